@@ -1,2 +1,25 @@
-//! The engine.
+//! The engine of broadway.
+#![cfg_attr(not(test), warn(missing_docs))]
+
+mod ack;
+mod ack_now;
+mod batch;
+mod batcher_key;
+mod chunk;
+mod error;
+mod handler;
 pub mod machine;
+mod message;
+pub mod source;
+pub mod telemetry;
+
+pub use ack::{Acknowledger, NoopAcknowledger, Outcome, Settled};
+pub use batch::{Batch, BatchKey, Trigger};
+#[doc(hidden)]
+pub use batcher_key::batcher_name;
+pub use batcher_key::{BatcherKey, NoBatcher, OneBatcher};
+pub use chunk::Chunk;
+pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
+pub use handler::{Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
+pub use message::{Message, NoAckOptions, Record};
+pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

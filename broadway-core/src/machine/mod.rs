@@ -1,1 +1,2 @@
 //! Pure state machines.
+pub mod batcher;

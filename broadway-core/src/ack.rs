@@ -1,0 +1,125 @@
+//! Settlement: how the end of a message reaches the source that delivered it.
+//!
+//! A producer gives every message a *token* of a type of its own (a partition and an offset, a receipt handle, a
+//! delivery tag). The engine keeps the token beside the message, out of the user's reach, and hands it back exactly once
+//! with an [`Outcome`]: grouped, per chunk and per batch, never one call a message.
+
+use std::{any::Any, sync::Arc};
+
+use crate::error::{BoxError, Reason};
+
+/// How a message ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its last callback succeeded.
+    Done,
+    /// A callback failed or panicked. Never to be acknowledged silently: what happens is the source's policy.
+    Failed(Reason),
+    /// Nobody began to handle it, because it is no longer ours (a revoked partition, an expired lease). Neither an
+    /// acknowledgement nor a failure.
+    Released,
+}
+
+impl Outcome {
+    /// Whether the message succeeded.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Whether the message failed.
+    #[must_use]
+    pub const fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+/// A token that comes back to its acknowledger.
+#[derive(Debug)]
+pub struct Settled<K> {
+    /// What the producer gave with the message.
+    pub token: K,
+    /// How the message ended.
+    pub outcome: Outcome,
+    options: Option<Box<dyn Any + Send>>,
+}
+
+impl<K> Settled<K> {
+    pub(crate) fn new(token: K, outcome: Outcome, options: Option<Box<dyn Any + Send>>) -> Self {
+        Self { token, outcome, options }
+    }
+
+    /// What the user set for this message with [`Message::configure_ack`](crate::Message::configure_ack), if
+    /// anything.
+    #[must_use]
+    pub fn options<O: 'static>(&self) -> Option<&O> {
+        self.options.as_ref().and_then(|options| options.downcast_ref())
+    }
+}
+
+/// The half of a producer that learns how messages ended. Implemented by connectors; users never meet it.
+///
+/// It is shared by all processors and batch processors, which call it concurrently, and it outlives its producer: results
+/// of messages still in flight when a producer failed and was reopened come to the acknowledger that they began
+/// with.
+pub trait Acknowledger: Send + Sync + 'static {
+    /// What identifies a delivery. Keep it small: it travels with every message.
+    type Token: Send + 'static;
+
+    /// Takes a group of ended messages, in the order in which they ended. Drain the `Vec`: its memory is used
+    /// again.
+    ///
+    /// Settling may buffer (ten deletes in one call, a commit per interval): a settled message is *handed over*, and
+    /// [`Producer::close`](crate::Producer::close) returns only when all that was handed over is confirmed, or fails.
+    ///
+    /// # Errors
+    ///
+    /// Reported as an event, with the number of messages; the pipeline goes on. Retry inside where that can help.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped only when the topology is aborted.
+    fn settle(&self, settled: &mut Vec<Settled<Self::Token>>) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// A counter that moves whenever delivered messages may have become somebody else's (a revoked partition, a lost
+    /// channel). Read once per chunk; only when it moved is [`is_stale`](Self::is_stale) asked for each message.
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    /// Whether the message of this token is no longer ours. Such a message is released unhandled.
+    fn is_stale(&self, token: &Self::Token) -> bool {
+        let _ = token;
+        false
+    }
+}
+
+impl<A: Acknowledger> Acknowledger for Arc<A> {
+    type Token = A::Token;
+
+    fn settle(&self, settled: &mut Vec<Settled<Self::Token>>) -> impl Future<Output = Result<(), BoxError>> + Send {
+        A::settle(self, settled)
+    }
+
+    fn generation(&self) -> u64 {
+        A::generation(self)
+    }
+
+    fn is_stale(&self, token: &Self::Token) -> bool {
+        A::is_stale(self, token)
+    }
+}
+
+/// For sources that need no acknowledgement: the token is `()` and settling does nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoopAcknowledger;
+
+impl Acknowledger for NoopAcknowledger {
+    type Token = ();
+
+    async fn settle(&self, settled: &mut Vec<Settled<()>>) -> Result<(), BoxError> {
+        settled.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Errors, one small type for each phase of a pipeline's life.
+//!
+//! What *users'* code returns is a [`BoxError`]; the engine never looks inside. What the *engine* says is one of
+//! three: a [`Reason`] why a message failed, a [`StartError`] why a pipeline did not start, a [`RunError`] why a
+//! running topology ended other than by draining.
+
+use std::{any::Any, error::Error, fmt, sync::Arc, time::Duration};
+
+/// What handlers, sources and acknowledgers may fail with: any error, boxed.
+///
+/// `?` converts every `std::error::Error`, `&str` and `String`.
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// The piece of user code in which something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Callback {
+    /// [`Handler::prepare_messages`](crate::Handler::prepare_messages)
+    PrepareMessages,
+    /// [`Handler::handle_message`](crate::Handler::handle_message)
+    HandleMessage,
+    /// [`Handler::handle_batch`](crate::Handler::handle_batch)
+    HandleBatch,
+    /// [`Handler::handle_failed`](crate::Handler::handle_failed)
+    HandleFailed,
+    /// The function given to [`Processors::partition_by`](crate::Processors::partition_by)
+    PartitionBy,
+    /// The functions given to [`Batching::bytes`](crate::Batching::bytes) and
+    /// [`Batching::split`](crate::Batching::split)
+    Batching,
+    /// [`Source::open`](crate::Source::open)
+    Open,
+    /// [`Producer::produce`](crate::Producer::produce)
+    Produce,
+    /// [`Producer::stop`](crate::Producer::stop)
+    Stop,
+    /// [`Producer::close`](crate::Producer::close)
+    Close,
+    /// [`Acknowledger::settle`](crate::Acknowledger::settle)
+    Settle,
+}
+
+impl Callback {
+    /// The callback's name as it is written in code.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PrepareMessages => "prepare_messages",
+            Self::HandleMessage => "handle_message",
+            Self::HandleBatch => "handle_batch",
+            Self::HandleFailed => "handle_failed",
+            Self::PartitionBy => "partition_by",
+            Self::Batching => "batching",
+            Self::Open => "open",
+            Self::Produce => "produce",
+            Self::Stop => "stop",
+            Self::Close => "close",
+            Self::Settle => "settle",
+        }
+    }
+}
+
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a message failed. Cheap to clone: a whole batch shares one.
+#[derive(Debug, Clone)]
+pub struct Reason(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    callback: Callback,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Error(BoxError),
+    Panic(String),
+}
+
+impl Reason {
+    /// User code returned an error.
+    #[must_use]
+    pub fn error(callback: Callback, error: impl Into<BoxError>) -> Self {
+        Self(Arc::new(Inner { callback, cause: Cause::Error(error.into()) }))
+    }
+
+    /// User code panicked; `payload` is what `catch_unwind` gave.
+    #[must_use]
+    pub fn panic(callback: Callback, payload: &(dyn Any + Send)) -> Self {
+        Self(Arc::new(Inner { callback, cause: Cause::Panic(panic_text(payload)) }))
+    }
+
+    /// The callback that failed.
+    #[must_use]
+    pub fn callback(&self) -> Callback {
+        self.0.callback
+    }
+
+    /// Whether user code panicked rather than returned an error.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self.0.cause, Cause::Panic(_))
+    }
+
+    /// The error that user code returned, for a `downcast_ref`. `None` after a panic.
+    #[must_use]
+    pub fn as_error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match &self.0.cause {
+            Cause::Error(error) => Some(error.as_ref()),
+            Cause::Panic(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.cause {
+            Cause::Error(error) => write!(f, "{} failed: {error}", self.0.callback),
+            Cause::Panic(text) => write!(f, "{} panicked: {text}", self.0.callback),
+        }
+    }
+}
+
+/// The text of a panic, where it has one.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "(a panic without text)".to_owned()
+    }
+}
+
+/// One option that cannot work, found by [`Pipeline::start`](crate::Pipeline::start).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    option: String,
+    message: String,
+}
+
+impl Problem {
+    /// A problem with `option`; `message` says what was given and what would work.
+    #[must_use]
+    pub fn new(option: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { option: option.into(), message: message.into() }
+    }
+
+    /// The path of the option, as in `batchers.events.size`.
+    #[must_use]
+    pub fn option(&self) -> &str {
+        &self.option
+    }
+
+    /// What is wrong with it, and what would work.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.option, self.message)
+    }
+}
+
+/// Why a pipeline did not start. Nothing was consumed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Options that cannot work: every one of them, not just the first.
+    Invalid(Vec<Problem>),
+    /// The source could not be opened. Producers that had been opened were closed again.
+    Open {
+        /// Which producer, counted from 0.
+        producer: usize,
+        /// What the source said.
+        error: BoxError,
+    },
+    /// `start` was called outside a tokio runtime.
+    NoRuntime,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(problems) => {
+                write!(f, "the pipeline has {} option(s) that cannot work:", problems.len())?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+            }
+            Self::Open { producer, error } => {
+                write!(f, "cannot open the source for producer {producer}: {error}")
+            }
+            Self::NoRuntime => f.write_str(
+                "start was called outside a tokio runtime: call it in an async main, or under Runtime::block_on",
+            ),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Open { error, .. } => Some(error.as_ref()),
+            Self::Invalid(_) | Self::NoRuntime => None,
+        }
+    }
+}
+
+/// Why a running topology ended other than by draining.
+///
+/// Clonable, since everyone who waits for the topology is told.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A producer failed more often than its restart limit allows. What it had delivered was still handled and
+    /// settled.
+    Producer {
+        /// Which producer, counted from 0.
+        producer: usize,
+        /// The last failure.
+        error: Arc<str>,
+    },
+    /// The drain did not end in its time. The messages left were not settled: the broker delivers them again.
+    DrainTimedOut {
+        /// The deadline that had been set.
+        after: Duration,
+        /// How many accepted messages had not been settled.
+        unsettled: u64,
+    },
+    /// [`Topology::abort`](crate::Topology::abort) was called.
+    Aborted {
+        /// How many accepted messages had not been settled.
+        unsettled: u64,
+    },
+    /// Everything was handled, but a producer could not close: its last acknowledgements may not have reached
+    /// the broker, which then delivers these messages again.
+    Close {
+        /// Which producer, counted from 0.
+        producer: usize,
+        /// What it said.
+        error: Arc<str>,
+    },
+    /// A loop of the engine panicked: a defect of this library, please report it.
+    Internal {
+        /// Which loop.
+        task: Arc<str>,
+        /// The text of the panic.
+        panic: Arc<str>,
+    },
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Producer { producer, error } => {
+                write!(f, "producer {producer} failed too often, the last time: {error}")
+            }
+            Self::DrainTimedOut { after, unsettled } => {
+                write!(f, "the drain did not end within {after:?}: {unsettled} message(s) unsettled")
+            }
+            Self::Aborted { unsettled } => {
+                write!(f, "the topology was aborted: {unsettled} message(s) unsettled")
+            }
+            Self::Close { producer, error } => write!(f, "producer {producer} could not close: {error}"),
+            Self::Internal { task, panic } => {
+                write!(f, "the {task} loop panicked, a defect of broadway itself: {panic}")
+            }
+        }
+    }
+}
+
+impl Error for RunError {}

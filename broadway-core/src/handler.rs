@@ -1,0 +1,192 @@
+//! What users write: [`Handler`], its four callbacks, and [`handler_fn`] for a pipeline of ten lines.
+
+mod closure;
+
+use std::fmt;
+
+pub use closure::{HandlerFn, handler_fn, handler_fn_async};
+
+use crate::{
+    batch::{Batch, BatchKey},
+    batcher_key::BatcherKey,
+    chunk::Chunk,
+    error::{BoxError, Reason},
+    message::Message,
+};
+
+/// What a pipeline does with messages.
+///
+/// One value is shared by all processors and batch processors, so state is `self` behind whatever lock or channel it
+/// needs. All callbacks may be called concurrently; an error or a panic fails the messages at hand and nothing else.
+///
+/// ```
+/// use broadway_core::{Batch, BoxError, Handler, Message, Next, batchers};
+///
+/// batchers! { pub enum Sink { Even, Odd } }
+///
+/// struct Router;
+///
+/// impl Handler for Router {
+///     type In = u64;
+///     type Out = u64;
+///     type Batcher = Sink;
+///
+///     async fn handle_message(&self, message: &mut Message<u64>) -> Result<Next<u64, Sink>, BoxError> {
+///         let n = *message.data();
+///         Ok(match n {
+///             0 => Next::Ack,
+///             n if n % 2 == 0 => Next::batch(Sink::Even, n).key(n % 10),
+///             n => Next::batch(Sink::Odd, n),
+///         })
+///     }
+///
+///     async fn handle_batch(&self, sink: Sink, batch: &mut Batch<u64>) -> Result<(), BoxError> {
+///         println!("{sink:?}: {} numbers", batch.len());
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "a pipeline needs a handler",
+    note = "implement `broadway::Handler` for it, or wrap a closure with `broadway::handler_fn`"
+)]
+pub trait Handler: Send + Sync + 'static {
+    /// What the source delivers.
+    type In: Send + 'static;
+    /// What goes into batches; `()` in a pipeline without batchers.
+    type Out: Send + 'static;
+    /// The batchers; [`NoBatcher`](crate::NoBatcher) if there are none.
+    type Batcher: BatcherKey;
+
+    /// Called once for each chunk that a processor takes, before its messages are handled one by one: to look up many
+    /// things in one query. What it puts into the messages, `handle_message` sees.
+    ///
+    /// # Errors
+    ///
+    /// All messages of the chunk fail; `handle_message` is called for none of them.
+    fn prepare_messages(&self, chunk: &mut Chunk<'_, Self::In>) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = chunk;
+        async { Ok(()) }
+    }
+
+    /// Called once for each message. Says what comes next for it: [`Next::Ack`], or a batcher.
+    ///
+    /// # Errors
+    ///
+    /// The message fails: `handle_failed` sees it, and its source is told.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped at an await only when the topology is aborted or its drain ran out of time.
+    fn handle_message(
+        &self,
+        message: &mut Message<Self::In>,
+    ) -> impl Future<Output = Result<Next<Self::Out, Self::Batcher>, BoxError>> + Send;
+
+    /// Called once for each batch. Fail single messages with [`Batch::fail`].
+    ///
+    /// # Errors
+    ///
+    /// All messages of the batch fail.
+    fn handle_batch(
+        &self,
+        batcher: Self::Batcher,
+        batch: &mut Batch<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (batcher, batch);
+        async { Ok(()) }
+    }
+
+    /// Called with the failures of a chunk or of a batch, before their source is told: to log, to count, to set per
+    /// message how it is acknowledged. It cannot make a failure undone.
+    ///
+    /// A panic here is contained: it is an event, and the messages fail as they would have.
+    fn handle_failed(&self, failed: &mut [Failed<Self::In, Self::Out>]) -> impl Future<Output = ()> + Send {
+        let _ = failed;
+        async {}
+    }
+}
+
+/// What comes next for a message that was handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next<T, K> {
+    /// Nothing: it is done, and acknowledged with its chunk.
+    Ack,
+    /// It goes into a batch.
+    Batch(ToBatch<T, K>),
+}
+
+/// Where a message goes: part of [`Next::Batch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToBatch<T, K> {
+    pub(crate) batcher: K,
+    pub(crate) key: BatchKey,
+    pub(crate) flush: bool,
+    pub(crate) data: T,
+}
+
+impl<T, K> Next<T, K> {
+    /// `data` goes to `batcher`, with no key.
+    #[must_use]
+    pub fn batch(batcher: K, data: T) -> Self {
+        Self::Batch(ToBatch { batcher, key: BatchKey::None, flush: false, data })
+    }
+
+    /// Groups by `key`: a batch holds messages of one key. No effect on [`Next::Ack`].
+    #[must_use]
+    pub fn key(mut self, key: impl Into<BatchKey>) -> Self {
+        if let Self::Batch(to) = &mut self {
+            to.key = key.into();
+        }
+        self
+    }
+
+    /// Delivers the batch at once, with what its key has when this chunk ends. No effect on [`Next::Ack`].
+    #[must_use]
+    pub fn flush(mut self) -> Self {
+        if let Self::Batch(to) = &mut self {
+            to.flush = true;
+        }
+        self
+    }
+}
+
+/// A message that failed, as `handle_failed` sees it.
+pub struct Failed<In, Out> {
+    pub(crate) message: Message<In>,
+    pub(crate) output: Option<Out>,
+    pub(crate) reason: Reason,
+}
+
+impl<In, Out> Failed<In, Out> {
+    /// The message as the source delivered it, with what the callbacks changed in place.
+    pub fn message(&self) -> &Message<In> {
+        &self.message
+    }
+
+    /// The message, to set how it is acknowledged.
+    pub fn message_mut(&mut self) -> &mut Message<In> {
+        &mut self.message
+    }
+
+    /// What `handle_message` had made of it, if it failed in a batch that still has it.
+    pub fn output(&self) -> Option<&Out> {
+        self.output.as_ref()
+    }
+
+    /// Why it failed.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+impl<In: fmt::Debug, Out: fmt::Debug> fmt::Debug for Failed<In, Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failed")
+            .field("message", &self.message)
+            .field("output", &self.output)
+            .field("reason", &self.reason)
+            .finish()
+    }
+}

@@ -1,0 +1,112 @@
+//! What flows: [`Message`], and [`Record`], the trait that every connector's item implements.
+
+use std::{any::Any, fmt, time::SystemTime};
+
+use crate::{ack_now::AckNow, error::BoxError};
+
+/// One message on its way through a pipeline: the source's item and what belongs to its delivery.
+///
+/// Handlers borrow messages; they can neither lose nor duplicate one. The original item stays with the message until
+/// it is settled, so that failures can still look at it.
+pub struct Message<T> {
+    data: T,
+    ack_options: Option<Box<dyn Any + Send>>,
+}
+
+impl<T> Message<T> {
+    pub(crate) fn new(data: T) -> Self {
+        Self { data, ack_options: None }
+    }
+
+    /// The source's item.
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// The source's item, to be changed in place: what `prepare_messages` adds, `handle_message` sees.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.data
+    }
+
+    /// Acknowledges this message now, before it is handled: for work that must rather be lost than repeated.
+    ///
+    /// The message still runs through the rest of the pipeline; when it ends, or fails, nothing more is said to the
+    /// source. Acknowledging twice does nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the source's acknowledger said; the message counts as settled all the same.
+    ///
+    /// # Panics
+    ///
+    /// When it is awaited outside the callback that was given this message (which the borrow makes hard to do).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the acknowledgement may or may not have been made.
+    pub fn ack_now(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send + use<'_, T> {
+        AckNow::message()
+    }
+
+    pub(crate) fn take_ack_options(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.ack_options.take()
+    }
+}
+
+impl<T: Record> Message<T> {
+    /// Sets how this one message is to be acknowledged, in the words of its connector: what to do when it
+    /// fails, for instance. Overrides the options of the source; the last call wins.
+    pub fn configure_ack(&mut self, options: T::AckOptions) {
+        self.ack_options = Some(Box::new(options));
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Message<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+/// What the records of all connectors have in common, so that a handler written over `R: Record` moves between
+/// brokers unchanged, and a dead letter can carry the original bytes.
+///
+/// ```
+/// use broadway_core::{BoxError, Message, Record};
+///
+/// fn tenant<R: Record>(message: &Message<R>) -> Result<&str, BoxError> {
+///     let header = message.data().header("tenant").ok_or("no header named tenant")?;
+///     Ok(std::str::from_utf8(header)?)
+/// }
+/// ```
+pub trait Record: Send + 'static {
+    /// What [`Message::configure_ack`] takes. [`NoAckOptions`] where there is nothing to choose.
+    type AckOptions: Send + 'static;
+
+    /// The bytes that the sender sent.
+    fn payload(&self) -> &[u8];
+
+    /// The key that the sender gave, where the broker has keys.
+    fn key(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The first header (attribute, property) of this name.
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let _ = name;
+        None
+    }
+
+    /// When the sender or the broker says it was sent.
+    fn time(&self) -> Option<SystemTime> {
+        None
+    }
+
+    /// Where it is from, for logs and dead letters: `orders[3]@88127`.
+    fn id(&self) -> String {
+        String::new()
+    }
+}
+
+/// The options of an acknowledger that has none: there is no value of this type.
+#[derive(Debug, Clone, Copy)]
+pub enum NoAckOptions {}

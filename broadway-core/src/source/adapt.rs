@@ -1,0 +1,102 @@
+//! Changing what a source delivers, without touching how it is acknowledged.
+
+use std::{fmt, num::NonZeroUsize, sync::Arc};
+
+use super::{Delivery, ItemOf, OpenContext, Produced, Producer, Source, TokenOf};
+use crate::error::BoxError;
+
+/// Adaptors for every source.
+pub trait SourceExt: Source + Sized {
+    /// Delivers what `f` makes of each item; acknowledgements go to the original. Broadway calls this a transformer.
+    ///
+    /// A panic of `f` fails the producer, which is opened again: prefer to let the handler do what can fail.
+    ///
+    /// ```
+    /// use broadway_core::source::{self, SourceExt};
+    ///
+    /// let squares = source::from_iter(|_| 0..10_u64).map(|n| n * n);
+    /// # let _ = squares;
+    /// ```
+    fn map<F, U>(self, f: F) -> Map<Self, F>
+    where
+        F: Fn(ItemOf<Self>) -> U + Send + Sync + 'static,
+        U: Send + 'static,
+    {
+        Map { inner: self, f: Arc::new(f) }
+    }
+}
+
+impl<S: Source> SourceExt for S {}
+
+/// See [`SourceExt::map`]. As a source it maps what its producers deliver; as a producer it is one of these.
+pub struct Map<S, F> {
+    inner: S,
+    f: Arc<F>,
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for Map<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, F, U> Source for Map<S, F>
+where
+    S: Source,
+    F: Fn(ItemOf<S>) -> U + Send + Sync + 'static,
+    U: Send + 'static,
+{
+    type Producer = MapProducer<S::Producer, F>;
+
+    async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        let inner = self.inner.open(cx).await?;
+        Ok(MapProducer { inner, f: Arc::clone(&self.f), raw: Vec::new() })
+    }
+}
+
+/// The producer of [`SourceExt::map`].
+pub struct MapProducer<P: Producer, F> {
+    inner: P,
+    f: Arc<F>,
+    raw: Vec<Delivery<P::Item, TokenOf<P>>>,
+}
+
+impl<P: Producer, F> fmt::Debug for MapProducer<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapProducer").finish_non_exhaustive()
+    }
+}
+
+impl<P, F, U> Producer for MapProducer<P, F>
+where
+    P: Producer,
+    F: Fn(P::Item) -> U + Send + Sync + 'static,
+    U: Send + 'static,
+{
+    type Item = U;
+    type Acknowledger = P::Acknowledger;
+
+    fn acknowledger(&self) -> Arc<P::Acknowledger> {
+        self.inner.acknowledger()
+    }
+
+    // Cancel safe: what a dropped call left in `raw` is delivered by the next one.
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<U, TokenOf<P>>>,
+    ) -> Result<Produced, BoxError> {
+        let produced =
+            if self.raw.is_empty() { self.inner.produce(demand, &mut self.raw).await } else { Ok(Produced::More) };
+        out.extend(self.raw.drain(..).map(|Delivery { item, token }| Delivery::new((self.f)(item), token)));
+        produced
+    }
+
+    async fn stop(&mut self) {
+        self.inner.stop().await;
+    }
+
+    async fn close(self) -> Result<(), BoxError> {
+        self.inner.close().await
+    }
+}

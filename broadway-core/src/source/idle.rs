@@ -1,0 +1,45 @@
+//! A source that never delivers: for pipelines that are fed by [`Topology::push`](crate::Topology::push) alone.
+
+use std::{future, marker::PhantomData, num::NonZeroUsize, sync::Arc};
+
+use super::{Delivery, OpenContext, Produced, Producer, Source};
+use crate::{ack::NoopAcknowledger, error::BoxError};
+
+/// A source of `T` that never delivers one.
+#[must_use]
+pub fn idle<T: Send + 'static>() -> Idle<T> {
+    Idle { item: PhantomData }
+}
+
+/// See [`idle`].
+#[derive(Debug)]
+pub struct Idle<T> {
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Send + 'static> Source for Idle<T> {
+    type Producer = IdleProducer<T>;
+
+    async fn open(&self, _cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        Ok(IdleProducer { item: PhantomData })
+    }
+}
+
+/// The producer of [`idle`].
+#[derive(Debug)]
+pub struct IdleProducer<T> {
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Send + 'static> Producer for IdleProducer<T> {
+    type Item = T;
+    type Acknowledger = NoopAcknowledger;
+
+    fn acknowledger(&self) -> Arc<NoopAcknowledger> {
+        Arc::new(NoopAcknowledger)
+    }
+
+    async fn produce(&mut self, _: NonZeroUsize, _: &mut Vec<Delivery<T, ()>>) -> Result<Produced, BoxError> {
+        future::pending().await
+    }
+}

@@ -1,0 +1,83 @@
+//! Any iterator as a source: the pipeline ends when it is exhausted.
+
+use std::{fmt, iter, num::NonZeroUsize, sync::Arc};
+
+use super::{Delivery, OpenContext, Produced, Producer, Source};
+use crate::{ack::NoopAcknowledger, error::BoxError};
+
+/// A source of what iterators yield; `open` is called with the index of each producer and gives it an iterator of its
+/// own.
+///
+/// The iterator is driven on a runtime thread: it must not block for long. Nothing is acknowledged, and an iterator that
+/// panics is begun anew by the restart.
+///
+/// ```
+/// use broadway_core::source;
+///
+/// let numbers = source::from_iter(|_producer| 0..1_000_u64);
+/// # let _ = numbers;
+/// ```
+pub fn from_iter<F, I>(open: F) -> FromIter<F>
+where
+    F: Fn(usize) -> I + Send + Sync + 'static,
+    I: IntoIterator<IntoIter: Send + 'static, Item: Send + 'static>,
+{
+    FromIter { open }
+}
+
+/// See [`from_iter`].
+pub struct FromIter<F> {
+    open: F,
+}
+
+impl<F> fmt::Debug for FromIter<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromIter").finish_non_exhaustive()
+    }
+}
+
+impl<F, I> Source for FromIter<F>
+where
+    F: Fn(usize) -> I + Send + Sync + 'static,
+    I: IntoIterator<IntoIter: Send + 'static, Item: Send + 'static> + 'static,
+{
+    type Producer = IterProducer<I::IntoIter>;
+
+    async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        Ok(IterProducer { iter: (self.open)(cx.producer()).into_iter().fuse() })
+    }
+}
+
+/// The producer of [`from_iter`].
+pub struct IterProducer<I> {
+    iter: iter::Fuse<I>,
+}
+
+impl<I> fmt::Debug for IterProducer<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IterProducer").finish_non_exhaustive()
+    }
+}
+
+impl<I> Producer for IterProducer<I>
+where
+    I: Iterator<Item: Send + 'static> + Send + 'static,
+{
+    type Item = I::Item;
+    type Acknowledger = NoopAcknowledger;
+
+    fn acknowledger(&self) -> Arc<NoopAcknowledger> {
+        Arc::new(NoopAcknowledger)
+    }
+
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<I::Item, ()>>,
+    ) -> Result<Produced, BoxError> {
+        let before = out.len();
+        out.extend(self.iter.by_ref().take(demand.get()).map(|item| Delivery::new(item, ())));
+        let exhausted = out.len() - before < demand.get();
+        Ok(if exhausted { Produced::End } else { Produced::More })
+    }
+}

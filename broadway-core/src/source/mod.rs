@@ -1,0 +1,176 @@
+//! Where messages come from: a [`Source`] opens [`Producer`]s, and a producer delivers what is asked for.
+//!
+//! Connectors implement these two traits and [`Acknowledger`](crate::Acknowledger). For tests, tools and files there are
+//! ready ones: [`from_iter`], [`from_stream`], [`idle`]; and [`SourceExt`] changes what a source delivers.
+
+mod adapt;
+mod idle;
+mod iter;
+mod stream;
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+pub use adapt::{Map, MapProducer, SourceExt};
+pub use idle::{Idle, IdleProducer, idle};
+pub use iter::{FromIter, IterProducer, from_iter};
+pub use stream::{FromStream, StreamProducer, from_stream};
+
+use crate::{ack::Acknowledger, error::BoxError, telemetry::Emitter};
+
+/// The token type of a producer's acknowledger.
+pub type TokenOf<P> = <<P as Producer>::Acknowledger as Acknowledger>::Token;
+
+/// The item type that a source delivers.
+pub type ItemOf<S> = <<S as Source>::Producer as Producer>::Item;
+
+/// Opens producers. It is the configuration; the connection is the [`Producer`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source",
+    label = "a pipeline reads from a source",
+    note = "use a connector's source, or `broadway::source::from_iter` for data at hand"
+)]
+pub trait Source: Send + Sync + 'static {
+    /// What it opens.
+    type Producer: Producer;
+
+    /// Opens one producer: connect, check that it can work, and return only when messages published from now on will
+    /// not be missed. Called once for each producer at start, and again for each that failed.
+    ///
+    /// # Errors
+    ///
+    /// At start they make [`Pipeline::start`](crate::Pipeline::start) fail; later they count as a failed restart. Say which
+    /// option is to blame and what to do, and never put a secret into the text.
+    fn open(&self, cx: &OpenContext) -> impl Future<Output = Result<Self::Producer, BoxError>> + Send;
+}
+
+/// What [`Source::open`] is told.
+#[derive(Debug, Clone)]
+pub struct OpenContext {
+    pub(crate) pipeline: Arc<str>,
+    pub(crate) producer: usize,
+    pub(crate) producers: usize,
+    pub(crate) in_flight_max: usize,
+    pub(crate) emitter: Emitter,
+}
+
+impl OpenContext {
+    /// A context for tests of a connector by itself: pipeline `"test"`, one producer, no observer.
+    #[must_use]
+    pub fn for_test() -> Self {
+        Self {
+            pipeline: Arc::from("test"),
+            producer: 0,
+            producers: 1,
+            in_flight_max: 1_000,
+            emitter: Emitter::silent("test"),
+        }
+    }
+
+    /// The same context with another observer.
+    #[must_use]
+    pub fn with_emitter(mut self, emitter: Emitter) -> Self {
+        self.emitter = emitter;
+        self
+    }
+
+    /// The name of the pipeline.
+    #[must_use]
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// Which producer is opened, counted from 0.
+    #[must_use]
+    pub fn producer(&self) -> usize {
+        self.producer
+    }
+
+    /// How many producers the pipeline has.
+    #[must_use]
+    pub fn producers(&self) -> usize {
+        self.producers
+    }
+
+    /// The most messages that processors hold or have waiting at any time, batches apart: a hint for how much to
+    /// fetch ahead.
+    #[must_use]
+    pub fn in_flight_max(&self) -> usize {
+        self.in_flight_max
+    }
+
+    /// Where the connector tells what happens to it.
+    #[must_use]
+    pub fn emitter(&self) -> &Emitter {
+        &self.emitter
+    }
+}
+
+/// One message as a producer delivers it.
+#[derive(Debug)]
+pub struct Delivery<T, K> {
+    /// What the handler sees.
+    pub item: T,
+    /// What the acknowledger gets back, once.
+    pub token: K,
+}
+
+impl<T, K> Delivery<T, K> {
+    /// An item and its token.
+    pub const fn new(item: T, token: K) -> Self {
+        Self { item, token }
+    }
+}
+
+/// What [`Producer::produce`] says about the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Produced {
+    /// There may be more.
+    More,
+    /// Exhausted: what is in `out` is the last. When all producers are, the topology drains and ends.
+    End,
+}
+
+/// A connection that delivers messages on demand.
+pub trait Producer: Send + 'static {
+    /// What it delivers.
+    type Item: Send + 'static;
+    /// Who learns how deliveries ended.
+    type Acknowledger: Acknowledger;
+
+    /// The acknowledger of this producer's deliveries. Asked once, right after it was opened.
+    fn acknowledger(&self) -> Arc<Self::Acknowledger>;
+
+    /// Appends at least one and at most `demand` messages; waits if there is nothing, and doesn't wait for more than there
+    /// is. May append nothing only together with [`Produced::End`], or to be asked again at once.
+    ///
+    /// # Errors
+    ///
+    /// The producer is dropped and opened again after a pause; what is already in `out` counts as delivered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Must be cancel safe: the engine drops this future to stop or pause. What is already in `out` counts as delivered,
+    /// and nothing else may be lost.
+    fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<Self::Item, TokenOf<Self>>>,
+    ) -> impl Future<Output = Result<Produced, BoxError>> + Send;
+
+    /// Draining begins: stop fetching and hand back what was never delivered. What is in flight still settles.
+    fn stop(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// All that was delivered is settled, or the deadline passed: flush acknowledgements, commit, leave. The last call.
+    ///
+    /// # Errors
+    ///
+    /// What could not be confirmed; the topology ends with [`RunError::Close`](crate::RunError::Close).
+    fn close(self) -> impl Future<Output = Result<(), BoxError>> + Send
+    where
+        Self: Sized,
+    {
+        async { Ok(()) }
+    }
+}

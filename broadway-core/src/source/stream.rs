@@ -1,0 +1,93 @@
+//! Any `futures::Stream` as a source, with the pipeline's back-pressure: it is polled only on demand.
+
+use std::{fmt, future::poll_fn, num::NonZeroUsize, pin::Pin, sync::Arc, task::Poll};
+
+use futures_util::{Stream, stream::Fuse, stream::StreamExt};
+
+use super::{Delivery, OpenContext, Produced, Producer, Source};
+use crate::{ack::NoopAcknowledger, error::BoxError};
+
+/// A source of what streams yield; `open` is called with the index of each producer and gives it a stream of its own.
+///
+/// Nothing is acknowledged. The pipeline ends when all streams have ended.
+///
+/// ```
+/// use broadway_core::source;
+/// use futures_util::stream;
+///
+/// let words = source::from_stream(|_producer| stream::iter(["a", "b"]));
+/// # let _ = words;
+/// ```
+pub fn from_stream<F, S>(open: F) -> FromStream<F>
+where
+    F: Fn(usize) -> S + Send + Sync + 'static,
+    S: Stream<Item: Send + 'static> + Send + 'static,
+{
+    FromStream { open }
+}
+
+/// See [`from_stream`].
+pub struct FromStream<F> {
+    open: F,
+}
+
+impl<F> fmt::Debug for FromStream<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromStream").finish_non_exhaustive()
+    }
+}
+
+impl<F, S> Source for FromStream<F>
+where
+    F: Fn(usize) -> S + Send + Sync + 'static,
+    S: Stream<Item: Send + 'static> + Send + 'static,
+{
+    type Producer = StreamProducer<S>;
+
+    async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        Ok(StreamProducer { stream: Box::pin((self.open)(cx.producer()).fuse()) })
+    }
+}
+
+/// The producer of [`from_stream`].
+pub struct StreamProducer<S> {
+    stream: Pin<Box<Fuse<S>>>,
+}
+
+impl<S> fmt::Debug for StreamProducer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamProducer").finish_non_exhaustive()
+    }
+}
+
+impl<S> Producer for StreamProducer<S>
+where
+    S: Stream<Item: Send + 'static> + Send + 'static,
+{
+    type Item = S::Item;
+    type Acknowledger = NoopAcknowledger;
+
+    fn acknowledger(&self) -> Arc<NoopAcknowledger> {
+        Arc::new(NoopAcknowledger)
+    }
+
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<S::Item, ()>>,
+    ) -> Result<Produced, BoxError> {
+        poll_fn(|cx| {
+            let before = out.len();
+            while out.len() - before < demand.get() {
+                match self.stream.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(item)) => out.push(Delivery::new(item, ())),
+                    Poll::Ready(None) => return Poll::Ready(Ok(Produced::End)),
+                    Poll::Pending if out.len() == before => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(Ok(Produced::More))
+        })
+        .await
+    }
+}

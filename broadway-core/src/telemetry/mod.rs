@@ -1,0 +1,142 @@
+//! What a topology tells about itself: one closed [`Event`] enum, and [`Observer`], which hears it.
+//!
+//! Events come per chunk and per batch, never per message, but for failures. An observer is called on the thread where the
+//! event happened and must not block; a panic of an observer is contained and logged once. Without an observer nothing is
+//! computed for it.
+//!
+//! Ready observers: [`Totals`](crate::Totals) are always counted; `TracingObserver` (feature `tracing`, on by
+//! default) writes logs, `MetricsObserver` (feature `metrics`) feeds the `metrics` facade, [`Summary`] makes the closing
+//! table of a command-line program, and [`Tee`] calls two.
+
+mod event;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+pub use event::{DrainCause, Event, Settlement};
+
+/// Hears the events of a topology.
+pub trait Observer: Send + Sync + 'static {
+    /// Called for each event of the pipeline of this name. Must not block.
+    fn on_event(&self, pipeline: &str, event: &Event<'_>);
+
+    /// Whether [`Event::Settled`] should carry each message's latency. Asked once at start; costs about 2 ns a message.
+    fn wants_latency(&self) -> bool {
+        false
+    }
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoopObserver;
+
+impl Observer for NoopObserver {
+    fn on_event(&self, _pipeline: &str, _event: &Event<'_>) {}
+}
+
+impl<O: Observer> Observer for Arc<O> {
+    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
+        O::on_event(self, pipeline, event);
+    }
+
+    fn wants_latency(&self) -> bool {
+        O::wants_latency(self)
+    }
+}
+
+/// Calls two observers, the first one first. What [`Pipeline::observe`](crate::Pipeline::observe) makes when it is
+/// called more than once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tee<A, B>(pub A, pub B);
+
+impl<A: Observer, B: Observer> Observer for Tee<A, B> {
+    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
+        self.0.on_event(pipeline, event);
+        self.1.on_event(pipeline, event);
+    }
+
+    fn wants_latency(&self) -> bool {
+        self.0.wants_latency() || self.1.wants_latency()
+    }
+}
+
+impl Observer for Box<dyn Observer> {
+    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
+        (**self).on_event(pipeline, event);
+    }
+
+    fn wants_latency(&self) -> bool {
+        (**self).wants_latency()
+    }
+}
+
+/// The sending side: what the engine and connectors call. Cheap to clone.
+#[derive(Clone)]
+pub struct Emitter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pipeline: Arc<str>,
+    observer: Option<Box<dyn Observer>>,
+    wants_latency: bool,
+    panicked: AtomicBool,
+}
+
+impl Emitter {
+    /// An emitter for the pipeline of this name.
+    #[must_use]
+    pub fn new(pipeline: &str, observer: impl Observer) -> Self {
+        Self::from_option(pipeline, Some(Box::new(observer)))
+    }
+
+    /// An emitter that nobody hears.
+    #[must_use]
+    pub fn silent(pipeline: &str) -> Self {
+        Self::from_option(pipeline, None)
+    }
+
+    pub(crate) fn from_option(pipeline: &str, observer: Option<Box<dyn Observer>>) -> Self {
+        let wants_latency = observer.as_ref().is_some_and(|observer| observer.wants_latency());
+        let panicked = AtomicBool::new(false);
+        Self { shared: Arc::new(Shared { pipeline: Arc::from(pipeline), observer, wants_latency, panicked }) }
+    }
+
+    /// Tells the observer.
+    pub fn emit(&self, event: &Event<'_>) {
+        let Some(observer) = &self.shared.observer else { return };
+        let told = catch_unwind(AssertUnwindSafe(|| observer.on_event(&self.shared.pipeline, event)));
+        if told.is_err() && !self.shared.panicked.swap(true, Ordering::Relaxed) {
+            log_observer_panic(&self.shared.pipeline);
+        }
+    }
+
+    /// Whether anybody hears: for what is costly to compute.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.shared.observer.is_some()
+    }
+
+    pub(crate) fn wants_latency(&self) -> bool {
+        self.shared.wants_latency
+    }
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emitter").field("pipeline", &self.shared.pipeline).finish_non_exhaustive()
+    }
+}
+
+fn log_observer_panic(pipeline: &str) {
+    #[cfg(feature = "tracing")]
+    ::tracing::error!(pipeline, "an observer panicked; further panics of it are not logged");
+    #[cfg(not(feature = "tracing"))]
+    let _ = pipeline;
+}
