@@ -42,11 +42,15 @@ pub(crate) struct AckNow {
 
 impl AckNow {
     pub(crate) fn message() -> Self {
-        Self { request: Some(Request::Message) }
+        Self {
+            request: Some(Request::Message),
+        }
     }
 
     pub(crate) fn range(range: Range<usize>) -> Self {
-        Self { request: Some(Request::Range(range)) }
+        Self {
+            request: Some(Request::Range(range)),
+        }
     }
 }
 
@@ -60,7 +64,10 @@ impl Future for AckNow {
                 return Poll::Pending;
             }
             if self.request.is_some() {
-                assert!(!matches!(slot, Slot::Outside), "ack_now was awaited outside the callback it belongs to");
+                assert!(
+                    !matches!(slot, Slot::Outside),
+                    "ack_now was awaited outside the callback it belongs to"
+                );
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

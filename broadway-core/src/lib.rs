@@ -1,5 +1,5 @@
 //! The engine of broadway.
-#![cfg_attr(not(test), warn(missing_docs))]
+
 
 mod ack;
 mod ack_now;
@@ -10,6 +10,8 @@ mod error;
 mod handler;
 pub mod machine;
 mod message;
+mod stage;
+mod sync;
 pub mod source;
 pub mod telemetry;
 

@@ -15,7 +15,10 @@ pub struct Message<T> {
 
 impl<T> Message<T> {
     pub(crate) fn new(data: T) -> Self {
-        Self { data, ack_options: None }
+        Self {
+            data,
+            ack_options: None,
+        }
     }
 
     /// The source's item.
@@ -63,7 +66,9 @@ impl<T: Record> Message<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Message<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("data", &self.data).finish_non_exhaustive()
+        f.debug_struct("Message")
+            .field("data", &self.data)
+            .finish_non_exhaustive()
     }
 }
 

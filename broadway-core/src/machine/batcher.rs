@@ -109,9 +109,6 @@ where
     B: Bin,
     S: Splitter<B::Item>,
 {
-    /// A splitter without state leaves nothing behind when a batch is gone.
-    const KEEPS_STATE: bool = size_of::<S::State>() > 0;
-
     /// Nothing open.
     ///
     /// # Panics
@@ -313,7 +310,7 @@ where
     /// Closes the batch, and lets its key go unless there is state to keep.
     fn deliver(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<Ready<K, B>>) {
         self.close(slot, trigger, ready);
-        if !Self::KEEPS_STATE {
+        if !self.splitter.keeps_state() {
             self.forget(slot);
         }
     }

@@ -103,15 +103,28 @@ impl Emitter {
     }
 
     pub(crate) fn from_option(pipeline: &str, observer: Option<Box<dyn Observer>>) -> Self {
-        let wants_latency = observer.as_ref().is_some_and(|observer| observer.wants_latency());
+        let wants_latency = observer
+            .as_ref()
+            .is_some_and(|observer| observer.wants_latency());
         let panicked = AtomicBool::new(false);
-        Self { shared: Arc::new(Shared { pipeline: Arc::from(pipeline), observer, wants_latency, panicked }) }
+        Self {
+            shared: Arc::new(Shared {
+                pipeline: Arc::from(pipeline),
+                observer,
+                wants_latency,
+                panicked,
+            }),
+        }
     }
 
     /// Tells the observer.
     pub fn emit(&self, event: &Event<'_>) {
-        let Some(observer) = &self.shared.observer else { return };
-        let told = catch_unwind(AssertUnwindSafe(|| observer.on_event(&self.shared.pipeline, event)));
+        let Some(observer) = &self.shared.observer else {
+            return;
+        };
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            observer.on_event(&self.shared.pipeline, event)
+        }));
         if told.is_err() && !self.shared.panicked.swap(true, Ordering::Relaxed) {
             log_observer_panic(&self.shared.pipeline);
         }
@@ -130,13 +143,18 @@ impl Emitter {
 
 impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emitter").field("pipeline", &self.shared.pipeline).finish_non_exhaustive()
+        f.debug_struct("Emitter")
+            .field("pipeline", &self.shared.pipeline)
+            .finish_non_exhaustive()
     }
 }
 
 fn log_observer_panic(pipeline: &str) {
     #[cfg(feature = "tracing")]
-    ::tracing::error!(pipeline, "an observer panicked; further panics of it are not logged");
+    ::tracing::error!(
+        pipeline,
+        "an observer panicked; further panics of it are not logged"
+    );
     #[cfg(not(feature = "tracing"))]
     let _ = pipeline;
 }

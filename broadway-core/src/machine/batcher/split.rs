@@ -34,8 +34,13 @@ impl<T> Bin for Vec<T> {
 /// There is one state per key. It is kept when a batch is delivered, for whatever reason, and
 /// started anew only for a key that is not known (any more).
 pub trait Splitter<T> {
-    /// What is remembered between the messages of a key. A zero-sized state is not kept.
+    /// What is remembered between the messages of a key. See [`keeps_state`](Self::keeps_state).
     type State;
+
+    /// Whether a key is remembered when its batch is gone, for the sake of its state.
+    fn keeps_state(&self) -> bool {
+        size_of::<Self::State>() > 0
+    }
 
     /// The state of a new key.
     fn start(&self) -> Self::State;
