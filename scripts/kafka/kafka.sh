@@ -11,7 +11,10 @@ readonly KAFKA_CLUSTER_ID=YnJvYWR3YXktdGVzdC1rYQ
 
 kafka_address() { printf '127.0.0.1:%s' "$BROADWAY_KAFKA_PORT"; }
 kafka_ports() { printf '%s\n' "$BROADWAY_KAFKA_PORT" "$BROADWAY_KAFKA_CONTROLLER_PORT"; }
-kafka_needs() { printf '%s\n' java=openjdk-17-jre-headless mvn=maven; }
+kafka_needs() {
+  [[ -n ${JAVA_HOME:-} ]] || printf 'java=openjdk-17-jre-headless\n'
+  printf 'mvn=maven\n'
+}
 
 kafka_prepare() {
   kafka_check_java
@@ -20,7 +23,7 @@ kafka_prepare() {
   kafka_tool kafka.tools.StorageTool format \
     --cluster-id "$KAFKA_CLUSTER_ID" --config "$KAFKA_HOME/server.properties" \
     >"$KAFKA_HOME/format.log" 2>&1 \
-    || fail "kafka: the data folder could not be formatted" "why: $KAFKA_HOME/format.log"
+    || fail_with_log "$KAFKA_HOME/format.log" "kafka: the data folder could not be formatted"
 }
 
 # A broker out of memory ends rather than limps.
@@ -91,8 +94,8 @@ kafka_fetch() {
   rm -rf "$libs" "$libs.partial"
   mvn -q -B -f "$KAFKA_SOURCE/pom.xml" dependency:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$libs.partial" >"$KAFKA_HOME/maven.log" 2>&1 \
-    || fail "kafka: Maven could not download it" "why: $KAFKA_HOME/maven.log" \
-      "then try again: scripts/brokers up kafka"
+    || fail_with_log "$KAFKA_HOME/maven.log" "kafka: Maven could not download it" \
+      "to try again: scripts/brokers up kafka"
   cp "$KAFKA_SOURCE/pom.xml" "$libs.partial/pom.xml"
   mv "$libs.partial" "$libs"
 }

@@ -62,11 +62,7 @@ native_wait() {
 }
 
 native_failed() {
-  local name=$1 what=$2 log
-  log=$(native_log "$name")
-  say "the end of $log:" >&2
-  tail -n 20 "$log" | sed 's/^/  | /' >&2
-  fail "$name: $what" "the whole log: $log" "then try again: scripts/brokers up $name"
+  fail_with_log "$(native_log "$1")" "$1: $2" "to try again: scripts/brokers up $1"
 }
 
 native_down() {

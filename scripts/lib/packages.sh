@@ -50,7 +50,7 @@ install_packages() {
   apt_update "${as_root[@]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "$@" </dev/null \
-    || fail "apt-get could not install $*" "what it said stands above"
+    || fail "apt-get could not install $*" "what it said stands above; the same programs from elsewhere will do as well"
 }
 
 # Once per run: the lists do not age between two calls.

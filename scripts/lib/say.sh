@@ -5,10 +5,21 @@ say() { printf '%s\n' "$*"; }
 
 # fail WHAT [WHAT TO DO …]: ends the script.
 fail() {
-  printf '%s: %s\n' "${0##*/}" "$1" >&2
+  printf 'scripts/%s: %s\n' "${0##*/}" "$1" >&2
   shift
   (($# == 0)) || printf '  %s\n' "$@" >&2
   exit 1
+}
+
+# fail_with_log LOG WHAT [WHAT TO DO …]: the log's end comes too, a build server may keep no file.
+fail_with_log() {
+  local log=$1
+  shift
+  {
+    printf 'the end of %s:\n' "$log"
+    tail -n 20 "$log" | sed 's/^/  | /'
+  } >&2
+  fail "$@" "the whole log: $log"
 }
 
 now_ms() {
