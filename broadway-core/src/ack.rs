@@ -4,9 +4,12 @@
 //! delivery tag). The engine keeps the token beside the message, out of the user's reach, and hands it back exactly once
 //! with an [`Outcome`]: grouped, per chunk and per batch, never one call a message.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
-use crate::error::{BoxError, Reason};
+use crate::{
+    error::{BoxError, Reason},
+    message::AckOptions,
+};
 
 /// How a message ended.
 #[derive(Debug, Clone)]
@@ -42,11 +45,11 @@ pub struct Settled<K> {
     pub token: K,
     /// How the message ended.
     pub outcome: Outcome,
-    options: Option<Box<dyn Any + Send>>,
+    options: AckOptions,
 }
 
 impl<K> Settled<K> {
-    pub(crate) fn new(token: K, outcome: Outcome, options: Option<Box<dyn Any + Send>>) -> Self {
+    pub(crate) fn new(token: K, outcome: Outcome, options: AckOptions) -> Self {
         Self {
             token,
             outcome,

@@ -260,6 +260,18 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
         }
     }
 
+    fn keep_last(&mut self, inlet: InletId) {
+        let mut holds = std::mem::take(self.inlets.of(inlet));
+        if let Some(last) = holds.pop() {
+            self.settle_all(&mut holds);
+            if last.n > 1 {
+                self.settle(last.lane, last.n - 1);
+            }
+            holds.push(Hold { n: 1, ..last });
+        }
+        *self.inlets.of(inlet) = holds;
+    }
+
     fn done(&mut self, inlet: InletId) {
         let mut holds = std::mem::take(self.inlets.of(inlet));
         self.settle_all(&mut holds);

@@ -31,11 +31,19 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new() -> Self {
-        Self { word: watch::Sender::new(Word { paused: false, drain: None, aborted: false }) }
+        Self {
+            word: watch::Sender::new(Word {
+                paused: false,
+                drain: None,
+                aborted: false,
+            }),
+        }
     }
 
     pub(crate) fn listen(&self) -> Listener {
-        Listener { word: self.word.subscribe() }
+        Listener {
+            word: self.word.subscribe(),
+        }
     }
 
     pub(crate) fn word(&self) -> Word {
@@ -44,7 +52,8 @@ impl Control {
 
     /// Returns whether this changed anything.
     pub(crate) fn pause(&self, paused: bool) -> bool {
-        self.word.send_if_modified(|word| std::mem::replace(&mut word.paused, paused) != paused)
+        self.word
+            .send_if_modified(|word| std::mem::replace(&mut word.paused, paused) != paused)
     }
 
     /// Begins to drain; a later call may only shorten the limit. Returns whether this call began it.
@@ -52,7 +61,11 @@ impl Control {
         let mut began = false;
         self.word.send_if_modified(|word| match &mut word.drain {
             None => {
-                word.drain = Some(Drain { cause, began: timer::now(), limit });
+                word.drain = Some(Drain {
+                    cause,
+                    began: timer::now(),
+                    limit,
+                });
                 began = true;
                 true
             }
@@ -62,13 +75,16 @@ impl Control {
     }
 
     pub(crate) fn abort(&self) {
-        self.word.send_if_modified(|word| !std::mem::replace(&mut word.aborted, true));
+        self.word
+            .send_if_modified(|word| !std::mem::replace(&mut word.aborted, true));
     }
 }
 
 /// Limits are counted from the beginning of the drain; so a later, shorter wish counts from now.
 fn shorten(drain: &mut Drain, limit: Option<Duration>) -> bool {
-    let Some(limit) = limit.map(|limit| limit + timer::now().duration_since(drain.began)) else { return false };
+    let Some(limit) = limit.map(|limit| limit + timer::now().duration_since(drain.began)) else {
+        return false;
+    };
     let shorter = drain.limit.is_none_or(|current| limit < current);
     if shorter {
         drain.limit = Some(limit);
@@ -107,14 +123,29 @@ impl Listener {
         }
     }
 
-    /// Waits until the topology must end by force: aborted, or the drain ran out of time (then with its limit).
-    pub(crate) async fn force(&mut self) -> Option<Duration> {
+    /// Runs `future` to its end, unless the topology must end by force: aborted, or the drain ran out of time (then with
+    /// its limit).
+    pub(crate) async fn run_until_forced<F: Future>(
+        &mut self,
+        future: F,
+    ) -> Result<F::Output, Option<Duration>> {
+        // Biased: an end that was reached in time counts.
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            limit = self.forced() => Err(limit),
+        }
+    }
+
+    async fn forced(&mut self) -> Option<Duration> {
         loop {
             let word = *self.word.borrow_and_update();
             if word.aborted {
                 return None;
             }
-            let limit = word.drain.and_then(|drain| drain.limit.map(|limit| (drain.began + limit, limit)));
+            let limit = word
+                .drain
+                .and_then(|drain| drain.limit.map(|limit| (drain.began + limit, limit)));
             let changed = self.word.changed();
             match limit {
                 None => drop(changed.await),

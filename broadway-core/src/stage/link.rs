@@ -51,28 +51,46 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             woken: Vec::new(),
             item: std::marker::PhantomData,
         };
-        Self { hub: Arc::new(Hub { state: Mutex::new(state) }) }
+        Self {
+            hub: Arc::new(Hub {
+                state: Mutex::new(state),
+            }),
+        }
     }
 
     /// A new sending end, which is asked for up to `credit.max()` messages ahead.
     pub(crate) fn outlet(&self, credit: Credit) -> Outlet<T, D> {
         let mut state = self.hub.lock();
         let id = OutletId(index_of(state.outlets.len()));
-        state.outlets.push(Port { credit, owed: 0, waiting: Vec::new(), open: true });
+        state.outlets.push(Port {
+            credit,
+            owed: 0,
+            waiting: Vec::new(),
+            open: true,
+        });
         state.outlets_open += 1;
         drop(state);
-        Outlet { hub: Arc::clone(&self.hub), id }
+        Outlet {
+            hub: Arc::clone(&self.hub),
+            id,
+        }
     }
 
     /// A new receiving end.
     pub(crate) fn inlet(&self) -> Inlet<T, D> {
         let mut state = self.hub.lock();
         let id = InletId(index_of(state.inlets.len()));
-        state.inlets.push(Seat { waker: None, busy: false });
+        state.inlets.push(Seat {
+            waker: None,
+            busy: false,
+        });
         state.inlets_open += 1;
         state.dispatch.join(id);
         drop(state);
-        Inlet { hub: Arc::clone(&self.hub), id }
+        Inlet {
+            hub: Arc::clone(&self.hub),
+            id,
+        }
     }
 }
 
@@ -137,13 +155,21 @@ impl<T, D: Dispatch<T>> State<T, D> {
         }
     }
 
-    fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<T>, wakes: &mut WakeList) -> usize {
+    fn take(
+        &mut self,
+        inlet: InletId,
+        max: usize,
+        out: &mut Vec<T>,
+        wakes: &mut WakeList,
+    ) -> usize {
         let outlets = &mut self.outlets;
-        let taken = self.dispatch.take(inlet, max, out, &mut |outlet: OutletId, n| {
-            let port = &mut outlets[outlet.0 as usize];
-            port.credit.consumed(n);
-            port.wake_if_asked(wakes);
-        });
+        let taken = self
+            .dispatch
+            .take(inlet, max, out, &mut |outlet: OutletId, n| {
+                let port = &mut outlets[outlet.0 as usize];
+                port.credit.consumed(n);
+                port.wake_if_asked(wakes);
+            });
         if taken > 0 {
             self.inlets[inlet.0 as usize].busy = true;
             self.busy += 1;
@@ -165,7 +191,10 @@ impl<T, D: Dispatch<T>> State<T, D> {
     fn finished(&mut self, wakes: &mut WakeList) -> bool {
         let finished = self.ended() && self.busy == 0 && self.dispatch.buffered() == 0;
         if finished {
-            self.inlets.iter_mut().filter_map(|seat| seat.waker.take()).for_each(|waker| wakes.push(waker));
+            self.inlets
+                .iter_mut()
+                .filter_map(|seat| seat.waker.take())
+                .for_each(|waker| wakes.push(waker));
         }
         finished
     }
@@ -179,7 +208,8 @@ impl Port {
     }
 
     fn wake_if_asked(&mut self, wakes: &mut WakeList) {
-        if !self.waiting.is_empty() && (self.owed > 0 || self.credit.pending() <= self.credit.min()) {
+        if !self.waiting.is_empty() && (self.owed > 0 || self.credit.pending() <= self.credit.min())
+        {
             wakes.extend(&mut self.waiting);
         }
     }
@@ -270,15 +300,34 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
     ///
     /// Cancel safe: nothing is taken before it completes.
     pub(crate) fn take<'a>(&'a mut self, max: usize, out: &'a mut Vec<T>) -> Take<'a, T, D> {
-        Take { inlet: self, max, out, waiting: false }
+        Take {
+            inlet: self,
+            max,
+            out,
+            waiting: false,
+        }
+    }
+
+    /// Says that what was taken before is handled, except its last message.
+    pub(crate) fn keep_last(&mut self) {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        state.dispatch.keep_last(self.id);
+        state.wake_inlets(&mut wakes);
+        drop(state);
+        wakes.wake();
     }
 
     /// Returns the tail of what was taken last, in its order, so that others take it; it goes to the front.
     pub(crate) fn give_back(&mut self, rest: &mut Vec<T>) {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
-        let State { dispatch, outlets, .. } = &mut *state;
-        dispatch.give_back(self.id, rest, &mut |outlet, n| outlets[outlet.0 as usize].credit.returned(n));
+        let State {
+            dispatch, outlets, ..
+        } = &mut *state;
+        dispatch.give_back(self.id, rest, &mut |outlet, n| {
+            outlets[outlet.0 as usize].credit.returned(n)
+        });
         state.wake_inlets(&mut wakes);
         drop(state);
         wakes.wake();
@@ -296,7 +345,10 @@ impl<T, D: Dispatch<T>> Drop for Inlet<T, D> {
         state.wake_inlets(&mut wakes);
         state.finished(&mut wakes);
         if state.abandoned() {
-            state.outlets.iter_mut().for_each(|port| wakes.extend(&mut port.waiting));
+            state
+                .outlets
+                .iter_mut()
+                .for_each(|port| wakes.extend(&mut port.waiting));
         }
         drop(state);
         wakes.wake();

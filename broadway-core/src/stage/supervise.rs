@@ -15,7 +15,10 @@ pub(crate) struct Crew<T> {
 
 impl<T: Send + 'static> Crew<T> {
     pub(crate) fn new(kind: &'static str) -> Self {
-        Self { kind, loops: JoinSet::new() }
+        Self {
+            kind,
+            loops: JoinSet::new(),
+        }
     }
 
     /// Spawns one more loop.
@@ -59,7 +62,25 @@ impl<T: Send + 'static> Crew<T> {
             Ok(payload) => panic_text(payload.as_ref()),
             Err(_cancelled) => "cancelled from outside".to_owned(),
         };
-        RunError::Internal { task: Arc::from(self.kind), panic: Arc::from(panic) }
+        RunError::Internal {
+            task: Arc::from(self.kind),
+            panic: Arc::from(panic),
+        }
+    }
+}
+
+/// Runs three futures together until one of them ends.
+pub(crate) async fn first_of<T>(
+    first: impl Future<Output = T>,
+    second: impl Future<Output = T>,
+    third: impl Future<Output = T>,
+) -> T {
+    // Biased, so that a topology that has ended is not said to be broken by what happens afterwards.
+    tokio::select! {
+        biased;
+        output = first => output,
+        output = second => output,
+        output = third => output,
     }
 }
 

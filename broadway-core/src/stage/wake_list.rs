@@ -28,9 +28,17 @@ impl WakeList {
 
     /// Wakes all. Not to be called under a lock: a waker may run code of any kind.
     pub(super) fn wake(self) {
-        let Self { inline, spilled, len } = self;
+        let Self {
+            inline,
+            spilled,
+            len,
+        } = self;
         if len > 0 {
-            inline.into_iter().flatten().chain(spilled).for_each(Waker::wake);
+            inline
+                .into_iter()
+                .flatten()
+                .chain(spilled)
+                .for_each(Waker::wake);
         }
     }
 }

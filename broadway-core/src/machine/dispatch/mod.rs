@@ -17,6 +17,7 @@
 
 mod asks;
 mod demand;
+mod either;
 mod inlets;
 mod partition;
 mod port;
@@ -25,6 +26,7 @@ mod runs;
 
 pub(in crate::machine) use asks::Asks;
 pub use demand::Demand;
+pub use either::Either;
 pub(in crate::machine) use inlets::Inlets;
 pub use partition::{AssignError, Partition};
 pub use port::{Dispatch, InletId, Misrouted, Offered, OutletId};

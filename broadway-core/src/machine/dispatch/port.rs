@@ -70,6 +70,13 @@ pub trait Dispatch<T> {
         returned: &mut dyn FnMut(OutletId, usize),
     );
 
+    /// All that the inlet holds has been handled, except the last event.
+    ///
+    /// What is held because of the others becomes free; dispatchers that hold nothing do nothing.
+    fn keep_last(&mut self, inlet: InletId) {
+        let _ = inlet;
+    }
+
     /// All that the inlet holds has been handled.
     fn done(&mut self, inlet: InletId);
 
