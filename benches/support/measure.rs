@@ -16,6 +16,9 @@ use super::memory::Memory;
 use super::scenario::{Program, Role, Scenario};
 use super::workload::Tally;
 
+#[cfg(not(unix))]
+compile_error!("the benchmarks read CPU time from getrusage, which only Unix has");
+
 const WORKER_THREADS: usize = 2;
 
 /// The share of a run that each program does once, unmeasured, before the first round.
