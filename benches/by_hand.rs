@@ -13,7 +13,7 @@
 //! peak of one program would otherwise hide that of every smaller one after it.
 //!
 //! ```console
-//! $ cargo bench --bench by_hand
+//! $ cargo bench --bench by_hand                                  # a minute or two
 //! $ cargo bench --bench by_hand -- --quick --scenario batcher_100
 //! $ cargo bench --bench by_hand -- --json > figures.jsonl        # the table goes to stderr
 //! ```
@@ -59,8 +59,9 @@ fn main() -> ExitCode {
 
 /// Runs the chosen scenarios and reports each as soon as it is measured.
 fn compare(options: &Options) -> Result<(), BoxError> {
+    let scenarios = chosen(options)?;
     let mut report = report::Report::begin(options.json, options.rounds)?;
-    for scenario in chosen(options)? {
+    for scenario in scenarios {
         let messages = scenario.messages(options.quick);
         let mut figures = measure::interleaved(&scenario, messages, options.rounds)?;
         for figure in &mut figures {

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::processors::{Workers, feed, take};
+use super::processors::{Workers, feed, take_chunk};
 use super::{BATCH_TIMEOUT, CAPACITY};
 use crate::support::workload::{Ledger, Tally, handle_id};
 
@@ -57,7 +57,7 @@ fn processed(messages: u64) -> mpsc::Receiver<u64> {
         let (source, outlet) = (source.clone(), outlet.clone());
         tasks.spawn(async move {
             let mut chunk = Vec::with_capacity(WORKERS.chunk);
-            while take(&source, &mut chunk, WORKERS.chunk).await {
+            while take_chunk(&source, &mut chunk, WORKERS.chunk).await {
                 for id in chunk.drain(..).map(handle_id) {
                     outlet
                         .send(id)

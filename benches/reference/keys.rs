@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::mem::{replace, take};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::processors::{Workers, feed, take};
+use super::processors::{Workers, feed, take_chunk};
 use super::{BATCH_TIMEOUT, CAPACITY};
 use crate::support::workload::{Ledger, Tally, handle_id};
 
@@ -33,7 +34,7 @@ pub(crate) async fn map_task<K: Eq + Hash + Send + 'static>(
         let (source, outlet) = (source.clone(), outlet.clone());
         tasks.spawn(async move {
             let mut chunk = Vec::with_capacity(WORKERS.chunk);
-            while take(&source, &mut chunk, WORKERS.chunk).await {
+            while take_chunk(&source, &mut chunk, WORKERS.chunk).await {
                 for id in chunk.drain(..).map(handle_id) {
                     outlet
                         .send((key(id), id))
@@ -45,7 +46,8 @@ pub(crate) async fn map_task<K: Eq + Hash + Send + 'static>(
     }
     drop(outlet);
 
-    let mut batches = Batches::default();
+    let ledger = Ledger::default();
+    let (mut batches, mut ready) = (Batches::default(), Vec::new());
     let mut received = Vec::with_capacity(WORKERS.chunk);
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,61 +61,76 @@ pub(crate) async fn map_task<K: Eq + Hash + Send + 'static>(
                 }
                 let now = Instant::now();
                 for (key, id) in received.drain(..) {
-                    batches.push(key, id, now);
+                    batches.push(key, id, now, &mut ready);
                 }
             }
-            _ = sweep.tick() => batches.close_due(Instant::now()),
+            _ = sweep.tick() => batches.close_due(Instant::now(), &mut ready),
         }
+        handle_batches(&mut ready, &ledger);
     }
-    batches.close_all();
-    batches.ledger.tally()
+    batches.close_all(&mut ready);
+    handle_batches(&mut ready, &ledger);
+    ledger.tally()
 }
 
-/// The map behind a mutex; the workers push into it themselves, a chunk per lock.
+/// The map behind a mutex: a worker pushes its chunk into it and handles the batches that became
+/// full after letting go of the lock.
 pub(crate) async fn map_mutex<K: Eq + Hash + Send + 'static>(
     messages: u64,
     key: fn(u64) -> K,
 ) -> Tally {
+    let ledger = Ledger::default();
     let batches = Arc::new(Mutex::new(Batches::default()));
     let source = feed(0..messages);
     let mut tasks = JoinSet::new();
     for _ in 0..WORKERS.count {
-        let (source, batches) = (source.clone(), batches.clone());
+        let (source, batches, ledger) = (source.clone(), batches.clone(), ledger.clone());
         tasks.spawn(async move {
             let mut chunk = Vec::with_capacity(WORKERS.chunk);
-            while take(&source, &mut chunk, WORKERS.chunk).await {
+            let mut ready = Vec::new();
+            while take_chunk(&source, &mut chunk, WORKERS.chunk).await {
                 let now = Instant::now();
-                let mut batches = batches.lock().expect("no batch panics");
-                for id in chunk.drain(..).map(handle_id) {
-                    batches.push(key(id), id, now);
+                {
+                    let mut batches = batches.lock().expect("no push panics");
+                    for id in chunk.drain(..).map(handle_id) {
+                        batches.push(key(id), id, now, &mut ready);
+                    }
                 }
+                handle_batches(&mut ready, &ledger);
             }
         });
     }
-    let sweeper = tokio::spawn({
-        let batches = batches.clone();
-        async move {
-            let mut sweep = interval(SWEEP);
-            loop {
-                sweep.tick().await;
-                batches
-                    .lock()
-                    .expect("no batch panics")
-                    .close_due(Instant::now());
-            }
-        }
-    });
+    let sweeper = tokio::spawn(sweep(batches.clone(), ledger.clone()));
     tasks.join_all().await;
+    // Aborting is safe between two ticks only, and that is the only place where it waits.
     sweeper.abort();
-    let mut batches = batches.lock().expect("no batch panics");
-    batches.close_all();
-    batches.ledger.tally()
+    let _cancelled = sweeper.await;
+
+    let mut ready = Vec::new();
+    batches
+        .lock()
+        .expect("no push panics")
+        .close_all(&mut ready);
+    handle_batches(&mut ready, &ledger);
+    ledger.tally()
 }
 
-/// The open batches. A batch that is full or due is handled on the spot.
+async fn sweep<K: Eq + Hash>(batches: Arc<Mutex<Batches<K>>>, ledger: Ledger) {
+    let mut sweep = interval(SWEEP);
+    let mut ready = Vec::new();
+    loop {
+        sweep.tick().await;
+        batches
+            .lock()
+            .expect("no push panics")
+            .close_due(Instant::now(), &mut ready);
+        handle_batches(&mut ready, &ledger);
+    }
+}
+
+/// The open batches, and beside them those that are ready to be handled.
 struct Batches<K> {
     open: HashMap<K, Batch>,
-    ledger: Ledger,
 }
 
 struct Batch {
@@ -125,13 +142,13 @@ impl<K> Default for Batches<K> {
     fn default() -> Self {
         Self {
             open: HashMap::new(),
-            ledger: Ledger::default(),
         }
     }
 }
 
 impl<K: Eq + Hash> Batches<K> {
-    fn push(&mut self, key: K, id: u64, now: Instant) {
+    /// Adds a message; a batch that it fills moves to `ready`.
+    fn push(&mut self, key: K, id: u64, now: Instant, ready: &mut Vec<Vec<u64>>) {
         let batch = self.open.entry(key);
         let batch = batch.or_insert_with(|| Batch {
             messages: Vec::new(),
@@ -142,32 +159,31 @@ impl<K: Eq + Hash> Batches<K> {
         }
         batch.messages.push(id);
         if batch.messages.len() == BATCH_SIZE {
-            batch.close(&self.ledger);
+            // This key fills batches, so the next one gets its room at once.
+            ready.push(replace(&mut batch.messages, Vec::with_capacity(BATCH_SIZE)));
         }
     }
 
-    /// Handles what waited long enough and forgets keys that had nothing to wait.
-    fn close_due(&mut self, now: Instant) {
+    /// Moves what waited long enough to `ready`, and forgets keys that nothing waits for.
+    fn close_due(&mut self, now: Instant, ready: &mut Vec<Vec<u64>>) {
         self.open.retain(|_, batch| {
             let due = now.duration_since(batch.opened) >= BATCH_TIMEOUT;
             if due {
-                batch.close(&self.ledger);
+                ready.push(take(&mut batch.messages));
             }
             !due
         });
     }
 
-    fn close_all(&mut self) {
-        for (_, mut batch) in self.open.drain() {
-            batch.close(&self.ledger);
-        }
+    /// Moves everything to `ready`.
+    fn close_all(&mut self, ready: &mut Vec<Vec<u64>>) {
+        ready.extend(self.open.drain().map(|(_, batch)| batch.messages));
     }
 }
 
-impl Batch {
-    /// Handles the messages; the vector stays for the key's next batch.
-    fn close(&mut self, ledger: &Ledger) {
-        ledger.settle(self.messages.len(), self.messages.iter().sum());
-        self.messages.clear();
+/// Stands for the batch handler, which would be async: no lock is held here.
+fn handle_batches(ready: &mut Vec<Vec<u64>>, ledger: &Ledger) {
+    for batch in ready.drain(..) {
+        ledger.settle(batch.len(), batch.iter().sum());
     }
 }

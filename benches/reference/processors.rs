@@ -31,7 +31,7 @@ pub(crate) async fn recv_many<T: Send + 'static>(
         let (inlet, ledger) = (inlet.clone(), ledger.clone());
         tasks.spawn(async move {
             let mut chunk = Vec::with_capacity(workers.chunk);
-            while take(&inlet, &mut chunk, workers.chunk).await {
+            while take_chunk(&inlet, &mut chunk, workers.chunk).await {
                 let count = chunk.len();
                 let checksum = chunk.drain(..).map(handle).sum();
                 ledger.settle(count, checksum);
@@ -132,6 +132,6 @@ pub(crate) fn feed<T: Send + 'static>(
 }
 
 /// Takes up to a chunk; `false` at the end of the stream.
-pub(crate) async fn take<T>(inlet: &Shared<T>, chunk: &mut Vec<T>, limit: usize) -> bool {
+pub(crate) async fn take_chunk<T>(inlet: &Shared<T>, chunk: &mut Vec<T>, limit: usize) -> bool {
     inlet.lock().await.recv_many(chunk, limit).await > 0
 }
