@@ -15,7 +15,7 @@ mod known;
 mod metrics;
 #[cfg(test)]
 mod samples;
-//mod summary;
+mod summary;
 #[cfg(feature = "tracing")]
 mod throttle;
 #[cfg(feature = "tracing")]
@@ -33,7 +33,7 @@ use std::{
 pub use event::{DrainCause, Event, Settlement};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
-//pub use summary::Summary;
+pub use summary::Summary;
 #[cfg(feature = "tracing")]
 pub use tracing::TracingObserver;
 
