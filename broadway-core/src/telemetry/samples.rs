@@ -37,7 +37,7 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
     let events = [
         Event::TopologyStarted { producers: 1, processors: 2, batchers: 1 },
         Event::Assigned { producer: 0, part, position: Some(7) },
-        Event::Produced { producer: 0, count: 8, demand: 10 },
+        Event::Produced { producer: 0, count: 9, demand: 10 },
         Event::RateLimited { producer: 0, held: 2, wait: ms(1500) },
         Event::ChunkStarted { processor: 1, count: 8 },
         Event::MessageFailed { processor: 1, reason: &refused },

@@ -1,4 +1,5 @@
-//! One line for each event: its level, its fields, its words. One `match`, so that a new event cannot be forgotten.
+//! One line for each event: its level, its fields, its words. [`write`] names every event and sends it to the function of
+//! its group; a test sees that each group writes what it is sent.
 
 use std::time::Duration;
 
