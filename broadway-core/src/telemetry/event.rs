@@ -7,6 +7,19 @@ use crate::{
     error::{BoxError, Callback, Reason},
 };
 
+/// A trigger's name in logs, metrics and tables: the word of the option that it comes from.
+pub(super) const fn trigger_name(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Size => "size",
+        Trigger::Bytes => "bytes",
+        Trigger::Timeout => "timeout",
+        Trigger::Flush => "flush",
+        Trigger::Split => "split",
+        Trigger::Limit => "limit",
+        Trigger::Drain => "drain",
+    }
+}
+
 /// Why a topology drains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

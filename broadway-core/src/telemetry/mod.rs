@@ -9,6 +9,17 @@
 //! table of a command-line program, and [`Tee`] calls two.
 
 mod event;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod known;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(test)]
+mod samples;
+mod summary;
+#[cfg(feature = "tracing")]
+mod throttle;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::{
     fmt,
@@ -20,6 +31,11 @@ use std::{
 };
 
 pub use event::{DrainCause, Event, Settlement};
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsObserver;
+pub use summary::Summary;
+#[cfg(feature = "tracing")]
+pub use tracing::TracingObserver;
 
 /// Hears the events of a topology.
 pub trait Observer: Send + Sync + 'static {
