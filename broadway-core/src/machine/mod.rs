@@ -3,6 +3,7 @@
 //! Time comes in as an `Instant`, randomness as a number; what to do comes out as a value. So each
 //! of them is tested without a runtime, against a simple model.
 
+pub mod buffer;
 pub mod chunk_size;
 pub mod credit;
 pub mod offsets;
