@@ -61,8 +61,10 @@ pub struct Offsets {
     tail: u64,
     /// From the run of `head - 1` on, which [`commit`](Self::commit) needs; ascending.
     runs: VecDeque<Run>,
-    /// Where the last settled offset was found in `runs`: the next one is likely to be near.
+    /// Where in `runs` the last search ended: the next one is likely to end near.
     hint: usize,
+    /// What the last search found. Runs only grow at their end, so it stays true.
+    near: Stretch,
     in_flight: u64,
     failures: u64,
     /// The lowest number that failed.
@@ -78,6 +80,13 @@ struct Run {
     offset: i64,
 }
 
+/// A run and how long it was when it was looked up.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    run: Run,
+    length: u64,
+}
+
 impl Offsets {
     /// Nothing is delivered yet.
     #[must_use]
@@ -89,6 +98,13 @@ impl Offsets {
             tail: 0,
             runs: VecDeque::new(),
             hint: 0,
+            near: Stretch {
+                run: Run {
+                    number: 0,
+                    offset: 0,
+                },
+                length: 0,
+            },
             in_flight: 0,
             failures: 0,
             halt: None,
@@ -144,7 +160,7 @@ impl Offsets {
     /// It was never delivered, or is settled already. Nothing is changed then.
     #[inline]
     pub fn settled(&mut self, offset: i64, outcome: Outcome) -> Result<(), SettleError> {
-        let (number, _) = self.locate(offset)?;
+        let number = self.locate(offset)?;
         if self.failures > 0 || outcome == Outcome::Failed {
             return self.settled_with_failures(offset, number, outcome);
         }
@@ -172,8 +188,13 @@ impl Offsets {
         if n == 0 {
             return Ok(());
         }
-        let (number, run_end) = self.locate(first)?;
+        let number = self.locate(first)?;
         let n = n as u64;
+        if n > self.near.end() - number {
+            // The run may have grown since it was looked up.
+            self.search(first)?;
+        }
+        let run_end = self.near.end();
         if n > run_end - number {
             let missing = first + i64::try_from(run_end - number).expect("within a run of offsets");
             return Err(SettleError::NotDelivered { offset: missing });
@@ -261,44 +282,55 @@ impl Offsets {
         self.runs.back().map(|run| offset_at(run, self.tail))
     }
 
-    /// The number of a delivered offset that is not covered by the commit, and the end of its run.
+    /// The number of a delivered offset that is not covered by the commit; `near` holds it then.
     #[inline]
-    fn locate(&mut self, offset: i64) -> Result<(u64, u64), SettleError> {
-        let found = match self.within(self.hint, offset) {
-            Some(found) => found,
+    fn locate(&mut self, offset: i64) -> Result<u64, SettleError> {
+        let number = match self.near.number_of(offset) {
+            Some(number) => number,
             None => self.search(offset)?,
         };
-        if found.0 < self.head {
+        if number < self.head {
             return Err(SettleError::AlreadySettled { offset });
         }
-        Ok(found)
+        Ok(number)
     }
 
-    /// The number of `offset` and the run's end, if it is in the run at `index`.
-    #[inline]
-    fn within(&self, index: usize, offset: i64) -> Option<(u64, u64)> {
-        let run = self.runs.get(index)?;
+    /// The number of a delivered offset, by its run as it is now, which becomes `near`.
+    fn search(&mut self, offset: i64) -> Result<u64, SettleError> {
+        let index = self
+            .index_of(offset)
+            .ok_or_else(|| self.below_runs(offset))?;
+        let stretch = self.stretch(index).expect("the index of a run");
+        let missing = SettleError::NotDelivered { offset };
+        let number = stretch.number_of(offset).ok_or(missing)?;
+        self.hint = index;
+        self.near = stretch;
+        Ok(number)
+    }
+
+    /// The run that `offset` is in, or else the one before it.
+    fn index_of(&self, offset: i64) -> Option<usize> {
+        // Mostly the same run, which has grown, or its neighbour: settlements come nearly in order.
+        for index in [self.hint, self.hint + 1] {
+            let stretch = self.stretch(index);
+            if stretch.is_some_and(|stretch| stretch.number_of(offset).is_some()) {
+                return Some(index);
+            }
+        }
+        let after = self.runs.partition_point(|run| run.offset <= offset);
+        after.checked_sub(1)
+    }
+
+    fn stretch(&self, index: usize) -> Option<Stretch> {
+        let run = *self.runs.get(index)?;
         let end = self
             .runs
             .get(index + 1)
             .map_or(self.tail, |next| next.number);
-        let into = u64::try_from(offset.checked_sub(run.offset)?).ok()?;
-        (into < end - run.number).then(|| (run.number + into, end))
-    }
-
-    fn search(&mut self, offset: i64) -> Result<(u64, u64), SettleError> {
-        // Mostly the neighbour, as settlements come nearly in order.
-        if let Some(found) = self.within(self.hint + 1, offset) {
-            self.hint += 1;
-            return Ok(found);
-        }
-        let after = self.runs.partition_point(|run| run.offset <= offset);
-        let Some(index) = after.checked_sub(1) else {
-            return Err(self.below_runs(offset));
-        };
-        self.hint = index;
-        self.within(index, offset)
-            .ok_or(SettleError::NotDelivered { offset })
+        Some(Stretch {
+            run,
+            length: end - run.number,
+        })
     }
 
     /// Below the commit there is no record any more of what was delivered and what was a gap.
@@ -372,6 +404,23 @@ impl Offsets {
             self.runs.pop_front();
             self.hint = self.hint.saturating_sub(1);
         }
+    }
+}
+
+impl Stretch {
+    #[inline]
+    const fn number_of(&self, offset: i64) -> Option<u64> {
+        // Offsets below the run wrap to numbers above any length.
+        let into = offset.wrapping_sub(self.run.offset).cast_unsigned();
+        if into < self.length {
+            Some(self.run.number + into)
+        } else {
+            None
+        }
+    }
+
+    const fn end(&self) -> u64 {
+        self.run.number + self.length
     }
 }
 
