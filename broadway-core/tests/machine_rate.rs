@@ -25,7 +25,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(step(), 0..30)
+    prop::collection::vec(step(), 0..20)
 }
 
 fn allowance(messages: usize, interval_ns: u64) -> Allowance {
@@ -158,7 +158,7 @@ proptest! {
         messages in 1..1_000_000_usize,
         interval_ns in 1..10_000_000_000_u64,
         burst in 1..100_000_usize,
-        takes in prop::collection::vec((0..20_000_000_000_u64, 0..200_000_usize), 1..40),
+        takes in prop::collection::vec((0..20_000_000_000_u64, 0..200_000_usize), 1..25),
     ) {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(allowance(messages, interval_ns), burst, start);

@@ -136,6 +136,5 @@ fn memory_follows_the_span_and_not_the_stream() {
         offsets.settled_run(first + 1, 499, Done).unwrap();
         offsets.settled(first, Done).unwrap();
     }
-    assert_eq!(offsets.runs.len(), 1);
     assert!(offsets.runs.capacity() <= 8);
 }
