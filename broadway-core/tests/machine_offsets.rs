@@ -10,12 +10,14 @@ enum Step {
     Deliver(i64, usize),
     /// The first offset counted from somewhat below the commit, the length, the outcome.
     Settle(i64, usize, Outcome),
+    /// Skips the first offset that failed.
+    Lift,
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         20 => Just(Outcome::Done),
-        1 => Just(Outcome::Failed),
+        3 => Just(Outcome::Failed),
         2 => Just(Outcome::Skipped),
     ]
 }
@@ -27,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (gap, length()).prop_map(|(gap, n)| Step::Deliver(gap, n)),
         3 => (-3..40_i64, length(), outcome()).prop_map(|(at, n, outcome)| Step::Settle(at, n, outcome)),
         1 => (-3..400_i64, length(), outcome()).prop_map(|(at, n, outcome)| Step::Settle(at, n, outcome)),
+        1 => Just(Step::Lift),
     ]
 }
 
@@ -128,6 +131,13 @@ proptest! {
                         _ => offsets.settled_run(base + at, n, outcome),
                     };
                     check_settled(result, &mut model, base + at, n, outcome)?;
+                }
+                Step::Lift => {
+                    let Some(failed) = model.first_failed() else {
+                        continue;
+                    };
+                    let result = offsets.settled(failed, Outcome::Skipped);
+                    check_settled(result, &mut model, failed, 1, Outcome::Skipped)?;
                 }
             }
             let commit = model.commit();

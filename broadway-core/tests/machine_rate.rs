@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 enum Step {
     /// Wait, then take.
     Take(u64, usize),
-    /// Wait, then give back some of the last take.
+    /// Wait, then give back some of a late take.
     Refund(u64, usize),
     /// Wait, then change the allowance: messages, interval, whether at once.
     Update(u64, usize, u64, bool),
@@ -67,7 +67,9 @@ proptest! {
         let at = |ns| start + Duration::from_nanos(ns);
         let mut window = FixedWindow::new(allowance(messages, interval), start);
         let mut model = WindowModel { current: (messages, interval), upcoming: (messages, interval), start: 0, passed: 0 };
-        let (mut now, mut last) = (0, (0, 0));
+        let mut now = 0;
+        // What each take was granted and when, less its refunds.
+        let mut takes: Vec<(usize, u64)> = Vec::new();
         for step in steps {
             match step {
                 Step::Take(wait, wanted) => {
@@ -76,18 +78,21 @@ proptest! {
                     let granted = window.take(at(now), wanted);
                     prop_assert_eq!(granted, wanted.min(model.current.0 - model.passed));
                     model.passed += granted;
-                    last = (granted, now);
+                    takes.push((granted, now));
                 }
                 Step::Refund(wait, n) => {
                     now += wait;
-                    // The machine may not know yet that the interval is over; it must not matter.
-                    let n = n.min(last.0);
-                    window.refund(n, at(last.1));
+                    // Any of the last takes: its interval may be over, or over without the machine's knowing.
+                    let Some(take) = takes.iter_mut().rev().nth(n % 3) else {
+                        continue;
+                    };
+                    let n = n.min(take.0);
+                    take.0 -= n;
+                    window.refund(n, at(take.1));
                     model.tick_to(now);
-                    if last.1 >= model.start {
+                    if take.1 >= model.start {
                         model.passed -= n;
                     }
-                    last.0 -= n;
                 }
                 Step::Update(wait, messages, interval, reset) => {
                     now += wait;
@@ -96,7 +101,7 @@ proptest! {
                     if reset {
                         (model.start, model.current, model.passed) = (now, model.upcoming, 0);
                         // What was taken at this very instant cannot be told from the new window's.
-                        last.0 = 0;
+                        takes.clear();
                     }
                     window.update(at(now), allowance(messages, interval), change(reset));
                 }

@@ -15,10 +15,10 @@ proptest! {
     fn decisions_follow_from_the_history(
         first in 0..1_000_u64,
         max in 0..10_000_u64,
-        healthy_after in 0..5_000_u64,
-        intensity in prop::option::of((0..6_u16, 0..20_000_u64)),
-        // Wait, whether it works now (else it fails), jitter.
-        history in prop::collection::vec((0..4_000_u64, any::<bool>(), any::<u64>()), 0..40),
+        healthy_after in (0..10_u64).prop_map(|halves| halves * 500),
+        intensity in prop::option::of((0..6_u16, (0..40_u64).prop_map(|halves| halves * 500))),
+        // Wait, whether it works now (else it fails), jitter. In half seconds, so that limits are hit exactly.
+        history in prop::collection::vec(((0..8_u64).prop_map(|halves| halves * 500), any::<bool>(), any::<u64>()), 0..40),
     ) {
         let mut restart = Restart::new(RestartPolicy {
             first: ms(first),
