@@ -18,6 +18,7 @@
 //! $ cargo bench --bench by_hand -- --json > figures.jsonl        # the table goes to stderr
 //! ```
 
+mod engine;
 mod reference;
 mod scenarios;
 mod support;

@@ -1,5 +1,8 @@
 //! The rows of the table: which programs do which work, over how many messages.
 
+use broadway::BatchKey;
+
+use crate::engine;
 use crate::reference::processors::{Workers, async_channel, full_chunks, recv_many};
 use crate::reference::{batcher, decode, keys, partition};
 use crate::support::scenario::{Program, Scenario};
@@ -45,7 +48,7 @@ fn processors() -> Vec<Scenario> {
             about: "2 processors, chunks of 100, an empty handler",
             full: 4_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::processors(n, 2, 100))),
             by_hand: vec![
                 program!("recv_many", |n| recv_many(0..n, BY_100, handle_id)),
                 program!("async_channel", |n| async_channel(0..n, BY_100, handle_id)),
@@ -61,7 +64,7 @@ fn processors() -> Vec<Scenario> {
             about: "2 processors, chunks of 10, an empty handler",
             full: 4_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::processors(n, 2, 10))),
             by_hand: vec![
                 program!("recv_many", |n| recv_many(0..n, BY_10, handle_id)),
                 program!("async_channel", |n| async_channel(0..n, BY_10, handle_id)),
@@ -77,7 +80,7 @@ fn processors() -> Vec<Scenario> {
             about: "64 processors on 2 threads, chunks of 100, an empty handler",
             full: 4_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::processors(n, 64, 100))),
             by_hand: vec![
                 program!("recv_many", |n| recv_many(0..n, MANY, handle_id)),
                 program!("async_channel", |n| async_channel(0..n, MANY, handle_id)),
@@ -93,7 +96,7 @@ fn processors() -> Vec<Scenario> {
             about: "2 processors, 100 keys in order, an empty handler",
             full: 4_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::partition_by(n, 100))),
             by_hand: vec![program!("hashed_channels", |n| {
                 partition::hashed_channels(n, BY_100, |id| id % 100)
             })],
@@ -109,7 +112,9 @@ fn batches() -> Vec<Scenario> {
             about: "2 processors, then batches of 100 or 1 s",
             full: 3_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::batches(n, 100, |_| {
+                BatchKey::None
+            }))),
             by_hand: vec![
                 program!("chunks_timeout", |n| batcher::chunks_timeout(n, 100)),
                 program!("recv_until", |n| batcher::recv_until(n, 100)),
@@ -121,7 +126,9 @@ fn batches() -> Vec<Scenario> {
             about: "2 processors, then batches of one message",
             full: 2_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::batches(n, 1, |_| {
+                BatchKey::None
+            }))),
             by_hand: vec![
                 program!("chunks_timeout", |n| batcher::chunks_timeout(n, 1)),
                 program!("recv_until", |n| batcher::recv_until(n, 1)),
@@ -133,7 +140,9 @@ fn batches() -> Vec<Scenario> {
             about: "2 processors, then batches of 100 or 1 s by 100 integer keys",
             full: 3_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::batches(n, 100, |id| (id
+                % 100)
+                .into()))),
             by_hand: vec![
                 program!("map_task", |n| keys::map_task(n, |id| id % 100)),
                 program!("map_mutex", |n| keys::map_mutex(n, |id| id % 100)),
@@ -145,7 +154,9 @@ fn batches() -> Vec<Scenario> {
             about: "2 processors, then batches of 100 or 1 s by 100 keys of 15 bytes",
             full: 3_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::batches(n, 100, |id| {
+                string_key(id).into()
+            }))),
             by_hand: vec![
                 program!("map_task", |n| keys::map_task(n, string_key)),
                 program!("map_mutex", |n| keys::map_mutex(n, string_key)),
@@ -157,7 +168,9 @@ fn batches() -> Vec<Scenario> {
             about: "2 processors, then batches of 100 or 1 s by 100,000 integer keys",
             full: 3_000_000,
             checksum: sum_of_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::batches(n, 100, |id| (id
+                % 100_000)
+                .into()))),
             by_hand: vec![
                 program!("map_task", |n| keys::map_task(n, |id| id % 100_000)),
                 program!("map_mutex", |n| keys::map_mutex(n, |id| id % 100_000)),
@@ -174,7 +187,7 @@ fn json() -> Vec<Scenario> {
             about: "2 processors decode 250 bytes of JSON into a struct",
             full: 400_000,
             checksum: sum_of_document_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::decode(n, handle_typed))),
             by_hand: vec![
                 program!("recv_many", |n| recv_many(
                     (0..n).map(document),
@@ -195,7 +208,7 @@ fn json() -> Vec<Scenario> {
             about: "2 processors decode 250 bytes of JSON into a dynamic value",
             full: 400_000,
             checksum: sum_of_document_ids,
-            ours: None,
+            ours: Some(program!("broadway", |n| engine::decode(n, handle_value))),
             by_hand: vec![
                 program!("recv_many", |n| recv_many(
                     (0..n).map(document),

@@ -97,6 +97,11 @@ pub(crate) fn document(id: u64) -> &'static [u8] {
     ALL[(id % DOCUMENTS) as usize]
 }
 
+/// The id in a message's document.
+pub(crate) fn document_id(id: u64) -> u64 {
+    id % DOCUMENTS
+}
+
 fn new_document(id: u64) -> &'static [u8] {
     let note_end = "\"}";
     let mut text = format!(

@@ -13,7 +13,11 @@
 //! - [`restart`]: when a failed producer is opened again.
 //! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
 
+<<<<<<< HEAD
 pub mod batcher;
+=======
+pub mod buffer;
+>>>>>>> counters
 pub mod chunk_size;
 pub mod credit;
 pub mod dispatch;

@@ -26,7 +26,9 @@ struct Entry<Q: ?Sized + ToOwned, V> {
 
 impl<Q: ?Sized + ToOwned + Eq, V> Known<Q, V> {
     pub(super) const fn new() -> Self {
-        Self { first: OnceLock::new() }
+        Self {
+            first: OnceLock::new(),
+        }
     }
 
     /// The value of `name`, made now if there is none. Two threads that ask for a new name at once get the same value.
@@ -35,8 +37,14 @@ impl<Q: ?Sized + ToOwned + Eq, V> Known<Q, V> {
         let mut link = &self.first;
         loop {
             let entry = link.get_or_init(|| {
-                let make = make.take().expect("an entry made here has our name, and ends the walk");
-                Box::new(Entry { name: name.to_owned(), value: make(), next: OnceLock::new() })
+                let make = make
+                    .take()
+                    .expect("an entry made here has our name, and ends the walk");
+                Box::new(Entry {
+                    name: name.to_owned(),
+                    value: make(),
+                    next: OnceLock::new(),
+                })
             });
             if entry.name.borrow() == name {
                 return &entry.value;

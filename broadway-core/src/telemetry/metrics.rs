@@ -37,7 +37,10 @@ impl MetricsObserver {
     /// An observer of everything but latencies.
     #[must_use]
     pub const fn new() -> Self {
-        Self { wants_latency: false, pipelines: Known::new() }
+        Self {
+            wants_latency: false,
+            pipelines: Known::new(),
+        }
     }
 
     /// Records `broadway_end_to_end_seconds` too: the only metric that costs something for each message.
@@ -50,7 +53,9 @@ impl MetricsObserver {
 
 impl Observer for MetricsObserver {
     fn on_event(&self, pipeline: &str, event: &Event<'_>) {
-        self.pipelines.get(pipeline, || PipelineMetrics::new(pipeline)).record(event, self.wants_latency);
+        self.pipelines
+            .get(pipeline, || PipelineMetrics::new(pipeline))
+            .record(event, self.wants_latency);
     }
 
     fn wants_latency(&self) -> bool {

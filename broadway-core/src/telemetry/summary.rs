@@ -106,14 +106,21 @@ impl Summary {
     #[must_use]
     pub fn reasons(&self) -> Vec<(String, u64)> {
         let ledger = self.lock();
-        let told = ledger.reasons_by_count().into_iter().map(|(text, count)| (text.to_owned(), count));
-        told.chain((ledger.other_reasons > 0).then(|| ("other".to_owned(), ledger.other_reasons))).collect()
+        let told = ledger
+            .reasons_by_count()
+            .into_iter()
+            .map(|(text, count)| (text.to_owned(), count));
+        told.chain((ledger.other_reasons > 0).then(|| ("other".to_owned(), ledger.other_reasons)))
+            .collect()
     }
 
     /// How many batches of `batcher` were completed by `trigger`.
     #[must_use]
     pub fn batches(&self, batcher: &str, trigger: Trigger) -> u64 {
-        self.lock().batches.get(&(batcher, trigger_name(trigger))).map_or(0, |tally| tally.batches)
+        self.lock()
+            .batches
+            .get(&(batcher, trigger_name(trigger)))
+            .map_or(0, |tally| tally.batches)
     }
 
     /// The time from the topology's start to its end, or until now.
@@ -157,8 +164,14 @@ impl Observer for Summary {
             Event::Drained { .. } => self.lock().end(Instant::now()),
             Event::Produced { count, .. } => self.lock().read += count as u64,
             Event::Settled { settlement, .. } => self.lock().settle(&settlement),
-            Event::BatchReady { batcher, trigger, count, .. } => {
-                self.lock().count_batch(batcher, trigger_name(trigger), count as u64);
+            Event::BatchReady {
+                batcher,
+                trigger,
+                count,
+                ..
+            } => {
+                self.lock()
+                    .count_batch(batcher, trigger_name(trigger), count as u64);
             }
             Event::AckFailed { count, .. } => self.lock().ack_failures += count as u64,
             Event::DroppedUnsettled { count } => self.lock().dropped_unsettled += count,

@@ -35,13 +35,20 @@ pub(super) enum Verdict {
 impl Throttle {
     /// At most `lines_max` lines in a window; with 0, all are left out and counted.
     pub(super) const fn new(lines_max: u32) -> Self {
-        Self { lines_max, window: None }
+        Self {
+            lines_max,
+            window: None,
+        }
     }
 
     /// A line is to be written.
     pub(super) fn admit(&mut self, now: Instant) -> Verdict {
         let suppressed_before = self.overdue(now).unwrap_or(0);
-        let window = self.window.get_or_insert(Window { opened: now, written: 0, suppressed: 0 });
+        let window = self.window.get_or_insert(Window {
+            opened: now,
+            written: 0,
+            suppressed: 0,
+        });
         if window.written < self.lines_max {
             window.written += 1;
             Verdict::Write { suppressed_before }
@@ -54,7 +61,9 @@ impl Throttle {
 
     /// The lines left out in a window that is over, if any: told once.
     pub(super) fn overdue(&mut self, now: Instant) -> Option<u64> {
-        self.window.take_if(|window| now.saturating_duration_since(window.opened) >= WINDOW)?.told()
+        self.window
+            .take_if(|window| now.saturating_duration_since(window.opened) >= WINDOW)?
+            .told()
     }
 
     /// The lines left out so far, whether or not the window is over: for the end.
@@ -64,7 +73,9 @@ impl Throttle {
 
     /// Whether lines were left out that have not been told.
     pub(super) fn is_holding(&self) -> bool {
-        self.window.as_ref().is_some_and(|window| window.suppressed > 0)
+        self.window
+            .as_ref()
+            .is_some_and(|window| window.suppressed > 0)
     }
 }
 
@@ -78,14 +89,21 @@ impl Window {
 mod tests {
     use super::{Verdict::*, *};
 
-    const FRESH: Verdict = Write { suppressed_before: 0 };
+    const FRESH: Verdict = Write {
+        suppressed_before: 0,
+    };
 
     #[test]
     fn lines_over_the_limit_of_a_window_are_left_out_and_counted() {
         let (mut throttle, start) = (Throttle::new(2), Instant::now());
         let verdicts: Vec<_> = (0..5).map(|_| throttle.admit(start)).collect();
         assert_eq!(verdicts, [FRESH, FRESH, Suppress, Suppress, Suppress]);
-        assert_eq!(throttle.admit(start + WINDOW), Write { suppressed_before: 3 });
+        assert_eq!(
+            throttle.admit(start + WINDOW),
+            Write {
+                suppressed_before: 3
+            }
+        );
         assert_eq!(throttle.admit(start + WINDOW), FRESH);
         assert_eq!(throttle.admit(start + WINDOW), Suppress);
     }

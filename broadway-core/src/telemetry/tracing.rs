@@ -59,7 +59,10 @@ impl TracingObserver {
     /// An observer with the default limit on failures.
     #[must_use]
     pub const fn new() -> Self {
-        Self { failures_per_second: Self::FAILURES_PER_SECOND, pipelines: Known::new() }
+        Self {
+            failures_per_second: Self::FAILURES_PER_SECOND,
+            pipelines: Known::new(),
+        }
     }
 
     /// Sets how many failures of one kind a pipeline logs in a second. With 0 only their number is logged.
@@ -70,12 +73,18 @@ impl TracingObserver {
     }
 
     fn observe(&self, pipeline: &str, event: &Event<'_>, now: Instant) {
-        let throttles = self.pipelines.get(pipeline, || Throttles::new(self.failures_per_second));
+        let throttles = self
+            .pipelines
+            .get(pipeline, || Throttles::new(self.failures_per_second));
         match Storm::of(event) {
             Some(storm) => match throttles.admit(storm, now) {
                 Verdict::Suppress => return,
-                Verdict::Write { suppressed_before: 0 } => {}
-                Verdict::Write { suppressed_before } => line::suppressed(pipeline, storm.event(), suppressed_before),
+                Verdict::Write {
+                    suppressed_before: 0,
+                } => {}
+                Verdict::Write { suppressed_before } => {
+                    line::suppressed(pipeline, storm.event(), suppressed_before)
+                }
             },
             None => throttles.tell(pipeline, event, now),
         }
@@ -106,7 +115,13 @@ enum Storm {
 }
 
 impl Storm {
-    const ALL: [Self; 5] = [Self::Message, Self::Batch, Self::FailedHandler, Self::Ack, Self::Source];
+    const ALL: [Self; 5] = [
+        Self::Message,
+        Self::Batch,
+        Self::FailedHandler,
+        Self::Ack,
+        Self::Source,
+    ];
 
     fn of(event: &Event<'_>) -> Option<Self> {
         match event {
@@ -142,7 +157,10 @@ struct Throttles {
 impl Throttles {
     fn new(lines_max: u32) -> Self {
         let by_storm = Mutex::new(Storm::ALL.map(|_| Throttle::new(lines_max)));
-        Self { by_storm, holding: AtomicBool::new(false) }
+        Self {
+            by_storm,
+            holding: AtomicBool::new(false),
+        }
     }
 
     fn admit(&self, storm: Storm, now: Instant) -> Verdict {
@@ -171,7 +189,14 @@ impl Throttles {
         let mut by_storm = self.by_storm.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = Storm::ALL.map(|storm| {
             let throttle = &mut by_storm[storm as usize];
-            (storm, if ended { throttle.flush() } else { throttle.overdue(now) })
+            (
+                storm,
+                if ended {
+                    throttle.flush()
+                } else {
+                    throttle.overdue(now)
+                },
+            )
         });
         let holding = by_storm.iter().any(Throttle::is_holding);
         self.holding.store(holding, Ordering::Relaxed);

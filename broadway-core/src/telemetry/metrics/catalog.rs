@@ -1,8 +1,8 @@
 //! Every metric there is: its name, type, unit, labels and meaning. `docs/telemetry.md` shows the same as a table.
 
 use ::metrics::{
-    Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
+    Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
 };
 
 /// One metric. Label names come from here and nowhere else.
@@ -40,13 +40,24 @@ impl Metric {
 
     fn labels(&self, values: &[&str]) -> Vec<Label> {
         assert_eq!(self.labels.len(), values.len(), "labels of {}", self.name);
-        self.labels.iter().zip(values).map(|(name, value)| Label::new(*name, (*value).to_owned())).collect()
+        self.labels
+            .iter()
+            .zip(values)
+            .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+            .collect()
     }
 }
 
 /// Tells the recorder what each metric means.
 pub(super) fn describe() {
-    for &Metric { name, kind, unit, help, .. } in ALL {
+    for &Metric {
+        name,
+        kind,
+        unit,
+        help,
+        ..
+    } in ALL
+    {
         match kind {
             Kind::Counter => describe_counter!(name, unit, help),
             Kind::Gauge => describe_gauge!(name, unit, help),

@@ -45,7 +45,11 @@ impl PipelineMetrics {
         let own = [pipeline];
         Self {
             pipeline: pipeline.to_owned(),
-            in_flight: InFlight { gauge: catalog::IN_FLIGHT.gauge(&own), produced: 0.into(), settled: 0.into() },
+            in_flight: InFlight {
+                gauge: catalog::IN_FLIGHT.gauge(&own),
+                produced: 0.into(),
+                settled: 0.into(),
+            },
             running: catalog::RUNNING.gauge(&own),
             draining: catalog::DRAINING.gauge(&own),
             paused: catalog::PAUSED.gauge(&own),
@@ -72,22 +76,45 @@ impl PipelineMetrics {
             Event::Drained { .. } => self.end(),
             Event::Paused => self.paused.set(1),
             Event::Resumed => self.paused.set(0),
-            Event::Produced { producer, count, .. } => self.produced(producer, count),
+            Event::Produced {
+                producer, count, ..
+            } => self.produced(producer, count),
             Event::ChunkStarted { count, .. } => self.chunk_size.record(count as f64),
-            Event::ChunkStopped { processor, done, failed, forwarded, returned, elapsed } => {
+            Event::ChunkStopped {
+                processor,
+                done,
+                failed,
+                forwarded,
+                returned,
+                elapsed,
+            } => {
                 self.processors.add(done, failed, forwarded);
                 self.returned.increment(returned as u64);
                 self.chunk_seconds.record(elapsed);
                 self.busy(processor).add(elapsed);
             }
             Event::MessageFailed { reason, .. } => self.failed(reason),
-            Event::BatchReady { batcher, trigger, count, bytes, .. } => {
+            Event::BatchReady {
+                batcher,
+                trigger,
+                count,
+                bytes,
+                ..
+            } => {
                 self.batcher(batcher).ready(trigger, count, bytes);
             }
-            Event::BatchStopped { batcher, done, failed, elapsed, .. } => {
+            Event::BatchStopped {
+                batcher,
+                done,
+                failed,
+                elapsed,
+                ..
+            } => {
                 self.batcher(batcher).stopped(done, failed, elapsed);
             }
-            Event::BatchFailed { batcher, reason, .. } => {
+            Event::BatchFailed {
+                batcher, reason, ..
+            } => {
                 self.batcher(batcher).failures.increment(1);
                 self.failed(reason);
             }
@@ -95,15 +122,30 @@ impl PipelineMetrics {
                 self.handle_failed_seconds.record(elapsed);
                 panic.into_iter().for_each(|reason| self.failed(reason));
             }
-            Event::Settled { producer, settlement } => self.settled(producer, settlement, latency),
-            Event::AckFailed { producer, count, reason } => {
+            Event::Settled {
+                producer,
+                settlement,
+            } => self.settled(producer, settlement, latency),
+            Event::AckFailed {
+                producer,
+                count,
+                reason,
+            } => {
                 self.producer(producer).ack_failures.increment(1);
-                self.producer(producer).ack_failed_messages.increment(count as u64);
+                self.producer(producer)
+                    .ack_failed_messages
+                    .increment(count as u64);
                 self.failed(reason);
             }
-            Event::RateLimited { producer, wait, .. } => self.producer(producer).rate_limited.add(wait),
-            Event::ProducerFailed { producer, callback, .. } => self.producer(producer).failed(callback),
-            Event::ProducerRestarted { producer, .. } => self.producer(producer).restarts.increment(1),
+            Event::RateLimited { producer, wait, .. } => {
+                self.producer(producer).rate_limited.add(wait)
+            }
+            Event::ProducerFailed {
+                producer, callback, ..
+            } => self.producer(producer).failed(callback),
+            Event::ProducerRestarted { producer, .. } => {
+                self.producer(producer).restarts.increment(1)
+            }
             Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
             Event::DroppedUnsettled { count } => self.dropped_unsettled.increment(count),
             Event::Assigned { part, .. } => self.source.assigned(part),
@@ -137,11 +179,18 @@ impl PipelineMetrics {
     }
 
     fn settled(&self, producer: usize, settlement: Settlement<'_>, latency: bool) {
-        let Settlement { done, failed, released, latencies } = settlement;
+        let Settlement {
+            done,
+            failed,
+            released,
+            latencies,
+        } = settlement;
         self.producer(producer).settled(done, failed, released);
         self.in_flight.settled((done + failed + released) as u64);
         if latency {
-            latencies.iter().for_each(|latency| self.end_to_end.record(*latency));
+            latencies
+                .iter()
+                .for_each(|latency| self.end_to_end.record(*latency));
         }
     }
 
@@ -154,16 +203,23 @@ impl PipelineMetrics {
     }
 
     fn busy(&self, processor: usize) -> &Seconds {
-        let make = || Seconds::new(&catalog::BUSY_SECONDS, &[&self.pipeline, &processor.to_string()]);
+        let make = || {
+            Seconds::new(
+                &catalog::BUSY_SECONDS,
+                &[&self.pipeline, &processor.to_string()],
+            )
+        };
         self.busy.get(&processor, make)
     }
 
     fn batcher(&self, batcher: &str) -> &BatcherMetrics {
-        self.batchers.get(batcher, || BatcherMetrics::new(&self.pipeline, batcher))
+        self.batchers
+            .get(batcher, || BatcherMetrics::new(&self.pipeline, batcher))
     }
 
     fn producer(&self, producer: usize) -> &ProducerMetrics {
-        self.producers.get(&producer, || ProducerMetrics::new(&self.pipeline, producer))
+        self.producers
+            .get(&producer, || ProducerMetrics::new(&self.pipeline, producer))
     }
 }
 
@@ -188,7 +244,8 @@ impl InFlight {
     }
 
     fn end(&self) {
-        let left = self.produced.swap(0, Ordering::Relaxed) as f64 - self.settled.swap(0, Ordering::Relaxed) as f64;
+        let left = self.produced.swap(0, Ordering::Relaxed) as f64
+            - self.settled.swap(0, Ordering::Relaxed) as f64;
         self.gauge.decrement(left);
     }
 }
@@ -203,7 +260,10 @@ struct Seconds {
 
 impl Seconds {
     fn new(metric: &Metric, values: &[&str]) -> Self {
-        Self { counter: metric.counter(values), nanos: AtomicU64::new(0) }
+        Self {
+            counter: metric.counter(values),
+            nanos: AtomicU64::new(0),
+        }
     }
 
     fn add(&self, duration: Duration) {
@@ -229,7 +289,11 @@ struct StageMetrics {
 impl StageMetrics {
     fn new(pipeline: &str, stage: &str) -> Self {
         let counter = |result| catalog::MESSAGES.counter(&[pipeline, stage, result]);
-        Self { done: counter("ok"), failed: counter("failed"), forwarded: counter("forwarded") }
+        Self {
+            done: counter("ok"),
+            failed: counter("failed"),
+            forwarded: counter("forwarded"),
+        }
     }
 
     fn add(&self, done: usize, failed: usize, forwarded: usize) {
@@ -327,7 +391,8 @@ impl ProducerMetrics {
 
     fn failed(&self, callback: Callback) {
         let callback = callback.name();
-        let make = || catalog::PRODUCER_FAILURES.counter(&[&self.pipeline, &self.producer, callback]);
+        let make =
+            || catalog::PRODUCER_FAILURES.counter(&[&self.pipeline, &self.producer, callback]);
         self.failures.get(callback, make).increment(1);
     }
 }

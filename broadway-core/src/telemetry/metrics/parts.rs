@@ -59,7 +59,12 @@ impl SourceMetrics {
     }
 
     pub(super) fn revoked(&self, part: &str, settled: bool) {
-        if settled { &self.revoked_settled } else { &self.revoked_unsettled }.increment(1);
+        if settled {
+            &self.revoked_settled
+        } else {
+            &self.revoked_unsettled
+        }
+        .increment(1);
         self.with_part(part, |part| {
             part.resume();
             part.lag.set(0);
@@ -110,7 +115,11 @@ impl SourceMetrics {
         if let Some(part) = by_part.get_mut(name) {
             return work(part);
         }
-        work(by_part.entry(name.to_owned()).or_insert_with(|| PartMetrics::new(&self.pipeline, name)));
+        work(
+            by_part
+                .entry(name.to_owned())
+                .or_insert_with(|| PartMetrics::new(&self.pipeline, name)),
+        );
     }
 }
 

@@ -18,7 +18,8 @@ pub(super) struct Latencies {
 
 impl Latencies {
     pub(super) fn record(&mut self, latency: Duration) {
-        self.recent.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        self.recent
+            .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// The quantile of all.
@@ -39,8 +40,12 @@ impl Latencies {
 
 impl Default for Latencies {
     fn default() -> Self {
-        let empty = Histogram::new_with_bounds(1, HOUR_US, DIGITS).expect("bounds and digits are in range");
-        Self { older: empty.clone(), recent: empty }
+        let empty =
+            Histogram::new_with_bounds(1, HOUR_US, DIGITS).expect("bounds and digits are in range");
+        Self {
+            older: empty.clone(),
+            recent: empty,
+        }
     }
 }
 

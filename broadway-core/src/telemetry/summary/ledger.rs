@@ -65,7 +65,10 @@ impl Ledger {
         self.done += settlement.done as u64;
         self.failed += settlement.failed as u64;
         self.released += settlement.released as u64;
-        settlement.latencies.iter().for_each(|latency| self.latencies.record(*latency));
+        settlement
+            .latencies
+            .iter()
+            .for_each(|latency| self.latencies.record(*latency));
     }
 
     pub(super) fn count_reason(&mut self, text: String, count: u64) {
@@ -78,25 +81,37 @@ impl Ledger {
         }
     }
 
-    pub(super) fn count_batch(&mut self, batcher: &'static str, trigger: &'static str, messages: u64) {
+    pub(super) fn count_batch(
+        &mut self,
+        batcher: &'static str,
+        trigger: &'static str,
+        messages: u64,
+    ) {
         let tally = self.batches.entry((batcher, trigger)).or_default();
         tally.batches += 1;
         tally.messages += messages;
     }
 
     pub(super) fn reasons_by_count(&self) -> Vec<(&str, u64)> {
-        let mut reasons: Vec<_> = self.reasons.iter().map(|(text, count)| (text.as_str(), *count)).collect();
+        let mut reasons: Vec<_> = self
+            .reasons
+            .iter()
+            .map(|(text, count)| (text.as_str(), *count))
+            .collect();
         reasons.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
         reasons
     }
 
     /// Failed messages for which no event said why: those that a batch handler named one by one.
     pub(super) fn unexplained(&self) -> u64 {
-        self.failed.saturating_sub(self.reasons.values().sum::<u64>() + self.other_reasons)
+        self.failed
+            .saturating_sub(self.reasons.values().sum::<u64>() + self.other_reasons)
     }
 
     pub(super) fn elapsed(&self, now: Instant) -> Duration {
-        self.started.map_or(Duration::ZERO, |started| self.ended.unwrap_or(now).saturating_duration_since(started))
+        self.started.map_or(Duration::ZERO, |started| {
+            self.ended.unwrap_or(now).saturating_duration_since(started)
+        })
     }
 
     pub(super) fn throughput(&self, now: Instant) -> f64 {
@@ -105,7 +120,9 @@ impl Ledger {
 
     pub(super) fn progress(&mut self, now: Instant) -> Progress {
         let settled = self.settled();
-        let (since, before) = self.progress_before.unwrap_or((self.started.unwrap_or(now), 0));
+        let (since, before) = self
+            .progress_before
+            .unwrap_or((self.started.unwrap_or(now), 0));
         self.progress_before = Some((now, settled));
         Progress {
             settled,
@@ -123,9 +140,18 @@ impl Ledger {
 /// The first line of a reason, cut where it is too long.
 pub(super) fn reason_text(reason: &Reason) -> String {
     let text = reason.to_string();
-    text.lines().next().unwrap_or_default().chars().take(REASON_CHARS_MAX).collect()
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(REASON_CHARS_MAX)
+        .collect()
 }
 
 fn rate(messages: u64, elapsed: Duration) -> f64 {
-    if elapsed.is_zero() { 0.0 } else { messages as f64 / elapsed.as_secs_f64() }
+    if elapsed.is_zero() {
+        0.0
+    } else {
+        messages as f64 / elapsed.as_secs_f64()
+    }
 }

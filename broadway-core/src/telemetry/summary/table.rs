@@ -16,8 +16,17 @@ pub(super) fn closing(ledger: &Ledger, now: Instant) -> String {
 }
 
 pub(super) fn progress_line(progress: &Progress) -> String {
-    let Progress { settled, rate, failed, p99 } = progress;
-    let (settled, rate, failed) = (thousands(*settled), thousands(rate.round() as u64), thousands(*failed));
+    let Progress {
+        settled,
+        rate,
+        failed,
+        p99,
+    } = progress;
+    let (settled, rate, failed) = (
+        thousands(*settled),
+        thousands(rate.round() as u64),
+        thousands(*failed),
+    );
     let p99 = p99.map_or_else(|| "-".to_owned(), human);
     format!("{settled} messages  {rate} msg/s  {failed} failed  p99 {p99}")
 }
@@ -45,18 +54,36 @@ fn write_counts(out: &mut String, ledger: &Ledger) -> fmt::Result {
     let settled = ledger.done + ledger.failed;
     write_count(out, "read", ledger.read, "")?;
     write_count(out, "ok", ledger.done, &percent(ledger.done, settled))?;
-    write_count(out, "failed", ledger.failed, &percent(ledger.failed, settled))?;
+    write_count(
+        out,
+        "failed",
+        ledger.failed,
+        &percent(ledger.failed, settled),
+    )?;
     let rare = [
         ("released", ledger.released, "unhandled, no longer ours"),
-        ("dropped unsettled", ledger.dropped_unsettled, "will be delivered again"),
-        ("acknowledgement failed", ledger.ack_failures, "will be delivered again"),
+        (
+            "dropped unsettled",
+            ledger.dropped_unsettled,
+            "will be delivered again",
+        ),
+        (
+            "acknowledgement failed",
+            ledger.ack_failures,
+            "will be delivered again",
+        ),
     ];
     let mut seen = rare.iter().filter(|(_, count, _)| *count > 0);
     seen.try_for_each(|(name, count, note)| write_count(out, name, *count, note))
 }
 
 fn write_speed(out: &mut String, ledger: &Ledger, now: Instant) -> fmt::Result {
-    write_count(out, "throughput", ledger.throughput(now).round() as u64, "msg/s")?;
+    write_count(
+        out,
+        "throughput",
+        ledger.throughput(now).round() as u64,
+        "msg/s",
+    )?;
     for (name, quantile) in [("latency p50", 0.5), ("latency p99", 0.99)] {
         if let Some(latency) = ledger.latencies.quantile(quantile) {
             writeln!(out, "  {name:<24}{:>16}", human(latency))?;
@@ -71,8 +98,14 @@ fn write_count(out: &mut String, name: &str, count: u64, note: &str) -> fmt::Res
 }
 
 fn write_reasons(out: &mut String, ledger: &Ledger) -> fmt::Result {
-    let unsorted = [("(other reasons)", ledger.other_reasons), ("(no reason told)", ledger.unexplained())];
-    let reasons = ledger.reasons_by_count().into_iter().chain(unsorted.into_iter().filter(|(_, count)| *count > 0));
+    let unsorted = [
+        ("(other reasons)", ledger.other_reasons),
+        ("(no reason told)", ledger.unexplained()),
+    ];
+    let reasons = ledger
+        .reasons_by_count()
+        .into_iter()
+        .chain(unsorted.into_iter().filter(|(_, count)| *count > 0));
     for (row, (text, count)) in reasons.enumerate() {
         if row == 0 {
             writeln!(out, "\n  {:<60}{:>16}", "failed because", "messages")?;
@@ -86,10 +119,18 @@ fn write_batches(out: &mut String, ledger: &Ledger) -> fmt::Result {
     if ledger.batches.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n  {:<34}{:<10}{:>16}{:>16}", "batches of", "by", "batches", "messages")?;
+    writeln!(
+        out,
+        "\n  {:<34}{:<10}{:>16}{:>16}",
+        "batches of", "by", "batches", "messages"
+    )?;
     for ((batcher, trigger), tally) in &ledger.batches {
         let (batches, messages) = (thousands(tally.batches), thousands(tally.messages));
-        writeln!(out, "  {:<34}{trigger:<10}{batches:>16}{messages:>16}", clipped(batcher, 33))?;
+        writeln!(
+            out,
+            "  {:<34}{trigger:<10}{batches:>16}{messages:>16}",
+            clipped(batcher, 33)
+        )?;
     }
     Ok(())
 }

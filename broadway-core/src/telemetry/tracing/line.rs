@@ -54,11 +54,20 @@ fn ms(duration: Duration) -> f64 {
 fn topology(pipeline: &str, told: &Event<'_>) {
     let event = told.name();
     match *told {
-        Event::TopologyStarted { producers, processors, batchers } => {
+        Event::TopologyStarted {
+            producers,
+            processors,
+            batchers,
+        } => {
             info!(target: TARGET, event, pipeline, producers, processors, batchers, "topology started");
         }
-        Event::Draining { cause } => info!(target: TARGET, event, pipeline, %cause, "topology drains"),
-        Event::Drained { elapsed, unsettled: 0 } => {
+        Event::Draining { cause } => {
+            info!(target: TARGET, event, pipeline, %cause, "topology drains")
+        }
+        Event::Drained {
+            elapsed,
+            unsettled: 0,
+        } => {
             info!(target: TARGET, event, pipeline, elapsed_ms = ms(elapsed), unsettled = 0_u64, "topology ended");
         }
         Event::Drained { elapsed, unsettled } => {
@@ -80,7 +89,14 @@ fn processor(pipeline: &str, told: &Event<'_>) {
         Event::ChunkStarted { processor, count } => {
             trace!(target: TARGET, event, pipeline, processor, count, "chunk started");
         }
-        Event::ChunkStopped { processor, done, failed, forwarded, returned, elapsed } => {
+        Event::ChunkStopped {
+            processor,
+            done,
+            failed,
+            forwarded,
+            returned,
+            elapsed,
+        } => {
             trace!(target: TARGET, event, pipeline, processor, done, failed, forwarded, returned,
                 elapsed_ms = ms(elapsed), "chunk handled");
         }
@@ -90,10 +106,18 @@ fn processor(pipeline: &str, told: &Event<'_>) {
         Event::MessageFailed { processor, reason } => {
             warn!(target: TARGET, event, pipeline, processor, %reason, "message failed");
         }
-        Event::FailedHandled { count, elapsed, panic: None } => {
+        Event::FailedHandled {
+            count,
+            elapsed,
+            panic: None,
+        } => {
             trace!(target: TARGET, event, pipeline, count, elapsed_ms = ms(elapsed), "failed messages handled");
         }
-        Event::FailedHandled { count, elapsed, panic: Some(reason) } => {
+        Event::FailedHandled {
+            count,
+            elapsed,
+            panic: Some(reason),
+        } => {
             error!(target: TARGET, event, pipeline, count, elapsed_ms = ms(elapsed), %reason,
                 "the handler of failed messages panicked");
         }
@@ -104,19 +128,42 @@ fn processor(pipeline: &str, told: &Event<'_>) {
 fn batcher(pipeline: &str, told: &Event<'_>) {
     let event = told.name();
     match *told {
-        Event::BatchReady { batcher, key: _, trigger, count, bytes } => {
+        Event::BatchReady {
+            batcher,
+            key: _,
+            trigger,
+            count,
+            bytes,
+        } => {
             trace!(target: TARGET, event, pipeline, batcher, trigger = trigger_name(trigger), count, bytes,
                 "batch ready");
         }
-        Event::BatchStarted { batcher, worker, key: _, trigger, count } => {
+        Event::BatchStarted {
+            batcher,
+            worker,
+            key: _,
+            trigger,
+            count,
+        } => {
             trace!(target: TARGET, event, pipeline, batcher, worker, trigger = trigger_name(trigger), count,
                 "batch started");
         }
-        Event::BatchStopped { batcher, worker, done, failed, elapsed } => {
+        Event::BatchStopped {
+            batcher,
+            worker,
+            done,
+            failed,
+            elapsed,
+        } => {
             debug!(target: TARGET, event, pipeline, batcher, worker, done, failed, elapsed_ms = ms(elapsed),
                 "batch handled");
         }
-        Event::BatchFailed { batcher, worker, count, reason } => {
+        Event::BatchFailed {
+            batcher,
+            worker,
+            count,
+            reason,
+        } => {
             error!(target: TARGET, event, pipeline, batcher, worker, count, %reason, "batch failed");
         }
         _ => {}
@@ -126,25 +173,50 @@ fn batcher(pipeline: &str, told: &Event<'_>) {
 fn producer(pipeline: &str, told: &Event<'_>) {
     let event = told.name();
     match *told {
-        Event::Produced { producer, count, demand } => {
+        Event::Produced {
+            producer,
+            count,
+            demand,
+        } => {
             trace!(target: TARGET, event, pipeline, producer, count, demand, "messages produced");
         }
-        Event::Settled { producer, settlement } => {
+        Event::Settled {
+            producer,
+            settlement,
+        } => {
             trace!(target: TARGET, event, pipeline, producer, done = settlement.done, failed = settlement.failed,
                 released = settlement.released, "messages settled");
         }
-        Event::AckFailed { producer, count, reason } => {
+        Event::AckFailed {
+            producer,
+            count,
+            reason,
+        } => {
             error!(target: TARGET, event, pipeline, producer, count, %reason,
                 "acknowledging failed, the source will deliver again");
         }
-        Event::RateLimited { producer, held, wait } => {
+        Event::RateLimited {
+            producer,
+            held,
+            wait,
+        } => {
             debug!(target: TARGET, event, pipeline, producer, held, wait_ms = ms(wait), "rate limit reached");
         }
-        Event::ProducerFailed { producer, callback, error, restart_after: Some(wait) } => {
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after: Some(wait),
+        } => {
             warn!(target: TARGET, event, pipeline, producer, %callback, %error, restart_after_ms = ms(wait),
                 "producer failed, its source is opened again");
         }
-        Event::ProducerFailed { producer, callback, error, restart_after: None } => {
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after: None,
+        } => {
             error!(target: TARGET, event, pipeline, producer, %callback, %error, "producer failed for good");
         }
         Event::ProducerRestarted { producer, restarts } => {
@@ -157,24 +229,49 @@ fn producer(pipeline: &str, told: &Event<'_>) {
 fn source(pipeline: &str, told: &Event<'_>) {
     let event = told.name();
     match *told {
-        Event::Assigned { producer, part, position } => {
+        Event::Assigned {
+            producer,
+            part,
+            position,
+        } => {
             info!(target: TARGET, event, pipeline, producer, part, position, "part assigned");
         }
-        Event::Revoked { producer, part, settled: true } => {
+        Event::Revoked {
+            producer,
+            part,
+            settled: true,
+        } => {
             info!(target: TARGET, event, pipeline, producer, part, settled = true, "part revoked");
         }
-        Event::Revoked { producer, part, settled: false } => {
+        Event::Revoked {
+            producer,
+            part,
+            settled: false,
+        } => {
             warn!(target: TARGET, event, pipeline, producer, part, settled = false,
                 "part revoked before its work had ended, which will be repeated elsewhere");
         }
-        Event::Halted { producer, part, position, reason } => {
+        Event::Halted {
+            producer,
+            part,
+            position,
+            reason,
+        } => {
             error!(target: TARGET, event, pipeline, producer, part, position, reason,
                 "part halted until an operator decides");
         }
-        Event::Lag { producer, part, messages } => {
+        Event::Lag {
+            producer,
+            part,
+            messages,
+        } => {
             debug!(target: TARGET, event, pipeline, producer, part, messages, "lag");
         }
-        Event::Committed { producer, part, position } => {
+        Event::Committed {
+            producer,
+            part,
+            position,
+        } => {
             trace!(target: TARGET, event, pipeline, producer, part, position, "committed");
         }
         Event::CommitFailed { producer, error } => {

@@ -50,8 +50,15 @@ struct Collector(Arc<Mutex<Vec<Logged>>>);
 
 impl<S: Subscriber> Layer<S> for Collector {
     fn on_event(&self, line: &Line<'_>, _: Context<'_, S>) {
-        let (level, target) = (*line.metadata().level(), line.metadata().target().to_owned());
-        let mut logged = Logged { level, target, fields: BTreeMap::new() };
+        let (level, target) = (
+            *line.metadata().level(),
+            line.metadata().target().to_owned(),
+        );
+        let mut logged = Logged {
+            level,
+            target,
+            fields: BTreeMap::new(),
+        };
         line.record(&mut logged);
         self.0.lock().expect("no test panics with it").push(logged);
     }
@@ -65,7 +72,14 @@ fn logged_by(work: impl FnOnce()) -> Vec<Logged> {
 }
 
 fn fail_message(observer: &TracingObserver, pipeline: &str, now: Instant) {
-    observer.observe(pipeline, &Event::MessageFailed { processor: 0, reason: &samples::refused() }, now);
+    observer.observe(
+        pipeline,
+        &Event::MessageFailed {
+            processor: 0,
+            reason: &samples::refused(),
+        },
+        now,
+    );
 }
 
 #[test]
@@ -78,10 +92,17 @@ fn every_event_is_one_line_with_its_name_and_pipeline() {
             observer.on_event("orders", event);
         });
     });
-    let logged: Vec<_> = lines.iter().map(|line| line.field("event").to_owned()).collect();
+    let logged: Vec<_> = lines
+        .iter()
+        .map(|line| line.field("event").to_owned())
+        .collect();
     assert_eq!(logged, names);
     for line in lines {
-        assert_eq!((line.target.as_str(), line.field("pipeline")), ("broadway", "orders"), "{line:?}");
+        assert_eq!(
+            (line.target.as_str(), line.field("pipeline")),
+            ("broadway", "orders"),
+            "{line:?}"
+        );
     }
 }
 
@@ -99,49 +120,115 @@ fn failures_warn_panics_are_errors_and_chunks_are_a_trace() {
     let elapsed = Duration::from_micros(1500);
     let lines = logged_by(|| {
         fail_message(&observer, "orders", Instant::now());
-        observer.on_event("orders", &Event::MessageFailed { processor: 0, reason: &panic });
-        let chunk = Event::ChunkStopped { processor: 3, done: 2, failed: 1, forwarded: 0, returned: 0, elapsed };
+        observer.on_event(
+            "orders",
+            &Event::MessageFailed {
+                processor: 0,
+                reason: &panic,
+            },
+        );
+        let chunk = Event::ChunkStopped {
+            processor: 3,
+            done: 2,
+            failed: 1,
+            forwarded: 0,
+            returned: 0,
+            elapsed,
+        };
         observer.on_event("orders", &chunk);
         observer.on_event("orders", &Event::Paused);
     });
     let levels: Vec<_> = lines.iter().map(|line| line.level).collect();
-    assert_eq!(levels, [Level::WARN, Level::ERROR, Level::TRACE, Level::INFO]);
+    assert_eq!(
+        levels,
+        [Level::WARN, Level::ERROR, Level::TRACE, Level::INFO]
+    );
     assert_eq!(lines[0].field("reason"), "handle_message failed: refused");
-    assert_eq!((lines[2].field("processor"), lines[2].field("elapsed_ms")), ("3", "1.5"));
+    assert_eq!(
+        (lines[2].field("processor"), lines[2].field("elapsed_ms")),
+        ("3", "1.5")
+    );
 }
 
 #[test]
 fn a_storm_of_failures_is_a_few_lines_and_a_count() {
-    let (observer, start) = (TracingObserver::new().failures_per_second(3), Instant::now());
+    let (observer, start) = (
+        TracingObserver::new().failures_per_second(3),
+        Instant::now(),
+    );
     let lines = logged_by(|| {
         (0..1000).for_each(|_| fail_message(&observer, "orders", start));
         observer.observe("orders", &Event::Paused, start + WINDOW);
         observer.observe("orders", &Event::Resumed, start + WINDOW);
     });
     let logged: Vec<_> = lines.iter().map(|line| line.field("event")).collect();
-    assert_eq!(logged, ["message_failed", "message_failed", "message_failed", "suppressed", "paused", "resumed"]);
-    assert_eq!((lines[3].field("suppressed"), lines[3].field("what")), ("997", "message_failed"));
+    assert_eq!(
+        logged,
+        [
+            "message_failed",
+            "message_failed",
+            "message_failed",
+            "suppressed",
+            "paused",
+            "resumed"
+        ]
+    );
+    assert_eq!(
+        (lines[3].field("suppressed"), lines[3].field("what")),
+        ("997", "message_failed")
+    );
 }
 
 #[test]
 fn a_storm_of_one_kind_or_pipeline_hides_no_other() {
-    let (observer, start) = (TracingObserver::new().failures_per_second(1), Instant::now());
+    let (observer, start) = (
+        TracingObserver::new().failures_per_second(1),
+        Instant::now(),
+    );
     let reason = samples::refused();
     let lines = logged_by(|| {
         (0..9).for_each(|_| fail_message(&observer, "orders", start));
         fail_message(&observer, "refunds", start);
-        observer.observe("orders", &Event::AckFailed { producer: 0, count: 1, reason: &reason }, start);
+        observer.observe(
+            "orders",
+            &Event::AckFailed {
+                producer: 0,
+                count: 1,
+                reason: &reason,
+            },
+            start,
+        );
     });
-    let logged: Vec<_> = lines.iter().map(|line| (line.field("pipeline"), line.field("event"))).collect();
-    assert_eq!(logged, [("orders", "message_failed"), ("refunds", "message_failed"), ("orders", "ack_failed")]);
+    let logged: Vec<_> = lines
+        .iter()
+        .map(|line| (line.field("pipeline"), line.field("event")))
+        .collect();
+    assert_eq!(
+        logged,
+        [
+            ("orders", "message_failed"),
+            ("refunds", "message_failed"),
+            ("orders", "ack_failed")
+        ]
+    );
 }
 
 #[test]
 fn what_was_left_out_is_told_at_the_latest_when_the_topology_ends() {
-    let (observer, start) = (TracingObserver::new().failures_per_second(0), Instant::now());
+    let (observer, start) = (
+        TracingObserver::new().failures_per_second(0),
+        Instant::now(),
+    );
     let lines = logged_by(|| {
         fail_message(&observer, "orders", start);
-        observer.observe("orders", &Event::Drained { elapsed: Duration::ZERO, unsettled: 0 }, start);
+        observer.observe(
+            "orders",
+            &Event::Drained {
+                elapsed: Duration::ZERO,
+                unsettled: 0,
+            },
+            start,
+        );
     });
     let logged: Vec<_> = lines.iter().map(|line| line.field("event")).collect();
     assert_eq!(logged, ["suppressed", "drained"]);
