@@ -6,6 +6,7 @@
 //!
 //! - [`dispatch`]: who gets which event of a link: any inlet, or one inlet per partition.
 //! - [`lanes`]: a dispatch that keeps order per live key without tying keys to workers.
+//! - [`buffer`]: a FIFO with a limit, filled by chunks and emptied by demand.
 //! - [`credit`]: how much an outlet is asked for.
 //! - [`chunk_size`]: how many messages a processor takes at once.
 //! - [`batcher`]: open batches by key, closed by size, bytes, time, flush, a splitter, or a limit.
@@ -13,11 +14,8 @@
 //! - [`restart`]: when a failed producer is opened again.
 //! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
 
-<<<<<<< HEAD
 pub mod batcher;
-=======
 pub mod buffer;
->>>>>>> counters
 pub mod chunk_size;
 pub mod credit;
 pub mod dispatch;
