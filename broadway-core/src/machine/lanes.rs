@@ -125,10 +125,9 @@ impl<T> Lanes<T> {
         let n = lane.queue.len().min(max);
         lane.held = n;
         let first_hold = holds.len();
+        out.reserve(n);
         for _ in 0..n {
-            let popped = self.nodes.pop_front(&mut lane.queue);
-            let (outlet, event) = popped.expect("as many as the queue is long");
-            out.push(event);
+            let outlet = self.nodes.pop_front(&mut lane.queue, out);
             match holds[first_hold..].last_mut() {
                 Some(hold) if hold.outlet == outlet => hold.n += 1,
                 _ => holds.push(Hold {
