@@ -28,7 +28,10 @@ use nodes::{Fifo, Nodes};
 
 /// Something that belongs to a lane.
 pub trait Keyed {
-    /// The hash of the key; events of equal numbers stay in order. Called once per offer.
+    /// The hash of the key; events of equal numbers stay in order.
+    ///
+    /// Called once per offer, under the hub's lock: return a number computed before. A panic here
+    /// would lose the rest of the chunk.
     fn lane(&self) -> u64;
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (inlet.clone(), 0..6usize).prop_map(|(inlet, n)| Step::GiveBack { inlet, n }),
         4 => inlet.prop_map(Step::Done),
     ];
-    prop::collection::vec(step, 0..40)
+    prop::collection::vec(step, 0..32)
 }
 
 /// How a dispatch decides, the naive way.
@@ -231,6 +231,9 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
 
     /// When all who are on their way have come, nothing is left for those who sleep.
     fn check_nobody_sleeps_too_long(&self) {
+        if self.asleep.is_empty() {
+            return;
+        }
         let mut later = self.rules.clone();
         for (&inlet, &n) in &self.on_its_way {
             later.take(inlet, n);
