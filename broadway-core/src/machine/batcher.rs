@@ -96,8 +96,9 @@ pub struct Batcher<K, B: Bin, S: Splitter<B::Item> = NeverSplit> {
     /// The slot of the last message: runs of one key need no look-up.
     last: u32,
     buffered: usize,
-    /// Slots in which a message of this chunk asked for a flush; its batch may have left since.
-    flushing: Vec<u32>,
+    /// Slots and batches in which a message of this chunk asked for a flush; the batch may have
+    /// left since, and the slot may even have another key's.
+    flushing: Vec<(u32, u64)>,
     spare: Vec<B>,
     /// The latest time ever given.
     now: Option<Instant>,
@@ -172,9 +173,9 @@ where
         batch.bin.push(item);
         batch.n += 1;
         batch.bytes = batch.bytes.saturating_add(bytes);
-        let (n, total) = (batch.n, batch.bytes);
+        let (id, n, total) = (batch.id, batch.n, batch.bytes);
         if flush && !std::mem::replace(&mut batch.flush, true) {
-            self.flushing.push(slot);
+            self.flushing.push((slot, id));
         }
         self.buffered += 1;
         if matches!(split, Split::Emit) {
@@ -193,9 +194,8 @@ where
     pub fn end_chunk(&mut self, now: Instant, ready: &mut Vec<Ready<K, B>>) {
         if !self.flushing.is_empty() {
             let mut flushing = std::mem::take(&mut self.flushing);
-            for slot in flushing.drain(..) {
-                // The batch may have left, and the slot may even have another key's batch now.
-                if self.slots.is_flushing(slot) {
+            for (slot, id) in flushing.drain(..) {
+                if self.slots.has_batch(slot, id) {
                     self.deliver(slot, Trigger::Flush, ready);
                 }
             }

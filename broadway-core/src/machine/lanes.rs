@@ -28,7 +28,10 @@ use nodes::{Fifo, Nodes};
 
 /// Something that belongs to a lane.
 pub trait Keyed {
-    /// The hash of the key; events of equal numbers stay in order. Called once per offer.
+    /// The hash of the key; events of equal numbers stay in order.
+    ///
+    /// Called once per offer, under the hub's lock: return a number computed before. A panic here
+    /// would lose the rest of the chunk.
     fn lane(&self) -> u64;
 }
 
@@ -125,10 +128,9 @@ impl<T> Lanes<T> {
         let n = lane.queue.len().min(max);
         lane.held = n;
         let first_hold = holds.len();
+        out.reserve(n);
         for _ in 0..n {
-            let popped = self.nodes.pop_front(&mut lane.queue);
-            let (outlet, event) = popped.expect("as many as the queue is long");
-            out.push(event);
+            let outlet = self.nodes.pop_front(&mut lane.queue, out);
             match holds[first_hold..].last_mut() {
                 Some(hold) if hold.outlet == outlet => hold.n += 1,
                 _ => holds.push(Hold {

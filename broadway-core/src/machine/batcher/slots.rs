@@ -8,6 +8,8 @@ const NIL: u32 = u32::MAX;
 /// An open batch.
 #[derive(Debug)]
 pub(super) struct Batch<B> {
+    /// No two batches of a batcher have the same.
+    pub(super) id: u64,
     pub(super) bin: B,
     pub(super) n: usize,
     pub(super) bytes: usize,
@@ -49,6 +51,8 @@ pub(super) struct Slots<K, B, St> {
     /// In the order of closing.
     idle: List,
     open_len: usize,
+    /// How many batches were ever opened.
+    opened: u64,
 }
 
 impl<K: Clone + Eq, B, St> Slots<K, B, St> {
@@ -59,6 +63,7 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
             open: List::EMPTY,
             idle: List::EMPTY,
             open_len: 0,
+            opened: 0,
         }
     }
 
@@ -74,12 +79,11 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
         self.of(slot).batch.as_mut()
     }
 
-    /// False also for a slot that is free by now.
-    pub(super) fn is_flushing(&self, slot: u32) -> bool {
-        let batch = self.slots[slot as usize].as_ref();
-        batch
-            .and_then(|slot| slot.batch.as_ref())
-            .is_some_and(|batch| batch.flush)
+    /// Whether that batch is still open; the slot may be free or another key's by now.
+    pub(super) fn has_batch(&self, slot: u32, id: u64) -> bool {
+        let slot = self.slots[slot as usize].as_ref();
+        let batch = slot.and_then(|slot| slot.batch.as_ref());
+        batch.is_some_and(|batch| batch.id == id)
     }
 
     pub(super) fn opened(&self, slot: u32) -> Instant {
@@ -138,7 +142,10 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
         unlink(&mut self.slots, &mut self.idle, slot);
         link(&mut self.slots, &mut self.open, slot);
         self.open_len += 1;
+        self.opened += 1;
+        let id = self.opened;
         self.of(slot).batch.insert(Batch {
+            id,
             bin,
             n: 0,
             bytes: 0,

@@ -46,6 +46,9 @@ pub trait Splitter<T> {
     fn start(&self) -> Self::State;
 
     /// Decides about the next message of a key.
+    ///
+    /// A panic here leaves the batcher as it was but drops the message with the unwinding: whoever
+    /// calls a user's function from here catches its panic and refuses the message.
     fn split(&self, state: &mut Self::State, item: &T) -> Split;
 }
 

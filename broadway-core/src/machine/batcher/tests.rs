@@ -168,6 +168,21 @@ fn a_flush_does_not_reach_beyond_the_batch_of_its_message() {
     assert_eq!(bench.batcher.buffered(), 1);
 }
 
+/// Found by the model: key 3 got the slot of key 1, and was flushed in its place.
+#[test]
+fn flushes_leave_in_the_order_they_were_asked_for() {
+    let size = 1;
+    let mut bench = Bench::new(Limits { size, ..limits() }, NeverSplit);
+    bench.push_with(1, 0, 0, true, 0);
+    bench.batcher.limits.size = 3;
+    bench.push_with(3, 0, 0, false, 0);
+    bench.push_with(2, 0, 0, true, 0);
+    bench.push_with(3, 1, 0, true, 0);
+    bench.end_chunk(0);
+    let keys: Vec<u8> = bench.ready().iter().map(|batch| batch.0).collect();
+    assert_eq!(keys, [1, 2, 3]);
+}
+
 #[test]
 fn a_new_key_beyond_the_cap_delivers_the_oldest() {
     let open_max = 2;

@@ -11,15 +11,18 @@
 //! counts as promised to it until it takes, asks again or leaves, so that the same events never
 //! wake two sleepers. The hub must therefore let every woken inlet do one of the three.
 //!
+//! What an inlet took it *holds*, until `done`. What it will not handle it gives back, to the
+//! front of the buffer, and the outlet it came from is charged for it again.
+//!
 //! - [`Demand`]: any inlet may take anything, first come first served.
 //! - [`Partition`]: a function maps each event to a partition, each partition has one inlet.
 //! - [`Lanes`](super::lanes::Lanes): order per live key, any inlet.
 
 mod asks;
-mod demand;
+pub mod demand;
 mod either;
 mod inlets;
-mod partition;
+pub mod partition;
 mod port;
 mod queue;
 mod runs;

@@ -59,6 +59,7 @@ impl<T> Nodes<T> {
         self.len
     }
 
+    #[inline]
     pub(super) fn push_back(&mut self, fifo: &mut Fifo, outlet: OutletId, event: T) {
         let index = self.insert(outlet, event, NIL);
         if fifo.is_empty() {
@@ -79,18 +80,25 @@ impl<T> Nodes<T> {
         fifo.len += 1;
     }
 
-    pub(super) fn pop_front(&mut self, fifo: &mut Fifo) -> Option<(OutletId, T)> {
+    /// Moves the first event to the end of `out` and tells where it came from.
+    ///
+    /// # Panics
+    ///
+    /// When the queue is empty.
+    #[inline]
+    pub(super) fn pop_front(&mut self, fifo: &mut Fifo, out: &mut Vec<T>) -> OutletId {
         let index = fifo.head;
-        let node = self.nodes.get_mut(index as usize)?;
-        let event = node.event.take().expect("a listed node has its event");
+        let node = &mut self.nodes[index as usize];
+        out.push(node.event.take().expect("a listed node has its event"));
         fifo.head = node.next;
         fifo.len -= 1;
         node.next = self.free;
         self.free = index;
         self.len -= 1;
-        Some((node.outlet, event))
+        node.outlet
     }
 
+    #[inline]
     fn insert(&mut self, outlet: OutletId, event: T, next: u32) -> u32 {
         self.len += 1;
         if let Some(node) = self.nodes.get_mut(self.free as usize) {
