@@ -1,0 +1,132 @@
+//! A sliding set of sequence numbers: one bit each, in a ring of words.
+//!
+//! The ring covers the words from that of the lowest live number to that of the highest; a number's
+//! place is its own value modulo the ring. Words leave at the bottom as zeros, so they are clean when
+//! they come round again at the top. The caller keeps the bounds and never asks beyond them.
+
+const BITS: u64 = u64::BITS as u64;
+
+#[derive(Debug, Clone)]
+pub(super) struct BitRing {
+    /// A power of two of them.
+    words: Box<[u64]>,
+}
+
+impl BitRing {
+    pub(super) fn new() -> Self {
+        Self {
+            words: Box::new([0]),
+        }
+    }
+
+    /// Makes room for the numbers `low..high`; those set in the range stay set.
+    pub(super) fn reserve(&mut self, low: u64, old_high: u64, high: u64) {
+        if high == low {
+            return;
+        }
+        let needed = words_between(low, high);
+        if needed > self.words.len() {
+            self.grow(low, old_high, needed);
+        }
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, number: u64) -> bool {
+        self.words[self.place(number)] & bit(number) != 0
+    }
+
+    #[inline]
+    pub(super) fn insert(&mut self, number: u64) {
+        let place = self.place(number);
+        self.words[place] |= bit(number);
+    }
+
+    /// Sets the bit and says whether it was clear before.
+    #[inline]
+    pub(super) fn insert_new(&mut self, number: u64) -> bool {
+        let place = self.place(number);
+        let word = &mut self.words[place];
+        let is_new = *word & bit(number) == 0;
+        *word |= bit(number);
+        is_new
+    }
+
+    pub(super) fn remove(&mut self, number: u64) {
+        let place = self.place(number);
+        self.words[place] &= !bit(number);
+    }
+
+    /// The lowest number of `first..end` that is in the set.
+    pub(super) fn first_in(&self, first: u64, end: u64) -> Option<u64> {
+        pieces(first, end).find_map(|(start, mask)| {
+            let found = self.words[self.place(start)] & mask;
+            (found != 0).then(|| start - start % BITS + u64::from(found.trailing_zeros()))
+        })
+    }
+
+    /// Sets all of `first..end`, whole words at a time.
+    pub(super) fn insert_range(&mut self, first: u64, end: u64) {
+        for (start, mask) in pieces(first, end) {
+            let place = self.place(start);
+            self.words[place] |= mask;
+        }
+    }
+
+    /// The first number from `head` on that is not set; full words on the way are cleared.
+    #[inline]
+    pub(super) fn advance(&mut self, mut head: u64) -> u64 {
+        loop {
+            let place = self.place(head);
+            let word = &mut self.words[place];
+            let within = head % BITS;
+            let run = u64::from((*word >> within).trailing_ones());
+            head += run;
+            if within + run < BITS {
+                return head;
+            }
+            *word = 0;
+        }
+    }
+
+    #[inline]
+    fn place(&self, number: u64) -> usize {
+        (number / BITS) as usize & (self.words.len() - 1)
+    }
+
+    #[cold]
+    fn grow(&mut self, low: u64, old_high: u64, needed: usize) {
+        let mut grown = Self {
+            words: vec![0; needed.next_power_of_two()].into_boxed_slice(),
+        };
+        for (start, mask) in pieces(low - low % BITS, old_high) {
+            let place = grown.place(start);
+            grown.words[place] = self.words[self.place(start)] & mask;
+        }
+        *self = grown;
+    }
+}
+
+#[inline]
+const fn bit(number: u64) -> u64 {
+    1 << (number % BITS)
+}
+
+fn words_between(low: u64, high: u64) -> usize {
+    usize::try_from((high - 1) / BITS - low / BITS + 1).expect("a ring that fits into memory")
+}
+
+/// The words that `first..end` touches: the first number in each, and its bits of the range.
+#[inline]
+fn pieces(first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
+    let mut start = first;
+    std::iter::from_fn(move || {
+        if start >= end {
+            return None;
+        }
+        let stop = end.min((start / BITS + 1) * BITS);
+        let ones = u64::MAX >> (BITS - (stop - start));
+        let piece = (start, ones << (start % BITS));
+        start = stop;
+        Some(piece)
+    })
+}

@@ -1,0 +1,258 @@
+//! Restart: when, and whether, a producer that failed is opened again.
+//!
+//! Each failure doubles the delay before the next attempt, from `first` up to `max`; half of the
+//! delay is certain and half is scaled by a random number of the caller, so that many producers that
+//! lost the same broker do not come back at the same instant. A producer that has been healthy for
+//! `healthy_after` begins at `first` again. Independently, more than `restarts_max` failures
+//! within `window` are too many: [`Decision::GiveUp`], and that is final.
+//!
+//! The two must fit: delays grow, so a short window never sees enough failures to give up. With the
+//! defaults (200 ms to 30 s) ten attempts take one to two minutes. At most 65,535 restarts can be
+//! counted in a window (16 bytes each, as they happen). The intensity limit is that of Erlang's
+//! supervisors (`supervisor.erl`, `add_restart`), the jitter the "equal jitter" of AWS's article on
+//! exponential back-off.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How a failed producer is reopened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// The delay after the first failure. Doubled 32 times it is `max`, however small it was.
+    pub first: Duration,
+    /// The longest delay. One that is below `first` is the delay of every attempt.
+    pub max: Duration,
+    /// How long a producer must have been healthy for its next failure to count as the first.
+    pub healthy_after: Duration,
+    /// How many restarts are too many. `None`: it is tried for ever.
+    pub intensity: Option<Intensity>,
+}
+
+impl Default for RestartPolicy {
+    /// From 200 ms to 30 s, healthy after 60 s, tried for ever.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(200),
+            max: Duration::from_secs(30),
+            healthy_after: Duration::from_secs(60),
+            intensity: None,
+        }
+    }
+}
+
+/// The most restarts that may happen within a sliding window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intensity {
+    /// This many restarts are granted; the next one within the window is refused. 0: none at all.
+    pub restarts_max: u16,
+    /// A restart is forgotten when it is older than this.
+    pub window: Duration,
+}
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Open it again after this time.
+    After(Duration),
+    /// It failed too often.
+    GiveUp,
+}
+
+/// The restarts of one producer.
+///
+/// ```
+/// use broadway_core::machine::restart::{Decision, Restart, RestartPolicy};
+/// use std::time::{Duration, Instant};
+///
+/// let mut restart = Restart::new(RestartPolicy::default());
+/// let now = Instant::now();
+/// assert_eq!(restart.failed(now, 0), Decision::After(Duration::from_millis(100)));
+/// assert_eq!(restart.failed(now, 0), Decision::After(Duration::from_millis(200)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Restart {
+    policy: RestartPolicy,
+    attempts: u32,
+    healthy_since: Option<Instant>,
+    recent: VecDeque<Instant>,
+    gave_up: bool,
+}
+
+impl Restart {
+    /// Nothing has failed yet.
+    #[must_use]
+    pub const fn new(policy: RestartPolicy) -> Self {
+        Self {
+            policy,
+            attempts: 0,
+            healthy_since: None,
+            recent: VecDeque::new(),
+            gave_up: false,
+        }
+    }
+
+    /// The producer failed, to open or while it ran. `jitter` is uniformly random.
+    ///
+    /// The delay is between a half (`jitter` 0) and the whole of the present step.
+    pub fn failed(&mut self, now: Instant, jitter: u64) -> Decision {
+        if self.gave_up || !self.may_restart(now) {
+            self.gave_up = true;
+            return Decision::GiveUp;
+        }
+        let was_healthy = self
+            .healthy_since
+            .take()
+            .is_some_and(|since| now.saturating_duration_since(since) >= self.policy.healthy_after);
+        if was_healthy {
+            self.attempts = 0;
+        }
+        let step = self.step();
+        self.attempts = self.attempts.saturating_add(1);
+        Decision::After(jittered(step, jitter))
+    }
+
+    /// The producer works: call it once it is open, or with whatever it delivers.
+    ///
+    /// Only the first call after a failure counts: it is where the healthy period begins.
+    pub fn healthy(&mut self, now: Instant) {
+        self.healthy_since.get_or_insert(now);
+    }
+
+    /// How many attempts in a row were not followed by a healthy period.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Counts this restart among the recent ones if there is room for it.
+    fn may_restart(&mut self, now: Instant) -> bool {
+        let Some(intensity) = self.policy.intensity else {
+            return true;
+        };
+        while let Some(&oldest) = self.recent.front()
+            && now.saturating_duration_since(oldest) > intensity.window
+        {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= usize::from(intensity.restarts_max) {
+            return false;
+        }
+        self.recent.push_back(now);
+        true
+    }
+
+    /// The delay of the present attempt before jitter: `first` doubled `attempts` times, up to `max`.
+    fn step(&self) -> Duration {
+        let doubled = 2_u32
+            .checked_pow(self.attempts)
+            .and_then(|factor| self.policy.first.checked_mul(factor));
+        doubled.map_or(self.policy.max, |step| step.min(self.policy.max))
+    }
+}
+
+/// From a half of `step` (0) to the whole of it (`u64::MAX`).
+fn jittered(step: Duration, jitter: u64) -> Duration {
+    let certain = step / 2;
+    let rest = step - certain;
+    // 32 of the random bits are ample, and nanoseconds (94 bits) times those fit.
+    let scaled_ns = rest.as_nanos() * u128::from(jitter >> 32) / u128::from(u32::MAX);
+    certain + Duration::from_nanos_u128(scaled_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn policy(intensity: Option<Intensity>) -> RestartPolicy {
+        RestartPolicy {
+            first: secs(1),
+            max: secs(8),
+            healthy_after: secs(60),
+            intensity,
+        }
+    }
+
+    fn steps(restart: &mut Restart, now: Instant, n: usize) -> Vec<u64> {
+        (0..n)
+            .map(|_| match restart.failed(now, u64::MAX) {
+                Decision::After(delay) => delay.as_secs(),
+                Decision::GiveUp => panic!("gave up"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest() {
+        let mut restart = Restart::new(policy(None));
+        assert_eq!(steps(&mut restart, Instant::now(), 6), [1, 2, 4, 8, 8, 8]);
+    }
+
+    #[test]
+    fn jitter_takes_off_at_most_a_half() {
+        assert_eq!(jittered(secs(8), 0), secs(4));
+        assert_eq!(jittered(secs(8), u64::MAX), secs(8));
+        assert_eq!(jittered(Duration::MAX, u64::MAX), Duration::MAX);
+        assert_eq!(jittered(Duration::ZERO, 7), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_healthy_period_starts_the_delays_anew() {
+        let mut restart = Restart::new(policy(None));
+        let start = Instant::now();
+        steps(&mut restart, start, 3);
+        restart.healthy(start);
+        restart.healthy(start + secs(59));
+        assert_eq!(steps(&mut restart, start + secs(60), 1), [1]);
+    }
+
+    #[test]
+    fn a_short_healthy_period_does_not() {
+        let mut restart = Restart::new(policy(None));
+        let start = Instant::now();
+        steps(&mut restart, start, 1);
+        restart.healthy(start);
+        assert_eq!(steps(&mut restart, start + secs(59), 1), [2]);
+    }
+
+    #[test]
+    fn too_many_failures_within_the_window_are_final() {
+        let intensity = Intensity {
+            restarts_max: 2,
+            window: secs(5),
+        };
+        let mut restart = Restart::new(policy(Some(intensity)));
+        let start = Instant::now();
+        steps(&mut restart, start, 2);
+        assert_eq!(restart.failed(start + secs(5), 0), Decision::GiveUp);
+        assert_eq!(restart.failed(start + secs(500), 0), Decision::GiveUp);
+    }
+
+    #[test]
+    fn failures_older_than_the_window_are_forgotten() {
+        let intensity = Intensity {
+            restarts_max: 1,
+            window: secs(5),
+        };
+        let mut restart = Restart::new(policy(Some(intensity)));
+        let start = Instant::now();
+        steps(&mut restart, start, 1);
+        steps(&mut restart, start + secs(6), 1);
+    }
+
+    #[test]
+    fn no_number_of_attempts_overflows() {
+        let mut restart = Restart::new(RestartPolicy {
+            max: Duration::MAX,
+            ..policy(None)
+        });
+        restart.attempts = u32::MAX;
+        assert_eq!(
+            restart.failed(Instant::now(), u64::MAX),
+            Decision::After(Duration::MAX)
+        );
+    }
+}
