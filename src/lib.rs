@@ -1,1 +1,3 @@
-//! The facade.
+//! Concurrent ingestion pipelines: the facade.
+
+pub use broadway_core::*;

@@ -4,9 +4,12 @@
 //! delivery tag). The engine keeps the token beside the message, out of the user's reach, and hands it back exactly once
 //! with an [`Outcome`]: grouped, per chunk and per batch, never one call a message.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
-use crate::error::{BoxError, Reason};
+use crate::{
+    error::{BoxError, Reason},
+    message::AckOptions,
+};
 
 /// How a message ended.
 #[derive(Debug, Clone)]
@@ -42,19 +45,25 @@ pub struct Settled<K> {
     pub token: K,
     /// How the message ended.
     pub outcome: Outcome,
-    options: Option<Box<dyn Any + Send>>,
+    options: AckOptions,
 }
 
 impl<K> Settled<K> {
-    pub(crate) fn new(token: K, outcome: Outcome, options: Option<Box<dyn Any + Send>>) -> Self {
-        Self { token, outcome, options }
+    pub(crate) fn new(token: K, outcome: Outcome, options: AckOptions) -> Self {
+        Self {
+            token,
+            outcome,
+            options,
+        }
     }
 
     /// What the user set for this message with [`Message::configure_ack`](crate::Message::configure_ack), if
     /// anything.
     #[must_use]
     pub fn options<O: 'static>(&self) -> Option<&O> {
-        self.options.as_ref().and_then(|options| options.downcast_ref())
+        self.options
+            .as_ref()
+            .and_then(|options| options.downcast_ref())
     }
 }
 
@@ -80,7 +89,10 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Dropped only when the topology is aborted.
-    fn settle(&self, settled: &mut Vec<Settled<Self::Token>>) -> impl Future<Output = Result<(), BoxError>> + Send;
+    fn settle(
+        &self,
+        settled: &mut Vec<Settled<Self::Token>>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// A counter that moves whenever delivered messages may have become somebody else's (a revoked partition, a lost
     /// channel). Read once per chunk; only when it moved is [`is_stale`](Self::is_stale) asked for each message.
@@ -98,7 +110,10 @@ pub trait Acknowledger: Send + Sync + 'static {
 impl<A: Acknowledger> Acknowledger for Arc<A> {
     type Token = A::Token;
 
-    fn settle(&self, settled: &mut Vec<Settled<Self::Token>>) -> impl Future<Output = Result<(), BoxError>> + Send {
+    fn settle(
+        &self,
+        settled: &mut Vec<Settled<Self::Token>>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
         A::settle(self, settled)
     }
 

@@ -1,9 +1,10 @@
 //! How `ack_now` inside a callback reaches the engine, which holds the token.
 //!
-//! The callback's future and the engine's loop run on the same thread, one inside a poll of the other. So a request is
-//! left in a thread-local and the future returns pending; the engine, which polls the callback through [`serve`], finds
-//! the request, settles with the token that it holds, leaves the answer, and polls the callback again. A callback that
-//! never asks pays nothing: the thread-local is looked at only when a poll was pending.
+//! The callback's future and the engine's loop run on the same thread, one inside a poll of the other. So a request is left in a
+//! thread-local and the future returns pending. The engine looks there after each poll of a callback that was pending; it settles
+//! with the token that it holds, leaves the answer, and polls the callback again. A callback that never asks, or never
+//! waits, pays nothing. A request is served right after the poll that left it, and withdrawn when its future is dropped, so
+//! none is left behind for a stranger.
 
 use std::{
     cell::RefCell,
@@ -23,30 +24,39 @@ pub(crate) enum Request {
 }
 
 enum Slot {
-    /// No callback is being polled on this thread.
-    Outside,
     Empty,
     Asked(Request),
     Answered(Result<(), BoxError>),
 }
 
 thread_local! {
-    static SLOT: RefCell<Slot> = const { RefCell::new(Slot::Outside) };
+    static SLOT: RefCell<Slot> = const { RefCell::new(Slot::Empty) };
 }
 
 /// The user's side: leaves a request, then waits for the answer.
 #[derive(Debug)]
 pub(crate) struct AckNow {
-    request: Option<Request>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    New(Request),
+    Asked,
+    Finished,
 }
 
 impl AckNow {
     pub(crate) fn message() -> Self {
-        Self { request: Some(Request::Message) }
+        Self {
+            state: State::New(Request::Message),
+        }
     }
 
     pub(crate) fn range(range: Range<usize>) -> Self {
-        Self { request: Some(Request::Range(range)) }
+        Self {
+            state: State::New(Request::Range(range)),
+        }
     }
 }
 
@@ -54,40 +64,75 @@ impl Future for AckNow {
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        SLOT.with_borrow_mut(|slot| {
-            if let Some(request) = self.request.take_if(|_| matches!(slot, Slot::Empty)) {
-                *slot = Slot::Asked(request);
-                return Poll::Pending;
+        SLOT.with_borrow_mut(|slot| match (&self.state, &slot) {
+            (State::New(_), Slot::Empty) => {
+                if let State::New(request) = std::mem::replace(&mut self.state, State::Asked) {
+                    *slot = Slot::Asked(request);
+                }
+                Poll::Pending
             }
-            if self.request.is_some() {
-                assert!(!matches!(slot, Slot::Outside), "ack_now was awaited outside the callback it belongs to");
+            // Another request of the same callback is being served: ours is next.
+            (State::New(_), _) => {
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+                Poll::Pending
             }
-            match std::mem::replace(slot, Slot::Empty) {
-                Slot::Answered(answer) => Poll::Ready(answer),
-                other => {
-                    *slot = other;
-                    Poll::Pending
+            (State::Asked, Slot::Answered(_)) => {
+                self.state = State::Finished;
+                match std::mem::replace(slot, Slot::Empty) {
+                    Slot::Answered(answer) => Poll::Ready(answer),
+                    Slot::Empty | Slot::Asked(_) => Poll::Pending,
                 }
             }
+            (State::Asked | State::Finished, _) => Poll::Pending,
         })
     }
 }
 
-/// The engine's side: polls `callback` to its end and lets `settle` answer each request that it leaves.
-pub(crate) async fn serve<F: Future>(
-    callback: F,
-    mut settle: impl AsyncFnMut(Request) -> Result<(), BoxError>,
-) -> F::Output {
-    let mut callback = pin!(callback);
-    let mut answer = None;
-    loop {
-        let step = poll_fn(|cx| poll_once(callback.as_mut(), cx, &mut answer)).await;
-        match step {
-            Step::Finished(output) => return output,
-            Step::Asked(request) => answer = Some(settle(request).await),
+impl Drop for AckNow {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Asked) {
+            // On the thread and in the poll in which it asked, or after it was served and the slot is empty.
+            SLOT.with_borrow_mut(|slot| {
+                if matches!(slot, Slot::Asked(_)) {
+                    *slot = Slot::Empty;
+                }
+            });
         }
+    }
+}
+
+/// The engine's side: runs `callback` to its end, which has been polled once or not at all, and lets `settle` answer each
+/// request that it leaves.
+pub(crate) async fn serve<F: Future>(callback: F, mut settle: impl Settle) -> F::Output {
+    let mut callback = pin!(callback);
+    let mut left = take_request();
+    loop {
+        let mut answer = match left.take() {
+            Some(request) => Some(settle.settle(request).await),
+            None => None,
+        };
+        match poll_fn(|cx| poll_once(callback.as_mut(), cx, &mut answer)).await {
+            Step::Finished(output) => return output,
+            Step::Asked(request) => left = Some(request),
+        }
+    }
+}
+
+/// Runs a callback that holds no token, and answers each request with an error.
+pub(crate) async fn refuse<F: Future>(callback: F) -> F::Output {
+    serve(callback, Refusal).await
+}
+
+/// Who holds the tokens of a callback's messages.
+pub(crate) trait Settle: Send {
+    fn settle(&mut self, request: Request) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+struct Refusal;
+
+impl Settle for Refusal {
+    async fn settle(&mut self, _request: Request) -> Result<(), BoxError> {
+        Err("ack_now works in handle_message and in handle_batch only".into())
     }
 }
 
@@ -101,34 +146,35 @@ fn poll_once<F: Future>(
     cx: &mut Context<'_>,
     answer: &mut Option<Result<(), BoxError>>,
 ) -> Poll<Step<F::Output>> {
-    SLOT.set(answer.take().map_or(Slot::Empty, Slot::Answered));
-    // A guard, since a callback may panic out of this poll.
-    let inside = Inside;
+    if let Some(answer) = answer.take() {
+        SLOT.set(Slot::Answered(answer));
+    }
+    // The slot is empty for the next callback on this thread, also when this one panics.
+    let cleared = ClearOnDrop;
     let polled = callback.poll(cx);
-    let left = inside.leave();
-    match polled {
-        Poll::Ready(output) => Poll::Ready(Step::Finished(output)),
-        Poll::Pending => match left {
-            Slot::Asked(request) => Poll::Ready(Step::Asked(request)),
-            Slot::Answered(unread) => {
-                *answer = Some(unread);
-                Poll::Pending
-            }
-            Slot::Empty | Slot::Outside => Poll::Pending,
-        },
+    let left = take_request();
+    drop(cleared);
+    match (polled, left) {
+        (Poll::Ready(output), _) => Poll::Ready(Step::Finished(output)),
+        (Poll::Pending, Some(request)) => Poll::Ready(Step::Asked(request)),
+        (Poll::Pending, None) => Poll::Pending,
     }
 }
 
-struct Inside;
-
-impl Inside {
-    fn leave(self) -> Slot {
-        SLOT.replace(Slot::Outside)
-    }
+fn take_request() -> Option<Request> {
+    SLOT.with_borrow_mut(|slot| match std::mem::replace(slot, Slot::Empty) {
+        Slot::Asked(request) => Some(request),
+        other => {
+            *slot = other;
+            None
+        }
+    })
 }
 
-impl Drop for Inside {
+struct ClearOnDrop;
+
+impl Drop for ClearOnDrop {
     fn drop(&mut self) {
-        SLOT.set(Slot::Outside);
+        SLOT.set(Slot::Empty);
     }
 }

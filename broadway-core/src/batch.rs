@@ -107,7 +107,12 @@ pub(crate) struct BatchInfo {
 
 impl<T> Batch<T> {
     pub(crate) fn new(data: Vec<T>, info: BatchInfo) -> Self {
-        Self { len: data.len(), data, failed: Vec::new(), info }
+        Self {
+            len: data.len(),
+            data,
+            failed: Vec::new(),
+            info,
+        }
     }
 
     /// The messages' data, in order. Empty once [`take`](Self::take)n.
@@ -174,8 +179,13 @@ impl<T> Batch<T> {
     ///
     /// When there is no such message, as indexing does: then the whole batch fails.
     pub fn fail(&mut self, index: usize, error: impl Into<BoxError>) {
-        assert!(index < self.len, "cannot fail message {index} of a batch of {}", self.len);
-        self.failed.push((index, Reason::error(Callback::HandleBatch, error)));
+        assert!(
+            index < self.len,
+            "cannot fail message {index} of a batch of {}",
+            self.len
+        );
+        self.failed
+            .push((index, Reason::error(Callback::HandleBatch, error)));
     }
 
     /// Acknowledges the messages of this range now, before the batch ends, as
@@ -188,8 +198,15 @@ impl<T> Batch<T> {
     /// # Panics
     ///
     /// When the range ends behind the batch: then the whole batch fails.
-    pub fn ack_now(&mut self, range: Range<usize>) -> impl Future<Output = Result<(), BoxError>> + Send + use<'_, T> {
-        assert!(range.end <= self.len, "cannot acknowledge {range:?} of a batch of {}", self.len);
+    pub fn ack_now(
+        &mut self,
+        range: Range<usize>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send + use<'_, T> {
+        assert!(
+            range.end <= self.len,
+            "cannot acknowledge {range:?} of a batch of {}",
+            self.len
+        );
         AckNow::range(range)
     }
 }

@@ -120,21 +120,31 @@ pub mod batcher_name {
                 Some(label) => (label.as_bytes(), false),
                 None => (variant.as_bytes(), true),
             };
-            let mut name = Self { bytes: [0; BYTES_MAX], len: 0 };
+            let mut name = Self {
+                bytes: [0; BYTES_MAX],
+                len: 0,
+            };
             let mut at = 0;
             while at < text.len() {
                 let byte = text[at];
                 if convert && byte.is_ascii_uppercase() && at > 0 {
                     name = name.with(b'_');
                 }
-                name = name.with(if convert { byte.to_ascii_lowercase() } else { byte });
+                name = name.with(if convert {
+                    byte.to_ascii_lowercase()
+                } else {
+                    byte
+                });
                 at += 1;
             }
             name
         }
 
         const fn with(mut self, byte: u8) -> Self {
-            assert!(self.len < BYTES_MAX, "the name of a batcher is at most 64 bytes long");
+            assert!(
+                self.len < BYTES_MAX,
+                "the name of a batcher is at most 64 bytes long"
+            );
             self.bytes[self.len] = byte;
             self.len += 1;
             self

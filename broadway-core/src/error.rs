@@ -86,13 +86,19 @@ impl Reason {
     /// User code returned an error.
     #[must_use]
     pub fn error(callback: Callback, error: impl Into<BoxError>) -> Self {
-        Self(Arc::new(Inner { callback, cause: Cause::Error(error.into()) }))
+        Self(Arc::new(Inner {
+            callback,
+            cause: Cause::Error(error.into()),
+        }))
     }
 
     /// User code panicked; `payload` is what `catch_unwind` gave.
     #[must_use]
     pub fn panic(callback: Callback, payload: &(dyn Any + Send)) -> Self {
-        Self(Arc::new(Inner { callback, cause: Cause::Panic(panic_text(payload)) }))
+        Self(Arc::new(Inner {
+            callback,
+            cause: Cause::Panic(panic_text(payload)),
+        }))
     }
 
     /// The callback that failed.
@@ -148,7 +154,10 @@ impl Problem {
     /// A problem with `option`; `message` says what was given and what would work.
     #[must_use]
     pub fn new(option: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { option: option.into(), message: message.into() }
+        Self {
+            option: option.into(),
+            message: message.into(),
+        }
     }
 
     /// The path of the option, as in `batchers.events.size`.
@@ -260,17 +269,31 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Producer { producer, error } => {
-                write!(f, "producer {producer} failed too often, the last time: {error}")
+                write!(
+                    f,
+                    "producer {producer} failed too often, the last time: {error}"
+                )
             }
             Self::DrainTimedOut { after, unsettled } => {
-                write!(f, "the drain did not end within {after:?}: {unsettled} message(s) unsettled")
+                write!(
+                    f,
+                    "the drain did not end within {after:?}: {unsettled} message(s) unsettled"
+                )
             }
             Self::Aborted { unsettled } => {
-                write!(f, "the topology was aborted: {unsettled} message(s) unsettled")
+                write!(
+                    f,
+                    "the topology was aborted: {unsettled} message(s) unsettled"
+                )
             }
-            Self::Close { producer, error } => write!(f, "producer {producer} could not close: {error}"),
+            Self::Close { producer, error } => {
+                write!(f, "producer {producer} could not close: {error}")
+            }
             Self::Internal { task, panic } => {
-                write!(f, "the {task} loop panicked, a defect of broadway itself: {panic}")
+                write!(
+                    f,
+                    "the {task} loop panicked, a defect of broadway itself: {panic}"
+                )
             }
         }
     }

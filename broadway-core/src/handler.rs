@@ -65,7 +65,10 @@ pub trait Handler: Send + Sync + 'static {
     /// # Errors
     ///
     /// All messages of the chunk fail; `handle_message` is called for none of them.
-    fn prepare_messages(&self, chunk: &mut Chunk<'_, Self::In>) -> impl Future<Output = Result<(), BoxError>> + Send {
+    fn prepare_messages(
+        &self,
+        chunk: &mut Chunk<'_, Self::In>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = chunk;
         async { Ok(()) }
     }
@@ -102,7 +105,10 @@ pub trait Handler: Send + Sync + 'static {
     /// message how it is acknowledged. It cannot make a failure undone.
     ///
     /// A panic here is contained: it is an event, and the messages fail as they would have.
-    fn handle_failed(&self, failed: &mut [Failed<Self::In, Self::Out>]) -> impl Future<Output = ()> + Send {
+    fn handle_failed(
+        &self,
+        failed: &mut [Failed<Self::In, Self::Out>],
+    ) -> impl Future<Output = ()> + Send {
         let _ = failed;
         async {}
     }
@@ -130,7 +136,12 @@ impl<T, K> Next<T, K> {
     /// `data` goes to `batcher`, with no key.
     #[must_use]
     pub fn batch(batcher: K, data: T) -> Self {
-        Self::Batch(ToBatch { batcher, key: BatchKey::None, flush: false, data })
+        Self::Batch(ToBatch {
+            batcher,
+            key: BatchKey::None,
+            flush: false,
+            data,
+        })
     }
 
     /// Groups by `key`: a batch holds messages of one key. No effect on [`Next::Ack`].

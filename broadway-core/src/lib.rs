@@ -1,5 +1,4 @@
 //! The engine of broadway.
-#![cfg_attr(not(test), warn(missing_docs))]
 
 mod ack;
 mod ack_now;
@@ -10,7 +9,10 @@ mod error;
 mod handler;
 pub mod machine;
 mod message;
+mod pipeline;
 pub mod source;
+mod stage;
+mod sync;
 pub mod telemetry;
 
 pub use ack::{Acknowledger, NoopAcknowledger, Outcome, Settled};
@@ -22,4 +24,8 @@ pub use chunk::Chunk;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
 pub use handler::{Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use message::{Message, NoAckOptions, Record};
+pub use pipeline::{
+    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Receipt, Split,
+    Topology, Totals,
+};
 pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

@@ -10,12 +10,18 @@ use crate::{ack_now::AckNow, error::BoxError};
 /// it is settled, so that failures can still look at it.
 pub struct Message<T> {
     data: T,
-    ack_options: Option<Box<dyn Any + Send>>,
+    ack_options: AckOptions,
 }
+
+/// What was set with `configure_ack`. Boxed twice, to be one pointer in every message and cost only who uses it.
+pub(crate) type AckOptions = Option<Box<Box<dyn Any + Send>>>;
 
 impl<T> Message<T> {
     pub(crate) fn new(data: T) -> Self {
-        Self { data, ack_options: None }
+        Self {
+            data,
+            ack_options: None,
+        }
     }
 
     /// The source's item.
@@ -48,7 +54,7 @@ impl<T> Message<T> {
         AckNow::message()
     }
 
-    pub(crate) fn take_ack_options(&mut self) -> Option<Box<dyn Any + Send>> {
+    pub(crate) fn take_ack_options(&mut self) -> AckOptions {
         self.ack_options.take()
     }
 }
@@ -57,13 +63,15 @@ impl<T: Record> Message<T> {
     /// Sets how this one message is to be acknowledged, in the words of its connector: what to do when it
     /// fails, for instance. Overrides the options of the source; the last call wins.
     pub fn configure_ack(&mut self, options: T::AckOptions) {
-        self.ack_options = Some(Box::new(options));
+        self.ack_options = Some(Box::new(Box::new(options)));
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Message<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("data", &self.data).finish_non_exhaustive()
+        f.debug_struct("Message")
+            .field("data", &self.data)
+            .finish_non_exhaustive()
     }
 }
 

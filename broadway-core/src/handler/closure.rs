@@ -26,7 +26,11 @@ where
     T: Send + 'static,
     F: Fn(&mut Message<T>) -> Result<(), BoxError> + Send + Sync + 'static,
 {
-    HandlerFn { message: f, batch: NoBatches, item: PhantomData }
+    HandlerFn {
+        message: f,
+        batch: NoBatches,
+        item: PhantomData,
+    }
 }
 
 /// A handler from a function that returns a boxed future (a box per message, about 10 ns).
@@ -46,9 +50,16 @@ where
 pub fn handler_fn_async<T, F>(f: F) -> HandlerFn<T, Async<F>, NoBatches>
 where
     T: Send + 'static,
-    F: for<'a> Fn(&'a mut Message<T>) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
+    F: for<'a> Fn(&'a mut Message<T>) -> BoxFuture<'a, Result<(), BoxError>>
+        + Send
+        + Sync
+        + 'static,
 {
-    HandlerFn { message: Async(f), batch: NoBatches, item: PhantomData }
+    HandlerFn {
+        message: Async(f),
+        batch: NoBatches,
+        item: PhantomData,
+    }
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -88,7 +99,10 @@ where
     type Out = ();
     type Batcher = NoBatcher;
 
-    async fn handle_message(&self, message: &mut Message<T>) -> Result<Next<(), NoBatcher>, BoxError> {
+    async fn handle_message(
+        &self,
+        message: &mut Message<T>,
+    ) -> Result<Next<(), NoBatcher>, BoxError> {
         (self.message)(message).map(|()| Next::Ack)
     }
 }
@@ -96,13 +110,19 @@ where
 impl<T, F> Handler for HandlerFn<T, Async<F>, NoBatches>
 where
     T: Send + 'static,
-    F: for<'a> Fn(&'a mut Message<T>) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
+    F: for<'a> Fn(&'a mut Message<T>) -> BoxFuture<'a, Result<(), BoxError>>
+        + Send
+        + Sync
+        + 'static,
 {
     type In = T;
     type Out = ();
     type Batcher = NoBatcher;
 
-    async fn handle_message(&self, message: &mut Message<T>) -> Result<Next<(), NoBatcher>, BoxError> {
+    async fn handle_message(
+        &self,
+        message: &mut Message<T>,
+    ) -> Result<Next<(), NoBatcher>, BoxError> {
         (self.message.0)(message).await.map(|()| Next::Ack)
     }
 }
@@ -147,10 +167,21 @@ where
     where
         O: Send + 'static,
         M: Fn(&mut Message<T>) -> Result<Next<O, OneBatcher>, BoxError> + Send + Sync + 'static,
-        G: for<'a> Fn(&'a mut Batch<O>) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
+        G: for<'a> Fn(&'a mut Batch<O>) -> BoxFuture<'a, Result<(), BoxError>>
+            + Send
+            + Sync
+            + 'static,
     {
-        let batch = Batches { message: next, batch, output: PhantomData };
-        HandlerFn { message: self.message, batch, item: PhantomData }
+        let batch = Batches {
+            message: next,
+            batch,
+            output: PhantomData,
+        };
+        HandlerFn {
+            message: self.message,
+            batch,
+            item: PhantomData,
+        }
     }
 }
 
@@ -166,7 +197,10 @@ where
     type Out = O;
     type Batcher = OneBatcher;
 
-    async fn handle_message(&self, message: &mut Message<T>) -> Result<Next<O, OneBatcher>, BoxError> {
+    async fn handle_message(
+        &self,
+        message: &mut Message<T>,
+    ) -> Result<Next<O, OneBatcher>, BoxError> {
         (self.message)(message)?;
         (self.batch.message)(message)
     }

@@ -1,19 +1,335 @@
-//! stub until merged
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-/// t
+//! Open batches by key, and what closes them.
+//!
+//! Every key with an open batch has a slot in a slab, found by a map, or without it when the key is
+//! that of the message before. A batch is delivered when it has `size` messages or `bytes` bytes
+//! ([`Trigger::Size`], [`Trigger::Bytes`]; a message that would overfill a batch closes it and
+//! starts the next, and one that alone reaches the limit is a batch by itself), when its
+//! splitter says that a message is the last ([`Trigger::Split`]), when a message asked for a flush
+//! and its chunk ends ([`Trigger::Flush`]), or `timeout` after its first message, whatever came
+//! later ([`Trigger::Timeout`]). At `open_max` keys or `buffered_max` messages the batch open the
+//! longest is delivered ([`Trigger::Limit`]), so memory has a bound also with millions of keys.
+//!
+//! All batches have the same timeout and time never goes back here, so the list of batches in
+//! order of opening is also the list of deadlines, and its head is the oldest: a doubly linked list
+//! through the slab serves timeouts, limits and drain, and a closed batch leaves nothing behind in
+//! it. Splitter state belongs to the key and outlives the batch: with a stateful splitter the slot
+//! stays, counts as a key, and is forgotten, the longest idle first, when a new key needs room.
+//! Limits: fewer than 2^32 keys; slab and map keep the largest size they ever had; at most
+//! [`SPARE_BINS`] emptied bins are kept. Memory is bounded by `buffered_max` messages and their
+//! bins' growth, plus the slots of `open_max` keys.
+
+mod slots;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+
+use slots::{Batch, Slots};
+pub use split::{Bin, NeverSplit, Split, Splitter};
+
+/// How many emptied bins are kept for reuse. Few, because each keeps the room of a full batch and
+/// the next key may need little of it.
+pub const SPARE_BINS: usize = 64;
+
+/// When batches are delivered.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Messages in a full batch, at least 1.
+    pub size: usize,
+    /// Bytes in a full batch; `None` does not count them.
+    pub bytes: Option<usize>,
+    /// How long a batch stays open after its first message.
+    pub timeout: Duration,
+    /// How many keys may be known at a time, at least 1.
+    pub open_max: usize,
+    /// How many messages may wait in open batches together, at least 1.
+    pub buffered_max: usize,
+}
+
+/// Why a batch was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Trigger {
-    /// s
+    /// It has its size.
     Size,
-    /// b
+    /// It has its bytes, or the next message would exceed them.
     Bytes,
-    /// t
+    /// Its first message waited long enough.
     Timeout,
-    /// f
+    /// A message of it asked not to wait.
     Flush,
-    /// s
+    /// The splitter said so.
     Split,
-    /// l
+    /// Too many keys or messages were open, and it was the oldest.
     Limit,
-    /// d
+    /// The input has ended.
     Drain,
+}
+
+/// A batch to deliver.
+#[derive(Debug)]
+pub struct Ready<K, B> {
+    /// What its messages have in common.
+    pub key: K,
+    /// The messages, at least one, in the order they were pushed.
+    pub bin: B,
+    /// Sum of their bytes.
+    pub bytes: usize,
+    /// Why now.
+    pub trigger: Trigger,
+    /// When its first message was pushed.
+    pub opened: Instant,
+}
+
+/// The open batches of one batcher; see the [module docs](self).
+#[derive(Debug)]
+pub struct Batcher<K, B: Bin, S: Splitter<B::Item> = NeverSplit> {
+    limits: Limits,
+    splitter: S,
+    slots: Slots<K, B, S::State>,
+    by_key: HashMap<K, u32, RandomState>,
+    /// The slot of the last message: runs of one key need no look-up.
+    last: u32,
+    buffered: usize,
+    /// Slots and batches in which a message of this chunk asked for a flush; the batch may have
+    /// left since, and the slot may even have another key's.
+    flushing: Vec<(u32, u64)>,
+    spare: Vec<B>,
+    /// The latest time ever given.
+    now: Option<Instant>,
+}
+
+impl<K, B, S> Batcher<K, B, S>
+where
+    K: Hash + Eq + Clone,
+    B: Bin,
+    S: Splitter<B::Item>,
+{
+    /// Nothing open.
+    ///
+    /// # Panics
+    ///
+    /// When `size`, `open_max` or `buffered_max` is 0.
+    pub fn new(limits: Limits, splitter: S) -> Self {
+        assert!(limits.size > 0, "a batch holds at least one message");
+        assert!(limits.open_max > 0, "at least one key is open");
+        assert!(limits.buffered_max > 0, "at least one message is buffered");
+        Self {
+            limits,
+            splitter,
+            slots: Slots::new(),
+            by_key: HashMap::default(),
+            last: 0,
+            buffered: 0,
+            flushing: Vec::new(),
+            spare: Vec::new(),
+            now: None,
+        }
+    }
+
+    /// Adds a message to its key's batch and appends what this closed to `ready`.
+    ///
+    /// `now` is the time of the chunk; an earlier time than one given before counts as that one.
+    /// `flush` asks that the batch not outlive the chunk; see [`end_chunk`](Self::end_chunk).
+    ///
+    /// # Errors
+    ///
+    /// The message, if the splitter refused it. Nothing else has changed then, except what the
+    /// splitter did to its state; a key that was not known stays unknown.
+    pub fn push(
+        &mut self,
+        key: K,
+        item: B::Item,
+        bytes: usize,
+        flush: bool,
+        now: Instant,
+        ready: &mut Vec<Ready<K, B>>,
+    ) -> Result<(), B::Item> {
+        let known = self.find(&key);
+        let (slot, split) = match known {
+            Some(slot) => (slot, self.splitter.split(self.slots.state(slot), &item)),
+            None => {
+                let mut state = self.splitter.start();
+                let split = self.splitter.split(&mut state, &item);
+                if matches!(split, Split::Refuse) {
+                    return Err(item);
+                }
+                (self.admit(key, state, ready), split)
+            }
+        };
+        if matches!(split, Split::Refuse) {
+            return Err(item);
+        }
+        self.make_room(slot, bytes, ready);
+        let batch = match self.slots.batch(slot) {
+            Some(batch) => batch,
+            None => self.open_batch(slot, now),
+        };
+        batch.bin.push(item);
+        batch.n += 1;
+        batch.bytes = batch.bytes.saturating_add(bytes);
+        let (id, n, total) = (batch.id, batch.n, batch.bytes);
+        if flush && !std::mem::replace(&mut batch.flush, true) {
+            self.flushing.push((slot, id));
+        }
+        self.buffered += 1;
+        if matches!(split, Split::Emit) {
+            self.deliver(slot, Trigger::Split, ready);
+        } else if n >= self.limits.size {
+            self.deliver(slot, Trigger::Size, ready);
+        } else if self.limits.bytes.is_some_and(|limit| total >= limit) {
+            self.deliver(slot, Trigger::Bytes, ready);
+        }
+        Ok(())
+    }
+
+    /// Ends a chunk: batches that a message of it asked to flush are delivered if they are still
+    /// open, in the order they were first asked for, then those whose time has come by `now`, so
+    /// that a busy batcher is never late because its timer is.
+    pub fn end_chunk(&mut self, now: Instant, ready: &mut Vec<Ready<K, B>>) {
+        if !self.flushing.is_empty() {
+            let mut flushing = std::mem::take(&mut self.flushing);
+            for (slot, id) in flushing.drain(..) {
+                if self.slots.has_batch(slot, id) {
+                    self.deliver(slot, Trigger::Flush, ready);
+                }
+            }
+            self.flushing = flushing;
+        }
+        self.expire(now, ready);
+    }
+
+    /// When [`expire`](Self::expire) has something to do next. `None`: nothing is open, or the
+    /// timeout is longer than the clock can tell.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let oldest = self.slots.oldest_open()?;
+        self.slots.opened(oldest).checked_add(self.limits.timeout)
+    }
+
+    /// Delivers the batches whose time has come, the oldest first.
+    pub fn expire(&mut self, now: Instant, ready: &mut Vec<Ready<K, B>>) {
+        while let Some(oldest) = self.slots.oldest_open() {
+            let deadline = self.slots.opened(oldest).checked_add(self.limits.timeout);
+            if deadline.is_none_or(|deadline| deadline > now) {
+                return;
+            }
+            self.deliver(oldest, Trigger::Timeout, ready);
+        }
+    }
+
+    /// Delivers all that is open, in the order of opening.
+    pub fn drain(&mut self, ready: &mut Vec<Ready<K, B>>) {
+        while let Some(oldest) = self.slots.oldest_open() {
+            self.deliver(oldest, Trigger::Drain, ready);
+        }
+        self.flushing.clear();
+    }
+
+    /// Takes an emptied bin for reuse. It must come back cleared; one that did not is dropped,
+    /// with what is in it, and fails a debug assertion.
+    pub fn recycle(&mut self, bin: B) {
+        debug_assert!(bin.len() == 0, "a recycled bin is empty");
+        if bin.len() == 0 && self.spare.len() < SPARE_BINS {
+            self.spare.push(bin);
+        }
+    }
+
+    /// How many messages wait in open batches.
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// How many batches are open.
+    pub fn open(&self) -> usize {
+        self.slots.open()
+    }
+
+    /// How many keys are known: those with an open batch and those with splitter state only.
+    pub fn keys(&self) -> usize {
+        self.by_key.len()
+    }
+
+    fn find(&mut self, key: &K) -> Option<u32> {
+        if self.slots.has_key(self.last, key) {
+            return Some(self.last);
+        }
+        let slot = *self.by_key.get(key)?;
+        self.last = slot;
+        Some(slot)
+    }
+
+    /// A slot for a new key; at the cap another key makes way.
+    fn admit(&mut self, key: K, state: S::State, ready: &mut Vec<Ready<K, B>>) -> u32 {
+        if self.by_key.len() >= self.limits.open_max {
+            if let Some(idle) = self.slots.oldest_idle() {
+                self.forget(idle);
+            } else if let Some(oldest) = self.slots.oldest_open() {
+                self.close(oldest, Trigger::Limit, ready);
+                self.forget(oldest);
+            }
+        }
+        let slot = self.slots.insert(key.clone(), state);
+        self.by_key.insert(key, slot);
+        self.last = slot;
+        slot
+    }
+
+    /// Closes what stands in the way of one more message of `bytes` in `slot`, which stays.
+    fn make_room(&mut self, slot: u32, bytes: usize, ready: &mut Vec<Ready<K, B>>) {
+        if let Some(limit) = self.limits.bytes
+            && let Some(batch) = self.slots.batch(slot)
+            && batch.bytes.saturating_add(bytes) > limit
+        {
+            self.close(slot, Trigger::Bytes, ready);
+        }
+        if self.buffered >= self.limits.buffered_max
+            && let Some(oldest) = self.slots.oldest_open()
+        {
+            if oldest == slot {
+                self.close(oldest, Trigger::Limit, ready);
+            } else {
+                self.deliver(oldest, Trigger::Limit, ready);
+            }
+        }
+    }
+
+    fn open_batch(&mut self, slot: u32, now: Instant) -> &mut Batch<B> {
+        // Processors read the clock before they get the lock, so chunks may come slightly out of
+        // order; the list of deadlines must not.
+        let opened = self.now.map_or(now, |latest| latest.max(now));
+        self.now = Some(opened);
+        let bin = self.spare.pop().unwrap_or_default();
+        self.slots.open_batch(slot, bin, opened)
+    }
+
+    /// Closes the batch, and lets its key go unless there is state to keep.
+    fn deliver(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<Ready<K, B>>) {
+        self.close(slot, trigger, ready);
+        if !self.splitter.keeps_state() {
+            self.forget(slot);
+        }
+    }
+
+    /// Closes the batch; its key keeps the slot, idle.
+    fn close(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<Ready<K, B>>) {
+        let (key, batch) = self.slots.close_batch(slot);
+        self.buffered -= batch.n;
+        ready.push(Ready {
+            key,
+            bin: batch.bin,
+            bytes: batch.bytes,
+            trigger,
+            opened: batch.opened,
+        });
+    }
+
+    fn forget(&mut self, slot: u32) {
+        let key = self.slots.remove(slot);
+        self.by_key.remove(&key);
+    }
 }

@@ -1,11 +1,25 @@
-//! Pure state machines: they decide, and never wait, lock, log or read a clock.
+//! Pure state machines: what the engine decides, without the engine.
 //!
-//! Time comes in as an `Instant`, randomness as a number; what to do comes out as a value. So each
-//! of them is tested without a runtime, against a simple model.
+//! Nothing here knows a runtime, waits, locks, logs or reads a clock. Values, `now` and random numbers come in, decisions
+//! come out, so that a million steps can be tested in a second and every rule can be read in one place. The stages own the
+//! locks, the wakers and the timers around these machines.
+//!
+//! - [`dispatch`]: who gets which event of a link: any inlet, or one inlet per partition.
+//! - [`lanes`]: a dispatch that keeps order per live key without tying keys to workers.
+//! - [`buffer`]: a FIFO with a limit, filled by chunks and emptied by demand.
+//! - [`credit`]: how much an outlet is asked for.
+//! - [`chunk_size`]: how many messages a processor takes at once.
+//! - [`batcher`]: open batches by key, closed by size, bytes, time, flush, a splitter, or a limit.
+//! - [`rate`]: how many messages may pass in a span of time.
+//! - [`restart`]: when a failed producer is opened again.
+//! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
 
 pub mod batcher;
+pub mod buffer;
 pub mod chunk_size;
 pub mod credit;
+pub mod dispatch;
+pub mod lanes;
 pub mod offsets;
 pub mod partitions;
 pub mod rate;

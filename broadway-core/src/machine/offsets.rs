@@ -20,11 +20,12 @@
 //! `broadway_kafka`'s `acknowledger.ex`; the ring is our own.
 
 mod bit_ring;
-
-use std::collections::VecDeque;
-use std::fmt;
+mod error;
+mod runs;
 
 use self::bit_ring::BitRing;
+pub use self::error::{DeliverError, SettleError};
+use self::runs::Runs;
 
 /// How a delivered message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,25 +58,14 @@ pub struct Offsets {
     failed: Option<BitRing>,
     /// The first number that is not done.
     head: u64,
-    /// One above the last delivered number.
-    tail: u64,
-    /// From the run of `head - 1` on, which [`commit`](Self::commit) needs; ascending.
-    runs: VecDeque<Run>,
-    /// Where the last settled offset was found in `runs`: the next one is likely to be near.
-    hint: usize,
+    /// The offsets of the numbers from `head - 1` on; knows the tail, one above the last number.
+    runs: Runs,
     in_flight: u64,
     failures: u64,
     /// The lowest number that failed.
     halt: Option<u64>,
     /// The `head` of the last [`take_commit`](Self::take_commit).
     taken: u64,
-}
-
-/// Offsets without a gap, numbered from `number`, up to the next run's number or the tail.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    number: u64,
-    offset: i64,
 }
 
 impl Offsets {
@@ -86,9 +76,7 @@ impl Offsets {
             done: BitRing::new(),
             failed: None,
             head: 0,
-            tail: 0,
-            runs: VecDeque::new(),
-            hint: 0,
+            runs: Runs::new(),
             in_flight: 0,
             failures: 0,
             halt: None,
@@ -122,18 +110,13 @@ impl Offsets {
         if first < 0 || !fits {
             return Err(DeliverError::OutOfRange { offset: first, n });
         }
-        if expected != Some(first) {
-            self.runs.push_back(Run {
-                number: self.tail,
-                offset: first,
-            });
-        }
-        let tail = self.tail + n as u64;
-        self.done.reserve(self.head, self.tail, tail);
+        let old_tail = self.runs.tail();
+        self.runs.append(first, n as u64);
+        let tail = self.runs.tail();
+        self.done.reserve(self.head, old_tail, tail);
         if let Some(failed) = &mut self.failed {
-            failed.reserve(self.head, self.tail, tail);
+            failed.reserve(self.head, old_tail, tail);
         }
-        self.tail = tail;
         self.in_flight += n as u64;
         Ok(())
     }
@@ -144,7 +127,12 @@ impl Offsets {
     /// It was never delivered, or is settled already. Nothing is changed then.
     #[inline]
     pub fn settled(&mut self, offset: i64, outcome: Outcome) -> Result<(), SettleError> {
-        let (number, _) = self.locate(offset)?;
+        let Some(number) = self.runs.number_of(offset) else {
+            return Err(self.unknown(offset));
+        };
+        if number < self.head {
+            return Err(SettleError::AlreadySettled { offset });
+        }
         if self.failures > 0 || outcome == Outcome::Failed {
             return self.settled_with_failures(offset, number, outcome);
         }
@@ -172,10 +160,14 @@ impl Offsets {
         if n == 0 {
             return Ok(());
         }
-        let (number, run_end) = self.locate(first)?;
+        let found = self.runs.rest_of_run(first);
+        let (number, rest) = found.ok_or_else(|| self.unknown(first))?;
+        if number < self.head {
+            return Err(SettleError::AlreadySettled { offset: first });
+        }
         let n = n as u64;
-        if n > run_end - number {
-            let missing = first + i64::try_from(run_end - number).expect("within a run of offsets");
+        if n > rest {
+            let missing = first + i64::try_from(rest).expect("within a run of offsets");
             return Err(SettleError::NotDelivered { offset: missing });
         }
         let end = number + n;
@@ -206,11 +198,7 @@ impl Offsets {
     /// It only ever rises.
     #[must_use]
     pub fn commit(&self) -> Option<i64> {
-        if self.head == 0 {
-            return None;
-        }
-        let run = self.runs.front().expect("the run of the last done offset");
-        Some(offset_at(run, self.head))
+        self.runs.offset_before(self.head)
     }
 
     /// As [`commit`](Self::commit), but only if it moved since the last call.
@@ -226,9 +214,7 @@ impl Offsets {
     /// The lowest offset that failed and was not skipped: no commit will pass it.
     #[must_use]
     pub fn halted(&self) -> Option<i64> {
-        let halt = self.halt?;
-        let after = self.runs.partition_point(|run| run.number <= halt);
-        Some(offset_at(&self.runs[after - 1], halt))
+        self.halt.map(|halt| self.runs.offset_of(halt))
     }
 
     /// How many are delivered and not settled.
@@ -252,58 +238,19 @@ impl Offsets {
     /// How many are delivered and not covered by the commit: what memory is proportional to.
     #[must_use]
     pub const fn span(&self) -> u64 {
-        self.tail - self.head
+        self.runs.tail() - self.head
     }
 
     /// One above the last delivered offset.
     #[must_use]
     pub fn next_offset(&self) -> Option<i64> {
-        self.runs.back().map(|run| offset_at(run, self.tail))
+        self.runs.next_offset()
     }
 
-    /// The number of a delivered offset that is not covered by the commit, and the end of its run.
-    #[inline]
-    fn locate(&mut self, offset: i64) -> Result<(u64, u64), SettleError> {
-        let found = match self.within(self.hint, offset) {
-            Some(found) => found,
-            None => self.search(offset)?,
-        };
-        if found.0 < self.head {
-            return Err(SettleError::AlreadySettled { offset });
-        }
-        Ok(found)
-    }
-
-    /// The number of `offset` and the run's end, if it is in the run at `index`.
-    #[inline]
-    fn within(&self, index: usize, offset: i64) -> Option<(u64, u64)> {
-        let run = self.runs.get(index)?;
-        let end = self
-            .runs
-            .get(index + 1)
-            .map_or(self.tail, |next| next.number);
-        let into = u64::try_from(offset.checked_sub(run.offset)?).ok()?;
-        (into < end - run.number).then(|| (run.number + into, end))
-    }
-
-    fn search(&mut self, offset: i64) -> Result<(u64, u64), SettleError> {
-        // Mostly the neighbour, as settlements come nearly in order.
-        if let Some(found) = self.within(self.hint + 1, offset) {
-            self.hint += 1;
-            return Ok(found);
-        }
-        let after = self.runs.partition_point(|run| run.offset <= offset);
-        let Some(index) = after.checked_sub(1) else {
-            return Err(self.below_runs(offset));
-        };
-        self.hint = index;
-        self.within(index, offset)
-            .ok_or(SettleError::NotDelivered { offset })
-    }
-
-    /// Below the commit there is no record any more of what was delivered and what was a gap.
-    fn below_runs(&self, offset: i64) -> SettleError {
-        if self.head > 0 {
+    /// Why `offset` has no number. Below the commit, messages are no longer told from gaps.
+    #[cold]
+    fn unknown(&self, offset: i64) -> SettleError {
+        if self.head > 0 && self.runs.is_forgotten(offset) {
             SettleError::AlreadySettled { offset }
         } else {
             SettleError::NotDelivered { offset }
@@ -341,7 +288,7 @@ impl Offsets {
     }
 
     fn fail(&mut self, first: u64, end: u64) {
-        let (head, tail) = (self.head, self.tail);
+        let (head, tail) = (self.head, self.runs.tail());
         let failed = self.failed.get_or_insert_with(|| {
             let mut ring = BitRing::new();
             ring.reserve(head, head, tail);
@@ -358,7 +305,7 @@ impl Offsets {
         failed.remove(number);
         self.failures -= 1;
         if self.halt == Some(number) {
-            self.halt = failed.first_in(number, self.tail);
+            self.halt = failed.first_in(number, self.runs.tail());
         }
     }
 
@@ -366,12 +313,7 @@ impl Offsets {
     #[inline]
     fn advance(&mut self) {
         self.head = self.done.advance(self.head);
-        while let Some(second) = self.runs.get(1)
-            && second.number < self.head
-        {
-            self.runs.pop_front();
-            self.hint = self.hint.saturating_sub(1);
-        }
+        self.runs.forget_below(self.head);
     }
 }
 
@@ -379,77 +321,6 @@ impl Default for Offsets {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// A delivery that cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeliverError {
-    /// The offset, or one above it, was delivered before in this assignment.
-    NotAscending {
-        /// The first offset of the run.
-        offset: i64,
-    },
-    /// The run begins below 0 or ends above `i64::MAX - 1`.
-    OutOfRange {
-        /// The first offset of the run.
-        offset: i64,
-        /// Its length.
-        n: usize,
-    },
-}
-
-impl fmt::Display for DeliverError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAscending { offset } => write!(
-                f,
-                "offset {offset} is not above those delivered before: after a seek, begin a new epoch"
-            ),
-            Self::OutOfRange { offset, n } => {
-                write!(
-                    f,
-                    "{n} offsets from {offset} on are not within 0 and 2^63 - 2"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for DeliverError {}
-
-/// A settlement that cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SettleError {
-    /// The offset was not delivered in this assignment.
-    NotDelivered {
-        /// The offset, in a run the first such.
-        offset: i64,
-    },
-    /// The offset is settled, or lies below the commit (where gaps are not told from messages).
-    AlreadySettled {
-        /// The offset, in a run the first such.
-        offset: i64,
-    },
-}
-
-impl fmt::Display for SettleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotDelivered { offset } => {
-                write!(f, "offset {offset} was settled but never delivered")
-            }
-            Self::AlreadySettled { offset } => write!(f, "offset {offset} was settled twice"),
-        }
-    }
-}
-
-impl std::error::Error for SettleError {}
-
-/// The offset of `number`, which lies in `run` or one above its end.
-fn offset_at(run: &Run, number: u64) -> i64 {
-    run.offset + i64::try_from(number - run.number).expect("a run within the range of offsets")
 }
 
 #[cfg(test)]

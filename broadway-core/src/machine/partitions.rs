@@ -11,7 +11,7 @@
 
 use super::offsets::{Offsets, Outcome, SettleError};
 
-/// The number of slots a table can have: 65,536, at some 200 bytes each up to the highest in use.
+/// The number of slots a table can have: 65,536, at some 160 bytes each up to the highest in use.
 pub const SLOTS_MAX: usize = 1 << 16;
 
 /// One assignment of one partition.

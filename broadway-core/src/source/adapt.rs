@@ -22,7 +22,10 @@ pub trait SourceExt: Source + Sized {
         F: Fn(ItemOf<Self>) -> U + Send + Sync + 'static,
         U: Send + 'static,
     {
-        Map { inner: self, f: Arc::new(f) }
+        Map {
+            inner: self,
+            f: Arc::new(f),
+        }
     }
 }
 
@@ -36,7 +39,9 @@ pub struct Map<S, F> {
 
 impl<S: fmt::Debug, F> fmt::Debug for Map<S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("Map")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,7 +55,11 @@ where
 
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
         let inner = self.inner.open(cx).await?;
-        Ok(MapProducer { inner, f: Arc::clone(&self.f), raw: Vec::new() })
+        Ok(MapProducer {
+            inner,
+            f: Arc::clone(&self.f),
+            raw: Vec::new(),
+        })
     }
 }
 
@@ -86,9 +95,16 @@ where
         demand: NonZeroUsize,
         out: &mut Vec<Delivery<U, TokenOf<P>>>,
     ) -> Result<Produced, BoxError> {
-        let produced =
-            if self.raw.is_empty() { self.inner.produce(demand, &mut self.raw).await } else { Ok(Produced::More) };
-        out.extend(self.raw.drain(..).map(|Delivery { item, token }| Delivery::new((self.f)(item), token)));
+        let produced = if self.raw.is_empty() {
+            self.inner.produce(demand, &mut self.raw).await
+        } else {
+            Ok(Produced::More)
+        };
+        out.extend(
+            self.raw
+                .drain(..)
+                .map(|Delivery { item, token }| Delivery::new((self.f)(item), token)),
+        );
         produced
     }
 

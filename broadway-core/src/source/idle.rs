@@ -39,7 +39,11 @@ impl<T: Send + 'static> Producer for IdleProducer<T> {
         Arc::new(NoopAcknowledger)
     }
 
-    async fn produce(&mut self, _: NonZeroUsize, _: &mut Vec<Delivery<T, ()>>) -> Result<Produced, BoxError> {
+    async fn produce(
+        &mut self,
+        _: NonZeroUsize,
+        _: &mut Vec<Delivery<T, ()>>,
+    ) -> Result<Produced, BoxError> {
         future::pending().await
     }
 }

@@ -44,7 +44,9 @@ where
     type Producer = IterProducer<I::IntoIter>;
 
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
-        Ok(IterProducer { iter: (self.open)(cx.producer()).into_iter().fuse() })
+        Ok(IterProducer {
+            iter: (self.open)(cx.producer()).into_iter().fuse(),
+        })
     }
 }
 
@@ -76,8 +78,17 @@ where
         out: &mut Vec<Delivery<I::Item, ()>>,
     ) -> Result<Produced, BoxError> {
         let before = out.len();
-        out.extend(self.iter.by_ref().take(demand.get()).map(|item| Delivery::new(item, ())));
+        out.extend(
+            self.iter
+                .by_ref()
+                .take(demand.get())
+                .map(|item| Delivery::new(item, ())),
+        );
         let exhausted = out.len() - before < demand.get();
-        Ok(if exhausted { Produced::End } else { Produced::More })
+        Ok(if exhausted {
+            Produced::End
+        } else {
+            Produced::More
+        })
     }
 }

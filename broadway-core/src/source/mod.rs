@@ -40,7 +40,10 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// At start they make [`Pipeline::start`](crate::Pipeline::start) fail; later they count as a failed restart. Say which
     /// option is to blame and what to do, and never put a secret into the text.
-    fn open(&self, cx: &OpenContext) -> impl Future<Output = Result<Self::Producer, BoxError>> + Send;
+    fn open(
+        &self,
+        cx: &OpenContext,
+    ) -> impl Future<Output = Result<Self::Producer, BoxError>> + Send;
 }
 
 /// What [`Source::open`] is told.

@@ -45,7 +45,9 @@ where
     type Producer = StreamProducer<S>;
 
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
-        Ok(StreamProducer { stream: Box::pin((self.open)(cx.producer()).fuse()) })
+        Ok(StreamProducer {
+            stream: Box::pin((self.open)(cx.producer()).fuse()),
+        })
     }
 }
 

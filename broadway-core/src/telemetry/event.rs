@@ -7,6 +7,19 @@ use crate::{
     error::{BoxError, Callback, Reason},
 };
 
+/// A trigger's name in logs, metrics and tables: the word of the option that it comes from.
+pub(super) const fn trigger_name(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Size => "size",
+        Trigger::Bytes => "bytes",
+        Trigger::Timeout => "timeout",
+        Trigger::Flush => "flush",
+        Trigger::Split => "split",
+        Trigger::Limit => "limit",
+        Trigger::Drain => "drain",
+    }
+}
+
 /// Why a topology drains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,7 +68,11 @@ pub struct Settlement<'a> {
 #[allow(missing_docs, reason = "the fields that recur are described above")]
 pub enum Event<'a> {
     /// `start` is about to return: producers are open, loops run.
-    TopologyStarted { producers: usize, processors: usize, batchers: usize },
+    TopologyStarted {
+        producers: usize,
+        processors: usize,
+        batchers: usize,
+    },
     /// No more is fetched; what is in flight goes on to its end.
     Draining { cause: DrainCause },
     /// The topology has ended. `unsettled` is 0 unless it was aborted or the drain ran out of time.
@@ -65,46 +82,124 @@ pub enum Event<'a> {
     /// Producers run again.
     Resumed,
     /// A producer delivered `count` messages, having been asked for `demand`.
-    Produced { producer: usize, count: usize, demand: usize },
+    Produced {
+        producer: usize,
+        count: usize,
+        demand: usize,
+    },
     /// A processor took a chunk of `count` messages.
     ChunkStarted { processor: usize, count: usize },
     /// The processor has handled and settled it and sent on what goes to batchers. `returned` messages were given back, so
     /// that others take them, because a handler had to wait.
-    ChunkStopped { processor: usize, done: usize, failed: usize, forwarded: usize, returned: usize, elapsed: Duration },
+    ChunkStopped {
+        processor: usize,
+        done: usize,
+        failed: usize,
+        forwarded: usize,
+        returned: usize,
+        elapsed: Duration,
+    },
     /// A message failed in a processor: an error or a panic.
-    MessageFailed { processor: usize, reason: &'a Reason },
+    MessageFailed {
+        processor: usize,
+        reason: &'a Reason,
+    },
     /// A batch is complete.
-    BatchReady { batcher: &'static str, key: &'a BatchKey, trigger: Trigger, count: usize, bytes: usize },
+    BatchReady {
+        batcher: &'static str,
+        key: &'a BatchKey,
+        trigger: Trigger,
+        count: usize,
+        bytes: usize,
+    },
     /// A batch processor took it.
-    BatchStarted { batcher: &'static str, worker: usize, key: &'a BatchKey, trigger: Trigger, count: usize },
+    BatchStarted {
+        batcher: &'static str,
+        worker: usize,
+        key: &'a BatchKey,
+        trigger: Trigger,
+        count: usize,
+    },
     /// The batch was handled and settled.
-    BatchStopped { batcher: &'static str, worker: usize, done: usize, failed: usize, elapsed: Duration },
+    BatchStopped {
+        batcher: &'static str,
+        worker: usize,
+        done: usize,
+        failed: usize,
+        elapsed: Duration,
+    },
     /// A whole batch failed: `handle_batch` returned an error or panicked.
-    BatchFailed { batcher: &'static str, worker: usize, count: usize, reason: &'a Reason },
+    BatchFailed {
+        batcher: &'static str,
+        worker: usize,
+        count: usize,
+        reason: &'a Reason,
+    },
     /// `handle_failed` was called for `count` messages. With a `panic`, it was contained.
-    FailedHandled { count: usize, elapsed: Duration, panic: Option<&'a Reason> },
+    FailedHandled {
+        count: usize,
+        elapsed: Duration,
+        panic: Option<&'a Reason>,
+    },
     /// Messages were handed to the acknowledger of a producer.
-    Settled { producer: usize, settlement: Settlement<'a> },
+    Settled {
+        producer: usize,
+        settlement: Settlement<'a>,
+    },
     /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again.
-    AckFailed { producer: usize, count: usize, reason: &'a Reason },
+    AckFailed {
+        producer: usize,
+        count: usize,
+        reason: &'a Reason,
+    },
     /// A producer holds `held` messages that the rate limit does not let through yet; it goes on after `wait`.
-    RateLimited { producer: usize, held: usize, wait: Duration },
+    RateLimited {
+        producer: usize,
+        held: usize,
+        wait: Duration,
+    },
     /// A producer failed in `callback`; its source is opened again after `restart_after`, or, with `None`, not any more.
-    ProducerFailed { producer: usize, callback: Callback, error: &'a BoxError, restart_after: Option<Duration> },
+    ProducerFailed {
+        producer: usize,
+        callback: Callback,
+        error: &'a BoxError,
+        restart_after: Option<Duration>,
+    },
     /// A producer that had failed delivers again.
     ProducerRestarted { producer: usize, restarts: u64 },
     /// A topology ended with messages that nobody settled: the source will deliver them again.
     DroppedUnsettled { count: u64 },
     /// A source was given a part of its input (a partition): `part` is a name such as `orders[3]`.
-    Assigned { producer: usize, part: &'a str, position: Option<i64> },
+    Assigned {
+        producer: usize,
+        part: &'a str,
+        position: Option<i64>,
+    },
     /// A part was taken away. `settled` is false when work on it had not ended in time, and will be repeated elsewhere.
-    Revoked { producer: usize, part: &'a str, settled: bool },
+    Revoked {
+        producer: usize,
+        part: &'a str,
+        settled: bool,
+    },
     /// A part takes no more messages after a failure, until an operator decides; `position` is that of the failed message.
-    Halted { producer: usize, part: &'a str, position: i64, reason: &'a str },
+    Halted {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+        reason: &'a str,
+    },
     /// How far a part is behind: messages at the broker that are not settled yet.
-    Lag { producer: usize, part: &'a str, messages: u64 },
+    Lag {
+        producer: usize,
+        part: &'a str,
+        messages: u64,
+    },
     /// A commit (or whatever makes settlements durable at the source) was confirmed.
-    Committed { producer: usize, part: &'a str, position: i64 },
+    Committed {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+    },
     /// A commit failed; it is tried again where that can help.
     CommitFailed { producer: usize, error: &'a str },
     /// The connection of a source has trouble that it deals with by itself.

@@ -9,6 +9,17 @@
 //! table of a command-line program, and [`Tee`] calls two.
 
 mod event;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod known;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(test)]
+mod samples;
+mod summary;
+#[cfg(feature = "tracing")]
+mod throttle;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::{
     fmt,
@@ -20,6 +31,11 @@ use std::{
 };
 
 pub use event::{DrainCause, Event, Settlement};
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsObserver;
+pub use summary::Summary;
+#[cfg(feature = "tracing")]
+pub use tracing::TracingObserver;
 
 /// Hears the events of a topology.
 pub trait Observer: Send + Sync + 'static {
@@ -103,15 +119,28 @@ impl Emitter {
     }
 
     pub(crate) fn from_option(pipeline: &str, observer: Option<Box<dyn Observer>>) -> Self {
-        let wants_latency = observer.as_ref().is_some_and(|observer| observer.wants_latency());
+        let wants_latency = observer
+            .as_ref()
+            .is_some_and(|observer| observer.wants_latency());
         let panicked = AtomicBool::new(false);
-        Self { shared: Arc::new(Shared { pipeline: Arc::from(pipeline), observer, wants_latency, panicked }) }
+        Self {
+            shared: Arc::new(Shared {
+                pipeline: Arc::from(pipeline),
+                observer,
+                wants_latency,
+                panicked,
+            }),
+        }
     }
 
     /// Tells the observer.
     pub fn emit(&self, event: &Event<'_>) {
-        let Some(observer) = &self.shared.observer else { return };
-        let told = catch_unwind(AssertUnwindSafe(|| observer.on_event(&self.shared.pipeline, event)));
+        let Some(observer) = &self.shared.observer else {
+            return;
+        };
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            observer.on_event(&self.shared.pipeline, event)
+        }));
         if told.is_err() && !self.shared.panicked.swap(true, Ordering::Relaxed) {
             log_observer_panic(&self.shared.pipeline);
         }
@@ -130,13 +159,18 @@ impl Emitter {
 
 impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emitter").field("pipeline", &self.shared.pipeline).finish_non_exhaustive()
+        f.debug_struct("Emitter")
+            .field("pipeline", &self.shared.pipeline)
+            .finish_non_exhaustive()
     }
 }
 
 fn log_observer_panic(pipeline: &str) {
     #[cfg(feature = "tracing")]
-    ::tracing::error!(pipeline, "an observer panicked; further panics of it are not logged");
+    ::tracing::error!(
+        pipeline,
+        "an observer panicked; further panics of it are not logged"
+    );
     #[cfg(not(feature = "tracing"))]
     let _ = pipeline;
 }

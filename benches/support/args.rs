@@ -1,0 +1,84 @@
+//! The command line of a benchmark: few words, each refused when it is not understood.
+
+use super::BoxError;
+
+pub(crate) const USAGE: &str = "\
+Usage: cargo bench --bench by_hand -- [OPTIONS]
+
+  --json             one JSON object a line on stdout, the table on stderr
+  --quick            a tenth of the messages and 3 rounds: shows direction, not figures
+  --scenario NAME    only this scenario
+  --rounds N         interleaved rounds per scenario (default 5, with --quick 3)
+  --help             this text";
+
+/// Asks the binary for the memory of one program. The parent process writes it, not a person.
+pub(crate) const MEMORY_OF: &str = "--memory-of";
+
+/// What the command line asks for.
+pub(crate) enum Action {
+    Help,
+    Compare(Options),
+    MeasureMemory(MemoryRequest),
+}
+
+/// How to compare.
+pub(crate) struct Options {
+    pub(crate) json: bool,
+    pub(crate) quick: bool,
+    pub(crate) scenario: Option<String>,
+    pub(crate) rounds: usize,
+}
+
+/// Which program a child process is to run.
+pub(crate) struct MemoryRequest {
+    pub(crate) scenario: String,
+    pub(crate) program: String,
+    pub(crate) messages: u64,
+}
+
+/// Reads the arguments after the program's name.
+///
+/// # Errors
+///
+/// An unknown argument, a missing value, or a number that is not one or is zero.
+pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Action, BoxError> {
+    let (mut json, mut quick, mut scenario, mut rounds) = (false, false, None, None);
+    while let Some(word) = words.next() {
+        let mut value = || {
+            words
+                .next()
+                .ok_or_else(|| format!("`{word}` needs a value\n\n{USAGE}"))
+        };
+        match word.as_str() {
+            "--bench" => {} // cargo passes it to every benchmark
+            "--json" => json = true,
+            "--quick" => quick = true,
+            "--scenario" => scenario = Some(value()?),
+            "--rounds" => rounds = Some(positive("--rounds", &value()?)?),
+            "--help" | "-h" => return Ok(Action::Help),
+            MEMORY_OF => {
+                return Ok(Action::MeasureMemory(MemoryRequest {
+                    scenario: value()?,
+                    program: value()?,
+                    messages: positive(MEMORY_OF, &value()?)?,
+                }));
+            }
+            unknown => return Err(format!("unknown argument `{unknown}`\n\n{USAGE}").into()),
+        }
+    }
+    let rounds = rounds.unwrap_or(if quick { 3 } else { 5 });
+    let rounds = usize::try_from(rounds)?;
+    Ok(Action::Compare(Options {
+        json,
+        quick,
+        scenario,
+        rounds,
+    }))
+}
+
+fn positive(name: &str, text: &str) -> Result<u64, BoxError> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("`{name}` takes a whole number above zero, not `{text}`").into()),
+    }
+}

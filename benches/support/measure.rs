@@ -1,0 +1,149 @@
+//! Time per message, taken in turns.
+//!
+//! One runtime of two worker threads serves all programs of a scenario; building it is not timed.
+//! The program is spawned onto a worker, so the thread that waits for it costs nothing. CPU time
+//! is the process's own, user and system, from `getrusage`: it hardly moves with what the
+//! neighbours do, the wall clock does.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use tokio::runtime::Runtime;
+
+use super::BoxError;
+use super::memory::Memory;
+use super::scenario::{Program, Role, Scenario};
+use super::workload::Tally;
+
+#[cfg(not(unix))]
+compile_error!("the benchmarks read CPU time from getrusage, which only Unix has");
+
+const WORKER_THREADS: usize = 2;
+
+/// The share of a run that each program does once, unmeasured, before the first round.
+const WARM_UP_SHARE: u64 = 10;
+
+/// What one program of a scenario costs, per message.
+pub(crate) struct Figure {
+    pub(crate) role: Role,
+    pub(crate) program: &'static str,
+    pub(crate) cpu_ns: f64,
+    pub(crate) wall_ns: f64,
+    pub(crate) memory: Option<Memory>,
+}
+
+/// Runs every program once per round, in turn, and returns the medians.
+///
+/// # Errors
+///
+/// If a program lost, repeated or miscounted a message: a wrong program's time means nothing.
+pub(crate) fn interleaved(
+    scenario: &Scenario,
+    messages: u64,
+    rounds: usize,
+) -> Result<Vec<Figure>, BoxError> {
+    let runtime = runtime()?;
+    for (_, program) in scenario.programs() {
+        run(&runtime, scenario, program, warm_up(messages))?;
+    }
+    let mut costs: Vec<Vec<Cost>> = scenario.programs().map(|_| Vec::new()).collect();
+    for _ in 0..rounds {
+        for ((_, program), costs) in scenario.programs().zip(&mut costs) {
+            costs.push(run(&runtime, scenario, program, messages)?);
+        }
+    }
+    let figures = scenario
+        .programs()
+        .zip(costs)
+        .map(|((role, program), costs)| Figure {
+            role,
+            program: program.name,
+            cpu_ns: median(
+                costs
+                    .iter()
+                    .map(|cost| per_message(cost.cpu, messages))
+                    .collect(),
+            ),
+            wall_ns: median(
+                costs
+                    .iter()
+                    .map(|cost| per_message(cost.wall, messages))
+                    .collect(),
+            ),
+            memory: None,
+        });
+    Ok(figures.collect())
+}
+
+/// The runtime on which everything is measured.
+pub(crate) fn runtime() -> Result<Runtime, BoxError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_time()
+        .build()?;
+    Ok(runtime)
+}
+
+/// How many messages warm caches, the allocator and the runtime up.
+pub(crate) fn warm_up(messages: u64) -> u64 {
+    messages.div_ceil(WARM_UP_SHARE)
+}
+
+/// What one run took.
+#[derive(Clone, Copy)]
+pub(crate) struct Cost {
+    cpu: Duration,
+    wall: Duration,
+}
+
+/// Runs one program over the messages and checks that it did the work.
+///
+/// # Errors
+///
+/// If the program panicked, or its tally is not that of every message settled exactly once.
+pub(crate) fn run(
+    runtime: &Runtime,
+    scenario: &Scenario,
+    program: Program,
+    messages: u64,
+) -> Result<Cost, BoxError> {
+    let cpu_before = cpu_time()?;
+    let begun = Instant::now();
+    let tally = runtime.block_on(async move { tokio::spawn((program.run)(messages)).await })?;
+    let wall = begun.elapsed();
+    let cpu = cpu_time()?.saturating_sub(cpu_before);
+
+    let expected = Tally {
+        settled: messages,
+        checksum: (scenario.checksum)(messages),
+    };
+    if tally != expected {
+        let (scenario, program) = (scenario.name, program.name);
+        return Err(format!("{scenario}: {program} ended with {tally:?}, not {expected:?}").into());
+    }
+    Ok(Cost { cpu, wall })
+}
+
+fn cpu_time() -> Result<Duration, BoxError> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    Ok(duration(usage.user_time())? + duration(usage.system_time())?)
+}
+
+fn duration(time: TimeVal) -> Result<Duration, BoxError> {
+    let seconds = u64::try_from(time.tv_sec())?;
+    let micros = u64::try_from(time.tv_usec())?;
+    Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
+}
+
+fn per_message(time: Duration, messages: u64) -> f64 {
+    time.as_secs_f64() * 1e9 / messages as f64
+}
+
+/// The middle value, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let upper = values[values.len() / 2];
+    let lower = values[(values.len() - 1) / 2];
+    f64::midpoint(lower, upper)
+}

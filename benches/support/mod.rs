@@ -1,0 +1,11 @@
+//! What every benchmark needs and none is about: arguments, clocks, memory, tables.
+
+pub(crate) mod args;
+pub(crate) mod measure;
+pub(crate) mod memory;
+pub(crate) mod report;
+pub(crate) mod scenario;
+pub(crate) mod workload;
+
+/// An error on its way to the person at the terminal.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

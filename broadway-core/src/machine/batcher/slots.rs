@@ -1,0 +1,202 @@
+//! The slab of known keys, threaded into two lists: open batches and idle keys, both oldest first.
+
+use std::time::Instant;
+
+/// No slot: the end of a list.
+const NIL: u32 = u32::MAX;
+
+/// An open batch.
+#[derive(Debug)]
+pub(super) struct Batch<B> {
+    /// No two batches of a batcher have the same.
+    pub(super) id: u64,
+    pub(super) bin: B,
+    pub(super) n: usize,
+    pub(super) bytes: usize,
+    pub(super) opened: Instant,
+    /// Whether a message of it asked for a flush.
+    pub(super) flush: bool,
+}
+
+/// A known key. With a batch it stands in the open list, without in the idle list.
+#[derive(Debug)]
+struct Slot<K, B, St> {
+    key: K,
+    state: St,
+    batch: Option<Batch<B>>,
+    previous: u32,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct List {
+    head: u32,
+    tail: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self {
+        head: NIL,
+        tail: NIL,
+    };
+}
+
+/// Slots are named by their index, which is reused when a key is removed.
+#[derive(Debug)]
+pub(super) struct Slots<K, B, St> {
+    slots: Vec<Option<Slot<K, B, St>>>,
+    free: Vec<u32>,
+    /// In the order of opening.
+    open: List,
+    /// In the order of closing.
+    idle: List,
+    open_len: usize,
+    /// How many batches were ever opened.
+    opened: u64,
+}
+
+impl<K: Clone + Eq, B, St> Slots<K, B, St> {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            open: List::EMPTY,
+            idle: List::EMPTY,
+            open_len: 0,
+            opened: 0,
+        }
+    }
+
+    pub(super) fn has_key(&self, slot: u32, key: &K) -> bool {
+        matches!(self.slots.get(slot as usize), Some(Some(slot)) if slot.key == *key)
+    }
+
+    pub(super) fn state(&mut self, slot: u32) -> &mut St {
+        &mut self.of(slot).state
+    }
+
+    pub(super) fn batch(&mut self, slot: u32) -> Option<&mut Batch<B>> {
+        self.of(slot).batch.as_mut()
+    }
+
+    /// Whether that batch is still open; the slot may be free or another key's by now.
+    pub(super) fn has_batch(&self, slot: u32, id: u64) -> bool {
+        let slot = self.slots[slot as usize].as_ref();
+        let batch = slot.and_then(|slot| slot.batch.as_ref());
+        batch.is_some_and(|batch| batch.id == id)
+    }
+
+    pub(super) fn opened(&self, slot: u32) -> Instant {
+        let slot = self.slots[slot as usize].as_ref();
+        let batch = slot.and_then(|slot| slot.batch.as_ref());
+        batch.expect("a slot of the open list has a batch").opened
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open_len
+    }
+
+    pub(super) fn oldest_open(&self) -> Option<u32> {
+        (self.open.head != NIL).then_some(self.open.head)
+    }
+
+    pub(super) fn oldest_idle(&self) -> Option<u32> {
+        (self.idle.head != NIL).then_some(self.idle.head)
+    }
+
+    /// A new key, idle.
+    pub(super) fn insert(&mut self, key: K, state: St) -> u32 {
+        let slot = Some(Slot {
+            key,
+            state,
+            batch: None,
+            previous: NIL,
+            next: NIL,
+        });
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize] = slot;
+                index
+            }
+            None => {
+                let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 keys");
+                self.slots.push(slot);
+                index
+            }
+        };
+        link(&mut self.slots, &mut self.idle, index);
+        index
+    }
+
+    /// Forgets an idle key.
+    pub(super) fn remove(&mut self, slot: u32) -> K {
+        unlink(&mut self.slots, &mut self.idle, slot);
+        self.free.push(slot);
+        let removed = self.slots[slot as usize].take().expect("slot in use");
+        assert!(removed.batch.is_none(), "a key with a batch is not idle");
+        removed.key
+    }
+
+    /// Opens a batch for an idle key.
+    pub(super) fn open_batch(&mut self, slot: u32, bin: B, opened: Instant) -> &mut Batch<B> {
+        unlink(&mut self.slots, &mut self.idle, slot);
+        link(&mut self.slots, &mut self.open, slot);
+        self.open_len += 1;
+        self.opened += 1;
+        let id = self.opened;
+        self.of(slot).batch.insert(Batch {
+            id,
+            bin,
+            n: 0,
+            bytes: 0,
+            opened,
+            flush: false,
+        })
+    }
+
+    /// Takes the batch; the key is idle then.
+    pub(super) fn close_batch(&mut self, slot: u32) -> (K, Batch<B>) {
+        unlink(&mut self.slots, &mut self.open, slot);
+        link(&mut self.slots, &mut self.idle, slot);
+        self.open_len -= 1;
+        let slot = self.of(slot);
+        let batch = slot.batch.take().expect("only an open batch is closed");
+        (slot.key.clone(), batch)
+    }
+
+    fn of(&mut self, slot: u32) -> &mut Slot<K, B, St> {
+        slot_of(&mut self.slots, slot)
+    }
+}
+
+fn slot_of<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], slot: u32) -> &mut Slot<K, B, St> {
+    slots[slot as usize].as_mut().expect("slot in use")
+}
+
+/// Puts a slot at the end of a list.
+fn link<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], list: &mut List, slot: u32) {
+    let linked = slot_of(slots, slot);
+    linked.previous = list.tail;
+    linked.next = NIL;
+    if list.tail == NIL {
+        list.head = slot;
+    } else {
+        slot_of(slots, list.tail).next = slot;
+    }
+    list.tail = slot;
+}
+
+fn unlink<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], list: &mut List, slot: u32) {
+    let linked = slot_of(slots, slot);
+    let (previous, next) = (linked.previous, linked.next);
+    if previous == NIL {
+        list.head = next;
+    } else {
+        slot_of(slots, previous).next = next;
+    }
+    if next == NIL {
+        list.tail = previous;
+    } else {
+        slot_of(slots, next).previous = previous;
+    }
+}

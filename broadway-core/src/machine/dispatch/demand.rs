@@ -1,0 +1,223 @@
+//! Any inlet may take anything.
+//!
+//! One FIFO buffer for all. An inlet that comes takes a contiguous piece from the front, so a chunk
+//! of one outlet usually stays together. Inlets that sleep are woken by the size of their ask, the
+//! largest first and in order among equals, as GenStage's demand dispatcher serves them.
+//!
+//! Beside the events run lengths tell the outlet each came from, and per inlet those of what it
+//! holds, so that what is given back is counted to the right outlet. Order holds only up to
+//! `take`: two inlets work at the same time. The buffer itself has no cap; the hub's credit for
+//! outlets is the cap, and the ring keeps the largest size it ever had.
+
+use super::inlets::Inlets;
+use super::queue::Queue;
+use super::runs::Runs;
+use super::{Asks, Dispatch, InletId, Offered, OutletId};
+
+/// Dispatch by demand; see the [module docs](self).
+#[derive(Debug)]
+pub struct Demand<T> {
+    queue: Queue<T>,
+    /// What each inlet holds.
+    inlets: Inlets<Runs>,
+    asks: Asks,
+}
+
+impl<T> Demand<T> {
+    /// Nothing buffered, nobody joined.
+    pub fn new() -> Self {
+        Self {
+            queue: Queue::default(),
+            inlets: Inlets::new(),
+            asks: Asks::default(),
+        }
+    }
+}
+
+impl<T> Default for Demand<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Dispatch<T> for Demand<T> {
+    fn join(&mut self, inlet: InletId) {
+        self.asks.forget(inlet);
+        self.inlets.insert(inlet, Runs::default());
+    }
+
+    fn leave(&mut self, inlet: InletId) {
+        self.asks.forget(inlet);
+        self.inlets.remove(inlet);
+    }
+
+    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+        self.queue.append(outlet, events);
+        Offered::all()
+    }
+
+    fn take(
+        &mut self,
+        inlet: InletId,
+        max: usize,
+        out: &mut Vec<T>,
+        freed: &mut dyn FnMut(OutletId, usize),
+    ) -> usize {
+        self.asks.forget(inlet);
+        self.queue.take(max, out, self.inlets.of(inlet), freed)
+    }
+
+    fn ask(&mut self, inlet: InletId, n: usize) {
+        self.inlets.of(inlet);
+        self.asks.ask(inlet, n);
+    }
+
+    fn wake(&mut self, out: &mut Vec<InletId>) {
+        self.asks.wake(self.queue.len(), usize::MAX, out);
+    }
+
+    fn give_back(
+        &mut self,
+        inlet: InletId,
+        rest: &mut Vec<T>,
+        returned: &mut dyn FnMut(OutletId, usize),
+    ) {
+        self.queue.give_back(rest, self.inlets.of(inlet), returned);
+    }
+
+    fn done(&mut self, inlet: InletId) {
+        self.inlets.of(inlet).clear();
+    }
+
+    fn buffered(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: InletId = InletId(0);
+    const B: InletId = InletId(1);
+    const C: InletId = InletId(2);
+    const OUTLET: OutletId = OutletId(7);
+    const OTHER: OutletId = OutletId(8);
+
+    fn joined() -> Demand<u32> {
+        let mut demand = Demand::new();
+        for inlet in [A, B, C] {
+            demand.join(inlet);
+        }
+        demand
+    }
+
+    fn offer(demand: &mut Demand<u32>, outlet: OutletId, events: std::ops::Range<u32>) {
+        let mut events = events.collect();
+        assert_eq!(demand.offer(outlet, &mut events).discarded, 0);
+        assert!(events.is_empty());
+    }
+
+    fn take(demand: &mut Demand<u32>, inlet: InletId, max: usize) -> (Vec<u32>, Vec<(u32, usize)>) {
+        let (mut out, mut freed) = (Vec::new(), Vec::new());
+        let n = demand.take(inlet, max, &mut out, &mut |outlet, n| {
+            freed.push((outlet.0, n));
+        });
+        assert_eq!(n, out.len());
+        (out, freed)
+    }
+
+    fn woken(demand: &mut Demand<u32>) -> Vec<InletId> {
+        let mut out = Vec::new();
+        demand.wake(&mut out);
+        out
+    }
+
+    #[test]
+    fn events_come_out_in_order_and_are_counted_to_their_outlets() {
+        let mut demand = joined();
+        offer(&mut demand, OUTLET, 0..3);
+        offer(&mut demand, OTHER, 3..5);
+        assert_eq!(
+            take(&mut demand, A, 4),
+            (vec![0, 1, 2, 3], vec![(7, 3), (8, 1)])
+        );
+        assert_eq!(take(&mut demand, B, 4), (vec![4], vec![(8, 1)]));
+        assert_eq!(demand.buffered(), 0);
+    }
+
+    #[test]
+    fn the_largest_ask_is_woken_first_and_equals_in_order() {
+        let mut demand = joined();
+        demand.ask(A, 5);
+        demand.ask(B, 10);
+        demand.ask(C, 5);
+        offer(&mut demand, OUTLET, 0..100);
+        assert_eq!(woken(&mut demand), [B, A, C]);
+        assert_eq!(woken(&mut demand), []);
+    }
+
+    #[test]
+    fn no_more_inlets_are_woken_than_the_events_can_serve() {
+        let mut demand = joined();
+        demand.ask(A, 5);
+        demand.ask(B, 5);
+        offer(&mut demand, OUTLET, 0..5);
+        assert_eq!(woken(&mut demand), [A]);
+        // A has not come yet: its five events are no reason to wake B.
+        assert_eq!(woken(&mut demand), []);
+        offer(&mut demand, OUTLET, 5..6);
+        assert_eq!(woken(&mut demand), [B]);
+    }
+
+    #[test]
+    fn what_a_woken_inlet_leaves_behind_wakes_the_next() {
+        let mut demand = joined();
+        demand.ask(A, 5);
+        demand.ask(B, 5);
+        offer(&mut demand, OUTLET, 0..5);
+        assert_eq!(woken(&mut demand), [A]);
+        assert_eq!(take(&mut demand, A, 2).0, [0, 1]);
+        assert_eq!(woken(&mut demand), [B]);
+        demand.leave(B);
+        assert_eq!(demand.buffered(), 3);
+        demand.ask(A, 1);
+        assert_eq!(woken(&mut demand), [A]);
+    }
+
+    #[test]
+    fn an_ask_of_zero_withdraws() {
+        let mut demand = joined();
+        demand.ask(A, 5);
+        demand.ask(A, 0);
+        offer(&mut demand, OUTLET, 0..5);
+        assert_eq!(woken(&mut demand), []);
+    }
+
+    #[test]
+    fn what_comes_back_is_first_again_and_counted_to_its_outlet() {
+        let mut demand = joined();
+        offer(&mut demand, OUTLET, 0..3);
+        offer(&mut demand, OTHER, 3..6);
+        take(&mut demand, A, 5);
+        let mut returned = Vec::new();
+        demand.give_back(A, &mut vec![2, 3, 4], &mut |outlet, n| {
+            returned.push((outlet.0, n));
+        });
+        assert_eq!(returned, [(8, 2), (7, 1)]);
+        assert_eq!(
+            take(&mut demand, B, 9),
+            (vec![2, 3, 4, 5], vec![(7, 1), (8, 3)])
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "no more than it holds")]
+    fn giving_back_what_was_done_is_refused() {
+        let mut demand = joined();
+        offer(&mut demand, OUTLET, 0..3);
+        take(&mut demand, A, 3);
+        demand.done(A);
+        demand.give_back(A, &mut vec![2], &mut |_, _| {});
+    }
+}

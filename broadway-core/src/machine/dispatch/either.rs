@@ -1,0 +1,74 @@
+//! One dispatcher or another, chosen when a link is made.
+
+use super::{Dispatch, InletId, Offered, OutletId};
+
+/// A dispatcher of one of two kinds. Costs one branch per call, and calls are per chunk.
+#[derive(Debug)]
+pub enum Either<L, R> {
+    /// The one.
+    Left(L),
+    /// The other.
+    Right(R),
+}
+
+macro_rules! forward {
+    ($self:ident, $dispatch:ident => $call:expr) => {
+        match $self {
+            Self::Left($dispatch) => $call,
+            Self::Right($dispatch) => $call,
+        }
+    };
+}
+
+impl<T, L: Dispatch<T>, R: Dispatch<T>> Dispatch<T> for Either<L, R> {
+    fn join(&mut self, inlet: InletId) {
+        forward!(self, dispatch => dispatch.join(inlet));
+    }
+
+    fn leave(&mut self, inlet: InletId) {
+        forward!(self, dispatch => dispatch.leave(inlet));
+    }
+
+    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+        forward!(self, dispatch => dispatch.offer(outlet, events))
+    }
+
+    fn take(
+        &mut self,
+        inlet: InletId,
+        max: usize,
+        out: &mut Vec<T>,
+        freed: &mut dyn FnMut(OutletId, usize),
+    ) -> usize {
+        forward!(self, dispatch => dispatch.take(inlet, max, out, freed))
+    }
+
+    fn ask(&mut self, inlet: InletId, n: usize) {
+        forward!(self, dispatch => dispatch.ask(inlet, n));
+    }
+
+    fn wake(&mut self, out: &mut Vec<InletId>) {
+        forward!(self, dispatch => dispatch.wake(out));
+    }
+
+    fn give_back(
+        &mut self,
+        inlet: InletId,
+        rest: &mut Vec<T>,
+        returned: &mut dyn FnMut(OutletId, usize),
+    ) {
+        forward!(self, dispatch => dispatch.give_back(inlet, rest, returned));
+    }
+
+    fn keep_last(&mut self, inlet: InletId) {
+        forward!(self, dispatch => dispatch.keep_last(inlet));
+    }
+
+    fn done(&mut self, inlet: InletId) {
+        forward!(self, dispatch => dispatch.done(inlet));
+    }
+
+    fn buffered(&self) -> usize {
+        forward!(self, dispatch => dispatch.buffered())
+    }
+}

@@ -1,0 +1,128 @@
+//! The contract between a link's hub and the machine that decides who gets what.
+
+/// Names one inlet (a consumer's end) of a hub.
+///
+/// Machines keep a table indexed by this number, so a hub hands out the lowest free number and
+/// reuses those of inlets that left: memory follows the highest number ever joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InletId(pub u32);
+
+/// Names one outlet (a producer's end) of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OutletId(pub u32);
+
+/// Decides who gets which event; see the [module docs](super) for how a hub drives it.
+///
+/// # Panics
+///
+/// Every method but [`leave`](Self::leave) panics when its inlet has not joined:
+/// the hub's bookkeeping is broken then, and guessing on would lose events.
+pub trait Dispatch<T> {
+    /// The inlet may take from now on. Joining twice is the same as leaving and joining.
+    fn join(&mut self, inlet: InletId);
+
+    /// The inlet is gone. Its ask and what was promised to it are forgotten, and what it still
+    /// held counts as handled: [`give_back`](Self::give_back) first what was not.
+    /// An inlet that never joined is ignored.
+    fn leave(&mut self, inlet: InletId);
+
+    /// Takes all of `events`, in their order. The `Vec` comes back empty with its capacity.
+    ///
+    /// What the answer counts or carries never entered the buffer, so the outlet may
+    /// use that room again at once.
+    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T>;
+
+    /// Moves up to `max` events for `inlet` to the end of `out` and returns how many.
+    ///
+    /// Calls `freed` for what left the buffer, by outlet. The inlet holds the events until
+    /// [`done`](Self::done); taking again before that adds to what it holds.
+    fn take(
+        &mut self,
+        inlet: InletId,
+        max: usize,
+        out: &mut Vec<T>,
+        freed: &mut dyn FnMut(OutletId, usize),
+    ) -> usize;
+
+    /// The inlet found nothing, or too little, and sleeps until `n` more can be had, or fewer.
+    ///
+    /// Replaces an earlier ask of the inlet; asking for 0 withdraws it.
+    fn ask(&mut self, inlet: InletId, n: usize);
+
+    /// Appends the inlets whose asks can be served now, best first, and forgets their asks.
+    ///
+    /// No inlet stays asleep while there is something for it that is promised to nobody, and no
+    /// more inlets are woken than the buffered events can serve.
+    fn wake(&mut self, out: &mut Vec<InletId>);
+
+    /// The tail of what the inlet holds comes back unhandled, in its order, and goes to the front.
+    ///
+    /// Empties `rest`, keeping its capacity, and calls `returned` for what entered the buffer
+    /// again, by outlet.
+    ///
+    /// # Panics
+    ///
+    /// When `rest` is longer than what the inlet holds.
+    fn give_back(
+        &mut self,
+        inlet: InletId,
+        rest: &mut Vec<T>,
+        returned: &mut dyn FnMut(OutletId, usize),
+    );
+
+    /// All that the inlet holds has been handled, except the last event.
+    ///
+    /// What is held because of the others becomes free; dispatchers that hold nothing do nothing.
+    fn keep_last(&mut self, inlet: InletId) {
+        let _ = inlet;
+    }
+
+    /// All that the inlet holds has been handled.
+    fn done(&mut self, inlet: InletId);
+
+    /// How many events wait in the buffer; those that inlets hold do not count.
+    fn buffered(&self) -> usize;
+}
+
+/// What became of an offer, apart from what was buffered.
+#[derive(Debug)]
+#[must_use = "discarded and misrouted events have to be given back to the outlet's room, and misrouted ones settled"]
+pub struct Offered<T> {
+    /// How many events were dropped because the partition function wanted none of them.
+    pub discarded: usize,
+    /// Events that name a partition which does not exist.
+    pub misrouted: Vec<Misrouted<T>>,
+}
+
+impl<T> Offered<T> {
+    /// Everything was buffered.
+    pub fn all() -> Self {
+        Self {
+            discarded: 0,
+            misrouted: Vec::new(),
+        }
+    }
+}
+
+/// An event whose partition does not exist, handed back with what was wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Misrouted<T> {
+    /// The event, untouched.
+    pub event: T,
+    /// Where the partition function wanted it.
+    pub partition: usize,
+    /// How many partitions there are.
+    pub partitions: usize,
+}
+
+impl<T> std::fmt::Display for Misrouted<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the partition function returned {} but there are only {} partitions: return less than that, or none to discard",
+            self.partition, self.partitions
+        )
+    }
+}
+
+impl<T: std::fmt::Debug> std::error::Error for Misrouted<T> {}

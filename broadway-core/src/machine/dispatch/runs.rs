@@ -1,0 +1,62 @@
+//! Which outlet each event of a sequence came from, as run lengths.
+
+use std::collections::VecDeque;
+
+use super::OutletId;
+
+/// `n` neighbouring events of one outlet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) outlet: OutletId,
+    pub(super) n: usize,
+}
+
+/// Run lengths beside a queue of events; neighbours of one outlet are one run.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    runs: VecDeque<Run>,
+}
+
+impl Runs {
+    pub(super) fn push_back(&mut self, run: Run) {
+        match self.runs.back_mut() {
+            Some(last) if last.outlet == run.outlet => last.n += run.n,
+            _ => self.runs.push_back(run),
+        }
+    }
+
+    pub(super) fn push_front(&mut self, run: Run) {
+        match self.runs.front_mut() {
+            Some(first) if first.outlet == run.outlet => first.n += run.n,
+            _ => self.runs.push_front(run),
+        }
+    }
+
+    /// Up to `max` events off the first run.
+    pub(super) fn pop_front(&mut self, max: usize) -> Option<Run> {
+        let first = self.runs.front_mut()?;
+        let n = first.n.min(max);
+        let outlet = first.outlet;
+        first.n -= n;
+        if first.n == 0 {
+            self.runs.pop_front();
+        }
+        Some(Run { outlet, n })
+    }
+
+    /// Up to `max` events off the last run.
+    pub(super) fn pop_back(&mut self, max: usize) -> Option<Run> {
+        let last = self.runs.back_mut()?;
+        let n = last.n.min(max);
+        let outlet = last.outlet;
+        last.n -= n;
+        if last.n == 0 {
+            self.runs.pop_back();
+        }
+        Some(Run { outlet, n })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.runs.clear();
+    }
+}

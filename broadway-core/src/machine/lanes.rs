@@ -1,0 +1,304 @@
+//! Order per live key, without tying keys to workers.
+//!
+//! Every key that has something queued or in work has a *lane*: a FIFO threaded through one slab
+//! of events, found by a map from key to lane. A lane that no inlet holds and that has something
+//! queued stands in the ready FIFO. An inlet takes whole lanes from the front of it, several
+//! events of a lane at once, and holds them until `done`; then a lane with more queued goes to the
+//! back, an empty one is removed. So events of one key are in the hands of one inlet at a time
+//! and come out in order, while a slow key holds back only itself, whichever inlet has it. What is
+//! given back goes to the front of its lane, and a lane of which nothing else is held becomes
+//! ready at the front, for anyone.
+//!
+//! Each event costs one map look-up (none if its key is that of the event before), and two slab
+//! writes; nothing is allocated once slab and map have grown. Limits: at most 2^32 - 1 buffered
+//! events and as many live keys, slab and map keep the largest size they ever had, and equal
+//! `u64`s are one lane: hash collisions of user keys cost parallelism, never order. A chunk is
+//! released as a whole: keys handled early in it wait for its last event.
+
+mod nodes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::RandomState;
+
+use super::dispatch::{Asks, Dispatch, InletId, Inlets, Offered, OutletId};
+use nodes::{Fifo, Nodes};
+
+/// Something that belongs to a lane.
+pub trait Keyed {
+    /// The hash of the key; events of equal numbers stay in order.
+    ///
+    /// Called once per offer, under the hub's lock: return a number computed before. A panic here
+    /// would lose the rest of the chunk.
+    fn lane(&self) -> u64;
+}
+
+/// Dispatch with order per key; see the [module docs](self).
+#[derive(Debug)]
+pub struct Lanes<T> {
+    nodes: Nodes<T>,
+    lanes: Vec<Lane>,
+    free_lanes: Vec<u32>,
+    by_key: HashMap<u64, u32, RandomState>,
+    /// Lanes with something queued that nobody holds, each once.
+    ready: VecDeque<u32>,
+    /// Sum of the queues of ready lanes.
+    ready_events: usize,
+    /// What each inlet holds, in the order it was taken.
+    inlets: Inlets<Vec<Hold>>,
+    asks: Asks,
+    /// The lane of the last event offered: runs of one key need no look-up.
+    last: u32,
+}
+
+/// Free: nothing queued, nothing held. Ready: something queued, nothing held. Else held.
+#[derive(Debug)]
+struct Lane {
+    key: u64,
+    queue: Fifo,
+    held: usize,
+}
+
+impl Lane {
+    fn is_live(&self) -> bool {
+        self.held > 0 || !self.queue.is_empty()
+    }
+}
+
+/// `n` neighbouring events of one lane and outlet in an inlet's hands.
+#[derive(Debug)]
+struct Hold {
+    lane: u32,
+    outlet: OutletId,
+    n: usize,
+}
+
+impl<T> Lanes<T> {
+    /// Nothing buffered, nobody joined.
+    pub fn new() -> Self {
+        Self {
+            nodes: Nodes::new(),
+            lanes: Vec::new(),
+            free_lanes: Vec::new(),
+            by_key: HashMap::default(),
+            ready: VecDeque::new(),
+            ready_events: 0,
+            inlets: Inlets::new(),
+            asks: Asks::default(),
+            last: 0,
+        }
+    }
+
+    /// How many keys have something queued or in work.
+    pub fn live_keys(&self) -> usize {
+        self.by_key.len()
+    }
+
+    fn lane_of(&mut self, key: u64) -> u32 {
+        if let Some(lane) = self.lanes.get(self.last as usize)
+            && lane.key == key
+            && lane.is_live()
+        {
+            return self.last;
+        }
+        let (lanes, free_lanes) = (&mut self.lanes, &mut self.free_lanes);
+        let index = *self.by_key.entry(key).or_insert_with(|| {
+            let lane = Lane {
+                key,
+                queue: Fifo::EMPTY,
+                held: 0,
+            };
+            if let Some(index) = free_lanes.pop() {
+                lanes[index as usize] = lane;
+                return index;
+            }
+            lanes.push(lane);
+            u32::try_from(lanes.len() - 1).expect("no more live keys than buffered events")
+        });
+        self.last = index;
+        index
+    }
+
+    /// Takes up to `max` from a ready lane; what is left of it is not ready any more.
+    fn take_lane(&mut self, index: u32, max: usize, out: &mut Vec<T>, holds: &mut Vec<Hold>) {
+        let lane = &mut self.lanes[index as usize];
+        self.ready_events -= lane.queue.len();
+        let n = lane.queue.len().min(max);
+        lane.held = n;
+        let first_hold = holds.len();
+        out.reserve(n);
+        for _ in 0..n {
+            let outlet = self.nodes.pop_front(&mut lane.queue, out);
+            match holds[first_hold..].last_mut() {
+                Some(hold) if hold.outlet == outlet => hold.n += 1,
+                _ => holds.push(Hold {
+                    lane: index,
+                    outlet,
+                    n: 1,
+                }),
+            }
+        }
+    }
+
+    /// `n` held events of the lane were handled; the last one lets go of the lane.
+    fn settle(&mut self, index: u32, n: usize) {
+        let lane = &mut self.lanes[index as usize];
+        lane.held -= n;
+        if lane.held > 0 {
+            return;
+        }
+        if lane.queue.is_empty() {
+            self.by_key.remove(&lane.key);
+            self.free_lanes.push(index);
+        } else {
+            self.ready_events += lane.queue.len();
+            self.ready.push_back(index);
+        }
+    }
+
+    fn settle_all(&mut self, holds: &mut Vec<Hold>) {
+        for hold in holds.drain(..) {
+            self.settle(hold.lane, hold.n);
+        }
+    }
+}
+
+impl<T> Default for Lanes<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Keyed> Dispatch<T> for Lanes<T> {
+    fn join(&mut self, inlet: InletId) {
+        self.leave(inlet);
+        self.inlets.insert(inlet, Vec::new());
+    }
+
+    fn leave(&mut self, inlet: InletId) {
+        self.asks.forget(inlet);
+        if let Some(mut holds) = self.inlets.remove(inlet) {
+            self.settle_all(&mut holds);
+        }
+    }
+
+    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+        for event in events.drain(..) {
+            let index = self.lane_of(event.lane());
+            let lane = &mut self.lanes[index as usize];
+            if lane.held == 0 {
+                if lane.queue.is_empty() {
+                    self.ready.push_back(index);
+                }
+                self.ready_events += 1;
+            }
+            self.nodes.push_back(&mut lane.queue, outlet, event);
+        }
+        Offered::all()
+    }
+
+    fn take(
+        &mut self,
+        inlet: InletId,
+        max: usize,
+        out: &mut Vec<T>,
+        freed: &mut dyn FnMut(OutletId, usize),
+    ) -> usize {
+        self.asks.forget(inlet);
+        let mut holds = std::mem::take(self.inlets.of(inlet));
+        let (first_event, first_hold) = (out.len(), holds.len());
+        loop {
+            let room = max - (out.len() - first_event);
+            if room == 0 {
+                break;
+            }
+            let Some(index) = self.ready.pop_front() else {
+                break;
+            };
+            self.take_lane(index, room, out, &mut holds);
+        }
+        report(holds[first_hold..].iter(), freed);
+        *self.inlets.of(inlet) = holds;
+        out.len() - first_event
+    }
+
+    fn ask(&mut self, inlet: InletId, n: usize) {
+        self.inlets.of(inlet);
+        self.asks.ask(inlet, n);
+    }
+
+    fn wake(&mut self, out: &mut Vec<InletId>) {
+        self.asks.wake(self.ready_events, self.ready.len(), out);
+    }
+
+    fn give_back(
+        &mut self,
+        inlet: InletId,
+        rest: &mut Vec<T>,
+        returned: &mut dyn FnMut(OutletId, usize),
+    ) {
+        let holds = self.inlets.of(inlet);
+        // From the last to the first, so that pushing to the front restores the order, of the
+        // events within their lanes and of the lanes among the ready ones.
+        while let Some(event) = rest.pop() {
+            let hold = holds
+                .last_mut()
+                .expect("an inlet gives back no more than it holds");
+            let (index, outlet) = (hold.lane, hold.outlet);
+            hold.n -= 1;
+            if hold.n == 0 {
+                holds.pop();
+            }
+            returned(outlet, 1);
+            let lane = &mut self.lanes[index as usize];
+            self.nodes.push_front(&mut lane.queue, outlet, event);
+            lane.held -= 1;
+            if lane.held == 0 {
+                self.ready_events += lane.queue.len();
+                self.ready.push_front(index);
+            }
+        }
+    }
+
+    fn keep_last(&mut self, inlet: InletId) {
+        let mut holds = std::mem::take(self.inlets.of(inlet));
+        if let Some(last) = holds.pop() {
+            self.settle_all(&mut holds);
+            if last.n > 1 {
+                self.settle(last.lane, last.n - 1);
+            }
+            holds.push(Hold { n: 1, ..last });
+        }
+        *self.inlets.of(inlet) = holds;
+    }
+
+    fn done(&mut self, inlet: InletId) {
+        let mut holds = std::mem::take(self.inlets.of(inlet));
+        self.settle_all(&mut holds);
+        *self.inlets.of(inlet) = holds;
+    }
+
+    fn buffered(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+/// One call per run of an outlet, not per lane.
+fn report<'a>(holds: impl Iterator<Item = &'a Hold>, freed: &mut dyn FnMut(OutletId, usize)) {
+    let mut run: Option<(OutletId, usize)> = None;
+    for hold in holds {
+        match &mut run {
+            Some((outlet, n)) if *outlet == hold.outlet => *n += hold.n,
+            _ => {
+                if let Some((outlet, n)) = run.replace((hold.outlet, hold.n)) {
+                    freed(outlet, n);
+                }
+            }
+        }
+    }
+    if let Some((outlet, n)) = run {
+        freed(outlet, n);
+    }
+}

@@ -1,0 +1,123 @@
+//! One slab of events, threaded into many FIFOs.
+
+use crate::machine::dispatch::OutletId;
+
+/// No node: the end of a list.
+const NIL: u32 = u32::MAX;
+
+/// One lane's queue: a list through the slab.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fifo {
+    head: u32,
+    tail: u32,
+    len: u32,
+}
+
+impl Fifo {
+    pub(super) const EMPTY: Self = Self {
+        head: NIL,
+        tail: NIL,
+        len: 0,
+    };
+
+    pub(super) fn len(self) -> usize {
+        self.len as usize
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+#[derive(Debug)]
+struct Node<T> {
+    /// `None` while the node is free.
+    event: Option<T>,
+    outlet: OutletId,
+    next: u32,
+}
+
+/// All queued events of all lanes. Freed nodes are used again, the warmest first; the slab keeps
+/// the largest size it ever had, at most 2^32 - 1 events.
+#[derive(Debug)]
+pub(super) struct Nodes<T> {
+    nodes: Vec<Node<T>>,
+    free: u32,
+    len: usize,
+}
+
+impl<T> Nodes<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            free: NIL,
+            len: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(super) fn push_back(&mut self, fifo: &mut Fifo, outlet: OutletId, event: T) {
+        let index = self.insert(outlet, event, NIL);
+        if fifo.is_empty() {
+            fifo.head = index;
+        } else {
+            self.nodes[fifo.tail as usize].next = index;
+        }
+        fifo.tail = index;
+        fifo.len += 1;
+    }
+
+    pub(super) fn push_front(&mut self, fifo: &mut Fifo, outlet: OutletId, event: T) {
+        let index = self.insert(outlet, event, fifo.head);
+        if fifo.is_empty() {
+            fifo.tail = index;
+        }
+        fifo.head = index;
+        fifo.len += 1;
+    }
+
+    /// Moves the first event to the end of `out` and tells where it came from.
+    ///
+    /// # Panics
+    ///
+    /// When the queue is empty.
+    #[inline]
+    pub(super) fn pop_front(&mut self, fifo: &mut Fifo, out: &mut Vec<T>) -> OutletId {
+        let index = fifo.head;
+        let node = &mut self.nodes[index as usize];
+        out.push(node.event.take().expect("a listed node has its event"));
+        fifo.head = node.next;
+        fifo.len -= 1;
+        node.next = self.free;
+        self.free = index;
+        self.len -= 1;
+        node.outlet
+    }
+
+    #[inline]
+    fn insert(&mut self, outlet: OutletId, event: T, next: u32) -> u32 {
+        self.len += 1;
+        if let Some(node) = self.nodes.get_mut(self.free as usize) {
+            let index = self.free;
+            self.free = node.next;
+            node.event = Some(event);
+            node.outlet = outlet;
+            node.next = next;
+            return index;
+        }
+        let index = u32::try_from(self.nodes.len())
+            .ok()
+            .filter(|&index| index != NIL)
+            .expect("fewer than 2^32 - 1 buffered events");
+        self.nodes.push(Node {
+            event: Some(event),
+            outlet,
+            next,
+        });
+        index
+    }
+}

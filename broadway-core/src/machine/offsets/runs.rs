@@ -1,0 +1,172 @@
+//! Which number belongs to which offset: a table of the runs without a gap.
+//!
+//! Numbers are dense and offsets are not, so the table has one entry per gap. Runs only grow at their
+//! end and are forgotten from the front, hence a copy of one stays true for ever: the run of the last
+//! lookup is kept at hand, and most lookups never see the table.
+
+use std::collections::VecDeque;
+
+#[derive(Debug, Clone)]
+pub(super) struct Runs {
+    /// Ascending in both fields.
+    table: VecDeque<Run>,
+    /// One above the last number.
+    tail: u64,
+    /// What the last search found.
+    near: Stretch,
+    /// Where in `table` it found it: the next one is likely to end near.
+    hint: usize,
+}
+
+/// Offsets without a gap, numbered from `number`, up to the next run's number or the tail.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    number: u64,
+    offset: i64,
+}
+
+/// A run and how long it was when it was looked up.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    run: Run,
+    length: u64,
+}
+
+impl Runs {
+    pub(super) const fn new() -> Self {
+        let nothing = Run {
+            number: 0,
+            offset: 0,
+        };
+        Self {
+            table: VecDeque::new(),
+            tail: 0,
+            near: Stretch {
+                run: nothing,
+                length: 0,
+            },
+            hint: 0,
+        }
+    }
+
+    pub(super) const fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// One above the last offset.
+    pub(super) fn next_offset(&self) -> Option<i64> {
+        self.table.back().map(|run| run.offset_of(self.tail))
+    }
+
+    /// Numbers `n` offsets from `first` on, which is at or above [`next_offset`](Self::next_offset).
+    pub(super) fn append(&mut self, first: i64, n: u64) {
+        if self.next_offset() != Some(first) {
+            self.table.push_back(Run {
+                number: self.tail,
+                offset: first,
+            });
+        }
+        self.tail += n;
+    }
+
+    #[inline]
+    pub(super) fn number_of(&mut self, offset: i64) -> Option<u64> {
+        match self.near.number_of(offset) {
+            Some(number) => Some(number),
+            None => self.search(offset),
+        }
+    }
+
+    /// As [`number_of`](Self::number_of), and how many numbers follow in its run, itself included.
+    pub(super) fn rest_of_run(&mut self, offset: i64) -> Option<(u64, u64)> {
+        // The run at hand may have grown since it was looked up.
+        let number = self.search(offset)?;
+        Some((number, self.near.run.number + self.near.length - number))
+    }
+
+    /// The offset of a number that is in the table.
+    pub(super) fn offset_of(&self, number: u64) -> i64 {
+        let after = self.table.partition_point(|run| run.number <= number);
+        self.table[after - 1].offset_of(number)
+    }
+
+    /// One above the offset of `head - 1`, whose run is the first after `forget_below(head)`.
+    pub(super) fn offset_before(&self, head: u64) -> Option<i64> {
+        let run = self.table.front().filter(|_| head > 0)?;
+        Some(run.offset_of(head))
+    }
+
+    /// Whether `offset` is below all that the table still knows of.
+    pub(super) fn is_forgotten(&self, offset: i64) -> bool {
+        self.table.front().is_some_and(|run| offset < run.offset)
+    }
+
+    /// Forgets the runs that end below `head - 1`.
+    #[inline]
+    pub(super) fn forget_below(&mut self, head: u64) {
+        while let Some(second) = self.table.get(1)
+            && second.number < head
+        {
+            self.table.pop_front();
+            self.hint = self.hint.saturating_sub(1);
+        }
+    }
+
+    fn search(&mut self, offset: i64) -> Option<u64> {
+        let index = self.index_of(offset)?;
+        let stretch = self.stretch(index)?;
+        let number = stretch.number_of(offset)?;
+        self.hint = index;
+        self.near = stretch;
+        Some(number)
+    }
+
+    /// The run that `offset` is in, or else the one before it.
+    fn index_of(&self, offset: i64) -> Option<usize> {
+        // Mostly the same run, which has grown, or its neighbour: settlements come nearly in order.
+        for index in [self.hint, self.hint + 1] {
+            let stretch = self.stretch(index);
+            if stretch.is_some_and(|stretch| stretch.number_of(offset).is_some()) {
+                return Some(index);
+            }
+        }
+        let after = self.table.partition_point(|run| run.offset <= offset);
+        after.checked_sub(1)
+    }
+
+    fn stretch(&self, index: usize) -> Option<Stretch> {
+        let run = *self.table.get(index)?;
+        let next = self.table.get(index + 1);
+        let end = next.map_or(self.tail, |next| next.number);
+        Some(Stretch {
+            run,
+            length: end - run.number,
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+}
+
+impl Run {
+    /// The offset of `number`, which lies in this run or one above its end.
+    fn offset_of(&self, number: u64) -> i64 {
+        self.offset
+            + i64::try_from(number - self.number).expect("a run within the range of offsets")
+    }
+}
+
+impl Stretch {
+    #[inline]
+    const fn number_of(&self, offset: i64) -> Option<u64> {
+        // Offsets below the run wrap to numbers above any length.
+        let into = offset.wrapping_sub(self.run.offset).cast_unsigned();
+        if into < self.length {
+            Some(self.run.number + into)
+        } else {
+            None
+        }
+    }
+}

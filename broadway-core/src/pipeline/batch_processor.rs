@@ -1,0 +1,190 @@
+//! The batch processor's loop: takes one batch, handles it, settles its messages, and comes back for the next.
+
+use std::sync::Arc;
+
+use super::{
+    batcher::{BatcherStage, Carried, Job, JobInlet},
+    callbacks,
+    envelope::Failure,
+    processor::{AckOf, TokenOfSource},
+    settler::{Ledger, Settler},
+};
+use crate::{
+    ack::{Acknowledger, Outcome},
+    ack_now::{self, Request},
+    batch::Batch,
+    batcher_key::BatcherKey,
+    error::{BoxError, Callback, Reason},
+    handler::Handler,
+    source::{Producer, Source},
+    stage::timer,
+    telemetry::Event,
+};
+
+/// One batch processor.
+pub(super) struct BatchProcessorLoop<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) worker: usize,
+    pub(super) handler: Arc<H>,
+    pub(super) stage: Arc<BatcherStage<S, H>>,
+    pub(super) inlet: JobInlet<S, H>,
+    pub(super) ledger: Arc<Ledger<AckOf<S>>>,
+    pub(super) settler: Settler<AckOf<S>>,
+    pub(super) failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
+}
+
+type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
+
+impl<S, H> BatchProcessorLoop<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(1);
+        while self.inlet.take(1, &mut jobs).await {
+            for job in jobs.drain(..) {
+                self.work(job).await;
+            }
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    async fn work(&mut self, job: JobOf<S, H>) {
+        let (batcher, worker, count, started) = (
+            self.stage.key.name(),
+            self.worker,
+            job.carried.len(),
+            timer::now(),
+        );
+        let emitter = self.ledger.emitter.clone();
+        let (key, trigger) = (&job.info.key, job.info.trigger);
+        emitter.emit(&Event::BatchStarted {
+            batcher,
+            worker,
+            key,
+            trigger,
+            count,
+        });
+        let Job {
+            data,
+            mut carried,
+            info,
+            ..
+        } = job;
+        let mut batch = Batch::new(data, info);
+        let handled = self.handle(&mut batch, &mut carried).await;
+        if let Err(reason) = &handled {
+            emitter.emit(&Event::BatchFailed {
+                batcher,
+                worker,
+                count,
+                reason,
+            });
+        }
+        let failed = self.settle(&mut batch, &mut carried, handled.err()).await;
+        self.stage.recycle(batch.data, carried);
+        let elapsed = timer::now().saturating_duration_since(started);
+        emitter.emit(&Event::BatchStopped {
+            batcher,
+            worker,
+            done: count - failed,
+            failed,
+            elapsed,
+        });
+    }
+
+    async fn handle(
+        &mut self,
+        batch: &mut Batch<H::Out>,
+        carried: &mut [Carried<H::In, TokenOfSource<S>>],
+    ) -> Result<(), Reason> {
+        let Self {
+            handler,
+            stage,
+            settler,
+            ..
+        } = self;
+        let key = stage.key;
+        let call = callbacks::caught(async { handler.handle_batch(key, batch).await });
+        let handled = ack_now::serve(call, Early { settler, carried }).await;
+        handled.map_err(|failure| failure.reason(Callback::HandleBatch))
+    }
+
+    /// Returns how many failed.
+    async fn settle(
+        &mut self,
+        batch: &mut Batch<H::Out>,
+        carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
+        whole: Option<Reason>,
+    ) -> usize {
+        // In order, and the first reason of each: naming a message twice is once.
+        batch.failed.sort_by_key(|(index, _)| *index);
+        batch.failed.dedup_by_key(|(index, _)| *index);
+        if whole.is_none() && batch.failed.is_empty() {
+            for Carried { mut message, debt } in carried.drain(..) {
+                self.settler
+                    .add(debt, Outcome::Done, message.take_ack_options());
+            }
+        } else {
+            self.split(batch, carried, whole);
+        }
+        let failed = self.failures.len();
+        callbacks::handle_failed(
+            &*self.handler,
+            &mut self.failures,
+            &mut self.settler,
+            &self.ledger.emitter,
+        )
+        .await;
+        // What the acknowledger said is an event already.
+        let _ = self.settler.flush().await;
+        failed
+    }
+
+    fn split(
+        &mut self,
+        batch: &mut Batch<H::Out>,
+        carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
+        whole: Option<Reason>,
+    ) {
+        let mut outputs = batch.data.drain(..);
+        let mut named = batch.failed.drain(..).peekable();
+        for (index, Carried { mut message, debt }) in carried.drain(..).enumerate() {
+            let output = outputs.next();
+            let reason = named
+                .next_if(|(failed, _)| *failed == index)
+                .map(|(_, reason)| reason);
+            match reason.or_else(|| whole.clone()) {
+                Some(reason) => self
+                    .failures
+                    .push(Failure::new(message, output, reason, debt)),
+                None => self
+                    .settler
+                    .add(debt, Outcome::Done, message.take_ack_options()),
+            }
+        }
+    }
+}
+
+/// Acknowledges part of the batch at hand before it ends.
+struct Early<'a, A: Acknowledger, T> {
+    settler: &'a mut Settler<A>,
+    carried: &'a mut [Carried<T, A::Token>],
+}
+
+impl<A: Acknowledger, T: Send> ack_now::Settle for Early<'_, A, T> {
+    async fn settle(&mut self, request: Request) -> Result<(), BoxError> {
+        let range = match request {
+            Request::Range(range) => range,
+            Request::Message => return Err("a batch acknowledges ranges of itself".into()),
+        };
+        for Carried { debt, .. } in &mut self.carried[range] {
+            self.settler.add(debt.take(), Outcome::Done, None);
+        }
+        self.settler.flush().await
+    }
+}

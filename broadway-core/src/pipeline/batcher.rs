@@ -1,0 +1,360 @@
+//! A batcher: not a task but state behind a short lock, into which processors push what they have handled.
+//!
+//! A processor waits until batch processors want batches, then takes the lock once for its whole chunk and sends all batches
+//! that became complete at once. They are sent under the lock, so that batches of one key leave in the order in which their
+//! messages came. One timer per batcher sleeps until its first deadline.
+
+use std::{
+    hash::{BuildHasher, Hash},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use foldhash::fast::FixedState;
+use tokio::sync::Notify;
+
+use super::{
+    config::{Batching, SizeOf},
+    envelope::{Debt, Failure},
+    processor::TokenOfSource,
+    settler::Ledger,
+    split::{HasData, UserSplit},
+};
+use crate::{
+    batch::{BatchInfo, BatchKey},
+    batcher_key::BatcherKey,
+    error::{Callback, Reason},
+    handler::{Handler, ToBatch},
+    machine::{
+        batcher::{Batcher, Bin, Limits, Ready},
+        credit::Credit,
+        dispatch::{Demand, Either},
+        lanes::{Keyed, Lanes},
+    },
+    message::Message,
+    pipeline::processor::AckOf,
+    source::{Producer, Source},
+    stage::{
+        link::{Inlet, Link, Outlet},
+        timer,
+    },
+    telemetry::Event,
+};
+
+/// The batchers of a pipeline, by index.
+pub(super) type Stages<S, H> = Vec<Arc<BatcherStage<S, H>>>;
+
+/// A message on its way into a batcher.
+pub(super) struct Staged<S: Source, H: Handler> {
+    pub(super) to: ToBatch<H::Out, H::Batcher>,
+    pub(super) lane: u64,
+    pub(super) carried: Carried<H::In, TokenOfSource<S>>,
+}
+
+/// What stays with the engine while the user has the batch.
+pub(super) struct Carried<T, K> {
+    pub(super) message: Message<T>,
+    pub(super) debt: Debt<K>,
+}
+
+/// A batch to handle.
+pub(super) struct Job<T, O, K> {
+    pub(super) data: Vec<O>,
+    pub(super) carried: Vec<Carried<T, K>>,
+    pub(super) info: BatchInfo,
+    lane: u64,
+}
+
+impl<T, O, K> Keyed for Job<T, O, K> {
+    fn lane(&self) -> u64 {
+        self.lane
+    }
+}
+
+/// Where the messages of an open batch are collected: the user's data apart, so that a sink gets a slice of it.
+pub(super) struct Messages<T, O, K> {
+    data: Vec<O>,
+    carried: Vec<Carried<T, K>>,
+}
+
+impl<T, O, K> Default for Messages<T, O, K> {
+    fn default() -> Self {
+        Self {
+            data: Vec::new(),
+            carried: Vec::new(),
+        }
+    }
+}
+
+impl<T, O, K> Bin for Messages<T, O, K> {
+    type Item = Item<T, O, K>;
+
+    fn push(&mut self, item: Item<T, O, K>) {
+        self.data.push(item.data);
+        self.carried.push(item.carried);
+    }
+
+    fn len(&self) -> usize {
+        self.carried.len()
+    }
+}
+
+/// One message of a batch.
+pub(super) struct Item<T, O, K> {
+    data: O,
+    carried: Carried<T, K>,
+}
+
+impl<T, O, K> HasData for Item<T, O, K> {
+    type Data = O;
+
+    fn data(&self) -> &O {
+        &self.data
+    }
+}
+
+/// What messages of one batch share.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Group {
+    key: BatchKey,
+    partition: Option<u32>,
+}
+
+type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
+type MessagesOf<S, H> = Messages<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
+type Order<S, H> = Either<Demand<JobOf<S, H>>, Lanes<JobOf<S, H>>>;
+/// The link from a batcher to its batch processors.
+pub(super) type JobInlet<S, H> = Inlet<JobOf<S, H>, Order<S, H>>;
+
+/// One batcher of a topology.
+pub(super) struct BatcherStage<S: Source, H: Handler> {
+    pub(super) key: H::Batcher,
+    ledger: Arc<Ledger<AckOf<S>>>,
+    open: Mutex<Open<S, H>>,
+    link: Link<JobOf<S, H>, Order<S, H>>,
+    outlet: Outlet<JobOf<S, H>, Order<S, H>>,
+    size_of: Option<SizeOf<H::Out>>,
+    /// How many partitions there are, if order is kept.
+    partitions: Option<u32>,
+    hasher: FixedState,
+    deadline_set: Notify,
+}
+
+struct Open<S: Source, H: Handler> {
+    batcher: Batcher<Group, MessagesOf<S, H>, UserSplit<H::Out>>,
+    ready: Vec<Ready<Group, MessagesOf<S, H>>>,
+    jobs: Vec<JobOf<S, H>>,
+    timer_is_set: bool,
+}
+
+impl<S, H> BatcherStage<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) fn new(
+        key: H::Batcher,
+        batching: &Batching<H::Out>,
+        ordered: bool,
+        ledger: &Arc<Ledger<AckOf<S>>>,
+    ) -> Self {
+        let (bytes_max, size_of) = batching.bytes.clone().unzip();
+        let limits = Limits {
+            size: batching.size,
+            bytes: bytes_max,
+            timeout: batching.timeout,
+            open_max: batching.open_max,
+            buffered_max: batching.buffered_max,
+        };
+        let dispatch = if ordered {
+            Either::Right(Lanes::new())
+        } else {
+            Either::Left(Demand::new())
+        };
+        let link = Link::new(dispatch);
+        // One batch waits ready for each batch processor; with `min` just below, each that is taken makes room.
+        let credit = Credit::new(batching.concurrency, batching.concurrency - 1)
+            .expect("checked by validate");
+        Self {
+            key,
+            ledger: Arc::clone(ledger),
+            open: Mutex::new(Open {
+                batcher: Batcher::new(limits, UserSplit::new(batching.split.clone())),
+                ready: Vec::new(),
+                jobs: Vec::new(),
+                timer_is_set: false,
+            }),
+            outlet: link.outlet(credit),
+            link,
+            size_of,
+            partitions: ordered
+                .then(|| u32::try_from(batching.concurrency).expect("checked by validate")),
+            hasher: FixedState::default(),
+            deadline_set: Notify::new(),
+        }
+    }
+
+    pub(super) fn inlet(&self) -> JobInlet<S, H> {
+        self.link.inlet()
+    }
+
+    /// Waits for room, then adds messages and sends on what they complete. Messages on which the user's functions panicked
+    /// come back as failures.
+    ///
+    /// Dropped while it waits, `staged` still has all messages.
+    pub(super) async fn push(
+        &self,
+        staged: &mut Vec<Staged<S, H>>,
+        failures: &mut Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
+    ) {
+        if self.outlet.demand().await.is_none() {
+            return;
+        }
+        let now = timer::now();
+        let mut open = self.lock();
+        let Open { batcher, ready, .. } = &mut *open;
+        for Staged { to, lane, carried } in staged.drain(..) {
+            let bytes = match self.bytes_of(&to.data) {
+                Ok(bytes) => bytes,
+                Err(reason) => {
+                    failures.push(Failure::new(
+                        carried.message,
+                        Some(to.data),
+                        reason,
+                        carried.debt,
+                    ));
+                    continue;
+                }
+            };
+            let partition = self.partitions.map(|n| partition_of(lane, n));
+            let group = Group {
+                key: to.key,
+                partition,
+            };
+            let item = Item {
+                data: to.data,
+                carried,
+            };
+            if let Err(refused) = batcher.push(group, item, bytes, to.flush, now, ready) {
+                let Item { data, carried } = refused;
+                let reason = Reason::error(
+                    Callback::Batching,
+                    "the split function panicked on this message",
+                );
+                failures.push(Failure::new(
+                    carried.message,
+                    Some(data),
+                    reason,
+                    carried.debt,
+                ));
+            }
+        }
+        batcher.end_chunk(now, ready);
+        self.send_ready(&mut open);
+        let wake_timer = !open.timer_is_set && open.batcher.next_deadline().is_some();
+        open.timer_is_set |= wake_timer;
+        drop(open);
+        if wake_timer {
+            self.deadline_set.notify_one();
+        }
+    }
+
+    /// Delivers batches whose time has come, for ever. It is to be dropped.
+    pub(super) async fn keep_time(&self) {
+        loop {
+            let deadline = {
+                let mut open = self.lock();
+                let Open { batcher, ready, .. } = &mut *open;
+                batcher.expire(timer::now(), ready);
+                self.send_ready(&mut open);
+                let deadline = open.batcher.next_deadline();
+                open.timer_is_set = deadline.is_some();
+                deadline
+            };
+            match deadline {
+                Some(deadline) => timer::sleep_until(deadline).await,
+                None => self.deadline_set.notified().await,
+            }
+        }
+    }
+
+    /// Delivers what is open, and says that nothing more comes.
+    pub(super) fn drain(&self) {
+        let mut open = self.lock();
+        let Open { batcher, ready, .. } = &mut *open;
+        batcher.drain(ready);
+        self.send_ready(&mut open);
+        self.outlet.close();
+    }
+
+    /// Takes the emptied storage of a batch for the next one.
+    pub(super) fn recycle(
+        &self,
+        mut data: Vec<H::Out>,
+        mut carried: Vec<Carried<H::In, TokenOfSource<S>>>,
+    ) {
+        data.clear();
+        carried.clear();
+        self.lock().batcher.recycle(Messages { data, carried });
+    }
+
+    fn send_ready(&self, open: &mut Open<S, H>) {
+        let Open { ready, jobs, .. } = open;
+        for Ready {
+            key: group,
+            bin,
+            bytes,
+            trigger,
+            opened: _,
+        } in ready.drain(..)
+        {
+            let (batcher, count) = (self.key.name(), bin.len());
+            self.ledger.emitter.emit(&Event::BatchReady {
+                batcher,
+                key: &group.key,
+                trigger,
+                count,
+                bytes,
+            });
+            let lane = if self.partitions.is_some() {
+                self.hasher.hash_one(&group)
+            } else {
+                0
+            };
+            let partition = group.partition.map(|partition| partition as usize);
+            let info = BatchInfo {
+                key: group.key,
+                trigger,
+                bytes,
+                partition,
+            };
+            jobs.push(Job {
+                data: bin.data,
+                carried: bin.carried,
+                info,
+                lane,
+            });
+        }
+        self.outlet.send(jobs);
+    }
+
+    fn bytes_of(&self, data: &H::Out) -> Result<usize, Reason> {
+        let Some(size_of) = &self.size_of else {
+            return Ok(0);
+        };
+        catch_unwind(AssertUnwindSafe(|| size_of(data)))
+            .map_err(|payload| Reason::panic(Callback::Batching, payload.as_ref()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open<S, H>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below a u32"
+)]
+fn partition_of(lane: u64, partitions: u32) -> u32 {
+    (lane % u64::from(partitions)) as u32
+}

@@ -1,0 +1,411 @@
+//! What users say about a pipeline: [`Pipeline`], [`Processors`], [`Batching`].
+//!
+//! Setters only remember; [`Pipeline::start`] checks everything at once and lists every problem.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    sync::Arc,
+    time::Duration,
+};
+
+use foldhash::fast::FixedState;
+
+use super::{split::Split, start, topology::Topology};
+use crate::{
+    batcher_key::BatcherKey,
+    error::StartError,
+    handler::Handler,
+    machine::restart::RestartPolicy,
+    message::Message,
+    source::{Producer, Source},
+    telemetry::{Emitter, Observer, Tee},
+};
+
+/// A pipeline in the making: a source, a handler, and options.
+///
+/// ```
+/// use broadway_core::{Message, Pipeline, Processors, handler_fn, source};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let source = source::from_iter(|_producer| 0..1_000_u64);
+/// let handler = handler_fn(|message: &mut Message<u64>| {
+///     if *message.data() == 13 { Err("unlucky".into()) } else { Ok(()) }
+/// });
+///
+/// let topology = Pipeline::new(source, handler).name("numbers").processors(Processors::new(4)).start().await?;
+/// let totals = topology.wait().await?;
+/// assert_eq!((totals.done, totals.failed), (999, 1));
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+#[must_use = "a pipeline does nothing until it is started"]
+pub struct Pipeline<S, H: Handler> {
+    pub(super) source: S,
+    pub(super) handler: H,
+    pub(super) options: Options<H>,
+}
+
+/// Everything but the source and the handler.
+pub(super) struct Options<H: Handler> {
+    pub(super) name: String,
+    pub(super) producers: usize,
+    pub(super) processors: Processors<H::In>,
+    pub(super) batching: Batchings<H>,
+    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) restart: RestartPolicy,
+    pub(super) drain_timeout: Duration,
+    pub(super) observer: Option<Box<dyn Observer>>,
+}
+
+type Batchings<H> = Vec<(<H as Handler>::Batcher, Batching<<H as Handler>::Out>)>;
+
+/// A rate as the user gave it, unchecked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RateLimit {
+    pub(super) messages: usize,
+    pub(super) interval: Duration,
+    pub(super) burst: Option<usize>,
+}
+
+impl<S, H> Pipeline<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    /// A pipeline with defaults for everything: one producer, twice as many processors as the machine has cores, batches
+    /// of 100 messages or one second.
+    ///
+    /// That the source delivers what the handler takes is checked here, by the compiler.
+    pub fn new(source: S, handler: H) -> Self {
+        let options = Options {
+            name: "pipeline".to_owned(),
+            producers: 1,
+            processors: Processors::default(),
+            batching: H::Batcher::ALL
+                .iter()
+                .map(|key| (*key, Batching::default()))
+                .collect(),
+            rate_limit: None,
+            restart: RestartPolicy::default(),
+            drain_timeout: Duration::from_secs(30),
+            observer: None,
+        };
+        Self {
+            source,
+            handler,
+            options,
+        }
+    }
+
+    /// The name, in events, metrics and logs. Default `"pipeline"`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = name.into();
+        self
+    }
+
+    /// How many producers the source opens. Default 1; 1 to 1,024.
+    pub fn producers(mut self, producers: usize) -> Self {
+        self.options.producers = producers;
+        self
+    }
+
+    /// The processors. Default [`Processors::default`].
+    pub fn processors(mut self, processors: Processors<H::In>) -> Self {
+        self.options.processors = processors;
+        self
+    }
+
+    /// The options of each batcher: called once for each. A `match` over your batchers can't forget one.
+    ///
+    /// Default: [`Batching::default`] for all.
+    pub fn batchers(mut self, options: impl Fn(H::Batcher) -> Batching<H::Out>) -> Self {
+        self.options.batching = H::Batcher::ALL
+            .iter()
+            .map(|key| (*key, options(*key)))
+            .collect();
+        self
+    }
+
+    /// Lets through at most `messages` in each `interval`, all producers together: a fixed window, as Broadway has it, so
+    /// up to twice as many may pass around the boundary of two windows. Default: no limit.
+    ///
+    /// Messages that were fetched and may not pass yet wait in their producer, at most as many as it was asked
+    /// for. [`Topology::push`] is not limited.
+    pub fn rate_limit(mut self, messages: usize, interval: Duration) -> Self {
+        self.options.rate_limit = Some(RateLimit {
+            messages,
+            interval,
+            burst: None,
+        });
+        self
+    }
+
+    /// Lets through `messages` per `interval`, evenly, and at most `burst` at once: a token bucket.
+    pub fn rate_limit_smooth(mut self, messages: usize, interval: Duration, burst: usize) -> Self {
+        self.options.rate_limit = Some(RateLimit {
+            messages,
+            interval,
+            burst: Some(burst),
+        });
+        self
+    }
+
+    /// How a producer that fails is opened again. Default: after 200 ms, doubling up to 30 s, for ever.
+    pub fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.options.restart = policy;
+        self
+    }
+
+    /// How long [`Topology::drain`] and a signal give the messages in flight to end, before the rest is left to be
+    /// delivered again; and the same for producers to close. Default 30 s; more than zero.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.options.drain_timeout = timeout;
+        self
+    }
+
+    /// Who hears what happens. Called again, all of them hear, in this order. Default: nobody.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.options.observer = Some(match self.options.observer.take() {
+            None => Box::new(observer),
+            Some(first) => Box::new(Tee(first, observer)),
+        });
+        self
+    }
+
+    /// Opens the source and starts the topology. Returns when all producers are open.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Invalid`] lists every option that cannot work; [`StartError::Open`] is what the source said;
+    /// [`StartError::NoRuntime`] outside a tokio runtime. In each case nothing was consumed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, producers that were already open are dropped without being closed.
+    pub async fn start(self) -> Result<Topology<H::In>, StartError> {
+        start::start(self).await
+    }
+}
+
+impl<H: Handler> Options<H> {
+    pub(super) fn emitter(&mut self) -> Emitter {
+        Emitter::from_option(&self.name, self.observer.take())
+    }
+}
+
+impl<S: fmt::Debug, H: Handler> fmt::Debug for Pipeline<S, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("name", &self.options.name)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tasks that run `handle_message`.
+///
+/// A processor takes a chunk of what is there, handles its messages one after the other, and comes back for more. For
+/// handlers that wait (for a database, a service) have many processors; for handlers that compute, about as many as cores.
+pub struct Processors<T> {
+    pub(super) concurrency: usize,
+    pub(super) max_demand: usize,
+    pub(super) min_demand: Option<usize>,
+    pub(super) partition_by: Option<PartitionBy<T>>,
+}
+
+/// Maps a message to the hash of its key.
+pub(super) type PartitionBy<T> = Arc<dyn Fn(&Message<T>) -> u64 + Send + Sync>;
+
+impl<T> Default for Processors<T> {
+    /// Twice as many as the machine has cores, `max_demand` 100.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::new(cores * 2)
+    }
+}
+
+impl<T> Processors<T> {
+    /// `concurrency` processors with a `max_demand` of 100; 1 to 65,536.
+    #[must_use]
+    pub fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency,
+            max_demand: 100,
+            min_demand: None,
+            partition_by: None,
+        }
+    }
+
+    /// The most messages that one processor holds at once; as many again wait ready for each. Default 100; 1 to 1,000,000.
+    ///
+    /// It is a limit, not a target: a processor takes fewer at once when messages take long (it aims at about a
+    /// millisecond of work), and gives back what it has not begun when its handler has to wait.
+    #[must_use]
+    pub fn max_demand(mut self, max: usize) -> Self {
+        self.max_demand = max;
+        self
+    }
+
+    /// When no more than this many messages per processor wait ready, producers are asked for more. Default: half of
+    /// `max_demand`; below `max_demand`. 0 asks only when all are taken.
+    #[must_use]
+    pub fn min_demand(mut self, min: usize) -> Self {
+        self.min_demand = Some(min);
+        self
+    }
+
+    /// Keeps order per key: messages for which `key` gives the same value are handled one at a time, in the order in
+    /// which their producer delivered them, and so are their batches of one batch key.
+    ///
+    /// A key that is slow holds back only itself, however many keys there are. Keys are told apart by a 64-bit hash: in
+    /// the rare case that two have the same, they are kept in order with each other. If `key` panics, that
+    /// message fails.
+    #[must_use]
+    pub fn partition_by<K, F>(mut self, key: F) -> Self
+    where
+        K: Hash,
+        F: Fn(&Message<T>) -> K + Send + Sync + 'static,
+    {
+        let hasher = FixedState::default();
+        self.partition_by = Some(Arc::new(move |message| hasher.hash_one(key(message))));
+        self
+    }
+}
+
+impl<T> fmt::Debug for Processors<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processors")
+            .field("concurrency", &self.concurrency)
+            .field("max_demand", &self.max_demand)
+            .field("min_demand", &self.min_demand)
+            .field("partition_by", &self.partition_by.is_some())
+            .finish()
+    }
+}
+
+/// When a batcher's batches are complete, and how many are handled at once.
+///
+/// A batch is complete by whichever comes first: its size, its bytes, its time, a split, a flush, or one of the limits on
+/// memory, at which the batch that has been open the longest goes.
+pub struct Batching<T> {
+    pub(super) size: usize,
+    pub(super) timeout: Duration,
+    pub(super) bytes: Option<(usize, SizeOf<T>)>,
+    pub(super) split: Option<SplitBy<T>>,
+    pub(super) concurrency: usize,
+    pub(super) open_max: usize,
+    pub(super) buffered_max: usize,
+}
+
+/// Tells how large a message is.
+pub(super) type SizeOf<T> = Arc<dyn Fn(&T) -> usize + Send + Sync>;
+/// Makes the splitter of a new key.
+pub(super) type SplitBy<T> = Arc<dyn Fn() -> SplitFn<T> + Send + Sync>;
+/// The splitter of one key.
+pub(super) type SplitFn<T> = Box<dyn FnMut(&T) -> Split + Send>;
+
+impl<T> Default for Batching<T> {
+    /// 100 messages or one second.
+    fn default() -> Self {
+        Self::new(100, Duration::from_secs(1))
+    }
+}
+
+impl<T> Batching<T> {
+    /// Batches of up to `size` messages (1 to 1,000,000), complete at the latest `timeout` after their first message (more
+    /// than zero).
+    #[must_use]
+    pub fn new(size: usize, timeout: Duration) -> Self {
+        Self {
+            size,
+            timeout,
+            bytes: None,
+            split: None,
+            concurrency: 1,
+            open_max: 10_000,
+            buffered_max: 100_000,
+        }
+    }
+
+    /// Batches of up to `max` bytes, where `size_of` tells the size of a message. A message that is larger makes a batch of
+    /// its own. If `size_of` panics, that message fails.
+    #[must_use]
+    pub fn bytes(
+        mut self,
+        max: usize,
+        size_of: impl Fn(&T) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        self.bytes = Some((max, Arc::new(size_of)));
+        self
+    }
+
+    /// Ends batches by looking at messages. `start` makes the function of a new key, which is called for each of its messages
+    /// and keeps what it remembers when a batch is complete. If it panics, the message at hand fails.
+    ///
+    /// ```
+    /// use broadway_core::{Batching, Split};
+    /// use std::time::Duration;
+    ///
+    /// // A batch ends when its numbers add up to 100; what is over counts for the next.
+    /// let batching = Batching::<u32>::new(1_000, Duration::from_secs(1)).split(|| {
+    ///     let mut sum = 0;
+    ///     move |number: &u32| {
+    ///         sum += number;
+    ///         if sum < 100 {
+    ///             return Split::Continue;
+    ///         }
+    ///         sum -= 100;
+    ///         Split::Emit
+    ///     }
+    /// });
+    /// # let _ = batching;
+    /// ```
+    #[must_use]
+    pub fn split<F>(mut self, start: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: FnMut(&T) -> Split + Send + 'static,
+    {
+        self.split = Some(Arc::new(move || Box::new(start())));
+        self
+    }
+
+    /// How many batches are handled at once. Default 1; 1 to 65,536.
+    ///
+    /// With [`Processors::partition_by`] the messages of a batcher are divided into this many partitions by their key, and
+    /// the batches of one partition and one batch key are handled in order.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// The most batch keys that are open at once. Default 10,000; at least 1.
+    #[must_use]
+    pub fn open_max(mut self, keys: usize) -> Self {
+        self.open_max = keys;
+        self
+    }
+
+    /// The most messages that wait in open batches. Default 100,000; at least `size`.
+    #[must_use]
+    pub fn buffered_max(mut self, messages: usize) -> Self {
+        self.buffered_max = messages;
+        self
+    }
+}
+
+impl<T> fmt::Debug for Batching<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batching")
+            .field("size", &self.size)
+            .field("timeout", &self.timeout)
+            .field("bytes", &self.bytes.as_ref().map(|(max, _)| max))
+            .field("split", &self.split.is_some())
+            .field("concurrency", &self.concurrency)
+            .field("open_max", &self.open_max)
+            .field("buffered_max", &self.buffered_max)
+            .finish()
+    }
+}

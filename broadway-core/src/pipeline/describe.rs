@@ -1,0 +1,91 @@
+//! What a topology looks like: for logs, dashboards and tests.
+
+use std::{fmt, time::Duration};
+
+use super::config::Options;
+use crate::{batcher_key::BatcherKey, handler::Handler};
+
+/// The shape of a running topology.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The name of the pipeline.
+    pub name: String,
+    /// How many producers it has.
+    pub producers: usize,
+    /// How many processors.
+    pub processors: usize,
+    /// The most messages that a processor holds at once.
+    pub max_demand: usize,
+    /// Whether order is kept per key.
+    pub partitioned: bool,
+    /// The batchers, in the order of their keys.
+    pub batchers: Vec<BatcherDescription>,
+}
+
+/// One batcher of a [`Description`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatcherDescription {
+    /// Its name.
+    pub name: &'static str,
+    /// The most messages in a batch.
+    pub size: usize,
+    /// The most bytes in a batch, where they are counted.
+    pub bytes: Option<usize>,
+    /// How long a batch waits after its first message.
+    pub timeout: Duration,
+    /// How many batches are handled at once.
+    pub concurrency: usize,
+}
+
+impl Description {
+    pub(super) fn of<H: Handler>(options: &Options<H>) -> Self {
+        let batcher =
+            |(key, batching): &(H::Batcher, super::config::Batching<H::Out>)| BatcherDescription {
+                name: key.name(),
+                size: batching.size,
+                bytes: batching.bytes.as_ref().map(|(max, _)| *max),
+                timeout: batching.timeout,
+                concurrency: batching.concurrency,
+            };
+        Self {
+            name: options.name.clone(),
+            producers: options.producers,
+            processors: options.processors.concurrency,
+            max_demand: options.processors.max_demand,
+            partitioned: options.processors.partition_by.is_some(),
+            batchers: options.batching.iter().map(batcher).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Description {
+    /// One line: `orders: producers ×2 → processors ×8 by key → audit (50 | 1s) ×1, events (500 | 200ms) ×4`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: producers ×{} → processors ×{}",
+            self.name, self.producers, self.processors
+        )?;
+        if self.partitioned {
+            f.write_str(" by key")?;
+        }
+        for (index, batcher) in self.batchers.iter().enumerate() {
+            let BatcherDescription {
+                name,
+                size,
+                bytes,
+                timeout,
+                concurrency,
+            } = batcher;
+            f.write_str(if index == 0 { " → " } else { ", " })?;
+            write!(f, "{name} ({size}")?;
+            if let Some(bytes) = bytes {
+                write!(f, " | {bytes} B")?;
+            }
+            write!(f, " | {timeout:?}) ×{concurrency}")?;
+        }
+        Ok(())
+    }
+}

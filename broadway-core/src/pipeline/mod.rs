@@ -1,0 +1,37 @@
+//! Pipelines: source → processors → batchers → batch processors, with acknowledgement.
+//!
+//! ```text
+//!              demand ▲            demand ▲               demand ▲
+//!  Source ─opens─► Producer ═══► Processor ═══► Batcher ═══► BatchProcessor     data, one way down
+//!                     ▲           │ done / failed              │ done / failed
+//!                     └─ settle ◄─┴────────────────────────────┘                settlement, straight home
+//! ```
+//!
+//! One file per role: `producer`, `processor`, `batcher`, `batch_processor`; `config` is what users say, `validate` what can
+//! be wrong with it, `start` wires, `supervisor` brings it to its end, `topology` is the handle.
+
+mod batch_processor;
+mod batcher;
+mod callbacks;
+mod config;
+mod describe;
+mod envelope;
+mod processor;
+mod producer;
+mod push;
+mod rate_limit;
+mod registry;
+mod settler;
+mod split;
+mod start;
+mod supervisor;
+mod topology;
+mod totals;
+mod validate;
+
+pub use config::{Batching, Pipeline, Processors};
+pub use describe::{BatcherDescription, Description};
+pub use push::{PushError, Receipt};
+pub use split::Split;
+pub use topology::Topology;
+pub use totals::Totals;

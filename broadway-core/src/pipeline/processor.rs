@@ -1,0 +1,334 @@
+//! The processor's loop: takes a chunk, prepares and handles its messages, settles what ended, sends on the rest.
+//!
+//! Messages are handled one after the other. When the handler has to wait, what is left of the chunk goes back to the link,
+//! so that idle processors take it; and the next chunk is smaller. Failures of a chunk are settled before its successes
+//! move on to batchers, as in Broadway.
+
+use std::{pin::pin, sync::Arc, task::Poll};
+
+use futures_util::{future, poll};
+
+use super::{
+    batcher::{Carried, Staged, Stages},
+    callbacks::{self, Failure as CallFailure},
+    envelope::{Creditor, Debt, Envelope, Failure, Run},
+    producer::low_half,
+    settler::{Ledger, Settler},
+    start::SourceInlet,
+};
+use crate::{
+    ack::{Acknowledger, Outcome},
+    ack_now::{self, Request},
+    batcher_key::BatcherKey,
+    chunk::Chunk,
+    error::{BoxError, Callback, Reason},
+    handler::{Handler, Next},
+    machine::chunk_size::ChunkSize,
+    source::{Producer, Source},
+    stage::timer,
+    telemetry::Event,
+};
+
+/// The acknowledger of a source.
+pub(super) type AckOf<S> = <<S as Source>::Producer as Producer>::Acknowledger;
+/// The token of a source.
+pub(super) type TokenOfSource<S> = <AckOf<S> as Acknowledger>::Token;
+
+/// One processor.
+pub(super) struct ProcessorLoop<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) handler: Arc<H>,
+    pub(super) inlet: SourceInlet<S>,
+    pub(super) chunk_size: ChunkSize,
+    pub(super) stages: Arc<Stages<S, H>>,
+    pub(super) work: Work<S, H>,
+    /// For `ack_now`, which may come while `work` is being settled.
+    pub(super) early: Settler<AckOf<S>>,
+}
+
+/// What becomes of the messages of a chunk. Memory is used again.
+pub(super) struct Work<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    processor: usize,
+    ledger: Arc<Ledger<AckOf<S>>>,
+    settler: Settler<AckOf<S>>,
+    failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
+    staged: Vec<Vec<Staged<S, H>>>,
+    tally: Tally,
+}
+
+/// What became of a chunk's messages so far.
+#[derive(Default)]
+struct Tally {
+    done: usize,
+    failed: usize,
+    forwarded: usize,
+}
+
+type EnvelopeFor<S, H> = Envelope<<H as Handler>::In, TokenOfSource<S>>;
+type Handled<H> = Result<Next<<H as Handler>::Out, <H as Handler>::Batcher>, CallFailure>;
+
+impl<S, H> ProcessorLoop<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) async fn run(mut self) {
+        let mut chunk: Vec<EnvelopeFor<S, H>> = Vec::new();
+        while self.inlet.take(self.chunk_size.limit(), &mut chunk).await {
+            let (processor, count, started) = (self.work.processor, chunk.len(), timer::now());
+            self.work
+                .ledger
+                .emitter
+                .emit(&Event::ChunkStarted { processor, count });
+            self.prepare(&mut chunk).await;
+            let returned = self.handle(&mut chunk).await;
+            self.work.finish(&self.handler, &self.stages).await;
+            let elapsed = timer::now().saturating_duration_since(started);
+            if returned.is_none() {
+                self.chunk_size.finished(count, elapsed);
+            }
+            let returned = returned.unwrap_or(0);
+            let Tally {
+                done,
+                failed,
+                forwarded,
+            } = std::mem::take(&mut self.work.tally);
+            let event = Event::ChunkStopped {
+                processor,
+                done,
+                failed,
+                forwarded,
+                returned,
+                elapsed,
+            };
+            self.work.ledger.emitter.emit(&event);
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Calls `prepare_messages` for those that were not prepared before they were given back.
+    async fn prepare(&mut self, chunk: &mut [EnvelopeFor<S, H>]) {
+        for run in chunk.chunk_by_mut(|a, b| a.debt.prepared == b.debt.prepared) {
+            if run[0].debt.prepared {
+                continue;
+            }
+            let handler = &self.handler;
+            let mut messages = Run(&mut *run);
+            let prepared = callbacks::caught(async {
+                let mut chunk = Chunk::new(&mut messages);
+                ack_now::refuse(handler.prepare_messages(&mut chunk)).await
+            })
+            .await;
+            run.iter_mut()
+                .for_each(|envelope| envelope.debt.prepared = true);
+            if let Err(failure) = prepared {
+                let reason = failure.reason(Callback::PrepareMessages);
+                run.iter_mut()
+                    .for_each(|envelope| envelope.fault = Some(reason.clone()));
+            }
+        }
+    }
+
+    /// Handles the chunk. If a handler had to wait, tells how many messages were given back, perhaps 0.
+    async fn handle(&mut self, chunk: &mut Vec<EnvelopeFor<S, H>>) -> Option<usize> {
+        let handler = Arc::clone(&self.handler);
+        let mut returned = None;
+        let mut freshness = Freshness::default();
+        let mut left = chunk.drain(..);
+        while let Some(mut envelope) = left.next() {
+            if freshness.is_stale(&mut self.work.settler, &envelope) {
+                self.work.release(envelope);
+                continue;
+            }
+            if let Some(reason) = envelope.fault.take() {
+                self.work.fail(envelope, reason);
+                continue;
+            }
+            let Envelope { message, debt, .. } = &mut envelope;
+            let handled = {
+                let handler = Arc::as_ref(&handler);
+                let mut call = pin!(callbacks::caught(async {
+                    handler.handle_message(message).await
+                }));
+                match poll!(call.as_mut()) {
+                    Poll::Ready(handled) => handled,
+                    Poll::Pending => {
+                        self.chunk_size.suspended(self.work.count());
+                        let mut rest: Vec<_> = left.by_ref().collect();
+                        returned = Some(rest.len());
+                        self.inlet.give_back(&mut rest);
+                        self.wait(call, debt).await
+                    }
+                }
+            };
+            self.work.handled(envelope, handled);
+        }
+        returned
+    }
+
+    /// Waits for a handler that suspended. Meanwhile nothing waits for it: what the chunk had before is settled and sent
+    /// on, and its keys are free.
+    async fn wait(
+        &mut self,
+        call: impl Future<Output = Handled<H>>,
+        debt: &mut Debt<TokenOfSource<S>>,
+    ) -> Handled<H> {
+        let Self {
+            work,
+            inlet,
+            handler,
+            stages,
+            early,
+            ..
+        } = self;
+        let before = async {
+            work.finish(handler, stages).await;
+            inlet.keep_last();
+        };
+        let call = ack_now::serve(
+            call,
+            Early {
+                settler: early,
+                debt,
+            },
+        );
+        future::join(before, call).await.1
+    }
+}
+
+impl<S, H> Work<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) fn new(processor: usize, ledger: &Arc<Ledger<AckOf<S>>>) -> Self {
+        Self {
+            processor,
+            ledger: Arc::clone(ledger),
+            settler: Settler::new(Arc::clone(ledger)),
+            failures: Vec::new(),
+            staged: H::Batcher::ALL.iter().map(|_| Vec::new()).collect(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// How many messages of the chunk have been dealt with.
+    fn count(&self) -> usize {
+        self.tally.done + self.tally.failed + self.tally.forwarded
+    }
+
+    fn release(&mut self, envelope: EnvelopeFor<S, H>) {
+        self.settler.add(envelope.debt, Outcome::Released, None);
+    }
+
+    fn fail(&mut self, envelope: EnvelopeFor<S, H>, reason: Reason) {
+        self.tally.failed += 1;
+        self.ledger.emitter.emit(&Event::MessageFailed {
+            processor: self.processor,
+            reason: &reason,
+        });
+        self.failures
+            .push(Failure::new(envelope.message, None, reason, envelope.debt));
+    }
+
+    fn handled(&mut self, mut envelope: EnvelopeFor<S, H>, handled: Handled<H>) {
+        match handled {
+            Ok(Next::Ack) => {
+                self.tally.done += 1;
+                let options = envelope.message.take_ack_options();
+                self.settler.add(envelope.debt, Outcome::Done, options);
+            }
+            Ok(Next::Batch(to)) => {
+                self.tally.forwarded += 1;
+                let Envelope {
+                    message,
+                    debt,
+                    lane,
+                    ..
+                } = envelope;
+                let carried = Carried { message, debt };
+                self.staged[to.batcher.index()].push(Staged { to, lane, carried });
+            }
+            Err(failure) => self.fail(envelope, failure.reason(Callback::HandleMessage)),
+        }
+    }
+
+    /// Settles what ended, failures after `handle_failed` saw them, and then sends on what goes to batchers.
+    async fn finish(&mut self, handler: &H, stages: &Stages<S, H>) {
+        callbacks::handle_failed(
+            handler,
+            &mut self.failures,
+            &mut self.settler,
+            &self.ledger.emitter,
+        )
+        .await;
+        // What the acknowledger said is an event already.
+        let _ = self.settler.flush().await;
+        for (stage, staged) in stages.iter().zip(&mut self.staged) {
+            if !staged.is_empty() {
+                stage.push(staged, &mut self.failures).await;
+            }
+        }
+        if !self.failures.is_empty() {
+            // The functions that split and measure batches panicked on some.
+            self.tally.failed += self.failures.len();
+            self.tally.forwarded -= self.failures.len();
+            callbacks::handle_failed(
+                handler,
+                &mut self.failures,
+                &mut self.settler,
+                &self.ledger.emitter,
+            )
+            .await;
+            let _ = self.settler.flush().await;
+        }
+    }
+}
+
+/// Acknowledges the message at hand before it ends.
+struct Early<'a, A: Acknowledger> {
+    settler: &'a mut Settler<A>,
+    debt: &'a mut Debt<A::Token>,
+}
+
+impl<A: Acknowledger> ack_now::Settle for Early<'_, A> {
+    async fn settle(&mut self, _message: Request) -> Result<(), BoxError> {
+        self.settler.add(self.debt.take(), Outcome::Done, None);
+        self.settler.flush().await
+    }
+}
+
+/// Tells messages that are no longer ours, reading each acknowledger's generation once per run.
+#[derive(Default)]
+struct Freshness {
+    current: Option<(u16, u32)>,
+}
+
+impl Freshness {
+    fn is_stale<A: Acknowledger, T>(
+        &mut self,
+        settler: &mut Settler<A>,
+        envelope: &Envelope<T, A::Token>,
+    ) -> bool {
+        let Creditor::Source(token) = &envelope.debt.to else {
+            return false;
+        };
+        let number = envelope.debt.acknowledger;
+        let generation = match self.current {
+            Some((current, generation)) if current == number => generation,
+            _ => {
+                let generation = low_half(settler.entry(number).acknowledger.generation());
+                self.current = Some((number, generation));
+                generation
+            }
+        };
+        generation != envelope.debt.generation && settler.entry(number).acknowledger.is_stale(token)
+    }
+}

@@ -1,0 +1,360 @@
+//! The producer's loop: waits for demand, asks the user's producer, lets through what the rate limit allows, and opens the
+//! source again when it failed.
+//!
+//! Dropped at any await it loses nothing that was accepted: what was delivered and not sent on is counted as
+//! received, and so shows as unsettled.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    callbacks,
+    config::PartitionBy,
+    envelope::{Creditor, Debt, Envelope},
+    rate_limit::Limiter,
+    registry::Entry,
+    settler::Ledger,
+    start::{Line, SourceOutlet},
+};
+use crate::{
+    ack::Acknowledger,
+    error::{BoxError, Callback, Reason, RunError},
+    machine::restart::{Decision, Restart, RestartPolicy},
+    message::Message,
+    source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
+    stage::{
+        control::{Control, Listener, Word},
+        timer,
+    },
+    telemetry::{DrainCause, Event},
+};
+
+/// One producer of a topology, while it delivers.
+pub(super) struct ProducerLoop<S: Source> {
+    pub(super) source: Arc<S>,
+    pub(super) context: OpenContext,
+    pub(super) entrance: Entrance<S>,
+    pub(super) control: Arc<Control>,
+    pub(super) listener: Listener,
+    pub(super) restart: RestartPolicy,
+    pub(super) line: Arc<Line>,
+}
+
+/// How deliveries get into the topology.
+pub(super) struct Entrance<S: Source> {
+    pub(super) ledger: Arc<Ledger<<S::Producer as Producer>::Acknowledger>>,
+    pub(super) outlet: SourceOutlet<S>,
+    pub(super) limiter: Option<Arc<Limiter>>,
+    pub(super) partition_by: Option<PartitionBy<<S::Producer as Producer>::Item>>,
+    pub(super) producer: usize,
+    /// Accepted, and not sent on yet.
+    pub(super) accepted: Vec<EnvelopeOf<S>>,
+}
+
+type EnvelopeOf<S> =
+    Envelope<<<S as Source>::Producer as Producer>::Item, TokenOf<<S as Source>::Producer>>;
+type DeliveryOf<S> =
+    Delivery<<<S as Source>::Producer as Producer>::Item, TokenOf<<S as Source>::Producer>>;
+
+/// A producer that is open.
+pub(super) struct Opened<S: Source> {
+    pub(super) producer: S::Producer,
+    pub(super) entry: Arc<Entry<<S::Producer as Producer>::Acknowledger>>,
+}
+
+/// How one producer's delivering ended.
+enum Ended {
+    Exhausted,
+    Draining,
+    Failed(Callback, BoxError),
+}
+
+fn drains(word: &Word) -> bool {
+    word.drain.is_some() || word.aborted
+}
+
+impl<S: Source> ProducerLoop<S> {
+    /// Delivers until the source is exhausted, the topology drains, or the producer failed for good; then waits until all is
+    /// settled, and closes.
+    pub(super) async fn run(mut self, opened: Opened<S>) -> Result<(), RunError> {
+        let producer = self.deliver_all(opened).await;
+        let (line, index) = (Arc::clone(&self.line), self.entrance.producer);
+        if self.line.producer_done() {
+            self.begin_drain(DrainCause::SourceEnded);
+        }
+        // The outlet closes here: processors see the end once they have taken what is buffered.
+        drop(self);
+        let Some(producer) = producer else {
+            return Ok(());
+        };
+        line.all_settled().await;
+        let closed = timer::within(
+            line.close_timeout,
+            callbacks::caught(async move { producer.close().await }),
+        )
+        .await;
+        let error = match closed {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(failure)) => failure.into_error(Callback::Close).to_string(),
+            None => format!("close did not end within {:?}", line.close_timeout),
+        };
+        Err(RunError::Close {
+            producer: index,
+            error: error.into(),
+        })
+    }
+
+    async fn deliver_all(&mut self, opened: Opened<S>) -> Option<S::Producer> {
+        let mut restart = Restart::new(self.restart.clone());
+        let mut restarts = 0;
+        let mut opened = opened;
+        loop {
+            let ended = self.deliver(&mut opened, &mut restart).await;
+            // Also while draining: at the limited pace, until the drain runs out of time.
+            self.entrance.release().await;
+            let (callback, error) = match ended {
+                Ended::Exhausted => return Some(opened.producer),
+                Ended::Draining => {
+                    let producer = &mut opened.producer;
+                    // What `stop` does wrong, `close` will find.
+                    let stop = callbacks::caught(async {
+                        producer.stop().await;
+                        Ok(())
+                    });
+                    timer::within(self.line.close_timeout, stop).await;
+                    return Some(opened.producer);
+                }
+                Ended::Failed(callback, error) => (callback, error),
+            };
+            self.entrance.ledger.registry.retire(&opened.entry);
+            drop(opened.producer);
+            opened = self.reopen(&mut restart, callback, error).await?;
+            restarts += 1;
+            let producer = self.entrance.producer;
+            self.entrance
+                .ledger
+                .emitter
+                .emit(&Event::ProducerRestarted { producer, restarts });
+        }
+    }
+
+    async fn deliver(&mut self, opened: &mut Opened<S>, restart: &mut Restart) -> Ended {
+        let mut deliveries: Vec<DeliveryOf<S>> = Vec::new();
+        loop {
+            let Some(demand) = self
+                .listener
+                .run_until(self.entrance.room(), drains)
+                .await
+                .flatten()
+            else {
+                return Ended::Draining;
+            };
+            if self.listener.word().paused {
+                self.listener
+                    .until(|word| !word.paused || drains(word))
+                    .await;
+                continue;
+            }
+            let (producer, out) = (&mut opened.producer, &mut deliveries);
+            let produce = callbacks::caught(async { producer.produce(demand, out).await });
+            let produced = self
+                .listener
+                .run_until(produce, |word| word.paused || drains(word))
+                .await;
+            let delivered = deliveries.len();
+            self.entrance.accept(&mut deliveries, &opened.entry, demand);
+            match produced {
+                None => {}
+                Some(Err(failure)) => {
+                    return Ended::Failed(Callback::Produce, failure.into_error(Callback::Produce));
+                }
+                Some(Ok(Produced::End)) => return Ended::Exhausted,
+                Some(Ok(Produced::More)) => {
+                    if delivered == 0 {
+                        tokio::task::yield_now().await;
+                    } else {
+                        restart.healthy(timer::now());
+                    }
+                }
+            }
+            self.entrance.release().await;
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Opens the source again after a pause, as often as it takes. `None`: given up, or the topology drains.
+    async fn reopen(
+        &mut self,
+        restart: &mut Restart,
+        callback: Callback,
+        error: BoxError,
+    ) -> Option<Opened<S>> {
+        let (mut callback, mut error) = (callback, error);
+        loop {
+            let decision = restart.failed(timer::now(), jitter());
+            let restart_after = match decision {
+                Decision::After(delay) => Some(delay),
+                Decision::GiveUp => None,
+            };
+            let producer = self.entrance.producer;
+            self.entrance.ledger.emitter.emit(&Event::ProducerFailed {
+                producer,
+                callback,
+                error: &error,
+                restart_after,
+            });
+            let Some(delay) = restart_after else {
+                self.line.fail(RunError::Producer {
+                    producer,
+                    error: error.to_string().into(),
+                });
+                self.begin_drain(DrainCause::ProducerFailed);
+                return None;
+            };
+            self.listener
+                .run_until(timer::sleep_until(timer::now() + delay), drains)
+                .await?;
+            let (source, context) = (&self.source, &self.context);
+            let open = callbacks::caught(async { source.open(context).await });
+            match self.listener.run_until(open, drains).await? {
+                Ok(producer) => match self.entrance.enter(&producer) {
+                    Some(entry) => return Some(Opened { producer, entry }),
+                    None => error = "too many failed producers have messages in flight".into(),
+                },
+                Err(failure) => error = failure.into_error(Callback::Open),
+            }
+            callback = Callback::Open;
+        }
+    }
+
+    fn begin_drain(&self, cause: DrainCause) {
+        // The end of a source sets no limit: what is in flight may take its time.
+        let limit = (cause != DrainCause::SourceEnded).then_some(self.line.drain_timeout);
+        if self.control.drain(cause, limit) {
+            self.entrance
+                .ledger
+                .emitter
+                .emit(&Event::Draining { cause });
+        }
+    }
+}
+
+impl<S: Source> Entrance<S> {
+    pub(super) fn enter(
+        &self,
+        producer: &S::Producer,
+    ) -> Option<Arc<Entry<<S::Producer as Producer>::Acknowledger>>> {
+        self.ledger
+            .registry
+            .enter(self.producer, producer.acknowledger())
+    }
+
+    /// Waits until messages are asked for and the rate limit is open. `None`: no processor is left.
+    async fn room(&mut self) -> Option<NonZeroUsize> {
+        let demand = self.outlet.demand().await?;
+        if let Some(limiter) = &self.limiter {
+            limiter.open().await;
+        }
+        Some(demand)
+    }
+
+    /// From here on the messages are ours.
+    fn accept(
+        &mut self,
+        deliveries: &mut Vec<DeliveryOf<S>>,
+        entry: &Entry<<S::Producer as Producer>::Acknowledger>,
+        demand: NonZeroUsize,
+    ) {
+        let count = deliveries.len();
+        if count == 0 {
+            return;
+        }
+        entry.delivered(count);
+        self.ledger.counters.received(count);
+        let received_ns = self.ledger.elapsed_ns(timer::now());
+        let generation = low_half(entry.acknowledger.generation());
+        let partition_by = self.partition_by.as_deref();
+        self.accepted
+            .extend(deliveries.drain(..).map(|Delivery { item, token }| {
+                let message = Message::new(item);
+                let (lane, fault) = partition_by.map_or((0, None), |key| lane_of(key, &message));
+                let debt = Debt {
+                    to: Creditor::Source(token),
+                    received_ns,
+                    acknowledger: entry.number,
+                    prepared: false,
+                    generation,
+                };
+                Envelope {
+                    message,
+                    debt,
+                    lane,
+                    fault,
+                }
+            }));
+        let (producer, demand) = (self.producer, demand.get());
+        self.ledger.emitter.emit(&Event::Produced {
+            producer,
+            count,
+            demand,
+        });
+    }
+
+    /// Sends on what the rate limit lets through now; waits if nothing may pass.
+    async fn release(&mut self) {
+        let Some(limiter) = self.limiter.clone() else {
+            return self.outlet.send(&mut self.accepted);
+        };
+        while !self.accepted.is_empty() {
+            match limiter.take(self.accepted.len()) {
+                Ok(granted) if granted == self.accepted.len() => {
+                    self.outlet.send(&mut self.accepted)
+                }
+                Ok(granted) => {
+                    let mut passing: Vec<_> = self.accepted.drain(..granted).collect();
+                    self.outlet.send(&mut passing);
+                }
+                Err(next) => {
+                    let (producer, held) = (self.producer, self.accepted.len());
+                    let wait = next.saturating_duration_since(timer::now());
+                    self.ledger.emitter.emit(&Event::RateLimited {
+                        producer,
+                        held,
+                        wait,
+                    });
+                    limiter.wait_until(next).await;
+                }
+            }
+        }
+    }
+}
+
+/// The hash of a message's key, or the fault that its function panicked.
+pub(super) fn lane_of<T>(
+    partition_by: &(dyn Fn(&Message<T>) -> u64 + Send + Sync),
+    message: &Message<T>,
+) -> (u64, Option<Reason>) {
+    match catch_unwind(AssertUnwindSafe(|| partition_by(message))) {
+        Ok(lane) => (lane, None),
+        Err(payload) => (
+            0,
+            Some(Reason::panic(Callback::PartitionBy, payload.as_ref())),
+        ),
+    }
+}
+
+/// Generations are compared by their low half: they would have to move four billion times while a message waits.
+#[expect(clippy::cast_possible_truncation, reason = "that is the point")]
+pub(super) fn low_half(generation: u64) -> u32 {
+    generation as u32
+}
+
+/// A random number for back-off: what the standard library seeds its hash maps with.
+fn jitter() -> u64 {
+    RandomState::new().hash_one(Instant::now())
+}

@@ -1,0 +1,178 @@
+//! Messages that come from the handle and not from the source: [`Topology::push`](crate::Topology::push).
+
+use std::{
+    error::Error,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    config::PartitionBy,
+    envelope::{Creditor, Debt, Envelope},
+    processor::{AckOf, TokenOfSource},
+    producer::lane_of,
+    settler::Ledger,
+    start::SourceOutlet,
+};
+use crate::{
+    ack::Outcome,
+    message::Message,
+    source::{ItemOf, Source},
+    stage::timer,
+};
+
+/// Tells how a pushed message ended.
+#[derive(Debug)]
+pub struct Receipt {
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Receipt {
+    /// Waits for the end of the message. `None`: the topology ended by force before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the receipt; the message goes on.
+    pub async fn outcome(self) -> Option<Outcome> {
+        self.outcome.await.ok()
+    }
+}
+
+/// The other half of a [`Receipt`].
+pub(super) struct Ticket {
+    outcome: oneshot::Sender<Outcome>,
+}
+
+impl Ticket {
+    pub(super) fn new() -> (Self, Receipt) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { outcome: sender }, Receipt { outcome: receiver })
+    }
+
+    pub(super) fn settle(self, outcome: Outcome) {
+        // Nobody needs to wait for a receipt.
+        let _ = self.outcome.send(outcome);
+    }
+}
+
+/// A push came too late: the topology drains or has ended.
+pub struct PushError<T> {
+    messages: Vec<T>,
+}
+
+impl<T> PushError<T> {
+    pub(super) fn new(messages: Vec<T>) -> Self {
+        Self { messages }
+    }
+
+    /// The messages, none of which was accepted.
+    #[must_use]
+    pub fn into_messages(self) -> Vec<T> {
+        self.messages
+    }
+}
+
+impl<T> fmt::Debug for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushError")
+            .field("messages", &self.messages.len())
+            .finish()
+    }
+}
+
+impl<T> fmt::Display for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.messages.len();
+        write!(
+            f,
+            "cannot push {n} message(s): the topology drains or has ended"
+        )
+    }
+}
+
+impl<T> Error for PushError<T> {}
+
+/// Where pushed messages enter: an outlet of its own, beside those of the producers.
+pub(super) struct PushEntrance<S: Source> {
+    /// Closed once, under the lock, so that nothing is sent after it.
+    open: Mutex<bool>,
+    outlet: SourceOutlet<S>,
+    partition_by: Option<PartitionBy<ItemOf<S>>>,
+    ledger: Arc<Ledger<AckOf<S>>>,
+}
+
+impl<S: Source> PushEntrance<S> {
+    pub(super) fn new(
+        outlet: SourceOutlet<S>,
+        partition_by: Option<PartitionBy<ItemOf<S>>>,
+        ledger: Arc<Ledger<AckOf<S>>>,
+    ) -> Self {
+        Self {
+            open: Mutex::new(true),
+            outlet,
+            partition_by,
+            ledger,
+        }
+    }
+
+    /// Waits until messages are asked for, then sends all of them.
+    pub(super) async fn push(
+        &self,
+        items: Vec<ItemOf<S>>,
+    ) -> Result<Vec<Receipt>, PushError<ItemOf<S>>> {
+        if self.outlet.demand().await.is_none() {
+            return Err(PushError::new(items));
+        }
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*open {
+            return Err(PushError::new(items));
+        }
+        let received_ns = self.ledger.elapsed_ns(timer::now());
+        self.ledger.counters.received(items.len());
+        let (mut envelopes, receipts): (Vec<_>, Vec<_>) = items
+            .into_iter()
+            .map(|item| self.envelope(item, received_ns))
+            .unzip();
+        self.outlet.send(&mut envelopes);
+        Ok(receipts)
+    }
+
+    fn envelope(
+        &self,
+        item: ItemOf<S>,
+        received_ns: u64,
+    ) -> (Envelope<ItemOf<S>, TokenOfSource<S>>, Receipt) {
+        let (ticket, receipt) = Ticket::new();
+        let message = Message::new(item);
+        let (lane, fault) = self
+            .partition_by
+            .as_deref()
+            .map_or((0, None), |key| lane_of(key, &message));
+        let to = Creditor::Pushed(ticket);
+        let debt = Debt {
+            to,
+            received_ns,
+            acknowledger: 0,
+            prepared: false,
+            generation: 0,
+        };
+        (
+            Envelope {
+                message,
+                debt,
+                lane,
+                fault,
+            },
+            receipt,
+        )
+    }
+
+    /// Takes no more. Harmless when repeated.
+    pub(super) fn close(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        *open = false;
+        self.outlet.close();
+    }
+}

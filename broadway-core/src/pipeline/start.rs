@@ -1,0 +1,358 @@
+//! Wiring: from options to running loops.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future;
+use tokio::sync::watch;
+
+use super::{
+    batch_processor::BatchProcessorLoop,
+    batcher::{BatcherStage, Stages},
+    callbacks,
+    config::{Options, Pipeline, Processors},
+    describe::Description,
+    envelope::Envelope,
+    processor::{AckOf, ProcessorLoop, TokenOfSource, Work},
+    producer::{Entrance, Opened, ProducerLoop},
+    push::PushEntrance,
+    rate_limit::Limiter,
+    registry::Registry,
+    settler::{Ledger, Settler},
+    supervisor::Supervisor,
+    topology::{Common, Inner, Running, Topology},
+    totals::Counters,
+    validate,
+};
+use crate::{
+    error::{Callback, RunError, StartError},
+    handler::Handler,
+    machine::{
+        chunk_size::ChunkSize,
+        credit::Credit,
+        dispatch::{Demand, Either},
+        lanes::Lanes,
+    },
+    source::{OpenContext, Producer, Source},
+    stage::{
+        control::Control,
+        link::{Inlet, Link, Outlet},
+        supervise::{self, Crew},
+        timer,
+    },
+    telemetry::Event,
+};
+
+type EnvelopeOf<S> = Envelope<<<S as Source>::Producer as Producer>::Item, TokenOfSource<S>>;
+type Order<S> = Either<Demand<EnvelopeOf<S>>, Lanes<EnvelopeOf<S>>>;
+type SourceLink<S> = Link<EnvelopeOf<S>, Order<S>>;
+/// A producer's end of the link to the processors.
+pub(super) type SourceOutlet<S> = Outlet<EnvelopeOf<S>, Order<S>>;
+/// A processor's end of the link from the producers.
+pub(super) type SourceInlet<S> = Inlet<EnvelopeOf<S>, Order<S>>;
+
+/// What the producers of a topology share beside their control: who is still delivering, and when they may close.
+pub(super) struct Line {
+    delivering: AtomicUsize,
+    settled: watch::Sender<bool>,
+    failure: Mutex<Option<RunError>>,
+    pub(super) drain_timeout: Duration,
+    pub(super) close_timeout: Duration,
+}
+
+impl Line {
+    /// One more producer delivers nothing any more. Returns whether it was the last.
+    pub(super) fn producer_done(&self) -> bool {
+        self.delivering.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Producers may close.
+    pub(super) fn open_gate(&self) {
+        self.settled.send_replace(true);
+    }
+
+    /// Waits for [`open_gate`](Self::open_gate).
+    pub(super) async fn all_settled(&self) {
+        // The sender is `self`.
+        let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+    }
+
+    /// The first failure decides how the topology ended.
+    pub(super) fn fail(&self, error: RunError) {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+    }
+
+    pub(super) fn failure(&self) -> Option<RunError> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+pub(super) async fn start<S, H>(pipeline: Pipeline<S, H>) -> Result<Topology<H::In>, StartError>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    let Pipeline {
+        source,
+        handler,
+        options,
+    } = pipeline;
+    let problems = validate::problems(&options);
+    if !problems.is_empty() {
+        return Err(StartError::Invalid(problems));
+    }
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(StartError::NoRuntime);
+    }
+    Wiring::new(source, handler, options).start().await
+}
+
+/// Everything that the loops of one topology share.
+struct Wiring<S: Source, H: Handler> {
+    source: Arc<S>,
+    handler: Arc<H>,
+    options: Options<H>,
+    ledger: Arc<Ledger<AckOf<S>>>,
+    control: Arc<Control>,
+    line: Arc<Line>,
+    link: SourceLink<S>,
+}
+
+impl<S, H> Wiring<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    fn new(source: S, handler: H, mut options: Options<H>) -> Self {
+        let ledger = Ledger {
+            registry: Registry::default(),
+            counters: Counters::default(),
+            emitter: options.emitter(),
+            started: timer::now(),
+        };
+        let line = Line {
+            delivering: AtomicUsize::new(options.producers),
+            settled: watch::Sender::new(false),
+            failure: Mutex::new(None),
+            drain_timeout: options.drain_timeout,
+            close_timeout: options.drain_timeout,
+        };
+        let ordered = options.processors.partition_by.is_some();
+        let dispatch = if ordered {
+            Either::Right(Lanes::new())
+        } else {
+            Either::Left(Demand::new())
+        };
+        Self {
+            source: Arc::new(source),
+            handler: Arc::new(handler),
+            options,
+            ledger: Arc::new(ledger),
+            control: Arc::new(Control::new()),
+            line: Arc::new(line),
+            link: Link::new(dispatch),
+        }
+    }
+
+    async fn start(self) -> Result<Topology<H::In>, StartError> {
+        let limiter = self
+            .options
+            .rate_limit
+            .map(|limit| Arc::new(Limiter::new(limit, timer::now()).expect("checked by validate")));
+        let opened = self.open_all().await?;
+        let (stages, description) = (self.stages(), Description::of(&self.options));
+        self.ledger.emitter.emit(&Event::TopologyStarted {
+            producers: self.options.producers,
+            processors: self.options.processors.concurrency,
+            batchers: stages.len(),
+        });
+        let entrance = Arc::new(PushEntrance::new(
+            self.link.outlet(self.credit()),
+            self.options.processors.partition_by.clone(),
+            Arc::clone(&self.ledger),
+        ));
+        let (batch_processors, timers) = self.spawn_batch_processors(&stages);
+        let supervisor = Supervisor {
+            processors: self.spawn_processors(&stages),
+            producers: self.spawn_producers(opened, limiter.as_ref()),
+            batch_processors,
+            timers,
+            stages,
+            control: Arc::clone(&self.control),
+            line: Arc::clone(&self.line),
+            ledger: Arc::clone(&self.ledger),
+            push: Arc::clone(&entrance),
+        };
+        let common = Common {
+            description,
+            control: self.control,
+            limiter,
+            emitter: self.ledger.emitter.clone(),
+            drain_timeout: self.options.drain_timeout,
+            result: watch::Sender::new(None),
+        };
+        let inner = Inner {
+            common,
+            entrance,
+            ledger: self.ledger,
+        };
+        let inner: Arc<dyn Running<H::In>> = Arc::new(inner);
+        supervise::detach(supervisor.run(Arc::clone(&inner)));
+        Ok(Topology::new(inner))
+    }
+
+    /// Opens all producers at once: members of a group find each other sooner that way.
+    async fn open_all(&self) -> Result<Vec<Opened<S>>, StartError> {
+        let opening = (0..self.options.producers).map(|producer| {
+            let context = self.context(producer);
+            let source = &self.source;
+            async move { callbacks::caught(async { source.open(&context).await }).await }
+        });
+        let mut opened = Vec::new();
+        let mut failed = None;
+        for (producer, result) in future::join_all(opening).await.into_iter().enumerate() {
+            match result {
+                Ok(open) => opened.push((producer, open)),
+                Err(failure) => {
+                    let error = failure.into_error(Callback::Open);
+                    failed.get_or_insert(StartError::Open { producer, error });
+                }
+            }
+        }
+        if let Some(error) = failed {
+            for (_, producer) in opened {
+                // There is an error to report already.
+                let close = callbacks::caught(async move { producer.close().await });
+                timer::within(self.line.close_timeout, close).await;
+            }
+            return Err(error);
+        }
+        let enter = |(index, producer): (usize, S::Producer)| {
+            let entry = self.ledger.registry.enter(index, producer.acknowledger());
+            Opened {
+                producer,
+                entry: entry
+                    .expect("validate allows fewer producers than the registry has numbers"),
+            }
+        };
+        Ok(opened.into_iter().map(enter).collect())
+    }
+
+    fn context(&self, producer: usize) -> OpenContext {
+        let Processors {
+            concurrency,
+            max_demand,
+            ..
+        } = &self.options.processors;
+        OpenContext {
+            pipeline: Arc::from(self.options.name.as_str()),
+            producer,
+            producers: self.options.producers,
+            in_flight_max: 2 * concurrency * max_demand,
+            emitter: self.ledger.emitter.clone(),
+        }
+    }
+
+    /// What one producer is asked for: its share of what processors may have waiting, at least what one takes.
+    fn credit(&self) -> Credit {
+        let Processors {
+            concurrency,
+            max_demand,
+            min_demand,
+            ..
+        } = self.options.processors;
+        let max = (concurrency * max_demand)
+            .div_ceil(self.options.producers)
+            .max(max_demand);
+        let min = max * min_demand.unwrap_or(max_demand / 2) / max_demand;
+        Credit::new(max, min).expect("checked by validate")
+    }
+
+    fn stages(&self) -> Arc<Stages<S, H>> {
+        let ordered = self.options.processors.partition_by.is_some();
+        let stage = |(key, batching): &(H::Batcher, _)| {
+            Arc::new(BatcherStage::new(*key, batching, ordered, &self.ledger))
+        };
+        Arc::new(self.options.batching.iter().map(stage).collect())
+    }
+
+    fn spawn_processors(&self, stages: &Arc<Stages<S, H>>) -> Crew<()> {
+        let mut crew = Crew::new("processor");
+        let max =
+            NonZeroUsize::new(self.options.processors.max_demand).expect("checked by validate");
+        for index in 0..self.options.processors.concurrency {
+            let processor = ProcessorLoop {
+                handler: Arc::clone(&self.handler),
+                inlet: self.link.inlet(),
+                chunk_size: ChunkSize::new(max, ChunkSize::TARGET),
+                stages: Arc::clone(stages),
+                work: Work::new(index, &self.ledger),
+                early: Settler::new(Arc::clone(&self.ledger)),
+            };
+            crew.spawn(processor.run());
+        }
+        crew
+    }
+
+    fn spawn_batch_processors(&self, stages: &Stages<S, H>) -> (Crew<()>, Crew<()>) {
+        let (mut crew, mut timers) = (Crew::new("batch processor"), Crew::new("batch timer"));
+        for (stage, (_, batching)) in stages.iter().zip(&self.options.batching) {
+            for worker in 0..batching.concurrency {
+                let processor = BatchProcessorLoop {
+                    worker,
+                    handler: Arc::clone(&self.handler),
+                    stage: Arc::clone(stage),
+                    inlet: stage.inlet(),
+                    ledger: Arc::clone(&self.ledger),
+                    settler: Settler::new(Arc::clone(&self.ledger)),
+                    failures: Vec::new(),
+                };
+                crew.spawn(processor.run());
+            }
+            let stage = Arc::clone(stage);
+            timers.spawn(async move { stage.keep_time().await });
+        }
+        (crew, timers)
+    }
+
+    fn spawn_producers(
+        &self,
+        opened: Vec<Opened<S>>,
+        limiter: Option<&Arc<Limiter>>,
+    ) -> Crew<Result<(), RunError>> {
+        let mut crew = Crew::new("producer");
+        for (producer, opened) in opened.into_iter().enumerate() {
+            let entrance = Entrance {
+                ledger: Arc::clone(&self.ledger),
+                outlet: self.link.outlet(self.credit()),
+                limiter: limiter.map(Arc::clone),
+                partition_by: self.options.processors.partition_by.clone(),
+                producer,
+                accepted: Vec::new(),
+            };
+            let producer = ProducerLoop {
+                source: Arc::clone(&self.source),
+                context: self.context(producer),
+                entrance,
+                control: Arc::clone(&self.control),
+                listener: self.control.listen(),
+                restart: self.options.restart.clone(),
+                line: Arc::clone(&self.line),
+            };
+            crew.spawn(producer.run(opened));
+        }
+        crew
+    }
+}

@@ -1,0 +1,144 @@
+//! Brings a topology to its end: in order when it drains, by force when it must.
+//!
+//! The end follows the last message down the links: producers close their outlets, processors see the end and stop, then
+//! open batches are delivered, batch processors see the end and stop; and only when everything is settled may producers
+//! close. Nothing is sent but that end.
+
+use std::{future, sync::Arc, time::Duration};
+
+use super::{
+    batcher::Stages, processor::AckOf, push::PushEntrance, settler::Ledger, start::Line,
+    topology::Running, totals::Totals,
+};
+use crate::{
+    error::RunError,
+    handler::Handler,
+    source::{Producer, Source},
+    stage::{
+        control::Control,
+        supervise::{self, Crew},
+        timer,
+    },
+    telemetry::Event,
+};
+
+/// The loops of a topology, from the first to the last layer.
+pub(super) struct Supervisor<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) producers: Crew<Result<(), RunError>>,
+    pub(super) processors: Crew<()>,
+    pub(super) batch_processors: Crew<()>,
+    pub(super) timers: Crew<()>,
+    pub(super) stages: Arc<Stages<S, H>>,
+    pub(super) control: Arc<Control>,
+    pub(super) line: Arc<Line>,
+    pub(super) ledger: Arc<Ledger<AckOf<S>>>,
+    pub(super) push: Arc<PushEntrance<S>>,
+}
+
+impl<S, H> Supervisor<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) async fn run(mut self, topology: Arc<dyn Running<H::In>>) {
+        let mut listener = self.control.listen();
+        let flowed = listener.run_until_forced(self.flow()).await;
+        let result = flowed.unwrap_or_else(|limit| Err(self.forced(limit)));
+        if result.is_err() {
+            self.stop_loops().await;
+        }
+        self.line.open_gate();
+        let closed = self.close_producers().await;
+        topology.finish(self.report(result.and(closed)));
+    }
+
+    /// The orderly end: layer by layer.
+    async fn flow(&mut self) -> Result<(), RunError> {
+        let Self {
+            producers,
+            processors,
+            batch_processors,
+            stages,
+            push,
+            control,
+            ..
+        } = self;
+        let layers = async {
+            processors.all().await?;
+            stages.iter().for_each(|stage| stage.drain());
+            batch_processors.all().await
+        };
+        let mut listener = control.listen();
+        let close_push = async {
+            // Producers close their outlets by themselves; this one has no producer.
+            listener.until(|word| word.drain.is_some()).await;
+            push.close();
+            future::pending().await
+        };
+        let defect = async {
+            // Before the gate is open, a producer ends only if it failed for good, or if its loop panicked.
+            while let Some(ended) = producers.next().await {
+                if let Err(defect) = ended {
+                    return Err(defect);
+                }
+            }
+            future::pending().await
+        };
+        supervise::first_of(layers, close_push, defect).await
+    }
+
+    /// What to report when time is up, or the topology was aborted.
+    fn forced(&self, limit: Option<Duration>) -> RunError {
+        let unsettled = self.ledger.counters.totals().in_flight();
+        match limit {
+            Some(after) => RunError::DrainTimedOut { after, unsettled },
+            None => RunError::Aborted { unsettled },
+        }
+    }
+
+    async fn stop_loops(&mut self) {
+        self.control.abort();
+        self.push.close();
+        self.processors.abort().await;
+        self.batch_processors.abort().await;
+    }
+
+    async fn close_producers(&mut self) -> Result<(), RunError> {
+        self.timers.abort().await;
+        let mut result = Ok(());
+        // Each limits its own stop and close; this is for one that blocks its thread between awaits.
+        let limit = self.line.close_timeout * 3;
+        let all = timer::within(limit, async {
+            while let Some(ended) = self.producers.next().await {
+                result = std::mem::replace(&mut result, Ok(())).and(ended.and_then(|ended| ended));
+            }
+        });
+        if all.await.is_none() {
+            self.producers.abort().await;
+        }
+        self.line.failure().map_or(result, Err)
+    }
+
+    fn report(&self, result: Result<(), RunError>) -> Result<Totals, RunError> {
+        let totals = self.ledger.counters.totals();
+        let unsettled = totals.in_flight();
+        if unsettled > 0 {
+            debug_assert!(
+                result.is_err(),
+                "an orderly end settles every message, but {unsettled} are left"
+            );
+            self.ledger
+                .emitter
+                .emit(&Event::DroppedUnsettled { count: unsettled });
+        }
+        let elapsed = timer::now().saturating_duration_since(self.ledger.started);
+        self.ledger
+            .emitter
+            .emit(&Event::Drained { elapsed, unsettled });
+        result.map(|()| totals)
+    }
+}

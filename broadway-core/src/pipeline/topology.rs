@@ -1,0 +1,265 @@
+//! The handle of a running pipeline: [`Topology`].
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{
+    describe::Description,
+    processor::AckOf,
+    push::{PushEntrance, PushError, Receipt},
+    rate_limit::Limiter,
+    settler::Ledger,
+    totals::Totals,
+};
+use crate::{
+    error::{Problem, RunError},
+    machine::rate::{Allowance, Change},
+    source::{ItemOf, Source},
+    stage::{control::Control, signal},
+    telemetry::{DrainCause, Emitter, Event},
+};
+
+/// A running pipeline.
+///
+/// It runs by itself; the handle watches and steers it. Dropping the handle drains the topology in the background, with
+/// the pipeline's drain timeout: nothing that was accepted is lost, as long as the runtime lives.
+pub struct Topology<T: Send + 'static> {
+    inner: Arc<dyn Running<T>>,
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type Pushed<T> = Result<Vec<Receipt>, PushError<T>>;
+type Ended = Result<Totals, RunError>;
+
+/// What the handle needs of a topology, whatever its source.
+pub(super) trait Running<T>: Send + Sync {
+    fn common(&self) -> &Common;
+    fn totals(&self) -> Totals;
+    fn push(&self, items: Vec<T>) -> BoxFuture<'_, Pushed<T>>;
+    /// Tells everyone who waits.
+    fn finish(&self, ended: Ended);
+}
+
+/// The part that does not depend on the source.
+pub(super) struct Common {
+    pub(super) description: Description,
+    pub(super) control: Arc<Control>,
+    pub(super) limiter: Option<Arc<Limiter>>,
+    pub(super) emitter: Emitter,
+    pub(super) drain_timeout: Duration,
+    pub(super) result: watch::Sender<Option<Ended>>,
+}
+
+/// A topology over its source.
+pub(super) struct Inner<S: Source> {
+    pub(super) common: Common,
+    pub(super) entrance: Arc<PushEntrance<S>>,
+    pub(super) ledger: Arc<Ledger<AckOf<S>>>,
+}
+
+impl<S: Source> Running<ItemOf<S>> for Inner<S> {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn totals(&self) -> Totals {
+        self.ledger.counters.totals()
+    }
+
+    fn push(&self, items: Vec<ItemOf<S>>) -> BoxFuture<'_, Pushed<ItemOf<S>>> {
+        Box::pin(self.entrance.push(items))
+    }
+
+    fn finish(&self, ended: Ended) {
+        self.common.result.send_replace(Some(ended));
+    }
+}
+
+impl<T: Send + 'static> Topology<T> {
+    pub(super) fn new(inner: Arc<dyn Running<T>>) -> Self {
+        Self { inner }
+    }
+
+    /// Waits until the topology has ended: its source is exhausted, it was drained or aborted, or it failed.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`]. Failed *messages* are not an error of the topology; they are counted in [`Totals`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe; may be called any number of times, also after the end.
+    pub async fn wait(&self) -> Result<Totals, RunError> {
+        let mut result = self.common().result.subscribe();
+        let ended = result
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|ended| ended.clone());
+        ended.expect("the supervisor reports before it ends, and the sender is ours")
+    }
+
+    /// [`wait`](Self::wait)s, and drains on SIGINT or SIGTERM; a second signal aborts.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub async fn wait_or_signal(&self) -> Result<Totals, RunError> {
+        signal::until_signal(
+            self.wait(),
+            || self.begin_drain(DrainCause::Signal, self.common().drain_timeout),
+            || {
+                self.common().control.abort();
+            },
+        )
+        .await
+    }
+
+    /// Stops fetching, lets everything in flight come to its end, settles it, closes the source, and returns. Has the
+    /// pipeline's drain timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::DrainTimedOut`] if it took too long: what was left is not settled, and will be delivered again. Or what
+    /// had ended the topology before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the topology drains, also when this future is dropped.
+    pub async fn drain(&self) -> Result<Totals, RunError> {
+        self.drain_within(self.common().drain_timeout).await
+    }
+
+    /// [`drain`](Self::drain)s with a limit of its own. May shorten the limit of a drain that has begun, not extend it.
+    ///
+    /// # Errors
+    ///
+    /// As [`drain`](Self::drain).
+    pub async fn drain_within(&self, limit: Duration) -> Result<Totals, RunError> {
+        self.begin_drain(DrainCause::Asked, limit);
+        self.wait().await
+    }
+
+    /// Ends at once: handlers are dropped at their next await, and what was in flight is not settled, so it will be
+    /// delivered again. The source is still closed in order.
+    ///
+    /// # Errors
+    ///
+    /// Always: [`RunError::Aborted`], unless the topology had ended before in another way.
+    pub async fn abort(&self) -> Result<Totals, RunError> {
+        self.common().control.abort();
+        self.wait().await
+    }
+
+    /// Stops asking producers for messages; what is in flight goes on. Pushed messages still pass.
+    pub fn pause(&self) {
+        if self.common().control.pause(true) {
+            self.common().emitter.emit(&Event::Paused);
+        }
+    }
+
+    /// Asks producers again.
+    pub fn resume(&self) {
+        if self.common().control.pause(false) {
+            self.common().emitter.emit(&Event::Resumed);
+        }
+    }
+
+    /// Whether producers are paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.common().control.word().paused
+    }
+
+    /// The messages per interval that may pass. `None`: the pipeline was started without a rate limit.
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<(usize, Duration)> {
+        let allowance = self.common().limiter.as_ref()?.allowance();
+        Some((allowance.messages(), allowance.interval()))
+    }
+
+    /// Changes the rate limit when the current interval ends, or, with `reset`, at once, beginning a new interval.
+    ///
+    /// # Errors
+    ///
+    /// The values can't work, or the pipeline was started without a rate limit.
+    pub fn set_rate_limit(
+        &self,
+        messages: usize,
+        interval: Duration,
+        reset: bool,
+    ) -> Result<(), Problem> {
+        let Some(limiter) = &self.common().limiter else {
+            return Err(Problem::new(
+                "rate_limit",
+                "the pipeline was started without one: set one before start",
+            ));
+        };
+        let allowance = Allowance::new(messages, interval)
+            .map_err(|error| Problem::new("rate_limit", error.to_string()))?;
+        limiter.update(
+            allowance,
+            if reset {
+                Change::Reset
+            } else {
+                Change::AtIntervalEnd
+            },
+        );
+        Ok(())
+    }
+
+    /// Puts messages into the pipeline beside those of the source, all together, as soon as processors ask for any. They
+    /// pass the rate limit, and a receipt tells how each ended. In tests, [`testing`](crate::testing) reads better.
+    ///
+    /// # Errors
+    ///
+    /// The topology drains or has ended; none was accepted, and the error has them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, none was accepted, and they are gone.
+    pub async fn push(
+        &self,
+        messages: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Receipt>, PushError<T>> {
+        self.inner.push(messages.into_iter().collect()).await
+    }
+
+    /// How many messages were received, and how they ended.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.inner.totals()
+    }
+
+    /// What the topology looks like.
+    #[must_use]
+    pub fn describe(&self) -> &Description {
+        &self.common().description
+    }
+
+    fn common(&self) -> &Common {
+        self.inner.common()
+    }
+
+    fn begin_drain(&self, cause: DrainCause, limit: Duration) {
+        if self.common().control.drain(cause, Some(limit)) {
+            self.common().emitter.emit(&Event::Draining { cause });
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Topology<T> {
+    fn drop(&mut self) {
+        self.begin_drain(DrainCause::Asked, self.common().drain_timeout);
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Topology<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topology")
+            .field("description", self.describe())
+            .field("totals", &self.totals())
+            .finish()
+    }
+}

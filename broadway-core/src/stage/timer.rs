@@ -1,0 +1,18 @@
+//! The engine's clock: tokio's, so that tests on paused time see what users see.
+
+use std::time::{Duration, Instant};
+
+/// Now, by the runtime's clock.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Sleeps until `deadline`.
+pub(crate) async fn sleep_until(deadline: Instant) {
+    tokio::time::sleep_until(tokio::time::Instant::from_std(deadline)).await;
+}
+
+/// Runs `future` for at most `limit`; `None` when it took longer and was dropped.
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(limit, future).await.ok()
+}

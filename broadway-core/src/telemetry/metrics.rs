@@ -1,0 +1,67 @@
+//! [`MetricsObserver`]: the events of a topology as metrics, by way of the `metrics` facade.
+//!
+//! What there is, with types, units and labels, stands in one place in code (`catalog.rs`) and one for readers
+//! (`docs/telemetry.md`); a test keeps them the same. `handles.rs` holds the handles and says what each event moves, `parts.rs`
+//! those of a source's partitions.
+//!
+//! A handle is made once for each pipeline and set of labels and then kept, since looking one up costs several times what
+//! moving it does. Labels are indices of producers and processors, names of batchers, names of parts: all few. Keys and
+//! ids of messages are never labels.
+
+mod catalog;
+mod handles;
+mod parts;
+
+use self::handles::PipelineMetrics;
+use super::{Event, Observer, known::Known};
+
+/// Feeds the events of a topology to the recorder of the `metrics` facade.
+///
+/// Install the recorder (an exporter does) before the pipeline starts: the handles are made at the pipeline's first
+/// event, and those made without a recorder stay silent. Topologies that share an observer, or a recorder, are told apart
+/// by the names of their pipelines.
+///
+/// ```
+/// use broadway_core::telemetry::MetricsObserver;
+///
+/// let observer = MetricsObserver::new().with_latency();
+/// # let _ = observer;
+/// ```
+#[derive(Debug, Default)]
+pub struct MetricsObserver {
+    wants_latency: bool,
+    pipelines: Known<str, PipelineMetrics>,
+}
+
+impl MetricsObserver {
+    /// An observer of everything but latencies.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            wants_latency: false,
+            pipelines: Known::new(),
+        }
+    }
+
+    /// Records `broadway_end_to_end_seconds` too: the only metric that costs something for each message.
+    #[must_use]
+    pub const fn with_latency(mut self) -> Self {
+        self.wants_latency = true;
+        self
+    }
+}
+
+impl Observer for MetricsObserver {
+    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
+        self.pipelines
+            .get(pipeline, || PipelineMetrics::new(pipeline))
+            .record(event, self.wants_latency);
+    }
+
+    fn wants_latency(&self) -> bool {
+        self.wants_latency
+    }
+}
+
+#[cfg(test)]
+mod tests;

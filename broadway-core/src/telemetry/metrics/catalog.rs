@@ -1,0 +1,151 @@
+//! Every metric there is: its name, type, unit, labels and meaning. `docs/telemetry.md` shows the same as a table.
+
+use ::metrics::{
+    Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
+};
+
+/// One metric. Label names come from here and nowhere else.
+#[derive(Debug)]
+pub(super) struct Metric {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) unit: Unit,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Metric {
+    pub(super) fn counter(&self, values: &[&str]) -> Counter {
+        debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
+        counter!(self.name, self.labels(values))
+    }
+
+    pub(super) fn gauge(&self, values: &[&str]) -> Gauge {
+        debug_assert_eq!(self.kind, Kind::Gauge, "{}", self.name);
+        gauge!(self.name, self.labels(values))
+    }
+
+    pub(super) fn histogram(&self, values: &[&str]) -> Histogram {
+        debug_assert_eq!(self.kind, Kind::Histogram, "{}", self.name);
+        histogram!(self.name, self.labels(values))
+    }
+
+    fn labels(&self, values: &[&str]) -> Vec<Label> {
+        assert_eq!(self.labels.len(), values.len(), "labels of {}", self.name);
+        self.labels
+            .iter()
+            .zip(values)
+            .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+            .collect()
+    }
+}
+
+/// Tells the recorder what each metric means.
+pub(super) fn describe() {
+    for &Metric {
+        name,
+        kind,
+        unit,
+        help,
+        ..
+    } in ALL
+    {
+        match kind {
+            Kind::Counter => describe_counter!(name, unit, help),
+            Kind::Gauge => describe_gauge!(name, unit, help),
+            Kind::Histogram => describe_histogram!(name, unit, help),
+        }
+    }
+}
+
+/// Declares the metrics and the list of all of them, so that none can be left out of the list.
+macro_rules! metrics {
+    ($($constant:ident = $kind:ident $name:literal $unit:ident [$($label:literal),*] $help:literal;)*) => {
+        $(pub(super) const $constant: Metric = Metric {
+            name: $name,
+            kind: Kind::$kind,
+            unit: Unit::$unit,
+            labels: &[$($label),*],
+            help: $help,
+        };)*
+
+        pub(super) const ALL: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    MESSAGES = Counter "broadway_messages_total" Count ["pipeline", "stage", "result"]
+        "messages that left a stage (processors, or batcher:NAME), by result: ok, failed, forwarded";
+    PRODUCED = Counter "broadway_produced_total" Count ["pipeline", "producer"]
+        "messages delivered by a producer";
+    SETTLED = Counter "broadway_settled_total" Count ["pipeline", "producer", "result"]
+        "messages handed to a producer's acknowledger, by result: ok, failed, released";
+    RETURNED = Counter "broadway_returned_total" Count ["pipeline"]
+        "messages given back by a processor whose handler had to wait, for others to take";
+    IN_FLIGHT = Gauge "broadway_in_flight" Count ["pipeline"]
+        "messages delivered and not settled yet";
+    RUNNING = Gauge "broadway_pipeline_running" Count ["pipeline"]
+        "1 from the start of the topology to its end, then 0";
+    DRAINING = Gauge "broadway_pipeline_draining" Count ["pipeline"]
+        "1 while the topology drains";
+    PAUSED = Gauge "broadway_pipeline_paused" Count ["pipeline"]
+        "1 while the producers are paused";
+    CHUNK_SIZE = Histogram "broadway_chunk_size" Count ["pipeline"]
+        "messages in a chunk taken by a processor";
+    CHUNK_SECONDS = Histogram "broadway_chunk_duration_seconds" Seconds ["pipeline"]
+        "time from taking a chunk to having handled and settled it";
+    BUSY_SECONDS = Counter "broadway_processor_busy_seconds_total" Seconds ["pipeline", "processor"]
+        "time that a processor spent on chunks, in whole seconds";
+    BATCH_SIZE = Histogram "broadway_batch_size" Count ["pipeline", "batcher"]
+        "messages in a batch";
+    BATCH_BYTES = Histogram "broadway_batch_bytes" Bytes ["pipeline", "batcher"]
+        "bytes of a batch, where the batcher measures them";
+    BATCH_FLUSH = Counter "broadway_batch_flush_total" Count ["pipeline", "batcher", "reason"]
+        "batches made, by what completed them: size, bytes, timeout, flush, split, limit, drain";
+    BATCH_SECONDS = Histogram "broadway_batch_duration_seconds" Seconds ["pipeline", "batcher"]
+        "time from taking a batch to having handled and settled it";
+    BATCH_FAILURES = Counter "broadway_batch_failures_total" Count ["pipeline", "batcher"]
+        "batches that failed as a whole";
+    HANDLE_FAILED_SECONDS = Histogram "broadway_handle_failed_duration_seconds" Seconds ["pipeline"]
+        "time in a call of handle_failed";
+    HANDLER_PANICS = Counter "broadway_handler_panics_total" Count ["pipeline", "callback"]
+        "messages, batches and calls that a panic failed, by callback";
+    END_TO_END = Histogram "broadway_end_to_end_seconds" Seconds ["pipeline"]
+        "time from a message's delivery to its settlement, if asked for";
+    RATE_LIMITED_SECONDS = Counter "broadway_rate_limited_seconds_total" Seconds ["pipeline", "producer"]
+        "time that a producer was made to wait by the rate limit, in whole seconds";
+    ACK_FAILURES = Counter "broadway_ack_failures_total" Count ["pipeline", "producer"]
+        "failed calls of a producer's acknowledger";
+    ACK_FAILED_MESSAGES = Counter "broadway_ack_failed_messages_total" Count ["pipeline", "producer"]
+        "messages in failed calls of a producer's acknowledger, which are delivered again";
+    PRODUCER_FAILURES = Counter "broadway_producer_failures_total" Count ["pipeline", "producer", "callback"]
+        "failures of a producer, by callback";
+    PRODUCER_RESTARTS = Counter "broadway_producer_restarts_total" Count ["pipeline", "producer"]
+        "times that a failed producer delivered again";
+    DROPPED_UNSETTLED = Counter "broadway_dropped_unsettled_total" Count ["pipeline"]
+        "messages that nobody had settled when a topology ended, which are delivered again";
+    PARTS = Gauge "broadway_source_parts" Count ["pipeline"]
+        "parts (partitions) that are ours";
+    ASSIGNED = Counter "broadway_parts_assigned_total" Count ["pipeline"]
+        "parts given to a producer";
+    REVOKED = Counter "broadway_parts_revoked_total" Count ["pipeline", "settled"]
+        "parts taken away, by whether all work on them had ended: true, false";
+    LAG = Gauge "broadway_source_lag" Count ["pipeline", "part"]
+        "messages of a part that are at the broker and not settled; 0 once it is not ours";
+    COMMITTED_POSITION = Gauge "broadway_source_committed_position" Count ["pipeline", "part"]
+        "the last position of a part that was committed";
+    HALTED = Gauge "broadway_source_halted" Count ["pipeline", "part"]
+        "1 while a part is halted by a failure; 0 once it is committed past that, assigned anew or revoked";
+    COMMITS = Counter "broadway_commits_total" Count ["pipeline", "result"]
+        "commits at the source, by result: ok, failed";
+    SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]
+        "times that a source told of trouble with its connection";
+}

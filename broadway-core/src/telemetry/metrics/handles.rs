@@ -1,0 +1,398 @@
+//! The handles of one pipeline, and what each event moves.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use ::metrics::{Counter, Gauge, Histogram};
+
+use super::{
+    catalog::{self, Metric},
+    parts::SourceMetrics,
+};
+use crate::{
+    batch::Trigger,
+    error::{Callback, Reason},
+    telemetry::{Event, Settlement, event::trigger_name, known::Known},
+};
+
+/// The metrics of one pipeline. Those without further labels have their handles here, the others where their labels are.
+#[derive(Debug)]
+pub(super) struct PipelineMetrics {
+    pipeline: String,
+    in_flight: InFlight,
+    running: Gauge,
+    draining: Gauge,
+    paused: Gauge,
+    processors: StageMetrics,
+    busy: Known<usize, Seconds>,
+    returned: Counter,
+    chunk_size: Histogram,
+    chunk_seconds: Histogram,
+    batchers: Known<str, BatcherMetrics>,
+    handle_failed_seconds: Histogram,
+    panics: Known<str, Counter>,
+    end_to_end: Histogram,
+    producers: Known<usize, ProducerMetrics>,
+    dropped_unsettled: Counter,
+    source: SourceMetrics,
+}
+
+impl PipelineMetrics {
+    pub(super) fn new(pipeline: &str) -> Self {
+        catalog::describe();
+        let own = [pipeline];
+        Self {
+            pipeline: pipeline.to_owned(),
+            in_flight: InFlight {
+                gauge: catalog::IN_FLIGHT.gauge(&own),
+                produced: 0.into(),
+                settled: 0.into(),
+            },
+            running: catalog::RUNNING.gauge(&own),
+            draining: catalog::DRAINING.gauge(&own),
+            paused: catalog::PAUSED.gauge(&own),
+            processors: StageMetrics::new(pipeline, "processors"),
+            busy: Known::new(),
+            returned: catalog::RETURNED.counter(&own),
+            chunk_size: catalog::CHUNK_SIZE.histogram(&own),
+            chunk_seconds: catalog::CHUNK_SECONDS.histogram(&own),
+            batchers: Known::new(),
+            handle_failed_seconds: catalog::HANDLE_FAILED_SECONDS.histogram(&own),
+            panics: Known::new(),
+            end_to_end: catalog::END_TO_END.histogram(&own),
+            producers: Known::new(),
+            dropped_unsettled: catalog::DROPPED_UNSETTLED.counter(&own),
+            source: SourceMetrics::new(pipeline),
+        }
+    }
+
+    /// Moves what `event` moves.
+    pub(super) fn record(&self, event: &Event<'_>, latency: bool) {
+        match *event {
+            Event::TopologyStarted { .. } => self.start(),
+            Event::Draining { .. } => self.draining.set(1),
+            Event::Drained { .. } => self.end(),
+            Event::Paused => self.paused.set(1),
+            Event::Resumed => self.paused.set(0),
+            Event::Produced {
+                producer, count, ..
+            } => self.produced(producer, count),
+            Event::ChunkStarted { count, .. } => self.chunk_size.record(count as f64),
+            Event::ChunkStopped {
+                processor,
+                done,
+                failed,
+                forwarded,
+                returned,
+                elapsed,
+            } => {
+                self.processors.add(done, failed, forwarded);
+                self.returned.increment(returned as u64);
+                self.chunk_seconds.record(elapsed);
+                self.busy(processor).add(elapsed);
+            }
+            Event::MessageFailed { reason, .. } => self.failed(reason),
+            Event::BatchReady {
+                batcher,
+                trigger,
+                count,
+                bytes,
+                ..
+            } => {
+                self.batcher(batcher).ready(trigger, count, bytes);
+            }
+            Event::BatchStopped {
+                batcher,
+                done,
+                failed,
+                elapsed,
+                ..
+            } => {
+                self.batcher(batcher).stopped(done, failed, elapsed);
+            }
+            Event::BatchFailed {
+                batcher, reason, ..
+            } => {
+                self.batcher(batcher).failures.increment(1);
+                self.failed(reason);
+            }
+            Event::FailedHandled { elapsed, panic, .. } => {
+                self.handle_failed_seconds.record(elapsed);
+                panic.into_iter().for_each(|reason| self.failed(reason));
+            }
+            Event::Settled {
+                producer,
+                settlement,
+            } => self.settled(producer, settlement, latency),
+            Event::AckFailed {
+                producer,
+                count,
+                reason,
+            } => {
+                self.producer(producer).ack_failures.increment(1);
+                self.producer(producer)
+                    .ack_failed_messages
+                    .increment(count as u64);
+                self.failed(reason);
+            }
+            Event::RateLimited { producer, wait, .. } => {
+                self.producer(producer).rate_limited.add(wait)
+            }
+            Event::ProducerFailed {
+                producer, callback, ..
+            } => self.producer(producer).failed(callback),
+            Event::ProducerRestarted { producer, .. } => {
+                self.producer(producer).restarts.increment(1)
+            }
+            Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
+            Event::DroppedUnsettled { count } => self.dropped_unsettled.increment(count),
+            Event::Assigned { part, .. } => self.source.assigned(part),
+            Event::Revoked { part, settled, .. } => self.source.revoked(part, settled),
+            Event::Halted { part, position, .. } => self.source.halted(part, position),
+            Event::Lag { part, messages, .. } => self.source.lag(part, messages),
+            Event::Committed { part, position, .. } => self.source.committed(part, position),
+            Event::CommitFailed { .. } => self.source.commit_failed(),
+            // Its size and trigger were told by `BatchReady`.
+            Event::BatchStarted { .. } => {}
+        }
+    }
+
+    fn start(&self) {
+        self.running.set(1);
+        self.draining.set(0);
+        self.paused.set(0);
+    }
+
+    fn end(&self) {
+        self.running.set(0);
+        self.draining.set(0);
+        self.paused.set(0);
+        self.in_flight.end();
+        self.source.end();
+    }
+
+    fn produced(&self, producer: usize, count: usize) {
+        self.producer(producer).produced.increment(count as u64);
+        self.in_flight.produced(count as u64);
+    }
+
+    fn settled(&self, producer: usize, settlement: Settlement<'_>, latency: bool) {
+        let Settlement {
+            done,
+            failed,
+            released,
+            latencies,
+        } = settlement;
+        self.producer(producer).settled(done, failed, released);
+        self.in_flight.settled((done + failed + released) as u64);
+        if latency {
+            latencies
+                .iter()
+                .for_each(|latency| self.end_to_end.record(*latency));
+        }
+    }
+
+    fn failed(&self, reason: &Reason) {
+        if reason.is_panic() {
+            let callback = reason.callback().name();
+            let make = || catalog::HANDLER_PANICS.counter(&[&self.pipeline, callback]);
+            self.panics.get(callback, make).increment(1);
+        }
+    }
+
+    fn busy(&self, processor: usize) -> &Seconds {
+        let make = || {
+            Seconds::new(
+                &catalog::BUSY_SECONDS,
+                &[&self.pipeline, &processor.to_string()],
+            )
+        };
+        self.busy.get(&processor, make)
+    }
+
+    fn batcher(&self, batcher: &str) -> &BatcherMetrics {
+        self.batchers
+            .get(batcher, || BatcherMetrics::new(&self.pipeline, batcher))
+    }
+
+    fn producer(&self, producer: usize) -> &ProducerMetrics {
+        self.producers
+            .get(&producer, || ProducerMetrics::new(&self.pipeline, producer))
+    }
+}
+
+/// The gauge of messages in flight. It also counts itself, to take back what a topology left when it ended: a gauge
+/// that kept them would never come down to 0 again.
+#[derive(Debug)]
+struct InFlight {
+    gauge: Gauge,
+    produced: AtomicU64,
+    settled: AtomicU64,
+}
+
+impl InFlight {
+    fn produced(&self, count: u64) {
+        self.produced.fetch_add(count, Ordering::Relaxed);
+        self.gauge.increment(count as f64);
+    }
+
+    fn settled(&self, count: u64) {
+        self.settled.fetch_add(count, Ordering::Relaxed);
+        self.gauge.decrement(count as f64);
+    }
+
+    fn end(&self) {
+        let left = self.produced.swap(0, Ordering::Relaxed) as f64
+            - self.settled.swap(0, Ordering::Relaxed) as f64;
+        self.gauge.decrement(left);
+    }
+}
+
+/// A counter of seconds. The facade's counters are integers, so that what is short of a second waits here for the rest of
+/// it.
+#[derive(Debug)]
+struct Seconds {
+    counter: Counter,
+    nanos: AtomicU64,
+}
+
+impl Seconds {
+    fn new(metric: &Metric, values: &[&str]) -> Self {
+        Self {
+            counter: metric.counter(values),
+            nanos: AtomicU64::new(0),
+        }
+    }
+
+    fn add(&self, duration: Duration) {
+        const SECOND: u64 = 1_000_000_000;
+        // 2^64 ns are 584 years.
+        let nanos = duration.as_nanos() as u64;
+        let before = self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        let whole = before.wrapping_add(nanos) / SECOND - before / SECOND;
+        if whole > 0 {
+            self.counter.increment(whole);
+        }
+    }
+}
+
+/// What left a stage.
+#[derive(Debug)]
+struct StageMetrics {
+    done: Counter,
+    failed: Counter,
+    forwarded: Counter,
+}
+
+impl StageMetrics {
+    fn new(pipeline: &str, stage: &str) -> Self {
+        let counter = |result| catalog::MESSAGES.counter(&[pipeline, stage, result]);
+        Self {
+            done: counter("ok"),
+            failed: counter("failed"),
+            forwarded: counter("forwarded"),
+        }
+    }
+
+    fn add(&self, done: usize, failed: usize, forwarded: usize) {
+        self.done.increment(done as u64);
+        self.failed.increment(failed as u64);
+        self.forwarded.increment(forwarded as u64);
+    }
+}
+
+#[derive(Debug)]
+struct BatcherMetrics {
+    pipeline: String,
+    batcher: String,
+    messages: StageMetrics,
+    size: Histogram,
+    bytes: Histogram,
+    flushed: Known<str, Counter>,
+    seconds: Histogram,
+    failures: Counter,
+}
+
+impl BatcherMetrics {
+    fn new(pipeline: &str, batcher: &str) -> Self {
+        let own = [pipeline, batcher];
+        Self {
+            pipeline: pipeline.to_owned(),
+            batcher: batcher.to_owned(),
+            messages: StageMetrics::new(pipeline, &format!("batcher:{batcher}")),
+            size: catalog::BATCH_SIZE.histogram(&own),
+            bytes: catalog::BATCH_BYTES.histogram(&own),
+            flushed: Known::new(),
+            seconds: catalog::BATCH_SECONDS.histogram(&own),
+            failures: catalog::BATCH_FAILURES.counter(&own),
+        }
+    }
+
+    fn ready(&self, trigger: Trigger, count: usize, bytes: usize) {
+        let reason = trigger_name(trigger);
+        let make = || catalog::BATCH_FLUSH.counter(&[&self.pipeline, &self.batcher, reason]);
+        self.flushed.get(reason, make).increment(1);
+        self.size.record(count as f64);
+        if bytes > 0 {
+            self.bytes.record(bytes as f64);
+        }
+    }
+
+    fn stopped(&self, done: usize, failed: usize, elapsed: Duration) {
+        self.messages.add(done, failed, 0);
+        self.seconds.record(elapsed);
+    }
+}
+
+#[derive(Debug)]
+struct ProducerMetrics {
+    pipeline: String,
+    producer: String,
+    produced: Counter,
+    done: Counter,
+    failed: Counter,
+    released: Counter,
+    ack_failures: Counter,
+    ack_failed_messages: Counter,
+    rate_limited: Seconds,
+    failures: Known<str, Counter>,
+    restarts: Counter,
+    trouble: Counter,
+}
+
+impl ProducerMetrics {
+    fn new(pipeline: &str, producer: usize) -> Self {
+        let producer = producer.to_string();
+        let own = [pipeline, &producer];
+        let settled = |result| catalog::SETTLED.counter(&[pipeline, &producer, result]);
+        Self {
+            produced: catalog::PRODUCED.counter(&own),
+            done: settled("ok"),
+            failed: settled("failed"),
+            released: settled("released"),
+            ack_failures: catalog::ACK_FAILURES.counter(&own),
+            ack_failed_messages: catalog::ACK_FAILED_MESSAGES.counter(&own),
+            rate_limited: Seconds::new(&catalog::RATE_LIMITED_SECONDS, &own),
+            failures: Known::new(),
+            restarts: catalog::PRODUCER_RESTARTS.counter(&own),
+            trouble: catalog::SOURCE_TROUBLE.counter(&own),
+            pipeline: pipeline.to_owned(),
+            producer,
+        }
+    }
+
+    fn settled(&self, done: usize, failed: usize, released: usize) {
+        self.done.increment(done as u64);
+        self.failed.increment(failed as u64);
+        self.released.increment(released as u64);
+    }
+
+    fn failed(&self, callback: Callback) {
+        let callback = callback.name();
+        let make =
+            || catalog::PRODUCER_FAILURES.counter(&[&self.pipeline, &self.producer, callback]);
+        self.failures.get(callback, make).increment(1);
+    }
+}

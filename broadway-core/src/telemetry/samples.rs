@@ -1,0 +1,194 @@
+//! One of each event, for the tests of observers: what they do with *every* event is told by these.
+
+use std::time::Duration;
+
+use super::{DrainCause, Event, Settlement};
+use crate::{
+    batch::{BatchKey, Trigger},
+    error::{BoxError, Callback, Reason},
+};
+
+pub(super) const LATENCIES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
+
+/// Text that stands for users' data, which no log and no metric may carry.
+pub(super) const SECRET_KEY: &str = "customer-4711";
+
+pub(super) fn refused() -> Reason {
+    Reason::error(Callback::HandleMessage, "refused")
+}
+
+pub(super) fn panicked(callback: Callback) -> Reason {
+    Reason::panic(callback, &"index out of bounds")
+}
+
+pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlement<'static> {
+    Settlement {
+        done,
+        failed,
+        released,
+        latencies: &[],
+    }
+}
+
+/// Calls `hear` with one of each event (and with the variants of those that mean different things), in an order in
+/// which a topology might tell them.
+pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
+    let key = BatchKey::from(SECRET_KEY);
+    let (refused, broken) = (refused(), panicked(Callback::HandleBatch));
+    let error = BoxError::from("connection reset");
+    let (ms, part) = (Duration::from_millis, "orders[3]");
+    let (batcher, trigger) = ("events", Trigger::Size);
+    let two = Settlement {
+        latencies: &LATENCIES,
+        ..settlement(1, 1, 0)
+    };
+    let events = [
+        Event::TopologyStarted {
+            producers: 1,
+            processors: 2,
+            batchers: 1,
+        },
+        Event::Assigned {
+            producer: 0,
+            part,
+            position: Some(7),
+        },
+        Event::Produced {
+            producer: 0,
+            count: 9,
+            demand: 10,
+        },
+        Event::RateLimited {
+            producer: 0,
+            held: 2,
+            wait: ms(1500),
+        },
+        Event::ChunkStarted {
+            processor: 1,
+            count: 8,
+        },
+        Event::MessageFailed {
+            processor: 1,
+            reason: &refused,
+        },
+        Event::ChunkStopped {
+            processor: 1,
+            done: 1,
+            failed: 1,
+            forwarded: 5,
+            returned: 1,
+            elapsed: ms(1250),
+        },
+        Event::FailedHandled {
+            count: 1,
+            elapsed: ms(1),
+            panic: None,
+        },
+        Event::FailedHandled {
+            count: 1,
+            elapsed: ms(1),
+            panic: Some(&broken),
+        },
+        Event::Settled {
+            producer: 0,
+            settlement: two,
+        },
+        Event::BatchReady {
+            batcher,
+            key: &key,
+            trigger,
+            count: 5,
+            bytes: 640,
+        },
+        Event::BatchStarted {
+            batcher,
+            worker: 0,
+            key: &key,
+            trigger,
+            count: 5,
+        },
+        Event::BatchFailed {
+            batcher,
+            worker: 0,
+            count: 5,
+            reason: &broken,
+        },
+        Event::BatchStopped {
+            batcher,
+            worker: 0,
+            done: 4,
+            failed: 1,
+            elapsed: ms(20),
+        },
+        Event::Settled {
+            producer: 0,
+            settlement: settlement(4, 1, 1),
+        },
+        Event::AckFailed {
+            producer: 0,
+            count: 5,
+            reason: &refused,
+        },
+        Event::Lag {
+            producer: 0,
+            part,
+            messages: 90,
+        },
+        Event::Committed {
+            producer: 0,
+            part,
+            position: 12,
+        },
+        Event::CommitFailed {
+            producer: 0,
+            error: "not coordinator",
+        },
+        Event::SourceTrouble {
+            producer: 0,
+            error: "broker down",
+        },
+        Event::Halted {
+            producer: 0,
+            part,
+            position: 12,
+            reason: "refused",
+        },
+        Event::ProducerFailed {
+            producer: 0,
+            callback: Callback::Produce,
+            error: &error,
+            restart_after: Some(ms(100)),
+        },
+        Event::ProducerRestarted {
+            producer: 0,
+            restarts: 1,
+        },
+        Event::Paused,
+        Event::Resumed,
+        Event::ProducerFailed {
+            producer: 0,
+            callback: Callback::Open,
+            error: &error,
+            restart_after: None,
+        },
+        Event::Revoked {
+            producer: 0,
+            part,
+            settled: true,
+        },
+        Event::Revoked {
+            producer: 0,
+            part,
+            settled: false,
+        },
+        Event::Draining {
+            cause: DrainCause::Signal,
+        },
+        Event::DroppedUnsettled { count: 1 },
+        Event::Drained {
+            elapsed: ms(2000),
+            unsettled: 1,
+        },
+    ];
+    events.iter().for_each(&mut hear);
+}

@@ -1,0 +1,157 @@
+//! [`Ledger`]: the counts of a summary. Time comes in as a parameter.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use super::{Summary, latency::Latencies};
+use crate::{error::Reason, telemetry::Settlement};
+
+/// How much of a reason is kept.
+const REASON_CHARS_MAX: usize = 200;
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) pipeline: String,
+    pub(super) started: Option<Instant>,
+    pub(super) ended: Option<Instant>,
+    pub(super) read: u64,
+    pub(super) done: u64,
+    pub(super) failed: u64,
+    pub(super) released: u64,
+    pub(super) dropped_unsettled: u64,
+    pub(super) ack_failures: u64,
+    pub(super) other_reasons: u64,
+    /// By batcher and trigger.
+    pub(super) batches: BTreeMap<(&'static str, &'static str), Tally>,
+    pub(super) latencies: Latencies,
+    reasons: HashMap<String, u64>,
+    /// When progress was last asked for, and how many messages were settled then.
+    progress_before: Option<(Instant, u64)>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Tally {
+    pub(super) batches: u64,
+    pub(super) messages: u64,
+}
+
+/// What a line of progress says.
+#[derive(Debug, PartialEq)]
+pub(super) struct Progress {
+    pub(super) settled: u64,
+    /// Messages a second since the line before.
+    pub(super) rate: f64,
+    pub(super) failed: u64,
+    /// Of the messages since the line before.
+    pub(super) p99: Option<Duration>,
+}
+
+impl Ledger {
+    pub(super) fn start(&mut self, pipeline: &str, now: Instant) {
+        if self.started.is_none() {
+            pipeline.clone_into(&mut self.pipeline);
+            self.started = Some(now);
+        }
+        self.ended = None;
+    }
+
+    pub(super) fn end(&mut self, now: Instant) {
+        self.ended = Some(now);
+    }
+
+    pub(super) fn settle(&mut self, settlement: &Settlement<'_>) {
+        self.done += settlement.done as u64;
+        self.failed += settlement.failed as u64;
+        self.released += settlement.released as u64;
+        settlement
+            .latencies
+            .iter()
+            .for_each(|latency| self.latencies.record(*latency));
+    }
+
+    pub(super) fn count_reason(&mut self, text: String, count: u64) {
+        if let Some(known) = self.reasons.get_mut(&text) {
+            *known += count;
+        } else if self.reasons.len() < Summary::REASONS_MAX {
+            self.reasons.insert(text, count);
+        } else {
+            self.other_reasons += count;
+        }
+    }
+
+    pub(super) fn count_batch(
+        &mut self,
+        batcher: &'static str,
+        trigger: &'static str,
+        messages: u64,
+    ) {
+        let tally = self.batches.entry((batcher, trigger)).or_default();
+        tally.batches += 1;
+        tally.messages += messages;
+    }
+
+    pub(super) fn reasons_by_count(&self) -> Vec<(&str, u64)> {
+        let mut reasons: Vec<_> = self
+            .reasons
+            .iter()
+            .map(|(text, count)| (text.as_str(), *count))
+            .collect();
+        reasons.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
+        reasons
+    }
+
+    /// Failed messages for which no event said why: those that a batch handler named one by one.
+    pub(super) fn unexplained(&self) -> u64 {
+        self.failed
+            .saturating_sub(self.reasons.values().sum::<u64>() + self.other_reasons)
+    }
+
+    pub(super) fn elapsed(&self, now: Instant) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| {
+            self.ended.unwrap_or(now).saturating_duration_since(started)
+        })
+    }
+
+    pub(super) fn throughput(&self, now: Instant) -> f64 {
+        rate(self.settled(), self.elapsed(now))
+    }
+
+    pub(super) fn progress(&mut self, now: Instant) -> Progress {
+        let settled = self.settled();
+        let (since, before) = self
+            .progress_before
+            .unwrap_or((self.started.unwrap_or(now), 0));
+        self.progress_before = Some((now, settled));
+        Progress {
+            settled,
+            rate: rate(settled - before, now.saturating_duration_since(since)),
+            failed: self.failed,
+            p99: self.latencies.take_recent(0.99),
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        self.done + self.failed
+    }
+}
+
+/// The first line of a reason, cut where it is too long.
+pub(super) fn reason_text(reason: &Reason) -> String {
+    let text = reason.to_string();
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(REASON_CHARS_MAX)
+        .collect()
+}
+
+fn rate(messages: u64, elapsed: Duration) -> f64 {
+    if elapsed.is_zero() {
+        0.0
+    } else {
+        messages as f64 / elapsed.as_secs_f64()
+    }
+}

@@ -1,0 +1,208 @@
+//! [`TracingObserver`]: every event of a topology as a line of the log.
+//!
+//! Each [`Event`] becomes one `tracing` event with target `broadway`, the field `event` (its name, as [`Event::name`]
+//! says it), the field `pipeline`, and its own fields. Numbers stay numbers; durations are milliseconds.
+//!
+//! | level | what |
+//! | --- | --- |
+//! | error | a panic, a failed batch, a failed acknowledgement, a producer that failed for good, a halted part |
+//! | warn  | a failed message, a failure that is retried, messages that will be delivered again |
+//! | info  | the life of the topology, its producers and its parts |
+//! | debug | batches, rate limits, lag |
+//! | trace | chunks, deliveries, settlements, commits |
+//!
+//! Neither payloads nor batch keys are logged. The *text* of an error is: a handler that puts a payload into its errors
+//! puts it into the log.
+//!
+//! A storm of failures does not melt the log: of each kind of repeating failure (messages, batches, `handle_failed`,
+//! acknowledgements, the source), a pipeline logs at most [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND)
+//! lines a second; those left out are counted, and the count is logged in a line of its own with the field
+//! `suppressed`, at the first event after that second.
+
+mod line;
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{
+    Event, Observer,
+    known::Known,
+    throttle::{Throttle, Verdict},
+};
+
+/// The target of every event.
+const TARGET: &str = "broadway";
+
+/// Writes the events of a topology to the log, by way of `tracing`.
+///
+/// ```
+/// use broadway_core::telemetry::TracingObserver;
+///
+/// let observer = TracingObserver::new().failures_per_second(100);
+/// # let _ = observer;
+/// ```
+#[derive(Debug)]
+pub struct TracingObserver {
+    failures_per_second: u32,
+    pipelines: Known<str, Throttles>,
+}
+
+impl TracingObserver {
+    /// How many failures of one kind a pipeline logs in a second, unless told otherwise.
+    pub const FAILURES_PER_SECOND: u32 = 10;
+
+    /// An observer with the default limit on failures.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            failures_per_second: Self::FAILURES_PER_SECOND,
+            pipelines: Known::new(),
+        }
+    }
+
+    /// Sets how many failures of one kind a pipeline logs in a second. With 0 only their number is logged.
+    #[must_use]
+    pub const fn failures_per_second(mut self, lines_max: u32) -> Self {
+        self.failures_per_second = lines_max;
+        self
+    }
+
+    fn observe(&self, pipeline: &str, event: &Event<'_>, now: Instant) {
+        let throttles = self
+            .pipelines
+            .get(pipeline, || Throttles::new(self.failures_per_second));
+        match Storm::of(event) {
+            Some(storm) => match throttles.admit(storm, now) {
+                Verdict::Suppress => return,
+                Verdict::Write {
+                    suppressed_before: 0,
+                } => {}
+                Verdict::Write { suppressed_before } => {
+                    line::suppressed(pipeline, storm.event(), suppressed_before)
+                }
+            },
+            None => throttles.tell(pipeline, event, now),
+        }
+        line::write(pipeline, event);
+    }
+}
+
+impl Default for TracingObserver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for TracingObserver {
+    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
+        self.observe(pipeline, event, Instant::now());
+    }
+}
+
+/// The failures that may come in a storm. Each is limited by itself, so that one does not hide another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storm {
+    Message,
+    Batch,
+    FailedHandler,
+    Ack,
+    Source,
+}
+
+impl Storm {
+    const ALL: [Self; 5] = [
+        Self::Message,
+        Self::Batch,
+        Self::FailedHandler,
+        Self::Ack,
+        Self::Source,
+    ];
+
+    fn of(event: &Event<'_>) -> Option<Self> {
+        match event {
+            Event::MessageFailed { .. } => Some(Self::Message),
+            Event::BatchFailed { .. } => Some(Self::Batch),
+            Event::FailedHandled { panic: Some(_), .. } => Some(Self::FailedHandler),
+            Event::AckFailed { .. } => Some(Self::Ack),
+            Event::CommitFailed { .. } | Event::SourceTrouble { .. } => Some(Self::Source),
+            _ => None,
+        }
+    }
+
+    /// Which events were left out, for the log.
+    const fn event(self) -> &'static str {
+        match self {
+            Self::Message => "message_failed",
+            Self::Batch => "batch_failed",
+            Self::FailedHandler => "failed_handled",
+            Self::Ack => "ack_failed",
+            Self::Source => "commit_failed, source_trouble",
+        }
+    }
+}
+
+/// The throttles of one pipeline.
+#[derive(Debug)]
+struct Throttles {
+    by_storm: Mutex<[Throttle; Storm::ALL.len()]>,
+    /// Whether a throttle may have something to tell: spares quiet pipelines the lock.
+    holding: AtomicBool,
+}
+
+impl Throttles {
+    fn new(lines_max: u32) -> Self {
+        let by_storm = Mutex::new(Storm::ALL.map(|_| Throttle::new(lines_max)));
+        Self {
+            by_storm,
+            holding: AtomicBool::new(false),
+        }
+    }
+
+    fn admit(&self, storm: Storm, now: Instant) -> Verdict {
+        let mut by_storm = self.by_storm.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = by_storm[storm as usize].admit(now);
+        if verdict == Verdict::Suppress {
+            self.holding.store(true, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    /// Logs what was left out in windows that are over; at the end of the topology, in all.
+    fn tell(&self, pipeline: &str, event: &Event<'_>, now: Instant) {
+        if !self.holding.load(Ordering::Relaxed) {
+            return;
+        }
+        for (storm, suppressed) in self.take_overdue(matches!(event, Event::Drained { .. }), now) {
+            if let Some(suppressed) = suppressed {
+                line::suppressed(pipeline, storm.event(), suppressed);
+            }
+        }
+    }
+
+    /// Takes the counts under the lock; the log is written without it.
+    fn take_overdue(&self, ended: bool, now: Instant) -> [(Storm, Option<u64>); Storm::ALL.len()] {
+        let mut by_storm = self.by_storm.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = Storm::ALL.map(|storm| {
+            let throttle = &mut by_storm[storm as usize];
+            (
+                storm,
+                if ended {
+                    throttle.flush()
+                } else {
+                    throttle.overdue(now)
+                },
+            )
+        });
+        let holding = by_storm.iter().any(Throttle::is_holding);
+        self.holding.store(holding, Ordering::Relaxed);
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! One line for each event: its level, its fields, its words. [`write`] names every event and sends it to the function of
+//! its group; a test sees that each group writes what it is sent.
+
+use std::time::Duration;
+
+use ::tracing::{debug, error, info, trace, warn};
+
+use super::TARGET;
+use crate::telemetry::{Event, event::trigger_name};
+
+/// Writes the line of `event`.
+pub(super) fn write(pipeline: &str, event: &Event<'_>) {
+    match event {
+        Event::TopologyStarted { .. }
+        | Event::Draining { .. }
+        | Event::Drained { .. }
+        | Event::DroppedUnsettled { .. }
+        | Event::Paused
+        | Event::Resumed => topology(pipeline, event),
+        Event::ChunkStarted { .. }
+        | Event::ChunkStopped { .. }
+        | Event::MessageFailed { .. }
+        | Event::FailedHandled { .. } => processor(pipeline, event),
+        Event::BatchReady { .. }
+        | Event::BatchStarted { .. }
+        | Event::BatchStopped { .. }
+        | Event::BatchFailed { .. } => batcher(pipeline, event),
+        Event::Produced { .. }
+        | Event::Settled { .. }
+        | Event::AckFailed { .. }
+        | Event::RateLimited { .. }
+        | Event::ProducerFailed { .. }
+        | Event::ProducerRestarted { .. } => producer(pipeline, event),
+        Event::Assigned { .. }
+        | Event::Revoked { .. }
+        | Event::Halted { .. }
+        | Event::Lag { .. }
+        | Event::Committed { .. }
+        | Event::CommitFailed { .. }
+        | Event::SourceTrouble { .. } => source(pipeline, event),
+    }
+}
+
+/// Writes that `suppressed` lines of `what` were left out.
+pub(super) fn suppressed(pipeline: &str, what: &'static str, suppressed: u64) {
+    warn!(target: TARGET, event = "suppressed", pipeline, what, suppressed, "too many failures to log each");
+}
+
+/// Milliseconds, with their fraction: chunks take microseconds.
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn topology(pipeline: &str, told: &Event<'_>) {
+    let event = told.name();
+    match *told {
+        Event::TopologyStarted {
+            producers,
+            processors,
+            batchers,
+        } => {
+            info!(target: TARGET, event, pipeline, producers, processors, batchers, "topology started");
+        }
+        Event::Draining { cause } => {
+            info!(target: TARGET, event, pipeline, %cause, "topology drains")
+        }
+        Event::Drained {
+            elapsed,
+            unsettled: 0,
+        } => {
+            info!(target: TARGET, event, pipeline, elapsed_ms = ms(elapsed), unsettled = 0_u64, "topology ended");
+        }
+        Event::Drained { elapsed, unsettled } => {
+            warn!(target: TARGET, event, pipeline, elapsed_ms = ms(elapsed), unsettled,
+                "topology ended with unsettled messages");
+        }
+        Event::DroppedUnsettled { count } => {
+            warn!(target: TARGET, event, pipeline, count, "messages left unsettled will be delivered again");
+        }
+        Event::Paused => info!(target: TARGET, event, pipeline, "topology paused"),
+        Event::Resumed => info!(target: TARGET, event, pipeline, "topology resumed"),
+        _ => {}
+    }
+}
+
+fn processor(pipeline: &str, told: &Event<'_>) {
+    let event = told.name();
+    match *told {
+        Event::ChunkStarted { processor, count } => {
+            trace!(target: TARGET, event, pipeline, processor, count, "chunk started");
+        }
+        Event::ChunkStopped {
+            processor,
+            done,
+            failed,
+            forwarded,
+            returned,
+            elapsed,
+        } => {
+            trace!(target: TARGET, event, pipeline, processor, done, failed, forwarded, returned,
+                elapsed_ms = ms(elapsed), "chunk handled");
+        }
+        Event::MessageFailed { processor, reason } if reason.is_panic() => {
+            error!(target: TARGET, event, pipeline, processor, %reason, "message failed");
+        }
+        Event::MessageFailed { processor, reason } => {
+            warn!(target: TARGET, event, pipeline, processor, %reason, "message failed");
+        }
+        Event::FailedHandled {
+            count,
+            elapsed,
+            panic: None,
+        } => {
+            trace!(target: TARGET, event, pipeline, count, elapsed_ms = ms(elapsed), "failed messages handled");
+        }
+        Event::FailedHandled {
+            count,
+            elapsed,
+            panic: Some(reason),
+        } => {
+            error!(target: TARGET, event, pipeline, count, elapsed_ms = ms(elapsed), %reason,
+                "the handler of failed messages panicked");
+        }
+        _ => {}
+    }
+}
+
+fn batcher(pipeline: &str, told: &Event<'_>) {
+    let event = told.name();
+    match *told {
+        Event::BatchReady {
+            batcher,
+            key: _,
+            trigger,
+            count,
+            bytes,
+        } => {
+            trace!(target: TARGET, event, pipeline, batcher, trigger = trigger_name(trigger), count, bytes,
+                "batch ready");
+        }
+        Event::BatchStarted {
+            batcher,
+            worker,
+            key: _,
+            trigger,
+            count,
+        } => {
+            trace!(target: TARGET, event, pipeline, batcher, worker, trigger = trigger_name(trigger), count,
+                "batch started");
+        }
+        Event::BatchStopped {
+            batcher,
+            worker,
+            done,
+            failed,
+            elapsed,
+        } => {
+            debug!(target: TARGET, event, pipeline, batcher, worker, done, failed, elapsed_ms = ms(elapsed),
+                "batch handled");
+        }
+        Event::BatchFailed {
+            batcher,
+            worker,
+            count,
+            reason,
+        } => {
+            error!(target: TARGET, event, pipeline, batcher, worker, count, %reason, "batch failed");
+        }
+        _ => {}
+    }
+}
+
+fn producer(pipeline: &str, told: &Event<'_>) {
+    let event = told.name();
+    match *told {
+        Event::Produced {
+            producer,
+            count,
+            demand,
+        } => {
+            trace!(target: TARGET, event, pipeline, producer, count, demand, "messages produced");
+        }
+        Event::Settled {
+            producer,
+            settlement,
+        } => {
+            trace!(target: TARGET, event, pipeline, producer, done = settlement.done, failed = settlement.failed,
+                released = settlement.released, "messages settled");
+        }
+        Event::AckFailed {
+            producer,
+            count,
+            reason,
+        } => {
+            error!(target: TARGET, event, pipeline, producer, count, %reason,
+                "acknowledging failed, the source will deliver again");
+        }
+        Event::RateLimited {
+            producer,
+            held,
+            wait,
+        } => {
+            debug!(target: TARGET, event, pipeline, producer, held, wait_ms = ms(wait), "rate limit reached");
+        }
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after: Some(wait),
+        } => {
+            warn!(target: TARGET, event, pipeline, producer, %callback, %error, restart_after_ms = ms(wait),
+                "producer failed, its source is opened again");
+        }
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after: None,
+        } => {
+            error!(target: TARGET, event, pipeline, producer, %callback, %error, "producer failed for good");
+        }
+        Event::ProducerRestarted { producer, restarts } => {
+            info!(target: TARGET, event, pipeline, producer, restarts, "producer delivers again");
+        }
+        _ => {}
+    }
+}
+
+fn source(pipeline: &str, told: &Event<'_>) {
+    let event = told.name();
+    match *told {
+        Event::Assigned {
+            producer,
+            part,
+            position,
+        } => {
+            info!(target: TARGET, event, pipeline, producer, part, position, "part assigned");
+        }
+        Event::Revoked {
+            producer,
+            part,
+            settled: true,
+        } => {
+            info!(target: TARGET, event, pipeline, producer, part, settled = true, "part revoked");
+        }
+        Event::Revoked {
+            producer,
+            part,
+            settled: false,
+        } => {
+            warn!(target: TARGET, event, pipeline, producer, part, settled = false,
+                "part revoked before its work had ended, which will be repeated elsewhere");
+        }
+        Event::Halted {
+            producer,
+            part,
+            position,
+            reason,
+        } => {
+            error!(target: TARGET, event, pipeline, producer, part, position, reason,
+                "part halted until an operator decides");
+        }
+        Event::Lag {
+            producer,
+            part,
+            messages,
+        } => {
+            debug!(target: TARGET, event, pipeline, producer, part, messages, "lag");
+        }
+        Event::Committed {
+            producer,
+            part,
+            position,
+        } => {
+            trace!(target: TARGET, event, pipeline, producer, part, position, "committed");
+        }
+        Event::CommitFailed { producer, error } => {
+            warn!(target: TARGET, event, pipeline, producer, error, "commit failed");
+        }
+        Event::SourceTrouble { producer, error } => {
+            warn!(target: TARGET, event, pipeline, producer, error, "the source has trouble");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,347 @@
+//! The batcher against a model that searches lists, ten thousand runs each without and with a
+//! splitter that keeps state.
+
+use std::time::{Duration, Instant};
+
+use broadway_core::machine::batcher::{
+    Batcher, Limits, NeverSplit, Ready, Split, Splitter, Trigger,
+};
+use proptest::prelude::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Item {
+    /// Rises with every push.
+    number: usize,
+    value: u8,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push {
+        key: u8,
+        value: u8,
+        bytes: usize,
+        flush: bool,
+        /// How far behind the clock of this processor is.
+        late: u64,
+    },
+    EndChunk,
+    Wait(u64),
+    Expire,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let push = (0..5u8, 0..8u8, 0..6usize, 0..8u8, 0..3u64).prop_map(
+        |(key, value, bytes, flush, late)| Step::Push {
+            key,
+            value,
+            bytes,
+            flush: flush == 0,
+            late,
+        },
+    );
+    let step = prop_oneof![
+        12 => push,
+        3 => Just(Step::EndChunk),
+        2 => (0..8u64).prop_map(Step::Wait),
+        2 => Just(Step::Expire),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let bytes = prop::option::of(1..12usize);
+    (1..6usize, bytes, 0..20u64, 1..5usize, 1..10usize).prop_map(
+        |(size, bytes, timeout, open_max, buffered_max)| Limits {
+            size,
+            bytes,
+            timeout: Duration::from_millis(timeout),
+            open_max,
+            buffered_max,
+        },
+    )
+}
+
+/// Emits when the sum of a key reaches ten, carries the excess on, and refuses 7.
+struct SumOfTen;
+
+impl Splitter<Item> for SumOfTen {
+    type State = u8;
+
+    fn start(&self) -> u8 {
+        0
+    }
+
+    fn split(&self, sum: &mut u8, item: &Item) -> Split {
+        if item.value == 7 {
+            return Split::Refuse;
+        }
+        *sum += item.value;
+        if *sum < 10 {
+            return Split::Continue;
+        }
+        *sum -= 10;
+        Split::Emit
+    }
+}
+
+struct Open {
+    key: u8,
+    items: Vec<Item>,
+    bytes: usize,
+    opened: Instant,
+    flush: Option<usize>,
+}
+
+type Delivered = (u8, Vec<Item>, usize, Trigger, Instant);
+
+/// The same rules over plain lists.
+struct Model<S: Splitter<Item>> {
+    limits: Limits,
+    splitter: S,
+    keeps_state: bool,
+    /// In the order of opening.
+    open: Vec<Open>,
+    states: Vec<(u8, S::State)>,
+    /// Keys with state and no batch, in the order their last batch left.
+    idle: Vec<u8>,
+    flushes: usize,
+    latest: Option<Instant>,
+    delivered: Vec<Delivered>,
+}
+
+impl<S: Splitter<Item>> Model<S> {
+    fn position(&self, key: u8) -> Option<usize> {
+        self.open.iter().position(|open| open.key == key)
+    }
+
+    fn buffered(&self) -> usize {
+        self.open.iter().map(|open| open.items.len()).sum()
+    }
+
+    fn forget(&mut self, key: u8) {
+        self.idle.retain(|&idle| idle != key);
+        self.states.retain(|&(known, _)| known != key);
+    }
+
+    /// `stays`: the key is about to open its next batch.
+    fn deliver(&mut self, at: usize, trigger: Trigger, stays: bool) {
+        let open = self.open.remove(at);
+        if self.keeps_state || stays {
+            self.idle.push(open.key);
+        } else {
+            self.forget(open.key);
+        }
+        self.delivered
+            .push((open.key, open.items, open.bytes, trigger, open.opened));
+    }
+
+    fn push(&mut self, key: u8, item: Item, bytes: usize, flush: bool, now: Instant) -> bool {
+        match self.states.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, state)) => match self.splitter.split(state, &item) {
+                Split::Refuse => return false,
+                split => self.add(key, item, bytes, flush, now, split),
+            },
+            None => {
+                let mut state = self.splitter.start();
+                let split = self.splitter.split(&mut state, &item);
+                if split == Split::Refuse {
+                    return false;
+                }
+                self.make_room_for_a_key();
+                self.states.push((key, state));
+                self.add(key, item, bytes, flush, now, split);
+            }
+        }
+        true
+    }
+
+    fn make_room_for_a_key(&mut self) {
+        if self.states.len() < self.limits.open_max {
+            return;
+        }
+        if self.idle.is_empty() {
+            self.deliver(0, Trigger::Limit, true);
+        }
+        self.forget(self.idle[0]);
+    }
+
+    fn add(&mut self, key: u8, item: Item, bytes: usize, flush: bool, now: Instant, split: Split) {
+        if let (Some(limit), Some(at)) = (self.limits.bytes, self.position(key))
+            && self.open[at].bytes + bytes > limit
+        {
+            self.deliver(at, Trigger::Bytes, true);
+        }
+        if self.buffered() == self.limits.buffered_max {
+            let stays = self.open[0].key == key;
+            self.deliver(0, Trigger::Limit, stays);
+        }
+        let at = self.position(key).unwrap_or_else(|| {
+            let opened = self.latest.map_or(now, |latest| latest.max(now));
+            self.latest = Some(opened);
+            self.idle.retain(|&idle| idle != key);
+            self.open.push(Open {
+                key,
+                items: Vec::new(),
+                bytes: 0,
+                opened,
+                flush: None,
+            });
+            self.open.len() - 1
+        });
+        let open = &mut self.open[at];
+        open.items.push(item);
+        open.bytes += bytes;
+        if flush && open.flush.is_none() {
+            open.flush = Some(self.flushes);
+            self.flushes += 1;
+        }
+        if split == Split::Emit {
+            self.deliver(at, Trigger::Split, false);
+        } else if open.items.len() == self.limits.size {
+            self.deliver(at, Trigger::Size, false);
+        } else if self.limits.bytes.is_some_and(|limit| open.bytes >= limit) {
+            self.deliver(at, Trigger::Bytes, false);
+        }
+    }
+
+    fn end_chunk(&mut self, now: Instant) {
+        let first_asked = |model: &Self| {
+            let flushing = model.open.iter().enumerate();
+            let flushing = flushing.filter_map(|(at, open)| Some((open.flush?, at)));
+            flushing.min().map(|(_, at)| at)
+        };
+        while let Some(at) = first_asked(self) {
+            self.deliver(at, Trigger::Flush, false);
+        }
+        self.expire(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let deadlines = self.open.iter();
+        deadlines
+            .map(|open| open.opened + self.limits.timeout)
+            .min()
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let timeout = self.limits.timeout;
+        let due = |open: &Open| open.opened + timeout <= now;
+        while let Some(at) = self.open.iter().position(due) {
+            self.deliver(at, Trigger::Timeout, false);
+        }
+    }
+}
+
+fn check<S: Splitter<Item>>(steps: &[Step], limits: &Limits, splitter: fn() -> S) {
+    let mut batcher: Batcher<u8, Vec<Item>, S> = Batcher::new(limits.clone(), splitter());
+    let mut model = Model {
+        limits: limits.clone(),
+        splitter: splitter(),
+        keeps_state: size_of::<S::State>() > 0,
+        open: Vec::new(),
+        states: Vec::new(),
+        idle: Vec::new(),
+        flushes: 0,
+        latest: None,
+        delivered: Vec::new(),
+    };
+    let mut now = Instant::now() + Duration::from_secs(1);
+    let mut ready = Vec::new();
+    let mut all: Vec<Delivered> = Vec::new();
+    let mut pushed: Vec<(u8, Item)> = Vec::new();
+    for (number, step) in steps.iter().enumerate() {
+        match *step {
+            Step::Push {
+                key,
+                value,
+                bytes,
+                flush,
+                late,
+            } => {
+                let item = Item { number, value };
+                let then = now - Duration::from_millis(late);
+                let result = batcher.push(key, item, bytes, flush, then, &mut ready);
+                let accepted = model.push(key, item, bytes, flush, then);
+                assert_eq!(result, if accepted { Ok(()) } else { Err(item) });
+                if accepted {
+                    pushed.push((key, item));
+                }
+            }
+            Step::EndChunk => {
+                batcher.end_chunk(now, &mut ready);
+                model.end_chunk(now);
+            }
+            Step::Wait(millis) => now += Duration::from_millis(millis),
+            Step::Expire => {
+                batcher.expire(now, &mut ready);
+                model.expire(now);
+            }
+        }
+        compare(&mut batcher, &mut model, &mut ready, &mut all);
+    }
+    batcher.drain(&mut ready);
+    while !model.open.is_empty() {
+        model.deliver(0, Trigger::Drain, false);
+    }
+    compare(&mut batcher, &mut model, &mut ready, &mut all);
+    check_nothing_lost(&pushed, &all);
+}
+
+fn compare<S: Splitter<Item>>(
+    batcher: &mut Batcher<u8, Vec<Item>, S>,
+    model: &mut Model<S>,
+    ready: &mut Vec<Ready<u8, Vec<Item>>>,
+    all: &mut Vec<Delivered>,
+) {
+    let mut delivered = Vec::new();
+    for mut batch in ready.drain(..) {
+        let items = batch.bin.clone();
+        delivered.push((batch.key, items, batch.bytes, batch.trigger, batch.opened));
+        batch.bin.clear();
+        batcher.recycle(batch.bin);
+    }
+    assert_eq!(delivered, model.delivered);
+    all.append(&mut model.delivered);
+    assert_eq!(batcher.buffered(), model.buffered());
+    assert_eq!(batcher.open(), model.open.len());
+    assert_eq!(batcher.keys(), model.states.len());
+    assert_eq!(batcher.next_deadline(), model.deadline());
+    assert!(batcher.buffered() <= model.limits.buffered_max);
+    assert!(batcher.keys() <= model.limits.open_max);
+}
+
+/// Says nothing about where batches end, only that their messages are those pushed, in order.
+fn check_nothing_lost(pushed: &[(u8, Item)], all: &[Delivered]) {
+    for key in 0..5 {
+        let of_key = pushed.iter().filter(|(pushed, _)| *pushed == key);
+        let expected: Vec<Item> = of_key.map(|&(_, item)| item).collect();
+        let batches = all.iter().filter(|batch| batch.0 == key);
+        let delivered: Vec<Item> = batches.flat_map(|batch| batch.1.clone()).collect();
+        assert_eq!(delivered, expected, "messages of key {key}");
+    }
+    assert!(
+        all.iter().all(|batch| !batch.1.is_empty()),
+        "no empty batch"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn batches_keep_every_message_in_order_and_every_limit(
+        steps in steps(),
+        limits in limits(),
+    ) {
+        check(&steps, &limits, || NeverSplit);
+    }
+
+    #[test]
+    fn a_splitter_with_state_changes_neither_order_nor_limits(
+        steps in steps(),
+        limits in limits(),
+    ) {
+        check(&steps, &limits, || SumOfTen);
+    }
+}

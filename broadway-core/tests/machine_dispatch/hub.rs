@@ -1,0 +1,287 @@
+//! A hub with all bookkeeping in the open.
+
+use std::collections::BTreeMap;
+
+use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId};
+use broadway_core::machine::lanes::Keyed;
+use proptest::prelude::*;
+
+pub(crate) const INLETS: u32 = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) key: u8,
+    pub(crate) outlet: u32,
+    /// Rises with every event offered.
+    pub(crate) number: usize,
+}
+
+impl Keyed for Event {
+    fn lane(&self) -> u64 {
+        self.key.into()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Join(u32),
+    Leave(u32),
+    Offer { outlet: u32, keys: Vec<u8> },
+    Take { inlet: u32, max: usize },
+    Ask { inlet: u32, n: usize },
+    GiveBack { inlet: u32, n: usize },
+    Done(u32),
+}
+
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let inlet = 0..INLETS;
+    let step = prop_oneof![
+        1 => inlet.clone().prop_map(Step::Join),
+        1 => inlet.clone().prop_map(Step::Leave),
+        4 => (0..3u32, prop::collection::vec(0..6u8, 0..8))
+            .prop_map(|(outlet, keys)| Step::Offer { outlet, keys }),
+        5 => (inlet.clone(), 0..6usize).prop_map(|(inlet, max)| Step::Take { inlet, max }),
+        4 => (inlet.clone(), 0..6usize).prop_map(|(inlet, n)| Step::Ask { inlet, n }),
+        2 => (inlet.clone(), 0..6usize).prop_map(|(inlet, n)| Step::GiveBack { inlet, n }),
+        4 => inlet.prop_map(Step::Done),
+    ];
+    prop::collection::vec(step, 0..32)
+}
+
+/// How a dispatch decides, the naive way.
+pub(crate) trait Rules: Clone {
+    /// Whether the event is buffered at all.
+    fn accepts(&self, event: Event) -> bool;
+    fn offer(&mut self, event: Event);
+    fn take(&mut self, inlet: u32, max: usize) -> Vec<Event>;
+    /// `still_held` is what the inlet keeps.
+    fn give_back(&mut self, inlet: u32, rest: &[Event], still_held: &[Event]);
+    /// `held` has been handled.
+    fn done(&mut self, inlet: u32, held: &[Event]);
+    /// All that is buffered, in any order.
+    fn buffered(&self) -> Vec<Event>;
+    /// How many events the inlet could take now, and the most inlets that could share in them.
+    fn available(&self, inlet: u32) -> (usize, usize);
+    /// Checks a rule that only this dispatch has, when `inlet` takes `out`.
+    fn check_take(&self, _inlet: u32, _out: &[Event], _held: &[Vec<Event>]) {}
+    /// Checks the order in which inlets were woken, by their asks.
+    fn check_wake(&self, _asks: &[usize]) {}
+}
+
+pub(crate) struct Hub<D, R> {
+    dispatch: D,
+    rules: R,
+    joined: Vec<bool>,
+    held: Vec<Vec<Event>>,
+    asleep: BTreeMap<u32, usize>,
+    on_its_way: BTreeMap<u32, usize>,
+    /// By outlet: offered or returned, less freed.
+    room_used: BTreeMap<u32, usize>,
+    offered: usize,
+    refused: usize,
+    pub(crate) handled: Vec<Event>,
+}
+
+impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
+    /// Joins nobody; `joined` says who has joined `dispatch` already.
+    pub(crate) fn new(dispatch: D, rules: R, joined: bool) -> Self {
+        Self {
+            dispatch,
+            rules,
+            joined: vec![joined; INLETS as usize],
+            held: vec![Vec::new(); INLETS as usize],
+            asleep: BTreeMap::new(),
+            on_its_way: BTreeMap::new(),
+            room_used: BTreeMap::new(),
+            offered: 0,
+            refused: 0,
+            handled: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.step(step);
+            self.wake();
+            self.check_counts();
+        }
+        self.finish();
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Join(inlet) if !self.is_joined(inlet) => {
+                self.dispatch.join(InletId(inlet));
+                self.joined[inlet as usize] = true;
+            }
+            Step::Leave(inlet) => self.leave(inlet),
+            Step::Offer { outlet, ref keys } => self.offer(outlet, keys),
+            Step::Take { inlet, max } if self.is_joined(inlet) => {
+                self.take(inlet, max);
+            }
+            Step::Ask { inlet, n } if self.is_joined(inlet) => self.ask(inlet, n),
+            Step::GiveBack { inlet, n } if self.is_joined(inlet) => self.give_back(inlet, n),
+            Step::Done(inlet) if self.is_joined(inlet) => self.done(inlet),
+            _ => {}
+        }
+    }
+
+    fn is_joined(&self, inlet: u32) -> bool {
+        self.joined[inlet as usize]
+    }
+
+    fn leave(&mut self, inlet: u32) {
+        self.dispatch.leave(InletId(inlet));
+        self.joined[inlet as usize] = false;
+        self.asleep.remove(&inlet);
+        self.on_its_way.remove(&inlet);
+        self.settle(inlet);
+    }
+
+    fn done(&mut self, inlet: u32) {
+        self.dispatch.done(InletId(inlet));
+        self.settle(inlet);
+    }
+
+    fn settle(&mut self, inlet: u32) {
+        let held = std::mem::take(&mut self.held[inlet as usize]);
+        self.rules.done(inlet, &held);
+        self.handled.extend(held);
+    }
+
+    fn offer(&mut self, outlet: u32, keys: &[u8]) {
+        let mut events = Vec::new();
+        let mut refused = 0;
+        for &key in keys {
+            let number = self.offered;
+            let event = Event {
+                key,
+                outlet,
+                number,
+            };
+            self.offered += 1;
+            events.push(event);
+            if self.rules.accepts(event) {
+                self.rules.offer(event);
+                *self.room_used.entry(outlet).or_default() += 1;
+            } else {
+                refused += 1;
+            }
+        }
+        let offered = self.dispatch.offer(OutletId(outlet), &mut events);
+        assert!(events.is_empty());
+        assert_eq!(offered.discarded + offered.misrouted.len(), refused);
+        self.refused += refused;
+    }
+
+    fn take(&mut self, inlet: u32, max: usize) -> usize {
+        let mut out = Vec::new();
+        let room_used = &mut self.room_used;
+        let n = self
+            .dispatch
+            .take(InletId(inlet), max, &mut out, &mut |outlet, n| {
+                *room_used.get_mut(&outlet.0).expect("a known outlet") -= n;
+            });
+        self.asleep.remove(&inlet);
+        self.on_its_way.remove(&inlet);
+        assert_eq!(n, out.len());
+        self.rules.check_take(inlet, &out, &self.held);
+        assert_eq!(out, self.rules.take(inlet, max), "what inlet {inlet} took");
+        self.held[inlet as usize].extend(out);
+        n
+    }
+
+    fn ask(&mut self, inlet: u32, n: usize) {
+        self.dispatch.ask(InletId(inlet), n);
+        self.on_its_way.remove(&inlet);
+        self.asleep.remove(&inlet);
+        if n > 0 {
+            self.asleep.insert(inlet, n);
+        }
+    }
+
+    fn give_back(&mut self, inlet: u32, n: usize) {
+        let held = &mut self.held[inlet as usize];
+        let mut rest = held.split_off(held.len().saturating_sub(n));
+        self.rules.give_back(inlet, &rest, held);
+        let room_used = &mut self.room_used;
+        self.dispatch
+            .give_back(InletId(inlet), &mut rest, &mut |outlet, n| {
+                *room_used.get_mut(&outlet.0).expect("a known outlet") += n;
+            });
+        assert!(rest.is_empty());
+    }
+
+    fn wake(&mut self) {
+        let mut woken = Vec::new();
+        self.dispatch.wake(&mut woken);
+        let mut asks = Vec::new();
+        for InletId(inlet) in woken {
+            let n = self.asleep.remove(&inlet).expect("only sleepers are woken");
+            let (events, sharers) = self.rules.available(inlet);
+            let promised: usize = self.on_its_way.values().sum();
+            assert!(promised < events, "inlet {inlet} woken for nothing");
+            assert!(self.on_its_way.len() < sharers, "more woken than can share");
+            self.on_its_way.insert(inlet, n);
+            asks.push(n);
+        }
+        self.rules.check_wake(&asks);
+        self.check_nobody_sleeps_too_long();
+    }
+
+    /// When all who are on their way have come, nothing is left for those who sleep.
+    fn check_nobody_sleeps_too_long(&self) {
+        if self.asleep.is_empty() {
+            return;
+        }
+        let mut later = self.rules.clone();
+        for (&inlet, &n) in &self.on_its_way {
+            later.take(inlet, n);
+        }
+        for &inlet in self.asleep.keys() {
+            assert_eq!(later.available(inlet).0, 0, "inlet {inlet} sleeps too long");
+        }
+    }
+
+    fn check_counts(&self) {
+        let buffered = self.rules.buffered();
+        assert_eq!(self.dispatch.buffered(), buffered.len());
+        for (&outlet, &used) in &self.room_used {
+            let of_outlet = buffered.iter().filter(|event| event.outlet == outlet);
+            assert_eq!(of_outlet.count(), used, "room used by outlet {outlet}");
+        }
+    }
+
+    /// Lets all inlets work until nothing is left: then each event was handled exactly once.
+    fn finish(&mut self) {
+        for inlet in 0..INLETS {
+            self.step(&Step::Join(inlet));
+        }
+        loop {
+            let mut n = 0;
+            for inlet in 0..INLETS {
+                self.done(inlet);
+                n += self.take(inlet, 7);
+                self.check_counts();
+            }
+            if n == 0 {
+                break;
+            }
+        }
+        let waiting = self.rules.buffered().len();
+        let mut numbers: Vec<usize> = self.handled.iter().map(|event| event.number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), self.handled.len(), "an event came twice");
+        assert_eq!(numbers.len() + waiting + self.refused, self.offered, "lost");
+    }
+
+    /// Events of each key were handled in the order they were offered.
+    pub(crate) fn check_order_per_key(&self) {
+        for key in 0..6 {
+            let of_key = self.handled.iter().filter(|event| event.key == key);
+            let numbers: Vec<usize> = of_key.map(|event| event.number).collect();
+            assert!(numbers.is_sorted(), "key {key} out of order: {numbers:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Key by key to its own inlet: keys 0 to 3 are partitions, 4 is discarded, 5 does not exist.
+
+use broadway_core::machine::dispatch::{Dispatch, InletId, Offered, OutletId, Partition};
+use proptest::prelude::*;
+
+use crate::hub::{Event, Hub, INLETS, Rules, steps};
+
+/// Inlet n has partition n for as long as it has joined.
+#[derive(Clone, Default)]
+struct ByKey(Vec<Event>);
+
+impl Rules for ByKey {
+    fn accepts(&self, event: Event) -> bool {
+        u32::from(event.key) < INLETS
+    }
+
+    fn offer(&mut self, event: Event) {
+        self.0.push(event);
+    }
+
+    fn take(&mut self, inlet: u32, max: usize) -> Vec<Event> {
+        let own = |event: &Event| u32::from(event.key) == inlet;
+        let taken: Vec<Event> = self.0.iter().copied().filter(own).take(max).collect();
+        self.0.retain(|event| !taken.contains(event));
+        taken
+    }
+
+    fn give_back(&mut self, _inlet: u32, rest: &[Event], _still_held: &[Event]) {
+        self.0.splice(0..0, rest.iter().copied());
+    }
+
+    fn done(&mut self, _inlet: u32, _held: &[Event]) {}
+
+    fn buffered(&self) -> Vec<Event> {
+        self.0.clone()
+    }
+
+    fn available(&self, inlet: u32) -> (usize, usize) {
+        let own = |event: &&Event| u32::from(event.key) == inlet;
+        // Others on their way take from queues of their own.
+        match self.0.iter().filter(own).count() {
+            0 => (0, 0),
+            _ => (usize::MAX, usize::MAX),
+        }
+    }
+}
+
+/// Assigns with every join, as a hub does for a subscription.
+struct Assigned<F>(Partition<Event, F>);
+
+impl<F: FnMut(&Event) -> Option<usize>> Dispatch<Event> for Assigned<F> {
+    fn join(&mut self, inlet: InletId) {
+        self.0.join(inlet);
+        assert_eq!(self.0.assign(inlet, inlet.0 as usize), Ok(()));
+    }
+
+    fn leave(&mut self, inlet: InletId) {
+        self.0.leave(inlet);
+    }
+
+    fn offer(&mut self, outlet: OutletId, events: &mut Vec<Event>) -> Offered<Event> {
+        let offered = self.0.offer(outlet, events);
+        for misrouted in &offered.misrouted {
+            assert_eq!((misrouted.event.key, misrouted.partition), (5, 5));
+        }
+        offered
+    }
+
+    fn take(
+        &mut self,
+        inlet: InletId,
+        max: usize,
+        out: &mut Vec<Event>,
+        freed: &mut dyn FnMut(OutletId, usize),
+    ) -> usize {
+        self.0.take(inlet, max, out, freed)
+    }
+
+    fn ask(&mut self, inlet: InletId, n: usize) {
+        self.0.ask(inlet, n);
+    }
+
+    fn wake(&mut self, out: &mut Vec<InletId>) {
+        self.0.wake(out);
+    }
+
+    fn give_back(
+        &mut self,
+        inlet: InletId,
+        rest: &mut Vec<Event>,
+        returned: &mut dyn FnMut(OutletId, usize),
+    ) {
+        self.0.give_back(inlet, rest, returned);
+    }
+
+    fn done(&mut self, inlet: InletId) {
+        self.0.done(inlet);
+    }
+
+    fn buffered(&self) -> usize {
+        self.0.buffered()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn a_partition_keeps_its_order_over_all_its_inlets_and_loses_nothing(steps in steps()) {
+        let partition = Partition::new(INLETS as usize, |event: &Event| match event.key {
+            4 => None,
+            key => Some(key.into()),
+        });
+        let mut hub = Hub::new(Assigned(partition), ByKey::default(), false);
+        hub.run(&steps);
+        hub.check_order_per_key();
+    }
+}

@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# Apache Kafka, one KRaft node, from Maven Central. lib/brokers.sh says what each function is for.
+#
+# Under $CACHE/kafka: libs holds the jars and the pom.xml they came from; server.properties is
+# what the broker was started with.
+
+readonly KAFKA_HOME=$CACHE/kafka
+readonly KAFKA_SOURCE=$ROOT/scripts/kafka
+# Any fixed id will do: the cluster lives until the next start.
+readonly KAFKA_CLUSTER_ID=YnJvYWR3YXktdGVzdC1rYQ
+
+kafka_address() { printf '127.0.0.1:%s' "$BROADWAY_KAFKA_PORT"; }
+kafka_ports() { printf '%s\n' "$BROADWAY_KAFKA_PORT" "$BROADWAY_KAFKA_CONTROLLER_PORT"; }
+kafka_needs() {
+  [[ -n ${JAVA_HOME:-} ]] || printf 'java=openjdk-17-jre-headless\n'
+  printf 'mvn=maven\n'
+}
+
+kafka_prepare() {
+  kafka_check_java
+  kafka_fetch
+  kafka_configure
+  kafka_tool kafka.tools.StorageTool format \
+    --cluster-id "$KAFKA_CLUSTER_ID" --config "$KAFKA_HOME/server.properties" \
+    >"$KAFKA_HOME/format.log" 2>&1 \
+    || fail_with_log "$KAFKA_HOME/format.log" "kafka: the data folder could not be formatted"
+}
+
+# A broker out of memory ends rather than limps.
+kafka_command() {
+  # shellcheck disable=SC2034 # read by native_spawn
+  COMMAND=("$(kafka_java)" -Xms256m -Xmx1g -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true
+    -Dlog4j2.configurationFile="$KAFKA_SOURCE/log4j2.properties"
+    -cp "$KAFKA_HOME/libs/*" kafka.Kafka "$KAFKA_HOME/server.properties")
+}
+
+# The port first: it costs nothing, a client costs a second of a core.
+kafka_ready() {
+  port_answers "$BROADWAY_KAFKA_PORT" || return 1
+  kafka_tool org.apache.kafka.tools.TopicCommand --bootstrap-server "$(kafka_address)" --list \
+    >/dev/null 2>&1
+}
+
+# kafka_tool CLASS ARGUMENT …: one of Kafka's own programs, quiet, in a small and quick JVM.
+kafka_tool() {
+  timeout 20 "$(kafka_java)" \
+    -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dbroadway.log.level=WARN \
+    -Dlog4j2.configurationFile="$KAFKA_SOURCE/log4j2.properties" -cp "$KAFKA_HOME/libs/*" "$@"
+}
+
+# The container's settings: the same lines, the same version.
+kafka_agrees() {
+  local compose=$ROOT/docker-compose.yml version
+  version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$KAFKA_SOURCE/pom.xml")
+  grep -q "image: apache/kafka:$version\$" "$compose" \
+    || fail "docker-compose.yml does not run apache/kafka:$version, which scripts/kafka/pom.xml names"
+  diff <(kafka_settings_of_file) <(kafka_settings_of_compose "$compose") \
+    || fail "docker-compose.yml and scripts/kafka/server.properties differ in the lines above"
+}
+
+kafka_settings_of_file() { grep -v -e '^#' -e '^$' "$KAFKA_SOURCE/server.properties" | sort; }
+
+# KAFKA_NODE_ID: "1" becomes node.id=1, as the image does it. What depends on the place is left out.
+kafka_settings_of_compose() {
+  sed -n 's/^ *KAFKA_\([A-Z_]*\): "\(.*\)"$/\1 \2/p' "$1" | while read -r name value; do
+    case $name in
+      LISTENERS | ADVERTISED_LISTENERS | CONTROLLER_QUORUM_VOTERS | LOG_DIRS | HEAP_OPTS) ;;
+      *) name=${name,,} && printf '%s=%s\n' "${name//_/.}" "$value" ;;
+    esac
+  done | sort
+}
+
+kafka_java() {
+  if [[ -n ${JAVA_HOME:-} ]]; then printf '%s' "$JAVA_HOME/bin/java"; else printf java; fi
+}
+
+kafka_check_java() {
+  local java version
+  java=$(kafka_java)
+  command -v "$java" >/dev/null || fail "kafka: there is no $java" \
+    "Debian: apt-get install openjdk-17-jre-headless, or let scripts/test install it"
+  version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+  ((${version:-0} >= 17)) || fail "kafka: $java is version ${version:-unknown}, 17 or later is needed" \
+    "set JAVA_HOME to a newer one"
+}
+
+# Downloads beside and renames, so that a broken download is never taken for a whole one.
+kafka_fetch() {
+  local libs=$KAFKA_HOME/libs
+  ! cmp -s "$KAFKA_SOURCE/pom.xml" "$libs/pom.xml" || return 0
+  command -v mvn >/dev/null || fail "kafka: there is no Maven to download it with" \
+    "Debian: apt-get install maven, or let scripts/test install it"
+  say "kafka: downloading 54 MB to $libs (once)"
+  rm -rf "$libs" "$libs.partial"
+  mvn -q -B -f "$KAFKA_SOURCE/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$libs.partial" >"$KAFKA_HOME/maven.log" 2>&1 \
+    || fail_with_log "$KAFKA_HOME/maven.log" "kafka: Maven could not download it" \
+      "to try again: scripts/brokers up kafka"
+  cp "$KAFKA_SOURCE/pom.xml" "$libs.partial/pom.xml"
+  mv "$libs.partial" "$libs"
+}
+
+kafka_configure() {
+  local broker=127.0.0.1:$BROADWAY_KAFKA_PORT controller=127.0.0.1:$BROADWAY_KAFKA_CONTROLLER_PORT
+  {
+    cat "$KAFKA_SOURCE/server.properties"
+    printf '\n# Of this place.\n'
+    printf 'listeners=PLAINTEXT://%s,CONTROLLER://%s\n' "$broker" "$controller"
+    printf 'advertised.listeners=PLAINTEXT://%s\n' "$broker"
+    printf 'controller.quorum.voters=1@%s\n' "$controller"
+    printf 'log.dirs=%s/data\n' "$KAFKA_HOME"
+  } >"$KAFKA_HOME/server.properties"
+}
