@@ -227,12 +227,36 @@ impl Kafka {
                 problems.push(Problem::new(option, message));
             }
         };
-        require(!self.topics.is_empty(), "topics", "is empty; name at least one topic");
-        require(!self.topics.iter().any(String::is_empty), "topics", "holds an empty name");
-        require(!self.topics.iter().any(|topic| topic.contains('\0')), "topics", "holds a name with a NUL in it");
-        require(!self.brokers.trim().is_empty(), "brokers", "is empty; give host:port, several with commas between");
-        require(!self.group.is_empty(), "group", "is empty; offsets are committed for a group");
-        require(self.uncommitted_max > 0, "uncommitted_max", "is 0, so that nothing could be read; give at least 1");
+        require(
+            !self.topics.is_empty(),
+            "topics",
+            "is empty; name at least one topic",
+        );
+        require(
+            !self.topics.iter().any(String::is_empty),
+            "topics",
+            "holds an empty name",
+        );
+        require(
+            !self.topics.iter().any(|topic| topic.contains('\0')),
+            "topics",
+            "holds a name with a NUL in it",
+        );
+        require(
+            !self.brokers.trim().is_empty(),
+            "brokers",
+            "is empty; give host:port, several with commas between",
+        );
+        require(
+            !self.group.is_empty(),
+            "group",
+            "is empty; offsets are committed for a group",
+        );
+        require(
+            self.uncommitted_max > 0,
+            "uncommitted_max",
+            "is 0, so that nothing could be read; give at least 1",
+        );
         let intervals = [
             ("commit_interval", self.commit_interval),
             ("connect_timeout", self.connect_timeout),
@@ -241,7 +265,11 @@ impl Kafka {
             ("lag_interval", self.lag_interval),
         ];
         for (option, interval) in intervals {
-            require(!interval.is_zero(), option, "is zero; give at least a millisecond");
+            require(
+                !interval.is_zero(),
+                option,
+                "is zero; give at least a millisecond",
+            );
         }
         require(
             self.revoke_timeout < self.poll_interval_max(),
@@ -252,7 +280,10 @@ impl Kafka {
     }
 
     fn poll_interval_max(&self) -> Duration {
-        let given = self.settings.get("max.poll.interval.ms").and_then(|text| text.parse().ok());
+        let given = self
+            .settings
+            .get("max.poll.interval.ms")
+            .and_then(|text| text.parse().ok());
         Duration::from_millis(given.unwrap_or(300_000))
     }
 
@@ -262,7 +293,10 @@ impl Kafka {
         // First what may be overridden. A full prefetch queue must be looked at again soon (the client's own default is a
         // second, in which a fast pipeline starves), and a fetch that waits for idle partitions must not
         // hold up a busy one for long.
-        config.set("client.id", format!("broadway-{}-{}", cx.pipeline(), cx.producer()));
+        config.set(
+            "client.id",
+            format!("broadway-{}-{}", cx.pipeline(), cx.producer()),
+        );
         config.set("fetch.queue.backoff.ms", "10");
         config.set("fetch.wait.max.ms", "100");
         for (name, value) in self.settings.iter() {
@@ -275,13 +309,19 @@ impl Kafka {
         // Positions are always given at assignment, so this speaks only of one that is gone: retention has deleted it.
         config.set("auto.offset.reset", "earliest");
         match self.protocol {
-            GroupProtocol::CooperativeSticky => config.set("partition.assignment.strategy", "cooperative-sticky"),
+            GroupProtocol::CooperativeSticky => {
+                config.set("partition.assignment.strategy", "cooperative-sticky")
+            }
             GroupProtocol::Range => config.set("partition.assignment.strategy", "range"),
             GroupProtocol::RoundRobin => config.set("partition.assignment.strategy", "roundrobin"),
             GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
         };
         if let Some(id) = &self.instance_id {
-            let id = if cx.producers() > 1 { format!("{id}-{}", cx.producer()) } else { id.clone() };
+            let id = if cx.producers() > 1 {
+                format!("{id}-{}", cx.producer())
+            } else {
+                id.clone()
+            };
             config.set("group.instance.id", id);
         }
         config
@@ -291,7 +331,9 @@ impl Kafka {
 impl Begin {
     /// As the number that the broker's list of offsets is asked with.
     pub(crate) fn timestamp_ms(self) -> Option<i64> {
-        let Self::Timestamp(time) = self else { return None };
+        let Self::Timestamp(time) = self else {
+            return None;
+        };
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Some(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
@@ -318,7 +360,9 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the Kafka source has options that cannot work:")?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }
 
@@ -330,15 +374,37 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_at_once() {
-        let source = Kafka::topics([""; 0]).revoke_timeout(Duration::from_secs(600)).set("enable.auto.commit", "true");
-        let options: Vec<_> = source.problems().iter().map(|problem| problem.option().to_owned()).collect();
-        assert_eq!(options, ["enable.auto.commit", "topics", "brokers", "group", "revoke_timeout"]);
+        let source = Kafka::topics([""; 0])
+            .revoke_timeout(Duration::from_secs(600))
+            .set("enable.auto.commit", "true");
+        let options: Vec<_> = source
+            .problems()
+            .iter()
+            .map(|problem| problem.option().to_owned())
+            .collect();
+        assert_eq!(
+            options,
+            [
+                "enable.auto.commit",
+                "topics",
+                "brokers",
+                "group",
+                "revoke_timeout"
+            ]
+        );
     }
 
     #[test]
     fn static_members_of_one_pipeline_have_different_names() {
-        let source = Kafka::topics(["t"]).brokers("b:1").group("g").instance_id("billing");
+        let source = Kafka::topics(["t"])
+            .brokers("b:1")
+            .group("g")
+            .instance_id("billing");
         let config = source.client_config(&OpenContext::for_test());
-        assert_eq!(config.get("group.instance.id"), Some("billing"), "a single one needs no number");
+        assert_eq!(
+            config.get("group.instance.id"),
+            Some("billing"),
+            "a single one needs no number"
+        );
     }
 }
