@@ -234,6 +234,8 @@ struct Pointer(NonNull<rd_kafka_message_t>);
 
 // SAFETY: an empty buffer when it moves; and see `Raw`.
 unsafe impl Send for Pointer {}
+// SAFETY: nothing can be done with a shared one.
+unsafe impl Sync for Pointer {}
 
 /// What the messages of one read share.
 struct Chunk {

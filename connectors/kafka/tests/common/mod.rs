@@ -1,6 +1,10 @@
 //! What the tests share: topics with messages in them, an observer that remembers, and a small loop that stands for the
 //! engine.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::{
