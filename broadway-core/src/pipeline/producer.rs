@@ -154,6 +154,10 @@ impl<S: Source> ProducerLoop<S> {
             else {
                 return Ended::Draining;
             };
+            // Looked at here as well, since of two things that are ready above, demand wins.
+            if drains(&self.listener.word()) {
+                return Ended::Draining;
+            }
             if self.listener.word().paused {
                 self.listener
                     .until(|word| !word.paused || drains(word))
