@@ -177,6 +177,41 @@ impl Queue {
         );
     }
 
+    /// Reads at most `n` of what is there without waiting, shows each payload, and destroys the messages at once; returns
+    /// how many there were. For the benchmark, which compares with the client alone.
+    pub(crate) fn read_through(
+        &self,
+        n: usize,
+        scratch: &mut Scratch,
+        mut see: impl FnMut(&[u8]),
+    ) -> usize {
+        scratch.0.clear();
+        scratch.0.reserve(n);
+        // SAFETY: the buffer has room for `n` pointers; the queue lives as long as `self`. A time-out of 0 returns at once.
+        let read = unsafe {
+            bindings::rd_kafka_consume_batch_queue(
+                self.raw.as_ptr(),
+                0,
+                scratch.0.as_mut_ptr().cast(),
+                n,
+            )
+        };
+        let read = usize::try_from(read).unwrap_or(0);
+        // SAFETY: the callee has written `read` pointers to messages, which are ours now.
+        unsafe { scratch.0.set_len(read) };
+        for Pointer(message) in scratch.0.drain(..) {
+            // SAFETY: the message is ours until it is destroyed below, and its payload lives as long as it does.
+            unsafe {
+                let raw = message.as_ref();
+                if !raw.payload.is_null() {
+                    see(slice::from_raw_parts(raw.payload.cast(), raw.len));
+                }
+                bindings::rd_kafka_message_destroy(message.as_ptr());
+            }
+        }
+        read
+    }
+
     /// The result of a commit, if there is one.
     pub(crate) fn result(&self) -> Option<CommitResult> {
         loop {

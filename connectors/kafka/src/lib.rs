@@ -31,6 +31,8 @@
 //! code. The client needs the headers of OpenSSL to build (feature `tls`, on by default).
 
 mod ack;
+#[doc(hidden)]
+pub mod bare;
 mod begin;
 mod client;
 mod commit;
