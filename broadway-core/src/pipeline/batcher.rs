@@ -184,7 +184,7 @@ where
                 jobs: Vec::new(),
                 timer_is_set: false,
             }),
-            outlet: link.outlet(credit),
+            outlet: link.outlet(credit, usize::MAX),
             link,
             size_of,
             partitions: ordered
@@ -351,10 +351,6 @@ where
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the remainder is below a u32"
-)]
 fn partition_of(lane: u64, partitions: u32) -> u32 {
     (lane % u64::from(partitions)) as u32
 }

@@ -1,6 +1,11 @@
 //! Calling user code: errors and panics become values, and `ack_now` is served.
 
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use futures_util::future::FutureExt;
 
@@ -17,7 +22,7 @@ use crate::{
 /// How a call of user code went wrong.
 pub(super) enum Failure {
     Error(BoxError),
-    Panic(Box<dyn Any + Send>),
+    Panic(Panicked),
 }
 
 impl Failure {
@@ -35,6 +40,23 @@ impl Failure {
         }
     }
 }
+
+/// Polls the future of a callback. For the hot path: no wrapper around the future that its result would have to be copied
+/// through.
+#[inline]
+pub(super) fn polled<F: Future>(
+    call: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, Panicked>> {
+    match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(payload) => Poll::Ready(Err(payload)),
+    }
+}
+
+/// What a panic leaves.
+pub(super) type Panicked = Box<dyn Any + Send>;
 
 /// Runs a callback to its end. Give it an `async` block that makes the callback's future, since that may panic too.
 pub(super) async fn caught<T>(

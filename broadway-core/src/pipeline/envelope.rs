@@ -19,12 +19,43 @@ pub(super) struct Debt<K> {
     pub(super) to: Creditor<K>,
     /// When it was received, in nanoseconds since the topology started.
     pub(super) received_ns: u64,
-    /// The acknowledger, by its number in the registry; of no meaning for what was pushed.
-    pub(super) acknowledger: u16,
+    pub(super) origin: Origin,
+}
+
+/// Where a message is from and what was done to it, in one word: several small fields side by side are copied in pieces,
+/// and such copies stall the processor for longer than everything else we do for a message.
+#[derive(Clone, Copy)]
+pub(super) struct Origin(u64);
+
+impl Origin {
+    const PREPARED: u64 = 1 << 48;
+
+    /// `acknowledger` is its number in the registry, `generation` that at the time of delivery.
+    pub(super) fn new(acknowledger: u16, generation: u32) -> Self {
+        Self(u64::from(acknowledger) << 32 | u64::from(generation))
+    }
+
+    /// Of a message that was pushed.
+    pub(super) const fn none() -> Self {
+        Self(0)
+    }
+
+    pub(super) const fn acknowledger(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    pub(super) const fn generation(self) -> u32 {
+        self.0 as u32
+    }
+
     /// Whether `prepare_messages` has seen it.
-    pub(super) prepared: bool,
-    /// The acknowledger's generation when it was delivered.
-    pub(super) generation: u32,
+    pub(super) const fn is_prepared(self) -> bool {
+        self.0 & Self::PREPARED != 0
+    }
+
+    pub(super) fn set_prepared(&mut self) {
+        self.0 |= Self::PREPARED;
+    }
 }
 
 /// Who is to be told.
@@ -45,9 +76,21 @@ impl<K> Debt<K> {
     }
 }
 
-impl<T, K> Keyed for Envelope<T, K> {
+/// An envelope on a link. It is handled where it lies and then taken out, so that it is moved once.
+pub(super) struct Parcel<T, K>(pub(super) Option<Envelope<T, K>>);
+
+impl<T, K> Parcel<T, K> {
+    /// Whether `prepare_messages` has seen it.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|envelope| envelope.debt.origin.is_prepared())
+    }
+}
+
+impl<T, K> Keyed for Parcel<T, K> {
     fn lane(&self) -> u64 {
-        self.lane
+        self.0.as_ref().map_or(0, |envelope| envelope.lane)
     }
 }
 
@@ -76,7 +119,7 @@ impl<T, O, K> Failure<T, O, K> {
 }
 
 /// Envelopes as `prepare_messages` sees them: only the messages.
-pub(super) struct Run<'a, T, K>(pub(super) &'a mut [Envelope<T, K>]);
+pub(super) struct Run<'a, T, K>(pub(super) &'a mut [Parcel<T, K>]);
 
 impl<T: Send, K: Send> Messages<T> for Run<'_, T, K> {
     fn len(&self) -> usize {
@@ -84,10 +127,12 @@ impl<T: Send, K: Send> Messages<T> for Run<'_, T, K> {
     }
 
     fn get_mut(&mut self, index: usize) -> Option<&mut Message<T>> {
-        self.0.get_mut(index).map(|envelope| &mut envelope.message)
+        let envelope = self.0.get_mut(index)?.0.as_mut()?;
+        Some(&mut envelope.message)
     }
 
     fn iter_mut(&mut self) -> Box<dyn Iterator<Item = &mut Message<T>> + Send + '_> {
-        Box::new(self.0.iter_mut().map(|envelope| &mut envelope.message))
+        let envelopes = self.0.iter_mut().filter_map(|parcel| parcel.0.as_mut());
+        Box::new(envelopes.map(|envelope| &mut envelope.message))
     }
 }

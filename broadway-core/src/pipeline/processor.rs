@@ -4,14 +4,21 @@
 //! so that idle processors take it; and the next chunk is smaller. Failures of a chunk are settled before its successes
 //! move on to batchers, as in Broadway.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    slice,
+    sync::Arc,
+    task::Poll,
+};
 
-use futures_util::{future, poll};
+use futures_util::future::{self, FutureExt};
 
 use super::{
     batcher::{Carried, Staged, Stages},
-    callbacks::{self, Failure as CallFailure},
-    envelope::{Creditor, Debt, Envelope, Failure, Run},
+    callbacks::{self, Panicked},
+    envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
     producer::low_half,
     settler::{Ledger, Settler},
     start::SourceInlet,
@@ -71,8 +78,9 @@ struct Tally {
     forwarded: usize,
 }
 
-type EnvelopeFor<S, H> = Envelope<<H as Handler>::In, TokenOfSource<S>>;
-type Handled<H> = Result<Next<<H as Handler>::Out, <H as Handler>::Batcher>, CallFailure>;
+type ParcelFor<S, H> = Parcel<<H as Handler>::In, TokenOfSource<S>>;
+type Returned<H> = Result<Next<<H as Handler>::Out, <H as Handler>::Batcher>, BoxError>;
+type Handled<H> = Result<Returned<H>, Panicked>;
 
 impl<S, H> ProcessorLoop<S, H>
 where
@@ -80,7 +88,7 @@ where
     H: Handler,
 {
     pub(super) async fn run(mut self) {
-        let mut chunk: Vec<EnvelopeFor<S, H>> = Vec::new();
+        let mut chunk: Vec<ParcelFor<S, H>> = Vec::new();
         while self.inlet.take(self.chunk_size.limit(), &mut chunk).await {
             let (processor, count, started) = (self.work.processor, chunk.len(), timer::now());
             self.work
@@ -89,6 +97,7 @@ where
                 .emit(&Event::ChunkStarted { processor, count });
             self.prepare(&mut chunk).await;
             let returned = self.handle(&mut chunk).await;
+            chunk.clear();
             self.work.finish(&self.handler, &self.stages).await;
             let elapsed = timer::now().saturating_duration_since(started);
             if returned.is_none() {
@@ -114,9 +123,9 @@ where
     }
 
     /// Calls `prepare_messages` for those that were not prepared before they were given back.
-    async fn prepare(&mut self, chunk: &mut [EnvelopeFor<S, H>]) {
-        for run in chunk.chunk_by_mut(|a, b| a.debt.prepared == b.debt.prepared) {
-            if run[0].debt.prepared {
+    async fn prepare(&mut self, chunk: &mut [ParcelFor<S, H>]) {
+        for run in chunk.chunk_by_mut(|a, b| a.is_prepared() == b.is_prepared()) {
+            if run[0].is_prepared() {
                 continue;
             }
             let handler = &self.handler;
@@ -126,60 +135,88 @@ where
                 ack_now::refuse(handler.prepare_messages(&mut chunk)).await
             })
             .await;
-            run.iter_mut()
-                .for_each(|envelope| envelope.debt.prepared = true);
-            if let Err(failure) = prepared {
-                let reason = failure.reason(Callback::PrepareMessages);
-                run.iter_mut()
-                    .for_each(|envelope| envelope.fault = Some(reason.clone()));
+            let failure = prepared.err();
+            let fault = failure.map(|failure| failure.reason(Callback::PrepareMessages));
+            for envelope in run.iter_mut().filter_map(|parcel| parcel.0.as_mut()) {
+                envelope.debt.origin.set_prepared();
+                if let Some(fault) = &fault {
+                    envelope.fault = Some(fault.clone());
+                }
             }
         }
     }
 
     /// Handles the chunk. If a handler had to wait, tells how many messages were given back, perhaps 0.
-    async fn handle(&mut self, chunk: &mut Vec<EnvelopeFor<S, H>>) -> Option<usize> {
+    async fn handle(&mut self, chunk: &mut [ParcelFor<S, H>]) -> Option<usize> {
+        // Panics are caught here, once per chunk and not once per message: what is dealt with leaves the chunk, so the
+        // first message that is still in it is the one whose handler panicked.
+        loop {
+            let handling = AssertUnwindSafe(self.handle_some(chunk)).catch_unwind();
+            let payload = match handling.await {
+                Ok(returned) => return returned,
+                Err(payload) => payload,
+            };
+            let reason = Reason::panic(Callback::HandleMessage, payload.as_ref());
+            let parcel = chunk.iter_mut().find(|parcel| parcel.0.is_some());
+            self.work.fail(
+                parcel.expect("a panic leaves its message in the chunk"),
+                reason,
+            );
+        }
+    }
+
+    async fn handle_some(&mut self, chunk: &mut [ParcelFor<S, H>]) -> Option<usize> {
         let handler = Arc::clone(&self.handler);
         let mut returned = None;
         let mut freshness = Freshness::default();
-        let mut left = chunk.drain(..);
-        while let Some(mut envelope) = left.next() {
-            if freshness.is_stale(&mut self.work.settler, &envelope) {
-                self.work.release(envelope);
+        let mut left = chunk.iter_mut();
+        while let Some(parcel) = left.next() {
+            let Some(envelope) = &mut parcel.0 else {
+                continue;
+            };
+            if freshness.is_stale(&mut self.work.settler, envelope) {
+                self.work.release(parcel);
                 continue;
             }
             if let Some(reason) = envelope.fault.take() {
-                self.work.fail(envelope, reason);
+                self.work.fail(parcel, reason);
                 continue;
             }
-            let Envelope { message, debt, .. } = &mut envelope;
+            let Envelope { message, debt, .. } = envelope;
             let handled = {
-                let handler = Arc::as_ref(&handler);
-                let mut call = pin!(callbacks::caught(async {
-                    handler.handle_message(message).await
-                }));
-                match poll!(call.as_mut()) {
-                    Poll::Ready(handled) => handled,
+                let mut call = pin!(handler.handle_message(message));
+                match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+                    Poll::Ready(returned) => Ok(returned),
                     Poll::Pending => {
                         self.chunk_size.suspended(self.work.count());
-                        let mut rest: Vec<_> = left.by_ref().collect();
-                        returned = Some(rest.len());
-                        self.inlet.give_back(&mut rest);
+                        returned = Some(self.give_back(&mut left));
                         self.wait(call, debt).await
                     }
                 }
             };
-            self.work.handled(envelope, handled);
+            self.work.handled(parcel, handled);
         }
         returned
     }
 
+    /// Gives back what is left of a chunk, and tells how much.
+    fn give_back(&mut self, left: &mut slice::IterMut<'_, ParcelFor<S, H>>) -> usize {
+        let mut rest: Vec<_> = left.map(|parcel| Parcel(parcel.0.take())).collect();
+        let count = rest.len();
+        self.inlet.give_back(&mut rest);
+        count
+    }
+
     /// Waits for a handler that suspended. Meanwhile nothing waits for it: what the chunk had before is settled and sent
     /// on, and its keys are free.
-    async fn wait(
+    async fn wait<C>(
         &mut self,
-        call: impl Future<Output = Handled<H>>,
+        mut call: Pin<&mut C>,
         debt: &mut Debt<TokenOfSource<S>>,
-    ) -> Handled<H> {
+    ) -> Handled<H>
+    where
+        C: Future<Output = Returned<H>> + Send,
+    {
         let Self {
             work,
             inlet,
@@ -192,6 +229,7 @@ where
             work.finish(handler, stages).await;
             inlet.keep_last();
         };
+        let call = poll_fn(|cx| callbacks::polled(call.as_mut(), cx));
         let call = ack_now::serve(
             call,
             Early {
@@ -224,39 +262,61 @@ where
         self.tally.done + self.tally.failed + self.tally.forwarded
     }
 
-    fn release(&mut self, envelope: EnvelopeFor<S, H>) {
-        self.settler.add(envelope.debt, Outcome::Released, None);
+    fn release(&mut self, parcel: &mut ParcelFor<S, H>) {
+        if let Some(envelope) = parcel.0.take() {
+            self.settler.add(envelope.debt, Outcome::Released, None);
+        }
     }
 
-    fn fail(&mut self, envelope: EnvelopeFor<S, H>, reason: Reason) {
+    fn fail(&mut self, parcel: &mut ParcelFor<S, H>, reason: Reason) {
+        let Some(Envelope { message, debt, .. }) = parcel.0.take() else {
+            return;
+        };
         self.tally.failed += 1;
+        let processor = self.processor;
         self.ledger.emitter.emit(&Event::MessageFailed {
-            processor: self.processor,
+            processor,
             reason: &reason,
         });
         self.failures
-            .push(Failure::new(envelope.message, None, reason, envelope.debt));
+            .push(Failure::new(message, None, reason, debt));
     }
 
-    fn handled(&mut self, mut envelope: EnvelopeFor<S, H>, handled: Handled<H>) {
+    #[inline(always)]
+    fn handled(&mut self, parcel: &mut ParcelFor<S, H>, handled: Handled<H>) {
         match handled {
-            Ok(Next::Ack) => {
+            Ok(Ok(Next::Ack)) => {
+                let Some(Envelope {
+                    mut message, debt, ..
+                }) = parcel.0.take()
+                else {
+                    return;
+                };
                 self.tally.done += 1;
-                let options = envelope.message.take_ack_options();
-                self.settler.add(envelope.debt, Outcome::Done, options);
+                self.settler
+                    .add(debt, Outcome::Done, message.take_ack_options());
             }
-            Ok(Next::Batch(to)) => {
-                self.tally.forwarded += 1;
-                let Envelope {
+            Ok(Ok(Next::Batch(to))) => {
+                let Some(Envelope {
                     message,
                     debt,
                     lane,
                     ..
-                } = envelope;
+                }) = parcel.0.take()
+                else {
+                    return;
+                };
+                self.tally.forwarded += 1;
                 let carried = Carried { message, debt };
                 self.staged[to.batcher.index()].push(Staged { to, lane, carried });
             }
-            Err(failure) => self.fail(envelope, failure.reason(Callback::HandleMessage)),
+            Ok(Err(error)) => self.fail(parcel, Reason::error(Callback::HandleMessage, error)),
+            Err(payload) => {
+                self.fail(
+                    parcel,
+                    Reason::panic(Callback::HandleMessage, payload.as_ref()),
+                );
+            }
         }
     }
 
@@ -278,6 +338,11 @@ where
         }
         if !self.failures.is_empty() {
             // The functions that split and measure batches panicked on some.
+            for failure in &self.failures {
+                let (processor, reason) = (self.processor, &failure.failed.reason);
+                let event = Event::MessageFailed { processor, reason };
+                self.ledger.emitter.emit(&event);
+            }
             self.tally.failed += self.failures.len();
             self.tally.forwarded -= self.failures.len();
             callbacks::handle_failed(
@@ -312,6 +377,7 @@ struct Freshness {
 }
 
 impl Freshness {
+    #[inline]
     fn is_stale<A: Acknowledger, T>(
         &mut self,
         settler: &mut Settler<A>,
@@ -320,7 +386,7 @@ impl Freshness {
         let Creditor::Source(token) = &envelope.debt.to else {
             return false;
         };
-        let number = envelope.debt.acknowledger;
+        let number = envelope.debt.origin.acknowledger();
         let generation = match self.current {
             Some((current, generation)) if current == number => generation,
             _ => {
@@ -329,6 +395,7 @@ impl Freshness {
                 generation
             }
         };
-        generation != envelope.debt.generation && settler.entry(number).acknowledger.is_stale(token)
+        generation != envelope.debt.origin.generation()
+            && settler.entry(number).acknowledger.is_stale(token)
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use super::{
     callbacks,
     config::PartitionBy,
-    envelope::{Creditor, Debt, Envelope},
+    envelope::{Creditor, Debt, Envelope, Origin, Parcel},
     rate_limit::Limiter,
     registry::Entry,
     settler::Ledger,
@@ -53,11 +53,11 @@ pub(super) struct Entrance<S: Source> {
     pub(super) partition_by: Option<PartitionBy<<S::Producer as Producer>::Item>>,
     pub(super) producer: usize,
     /// Accepted, and not sent on yet.
-    pub(super) accepted: Vec<EnvelopeOf<S>>,
+    pub(super) accepted: Vec<ParcelOf<S>>,
 }
 
-type EnvelopeOf<S> =
-    Envelope<<<S as Source>::Producer as Producer>::Item, TokenOf<<S as Source>::Producer>>;
+type ParcelOf<S> =
+    Parcel<<<S as Source>::Producer as Producer>::Item, TokenOf<<S as Source>::Producer>>;
 type DeliveryOf<S> =
     Delivery<<<S as Source>::Producer as Producer>::Item, TokenOf<<S as Source>::Producer>>;
 
@@ -116,7 +116,7 @@ impl<S: Source> ProducerLoop<S> {
         loop {
             let ended = self.deliver(&mut opened, &mut restart).await;
             // Also while draining: at the limited pace, until the drain runs out of time.
-            self.entrance.release().await;
+            self.release().await;
             let (callback, error) = match ended {
                 Ended::Exhausted => return Some(opened.producer),
                 Ended::Draining => {
@@ -154,6 +154,10 @@ impl<S: Source> ProducerLoop<S> {
             else {
                 return Ended::Draining;
             };
+            // Looked at here as well, since of two things that are ready above, demand wins.
+            if drains(&self.listener.word()) {
+                return Ended::Draining;
+            }
             if self.listener.word().paused {
                 self.listener
                     .until(|word| !word.paused || drains(word))
@@ -182,9 +186,15 @@ impl<S: Source> ProducerLoop<S> {
                     }
                 }
             }
-            self.entrance.release().await;
+            self.release().await;
             tokio::task::consume_budget().await;
         }
+    }
+
+    /// Sends on what was accepted, at the limited pace, unless the topology ends by force.
+    async fn release(&mut self) {
+        let release = self.entrance.release();
+        self.listener.run_until(release, |word| word.aborted).await;
     }
 
     /// Opens the source again after a pause, as often as it takes. `None`: given up, or the topology drains.
@@ -277,7 +287,7 @@ impl<S: Source> Entrance<S> {
         entry.delivered(count);
         self.ledger.counters.received(count);
         let received_ns = self.ledger.elapsed_ns(timer::now());
-        let generation = low_half(entry.acknowledger.generation());
+        let origin = Origin::new(entry.number, low_half(entry.acknowledger.generation()));
         let partition_by = self.partition_by.as_deref();
         self.accepted
             .extend(deliveries.drain(..).map(|Delivery { item, token }| {
@@ -286,16 +296,14 @@ impl<S: Source> Entrance<S> {
                 let debt = Debt {
                     to: Creditor::Source(token),
                     received_ns,
-                    acknowledger: entry.number,
-                    prepared: false,
-                    generation,
+                    origin,
                 };
-                Envelope {
+                Parcel(Some(Envelope {
                     message,
                     debt,
                     lane,
                     fault,
-                }
+                }))
             }));
         let (producer, demand) = (self.producer, demand.get());
         self.ledger.emitter.emit(&Event::Produced {
@@ -349,7 +357,6 @@ pub(super) fn lane_of<T>(
 }
 
 /// Generations are compared by their low half: they would have to move four billion times while a message waits.
-#[expect(clippy::cast_possible_truncation, reason = "that is the point")]
 pub(super) fn low_half(generation: u64) -> u32 {
     generation as u32
 }

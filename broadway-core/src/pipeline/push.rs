@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     config::PartitionBy,
-    envelope::{Creditor, Debt, Envelope},
+    envelope::{Creditor, Debt, Envelope, Origin, Parcel},
     processor::{AckOf, TokenOfSource},
     producer::lane_of,
     settler::Ledger,
@@ -143,7 +143,7 @@ impl<S: Source> PushEntrance<S> {
         &self,
         item: ItemOf<S>,
         received_ns: u64,
-    ) -> (Envelope<ItemOf<S>, TokenOfSource<S>>, Receipt) {
+    ) -> (Parcel<ItemOf<S>, TokenOfSource<S>>, Receipt) {
         let (ticket, receipt) = Ticket::new();
         let message = Message::new(item);
         let (lane, fault) = self
@@ -154,17 +154,15 @@ impl<S: Source> PushEntrance<S> {
         let debt = Debt {
             to,
             received_ns,
-            acknowledger: 0,
-            prepared: false,
-            generation: 0,
+            origin: Origin::none(),
         };
         (
-            Envelope {
+            Parcel(Some(Envelope {
                 message,
                 debt,
                 lane,
                 fault,
-            },
+            })),
             receipt,
         )
     }

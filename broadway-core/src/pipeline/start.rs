@@ -18,7 +18,7 @@ use super::{
     callbacks,
     config::{Options, Pipeline, Processors},
     describe::Description,
-    envelope::Envelope,
+    envelope::Parcel,
     processor::{AckOf, ProcessorLoop, TokenOfSource, Work},
     producer::{Entrance, Opened, ProducerLoop},
     push::PushEntrance,
@@ -49,13 +49,13 @@ use crate::{
     telemetry::Event,
 };
 
-type EnvelopeOf<S> = Envelope<<<S as Source>::Producer as Producer>::Item, TokenOfSource<S>>;
-type Order<S> = Either<Demand<EnvelopeOf<S>>, Lanes<EnvelopeOf<S>>>;
-type SourceLink<S> = Link<EnvelopeOf<S>, Order<S>>;
+type ParcelOf<S> = Parcel<<<S as Source>::Producer as Producer>::Item, TokenOfSource<S>>;
+type Order<S> = Either<Demand<ParcelOf<S>>, Lanes<ParcelOf<S>>>;
+type SourceLink<S> = Link<ParcelOf<S>, Order<S>>;
 /// A producer's end of the link to the processors.
-pub(super) type SourceOutlet<S> = Outlet<EnvelopeOf<S>, Order<S>>;
+pub(super) type SourceOutlet<S> = Outlet<ParcelOf<S>, Order<S>>;
 /// A processor's end of the link from the producers.
-pub(super) type SourceInlet<S> = Inlet<EnvelopeOf<S>, Order<S>>;
+pub(super) type SourceInlet<S> = Inlet<ParcelOf<S>, Order<S>>;
 
 /// What the producers of a topology share beside their control: who is still delivering, and when they may close.
 pub(super) struct Line {
@@ -179,7 +179,8 @@ where
             batchers: stages.len(),
         });
         let entrance = Arc::new(PushEntrance::new(
-            self.link.outlet(self.credit()),
+            self.link
+                .outlet(self.credit(), self.options.processors.max_demand),
             self.options.processors.partition_by.clone(),
             Arc::clone(&self.ledger),
         ));
@@ -336,7 +337,9 @@ where
         for (producer, opened) in opened.into_iter().enumerate() {
             let entrance = Entrance {
                 ledger: Arc::clone(&self.ledger),
-                outlet: self.link.outlet(self.credit()),
+                outlet: self
+                    .link
+                    .outlet(self.credit(), self.options.processors.max_demand),
                 limiter: limiter.map(Arc::clone),
                 partition_by: self.options.processors.partition_by.clone(),
                 producer,

@@ -58,13 +58,15 @@ impl<T, D: Dispatch<T>> Link<T, D> {
         }
     }
 
-    /// A new sending end, which is asked for up to `credit.max()` messages ahead.
-    pub(crate) fn outlet(&self, credit: Credit) -> Outlet<T, D> {
+    /// A new sending end, which is asked for up to `credit.max()` messages ahead, at most `piece` of them at once: a
+    /// `Vec` of the size that an inlet takes changes hands without being copied.
+    pub(crate) fn outlet(&self, credit: Credit, piece: usize) -> Outlet<T, D> {
         let mut state = self.hub.lock();
         let id = OutletId(index_of(state.outlets.len()));
         state.outlets.push(Port {
             credit,
             owed: 0,
+            piece,
             waiting: Vec::new(),
             open: true,
         });
@@ -120,6 +122,8 @@ struct Port {
     credit: Credit,
     /// Asked for and not sent yet.
     owed: usize,
+    /// The most that is asked for at once.
+    piece: usize,
     waiting: Vec<Waker>,
     open: bool,
 }
@@ -201,10 +205,10 @@ impl<T, D: Dispatch<T>> State<T, D> {
 }
 
 impl Port {
-    /// What the outlet is to send, counting what it was asked for before.
+    /// What the outlet is to send next, counting what it was asked for before.
     fn ask(&mut self) -> usize {
         self.owed += self.credit.ask();
-        self.owed
+        self.owed.min(self.piece)
     }
 
     fn wake_if_asked(&mut self, wakes: &mut WakeList) {

@@ -1,43 +1,81 @@
 //! A FIFO of events that knows where each came from.
+//!
+//! Events stay in the `Vec`s in which they came: a chunk that is taken as it was sent changes hands
+//! by its pointer, and nothing of it is copied. Only what is taken in other pieces than it was sent
+//! in is moved, at most a segment of it at a time. Emptied `Vec`s go round: who sends a chunk gets
+//! the memory of one that was taken.
 
 use std::collections::VecDeque;
 
 use super::OutletId;
 use super::runs::{Run, Runs};
 
-/// Events in one ring, their outlets as run lengths beside it: a chunk moves in and out in bulk,
-/// and the outlets cost one entry a chunk.
+/// Longest segment: what may have to move when a part of a segment is taken.
+const SEGMENT_MAX: usize = 1_024;
+/// Sends below this size are collected in a segment of up to four times that.
+const SMALL: usize = 32;
+/// Emptied `Vec`s that are kept.
+const SPARE_MAX: usize = 16;
+
+/// Events in segments, their outlets as run lengths beside them.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    events: VecDeque<T>,
+    /// None of them empty.
+    segments: VecDeque<Vec<T>>,
+    len: usize,
     runs: Runs,
+    spare: Vec<Vec<T>>,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
-            events: VecDeque::new(),
+            segments: VecDeque::new(),
+            len: 0,
             runs: Runs::default(),
+            spare: Vec::new(),
         }
     }
 }
 
 impl<T> Queue<T> {
     pub(super) fn len(&self) -> usize {
-        self.events.len()
+        self.len
     }
 
     pub(super) fn append(&mut self, outlet: OutletId, events: &mut Vec<T>) {
         let n = events.len();
-        if n > 0 {
-            self.runs.push_back(Run { outlet, n });
-            self.events.extend(events.drain(..));
+        if n == 0 {
+            return;
+        }
+        self.runs.push_back(Run { outlet, n });
+        self.len += n;
+        while events.len() > SEGMENT_MAX {
+            let mut segment = self.spare.pop().unwrap_or_default();
+            segment.extend(events.drain(..SEGMENT_MAX));
+            self.segments.push_back(segment);
+        }
+        let n = events.len();
+        match self.segments.back_mut() {
+            Some(last) if n < SMALL && last.len() + n <= 4 * SMALL => last.append(events),
+            _ => {
+                let spare = self.spare.pop().unwrap_or_default();
+                self.segments.push_back(std::mem::replace(events, spare));
+            }
         }
     }
 
     pub(super) fn push(&mut self, outlet: OutletId, event: T) {
         self.runs.push_back(Run { outlet, n: 1 });
-        self.events.push_back(event);
+        self.len += 1;
+        match self.segments.back_mut() {
+            Some(last) if last.len() < 4 * SMALL => last.push(event),
+            _ => {
+                let mut segment = self.spare.pop().unwrap_or_default();
+                segment.push(event);
+                self.segments.push_back(segment);
+            }
+        }
     }
 
     /// Moves up to `max` events to `out` and their runs to `held`.
@@ -48,8 +86,8 @@ impl<T> Queue<T> {
         held: &mut Runs,
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
-        let n = self.events.len().min(max);
-        out.extend(self.events.drain(..n));
+        let n = self.len.min(max);
+        self.take_events(n, out);
         let mut left = n;
         while left > 0 {
             let run = self.runs.pop_front(left).expect("a run for each event");
@@ -58,6 +96,38 @@ impl<T> Queue<T> {
             freed(run.outlet, run.n);
         }
         n
+    }
+
+    fn take_events(&mut self, n: usize, out: &mut Vec<T>) {
+        self.len -= n;
+        let mut left = n;
+        while left > 0 {
+            let front = self
+                .segments
+                .front_mut()
+                .expect("as many as the queue is long");
+            if front.len() > left {
+                out.extend(front.drain(..left));
+                return;
+            }
+            left -= front.len();
+            if out.is_empty() {
+                std::mem::swap(front, out);
+            } else {
+                out.append(front);
+            }
+            self.recycle_front();
+        }
+    }
+
+    fn recycle_front(&mut self) {
+        let emptied = self.segments.pop_front();
+        if let Some(emptied) = emptied
+            && self.spare.len() < SPARE_MAX
+            && emptied.capacity() > 0
+        {
+            self.spare.push(emptied);
+        }
     }
 
     /// Moves `rest`, the last of what `held` describes, back to the front.
@@ -76,9 +146,10 @@ impl<T> Queue<T> {
             self.runs.push_front(run);
             returned(run.outlet, run.n);
         }
-        self.events.reserve(rest.len());
-        for event in rest.drain(..).rev() {
-            self.events.push_front(event);
+        self.len += rest.len();
+        if !rest.is_empty() {
+            let spare = self.spare.pop().unwrap_or_default();
+            self.segments.push_front(std::mem::replace(rest, spare));
         }
     }
 }

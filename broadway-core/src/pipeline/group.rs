@@ -1,0 +1,146 @@
+//! Ended messages on their way to one acknowledger.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{callbacks, registry::Entry, settler::Ledger};
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    error::{Callback, Reason},
+    message::AckOptions,
+    stage::timer,
+    telemetry::{Event, Settlement},
+};
+
+/// How many messages ended how.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Tally {
+    pub(super) done: usize,
+    pub(super) failed: usize,
+    pub(super) released: usize,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Failed(_) => self.failed += 1,
+            Outcome::Released => self.released += 1,
+        }
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.done + self.failed + self.released
+    }
+}
+
+/// What goes to one acknowledger. Its memory is used again for each chunk.
+pub(super) struct Group<A: Acknowledger> {
+    pub(super) entry: Arc<Entry<A>>,
+    /// Messages that simply succeeded, behind those in `settled`: only their tokens, since this is the hot path.
+    done: Vec<A::Token>,
+    settled: Vec<Settled<A::Token>>,
+    tally: Tally,
+    /// When they were received; filled only if an observer wants latencies.
+    received_ns: Vec<u64>,
+}
+
+impl<A: Acknowledger> Group<A> {
+    pub(super) fn new(entry: Arc<Entry<A>>) -> Self {
+        Self {
+            entry,
+            done: Vec::new(),
+            settled: Vec::new(),
+            tally: Tally::default(),
+            received_ns: Vec::new(),
+        }
+    }
+
+    /// Whether it is that of the acknowledger of this number.
+    #[inline]
+    pub(super) fn is_of(&self, number: u16) -> bool {
+        // The number of a retired acknowledger may have a new owner, unless we still owe it something.
+        self.entry.number == number && (!self.is_empty() || !self.entry.is_retired())
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.settled.is_empty()
+    }
+
+    #[inline(always)]
+    pub(super) fn push_done(&mut self, token: A::Token) {
+        self.done.push(token);
+    }
+
+    pub(super) fn push(&mut self, token: A::Token, outcome: Outcome, options: AckOptions) {
+        self.tally.add(&outcome);
+        self.gather();
+        self.settled.push(Settled::new(token, outcome, options));
+    }
+
+    #[inline(always)]
+    pub(super) fn push_received(&mut self, received_ns: u64) {
+        self.received_ns.push(received_ns);
+    }
+
+    /// Puts all in one list, in the order in which they ended.
+    fn gather(&mut self) {
+        self.tally.done += self.done.len();
+        let done = self.done.drain(..);
+        self.settled
+            .extend(done.map(|token| Settled::new(token, Outcome::Done, None)));
+    }
+
+    /// Hands everything over, counts it, and tells the observer.
+    pub(super) async fn flush(&mut self, ledger: &Ledger<A>) -> Result<(), Reason> {
+        self.gather();
+        let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
+        let called = callbacks::caught(async { acknowledger.settle(settled).await }).await;
+        self.settled.clear();
+        let result = called.map_err(|failure| failure.reason(Callback::Settle));
+        if let Err(reason) = &result {
+            let (producer, count) = (self.entry.producer, self.tally.total());
+            ledger.emitter.emit(&Event::AckFailed {
+                producer,
+                count,
+                reason,
+            });
+        }
+        self.account(ledger);
+        result
+    }
+
+    fn account(&mut self, ledger: &Ledger<A>) {
+        let tally = std::mem::take(&mut self.tally);
+        let Tally {
+            done,
+            failed,
+            released,
+        } = tally;
+        ledger.counters.settled(done, failed, released);
+        if ledger.emitter.is_heard() {
+            let latencies = self.latencies(ledger);
+            let settlement = Settlement {
+                done,
+                failed,
+                released,
+                latencies: &latencies,
+            };
+            let producer = self.entry.producer;
+            ledger.emitter.emit(&Event::Settled {
+                producer,
+                settlement,
+            });
+        }
+        ledger.registry.settled(&self.entry, tally.total());
+    }
+
+    fn latencies(&mut self, ledger: &Ledger<A>) -> Vec<Duration> {
+        if self.received_ns.is_empty() {
+            return Vec::new();
+        }
+        let now_ns = ledger.elapsed_ns(timer::now());
+        let latency = |received: u64| Duration::from_nanos(now_ns.saturating_sub(received));
+        self.received_ns.drain(..).map(latency).collect()
+    }
+}
