@@ -1,5 +1,6 @@
-//! What this source costs beyond the client: produce, touch the payload, settle as done; against the shortest loop that
-//! librdkafka allows (one partition's queue, batches of 1,000, no offsets). CPU of the process per message, from the first
+//! What this source costs beyond the client: produce, touch the payload, settle as done; the same in a whole pipeline with
+//! two processors; both against the shortest loop that librdkafka allows (one partition's queue, batches of 1,000, no
+//! offsets). CPU of the process per message, from the first
 //! to the last one.
 //!
 //! `cargo bench -p broadway-kafka --bench reading -- [messages] [rounds]`; needs `scripts/brokers up kafka`.
@@ -9,11 +10,15 @@
 use std::{
     ffi::CString,
     num::NonZeroUsize,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
-use broadway_core::{Acknowledger, OpenContext, Outcome, Producer, Record, Settled, Source};
-use broadway_kafka::{Begin, Kafka};
+use broadway_core::{
+    Acknowledger, Message, OpenContext, Outcome, Pipeline, Processors, Producer, Record, Settled,
+    Source, handler_fn,
+};
+use broadway_kafka::{Begin, Kafka, KafkaRecord};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -43,6 +48,9 @@ fn main() {
         report("bare loop", messages, || bare(&brokers, &topic, messages));
         report("this source", messages, || {
             runtime.block_on(ours(&brokers, &topic, messages))
+        });
+        report("pipeline", messages, || {
+            runtime.block_on(pipeline(&brokers, &topic, messages))
         });
     }
 }
@@ -170,6 +178,38 @@ async fn ours(brokers: &str, topic: &str, messages: u64) -> (Duration, Duration)
     let result = (began.elapsed(), cpu().saturating_sub(before));
     assert_eq!(sum, messages * u64::from(b'x'));
     producer.close().await.unwrap();
+    result
+}
+
+async fn pipeline(brokers: &str, topic: &str, messages: u64) -> (Duration, Duration) {
+    let group = format!("pipeline-{topic}-{}", std::process::id());
+    let source = Kafka::topics([topic])
+        .brokers(brokers)
+        .group(group)
+        .begin(Begin::Earliest)
+        .ignore_commits();
+    let clock = Arc::new(OnceLock::new());
+    let first = clock.clone();
+    let handler = handler_fn(move |message: &mut Message<KafkaRecord>| {
+        // A read once it is set.
+        first.get_or_init(|| (Instant::now(), cpu()));
+        if message.data().payload()[0] == b'x' {
+            Ok(())
+        } else {
+            Err("not what was sent".into())
+        }
+    });
+    let topology = Pipeline::new(source, handler)
+        .processors(Processors::new(2).max_demand(1_000))
+        .start()
+        .await
+        .unwrap();
+    while topology.totals().done < messages {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let (began, before) = clock.get().unwrap();
+    let result = (began.elapsed(), cpu().saturating_sub(*before));
+    assert_eq!(topology.drain().await.unwrap().failed, 0);
     result
 }
 
