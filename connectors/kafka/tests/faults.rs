@@ -179,6 +179,15 @@ async fn a_lost_membership_is_never_committed_and_its_work_comes_again() {
             matches!(seen, Seen::Revoked { settled: false, .. })
         })
         .await;
+    let tried = |log: &common::Log| {
+        log.all()
+            .iter()
+            .any(|seen| matches!(seen, Seen::CommitFailed(_)))
+    };
+    assert!(
+        !tried(&reader.log),
+        "a lost partition is not even tried to be committed"
+    );
     // It joins again by itself, and what was not committed comes again. Late results of the first time don't count.
     let again = reader.exactly(100).await;
     assert!(numbers(&again).into_iter().eq(0..100));
