@@ -101,7 +101,8 @@ impl Handler for Flights {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let passes: usize = env::args().nth(1).map_or(Ok(200), |n| n.parse())?;
+    let passes = env::args().nth(1).map_or(Ok(200), |n| n.parse::<usize>());
+    let passes = passes.map_err(|_| "usage: quickstart [PASSES]")?;
     let rejects = env::temp_dir().join("quickstart-rejects.txt");
     let report = Arc::new(Mutex::new(Report::default()));
     let handler = Flights {
