@@ -65,7 +65,8 @@ impl Handler for Flights {
         &self,
         message: &mut Message<&'static str>,
     ) -> Result<Next<Flight, Sink>, BoxError> {
-        let flight: Flight = serde_json::from_str(message.data()).map_err(in_short)?;
+        let flight: Flight =
+            serde_json::from_str(message.data()).map_err(|error| in_short(&error))?;
         if flight.delay > 60 {
             return Ok(Next::batch(Sink::Delayed, flight));
         }
@@ -159,7 +160,7 @@ async fn show_progress(summary: &Summary) -> Infallible {
 }
 
 /// A reason that many records share, so that the table counts them together.
-fn in_short(error: serde_json::Error) -> &'static str {
+fn in_short(error: &serde_json::Error) -> &'static str {
     match error.classify() {
         Category::Eof => "JSON that is cut off",
         Category::Syntax | Category::Io => "not JSON",

@@ -78,3 +78,8 @@ pub use broadway_core::{
     Split, StartError, Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine,
     source, telemetry,
 };
+
+/// Compiles and runs what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
