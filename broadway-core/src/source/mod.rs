@@ -1,6 +1,6 @@
 //! Where messages come from: a [`Source`] opens [`Producer`]s, and a producer delivers what is asked for.
 //!
-//! Connectors implement these two traits and [`Acknowledger`](crate::Acknowledger). For tests, tools and files there are
+//! Connectors implement these two traits and [`Acknowledger`]. For tests, tools and files there are
 //! ready ones: [`from_iter`], [`from_stream`], [`idle`]; and [`SourceExt`] changes what a source delivers.
 
 mod adapt;
