@@ -5,7 +5,7 @@
 //! in which its threads can be switched, up to [`PREEMPTIONS`] forced switches, and for each value that a load may see. A run in
 //! which somebody waits for ever is reported as a deadlock. So each model that ends proves that no wake-up is lost in it.
 //!
-//! Waits, wakes and thread ends are not forced switches: two or three forced ones at the wrong places are what known bugs of
+//! Waits, wakes and thread ends are not forced switches: two to four forced ones at the wrong places are what known bugs of
 //! this kind need, and keep the whole below a minute. `LOOM_LOG=trace LOOM_LOCATION=1` tell the story of a failure.
 //!
 //! - `stage/`: links. Nothing is lost, duplicated or out of order; whoever waits is woken; demand holds; the end is seen.
@@ -24,7 +24,7 @@ pub mod machine;
 mod pipeline;
 mod stage;
 
-/// Forced switches per run of a model of two threads; models of three threads have one less.
+/// Forced switches per run of a model of two threads; models of three threads, and the longest, have one or two less.
 const PREEMPTIONS: usize = 4;
 
 /// Runs `model` in every order.

@@ -36,7 +36,7 @@ impl Seen {
 
 #[test]
 fn a_key_is_in_one_hand_at_a_time_and_in_order() {
-    check(PREEMPTIONS - 1, || {
+    check(PREEMPTIONS - 2, || {
         let (link, seen) = (keyed(), Arc::new(Seen::default()));
         let outlet = link.outlet(credit(3), 3);
         let handling = [link.inlet(), link.inlet()].map(|mut inlet| {
@@ -105,5 +105,20 @@ fn a_key_comes_free_when_it_is_given_back() {
     comes_free(&[B1, A1], &[], |mut inlet, mut held| {
         inlet.give_back(&mut held.split_off(1));
         Some(inlet)
+    });
+}
+
+#[test]
+fn a_key_comes_free_when_its_inlet_comes_back() {
+    check(PREEMPTIONS, || {
+        let link = keyed();
+        let (outlet, mut inlet, mut other) =
+            (link.outlet(credit(3), 3), link.inlet(), link.inlet());
+        send(&outlet, &[A1, B1, A2]);
+        assert_eq!(take(&mut inlet, 1), [A1]);
+        let waiting = thread::spawn(move || take(&mut other, 1));
+        let again = take(&mut inlet, 1);
+        assert_eq!(sorted([again, joined(waiting)]), [A2, B1]);
+        drop((inlet, outlet));
     });
 }
