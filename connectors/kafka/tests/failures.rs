@@ -19,7 +19,7 @@ async fn a_failed_message_halts_its_partition_only_and_comes_again() {
         .brokers(&brokers)
         .group(&group)
         .begin(Begin::Earliest)
-        .lag_interval(std::time::Duration::from_millis(20));
+        .lag_interval(Duration::from_millis(20));
     let mut reader = Reader::open(&source).await;
     let (mut first, second): (Vec<_>, Vec<_>) = reader
         .exactly(20)
