@@ -15,7 +15,11 @@ pub use idle::{Idle, IdleProducer, idle};
 pub use iter::{FromIter, IterProducer, from_iter};
 pub use stream::{FromStream, StreamProducer, from_stream};
 
-use crate::{ack::Acknowledger, error::BoxError, telemetry::Emitter};
+use crate::{
+    ack::Acknowledger,
+    error::{BoxError, Problem},
+    telemetry::Emitter,
+};
 
 /// The token type of a producer's acknowledger.
 pub type TokenOf<P> = <<P as Producer>::Acknowledger as Acknowledger>::Token;
@@ -32,6 +36,14 @@ pub type ItemOf<S> = <<S as Source>::Producer as Producer>::Item;
 pub trait Source: Send + Sync + 'static {
     /// What it opens.
     type Producer: Producer;
+
+    /// What can be told of the options to be wrong without connecting anywhere; listed by [`StartError::Invalid`]
+    /// together with the problems of the pipeline's own options. Nothing, by default.
+    ///
+    /// [`StartError::Invalid`]: crate::StartError::Invalid
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// Opens one producer: connect, check that it can work, and return only when messages published from now on will
     /// not be missed. Called once for each producer at start, and again for each that failed.

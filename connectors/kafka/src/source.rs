@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, OpenContext, Produced, Producer, Source};
+use broadway_core::{BoxError, OpenContext, Problem, Produced, Producer, Source};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -31,6 +31,11 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(2);
 
 impl Source for Kafka {
     type Producer = KafkaProducer;
+
+    /// All options that cannot work: what is missing, out of range, or refused by name.
+    fn check(&self) -> Vec<Problem> {
+        self.problems()
+    }
 
     /// Joins the group. Returns when this member has its partitions and knows where each begins.
     ///
