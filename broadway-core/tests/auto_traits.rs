@@ -5,9 +5,9 @@
 use std::error::Error;
 
 use broadway_core::{
-    Batch, BatchKey, Batching, Chunk, Delivery, Description, Failed, Handler, Message, Next,
-    NoBatcher, OneBatcher, OpenContext, Outcome, Pipeline, Processors, PushError, Reason, Receipt,
-    RunError, Settled, StartError, Topology, Totals, handler_fn, source,
+    Batch, BatchKey, Batching, Chunk, Delivery, Description, Failed, Message, Next, NoBatcher,
+    OneBatcher, OpenContext, Outcome, Pipeline, Processors, PushError, Reason, Receipt, RunError,
+    Settled, StartError, Topology, Totals, handler_fn, source,
 };
 
 fn spawnable<T: Send + 'static>(_: &T) {}
