@@ -45,6 +45,7 @@ impl<S: fmt::Debug, F> fmt::Debug for Map<S, F> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S, F, U> Source for Map<S, F>
 where
     S: Source,

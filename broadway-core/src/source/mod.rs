@@ -146,6 +146,11 @@ pub enum Produced {
 }
 
 /// A connection that delivers messages on demand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a producer",
+    label = "a source opens producers",
+    note = "implement `broadway::Producer` for it"
+)]
 pub trait Producer: Send + 'static {
     /// What it delivers.
     type Item: Send + 'static;
