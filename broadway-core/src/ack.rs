@@ -57,6 +57,19 @@ impl<K> Settled<K> {
         }
     }
 
+    /// As the engine makes it: for tests of a connector by itself.
+    #[must_use]
+    pub fn for_test(token: K, outcome: Outcome) -> Self {
+        Self::new(token, outcome, None)
+    }
+
+    /// With what a user would have set with [`Message::configure_ack`](crate::Message::configure_ack).
+    #[must_use]
+    pub fn with_options<O: Send + 'static>(mut self, options: O) -> Self {
+        self.options = Some(Box::new(Box::new(options)));
+        self
+    }
+
     /// What the user set for this message with [`Message::configure_ack`](crate::Message::configure_ack), if
     /// anything.
     #[must_use]

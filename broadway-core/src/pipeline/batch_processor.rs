@@ -158,6 +158,15 @@ where
             let reason = named
                 .next_if(|(failed, _)| *failed == index)
                 .map(|(_, reason)| reason);
+            if let (Some(reason), None) = (&reason, &whole) {
+                let (batcher, worker) = (self.stage.key.name(), self.worker);
+                let event = Event::FailedInBatch {
+                    batcher,
+                    worker,
+                    reason,
+                };
+                self.ledger.emitter.emit(&event);
+            }
             match reason.or_else(|| whole.clone()) {
                 Some(reason) => self
                     .failures

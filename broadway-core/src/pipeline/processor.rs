@@ -338,6 +338,11 @@ where
         }
         if !self.failures.is_empty() {
             // The functions that split and measure batches panicked on some.
+            for failure in &self.failures {
+                let (processor, reason) = (self.processor, &failure.failed.reason);
+                let event = Event::MessageFailed { processor, reason };
+                self.ledger.emitter.emit(&event);
+            }
             self.tally.failed += self.failures.len();
             self.tally.forwarded -= self.failures.len();
             callbacks::handle_failed(

@@ -116,7 +116,7 @@ impl<S: Source> ProducerLoop<S> {
         loop {
             let ended = self.deliver(&mut opened, &mut restart).await;
             // Also while draining: at the limited pace, until the drain runs out of time.
-            self.entrance.release().await;
+            self.release().await;
             let (callback, error) = match ended {
                 Ended::Exhausted => return Some(opened.producer),
                 Ended::Draining => {
@@ -154,6 +154,10 @@ impl<S: Source> ProducerLoop<S> {
             else {
                 return Ended::Draining;
             };
+            // Looked at here as well, since of two things that are ready above, demand wins.
+            if drains(&self.listener.word()) {
+                return Ended::Draining;
+            }
             if self.listener.word().paused {
                 self.listener
                     .until(|word| !word.paused || drains(word))
@@ -182,9 +186,15 @@ impl<S: Source> ProducerLoop<S> {
                     }
                 }
             }
-            self.entrance.release().await;
+            self.release().await;
             tokio::task::consume_budget().await;
         }
+    }
+
+    /// Sends on what was accepted, at the limited pace, unless the topology ends by force.
+    async fn release(&mut self) {
+        let release = self.entrance.release();
+        self.listener.run_until(release, |word| word.aborted).await;
     }
 
     /// Opens the source again after a pause, as often as it takes. `None`: given up, or the topology drains.

@@ -25,6 +25,17 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
     for (key, batching) in &options.batching {
         batcher(key.name(), batching, &mut found);
     }
+    for (index, key) in H::Batcher::ALL
+        .iter()
+        .enumerate()
+        .filter(|(index, key)| key.index() != *index)
+    {
+        let message = format!(
+            "has the index {}, but is at {index} in ALL: use the `batchers!` macro",
+            key.index()
+        );
+        found.add(format!("batchers.{}", key.name()), message);
+    }
     let mut names: Vec<_> = H::Batcher::ALL.iter().map(|key| key.name()).collect();
     names.sort_unstable();
     for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {

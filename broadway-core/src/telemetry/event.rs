@@ -128,6 +128,12 @@ pub enum Event<'a> {
         failed: usize,
         elapsed: Duration,
     },
+    /// `handle_batch` failed one message of its batch.
+    FailedInBatch {
+        batcher: &'static str,
+        worker: usize,
+        reason: &'a Reason,
+    },
     /// A whole batch failed: `handle_batch` returned an error or panicked.
     BatchFailed {
         batcher: &'static str,
@@ -223,6 +229,7 @@ impl Event<'_> {
             Self::BatchReady { .. } => "batch_ready",
             Self::BatchStarted { .. } => "batch_started",
             Self::BatchStopped { .. } => "batch_stopped",
+            Self::FailedInBatch { .. } => "failed_in_batch",
             Self::BatchFailed { .. } => "batch_failed",
             Self::FailedHandled { .. } => "failed_handled",
             Self::Settled { .. } => "settled",

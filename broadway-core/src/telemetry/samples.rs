@@ -113,6 +113,11 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             count: 5,
             reason: &broken,
         },
+        Event::FailedInBatch {
+            batcher,
+            worker: 0,
+            reason: &broken,
+        },
         Event::BatchStopped {
             batcher,
             worker: 0,

@@ -156,6 +156,10 @@ impl Observer for Summary {
                 let text = ledger::reason_text(reason);
                 self.lock().count_reason(text, 1);
             }
+            Event::FailedInBatch { reason, .. } => {
+                let text = ledger::reason_text(reason);
+                self.lock().count_reason(text, 1);
+            }
             Event::BatchFailed { count, reason, .. } => {
                 let text = ledger::reason_text(reason);
                 self.lock().count_reason(text, count as u64);

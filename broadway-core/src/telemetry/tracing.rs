@@ -125,7 +125,7 @@ impl Storm {
 
     fn of(event: &Event<'_>) -> Option<Self> {
         match event {
-            Event::MessageFailed { .. } => Some(Self::Message),
+            Event::MessageFailed { .. } | Event::FailedInBatch { .. } => Some(Self::Message),
             Event::BatchFailed { .. } => Some(Self::Batch),
             Event::FailedHandled { panic: Some(_), .. } => Some(Self::FailedHandler),
             Event::AckFailed { .. } => Some(Self::Ack),

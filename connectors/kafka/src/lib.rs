@@ -1,1 +1,53 @@
-//! The Kafka connector.
+//! Kafka for broadway: a source that reads topics as a member of a consumer group.
+//!
+//! [`Kafka`] is the source and its options; its items are [`KafkaRecord`]s, read in place.
+//!
+//! # What it promises
+//!
+//! - **At least once.** An offset is committed only when its message and all before it in the partition are settled. Nothing
+//!   is ever committed past a message that is unfinished or failed, unless [`OnFailure::Skip`] says so.
+//! - **Order per partition** of delivery. The order of handling is that of the pipeline's `partition_by`.
+//! - **Rebalances repeat nothing** where messages in flight end within [`revoke_timeout`](Kafka::revoke_timeout). After
+//!   a crash, what ended since the last commit comes again: at most
+//!   [`uncommitted_max`](Kafka::uncommitted_max) messages a partition, usually one
+//!   [`commit_interval`](Kafka::commit_interval)'s worth.
+//! - **Back-pressure.** Messages are taken from the client only on demand; it prefetches up to `queued.min.messages`
+//!   (100,000) or `queued.max.messages.kbytes` (64 MiB) for each partition and then stops fetching. A slow pipeline stays a
+//!   member of its group: a thread of its own answers the group. So `max.poll.interval.ms` says nothing about handlers;
+//!   watch [`Event::Lag`](broadway_core::telemetry::Event::Lag).
+//! - **Failures are loud.** A failed message halts its partition, and only that; see [`OnFailure`].
+//!
+//! # How the parts move
+//!
+//! ```text
+//! producer  ── produce: reads partition queues in batches ──▶ engine
+//!                     ▲ wakes                                    │ settle
+//! librdkafka ─────────┘                                          ▼
+//!     ▲ polls, answers rebalances, commits ◀── ledgers of the partitions (machine::offsets)
+//! member's thread
+//! ```
+//!
+//! `source` is what the engine holds, `member` the thread, `partition` the state that both share, `ffi` the only unsafe
+//! code. The client needs the headers of OpenSSL to build (feature `tls`, on by default).
+
+mod ack;
+#[doc(hidden)]
+pub mod bare;
+mod begin;
+mod client;
+mod commit;
+mod config;
+mod connect;
+mod events;
+mod ffi;
+mod member;
+mod partition;
+mod record;
+mod settings;
+mod shared;
+mod source;
+
+pub use ack::{KafkaAcknowledger, Token};
+pub use config::{Begin, ConfigError, GroupProtocol, Kafka, OnFailure};
+pub use record::KafkaRecord;
+pub use source::KafkaProducer;

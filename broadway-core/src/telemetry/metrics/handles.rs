@@ -112,6 +112,8 @@ impl PipelineMetrics {
             } => {
                 self.batcher(batcher).stopped(done, failed, elapsed);
             }
+            // `BatchStopped` counts it, and it is never a panic.
+            Event::FailedInBatch { .. } => {}
             Event::BatchFailed {
                 batcher, reason, ..
             } => {

@@ -24,6 +24,7 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         Event::BatchReady { .. }
         | Event::BatchStarted { .. }
         | Event::BatchStopped { .. }
+        | Event::FailedInBatch { .. }
         | Event::BatchFailed { .. } => batcher(pipeline, event),
         Event::Produced { .. }
         | Event::Settled { .. }
@@ -157,6 +158,13 @@ fn batcher(pipeline: &str, told: &Event<'_>) {
         } => {
             debug!(target: TARGET, event, pipeline, batcher, worker, done, failed, elapsed_ms = ms(elapsed),
                 "batch handled");
+        }
+        Event::FailedInBatch {
+            batcher,
+            worker,
+            reason,
+        } => {
+            error!(target: TARGET, event, pipeline, batcher, worker, %reason, "message failed in its batch");
         }
         Event::BatchFailed {
             batcher,

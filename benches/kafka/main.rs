@@ -1,0 +1,130 @@
+//! What the Kafka pipeline costs against the bare client, on a real broker.
+//!
+//! Every scenario reads one topic of 100-byte messages from its beginning to its end, once with the pipeline (commits on,
+//! offsets tracked per message) and once with a loop over the bare client, round after round in this one process. Time and
+//! CPU (user and system, of this process only) run from the first message to the last, so that joining the group is not
+//! counted. The broker shares the machine: the ratio of the wall times of one run is the claim, and nothing else.
+//!
+//! ```console
+//! $ scripts/brokers up kafka
+//! $ cargo bench --features kafka --bench kafka -- --json
+//! ```
+
+mod args;
+mod bare;
+mod clock;
+mod ours;
+mod report;
+mod topic;
+
+use std::process::ExitCode;
+
+use clock::Cost;
+use topic::Topic;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A program that reads a topic once.
+type Program = fn(&Topic, &tokio::runtime::Runtime) -> Result<Cost, BoxError>;
+
+/// What is compared with what.
+struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    partitions: i32,
+    ours: Program,
+    reference: (&'static str, Program),
+}
+
+const SCENARIOS: [Scenario; 5] = [
+    Scenario {
+        name: "one_partition",
+        about: "2 processors, 1 partition, commits on; against partition queues read in batches of 1,000",
+        partitions: 1,
+        ours: |topic, runtime| ours::tracked(topic, runtime, 2),
+        reference: ("bare_batch_loop", bare::batch_loop),
+    },
+    Scenario {
+        name: "four_partitions",
+        about: "the same with 4 partitions",
+        partitions: 4,
+        ours: |topic, runtime| ours::tracked(topic, runtime, 2),
+        reference: ("bare_batch_loop", bare::batch_loop),
+    },
+    Scenario {
+        name: "eight_processors",
+        about: "8 processors, 4 partitions, commits on",
+        partitions: 4,
+        ours: |topic, runtime| ours::tracked(topic, runtime, 8),
+        reference: ("bare_batch_loop", bare::batch_loop),
+    },
+    Scenario {
+        name: "no_acks",
+        about: "2 processors, 4 partitions, nothing acknowledged: what tracking and commits cost, beside four_partitions",
+        partitions: 4,
+        ours: |topic, runtime| ours::untracked(topic, runtime, 2),
+        reference: ("bare_batch_loop", bare::batch_loop),
+    },
+    Scenario {
+        name: "stream_consumer",
+        about: "2 processors, 4 partitions, commits on; against the StreamConsumer loop of rust-rdkafka's users",
+        partitions: 4,
+        ours: |topic, runtime| ours::tracked(topic, runtime, 2),
+        reference: ("stream_consumer", bare::stream_consumer),
+    },
+];
+
+fn main() -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("kafka: built without optimisation, nothing measured; use `cargo bench`");
+        return ExitCode::SUCCESS;
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kafka: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), BoxError> {
+    let Some(options) = args::parse(std::env::args().skip(1))? else {
+        println!("{}", args::USAGE);
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let report = report::Report::begin(options.json, options.rounds)?;
+    let chosen = |scenario: &&Scenario| {
+        options
+            .scenario
+            .as_deref()
+            .is_none_or(|name| name == scenario.name)
+    };
+    let mut topics: Vec<Topic> = Vec::new();
+    for scenario in SCENARIOS.iter().filter(chosen) {
+        if !topics
+            .iter()
+            .any(|topic| topic.partitions == scenario.partitions)
+        {
+            topics.push(runtime.block_on(Topic::load(scenario.partitions, options.messages))?);
+        }
+        let topic = topics
+            .iter()
+            .find(|topic| topic.partitions == scenario.partitions);
+        let topic = topic.expect("loaded above");
+        let (mut ours, mut reference) = (Vec::new(), Vec::new());
+        for _ in 0..options.rounds {
+            ours.push((scenario.ours)(topic, &runtime)?);
+            reference.push((scenario.reference.1)(topic, &runtime)?);
+        }
+        report.scenario(scenario, topic.messages, &ours, &reference)?;
+    }
+    for topic in &topics {
+        runtime.block_on(topic.delete())?;
+    }
+    Ok(())
+}

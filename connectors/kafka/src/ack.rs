@@ -1,0 +1,75 @@
+//! How results come back: by partition, in runs, into the ledgers that commits are read from.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use broadway_core::{Acknowledger, BoxError, Settled};
+
+use crate::shared::Shared;
+
+/// Which message of which assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    pub(crate) slot: u32,
+    pub(crate) epoch: u32,
+    pub(crate) offset: i64,
+}
+
+/// Learns how the messages of one member ended. Settling only writes it down; commits follow by interval, at revocation
+/// and at the end.
+pub struct KafkaAcknowledger {
+    shared: Arc<Shared>,
+}
+
+impl KafkaAcknowledger {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn settle_all(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
+        let mut error = None;
+        let mut rest = settled.drain(..).peekable();
+        while let Some(next) = rest.peek() {
+            let slot = next.token.slot;
+            let partition = self
+                .shared
+                .with_partitions(|all| all[slot as usize].clone());
+            let settling = partition.settle(&mut rest, self.shared.on_failure);
+            for notice in settling.notices {
+                self.shared.tell(&partition, notice);
+            }
+            if settling.late > 0 {
+                let (part, late) = (&partition.origin.name, settling.late);
+                tracing::debug!(target: "broadway_kafka", part, late, "results came after the partition was taken away");
+            }
+            if let Some(text) = settling.error {
+                error.get_or_insert_with(|| format!("{}: {text}", partition.origin.name));
+            }
+        }
+        error.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+impl Acknowledger for KafkaAcknowledger {
+    type Token = Token;
+
+    async fn settle(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
+        self.settle_all(settled)
+    }
+
+    fn generation(&self) -> u64 {
+        self.shared.generation.load(Ordering::Acquire)
+    }
+
+    fn is_stale(&self, token: &Token) -> bool {
+        self.shared
+            .with_partitions(|all| all[token.slot as usize].is_stale(token))
+    }
+}
+
+impl std::fmt::Debug for KafkaAcknowledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaAcknowledger")
+            .field("producer", &self.shared.producer)
+            .finish_non_exhaustive()
+    }
+}

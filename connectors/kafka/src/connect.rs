@@ -1,0 +1,164 @@
+//! The first steps of a member: a client that is made, a broker that answers, topics that exist.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use broadway_core::BoxError;
+use rdkafka::{
+    ClientConfig,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use crate::{
+    client::Client,
+    config::Kafka,
+    events::{Context, Mailbox, is_denial},
+    settings::is_secret,
+    shared::Shared,
+};
+
+/// How long one question for metadata waits, so that errors which came meanwhile are seen.
+const SLICE: Duration = Duration::from_secs(1);
+/// How often a broker may say that a topic is unknown: it may have been made a moment ago.
+const UNKNOWN_MAX: u32 = 4;
+const UNKNOWN_PAUSE: Duration = Duration::from_millis(250);
+
+/// Connects, checks the topics, subscribes. On the member's own thread, since all of it blocks.
+pub(crate) fn connect(
+    source: &Kafka,
+    config: &ClientConfig,
+    shared: &Shared,
+    mailbox: &Arc<Mailbox>,
+) -> Result<Arc<Client>, BoxError> {
+    let context = Context::new(mailbox.clone(), shared.emitter.clone(), shared.producer);
+    let mut consumer =
+        BaseConsumer::from_config_and_context(config, context).map_err(|error| explain(&error))?;
+    let this = thread::current();
+    consumer.set_nonempty_callback(move || this.unpark());
+    let client = Client::new(consumer);
+    let ready = reach(&client, source, mailbox).and_then(|()| {
+        let topics: Vec<&str> = source.topics.iter().map(String::as_str).collect();
+        client
+            .subscribe(&topics)
+            .map_err(|error| format!("cannot subscribe to `topics` = {topics:?}: {error}"))
+    });
+    match ready {
+        Ok(()) => Ok(client),
+        Err(error) => {
+            mailbox.close();
+            Err(error.into())
+        }
+    }
+}
+
+/// Waits for a broker, then for every topic that is given by name.
+fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), String> {
+    let deadline = Instant::now() + source.connect_timeout;
+    let names: Vec<_> = source
+        .topics
+        .iter()
+        .filter(|topic| !topic.starts_with('^'))
+        .collect();
+    if names.is_empty() {
+        return ask(client, source, mailbox, None, deadline);
+    }
+    names
+        .into_iter()
+        .try_for_each(|name| ask(client, source, mailbox, Some(name), deadline))
+}
+
+fn ask(
+    client: &Client,
+    source: &Kafka,
+    mailbox: &Mailbox,
+    topic: Option<&str>,
+    deadline: Instant,
+) -> Result<(), String> {
+    let mut unknown = 0;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(unreachable(source, mailbox));
+        }
+        let answer = client.fetch_metadata(topic, left.min(SLICE));
+        hear(client, mailbox);
+        if let Some(denied) = mailbox.trouble().denied {
+            return Err(format!(
+                "the broker at `brokers` = {:?} refuses this client: {denied}",
+                source.brokers
+            ));
+        }
+        let Ok(metadata) = answer else { continue };
+        let Some(topic) = topic else { return Ok(()) };
+        let error = metadata
+            .topics()
+            .iter()
+            .find(|known| known.name() == topic)
+            .and_then(|known| known.error());
+        let Some(code) = error.map(RDKafkaErrorCode::from) else {
+            return Ok(());
+        };
+        if is_denial(code) {
+            return Err(format!(
+                "the broker refuses topic `{topic}` (option `topics`): {code}"
+            ));
+        }
+        if matches!(
+            code,
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic
+        ) {
+            unknown += 1;
+        }
+        if unknown >= UNKNOWN_MAX || code == RDKafkaErrorCode::InvalidTopic {
+            return Err(format!(
+                "the broker at {:?} has no topic `{topic}` (option `topics`): create it, or correct the name ({code})",
+                source.brokers
+            ));
+        }
+        thread::sleep(UNKNOWN_PAUSE);
+    }
+}
+
+/// Lets the client report errors.
+fn hear(client: &Client, mailbox: &Mailbox) {
+    loop {
+        let calls = mailbox.calls();
+        // Not subscribed yet: there is nothing but events, which the callbacks take.
+        drop(client.poll(Duration::ZERO));
+        if mailbox.calls() == calls {
+            return;
+        }
+    }
+}
+
+fn unreachable(source: &Kafka, mailbox: &Mailbox) -> String {
+    let why = mailbox
+        .trouble()
+        .last
+        .unwrap_or_else(|| "no answer".to_owned());
+    format!(
+        "no broker at `brokers` = {:?} answered within {:?} (`connect_timeout`): {why}",
+        source.brokers, source.connect_timeout
+    )
+}
+
+/// What is wrong with the settings, without the value of a secret.
+fn explain(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
+            format!(
+                "the value given for the setting `{name}` is not accepted by the Kafka client (not shown here)"
+            )
+        }
+        KafkaError::ClientConfig(_, why, name, value) => {
+            format!("the setting `{name}` = {value:?} is not accepted by the Kafka client: {why}")
+        }
+        KafkaError::ClientCreation(why) => format!("the settings do not fit together: {why}"),
+        other => format!("the Kafka client cannot be made: {other}"),
+    }
+}

@@ -1,0 +1,258 @@
+//! The thread of one group member: it polls the client for events, answers rebalances, commits, and leaves.
+//!
+//! It never touches messages: the producer takes those from the partitions' queues when it is asked for some, so a slow
+//! pipeline can not keep this thread from answering the group, and nothing here waits for a handler. A revocation waits for
+//! messages in flight by coming back to it at each turn of the loop.
+//!
+//! Whatever happens wakes it: events of the client, results of commits, the last settled message of a draining
+//! partition, an order. It sleeps 250 ms at most besides.
+
+mod leave;
+mod rebalance;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use broadway_core::{BoxError, telemetry::Event};
+use rdkafka::{ClientConfig, error::KafkaError};
+use tokio::sync::oneshot;
+
+use crate::{
+    client::Client,
+    commit::Commits,
+    config::{GroupProtocol, Kafka},
+    connect::connect,
+    events::Mailbox,
+    ffi,
+    shared::{Order, SLEEP_MAX, Shared},
+};
+use rebalance::Revoking;
+
+/// After joining, how long an assignment may be missing before it counts as empty. With KIP-848 an empty one is not told,
+/// and neither is it with a pattern that no topic matches yet.
+const EMPTY_AFTER: Duration = Duration::from_secs(5);
+
+pub(crate) struct Member {
+    source: Kafka,
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    mailbox: Arc<Mailbox>,
+    commits: Commits,
+    revoking: Option<Revoking>,
+    opening: Option<Opening>,
+    commit_at: Instant,
+    lag_at: Instant,
+}
+
+/// Somebody waits in `open`.
+struct Opening {
+    reply: oneshot::Sender<Result<(), BoxError>>,
+    since: Instant,
+    joined_at: Option<Instant>,
+}
+
+/// The body of the thread.
+pub(crate) fn run(
+    source: Kafka,
+    config: &ClientConfig,
+    shared: Arc<Shared>,
+    reply: oneshot::Sender<Result<(), BoxError>>,
+) {
+    shared.runs_on(thread::current());
+    let _told = TellPanic(shared.clone());
+    let mailbox = Arc::new(Mailbox::default());
+    let client = match connect(&source, config, &shared, &mailbox) {
+        Ok(client) => client,
+        Err(error) => {
+            // Nobody to tell if the future of `open` was dropped.
+            let _ = reply.send(Err(error));
+            return;
+        }
+    };
+    let Some(commits) = Commits::new(&client, shared.clone()) else {
+        let _ = reply.send(Err("the Kafka client cannot make a queue".into()));
+        return;
+    };
+    let now = Instant::now();
+    let opening = Some(Opening {
+        reply,
+        since: now,
+        joined_at: None,
+    });
+    let (commit_at, lag_at) = (now + source.commit_interval, now + source.lag_interval);
+    Member {
+        source,
+        shared,
+        client,
+        mailbox,
+        commits,
+        revoking: None,
+        opening,
+        commit_at,
+        lag_at,
+    }
+    .live();
+}
+
+impl Member {
+    fn live(mut self) {
+        loop {
+            self.serve_client();
+            self.commits.serve();
+            self.serve_rebalances();
+            if let Some(order) = self.shared.take_order() {
+                return self.leave(order);
+            }
+            if !self.check_opening() {
+                return self.leave(Order::Abandon);
+            }
+            let now = Instant::now();
+            if now >= self.commit_at {
+                self.commit_at = now + self.source.commit_interval;
+                self.commits.send();
+            }
+            if now >= self.lag_at {
+                self.lag_at = now + self.source.lag_interval;
+                self.tell_lag();
+            }
+            thread::park_timeout(self.sleep());
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let now = Instant::now();
+        let revoked_at = self.revoking.as_ref().map(|revoking| revoking.deadline);
+        let next = [Some(self.commit_at), Some(self.lag_at), revoked_at]
+            .into_iter()
+            .flatten()
+            .min();
+        next.map_or(SLEEP_MAX, |at| at.saturating_duration_since(now))
+            .min(SLEEP_MAX)
+    }
+
+    /// Lets the client call back until it has nothing more to say.
+    fn serve_client(&self) {
+        loop {
+            let calls = self.mailbox.calls();
+            match self.client.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    // Partition queues are cut off before they are assigned, so this cannot be; but if it were, going on
+                    // would lose the message.
+                    use rdkafka::Message;
+                    self.shared.fail(format!(
+                        "{}[{}]@{} came by the main queue: a defect of this connector",
+                        message.topic(),
+                        message.partition(),
+                        message.offset()
+                    ));
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    let why = ffi::fatal_error(&self.client).unwrap_or_else(|| code.to_string());
+                    self.shared
+                        .fail(format!("the Kafka client cannot go on: {why}"));
+                }
+                // Other errors were told by the callback, and the client deals with them.
+                Some(Err(_)) | None => {}
+            }
+            if self.mailbox.calls() == calls {
+                return;
+            }
+        }
+    }
+
+    /// Ends the wait in `open` when there is an answer. False: it failed, or nobody waits any more.
+    fn check_opening(&mut self) -> bool {
+        let Some(opening) = &mut self.opening else {
+            return true;
+        };
+        if opening.reply.is_closed() {
+            return false;
+        }
+        let (source, waited) = (&self.source, opening.since.elapsed());
+        let denied = self
+            .mailbox
+            .trouble()
+            .denied
+            .or_else(|| self.shared.take_failure());
+        let error = if let Some(denied) = denied {
+            format!(
+                "group `{}` (option `group`) cannot be joined: {denied}",
+                source.group
+            )
+        } else if waited >= source.join_timeout {
+            let why = self
+                .mailbox
+                .trouble()
+                .last
+                .unwrap_or_else(|| "other members may still be busy".to_owned());
+            format!(
+                "not let into group `{}` within {:?} (`join_timeout`): {why}",
+                source.group, source.join_timeout
+            )
+        } else {
+            if source.protocol == GroupProtocol::Consumer && opening.joined_at.is_none() {
+                opening.joined_at = ffi::generation(&self.client).map(|_| Instant::now());
+            }
+            let has_pattern = source.topics.iter().any(|topic| topic.starts_with('^'));
+            let joined_at = opening.joined_at.or(has_pattern.then_some(opening.since));
+            if joined_at.is_some_and(|at| at.elapsed() >= EMPTY_AFTER) {
+                self.opened(Ok(()));
+            }
+            return true;
+        };
+        self.opened(Err(error.into()));
+        false
+    }
+
+    fn opened(&mut self, result: Result<(), BoxError>) {
+        if let Some(opening) = self.opening.take() {
+            let _ = opening.reply.send(result);
+        }
+    }
+
+    fn tell_lag(&self) {
+        if !self.shared.emitter.is_heard() {
+            return;
+        }
+        for partition in self.shared.assigned() {
+            let Some((low, high)) = ffi::watermarks(&self.client, &partition.origin) else {
+                continue;
+            };
+            let position = partition.position().unwrap_or(low).max(low);
+            let messages = u64::try_from(high - position).unwrap_or(0);
+            let part = partition.origin.name.as_str();
+            self.shared.emit(&Event::Lag {
+                producer: self.shared.producer,
+                part,
+                messages,
+            });
+        }
+    }
+
+    fn assignment_is_lost(&self) -> bool {
+        use rdkafka::consumer::Consumer;
+        self.client.assignment_lost()
+    }
+
+    /// Messages that nobody has begun are not ours any more.
+    fn make_stale(&self) {
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        self.shared.assignment_changed();
+    }
+}
+
+/// A panic of the thread is a defect of ours, but the producer must not wait for ever because of it.
+struct TellPanic(Arc<Shared>);
+
+impl Drop for TellPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(
+                "the thread of this Kafka member panicked: a defect of this connector".to_owned(),
+            );
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The end of a member: commit, let everything go that the client must not wait for, leave the group.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use broadway_core::BoxError;
+
+use super::Member;
+use crate::{
+    client::Client,
+    events::{Rebalance, give_up, take_up},
+    shared::{Order, SLEEP_MAX},
+};
+
+/// How long one poll waits while the group lets go.
+const POLL: Duration = Duration::from_millis(20);
+
+impl Member {
+    /// The last thing that the thread does.
+    pub(super) fn leave(mut self, order: Order) {
+        self.shared.stopped.store(true, Ordering::Release);
+        let reply = match order {
+            Order::Close(reply) => Some(reply),
+            Order::Abandon => {
+                self.drain();
+                None
+            }
+        };
+        let deadline = Instant::now() + self.source.close_timeout;
+        let committed = self.last_commit(deadline);
+        let close_timeout = self.source.close_timeout;
+        let client = self.let_go();
+        let left = match Arc::strong_count(&client) {
+            1 => {
+                client.free();
+                Ok(())
+            }
+            // Records are still held somewhere; the last of them frees the client, but the group is left now.
+            _ => close(&client, deadline)
+                .map_err(|()| format!("the group did not let this member go within {close_timeout:?} (`close_timeout`)")),
+        };
+        let result = committed.and(left).map_err(BoxError::from);
+        match reply {
+            // Nobody to tell if the future of `close` was dropped.
+            Some(reply) => drop(reply.send(result)),
+            None => {
+                if let Err(error) = result {
+                    tracing::warn!(target: "broadway_kafka", error, "an abandoned member could not leave properly");
+                }
+            }
+        }
+    }
+
+    /// Waits for what is in flight, as at a revocation.
+    fn drain(&mut self) {
+        let partitions = self.shared.assigned();
+        partitions.iter().for_each(|partition| partition.drain());
+        self.make_stale();
+        let deadline = Instant::now() + self.source.revoke_timeout;
+        while Instant::now() < deadline
+            && partitions.iter().any(|partition| partition.in_flight() > 0)
+        {
+            self.serve_client();
+            self.commits.serve();
+            thread::park_timeout(SLEEP_MAX.min(deadline.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    fn last_commit(&mut self, deadline: Instant) -> Result<(), String> {
+        if self.assignment_is_lost() {
+            let uncommitted = self
+                .shared
+                .assigned()
+                .iter()
+                .any(|partition| partition.to_commit().is_some());
+            return if uncommitted {
+                Err("the group had taken the partitions away before the last commit".to_owned())
+            } else {
+                Ok(())
+            };
+        }
+        self.commits.flush(deadline).map_err(|error| {
+            format!("{error}; messages that were handled since the commit before come again")
+        })
+    }
+
+    /// Drops every handle that would keep the client from closing, and answers what the group still waits for.
+    fn let_go(self) -> Arc<Client> {
+        for partition in self.shared.assigned() {
+            partition.release();
+        }
+        self.make_stale();
+        self.mailbox.close();
+        if let Some(revoking) = &self.revoking {
+            let _ = give_up(&self.client, &revoking.list);
+        }
+        while let Some(rebalance) = self.mailbox.next_rebalance() {
+            let _ = match rebalance {
+                Rebalance::Assign(list) => take_up(&self.client, &list),
+                Rebalance::Revoke(list) => give_up(&self.client, &list),
+            };
+        }
+        self.client
+        // The rest of `self` is dropped here, the queue of commit results with it.
+    }
+}
+
+/// Leaves the group while messages are still held.
+fn close(client: &Client, deadline: Instant) -> Result<(), ()> {
+    if client.close_queue().is_err() {
+        return Ok(()); // Closed already, or after a fatal error: there is nothing to leave.
+    }
+    while !client.closed() {
+        if Instant::now() >= deadline {
+            return Err(());
+        }
+        drop(client.poll(POLL));
+    }
+    Ok(())
+}

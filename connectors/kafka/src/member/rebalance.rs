@@ -1,0 +1,166 @@
+//! Partitions come and go.
+//!
+//! - *Assigned*: find the position, cut the partition's queue off from the main one, answer, read.
+//! - *Revoked*: stop reading, let the engine release what it has not begun, wait for what it has, commit, answer. The group
+//!   waits for the answer, so the wait has a deadline; what is left then is repeated by the next owner.
+//! - *Lost* (the group threw this member out): nothing to wait for, and a commit could overwrite somebody else's.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use broadway_core::telemetry::Event;
+use rdkafka::TopicPartitionList;
+
+use super::Member;
+use crate::{
+    begin,
+    events::{Rebalance, give_up, take_up},
+    ffi::{Bell, Queue, Signal},
+    partition::Partition,
+};
+
+/// How long an assignment or a revocation waits for its commit.
+const COMMIT_WAIT: Duration = Duration::from_secs(5);
+
+/// A revocation that waits for messages in flight.
+pub(super) struct Revoking {
+    pub(super) list: TopicPartitionList,
+    pub(super) deadline: Instant,
+    partitions: Vec<Arc<Partition>>,
+    lost: bool,
+}
+
+impl Member {
+    pub(super) fn serve_rebalances(&mut self) {
+        loop {
+            if self
+                .revoking
+                .as_ref()
+                .is_some_and(|revoking| !self.is_drained(revoking))
+            {
+                return;
+            }
+            if let Some(revoking) = self.revoking.take() {
+                self.finish_revoke(&revoking);
+            }
+            match self.mailbox.next_rebalance() {
+                Some(Rebalance::Assign(list)) => self.assign(list),
+                Some(Rebalance::Revoke(list)) => self.begin_revoke(list),
+                None => return,
+            }
+        }
+    }
+
+    fn assign(&mut self, mut list: TopicPartitionList) {
+        let outcome = self.try_assign(&mut list);
+        if let Err(error) = outcome {
+            self.shared.fail(error);
+            // The group wants an answer all the same, or leaving it would hang. Nothing is read of these.
+            if let Err(error) = take_up(&self.client, &list) {
+                self.shared
+                    .trouble(&format!("an assignment could not be answered: {error}"));
+            }
+            return;
+        }
+        self.opened(Ok(()));
+    }
+
+    fn try_assign(&mut self, list: &mut TopicPartitionList) -> Result<(), String> {
+        let starts = begin::find(&self.client, &self.source, list)?;
+        let mut opening = Vec::with_capacity(starts.len());
+        for (element, start) in list.elements().iter().zip(&starts) {
+            let partition = self.shared.partition(element.topic(), element.partition());
+            let signal = Signal::new(Bell::Producer(self.shared.bell.clone()));
+            let queue = Queue::of_partition(&self.client, &partition.origin, signal.clone())
+                .ok_or_else(|| {
+                    format!(
+                        "the Kafka client has no queue for {}",
+                        partition.origin.name
+                    )
+                })?;
+            opening.push((partition, queue, signal, *start));
+        }
+        take_up(&self.client, list)
+            .map_err(|error| format!("an assignment was not accepted: {error}"))?;
+        let mut commit = false;
+        for (partition, queue, signal, start) in opening {
+            partition.open(queue, signal, start);
+            commit |= start.commit;
+            let part = partition.origin.name.as_str();
+            tracing::debug!(target: "broadway_kafka", part, position = start.position, "assigned");
+            self.shared.emit(&Event::Assigned {
+                producer: self.shared.producer,
+                part,
+                position: start.position,
+            });
+        }
+        self.shared.assignment_changed();
+        if commit {
+            // If it fails, that has been told, and it goes with the next one.
+            let _ = self.commits.flush(Instant::now() + COMMIT_WAIT);
+        }
+        Ok(())
+    }
+
+    fn begin_revoke(&mut self, list: TopicPartitionList) {
+        let lost = self.assignment_is_lost();
+        let partitions: Vec<_> = list
+            .elements()
+            .iter()
+            .map(|element| self.shared.partition(element.topic(), element.partition()))
+            .filter(|partition| partition.is_assigned())
+            .collect();
+        partitions.iter().for_each(|partition| partition.drain());
+        if !partitions.is_empty() {
+            self.make_stale();
+        }
+        let deadline = Instant::now() + self.source.revoke_timeout;
+        self.revoking = Some(Revoking {
+            list,
+            deadline,
+            partitions,
+            lost,
+        });
+    }
+
+    fn is_drained(&self, revoking: &Revoking) -> bool {
+        revoking.lost
+            || Instant::now() >= revoking.deadline
+            || revoking
+                .partitions
+                .iter()
+                .all(|partition| partition.in_flight() == 0)
+            || self.assignment_is_lost()
+    }
+
+    fn finish_revoke(&mut self, revoking: &Revoking) {
+        let lost = revoking.lost || self.assignment_is_lost();
+        if !lost {
+            let _ = self.commits.flush(Instant::now() + COMMIT_WAIT);
+        }
+        for partition in &revoking.partitions {
+            let is_committed = partition.to_commit().is_none();
+            let in_flight = partition.release();
+            let part = partition.origin.name.as_str();
+            let settled = in_flight == 0 && is_committed;
+            if !settled {
+                tracing::warn!(
+                    target: "broadway_kafka", part, in_flight, lost, timeout = ?self.source.revoke_timeout,
+                    "a partition was given up with work that is not committed: its next owner repeats it"
+                );
+            }
+            self.shared.emit(&Event::Revoked {
+                producer: self.shared.producer,
+                part,
+                settled,
+            });
+        }
+        if let Err(error) = give_up(&self.client, &revoking.list) {
+            self.shared
+                .trouble(&format!("a revocation could not be answered: {error}"));
+        }
+        self.shared.assignment_changed();
+    }
+}

@@ -1,0 +1,143 @@
+//! Settings passed through to librdkafka: which of them are ours alone, and which must not be shown.
+//!
+//! Some settings decide whether messages are lost; those have an option of their own or a fixed value, and setting them
+//! by name is refused with the reason. Everything else is passed on as it is.
+
+use std::{collections::BTreeMap, fmt};
+
+use broadway_core::Problem;
+
+/// Settings by name, in the words of librdkafka. `Debug` masks what is secret.
+#[derive(Clone, Default)]
+pub(crate) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    pub(crate) fn insert(&mut self, name: String, value: String) {
+        self.0.insert(name, value);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A problem for each setting that is not the user's to set.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> {
+        self.0
+            .keys()
+            .filter_map(|name| refusal(name).map(|why| Problem::new(name.as_str(), why)))
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.0.iter().map(|(name, value)| {
+                (
+                    name,
+                    if is_secret(name) {
+                        "***"
+                    } else {
+                        value.as_str()
+                    },
+                )
+            }))
+            .finish()
+    }
+}
+
+/// Whether the value of this setting must never be shown.
+pub(crate) fn is_secret(name: &str) -> bool {
+    const MARKS: [&str; 7] = [
+        "password",
+        "secret",
+        "token",
+        "key.pem",
+        "private.key",
+        "jaas",
+        "oauthbearer.config",
+    ];
+    let name = name.to_ascii_lowercase();
+    MARKS.iter().any(|mark| name.contains(mark))
+        || (name.starts_with("sasl.oauthbearer") && name != "sasl.oauthbearer.method")
+}
+
+/// Why a setting is refused, and what to use in its place.
+fn refusal(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "bootstrap.servers" | "metadata.broker.list" => "use Kafka::brokers",
+        "group.id" => "use Kafka::group",
+        "group.instance.id" => "use Kafka::instance_id, which makes one for each producer",
+        "group.protocol" | "partition.assignment.strategy" => "use Kafka::protocol",
+        "auto.offset.reset" | "topic.auto.offset.reset" => {
+            "use Kafka::begin; a position that no longer exists always falls back to the oldest message"
+        }
+        "enable.auto.commit" | "auto.commit.enable" | "auto.commit.interval.ms" => {
+            "only what is settled may be committed, and this connector does it: use Kafka::commit_interval"
+        }
+        "enable.auto.offset.store" => {
+            "only what is settled may be committed, and this connector does it"
+        }
+        "enable.partition.eof" => "a partition has no end for a pipeline",
+        "offset.store.method" | "offset.store.path" | "offset.store.sync.interval.ms" => {
+            "offsets are stored in the group, at the broker"
+        }
+        "log.queue" => "logs go to `tracing`, under the target broadway_kafka",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_the_rest_is_shown() {
+        let mut settings = Settings::default();
+        for name in [
+            "sasl.password",
+            "ssl.key.pem",
+            "ssl.key.password",
+            "sasl.oauthbearer.client.secret",
+        ] {
+            settings.insert(name.to_owned(), "canary".to_owned());
+        }
+        settings.insert("sasl.username".to_owned(), "alice".to_owned());
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(
+            shown.contains("alice") && shown.contains("sasl.password"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_would_break_a_guarantee_is_refused_by_name() {
+        let mut settings = Settings::default();
+        for name in [
+            "enable.auto.commit",
+            "enable.auto.offset.store",
+            "auto.offset.reset",
+            "client.id",
+        ] {
+            settings.insert(name.to_owned(), "true".to_owned());
+        }
+        let refused: Vec<_> = settings
+            .problems()
+            .map(|problem| problem.option().to_owned())
+            .collect();
+        assert_eq!(
+            refused,
+            [
+                "auto.offset.reset",
+                "enable.auto.commit",
+                "enable.auto.offset.store"
+            ]
+        );
+    }
+}

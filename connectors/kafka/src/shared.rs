@@ -1,0 +1,183 @@
+//! What the producer, its acknowledger and the member's thread share.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::Thread,
+    time::Duration,
+};
+
+use broadway_core::{
+    BoxError,
+    telemetry::{Emitter, Event},
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    config::OnFailure,
+    events::lock,
+    partition::{Generation, Notice, Partition},
+};
+
+pub(crate) struct Shared {
+    /// Which producer of the pipeline this is, for events.
+    pub(crate) producer: usize,
+    pub(crate) emitter: Emitter,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) uncommitted_max: usize,
+    /// Every partition that was ever assigned, by slot. Only grows.
+    partitions: RwLock<Vec<Arc<Partition>>>,
+    /// Moves when partitions are taken away: the engine then asks which messages are stale.
+    pub(crate) generation: Generation,
+    /// Moves when partitions come or go: the producer then looks again which ones there are.
+    pub(crate) assignment: AtomicU64,
+    /// Rung when there may be something for the producer.
+    pub(crate) bell: Arc<Notify>,
+    /// Nothing is read any more.
+    pub(crate) stopped: AtomicBool,
+    failure: Mutex<Option<String>>,
+    thread: OnceLock<Thread>,
+    order: Mutex<Option<Order>>,
+}
+
+/// What the member's thread is told to do.
+pub(crate) enum Order {
+    /// Commit, leave, and say how that went.
+    Close(oneshot::Sender<Result<(), BoxError>>),
+    /// The producer was dropped. Wait for what is in flight as at a revocation, then commit and leave.
+    Abandon,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        producer: usize,
+        emitter: Emitter,
+        on_failure: OnFailure,
+        uncommitted_max: usize,
+    ) -> Self {
+        Self {
+            producer,
+            emitter,
+            on_failure,
+            uncommitted_max,
+            partitions: RwLock::default(),
+            generation: AtomicU64::new(0),
+            assignment: AtomicU64::new(0),
+            bell: Arc::new(Notify::new()),
+            stopped: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            thread: OnceLock::new(),
+            order: Mutex::new(None),
+        }
+    }
+
+    /// The partition of this name; made when it is seen for the first time.
+    pub(crate) fn partition(&self, topic: &str, number: i32) -> Arc<Partition> {
+        let mut partitions = self
+            .partitions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = partitions
+            .iter()
+            .find(|known| known.origin.partition == number && &*known.origin.topic == topic);
+        if let Some(known) = known {
+            return known.clone();
+        }
+        let slot = u32::try_from(partitions.len()).expect("fewer than 2^32 partitions");
+        let partition = Arc::new(Partition::new(slot, topic, number));
+        partitions.push(partition.clone());
+        partition
+    }
+
+    /// Calls `look` with all partitions by slot. Short: an assignment waits for it.
+    pub(crate) fn with_partitions<R>(&self, look: impl FnOnce(&[Arc<Partition>]) -> R) -> R {
+        look(
+            &self
+                .partitions
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Those that are assigned now, draining ones included.
+    pub(crate) fn assigned(&self) -> Vec<Arc<Partition>> {
+        self.with_partitions(|all| {
+            all.iter()
+                .filter(|partition| partition.is_assigned())
+                .cloned()
+                .collect()
+        })
+    }
+
+    pub(crate) fn assignment_changed(&self) {
+        self.assignment.fetch_add(1, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    /// The producer is to end with this error.
+    pub(crate) fn fail(&self, error: String) {
+        lock(&self.failure).get_or_insert(error);
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<String> {
+        lock(&self.failure).take()
+    }
+
+    pub(crate) fn runs_on(&self, thread: Thread) {
+        // Set once, by the thread itself.
+        let _ = self.thread.set(thread);
+    }
+
+    pub(crate) fn wake_thread(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        *lock(&self.order) = Some(order);
+        self.wake_thread();
+    }
+
+    pub(crate) fn take_order(&self) -> Option<Order> {
+        lock(&self.order).take()
+    }
+
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        self.emitter.emit(event);
+    }
+
+    pub(crate) fn trouble(&self, error: &str) {
+        tracing::warn!(target: "broadway_kafka", error, "trouble");
+        self.emit(&Event::SourceTrouble {
+            producer: self.producer,
+            error,
+        });
+    }
+
+    /// Tells what became of a partition, and has done what follows from it.
+    pub(crate) fn tell(&self, partition: &Partition, notice: Notice) {
+        let part = partition.origin.name.as_str();
+        match notice {
+            Notice::Halted { offset, reason } => {
+                tracing::error!(
+                    target: "broadway_kafka", part, offset, reason,
+                    "a message failed: nothing after it is committed, and no more is read from its partition"
+                );
+                let reason = reason.as_str();
+                self.emit(&Event::Halted { producer: self.producer, part, position: offset, reason });
+            }
+            Notice::Drained => self.wake_thread(),
+            Notice::Trouble(text) => self.trouble(&format!("{part}: {text}")),
+            Notice::Rewound { offset } => self.fail(format!(
+                "the log of {part} went back to offset {offset}: it was truncated, or the topic was made anew"
+            )),
+        }
+    }
+}
+
+/// How long the thread sleeps at most when nobody wakes it: the bound on what a lost wake-up could cost.
+pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(250);

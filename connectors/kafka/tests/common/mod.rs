@@ -1,0 +1,326 @@
+//! What the tests share: topics with messages in them, an observer that remembers, and a small loop that stands for the
+//! engine.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use broadway_core::{
+    Acknowledger, BoxError, Callback, Delivery, OpenContext, Outcome, Producer, Reason, Record,
+    Settled, Source,
+    telemetry::{Emitter, Event, Observer},
+};
+use broadway_kafka::{Kafka, KafkaAcknowledger, KafkaProducer, KafkaRecord, Token};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// The bound on every wait: far above what is needed, so that only a hang meets it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The test broker; `None` (and a word about it) where there is none and none is required.
+pub fn broker() -> Option<String> {
+    let address = std::env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+    if std::net::TcpStream::connect(&address).is_ok() {
+        return Some(address);
+    }
+    let hint = format!("no Kafka at {address}: start it with `scripts/brokers up kafka`");
+    assert!(
+        std::env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
+        "{hint}"
+    );
+    eprintln!("left out: {hint}");
+    None
+}
+
+/// A name that no other test and no earlier run has.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
+    format!("{name}-{now:x}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub async fn create_topic(brokers: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let topic = settings
+        .iter()
+        .fold(topic, |topic, (key, value)| topic.set(key, value));
+    let results = admin(brokers)
+        .create_topics([&topic], &AdminOptions::new())
+        .await
+        .unwrap();
+    results.into_iter().for_each(|result| drop(result.unwrap()));
+}
+
+pub async fn add_partitions(brokers: &str, name: &str, total: usize) {
+    let change = NewPartitions::new(name, total);
+    admin(brokers)
+        .create_partitions([&change], &AdminOptions::new())
+        .await
+        .unwrap();
+}
+
+pub fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .unwrap()
+}
+
+/// Publishes payloads `from..to` in decimal, keyed by `number % keys`, to the partition `key % partitions`, and
+/// waits until the broker has them.
+pub fn publish(brokers: &str, topic: &str, partitions: i32, numbers: std::ops::Range<u64>) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("linger.ms", "5")
+        .set("queue.buffering.max.messages", "1000000")
+        .create()
+        .unwrap();
+    for number in numbers {
+        let (key, payload) = (format!("key-{}", number % 100), number.to_string());
+        let partition = i32::try_from(number % 100).unwrap() % partitions;
+        let record = BaseRecord::to(topic)
+            .key(&key)
+            .payload(&payload)
+            .partition(partition);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        if number % 1_000 == 0 {
+            producer.poll(Duration::ZERO);
+        }
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// What the group has committed, by partition.
+pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, partitions - 1);
+    let answer = consumer.committed_offsets(list, PATIENCE).unwrap();
+    (0..partitions)
+        .map(
+            |partition| match answer.find_partition(topic, partition).unwrap().offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            },
+        )
+        .collect()
+}
+
+/// An event, as far as tests look at it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    Assigned { part: String, position: Option<i64> },
+    Revoked { part: String, settled: bool },
+    Halted { part: String, position: i64 },
+    Committed { part: String, position: i64 },
+    CommitFailed(String),
+    Lag { part: String, messages: u64 },
+    Trouble(String),
+}
+
+/// Remembers events, and lets tests wait for one.
+#[derive(Clone, Default)]
+pub struct Log {
+    inner: Arc<(Mutex<Vec<Seen>>, Notify)>,
+}
+
+impl Log {
+    pub fn all(&self) -> Vec<Seen> {
+        self.inner.0.lock().unwrap().clone()
+    }
+
+    pub async fn wait_for(&self, what: &str, mut is_it: impl FnMut(&Seen) -> bool) -> Seen {
+        let found = timeout(PATIENCE, async {
+            loop {
+                let next = self.inner.1.notified();
+                if let Some(seen) = self.all().into_iter().find(&mut is_it) {
+                    return seen;
+                }
+                next.await;
+            }
+        });
+        found
+            .await
+            .unwrap_or_else(|_| panic!("no event: {what}; there were {:?}", self.all()))
+    }
+
+    /// No partition's confirmed commits ever fall.
+    pub fn assert_commits_rise(&self) {
+        let mut last = BTreeMap::new();
+        for seen in self.all() {
+            if let Seen::Committed { part, position } = seen {
+                let before = last.insert(part.clone(), position);
+                assert!(
+                    before <= Some(position),
+                    "{part} was committed at {before:?}, then at {position}"
+                );
+            }
+        }
+    }
+}
+
+impl Observer for Log {
+    fn on_event(&self, _pipeline: &str, event: &Event<'_>) {
+        let seen = match *event {
+            Event::Assigned { part, position, .. } => Seen::Assigned {
+                part: part.to_owned(),
+                position,
+            },
+            Event::Revoked { part, settled, .. } => Seen::Revoked {
+                part: part.to_owned(),
+                settled,
+            },
+            Event::Halted { part, position, .. } => Seen::Halted {
+                part: part.to_owned(),
+                position,
+            },
+            Event::Committed { part, position, .. } => Seen::Committed {
+                part: part.to_owned(),
+                position,
+            },
+            Event::CommitFailed { error, .. } => Seen::CommitFailed(error.to_owned()),
+            Event::Lag { part, messages, .. } => Seen::Lag {
+                part: part.to_owned(),
+                messages,
+            },
+            Event::SourceTrouble { error, .. } => Seen::Trouble(error.to_owned()),
+            _ => return,
+        };
+        self.inner.0.lock().unwrap().push(seen);
+        // Every waiter looks again; one that is about to wait has asked before it looked.
+        self.inner.1.notify_waiters();
+    }
+}
+
+/// One opened producer, and what a test does with it.
+pub struct Reader {
+    pub producer: KafkaProducer,
+    pub acknowledger: Arc<KafkaAcknowledger>,
+    pub log: Log,
+}
+
+pub type Received = Delivery<KafkaRecord, Token>;
+
+impl Reader {
+    pub async fn open(source: &Kafka) -> Self {
+        Self::try_open(source).await.unwrap()
+    }
+
+    pub async fn try_open(source: &Kafka) -> Result<Self, BoxError> {
+        let log = Log::default();
+        let cx = OpenContext::for_test().with_emitter(Emitter::new("test", log.clone()));
+        let producer = timeout(PATIENCE * 2, source.open(&cx))
+            .await
+            .expect("open in time")?;
+        let acknowledger = producer.acknowledger();
+        Ok(Self {
+            producer,
+            acknowledger,
+            log,
+        })
+    }
+
+    /// What comes next, at most `demand`.
+    pub async fn some(&mut self, demand: usize) -> Vec<Received> {
+        let mut out = Vec::new();
+        let produced = self
+            .producer
+            .produce(NonZeroUsize::new(demand).unwrap(), &mut out);
+        timeout(PATIENCE, produced)
+            .await
+            .expect("messages in time")
+            .unwrap();
+        assert!(
+            out.len() <= demand,
+            "{} messages for a demand of {demand}",
+            out.len()
+        );
+        out
+    }
+
+    /// Exactly `n` messages.
+    pub async fn exactly(&mut self, n: usize) -> Vec<Received> {
+        let mut all = Vec::with_capacity(n);
+        while all.len() < n {
+            all.extend(self.some(n - all.len()).await);
+        }
+        all
+    }
+
+    /// Whether nothing comes while something else, which has to happen, happens.
+    pub async fn nothing_until<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut out = Vec::new();
+        tokio::select! {
+            produced = self.producer.produce(NonZeroUsize::MIN, &mut out) => {
+                panic!("{produced:?}: {out:?}");
+            }
+            value = other => value,
+        }
+    }
+
+    pub async fn settle(&self, outcome: &Outcome, received: impl IntoIterator<Item = Received>) {
+        let mut settled: Vec<_> = received
+            .into_iter()
+            .map(|delivery| Settled::for_test(delivery.token, outcome.clone()))
+            .collect();
+        self.acknowledger.settle(&mut settled).await.unwrap();
+        assert!(settled.is_empty(), "settle drains what it is given");
+    }
+
+    pub async fn done(&self, received: impl IntoIterator<Item = Received>) {
+        self.settle(&Outcome::Done, received).await;
+    }
+
+    pub async fn failed(&self, received: impl IntoIterator<Item = Received>) {
+        self.settle(&failed(), received).await;
+    }
+
+    pub async fn close(mut self) -> Result<Log, BoxError> {
+        self.producer.stop().await;
+        timeout(PATIENCE, self.producer.close())
+            .await
+            .expect("close in time")?;
+        Ok(self.log)
+    }
+}
+
+pub fn failed() -> Outcome {
+    Outcome::Failed(Reason::error(Callback::HandleMessage, "it does not work"))
+}
+
+/// The number that `publish` put into a message.
+pub fn number(received: &Received) -> u64 {
+    std::str::from_utf8(received.item.payload())
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+pub fn numbers(received: &[Received]) -> Vec<u64> {
+    received.iter().map(number).collect()
+}

@@ -1,0 +1,222 @@
+//! What failed messages do to their partition, and what cannot work is told when the source is opened.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use broadway_core::{Acknowledger, OpenContext, Outcome, Settled, Source};
+use broadway_kafka::{Begin, ConfigError, Kafka, OnFailure};
+use common::{Reader, Seen, broker, committed, create_topic, failed, numbers, publish, unique};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_message_halts_its_partition_only_and_comes_again() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("halt"), unique("group"));
+    create_topic(&brokers, &topic, 2, &[]).await;
+    publish(&brokers, &topic, 2, 0..20);
+    let source = Kafka::topics([&topic])
+        .brokers(&brokers)
+        .group(&group)
+        .begin(Begin::Earliest);
+    let mut reader = Reader::open(&source).await;
+    let (mut first, second): (Vec<_>, Vec<_>) = reader
+        .exactly(20)
+        .await
+        .into_iter()
+        .partition(|delivery| delivery.item.partition() == 0);
+    first.sort_by_key(|delivery| delivery.item.offset());
+    let mut after = first.split_off(4);
+    let bad = after.remove(0);
+    reader.failed([bad]).await;
+    reader.done(after).await;
+    reader.done(first).await;
+    reader.done(second).await;
+    reader
+        .log
+        .wait_for("the halt", |seen| {
+            *seen
+                == Seen::Halted {
+                    part: format!("{topic}[0]"),
+                    position: 4,
+                }
+        })
+        .await;
+    // The other partition goes on; the halted one isn't read any more.
+    publish(&brokers, &topic, 2, 20..40);
+    let more = reader.exactly(10).await;
+    assert!(more.iter().all(|delivery| delivery.item.partition() == 1));
+    reader.done(more).await;
+    let log = reader.close().await.unwrap();
+    log.assert_commits_rise();
+    assert_eq!(committed(&brokers, &group, &topic, 2), [Some(4), Some(20)]);
+    let mut reader = Reader::open(&source).await;
+    let again = reader.exactly(16).await;
+    assert!(
+        numbers(&again).into_iter().eq((8..40).step_by(2)),
+        "from the failed message on"
+    );
+    reader.done(again).await;
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 2), [Some(20), Some(20)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skipping_is_an_option_of_the_source() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("skip"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..10);
+    let source = Kafka::topics([&topic])
+        .brokers(&brokers)
+        .group(&group)
+        .begin(Begin::Earliest)
+        .on_failure(OnFailure::Skip);
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(10).await;
+    reader.failed(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(10)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_may_choose_otherwise_than_its_source() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("choose"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..10);
+    let source = Kafka::topics([&topic])
+        .brokers(&brokers)
+        .group(&group)
+        .begin(Begin::Earliest);
+    let mut reader = Reader::open(&source).await;
+    let mut settled: Vec<_> = reader
+        .exactly(10)
+        .await
+        .into_iter()
+        .map(|delivery| match delivery.item.offset() {
+            3 => Settled::for_test(delivery.token, failed()).with_options(OnFailure::Skip),
+            7 => Settled::for_test(delivery.token, failed()).with_options(OnFailure::Halt),
+            _ => Settled::for_test(delivery.token, Outcome::Done),
+        })
+        .collect();
+    reader.acknowledger.settle(&mut settled).await.unwrap();
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(7)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_stops_when_too_much_is_uncommitted_and_goes_on() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("span"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..100);
+    let source = Kafka::topics([&topic])
+        .brokers(&brokers)
+        .group(&group)
+        .begin(Begin::Earliest)
+        .uncommitted_max(10);
+    let mut reader = Reader::open(&source).await;
+    let mut received = reader.exactly(10).await;
+    let slow = received.remove(0);
+    // Nine of ten are done, but the first one is not, so that nothing could be committed.
+    let lag = reader.log.clone();
+    reader.done(received).await;
+    reader.nothing_until(tokio::task::yield_now()).await;
+    reader.done([slow]).await;
+    let rest = reader.exactly(10).await;
+    assert!(numbers(&rest).into_iter().eq(10..20));
+    drop(lag);
+    reader.close().await.unwrap();
+}
+
+async fn refusal(source: Kafka) -> (String, Duration) {
+    let began = Instant::now();
+    let error = source
+        .open(&OpenContext::for_test())
+        .await
+        .expect_err("it cannot work");
+    (error.to_string(), began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_answer_is_an_error_that_names_the_option() {
+    let timeout = Duration::from_millis(1_500);
+    let (error, _) = refusal(
+        Kafka::topics(["t"])
+            .brokers("127.0.0.1:1")
+            .group("g")
+            .connect_timeout(timeout),
+    )
+    .await;
+    assert!(
+        error.contains("`brokers` = \"127.0.0.1:1\"") && error.contains("`connect_timeout`"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_topic_is_an_error_that_names_it() {
+    let Some(brokers) = broker() else { return };
+    let (error, _) = refusal(
+        Kafka::topics(["no-such-topic"])
+            .brokers(&brokers)
+            .group("g"),
+    )
+    .await;
+    assert!(error.contains("no topic `no-such-topic`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_never_show_a_secret() {
+    const CANARY: &str = "canary-7131";
+    let base = || {
+        Kafka::topics(["t"])
+            .brokers("127.0.0.1:1")
+            .group("g")
+            .connect_timeout(Duration::from_millis(300))
+    };
+    let sources = [
+        base()
+            .set("ssl.key.pem", CANARY)
+            .set("security.protocol", "ssl"),
+        base()
+            .set("sasl.password", CANARY)
+            .set("sasl.username", "u")
+            .set("sasl.mechanism", "PLAIN")
+            .set("security.protocol", "sasl_plaintext"),
+        base()
+            .set("sasl.oauthbearer.client.secret", CANARY)
+            .set("enable.auto.commit", "true"),
+        base().set("sasl.password.no-such", CANARY),
+    ];
+    for source in sources {
+        assert!(!format!("{source:?}").contains(CANARY));
+        let (error, _) = refusal(source).await;
+        assert!(!error.contains(CANARY), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_does_not_exist_is_named() {
+    let (error, _) = refusal(
+        Kafka::topics(["t"])
+            .brokers("b:1")
+            .group("g")
+            .set("fetch.wiat.max.ms", "5"),
+    )
+    .await;
+    assert!(error.contains("`fetch.wiat.max.ms`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_that_cannot_work_are_told_all_at_once() {
+    let source = Kafka::topics(["t"])
+        .brokers("b:1")
+        .group("")
+        .set("auto.offset.reset", "latest");
+    let error = source.open(&OpenContext::for_test()).await.unwrap_err();
+    let problems = error.downcast_ref::<ConfigError>().unwrap().problems();
+    let options: Vec<_> = problems.iter().map(|problem| problem.option()).collect();
+    assert_eq!(options, ["auto.offset.reset", "group"]);
+}

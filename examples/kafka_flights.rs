@@ -1,0 +1,166 @@
+//! How do I read a Kafka topic, keep order per key, and write keyed batches?
+//!
+//! ```console
+//! $ scripts/brokers up kafka
+//! $ cargo run --release --features kafka --example kafka_flights
+//! ```
+//!
+//! Loads `examples/data/flights.jsonl` into the topic `flights` (four partitions, keyed by the airport of departure), then
+//! reads it as the group `flights-example`: flights of one airport in order, batches per airport, one line per batch
+//! appended to a CSV file. An offset is committed when its batch is written, so a run that is killed is continued by the next.
+//! `BROADWAY_KAFKA` names another broker than 127.0.0.1:19092.
+
+use std::{
+    env,
+    error::Error,
+    fs::File,
+    io::{BufWriter, Write},
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use broadway::{
+    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors, Record,
+    kafka::{Begin, Kafka, KafkaRecord},
+    telemetry::Summary,
+};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::RDKafkaErrorCode,
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
+use serde::Deserialize;
+
+const TOPIC: &str = "flights";
+const DATA: &str = include_str!("data/flights.jsonl");
+
+/// What we need of a flight; the rest of the record stays in Kafka.
+#[derive(Deserialize)]
+struct Flight {
+    origin: String,
+    delay: i32,
+}
+
+/// Writes one line for each batch: the airport, how many of its flights the batch has, and their mean delay.
+struct ToFile {
+    file: Mutex<BufWriter<File>>,
+}
+
+impl Handler for ToFile {
+    type In = KafkaRecord;
+    type Out = Flight;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<KafkaRecord>,
+    ) -> Result<Next<Flight, OneBatcher>, BoxError> {
+        let flight: Flight = serde_json::from_slice(message.data().payload())?;
+        let airport = flight.origin.clone();
+        Ok(Next::batch(OneBatcher, flight).key(airport))
+    }
+
+    async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Flight>) -> Result<(), BoxError> {
+        let minutes: i32 = batch.iter().map(|flight| flight.delay).sum();
+        let mean = f64::from(minutes) / batch.len() as f64;
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(file, "{},{},{mean:.1}", batch.key(), batch.len())?;
+        // On the disk's side before the offsets are committed.
+        file.flush()?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let broker = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+    let loaded = load(&broker).await?;
+    println!("loaded {loaded} flights into the topic {TOPIC}");
+
+    let path: PathBuf = env::temp_dir().join("broadway-flights.csv");
+    let file = File::options().append(true).create(true).open(&path)?;
+    let source = Kafka::topics([TOPIC])
+        .brokers(&broker)
+        .group("flights-example")
+        .begin(Begin::Earliest);
+    let summary = Summary::default();
+    let topology = Pipeline::new(
+        source,
+        ToFile {
+            file: Mutex::new(BufWriter::new(file)),
+        },
+    )
+    .name("flights")
+    .processors(
+        Processors::new(4).partition_by(|message: &Message<KafkaRecord>| {
+            message.data().key().map(<[u8]>::to_vec)
+        }),
+    )
+    .batchers(|_| Batching::new(100, Duration::from_millis(500)).concurrency(2))
+    .observe(summary.clone())
+    .start()
+    .await?;
+    println!("{}", topology.describe());
+
+    // A topic has no end: stop when as many as were loaded are through, or at a signal.
+    let enough = async {
+        while topology.totals().done + topology.totals().failed < loaded {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = enough => drop(topology.drain().await?),
+        ended = topology.wait_or_signal() => drop(ended?),
+    }
+    println!("{summary}\nwritten to {}", path.display());
+    Ok(())
+}
+
+/// Creates the topic if it is not there, and sends every line of the data file, keyed by airport.
+async fn load(broker: &str) -> Result<u64, Box<dyn Error>> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", broker)
+        .set("message.timeout.ms", "10000");
+    let admin: AdminClient<DefaultClientContext> = config.create()?;
+    let topic = NewTopic::new(TOPIC, 4, TopicReplication::Fixed(1));
+    let timeout = Some(Duration::from_secs(10));
+    let options = AdminOptions::new()
+        .request_timeout(timeout)
+        .operation_timeout(timeout);
+    let created = admin.create_topics([&topic], &options).await.map_err(|error| {
+        format!("no Kafka at {broker}: start one with `scripts/brokers up kafka`, or name yours in BROADWAY_KAFKA ({error})")
+    })?;
+    for result in created {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                return Err(format!("cannot create the topic {name}: {code}").into());
+            }
+        }
+    }
+    let (mut loaded, broker) = (0, broker.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let producer: BaseProducer = config
+            .set("linger.ms", "20")
+            .create()
+            .map_err(|error| error.to_string())?;
+        for line in DATA.lines() {
+            let flight: Flight = serde_json::from_str(line).map_err(|error| error.to_string())?;
+            let record = BaseRecord::to(TOPIC).key(&flight.origin).payload(line);
+            producer
+                .send(record)
+                .map_err(|(error, _)| format!("cannot send to {broker}: {error}"))?;
+            loaded += 1;
+        }
+        producer
+            .flush(Duration::from_secs(30))
+            .map_err(|error| format!("not all flights were confirmed: {error}"))?;
+        Ok::<u64, String>(loaded)
+    })
+    .await?
+    .map_err(Into::into)
+}
