@@ -39,6 +39,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::BatchReady { .. }
         | Event::BatchStarted { .. }
         | Event::BatchStopped { .. }
+        | Event::FailedInBatch { .. }
         | Event::BatchFailed { .. } => of_batch(event),
         Event::FailedHandled { count, panic, .. } => with(texts![count], "panic", panic.as_ref()),
         Event::Settled {
@@ -70,7 +71,13 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         }
         Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
         Event::DroppedUnsettled { count } => texts![count],
-        _ => of_source(event),
+        Event::Assigned { .. }
+        | Event::Revoked { .. }
+        | Event::Halted { .. }
+        | Event::Lag { .. }
+        | Event::Committed { .. }
+        | Event::CommitFailed { .. }
+        | Event::SourceTrouble { .. } => of_source(event),
     }
 }
 
@@ -105,6 +112,11 @@ fn of_batch(event: &Event<'_>) -> Fields {
             failed,
             ..
         } => texts![batcher, worker, done, failed],
+        Event::FailedInBatch {
+            batcher,
+            worker,
+            reason,
+        } => texts![batcher, worker, reason],
         Event::BatchFailed {
             batcher,
             worker,

@@ -44,6 +44,10 @@ async fn every_event_of_the_engine_is_emitted() {
         })
         .batch(|_, batch| match batch.data()[0] {
             1 => Err("refused".into()),
+            2 => {
+                batch.fail(0, "bad row");
+                Ok(())
+            }
             _ => Ok(()),
         })
         .wait(|n| if *n == 99 { Wait::Ever } else { Wait::No });
