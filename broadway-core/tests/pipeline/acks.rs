@@ -369,6 +369,20 @@ async fn ack_now_of_one_message_leaves_its_chunk_alone() {
     feed.assert_settled_once();
 }
 
+#[tokio::test]
+async fn ack_now_is_answered_behind_a_failure_in_the_same_chunk() {
+    // Once the request was taken up by `handle_failed` for the message before, and never answered.
+    let (pipeline, feed, answers) = early();
+    let topology = pipeline.start().await.unwrap();
+    // Chunks of one, two, and then both that count.
+    let asks = [Ask::Nothing, Ask::Nothing, Ask::Nothing, Ask::Polled, Ask::Message];
+    let outcomes = outcomes(feed.push_all(asks)).await;
+    assert!(outcomes[3].is_failed() && outcomes[4].is_done());
+    assert_eq!(answers.all(), [Ok(())]);
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
 /// A record that is acknowledged as its text says.
 #[derive(Debug, Clone)]
 struct Parcel(&'static str);
@@ -396,6 +410,7 @@ async fn options_for_a_message_reach_its_acknowledger_however_it_ends() {
     let (pipeline, feed) = fed(script);
     let topology = pipeline.batchers(|_| long()).start().await.unwrap();
     feed.push_all(["done", "failed", "batch"].map(Parcel));
+    feed.wait_delivered(3).await;
     drained(&topology).await;
     let mut options: Vec<_> = feed
         .take_groups()

@@ -156,6 +156,7 @@ async fn a_panic_of_the_size_function_fails_that_message_alone() {
     });
     let topology = pipeline.start().await.unwrap();
     let receipts = feed.push_all([1, 2, 3]);
+    feed.wait_delivered(3).await;
     let totals = drained(&topology).await;
     assert_eq!((totals.done, totals.failed), (2, 1));
     let outcomes = outcomes(receipts).await;
@@ -179,6 +180,7 @@ async fn a_panic_of_the_splitter_fails_that_message_alone() {
     });
     let topology = pipeline.start().await.unwrap();
     let receipts = feed.push_all([1, 2, 3]);
+    feed.wait_delivered(3).await;
     let totals = drained(&topology).await;
     assert_eq!((totals.done, totals.failed), (2, 1));
     assert!(outcomes(receipts).await[1].is_failed());
@@ -220,8 +222,8 @@ async fn the_time_of_a_batch_counts_from_its_first_message() {
     let began = tokio::time::Instant::now();
     for n in 0..9_u64 {
         feed.push(n);
-        tokio::time::advance(Duration::from_millis(100)).await;
         settle_down().await;
+        tokio::time::advance(Duration::from_millis(100)).await;
     }
     assert!(batches.is_empty());
     batches.wait_len(1).await;

@@ -278,6 +278,7 @@ async fn a_panic_of_the_key_function_fails_that_message_alone() {
     });
     let topology = pipeline.processors(processors).start().await.unwrap();
     let receipts = feed.push_all(keyed(3, 2));
+    feed.wait_delivered(6).await;
     let totals = drained(&topology).await;
     assert_eq!((totals.done, totals.failed), (4, 2));
     for ((key, _), outcome) in keyed(3, 2).into_iter().zip(outcomes(receipts).await) {

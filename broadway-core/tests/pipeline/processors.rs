@@ -302,6 +302,7 @@ async fn a_message_of_ten_megabytes_passes_unchanged() {
     let pipeline = pipeline.batchers(|_| long().bytes(1_000_000, Vec::len));
     let topology = pipeline.start().await.unwrap();
     let receipts = [vec![1; 10], body.clone(), vec![2; 10]].map(|data| feed.push(data));
+    feed.wait_delivered(3).await;
     drained(&topology).await;
     assert!(
         outcomes(receipts)

@@ -87,7 +87,9 @@ impl Run {
         let (loader, books) = Loader::new(dice.below(5) == 0);
         let producers = dice.size(3);
         let by_key = dice.one_in(2);
+        let recorder = broadway_core::testing::Recorder::new();
         let pipeline = options(Pipeline::new(source, loader), &mut dice, producers, by_key);
+        let pipeline = pipeline.observe(recorder.clone());
         let topology = Some(pipeline.start().await.expect("the options can work"));
         let mut run = Self {
             by_key,
@@ -103,6 +105,7 @@ impl Run {
             run.step().await;
         }
         let ended = run.end().await;
+        if std::env::var("SEED").is_ok() { for h in recorder.all() { println!("{h}"); } for id in run.feed.unsettled() { println!("LEFT {id}"); run.books.tell(run.books.id_of_feed(id)); } println!("{:?}", run.topology().describe()); }
         run.check(ended).await
     }
 

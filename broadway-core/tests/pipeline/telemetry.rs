@@ -22,15 +22,15 @@ const OF_CONNECTORS: [&str; 7] = [
     "source_trouble",
 ];
 
-/// All names, as the documentation of telemetry lists them.
-fn documented() -> BTreeSet<String> {
-    let guide = include_str!("../../../docs/telemetry.md");
+/// All names that there are, from the place that gives them.
+fn every_name() -> BTreeSet<String> {
     let source = include_str!("../../src/telemetry/event.rs");
-    let names = source
+    let (_, names) = source.split_once("pub const fn name").unwrap();
+    let names = names
         .split("Self::")
         .filter_map(|piece| piece.split_once("=> \"")?.1.split_once('"'));
     let names: BTreeSet<_> = names.map(|(name, _)| name.to_owned()).collect();
-    assert!(names.len() > 20 && !guide.is_empty(), "{names:?}");
+    assert!(names.len() > 20, "{names:?}");
     names
 }
 
@@ -80,7 +80,7 @@ async fn every_event_of_the_engine_is_emitted() {
         .iter()
         .map(|heard| heard.name().to_owned())
         .collect();
-    let mut expected = documented();
+    let mut expected = every_name();
     OF_CONNECTORS
         .iter()
         .for_each(|name| assert!(expected.remove(*name), "{name} is an event"));
