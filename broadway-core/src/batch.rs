@@ -197,13 +197,13 @@ impl<T> Batch<T> {
     ///
     /// # Panics
     ///
-    /// When the range ends behind the batch: then the whole batch fails.
+    /// When the range ends behind the batch, or before it begins: then the whole batch fails.
     pub fn ack_now(
         &mut self,
         range: Range<usize>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send + use<'_, T> {
         assert!(
-            range.end <= self.len,
+            range.start <= range.end && range.end <= self.len,
             "cannot acknowledge {range:?} of a batch of {}",
             self.len
         );

@@ -77,6 +77,7 @@ pub mod source;
 mod stage;
 mod sync;
 pub mod telemetry;
+pub mod testing;
 
 pub use ack::{Acknowledger, NoopAcknowledger, Outcome, Settled};
 pub use batch::{Batch, BatchKey, Trigger};

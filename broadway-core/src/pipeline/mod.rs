@@ -32,6 +32,7 @@ mod validate;
 
 pub use config::{Batching, Pipeline, Processors};
 pub use describe::{BatcherDescription, Description};
+pub(crate) use push::Ticket;
 pub use push::{PushError, Receipt};
 pub use split::Split;
 pub use topology::Topology;

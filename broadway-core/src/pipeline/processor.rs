@@ -237,7 +237,8 @@ where
                 debt,
             },
         );
-        future::join(before, call).await.1
+        // The call first: its request for `ack_now` is taken up before other user code runs on this thread.
+        future::join(call, before).await.0
     }
 }
 

@@ -41,17 +41,17 @@ impl Receipt {
 }
 
 /// The other half of a [`Receipt`].
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     outcome: oneshot::Sender<Outcome>,
 }
 
 impl Ticket {
-    pub(super) fn new() -> (Self, Receipt) {
+    pub(crate) fn new() -> (Self, Receipt) {
         let (sender, receiver) = oneshot::channel();
         (Self { outcome: sender }, Receipt { outcome: receiver })
     }
 
-    pub(super) fn settle(self, outcome: Outcome) {
+    pub(crate) fn settle(self, outcome: Outcome) {
         // Nobody needs to wait for a receipt.
         let _ = self.outcome.send(outcome);
     }

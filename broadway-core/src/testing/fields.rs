@@ -1,0 +1,173 @@
+//! The fields of events as text, but for durations.
+
+use crate::telemetry::{Event, Settlement};
+
+type Fields = Vec<(&'static str, String)>;
+
+/// Names the fields of a pattern after the variables that hold them.
+macro_rules! texts {
+    ($($field:ident),*) => { vec![$((stringify!($field), $field.to_string())),*] };
+}
+
+pub(super) fn of(event: &Event<'_>) -> Fields {
+    match event {
+        Event::TopologyStarted {
+            producers,
+            processors,
+            batchers,
+        } => texts![producers, processors, batchers],
+        Event::Draining { cause } => texts![cause],
+        Event::Drained { unsettled, .. } => texts![unsettled],
+        Event::Paused | Event::Resumed => Vec::new(),
+        Event::Produced {
+            producer,
+            count,
+            demand,
+        } => texts![producer, count, demand],
+        Event::ChunkStarted { processor, count } => texts![processor, count],
+        Event::ChunkStopped {
+            processor,
+            done,
+            failed,
+            forwarded,
+            returned,
+            ..
+        } => {
+            texts![processor, done, failed, forwarded, returned]
+        }
+        Event::MessageFailed { processor, reason } => texts![processor, reason],
+        Event::BatchReady { .. }
+        | Event::BatchStarted { .. }
+        | Event::BatchStopped { .. }
+        | Event::FailedInBatch { .. }
+        | Event::BatchFailed { .. } => of_batch(event),
+        Event::FailedHandled { count, panic, .. } => with(texts![count], "panic", panic.as_ref()),
+        Event::Settled {
+            producer,
+            settlement,
+        } => {
+            let Settlement {
+                done,
+                failed,
+                released,
+                ..
+            } = settlement;
+            texts![producer, done, failed, released]
+        }
+        Event::AckFailed {
+            producer,
+            count,
+            reason,
+        } => texts![producer, count, reason],
+        Event::RateLimited { producer, held, .. } => texts![producer, held],
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after,
+        } => {
+            let restarts = restart_after.is_some();
+            texts![producer, callback, error, restarts]
+        }
+        Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
+        Event::DroppedUnsettled { count } => texts![count],
+        Event::Assigned { .. }
+        | Event::Revoked { .. }
+        | Event::Halted { .. }
+        | Event::Lag { .. }
+        | Event::Committed { .. }
+        | Event::CommitFailed { .. }
+        | Event::SourceTrouble { .. } => of_source(event),
+    }
+}
+
+fn of_batch(event: &Event<'_>) -> Fields {
+    match event {
+        Event::BatchReady {
+            batcher,
+            key,
+            trigger,
+            count,
+            bytes,
+        } => with(
+            texts![batcher, key, count, bytes],
+            "trigger",
+            Some(&debug(trigger)),
+        ),
+        Event::BatchStarted {
+            batcher,
+            worker,
+            key,
+            trigger,
+            count,
+        } => with(
+            texts![batcher, worker, key, count],
+            "trigger",
+            Some(&debug(trigger)),
+        ),
+        Event::BatchStopped {
+            batcher,
+            worker,
+            done,
+            failed,
+            ..
+        } => texts![batcher, worker, done, failed],
+        Event::FailedInBatch {
+            batcher,
+            worker,
+            reason,
+        } => texts![batcher, worker, reason],
+        Event::BatchFailed {
+            batcher,
+            worker,
+            count,
+            reason,
+        } => texts![batcher, worker, count, reason],
+        _ => Vec::new(),
+    }
+}
+
+/// What connectors tell.
+fn of_source(event: &Event<'_>) -> Fields {
+    match event {
+        Event::Assigned {
+            producer,
+            part,
+            position,
+        } => with(texts![producer, part], "position", position.as_ref()),
+        Event::Revoked {
+            producer,
+            part,
+            settled,
+        } => texts![producer, part, settled],
+        Event::Halted {
+            producer,
+            part,
+            position,
+            reason,
+        } => texts![producer, part, position, reason],
+        Event::Lag {
+            producer,
+            part,
+            messages,
+        } => texts![producer, part, messages],
+        Event::Committed {
+            producer,
+            part,
+            position,
+        } => texts![producer, part, position],
+        Event::CommitFailed { producer, error } | Event::SourceTrouble { producer, error } => {
+            texts![producer, error]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn with<T: ToString>(mut fields: Fields, name: &'static str, value: Option<&T>) -> Fields {
+    fields.extend(value.map(|value| (name, value.to_string())));
+    fields
+}
+
+fn debug(trigger: &crate::batch::Trigger) -> String {
+    format!("{trigger:?}").to_lowercase()
+}

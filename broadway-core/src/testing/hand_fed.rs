@@ -1,0 +1,285 @@
+//! The source side of a feed: a [`Source`] whose producers deliver what a [`Feed`] was given.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+use super::{
+    feed::Feed,
+    ledger::{Fed, Ledger, Step},
+    plan::FaultPlan,
+};
+use crate::{
+    ack::{Acknowledger, Settled},
+    error::{BoxError, Callback},
+    source::{Delivery, OpenContext, Produced, Producer, Source},
+};
+
+/// A source and the [`Feed`] that fills it. With several producers, whichever is asked first delivers what comes next.
+///
+/// See the [module docs](super) for an example.
+#[must_use]
+pub fn hand_fed<T: Send + 'static>() -> (HandFed<T>, Feed<T>) {
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(Queue {
+            entries: VecDeque::new(),
+            pushed: 0,
+            ended: false,
+        }),
+        ledger: Mutex::new(Ledger::default()),
+        moved: watch::Sender::new(0),
+        generation: AtomicU64::new(0),
+        openings: AtomicUsize::new(0),
+        faults: FaultPlan::new(),
+    });
+    let source = HandFed {
+        shared: Arc::clone(&shared),
+    };
+    (source, Feed::new(shared))
+}
+
+/// See [`hand_fed`].
+pub struct HandFed<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// What a feed and its producers share.
+pub(super) struct Shared<T> {
+    pub(super) queue: Mutex<Queue<T>>,
+    pub(super) ledger: Mutex<Ledger>,
+    /// Moves with everything that happens, for those who wait.
+    pub(super) moved: watch::Sender<u64>,
+    pub(super) generation: AtomicU64,
+    openings: AtomicUsize,
+    pub(super) faults: FaultPlan,
+}
+
+/// What is still to be delivered.
+pub(super) struct Queue<T> {
+    pub(super) entries: VecDeque<Entry<T>>,
+    pub(super) pushed: usize,
+    pub(super) ended: bool,
+}
+
+pub(super) enum Entry<T> {
+    /// Delivered together, as far as demand goes.
+    Together(VecDeque<(usize, T)>),
+    /// The producer that comes here fails.
+    Failure(BoxError),
+}
+
+impl<T> Shared<T> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn moved(&self) {
+        self.moved.send_modify(|moved| *moved += 1);
+    }
+
+    fn step(&self, step: Step) {
+        self.ledger().steps.push(step);
+        self.moved();
+    }
+
+    /// Waits until `reached` answers.
+    pub(super) async fn wait<R>(&self, mut reached: impl FnMut(&Self) -> Option<R>) -> R {
+        let mut moved = self.moved.subscribe();
+        loop {
+            moved.borrow_and_update();
+            if let Some(answer) = reached(self) {
+                return answer;
+            }
+            moved.changed().await.expect("the sender is ours");
+        }
+    }
+}
+
+impl<T: Send + 'static> Source for HandFed<T> {
+    type Producer = HandFedProducer<T>;
+
+    async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        self.shared.faults.meet(Callback::Open).await?;
+        let opening = self.shared.openings.fetch_add(1, Ordering::Relaxed);
+        self.shared.step(Step::Opened(cx.producer()));
+        let shared = Arc::clone(&self.shared);
+        Ok(HandFedProducer {
+            index: cx.producer(),
+            acknowledger: Arc::new(HandFedAcknowledger { shared, opening }),
+            closed: false,
+        })
+    }
+}
+
+/// The producer of [`hand_fed`].
+pub struct HandFedProducer<T> {
+    index: usize,
+    acknowledger: Arc<HandFedAcknowledger<T>>,
+    closed: bool,
+}
+
+impl<T> HandFedProducer<T> {
+    fn shared(&self) -> &Arc<Shared<T>> {
+        &self.acknowledger.shared
+    }
+
+    /// What the queue has for a producer now. `None`: nothing yet.
+    fn deliver(
+        &self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<T, Fed>>,
+    ) -> Option<Result<Produced, BoxError>> {
+        let mut queue = self.shared().queue();
+        let Some(entry) = queue.entries.front_mut() else {
+            return queue.ended.then_some(Ok(Produced::End));
+        };
+        if let Entry::Together(items) = entry {
+            let mut ledger = self.shared().ledger();
+            let generation = self.shared().generation.load(Ordering::Acquire);
+            let opening = self.acknowledger.opening;
+            let n = items.len().min(demand.get());
+            for (number, item) in items.drain(..n) {
+                let fed = Fed {
+                    number,
+                    opening,
+                    generation,
+                };
+                ledger.delivered(fed);
+                out.push(Delivery::new(item, fed));
+            }
+            if items.is_empty() {
+                queue.entries.pop_front();
+            }
+            return Some(Ok(Produced::More));
+        }
+        match queue.entries.pop_front() {
+            Some(Entry::Failure(error)) => Some(Err(error)),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Send + 'static> Producer for HandFedProducer<T> {
+    type Item = T;
+    type Acknowledger = HandFedAcknowledger<T>;
+
+    fn acknowledger(&self) -> Arc<HandFedAcknowledger<T>> {
+        Arc::clone(&self.acknowledger)
+    }
+
+    // Cancel safe: nothing is taken before it is in `out`, and then there is no await.
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<T, Fed>>,
+    ) -> Result<Produced, BoxError> {
+        self.shared().faults.meet(Callback::Produce).await?;
+        let shared = Arc::clone(self.shared());
+        let produced = shared.wait(|_| self.deliver(demand, out)).await;
+        shared.moved();
+        produced
+    }
+
+    async fn stop(&mut self) {
+        let met = self.shared().faults.meet(Callback::Stop).await;
+        self.shared().step(Step::Stopped(self.index));
+        if let Err(error) = met {
+            panic!("{error}");
+        }
+    }
+
+    async fn close(mut self) -> Result<(), BoxError> {
+        self.closed = true;
+        let (opening, index) = (self.acknowledger.opening, self.index);
+        self.shared().ledger().closed(opening, index);
+        self.shared().moved();
+        self.shared().faults.meet(Callback::Close).await
+    }
+}
+
+impl<T> Drop for HandFedProducer<T> {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.shared().step(Step::Dropped(self.index));
+        }
+    }
+}
+
+/// The acknowledger of [`hand_fed`]: one for each opening of a producer.
+pub struct HandFedAcknowledger<T> {
+    shared: Arc<Shared<T>>,
+    opening: usize,
+}
+
+impl<T: Send + 'static> Acknowledger for HandFedAcknowledger<T> {
+    type Token = Fed;
+
+    async fn settle(&self, settled: &mut Vec<Settled<Fed>>) -> Result<(), BoxError> {
+        // Entered first, whatever happens then: the engine has handed it over. One that hangs is entered afterwards.
+        let entered = Entered {
+            acknowledger: self,
+            group: Some(std::mem::take(settled)),
+        };
+        let met = self.shared.faults.meet(Callback::Settle).await;
+        drop(entered);
+        met
+    }
+
+    fn generation(&self) -> u64 {
+        self.shared.generation.load(Ordering::Acquire)
+    }
+
+    fn is_stale(&self, token: &Fed) -> bool {
+        token.generation < self.generation()
+    }
+}
+
+/// A group that is entered when its settling ends, also by a panic.
+struct Entered<'a, T> {
+    acknowledger: &'a HandFedAcknowledger<T>,
+    group: Option<Vec<Settled<Fed>>>,
+}
+
+impl<T> Drop for Entered<'_, T> {
+    fn drop(&mut self) {
+        let HandFedAcknowledger { shared, opening } = self.acknowledger;
+        if let Some(group) = self.group.take() {
+            shared.ledger().settled(*opening, group);
+            shared.moved();
+        }
+    }
+}
+
+impl<T> fmt::Debug for HandFed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandFed").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for HandFedProducer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandFedProducer")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for HandFedAcknowledger<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandFedAcknowledger")
+            .field("opening", &self.opening)
+            .finish_non_exhaustive()
+    }
+}

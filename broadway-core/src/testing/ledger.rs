@@ -1,0 +1,135 @@
+//! What a hand-fed source knows of each message: given to the engine, settled, and whether that went by the contract.
+
+use std::collections::BTreeMap;
+
+use crate::{ack::Settled, pipeline::Ticket};
+
+/// The token of a hand-fed message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fed {
+    pub(super) number: usize,
+    pub(super) opening: usize,
+    pub(super) generation: u64,
+}
+
+impl Fed {
+    /// Which message of the feed it is, from 0 in the order of pushes.
+    #[must_use]
+    pub const fn number(self) -> usize {
+        self.number
+    }
+}
+
+/// A call in the life of a hand-fed producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// The producer of this index was opened, or opened again.
+    Opened(usize),
+    /// It was told to stop.
+    Stopped(usize),
+    /// It was closed.
+    Closed(usize),
+    /// It was dropped without being closed, as it is after a failure.
+    Dropped(usize),
+}
+
+/// The books of one feed. A plain value; its owner locks it.
+#[derive(Default)]
+pub(super) struct Ledger {
+    tickets: BTreeMap<usize, Ticket>,
+    /// Who delivered each message, and how often it was settled.
+    delivered: BTreeMap<usize, Account>,
+    closed_openings: Vec<usize>,
+    pub(super) groups: Vec<Vec<Settled<Fed>>>,
+    pub(super) steps: Vec<Step>,
+    violations: Vec<String>,
+}
+
+struct Account {
+    opening: usize,
+    settled: usize,
+}
+
+impl Ledger {
+    /// A message was pushed, and has a receipt.
+    pub(super) fn issued(&mut self, number: usize, ticket: Ticket) {
+        self.tickets.insert(number, ticket);
+    }
+
+    /// It was given to the engine.
+    pub(super) fn delivered(&mut self, fed: Fed) {
+        let Fed {
+            number, opening, ..
+        } = fed;
+        let account = Account {
+            opening,
+            settled: 0,
+        };
+        self.delivered.insert(number, account);
+    }
+
+    /// A group came back to the acknowledger of `opening`.
+    pub(super) fn settled(&mut self, opening: usize, group: Vec<Settled<Fed>>) {
+        if group.is_empty() {
+            self.violations
+                .push("an empty group was settled".to_owned());
+        }
+        if self.closed_openings.contains(&opening) {
+            let numbers: Vec<_> = group.iter().map(|settled| settled.token.number).collect();
+            self.violations.push(format!(
+                "message(s) {numbers:?} were settled after their producer was closed"
+            ));
+        }
+        for Settled { token, outcome, .. } in &group {
+            self.settle_one(opening, *token);
+            if let Some(ticket) = self.tickets.remove(&token.number) {
+                ticket.settle(outcome.clone());
+            }
+        }
+        self.groups.push(group);
+    }
+
+    fn settle_one(&mut self, opening: usize, token: Fed) {
+        let number = token.number;
+        let Some(account) = self.delivered.get_mut(&number) else {
+            self.violations
+                .push(format!("message {number} was settled and never delivered"));
+            return;
+        };
+        account.settled += 1;
+        if account.settled > 1 {
+            self.violations.push(format!(
+                "message {number} was settled {} times",
+                account.settled
+            ));
+        }
+        if account.opening != opening {
+            self.violations.push(format!(
+                "message {number} was settled with an acknowledger that did not deliver it"
+            ));
+        }
+    }
+
+    pub(super) fn closed(&mut self, opening: usize, producer: usize) {
+        self.closed_openings.push(opening);
+        self.steps.push(Step::Closed(producer));
+    }
+
+    pub(super) fn delivered_count(&self) -> usize {
+        self.delivered.len()
+    }
+
+    /// The messages that were given to the engine and have not come back.
+    pub(super) fn unsettled(&self) -> Vec<usize> {
+        let open = self
+            .delivered
+            .iter()
+            .filter(|(_, account)| account.settled == 0);
+        open.map(|(number, _)| *number).collect()
+    }
+
+    pub(super) fn violations(&self) -> &[String] {
+        &self.violations
+    }
+}

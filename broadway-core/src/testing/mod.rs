@@ -1,0 +1,53 @@
+//! A kit to test pipelines with: your handlers, your sources, and this engine itself.
+//!
+//! - [`hand_fed`] gives a source and the [`Feed`] that fills it: each message with a [`Receipt`](crate::Receipt), a ledger that
+//!   catches what is settled twice or never, and messages that turn stale. If all you need is to put messages into a pipeline,
+//!   [`Topology::push`](crate::Topology::push) with [`source::idle`](crate::source::idle) is enough.
+//! - [`Recorder`] is an observer that keeps what it heard and waits for what is to come.
+//! - [`Faults`] makes any handler fail, panic or hang at a chosen call; a [`FaultPlan`] says when. A feed has one too.
+//! - [`Seen`] is a list that handlers write and tests wait for; [`assert_order_per_key`] and [`drained`] check ends.
+//!
+//! Nothing here sleeps: all waiting is for something to happen, so tests run at full speed, and with
+//! `#[tokio::test(start_paused = true)]` time-outs and rate limits take no time at all.
+//!
+//! ```
+//! use broadway_core::{Message, Pipeline, handler_fn, testing};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let (source, feed) = testing::hand_fed::<u64>();
+//! let handler = handler_fn(|message: &mut Message<u64>| match message.data() {
+//!     13 => Err("unlucky".into()),
+//!     _ => Ok(()),
+//! });
+//! let topology = Pipeline::new(source, handler).start().await?;
+//!
+//! let (lucky, unlucky) = (feed.push(12), feed.push(13));
+//! assert!(lucky.outcome().await.is_some_and(|outcome| outcome.is_done()));
+//! assert!(unlucky.outcome().await.is_some_and(|outcome| outcome.is_failed()));
+//!
+//! feed.end();
+//! topology.wait().await?;
+//! feed.assert_settled_once();
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+//! ```
+
+mod ends;
+mod faults;
+mod feed;
+mod fields;
+mod hand_fed;
+mod ledger;
+mod plan;
+mod recorder;
+mod seen;
+
+pub use ends::{assert_order_per_key, drained};
+pub use faults::Faults;
+pub use feed::Feed;
+pub use hand_fed::{HandFed, HandFedAcknowledger, HandFedProducer, hand_fed};
+pub use ledger::{Fed, Step};
+pub use plan::{Fault, FaultPlan};
+pub use recorder::{Heard, Recorder};
+pub use seen::Seen;

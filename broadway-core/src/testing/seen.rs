@@ -1,0 +1,139 @@
+//! A list that one side writes and the other waits for.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+/// What a handler has seen, in the order in which it saw it. Clones share one list.
+///
+/// ```
+/// use broadway_core::{Message, Pipeline, handler_fn, source, testing::Seen};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let seen = Seen::new();
+/// let handler = handler_fn({
+///     let seen = seen.clone();
+///     move |message: &mut Message<u64>| Ok(seen.push(*message.data()))
+/// });
+/// let topology = Pipeline::new(source::idle(), handler).start().await?;
+/// topology.push([1, 2, 3]).await?;
+/// assert_eq!(seen.wait_len(3).await.len(), 3);
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+pub struct Seen<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    items: Mutex<Vec<T>>,
+    /// Counts what was pushed; a watch, so that nobody who waits misses one.
+    len: watch::Sender<usize>,
+}
+
+impl<T> Seen<T> {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                items: Mutex::new(Vec::new()),
+                len: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// Adds one at the end.
+    pub fn push(&self, item: T) {
+        self.lock().push(item);
+        self.shared.len.send_modify(|len| *len += 1);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+        self.shared
+            .items
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Seen<T> {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Vec<T> {
+        self.lock().clone()
+    }
+
+    /// Waits until there are at least `len`, and returns all of them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken.
+    pub async fn wait_len(&self, len: usize) -> Vec<T> {
+        // The sender is ours.
+        let _ = self
+            .shared
+            .len
+            .subscribe()
+            .wait_for(|seen| *seen >= len)
+            .await;
+        self.all()
+    }
+
+    /// Waits until one of them is what `wanted` accepts, also one that is there already, and returns the first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken.
+    pub async fn wait_for(&self, mut wanted: impl FnMut(&T) -> bool) -> T {
+        let mut len = self.shared.len.subscribe();
+        let mut looked_at = 0;
+        loop {
+            len.borrow_and_update();
+            {
+                let items = self.lock();
+                if let Some(found) = items[looked_at..].iter().find(|item| wanted(item)) {
+                    return found.clone();
+                }
+                looked_at = items.len();
+            }
+            len.changed().await.expect("the sender is ours");
+        }
+    }
+}
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Clone for Seen<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Seen<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lock().iter()).finish()
+    }
+}

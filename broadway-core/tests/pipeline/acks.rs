@@ -1,0 +1,452 @@
+//! Settlement: once for each message, in groups, and told to whoever delivered it.
+
+use broadway_core::{
+    Batch, Batching, BoxError, Callback, Chunk, Failed, Handler, Message, Next, Pipeline,
+    Processors, Record,
+    testing::{Fault, Faults, HandFed, Recorder, Seen, drained, hand_fed},
+};
+
+use crate::common::{SECOND, Script, Sink, Wait, fed, long, outcomes, reason};
+
+#[tokio::test]
+async fn messages_of_a_chunk_are_settled_in_one_group() {
+    let recorder = Recorder::new();
+    let script = Script::new().message(|message| match message.data() % 3 {
+        0 => Err("a multiple of three".into()),
+        _ => Ok(Next::Ack),
+    });
+    let (pipeline, feed) = fed(script);
+    feed.push_all(0..31);
+    feed.end();
+    let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
+    topology.wait().await.unwrap();
+    let chunks: Vec<_> = recorder
+        .of("chunk_started")
+        .iter()
+        .map(|chunk| chunk.number("count") as usize)
+        .collect();
+    let groups = feed.take_groups();
+    assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), chunks);
+    let failed = groups
+        .iter()
+        .flatten()
+        .filter(|settled| settled.outcome.is_failed());
+    assert!(
+        failed
+            .map(|settled| settled.token.number())
+            .all(|number| number % 3 == 0)
+    );
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn messages_of_a_batch_are_settled_in_one_group() {
+    let script = Script::batching().batch(|_, batch| {
+        batch.fail(0, "the first");
+        Ok(())
+    });
+    let (pipeline, feed) = fed(script);
+    feed.push_all(0..10);
+    feed.end();
+    let topology = pipeline
+        .batchers(|_| Batching::new(5, SECOND * 60))
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    let groups = feed.take_groups();
+    assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
+    for group in &groups {
+        assert_eq!(
+            group
+                .iter()
+                .filter(|settled| settled.outcome.is_failed())
+                .count(),
+            1
+        );
+    }
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn failures_of_a_chunk_are_settled_before_its_successes_reach_a_batch() {
+    let settled_before = Seen::new();
+    let (source, feed) = hand_fed::<u64>();
+    let script = Script::new()
+        .message(|message| match message.data() % 2 {
+            0 => Ok(Next::batch(Sink::One, *message.data())),
+            _ => Err("odd".into()),
+        })
+        .batch({
+            let (feed, seen) = (feed.clone(), settled_before.clone());
+            move |_, batch| {
+                seen.push((*batch.data().last().unwrap(), feed.unsettled()));
+                Ok(())
+            }
+        });
+    let topology = Pipeline::new(source, script)
+        .processors(Processors::new(1))
+        .batchers(|_| Batching::new(1, SECOND * 60));
+    feed.push_all(0..8);
+    feed.end();
+    topology.start().await.unwrap().wait().await.unwrap();
+    for (number, unsettled) in settled_before.all() {
+        let later_failure = unsettled
+            .iter()
+            .find(|n| *n % 2 == 1 && **n < number as usize);
+        assert_eq!(
+            later_failure, None,
+            "when {number} was in a batch, a failure before it was not settled"
+        );
+    }
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn messages_of_a_batch_go_to_the_producers_that_delivered_them() {
+    // Two producers share one feed; the books check that each gets back its own.
+    let (pipeline, feed) = fed(Script::batching());
+    let topology = pipeline
+        .producers(2)
+        .processors(Processors::new(2))
+        .start()
+        .await
+        .unwrap();
+    for n in 0..40 {
+        feed.push(n);
+    }
+    feed.wait_delivered(40).await;
+    let totals = drained(&topology).await;
+    assert_eq!(totals.done, 40);
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn an_acknowledger_that_fails_is_an_event_and_the_pipeline_goes_on() {
+    acknowledger_in_trouble(Fault::error("broker away"), "settle failed: broker away").await;
+}
+
+#[tokio::test]
+async fn an_acknowledger_that_panics_is_an_event_and_the_pipeline_goes_on() {
+    acknowledger_in_trouble(Fault::panic("broken pipe"), "settle panicked: broken pipe").await;
+}
+
+async fn acknowledger_in_trouble(fault: Fault, expected: &str) {
+    for script in [Script::new(), Script::batching()] {
+        let recorder = Recorder::new();
+        let (pipeline, feed) = fed(script);
+        feed.faults().at(Callback::Settle, 0, fault.clone());
+        let pipeline = pipeline
+            .batchers(|_| Batching::new(1, SECOND * 60))
+            .observe(recorder.clone());
+        let topology = pipeline.start().await.unwrap();
+        outcomes([feed.push(1), feed.push(2)]).await;
+        assert_eq!(drained(&topology).await.done, 2);
+        let heard = recorder.of("ack_failed");
+        assert_eq!(heard.len(), 1);
+        assert_eq!(
+            (heard[0].number("count"), heard[0].get("reason")),
+            (1, Some(expected))
+        );
+        feed.assert_settled_once();
+    }
+}
+
+#[tokio::test]
+async fn a_slow_acknowledger_holds_back_only_its_processor() {
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    feed.faults().at(Callback::Settle, 0, Fault::Hang);
+    let topology = pipeline
+        .processors(Processors::new(2))
+        .start()
+        .await
+        .unwrap();
+    let first = feed.push(1);
+    feed.faults().wait_hanging(1).await;
+    outcomes([feed.push(2), feed.push(3)]).await;
+    assert_eq!(feed.unsettled(), [0]);
+    feed.faults().release();
+    assert!(first.outcome().await.unwrap().is_done());
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+/// What [`Early`] does about the numbers that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Nothing,
+    /// Acknowledge in `handle_message`, twice, and then fail.
+    MessageTwiceThenFail,
+    Message,
+    /// Go into a batch, of which messages 0 and 1 are acknowledged before it fails.
+    Batch,
+    InPrepare,
+    InFailed,
+    /// A range that ends before it begins.
+    Reversed,
+    Polled,
+}
+
+struct Early {
+    answers: Seen<Result<(), String>>,
+}
+
+fn text(answer: Result<(), BoxError>) -> Result<(), String> {
+    answer.map_err(|error| error.to_string())
+}
+
+impl Handler for Early {
+    type In = Ask;
+    type Out = Ask;
+    type Batcher = Sink;
+
+    async fn prepare_messages(&self, chunk: &mut Chunk<'_, Ask>) -> Result<(), BoxError> {
+        let mut index = 0;
+        while let Some(message) = chunk.get_mut(index) {
+            if *message.data() == Ask::InPrepare {
+                self.answers.push(text(message.ack_now().await));
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<Ask>,
+    ) -> Result<Next<Ask, Sink>, BoxError> {
+        match *message.data() {
+            Ask::Nothing | Ask::InPrepare => Ok(Next::Ack),
+            Ask::InFailed => Err("refused".into()),
+            Ask::Message => {
+                self.answers.push(text(message.ack_now().await));
+                Ok(Next::Ack)
+            }
+            Ask::Polled => {
+                // Made and dropped: asks nothing.
+                drop(message.ack_now());
+                Err("refused".into())
+            }
+            Ask::MessageTwiceThenFail => {
+                self.answers.push(text(message.ack_now().await));
+                self.answers.push(text(message.ack_now().await));
+                Err("too late".into())
+            }
+            ask @ (Ask::Batch | Ask::Reversed) => Ok(Next::batch(Sink::One, ask)),
+        }
+    }
+
+    async fn handle_batch(&self, _: Sink, batch: &mut Batch<Ask>) -> Result<(), BoxError> {
+        if batch.data()[0] == Ask::Reversed {
+            let (start, end) = (2, 1);
+            self.answers.push(text(batch.ack_now(start..end).await));
+            return Ok(());
+        }
+        self.answers.push(text(batch.ack_now(0..2).await));
+        Err("the rest fails".into())
+    }
+
+    async fn handle_failed(&self, failed: &mut [Failed<Ask, Ask>]) {
+        for failed in failed {
+            if *failed.message().data() == Ask::InFailed {
+                self.answers
+                    .push(text(failed.message_mut().ack_now().await));
+            }
+        }
+    }
+}
+
+type EarlyPipeline = Pipeline<HandFed<Ask>, Early>;
+
+fn early() -> (
+    EarlyPipeline,
+    broadway_core::testing::Feed<Ask>,
+    Seen<Result<(), String>>,
+) {
+    let answers = Seen::new();
+    let (pipeline, feed) = fed(Early {
+        answers: answers.clone(),
+    });
+    let pipeline = pipeline.batchers(|_| Batching::new(3, SECOND * 60));
+    (pipeline, feed, answers)
+}
+
+#[tokio::test]
+async fn ack_now_settles_the_message_once_and_for_all() {
+    let (pipeline, feed, answers) = early();
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes([
+        feed.push(Ask::MessageTwiceThenFail),
+        feed.push(Ask::Message),
+    ])
+    .await;
+    assert!(
+        outcomes.iter().all(|outcome| outcome.is_done()),
+        "{outcomes:?}"
+    );
+    drained(&topology).await;
+    assert_eq!(answers.all(), [Ok(()), Ok(()), Ok(())]);
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn ack_now_that_is_never_awaited_settles_nothing() {
+    let (pipeline, feed, _) = early();
+    let topology = pipeline.start().await.unwrap();
+    assert!(outcomes([feed.push(Ask::Polled)]).await[0].is_failed());
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn ack_now_tells_what_the_acknowledger_said() {
+    let (pipeline, feed, answers) = early();
+    feed.faults()
+        .at(Callback::Settle, 0, Fault::error("broker away"));
+    let topology = pipeline.start().await.unwrap();
+    outcomes([feed.push(Ask::Message)]).await;
+    drained(&topology).await;
+    assert_eq!(
+        answers.all(),
+        [Err("settle failed: broker away".to_owned())]
+    );
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn ack_now_settles_a_range_of_a_batch_that_then_fails() {
+    let (pipeline, feed, answers) = early();
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes(feed.push_all([Ask::Batch; 3])).await;
+    assert!(outcomes[0].is_done() && outcomes[1].is_done());
+    assert_eq!(reason(&outcomes[2]), "handle_batch failed: the rest fails");
+    drained(&topology).await;
+    assert_eq!(answers.all(), [Ok(())]);
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn ack_now_for_a_reversed_range_fails_the_batch_and_not_the_topology() {
+    let (pipeline, feed, _) = early();
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes(feed.push_all([Ask::Reversed; 3])).await;
+    assert!(outcomes.iter().all(|outcome| outcome.is_failed()));
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn ack_now_is_refused_in_prepare_messages_and_in_handle_failed() {
+    let (pipeline, feed, answers) = early();
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes([feed.push(Ask::InPrepare), feed.push(Ask::InFailed)]).await;
+    assert!(outcomes[0].is_done() && outcomes[1].is_failed());
+    drained(&topology).await;
+    let refused = Err("ack_now works in handle_message and in handle_batch only".to_owned());
+    assert_eq!(answers.all(), [refused.clone(), refused]);
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn ack_now_of_one_message_leaves_its_chunk_alone() {
+    let (pipeline, feed, _) = early();
+    let topology = pipeline.start().await.unwrap();
+    let asks = [
+        Ask::Nothing,
+        Ask::Nothing,
+        Ask::Nothing,
+        Ask::Nothing,
+        Ask::Message,
+        Ask::Nothing,
+    ];
+    assert!(
+        outcomes(feed.push_all(asks))
+            .await
+            .iter()
+            .all(|outcome| outcome.is_done())
+    );
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn ack_now_is_answered_behind_a_failure_in_the_same_chunk() {
+    // Once the request was taken up by `handle_failed` for the message before, and never answered.
+    let (pipeline, feed, answers) = early();
+    let topology = pipeline.start().await.unwrap();
+    // Chunks of one, two, and then both that count.
+    let asks = [Ask::Nothing, Ask::Nothing, Ask::Nothing, Ask::Polled, Ask::Message];
+    let outcomes = outcomes(feed.push_all(asks)).await;
+    assert!(outcomes[3].is_failed() && outcomes[4].is_done());
+    assert_eq!(answers.all(), [Ok(())]);
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+/// A record that is acknowledged as its text says.
+#[derive(Debug, Clone)]
+struct Parcel(&'static str);
+
+impl Record for Parcel {
+    type AckOptions = String;
+
+    fn payload(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+#[tokio::test]
+async fn options_for_a_message_reach_its_acknowledger_however_it_ends() {
+    let script = Script::new().message(|message: &mut Message<Parcel>| {
+        let text = message.data().0;
+        message.configure_ack("overwritten".to_owned());
+        message.configure_ack(format!("{text}!"));
+        match text {
+            "done" => Ok(Next::Ack),
+            "failed" => Err("refused".into()),
+            _ => Ok(Next::batch(Sink::One, message.data().clone())),
+        }
+    });
+    let (pipeline, feed) = fed(script);
+    let topology = pipeline.batchers(|_| long()).start().await.unwrap();
+    feed.push_all(["done", "failed", "batch"].map(Parcel));
+    feed.wait_delivered(3).await;
+    drained(&topology).await;
+    let mut options: Vec<_> = feed
+        .take_groups()
+        .iter()
+        .flatten()
+        .map(|settled| {
+            (
+                settled.token.number(),
+                settled.options::<String>().unwrap().clone(),
+            )
+        })
+        .collect();
+    options.sort();
+    let expected = ["done!", "failed!", "batch!"].map(str::to_owned);
+    assert_eq!(
+        options
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[tokio::test]
+async fn messages_of_a_producer_that_failed_are_settled_with_its_own_acknowledger() {
+    let (script, plan) = Faults::of(Script::<u64>::new().wait(|_| Wait::No));
+    plan.at(Callback::HandleMessage, 0, Fault::Hang);
+    let (pipeline, feed) = fed(script);
+    let topology = pipeline.start().await.unwrap();
+    let held = feed.push(1);
+    plan.wait_hanging(1).await;
+    feed.fail("connection lost");
+    let later = feed.push(2);
+    feed.wait_delivered(2).await;
+    plan.release();
+    assert_eq!(outcomes([held, later]).await.len(), 2);
+    drained(&topology).await;
+    feed.assert_settled_once();
+}

@@ -1,0 +1,213 @@
+//! A handler made of functions, and what tests of it share.
+
+use std::{sync::Arc, time::Duration};
+
+use broadway_core::{
+    Batch, BatchKey, Batching, BoxError, Chunk, Failed, Handler, Message, Next, Outcome, Pipeline,
+    Processors, Receipt, Trigger, batchers,
+    testing::{Feed, HandFed, Seen, hand_fed},
+};
+use tokio::sync::Semaphore;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+batchers! { pub(crate) enum Sink { One, Two } }
+
+type PrepareFn<T> = Box<dyn Fn(&mut Chunk<'_, T>) -> Result<(), BoxError> + Send + Sync>;
+type MessageFn<T> = Box<dyn Fn(&mut Message<T>) -> Result<Next<T, Sink>, BoxError> + Send + Sync>;
+type BatchFn<T> = Box<dyn Fn(Sink, &mut Batch<T>) -> Result<(), BoxError> + Send + Sync>;
+type FailedFn<T> = Box<dyn Fn(&mut [Failed<T, T>]) + Send + Sync>;
+type WaitFn<T> = Box<dyn Fn(&T) -> Wait + Send + Sync>;
+
+/// What a handler waits for before it does its work.
+pub(crate) enum Wait {
+    No,
+    /// Lets others run first.
+    Yield,
+    For(Duration),
+    /// For a permit, which it keeps.
+    Permit(Arc<Semaphore>),
+    Ever,
+}
+
+impl Wait {
+    async fn over(self) {
+        match self {
+            Self::No => {}
+            Self::Yield => tokio::task::yield_now().await,
+            Self::For(time) => tokio::time::sleep(time).await,
+            Self::Permit(permits) => permits.acquire().await.expect("never closed").forget(),
+            Self::Ever => std::future::pending().await,
+        }
+    }
+}
+
+/// A handler made of functions; by default it acknowledges every message.
+pub(crate) struct Script<T: Send + 'static> {
+    prepare: PrepareFn<T>,
+    wait: WaitFn<T>,
+    message: MessageFn<T>,
+    batch_wait: WaitFn<T>,
+    batch: BatchFn<T>,
+    failed: FailedFn<T>,
+}
+
+impl<T: Clone + Send + Sync + 'static> Script<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            prepare: Box::new(|_| Ok(())),
+            wait: Box::new(|_| Wait::No),
+            message: Box::new(|_| Ok(Next::Ack)),
+            batch_wait: Box::new(|_| Wait::No),
+            batch: Box::new(|_, _| Ok(())),
+            failed: Box::new(|_| ()),
+        }
+    }
+
+    /// Sends every message to the first batcher.
+    pub(crate) fn batching() -> Self {
+        Self::new().message(|message| Ok(Next::batch(Sink::One, message.data().clone())))
+    }
+
+    pub(crate) fn prepare(
+        mut self,
+        f: impl Fn(&mut Chunk<'_, T>) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.prepare = Box::new(f);
+        self
+    }
+
+    pub(crate) fn wait(mut self, f: impl Fn(&T) -> Wait + Send + Sync + 'static) -> Self {
+        self.wait = Box::new(f);
+        self
+    }
+
+    pub(crate) fn message(
+        mut self,
+        f: impl Fn(&mut Message<T>) -> Result<Next<T, Sink>, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.message = Box::new(f);
+        self
+    }
+
+    /// Decides by the first message of the batch.
+    pub(crate) fn batch_wait(mut self, f: impl Fn(&T) -> Wait + Send + Sync + 'static) -> Self {
+        self.batch_wait = Box::new(f);
+        self
+    }
+
+    pub(crate) fn batch(
+        mut self,
+        f: impl Fn(Sink, &mut Batch<T>) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.batch = Box::new(f);
+        self
+    }
+
+    pub(crate) fn failed(
+        mut self,
+        f: impl Fn(&mut [Failed<T, T>]) + Send + Sync + 'static,
+    ) -> Self {
+        self.failed = Box::new(f);
+        self
+    }
+
+    /// Writes down what batches hold.
+    pub(crate) fn batches_to(self, seen: &Seen<Packed<T>>) -> Self {
+        let seen = seen.clone();
+        self.batch(move |sink, batch| {
+            seen.push(Packed::of(sink, batch));
+            Ok(())
+        })
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Handler for Script<T> {
+    type In = T;
+    type Out = T;
+    type Batcher = Sink;
+
+    async fn prepare_messages(&self, chunk: &mut Chunk<'_, T>) -> Result<(), BoxError> {
+        (self.prepare)(chunk)
+    }
+
+    async fn handle_message(&self, message: &mut Message<T>) -> Result<Next<T, Sink>, BoxError> {
+        (self.wait)(message.data()).over().await;
+        (self.message)(message)
+    }
+
+    async fn handle_batch(&self, sink: Sink, batch: &mut Batch<T>) -> Result<(), BoxError> {
+        (self.batch_wait)(&batch.data()[0]).over().await;
+        (self.batch)(sink, batch)
+    }
+
+    async fn handle_failed(&self, failed: &mut [Failed<T, T>]) {
+        (self.failed)(failed);
+    }
+}
+
+/// A batch as it was handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packed<T> {
+    pub(crate) sink: Sink,
+    pub(crate) data: Vec<T>,
+    pub(crate) key: BatchKey,
+    pub(crate) trigger: Trigger,
+    pub(crate) bytes: usize,
+    pub(crate) partition: Option<usize>,
+}
+
+impl<T: Clone> Packed<T> {
+    pub(crate) fn of(sink: Sink, batch: &Batch<T>) -> Self {
+        Self {
+            sink,
+            data: batch.data().to_vec(),
+            key: batch.key().clone(),
+            trigger: batch.trigger(),
+            bytes: batch.bytes(),
+            partition: batch.partition(),
+        }
+    }
+}
+
+/// A pipeline over a hand-fed source, with one processor, and batches that only end when a test says so.
+pub(crate) fn fed<T, H>(handler: H) -> (Pipeline<HandFed<T>, H>, Feed<T>)
+where
+    T: Send + 'static,
+    H: Handler<In = T>,
+{
+    let (source, feed) = hand_fed::<T>();
+    let pipeline = Pipeline::new(source, handler)
+        .processors(Processors::new(1))
+        .batchers(|_| long());
+    (pipeline, feed)
+}
+
+/// Batches that end by nothing that a test does by accident.
+pub(crate) fn long<T>() -> Batching<T> {
+    Batching::new(1_000, Duration::from_secs(86_400))
+}
+
+/// How each message ended, in the order of the receipts.
+pub(crate) async fn outcomes(receipts: impl IntoIterator<Item = Receipt>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for receipt in receipts {
+        outcomes.push(receipt.outcome().await.expect("the topology settles it"));
+    }
+    outcomes
+}
+
+/// The reason of a failure, as text.
+pub(crate) fn reason(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Failed(reason) => reason.to_string(),
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+/// Lets every other task run until it waits for something, on a runtime of one thread.
+pub(crate) async fn settle_down() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}

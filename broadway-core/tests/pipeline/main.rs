@@ -1,0 +1,23 @@
+//! What a pipeline promises, one file per topic, through the public API only.
+//!
+//! Time is paused where it matters, and nothing sleeps to wait: tests wait for events, receipts and the books of a hand-fed
+//! source.
+
+mod acks;
+mod batch_processors;
+mod batchers;
+mod common;
+mod demand;
+mod drain;
+mod failures;
+mod handle;
+mod order;
+mod processors;
+mod producers;
+mod random;
+mod rate;
+mod sources;
+mod stale;
+mod start;
+mod telemetry;
+mod test_kit;

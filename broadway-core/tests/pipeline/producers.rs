@@ -1,0 +1,309 @@
+//! What happens when a source cannot deliver: it is opened again, alone, and what it had delivered is settled.
+
+use std::time::Duration;
+
+use broadway_core::{
+    Callback, RunError, StartError,
+    machine::restart::{Intensity, RestartPolicy},
+    testing::{Fault, Recorder, Step, drained},
+};
+use tokio::time::Instant;
+
+use crate::common::{SECOND, Script, Wait, fed, outcomes};
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_fails_is_opened_again_after_a_pause() {
+    let recorder = Recorder::new();
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
+    outcomes([feed.push(1)]).await;
+    let began = Instant::now();
+    feed.fail("connection lost");
+    assert!(outcomes([feed.push(2)]).await[0].is_done());
+    let paused = began.elapsed();
+    assert!(
+        (Duration::from_millis(100)..Duration::from_millis(202)).contains(&paused),
+        "{paused:?}"
+    );
+    drained(&topology).await;
+    assert_eq!(
+        feed.steps(),
+        [
+            Step::Opened(0),
+            Step::Dropped(0),
+            Step::Opened(0),
+            Step::Stopped(0),
+            Step::Closed(0)
+        ]
+    );
+    let failed = recorder.of("producer_failed");
+    assert_eq!(
+        failed[0].to_string(),
+        "producer_failed producer=0 callback=produce error=connection lost restarts=true"
+    );
+    assert_eq!(recorder.of("producer_restarted")[0].number("restarts"), 1);
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_producer_that_failed_is_opened_again() {
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    let topology = pipeline.producers(3).start().await.unwrap();
+    feed.fail("connection lost");
+    let began = Instant::now();
+    // The others go on meanwhile.
+    assert_eq!(outcomes((0..10).map(|n| feed.push(n))).await.len(), 10);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    tokio::time::sleep(SECOND).await;
+    let steps = feed.steps();
+    let dropped: Vec<_> = steps
+        .iter()
+        .filter(|step| matches!(step, Step::Dropped(_)))
+        .collect();
+    assert_eq!((steps.len(), dropped.len()), (5, 1), "{steps:?}");
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_delivered_before_the_failure_are_handled() {
+    let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::For(SECOND * 5)));
+    let topology = pipeline.start().await.unwrap();
+    let receipts = feed.push_all(0..3);
+    feed.fail("connection lost");
+    assert!(
+        outcomes(receipts)
+            .await
+            .iter()
+            .all(|outcome| outcome.is_done())
+    );
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_panics_is_opened_again() {
+    let recorder = Recorder::new();
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    feed.faults()
+        .at(Callback::Produce, 0, Fault::panic("index out of bounds"));
+    let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
+    assert!(outcomes([feed.push(1)]).await[0].is_done());
+    let failed = recorder.of("producer_failed");
+    assert_eq!(
+        failed[0].get("error"),
+        Some("produce panicked: index out of bounds")
+    );
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_cannot_be_opened_again_is_tried_until_it_can() {
+    let recorder = Recorder::new();
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    for n in 1..=5 {
+        feed.faults().at(
+            Callback::Open,
+            n,
+            if n % 2 == 0 {
+                Fault::error("no route")
+            } else {
+                Fault::panic("bug")
+            },
+        );
+    }
+    let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
+    feed.fail("connection lost");
+    assert!(outcomes([feed.push(1)]).await[0].is_done());
+    assert_eq!(recorder.count("producer_failed"), 6);
+    assert_eq!(
+        recorder.of("producer_failed")[1].get("callback"),
+        Some("open")
+    );
+    assert_eq!(recorder.count("producer_restarted"), 1);
+    drained(&topology).await;
+}
+
+fn twice() -> RestartPolicy {
+    let intensity = Intensity {
+        restarts_max: 2,
+        window: SECOND * 60,
+    };
+    RestartPolicy {
+        intensity: Some(intensity),
+        ..RestartPolicy::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_fails_too_often_ends_the_topology_when_all_is_settled() {
+    let recorder = Recorder::new();
+    let (pipeline, feed) = fed(Script::batching().wait(|_| Wait::For(SECOND)));
+    let topology = pipeline
+        .producers(2)
+        .restart(twice())
+        .observe(recorder.clone())
+        .start()
+        .await
+        .unwrap();
+    let receipts = feed.push_all(0..4);
+    feed.wait_delivered(4).await;
+    for n in 0..8 {
+        feed.fail(format!("failure {n}"));
+    }
+    let error = topology.wait().await.unwrap_err();
+    assert!(
+        matches!(&error, RunError::Producer { error, .. } if error.starts_with("failure")),
+        "{error}"
+    );
+    assert!(
+        outcomes(receipts)
+            .await
+            .iter()
+            .all(|outcome| outcome.is_done())
+    );
+    feed.assert_settled_once();
+    assert_eq!(
+        recorder.of("draining")[0].get("cause"),
+        Some("producer failed")
+    );
+    let last = recorder.of("producer_failed").pop().unwrap();
+    assert_eq!(last.get("restarts"), Some("false"));
+    assert_eq!(topology.totals().done, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_producers_are_closed_when_one_ends_the_topology() {
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    let policy = RestartPolicy {
+        intensity: Some(Intensity {
+            restarts_max: 0,
+            window: SECOND,
+        }),
+        ..RestartPolicy::default()
+    };
+    let topology = pipeline.producers(2).restart(policy).start().await.unwrap();
+    feed.fail("gone");
+    topology.wait().await.unwrap_err();
+    let steps = feed.steps();
+    assert_eq!(
+        steps
+            .iter()
+            .filter(|step| matches!(step, Step::Closed(_)))
+            .count(),
+        1,
+        "{steps:?}"
+    );
+    assert_eq!(
+        steps
+            .iter()
+            .filter(|step| matches!(step, Step::Dropped(_)))
+            .count(),
+        1,
+        "{steps:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_opened_at_the_start_closes_those_that_could() {
+    for fault in [Fault::error("no such topic"), Fault::panic("no such topic")] {
+        let (pipeline, feed) = fed(Script::<u64>::new());
+        feed.faults().at(Callback::Open, 1, fault);
+        let error = pipeline.producers(3).start().await.unwrap_err();
+        assert!(
+            matches!(&error, StartError::Open { producer: 1, error } if error.to_string().contains("no such topic"))
+        );
+        let mut steps = feed.steps();
+        steps.retain(|step| matches!(step, Step::Closed(_)));
+        assert_eq!(steps, [Step::Closed(0), Step::Closed(2)]);
+        assert_eq!(feed.delivered(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_it_stops_does_not_keep_a_producer_from_being_closed() {
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    feed.faults()
+        .next(Callback::Stop, Fault::panic("while stopping"));
+    let topology = pipeline.start().await.unwrap();
+    outcomes([feed.push(1)]).await;
+    drained(&topology).await;
+    assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
+    feed.assert_settled_once();
+}
+
+#[tokio::test]
+async fn a_producer_that_cannot_close_is_an_error_of_the_topology() {
+    for (fault, expected) in [
+        (Fault::error("not confirmed"), "not confirmed"),
+        (Fault::panic("oh"), "close panicked: oh"),
+    ] {
+        let (pipeline, feed) = fed(Script::<u64>::new());
+        feed.faults().at(Callback::Close, 0, fault);
+        let topology = pipeline.producers(2).start().await.unwrap();
+        outcomes([feed.push(1)]).await;
+        let error = topology.drain().await.unwrap_err();
+        assert!(
+            matches!(&error, RunError::Close { error, .. } if **error == *expected),
+            "{error}"
+        );
+        let closed = feed
+            .steps()
+            .iter()
+            .filter(|step| matches!(step, Step::Closed(_)))
+            .count();
+        assert_eq!(closed, 2, "the other one is closed all the same");
+        feed.assert_settled_once();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_does_not_end_to_close_is_given_up() {
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    feed.faults().at(Callback::Close, 0, Fault::Hang);
+    let topology = pipeline.drain_timeout(SECOND * 3).start().await.unwrap();
+    outcomes([feed.push(1)]).await;
+    let error = topology.drain().await.unwrap_err();
+    assert!(
+        error.to_string().contains("close did not end within 3s"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_does_not_end_to_stop_is_given_up() {
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    feed.faults().at(Callback::Stop, 0, Fault::Hang);
+    let topology = pipeline.drain_timeout(SECOND * 3).start().await.unwrap();
+    outcomes([feed.push(1)]).await;
+    let began = Instant::now();
+    // The drain has as much time as the stop; whether it is said to have run out of time, it ends.
+    let _ = topology.drain().await;
+    assert!(began.elapsed() <= SECOND * 10);
+    assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_producer_to_come_back() {
+    let policy = RestartPolicy {
+        first: SECOND * 3_600,
+        max: SECOND * 3_600,
+        ..RestartPolicy::default()
+    };
+    let recorder = Recorder::new();
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    let topology = pipeline
+        .restart(policy)
+        .observe(recorder.clone())
+        .start()
+        .await
+        .unwrap();
+    outcomes([feed.push(1)]).await;
+    feed.fail("connection lost");
+    recorder.wait_count("producer_failed", 1).await;
+    let began = Instant::now();
+    assert_eq!(drained(&topology).await.done, 1);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}

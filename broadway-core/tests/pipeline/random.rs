@@ -1,0 +1,309 @@
+//! Thousands of random topologies against the books: whatever is done to one, every message that it took is settled once, as
+//! its handler meant it, in order where order is promised, and the totals add up.
+//!
+//! Time is paused, so a run of hours takes a millisecond. A failure names its seed: `SEED=17 cargo test random` runs that
+//! one alone.
+
+#[path = "random/load.rs"]
+mod load;
+
+use std::{sync::Arc, time::Duration};
+
+use broadway_core::{
+    Batching, Callback, Outcome, Pipeline, Processors, Receipt, RunError, Topology,
+    machine::restart::{Intensity, RestartPolicy},
+    testing::{Fault, Feed, HandFed, assert_order_per_key, hand_fed},
+};
+use load::{Books, Fate, Load, Loader, NO_KEY, NO_SIZE};
+
+use crate::common::Sink;
+
+/// SplitMix64 (Steele, Lea, Flood): small, and the same everywhere.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn size(&mut self, max: usize) -> usize {
+        1 + self.below(max as u64) as usize
+    }
+
+    fn ms(&mut self, max: u64) -> Duration {
+        Duration::from_millis(1 + self.below(max))
+    }
+}
+
+#[test]
+fn whatever_happens_every_message_is_settled_once_as_its_handler_meant_it() {
+    let seeds = match std::env::var("SEED") {
+        Ok(seed) => vec![seed.parse().expect("SEED is a number")],
+        Err(_) => (0..2_500).collect(),
+    };
+    let mut handled = 0;
+    for seed in seeds {
+        let run = std::panic::catch_unwind(|| run(seed));
+        handled += run.unwrap_or_else(|_| panic!("the run of SEED={seed} failed"));
+    }
+    assert!(handled > 0);
+}
+
+fn run(seed: u64) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(Run::start(seed))
+}
+
+/// One random topology, and what is known of it.
+struct Run {
+    dice: Dice,
+    books: Arc<Books>,
+    feed: Feed<Load>,
+    topology: Option<Topology<Load>>,
+    by_key: bool,
+    /// Order is kept per producer.
+    ordered: bool,
+    /// Pushed by the handle and accepted.
+    pushed: Vec<(u64, Receipt)>,
+    next_id: u64,
+}
+
+impl Run {
+    async fn start(seed: u64) -> u64 {
+        let mut dice = Dice(seed);
+        let (source, feed) = hand_fed::<Load>();
+        let (loader, books) = Loader::new(dice.below(5) == 0);
+        let producers = dice.size(3);
+        let by_key = dice.one_in(2);
+        let recorder = broadway_core::testing::Recorder::new();
+        let pipeline = options(Pipeline::new(source, loader), &mut dice, producers, by_key);
+        let pipeline = pipeline.observe(recorder.clone());
+        let topology = Some(pipeline.start().await.expect("the options can work"));
+        let mut run = Self {
+            by_key,
+            ordered: by_key && producers == 1,
+            dice,
+            books,
+            feed,
+            topology,
+            pushed: Vec::new(),
+            next_id: 0,
+        };
+        for _ in 0..run.dice.size(40) {
+            run.step().await;
+        }
+        let ended = run.end().await;
+        if std::env::var("SEED").is_ok() { for h in recorder.all() { println!("{h}"); } for id in run.feed.unsettled() { println!("LEFT {id}"); run.books.tell(run.books.id_of_feed(id)); } println!("{:?}", run.topology().describe()); }
+        run.check(ended).await
+    }
+
+    fn topology(&self) -> &Topology<Load> {
+        self.topology.as_ref().expect("dropped at the end only")
+    }
+
+    fn load(&mut self, key_base: u64) -> Load {
+        self.next_id += 1;
+        let load = Load::random(self.next_id, key_base, &mut self.dice);
+        self.books.made(&load);
+        load
+    }
+
+    async fn step(&mut self) {
+        match self.dice.below(20) {
+            0..8 => {
+                let n = self.dice.size(20);
+                let loads: Vec<_> = (0..n).map(|_| self.load(0)).collect();
+                loads.iter().for_each(|load| self.books.fed(load.id));
+                let _receipts = self.feed.push_all(loads);
+            }
+            8..10 => self.push().await,
+            10..13 => tokio::time::sleep(self.dice.ms(1_500)).await,
+            13..15 => tokio::task::yield_now().await,
+            15 => self.feed.fail("connection lost"),
+            16 => self.topology().pause(),
+            17 => self.topology().resume(),
+            18 => self.feed.make_stale(),
+            _ => self.disturb(),
+        }
+    }
+
+    /// Beside those of the source; with keys of their own, since order is per producer.
+    async fn push(&mut self) {
+        let n = self.dice.size(9);
+        let loads: Vec<_> = (0..n).map(|_| self.load(1_000)).collect();
+        let ids: Vec<_> = loads.iter().map(|load| load.id).collect();
+        // Refused when a producer has given up.
+        if let Ok(receipts) = self.topology().push(loads).await {
+            self.pushed.extend(ids.into_iter().zip(receipts));
+        }
+    }
+
+    fn disturb(&mut self) {
+        let plan = self.feed.faults().clone();
+        match self.dice.below(5) {
+            0 => plan.next(Callback::Settle, Fault::error("broker away")),
+            1 => plan.next(Callback::Settle, Fault::panic("broken pipe")),
+            2 => plan.next(Callback::Produce, Fault::panic("bug")),
+            3 => plan.next(Callback::Open, Fault::error("no route")),
+            _ => {
+                let (messages, interval) = (self.dice.size(50), self.dice.ms(500));
+                let reset = self.dice.one_in(2);
+                // Refused where there is no limit to change.
+                let _ = self.topology().set_rate_limit(messages, interval, reset);
+            }
+        }
+    }
+
+    /// Ends the topology in one of four ways.
+    async fn end(&mut self) -> Result<(), RunError> {
+        match self.dice.below(4) {
+            0 => self.topology().drain().await.map(drop),
+            1 => {
+                self.feed.end();
+                self.topology().resume();
+                self.topology().wait().await.map(drop)
+            }
+            2 => self.topology().abort().await.map(drop),
+            _ => {
+                let totals = self.topology().drain().await;
+                assert_eq!(totals.is_ok(), self.topology().drain().await.is_ok());
+                totals.map(drop)
+            }
+        }
+    }
+
+    async fn check(mut self, ended: Result<(), RunError>) -> u64 {
+        self.feed.assert_contract();
+        let orderly = matches!(ended, Ok(()) | Err(RunError::Producer { .. }));
+        if orderly {
+            self.feed.assert_settled_once();
+        } else {
+            assert!(matches!(ended, Err(RunError::Aborted { .. })), "{ended:?}");
+        }
+        let totals = self.topology().totals();
+        self.topology = None;
+        let mut counts = [0_u64; 3];
+        for settled in self.feed.take_groups().iter().flatten() {
+            let id = self.books.id_of_feed(settled.token.number());
+            counts[self.books.check(id, &settled.outcome)] += 1;
+        }
+        let accepted = self.feed.delivered() as u64 + self.pushed.len() as u64;
+        for (id, receipt) in std::mem::take(&mut self.pushed) {
+            match receipt.outcome().await {
+                Some(outcome) => counts[self.books.check(id, &outcome)] += 1,
+                None => assert!(!orderly, "a pushed message was lost"),
+            }
+        }
+        assert_eq!([totals.done, totals.failed, totals.released], counts);
+        assert_eq!(totals.received, accepted);
+        assert!(!orderly || totals.in_flight() == 0, "{totals:?}");
+        if self.by_key {
+            self.books.assert_no_overlap();
+        }
+        if self.ordered {
+            assert_order_per_key(self.books.handled());
+            assert_order_per_key(self.books.batched());
+        }
+        totals.received
+    }
+}
+
+fn options(
+    pipeline: Pipeline<HandFed<Load>, Loader>,
+    dice: &mut Dice,
+    producers: usize,
+    by_key: bool,
+) -> Pipeline<HandFed<Load>, Loader> {
+    let max_demand = dice.size(12);
+    let mut processors = Processors::<Load>::new(dice.size(6))
+        .max_demand(max_demand)
+        .min_demand(dice.below(max_demand as u64) as usize);
+    if by_key {
+        processors = processors.partition_by(|message| {
+            assert!(message.data().key != NO_KEY, "no key");
+            message.data().key
+        });
+    }
+    let batchings = [batching(dice), batching(dice)];
+    let mut batchings = [Some(batchings[0]), Some(batchings[1])];
+    let options = std::sync::Mutex::new(&mut batchings);
+    let mut pipeline = pipeline
+        .producers(producers)
+        .processors(processors)
+        .batchers(|sink| {
+            let plain = options.lock().expect("no panic")[usize::from(sink == Sink::Two)].take();
+            plain.expect("asked once for each").build()
+        });
+    if dice.one_in(3) {
+        pipeline = pipeline.rate_limit(dice.size(40), dice.ms(1_000));
+    }
+    if dice.one_in(4) {
+        let intensity = Intensity {
+            restarts_max: 2,
+            window: Duration::from_secs(5),
+        };
+        pipeline = pipeline.restart(RestartPolicy {
+            intensity: Some(intensity),
+            ..RestartPolicy::default()
+        });
+    }
+    pipeline.drain_timeout(Duration::from_secs(86_400 * 30))
+}
+
+#[derive(Clone, Copy)]
+struct Plain {
+    size: usize,
+    timeout: Duration,
+    bytes: Option<usize>,
+    concurrency: usize,
+    open_max: usize,
+    buffered: usize,
+}
+
+fn batching(dice: &mut Dice) -> Plain {
+    Plain {
+        size: dice.size(10),
+        timeout: dice.ms(2_000),
+        bytes: dice.one_in(3).then(|| dice.size(30)),
+        concurrency: dice.size(3),
+        open_max: dice.size(8),
+        buffered: dice.size(20),
+    }
+}
+
+impl Plain {
+    fn build(self) -> Batching<Load> {
+        let batching = Batching::new(self.size, self.timeout)
+            .concurrency(self.concurrency)
+            .open_max(self.open_max)
+            .buffered_max(self.size + self.buffered);
+        match self.bytes {
+            None => batching,
+            Some(bytes) => batching.bytes(bytes, |load: &Load| {
+                assert!(load.fate != Fate::Batch(NO_SIZE), "no size");
+                (load.id % 7) as usize
+            }),
+        }
+    }
+}
+
+/// 0 done, 1 failed, 2 released.
+pub(crate) fn index_of(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Done => 0,
+        Outcome::Failed(_) => 1,
+        _ => 2,
+    }
+}

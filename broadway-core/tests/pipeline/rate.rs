@@ -1,0 +1,229 @@
+//! The rate limit: exact per window, shared by producers, changed while it runs.
+
+use std::time::Duration;
+
+use broadway_core::{
+    Next, Pipeline, Processors,
+    testing::{Feed, HandFed, Recorder, Seen, drained},
+};
+use tokio::time::Instant;
+
+use crate::common::{SECOND, Script, fed, outcomes, settle_down};
+
+/// A pipeline that writes down in which millisecond it handled each message.
+fn timed() -> (Pipeline<HandFed<u64>, Script<u64>>, Feed<u64>, Seen<u128>) {
+    let (times, began) = (Seen::new(), Instant::now());
+    let script = Script::new().message({
+        let times = times.clone();
+        move |_| {
+            times.push(began.elapsed().as_millis());
+            Ok(Next::Ack)
+        }
+    });
+    let (pipeline, feed) = fed(script);
+    (pipeline.processors(Processors::new(2)), feed, times)
+}
+
+fn per_second(times: &[u128], seconds: usize) -> Vec<usize> {
+    (0..seconds)
+        .map(|second| {
+            times
+                .iter()
+                .filter(|time| **time / 1_000 == second as u128)
+                .count()
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn exactly_what_is_allowed_passes_in_each_window() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..50);
+    feed.end();
+    let topology = pipeline.rate_limit(20, SECOND).start().await.unwrap();
+    topology.wait().await.unwrap();
+    assert_eq!(per_second(&times.all(), 3), [20, 20, 10]);
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_messages_than_allowed_pass_at_once() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..5);
+    feed.end();
+    pipeline
+        .rate_limit(20, SECOND)
+        .start()
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
+    assert_eq!(times.all(), [0; 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn producers_share_the_limit() {
+    let (pipeline, feed, times) = timed();
+    for n in 0..60 {
+        feed.push(n);
+    }
+    feed.end();
+    let topology = pipeline
+        .producers(2)
+        .rate_limit(7, SECOND)
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    let counts = per_second(&times.all(), 9);
+    assert_eq!(counts, [7, 7, 7, 7, 7, 7, 7, 7, 4]);
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_held_back_are_an_event_and_are_not_lost() {
+    let recorder = Recorder::new();
+    let (pipeline, feed, _) = timed();
+    feed.push_all(0..10);
+    feed.end();
+    let topology = pipeline
+        .rate_limit(4, SECOND)
+        .observe(recorder.clone())
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(topology.wait().await.unwrap().done, 10);
+    assert_eq!(recorder.of("rate_limited")[0].number("held"), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_counts_from_the_next_window() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..40);
+    let topology = pipeline.rate_limit(5, SECOND).start().await.unwrap();
+    assert_eq!(topology.rate_limit(), Some((5, SECOND)));
+    times.wait_len(5).await;
+    topology.set_rate_limit(10, SECOND, false).unwrap();
+    feed.end();
+    topology.wait().await.unwrap();
+    assert_eq!(per_second(&times.all(), 5), [5, 10, 10, 10, 5]);
+    assert_eq!(topology.rate_limit(), Some((10, SECOND)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_with_reset_counts_at_once() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..30);
+    let topology = pipeline
+        .rate_limit(5, SECOND * 3_600)
+        .start()
+        .await
+        .unwrap();
+    times.wait_len(5).await;
+    settle_down().await;
+    assert_eq!(times.len(), 5);
+    topology.set_rate_limit(20, SECOND, true).unwrap();
+    feed.end();
+    topology.wait().await.unwrap();
+    assert_eq!(per_second(&times.all(), 2), [25, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_that_cannot_work_are_refused_while_running() {
+    let (pipeline, _feed, _) = timed();
+    let topology = pipeline.rate_limit(5, SECOND).start().await.unwrap();
+    for (messages, interval) in [(0, SECOND), (5, Duration::ZERO)] {
+        let problem = topology
+            .set_rate_limit(messages, interval, true)
+            .unwrap_err();
+        assert_eq!(problem.option(), "rate_limit");
+    }
+    assert_eq!(
+        topology.rate_limit(),
+        Some((5, SECOND)),
+        "nothing has changed"
+    );
+    drained(&topology).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_there_is_none_to_change() {
+    let (pipeline, _feed, _) = timed();
+    let topology = pipeline.start().await.unwrap();
+    assert_eq!(topology.rate_limit(), None);
+    let problem = topology.set_rate_limit(5, SECOND, false).unwrap_err();
+    assert!(
+        problem.message().contains("started without one"),
+        "{problem}"
+    );
+    drained(&topology).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_out_what_is_held_at_the_limited_pace() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..25);
+    let topology = pipeline.rate_limit(10, SECOND).start().await.unwrap();
+    feed.wait_delivered(25).await;
+    let totals = drained(&topology).await;
+    assert_eq!(totals.done, 25);
+    assert_eq!(per_second(&times.all(), 3), [10, 10, 5]);
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_runs_out_of_time_leaves_what_is_held() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..25);
+    let topology = pipeline.rate_limit(10, SECOND).start().await.unwrap();
+    feed.wait_delivered(25).await;
+    let error = topology
+        .drain_within(Duration::from_millis(1_500))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("5 message(s) unsettled"),
+        "{error}"
+    );
+    assert_eq!(per_second(&times.all(), 3), [10, 10, 0]);
+    assert_eq!(feed.unsettled().len(), 5);
+    feed.assert_contract();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushed_messages_are_not_limited() {
+    let (pipeline, _feed, times) = timed();
+    let topology = pipeline
+        .rate_limit(1, SECOND * 3_600)
+        .start()
+        .await
+        .unwrap();
+    let receipts = topology.push(0..20).await.unwrap();
+    assert_eq!(outcomes(receipts).await.len(), 20);
+    assert_eq!(times.all(), [0; 20]);
+    drained(&topology).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_smooth_limit_passes_a_burst_and_then_evenly() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..12);
+    feed.end();
+    let topology = pipeline
+        .rate_limit_smooth(10, SECOND, 3)
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    let times = times.all();
+    assert_eq!(times[..3], [0; 3]);
+    for (index, time) in times[3..].iter().enumerate() {
+        let due = (index as u128 + 1) * 100;
+        assert!(
+            (due..due + 3).contains(time),
+            "message {} passed at {time} ms, due at {due}",
+            index + 3
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! Before anything is consumed: options are checked, all of them at once, and the shape is told.
+
+use std::time::Duration;
+
+use broadway_core::{
+    Batching, Message, NoBatcher, Pipeline, Processors, StartError, batchers, handler_fn, source,
+    testing::{drained, hand_fed},
+};
+
+use crate::common::{SECOND, Script, Sink, fed, long};
+
+async fn problems<H>(pipeline: Pipeline<source::Idle<u64>, H>) -> Vec<String>
+where
+    H: broadway_core::Handler<In = u64>,
+{
+    match pipeline.start().await.unwrap_err() {
+        StartError::Invalid(problems) => problems.iter().map(ToString::to_string).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+fn idle() -> Pipeline<source::Idle<u64>, Script<u64>> {
+    Pipeline::new(source::idle(), Script::new())
+}
+
+#[tokio::test]
+async fn every_option_that_cannot_work_is_listed_with_its_path() {
+    let pipeline = idle()
+        .name(" ")
+        .producers(0)
+        .drain_timeout(Duration::ZERO)
+        .rate_limit_smooth(0, SECOND, 0)
+        .processors(Processors::new(0).max_demand(5).min_demand(5))
+        .batchers(|sink| match sink {
+            Sink::One => Batching::new(0, Duration::ZERO)
+                .concurrency(0)
+                .open_max(0)
+                .bytes(0, |_| 1),
+            Sink::Two => Batching::new(10, SECOND).buffered_max(9),
+        });
+    let problems = problems(pipeline).await;
+    let expected = [
+        "name: is empty",
+        "producers: is 0, but must be between 1 and 1024",
+        "drain_timeout: is zero",
+        "processors.concurrency: is 0, but must be between 1 and 65536",
+        "processors.min_demand: is 5, but must be below max_demand, which is 5",
+        "batchers.one.size: is 0, but must be between 1 and 1000000",
+        "batchers.one.timeout: is zero",
+        "batchers.one.concurrency: is 0",
+        "batchers.one.open_max: is 0",
+        "batchers.one.bytes: is 0",
+        "batchers.two.buffered_max: is 9, but one batch may hold 10",
+        "rate_limit: ",
+        "rate_limit.burst: is 0",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(
+            problem.starts_with(expected),
+            "{problem}, expected {expected}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn values_that_are_too_large_are_refused() {
+    let pipeline = idle()
+        .producers(1_025)
+        .processors(Processors::new(65_537).max_demand(1_000_001))
+        .batchers(|_| {
+            Batching::new(1_000_001, SECOND)
+                .buffered_max(2_000_000)
+                .concurrency(65_537)
+        });
+    assert_eq!(problems(pipeline).await.len(), 3 + 2 * 2);
+}
+
+#[tokio::test]
+async fn a_max_demand_of_nothing_is_refused() {
+    let problems = problems(idle().processors(Processors::new(1).max_demand(0))).await;
+    assert_eq!(
+        problems,
+        ["processors.max_demand: is 0, but must be between 1 and 1000000"]
+    );
+}
+
+#[tokio::test]
+async fn two_batchers_of_one_name_are_refused() {
+    batchers! { enum Twins { First = "same", Second = "same" } }
+    struct Router;
+    impl broadway_core::Handler for Router {
+        type In = u64;
+        type Out = ();
+        type Batcher = Twins;
+        async fn handle_message(
+            &self,
+            _: &mut Message<u64>,
+        ) -> Result<broadway_core::Next<(), Twins>, broadway_core::BoxError> {
+            Ok(broadway_core::Next::Ack)
+        }
+    }
+    let problems = problems(Pipeline::new(source::idle(), Router)).await;
+    assert_eq!(
+        problems,
+        ["batchers.same: is the name of two batchers: give one of them another name"]
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_opened_when_an_option_cannot_work() {
+    let (source, feed) = hand_fed::<u64>();
+    let error = Pipeline::new(source, Script::new())
+        .producers(0)
+        .start()
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the pipeline has 1 option(s) that cannot work:\n  - producers")
+    );
+    assert!(feed.steps().is_empty());
+}
+
+#[test]
+fn outside_a_runtime_start_says_so() {
+    let error = futures_executor(idle().start());
+    assert!(matches!(error, Err(StartError::NoRuntime)));
+}
+
+/// Polls a future that never waits, without a runtime.
+fn futures_executor<F: Future>(future: F) -> F::Output {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut cx) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[tokio::test]
+async fn the_defaults_are_one_producer_and_two_processors_a_core() {
+    let topology = Pipeline::new(source::idle(), Script::<u64>::new())
+        .start()
+        .await
+        .unwrap();
+    let shape = topology.describe();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(
+        (shape.name.as_str(), shape.producers, shape.processors),
+        ("pipeline", 1, cores * 2)
+    );
+    assert_eq!((shape.max_demand, shape.partitioned), (100, false));
+    let batcher = &shape.batchers[0];
+    assert_eq!(
+        (
+            batcher.size,
+            batcher.timeout,
+            batcher.concurrency,
+            batcher.bytes
+        ),
+        (100, SECOND, 1, None)
+    );
+    drained(&topology).await;
+}
+
+#[tokio::test]
+async fn the_shape_is_described_in_a_line() {
+    let pipeline = Pipeline::new(source::idle(), Script::<u64>::new())
+        .name("orders")
+        .producers(2)
+        .processors(Processors::new(8).partition_by(|message| *message.data()))
+        .batchers(|sink| match sink {
+            Sink::One => Batching::new(50, SECOND),
+            Sink::Two => Batching::new(500, Duration::from_millis(200))
+                .bytes(4_096, |_| 1)
+                .concurrency(4),
+        });
+    let topology = pipeline.start().await.unwrap();
+    assert_eq!(
+        topology.describe().to_string(),
+        "orders: producers ×2 → processors ×8 by key → one (50 | 1s) ×1, two (500 | 4096 B | 200ms) ×4"
+    );
+    drained(&topology).await;
+}
+
+#[tokio::test]
+async fn a_pipeline_without_batchers_has_none() {
+    let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
+    let topology = Pipeline::new(source::idle(), handler)
+        .start()
+        .await
+        .unwrap();
+    assert!(topology.describe().batchers.is_empty());
+    assert!(!topology.describe().to_string().contains("batch"));
+    assert_eq!(<NoBatcher as broadway_core::BatcherKey>::ALL.len(), 0);
+    drained(&topology).await;
+}
+
+#[tokio::test]
+async fn the_numbers_that_were_asked_for_are_started() {
+    let recorder = broadway_core::testing::Recorder::new();
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    let pipeline = pipeline
+        .producers(3)
+        .processors(Processors::new(5))
+        .batchers(|_| long())
+        .observe(recorder.clone());
+    let topology = pipeline.start().await.unwrap();
+    assert_eq!(
+        recorder.all()[0].to_string(),
+        "topology_started producers=3 processors=5 batchers=2"
+    );
+    assert_eq!(feed.steps().len(), 3);
+    drained(&topology).await;
+}
