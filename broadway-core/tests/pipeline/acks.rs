@@ -375,7 +375,13 @@ async fn ack_now_is_answered_behind_a_failure_in_the_same_chunk() {
     let (pipeline, feed, answers) = early();
     let topology = pipeline.start().await.unwrap();
     // Chunks of one, two, and then both that count.
-    let asks = [Ask::Nothing, Ask::Nothing, Ask::Nothing, Ask::Polled, Ask::Message];
+    let asks = [
+        Ask::Nothing,
+        Ask::Nothing,
+        Ask::Nothing,
+        Ask::Polled,
+        Ask::Message,
+    ];
     let outcomes = outcomes(feed.push_all(asks)).await;
     assert!(outcomes[3].is_failed() && outcomes[4].is_done());
     assert_eq!(answers.all(), [Ok(())]);

@@ -101,7 +101,6 @@ impl Books {
         }
     }
 
-    pub(crate) fn tell(&self, id: u64) { let s = self.lock(); println!("{id} {:?} begun {} batched {:?}", s.meant.get(&id), s.begun.contains(&id), s.batched.iter().filter(|b| b.1 == id).collect::<Vec<_>>()); }
     pub(crate) fn fed(&self, id: u64) {
         self.lock().fed.push(id);
     }
