@@ -1,6 +1,89 @@
-//! Concurrent ingestion pipelines: the facade.
+//! Ingestion pipelines: concurrent, batched, in order per key, and acknowledged only when done.
+//!
+//! `broadway` reads messages from a source, handles them on many tasks at once, collects them into
+//! batches for the sinks, and tells the source how each of them ended. It is for Rust what
+//! [Broadway] is for Elixir.
+//!
+//! ```text
+//!             demand ▲           demand ▲            demand ▲
+//!                    │                  │                   │
+//!  Source ─opens─► Producer ═════► Processor ═════► Batcher ═════► BatchProcessor   messages go down
+//!                    ▲           handle_message     by key         handle_batch
+//!                    │            │ done / failed                   │ done / failed
+//!                    └── settle ◄─┴─────────────────────────────────┘               settlement goes home
+//! ```
+//!
+//! You write the callbacks of a [`Handler`] and choose a [`Source`]. The rest is the pipeline's:
+//! nothing is fetched that nobody asked for, a message that fails or panics fails alone, a batch is
+//! acknowledged after it was written and never before, and on SIGTERM what is in flight comes to
+//! its end before the program does.
+//!
+//! # Ten lines
+//!
+//! ```
+//! use broadway::{Message, Pipeline, handler_fn, source};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = source::from_iter(|_producer| 1..=100_u64);
+//! let handler = handler_fn(|message: &mut Message<u64>| {
+//!     println!("hello, number {}", message.data());
+//!     Ok(())
+//! });
+//! let totals = Pipeline::new(source, handler).start().await?.wait().await?;
+//! assert_eq!((totals.done, totals.failed), (100, 0));
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+//! ```
+//!
+//! A pipeline with batches, keys and a path for bad records is in `examples/quickstart.rs`.
+//!
+//! # Where to find what
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | handle messages and batches | [`Handler`], or [`handler_fn`] for a closure |
+//! | name batchers | [`batchers!`], [`Next::batch`] |
+//! | configure and start | [`Pipeline`], [`Processors`], [`Batching`] |
+//! | watch, pause, drain | [`Topology`] |
+//! | keep the order of a key | [`Processors::partition_by`] |
+//! | read from something of your own | [`Source`], [`Producer`], [`Acknowledger`] |
+//! | have logs, metrics, a closing table | [`telemetry`] |
+//! | use the state machines by themselves | [`machine`] |
+//!
+//! Guides, in the repository: `docs/delivery.md` (what is promised, and all limits),
+//! `docs/tuning.md`, `docs/telemetry.md`; `ARCHITECTURE.md` for who wants to look inside.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `tracing` | yes | `telemetry::TracingObserver`: logs through the `tracing` crate |
+//! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
+//! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
+//!
+//! No other feature needs a C compiler.
+//!
+//! # Runtime
+//!
+//! Pipelines run on tokio, with its time driver enabled; on its IO driver too where
+//! [`Topology::wait_or_signal`] listens for signals. `#[tokio::main]` has both.
+//!
+//! [Broadway]: https://elixir-broadway.org
 
-pub use broadway_core::*;
+pub use broadway_core::{
+    Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
+    Chunk, Delivery, Description, Failed, Handler, HandlerFn, Message, Next, NoAckOptions,
+    NoBatcher, NoopAcknowledger, OneBatcher, OpenContext, Outcome, Pipeline, Problem, Processors,
+    Produced, Producer, PushError, Reason, Receipt, Record, RunError, Settled, Source, SourceExt,
+    Split, StartError, Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine,
+    source, telemetry,
+};
 
 #[cfg(feature = "kafka")]
 pub use broadway_kafka as kafka;
+
+/// Compiles and runs what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -160,6 +160,15 @@ impl Problem {
         }
     }
 
+    /// The same problem with a path that begins with `section`.
+    #[must_use]
+    pub fn within(self, section: &str) -> Self {
+        Self {
+            option: format!("{section}.{}", self.option),
+            ..self
+        }
+    }
+
     /// The path of the option, as in `batchers.events.size`.
     #[must_use]
     pub fn option(&self) -> &str {

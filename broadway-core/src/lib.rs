@@ -1,4 +1,67 @@
-//! The engine of broadway.
+//! The engine of `broadway`: stages, pipelines, and the state machines that decide.
+//!
+//! Programs depend on the crate `broadway`, which re-exports all of this. Connectors depend on this one, which changes
+//! less.
+//!
+//! ```text
+//!              demand ▲            demand ▲               demand ▲
+//!  Source ─opens─► Producer ═══► Processor ═══► Batcher ═══► BatchProcessor     messages, one way down
+//!                     ▲           │ done / failed              │ done / failed
+//!                     └─ settle ◄─┴────────────────────────────┘                settlement, straight home
+//! ```
+//!
+//! A [`Source`] opens [`Producer`]s, which deliver messages when they are asked. Processors call
+//! [`Handler::handle_message`]; what it routes to a batcher is collected, by key, for [`Handler::handle_batch`]. When a
+//! message ends, its [`Acknowledger`] gets back the token that the producer gave with it, once, with an [`Outcome`].
+//!
+//! ```
+//! use broadway_core::{Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, source};
+//! use std::time::Duration;
+//!
+//! struct Parser;
+//!
+//! impl Handler for Parser {
+//!     type In = &'static str;
+//!     type Out = u64;
+//!     type Batcher = OneBatcher;
+//!
+//!     async fn handle_message(&self, message: &mut Message<&'static str>) -> Result<Next<u64, OneBatcher>, BoxError> {
+//!         Ok(Next::batch(OneBatcher, message.data().parse()?))
+//!     }
+//!
+//!     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<u64>) -> Result<(), BoxError> {
+//!         println!("a batch of {}: {:?}", batch.len(), batch.data());
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = source::from_iter(|_producer| ["1", "2", "three", "4"]);
+//! let topology = Pipeline::new(source, Parser)
+//!     .batchers(|OneBatcher| Batching::new(2, Duration::from_millis(100)))
+//!     .start()
+//!     .await?;
+//! let totals = topology.wait().await?;
+//! assert_eq!((totals.done, totals.failed), (3, 1)); // "three" failed, alone
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+//! ```
+//!
+//! # Modules
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`source`] | where messages come from: the traits, ready sources, adaptors |
+//! | [`telemetry`] | what a topology tells about itself, and who listens |
+//! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
+//! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `error` | the contract between users, connectors and engine; re-exported here |
+//! | `pipeline` | source → processors → batchers → batch processors; [`Pipeline`], [`Topology`] |
+//! | `stage` | links between tasks, and the only place where tasks are spawned |
+//!
+//! # Features
+//!
+//! `tracing` (default) for `telemetry::TracingObserver`, `metrics` for `telemetry::MetricsObserver`.
 
 mod ack;
 mod ack_now;

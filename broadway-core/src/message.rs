@@ -86,6 +86,11 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
 ///     Ok(std::str::from_utf8(header)?)
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a record of a connector",
+    label = "not a record",
+    note = "only what a connector delivers has acknowledgement options, a payload and headers"
+)]
 pub trait Record: Send + 'static {
     /// What [`Message::configure_ack`] takes. [`NoAckOptions`] where there is nothing to choose.
     type AckOptions: Send + 'static;

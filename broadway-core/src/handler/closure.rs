@@ -90,6 +90,7 @@ impl<T, F, B> fmt::Debug for HandlerFn<T, F, B> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, F> Handler for HandlerFn<T, F, NoBatches>
 where
     T: Send + 'static,
@@ -107,6 +108,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, F> Handler for HandlerFn<T, Async<F>, NoBatches>
 where
     T: Send + 'static,
@@ -185,6 +187,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, F, O, M, G> Handler for HandlerFn<T, F, Batches<O, M, G>>
 where
     T: Send + 'static,

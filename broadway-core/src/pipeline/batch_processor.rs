@@ -130,7 +130,7 @@ where
                     .add(debt, Outcome::Done, message.take_ack_options());
             }
         } else {
-            self.split(batch, carried, whole);
+            self.split(batch, carried, whole.as_ref());
         }
         let failed = self.failures.len();
         callbacks::handle_failed(
@@ -149,7 +149,7 @@ where
         &mut self,
         batch: &mut Batch<H::Out>,
         carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
-        whole: Option<Reason>,
+        whole: Option<&Reason>,
     ) {
         let mut outputs = batch.data.drain(..);
         let mut named = batch.failed.drain(..).peekable();
@@ -158,7 +158,7 @@ where
             let reason = named
                 .next_if(|(failed, _)| *failed == index)
                 .map(|(_, reason)| reason);
-            if let (Some(reason), None) = (&reason, &whole) {
+            if let (Some(reason), None) = (&reason, whole) {
                 let (batcher, worker) = (self.stage.key.name(), self.worker);
                 let event = Event::FailedInBatch {
                     batcher,
@@ -167,7 +167,7 @@ where
                 };
                 self.ledger.emitter.emit(&event);
             }
-            match reason.or_else(|| whole.clone()) {
+            match reason.or_else(|| whole.cloned()) {
                 Some(reason) => self
                     .failures
                     .push(Failure::new(message, output, reason, debt)),

@@ -40,6 +40,9 @@ use crate::{
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+///
+/// A limit of the compiler: in a future that is spawned, a pipeline whose handler is made of closures can't be kept across an
+/// `await`. Start it where it is made, as above, or write a [`Handler`].
 #[must_use = "a pipeline does nothing until it is started"]
 pub struct Pipeline<S, H: Handler> {
     pub(super) source: S,
@@ -184,8 +187,10 @@ where
     /// # Cancel safety
     ///
     /// Dropped before it completes, producers that were already open are dropped without being closed.
-    pub async fn start(self) -> Result<Topology<H::In>, StartError> {
-        start::start(self).await
+    // Not `async fn`: `Send` is declared, as the compiler cannot derive it inside another future when the handler is made of
+    // closures (it forgets that their errors are `'static`), and `tokio::spawn` would refuse such a future.
+    pub fn start(self) -> impl Future<Output = Result<Topology<H::In>, StartError>> + Send {
+        start::start(self)
     }
 }
 

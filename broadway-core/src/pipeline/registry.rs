@@ -3,10 +3,13 @@
 //! Every opening of a producer enters its acknowledger. When a producer has failed, its acknowledger is retired and leaves when the
 //! last message that it delivered is settled; its number is then given to another.
 
-use std::sync::{
+use crate::sync::{
     Arc, PoisonError, RwLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
+
+/// Set in what is owed to an acknowledger to which nothing more will be delivered.
+const RETIRED: u64 = 1 << 63;
 
 /// One acknowledger, and how much is owed to it.
 #[derive(Debug)]
@@ -15,17 +18,18 @@ pub(super) struct Entry<A> {
     /// The producer whose it is.
     pub(super) producer: usize,
     pub(super) number: u16,
-    in_flight: AtomicU64,
-    retired: AtomicBool,
+    /// Messages in flight, and [`RETIRED`]. One word, so that of the last settlement and the retirement exactly one
+    /// finds that it was the second: with a word for each, either could miss the other, and the entry would stay for ever.
+    owed: AtomicU64,
 }
 
 impl<A> Entry<A> {
     pub(super) fn delivered(&self, n: usize) {
-        self.in_flight.fetch_add(n as u64, Ordering::Relaxed);
+        self.owed.fetch_add(n as u64, Ordering::Relaxed);
     }
 
     pub(super) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
+        self.owed.load(Ordering::Acquire) & RETIRED != 0
     }
 }
 
@@ -52,13 +56,11 @@ impl<A> Registry<A> {
             .position(Option::is_none)
             .unwrap_or(entries.len());
         let number = u16::try_from(free).ok()?;
-        let (in_flight, retired) = (AtomicU64::new(0), AtomicBool::new(false));
         let entry = Arc::new(Entry {
             acknowledger,
             producer,
             number,
-            in_flight,
-            retired,
+            owed: AtomicU64::new(0),
         });
         if free == entries.len() {
             entries.push(None);
@@ -74,31 +76,28 @@ impl<A> Registry<A> {
         Arc::clone(entry.expect("an acknowledger stays as long as messages of it are in flight"))
     }
 
-    /// Nothing more will be delivered for it.
+    /// Nothing more will be delivered for it. Said once.
     pub(super) fn retire(&self, entry: &Entry<A>) {
-        entry.retired.store(true, Ordering::Release);
-        if entry.in_flight.load(Ordering::Acquire) == 0 {
+        if entry.owed.fetch_or(RETIRED, Ordering::AcqRel) == 0 {
             self.remove(entry);
         }
     }
 
-    /// `n` of its messages are settled.
+    /// `n` of its messages, at least one, are settled.
     pub(super) fn settled(&self, entry: &Entry<A>, n: usize) {
-        let before = entry.in_flight.fetch_sub(n as u64, Ordering::AcqRel);
-        if before == n as u64 && entry.is_retired() {
+        debug_assert!(n > 0, "a settlement is of something");
+        let before = entry.owed.fetch_sub(n as u64, Ordering::AcqRel);
+        if before == RETIRED + n as u64 {
             self.remove(entry);
         }
     }
 
+    /// Called once for each entry, when nothing names its number any more.
     fn remove(&self, entry: &Entry<A>) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let slot = &mut entries[usize::from(entry.number)];
-        // Both the last settlement and the retirement may come here, and the number may have a new owner by then.
-        if slot
-            .as_ref()
-            .is_some_and(|current| std::ptr::eq(Arc::as_ptr(current), entry))
-        {
-            *slot = None;
-        }
+        let removed = entries[usize::from(entry.number)].take();
+        drop(entries);
+        // Dropped after the lock: an acknowledger may hold a client, whose end may take long.
+        drop(removed);
     }
 }

@@ -109,7 +109,9 @@ where
         handler,
         options,
     } = pipeline;
-    let problems = validate::problems(&options);
+    let mut problems = validate::problems(&options);
+    let of_source = source.check().into_iter();
+    problems.extend(of_source.map(|problem| problem.within("source")));
     if !problems.is_empty() {
         return Err(StartError::Invalid(problems));
     }

@@ -4,7 +4,9 @@
 //! open batches are delivered, batch processors see the end and stop; and only when everything is settled may producers
 //! close. Nothing is sent but that end.
 
-use std::{future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future;
 
 use super::{
     batcher::Stages, processor::AckOf, push::PushEntrance, settler::Ledger, start::Line,
@@ -67,10 +69,15 @@ where
             control,
             ..
         } = self;
-        let layers = async {
+        let processed = async {
             processors.all().await?;
             stages.iter().for_each(|stage| stage.drain());
-            batch_processors.all().await
+            Ok(())
+        };
+        // Together, not one after the other: a batch processor that panics is noticed while the source still delivers.
+        let layers = async {
+            let (_, ()) = future::try_join(processed, batch_processors.all()).await?;
+            Ok(())
         };
         let mut listener = control.listen();
         let close_push = async {
@@ -82,9 +89,8 @@ where
         let defect = async {
             // Before the gate is open, a producer ends only if it failed for good, or if its loop panicked.
             while let Some(ended) = producers.next().await {
-                if let Err(defect) = ended {
-                    return Err(defect);
-                }
+                // How its own work went, the line remembers.
+                let _ = ended?;
             }
             future::pending().await
         };

@@ -209,8 +209,8 @@ impl<T: Send + 'static> Topology<T> {
         Ok(())
     }
 
-    /// Puts messages into the pipeline beside those of the source, all together, as soon as processors ask for any. They
-    /// pass the rate limit, and a receipt tells how each ended. In tests, [`testing`](crate::testing) reads better.
+    /// Puts messages into the pipeline beside those of the source, all together, as soon as processors ask for any. The
+    /// rate limit does not hold them, and a receipt tells how each ended. In tests, [`testing`](crate::testing) reads better.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 use super::{Delivery, ItemOf, OpenContext, Produced, Producer, Source, TokenOf};
-use crate::error::BoxError;
+use crate::error::{BoxError, Problem};
 
 /// Adaptors for every source.
 pub trait SourceExt: Source + Sized {
@@ -45,6 +45,7 @@ impl<S: fmt::Debug, F> fmt::Debug for Map<S, F> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S, F, U> Source for Map<S, F>
 where
     S: Source,
@@ -52,6 +53,10 @@ where
     U: Send + 'static,
 {
     type Producer = MapProducer<S::Producer, F>;
+
+    fn check(&self) -> Vec<Problem> {
+        self.inner.check()
+    }
 
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
         let inner = self.inner.open(cx).await?;

@@ -17,6 +17,7 @@ pub struct Idle<T> {
     item: PhantomData<fn() -> T>,
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Source for Idle<T> {
     type Producer = IdleProducer<T>;
 

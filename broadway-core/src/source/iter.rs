@@ -36,6 +36,7 @@ impl<F> fmt::Debug for FromIter<F> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, I> Source for FromIter<F>
 where
     F: Fn(usize) -> I + Send + Sync + 'static,

@@ -1,6 +1,6 @@
 //! Where messages come from: a [`Source`] opens [`Producer`]s, and a producer delivers what is asked for.
 //!
-//! Connectors implement these two traits and [`Acknowledger`](crate::Acknowledger). For tests, tools and files there are
+//! Connectors implement these two traits and [`Acknowledger`]. For tests, tools and files there are
 //! ready ones: [`from_iter`], [`from_stream`], [`idle`]; and [`SourceExt`] changes what a source delivers.
 
 mod adapt;
@@ -15,7 +15,11 @@ pub use idle::{Idle, IdleProducer, idle};
 pub use iter::{FromIter, IterProducer, from_iter};
 pub use stream::{FromStream, StreamProducer, from_stream};
 
-use crate::{ack::Acknowledger, error::BoxError, telemetry::Emitter};
+use crate::{
+    ack::Acknowledger,
+    error::{BoxError, Problem},
+    telemetry::Emitter,
+};
 
 /// The token type of a producer's acknowledger.
 pub type TokenOf<P> = <<P as Producer>::Acknowledger as Acknowledger>::Token;
@@ -32,6 +36,14 @@ pub type ItemOf<S> = <<S as Source>::Producer as Producer>::Item;
 pub trait Source: Send + Sync + 'static {
     /// What it opens.
     type Producer: Producer;
+
+    /// What can be told of the options to be wrong without connecting anywhere; listed by [`StartError::Invalid`]
+    /// together with the problems of the pipeline's own options. Nothing, by default.
+    ///
+    /// [`StartError::Invalid`]: crate::StartError::Invalid
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// Opens one producer: connect, check that it can work, and return only when messages published from now on will
     /// not be missed. Called once for each producer at start, and again for each that failed.
@@ -134,6 +146,11 @@ pub enum Produced {
 }
 
 /// A connection that delivers messages on demand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a producer",
+    label = "a source opens producers",
+    note = "implement `broadway::Producer` for it"
+)]
 pub trait Producer: Send + 'static {
     /// What it delivers.
     type Item: Send + 'static;

@@ -37,6 +37,7 @@ impl<F> fmt::Debug for FromStream<F> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, S> Source for FromStream<F>
 where
     F: Fn(usize) -> S + Send + Sync + 'static,

@@ -10,4 +10,3 @@ pub(crate) mod link;
 pub(crate) mod signal;
 pub(crate) mod supervise;
 pub(crate) mod timer;
-mod wake_list;

@@ -33,15 +33,15 @@ impl KafkaAcknowledger {
             let partition = self
                 .shared
                 .with_partitions(|all| all[slot as usize].clone());
-            let settling = partition.settle(&mut rest, self.shared.on_failure);
-            for notice in settling.notices {
+            let ending = partition.settle(&mut rest, self.shared.on_failure);
+            for notice in ending.notices.into_iter().flatten() {
                 self.shared.tell(&partition, notice);
             }
-            if settling.late > 0 {
-                let (part, late) = (&partition.origin.name, settling.late);
+            if ending.late > 0 {
+                let (part, late) = (&partition.origin.name, ending.late);
                 tracing::debug!(target: "broadway_kafka", part, late, "results came after the partition was taken away");
             }
-            if let Some(text) = settling.error {
+            if let Some(text) = ending.error {
                 error.get_or_insert_with(|| format!("{}: {text}", partition.origin.name));
             }
         }

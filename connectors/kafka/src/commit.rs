@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList, error::RDKafkaErrorCode};
 
 use crate::{
     client::Client,
+    events::is_denial,
     ffi::{Bell, CommitResult, Queue, Signal},
     partition::Partition,
     shared::Shared,
@@ -27,7 +28,13 @@ pub(crate) struct Commits {
     queue: Queue,
     shared: Arc<Shared>,
     pending: Vec<Pending>,
-    error: Option<String>,
+    error: Option<Failed>,
+}
+
+struct Failed {
+    text: String,
+    /// Trying again cannot help.
+    is_final: bool,
 }
 
 struct Pending {
@@ -88,28 +95,40 @@ impl Commits {
 
     /// Commits all that is to be committed and waits for the broker to confirm it.
     pub(crate) fn flush(&mut self, deadline: Instant) -> Result<(), String> {
+        // A failure from before says nothing about now.
+        self.error = None;
+        let mut send_at = Instant::now();
         loop {
+            let was_pending = !self.pending.is_empty();
             self.serve();
+            let now = Instant::now();
             if self.pending.is_empty() {
                 if self.is_clean() {
                     return Ok(());
                 }
-                self.error = None;
-                self.send();
+                if was_pending && self.error.is_some() {
+                    send_at = now + RETRY_PAUSE;
+                }
             }
-            let now = Instant::now();
-            if now >= deadline {
-                let why = self.error.take();
+            let gives_up =
+                self.error.as_ref().is_some_and(|error| error.is_final) && self.pending.is_empty();
+            if now >= deadline || gives_up {
+                let why = self.error.take().map(|error| error.text);
                 return Err(
                     why.unwrap_or_else(|| "the broker did not answer a commit in time".to_owned())
                 );
             }
-            let pause = if self.pending.is_empty() {
-                RETRY_PAUSE
-            } else {
-                deadline - now
-            };
-            thread::park_timeout(pause.min(deadline - now));
+            let mut wake_at = deadline;
+            if self.pending.is_empty() {
+                if now >= send_at {
+                    self.error = None;
+                    self.send();
+                    send_at = now + RETRY_PAUSE;
+                } else {
+                    wake_at = send_at.min(deadline);
+                }
+            }
+            thread::park_timeout(wake_at.saturating_duration_since(now));
         }
     }
 
@@ -163,6 +182,22 @@ impl Commits {
             producer: self.shared.producer,
             error: &error,
         });
-        self.error = Some(error);
+        self.error = Some(Failed {
+            text: error,
+            is_final: is_final(code),
+        });
     }
+}
+
+/// Whether this member may not commit any more, now or ever.
+fn is_final(code: RDKafkaErrorCode) -> bool {
+    is_denial(code)
+        || matches!(
+            code,
+            RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::FencedMemberEpoch
+                | RDKafkaErrorCode::StaleMemberEpoch
+                | RDKafkaErrorCode::AssignmentLost
+        )
 }

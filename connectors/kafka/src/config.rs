@@ -93,6 +93,7 @@ pub enum GroupProtocol {
 pub enum OnFailure {
     /// Nothing after it is committed and no more is read from its partition until the partition is assigned anew: the
     /// message is not lost. Loud: [`Event::Halted`](broadway_core::telemetry::Event::Halted) and an error in the log.
+    /// What the client has prefetched of it, at most `queued.max.messages.kbytes`, stays in memory.
     #[default]
     Halt,
     /// It counts as done, and the next ones are committed over it: the message is lost to the group.

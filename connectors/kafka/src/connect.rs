@@ -89,8 +89,8 @@ fn ask(
         hear(client, mailbox);
         if let Some(denied) = mailbox.trouble().denied {
             return Err(format!(
-                "the broker at `brokers` = {:?} refuses this client: {denied}",
-                source.brokers
+                "the broker at `brokers` = {:?} refuses this client, of group `{}`: {denied}",
+                source.brokers, source.group
             ));
         }
         let Ok(metadata) = answer else { continue };

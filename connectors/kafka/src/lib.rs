@@ -28,7 +28,8 @@
 //! ```
 //!
 //! `source` is what the engine holds, `member` the thread, `partition` the state that both share, `ffi` the only unsafe
-//! code. The client needs the headers of OpenSSL to build (feature `tls`, on by default).
+//! code. The client needs the headers of OpenSSL to build (feature `tls`, on by default). For Kerberos, depend on
+//! `rdkafka` with its feature `gssapi` yourself: cargo builds one client with the features of all.
 
 mod ack;
 #[doc(hidden)]

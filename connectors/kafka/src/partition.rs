@@ -11,16 +11,21 @@
 //! the ledger; `ledger` guards the offsets, and is held for moments. Where both are held, `reader` comes first. A
 //! revocation takes the reader away, so that afterwards all that was delivered stands in the ledger.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+mod ledger;
+
+use std::{
+    iter::Peekable,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    vec::Drain,
 };
 
-use broadway_core::{
-    Delivery, Outcome, Reason, Settled,
-    machine::offsets::{Offsets, Outcome as Ended},
-};
+use broadway_core::{Delivery, Settled};
 
+use self::ledger::Ledger;
+pub(crate) use self::ledger::Start;
 use crate::{
     ack::Token,
     config::OnFailure,
@@ -56,30 +61,6 @@ struct Reader {
     epoch: u32,
 }
 
-struct Ledger {
-    epoch: u32,
-    assigned: bool,
-    draining: bool,
-    offsets: Offsets,
-    /// Where reading began, if known.
-    start: Option<i64>,
-    /// Commit `start` although nothing is settled yet.
-    commit_start: bool,
-    /// What the broker has confirmed.
-    committed: Option<i64>,
-    /// Reading waits until the ledger has room; who is told then.
-    full: Option<Arc<Signal>>,
-}
-
-/// How an epoch begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Start {
-    pub(crate) position: Option<i64>,
-    /// The position was found rather than read from a commit, and must be committed.
-    pub(crate) commit: bool,
-    pub(crate) committed: Option<i64>,
-}
-
 /// What reading or settling has brought about, to be told outside the locks.
 #[derive(Debug)]
 pub(crate) enum Notice {
@@ -106,34 +87,14 @@ impl Partition {
             live: AtomicU32::new(0),
             halted: AtomicBool::new(false),
             reader: Mutex::new(None),
-            ledger: Mutex::new(Ledger {
-                epoch: 0,
-                assigned: false,
-                draining: false,
-                offsets: Offsets::new(),
-                start: None,
-                commit_start: false,
-                committed: None,
-                full: None,
-            }),
+            ledger: Mutex::new(Ledger::idle()),
         }
     }
 
     /// A new epoch: reads from `queue` from now on.
     pub(crate) fn open(&self, queue: Queue, signal: Arc<Signal>, start: Start) {
         let mut reader = lock(&self.reader);
-        let mut ledger = lock(&self.ledger);
-        let epoch = ledger.epoch.wrapping_add(1).max(1);
-        *ledger = Ledger {
-            epoch,
-            assigned: true,
-            draining: false,
-            offsets: Offsets::new(),
-            start: start.position,
-            commit_start: start.commit,
-            committed: start.committed,
-            full: None,
-        };
+        let epoch = lock(&self.ledger).open(start);
         self.halted.store(false, Ordering::Relaxed);
         self.live.store(epoch, Ordering::Release);
         *reader = Some(Reader {
@@ -155,13 +116,7 @@ impl Partition {
     pub(crate) fn release(&self) -> u64 {
         drop(lock(&self.reader).take());
         self.live.store(0, Ordering::Release);
-        let mut ledger = lock(&self.ledger);
-        ledger.assigned = false;
-        ledger.draining = false;
-        ledger.epoch = ledger.epoch.wrapping_add(1);
-        let in_flight = ledger.offsets.in_flight();
-        ledger.offsets = Offsets::new();
-        in_flight
+        lock(&self.ledger).release()
     }
 
     pub(crate) fn is_stale(&self, token: &Token) -> bool {
@@ -208,7 +163,7 @@ impl Partition {
                 .map(|(_, text)| Notice::Trouble(text));
             buffers.messages.retain(|message| !message.is_error());
         }
-        if let Err(offset) = self.deliver(&buffers.messages) {
+        if let Err(offset) = lock(&self.ledger).deliver(&buffers.messages) {
             buffers.messages.clear();
             return Some(Notice::Rewound { offset });
         }
@@ -235,111 +190,58 @@ impl Partition {
         room
     }
 
-    /// Writes messages into the ledger, a run without gaps at a time.
-    fn deliver(&self, messages: &[Raw]) -> Result<(), i64> {
-        let mut ledger = lock(&self.ledger);
-        if let ([first, ..], Some(start)) = (messages, ledger.start)
-            && first.offset() < start
-        {
-            // The position was gone from the log, and reading fell back to its begin. What is committed lies ahead of
-            // it, and must not keep the new positions from being committed.
-            ledger.start = Some(first.offset());
-            ledger.committed = None;
-        }
-        let mut rest = messages;
-        while let [first, ..] = rest {
-            let first = first.offset();
-            let n = rest
-                .iter()
-                .zip(first..)
-                .take_while(|(message, offset)| message.offset() == *offset)
-                .count();
-            ledger.offsets.delivered_run(first, n).map_err(|_| first)?;
-            rest = &rest[n..];
-        }
-        Ok(())
-    }
-
     /// Takes the results at the head of `settled` that are this partition's.
     pub(crate) fn settle(
         &self,
-        settled: &mut std::iter::Peekable<std::vec::Drain<'_, Settled<Token>>>,
+        settled: &mut Peekable<Drain<'_, Settled<Token>>>,
         policy: OnFailure,
-    ) -> Settling {
+    ) -> Ending {
         let mut ledger = lock(&self.ledger);
-        let mut settling = Settling::default();
-        let mut run = Run::default();
-        while let Some(next) = settled.next_if(|next| next.token.slot == self.slot) {
-            if next.token.epoch != ledger.epoch || !ledger.assigned {
-                settling.late += 1;
-                continue;
-            }
-            let ended = ended(&next, policy);
-            let offset = next.token.offset;
-            if matches!(ended, Ended::Done) {
-                if let Some(full) = run.push(offset) {
-                    settling.note(full.end(&mut ledger));
-                }
-                continue;
-            }
-            settling.note(run.take().end(&mut ledger));
-            settling.note(
-                ledger
-                    .offsets
-                    .settled(offset, ended)
-                    .map_err(|error| error.to_string()),
-            );
-            let reason = match next.outcome {
-                Outcome::Failed(reason) => Some(reason),
-                _ => None,
-            };
-            if matches!(ended, Ended::Failed)
-                && !ledger.draining
-                && !self.halted.swap(true, Ordering::AcqRel)
-            {
-                let reason = reason
-                    .as_ref()
-                    .map_or_else(|| "released unhandled".to_owned(), Reason::to_string);
-                settling.notices.push(Notice::Halted { offset, reason });
-            }
-        }
-        settling.note(run.end(&mut ledger));
-        if ledger.draining && ledger.offsets.in_flight() == 0 {
-            settling.notices.push(Notice::Drained);
-        }
-        if let Some(signal) = ledger.full.take() {
+        let settling = ledger.settle(self.slot, settled, policy);
+        let is_drained = ledger.draining && ledger.offsets.in_flight() == 0;
+        // What fails while it is taken away comes again elsewhere; there is nothing to halt. The flag is set under the
+        // lock, or it could hit the next epoch.
+        let failed = settling.failed.filter(|_| !ledger.draining);
+        let halted = failed.filter(|_| !self.halted.swap(true, Ordering::AcqRel));
+        let full = ledger.full.take();
+        drop(ledger);
+        if let Some(signal) = full {
             signal.raise();
         }
-        settling
+        let halted = halted.map(|(offset, reason)| Notice::Halted { offset, reason });
+        let drained = is_drained.then_some(Notice::Drained);
+        Ending {
+            notices: [halted, drained],
+            late: settling.late,
+            error: settling.error,
+        }
     }
 
     /// What is to be committed, if it is not confirmed yet, and the epoch that this is said in.
     pub(crate) fn to_commit(&self) -> Option<(u32, i64)> {
         let ledger = lock(&self.ledger);
-        if !ledger.assigned {
-            return None;
-        }
-        let start = ledger.start.filter(|_| ledger.commit_start);
-        let offset = ledger.offsets.commit().or(start)?;
-        ledger
-            .committed
-            .is_none_or(|committed| committed < offset)
-            .then_some((ledger.epoch, offset))
+        Some((ledger.epoch, ledger.to_commit()?))
     }
 
     /// The broker has the commit.
     pub(crate) fn confirm(&self, epoch: u32, offset: i64) {
-        let mut ledger = lock(&self.ledger);
-        if ledger.epoch == epoch {
-            ledger.committed = ledger.committed.max(Some(offset));
-        }
+        lock(&self.ledger).confirm(epoch, offset);
     }
 
     /// The first offset that is not settled, as far as is known.
     pub(crate) fn position(&self) -> Option<i64> {
-        let ledger = lock(&self.ledger);
-        ledger.offsets.commit().or(ledger.start)
+        lock(&self.ledger).position()
     }
+}
+
+/// What came of one call of `settle`.
+pub(crate) struct Ending {
+    /// To be told outside the locks.
+    pub(crate) notices: [Option<Notice>; 2],
+    /// How many results were of an older epoch.
+    pub(crate) late: u64,
+    /// The first result that cannot be, in words.
+    pub(crate) error: Option<String>,
 }
 
 /// What was delivered.
@@ -350,73 +252,6 @@ pub(crate) type Out = Vec<Delivery<KafkaRecord, Token>>;
 pub(crate) struct Buffers {
     scratch: Scratch,
     messages: Vec<Raw>,
-}
-
-/// What one call of `settle` did to one partition.
-#[derive(Default)]
-pub(crate) struct Settling {
-    pub(crate) notices: Vec<Notice>,
-    /// Results of an older epoch.
-    pub(crate) late: u64,
-    /// The first result that cannot be, in words.
-    pub(crate) error: Option<String>,
-}
-
-impl Settling {
-    fn note(&mut self, result: Result<(), String>) {
-        if let Err(error) = result {
-            self.error.get_or_insert(error);
-        }
-    }
-}
-
-/// Done offsets one after the other.
-#[derive(Default, Clone, Copy)]
-struct Run {
-    first: i64,
-    n: usize,
-}
-
-impl Run {
-    /// Adds an offset; returns the run before it if it doesn't go on.
-    #[inline]
-    fn push(&mut self, offset: i64) -> Option<Run> {
-        if self.n > 0 && self.first.wrapping_add_unsigned(self.n as u64) == offset {
-            self.n += 1;
-            return None;
-        }
-        let before = self.take();
-        *self = Self {
-            first: offset,
-            n: 1,
-        };
-        (before.n > 0).then_some(before)
-    }
-
-    fn take(&mut self) -> Self {
-        std::mem::take(self)
-    }
-
-    fn end(self, ledger: &mut Ledger) -> Result<(), String> {
-        let settled = match self.n {
-            1 => ledger.offsets.settled(self.first, Ended::Done),
-            n => ledger.offsets.settled_run(self.first, n, Ended::Done),
-        };
-        settled.map_err(|error| error.to_string())
-    }
-}
-
-/// What an outcome means for the commit.
-fn ended(settled: &Settled<Token>, policy: OnFailure) -> Ended {
-    match &settled.outcome {
-        Outcome::Done => Ended::Done,
-        Outcome::Failed(_) => match settled.options::<OnFailure>().copied().unwrap_or(policy) {
-            OnFailure::Skip => Ended::Skipped,
-            OnFailure::Halt => Ended::Failed,
-        },
-        // Nobody began it: it must not be committed, and comes again.
-        _ => Ended::Failed,
-    }
 }
 
 /// A counter that the engine reads to see whether messages may have become stale.

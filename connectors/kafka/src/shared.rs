@@ -44,10 +44,26 @@ pub(crate) struct Shared {
 
 /// What the member's thread is told to do.
 pub(crate) enum Order {
-    /// Commit, leave, and say how that went.
-    Close(oneshot::Sender<Result<(), BoxError>>),
+    /// Commit, leave, and say how each of the two went.
+    Close(Farewell),
     /// The producer was dropped. Wait for what is in flight as at a revocation, then commit and leave.
     Abandon,
+}
+
+/// Whom a closing member tells.
+pub(crate) struct Farewell {
+    pub(crate) committed: oneshot::Sender<Result<(), BoxError>>,
+    pub(crate) left: oneshot::Sender<Result<(), BoxError>>,
+}
+
+impl Farewell {
+    /// To nobody.
+    pub(crate) fn unheard() -> Self {
+        Self {
+            committed: oneshot::channel().0,
+            left: oneshot::channel().0,
+        }
+    }
 }
 
 impl Shared {

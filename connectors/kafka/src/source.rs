@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, OpenContext, Produced, Producer, Source};
-use tokio::{sync::oneshot, time::timeout};
+use broadway_core::{BoxError, OpenContext, Problem, Produced, Producer, Source};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     ack::KafkaAcknowledger,
@@ -16,7 +19,7 @@ use crate::{
     member,
     partition::{Buffers, Out, Partition},
     record::KafkaRecord,
-    shared::{Order, Shared},
+    shared::{Farewell, Order, Shared},
 };
 
 /// The most messages that one read takes out of a partition, so that a revocation never waits long for it.
@@ -28,6 +31,11 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(2);
 
 impl Source for Kafka {
     type Producer = KafkaProducer;
+
+    /// All options that cannot work: what is missing, out of range, or refused by name.
+    fn check(&self) -> Vec<Problem> {
+        self.problems()
+    }
 
     /// Joins the group. Returns when this member has its partitions and knows where each begins.
     ///
@@ -109,17 +117,26 @@ impl Producer for KafkaProducer {
 
     async fn close(mut self) -> Result<(), BoxError> {
         self.is_closed = true;
-        let (reply, closed) = oneshot::channel();
-        self.shared.order(Order::Close(reply));
-        match timeout(self.close_timeout + CLOSE_MARGIN, closed).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err("the thread of the Kafka member ended: a defect of this connector".into()),
-            Err(_) => Err(format!(
-                "the group did not let this member go within {:?} (`close_timeout`); it is left to itself",
-                self.close_timeout
-            )
-            .into()),
+        let (committed, is_committed) = oneshot::channel();
+        let (left, has_left) = oneshot::channel();
+        self.shared
+            .order(Order::Close(Farewell { committed, left }));
+        let ended = "the thread of the Kafka member ended: a defect of this connector";
+        let deadline = Instant::now() + self.close_timeout + CLOSE_MARGIN;
+        let committed = timeout_at(deadline, is_committed).await;
+        let left = timeout_at(deadline, has_left).await;
+        // What was not committed says more than that the group did not let go.
+        for result in [committed, left] {
+            let Ok(result) = result else {
+                return Err(format!(
+                    "the group did not let this member go within {:?} (`close_timeout`); it is left to itself",
+                    self.close_timeout
+                )
+                .into());
+            };
+            result.map_err(|_| ended)??;
         }
+        Ok(())
     }
 }
 

@@ -298,6 +298,36 @@ async fn a_position_that_retention_deleted_falls_back_to_the_oldest_message() {
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(100)]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_beyond_the_end_falls_back_and_is_put_right() {
+    use rdkafka::{
+        Offset, TopicPartitionList,
+        consumer::{BaseConsumer, CommitMode, Consumer},
+    };
+    let Some(brokers) = broker() else { return };
+    let topic = unique("beyond");
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..10);
+    let source = source(&brokers, &topic);
+    let group = source_group(&source);
+    // Somebody moved the group's offset while nobody was there.
+    let outsider: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .set("group.id", &group)
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&topic, 0, Offset::Offset(1_000))
+        .unwrap();
+    outsider.commit(&list, CommitMode::Sync).unwrap();
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(10).await;
+    assert!(numbers(&received).into_iter().eq(0..10));
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(10)]);
+}
+
 /// The group's name, which the source shows.
 fn source_group(source: &Kafka) -> String {
     let shown = format!("{source:?}");

@@ -6,13 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::BoxError;
-
 use super::Member;
 use crate::{
     client::Client,
     events::{Rebalance, give_up, take_up},
-    shared::{Order, SLEEP_MAX},
+    shared::{Farewell, Order, SLEEP_MAX},
 };
 
 /// How long one poll waits while the group lets go.
@@ -22,16 +20,18 @@ impl Member {
     /// The last thing that the thread does.
     pub(super) fn leave(mut self, order: Order) {
         self.shared.stopped.store(true, Ordering::Release);
-        let reply = match order {
-            Order::Close(reply) => Some(reply),
+        let farewell = match order {
+            Order::Close(farewell) => farewell,
             Order::Abandon => {
                 self.drain();
-                None
+                Farewell::unheard()
             }
         };
         let deadline = Instant::now() + self.source.close_timeout;
-        let committed = self.last_commit(deadline);
-        let close_timeout = self.source.close_timeout;
+        // Nobody is told where the future of `close` was dropped, or there never was one.
+        let _ = farewell
+            .committed
+            .send(self.last_commit(deadline).map_err(Into::into));
         let client = self.let_go();
         let left = match Arc::strong_count(&client) {
             1 => {
@@ -39,19 +39,11 @@ impl Member {
                 Ok(())
             }
             // Records are still held somewhere; the last of them frees the client, but the group is left now.
-            _ => close(&client, deadline)
-                .map_err(|()| format!("the group did not let this member go within {close_timeout:?} (`close_timeout`)")),
+            _ => close(&client, deadline).map_err(|()| {
+                "the group did not let this member go in time (`close_timeout`)".into()
+            }),
         };
-        let result = committed.and(left).map_err(BoxError::from);
-        match reply {
-            // Nobody to tell if the future of `close` was dropped.
-            Some(reply) => drop(reply.send(result)),
-            None => {
-                if let Err(error) = result {
-                    tracing::warn!(target: "broadway_kafka", error, "an abandoned member could not leave properly");
-                }
-            }
-        }
+        let _ = farewell.left.send(left);
     }
 
     /// Waits for what is in flight, as at a revocation.

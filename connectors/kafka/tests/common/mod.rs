@@ -154,12 +154,22 @@ impl Log {
         self.inner.0.lock().unwrap().clone()
     }
 
+    /// Waits until there is such an event, and returns the first.
     pub async fn wait_for(&self, what: &str, mut is_it: impl FnMut(&Seen) -> bool) -> Seen {
+        self.wait_until(what, |all| all.iter().find(|seen| is_it(seen)).cloned())
+            .await
+    }
+
+    /// Waits until `look` finds something in all that has happened.
+    pub async fn wait_until<T>(&self, what: &str, mut look: impl FnMut(&[Seen]) -> Option<T>) -> T {
         let found = timeout(PATIENCE, async {
             loop {
                 let next = self.inner.1.notified();
-                if let Some(seen) = self.all().into_iter().find(&mut is_it) {
-                    return seen;
+                tokio::pin!(next);
+                // From here on a notification counts, also one between the look and the wait.
+                next.as_mut().enable();
+                if let Some(found) = look(&self.all()) {
+                    return found;
                 }
                 next.await;
             }
@@ -212,7 +222,6 @@ impl Observer for Log {
             _ => return,
         };
         self.inner.0.lock().unwrap().push(seen);
-        // Every waiter looks again; one that is about to wait has asked before it looked.
         self.inner.1.notify_waiters();
     }
 }

@@ -22,10 +22,6 @@ impl WakeList {
         }
     }
 
-    pub(super) fn extend(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.drain(..).for_each(|waker| self.push(waker));
-    }
-
     /// Wakes all. Not to be called under a lock: a waker may run code of any kind.
     pub(super) fn wake(self) {
         let Self {

@@ -1,0 +1,131 @@
+//! The receiving end of a link.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use super::{hub::Hub, wake_list::WakeList};
+use crate::{
+    machine::dispatch::{Dispatch, InletId},
+    sync::Arc,
+};
+
+/// Takes from a link. Dropping it cancels: what it held unhandled is gone, what was buffered goes to others.
+pub(crate) struct Inlet<T, D: Dispatch<T>> {
+    hub: Arc<Hub<T, D>>,
+    id: InletId,
+}
+
+impl<T, D: Dispatch<T>> Inlet<T, D> {
+    pub(super) fn new(hub: Arc<Hub<T, D>>, id: InletId) -> Self {
+        Self { hub, id }
+    }
+
+    /// Says that what was taken before is handled, and waits for between one and `max` messages, which are appended to
+    /// `out`. `false`: the link has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken before it completes.
+    pub(crate) fn take<'a>(&'a mut self, max: usize, out: &'a mut Vec<T>) -> Take<'a, T, D> {
+        debug_assert!(max > 0, "who takes nothing would wait for ever");
+        Take {
+            inlet: self,
+            max,
+            out,
+            waiting: false,
+        }
+    }
+
+    /// Says that what was taken before is handled, except its last message.
+    pub(crate) fn keep_last(&mut self) {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        state.dispatch.keep_last(self.id);
+        state.wake_inlets(&mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Returns the tail of what was taken last, in its order, so that others take it; it goes to the front.
+    pub(crate) fn give_back(&mut self, rest: &mut Vec<T>) {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        state.give_back(self.id, rest);
+        state.wake_inlets(&mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+}
+
+impl<T, D: Dispatch<T>> Drop for Inlet<T, D> {
+    fn drop(&mut self) {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        let waker = state.leave(self.id);
+        state.wake_inlets(&mut wakes);
+        state.finished(&mut wakes);
+        state.abandoned(&mut wakes);
+        drop(state);
+        // After the lock: with its last waker a task may drop ends of this link.
+        drop(waker);
+        wakes.wake();
+    }
+}
+
+/// The future of [`Inlet::take`].
+#[must_use = "futures do nothing unless awaited"]
+pub(crate) struct Take<'a, T, D: Dispatch<T>> {
+    inlet: &'a mut Inlet<T, D>,
+    max: usize,
+    out: &'a mut Vec<T>,
+    waiting: bool,
+}
+
+impl<T, D: Dispatch<T>> Future for Take<'_, T, D> {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = self.get_mut();
+        let id = this.inlet.id;
+        let mut wakes = WakeList::default();
+        let mut state = this.inlet.hub.lock();
+        state.done(id);
+        let taken = state.take(id, this.max, this.out, &mut wakes);
+        let before = state.waker(id).take();
+        let polled = if taken > 0 {
+            Poll::Ready(true)
+        } else if state.finished(&mut wakes) {
+            Poll::Ready(false)
+        } else {
+            state.dispatch.ask(id, this.max);
+            *state.waker(id) = Some(cx.waker().clone());
+            Poll::Pending
+        };
+        // Handling the chunk before may have freed lanes that others wait for.
+        state.wake_inlets(&mut wakes);
+        this.waiting = polled.is_pending();
+        drop(state);
+        drop(before);
+        wakes.wake();
+        polled
+    }
+}
+
+impl<T, D: Dispatch<T>> Drop for Take<'_, T, D> {
+    fn drop(&mut self) {
+        if !self.waiting {
+            return;
+        }
+        let mut wakes = WakeList::default();
+        let mut state = self.inlet.hub.lock();
+        let waker = state.waker(self.inlet.id).take();
+        state.dispatch.ask(self.inlet.id, 0);
+        state.wake_inlets(&mut wakes);
+        drop(state);
+        // After the lock: with its last waker a task may drop ends of this link.
+        drop(waker);
+        wakes.wake();
+    }
+}

@@ -1,0 +1,36 @@
+//! Links between stages: [`Outlet`] and [`Inlet`] over one shared hub, pulled.
+//!
+//! A hub is a short synchronous lock around a dispatcher (a pure machine that holds what is buffered and decides who gets
+//! it), the credit of each outlet, and the wakers of who waits. An inlet *pulls*: [`Inlet::take`] says that the chunk before
+//! is handled, and moves what is there, up to its demand, into a `Vec` that the caller owns and uses again. If nothing is
+//! there the inlet leaves its demand and a waker. An outlet waits for [`Outlet::demand`], then sends a whole `Vec`. Coming
+//! back for more is the ask; not coming back is the back-pressure.
+//!
+//! **Demand.** Each outlet has a credit of `max` messages: what it was asked for and has not been taken by an inlet yet. When
+//! no more than `min` of it is outstanding, the outlet is asked for the rest, so a producer is woken once per `max - min`
+//! messages and not once per message. Buffered messages are thus bounded by the sum of the outlets' `max`, plus one `Vec`
+//! for each concurrent sender that sends more than it was asked for.
+//!
+//! **Ending.** A link has ended when every outlet is closed; an inlet learns it when nothing is buffered and no other inlet
+//! holds a chunk, which it could still give back. Whoever subscribes later learns it at once. An outlet learns that the last
+//! inlet is gone from [`Outlet::demand`]. A [`Link`] that is dropped before it gave an outlet has ended, one that
+//! is dropped before it gave an inlet is abandoned, so nobody waits for an end that can't come.
+//!
+//! **Waking.** Wakers are collected under the lock; they are woken, and those not needed any more dropped, after it. A [`Take`]
+//! that is dropped while it waits passes a wake that it may have received on to others, so no wake is lost.
+//!
+//! **Limits.** The numbers of inlets that left are used again; those of outlets are not, as their messages may outlive them:
+//! some 100 bytes for each outlet that a link ever had.
+//!
+//! `tests/link-model` runs this folder in every order in which its lock can be taken.
+//!
+//! [`Take`]: inlet::Take
+
+mod hub;
+mod inlet;
+mod outlet;
+mod wake_list;
+
+pub(crate) use hub::Link;
+pub(crate) use inlet::Inlet;
+pub(crate) use outlet::Outlet;

@@ -1,0 +1,76 @@
+//! Which public types threads may send to and share with each other, and that what users spawn can be spawned.
+//!
+//! Auto traits come and go with private fields, so nobody sees them change; here it does not compile when one goes.
+
+use std::error::Error;
+
+use broadway_core::{
+    Batch, BatchKey, Batching, Chunk, Delivery, Description, Failed, Message, Next, NoBatcher,
+    OneBatcher, OpenContext, Outcome, Pipeline, Processors, PushError, Reason, Receipt, RunError,
+    Settled, StartError, Topology, Totals, handler_fn, source,
+};
+
+fn spawnable<T: Send + 'static>(_: &T) {}
+fn send<T: Send>() {}
+fn shared<T: Send + Sync + Unpin>() {}
+fn error<T: Error + Send + Sync + 'static>() {}
+
+/// Can be sent, not shared: no `Sync` in it.
+type Cell = std::cell::Cell<u8>;
+
+#[test]
+fn values_are_sent_and_shared_when_what_is_in_them_is() {
+    shared::<Batch<u64>>();
+    shared::<BatchKey>();
+    shared::<Batching<u64>>();
+    shared::<Delivery<u64, u64>>();
+    shared::<Description>();
+    shared::<Next<u64, OneBatcher>>();
+    shared::<NoBatcher>();
+    shared::<OpenContext>();
+    shared::<Processors<u64>>();
+    shared::<Totals>();
+}
+
+#[test]
+fn what_is_kept_by_many_tasks_is_shared_whatever_flows() {
+    shared::<Topology<u64>>();
+    shared::<Topology<Cell>>();
+    shared::<Processors<Cell>>();
+    shared::<Batching<Cell>>();
+    shared::<Receipt>();
+}
+
+#[test]
+fn messages_are_sent_but_need_not_be_shared() {
+    send::<Message<Cell>>();
+    send::<Chunk<'_, Cell>>();
+    send::<Batch<Cell>>();
+    send::<Failed<Cell, Cell>>();
+    send::<Delivery<Cell, Cell>>();
+    send::<Outcome>();
+    send::<Reason>();
+    send::<Settled<u64>>();
+}
+
+#[test]
+fn errors_go_through_a_question_mark_into_a_boxed_error() {
+    error::<PushError<u64>>();
+    error::<RunError>();
+    error::<StartError>();
+}
+
+#[test]
+fn what_users_spawn_can_be_spawned() {
+    let pipeline = || {
+        let source = source::from_iter(|_producer| 0..3_u64);
+        Pipeline::new(source, handler_fn(|_message: &mut Message<u64>| Ok(())))
+    };
+    spawnable(&pipeline());
+    spawnable(&pipeline().start());
+    spawnable(&async move {
+        let topology = pipeline().start().await.expect("the options are valid");
+        let _ = topology.push(vec![1]).await;
+        topology.wait().await.is_ok()
+    });
+}

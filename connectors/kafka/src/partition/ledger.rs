@@ -1,0 +1,229 @@
+//! The ledger of one partition: which offsets of this epoch were delivered, which have ended, and what of it the broker
+//! knows. [`Offsets`] decides; here is what goes with it.
+
+use std::{iter::Peekable, sync::Arc, vec::Drain};
+
+use broadway_core::{
+    Outcome, Reason, Settled,
+    machine::offsets::{Offsets, Outcome as Ended},
+};
+
+use crate::{
+    ack::Token,
+    config::OnFailure,
+    ffi::{Raw, Signal},
+};
+
+/// One epoch; or, before the first and between two, none.
+pub(super) struct Ledger {
+    pub(super) epoch: u32,
+    pub(super) assigned: bool,
+    pub(super) draining: bool,
+    pub(super) offsets: Offsets,
+    /// Where reading began, if known.
+    start: Option<i64>,
+    /// Commit `start` although nothing is settled yet.
+    commit_start: bool,
+    /// What the broker has confirmed.
+    committed: Option<i64>,
+    /// Reading waits until the ledger has room; who is told then.
+    pub(super) full: Option<Arc<Signal>>,
+}
+
+/// How an epoch begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) position: Option<i64>,
+    /// The position was found rather than read from a commit, and must be committed.
+    pub(crate) commit: bool,
+    pub(crate) committed: Option<i64>,
+}
+
+impl Ledger {
+    pub(super) fn idle() -> Self {
+        Self {
+            epoch: 0,
+            assigned: false,
+            draining: false,
+            offsets: Offsets::new(),
+            start: None,
+            commit_start: false,
+            committed: None,
+            full: None,
+        }
+    }
+
+    /// Begins the next epoch, and returns it. 0 stands for none, so no epoch has it.
+    pub(super) fn open(&mut self, start: Start) -> u32 {
+        let epoch = self.epoch.wrapping_add(1).max(1);
+        *self = Self {
+            epoch,
+            assigned: true,
+            start: start.position,
+            commit_start: start.commit,
+            committed: start.committed,
+            ..Self::idle()
+        };
+        epoch
+    }
+
+    /// Ends the epoch, and returns how many messages had not ended.
+    pub(super) fn release(&mut self) -> u64 {
+        let in_flight = self.offsets.in_flight();
+        *self = Self {
+            epoch: self.epoch.wrapping_add(1),
+            ..Self::idle()
+        };
+        in_flight
+    }
+
+    /// Takes delivered messages down, a run without gaps at a time. The error is an offset that was delivered before.
+    pub(super) fn deliver(&mut self, messages: &[Raw]) -> Result<(), i64> {
+        if let ([first, ..], Some(start)) = (messages, self.start)
+            && first.offset() < start
+        {
+            // The position was gone from the log, and reading fell back to its begin. What is committed lies ahead of
+            // it, and must not keep the new positions from being committed.
+            self.start = Some(first.offset());
+            self.committed = None;
+        }
+        let mut rest = messages;
+        while let [first, ..] = rest {
+            let first = first.offset();
+            let in_run = |(message, offset): &(&Raw, i64)| message.offset() == *offset;
+            let n = rest.iter().zip(first..).take_while(in_run).count();
+            self.offsets.delivered_run(first, n).map_err(|_| first)?;
+            rest = &rest[n..];
+        }
+        Ok(())
+    }
+
+    /// Takes the results at the head of `settled` that belong to `slot`.
+    pub(super) fn settle(
+        &mut self,
+        slot: u32,
+        settled: &mut Peekable<Drain<'_, Settled<Token>>>,
+        policy: OnFailure,
+    ) -> Settling {
+        let mut settling = Settling::default();
+        let mut run = Run::default();
+        while let Some(next) = settled.next_if(|next| next.token.slot == slot) {
+            if next.token.epoch != self.epoch || !self.assigned {
+                settling.late += 1;
+                continue;
+            }
+            let (ended, offset) = (ended(&next, policy), next.token.offset);
+            if ended == Ended::Done {
+                if let Some(full) = run.push(offset) {
+                    settling.note(self.end(full));
+                }
+                continue;
+            }
+            settling.note(self.end(run.take()));
+            let result = self.offsets.settled(offset, ended);
+            settling.note(result.map_err(|error| error.to_string()));
+            if ended == Ended::Failed && settling.failed.is_none() {
+                settling.failed = Some((offset, text(&next.outcome)));
+            }
+        }
+        settling.note(self.end(run));
+        settling
+    }
+
+    fn end(&mut self, run: Run) -> Result<(), String> {
+        let settled = match run.n {
+            1 => self.offsets.settled(run.first, Ended::Done),
+            n => self.offsets.settled_run(run.first, n, Ended::Done),
+        };
+        settled.map_err(|error| error.to_string())
+    }
+
+    /// What is to be committed, if it is not confirmed yet.
+    pub(super) fn to_commit(&self) -> Option<i64> {
+        if !self.assigned {
+            return None;
+        }
+        let start = self.start.filter(|_| self.commit_start);
+        let offset = self.offsets.commit().or(start)?;
+        let is_new = self.committed.is_none_or(|committed| committed < offset);
+        is_new.then_some(offset)
+    }
+
+    pub(super) fn confirm(&mut self, epoch: u32, offset: i64) {
+        if self.epoch == epoch {
+            self.committed = self.committed.max(Some(offset));
+        }
+    }
+
+    /// The first offset that is not settled, as far as is known.
+    pub(super) fn position(&self) -> Option<i64> {
+        self.offsets.commit().or(self.start)
+    }
+}
+
+/// What one call of `settle` did to one partition.
+#[derive(Default)]
+pub(super) struct Settling {
+    /// The first failure that counts, and why.
+    pub(super) failed: Option<(i64, String)>,
+    /// Results of an older epoch.
+    pub(super) late: u64,
+    /// The first result that cannot be, in words.
+    pub(super) error: Option<String>,
+}
+
+impl Settling {
+    fn note(&mut self, result: Result<(), String>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+        }
+    }
+}
+
+/// Done offsets one after the other.
+#[derive(Default, Clone, Copy)]
+struct Run {
+    first: i64,
+    n: usize,
+}
+
+impl Run {
+    /// Adds an offset; returns the run before it if it doesn't go on.
+    #[inline]
+    fn push(&mut self, offset: i64) -> Option<Self> {
+        if self.n > 0 && self.first.wrapping_add_unsigned(self.n as u64) == offset {
+            self.n += 1;
+            return None;
+        }
+        let before = self.take();
+        *self = Self {
+            first: offset,
+            n: 1,
+        };
+        (before.n > 0).then_some(before)
+    }
+
+    fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+/// What an outcome means for the commit.
+fn ended(settled: &Settled<Token>, policy: OnFailure) -> Ended {
+    match &settled.outcome {
+        Outcome::Done => Ended::Done,
+        Outcome::Failed(_) => match settled.options::<OnFailure>().copied().unwrap_or(policy) {
+            OnFailure::Skip => Ended::Skipped,
+            OnFailure::Halt => Ended::Failed,
+        },
+        // Nobody began it: it must not be committed, and comes again.
+        _ => Ended::Failed,
+    }
+}
+
+fn text(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Failed(reason) => Reason::to_string(reason),
+        _ => "released unhandled".to_owned(),
+    }
+}

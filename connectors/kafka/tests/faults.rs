@@ -1,0 +1,257 @@
+//! Faults, on librdkafka's mock cluster: brokers that go down, requests that are refused, a membership that is lost.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::time::Duration;
+
+use broadway_kafka::{Begin, GroupProtocol, Kafka};
+use common::{Reader, Seen, committed, numbers, publish, unique};
+use rdkafka::{
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+struct Fixture {
+    cluster: Cluster,
+    brokers: String,
+    topic: String,
+    group: String,
+}
+
+impl Fixture {
+    fn new(partitions: i32) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        let (topic, group) = (unique("mock"), unique("group"));
+        cluster.create_topic(&topic, partitions, 1).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        publish(&brokers, &topic, partitions, 0..100);
+        Self {
+            cluster,
+            brokers,
+            topic,
+            group,
+        }
+    }
+
+    /// KIP-848, since joining takes the mock 3 s otherwise.
+    fn source(&self) -> Kafka {
+        Kafka::topics([&self.topic])
+            .brokers(&self.brokers)
+            .group(&self.group)
+            .begin(Begin::Earliest)
+            .protocol(GroupProtocol::Consumer)
+            .commit_interval(Duration::from_millis(50))
+            .set("reconnect.backoff.max.ms", "100")
+    }
+
+    /// Its heartbeats can be refused, which the mock doesn't offer for the new protocol.
+    fn classic(&self) -> Kafka {
+        let source = self.source().protocol(GroupProtocol::CooperativeSticky);
+        source
+            .set("heartbeat.interval.ms", "100")
+            .set("session.timeout.ms", "6000")
+    }
+
+    fn committed(&self) -> Option<i64> {
+        committed(&self.brokers, &self.group, &self.topic, 1)[0]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_comes_back_is_read_on_without_loss() {
+    let fixture = Fixture::new(1);
+    let mut reader = Reader::open(&fixture.source()).await;
+    let received = reader.exactly(100).await;
+    fixture.cluster.broker_down(1).unwrap();
+    reader.done(received).await;
+    reader
+        .log
+        .wait_for("the broker's absence", |seen| {
+            matches!(seen, Seen::Trouble(_))
+        })
+        .await;
+    fixture.cluster.broker_up(1).unwrap();
+    publish(&fixture.brokers, &fixture.topic, 1, 100..200);
+    let received = reader.exactly(100).await;
+    assert!(numbers(&received).into_iter().eq(100..200));
+    reader.done(received).await;
+    reader.close().await.unwrap().assert_commits_rise();
+    assert_eq!(fixture.committed(), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_commit_is_told_and_tried_again() {
+    let fixture = Fixture::new(1);
+    let mut reader = Reader::open(&fixture.source()).await;
+    let received = reader.exactly(100).await;
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE; 2];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::OffsetCommit, &refusals);
+    reader.done(received).await;
+    reader
+        .log
+        .wait_for("the refusal", |seen| matches!(seen, Seen::CommitFailed(_)))
+        .await;
+    reader
+        .log
+        .wait_for("the commit", |seen| {
+            matches!(seen, Seen::Committed { position: 100, .. })
+        })
+        .await;
+    reader.close().await.unwrap();
+    assert_eq!(fixture.committed(), Some(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_says_that_the_last_commit_failed() {
+    let fixture = Fixture::new(1);
+    let source = fixture
+        .source()
+        .commit_interval(Duration::from_secs(3_600))
+        .close_timeout(Duration::from_secs(1));
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(100).await;
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 100];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::OffsetCommit, &refusals);
+    reader.done(received).await;
+    let error = reader.close().await.map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains("commit") && error.contains("come again"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_without_a_broker_ends_and_says_what_is_not_committed() {
+    let fixture = Fixture::new(1);
+    let source = fixture
+        .source()
+        .commit_interval(Duration::from_secs(3_600))
+        .close_timeout(Duration::from_secs(1));
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(100).await;
+    fixture.cluster.broker_down(1).unwrap();
+    reader.done(received).await;
+    let error = reader.close().await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("commit"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_fetches_are_tried_again() {
+    let fixture = Fixture::new(1);
+    let refusals = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+    ];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::Fetch, &refusals);
+    let mut reader = Reader::open(&fixture.source()).await;
+    assert!(numbers(&reader.exactly(100).await).into_iter().eq(0..100));
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_membership_is_never_committed_and_its_work_comes_again() {
+    let fixture = Fixture::new(1);
+    let source = fixture
+        .classic()
+        .commit_interval(Duration::from_secs(3_600));
+    let mut reader = Reader::open(&source).await;
+    let mut received = reader.exactly(100).await;
+    let rest = received.split_off(40);
+    reader.done(received).await;
+    let fenced = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::Heartbeat, &fenced);
+    reader
+        .log
+        .wait_for("the loss", |seen| {
+            matches!(seen, Seen::Revoked { settled: false, .. })
+        })
+        .await;
+    let tried = |log: &common::Log| {
+        log.all()
+            .iter()
+            .any(|seen| matches!(seen, Seen::CommitFailed(_)))
+    };
+    assert!(
+        !tried(&reader.log),
+        "a lost partition is not even tried to be committed"
+    );
+    // It joins again by itself, and what was not committed comes again. Late results of the first time don't count.
+    let again = reader.exactly(100).await;
+    assert!(numbers(&again).into_iter().eq(0..100));
+    reader.done(rest).await;
+    let mut again = again.into_iter();
+    reader.done(again.by_ref().take(10)).await;
+    reader.close().await.unwrap();
+    assert_eq!(fixture.committed(), Some(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_comes_back_at_once_is_read_again() {
+    let fixture = Fixture::new(1);
+    let mut reader = Reader::open(&fixture.classic()).await;
+    let mut position = 0;
+    for round in 0..3 {
+        let received = reader.exactly(20).await;
+        assert!(
+            numbers(&received).into_iter().eq(position..position + 20),
+            "round {round}"
+        );
+        position += 20;
+        reader.done(received).await;
+        let part = format!("{}[0]", fixture.topic);
+        let wanted = Seen::Committed {
+            part,
+            position: i64::try_from(position).unwrap(),
+        };
+        reader
+            .log
+            .wait_for("the commit", |seen| *seen == wanted)
+            .await;
+        let fenced = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID];
+        fixture
+            .cluster
+            .request_errors(RDKafkaApiKey::Heartbeat, &fenced);
+        reader
+            .log
+            .wait_until("the loss", |all| {
+                let revoked = all
+                    .iter()
+                    .filter(|seen| matches!(seen, Seen::Revoked { .. }))
+                    .count();
+                (revoked > round).then_some(())
+            })
+            .await;
+    }
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_refuses_is_an_error_of_open() {
+    let fixture = Fixture::new(1);
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 20];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::FindCoordinator, &refusals);
+    let error = Reader::try_open(&fixture.source())
+        .await
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(&format!("group `{}`", fixture.group)),
+        "{error}"
+    );
+}

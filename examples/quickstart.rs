@@ -1,0 +1,169 @@
+//! What does a whole pipeline look like?
+//!
+//! Run: `cargo run --release --example quickstart`
+//!
+//! It reads 20,000 real flights and 30 broken records, two hundred times over. Flights more than an
+//! hour late go to one batcher; all others to another, which makes batches of one airport each.
+//! Broken records fail, and land in a file with their reasons. Expect some seconds of progress,
+//! which a terminal shows in one place, and a closing table.
+//!
+//! With `-- 5000` the data is read 5,000 times: press Ctrl-C in the middle. What is in flight comes
+//! to its end in order, the table is printed, and the exit code is 0.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    env, fs,
+    io::{IsTerminal, Write, stderr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use broadway::{
+    Batch, Batching, BoxError, Failed, Handler, Message, Next, Pipeline, batchers, source,
+    telemetry::Summary,
+};
+use serde::Deserialize;
+use serde_json::error::Category;
+
+const FLIGHTS: &str = include_str!("data/flights.jsonl");
+const MALFORMED: &str = include_str!("data/flights-malformed.jsonl");
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "some fields are checked and shown, but not used")]
+struct Flight {
+    date: String,
+    delay: i32, // minutes late on arrival; negative is early
+    distance: u32,
+    origin: String,
+    destination: String,
+}
+
+// 1. Where messages may go: a closed set, so that no batcher can be misspelt or forgotten.
+batchers! { enum Sink { Delayed, PerAirport } }
+
+/// What the sinks collect. In your program they write to a database, or to the next topic.
+#[derive(Default)]
+struct Report {
+    latest: Option<Flight>,
+    flights_from: HashMap<String, usize>,
+}
+
+/// 2. The handler: one value, which all processors call concurrently.
+struct Flights {
+    report: Arc<Mutex<Report>>,
+    rejects: fs::File,
+}
+
+impl Handler for Flights {
+    type In = &'static str; // what the source delivers
+    type Out = Flight; // what goes into batches
+    type Batcher = Sink;
+
+    /// Called for each message. An error, or a panic, fails this message and no other.
+    async fn handle_message(
+        &self,
+        message: &mut Message<&'static str>,
+    ) -> Result<Next<Flight, Sink>, BoxError> {
+        let flight: Flight =
+            serde_json::from_str(message.data()).map_err(|error| in_short(&error))?;
+        if flight.delay > 60 {
+            return Ok(Next::batch(Sink::Delayed, flight));
+        }
+        let airport = flight.origin.clone();
+        Ok(Next::batch(Sink::PerAirport, flight).key(airport))
+    }
+
+    /// Called for each batch. Only when it returns `Ok` are the messages acknowledged.
+    async fn handle_batch(&self, sink: Sink, batch: &mut Batch<Flight>) -> Result<(), BoxError> {
+        let mut report = self.report.lock().map_err(|_| "the report is lost")?;
+        match sink {
+            Sink::Delayed => {
+                let candidates = batch.take().into_iter().chain(report.latest.take());
+                report.latest = candidates.max_by_key(|flight| flight.delay);
+            }
+            Sink::PerAirport => {
+                let airport = batch.key().to_string();
+                *report.flights_from.entry(airport).or_default() += batch.len();
+            }
+        }
+        Ok(())
+    }
+
+    /// Called with what failed, before the source is told: the place for logs and dead letters.
+    async fn handle_failed(&self, failed: &mut [Failed<&'static str, Flight>]) {
+        let lines = failed
+            .iter()
+            .map(|failed| format!("{}\t{}\n", failed.reason(), failed.message().data()));
+        let written = (&self.rejects).write_all(lines.collect::<String>().as_bytes());
+        written.unwrap_or_else(|error| eprintln!("cannot write rejected records: {error}"));
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let passes = env::args().nth(1).map_or(Ok(200), |n| n.parse::<usize>());
+    let passes = passes.map_err(|_| "usage: quickstart [PASSES]")?;
+    let rejects = env::temp_dir().join("quickstart-rejects.txt");
+    let report = Arc::new(Mutex::new(Report::default()));
+    let handler = Flights {
+        report: Arc::clone(&report),
+        rejects: fs::File::create(&rejects)?,
+    };
+
+    // 3. Where messages are from: here any iterator; the source of a connector goes in its place.
+    let lines = || FLIGHTS.lines().chain(MALFORMED.lines());
+    let source = source::from_iter(move |_producer| (0..passes).flat_map(move |_| lines()));
+
+    // 4. The pipeline. All options have defaults; `start` checks them, and opens the source.
+    let summary = Summary::new();
+    let topology = Pipeline::new(source, handler)
+        .name("flights")
+        .batchers(|sink| match sink {
+            Sink::Delayed => Batching::new(500, Duration::from_millis(200)),
+            Sink::PerAirport => Batching::new(100, Duration::from_millis(200)).concurrency(2),
+        })
+        .observe(summary.clone())
+        .start()
+        .await?;
+    eprintln!("{}", topology.describe());
+
+    // 5. It runs by itself until the source ends, or Ctrl-C: then what is in flight comes to its
+    //    end and is settled before this returns.
+    tokio::select! {
+        ended = topology.wait_or_signal() => ended?,
+        never = show_progress(&summary) => match never {},
+    };
+    eprintln!();
+    println!("{summary}\n");
+    println!("  rejected records, with reasons: {}", rejects.display());
+    let report = report.lock().expect("handlers do not panic with it");
+    if let Some(flight) = &report.latest {
+        println!("  latest arrival: {flight:?}");
+    }
+    if let Some((airport, flights)) = report.flights_from.iter().max_by_key(|(_, n)| **n) {
+        println!("  busiest airport: {airport}, {flights} flights");
+    }
+    Ok(())
+}
+
+/// One line that is written over in a terminal; a line every two seconds anywhere else.
+async fn show_progress(summary: &Summary) -> Infallible {
+    let (begin, end, every_ms) = match stderr().is_terminal() {
+        true => ("\r", "\x1b[K", 200),
+        false => ("", "\n", 2_000),
+    };
+    loop {
+        tokio::time::sleep(Duration::from_millis(every_ms)).await;
+        eprint!("{begin}{}{end}", summary.progress_line());
+    }
+}
+
+/// A reason that many records share, so that the table counts them together.
+fn in_short(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        Category::Eof => "JSON that is cut off",
+        Category::Syntax | Category::Io => "not JSON",
+        Category::Data => "JSON, but not a flight",
+    }
+}

@@ -1,0 +1,72 @@
+//! The broker: whether it is there, topics, and keyed records whose order can be checked.
+
+use std::{env, net::TcpStream, process, time::Duration, time::SystemTime};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+/// The address of the broker; `None` after having said that a test is left out.
+pub(crate) fn broker() -> Option<String> {
+    let address = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+    if TcpStream::connect(&address).is_ok() {
+        return Some(address);
+    }
+    let message = format!("no Kafka at {address}: run `scripts/brokers up kafka`");
+    assert!(
+        env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
+        "{message}"
+    );
+    eprintln!("left out: {message}");
+    None
+}
+
+/// A name that nothing else uses.
+pub(crate) fn unique(what: &str) -> String {
+    let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    format!("e2e-{what}-{}-{nanos}", process::id())
+}
+
+pub(crate) async fn create_topic(broker: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> = config(broker).create().unwrap();
+    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(15)));
+    for created in admin.create_topics([&topic], &options).await.unwrap() {
+        created.unwrap();
+    }
+}
+
+/// Publishes `per_key` records for each of `keys` keys, in turns: the key is its number, the payload the number within
+/// the key. The client chooses the partition by the key.
+pub(crate) fn publish(broker: &str, topic: &str, keys: u32, per_key: u32) {
+    let producer: BaseProducer = config(broker)
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "20")
+        .create()
+        .unwrap();
+    for number in 0..per_key {
+        for key in 0..keys {
+            let (key, payload) = (key.to_be_bytes(), number.to_be_bytes());
+            let mut record = BaseRecord::to(topic).key(&key).payload(&payload);
+            while let Err((error, refused)) = producer.send(record) {
+                assert_eq!(
+                    error,
+                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)
+                );
+                producer.poll(Duration::from_millis(10));
+                record = refused;
+            }
+        }
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
+}
+
+fn config(broker: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker);
+    config
+}

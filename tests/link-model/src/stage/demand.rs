@@ -1,0 +1,111 @@
+//! Who sends what was asked for never has more on its way than its credit.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use loom::{future::block_on, thread};
+
+use super::parts::{credit, joined, numbers, send, take};
+use crate::{PREEMPTIONS, check, machine::credit::Credit, sync::Arc};
+
+const MESSAGES: usize = 3;
+
+/// Counted outside of the model: to look must not change what can happen.
+#[derive(Default)]
+struct Seen {
+    sent: AtomicUsize,
+    /// Counted before each take of one.
+    takes: AtomicUsize,
+}
+
+/// One sender fills the demand; each of `takers` takes one message at a time.
+fn never_exceeds(credit: fn() -> Credit, takers: usize, preemptions: usize) {
+    check(preemptions, move || {
+        let (link, seen) = (numbers(), Arc::new(Seen::default()));
+        let outlet = link.outlet(credit(), usize::MAX);
+        let taking: Vec<_> = (0..takers)
+            .map(|_| {
+                let (mut inlet, seen) = (link.inlet(), seen.clone());
+                thread::spawn(move || {
+                    let mut taken = 0;
+                    loop {
+                        seen.takes.fetch_add(1, SeqCst);
+                        match take(&mut inlet, 1).len() {
+                            0 => return taken,
+                            n => taken += n,
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut left = MESSAGES;
+        while left > 0 {
+            let demand = block_on(outlet.demand()).expect("an inlet is there");
+            let n = left.min(demand.get());
+            left -= n;
+            let sent = seen.sent.fetch_add(n, SeqCst) + n;
+            let taken = seen.takes.load(SeqCst);
+            assert!(sent <= credit().max() + taken, "{sent} sent, {taken} taken");
+            send(&outlet, &vec![0; n]);
+        }
+        drop(outlet);
+        assert_eq!(taking.into_iter().map(joined).sum::<usize>(), MESSAGES);
+    });
+}
+
+#[test]
+fn a_sender_of_single_messages_is_asked_for_one_at_a_time() {
+    never_exceeds(|| credit(1), 1, PREEMPTIONS - 1);
+}
+
+#[test]
+fn a_sender_is_asked_again_before_all_is_taken() {
+    let credit = || Credit::new(2, 1).expect("one below two");
+    never_exceeds(credit, 1, PREEMPTIONS);
+}
+
+#[test]
+fn two_inlets_ask_for_no_more_than_one() {
+    never_exceeds(|| credit(2), 2, PREEMPTIONS - 2);
+}
+
+#[test]
+fn what_is_given_back_is_not_asked_for_again() {
+    check(PREEMPTIONS, || {
+        let link = numbers();
+        let (outlet, mut inlet) = (link.outlet(credit(2), 2), link.inlet());
+        let taking = thread::spawn(move || {
+            let mut taken = take(&mut inlet, 2);
+            inlet.give_back(&mut taken.split_off(1));
+            taken.extend(take(&mut inlet, 2));
+            taken.extend(take(&mut inlet, 2));
+            taken
+        });
+        send(&outlet, &[1, 2]);
+        let demand = block_on(outlet.demand()).map(usize::from);
+        assert!(matches!(demand, Some(1 | 2)), "{demand:?}");
+        send(&outlet, &[3]);
+        drop(outlet);
+        assert_eq!(joined(taking), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn two_who_wait_on_one_outlet_are_both_told() {
+    check(PREEMPTIONS - 2, || {
+        let link = numbers();
+        let (outlet, mut inlet) = (Arc::new(link.outlet(credit(1), 1)), link.inlet());
+        block_on(outlet.demand());
+        send(&outlet, &[1]);
+        let pushing = [2, 3].map(|number| {
+            let outlet = outlet.clone();
+            thread::spawn(move || {
+                block_on(outlet.demand());
+                send(&outlet, &[number]);
+            })
+        });
+        let mut taken: Vec<u8> = (0..3).flat_map(|_| take(&mut inlet, 1)).collect();
+        pushing.into_iter().for_each(joined);
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2, 3]);
+    });
+}

@@ -1,0 +1,100 @@
+//! What the models are made of: short links, threads that take, and futures that are given up.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use loom::{future::block_on, thread};
+
+use super::link::{Inlet, Link, Outlet};
+use crate::machine::{
+    credit::Credit,
+    dispatch::{Demand, Dispatch},
+    lanes::{Keyed, Lanes},
+};
+
+pub(super) type Numbers = Demand<u8>;
+
+pub(super) fn numbers() -> Link<u8, Numbers> {
+    Link::new(Demand::new())
+}
+
+/// Asks for `max` at first, and again when all are taken.
+pub(super) fn credit(max: usize) -> Credit {
+    Credit::new(max, 0).expect("a max above zero")
+}
+
+/// A message with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Keyed8(pub(super) char, pub(super) u8);
+
+impl Keyed for Keyed8 {
+    fn lane(&self) -> u64 {
+        self.0.into()
+    }
+}
+
+pub(super) type ByKey = Lanes<Keyed8>;
+pub(super) type ByKeyInlet = Inlet<Keyed8, ByKey>;
+
+pub(super) fn keyed() -> Link<Keyed8, ByKey> {
+    Link::new(Lanes::new())
+}
+
+/// Sends without having been asked.
+pub(super) fn send<T: Clone, D: Dispatch<T>>(outlet: &Outlet<T, D>, messages: &[T]) {
+    outlet.send(&mut messages.to_vec());
+}
+
+/// Takes once; empty at the end.
+pub(super) fn take<T, D: Dispatch<T>>(inlet: &mut Inlet<T, D>, max: usize) -> Vec<T> {
+    let mut taken = Vec::new();
+    let some = block_on(inlet.take(max, &mut taken));
+    assert_eq!(some, !taken.is_empty(), "either messages or the end");
+    assert!(taken.len() <= max, "no more than was asked for");
+    taken
+}
+
+/// Takes up to `max` at once, to the end.
+pub(super) fn take_all<T, D: Dispatch<T>>(mut inlet: Inlet<T, D>, max: usize) -> Vec<T> {
+    let mut all = Vec::new();
+    loop {
+        let taken = take(&mut inlet, max);
+        if taken.is_empty() {
+            return all;
+        }
+        all.extend(taken);
+    }
+}
+
+/// A thread that takes up to `max` at once, to the end.
+pub(super) fn taker<T, D>(inlet: Inlet<T, D>, max: usize) -> thread::JoinHandle<Vec<T>>
+where
+    T: 'static,
+    D: Dispatch<T> + 'static,
+{
+    thread::spawn(move || take_all(inlet, max))
+}
+
+/// Polls `future` once and drops it: what a lost `select!` does. The waker is heard by nobody.
+pub(super) fn give_up<F: Future>(future: F) -> Option<F::Output> {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let polled = match pin!(future).poll(&mut cx) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    };
+    // Others run between the poll and the drop as well.
+    thread::yield_now();
+    polled
+}
+
+pub(super) fn joined<T>(thread: thread::JoinHandle<T>) -> T {
+    thread.join().expect("the thread did not panic")
+}
+
+pub(super) fn sorted<T: Ord>(parts: impl IntoIterator<Item = Vec<T>>) -> Vec<T> {
+    let mut all: Vec<T> = parts.into_iter().flatten().collect();
+    all.sort();
+    all
+}

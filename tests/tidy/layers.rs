@@ -1,0 +1,163 @@
+//! Who may know whom.
+
+use syn::UseTree;
+
+use crate::{
+    none,
+    source::{Source, files, sources},
+};
+
+fn complaints(folder: &str, patterns: &[&str]) -> Vec<String> {
+    let files = sources(folder);
+    files
+        .iter()
+        .flat_map(|file| file.find_in_code(patterns))
+        .collect()
+}
+
+/// A machine that waits or looks at a clock cannot be run a million steps in a second, nor again with the same result.
+#[test]
+fn machines_know_no_runtime_and_no_clock() {
+    let mut found = complaints(
+        "broadway-core/src/machine/",
+        &[
+            "tokio",
+            "async",
+            "await",
+            "SystemTime",
+            "Instant :: now",
+            "Mutex",
+            "RwLock",
+        ],
+    );
+    found.retain(|complaint| !complaint.contains("/tests.rs:"));
+    none(
+        found,
+        "machines are pure: take `now` and random numbers as values, and wait and lock in `stage/` or `pipeline/`",
+    );
+}
+
+/// What is started in one place can be counted, awaited and ended from there: nothing outlives its topology.
+#[test]
+fn tasks_are_started_and_raced_in_stage_only() {
+    let patterns = [
+        "tokio :: spawn",
+        "task :: spawn",
+        "thread :: spawn",
+        "thread :: Builder",
+        "spawn_blocking",
+        "JoinSet",
+        "select !",
+        "select_biased !",
+    ];
+    let mut found = complaints("broadway-core/src/", &patterns);
+    found.retain(|complaint| {
+        !complaint.starts_with("broadway-core/src/stage/") && !complaint.contains("/tests.rs:")
+    });
+    none(
+        found,
+        "tasks are spawned and raced in broadway-core/src/stage only: give it a function there that says what it is for",
+    );
+}
+
+/// Pipelines and flows are two users of stages; what both need belongs below them.
+#[test]
+fn pipeline_and_flow_do_not_know_each_other() {
+    let mut found = imports("broadway-core/src/pipeline/", "flow");
+    found.extend(imports("broadway-core/src/flow/", "pipeline"));
+    none(
+        found,
+        "move what both need into `stage/`, `machine/` or the contract",
+    );
+}
+
+/// Where `module` of the crate is named below `folder`.
+fn imports(folder: &str, module: &str) -> Vec<String> {
+    let by_path = format!("crate :: {module}");
+    let mut found = complaints(folder, &[&by_path, &format!("super :: {module}")]);
+    for file in sources(folder) {
+        found.extend(grouped_imports(&file, module));
+    }
+    found
+}
+
+/// `use crate::{module::…}`.
+fn grouped_imports(file: &Source, module: &str) -> Vec<String> {
+    let uses = file.syntax.items.iter().filter_map(|item| match item {
+        syn::Item::Use(item) => Some(item),
+        _ => None,
+    });
+    uses.filter(|item| match &item.tree {
+        UseTree::Path(path) if path.ident == "crate" || path.ident == "super" => {
+            match &*path.tree {
+                UseTree::Group(group) => group.items.iter().any(|tree| begins_with(tree, module)),
+                _ => false,
+            }
+        }
+        _ => false,
+    })
+    .map(|item| format!("{}:{}: {module}", file.path, crate::source::lines(item).0))
+    .collect()
+}
+
+fn begins_with(tree: &UseTree, module: &str) -> bool {
+    match tree {
+        UseTree::Path(path) => path.ident == module,
+        UseTree::Name(name) => name.ident == module,
+        UseTree::Rename(rename) => rename.ident == module,
+        UseTree::Glob(_) | UseTree::Group(_) => false,
+    }
+}
+
+/// Who writes a connector depends on the core, not the other way round; and no broker's client is built by those who use another.
+#[test]
+fn the_core_names_no_broker_client() {
+    const CLIENTS: [&str; 6] = ["rdkafka", "aws", "lapin", "google", "gcloud", "tonic"];
+    let mut found = Vec::new();
+    for (path, text) in files("toml") {
+        let lines = text.lines().enumerate();
+        let named = lines.filter(|(_, line)| CLIENTS.iter().any(|client| line.starts_with(client)));
+        if path == "broadway-core/Cargo.toml" {
+            found.extend(named.map(|(index, line)| format!("{path}:{}: {line}", index + 1)));
+        }
+    }
+    found.extend(complaints("broadway-core/", &["rdkafka", "lapin"]));
+    none(
+        found,
+        "what belongs to one broker belongs into its connector, behind `Source` and `Acknowledger`",
+    );
+}
+
+/// One place where memory safety rests on an argument, with the argument beside it.
+#[test]
+fn unsafe_code_stands_in_one_file_only() {
+    let files = sources("");
+    let files = files
+        .iter()
+        .filter(|file| file.path != "connectors/kafka/src/ffi.rs");
+    none(
+        files.flat_map(|file| file.find(&["unsafe"])).collect(),
+        "only connectors/kafka/src/ffi.rs may be unsafe: find a safe way",
+    );
+}
+
+/// Lints that a crate does not inherit are lints that nobody looks at.
+#[test]
+fn every_crate_inherits_the_lints() {
+    /// `forbid` can't be lifted for one file, so a crate with unsafe code repeats the list with `deny`.
+    const OWN_LINTS: &str = "connectors/kafka/Cargo.toml";
+    let manifests = files("toml")
+        .into_iter()
+        .filter(|(path, text)| path.ends_with("Cargo.toml") && text.contains("[package]"));
+    let found = manifests.filter(|(path, text)| {
+        let inherits = text
+            .replace("\r\n", "\n")
+            .contains("[lints]\nworkspace = true");
+        let own = path == OWN_LINTS && text.contains("unsafe_code = \"deny\"");
+        !inherits && !own
+    });
+    none(
+        found.map(|(path, _)| path).collect(),
+        "add `[lints]` with `workspace = true` to the manifest",
+    );
+}

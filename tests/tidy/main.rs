@@ -1,0 +1,18 @@
+//! The rules of the house, checked: what a reviewer would have to look for in every change, as ordinary tests.
+//!
+//! - `layers`: who may know whom. Machines know no runtime, tasks are started in one place, the core knows no broker.
+//! - `shape`: how files look. Small, headed by their reason, with functions that fit a screen.
+//! - `prose`: documents link to what exists.
+//!
+//! A failure names each file and line, and what to do. An exception stands beside its rule, with its reason.
+
+mod layers;
+mod prose;
+mod shape;
+mod source;
+
+/// Fails with all complaints at once: `file:line: what`.
+fn none(complaints: Vec<String>, what_to_do: &str) {
+    let list = complaints.join("\n  ");
+    assert!(complaints.is_empty(), "{what_to_do}\n  {list}\n");
+}
