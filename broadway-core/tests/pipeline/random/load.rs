@@ -298,7 +298,7 @@ impl Handler for Loader {
     }
 
     async fn handle_failed(&self, failed: &mut [Failed<Load, Load>]) {
-        if self.clumsy && failed[0].message().data().id % 5 == 0 {
+        if self.clumsy && failed[0].message().data().id.is_multiple_of(5) {
             std::panic::resume_unwind(Box::new("while failing"));
         }
     }
