@@ -8,7 +8,7 @@ use broadway_core::{
 
 use crate::common::{SECOND, Script, Sink, Wait, fed, long, outcomes, reason};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_of_a_chunk_are_settled_in_one_group() {
     let recorder = Recorder::new();
     let script = Script::new().message(|message| match message.data() % 3 {
@@ -39,7 +39,7 @@ async fn messages_of_a_chunk_are_settled_in_one_group() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_of_a_batch_are_settled_in_one_group() {
     let script = Script::batching().batch(|_, batch| {
         batch.fail(0, "the first");
@@ -68,7 +68,7 @@ async fn messages_of_a_batch_are_settled_in_one_group() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failures_of_a_chunk_are_settled_before_its_successes_reach_a_batch() {
     let settled_before = Seen::new();
     let (source, feed) = hand_fed::<u64>();
@@ -102,7 +102,7 @@ async fn failures_of_a_chunk_are_settled_before_its_successes_reach_a_batch() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_of_a_batch_go_to_the_producers_that_delivered_them() {
     // Two producers share one feed; the books check that each gets back its own.
     let (pipeline, feed) = fed(Script::batching());
@@ -121,12 +121,12 @@ async fn messages_of_a_batch_go_to_the_producers_that_delivered_them() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_acknowledger_that_fails_is_an_event_and_the_pipeline_goes_on() {
     acknowledger_in_trouble(Fault::error("broker away"), "settle failed: broker away").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_acknowledger_that_panics_is_an_event_and_the_pipeline_goes_on() {
     acknowledger_in_trouble(Fault::panic("broken pipe"), "settle panicked: broken pipe").await;
 }
@@ -152,7 +152,7 @@ async fn acknowledger_in_trouble(fault: Fault, expected: &str) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_slow_acknowledger_holds_back_only_its_processor() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     feed.faults().at(Callback::Settle, 0, Fault::Hang);
@@ -271,7 +271,7 @@ fn early() -> (
     (pipeline, feed, answers)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_settles_the_message_once_and_for_all() {
     let (pipeline, feed, answers) = early();
     let topology = pipeline.start().await.unwrap();
@@ -289,7 +289,7 @@ async fn ack_now_settles_the_message_once_and_for_all() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_that_is_never_awaited_settles_nothing() {
     let (pipeline, feed, _) = early();
     let topology = pipeline.start().await.unwrap();
@@ -298,7 +298,7 @@ async fn ack_now_that_is_never_awaited_settles_nothing() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_tells_what_the_acknowledger_said() {
     let (pipeline, feed, answers) = early();
     feed.faults()
@@ -313,7 +313,7 @@ async fn ack_now_tells_what_the_acknowledger_said() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_settles_a_range_of_a_batch_that_then_fails() {
     let (pipeline, feed, answers) = early();
     let topology = pipeline.start().await.unwrap();
@@ -325,7 +325,7 @@ async fn ack_now_settles_a_range_of_a_batch_that_then_fails() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_for_a_reversed_range_fails_the_batch_and_not_the_topology() {
     let (pipeline, feed, _) = early();
     let topology = pipeline.start().await.unwrap();
@@ -335,7 +335,7 @@ async fn ack_now_for_a_reversed_range_fails_the_batch_and_not_the_topology() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_is_refused_in_prepare_messages_and_in_handle_failed() {
     let (pipeline, feed, answers) = early();
     let topology = pipeline.start().await.unwrap();
@@ -347,7 +347,7 @@ async fn ack_now_is_refused_in_prepare_messages_and_in_handle_failed() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_of_one_message_leaves_its_chunk_alone() {
     let (pipeline, feed, _) = early();
     let topology = pipeline.start().await.unwrap();
@@ -369,13 +369,19 @@ async fn ack_now_of_one_message_leaves_its_chunk_alone() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ack_now_is_answered_behind_a_failure_in_the_same_chunk() {
     // Once the request was taken up by `handle_failed` for the message before, and never answered.
     let (pipeline, feed, answers) = early();
     let topology = pipeline.start().await.unwrap();
     // Chunks of one, two, and then both that count.
-    let asks = [Ask::Nothing, Ask::Nothing, Ask::Nothing, Ask::Polled, Ask::Message];
+    let asks = [
+        Ask::Nothing,
+        Ask::Nothing,
+        Ask::Nothing,
+        Ask::Polled,
+        Ask::Message,
+    ];
     let outcomes = outcomes(feed.push_all(asks)).await;
     assert!(outcomes[3].is_failed() && outcomes[4].is_done());
     assert_eq!(answers.all(), [Ok(())]);
@@ -395,7 +401,7 @@ impl Record for Parcel {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn options_for_a_message_reach_its_acknowledger_however_it_ends() {
     let script = Script::new().message(|message: &mut Message<Parcel>| {
         let text = message.data().0;
@@ -434,7 +440,7 @@ async fn options_for_a_message_reach_its_acknowledger_however_it_ends() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_of_a_producer_that_failed_are_settled_with_its_own_acknowledger() {
     let (script, plan) = Faults::of(Script::<u64>::new().wait(|_| Wait::No));
     plan.at(Callback::HandleMessage, 0, Fault::Hang);

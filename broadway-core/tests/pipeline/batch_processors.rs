@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::common::{SECOND, Script, Wait, fed, long, outcomes, reason, settle_down};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_messages_of_a_batch_fail_with_it() {
     let script = Script::batching().batch(|_, batch| match batch.data()[0] {
         0 => Err("no table".into()),
@@ -32,7 +32,7 @@ async fn all_messages_of_a_batch_fail_with_it() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_messages_of_a_batch_that_panics_fail_and_the_next_batch_is_handled() {
     let recorder = Recorder::new();
     let (script, plan) = Faults::of(Script::batching());
@@ -50,7 +50,7 @@ async fn all_messages_of_a_batch_that_panics_fail_and_the_next_batch_is_handled(
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_named_with_fail_fail_alone() {
     let script = Script::batching().batch(|_, batch| {
         batch.fail(3, "three");
@@ -76,7 +76,7 @@ async fn messages_named_with_fail_fail_alone() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_message_keeps_the_reason_it_was_failed_with_when_its_batch_fails_too() {
     let script = Script::batching().batch(|_, batch| {
         batch.fail(0, "bad row");
@@ -94,7 +94,7 @@ async fn a_message_keeps_the_reason_it_was_failed_with_when_its_batch_fails_too(
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failing_a_message_that_is_not_in_the_batch_fails_the_batch() {
     let script = Script::batching().batch(|_, batch| {
         batch.fail(2, "there is none");
@@ -111,7 +111,7 @@ async fn failing_a_message_that_is_not_in_the_batch_fails_the_batch() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn data_can_be_taken_out_of_a_batch_that_still_stands_for_its_messages() {
     let taken = Seen::new();
     let script = Script::batching().batch({
@@ -137,7 +137,7 @@ async fn data_can_be_taken_out_of_a_batch_that_still_stands_for_its_messages() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_more_batches_are_handled_at_once_than_the_concurrency() {
     let (script, plan) = Faults::of(Script::batching());
     (0..4).for_each(|n| plan.at(Callback::HandleBatch, n, Fault::Hang));
@@ -158,7 +158,7 @@ async fn no_more_batches_are_handled_at_once_than_the_concurrency() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_batch_keys_two_batches_are_handled_side_by_side() {
     let gate = Arc::new(Semaphore::new(0));
     let started = Seen::new();
@@ -178,7 +178,7 @@ async fn without_batch_keys_two_batches_are_handled_side_by_side() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_batch_processor_is_the_default() {
     assert!(format!("{:?}", long::<u64>()).contains("concurrency: 1,"));
 }

@@ -43,7 +43,7 @@ fn shapes(batches: &[Packed<u64>]) -> Vec<(Trigger, Vec<u64>)> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_complete_at_its_size_and_the_rest_at_the_end() {
     let batches = batched(0..7, || Batching::new(3, SECOND * 60)).await;
     let expected = [
@@ -54,7 +54,7 @@ async fn a_batch_is_complete_at_its_size_and_the_rest_at_the_end() {
     assert_eq!(shapes(&batches), expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_complete_before_its_bytes_are_exceeded() {
     let batches = batched([4, 5, 3, 99, 2], || long().bytes(10, |n| *n as usize)).await;
     let data: Vec<_> = batches
@@ -73,7 +73,7 @@ async fn a_batch_is_complete_before_its_bytes_are_exceeded() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn batches_of_different_keys_are_apart() {
     let batches = batched([1, 101, 2, 102, 201], || Batching::new(2, SECOND * 60)).await;
     let mut of: Vec<_> = batches
@@ -92,7 +92,7 @@ async fn batches_of_different_keys_are_apart() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_splitter_ends_batches_and_keeps_what_it_counted() {
     let sums = || {
         long().split(|| {
@@ -119,7 +119,7 @@ async fn a_splitter_ends_batches_and_keeps_what_it_counted() {
     assert_eq!(shapes(&batches), expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_key_has_a_splitter_of_its_own() {
     let pairs = || {
         long().split(|| {
@@ -144,7 +144,7 @@ async fn each_key_has_a_splitter_of_its_own() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_size_function_fails_that_message_alone() {
     let script = Script::batching();
     let (pipeline, feed) = fed(script);
@@ -167,7 +167,7 @@ async fn a_panic_of_the_size_function_fails_that_message_alone() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_splitter_fails_that_message_alone() {
     let (pipeline, feed) = fed(Script::batching());
     let pipeline = pipeline.batchers(|_| {
@@ -285,7 +285,7 @@ async fn a_flush_sends_what_its_key_has_without_waiting() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn at_the_limit_of_open_keys_the_oldest_batch_goes() {
     let batches = batched([1, 101, 201, 301], || long().open_max(2)).await;
     let expected = [
@@ -297,7 +297,7 @@ async fn at_the_limit_of_open_keys_the_oldest_batch_goes() {
     assert_eq!(shapes(&batches), expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn at_the_limit_of_waiting_messages_the_oldest_batch_goes() {
     let batches = batched([1, 2, 101, 102, 103], || {
         Batching::new(4, SECOND * 60).buffered_max(4)
@@ -307,7 +307,7 @@ async fn at_the_limit_of_waiting_messages_the_oldest_batch_goes() {
     assert_eq!(batches.len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn batchers_have_options_of_their_own() {
     let batches = Seen::new();
     let script = Script::new()
@@ -384,14 +384,14 @@ async fn time_is_kept_also_while_no_batch_processor_is_free() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_keeps_the_order_in_which_messages_were_routed() {
     let batches = batched(0..90, || Batching::new(1_000, SECOND * 60)).await;
     assert_eq!(batches.len(), 1);
     assert_eq!(batches[0].data, (0..90).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn many_processors_fill_one_batcher_and_lose_nothing() {
     let batches = Seen::new();
     let (pipeline, feed) = fed(Script::batching()

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::common::{SECOND, Script, Wait, fed, outcomes, settle_down};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_producer_never_delivers_more_than_it_was_asked_for() {
     let recorder = Recorder::new();
     let (pipeline, feed) =
@@ -59,7 +59,7 @@ async fn fetched_while_all_hang(processors: usize, max_demand: usize, producers:
     fetched
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn handlers_that_hang_stop_the_source_at_the_bound_on_messages_in_flight() {
     for (processors, max_demand, producers) in [
         (1, 1, 1),
@@ -83,7 +83,7 @@ async fn handlers_that_hang_stop_the_source_at_the_bound_on_messages_in_flight()
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn min_demand_says_when_the_producer_is_asked_again() {
     // Asked for all eight, and again only when none waits any more.
     let gate = Arc::new(Semaphore::new(0));
@@ -116,7 +116,7 @@ async fn min_demand_says_when_the_producer_is_asked_again() {
     assert_eq!(demands[0], 8);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_hangs_stops_the_source() {
     let gate = Arc::new(Semaphore::new(0));
     let script = Script::<u64>::batching().batch_wait({
@@ -139,7 +139,7 @@ async fn a_batch_that_hangs_stops_the_source() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_hint_for_fetching_ahead_is_the_bound() {
     use broadway_core::{BoxError, OpenContext, Pipeline, Source, handler_fn, source};
 
@@ -163,7 +163,7 @@ async fn the_hint_for_fetching_ahead_is_the_bound() {
     drained(&pipeline.start().await.unwrap()).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn push_waits_until_processors_ask() {
     let gate = Arc::new(Semaphore::new(0));
     let script = Script::<u64>::new().wait({

@@ -49,7 +49,7 @@ async fn a_drain_completes_batches_that_are_open() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_is_fetched_once_a_drain_has_begun() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline.start().await.unwrap();
@@ -115,7 +115,7 @@ async fn a_second_drain_may_shorten_the_first_but_not_extend_it() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_abort_ends_at_once_and_settles_nothing_more() {
     let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology = pipeline
@@ -139,7 +139,7 @@ async fn an_abort_ends_at_once_and_settles_nothing_more() {
     feed.assert_contract();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_receipt_of_a_message_that_an_abort_dropped_says_that_nobody_knows() {
     let (pipeline, _feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology = pipeline.start().await.unwrap();
@@ -188,7 +188,7 @@ async fn dropping_the_handle_drains() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_paused_topology_can_be_drained() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline.start().await.unwrap();
@@ -199,7 +199,7 @@ async fn a_paused_topology_can_be_drained() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_that_arrive_as_the_drain_begins_are_handled_or_never_taken() {
     // Each round begins the drain a little later in the life of a delivery.
     for round in 0..60 {
@@ -223,7 +223,7 @@ async fn messages_that_arrive_as_the_drain_begins_are_handled_or_never_taken() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_abort_at_any_moment_settles_nothing_twice() {
     for round in 0..60 {
         let (pipeline, feed) = fed(
@@ -272,7 +272,7 @@ async fn the_end_of_a_source_sets_no_limit() {
     assert_eq!(topology.wait().await.unwrap().done, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_drain_ends_batches_of_every_layer_on_a_busy_topology() {
     let gate = Arc::new(Semaphore::new(0));
     let script = Script::<u64>::batching().batch_wait({

@@ -23,7 +23,7 @@ fn glimpses(seen: &Seen<Vec<Glimpse>>) -> impl Fn(&mut [Failed<u64, u64>]) + Sen
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_sees_messages_that_a_processor_failed() {
     let seen = Seen::new();
     let script = Script::new()
@@ -45,7 +45,7 @@ async fn it_sees_messages_that_a_processor_failed() {
     assert_eq!(all, expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_is_called_once_for_all_failures_of_a_chunk() {
     let (seen, recorder) = (Seen::new(), Recorder::new());
     let script = Script::new()
@@ -68,7 +68,7 @@ async fn it_is_called_once_for_all_failures_of_a_chunk() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_is_not_called_when_nothing_failed() {
     let seen = Seen::new();
     let (pipeline, feed) = fed(Script::batching().failed(glimpses(&seen)));
@@ -78,7 +78,7 @@ async fn it_is_not_called_when_nothing_failed() {
     assert!(seen.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_sees_messages_named_in_a_batch_with_their_output() {
     let seen = Seen::new();
     let script = Script::new()
@@ -106,7 +106,7 @@ async fn it_sees_messages_named_in_a_batch_with_their_output() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_sees_the_whole_batch_when_the_batch_fails() {
     let seen = Seen::new();
     let script = Script::batching()
@@ -129,7 +129,7 @@ async fn it_sees_the_whole_batch_when_the_batch_fails() {
     assert_eq!(whole, [(0, Some(0)), (1, Some(1)), (2, Some(2))]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn its_panic_is_contained_in_a_processor() {
     contained(
         Script::new().message(|_| Err("refused".into())),
@@ -138,7 +138,7 @@ async fn its_panic_is_contained_in_a_processor() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn its_panic_is_contained_in_a_batch_processor() {
     contained(
         Script::batching().batch(|_, _| Err("refused".into())),
@@ -172,7 +172,7 @@ async fn contained(script: Script<u64>, expected: &str) {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_cannot_make_a_failure_undone() {
     // All that it may change is the data and how the message is acknowledged; the outcome stays.
     let script = Script::new()
@@ -224,7 +224,7 @@ impl Handler for Returning {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_it_says_about_acknowledgement_reaches_the_source() {
     let (source, feed) = hand_fed::<Letter>();
     let topology = broadway_core::Pipeline::new(source, Returning)

@@ -8,7 +8,7 @@ use broadway_core::{
 
 use crate::common::{SECOND, Script, Wait, fed, outcomes, settle_down};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_paused_topology_fetches_nothing_and_a_resumed_one_goes_on() {
     let recorder = Recorder::new();
     let (pipeline, feed) = fed(Script::<u64>::new());
@@ -42,7 +42,7 @@ async fn a_paused_topology_fetches_nothing_and_a_resumed_one_goes_on() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_in_flight_goes_on_while_paused_and_pushes_pass() {
     let (pipeline, feed) = fed(Script::<u64>::batching().wait(|_| Wait::Yield));
     let topology = pipeline
@@ -61,7 +61,7 @@ async fn what_is_in_flight_goes_on_while_paused_and_pushes_pass() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn everyone_who_waits_is_told_and_again_afterwards() {
     let topology = Pipeline::new(from_iter(|_| 0..10_u64), Script::new())
         .start()
@@ -78,7 +78,7 @@ async fn everyone_who_waits_is_told_and_again_afterwards() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn totals_count_what_was_received_and_how_it_ended() {
     let script = Script::new().message(|message: &mut broadway_core::Message<u64>| {
         match message.data() % 2 {
@@ -100,7 +100,7 @@ async fn totals_count_what_was_received_and_how_it_ended() {
     assert_eq!(topology.totals(), totals);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn totals_show_what_is_in_flight() {
     let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology: Topology<u64> = pipeline.start().await.unwrap();
@@ -152,7 +152,7 @@ fn a_runtime_of_many_threads_will_do() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn topologies_run_side_by_side_in_one_runtime() {
     let mut topologies = Vec::new();
     for n in 1..=5_u64 {

@@ -3,6 +3,11 @@
 //! Time is paused where it matters, and nothing sleeps to wait: tests wait for events, receipts and the books of a hand-fed
 //! source.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test as tests do"
+)]
+
 mod acks;
 mod batch_processors;
 mod batchers;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::common::{Packed, Script, Sink, Wait, fed, long, outcomes, reason};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_successful_message_is_settled_as_done() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline.start().await.unwrap();
@@ -21,7 +21,7 @@ async fn a_successful_message_is_settled_as_done() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failed_message_is_settled_as_failed_with_its_reason() {
     let script = Script::new().message(|message| match message.data() {
         2 => Err("two is refused".into()),
@@ -40,7 +40,7 @@ async fn a_failed_message_is_settled_as_failed_with_its_reason() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panicking_message_fails_alone() {
     let script = Script::new().message(|message| {
         assert!(message.data() % 3 != 0, "a multiple of three");
@@ -60,7 +60,7 @@ async fn a_panicking_message_fails_alone() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_message_that_panics_after_waiting_fails_alone() {
     let script = Script::new().wait(|_| Wait::Yield).message(|message| {
         assert!(*message.data() != 1, "after a wait");
@@ -78,7 +78,7 @@ async fn a_message_that_panics_after_waiting_fails_alone() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_processor_handles_messages_in_the_order_of_delivery() {
     let seen = Seen::new();
     let script = Script::new().message({
@@ -96,7 +96,7 @@ async fn one_processor_handles_messages_in_the_order_of_delivery() {
     assert_eq!(seen.all(), (0..100).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_messages_are_not_forwarded_to_the_batcher() {
     let batches = Seen::new();
     let script = Script::new()
@@ -118,7 +118,7 @@ async fn failed_messages_are_not_forwarded_to_the_batcher() {
     assert_eq!(handled, [1, 3, 5]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_message_is_prepared_once_and_before_it_is_handled() {
     let prepared = Seen::new();
     let script = Script::new()
@@ -150,7 +150,7 @@ async fn every_message_is_prepared_once_and_before_it_is_handled() {
     assert_eq!(prepared.all(), (0..40).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_given_back_are_not_prepared_again() {
     let prepared = Seen::new();
     let recorder = Recorder::new();
@@ -195,7 +195,7 @@ async fn messages_given_back_are_not_prepared_again() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_prepare_error_fails_its_chunk_and_skips_handle_message() {
     let handled = Seen::new();
     let script = Script::new()
@@ -231,7 +231,7 @@ async fn a_prepare_error_fails_its_chunk_and_skips_handle_message() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_prepare_panic_fails_its_chunk_and_the_next_goes_on() {
     let (script, plan) = Faults::of(Script::<u64>::new());
     plan.at(Callback::PrepareMessages, 0, Fault::panic("no query"));
@@ -243,7 +243,7 @@ async fn a_prepare_panic_fails_its_chunk_and_the_next_goes_on() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_waits_leaves_the_rest_of_its_chunk_to_others() {
     let gate = Arc::new(Semaphore::new(0));
     let script = Script::new().wait({
@@ -277,7 +277,7 @@ async fn a_handler_that_waits_leaves_the_rest_of_its_chunk_to_others() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_handled_before_one_that_waits_are_settled_without_it() {
     let script = Script::new().wait(|n| if *n == 20 { Wait::Ever } else { Wait::No });
     let (pipeline, feed) = fed(script);
@@ -294,7 +294,7 @@ async fn messages_handled_before_one_that_waits_are_settled_without_it() {
     feed.assert_contract();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_message_of_ten_megabytes_passes_unchanged() {
     let body: Vec<u8> = (0..10_000_000_u32).map(|n| n as u8).collect();
     let batches = Seen::<Packed<Vec<u8>>>::new();

@@ -205,7 +205,7 @@ async fn the_other_producers_are_closed_when_one_ends_the_topology() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_source_that_cannot_be_opened_at_the_start_closes_those_that_could() {
     for fault in [Fault::error("no such topic"), Fault::panic("no such topic")] {
         let (pipeline, feed) = fed(Script::<u64>::new());
@@ -221,7 +221,7 @@ async fn a_source_that_cannot_be_opened_at_the_start_closes_those_that_could() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_while_it_stops_does_not_keep_a_producer_from_being_closed() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     feed.faults()
@@ -233,7 +233,7 @@ async fn a_panic_while_it_stops_does_not_keep_a_producer_from_being_closed() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_producer_that_cannot_close_is_an_error_of_the_topology() {
     for (fault, expected) in [
         (Fault::error("not confirmed"), "not confirmed"),

@@ -10,8 +10,10 @@ use tokio::time::Instant;
 
 use crate::common::{SECOND, Script, fed, outcomes, settle_down};
 
+type TimedPipeline = Pipeline<HandFed<u64>, Script<u64>>;
+
 /// A pipeline that writes down in which millisecond it handled each message.
-fn timed() -> (Pipeline<HandFed<u64>, Script<u64>>, Feed<u64>, Seen<u128>) {
+fn timed() -> (TimedPipeline, Feed<u64>, Seen<u128>) {
     let (times, began) = (Seen::new(), Instant::now());
     let script = Script::new().message({
         let times = times.clone();

@@ -24,7 +24,7 @@ fn seeing(seen: &Seen<u64>) -> Script<u64> {
     })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_topology_over_an_iterator_ends_when_it_is_exhausted() {
     let seen = Seen::new();
     let topology = Pipeline::new(from_iter(|_| 0..1_000_u64), seeing(&seen))
@@ -35,7 +35,7 @@ async fn a_topology_over_an_iterator_ends_when_it_is_exhausted() {
     assert_eq!(all(&seen), (0..1_000).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_producer_has_an_iterator_of_its_own() {
     let seen = Seen::new();
     let source = from_iter(|producer| (0..100).map(move |n| producer as u64 * 100 + n));
@@ -48,7 +48,7 @@ async fn each_producer_has_an_iterator_of_its_own() {
     assert_eq!(all(&seen), (0..400).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_topology_over_nothing_ends_at_once() {
     let topology = Pipeline::new(from_iter(|_| 0..0_u64), Script::new())
         .producers(3)
@@ -58,7 +58,7 @@ async fn a_topology_over_nothing_ends_at_once() {
     assert_eq!(topology.wait().await.unwrap().received, 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_topology_over_a_stream_ends_with_it() {
     let seen = Seen::new();
     let source = from_stream(|producer| {
@@ -80,7 +80,7 @@ async fn a_topology_over_a_stream_ends_with_it() {
     assert_eq!(all(&seen), (0..400).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_polled_only_as_far_as_there_is_demand() {
     let polled = Seen::new();
     let source = from_stream({
@@ -101,7 +101,7 @@ async fn a_stream_is_polled_only_as_far_as_there_is_demand() {
     topology.abort().await.unwrap_err();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_mapped_source_delivers_what_the_function_makes_and_acknowledges_the_original() {
     let seen = Seen::new();
     let (source, feed) = hand_fed::<u64>();
@@ -139,7 +139,7 @@ async fn a_panic_of_the_mapping_function_opens_the_producer_again() {
     feed.assert_contract();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_idle_source_leaves_the_topology_to_pushes() {
     let seen = Seen::new();
     let topology = Pipeline::new(source::idle(), seeing(&seen))
@@ -159,7 +159,7 @@ async fn an_idle_source_leaves_the_topology_to_pushes() {
     assert_eq!((totals.received, totals.done), (2, 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_push_that_comes_too_late_gives_the_messages_back() {
     let topology = Pipeline::new(source::idle(), Script::<u64>::new())
         .start()
@@ -174,7 +174,7 @@ async fn a_push_that_comes_too_late_gives_the_messages_back() {
     assert_eq!(error.into_messages(), [1, 2]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_topology_goes_on_until_the_last_producer_is_exhausted() {
     // The books of the feed say End to each producer only when all is delivered.
     let (pipeline, feed) = fed(Script::<u64>::new());
@@ -188,7 +188,7 @@ async fn the_topology_goes_on_until_the_last_producer_is_exhausted() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_pushed_while_the_source_ends_are_settled_or_given_back() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline.start().await.unwrap();
@@ -201,7 +201,7 @@ async fn messages_pushed_while_the_source_ends_are_settled_or_given_back() {
     assert_eq!(topology.wait().await.unwrap().done, accepted);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handler_may_be_a_function_that_waits() {
     let handler = handler_fn_async(|message: &mut Message<u64>| {
         Box::pin(async move {
@@ -221,7 +221,7 @@ async fn a_handler_may_be_a_function_that_waits() {
     assert_eq!((totals.done, totals.failed), (9, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handler_may_be_two_functions_with_batches() {
     let sums = Seen::new();
     let handler = handler_fn(|message: &mut Message<u64>| match message.data() {

@@ -7,7 +7,7 @@ use broadway_core::{
 
 use crate::common::{Script, fed, outcomes};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stale_messages_that_nobody_began_are_released_unhandled() {
     let (handled, recorder) = (Seen::new(), Recorder::new());
     let script = Script::<u64>::new().message({
@@ -50,7 +50,7 @@ async fn stale_messages_that_nobody_began_are_released_unhandled() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stale_messages_hold_back_no_other_message_of_their_key() {
     let (script, plan) = Faults::of(Script::<u64>::new());
     plan.at(Callback::HandleMessage, 0, Fault::Hang);
@@ -74,7 +74,7 @@ async fn stale_messages_hold_back_no_other_message_of_their_key() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pushed_messages_are_never_stale() {
     let (script, plan) = Faults::of(Script::<u64>::new());
     plan.at(Callback::HandleMessage, 0, Fault::Hang);

@@ -23,7 +23,7 @@ fn idle() -> Pipeline<source::Idle<u64>, Script<u64>> {
     Pipeline::new(source::idle(), Script::new())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_option_that_cannot_work_is_listed_with_its_path() {
     let pipeline = idle()
         .name(" ")
@@ -63,7 +63,7 @@ async fn every_option_that_cannot_work_is_listed_with_its_path() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn values_that_are_too_large_are_refused() {
     let pipeline = idle()
         .producers(1_025)
@@ -76,7 +76,7 @@ async fn values_that_are_too_large_are_refused() {
     assert_eq!(problems(pipeline).await.len(), 3 + 2 * 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_max_demand_of_nothing_is_refused() {
     let problems = problems(idle().processors(Processors::new(1).max_demand(0))).await;
     assert_eq!(
@@ -85,7 +85,7 @@ async fn a_max_demand_of_nothing_is_refused() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn two_batchers_of_one_name_are_refused() {
     batchers! { enum Twins { First = "same", Second = "same" } }
     struct Router;
@@ -107,7 +107,7 @@ async fn two_batchers_of_one_name_are_refused() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_is_opened_when_an_option_cannot_work() {
     let (source, feed) = hand_fed::<u64>();
     let error = Pipeline::new(source, Script::new())
@@ -138,7 +138,7 @@ fn futures_executor<F: Future>(future: F) -> F::Output {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_defaults_are_one_producer_and_two_processors_a_core() {
     let topology = Pipeline::new(source::idle(), Script::<u64>::new())
         .start()
@@ -164,7 +164,7 @@ async fn the_defaults_are_one_producer_and_two_processors_a_core() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_shape_is_described_in_a_line() {
     let pipeline = Pipeline::new(source::idle(), Script::<u64>::new())
         .name("orders")
@@ -184,7 +184,7 @@ async fn the_shape_is_described_in_a_line() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pipeline_without_batchers_has_none() {
     let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
     let topology = Pipeline::new(source::idle(), handler)
@@ -197,7 +197,7 @@ async fn a_pipeline_without_batchers_has_none() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_numbers_that_were_asked_for_are_started() {
     let recorder = broadway_core::testing::Recorder::new();
     let (pipeline, feed) = fed(Script::<u64>::new());

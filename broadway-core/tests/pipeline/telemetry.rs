@@ -87,7 +87,7 @@ async fn every_event_of_the_engine_is_emitted() {
     assert_eq!(heard, expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn events_of_a_batch_and_of_its_chunk_add_up() {
     let recorder = Recorder::new();
     let script = Script::new().message(|message: &mut broadway_core::Message<u64>| {
@@ -129,7 +129,7 @@ async fn events_of_a_batch_and_of_its_chunk_add_up() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_an_observer_is_contained() {
     struct Broken;
     impl Observer for Broken {
@@ -145,7 +145,7 @@ async fn a_panic_of_an_observer_is_contained() {
     feed.assert_settled_once();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_observers_hear() {
     let (first, second) = (Recorder::new(), Recorder::new());
     let (pipeline, feed) = fed(Script::<u64>::new());
@@ -193,7 +193,7 @@ async fn latency_is_from_delivery_to_settlement_for_who_asks() {
     assert_eq!(seconds, [1, 2, 3]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn handle_failed_is_an_event_with_its_count_in_both_layers() {
     for script in [
         Script::new().message(|_| Err("refused".into())),

@@ -19,7 +19,7 @@ fn panics(f: impl FnOnce()) -> String {
         .unwrap_or_else(|| (*payload.downcast_ref::<&str>().unwrap()).to_owned())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_ledger_notices_what_was_never_settled() {
     let (source, feed) = hand_fed::<u64>();
     let mut producer = source.open(&OpenContext::for_test()).await.unwrap();
@@ -36,7 +36,7 @@ async fn the_ledger_notices_what_was_never_settled() {
     feed.assert_contract();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deliveries_do_not_exceed_the_demand_and_do_not_mix_pushes() {
     let (source, feed) = hand_fed::<u64>();
     let mut producer = source.open(&OpenContext::for_test()).await.unwrap();
@@ -54,7 +54,7 @@ async fn deliveries_do_not_exceed_the_demand_and_do_not_mix_pushes() {
     assert_eq!(sizes, [vec![1, 2], vec![3], vec![4]]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pushing_after_the_end_is_a_clear_mistake() {
     let (_source, feed) = hand_fed::<u64>();
     feed.end();
@@ -96,7 +96,7 @@ async fn a_drain_that_leaves_something_is_told() {
     assert!(text.contains("1 message(s) unsettled"), "{text}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn faults_meet_the_calls_that_they_were_planned_for() {
     let (script, plan) = broadway_core::testing::Faults::of(Script::<u64>::new());
     plan.at(Callback::HandleMessage, 1, Fault::error("second"));
@@ -114,7 +114,7 @@ async fn faults_meet_the_calls_that_they_were_planned_for() {
     drained(&topology).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_recorder_waits_for_what_is_to_come_and_finds_what_was() {
     let recorder = Recorder::new();
     let waiting = tokio::spawn({
@@ -143,7 +143,7 @@ async fn a_recorder_waits_for_what_is_to_come_and_finds_what_was() {
     assert!(panics(|| assert_eq!(heard.number("error"), 0)).contains("no number named error"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_list_waits_for_its_length_and_for_an_item() {
     let seen = Seen::new();
     let filling = tokio::spawn({

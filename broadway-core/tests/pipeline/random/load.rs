@@ -101,7 +101,6 @@ impl Books {
         }
     }
 
-    pub(crate) fn tell(&self, id: u64) { let s = self.lock(); println!("{id} {:?} begun {} batched {:?}", s.meant.get(&id), s.begun.contains(&id), s.batched.iter().filter(|b| b.1 == id).collect::<Vec<_>>()); }
     pub(crate) fn fed(&self, id: u64) {
         self.lock().fed.push(id);
     }
@@ -299,7 +298,7 @@ impl Handler for Loader {
     }
 
     async fn handle_failed(&self, failed: &mut [Failed<Load, Load>]) {
-        if self.clumsy && failed[0].message().data().id % 5 == 0 {
+        if self.clumsy && failed[0].message().data().id.is_multiple_of(5) {
             std::panic::resume_unwind(Box::new("while failing"));
         }
     }
