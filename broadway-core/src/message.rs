@@ -54,6 +54,10 @@ impl<T> Message<T> {
         AckNow::message()
     }
 
+    pub(crate) fn has_ack_options(&self) -> bool {
+        self.ack_options.is_some()
+    }
+
     pub(crate) fn take_ack_options(&mut self) -> AckOptions {
         self.ack_options.take()
     }

@@ -1,6 +1,6 @@
 //! The batch processor's loop: takes one batch, handles it, settles its messages, and comes back for the next.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     batcher::{BatcherStage, Carried, Job, JobInlet},
@@ -47,13 +47,15 @@ where
         let mut jobs = Vec::with_capacity(1);
         while self.inlet.take(1, &mut jobs).await {
             for job in jobs.drain(..) {
-                self.work(job).await;
+                let elapsed = self.work(job).await;
+                self.inlet.pace(1, elapsed);
             }
             tokio::task::consume_budget().await;
         }
     }
 
-    async fn work(&mut self, job: JobOf<S, H>) {
+    /// Returns how long it took.
+    async fn work(&mut self, job: JobOf<S, H>) -> Duration {
         let (batcher, worker, count, started) = (
             self.stage.key.name(),
             self.worker,
@@ -95,6 +97,7 @@ where
             failed,
             elapsed,
         });
+        elapsed
     }
 
     async fn handle(
