@@ -128,21 +128,22 @@ where
         batch.failed.sort_by_key(|(index, _)| *index);
         batch.failed.dedup_by_key(|(index, _)| *index);
         if whole.is_none() && batch.failed.is_empty() {
-            for Carried { mut message, debt } in carried.drain(..) {
-                self.settler
-                    .add(debt, Outcome::Done, message.take_ack_options());
+            for Carried { message, debt } in carried.iter_mut() {
+                self.settler.done(message, debt);
             }
         } else {
             self.split(batch, carried, whole);
         }
         let failed = self.failures.len();
-        callbacks::handle_failed(
-            &*self.handler,
-            &mut self.failures,
-            &mut self.settler,
-            &self.ledger.emitter,
-        )
-        .await;
+        if failed > 0 {
+            callbacks::handle_failed(
+                &*self.handler,
+                &mut self.failures,
+                &mut self.settler,
+                &self.ledger.emitter,
+            )
+            .await;
+        }
         // What the acknowledger said is an event already.
         let _ = self.settler.flush().await;
         failed

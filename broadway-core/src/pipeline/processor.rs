@@ -8,7 +8,6 @@ use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    slice,
     sync::Arc,
     task::Poll,
 };
@@ -16,7 +15,7 @@ use std::{
 use futures_util::future::{self, FutureExt};
 
 use super::{
-    batcher::{Carried, Staged, Stages},
+    batcher::{Staged, Stages},
     callbacks::{self, Panicked},
     envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
     producer::low_half,
@@ -68,7 +67,7 @@ where
     ledger: Arc<Ledger<AckOf<S>>>,
     settler: Settler<AckOf<S>>,
     failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
-    staged: Vec<Vec<Staged<S, H>>>,
+    staged: Vec<Vec<Staged<H::Out>>>,
     tally: Tally,
 }
 
@@ -99,8 +98,10 @@ where
                 .emit(&Event::ChunkStarted { processor, count });
             self.prepare(&mut chunk).await;
             let returned = self.handle(&mut chunk).await;
+            self.work
+                .finish(&self.handler, &self.stages, &mut chunk)
+                .await;
             chunk.clear();
-            self.work.finish(&self.handler, &self.stages).await;
             let elapsed = timer::now().saturating_duration_since(started);
             if returned.is_none() {
                 self.chunk_size.finished(count, elapsed);
@@ -151,29 +152,28 @@ where
     /// Handles the chunk. If a handler had to wait, tells how many messages were given back, perhaps 0.
     async fn handle(&mut self, chunk: &mut [ParcelFor<S, H>]) -> Option<usize> {
         // Panics are caught here, once per chunk and not once per message; `begun` tells whose handler panicked.
-        let mut left = chunk;
+        self.begun = 0;
         loop {
-            self.begun = 0;
-            let handling = AssertUnwindSafe(self.handle_some(left)).catch_unwind();
+            let handling = AssertUnwindSafe(self.handle_some(chunk)).catch_unwind();
             let payload = match handling.await {
                 Ok(returned) => return returned,
                 Err(payload) => payload,
             };
             let reason = Reason::panic(Callback::HandleMessage, payload.as_ref());
-            let (before, after) = left.split_at_mut(self.begun);
-            let panicked = before.last_mut().expect("a handler was called");
-            self.work.fail(panicked, reason);
-            left = after;
+            self.work.fail(&mut chunk[self.begun - 1], reason);
         }
     }
 
+    /// Goes on behind the messages that were begun.
     async fn handle_some(&mut self, chunk: &mut [ParcelFor<S, H>]) -> Option<usize> {
         let handler = Arc::clone(&self.handler);
         let mut returned = None;
         let mut freshness = Freshness::default();
-        let mut left = chunk.iter_mut();
-        while let Some(parcel) = left.next() {
+        while self.begun < chunk.len() {
+            let index = self.begun;
             self.begun += 1;
+            let (before, rest) = chunk.split_at_mut(index);
+            let (parcel, left) = rest.split_first_mut().expect("not the end");
             let Some(envelope) = &mut parcel.0 else {
                 continue;
             };
@@ -193,18 +193,18 @@ where
                     Poll::Ready(returned) => Ok(returned),
                     Poll::Pending => {
                         self.chunk_size.suspended(self.work.count());
-                        returned = Some(self.give_back(&mut left));
-                        self.wait(call, debt).await
+                        returned = Some(self.give_back(left));
+                        self.wait(call, debt, before).await
                     }
                 }
             };
-            self.work.handled(parcel, handled);
+            self.work.handled(index, parcel, handled);
         }
         returned
     }
 
     /// Gives back what is left of a chunk, and tells how much.
-    fn give_back(&mut self, left: &mut slice::IterMut<'_, ParcelFor<S, H>>) -> usize {
+    fn give_back(&mut self, left: &mut [ParcelFor<S, H>]) -> usize {
         let take = |parcel: &mut ParcelFor<S, H>| {
             let mut envelope = parcel.0.take();
             if let Some(envelope) = &mut envelope {
@@ -212,7 +212,7 @@ where
             }
             Parcel(envelope)
         };
-        let mut rest: Vec<_> = left.map(take).collect();
+        let mut rest: Vec<_> = left.iter_mut().map(take).collect();
         let count = rest.len();
         self.inlet.give_back(&mut rest);
         count
@@ -224,6 +224,7 @@ where
         &mut self,
         mut call: Pin<&mut C>,
         debt: &mut Debt<TokenOfSource<S>>,
+        handled: &mut [ParcelFor<S, H>],
     ) -> Handled<H>
     where
         C: Future<Output = Returned<H>> + Send,
@@ -237,7 +238,7 @@ where
             ..
         } = self;
         let before = async {
-            work.finish(handler, stages).await;
+            work.finish(handler, stages, handled).await;
             inlet.keep_last();
         };
         let call = poll_fn(|cx| callbacks::polled(call.as_mut(), cx));
@@ -282,10 +283,7 @@ where
     /// Fails a message that went wrong before its handler could be called.
     #[cold]
     fn fail_at_once(&mut self, parcel: &mut ParcelFor<S, H>) {
-        let fault = parcel
-            .0
-            .as_mut()
-            .and_then(|envelope| envelope.fault.take());
+        let fault = parcel.0.as_mut().and_then(|envelope| envelope.fault.take());
         if let Some(reason) = fault {
             self.fail(parcel, reason);
         }
@@ -307,7 +305,7 @@ where
     }
 
     #[inline(always)]
-    fn handled(&mut self, parcel: &mut ParcelFor<S, H>, handled: Handled<H>) {
+    fn handled(&mut self, index: usize, parcel: &mut ParcelFor<S, H>, handled: Handled<H>) {
         match handled {
             Ok(Ok(Next::Ack)) => {
                 let Some(Envelope { message, debt, .. }) = &mut parcel.0 else {
@@ -318,18 +316,9 @@ where
                 self.settler.done(message, debt);
             }
             Ok(Ok(Next::Batch(to))) => {
-                let Some(Envelope {
-                    message,
-                    debt,
-                    lane,
-                    ..
-                }) = parcel.0.take()
-                else {
-                    return;
-                };
                 self.tally.forwarded += 1;
-                let carried = Carried { message, debt };
-                self.staged[to.batcher.index()].push(Staged { to, lane, carried });
+                // The message stays in the chunk until it moves into its batch.
+                Staged::stage(&mut self.staged[to.batcher.index()], index, to);
             }
             Ok(Err(error)) => self.fail(parcel, Reason::error(Callback::HandleMessage, error)),
             Err(payload) => {
@@ -342,19 +331,23 @@ where
     }
 
     /// Settles what ended, failures after `handle_failed` saw them, and then sends on what goes to batchers.
-    async fn finish(&mut self, handler: &H, stages: &Stages<S, H>) {
-        callbacks::handle_failed(
-            handler,
-            &mut self.failures,
-            &mut self.settler,
-            &self.ledger.emitter,
-        )
-        .await;
+    ///
+    /// `chunk` is where the messages lie that were staged.
+    async fn finish(&mut self, handler: &H, stages: &Stages<S, H>, chunk: &mut [ParcelFor<S, H>]) {
+        if !self.failures.is_empty() {
+            callbacks::handle_failed(
+                handler,
+                &mut self.failures,
+                &mut self.settler,
+                &self.ledger.emitter,
+            )
+            .await;
+        }
         // What the acknowledger said is an event already.
         let _ = self.settler.flush().await;
         for (stage, staged) in stages.iter().zip(&mut self.staged) {
             if !staged.is_empty() {
-                stage.push(staged, &mut self.failures).await;
+                stage.push(staged, chunk, &mut self.failures).await;
             }
         }
         if !self.failures.is_empty() {
