@@ -1,6 +1,9 @@
 //! The batch processor's loop: takes one batch, handles it, settles its messages, and comes back for the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     batcher::{BatcherStage, Carried, Job, JobInlet},
@@ -45,23 +48,21 @@ where
 {
     pub(super) async fn run(mut self) {
         let mut jobs = Vec::with_capacity(1);
+        let mut stopped = None;
         while self.inlet.take(1, &mut jobs).await {
             for job in jobs.drain(..) {
-                let elapsed = self.work(job).await;
+                let started = self.inlet.taken_at(stopped);
+                let elapsed = self.work(job, started).await;
                 self.inlet.pace(1, elapsed);
+                stopped = Some(started + elapsed);
             }
             tokio::task::consume_budget().await;
         }
     }
 
     /// Returns how long it took.
-    async fn work(&mut self, job: JobOf<S, H>) -> Duration {
-        let (batcher, worker, count, started) = (
-            self.stage.key.name(),
-            self.worker,
-            job.carried.len(),
-            timer::now(),
-        );
+    async fn work(&mut self, job: JobOf<S, H>, started: Instant) -> Duration {
+        let (batcher, worker, count) = (self.stage.key.name(), self.worker, job.carried.len());
         let emitter = self.ledger.emitter.clone();
         let (key, trigger) = (&job.info.key, job.info.trigger);
         emitter.emit(&Event::BatchStarted {

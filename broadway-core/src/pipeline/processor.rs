@@ -90,8 +90,10 @@ where
 {
     pub(super) async fn run(mut self) {
         let mut chunk: Vec<ParcelFor<S, H>> = Vec::new();
+        let mut stopped = None;
         while self.inlet.take(self.chunk_size.limit(), &mut chunk).await {
-            let (processor, count, started) = (self.work.processor, chunk.len(), timer::now());
+            let (processor, count) = (self.work.processor, chunk.len());
+            let started = self.inlet.taken_at(stopped);
             self.work
                 .ledger
                 .emitter
@@ -102,7 +104,9 @@ where
                 .finish(&self.handler, &self.stages, &mut chunk)
                 .await;
             chunk.clear();
-            let elapsed = timer::now().saturating_duration_since(started);
+            let now = timer::now();
+            stopped = Some(now);
+            let elapsed = now.saturating_duration_since(started);
             if returned.is_none() {
                 self.chunk_size.finished(count, elapsed);
             }

@@ -15,7 +15,7 @@ use super::runs::{Run, Runs};
 /// Longest segment: what may have to move when a part of a segment is taken.
 const SEGMENT_MAX: usize = 1_024;
 /// Sends below this size are collected in a segment of up to four times that.
-const SMALL: usize = 32;
+const SMALL: usize = 8;
 /// Emptied `Vec`s that are kept.
 const SPARE_MAX: usize = 16;
 
