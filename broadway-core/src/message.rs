@@ -63,6 +63,10 @@ impl<T> Message<T> {
         self.ack_options = Some(Box::new(Box::new(options)));
     }
 
+    pub(crate) fn has_ack_options(&self) -> bool {
+        self.ack_options.is_some()
+    }
+
     pub(crate) fn take_ack_options(&mut self) -> AckOptions {
         self.ack_options.take()
     }
