@@ -43,7 +43,7 @@ use crate::{
 
 /// So many messages may wait in ready batches, if the batches are small: else processors and batch processors would take
 /// turns after every few messages, and wake each other for it.
-const READY_MESSAGES: usize = 1_024;
+const READY_MESSAGES: usize = 200;
 /// But no more batches than this, beyond one for each batch processor.
 const READY_BATCHES: usize = 128;
 

@@ -378,6 +378,8 @@ impl<T> Batching<T> {
 
     /// How many batches are handled at once. Default 1; 1 to 65,536.
     ///
+    /// As many complete batches again wait ready, or, of small batches, as many as hold 200 messages; then processors wait.
+    ///
     /// With [`Processors::partition_by`] the messages of a batcher are divided into this many partitions by their key, and
     /// the batches of one partition and one batch key are handled in order.
     #[must_use]
