@@ -54,16 +54,21 @@ impl<T> Message<T> {
         AckNow::message()
     }
 
-    pub(crate) fn take_ack_options(&mut self) -> AckOptions {
-        self.ack_options.take()
-    }
-}
-
-impl<T: Record> Message<T> {
     /// Sets how this one message is to be acknowledged, in the words of its connector: what to do when it
     /// fails, for instance. Overrides the options of the source; the last call wins.
-    pub fn configure_ack(&mut self, options: T::AckOptions) {
+    pub fn configure_ack(&mut self, options: T::AckOptions)
+    where
+        T: Record,
+    {
         self.ack_options = Some(Box::new(Box::new(options)));
+    }
+
+    pub(crate) fn has_ack_options(&self) -> bool {
+        self.ack_options.is_some()
+    }
+
+    pub(crate) fn take_ack_options(&mut self) -> AckOptions {
+        self.ack_options.take()
     }
 }
 

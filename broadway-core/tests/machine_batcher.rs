@@ -261,7 +261,7 @@ fn check<S: Splitter<Item>>(steps: &[Step], limits: &Limits, splitter: fn() -> S
             } => {
                 let item = Item { number, value };
                 let then = now - Duration::from_millis(late);
-                let result = batcher.push(key, item, bytes, flush, then, &mut ready);
+                let result = batcher.push(&key, item, bytes, flush, then, &mut ready);
                 let accepted = model.push(key, item, bytes, flush, then);
                 assert_eq!(result, if accepted { Ok(()) } else { Err(item) });
                 if accepted {

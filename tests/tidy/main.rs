@@ -13,6 +13,10 @@ mod source;
 
 /// Fails with all complaints at once: `file:line: what`.
 fn none(complaints: Vec<String>, what_to_do: &str) {
-    let list = complaints.join("\n  ");
-    assert!(complaints.is_empty(), "{what_to_do}\n  {list}\n");
+    let list = complaints
+        .into_iter()
+        .reduce(|list, complaint| list + "\n  " + &complaint);
+    if let Some(list) = list {
+        panic!("{what_to_do}\n  {list}\n");
+    }
 }

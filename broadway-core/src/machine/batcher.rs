@@ -15,7 +15,7 @@
 //! it. Splitter state belongs to the key and outlives the batch: with a stateful splitter the slot
 //! stays, counts as a key, and is forgotten, the longest idle first, when a new key needs room.
 //! Limits: fewer than 2^32 keys; slab and map keep the largest size they ever had; at most
-//! [`SPARE_BINS`] emptied bins are kept. Memory is bounded by `buffered_max` messages and their
+//! [`SPARE_BINS`] emptied bins (of small batches more) are kept. Memory is bounded by `buffered_max` messages and their
 //! bins' growth, plus the slots of `open_max` keys.
 
 mod slots;
@@ -33,8 +33,13 @@ use slots::{Batch, Slots};
 pub use split::{Bin, NeverSplit, Split, Splitter};
 
 /// How many emptied bins are kept for reuse. Few, because each keeps the room of a full batch and
-/// the next key may need little of it.
+/// the next key may need little of it; but more of small batches, up to [`SPARE_BINS_SMALL`], as long
+/// as they have room for no more than [`SPARE_ROOM`] messages together.
 pub const SPARE_BINS: usize = 64;
+/// How many emptied bins of small batches are kept: a chunk may complete hundreds of them at once.
+pub const SPARE_BINS_SMALL: usize = 512;
+/// For how many messages bins are kept, beyond [`SPARE_BINS`].
+pub const SPARE_ROOM: usize = 32_768;
 
 /// When batches are delivered.
 #[derive(Clone, Debug)]
@@ -100,6 +105,7 @@ pub struct Batcher<K, B: Bin, S: Splitter<B::Item> = NeverSplit> {
     /// left since, and the slot may even have another key's.
     flushing: Vec<(u32, u64)>,
     spare: Vec<B>,
+    spare_max: usize,
     /// The latest time ever given.
     now: Option<Instant>,
 }
@@ -119,7 +125,9 @@ where
         assert!(limits.size > 0, "a batch holds at least one message");
         assert!(limits.open_max > 0, "at least one key is open");
         assert!(limits.buffered_max > 0, "at least one message is buffered");
+        let spare_max = (SPARE_ROOM / limits.size).clamp(SPARE_BINS, SPARE_BINS_SMALL);
         Self {
+            spare_max,
             limits,
             splitter,
             slots: Slots::new(),
@@ -132,6 +140,32 @@ where
         }
     }
 
+    /// The bin into which a message of this key just goes, neither closing nor opening a batch; the
+    /// message is counted, and the caller must put exactly one there. `None`: [`push`](Self::push)
+    /// it.
+    ///
+    /// Nothing but a short cut for the common case: the message goes straight from the caller's
+    /// memory into the bin, where `push` has to move it once more (which costs 10 ns).
+    #[inline]
+    pub fn counted_in(&mut self, key: &K, bytes: usize) -> Option<&mut B> {
+        if self.limits.bytes.is_some()
+            || self.limits.size == 1
+            || self.buffered >= self.limits.buffered_max
+            || !self.splitter.never_splits()
+        {
+            return None;
+        }
+        let slot = self.find(key)?;
+        let batch = self.slots.batch(slot)?;
+        if batch.n + 1 >= self.limits.size {
+            return None;
+        }
+        batch.n += 1;
+        batch.bytes = batch.bytes.saturating_add(bytes);
+        self.buffered += 1;
+        Some(&mut batch.bin)
+    }
+
     /// Adds a message to its key's batch and appends what this closed to `ready`.
     ///
     /// `now` is the time of the chunk; an earlier time than one given before counts as that one.
@@ -141,51 +175,21 @@ where
     ///
     /// The message, if the splitter refused it. Nothing else has changed then, except what the
     /// splitter did to its state; a key that was not known stays unknown.
+    #[inline]
     pub fn push(
         &mut self,
-        key: K,
+        key: &K,
         item: B::Item,
         bytes: usize,
         flush: bool,
         now: Instant,
         ready: &mut Vec<Ready<K, B>>,
     ) -> Result<(), B::Item> {
-        let known = self.find(&key);
-        let (slot, split) = match known {
-            Some(slot) => (slot, self.splitter.split(self.slots.state(slot), &item)),
-            None => {
-                let mut state = self.splitter.start();
-                let split = self.splitter.split(&mut state, &item);
-                if matches!(split, Split::Refuse) {
-                    return Err(item);
-                }
-                (self.admit(key, state, ready), split)
-            }
+        let Some(slot) = self.find(key) else {
+            return self.push_unknown(key, item, bytes, flush, now, ready);
         };
-        if matches!(split, Split::Refuse) {
-            return Err(item);
-        }
-        self.make_room(slot, bytes, ready);
-        let batch = match self.slots.batch(slot) {
-            Some(batch) => batch,
-            None => self.open_batch(slot, now),
-        };
-        batch.bin.push(item);
-        batch.n += 1;
-        batch.bytes = batch.bytes.saturating_add(bytes);
-        let (id, n, total) = (batch.id, batch.n, batch.bytes);
-        if flush && !std::mem::replace(&mut batch.flush, true) {
-            self.flushing.push((slot, id));
-        }
-        self.buffered += 1;
-        if matches!(split, Split::Emit) {
-            self.deliver(slot, Trigger::Split, ready);
-        } else if n >= self.limits.size {
-            self.deliver(slot, Trigger::Size, ready);
-        } else if self.limits.bytes.is_some_and(|limit| total >= limit) {
-            self.deliver(slot, Trigger::Bytes, ready);
-        }
-        Ok(())
+        let split = self.splitter.split(self.slots.state(slot), &item);
+        self.push_into(slot, split, item, bytes, flush, now, ready)
     }
 
     /// Ends a chunk: batches that a message of it asked to flush are delivered if they are still
@@ -234,7 +238,7 @@ where
     /// with what is in it, and fails a debug assertion.
     pub fn recycle(&mut self, bin: B) {
         debug_assert!(bin.len() == 0, "a recycled bin is empty");
-        if bin.len() == 0 && self.spare.len() < SPARE_BINS {
+        if bin.len() == 0 && self.spare.len() < self.spare_max {
             self.spare.push(bin);
         }
     }
@@ -254,10 +258,76 @@ where
         self.by_key.len()
     }
 
+    #[inline(never)]
+    fn push_unknown(
+        &mut self,
+        key: &K,
+        item: B::Item,
+        bytes: usize,
+        flush: bool,
+        now: Instant,
+        ready: &mut Vec<Ready<K, B>>,
+    ) -> Result<(), B::Item> {
+        let mut state = self.splitter.start();
+        let split = self.splitter.split(&mut state, &item);
+        if matches!(split, Split::Refuse) {
+            return Err(item);
+        }
+        let slot = self.admit(key.clone(), state, ready);
+        self.push_into(slot, split, item, bytes, flush, now, ready)
+    }
+
+    #[inline(never)]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the message and what is known of it"
+    )]
+    fn push_into(
+        &mut self,
+        slot: u32,
+        split: Split,
+        item: B::Item,
+        bytes: usize,
+        flush: bool,
+        now: Instant,
+        ready: &mut Vec<Ready<K, B>>,
+    ) -> Result<(), B::Item> {
+        if matches!(split, Split::Refuse) {
+            return Err(item);
+        }
+        self.make_room(slot, bytes, ready);
+        let batch = match self.slots.batch(slot) {
+            Some(batch) => batch,
+            None => self.open_batch(slot, now),
+        };
+        batch.bin.push(item);
+        batch.n += 1;
+        batch.bytes = batch.bytes.saturating_add(bytes);
+        let (id, n, total) = (batch.id, batch.n, batch.bytes);
+        if flush && !std::mem::replace(&mut batch.flush, true) {
+            self.flushing.push((slot, id));
+        }
+        self.buffered += 1;
+        if matches!(split, Split::Emit) {
+            self.deliver(slot, Trigger::Split, ready);
+        } else if n >= self.limits.size {
+            self.deliver(slot, Trigger::Size, ready);
+        } else if self.limits.bytes.is_some_and(|limit| total >= limit) {
+            self.deliver(slot, Trigger::Bytes, ready);
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn find(&mut self, key: &K) -> Option<u32> {
         if self.slots.has_key(self.last, key) {
             return Some(self.last);
         }
+        self.look_up(key)
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, key: &K) -> Option<u32> {
         let slot = *self.by_key.get(key)?;
         self.last = slot;
         Some(slot)

@@ -1,6 +1,9 @@
 //! The batch processor's loop: takes one batch, handles it, settles its messages, and comes back for the next.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     batcher::{BatcherStage, Carried, Job, JobInlet},
@@ -45,21 +48,21 @@ where
 {
     pub(super) async fn run(mut self) {
         let mut jobs = Vec::with_capacity(1);
+        let mut stopped = None;
         while self.inlet.take(1, &mut jobs).await {
             for job in jobs.drain(..) {
-                self.work(job).await;
+                let started = timer::taken_at(stopped, self.inlet.waited());
+                let elapsed = self.work(job, started).await;
+                self.inlet.pace(1, elapsed);
+                stopped = Some(started + elapsed);
             }
             tokio::task::consume_budget().await;
         }
     }
 
-    async fn work(&mut self, job: JobOf<S, H>) {
-        let (batcher, worker, count, started) = (
-            self.stage.key.name(),
-            self.worker,
-            job.carried.len(),
-            timer::now(),
-        );
+    /// Returns how long it took.
+    async fn work(&mut self, job: JobOf<S, H>, started: Instant) -> Duration {
+        let (batcher, worker, count) = (self.stage.key.name(), self.worker, job.carried.len());
         let emitter = self.ledger.emitter.clone();
         let (key, trigger) = (&job.info.key, job.info.trigger);
         emitter.emit(&Event::BatchStarted {
@@ -95,6 +98,7 @@ where
             failed,
             elapsed,
         });
+        elapsed
     }
 
     async fn handle(
@@ -125,21 +129,22 @@ where
         batch.failed.sort_by_key(|(index, _)| *index);
         batch.failed.dedup_by_key(|(index, _)| *index);
         if whole.is_none() && batch.failed.is_empty() {
-            for Carried { mut message, debt } in carried.drain(..) {
-                self.settler
-                    .add(debt, Outcome::Done, message.take_ack_options());
+            for Carried { message, debt } in carried.iter_mut() {
+                self.settler.done(message, debt);
             }
         } else {
             self.split(batch, carried, whole.as_ref());
         }
         let failed = self.failures.len();
-        callbacks::handle_failed(
-            &*self.handler,
-            &mut self.failures,
-            &mut self.settler,
-            &self.ledger.emitter,
-        )
-        .await;
+        if failed > 0 {
+            callbacks::handle_failed(
+                &*self.handler,
+                &mut self.failures,
+                &mut self.settler,
+                &self.ledger.emitter,
+            )
+            .await;
+        }
         // What the acknowledger said is an event already.
         let _ = self.settler.flush().await;
         failed

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::{
     config::{Batching, SizeOf},
-    envelope::{Debt, Failure},
+    envelope::{Debt, Envelope, Failure, Parcel},
     processor::TokenOfSource,
     settler::Ledger,
     split::{HasData, UserSplit},
@@ -41,14 +41,53 @@ use crate::{
     telemetry::Event,
 };
 
+/// So many messages may wait in ready batches, if the batches are small: else processors and batch processors would take
+/// turns after every few messages, and wake each other for it.
+const READY_MESSAGES: usize = 1_024;
+/// But no more batches than this, beyond one for each batch processor.
+const READY_BATCHES: usize = 128;
+
 /// The batchers of a pipeline, by index.
 pub(super) type Stages<S, H> = Vec<Arc<BatcherStage<S, H>>>;
 
-/// A message on its way into a batcher.
-pub(super) struct Staged<S: Source, H: Handler> {
-    pub(super) to: ToBatch<H::Out, H::Batcher>,
-    pub(super) lane: u64,
-    pub(super) carried: Carried<H::In, TokenOfSource<S>>,
+/// Where a message of a chunk goes.
+pub(super) struct Staged<O> {
+    group: Group,
+    /// Until it moves into its batch.
+    data: Option<O>,
+    /// Its place in the chunk.
+    index: usize,
+    flush: bool,
+}
+
+impl<O> Staged<O> {
+    /// Stages the message at `index` of the chunk.
+    #[inline(always)]
+    pub(super) fn stage<K>(staged: &mut Vec<Self>, index: usize, to: ToBatch<O, K>) {
+        let ToBatch {
+            key, data, flush, ..
+        } = to;
+        let data = Some(data);
+        let put = |key| {
+            let group = Group {
+                key,
+                partition: None,
+            };
+            staged.push(Self {
+                group,
+                data,
+                index,
+                flush,
+            });
+        };
+        // Not `put(key)`: the handler wrote the key just now, byte by byte, and the processor would stall on copying it
+        // as a whole (7 ns).
+        match key {
+            BatchKey::None => put(BatchKey::None),
+            BatchKey::Number(number) => put(BatchKey::Number(number)),
+            BatchKey::Text(text) => put(BatchKey::Text(text)),
+        }
+    }
 }
 
 /// What stays with the engine while the user has the batch.
@@ -86,9 +125,23 @@ impl<T, O, K> Default for Messages<T, O, K> {
     }
 }
 
+impl<T, O, K> Messages<T, O, K> {
+    /// Moves one message in.
+    #[inline(always)]
+    fn take(&mut self, data: &mut Option<O>, parcel: &mut Parcel<T, K>) {
+        let data = data.take().expect("staged data is taken once");
+        let Some(Envelope { message, debt, .. }) = parcel.0.take() else {
+            unreachable!("a staged message is in the chunk");
+        };
+        self.data.push(data);
+        self.carried.push(Carried { message, debt });
+    }
+}
+
 impl<T, O, K> Bin for Messages<T, O, K> {
     type Item = Item<T, O, K>;
 
+    #[inline(always)]
     fn push(&mut self, item: Item<T, O, K>) {
         self.data.push(item.data);
         self.carried.push(item.carried);
@@ -103,6 +156,18 @@ impl<T, O, K> Bin for Messages<T, O, K> {
 pub(super) struct Item<T, O, K> {
     data: O,
     carried: Carried<T, K>,
+}
+
+impl<T, O, K> Item<T, O, K> {
+    #[cold]
+    fn into_failure(self) -> Failure<T, O, K> {
+        let Carried { message, debt } = self.carried;
+        let reason = Reason::error(
+            Callback::Batching,
+            "the split function panicked on this message",
+        );
+        Failure::new(message, Some(self.data), reason, debt)
+    }
 }
 
 impl<T, O, K> HasData for Item<T, O, K> {
@@ -172,9 +237,7 @@ where
             Either::Left(Demand::new())
         };
         let link = Link::new(dispatch);
-        // One batch waits ready for each batch processor; with `min` just below, each that is taken makes room.
-        let credit = Credit::new(batching.concurrency, batching.concurrency - 1)
-            .expect("checked by validate");
+        let credit = credit(batching.concurrency, batching.size);
         Self {
             key,
             ledger: Arc::clone(ledger),
@@ -198,13 +261,14 @@ where
         self.link.inlet()
     }
 
-    /// Waits for room, then adds messages and sends on what they complete. Messages on which the user's functions panicked
+    /// Waits for room, then moves messages out of the chunk and sends on what they complete. Messages on which the user's functions panicked
     /// come back as failures.
     ///
-    /// Dropped while it waits, `staged` still has all messages.
+    /// Dropped while it waits, it has moved nothing.
     pub(super) async fn push(
         &self,
-        staged: &mut Vec<Staged<S, H>>,
+        staged: &mut Vec<Staged<H::Out>>,
+        chunk: &mut [Parcel<H::In, TokenOfSource<S>>],
         failures: &mut Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
     ) {
         if self.outlet.demand().await.is_none() {
@@ -213,42 +277,37 @@ where
         let now = timer::now();
         let mut open = self.lock();
         let Open { batcher, ready, .. } = &mut *open;
-        for Staged { to, lane, carried } in staged.drain(..) {
-            let bytes = match self.bytes_of(&to.data) {
+        for staged in staged.iter_mut() {
+            let parcel = &mut chunk[staged.index];
+            if let Some(partitions) = self.partitions {
+                staged.group.partition = Some(partition_of(parcel.lane(), partitions));
+            }
+            if self.size_of.is_none()
+                && !staged.flush
+                && let Some(bin) = batcher.counted_in(&staged.group, 0)
+            {
+                bin.take(&mut staged.data, parcel);
+                continue;
+            }
+            let (Some(data), Some(envelope)) = (staged.data.take(), parcel.0.take()) else {
+                continue;
+            };
+            let Envelope { message, debt, .. } = envelope;
+            let bytes = match self.bytes_of(&data) {
                 Ok(bytes) => bytes,
                 Err(reason) => {
-                    failures.push(Failure::new(
-                        carried.message,
-                        Some(to.data),
-                        reason,
-                        carried.debt,
-                    ));
+                    failures.push(Failure::new(message, Some(data), reason, debt));
                     continue;
                 }
             };
-            let partition = self.partitions.map(|n| partition_of(lane, n));
-            let group = Group {
-                key: to.key,
-                partition,
-            };
-            let item = Item {
-                data: to.data,
-                carried,
-            };
-            if let Err(refused) = batcher.push(group, item, bytes, to.flush, now, ready) {
-                let Item { data, carried } = refused;
-                let reason = Reason::error(
-                    Callback::Batching,
-                    "the split function panicked on this message",
-                );
-                failures.push(Failure::new(
-                    carried.message,
-                    Some(data),
-                    reason,
-                    carried.debt,
-                ));
+            let carried = Carried { message, debt };
+            let item = Item { data, carried };
+            let pushed = batcher.push(&staged.group, item, bytes, staged.flush, now, ready);
+            if let Err(refused) = pushed {
+                failures.push(refused.into_failure());
             }
         }
+        staged.clear();
         batcher.end_chunk(now, ready);
         self.send_ready(&mut open);
         let wake_timer = !open.timer_is_set && open.batcher.next_deadline().is_some();
@@ -338,6 +397,7 @@ where
         self.outlet.send(jobs);
     }
 
+    #[inline]
     fn bytes_of(&self, data: &H::Out) -> Result<usize, Reason> {
         let Some(size_of) = &self.size_of else {
             return Ok(0);
@@ -349,6 +409,15 @@ where
     fn lock(&self) -> MutexGuard<'_, Open<S, H>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many batches may wait ready: one for each batch processor, and of small batches as many as hold
+/// [`READY_MESSAGES`], up to [`READY_BATCHES`].
+fn credit(concurrency: usize, size: usize) -> Credit {
+    let max = concurrency.max((READY_MESSAGES / size).min(READY_BATCHES));
+    // Few: each that is taken makes room. Many: processors wait until half is taken, not to be woken for each batch.
+    let min = if max > concurrency { max / 2 } else { max - 1 };
+    Credit::new(max, min).expect("checked by validate")
 }
 
 fn partition_of(lane: u64, partitions: u32) -> u32 {

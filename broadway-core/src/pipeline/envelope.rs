@@ -48,6 +48,11 @@ impl Origin {
         self.0 as u32
     }
 
+    /// Acknowledger and generation in one number.
+    pub(super) const fn provenance(self) -> u64 {
+        self.0 & !Self::PREPARED
+    }
+
     /// Whether `prepare_messages` has seen it.
     pub(super) const fn is_prepared(self) -> bool {
         self.0 & Self::PREPARED != 0

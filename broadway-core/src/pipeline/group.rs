@@ -36,6 +36,8 @@ impl Tally {
 /// What goes to one acknowledger. Its memory is used again for each chunk.
 pub(super) struct Group<A: Acknowledger> {
     pub(super) entry: Arc<Entry<A>>,
+    /// That of the entry, whose cache line every thread counts in.
+    number: u16,
     /// Messages that simply succeeded, behind those in `settled`: only their tokens, since this is the hot path.
     done: Vec<A::Token>,
     settled: Vec<Settled<A::Token>>,
@@ -47,6 +49,7 @@ pub(super) struct Group<A: Acknowledger> {
 impl<A: Acknowledger> Group<A> {
     pub(super) fn new(entry: Arc<Entry<A>>) -> Self {
         Self {
+            number: entry.number,
             entry,
             done: Vec::new(),
             settled: Vec::new(),
@@ -59,7 +62,7 @@ impl<A: Acknowledger> Group<A> {
     #[inline]
     pub(super) fn is_of(&self, number: u16) -> bool {
         // The number of a retired acknowledger may have a new owner, unless we still owe it something.
-        self.entry.number == number && (!self.is_empty() || !self.entry.is_retired())
+        self.number == number && (!self.is_empty() || !self.entry.is_retired())
     }
 
     #[inline]

@@ -170,21 +170,17 @@ impl<S: Source> ProducerLoop<S> {
                 .listener
                 .run_until(produce, |word| word.paused || drains(word))
                 .await;
-            let delivered = deliveries.len();
-            self.entrance.accept(&mut deliveries, &opened.entry, demand);
+            let accepted = self.entrance.accept(&mut deliveries, &opened.entry, demand);
             match produced {
                 None => {}
                 Some(Err(failure)) => {
                     return Ended::Failed(Callback::Produce, failure.into_error(Callback::Produce));
                 }
                 Some(Ok(Produced::End)) => return Ended::Exhausted,
-                Some(Ok(Produced::More)) => {
-                    if delivered == 0 {
-                        tokio::task::yield_now().await;
-                    } else {
-                        restart.healthy(timer::now());
-                    }
-                }
+                Some(Ok(Produced::More)) => match accepted {
+                    Some(now) => restart.healthy(now),
+                    None => tokio::task::yield_now().await,
+                },
             }
             self.release().await;
             tokio::task::consume_budget().await;
@@ -273,20 +269,21 @@ impl<S: Source> Entrance<S> {
         Some(demand)
     }
 
-    /// From here on the messages are ours.
+    /// From here on the messages are ours. Returns when that was; `None`: there were none.
     fn accept(
         &mut self,
         deliveries: &mut Vec<DeliveryOf<S>>,
         entry: &Entry<<S::Producer as Producer>::Acknowledger>,
         demand: NonZeroUsize,
-    ) {
+    ) -> Option<Instant> {
         let count = deliveries.len();
         if count == 0 {
-            return;
+            return None;
         }
+        let now = timer::now();
         entry.delivered(count);
         self.ledger.counters.received(count);
-        let received_ns = self.ledger.elapsed_ns(timer::now());
+        let received_ns = self.ledger.elapsed_ns(now);
         let origin = Origin::new(entry.number, low_half(entry.acknowledger.generation()));
         let partition_by = self.partition_by.as_deref();
         self.accepted
@@ -311,6 +308,7 @@ impl<S: Source> Entrance<S> {
             count,
             demand,
         });
+        Some(now)
     }
 
     /// Sends on what the rate limit lets through now; waits if nothing may pass.

@@ -38,6 +38,10 @@ impl<I: HasData<Data = T>, T> Splitter<I> for UserSplit<T> {
         self.split.is_some()
     }
 
+    fn never_splits(&self) -> bool {
+        self.split.is_none()
+    }
+
     fn start(&self) -> Self::State {
         let split = self.split.as_ref()?;
         catch_unwind(AssertUnwindSafe(|| split())).ok()

@@ -42,7 +42,7 @@ use crate::{
     source::{OpenContext, Producer, Source},
     stage::{
         control::Control,
-        link::{Inlet, Link, Outlet},
+        link::{self, Inlet, Link, Outlet},
         supervise::{self, Crew},
         timer,
     },
@@ -303,8 +303,9 @@ where
                 stages: Arc::clone(stages),
                 work: Work::new(index, &self.ledger),
                 early: Settler::new(Arc::clone(&self.ledger)),
+                begun: 0,
             };
-            crew.spawn(processor.run());
+            crew.spawn(link::attended(processor.inlet.presence(), processor.run()));
         }
         crew
     }
@@ -322,7 +323,7 @@ where
                     settler: Settler::new(Arc::clone(&self.ledger)),
                     failures: Vec::new(),
                 };
-                crew.spawn(processor.run());
+                crew.spawn(link::attended(processor.inlet.presence(), processor.run()));
             }
             let stage = Arc::clone(stage);
             timers.spawn(async move { stage.keep_time().await });

@@ -67,14 +67,17 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
         }
     }
 
+    #[inline]
     pub(super) fn has_key(&self, slot: u32, key: &K) -> bool {
         matches!(self.slots.get(slot as usize), Some(Some(slot)) if slot.key == *key)
     }
 
+    #[inline]
     pub(super) fn state(&mut self, slot: u32) -> &mut St {
         &mut self.of(slot).state
     }
 
+    #[inline]
     pub(super) fn batch(&mut self, slot: u32) -> Option<&mut Batch<B>> {
         self.of(slot).batch.as_mut()
     }
@@ -169,6 +172,7 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
     }
 }
 
+#[inline]
 fn slot_of<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], slot: u32) -> &mut Slot<K, B, St> {
     slots[slot as usize].as_mut().expect("slot in use")
 }

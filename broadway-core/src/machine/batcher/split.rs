@@ -42,6 +42,11 @@ pub trait Splitter<T> {
         size_of::<Self::State>() > 0
     }
 
+    /// Whether every message would be [`Split::Continue`]. Then nobody needs to be asked.
+    fn never_splits(&self) -> bool {
+        false
+    }
+
     /// The state of a new key.
     fn start(&self) -> Self::State;
 
@@ -69,6 +74,10 @@ pub struct NeverSplit;
 
 impl<T> Splitter<T> for NeverSplit {
     type State = ();
+
+    fn never_splits(&self) -> bool {
+        true
+    }
 
     fn start(&self) {}
 

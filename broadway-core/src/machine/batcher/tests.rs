@@ -36,7 +36,7 @@ impl<S: Splitter<u32>> Bench<S> {
         let now = self.at(millis);
         let pushed = self
             .batcher
-            .push(key, item, bytes, flush, now, &mut self.ready);
+            .push(&key, item, bytes, flush, now, &mut self.ready);
         assert_eq!(pushed, Ok(()));
     }
 
@@ -292,7 +292,7 @@ fn a_refused_message_comes_back_and_changes_nothing() {
     bench.push(1, 2);
     for key in [1, 2] {
         let now = bench.start;
-        let pushed = bench.batcher.push(key, 99, 0, true, now, &mut bench.ready);
+        let pushed = bench.batcher.push(&key, 99, 0, true, now, &mut bench.ready);
         assert_eq!(pushed, Err(99));
     }
     bench.end_chunk(0);
@@ -303,10 +303,10 @@ fn a_refused_message_comes_back_and_changes_nothing() {
 #[test]
 fn emptied_bins_are_used_again_up_to_a_bound() {
     let mut bench = Bench::new(limits(), NeverSplit);
-    for _ in 0..SPARE_BINS + 10 {
+    for _ in 0..bench.batcher.spare_max + 10 {
         bench.batcher.recycle(Vec::with_capacity(1000));
     }
-    assert_eq!(bench.batcher.spare.len(), SPARE_BINS);
+    assert_eq!(bench.batcher.spare.len(), SPARE_BINS_SMALL);
     bench.push(1, 0);
     bench.batcher.drain(&mut bench.ready);
     assert!(bench.ready[0].bin.capacity() >= 1000);

@@ -21,6 +21,8 @@ macro_rules! forward {
 }
 
 impl<T, L: Dispatch<T>, R: Dispatch<T>> Dispatch<T> for Either<L, R> {
+    const ANY_INLET: bool = L::ANY_INLET && R::ANY_INLET;
+
     fn join(&mut self, inlet: InletId) {
         forward!(self, dispatch => dispatch.join(inlet));
     }

@@ -120,6 +120,8 @@ impl<T, F> Dispatch<T> for Partition<T, F>
 where
     F: FnMut(&T) -> Option<usize>,
 {
+    const ANY_INLET: bool = false;
+
     fn join(&mut self, inlet: InletId) {
         self.leave(inlet);
         self.inlets.insert(inlet, Seat::default());

@@ -18,6 +18,9 @@ pub struct OutletId(pub u32);
 /// Every method but [`leave`](Self::leave) panics when its inlet has not joined:
 /// the hub's bookkeeping is broken then, and guessing on would lose events.
 pub trait Dispatch<T> {
+    /// Whether any inlet may take anything that can be taken at all, so that one that comes anyway can do for another.
+    const ANY_INLET: bool = true;
+
     /// The inlet may take from now on. Joining twice is the same as leaving and joining.
     fn join(&mut self, inlet: InletId);
 

@@ -11,6 +11,10 @@ use crate::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// How much buffered work is worth waking another inlet while one is up: about twice what the wake costs both threads. An
+/// empty handler with chunks of 10 costs 137 ns a message without this, 110 with it.
+const WAKE_WORTH_NS: u64 = 10_000;
+
 /// A link in the making: gives outlets and inlets.
 pub(crate) struct Link<T, D: Dispatch<T>> {
     hub: Arc<Hub<T, D>>,
@@ -26,6 +30,8 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             inlets_open: 0,
             complete: false,
             busy: 0,
+            up: 0,
+            pace_ns: u64::MAX,
             woken: Vec::new(),
             item: PhantomData,
         };
@@ -95,6 +101,10 @@ pub(super) struct State<T, D> {
     complete: bool,
     /// How many inlets hold a chunk.
     busy: usize,
+    /// How many inlets are up.
+    up: usize,
+    /// What one message took lately; `MAX` as long as nobody knows.
+    pace_ns: u64,
     /// Scratch for the dispatcher's answers.
     woken: Vec<InletId>,
     item: PhantomData<fn() -> T>,
@@ -116,6 +126,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let seat = Seat {
             taken: true,
             busy: false,
+            up: false,
             waker: None,
         };
         match free {
@@ -168,18 +179,51 @@ impl<T, D: Dispatch<T>> State<T, D> {
             self.inlets[inlet.0 as usize].busy = true;
             self.busy += 1;
         }
+        self.set_up(inlet, taken > 0);
         taken
+    }
+
+    pub(super) fn is_up(&self, inlet: InletId) -> bool {
+        self.inlets[inlet.0 as usize].up
+    }
+
+    pub(super) fn set_up(&mut self, inlet: InletId, up: bool) {
+        let seat = &mut self.inlets[inlet.0 as usize];
+        match (std::mem::replace(&mut seat.up, up), up) {
+            (false, true) => self.up += 1,
+            (true, false) => self.up -= 1,
+            _ => {}
+        }
+    }
+
+    /// The task of the inlet waits for something else. If the inlet holds a chunk, it may not come back soon.
+    pub(super) fn suspended(&mut self, inlet: InletId, wakes: &mut WakeList) {
+        let seat = &self.inlets[inlet.0 as usize];
+        if seat.up && seat.busy {
+            self.set_up(inlet, false);
+            self.wake_inlets(wakes);
+        }
+    }
+
+    /// Enters what a message took: slower at once, so that help comes, and quicker by and by.
+    pub(super) fn set_pace(&mut self, sample_ns: u64) {
+        self.pace_ns = match self.pace_ns {
+            u64::MAX => sample_ns,
+            pace_ns => sample_ns.max(pace_ns - pace_ns / 4),
+        };
     }
 
     pub(super) fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>) {
         let outlets = &mut self.outlets;
         let mut returned = |outlet: OutletId, n| outlets[outlet.0 as usize].credit.returned(n);
         self.dispatch.give_back(inlet, rest, &mut returned);
+        self.set_up(inlet, false);
     }
 
     /// The inlet is gone. Its waker is handed out, to be dropped after the lock.
     pub(super) fn leave(&mut self, inlet: InletId) -> Option<Waker> {
         self.done(inlet);
+        self.set_up(inlet, false);
         self.dispatch.leave(inlet);
         self.inlets_open -= 1;
         let seat = &mut self.inlets[inlet.0 as usize];
@@ -197,14 +241,21 @@ impl<T, D: Dispatch<T>> State<T, D> {
         }
     }
 
-    /// Wakes the inlets that have something to take now.
+    /// Wakes the inlets that have something to take now, if that is worth it.
     pub(super) fn wake_inlets(&mut self, wakes: &mut WakeList) {
-        self.dispatch.wake(&mut self.woken);
-        for inlet in self.woken.drain(..) {
+        let work_ns = self.pace_ns.saturating_mul(self.dispatch.buffered() as u64);
+        if D::ANY_INLET && self.up > 0 && work_ns < WAKE_WORTH_NS {
+            return;
+        }
+        let mut woken = std::mem::take(&mut self.woken);
+        self.dispatch.wake(&mut woken);
+        for inlet in woken.drain(..) {
             if let Some(waker) = self.inlets[inlet.0 as usize].waker.take() {
+                self.set_up(inlet, true);
                 wakes.push(waker);
             }
         }
+        self.woken = woken;
     }
 }
 
@@ -214,6 +265,8 @@ struct Seat {
     taken: bool,
     /// It holds a chunk.
     busy: bool,
+    /// It will come back to take without being woken: it was woken already, or is busy and not suspended.
+    up: bool,
     waker: Option<Waker>,
 }
 

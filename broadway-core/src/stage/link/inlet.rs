@@ -3,9 +3,10 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use super::{hub::Hub, wake_list::WakeList};
+use super::{hub::Hub, presence::Presence, wake_list::WakeList};
 use crate::{
     machine::dispatch::{Dispatch, InletId},
     sync::Arc,
@@ -15,11 +16,36 @@ use crate::{
 pub(crate) struct Inlet<T, D: Dispatch<T>> {
     hub: Arc<Hub<T, D>>,
     id: InletId,
+    /// To be entered with the next take.
+    pace_ns: Option<u64>,
+    /// Whether the last take had to wait.
+    waited: bool,
 }
 
 impl<T, D: Dispatch<T>> Inlet<T, D> {
     pub(super) fn new(hub: Arc<Hub<T, D>>, id: InletId) -> Self {
-        Self { hub, id }
+        Self {
+            hub,
+            id,
+            pace_ns: None,
+            waited: true,
+        }
+    }
+
+    /// Says that `n` messages took `elapsed`.
+    pub(crate) fn pace(&mut self, n: usize, elapsed: Duration) {
+        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.pace_ns = elapsed_ns.checked_div(n as u64);
+    }
+
+    /// Whether time has passed since the chunk before was done that was not work: this take, or that chunk, had to wait.
+    pub(crate) fn waited(&self) -> bool {
+        self.waited
+    }
+
+    /// For [`attended`](super::attended).
+    pub(crate) fn presence(&self) -> Presence<T, D> {
+        Presence::new(Arc::clone(&self.hub), self.id)
     }
 
     /// Says that what was taken before is handled, and waits for between one and `max` messages, which are appended to
@@ -30,6 +56,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
     /// Cancel safe: nothing is taken before it completes.
     pub(crate) fn take<'a>(&'a mut self, max: usize, out: &'a mut Vec<T>) -> Take<'a, T, D> {
         debug_assert!(max > 0, "who takes nothing would wait for ever");
+        self.waited = false;
         Take {
             inlet: self,
             max,
@@ -91,7 +118,12 @@ impl<T, D: Dispatch<T>> Future for Take<'_, T, D> {
         let id = this.inlet.id;
         let mut wakes = WakeList::default();
         let mut state = this.inlet.hub.lock();
+        // Not up: it suspended since it took last, so time went by that is not work.
+        this.inlet.waited |= !state.is_up(id);
         state.done(id);
+        if let Some(sample_ns) = this.inlet.pace_ns.take() {
+            state.set_pace(sample_ns);
+        }
         let taken = state.take(id, this.max, this.out, &mut wakes);
         let before = state.waker(id).take();
         let polled = if taken > 0 {
@@ -106,6 +138,7 @@ impl<T, D: Dispatch<T>> Future for Take<'_, T, D> {
         // Handling the chunk before may have freed lanes that others wait for.
         state.wake_inlets(&mut wakes);
         this.waiting = polled.is_pending();
+        this.inlet.waited |= this.waiting;
         drop(state);
         drop(before);
         wakes.wake();
@@ -121,6 +154,7 @@ impl<T, D: Dispatch<T>> Drop for Take<'_, T, D> {
         let mut wakes = WakeList::default();
         let mut state = self.inlet.hub.lock();
         let waker = state.waker(self.inlet.id).take();
+        state.set_up(self.inlet.id, false);
         state.dispatch.ask(self.inlet.id, 0);
         state.wake_inlets(&mut wakes);
         drop(state);

@@ -19,6 +19,12 @@
 //! **Waking.** Wakers are collected under the lock; they are woken, and those not needed any more dropped, after it. A [`Take`]
 //! that is dropped while it waits passes a wake that it may have received on to others, so no wake is lost.
 //!
+//! Waking a thread costs some microseconds. So while an inlet is *up* (woken, or busy with a chunk and not suspended) others
+//! are woken only for work that is worth it by the pace of the chunks before, as [`Inlet::pace`] tells it. An inlet that is up
+//! comes back and takes the rest; one that suspends counts as down at once ([`attended`]). What remains is a handler that
+//! suddenly blocks its thread: behind it messages may wait that its pace had called a matter of microseconds. Before any pace is
+//! known, everything is worth a wake.
+//!
 //! **Limits.** The numbers of inlets that left are used again; those of outlets are not, as their messages may outlive them:
 //! some 100 bytes for each outlet that a link ever had.
 //!
@@ -29,8 +35,12 @@
 mod hub;
 mod inlet;
 mod outlet;
+mod presence;
+#[cfg(test)]
+mod tests;
 mod wake_list;
 
 pub(crate) use hub::Link;
 pub(crate) use inlet::Inlet;
 pub(crate) use outlet::Outlet;
+pub(crate) use presence::attended;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use loom::{future::block_on, thread};
 
-use super::parts::{credit, joined, numbers, send, take};
+use super::parts::{credit, give_up, joined, numbers, send, take};
 use crate::{PREEMPTIONS, check, machine::credit::Credit, sync::Arc};
 
 const MESSAGES: usize = 3;
@@ -73,19 +73,30 @@ fn what_is_given_back_is_not_asked_for_again() {
     check(PREEMPTIONS, || {
         let link = numbers();
         let (outlet, mut inlet) = (link.outlet(credit(2), 2), link.inlet());
-        let taking = thread::spawn(move || {
-            let mut taken = take(&mut inlet, 2);
-            inlet.give_back(&mut taken.split_off(1));
-            taken.extend(take(&mut inlet, 2));
-            taken.extend(take(&mut inlet, 2));
-            taken
-        });
         send(&outlet, &[1, 2]);
-        let demand = block_on(outlet.demand()).map(usize::from);
-        assert!(matches!(demand, Some(1 | 2)), "{demand:?}");
-        send(&outlet, &[3]);
-        drop(outlet);
-        assert_eq!(joined(taking), [1, 2, 3]);
+        let mut taken = take(&mut inlet, 2);
+        inlet.give_back(&mut taken.split_off(1));
+        let taking = thread::spawn(move || {
+            assert_eq!(take(&mut inlet, 2), [2]);
+            inlet
+        });
+        // Asked for when the one is taken, not when both were.
+        assert_eq!(block_on(outlet.demand()).map(usize::from), Some(2));
+        let inlet = joined(taking);
+        drop((inlet, outlet));
+    });
+}
+
+#[test]
+fn what_was_sent_unasked_or_given_back_counts_until_it_is_taken() {
+    check(PREEMPTIONS, || {
+        let link = numbers();
+        let (outlet, mut inlet) = (link.outlet(credit(2), 2), link.inlet());
+        send(&outlet, &[1, 2]);
+        assert_eq!(give_up(outlet.demand()), None);
+        let mut taken = take(&mut inlet, 2);
+        inlet.give_back(&mut taken.split_off(1));
+        assert_eq!(give_up(outlet.demand()), None, "one is still to be taken");
     });
 }
 

@@ -1,0 +1,115 @@
+use std::{
+    future::pending,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use super::{Inlet, Link, Outlet, attended};
+use crate::machine::{credit::Credit, dispatch::Demand};
+
+const MICROSECOND: Duration = Duration::from_micros(1);
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Bell {
+    fn rung(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+type Ends = (
+    Outlet<u32, Demand<u32>>,
+    Inlet<u32, Demand<u32>>,
+    Inlet<u32, Demand<u32>>,
+);
+
+/// One outlet, and two inlets of which the first is busy and took a microsecond a message so far.
+fn one_busy() -> Ends {
+    let link = Link::new(Demand::new());
+    let credit = Credit::new(1_000, 500).expect("500 is less than 1,000");
+    let (outlet, mut busy, idle) = (link.outlet(credit, 1_000), link.inlet(), link.inlet());
+    for _ in 0..2 {
+        outlet.send(&mut vec![1]);
+        assert!(poll_take(&mut busy, Waker::noop()).is_ready());
+        busy.pace(1, MICROSECOND);
+    }
+    (outlet, busy, idle)
+}
+
+fn poll_take(inlet: &mut Inlet<u32, Demand<u32>>, waker: &Waker) -> Poll<bool> {
+    let mut out = Vec::new();
+    let take = pin!(inlet.take(100, &mut out));
+    take.poll(&mut Context::from_waker(waker))
+}
+
+/// Runs `during` while `idle` waits, and tells how often it was woken.
+fn woken(idle: &mut Inlet<u32, Demand<u32>>, during: impl FnOnce()) -> usize {
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut out = Vec::new();
+    let mut take = pin!(idle.take(100, &mut out));
+    assert!(
+        take.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    during();
+    bell.rung()
+}
+
+#[test]
+fn work_that_is_not_worth_a_wake_is_left_to_who_is_up() {
+    let (outlet, _busy, mut idle) = one_busy();
+    assert_eq!(woken(&mut idle, || outlet.send(&mut vec![1; 5])), 0);
+}
+
+#[test]
+fn work_that_is_worth_a_wake_wakes_another_inlet() {
+    let (outlet, _busy, mut idle) = one_busy();
+    assert_eq!(woken(&mut idle, || outlet.send(&mut vec![1; 50])), 1);
+}
+
+#[test]
+fn when_nobody_is_up_the_least_work_wakes() {
+    let (outlet, busy, mut idle) = one_busy();
+    let during = || {
+        drop(busy);
+        outlet.send(&mut vec![1]);
+    };
+    assert_eq!(woken(&mut idle, during), 1);
+}
+
+#[test]
+fn what_waits_behind_an_inlet_that_suspends_wakes_another() {
+    let (outlet, busy, mut idle) = one_busy();
+    let mut task = pin!(attended(busy.presence(), pending()));
+    let during = || {
+        outlet.send(&mut vec![1]);
+        let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    };
+    assert_eq!(woken(&mut idle, during), 1);
+}
+
+#[test]
+fn before_a_pace_is_known_everything_is_worth_a_wake() {
+    let link = Link::new(Demand::new());
+    let credit = Credit::new(1_000, 500).expect("500 is less than 1,000");
+    let (outlet, mut busy, mut idle) = (link.outlet(credit, 1_000), link.inlet(), link.inlet());
+    outlet.send(&mut vec![1]);
+    assert!(poll_take(&mut busy, Waker::noop()).is_ready());
+    assert_eq!(woken(&mut idle, || outlet.send(&mut vec![1])), 1);
+}
