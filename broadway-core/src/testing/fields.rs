@@ -24,18 +24,9 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
             count,
             demand,
         } => texts![producer, count, demand],
-        Event::ChunkStarted { processor, count } => texts![processor, count],
-        Event::ChunkStopped {
-            processor,
-            done,
-            failed,
-            forwarded,
-            returned,
-            ..
-        } => {
-            texts![processor, done, failed, forwarded, returned]
+        Event::ChunkStarted { .. } | Event::ChunkStopped { .. } | Event::MessageFailed { .. } => {
+            of_chunk(event)
         }
-        Event::MessageFailed { processor, reason } => texts![processor, reason],
         Event::BatchReady { .. }
         | Event::BatchStarted { .. }
         | Event::BatchStopped { .. }
@@ -78,6 +69,24 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
         | Event::SourceTrouble { .. } => of_source(event),
+    }
+}
+
+fn of_chunk(event: &Event<'_>) -> Fields {
+    match event {
+        Event::ChunkStarted { processor, count } => texts![processor, count],
+        Event::ChunkStopped {
+            processor,
+            done,
+            failed,
+            forwarded,
+            returned,
+            ..
+        } => {
+            texts![processor, done, failed, forwarded, returned]
+        }
+        Event::MessageFailed { processor, reason } => texts![processor, reason],
+        _ => Vec::new(),
     }
 }
 

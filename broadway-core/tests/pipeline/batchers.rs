@@ -262,6 +262,20 @@ async fn the_time_of_a_batch_that_is_gone_does_not_end_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn time_is_kept_also_after_a_batch_that_left_nothing_open() {
+    let (pipeline, feed) = fed(Script::<u64>::batching());
+    let pipeline = pipeline.batchers(|_| {
+        Batching::new(10, SECOND)
+            .split(|| |n: &u64| if *n < 6 { Split::Emit } else { Split::Continue })
+    });
+    let topology = pipeline.start().await.unwrap();
+    // Complete as soon as it is pushed, so that no time has to be kept; then one that is not.
+    outcomes(feed.push_all([0, 1, 2, 3, 4, 5])).await;
+    assert!(outcomes([feed.push(6)]).await[0].is_done());
+    drained(&topology).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_sends_what_its_key_has_without_waiting() {
     let batches = Seen::new();
     let script = Script::new()

@@ -7,7 +7,11 @@
 #[path = "random/load.rs"]
 mod load;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use broadway_core::{
     Batching, Callback, Outcome, Pipeline, Processors, Receipt, RunError, Topology,
@@ -19,12 +23,16 @@ use load::{Books, Fate, Load, Loader, NO_KEY, NO_SIZE};
 use crate::common::Sink;
 
 /// SplitMix64 (Steele, Lea, Flood): small, and the same everywhere.
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice {
+    state: u64,
+    /// What stands for a millisecond.
+    unit: Duration,
+}
 
 impl Dice {
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ (z >> 31)) % n
@@ -39,32 +47,57 @@ impl Dice {
     }
 
     fn ms(&mut self, max: u64) -> Duration {
-        Duration::from_millis(1 + self.below(max))
+        self.unit * (1 + self.below(max) as u32)
     }
 }
 
+/// What stands for a millisecond where time is paused: a millisecond.
+const PAUSED: Duration = Duration::from_millis(1);
+/// And where it is not, so that a run is short.
+const REAL: Duration = Duration::from_micros(10);
+
 #[test]
 fn whatever_happens_every_message_is_settled_once_as_its_handler_meant_it() {
-    let runs = std::env::var("RUNS").map_or(2_500, |runs| runs.parse().expect("RUNS is a number"));
-    let seeds: Vec<u64> = match std::env::var("SEED") {
-        Ok(seed) => vec![seed.parse().expect("SEED is a number")],
-        Err(_) => (0..runs).collect(),
+    all_seeds(2_500, run_paused);
+}
+
+#[test]
+fn whatever_happens_on_many_threads_every_message_is_settled_once_as_its_handler_meant_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    all_seeds(200, |seed| {
+        let run = runtime.spawn(Run::start(seed, REAL));
+        runtime.block_on(run).expect("the run does not panic")
+    });
+}
+
+fn all_seeds(runs: u64, run: impl Fn(u64) -> u64) {
+    let runs = std::env::var("RUNS").map_or(runs, |runs| runs.parse().expect("RUNS is a number"));
+    let seeds = match std::env::var("SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("SEED is a number");
+            seed..seed + 1
+        }
+        Err(_) => 0..runs,
     };
     let mut handled = 0;
     for seed in seeds {
-        let run = std::panic::catch_unwind(|| run(seed));
+        let run = catch_unwind(AssertUnwindSafe(|| run(seed)));
         handled += run.unwrap_or_else(|_| panic!("the run of SEED={seed} failed"));
     }
     assert!(handled > 0);
 }
 
-fn run(seed: u64) -> u64 {
+fn run_paused(seed: u64) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
-    runtime.block_on(Run::start(seed))
+    runtime.block_on(Run::start(seed, PAUSED))
 }
 
 /// One random topology, and what is known of it.
@@ -82,10 +115,10 @@ struct Run {
 }
 
 impl Run {
-    async fn start(seed: u64) -> u64 {
-        let mut dice = Dice(seed);
+    async fn start(seed: u64, unit: Duration) -> u64 {
+        let mut dice = Dice { state: seed, unit };
         let (source, feed) = hand_fed::<Load>();
-        let (loader, books) = Loader::new(dice.below(5) == 0);
+        let (loader, books) = Loader::new(dice.below(5) == 0, unit);
         let producers = dice.size(3);
         let by_key = dice.one_in(2);
         let pipeline = options(Pipeline::new(source, loader), &mut dice, producers, by_key);
@@ -245,20 +278,22 @@ fn options(
             let plain = options.lock().expect("no panic")[usize::from(sink == Sink::Two)].take();
             plain.expect("asked once for each").build()
         });
-    if dice.one_in(3) {
+    if dice.one_in(3) && dice.unit == PAUSED {
         pipeline = pipeline.rate_limit(dice.size(40), dice.ms(1_000));
     }
-    if dice.one_in(4) {
-        let intensity = Intensity {
-            restarts_max: 2,
-            window: Duration::from_secs(5),
-        };
-        pipeline = pipeline.restart(RestartPolicy {
-            intensity: Some(intensity),
-            ..RestartPolicy::default()
-        });
-    }
-    pipeline.drain_timeout(Duration::from_secs(86_400 * 30))
+    let intensity = dice.one_in(4).then_some(Intensity {
+        restarts_max: 2,
+        window: dice.unit * 5_000,
+    });
+    let pipeline = pipeline.restart(RestartPolicy {
+        first: dice.unit * 200,
+        max: dice.unit * 30_000,
+        healthy_after: dice.unit * 60_000,
+        intensity,
+    });
+    // Far longer than any run takes; on paused time a run that hangs is over at once all the same.
+    let days = if dice.unit == PAUSED { 30 } else { 1 };
+    pipeline.drain_timeout(Duration::from_secs(86_400 * days))
 }
 
 #[derive(Clone, Copy)]

@@ -187,25 +187,28 @@ pub(crate) struct Loader {
     books: Arc<Books>,
     /// Whether `prepare_messages` fails now and then, and `handle_failed` panics.
     clumsy: bool,
+    /// What stands for a millisecond.
+    unit: Duration,
 }
 
 impl Loader {
-    pub(crate) fn new(clumsy: bool) -> (Self, Arc<Books>) {
+    pub(crate) fn new(clumsy: bool, unit: Duration) -> (Self, Arc<Books>) {
         let books = Arc::new(Books::default());
         let loader = Self {
             books: Arc::clone(&books),
             clumsy,
+            unit,
         };
         (loader, books)
     }
-}
 
-async fn wait(wait: u64) {
-    match wait {
-        0 | 1 => tokio::task::yield_now().await,
-        2 | 3 => tokio::time::sleep(Duration::from_millis(wait * 7)).await,
-        4 => tokio::time::sleep(Duration::from_millis(900)).await,
-        _ => {}
+    async fn wait(&self, wait: u64) {
+        match wait {
+            0 | 1 => tokio::task::yield_now().await,
+            2 | 3 => tokio::time::sleep(self.unit * 7 * wait as u32).await,
+            4 => tokio::time::sleep(self.unit * 900).await,
+            _ => {}
+        }
     }
 }
 
@@ -232,7 +235,7 @@ impl Handler for Loader {
     ) -> Result<Next<Load, Sink>, BoxError> {
         let load = message.data().clone();
         let _busy = self.books.begin(&load);
-        wait(load.wait).await;
+        self.wait(load.wait).await;
         let books = &self.books;
         match load.fate {
             Fate::Ack => books.mean(load.id, Meant::Done),
@@ -268,7 +271,7 @@ impl Handler for Loader {
                 .batched
                 .push(((load.key, sink, load.batch_key), load.id));
         }
-        wait(loads[0].wait).await;
+        self.wait(loads[0].wait).await;
         let has = |part| loads.iter().any(|load| load.fate == Fate::Batch(part));
         if has(4) {
             let half = loads.len() / 2;
