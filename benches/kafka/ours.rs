@@ -93,10 +93,8 @@ impl Observer for Watch {
     fn on_event(&self, _pipeline: &str, event: &Event<'_>) {
         match *event {
             Event::ChunkStarted { .. } => self.clock.begin(),
-            Event::ChunkStopped { done, .. } => {
-                if self.clock.handled(done as u64) {
-                    self.end.notify_one();
-                }
+            Event::ChunkStopped { done, .. } if self.clock.handled(done as u64) => {
+                self.end.notify_one();
             }
             _ => {}
         }

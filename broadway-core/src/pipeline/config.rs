@@ -378,7 +378,8 @@ impl<T> Batching<T> {
 
     /// How many batches are handled at once. Default 1; 1 to 65,536.
     ///
-    /// As many complete batches again wait ready, or, of small batches, as many as hold 200 messages; then processors wait.
+    /// As many more may wait ready; or, if batches are small, as many as hold 200 messages together, at most 128. When so many
+    /// wait, processors do too, and the source is asked for nothing more.
     ///
     /// With [`Processors::partition_by`] the messages of a batcher are divided into this many partitions by their key, and
     /// the batches of one partition and one batch key are handled in order.
