@@ -2,7 +2,7 @@
 //!
 //! The engine's own source files are compiled here a second time, with loom's lock, pointers and atomics in the place of the
 //! standard ones (they import them from `crate::sync`). A model is a small program over them; loom runs it once for each order
-//! in which its threads can be switched, up to [`PREEMPTIONS`] forced switches, and for each value that a load may see. A run in
+//! in which its threads can be switched, up to `PREEMPTIONS` forced switches, and for each value that a load may see. A run in
 //! which somebody waits for ever is reported as a deadlock. So each model that ends proves that no wake-up is lost in it.
 //!
 //! Waits, wakes and thread ends are not forced switches: two to four forced ones at the wrong places are what known bugs of
