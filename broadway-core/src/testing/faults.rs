@@ -54,6 +54,7 @@ impl<H> fmt::Debug for Faults<H> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: Handler> Handler for Faults<H> {
     type In = H::In;
     type Out = H::Out;

@@ -107,6 +107,7 @@ impl<T> Shared<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Source for HandFed<T> {
     type Producer = HandFedProducer<T>;
 
