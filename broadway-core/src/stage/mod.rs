@@ -7,6 +7,8 @@
 
 pub(crate) mod control;
 pub(crate) mod link;
+#[cfg(test)]
+mod link_waking;
 pub(crate) mod signal;
 pub(crate) mod supervise;
 pub(crate) mod timer;

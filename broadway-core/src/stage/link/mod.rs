@@ -36,8 +36,6 @@ mod hub;
 mod inlet;
 mod outlet;
 mod presence;
-#[cfg(test)]
-mod tests;
 mod wake_list;
 
 pub(crate) use hub::Link;

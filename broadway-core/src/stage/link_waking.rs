@@ -1,3 +1,6 @@
+//! Whom a link wakes, and for how much work. Beside the folder of the link, which the model checker compiles with its own
+//! lock: these tests run without it.
+
 use std::{
     future::pending,
     pin::pin,
@@ -9,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Inlet, Link, Outlet, attended};
+use super::link::{Inlet, Link, Outlet, attended};
 use crate::machine::{credit::Credit, dispatch::Demand};
 
 const MICROSECOND: Duration = Duration::from_micros(1);
