@@ -8,4 +8,5 @@ mod demand;
 mod ending;
 mod lanes;
 mod moving;
+mod pace;
 mod parts;

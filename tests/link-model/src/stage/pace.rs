@@ -1,0 +1,112 @@
+//! Wakes that are saved: while an inlet is up, others are not woken for little work. Nothing may wait for ever for it.
+
+use std::{
+    future::poll_fn,
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use loom::{
+    future::block_on,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use super::{
+    link::{Inlet, attended},
+    parts::{Numbers, credit, joined, numbers, send, sorted},
+};
+use crate::{PREEMPTIONS, check};
+
+/// A pace by which nothing in these models is worth a wake of another inlet.
+const QUICK: Duration = Duration::from_nanos(1);
+
+/// Takes one at a time, to the end, and says each time how quick that was.
+fn take_quickly(mut inlet: Inlet<u8, Numbers>) -> Vec<u8> {
+    let mut all = Vec::new();
+    inlet.pace(1, QUICK);
+    while block_on(inlet.take(1, &mut all)) {
+        inlet.pace(1, QUICK);
+    }
+    all
+}
+
+#[test]
+fn what_is_not_worth_a_wake_is_taken_by_who_is_up() {
+    check(PREEMPTIONS - 2, || {
+        let link = numbers();
+        let (outlet, first, second) = (link.outlet(credit(3), 3), link.inlet(), link.inlet());
+        drop(link);
+        let first = thread::spawn(move || take_quickly(first));
+        let second = thread::spawn(move || take_quickly(second));
+        send(&outlet, &[1, 2]);
+        send(&outlet, &[3]);
+        drop(outlet);
+        assert_eq!(sorted([joined(first), joined(second)]), [1, 2, 3]);
+    });
+}
+
+/// Set by one thread, awaited by the task of another.
+#[derive(Default)]
+struct Flag {
+    set: bool,
+    waker: Option<Waker>,
+}
+
+fn set(flag: &Mutex<Flag>) {
+    let waker = {
+        let mut flag = flag.lock().expect("nobody panics");
+        flag.set = true;
+        flag.waker.take()
+    };
+    waker.into_iter().for_each(Waker::wake);
+}
+
+async fn is_set(flag: &Mutex<Flag>) {
+    poll_fn(|cx| {
+        let mut flag = flag.lock().expect("nobody panics");
+        if flag.set {
+            return Poll::Ready(());
+        }
+        flag.waker = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn who_suspends_with_a_chunk_hands_the_rest_to_others() {
+    check(PREEMPTIONS - 2, || {
+        let link = numbers();
+        let (outlet, mut slow, other) = (link.outlet(credit(2), 2), link.inlet(), link.inlet());
+        drop(link);
+        let flag = Arc::new(Mutex::new(Flag::default()));
+        // Holds one message until the other inlet has had one: it would wait for ever if that one were not woken.
+        let waiting = Arc::clone(&flag);
+        let slow = thread::spawn(move || {
+            let mut all = Vec::new();
+            slow.pace(1, QUICK);
+            let presence = slow.presence();
+            let task = async {
+                while slow.take(1, &mut all).await {
+                    is_set(&waiting).await;
+                }
+            };
+            block_on(attended(presence, task));
+            all
+        });
+        let other = thread::spawn(move || {
+            let mut other = other;
+            let mut all = Vec::new();
+            other.pace(1, QUICK);
+            while block_on(other.take(1, &mut all)) {
+                set(&flag);
+                other.pace(1, QUICK);
+            }
+            all
+        });
+        send(&outlet, &[1, 2]);
+        drop(outlet);
+        assert_eq!(sorted([joined(slow), joined(other)]), [1, 2]);
+    });
+}
