@@ -105,7 +105,9 @@ fn who_suspends_with_a_chunk_hands_the_rest_to_others() {
             }
             all
         });
-        send(&outlet, &[1, 2]);
+        // Apart: the second finds one inlet up, and is not worth a wake.
+        send(&outlet, &[1]);
+        send(&outlet, &[2]);
         drop(outlet);
         assert_eq!(sorted([joined(slow), joined(other)]), [1, 2]);
     });
