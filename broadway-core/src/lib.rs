@@ -54,6 +54,7 @@
 //! |---|---|
 //! | [`source`] | where messages come from: the traits, ready sources, adaptors |
 //! | [`telemetry`] | what a topology tells about itself, and who listens |
+//! | [`testing`] | a test kit: a hand-fed source with a ledger, a recorder of events, faults |
 //! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
 //! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `error` | the contract between users, connectors and engine; re-exported here |
 //! | `pipeline` | source → processors → batchers → batch processors; [`Pipeline`], [`Topology`] |

@@ -261,8 +261,8 @@ where
         self.link.inlet()
     }
 
-    /// Waits for room, then moves messages out of the chunk and sends on what they complete. Messages on which the user's functions panicked
-    /// come back as failures.
+    /// Waits for room, then moves messages out of the chunk and sends on what they complete. Messages on which the user's
+    /// functions panicked come back as failures.
     ///
     /// Dropped while it waits, it has moved nothing.
     pub(super) async fn push(

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use broadway_core::{
-    Batching, Message, NoBatcher, Pipeline, Processors, StartError, batchers, handler_fn, source,
+    Batching, BoxError, Message, NoBatcher, OpenContext, Pipeline, Problem, Processors, Source,
+    SourceExt, StartError, batchers, handler_fn, source,
     testing::{drained, hand_fed},
 };
 
@@ -21,6 +22,32 @@ where
 
 fn idle() -> Pipeline<source::Idle<u64>, Script<u64>> {
     Pipeline::new(source::idle(), Script::new())
+}
+
+/// A source that could never be opened, and says so.
+struct Unopenable;
+
+impl Source for Unopenable {
+    type Producer = source::IdleProducer<u64>;
+
+    fn check(&self) -> Vec<Problem> {
+        vec![Problem::new("group", "is empty")]
+    }
+
+    async fn open(&self, _cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        panic!("a source whose options cannot work is not opened")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_problems_of_a_source_are_listed_beside_those_of_its_pipeline() {
+    let mapped = Unopenable.map(|number| number);
+    let pipeline = Pipeline::new(mapped, Script::<u64>::new()).producers(0);
+    let StartError::Invalid(problems) = pipeline.start().await.unwrap_err() else {
+        panic!("options are checked before the source is opened");
+    };
+    let options: Vec<_> = problems.iter().map(Problem::option).collect();
+    assert_eq!(options, ["producers", "source.group"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +123,7 @@ async fn two_batchers_of_one_name_are_refused() {
         async fn handle_message(
             &self,
             _: &mut Message<u64>,
-        ) -> Result<broadway_core::Next<(), Twins>, broadway_core::BoxError> {
+        ) -> Result<broadway_core::Next<(), Twins>, BoxError> {
             Ok(broadway_core::Next::Ack)
         }
     }

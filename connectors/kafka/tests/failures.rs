@@ -5,8 +5,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use broadway_core::{Acknowledger, OpenContext, Outcome, Settled, Source};
-use broadway_kafka::{Begin, ConfigError, Kafka, OnFailure};
+use broadway_core::{
+    Acknowledger, Message, OpenContext, Outcome, Pipeline, Problem, Settled, Source, StartError,
+    handler_fn,
+};
+use broadway_kafka::{Begin, ConfigError, Kafka, KafkaRecord, OnFailure};
 use common::{Reader, Seen, broker, committed, create_topic, failed, numbers, publish, unique};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +219,20 @@ async fn a_setting_that_does_not_exist_is_named() {
     )
     .await;
     assert!(error.contains("`fetch.wiat.max.ms`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pipeline_refuses_by_name_what_would_break_a_promise() {
+    let source = Kafka::topics(["t"])
+        .brokers("b:1")
+        .group("g")
+        .set("enable.auto.commit", "true");
+    let pipeline = Pipeline::new(source, handler_fn(|_: &mut Message<KafkaRecord>| Ok(())));
+    let StartError::Invalid(problems) = pipeline.start().await.unwrap_err() else {
+        panic!("options are checked before a broker is asked");
+    };
+    let options: Vec<_> = problems.iter().map(Problem::option).collect();
+    assert_eq!(options, ["source.enable.auto.commit"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
