@@ -23,7 +23,7 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
-use super::dispatch::{Asks, Dispatch, InletId, Inlets, Offered, OutletId};
+use super::dispatch::{Asks, Dispatch, InletId, Inlets, JoinError, Offered, OutletId};
 use nodes::{Fifo, Nodes};
 
 /// Something that belongs to a lane.
@@ -172,9 +172,12 @@ impl<T> Default for Lanes<T> {
 }
 
 impl<T: Keyed> Dispatch<T> for Lanes<T> {
-    fn join(&mut self, inlet: InletId) {
+    type Seat = ();
+
+    fn join(&mut self, inlet: InletId, (): ()) -> Result<(), JoinError> {
         self.leave(inlet);
         self.inlets.insert(inlet, Vec::new());
+        Ok(())
     }
 
     fn leave(&mut self, inlet: InletId) {

@@ -47,7 +47,7 @@ proptest! {
     fn demand_serves_whoever_comes_in_order_and_loses_nothing(steps in steps()) {
         let mut demand = Demand::new();
         for inlet in 0..INLETS {
-            demand.join(InletId(inlet));
+            demand.join(InletId(inlet), ()).unwrap();
         }
         Hub::new(demand, OneQueue::default(), true).run(&steps);
     }

@@ -91,7 +91,7 @@ proptest! {
     fn a_live_key_is_in_one_hand_at_a_time_and_in_order(steps in steps()) {
         let mut lanes = Lanes::new();
         for inlet in 0..INLETS {
-            lanes.join(InletId(inlet));
+            lanes.join(InletId(inlet), ()).unwrap();
         }
         let mut hub = Hub::new(lanes, ByLane::default(), true);
         hub.run(&steps);

@@ -12,7 +12,7 @@
 use super::inlets::Inlets;
 use super::queue::Queue;
 use super::runs::Runs;
-use super::{Asks, Dispatch, InletId, Offered, OutletId};
+use super::{Asks, Dispatch, InletId, JoinError, Offered, OutletId};
 
 /// Dispatch by demand; see the [module docs](self).
 #[derive(Debug)]
@@ -41,9 +41,12 @@ impl<T> Default for Demand<T> {
 }
 
 impl<T> Dispatch<T> for Demand<T> {
-    fn join(&mut self, inlet: InletId) {
+    type Seat = ();
+
+    fn join(&mut self, inlet: InletId, (): ()) -> Result<(), JoinError> {
         self.asks.forget(inlet);
         self.inlets.insert(inlet, Runs::default());
+        Ok(())
     }
 
     fn leave(&mut self, inlet: InletId) {
@@ -107,7 +110,7 @@ mod tests {
     fn joined() -> Demand<u32> {
         let mut demand = Demand::new();
         for inlet in [A, B, C] {
-            demand.join(inlet);
+            demand.join(inlet, ()).unwrap();
         }
         demand
     }

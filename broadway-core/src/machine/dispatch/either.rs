@@ -1,6 +1,6 @@
 //! One dispatcher or another, chosen when a link is made.
 
-use super::{Dispatch, InletId, Offered, OutletId};
+use super::{Dispatch, InletId, JoinError, Offered, OutletId};
 
 /// A dispatcher of one of two kinds. Costs one branch per call, and calls are per chunk.
 #[derive(Debug)]
@@ -20,11 +20,13 @@ macro_rules! forward {
     };
 }
 
-impl<T, L: Dispatch<T>, R: Dispatch<T>> Dispatch<T> for Either<L, R> {
+impl<T, L: Dispatch<T, Seat = ()>, R: Dispatch<T, Seat = ()>> Dispatch<T> for Either<L, R> {
+    type Seat = ();
+
     const ANY_INLET: bool = L::ANY_INLET && R::ANY_INLET;
 
-    fn join(&mut self, inlet: InletId) {
-        forward!(self, dispatch => dispatch.join(inlet));
+    fn join(&mut self, inlet: InletId, (): ()) -> Result<(), JoinError> {
+        forward!(self, dispatch => dispatch.join(inlet, ()))
     }
 
     fn leave(&mut self, inlet: InletId) {

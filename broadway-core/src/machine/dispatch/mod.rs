@@ -31,5 +31,5 @@ pub(in crate::machine) use asks::Asks;
 pub use demand::Demand;
 pub use either::Either;
 pub(in crate::machine) use inlets::Inlets;
-pub use partition::{AssignError, Partition};
-pub use port::{Dispatch, InletId, Misrouted, Offered, OutletId};
+pub use partition::Partition;
+pub use port::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};

@@ -20,7 +20,7 @@ use std::fmt;
 use super::inlets::Inlets;
 use super::queue::Queue;
 use super::runs::Runs;
-use super::{Dispatch, InletId, Misrouted, Offered, OutletId};
+use super::{Dispatch, InletId, JoinError, Misrouted, Offered, OutletId};
 
 /// Dispatch by partition; see the [module docs](self).
 pub struct Partition<T, F> {
@@ -79,7 +79,7 @@ where
     /// # Panics
     ///
     /// When the inlet has not joined.
-    pub fn assign(&mut self, inlet: InletId, partition: usize) -> Result<(), AssignError> {
+    fn assign(&mut self, inlet: InletId, partition: usize) -> Result<(), AssignError> {
         let partitions = self.partitions.len();
         let Some(place) = self.partitions.get_mut(partition) else {
             return Err(AssignError::NoSuchPartition {
@@ -122,9 +122,15 @@ where
 {
     const ANY_INLET: bool = false;
 
-    fn join(&mut self, inlet: InletId) {
+    type Seat = usize;
+
+    fn join(&mut self, inlet: InletId, partition: usize) -> Result<(), JoinError> {
         self.leave(inlet);
         self.inlets.insert(inlet, Seat::default());
+        self.assign(inlet, partition).map_err(|error| {
+            self.inlets.remove(inlet);
+            JoinError::new(error.to_string())
+        })
     }
 
     fn leave(&mut self, inlet: InletId) {
@@ -233,7 +239,7 @@ impl<T, F> fmt::Debug for Partition<T, F> {
 /// Why an inlet did not get a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum AssignError {
+enum AssignError {
     /// The number is out of range.
     NoSuchPartition {
         /// What was asked for.

@@ -21,8 +21,15 @@ pub trait Dispatch<T> {
     /// Whether any inlet may take anything that can be taken at all, so that one that comes anyway can do for another.
     const ANY_INLET: bool = true;
 
+    /// What an inlet says of itself when it joins: which partition it wants, what it selects, or nothing, `()`.
+    type Seat;
+
     /// The inlet may take from now on. Joining twice is the same as leaving and joining.
-    fn join(&mut self, inlet: InletId);
+    ///
+    /// # Errors
+    ///
+    /// There is no such seat, or it is taken: the inlet has not joined then.
+    fn join(&mut self, inlet: InletId, seat: Self::Seat) -> Result<(), JoinError>;
 
     /// The inlet is gone. Its ask and what was promised to it are forgotten, and what it still
     /// held counts as handled: [`give_back`](Self::give_back) first what was not.
@@ -85,7 +92,72 @@ pub trait Dispatch<T> {
 
     /// How many events wait in the buffer; those that inlets hold do not count.
     fn buffered(&self) -> usize;
+
+    /// How many of the buffered events this inlet alone could take, if it were given time.
+    ///
+    /// When it is 0 and the outlets are closed, the link has ended for this inlet.
+    fn buffered_for(&self, inlet: InletId) -> usize {
+        let _ = inlet;
+        self.buffered()
+    }
+
+    /// The inlet will take `n` more events than it said before. It takes no more than it has demanded.
+    ///
+    /// Only links that are asked by their inlets call this, and [`wanted`](Self::wanted); those whose
+    /// outlets have a credit of their own do not.
+    fn demand(&mut self, inlet: InletId, n: usize) {
+        let _ = (inlet, n);
+    }
+
+    /// How many events the inlets could take beside those that are buffered.
+    ///
+    /// The link keeps that many on order: what it has ordered and was not offered yet is not ordered
+    /// again. So events that end without being taken (discarded, or put aside for an inlet that has not
+    /// demanded them) need no further bookkeeping: they were offered, and `wanted` has not fallen.
+    fn wanted(&self) -> usize {
+        0
+    }
+
+    /// A point behind everything that was offered so far.
+    fn mark(&self) -> Mark {
+        Mark::default()
+    }
+
+    /// Whether everything before the mark was taken, is gone, or is at least demanded by who will take it.
+    ///
+    /// A dispatcher that puts nothing aside for inlets that have not demanded it has nothing to wait for.
+    fn passed(&self, mark: &Mark) -> bool {
+        let _ = mark;
+        true
+    }
 }
+
+/// A point in what was offered, one count for each queue of the dispatcher.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark(pub Vec<u64>);
+
+/// Why an inlet could not join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinError {
+    reason: String,
+}
+
+impl JoinError {
+    /// With a text that says what was asked for, what is in the way, and what to do.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for JoinError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for JoinError {}
 
 /// What became of an offer, apart from what was buffered.
 #[derive(Debug)]

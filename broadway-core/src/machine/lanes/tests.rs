@@ -17,7 +17,7 @@ impl Keyed for Event {
 fn joined() -> Lanes<Event> {
     let mut lanes = Lanes::new();
     for inlet in [A, B, C] {
-        lanes.join(inlet);
+        lanes.join(inlet, ()).unwrap();
     }
     lanes
 }

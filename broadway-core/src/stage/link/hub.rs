@@ -52,13 +52,16 @@ impl<T, D: Dispatch<T>> Link<T, D> {
         drop(state);
         Outlet::new(Arc::clone(&self.hub), id)
     }
+}
 
+impl<T, D: Dispatch<T, Seat = ()>> Link<T, D> {
     /// A new receiving end.
     pub(crate) fn inlet(&self) -> Inlet<T, D> {
         let mut state = self.hub.lock();
         let id = state.seat();
+        let joined = state.dispatch.join(id, ());
+        joined.expect("who has no wishes can't be refused");
         state.inlets_open += 1;
-        state.dispatch.join(id);
         drop(state);
         Inlet::new(Arc::clone(&self.hub), id)
     }

@@ -14,10 +14,8 @@ fn joined() -> Partition<u32, Route> {
         event => Some(event as usize % 3),
     };
     let mut partition = Partition::new(3, route);
-    partition.join(A);
-    partition.join(B);
-    assert_eq!(partition.assign(A, 0), Ok(()));
-    assert_eq!(partition.assign(B, 1), Ok(()));
+    partition.join(A, 0).unwrap();
+    partition.join(B, 1).unwrap();
     partition
 }
 
