@@ -68,8 +68,10 @@ pub(crate) trait Rules: Clone {
     fn check_wake(&self, _asks: &[usize]) {}
 }
 
-pub(crate) struct Hub<D, R> {
+pub(crate) struct Hub<D: Dispatch<Event>, R> {
     dispatch: D,
+    /// What each inlet joins with.
+    seat: fn(u32) -> D::Seat,
     rules: R,
     joined: Vec<bool>,
     held: Vec<Vec<Event>>,
@@ -83,12 +85,16 @@ pub(crate) struct Hub<D, R> {
 }
 
 impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
-    /// Joins nobody; `joined` says who has joined `dispatch` already.
-    pub(crate) fn new(dispatch: D, rules: R, joined: bool) -> Self {
+    /// Everybody joins.
+    pub(crate) fn new(mut dispatch: D, rules: R, seat: fn(u32) -> D::Seat) -> Self {
+        for inlet in 0..INLETS {
+            dispatch.join(InletId(inlet), seat(inlet)).unwrap();
+        }
         Self {
             dispatch,
+            seat,
             rules,
-            joined: vec![joined; INLETS as usize],
+            joined: vec![true; INLETS as usize],
             held: vec![Vec::new(); INLETS as usize],
             asleep: BTreeMap::new(),
             on_its_way: BTreeMap::new(),
@@ -111,7 +117,8 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Join(inlet) if !self.is_joined(inlet) => {
-                self.dispatch.join(InletId(inlet));
+                let seat = (self.seat)(inlet);
+                self.dispatch.join(InletId(inlet), seat).unwrap();
                 self.joined[inlet as usize] = true;
             }
             Step::Leave(inlet) => self.leave(inlet),

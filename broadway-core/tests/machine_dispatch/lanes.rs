@@ -1,10 +1,9 @@
 //! Order per live key.
 
-use broadway_core::machine::dispatch::{Dispatch, InletId};
 use broadway_core::machine::lanes::Lanes;
 use proptest::prelude::*;
 
-use crate::hub::{Event, Hub, INLETS, Rules, steps};
+use crate::hub::{Event, Hub, Rules, steps};
 
 /// All queued events in one list, the keys in someone's hands, and whose turn it is.
 #[derive(Clone, Default)]
@@ -89,11 +88,7 @@ proptest! {
 
     #[test]
     fn a_live_key_is_in_one_hand_at_a_time_and_in_order(steps in steps()) {
-        let mut lanes = Lanes::new();
-        for inlet in 0..INLETS {
-            lanes.join(InletId(inlet), ()).unwrap();
-        }
-        let mut hub = Hub::new(lanes, ByLane::default(), true);
+        let mut hub = Hub::new(Lanes::new(), ByLane::default(), |_| ());
         hub.run(&steps);
         hub.check_order_per_key();
     }

@@ -1,6 +1,6 @@
 //! Key by key to its own inlet: keys 0 to 3 are partitions, 4 is discarded, 5 does not exist.
 
-use broadway_core::machine::dispatch::{Dispatch, InletId, Offered, OutletId, Partition};
+use broadway_core::machine::dispatch::{Partition, PartitionSeat};
 use proptest::prelude::*;
 
 use crate::hub::{Event, Hub, INLETS, Rules, steps};
@@ -45,63 +45,6 @@ impl Rules for ByKey {
     }
 }
 
-/// Assigns with every join, as a hub does for a subscription.
-struct Assigned<F>(Partition<Event, F>);
-
-impl<F: FnMut(&Event) -> Option<usize>> Dispatch<Event> for Assigned<F> {
-    fn join(&mut self, inlet: InletId) {
-        self.0.join(inlet);
-        assert_eq!(self.0.assign(inlet, inlet.0 as usize), Ok(()));
-    }
-
-    fn leave(&mut self, inlet: InletId) {
-        self.0.leave(inlet);
-    }
-
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<Event>) -> Offered<Event> {
-        let offered = self.0.offer(outlet, events);
-        for misrouted in &offered.misrouted {
-            assert_eq!((misrouted.event.key, misrouted.partition), (5, 5));
-        }
-        offered
-    }
-
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<Event>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
-        self.0.take(inlet, max, out, freed)
-    }
-
-    fn ask(&mut self, inlet: InletId, n: usize) {
-        self.0.ask(inlet, n);
-    }
-
-    fn wake(&mut self, out: &mut Vec<InletId>) {
-        self.0.wake(out);
-    }
-
-    fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<Event>,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        self.0.give_back(inlet, rest, returned);
-    }
-
-    fn done(&mut self, inlet: InletId) {
-        self.0.done(inlet);
-    }
-
-    fn buffered(&self) -> usize {
-        self.0.buffered()
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
@@ -111,7 +54,7 @@ proptest! {
             4 => None,
             key => Some(key.into()),
         });
-        let mut hub = Hub::new(Assigned(partition), ByKey::default(), false);
+        let mut hub = Hub::new(partition, ByKey::default(), |inlet| PartitionSeat(inlet as usize));
         hub.run(&steps);
         hub.check_order_per_key();
     }

@@ -6,8 +6,11 @@ use super::InletId;
 
 /// Waiting asks, the largest first and in order of arrival among equals, as GenStage's demand
 /// dispatcher keeps them; and the asks of those who were woken and have not come yet.
+///
+/// Does the work of [`ask`](super::Dispatch::ask) and [`wake`](super::Dispatch::wake) for dispatchers that let any inlet take
+/// what is there; call [`forget`](Self::forget) whenever an inlet takes or leaves.
 #[derive(Debug, Default)]
-pub(in crate::machine) struct Asks {
+pub struct Asks {
     waiting: VecDeque<(usize, InletId)>,
     /// By inlet number.
     states: Vec<State>,
@@ -26,7 +29,7 @@ enum State {
 
 impl Asks {
     /// The inlet came by itself: neither waits nor is owed anything. Cheap when it was awake.
-    pub(in crate::machine) fn forget(&mut self, inlet: InletId) {
+    pub fn forget(&mut self, inlet: InletId) {
         let Some(state) = self.states.get_mut(inlet.0 as usize) else {
             return;
         };
@@ -41,7 +44,7 @@ impl Asks {
     }
 
     /// Replaces whatever the inlet had asked; 0 asks for nothing.
-    pub(in crate::machine) fn ask(&mut self, inlet: InletId, n: usize) {
+    pub fn ask(&mut self, inlet: InletId, n: usize) {
         self.forget(inlet);
         if n == 0 {
             return;
@@ -55,9 +58,10 @@ impl Asks {
         self.waiting.insert(behind_equals, (n, inlet));
     }
 
-    /// Wakes as many as `events` events can serve if each needs at least one of `slots` things
-    /// that only one inlet can have (lanes), less what those on their way will use.
-    pub(in crate::machine) fn wake(&mut self, events: usize, slots: usize, out: &mut Vec<InletId>) {
+    /// Appends to `out` as many inlets as `events` events can serve, less what those on their way will use.
+    ///
+    /// Each needs at least one of `slots` things that only one inlet can have, as a lane; `usize::MAX` if there are none.
+    pub fn wake(&mut self, events: usize, slots: usize, out: &mut Vec<InletId>) {
         while self.promised < events && self.on_their_way < slots {
             let Some((n, inlet)) = self.waiting.pop_front() else {
                 return;

@@ -8,19 +8,31 @@
 //! holds, so that what is given back is counted to the right outlet. Order holds only up to
 //! `take`: two inlets work at the same time. The buffer itself has no cap; the hub's credit for
 //! outlets is the cap, and the ring keeps the largest size it ever had.
+//!
+//! In a link that is ordered by its inlets, what is wanted is the sum of their demands less what is
+//! buffered. An inlet that leaves gives up its demand. All of it is constant time.
 
 use super::inlets::Inlets;
 use super::queue::Queue;
 use super::runs::Runs;
-use super::{Asks, Dispatch, InletId, JoinError, Offered, OutletId};
+use super::{Asks, Demands, Dispatch, InletId, JoinError, Offered, OutletId};
 
 /// Dispatch by demand; see the [module docs](self).
 #[derive(Debug)]
 pub struct Demand<T> {
     queue: Queue<T>,
     /// What each inlet holds.
-    inlets: Inlets<Runs>,
+    inlets: Inlets<Held>,
     asks: Asks,
+    demands: Demands,
+}
+
+/// What an inlet took last.
+#[derive(Debug, Default)]
+struct Held {
+    runs: Runs,
+    /// How many of them lowered the inlet's demand. All 0 where nobody demands.
+    demanded: usize,
 }
 
 impl<T> Demand<T> {
@@ -30,6 +42,7 @@ impl<T> Demand<T> {
             queue: Queue::default(),
             inlets: Inlets::new(),
             asks: Asks::default(),
+            demands: Demands::default(),
         }
     }
 }
@@ -44,13 +57,14 @@ impl<T> Dispatch<T> for Demand<T> {
     type Seat = ();
 
     fn join(&mut self, inlet: InletId, (): ()) -> Result<(), JoinError> {
-        self.asks.forget(inlet);
-        self.inlets.insert(inlet, Runs::default());
+        self.leave(inlet);
+        self.inlets.insert(inlet, Held::default());
         Ok(())
     }
 
     fn leave(&mut self, inlet: InletId) {
         self.asks.forget(inlet);
+        self.demands.forget(inlet);
         self.inlets.remove(inlet);
     }
 
@@ -67,7 +81,10 @@ impl<T> Dispatch<T> for Demand<T> {
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
         self.asks.forget(inlet);
-        self.queue.take(max, out, self.inlets.of(inlet), freed)
+        let held = self.inlets.of(inlet);
+        let taken = self.queue.take(max, out, &mut held.runs, freed);
+        held.demanded += self.demands.lower(inlet, taken);
+        taken
     }
 
     fn ask(&mut self, inlet: InletId, n: usize) {
@@ -85,15 +102,32 @@ impl<T> Dispatch<T> for Demand<T> {
         rest: &mut Vec<T>,
         returned: &mut dyn FnMut(OutletId, usize),
     ) {
-        self.queue.give_back(rest, self.inlets.of(inlet), returned);
+        let held = self.inlets.of(inlet);
+        let demanded = rest.len().min(held.demanded);
+        self.queue.give_back(rest, &mut held.runs, returned);
+        if demanded > 0 {
+            held.demanded -= demanded;
+            self.demands.add(inlet, demanded);
+        }
     }
 
     fn done(&mut self, inlet: InletId) {
-        self.inlets.of(inlet).clear();
+        let held = self.inlets.of(inlet);
+        held.runs.clear();
+        held.demanded = 0;
     }
 
     fn buffered(&self) -> usize {
         self.queue.len()
+    }
+
+    fn demand(&mut self, inlet: InletId, n: usize) {
+        self.inlets.of(inlet);
+        self.demands.add(inlet, n);
+    }
+
+    fn wanted(&self) -> usize {
+        self.demands.total().saturating_sub(self.queue.len())
     }
 }
 

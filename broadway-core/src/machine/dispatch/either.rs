@@ -1,6 +1,6 @@
 //! One dispatcher or another, chosen when a link is made.
 
-use super::{Dispatch, InletId, JoinError, Offered, OutletId};
+use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 
 /// A dispatcher of one of two kinds. Costs one branch per call, and calls are per chunk.
 #[derive(Debug)]
@@ -74,5 +74,25 @@ impl<T, L: Dispatch<T, Seat = ()>, R: Dispatch<T, Seat = ()>> Dispatch<T> for Ei
 
     fn buffered(&self) -> usize {
         forward!(self, dispatch => dispatch.buffered())
+    }
+
+    fn buffered_for(&self, inlet: InletId) -> usize {
+        forward!(self, dispatch => dispatch.buffered_for(inlet))
+    }
+
+    fn demand(&mut self, inlet: InletId, n: usize) {
+        forward!(self, dispatch => dispatch.demand(inlet, n));
+    }
+
+    fn wanted(&self) -> usize {
+        forward!(self, dispatch => dispatch.wanted())
+    }
+
+    fn mark(&self) -> Mark {
+        forward!(self, dispatch => dispatch.mark())
+    }
+
+    fn passed(&self, mark: &Mark) -> bool {
+        forward!(self, dispatch => dispatch.passed(mark))
     }
 }

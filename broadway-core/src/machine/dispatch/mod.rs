@@ -19,17 +19,22 @@
 //! - [`Lanes`](super::lanes::Lanes): order per live key, any inlet.
 
 mod asks;
+pub mod broadcast;
 pub mod demand;
+mod demands;
 mod either;
 mod inlets;
 pub mod partition;
 mod port;
 mod queue;
 mod runs;
+mod segments;
 
-pub(in crate::machine) use asks::Asks;
+pub use asks::Asks;
+pub use broadcast::{Broadcast, Selector};
 pub use demand::Demand;
+pub use demands::Demands;
 pub use either::Either;
 pub(in crate::machine) use inlets::Inlets;
-pub use partition::Partition;
+pub use partition::{Partition, PartitionSeat};
 pub use port::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};

@@ -1,158 +1,256 @@
 //! One inlet per partition, and a function that says where each event belongs.
 //!
-//! Every partition has a FIFO of its own, filled at `offer` and emptied by the one inlet
-//! [assigned](Partition::assign) to it. Events of a partition without an inlet wait for the next
-//! one, also those that an inlet which left had not taken (GenStage drops them). What the function
-//! maps to `None` is discarded and counted in the answer of `offer`, so the outlet's room comes
-//! back at once and discarding never starves it. What it maps out of range comes back with that
-//! answer, as an error value that carries the event.
+//! Every partition has a FIFO of its own, filled at `offer` and emptied by the one inlet that has
+//! joined with its [`PartitionSeat`]. Events of a partition without an inlet wait for the next one,
+//! also those that an inlet which left had not taken (GenStage drops them). What the function maps
+//! to `None` is discarded and counted in the answer of `offer`, so discarding never starves anyone.
+//! What it maps to a partition that does not exist comes back with that answer, as an error value
+//! that carries the event. If the function panics, nothing has happened: the chunk is still whole
+//! in the outlet's `Vec`.
 //!
-//! Order holds per partition. Limits: the queues have no caps of their own, the hub's credit for
-//! outlets is the cap. So a partition that nobody empties can in time hold all of that credit and
-//! stop the others; where that matters [`Lanes`](crate::machine::lanes::Lanes) serves better.
+//! In a link that is ordered by its inlets, what is wanted is the sum, over the partitions, of what
+//! the inlet has demanded beyond what lies in its queue. What turns out to belong to another
+//! partition is put aside there and ordered again. So that a partition which nobody empties does
+//! not grow for ever, nothing is wanted while any queue holds [`queue_max`](Partition::queue_max)
+//! events or more: then that partition holds back the others, and nothing is lost. A queue thus
+//! holds at most `queue_max`, plus what was on order when it got there.
+//!
+//! Order holds per partition. Each event costs one call of the function, for names one look-up, and
+//! one move; nothing depends on the number of partitions but [`mark`](Dispatch::mark) and
+//! [`passed`](Dispatch::passed). Where a slow partition must not hold back the others and keys are
+//! many, [`Lanes`](crate::machine::lanes::Lanes) serves better.
 
+mod names;
+mod place;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::fmt::{self, Debug};
+use std::hash::{BuildHasher, Hash};
 
+use foldhash::quality::FixedState;
+
+use self::names::Names;
+use self::place::{Place, Totals};
 use super::inlets::Inlets;
-use super::queue::Queue;
 use super::runs::Runs;
-use super::{Dispatch, InletId, JoinError, Misrouted, Offered, OutletId};
+use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
+
+/// As many events may wait for one partition before nothing more is ordered, if nothing else is said.
+const QUEUE_MAX: usize = 10_000;
 
 /// Dispatch by partition; see the [module docs](self).
-pub struct Partition<T, F> {
+///
+/// ```
+/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, Partition, PartitionSeat};
+///
+/// let mut partition = Partition::named(["even", "odd"], |n: &u32| match n {
+///     0 => None, // discarded
+///     n if n % 2 == 0 => Some("even"),
+///     _ => Some("odd"),
+/// });
+/// let inlet = InletId(0);
+/// partition.join(inlet, PartitionSeat("odd"))?;
+/// let offered = partition.offer(OutletId(0), &mut vec![0, 1, 2, 3]);
+/// assert_eq!(offered.discarded, 1);
+///
+/// let mut odd = Vec::new();
+/// partition.take(inlet, 10, &mut odd, &mut |_, _| {});
+/// assert_eq!(odd, [1, 3]);
+/// # Ok::<(), broadway_core::machine::dispatch::JoinError>(())
+/// ```
+pub struct Partition<T, K, F> {
     route: F,
-    partitions: Vec<Place<T>>,
+    names: Names<K>,
+    places: Vec<Place<T>>,
+    totals: Totals,
     inlets: Inlets<Seat>,
-    buffered: usize,
     /// Inlets that may have become servable, in that order; `wake` looks again.
     due: VecDeque<InletId>,
     /// The answers of `route` for the chunk in hand.
-    routes: Vec<Option<usize>>,
+    routes: Vec<Route>,
 }
 
-/// A partition: its events and who takes them.
-struct Place<T> {
-    queue: Queue<T>,
-    inlet: Option<InletId>,
-}
+/// The partition that an inlet wants to have for itself until it leaves.
+///
+/// There is no default: a subscription to a stage that partitions has to say which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PartitionSeat<K>(pub K);
 
 /// What is known about an inlet.
-#[derive(Default)]
 struct Seat {
-    partition: Option<usize>,
+    partition: usize,
     held: Runs,
+    /// How many of what it holds lowered its demand.
+    held_demanded: usize,
     /// What it sleeps for; 0 while awake.
     asked: usize,
 }
 
-impl<T, F> Partition<T, F>
+/// Where an event goes.
+#[derive(Clone, Copy)]
+enum Route {
+    To(usize),
+    Discard,
+    Nowhere,
+}
+
+impl<T, F> Partition<T, usize, F>
 where
     F: FnMut(&T) -> Option<usize>,
 {
-    /// `partitions` empty partitions; `route` maps events to `0..partitions`, or to `None` to
-    /// discard them. If `route` panics, the chunk is still whole in the outlet's `Vec`.
+    /// The partitions `0..partitions`. `route` says to which of them an event belongs; `None` discards it.
     pub fn new(partitions: usize, route: F) -> Self {
-        let place = || Place {
-            queue: Queue::default(),
-            inlet: None,
-        };
+        Self::over(Names::numbers(partitions), route)
+    }
+}
+
+impl<T> Partition<T, usize, fn(&T) -> Option<usize>> {
+    /// The partitions `0..partitions`; events whose keys are equal belong to the same one.
+    ///
+    /// The hash is the same for the life of the process, not from one build of it to the next.
+    ///
+    /// ```
+    /// use broadway_core::machine::dispatch::Partition;
+    ///
+    /// let partition = Partition::by_hash(4, |order: &(u64, f64)| order.0);
+    /// # let _ = partition;
+    /// ```
+    pub fn by_hash<Q: Hash>(
+        partitions: usize,
+        key: impl Fn(&T) -> Q,
+    ) -> Partition<T, usize, impl FnMut(&T) -> Option<usize>> {
+        let hasher = FixedState::default();
+        let count = partitions as u128;
+        Partition::new(partitions, move |event: &T| {
+            let hash = u128::from(hasher.hash_one(key(event)));
+            // Scales the hash to the count: as even as a remainder, without a division.
+            Some(((hash * count) >> 64) as usize)
+        })
+    }
+}
+
+impl<T, K, F> Partition<T, K, F>
+where
+    K: Eq + Hash + Clone + Debug,
+    F: FnMut(&T) -> Option<K>,
+{
+    /// Partitions with these names, of which a repeated one counts once. `route` says to which of
+    /// them an event belongs; `None` discards it.
+    pub fn named(names: impl IntoIterator<Item = K>, route: F) -> Self {
+        Self::over(Names::named(names), route)
+    }
+}
+
+impl<T, K, F> Partition<T, K, F> {
+    fn over(names: Names<K>, route: F) -> Self {
+        let places = std::iter::repeat_with(Place::default);
         Self {
+            places: places.take(names.count()).collect(),
+            totals: Totals::new(QUEUE_MAX),
             route,
-            partitions: std::iter::repeat_with(place).take(partitions).collect(),
+            names,
             inlets: Inlets::new(),
-            buffered: 0,
             due: VecDeque::new(),
             routes: Vec::new(),
         }
     }
 
-    /// Gives a partition to an inlet that has joined, until it leaves.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such partition, when it has an inlet, or when the inlet has a partition.
-    ///
-    /// # Panics
-    ///
-    /// When the inlet has not joined.
-    fn assign(&mut self, inlet: InletId, partition: usize) -> Result<(), AssignError> {
-        let partitions = self.partitions.len();
-        let Some(place) = self.partitions.get_mut(partition) else {
-            return Err(AssignError::NoSuchPartition {
-                partition,
-                partitions,
-            });
-        };
-        if let Some(owner) = place.inlet {
-            return Err(AssignError::PartitionTaken { partition, owner });
+    /// Orders nothing more while `n` events or more wait for any one partition. 10,000 if nothing
+    /// is said; 0 counts as 1.
+    #[must_use]
+    pub fn queue_max(mut self, n: usize) -> Self {
+        self.totals = Totals::new(n.max(1));
+        for place in &self.places {
+            self.totals.enter(place);
         }
-        let seat = self.inlets.of(inlet);
-        if let Some(partition) = seat.partition {
-            return Err(AssignError::InletTaken { inlet, partition });
-        }
-        seat.partition = Some(partition);
-        place.inlet = Some(inlet);
-        if seat.asked > 0 {
-            self.due.push_back(inlet);
-        }
-        Ok(())
+        self
     }
 
     fn place(&mut self, outlet: OutletId, event: T, partition: usize) {
-        let place = &mut self.partitions[partition];
+        let place = &mut self.places[partition];
         // The first event of an empty queue is the one that may have to wake.
-        if place.queue.len() == 0
-            && let Some(inlet) = place.inlet
+        if place.is_empty()
+            && let Some(inlet) = place.inlet()
             && self.inlets.of(inlet).asked > 0
         {
             self.due.push_back(inlet);
         }
-        place.queue.push(outlet, event);
-        self.buffered += 1;
+        self.totals.change(place, |place| place.push(outlet, event));
     }
 }
 
-impl<T, F> Dispatch<T> for Partition<T, F>
+impl<T, K, F> Dispatch<T> for Partition<T, K, F>
 where
-    F: FnMut(&T) -> Option<usize>,
+    K: Eq + Hash + Debug,
+    F: FnMut(&T) -> Option<K>,
 {
+    type Seat = PartitionSeat<K>;
+
     const ANY_INLET: bool = false;
 
-    type Seat = usize;
-
-    fn join(&mut self, inlet: InletId, partition: usize) -> Result<(), JoinError> {
+    fn join(&mut self, inlet: InletId, seat: PartitionSeat<K>) -> Result<(), JoinError> {
         self.leave(inlet);
-        self.inlets.insert(inlet, Seat::default());
-        self.assign(inlet, partition).map_err(|error| {
-            self.inlets.remove(inlet);
-            JoinError::new(error.to_string())
-        })
+        let PartitionSeat(name) = seat;
+        let Some(partition) = self.names.number(&name) else {
+            return Err(JoinError::new(format!(
+                "no partition {name:?}: {}; subscribe to one of them",
+                self.names.list()
+            )));
+        };
+        let place = &mut self.places[partition];
+        if let Some(owner) = place.inlet() {
+            return Err(JoinError::new(format!(
+                "partition {name:?} has inlet {} already: cancel that subscription first, or subscribe to another partition",
+                owner.0
+            )));
+        }
+        self.totals.change(place, |place| place.seat(inlet));
+        let seat = Seat {
+            partition,
+            held: Runs::default(),
+            held_demanded: 0,
+            asked: 0,
+        };
+        self.inlets.insert(inlet, seat);
+        Ok(())
     }
 
     fn leave(&mut self, inlet: InletId) {
-        if let Some(partition) = self.inlets.remove(inlet).and_then(|seat| seat.partition) {
-            self.partitions[partition].inlet = None;
+        if let Some(seat) = self.inlets.remove(inlet) {
+            let place = &mut self.places[seat.partition];
+            self.totals.change(place, Place::vacate);
         }
     }
 
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
         let mut routes = std::mem::take(&mut self.routes);
         routes.clear();
-        routes.extend(events.iter().map(&mut self.route));
+        // All of the user's code runs before the first event moves: it may panic.
+        let mut nowhere = Vec::new();
+        routes.extend(events.iter().map(|event| {
+            let Some(name) = (self.route)(event) else {
+                return Route::Discard;
+            };
+            self.names.number(&name).map_or_else(
+                || {
+                    nowhere.push(format!("{name:?}"));
+                    Route::Nowhere
+                },
+                Route::To,
+            )
+        }));
         let mut offered = Offered::all();
-        let partitions = self.partitions.len();
+        let mut nowhere = nowhere.into_iter();
         for (event, route) in events.drain(..).zip(&routes) {
             match *route {
-                None => offered.discarded += 1,
-                Some(partition) if partition < partitions => self.place(outlet, event, partition),
-                Some(partition) => offered.misrouted.push(Misrouted {
+                Route::To(partition) => self.place(outlet, event, partition),
+                Route::Discard => offered.discarded += 1,
+                Route::Nowhere => offered.misrouted.push(Misrouted {
                     event,
-                    partition,
-                    partitions,
+                    partition: nowhere.next().expect("a name for each"),
+                    partitions: self.names.list(),
                 }),
             }
         }
@@ -169,13 +267,12 @@ where
     ) -> usize {
         let seat = self.inlets.of(inlet);
         seat.asked = 0;
-        let Some(partition) = seat.partition else {
-            return 0;
-        };
-        let queue = &mut self.partitions[partition].queue;
-        let taken = queue.take(max, out, &mut seat.held, freed);
-        self.buffered -= taken;
-        taken
+        let place = &mut self.places[seat.partition];
+        self.totals.change(place, |place| {
+            let (taken, demanded) = place.take(max, out, &mut seat.held, freed);
+            seat.held_demanded += demanded;
+            taken
+        })
     }
 
     fn ask(&mut self, inlet: InletId, n: usize) {
@@ -188,11 +285,11 @@ where
     fn wake(&mut self, out: &mut Vec<InletId>) {
         while let Some(inlet) = self.due.pop_front() {
             // It may have left, and another of its number may have joined since.
-            let Some(partition) = self.inlets.get(inlet).and_then(|seat| seat.partition) else {
+            let Some(partition) = self.inlets.get(inlet).map(|seat| seat.partition) else {
                 continue;
             };
             let seat = self.inlets.of(inlet);
-            if seat.asked > 0 && self.partitions[partition].queue.len() > 0 {
+            if seat.asked > 0 && !self.places[partition].is_empty() {
                 seat.asked = 0;
                 out.push(inlet);
             }
@@ -206,85 +303,57 @@ where
         returned: &mut dyn FnMut(OutletId, usize),
     ) {
         let seat = self.inlets.of(inlet);
-        let Some(partition) = seat.partition else {
-            assert!(rest.is_empty(), "an inlet gives back no more than it holds");
-            return;
-        };
-        self.buffered += rest.len();
-        let queue = &mut self.partitions[partition].queue;
-        queue.give_back(rest, &mut seat.held, returned);
         if seat.asked > 0 {
             self.due.push_back(inlet);
         }
+        let demanded = rest.len().min(seat.held_demanded);
+        seat.held_demanded -= demanded;
+        let place = &mut self.places[seat.partition];
+        self.totals.change(place, |place| {
+            place.give_back(rest, &mut seat.held, returned);
+            place.demand(demanded);
+        });
     }
 
     fn done(&mut self, inlet: InletId) {
-        self.inlets.of(inlet).held.clear();
+        let seat = self.inlets.of(inlet);
+        seat.held.clear();
+        seat.held_demanded = 0;
     }
 
     fn buffered(&self) -> usize {
-        self.buffered
+        self.totals.buffered()
+    }
+
+    fn buffered_for(&self, inlet: InletId) -> usize {
+        let seat = self.inlets.get(inlet);
+        seat.map_or(0, |seat| self.places[seat.partition].len())
+    }
+
+    fn demand(&mut self, inlet: InletId, n: usize) {
+        let place = &mut self.places[self.inlets.of(inlet).partition];
+        self.totals.change(place, |place| place.demand(n));
+    }
+
+    fn wanted(&self) -> usize {
+        self.totals.wanted()
+    }
+
+    fn mark(&self) -> Mark {
+        Mark(self.places.iter().map(Place::offered).collect())
+    }
+
+    fn passed(&self, mark: &Mark) -> bool {
+        let mut places = self.places.iter().zip(&mark.0);
+        places.all(|(place, &offered)| place.passed(offered))
     }
 }
 
-impl<T, F> fmt::Debug for Partition<T, F> {
+impl<T, K: Debug, F> Debug for Partition<T, K, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Partition")
-            .field("partitions", &self.partitions.len())
-            .field("buffered", &self.buffered)
+            .field("partitions", &self.places.len())
+            .field("buffered", &self.totals.buffered())
             .finish_non_exhaustive()
     }
 }
-
-/// Why an inlet did not get a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-enum AssignError {
-    /// The number is out of range.
-    NoSuchPartition {
-        /// What was asked for.
-        partition: usize,
-        /// How many there are.
-        partitions: usize,
-    },
-    /// Another inlet has it; a partition has one inlet.
-    PartitionTaken {
-        /// What was asked for.
-        partition: usize,
-        /// Who has it.
-        owner: InletId,
-    },
-    /// The inlet has a partition already; an inlet has one partition.
-    InletTaken {
-        /// Who asked.
-        inlet: InletId,
-        /// What it has.
-        partition: usize,
-    },
-}
-
-impl fmt::Display for AssignError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchPartition {
-                partition,
-                partitions,
-            } => write!(
-                f,
-                "no partition {partition}: there are {partitions}, counted from 0"
-            ),
-            Self::PartitionTaken { partition, owner } => write!(
-                f,
-                "partition {partition} has inlet {} already: cancel that one first",
-                owner.0
-            ),
-            Self::InletTaken { inlet, partition } => write!(
-                f,
-                "inlet {} has partition {partition} already: subscribe once for each partition",
-                inlet.0
-            ),
-        }
-    }
-}
-
-impl std::error::Error for AssignError {}

@@ -184,17 +184,17 @@ impl<T> Offered<T> {
 pub struct Misrouted<T> {
     /// The event, untouched.
     pub event: T,
-    /// Where the partition function wanted it.
-    pub partition: usize,
-    /// How many partitions there are.
-    pub partitions: usize,
+    /// The partition that the function named, as text.
+    pub partition: String,
+    /// Which partitions there are, in words.
+    pub partitions: String,
 }
 
 impl<T> std::fmt::Display for Misrouted<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "the partition function returned {} but there are only {} partitions: return less than that, or none to discard",
+            "the partition function returned {} but {}: return one of them, or none to discard",
             self.partition, self.partitions
         )
     }

@@ -1,51 +1,28 @@
 //! A FIFO of events that knows where each came from.
-//!
-//! Events stay in the `Vec`s in which they came: a chunk that is taken as it was sent changes hands
-//! by its pointer, and nothing of it is copied. Only what is taken in other pieces than it was sent
-//! in is moved, each event once: segments are rings, so what is left behind stays where it is. (As
-//! plain `Vec`s, of which the rest moves up with each piece, batches of one message cost 80 ns
-//! more.) Emptied `Vec`s go round: who sends a chunk gets
-//! the memory of one that was taken.
-
-use std::collections::VecDeque;
 
 use super::OutletId;
 use super::runs::{Run, Runs};
+use super::segments::Segments;
 
-/// Longest segment: what may have to move when a part of a segment is taken.
-const SEGMENT_MAX: usize = 1_024;
-/// Sends below this size are collected in a segment of up to four times that.
-const SMALL: usize = 8;
-/// Emptied `Vec`s that are kept.
-const SPARE_MAX: usize = 16;
-
-/// Events in segments, their outlets as run lengths beside them.
+/// Events, and their outlets as run lengths beside them.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    /// None of them empty.
-    segments: VecDeque<VecDeque<T>>,
-    /// Whether a part of the first segment was taken already.
-    cut: bool,
-    len: usize,
+    events: Segments<T>,
     runs: Runs,
-    spare: Vec<Vec<T>>,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
-            segments: VecDeque::new(),
-            cut: false,
-            len: 0,
+            events: Segments::default(),
             runs: Runs::default(),
-            spare: Vec::new(),
         }
     }
 }
 
 impl<T> Queue<T> {
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.events.len()
     }
 
     pub(super) fn append(&mut self, outlet: OutletId, events: &mut Vec<T>) {
@@ -54,34 +31,12 @@ impl<T> Queue<T> {
             return;
         }
         self.runs.push_back(Run { outlet, n });
-        self.len += n;
-        while events.len() > SEGMENT_MAX {
-            let mut segment = self.spare.pop().unwrap_or_default();
-            segment.extend(events.drain(..SEGMENT_MAX));
-            self.segments.push_back(segment.into());
-        }
-        let n = events.len();
-        match self.segments.back_mut() {
-            Some(last) if n < SMALL && last.len() + n <= 4 * SMALL => last.extend(events.drain(..)),
-            _ => {
-                let spare = self.spare.pop().unwrap_or_default();
-                self.segments
-                    .push_back(std::mem::replace(events, spare).into());
-            }
-        }
+        self.events.append(events);
     }
 
     pub(super) fn push(&mut self, outlet: OutletId, event: T) {
         self.runs.push_back(Run { outlet, n: 1 });
-        self.len += 1;
-        match self.segments.back_mut() {
-            Some(last) if last.len() < 4 * SMALL => last.push_back(event),
-            _ => {
-                let mut segment = self.spare.pop().unwrap_or_default();
-                segment.push(event);
-                self.segments.push_back(segment.into());
-            }
-        }
+        self.events.push(event);
     }
 
     /// Moves up to `max` events to `out` and their runs to `held`.
@@ -92,8 +47,8 @@ impl<T> Queue<T> {
         held: &mut Runs,
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
-        let n = self.len.min(max);
-        self.take_events(n, out);
+        let n = self.len().min(max);
+        self.events.take(n, out);
         let mut left = n;
         while left > 0 {
             let run = self.runs.pop_front(left).expect("a run for each event");
@@ -102,39 +57,6 @@ impl<T> Queue<T> {
             freed(run.outlet, run.n);
         }
         n
-    }
-
-    fn take_events(&mut self, n: usize, out: &mut Vec<T>) {
-        self.len -= n;
-        let mut left = n;
-        while left > 0 {
-            let front = self
-                .segments
-                .front_mut()
-                .expect("as many as the queue is long");
-            if front.len() > left {
-                out.extend(front.drain(..left));
-                self.cut = true;
-                return;
-            }
-            left -= front.len();
-            let whole = out.is_empty() && !self.cut;
-            self.cut = false;
-            let mut emptied = self.segments.pop_front().unwrap_or_default();
-            if whole {
-                // Free of charge, since the ring begins where its memory does.
-                self.recycle(std::mem::replace(out, emptied.into()));
-            } else {
-                out.extend(emptied.drain(..));
-                self.recycle(emptied.into());
-            }
-        }
-    }
-
-    fn recycle(&mut self, emptied: Vec<T>) {
-        if self.spare.len() < SPARE_MAX && emptied.capacity() > 0 {
-            self.spare.push(emptied);
-        }
     }
 
     /// Moves `rest`, the last of what `held` describes, back to the front.
@@ -153,12 +75,26 @@ impl<T> Queue<T> {
             self.runs.push_front(run);
             returned(run.outlet, run.n);
         }
-        self.len += rest.len();
-        if !rest.is_empty() {
-            let spare = self.spare.pop().unwrap_or_default();
-            self.segments
-                .push_front(std::mem::replace(rest, spare).into());
-            self.cut = false;
+        self.events.prepend(rest);
+    }
+
+    /// The events in their order, as slices.
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[T]> {
+        self.events.slices()
+    }
+
+    pub(super) fn recycle(&mut self, emptied: Vec<T>) {
+        self.events.recycle(emptied);
+    }
+
+    /// Puts all of `first` before what is here. Whoever takes them finds them counted to the outlet with the highest
+    /// number, as where they came from is not known any more.
+    pub(super) fn prepend_all(&mut self, first: Segments<T>) {
+        let n = first.len();
+        if n > 0 {
+            let outlet = OutletId(u32::MAX);
+            self.runs.push_front(Run { outlet, n });
+            self.events.prepend_all(first);
         }
     }
 }

@@ -1,0 +1,329 @@
+//! Every event to every inlet, at the pace of the slowest.
+//!
+//! What was offered waits in a common *backlog* until every inlet has demanded it; then each inlet
+//! gets a copy of it into a queue of its own, of which it takes when it comes. So no queue ever holds
+//! more than its inlet has demanded, and the backlog no more than was offered beyond the demand of
+//! the slowest. An inlet that has just joined has demanded nothing yet: nothing is distributed until
+//! it does. When the slowest inlet leaves, the others go on.
+//!
+//! **Copies.** An event is cloned once for each inlet but one, by whole chunks; the last inlet gets
+//! the chunk itself. With one inlet nothing is cloned. Put what is dear to clone into an `Arc`.
+//!
+//! **Selection.** What the [`Selector`] of an inlet rejects counts as demanded again on behalf of
+//! that inlet, so it goes on being served; its demand counts events that it gets.
+//!
+//! **Leaving.** With an inlet go the copies that it had not taken, unless it is the last one: then
+//! they go back to the front of the backlog, so that the next inlet gets them, and in order. Without
+//! inlets everything stays in the backlog. (GenStage delivers in that case late and out of order,
+//! its issue 311.)
+//!
+//! **Counting.** An event is freed, in the eyes of the outlets, when it is distributed, which the next
+//! `take` of any inlet reports: from then on it is covered by the demand of the inlets.
+//! [`buffered`](Dispatch::buffered) counts the backlog and the longest queue, so an event that waits
+//! for several inlets counts once; with selectors it is the least that waits.
+//!
+//! **Panics.** A selector or a clone that panics leaves everything as it was before: the chunk is
+//! whole, in the outlet's `Vec` if it was on offer, and in the backlog if it waited there. The panic
+//! goes to who offered, demanded or left.
+//!
+//! It serves only links that are ordered by their inlets: where nobody demands, nothing is
+//! distributed. What an operation costs grows with the number of inlets.
+
+mod copies;
+mod selector;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use self::copies::{Copies, Source};
+pub use self::selector::Selector;
+use super::inlets::Inlets;
+use super::queue::Queue;
+use super::runs::Runs;
+use super::segments::Segments;
+use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
+
+/// Dispatch to all; see the [module docs](self).
+///
+/// ```
+/// use broadway_core::machine::dispatch::{Broadcast, Dispatch, InletId, OutletId, Selector};
+///
+/// let (all, even) = (InletId(0), InletId(1));
+/// let mut broadcast = Broadcast::new();
+/// broadcast.join(all, Selector::everything())?;
+/// broadcast.join(even, Selector::new(|n: &u32| n % 2 == 0))?;
+/// broadcast.demand(all, 10);
+/// broadcast.demand(even, 3);
+/// assert_eq!(broadcast.wanted(), 3);
+///
+/// let _ = broadcast.offer(OutletId(0), &mut vec![1, 2, 3, 4]);
+/// let (mut first, mut second) = (Vec::new(), Vec::new());
+/// broadcast.take(all, 10, &mut first, &mut |_, _| {});
+/// broadcast.take(even, 10, &mut second, &mut |_, _| {});
+/// assert_eq!((first, second), (vec![1, 2, 3, 4], vec![2, 4]));
+/// # Ok::<(), broadway_core::machine::dispatch::JoinError>(())
+/// ```
+#[derive(Debug)]
+pub struct Broadcast<T> {
+    /// Offered and not distributed.
+    backlog: Queue<T>,
+    /// How many events at the front of the backlog were distributed, and freed, once before.
+    fallen_back: usize,
+    /// Distributed and not reported as freed yet.
+    freed: Runs,
+    /// How many events were ever offered.
+    offered: u64,
+    inlets: Inlets<Member<T>>,
+    /// Who has joined, in that order.
+    joined: Vec<InletId>,
+    /// The least that any inlet has demanded beyond what was distributed; 0 without inlets.
+    room: usize,
+    /// Inlets that may have become servable; `wake` looks again.
+    due: VecDeque<InletId>,
+    /// Scratch.
+    copies: Copies<T>,
+}
+
+/// What is known about an inlet.
+#[derive(Debug)]
+struct Member<T> {
+    selector: Selector<T>,
+    /// Its copies of what was distributed.
+    queue: Segments<T>,
+    /// What it has demanded beyond what was distributed.
+    room: usize,
+    /// How many events it took and is not done with.
+    held: usize,
+    /// What it sleeps for; 0 while awake.
+    asked: usize,
+}
+
+impl<T> Broadcast<T> {
+    /// Nothing buffered, nobody joined.
+    pub fn new() -> Self {
+        Self {
+            backlog: Queue::default(),
+            fallen_back: 0,
+            freed: Runs::default(),
+            offered: 0,
+            inlets: Inlets::new(),
+            joined: Vec::new(),
+            room: 0,
+            due: VecDeque::new(),
+            copies: Copies::default(),
+        }
+    }
+
+    fn measure(&mut self) {
+        let inlets = &self.inlets;
+        let members = self.joined.iter().filter_map(|&inlet| inlets.get(inlet));
+        self.room = members.map(|member| member.room).min().unwrap_or(0);
+    }
+
+    /// Hands out the front of the backlog, of which `copies` were made.
+    fn distribute(&mut self, mut copies: Copies<T>) {
+        let n = copies.len();
+        let mut runs = Runs::default();
+        let mut original = Vec::new();
+        self.backlog
+            .take(n, &mut original, &mut runs, &mut |_, _| {});
+        self.count_freed(n, &mut runs);
+        for (at, &inlet) in self.joined.iter().enumerate() {
+            let member = self.inlets.of(inlet);
+            let mut part = copies.part(at, &mut original);
+            // The first events of an empty queue are those that may have to wake.
+            if member.asked > 0 && member.queue.len() == 0 && !part.is_empty() {
+                self.due.push_back(inlet);
+            }
+            member.room = copies.room(at);
+            member.queue.append(&mut part);
+            // The memory goes back to where it came from: that of the originals to who offers next.
+            if at + 1 < self.joined.len() {
+                member.queue.recycle(part);
+            } else {
+                self.backlog.recycle(part);
+            }
+        }
+        self.copies = copies;
+        self.measure();
+    }
+
+    /// `n` events of these outlets are distributed. Those that were before are not freed again.
+    fn count_freed(&mut self, n: usize, runs: &mut Runs) {
+        let mut before = self.fallen_back.min(n);
+        self.fallen_back -= before;
+        while before > 0 {
+            let run = runs.pop_front(before).expect("a run for each event");
+            before -= run.n;
+        }
+        while let Some(run) = runs.pop_front(usize::MAX) {
+            self.freed.push_back(run);
+        }
+    }
+}
+
+impl<T: Clone> Broadcast<T> {
+    /// Distributes of the backlog what everybody has demanded.
+    fn catch_up(&mut self) {
+        if self.room == 0 || self.backlog.len() == 0 {
+            return;
+        }
+        let mut copies = std::mem::take(&mut self.copies);
+        let source = Source::new(self.backlog.slices());
+        copies.make(source, &mut self.inlets, &self.joined);
+        self.distribute(copies);
+    }
+}
+
+impl<T> Default for Broadcast<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Clone> Dispatch<T> for Broadcast<T> {
+    type Seat = Selector<T>;
+
+    const ANY_INLET: bool = false;
+
+    fn join(&mut self, inlet: InletId, selector: Selector<T>) -> Result<(), JoinError> {
+        self.leave(inlet);
+        let member = Member {
+            selector,
+            queue: Segments::default(),
+            room: 0,
+            held: 0,
+            asked: 0,
+        };
+        self.inlets.insert(inlet, member);
+        self.joined.push(inlet);
+        self.room = 0;
+        Ok(())
+    }
+
+    fn leave(&mut self, inlet: InletId) {
+        let Some(member) = self.inlets.remove(inlet) else {
+            return;
+        };
+        self.joined.retain(|&other| other != inlet);
+        if self.joined.is_empty() {
+            self.fallen_back += member.queue.len();
+            self.backlog.prepend_all(member.queue);
+        }
+        self.measure();
+        self.catch_up();
+    }
+
+    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+        let n = events.len() as u64;
+        if self.room == 0 || self.backlog.len() > 0 {
+            self.backlog.append(outlet, events);
+        } else {
+            let mut copies = std::mem::take(&mut self.copies);
+            let source = Source::new(std::iter::once(events.as_slice()));
+            copies.make(source, &mut self.inlets, &self.joined);
+            // All of the user's code has run: from here on the chunk may move.
+            self.backlog.append(outlet, events);
+            self.distribute(copies);
+        }
+        self.offered += n;
+        Offered::all()
+    }
+
+    fn take(
+        &mut self,
+        inlet: InletId,
+        max: usize,
+        out: &mut Vec<T>,
+        freed: &mut dyn FnMut(OutletId, usize),
+    ) -> usize {
+        while let Some(run) = self.freed.pop_front(usize::MAX) {
+            freed(run.outlet, run.n);
+        }
+        let member = self.inlets.of(inlet);
+        let n = member.queue.len().min(max);
+        member.queue.take(n, out);
+        member.asked = 0;
+        member.held += n;
+        n
+    }
+
+    fn ask(&mut self, inlet: InletId, n: usize) {
+        self.inlets.of(inlet).asked = n;
+        if n > 0 {
+            self.due.push_back(inlet);
+        }
+    }
+
+    fn wake(&mut self, out: &mut Vec<InletId>) {
+        while let Some(inlet) = self.due.pop_front() {
+            // It may have left, and another of its number may have joined since.
+            if self.inlets.get(inlet).is_none() {
+                continue;
+            }
+            let member = self.inlets.of(inlet);
+            if member.asked > 0 && member.queue.len() > 0 {
+                member.asked = 0;
+                out.push(inlet);
+            }
+        }
+    }
+
+    /// The rest goes to the front of the inlet's own queue: the others have theirs, so no outlet is charged.
+    fn give_back(
+        &mut self,
+        inlet: InletId,
+        rest: &mut Vec<T>,
+        _returned: &mut dyn FnMut(OutletId, usize),
+    ) {
+        let member = self.inlets.of(inlet);
+        let held = member.held.checked_sub(rest.len());
+        member.held = held.expect("an inlet gives back no more than it holds");
+        member.queue.prepend(rest);
+        if member.asked > 0 {
+            self.due.push_back(inlet);
+        }
+    }
+
+    fn done(&mut self, inlet: InletId) {
+        self.inlets.of(inlet).held = 0;
+    }
+
+    fn buffered(&self) -> usize {
+        let members = self
+            .joined
+            .iter()
+            .filter_map(|&inlet| self.inlets.get(inlet));
+        let longest = members.map(|member| member.queue.len()).max();
+        self.backlog.len() + longest.unwrap_or(0)
+    }
+
+    fn buffered_for(&self, inlet: InletId) -> usize {
+        let member = self.inlets.get(inlet);
+        member.map_or(0, |member| member.queue.len() + self.backlog.len())
+    }
+
+    fn demand(&mut self, inlet: InletId, n: usize) {
+        let member = self.inlets.of(inlet);
+        let slowest = member.room == self.room;
+        member.room = member.room.saturating_add(n);
+        if slowest {
+            self.measure();
+            self.catch_up();
+        }
+    }
+
+    fn wanted(&self) -> usize {
+        self.room.saturating_sub(self.backlog.len())
+    }
+
+    fn mark(&self) -> Mark {
+        Mark(vec![self.offered])
+    }
+
+    fn passed(&self, mark: &Mark) -> bool {
+        let behind = |&mark: &u64| self.backlog.len() as u64 <= self.offered - mark;
+        mark.0.iter().all(behind)
+    }
+}

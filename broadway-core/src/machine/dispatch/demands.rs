@@ -1,0 +1,64 @@
+//! What each inlet has demanded and not got yet, and the sum.
+
+use super::InletId;
+
+/// The demand of every inlet, for dispatchers that let any inlet take anything.
+///
+/// Everything is constant time. Memory follows the highest inlet number that ever demanded: 8 bytes
+/// each. Together the inlets demand at most `usize::MAX`; what is above that is not counted.
+///
+/// ```
+/// use broadway_core::machine::dispatch::{Demands, InletId};
+///
+/// let mut demands = Demands::default();
+/// demands.add(InletId(0), 10);
+/// demands.add(InletId(1), 5);
+/// assert_eq!(demands.lower(InletId(1), 7), 5, "it had demanded no more");
+/// assert_eq!(demands.total(), 10);
+/// assert_eq!(demands.forget(InletId(0)), 10);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// By inlet number.
+    of: Vec<usize>,
+    total: usize,
+}
+
+impl Demands {
+    /// The inlet demands `n` more.
+    pub fn add(&mut self, inlet: InletId, n: usize) {
+        let index = inlet.0 as usize;
+        if index >= self.of.len() {
+            self.of.resize(index + 1, 0);
+        }
+        let counted = n.min(usize::MAX - self.total);
+        self.of[index] += counted;
+        self.total += counted;
+    }
+
+    /// The inlet got `n`. Returns by how much its demand fell: by less if it had not demanded as many.
+    pub fn lower(&mut self, inlet: InletId, n: usize) -> usize {
+        // Links that nobody demands of, as those of pipelines, pay for this comparison only.
+        if self.total == 0 {
+            return 0;
+        }
+        let Some(of) = self.of.get_mut(inlet.0 as usize) else {
+            return 0;
+        };
+        let lowered = n.min(*of);
+        *of -= lowered;
+        self.total -= lowered;
+        lowered
+    }
+
+    /// The inlet gives up what is left of its demand: returns that.
+    pub fn forget(&mut self, inlet: InletId) -> usize {
+        self.lower(inlet, usize::MAX)
+    }
+
+    /// What all inlets have demanded and not got.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+}

@@ -1,0 +1,83 @@
+//! What the partitions are called, and which number has which name.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use foldhash::fast::FixedState;
+
+/// As many names are listed in an error at most.
+const LISTED_MAX: usize = 8;
+
+/// The names of partitions; each has a number, counted from 0.
+pub(super) enum Names<K> {
+    /// The names are the numbers: no table is needed.
+    Numbers {
+        count: usize,
+        /// The identity, since `K` is `usize` then.
+        number: fn(&K) -> usize,
+    },
+    Named {
+        names: Vec<K>,
+        numbers: HashMap<K, usize, FixedState>,
+    },
+}
+
+impl Names<usize> {
+    pub(super) fn numbers(count: usize) -> Self {
+        Self::Numbers {
+            count,
+            number: |&partition| partition,
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Names<K> {
+    /// A name that comes twice is one partition.
+    pub(super) fn named(all: impl IntoIterator<Item = K>) -> Self {
+        let mut names = Vec::new();
+        let mut numbers = HashMap::default();
+        for name in all {
+            if !numbers.contains_key(&name) {
+                numbers.insert(name.clone(), names.len());
+                names.push(name);
+            }
+        }
+        Self::Named { names, numbers }
+    }
+}
+
+impl<K> Names<K> {
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Numbers { count, .. } => *count,
+            Self::Named { names, .. } => names.len(),
+        }
+    }
+}
+
+impl<K: Eq + Hash> Names<K> {
+    pub(super) fn number(&self, name: &K) -> Option<usize> {
+        match self {
+            Self::Numbers { count, number } => Some(number(name)).filter(|number| number < count),
+            Self::Named { numbers, .. } => numbers.get(name).copied(),
+        }
+    }
+}
+
+impl<K: Debug> Names<K> {
+    /// What exists, for an error message.
+    pub(super) fn list(&self) -> String {
+        match self {
+            Self::Numbers { count: 0, .. } => "there are none".into(),
+            Self::Numbers { count: 1, .. } => "there is only 0".into(),
+            Self::Numbers { count, .. } => format!("there are 0 to {}", count - 1),
+            Self::Named { names, .. } if names.is_empty() => "there are none".into(),
+            Self::Named { names, .. } if names.len() > LISTED_MAX => {
+                let first = &names[..LISTED_MAX];
+                format!("there are {first:?} and {} more", names.len() - LISTED_MAX)
+            }
+            Self::Named { names, .. } => format!("there are {names:?}"),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One partition: its queue and who takes from it; and the sums over all of them.
+
+use crate::machine::dispatch::queue::Queue;
+use crate::machine::dispatch::runs::Runs;
+use crate::machine::dispatch::{InletId, OutletId};
+
+/// The events of a partition, and the inlet that takes them.
+pub(super) struct Place<T> {
+    queue: Queue<T>,
+    inlet: Option<InletId>,
+    /// What the inlet has demanded and not taken; 0 without one.
+    demand: usize,
+    /// How many events were ever offered to this partition.
+    offered: u64,
+}
+
+impl<T> Default for Place<T> {
+    fn default() -> Self {
+        Self {
+            queue: Queue::default(),
+            inlet: None,
+            demand: 0,
+            offered: 0,
+        }
+    }
+}
+
+impl<T> Place<T> {
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn inlet(&self) -> Option<InletId> {
+        self.inlet
+    }
+
+    pub(super) fn seat(&mut self, inlet: InletId) {
+        self.inlet = Some(inlet);
+    }
+
+    pub(super) fn vacate(&mut self) {
+        self.inlet = None;
+        self.demand = 0;
+    }
+
+    pub(super) fn demand(&mut self, n: usize) {
+        self.demand = self.demand.saturating_add(n);
+    }
+
+    pub(super) fn push(&mut self, outlet: OutletId, event: T) {
+        self.queue.push(outlet, event);
+        self.offered += 1;
+    }
+
+    /// Returns how many were taken, and how many of them had been demanded.
+    pub(super) fn take(
+        &mut self,
+        max: usize,
+        out: &mut Vec<T>,
+        held: &mut Runs,
+        freed: &mut dyn FnMut(OutletId, usize),
+    ) -> (usize, usize) {
+        let taken = self.queue.take(max, out, held, freed);
+        let demanded = taken.min(self.demand);
+        self.demand -= demanded;
+        (taken, demanded)
+    }
+
+    pub(super) fn give_back(
+        &mut self,
+        rest: &mut Vec<T>,
+        held: &mut Runs,
+        returned: &mut dyn FnMut(OutletId, usize),
+    ) {
+        self.queue.give_back(rest, held, returned);
+    }
+
+    pub(super) fn offered(&self) -> u64 {
+        self.offered
+    }
+
+    /// Whether the first `offered` events were taken or at least demanded. Nobody waits where nobody takes.
+    pub(super) fn passed(&self, offered: u64) -> bool {
+        let gone = self.offered - self.len() as u64;
+        self.inlet.is_none() || offered.saturating_sub(gone) <= self.demand as u64
+    }
+
+    /// What the inlet has demanded and does not lie here yet.
+    fn short(&self) -> usize {
+        self.demand.saturating_sub(self.len())
+    }
+}
+
+/// Sums over all partitions, kept with each change of one.
+pub(super) struct Totals {
+    queue_max: usize,
+    buffered: usize,
+    /// Wide enough for any number of inlets that demand all they can.
+    short: u128,
+    /// How many queues hold `queue_max` events or more.
+    full: usize,
+}
+
+impl Totals {
+    pub(super) fn new(queue_max: usize) -> Self {
+        Self {
+            queue_max,
+            buffered: 0,
+            short: 0,
+            full: 0,
+        }
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    pub(super) fn wanted(&self) -> usize {
+        if self.full > 0 {
+            return 0;
+        }
+        usize::try_from(self.short).unwrap_or(usize::MAX)
+    }
+
+    /// Changes a place and what the sums say of it.
+    pub(super) fn change<T, R>(
+        &mut self,
+        place: &mut Place<T>,
+        change: impl FnOnce(&mut Place<T>) -> R,
+    ) -> R {
+        self.buffered -= place.len();
+        self.short -= place.short() as u128;
+        self.full -= usize::from(place.len() >= self.queue_max);
+        let changed = change(place);
+        self.enter(place);
+        changed
+    }
+
+    pub(super) fn enter<T>(&mut self, place: &Place<T>) {
+        self.buffered += place.len();
+        self.short += place.short() as u128;
+        self.full += usize::from(place.len() >= self.queue_max);
+    }
+}
