@@ -4,12 +4,14 @@
 //! come out, so that a million steps can be tested in a second and every rule can be read in one place. The stages own the
 //! locks, the wakers and the timers around these machines.
 //!
-//! - [`dispatch`]: who gets which event of a link: any inlet, or one inlet per partition.
+//! - [`dispatch`]: who gets which event of a link: any inlet, every inlet, or one inlet per partition.
 //! - [`lanes`]: a dispatch that keeps order per live key without tying keys to workers.
 //! - [`buffer`]: a FIFO with a limit, filled by chunks and emptied by demand.
 //! - [`credit`]: how much an outlet is asked for.
 //! - [`chunk_size`]: how many messages a processor takes at once.
 //! - [`batcher`]: open batches by key, closed by size, bytes, time, flush, a splitter, or a limit.
+//! - [`pool`]: when a pool of consumers grows and shrinks.
+//! - [`slots`]: how much is asked for by who starts a task for each event.
 //! - [`rate`]: how many messages may pass in a span of time.
 //! - [`restart`]: when a failed producer is opened again.
 //! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
@@ -22,5 +24,7 @@ pub mod dispatch;
 pub mod lanes;
 pub mod offsets;
 pub mod partitions;
+pub mod pool;
 pub mod rate;
 pub mod restart;
+pub mod slots;

@@ -49,6 +49,60 @@ pub struct Intensity {
     pub window: Duration,
 }
 
+impl Default for Intensity {
+    /// 3 in 5 s, as Elixir's supervisors.
+    fn default() -> Self {
+        Self {
+            restarts_max: 3,
+            window: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The restarts that fall into the window of an [`Intensity`].
+///
+/// ```
+/// use broadway_core::machine::restart::{Intensity, IntensityWindow};
+/// use std::time::{Duration, Instant};
+///
+/// let mut window = IntensityWindow::new(Intensity::default());
+/// let now = Instant::now();
+/// assert!(window.admit(now) && window.admit(now) && window.admit(now));
+/// assert!(!window.admit(now), "the fourth within 5 s");
+/// assert!(window.admit(now + Duration::from_secs(6)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct IntensityWindow {
+    intensity: Intensity,
+    recent: VecDeque<Instant>,
+}
+
+impl IntensityWindow {
+    /// Nothing was restarted yet.
+    #[must_use]
+    pub const fn new(intensity: Intensity) -> Self {
+        Self {
+            intensity,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Whether one more restart may happen now; if so, it counts from here on. A refused one does not.
+    #[must_use = "what is admitted counts as a restart"]
+    pub fn admit(&mut self, now: Instant) -> bool {
+        while let Some(&oldest) = self.recent.front()
+            && now.saturating_duration_since(oldest) > self.intensity.window
+        {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= usize::from(self.intensity.restarts_max) {
+            return false;
+        }
+        self.recent.push_back(now);
+        true
+    }
+}
+
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -74,7 +128,7 @@ pub struct Restart {
     policy: RestartPolicy,
     attempts: u32,
     healthy_since: Option<Instant>,
-    recent: VecDeque<Instant>,
+    window: Option<IntensityWindow>,
     gave_up: bool,
 }
 
@@ -82,11 +136,15 @@ impl Restart {
     /// Nothing has failed yet.
     #[must_use]
     pub const fn new(policy: RestartPolicy) -> Self {
+        let window = match policy.intensity {
+            Some(intensity) => Some(IntensityWindow::new(intensity)),
+            None => None,
+        };
         Self {
             policy,
             attempts: 0,
             healthy_since: None,
-            recent: VecDeque::new(),
+            window,
             gave_up: false,
         }
     }
@@ -95,7 +153,8 @@ impl Restart {
     ///
     /// The delay is between a half (`jitter` 0) and the whole of the present step.
     pub fn failed(&mut self, now: Instant, jitter: u64) -> Decision {
-        if self.gave_up || !self.may_restart(now) {
+        let window = self.window.as_mut();
+        if self.gave_up || !window.is_none_or(|window| window.admit(now)) {
             self.gave_up = true;
             return Decision::GiveUp;
         }
@@ -122,23 +181,6 @@ impl Restart {
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
-    }
-
-    /// Counts this restart among the recent ones if there is room for it.
-    fn may_restart(&mut self, now: Instant) -> bool {
-        let Some(intensity) = self.policy.intensity else {
-            return true;
-        };
-        while let Some(&oldest) = self.recent.front()
-            && now.saturating_duration_since(oldest) > intensity.window
-        {
-            self.recent.pop_front();
-        }
-        if self.recent.len() >= usize::from(intensity.restarts_max) {
-            return false;
-        }
-        self.recent.push_back(now);
-        true
     }
 
     /// The delay of the present attempt before jitter: `first` doubled `attempts` times, up to `max`.

@@ -1,0 +1,352 @@
+//! Pool: when a pool of consumers grows, and when it shrinks.
+//!
+//! The owner of a pool looks at it now and then, tells what it sees, and does what it is told. The
+//! pool is *pressed* while events wait in the link and no member is idle. When it has been pressed
+//! for `grow_after` without a break it grows, by one at first and by twice as many each time as long
+//! as it stays pressed, so that a burst is met in a few steps; it never grows by more than there are
+//! events waiting. When at every look for `shrink_after` some members were idle, half of those that
+//! were idle at all these looks go (one, if it was one). So under a constant load the pool settles:
+//! it grows while it is too small, may go too far by one step, and then only shrinks, until no member
+//! is idle all the time.
+//!
+//! Two looks that are further apart than these times decide as one would: what counts is the time
+//! between a look that saw the state begin and the present one. Look at least as often as
+//! `grow_after`, or bursts are met late. A pool that is outside its bounds (members ended by
+//! themselves, or the bounds changed) is brought back into them at once.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Bounds and patience of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Never fewer members than this; at least 1.
+    pub min: usize,
+    /// Never more members than this.
+    pub max: usize,
+    /// How long it must have been pressed before it grows.
+    pub grow_after: Duration,
+    /// How long some members must have been idle before some of them go.
+    pub shrink_after: Duration,
+}
+
+impl PoolOptions {
+    /// Between `min` and `max` members; grows after 100 ms, shrinks after 10 s.
+    #[must_use]
+    pub const fn new(min: usize, max: usize) -> Self {
+        Self {
+            min,
+            max,
+            grow_after: Duration::from_millis(100),
+            shrink_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the owner of a pool sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// When. Looks come in the order of time.
+    pub now: Instant,
+    /// How many events wait in the link.
+    pub waiting: usize,
+    /// How many members there are, without those that were told to go.
+    pub members: usize,
+    /// How many of them wait for events.
+    pub idle: usize,
+}
+
+/// What to do about the size of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// Nothing.
+    Stay,
+    /// Start so many more members, at least one.
+    Grow(usize),
+    /// Let so many members go, at least one, idle ones first.
+    Shrink(usize),
+}
+
+/// Decides the size of one pool.
+///
+/// ```
+/// use broadway_core::machine::pool::{Look, Pool, PoolOptions, Resize};
+/// use std::time::{Duration, Instant};
+///
+/// let mut pool = Pool::new(PoolOptions::new(1, 8))?;
+/// let now = Instant::now();
+/// let pressed = Look { now, waiting: 50, members: 1, idle: 0 };
+/// assert_eq!(pool.look(pressed), Resize::Stay);
+/// let later = Look { now: now + Duration::from_millis(100), ..pressed };
+/// assert_eq!(pool.look(later), Resize::Grow(1));
+/// # Ok::<(), broadway_core::machine::pool::InvalidPool>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pool {
+    options: PoolOptions,
+    state: State,
+}
+
+/// How the pool does, and since when.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Everybody works, nothing waits; or nobody has looked yet.
+    Even,
+    Pressed {
+        since: Instant,
+        /// By how much it grows next.
+        step: usize,
+    },
+    Idle {
+        since: Instant,
+        /// How many were idle at least, at each look since then.
+        least: usize,
+    },
+}
+
+impl Pool {
+    /// Nobody has looked yet.
+    ///
+    /// # Errors
+    ///
+    /// `min` is 0 or above `max`.
+    pub const fn new(options: PoolOptions) -> Result<Self, InvalidPool> {
+        if options.min == 0 {
+            return Err(InvalidPool::ZeroMin);
+        }
+        if options.min > options.max {
+            return Err(InvalidPool::MinAboveMax {
+                min: options.min,
+                max: options.max,
+            });
+        }
+        Ok(Self {
+            options,
+            state: State::Even,
+        })
+    }
+
+    /// What to do now. The owner does it before it looks again.
+    #[must_use = "the pool counts on it that this is done"]
+    pub fn look(&mut self, look: Look) -> Resize {
+        let PoolOptions { min, max, .. } = self.options;
+        if look.members < min {
+            return Resize::Grow(min - look.members);
+        }
+        if look.members > max {
+            return Resize::Shrink(look.members - max);
+        }
+        self.state = self.state.seen(look);
+        match self.state {
+            State::Even => Resize::Stay,
+            State::Pressed { since, step } => self.grow(look, since, step),
+            State::Idle { since, least } => self.shrink(look, since, least),
+        }
+    }
+
+    /// The bounds and the patience.
+    #[must_use]
+    pub const fn options(&self) -> PoolOptions {
+        self.options
+    }
+
+    fn grow(&mut self, look: Look, since: Instant, step: usize) -> Resize {
+        let room = self.options.max - look.members;
+        let patient = look.now.saturating_duration_since(since) < self.options.grow_after;
+        if room == 0 || patient {
+            return Resize::Stay;
+        }
+        self.state = State::Pressed {
+            since: look.now,
+            step: step.saturating_mul(2),
+        };
+        Resize::Grow(step.min(room).min(look.waiting))
+    }
+
+    fn shrink(&mut self, look: Look, since: Instant, least: usize) -> Resize {
+        let spare = look.members - self.options.min;
+        let patient = look.now.saturating_duration_since(since) < self.options.shrink_after;
+        if spare == 0 || patient {
+            return Resize::Stay;
+        }
+        // Those who stay have to be seen idle anew.
+        self.state = State::Even;
+        Resize::Shrink(least.div_ceil(2).min(spare))
+    }
+}
+
+impl State {
+    /// The state after one more look.
+    fn seen(self, look: Look) -> Self {
+        match self {
+            Self::Idle { since, least } if look.idle > 0 => Self::Idle {
+                since,
+                least: least.min(look.idle),
+            },
+            _ if look.idle > 0 => Self::Idle {
+                since: look.now,
+                least: look.idle,
+            },
+            _ if look.waiting == 0 => Self::Even,
+            Self::Pressed { .. } => self,
+            _ => Self::Pressed {
+                since: look.now,
+                step: 1,
+            },
+        }
+    }
+}
+
+/// Why a pair of bounds is no [`Pool`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidPool {
+    /// A pool without members would never be asked for anything, so it could not see that it has to grow.
+    ZeroMin,
+    /// No size is within the bounds.
+    MinAboveMax {
+        /// The `min` that was given.
+        min: usize,
+        /// The `max` that was given.
+        max: usize,
+    },
+}
+
+impl fmt::Display for InvalidPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroMin => f.write_str("a pool of at least 0 members: give a min of at least 1"),
+            Self::MinAboveMax { min, max } => write!(
+                f,
+                "a pool of at least {min} and at most {max} members: give a max of at least {min}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for InvalidPool {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A pool that is looked at every 50 ms, with the defaults.
+    struct Owned {
+        pool: Pool,
+        members: usize,
+        now: Instant,
+    }
+
+    impl Owned {
+        fn new(min: usize, max: usize) -> Self {
+            Self {
+                pool: Pool::new(PoolOptions::new(min, max)).unwrap(),
+                members: min,
+                now: Instant::now(),
+            }
+        }
+
+        /// Does what it is told, and says what that was.
+        fn look(&mut self, waiting: usize, idle: usize) -> Resize {
+            self.now += Duration::from_millis(50);
+            let look = Look {
+                now: self.now,
+                waiting,
+                members: self.members,
+                idle,
+            };
+            let resize = self.pool.look(look);
+            match resize {
+                Resize::Stay => {}
+                Resize::Grow(n) => self.members += n,
+                Resize::Shrink(n) => self.members -= n,
+            }
+            resize
+        }
+
+        /// The sizes after each of so many changes under the same look.
+        fn sizes(&mut self, looks: usize, waiting: usize, idle: usize) -> Vec<usize> {
+            let mut sizes = Vec::new();
+            for _ in 0..looks {
+                if self.look(waiting, idle) != Resize::Stay {
+                    sizes.push(self.members);
+                }
+            }
+            sizes
+        }
+    }
+
+    #[test]
+    fn a_pool_that_stays_pressed_grows_in_doubling_steps_to_its_bound() {
+        let mut owned = Owned::new(1, 20);
+        assert_eq!(owned.sizes(100, 1_000, 0), [2, 4, 8, 16, 20]);
+    }
+
+    #[test]
+    fn a_break_in_the_pressure_starts_its_patience_and_its_steps_anew() {
+        let mut owned = Owned::new(1, 20);
+        assert_eq!(owned.sizes(5, 9, 0), [2, 4]);
+        owned.look(0, 0);
+        assert_eq!(owned.sizes(3, 9, 0), [5]);
+        owned.look(9, 1);
+        assert_eq!(owned.sizes(2, 9, 0), []);
+    }
+
+    #[test]
+    fn it_never_grows_by_more_than_events_wait() {
+        let mut owned = Owned::new(1, 20);
+        assert_eq!(owned.sizes(7, 2, 0), [2, 4, 6]);
+    }
+
+    #[test]
+    fn half_of_those_that_were_idle_all_the_time_go() {
+        let mut owned = Owned::new(1, 20);
+        owned.sizes(100, 1_000, 0);
+        assert_eq!(owned.sizes(200, 0, 12), []);
+        assert_eq!(owned.look(0, 5), Resize::Shrink(3));
+        assert_eq!(owned.sizes(201, 0, 1), [16]);
+    }
+
+    #[test]
+    fn one_look_without_an_idle_member_starts_its_patience_anew() {
+        let mut owned = Owned::new(1, 20);
+        owned.members = 5;
+        assert_eq!(owned.sizes(200, 0, 2), []);
+        owned.look(0, 0);
+        assert_eq!(owned.sizes(200, 0, 2), []);
+    }
+
+    #[test]
+    fn it_never_shrinks_below_its_bound() {
+        let mut owned = Owned::new(3, 20);
+        owned.members = 4;
+        assert_eq!(owned.sizes(1_000, 0, 4), [3]);
+    }
+
+    #[test]
+    fn a_pool_outside_its_bounds_is_brought_back_at_once() {
+        let mut owned = Owned::new(3, 5);
+        owned.members = 1;
+        assert_eq!(owned.look(0, 1), Resize::Grow(2));
+        owned.members = 9;
+        assert_eq!(owned.look(7, 0), Resize::Shrink(4));
+    }
+
+    #[test]
+    fn impossible_bounds_are_refused() {
+        let refused = |min, max| {
+            Pool::new(PoolOptions::new(min, max))
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            refused(0, 4),
+            "a pool of at least 0 members: give a min of at least 1"
+        );
+        assert_eq!(
+            refused(5, 4),
+            "a pool of at least 5 and at most 4 members: give a max of at least 5"
+        );
+    }
+}

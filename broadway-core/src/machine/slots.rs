@@ -1,0 +1,155 @@
+//! Slots for events that are handled in a task each, and how many more to ask for when tasks end.
+//!
+//! A consumer that starts a task for each event has `max` slots. It asks for `max` events at first.
+//! An event that was asked for has a slot, from then until its task has ended; free slots are
+//! collected until there are `min` of them, and are then asked for in one ask. So no more than `max`
+//! tasks run, and the producer is asked once for `min` tasks and not once for each. Note that `min` is
+//! the size of an ask here, while the `min` of a [`Credit`] is what is left when one is due: with
+//! `max` 100 and `min` 10 an ask for 10 is due when 90 events are still outstanding.
+//!
+//! The rule is that of GenStage's `ConsumerSupervisor`.
+
+use super::credit::{Credit, InvalidCredit};
+
+/// The slots of one subscription.
+///
+/// ```
+/// use broadway_core::machine::slots::Slots;
+///
+/// let mut slots = Slots::new(100, 10)?;
+/// assert_eq!(slots.ask(), 100);
+/// assert_eq!(slots.ended(9), 0);
+/// assert_eq!(slots.ended(1), 10);
+/// # Ok::<(), broadway_core::machine::credit::InvalidCredit>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slots {
+    credit: Credit,
+}
+
+impl Slots {
+    /// `max` slots, asked for by `min` at once; a `min` of 0 counts as 1.
+    ///
+    /// # Errors
+    ///
+    /// `max` is 0, or `min` is not below `max`.
+    pub const fn new(max: usize, min: usize) -> Result<Self, InvalidCredit> {
+        match validate(max, min) {
+            Ok(left) => match Credit::new(max, left) {
+                Ok(credit) => Ok(Self { credit }),
+                Err(invalid) => Err(invalid),
+            },
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// How many events to ask for now; their slots are taken from here on. All of them at first.
+    #[must_use = "what is returned counts as asked"]
+    pub const fn ask(&mut self) -> usize {
+        self.credit.ask()
+    }
+
+    /// `n` tasks have ended, or could not be started. Returns how many events to ask for now.
+    #[must_use = "what is returned counts as asked"]
+    pub const fn ended(&mut self, n: usize) -> usize {
+        self.credit.consumed(n);
+        self.credit.ask()
+    }
+
+    /// `n` events came that nobody had asked for. Their tasks need slots as well, above `max` if
+    /// need be; nothing is asked for until so many have ended.
+    pub const fn unasked(&mut self, n: usize) {
+        self.credit.returned(n);
+    }
+
+    /// Changes the limits. Returns how many events to ask for now. With fewer slots, tasks that are
+    /// too many go on; nothing is asked for until enough have ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); nothing is changed then.
+    pub const fn resize(&mut self, max: usize, min: usize) -> Result<usize, InvalidCredit> {
+        match validate(max, min) {
+            Ok(left) => match self.credit.resize(max, left) {
+                Ok(()) => Ok(self.credit.ask()),
+                Err(invalid) => Err(invalid),
+            },
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// How many slots are taken: by events that were asked for, or by their tasks.
+    #[must_use]
+    pub const fn taken(&self) -> usize {
+        self.credit.pending()
+    }
+
+    /// How many slots there are.
+    #[must_use]
+    pub const fn max(&self) -> usize {
+        self.credit.max()
+    }
+}
+
+/// How many slots are taken when an ask is due.
+const fn validate(max: usize, min: usize) -> Result<usize, InvalidCredit> {
+    if max == 0 {
+        return Err(InvalidCredit::ZeroMax);
+    }
+    if min >= max {
+        return Err(InvalidCredit::MinNotBelowMax { max, min });
+    }
+    Ok(if min == 0 { max - 1 } else { max - min })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn free_slots_are_asked_for_by_the_piece() {
+        let mut slots = Slots::new(10, 3).unwrap();
+        assert_eq!(slots.ask(), 10);
+        assert_eq!(slots.ask(), 0);
+        assert_eq!([1, 1, 1, 5].map(|n| slots.ended(n)), [0, 0, 3, 5]);
+        assert_eq!(slots.taken(), 10);
+    }
+
+    #[test]
+    fn a_piece_of_zero_asks_for_each_slot() {
+        let mut slots = Slots::new(1, 0).unwrap();
+        assert_eq!(slots.ask(), 1);
+        assert_eq!([1, 0, 1].map(|n| slots.ended(n)), [1, 0, 1]);
+    }
+
+    #[test]
+    fn events_that_nobody_asked_for_never_enlarge_an_ask() {
+        let mut slots = Slots::new(4, 2).unwrap();
+        assert_eq!(slots.ask(), 4);
+        slots.unasked(3);
+        assert_eq!(slots.taken(), 7);
+        assert_eq!([3, 1, 1, 100].map(|n| slots.ended(n)), [0, 0, 2, 4]);
+    }
+
+    #[test]
+    fn more_slots_are_asked_for_at_once_and_fewer_wait() {
+        let mut slots = Slots::new(4, 2).unwrap();
+        assert_eq!(slots.ask(), 4);
+        assert_eq!(slots.resize(10, 5), Ok(6));
+        assert_eq!(slots.resize(3, 1), Ok(0));
+        assert_eq!([7, 1].map(|n| slots.ended(n)), [0, 1]);
+        assert_eq!(slots.taken(), 3);
+        assert_eq!(slots.max(), 3);
+    }
+
+    #[test]
+    fn impossible_limits_are_refused_and_change_nothing() {
+        assert_eq!(Slots::new(0, 0), Err(InvalidCredit::ZeroMax));
+        let invalid = InvalidCredit::MinNotBelowMax { max: 2, min: 2 };
+        assert_eq!(Slots::new(2, 2), Err(invalid));
+        let mut slots = Slots::new(4, 2).unwrap();
+        assert_eq!(slots.resize(2, 2), Err(invalid));
+        assert_eq!(slots.ask(), 4);
+    }
+}
