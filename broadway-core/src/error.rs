@@ -38,6 +38,24 @@ pub enum Callback {
     Close,
     /// [`Acknowledger::settle`](crate::Acknowledger::settle)
     Settle,
+    /// `init` of a stage.
+    Init,
+    /// [`handle_demand`](crate::stage::Producer::handle_demand) of a stage.
+    HandleDemand,
+    /// [`handle_events`](crate::stage::Consumer::handle_events) of a stage.
+    HandleEvents,
+    /// The callbacks of a stage about subscriptions.
+    HandleSubscription,
+    /// `handle_timer` of a stage.
+    HandleTimer,
+    /// [`receive`](crate::stage::Receive::receive) of a stage.
+    Receive,
+    /// `handle_discarded` of a stage.
+    HandleDiscarded,
+    /// `terminate` of a stage.
+    Terminate,
+    /// The functions of a stage's dispatcher.
+    Dispatch,
 }
 
 impl Callback {
@@ -56,6 +74,15 @@ impl Callback {
             Self::Stop => "stop",
             Self::Close => "close",
             Self::Settle => "settle",
+            Self::Init => "init",
+            Self::HandleDemand => "handle_demand",
+            Self::HandleEvents => "handle_events",
+            Self::HandleSubscription => "handle_subscription",
+            Self::HandleTimer => "handle_timer",
+            Self::Receive => "receive",
+            Self::HandleDiscarded => "handle_discarded",
+            Self::Terminate => "terminate",
+            Self::Dispatch => "dispatch",
         }
     }
 }
@@ -188,7 +215,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why a pipeline did not start. Nothing was consumed.
+/// Why a pipeline, or a stage, did not start. Nothing was consumed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -201,6 +228,13 @@ pub enum StartError {
         /// What the source said.
         error: BoxError,
     },
+    /// The first `init` of a [stage](crate::stage) failed.
+    Init {
+        /// The name of the stage.
+        stage: Arc<str>,
+        /// What it said.
+        reason: Reason,
+    },
     /// `start` was called outside a tokio runtime.
     NoRuntime,
 }
@@ -209,12 +243,13 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(problems) => {
-                write!(f, "the pipeline has {} option(s) that cannot work:", problems.len())?;
+                write!(f, "{} option(s) cannot work:", problems.len())?;
                 problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
             }
             Self::Open { producer, error } => {
                 write!(f, "cannot open the source for producer {producer}: {error}")
             }
+            Self::Init { stage, reason } => write!(f, "cannot start stage {stage}: {reason}"),
             Self::NoRuntime => f.write_str(
                 "start was called outside a tokio runtime: call it in an async main, or under Runtime::block_on",
             ),
@@ -226,6 +261,7 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Open { error, .. } => Some(error.as_ref()),
+            Self::Init { reason, .. } => reason.as_error().map(|error| error as _),
             Self::Invalid(_) | Self::NoRuntime => None,
         }
     }

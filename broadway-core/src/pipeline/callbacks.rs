@@ -1,73 +1,16 @@
-//! Calling user code: errors and panics become values, and `ack_now` is served.
+//! The callbacks that end messages, called for the loops. `ack_now` is served, or refused.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use futures_util::future::FutureExt;
+pub(super) use crate::caught::{Panicked, caught, polled};
 
 use super::{envelope::Failure as MessageFailure, settler::Settler};
 use crate::{
     ack::{Acknowledger, Outcome},
     ack_now,
-    error::{BoxError, Callback, Reason},
+    error::Callback,
     handler::Handler,
     stage::timer,
     telemetry::{Emitter, Event},
 };
-
-/// How a call of user code went wrong.
-pub(super) enum Failure {
-    Error(BoxError),
-    Panic(Panicked),
-}
-
-impl Failure {
-    pub(super) fn reason(self, callback: Callback) -> Reason {
-        match self {
-            Self::Error(error) => Reason::error(callback, error),
-            Self::Panic(payload) => Reason::panic(callback, payload.as_ref()),
-        }
-    }
-
-    pub(super) fn into_error(self, callback: Callback) -> BoxError {
-        match self {
-            Self::Error(error) => error,
-            Self::Panic(payload) => Reason::panic(callback, payload.as_ref()).to_string().into(),
-        }
-    }
-}
-
-/// Polls the future of a callback. For the hot path: no wrapper around the future that its result would have to be copied
-/// through.
-#[inline]
-pub(super) fn polled<F: Future>(
-    call: Pin<&mut F>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, Panicked>> {
-    match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(payload) => Poll::Ready(Err(payload)),
-    }
-}
-
-/// What a panic leaves.
-pub(super) type Panicked = Box<dyn Any + Send>;
-
-/// Runs a callback to its end. Give it an `async` block that makes the callback's future, since that may panic too.
-pub(super) async fn caught<T>(
-    call: impl Future<Output = Result<T, BoxError>>,
-) -> Result<T, Failure> {
-    match AssertUnwindSafe(call).catch_unwind().await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Failure::Error(error)),
-        Err(payload) => Err(Failure::Panic(payload)),
-    }
-}
 
 /// Shows failures to `handle_failed`, whatever it does, and enters them for settlement.
 pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(

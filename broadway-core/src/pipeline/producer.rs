@@ -5,7 +5,6 @@
 //! received, and so shows as unsettled.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -29,7 +28,7 @@ use crate::{
     source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
     stage::{
         control::{Control, Listener, Word},
-        timer,
+        supervise, timer,
     },
     telemetry::{DrainCause, Event},
 };
@@ -202,7 +201,7 @@ impl<S: Source> ProducerLoop<S> {
     ) -> Option<Opened<S>> {
         let (mut callback, mut error) = (callback, error);
         loop {
-            let decision = restart.failed(timer::now(), jitter());
+            let decision = restart.failed(timer::now(), supervise::jitter());
             let restart_after = match decision {
                 Decision::After(delay) => Some(delay),
                 Decision::GiveUp => None,
@@ -357,9 +356,4 @@ pub(super) fn lane_of<T>(
 /// Generations are compared by their low half: they would have to move four billion times while a message waits.
 pub(super) fn low_half(generation: u64) -> u32 {
     generation as u32
-}
-
-/// A random number for back-off: what the standard library seeds its hash maps with.
-fn jitter() -> u64 {
-    RandomState::new().hash_one(Instant::now())
 }

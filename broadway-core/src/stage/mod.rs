@@ -1,14 +1,58 @@
-//! What moves data between tasks, and who starts them: the only place where tasks are spawned.
+//! Stages: producers, producer-consumers and consumers, linked by demand. What GenStage is for Elixir.
 //!
-//! - [`link`]: outlets and inlets over a shared hub, by which messages go down and demand goes up.
-//! - [`control`]: the one word that is said to producers from above: run, pause, drain.
-//! - [`supervise`]: spawns loops by name and tells how they ended.
-//! - [`timer`]: the clock of the engine, and sleeping by it.
+//! ```text
+//!              demand ▲                     demand ▲
+//!   Producer ═════════╪══► ProducerConsumer ═══════╪══► Consumer        events, one way down
+//!   handle_demand     │    handle_events           │    handle_events
+//! ```
+//!
+//! Use stages to write sources, transformations and sinks of one's own, wired by hand, also at run time. Use a
+//! [`Pipeline`](crate::Pipeline) where messages have to be acknowledged, batched and kept in order: it is built of the same
+//! links and loops.
 
+mod body;
+mod builder;
+mod consumer;
+mod context;
 pub(crate) mod control;
+mod emission;
+pub(crate) mod end;
+mod from;
+mod handle;
+mod input;
 pub(crate) mod link;
 #[cfg(test)]
 mod link_waking;
+mod mail;
+mod output;
+mod producer;
+mod producer_consumer;
+mod receive;
+pub(crate) mod run;
+mod runner;
 pub(crate) mod signal;
+mod stats;
+mod stream;
+mod subscription;
 pub(crate) mod supervise;
 pub(crate) mod timer;
+mod timers;
+
+pub use builder::{
+    ConsumerBuilder, ProducerBuilder, ProducerConsumerBuilder, consumer, producer,
+    producer_consumer,
+};
+pub use consumer::Consumer;
+pub use context::{Context, Nothing, Timer};
+pub use emission::Buffer;
+pub use end::{End, Failure};
+pub use from::{FromIter, FromReceiver, FromStream, from_iter, from_receiver, from_stream};
+pub use handle::{ConsumerHandle, ProducerConsumerHandle, ProducerHandle};
+pub use mail::StageGone;
+pub use output::{Output, SubscribeError};
+pub use producer::Producer;
+pub use producer_consumer::ProducerConsumer;
+pub use receive::Receive;
+pub use stats::StageStats;
+pub use stream::EventStream;
+pub use subscription::{Cancel, Subscription, SubscriptionId};

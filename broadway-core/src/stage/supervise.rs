@@ -1,8 +1,12 @@
 //! Spawns the loops of a topology by name, and tells how they ended.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Instant,
+};
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::error::{RunError, panic_text};
 
@@ -87,4 +91,14 @@ pub(crate) async fn first_of<T>(
 /// Spawns a task that outlives its handle; it must end by itself.
 pub(crate) fn detach(body: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(body);
+}
+
+/// A random number for back-off: what the standard library seeds its hash maps with.
+pub(crate) fn jitter() -> u64 {
+    RandomState::new().hash_one(Instant::now())
+}
+
+/// Spawns a task that can be told to end at its next await.
+pub(crate) fn spawn(body: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    tokio::spawn(body).abort_handle()
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::StageEvent;
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
@@ -210,6 +211,8 @@ pub enum Event<'a> {
     CommitFailed { producer: usize, error: &'a str },
     /// The connection of a source has trouble that it deals with by itself.
     SourceTrouble { producer: usize, error: &'a str },
+    /// Something happened to a [stage](crate::stage), which is no part of a pipeline.
+    Stage(StageEvent<'a>),
 }
 
 impl Event<'_> {
@@ -245,6 +248,7 @@ impl Event<'_> {
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",
             Self::SourceTrouble { .. } => "source_trouble",
+            Self::Stage(event) => event.name(),
         }
     }
 }

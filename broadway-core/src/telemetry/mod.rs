@@ -15,6 +15,7 @@ mod known;
 mod metrics;
 #[cfg(test)]
 mod samples;
+mod stage;
 mod summary;
 #[cfg(feature = "tracing")]
 mod throttle;
@@ -33,6 +34,7 @@ use std::{
 pub use event::{DrainCause, Event, Settlement};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
+pub use stage::StageEvent;
 pub use summary::Summary;
 #[cfg(feature = "tracing")]
 pub use tracing::TracingObserver;

@@ -20,6 +20,7 @@
 //! `suppressed`, at the first event after that second.
 
 mod line;
+mod stage;
 
 use std::{
     sync::{

@@ -1,6 +1,6 @@
 //! The fields of events as text, but for durations.
 
-use crate::telemetry::{Event, Settlement};
+use crate::telemetry::{Event, Settlement, StageEvent};
 
 type Fields = Vec<(&'static str, String)>;
 
@@ -51,6 +51,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
             reason,
         } => texts![producer, count, reason],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
+        Event::Stage(event) => of_stage(event),
         Event::ProducerFailed {
             producer,
             callback,
@@ -169,6 +170,25 @@ fn of_source(event: &Event<'_>) -> Fields {
             texts![producer, error]
         }
         _ => Vec::new(),
+    }
+}
+
+fn of_stage(event: &StageEvent<'_>) -> Fields {
+    match event {
+        StageEvent::Started => Vec::new(),
+        StageEvent::Demanded { demand, emitted } => texts![demand, emitted],
+        StageEvent::Handled { count, emitted, .. } => texts![count, emitted],
+        StageEvent::Discarded { count } => texts![count],
+        StageEvent::Failed {
+            reason,
+            lost,
+            restart_after,
+        } => {
+            let restarts = restart_after.is_some();
+            texts![reason, lost, restarts]
+        }
+        StageEvent::Restarted { restarts } => texts![restarts],
+        StageEvent::Ended { end } => texts![end],
     }
 }
 

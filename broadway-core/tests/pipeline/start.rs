@@ -145,7 +145,7 @@ async fn nothing_is_opened_when_an_option_cannot_work() {
     assert!(
         error
             .to_string()
-            .starts_with("the pipeline has 1 option(s) that cannot work:\n  - producers")
+            .starts_with("1 option(s) cannot work:\n  - producers")
     );
     assert!(feed.steps().is_empty());
 }

@@ -19,6 +19,8 @@ mod sync {
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, RwLock, atomic};
 }
 
+#[path = "../../../broadway-core/src/error.rs"]
+mod error;
 #[path = "../../../broadway-core/src/machine/mod.rs"]
 pub mod machine;
 mod pipeline;

@@ -2,12 +2,18 @@
 
 use std::{marker::PhantomData, task::Waker};
 
-use super::{inlet::Inlet, outlet::Outlet, wake_list::WakeList};
+use super::{
+    inlet::Inlet,
+    outlet::Outlet,
+    port::{Flow, Port, Seat},
+    wake_list::WakeList,
+};
 use crate::{
     machine::{
         credit::Credit,
-        dispatch::{Dispatch, InletId, OutletId},
+        dispatch::{Dispatch, InletId, JoinError, Offered, OutletId},
     },
+    stage::end::End,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,9 +32,14 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             dispatch,
             outlets: Vec::new(),
             outlets_open: 0,
+            end: End::Normal,
             inlets: Vec::new(),
             inlets_open: 0,
+            serials: 0,
             complete: false,
+            ordered: 0,
+            due: 0,
+            watched: false,
             busy: 0,
             up: 0,
             pace_ns: u64::MAX,
@@ -45,25 +56,57 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// A new sending end, which is asked for up to `credit.max()` messages ahead, at most `piece` of them at once: a
     /// `Vec` of the size that an inlet takes changes hands without being copied.
     pub(crate) fn outlet(&self, credit: Credit, piece: usize) -> Outlet<T, D> {
+        self.add_outlet(Port::new(Some(credit), piece))
+    }
+
+    /// A new sending end, which is asked for what the inlets want.
+    pub(crate) fn outlet_to_order(&self) -> Outlet<T, D> {
+        self.add_outlet(Port::new(None, usize::MAX))
+    }
+
+    fn add_outlet(&self, port: Port) -> Outlet<T, D> {
         let mut state = self.hub.lock();
         let id = OutletId(number(state.outlets.len()));
-        state.outlets.push(Port::new(credit, piece));
+        state.outlets.push(port);
         state.outlets_open += 1;
         drop(state);
         Outlet::new(Arc::clone(&self.hub), id)
     }
+
+    /// A new receiving end, which takes what `flow` allows and asks for it.
+    ///
+    /// # Errors
+    ///
+    /// The dispatcher has no such seat, or it is taken.
+    pub(crate) fn subscribe(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        let (id, serial) = state.seat(flow);
+        if let Err(error) = state.dispatch.join(id, seat) {
+            state.inlets[id.0 as usize].taken = false;
+            return Err(error);
+        }
+        state.inlets_open += 1;
+        state.ask_again(id);
+        state.changed(&mut wakes);
+        drop(state);
+        wakes.wake();
+        Ok(Inlet::new(Arc::clone(&self.hub), id, serial))
+    }
+
+    /// How many messages wait, and how many inlets have come in vain and wait for some.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let state = self.hub.lock();
+        let idle = state.inlets.iter().filter(|seat| seat.waker.is_some());
+        (state.dispatch.buffered(), idle.count())
+    }
 }
 
 impl<T, D: Dispatch<T, Seat = ()>> Link<T, D> {
-    /// A new receiving end.
+    /// A new receiving end, which takes whatever is there.
     pub(crate) fn inlet(&self) -> Inlet<T, D> {
-        let mut state = self.hub.lock();
-        let id = state.seat();
-        let joined = state.dispatch.join(id, ());
-        joined.expect("who has no wishes can't be refused");
-        state.inlets_open += 1;
-        drop(state);
-        Inlet::new(Arc::clone(&self.hub), id)
+        let joined = self.subscribe((), Flow::Any);
+        joined.expect("who has no wishes can't be refused")
     }
 }
 
@@ -72,7 +115,7 @@ impl<T, D: Dispatch<T>> Drop for Link<T, D> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         state.complete = true;
-        state.finished(&mut wakes);
+        state.changed(&mut wakes);
         state.abandoned(&mut wakes);
         drop(state);
         wakes.wake();
@@ -98,10 +141,20 @@ pub(super) struct State<T, D> {
     pub(super) dispatch: D,
     outlets: Vec<Port>,
     outlets_open: usize,
+    /// How the outlet that closed last did so.
+    end: End,
     inlets: Vec<Seat>,
     inlets_open: usize,
+    /// Inlets so far: numbers them.
+    serials: u64,
     /// The [`Link`] is gone: no more ends will come.
     complete: bool,
+    /// How many messages were ordered by the inlets and not offered yet.
+    ordered: usize,
+    /// How many of them no outlet was told of yet.
+    due: usize,
+    /// Who waits for demand wants to know of the next change.
+    pub(super) watched: bool,
     /// How many inlets hold a chunk.
     busy: usize,
     /// How many inlets are up.
@@ -122,49 +175,127 @@ impl<T, D: Dispatch<T>> State<T, D> {
         &mut self.inlets[inlet.0 as usize].waker
     }
 
-    /// The lowest number that no inlet has.
-    fn seat(&mut self) -> InletId {
+    /// What the outlet is to send next.
+    pub(super) fn ask(&mut self, outlet: OutletId) -> usize {
+        self.outlets[outlet.0 as usize].ask(&mut self.due)
+    }
+
+    /// A seat at the lowest number that no inlet has, and what tells it from those that had it before.
+    fn seat(&mut self, flow: Flow) -> (InletId, u64) {
+        self.serials += 1;
         let free = self.inlets.iter().position(|seat| !seat.taken);
         let index = free.unwrap_or(self.inlets.len());
-        let seat = Seat {
-            taken: true,
-            busy: false,
-            up: false,
-            waker: None,
-        };
+        let seat = Seat::new(self.serials, flow);
         match free {
             Some(index) => self.inlets[index] = seat,
             None => self.inlets.push(seat),
         }
-        InletId(number(index))
+        (InletId(number(index)), self.serials)
     }
 
     /// Whether no inlet will come back. If so, everyone who waits for demand is told.
     pub(super) fn abandoned(&mut self, wakes: &mut WakeList) -> bool {
-        let abandoned = self.inlets_open == 0 && (self.complete || !self.inlets.is_empty());
+        if self.inlets_open > 0 {
+            return false;
+        }
+        // Where inlets come and go, others may come as long as somebody can make them.
+        let to_order = self.outlets.iter().any(|port| port.credit.is_none());
+        let abandoned = self.complete || (!to_order && !self.inlets.is_empty());
         if abandoned {
             self.outlets.iter_mut().for_each(|port| port.wake(wakes));
         }
         abandoned
     }
 
-    /// Whether there will never be anything to take. If so, everyone who waits is told.
-    pub(super) fn finished(&mut self, wakes: &mut WakeList) -> bool {
-        let ended = self.outlets_open == 0 && (self.complete || !self.outlets.is_empty());
-        let finished = ended && self.busy == 0 && self.dispatch.buffered() == 0;
-        if finished {
-            let wakers = self.inlets.iter_mut().filter_map(|seat| seat.waker.take());
-            wakers.for_each(|waker| wakes.push(waker));
+    /// Whether there will never be anything to take for this inlet.
+    pub(super) fn finished_for(&self, inlet: InletId) -> bool {
+        // Who holds a chunk may give it back, to be taken by any inlet.
+        let may_come_back = D::ANY_INLET && self.busy > 0;
+        self.ended() && !may_come_back && self.dispatch.buffered_for(inlet) == 0
+    }
+
+    fn ended(&self) -> bool {
+        self.outlets_open == 0 && (self.complete || !self.outlets.is_empty())
+    }
+
+    /// How the last outlet closed.
+    pub(super) fn end(&self) -> End {
+        self.end.clone()
+    }
+
+    /// To be called after every change: orders what inlets want, wakes who has something to take, tells who has nothing to
+    /// wait for.
+    pub(super) fn changed(&mut self, wakes: &mut WakeList) {
+        self.order(wakes);
+        if std::mem::take(&mut self.watched) {
+            self.outlets.iter_mut().for_each(|port| port.wake(wakes));
         }
-        finished
+        self.wake_inlets(wakes);
+        if self.ended() {
+            self.wake_finished(wakes);
+        }
+    }
+
+    fn wake_finished(&mut self, wakes: &mut WakeList) {
+        for index in 0..self.inlets.len() {
+            if self.inlets[index].waker.is_some() && self.finished_for(InletId(number(index))) {
+                wakes.extend(self.inlets[index].waker.take());
+            }
+        }
+    }
+
+    /// Orders what is wanted beyond what is on order.
+    fn order(&mut self, wakes: &mut WakeList) {
+        let missing = self.dispatch.wanted().saturating_sub(self.ordered);
+        if missing == 0 {
+            return;
+        }
+        self.ordered += missing;
+        self.due += missing;
+        self.outlets.iter_mut().for_each(|port| port.wake(wakes));
+    }
+
+    /// All of `events` are sent.
+    pub(super) fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+        let n = events.len();
+        // First: functions of the user may panic in it, and nothing has changed then.
+        let offered = self.dispatch.offer(outlet, events);
+        self.port(outlet).sent(n);
+        self.ordered = self.ordered.saturating_sub(n);
+        offered
+    }
+
+    /// Asks for `n` more by hand, if the inlet is still the one of that serial number.
+    pub(super) fn ask_by_hand(&mut self, inlet: InletId, serial: u64, n: usize) -> bool {
+        let seat = &mut self.inlets[inlet.0 as usize];
+        if !seat.taken || seat.serial != serial {
+            return false;
+        }
+        let asked = seat.flow.ask(n);
+        if asked > 0 {
+            self.dispatch.demand(inlet, asked);
+        }
+        true
+    }
+
+    /// The waker of an inlet that waits, to be called as it may take more than it thought.
+    pub(super) fn recall(&mut self, inlet: InletId, wakes: &mut WakeList) {
+        wakes.extend(self.inlets[inlet.0 as usize].waker.take());
     }
 
     /// The inlet's last chunk is handled, as far as it was not given back.
     pub(super) fn done(&mut self, inlet: InletId) {
-        let seat = &mut self.inlets[inlet.0 as usize];
-        if std::mem::take(&mut seat.busy) {
+        if self.inlets[inlet.0 as usize].held > 0 {
             self.busy -= 1;
             self.dispatch.done(inlet);
+            self.ask_again(inlet);
+        }
+    }
+
+    fn ask_again(&mut self, inlet: InletId) {
+        let asked = self.inlets[inlet.0 as usize].handled();
+        if asked > 0 {
+            self.dispatch.demand(inlet, asked);
         }
     }
 
@@ -175,15 +306,24 @@ impl<T, D: Dispatch<T>> State<T, D> {
         out: &mut Vec<T>,
         wakes: &mut WakeList,
     ) -> usize {
+        let max = max.min(self.inlets[inlet.0 as usize].limit());
         let outlets = &mut self.outlets;
         let mut freed = |outlet: OutletId, n| outlets[outlet.0 as usize].taken(n, wakes);
         let taken = self.dispatch.take(inlet, max, out, &mut freed);
         if taken > 0 {
-            self.inlets[inlet.0 as usize].busy = true;
+            self.inlets[inlet.0 as usize].held = taken;
             self.busy += 1;
         }
         self.set_up(inlet, taken > 0);
         taken
+    }
+
+    /// Nothing is there for the inlet: it sleeps until there is.
+    pub(super) fn sleep(&mut self, inlet: InletId, max: usize, waker: Waker) {
+        let seat = &mut self.inlets[inlet.0 as usize];
+        let max = max.min(seat.limit());
+        seat.waker = Some(waker);
+        self.dispatch.ask(inlet, max);
     }
 
     pub(super) fn is_up(&self, inlet: InletId) -> bool {
@@ -202,7 +342,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
     /// The task of the inlet waits for something else. If the inlet holds a chunk, it may not come back soon.
     pub(super) fn suspended(&mut self, inlet: InletId, wakes: &mut WakeList) {
         let seat = &self.inlets[inlet.0 as usize];
-        if seat.up && seat.busy {
+        if seat.up && seat.held > 0 {
             self.set_up(inlet, false);
             self.wake_inlets(wakes);
         }
@@ -218,7 +358,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
 
     pub(super) fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>) {
         let outlets = &mut self.outlets;
-        let mut returned = |outlet: OutletId, n| outlets[outlet.0 as usize].credit.returned(n);
+        let mut returned = |outlet: OutletId, n| outlets[outlet.0 as usize].returned(n);
         self.dispatch.give_back(inlet, rest, &mut returned);
         self.set_up(inlet, false);
     }
@@ -235,17 +375,18 @@ impl<T, D: Dispatch<T>> State<T, D> {
     }
 
     /// The outlet is closed. Whoever waits on it is told.
-    pub(super) fn close(&mut self, outlet: OutletId, wakes: &mut WakeList) {
+    pub(super) fn close(&mut self, outlet: OutletId, end: End, wakes: &mut WakeList) {
         let port = self.port(outlet);
-        if std::mem::take(&mut port.open) {
+        if port.close() {
             port.wake(wakes);
             self.outlets_open -= 1;
-            self.finished(wakes);
+            self.end = end;
+            self.changed(wakes);
         }
     }
 
     /// Wakes the inlets that have something to take now, if that is worth it.
-    pub(super) fn wake_inlets(&mut self, wakes: &mut WakeList) {
+    fn wake_inlets(&mut self, wakes: &mut WakeList) {
         let work_ns = self.pace_ns.saturating_mul(self.dispatch.buffered() as u64);
         if D::ANY_INLET && self.up > 0 && work_ns < WAKE_WORTH_NS {
             return;
@@ -259,105 +400,5 @@ impl<T, D: Dispatch<T>> State<T, D> {
             }
         }
         self.woken = woken;
-    }
-}
-
-/// What the hub knows of an inlet.
-struct Seat {
-    /// Free seats keep their place for the next inlet.
-    taken: bool,
-    /// It holds a chunk.
-    busy: bool,
-    /// It will come back to take without being woken: it was woken already, or is busy and not suspended.
-    up: bool,
-    waker: Option<Waker>,
-}
-
-/// What the hub knows of an outlet.
-pub(super) struct Port {
-    credit: Credit,
-    /// Asked for and not sent yet.
-    owed: usize,
-    /// The most that is asked for at once.
-    piece: usize,
-    open: bool,
-    waiting: Vec<Waiting>,
-    /// Waits so far: numbers them.
-    waits: u64,
-}
-
-/// One who waits for demand.
-struct Waiting {
-    number: u64,
-    waker: Waker,
-}
-
-impl Port {
-    fn new(credit: Credit, piece: usize) -> Self {
-        Self {
-            credit,
-            owed: 0,
-            piece,
-            open: true,
-            waiting: Vec::new(),
-            waits: 0,
-        }
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.open
-    }
-
-    /// What the outlet is to send next, counting what it was asked for before.
-    pub(super) fn ask(&mut self) -> usize {
-        self.owed += self.credit.ask();
-        self.owed.min(self.piece)
-    }
-
-    /// `n` messages are sent. Those that nobody asked for count against what is asked for next.
-    pub(super) fn sent(&mut self, n: usize) {
-        debug_assert!(self.open, "nothing is sent on a closed outlet");
-        let unasked = n.saturating_sub(self.owed);
-        self.owed = self.owed.saturating_sub(n);
-        self.credit.returned(unasked);
-    }
-
-    fn taken(&mut self, n: usize, wakes: &mut WakeList) {
-        self.credit.consumed(n);
-        let due = self.owed > 0 || self.credit.pending() <= self.credit.min();
-        if due && !self.waiting.is_empty() {
-            self.wake(wakes);
-        }
-    }
-
-    /// Remembers who waits, by the number of its wait if it has one. Returns the number, and the waker that it left before.
-    pub(super) fn wait(&mut self, number: Option<u64>, waker: &Waker) -> (u64, Option<Waker>) {
-        let known = |waiting: &&mut Waiting| Some(waiting.number) == number;
-        if let Some(waiting) = self.waiting.iter_mut().find(known) {
-            let same = waiting.waker.will_wake(waker);
-            let before = (!same).then(|| std::mem::replace(&mut waiting.waker, waker.clone()));
-            return (waiting.number, before);
-        }
-        self.waits += 1;
-        self.waiting.push(Waiting {
-            number: self.waits,
-            waker: waker.clone(),
-        });
-        (self.waits, None)
-    }
-
-    /// Forgets who waits no more. Others need no wake for it: all are told the same demand.
-    pub(super) fn forget(&mut self, number: u64) -> Option<Waker> {
-        let at = self
-            .waiting
-            .iter()
-            .position(|waiting| waiting.number == number)?;
-        Some(self.waiting.swap_remove(at).waker)
-    }
-
-    fn wake(&mut self, wakes: &mut WakeList) {
-        for waiting in self.waiting.drain(..) {
-            wakes.push(waiting.waker);
-        }
     }
 }

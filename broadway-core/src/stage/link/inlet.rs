@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{hub::Hub, presence::Presence, wake_list::WakeList};
+use super::{ask::Ask, hub::Hub, presence::Presence, wake_list::WakeList};
 use crate::{
     machine::dispatch::{Dispatch, InletId},
+    stage::end::End,
     sync::Arc,
 };
 
@@ -16,6 +17,7 @@ use crate::{
 pub(crate) struct Inlet<T, D: Dispatch<T>> {
     hub: Arc<Hub<T, D>>,
     id: InletId,
+    serial: u64,
     /// To be entered with the next take.
     pace_ns: Option<u64>,
     /// Whether the last take had to wait.
@@ -23,10 +25,11 @@ pub(crate) struct Inlet<T, D: Dispatch<T>> {
 }
 
 impl<T, D: Dispatch<T>> Inlet<T, D> {
-    pub(super) fn new(hub: Arc<Hub<T, D>>, id: InletId) -> Self {
+    pub(super) fn new(hub: Arc<Hub<T, D>>, id: InletId, serial: u64) -> Self {
         Self {
             hub,
             id,
+            serial,
             pace_ns: None,
             waited: true,
         }
@@ -65,12 +68,81 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         }
     }
 
+    /// As [`take`](Self::take), by hand. If it is pending and not polled again soon, [`rest`](Self::rest).
+    pub(crate) fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+        out: &mut Vec<T>,
+    ) -> Poll<bool> {
+        let id = self.id;
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        // Not up: it suspended since it took last, so time went by that is not work.
+        self.waited |= !state.is_up(id);
+        state.done(id);
+        if let Some(sample_ns) = self.pace_ns.take() {
+            state.set_pace(sample_ns);
+        }
+        let taken = state.take(id, max, out, &mut wakes);
+        let before = state.waker(id).take();
+        let polled = if taken > 0 {
+            Poll::Ready(true)
+        } else if state.finished_for(id) {
+            Poll::Ready(false)
+        } else {
+            state.sleep(id, max, cx.waker().clone());
+            Poll::Pending
+        };
+        // Handling the chunk before may have freed lanes that others wait for.
+        state.changed(&mut wakes);
+        self.waited |= polled.is_pending();
+        drop(state);
+        drop(before);
+        wakes.wake();
+        polled
+    }
+
+    /// Waits no more; what it may have been woken for goes to others.
+    pub(crate) fn rest(&mut self) {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        let waker = state.waker(self.id).take();
+        state.set_up(self.id, false);
+        state.dispatch.ask(self.id, 0);
+        state.changed(&mut wakes);
+        drop(state);
+        // After the lock: with its last waker a task may drop ends of this link.
+        drop(waker);
+        wakes.wake();
+    }
+
+    /// Says that what was taken before is handled, and asks for more, without waiting for it.
+    pub(crate) fn done(&mut self) {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        state.done(self.id);
+        state.changed(&mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// How the sending side ended; of interest after a take said that it has.
+    pub(crate) fn end(&self) -> End {
+        self.hub.lock().end()
+    }
+
+    /// For asking from elsewhere.
+    pub(crate) fn asking(&self) -> Ask<T, D> {
+        Ask::new(Arc::clone(&self.hub), self.id, self.serial)
+    }
+
     /// Says that what was taken before is handled, except its last message.
     pub(crate) fn keep_last(&mut self) {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         state.dispatch.keep_last(self.id);
-        state.wake_inlets(&mut wakes);
+        state.changed(&mut wakes);
         drop(state);
         wakes.wake();
     }
@@ -80,7 +152,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         state.give_back(self.id, rest);
-        state.wake_inlets(&mut wakes);
+        state.changed(&mut wakes);
         drop(state);
         wakes.wake();
     }
@@ -91,8 +163,7 @@ impl<T, D: Dispatch<T>> Drop for Inlet<T, D> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         let waker = state.leave(self.id);
-        state.wake_inlets(&mut wakes);
-        state.finished(&mut wakes);
+        state.changed(&mut wakes);
         state.abandoned(&mut wakes);
         drop(state);
         // After the lock: with its last waker a task may drop ends of this link.
@@ -115,51 +186,16 @@ impl<T, D: Dispatch<T>> Future for Take<'_, T, D> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         let this = self.get_mut();
-        let id = this.inlet.id;
-        let mut wakes = WakeList::default();
-        let mut state = this.inlet.hub.lock();
-        // Not up: it suspended since it took last, so time went by that is not work.
-        this.inlet.waited |= !state.is_up(id);
-        state.done(id);
-        if let Some(sample_ns) = this.inlet.pace_ns.take() {
-            state.set_pace(sample_ns);
-        }
-        let taken = state.take(id, this.max, this.out, &mut wakes);
-        let before = state.waker(id).take();
-        let polled = if taken > 0 {
-            Poll::Ready(true)
-        } else if state.finished(&mut wakes) {
-            Poll::Ready(false)
-        } else {
-            state.dispatch.ask(id, this.max);
-            *state.waker(id) = Some(cx.waker().clone());
-            Poll::Pending
-        };
-        // Handling the chunk before may have freed lanes that others wait for.
-        state.wake_inlets(&mut wakes);
+        let polled = this.inlet.poll_take(cx, this.max, this.out);
         this.waiting = polled.is_pending();
-        this.inlet.waited |= this.waiting;
-        drop(state);
-        drop(before);
-        wakes.wake();
         polled
     }
 }
 
 impl<T, D: Dispatch<T>> Drop for Take<'_, T, D> {
     fn drop(&mut self) {
-        if !self.waiting {
-            return;
+        if self.waiting {
+            self.inlet.rest();
         }
-        let mut wakes = WakeList::default();
-        let mut state = self.inlet.hub.lock();
-        let waker = state.waker(self.inlet.id).take();
-        state.set_up(self.inlet.id, false);
-        state.dispatch.ask(self.inlet.id, 0);
-        state.wake_inlets(&mut wakes);
-        drop(state);
-        // After the lock: with its last waker a task may drop ends of this link.
-        drop(waker);
-        wakes.wake();
     }
 }

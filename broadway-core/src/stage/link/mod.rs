@@ -32,13 +32,17 @@
 //!
 //! [`Take`]: inlet::Take
 
+mod ask;
 mod hub;
 mod inlet;
 mod outlet;
+mod port;
 mod presence;
 mod wake_list;
 
+pub(crate) use ask::Ask;
 pub(crate) use hub::Link;
 pub(crate) use inlet::Inlet;
 pub(crate) use outlet::Outlet;
+pub(crate) use port::Flow;
 pub(crate) use presence::attended;

@@ -8,7 +8,8 @@ use std::{
 
 use super::{hub::Hub, wake_list::WakeList};
 use crate::{
-    machine::dispatch::{Dispatch, OutletId},
+    machine::dispatch::{Dispatch, Mark, Offered, OutletId},
+    stage::end::End,
     sync::Arc,
 };
 
@@ -37,25 +38,89 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         }
     }
 
+    /// As [`demand`](Self::demand), by hand. `wait` is the number of this wait, to be given with each poll, and to
+    /// [`forget`](Self::forget) when it is not polled again.
+    pub(crate) fn poll_demand(
+        &self,
+        wait: &mut Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<NonZeroUsize>> {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        let gone = state.abandoned(&mut wakes) || !state.port(self.id).is_open();
+        let (polled, before) = if gone {
+            (Poll::Ready(None), None)
+        } else if let Some(demand) = NonZeroUsize::new(state.ask(self.id)) {
+            (Poll::Ready(Some(demand)), None)
+        } else {
+            let (number, before) = state.port(self.id).wait(*wait, cx.waker());
+            *wait = Some(number);
+            (Poll::Pending, before)
+        };
+        drop(state);
+        drop(before);
+        wakes.wake();
+        polled
+    }
+
+    /// Takes back a wait.
+    pub(crate) fn forget(&self, wait: &mut Option<u64>) {
+        if let Some(number) = wait.take() {
+            let waker = self.hub.lock().port(self.id).forget(number);
+            // After the lock: with its last waker a task may drop ends of this link.
+            drop(waker);
+        }
+    }
+
     /// Sends all of `events` and leaves the `Vec` empty. Never waits: wait for [`demand`](Self::demand) before.
+    ///
+    /// For dispatchers that place everything, as those of pipelines do.
     pub(crate) fn send(&self, events: &mut Vec<T>) {
+        let offered = self.offer(events);
+        debug_assert!(offered.discarded == 0 && offered.misrouted.is_empty());
+    }
+
+    /// As [`send`](Self::send), and tells what the dispatcher did not place.
+    ///
+    /// # Panics
+    ///
+    /// If a function of the dispatcher's panics; nothing is sent then.
+    pub(crate) fn offer(&self, events: &mut Vec<T>) -> Offered<T> {
         if events.is_empty() {
-            return;
+            return Offered::all();
         }
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
-        state.port(self.id).sent(events.len());
-        // Pipelines dispatch by demand and by lanes, which place everything.
-        let _ = state.dispatch.offer(self.id, events);
-        state.wake_inlets(&mut wakes);
+        let offered = state.offer(self.id, events);
+        state.changed(&mut wakes);
         drop(state);
         wakes.wake();
+        offered
+    }
+
+    /// A point behind all that was sent.
+    pub(crate) fn mark(&self) -> Mark {
+        self.hub.lock().dispatch.mark()
+    }
+
+    /// Whether all before the mark is where it was asked for. If not, who waits for demand is woken when that may have
+    /// changed.
+    pub(crate) fn has_passed(&self, mark: &Mark) -> bool {
+        let mut state = self.hub.lock();
+        let passed = state.dispatch.passed(mark);
+        state.watched |= !passed;
+        passed
     }
 
     /// Says that nothing more comes from this outlet. Harmless when repeated.
     pub(crate) fn close(&self) {
+        self.close_as(End::Normal);
+    }
+
+    /// As [`close`](Self::close), and says how it came to that.
+    pub(crate) fn close_as(&self, end: End) {
         let mut wakes = WakeList::default();
-        self.hub.lock().close(self.id, &mut wakes);
+        self.hub.lock().close(self.id, end, &mut wakes);
         wakes.wake();
     }
 }
@@ -79,32 +144,12 @@ impl<T, D: Dispatch<T>> Future for Demanded<'_, T, D> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let mut wakes = WakeList::default();
-        let mut state = this.outlet.hub.lock();
-        let gone = state.abandoned(&mut wakes);
-        let port = state.port(this.outlet.id);
-        let (polled, before) = if gone || !port.is_open() {
-            (Poll::Ready(None), None)
-        } else if let Some(demand) = NonZeroUsize::new(port.ask()) {
-            (Poll::Ready(Some(demand)), None)
-        } else {
-            let (number, before) = port.wait(this.wait, cx.waker());
-            this.wait = Some(number);
-            (Poll::Pending, before)
-        };
-        drop(state);
-        drop(before);
-        wakes.wake();
-        polled
+        this.outlet.poll_demand(&mut this.wait, cx)
     }
 }
 
 impl<T, D: Dispatch<T>> Drop for Demanded<'_, T, D> {
     fn drop(&mut self) {
-        if let Some(number) = self.wait {
-            let waker = self.outlet.hub.lock().port(self.outlet.id).forget(number);
-            // After the lock: with its last waker a task may drop ends of this link.
-            drop(waker);
-        }
+        self.outlet.forget(&mut self.wait);
     }
 }

@@ -22,6 +22,10 @@ impl WakeList {
         }
     }
 
+    pub(super) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        wakers.into_iter().for_each(|waker| self.push(waker));
+    }
+
     /// Wakes all. Not to be called under a lock: a waker may run code of any kind.
     pub(super) fn wake(self) {
         let Self {

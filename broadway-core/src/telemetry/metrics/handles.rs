@@ -158,6 +158,7 @@ impl PipelineMetrics {
             Event::CommitFailed { .. } => self.source.commit_failed(),
             // Its size and trigger were told by `BatchReady`.
             Event::BatchStarted { .. } => {}
+            Event::Stage(_) => {}
         }
     }
 

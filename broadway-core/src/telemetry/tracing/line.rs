@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::tracing::{debug, error, info, trace, warn};
 
-use super::TARGET;
+use super::{TARGET, stage};
 use crate::telemetry::{Event, event::trigger_name};
 
 /// Writes the line of `event`.
@@ -39,6 +39,7 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
         | Event::SourceTrouble { .. } => source(pipeline, event),
+        Event::Stage(event) => stage::write(pipeline, event),
     }
 }
 

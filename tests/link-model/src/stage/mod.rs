@@ -1,5 +1,7 @@
 //! Links, and their models by what they are about.
 
+#[path = "../../../../broadway-core/src/stage/end.rs"]
+mod end;
 #[path = "../../../../broadway-core/src/stage/link/mod.rs"]
 mod link;
 

@@ -1,0 +1,248 @@
+//! [`Output`]: where a stage can be subscribed to, and how.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Cancel, End, SubscriptionId,
+    input::{AnyInlet, Connected},
+    link::{Flow, Link},
+    subscription::Asks,
+};
+use crate::{
+    error::Problem,
+    machine::{
+        credit::Credit,
+        dispatch::{Dispatch, JoinError},
+    },
+};
+
+/// The output of a stage that sends events of type `T`, with the options of a subscription to it.
+///
+/// Give it to [`subscribe_to`](super::ConsumerBuilder::subscribe_to) or [`subscribe`](super::ConsumerHandle::subscribe) of a
+/// stage, or make it a [stream](Self::stream). It can be cloned and used any number of times; each use is a subscription of its
+/// own. It keeps the stage reachable: a producer with neither subscriptions nor outputs nor handles is shut down.
+///
+/// By default a consumer demands up to 1,000 events, and more when 500 of them are handled, and ends with its producer.
+#[must_use = "an output does nothing until it is subscribed to"]
+pub struct Output<T> {
+    connect: Arc<dyn Connect<T>>,
+    demand: Demanding,
+    pub(super) cancel: Cancel,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Demanding {
+    Automatic { max: usize, min: Option<usize> },
+    Manual,
+}
+
+/// The most that a subscription may demand: a slip above it is refused.
+const MAX_DEMAND: usize = 1_000_000;
+
+impl<T: Send + 'static> Output<T> {
+    pub(super) fn new(connect: Arc<dyn Connect<T>>) -> Self {
+        Self {
+            connect,
+            demand: Demanding::Automatic {
+                max: 1_000,
+                min: None,
+            },
+            cancel: Cancel::default(),
+        }
+    }
+
+    /// The most events that are demanded and not handled yet: 1 to 1,000,000, by default 1,000.
+    pub fn max_demand(self, max: usize) -> Self {
+        let min = match self.demand {
+            Demanding::Automatic { min, .. } => min,
+            Demanding::Manual => None,
+        };
+        let demand = Demanding::Automatic { max, min };
+        Self { demand, ..self }
+    }
+
+    /// More is demanded when this many or fewer are still to be handled: below `max_demand`, by default half of it. A chunk has
+    /// at most `max_demand - min_demand` events: a high minimum means small chunks and little waiting, a low one large chunks.
+    pub fn min_demand(self, min: usize) -> Self {
+        let max = match self.demand {
+            Demanding::Automatic { max, .. } => max,
+            Demanding::Manual => 1_000,
+        };
+        let demand = Demanding::Automatic {
+            max,
+            min: Some(min),
+        };
+        Self { demand, ..self }
+    }
+
+    /// Nothing is demanded but by [`Subscription::ask`](super::Subscription::ask). A chunk then has as many events as are there,
+    /// at most those asked for.
+    pub fn manual(self) -> Self {
+        Self {
+            demand: Demanding::Manual,
+            ..self
+        }
+    }
+
+    /// What the end of the producer means for the consumer.
+    pub fn cancel(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
+    }
+
+    /// The name of the stage.
+    #[must_use]
+    pub fn producer(&self) -> &str {
+        self.connect.name()
+    }
+
+    /// How many events are on their way to consumers, and how many consumers wait in vain for some.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        self.connect.waiting()
+    }
+
+    /// The largest number of events that are demanded by themselves, and of which on more are.
+    pub(super) fn limits(&self) -> Option<(usize, usize)> {
+        match self.demand {
+            Demanding::Automatic { max, min } => Some((max, min.unwrap_or(max / 2))),
+            Demanding::Manual => None,
+        }
+    }
+
+    pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
+        let flow = match self.limits() {
+            None => Flow::Manual { pending: 0 },
+            Some((max, min)) => Flow::Automatic(credit(max, min)?),
+        };
+        let refused = |error: JoinError| SubscribeError::Refused {
+            producer: Arc::clone(self.connect.name()),
+            error,
+        };
+        self.connect.connect(flow).map_err(refused)
+    }
+}
+
+fn credit(max: usize, min: usize) -> Result<Credit, SubscribeError> {
+    if max > MAX_DEMAND {
+        let message = format!("is {max}: give 1 to {MAX_DEMAND}");
+        return Err(SubscribeError::Invalid(Problem::new("max_demand", message)));
+    }
+    Credit::new(max, min).map_err(|invalid| {
+        let option = if max == 0 { "max_demand" } else { "min_demand" };
+        SubscribeError::Invalid(Problem::new(option, invalid.to_string()))
+    })
+}
+
+impl<T> Clone for Output<T> {
+    fn clone(&self) -> Self {
+        Self {
+            connect: Arc::clone(&self.connect),
+            demand: self.demand,
+            cancel: self.cancel,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Output<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("producer", self.connect.name())
+            .field("demand", &self.demand)
+            .field("cancel", &self.cancel)
+            .finish()
+    }
+}
+
+/// The ends of a new subscription.
+pub(super) struct Joined<T> {
+    pub(super) id: SubscriptionId,
+    pub(super) producer: Arc<str>,
+    pub(super) inlet: Box<dyn AnyInlet<T>>,
+    pub(super) asks: Arc<dyn Asks>,
+}
+
+/// Makes subscriptions, whatever the dispatcher.
+pub(super) trait Connect<T>: Send + Sync {
+    fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError>;
+    fn name(&self) -> &Arc<str>;
+    fn waiting(&self) -> (usize, usize);
+}
+
+/// What a producing stage is told of its consumers.
+#[derive(Debug)]
+pub(super) enum Notice {
+    Subscribed(SubscriptionId),
+    Cancelled(SubscriptionId, End),
+}
+
+/// The one who makes subscriptions to one seat of one stage.
+pub(super) struct Connector<T, D: Dispatch<T>> {
+    pub(super) link: Arc<Link<T, D>>,
+    pub(super) seat: D::Seat,
+    pub(super) notices: mpsc::WeakUnboundedSender<Notice>,
+    pub(super) name: Arc<str>,
+}
+
+impl<T, D> Connect<T> for Connector<T, D>
+where
+    T: Send + 'static,
+    D: Dispatch<T, Seat: Clone + Send + Sync> + Send + 'static,
+{
+    fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError> {
+        let inlet = self.link.subscribe(self.seat.clone(), flow)?;
+        let id = SubscriptionId::next();
+        if let Some(notices) = self.notices.upgrade() {
+            // If the stage has ended there is nobody to tell.
+            let _ = notices.send(Notice::Subscribed(id));
+        }
+        let asks = Arc::new(inlet.asking());
+        let notices = self.notices.clone();
+        Ok(Joined {
+            id,
+            producer: Arc::clone(&self.name),
+            inlet: Box::new(Connected::new(id, inlet, notices)),
+            asks,
+        })
+    }
+
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn waiting(&self) -> (usize, usize) {
+        self.link.waiting()
+    }
+}
+
+/// Why there is no subscription.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// An option that cannot work.
+    Invalid(Problem),
+    /// The dispatcher of the producer has no place: no such partition, or somebody has it.
+    Refused {
+        /// The producer.
+        producer: Arc<str>,
+        /// What is in the way.
+        error: JoinError,
+    },
+    /// The stage that was to subscribe has ended.
+    ConsumerEnded,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(problem) => write!(f, "cannot subscribe: {problem}"),
+            Self::Refused { producer, error } => {
+                write!(f, "cannot subscribe to {producer}: {error}")
+            }
+            Self::ConsumerEnded => f.write_str("cannot subscribe a stage that has ended"),
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}

@@ -1,0 +1,137 @@
+//! [`ProducerConsumer`]: a stage in the middle.
+
+use std::future::Future;
+
+use super::{Context, End, Subscription, SubscriptionId, Timer};
+use crate::error::BoxError;
+
+/// A stage that receives events and sends others: none, one or many for each.
+///
+/// It takes a chunk only when what is behind it has demanded something, so a slow consumer slows it down, and through it its
+/// producers. It may emit more than was demanded; the rest waits in its [`Buffer`](super::Buffer), and no further chunk is
+/// taken until that is gone. As each stage demands for itself, up to `max_demand` events of each producer wait before it.
+///
+/// All callbacks of one stage run one after the other, in one task. An error, or a panic, in any of them ends the stage as
+/// [`End::Failed`], unless the stage [restarts](super::ProducerConsumerBuilder::restart). Either way the chunk in hand is gone.
+///
+/// ```
+/// use broadway_core::{BoxError, stage::{self, Context, ProducerConsumer, Subscription}};
+///
+/// struct Evens;
+///
+/// impl ProducerConsumer for Evens {
+///     type In = u64;
+///     type Out = u64;
+///
+///     async fn handle_events(
+///         &mut self,
+///         events: &mut Vec<u64>,
+///         _from: &Subscription,
+///         cx: &mut Context<u64>,
+///     ) -> Result<(), BoxError> {
+///         cx.emit_all(events.drain(..).filter(|n| n % 2 == 0));
+///         Ok(())
+///     }
+/// }
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let numbers = stage::from_iter(0..100).start().await?;
+/// let evens = stage::producer_consumer(Evens).subscribe_to(numbers.output()).start().await?;
+/// let mut stream = evens.output().stream()?;
+/// assert_eq!((stream.next().await, stream.next().await), (Some(0), Some(2)));
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+pub trait ProducerConsumer: Send + Sized + 'static {
+    /// What it receives.
+    type In: Send + 'static;
+    /// What it sends.
+    type Out: Send + 'static;
+
+    /// A chunk of events, in their order; never empty. What is left in the `Vec` is dropped, and its memory used again. More
+    /// is asked for when this returns.
+    fn handle_events(
+        &mut self,
+        events: &mut Vec<Self::In>,
+        from: &Subscription,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Before anything else, also after a restart.
+    fn init(
+        &mut self,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
+    /// As [`Consumer::handle_subscribe`](super::Consumer::handle_subscribe).
+    fn handle_subscribe(
+        &mut self,
+        producer: &Subscription,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (producer, cx);
+        async { Ok(()) }
+    }
+
+    /// As [`Consumer::handle_cancel`](super::Consumer::handle_cancel).
+    fn handle_cancel(
+        &mut self,
+        producer: &Subscription,
+        end: &End,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (producer, end, cx);
+        async { Ok(()) }
+    }
+
+    /// As [`Producer::consumer_subscribed`](super::Producer::consumer_subscribed).
+    fn consumer_subscribed(
+        &mut self,
+        consumer: SubscriptionId,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (consumer, cx);
+        async { Ok(()) }
+    }
+
+    /// As [`Producer::consumer_cancelled`](super::Producer::consumer_cancelled).
+    fn consumer_cancelled(
+        &mut self,
+        consumer: SubscriptionId,
+        end: &End,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (consumer, end, cx);
+        async { Ok(()) }
+    }
+
+    /// A timer that was [started](Context::start_timer) has run out.
+    fn handle_timer(
+        &mut self,
+        timer: Timer,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (timer, cx);
+        async { Ok(()) }
+    }
+
+    /// As [`Producer::handle_discarded`](super::Producer::handle_discarded).
+    fn handle_discarded(
+        &mut self,
+        discarded: &mut Vec<Self::Out>,
+        cx: &mut Context<Self::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (discarded, cx);
+        async { Ok(()) }
+    }
+
+    /// The last call, also after a failure, but not after a panic.
+    fn terminate(&mut self, end: &End) -> impl Future<Output = ()> + Send {
+        let _ = end;
+        async {}
+    }
+}

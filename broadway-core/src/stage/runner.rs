@@ -1,0 +1,492 @@
+//! [`Runner`]: one stage, as the engine runs it.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context as Task, Poll},
+    time::Instant,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Context, End, Subscription, SubscriptionId, Timer,
+    body::Body,
+    emission::{Emits, Point},
+    end::Failure,
+    input::{Came, Input, Inputs},
+    mail::{Delivery, Mail},
+    output::Notice,
+    run::Act,
+    stats::Counters,
+    supervise, timer,
+};
+use crate::{
+    caught::{self, caught},
+    error::{Callback, Reason},
+    machine::restart::{Decision, Restart},
+    telemetry::{Emitter, Event, StageEvent},
+};
+
+/// A stage that runs.
+pub(super) struct Runner<B: Body, O> {
+    pub(super) body: B,
+    pub(super) again: Option<Again<B::Stage>>,
+    pub(super) cx: Context<B::Out>,
+    pub(super) inputs: Inputs<B::In>,
+    pub(super) output: O,
+    pub(super) desk: Desk<B>,
+    pub(super) emitter: Emitter,
+    pub(super) counters: Arc<Counters>,
+    /// The chunk in hand.
+    pub(super) chunk: Vec<B::In>,
+    pub(super) discarded: Vec<B::Out>,
+    /// Messages that wait until the events before them have been asked for.
+    pub(super) behind: VecDeque<(Point, MailTo<B>)>,
+    /// The stage has failed and is restarted then.
+    pub(super) resting: Option<Instant>,
+    /// Whose turn it is: messages or events.
+    pub(super) mail_first: bool,
+    pub(super) end: Option<End>,
+}
+
+pub(super) type MailTo<B> = Mail<<B as Body>::Stage, <B as Body>::Out>;
+
+/// Makes the stage anew after a failure.
+pub(super) struct Again<S> {
+    pub(super) restart: Restart,
+    pub(super) make: Box<dyn FnMut() -> S + Send>,
+    pub(super) restarts: u64,
+}
+
+/// What reaches a stage from outside, beside events and demand.
+pub(super) struct Desk<B: Body> {
+    pub(super) control: mpsc::UnboundedReceiver<Control<B::In>>,
+    pub(super) notices: mpsc::UnboundedReceiver<Notice>,
+    pub(super) mail: mpsc::Receiver<MailTo<B>>,
+    pub(super) mail_closed: bool,
+}
+
+/// Orders, which come before all else.
+pub(super) enum Control<T> {
+    Subscribe(Input<T>),
+    Cancel(SubscriptionId, End),
+    /// Demand is told to the stage, or kept.
+    Forward(bool),
+    Stop,
+}
+
+/// What can happen to a stage.
+pub(super) enum Happening<B: Body> {
+    Control(Control<B::In>),
+    Notice(Notice),
+    Demand(usize),
+    Mail(MailTo<B>),
+    /// The events before this message have been asked for.
+    InTurn(MailTo<B>),
+    Timer(Timer),
+    Came(Came),
+    /// The body emitted by itself.
+    More(Result<(), caught::Failure>),
+    /// The dispatcher could not place events, or panicked.
+    Trouble(Reason),
+    Restart,
+    Unreachable(End),
+}
+
+type Flow = ControlFlow<()>;
+
+impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
+    type Happening = Happening<B>;
+
+    async fn next(&mut self) -> Option<Happening<B>> {
+        Some(poll_fn(|task| self.poll_next(task)).await)
+    }
+
+    async fn react(&mut self, happening: Happening<B>) -> Flow {
+        self.cx.asked = self.output.asked();
+        match happening {
+            Happening::Control(control) => self.obey(control).await,
+            Happening::Notice(notice) => self.notice(notice).await,
+            Happening::Demand(demand) => self.demanded(demand).await,
+            Happening::Mail(mail) if mail.delivery == Delivery::BehindEvents => {
+                self.behind.push_back((self.output.point(), mail));
+                Flow::Continue(())
+            }
+            Happening::Mail(mail) | Happening::InTurn(mail) => self.receive(mail).await,
+            Happening::Timer(timer) => {
+                let called = caught(async { self.body.timer(timer, &mut self.cx).await }).await;
+                self.called(Callback::HandleTimer, called).await
+            }
+            Happening::Came(Came::Events(from)) => self.events(&from).await,
+            Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
+            Happening::More(called) => self.called(Callback::HandleDemand, called).await,
+            Happening::Trouble(reason) => self.fail(reason, 0).await,
+            Happening::Restart => self.restart().await,
+            Happening::Unreachable(end) => self.finish(end).await,
+        }
+    }
+}
+
+impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
+    /// Before the first happening.
+    pub(super) async fn begin(&mut self) -> Result<(), Reason> {
+        let called = caught(async { self.body.init(&mut self.cx).await }).await;
+        called.map_err(|failure| failure.reason(Callback::Init))?;
+        self.emitter.emit(&Event::Stage(StageEvent::Started));
+        Ok(())
+    }
+
+    /// What `begin` emitted is sent, and the subscriptions that the stage begins with are told to it.
+    pub(super) async fn open(&mut self) -> Flow {
+        self.flush().await?;
+        for subscription in self.inputs.subscriptions() {
+            if self.resting.is_some() {
+                return Flow::Continue(());
+            }
+            self.subscribed(&subscription).await?;
+        }
+        self.proceed().await
+    }
+
+    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Happening<B>> {
+        if let Poll::Ready(Some(control)) = self.desk.control.poll_recv(task) {
+            return Poll::Ready(Happening::Control(control));
+        }
+        if self.resting.is_some() {
+            // Its timers were forgotten: the one that is left ends the rest.
+            return self.cx.timers.poll_next(task).map(|_| Happening::Restart);
+        }
+        if let Poll::Ready(Some(notice)) = self.desk.notices.poll_recv(task) {
+            return Poll::Ready(Happening::Notice(notice));
+        }
+        let demand = self.output.poll_demand(task);
+        self.counters.buffered(self.output.buffered());
+        if let Some(trouble) = self.output.trouble() {
+            return Poll::Ready(Happening::Trouble(trouble));
+        }
+        match demand {
+            Poll::Ready(Some(demand)) => return Poll::Ready(Happening::Demand(demand.get())),
+            Poll::Ready(None) => return Poll::Ready(Happening::Unreachable(End::Shutdown)),
+            Poll::Pending => {}
+        }
+        if let Some((point, _)) = self.behind.front_mut()
+            && self.output.has_passed(point)
+        {
+            let (_, mail) = self.behind.pop_front().expect("the one at the front");
+            return Poll::Ready(Happening::InTurn(mail));
+        }
+        if self.output.is_full() {
+            return Poll::Pending;
+        }
+        if let Poll::Ready(timer) = self.cx.timers.poll_next(task) {
+            return Poll::Ready(Happening::Timer(timer));
+        }
+        self.mail_first = !self.mail_first;
+        if self.mail_first {
+            self.poll_mail(task).or_else(|| self.poll_events(task))
+        } else {
+            self.poll_events(task).or_else(|| self.poll_mail(task))
+        }
+        .or_else(|| self.lonely())
+        .map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn poll_mail(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
+        if self.desk.mail_closed {
+            return None;
+        }
+        match self.desk.mail.poll_recv(task) {
+            Poll::Ready(Some(mail)) => Some(Happening::Mail(mail)),
+            Poll::Ready(None) => {
+                self.desk.mail_closed = true;
+                None
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_events(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
+        if B::GATED && self.output.asked() == 0 {
+            return None;
+        }
+        if let Poll::Ready(came) = self.inputs.poll_next(task, &mut self.chunk) {
+            return Some(Happening::Came(came));
+        }
+        self.cx.asked = self.output.asked();
+        let (body, cx) = (&mut self.body, &mut self.cx);
+        match catch_unwind(AssertUnwindSafe(|| body.poll_more(task, cx))) {
+            Ok(Poll::Ready(result)) => {
+                Some(Happening::More(result.map_err(caught::Failure::Error)))
+            }
+            Ok(Poll::Pending) => None,
+            Err(payload) => Some(Happening::More(Err(caught::Failure::Panic(payload)))),
+        }
+    }
+
+    /// A stage that lives on what it receives, and nothing can come any more from anywhere.
+    fn lonely(&self) -> Option<Happening<B>> {
+        let lonely = B::RECEIVES
+            && self.desk.mail_closed
+            && self.inputs.is_empty()
+            && self.behind.is_empty()
+            && self.cx.timers.is_empty();
+        lonely.then_some(Happening::Unreachable(End::Normal))
+    }
+
+    async fn obey(&mut self, control: Control<B::In>) -> Flow {
+        match control {
+            Control::Subscribe(input) => {
+                let subscription = input.subscription.clone();
+                self.inputs.add(input);
+                if self.resting.is_some() {
+                    // It will be told all its subscriptions when it is restarted.
+                    return Flow::Continue(());
+                }
+                self.subscribed(&subscription).await
+            }
+            Control::Cancel(id, end) => {
+                let Some(mut input) = self.inputs.remove(id) else {
+                    return Flow::Continue(());
+                };
+                input.inlet.leave_as(end.clone());
+                let Input { subscription, .. } = input;
+                if self.resting.is_some() {
+                    return Flow::Continue(());
+                }
+                self.cancelled(&subscription, &end).await
+            }
+            Control::Forward(forward) => {
+                self.output.forward(forward);
+                Flow::Continue(())
+            }
+            Control::Stop => self.finish(End::Shutdown).await,
+        }
+    }
+
+    async fn notice(&mut self, notice: Notice) -> Flow {
+        let cx = &mut self.cx;
+        let called = match notice {
+            Notice::Subscribed(id) => {
+                caught(async { self.body.consumer_subscribed(id, cx).await }).await
+            }
+            Notice::Cancelled(id, end) => {
+                caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await
+            }
+        };
+        self.called(Callback::HandleSubscription, called).await
+    }
+
+    async fn demanded(&mut self, demand: usize) -> Flow {
+        let called = caught(async { self.body.demanded(demand, &mut self.cx).await }).await;
+        if called.is_ok() && B::ASKED {
+            let emitted = self.cx.emitted.len();
+            let event = StageEvent::Demanded { demand, emitted };
+            self.emitter.emit(&Event::Stage(event));
+        }
+        self.called(Callback::HandleDemand, called).await
+    }
+
+    async fn receive(&mut self, mail: MailTo<B>) -> Flow {
+        let called = caught(async { mail.open(self.body.stage(), &mut self.cx).await }).await;
+        match called {
+            Ok(reply) => {
+                self.flush().await?;
+                // Behind what was emitted on the way.
+                reply.send();
+                self.proceed().await
+            }
+            Err(failure) => self.fail(failure.reason(Callback::Receive), 0).await,
+        }
+    }
+
+    async fn events(&mut self, from: &Subscription) -> Flow {
+        let count = self.chunk.len();
+        self.counters.received(count);
+        let began = self.emitter.is_heard().then(timer::now);
+        let (chunk, cx) = (&mut self.chunk, &mut self.cx);
+        let called = caught(async { self.body.events(chunk, from, cx).await }).await;
+        self.chunk.clear();
+        if let (Some(began), Ok(())) = (began, &called) {
+            let event = StageEvent::Handled {
+                count,
+                emitted: self.cx.emitted.len(),
+                elapsed: timer::now().saturating_duration_since(began),
+            };
+            self.emitter.emit(&Event::Stage(event));
+        }
+        let flow = match called {
+            Ok(()) => self.proceed().await,
+            Err(failure) => {
+                self.fail(failure.reason(Callback::HandleEvents), count)
+                    .await
+            }
+        };
+        self.inputs.done(from.id());
+        flow
+    }
+
+    /// A subscription has ended from the producer's side.
+    async fn ended(&mut self, id: SubscriptionId, end: End) -> Flow {
+        let Some(input) = self.inputs.remove(id) else {
+            return Flow::Continue(());
+        };
+        self.cancelled(&input.subscription, &end).await?;
+        if input.cancel.ends_consumer(&end) {
+            return self.finish(end).await;
+        }
+        Flow::Continue(())
+    }
+
+    async fn subscribed(&mut self, subscription: &Subscription) -> Flow {
+        let called = caught(async { self.body.subscribed(subscription, &mut self.cx).await }).await;
+        self.called(Callback::HandleSubscription, called).await
+    }
+
+    async fn cancelled(&mut self, subscription: &Subscription, end: &End) -> Flow {
+        let cx = &mut self.cx;
+        let called = caught(async { self.body.cancelled(subscription, end, cx).await }).await;
+        self.called(Callback::HandleSubscription, called).await
+    }
+
+    /// What follows a callback.
+    async fn called(&mut self, callback: Callback, called: Result<(), caught::Failure>) -> Flow {
+        match called {
+            Ok(()) => self.proceed().await,
+            Err(failure) => self.fail(failure.reason(callback), 0).await,
+        }
+    }
+
+    /// Sends what was emitted, and ends if the stage wants to.
+    async fn proceed(&mut self) -> Flow {
+        self.flush().await?;
+        match self.cx.stop.take() {
+            Some(end) => self.finish(end).await,
+            None => Flow::Continue(()),
+        }
+    }
+
+    async fn flush(&mut self) -> Flow {
+        if self.cx.emitted.is_empty() {
+            return Flow::Continue(());
+        }
+        self.counters.emitted(self.cx.emitted.len());
+        let emitted = &mut self.cx.emitted;
+        let dropped = self.output.emit(emitted, &mut self.discarded);
+        self.counters.buffered(self.output.buffered());
+        self.counters.dropped(dropped);
+        if let Some(trouble) = self.output.trouble() {
+            return self.fail(trouble, 0).await;
+        }
+        if self.discarded.is_empty() {
+            return Flow::Continue(());
+        }
+        let count = self.discarded.len();
+        self.counters.discarded(count);
+        let event = StageEvent::Discarded { count };
+        self.emitter.emit(&Event::Stage(event));
+        let (discarded, cx) = (&mut self.discarded, &mut self.cx);
+        let called = caught(async { self.body.discarded(discarded, cx).await }).await;
+        self.discarded.clear();
+        // What it emitted goes the same way with the next callback: here it could turn for ever.
+        match called {
+            Ok(()) => Flow::Continue(()),
+            Err(failure) => {
+                self.fail(failure.reason(Callback::HandleDiscarded), 0)
+                    .await
+            }
+        }
+    }
+
+    /// A callback failed: the stage rests and begins anew, or ends.
+    async fn fail(&mut self, reason: Reason, lost: usize) -> Flow {
+        self.cx.emitted.clear();
+        self.cx.stop = None;
+        self.counters.lost(lost);
+        let decision = self
+            .again
+            .as_mut()
+            .map(|again| again.restart.failed(timer::now(), supervise::jitter()));
+        let restart_after = match decision {
+            Some(Decision::After(delay)) => Some(delay),
+            Some(Decision::GiveUp) | None => None,
+        };
+        let event = StageEvent::Failed {
+            reason: &reason,
+            lost,
+            restart_after,
+        };
+        self.emitter.emit(&Event::Stage(event));
+        let is_panic = reason.is_panic();
+        let end = End::Failed(Failure::new(self.cx.shared_name(), reason));
+        let Some(delay) = restart_after else {
+            return self.finish_as(end, !is_panic).await;
+        };
+        if !is_panic {
+            self.terminate(&end).await;
+        }
+        self.cx.timers.clear();
+        self.cx.start_timer(delay);
+        self.resting = Some(timer::now() + delay);
+        Flow::Continue(())
+    }
+
+    /// Begins anew, with what the stage was subscribed to and asked for.
+    async fn restart(&mut self) -> Flow {
+        self.resting = None;
+        let Some(again) = &mut self.again else {
+            return Flow::Continue(());
+        };
+        again.restarts += 1;
+        let restarts = again.restarts;
+        let made = caught(async { Ok((again.make)()) }).await;
+        match made {
+            Ok(stage) => self.body = B::new(stage),
+            Err(failure) => return self.fail(failure.reason(Callback::Init), 0).await,
+        }
+        self.counters.restarted();
+        if let Err(reason) = self.begin().await {
+            return self.fail(reason, 0).await;
+        }
+        if let Some(again) = &mut self.again {
+            again.restart.healthy(timer::now());
+        }
+        let event = StageEvent::Restarted { restarts };
+        self.emitter.emit(&Event::Stage(event));
+        self.open().await?;
+        self.cx.asked = self.output.asked();
+        match self.output.asked() {
+            asked if asked > 0 && self.resting.is_none() => self.demanded(asked).await,
+            _ => Flow::Continue(()),
+        }
+    }
+
+    async fn finish(&mut self, end: End) -> Flow {
+        self.finish_as(end, true).await
+    }
+
+    /// Ends: the stage is told, consumers get what is buffered and then the end, producers learn that it is gone.
+    async fn finish_as(&mut self, end: End, terminate: bool) -> Flow {
+        if terminate && self.resting.is_none() {
+            self.terminate(&end).await;
+        }
+        self.output.close(end.clone());
+        self.inputs.leave_as(&end);
+        self.emitter
+            .emit(&Event::Stage(StageEvent::Ended { end: &end }));
+        self.end = Some(end);
+        Flow::Break(())
+    }
+
+    async fn terminate(&mut self, end: &End) {
+        // It has ended anyway, and its end has a reason already.
+        let _ = caught(async {
+            self.body.terminate(end).await;
+            Ok(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,79 @@
+//! [`StageStats`]: what a stage has done so far, in numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counts of one stage since it was started; restarts do not reset them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StageStats {
+    /// Events that it received.
+    pub received: u64,
+    /// Events that it emitted.
+    pub emitted: u64,
+    /// Emitted events that were discarded, as the [buffer](super::Buffer) was full.
+    pub discarded: u64,
+    /// Emitted events that the function of the dispatcher wanted nobody to have.
+    pub dropped: u64,
+    /// Received events that were in hand when a callback failed.
+    pub lost: u64,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// Events that wait in its [buffer](super::Buffer), as nobody has asked for them.
+    pub buffered: u64,
+}
+
+/// The counters behind it. Each has one writer, and is written once per chunk.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    received: AtomicU64,
+    emitted: AtomicU64,
+    discarded: AtomicU64,
+    dropped: AtomicU64,
+    lost: AtomicU64,
+    restarts: AtomicU64,
+    buffered: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn received(&self, n: usize) {
+        self.received.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(super) fn emitted(&self, n: usize) {
+        self.emitted.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(super) fn discarded(&self, n: usize) {
+        self.discarded.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(super) fn dropped(&self, n: usize) {
+        if n > 0 {
+            self.dropped.fetch_add(n as u64, Relaxed);
+        }
+    }
+
+    pub(super) fn lost(&self, n: usize) {
+        self.lost.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(super) fn restarted(&self) {
+        self.restarts.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn buffered(&self, n: usize) {
+        self.buffered.store(n as u64, Relaxed);
+    }
+
+    pub(super) fn stats(&self) -> StageStats {
+        StageStats {
+            received: self.received.load(Relaxed),
+            emitted: self.emitted.load(Relaxed),
+            discarded: self.discarded.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            lost: self.lost.load(Relaxed),
+            restarts: self.restarts.load(Relaxed),
+            buffered: self.buffered.load(Relaxed),
+        }
+    }
+}

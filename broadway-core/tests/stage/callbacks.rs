@@ -1,0 +1,1 @@
+//! Which callback is called when, and what its failure means.

@@ -1,0 +1,1 @@
+//! Messages to a stage beside the events: calls, casts, infos, timers.

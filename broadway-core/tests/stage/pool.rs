@@ -1,0 +1,1 @@
+//! Pools of consumers, which grow and shrink by demand.

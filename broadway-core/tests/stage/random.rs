@@ -1,0 +1,1 @@
+//! Random topologies, with a ledger of every event.

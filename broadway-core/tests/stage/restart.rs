@@ -1,0 +1,1 @@
+//! Stages that fail begin anew, and what is lost then.

@@ -1,0 +1,1 @@
+//! Events that go to several targets, and are settled when all are done.

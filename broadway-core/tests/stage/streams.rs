@@ -1,0 +1,1 @@
+//! Streams, iterators and channels as stages, and stages as streams.

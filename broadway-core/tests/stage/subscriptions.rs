@@ -1,0 +1,1 @@
+//! Subscribing, resubscribing and cancelling at run time.

@@ -1,0 +1,1 @@
+//! A task per event: limits, restarts, shutdown.
