@@ -6,11 +6,9 @@
 # the node ends, however that happens: there is nothing to clean up.
 set -euo pipefail
 
-epmd_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$ERL_EPMD_PORT") 2>/dev/null; }
-
 setpriv --pdeathsig TERM -- "$ERLANG_BIN/epmd" &
 # The node would start one that stays if this one were late.
-until epmd_answers; do
+until "$ERLANG_BIN/epmd" -names >/dev/null 2>&1; do
   kill -0 "$!" 2>/dev/null || { echo "epmd ended while starting" >&2; exit 1; }
   sleep 0.05
 done

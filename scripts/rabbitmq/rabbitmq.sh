@@ -51,17 +51,17 @@ rabbitmq_unpack() {
   sbin=$(rabbitmq_sbin)
   [[ -d $sbin ]] || fail "rabbitmq: there is no $sbin" \
     "Debian $release has another version now: scripts/rabbitmq/rabbitmq.sh names the wrong one"
-  debian_own_libraries "$tree" "$(rabbitmq_erts)"/bin/{beam.smp,epmd,erl_child_setup,erlexec,inet_gethost}
+  debian_own_libraries "$tree" "$(rabbitmq_erts)"/bin/{beam.smp,epmd,erl_child_setup,erlexec,inet_gethost} \
+    "$(rabbitmq_os_mon)"/{cpu_sup,memsup}
   rabbitmq_erl >"$tree/usr/lib/erlang/bin/erl"
 }
 
 rabbitmq_tree() { printf '%s/%s' "$RABBITMQ_DIR" "$(rabbitmq_number)"; }
 rabbitmq_sbin() { printf '%s/usr/lib/rabbitmq/lib/rabbitmq_server-%s/sbin' "$(rabbitmq_tree)" "$(rabbitmq_number)"; }
 
-# Erlang's run-time folder, as a path inside the tree.
-rabbitmq_erts() {
-  (cd "$(rabbitmq_tree)" && printf '%s' usr/lib/erlang/erts-*)
-}
+# Erlang's programs and those of its library that watches the machine, as paths inside the tree.
+rabbitmq_erts() { (cd "$(rabbitmq_tree)" && printf '%s' usr/lib/erlang/erts-*); }
+rabbitmq_os_mon() { (cd "$(rabbitmq_tree)" && printf '%s' usr/lib/erlang/lib/os_mon-*/priv/bin); }
 
 # Debian's `erl` insists on /usr/lib/erlang; this one knows where it has been unpacked.
 rabbitmq_erl() {
@@ -95,6 +95,7 @@ rabbitmq_command() {
     LANG=C.UTF-8
     "HOME=$RABBITMQ_DIR/home"
     "ERLANG_BIN=$tree/$(rabbitmq_erts)/bin"
+    "ERL_CRASH_DUMP=$RABBITMQ_DIR/crash"
     ERL_EPMD_ADDRESS=127.0.0.1
     "ERL_EPMD_PORT=$BROADWAY_RABBITMQ_EPMD_PORT"
     "RABBITMQ_SBIN=$(rabbitmq_sbin)"
