@@ -13,7 +13,7 @@ debian_unpack() {
   shift 3
   local wanted="$release in $tree: $*"
   [[ $(cat "$tree/.packages" 2>/dev/null) != "$wanted" ]] || return 0
-  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || fail \
+  { command -v apt-get && command -v dpkg-deb; } >/dev/null || fail \
     "$name: there is no apt to fetch Debian packages with" \
     "where Docker runs, BROADWAY_BROKERS=compose needs none"
   say "$name: downloading packages of Debian $release to $tree (once)"
@@ -46,6 +46,7 @@ debian_fetch() {
 }
 
 # The mirror this machine uses itself.
+# shellcheck disable=SC2016 # apt fills it in
 debian_mirror() {
   local mirror=${BROADWAY_DEBIAN_MIRROR:-}
   [[ -n $mirror ]] \

@@ -36,12 +36,12 @@ native_up() {
 
 native_version() { cat "$CACHE/$1/version" 2>/dev/null || printf 'version unknown'; }
 
-# What runs and what was asked for: environment variables choose between versions of some brokers.
+# What runs, against what is asked for: the environment chooses between versions of some brokers.
 native_same_version() {
   local running
   running=$(native_version "$1")
-  [[ $running == "$2" ]] || fail "$1: $running is up, but $2 is asked for" \
-    "end the one that runs: scripts/brokers down $1"
+  [[ $running == "$2" || ! -e $CACHE/$1/version ]] \
+    || fail "$1: $running is up, but $2 is asked for" "end the one that runs: scripts/brokers down $1"
 }
 
 native_ports_free() {

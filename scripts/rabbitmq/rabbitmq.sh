@@ -3,13 +3,8 @@
 # package itself would start a service). lib/brokers.sh says what each function is for.
 #
 # RABBITMQ_4=1 takes RabbitMQ 4.0.5 of Debian 13, the version of the container; without it, it is
-# 3.10.8 of Debian 12. The older one differs where tests might notice:
-# - a quorum queue returns a message for ever; since 4.0 it drops it, or dead-letters it, after 20
-#   deliveries unless the queue sets its own x-delivery-limit
-# - classic queues may still be mirrored, and one channel-wide prefetch limit exists
-# - AMQP 1.0 needs a plugin there
-# Either way it is one node: what several would do (elections, partitions) cannot be seen, and guest
-# with the password guest may do everything.
+# 3.10.8 of Debian 12. CONTRIBUTING.md says how the two differ. Either way guest with the password
+# guest may do everything, and the broker is one node.
 #
 # Under $CACHE/rabbitmq: 3.10.8 and 4.0.5, the unpacked packages; home, with the cookie of the node;
 # rabbitmq.conf and plugins, what it was started with.
@@ -64,6 +59,7 @@ rabbitmq_erts() { (cd "$(rabbitmq_tree)" && printf '%s' usr/lib/erlang/erts-*); 
 rabbitmq_os_mon() { (cd "$(rabbitmq_tree)" && printf '%s' usr/lib/erlang/lib/os_mon-*/priv/bin); }
 
 # Debian's `erl` insists on /usr/lib/erlang; this one knows where it has been unpacked.
+# shellcheck disable=SC2016 # the script that is written fills it in
 rabbitmq_erl() {
   local tree
   tree=$(rabbitmq_tree)

@@ -1,12 +1,6 @@
 # shellcheck shell=bash
 # Amazon SQS, played by ElasticMQ from Maven Central. lib/brokers.sh says what each function is for.
-#
-# It differs from SQS where tests might notice:
-# - a receipt handle that is too old is an error; SQS says ok to deleting with one
-# - a missing queue has the code QueueDoesNotExist, but not the type that AWS's SDK recognises
-# - the region in ARNs is `elasticmq`, the account 000000000000; credentials are not looked at
-# - one process with all in memory: nothing is delivered twice or out of order by chance, as
-#   standard queues of SQS may, and it refuses nobody for sending too much
+# CONTRIBUTING.md says how it differs from SQS.
 #
 # Under $CACHE/sqs: libs holds the jars and the pom.xml they came from.
 
