@@ -28,6 +28,8 @@ rabbitmq_needs() {
 }
 
 rabbitmq_prepare() {
+  [[ $RABBITMQ_DIR != *[[:space:]]* ]] || fail "rabbitmq: its scripts cannot run under '$RABBITMQ_DIR'" \
+    "set BROADWAY_CACHE to a folder without blanks in its path"
   http_check rabbitmq
   case $(rabbitmq_number) in
     4.*) rabbitmq_unpack trixie libcap2 libssl3t64 ;;
