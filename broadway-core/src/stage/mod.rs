@@ -38,6 +38,7 @@ pub(crate) mod supervise;
 pub(crate) mod timer;
 mod timers;
 
+pub use crate::machine::dispatch;
 pub use builder::{
     ConsumerBuilder, ProducerBuilder, ProducerConsumerBuilder, consumer, producer,
     producer_consumer,
