@@ -149,13 +149,13 @@ pub(super) struct State<T, D> {
     serials: u64,
     /// The [`Link`] is gone: no more ends will come.
     complete: bool,
-    /// How many messages were ordered by the inlets and not offered yet.
+    /// How many messages were ordered by the inlets and not offered yet: what is due, and what outlets were told and owe.
     ordered: usize,
     /// How many of them no outlet was told of yet.
     due: usize,
     /// Who waits for demand wants to know of the next change.
     pub(super) watched: bool,
-    /// How many inlets hold a chunk.
+    /// How many inlets hold a chunk that they may give back.
     busy: usize,
     /// How many inlets are up.
     up: usize,
@@ -260,8 +260,8 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let n = events.len();
         // First: functions of the user may panic in it, and nothing has changed then.
         let offered = self.dispatch.offer(outlet, events);
-        self.port(outlet).sent(n);
-        self.ordered = self.ordered.saturating_sub(n);
+        let asked = self.port(outlet).sent(n);
+        self.ordered -= asked;
         offered
     }
 
@@ -285,8 +285,9 @@ impl<T, D: Dispatch<T>> State<T, D> {
 
     /// The inlet's last chunk is handled, as far as it was not given back.
     pub(super) fn done(&mut self, inlet: InletId) {
-        if self.inlets[inlet.0 as usize].held > 0 {
-            self.busy -= 1;
+        let seat = &self.inlets[inlet.0 as usize];
+        if seat.held > 0 {
+            self.busy -= usize::from(seat.flow.may_give_back());
             self.dispatch.done(inlet);
             self.ask_again(inlet);
         }
@@ -311,8 +312,9 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let mut freed = |outlet: OutletId, n| outlets[outlet.0 as usize].taken(n, wakes);
         let taken = self.dispatch.take(inlet, max, out, &mut freed);
         if taken > 0 {
-            self.inlets[inlet.0 as usize].held = taken;
-            self.busy += 1;
+            let seat = &mut self.inlets[inlet.0 as usize];
+            seat.held = taken;
+            self.busy += usize::from(seat.flow.may_give_back());
         }
         self.set_up(inlet, taken > 0);
         taken
@@ -379,6 +381,9 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let port = self.port(outlet);
         if port.close() {
             port.wake(wakes);
+            // Another outlet may have it.
+            let renounced = port.renounce();
+            self.ordered -= renounced;
             self.outlets_open -= 1;
             self.end = end;
             self.changed(wakes);
