@@ -10,6 +10,7 @@ use crate::machine::dispatch::Dispatch;
 /// An inlet of a link with any dispatcher.
 pub(super) trait AnyInlet<T>: Send {
     fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool>;
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     fn rest(&mut self);
     fn done(&mut self);
     fn end(&self) -> End;
@@ -21,7 +22,7 @@ pub(super) trait AnyInlet<T>: Send {
 pub(super) struct Connected<T, D: Dispatch<T>> {
     id: SubscriptionId,
     inlet: Inlet<T, D>,
-    notices: mpsc::WeakUnboundedSender<Notice>,
+    notices: mpsc::UnboundedSender<Notice>,
     end: End,
 }
 
@@ -29,7 +30,7 @@ impl<T, D: Dispatch<T>> Connected<T, D> {
     pub(super) fn new(
         id: SubscriptionId,
         inlet: Inlet<T, D>,
-        notices: mpsc::WeakUnboundedSender<Notice>,
+        notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         Self {
             id,
@@ -43,6 +44,10 @@ impl<T, D: Dispatch<T>> Connected<T, D> {
 impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
     fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool> {
         self.inlet.poll_take(cx, usize::MAX, out)
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inlet.poll_ended(cx)
     }
 
     fn rest(&mut self) {
@@ -64,10 +69,9 @@ impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
 
 impl<T, D: Dispatch<T>> Drop for Connected<T, D> {
     fn drop(&mut self) {
-        if let Some(notices) = self.notices.upgrade() {
-            // If the stage has ended there is nobody to tell.
-            let _ = notices.send(Notice::Cancelled(self.id, self.end.clone()));
-        }
+        // If the stage has ended there is nobody to tell.
+        let end = self.end.clone();
+        let _ = self.notices.send(Notice::Cancelled(self.id, end));
     }
 }
 
@@ -168,6 +172,18 @@ impl<T> Inputs<T> {
             self.turn = (index + 1) % n;
             self.rest();
             return Poll::Ready(came);
+        }
+        Poll::Pending
+    }
+
+    /// The end of any subscription of which all is handled. Nothing is taken.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        for input in &mut self.all {
+            input.waiting = false;
+            if input.inlet.poll_ended(cx).is_ready() {
+                let (id, end) = (input.subscription.id(), input.inlet.end());
+                return Poll::Ready(Came::Ended(id, end));
+            }
         }
         Poll::Pending
     }

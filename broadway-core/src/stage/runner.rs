@@ -123,7 +123,7 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
             }
             Happening::Came(Came::Events(from)) => self.events(&from).await,
             Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(Callback::HandleDemand, called).await,
+            Happening::More(called) => self.called(Callback::PollMore, called).await,
             Happening::Trouble(reason) => self.fail(reason, 0).await,
             Happening::Restart => self.restart().await,
             Happening::Unreachable(end) => self.finish(end).await,
@@ -164,7 +164,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             return Poll::Ready(Happening::Notice(notice));
         }
         let demand = self.output.poll_demand(task);
-        self.counters.buffered(self.output.buffered());
+        self.count();
         if let Some(trouble) = self.output.trouble() {
             return Poll::Ready(Happening::Trouble(trouble));
         }
@@ -196,7 +196,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     fn poll_mail(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        if self.desk.mail_closed {
+        if self.desk.mail_closed || self.behind.len() >= self.desk.mail.max_capacity() {
             return None;
         }
         match self.desk.mail.poll_recv(task) {
@@ -211,7 +211,10 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     fn poll_events(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
         if B::GATED && self.output.asked() == 0 {
-            return None;
+            return match self.inputs.poll_ended(task) {
+                Poll::Ready(ended) => Some(Happening::Came(ended)),
+                Poll::Pending => None,
+            };
         }
         if let Poll::Ready(came) = self.inputs.poll_next(task, &mut self.chunk) {
             return Some(Happening::Came(came));
@@ -269,15 +272,17 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     async fn notice(&mut self, notice: Notice) -> Flow {
         let cx = &mut self.cx;
-        let called = match notice {
-            Notice::Subscribed(id) => {
-                caught(async { self.body.consumer_subscribed(id, cx).await }).await
-            }
-            Notice::Cancelled(id, end) => {
-                caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await
-            }
+        let (callback, called) = match notice {
+            Notice::Subscribed(id) => (
+                Callback::ConsumerSubscribed,
+                caught(async { self.body.consumer_subscribed(id, cx).await }).await,
+            ),
+            Notice::Cancelled(id, end) => (
+                Callback::ConsumerCancelled,
+                caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await,
+            ),
         };
-        self.called(Callback::HandleSubscription, called).await
+        self.called(callback, called).await
     }
 
     async fn demanded(&mut self, demand: usize) -> Flow {
@@ -343,13 +348,13 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     async fn subscribed(&mut self, subscription: &Subscription) -> Flow {
         let called = caught(async { self.body.subscribed(subscription, &mut self.cx).await }).await;
-        self.called(Callback::HandleSubscription, called).await
+        self.called(Callback::HandleSubscribe, called).await
     }
 
     async fn cancelled(&mut self, subscription: &Subscription, end: &End) -> Flow {
         let cx = &mut self.cx;
         let called = caught(async { self.body.cancelled(subscription, end, cx).await }).await;
-        self.called(Callback::HandleSubscription, called).await
+        self.called(Callback::HandleCancel, called).await
     }
 
     /// What follows a callback.
@@ -375,9 +380,9 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         self.counters.emitted(self.cx.emitted.len());
         let emitted = &mut self.cx.emitted;
-        let dropped = self.output.emit(emitted, &mut self.discarded);
-        self.counters.buffered(self.output.buffered());
-        self.counters.dropped(dropped);
+        self.output.emit(emitted, &mut self.discarded);
+        self.count();
+        self.cx.asked = self.output.asked();
         if let Some(trouble) = self.output.trouble() {
             return self.fail(trouble, 0).await;
         }
@@ -399,6 +404,12 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
                     .await
             }
         }
+    }
+
+    /// Brings the counts of what was sent up to date.
+    fn count(&mut self) {
+        self.counters.buffered(self.output.buffered());
+        self.counters.dropped(self.output.dropped());
     }
 
     /// A callback failed: the stage rests and begins anew, or ends.
@@ -448,6 +459,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Err(failure) => return self.fail(failure.reason(Callback::Init), 0).await,
         }
         self.counters.restarted();
+        self.output.retell();
+        self.cx.asked = 0;
         if let Err(reason) = self.begin().await {
             return self.fail(reason, 0).await;
         }
@@ -456,12 +469,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         let event = StageEvent::Restarted { restarts };
         self.emitter.emit(&Event::Stage(event));
-        self.open().await?;
-        self.cx.asked = self.output.asked();
-        match self.output.asked() {
-            asked if asked > 0 && self.resting.is_none() => self.demanded(asked).await,
-            _ => Flow::Continue(()),
-        }
+        self.open().await
     }
 
     async fn finish(&mut self, end: End) -> Flow {
@@ -469,7 +477,14 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     /// Ends: the stage is told, consumers get what is buffered and then the end, producers learn that it is gone.
-    async fn finish_as(&mut self, end: End, terminate: bool) -> Flow {
+    async fn finish_as(&mut self, mut end: End, terminate: bool) -> Flow {
+        self.output.drain();
+        self.count();
+        if let Some(reason) = self.output.trouble()
+            && !end.is_failed()
+        {
+            end = End::Failed(Failure::new(self.cx.shared_name(), reason));
+        }
         if terminate && self.resting.is_none() {
             self.terminate(&end).await;
         }
