@@ -14,7 +14,11 @@ use crate::common::{
 
 async fn puppet(buffer: Buffer) -> (ProducerHandle<Puppet>, Log<String>) {
     let (puppet, log) = Puppet::new();
-    let stage = stage::producer(puppet).buffer(buffer).start().await.unwrap();
+    let stage = stage::producer(puppet)
+        .buffer(buffer)
+        .start()
+        .await
+        .unwrap();
     log.take();
     (stage, log)
 }
@@ -77,7 +81,10 @@ async fn a_full_buffer_keeps_its_last_events_if_told_to() {
 async fn one_list_can_be_more_than_a_buffer_that_discards() {
     let (first, log_of_first) = puppet(Buffer::keep_first(2)).await;
     first.call(Emit(numbers(5))).await.unwrap();
-    assert_eq!(log_of_first.take(), ["discarded [2, 3, 4] at a demand of 0"]);
+    assert_eq!(
+        log_of_first.take(),
+        ["discarded [2, 3, 4] at a demand of 0"]
+    );
     let (last, log_of_last) = puppet(Buffer::keep_last(2)).await;
     last.call(Emit(numbers(5))).await.unwrap();
     assert_eq!(log_of_last.take(), ["discarded [0, 1, 2] at a demand of 0"]);
@@ -232,7 +239,10 @@ async fn a_stage_in_the_middle_may_discard_too() {
 #[tokio::test(start_paused = true)]
 async fn a_buffer_without_room_is_refused() {
     for buffer in [Buffer::wait(0), Buffer::keep_first(0), Buffer::keep_last(0)] {
-        let started = stage::producer(Puppet::new().0).buffer(buffer).start().await;
+        let started = stage::producer(Puppet::new().0)
+            .buffer(buffer)
+            .start()
+            .await;
         let Err(StartError::Invalid(problems)) = started else {
             panic!("it started");
         };

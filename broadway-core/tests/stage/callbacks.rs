@@ -243,13 +243,21 @@ async fn a_producer_consumer_is_called_in_this_order() {
 #[tokio::test(start_paused = true)]
 async fn terminate_is_told_of_each_kind_of_end() {
     let (puppet, log) = Puppet::new();
-    let stage = stage::producer(puppet).name("puppet").start().await.unwrap();
+    let stage = stage::producer(puppet)
+        .name("puppet")
+        .start()
+        .await
+        .unwrap();
     drop(stage);
     settle().await;
     assert_eq!(log.take(), ["init", "terminate: shut down"]);
 
     let (puppet, log) = Puppet::new();
-    let stage = stage::producer(puppet).name("puppet").start().await.unwrap();
+    let stage = stage::producer(puppet)
+        .name("puppet")
+        .start()
+        .await
+        .unwrap();
     assert!(stage.call(EmitAndEnd(1, How::Error)).await.is_err());
     let expected = "terminate: stage puppet: receive failed: as it was told";
     assert_eq!(log.take(), ["init", expected]);
@@ -343,7 +351,10 @@ async fn a_stage_in_the_middle_learns_of_an_end_when_nothing_waits_before_it() {
     // Nobody asks anything of it, so events would wait, but there are none.
     source.stop().await;
     assert!(matches!(stage.join().await, End::Shutdown));
-    assert_eq!(log.take(), ["cancelled source: shut down", "terminate: shut down"]);
+    assert_eq!(
+        log.take(),
+        ["cancelled source: shut down", "terminate: shut down"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -71,7 +71,10 @@ async fn a_low_minimum_means_large_chunks() {
     assert!(sizes.iter().all(|&size| size <= 80), "{sizes:?}");
     assert!(sizes.contains(&80), "{sizes:?}");
     assert_eq!(demands[0], 100);
-    assert!(demands[1..].iter().all(|&demand| demand >= 80), "{demands:?}");
+    assert!(
+        demands[1..].iter().all(|&demand| demand >= 80),
+        "{demands:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

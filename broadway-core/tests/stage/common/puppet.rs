@@ -43,7 +43,12 @@ impl Puppet {
         }
     }
 
-    fn called<E>(&self, callback: &str, entry: String, cx: &mut Context<E>) -> Result<(), BoxError> {
+    fn called<E>(
+        &self,
+        callback: &str,
+        entry: String,
+        cx: &mut Context<E>,
+    ) -> Result<(), BoxError> {
         self.log.push(entry);
         match self.misbehaves {
             Some((at, how)) if at == callback => end_as(how, cx),
@@ -96,11 +101,7 @@ impl Receive<EmitAndEnd, u64> for Puppet {
 impl<E: Send + 'static> Receive<Note, E> for Puppet {
     type Reply = &'static str;
 
-    async fn receive(
-        &mut self,
-        note: Note,
-        cx: &mut Context<E>,
-    ) -> Result<&'static str, BoxError> {
+    async fn receive(&mut self, note: Note, cx: &mut Context<E>) -> Result<&'static str, BoxError> {
         self.called("receive", format!("note {}", note.0), cx)?;
         Ok(note.0)
     }
@@ -121,7 +122,11 @@ macro_rules! callbacks {
             self.called("init", "init".to_owned(), cx)
         }
 
-        async fn handle_timer(&mut self, _: Timer, cx: &mut Context<$event>) -> Result<(), BoxError> {
+        async fn handle_timer(
+            &mut self,
+            _: Timer,
+            cx: &mut Context<$event>,
+        ) -> Result<(), BoxError> {
             self.called("handle_timer", "timer".to_owned(), cx)
         }
 
@@ -147,7 +152,11 @@ macro_rules! callbacks {
             end: &End,
             cx: &mut Context<$event>,
         ) -> Result<(), BoxError> {
-            self.called("consumer_cancelled", format!("consumer cancelled: {end}"), cx)
+            self.called(
+                "consumer_cancelled",
+                format!("consumer cancelled: {end}"),
+                cx,
+            )
         }
 
         async fn handle_discarded(
