@@ -133,7 +133,7 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
             }
             Happening::Came(Came::Events(from)) => self.events(&from).await,
             Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(Callback::HandleDemand, called).await,
+            Happening::More(called) => self.called(Callback::PollMore, called).await,
             Happening::Trouble(reason) => self.fail(reason, 0).await,
             Happening::Restart => self.restart().await,
             Happening::Unreachable(end) => self.finish(end).await,
@@ -203,7 +203,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     fn poll_output(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
         let demand = self.output.poll_demand(task);
-        self.count_output();
+        self.count();
         if let Some(trouble) = self.output.trouble() {
             return Some(Happening::Trouble(trouble));
         }
@@ -238,7 +238,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     fn poll_mail(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        if self.desk.mail_closed {
+        if self.desk.mail_closed || self.behind.len() >= self.desk.mail.max_capacity() {
             return None;
         }
         match self.desk.mail.poll_recv(task) {
@@ -253,8 +253,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     fn poll_events(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
         if B::GATED && self.output.asked() == 0 {
-            return match self.inputs.poll_end(task) {
-                Poll::Ready(came) => Some(Happening::Came(came)),
+            return match self.inputs.poll_ended(task) {
+                Poll::Ready(ended) => Some(Happening::Came(ended)),
                 Poll::Pending => None,
             };
         }
@@ -316,15 +316,17 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     async fn notice(&mut self, notice: Notice) -> Flow {
         let cx = &mut self.cx;
-        let called = match notice {
-            Notice::Subscribed(id) => {
-                caught(async { self.body.consumer_subscribed(id, cx).await }).await
-            }
-            Notice::Cancelled(id, end) => {
-                caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await
-            }
+        let (callback, called) = match notice {
+            Notice::Subscribed(id) => (
+                Callback::ConsumerSubscribed,
+                caught(async { self.body.consumer_subscribed(id, cx).await }).await,
+            ),
+            Notice::Cancelled(id, end) => (
+                Callback::ConsumerCancelled,
+                caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await,
+            ),
         };
-        self.called(Callback::HandleSubscription, called).await
+        self.called(callback, called).await
     }
 
     async fn demanded(&mut self, demand: usize) -> Flow {
@@ -390,13 +392,13 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     async fn subscribed(&mut self, subscription: &Subscription) -> Flow {
         let called = caught(async { self.body.subscribed(subscription, &mut self.cx).await }).await;
-        self.called(Callback::HandleSubscription, called).await
+        self.called(Callback::HandleSubscribe, called).await
     }
 
     async fn cancelled(&mut self, subscription: &Subscription, end: &End) -> Flow {
         let cx = &mut self.cx;
         let called = caught(async { self.body.cancelled(subscription, end, cx).await }).await;
-        self.called(Callback::HandleSubscription, called).await
+        self.called(Callback::HandleCancel, called).await
     }
 
     /// What follows a callback.
@@ -423,7 +425,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         self.counters.emitted(self.cx.emitted.len());
         self.output.emit(&mut self.cx.emitted, &mut self.discarded);
         self.cx.asked = self.output.asked();
-        self.count_output();
+        self.count();
         if let Some(trouble) = self.output.trouble() {
             return self.fail(trouble, 0).await;
         }
@@ -447,7 +449,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
     }
 
-    fn count_output(&mut self) {
+    /// Brings the counts of what was sent up to date.
+    fn count(&mut self) {
         self.counters.buffered(self.output.buffered());
         self.counters.dropped(self.output.dropped());
     }
@@ -499,6 +502,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Err(failure) => return self.fail(failure.reason(Callback::Init), 0).await,
         }
         self.counters.restarted();
+        self.output.retell();
+        self.cx.asked = 0;
         if let Err(reason) = self.begin().await {
             return self.fail(reason, 0).await;
         }
@@ -507,15 +512,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         let event = StageEvent::Restarted { restarts };
         self.emitter.emit(&Event::Stage(event));
-        self.open().await?;
-        if self.resting.is_some() {
-            return Flow::Continue(());
-        }
-        self.cx.asked = self.output.asked();
-        match self.output.retell() {
-            0 => Flow::Continue(()),
-            asked => self.demanded(asked).await,
-        }
+        self.open().await
     }
 
     async fn finish(&mut self, end: End) -> Flow {
@@ -523,16 +520,22 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     /// Ends: the stage is told, consumers get what is buffered and then the end, producers learn that it is gone.
-    async fn finish_as(&mut self, end: End, terminate: bool) -> Flow {
-        if terminate && self.resting.is_none() {
-            self.terminate(&end).await;
-        }
+    async fn finish_as(&mut self, mut end: End, terminate: bool) -> Flow {
         // What `handle_discarded` emitted is left, if it was the last call.
         self.counters.emitted(self.cx.emitted.len());
         self.output.emit(&mut self.cx.emitted, &mut self.discarded);
         self.counters.discarded(self.discarded.len());
+        self.output.drain();
+        self.count();
+        if let Some(reason) = self.output.trouble()
+            && !end.is_failed()
+        {
+            end = End::Failed(Failure::new(self.cx.shared_name(), reason));
+        }
+        if terminate && self.resting.is_none() {
+            self.terminate(&end).await;
+        }
         self.output.close(end.clone());
-        self.count_output();
         self.inputs.leave_as(&end);
         self.emitter
             .emit(&Event::Stage(StageEvent::Ended { end: &end }));

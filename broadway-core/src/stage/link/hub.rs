@@ -97,7 +97,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// How many messages wait, and how many inlets have come in vain and wait for some.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.hub.lock();
-        let idle = state.inlets.iter().filter(|seat| seat.waker.is_some());
+        let idle = state.inlets.iter().filter(|seat| seat.is_idle());
         (state.dispatch.buffered(), idle.count())
     }
 }
@@ -324,8 +324,13 @@ impl<T, D: Dispatch<T>> State<T, D> {
     pub(super) fn sleep(&mut self, inlet: InletId, max: usize, waker: Waker) {
         let seat = &mut self.inlets[inlet.0 as usize];
         let max = max.min(seat.limit());
-        seat.waker = Some(waker);
+        seat.sleep(waker, true);
         self.dispatch.ask(inlet, max);
+    }
+
+    /// The inlet takes nothing now, and wants to know of the end.
+    pub(super) fn await_end(&mut self, inlet: InletId, waker: Waker) {
+        self.inlets[inlet.0 as usize].sleep(waker, false);
     }
 
     pub(super) fn is_up(&self, inlet: InletId) -> bool {

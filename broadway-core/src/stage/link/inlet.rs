@@ -123,6 +123,27 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         wakes.wake();
     }
 
+    /// Waits until the link has ended, and takes nothing; what it may have been woken for goes to others.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let id = self.id;
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        let before = state.waker(id).take();
+        state.set_up(id, false);
+        state.dispatch.ask(id, 0);
+        let polled = if state.finished_for(id) {
+            Poll::Ready(())
+        } else {
+            state.await_end(id, cx.waker().clone());
+            Poll::Pending
+        };
+        state.changed(&mut wakes);
+        drop(state);
+        drop(before);
+        wakes.wake();
+        polled
+    }
+
     /// Says that what was taken before is handled, and asks for more, without waiting for it.
     pub(crate) fn done(&mut self) {
         let mut wakes = WakeList::default();
