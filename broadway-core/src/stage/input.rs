@@ -9,7 +9,8 @@ use crate::machine::dispatch::Dispatch;
 
 /// An inlet of a link with any dispatcher.
 pub(super) trait AnyInlet<T>: Send {
-    fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool>;
+    /// Takes at most `max`: 0 to learn only of the end.
+    fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool>;
     fn rest(&mut self);
     fn done(&mut self);
     fn end(&self) -> End;
@@ -41,8 +42,8 @@ impl<T, D: Dispatch<T>> Connected<T, D> {
 }
 
 impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
-    fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool> {
-        self.inlet.poll_take(cx, usize::MAX, out)
+    fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool> {
+        self.inlet.poll_take(cx, max, out)
     }
 
     fn rest(&mut self) {
@@ -155,7 +156,7 @@ impl<T> Inputs<T> {
         let n = self.all.len();
         for index in (0..n).map(|step| (self.turn + step) % n) {
             let input = &mut self.all[index];
-            let polled = input.inlet.poll_take(cx, chunk);
+            let polled = input.inlet.poll_take(cx, usize::MAX, chunk);
             input.waiting = polled.is_pending();
             let Poll::Ready(some) = polled else {
                 continue;
@@ -168,6 +169,17 @@ impl<T> Inputs<T> {
             self.turn = (index + 1) % n;
             self.rest();
             return Poll::Ready(came);
+        }
+        Poll::Pending
+    }
+
+    /// The next end of any subscription; no events are taken.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        for input in &mut self.all {
+            if input.inlet.poll_take(cx, 0, &mut Vec::new()).is_ready() {
+                let id = input.subscription.id();
+                return Poll::Ready(Came::Ended(id, input.inlet.end()));
+            }
         }
         Poll::Pending
     }

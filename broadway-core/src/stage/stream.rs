@@ -101,7 +101,7 @@ impl<T> EventStream<T> {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.chunk.is_empty() && self.ended.is_none() {
-            match self.inlet.poll_take(cx, &mut self.chunk) {
+            match self.inlet.poll_take(cx, usize::MAX, &mut self.chunk) {
                 Poll::Ready(true) => self.chunk.reverse(),
                 Poll::Ready(false) => self.ended = Some(self.inlet.end()),
                 Poll::Pending => return Poll::Pending,

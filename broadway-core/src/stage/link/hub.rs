@@ -79,6 +79,17 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     ///
     /// The dispatcher has no such seat, or it is taken.
     pub(crate) fn subscribe(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+        let mut inlet = self.join(seat, flow)?;
+        inlet.begin();
+        Ok(inlet)
+    }
+
+    /// As [`subscribe`](Self::subscribe), but nothing is asked for before [`Inlet::begin`].
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe`.
+    pub(crate) fn join(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         let (id, serial) = state.seat(flow);
@@ -87,7 +98,6 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             return Err(error);
         }
         state.inlets_open += 1;
-        state.ask_again(id);
         state.changed(&mut wakes);
         drop(state);
         wakes.wake();
@@ -155,7 +165,7 @@ pub(super) struct State<T, D> {
     due: usize,
     /// Who waits for demand wants to know of the next change.
     pub(super) watched: bool,
-    /// How many inlets hold a chunk.
+    /// How many inlets hold a chunk that they may give back.
     busy: usize,
     /// How many inlets are up.
     up: usize,
@@ -285,14 +295,15 @@ impl<T, D: Dispatch<T>> State<T, D> {
 
     /// The inlet's last chunk is handled, as far as it was not given back.
     pub(super) fn done(&mut self, inlet: InletId) {
-        if self.inlets[inlet.0 as usize].held > 0 {
-            self.busy -= 1;
+        let seat = &self.inlets[inlet.0 as usize];
+        if seat.held > 0 {
+            self.busy -= usize::from(seat.flow.gives_back());
             self.dispatch.done(inlet);
             self.ask_again(inlet);
         }
     }
 
-    fn ask_again(&mut self, inlet: InletId) {
+    pub(super) fn ask_again(&mut self, inlet: InletId) {
         let asked = self.inlets[inlet.0 as usize].handled();
         if asked > 0 {
             self.dispatch.demand(inlet, asked);
@@ -311,8 +322,9 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let mut freed = |outlet: OutletId, n| outlets[outlet.0 as usize].taken(n, wakes);
         let taken = self.dispatch.take(inlet, max, out, &mut freed);
         if taken > 0 {
-            self.inlets[inlet.0 as usize].held = taken;
-            self.busy += 1;
+            let seat = &mut self.inlets[inlet.0 as usize];
+            seat.held = taken;
+            self.busy += usize::from(seat.flow.gives_back());
         }
         self.set_up(inlet, taken > 0);
         taken

@@ -20,6 +20,11 @@ pub(crate) enum Flow {
 }
 
 impl Flow {
+    /// Whether what was taken may come back. Who asks for what it takes keeps it.
+    pub(super) fn gives_back(&self) -> bool {
+        matches!(self, Self::Any)
+    }
+
     /// The most that may be taken at once.
     fn limit(&self) -> usize {
         match self {
