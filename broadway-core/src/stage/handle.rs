@@ -342,6 +342,9 @@ pub(super) fn subscribe<I: Send + 'static>(
     control: &mpsc::UnboundedSender<Control<I>>,
     output: &Output<I>,
 ) -> Result<Subscription, SubscribeError> {
+    if control.is_closed() {
+        return Err(SubscribeError::ConsumerEnded);
+    }
     let input = connect(control, output)?;
     let subscription = input.subscription.clone();
     let sent = control.send(Control::Subscribe(input));

@@ -66,6 +66,9 @@ pub(super) struct Again<S> {
 
 /// What reaches a stage from outside, beside events and demand.
 pub(super) struct Desk<B: Body> {
+    /// Kept, so that subscriptions can cancel themselves as long as the stage lives, also when it has no handles.
+    #[expect(dead_code, reason = "it is held, not used")]
+    pub(super) orders: mpsc::UnboundedSender<Control<B::In>>,
     pub(super) control: mpsc::UnboundedReceiver<Control<B::In>>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) mail: mpsc::Receiver<MailTo<B>>,
@@ -118,6 +121,8 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
 
     async fn react(&mut self, happening: Happening<B>) -> Flow {
         self.cx.asked = self.output.asked();
+        // It is busy from here on, perhaps for long: what it may have been woken for is for others.
+        self.inputs.rest();
         match happening {
             Happening::Control(control) => self.obey(control).await,
             Happening::Notice(notice) => self.notice(notice).await,
@@ -167,6 +172,12 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             return Poll::Ready(Happening::Control(control));
         }
         if self.resting.is_some() {
+            // What is asked meanwhile is told after the rest; but if nobody can ask any more, there is nothing to rest for.
+            while let Poll::Ready(demand) = self.output.poll_demand(task) {
+                if demand.is_none() {
+                    return Poll::Ready(Happening::Unreachable(End::Shutdown));
+                }
+            }
             // Its timers were forgotten: the one that is left ends the rest.
             return self.cx.timers.poll_next(task).map(|_| Happening::Restart);
         }
@@ -186,7 +197,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             return Poll::Ready(mail);
         }
         if self.output.is_full() {
-            return Poll::Pending;
+            let ended = self.inputs.poll_ended(task);
+            return ended.map(Happening::Came);
         }
         if let Poll::Ready(timer) = self.cx.timers.poll_next(task) {
             return Poll::Ready(Happening::Timer(timer));
@@ -267,6 +279,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Ok(Poll::Ready(result)) => {
                 Some(Happening::More(result.map_err(caught::Failure::Error)))
             }
+            // What it emitted must not wait for it to be ready, whatever it says.
+            Ok(Poll::Pending) if !self.cx.emitted.is_empty() => Some(Happening::More(Ok(()))),
             Ok(Poll::Pending) => None,
             Err(payload) => Some(Happening::More(Err(caught::Failure::Panic(payload)))),
         }

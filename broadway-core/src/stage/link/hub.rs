@@ -79,6 +79,17 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     ///
     /// The dispatcher has no such seat, or it is taken.
     pub(crate) fn subscribe(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+        let mut inlet = self.join(seat, flow)?;
+        inlet.begin();
+        Ok(inlet)
+    }
+
+    /// As [`subscribe`](Self::subscribe), but nothing is asked for before [`Inlet::begin`].
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe`.
+    pub(crate) fn join(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         let (id, serial) = state.seat(flow);
@@ -87,7 +98,6 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             return Err(error);
         }
         state.inlets_open += 1;
-        state.ask_again(id);
         state.changed(&mut wakes);
         drop(state);
         wakes.wake();
@@ -293,7 +303,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
         }
     }
 
-    fn ask_again(&mut self, inlet: InletId) {
+    pub(super) fn ask_again(&mut self, inlet: InletId) {
         let asked = self.inlets[inlet.0 as usize].handled();
         if asked > 0 {
             self.dispatch.demand(inlet, asked);
