@@ -85,8 +85,10 @@ pub(super) trait Emits<E>: Send {
     fn poll_demand(&mut self, cx: &mut Context<'_>) -> Poll<Option<NonZeroUsize>>;
     /// How much was asked for and not emitted.
     fn asked(&self) -> usize;
-    /// Empties `events`; what finds no room goes to `discarded`. Returns how many the dispatcher chose to drop.
-    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>) -> usize;
+    /// Empties `events`; what finds no room goes to `discarded`.
+    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>);
+    /// How many events the dispatcher chose to drop since the last time: of those emitted, and of those that had to wait first.
+    fn take_dropped(&mut self) -> usize;
     /// Why the dispatcher could not place events, if that happened since the last time.
     fn trouble(&mut self) -> Option<Reason>;
     /// Whether the stage must not emit more than it was asked for.
@@ -127,6 +129,8 @@ pub(super) struct Emission<E: Send, D: Dispatch<E>> {
     left: u64,
     /// Memory for what goes from the buffer to the link.
     piece: Vec<E>,
+    /// Not told yet.
+    dropped: usize,
     trouble: Option<Reason>,
 }
 
@@ -146,6 +150,7 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
             buffer,
             left: 0,
             piece: Vec::new(),
+            dropped: 0,
             trouble: None,
         }
     }
@@ -161,7 +166,7 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
     }
 
     /// Gives events to the link. Its dispatcher may call functions of the user's.
-    fn offer(&mut self, events: &mut Vec<E>) -> usize {
+    fn offer(&mut self, events: &mut Vec<E>) {
         let outlet = &self.outlet;
         match catch_unwind(AssertUnwindSafe(|| outlet.offer(events))) {
             Ok(offered) => {
@@ -169,12 +174,11 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
                     let reason = Reason::error(Callback::Dispatch, misrouted.to_string());
                     self.trouble = Some(reason);
                 }
-                offered.discarded
+                self.dropped += offered.discarded;
             }
             Err(payload) => {
                 events.clear();
                 self.trouble = Some(Reason::panic(Callback::Dispatch, payload.as_ref()));
-                0
             }
         }
     }
@@ -203,9 +207,9 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
         if self.forward { self.asked } else { 0 }
     }
 
-    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>) -> usize {
+    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>) {
         if events.is_empty() {
-            return 0;
+            return;
         }
         let asked = self.asked();
         let n = events.len();
@@ -219,7 +223,11 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
             }
         }
         self.asked -= events.len();
-        self.offer(events)
+        self.offer(events);
+    }
+
+    fn take_dropped(&mut self) -> usize {
+        std::mem::take(&mut self.dropped)
     }
 
     fn trouble(&mut self) -> Option<Reason> {
@@ -280,7 +288,9 @@ impl Emits<Nothing> for Silent {
         0
     }
 
-    fn emit(&mut self, _events: &mut Vec<Nothing>, _discarded: &mut Vec<Nothing>) -> usize {
+    fn emit(&mut self, _events: &mut Vec<Nothing>, _discarded: &mut Vec<Nothing>) {}
+
+    fn take_dropped(&mut self) -> usize {
         0
     }
 

@@ -35,6 +35,7 @@ mod stats;
 mod stream;
 mod subscription;
 pub(crate) mod supervise;
+mod tell;
 pub(crate) mod timer;
 mod timers;
 
