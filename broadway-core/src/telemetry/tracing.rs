@@ -7,7 +7,7 @@
 //! | level | what |
 //! | --- | --- |
 //! | error | a panic, a failed batch, a failed acknowledgement, a producer or stage that failed for good, a halted part |
-//! | warn  | a failed message, a failure that is retried, messages that will be delivered again, events discarded by a full buffer, a stage that a failure ended |
+//! | warn  | a failed message, a failure that is retried, messages that will be delivered again, events that a full buffer discards |
 //! | info  | the life of the topology, its producers and its parts; the life of a stage |
 //! | debug | batches, rate limits, lag; subscriptions of stages |
 //! | trace | chunks, deliveries, settlements, commits; demand, callbacks and buffers of stages |
@@ -16,8 +16,8 @@
 //! puts it into the log.
 //!
 //! A storm of failures does not melt the log: of each kind of repeating failure (messages, batches, `handle_failed`,
-//! acknowledgements, the source; for stages: failures, discarded events), a pipeline or stage logs at most [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND)
-//! lines a second; those left out are counted, and the count is logged in a line of its own with the field
+//! acknowledgements, the source; those of a stage, and what its buffer discards), a pipeline or stage logs at most
+//! [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND) lines a second; those left out are counted, and the count is logged in a line of its own with the field
 //! `suppressed`, at the first event after that second.
 
 mod line;
