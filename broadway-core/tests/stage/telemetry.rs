@@ -114,7 +114,7 @@ async fn a_stage_in_the_middle_tells_every_boundary() {
 #[tokio::test(start_paused = true)]
 async fn what_is_emitted_by_messages_and_timers_is_told_too() {
     let recorder = Recorder::new();
-    let odd_is_for_nobody = |n: &u64| (n % 2 == 0).then_some(0);
+    let odd_is_for_nobody = |n: &u64| n.is_multiple_of(2).then_some(0);
     let queue = stage::producer(Queue)
         .dispatcher(Partition::new(1, odd_is_for_nobody))
         .buffer(Buffer::keep_first(6))
