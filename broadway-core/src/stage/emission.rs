@@ -87,8 +87,8 @@ pub(super) trait Emits<E>: Send {
     fn asked(&self) -> usize;
     /// Empties `events`; what finds no room goes to `discarded`.
     fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>);
-    /// How many events the dispatcher chose to drop, since the last time.
-    fn dropped(&mut self) -> usize;
+    /// How many events the dispatcher chose to drop since the last time: of those emitted, and of those that had to wait first.
+    fn take_dropped(&mut self) -> usize;
     /// Why the dispatcher could not place events, if that happened since the last time.
     fn trouble(&mut self) -> Option<Reason>;
     /// Whether the stage must not emit more than it was asked for.
@@ -231,7 +231,7 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
         self.asked -= self.offer(events);
     }
 
-    fn dropped(&mut self) -> usize {
+    fn take_dropped(&mut self) -> usize {
         std::mem::take(&mut self.dropped)
     }
 
@@ -306,7 +306,7 @@ impl Emits<Nothing> for Silent {
 
     fn emit(&mut self, _events: &mut Vec<Nothing>, _discarded: &mut Vec<Nothing>) {}
 
-    fn dropped(&mut self) -> usize {
+    fn take_dropped(&mut self) -> usize {
         0
     }
 

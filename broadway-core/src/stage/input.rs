@@ -136,6 +136,10 @@ impl<T> Inputs<T> {
         self.all.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn subscriptions(&self) -> Vec<Subscription> {
         let all = self.all.iter();
         all.map(|input| input.subscription.clone()).collect()

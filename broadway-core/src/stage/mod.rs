@@ -66,6 +66,7 @@ mod stats;
 mod stream;
 mod subscription;
 pub(crate) mod supervise;
+mod tell;
 pub(crate) mod timer;
 mod timers;
 
