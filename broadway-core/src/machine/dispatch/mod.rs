@@ -16,6 +16,8 @@
 //!
 //! - [`Demand`]: any inlet may take anything, first come first served.
 //! - [`Partition`]: a function maps each event to a partition, each partition has one inlet.
+//! - [`Broadcast`]: every event goes to every inlet that selects it.
+//! - [`Route`]: predicates map each event to any number of targets, each target has one inlet.
 //! - [`Lanes`](super::lanes::Lanes): order per live key, any inlet.
 
 mod asks;
@@ -25,8 +27,10 @@ mod demands;
 mod either;
 mod inlets;
 pub mod partition;
+mod places;
 mod port;
 mod queue;
+pub mod route;
 mod runs;
 mod segments;
 
@@ -38,3 +42,4 @@ pub use either::Either;
 pub(in crate::machine) use inlets::Inlets;
 pub use partition::{Partition, PartitionSeat};
 pub use port::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
+pub use route::Route;
