@@ -77,7 +77,7 @@ pub use broadway_core::{
     NoBatcher, NoopAcknowledger, OneBatcher, OpenContext, Outcome, Pipeline, Problem, Processors,
     Produced, Producer, PushError, Reason, Receipt, Record, RunError, Settled, Source, SourceExt,
     Split, StartError, Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine,
-    source, telemetry, testing,
+    source, stage, telemetry, testing,
 };
 
 #[cfg(feature = "kafka")]

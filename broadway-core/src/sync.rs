@@ -2,3 +2,8 @@
 //! in their place (see `tests/link-model`).
 
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic};
+
+/// What is in it, for the last of all that point to it; `None` for the others.
+pub(crate) fn into_inner<T>(last: Arc<T>) -> Option<T> {
+    Arc::into_inner(last)
+}

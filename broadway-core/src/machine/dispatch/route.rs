@@ -11,7 +11,7 @@
 //!
 //! **Copies.** An event is cloned once for each of its targets but the last one, which gets the event itself. Put what is dear
 //! to clone into an `Arc`. Where the source wants to know that all targets are done with an event, let the events be
-//! `Shared`.
+//! [`Shared`](crate::stage::Shared).
 //!
 //! **Order** holds per target. [`buffered`](Dispatch::buffered) counts copies: an event that waits for two targets counts
 //! twice. So `Route` serves only links that are ordered by their inlets, as those between stages are.

@@ -1,9 +1,12 @@
-//! Links, and their models by what they are about.
+//! Links and shares, and their models by what they are about.
 
 #[path = "../../../../broadway-core/src/stage/end.rs"]
 mod end;
 #[path = "../../../../broadway-core/src/stage/link/mod.rs"]
 mod link;
+
+#[path = "../../../../broadway-core/src/stage/share.rs"]
+mod share;
 
 mod cancelling;
 mod demand;
@@ -12,3 +15,4 @@ mod lanes;
 mod moving;
 mod pace;
 mod parts;
+mod settling;
