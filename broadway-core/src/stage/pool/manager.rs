@@ -36,6 +36,8 @@ pub(super) struct Manager<C: Consumer> {
     /// Members that start, and members that will have ended.
     work: FuturesUnordered<Work<C>>,
     next_look: Instant,
+    /// How many events waited at the look before.
+    waited: usize,
     size: watch::Sender<usize>,
     emitter: Emitter,
     /// The pool ends like this, when its last member has.
@@ -128,6 +130,7 @@ impl<C: Consumer> Manager<C> {
             starting: Vec::new(),
             work: FuturesUnordered::new(),
             next_look: timer::now(),
+            waited: 0,
             size,
             emitter,
             end: None,
@@ -232,12 +235,14 @@ impl<C: Consumer> Manager<C> {
         (shortest / 2).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
     }
 
-    /// How many events nobody has begun to handle. Where members hold all that they have demanded nothing can be seen: there
-    /// one is assumed, so that a pool of which nobody is idle grows in single steps.
-    fn waiting(&self) -> usize {
+    /// How many events nobody has begun to handle, now or at the look before: when a member has just taken, its producer may not
+    /// have answered yet. Where members hold all that they have demanded nothing can be seen: there one is assumed, so that a
+    /// pool of which nobody is idle grows in single steps.
+    fn waiting(&mut self) -> usize {
         let waiting: usize = self.outputs.iter().map(|output| output.waiting().0).sum();
+        let before = std::mem::replace(&mut self.waited, waiting);
         let unseen = self.outputs.iter().any(Output::is_exhaustible);
-        waiting.max(usize::from(unseen))
+        waiting.max(before).max(usize::from(unseen))
     }
 
     /// What has ended needs no new members. If it takes the members with it, the pool ends with them.
