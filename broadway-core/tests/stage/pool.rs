@@ -217,6 +217,36 @@ async fn a_member_that_is_restarted_stays_in_the_pool() {
     assert_eq!(sorted(&handled).len() as u64 + stats.lost, 1_000);
 }
 
+/// Stops after one chunk.
+struct Once(Log<Vec<u64>>);
+
+impl Consumer for Once {
+    type Event = u64;
+
+    async fn handle_events(
+        &mut self,
+        events: &mut Vec<u64>,
+        _: &Subscription,
+        cx: &mut Context<Nothing>,
+    ) -> Result<(), BoxError> {
+        self.0.push(events.clone());
+        cx.stop();
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_stops_itself_is_replaced_if_there_are_too_few() {
+    let chunks = Log::new();
+    let log = chunks.clone();
+    let numbers = numbers(0..100).await;
+    let output = numbers.output().max_demand(10);
+    let pool = stage::pool(move || Once(log.clone())).subscribe_to(output);
+    let pool = pool.start().await.unwrap();
+    assert!(!pool.join().await.is_failed());
+    assert_eq!(sorted(&chunks), (0..100).collect::<Vec<_>>());
+}
+
 /// Cannot be started but by the first so many.
 struct Scarce(Arc<AtomicUsize>, Worker);
 
@@ -284,7 +314,18 @@ async fn a_pool_that_cannot_grow_goes_on_and_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_nobody_can_reach_ends_with_its_last_producer() {
-    let (pool, handled) = workers(MS);
+    let log = Log::new();
+    // The pool has this for as long as it is.
+    let alive = Arc::new(log.clone());
+    let gone = Arc::downgrade(&alive);
+    let pool = stage::pool(move || {
+        let handled = Log::clone(&alive);
+        Worker {
+            pace: MS,
+            handled,
+            fails_at: None,
+        }
+    });
     let first = numbers(0..100).await;
     let second = numbers(100..200).await;
     let pool = pool
@@ -293,11 +334,12 @@ async fn a_pool_that_nobody_can_reach_ends_with_its_last_producer() {
         .start()
         .await
         .unwrap();
-    let ended = pool.clone();
+    sleep(5_000 * MS).await;
+    assert!(pool.end().is_none(), "there is a handle");
     drop(pool);
     sleep(5_000 * MS).await;
-    assert!(ended.end().is_none(), "there is a handle");
-    assert_eq!(sorted(&handled), (0..200).collect::<Vec<_>>());
+    assert!(gone.upgrade().is_none(), "the pool is still there");
+    assert_eq!(sorted(&log), (0..200).collect::<Vec<_>>());
 }
 
 #[derive(Debug, Clone)]

@@ -245,11 +245,12 @@ impl<C: Consumer> Manager<C> {
         waiting.max(before).max(usize::from(unseen))
     }
 
-    /// What has ended needs no new members. If it takes the members with it, the pool ends with them.
+    /// What has ended, and from which nothing is left to take, needs no new members. If it takes the members with it, the pool ends
+    /// with them.
     fn see_outputs(&mut self) {
         let mut last = None;
         self.outputs.retain(|output| {
-            let Some(end) = output.end() else {
+            let Some(end) = output.end().filter(|_| output.waiting().0 == 0) else {
                 return true;
             };
             if output.cancel.ends_consumer(&end) {
