@@ -6,6 +6,10 @@
 //!   handle_demand     │    handle_events           │    handle_events
 //! ```
 //!
+//! Who gets which event is up to the [dispatcher](crate::machine::dispatch) of the stage that sends: by demand, all, by partition, or
+//! by predicates. [`pool`] is for as many equal consumers as there is work for; [`Shared`] for events that are acknowledged when
+//! all who got them are done.
+//!
 //! Use stages to write sources, transformations and sinks of one's own, wired by hand, also at run time. Use a
 //! [`Pipeline`](crate::Pipeline) where messages have to be acknowledged, batched and kept in order: it is built of the same
 //! links and loops.

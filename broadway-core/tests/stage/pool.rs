@@ -1,5 +1,10 @@
 //! Pools that grow and shrink, and consumers that come and go, while events flow.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 use std::{
     ops::Range,
     sync::{

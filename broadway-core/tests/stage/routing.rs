@@ -1,5 +1,10 @@
 //! Events that go to several consumers by predicates, and are settled when all of these are done.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 use std::sync::Arc;
 
 use broadway_core::{

@@ -267,8 +267,8 @@ impl<C: Consumer> Manager<C> {
 
     /// All members finish their chunks and go. A failure is told in any case.
     fn close(&mut self, end: End) {
-        let is_worse = |before: &mut End| end.is_failed() && !before.is_failed();
-        if self.end.as_mut().is_none_or(|before| is_worse(before)) {
+        let known = self.end.as_ref();
+        if known.is_none_or(|known| end.is_failed() && !known.is_failed()) {
             self.end = Some(end);
         }
         self.members.iter_mut().for_each(Member::let_go);
