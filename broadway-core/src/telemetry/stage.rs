@@ -30,6 +30,8 @@ pub enum StageEvent<'a> {
     },
     /// It runs again, for the so-manieth time.
     Restarted { restarts: u64 },
+    /// A [pool](crate::stage::pool) had so many members before, and is to have so many now. The name is the pool's.
+    Resized { before: usize, members: usize },
     /// It has ended.
     Ended { end: &'a End },
 }
@@ -45,6 +47,7 @@ impl StageEvent<'_> {
             Self::Discarded { .. } => "stage_discarded",
             Self::Failed { .. } => "stage_failed",
             Self::Restarted { .. } => "stage_restarted",
+            Self::Resized { .. } => "stage_resized",
             Self::Ended { .. } => "stage_ended",
         }
     }

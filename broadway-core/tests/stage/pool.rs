@@ -275,15 +275,33 @@ impl Consumer for Scarce {
     }
 }
 
-/// Logs who failed.
-struct Failures(Log<String>);
+/// Logs who failed, and sizes.
+struct Heard(Log<String>);
 
-impl Observer for Failures {
+impl Observer for Heard {
     fn on_event(&self, stage: &str, event: &Event<'_>) {
-        if let Event::Stage(StageEvent::Failed { reason, .. }) = event {
-            self.0.push(format!("{stage}: {reason}"));
+        match event {
+            Event::Stage(StageEvent::Failed { reason, .. }) => {
+                self.0.push(format!("{stage}: {reason}"));
+            }
+            Event::Stage(StageEvent::Resized { before, members }) => {
+                self.0.push(format!("{stage}: {before} to {members}"));
+            }
+            _ => {}
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_says_how_large_it_is_to_be() {
+    let (pool, _) = workers(MS);
+    let heard = Log::new();
+    let pool = pool.observe(Heard(heard.clone())).start().await.unwrap();
+    for (min, max) in [(3, 5), (3, 4), (1, 1)] {
+        pool.resize(min, max).unwrap();
+        settle().await;
+    }
+    assert_eq!(heard.take(), ["pool: 1 to 3", "pool: 3 to 1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,14 +322,14 @@ async fn a_pool_that_cannot_grow_goes_on_and_says_so() {
     let pool = stage::pool(make.clone())
         .min(2)
         .name("writers")
-        .observe(Failures(failures.clone()))
+        .observe(Heard(failures.clone()))
         .subscribe_to(output);
     let pool = pool.start().await.unwrap();
     assert!(!pool.join().await.is_failed());
     assert_eq!(sorted(&handled).len(), 500);
     let failures = failures.take();
-    assert!(!failures.is_empty());
-    assert_eq!(failures[0], "writers: init failed: no connection left");
+    let failed = "writers: init failed: no connection left".to_owned();
+    assert!(failures.contains(&failed), "{failures:?}");
 
     let too_many = stage::pool(make).start().await;
     assert!(matches!(too_many, Err(StartError::Init { .. })));
@@ -433,6 +451,28 @@ async fn run(steps: Vec<Step>) {
         }
     }
     assert_eq!(sorted(&handled), (0..3_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_event_is_handled_once_while_a_pool_is_resized_on_many_threads() {
+    const EVENTS: u64 = 20_000;
+    let (pool, handled) = workers(Duration::ZERO);
+    let numbers = numbers(0..EVENTS).await;
+    let output = numbers.output().max_demand(8);
+    let pool = pool.grow_after(MS).subscribe_to(output).start().await;
+    let pool = pool.unwrap();
+    for size in (1..9).cycle() {
+        if pool.end().is_some() {
+            break;
+        }
+        // A size that holds at once, in both directions.
+        pool.resize(size, size).unwrap();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(!pool.join().await.is_failed());
+    assert_eq!(sorted(&handled), (0..EVENTS).collect::<Vec<_>>());
 }
 
 proptest! {

@@ -137,8 +137,8 @@ impl<C: Consumer> PoolBuilder<C> {
         self
     }
 
-    /// Hears the [events](crate::telemetry::StageEvent) of all members, and, under the pool's name, of members that could not be
-    /// started. Called more than once, all hear.
+    /// Hears the [events](crate::telemetry::StageEvent) of all members, and, under the pool's name, when it is resized, and of members
+    /// that could not be started. Called more than once, all hear.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.recipe.observer = Some(match self.recipe.observer.take() {
             None => Arc::new(observer),

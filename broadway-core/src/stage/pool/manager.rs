@@ -221,11 +221,20 @@ impl<C: Consumer> Manager<C> {
             members: idle.len() + self.starting.len(),
             idle: idle.iter().filter(|&&idle| idle).count(),
         };
-        match self.machine.look(look) {
-            Resize::Stay => {}
-            Resize::Grow(n) => (0..n).for_each(|_| self.grow()),
-            Resize::Shrink(n) => self.shrink(n),
-        }
+        let members = match self.machine.look(look) {
+            Resize::Stay => return,
+            Resize::Grow(n) => {
+                (0..n).for_each(|_| self.grow());
+                look.members + n
+            }
+            Resize::Shrink(n) => {
+                self.shrink(n);
+                look.members - n
+            }
+        };
+        let before = look.members;
+        let event = StageEvent::Resized { before, members };
+        self.emitter.emit(&Event::Stage(event));
     }
 
     /// Half of what the machine is to notice, so that it does in time.

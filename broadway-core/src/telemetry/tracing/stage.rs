@@ -32,6 +32,9 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
         StageEvent::Restarted { restarts } => {
             info!(target: TARGET, event, stage, restarts, "stage runs again");
         }
+        StageEvent::Resized { before, members } => {
+            info!(target: TARGET, event, stage, before, members, "pool resized");
+        }
         StageEvent::Ended { end } => debug!(target: TARGET, event, stage, %end, "stage ended"),
     }
 }
