@@ -372,11 +372,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
     })?;
     let (ended, end) = watch::channel(None);
     runner.tell(StageEvent::Started);
-    let farewell = Farewell {
-        emitter: runner.emitter.clone(),
-        ended,
-        end: End::Shutdown,
-    };
+    let farewell = Farewell::new(runner.emitter.clone(), ended);
     let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
@@ -420,6 +416,14 @@ struct Farewell {
 }
 
 impl Farewell {
+    fn new(emitter: Emitter, ended: watch::Sender<Option<End>>) -> Self {
+        Self {
+            emitter,
+            ended,
+            end: End::Shutdown,
+        }
+    }
+
     fn say(mut self, end: End) {
         self.end = end;
     }
