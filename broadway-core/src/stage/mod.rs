@@ -35,6 +35,7 @@ mod stats;
 mod stream;
 mod subscription;
 pub(crate) mod supervise;
+mod task_per_event;
 pub(crate) mod timer;
 mod timers;
 
@@ -56,3 +57,7 @@ pub use receive::Receive;
 pub use stats::StageStats;
 pub use stream::EventStream;
 pub use subscription::{Cancel, Subscription, SubscriptionId};
+pub use task_per_event::{
+    Shutdown, TaskCounts, TaskId, TaskPerEventBuilder, TaskPerEventHandle, TooManyRestarts,
+    task_per_event,
+};

@@ -123,7 +123,7 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
             }
             Happening::Came(Came::Events(from)) => self.events(&from).await,
             Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(Callback::HandleDemand, called).await,
+            Happening::More(called) => self.called(B::MORE, called).await,
             Happening::Trouble(reason) => self.fail(reason, 0).await,
             Happening::Restart => self.restart().await,
             Happening::Unreachable(end) => self.finish(end).await,
@@ -475,6 +475,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         self.output.close(end.clone());
         self.inputs.leave_as(&end);
+        let end = self.body.conclude(end).await;
         self.emitter
             .emit(&Event::Stage(StageEvent::Ended { end: &end }));
         self.end = Some(end);

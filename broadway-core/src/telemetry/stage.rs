@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{error::Reason, stage::End};
+use crate::{
+    error::Reason,
+    stage::{End, TaskId},
+};
 
 /// Something that happened to a stage; the name that observers are given is the stage's.
 #[derive(Debug)]
@@ -30,6 +33,12 @@ pub enum StageEvent<'a> {
     },
     /// It runs again, for the so-manieth time.
     Restarted { restarts: u64 },
+    /// One of its [tasks](crate::stage::task_per_event()) failed; it is run again, with the same event, or it is gone.
+    TaskFailed {
+        task: TaskId,
+        reason: &'a Reason,
+        restarts: bool,
+    },
     /// It has ended.
     Ended { end: &'a End },
 }
@@ -45,6 +54,7 @@ impl StageEvent<'_> {
             Self::Discarded { .. } => "stage_discarded",
             Self::Failed { .. } => "stage_failed",
             Self::Restarted { .. } => "stage_restarted",
+            Self::TaskFailed { .. } => "stage_task_failed",
             Self::Ended { .. } => "stage_ended",
         }
     }

@@ -188,6 +188,11 @@ fn of_stage(event: &StageEvent<'_>) -> Fields {
             texts![reason, lost, restarts]
         }
         StageEvent::Restarted { restarts } => texts![restarts],
+        StageEvent::TaskFailed {
+            task,
+            reason,
+            restarts,
+        } => texts![task, reason, restarts],
         StageEvent::Ended { end } => texts![end],
     }
 }

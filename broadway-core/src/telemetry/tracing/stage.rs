@@ -32,6 +32,13 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
         StageEvent::Restarted { restarts } => {
             info!(target: TARGET, event, stage, restarts, "stage runs again");
         }
+        StageEvent::TaskFailed {
+            task,
+            reason,
+            restarts,
+        } => {
+            warn!(target: TARGET, event, stage, %task, %reason, restarts, "task failed");
+        }
         StageEvent::Ended { end } => debug!(target: TARGET, event, stage, %end, "stage ended"),
     }
 }
