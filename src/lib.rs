@@ -80,6 +80,8 @@ pub use broadway_core::{
     source, telemetry, testing,
 };
 
+pub use broadway_core::stage;
+
 #[cfg(feature = "kafka")]
 pub use broadway_kafka as kafka;
 

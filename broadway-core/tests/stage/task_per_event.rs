@@ -1,5 +1,10 @@
 //! A task for each event: how many run, what their ends mean, and how the stage ends.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test as tests do"
+)]
+
 use std::{
     future::pending,
     sync::{
