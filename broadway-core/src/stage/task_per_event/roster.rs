@@ -64,10 +64,8 @@ impl Roster {
             .filter_map(|(id, handle)| table.spawned(id, handle))
             .collect();
         drop(table);
-        for (handle, doomed) in unwanted {
-            if doomed {
-                handle.abort();
-            }
+        for handle in unwanted {
+            handle.abort();
         }
     }
 

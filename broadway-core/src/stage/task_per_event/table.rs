@@ -57,7 +57,7 @@ pub(super) struct Table {
     free: Vec<u32>,
     sources: HashMap<SubscriptionId, Source, RandomState>,
     counts: TaskCounts,
-    /// Nothing more is started or asked for.
+    /// Nothing more is started.
     closed: bool,
 }
 
@@ -156,20 +156,15 @@ impl Table {
         true
     }
 
-    /// The task is spawned. Returns the handle if it is not wanted: the task has ended, or, if `true` comes with it, is to be
-    /// aborted.
-    pub(super) fn spawned(
-        &mut self,
-        id: TaskId,
-        handle: AbortHandle,
-    ) -> Option<(AbortHandle, bool)> {
+    /// The task is spawned. Returns its handle if it is to be aborted; or has ended, where that does no harm.
+    #[must_use = "what is returned is to be aborted, after the lock"]
+    pub(super) fn spawned(&mut self, id: TaskId, handle: AbortHandle) -> Option<AbortHandle> {
         let Some(place) = self.place(id) else {
-            return Some((handle, false));
+            return Some(handle);
         };
-        let doomed = matches!(place.state, State::Doomed);
-        let unwanted = doomed.then(|| (handle.clone(), true));
+        let doomed = matches!(place.state, State::Doomed).then(|| handle.clone());
         place.state = State::Running(handle);
-        unwanted
+        doomed
     }
 
     pub(super) fn ended(&mut self, id: TaskId, ending: Ending) -> Left {
@@ -193,11 +188,8 @@ impl Table {
         }
     }
 
-    /// A slot of the subscription is free. Returns what to ask for, if it is time to.
+    /// A slot of the subscription is free, if that still is. Returns what to ask for, if it is time to.
     fn freed(&mut self, from: SubscriptionId) -> Option<Due> {
-        if self.closed {
-            return None;
-        }
         let source = self.sources.get_mut(&from)?;
         match source.slots.ended(1) {
             0 => None,
@@ -226,6 +218,7 @@ impl Table {
         }
     }
 
+    /// Nothing is started any more, and without sources nothing is asked for.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.sources.clear();
@@ -254,5 +247,44 @@ impl Table {
         let place = self.places.get_mut(id.place as usize)?;
         let same = place.serial == id.serial && !matches!(place.state, State::Free);
         same.then_some(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(table: &mut Table) -> TaskId {
+        let mut ids = Vec::new();
+        assert!(table.reserve(1, None, &mut ids));
+        ids[0]
+    }
+
+    fn pending() -> AbortHandle {
+        tokio::spawn(std::future::pending::<()>()).abort_handle()
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_terminated_while_it_is_spawned_is_aborted_then() {
+        let mut table = Table::default();
+        let (doomed, other) = (one(&mut table), one(&mut table));
+        let (there, handle) = table.terminate(doomed);
+        assert!(there && handle.is_none());
+        assert!(table.spawned(doomed, pending()).is_some());
+        assert!(table.spawned(other, pending()).is_none());
+        assert!(table.terminate(other).1.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_while_it_is_spawned_leaves_its_place_to_the_next() {
+        let mut table = Table::default();
+        let first = one(&mut table);
+        assert!(table.ended(first, Ending::Done).idle);
+        let second = one(&mut table);
+        assert_eq!((first.place, table.ids()), (second.place, vec![second]));
+        assert!(table.spawned(first, pending()).is_some());
+        assert!(!table.terminate(first).0);
+        assert!(table.spawned(second, pending()).is_none());
+        assert!(first < second);
     }
 }

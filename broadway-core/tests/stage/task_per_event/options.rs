@@ -53,3 +53,9 @@ async fn it_can_be_subscribed_and_subscribed_anew_while_it_runs() {
     assert_eq!(tasks.count().active, 3, "and free no slots of the new one");
     assert_eq!(sum(&demands), 3);
 }
+
+#[test]
+fn a_handle_is_shared_by_threads_whatever_the_events_are() {
+    fn shared<T: Send + Sync + Unpin>() {}
+    shared::<TaskPerEventHandle<std::cell::Cell<u8>>>();
+}
