@@ -351,7 +351,7 @@ where
         sent.map_err(|_| StageGone::new(&self.name))
     }
 
-    async fn join(&self) -> End {
+    pub(super) async fn join(&self) -> End {
         let mut ended = self.ended.clone();
         let end = ended.wait_for(Option::is_some).await;
         // The sender goes without a word only if the runtime drops the task.
@@ -360,7 +360,7 @@ where
             .unwrap_or(End::Shutdown)
     }
 
-    fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
+    pub(super) fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
         subscribe(&self.control, output)
     }
 }

@@ -69,6 +69,7 @@ mod stats;
 mod stream;
 mod subscription;
 pub(crate) mod supervise;
+mod task_per_event;
 mod tell;
 pub(crate) mod timer;
 mod timers;
@@ -96,3 +97,7 @@ pub use shared::Shared;
 pub use stats::StageStats;
 pub use stream::EventStream;
 pub use subscription::{Cancel, Subscription, SubscriptionId};
+pub use task_per_event::{
+    Shutdown, TaskCounts, TaskId, TaskPerEventBuilder, TaskPerEventHandle, TooManyRestarts,
+    task_per_event,
+};

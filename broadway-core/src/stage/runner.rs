@@ -139,7 +139,7 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
             }
             Happening::Came(Came::Events(from)) => self.events(&from).await,
             Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(Callback::PollMore, None, called).await,
+            Happening::More(called) => self.called(B::MORE, None, called).await,
             Happening::Trouble(reason) => self.fail(reason, 0).await,
             Happening::Restart => self.restart().await,
             Happening::Unreachable(end) => self.finish(end).await,
@@ -550,6 +550,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         self.output.close(end.clone());
         self.note_output();
         self.inputs.leave_as(&end);
+        let end = self.body.conclude(end).await;
         self.end = Some(end);
         Flow::Break(())
     }
