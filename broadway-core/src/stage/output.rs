@@ -111,6 +111,15 @@ impl<T: Send + 'static> Output<T> {
         }
     }
 
+    /// The option that cannot work, if there is one.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let (max, min) = self.limits()?;
+        match credit(max, min) {
+            Err(SubscribeError::Invalid(problem)) => Some(problem),
+            _ => None,
+        }
+    }
+
     pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
         let flow = match self.limits() {
             None => Flow::Manual { pending: 0 },
