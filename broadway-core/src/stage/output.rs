@@ -32,6 +32,17 @@ pub struct Output<T> {
     pub(super) cancel: Cancel,
 }
 
+/// A seat of a [dispatcher](Dispatch) that a consumer gets without saying which: any that has a default.
+#[diagnostic::on_unimplemented(
+    message = "this dispatcher has no output that is for just any consumer",
+    label = "which part of the events is wanted?",
+    note = "use `partition` with the name of one, or `output_at` with a `{Self}`"
+)]
+pub trait PlainSeat: Default {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Default> PlainSeat for S {}
+
 #[derive(Debug, Clone, Copy)]
 enum Demanding {
     Automatic { max: usize, min: Option<usize> },
