@@ -366,7 +366,7 @@ async fn closures_map_and_flatten_and_filter() {
     let doubled = doubled.start().await.unwrap();
     let repeated = stage::flat_map(|n: u64| [n, n + 1]).subscribe_to(doubled.output());
     let repeated = repeated.start().await.unwrap();
-    let filtered = stage::flat_map(|n: u64| (n % 3 != 0).then_some(n));
+    let filtered = stage::flat_map(|n: u64| (!n.is_multiple_of(3)).then_some(n));
     let filtered = filtered.subscribe_to(repeated.output());
     let filtered = filtered.start().await.unwrap();
     let events: Vec<_> = filtered.output().stream().unwrap().collect().await;
