@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Consumer, End, Output, Producer, ProducerConsumer, Receive, StageGone, StageStats,
+    Consumer, End, Output, PlainSeat, Producer, ProducerConsumer, Receive, StageGone, StageStats,
     SubscribeError, Subscription, SubscriptionId,
     input::Input,
     link::Link,
@@ -178,7 +178,7 @@ macro_rules! sending_methods {
         /// Where consumers subscribe, with the options of a subscription.
         pub fn output(&self) -> Output<$event>
         where
-            $dispatch: Dispatch<$event, Seat: Default + Clone + Send + Sync> + Send + 'static,
+            $dispatch: Dispatch<$event, Seat: PlainSeat + Clone + Send + Sync> + Send + 'static,
         {
             self.output_at(<$dispatch as Dispatch<$event>>::Seat::default())
         }

@@ -88,7 +88,7 @@ pub use from::{FromIter, FromReceiver, FromStream, from_iter, from_receiver, fro
 pub use handle::{ConsumerHandle, ProducerConsumerHandle, ProducerHandle};
 pub use mail::StageGone;
 pub use map::{FlatMap, Map, flat_map, map};
-pub use output::{Output, SubscribeError};
+pub use output::{Output, PlainSeat, SubscribeError};
 pub use pool::{PoolBuilder, PoolHandle, pool};
 pub use producer::Producer;
 pub use producer_consumer::ProducerConsumer;

@@ -33,6 +33,17 @@ pub struct Output<T> {
     pub(super) cancel: Cancel,
 }
 
+/// A seat of a [dispatcher](Dispatch) that a consumer gets without saying which: any that has a default.
+#[diagnostic::on_unimplemented(
+    message = "this dispatcher has no output that is for just any consumer",
+    label = "which part of the events is wanted?",
+    note = "use `partition` with the name of one, or `output_at` with a `{Self}`"
+)]
+pub trait PlainSeat: Default {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Default> PlainSeat for S {}
+
 #[derive(Debug, Clone, Copy)]
 enum Demanding {
     Automatic {
@@ -148,6 +159,15 @@ impl<T: Send + 'static> Output<T> {
         }
         let reason = "its dispatcher chooses the consumer of each event, so the members of a pool could not do each other's work: let it dispatch by demand";
         Err(self.refused(JoinError::new(reason)))
+    }
+
+    /// The option that cannot work, if there is one.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let (max, min) = self.limits()?;
+        match credit(max, min) {
+            Err(SubscribeError::Invalid(problem)) => Some(problem),
+            _ => None,
+        }
     }
 
     pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
