@@ -42,6 +42,7 @@ use crate::{
     source::{OpenContext, Producer, Source},
     stage::{
         control::Control,
+        driven::Driven,
         link::{self, Inlet, Link, Outlet},
         run,
         supervise::{self, Crew},
@@ -364,7 +365,7 @@ where
                 restart: self.options.restart.clone(),
                 line: Arc::clone(&self.line),
             };
-            crew.spawn(producer.run(opened));
+            crew.spawn(Driven::new(producer.run(opened)));
         }
         crew
     }

@@ -355,17 +355,18 @@ pub(super) fn connect<I: Send + 'static>(
     output: &Output<I>,
 ) -> Result<Input<I>, SubscribeError> {
     let joined = output.connect()?;
-    let cancels = Arc::new(Canceller(control.clone()));
+    let cancels = Arc::new(Canceller(control.downgrade()));
     let subscription = Subscription::new(joined.id, joined.producer, joined.asks, cancels);
     Ok(Input::new(subscription, joined.inlet, output.cancel))
 }
 
-/// Tells the loop of a stage. The stage itself may keep one: that its control channel closes means nothing to it.
-struct Canceller<I>(mpsc::UnboundedSender<Control<I>>);
+/// Tells the loop of a stage. Weak, as the stage itself may keep its subscriptions.
+struct Canceller<I>(mpsc::WeakUnboundedSender<Control<I>>);
 
 impl<I: Send> Cancels for Canceller<I> {
     fn cancel(&self, id: SubscriptionId, end: End) -> bool {
-        self.0.send(Control::Cancel(id, end)).is_ok()
+        let control = self.0.upgrade();
+        control.is_some_and(|control| control.send(Control::Cancel(id, end)).is_ok())
     }
 }
 
@@ -377,7 +378,7 @@ impl<E: Send + 'static, D: Dispatch<E>> Sending<E, D> {
         Output::new(Arc::new(Connector {
             link: Arc::clone(&self.link),
             seat,
-            notices: self.notices.clone(),
+            notices: self.notices.downgrade(),
             name: Arc::clone(name),
         }))
     }

@@ -10,7 +10,8 @@ use crate::machine::dispatch::Dispatch;
 /// An inlet of a link with any dispatcher.
 pub(super) trait AnyInlet<T>: Send {
     fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool>;
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready at the end.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     fn rest(&mut self);
     fn done(&mut self);
     fn end(&self) -> End;
@@ -20,9 +21,15 @@ pub(super) trait AnyInlet<T>: Send {
 
 /// An inlet whose producer is told when it is gone.
 pub(super) struct Connected<T, D: Dispatch<T>> {
-    id: SubscriptionId,
     inlet: Inlet<T, D>,
-    notices: mpsc::UnboundedSender<Notice>,
+    /// Behind the inlet, so that its seat is free when the producer is told.
+    parting: Parting,
+}
+
+/// Tells the producer, when dropped.
+struct Parting {
+    id: SubscriptionId,
+    notices: mpsc::WeakUnboundedSender<Notice>,
     end: End,
 }
 
@@ -30,14 +37,14 @@ impl<T, D: Dispatch<T>> Connected<T, D> {
     pub(super) fn new(
         id: SubscriptionId,
         inlet: Inlet<T, D>,
-        notices: mpsc::UnboundedSender<Notice>,
+        notices: mpsc::WeakUnboundedSender<Notice>,
     ) -> Self {
-        Self {
+        let parting = Parting {
             id,
-            inlet,
             notices,
             end: End::Shutdown,
-        }
+        };
+        Self { inlet, parting }
     }
 }
 
@@ -46,8 +53,10 @@ impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
         self.inlet.poll_take(cx, usize::MAX, out)
     }
 
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.inlet.poll_ended(cx)
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Who takes nothing gets nothing but the end.
+        let polled = self.inlet.poll_take(cx, 0, &mut Vec::new());
+        polled.map(|_| ())
     }
 
     fn rest(&mut self) {
@@ -63,15 +72,16 @@ impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
     }
 
     fn leave_as(&mut self, end: End) {
-        self.end = end;
+        self.parting.end = end;
     }
 }
 
-impl<T, D: Dispatch<T>> Drop for Connected<T, D> {
+impl Drop for Parting {
     fn drop(&mut self) {
-        // If the stage has ended there is nobody to tell.
-        let end = self.end.clone();
-        let _ = self.notices.send(Notice::Cancelled(self.id, end));
+        if let Some(notices) = self.notices.upgrade() {
+            // If the stage has ended there is nobody to tell.
+            let _ = notices.send(Notice::Cancelled(self.id, self.end.clone()));
+        }
     }
 }
 
@@ -156,10 +166,23 @@ impl<T> Inputs<T> {
 
     /// The next events, or end, of any subscription, in turn.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, chunk: &mut Vec<T>) -> Poll<Came> {
+        self.poll_in_turn(|inlet| inlet.poll_take(cx, chunk))
+    }
+
+    /// The end of any subscription of which all is handled. Takes no events, and lets none be promised.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        self.poll_in_turn(|inlet| inlet.poll_end(cx).map(|()| false))
+    }
+
+    /// Polls for whether there are events (`true`) or there is an end.
+    fn poll_in_turn(
+        &mut self,
+        mut poll: impl FnMut(&mut dyn AnyInlet<T>) -> Poll<bool>,
+    ) -> Poll<Came> {
         let n = self.all.len();
         for index in (0..n).map(|step| (self.turn + step) % n) {
             let input = &mut self.all[index];
-            let polled = input.inlet.poll_take(cx, chunk);
+            let polled = poll(&mut *input.inlet);
             input.waiting = polled.is_pending();
             let Poll::Ready(some) = polled else {
                 continue;
@@ -172,18 +195,6 @@ impl<T> Inputs<T> {
             self.turn = (index + 1) % n;
             self.rest();
             return Poll::Ready(came);
-        }
-        Poll::Pending
-    }
-
-    /// The end of any subscription of which all is handled. Nothing is taken.
-    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
-        for input in &mut self.all {
-            input.waiting = false;
-            if input.inlet.poll_ended(cx).is_ready() {
-                let (id, end) = (input.subscription.id(), input.inlet.end());
-                return Poll::Ready(Came::Ended(id, end));
-            }
         }
         Poll::Pending
     }

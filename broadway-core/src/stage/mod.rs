@@ -42,10 +42,12 @@ mod builder;
 mod consumer;
 mod context;
 pub(crate) mod control;
+pub(crate) mod driven;
 mod emission;
 pub(crate) mod end;
 mod from;
 mod handle;
+pub(crate) mod inline;
 mod input;
 pub(crate) mod link;
 #[cfg(test)]

@@ -181,7 +181,7 @@ pub(super) enum Notice {
 pub(super) struct Connector<T, D: Dispatch<T>> {
     pub(super) link: Arc<Link<T, D>>,
     pub(super) seat: D::Seat,
-    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    pub(super) notices: mpsc::WeakUnboundedSender<Notice>,
     pub(super) name: Arc<str>,
 }
 
@@ -193,8 +193,10 @@ where
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError> {
         let inlet = self.link.subscribe(self.seat.clone(), flow)?;
         let id = SubscriptionId::next();
-        // If the stage has ended there is nobody to tell.
-        let _ = self.notices.send(Notice::Subscribed(id));
+        if let Some(notices) = self.notices.upgrade() {
+            // If the stage has ended there is nobody to tell.
+            let _ = notices.send(Notice::Subscribed(id));
+        }
         let asks = Arc::new(inlet.asking());
         let notices = self.notices.clone();
         Ok(Joined {

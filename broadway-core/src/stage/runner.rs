@@ -50,6 +50,8 @@ pub(super) struct Runner<B: Body, O> {
     pub(super) resting: Option<Instant>,
     /// Whose turn it is: messages or events.
     pub(super) mail_first: bool,
+    /// Demand came last: messages and timers are next.
+    pub(super) demand_last: bool,
     pub(super) end: Option<End>,
 }
 
@@ -68,6 +70,11 @@ pub(super) struct Desk<B: Body> {
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) mail: mpsc::Receiver<MailTo<B>>,
     pub(super) mail_closed: bool,
+    /// Subscriptions speak to the stage as long as it is, also when all handles are gone.
+    pub(super) _open: (
+        mpsc::UnboundedSender<Control<B::In>>,
+        mpsc::UnboundedSender<Notice>,
+    ),
 }
 
 /// Orders, which come before all else.
@@ -103,7 +110,10 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
     type Happening = Happening<B>;
 
     async fn next(&mut self) -> Option<Happening<B>> {
-        Some(poll_fn(|task| self.poll_next(task)).await)
+        let happening = poll_fn(|task| self.poll_next(task)).await;
+        // Until it looks again, what it was woken for is for other consumers.
+        self.inputs.rest();
+        Some(happening)
     }
 
     async fn react(&mut self, happening: Happening<B>) -> Flow {
@@ -163,21 +173,17 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         if let Poll::Ready(Some(notice)) = self.desk.notices.poll_recv(task) {
             return Poll::Ready(Happening::Notice(notice));
         }
-        let demand = self.output.poll_demand(task);
-        self.count();
-        if let Some(trouble) = self.output.trouble() {
-            return Poll::Ready(Happening::Trouble(trouble));
-        }
-        match demand {
-            Poll::Ready(Some(demand)) => return Poll::Ready(Happening::Demand(demand.get())),
-            Poll::Ready(None) => return Poll::Ready(Happening::Unreachable(End::Shutdown)),
-            Poll::Pending => {}
-        }
-        if let Some((point, _)) = self.behind.front_mut()
-            && self.output.has_passed(point)
+        if std::mem::take(&mut self.demand_last)
+            && !self.output.is_full()
+            && let Some(happening) = self.poll_aside(task)
         {
-            let (_, mail) = self.behind.pop_front().expect("the one at the front");
-            return Poll::Ready(Happening::InTurn(mail));
+            return Poll::Ready(happening);
+        }
+        if let Some(happening) = self.poll_output(task) {
+            return Poll::Ready(happening);
+        }
+        if let Some(mail) = self.poll_behind() {
+            return Poll::Ready(mail);
         }
         if self.output.is_full() {
             return Poll::Pending;
@@ -195,7 +201,44 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         .map_or(Poll::Pending, Poll::Ready)
     }
 
+    fn poll_output(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
+        let demand = self.output.poll_demand(task);
+        self.count_output();
+        if let Some(trouble) = self.output.trouble() {
+            return Some(Happening::Trouble(trouble));
+        }
+        match demand {
+            Poll::Ready(Some(demand)) => {
+                self.demand_last = true;
+                Some(Happening::Demand(demand.get()))
+            }
+            Poll::Ready(None) => Some(Happening::Unreachable(End::Shutdown)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// What would have no turn if consumers asked faster than the stage emits.
+    fn poll_aside(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
+        if let Some(mail) = self.poll_behind() {
+            return Some(mail);
+        }
+        if let Poll::Ready(timer) = self.cx.timers.poll_next(task) {
+            return Some(Happening::Timer(timer));
+        }
+        self.poll_mail(task)
+    }
+
+    fn poll_behind(&mut self) -> Option<Happening<B>> {
+        let (point, _) = self.behind.front_mut()?;
+        if !self.output.has_passed(point) {
+            return None;
+        }
+        let (_, mail) = self.behind.pop_front()?;
+        Some(Happening::InTurn(mail))
+    }
+
     fn poll_mail(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
+        // Those that wait behind events are bounded by the mailbox too.
         if self.desk.mail_closed || self.behind.len() >= self.desk.mail.max_capacity() {
             return None;
         }
@@ -211,8 +254,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     fn poll_events(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
         if B::GATED && self.output.asked() == 0 {
-            return match self.inputs.poll_ended(task) {
-                Poll::Ready(ended) => Some(Happening::Came(ended)),
+            return match self.inputs.poll_end(task) {
+                Poll::Ready(came) => Some(Happening::Came(came)),
                 Poll::Pending => None,
             };
         }
@@ -234,6 +277,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     fn lonely(&self) -> Option<Happening<B>> {
         let lonely = B::RECEIVES
             && self.desk.mail_closed
+            // Who left may have subscribed it just before.
+            && self.desk.control.is_empty()
             && self.inputs.is_empty()
             && self.behind.is_empty()
             && self.cx.timers.is_empty();
@@ -379,10 +424,9 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             return Flow::Continue(());
         }
         self.counters.emitted(self.cx.emitted.len());
-        let emitted = &mut self.cx.emitted;
-        self.output.emit(emitted, &mut self.discarded);
-        self.count();
+        self.output.emit(&mut self.cx.emitted, &mut self.discarded);
         self.cx.asked = self.output.asked();
+        self.count_output();
         if let Some(trouble) = self.output.trouble() {
             return self.fail(trouble, 0).await;
         }
@@ -406,8 +450,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
     }
 
-    /// Brings the counts of what was sent up to date.
-    fn count(&mut self) {
+    fn count_output(&mut self) {
         self.counters.buffered(self.output.buffered());
         self.counters.dropped(self.output.dropped());
     }
@@ -459,8 +502,6 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Err(failure) => return self.fail(failure.reason(Callback::Init), 0).await,
         }
         self.counters.restarted();
-        self.output.retell();
-        self.cx.asked = 0;
         if let Err(reason) = self.begin().await {
             return self.fail(reason, 0).await;
         }
@@ -469,17 +510,29 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         let event = StageEvent::Restarted { restarts };
         self.emitter.emit(&Event::Stage(event));
-        self.open().await
+        self.open().await?;
+        if self.resting.is_some() {
+            return Flow::Continue(());
+        }
+        self.cx.asked = self.output.asked();
+        match self.output.retell() {
+            0 => Flow::Continue(()),
+            asked => self.demanded(asked).await,
+        }
     }
 
     async fn finish(&mut self, end: End) -> Flow {
         self.finish_as(end, true).await
     }
 
-    /// Ends: the stage is told, consumers get what is buffered and then the end, producers learn that it is gone.
+    /// Ends: consumers get what is buffered, the stage is told, consumers get the end, and producers learn that it is gone.
     async fn finish_as(&mut self, mut end: End, terminate: bool) -> Flow {
+        // What `handle_discarded` emitted is left, if it was the last call.
+        self.counters.emitted(self.cx.emitted.len());
+        self.output.emit(&mut self.cx.emitted, &mut self.discarded);
+        self.counters.discarded(self.discarded.len());
         self.output.drain();
-        self.count();
+        self.count_output();
         if let Some(reason) = self.output.trouble()
             && !end.is_failed()
         {

@@ -27,6 +27,19 @@ pub struct EventStream<T> {
     /// The chunk in hand, last event first.
     chunk: Vec<T>,
     ended: Option<End>,
+    /// It was polled in vain, and events may be promised to it.
+    waiting: bool,
+}
+
+/// A wait for the next event. If it is given up, what it may have been woken for goes to other consumers.
+struct Next<'a, T>(&'a mut EventStream<T>);
+
+impl<T> Drop for Next<'_, T> {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.0.waiting) {
+            self.0.inlet.rest();
+        }
+    }
 }
 
 impl<T: Send + 'static> Output<T> {
@@ -43,6 +56,7 @@ impl<T: Send + 'static> Output<T> {
             asks: joined.asks,
             chunk: Vec::new(),
             ended: None,
+            waiting: false,
         })
     }
 }
@@ -54,7 +68,8 @@ impl<T> EventStream<T> {
     ///
     /// Cancel safe: no event is lost.
     pub async fn next(&mut self) -> Option<T> {
-        poll_fn(|cx| self.poll_event(cx)).await
+        let next = Next(self);
+        poll_fn(|cx| next.0.poll_event(cx)).await
     }
 
     /// How the producer ended, once the stream has.
@@ -79,8 +94,12 @@ impl<T> EventStream<T> {
             match self.inlet.poll_take(cx, &mut self.chunk) {
                 Poll::Ready(true) => self.chunk.reverse(),
                 Poll::Ready(false) => self.ended = Some(self.inlet.end()),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.waiting = true;
+                    return Poll::Pending;
+                }
             }
+            self.waiting = false;
         }
         Poll::Ready(self.chunk.pop())
     }

@@ -1,5 +1,6 @@
 //! Which callback is called when, and what happens if it fails, panics or stops the stage.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use std::time::Duration;
 
 use broadway_core::{
