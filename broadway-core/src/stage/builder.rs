@@ -26,7 +26,7 @@ use crate::{
         dispatch::{Demand, Dispatch},
         restart::{Restart, RestartPolicy},
     },
-    telemetry::{Emitter, Observer, Tee},
+    telemetry::{Emitter, Event, Observer, StageEvent, Tee},
 };
 
 /// A producer, not started yet.
@@ -354,6 +354,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         inputs,
         output: output(),
         desk: Desk {
+            orders: control.clone(),
             control: orders,
             notices: notices.1,
             mail: letters,
@@ -375,7 +376,13 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         reason,
     })?;
     let (ended, end) = watch::channel(None);
-    let abort = supervise::spawn(live(runner, Arc::clone(&name), ended));
+    runner.tell(StageEvent::Started);
+    let farewell = Farewell {
+        emitter: runner.emitter.clone(),
+        ended,
+        end: End::Shutdown,
+    };
+    let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
         control,
@@ -390,12 +397,8 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
 async fn live<B: Body, O: Emits<B::Out>>(
     mut runner: Runner<B, O>,
     name: Arc<str>,
-    ended: watch::Sender<Option<End>>,
+    farewell: Farewell,
 ) {
-    let farewell = Farewell {
-        ended,
-        end: End::Shutdown,
-    };
     let life = async move {
         if runner.open().await.is_continue() {
             runner = run::run(runner).await;
@@ -414,8 +417,9 @@ async fn live<B: Body, O: Emits<B::Out>>(
     });
 }
 
-/// Says how the stage ended, also if its task is aborted.
+/// Says how the stage ended, also if its task is aborted, even before it first ran.
 struct Farewell {
+    emitter: Emitter,
     ended: watch::Sender<Option<End>>,
     end: End,
 }
@@ -428,6 +432,8 @@ impl Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
+        let event = StageEvent::Ended { end: &self.end };
+        self.emitter.emit(&Event::Stage(event));
         self.ended.send_replace(Some(self.end.clone()));
     }
 }

@@ -87,8 +87,8 @@ pub(super) trait Emits<E>: Send {
     fn asked(&self) -> usize;
     /// Empties `events`; what finds no room goes to `discarded`.
     fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>);
-    /// How many events the dispatcher chose to drop, since the last time.
-    fn dropped(&mut self) -> usize;
+    /// How many events the dispatcher chose to drop since the last time: of those emitted, and of those that had to wait first.
+    fn take_dropped(&mut self) -> usize;
     /// Why the dispatcher could not place events, if that happened since the last time.
     fn trouble(&mut self) -> Option<Reason>;
     /// Whether the stage must not emit more than it was asked for.
@@ -100,9 +100,8 @@ pub(super) trait Emits<E>: Send {
     fn point(&self) -> Point;
     /// Demand is told (`true`), or kept for later.
     fn forward(&mut self, forward: bool);
-    /// The stage begins anew: returns what it is to be told at once, of what was asked for and not emitted. The rest is kept
-    /// until demand is forwarded.
-    fn retell(&mut self) -> usize;
+    /// What was told and not emitted is told again, with what is asked for next: the stage is a new one.
+    fn retell(&mut self);
     /// Sends what is buffered, also if nobody has asked for it.
     fn drain(&mut self);
     /// Sends the end.
@@ -134,9 +133,9 @@ pub(super) struct Emission<E: Send, D: Dispatch<E>> {
     left: u64,
     /// Memory for what goes from the buffer to the link.
     piece: Vec<E>,
-    /// Dropped by the dispatcher, and not told yet.
-    dropped: usize,
     trouble: Option<Reason>,
+    /// How many the dispatcher dropped, to be told.
+    dropped: usize,
 }
 
 impl<E: Send, D: Dispatch<E>> Emission<E, D> {
@@ -155,23 +154,22 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
             buffer,
             left: 0,
             piece: Vec::new(),
-            dropped: 0,
             trouble: None,
+            dropped: 0,
         }
     }
 
-    /// Sends up to `n` of the buffered events; returns how many.
+    /// Sends up to `n` of the buffered events; returns how many the link has now.
     fn serve(&mut self, n: usize) -> usize {
-        let served = self.queue.take(n, &mut self.piece);
-        self.left += served as u64;
+        self.left += self.queue.take(n, &mut self.piece) as u64;
         let mut piece = std::mem::take(&mut self.piece);
         let sent = self.offer(&mut piece);
         self.piece = piece;
         sent
     }
 
-    /// Gives events to the link, and returns how many it accepted: all, unless a function of the user's that the dispatcher
-    /// calls panics. Then they are lost, and still asked for.
+    /// Gives events to the link, and returns how many it has of them now. Its dispatcher may call functions of the user's: if
+    /// one panics the events are gone, and what was asked for still is.
     fn offer(&mut self, events: &mut Vec<E>) -> usize {
         let (outlet, n) = (&self.outlet, events.len());
         match catch_unwind(AssertUnwindSafe(|| outlet.offer(events))) {
@@ -233,7 +231,7 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
         self.asked -= self.offer(events);
     }
 
-    fn dropped(&mut self) -> usize {
+    fn take_dropped(&mut self) -> usize {
         std::mem::take(&mut self.dropped)
     }
 
@@ -269,16 +267,13 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
     fn forward(&mut self, forward: bool) {
         self.forward = forward;
         if forward {
-            // What was emitted meanwhile may have been asked for before.
+            // What came meanwhile serves first what the stage was told before.
             self.asked -= self.serve(self.asked);
         }
     }
 
-    fn retell(&mut self) -> usize {
-        if !self.forward {
-            self.untold += std::mem::take(&mut self.asked);
-        }
-        self.asked
+    fn retell(&mut self) {
+        self.untold += std::mem::take(&mut self.asked);
     }
 
     fn drain(&mut self) {
@@ -311,7 +306,7 @@ impl Emits<Nothing> for Silent {
 
     fn emit(&mut self, _events: &mut Vec<Nothing>, _discarded: &mut Vec<Nothing>) {}
 
-    fn dropped(&mut self) -> usize {
+    fn take_dropped(&mut self) -> usize {
         0
     }
 
@@ -337,9 +332,7 @@ impl Emits<Nothing> for Silent {
 
     fn forward(&mut self, _forward: bool) {}
 
-    fn retell(&mut self) -> usize {
-        0
-    }
+    fn retell(&mut self) {}
 
     fn drain(&mut self) {}
 

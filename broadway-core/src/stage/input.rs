@@ -10,8 +10,7 @@ use crate::machine::dispatch::Dispatch;
 /// An inlet of a link with any dispatcher.
 pub(super) trait AnyInlet<T>: Send {
     fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool>;
-    /// Ready at the end.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     fn rest(&mut self);
     fn done(&mut self);
     fn end(&self) -> End;
@@ -29,7 +28,7 @@ pub(super) struct Connected<T, D: Dispatch<T>> {
 /// Tells the producer, when dropped.
 struct Parting {
     id: SubscriptionId,
-    notices: mpsc::WeakUnboundedSender<Notice>,
+    notices: mpsc::UnboundedSender<Notice>,
     end: End,
 }
 
@@ -37,7 +36,7 @@ impl<T, D: Dispatch<T>> Connected<T, D> {
     pub(super) fn new(
         id: SubscriptionId,
         inlet: Inlet<T, D>,
-        notices: mpsc::WeakUnboundedSender<Notice>,
+        notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         let parting = Parting {
             id,
@@ -53,10 +52,8 @@ impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
         self.inlet.poll_take(cx, usize::MAX, out)
     }
 
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Who takes nothing gets nothing but the end.
-        let polled = self.inlet.poll_take(cx, 0, &mut Vec::new());
-        polled.map(|_| ())
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inlet.poll_ended(cx)
     }
 
     fn rest(&mut self) {
@@ -78,10 +75,9 @@ impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
 
 impl Drop for Parting {
     fn drop(&mut self) {
-        if let Some(notices) = self.notices.upgrade() {
-            // If the stage has ended there is nobody to tell.
-            let _ = notices.send(Notice::Cancelled(self.id, self.end.clone()));
-        }
+        // If the stage has ended there is nobody to tell.
+        let end = self.end.clone();
+        let _ = self.notices.send(Notice::Cancelled(self.id, end));
     }
 }
 
@@ -140,6 +136,10 @@ impl<T> Inputs<T> {
         self.all.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn subscriptions(&self) -> Vec<Subscription> {
         let all = self.all.iter();
         all.map(|input| input.subscription.clone()).collect()
@@ -169,9 +169,9 @@ impl<T> Inputs<T> {
         self.poll_in_turn(|inlet| inlet.poll_take(cx, chunk))
     }
 
-    /// The end of any subscription of which all is handled. Takes no events, and lets none be promised.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
-        self.poll_in_turn(|inlet| inlet.poll_end(cx).map(|()| false))
+    /// The end of any subscription of which all is handled. Nothing is taken, and nothing promised.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        self.poll_in_turn(|inlet| inlet.poll_ended(cx).map(|()| false))
     }
 
     /// Polls for whether there are events (`true`) or there is an end.

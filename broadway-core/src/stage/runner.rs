@@ -28,7 +28,7 @@ use crate::{
     caught::{self, caught},
     error::{Callback, Reason},
     machine::restart::{Decision, Restart},
-    telemetry::{Emitter, Event, StageEvent},
+    telemetry::{Emitter, StageEvent},
 };
 
 /// A stage that runs.
@@ -66,6 +66,9 @@ pub(super) struct Again<S> {
 
 /// What reaches a stage from outside, beside events and demand.
 pub(super) struct Desk<B: Body> {
+    /// Kept, so that subscriptions can cancel themselves as long as the stage lives, also when it has no handles.
+    #[expect(dead_code, reason = "it is held, not used")]
+    pub(super) orders: mpsc::UnboundedSender<Control<B::In>>,
     pub(super) control: mpsc::UnboundedReceiver<Control<B::In>>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) mail: mpsc::Receiver<MailTo<B>>,
@@ -118,6 +121,8 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
 
     async fn react(&mut self, happening: Happening<B>) -> Flow {
         self.cx.asked = self.output.asked();
+        // It is busy from here on, perhaps for long: what it may have been woken for is for others.
+        self.inputs.rest();
         match happening {
             Happening::Control(control) => self.obey(control).await,
             Happening::Notice(notice) => self.notice(notice).await,
@@ -128,12 +133,13 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
             }
             Happening::Mail(mail) | Happening::InTurn(mail) => self.receive(mail).await,
             Happening::Timer(timer) => {
+                let began = self.begins();
                 let called = caught(async { self.body.timer(timer, &mut self.cx).await }).await;
-                self.called(Callback::HandleTimer, called).await
+                self.called(Callback::HandleTimer, began, called).await
             }
             Happening::Came(Came::Events(from)) => self.events(&from).await,
             Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(Callback::PollMore, called).await,
+            Happening::More(called) => self.called(Callback::PollMore, None, called).await,
             Happening::Trouble(reason) => self.fail(reason, 0).await,
             Happening::Restart => self.restart().await,
             Happening::Unreachable(end) => self.finish(end).await,
@@ -145,9 +151,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     /// Before the first happening.
     pub(super) async fn begin(&mut self) -> Result<(), Reason> {
         let called = caught(async { self.body.init(&mut self.cx).await }).await;
-        called.map_err(|failure| failure.reason(Callback::Init))?;
-        self.emitter.emit(&Event::Stage(StageEvent::Started));
-        Ok(())
+        called.map_err(|failure| failure.reason(Callback::Init))
     }
 
     /// What `begin` emitted is sent, and the subscriptions that the stage begins with are told to it.
@@ -167,6 +171,12 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             return Poll::Ready(Happening::Control(control));
         }
         if self.resting.is_some() {
+            // What is asked meanwhile is told after the rest; but if nobody can ask any more, there is nothing to rest for.
+            while let Poll::Ready(demand) = self.output.poll_demand(task) {
+                if demand.is_none() {
+                    return Poll::Ready(Happening::Unreachable(End::Shutdown));
+                }
+            }
             // Its timers were forgotten: the one that is left ends the rest.
             return self.cx.timers.poll_next(task).map(|_| Happening::Restart);
         }
@@ -186,7 +196,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             return Poll::Ready(mail);
         }
         if self.output.is_full() {
-            return Poll::Pending;
+            let ended = self.inputs.poll_ended(task);
+            return ended.map(Happening::Came);
         }
         if let Poll::Ready(timer) = self.cx.timers.poll_next(task) {
             return Poll::Ready(Happening::Timer(timer));
@@ -203,7 +214,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     fn poll_output(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
         let demand = self.output.poll_demand(task);
-        self.count_output();
+        self.note_output();
         if let Some(trouble) = self.output.trouble() {
             return Some(Happening::Trouble(trouble));
         }
@@ -238,7 +249,6 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     fn poll_mail(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        // Those that wait behind events are bounded by the mailbox too.
         if self.desk.mail_closed || self.behind.len() >= self.desk.mail.max_capacity() {
             return None;
         }
@@ -254,8 +264,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     fn poll_events(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
         if B::GATED && self.output.asked() == 0 {
-            return match self.inputs.poll_end(task) {
-                Poll::Ready(came) => Some(Happening::Came(came)),
+            return match self.inputs.poll_ended(task) {
+                Poll::Ready(ended) => Some(Happening::Came(ended)),
                 Poll::Pending => None,
             };
         }
@@ -268,6 +278,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Ok(Poll::Ready(result)) => {
                 Some(Happening::More(result.map_err(caught::Failure::Error)))
             }
+            // What it emitted must not wait for it to be ready, whatever it says.
+            Ok(Poll::Pending) if !self.cx.emitted.is_empty() => Some(Happening::More(Ok(()))),
             Ok(Poll::Pending) => None,
             Err(payload) => Some(Happening::More(Err(caught::Failure::Panic(payload)))),
         }
@@ -302,6 +314,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
                 };
                 input.inlet.leave_as(end.clone());
                 let Input { subscription, .. } = input;
+                self.tell_cancelled(&subscription, &end);
                 if self.resting.is_some() {
                     return Flow::Continue(());
                 }
@@ -316,7 +329,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     async fn notice(&mut self, notice: Notice) -> Flow {
-        let cx = &mut self.cx;
+        self.tell_notice(&notice);
+        let (began, cx) = (self.begins(), &mut self.cx);
         let (callback, called) = match notice {
             Notice::Subscribed(id) => (
                 Callback::ConsumerSubscribed,
@@ -327,21 +341,23 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
                 caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await,
             ),
         };
-        self.called(callback, called).await
+        self.called(callback, began, called).await
     }
 
     async fn demanded(&mut self, demand: usize) -> Flow {
-        let called = caught(async { self.body.demanded(demand, &mut self.cx).await }).await;
-        if called.is_ok() && B::ASKED {
-            let emitted = self.cx.emitted.len();
-            let event = StageEvent::Demanded { demand, emitted };
-            self.emitter.emit(&Event::Stage(event));
+        self.tell_demanded(demand);
+        if !B::ASKED {
+            return self.proceed().await;
         }
-        self.called(Callback::HandleDemand, called).await
+        let began = self.begins();
+        let called = caught(async { self.body.demanded(demand, &mut self.cx).await }).await;
+        self.called(Callback::HandleDemand, began, called).await
     }
 
     async fn receive(&mut self, mail: MailTo<B>) -> Flow {
+        let began = self.begins();
         let called = caught(async { mail.open(self.body.stage(), &mut self.cx).await }).await;
+        self.tell_called(Callback::Receive, began);
         match called {
             Ok(reply) => {
                 self.flush().await?;
@@ -356,18 +372,11 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     async fn events(&mut self, from: &Subscription) -> Flow {
         let count = self.chunk.len();
         self.counters.received(count);
-        let began = self.emitter.is_heard().then(timer::now);
+        let began = self.begins();
         let (chunk, cx) = (&mut self.chunk, &mut self.cx);
         let called = caught(async { self.body.events(chunk, from, cx).await }).await;
         self.chunk.clear();
-        if let (Some(began), Ok(())) = (began, &called) {
-            let event = StageEvent::Handled {
-                count,
-                emitted: self.cx.emitted.len(),
-                elapsed: timer::now().saturating_duration_since(began),
-            };
-            self.emitter.emit(&Event::Stage(event));
-        }
+        self.tell_events(count, began, called.is_ok());
         let flow = match called {
             Ok(()) => self.proceed().await,
             Err(failure) => {
@@ -384,6 +393,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         let Some(input) = self.inputs.remove(id) else {
             return Flow::Continue(());
         };
+        self.tell_cancelled(&input.subscription, &end);
         self.cancelled(&input.subscription, &end).await?;
         if input.cancel.ends_consumer(&end) {
             return self.finish(end).await;
@@ -392,18 +402,26 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     async fn subscribed(&mut self, subscription: &Subscription) -> Flow {
+        self.tell_subscribed(subscription);
+        let began = self.begins();
         let called = caught(async { self.body.subscribed(subscription, &mut self.cx).await }).await;
-        self.called(Callback::HandleSubscribe, called).await
+        self.called(Callback::HandleSubscribe, began, called).await
     }
 
     async fn cancelled(&mut self, subscription: &Subscription, end: &End) -> Flow {
-        let cx = &mut self.cx;
+        let (began, cx) = (self.begins(), &mut self.cx);
         let called = caught(async { self.body.cancelled(subscription, end, cx).await }).await;
-        self.called(Callback::HandleCancel, called).await
+        self.called(Callback::HandleCancel, began, called).await
     }
 
     /// What follows a callback.
-    async fn called(&mut self, callback: Callback, called: Result<(), caught::Failure>) -> Flow {
+    async fn called(
+        &mut self,
+        callback: Callback,
+        began: Option<Instant>,
+        called: Result<(), caught::Failure>,
+    ) -> Flow {
+        self.tell_called(callback, began);
         match called {
             Ok(()) => self.proceed().await,
             Err(failure) => self.fail(failure.reason(callback), 0).await,
@@ -423,10 +441,12 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         if self.cx.emitted.is_empty() {
             return Flow::Continue(());
         }
-        self.counters.emitted(self.cx.emitted.len());
+        let count = self.cx.emitted.len();
+        self.counters.emitted(count);
         self.output.emit(&mut self.cx.emitted, &mut self.discarded);
+        self.tell_emitted(count);
+        self.note_output();
         self.cx.asked = self.output.asked();
-        self.count_output();
         if let Some(trouble) = self.output.trouble() {
             return self.fail(trouble, 0).await;
         }
@@ -435,8 +455,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         let count = self.discarded.len();
         self.counters.discarded(count);
-        let event = StageEvent::Discarded { count };
-        self.emitter.emit(&Event::Stage(event));
+        self.tell(StageEvent::Discarded { count });
         let (discarded, cx) = (&mut self.discarded, &mut self.cx);
         let called = caught(async { self.body.discarded(discarded, cx).await }).await;
         self.discarded.clear();
@@ -448,11 +467,6 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
                     .await
             }
         }
-    }
-
-    fn count_output(&mut self) {
-        self.counters.buffered(self.output.buffered());
-        self.counters.dropped(self.output.dropped());
     }
 
     /// A callback failed: the stage rests and begins anew, or ends.
@@ -468,12 +482,11 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Some(Decision::After(delay)) => Some(delay),
             Some(Decision::GiveUp) | None => None,
         };
-        let event = StageEvent::Failed {
+        self.tell(StageEvent::Failed {
             reason: &reason,
             lost,
             restart_after,
-        };
-        self.emitter.emit(&Event::Stage(event));
+        });
         let is_panic = reason.is_panic();
         let end = End::Failed(Failure::new(self.cx.shared_name(), reason));
         let Some(delay) = restart_after else {
@@ -502,37 +515,30 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Err(failure) => return self.fail(failure.reason(Callback::Init), 0).await,
         }
         self.counters.restarted();
+        self.output.retell();
+        self.cx.asked = 0;
         if let Err(reason) = self.begin().await {
             return self.fail(reason, 0).await;
         }
         if let Some(again) = &mut self.again {
             again.restart.healthy(timer::now());
         }
-        let event = StageEvent::Restarted { restarts };
-        self.emitter.emit(&Event::Stage(event));
-        self.open().await?;
-        if self.resting.is_some() {
-            return Flow::Continue(());
-        }
-        self.cx.asked = self.output.asked();
-        match self.output.retell() {
-            0 => Flow::Continue(()),
-            asked => self.demanded(asked).await,
-        }
+        self.tell(StageEvent::Restarted { restarts });
+        self.open().await
     }
 
     async fn finish(&mut self, end: End) -> Flow {
         self.finish_as(end, true).await
     }
 
-    /// Ends: consumers get what is buffered, the stage is told, consumers get the end, and producers learn that it is gone.
+    /// Ends: the stage is told, consumers get what is buffered and then the end, producers learn that it is gone.
     async fn finish_as(&mut self, mut end: End, terminate: bool) -> Flow {
         // What `handle_discarded` emitted is left, if it was the last call.
         self.counters.emitted(self.cx.emitted.len());
         self.output.emit(&mut self.cx.emitted, &mut self.discarded);
         self.counters.discarded(self.discarded.len());
         self.output.drain();
-        self.count_output();
+        self.note_output();
         if let Some(reason) = self.output.trouble()
             && !end.is_failed()
         {
@@ -542,9 +548,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             self.terminate(&end).await;
         }
         self.output.close(end.clone());
+        self.note_output();
         self.inputs.leave_as(&end);
-        self.emitter
-            .emit(&Event::Stage(StageEvent::Ended { end: &end }));
         self.end = Some(end);
         Flow::Break(())
     }

@@ -79,6 +79,17 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     ///
     /// The dispatcher has no such seat, or it is taken.
     pub(crate) fn subscribe(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+        let mut inlet = self.join(seat, flow)?;
+        inlet.begin();
+        Ok(inlet)
+    }
+
+    /// As [`subscribe`](Self::subscribe), but nothing is asked for before [`Inlet::begin`].
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe`.
+    pub(crate) fn join(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         let (id, serial) = state.seat(flow);
@@ -87,7 +98,6 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             return Err(error);
         }
         state.inlets_open += 1;
-        state.ask_again(id);
         state.changed(&mut wakes);
         drop(state);
         wakes.wake();
@@ -97,7 +107,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// How many messages wait, and how many inlets have come in vain and wait for some.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.hub.lock();
-        let idle = state.inlets.iter().filter(|seat| seat.waker.is_some());
+        let idle = state.inlets.iter().filter(|seat| seat.is_idle());
         (state.dispatch.buffered(), idle.count())
     }
 }
@@ -293,7 +303,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
         }
     }
 
-    fn ask_again(&mut self, inlet: InletId) {
+    pub(super) fn ask_again(&mut self, inlet: InletId) {
         let asked = self.inlets[inlet.0 as usize].handled();
         if asked > 0 {
             self.dispatch.demand(inlet, asked);
@@ -324,8 +334,13 @@ impl<T, D: Dispatch<T>> State<T, D> {
     pub(super) fn sleep(&mut self, inlet: InletId, max: usize, waker: Waker) {
         let seat = &mut self.inlets[inlet.0 as usize];
         let max = max.min(seat.limit());
-        seat.waker = Some(waker);
+        seat.sleep(waker, true);
         self.dispatch.ask(inlet, max);
+    }
+
+    /// The inlet takes nothing now, and wants to know of the end.
+    pub(super) fn await_end(&mut self, inlet: InletId, waker: Waker) {
+        self.inlets[inlet.0 as usize].sleep(waker, false);
     }
 
     pub(super) fn is_up(&self, inlet: InletId) -> bool {

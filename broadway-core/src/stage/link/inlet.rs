@@ -35,6 +35,16 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         }
     }
 
+    /// Asks for the first time. Only after [`Link::join`](super::Link::join).
+    pub(crate) fn begin(&mut self) {
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        state.ask_again(self.id);
+        state.changed(&mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
     /// Says that `n` messages took `elapsed`.
     pub(crate) fn pace(&mut self, n: usize, elapsed: Duration) {
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
@@ -123,6 +133,27 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         wakes.wake();
     }
 
+    /// Waits until the link has ended, and takes nothing; what it may have been woken for goes to others.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let id = self.id;
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        let before = state.waker(id).take();
+        state.set_up(id, false);
+        state.dispatch.ask(id, 0);
+        let polled = if state.finished_for(id) {
+            Poll::Ready(())
+        } else {
+            state.await_end(id, cx.waker().clone());
+            Poll::Pending
+        };
+        state.changed(&mut wakes);
+        drop(state);
+        drop(before);
+        wakes.wake();
+        polled
+    }
+
     /// Says that what was taken before is handled, and asks for more, without waiting for it.
     pub(crate) fn done(&mut self) {
         let mut wakes = WakeList::default();
@@ -153,7 +184,8 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         wakes.wake();
     }
 
-    /// Returns the tail of what was taken last, in its order, so that others take it; it goes to the front.
+    /// Returns the tail of what was taken last, in its order, so that others take it; it goes to the front. Only for an inlet
+    /// that takes [whatever is there](super::Flow::Any): the others learn of the end without waiting for it.
     pub(crate) fn give_back(&mut self, rest: &mut Vec<T>) {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
