@@ -111,16 +111,49 @@ impl<T: Send + 'static> Output<T> {
         }
     }
 
+    /// How the stage ended, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        self.connect.end()
+    }
+
+    /// Whether a consumer may hold all that it has demanded, so that nothing needs to be there for others.
+    pub(super) fn is_exhaustible(&self) -> bool {
+        self.limits().is_none_or(|(_, min)| min == 0)
+    }
+
+    /// Whether equal consumers can share it.
+    ///
+    /// # Errors
+    ///
+    /// The options can't work, or events are tied to consumers.
+    pub(super) fn check_for_pool(&self) -> Result<(), SubscribeError> {
+        self.flow()?;
+        if self.connect.any_inlet() {
+            return Ok(());
+        }
+        let reason = "its dispatcher chooses the consumer of each event, so the members of a pool could not do each other's work: let it dispatch by demand";
+        Err(self.refused(JoinError::new(reason)))
+    }
+
     pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
-        let flow = match self.limits() {
+        let flow = self.flow()?;
+        self.connect
+            .connect(flow)
+            .map_err(|error| self.refused(error))
+    }
+
+    fn flow(&self) -> Result<Flow, SubscribeError> {
+        Ok(match self.limits() {
             None => Flow::Manual { pending: 0 },
             Some((max, min)) => Flow::Automatic(credit(max, min)?),
-        };
-        let refused = |error: JoinError| SubscribeError::Refused {
+        })
+    }
+
+    fn refused(&self, error: JoinError) -> SubscribeError {
+        SubscribeError::Refused {
             producer: Arc::clone(self.connect.name()),
             error,
-        };
-        self.connect.connect(flow).map_err(refused)
+        }
     }
 }
 
@@ -168,6 +201,9 @@ pub(super) trait Connect<T>: Send + Sync {
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError>;
     fn name(&self) -> &Arc<str>;
     fn waiting(&self) -> (usize, usize);
+    fn end(&self) -> Option<End>;
+    /// Whether any consumer may have any event.
+    fn any_inlet(&self) -> bool;
 }
 
 /// What a producing stage is told of its consumers.
@@ -213,6 +249,14 @@ where
 
     fn waiting(&self) -> (usize, usize) {
         self.link.waiting()
+    }
+
+    fn end(&self) -> Option<End> {
+        self.link.end()
+    }
+
+    fn any_inlet(&self) -> bool {
+        D::ANY_INLET
     }
 }
 

@@ -73,11 +73,17 @@ pub struct Subscription {
 /// Asks for more events of a link.
 pub(super) trait Asks: Send + Sync {
     fn ask(&self, n: usize) -> bool;
+    /// Whether it waits for events; `None` if it has ended.
+    fn waits(&self) -> Option<bool>;
 }
 
 impl<T: Send, D: Dispatch<T> + Send> Asks for Ask<T, D> {
     fn ask(&self, n: usize) -> bool {
         self.ask(n)
+    }
+
+    fn waits(&self) -> Option<bool> {
+        self.waits()
     }
 }
 
@@ -99,6 +105,11 @@ impl Subscription {
             asks,
             cancels,
         }
+    }
+
+    /// Whether the consumer waits for events of it; `None` if it has ended.
+    pub(super) fn waits(&self) -> Option<bool> {
+        self.asks.waits()
     }
 
     /// Which subscription this is.

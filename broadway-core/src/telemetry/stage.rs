@@ -76,6 +76,8 @@ pub enum StageEvent<'a> {
     },
     /// It has failed, was made and initialised anew, and runs again. It was the `restarts`th attempt since the stage started.
     Restarted { restarts: u64 },
+    /// A [pool](crate::stage::pool) had so many members before, and is to have so many now. The name is the pool's.
+    Resized { before: usize, members: usize },
     /// It has ended, for good: the last event of a stage.
     Ended { end: &'a End },
 }
@@ -99,6 +101,7 @@ impl StageEvent<'_> {
             Self::Discarded { .. } => "stage_discarded",
             Self::Failed { .. } => "stage_failed",
             Self::Restarted { .. } => "stage_restarted",
+            Self::Resized { .. } => "stage_resized",
             Self::Ended { .. } => "stage_ended",
         }
     }

@@ -83,6 +83,8 @@ impl StageMetrics {
             StageEvent::Discarded { count } => self.discarded.increment(count as u64),
             StageEvent::Failed { reason, lost, .. } => self.failed(reason.callback(), lost),
             StageEvent::Restarted { .. } => self.restarts.increment(1),
+            // Members tell their beginnings and ends themselves: `running` is how many there are.
+            StageEvent::Resized { .. } => {}
             StageEvent::Ended { .. } => self.end(),
         }
     }

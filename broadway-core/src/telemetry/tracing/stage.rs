@@ -21,7 +21,8 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
         | StageEvent::Emitted { .. }
         | StageEvent::Dropped { .. }
         | StageEvent::Buffered { .. }
-        | StageEvent::Discarded { .. } => work(stage, told),
+        | StageEvent::Discarded { .. }
+        | StageEvent::Resized { .. } => work(stage, told),
     }
 }
 
@@ -120,6 +121,9 @@ fn work(stage: &str, told: &StageEvent<'_>) {
         }
         StageEvent::Discarded { count } => {
             warn!(target: TARGET, event, stage, count, "stage discarded events, as its buffer is full");
+        }
+        StageEvent::Resized { before, members } => {
+            info!(target: TARGET, event, stage, before, members, "pool resized");
         }
         _ => {}
     }
