@@ -375,7 +375,12 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         reason,
     })?;
     let (ended, end) = watch::channel(None);
-    let abort = supervise::spawn(live(runner, Arc::clone(&name), ended));
+    // Made here: a task that is aborted before it is polled says how it ended, too.
+    let farewell = Farewell {
+        ended,
+        end: End::Shutdown,
+    };
+    let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
         control,
@@ -390,12 +395,8 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
 async fn live<B: Body, O: Emits<B::Out>>(
     mut runner: Runner<B, O>,
     name: Arc<str>,
-    ended: watch::Sender<Option<End>>,
+    farewell: Farewell,
 ) {
-    let farewell = Farewell {
-        ended,
-        end: End::Shutdown,
-    };
     let life = async move {
         if runner.open().await.is_continue() {
             runner = run::run(runner).await;

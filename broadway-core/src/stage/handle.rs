@@ -342,6 +342,10 @@ pub(super) fn subscribe<I: Send + 'static>(
     control: &mpsc::UnboundedSender<Control<I>>,
     output: &Output<I>,
 ) -> Result<Subscription, SubscribeError> {
+    if control.is_closed() {
+        // Not even for a moment is anything asked for.
+        return Err(SubscribeError::ConsumerEnded);
+    }
     let input = connect(control, output)?;
     let subscription = input.subscription.clone();
     let sent = control.send(Control::Subscribe(input));
