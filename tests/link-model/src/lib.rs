@@ -11,7 +11,11 @@
 //! - `stage/`: links. Nothing is lost, duplicated or out of order; whoever waits is woken; demand holds; the end is seen.
 //! - `pipeline/`: the registry of acknowledgers. Numbers come free once, when the last message is settled.
 #![cfg(test)]
-#![expect(dead_code, reason = "the models use a part of what the files offer")]
+#![expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the models use a part of what the files offer"
+)]
 
 mod sync {
     pub(crate) use std::sync::PoisonError;

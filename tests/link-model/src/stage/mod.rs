@@ -10,5 +10,6 @@ mod demand;
 mod ending;
 mod lanes;
 mod moving;
+mod ordering;
 mod pace;
 mod parts;
