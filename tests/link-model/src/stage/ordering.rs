@@ -10,7 +10,7 @@ use std::{
 use loom::{future::block_on, thread};
 
 use super::{
-    link::{Flow, Inlet, Link, Outlet},
+    link::{Ask, Flow, Inlet, Link, Outlet},
     parts::{Numbers, credit, joined, numbers, send, sorted, take, take_all},
 };
 use crate::{
@@ -131,7 +131,7 @@ fn an_ask_from_elsewhere_reaches_who_waits() {
         let link = numbers();
         let (outlet, mut inlet) = (link.outlet_to_order(), manual(&link));
         drop(link);
-        let asks = [inlet.asking(), inlet.asking()];
+        let asks: [Ask<u8, Numbers>; 2] = [inlet.asking(), inlet.asking()];
         let serving = thread::spawn(move || serve(&outlet));
         let [mine, others] = asks;
         let asking = thread::spawn(move || assert!(others.ask(1)));
