@@ -84,10 +84,10 @@ pub struct ConsumerBuilder<C: Consumer> {
 
 /// What every stage can be told.
 pub(super) struct Options<S> {
-    name: String,
+    pub(super) name: String,
     mailbox: usize,
     restart: Option<(RestartPolicy, Make<S>)>,
-    observer: Option<Box<dyn Observer>>,
+    pub(super) observer: Option<Box<dyn Observer>>,
     counters: Arc<Counters>,
 }
 
@@ -113,14 +113,14 @@ impl<S> Options<S> {
         }
     }
 
-    fn observe(&mut self, observer: impl Observer) {
+    pub(super) fn observe(&mut self, observer: impl Observer) {
         self.observer = Some(match self.observer.take() {
             None => Box::new(observer),
             Some(first) => Box::new(Tee(first, observer)),
         });
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    pub(super) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.name.trim().is_empty() {
             let message = "is empty: give the stage a name for its metrics and logs";
@@ -362,7 +362,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         inputs,
         output: output(),
         desk: Desk {
-            orders: control.clone(),
+            _orders: control.clone(),
             control: orders,
             notices: notices.1,
             mail: letters,

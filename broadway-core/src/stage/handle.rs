@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Consumer, End, Output, Producer, ProducerConsumer, Receive, StageGone, StageStats,
+    Consumer, End, Output, PlainSeat, Producer, ProducerConsumer, Receive, StageGone, StageStats,
     SubscribeError, Subscription, SubscriptionId,
     input::Input,
     link::Link,
@@ -178,7 +178,7 @@ macro_rules! sending_methods {
         /// Where consumers subscribe, with the options of a subscription.
         pub fn output(&self) -> Output<$event>
         where
-            $dispatch: Dispatch<$event, Seat: Default + Clone + Send + Sync> + Send + 'static,
+            $dispatch: Dispatch<$event, Seat: PlainSeat + Clone + Send + Sync> + Send + 'static,
         {
             self.output_at(<$dispatch as Dispatch<$event>>::Seat::default())
         }
@@ -351,7 +351,7 @@ where
         sent.map_err(|_| StageGone::new(&self.name))
     }
 
-    async fn join(&self) -> End {
+    pub(super) async fn join(&self) -> End {
         let mut ended = self.ended.clone();
         let end = ended.wait_for(Option::is_some).await;
         // The sender goes without a word only if the runtime drops the task.
@@ -360,7 +360,7 @@ where
             .unwrap_or(End::Shutdown)
     }
 
-    fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
+    pub(super) fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
         subscribe(&self.control, output)
     }
 }

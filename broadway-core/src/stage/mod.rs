@@ -69,6 +69,7 @@ mod stats;
 mod stream;
 mod subscription;
 pub(crate) mod supervise;
+mod task_per_event;
 mod tell;
 pub(crate) mod timer;
 mod timers;
@@ -87,7 +88,7 @@ pub use from::{FromIter, FromReceiver, FromStream, from_iter, from_receiver, fro
 pub use handle::{ConsumerHandle, ProducerConsumerHandle, ProducerHandle};
 pub use mail::StageGone;
 pub use map::{FlatMap, Map, flat_map, map};
-pub use output::{Output, SubscribeError};
+pub use output::{Output, PlainSeat, SubscribeError};
 pub use pool::{PoolBuilder, PoolHandle, pool};
 pub use producer::Producer;
 pub use producer_consumer::ProducerConsumer;
@@ -96,3 +97,7 @@ pub use shared::Shared;
 pub use stats::StageStats;
 pub use stream::EventStream;
 pub use subscription::{Cancel, Subscription, SubscriptionId};
+pub use task_per_event::{
+    Shutdown, TaskCounts, TaskId, TaskPerEventBuilder, TaskPerEventHandle, TooManyRestarts,
+    task_per_event,
+};

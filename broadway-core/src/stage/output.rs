@@ -13,8 +13,9 @@ use super::{
 use crate::{
     error::Problem,
     machine::{
-        credit::Credit,
+        credit::{Credit, InvalidCredit},
         dispatch::{Dispatch, JoinError},
+        slots::Slots,
     },
 };
 
@@ -32,10 +33,26 @@ pub struct Output<T> {
     pub(super) cancel: Cancel,
 }
 
+/// A seat of a [dispatcher](Dispatch) that a consumer gets without saying which: any that has a default.
+#[diagnostic::on_unimplemented(
+    message = "this dispatcher has no output that is for just any consumer",
+    label = "which part of the events is wanted?",
+    note = "use `partition` with the name of one, or `output_at` with a `{Self}`"
+)]
+pub trait PlainSeat: Default {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Default> PlainSeat for S {}
+
 #[derive(Debug, Clone, Copy)]
 enum Demanding {
-    Automatic { max: usize, min: Option<usize> },
+    Automatic {
+        max: usize,
+        min: Option<usize>,
+    },
     Manual,
+    /// By a consumer that has slots for events, as they get free: so many, asked for by so many. `None`: nobody said.
+    Slots(Option<(usize, usize)>),
 }
 
 /// The most that a subscription may demand: a slip above it is refused.
@@ -57,7 +74,7 @@ impl<T: Send + 'static> Output<T> {
     pub fn max_demand(self, max: usize) -> Self {
         let min = match self.demand {
             Demanding::Automatic { min, .. } => min,
-            Demanding::Manual => None,
+            Demanding::Manual | Demanding::Slots(_) => None,
         };
         let demand = Demanding::Automatic { max, min };
         Self { demand, ..self }
@@ -68,7 +85,7 @@ impl<T: Send + 'static> Output<T> {
     pub fn min_demand(self, min: usize) -> Self {
         let max = match self.demand {
             Demanding::Automatic { max, .. } => max,
-            Demanding::Manual => 1_000,
+            Demanding::Manual | Demanding::Slots(_) => 1_000,
         };
         let demand = Demanding::Automatic {
             max,
@@ -107,7 +124,16 @@ impl<T: Send + 'static> Output<T> {
     pub(super) fn limits(&self) -> Option<(usize, usize)> {
         match self.demand {
             Demanding::Automatic { max, min } => Some((max, min.unwrap_or(max / 2))),
-            Demanding::Manual => None,
+            Demanding::Manual | Demanding::Slots(_) => None,
+        }
+    }
+
+    /// For a consumer whose events have slots, as many as may be demanded.
+    pub(super) fn in_slots(&self) -> Self {
+        let demand = Demanding::Slots(self.limits());
+        Self {
+            demand,
+            ..self.clone()
         }
     }
 
@@ -135,11 +161,29 @@ impl<T: Send + 'static> Output<T> {
         Err(self.refused(JoinError::new(reason)))
     }
 
+    /// The option that cannot work, if there is one.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let (max, min) = self.limits()?;
+        match credit(max, min) {
+            Err(SubscribeError::Invalid(problem)) => Some(problem),
+            _ => None,
+        }
+    }
+
     pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
-        let flow = self.flow()?;
-        self.connect
-            .connect(flow)
-            .map_err(|error| self.refused(error))
+        let slots = match self.demand {
+            Demanding::Slots(limits) => Some(slots(limits)?),
+            Demanding::Automatic { .. } | Demanding::Manual => None,
+        };
+        let joined = self.connect.connect(self.flow()?);
+        let mut joined = joined.map_err(|error| self.refused(error))?;
+        if let Some(slots) = slots {
+            joined.asks = Arc::new(InSlots {
+                asks: joined.asks,
+                slots,
+            });
+        }
+        Ok(joined)
     }
 
     fn flow(&self) -> Result<Flow, SubscribeError> {
@@ -158,14 +202,50 @@ impl<T: Send + 'static> Output<T> {
 }
 
 fn credit(max: usize, min: usize) -> Result<Credit, SubscribeError> {
+    check_max(max)?;
+    Credit::new(max, min).map_err(|error| invalid(max, error))
+}
+
+fn slots(limits: Option<(usize, usize)>) -> Result<Slots, SubscribeError> {
+    let Some((max, min)) = limits else {
+        let message = "does not go with a task for each event: give `max_demand`, the most tasks";
+        return Err(SubscribeError::Invalid(Problem::new("manual", message)));
+    };
+    check_max(max)?;
+    Slots::new(max, min).map_err(|error| invalid(max, error))
+}
+
+fn check_max(max: usize) -> Result<(), SubscribeError> {
     if max > MAX_DEMAND {
         let message = format!("is {max}: give 1 to {MAX_DEMAND}");
         return Err(SubscribeError::Invalid(Problem::new("max_demand", message)));
     }
-    Credit::new(max, min).map_err(|invalid| {
-        let option = if max == 0 { "max_demand" } else { "min_demand" };
-        SubscribeError::Invalid(Problem::new(option, invalid.to_string()))
-    })
+    Ok(())
+}
+
+fn invalid(max: usize, error: InvalidCredit) -> SubscribeError {
+    let option = if max == 0 { "max_demand" } else { "min_demand" };
+    SubscribeError::Invalid(Problem::new(option, error.to_string()))
+}
+
+/// Asks for a consumer whose events have slots.
+struct InSlots {
+    asks: Arc<dyn Asks>,
+    slots: Slots,
+}
+
+impl Asks for InSlots {
+    fn ask(&self, n: usize) -> bool {
+        self.asks.ask(n)
+    }
+
+    fn waits(&self) -> Option<bool> {
+        self.asks.waits()
+    }
+
+    fn slots(&self) -> Option<Slots> {
+        Some(self.slots.clone())
+    }
 }
 
 impl<T> Clone for Output<T> {

@@ -55,6 +55,11 @@ use crate::error::BoxError;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent `{M}`",
+    label = "it does not receive such messages",
+    note = "implement `broadway::stage::Receive<{M}, {E}>` for `{Self}`"
+)]
 pub trait Receive<M, E = Nothing>: Send + 'static {
     /// What `call` returns.
     type Reply: Send + 'static;

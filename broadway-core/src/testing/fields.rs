@@ -206,6 +206,11 @@ fn of_stage(event: &StageEvent<'_>) -> Fields {
         }
         StageEvent::Restarted { restarts } => texts![restarts],
         StageEvent::Resized { before, members } => texts![before, members],
+        StageEvent::TaskFailed {
+            task,
+            reason,
+            restarts,
+        } => texts![task, reason, restarts],
         StageEvent::Ended { end } => texts![end],
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
         | StageEvent::Dropped { .. }
         | StageEvent::Buffered { .. }
         | StageEvent::Discarded { .. }
-        | StageEvent::Resized { .. } => work(stage, told),
+        | StageEvent::Resized { .. }
+        | StageEvent::TaskFailed { .. } => work(stage, told),
     }
 }
 
@@ -124,6 +125,13 @@ fn work(stage: &str, told: &StageEvent<'_>) {
         }
         StageEvent::Resized { before, members } => {
             info!(target: TARGET, event, stage, before, members, "pool resized");
+        }
+        StageEvent::TaskFailed {
+            task,
+            reason,
+            restarts,
+        } => {
+            warn!(target: TARGET, event, stage, %task, %reason, restarts, "task failed");
         }
         _ => {}
     }
