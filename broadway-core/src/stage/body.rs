@@ -26,7 +26,7 @@ pub(super) trait Body: Send + 'static {
     /// Whether it takes events only when some are asked of it.
     const GATED: bool;
     /// What `poll_more` is called where it fails.
-    const MORE: Callback = Callback::HandleDemand;
+    const MORE: Callback = Callback::PollMore;
 
     fn new(stage: Self::Stage) -> Self;
     fn stage(&mut self) -> &mut Self::Stage;

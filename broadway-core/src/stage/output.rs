@@ -239,7 +239,7 @@ pub(super) enum Notice {
 pub(super) struct Connector<T, D: Dispatch<T>> {
     pub(super) link: Arc<Link<T, D>>,
     pub(super) seat: D::Seat,
-    pub(super) notices: mpsc::WeakUnboundedSender<Notice>,
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) name: Arc<str>,
 }
 
@@ -249,12 +249,12 @@ where
     D: Dispatch<T, Seat: Clone + Send + Sync> + Send + 'static,
 {
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError> {
-        let inlet = self.link.subscribe(self.seat.clone(), flow)?;
+        let mut inlet = self.link.join(self.seat.clone(), flow)?;
         let id = SubscriptionId::next();
-        if let Some(notices) = self.notices.upgrade() {
-            // If the stage has ended there is nobody to tell.
-            let _ = notices.send(Notice::Subscribed(id));
-        }
+        // If the stage has ended there is nobody to tell.
+        let _ = self.notices.send(Notice::Subscribed(id));
+        // The stage hears of its consumer before it hears of the demand.
+        inlet.begin();
         let asks = Arc::new(inlet.asking());
         let notices = self.notices.clone();
         Ok(Joined {

@@ -19,6 +19,9 @@ use super::{End, Output, SubscribeError, SubscriptionId, input::AnyInlet, subscr
 /// gone, what waits in the producer's link goes to others.
 ///
 /// With a [manual](Output::manual) demand, [`ask`](Self::ask) before polling.
+///
+/// A stream that was polled as a [`Stream`], without success, and is not polled again may hold up events that another consumer
+/// of the same producer could have. [`next`](Self::next) and [`next_chunk`](Self::next_chunk) do not, whenever they are dropped.
 #[must_use = "streams do nothing unless polled"]
 pub struct EventStream<T> {
     id: SubscriptionId,
@@ -48,13 +51,26 @@ impl<T: Send + 'static> Output<T> {
 }
 
 impl<T> EventStream<T> {
-    /// The next event; `None` at the end. The same as `StreamExt::next`.
+    /// The next event; `None` at the end.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no event is lost.
+    /// Cancel safe: no event is lost, and none is kept from other consumers.
     pub async fn next(&mut self) -> Option<T> {
-        poll_fn(|cx| self.poll_event(cx)).await
+        self.fill().await.then(|| self.chunk.pop()).flatten()
+    }
+
+    /// The next events, as many as are there: at least one, at most `max_demand - min_demand`. `None` at the end. More are asked
+    /// for when this is called again.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`next`](Self::next).
+    pub async fn next_chunk(&mut self) -> Option<Vec<T>> {
+        self.fill().await.then(|| {
+            self.chunk.reverse();
+            std::mem::take(&mut self.chunk)
+        })
     }
 
     /// How the producer ended, once the stream has.
@@ -74,7 +90,16 @@ impl<T> EventStream<T> {
         self.asks.ask(n);
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    /// Waits until there is an event in the chunk. `false`: there will be none.
+    async fn fill(&mut self) -> bool {
+        let mut filling = Filling {
+            stream: self,
+            waits: false,
+        };
+        poll_fn(|cx| filling.poll(cx)).await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.chunk.is_empty() && self.ended.is_none() {
             match self.inlet.poll_take(cx, &mut self.chunk) {
                 Poll::Ready(true) => self.chunk.reverse(),
@@ -82,7 +107,29 @@ impl<T> EventStream<T> {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(self.chunk.pop())
+        Poll::Ready(!self.chunk.is_empty())
+    }
+}
+
+/// A wait for events. Dropped before they come, it lets others have what may have been promised to the stream.
+struct Filling<'a, T> {
+    stream: &'a mut EventStream<T>,
+    waits: bool,
+}
+
+impl<T> Filling<'_, T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let polled = self.stream.poll_fill(cx);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl<T> Drop for Filling<'_, T> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.stream.inlet.rest();
+        }
     }
 }
 
@@ -90,7 +137,8 @@ impl<T> Stream for EventStream<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.get_mut().poll_event(cx)
+        let this = self.get_mut();
+        this.poll_fill(cx).map(|_| this.chunk.pop())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -79,6 +79,17 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     ///
     /// The dispatcher has no such seat, or it is taken.
     pub(crate) fn subscribe(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+        let mut inlet = self.join(seat, flow)?;
+        inlet.begin();
+        Ok(inlet)
+    }
+
+    /// As [`subscribe`](Self::subscribe), but nothing is asked for before [`Inlet::begin`].
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe`.
+    pub(crate) fn join(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         let (id, serial) = state.seat(flow);
@@ -87,7 +98,6 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             return Err(error);
         }
         state.inlets_open += 1;
-        state.ask_again(id);
         state.changed(&mut wakes);
         drop(state);
         wakes.wake();
@@ -97,7 +107,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// How many messages wait, and how many inlets have come in vain and wait for some.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.hub.lock();
-        let idle = state.inlets.iter().filter(|seat| seat.waker.is_some());
+        let idle = state.inlets.iter().filter(|seat| seat.is_idle());
         (state.dispatch.buffered(), idle.count())
     }
 }
@@ -149,13 +159,13 @@ pub(super) struct State<T, D> {
     serials: u64,
     /// The [`Link`] is gone: no more ends will come.
     complete: bool,
-    /// How many messages were ordered by the inlets and not offered yet.
+    /// How many messages were ordered by the inlets and not offered yet: what is due, and what outlets were told and owe.
     ordered: usize,
     /// How many of them no outlet was told of yet.
     due: usize,
     /// Who waits for demand wants to know of the next change.
     pub(super) watched: bool,
-    /// How many inlets hold a chunk.
+    /// How many inlets hold a chunk that they may give back.
     busy: usize,
     /// How many inlets are up.
     up: usize,
@@ -260,8 +270,8 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let n = events.len();
         // First: functions of the user may panic in it, and nothing has changed then.
         let offered = self.dispatch.offer(outlet, events);
-        self.port(outlet).sent(n);
-        self.ordered = self.ordered.saturating_sub(n);
+        let asked = self.port(outlet).sent(n);
+        self.ordered -= asked;
         offered
     }
 
@@ -285,14 +295,15 @@ impl<T, D: Dispatch<T>> State<T, D> {
 
     /// The inlet's last chunk is handled, as far as it was not given back.
     pub(super) fn done(&mut self, inlet: InletId) {
-        if self.inlets[inlet.0 as usize].held > 0 {
-            self.busy -= 1;
+        let seat = &self.inlets[inlet.0 as usize];
+        if seat.held > 0 {
+            self.busy -= usize::from(seat.flow.may_give_back());
             self.dispatch.done(inlet);
             self.ask_again(inlet);
         }
     }
 
-    fn ask_again(&mut self, inlet: InletId) {
+    pub(super) fn ask_again(&mut self, inlet: InletId) {
         let asked = self.inlets[inlet.0 as usize].handled();
         if asked > 0 {
             self.dispatch.demand(inlet, asked);
@@ -311,8 +322,9 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let mut freed = |outlet: OutletId, n| outlets[outlet.0 as usize].taken(n, wakes);
         let taken = self.dispatch.take(inlet, max, out, &mut freed);
         if taken > 0 {
-            self.inlets[inlet.0 as usize].held = taken;
-            self.busy += 1;
+            let seat = &mut self.inlets[inlet.0 as usize];
+            seat.held = taken;
+            self.busy += usize::from(seat.flow.may_give_back());
         }
         self.set_up(inlet, taken > 0);
         taken
@@ -322,8 +334,13 @@ impl<T, D: Dispatch<T>> State<T, D> {
     pub(super) fn sleep(&mut self, inlet: InletId, max: usize, waker: Waker) {
         let seat = &mut self.inlets[inlet.0 as usize];
         let max = max.min(seat.limit());
-        seat.waker = Some(waker);
+        seat.sleep(waker, true);
         self.dispatch.ask(inlet, max);
+    }
+
+    /// The inlet takes nothing now, and wants to know of the end.
+    pub(super) fn await_end(&mut self, inlet: InletId, waker: Waker) {
+        self.inlets[inlet.0 as usize].sleep(waker, false);
     }
 
     pub(super) fn is_up(&self, inlet: InletId) -> bool {
@@ -379,6 +396,9 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let port = self.port(outlet);
         if port.close() {
             port.wake(wakes);
+            // Another outlet may have it.
+            let renounced = port.renounce();
+            self.ordered -= renounced;
             self.outlets_open -= 1;
             self.end = end;
             self.changed(wakes);

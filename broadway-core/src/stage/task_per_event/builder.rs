@@ -199,7 +199,7 @@ where
             shutdown: self.shutdown,
             scratch: Scratch::default(),
         };
-        let (_, notices) = mpsc::unbounded_channel();
+        let notices = mpsc::unbounded_channel();
         let started = builder::start(body, self.common, problems, outputs, notices, || Silent);
         Ok(TaskPerEventHandle {
             common: started.await?,
