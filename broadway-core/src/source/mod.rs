@@ -1,11 +1,13 @@
 //! Where messages come from: a [`Source`] opens [`Producer`]s, and a producer delivers what is asked for.
 //!
 //! Connectors implement these two traits and [`Acknowledger`]. For tests, tools and files there are
-//! ready ones: [`from_iter`], [`from_stream`], [`idle`]; and [`SourceExt`] changes what a source delivers.
+//! ready ones: [`from_iter`], [`from_stream`], [`idle`]; the [`Output`](crate::stage::Output) of a stage is one; and
+//! [`SourceExt`] changes what a source delivers.
 
 mod adapt;
 mod idle;
 mod iter;
+mod stage;
 mod stream;
 
 use std::{num::NonZeroUsize, sync::Arc};
@@ -13,6 +15,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 pub use adapt::{Map, MapProducer, SourceExt};
 pub use idle::{Idle, IdleProducer, idle};
 pub use iter::{FromIter, IterProducer, from_iter};
+pub use stage::StageProducer;
 pub use stream::{FromStream, StreamProducer, from_stream};
 
 use crate::{

@@ -88,6 +88,7 @@ pub(super) struct Options<S> {
     mailbox: usize,
     restart: Option<(RestartPolicy, Make<S>)>,
     pub(super) observer: Option<Box<dyn Observer>>,
+    counters: Arc<Counters>,
 }
 
 type Make<S> = Box<dyn FnMut() -> S + Send>;
@@ -108,6 +109,7 @@ impl<S> Options<S> {
             mailbox: 1_000,
             restart: None,
             observer: None,
+            counters: Arc::default(),
         }
     }
 
@@ -268,6 +270,12 @@ impl<S: ProducerConsumer, D> ProducerConsumerBuilder<S, D> {
 
 impl<C: Consumer> ConsumerBuilder<C> {
     common_options!(C);
+
+    /// Counts with others what it does.
+    pub(super) fn counting(mut self, counters: &Arc<Counters>) -> Self {
+        self.common.counters = Arc::clone(counters);
+        self
+    }
     receiving_options!(C::Event);
 
     /// Starts the stage, and waits for its `init`.
@@ -342,7 +350,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         return Err(StartError::Invalid(problems));
     }
     let (mail, letters) = mpsc::channel(options.mailbox);
-    let counters = Arc::new(Counters::default());
+    let counters = options.counters;
     let mut runner = Runner {
         body,
         again: options.restart.map(|(policy, make)| Again {
@@ -354,7 +362,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         inputs,
         output: output(),
         desk: Desk {
-            orders: control.clone(),
+            _orders: control.clone(),
             control: orders,
             notices: notices.1,
             mail: letters,
@@ -377,11 +385,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
     })?;
     let (ended, end) = watch::channel(None);
     runner.tell(StageEvent::Started);
-    let farewell = Farewell {
-        emitter: runner.emitter.clone(),
-        ended,
-        end: End::Shutdown,
-    };
+    let farewell = Farewell::new(runner.emitter.clone(), ended);
     let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
@@ -418,14 +422,22 @@ async fn live<B: Body, O: Emits<B::Out>>(
 }
 
 /// Says how the stage ended, also if its task is aborted, even before it first ran.
-struct Farewell {
+pub(super) struct Farewell {
     emitter: Emitter,
     ended: watch::Sender<Option<End>>,
     end: End,
 }
 
 impl Farewell {
-    fn say(mut self, end: End) {
+    pub(super) fn new(emitter: Emitter, ended: watch::Sender<Option<End>>) -> Self {
+        Self {
+            emitter,
+            ended,
+            end: End::Shutdown,
+        }
+    }
+
+    pub(super) fn say(mut self, end: End) {
         self.end = end;
     }
 }

@@ -44,6 +44,11 @@ use crate::error::BoxError;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a consuming stage",
+    label = "`stage::consumer` takes one",
+    note = "implement `broadway::stage::Consumer` for it, or wrap an async closure with `stage::for_each`"
+)]
 pub trait Consumer: Send + Sized + 'static {
     /// What it receives.
     type Event: Send + 'static;

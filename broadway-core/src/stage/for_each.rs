@@ -1,7 +1,7 @@
 //! Consumers made of what programs have: an async closure, a channel. The counterpart of [`from_iter`](super::from_iter) and
 //! its kin.
 
-use std::{fmt, future::Future, marker::PhantomData};
+use std::{fmt, future::Future, pin::Pin};
 
 use tokio::sync::mpsc;
 
@@ -28,17 +28,13 @@ use crate::error::BoxError;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
-pub fn for_each<T, F, R>(call: F) -> ConsumerBuilder<ForEach<T, F>>
+pub fn for_each<T, F, R>(call: F) -> ConsumerBuilder<ForEach<T>>
 where
     T: Send + 'static,
     F: FnMut(T) -> R + Send + 'static,
     R: Future<Output = Result<(), BoxError>> + Send,
 {
-    consumer(ForEach {
-        call,
-        event: PhantomData,
-    })
-    .name("for_each")
+    consumer(ForEach(Box::new(call))).name("for_each")
 }
 
 /// A consumer that sends each event to a channel, and waits for room there: so the receiver slows down the producers.
@@ -67,23 +63,19 @@ pub fn into_sender<T: Send + 'static>(sender: mpsc::Sender<T>) -> ConsumerBuilde
 }
 
 /// Made by [`for_each`].
-pub struct ForEach<T, F> {
-    call: F,
-    event: PhantomData<fn(T)>,
-}
+///
+/// It does not name the closure: the compiler fails to see that a future is `Send` which keeps a type whose bounds speak of an
+/// async block with a boxed error. This costs an allocation for each chunk.
+pub struct ForEach<T>(Box<dyn HandleEach<T>>);
 
-impl<T, F> fmt::Debug for ForEach<T, F> {
+impl<T> fmt::Debug for ForEach<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ForEach").finish_non_exhaustive()
     }
 }
 
-impl<T, F, R> Consumer for ForEach<T, F>
-where
-    T: Send + 'static,
-    F: FnMut(T) -> R + Send + 'static,
-    R: Future<Output = Result<(), BoxError>> + Send,
-{
+#[diagnostic::do_not_recommend]
+impl<T: Send + 'static> Consumer for ForEach<T> {
     type Event = T;
 
     async fn handle_events(
@@ -92,10 +84,30 @@ where
         _: &Subscription,
         _: &mut Context<Nothing>,
     ) -> Result<(), BoxError> {
-        for event in events.drain(..) {
-            (self.call)(event).await?;
-        }
-        Ok(())
+        self.0.handle_each(events).await
+    }
+}
+
+/// A closure that is called with each event of a chunk.
+trait HandleEach<T>: Send {
+    fn handle_each<'a>(&'a mut self, events: &'a mut Vec<T>) -> Handled<'a>;
+}
+
+type Handled<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+
+impl<T, F, R> HandleEach<T> for F
+where
+    T: Send + 'static,
+    F: FnMut(T) -> R + Send,
+    R: Future<Output = Result<(), BoxError>> + Send,
+{
+    fn handle_each<'a>(&'a mut self, events: &'a mut Vec<T>) -> Handled<'a> {
+        Box::pin(async move {
+            for event in events.drain(..) {
+                self(event).await?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -103,6 +115,7 @@ where
 #[derive(Debug)]
 pub struct IntoSender<T>(mpsc::Sender<T>);
 
+#[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Consumer for IntoSender<T> {
     type Event = T;
 

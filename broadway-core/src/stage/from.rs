@@ -81,6 +81,7 @@ pub fn from_receiver<T: Send + 'static>(
 #[derive(Debug)]
 pub struct FromIter<I>(I);
 
+#[diagnostic::do_not_recommend]
 impl<I: Iterator<Item: Send + 'static> + Send + 'static> Producer for FromIter<I> {
     type Event = I::Item;
 
@@ -101,6 +102,7 @@ impl<I: Iterator<Item: Send + 'static> + Send + 'static> Producer for FromIter<I
 /// Made by [`from_stream`].
 pub struct FromStream<S>(Pin<Box<S>>);
 
+#[diagnostic::do_not_recommend]
 impl<S: Stream<Item: Send + 'static> + Send + 'static> Producer for FromStream<S> {
     type Event = S::Item;
 
@@ -122,6 +124,7 @@ impl<S: Stream<Item: Send + 'static> + Send + 'static> Producer for FromStream<S
 #[derive(Debug)]
 pub struct FromReceiver<T>(mpsc::Receiver<T>);
 
+#[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Producer for FromReceiver<T> {
     type Event = T;
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Consumer, End, Output, Producer, ProducerConsumer, Receive, StageGone, StageStats,
+    Consumer, End, Output, PlainSeat, Producer, ProducerConsumer, Receive, StageGone, StageStats,
     SubscribeError, Subscription, SubscriptionId,
     input::Input,
     link::Link,
@@ -21,7 +21,9 @@ use super::{
     stats::Counters,
     subscription::Cancels,
 };
-use crate::machine::dispatch::{Broadcast, Demand, Dispatch, Partition, PartitionSeat, Selector};
+use crate::machine::dispatch::{
+    Broadcast, Demand, Dispatch, Partition, PartitionSeat, Route, Selector,
+};
 
 /// What all handles have.
 pub(super) struct Common<S, I, E> {
@@ -176,7 +178,7 @@ macro_rules! sending_methods {
         /// Where consumers subscribe, with the options of a subscription.
         pub fn output(&self) -> Output<$event>
         where
-            $dispatch: Dispatch<$event, Seat: Default + Clone + Send + Sync> + Send + 'static,
+            $dispatch: Dispatch<$event, Seat: PlainSeat + Clone + Send + Sync> + Send + 'static,
         {
             self.output_at(<$dispatch as Dispatch<$event>>::Seat::default())
         }
@@ -270,6 +272,16 @@ macro_rules! partition_methods {
     };
 }
 
+macro_rules! route_methods {
+    ($event:ty) => {
+        /// Where the consumer of one target subscribes. Subscribing to one that there is not, or that has a consumer, is an
+        /// error then.
+        pub fn target(&self, target: K) -> Output<$event> {
+            self.output_at(PartitionSeat(target))
+        }
+    };
+}
+
 impl<P: Producer<Event: Clone>> ProducerHandle<P, Broadcast<P::Event>> {
     broadcast_methods!(P::Event);
 }
@@ -294,6 +306,22 @@ where
     F: FnMut(&S::Out) -> Option<K> + Send + 'static,
 {
     partition_methods!(S::Out);
+}
+
+impl<P, K> ProducerHandle<P, Route<P::Event, K>>
+where
+    P: Producer<Event: Clone>,
+    K: Eq + Hash + Clone + fmt::Debug + Send + Sync + 'static,
+{
+    route_methods!(P::Event);
+}
+
+impl<S, K> ProducerConsumerHandle<S, Route<S::Out, K>>
+where
+    S: ProducerConsumer<Out: Clone>,
+    K: Eq + Hash + Clone + fmt::Debug + Send + Sync + 'static,
+{
+    route_methods!(S::Out);
 }
 
 impl<S, I, E> Common<S, I, E>

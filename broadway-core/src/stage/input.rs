@@ -9,7 +9,7 @@ use crate::machine::dispatch::Dispatch;
 
 /// An inlet of a link with any dispatcher.
 pub(super) trait AnyInlet<T>: Send {
-    fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool>;
+    fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool>;
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     fn rest(&mut self);
     fn done(&mut self);
@@ -48,8 +48,8 @@ impl<T, D: Dispatch<T>> Connected<T, D> {
 }
 
 impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
-    fn poll_take(&mut self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool> {
-        self.inlet.poll_take(cx, usize::MAX, out)
+    fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool> {
+        self.inlet.poll_take(cx, max, out)
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -166,7 +166,7 @@ impl<T> Inputs<T> {
 
     /// The next events, or end, of any subscription, in turn.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, chunk: &mut Vec<T>) -> Poll<Came> {
-        self.poll_in_turn(|inlet| inlet.poll_take(cx, chunk))
+        self.poll_in_turn(|inlet| inlet.poll_take(cx, usize::MAX, chunk))
     }
 
     /// The end of any subscription of which all is handled. Nothing is taken, and nothing promised.

@@ -83,6 +83,7 @@ pub struct FlatMap<I, F> {
     event: PhantomData<fn(I)>,
 }
 
+#[diagnostic::do_not_recommend]
 impl<I, O, F> ProducerConsumer for Map<I, F>
 where
     I: Send + 'static,
@@ -103,6 +104,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<I, O, F> ProducerConsumer for FlatMap<I, F>
 where
     I: Send + 'static,

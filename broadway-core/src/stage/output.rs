@@ -33,6 +33,17 @@ pub struct Output<T> {
     pub(super) cancel: Cancel,
 }
 
+/// A seat of a [dispatcher](Dispatch) that a consumer gets without saying which: any that has a default.
+#[diagnostic::on_unimplemented(
+    message = "this dispatcher has no output that is for just any consumer",
+    label = "which part of the events is wanted?",
+    note = "use `partition` with the name of one, or `output_at` with a `{Self}`"
+)]
+pub trait PlainSeat: Default {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Default> PlainSeat for S {}
+
 #[derive(Debug, Clone, Copy)]
 enum Demanding {
     Automatic {
@@ -126,20 +137,46 @@ impl<T: Send + 'static> Output<T> {
         }
     }
 
+    /// How the stage ended, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        self.connect.end()
+    }
+
+    /// Whether a consumer may hold all that it has demanded, so that nothing needs to be there for others.
+    pub(super) fn is_exhaustible(&self) -> bool {
+        self.limits().is_none_or(|(_, min)| min == 0)
+    }
+
+    /// Whether equal consumers can share it.
+    ///
+    /// # Errors
+    ///
+    /// The options can't work, or events are tied to consumers.
+    pub(super) fn check_for_pool(&self) -> Result<(), SubscribeError> {
+        self.flow()?;
+        if self.connect.any_inlet() {
+            return Ok(());
+        }
+        let reason = "its dispatcher chooses the consumer of each event, so the members of a pool could not do each other's work: let it dispatch by demand";
+        Err(self.refused(JoinError::new(reason)))
+    }
+
+    /// The option that cannot work, if there is one.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let (max, min) = self.limits()?;
+        match credit(max, min) {
+            Err(SubscribeError::Invalid(problem)) => Some(problem),
+            _ => None,
+        }
+    }
+
     pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
         let slots = match self.demand {
             Demanding::Slots(limits) => Some(slots(limits)?),
             Demanding::Automatic { .. } | Demanding::Manual => None,
         };
-        let flow = match self.limits() {
-            None => Flow::Manual { pending: 0 },
-            Some((max, min)) => Flow::Automatic(credit(max, min)?),
-        };
-        let refused = |error: JoinError| SubscribeError::Refused {
-            producer: Arc::clone(self.connect.name()),
-            error,
-        };
-        let mut joined = self.connect.connect(flow).map_err(refused)?;
+        let joined = self.connect.connect(self.flow()?);
+        let mut joined = joined.map_err(|error| self.refused(error))?;
         if let Some(slots) = slots {
             joined.asks = Arc::new(InSlots {
                 asks: joined.asks,
@@ -147,6 +184,20 @@ impl<T: Send + 'static> Output<T> {
             });
         }
         Ok(joined)
+    }
+
+    fn flow(&self) -> Result<Flow, SubscribeError> {
+        Ok(match self.limits() {
+            None => Flow::Manual { pending: 0 },
+            Some((max, min)) => Flow::Automatic(credit(max, min)?),
+        })
+    }
+
+    fn refused(&self, error: JoinError) -> SubscribeError {
+        SubscribeError::Refused {
+            producer: Arc::clone(self.connect.name()),
+            error,
+        }
     }
 }
 
@@ -188,6 +239,10 @@ impl Asks for InSlots {
         self.asks.ask(n)
     }
 
+    fn waits(&self) -> Option<bool> {
+        self.asks.waits()
+    }
+
     fn slots(&self) -> Option<Slots> {
         Some(self.slots.clone())
     }
@@ -226,6 +281,9 @@ pub(super) trait Connect<T>: Send + Sync {
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError>;
     fn name(&self) -> &Arc<str>;
     fn waiting(&self) -> (usize, usize);
+    fn end(&self) -> Option<End>;
+    /// Whether any consumer may have any event.
+    fn any_inlet(&self) -> bool;
 }
 
 /// What a producing stage is told of its consumers.
@@ -271,6 +329,14 @@ where
 
     fn waiting(&self) -> (usize, usize) {
         self.link.waiting()
+    }
+
+    fn end(&self) -> Option<End> {
+        self.link.end()
+    }
+
+    fn any_inlet(&self) -> bool {
+        D::ANY_INLET
     }
 }
 

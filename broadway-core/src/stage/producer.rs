@@ -37,6 +37,11 @@ use crate::error::BoxError;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a producing stage",
+    label = "`stage::producer` takes one",
+    note = "implement `broadway::stage::Producer` for it, or use `stage::from_iter`, `from_stream` or `from_receiver` for what is at hand"
+)]
 pub trait Producer: Send + Sized + 'static {
     /// What it sends.
     type Event: Send + 'static;

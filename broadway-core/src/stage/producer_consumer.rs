@@ -43,6 +43,11 @@ use crate::error::BoxError;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stage that receives and sends",
+    label = "`stage::producer_consumer` takes one",
+    note = "implement `broadway::stage::ProducerConsumer` for it, or wrap a closure with `stage::map` or `stage::flat_map`"
+)]
 pub trait ProducerConsumer: Send + Sized + 'static {
     /// What it receives.
     type In: Send + 'static;

@@ -67,8 +67,7 @@ pub(super) struct Again<S> {
 /// What reaches a stage from outside, beside events and demand.
 pub(super) struct Desk<B: Body> {
     /// Kept, so that subscriptions can cancel themselves as long as the stage lives, also when it has no handles.
-    #[expect(dead_code, reason = "it is held, not used")]
-    pub(super) orders: mpsc::UnboundedSender<Control<B::In>>,
+    pub(super) _orders: mpsc::UnboundedSender<Control<B::In>>,
     pub(super) control: mpsc::UnboundedReceiver<Control<B::In>>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) mail: mpsc::Receiver<MailTo<B>>,

@@ -57,7 +57,8 @@ impl<T> EventStream<T> {
     ///
     /// Cancel safe: no event is lost, and none is kept from other consumers.
     pub async fn next(&mut self) -> Option<T> {
-        self.fill().await.then(|| self.chunk.pop()).flatten()
+        let there = self.fill(usize::MAX).await;
+        there.then(|| self.chunk.pop()).flatten()
     }
 
     /// The next events, as many as are there: at least one, at most `max_demand - min_demand`. `None` at the end. More are asked
@@ -67,10 +68,16 @@ impl<T> EventStream<T> {
     ///
     /// As [`next`](Self::next).
     pub async fn next_chunk(&mut self) -> Option<Vec<T>> {
-        self.fill().await.then(|| {
+        self.fill(usize::MAX).await.then(|| {
             self.chunk.reverse();
             std::mem::take(&mut self.chunk)
         })
+    }
+
+    /// The next events, at most `max`.
+    pub(crate) async fn next_up_to(&mut self, max: usize) -> Option<impl Iterator<Item = T>> {
+        let there = self.fill(max).await;
+        there.then(|| self.chunk.drain(..).rev())
     }
 
     /// How the producer ended, once the stream has.
@@ -91,17 +98,18 @@ impl<T> EventStream<T> {
     }
 
     /// Waits until there is an event in the chunk. `false`: there will be none.
-    async fn fill(&mut self) -> bool {
+    async fn fill(&mut self, max: usize) -> bool {
         let mut filling = Filling {
             stream: self,
+            max,
             waits: false,
         };
         poll_fn(|cx| filling.poll(cx)).await
     }
 
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<bool> {
         if self.chunk.is_empty() && self.ended.is_none() {
-            match self.inlet.poll_take(cx, &mut self.chunk) {
+            match self.inlet.poll_take(cx, max, &mut self.chunk) {
                 Poll::Ready(true) => self.chunk.reverse(),
                 Poll::Ready(false) => self.ended = Some(self.inlet.end()),
                 Poll::Pending => return Poll::Pending,
@@ -114,12 +122,13 @@ impl<T> EventStream<T> {
 /// A wait for events. Dropped before they come, it lets others have what may have been promised to the stream.
 struct Filling<'a, T> {
     stream: &'a mut EventStream<T>,
+    max: usize,
     waits: bool,
 }
 
 impl<T> Filling<'_, T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let polled = self.stream.poll_fill(cx);
+        let polled = self.stream.poll_fill(cx, self.max);
         self.waits = polled.is_pending();
         polled
     }
@@ -138,7 +147,7 @@ impl<T> Stream for EventStream<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.get_mut();
-        this.poll_fill(cx).map(|_| this.chunk.pop())
+        this.poll_fill(cx, usize::MAX).map(|_| this.chunk.pop())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -73,6 +73,8 @@ pub struct Subscription {
 /// Asks for more events of a link.
 pub(super) trait Asks: Send + Sync {
     fn ask(&self, n: usize) -> bool;
+    /// Whether it waits for events; `None` if it has ended.
+    fn waits(&self) -> Option<bool>;
 
     /// How it is to be asked, if its events are to have slots.
     fn slots(&self) -> Option<Slots> {
@@ -83,6 +85,10 @@ pub(super) trait Asks: Send + Sync {
 impl<T: Send, D: Dispatch<T> + Send> Asks for Ask<T, D> {
     fn ask(&self, n: usize) -> bool {
         self.ask(n)
+    }
+
+    fn waits(&self) -> Option<bool> {
+        self.waits()
     }
 }
 
@@ -104,6 +110,11 @@ impl Subscription {
             asks,
             cancels,
         }
+    }
+
+    /// Whether the consumer waits for events of it; `None` if it has ended.
+    pub(super) fn waits(&self) -> Option<bool> {
+        self.asks.waits()
     }
 
     /// Which subscription this is.

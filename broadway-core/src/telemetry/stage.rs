@@ -76,6 +76,8 @@ pub enum StageEvent<'a> {
     },
     /// It has failed, was made and initialised anew, and runs again. It was the `restarts`th attempt since the stage started.
     Restarted { restarts: u64 },
+    /// A [pool](crate::stage::pool) had so many members before, and is to have so many now. The name is the pool's.
+    Resized { before: usize, members: usize },
     /// One of its [tasks](crate::stage::task_per_event()) failed; it is run again, with the same event, or it is gone.
     TaskFailed {
         task: TaskId,
@@ -105,6 +107,7 @@ impl StageEvent<'_> {
             Self::Discarded { .. } => "stage_discarded",
             Self::Failed { .. } => "stage_failed",
             Self::Restarted { .. } => "stage_restarted",
+            Self::Resized { .. } => "stage_resized",
             Self::TaskFailed { .. } => "stage_task_failed",
             Self::Ended { .. } => "stage_ended",
         }

@@ -205,6 +205,7 @@ fn of_stage(event: &StageEvent<'_>) -> Fields {
             texts![reason, lost, restarts]
         }
         StageEvent::Restarted { restarts } => texts![restarts],
+        StageEvent::Resized { before, members } => texts![before, members],
         StageEvent::TaskFailed {
             task,
             reason,

@@ -1,5 +1,6 @@
 //! Who gets which event: each dispatcher between stages, and one of a test's own.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use std::sync::Arc;
 
 use broadway_core::{

@@ -1,4 +1,5 @@
 //! Stages at their public boundary, on paused time: one file for each topic.
+#![allow(clippy::unwrap_used)]
 
 mod buffer;
 mod callbacks;

@@ -9,7 +9,10 @@ use std::{
     task::{Context as Task, Poll},
 };
 
-use broadway_core::stage::{self, Cancel, End};
+use broadway_core::{
+    Message, Pipeline, handler_fn,
+    stage::{self, Cancel, End},
+};
 use futures_util::{FutureExt, Stream, StreamExt, stream as streams};
 use tokio::sync::mpsc;
 
@@ -363,7 +366,7 @@ async fn closures_map_and_flatten_and_filter() {
     let doubled = doubled.start().await.unwrap();
     let repeated = stage::flat_map(|n: u64| [n, n + 1]).subscribe_to(doubled.output());
     let repeated = repeated.start().await.unwrap();
-    let filtered = stage::flat_map(|n: u64| (n % 3 != 0).then_some(n));
+    let filtered = stage::flat_map(|n: u64| (!n.is_multiple_of(3)).then_some(n));
     let filtered = filtered.subscribe_to(repeated.output());
     let filtered = filtered.start().await.unwrap();
     let events: Vec<_> = filtered.output().stream().unwrap().collect().await;
@@ -402,4 +405,46 @@ async fn a_consumer_that_outlives_an_iterator_takes_another() {
     let mut events = chunks.take().concat();
     events.sort_unstable();
     assert_eq!(events, (0..30).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_handles_the_events_of_a_stage_and_ends_with_it() {
+    let seen = Log::new();
+    let log = seen.clone();
+    let numbers = stage::from_iter(0..1_000_u64).start().await.unwrap();
+    let handler = handler_fn(move |message: &mut Message<u64>| {
+        log.push(*message.data());
+        Ok(())
+    });
+    let output = numbers.output().max_demand(10);
+    let topology = Pipeline::new(output, handler).start().await.unwrap();
+    let totals = topology.wait().await.unwrap();
+    assert_eq!(totals.done, 1_000);
+    let mut seen = seen.take();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..1_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_says_what_is_wrong_with_the_output_that_it_reads() {
+    let numbers = stage::from_iter(0..3_u64).start().await.unwrap();
+    let output = numbers.output().max_demand(5).min_demand(5);
+    let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
+    let error = Pipeline::new(output, handler).start().await.unwrap_err();
+    assert!(error.to_string().contains("give at most 4"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_is_stopped_leaves_to_the_stage_what_it_has_not_taken() {
+    let (queue, log) = queue("queue").await;
+    let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
+    let pipeline = Pipeline::new(queue.output().max_demand(10), handler);
+    let topology = pipeline.start().await.unwrap();
+    queue.call(Push(0..5)).await.unwrap();
+    settle().await;
+    topology.drain().await.unwrap();
+    queue.call(Push(5..8)).await.unwrap();
+    assert!(log.take()[1].starts_with("cancelled"));
+    let mut stream = queue.output().stream().unwrap();
+    assert_eq!(stream.next_chunk().await, Some(vec![5, 6, 7]));
 }

@@ -110,6 +110,12 @@ impl<T, D: Dispatch<T>> Link<T, D> {
         let idle = state.inlets.iter().filter(|seat| seat.is_idle());
         (state.dispatch.buffered(), idle.count())
     }
+
+    /// How the sending side ended, if it has. What is buffered may still be there to take.
+    pub(crate) fn end(&self) -> Option<End> {
+        let state = self.hub.lock();
+        state.ended().then(|| state.end())
+    }
 }
 
 impl<T, D: Dispatch<T, Seat = ()>> Link<T, D> {
@@ -273,6 +279,12 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let asked = self.port(outlet).sent(n);
         self.ordered -= asked;
         offered
+    }
+
+    /// Whether the inlet came in vain and waits. `None`: it is not the one of that serial number any more.
+    pub(super) fn waits(&self, inlet: InletId, serial: u64) -> Option<bool> {
+        let seat = &self.inlets[inlet.0 as usize];
+        (seat.taken && seat.serial == serial).then(|| seat.waker.is_some())
     }
 
     /// Asks for `n` more by hand, if the inlet is still the one of that serial number.

@@ -22,6 +22,7 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
         | StageEvent::Dropped { .. }
         | StageEvent::Buffered { .. }
         | StageEvent::Discarded { .. }
+        | StageEvent::Resized { .. }
         | StageEvent::TaskFailed { .. } => work(stage, told),
     }
 }
@@ -121,6 +122,9 @@ fn work(stage: &str, told: &StageEvent<'_>) {
         }
         StageEvent::Discarded { count } => {
             warn!(target: TARGET, event, stage, count, "stage discarded events, as its buffer is full");
+        }
+        StageEvent::Resized { before, members } => {
+            info!(target: TARGET, event, stage, before, members, "pool resized");
         }
         StageEvent::TaskFailed {
             task,

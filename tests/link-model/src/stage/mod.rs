@@ -1,4 +1,4 @@
-//! Links, and their models by what they are about.
+//! Links and shares, and their models by what they are about.
 
 #[path = "../../../../broadway-core/src/stage/driven.rs"]
 mod driven;
@@ -9,6 +9,9 @@ mod inline;
 #[path = "../../../../broadway-core/src/stage/link/mod.rs"]
 mod link;
 
+#[path = "../../../../broadway-core/src/stage/share.rs"]
+mod share;
+
 mod cancelling;
 mod demand;
 mod driving;
@@ -17,3 +20,4 @@ mod lanes;
 mod moving;
 mod pace;
 mod parts;
+mod settling;

@@ -1,0 +1,24 @@
+//! A consumer has nobody to send events to.
+
+use broadway_core::{
+    BoxError,
+    stage::{Consumer, Context, Nothing, Subscription},
+};
+
+struct Talkative;
+
+impl Consumer for Talkative {
+    type Event = u64;
+
+    async fn handle_events(
+        &mut self,
+        events: &mut Vec<u64>,
+        _: &Subscription,
+        cx: &mut Context<Nothing>,
+    ) -> Result<(), BoxError> {
+        cx.emit(events[0]);
+        Ok(())
+    }
+}
+
+fn main() {}
