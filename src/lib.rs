@@ -81,8 +81,6 @@ pub use broadway_core::{
     source, stage, telemetry, testing,
 };
 
-pub use broadway_core::stage;
-
 #[cfg(feature = "kafka")]
 pub use broadway_kafka as kafka;
 

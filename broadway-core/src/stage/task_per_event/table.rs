@@ -18,6 +18,12 @@ pub struct TaskId {
     place: u32,
 }
 
+impl TaskId {
+    pub(crate) const fn new(serial: u64, place: u32) -> Self {
+        Self { serial, place }
+    }
+}
+
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serial.fmt(f)
@@ -150,7 +156,7 @@ impl Table {
                 }
             };
             let serial = self.counts.started;
-            ids.push(TaskId { serial, place });
+            ids.push(TaskId::new(serial, place));
         }
         self.counts.active += n;
         true
@@ -228,10 +234,10 @@ impl Table {
     pub(super) fn ids(&self) -> Vec<TaskId> {
         let taken = |(place, entry): (usize, &Place)| match entry.state {
             State::Free => None,
-            State::Starting | State::Doomed | State::Running(_) => Some(TaskId {
-                serial: entry.serial,
-                place: u32::try_from(place).expect("fewer than four billion tasks"),
-            }),
+            State::Starting | State::Doomed | State::Running(_) => {
+                let place = u32::try_from(place).expect("fewer than four billion tasks");
+                Some(TaskId::new(entry.serial, place))
+            }
         };
         let mut ids: Vec<_> = self.places.iter().enumerate().filter_map(taken).collect();
         ids.sort_unstable();

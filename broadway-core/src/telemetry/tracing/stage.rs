@@ -131,7 +131,11 @@ fn work(stage: &str, told: &StageEvent<'_>) {
             reason,
             restarts,
         } => {
-            warn!(target: TARGET, event, stage, %task, %reason, restarts, "task failed");
+            if reason.is_panic() {
+                error!(target: TARGET, event, stage, %task, %reason, restarts, "a task failed");
+            } else {
+                warn!(target: TARGET, event, stage, %task, %reason, restarts, "a task failed");
+            }
         }
         _ => {}
     }
