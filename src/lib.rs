@@ -48,11 +48,12 @@
 //! | watch, pause, drain | [`Topology`] |
 //! | keep the order of a key | [`Processors::partition_by`] |
 //! | read from something of your own | [`Source`], [`Producer`], [`Acknowledger`] |
+//! | wire producers and consumers by hand, also at run time | [`stage`] |
 //! | have logs, metrics, a closing table | [`telemetry`] |
 //! | use the state machines by themselves | [`machine`] |
 //!
 //! Guides, in the repository: `docs/delivery.md` (what is promised, and all limits),
-//! `docs/tuning.md`, `docs/telemetry.md`; `ARCHITECTURE.md` for who wants to look inside.
+//! `docs/tuning.md`, `docs/telemetry.md`, `docs/writing-stages.md`; `ARCHITECTURE.md` for who wants to look inside.
 //!
 //! # Features
 //!
@@ -77,7 +78,7 @@ pub use broadway_core::{
     NoBatcher, NoopAcknowledger, OneBatcher, OpenContext, Outcome, Pipeline, Problem, Processors,
     Produced, Producer, PushError, Reason, Receipt, Record, RunError, Settled, Source, SourceExt,
     Split, StartError, Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine,
-    source, telemetry, testing,
+    source, stage, telemetry, testing,
 };
 
 #[cfg(feature = "kafka")]
@@ -87,3 +88,8 @@ pub use broadway_kafka as kafka;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles and runs what the guide shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/writing-stages.md")]
+struct WritingStages;

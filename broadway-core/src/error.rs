@@ -44,8 +44,16 @@ pub enum Callback {
     HandleDemand,
     /// [`handle_events`](crate::stage::Consumer::handle_events) of a stage.
     HandleEvents,
-    /// The callbacks of a stage about subscriptions.
-    HandleSubscription,
+    /// [`poll_more`](crate::stage::Producer::poll_more) of a stage.
+    PollMore,
+    /// [`consumer_subscribed`](crate::stage::Producer::consumer_subscribed) of a stage.
+    ConsumerSubscribed,
+    /// [`consumer_cancelled`](crate::stage::Producer::consumer_cancelled) of a stage.
+    ConsumerCancelled,
+    /// [`handle_subscribe`](crate::stage::Consumer::handle_subscribe) of a stage.
+    HandleSubscribe,
+    /// [`handle_cancel`](crate::stage::Consumer::handle_cancel) of a stage.
+    HandleCancel,
     /// `handle_timer` of a stage.
     HandleTimer,
     /// [`receive`](crate::stage::Receive::receive) of a stage.
@@ -77,7 +85,11 @@ impl Callback {
             Self::Init => "init",
             Self::HandleDemand => "handle_demand",
             Self::HandleEvents => "handle_events",
-            Self::HandleSubscription => "handle_subscription",
+            Self::PollMore => "poll_more",
+            Self::ConsumerSubscribed => "consumer_subscribed",
+            Self::ConsumerCancelled => "consumer_cancelled",
+            Self::HandleSubscribe => "handle_subscribe",
+            Self::HandleCancel => "handle_cancel",
             Self::HandleTimer => "handle_timer",
             Self::Receive => "receive",
             Self::HandleDiscarded => "handle_discarded",

@@ -58,7 +58,7 @@
 //! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
 //! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `error` | the contract between users, connectors and engine; re-exported here |
 //! | `pipeline` | source → processors → batchers → batch processors; [`Pipeline`], [`Topology`] |
-//! | `stage` | links between tasks, and the only place where tasks are spawned |
+//! | [`stage`] | producers and consumers linked by demand; below them links and loops, which pipelines run on too |
 //!
 //! # Features
 //!

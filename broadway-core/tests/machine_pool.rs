@@ -18,7 +18,7 @@ struct Simulation {
 impl Simulation {
     fn new(options: PoolOptions) -> Self {
         Self {
-            pool: Pool::new(options).unwrap(),
+            pool: Pool::new(options).expect("valid bounds"),
             members: options.min,
             waiting: 0,
             now: Instant::now(),

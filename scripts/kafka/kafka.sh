@@ -11,14 +11,12 @@ readonly KAFKA_CLUSTER_ID=YnJvYWR3YXktdGVzdC1rYQ
 
 kafka_address() { printf '127.0.0.1:%s' "$BROADWAY_KAFKA_PORT"; }
 kafka_ports() { printf '%s\n' "$BROADWAY_KAFKA_PORT" "$BROADWAY_KAFKA_CONTROLLER_PORT"; }
-kafka_needs() {
-  [[ -n ${JAVA_HOME:-} ]] || printf 'java=openjdk-17-jre-headless\n'
-  printf 'mvn=maven\n'
-}
+kafka_needs() { java_needs; }
+kafka_version() { printf 'Apache Kafka %s' "$(java_version kafka.version "$KAFKA_SOURCE/pom.xml")"; }
 
 kafka_prepare() {
-  kafka_check_java
-  kafka_fetch
+  java_check kafka
+  java_fetch kafka 54
   kafka_configure
   kafka_tool kafka.tools.StorageTool format \
     --cluster-id "$KAFKA_CLUSTER_ID" --config "$KAFKA_HOME/server.properties" \
@@ -29,7 +27,7 @@ kafka_prepare() {
 # A broker out of memory ends rather than limps.
 kafka_command() {
   # shellcheck disable=SC2034 # read by native_spawn
-  COMMAND=("$(kafka_java)" -Xms256m -Xmx1g -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true
+  COMMAND=("$(java_program)" -Xms256m -Xmx1g -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true
     -Dlog4j2.configurationFile="$KAFKA_SOURCE/log4j2.properties"
     -cp "$KAFKA_HOME/libs/*" kafka.Kafka "$KAFKA_HOME/server.properties")
 }
@@ -43,7 +41,7 @@ kafka_ready() {
 
 # kafka_tool CLASS ARGUMENT …: one of Kafka's own programs, quiet, in a small and quick JVM.
 kafka_tool() {
-  timeout 20 "$(kafka_java)" \
+  timeout 20 "$(java_program)" \
     -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dbroadway.log.level=WARN \
     -Dlog4j2.configurationFile="$KAFKA_SOURCE/log4j2.properties" -cp "$KAFKA_HOME/libs/*" "$@"
 }
@@ -51,7 +49,7 @@ kafka_tool() {
 # The container's settings: the same lines, the same version.
 kafka_agrees() {
   local compose=$ROOT/docker-compose.yml version
-  version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$KAFKA_SOURCE/pom.xml")
+  version=$(java_version kafka.version "$KAFKA_SOURCE/pom.xml")
   grep -q "image: apache/kafka:$version\$" "$compose" \
     || fail "docker-compose.yml does not run apache/kafka:$version, which scripts/kafka/pom.xml names"
   diff <(kafka_settings_of_file) <(kafka_settings_of_compose "$compose") \
@@ -68,36 +66,6 @@ kafka_settings_of_compose() {
       *) name=${name,,} && printf '%s=%s\n' "${name//_/.}" "$value" ;;
     esac
   done | sort
-}
-
-kafka_java() {
-  if [[ -n ${JAVA_HOME:-} ]]; then printf '%s' "$JAVA_HOME/bin/java"; else printf java; fi
-}
-
-kafka_check_java() {
-  local java version
-  java=$(kafka_java)
-  command -v "$java" >/dev/null || fail "kafka: there is no $java" \
-    "Debian: apt-get install openjdk-17-jre-headless, or let scripts/test install it"
-  version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
-  ((${version:-0} >= 17)) || fail "kafka: $java is version ${version:-unknown}, 17 or later is needed" \
-    "set JAVA_HOME to a newer one"
-}
-
-# Downloads beside and renames, so that a broken download is never taken for a whole one.
-kafka_fetch() {
-  local libs=$KAFKA_HOME/libs
-  ! cmp -s "$KAFKA_SOURCE/pom.xml" "$libs/pom.xml" || return 0
-  command -v mvn >/dev/null || fail "kafka: there is no Maven to download it with" \
-    "Debian: apt-get install maven, or let scripts/test install it"
-  say "kafka: downloading 54 MB to $libs (once)"
-  rm -rf "$libs" "$libs.partial"
-  mvn -q -B -f "$KAFKA_SOURCE/pom.xml" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$libs.partial" >"$KAFKA_HOME/maven.log" 2>&1 \
-    || fail_with_log "$KAFKA_HOME/maven.log" "kafka: Maven could not download it" \
-      "to try again: scripts/brokers up kafka"
-  cp "$KAFKA_SOURCE/pom.xml" "$libs.partial/pom.xml"
-  mv "$libs.partial" "$libs"
 }
 
 kafka_configure() {

@@ -4,6 +4,7 @@
 # A broker is one file scripts/NAME/NAME.sh with these functions, and a service NAME in
 # docker-compose.yml:
 #   NAME_address   prints host:port
+#   NAME_version   prints what a native start would run, with its version
 #   NAME_prepare   brings programs and data into $CACHE/NAME, quick when they are there
 #   NAME_command   sets COMMAND to the broker's command line; what it prints is its log
 #   NAME_ready     succeeds once a client can work
@@ -14,7 +15,7 @@
 # shellcheck source=scripts/lib/say.sh
 source "$ROOT/scripts/lib/say.sh"
 
-readonly BROKERS=(kafka)
+readonly BROKERS=(kafka rabbitmq sqs pubsub)
 readonly CACHE=${BROADWAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/broadway-brokers}
 
 # Sets what scripts/brokers.env says and the environment does not.
@@ -39,6 +40,28 @@ port_answers() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
+# http_get URL [CURL'S OPTIONS …]: prints the body; fails unless the answer is a success. Never by way
+# of a proxy, as the address is on loopback.
+http_get() {
+  curl --silent --fail --noproxy '*' --max-time 10 "$@"
+}
+
+# http_check NAME
+http_check() {
+  command -v curl >/dev/null || fail "$1: there is no curl to ask it with" \
+    "Debian: apt-get install curl, or let scripts/test install it"
+}
+
 load_ports
+# shellcheck source=scripts/lib/java.sh
+source "$ROOT/scripts/lib/java.sh"
+# shellcheck source=scripts/lib/debian.sh
+source "$ROOT/scripts/lib/debian.sh"
 # shellcheck source=scripts/kafka/kafka.sh
 source "$ROOT/scripts/kafka/kafka.sh"
+# shellcheck source=scripts/rabbitmq/rabbitmq.sh
+source "$ROOT/scripts/rabbitmq/rabbitmq.sh"
+# shellcheck source=scripts/sqs/sqs.sh
+source "$ROOT/scripts/sqs/sqs.sh"
+# shellcheck source=scripts/pubsub/pubsub.sh
+source "$ROOT/scripts/pubsub/pubsub.sh"

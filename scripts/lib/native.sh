@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # A broker as a process of ours. All of it lives in $CACHE/NAME:
 #   process   which process it is (see process.sh)
+#   version   what it runs
 #   log       what it wrote since the last start; log.1 is the run before
 #   data      gone at every `up` and `down`: these brokers keep nothing
 
@@ -14,20 +15,33 @@ native_log() { printf '%s' "$CACHE/$1/log"; }
 native_pid() { process_alive "$CACHE/$1/process"; }
 
 native_up() {
-  local name=$1 began pid
+  local name=$1 began pid version
   began=$(now_ms)
+  version=$("${name}_version") || exit 1
   if pid=$(native_pid "$name"); then
+    native_same_version "$name" "$version"
     native_wait "$name"
-    say "$name: already up at $("${name}_address") (pid $pid)"
+    say "$name: already up at $("${name}_address") ($version, pid $pid)"
     return
   fi
   native_ports_free "$name"
   mkdir -p "$CACHE/$name"
   rm -rf "$CACHE/$name/data" "$CACHE/$name/process"
   "${name}_prepare"
+  printf '%s' "$version" >"$CACHE/$name/version"
   native_spawn "$name"
   native_wait "$name"
-  say "$name: up at $("${name}_address") after $(seconds_since "$began") (pid $(native_pid "$name"))"
+  say "$name: up at $("${name}_address") after $(seconds_since "$began") ($version, pid $(native_pid "$name"))"
+}
+
+native_version() { cat "$CACHE/$1/version" 2>/dev/null || printf 'version unknown'; }
+
+# What runs, against what is asked for: the environment chooses between versions of some brokers.
+native_same_version() {
+  local running
+  running=$(native_version "$1")
+  [[ $running == "$2" || ! -e $CACHE/$1/version ]] \
+    || fail "$1: $running is up, but $2 is asked for" "end the one that runs: scripts/brokers down $1"
 }
 
 native_ports_free() {
@@ -83,7 +97,7 @@ native_status() {
   log=$(native_log "$name")
   if pid=$(native_pid "$name"); then
     if "${name}_ready"; then
-      say "$name: up at $("${name}_address") (native, pid $pid, log $log)"
+      say "$name: up at $("${name}_address") ($(native_version "$name"), native, pid $pid, log $log)"
       return
     fi
     say "$name: runs but does not answer (native, pid $pid, log $log)"

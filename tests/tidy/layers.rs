@@ -71,6 +71,14 @@ fn pipeline_and_flow_do_not_know_each_other() {
     );
 }
 
+/// The engine room serves pipelines, flows and users alike.
+#[test]
+fn stages_do_not_know_who_uses_them() {
+    let mut found = imports("broadway-core/src/stage/", "pipeline");
+    found.extend(imports("broadway-core/src/stage/", "flow"));
+    none(found, "what stages need of pipelines belongs into `stage/`");
+}
+
 /// Where `module` of the crate is named below `folder`.
 fn imports(folder: &str, module: &str) -> Vec<String> {
     let by_path = format!("crate :: {module}");

@@ -1,6 +1,7 @@
 //! The batch processor's loop: takes one batch, handles it, settles its messages, and comes back for the next.
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,7 +21,7 @@ use crate::{
     error::{BoxError, Callback, Reason},
     handler::Handler,
     source::{Producer, Source},
-    stage::timer,
+    stage::{run::Act, timer},
     telemetry::Event,
 };
 
@@ -37,29 +38,40 @@ where
     pub(super) ledger: Arc<Ledger<AckOf<S>>>,
     pub(super) settler: Settler<AckOf<S>>,
     pub(super) failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
+    /// The batch in hand.
+    pub(super) jobs: Vec<JobOf<S, H>>,
+    /// When the batch before was done.
+    pub(super) stopped: Option<Instant>,
 }
 
-type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
+pub(super) type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
+
+impl<S, H> Act for BatchProcessorLoop<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    type Happening = JobOf<S, H>;
+
+    async fn next(&mut self) -> Option<JobOf<S, H>> {
+        self.inlet.take(1, &mut self.jobs).await;
+        self.jobs.pop()
+    }
+
+    async fn react(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
+        let started = timer::taken_at(self.stopped, self.inlet.waited());
+        let elapsed = self.work(job, started).await;
+        self.inlet.pace(1, elapsed);
+        self.stopped = Some(started + elapsed);
+        ControlFlow::Continue(())
+    }
+}
 
 impl<S, H> BatchProcessorLoop<S, H>
 where
     S: Source<Producer: Producer<Item = H::In>>,
     H: Handler,
 {
-    pub(super) async fn run(mut self) {
-        let mut jobs = Vec::with_capacity(1);
-        let mut stopped = None;
-        while self.inlet.take(1, &mut jobs).await {
-            for job in jobs.drain(..) {
-                let started = timer::taken_at(stopped, self.inlet.waited());
-                let elapsed = self.work(job, started).await;
-                self.inlet.pace(1, elapsed);
-                stopped = Some(started + elapsed);
-            }
-            tokio::task::consume_budget().await;
-        }
-    }
-
     /// Returns how long it took.
     async fn work(&mut self, job: JobOf<S, H>, started: Instant) -> Duration {
         let (batcher, worker, count) = (self.stage.key.name(), self.worker, job.carried.len());

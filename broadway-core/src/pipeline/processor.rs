@@ -6,10 +6,13 @@
 
 use std::{
     future::poll_fn,
+    mem,
+    ops::ControlFlow,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Instant,
 };
 
 use futures_util::future::{self, FutureExt};
@@ -31,7 +34,7 @@ use crate::{
     handler::{Handler, Next},
     machine::chunk_size::ChunkSize,
     source::{Producer, Source},
-    stage::timer,
+    stage::{run::Act, timer},
     telemetry::Event,
 };
 
@@ -55,6 +58,10 @@ where
     pub(super) early: Settler<AckOf<S>>,
     /// How many messages of the chunk, since the last panic, have been looked at.
     pub(super) begun: usize,
+    /// The chunk in hand.
+    pub(super) chunk: Vec<ParcelFor<S, H>>,
+    /// When the chunk before was done.
+    pub(super) stopped: Option<Instant>,
 }
 
 /// What becomes of the messages of a chunk. Memory is used again.
@@ -79,57 +86,72 @@ struct Tally {
     forwarded: usize,
 }
 
-type ParcelFor<S, H> = Parcel<<H as Handler>::In, TokenOfSource<S>>;
+pub(super) type ParcelFor<S, H> = Parcel<<H as Handler>::In, TokenOfSource<S>>;
 type Returned<H> = Result<Next<<H as Handler>::Out, <H as Handler>::Batcher>, BoxError>;
 type Handled<H> = Result<Returned<H>, Panicked>;
+
+/// There is a chunk.
+pub(super) struct Taken;
+
+impl<S, H> Act for ProcessorLoop<S, H>
+where
+    S: Source<Producer: Producer<Item = H::In>>,
+    H: Handler,
+{
+    type Happening = Taken;
+
+    async fn next(&mut self) -> Option<Taken> {
+        let max = self.chunk_size.limit();
+        let some = self.inlet.take(max, &mut self.chunk).await;
+        some.then_some(Taken)
+    }
+
+    async fn react(&mut self, Taken: Taken) -> ControlFlow<()> {
+        let mut chunk = mem::take(&mut self.chunk);
+        let (processor, count) = (self.work.processor, chunk.len());
+        let started = timer::taken_at(self.stopped, self.inlet.waited());
+        self.work
+            .ledger
+            .emitter
+            .emit(&Event::ChunkStarted { processor, count });
+        self.prepare(&mut chunk).await;
+        let returned = self.handle(&mut chunk).await;
+        self.work
+            .finish(&self.handler, &self.stages, &mut chunk)
+            .await;
+        chunk.clear();
+        self.chunk = chunk;
+        let now = timer::now();
+        self.stopped = Some(now);
+        let elapsed = now.saturating_duration_since(started);
+        if returned.is_none() {
+            self.chunk_size.finished(count, elapsed);
+        }
+        let returned = returned.unwrap_or(0);
+        self.inlet.pace(count - returned, elapsed);
+        let Tally {
+            done,
+            failed,
+            forwarded,
+        } = mem::take(&mut self.work.tally);
+        let event = Event::ChunkStopped {
+            processor,
+            done,
+            failed,
+            forwarded,
+            returned,
+            elapsed,
+        };
+        self.work.ledger.emitter.emit(&event);
+        ControlFlow::Continue(())
+    }
+}
 
 impl<S, H> ProcessorLoop<S, H>
 where
     S: Source<Producer: Producer<Item = H::In>>,
     H: Handler,
 {
-    pub(super) async fn run(mut self) {
-        let mut chunk: Vec<ParcelFor<S, H>> = Vec::new();
-        let mut stopped = None;
-        while self.inlet.take(self.chunk_size.limit(), &mut chunk).await {
-            let (processor, count) = (self.work.processor, chunk.len());
-            let started = timer::taken_at(stopped, self.inlet.waited());
-            self.work
-                .ledger
-                .emitter
-                .emit(&Event::ChunkStarted { processor, count });
-            self.prepare(&mut chunk).await;
-            let returned = self.handle(&mut chunk).await;
-            self.work
-                .finish(&self.handler, &self.stages, &mut chunk)
-                .await;
-            chunk.clear();
-            let now = timer::now();
-            stopped = Some(now);
-            let elapsed = now.saturating_duration_since(started);
-            if returned.is_none() {
-                self.chunk_size.finished(count, elapsed);
-            }
-            let returned = returned.unwrap_or(0);
-            self.inlet.pace(count - returned, elapsed);
-            let Tally {
-                done,
-                failed,
-                forwarded,
-            } = std::mem::take(&mut self.work.tally);
-            let event = Event::ChunkStopped {
-                processor,
-                done,
-                failed,
-                forwarded,
-                returned,
-                elapsed,
-            };
-            self.work.ledger.emitter.emit(&event);
-            tokio::task::consume_budget().await;
-        }
-    }
-
     /// Calls `prepare_messages` for those that were not prepared before they were given back.
     async fn prepare(&mut self, chunk: &mut [ParcelFor<S, H>]) {
         for run in chunk.chunk_by_mut(|a, b| a.is_prepared() == b.is_prepared()) {

@@ -6,6 +6,7 @@
 
 use std::{
     num::NonZeroUsize,
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -28,6 +29,7 @@ use crate::{
     source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
     stage::{
         control::{Control, Listener, Word},
+        run::{self, Act},
         supervise, timer,
     },
     telemetry::{DrainCause, Event},
@@ -143,47 +145,14 @@ impl<S: Source> ProducerLoop<S> {
     }
 
     async fn deliver(&mut self, opened: &mut Opened<S>, restart: &mut Restart) -> Ended {
-        let mut deliveries: Vec<DeliveryOf<S>> = Vec::new();
-        loop {
-            let Some(demand) = self
-                .listener
-                .run_until(self.entrance.room(), drains)
-                .await
-                .flatten()
-            else {
-                return Ended::Draining;
-            };
-            // Looked at here as well, since of two things that are ready above, demand wins.
-            if drains(&self.listener.word()) {
-                return Ended::Draining;
-            }
-            if self.listener.word().paused {
-                self.listener
-                    .until(|word| !word.paused || drains(word))
-                    .await;
-                continue;
-            }
-            let (producer, out) = (&mut opened.producer, &mut deliveries);
-            let produce = callbacks::caught(async { producer.produce(demand, out).await });
-            let produced = self
-                .listener
-                .run_until(produce, |word| word.paused || drains(word))
-                .await;
-            let accepted = self.entrance.accept(&mut deliveries, &opened.entry, demand);
-            match produced {
-                None => {}
-                Some(Err(failure)) => {
-                    return Ended::Failed(Callback::Produce, failure.into_error(Callback::Produce));
-                }
-                Some(Ok(Produced::End)) => return Ended::Exhausted,
-                Some(Ok(Produced::More)) => match accepted {
-                    Some(now) => restart.healthy(now),
-                    None => tokio::task::yield_now().await,
-                },
-            }
-            self.release().await;
-            tokio::task::consume_budget().await;
-        }
+        let delivering = Delivering {
+            producer: self,
+            opened,
+            restart,
+            deliveries: Vec::new(),
+            ended: Ended::Draining,
+        };
+        run::run(delivering).await.ended
     }
 
     /// Sends on what was accepted, at the limited pace, unless the topology ends by force.
@@ -246,6 +215,73 @@ impl<S: Source> ProducerLoop<S> {
                 .emitter
                 .emit(&Event::Draining { cause });
         }
+    }
+}
+
+/// A producer while it is open: asked whenever there is room, until it has no more, fails, or the topology drains.
+struct Delivering<'a, S: Source> {
+    producer: &'a mut ProducerLoop<S>,
+    opened: &'a mut Opened<S>,
+    restart: &'a mut Restart,
+    deliveries: Vec<DeliveryOf<S>>,
+    ended: Ended,
+}
+
+impl<S: Source> Act for Delivering<'_, S> {
+    type Happening = NonZeroUsize;
+
+    async fn next(&mut self) -> Option<NonZeroUsize> {
+        let ProducerLoop {
+            listener, entrance, ..
+        } = &mut *self.producer;
+        loop {
+            let demand = listener
+                .run_until(entrance.room(), drains)
+                .await
+                .flatten()?;
+            let word = listener.word();
+            // Looked at here as well, since of two things that are ready above, demand wins.
+            if drains(&word) {
+                return None;
+            }
+            if !word.paused {
+                return Some(demand);
+            }
+            listener.until(|word| !word.paused || drains(word)).await;
+        }
+    }
+
+    async fn react(&mut self, demand: NonZeroUsize) -> ControlFlow<()> {
+        let (producer, out) = (&mut self.opened.producer, &mut self.deliveries);
+        let produce = callbacks::caught(async { producer.produce(demand, out).await });
+        let produced = self
+            .producer
+            .listener
+            .run_until(produce, |word| word.paused || drains(word))
+            .await;
+        let entry = &self.opened.entry;
+        let accepted = self
+            .producer
+            .entrance
+            .accept(&mut self.deliveries, entry, demand);
+        match produced {
+            None => {}
+            Some(Err(failure)) => {
+                let error = failure.into_error(Callback::Produce);
+                self.ended = Ended::Failed(Callback::Produce, error);
+                return ControlFlow::Break(());
+            }
+            Some(Ok(Produced::End)) => {
+                self.ended = Ended::Exhausted;
+                return ControlFlow::Break(());
+            }
+            Some(Ok(Produced::More)) => match accepted {
+                Some(now) => self.restart.healthy(now),
+                None => tokio::task::yield_now().await,
+            },
+        }
+        self.producer.release().await;
+        ControlFlow::Continue(())
     }
 }
 

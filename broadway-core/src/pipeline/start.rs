@@ -42,7 +42,9 @@ use crate::{
     source::{OpenContext, Producer, Source},
     stage::{
         control::Control,
+        driven::Driven,
         link::{self, Inlet, Link, Outlet},
+        run,
         supervise::{self, Crew},
         timer,
     },
@@ -304,8 +306,11 @@ where
                 work: Work::new(index, &self.ledger),
                 early: Settler::new(Arc::clone(&self.ledger)),
                 begun: 0,
+                chunk: Vec::new(),
+                stopped: None,
             };
-            crew.spawn(link::attended(processor.inlet.presence(), processor.run()));
+            let presence = processor.inlet.presence();
+            crew.spawn(link::attended(presence, run::to_the_end(processor)));
         }
         crew
     }
@@ -322,8 +327,11 @@ where
                     ledger: Arc::clone(&self.ledger),
                     settler: Settler::new(Arc::clone(&self.ledger)),
                     failures: Vec::new(),
+                    jobs: Vec::with_capacity(1),
+                    stopped: None,
                 };
-                crew.spawn(link::attended(processor.inlet.presence(), processor.run()));
+                let presence = processor.inlet.presence();
+                crew.spawn(link::attended(presence, run::to_the_end(processor)));
             }
             let stage = Arc::clone(stage);
             timers.spawn(async move { stage.keep_time().await });
@@ -357,7 +365,7 @@ where
                 restart: self.options.restart.clone(),
                 line: Arc::clone(&self.line),
             };
-            crew.spawn(producer.run(opened));
+            crew.spawn(Driven::new(producer.run(opened)));
         }
         crew
     }

@@ -26,7 +26,7 @@ use crate::{
         dispatch::{Demand, Dispatch},
         restart::{Restart, RestartPolicy},
     },
-    telemetry::{Emitter, Observer, Tee},
+    telemetry::{Emitter, Event, Observer, StageEvent, Tee},
 };
 
 /// A producer, not started yet.
@@ -277,7 +277,7 @@ impl<C: Consumer> ConsumerBuilder<C> {
     /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime.
     pub async fn start(self) -> Result<ConsumerHandle<C>, StartError> {
         let problems = self.common.problems();
-        let (_, notices) = mpsc::unbounded_channel();
+        let notices = mpsc::unbounded_channel();
         let body = Consuming::new(self.stage);
         let common = start(body, self.common, problems, self.outputs, notices, || {
             Silent
@@ -288,6 +288,7 @@ impl<C: Consumer> ConsumerBuilder<C> {
 }
 
 type CommonOf<B> = Common<<B as Body>::Stage, <B as Body>::In, <B as Body>::Out>;
+type Channel<T> = (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>);
 type Started<B, D> = (CommonOf<B>, Sending<<B as Body>::Out, D>);
 
 async fn start_sending<B, D>(
@@ -310,6 +311,7 @@ where
     let link = Arc::new(Link::new(dispatcher));
     let outlet = link.outlet_to_order();
     let (notices, heard) = mpsc::unbounded_channel();
+    let heard = (notices.clone(), heard);
     let emission = || Emission::new(outlet, buffer, forward);
     let common = start(body, common, problems, outputs, heard, emission).await?;
     Ok((common, Sending { link, notices }))
@@ -321,7 +323,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
     options: Options<B::Stage>,
     mut problems: Vec<Problem>,
     outputs: Vec<Output<B::In>>,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: Channel<Notice>,
     output: impl FnOnce() -> O,
 ) -> Result<CommonOf<B>, StartError> {
     if tokio::runtime::Handle::try_current().is_err() {
@@ -352,11 +354,12 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         inputs,
         output: output(),
         desk: Desk {
-            _orders: control.clone(),
+            orders: control.clone(),
             control: orders,
-            notices,
+            notices: notices.1,
             mail: letters,
             mail_closed: false,
+            _open: (control.clone(), notices.0),
         },
         emitter: Emitter::from_option(&name, options.observer),
         counters: Arc::clone(&counters),
@@ -365,6 +368,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         behind: VecDeque::new(),
         resting: None,
         mail_first: false,
+        demand_last: false,
         end: None,
     };
     runner.begin().await.map_err(|reason| StartError::Init {
@@ -372,7 +376,13 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         reason,
     })?;
     let (ended, end) = watch::channel(None);
-    let abort = supervise::spawn(live(runner, Arc::clone(&name), ended));
+    runner.tell(StageEvent::Started);
+    let farewell = Farewell {
+        emitter: runner.emitter.clone(),
+        ended,
+        end: End::Shutdown,
+    };
+    let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
         control,
@@ -387,12 +397,8 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
 async fn live<B: Body, O: Emits<B::Out>>(
     mut runner: Runner<B, O>,
     name: Arc<str>,
-    ended: watch::Sender<Option<End>>,
+    farewell: Farewell,
 ) {
-    let farewell = Farewell {
-        ended,
-        end: End::Shutdown,
-    };
     let life = async move {
         if runner.open().await.is_continue() {
             runner = run::run(runner).await;
@@ -411,8 +417,9 @@ async fn live<B: Body, O: Emits<B::Out>>(
     });
 }
 
-/// Says how the stage ended, also if its task is aborted.
+/// Says how the stage ended, also if its task is aborted, even before it first ran.
 struct Farewell {
+    emitter: Emitter,
     ended: watch::Sender<Option<End>>,
     end: End,
 }
@@ -425,6 +432,8 @@ impl Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
+        let event = StageEvent::Ended { end: &self.end };
+        self.emitter.emit(&Event::Stage(event));
         self.ended.send_replace(Some(self.end.clone()));
     }
 }

@@ -85,8 +85,10 @@ pub(super) trait Emits<E>: Send {
     fn poll_demand(&mut self, cx: &mut Context<'_>) -> Poll<Option<NonZeroUsize>>;
     /// How much was asked for and not emitted.
     fn asked(&self) -> usize;
-    /// Empties `events`; what finds no room goes to `discarded`. Returns how many the dispatcher chose to drop.
-    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>) -> usize;
+    /// Empties `events`; what finds no room goes to `discarded`.
+    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>);
+    /// How many events the dispatcher chose to drop since the last time: of those emitted, and of those that had to wait first.
+    fn take_dropped(&mut self) -> usize;
     /// Why the dispatcher could not place events, if that happened since the last time.
     fn trouble(&mut self) -> Option<Reason>;
     /// Whether the stage must not emit more than it was asked for.
@@ -98,7 +100,11 @@ pub(super) trait Emits<E>: Send {
     fn point(&self) -> Point;
     /// Demand is told (`true`), or kept for later.
     fn forward(&mut self, forward: bool);
-    /// Sends what is buffered, and then the end.
+    /// What was told and not emitted is told again, with what is asked for next: the stage is a new one.
+    fn retell(&mut self);
+    /// Sends what is buffered, also if nobody has asked for it.
+    fn drain(&mut self);
+    /// Sends the end.
     fn close(&mut self, end: End);
 }
 
@@ -128,6 +134,8 @@ pub(super) struct Emission<E: Send, D: Dispatch<E>> {
     /// Memory for what goes from the buffer to the link.
     piece: Vec<E>,
     trouble: Option<Reason>,
+    /// How many the dispatcher dropped, to be told.
+    dropped: usize,
 }
 
 impl<E: Send, D: Dispatch<E>> Emission<E, D> {
@@ -147,29 +155,31 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
             left: 0,
             piece: Vec::new(),
             trouble: None,
+            dropped: 0,
         }
     }
 
-    /// Sends up to `n` of the buffered events; returns how many.
+    /// Sends up to `n` of the buffered events; returns how many the link has now.
     fn serve(&mut self, n: usize) -> usize {
-        let served = self.queue.take(n, &mut self.piece);
-        self.left += served as u64;
+        self.left += self.queue.take(n, &mut self.piece) as u64;
         let mut piece = std::mem::take(&mut self.piece);
-        self.offer(&mut piece);
+        let sent = self.offer(&mut piece);
         self.piece = piece;
-        served
+        sent
     }
 
-    /// Gives events to the link. Its dispatcher may call functions of the user's.
+    /// Gives events to the link, and returns how many it has of them now. Its dispatcher may call functions of the user's: if
+    /// one panics the events are gone, and what was asked for still is.
     fn offer(&mut self, events: &mut Vec<E>) -> usize {
-        let outlet = &self.outlet;
+        let (outlet, n) = (&self.outlet, events.len());
         match catch_unwind(AssertUnwindSafe(|| outlet.offer(events))) {
             Ok(offered) => {
                 if let Some(misrouted) = offered.misrouted.first() {
                     let reason = Reason::error(Callback::Dispatch, misrouted.to_string());
                     self.trouble = Some(reason);
                 }
-                offered.discarded
+                self.dropped += offered.discarded;
+                n
             }
             Err(payload) => {
                 events.clear();
@@ -203,9 +213,9 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
         if self.forward { self.asked } else { 0 }
     }
 
-    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>) -> usize {
+    fn emit(&mut self, events: &mut Vec<E>, discarded: &mut Vec<E>) {
         if events.is_empty() {
-            return 0;
+            return;
         }
         let asked = self.asked();
         let n = events.len();
@@ -218,8 +228,11 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
                 self.left += (before + surplus - self.queue.len()) as u64;
             }
         }
-        self.asked -= events.len();
-        self.offer(events)
+        self.asked -= self.offer(events);
+    }
+
+    fn take_dropped(&mut self) -> usize {
+        std::mem::take(&mut self.dropped)
     }
 
     fn trouble(&mut self) -> Option<Reason> {
@@ -253,10 +266,21 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
 
     fn forward(&mut self, forward: bool) {
         self.forward = forward;
+        if forward {
+            // What came meanwhile serves first what the stage was told before.
+            self.asked -= self.serve(self.asked);
+        }
+    }
+
+    fn retell(&mut self) {
+        self.untold += std::mem::take(&mut self.asked);
+    }
+
+    fn drain(&mut self) {
+        self.serve(usize::MAX);
     }
 
     fn close(&mut self, end: End) {
-        self.serve(usize::MAX);
         self.outlet.close_as(end);
     }
 }
@@ -280,7 +304,9 @@ impl Emits<Nothing> for Silent {
         0
     }
 
-    fn emit(&mut self, _events: &mut Vec<Nothing>, _discarded: &mut Vec<Nothing>) -> usize {
+    fn emit(&mut self, _events: &mut Vec<Nothing>, _discarded: &mut Vec<Nothing>) {}
+
+    fn take_dropped(&mut self) -> usize {
         0
     }
 
@@ -305,6 +331,10 @@ impl Emits<Nothing> for Silent {
     }
 
     fn forward(&mut self, _forward: bool) {}
+
+    fn retell(&mut self) {}
+
+    fn drain(&mut self) {}
 
     fn close(&mut self, _end: End) {}
 }

@@ -358,18 +358,17 @@ pub(super) fn connect<I: Send + 'static>(
     output: &Output<I>,
 ) -> Result<Input<I>, SubscribeError> {
     let joined = output.connect()?;
-    let cancels = Arc::new(Canceller(control.downgrade()));
+    let cancels = Arc::new(Canceller(control.clone()));
     let subscription = Subscription::new(joined.id, joined.producer, joined.asks, cancels);
     Ok(Input::new(subscription, joined.inlet, output.cancel))
 }
 
-/// Tells the loop of a stage. Weak, as the stage itself may keep its subscriptions.
-struct Canceller<I>(mpsc::WeakUnboundedSender<Control<I>>);
+/// Tells the loop of a stage. The stage itself may keep one: that its control channel closes means nothing to it.
+struct Canceller<I>(mpsc::UnboundedSender<Control<I>>);
 
 impl<I: Send> Cancels for Canceller<I> {
     fn cancel(&self, id: SubscriptionId, end: End) -> bool {
-        let control = self.0.upgrade();
-        control.is_some_and(|control| control.send(Control::Cancel(id, end)).is_ok())
+        self.0.send(Control::Cancel(id, end)).is_ok()
     }
 }
 
@@ -381,7 +380,7 @@ impl<E: Send + 'static, D: Dispatch<E>> Sending<E, D> {
         Output::new(Arc::new(Connector {
             link: Arc::clone(&self.link),
             seat,
-            notices: self.notices.downgrade(),
+            notices: self.notices.clone(),
             name: Arc::clone(name),
         }))
     }

@@ -9,8 +9,8 @@ use crate::machine::dispatch::Dispatch;
 
 /// An inlet of a link with any dispatcher.
 pub(super) trait AnyInlet<T>: Send {
-    /// Takes at most `max`: 0 to learn only of the end.
     fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool>;
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     fn rest(&mut self);
     fn done(&mut self);
     fn end(&self) -> End;
@@ -20,9 +20,15 @@ pub(super) trait AnyInlet<T>: Send {
 
 /// An inlet whose producer is told when it is gone.
 pub(super) struct Connected<T, D: Dispatch<T>> {
-    id: SubscriptionId,
     inlet: Inlet<T, D>,
-    notices: mpsc::WeakUnboundedSender<Notice>,
+    /// Behind the inlet, so that its seat is free when the producer is told.
+    parting: Parting,
+}
+
+/// Tells the producer, when dropped.
+struct Parting {
+    id: SubscriptionId,
+    notices: mpsc::UnboundedSender<Notice>,
     end: End,
 }
 
@@ -30,20 +36,24 @@ impl<T, D: Dispatch<T>> Connected<T, D> {
     pub(super) fn new(
         id: SubscriptionId,
         inlet: Inlet<T, D>,
-        notices: mpsc::WeakUnboundedSender<Notice>,
+        notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
-        Self {
+        let parting = Parting {
             id,
-            inlet,
             notices,
             end: End::Shutdown,
-        }
+        };
+        Self { inlet, parting }
     }
 }
 
 impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
     fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool> {
         self.inlet.poll_take(cx, max, out)
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inlet.poll_ended(cx)
     }
 
     fn rest(&mut self) {
@@ -59,16 +69,15 @@ impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
     }
 
     fn leave_as(&mut self, end: End) {
-        self.end = end;
+        self.parting.end = end;
     }
 }
 
-impl<T, D: Dispatch<T>> Drop for Connected<T, D> {
+impl Drop for Parting {
     fn drop(&mut self) {
-        if let Some(notices) = self.notices.upgrade() {
-            // If the stage has ended there is nobody to tell.
-            let _ = notices.send(Notice::Cancelled(self.id, self.end.clone()));
-        }
+        // If the stage has ended there is nobody to tell.
+        let end = self.end.clone();
+        let _ = self.notices.send(Notice::Cancelled(self.id, end));
     }
 }
 
@@ -127,6 +136,10 @@ impl<T> Inputs<T> {
         self.all.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn subscriptions(&self) -> Vec<Subscription> {
         let all = self.all.iter();
         all.map(|input| input.subscription.clone()).collect()
@@ -153,10 +166,23 @@ impl<T> Inputs<T> {
 
     /// The next events, or end, of any subscription, in turn.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, chunk: &mut Vec<T>) -> Poll<Came> {
+        self.poll_in_turn(|inlet| inlet.poll_take(cx, usize::MAX, chunk))
+    }
+
+    /// The end of any subscription of which all is handled. Nothing is taken, and nothing promised.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        self.poll_in_turn(|inlet| inlet.poll_ended(cx).map(|()| false))
+    }
+
+    /// Polls for whether there are events (`true`) or there is an end.
+    fn poll_in_turn(
+        &mut self,
+        mut poll: impl FnMut(&mut dyn AnyInlet<T>) -> Poll<bool>,
+    ) -> Poll<Came> {
         let n = self.all.len();
         for index in (0..n).map(|step| (self.turn + step) % n) {
             let input = &mut self.all[index];
-            let polled = input.inlet.poll_take(cx, usize::MAX, chunk);
+            let polled = poll(&mut *input.inlet);
             input.waiting = polled.is_pending();
             let Poll::Ready(some) = polled else {
                 continue;
@@ -169,17 +195,6 @@ impl<T> Inputs<T> {
             self.turn = (index + 1) % n;
             self.rest();
             return Poll::Ready(came);
-        }
-        Poll::Pending
-    }
-
-    /// The next end of any subscription; no events are taken.
-    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
-        for input in &mut self.all {
-            if input.inlet.poll_take(cx, 0, &mut Vec::new()).is_ready() {
-                let id = input.subscription.id();
-                return Poll::Ready(Came::Ended(id, input.inlet.end()));
-            }
         }
         Poll::Pending
     }

@@ -1,25 +1,54 @@
 //! Stages: producers, producer-consumers and consumers, linked by demand. What GenStage is for Elixir.
 //!
 //! ```text
-//!              demand ▲                     demand ▲
-//!   Producer ═════════╪══► ProducerConsumer ═══════╪══► Consumer        events, one way down
-//!   handle_demand     │    handle_events           │    handle_events
+//!             demand ▲                       demand ▲
+//!                    │                              │
+//!   Producer ════════════► ProducerConsumer ═══════════► Consumer      events, one way down
+//!   handle_demand          handle_events                 handle_events
 //! ```
 //!
-//! Use stages to write sources, transformations and sinks of one's own, wired by hand, also at run time. Use a
-//! [`Pipeline`](crate::Pipeline) where messages have to be acknowledged, batched and kept in order: it is built of the same
-//! links and loops.
+//! A [`Pipeline`](crate::Pipeline) is what you want for messages that have to be acknowledged, batched, or kept in order by key.
+//! Stages are for what a pipeline is not: sources with a rhythm of their own, one producer for many kinds of consumers, wiring
+//! that changes while it runs. Both stand on the same links and the same loop.
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | make events | [`Producer`], or [`from_iter`], [`from_stream`], [`from_receiver`] |
+//! | change events | [`ProducerConsumer`] |
+//! | end events | [`Consumer`], or [`Output::stream`] |
+//! | say who gets which event | [`ProducerBuilder::dispatcher`], [`dispatch`] |
+//! | say how much is demanded, and what the end of a producer means | [`Output`], [`Cancel`] |
+//! | subscribe, cancel, ask at run time | [`ConsumerHandle::subscribe`], [`Subscription`] |
+//! | send a stage a message | [`Receive`] |
+//! | say what happens to events that nobody asked for | [`Buffer`] |
+//! | survive failures | [`ProducerBuilder::restart`] |
+//! | hear what happens | [`ProducerBuilder::observe`], [`StageEvent`](crate::telemetry::StageEvent) |
+//!
+//! The guide "Writing stages" (`docs/writing-stages.md`) builds some, and has all limits.
+//!
+//! # What is promised
+//!
+//! - A producer is asked for what its consumers demand, and never for more.
+//! - Every event that is emitted reaches who it is for, once, and in the order of emission within a subscription, also while
+//!   consumers come and go and stages are restarted. The exceptions are chosen: a [`Buffer`] that discards, a dispatcher's function
+//!   that wants nobody to have it, the copies of a broadcast for a consumer that cancelled. What is lost in a failure is the chunk
+//!   in hand, and it is counted.
+//! - A consumer holds, and has waiting, at most `max_demand` events of each subscription.
+//! - The end of a producer comes behind its last event.
+//! - Stages that nobody can reach any more end.
 
 mod body;
 mod builder;
 mod consumer;
 mod context;
 pub(crate) mod control;
+pub(crate) mod driven;
 mod emission;
 pub(crate) mod end;
 mod for_each;
 mod from;
 mod handle;
+pub(crate) mod inline;
 mod input;
 pub(crate) mod link;
 #[cfg(test)]
@@ -37,9 +66,11 @@ mod stats;
 mod stream;
 mod subscription;
 pub(crate) mod supervise;
+mod tell;
 pub(crate) mod timer;
 mod timers;
 
+pub use crate::machine::dispatch;
 pub use builder::{
     ConsumerBuilder, ProducerBuilder, ProducerConsumerBuilder, consumer, producer,
     producer_consumer,

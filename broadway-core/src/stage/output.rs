@@ -201,7 +201,7 @@ pub(super) enum Notice {
 pub(super) struct Connector<T, D: Dispatch<T>> {
     pub(super) link: Arc<Link<T, D>>,
     pub(super) seat: D::Seat,
-    pub(super) notices: mpsc::WeakUnboundedSender<Notice>,
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) name: Arc<str>,
 }
 
@@ -213,10 +213,8 @@ where
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError> {
         let mut inlet = self.link.join(self.seat.clone(), flow)?;
         let id = SubscriptionId::next();
-        if let Some(notices) = self.notices.upgrade() {
-            // If the stage has ended there is nobody to tell.
-            let _ = notices.send(Notice::Subscribed(id));
-        }
+        // If the stage has ended there is nobody to tell.
+        let _ = self.notices.send(Notice::Subscribed(id));
         // The stage hears of its consumer before it hears of the demand.
         inlet.begin();
         let asks = Arc::new(inlet.asking());

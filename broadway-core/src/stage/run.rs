@@ -28,3 +28,8 @@ pub(crate) async fn run<A: Act>(mut actor: A) -> A {
     }
     actor
 }
+
+/// As [`run`], for who wants nothing of it afterwards.
+pub(crate) async fn to_the_end(actor: impl Act) {
+    run(actor).await;
+}

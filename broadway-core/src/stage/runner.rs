@@ -28,7 +28,7 @@ use crate::{
     caught::{self, caught},
     error::{Callback, Reason},
     machine::restart::{Decision, Restart},
-    telemetry::{Emitter, Event, StageEvent},
+    telemetry::{Emitter, StageEvent},
 };
 
 /// A stage that runs.
@@ -50,6 +50,8 @@ pub(super) struct Runner<B: Body, O> {
     pub(super) resting: Option<Instant>,
     /// Whose turn it is: messages or events.
     pub(super) mail_first: bool,
+    /// Demand came last: messages and timers are next.
+    pub(super) demand_last: bool,
     pub(super) end: Option<End>,
 }
 
@@ -65,11 +67,17 @@ pub(super) struct Again<S> {
 /// What reaches a stage from outside, beside events and demand.
 pub(super) struct Desk<B: Body> {
     /// Kept, so that subscriptions can cancel themselves as long as the stage lives, also when it has no handles.
-    pub(super) _orders: mpsc::UnboundedSender<Control<B::In>>,
+    #[expect(dead_code, reason = "it is held, not used")]
+    pub(super) orders: mpsc::UnboundedSender<Control<B::In>>,
     pub(super) control: mpsc::UnboundedReceiver<Control<B::In>>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) mail: mpsc::Receiver<MailTo<B>>,
     pub(super) mail_closed: bool,
+    /// Subscriptions speak to the stage as long as it is, also when all handles are gone.
+    pub(super) _open: (
+        mpsc::UnboundedSender<Control<B::In>>,
+        mpsc::UnboundedSender<Notice>,
+    ),
 }
 
 /// Orders, which come before all else.
@@ -105,7 +113,10 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
     type Happening = Happening<B>;
 
     async fn next(&mut self) -> Option<Happening<B>> {
-        Some(poll_fn(|task| self.poll_next(task)).await)
+        let happening = poll_fn(|task| self.poll_next(task)).await;
+        // Until it looks again, what it was woken for is for other consumers.
+        self.inputs.rest();
+        Some(happening)
     }
 
     async fn react(&mut self, happening: Happening<B>) -> Flow {
@@ -122,12 +133,13 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
             }
             Happening::Mail(mail) | Happening::InTurn(mail) => self.receive(mail).await,
             Happening::Timer(timer) => {
+                let began = self.begins();
                 let called = caught(async { self.body.timer(timer, &mut self.cx).await }).await;
-                self.called(Callback::HandleTimer, called).await
+                self.called(Callback::HandleTimer, began, called).await
             }
             Happening::Came(Came::Events(from)) => self.events(&from).await,
             Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(Callback::HandleDemand, called).await,
+            Happening::More(called) => self.called(Callback::PollMore, None, called).await,
             Happening::Trouble(reason) => self.fail(reason, 0).await,
             Happening::Restart => self.restart().await,
             Happening::Unreachable(end) => self.finish(end).await,
@@ -139,9 +151,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     /// Before the first happening.
     pub(super) async fn begin(&mut self) -> Result<(), Reason> {
         let called = caught(async { self.body.init(&mut self.cx).await }).await;
-        called.map_err(|failure| failure.reason(Callback::Init))?;
-        self.emitter.emit(&Event::Stage(StageEvent::Started));
-        Ok(())
+        called.map_err(|failure| failure.reason(Callback::Init))
     }
 
     /// What `begin` emitted is sent, and the subscriptions that the stage begins with are told to it.
@@ -173,21 +183,17 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         if let Poll::Ready(Some(notice)) = self.desk.notices.poll_recv(task) {
             return Poll::Ready(Happening::Notice(notice));
         }
-        let demand = self.output.poll_demand(task);
-        self.counters.buffered(self.output.buffered());
-        if let Some(trouble) = self.output.trouble() {
-            return Poll::Ready(Happening::Trouble(trouble));
-        }
-        match demand {
-            Poll::Ready(Some(demand)) => return Poll::Ready(Happening::Demand(demand.get())),
-            Poll::Ready(None) => return Poll::Ready(Happening::Unreachable(End::Shutdown)),
-            Poll::Pending => {}
-        }
-        if let Some((point, _)) = self.behind.front_mut()
-            && self.output.has_passed(point)
+        if std::mem::take(&mut self.demand_last)
+            && !self.output.is_full()
+            && let Some(happening) = self.poll_aside(task)
         {
-            let (_, mail) = self.behind.pop_front().expect("the one at the front");
-            return Poll::Ready(Happening::InTurn(mail));
+            return Poll::Ready(happening);
+        }
+        if let Some(happening) = self.poll_output(task) {
+            return Poll::Ready(happening);
+        }
+        if let Some(mail) = self.poll_behind() {
+            return Poll::Ready(mail);
         }
         if self.output.is_full() {
             let ended = self.inputs.poll_ended(task);
@@ -206,8 +212,44 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         .map_or(Poll::Pending, Poll::Ready)
     }
 
+    fn poll_output(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
+        let demand = self.output.poll_demand(task);
+        self.note_output();
+        if let Some(trouble) = self.output.trouble() {
+            return Some(Happening::Trouble(trouble));
+        }
+        match demand {
+            Poll::Ready(Some(demand)) => {
+                self.demand_last = true;
+                Some(Happening::Demand(demand.get()))
+            }
+            Poll::Ready(None) => Some(Happening::Unreachable(End::Shutdown)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// What would have no turn if consumers asked faster than the stage emits.
+    fn poll_aside(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
+        if let Some(mail) = self.poll_behind() {
+            return Some(mail);
+        }
+        if let Poll::Ready(timer) = self.cx.timers.poll_next(task) {
+            return Some(Happening::Timer(timer));
+        }
+        self.poll_mail(task)
+    }
+
+    fn poll_behind(&mut self) -> Option<Happening<B>> {
+        let (point, _) = self.behind.front_mut()?;
+        if !self.output.has_passed(point) {
+            return None;
+        }
+        let (_, mail) = self.behind.pop_front()?;
+        Some(Happening::InTurn(mail))
+    }
+
     fn poll_mail(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        if self.desk.mail_closed {
+        if self.desk.mail_closed || self.behind.len() >= self.desk.mail.max_capacity() {
             return None;
         }
         match self.desk.mail.poll_recv(task) {
@@ -247,6 +289,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     fn lonely(&self) -> Option<Happening<B>> {
         let lonely = B::RECEIVES
             && self.desk.mail_closed
+            // Who left may have subscribed it just before.
+            && self.desk.control.is_empty()
             && self.inputs.is_empty()
             && self.behind.is_empty()
             && self.cx.timers.is_empty();
@@ -270,6 +314,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
                 };
                 input.inlet.leave_as(end.clone());
                 let Input { subscription, .. } = input;
+                self.tell_cancelled(&subscription, &end);
                 if self.resting.is_some() {
                     return Flow::Continue(());
                 }
@@ -284,30 +329,35 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     async fn notice(&mut self, notice: Notice) -> Flow {
-        let cx = &mut self.cx;
-        let called = match notice {
-            Notice::Subscribed(id) => {
-                caught(async { self.body.consumer_subscribed(id, cx).await }).await
-            }
-            Notice::Cancelled(id, end) => {
-                caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await
-            }
+        self.tell_notice(&notice);
+        let (began, cx) = (self.begins(), &mut self.cx);
+        let (callback, called) = match notice {
+            Notice::Subscribed(id) => (
+                Callback::ConsumerSubscribed,
+                caught(async { self.body.consumer_subscribed(id, cx).await }).await,
+            ),
+            Notice::Cancelled(id, end) => (
+                Callback::ConsumerCancelled,
+                caught(async { self.body.consumer_cancelled(id, &end, cx).await }).await,
+            ),
         };
-        self.called(Callback::HandleSubscription, called).await
+        self.called(callback, began, called).await
     }
 
     async fn demanded(&mut self, demand: usize) -> Flow {
-        let called = caught(async { self.body.demanded(demand, &mut self.cx).await }).await;
-        if called.is_ok() && B::ASKED {
-            let emitted = self.cx.emitted.len();
-            let event = StageEvent::Demanded { demand, emitted };
-            self.emitter.emit(&Event::Stage(event));
+        self.tell_demanded(demand);
+        if !B::ASKED {
+            return self.proceed().await;
         }
-        self.called(Callback::HandleDemand, called).await
+        let began = self.begins();
+        let called = caught(async { self.body.demanded(demand, &mut self.cx).await }).await;
+        self.called(Callback::HandleDemand, began, called).await
     }
 
     async fn receive(&mut self, mail: MailTo<B>) -> Flow {
+        let began = self.begins();
         let called = caught(async { mail.open(self.body.stage(), &mut self.cx).await }).await;
+        self.tell_called(Callback::Receive, began);
         match called {
             Ok(reply) => {
                 self.flush().await?;
@@ -322,18 +372,11 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     async fn events(&mut self, from: &Subscription) -> Flow {
         let count = self.chunk.len();
         self.counters.received(count);
-        let began = self.emitter.is_heard().then(timer::now);
+        let began = self.begins();
         let (chunk, cx) = (&mut self.chunk, &mut self.cx);
         let called = caught(async { self.body.events(chunk, from, cx).await }).await;
         self.chunk.clear();
-        if let (Some(began), Ok(())) = (began, &called) {
-            let event = StageEvent::Handled {
-                count,
-                emitted: self.cx.emitted.len(),
-                elapsed: timer::now().saturating_duration_since(began),
-            };
-            self.emitter.emit(&Event::Stage(event));
-        }
+        self.tell_events(count, began, called.is_ok());
         let flow = match called {
             Ok(()) => self.proceed().await,
             Err(failure) => {
@@ -350,6 +393,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         let Some(input) = self.inputs.remove(id) else {
             return Flow::Continue(());
         };
+        self.tell_cancelled(&input.subscription, &end);
         self.cancelled(&input.subscription, &end).await?;
         if input.cancel.ends_consumer(&end) {
             return self.finish(end).await;
@@ -358,18 +402,26 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     async fn subscribed(&mut self, subscription: &Subscription) -> Flow {
+        self.tell_subscribed(subscription);
+        let began = self.begins();
         let called = caught(async { self.body.subscribed(subscription, &mut self.cx).await }).await;
-        self.called(Callback::HandleSubscription, called).await
+        self.called(Callback::HandleSubscribe, began, called).await
     }
 
     async fn cancelled(&mut self, subscription: &Subscription, end: &End) -> Flow {
-        let cx = &mut self.cx;
+        let (began, cx) = (self.begins(), &mut self.cx);
         let called = caught(async { self.body.cancelled(subscription, end, cx).await }).await;
-        self.called(Callback::HandleSubscription, called).await
+        self.called(Callback::HandleCancel, began, called).await
     }
 
     /// What follows a callback.
-    async fn called(&mut self, callback: Callback, called: Result<(), caught::Failure>) -> Flow {
+    async fn called(
+        &mut self,
+        callback: Callback,
+        began: Option<Instant>,
+        called: Result<(), caught::Failure>,
+    ) -> Flow {
+        self.tell_called(callback, began);
         match called {
             Ok(()) => self.proceed().await,
             Err(failure) => self.fail(failure.reason(callback), 0).await,
@@ -389,11 +441,12 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         if self.cx.emitted.is_empty() {
             return Flow::Continue(());
         }
-        self.counters.emitted(self.cx.emitted.len());
-        let emitted = &mut self.cx.emitted;
-        let dropped = self.output.emit(emitted, &mut self.discarded);
-        self.counters.buffered(self.output.buffered());
-        self.counters.dropped(dropped);
+        let count = self.cx.emitted.len();
+        self.counters.emitted(count);
+        self.output.emit(&mut self.cx.emitted, &mut self.discarded);
+        self.tell_emitted(count);
+        self.note_output();
+        self.cx.asked = self.output.asked();
         if let Some(trouble) = self.output.trouble() {
             return self.fail(trouble, 0).await;
         }
@@ -402,8 +455,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         let count = self.discarded.len();
         self.counters.discarded(count);
-        let event = StageEvent::Discarded { count };
-        self.emitter.emit(&Event::Stage(event));
+        self.tell(StageEvent::Discarded { count });
         let (discarded, cx) = (&mut self.discarded, &mut self.cx);
         let called = caught(async { self.body.discarded(discarded, cx).await }).await;
         self.discarded.clear();
@@ -430,12 +482,11 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Some(Decision::After(delay)) => Some(delay),
             Some(Decision::GiveUp) | None => None,
         };
-        let event = StageEvent::Failed {
+        self.tell(StageEvent::Failed {
             reason: &reason,
             lost,
             restart_after,
-        };
-        self.emitter.emit(&Event::Stage(event));
+        });
         let is_panic = reason.is_panic();
         let end = End::Failed(Failure::new(self.cx.shared_name(), reason));
         let Some(delay) = restart_after else {
@@ -464,20 +515,16 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Err(failure) => return self.fail(failure.reason(Callback::Init), 0).await,
         }
         self.counters.restarted();
+        self.output.retell();
+        self.cx.asked = 0;
         if let Err(reason) = self.begin().await {
             return self.fail(reason, 0).await;
         }
         if let Some(again) = &mut self.again {
             again.restart.healthy(timer::now());
         }
-        let event = StageEvent::Restarted { restarts };
-        self.emitter.emit(&Event::Stage(event));
-        self.open().await?;
-        self.cx.asked = self.output.asked();
-        match self.output.asked() {
-            asked if asked > 0 && self.resting.is_none() => self.demanded(asked).await,
-            _ => Flow::Continue(()),
-        }
+        self.tell(StageEvent::Restarted { restarts });
+        self.open().await
     }
 
     async fn finish(&mut self, end: End) -> Flow {
@@ -485,14 +532,24 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     }
 
     /// Ends: the stage is told, consumers get what is buffered and then the end, producers learn that it is gone.
-    async fn finish_as(&mut self, end: End, terminate: bool) -> Flow {
+    async fn finish_as(&mut self, mut end: End, terminate: bool) -> Flow {
+        // What `handle_discarded` emitted is left, if it was the last call.
+        self.counters.emitted(self.cx.emitted.len());
+        self.output.emit(&mut self.cx.emitted, &mut self.discarded);
+        self.counters.discarded(self.discarded.len());
+        self.output.drain();
+        self.note_output();
+        if let Some(reason) = self.output.trouble()
+            && !end.is_failed()
+        {
+            end = End::Failed(Failure::new(self.cx.shared_name(), reason));
+        }
         if terminate && self.resting.is_none() {
             self.terminate(&end).await;
         }
         self.output.close(end.clone());
+        self.note_output();
         self.inputs.leave_as(&end);
-        self.emitter
-            .emit(&Event::Stage(StageEvent::Ended { end: &end }));
         self.end = Some(end);
         Flow::Break(())
     }

@@ -48,9 +48,7 @@ impl Counters {
     }
 
     pub(super) fn dropped(&self, n: usize) {
-        if n > 0 {
-            self.dropped.fetch_add(n as u64, Relaxed);
-        }
+        self.dropped.fetch_add(n as u64, Relaxed);
     }
 
     pub(super) fn lost(&self, n: usize) {
@@ -61,8 +59,13 @@ impl Counters {
         self.restarts.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn buffered(&self, n: usize) {
-        self.buffered.store(n as u64, Relaxed);
+    /// Returns whether that is news.
+    pub(super) fn buffered(&self, n: usize) -> bool {
+        let changed = self.buffered.load(Relaxed) != n as u64;
+        if changed {
+            self.buffered.store(n as u64, Relaxed);
+        }
+        changed
     }
 
     pub(super) fn stats(&self) -> StageStats {

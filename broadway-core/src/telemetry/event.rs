@@ -1,4 +1,4 @@
-//! Every boundary of a topology, as one closed enum.
+//! Every boundary of a topology, and of stages, as one closed enum.
 
 use std::{fmt, time::Duration};
 
@@ -61,7 +61,7 @@ pub struct Settlement<'a> {
     pub latencies: &'a [Duration],
 }
 
-/// Something that happened in a topology.
+/// Something that happened in a topology, or to a stage.
 ///
 /// `producer`, `processor` and `worker` are indices from 0; `batcher` is a batcher's name. Durations are wall time.
 #[derive(Debug)]

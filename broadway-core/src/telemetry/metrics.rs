@@ -1,25 +1,28 @@
-//! [`MetricsObserver`]: the events of a topology as metrics, by way of the `metrics` facade.
+//! [`MetricsObserver`]: the events of topologies and stages as metrics, by way of the `metrics` facade.
 //!
 //! What there is, with types, units and labels, stands in one place in code (`catalog.rs`) and one for readers
 //! (`docs/telemetry.md`); a test keeps them the same. `handles.rs` holds the handles and says what each event moves, `parts.rs`
-//! those of a source's partitions.
+//! those of a source's partitions, `stage.rs` those of stages.
 //!
-//! A handle is made once for each pipeline and set of labels and then kept, since looking one up costs several times what
-//! moving it does. Labels are indices of producers and processors, names of batchers, names of parts: all few. Keys and
+//! A handle is made once for each pipeline or stage and set of labels and then kept, since looking one up costs several times what
+//! moving it does. Labels are indices of producers and processors, names of stages, batchers and parts: all few. Keys and
 //! ids of messages are never labels.
 
 mod catalog;
 mod handles;
 mod parts;
+mod seconds;
+mod stage;
 
-use self::handles::PipelineMetrics;
+use self::{handles::PipelineMetrics, stage::StageMetrics};
 use super::{Event, Observer, known::Known};
 
-/// Feeds the events of a topology to the recorder of the `metrics` facade.
+/// Feeds the events of topologies and stages to the recorder of the `metrics` facade.
 ///
-/// Install the recorder (an exporter does) before the pipeline starts: the handles are made at the pipeline's first
-/// event, and those made without a recorder stay silent. Topologies that share an observer, or a recorder, are told apart
-/// by the names of their pipelines.
+/// Install the recorder (an exporter does) before the pipeline or stage starts: the handles are made at its first event,
+/// and those made without a recorder stay silent. Topologies that share an observer, or a recorder, are told apart by the
+/// names of their pipelines, and so are stages by theirs. The handles of a name are kept for good: stages that come and go
+/// should share a few names.
 ///
 /// ```
 /// use broadway_core::telemetry::MetricsObserver;
@@ -31,6 +34,7 @@ use super::{Event, Observer, known::Known};
 pub struct MetricsObserver {
     wants_latency: bool,
     pipelines: Known<str, PipelineMetrics>,
+    stages: Known<str, StageMetrics>,
 }
 
 impl MetricsObserver {
@@ -40,6 +44,7 @@ impl MetricsObserver {
         Self {
             wants_latency: false,
             pipelines: Known::new(),
+            stages: Known::new(),
         }
     }
 
@@ -52,10 +57,17 @@ impl MetricsObserver {
 }
 
 impl Observer for MetricsObserver {
-    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
-        self.pipelines
-            .get(pipeline, || PipelineMetrics::new(pipeline))
-            .record(event, self.wants_latency);
+    fn on_event(&self, name: &str, event: &Event<'_>) {
+        match event {
+            Event::Stage(event) => self
+                .stages
+                .get(name, || StageMetrics::new(name))
+                .record(event),
+            _ => self
+                .pipelines
+                .get(name, || PipelineMetrics::new(name))
+                .record(event, self.wants_latency),
+        }
     }
 
     fn wants_latency(&self) -> bool {

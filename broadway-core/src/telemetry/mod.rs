@@ -1,6 +1,8 @@
-//! What a topology tells about itself: one closed [`Event`] enum, and [`Observer`], which hears it.
+//! What topologies and [stages](crate::stage) tell about themselves: one closed [`Event`] enum, and [`Observer`], which
+//! hears it.
 //!
-//! Events come per chunk and per batch, never per message, but for failures. An observer is called on the thread where the
+//! Events come per chunk and per batch, never per message, but for failures, and for the messages that are sent to stages
+//! by hand. An observer is called on the thread where the
 //! event happened and must not block; a panic of an observer is contained and logged once. Without an observer nothing is
 //! computed for it.
 //!
@@ -39,12 +41,13 @@ pub use summary::Summary;
 #[cfg(feature = "tracing")]
 pub use tracing::TracingObserver;
 
-/// Hears the events of a topology.
+/// Hears the events of a topology, or of a stage.
 pub trait Observer: Send + Sync + 'static {
-    /// Called for each event of the pipeline of this name. Must not block.
-    fn on_event(&self, pipeline: &str, event: &Event<'_>);
+    /// Called for each event of the pipeline of this name, or of the stage: then it is an [`Event::Stage`]. Must not block.
+    fn on_event(&self, name: &str, event: &Event<'_>);
 
     /// Whether [`Event::Settled`] should carry each message's latency. Asked once at start; costs about 2 ns a message.
+    /// Stages have no latencies to tell.
     fn wants_latency(&self) -> bool {
         false
     }
@@ -55,12 +58,12 @@ pub trait Observer: Send + Sync + 'static {
 pub struct NoopObserver;
 
 impl Observer for NoopObserver {
-    fn on_event(&self, _pipeline: &str, _event: &Event<'_>) {}
+    fn on_event(&self, _name: &str, _event: &Event<'_>) {}
 }
 
 impl<O: Observer> Observer for Arc<O> {
-    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
-        O::on_event(self, pipeline, event);
+    fn on_event(&self, name: &str, event: &Event<'_>) {
+        O::on_event(self, name, event);
     }
 
     fn wants_latency(&self) -> bool {
@@ -68,15 +71,15 @@ impl<O: Observer> Observer for Arc<O> {
     }
 }
 
-/// Calls two observers, the first one first. What [`Pipeline::observe`](crate::Pipeline::observe) makes when it is
-/// called more than once.
+/// Calls two observers, the first one first. What [`Pipeline::observe`](crate::Pipeline::observe), and that of
+/// stages, makes when it is called more than once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tee<A, B>(pub A, pub B);
 
 impl<A: Observer, B: Observer> Observer for Tee<A, B> {
-    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
-        self.0.on_event(pipeline, event);
-        self.1.on_event(pipeline, event);
+    fn on_event(&self, name: &str, event: &Event<'_>) {
+        self.0.on_event(name, event);
+        self.1.on_event(name, event);
     }
 
     fn wants_latency(&self) -> bool {
@@ -85,8 +88,8 @@ impl<A: Observer, B: Observer> Observer for Tee<A, B> {
 }
 
 impl Observer for Box<dyn Observer> {
-    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
-        (**self).on_event(pipeline, event);
+    fn on_event(&self, name: &str, event: &Event<'_>) {
+        (**self).on_event(name, event);
     }
 
     fn wants_latency(&self) -> bool {
@@ -101,33 +104,34 @@ pub struct Emitter {
 }
 
 struct Shared {
-    pipeline: Arc<str>,
+    /// Of the pipeline or the stage.
+    name: Arc<str>,
     observer: Option<Box<dyn Observer>>,
     wants_latency: bool,
     panicked: AtomicBool,
 }
 
 impl Emitter {
-    /// An emitter for the pipeline of this name.
+    /// An emitter for the pipeline, or the stage, of this name.
     #[must_use]
-    pub fn new(pipeline: &str, observer: impl Observer) -> Self {
-        Self::from_option(pipeline, Some(Box::new(observer)))
+    pub fn new(name: &str, observer: impl Observer) -> Self {
+        Self::from_option(name, Some(Box::new(observer)))
     }
 
     /// An emitter that nobody hears.
     #[must_use]
-    pub fn silent(pipeline: &str) -> Self {
-        Self::from_option(pipeline, None)
+    pub fn silent(name: &str) -> Self {
+        Self::from_option(name, None)
     }
 
-    pub(crate) fn from_option(pipeline: &str, observer: Option<Box<dyn Observer>>) -> Self {
+    pub(crate) fn from_option(name: &str, observer: Option<Box<dyn Observer>>) -> Self {
         let wants_latency = observer
             .as_ref()
             .is_some_and(|observer| observer.wants_latency());
         let panicked = AtomicBool::new(false);
         Self {
             shared: Arc::new(Shared {
-                pipeline: Arc::from(pipeline),
+                name: Arc::from(name),
                 observer,
                 wants_latency,
                 panicked,
@@ -141,10 +145,10 @@ impl Emitter {
             return;
         };
         let told = catch_unwind(AssertUnwindSafe(|| {
-            observer.on_event(&self.shared.pipeline, event)
+            observer.on_event(&self.shared.name, event)
         }));
         if told.is_err() && !self.shared.panicked.swap(true, Ordering::Relaxed) {
-            log_observer_panic(&self.shared.pipeline);
+            log_observer_panic(&self.shared.name);
         }
     }
 
@@ -162,17 +166,17 @@ impl Emitter {
 impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Emitter")
-            .field("pipeline", &self.shared.pipeline)
+            .field("name", &self.shared.name)
             .finish_non_exhaustive()
     }
 }
 
-fn log_observer_panic(pipeline: &str) {
+fn log_observer_panic(name: &str) {
     #[cfg(feature = "tracing")]
     ::tracing::error!(
-        pipeline,
+        name,
         "an observer panicked; further panics of it are not logged"
     );
     #[cfg(not(feature = "tracing"))]
-    let _ = pipeline;
+    let _ = name;
 }

@@ -1,11 +1,12 @@
 //! One of each event, for the tests of observers: what they do with *every* event is told by these.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{DrainCause, Event, Settlement};
+use super::{DrainCause, Event, Settlement, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
+    stage::{End, Failure},
 };
 
 pub(super) const LATENCIES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
@@ -196,4 +197,65 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         },
     ];
     events.iter().for_each(&mut hear);
+    every_stage_event(|event| hear(&Event::Stage(event)));
+}
+
+/// How a stage ended that `refused` a chunk.
+pub(super) fn failed_end() -> End {
+    let reason = Reason::error(Callback::HandleEvents, "refused");
+    End::Failed(Failure::new(&Arc::from("numbers"), reason))
+}
+
+fn every_stage_event(mut hear: impl FnMut(StageEvent<'_>)) {
+    let ms = Duration::from_millis;
+    let refused = Reason::error(Callback::HandleEvents, "refused");
+    let broken = panicked(Callback::HandleTimer);
+    let (failed, normal, producer) = (failed_end(), End::Normal, "numbers");
+    let events = [
+        StageEvent::Started,
+        StageEvent::Subscribed {
+            producer,
+            subscriptions: 2,
+        },
+        StageEvent::ConsumerSubscribed,
+        StageEvent::Demanded {
+            demand: 10,
+            outstanding: 12,
+        },
+        StageEvent::Handled {
+            count: 5,
+            emitted: 9,
+            elapsed: ms(1250),
+        },
+        StageEvent::Emitted {
+            count: 9,
+            outstanding: 3,
+        },
+        StageEvent::Called {
+            callback: Callback::Receive,
+            elapsed: ms(1),
+        },
+        StageEvent::Dropped { count: 2 },
+        StageEvent::Buffered { count: 4 },
+        StageEvent::Discarded { count: 6 },
+        StageEvent::Failed {
+            reason: &refused,
+            lost: 3,
+            restart_after: Some(ms(100)),
+        },
+        StageEvent::Restarted { restarts: 1 },
+        StageEvent::Cancelled {
+            producer,
+            end: &failed,
+            subscriptions: 1,
+        },
+        StageEvent::ConsumerCancelled { end: &normal },
+        StageEvent::Failed {
+            reason: &broken,
+            lost: 0,
+            restart_after: None,
+        },
+        StageEvent::Ended { end: &failed },
+    ];
+    events.into_iter().for_each(&mut hear);
 }

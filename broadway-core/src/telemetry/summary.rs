@@ -21,7 +21,7 @@ use crate::batch::Trigger;
 /// [`progress_line`](Self::progress_line).
 ///
 /// A clone shares the counts: give one to the pipeline and keep the other. One summary is for one topology; several that
-/// share one are added up.
+/// share one are added up. Stages are not counted: they settle nothing.
 ///
 /// # Cost
 ///
@@ -179,6 +179,7 @@ impl Observer for Summary {
             }
             Event::AckFailed { count, .. } => self.lock().ack_failures += count as u64,
             Event::DroppedUnsettled { count } => self.lock().dropped_unsettled += count,
+            // Those of stages too.
             _ => {}
         }
     }

@@ -1,22 +1,23 @@
-//! [`TracingObserver`]: every event of a topology as a line of the log.
+//! [`TracingObserver`]: every event of a topology, or of a stage, as a line of the log.
 //!
 //! Each [`Event`] becomes one `tracing` event with target `broadway`, the field `event` (its name, as [`Event::name`]
-//! says it), the field `pipeline`, and its own fields. Numbers stay numbers; durations are milliseconds.
+//! says it), the field `pipeline`, or `stage` for those of stages, and its own fields. Numbers stay numbers; durations are
+//! milliseconds.
 //!
 //! | level | what |
 //! | --- | --- |
-//! | error | a panic, a failed batch, a failed acknowledgement, a producer that failed for good, a halted part |
-//! | warn  | a failed message, a failure that is retried, messages that will be delivered again |
-//! | info  | the life of the topology, its producers and its parts |
-//! | debug | batches, rate limits, lag |
-//! | trace | chunks, deliveries, settlements, commits |
+//! | error | a panic, a failed batch, a failed acknowledgement, a producer or stage that failed for good, a halted part |
+//! | warn  | a failed message, a failure that is retried, messages that will be delivered again, events that a full buffer discards |
+//! | info  | the life of the topology, its producers and its parts; the life of a stage |
+//! | debug | batches, rate limits, lag; subscriptions of stages |
+//! | trace | chunks, deliveries, settlements, commits; demand, callbacks and buffers of stages |
 //!
 //! Neither payloads nor batch keys are logged. The *text* of an error is: a handler that puts a payload into its errors
 //! puts it into the log.
 //!
 //! A storm of failures does not melt the log: of each kind of repeating failure (messages, batches, `handle_failed`,
-//! acknowledgements, the source), a pipeline logs at most [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND)
-//! lines a second; those left out are counted, and the count is logged in a line of its own with the field
+//! acknowledgements, the source; those of a stage, and what its buffer discards), a pipeline or stage logs at most
+//! [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND) lines a second; those left out are counted, and the count is logged in a line of its own with the field
 //! `suppressed`, at the first event after that second.
 
 mod line;
@@ -31,7 +32,7 @@ use std::{
 };
 
 use super::{
-    Event, Observer,
+    Event, Observer, StageEvent,
     known::Known,
     throttle::{Throttle, Verdict},
 };
@@ -39,7 +40,7 @@ use super::{
 /// The target of every event.
 const TARGET: &str = "broadway";
 
-/// Writes the events of a topology to the log, by way of `tracing`.
+/// Writes the events of topologies and stages to the log, by way of `tracing`.
 ///
 /// ```
 /// use broadway_core::telemetry::TracingObserver;
@@ -51,10 +52,11 @@ const TARGET: &str = "broadway";
 pub struct TracingObserver {
     failures_per_second: u32,
     pipelines: Known<str, Throttles>,
+    stages: Known<str, Throttles>,
 }
 
 impl TracingObserver {
-    /// How many failures of one kind a pipeline logs in a second, unless told otherwise.
+    /// How many failures of one kind a pipeline or stage logs in a second, unless told otherwise.
     pub const FAILURES_PER_SECOND: u32 = 10;
 
     /// An observer with the default limit on failures.
@@ -63,33 +65,34 @@ impl TracingObserver {
         Self {
             failures_per_second: Self::FAILURES_PER_SECOND,
             pipelines: Known::new(),
+            stages: Known::new(),
         }
     }
 
-    /// Sets how many failures of one kind a pipeline logs in a second. With 0 only their number is logged.
+    /// Sets how many failures of one kind a pipeline or stage logs in a second. With 0 only their number is logged.
     #[must_use]
     pub const fn failures_per_second(mut self, lines_max: u32) -> Self {
         self.failures_per_second = lines_max;
         self
     }
 
-    fn observe(&self, pipeline: &str, event: &Event<'_>, now: Instant) {
-        let throttles = self
-            .pipelines
-            .get(pipeline, || Throttles::new(self.failures_per_second));
+    fn observe(&self, name: &str, event: &Event<'_>, now: Instant) {
+        let known = match event {
+            Event::Stage(_) => &self.stages,
+            _ => &self.pipelines,
+        };
+        let throttles = known.get(name, || Throttles::new(self.failures_per_second));
         match Storm::of(event) {
             Some(storm) => match throttles.admit(storm, now) {
                 Verdict::Suppress => return,
                 Verdict::Write {
                     suppressed_before: 0,
                 } => {}
-                Verdict::Write { suppressed_before } => {
-                    line::suppressed(pipeline, storm.event(), suppressed_before)
-                }
+                Verdict::Write { suppressed_before } => storm.tell(name, suppressed_before),
             },
-            None => throttles.tell(pipeline, event, now),
+            None => throttles.tell(name, event, now),
         }
-        line::write(pipeline, event);
+        line::write(name, event);
     }
 }
 
@@ -100,8 +103,8 @@ impl Default for TracingObserver {
 }
 
 impl Observer for TracingObserver {
-    fn on_event(&self, pipeline: &str, event: &Event<'_>) {
-        self.observe(pipeline, event, Instant::now());
+    fn on_event(&self, name: &str, event: &Event<'_>) {
+        self.observe(name, event, Instant::now());
     }
 }
 
@@ -113,15 +116,19 @@ enum Storm {
     FailedHandler,
     Ack,
     Source,
+    Stage,
+    Discarded,
 }
 
 impl Storm {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Message,
         Self::Batch,
         Self::FailedHandler,
         Self::Ack,
         Self::Source,
+        Self::Stage,
+        Self::Discarded,
     ];
 
     fn of(event: &Event<'_>) -> Option<Self> {
@@ -131,7 +138,17 @@ impl Storm {
             Event::FailedHandled { panic: Some(_), .. } => Some(Self::FailedHandler),
             Event::AckFailed { .. } => Some(Self::Ack),
             Event::CommitFailed { .. } | Event::SourceTrouble { .. } => Some(Self::Source),
+            Event::Stage(StageEvent::Failed { .. }) => Some(Self::Stage),
+            Event::Stage(StageEvent::Discarded { .. }) => Some(Self::Discarded),
             _ => None,
+        }
+    }
+
+    /// Logs that lines were left out.
+    fn tell(self, name: &str, suppressed: u64) {
+        match self {
+            Self::Stage | Self::Discarded => stage::suppressed(name, self.event(), suppressed),
+            _ => line::suppressed(name, self.event(), suppressed),
         }
     }
 
@@ -143,11 +160,13 @@ impl Storm {
             Self::FailedHandler => "failed_handled",
             Self::Ack => "ack_failed",
             Self::Source => "commit_failed, source_trouble",
+            Self::Stage => "stage_failed",
+            Self::Discarded => "stage_discarded",
         }
     }
 }
 
-/// The throttles of one pipeline.
+/// The throttles of one pipeline or stage.
 #[derive(Debug)]
 struct Throttles {
     by_storm: Mutex<[Throttle; Storm::ALL.len()]>,
@@ -173,14 +192,18 @@ impl Throttles {
         verdict
     }
 
-    /// Logs what was left out in windows that are over; at the end of the topology, in all.
-    fn tell(&self, pipeline: &str, event: &Event<'_>, now: Instant) {
+    /// Logs what was left out in windows that are over; at the end of the topology or stage, in all.
+    fn tell(&self, name: &str, event: &Event<'_>, now: Instant) {
         if !self.holding.load(Ordering::Relaxed) {
             return;
         }
-        for (storm, suppressed) in self.take_overdue(matches!(event, Event::Drained { .. }), now) {
+        let ended = matches!(
+            event,
+            Event::Drained { .. } | Event::Stage(StageEvent::Ended { .. })
+        );
+        for (storm, suppressed) in self.take_overdue(ended, now) {
             if let Some(suppressed) = suppressed {
-                line::suppressed(pipeline, storm.event(), suppressed);
+                storm.tell(name, suppressed);
             }
         }
     }

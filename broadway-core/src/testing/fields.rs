@@ -175,10 +175,27 @@ fn of_source(event: &Event<'_>) -> Fields {
 
 fn of_stage(event: &StageEvent<'_>) -> Fields {
     match event {
-        StageEvent::Started => Vec::new(),
-        StageEvent::Demanded { demand, emitted } => texts![demand, emitted],
+        StageEvent::Started | StageEvent::ConsumerSubscribed => Vec::new(),
+        StageEvent::Subscribed {
+            producer,
+            subscriptions,
+        } => texts![producer, subscriptions],
+        StageEvent::Cancelled {
+            producer,
+            end,
+            subscriptions,
+        } => texts![producer, end, subscriptions],
+        StageEvent::ConsumerCancelled { end } => texts![end],
+        StageEvent::Demanded {
+            demand,
+            outstanding,
+        } => texts![demand, outstanding],
         StageEvent::Handled { count, emitted, .. } => texts![count, emitted],
-        StageEvent::Discarded { count } => texts![count],
+        StageEvent::Called { callback, .. } => texts![callback],
+        StageEvent::Emitted { count, outstanding } => texts![count, outstanding],
+        StageEvent::Dropped { count }
+        | StageEvent::Buffered { count }
+        | StageEvent::Discarded { count } => texts![count],
         StageEvent::Failed {
             reason,
             lost,

@@ -3,7 +3,7 @@
 //! - [`hand_fed`] gives a source and the [`Feed`] that fills it: each message with a [`Receipt`](crate::Receipt), a ledger that
 //!   catches what is settled twice or never, and messages that turn stale. If all you need is to put messages into a pipeline,
 //!   [`Topology::push`](crate::Topology::push) with [`source::idle`](crate::source::idle) is enough.
-//! - [`Recorder`] is an observer that keeps what it heard and waits for what is to come.
+//! - [`Recorder`] is an observer, of pipelines and of stages, that keeps what it heard and waits for what is to come.
 //! - [`Faults`] makes any handler fail, panic or hang at a chosen call; a [`FaultPlan`] says when. A feed has one too.
 //! - [`Seen`] is a list that handlers write and tests wait for; [`assert_order_per_key`] and [`drained`] check ends.
 //!

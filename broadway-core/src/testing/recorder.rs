@@ -5,7 +5,7 @@ use std::fmt;
 use super::{fields, seen::Seen};
 use crate::telemetry::{Event, Observer};
 
-/// An observer that keeps what it heard. Clones share one memory.
+/// An observer that keeps what it heard, of pipelines and of [stages](crate::stage). Clones share one memory.
 ///
 /// ```
 /// use broadway_core::{Message, Pipeline, handler_fn, source, testing::{Recorder, drained}};
@@ -89,9 +89,12 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn on_event(&self, _pipeline: &str, event: &Event<'_>) {
-        let (name, fields) = (event.name(), fields::of(event));
-        self.heard.push(Heard { name, fields });
+    fn on_event(&self, teller: &str, event: &Event<'_>) {
+        self.heard.push(Heard {
+            teller: teller.to_owned(),
+            name: event.name(),
+            fields: fields::of(event),
+        });
     }
 }
 
@@ -100,11 +103,18 @@ impl Observer for Recorder {
 /// Shown as `chunk_started processor=0 count=3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
+    teller: String,
     name: &'static str,
     fields: Vec<(&'static str, String)>,
 }
 
 impl Heard {
+    /// The name of the pipeline, or of the stage, that told it.
+    #[must_use]
+    pub fn teller(&self) -> &str {
+        &self.teller
+    }
+
     /// The event's name, as of [`Event::name`].
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -88,7 +88,9 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
     /// Everybody joins.
     pub(crate) fn new(mut dispatch: D, rules: R, seat: fn(u32) -> D::Seat) -> Self {
         for inlet in 0..INLETS {
-            dispatch.join(InletId(inlet), seat(inlet)).unwrap();
+            dispatch
+                .join(InletId(inlet), seat(inlet))
+                .expect("a free seat");
         }
         Self {
             dispatch,
@@ -118,7 +120,9 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
         match *step {
             Step::Join(inlet) if !self.is_joined(inlet) => {
                 let seat = (self.seat)(inlet);
-                self.dispatch.join(InletId(inlet), seat).unwrap();
+                self.dispatch
+                    .join(InletId(inlet), seat)
+                    .expect("a free seat");
                 self.joined[inlet as usize] = true;
             }
             Step::Leave(inlet) => self.leave(inlet),

@@ -159,7 +159,9 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
 
     fn join(&mut self, inlet: u32) {
         let seat = (self.seat)(inlet);
-        self.dispatch.join(InletId(inlet), seat).unwrap();
+        self.dispatch
+            .join(InletId(inlet), seat)
+            .expect("a free seat");
         self.model.join(inlet);
         self.joined[inlet as usize] = true;
     }

@@ -1,5 +1,7 @@
 //! Stages that tests are made of.
 
+pub(crate) mod puppet;
+
 use std::{
     ops::Range,
     sync::{Arc, Mutex},
@@ -7,8 +9,11 @@ use std::{
 
 use broadway_core::{
     BoxError,
-    stage::{Consumer, Context, Nothing, Producer, ProducerConsumer, Subscription},
+    stage::{Consumer, Context, EventStream, Nothing, Producer, ProducerConsumer, Subscription},
+    telemetry::{Event, Observer, StageEvent},
 };
+use futures_util::FutureExt;
+use tokio::sync::Semaphore;
 
 /// A list that stages and tests share.
 #[derive(Debug)]
@@ -113,6 +118,62 @@ impl ProducerConsumer for Forwarder {
     ) -> Result<(), BoxError> {
         cx.emit_all(events.drain(..));
         Ok(())
+    }
+}
+
+/// Logs the chunks that it receives, and handles one for each permit.
+pub(crate) struct Gated {
+    pub(crate) chunks: Log<Vec<u64>>,
+    pub(crate) gate: Arc<Semaphore>,
+}
+
+impl Gated {
+    pub(crate) fn new() -> (Self, Log<Vec<u64>>, Arc<Semaphore>) {
+        let (chunks, gate) = (Log::new(), Arc::new(Semaphore::new(0)));
+        let gated = Self {
+            chunks: chunks.clone(),
+            gate: Arc::clone(&gate),
+        };
+        (gated, chunks, gate)
+    }
+}
+
+impl Consumer for Gated {
+    type Event = u64;
+
+    async fn handle_events(
+        &mut self,
+        events: &mut Vec<u64>,
+        _: &Subscription,
+        _: &mut Context<Nothing>,
+    ) -> Result<(), BoxError> {
+        self.chunks.push(events.clone());
+        self.gate.acquire().await?.forget();
+        Ok(())
+    }
+}
+
+/// Logs how many events stages discard, as telemetry tells it.
+#[derive(Clone)]
+pub(crate) struct DiscardedObserver(pub(crate) Log<usize>);
+
+impl Observer for DiscardedObserver {
+    fn on_event(&self, _: &str, event: &Event<'_>) {
+        if let Event::Stage(StageEvent::Discarded { count }) = event {
+            self.0.push(*count);
+        }
+    }
+}
+
+/// What the stream has to give once all tasks have done what they can.
+pub(crate) async fn ready(stream: &mut EventStream<u64>) -> Vec<u64> {
+    let mut events = Vec::new();
+    loop {
+        settle().await;
+        match stream.next().now_or_never() {
+            Some(Some(event)) => events.push(event),
+            Some(None) | None => return events,
+        }
     }
 }
 

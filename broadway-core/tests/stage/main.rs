@@ -15,3 +15,4 @@ mod routing;
 mod streams;
 mod subscriptions;
 mod task_per_event;
+mod telemetry;

@@ -1,1 +1,3 @@
-//! Random topologies, with a ledger of every event.
+//! Random topologies, and the defects that they and a second look at the engine have found.
+
+mod defects;

@@ -311,8 +311,8 @@ fn assert_restarted(plan: &Plan, heard: &Heard, callback: Callback, stats: stage
 async fn a_consumer_is_restarted_after_a_failure_in_any_callback() {
     for (flaw, callback) in [
         ("handle_events", Callback::HandleEvents),
-        ("handle_subscribe", Callback::HandleSubscription),
-        ("handle_cancel", Callback::HandleSubscription),
+        ("handle_subscribe", Callback::HandleSubscribe),
+        ("handle_cancel", Callback::HandleCancel),
         ("handle_timer", Callback::HandleTimer),
         ("receive", Callback::Receive),
     ] {
@@ -344,9 +344,9 @@ async fn a_consumer_is_restarted_after_a_failure_in_any_callback() {
 async fn a_producer_is_restarted_after_a_failure_in_any_callback() {
     for (flaw, callback) in [
         ("handle_demand", Callback::HandleDemand),
-        ("poll_more", Callback::HandleDemand),
-        ("consumer_subscribed", Callback::HandleSubscription),
-        ("consumer_cancelled", Callback::HandleSubscription),
+        ("poll_more", Callback::PollMore),
+        ("consumer_subscribed", Callback::ConsumerSubscribed),
+        ("consumer_cancelled", Callback::ConsumerCancelled),
         ("handle_discarded", Callback::HandleDiscarded),
         ("handle_timer", Callback::HandleTimer),
         ("receive", Callback::Receive),
@@ -378,10 +378,10 @@ async fn a_producer_is_restarted_after_a_failure_in_any_callback() {
 async fn a_producer_consumer_is_restarted_after_a_failure_in_any_callback() {
     for (flaw, callback) in [
         ("handle_events", Callback::HandleEvents),
-        ("handle_subscribe", Callback::HandleSubscription),
-        ("handle_cancel", Callback::HandleSubscription),
-        ("consumer_subscribed", Callback::HandleSubscription),
-        ("consumer_cancelled", Callback::HandleSubscription),
+        ("handle_subscribe", Callback::HandleSubscribe),
+        ("handle_cancel", Callback::HandleCancel),
+        ("consumer_subscribed", Callback::ConsumerSubscribed),
+        ("consumer_cancelled", Callback::ConsumerCancelled),
         ("handle_discarded", Callback::HandleDiscarded),
         ("handle_timer", Callback::HandleTimer),
         ("receive", Callback::Receive),

@@ -16,7 +16,10 @@
 mod sync {
     pub(crate) use std::sync::PoisonError;
 
-    pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, RwLock, atomic};
+    pub(crate) use loom::{
+        sync::{Arc, Mutex, MutexGuard, RwLock, atomic},
+        thread_local,
+    };
 }
 
 #[path = "../../../broadway-core/src/error.rs"]

@@ -249,6 +249,60 @@ mod tests {
     }
 
     #[test]
+    fn what_all_demand_and_is_not_there_is_wanted() {
+        let mut demand = joined();
+        assert_eq!(demand.wanted(), 0);
+        demand.demand(A, 10);
+        demand.demand(B, 5);
+        assert_eq!(demand.wanted(), 15);
+        offer(&mut demand, OUTLET, 0..7);
+        assert_eq!(demand.wanted(), 8);
+        take(&mut demand, B, 5);
+        assert_eq!(
+            demand.wanted(),
+            8,
+            "what was there went to who had demanded it"
+        );
+        offer(&mut demand, OUTLET, 7..20);
+        assert_eq!(demand.wanted(), 0);
+    }
+
+    #[test]
+    fn an_inlet_that_leaves_or_joins_again_gives_up_its_demand() {
+        let mut demand = joined();
+        demand.demand(A, 10);
+        demand.demand(B, 5);
+        demand.leave(A);
+        assert_eq!(demand.wanted(), 5);
+        demand.join(B, ()).unwrap();
+        assert_eq!(demand.wanted(), 0);
+    }
+
+    #[test]
+    fn what_comes_back_is_demanded_again_as_far_as_it_was() {
+        let mut demand = joined();
+        demand.demand(A, 2);
+        offer(&mut demand, OUTLET, 0..3);
+        let (mut taken, _) = take(&mut demand, A, 3);
+        demand.give_back(A, &mut taken, &mut |_, _| {});
+        demand.leave(C);
+        assert_eq!(take(&mut demand, B, 3).0, [0, 1, 2]);
+        assert_eq!(demand.wanted(), 2);
+        demand.demand(B, usize::MAX);
+        assert_eq!(demand.wanted(), usize::MAX);
+    }
+
+    #[test]
+    fn where_nobody_demands_nothing_is_wanted() {
+        let mut demand = joined();
+        offer(&mut demand, OUTLET, 0..3);
+        let (mut taken, _) = take(&mut demand, A, 2);
+        demand.give_back(A, &mut taken, &mut |_, _| {});
+        assert_eq!(demand.wanted(), 0);
+        assert!(demand.passed(&demand.mark()));
+    }
+
+    #[test]
     #[should_panic(expected = "no more than it holds")]
     fn giving_back_what_was_done_is_refused() {
         let mut demand = joined();

@@ -16,7 +16,27 @@
 //!
 //! - [`Demand`]: any inlet may take anything, first come first served.
 //! - [`Partition`]: a function maps each event to a partition, each partition has one inlet.
+//! - [`Broadcast`]: every inlet gets every event that it selects, at the pace of the slowest.
 //! - [`Lanes`](super::lanes::Lanes): order per live key, any inlet.
+//! - [`Either`] of two, when the choice is made at run time.
+//!
+//! # Who orders
+//!
+//! In a pipeline each outlet has a credit: it is asked for more when inlets have taken what it sent.
+//! Between stages the *inlets order*: each says with [`demand`](Dispatch::demand) how much more it
+//! will take, the dispatcher says with [`wanted`](Dispatch::wanted) what that comes to, and the link
+//! keeps so much on order from its outlets. So that is where the dispatchers differ:
+//!
+//! | | what the link has on order, and what is buffered, add up to |
+//! |---|---|
+//! | [`Demand`] | the sum of what the inlets have demanded |
+//! | [`Broadcast`] | what the slowest has demanded |
+//! | [`Partition`] | the sum of what each inlet has demanded; what is buffered for a partition counts no further than its inlet has demanded it |
+//!
+//! It is more where inlets left that had demanded something: what was ordered is not taken back, the
+//! demands of others come to it first.
+//!
+//! [`Dispatch`] tells how to write a dispatcher of one's own; [`Asks`] and [`Demands`] do half of it.
 
 mod asks;
 pub mod broadcast;

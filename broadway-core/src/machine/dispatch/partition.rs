@@ -349,7 +349,7 @@ where
     }
 }
 
-impl<T, K: Debug, F> Debug for Partition<T, K, F> {
+impl<T, K, F> Debug for Partition<T, K, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Partition")
             .field("partitions", &self.places.len())

@@ -11,14 +11,138 @@ pub struct InletId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutletId(pub u32);
 
-/// Decides who gets which event; see the [module docs](super) for how a hub drives it.
+/// Decides who gets which event; see the [module docs](super) for the terms.
+///
+/// # Write your own
+///
+/// A dispatcher is plain data behind the link's lock: nothing in it waits, and everything in it
+/// should be quick. A link calls it in this order, and after each of these lines it reads
+/// [`wanted`](Self::wanted) and calls [`wake`](Self::wake), before it lets go of the lock:
+///
+/// | what happens | what the link calls |
+/// |---|---|
+/// | a consumer subscribes | `join`, then `demand` |
+/// | a producer sends | `offer` |
+/// | a consumer comes for more | `done` with what it took before, `demand` if some is due, `take`; if there was nothing, `ask` |
+/// | a consumer's subscription ends | `leave` |
+/// | a note is sent behind all events | `mark`, and later `passed` until it is true |
+///
+/// Two things can go wrong. An event that is neither taken nor counted in
+/// [`buffered`](Self::buffered) is lost. An inlet that sleeps after its `ask` while there is
+/// something for it, and is not named by `wake`, sleeps for ever. [`Asks`](super::Asks) gets the
+/// sleepers right for all dispatchers that let any inlet take what is there, and
+/// [`Demands`](super::Demands) does the sums.
+///
+/// All else has a default: `done`, `keep_last` and `give_back` are for dispatchers whose inlets hold
+/// something (links between stages give nothing back), `mark` and `passed` for those that put events
+/// aside for inlets that have not demanded them. `demand` and `wanted` have one too, but without
+/// them a link between stages orders nothing. Where inlets order, nobody counts the room of outlets:
+/// `freed` need not be called there.
+///
+/// This one serves urgent events before all others:
+///
+/// ```
+/// use broadway_core::machine::dispatch::{
+///     Asks, Demands, Dispatch, InletId, JoinError, Offered, OutletId,
+/// };
+/// use std::collections::VecDeque;
+///
+/// struct Alarm {
+///     urgent: bool,
+///     text: &'static str,
+/// }
+///
+/// #[derive(Default)]
+/// struct UrgentFirst {
+///     urgent: VecDeque<Alarm>,
+///     other: VecDeque<Alarm>,
+///     asks: Asks,
+///     demands: Demands,
+/// }
+///
+/// impl Dispatch<Alarm> for UrgentFirst {
+///     type Seat = (); // consumers have nothing to choose
+///
+///     fn join(&mut self, _: InletId, (): ()) -> Result<(), JoinError> {
+///         Ok(())
+///     }
+///
+///     fn leave(&mut self, inlet: InletId) {
+///         self.asks.forget(inlet);
+///         self.demands.forget(inlet);
+///     }
+///
+///     fn offer(&mut self, _: OutletId, events: &mut Vec<Alarm>) -> Offered<Alarm> {
+///         for alarm in events.drain(..) {
+///             if alarm.urgent {
+///                 self.urgent.push_back(alarm);
+///             } else {
+///                 self.other.push_back(alarm);
+///             }
+///         }
+///         Offered::all()
+///     }
+///
+///     fn take(
+///         &mut self,
+///         inlet: InletId,
+///         max: usize,
+///         out: &mut Vec<Alarm>,
+///         _: &mut dyn FnMut(OutletId, usize),
+///     ) -> usize {
+///         self.asks.forget(inlet);
+///         let n = max.min(self.buffered());
+///         let urgent = n.min(self.urgent.len());
+///         out.extend(self.urgent.drain(..urgent));
+///         out.extend(self.other.drain(..n - urgent));
+///         self.demands.lower(inlet, n);
+///         n
+///     }
+///
+///     fn ask(&mut self, inlet: InletId, n: usize) {
+///         self.asks.ask(inlet, n);
+///     }
+///
+///     fn wake(&mut self, out: &mut Vec<InletId>) {
+///         self.asks.wake(self.buffered(), usize::MAX, out);
+///     }
+///
+///     fn buffered(&self) -> usize {
+///         self.urgent.len() + self.other.len()
+///     }
+///
+///     fn demand(&mut self, inlet: InletId, n: usize) {
+///         self.demands.add(inlet, n);
+///     }
+///
+///     fn wanted(&self) -> usize {
+///         self.demands.total().saturating_sub(self.buffered())
+///     }
+/// }
+///
+/// let mut dispatch = UrgentFirst::default();
+/// let inlet = InletId(0);
+/// dispatch.join(inlet, ())?;
+/// dispatch.demand(inlet, 10);
+/// assert_eq!(dispatch.wanted(), 10);
+///
+/// let alarm = |urgent, text| Alarm { urgent, text };
+/// let mut sent = vec![alarm(false, "tea is cold"), alarm(true, "fire")];
+/// let _ = dispatch.offer(OutletId(0), &mut sent);
+/// let mut taken = Vec::new();
+/// dispatch.take(inlet, 1, &mut taken, &mut |_, _| {});
+/// assert_eq!(taken[0].text, "fire");
+/// # Ok::<(), JoinError>(())
+/// ```
 ///
 /// # Panics
 ///
-/// Every method but [`leave`](Self::leave) panics when its inlet has not joined:
+/// Every method but [`leave`](Self::leave) may panic when its inlet has not joined:
 /// the hub's bookkeeping is broken then, and guessing on would lose events.
 pub trait Dispatch<T> {
     /// Whether any inlet may take anything that can be taken at all, so that one that comes anyway can do for another.
+    ///
+    /// If so, a link may spare itself a wake while an inlet is awake. Say `false` where each inlet has events of its own.
     const ANY_INLET: bool = true;
 
     /// What an inlet says of itself when it joins: which partition it wants, what it selects, or nothing, `()`.
@@ -68,7 +192,7 @@ pub trait Dispatch<T> {
     /// The tail of what the inlet holds comes back unhandled, in its order, and goes to the front.
     ///
     /// Empties `rest`, keeping its capacity, and calls `returned` for what entered the buffer
-    /// again, by outlet.
+    /// again, by outlet. Only pipelines give back; if nothing else is said nothing is accepted.
     ///
     /// # Panics
     ///
@@ -78,7 +202,10 @@ pub trait Dispatch<T> {
         inlet: InletId,
         rest: &mut Vec<T>,
         returned: &mut dyn FnMut(OutletId, usize),
-    );
+    ) {
+        let _ = (inlet, returned);
+        assert!(rest.is_empty(), "this dispatcher takes nothing back");
+    }
 
     /// All that the inlet holds has been handled, except the last event.
     ///
@@ -87,8 +214,10 @@ pub trait Dispatch<T> {
         let _ = inlet;
     }
 
-    /// All that the inlet holds has been handled.
-    fn done(&mut self, inlet: InletId);
+    /// All that the inlet holds has been handled. Dispatchers that hold nothing do nothing.
+    fn done(&mut self, inlet: InletId) {
+        let _ = inlet;
+    }
 
     /// How many events wait in the buffer; those that inlets hold do not count.
     fn buffered(&self) -> usize;

@@ -107,7 +107,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// How many messages wait, and how many inlets have come in vain and wait for some.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.hub.lock();
-        let idle = state.inlets.iter().filter(|seat| seat.waker.is_some());
+        let idle = state.inlets.iter().filter(|seat| seat.is_idle());
         (state.dispatch.buffered(), idle.count())
     }
 }
@@ -159,7 +159,7 @@ pub(super) struct State<T, D> {
     serials: u64,
     /// The [`Link`] is gone: no more ends will come.
     complete: bool,
-    /// How many messages were ordered by the inlets and not offered yet.
+    /// How many messages were ordered by the inlets and not offered yet: what is due, and what outlets were told and owe.
     ordered: usize,
     /// How many of them no outlet was told of yet.
     due: usize,
@@ -270,8 +270,8 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let n = events.len();
         // First: functions of the user may panic in it, and nothing has changed then.
         let offered = self.dispatch.offer(outlet, events);
-        self.port(outlet).sent(n);
-        self.ordered = self.ordered.saturating_sub(n);
+        let asked = self.port(outlet).sent(n);
+        self.ordered -= asked;
         offered
     }
 
@@ -297,7 +297,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
     pub(super) fn done(&mut self, inlet: InletId) {
         let seat = &self.inlets[inlet.0 as usize];
         if seat.held > 0 {
-            self.busy -= usize::from(seat.flow.gives_back());
+            self.busy -= usize::from(seat.flow.may_give_back());
             self.dispatch.done(inlet);
             self.ask_again(inlet);
         }
@@ -324,7 +324,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
         if taken > 0 {
             let seat = &mut self.inlets[inlet.0 as usize];
             seat.held = taken;
-            self.busy += usize::from(seat.flow.gives_back());
+            self.busy += usize::from(seat.flow.may_give_back());
         }
         self.set_up(inlet, taken > 0);
         taken
@@ -334,8 +334,13 @@ impl<T, D: Dispatch<T>> State<T, D> {
     pub(super) fn sleep(&mut self, inlet: InletId, max: usize, waker: Waker) {
         let seat = &mut self.inlets[inlet.0 as usize];
         let max = max.min(seat.limit());
-        seat.waker = Some(waker);
+        seat.sleep(waker, true);
         self.dispatch.ask(inlet, max);
+    }
+
+    /// The inlet takes nothing now, and wants to know of the end.
+    pub(super) fn await_end(&mut self, inlet: InletId, waker: Waker) {
+        self.inlets[inlet.0 as usize].sleep(waker, false);
     }
 
     pub(super) fn is_up(&self, inlet: InletId) -> bool {
@@ -391,6 +396,9 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let port = self.port(outlet);
         if port.close() {
             port.wake(wakes);
+            // Another outlet may have it.
+            let renounced = port.renounce();
+            self.ordered -= renounced;
             self.outlets_open -= 1;
             self.end = end;
             self.changed(wakes);

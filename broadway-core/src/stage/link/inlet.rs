@@ -9,7 +9,7 @@ use std::{
 use super::{ask::Ask, hub::Hub, presence::Presence, wake_list::WakeList};
 use crate::{
     machine::dispatch::{Dispatch, InletId},
-    stage::end::End,
+    stage::{end::End, inline},
     sync::Arc,
 };
 
@@ -85,6 +85,12 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         max: usize,
         out: &mut Vec<T>,
     ) -> Poll<bool> {
+        let polled = self.attempt(cx, max, out);
+        self.waited |= polled.is_pending();
+        polled
+    }
+
+    fn attempt(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool> {
         let id = self.id;
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
@@ -106,10 +112,10 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         };
         // Handling the chunk before may have freed lanes that others wait for.
         state.changed(&mut wakes);
-        self.waited |= polled.is_pending();
         drop(state);
         drop(before);
-        wakes.wake();
+        // Whoever has been asked for more may make it here and now.
+        inline::running(|| wakes.wake());
         polled
     }
 
@@ -125,6 +131,27 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         // After the lock: with its last waker a task may drop ends of this link.
         drop(waker);
         wakes.wake();
+    }
+
+    /// Waits until the link has ended, and takes nothing; what it may have been woken for goes to others.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let id = self.id;
+        let mut wakes = WakeList::default();
+        let mut state = self.hub.lock();
+        let before = state.waker(id).take();
+        state.set_up(id, false);
+        state.dispatch.ask(id, 0);
+        let polled = if state.finished_for(id) {
+            Poll::Ready(())
+        } else {
+            state.await_end(id, cx.waker().clone());
+            Poll::Pending
+        };
+        state.changed(&mut wakes);
+        drop(state);
+        drop(before);
+        wakes.wake();
+        polled
     }
 
     /// Says that what was taken before is handled, and asks for more, without waiting for it.

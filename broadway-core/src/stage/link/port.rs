@@ -20,11 +20,6 @@ pub(crate) enum Flow {
 }
 
 impl Flow {
-    /// Whether what was taken may come back. Who asks for what it takes keeps it.
-    pub(super) fn gives_back(&self) -> bool {
-        matches!(self, Self::Any)
-    }
-
     /// The most that may be taken at once.
     fn limit(&self) -> usize {
         match self {
@@ -32,6 +27,11 @@ impl Flow {
             Self::Automatic(credit) => credit.chunk().min(credit.pending()),
             Self::Manual { pending } => *pending,
         }
+    }
+
+    /// Whether the inlet may return what it took. Those that say what they want handle it, or lose it.
+    pub(super) fn may_give_back(&self) -> bool {
+        matches!(self, Self::Any)
     }
 
     /// What is to be asked for at first, or now that `n` were handled.
@@ -74,6 +74,8 @@ pub(super) struct Seat {
     pub(super) up: bool,
     pub(super) flow: Flow,
     pub(super) waker: Option<Waker>,
+    /// It sleeps for messages, not just for the end.
+    takes: bool,
 }
 
 impl Seat {
@@ -85,7 +87,18 @@ impl Seat {
             up: false,
             flow,
             waker: None,
+            takes: false,
         }
+    }
+
+    pub(super) fn sleep(&mut self, waker: Waker, takes: bool) {
+        self.waker = Some(waker);
+        self.takes = takes;
+    }
+
+    /// Whether it waits in vain for messages.
+    pub(super) fn is_idle(&self) -> bool {
+        self.takes && self.waker.is_some()
     }
 
     /// The most that it may take now.
@@ -149,17 +162,34 @@ impl Port {
                 self.owed += credit.ask();
                 self.owed.min(self.piece)
             }
-            None => std::mem::take(due),
+            None => {
+                let told = std::mem::take(due);
+                self.owed += told;
+                told
+            }
         }
     }
 
-    /// `n` messages are sent. Those that nobody asked for count against what is asked for next.
-    pub(super) fn sent(&mut self, n: usize) {
+    /// `n` messages are sent. Those that nobody asked for count against what is asked for next. Returns how many of those
+    /// that the inlets ordered have come with it.
+    pub(super) fn sent(&mut self, n: usize) -> usize {
         debug_assert!(self.open, "nothing is sent on a closed outlet");
-        if let Some(credit) = &mut self.credit {
-            let unasked = n.saturating_sub(self.owed);
-            self.owed = self.owed.saturating_sub(n);
-            credit.returned(unasked);
+        let asked = n.min(self.owed);
+        self.owed -= asked;
+        match &mut self.credit {
+            Some(credit) => {
+                credit.returned(n - asked);
+                0
+            }
+            None => asked,
+        }
+    }
+
+    /// How many of those that the inlets ordered will not come from here any more.
+    pub(super) fn renounce(&mut self) -> usize {
+        match self.credit {
+            Some(_) => 0,
+            None => std::mem::take(&mut self.owed),
         }
     }
 

@@ -148,4 +148,34 @@ metrics! {
         "commits at the source, by result: ok, failed";
     SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]
         "times that a source told of trouble with its connection";
+    STAGE_RUNNING = Gauge "broadway_stage_running" Count ["stage"]
+        "stages of this name that were started and have not ended; those that wait for a restart count";
+    STAGE_RECEIVED = Counter "broadway_stage_events_received_total" Count ["stage"]
+        "events that a stage received";
+    STAGE_EMITTED = Counter "broadway_stage_events_emitted_total" Count ["stage"]
+        "events that a stage emitted";
+    STAGE_DISCARDED = Counter "broadway_stage_events_discarded_total" Count ["stage"]
+        "emitted events that were discarded, as the buffer was full";
+    STAGE_DROPPED = Counter "broadway_stage_events_dropped_total" Count ["stage"]
+        "emitted events that the function of the dispatcher wanted nobody to have";
+    STAGE_LOST = Counter "broadway_stage_events_lost_total" Count ["stage"]
+        "received events that were in hand when a callback failed";
+    STAGE_DEMAND = Gauge "broadway_stage_demand" Count ["stage"]
+        "events that consumers have asked for and the stage has not emitted";
+    STAGE_BUFFERED = Gauge "broadway_stage_buffered" Count ["stage"]
+        "emitted events that wait in the buffer, as nobody has asked for them";
+    STAGE_SUBSCRIPTIONS = Gauge "broadway_stage_subscriptions" Count ["stage"]
+        "subscriptions of a stage to producers";
+    STAGE_CONSUMERS = Gauge "broadway_stage_consumers" Count ["stage"]
+        "subscriptions of consumers to a stage";
+    STAGE_CHUNK_SIZE = Histogram "broadway_stage_chunk_size" Count ["stage"]
+        "events in a chunk that a stage received and handled";
+    STAGE_CALLBACK_SECONDS = Histogram "broadway_stage_callback_duration_seconds" Seconds ["stage", "callback"]
+        "time in a call of a callback, by callback: handle_events, handle_demand, receive, handle_timer, handle_subscription";
+    STAGE_BUSY_SECONDS = Counter "broadway_stage_busy_seconds_total" Seconds ["stage"]
+        "time that a stage spent in those callbacks, in whole seconds";
+    STAGE_FAILURES = Counter "broadway_stage_failures_total" Count ["stage", "callback"]
+        "failures of a stage, errors and panics, by callback";
+    STAGE_RESTARTS = Counter "broadway_stage_restarts_total" Count ["stage"]
+        "times that a failed stage ran again";
 }

@@ -7,10 +7,7 @@ use std::{
 
 use ::metrics::{Counter, Gauge, Histogram};
 
-use super::{
-    catalog::{self, Metric},
-    parts::SourceMetrics,
-};
+use super::{catalog, parts::SourceMetrics, seconds::Seconds};
 use crate::{
     batch::Trigger,
     error::{Callback, Reason},
@@ -25,7 +22,7 @@ pub(super) struct PipelineMetrics {
     running: Gauge,
     draining: Gauge,
     paused: Gauge,
-    processors: StageMetrics,
+    processors: MessageMetrics,
     busy: Known<usize, Seconds>,
     returned: Counter,
     chunk_size: Histogram,
@@ -53,7 +50,7 @@ impl PipelineMetrics {
             running: catalog::RUNNING.gauge(&own),
             draining: catalog::DRAINING.gauge(&own),
             paused: catalog::PAUSED.gauge(&own),
-            processors: StageMetrics::new(pipeline, "processors"),
+            processors: MessageMetrics::new(pipeline, "processors"),
             busy: Known::new(),
             returned: catalog::RETURNED.counter(&own),
             chunk_size: catalog::CHUNK_SIZE.histogram(&own),
@@ -158,6 +155,7 @@ impl PipelineMetrics {
             Event::CommitFailed { .. } => self.source.commit_failed(),
             // Its size and trigger were told by `BatchReady`.
             Event::BatchStarted { .. } => {}
+            // `StageMetrics` are told instead.
             Event::Stage(_) => {}
         }
     }
@@ -253,43 +251,15 @@ impl InFlight {
     }
 }
 
-/// A counter of seconds. The facade's counters are integers, so that what is short of a second waits here for the rest of
-/// it.
+/// What left processors or a batcher.
 #[derive(Debug)]
-struct Seconds {
-    counter: Counter,
-    nanos: AtomicU64,
-}
-
-impl Seconds {
-    fn new(metric: &Metric, values: &[&str]) -> Self {
-        Self {
-            counter: metric.counter(values),
-            nanos: AtomicU64::new(0),
-        }
-    }
-
-    fn add(&self, duration: Duration) {
-        const SECOND: u64 = 1_000_000_000;
-        // 2^64 ns are 584 years.
-        let nanos = duration.as_nanos() as u64;
-        let before = self.nanos.fetch_add(nanos, Ordering::Relaxed);
-        let whole = before.wrapping_add(nanos) / SECOND - before / SECOND;
-        if whole > 0 {
-            self.counter.increment(whole);
-        }
-    }
-}
-
-/// What left a stage.
-#[derive(Debug)]
-struct StageMetrics {
+struct MessageMetrics {
     done: Counter,
     failed: Counter,
     forwarded: Counter,
 }
 
-impl StageMetrics {
+impl MessageMetrics {
     fn new(pipeline: &str, stage: &str) -> Self {
         let counter = |result| catalog::MESSAGES.counter(&[pipeline, stage, result]);
         Self {
@@ -310,7 +280,7 @@ impl StageMetrics {
 struct BatcherMetrics {
     pipeline: String,
     batcher: String,
-    messages: StageMetrics,
+    messages: MessageMetrics,
     size: Histogram,
     bytes: Histogram,
     flushed: Known<str, Counter>,
@@ -324,7 +294,7 @@ impl BatcherMetrics {
         Self {
             pipeline: pipeline.to_owned(),
             batcher: batcher.to_owned(),
-            messages: StageMetrics::new(pipeline, &format!("batcher:{batcher}")),
+            messages: MessageMetrics::new(pipeline, &format!("batcher:{batcher}")),
             size: catalog::BATCH_SIZE.histogram(&own),
             bytes: catalog::BATCH_BYTES.histogram(&own),
             flushed: Known::new(),

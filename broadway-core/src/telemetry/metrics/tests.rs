@@ -1,3 +1,5 @@
+mod stages;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

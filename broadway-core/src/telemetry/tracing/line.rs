@@ -49,7 +49,7 @@ pub(super) fn suppressed(pipeline: &str, what: &'static str, suppressed: u64) {
 }
 
 /// Milliseconds, with their fraction: chunks take microseconds.
-fn ms(duration: Duration) -> f64 {
+pub(super) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 

@@ -1,37 +1,126 @@
 //! The lines of stages.
 
-use ::tracing::{debug, info, trace, warn};
+use ::tracing::{debug, error, info, trace, warn};
 
-use super::TARGET;
+use super::{TARGET, line::ms};
 use crate::telemetry::StageEvent;
 
 pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
+    match told {
+        StageEvent::Started
+        | StageEvent::Failed { .. }
+        | StageEvent::Restarted { .. }
+        | StageEvent::Ended { .. } => life(stage, told),
+        StageEvent::Subscribed { .. }
+        | StageEvent::Cancelled { .. }
+        | StageEvent::ConsumerSubscribed
+        | StageEvent::ConsumerCancelled { .. } => subscription(stage, told),
+        StageEvent::Demanded { .. }
+        | StageEvent::Handled { .. }
+        | StageEvent::Called { .. }
+        | StageEvent::Emitted { .. }
+        | StageEvent::Dropped { .. }
+        | StageEvent::Buffered { .. }
+        | StageEvent::Discarded { .. } => work(stage, told),
+    }
+}
+
+/// Writes that `suppressed` lines of `what` were left out.
+pub(super) fn suppressed(stage: &str, what: &'static str, suppressed: u64) {
+    warn!(target: TARGET, event = "suppressed", stage, what, suppressed, "too many failures to log each");
+}
+
+fn life(stage: &str, told: &StageEvent<'_>) {
     let event = told.name();
     match *told {
         StageEvent::Started => info!(target: TARGET, event, stage, "stage started"),
-        StageEvent::Demanded { demand, emitted } => {
-            trace!(target: TARGET, event, stage, demand, emitted, "stage was asked for events");
+        StageEvent::Failed {
+            reason,
+            lost,
+            restart_after: Some(wait),
+        } => {
+            let restart_after_ms = ms(wait);
+            if reason.is_panic() {
+                error!(target: TARGET, event, stage, %reason, lost, restart_after_ms,
+                    "stage failed, it is made anew");
+            } else {
+                warn!(target: TARGET, event, stage, %reason, lost, restart_after_ms,
+                    "stage failed, it is made anew");
+            }
+        }
+        StageEvent::Failed {
+            reason,
+            lost,
+            restart_after: None,
+        } => error!(target: TARGET, event, stage, %reason, lost, "stage failed for good"),
+        StageEvent::Restarted { restarts } => {
+            info!(target: TARGET, event, stage, restarts, "stage runs again");
+        }
+        StageEvent::Ended { end } if end.is_failed() => {
+            warn!(target: TARGET, event, stage, %end, "stage ended by a failure");
+        }
+        StageEvent::Ended { end } => info!(target: TARGET, event, stage, %end, "stage ended"),
+        _ => {}
+    }
+}
+
+fn subscription(stage: &str, told: &StageEvent<'_>) {
+    let event = told.name();
+    match *told {
+        StageEvent::Subscribed {
+            producer,
+            subscriptions,
+        } => {
+            debug!(target: TARGET, event, stage, producer, subscriptions, "stage is subscribed");
+        }
+        StageEvent::Cancelled {
+            producer,
+            end,
+            subscriptions,
+        } => {
+            debug!(target: TARGET, event, stage, producer, %end, subscriptions, "a subscription ended");
+        }
+        StageEvent::ConsumerSubscribed => {
+            debug!(target: TARGET, event, stage, "a consumer has subscribed");
+        }
+        StageEvent::ConsumerCancelled { end } => {
+            debug!(target: TARGET, event, stage, %end, "a consumer is gone");
+        }
+        _ => {}
+    }
+}
+
+fn work(stage: &str, told: &StageEvent<'_>) {
+    let event = told.name();
+    match *told {
+        StageEvent::Demanded {
+            demand,
+            outstanding,
+        } => {
+            trace!(target: TARGET, event, stage, demand, outstanding, "stage was asked for events");
         }
         StageEvent::Handled {
             count,
             emitted,
             elapsed,
         } => {
-            trace!(target: TARGET, event, stage, count, emitted, ?elapsed, "stage handled a chunk");
+            trace!(target: TARGET, event, stage, count, emitted, elapsed_ms = ms(elapsed), "stage handled a chunk");
+        }
+        StageEvent::Called { callback, elapsed } => {
+            trace!(target: TARGET, event, stage, %callback, elapsed_ms = ms(elapsed), "stage was called");
+        }
+        StageEvent::Emitted { count, outstanding } => {
+            trace!(target: TARGET, event, stage, count, outstanding, "stage emitted events");
+        }
+        StageEvent::Dropped { count } => {
+            trace!(target: TARGET, event, stage, count, "events are for nobody");
+        }
+        StageEvent::Buffered { count } => {
+            trace!(target: TARGET, event, stage, count, "events wait in the stage's buffer");
         }
         StageEvent::Discarded { count } => {
             warn!(target: TARGET, event, stage, count, "stage discarded events, as its buffer is full");
         }
-        StageEvent::Failed {
-            reason,
-            lost,
-            restart_after,
-        } => {
-            warn!(target: TARGET, event, stage, %reason, lost, ?restart_after, "stage failed");
-        }
-        StageEvent::Restarted { restarts } => {
-            info!(target: TARGET, event, stage, restarts, "stage runs again");
-        }
-        StageEvent::Ended { end } => debug!(target: TARGET, event, stage, %end, "stage ended"),
+        _ => {}
     }
 }

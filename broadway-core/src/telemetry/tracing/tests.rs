@@ -1,3 +1,5 @@
+mod stages;
+
 use std::{
     collections::BTreeMap,
     fmt::Debug,
@@ -83,7 +85,7 @@ fn fail_message(observer: &TracingObserver, pipeline: &str, now: Instant) {
 }
 
 #[test]
-fn every_event_is_one_line_with_its_name_and_pipeline() {
+fn every_event_is_one_line_with_its_name_and_pipeline_or_stage() {
     let mut names = Vec::new();
     let observer = TracingObserver::new();
     let lines = logged_by(|| {
@@ -98,8 +100,14 @@ fn every_event_is_one_line_with_its_name_and_pipeline() {
         .collect();
     assert_eq!(logged, names);
     for line in lines {
+        let of_stage = line.field("event").starts_with("stage_");
+        let (teller, other) = match of_stage {
+            true => ("stage", "pipeline"),
+            false => ("pipeline", "stage"),
+        };
+        assert_eq!(line.field(other), "(none)", "{line:?}");
         assert_eq!(
-            (line.target.as_str(), line.field("pipeline")),
+            (line.target.as_str(), line.field(teller)),
             ("broadway", "orders"),
             "{line:?}"
         );

@@ -1,12 +1,17 @@
 //! Links, and their models by what they are about.
 
+#[path = "../../../../broadway-core/src/stage/driven.rs"]
+mod driven;
 #[path = "../../../../broadway-core/src/stage/end.rs"]
 mod end;
+#[path = "../../../../broadway-core/src/stage/inline.rs"]
+mod inline;
 #[path = "../../../../broadway-core/src/stage/link/mod.rs"]
 mod link;
 
 mod cancelling;
 mod demand;
+mod driving;
 mod ending;
 mod lanes;
 mod moving;

@@ -133,6 +133,9 @@ fn events_are_freed_once_each_even_if_they_fall_back() {
     broadcast.take(B, 1, &mut out, &mut |outlet, n| freed.push((outlet, n)));
     assert_eq!(freed, [(OUTLET, 5)]);
     assert_eq!(take(&mut broadcast, B), [1, 2, 3, 4]);
+    offer(&mut broadcast, 5..7);
+    broadcast.take(B, 1, &mut out, &mut |outlet, n| freed.push((outlet, n)));
+    assert_eq!(freed, [(OUTLET, 5), (OUTLET, 2)]);
 }
 
 #[test]

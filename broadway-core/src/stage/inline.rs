@@ -1,0 +1,33 @@
+//! When a wake may run what it wakes, right there: see [`driven`](super::driven).
+
+use std::cell::Cell;
+
+use crate::sync::thread_local;
+
+thread_local! {
+    static MAY_RUN: Cell<bool> = Cell::new(false);
+}
+
+/// Calls `wake`. Driven tasks that it wakes may run in it.
+///
+/// Only for who holds no lock, and would otherwise wait for what they do.
+pub(crate) fn running(wake: impl FnOnce()) {
+    let permission = Permission(MAY_RUN.with(|may_run| may_run.replace(true)));
+    wake();
+    drop(permission);
+}
+
+/// Whether the one who wakes now may run what he wakes. If so nothing that this wakes may, until it is dropped: what
+/// drives others is not itself driven.
+pub(super) fn permission() -> Option<Permission> {
+    MAY_RUN.with(|may_run| may_run.replace(false).then_some(Permission(true)))
+}
+
+/// Puts back what was.
+pub(super) struct Permission(bool);
+
+impl Drop for Permission {
+    fn drop(&mut self) {
+        MAY_RUN.with(|may_run| may_run.set(self.0));
+    }
+}

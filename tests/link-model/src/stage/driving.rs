@@ -1,0 +1,118 @@
+//! Tasks that others run on the spot: no wake is lost, whoever runs them, and what they own is dropped once.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Poll, Waker},
+};
+
+use loom::{future::block_on, sync::Mutex, thread};
+
+use super::{driven::Driven, inline};
+use crate::{PREEMPTIONS, check};
+
+/// Counts posts, and wakes who waits for them.
+#[derive(Clone)]
+struct Posts(loom::sync::Arc<Mutex<(usize, Option<Waker>)>>);
+
+impl Posts {
+    fn new() -> Self {
+        Self(loom::sync::Arc::new(Mutex::new((0, None))))
+    }
+
+    fn post(&self) -> Option<Waker> {
+        let mut posts = self.0.lock().expect("no panic");
+        posts.0 += 1;
+        posts.1.take()
+    }
+
+    fn post_and_wake(&self) {
+        if let Some(waker) = self.post() {
+            waker.wake();
+        }
+    }
+
+    /// As a link does it, in which somebody takes.
+    fn post_and_run(&self) {
+        if let Some(waker) = self.post() {
+            inline::running(|| waker.wake());
+        }
+    }
+
+    async fn wait_for(&self, n: usize) {
+        poll_fn(|cx| {
+            let mut posts = self.0.lock().expect("no panic");
+            if posts.0 == n {
+                return Poll::Ready(());
+            }
+            posts.1 = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_task_hears_every_wake_whoever_runs_it() {
+    check(PREEMPTIONS - 2, || {
+        let posts = Posts::new();
+        let (running, waking) = (posts.clone(), posts.clone());
+        let driver = thread::spawn(move || running.post_and_run());
+        let waker = thread::spawn(move || waking.post_and_wake());
+        block_on(Driven::new(async move { posts.wait_for(2).await }));
+        driver.join().expect("no panic");
+        waker.join().expect("no panic");
+    });
+}
+
+#[test]
+fn two_who_run_it_do_not_miss_each_other() {
+    check(PREEMPTIONS - 3, || {
+        let posts = Posts::new();
+        let (one, other) = (posts.clone(), posts.clone());
+        let one = thread::spawn(move || one.post_and_run());
+        let other = thread::spawn(move || other.post_and_run());
+        block_on(Driven::new(async move { posts.wait_for(2).await }));
+        one.join().expect("no panic");
+        other.join().expect("no panic");
+    });
+}
+
+/// Counts how often it is dropped.
+struct Owned(Arc<AtomicUsize>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn the_body_of_a_task_that_is_dropped_is_dropped_once_also_while_another_runs_it() {
+    check(PREEMPTIONS, || {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let owned = Owned(Arc::clone(&dropped));
+        let posts = Posts::new();
+        let running = posts.clone();
+        let mut task = Box::pin(Driven::new(async move {
+            posts.wait_for(3).await;
+            drop(owned);
+        }));
+        // Polled once, so that it waits.
+        block_on(poll_fn(|cx| {
+            let polled = task.as_mut().poll(cx);
+            assert!(polled.is_pending());
+            Poll::Ready(())
+        }));
+        let driver = thread::spawn(move || {
+            running.post_and_run();
+            running.post_and_run();
+        });
+        drop(task);
+        driver.join().expect("no panic");
+        assert_eq!(dropped.load(SeqCst), 1, "gone, and once");
+    });
+}
