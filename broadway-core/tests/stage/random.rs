@@ -4,6 +4,8 @@
 //! ledger. Afterwards nothing may be lost but what the mode says, nothing doubled or out of order within a subscription,
 //! nobody asked for more than was wanted, and nothing may wait where it could flow.
 
+#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+
 mod defects;
 mod nodes;
 mod plan;

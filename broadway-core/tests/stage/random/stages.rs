@@ -83,7 +83,9 @@ impl Ledger {
     fn fails(&self, stage: usize, failing: Failing) -> bool {
         let calls = &mut self.open().stages[stage].calls;
         *calls += 1;
-        failing.every.is_some_and(|every| *calls % every == 0)
+        failing
+            .every
+            .is_some_and(|every| calls.is_multiple_of(every))
     }
 
     fn emit(&self, stage: usize, n: usize, cx: &mut Context<u64>) {
