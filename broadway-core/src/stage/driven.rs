@@ -193,7 +193,7 @@ where
     fn run_and_look(self: &Arc<Self>) {
         let runs = self.runs.load(Relaxed);
         self.runs.store(runs.wrapping_add(1), Relaxed);
-        if runs % LOOK_EVERY != 0 {
+        if !runs.is_multiple_of(LOOK_EVERY) {
             return Self::run(self);
         }
         let began = Instant::now();

@@ -204,7 +204,13 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
                     return Poll::Ready(Some(new));
                 }
             }
-            match self.outlet.poll_demand(&mut self.wait, cx) {
+            let (outlet, wait) = (&self.outlet, &mut self.wait);
+            let polled = catch_unwind(AssertUnwindSafe(|| outlet.poll_demand(wait, cx)));
+            let polled = polled.unwrap_or_else(|payload| {
+                self.trouble = Some(Reason::panic(Callback::Dispatch, payload.as_ref()));
+                Poll::Pending
+            });
+            match polled {
                 Poll::Ready(Some(demand)) => self.untold += demand.get(),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => return Poll::Pending,

@@ -1,14 +1,9 @@
 //! [`Runner`]: one stage, as the engine runs it.
 
-use std::{
-    collections::VecDeque,
-    future::poll_fn,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    task::{Context as Task, Poll},
-    time::Instant,
-};
+mod ending;
+mod poll;
+
+use std::{collections::VecDeque, future::poll_fn, ops::ControlFlow, sync::Arc, time::Instant};
 
 use tokio::sync::mpsc;
 
@@ -16,18 +11,16 @@ use super::{
     Context, End, Subscription, SubscriptionId, Timer,
     body::Body,
     emission::{Emits, Point},
-    end::Failure,
     input::{Came, Input, Inputs},
     mail::{Delivery, Mail},
     output::Notice,
     run::Act,
     stats::Counters,
-    supervise, timer,
 };
 use crate::{
     caught::{self, caught},
     error::{Callback, Reason},
-    machine::restart::{Decision, Restart},
+    machine::restart::Restart,
     telemetry::{Emitter, StageEvent},
 };
 
@@ -163,137 +156,6 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             self.subscribed(&subscription).await?;
         }
         self.proceed().await
-    }
-
-    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Happening<B>> {
-        if let Poll::Ready(Some(control)) = self.desk.control.poll_recv(task) {
-            return Poll::Ready(Happening::Control(control));
-        }
-        if self.resting.is_some() {
-            // What is asked meanwhile is told after the rest; but if nobody can ask any more, there is nothing to rest for.
-            while let Poll::Ready(demand) = self.output.poll_demand(task) {
-                if demand.is_none() {
-                    return Poll::Ready(Happening::Unreachable(End::Shutdown));
-                }
-            }
-            // Its timers were forgotten: the one that is left ends the rest.
-            return self.cx.timers.poll_next(task).map(|_| Happening::Restart);
-        }
-        if let Poll::Ready(Some(notice)) = self.desk.notices.poll_recv(task) {
-            return Poll::Ready(Happening::Notice(notice));
-        }
-        if std::mem::take(&mut self.demand_last)
-            && !self.output.is_full()
-            && let Some(happening) = self.poll_aside(task)
-        {
-            return Poll::Ready(happening);
-        }
-        if let Some(happening) = self.poll_output(task) {
-            return Poll::Ready(happening);
-        }
-        if let Some(mail) = self.poll_behind() {
-            return Poll::Ready(mail);
-        }
-        if self.output.is_full() {
-            let ended = self.inputs.poll_ended(task);
-            return ended.map(Happening::Came);
-        }
-        if let Poll::Ready(timer) = self.cx.timers.poll_next(task) {
-            return Poll::Ready(Happening::Timer(timer));
-        }
-        self.mail_first = !self.mail_first;
-        if self.mail_first {
-            self.poll_mail(task).or_else(|| self.poll_events(task))
-        } else {
-            self.poll_events(task).or_else(|| self.poll_mail(task))
-        }
-        .or_else(|| self.lonely())
-        .map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn poll_output(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        let demand = self.output.poll_demand(task);
-        self.note_output();
-        if let Some(trouble) = self.output.trouble() {
-            return Some(Happening::Trouble(trouble));
-        }
-        match demand {
-            Poll::Ready(Some(demand)) => {
-                self.demand_last = true;
-                Some(Happening::Demand(demand.get()))
-            }
-            Poll::Ready(None) => Some(Happening::Unreachable(End::Shutdown)),
-            Poll::Pending => None,
-        }
-    }
-
-    /// What would have no turn if consumers asked faster than the stage emits.
-    fn poll_aside(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        if let Some(mail) = self.poll_behind() {
-            return Some(mail);
-        }
-        if let Poll::Ready(timer) = self.cx.timers.poll_next(task) {
-            return Some(Happening::Timer(timer));
-        }
-        self.poll_mail(task)
-    }
-
-    fn poll_behind(&mut self) -> Option<Happening<B>> {
-        let (point, _) = self.behind.front_mut()?;
-        if !self.output.has_passed(point) {
-            return None;
-        }
-        let (_, mail) = self.behind.pop_front()?;
-        Some(Happening::InTurn(mail))
-    }
-
-    fn poll_mail(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        if self.desk.mail_closed || self.behind.len() >= self.desk.mail.max_capacity() {
-            return None;
-        }
-        match self.desk.mail.poll_recv(task) {
-            Poll::Ready(Some(mail)) => Some(Happening::Mail(mail)),
-            Poll::Ready(None) => {
-                self.desk.mail_closed = true;
-                None
-            }
-            Poll::Pending => None,
-        }
-    }
-
-    fn poll_events(&mut self, task: &mut Task<'_>) -> Option<Happening<B>> {
-        if B::GATED && self.output.asked() == 0 {
-            return match self.inputs.poll_ended(task) {
-                Poll::Ready(ended) => Some(Happening::Came(ended)),
-                Poll::Pending => None,
-            };
-        }
-        if let Poll::Ready(came) = self.inputs.poll_next(task, &mut self.chunk) {
-            return Some(Happening::Came(came));
-        }
-        self.cx.asked = self.output.asked();
-        let (body, cx) = (&mut self.body, &mut self.cx);
-        match catch_unwind(AssertUnwindSafe(|| body.poll_more(task, cx))) {
-            Ok(Poll::Ready(result)) => {
-                Some(Happening::More(result.map_err(caught::Failure::Error)))
-            }
-            // What it emitted must not wait for it to be ready, whatever it says.
-            Ok(Poll::Pending) if !self.cx.emitted.is_empty() => Some(Happening::More(Ok(()))),
-            Ok(Poll::Pending) => None,
-            Err(payload) => Some(Happening::More(Err(caught::Failure::Panic(payload)))),
-        }
-    }
-
-    /// A stage that lives on what it receives, and nothing can come any more from anywhere.
-    fn lonely(&self) -> Option<Happening<B>> {
-        let lonely = B::RECEIVES
-            && self.desk.mail_closed
-            // Who left may have subscribed it just before.
-            && self.desk.control.is_empty()
-            && self.inputs.is_empty()
-            && self.behind.is_empty()
-            && self.cx.timers.is_empty();
-        lonely.then_some(Happening::Unreachable(End::Normal))
     }
 
     async fn obey(&mut self, control: Control<B::In>) -> Flow {
@@ -466,100 +328,5 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
                     .await
             }
         }
-    }
-
-    /// A callback failed: the stage rests and begins anew, or ends.
-    async fn fail(&mut self, reason: Reason, lost: usize) -> Flow {
-        self.cx.emitted.clear();
-        self.cx.stop = None;
-        self.counters.lost(lost);
-        let decision = self
-            .again
-            .as_mut()
-            .map(|again| again.restart.failed(timer::now(), supervise::jitter()));
-        let restart_after = match decision {
-            Some(Decision::After(delay)) => Some(delay),
-            Some(Decision::GiveUp) | None => None,
-        };
-        self.tell(StageEvent::Failed {
-            reason: &reason,
-            lost,
-            restart_after,
-        });
-        let is_panic = reason.is_panic();
-        let end = End::Failed(Failure::new(self.cx.shared_name(), reason));
-        let Some(delay) = restart_after else {
-            return self.finish_as(end, !is_panic).await;
-        };
-        if !is_panic {
-            self.terminate(&end).await;
-        }
-        self.cx.timers.clear();
-        self.cx.start_timer(delay);
-        self.resting = Some(timer::now() + delay);
-        Flow::Continue(())
-    }
-
-    /// Begins anew, with what the stage was subscribed to and asked for.
-    async fn restart(&mut self) -> Flow {
-        self.resting = None;
-        let Some(again) = &mut self.again else {
-            return Flow::Continue(());
-        };
-        again.restarts += 1;
-        let restarts = again.restarts;
-        let made = caught(async { Ok((again.make)()) }).await;
-        match made {
-            Ok(stage) => self.body = B::new(stage),
-            Err(failure) => return self.fail(failure.reason(Callback::Init), 0).await,
-        }
-        self.counters.restarted();
-        self.output.retell();
-        self.cx.asked = 0;
-        if let Err(reason) = self.begin().await {
-            return self.fail(reason, 0).await;
-        }
-        if let Some(again) = &mut self.again {
-            again.restart.healthy(timer::now());
-        }
-        self.tell(StageEvent::Restarted { restarts });
-        self.open().await
-    }
-
-    async fn finish(&mut self, end: End) -> Flow {
-        self.finish_as(end, true).await
-    }
-
-    /// Ends: the stage is told, consumers get what is buffered and then the end, producers learn that it is gone.
-    async fn finish_as(&mut self, mut end: End, terminate: bool) -> Flow {
-        // What `handle_discarded` emitted is left, if it was the last call.
-        self.counters.emitted(self.cx.emitted.len());
-        self.output.emit(&mut self.cx.emitted, &mut self.discarded);
-        self.counters.discarded(self.discarded.len());
-        self.output.drain();
-        self.note_output();
-        if let Some(reason) = self.output.trouble()
-            && !end.is_failed()
-        {
-            end = End::Failed(Failure::new(self.cx.shared_name(), reason));
-        }
-        if terminate && self.resting.is_none() {
-            self.terminate(&end).await;
-        }
-        self.output.close(end.clone());
-        self.note_output();
-        self.inputs.leave_as(&end);
-        let end = self.body.conclude(end).await;
-        self.end = Some(end);
-        Flow::Break(())
-    }
-
-    async fn terminate(&mut self, end: &End) {
-        // It has ended anyway, and its end has a reason already.
-        let _ = caught(async {
-            self.body.terminate(end).await;
-            Ok(())
-        })
-        .await;
     }
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError, StartError,
+    BoxError, Callback, StartError,
+    machine::dispatch::Broadcast,
     stage::{
         self, Buffer, Cancel, ConsumerHandle, Context, End, Producer, ProducerConsumerHandle,
         ProducerHandle,
@@ -15,7 +16,7 @@ use broadway_core::{
 };
 
 use crate::common::{
-    Log,
+    Counter, Log,
     puppet::{Emit, EmitAndEnd, How, Note, Puppet, StartTimer},
     ready, settle,
 };
@@ -444,4 +445,34 @@ async fn a_stage_in_the_middle_hands_a_failure_on() {
     let expected = "stage source: receive panicked: as it was told";
     assert_eq!(end.to_string(), expected);
     assert_eq!(log.take().pop().unwrap(), format!("terminate: {expected}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selector_that_panics_over_what_waits_ends_its_producer_and_not_who_asked() {
+    let (counter, _) = Counter::new(0..4);
+    let counter = stage::producer(counter)
+        .dispatcher(Broadcast::new())
+        .accumulate()
+        .start()
+        .await
+        .unwrap();
+    let asking = counter.output().max_demand(10).stream().unwrap();
+    let mut slow = counter.output().manual().stream().unwrap();
+    let broken = counter.selecting(|n| {
+        assert!(*n < 2, "no selector for such numbers");
+        true
+    });
+    let mut broken = broken.max_demand(10).stream().unwrap();
+    slow.ask(1);
+    counter.forward_demand();
+    assert_eq!((slow.next().await, broken.next().await), (Some(0), Some(0)));
+    slow.ask(3); // what waits is handed out here, in the task of one who can't help it
+    let end = counter.join().await;
+    let failure = end.failure().expect("the producer's function panicked");
+    assert_eq!(failure.reason().callback(), Callback::Dispatch);
+    assert!(failure.reason().is_panic());
+    for mut stream in [asking, slow, broken] {
+        while stream.next().await.is_some() {}
+        assert!(stream.end().is_some_and(stage::End::is_failed));
+    }
 }

@@ -252,7 +252,7 @@ async fn events_with_the_same_key_go_to_the_same_partition() {
 #[tokio::test(start_paused = true)]
 async fn events_that_no_partition_gets_starve_nobody() {
     let (counter, _) = Counter::new(1..1_000);
-    let few = |number: &u64| (number % 100 == 0).then_some(0);
+    let few = |number: &u64| number.is_multiple_of(100).then_some(0);
     let counter = stage::producer(counter)
         .dispatcher(Partition::new(1, few))
         .start()

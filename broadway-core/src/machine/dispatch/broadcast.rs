@@ -35,6 +35,7 @@ mod selector;
 mod tests;
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use self::copies::{Copies, Source};
 pub use self::selector::Selector;
@@ -171,8 +172,24 @@ impl<T: Clone> Broadcast<T> {
         }
         let mut copies = std::mem::take(&mut self.copies);
         let source = Source::new(self.backlog.slices());
-        copies.make(source, &mut self.inlets, &self.joined);
-        self.distribute(copies);
+        let (inlets, joined) = (&mut self.inlets, &self.joined);
+        match catch_unwind(AssertUnwindSafe(|| {
+            copies.make(source, inlets, joined);
+            copies
+        })) {
+            Ok(copies) => self.distribute(copies),
+            Err(payload) => {
+                self.drop_due();
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// Drops what was to be distributed: it would be tried again at every demand, and nobody would ever see the end.
+    fn drop_due(&mut self) {
+        let (mut due, mut runs) = (Vec::new(), Runs::default());
+        self.backlog
+            .take(self.room, &mut due, &mut runs, &mut |_, _| {});
     }
 }
 

@@ -1,6 +1,11 @@
 //! [`Link`], and what its ends share: the hub.
 
-use std::{marker::PhantomData, task::Waker};
+use std::{
+    any::Any,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
+};
 
 use super::{
     inlet::Inlet,
@@ -40,6 +45,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             ordered: 0,
             due: 0,
             watched: false,
+            panic: None,
             busy: 0,
             up: 0,
             pace_ns: u64::MAX,
@@ -171,6 +177,8 @@ pub(super) struct State<T, D> {
     due: usize,
     /// Who waits for demand wants to know of the next change.
     pub(super) watched: bool,
+    /// What a panic left that an outlet is to be told of.
+    pub(super) panic: Option<Box<dyn Any + Send>>,
     /// How many inlets hold a chunk that they may give back.
     busy: usize,
     /// How many inlets are up.
@@ -243,7 +251,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
     /// wait for.
     pub(super) fn changed(&mut self, wakes: &mut WakeList) {
         self.order(wakes);
-        if std::mem::take(&mut self.watched) {
+        if std::mem::take(&mut self.watched) || self.panic.is_some() {
             self.outlets.iter_mut().for_each(|port| port.wake(wakes));
         }
         self.wake_inlets(wakes);
@@ -297,10 +305,23 @@ impl<T, D: Dispatch<T>> State<T, D> {
             return false;
         }
         let asked = seat.flow.ask(n);
-        if asked > 0 {
-            self.dispatch.demand(inlet, asked);
-        }
+        self.demand(inlet, asked);
         true
+    }
+
+    fn demand(&mut self, inlet: InletId, n: usize) {
+        if n > 0 {
+            self.guarded(|dispatch| dispatch.demand(inlet, n));
+        }
+    }
+
+    /// Calls the dispatcher for an inlet. It may call functions that belong to the sending side (`Clone`, selectors): if one
+    /// panics, an outlet is told, and not who happened to ask.
+    fn guarded(&mut self, call: impl FnOnce(&mut D)) {
+        let dispatch = &mut self.dispatch;
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(dispatch))) {
+            self.panic.get_or_insert(payload);
+        }
     }
 
     /// The waker of an inlet that waits, to be called as it may take more than it thought.
@@ -320,9 +341,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
 
     pub(super) fn ask_again(&mut self, inlet: InletId) {
         let asked = self.inlets[inlet.0 as usize].handled();
-        if asked > 0 {
-            self.dispatch.demand(inlet, asked);
-        }
+        self.demand(inlet, asked);
     }
 
     pub(super) fn take(
@@ -399,7 +418,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
     pub(super) fn leave(&mut self, inlet: InletId) -> Option<Waker> {
         self.done(inlet);
         self.set_up(inlet, false);
-        self.dispatch.leave(inlet);
+        self.guarded(|dispatch| dispatch.leave(inlet));
         self.inlets_open -= 1;
         let seat = &mut self.inlets[inlet.0 as usize];
         seat.taken = false;

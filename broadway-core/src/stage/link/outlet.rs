@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
+    panic::resume_unwind,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -28,6 +29,10 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
     ///
     /// Several tasks may wait on one outlet; all are told the same demand, so together they may exceed it by one `Vec` each.
     ///
+    /// # Panics
+    ///
+    /// If a function of the dispatcher's panicked when an inlet asked or left.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is taken.
@@ -38,7 +43,7 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         }
     }
 
-    /// As [`demand`](Self::demand), by hand. `wait` is the number of this wait, to be given with each poll, and to
+    /// As [`demand`](Self::demand), by hand, with its panics. `wait` is the number of this wait, to be given with each poll, and to
     /// [`forget`](Self::forget) when it is not polled again.
     pub(crate) fn poll_demand(
         &self,
@@ -47,6 +52,10 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
     ) -> Poll<Option<NonZeroUsize>> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
+        if let Some(payload) = state.panic.take() {
+            drop(state);
+            resume_unwind(payload);
+        }
         let gone = state.abandoned(&mut wakes) || !state.port(self.id).is_open();
         let (polled, before) = if gone {
             (Poll::Ready(None), None)
