@@ -25,10 +25,6 @@ mod support;
 
 use std::process::ExitCode;
 
-use support::args::{self, Action, Options};
-use support::scenario::Scenario;
-use support::{BoxError, measure, memory, report};
-
 /// Counts per thread, so that counting adds no contention. The timed runs pay for it too, every
 /// program alike: some 5 ns for an allocation and its release, which is a tenth of `json_value`
 /// (20 allocations a message) and lost in the noise elsewhere.
@@ -36,57 +32,5 @@ use support::{BoxError, measure, memory, report};
 static ALLOCATOR: alloc_tracker::Allocator<std::alloc::System> = alloc_tracker::Allocator::system();
 
 fn main() -> ExitCode {
-    if cfg!(debug_assertions) {
-        eprintln!("by_hand: built without optimisation, nothing measured; use `cargo bench`");
-        return ExitCode::SUCCESS;
-    }
-    let outcome = match args::parse(std::env::args().skip(1)) {
-        Ok(Action::Help) => {
-            println!("{}", args::USAGE);
-            Ok(())
-        }
-        Ok(Action::Compare(options)) => compare(&options),
-        Ok(Action::MeasureMemory(request)) => memory::answer(&request, &scenarios::all()),
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("by_hand: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Runs the chosen scenarios and reports each as soon as it is measured.
-fn compare(options: &Options) -> Result<(), BoxError> {
-    let scenarios = chosen(options)?;
-    let mut report = report::Report::begin(options.json, options.rounds)?;
-    for scenario in scenarios {
-        let messages = scenario.messages(options.quick);
-        let mut figures = measure::interleaved(&scenario, messages, options.rounds)?;
-        for figure in &mut figures {
-            figure.memory = Some(memory::ask(scenario.name, figure.program, messages)?);
-        }
-        report.scenario(&scenario, messages, &figures)?;
-    }
-    Ok(())
-}
-
-fn chosen(options: &Options) -> Result<Vec<Scenario>, BoxError> {
-    let all = scenarios::all();
-    let Some(name) = &options.scenario else {
-        return Ok(all);
-    };
-    let names: Vec<&str> = all.iter().map(|scenario| scenario.name).collect();
-    let unknown = format!("no scenario named `{name}`; there are {}", names.join(", "));
-    let found: Vec<Scenario> = all
-        .into_iter()
-        .filter(|scenario| scenario.name == name)
-        .collect();
-    if found.is_empty() {
-        Err(unknown.into())
-    } else {
-        Ok(found)
-    }
+    support::bench::main("by_hand", scenarios::all)
 }

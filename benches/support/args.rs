@@ -2,9 +2,12 @@
 
 use super::BoxError;
 
-pub(crate) const USAGE: &str = "\
-Usage: cargo bench --bench by_hand -- [OPTIONS]
+/// How the benchmark of this name is called.
+pub(crate) fn usage(bench: &str) -> String {
+    format!("Usage: cargo bench --bench {bench} -- [OPTIONS]\n\n{OPTIONS}")
+}
 
+const OPTIONS: &str = "\
   --json             one JSON object a line on stdout, the table on stderr
   --quick            a tenth of the messages and 3 rounds: shows direction, not figures
   --scenario NAME    only this scenario
@@ -41,13 +44,16 @@ pub(crate) struct MemoryRequest {
 /// # Errors
 ///
 /// An unknown argument, a missing value, or a number that is not one or is zero.
-pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Action, BoxError> {
+pub(crate) fn parse(
+    bench: &str,
+    mut words: impl Iterator<Item = String>,
+) -> Result<Action, BoxError> {
     let (mut json, mut quick, mut scenario, mut rounds) = (false, false, None, None);
     while let Some(word) = words.next() {
         let mut value = || {
             words
                 .next()
-                .ok_or_else(|| format!("`{word}` needs a value\n\n{USAGE}"))
+                .ok_or_else(|| format!("`{word}` needs a value\n\n{}", usage(bench)))
         };
         match word.as_str() {
             "--bench" => {} // cargo passes it to every benchmark
@@ -63,7 +69,9 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Action, B
                     messages: positive(MEMORY_OF, &value()?)?,
                 }));
             }
-            unknown => return Err(format!("unknown argument `{unknown}`\n\n{USAGE}").into()),
+            unknown => {
+                return Err(format!("unknown argument `{unknown}`\n\n{}", usage(bench)).into());
+            }
         }
     }
     let rounds = rounds.unwrap_or(if quick { 3 } else { 5 });

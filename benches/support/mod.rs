@@ -1,6 +1,7 @@
 //! What every benchmark needs and none is about: arguments, clocks, memory, tables.
 
 pub(crate) mod args;
+pub(crate) mod bench;
 pub(crate) mod measure;
 pub(crate) mod memory;
 pub(crate) mod report;

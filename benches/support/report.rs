@@ -13,6 +13,7 @@ use super::scenario::{Role, Scenario};
 
 /// Prints figures as they come.
 pub(crate) struct Report {
+    bench: &'static str,
     json: bool,
     rounds: usize,
 }
@@ -44,8 +45,12 @@ impl Report {
     /// # Errors
     ///
     /// If the terminal is gone.
-    pub(crate) fn begin(json: bool, rounds: usize) -> Result<Self, BoxError> {
-        let report = Self { json, rounds };
+    pub(crate) fn begin(bench: &'static str, json: bool, rounds: usize) -> Result<Self, BoxError> {
+        let report = Self {
+            bench,
+            json,
+            rounds,
+        };
         report.talk(&format!(
             "Medians of {rounds} interleaved rounds on 2 worker threads. CPU is user + system.\n\
              `ratio` is the program's CPU time over ours: above 1 we are cheaper. `*` is the reference.\n\n\
@@ -94,7 +99,7 @@ impl Report {
     ) -> Line<'a> {
         let memory = ours.and_then(|figure| figure.memory);
         Line {
-            bench: "by_hand",
+            bench: self.bench,
             scenario,
             cpu_ns: ours.map(|figure| rounded(figure.cpu_ns, 1)),
             wall_ns: ours.map(|figure| rounded(figure.wall_ns, 1)),

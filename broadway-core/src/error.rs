@@ -62,6 +62,8 @@ pub enum Callback {
     HandleDiscarded,
     /// `terminate` of a stage.
     Terminate,
+    /// The function given to [`task_per_event`](crate::stage::task_per_event()), and the future that it makes.
+    Task,
     /// The functions of a stage's dispatcher.
     Dispatch,
 }
@@ -94,6 +96,7 @@ impl Callback {
             Self::Receive => "receive",
             Self::HandleDiscarded => "handle_discarded",
             Self::Terminate => "terminate",
+            Self::Task => "task",
             Self::Dispatch => "dispatch",
         }
     }

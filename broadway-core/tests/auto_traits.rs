@@ -7,7 +7,9 @@ use std::{error::Error, marker::PhantomPinned};
 use broadway_core::{
     Batch, BatchKey, Batching, Chunk, Delivery, Description, Failed, Message, Next, NoBatcher,
     OneBatcher, OpenContext, Outcome, Pipeline, Processors, PushError, Reason, Receipt, RunError,
-    Settled, StartError, Topology, Totals, handler_fn, source,
+    Settled, StartError, Topology, Totals, handler_fn,
+    machine::dispatch::Route,
+    source,
     stage::{
         self, Buffer, Cancel, ConsumerBuilder, ConsumerHandle, Context, End, EventStream, Failure,
         FlatMap, FromIter, IntoSender, Output, ProducerBuilder, ProducerConsumerBuilder,
@@ -46,6 +48,16 @@ fn what_is_kept_by_many_tasks_is_shared_whatever_flows() {
     shared::<Processors<Cell>>();
     shared::<Batching<Cell>>();
     shared::<Receipt>();
+}
+
+/// A pool is kept by its handle and its outputs, wherever its members are.
+#[test]
+fn pools_are_shared_and_events_that_are_settled_jointly_are_sent() {
+    shared::<stage::PoolHandle<u64>>();
+    shared::<stage::PoolHandle<Cell>>();
+    shared::<stage::Shared<u64>>();
+    send::<stage::Shared<Cell>>();
+    send::<Route<Cell, u8>>();
 }
 
 #[test]

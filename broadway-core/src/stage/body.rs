@@ -9,7 +9,7 @@ use super::{
     Consumer, Context, End, Nothing, Producer, ProducerConsumer, Subscription, SubscriptionId,
     Timer,
 };
-use crate::error::BoxError;
+use crate::error::{BoxError, Callback};
 
 type Called = Result<(), BoxError>;
 
@@ -25,6 +25,8 @@ pub(super) trait Body: Send + 'static {
     const RECEIVES: bool;
     /// Whether it takes events only when some are asked of it.
     const GATED: bool;
+    /// What `poll_more` is called where it fails.
+    const MORE: Callback = Callback::PollMore;
 
     fn new(stage: Self::Stage) -> Self;
     fn stage(&mut self) -> &mut Self::Stage;
@@ -78,6 +80,11 @@ pub(super) trait Body: Send + 'static {
     /// Emits what has come by itself. Polled only while something is asked for.
     fn poll_more(&mut self, _: &mut Task<'_>, _: &mut Context<Self::Out>) -> Poll<Called> {
         Poll::Pending
+    }
+
+    /// The stage has left its producers: waits for what it began, and tells how it ends then.
+    fn conclude(&mut self, end: End) -> impl Future<Output = End> + Send {
+        async { end }
     }
 }
 

@@ -84,10 +84,11 @@ pub struct ConsumerBuilder<C: Consumer> {
 
 /// What every stage can be told.
 pub(super) struct Options<S> {
-    name: String,
+    pub(super) name: String,
     mailbox: usize,
     restart: Option<(RestartPolicy, Make<S>)>,
-    observer: Option<Box<dyn Observer>>,
+    pub(super) observer: Option<Box<dyn Observer>>,
+    counters: Arc<Counters>,
 }
 
 type Make<S> = Box<dyn FnMut() -> S + Send>;
@@ -108,17 +109,18 @@ impl<S> Options<S> {
             mailbox: 1_000,
             restart: None,
             observer: None,
+            counters: Arc::default(),
         }
     }
 
-    fn observe(&mut self, observer: impl Observer) {
+    pub(super) fn observe(&mut self, observer: impl Observer) {
         self.observer = Some(match self.observer.take() {
             None => Box::new(observer),
             Some(first) => Box::new(Tee(first, observer)),
         });
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    pub(super) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.name.trim().is_empty() {
             let message = "is empty: give the stage a name for its metrics and logs";
@@ -268,6 +270,12 @@ impl<S: ProducerConsumer, D> ProducerConsumerBuilder<S, D> {
 
 impl<C: Consumer> ConsumerBuilder<C> {
     common_options!(C);
+
+    /// Counts with others what it does.
+    pub(super) fn counting(mut self, counters: &Arc<Counters>) -> Self {
+        self.common.counters = Arc::clone(counters);
+        self
+    }
     receiving_options!(C::Event);
 
     /// Starts the stage, and waits for its `init`.
@@ -342,7 +350,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         return Err(StartError::Invalid(problems));
     }
     let (mail, letters) = mpsc::channel(options.mailbox);
-    let counters = Arc::new(Counters::default());
+    let counters = options.counters;
     let mut runner = Runner {
         body,
         again: options.restart.map(|(policy, make)| Again {
@@ -377,11 +385,8 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
     })?;
     let (ended, end) = watch::channel(None);
     runner.tell(StageEvent::Started);
-    let farewell = Farewell {
-        emitter: runner.emitter.clone(),
-        ended,
-        end: End::Shutdown,
-    };
+    // Made here: a task that is aborted before it is polled says how it ended, too.
+    let farewell = Farewell::new(runner.emitter.clone(), ended);
     let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
@@ -418,14 +423,22 @@ async fn live<B: Body, O: Emits<B::Out>>(
 }
 
 /// Says how the stage ended, also if its task is aborted, even before it first ran.
-struct Farewell {
+pub(super) struct Farewell {
     emitter: Emitter,
     ended: watch::Sender<Option<End>>,
     end: End,
 }
 
 impl Farewell {
-    fn say(mut self, end: End) {
+    pub(super) fn new(emitter: Emitter, ended: watch::Sender<Option<End>>) -> Self {
+        Self {
+            emitter,
+            ended,
+            end: End::Shutdown,
+        }
+    }
+
+    pub(super) fn say(mut self, end: End) {
         self.end = end;
     }
 }

@@ -21,7 +21,9 @@ use super::{
     stats::Counters,
     subscription::Cancels,
 };
-use crate::machine::dispatch::{Broadcast, Demand, Dispatch, Partition, PartitionSeat, Selector};
+use crate::machine::dispatch::{
+    Broadcast, Demand, Dispatch, Partition, PartitionSeat, Route, Selector,
+};
 
 /// What all handles have.
 pub(super) struct Common<S, I, E> {
@@ -270,6 +272,16 @@ macro_rules! partition_methods {
     };
 }
 
+macro_rules! route_methods {
+    ($event:ty) => {
+        /// Where the consumer of one target subscribes. Subscribing to one that there is not, or that has a consumer, is an
+        /// error then.
+        pub fn target(&self, target: K) -> Output<$event> {
+            self.output_at(PartitionSeat(target))
+        }
+    };
+}
+
 impl<P: Producer<Event: Clone>> ProducerHandle<P, Broadcast<P::Event>> {
     broadcast_methods!(P::Event);
 }
@@ -294,6 +306,22 @@ where
     F: FnMut(&S::Out) -> Option<K> + Send + 'static,
 {
     partition_methods!(S::Out);
+}
+
+impl<P, K> ProducerHandle<P, Route<P::Event, K>>
+where
+    P: Producer<Event: Clone>,
+    K: Eq + Hash + Clone + fmt::Debug + Send + Sync + 'static,
+{
+    route_methods!(P::Event);
+}
+
+impl<S, K> ProducerConsumerHandle<S, Route<S::Out, K>>
+where
+    S: ProducerConsumer<Out: Clone>,
+    K: Eq + Hash + Clone + fmt::Debug + Send + Sync + 'static,
+{
+    route_methods!(S::Out);
 }
 
 impl<S, I, E> Common<S, I, E>
@@ -323,7 +351,7 @@ where
         sent.map_err(|_| StageGone::new(&self.name))
     }
 
-    async fn join(&self) -> End {
+    pub(super) async fn join(&self) -> End {
         let mut ended = self.ended.clone();
         let end = ended.wait_for(Option::is_some).await;
         // The sender goes without a word only if the runtime drops the task.
@@ -332,7 +360,7 @@ where
             .unwrap_or(End::Shutdown)
     }
 
-    fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
+    pub(super) fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
         subscribe(&self.control, output)
     }
 }
@@ -343,6 +371,7 @@ pub(super) fn subscribe<I: Send + 'static>(
     output: &Output<I>,
 ) -> Result<Subscription, SubscribeError> {
     if control.is_closed() {
+        // Not even for a moment is anything asked for.
         return Err(SubscribeError::ConsumerEnded);
     }
     let input = connect(control, output)?;

@@ -56,16 +56,20 @@ mod link_waking;
 mod mail;
 mod map;
 mod output;
+mod pool;
 mod producer;
 mod producer_consumer;
 mod receive;
 pub(crate) mod run;
 mod runner;
+mod share;
+mod shared;
 pub(crate) mod signal;
 mod stats;
 mod stream;
 mod subscription;
 pub(crate) mod supervise;
+mod task_per_event;
 mod tell;
 pub(crate) mod timer;
 mod timers;
@@ -85,9 +89,15 @@ pub use handle::{ConsumerHandle, ProducerConsumerHandle, ProducerHandle};
 pub use mail::StageGone;
 pub use map::{FlatMap, Map, flat_map, map};
 pub use output::{Output, PlainSeat, SubscribeError};
+pub use pool::{PoolBuilder, PoolHandle, pool};
 pub use producer::Producer;
 pub use producer_consumer::ProducerConsumer;
 pub use receive::Receive;
+pub use shared::Shared;
 pub use stats::StageStats;
 pub use stream::EventStream;
 pub use subscription::{Cancel, Subscription, SubscriptionId};
+pub use task_per_event::{
+    Shutdown, TaskCounts, TaskId, TaskPerEventBuilder, TaskPerEventHandle, TooManyRestarts,
+    task_per_event,
+};

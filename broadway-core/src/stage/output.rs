@@ -13,8 +13,9 @@ use super::{
 use crate::{
     error::Problem,
     machine::{
-        credit::Credit,
+        credit::{Credit, InvalidCredit},
         dispatch::{Dispatch, JoinError},
+        slots::Slots,
     },
 };
 
@@ -45,8 +46,13 @@ impl<S: Default> PlainSeat for S {}
 
 #[derive(Debug, Clone, Copy)]
 enum Demanding {
-    Automatic { max: usize, min: Option<usize> },
+    Automatic {
+        max: usize,
+        min: Option<usize>,
+    },
     Manual,
+    /// By a consumer that has slots for events, as they get free: so many, asked for by so many. `None`: nobody said.
+    Slots(Option<(usize, usize)>),
 }
 
 /// The most that a subscription may demand: a slip above it is refused.
@@ -68,7 +74,7 @@ impl<T: Send + 'static> Output<T> {
     pub fn max_demand(self, max: usize) -> Self {
         let min = match self.demand {
             Demanding::Automatic { min, .. } => min,
-            Demanding::Manual => None,
+            Demanding::Manual | Demanding::Slots(_) => None,
         };
         let demand = Demanding::Automatic { max, min };
         Self { demand, ..self }
@@ -79,7 +85,7 @@ impl<T: Send + 'static> Output<T> {
     pub fn min_demand(self, min: usize) -> Self {
         let max = match self.demand {
             Demanding::Automatic { max, .. } => max,
-            Demanding::Manual => 1_000,
+            Demanding::Manual | Demanding::Slots(_) => 1_000,
         };
         let demand = Demanding::Automatic {
             max,
@@ -118,8 +124,41 @@ impl<T: Send + 'static> Output<T> {
     pub(super) fn limits(&self) -> Option<(usize, usize)> {
         match self.demand {
             Demanding::Automatic { max, min } => Some((max, min.unwrap_or(max / 2))),
-            Demanding::Manual => None,
+            Demanding::Manual | Demanding::Slots(_) => None,
         }
+    }
+
+    /// For a consumer whose events have slots, as many as may be demanded.
+    pub(super) fn in_slots(&self) -> Self {
+        let demand = Demanding::Slots(self.limits());
+        Self {
+            demand,
+            ..self.clone()
+        }
+    }
+
+    /// How the stage ended, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        self.connect.end()
+    }
+
+    /// Whether a consumer may hold all that it has demanded, so that nothing needs to be there for others.
+    pub(super) fn is_exhaustible(&self) -> bool {
+        self.limits().is_none_or(|(_, min)| min == 0)
+    }
+
+    /// Whether equal consumers can share it.
+    ///
+    /// # Errors
+    ///
+    /// The options can't work, or events are tied to consumers.
+    pub(super) fn check_for_pool(&self) -> Result<(), SubscribeError> {
+        self.flow()?;
+        if self.connect.any_inlet() {
+            return Ok(());
+        }
+        let reason = "its dispatcher chooses the consumer of each event, so the members of a pool could not do each other's work: let it dispatch by demand";
+        Err(self.refused(JoinError::new(reason)))
     }
 
     /// The option that cannot work, if there is one.
@@ -132,27 +171,81 @@ impl<T: Send + 'static> Output<T> {
     }
 
     pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
-        let flow = match self.limits() {
+        let slots = match self.demand {
+            Demanding::Slots(limits) => Some(slots(limits)?),
+            Demanding::Automatic { .. } | Demanding::Manual => None,
+        };
+        let joined = self.connect.connect(self.flow()?);
+        let mut joined = joined.map_err(|error| self.refused(error))?;
+        if let Some(slots) = slots {
+            joined.asks = Arc::new(InSlots {
+                asks: joined.asks,
+                slots,
+            });
+        }
+        Ok(joined)
+    }
+
+    fn flow(&self) -> Result<Flow, SubscribeError> {
+        Ok(match self.limits() {
             None => Flow::Manual { pending: 0 },
             Some((max, min)) => Flow::Automatic(credit(max, min)?),
-        };
-        let refused = |error: JoinError| SubscribeError::Refused {
+        })
+    }
+
+    fn refused(&self, error: JoinError) -> SubscribeError {
+        SubscribeError::Refused {
             producer: Arc::clone(self.connect.name()),
             error,
-        };
-        self.connect.connect(flow).map_err(refused)
+        }
     }
 }
 
 fn credit(max: usize, min: usize) -> Result<Credit, SubscribeError> {
+    check_max(max)?;
+    Credit::new(max, min).map_err(|error| invalid(max, error))
+}
+
+fn slots(limits: Option<(usize, usize)>) -> Result<Slots, SubscribeError> {
+    let Some((max, min)) = limits else {
+        let message = "does not go with a task for each event: give `max_demand`, the most tasks";
+        return Err(SubscribeError::Invalid(Problem::new("manual", message)));
+    };
+    check_max(max)?;
+    Slots::new(max, min).map_err(|error| invalid(max, error))
+}
+
+fn check_max(max: usize) -> Result<(), SubscribeError> {
     if max > MAX_DEMAND {
         let message = format!("is {max}: give 1 to {MAX_DEMAND}");
         return Err(SubscribeError::Invalid(Problem::new("max_demand", message)));
     }
-    Credit::new(max, min).map_err(|invalid| {
-        let option = if max == 0 { "max_demand" } else { "min_demand" };
-        SubscribeError::Invalid(Problem::new(option, invalid.to_string()))
-    })
+    Ok(())
+}
+
+fn invalid(max: usize, error: InvalidCredit) -> SubscribeError {
+    let option = if max == 0 { "max_demand" } else { "min_demand" };
+    SubscribeError::Invalid(Problem::new(option, error.to_string()))
+}
+
+/// Asks for a consumer whose events have slots.
+struct InSlots {
+    asks: Arc<dyn Asks>,
+    slots: Slots,
+}
+
+impl Asks for InSlots {
+    fn ask(&self, n: usize) -> bool {
+        self.asks.ask(n)
+    }
+
+    fn waits(&self) -> Option<bool> {
+        self.asks.waits()
+    }
+
+    fn slots(&self) -> Option<Slots> {
+        Some(self.slots.clone())
+    }
 }
 
 impl<T> Clone for Output<T> {
@@ -188,6 +281,9 @@ pub(super) trait Connect<T>: Send + Sync {
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError>;
     fn name(&self) -> &Arc<str>;
     fn waiting(&self) -> (usize, usize);
+    fn end(&self) -> Option<End>;
+    /// Whether any consumer may have any event.
+    fn any_inlet(&self) -> bool;
 }
 
 /// What a producing stage is told of its consumers.
@@ -233,6 +329,14 @@ where
 
     fn waiting(&self) -> (usize, usize) {
         self.link.waiting()
+    }
+
+    fn end(&self) -> Option<End> {
+        self.link.end()
+    }
+
+    fn any_inlet(&self) -> bool {
+        D::ANY_INLET
     }
 }
 

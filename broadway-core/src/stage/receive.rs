@@ -15,7 +15,8 @@ use crate::error::BoxError;
 ///   sends no events receives it like a cast.
 ///
 /// Calls and casts of one sender are received in the order in which they were made, and so are infos. A stage whose buffer is
-/// full receives nothing until there is room again: senders wait. An error ends the stage as
+/// full receives nothing until there is room again: senders wait. Neither does one where as many infos wait behind events as
+/// its mailbox has room for, until the first of them was received. An error ends the stage as
 /// [failed](super::End::Failed), and the caller learns that there will be no reply.
 ///
 /// `E` is what the stage may emit: the event type of a producer, and nothing for a consumer. A stage that calls itself, or

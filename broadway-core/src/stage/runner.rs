@@ -67,8 +67,7 @@ pub(super) struct Again<S> {
 /// What reaches a stage from outside, beside events and demand.
 pub(super) struct Desk<B: Body> {
     /// Kept, so that subscriptions can cancel themselves as long as the stage lives, also when it has no handles.
-    #[expect(dead_code, reason = "it is held, not used")]
-    pub(super) orders: mpsc::UnboundedSender<Control<B::In>>,
+    pub(super) _orders: mpsc::UnboundedSender<Control<B::In>>,
     pub(super) control: mpsc::UnboundedReceiver<Control<B::In>>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) mail: mpsc::Receiver<MailTo<B>>,
@@ -139,7 +138,7 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
             }
             Happening::Came(Came::Events(from)) => self.events(&from).await,
             Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(Callback::PollMore, None, called).await,
+            Happening::More(called) => self.called(B::MORE, None, called).await,
             Happening::Trouble(reason) => self.fail(reason, 0).await,
             Happening::Restart => self.restart().await,
             Happening::Unreachable(end) => self.finish(end).await,
@@ -550,6 +549,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         self.output.close(end.clone());
         self.note_output();
         self.inputs.leave_as(&end);
+        let end = self.body.conclude(end).await;
         self.end = Some(end);
         Flow::Break(())
     }

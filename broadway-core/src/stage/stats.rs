@@ -22,7 +22,7 @@ pub struct StageStats {
     pub buffered: u64,
 }
 
-/// The counters behind it. Each has one writer, and is written once per chunk.
+/// The counters behind it, written once per chunk. The members of a pool share them.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     received: AtomicU64,

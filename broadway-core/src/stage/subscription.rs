@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{End, link::Ask};
-use crate::machine::dispatch::Dispatch;
+use crate::machine::{dispatch::Dispatch, slots::Slots};
 
 /// Names a subscription, for the producer and the consumer alike. No two of a program are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,11 +73,22 @@ pub struct Subscription {
 /// Asks for more events of a link.
 pub(super) trait Asks: Send + Sync {
     fn ask(&self, n: usize) -> bool;
+    /// Whether it waits for events; `None` if it has ended.
+    fn waits(&self) -> Option<bool>;
+
+    /// How it is to be asked, if its events are to have slots.
+    fn slots(&self) -> Option<Slots> {
+        None
+    }
 }
 
 impl<T: Send, D: Dispatch<T> + Send> Asks for Ask<T, D> {
     fn ask(&self, n: usize) -> bool {
         self.ask(n)
+    }
+
+    fn waits(&self) -> Option<bool> {
+        self.waits()
     }
 }
 
@@ -101,6 +112,11 @@ impl Subscription {
         }
     }
 
+    /// Whether the consumer waits for events of it; `None` if it has ended.
+    pub(super) fn waits(&self) -> Option<bool> {
+        self.asks.waits()
+    }
+
     /// Which subscription this is.
     #[must_use]
     pub const fn id(&self) -> SubscriptionId {
@@ -117,6 +133,11 @@ impl Subscription {
     /// In an automatic one nothing changes either. Returns whether the subscription still is.
     pub fn ask(&self, n: usize) -> bool {
         self.asks.ask(n)
+    }
+
+    /// All of the slots that its events are to have, free, if it was made for such.
+    pub(super) fn slots(&self) -> Option<Slots> {
+        self.asks.slots()
     }
 
     /// Ends the subscription once the chunk in hand is handled. The consumer goes on, whatever the

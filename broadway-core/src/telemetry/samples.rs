@@ -6,7 +6,7 @@ use super::{DrainCause, Event, Settlement, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
-    stage::{End, Failure},
+    stage::{End, Failure, TaskId},
 };
 
 pub(super) const LATENCIES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
@@ -210,6 +210,7 @@ fn every_stage_event(mut hear: impl FnMut(StageEvent<'_>)) {
     let ms = Duration::from_millis;
     let refused = Reason::error(Callback::HandleEvents, "refused");
     let broken = panicked(Callback::HandleTimer);
+    let no_task = Reason::error(Callback::Task, "refused");
     let (failed, normal, producer) = (failed_end(), End::Normal, "numbers");
     let events = [
         StageEvent::Started,
@@ -244,6 +245,11 @@ fn every_stage_event(mut hear: impl FnMut(StageEvent<'_>)) {
             restart_after: Some(ms(100)),
         },
         StageEvent::Restarted { restarts: 1 },
+        StageEvent::TaskFailed {
+            task: TaskId::new(7, 0),
+            reason: &no_task,
+            restarts: false,
+        },
         StageEvent::Cancelled {
             producer,
             end: &failed,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::{
     error::{Callback, Reason},
-    stage::End,
+    stage::{End, TaskId},
 };
 
 /// Something that happened to a [stage](crate::stage); the name that observers are given is the stage's.
@@ -76,6 +76,14 @@ pub enum StageEvent<'a> {
     },
     /// It has failed, was made and initialised anew, and runs again. It was the `restarts`th attempt since the stage started.
     Restarted { restarts: u64 },
+    /// A [pool](crate::stage::pool) had so many members before, and is to have so many now. The name is the pool's.
+    Resized { before: usize, members: usize },
+    /// One of its [tasks](crate::stage::task_per_event()) failed; it is run again, with the same event, or it is gone.
+    TaskFailed {
+        task: TaskId,
+        reason: &'a Reason,
+        restarts: bool,
+    },
     /// It has ended, for good: the last event of a stage.
     Ended { end: &'a End },
 }
@@ -99,6 +107,8 @@ impl StageEvent<'_> {
             Self::Discarded { .. } => "stage_discarded",
             Self::Failed { .. } => "stage_failed",
             Self::Restarted { .. } => "stage_restarted",
+            Self::Resized { .. } => "stage_resized",
+            Self::TaskFailed { .. } => "stage_task_failed",
             Self::Ended { .. } => "stage_ended",
         }
     }

@@ -118,10 +118,11 @@ enum Storm {
     Source,
     Stage,
     Discarded,
+    Task,
 }
 
 impl Storm {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Message,
         Self::Batch,
         Self::FailedHandler,
@@ -129,6 +130,7 @@ impl Storm {
         Self::Source,
         Self::Stage,
         Self::Discarded,
+        Self::Task,
     ];
 
     fn of(event: &Event<'_>) -> Option<Self> {
@@ -140,6 +142,7 @@ impl Storm {
             Event::CommitFailed { .. } | Event::SourceTrouble { .. } => Some(Self::Source),
             Event::Stage(StageEvent::Failed { .. }) => Some(Self::Stage),
             Event::Stage(StageEvent::Discarded { .. }) => Some(Self::Discarded),
+            Event::Stage(StageEvent::TaskFailed { .. }) => Some(Self::Task),
             _ => None,
         }
     }
@@ -147,7 +150,9 @@ impl Storm {
     /// Logs that lines were left out.
     fn tell(self, name: &str, suppressed: u64) {
         match self {
-            Self::Stage | Self::Discarded => stage::suppressed(name, self.event(), suppressed),
+            Self::Stage | Self::Discarded | Self::Task => {
+                stage::suppressed(name, self.event(), suppressed)
+            }
             _ => line::suppressed(name, self.event(), suppressed),
         }
     }
@@ -162,6 +167,7 @@ impl Storm {
             Self::Source => "commit_failed, source_trouble",
             Self::Stage => "stage_failed",
             Self::Discarded => "stage_discarded",
+            Self::Task => "stage_task_failed",
         }
     }
 }

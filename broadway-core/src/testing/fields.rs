@@ -205,6 +205,12 @@ fn of_stage(event: &StageEvent<'_>) -> Fields {
             texts![reason, lost, restarts]
         }
         StageEvent::Restarted { restarts } => texts![restarts],
+        StageEvent::Resized { before, members } => texts![before, members],
+        StageEvent::TaskFailed {
+            task,
+            reason,
+            restarts,
+        } => texts![task, reason, restarts],
         StageEvent::Ended { end } => texts![end],
     }
 }

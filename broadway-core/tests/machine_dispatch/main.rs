@@ -11,4 +11,5 @@ mod ordered;
 mod ordered_broadcast;
 mod ordered_demand;
 mod ordered_partition;
+mod ordered_route;
 mod partition;

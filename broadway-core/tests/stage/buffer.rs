@@ -1,5 +1,6 @@
 //! Events that nobody asked for: where they wait, and when they are discarded.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use broadway_core::{
     StartError,
     stage::{self, Buffer, ProducerHandle},

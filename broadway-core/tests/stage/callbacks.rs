@@ -1,10 +1,17 @@
 //! Which callback is called when, and what happens if it fails, panics or stops the stage.
 
-use std::time::Duration;
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+use std::{
+    task::{Context as Task, Poll},
+    time::Duration,
+};
 
 use broadway_core::{
-    StartError,
-    stage::{self, Buffer, Cancel, ConsumerHandle, End, ProducerConsumerHandle, ProducerHandle},
+    BoxError, StartError,
+    stage::{
+        self, Buffer, Cancel, ConsumerHandle, Context, End, Producer, ProducerConsumerHandle,
+        ProducerHandle,
+    },
 };
 
 use crate::common::{
@@ -151,6 +158,51 @@ async fn any_callback_can_stop_the_stage() {
     check(&OF_PRODUCERS, How::Stop, live_as_producer).await;
     check(&OF_CONSUMERS, How::Stop, live_as_consumer).await;
     check(&OF_BOTH, How::Stop, live_as_both).await;
+}
+
+/// Misbehaves when it is polled.
+struct Polled(How);
+
+impl Producer for Polled {
+    type Event = u64;
+
+    async fn handle_demand(&mut self, _: usize, _: &mut Context<u64>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn poll_more(&mut self, _: &mut Task<'_>, cx: &mut Context<u64>) -> Poll<Result<(), BoxError>> {
+        cx.emit(1);
+        Poll::Ready(match self.0 {
+            How::Error => Err("as it was told".into()),
+            How::Panic => panic!("as it was told"),
+            How::Stop => {
+                cx.stop();
+                Ok(())
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_may_fail_panic_and_stop_the_stage_like_other_callbacks() {
+    for (how, expected, sent) in [
+        (
+            How::Error,
+            "stage producer: poll_more failed: as it was told",
+            vec![],
+        ),
+        (
+            How::Panic,
+            "stage producer: poll_more panicked: as it was told",
+            vec![],
+        ),
+        (How::Stop, "ended", vec![1]),
+    ] {
+        let stage = stage::producer(Polled(how)).start().await.unwrap();
+        let mut stream = stage.output().stream().unwrap();
+        assert_eq!(stage.join().await.to_string(), expected);
+        assert_eq!(ready(&mut stream).await, sent);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Stages that tests are made of.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 pub(crate) mod puppet;
 
 use std::{

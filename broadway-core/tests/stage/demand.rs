@@ -1,5 +1,6 @@
 //! How much is asked for, and when.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use broadway_core::{
     BoxError,
     machine::dispatch::Broadcast,

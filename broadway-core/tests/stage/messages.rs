@@ -1,5 +1,6 @@
 //! Calls, casts, infos and timers.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use std::time::Duration;
 
 use broadway_core::{

@@ -9,9 +9,14 @@
 //! this kind need, and keep the whole below a minute. `LOOM_LOG=trace LOOM_LOCATION=1` tell the story of a failure.
 //!
 //! - `stage/`: links. Nothing is lost, duplicated or out of order; whoever waits is woken; demand holds; the end is seen.
+//!   Shares of an event: it is settled once, by the last, as the worst of them ended.
 //! - `pipeline/`: the registry of acknowledgers. Numbers come free once, when the last message is settled.
 #![cfg(test)]
-#![expect(dead_code, reason = "the models use a part of what the files offer")]
+#![expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the models use a part of what the files offer"
+)]
 
 mod sync {
     pub(crate) use std::sync::PoisonError;
@@ -20,8 +25,27 @@ mod sync {
         sync::{Arc, Mutex, MutexGuard, RwLock, atomic},
         thread_local,
     };
+
+    loom::lazy_static! {
+        static ref ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
+    }
+
+    /// What the standard one promises: when it is called with all that point to a value, in any order, one gets it.
+    pub(crate) fn into_inner<T>(last: Arc<T>) -> Option<T> {
+        let turn = ONE_AFTER_THE_OTHER.lock();
+        let inner = Arc::try_unwrap(last).ok();
+        drop(turn);
+        inner
+    }
 }
 
+/// As much as settlement needs of it.
+mod message {
+    pub(crate) type AckOptions = Option<Box<Box<dyn std::any::Any + Send>>>;
+}
+
+#[path = "../../../broadway-core/src/ack.rs"]
+pub mod ack;
 #[path = "../../../broadway-core/src/error.rs"]
 mod error;
 #[path = "../../../broadway-core/src/machine/mod.rs"]

@@ -17,6 +17,7 @@
 //! - [`Demand`]: any inlet may take anything, first come first served.
 //! - [`Partition`]: a function maps each event to a partition, each partition has one inlet.
 //! - [`Broadcast`]: every inlet gets every event that it selects, at the pace of the slowest.
+//! - [`Route`]: predicates map each event to any number of targets, each target has one inlet.
 //! - [`Lanes`](super::lanes::Lanes): order per live key, any inlet.
 //! - [`Either`] of two, when the choice is made at run time.
 //!
@@ -45,8 +46,10 @@ mod demands;
 mod either;
 mod inlets;
 pub mod partition;
+mod places;
 mod port;
 mod queue;
+pub mod route;
 mod runs;
 mod segments;
 
@@ -58,3 +61,4 @@ pub use either::Either;
 pub(in crate::machine) use inlets::Inlets;
 pub use partition::{Partition, PartitionSeat};
 pub use port::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
+pub use route::Route;

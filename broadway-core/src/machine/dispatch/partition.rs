@@ -20,25 +20,16 @@
 //! [`passed`](Dispatch::passed). Where a slow partition must not hold back the others and keys are
 //! many, [`Lanes`](crate::machine::lanes::Lanes) serves better.
 
-mod names;
-mod place;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::quality::FixedState;
 
-use self::names::Names;
-use self::place::{Place, Totals};
-use super::inlets::Inlets;
-use super::runs::Runs;
+use super::places::{Names, Places, dispatch_by_places};
 use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
-
-/// As many events may wait for one partition before nothing more is ordered, if nothing else is said.
-const QUEUE_MAX: usize = 10_000;
 
 /// Dispatch by partition; see the [module docs](self).
 ///
@@ -62,31 +53,16 @@ const QUEUE_MAX: usize = 10_000;
 /// ```
 pub struct Partition<T, K, F> {
     route: F,
-    names: Names<K>,
-    places: Vec<Place<T>>,
-    totals: Totals,
-    inlets: Inlets<Seat>,
-    /// Inlets that may have become servable, in that order; `wake` looks again.
-    due: VecDeque<InletId>,
+    places: Places<T, K>,
     /// The answers of `route` for the chunk in hand.
     routes: Vec<Route>,
 }
 
-/// The partition that an inlet wants to have for itself until it leaves.
+/// The partition, or the target of a [`Route`](super::Route), that an inlet wants to have for itself until it leaves.
 ///
-/// There is no default: a subscription to a stage that partitions has to say which one.
+/// There is no default: a subscription to a stage that partitions or routes has to say which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PartitionSeat<K>(pub K);
-
-/// What is known about an inlet.
-struct Seat {
-    partition: usize,
-    held: Runs,
-    /// How many of what it holds lowered its demand.
-    held_demanded: usize,
-    /// What it sleeps for; 0 while awake.
-    asked: usize,
-}
 
 /// Where an event goes.
 #[derive(Clone, Copy)]
@@ -145,14 +121,9 @@ where
 
 impl<T, K, F> Partition<T, K, F> {
     fn over(names: Names<K>, route: F) -> Self {
-        let places = std::iter::repeat_with(Place::default);
         Self {
-            places: places.take(names.count()).collect(),
-            totals: Totals::new(QUEUE_MAX),
             route,
-            names,
-            inlets: Inlets::new(),
-            due: VecDeque::new(),
+            places: Places::new("partition", names),
             routes: Vec::new(),
         }
     }
@@ -161,23 +132,8 @@ impl<T, K, F> Partition<T, K, F> {
     /// is said; 0 counts as 1.
     #[must_use]
     pub fn queue_max(mut self, n: usize) -> Self {
-        self.totals = Totals::new(n.max(1));
-        for place in &self.places {
-            self.totals.enter(place);
-        }
+        self.places.set_queue_max(n);
         self
-    }
-
-    fn place(&mut self, outlet: OutletId, event: T, partition: usize) {
-        let place = &mut self.places[partition];
-        // The first event of an empty queue is the one that may have to wake.
-        if place.is_empty()
-            && let Some(inlet) = place.inlet()
-            && self.inlets.of(inlet).asked > 0
-        {
-            self.due.push_back(inlet);
-        }
-        self.totals.change(place, |place| place.push(outlet, event));
     }
 }
 
@@ -191,37 +147,7 @@ where
     const ANY_INLET: bool = false;
 
     fn join(&mut self, inlet: InletId, seat: PartitionSeat<K>) -> Result<(), JoinError> {
-        self.leave(inlet);
-        let PartitionSeat(name) = seat;
-        let Some(partition) = self.names.number(&name) else {
-            return Err(JoinError::new(format!(
-                "no partition {name:?}: {}; subscribe to one of them",
-                self.names.list()
-            )));
-        };
-        let place = &mut self.places[partition];
-        if let Some(owner) = place.inlet() {
-            return Err(JoinError::new(format!(
-                "partition {name:?} has inlet {} already: cancel that subscription first, or subscribe to another partition",
-                owner.0
-            )));
-        }
-        self.totals.change(place, |place| place.seat(inlet));
-        let seat = Seat {
-            partition,
-            held: Runs::default(),
-            held_demanded: 0,
-            asked: 0,
-        };
-        self.inlets.insert(inlet, seat);
-        Ok(())
-    }
-
-    fn leave(&mut self, inlet: InletId) {
-        if let Some(seat) = self.inlets.remove(inlet) {
-            let place = &mut self.places[seat.partition];
-            self.totals.change(place, Place::vacate);
-        }
+        self.places.join(inlet, &seat.0)
     }
 
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
@@ -233,7 +159,7 @@ where
             let Some(name) = (self.route)(event) else {
                 return Route::Discard;
             };
-            self.names.number(&name).map_or_else(
+            self.places.number(&name).map_or_else(
                 || {
                     nowhere.push(format!("{name:?}"));
                     Route::Nowhere
@@ -245,12 +171,12 @@ where
         let mut nowhere = nowhere.into_iter();
         for (event, route) in events.drain(..).zip(&routes) {
             match *route {
-                Route::To(partition) => self.place(outlet, event, partition),
+                Route::To(partition) => self.places.push(outlet, event, partition),
                 Route::Discard => offered.discarded += 1,
                 Route::Nowhere => offered.misrouted.push(Misrouted {
                     event,
                     partition: nowhere.next().expect("a name for each"),
-                    partitions: self.names.list(),
+                    partitions: self.places.list(),
                 }),
             }
         }
@@ -258,102 +184,18 @@ where
         offered
     }
 
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<T>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
-        let seat = self.inlets.of(inlet);
-        seat.asked = 0;
-        let place = &mut self.places[seat.partition];
-        self.totals.change(place, |place| {
-            let (taken, demanded) = place.take(max, out, &mut seat.held, freed);
-            seat.held_demanded += demanded;
-            taken
-        })
-    }
-
-    fn ask(&mut self, inlet: InletId, n: usize) {
-        self.inlets.of(inlet).asked = n;
-        if n > 0 {
-            self.due.push_back(inlet);
-        }
-    }
-
-    fn wake(&mut self, out: &mut Vec<InletId>) {
-        while let Some(inlet) = self.due.pop_front() {
-            // It may have left, and another of its number may have joined since.
-            let Some(partition) = self.inlets.get(inlet).map(|seat| seat.partition) else {
-                continue;
-            };
-            let seat = self.inlets.of(inlet);
-            if seat.asked > 0 && !self.places[partition].is_empty() {
-                seat.asked = 0;
-                out.push(inlet);
-            }
-        }
-    }
-
-    fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<T>,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        let seat = self.inlets.of(inlet);
-        if seat.asked > 0 {
-            self.due.push_back(inlet);
-        }
-        let demanded = rest.len().min(seat.held_demanded);
-        seat.held_demanded -= demanded;
-        let place = &mut self.places[seat.partition];
-        self.totals.change(place, |place| {
-            place.give_back(rest, &mut seat.held, returned);
-            place.demand(demanded);
-        });
-    }
-
-    fn done(&mut self, inlet: InletId) {
-        let seat = self.inlets.of(inlet);
-        seat.held.clear();
-        seat.held_demanded = 0;
-    }
-
-    fn buffered(&self) -> usize {
-        self.totals.buffered()
-    }
-
-    fn buffered_for(&self, inlet: InletId) -> usize {
-        let seat = self.inlets.get(inlet);
-        seat.map_or(0, |seat| self.places[seat.partition].len())
-    }
-
-    fn demand(&mut self, inlet: InletId, n: usize) {
-        let place = &mut self.places[self.inlets.of(inlet).partition];
-        self.totals.change(place, |place| place.demand(n));
-    }
-
     fn wanted(&self) -> usize {
-        self.totals.wanted()
+        self.places.wanted_by_all()
     }
 
-    fn mark(&self) -> Mark {
-        Mark(self.places.iter().map(Place::offered).collect())
-    }
-
-    fn passed(&self, mark: &Mark) -> bool {
-        let mut places = self.places.iter().zip(&mark.0);
-        places.all(|(place, &offered)| place.passed(offered))
-    }
+    dispatch_by_places!(T);
 }
 
 impl<T, K, F> Debug for Partition<T, K, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Partition")
-            .field("partitions", &self.places.len())
-            .field("buffered", &self.totals.buffered())
+            .field("partitions", &self.places.count())
+            .field("buffered", &self.places.buffered())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Asking by hand, from outside the task that takes.
+//! Asking by hand, and asking how an inlet does, from outside the task that takes.
 
 use super::{hub::Hub, wake_list::WakeList};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     sync::Arc,
 };
 
-/// Asks for one inlet, as long as that is there.
+/// Speaks for one inlet, as long as that is there.
 pub(crate) struct Ask<T, D: Dispatch<T>> {
     hub: Arc<Hub<T, D>>,
     id: InletId,
@@ -31,5 +31,10 @@ impl<T, D: Dispatch<T>> Ask<T, D> {
         drop(state);
         wakes.wake();
         there
+    }
+
+    /// Whether the inlet came in vain and waits for events. `None`: it is not there any more.
+    pub(crate) fn waits(&self) -> Option<bool> {
+        self.hub.lock().waits(self.id, self.serial)
     }
 }

@@ -118,6 +118,12 @@ impl<T, D: Dispatch<T>> Link<T, D> {
         let idle = state.inlets.iter().filter(|seat| seat.is_idle());
         (state.dispatch.buffered(), idle.count())
     }
+
+    /// How the sending side ended, if it has. What is buffered may still be there to take.
+    pub(crate) fn end(&self) -> Option<End> {
+        let state = self.hub.lock();
+        state.ended().then(|| state.end())
+    }
 }
 
 impl<T, D: Dispatch<T, Seat = ()>> Link<T, D> {
@@ -262,15 +268,18 @@ impl<T, D: Dispatch<T>> State<T, D> {
         }
     }
 
-    /// Orders what is wanted beyond what is on order.
+    /// Orders what is wanted beyond what is on order, or takes back what is not wanted any more and nobody was told of.
     fn order(&mut self, wakes: &mut WakeList) {
-        let missing = self.dispatch.wanted().saturating_sub(self.ordered);
-        if missing == 0 {
-            return;
+        let wanted = self.dispatch.wanted();
+        if wanted > self.ordered {
+            self.due += wanted - self.ordered;
+            self.ordered = wanted;
+            self.outlets.iter_mut().for_each(|port| port.wake(wakes));
+        } else {
+            let back = self.due.min(self.ordered - wanted);
+            self.due -= back;
+            self.ordered -= back;
         }
-        self.ordered += missing;
-        self.due += missing;
-        self.outlets.iter_mut().for_each(|port| port.wake(wakes));
     }
 
     /// All of `events` are sent.
@@ -281,6 +290,12 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let asked = self.port(outlet).sent(n);
         self.ordered -= asked;
         offered
+    }
+
+    /// Whether the inlet came in vain and waits. `None`: it is not the one of that serial number any more.
+    pub(super) fn waits(&self, inlet: InletId, serial: u64) -> Option<bool> {
+        let seat = &self.inlets[inlet.0 as usize];
+        (seat.taken && seat.serial == serial).then(|| seat.waker.is_some())
     }
 
     /// Asks for `n` more by hand, if the inlet is still the one of that serial number.

@@ -82,7 +82,11 @@ impl StageMetrics {
             StageEvent::Buffered { count } => self.buffered.set(count as f64),
             StageEvent::Discarded { count } => self.discarded.increment(count as u64),
             StageEvent::Failed { reason, lost, .. } => self.failed(reason.callback(), lost),
+            StageEvent::TaskFailed { reason, .. } => self.failed(reason.callback(), 0),
             StageEvent::Restarted { .. } => self.restarts.increment(1),
+            // Members tell their beginnings and ends themselves: `running` is how many there are.
+            StageEvent::Resized { .. } => {}
+            StageEvent::TaskFailed { reason, .. } => self.failed(reason.callback(), 0),
             StageEvent::Ended { .. } => self.end(),
         }
     }

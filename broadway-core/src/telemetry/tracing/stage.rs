@@ -21,7 +21,9 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
         | StageEvent::Emitted { .. }
         | StageEvent::Dropped { .. }
         | StageEvent::Buffered { .. }
-        | StageEvent::Discarded { .. } => work(stage, told),
+        | StageEvent::Discarded { .. }
+        | StageEvent::Resized { .. }
+        | StageEvent::TaskFailed { .. } => work(stage, told),
     }
 }
 
@@ -120,6 +122,20 @@ fn work(stage: &str, told: &StageEvent<'_>) {
         }
         StageEvent::Discarded { count } => {
             warn!(target: TARGET, event, stage, count, "stage discarded events, as its buffer is full");
+        }
+        StageEvent::Resized { before, members } => {
+            info!(target: TARGET, event, stage, before, members, "pool resized");
+        }
+        StageEvent::TaskFailed {
+            task,
+            reason,
+            restarts,
+        } => {
+            if reason.is_panic() {
+                error!(target: TARGET, event, stage, %task, %reason, restarts, "a task failed");
+            } else {
+                warn!(target: TARGET, event, stage, %task, %reason, restarts, "a task failed");
+            }
         }
         _ => {}
     }

@@ -1,5 +1,6 @@
 //! [`Puppet`]: a stage of any kind that does what it is told, and logs what happens to it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use broadway_core::{
     BoxError,
     stage::{

@@ -1,3 +1,5 @@
+//! The metrics of stages.
+
 use super::*;
 use crate::{error::Callback, stage::End, telemetry::StageEvent};
 

@@ -1,3 +1,5 @@
+//! The log of stages.
+
 use super::*;
 use crate::{
     error::Reason,

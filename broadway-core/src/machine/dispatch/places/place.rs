@@ -1,16 +1,16 @@
-//! One partition: its queue and who takes from it; and the sums over all of them.
+//! One place: its queue and who takes from it; and the sums over all of them.
 
 use crate::machine::dispatch::queue::Queue;
 use crate::machine::dispatch::runs::Runs;
 use crate::machine::dispatch::{InletId, OutletId};
 
-/// The events of a partition, and the inlet that takes them.
+/// The events of a partition or target, and the inlet that takes them.
 pub(super) struct Place<T> {
     queue: Queue<T>,
     inlet: Option<InletId>,
     /// What the inlet has demanded and not taken; 0 without one.
     demand: usize,
-    /// How many events were ever offered to this partition.
+    /// How many events were ever offered to this place.
     offered: u64,
 }
 
@@ -90,12 +90,12 @@ impl<T> Place<T> {
     }
 
     /// What the inlet has demanded and does not lie here yet.
-    fn short(&self) -> usize {
+    pub(super) fn short(&self) -> usize {
         self.demand.saturating_sub(self.len())
     }
 }
 
-/// Sums over all partitions, kept with each change of one.
+/// Sums over all places, kept with each change of one.
 pub(super) struct Totals {
     queue_max: usize,
     buffered: usize,
@@ -119,10 +119,12 @@ impl Totals {
         self.buffered
     }
 
-    pub(super) fn wanted(&self) -> usize {
-        if self.full > 0 {
-            return 0;
-        }
+    /// Whether some queue is.
+    pub(super) fn is_full(&self) -> bool {
+        self.full > 0
+    }
+
+    pub(super) fn short(&self) -> usize {
         usize::try_from(self.short).unwrap_or(usize::MAX)
     }
 

@@ -1,4 +1,4 @@
-//! What the partitions are called, and which number has which name.
+//! What the places are called, and which number has which name.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -9,8 +9,8 @@ use foldhash::fast::FixedState;
 /// As many names are listed in an error at most.
 const LISTED_MAX: usize = 8;
 
-/// The names of partitions; each has a number, counted from 0.
-pub(super) enum Names<K> {
+/// The names of places; each has a number, counted from 0.
+pub(in crate::machine::dispatch) enum Names<K> {
     /// The names are the numbers: no table is needed.
     Numbers {
         count: usize,
@@ -24,7 +24,7 @@ pub(super) enum Names<K> {
 }
 
 impl Names<usize> {
-    pub(super) fn numbers(count: usize) -> Self {
+    pub(in crate::machine::dispatch) fn numbers(count: usize) -> Self {
         Self::Numbers {
             count,
             number: |&partition| partition,
@@ -33,22 +33,32 @@ impl Names<usize> {
 }
 
 impl<K: Eq + Hash + Clone> Names<K> {
-    /// A name that comes twice is one partition.
-    pub(super) fn named(all: impl IntoIterator<Item = K>) -> Self {
-        let mut names = Vec::new();
-        let mut numbers = HashMap::default();
+    /// A name that comes twice is one place.
+    pub(in crate::machine::dispatch) fn named(all: impl IntoIterator<Item = K>) -> Self {
+        let mut named = Self::Named {
+            names: Vec::new(),
+            numbers: HashMap::default(),
+        };
         for name in all {
-            if !numbers.contains_key(&name) {
-                numbers.insert(name.clone(), names.len());
-                names.push(name);
-            }
+            named.enter(name);
         }
-        Self::Named { names, numbers }
+        named
+    }
+
+    /// The number of this name, which is the next one if it is new. Numbers stay as they are.
+    pub(super) fn enter(&mut self, name: K) -> usize {
+        match self {
+            Self::Numbers { number, .. } => number(&name),
+            Self::Named { names, numbers } => *numbers.entry(name).or_insert_with_key(|name| {
+                names.push(name.clone());
+                names.len() - 1
+            }),
+        }
     }
 }
 
 impl<K> Names<K> {
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::machine::dispatch) fn count(&self) -> usize {
         match self {
             Self::Numbers { count, .. } => *count,
             Self::Named { names, .. } => names.len(),
@@ -57,7 +67,7 @@ impl<K> Names<K> {
 }
 
 impl<K: Eq + Hash> Names<K> {
-    pub(super) fn number(&self, name: &K) -> Option<usize> {
+    pub(in crate::machine::dispatch) fn number(&self, name: &K) -> Option<usize> {
         match self {
             Self::Numbers { count, number } => Some(number(name)).filter(|number| number < count),
             Self::Named { numbers, .. } => numbers.get(name).copied(),
@@ -67,7 +77,7 @@ impl<K: Eq + Hash> Names<K> {
 
 impl<K: Debug> Names<K> {
     /// What exists, for an error message.
-    pub(super) fn list(&self) -> String {
+    pub(in crate::machine::dispatch) fn list(&self) -> String {
         match self {
             Self::Numbers { count: 0, .. } => "there are none".into(),
             Self::Numbers { count: 1, .. } => "there is only 0".into(),

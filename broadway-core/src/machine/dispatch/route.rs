@@ -1,0 +1,188 @@
+//! Named targets with predicates: an event goes to every target whose predicate holds.
+//!
+//! Where no predicate holds it goes to [`otherwise`](Route::otherwise), if there is such a target, and is discarded if not;
+//! the answer of `offer` counts those. Each target has a queue of its own and one inlet, which has joined with the name of
+//! the target as its [`PartitionSeat`]. What is there for a target without an inlet waits for the next one.
+//!
+//! **Demand.** One event may serve all targets. So what is wanted is the most that any inlet has demanded beyond what lies in
+//! its queue, not the sum; what comes for other targets on that occasion waits in their queues. Nothing is wanted while any
+//! queue holds [`queue_max`](Route::queue_max) events or more: then that target holds back the others, and nothing is
+//! lost. A queue thus holds at most `queue_max`, plus what was on order when it got there.
+//!
+//! **Copies.** An event is cloned once for each of its targets but the last one, which gets the event itself. Put what is dear
+//! to clone into an `Arc`. Where the source wants to know that all targets are done with an event, let the events be
+//! [`Shared`](crate::stage::Shared).
+//!
+//! **Order** holds per target. [`buffered`](Dispatch::buffered) counts copies: an event that waits for two targets counts
+//! twice. So `Route` serves only links that are ordered by their inlets, as those between stages are.
+//!
+//! **Panics.** Predicates and clones are called for a whole chunk before any of its events moves. If one of them panics, nothing
+//! has happened: the chunk is still whole in the outlet's `Vec`.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Debug};
+use std::hash::Hash;
+
+use super::places::{Names, Places, dispatch_by_places};
+use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId, PartitionSeat};
+
+/// Dispatch by predicates; see the [module docs](self).
+///
+/// ```
+/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, PartitionSeat, Route};
+///
+/// let mut route = Route::new()
+///     .to("even", |n: &u32| n % 2 == 0)
+///     .to("small", |n| *n < 3)
+///     .otherwise("rest");
+/// let (even, small) = (InletId(0), InletId(1));
+/// route.join(even, PartitionSeat("even"))?;
+/// route.join(small, PartitionSeat("small"))?;
+/// let _ = route.offer(OutletId(0), &mut vec![1, 2, 3, 4]);
+///
+/// let (mut first, mut second) = (Vec::new(), Vec::new());
+/// route.take(even, 10, &mut first, &mut |_, _| {});
+/// route.take(small, 10, &mut second, &mut |_, _| {});
+/// assert_eq!((first, second), (vec![2, 4], vec![1, 2]));
+/// assert_eq!(route.buffered(), 1); // the 3 waits for somebody who wants the rest
+/// # Ok::<(), broadway_core::machine::dispatch::JoinError>(())
+/// ```
+pub struct Route<T, K> {
+    /// The predicates of each place.
+    predicates: Vec<Vec<Predicate<T>>>,
+    otherwise: Option<usize>,
+    places: Places<T, K>,
+    /// The targets of the chunk in hand, event by event, and where those of each event end. Kept for their memory.
+    targets: Vec<usize>,
+    ends: Vec<usize>,
+}
+
+type Predicate<T> = Box<dyn FnMut(&T) -> bool + Send>;
+
+impl<T, K: Eq + Hash + Clone> Route<T, K> {
+    /// No targets: everything is discarded.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            predicates: Vec::new(),
+            otherwise: None,
+            places: Places::new("target", Names::named([])),
+            targets: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// An event goes to `target` if `wanted` says so. Said twice of one target: if either does, and once.
+    ///
+    /// It is called under the link's lock, at most once for each event: keep it short.
+    #[must_use]
+    pub fn to(mut self, target: K, wanted: impl FnMut(&T) -> bool + Send + 'static) -> Self {
+        let place = self.enter(target);
+        self.predicates[place].push(Box::new(wanted));
+        self
+    }
+
+    /// An event that no predicate wants goes to `target`. Said again, the last one counts. The target may have predicates too.
+    #[must_use]
+    pub fn otherwise(mut self, target: K) -> Self {
+        self.otherwise = Some(self.enter(target));
+        self
+    }
+
+    /// Orders nothing more while `n` events or more wait for any one target. 10,000 if nothing is said; 0 counts as 1.
+    #[must_use]
+    pub fn queue_max(mut self, n: usize) -> Self {
+        self.places.set_queue_max(n);
+        self
+    }
+
+    fn enter(&mut self, target: K) -> usize {
+        let place = self.places.enter(target);
+        if place == self.predicates.len() {
+            self.predicates.push(Vec::new());
+        }
+        place
+    }
+}
+
+impl<T, K: Eq + Hash + Clone> Default for Route<T, K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Clone, K> Route<T, K> {
+    /// Asks all predicates, and makes the copies, in the order in which they will be handed out.
+    fn decide(&mut self, events: &[T]) -> Vec<T> {
+        self.targets.clear();
+        self.ends.clear();
+        let mut copies = Vec::new();
+        for event in events {
+            let begin = self.targets.len();
+            for (place, predicates) in self.predicates.iter_mut().enumerate() {
+                if predicates.iter_mut().any(|wanted| wanted(event)) {
+                    self.targets.push(place);
+                }
+            }
+            if self.targets.len() == begin {
+                self.targets.extend(self.otherwise);
+            }
+            self.ends.push(self.targets.len());
+            let others = (self.targets.len() - begin).saturating_sub(1);
+            copies.extend(std::iter::repeat_n(event, others).cloned());
+        }
+        copies
+    }
+}
+
+impl<T, K> Dispatch<T> for Route<T, K>
+where
+    T: Clone,
+    K: Eq + Hash + Debug,
+{
+    type Seat = PartitionSeat<K>;
+
+    const ANY_INLET: bool = false;
+
+    fn join(&mut self, inlet: InletId, seat: PartitionSeat<K>) -> Result<(), JoinError> {
+        self.places.join(inlet, &seat.0)
+    }
+
+    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+        // All of the user's code runs before the first event moves: it may panic.
+        let mut copies = self.decide(events).into_iter();
+        let mut offered = Offered::all();
+        let mut begin = 0;
+        for (event, &end) in events.drain(..).zip(&self.ends) {
+            let targets = &self.targets[begin..end];
+            begin = end;
+            let Some((&last, others)) = targets.split_last() else {
+                offered.discarded += 1;
+                continue;
+            };
+            for &target in others {
+                let copy = copies.next().expect("a copy for each target but the last");
+                self.places.push(outlet, copy, target);
+            }
+            self.places.push(outlet, event, last);
+        }
+        offered
+    }
+
+    fn wanted(&self) -> usize {
+        self.places.wanted_by_one()
+    }
+
+    dispatch_by_places!(T);
+}
+
+impl<T, K> Debug for Route<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("targets", &self.places.count())
+            .field("buffered", &self.places.buffered())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! The shares of one event end in several threads.
+
+use std::sync::{Arc, Mutex};
+
+use loom::thread;
+
+use super::share::Share;
+use crate::{
+    PREEMPTIONS,
+    ack::Outcome,
+    check,
+    error::{Callback, Reason},
+};
+
+/// What the source was told. Not modelled: threads don't meet here.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn share(&self) -> Share {
+        let told = self.0.clone();
+        Share::new(move |outcome| {
+            let text = match outcome {
+                Outcome::Done => "done".to_owned(),
+                Outcome::Failed(reason) => reason.as_error().expect("no panic").to_string(),
+                Outcome::Released => "released".to_owned(),
+            };
+            told.lock().expect("no panic").push(text);
+        })
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+fn failed(text: &str) -> Outcome {
+    Outcome::Failed(Reason::error(Callback::HandleEvents, text))
+}
+
+#[test]
+fn an_event_is_done_once_when_its_last_share_is() {
+    check(PREEMPTIONS, || {
+        let told = Told::default();
+        let share = told.share();
+        let other = share.another();
+        let thread = thread::spawn(move || {
+            // A share of a share counts like any other.
+            let third = other.another();
+            other.settle(Outcome::Done);
+            third.settle(Outcome::Done);
+        });
+        share.settle(Outcome::Done);
+        thread.join().expect("no panic");
+        assert_eq!(told.all(), ["done"]);
+    });
+}
+
+#[test]
+fn one_share_that_fails_fails_the_event_whoever_is_the_last() {
+    check(PREEMPTIONS, || {
+        let told = Told::default();
+        let share = told.share();
+        let (second, third) = (share.another(), share.another());
+        let failing = thread::spawn(move || second.settle(failed("no")));
+        let releasing = thread::spawn(move || third.settle(Outcome::Released));
+        share.settle(Outcome::Done);
+        failing.join().expect("no panic");
+        releasing.join().expect("no panic");
+        assert_eq!(told.all(), ["no"]);
+    });
+}
+
+#[test]
+fn one_share_that_is_released_releases_the_event_whoever_is_the_last() {
+    check(PREEMPTIONS, || {
+        let told = Told::default();
+        let share = told.share();
+        let other = share.another();
+        let releasing = thread::spawn(move || other.settle(Outcome::Released));
+        share.settle(Outcome::Done);
+        releasing.join().expect("no panic");
+        assert_eq!(told.all(), ["released"]);
+    });
+}
+
+#[test]
+fn one_share_that_is_dropped_fails_the_event_whoever_is_the_last() {
+    check(PREEMPTIONS, || {
+        let told = Told::default();
+        let share = told.share();
+        let other = share.another();
+        let dropping = thread::spawn(move || drop(other));
+        share.settle(Outcome::Done);
+        dropping.join().expect("no panic");
+        let unsettled = "a share of the event was dropped before it was settled";
+        assert_eq!(told.all(), [unsettled]);
+    });
+}
+
+#[test]
+fn of_two_failures_one_is_told() {
+    check(PREEMPTIONS, || {
+        let told = Told::default();
+        let share = told.share();
+        let other = share.another();
+        let failing = thread::spawn(move || other.settle(failed("one")));
+        share.settle(failed("two"));
+        failing.join().expect("no panic");
+        let told = told.all();
+        assert!(told == ["one"] || told == ["two"], "{told:?}");
+    });
+}
