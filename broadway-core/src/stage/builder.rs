@@ -362,7 +362,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         inputs,
         output: output(),
         desk: Desk {
-            orders: control.clone(),
+            _orders: control.clone(),
             control: orders,
             notices: notices.1,
             mail: letters,
