@@ -85,9 +85,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     ///
     /// The dispatcher has no such seat, or it is taken.
     pub(crate) fn subscribe(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
-        let mut inlet = self.join(seat, flow)?;
-        inlet.begin();
-        Ok(inlet)
+        self.join_and(State::ask_again, seat, flow)
     }
 
     /// As [`subscribe`](Self::subscribe), but nothing is asked for before [`Inlet::begin`].
@@ -96,6 +94,15 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     ///
     /// As `subscribe`.
     pub(crate) fn join(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+        self.join_and(|_, _| {}, seat, flow)
+    }
+
+    fn join_and(
+        &self,
+        then: fn(&mut State<T, D>, InletId),
+        seat: D::Seat,
+        flow: Flow,
+    ) -> Result<Inlet<T, D>, JoinError> {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
         let (id, serial) = state.seat(flow);
@@ -104,6 +111,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
             return Err(error);
         }
         state.inlets_open += 1;
+        then(&mut state, id);
         state.changed(&mut wakes);
         drop(state);
         wakes.wake();
