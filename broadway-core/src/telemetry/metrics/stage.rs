@@ -86,7 +86,6 @@ impl StageMetrics {
             StageEvent::Restarted { .. } => self.restarts.increment(1),
             // Members tell their beginnings and ends themselves: `running` is how many there are.
             StageEvent::Resized { .. } => {}
-            StageEvent::TaskFailed { reason, .. } => self.failed(reason.callback(), 0),
             StageEvent::Ended { .. } => self.end(),
         }
     }
