@@ -362,7 +362,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         inputs,
         output: output(),
         desk: Desk {
-            _orders: control.clone(),
+            orders: control.clone(),
             control: orders,
             notices: notices.1,
             mail: letters,
@@ -385,6 +385,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
     })?;
     let (ended, end) = watch::channel(None);
     runner.tell(StageEvent::Started);
+    // Made here: a task that is aborted before it is polled says how it ended, too.
     let farewell = Farewell::new(runner.emitter.clone(), ended);
     let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {

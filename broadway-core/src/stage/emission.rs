@@ -127,6 +127,8 @@ pub(super) struct Emission<E: Send, D: Dispatch<E>> {
     /// Not told to the stage yet.
     untold: usize,
     forward: bool,
+    /// Emitted while demand is kept, of what was asked for before.
+    answered: usize,
     queue: Queue<E>,
     buffer: Buffer,
     /// How many events have left the buffer, at its front.
@@ -150,6 +152,7 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
             asked: 0,
             untold: 0,
             forward,
+            answered: 0,
             queue,
             buffer,
             left: 0,
@@ -219,6 +222,9 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
         }
         let asked = self.asked();
         let n = events.len();
+        if !self.forward {
+            self.answered = self.asked.min(self.answered + n);
+        }
         if n > asked || !self.queue.is_empty() {
             let surplus_from = if self.queue.is_empty() { asked } else { 0 };
             self.piece.extend(events.drain(surplus_from..));
@@ -267,13 +273,18 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
     fn forward(&mut self, forward: bool) {
         self.forward = forward;
         if forward {
-            // What came meanwhile serves first what the stage was told before.
-            self.asked -= self.serve(self.asked);
+            // What was emitted meanwhile may have been asked for before. As the stage has emitted it, it is told again of
+            // what was discarded of that.
+            let sent = self.serve(self.asked);
+            let again = std::mem::take(&mut self.answered).saturating_sub(sent);
+            self.asked -= sent + again;
+            self.untold += again;
         }
     }
 
     fn retell(&mut self) {
         self.untold += std::mem::take(&mut self.asked);
+        self.answered = 0;
     }
 
     fn drain(&mut self) {

@@ -371,6 +371,7 @@ pub(super) fn subscribe<I: Send + 'static>(
     output: &Output<I>,
 ) -> Result<Subscription, SubscribeError> {
     if control.is_closed() {
+        // Not even for a moment is anything asked for.
         return Err(SubscribeError::ConsumerEnded);
     }
     let input = connect(control, output)?;

@@ -32,8 +32,12 @@ where
     (stage.start().await.unwrap(), log)
 }
 
-fn is_demand(entry: &String) -> bool {
-    entry.starts_with("demand")
+/// What was told of demand so far.
+fn demands(log: &Log<String>) -> Vec<String> {
+    let entries = log.take().into_iter();
+    entries
+        .filter(|entry| entry.starts_with("demand"))
+        .collect()
 }
 
 fn stream<D>(stage: &ProducerHandle<Puppet, D>, ask: usize) -> EventStream<u64>
@@ -52,10 +56,7 @@ async fn by_demand_each_event_goes_to_one_consumer_and_pieces_stay_together() {
     let (stage, log) = puppet(broadway_core::machine::dispatch::Demand::new()).await;
     let (mut first, mut second) = (stream(&stage, 3), stream(&stage, 2));
     settle().await;
-    assert_eq!(
-        log.take().into_iter().filter(is_demand).collect::<Vec<_>>(),
-        ["demand 5"]
-    );
+    assert_eq!(demands(&log), ["demand 5"]);
     stage.call(Emit(numbers(5))).await.unwrap();
     assert_eq!(ready(&mut first).await, [0, 1, 2]);
     assert_eq!(ready(&mut second).await, [3, 4]);

@@ -12,7 +12,11 @@
 //!   Shares of an event: it is settled once, by the last, as the worst of them ended.
 //! - `pipeline/`: the registry of acknowledgers. Numbers come free once, when the last message is settled.
 #![cfg(test)]
-#![expect(dead_code, reason = "the models use a part of what the files offer")]
+#![expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the models use a part of what the files offer"
+)]
 
 mod sync {
     pub(crate) use std::sync::PoisonError;

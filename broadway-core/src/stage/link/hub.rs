@@ -260,15 +260,18 @@ impl<T, D: Dispatch<T>> State<T, D> {
         }
     }
 
-    /// Orders what is wanted beyond what is on order.
+    /// Orders what is wanted beyond what is on order, or takes back what is not wanted any more and nobody was told of.
     fn order(&mut self, wakes: &mut WakeList) {
-        let missing = self.dispatch.wanted().saturating_sub(self.ordered);
-        if missing == 0 {
-            return;
+        let wanted = self.dispatch.wanted();
+        if wanted > self.ordered {
+            self.due += wanted - self.ordered;
+            self.ordered = wanted;
+            self.outlets.iter_mut().for_each(|port| port.wake(wakes));
+        } else {
+            let back = self.due.min(self.ordered - wanted);
+            self.due -= back;
+            self.ordered -= back;
         }
-        self.ordered += missing;
-        self.due += missing;
-        self.outlets.iter_mut().for_each(|port| port.wake(wakes));
     }
 
     /// All of `events` are sent.

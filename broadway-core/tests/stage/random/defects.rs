@@ -129,6 +129,22 @@ async fn what_was_asked_for_and_emitted_while_demand_was_kept_is_sent_when_it_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_asked_for_and_discarded_while_demand_was_kept_is_asked_for_again() {
+    let log = Log::new();
+    let by_hand = stage::producer(ByHand(log.clone())).buffer(Buffer::keep_first(1));
+    let by_hand = by_hand.start().await.unwrap();
+    let _stream = by_hand.output().max_demand(5).stream().unwrap();
+    settle().await;
+    by_hand.accumulate_demand();
+    by_hand.call(Emit(vec![1, 2, 3])).await.unwrap();
+    log.take();
+    by_hand.forward_demand();
+    settle().await;
+    // The two, and one that was emitted for them.
+    assert_eq!(log.take(), [Heard::Demand(3)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stage_that_is_restarted_while_demand_is_kept_is_told_it_later() {
     let (by_hand, log) = by_hand().await;
     let _stream = by_hand.output().max_demand(5).stream().unwrap();

@@ -18,6 +18,7 @@ mod driving;
 mod ending;
 mod lanes;
 mod moving;
+mod ordering;
 mod pace;
 mod parts;
 mod settling;

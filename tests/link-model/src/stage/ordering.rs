@@ -1,0 +1,282 @@
+//! Links that are ordered by their inlets: what is demanded is told, once, to one outlet, however ends come and go.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    task::{Context, Poll, Waker},
+};
+
+use loom::{future::block_on, thread};
+
+use super::{
+    link::{Ask, Flow, Inlet, Link, Outlet},
+    parts::{Numbers, credit, joined, numbers, send, sorted, take, take_all},
+};
+use crate::{
+    PREEMPTIONS, check,
+    machine::dispatch::{Broadcast, Dispatch, Partition, PartitionSeat, Selector},
+    sync::Arc,
+};
+
+fn manual<D: Dispatch<u8, Seat = ()>>(link: &Link<u8, D>) -> Inlet<u8, D> {
+    let subscribed = link.subscribe((), Flow::Manual { pending: 0 });
+    subscribed.expect("who has no wishes can't be refused")
+}
+
+/// Demands one at a time.
+fn single(link: &Link<u8, Numbers>) -> Inlet<u8, Numbers> {
+    let subscribed = link.subscribe((), Flow::Automatic(credit(1)));
+    subscribed.expect("who has no wishes can't be refused")
+}
+
+/// Sends as many as are demanded, as long as somebody may demand; returns how many that were.
+fn serve(outlet: &Outlet<u8, Numbers>) -> usize {
+    let mut told = 0;
+    while let Some(demand) = block_on(outlet.demand()) {
+        let messages = (told..told + demand.get()).map(|n| u8::try_from(n).expect("a few"));
+        told += demand.get();
+        outlet.send(&mut messages.collect());
+    }
+    told
+}
+
+#[test]
+fn who_comes_back_is_served_again_and_nothing_is_asked_twice() {
+    check(PREEMPTIONS - 1, || {
+        let link = numbers();
+        let (outlet, mut inlet) = (link.outlet_to_order(), single(&link));
+        drop(link);
+        let serving = thread::spawn(move || serve(&outlet));
+        assert_eq!(take(&mut inlet, 1), [0]);
+        assert_eq!(take(&mut inlet, 1), [1]);
+        inlet.done();
+        drop(inlet);
+        assert!((2..=3).contains(&joined(serving)));
+    });
+}
+
+#[test]
+fn two_outlets_together_are_told_what_was_demanded() {
+    check(PREEMPTIONS - 3, || {
+        let link = numbers();
+        let outlets = [link.outlet_to_order(), link.outlet_to_order()];
+        let mut inlet = single(&link);
+        drop(link);
+        let serving = outlets.map(|outlet| thread::spawn(move || serve(&outlet)));
+        assert_eq!(take(&mut inlet, 1).len(), 1);
+        assert_eq!(take(&mut inlet, 1).len(), 1);
+        drop(inlet);
+        let told: usize = serving.into_iter().map(joined).sum();
+        assert_eq!(told, 2);
+    });
+}
+
+#[test]
+fn what_an_outlet_that_closes_was_told_is_told_to_another() {
+    check(PREEMPTIONS - 1, || {
+        let link = numbers();
+        let outlets = [link.outlet_to_order(), link.outlet_to_order()];
+        let mut inlet = single(&link);
+        drop(link);
+        let told = Arc::new(AtomicUsize::new(0));
+        let serving = outlets.map(|outlet| {
+            let told = told.clone();
+            thread::spawn(move || {
+                let demand = block_on(outlet.demand());
+                // The first one closes without a message.
+                if demand.is_some() && told.fetch_add(1, SeqCst) > 0 {
+                    send(&outlet, &[1]);
+                }
+            })
+        });
+        assert_eq!(take(&mut inlet, 1), [1]);
+        drop(inlet);
+        serving.into_iter().for_each(joined);
+    });
+}
+
+#[test]
+fn inlets_come_and_go_while_an_outlet_waits() {
+    check(PREEMPTIONS - 1, || {
+        let link = numbers();
+        let outlet = link.outlet_to_order();
+        let serving = thread::spawn(move || serve(&outlet));
+        for _ in 0..2 {
+            // The one before is gone: only the link keeps the outlet from giving up.
+            let mut inlet = single(&link);
+            assert_eq!(take(&mut inlet, 1).len(), 1);
+        }
+        drop(link);
+        joined(serving);
+    });
+}
+
+#[test]
+fn an_outlet_is_abandoned_when_neither_inlets_nor_link_are_left_in_any_order() {
+    check(PREEMPTIONS, || {
+        let link = numbers();
+        let (outlet, inlet) = (link.outlet_to_order(), single(&link));
+        let dropping = thread::spawn(move || drop(inlet));
+        let serving = thread::spawn(move || serve(&outlet));
+        drop(link);
+        joined(dropping);
+        joined(serving);
+    });
+}
+
+#[test]
+fn an_ask_from_elsewhere_reaches_who_waits() {
+    check(PREEMPTIONS - 2, || {
+        let link = numbers();
+        let (outlet, mut inlet) = (link.outlet_to_order(), manual(&link));
+        drop(link);
+        let asks: [Ask<u8, Numbers>; 2] = [inlet.asking(), inlet.asking()];
+        let serving = thread::spawn(move || serve(&outlet));
+        let [mine, others] = asks;
+        let asking = thread::spawn(move || assert!(others.ask(1)));
+        assert!(mine.ask(1));
+        let first = take(&mut inlet, 2);
+        let rest = if first.len() < 2 {
+            take(&mut inlet, 2)
+        } else {
+            Vec::new()
+        };
+        assert_eq!(sorted([first, rest]), [0, 1]);
+        joined(asking);
+        drop(inlet);
+        assert!(!mine.ask(1), "it is gone");
+        assert_eq!(joined(serving), 2);
+    });
+}
+
+#[test]
+fn who_rests_leaves_what_was_promised_to_others() {
+    check(PREEMPTIONS - 1, || {
+        let link = numbers();
+        let (outlet, mut fickle, mut patient) =
+            (link.outlet_to_order(), single(&link), single(&link));
+        let resting = thread::spawn(move || {
+            let mut taken = Vec::new();
+            let mut cx = Context::from_waker(Waker::noop());
+            if fickle.poll_take(&mut cx, 1, &mut taken).is_pending() {
+                thread::yield_now();
+                fickle.rest();
+            }
+            // It stays: if it left, that would pass the wake on.
+            (taken, fickle)
+        });
+        let waiting = thread::spawn(move || take(&mut patient, 1));
+        send(&outlet, &[1]);
+        let (taken, fickle) = joined(resting);
+        if taken.is_empty() {
+            assert_eq!(joined(waiting), [1]);
+        } else {
+            drop((outlet, fickle));
+            assert_eq!(joined(waiting), []);
+        }
+    });
+}
+
+#[test]
+fn who_keeps_a_chunk_that_it_asked_for_keeps_nobody_from_the_end() {
+    check(PREEMPTIONS, || {
+        let link = numbers();
+        let (outlet, mut holding, mut waiting) =
+            (link.outlet_to_order(), single(&link), single(&link));
+        send(&outlet, &[1]);
+        assert_eq!(take(&mut holding, 1), [1]);
+        let waiting = thread::spawn(move || take(&mut waiting, 1));
+        drop(outlet);
+        assert_eq!(joined(waiting), []);
+        drop(holding);
+    });
+}
+
+fn broadcast() -> Link<u8, Broadcast<u8>> {
+    Link::new(Broadcast::new())
+}
+
+fn listener(link: &Link<u8, Broadcast<u8>>) -> Inlet<u8, Broadcast<u8>> {
+    let subscribed = link.subscribe(Selector::everything(), Flow::Automatic(credit(1)));
+    subscribed.expect("anybody may listen")
+}
+
+#[test]
+fn each_inlet_of_a_broadcast_gets_everything_and_the_end() {
+    check(PREEMPTIONS - 2, || {
+        let link = broadcast();
+        let outlet = link.outlet_to_order();
+        let listening = [listener(&link), listener(&link)];
+        drop(link);
+        let listening = listening.map(|inlet| thread::spawn(move || take_all(inlet, 1)));
+        assert_eq!(block_on(outlet.demand()).map(usize::from), Some(1));
+        // One more than was asked for: it waits for both.
+        send(&outlet, &[1, 2]);
+        drop(outlet);
+        for listening in listening {
+            assert_eq!(joined(listening), [1, 2]);
+        }
+    });
+}
+
+#[test]
+fn when_the_slowest_inlet_of_a_broadcast_leaves_the_other_goes_on_to_the_end() {
+    check(PREEMPTIONS - 1, || {
+        let link = broadcast();
+        let outlet = link.outlet_to_order();
+        let (slow, quick) = (listener(&link), listener(&link));
+        drop(link);
+        let quick = thread::spawn(move || take_all(quick, 1));
+        let leaving = thread::spawn(move || drop(slow));
+        send(&outlet, &[1, 2]);
+        drop(outlet);
+        assert_eq!(joined(quick), [1, 2]);
+        joined(leaving);
+    });
+}
+
+#[test]
+fn each_inlet_of_a_partition_gets_its_part_and_the_end() {
+    check(PREEMPTIONS - 2, || {
+        let place = |message: &u8| Some(usize::from(message % 2));
+        let link = Link::new(Partition::new(2, place));
+        let outlet = link.outlet_to_order();
+        let parted = [0, 1].map(|number| {
+            let flow = Flow::Automatic(credit(1));
+            let subscribed = link.subscribe(PartitionSeat(number), flow);
+            let inlet = subscribed.expect("nobody else has that seat");
+            thread::spawn(move || take_all(inlet, 1))
+        });
+        send(&outlet, &[1, 2, 3]);
+        drop(outlet);
+        assert_eq!(parted.map(joined), [vec![2], vec![1, 3]]);
+        drop(link);
+    });
+}
+
+#[test]
+fn who_waits_for_a_point_to_be_asked_for_is_told() {
+    check(PREEMPTIONS, || {
+        let link = broadcast();
+        let (outlet, mut inlet) = (link.outlet_to_order(), listener(&link));
+        send(&outlet, &[1, 2]);
+        let mark = outlet.mark();
+        let waiting = thread::spawn(move || {
+            let mut wait = None;
+            let mut passing = pin!(poll_fn(|cx| {
+                let demand = outlet.poll_demand(&mut wait, cx);
+                assert!(demand.is_pending() || outlet.has_passed(&mark));
+                if outlet.has_passed(&mark) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            }));
+            block_on(passing.as_mut());
+        });
+        assert_eq!(take(&mut inlet, 1), [1]);
+        inlet.done();
+        joined(waiting);
+    });
+}
