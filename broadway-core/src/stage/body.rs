@@ -82,6 +82,9 @@ pub(super) trait Body: Send + 'static {
         Poll::Pending
     }
 
+    /// Drops the user's value: another is made soon, and may need what this one has, a port or a file.
+    fn discard(&mut self) {}
+
     /// The stage has left its producers: waits for what it began, and tells how it ends then.
     fn conclude(&mut self, end: End) -> impl Future<Output = End> + Send {
         async { end }
@@ -101,7 +104,7 @@ macro_rules! never {
 macro_rules! forward {
     ($($name:ident => $method:ident($($arg:ident: $ty:ty),*);)*) => {
         $(async fn $name(&mut self, $($arg: $ty),*) -> Called {
-            self.0.$method($($arg),*).await
+            self.stage().$method($($arg),*).await
         })*
     };
 }
@@ -112,20 +115,25 @@ macro_rules! common {
         type Stage = $kind;
 
         fn new(stage: $kind) -> Self {
-            Self(stage)
+            Self(Some(stage))
         }
 
         fn stage(&mut self) -> &mut $kind {
-            &mut self.0
+            let stage = self.0.as_mut();
+            stage.expect("nothing is called between a failure and the restart")
         }
 
         async fn terminate(&mut self, end: &End) {
-            self.0.terminate(end).await;
+            self.stage().terminate(end).await;
+        }
+
+        fn discard(&mut self) {
+            self.0 = None;
         }
     };
 }
 
-pub(super) struct Producing<P>(P);
+pub(super) struct Producing<P>(Option<P>);
 
 impl<P: Producer> Body for Producing<P> {
     type In = Nothing;
@@ -146,7 +154,7 @@ impl<P: Producer> Body for Producing<P> {
     }
 
     fn poll_more(&mut self, task: &mut Task<'_>, cx: &mut Context<P::Event>) -> Poll<Called> {
-        self.0.poll_more(task, cx)
+        self.stage().poll_more(task, cx)
     }
 
     never! {
@@ -156,7 +164,7 @@ impl<P: Producer> Body for Producing<P> {
     }
 }
 
-pub(super) struct Consuming<C>(C);
+pub(super) struct Consuming<C>(Option<C>);
 
 impl<C: Consumer> Body for Consuming<C> {
     type In = C::Event;
@@ -183,7 +191,7 @@ impl<C: Consumer> Body for Consuming<C> {
     }
 }
 
-pub(super) struct Both<S>(S);
+pub(super) struct Both<S>(Option<S>);
 
 impl<S: ProducerConsumer> Body for Both<S> {
     type In = S::In;

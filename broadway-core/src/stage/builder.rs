@@ -221,8 +221,8 @@ macro_rules! sending_options {
 macro_rules! receiving_options {
     ($event:ty) => {
         /// Subscribes to an output at start. May be called more than once.
-        pub fn subscribe_to(mut self, output: impl Into<Output<$event>>) -> Self {
-            self.outputs.push(output.into());
+        pub fn subscribe_to(mut self, output: Output<$event>) -> Self {
+            self.outputs.push(output);
             self
         }
     };

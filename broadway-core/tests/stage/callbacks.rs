@@ -473,6 +473,6 @@ async fn a_selector_that_panics_over_what_waits_ends_its_producer_and_not_who_as
     assert!(failure.reason().is_panic());
     for mut stream in [asking, slow, broken] {
         while stream.next().await.is_some() {}
-        assert!(stream.end().is_some_and(stage::End::is_failed));
+        assert!(stream.end().is_some_and(End::is_failed));
     }
 }

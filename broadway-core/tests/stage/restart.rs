@@ -3,12 +3,18 @@
 mod callbacks;
 mod parts;
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use broadway_core::{
-    Callback, StartError,
+    BoxError, Callback, StartError,
     machine::restart::{Intensity, RestartPolicy},
-    stage::{self, ConsumerHandle, End},
+    stage::{self, ConsumerHandle, Context, End, Producer},
 };
 use tokio::time::{Instant, advance};
 
@@ -389,4 +395,52 @@ async fn a_failure_of_a_stage_without_restart_ends_it_and_counts_what_was_in_han
             "told once"
         );
     }
+}
+
+/// Holds the only seat there is, as a server holds its port.
+struct Seated {
+    seats: Arc<AtomicUsize>,
+    fails: bool,
+}
+
+impl Seated {
+    fn take_a_seat(seats: &Arc<AtomicUsize>, fails: bool) -> Self {
+        assert_eq!(seats.fetch_sub(1, SeqCst), 1, "there is a free seat");
+        let seats = Arc::clone(seats);
+        Self { seats, fails }
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.seats.fetch_add(1, SeqCst);
+    }
+}
+
+impl Producer for Seated {
+    type Event = u64;
+
+    async fn handle_demand(&mut self, _: usize, cx: &mut Context<u64>) -> Result<(), BoxError> {
+        if self.fails {
+            return Err("told to fail".into());
+        }
+        cx.emit(1);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_dropped_before_another_is_made() {
+    let seats = Arc::new(AtomicUsize::new(1));
+    let again = Arc::clone(&seats);
+    let producer = stage::producer(Seated::take_a_seat(&seats, true))
+        .restart(RestartPolicy::default(), move || {
+            Seated::take_a_seat(&again, false)
+        })
+        .start()
+        .await
+        .unwrap();
+    let mut stream = producer.output().stream().unwrap();
+    assert_eq!(stream.next().await, Some(1));
+    assert_eq!(producer.stats().restarts, 1);
 }

@@ -149,8 +149,8 @@ impl<C: Consumer> PoolBuilder<C> {
 
     /// Subscribes all members to an output, with its options for each. May be called more than once. The output must be that of a
     /// stage that dispatches by demand, as all do if nothing else is said.
-    pub fn subscribe_to(mut self, output: impl Into<Output<C::Event>>) -> Self {
-        self.outputs.push(output.into());
+    pub fn subscribe_to(mut self, output: Output<C::Event>) -> Self {
+        self.outputs.push(output);
         self
     }
 

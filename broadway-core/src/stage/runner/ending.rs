@@ -1,5 +1,7 @@
 //! How a stage fails, begins anew, and ends.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::{Flow, Runner};
 use crate::{
     caught::caught,
@@ -36,6 +38,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         if !is_panic {
             self.terminate(&end).await;
         }
+        // What a destructor does wrong is no worse than the failure.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.body.discard()));
         self.cx.timers.clear();
         self.cx.start_timer(delay);
         self.resting = Some(timer::now() + delay);

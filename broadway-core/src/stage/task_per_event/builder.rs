@@ -132,8 +132,8 @@ where
     }
 
     /// Subscribes to an output at start. May be called more than once.
-    pub fn subscribe_to(mut self, output: impl Into<Output<T>>) -> Self {
-        self.outputs.push(output.into());
+    pub fn subscribe_to(mut self, output: Output<T>) -> Self {
+        self.outputs.push(output);
         self
     }
 

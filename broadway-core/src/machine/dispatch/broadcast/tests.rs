@@ -246,8 +246,8 @@ fn a_panic_of_the_user_loses_no_more_than_what_it_was_about() {
     broadcast.demand(B, 1);
     offer(&mut broadcast, 0..4);
     // Of the backlog goes what was to be handed out, so that the next demand does not come upon it again.
-    let demand = std::panic::AssertUnwindSafe(|| broadcast.demand(B, 2));
-    assert!(std::panic::catch_unwind(demand).is_err());
+    let demand = AssertUnwindSafe(|| broadcast.demand(B, 2));
+    assert!(catch_unwind(demand).is_err());
     armed.store(false, std::sync::atomic::Ordering::Relaxed);
     broadcast.demand(B, 1);
     assert_eq!(take(&mut broadcast, A), [0, 3]);
@@ -257,8 +257,8 @@ fn a_panic_of_the_user_loses_no_more_than_what_it_was_about() {
     armed.store(true, std::sync::atomic::Ordering::Relaxed);
     broadcast.demand(B, 10);
     let mut events = vec![1, 2];
-    let offer = std::panic::AssertUnwindSafe(|| broadcast.offer(OUTLET, &mut events));
-    assert!(std::panic::catch_unwind(offer).is_err());
+    let offer = AssertUnwindSafe(|| broadcast.offer(OUTLET, &mut events));
+    assert!(catch_unwind(offer).is_err());
     assert_eq!(events, [1, 2]);
     assert_eq!(broadcast.buffered(), 0);
     assert_eq!(broadcast.wanted(), 6);
