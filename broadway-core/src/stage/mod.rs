@@ -14,9 +14,12 @@
 //! | you want to | look at |
 //! |---|---|
 //! | make events | [`Producer`], or [`from_iter`], [`from_stream`], [`from_receiver`] |
-//! | change events | [`ProducerConsumer`] |
-//! | end events | [`Consumer`], or [`Output::stream`] |
+//! | change events | [`ProducerConsumer`], or [`map`](map()) and [`flat_map`] |
+//! | end events | [`Consumer`], or [`for_each`](for_each()), [`into_sender`], [`Output::stream`] |
+//! | run a task for each event | [`task_per_event`](task_per_event()) |
+//! | have as many equal consumers as there is work for | [`pool`](pool()) |
 //! | say who gets which event | [`ProducerBuilder::dispatcher`], [`dispatch`] |
+//! | acknowledge an event when all who got it are done | [`Shared`] |
 //! | say how much is demanded, and what the end of a producer means | [`Output`], [`Cancel`] |
 //! | subscribe, cancel, ask at run time | [`ConsumerHandle::subscribe`], [`Subscription`] |
 //! | send a stage a message | [`Receive`] |

@@ -106,15 +106,13 @@ impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
 
     async fn next(&mut self) -> Option<Happening<B>> {
         let happening = poll_fn(|task| self.poll_next(task)).await;
-        // Until it looks again, what it was woken for is for other consumers.
+        // It is busy from here on, perhaps for long: what it may have been woken for is for other consumers.
         self.inputs.rest();
         Some(happening)
     }
 
     async fn react(&mut self, happening: Happening<B>) -> Flow {
         self.cx.asked = self.output.asked();
-        // It is busy from here on, perhaps for long: what it may have been woken for is for others.
-        self.inputs.rest();
         match happening {
             Happening::Control(control) => self.obey(control).await,
             Happening::Notice(notice) => self.notice(notice).await,
