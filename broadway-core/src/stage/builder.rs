@@ -362,7 +362,6 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         inputs,
         output: output(),
         desk: Desk {
-            _orders: control.clone(),
             control: orders,
             notices: notices.1,
             mail: letters,

@@ -21,7 +21,9 @@ pub(crate) fn running(wake: impl FnOnce()) {
 /// Whether the one who wakes now may run what he wakes. If so nothing that this wakes may, until it is dropped: what
 /// drives others is not itself driven.
 pub(super) fn permission() -> Option<Permission> {
-    MAY_RUN.with(|may_run| may_run.replace(false).then_some(Permission(true)))
+    let may_run = MAY_RUN.with(|may_run| may_run.replace(false));
+    // Made only if there was one: dropped, it gives it back.
+    may_run.then(|| Permission(true))
 }
 
 /// Puts back what was.

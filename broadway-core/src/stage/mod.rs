@@ -52,6 +52,8 @@ mod for_each;
 mod from;
 mod handle;
 pub(crate) mod inline;
+#[cfg(test)]
+mod inline_permission;
 mod input;
 pub(crate) mod link;
 #[cfg(test)]

@@ -59,8 +59,6 @@ pub(super) struct Again<S> {
 
 /// What reaches a stage from outside, beside events and demand.
 pub(super) struct Desk<B: Body> {
-    /// Kept, so that subscriptions can cancel themselves as long as the stage lives, also when it has no handles.
-    pub(super) _orders: mpsc::UnboundedSender<Control<B::In>>,
     pub(super) control: mpsc::UnboundedReceiver<Control<B::In>>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) mail: mpsc::Receiver<MailTo<B>>,
