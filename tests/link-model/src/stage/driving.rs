@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use loom::{future::block_on, sync::Mutex, thread};
@@ -43,15 +43,16 @@ impl Posts {
     }
 
     async fn wait_for(&self, n: usize) {
-        poll_fn(|cx| {
-            let mut posts = self.0.lock().expect("no panic");
-            if posts.0 == n {
-                return Poll::Ready(());
-            }
-            posts.1 = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|cx| self.poll_for(n, cx)).await;
+    }
+
+    fn poll_for(&self, n: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let mut posts = self.0.lock().expect("no panic");
+        if posts.0 == n {
+            return Poll::Ready(());
+        }
+        posts.1 = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -78,6 +79,27 @@ fn two_who_run_it_do_not_miss_each_other() {
         block_on(Driven::new(async move { posts.wait_for(2).await }));
         one.join().expect("no panic");
         other.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_task_that_is_woken_in_its_last_run_learns_that_it_was_the_last() {
+    check(PREEMPTIONS - 2, || {
+        let (one, other) = (Posts::new(), Posts::new());
+        let (waking, running) = (one.clone(), other.clone());
+        let waker = thread::spawn(move || waking.post_and_wake());
+        let driver = thread::spawn(move || running.post_and_run());
+        // Both have its waker while it runs, and either ends it: one may do so while the other wakes it.
+        let either = poll_fn(move |cx| {
+            let polled = [one.poll_for(1, cx), other.poll_for(1, cx)];
+            match polled.iter().any(Poll::is_ready) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
+        block_on(Driven::new(either));
+        driver.join().expect("no panic");
+        waker.join().expect("no panic");
     });
 }
 

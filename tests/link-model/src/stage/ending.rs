@@ -1,5 +1,7 @@
 //! The end is seen by everyone, on both sides, whenever they come; also on links that were never used.
 
+use std::future::poll_fn;
+
 use loom::{future::block_on, thread};
 
 use super::parts::{credit, joined, numbers, send, take, take_all, taker};
@@ -71,6 +73,25 @@ fn who_waits_for_what_another_holds_sees_the_end_when_it_comes_back() {
         assert_eq!(last, []);
         joined(waiting);
         drop(holding);
+    });
+}
+
+#[test]
+fn who_waits_for_the_end_alone_takes_nothing_and_sees_it_when_all_is_taken() {
+    check(PREEMPTIONS - 1, || {
+        let link = numbers();
+        let (outlet, mut watching) = (link.outlet(credit(1), 1), link.inlet());
+        let taking = taker(link.inlet(), 1);
+        let watching = thread::spawn(move || {
+            block_on(poll_fn(|cx| watching.poll_ended(cx)));
+            // It stays: if it left, that would tell the other.
+            watching
+        });
+        send(&outlet, &[1]);
+        drop(outlet);
+        let watching = joined(watching);
+        assert_eq!(joined(taking), [1]);
+        drop(watching);
     });
 }
 

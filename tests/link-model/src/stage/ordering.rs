@@ -57,6 +57,41 @@ fn who_comes_back_is_served_again_and_nothing_is_asked_twice() {
 }
 
 #[test]
+fn who_subscribes_has_asked_before_it_takes() {
+    check(PREEMPTIONS, || {
+        let link = numbers();
+        let outlet = link.outlet_to_order();
+        let waiting = thread::spawn(move || block_on(outlet.demand()).map(usize::from));
+        let inlet = single(&link);
+        assert_eq!(joined(waiting), Some(1));
+        drop(inlet);
+    });
+}
+
+#[test]
+fn who_joins_asks_when_it_begins_and_not_before() {
+    check(PREEMPTIONS, || {
+        let link = numbers();
+        let outlet = link.outlet_to_order();
+        let began = Arc::new(AtomicUsize::new(0));
+        let waiting = thread::spawn({
+            let began = began.clone();
+            move || {
+                assert_eq!(block_on(outlet.demand()).map(usize::from), Some(1));
+                assert_eq!(began.load(SeqCst), 1, "nobody had begun");
+            }
+        });
+        let joining = link.join((), Flow::Automatic(credit(1)));
+        let mut inlet = joining.expect("who has no wishes can't be refused");
+        thread::yield_now();
+        began.store(1, SeqCst);
+        inlet.begin();
+        joined(waiting);
+        drop(inlet);
+    });
+}
+
+#[test]
 fn two_outlets_together_are_told_what_was_demanded() {
     check(PREEMPTIONS - 3, || {
         let link = numbers();

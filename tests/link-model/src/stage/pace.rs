@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use loom::{
 
 use super::{
     link::{Inlet, attended},
-    parts::{Numbers, credit, joined, numbers, send, sorted},
+    parts::{Numbers, credit, joined, numbers, send, sorted, take},
 };
 use crate::{PREEMPTIONS, check};
 
@@ -43,6 +43,57 @@ fn what_is_not_worth_a_wake_is_taken_by_who_is_up() {
         send(&outlet, &[3]);
         drop(outlet);
         assert_eq!(sorted([joined(first), joined(second)]), [1, 2, 3]);
+    });
+}
+
+/// One inlet may be woken for a message and does `let_go` instead of coming for it. It is up no more then, or the other would
+/// wait for ever: one message is not worth a wake while somebody is up. The outlet stays open, so that the end wakes nobody.
+fn is_up_no_more(let_go: fn(Inlet<u8, Numbers>) -> Option<Inlet<u8, Numbers>>) {
+    check(PREEMPTIONS - 1, move || {
+        let link = numbers();
+        let (outlet, mut fickle, mut patient) =
+            (link.outlet(credit(1), 1), link.inlet(), link.inlet());
+        fickle.pace(1, QUICK);
+        let going = thread::spawn(move || {
+            let mut taken = Vec::new();
+            let mut cx = Context::from_waker(Waker::noop());
+            if fickle.poll_take(&mut cx, 1, &mut taken).is_ready() {
+                return (taken, Some(fickle));
+            }
+            thread::yield_now();
+            (taken, let_go(fickle))
+        });
+        let waiting = thread::spawn(move || take(&mut patient, 1));
+        send(&outlet, &[1]);
+        let (taken, fickle) = joined(going);
+        if taken.is_empty() {
+            assert_eq!(joined(waiting), [1]);
+        } else {
+            drop((outlet, fickle));
+            assert_eq!(joined(waiting), []);
+        }
+    });
+}
+
+#[test]
+fn an_inlet_that_rests_is_up_no_more() {
+    is_up_no_more(|mut inlet| {
+        inlet.rest();
+        Some(inlet)
+    });
+}
+
+#[test]
+fn an_inlet_that_leaves_is_up_no_more() {
+    is_up_no_more(|_| None);
+}
+
+#[test]
+fn an_inlet_that_waits_for_the_end_alone_is_up_no_more() {
+    is_up_no_more(|mut inlet| {
+        let polled = inlet.poll_ended(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "the outlet is open");
+        Some(inlet)
     });
 }
 
