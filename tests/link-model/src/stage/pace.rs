@@ -21,8 +21,10 @@ use crate::{PREEMPTIONS, check};
 /// A pace by which nothing in these models is worth a wake of another inlet.
 const QUICK: Duration = Duration::from_nanos(1);
 
+type NumberInlet = Inlet<u8, Numbers>;
+
 /// Takes one at a time, to the end, and says each time how quick that was.
-fn take_quickly(mut inlet: Inlet<u8, Numbers>) -> Vec<u8> {
+fn take_quickly(mut inlet: NumberInlet) -> Vec<u8> {
     let mut all = Vec::new();
     inlet.pace(1, QUICK);
     while block_on(inlet.take(1, &mut all)) {
@@ -48,7 +50,7 @@ fn what_is_not_worth_a_wake_is_taken_by_who_is_up() {
 
 /// One inlet may be woken for a message and does `let_go` instead of coming for it. It is up no more then, or the other would
 /// wait for ever: one message is not worth a wake while somebody is up. The outlet stays open, so that the end wakes nobody.
-fn is_up_no_more(let_go: fn(Inlet<u8, Numbers>) -> Option<Inlet<u8, Numbers>>) {
+fn is_up_no_more(let_go: fn(NumberInlet) -> Option<NumberInlet>) {
     check(PREEMPTIONS - 1, move || {
         let link = numbers();
         let (outlet, mut fickle, mut patient) =
