@@ -20,12 +20,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::inline;
 use crate::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Instant, Mutex, MutexGuard, PoisonError,
     atomic::{
         AtomicU8, AtomicU32,
         Ordering::{AcqRel, Acquire, Relaxed},
