@@ -166,6 +166,9 @@ pub trait Producer: Send + 'static {
     /// Appends at least one and at most `demand` messages; waits if there is nothing, and doesn't wait for more than there
     /// is. May append nothing only together with [`Produced::End`], or to be asked again at once.
     ///
+    /// It may be polled by the task of a processor that has just made room, as well as by a task of its own: task-local values
+    /// are no one's in particular, and what blocks its thread holds up that processor.
+    ///
     /// # Errors
     ///
     /// The producer is dropped and opened again after a pause; what is already in `out` counts as delivered.
