@@ -34,7 +34,7 @@ use crate::sync::{
 
 /// A body that took longer than this, when it was run on the spot, is left to its task: who takes from a link should not wait
 /// for somebody's work that another thread could do.
-const SLOW: Duration = Duration::from_micros(20);
+const SLOW: Duration = Duration::from_micros(5);
 /// How often the task then runs before it is tried on the spot again.
 const RUNS_WHILE_SLOW: u32 = 64;
 /// Of so many runs on the spot one is timed.
