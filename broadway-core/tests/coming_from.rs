@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 /// A guide that ends in a table of all tests of a library.
 struct Guide {
     file: &'static str,
-    library: &'static str,
+    upstream: &'static str,
     /// How many tests its suite has.
     tests: usize,
     /// Where ours are.
@@ -14,14 +14,14 @@ struct Guide {
 
 const BROADWAY: Guide = Guide {
     file: "coming-from-broadway.md",
-    library: "Broadway",
+    upstream: "Broadway",
     tests: 135,
     folder: "pipeline",
 };
 
 const GENSTAGE: Guide = Guide {
     file: "coming-from-genstage.md",
-    library: "GenStage",
+    upstream: "GenStage",
     tests: 212,
     folder: "stage",
 };
@@ -64,8 +64,8 @@ impl Guide {
 
     fn check_rows(&self) {
         let text = self.text();
-        let heading = format!("## {}'s tests, one by one", self.library);
-        let head = format!("| {} | here |", self.library);
+        let heading = format!("## {}'s tests, one by one", self.upstream);
+        let head = format!("| {} | here |", self.upstream);
         let (_, table) = text.split_once(&heading).expect("the heading");
         let rows = table
             .lines()

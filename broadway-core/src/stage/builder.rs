@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::future::FutureExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{
     Buffer, Consumer, ConsumerHandle, Context, End, Output, Producer, ProducerConsumer,
@@ -11,6 +11,7 @@ use super::{
     body::{Body, Both, Consuming, Producing},
     emission::{Emission, Emits, Silent},
     end::Failure,
+    farewell::{Farewell, farewell},
     handle::{self, Common, Sending},
     input::Inputs,
     link::Link,
@@ -26,7 +27,7 @@ use crate::{
         dispatch::{Demand, Dispatch},
         restart::{Restart, RestartPolicy},
     },
-    telemetry::{Emitter, Event, Observer, StageEvent, Tee},
+    telemetry::{Emitter, Observer, StageEvent, Tee},
 };
 
 /// A producer, not started yet.
@@ -373,7 +374,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         chunk: Vec::new(),
         discarded: Vec::new(),
         behind: VecDeque::new(),
-        resting: None,
+        resting: false,
         mail_first: false,
         demand_last: false,
         end: None,
@@ -382,17 +383,16 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
         stage: Arc::clone(&name),
         reason,
     })?;
-    let (ended, end) = watch::channel(None);
     runner.tell(StageEvent::Started);
     // Made here: a task that is aborted before it is polled says how it ended, too.
-    let farewell = Farewell::new(runner.emitter.clone(), ended);
+    let (farewell, ended) = farewell(runner.emitter.clone());
     let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
         control,
         mail,
         counters,
-        ended: end,
+        ended,
         abort,
     })
 }
@@ -419,33 +419,4 @@ async fn live<B: Body, O: Emits<B::Out>>(
             End::Failed(Failure::new(&name, reason))
         }
     });
-}
-
-/// Says how the stage ended, also if its task is aborted, even before it first ran.
-pub(super) struct Farewell {
-    emitter: Emitter,
-    ended: watch::Sender<Option<End>>,
-    end: End,
-}
-
-impl Farewell {
-    pub(super) fn new(emitter: Emitter, ended: watch::Sender<Option<End>>) -> Self {
-        Self {
-            emitter,
-            ended,
-            end: End::Shutdown,
-        }
-    }
-
-    pub(super) fn say(mut self, end: End) {
-        self.end = end;
-    }
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        let event = StageEvent::Ended { end: &self.end };
-        self.emitter.emit(&Event::Stage(event));
-        self.ended.send_replace(Some(self.end.clone()));
-    }
 }

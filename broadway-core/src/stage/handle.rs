@@ -5,14 +5,12 @@
 
 use std::{fmt, hash::Hash, sync::Arc};
 
-use tokio::{
-    sync::{mpsc, watch},
-    task::AbortHandle,
-};
+use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     Consumer, End, Output, PlainSeat, Producer, ProducerConsumer, Receive, StageGone, StageStats,
     SubscribeError, Subscription, SubscriptionId,
+    farewell::Ended,
     input::Input,
     link::Link,
     mail::{Delivery, Mail},
@@ -31,7 +29,7 @@ pub(super) struct Common<S, I, E> {
     pub(super) control: mpsc::UnboundedSender<Control<I>>,
     pub(super) mail: mpsc::Sender<Mail<S, E>>,
     pub(super) counters: Arc<Counters>,
-    pub(super) ended: watch::Receiver<Option<End>>,
+    pub(super) ended: Ended,
     pub(super) abort: AbortHandle,
 }
 
@@ -139,9 +137,7 @@ macro_rules! common_methods {
         ///
         /// Once polled, the stage stops, also when this future is dropped.
         pub async fn stop(&self) -> End {
-            // If nobody hears it, the stage has ended.
-            let _ = self.common.control.send(Control::Stop);
-            self.join().await
+            self.common.stop().await
         }
 
         /// Ends the stage at its next await, in the middle of a callback perhaps; `terminate` is not called. For who
@@ -156,13 +152,13 @@ macro_rules! common_methods {
         ///
         /// Cancel safe; may be called any number of times, also after the end.
         pub async fn join(&self) -> End {
-            self.common.join().await
+            self.common.ended.join().await
         }
 
         /// How the stage ended, if it has.
         #[must_use]
         pub fn end(&self) -> Option<End> {
-            self.common.ended.borrow().clone()
+            self.common.ended.end()
         }
 
         /// What it has done so far.
@@ -351,13 +347,10 @@ where
         sent.map_err(|_| StageGone::new(&self.name))
     }
 
-    pub(super) async fn join(&self) -> End {
-        let mut ended = self.ended.clone();
-        let end = ended.wait_for(Option::is_some).await;
-        // The sender goes without a word only if the runtime drops the task.
-        end.ok()
-            .and_then(|end| end.clone())
-            .unwrap_or(End::Shutdown)
+    pub(super) async fn stop(&self) -> End {
+        // If nobody hears it, the stage has ended.
+        let _ = self.control.send(Control::Stop);
+        self.ended.join().await
     }
 
     pub(super) fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
@@ -449,7 +442,7 @@ macro_rules! clone_and_debug {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($handle))
                     .field("name", &self.common.name)
-                    .field("end", &*self.common.ended.borrow())
+                    .field("end", &self.common.ended)
                     .finish_non_exhaustive()
             }
         }

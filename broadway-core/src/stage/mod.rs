@@ -48,6 +48,7 @@ pub(crate) mod control;
 pub(crate) mod driven;
 mod emission;
 pub(crate) mod end;
+mod farewell;
 mod for_each;
 mod from;
 mod handle;

@@ -114,9 +114,9 @@ impl<T: Send + 'static> Output<T> {
         self.connect.name()
     }
 
-    /// How many events are on their way to consumers, and how many consumers wait in vain for some.
+    /// How many events of the stage have been asked for and wait until a consumer takes them.
     #[must_use]
-    pub fn waiting(&self) -> (usize, usize) {
+    pub fn waiting(&self) -> usize {
         self.connect.waiting()
     }
 
@@ -280,7 +280,7 @@ pub(super) struct Joined<T> {
 pub(super) trait Connect<T>: Send + Sync {
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError>;
     fn name(&self) -> &Arc<str>;
-    fn waiting(&self) -> (usize, usize);
+    fn waiting(&self) -> usize;
     fn end(&self) -> Option<End>;
     /// Whether any consumer may have any event.
     fn any_inlet(&self) -> bool;
@@ -327,8 +327,8 @@ where
         &self.name
     }
 
-    fn waiting(&self) -> (usize, usize) {
-        self.link.waiting()
+    fn waiting(&self) -> usize {
+        self.link.buffered()
     }
 
     fn end(&self) -> Option<End> {

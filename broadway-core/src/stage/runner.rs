@@ -39,8 +39,8 @@ pub(super) struct Runner<B: Body, O> {
     pub(super) discarded: Vec<B::Out>,
     /// Messages that wait until the events before them have been asked for.
     pub(super) behind: VecDeque<(Point, MailTo<B>)>,
-    /// The stage has failed and is restarted then.
-    pub(super) resting: Option<Instant>,
+    /// The stage has failed; the only timer there is ends its rest, and it begins anew.
+    pub(super) resting: bool,
     /// Whose turn it is: messages or events.
     pub(super) mail_first: bool,
     /// Demand came last: messages and timers are next.
@@ -146,7 +146,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
     pub(super) async fn open(&mut self) -> Flow {
         self.flush().await?;
         for subscription in self.inputs.subscriptions() {
-            if self.resting.is_some() {
+            if self.resting {
                 return Flow::Continue(());
             }
             self.subscribed(&subscription).await?;
@@ -159,7 +159,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             Control::Subscribe(input) => {
                 let subscription = input.subscription.clone();
                 self.inputs.add(input);
-                if self.resting.is_some() {
+                if self.resting {
                     // It will be told all its subscriptions when it is restarted.
                     return Flow::Continue(());
                 }
@@ -172,7 +172,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
                 input.inlet.leave_as(end.clone());
                 let Input { subscription, .. } = input;
                 self.tell_cancelled(&subscription, &end);
-                if self.resting.is_some() {
+                if self.resting {
                     return Flow::Continue(());
                 }
                 self.cancelled(&subscription, &end).await

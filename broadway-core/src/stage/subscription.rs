@@ -64,6 +64,11 @@ impl Cancel {
 /// One subscription of a consumer to a producer. Cheap to clone; dropping it changes nothing.
 #[derive(Clone)]
 pub struct Subscription {
+    /// One pointer, as it is cloned for each chunk.
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     id: SubscriptionId,
     producer: Arc<str>,
     asks: Arc<dyn Asks>,
@@ -104,55 +109,56 @@ impl Subscription {
         asks: Arc<dyn Asks>,
         cancels: Arc<dyn Cancels>,
     ) -> Self {
-        Self {
+        let shared = Arc::new(Shared {
             id,
             producer,
             asks,
             cancels,
-        }
+        });
+        Self { shared }
     }
 
     /// Whether the consumer waits for events of it; `None` if it has ended.
     pub(super) fn waits(&self) -> Option<bool> {
-        self.asks.waits()
+        self.shared.asks.waits()
     }
 
     /// Which subscription this is.
     #[must_use]
-    pub const fn id(&self) -> SubscriptionId {
-        self.id
+    pub fn id(&self) -> SubscriptionId {
+        self.shared.id
     }
 
     /// The name of the producer.
     #[must_use]
     pub fn producer(&self) -> &str {
-        &self.producer
+        &self.shared.producer
     }
 
     /// Demands `n` more events, in a subscription with [manual demand](super::Output::manual); 0 is allowed and changes nothing.
     /// In an automatic one nothing changes either. Returns whether the subscription still is.
     pub fn ask(&self, n: usize) -> bool {
-        self.asks.ask(n)
+        self.shared.asks.ask(n)
     }
 
     /// All of the slots that its events are to have, free, if it was made for such.
     pub(super) fn slots(&self) -> Option<Slots> {
-        self.asks.slots()
+        self.shared.asks.slots()
     }
 
     /// Ends the subscription once the chunk in hand is handled. The consumer goes on, whatever the
     /// [mode](Cancel); what was buffered for it goes to others, as the producer's dispatcher has it. Returns whether the
     /// consumer still is.
     pub fn cancel(&self) -> bool {
-        self.cancels.cancel(self.id, End::Normal)
+        self.shared.cancels.cancel(self.shared.id, End::Normal)
     }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("id", &self.id.0)
-            .field("producer", &self.producer)
+            .field("id", &self.shared.id.0)
+            .field("producer", &self.shared.producer)
             .finish_non_exhaustive()
     }
 }

@@ -118,11 +118,9 @@ impl<T, D: Dispatch<T>> Link<T, D> {
         Ok(Inlet::new(Arc::clone(&self.hub), id, serial))
     }
 
-    /// How many messages wait, and how many inlets have come in vain and wait for some.
-    pub(crate) fn waiting(&self) -> (usize, usize) {
-        let state = self.hub.lock();
-        let idle = state.inlets.iter().filter(|seat| seat.is_idle());
-        (state.dispatch.buffered(), idle.count())
+    /// How many messages wait to be taken.
+    pub(crate) fn buffered(&self) -> usize {
+        self.hub.lock().dispatch.buffered()
     }
 
     /// How the sending side ended, if it has. What is buffered may still be there to take.
@@ -162,7 +160,8 @@ pub(super) struct Hub<T, D> {
 
 impl<T, D: Dispatch<T>> Hub<T, D> {
     pub(super) fn lock(&self) -> MutexGuard<'_, State<T, D>> {
-        // Nothing panics under this lock but a defect, which is reported where it happens.
+        // What panics under this lock is a function of the user's, which dispatchers call before they change anything; or a
+        // defect, which is reported where it happens.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -376,13 +375,13 @@ impl<T, D: Dispatch<T>> State<T, D> {
     pub(super) fn sleep(&mut self, inlet: InletId, max: usize, waker: Waker) {
         let seat = &mut self.inlets[inlet.0 as usize];
         let max = max.min(seat.limit());
-        seat.sleep(waker, true);
+        seat.waker = Some(waker);
         self.dispatch.ask(inlet, max);
     }
 
     /// The inlet takes nothing now, and wants to know of the end.
     pub(super) fn await_end(&mut self, inlet: InletId, waker: Waker) {
-        self.inlets[inlet.0 as usize].sleep(waker, false);
+        self.inlets[inlet.0 as usize].waker = Some(waker);
     }
 
     pub(super) fn is_up(&self, inlet: InletId) -> bool {

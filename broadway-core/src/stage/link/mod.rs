@@ -9,11 +9,16 @@
 //! **Demand.** Each outlet has a credit of `max` messages: what it was asked for and has not been taken by an inlet yet. When
 //! no more than `min` of it is outstanding, the outlet is asked for the rest, so a producer is woken once per `max - min`
 //! messages and not once per message. Buffered messages are thus bounded by the sum of the outlets' `max`, plus one `Vec`
-//! for each concurrent sender that sends more than it was asked for.
+//! for each concurrent sender that sends more than it was asked for. That is how pipelines ask.
 //!
-//! **Ending.** A link has ended when every outlet is closed; an inlet learns it when nothing is buffered and no other inlet
-//! holds a chunk, which it could still give back. Whoever subscribes later learns it at once. An outlet learns that the last
-//! inlet is gone from [`Outlet::demand`]. A [`Link`] that is dropped before it gave an outlet has ended, one that
+//! An outlet to order has no credit: there the inlets say what they want, each by a [`Flow`], and the dispatcher adds it up
+//! ([`wanted`]). After each change the link orders what is missing; what it has ordered and was not sent is on order, and an outlet
+//! is told of each order once. Demand is renewed when a chunk is handled, not when it is taken, so an inlet has and awaits no more
+//! than it asked for. That is how stages ask.
+//!
+//! **Ending.** A link has ended when every outlet is closed; an inlet learns it when nothing is buffered for it and no other inlet
+//! holds a chunk that it could still give back. Whoever subscribes later learns it at once. An outlet learns from
+//! [`Outlet::demand`] that the last inlet is gone, or, if it is to order, that none can come any more. A [`Link`] that is dropped before it gave an outlet has ended, one that
 //! is dropped before it gave an inlet is abandoned, so nobody waits for an end that can't come.
 //!
 //! **Waking.** Wakers are collected under the lock; they are woken, and those not needed any more dropped, after it. A [`Take`]
@@ -31,6 +36,7 @@
 //! `tests/link-model` runs this folder in every order in which its lock can be taken.
 //!
 //! [`Take`]: inlet::Take
+//! [`wanted`]: crate::machine::dispatch::Dispatch::wanted
 
 mod ask;
 mod hub;

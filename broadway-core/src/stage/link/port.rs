@@ -74,8 +74,6 @@ pub(super) struct Seat {
     pub(super) up: bool,
     pub(super) flow: Flow,
     pub(super) waker: Option<Waker>,
-    /// It sleeps for messages, not just for the end.
-    takes: bool,
 }
 
 impl Seat {
@@ -87,18 +85,7 @@ impl Seat {
             up: false,
             flow,
             waker: None,
-            takes: false,
         }
-    }
-
-    pub(super) fn sleep(&mut self, waker: Waker, takes: bool) {
-        self.waker = Some(waker);
-        self.takes = takes;
-    }
-
-    /// Whether it waits in vain for messages.
-    pub(super) fn is_idle(&self) -> bool {
-        self.takes && self.waker.is_some()
     }
 
     /// The most that it may take now.

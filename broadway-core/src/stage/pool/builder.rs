@@ -15,7 +15,7 @@ use crate::{
         pool::{InvalidPool, Pool, PoolOptions},
         restart::RestartPolicy,
     },
-    stage::{Consumer, ConsumerHandle, Output, builder::Farewell, run, supervise},
+    stage::{Consumer, ConsumerHandle, Output, farewell::farewell, run, supervise},
     telemetry::{Emitter, Observer, Tee},
 };
 
@@ -174,9 +174,8 @@ impl<C: Consumer> PoolBuilder<C> {
         let (order, orders) = mpsc::unbounded_channel();
         let (sized, size) = watch::channel(members.len());
         let manager = Manager::new(recipe, machine, outputs, members, (orders, sized), emitter);
-        let (ended, end) = watch::channel(None);
         // Its members tell their ends themselves.
-        let farewell = Farewell::new(Emitter::silent(&name), ended);
+        let (farewell, ended) = farewell(Emitter::silent(&name));
         let _abort = supervise::spawn(async move {
             let manager = run::run(manager).await;
             let end = manager.end.clone();
@@ -184,7 +183,7 @@ impl<C: Consumer> PoolBuilder<C> {
             drop(manager);
             farewell.say(end.unwrap_or(crate::stage::End::Shutdown));
         });
-        Ok(PoolHandle::new(name, order, size, counters, end))
+        Ok(PoolHandle::new(name, order, size, counters, ended))
     }
 
     fn check(&self) -> Result<Pool, StartError> {

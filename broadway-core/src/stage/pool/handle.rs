@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use super::manager::Order;
 use crate::{
     machine::pool::{InvalidPool, Pool, PoolOptions},
-    stage::{End, Output, StageStats, SubscribeError, stats::Counters},
+    stage::{End, Output, StageStats, SubscribeError, farewell::Ended, stats::Counters},
 };
 
 /// A running pool of consumers of events of type `T`. Cheap to clone.
@@ -18,7 +18,7 @@ pub struct PoolHandle<T> {
     orders: mpsc::UnboundedSender<Order<T>>,
     size: watch::Receiver<usize>,
     counters: Arc<Counters>,
-    ended: watch::Receiver<Option<End>>,
+    ended: Ended,
 }
 
 impl<T: Send + 'static> PoolHandle<T> {
@@ -27,7 +27,7 @@ impl<T: Send + 'static> PoolHandle<T> {
         orders: mpsc::UnboundedSender<Order<T>>,
         size: watch::Receiver<usize>,
         counters: Arc<Counters>,
-        ended: watch::Receiver<Option<End>>,
+        ended: Ended,
     ) -> Self {
         Self {
             name,
@@ -96,18 +96,13 @@ impl<T: Send + 'static> PoolHandle<T> {
     ///
     /// Cancel safe; may be called any number of times, also after the end.
     pub async fn join(&self) -> End {
-        let mut ended = self.ended.clone();
-        let end = ended.wait_for(Option::is_some).await;
-        // The sender goes without a word only if the runtime drops the task.
-        end.ok()
-            .and_then(|end| end.clone())
-            .unwrap_or(End::Shutdown)
+        self.ended.join().await
     }
 
     /// How the pool ended, if it has.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        self.ended.borrow().clone()
+        self.ended.end()
     }
 
     /// What all members together have done so far, also those that left.
@@ -134,7 +129,7 @@ impl<T> fmt::Debug for PoolHandle<T> {
         f.debug_struct("PoolHandle")
             .field("name", &self.name)
             .field("len", &*self.size.borrow())
-            .field("end", &*self.ended.borrow())
+            .field("end", &self.ended)
             .finish_non_exhaustive()
     }
 }

@@ -248,7 +248,7 @@ impl<C: Consumer> Manager<C> {
     /// have answered yet. Where members hold all that they have demanded nothing can be seen: there one is assumed, so that a
     /// pool of which nobody is idle grows in single steps.
     fn waiting(&mut self) -> usize {
-        let waiting: usize = self.outputs.iter().map(|output| output.waiting().0).sum();
+        let waiting: usize = self.outputs.iter().map(|output| output.waiting()).sum();
         let before = std::mem::replace(&mut self.waited, waiting);
         let unseen = self.outputs.iter().any(Output::is_exhaustible);
         waiting.max(before).max(usize::from(unseen))
@@ -259,7 +259,7 @@ impl<C: Consumer> Manager<C> {
     fn see_outputs(&mut self) {
         let mut last = None;
         self.outputs.retain(|output| {
-            let Some(end) = output.end().filter(|_| output.waiting().0 == 0) else {
+            let Some(end) = output.end().filter(|_| output.waiting() == 0) else {
                 return true;
             };
             if output.cancel.ends_consumer(&end) {

@@ -42,13 +42,13 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         let _ = catch_unwind(AssertUnwindSafe(|| self.body.discard()));
         self.cx.timers.clear();
         self.cx.start_timer(delay);
-        self.resting = Some(timer::now() + delay);
+        self.resting = true;
         Flow::Continue(())
     }
 
     /// Begins anew, with what the stage was subscribed to and asked for.
     pub(super) async fn restart(&mut self) -> Flow {
-        self.resting = None;
+        self.resting = false;
         let Some(again) = &mut self.again else {
             return Flow::Continue(());
         };
@@ -89,7 +89,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         {
             end = End::Failed(Failure::new(self.cx.shared_name(), reason));
         }
-        if terminate && self.resting.is_none() {
+        if terminate && !self.resting {
             self.terminate(&end).await;
         }
         self.output.close(end.clone());

@@ -19,7 +19,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         if let Poll::Ready(Some(control)) = self.desk.control.poll_recv(task) {
             return Poll::Ready(Happening::Control(control));
         }
-        if self.resting.is_some() {
+        if self.resting {
             // What is asked meanwhile is told after the rest; but if nobody can ask any more, there is nothing to rest for.
             while let Poll::Ready(demand) = self.output.poll_demand(task) {
                 if demand.is_none() {

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::stage::{
     End, Nothing, Output, StageGone, StageStats, SubscribeError, Subscription, handle::Common,
-    runner::Control,
 };
 
 /// A running stage of tasks. Cheap to clone.
@@ -116,9 +115,7 @@ impl<T: Send + 'static> TaskPerEventHandle<T> {
     ///
     /// Once polled, the stage stops, also when this future is dropped.
     pub async fn stop(&self) -> End {
-        // If nobody hears it, the stage has ended.
-        let _ = self.common.control.send(Control::Stop);
-        self.join().await
+        self.common.stop().await
     }
 
     /// Ends the stage, and all its tasks, at their next await. Does not wait for them.
@@ -132,13 +129,13 @@ impl<T: Send + 'static> TaskPerEventHandle<T> {
     ///
     /// Cancel safe; may be called any number of times, also after the end.
     pub async fn join(&self) -> End {
-        self.common.join().await
+        self.common.ended.join().await
     }
 
     /// How the stage ended, if it has.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        self.common.ended.borrow().clone()
+        self.common.ended.end()
     }
 
     /// What it has received so far. Its tasks have [counts](Self::count) of their own.
@@ -162,7 +159,7 @@ impl<T: Send + 'static> fmt::Debug for TaskPerEventHandle<T> {
         f.debug_struct("TaskPerEventHandle")
             .field("name", &self.common.name)
             .field("count", &self.count())
-            .field("end", &*self.common.ended.borrow())
+            .field("end", &self.common.ended)
             .finish_non_exhaustive()
     }
 }
