@@ -62,8 +62,11 @@
 //! | `tracing` | yes | `telemetry::TracingObserver`: logs through the `tracing` crate |
 //! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
 //! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
+//! | `pubsub` | no | `pubsub::PubSub`: a source that reads Google Cloud Pub/Sub; needs a C compiler |
+//! | `rabbitmq` | no | `rabbitmq::RabbitMq`: a source that reads RabbitMQ; needs a C compiler |
+//! | `sqs` | no | `sqs::Sqs`: a source that reads Amazon SQS; needs a C compiler |
 //!
-//! No other feature needs a C compiler.
+//! Each of the four has a publisher beside its source. No other feature needs a C compiler.
 //!
 //! # Runtime
 //!
@@ -74,15 +77,22 @@
 
 pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
-    Chunk, Delivery, Description, Failed, Handler, HandlerFn, Message, Next, NoAckOptions,
-    NoBatcher, NoopAcknowledger, OneBatcher, OpenContext, Outcome, Pipeline, Problem, Processors,
-    Produced, Producer, PushError, Reason, Receipt, Record, RunError, Settled, Source, SourceExt,
-    Split, StartError, Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine,
-    source, stage, telemetry, testing,
+    Chunk, ConfigError, Delivery, Description, Failed, Handler, HandlerFn, Message, Next,
+    NoAckOptions, NoBatcher, NoopAcknowledger, OneBatcher, OpenContext, Outcome, Outgoing,
+    Pipeline, Problem, Processors, Produced, Producer, PublishError, PublishErrorKind, Publisher,
+    PushError, Reason, Receipt, Record, RunError, Settled, Source, SourceExt, Split, StartError,
+    Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine, source, stage,
+    telemetry, testing,
 };
 
 #[cfg(feature = "kafka")]
 pub use broadway_kafka as kafka;
+#[cfg(feature = "pubsub")]
+pub use broadway_pubsub as pubsub;
+#[cfg(feature = "rabbitmq")]
+pub use broadway_rabbitmq as rabbitmq;
+#[cfg(feature = "sqs")]
+pub use broadway_sqs as sqs;
 
 /// Compiles and runs what the README shows.
 #[cfg(doctest)]

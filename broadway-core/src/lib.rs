@@ -56,7 +56,7 @@
 //! | [`telemetry`] | what a topology tells about itself, and who listens |
 //! | [`testing`] | a test kit: a hand-fed source with a ledger, a recorder of events, faults |
 //! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
-//! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `error` | the contract between users, connectors and engine; re-exported here |
+//! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `publisher`, `error` | the contract between users, connectors and engine; re-exported here |
 //! | `pipeline` | source → processors → batchers → batch processors; [`Pipeline`], [`Topology`] |
 //! | [`stage`] | producers and consumers linked by demand; below them links and loops, which pipelines run on too |
 //!
@@ -70,11 +70,13 @@ mod batch;
 mod batcher_key;
 mod caught;
 mod chunk;
+mod config_error;
 mod error;
 mod handler;
 pub mod machine;
 mod message;
 mod pipeline;
+mod publisher;
 pub mod source;
 pub mod stage;
 mod sync;
@@ -87,6 +89,7 @@ pub use batch::{Batch, BatchKey, Trigger};
 pub use batcher_key::batcher_name;
 pub use batcher_key::{BatcherKey, NoBatcher, OneBatcher};
 pub use chunk::Chunk;
+pub use config_error::ConfigError;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
 pub use handler::{Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use message::{Message, NoAckOptions, Record};
@@ -94,4 +97,5 @@ pub use pipeline::{
     BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Receipt, Split,
     Topology, Totals,
 };
+pub use publisher::{Outgoing, PublishError, PublishErrorKind, Publisher};
 pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

@@ -114,6 +114,11 @@ pub trait Record: Send + 'static {
         None
     }
 
+    /// Calls `visit` with every header that has a value, in the order of the message where it has one.
+    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        let _ = visit;
+    }
+
     /// When the sender or the broker says it was sent.
     fn time(&self) -> Option<SystemTime> {
         None

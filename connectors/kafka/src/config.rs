@@ -1,9 +1,6 @@
 //! What to read and how: [`Kafka`], the source, and the choices it offers.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broadway_core::{OpenContext, Problem};
 use rdkafka::ClientConfig;
@@ -339,35 +336,6 @@ impl Begin {
         Some(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 }
-
-/// Options that cannot work, all of them.
-#[derive(Debug)]
-pub struct ConfigError {
-    problems: Vec<Problem>,
-}
-
-impl ConfigError {
-    pub(crate) fn new(problems: Vec<Problem>) -> Self {
-        Self { problems }
-    }
-
-    /// Each option and what is wrong with it.
-    #[must_use]
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the Kafka source has options that cannot work:")?;
-        self.problems
-            .iter()
-            .try_for_each(|problem| write!(f, "\n  - {problem}"))
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

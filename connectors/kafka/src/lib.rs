@@ -49,6 +49,7 @@ mod shared;
 mod source;
 
 pub use ack::{KafkaAcknowledger, Token};
-pub use config::{Begin, ConfigError, GroupProtocol, Kafka, OnFailure};
+pub use broadway_core::ConfigError;
+pub use config::{Begin, GroupProtocol, Kafka, OnFailure};
 pub use record::KafkaRecord;
 pub use source::KafkaProducer;

@@ -75,6 +75,14 @@ impl Record for KafkaRecord {
             .and_then(|(_, value)| value)
     }
 
+    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        for (name, value) in self.headers() {
+            if let Some(value) = value {
+                visit(name, value);
+            }
+        }
+    }
+
     fn time(&self) -> Option<SystemTime> {
         let (time_ms, _) = self.0.timestamp_ms()?;
         Some(UNIX_EPOCH + Duration::from_millis(u64::try_from(time_ms).ok()?))

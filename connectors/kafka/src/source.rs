@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, OpenContext, Problem, Produced, Producer, Source};
+use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     ack::KafkaAcknowledger,
-    config::{ConfigError, Kafka},
+    config::Kafka,
     member,
     partition::{Buffers, Out, Partition},
     record::KafkaRecord,
@@ -49,10 +49,7 @@ impl Source for Kafka {
     ///
     /// Dropped half-way, the member leaves the group again by itself.
     async fn open(&self, cx: &OpenContext) -> Result<KafkaProducer, BoxError> {
-        let problems = self.problems();
-        if !problems.is_empty() {
-            return Err(ConfigError::new(problems).into());
-        }
+        ConfigError::check("the Kafka source", self.problems())?;
         let emitter = cx.emitter().clone();
         let shared = Arc::new(Shared::new(
             cx.producer(),

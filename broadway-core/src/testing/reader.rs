@@ -1,0 +1,239 @@
+//! A producer without an engine: what tests of a connector do by hand.
+
+use std::{fmt, future::Future, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::future::{Either, select};
+use tokio::time::timeout;
+
+use super::Recorder;
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    error::{BoxError, Callback, Reason},
+    source::{Delivery, OpenContext, Producer, Source, TokenOf},
+    telemetry::Emitter,
+};
+
+/// What a producer of type `P` delivers.
+pub type Received<P> = Delivery<<P as Producer>::Item, TokenOf<P>>;
+
+/// One opened producer in the hands of a test, which stands for the engine: it asks, looks, settles, and closes.
+///
+/// Every wait is bounded by a minute, so that a connector that hangs fails its test and says where.
+///
+/// ```
+/// use broadway_core::{source, testing::Reader};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let mut reader = Reader::open(&source::from_iter(|_producer| 0..10)).await?;
+/// let received = reader.exactly(3).await;
+/// assert_eq!(received[2].item, 2);
+/// reader.done(received).await;
+/// reader.close().await?;
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+pub struct Reader<P: Producer> {
+    producer: P,
+    acknowledger: Arc<P::Acknowledger>,
+    recorder: Recorder,
+}
+
+/// Far above what is needed, so that only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl<P: Producer> Reader<P> {
+    /// Opens a producer of the source.
+    ///
+    /// # Errors
+    ///
+    /// What [`Source::open`] says.
+    ///
+    /// # Panics
+    ///
+    /// When it hangs.
+    pub async fn open<S: Source<Producer = P>>(source: &S) -> Result<Self, BoxError> {
+        let recorder = Recorder::new();
+        let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
+        let producer = timely("open", source.open(&cx)).await?;
+        Ok(Self {
+            acknowledger: producer.acknowledger(),
+            producer,
+            recorder,
+        })
+    }
+
+    /// What it told the observers of its pipeline.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Its acknowledger, which may outlive it.
+    #[must_use]
+    pub fn acknowledger(&self) -> Arc<P::Acknowledger> {
+        self.acknowledger.clone()
+    }
+
+    /// What comes next, at most `demand`.
+    ///
+    /// # Errors
+    ///
+    /// What [`Producer::produce`] says; the engine would open the source again. What came before the error is lost to this
+    /// reader, as it is to nobody else: use [`some_into`](Self::some_into) to see it.
+    ///
+    /// # Panics
+    ///
+    /// When nothing comes, when more comes than was asked for, or when `demand` is 0.
+    pub async fn some(&mut self, demand: usize) -> Result<Vec<Received<P>>, BoxError> {
+        let mut out = Vec::new();
+        self.some_into(demand, &mut out).await?;
+        Ok(out)
+    }
+
+    /// As [`some`](Self::some), appended to `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`some`](Self::some); what came before the error is in `out`.
+    ///
+    /// # Panics
+    ///
+    /// As [`some`](Self::some).
+    pub async fn some_into(
+        &mut self,
+        demand: usize,
+        out: &mut Vec<Received<P>>,
+    ) -> Result<(), BoxError> {
+        let before = out.len();
+        let asked = NonZeroUsize::new(demand).expect("a demand of at least one");
+        timely("produce", self.producer.produce(asked, out)).await?;
+        let count = out.len() - before;
+        assert!(
+            count <= demand,
+            "{count} messages came for a demand of {demand}"
+        );
+        Ok(())
+    }
+
+    /// Exactly `n` messages, in the order in which they came.
+    ///
+    /// # Panics
+    ///
+    /// When fewer come, or the producer fails.
+    pub async fn exactly(&mut self, n: usize) -> Vec<Received<P>> {
+        let mut all = Vec::with_capacity(n);
+        while all.len() < n {
+            let missing = n - all.len();
+            if let Err(error) = self.some_into(missing, &mut all).await {
+                panic!("the producer failed after {} of {n}: {error}", all.len());
+            }
+        }
+        all
+    }
+
+    /// Asks for a message while `other`, which has to come to its end, does: nothing may be delivered until then.
+    ///
+    /// # Panics
+    ///
+    /// When something comes, or the producer fails.
+    pub async fn nothing_until<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut out = Vec::new();
+        let value = {
+            let produced = pin!(self.producer.produce(NonZeroUsize::MIN, &mut out));
+            let other = pin!(other);
+            match select(produced, other).await {
+                Either::Left((Ok(_), _)) => panic!("something came where nothing should"),
+                Either::Left((Err(error), _)) => panic!("the producer failed: {error}"),
+                Either::Right((value, _)) => value,
+            }
+        };
+        assert!(out.is_empty(), "something came where nothing should");
+        value
+    }
+
+    /// Settles messages as the engine does, in one group.
+    ///
+    /// # Errors
+    ///
+    /// What [`Acknowledger::settle`] says.
+    ///
+    /// # Panics
+    ///
+    /// When it hangs, or does not drain what it is given.
+    pub async fn settle(
+        &self,
+        outcome: &Outcome,
+        received: impl IntoIterator<Item = Received<P>>,
+    ) -> Result<(), BoxError> {
+        let settled = received.into_iter();
+        let mut settled: Vec<_> = settled
+            .map(|delivery| Settled::for_test(delivery.token, outcome.clone()))
+            .collect();
+        let result = timely("settle", self.acknowledger.settle(&mut settled)).await;
+        assert!(settled.is_empty(), "settle drains what it is given");
+        result
+    }
+
+    /// Settles messages as done.
+    ///
+    /// # Panics
+    ///
+    /// When the acknowledger fails.
+    pub async fn done(&self, received: impl IntoIterator<Item = Received<P>>) {
+        if let Err(error) = self.settle(&Outcome::Done, received).await {
+            panic!("the acknowledger failed: {error}");
+        }
+    }
+
+    /// Settles messages as failed, as after an error of `handle_message`.
+    ///
+    /// # Panics
+    ///
+    /// When the acknowledger fails.
+    pub async fn failed(&self, received: impl IntoIterator<Item = Received<P>>) {
+        let reason = Reason::error(Callback::HandleMessage, "it does not work");
+        if let Err(error) = self.settle(&Outcome::Failed(reason), received).await {
+            panic!("the acknowledger failed: {error}");
+        }
+    }
+
+    /// Draining begins: see [`Producer::stop`].
+    ///
+    /// # Panics
+    ///
+    /// When it hangs.
+    pub async fn stop(&mut self) {
+        timely("stop", self.producer.stop()).await;
+    }
+
+    /// Stops and closes, and gives what was told meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What [`Producer::close`] says.
+    ///
+    /// # Panics
+    ///
+    /// When it hangs.
+    pub async fn close(mut self) -> Result<Recorder, BoxError> {
+        self.stop().await;
+        timely("close", self.producer.close()).await?;
+        Ok(self.recorder)
+    }
+}
+
+impl<P: Producer> fmt::Debug for Reader<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("recorder", &self.recorder)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn timely<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("`{what}` did not end within {PATIENCE:?}"),
+    }
+}

@@ -1,0 +1,1 @@
+//! SQS for broadway.
