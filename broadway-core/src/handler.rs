@@ -1,10 +1,12 @@
 //! What users write: [`Handler`], its four callbacks, and [`handler_fn`] for a pipeline of ten lines.
 
 mod closure;
+mod dead_letters;
 
 use std::fmt;
 
 pub use closure::{HandlerFn, handler_fn, handler_fn_async};
+pub use dead_letters::DeadLetters;
 
 use crate::{
     batch::{Batch, BatchKey},
@@ -102,7 +104,7 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Called with the failures of a chunk or of a batch, before their source is told: to log, to count, to set per
-    /// message how it is acknowledged. It cannot make a failure undone.
+    /// message how it is acknowledged, or to send them elsewhere and then [`resolve`](Failed::resolve) them.
     ///
     /// A panic here is contained: it is an event, and the messages fail as they would have.
     fn handle_failed(
@@ -168,6 +170,7 @@ pub struct Failed<In, Out> {
     pub(crate) message: Message<In>,
     pub(crate) output: Option<Out>,
     pub(crate) reason: Reason,
+    pub(crate) is_resolved: bool,
 }
 
 impl<In, Out> Failed<In, Out> {
@@ -190,6 +193,17 @@ impl<In, Out> Failed<In, Out> {
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
+
+    /// It is taken care of elsewhere, for instance as a confirmed dead letter: its source is told that it is done, and will not
+    /// deliver it again. Events and metrics of the stage where it failed still count it as failed, those of settlement as done.
+    pub fn resolve(&mut self) {
+        self.is_resolved = true;
+    }
+
+    /// Whether it was [resolved](Self::resolve).
+    pub fn is_resolved(&self) -> bool {
+        self.is_resolved
+    }
 }
 
 impl<In: fmt::Debug, Out: fmt::Debug> fmt::Debug for Failed<In, Out> {
@@ -198,6 +212,7 @@ impl<In: fmt::Debug, Out: fmt::Debug> fmt::Debug for Failed<In, Out> {
             .field("message", &self.message)
             .field("output", &self.output)
             .field("reason", &self.reason)
+            .field("is_resolved", &self.is_resolved)
             .finish()
     }
 }

@@ -91,11 +91,11 @@ pub use batcher_key::{BatcherKey, NoBatcher, OneBatcher};
 pub use chunk::Chunk;
 pub use config_error::ConfigError;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
-pub use handler::{Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
+pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use message::{Message, NoAckOptions, Record};
 pub use pipeline::{
     BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Receipt, Split,
     Topology, Totals,
 };
-pub use publisher::{Outgoing, PublishError, PublishErrorKind, Publisher};
+pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
 pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

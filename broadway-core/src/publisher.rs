@@ -4,12 +4,14 @@
 //! letters are sent with it in `handle_failed`.
 
 mod error;
+mod observed;
 mod outgoing;
 
 pub use error::{PublishError, PublishErrorKind};
+pub use observed::Observed;
 pub use outgoing::Outgoing;
 
-use crate::{batch::Batch, error::BoxError};
+use crate::{batch::Batch, error::BoxError, telemetry::Observer};
 
 /// Sends messages to a broker, with a confirmation for each.
 ///
@@ -134,6 +136,15 @@ pub trait Publisher: Send + Sync + 'static {
                 }
             }
         }
+    }
+
+    /// The same publisher, telling `observer` of each call as [`Event::Published`](crate::telemetry::Event::Published)
+    /// under this name: the observers of a pipeline will do.
+    fn observed(self, name: &str, observer: impl Observer) -> Observed<Self>
+    where
+        Self: Sized,
+    {
+        Observed::new(self, name, observer)
     }
 }
 

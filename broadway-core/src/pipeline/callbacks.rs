@@ -44,6 +44,12 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
     });
     for (mut failed, debt) in seen.into_iter().zip(debts) {
         let options = failed.message.take_ack_options();
-        settler.add(debt, Outcome::Failed(failed.reason), options);
+        // After a panic of the callback, what it had resolved before stays resolved.
+        let outcome = if failed.is_resolved {
+            Outcome::Done
+        } else {
+            Outcome::Failed(failed.reason)
+        };
+        settler.add(debt, outcome, options);
     }
 }

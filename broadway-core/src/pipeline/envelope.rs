@@ -117,6 +117,7 @@ impl<T, O, K> Failure<T, O, K> {
                 message,
                 output,
                 reason,
+                is_resolved: false,
             },
             debt,
         }

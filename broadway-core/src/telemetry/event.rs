@@ -6,6 +6,7 @@ use super::StageEvent;
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
+    publisher::PublishError,
 };
 
 /// A trigger's name in logs, metrics and tables: the word of the option that it comes from.
@@ -211,6 +212,14 @@ pub enum Event<'a> {
     CommitFailed { producer: usize, error: &'a str },
     /// The connection of a source has trouble that it deals with by itself.
     SourceTrouble { producer: usize, error: &'a str },
+    /// An [observed](crate::Publisher::observed) publisher sent messages: so many were confirmed, so many failed, the first
+    /// of them with `error`. The observer is called with the publisher's name.
+    Published {
+        done: usize,
+        failed: usize,
+        elapsed: Duration,
+        error: Option<&'a PublishError>,
+    },
     /// Something happened to a [stage](crate::stage), which is no part of a pipeline.
     Stage(StageEvent<'a>),
 }
@@ -248,6 +257,7 @@ impl Event<'_> {
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",
             Self::SourceTrouble { .. } => "source_trouble",
+            Self::Published { .. } => "published",
             Self::Stage(event) => event.name(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What there is, with types, units and labels, stands in one place in code (`catalog.rs`) and one for readers
 //! (`docs/telemetry.md`); a test keeps them the same. `handles.rs` holds the handles and says what each event moves, `parts.rs`
-//! those of a source's partitions, `stage.rs` those of stages.
+//! those of a source's partitions, `publisher.rs` those of publishers, `stage.rs` those of stages.
 //!
 //! A handle is made once for each pipeline or stage and set of labels and then kept, since looking one up costs several times what
 //! moving it does. Labels are indices of producers and processors, names of stages, batchers and parts: all few. Keys and
@@ -11,10 +11,11 @@
 mod catalog;
 mod handles;
 mod parts;
+mod publisher;
 mod seconds;
 mod stage;
 
-use self::{handles::PipelineMetrics, stage::StageMetrics};
+use self::{handles::PipelineMetrics, publisher::PublisherMetrics, stage::StageMetrics};
 use super::{Event, Observer, known::Known};
 
 /// Feeds the events of topologies and stages to the recorder of the `metrics` facade.
@@ -34,6 +35,7 @@ use super::{Event, Observer, known::Known};
 pub struct MetricsObserver {
     wants_latency: bool,
     pipelines: Known<str, PipelineMetrics>,
+    publishers: Known<str, PublisherMetrics>,
     stages: Known<str, StageMetrics>,
 }
 
@@ -44,6 +46,7 @@ impl MetricsObserver {
         Self {
             wants_latency: false,
             pipelines: Known::new(),
+            publishers: Known::new(),
             stages: Known::new(),
         }
     }
@@ -63,6 +66,15 @@ impl Observer for MetricsObserver {
                 .stages
                 .get(name, || StageMetrics::new(name))
                 .record(event),
+            Event::Published {
+                done,
+                failed,
+                elapsed,
+                ..
+            } => self
+                .publishers
+                .get(name, || PublisherMetrics::new(name))
+                .published(*done, *failed, *elapsed),
             _ => self
                 .pipelines
                 .get(name, || PipelineMetrics::new(name))

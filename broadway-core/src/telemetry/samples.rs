@@ -6,6 +6,7 @@ use super::{DrainCause, Event, Settlement, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
+    publisher::PublishError,
     stage::{End, Failure, TaskId},
 };
 
@@ -37,6 +38,7 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
     let key = BatchKey::from(SECRET_KEY);
     let (refused, broken) = (refused(), panicked(Callback::HandleBatch));
     let error = BoxError::from("connection reset");
+    let unconfirmed = PublishError::unconfirmed("no answer");
     let (ms, part) = (Duration::from_millis, "orders[3]");
     let (batcher, trigger) = ("events", Trigger::Size);
     let two = Settlement {
@@ -152,6 +154,18 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         Event::SourceTrouble {
             producer: 0,
             error: "broker down",
+        },
+        Event::Published {
+            done: 2,
+            failed: 1,
+            elapsed: ms(4),
+            error: Some(&unconfirmed),
+        },
+        Event::Published {
+            done: 3,
+            failed: 0,
+            elapsed: ms(4),
+            error: None,
         },
         Event::Halted {
             producer: 0,

@@ -116,18 +116,20 @@ enum Storm {
     FailedHandler,
     Ack,
     Source,
+    Publisher,
     Stage,
     Discarded,
     Task,
 }
 
 impl Storm {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Message,
         Self::Batch,
         Self::FailedHandler,
         Self::Ack,
         Self::Source,
+        Self::Publisher,
         Self::Stage,
         Self::Discarded,
         Self::Task,
@@ -140,6 +142,7 @@ impl Storm {
             Event::FailedHandled { panic: Some(_), .. } => Some(Self::FailedHandler),
             Event::AckFailed { .. } => Some(Self::Ack),
             Event::CommitFailed { .. } | Event::SourceTrouble { .. } => Some(Self::Source),
+            Event::Published { error: Some(_), .. } => Some(Self::Publisher),
             Event::Stage(StageEvent::Failed { .. }) => Some(Self::Stage),
             Event::Stage(StageEvent::Discarded { .. }) => Some(Self::Discarded),
             Event::Stage(StageEvent::TaskFailed { .. }) => Some(Self::Task),
@@ -165,6 +168,7 @@ impl Storm {
             Self::FailedHandler => "failed_handled",
             Self::Ack => "ack_failed",
             Self::Source => "commit_failed, source_trouble",
+            Self::Publisher => "published",
             Self::Stage => "stage_failed",
             Self::Discarded => "stage_discarded",
             Self::Task => "stage_task_failed",

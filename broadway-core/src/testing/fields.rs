@@ -63,6 +63,12 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         }
         Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
         Event::DroppedUnsettled { count } => texts![count],
+        Event::Published {
+            done,
+            failed,
+            error,
+            ..
+        } => with(texts![done, failed], "error", error.as_ref()),
         Event::Assigned { .. }
         | Event::Revoked { .. }
         | Event::Halted { .. }

@@ -6,6 +6,7 @@
 //! - [`Recorder`] is an observer, of pipelines and of stages, that keeps what it heard and waits for what is to come.
 //! - [`Faults`] makes any handler fail, panic or hang at a chosen call; a [`FaultPlan`] says when. A feed has one too.
 //! - [`Reader`] holds one producer without an engine, for tests of a connector.
+//! - [`Outbox`] is a publisher that keeps what it is given.
 //! - [`Seen`] is a list that handlers write and tests wait for; [`assert_order_per_key`] and [`drained`] check ends.
 //!
 //! Nothing here sleeps: all waiting is for something to happen, so tests run at full speed, and with
@@ -40,6 +41,7 @@ mod feed;
 mod fields;
 mod hand_fed;
 mod ledger;
+mod outbox;
 mod plan;
 mod reader;
 mod recorder;
@@ -50,6 +52,7 @@ pub use faults::Faults;
 pub use feed::Feed;
 pub use hand_fed::{HandFed, HandFedAcknowledger, HandFedProducer, hand_fed};
 pub use ledger::{Fed, Step};
+pub use outbox::Outbox;
 pub use plan::{Fault, FaultPlan};
 pub use reader::{Reader, Received};
 pub use recorder::{Heard, Recorder};

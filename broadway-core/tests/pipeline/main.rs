@@ -19,6 +19,7 @@ mod handle;
 mod order;
 mod processors;
 mod producers;
+mod publishing;
 mod random;
 mod rate;
 mod sources;

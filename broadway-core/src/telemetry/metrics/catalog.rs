@@ -148,6 +148,10 @@ metrics! {
         "commits at the source, by result: ok, failed";
     SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]
         "times that a source told of trouble with its connection";
+    PUBLISHED = Counter "broadway_published_total" Count ["publisher", "result"]
+        "messages sent by an observed publisher, by result: ok (confirmed), failed";
+    PUBLISH_SECONDS = Histogram "broadway_publish_duration_seconds" Seconds ["publisher"]
+        "time from handing messages to an observed publisher to the last confirmation";
     STAGE_RUNNING = Gauge "broadway_stage_running" Count ["stage"]
         "stages of this name that were started and have not ended; those that wait for a restart count";
     STAGE_RECEIVED = Counter "broadway_stage_events_received_total" Count ["stage"]

@@ -155,8 +155,8 @@ impl PipelineMetrics {
             Event::CommitFailed { .. } => self.source.commit_failed(),
             // Its size and trigger were told by `BatchReady`.
             Event::BatchStarted { .. } => {}
-            // `StageMetrics` are told instead.
-            Event::Stage(_) => {}
+            // `PublisherMetrics` and `StageMetrics` are told instead.
+            Event::Published { .. } | Event::Stage(_) => {}
         }
     }
 

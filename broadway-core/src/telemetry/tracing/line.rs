@@ -39,7 +39,28 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
         | Event::SourceTrouble { .. } => source(pipeline, event),
+        Event::Published { .. } => publisher(pipeline, event),
         Event::Stage(event) => stage::write(pipeline, event),
+    }
+}
+
+fn publisher(publisher: &str, told: &Event<'_>) {
+    let event = told.name();
+    let Event::Published {
+        done,
+        failed,
+        elapsed,
+        error,
+    } = *told
+    else {
+        return;
+    };
+    let elapsed_ms = ms(elapsed);
+    match error {
+        Some(error) => {
+            warn!(target: TARGET, event, publisher, done, failed, elapsed_ms, error = %error, "messages were not confirmed");
+        }
+        None => trace!(target: TARGET, event, publisher, done, elapsed_ms, "published"),
     }
 }
 

@@ -100,12 +100,14 @@ fn every_event_is_one_line_with_its_name_and_pipeline_or_stage() {
         .collect();
     assert_eq!(logged, names);
     for line in lines {
-        let of_stage = line.field("event").starts_with("stage_");
-        let (teller, other) = match of_stage {
-            true => ("stage", "pipeline"),
-            false => ("pipeline", "stage"),
+        let teller = match line.field("event") {
+            "published" => "publisher",
+            event if event.starts_with("stage_") => "stage",
+            _ => "pipeline",
         };
-        assert_eq!(line.field(other), "(none)", "{line:?}");
+        for other in ["pipeline", "stage", "publisher"] {
+            assert_eq!(line.field(other) != "(none)", other == teller, "{line:?}");
+        }
         assert_eq!(
             (line.target.as_str(), line.field(teller)),
             ("broadway", "orders"),

@@ -1,0 +1,109 @@
+//! A publisher that keeps what it is given.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::Seen;
+use crate::{
+    error::BoxError,
+    publisher::{Outgoing, PublishError, Publisher},
+};
+
+/// A publisher that confirms everything and keeps it, but for what it was told to fail. Clones share one memory.
+///
+/// ```
+/// use broadway_core::{Outgoing, PublishError, Publisher, testing::Outbox};
+///
+/// # async fn run() {
+/// let outbox = Outbox::new();
+/// outbox.fail_next(PublishError::unconfirmed("the line went dead"));
+/// let results = outbox.publish(vec![Outgoing::new("first"), Outgoing::new("second")]).await;
+/// assert!(results[0].is_err() && results[1].is_ok());
+/// assert_eq!(outbox.sent().all(), [Outgoing::new("second")]);
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run());
+/// ```
+#[derive(Clone, Default)]
+pub struct Outbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    sent: Seen<Outgoing>,
+    /// What the next messages fail with.
+    failures: Mutex<VecDeque<PublishError>>,
+    is_closed: AtomicBool,
+}
+
+impl Outbox {
+    /// Nothing sent yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was confirmed, in order.
+    #[must_use]
+    pub fn sent(&self) -> &Seen<Outgoing> {
+        &self.shared.sent
+    }
+
+    /// Fails the next message that isn't failed yet. Each call fails one.
+    pub fn fail_next(&self, error: PublishError) {
+        self.failures().push_back(error);
+    }
+
+    fn failures(&self) -> MutexGuard<'_, VecDeque<PublishError>> {
+        self.shared
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, message: Outgoing) -> Result<(), PublishError> {
+        if self.shared.is_closed.load(Ordering::Acquire) {
+            return Err(PublishError::closed());
+        }
+        let failure = self.failures().pop_front();
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                self.shared.sent.push(message);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Publisher for Outbox {
+    async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
+        messages
+            .into_iter()
+            .map(|message| self.send(message))
+            .collect()
+    }
+
+    async fn flush(&self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), BoxError> {
+        self.shared.is_closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("sent", &self.shared.sent.len())
+            .finish_non_exhaustive()
+    }
+}
