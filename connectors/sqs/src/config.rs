@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use broadway_core::Problem;
 
 use crate::{
-    connect::Access,
+    connect::{Access, given},
     options::{HIDDEN_MAX, OnFailure, OnSuccess, Policy},
 };
 
@@ -68,6 +68,17 @@ impl Sqs {
     /// Where requests go, instead of to the region's endpoint. Default for a URL whose host is not one of AWS's: that host.
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
         self.access.endpoint = Some(url.into());
+        self
+    }
+
+    /// These credentials, for a stand-in of SQS that checks none, or out of a store of your own. Default: those of the SDK's
+    /// chain, which renews what expires.
+    pub fn credentials(
+        mut self,
+        access_key_id: impl Into<String>,
+        secret_access_key: impl Into<String>,
+    ) -> Self {
+        self.access.credentials = Some(given(access_key_id.into(), secret_access_key.into()));
         self
     }
 

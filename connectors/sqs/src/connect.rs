@@ -8,8 +8,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::{
     Client,
     config::{
-        ProvideCredentials, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
-        timeout::TimeoutConfig,
+        Credentials, ProvideCredentials, SharedHttpClient, StalledStreamProtectionConfig,
+        retry::RetryConfig, timeout::TimeoutConfig,
     },
     types::QueueAttributeName,
 };
@@ -35,6 +35,7 @@ pub(crate) struct Access {
     pub(crate) url: String,
     pub(crate) region: Option<String>,
     pub(crate) endpoint: Option<String>,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) client: Option<Client>,
     pub(crate) create_if_missing: bool,
     pub(crate) connect_timeout: Duration,
@@ -47,6 +48,7 @@ impl Access {
             url,
             region: None,
             endpoint: None,
+            credentials: None,
             client: None,
             create_if_missing: false,
             connect_timeout: Duration::from_secs(10),
@@ -75,10 +77,12 @@ impl Access {
             let message = format!("is {endpoint:?}; give a URL, like https://host:port");
             problems.push(Problem::new("endpoint", message));
         }
-        if self.client.is_some() && (self.region.is_some() || self.endpoint.is_some()) {
+        let is_configured =
+            self.region.is_some() || self.endpoint.is_some() || self.credentials.is_some();
+        if self.client.is_some() && is_configured {
             problems.push(Problem::new(
                 "client",
-                "is given together with region or endpoint, which a configured client has already; leave one out",
+                "is given together with region, endpoint or credentials, which a configured client has already; leave one out",
             ));
         }
         for (option, time) in [
@@ -105,13 +109,9 @@ impl Access {
         let address = self.address();
         let config = timeout_at(deadline, self.load(&address))
             .await
-            .map_err(|_| self.overdue("the SDK's configuration could not be loaded"))?;
+            .map_err(|_| self.no_region(&self.overdue("; none was found")))?;
         if config.region().is_none() {
-            return Err(format!(
-                "no region is known for `queue` = {:?}: set the option `region`, or AWS_REGION, or a region in the profile",
-                self.url
-            )
-            .into());
+            return Err(self.no_region("").into());
         }
         let provider = config
             .credentials_provider()
@@ -128,6 +128,9 @@ impl Access {
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
         if let Some(region) = self.region.clone().or_else(|| address.region.clone()) {
             loader = loader.region(Region::new(region));
+        }
+        if let Some(credentials) = self.credentials.clone() {
+            loader = loader.credentials_provider(credentials);
         }
         // The SDK goes by region; a queue that is elsewhere is where its URL says.
         let elsewhere = (!address.is_regional).then(|| address.origin.clone());
@@ -203,6 +206,13 @@ impl Access {
         }
     }
 
+    fn no_region(&self, why: &str) -> String {
+        format!(
+            "no region is known for `queue` = {:?}{why}: set the option `region`, or AWS_REGION, or a region in the profile",
+            self.url
+        )
+    }
+
     fn refused(&self, why: &str) -> String {
         let hint = if why.contains("NonExistentQueue") || why.contains("QueueDoesNotExist") {
             "; create it, or correct the URL, its account and its region"
@@ -229,6 +239,11 @@ impl Access {
             self.connect_timeout
         )
     }
+}
+
+/// Credentials that a user hands in. `Debug` does not show the secret.
+pub(crate) fn given(access_key_id: String, secret_access_key: String) -> Credentials {
+    Credentials::new(access_key_id, secret_access_key, None, None, "option")
 }
 
 fn no_credentials(why: &str) -> String {
