@@ -62,6 +62,8 @@ async fn say(shared: Arc<Shared>, batch: Batch) {
         change(&shared, entries).await
     };
     let is_lasting = matches!(reply, Reply::Trouble(Trouble::Lasting(_)));
+    // One for all: what failed together shares a request again.
+    let spread = jitter();
     let mut notes = Notes::default();
     shared.answered(|answered| {
         let now = answered.now;
@@ -71,7 +73,7 @@ async fn say(shared: Arc<Shared>, batch: Batch) {
                 Fate::Done => {}
                 Fate::Refused(why) if is_lasting => notes.given_up.add(why),
                 Fate::Refused(why) => notes.refused.add(why),
-                Fate::Again(why) => match outbox.retry(entry, jitter(), now) {
+                Fate::Again(why) => match outbox.retry(entry, spread, now) {
                     None => notes.again.add(why),
                     Some(_) => notes.given_up.add(why),
                 },

@@ -85,19 +85,19 @@ impl SqsRecord {
     /// How often it was delivered, this time included; SQS calls it approximate.
     #[must_use]
     pub fn receive_count(&self) -> Option<u32> {
-        self.number(MessageSystemAttributeName::ApproximateReceiveCount)
+        self.number(&MessageSystemAttributeName::ApproximateReceiveCount)
     }
 
     /// When it was sent.
     #[must_use]
     pub fn sent_time(&self) -> Option<SystemTime> {
-        self.instant(MessageSystemAttributeName::SentTimestamp)
+        self.instant(&MessageSystemAttributeName::SentTimestamp)
     }
 
     /// When it was delivered for the first time.
     #[must_use]
     pub fn first_receive_time(&self) -> Option<SystemTime> {
-        self.instant(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
+        self.instant(&MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
     }
 
     /// Its message group: the order of a FIFO queue, or the tenant of a fair queue.
@@ -148,11 +148,11 @@ impl SqsRecord {
         attributes.get(name).map(String::as_str)
     }
 
-    fn number<N: std::str::FromStr>(&self, name: MessageSystemAttributeName) -> Option<N> {
-        self.system(&name)?.parse().ok()
+    fn number<N: std::str::FromStr>(&self, name: &MessageSystemAttributeName) -> Option<N> {
+        self.system(name)?.parse().ok()
     }
 
-    fn instant(&self, name: MessageSystemAttributeName) -> Option<SystemTime> {
+    fn instant(&self, name: &MessageSystemAttributeName) -> Option<SystemTime> {
         Some(UNIX_EPOCH + Duration::from_millis(self.number(name)?))
     }
 }
