@@ -177,9 +177,7 @@ async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
         .await
         .unwrap();
     drop(acknowledger);
-    while queue.counts().await != (0, 0) {
-        tokio::task::yield_now().await;
-    }
+    queue.emptied().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

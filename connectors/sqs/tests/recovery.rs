@@ -36,10 +36,12 @@ async fn a_hundred_cut_connections_lose_nothing() {
     reader.close().await.unwrap();
     // Answers that were cut off are answers to receives too: their messages come again, and are deleted by another reader.
     let mut reader = Reader::open(&queue.source()).await.unwrap();
-    while queue.counts().await != (0, 0) {
+    let emptied = queue.emptied();
+    tokio::pin!(emptied);
+    loop {
         tokio::select! {
             received = reader.some(10) => reader.done(received.unwrap()).await,
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            () = &mut emptied => break,
         }
     }
     reader.close().await.unwrap();

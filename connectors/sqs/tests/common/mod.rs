@@ -139,20 +139,11 @@ impl Queue {
         )
     }
 
-    /// The bodies of at most ten messages that are visible, looked at and not taken. No wait, unless for the broker.
-    pub async fn visible(&self) -> Vec<u64> {
-        let answer = self
-            .client
-            .receive_message()
-            .queue_url(&self.url)
-            .max_number_of_messages(10)
-            .visibility_timeout(0)
-            .send()
-            .await
-            .unwrap();
-        let messages = answer.messages.unwrap_or_default();
-        let bodies = messages.iter().map(|message| message.body().unwrap());
-        bodies.map(|body| body.parse().unwrap()).collect()
+    /// Waits until there is nothing in it, visible or hidden. A queue tells nobody, so it is asked ten times a second.
+    pub async fn emptied(&self) {
+        while self.counts().await != (0, 0) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 
