@@ -25,8 +25,8 @@
 //!             keeper's task ◀── outbox: deletes and visibilities in tens
 //! ```
 //!
-//! `leases`, `groups`, `outbox` and `pace` are values that decide and never wait; `shared` holds them under one lock; `poll`
-//! and `keeper` are the only tasks. Polls and acknowledgements have connections and limits of their own, so that
+//! `leases`, `groups`, `outbox` and `pace` are values that decide and never wait; `state` has them all, and `shared` holds it
+//! under one lock; `poll` and `keeper` are the only tasks. Polls and acknowledgements have connections and limits of their own, so that
 //! long polls never hold up a delete.
 //!
 //! Credentials come from the SDK's chain: environment, profile, web identity, container, instance. For SSO or a credential process,
@@ -48,6 +48,7 @@ mod publisher;
 mod record;
 mod shared;
 mod source;
+mod state;
 mod trouble;
 
 pub use ack::SqsAcknowledger;

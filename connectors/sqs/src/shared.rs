@@ -1,7 +1,6 @@
 //! What polls, keeper, producer and acknowledger share: the values that decide, under one lock, and the bells between them.
 
 use std::{
-    collections::VecDeque,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -20,12 +19,11 @@ use tokio::sync::Notify;
 use crate::{
     config::Sqs,
     keeper::EXTENSIONS_MAX,
-    leases::{Ending, Extension, Parting, Token},
-    ledger::Ledger,
+    leases::{Ending, Parting, Token},
     options::{AckOptions, Policy},
-    outbox::{BATCH_MAX, Batch, Outbox},
-    pace::Pace,
+    outbox::BATCH_MAX,
     record::SqsRecord,
+    state::{Answered, Phase, State, Step, Taken, Told},
 };
 
 /// While so many entries for each request that may be made wait in the outbox, no polls begin.
@@ -55,56 +53,6 @@ pub(crate) struct Shared {
     idle: Notify,
 }
 
-struct State {
-    ledger: Ledger,
-    outbox: Outbox,
-    pace: Pace,
-    buffer: VecDeque<Delivery<SqsRecord, Token>>,
-    /// What is on its way from the ledger to the outbox.
-    partings: Vec<Parting>,
-    /// Extension requests on their way.
-    extensions: usize,
-    /// Until when the keeper sleeps, unless it is rung.
-    wake: Option<Instant>,
-    failure: Option<String>,
-    phase: Phase,
-    /// Entries that were given up without a confirmation.
-    unconfirmed: u64,
-    told: Told,
-}
-
-/// What has been told to observers.
-#[derive(Default)]
-struct Told {
-    late: u64,
-    lost: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    /// Nothing is fetched any more.
-    Stopped,
-    /// Nobody settles any more: the keeper ends when all is said, or at this time.
-    Ended(Instant),
-}
-
-/// What a producer got, and the polls to begin: how many messages each asks for.
-pub(crate) struct Taken {
-    pub(crate) n: usize,
-    pub(crate) polls: Vec<usize>,
-    /// When polls may begin again, if trouble holds them back.
-    pub(crate) again_at: Option<Instant>,
-}
-
-/// What the keeper does next.
-pub(crate) struct Step {
-    pub(crate) batches: Vec<Batch>,
-    pub(crate) extensions: Vec<Extension>,
-    pub(crate) wake: Option<Instant>,
-    pub(crate) is_over: bool,
-}
-
 impl Shared {
     pub(crate) fn new(
         source: Sqs,
@@ -113,19 +61,7 @@ impl Shared {
         (producer, emitter): (usize, Emitter),
     ) -> Self {
         let address = source.access.address();
-        let state = State {
-            ledger: Ledger::new(visibility, source.hold_max),
-            outbox: Outbox::new(source.deletes_max),
-            pace: Pace::new(source.receives_max),
-            buffer: VecDeque::new(),
-            partings: Vec::new(),
-            extensions: 0,
-            wake: None,
-            failure: None,
-            phase: Phase::Running,
-            unconfirmed: 0,
-            told: Told::default(),
-        };
+        let state = State::new(&source, visibility);
         Self {
             producer,
             emitter,
@@ -398,61 +334,6 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under this lock panics half-way through a change that the next one could not live with.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The state as an answer changes it.
-pub(crate) struct Answered<'a> {
-    state: &'a mut State,
-    pub(crate) now: Instant,
-}
-
-impl Answered<'_> {
-    /// The request was of `n` entries of the outbox.
-    pub(crate) fn outbox(&mut self, n: usize) -> &mut Outbox {
-        self.state.outbox.answered(n);
-        &mut self.state.outbox
-    }
-
-    /// Entries were given up without a confirmation.
-    pub(crate) fn unconfirmed(&mut self, n: usize) {
-        self.state.unconfirmed += n as u64;
-    }
-
-    /// The request was one of extensions.
-    pub(crate) fn ledger(&mut self) -> (&mut Ledger, &mut Vec<Parting>) {
-        self.state.extensions -= 1;
-        (&mut self.state.ledger, &mut self.state.partings)
-    }
-}
-
-impl State {
-    /// Puts what has ended into the outbox.
-    fn post(&mut self, now: Instant) {
-        for parting in self.partings.drain(..) {
-            if parting.ending != Ending::Leave {
-                self.outbox.push(parting, now);
-            }
-        }
-    }
-
-    /// A message goes back that nobody has seen.
-    fn release(&mut self, token: Token, now: Instant) {
-        self.ledger.release(token, now, &mut self.partings);
-    }
-
-    fn is_keeper_wanted(&self, now: Instant) -> bool {
-        let next = self
-            .outbox
-            .next_at()
-            .into_iter()
-            .chain(self.ledger.next_due());
-        let is_earlier = |at: Instant| self.wake.is_none_or(|wake| at < wake);
-        self.outbox.is_ready(now) || next.min().is_some_and(is_earlier)
-    }
-
-    fn is_idle(&self) -> bool {
-        self.outbox.len() == 0 && self.ledger.extending() == 0
     }
 }
 
