@@ -26,6 +26,9 @@ use crate::{
     state::{Answered, Phase, State, Step, Taken, Told},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// While so many entries for each request that may be made wait in the outbox, no polls begin.
 const BACKLOG: usize = 40;
 
