@@ -38,6 +38,7 @@ pub struct Sqs {
     pub(crate) hold_max: Duration,
     pub(crate) policy: Policy,
     pub(crate) close_timeout: Duration,
+    pub(crate) polls_timeout: Duration,
     pub(crate) message_attributes: Vec<String>,
     pub(crate) system_attributes: Vec<MessageSystemAttributeName>,
 }
@@ -54,6 +55,7 @@ impl Sqs {
             hold_max: HIDDEN_MAX,
             policy: Policy::default(),
             close_timeout: Duration::from_secs(10),
+            polls_timeout: Duration::from_millis(300),
             message_attributes: vec!["All".to_owned()],
             system_attributes: vec![MessageSystemAttributeName::All],
         }
@@ -180,6 +182,15 @@ impl Sqs {
         self
     }
 
+    /// How long closing waits for polls that are at the queue, part of [`close_timeout`](Self::close_timeout). A poll that is cut may
+    /// take messages with it that come later, as long as its [`wait_time`](Self::wait_time) lasts: they are hidden for one
+    /// visibility time-out. As long as `wait_time`, nothing is cut, and an idle source takes that long to close.
+    /// Default: 300 ms, in which polls of a busy queue come back.
+    pub fn polls_timeout(mut self, timeout: Duration) -> Self {
+        self.polls_timeout = timeout;
+        self
+    }
+
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = self.access.problems();
@@ -218,6 +229,11 @@ impl Sqs {
             !self.close_timeout.is_zero(),
             "close_timeout",
             "is zero; give at least a millisecond",
+        );
+        require(
+            self.polls_timeout <= self.close_timeout,
+            "polls_timeout",
+            "is longer than close_timeout, of which it is a part; give both",
         );
         problems
     }
@@ -271,6 +287,7 @@ mod tests {
             "receives_max",
             "deletes_max",
             "close_timeout",
+            "polls_timeout",
         ];
         assert_eq!(options(&source), expected);
         assert_eq!(options(&Sqs::queue("orders")), ["queue"]);

@@ -18,10 +18,6 @@ use crate::{
     shared::{Out, Shared},
 };
 
-/// How long closing waits for polls whose answers may be on their way. A poll that is cut takes messages with it: they are
-/// hidden until their visibility ends.
-const POLLS_END: Duration = Duration::from_millis(300);
-
 impl Source for Sqs {
     type Producer = SqsProducer;
 
@@ -145,7 +141,9 @@ impl Producer for SqsProducer {
         self.shared.stop();
         let (before, _) = self.shared.unconfirmed();
         let all_ended = async { while self.polls.join_next().await.is_some() {} };
-        if timeout(POLLS_END, all_ended).await.is_err() {
+        // One that is cut may take messages with it: they are hidden until their visibility ends.
+        let polls_timeout = self.shared.source.polls_timeout;
+        if timeout(polls_timeout, all_ended).await.is_err() {
             self.polls.shutdown().await;
         }
         self.shared.abandon();
