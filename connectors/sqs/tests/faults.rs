@@ -243,3 +243,15 @@ async fn an_extension_is_awaited_before_its_message_is_made_visible() {
     assert_eq!(seconds, [6, 6, 0]);
     assert_eq!(fake.counts(), (1, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_waits_for_twenty_seconds_is_no_trouble() {
+    let fake = Fake::start().await;
+    let source = Sqs::queue(fake.url()).client(client(&format!("http://{}", fake.address)));
+    let mut reader = Reader::open(&source).await.unwrap();
+    let requests = fake.requests.clone();
+    // One for the time-out of the queue, one that comes back empty, and the next.
+    reader.nothing_until(requests.wait_len(3)).await;
+    assert_eq!(reader.recorder().count("source_trouble"), 0);
+    reader.close().await.unwrap();
+}

@@ -153,6 +153,21 @@ async fn a_drain_returns_what_was_never_delivered_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_may_come_back_takes_no_later_message_with_it() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "polls", 600).await;
+    queue.send(0..1).await;
+    let source = queue.source().polls_timeout(Duration::from_secs(5));
+    let mut reader = Reader::open(&source).await.unwrap();
+    // Asked for two, so that a poll is at the queue when it closes.
+    let received = reader.some(2).await.unwrap();
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    queue.send(1..2).await;
+    assert_eq!(queue.counts().await, (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "dropped", 1).await;
