@@ -96,6 +96,8 @@ async fn extend(shared: Arc<Shared>, extensions: Vec<Extension>) {
         .iter()
         .map(|extension| (extension.handle.as_str(), extension.seconds));
     let reply = change(&shared, entries).await;
+    // A refusal of the whole request (a permission that is missing) says nothing of its messages: they are hidden still.
+    let is_lasting = matches!(reply, Reply::Trouble(Trouble::Lasting(_)));
     let mut again = Note::default();
     let fates = reply.fates(extensions.len());
     shared.answered(|answered| {
@@ -104,8 +106,8 @@ async fn extend(shared: Arc<Shared>, extensions: Vec<Extension>) {
         for (extension, fate) in extensions.iter().zip(fates) {
             let answer = match fate {
                 Fate::Done => Answer::Extended,
-                Fate::Refused(_) => Answer::Gone,
-                Fate::Again(why) => {
+                Fate::Refused(_) if !is_lasting => Answer::Gone,
+                Fate::Refused(why) | Fate::Again(why) => {
                     again.add(why);
                     Answer::Failed
                 }

@@ -255,3 +255,40 @@ async fn a_poll_that_waits_for_twenty_seconds_is_no_trouble() {
     assert_eq!(reader.recorder().count("source_trouble"), 0);
     reader.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_may_not_be_extended_is_deleted_when_it_is_done_in_time() {
+    let fake = Fake::start().await;
+    fake.send(bodies(1));
+    for _ in 0..100 {
+        fake.fault(
+            "ChangeMessageVisibilityBatch",
+            Fault::Refuse(403, "AccessDenied"),
+        );
+    }
+    let source = source(&fake).visibility_timeout(Duration::from_secs(8));
+    let mut reader = Reader::open(&source).await.unwrap();
+    let received = reader.exactly(1).await;
+    let recorder = reader.recorder().clone();
+    let told = recorder.wait_for(|heard| heard.to_string().contains("AccessDenied"));
+    reader.nothing_until(told).await;
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(fake.counts(), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_are_not_permitted_fail_the_producer() {
+    let fake = Fake::start().await;
+    fake.send(bodies(10));
+    fake.fault("DeleteMessageBatch", Fault::Refuse(403, "AccessDenied"));
+    let mut reader = open(&fake).await;
+    let received = reader.exactly(10).await;
+    reader.done(received).await;
+    let error = reader.some(1).await.unwrap_err().to_string();
+    assert!(
+        error.contains("AccessDenied") && error.contains("delete"),
+        "{error}"
+    );
+    assert_eq!(reader.recorder().count("commit_failed"), 1);
+}

@@ -3,13 +3,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use broadway_core::{
     Acknowledger, Message, Outcome, Pipeline, Processors, Record, handler_fn,
     testing::{Reader, Received, Seen},
 };
-use broadway_sqs::{SqsProducer, SqsRecord};
+use broadway_sqs::{OnFailure, SqsProducer, SqsRecord};
 use common::{Queue, broker, number, numbers};
 
 fn one_group(_: u64) -> Option<String> {
@@ -127,4 +127,48 @@ async fn a_failed_group_holds_up_no_other_group() {
     assert_eq!(numbers(&next), [5]);
     reader.done(next).await;
     reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_here_and_there_never_let_a_success_overtake() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "random.fifo", 30).await;
+    queue
+        .send_to_groups(0..150, |number| Some(format!("group-{}", number % 5)))
+        .await;
+    let succeeded: Seen<u64> = Seen::new();
+    let successes = succeeded.clone();
+    let handler = handler_fn(move |message: &mut Message<SqsRecord>| {
+        let record = message.data();
+        let number: u64 = record.body().parse()?;
+        // Some fail at first, and some of these a second time; the hash is that of no order.
+        let fails = (number * 7_919 % 11).saturating_sub(8);
+        if u64::from(record.receive_count().unwrap_or(1)) <= fails {
+            return Err("not yet".into());
+        }
+        successes.push(number);
+        Ok(())
+    });
+    let source = queue
+        .source()
+        .on_failure(OnFailure::VisibleAfter(Duration::ZERO));
+    // Single messages: in a chunk, those after a failed one would be handled too, and then again after it.
+    let processors = Processors::new(4)
+        .max_demand(1)
+        .partition_by(|message: &Message<SqsRecord>| message.data().key().map(<[u8]>::to_vec));
+    let topology = Pipeline::new(source, handler)
+        .processors(processors)
+        .start()
+        .await
+        .unwrap();
+    succeeded.wait_len(150).await;
+    let totals = topology.drain().await.unwrap();
+    assert!(totals.failed > 10, "{totals:?}");
+    assert_eq!(queue.counts().await, (0, 0));
+    for group in 0..5 {
+        let mut numbers = succeeded.all();
+        numbers.retain(|number| number % 5 == group);
+        let expected: Vec<u64> = (0..150).filter(|number| number % 5 == group).collect();
+        assert_eq!(numbers, expected);
+    }
 }
