@@ -292,4 +292,10 @@ mod tests {
         assert_eq!(options(&source), expected);
         assert_eq!(options(&Sqs::queue("orders")), ["queue"]);
     }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let source = Sqs::queue("https://host/1/orders").credentials("me", "hush");
+        assert!(!format!("{source:?}").contains("hush"));
+    }
 }

@@ -96,7 +96,7 @@ where
     if let SdkError::ServiceError(_) = error {
         let code = error.code().unwrap_or("an error without a code");
         return match error.message() {
-            Some(message) => format!("{code}: {message}"),
+            Some(message) => format!("{code}: {}", message.trim_end_matches('.')),
             None => code.to_owned(),
         };
     }
@@ -115,6 +115,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         }
         next = cause.source();
     }
+    text.truncate(text.trim_end_matches('.').len());
     text
 }
 
