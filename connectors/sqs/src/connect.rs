@@ -1,0 +1,290 @@
+//! The first steps: a client that knows its region and has credentials, and a queue that is there.
+//!
+//! Source and publisher begin alike, so what they share of their options is [`Access`].
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::{
+    Client,
+    config::{
+        Credentials, ProvideCredentials, SharedHttpClient, StalledStreamProtectionConfig,
+        retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    types::QueueAttributeName,
+};
+use aws_smithy_http_client::{Builder, ConnectorBuilder, proxy::ProxyConfig, tls};
+use broadway_core::{BoxError, Problem};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::{
+    address::Address,
+    trouble::{Trouble, chain, is_denied, is_missing_queue},
+};
+
+/// A connection that lay idle longer is not used again: whoever stands in between may have forgotten it.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+/// The most that the way to the service may take.
+const CONNECT_MAX: Duration = Duration::from_secs(4);
+/// The pause before the queue is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+/// How a queue is reached.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) url: String,
+    pub(crate) region: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) client: Option<Client>,
+    pub(crate) create_if_missing: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+}
+
+impl Access {
+    pub(crate) fn new(url: String) -> Self {
+        Self {
+            url,
+            region: None,
+            endpoint: None,
+            credentials: None,
+            client: None,
+            create_if_missing: false,
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// All that cannot work; `option` is what the URL was given to.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        match (Address::parse(&self.url), &self.region) {
+            (Err(wrong), _) => problems.push(Problem::new("queue", wrong.to_string())),
+            (Ok(address), Some(region)) => {
+                if let Some(other) = address.region.filter(|other| other != region) {
+                    problems.push(Problem::new(
+                        "region",
+                        format!("is {region:?}, but the queue's URL is of {other:?}; leave the option out, or correct one of them"),
+                    ));
+                }
+            }
+            _ => {}
+        }
+        if let Some(endpoint) = &self.endpoint
+            && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
+        {
+            let message = format!("is {endpoint:?}; give a URL, like https://host:port");
+            problems.push(Problem::new("endpoint", message));
+        }
+        let is_configured =
+            self.region.is_some() || self.endpoint.is_some() || self.credentials.is_some();
+        if self.client.is_some() && is_configured {
+            problems.push(Problem::new(
+                "client",
+                "is given together with region, endpoint or credentials, which a configured client has already; leave one out",
+            ));
+        }
+        for (option, time) in [
+            ("connect_timeout", self.connect_timeout),
+            ("request_timeout", self.request_timeout),
+        ] {
+            if time.is_zero() {
+                problems.push(Problem::new(option, "is zero; give at least a millisecond"));
+            }
+        }
+        problems
+    }
+
+    /// The queue's address, of options that were checked.
+    pub(crate) fn address(&self) -> Address {
+        Address::parse(&self.url).expect("the options were checked")
+    }
+
+    /// A client that could send a request: it has a region and credentials.
+    pub(crate) async fn connect(&self, deadline: Instant) -> Result<Client, BoxError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let address = self.address();
+        let config = timeout_at(deadline, self.load(&address))
+            .await
+            .map_err(|_| self.no_region(&self.overdue("; none was found")))?;
+        if config.region().is_none() {
+            return Err(self.no_region("").into());
+        }
+        let provider = config
+            .credentials_provider()
+            .ok_or("the SDK has no provider of credentials: a defect of this connector")?;
+        let credentials = timeout_at(deadline, provider.provide_credentials()).await;
+        match credentials {
+            Ok(Ok(_)) => Ok(Client::new(&config)),
+            Ok(Err(error)) => Err(no_credentials(&chain(&error)).into()),
+            Err(_) => Err(no_credentials(&self.overdue("none came")).into()),
+        }
+    }
+
+    async fn load(&self, address: &Address) -> SdkConfig {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
+        if let Some(region) = self.region.clone().or_else(|| address.region.clone()) {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(credentials) = self.credentials.clone() {
+            loader = loader.credentials_provider(credentials);
+        }
+        // The SDK goes by region; a queue that is elsewhere is where its URL says.
+        let elsewhere = (!address.is_regional).then(|| address.origin.clone());
+        if let Some(endpoint) = self.endpoint.clone().or(elsewhere) {
+            loader = loader.endpoint_url(endpoint);
+        }
+        loader.load().await
+    }
+
+    /// Asks the queue for its visibility time-out, again and again until the deadline. `None`: that may not be known, but the
+    /// queue answers.
+    pub(crate) async fn find(
+        &self,
+        client: &Client,
+        deadline: Instant,
+    ) -> Result<Option<Duration>, BoxError> {
+        let mut last = self.overdue("no answer");
+        let mut may_create = self.create_if_missing;
+        loop {
+            let ask = client
+                .get_queue_attributes()
+                .queue_url(&self.url)
+                .attribute_names(QueueAttributeName::VisibilityTimeout)
+                .send();
+            let error = match timeout_at(deadline, ask).await {
+                Err(_) => return Err(self.unreachable(&last).into()),
+                Ok(Ok(answer)) => {
+                    let seconds = answer
+                        .attributes()
+                        .and_then(|all| all.get(&QueueAttributeName::VisibilityTimeout))
+                        .and_then(|text| text.parse().ok());
+                    return Ok(seconds.map(Duration::from_secs));
+                }
+                Ok(Err(error)) => error,
+            };
+            if is_denied(&error) {
+                return Ok(None);
+            }
+            if is_missing_queue(&error) && may_create {
+                may_create = false;
+                self.create(client, deadline).await?;
+                continue;
+            }
+            match Trouble::of(&error) {
+                Trouble::Lasting(why) => return Err(self.refused(&why).into()),
+                Trouble::Passing(why) => last = why,
+            }
+            let again = Instant::now() + ASK_AGAIN;
+            if again >= deadline {
+                return Err(self.unreachable(&last).into());
+            }
+            sleep_until(again).await;
+        }
+    }
+
+    async fn create(&self, client: &Client, deadline: Instant) -> Result<(), BoxError> {
+        let address = self.address();
+        let mut ask = client.create_queue().queue_name(&address.name);
+        if address.is_fifo() {
+            ask = ask
+                .attributes(QueueAttributeName::FifoQueue, "true")
+                .attributes(QueueAttributeName::ContentBasedDeduplication, "true");
+        }
+        match timeout_at(deadline, ask.send()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!(
+                "`create_if_missing`: the queue of `queue` = {:?} is missing and cannot be created: {}",
+                self.url,
+                Trouble::of(&error).text()
+            )
+            .into()),
+            Err(_) => Err(self.unreachable("no answer to the creation of the queue").into()),
+        }
+    }
+
+    fn no_region(&self, why: &str) -> String {
+        format!(
+            "no region is known for `queue` = {:?}{why}: set the option `region`, or AWS_REGION, or a region in the profile",
+            self.url
+        )
+    }
+
+    fn refused(&self, why: &str) -> String {
+        let hint = if why.contains("NonExistentQueue") || why.contains("QueueDoesNotExist") {
+            "; create it, or correct the URL, its account and its region"
+        } else {
+            "; check the credentials, their permissions, and the region"
+        };
+        format!("the service refuses `queue` = {:?}: {why}{hint}", self.url)
+    }
+
+    fn unreachable(&self, why: &str) -> String {
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => format!(" (`endpoint` = {endpoint:?})"),
+            None => String::new(),
+        };
+        format!(
+            "no answer for `queue` = {:?}{endpoint} within {:?} (`connect_timeout`): {why}; check the host and the network",
+            self.url, self.connect_timeout
+        )
+    }
+
+    fn overdue(&self, what: &str) -> String {
+        format!(
+            "{what} within {:?} (`connect_timeout`)",
+            self.connect_timeout
+        )
+    }
+}
+
+/// Credentials that a user hands in. `Debug` does not show the secret.
+pub(crate) fn given(access_key_id: String, secret_access_key: String) -> Credentials {
+    Credentials::new(access_key_id, secret_access_key, None, None, "option")
+}
+
+fn no_credentials(why: &str) -> String {
+    format!(
+        "no credentials: {why}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role, or give a configured `client`"
+    )
+}
+
+/// The SDK's own client but for how long idle connections are kept.
+fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let crypto = tls::rustls_provider::CryptoMode::AwsLc;
+        let mut builder = ConnectorBuilder::default()
+            .pool_idle_timeout(IDLE_MAX)
+            .tls_provider(tls::Provider::Rustls(crypto));
+        builder.set_connector_settings(settings.cloned());
+        builder.set_proxy_config(Some(ProxyConfig::from_env()));
+        if let Some(components) = components {
+            builder.set_sleep_impl(components.sleep_impl());
+        }
+        builder.build()
+    })
+}
+
+/// The same client with the time-outs of requests that the queue holds back for up to `wait`. A request that never ends is a
+/// known way of the service and of what stands in between, so there is a limit on each attempt and one on all of them.
+pub(crate) fn tuned(client: &Client, wait: Duration, request_timeout: Duration) -> Client {
+    let attempt = wait + request_timeout;
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_MAX.min(request_timeout))
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(attempt + request_timeout)
+        .build();
+    // Two attempts: enough for a clock that is wrong and for a connection that has just been closed. What lasts longer is
+    // told and retried by those who ask. An idle long poll is no stalled stream; the limits above are the protection.
+    let config = client
+        .config()
+        .to_builder()
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(2))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build();
+    Client::from_conf(config)
+}

@@ -1,0 +1,265 @@
+//! The item of the source: one SQS message.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
+use broadway_core::Record;
+
+use crate::options::AckOptions;
+
+/// One message of the queue.
+pub struct SqsRecord(Box<Inner>);
+
+struct Inner {
+    message: Message,
+    queue: Arc<str>,
+}
+
+/// The value of a message attribute, and what its sender says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute<'a> {
+    data_type: &'a str,
+    bytes: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    fn of(value: &'a MessageAttributeValue) -> Self {
+        let bytes = value
+            .binary_value
+            .as_ref()
+            .map(AsRef::as_ref)
+            .or(value.string_value.as_deref().map(str::as_bytes))
+            .unwrap_or_default();
+        Self {
+            data_type: &value.data_type,
+            bytes,
+        }
+    }
+
+    /// `String`, `Number` or `Binary`, perhaps with a label of the sender's (`Number.int`).
+    #[must_use]
+    pub fn data_type(&self) -> &'a str {
+        self.data_type
+    }
+
+    /// The bytes of a binary value, or the UTF-8 of a string or a number.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The text of a string or a number; `None` for bytes that are no UTF-8.
+    #[must_use]
+    pub fn text(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes).ok()
+    }
+}
+
+impl SqsRecord {
+    pub(crate) fn new(message: Message, queue: Arc<str>) -> Self {
+        Self(Box::new(Inner { message, queue }))
+    }
+
+    /// The name of the queue.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.0.queue
+    }
+
+    /// The body, which is always text.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.0.message.body.as_deref().unwrap_or_default()
+    }
+
+    /// The id that SQS gave it: the same at each delivery.
+    #[must_use]
+    pub fn message_id(&self) -> &str {
+        self.0.message.message_id.as_deref().unwrap_or_default()
+    }
+
+    /// How often it was delivered, this time included; SQS calls it approximate.
+    #[must_use]
+    pub fn receive_count(&self) -> Option<u32> {
+        self.number(&MessageSystemAttributeName::ApproximateReceiveCount)
+    }
+
+    /// When it was sent.
+    #[must_use]
+    pub fn sent_time(&self) -> Option<SystemTime> {
+        self.instant(&MessageSystemAttributeName::SentTimestamp)
+    }
+
+    /// When it was delivered for the first time.
+    #[must_use]
+    pub fn first_receive_time(&self) -> Option<SystemTime> {
+        self.instant(&MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
+    }
+
+    /// Its message group: the order of a FIFO queue, or the tenant of a fair queue.
+    #[must_use]
+    pub fn group_id(&self) -> Option<&str> {
+        self.system(&MessageSystemAttributeName::MessageGroupId)
+    }
+
+    /// Its deduplication id, in a FIFO queue.
+    #[must_use]
+    pub fn deduplication_id(&self) -> Option<&str> {
+        self.system(&MessageSystemAttributeName::MessageDeduplicationId)
+    }
+
+    /// Its number in a FIFO queue: 20 digits, growing within a group.
+    #[must_use]
+    pub fn sequence_number(&self) -> Option<&str> {
+        self.system(&MessageSystemAttributeName::SequenceNumber)
+    }
+
+    /// The ARN of the queue that it is a dead letter of.
+    #[must_use]
+    pub fn dead_letter_source(&self) -> Option<&str> {
+        self.system(&MessageSystemAttributeName::DeadLetterQueueSourceArn)
+    }
+
+    /// The message attribute of this name, with its data type.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
+        let attributes = self.0.message.message_attributes.as_ref()?;
+        attributes.get(name).map(Attribute::of)
+    }
+
+    /// All message attributes, in no order.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, Attribute<'_>)> {
+        let attributes = self.0.message.message_attributes.iter().flatten();
+        attributes.map(|(name, value)| (name.as_str(), Attribute::of(value)))
+    }
+
+    /// The system attribute of this name, in the words of SQS: `SenderId`, `AWSTraceHeader`.
+    #[must_use]
+    pub fn system_attribute(&self, name: &str) -> Option<&str> {
+        self.system(&MessageSystemAttributeName::from(name))
+    }
+
+    fn system(&self, name: &MessageSystemAttributeName) -> Option<&str> {
+        let attributes = self.0.message.attributes.as_ref()?;
+        attributes.get(name).map(String::as_str)
+    }
+
+    fn number<N: std::str::FromStr>(&self, name: &MessageSystemAttributeName) -> Option<N> {
+        self.system(name)?.parse().ok()
+    }
+
+    fn instant(&self, name: &MessageSystemAttributeName) -> Option<SystemTime> {
+        Some(UNIX_EPOCH + Duration::from_millis(self.number(name)?))
+    }
+}
+
+impl Record for SqsRecord {
+    type AckOptions = AckOptions;
+
+    fn payload(&self) -> &[u8] {
+        self.body().as_bytes()
+    }
+
+    /// The message group.
+    fn key(&self) -> Option<&[u8]> {
+        self.group_id().map(str::as_bytes)
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.attribute(name).map(|attribute| attribute.bytes)
+    }
+
+    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        for (name, attribute) in self.attributes() {
+            visit(name, attribute.bytes);
+        }
+    }
+
+    fn time(&self) -> Option<SystemTime> {
+        self.sent_time()
+    }
+
+    fn id(&self) -> String {
+        format!("{}@{}", self.queue(), self.message_id())
+    }
+}
+
+/// Shows where it is from and how large it is, never its body or the values of its attributes.
+impl fmt::Debug for SqsRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqsRecord")
+            .field("id", &self.id())
+            .field("group_id", &self.group_id())
+            .field("receive_count", &self.receive_count())
+            .field("body_bytes", &self.body().len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+    use aws_sdk_sqs::primitives::Blob;
+
+    use super::*;
+
+    fn value(data_type: &str) -> aws_sdk_sqs::types::builders::MessageAttributeValueBuilder {
+        MessageAttributeValue::builder().data_type(data_type)
+    }
+
+    fn record() -> SqsRecord {
+        let message = Message::builder()
+            .message_id("17")
+            .body("hush")
+            .attributes(MessageSystemAttributeName::ApproximateReceiveCount, "3")
+            .attributes(MessageSystemAttributeName::SentTimestamp, "1500")
+            .attributes(MessageSystemAttributeName::MessageGroupId, "customer-4")
+            .message_attributes("n", value("Number.int").string_value("42").build().unwrap())
+            .message_attributes(
+                "b",
+                value("Binary")
+                    .binary_value(Blob::new([0xff, 0]))
+                    .build()
+                    .unwrap(),
+            )
+            .build();
+        SqsRecord::new(message, Arc::from("orders"))
+    }
+
+    #[test]
+    fn attributes_are_headers_with_a_type() {
+        let record = record();
+        assert_eq!(record.header("n"), Some(b"42".as_slice()));
+        assert_eq!(record.header("b"), Some([0xff, 0].as_slice()));
+        assert_eq!(record.header("x"), None);
+        let n = record.attribute("n").unwrap();
+        assert_eq!((n.data_type(), n.text()), ("Number.int", Some("42")));
+        assert_eq!(record.attribute("b").unwrap().text(), None);
+        let mut seen = 0;
+        record.for_each_header(&mut |_, _| seen += 1);
+        assert_eq!(seen, 2);
+    }
+
+    #[test]
+    fn the_group_is_the_key_and_times_are_times() {
+        let record = record();
+        assert_eq!(record.key(), Some(b"customer-4".as_slice()));
+        assert_eq!(record.receive_count(), Some(3));
+        assert_eq!(
+            record.time(),
+            Some(UNIX_EPOCH + Duration::from_millis(1_500))
+        );
+        assert_eq!(record.first_receive_time(), None);
+        assert_eq!(record.id(), "orders@17");
+    }
+
+    #[test]
+    fn debug_shows_no_body() {
+        assert!(!format!("{:?}", record()).contains("hush"));
+    }
+}

@@ -1,0 +1,184 @@
+//! The two halves that the engine holds: [`Sqs`] opens producers, [`SqsProducer`] delivers what its polls bring.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    ack::SqsAcknowledger,
+    config::{Sqs, is_visibility},
+    connect::tuned,
+    keeper, poll,
+    record::SqsRecord,
+    shared::{Out, Shared},
+};
+
+impl Source for Sqs {
+    type Producer = SqsProducer;
+
+    /// All options that cannot work: a URL that is none, what is out of range, a region that is not the queue's.
+    fn check(&self) -> Vec<Problem> {
+        self.problems()
+    }
+
+    /// Finds the queue, and how long it hides messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: no region or no credentials are
+    /// known, the queue does not exist or refuses us, nobody answers within `connect_timeout`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing was fetched.
+    async fn open(&self, cx: &OpenContext) -> Result<SqsProducer, BoxError> {
+        ConfigError::check("the SQS source", self.problems())?;
+        let deadline = Instant::now() + self.access.connect_timeout;
+        let client = self.access.connect(deadline).await?;
+        let acks = tuned(&client, Duration::ZERO, self.access.request_timeout);
+        let of_queue = self.access.find(&acks, deadline).await?;
+        let visibility = self.visibility(of_queue)?;
+        let clients = (
+            tuned(&client, self.wait_time, self.access.request_timeout),
+            acks,
+        );
+        let teller = (cx.producer(), cx.emitter().clone());
+        let shared = Arc::new(Shared::new(self.complete(), clients, visibility, teller));
+        drop(tokio::spawn(keeper::keep(shared.clone())));
+        Ok(SqsProducer {
+            acknowledger: Arc::new(SqsAcknowledger::new(shared.clone())),
+            shared,
+            polls: JoinSet::new(),
+        })
+    }
+}
+
+impl Sqs {
+    /// With what is always asked for.
+    fn complete(&self) -> Self {
+        let mut source = self.clone();
+        let names = &mut source.system_attributes;
+        let (all, group) = (
+            MessageSystemAttributeName::All,
+            MessageSystemAttributeName::MessageGroupId,
+        );
+        if self.access.address().is_fifo() && !names.contains(&all) && !names.contains(&group) {
+            names.push(group);
+        }
+        source
+    }
+
+    fn visibility(&self, of_queue: Option<Duration>) -> Result<Duration, BoxError> {
+        let url = &self.access.url;
+        let Some(visibility) = self.visibility_timeout.or(of_queue) else {
+            return Err(format!(
+                "the visibility time-out of `queue` = {url:?} is not known, for the permission sqs:GetQueueAttributes is missing; \
+                 grant it, or set the option `visibility_timeout`"
+            )
+            .into());
+        };
+        if is_visibility(visibility) {
+            return Ok(visibility);
+        }
+        Err(format!(
+            "`queue` = {url:?} hides messages for {visibility:?} only, so that none could be held; set the option `visibility_timeout`"
+        )
+        .into())
+    }
+}
+
+/// Delivers what its polls bring, only as much as it is asked for.
+///
+/// Dropped without [`close`](Producer::close), it gives back what it has not delivered. What it has delivered is still kept hidden, and
+/// deleted when it is settled, by a task of its own.
+pub struct SqsProducer {
+    shared: Arc<Shared>,
+    /// Kept so that its end, which is that of the keeper, comes after that of the producer.
+    acknowledger: Arc<SqsAcknowledger>,
+    polls: JoinSet<()>,
+}
+
+impl Producer for SqsProducer {
+    type Item = SqsRecord;
+    type Acknowledger = SqsAcknowledger;
+
+    fn acknowledger(&self) -> Arc<SqsAcknowledger> {
+        self.acknowledger.clone()
+    }
+
+    async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {
+        loop {
+            // Cancel safe: polls are tasks, the bell keeps a ring that nobody waited for, and nothing is awaited after
+            // messages were taken.
+            while self.polls.try_join_next().is_some() {}
+            let taken = self.shared.take(demand.get(), out)?;
+            for ask in taken.polls {
+                self.polls.spawn(poll::poll(self.shared.clone(), ask));
+            }
+            if taken.n > 0 {
+                return Ok(Produced::More);
+            }
+            let rung = self.shared.bell.notified();
+            match taken.again_at {
+                None => rung.await,
+                Some(at) => drop(timeout_at(at.into(), rung).await),
+            }
+        }
+    }
+
+    /// Begins no more polls. What those on their way bring until [`close`](Producer::close) goes back at once.
+    async fn stop(&mut self) {
+        self.shared.stop();
+    }
+
+    async fn close(mut self) -> Result<(), BoxError> {
+        let deadline = Instant::now() + self.shared.source.close_timeout;
+        self.shared.stop();
+        let (before, _) = self.shared.unconfirmed();
+        let all_ended = async { while self.polls.join_next().await.is_some() {} };
+        // One that is cut may take messages with it: they are hidden until their visibility ends.
+        let polls_timeout = self.shared.source.polls_timeout;
+        if timeout(polls_timeout, all_ended).await.is_err() {
+            self.polls.shutdown().await;
+        }
+        self.shared.abandon();
+        let is_late = timeout_at(deadline, self.shared.all_said()).await.is_err();
+        let (after, left) = self.shared.unconfirmed();
+        self.shared.end(deadline.into_std());
+        if is_late {
+            return Err(format!(
+                "{left} deletes and returns of messages were not confirmed within {:?} (`close_timeout`); these messages come \
+                 again when their visibility ends",
+                self.shared.source.close_timeout
+            )
+            .into());
+        }
+        if after > before {
+            let n = after - before;
+            return Err(format!(
+                "{n} deletes and returns of messages were given up while closing; these messages come again when their visibility ends"
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SqsProducer {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl std::fmt::Debug for SqsProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqsProducer")
+            .field("producer", &self.shared.producer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! What is under the lock of [`Shared`](crate::shared::Shared): the deciding values, and what passes between them.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use broadway_core::Delivery;
+
+use crate::{
+    config::Sqs,
+    leases::{Ending, Extension, Parting, Token},
+    ledger::Ledger,
+    outbox::{Batch, Outbox},
+    pace::Pace,
+    record::SqsRecord,
+};
+
+/// Everything under the lock.
+pub(crate) struct State {
+    pub(crate) ledger: Ledger,
+    pub(crate) outbox: Outbox,
+    pub(crate) pace: Pace,
+    pub(crate) buffer: VecDeque<Delivery<SqsRecord, Token>>,
+    /// What is on its way from the ledger to the outbox.
+    pub(crate) partings: Vec<Parting>,
+    /// Extension requests on their way.
+    pub(crate) extensions: usize,
+    /// Until when the keeper sleeps, unless it is rung.
+    pub(crate) wake: Option<Instant>,
+    pub(crate) failure: Option<String>,
+    pub(crate) phase: Phase,
+    /// Entries that were given up without a confirmation.
+    pub(crate) unconfirmed: u64,
+    pub(crate) told: Told,
+}
+
+/// What has been told to observers.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) late: u64,
+    pub(crate) lost: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Nothing is fetched any more.
+    Stopped,
+    /// Nobody settles any more: the keeper ends when all is said, or at this time.
+    Ended(Instant),
+}
+
+/// What a producer got, and the polls to begin: how many messages each asks for.
+pub(crate) struct Taken {
+    pub(crate) n: usize,
+    pub(crate) polls: Vec<usize>,
+    /// When polls may begin again, if trouble holds them back.
+    pub(crate) again_at: Option<Instant>,
+}
+
+/// What the keeper does next.
+pub(crate) struct Step {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) extensions: Vec<Extension>,
+    pub(crate) wake: Option<Instant>,
+    pub(crate) is_over: bool,
+}
+
+impl State {
+    pub(crate) fn new(source: &Sqs, visibility: Duration) -> Self {
+        Self {
+            ledger: Ledger::new(visibility, source.hold_max),
+            outbox: Outbox::new(source.deletes_max),
+            pace: Pace::new(source.receives_max),
+            buffer: VecDeque::new(),
+            partings: Vec::new(),
+            extensions: 0,
+            wake: None,
+            failure: None,
+            phase: Phase::Running,
+            unconfirmed: 0,
+            told: Told::default(),
+        }
+    }
+
+    /// Puts what has ended into the outbox.
+    pub(crate) fn post(&mut self, now: Instant) {
+        for parting in self.partings.drain(..) {
+            if parting.ending != Ending::Leave {
+                self.outbox.push(parting, now);
+            }
+        }
+    }
+
+    /// A message goes back that nobody has seen.
+    pub(crate) fn release(&mut self, token: Token, now: Instant) {
+        self.ledger.release(token, now, &mut self.partings);
+    }
+
+    pub(crate) fn is_keeper_wanted(&self, now: Instant) -> bool {
+        let next = self
+            .outbox
+            .next_at()
+            .into_iter()
+            .chain(self.ledger.next_due());
+        let is_earlier = |at: Instant| self.wake.is_none_or(|wake| at < wake);
+        self.outbox.is_ready(now) || next.min().is_some_and(is_earlier)
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outbox.len() == 0 && self.ledger.extending() == 0
+    }
+}
+
+/// The state as an answer changes it.
+pub(crate) struct Answered<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) now: Instant,
+}
+
+impl Answered<'_> {
+    /// The request was of `n` entries of the outbox.
+    pub(crate) fn outbox(&mut self, n: usize) -> &mut Outbox {
+        self.state.outbox.answered(n);
+        &mut self.state.outbox
+    }
+
+    /// Entries were given up without a confirmation.
+    pub(crate) fn unconfirmed(&mut self, n: usize) {
+        self.state.unconfirmed += n as u64;
+    }
+
+    /// The request was one of extensions.
+    pub(crate) fn ledger(&mut self) -> (&mut Ledger, &mut Vec<Parting>) {
+        self.state.extensions -= 1;
+        (&mut self.state.ledger, &mut self.state.partings)
+    }
+}

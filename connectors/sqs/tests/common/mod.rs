@@ -1,0 +1,163 @@
+//! What the tests share: queues with messages in them, and a look at what the queue says of itself.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+pub mod fake;
+pub mod proxy;
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use aws_sdk_sqs::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region},
+    types::{QueueAttributeName, SendMessageBatchRequestEntry},
+};
+use broadway_core::testing::Received;
+use broadway_sqs::{Sqs, SqsProducer};
+
+/// The test broker; `None` (and a word about it) where there is none and none is required.
+pub fn broker() -> Option<String> {
+    let address = std::env::var("BROADWAY_SQS").unwrap_or_else(|_| "127.0.0.1:19324".to_owned());
+    if std::net::TcpStream::connect(&address).is_ok() {
+        return Some(address);
+    }
+    let hint = format!("no SQS at {address}: start it with `scripts/brokers up sqs`");
+    assert!(
+        std::env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
+        "{hint}"
+    );
+    eprintln!("left out: {hint}");
+    None
+}
+
+/// A name that no other test and no earlier run has.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
+    format!("{name}-{now:x}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A client with credentials that nobody checks.
+pub fn client(endpoint: &str) -> Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("elasticmq"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(endpoint)
+        .build();
+    Client::from_conf(config)
+}
+
+/// A queue of its own for a test.
+pub struct Queue {
+    pub client: Client,
+    pub url: String,
+}
+
+impl Queue {
+    /// With this visibility time-out in seconds. A name that ends with `.fifo` makes a FIFO queue.
+    pub async fn create(address: &str, name: &str, visibility: u32) -> Self {
+        let client = client(&format!("http://{address}"));
+        let name = match name.strip_suffix(".fifo") {
+            Some(stem) => format!("{}.fifo", unique(stem)),
+            None => unique(name),
+        };
+        let mut ask = client.create_queue().queue_name(&name).attributes(
+            QueueAttributeName::VisibilityTimeout,
+            visibility.to_string(),
+        );
+        if name.ends_with(".fifo") {
+            ask = ask
+                .attributes(QueueAttributeName::FifoQueue, "true")
+                .attributes(QueueAttributeName::ContentBasedDeduplication, "true");
+        }
+        ask.send().await.unwrap();
+        let url = format!("http://{address}/000000000000/{name}");
+        Self { client, url }
+    }
+
+    /// A source that reads it, with polls that are soon over.
+    pub fn source(&self) -> Sqs {
+        Sqs::queue(&self.url)
+            .client(self.client.clone())
+            .wait_time(Duration::from_secs(1))
+    }
+
+    /// Sends the numbers in decimal.
+    pub async fn send(&self, numbers: Range<u64>) {
+        self.send_to_groups(numbers, |_| None).await;
+    }
+
+    /// Sends the numbers in decimal, each to its group.
+    pub async fn send_to_groups(&self, numbers: Range<u64>, group: impl Fn(u64) -> Option<String>) {
+        let numbers: Vec<u64> = numbers.collect();
+        for chunk in numbers.chunks(10) {
+            let entries = chunk.iter().map(|number| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(number.to_string())
+                    .message_body(number.to_string())
+                    .set_message_group_id(group(*number))
+                    .build()
+                    .unwrap()
+            });
+            let ask = self.client.send_message_batch().queue_url(&self.url);
+            let answer = ask.set_entries(Some(entries.collect())).send().await;
+            assert!(answer.unwrap().failed.is_empty());
+        }
+    }
+
+    /// How many messages are visible, and how many hidden.
+    pub async fn counts(&self) -> (u64, u64) {
+        let (visible, hidden) = (
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        );
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(visible.clone())
+            .attribute_names(hidden.clone())
+            .send()
+            .await
+            .unwrap();
+        let all = answer.attributes.unwrap();
+        (
+            all[&visible].parse().unwrap(),
+            all[&hidden].parse().unwrap(),
+        )
+    }
+
+    /// Waits until there is nothing in it, visible or hidden. A queue tells nobody, so it is asked ten times a second.
+    pub async fn emptied(&self) {
+        while self.counts().await != (0, 0) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// The number that `send` put into a message.
+pub fn number(received: &Received<SqsProducer>) -> u64 {
+    received.item.body().parse().unwrap()
+}
+
+pub fn numbers(received: &[Received<SqsProducer>]) -> Vec<u64> {
+    received.iter().map(number).collect()
+}
+
+pub fn sorted(received: &[Received<SqsProducer>]) -> Vec<u64> {
+    let mut numbers = numbers(received);
+    numbers.sort_unstable();
+    numbers
+}

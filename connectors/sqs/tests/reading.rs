@@ -1,0 +1,216 @@
+//! Reading from a real queue: what is sent arrives, is deleted when it is done, and comes again when it is not.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::time::Duration;
+
+use broadway_core::{
+    Outcome, Record,
+    testing::{Reader, Received},
+};
+use broadway_sqs::{OnFailure, OnSuccess, SqsProducer};
+use common::{Queue, broker, number, numbers, sorted};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_sent_arrives_once_and_is_deleted_when_done() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "all", 30).await;
+    queue.send(0..500).await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let received = reader.exactly(500).await;
+    assert!(sorted(&received).into_iter().eq(0..500));
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(queue.counts().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_fetched_than_is_asked_for() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "demand", 30).await;
+    queue.send(0..40).await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let received = reader.exactly(3).await;
+    assert_eq!(queue.counts().await, (37, 3));
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(queue.counts().await, (37, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_message_is_left_and_comes_again_when_its_visibility_ends() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "left", 1).await;
+    queue.send(0..2).await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let mut received = reader.exactly(2).await;
+    let failed = received.pop().unwrap();
+    let expected = number(&failed);
+    reader.done(received).await;
+    reader.failed([failed]).await;
+    let again = reader.exactly(1).await;
+    assert_eq!(numbers(&again), [expected]);
+    assert_eq!(again[0].item.receive_count(), Some(2));
+    reader.done(again).await;
+    reader.close().await.unwrap();
+    assert_eq!(queue.counts().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_message_comes_again_after_the_time_that_was_set() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "after", 600).await;
+    queue.send(0..1).await;
+    let source = queue
+        .source()
+        .on_failure(OnFailure::VisibleAfter(Duration::ZERO));
+    let mut reader = Reader::open(&source).await.unwrap();
+    let received = reader.exactly(1).await;
+    reader.failed(received).await;
+    // Ten minutes early.
+    let again = reader.exactly(1).await;
+    assert_eq!(again[0].item.receive_count(), Some(2));
+    reader.done(again).await;
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_may_be_left_in_the_queue() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "keep", 600).await;
+    queue.send(0..1).await;
+    let source = queue.source().on_success(OnSuccess::Leave);
+    let mut reader = Reader::open(&source).await.unwrap();
+    let received = reader.exactly(1).await;
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(queue.counts().await, (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_handler_keeps_its_message_hidden() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "slow", 1).await;
+    queue.send(0..1).await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let slow = reader.exactly(1).await;
+    // Four time-outs long somebody else waits for it.
+    let other = queue
+        .client
+        .receive_message()
+        .queue_url(&queue.url)
+        .wait_time_seconds(4)
+        .send();
+    let other = reader.nothing_until(other).await.unwrap();
+    assert!(other.messages.unwrap_or_default().is_empty());
+    reader.done(slow).await;
+    reader.close().await.unwrap();
+    assert_eq!(queue.counts().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_given_up_when_it_was_held_too_long() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "cap", 1).await;
+    queue.send(0..1).await;
+    let source = queue.source().hold_max(Duration::from_secs(2));
+    let mut reader = Reader::open(&source).await.unwrap();
+    let held = reader.exactly(1).await;
+    let again = reader.exactly(1).await;
+    assert_eq!(again[0].item.receive_count(), Some(2));
+    reader
+        .recorder()
+        .wait_for(|heard| heard.to_string().contains("hold_max"))
+        .await;
+    let acknowledger = reader.acknowledger();
+    let is_stale = |received: &[Received<SqsProducer>]| {
+        broadway_core::Acknowledger::is_stale(&acknowledger, &received[0].token)
+    };
+    assert!(is_stale(&held) && !is_stale(&again));
+    // Too late to delete it: the second delivery counts.
+    reader.done(held).await;
+    reader.settle(&Outcome::Released, again).await.unwrap();
+    let third = reader.exactly(1).await;
+    assert_eq!(third[0].item.receive_count(), Some(3));
+    reader.done(third).await;
+    reader.close().await.unwrap();
+    assert_eq!(queue.counts().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_returns_what_was_never_delivered_at_once() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "drain", 600).await;
+    queue.send(0..30).await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let mut received = reader.exactly(20).await;
+    let unsettled = received.split_off(5);
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    drop(unsettled);
+    assert_eq!(queue.counts().await, (25, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_may_come_back_takes_no_later_message_with_it() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "polls", 600).await;
+    queue.send(0..1).await;
+    let source = queue.source().polls_timeout(Duration::from_secs(5));
+    let mut reader = Reader::open(&source).await.unwrap();
+    // Asked for two, so that a poll is at the queue when it closes.
+    let received = reader.some(2).await.unwrap();
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    queue.send(1..2).await;
+    assert_eq!(queue.counts().await, (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "dropped", 1).await;
+    queue.send(0..10).await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let received = reader.exactly(10).await;
+    let acknowledger = reader.acknowledger();
+    drop(reader);
+    // Three time-outs later they are hidden still.
+    let other = queue
+        .client
+        .receive_message()
+        .queue_url(&queue.url)
+        .wait_time_seconds(3)
+        .send();
+    assert!(other.await.unwrap().messages.unwrap_or_default().is_empty());
+    let done = |received: Received<SqsProducer>| {
+        broadway_core::Settled::for_test(received.token, Outcome::Done)
+    };
+    let mut settled: Vec<_> = received.into_iter().map(done).collect();
+    broadway_core::Acknowledger::settle(&acknowledger, &mut settled)
+        .await
+        .unwrap();
+    drop(acknowledger);
+    queue.emptied().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_carries_what_the_queue_knows() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "record.fifo", 30).await;
+    queue
+        .send_to_groups(7..8, |_| Some("tenant".to_owned()))
+        .await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let received = reader.exactly(1).await;
+    let record = &received[0].item;
+    assert_eq!((record.body(), record.group_id()), ("7", Some("tenant")));
+    assert_eq!(record.key(), Some(b"tenant".as_slice()));
+    assert_eq!(record.receive_count(), Some(1));
+    assert!(record.sequence_number().is_some() && record.deduplication_id().is_some());
+    assert!(record.sent_time().unwrap() <= record.first_receive_time().unwrap());
+    assert!(record.id().contains(record.message_id()) && queue.url.ends_with(record.queue()));
+    reader.done(received).await;
+    reader.close().await.unwrap();
+}
