@@ -51,8 +51,10 @@ impl Source for PubSub {
     /// Dropped half-way, the stream is closed and what it brought is given back.
     async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
         ConfigError::check("the Pub/Sub source", self.problems())?;
-        let (client, target, is_certain) = self.connect().await?;
-        let mut producer = PubSubProducer::start(self, &client, target, cx);
+        let link = self.connect().await?;
+        let is_certain = link.is_emulator && link.is_found;
+        let producer = PubSubProducer::start(self, link, cx);
+        // An emulator knows no permissions.
         if !is_certain {
             producer.await_refusal().await?;
         }
@@ -61,8 +63,7 @@ impl Source for PubSub {
 }
 
 impl PubSub {
-    /// The client, and whether its stream cannot be refused.
-    async fn connect(&self) -> Result<(Subscriber, Target, bool), BoxError> {
+    async fn connect(&self) -> Result<Link, BoxError> {
         let name = &self.subscription;
         if let Some(client) = &self.client {
             let target = Target {
@@ -70,7 +71,12 @@ impl PubSub {
                 name: name.clone(),
                 endpoint: "the endpoint of `client`".to_owned(),
             };
-            return Ok((client.clone(), target, false));
+            return Ok(Link {
+                client: client.clone(),
+                target,
+                is_emulator: false,
+                is_found: false,
+            });
         }
         let access = Access::new(self.endpoint.as_deref(), self.connect_timeout).await?;
         let target = access.target("subscription", name);
@@ -86,10 +92,22 @@ impl PubSub {
             }
             (Found::Yes | Found::Hidden, _) => {}
         }
-        // An emulator knows no permissions.
-        let is_certain = access.endpoint.is_emulator() && found != Found::Hidden;
-        Ok((access.subscriber().await?, target, is_certain))
+        Ok(Link {
+            client: access.subscriber().await?,
+            target,
+            is_emulator: access.endpoint.is_emulator(),
+            is_found: found != Found::Hidden,
+        })
     }
+}
+
+/// A service that has answered.
+struct Link {
+    client: Subscriber,
+    target: Target,
+    is_emulator: bool,
+    /// Whether the subscription was seen to exist.
+    is_found: bool,
 }
 
 /// Delivers what a stream has brought, only as much as it is asked for.
@@ -107,15 +125,17 @@ pub struct PubSubProducer {
 }
 
 impl PubSubProducer {
-    fn start(source: &PubSub, client: &Subscriber, target: Target, cx: &OpenContext) -> Self {
+    fn start(source: &PubSub, link: Link, cx: &OpenContext) -> Self {
         let limits = source.limits(cx);
         let Limits { messages, bytes } = limits;
-        let stream = client
+        let target = link.target;
+        let stream = link
+            .client
             .subscribe(&source.subscription)
             .set_max_outstanding_messages(i64::try_from(messages).unwrap_or(i64::MAX))
             .set_max_outstanding_bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
             .set_max_lease(source.max_lease)
-            .set_max_lease_extension(source.max_lease_extension)
+            .set_max_lease_extension(source.lease_extension(link.is_emulator))
             // Its waiting for handlers is what brings the last acknowledgements home; all handlers are ours, so it
             // ends when we want it to.
             .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
@@ -142,7 +162,7 @@ impl PubSubProducer {
     }
 
     /// Waits a little for the stream to fail or to bring something; most streams do neither.
-    async fn await_refusal(&mut self) -> Result<(), BoxError> {
+    async fn await_refusal(&self) -> Result<(), BoxError> {
         let sign = async {
             loop {
                 if let Some(sign) = self.held.sign() {

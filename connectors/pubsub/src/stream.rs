@@ -62,19 +62,6 @@ pub(crate) async fn read(
         held.fail(error, false);
         break;
     }
-    hang_up(stream).await;
-}
-
-/// Lets go of a stream so that the server sees its end, also where that is Google's emulator.
-///
-/// The emulator notices the orderly end of a stream's requests, and no cancellation: until a lease has run out it would send
-/// messages to a stream that is gone. The client does both at once, the orderly end by waking a task; whichever of the tasks
-/// that it wakes runs first, wins. A thread that is no worker of the runtime wakes them in this order, and a worker would in the
-/// opposite one.
-async fn hang_up(stream: MessageStream) {
-    let hung_up = tokio::task::spawn_blocking(move || drop(stream));
-    // It fails only where the runtime ends, and the connection with it.
-    let _: Result<(), _> = hung_up.await;
 }
 
 struct Reader<'a> {

@@ -77,6 +77,12 @@ async fn what_was_fetched_and_not_delivered_is_given_back_at_stop() {
     let Some(fixture) = Fixture::new("fetched").await else {
         return;
     };
+    if common::is_emulator(&fixture.endpoint) {
+        eprintln!(
+            "left out: Google's emulator sends what is given back to the stream that is gone"
+        );
+        return;
+    }
     fixture.publish_numbers(0..50).await;
     let mut first = fixture.open().await;
     let one = first.exactly(1).await;

@@ -41,6 +41,21 @@ pub fn server() -> Option<String> {
     None
 }
 
+/// Whether the server is Google's emulator, which sends messages to streams that are gone until their leases run out.
+pub fn is_emulator(endpoint: &str) -> bool {
+    use std::io::{Read, Write};
+    let address = endpoint.trim_start_matches("http://");
+    let mut connection = std::net::TcpStream::connect(address).unwrap();
+    connection
+        .write_all(
+            format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .unwrap();
+    let mut answer = String::new();
+    drop(connection.read_to_string(&mut answer));
+    answer.starts_with("HTTP/1.1 200")
+}
+
 /// An id that no other test and no earlier run has.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
