@@ -233,7 +233,7 @@ impl Access {
         .into()
     }
 
-    fn unusable(&self, error: &(dyn std::error::Error + 'static)) -> BoxError {
+    pub(crate) fn unusable(&self, error: &(dyn std::error::Error + 'static)) -> BoxError {
         let Endpoint { url, option } = &self.endpoint;
         format!(
             "no client can be made for {url} ({option}): {}",
@@ -249,6 +249,17 @@ enum Failure {
 }
 
 impl Target {
+    pub(crate) fn missing(&self) -> String {
+        let Self {
+            option,
+            name,
+            endpoint,
+        } = self;
+        format!(
+            "there is no {option} {name:?} (option `{option}`) at {endpoint}: create it, or correct the name"
+        )
+    }
+
     /// An error of the service or the client, with what to do where that is known.
     pub(crate) fn explain(&self, error: &Error) -> String {
         let Self {
@@ -258,9 +269,7 @@ impl Target {
         } = self;
         let why = chain(error);
         match code(error) {
-            Some(Code::NotFound) => format!(
-                "there is no {option} {name:?} (option `{option}`) at {endpoint}: create it, or correct the name ({why})"
-            ),
+            Some(Code::NotFound) => format!("{} ({why})", self.missing()),
             Some(Code::PermissionDenied) => format!(
                 "no permission for `{option}` = {name:?} at {endpoint}: grant roles/pubsub.{} on it ({why})",
                 if *option == "topic" {

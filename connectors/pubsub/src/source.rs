@@ -83,13 +83,7 @@ impl PubSub {
         let found = access.find_subscription(name).await?;
         match (found, &self.create) {
             (Found::No, Some(create)) => access.create_subscription(name, create).await?,
-            (Found::No, None) => {
-                return Err(format!(
-                    "there is no subscription {name:?} (option `subscription`) at {}: create it, or correct the name",
-                    target.endpoint
-                )
-                .into());
-            }
+            (Found::No, None) => return Err(target.missing().into()),
             (Found::Yes | Found::Hidden, _) => {}
         }
         Ok(Link {

@@ -167,6 +167,30 @@ impl Fixture {
         self.publish(messages).await;
     }
 
+    pub async fn delete_topic(&self) {
+        let admin = topic_admin(&self.endpoint).await;
+        let request = admin.delete_topic().set_topic(&self.topic);
+        request.send().await.unwrap();
+    }
+
+    /// The topic, with a new subscription instead of the one that lost its topic.
+    pub async fn create_topic_again(&self) {
+        let admin = topic_admin(&self.endpoint).await;
+        admin
+            .create_topic()
+            .set_name(&self.topic)
+            .send()
+            .await
+            .unwrap();
+        self.delete_subscription().await;
+        let admin = subscription_admin(&self.endpoint).await;
+        let request = admin
+            .create_subscription()
+            .set_name(&self.subscription)
+            .set_topic(&self.topic);
+        request.send().await.unwrap();
+    }
+
     pub async fn delete_subscription(&self) {
         subscription_admin(&self.endpoint)
             .await
