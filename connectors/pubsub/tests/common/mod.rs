@@ -6,6 +6,8 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+pub mod proxy;
+
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
@@ -253,12 +255,13 @@ pub fn texts(received: &[Received]) -> Vec<String> {
     received.iter().map(text).collect()
 }
 
+pub fn number(received: &Received) -> u64 {
+    text(received).parse().unwrap()
+}
+
 /// The numbers that were published, sorted.
 pub fn numbers(received: &[Received]) -> Vec<u64> {
-    let mut numbers: Vec<u64> = received
-        .iter()
-        .map(|one| text(one).parse().unwrap())
-        .collect();
+    let mut numbers: Vec<u64> = received.iter().map(number).collect();
     numbers.sort_unstable();
     numbers
 }
