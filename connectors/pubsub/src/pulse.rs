@@ -114,7 +114,7 @@ mod tests {
         let start = Instant::now();
         let mut pulse = Pulse::new(start);
         let rarely = (0..STORM_WAKES * 2).map(|n| start + Duration::from_millis(20) * n);
-        assert!(rarely.fold(false, |storm, at| storm | pulse.woke(at)) == false);
+        assert!(!rarely.fold(false, |storm, at| storm | pulse.woke(at)));
         let later = start + 60 * MINUTE;
         let often = (0..STORM_WAKES).map(|n| later + Duration::from_micros(400) * n);
         assert_eq!(often.filter(|at| pulse.woke(*at)).count(), 1);

@@ -63,7 +63,7 @@ async fn a_failed_message_comes_again_until_it_succeeds() {
     let seen = handled.clone();
     let handler = handler_fn(move |message: &mut Message<PubSubRecord>| {
         let number = number_of(message);
-        if number % 5 == 0 && failed.lock().unwrap().insert(number) {
+        if number.is_multiple_of(5) && failed.lock().unwrap().insert(number) {
             return Err("every fifth fails once".into());
         }
         seen.push(number);
