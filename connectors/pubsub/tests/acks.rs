@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use broadway_core::{Acknowledger, Callback, Outcome, Reason, Settled, testing::Reader};
 use broadway_pubsub::{AckOptions, OnFailure, OnSuccess};
 
-use common::{Fixture, numbers, texts};
+use common::{Fixture, numbers, patiently, texts, then_exit};
 
 fn failed() -> Outcome {
     Outcome::Failed(Reason::error(Callback::HandleMessage, "it does not work"))
@@ -33,18 +33,20 @@ async fn a_slow_handler_keeps_its_lease() {
     assert_eq!(fixture.rest().await, Vec::<String>::new());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ack_queued_at_close_arrives() {
-    let Some(fixture) = Fixture::new("queued").await else {
-        return;
-    };
-    // More than the client sends in one request, so that some must still wait when closing begins.
-    fixture.publish_numbers(0..1_500).await;
-    let mut reader = fixture.open().await;
-    let received = reader.exactly(1_500).await;
-    reader.done(received).await;
-    reader.close().await.unwrap();
-    assert_eq!(fixture.rest().await, Vec::<String>::new());
+#[test]
+fn an_ack_queued_at_close_arrives() {
+    let fixture = then_exit(async {
+        let fixture = Fixture::new("queued").await?;
+        // More than the client sends in one request, so that some must still wait when closing begins.
+        fixture.publish_numbers(0..1_500).await;
+        let mut reader = fixture.open().await;
+        let received = reader.exactly(1_500).await;
+        reader.done(received).await;
+        reader.close().await.unwrap();
+        Some(fixture)
+    });
+    let Some(fixture) = fixture else { return };
+    assert_eq!(then_exit(fixture.rest()), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +69,7 @@ async fn a_leaked_message_does_not_hang_close() {
     assert_eq!(left, 1);
     // It was given back, and so comes to the next reader.
     let mut next = fixture.open().await;
-    let again = next.exactly(1).await;
+    let again = patiently(&mut next, 1).await;
     next.done(again).await;
     next.close().await.unwrap();
 }
@@ -129,7 +131,7 @@ async fn close_gives_back_at_once_what_waits_for_its_delay() {
     reader.failed(received).await;
     reader.close().await.unwrap();
     let mut next = fixture.open().await;
-    let again = next.exactly(2).await;
+    let again = patiently(&mut next, 2).await;
     assert_eq!(numbers(&again), [0, 1]);
     next.done(again).await;
     next.close().await.unwrap();
@@ -164,20 +166,22 @@ async fn options_of_a_message_win_over_those_of_the_source() {
     assert_eq!(fixture.rest().await, Vec::<String>::new());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exactly_once_ack_is_confirmed() {
-    let Some(fixture) = Fixture::exactly_once("once").await else {
-        return;
-    };
-    fixture.publish_numbers(0..300).await;
-    let mut reader = fixture.open().await;
-    let received = reader.exactly(300).await;
-    assert_eq!(numbers(&received), (0..300).collect::<Vec<_>>());
-    reader.done(received).await;
-    // Closing fails if one is not.
-    let recorder = reader.close().await.unwrap();
-    assert_eq!(recorder.count("ack_failed"), 0);
-    assert_eq!(fixture.rest().await, Vec::<String>::new());
+#[test]
+fn an_exactly_once_ack_is_confirmed() {
+    let fixture = then_exit(async {
+        let fixture = Fixture::exactly_once("once").await?;
+        fixture.publish_numbers(0..300).await;
+        let mut reader = fixture.open().await;
+        let received = reader.exactly(300).await;
+        assert_eq!(numbers(&received), (0..300).collect::<Vec<_>>());
+        reader.done(received).await;
+        // Closing fails if one is not.
+        let recorder = reader.close().await.unwrap();
+        assert_eq!(recorder.count("ack_failed"), 0);
+        Some(fixture)
+    });
+    let Some(fixture) = fixture else { return };
+    assert_eq!(then_exit(fixture.rest()), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,7 +200,7 @@ async fn results_after_close_are_ignored() {
         .collect();
     acknowledger.settle(&mut late).await.unwrap();
     let mut next = fixture.open().await;
-    let again = next.exactly(2).await;
+    let again = patiently(&mut next, 2).await;
     assert_eq!(texts(&again).len(), 2);
     next.done(again).await;
     next.close().await.unwrap();

@@ -162,7 +162,7 @@ async fn an_exactly_once_ack_that_is_not_confirmed_is_told() {
     assert!(reader.close().await.is_err());
     // Nor is it lost.
     let mut next = fixture.open().await;
-    let again = next.exactly(1).await;
+    let again = common::patiently(&mut next, 1).await;
     next.done(again).await;
     next.close().await.unwrap();
 }

@@ -11,7 +11,7 @@ pub mod proxy;
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use broadway_core::{Record, testing::Reader};
@@ -21,12 +21,16 @@ use google_cloud_pubsub::{
     client::{Publisher, SubscriptionAdmin, TopicAdmin},
     model::{DeadLetterPolicy, Message, Subscription},
 };
+use tokio::time::timeout;
 
 /// What a reader of this connector gives.
 pub type Received = broadway_core::Delivery<PubSubRecord, Token>;
 
 /// The bound on every wait that is a test's own: far above what is needed, so that only a hang meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longer than a lease, which is 10 s at the servers that the tests use.
+const LEASE: Duration = Duration::from_secs(12);
 
 /// The test server; `None` (and a word about it) where there is none and none is required.
 pub fn server() -> Option<String> {
@@ -200,24 +204,61 @@ impl Fixture {
             .unwrap();
     }
 
-    /// Whether a fresh reader is given anything but the marker, which is published now. What was acknowledged stays away; what
-    /// was given back comes before the marker or soon after it, so this is a proof only of something that comes.
+    /// What a fresh reader is given besides markers, until every lease of an earlier reader has run out. Markers are
+    /// published until one comes, so that nothing is missed for want of a stream that works: an emulator may send some of them
+    /// to one that is gone.
     pub async fn rest(&self) -> Vec<String> {
-        self.publish([Message::new().set_data("marker")]).await;
+        const MARKER: &str = "marker";
         let mut reader = self.open().await;
-        let mut rest = Vec::new();
-        loop {
-            let received = reader.exactly(1).await;
-            let text = text(&received[0]);
+        let opened = Instant::now();
+        let (mut rest, mut is_marked) = (Vec::new(), false);
+        while !is_marked || opened.elapsed() < LEASE {
+            assert!(
+                opened.elapsed() < PATIENCE * 2,
+                "no marker came; before it: {rest:?}"
+            );
+            self.publish([Message::new().set_data(MARKER)]).await;
+            let received = timeout(Duration::from_secs(2), reader.some(100)).await;
+            let Ok(received) = received.map(Result::unwrap) else {
+                continue;
+            };
+            let (markers, others): (Vec<_>, Vec<_>) = texts(&received)
+                .into_iter()
+                .partition(|text| text == MARKER);
+            is_marked |= !markers.is_empty();
+            rest.extend(others);
             reader.done(received).await;
-            if text == "marker" {
-                break;
-            }
-            rest.push(text);
         }
         reader.close().await.unwrap();
         rest
     }
+}
+
+/// Exactly `n` messages that were given back before: an emulator may have sent them to a stream that is gone, several times.
+pub async fn patiently(reader: &mut Reader<PubSubProducer>, n: usize) -> Vec<Received> {
+    let begun = Instant::now();
+    let mut received = Vec::new();
+    while received.len() < n {
+        let count = received.len();
+        assert!(begun.elapsed() < PATIENCE * 3, "{count} of {n} came");
+        let more = reader.some_into(n - count, &mut received);
+        if let Ok(more) = timeout(Duration::from_secs(20), more).await {
+            more.unwrap();
+        }
+    }
+    received
+}
+
+/// Runs in a runtime of its own, which ends at once afterwards as a process would: what is not done by then is never done.
+pub fn then_exit<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let value = runtime.block_on(future);
+    runtime.shutdown_background();
+    value
 }
 
 pub async fn topic_admin(endpoint: &str) -> TopicAdmin {
