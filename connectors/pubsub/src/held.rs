@@ -32,6 +32,9 @@ use tokio::sync::Notify;
 
 use crate::{ack::Token, options::Verdict, record::PubSubRecord};
 
+/// Beyond this a clock may overflow, and every lease has ended long before.
+const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// The most that is held at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -312,7 +315,7 @@ impl State {
 
     /// Whether it is the first that is due now.
     fn delay(&mut self, token: Token, delay: Duration) -> bool {
-        let due = Instant::now() + delay;
+        let due = Instant::now() + delay.min(DELAY_MAX);
         let is_first = self
             .delays
             .peek()
