@@ -1,0 +1,326 @@
+//! What to read and how: [`PubSub`], the source, and [`Create`], a subscription that is to be made.
+
+use std::{fmt, time::Duration};
+
+use broadway_core::{OpenContext, Problem};
+use google_cloud_pubsub::client::Subscriber;
+
+use crate::{
+    held::Limits,
+    names::{self, Endpoint},
+    options::{OnFailure, OnSuccess, Policy, Verdict},
+};
+
+/// What waits here or in batches beyond what processors hold, unless
+/// [`max_outstanding_messages`](PubSub::max_outstanding_messages) says otherwise.
+const AHEAD: usize = 1_000;
+/// How long leases are extended by default.
+const EXTENSION: Duration = Duration::from_secs(60);
+const EXTENSION_EMULATOR: Duration = Duration::from_secs(10);
+
+/// Reads a subscription.
+///
+/// Each producer of the pipeline has a stream and a connection of its own; the service shares messages out between them.
+///
+/// ```
+/// use std::time::Duration;
+/// use broadway_pubsub::{OnFailure, PubSub};
+///
+/// let source = PubSub::subscription("projects/plant/subscriptions/sensors")
+///     .max_outstanding_messages(5_000)
+///     .max_lease(Duration::from_secs(15 * 60))
+///     .on_failure(OnFailure::NackAfter(Duration::from_secs(30)));
+/// # let _ = source;
+/// ```
+#[derive(Clone)]
+#[must_use = "a source does nothing until a pipeline is started with it"]
+pub struct PubSub {
+    pub(crate) subscription: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) client: Option<Subscriber>,
+    pub(crate) create: Option<Create>,
+    pub(crate) policy: Policy,
+    pub(crate) max_outstanding_messages: Option<usize>,
+    pub(crate) max_outstanding_bytes: usize,
+    pub(crate) max_lease: Duration,
+    pub(crate) max_lease_extension: Option<Duration>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+}
+
+/// A subscription that is made when there is none, for development and tests; see [`PubSub::create`].
+#[derive(Debug, Clone)]
+#[must_use = "give it to `PubSub::create`"]
+pub struct Create {
+    pub(crate) topic: String,
+    pub(crate) is_ordered: bool,
+    pub(crate) is_exactly_once: bool,
+}
+
+impl Create {
+    /// A subscription to this topic, which must exist: `projects/p/topics/t`.
+    pub fn on(topic: impl Into<String>) -> Self {
+        Self {
+            topic: topic.into(),
+            is_ordered: false,
+            is_exactly_once: false,
+        }
+    }
+
+    /// Messages of an ordering key are delivered in the order in which they were published.
+    pub fn ordered(mut self) -> Self {
+        self.is_ordered = true;
+        self
+    }
+
+    /// With exactly-once delivery: a confirmed acknowledgement is final.
+    pub fn exactly_once(mut self) -> Self {
+        self.is_exactly_once = true;
+        self
+    }
+}
+
+impl PubSub {
+    /// A subscription by its full name: `projects/p/subscriptions/s`.
+    pub fn subscription(name: impl Into<String>) -> Self {
+        Self {
+            subscription: name.into(),
+            endpoint: None,
+            client: None,
+            create: None,
+            policy: Policy::default(),
+            max_outstanding_messages: None,
+            max_outstanding_bytes: 100 * 1024 * 1024,
+            max_lease: Duration::from_secs(3_600),
+            max_lease_extension: None,
+            connect_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Where the service is: a regional endpoint such as `https://europe-west1-pubsub.googleapis.com`, or `http://host:port` of
+    /// an emulator, to which no credentials are sent. Default: the emulator that the variable `PUBSUB_EMULATOR_HOST` names,
+    /// if it is set, and otherwise the service.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.endpoint = Some(url.into());
+        self
+    }
+
+    /// Reads with this client, for credentials or a connection of your own; [`endpoint`](Self::endpoint),
+    /// [`create`](Self::create) and `PUBSUB_EMULATOR_HOST` then mean nothing. All producers share its connection.
+    /// Default: one client for each producer, with
+    /// [Application Default Credentials](https://cloud.google.com/docs/authentication/application-default-credentials).
+    pub fn client(mut self, client: Subscriber) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Makes the subscription when it is missing. What was published before is not in it. Needs permission to look for and
+    /// create subscriptions and to attach one to the topic; production has its subscriptions made beforehand. Default: a
+    /// missing subscription is an error.
+    pub fn create(mut self, create: Create) -> Self {
+        self.create = Some(create);
+        self
+    }
+
+    /// What is said of a message that succeeded. Default: [`OnSuccess::Ack`].
+    pub fn on_success(mut self, on_success: OnSuccess) -> Self {
+        self.policy.on_success = on_success;
+        self
+    }
+
+    /// What is said of a message that failed. Default: [`OnFailure::NackAfter`] 10 seconds.
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.policy.on_failure = on_failure;
+        self
+    }
+
+    /// The most messages that each producer holds: waiting, handled, in batches, or kept back after a failure. The service
+    /// sends no more, and what an emulator sends beyond stays in the connection. Default: the producer's share of what the
+    /// pipeline's processors hold, and 1,000 more. Must be above the size of a batch, or batches only ever end by their time-out.
+    pub fn max_outstanding_messages(mut self, messages: usize) -> Self {
+        self.max_outstanding_messages = Some(messages);
+        self
+    }
+
+    /// The most bytes of data that each producer holds, give or take the last message. Default: 100 MiB.
+    pub fn max_outstanding_bytes(mut self, bytes: usize) -> Self {
+        self.max_outstanding_bytes = bytes;
+        self
+    }
+
+    /// How long a message is kept under lease after it arrived, at most: what takes longer comes again, here or elsewhere,
+    /// while it is still in work. Default: 60 min.
+    pub fn max_lease(mut self, lease: Duration) -> Self {
+        self.max_lease = lease;
+        self
+    }
+
+    /// By how much a lease is extended at a time, 10 s to 10 min in whole seconds: how long after a crash its messages come
+    /// again. Default: 60 s; 10 s with an emulator, since Google's does not notice that a stream has gone, and sends to it until
+    /// the lease runs out.
+    pub fn max_lease_extension(mut self, extension: Duration) -> Self {
+        self.max_lease_extension = Some(extension);
+        self
+    }
+
+    /// How long opening waits for credentials, and then for the service to answer. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long closing waits for the last acknowledgements to arrive. Default: 10 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// All that cannot work.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        problems.extend(names::check(
+            "subscription",
+            "subscriptions",
+            &self.subscription,
+        ));
+        problems.extend(self.endpoint.as_deref().and_then(Endpoint::check));
+        if let Some(create) = &self.create {
+            problems.extend(names::check("create", "topics", &create.topic));
+        }
+        let mut require = |met: bool, option: &str, message: &str| {
+            if !met {
+                problems.push(Problem::new(option, message));
+            }
+        };
+        require(
+            self.max_outstanding_messages
+                .is_none_or(|most| (1..=u32::MAX as usize / 2).contains(&most)),
+            "max_outstanding_messages",
+            "is 0 or above two thousand million; give at least 1",
+        );
+        require(
+            self.max_outstanding_bytes > 0,
+            "max_outstanding_bytes",
+            "is 0, so that nothing could be read; give at least 1",
+        );
+        let extensions = Duration::from_secs(10)..=Duration::from_secs(600);
+        require(
+            self.max_lease_extension
+                .is_none_or(|extension| extensions.contains(&extension)),
+            "max_lease_extension",
+            "is not within the 10 s to 10 min that the service allows",
+        );
+        require(
+            self.max_lease >= self.lease_extension(false),
+            "max_lease",
+            "is below `max_lease_extension`, to which the first extension goes",
+        );
+        for (option, timeout) in [
+            ("connect_timeout", self.connect_timeout),
+            ("close_timeout", self.close_timeout),
+        ] {
+            require(
+                !timeout.is_zero(),
+                option,
+                "is zero; give at least a millisecond",
+            );
+        }
+        for (option, verdict) in [
+            ("on_success", Verdict::from(self.policy.on_success)),
+            ("on_failure", Verdict::from(self.policy.on_failure)),
+        ] {
+            require(
+                !matches!(verdict, Verdict::NackAfter(delay) if delay >= self.max_lease),
+                option,
+                "waits for `max_lease` or longer, at which the lease ends by itself",
+            );
+        }
+        problems
+    }
+
+    pub(crate) fn lease_extension(&self, is_emulator: bool) -> Duration {
+        let default = if is_emulator {
+            EXTENSION_EMULATOR
+        } else {
+            EXTENSION
+        };
+        self.max_lease_extension.unwrap_or(default)
+    }
+
+    pub(crate) fn limits(&self, cx: &OpenContext) -> Limits {
+        let share = cx.in_flight_max().div_ceil(cx.producers().max(1));
+        Limits {
+            messages: self.max_outstanding_messages.unwrap_or(share + AHEAD),
+            bytes: self.max_outstanding_bytes,
+        }
+    }
+}
+
+/// Shows options, and of a client only that there is one.
+impl fmt::Debug for PubSub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSub")
+            .field("subscription", &self.subscription)
+            .field("endpoint", &self.endpoint)
+            .field("has_client", &self.client.is_some())
+            .field("create", &self.create)
+            .field("policy", &self.policy)
+            .field("max_outstanding_messages", &self.max_outstanding_messages)
+            .field("max_outstanding_bytes", &self.max_outstanding_bytes)
+            .field("max_lease", &self.max_lease)
+            .field("max_lease_extension", &self.max_lease_extension)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("close_timeout", &self.close_timeout)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(source: &PubSub) -> Vec<String> {
+        let problems = source.problems();
+        problems
+            .iter()
+            .map(|problem| problem.option().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn defaults_with_a_name_work() {
+        let source = PubSub::subscription("projects/p/subscriptions/sensors");
+        assert_eq!(told(&source), Vec::<String>::new());
+        let limits = source.limits(&OpenContext::for_test());
+        assert_eq!(limits.messages, 1_000 + AHEAD);
+    }
+
+    #[test]
+    fn every_option_that_cannot_work_is_named() {
+        let source = PubSub::subscription("sensors")
+            .endpoint("127.0.0.1:8085")
+            .create(Create::on("a topic"))
+            .max_outstanding_messages(0)
+            .max_outstanding_bytes(0)
+            .max_lease(Duration::from_secs(5))
+            .max_lease_extension(Duration::from_secs(9))
+            .connect_timeout(Duration::ZERO)
+            .close_timeout(Duration::ZERO);
+        assert_eq!(
+            told(&source),
+            [
+                "subscription",
+                "endpoint",
+                "create",
+                "max_outstanding_messages",
+                "max_outstanding_bytes",
+                "max_lease_extension",
+                "max_lease",
+                "connect_timeout",
+                "close_timeout",
+                "on_failure",
+            ]
+        );
+    }
+}

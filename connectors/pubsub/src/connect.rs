@@ -1,0 +1,336 @@
+//! The first steps: credentials, a service that answers, a subscription that exists. And errors in plain words.
+//!
+//! A stream on which nothing is published looks the same as one to a host that swallows everything. So before it is opened, the
+//! service is asked for the subscription, which may well be refused: any answer shows that it can be reached and knows us.
+
+use std::time::Duration;
+
+use broadway_core::BoxError;
+use google_cloud_auth::credentials::{self, Credentials, anonymous};
+use google_cloud_gax::{error::rpc::Code, retry_policy::NeverRetry};
+use google_cloud_pubsub::{
+    Error,
+    client::{Subscriber, SubscriptionAdmin, TopicAdmin},
+};
+use tokio::time::timeout;
+
+use crate::{
+    config::Create,
+    names::{self, Endpoint},
+};
+
+/// What is connected to, for error texts.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The option that names it: `subscription` or `topic`.
+    pub(crate) option: &'static str,
+    pub(crate) name: String,
+    pub(crate) endpoint: String,
+}
+
+/// Where to connect, and as whom.
+pub(crate) struct Access {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) credentials: Credentials,
+    timeout: Duration,
+}
+
+/// What the service says about a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Yes,
+    No,
+    /// It may not be looked at; reading or publishing may be allowed all the same.
+    Hidden,
+}
+
+impl Access {
+    /// Finds credentials and tries them.
+    pub(crate) async fn new(endpoint: Option<&str>, timeout: Duration) -> Result<Self, BoxError> {
+        let endpoint = Endpoint::find(endpoint);
+        let credentials = if endpoint.is_emulator() {
+            anonymous::Builder::new().build()
+        } else {
+            default_credentials(timeout).await?
+        };
+        Ok(Self {
+            endpoint,
+            credentials,
+            timeout,
+        })
+    }
+
+    pub(crate) fn target(&self, option: &'static str, name: &str) -> Target {
+        Target {
+            option,
+            name: name.to_owned(),
+            endpoint: format!("{} ({})", self.endpoint.url, self.endpoint.option),
+        }
+    }
+
+    /// A client with a connection of its own, which is made when it is first used.
+    pub(crate) async fn subscriber(&self) -> Result<Subscriber, BoxError> {
+        let builder = Subscriber::builder()
+            .with_endpoint(&self.endpoint.url)
+            .with_credentials(self.credentials.clone());
+        builder.build().await.map_err(|error| self.unusable(&error))
+    }
+
+    pub(crate) async fn find_subscription(&self, name: &str) -> Result<Found, BoxError> {
+        let target = self.target("subscription", name);
+        let ask = async {
+            self.subscriptions()
+                .await?
+                .get_subscription()
+                .set_subscription(name)
+                .send()
+                .await
+                .map_err(Failure::Call)
+        };
+        self.answer(
+            &target,
+            timeout(self.timeout, ask)
+                .await
+                .ok()
+                .map(|answer| answer.map(drop)),
+        )
+    }
+
+    pub(crate) async fn create_subscription(
+        &self,
+        name: &str,
+        create: &Create,
+    ) -> Result<(), BoxError> {
+        let target = self.target("subscription", name);
+        let ask = async {
+            let request = self.subscriptions().await?.create_subscription();
+            let request = request
+                .set_name(name)
+                .set_topic(&create.topic)
+                .set_enable_message_ordering(create.is_ordered)
+                .set_enable_exactly_once_delivery(create.is_exactly_once);
+            request.send().await.map_err(Failure::Call)
+        };
+        let answer = timeout(self.timeout, ask)
+            .await
+            .ok()
+            .map(|answer| answer.map(drop));
+        self.created(
+            &target,
+            answer,
+            &format!("on `create` = {:?}", create.topic),
+        )
+    }
+
+    pub(crate) async fn find_topic(&self, name: &str) -> Result<Found, BoxError> {
+        let target = self.target("topic", name);
+        let ask = async {
+            self.topics()
+                .await?
+                .get_topic()
+                .set_topic(name)
+                .send()
+                .await
+                .map_err(Failure::Call)
+        };
+        self.answer(
+            &target,
+            timeout(self.timeout, ask)
+                .await
+                .ok()
+                .map(|answer| answer.map(drop)),
+        )
+    }
+
+    pub(crate) async fn create_topic(&self, name: &str) -> Result<(), BoxError> {
+        let target = self.target("topic", name);
+        let ask = async {
+            self.topics()
+                .await?
+                .create_topic()
+                .set_name(name)
+                .send()
+                .await
+                .map_err(Failure::Call)
+        };
+        let answer = timeout(self.timeout, ask)
+            .await
+            .ok()
+            .map(|answer| answer.map(drop));
+        self.created(&target, answer, &format!("in {}", names::project(name)))
+    }
+
+    async fn subscriptions(&self) -> Result<SubscriptionAdmin, Failure> {
+        let builder = SubscriptionAdmin::builder()
+            .with_endpoint(&self.endpoint.url)
+            .with_credentials(self.credentials.clone())
+            .with_retry_policy(NeverRetry);
+        builder
+            .build()
+            .await
+            .map_err(|error| Failure::Client(self.unusable(&error)))
+    }
+
+    async fn topics(&self) -> Result<TopicAdmin, Failure> {
+        let builder = TopicAdmin::builder()
+            .with_endpoint(&self.endpoint.url)
+            .with_credentials(self.credentials.clone())
+            .with_retry_policy(NeverRetry);
+        builder
+            .build()
+            .await
+            .map_err(|error| Failure::Client(self.unusable(&error)))
+    }
+
+    fn answer(
+        &self,
+        target: &Target,
+        answer: Option<Result<(), Failure>>,
+    ) -> Result<Found, BoxError> {
+        match answer {
+            None => Err(self.no_answer(target)),
+            Some(Ok(())) => Ok(Found::Yes),
+            Some(Err(Failure::Client(error))) => Err(error),
+            Some(Err(Failure::Call(error))) => match code(&error) {
+                Some(Code::NotFound) => Ok(Found::No),
+                Some(Code::Unauthenticated) => Err(target.explain(&error).into()),
+                _ if error.is_connect() || error.is_timeout() || error.is_authentication() => {
+                    Err(target.explain(&error).into())
+                }
+                // Also where only gRPC is served, and this question can't be asked.
+                _ => Ok(Found::Hidden),
+            },
+        }
+    }
+
+    fn created(
+        &self,
+        target: &Target,
+        answer: Option<Result<(), Failure>>,
+        how: &str,
+    ) -> Result<(), BoxError> {
+        match answer {
+            None => Err(self.no_answer(target)),
+            Some(Ok(())) => Ok(()),
+            Some(Err(Failure::Client(error))) => Err(error),
+            Some(Err(Failure::Call(error))) if code(&error) == Some(Code::AlreadyExists) => Ok(()),
+            Some(Err(Failure::Call(error))) => Err(format!(
+                "cannot create `{}` = {:?} {how}, at {}: {}",
+                target.option,
+                target.name,
+                target.endpoint,
+                chain(&error)
+            )
+            .into()),
+        }
+    }
+
+    fn no_answer(&self, target: &Target) -> BoxError {
+        format!(
+            "no answer from {} within {:?} (`connect_timeout`), asked for `{}` = {:?}",
+            target.endpoint, self.timeout, target.option, target.name
+        )
+        .into()
+    }
+
+    pub(crate) fn unusable(&self, error: &(dyn std::error::Error + 'static)) -> BoxError {
+        let Endpoint { url, option } = &self.endpoint;
+        format!(
+            "no client can be made for {url} ({option}): {}",
+            chain(error)
+        )
+        .into()
+    }
+}
+
+enum Failure {
+    Client(BoxError),
+    Call(Error),
+}
+
+impl Target {
+    pub(crate) fn missing(&self) -> String {
+        let Self {
+            option,
+            name,
+            endpoint,
+        } = self;
+        format!(
+            "there is no {option} {name:?} (option `{option}`) at {endpoint}: create it, or correct the name"
+        )
+    }
+
+    /// An error of the service or the client, with what to do where that is known.
+    pub(crate) fn explain(&self, error: &Error) -> String {
+        let Self {
+            option,
+            name,
+            endpoint,
+        } = self;
+        let why = chain(error);
+        match code(error) {
+            Some(Code::NotFound) => format!("{} ({why})", self.missing()),
+            Some(Code::PermissionDenied) => format!(
+                "no permission for `{option}` = {name:?} at {endpoint}: grant roles/pubsub.{} on it ({why})",
+                if *option == "topic" {
+                    "publisher"
+                } else {
+                    "subscriber"
+                }
+            ),
+            Some(Code::Unauthenticated) => format!(
+                "{endpoint} does not accept the credentials, asked for `{option}` = {name:?}: {why}"
+            ),
+            _ if error.is_authentication() => no_credentials(&why),
+            _ if error.is_connect() => format!(
+                "nothing can be reached at {endpoint}, asked for `{option}` = {name:?}: {why}"
+            ),
+            _ => format!("`{option}` = {name:?} at {endpoint}: {why}"),
+        }
+    }
+}
+
+async fn default_credentials(limit: Duration) -> Result<Credentials, BoxError> {
+    let found = credentials::Builder::default().build();
+    let found = found.map_err(|error| no_credentials(&chain(&error)))?;
+    match timeout(limit, found.headers(Default::default())).await {
+        Ok(Ok(_)) => Ok(found),
+        Ok(Err(error)) => Err(no_credentials(&chain(&error)).into()),
+        Err(_) => {
+            Err(no_credentials(&format!("no answer within {limit:?} (`connect_timeout`)")).into())
+        }
+    }
+}
+
+fn no_credentials(why: &str) -> String {
+    format!(
+        "no credentials for Google Cloud (Application Default Credentials): run `gcloud auth application-default login`, name a \
+         key file in GOOGLE_APPLICATION_CREDENTIALS, or run where a service account is attached; for an emulator set `endpoint` \
+         or PUBSUB_EMULATOR_HOST ({why})"
+    )
+}
+
+pub(crate) fn code(error: &Error) -> Option<Code> {
+    match (error.status(), error.http_status_code()) {
+        (Some(status), _) => Some(status.code),
+        (None, Some(404)) => Some(Code::NotFound),
+        (None, Some(403)) => Some(Code::PermissionDenied),
+        (None, Some(401)) => Some(Code::Unauthenticated),
+        (None, _) => None,
+    }
+}
+
+/// The error and what it came from, each said once.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = cause.source();
+    }
+    text
+}

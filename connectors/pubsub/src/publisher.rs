@@ -1,0 +1,191 @@
+//! The sending side: [`PubSubPublisher`], with a confirmation for each message.
+//!
+//! ```text
+//! publish ── check ──▶ permits ──▶ client: batches by size, bytes and linger, one at a time for each key ──▶ service
+//!    ▲                                                                                                       │
+//!    └──────────────────────────── one result for each message, in order ◀───────────────────────────────────┘
+//! ```
+//!
+//! `builder` has the options, `outgoing` what the service would refuse, and `failure` the meaning of errors.
+
+mod builder;
+mod failure;
+mod outgoing;
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use google_cloud_pubsub::{client::Publisher as Client, error, publisher::PublishFuture};
+use tokio::{
+    sync::{RwLock, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::connect::Target;
+pub use builder::PubSubPublisherBuilder;
+
+/// What the client may take besides `confirm_timeout`, before it is given up.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Publishes to a topic.
+///
+/// [`Outgoing::key`] is the ordering key: messages of one key arrive in the order of [`publish`](Publisher::publish) at
+/// subscriptions that keep it, if they are published in one region. Headers are attributes, as text. [`Outgoing::to`] is refused:
+/// open a publisher for each topic.
+///
+/// What fails in a way that passes is tried again for `confirm_timeout`, and so may arrive twice. When a message with an ordering
+/// key fails for good, the client fails those behind it too; afterwards the key goes on.
+///
+/// Dropped without [`close`](Publisher::close), it sends in the background what was handed to it.
+///
+/// ```no_run
+/// use broadway_core::{Outgoing, Publisher};
+/// use broadway_pubsub::PubSubPublisher;
+///
+/// # async fn run() -> Result<(), broadway_core::BoxError> {
+/// let readings = PubSubPublisher::topic("projects/plant/topics/readings").open().await?;
+/// readings.publish_one(Outgoing::new("21.5").key("sensor-7").header("unit", "celsius")).await?;
+/// readings.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct PubSubPublisher {
+    /// Calls of `publish` read it; who flushes or closes writes, and so waits for those before it.
+    client: RwLock<Option<Client>>,
+    in_flight: Semaphore,
+    in_flight_max: u32,
+    confirm_timeout: Duration,
+    close_timeout: Duration,
+    target: Target,
+}
+
+impl PubSubPublisher {
+    /// The options of a publisher to this topic, by its full name: `projects/p/topics/t`.
+    pub fn topic(name: impl Into<String>) -> PubSubPublisherBuilder {
+        PubSubPublisherBuilder::new(name.into())
+    }
+
+    fn new(client: Client, options: &PubSubPublisherBuilder, target: Target) -> Self {
+        Self {
+            client: RwLock::new(Some(client)),
+            in_flight: Semaphore::new(options.in_flight_max),
+            in_flight_max: u32::try_from(options.in_flight_max).unwrap_or(u32::MAX),
+            confirm_timeout: options.confirm_timeout,
+            close_timeout: options.close_timeout,
+            target,
+        }
+    }
+
+    /// Sends messages for which there are permits, and waits for the results.
+    async fn send(
+        &self,
+        client: &Client,
+        group: impl Iterator<Item = Outgoing>,
+        results: &mut Vec<Result<(), PublishError>>,
+    ) {
+        let deadline = Instant::now() + self.confirm_timeout + GRACE;
+        let mut sent: Vec<Flight> = Vec::with_capacity(group.size_hint().0);
+        for message in group {
+            let key = message.message_key().cloned();
+            sent.push(match outgoing::convert(message) {
+                Ok(message) => Flight::Sent(client.publish(message), key),
+                Err(why) => Flight::Refused(why),
+            });
+        }
+        let mut paused = BTreeSet::new();
+        for flight in sent {
+            results.push(match flight {
+                Flight::Refused(why) => Err(PublishError::refused(why)),
+                Flight::Sent(confirmation, key) => {
+                    let result = self.confirmed(confirmation, deadline).await;
+                    if let (Err(_), Some(key)) = (&result, key) {
+                        paused.insert(key);
+                    }
+                    result
+                }
+            });
+        }
+        // Only now: those behind a failed message of its key have failed by then, and what follows is in order again.
+        for key in paused {
+            client.resume_publish(String::from_utf8_lossy(&key));
+        }
+    }
+
+    async fn confirmed(
+        &self,
+        confirmation: PublishFuture,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        match timeout_at(deadline, confirmation).await {
+            Ok(Ok(_message_id)) => Ok(()),
+            Ok(Err(error)) => Err(self.failure(&error)),
+            Err(_) => Err(PublishError::unconfirmed(format!(
+                "no answer within {:?} (`confirm_timeout`)",
+                self.confirm_timeout
+            ))),
+        }
+    }
+
+    fn failure(&self, error: &error::PublishError) -> PublishError {
+        failure::explain(error, &self.target)
+    }
+}
+
+enum Flight {
+    Sent(PublishFuture, Option<bytes::Bytes>),
+    Refused(String),
+}
+
+impl Publisher for PubSubPublisher {
+    async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
+        let mut results = Vec::with_capacity(messages.len());
+        let mut messages = messages.into_iter();
+        let link = self.client.read().await;
+        let Some(client) = &*link else {
+            return messages.map(|_| Err(PublishError::closed())).collect();
+        };
+        // All of a group or nothing, so that two large calls never wait for each other's permits.
+        while messages.len() > 0 {
+            let size = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+            let size = size.min(self.in_flight_max);
+            let _permits = self.in_flight.acquire_many(size).await;
+            let group = messages.by_ref().take(size as usize);
+            self.send(client, group, &mut results).await;
+        }
+        results
+    }
+
+    async fn flush(&self) -> Result<(), BoxError> {
+        let limit = self.confirm_timeout + GRACE * 2;
+        let flushed = async {
+            // Whoever was before us has its results. What a dropped call has left is still with the client.
+            if let Some(client) = &*self.client.write().await {
+                client.flush().await;
+            }
+        };
+        timeout(limit, flushed)
+            .await
+            .map_err(|_| format!("not everything was answered within {limit:?}").into())
+    }
+
+    async fn close(&self) -> Result<(), BoxError> {
+        let limit = self.close_timeout;
+        let closed = async {
+            if let Some(client) = self.client.write().await.take() {
+                client.flush().await;
+            }
+        };
+        timeout(limit, closed).await.map_err(|_| {
+            format!("not everything was answered within {limit:?} (`close_timeout`)").into()
+        })
+    }
+}
+
+impl fmt::Debug for PubSubPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSubPublisher")
+            .field("topic", &self.target.name)
+            .field("endpoint", &self.target.endpoint)
+            .finish_non_exhaustive()
+    }
+}

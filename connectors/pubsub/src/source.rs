@@ -1,0 +1,256 @@
+//! The two halves that the engine holds: [`PubSub`] opens streams, [`PubSubProducer`] delivers what one has brought.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use broadway_core::{
+    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+};
+use google_cloud_pubsub::{
+    client::Subscriber,
+    subscriber::{ShutdownBehavior, ShutdownToken},
+};
+use tokio::{task::JoinHandle, time::timeout};
+
+use crate::{
+    ack::{PubSubAcknowledger, Token},
+    config::PubSub,
+    confirm::Confirmer,
+    connect::{Access, Found, Target},
+    held::{Held, Limits},
+    minder,
+    pulse::Pulse,
+    record::PubSubRecord,
+    stream,
+};
+
+/// How long opening waits for a refusal of the stream, where it isn't known beforehand that there can be none.
+const REFUSAL: Duration = Duration::from_secs(1);
+
+impl Source for PubSub {
+    type Producer = PubSubProducer;
+
+    /// All options that cannot work.
+    fn check(&self) -> Vec<Problem> {
+        self.problems()
+    }
+
+    /// Opens a stream, after the service has answered a question for the subscription.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: there are no credentials, nothing
+    /// answers within `connect_timeout`, there is no such subscription, reading it is not permitted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half-way, the stream is closed and what it brought is given back.
+    async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
+        ConfigError::check("the Pub/Sub source", self.problems())?;
+        let link = self.connect().await?;
+        let is_certain = link.is_emulator && link.is_found;
+        let producer = PubSubProducer::start(self, link, cx);
+        // An emulator knows no permissions.
+        if !is_certain {
+            producer.await_refusal().await?;
+        }
+        Ok(producer)
+    }
+}
+
+impl PubSub {
+    async fn connect(&self) -> Result<Link, BoxError> {
+        let name = &self.subscription;
+        if let Some(client) = &self.client {
+            let target = Target {
+                option: "subscription",
+                name: name.clone(),
+                endpoint: "the endpoint of `client`".to_owned(),
+            };
+            return Ok(Link {
+                client: client.clone(),
+                target,
+                is_emulator: false,
+                is_found: false,
+            });
+        }
+        let access = Access::new(self.endpoint.as_deref(), self.connect_timeout).await?;
+        let target = access.target("subscription", name);
+        let found = access.find_subscription(name).await?;
+        match (found, &self.create) {
+            (Found::No, Some(create)) => access.create_subscription(name, create).await?,
+            (Found::No, None) => return Err(target.missing().into()),
+            (Found::Yes | Found::Hidden, _) => {}
+        }
+        Ok(Link {
+            client: access.subscriber().await?,
+            target,
+            is_emulator: access.endpoint.is_emulator(),
+            is_found: found != Found::Hidden,
+        })
+    }
+}
+
+/// A service that has answered.
+struct Link {
+    client: Subscriber,
+    target: Target,
+    is_emulator: bool,
+    /// Whether the subscription was seen to exist.
+    is_found: bool,
+}
+
+/// Delivers what a stream has brought, only as much as it is asked for.
+///
+/// Dropped without [`close`](Producer::close), it stops reading and gives back what was never delivered. What was delivered
+/// can still be acknowledged.
+pub struct PubSubProducer {
+    held: Arc<Held>,
+    acknowledger: Arc<PubSubAcknowledger>,
+    confirmer: Confirmer,
+    reader: JoinHandle<()>,
+    minder: JoinHandle<()>,
+    shutdown: ShutdownToken,
+    close_timeout: Duration,
+}
+
+impl PubSubProducer {
+    fn start(source: &PubSub, link: Link, cx: &OpenContext) -> Self {
+        let limits = source.limits(cx);
+        let Limits { messages, bytes } = limits;
+        let target = link.target;
+        let stream = link
+            .client
+            .subscribe(&source.subscription)
+            .set_max_outstanding_messages(i64::try_from(messages).unwrap_or(i64::MAX))
+            .set_max_outstanding_bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .set_max_lease(source.max_lease)
+            .set_max_lease_extension(source.lease_extension(link.is_emulator))
+            // Its waiting for handlers is what brings the last acknowledgements home; all handlers are ours, so it
+            // ends when we want it to.
+            .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
+            .build();
+        let shutdown = stream.shutdown_token();
+        let held = Arc::new(Held::new(limits));
+        let pulse = Arc::new(Mutex::new(Pulse::new(Instant::now())));
+        let confirmer = Confirmer::spawn(cx.producer(), cx.emitter().clone());
+        let minding = minder::mind(held.clone(), pulse.clone(), target.name.clone());
+        let reading = stream::read(stream, held.clone(), pulse, Arc::new(target));
+        Self {
+            acknowledger: Arc::new(PubSubAcknowledger::new(
+                held.clone(),
+                confirmer.clone(),
+                source.policy,
+            )),
+            reader: tokio::spawn(reading),
+            minder: tokio::spawn(minding),
+            held,
+            confirmer,
+            shutdown,
+            close_timeout: source.close_timeout,
+        }
+    }
+
+    /// Waits a little for the stream to fail or to bring something; most streams do neither.
+    async fn await_refusal(&self) -> Result<(), BoxError> {
+        let sign = async {
+            loop {
+                if let Some(sign) = self.held.sign() {
+                    return sign;
+                }
+                self.held.arrived().await;
+            }
+        };
+        match timeout(REFUSAL, sign).await {
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Waits until all that was said has arrived.
+    async fn confirm(&self) -> Result<(), BoxError> {
+        let failed = self.confirmer.failed();
+        let all_said = async {
+            self.confirmer.flush().await;
+            self.shutdown.shutdown().await;
+        };
+        if timeout(self.close_timeout, all_said).await.is_err() {
+            return Err(format!(
+                "acknowledgements did not arrive within {:?} (`close_timeout`): their messages come again",
+                self.close_timeout
+            )
+            .into());
+        }
+        match self.confirmer.failed() - failed {
+            0 => Ok(()),
+            failed => Err(format!(
+                "{failed} acknowledgements were not confirmed: their messages may come again"
+            )
+            .into()),
+        }
+    }
+}
+
+impl Producer for PubSubProducer {
+    type Item = PubSubRecord;
+    type Acknowledger = PubSubAcknowledger;
+
+    fn acknowledger(&self) -> Arc<PubSubAcknowledger> {
+        self.acknowledger.clone()
+    }
+
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<PubSubRecord, Token>>,
+    ) -> Result<Produced, BoxError> {
+        loop {
+            if let Some(result) = self.held.take(demand, out) {
+                return result.map(|()| Produced::More);
+            }
+            self.held.arrived().await;
+        }
+    }
+
+    /// Ends the stream first, and only then gives back what was never delivered: to an open stream the service would send it
+    /// again at once.
+    async fn stop(&mut self) {
+        self.held.stop_reading();
+        if !self.reader.is_finished() {
+            let ended = timeout(self.close_timeout, &mut self.reader);
+            if ended.await.is_err() {
+                self.reader.abort();
+            }
+        }
+        self.held.give_back_idle();
+    }
+
+    async fn close(mut self) -> Result<(), BoxError> {
+        self.stop().await;
+        let unsettled = self.held.let_go();
+        if unsettled > 0 {
+            tracing::warn!(target: "broadway_pubsub", unsettled, "messages that nobody settled are given back");
+        }
+        self.confirm().await
+    }
+}
+
+impl Drop for PubSubProducer {
+    fn drop(&mut self) {
+        self.reader.abort();
+        self.minder.abort();
+        self.held.abandon();
+    }
+}
+
+impl fmt::Debug for PubSubProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSubProducer")
+            .field("acknowledger", &self.acknowledger)
+            .finish_non_exhaustive()
+    }
+}

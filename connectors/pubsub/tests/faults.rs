@@ -1,0 +1,168 @@
+//! Connections that break, servers that go away, streams that end.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use broadway_core::testing::Reader;
+
+use common::{
+    Fixture, PATIENCE, number, numbers,
+    proxy::{Mode, Proxy},
+    text,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_cut_connections_lose_nothing() {
+    let Some(fixture) = Fixture::new("cuts").await else {
+        return;
+    };
+    if common::is_emulator(&fixture.endpoint) {
+        eprintln!("left out: Google's emulator goes on sending to a hundred streams that are gone");
+        return;
+    }
+    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+    let source = fixture.source().endpoint(&proxy.endpoint);
+    let mut reader = Reader::open(&source).await.unwrap();
+    let publish_and_cut = async {
+        for cut in 0..100 {
+            fixture.publish_numbers(cut * 5..cut * 5 + 5).await;
+            proxy.cut();
+        }
+    };
+    let mut seen = HashSet::new();
+    let read = async {
+        while seen.len() < 500 {
+            let received = reader.some(50).await.unwrap();
+            seen.extend(received.iter().map(number));
+            reader.done(received).await;
+        }
+    };
+    let both = async { tokio::join!(publish_and_cut, read) };
+    tokio::time::timeout(PATIENCE * 3, both)
+        .await
+        .expect("everything in time");
+    assert_eq!(seen, (0..500).collect());
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_outlives_the_stream_that_brought_it() {
+    let Some(fixture) = Fixture::new("outlives").await else {
+        return;
+    };
+    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+    let source = fixture.source().endpoint(&proxy.endpoint);
+    let mut reader = Reader::open(&source).await.unwrap();
+    fixture.publish_numbers(0..1).await;
+    let held = reader.exactly(1).await;
+    proxy.cut();
+    // Several, since an emulator may still send some of them to the stream that is gone.
+    fixture.publish_numbers(1..11).await;
+    // The stream is resumed, and brings more; the first is still ours, and can be acknowledged.
+    let next = reader.some(10).await.unwrap();
+    assert!(!numbers(&next).contains(&0), "its lease was kept");
+    reader.done(held).await;
+    reader.done(next).await;
+    reader.close().await.unwrap();
+    assert!(
+        !fixture.rest().await.contains(&"0".to_owned()),
+        "it came again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
+    let Some(fixture) = Fixture::new("storm").await else {
+        return;
+    };
+    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+    let source = fixture.source().endpoint(&proxy.endpoint);
+    let mut reader = Reader::open(&source).await.unwrap();
+    proxy.set(Mode::Close);
+    let error = reader.some(1).await.unwrap_err().to_string();
+    assert!(
+        error.contains(&fixture.subscription) && error.contains(&proxy.endpoint),
+        "{error}"
+    );
+    drop(reader);
+    // Opened again, it is told again: at once, or by the stream.
+    if let Ok(mut reader) = Reader::open(&source).await {
+        assert!(reader.some(1).await.is_err());
+    }
+    proxy.set(Mode::Pass);
+    let reader = Reader::open(&source).await.unwrap();
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_subscription_is_an_error_that_names_it() {
+    let Some(fixture) = Fixture::new("deleted").await else {
+        return;
+    };
+    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+    let source = fixture.source().endpoint(&proxy.endpoint);
+    let mut reader = Reader::open(&source).await.unwrap();
+    fixture.delete_subscription().await;
+    // Not every server ends streams of what is gone; none lets one be resumed.
+    proxy.cut();
+    let error = reader.some(1).await.unwrap_err().to_string();
+    assert!(
+        error.contains("`subscription`") && error.contains(&fixture.subscription),
+        "{error}"
+    );
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_does_not_wait_for_a_server_that_is_gone() {
+    for mode in [Mode::Close, Mode::Swallow] {
+        let Some(fixture) = Fixture::new("gone").await else {
+            return;
+        };
+        fixture.publish_numbers(0..3).await;
+        let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+        let source = fixture
+            .source()
+            .endpoint(&proxy.endpoint)
+            .close_timeout(Duration::from_secs(2));
+        let mut reader = Reader::open(&source).await.unwrap();
+        let received = reader.exactly(1).await;
+        proxy.set(mode);
+        reader.done(received).await;
+        let begun = Instant::now();
+        let closed = reader.close().await;
+        assert!(begun.elapsed() < Duration::from_secs(20), "{mode:?}");
+        if let Err(error) = closed {
+            assert!(error.to_string().contains("`close_timeout`"), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exactly_once_ack_that_is_not_confirmed_is_told() {
+    let Some(fixture) = Fixture::exactly_once("unconfirmed").await else {
+        return;
+    };
+    fixture.publish_numbers(0..1).await;
+    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+    let source = fixture
+        .source()
+        .endpoint(&proxy.endpoint)
+        .close_timeout(Duration::from_secs(2));
+    let mut reader = Reader::open(&source).await.unwrap();
+    let received = reader.exactly(1).await;
+    assert_eq!(text(&received[0]), "0");
+    proxy.set(Mode::Close);
+    reader.done(received).await;
+    assert!(reader.close().await.is_err());
+    // Nor is it lost.
+    let mut next = fixture.open().await;
+    let again = common::patiently(&mut next, 1).await;
+    next.done(again).await;
+    next.close().await.unwrap();
+}

@@ -1,0 +1,181 @@
+//! What is published arrives, in order and as it was, and each message has a result of its own.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::time::Duration;
+
+use broadway_core::{Outgoing, PublishErrorKind, Publisher, Record};
+use broadway_pubsub::{PubSubPublisher, PubSubPublisherBuilder};
+
+use common::{Fixture, numbers, text, texts};
+
+fn publisher(fixture: &Fixture) -> PubSubPublisherBuilder {
+    PubSubPublisher::topic(&fixture.topic).endpoint(&fixture.endpoint)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_is_confirmed_and_arrives_as_it_was() {
+    let Some(fixture) = Fixture::new("sent").await else {
+        return;
+    };
+    let publisher = publisher(&fixture).open().await.unwrap();
+    let messages = (0..1_800).map(|n: u32| {
+        Outgoing::new(n.to_string())
+            .header("unit", "celsius")
+            .header("traceparent", "00-abc-def-01")
+    });
+    // More than may be in flight, so that it goes in parts.
+    let results = publisher.publish(messages.collect()).await;
+    assert_eq!(results.len(), 1_800);
+    results.into_iter().for_each(|result| result.unwrap());
+    let mut reader = fixture.open().await;
+    let received = reader.exactly(1_800).await;
+    assert_eq!(numbers(&received), (0..1_800).collect::<Vec<_>>());
+    for one in &received {
+        assert_eq!(one.item.attribute("unit"), Some("celsius"));
+        assert_eq!(one.item.header("traceparent"), Some(&b"00-abc-def-01"[..]));
+    }
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    publisher.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_order_of_a_key_is_that_of_publishing() {
+    let Some(fixture) = Fixture::ordered("order").await else {
+        return;
+    };
+    let publisher = publisher(&fixture).open().await.unwrap();
+    let messages = (0..60).map(|n: u32| Outgoing::new(n.to_string()).key(format!("key-{}", n % 3)));
+    let results = publisher.publish(messages.collect()).await;
+    results.into_iter().for_each(|result| result.unwrap());
+    let mut reader = fixture.open().await;
+    let mut seen = Vec::new();
+    while seen.len() < 60 {
+        let received = reader.some(10).await.unwrap();
+        for one in &received {
+            let key = one.item.ordering_key().unwrap().to_owned();
+            seen.push((key, text(one).parse::<u64>().unwrap()));
+        }
+        reader.done(received).await;
+    }
+    broadway_core::testing::assert_order_per_key(seen);
+    reader.close().await.unwrap();
+    publisher.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_message_fails_alone() {
+    let Some(fixture) = Fixture::new("refused").await else {
+        return;
+    };
+    let publisher = publisher(&fixture).open().await.unwrap();
+    let results = publisher
+        .publish(vec![
+            Outgoing::new("0"),
+            Outgoing::new("x").header("signature", vec![0xff, 0xfe]),
+            Outgoing::new("1"),
+        ])
+        .await;
+    assert!(results[0].is_ok() && results[2].is_ok());
+    let error = results[1].as_ref().unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Refused);
+    assert!(
+        error.to_string().contains("\"signature\" is not UTF-8"),
+        "{error}"
+    );
+    let mut reader = fixture.open().await;
+    let received = reader.exactly(2).await;
+    assert_eq!(numbers(&received), [0, 1]);
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    publisher.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_goes_on_after_a_failure() {
+    let Some(fixture) = Fixture::ordered("resumed").await else {
+        return;
+    };
+    let publisher = publisher(&fixture)
+        .confirm_timeout(Duration::from_secs(5))
+        .open()
+        .await
+        .unwrap();
+    let keyed = |text: &str| Outgoing::new(text.to_owned()).key("sensor-7");
+    publisher.publish_one(keyed("before")).await.unwrap();
+    fixture.delete_topic().await;
+    let results = publisher
+        .publish(vec![keyed("lost"), keyed("lost too")])
+        .await;
+    assert!(results.iter().all(Result::is_err));
+    let error = results[0].as_ref().unwrap_err().to_string();
+    assert!(error.contains(&fixture.topic), "{error}");
+    fixture.create_topic_again().await;
+    let mut reader = fixture.open().await;
+    publisher.publish_one(keyed("after")).await.unwrap();
+    loop {
+        let received = reader.exactly(1).await;
+        let text = texts(&received).remove(0);
+        reader.done(received).await;
+        if text == "after" {
+            break;
+        }
+    }
+    reader.close().await.unwrap();
+    publisher.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_publisher_takes_no_more() {
+    let Some(fixture) = Fixture::new("closed").await else {
+        return;
+    };
+    let publisher = publisher(&fixture).open().await.unwrap();
+    publisher.publish_one(Outgoing::new("0")).await.unwrap();
+    publisher.flush().await.unwrap();
+    publisher.close().await.unwrap();
+    publisher.close().await.unwrap();
+    let error = publisher.publish_one(Outgoing::new("1")).await.unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flush_waits_for_what_a_dropped_call_has_left() {
+    let Some(fixture) = Fixture::new("left").await else {
+        return;
+    };
+    // Without flushing, it would wait for others for a minute.
+    let publisher = publisher(&fixture)
+        .linger(Duration::from_secs(60))
+        .open()
+        .await
+        .unwrap();
+    let call = publisher.publish_one(Outgoing::new("0"));
+    let dropped = tokio::time::timeout(Duration::from_millis(100), call).await;
+    assert!(dropped.is_err());
+    publisher.flush().await.unwrap();
+    let mut reader = fixture.open().await;
+    let received = reader.exactly(1).await;
+    assert_eq!(numbers(&received), [0]);
+    reader.done(received).await;
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_topic_is_told_or_made() {
+    let Some(server) = common::server() else {
+        return;
+    };
+    let topic = format!("projects/broadway/topics/{}", common::unique("missing"));
+    let builder = PubSubPublisher::topic(&topic).endpoint(format!("http://{server}"));
+    let error = builder.clone().open().await.unwrap_err().to_string();
+    assert!(
+        error.contains("`topic`") && error.contains(&topic),
+        "{error}"
+    );
+    let publisher = builder.create_topic().open().await.unwrap();
+    publisher.publish_one(Outgoing::new("0")).await.unwrap();
+    publisher.close().await.unwrap();
+}
