@@ -90,17 +90,15 @@ impl Flights {
     /// Waits for permits, at least one and at most `n`: what is there, or else a quarter of all. `None` once it is closed.
     pub(crate) async fn permits(&self, n: usize) -> Option<usize> {
         let n = n.min(GROUP_MAX);
-        let there = n.min(self.permits.available_permits());
-        if there > 0
-            && let Ok(permits) = self.permits.try_acquire_many(as_u32(there))
-        {
-            permits.forget();
-            return Some(there);
-        }
-        let share = n.min(self.in_flight_max.div_ceil(4));
-        let permits = self.permits.acquire_many(as_u32(share)).await.ok()?;
+        let there = self.permits.available_permits();
+        let size = match there {
+            0 => n.min(self.in_flight_max.div_ceil(4)),
+            _ => n.min(there),
+        };
+        // Not `try_acquire`: this one lets other tasks run when a caller publishes, and fails, without end.
+        let permits = self.permits.acquire_many(as_u32(size)).await.ok()?;
         permits.forget();
-        Some(share)
+        Some(size)
     }
 
     /// Gives no permits any more.

@@ -1,18 +1,12 @@
 //! One client: what it is made with, what it calls back, and how a message is handed to it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use broadway_core::Outgoing;
 use rdkafka::{
     ClientConfig, ClientContext,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult},
     message::{DeliveryResult, Header, Message, OwnedHeaders},
     metadata::Metadata,
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
@@ -35,7 +29,6 @@ pub(crate) struct Context {
     flights: Arc<Flights>,
     mailbox: Arc<Mailbox>,
     confirm_timeout: Duration,
-    fatal: AtomicBool,
 }
 
 impl ClientContext for Context {
@@ -47,9 +40,6 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.mailbox.called();
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.fatal.store(true, Ordering::Release);
-        }
         let text = self.mailbox.hear(&error, reason);
         tracing::debug!(target: "broadway_kafka", error = text, "a publisher's client is in trouble");
     }
@@ -90,7 +80,6 @@ impl Link {
             flights: Arc::clone(flights),
             mailbox: Arc::clone(mailbox),
             confirm_timeout,
-            fatal: AtomicBool::new(false),
         };
         let producer = BaseProducer::from_config_and_context(config, context)?;
         Ok(Arc::new(Self {
@@ -135,13 +124,10 @@ impl Link {
         self.producer().client().fetch_metadata(topic, timeout)
     }
 
-    /// Whether it will never send anything again.
-    pub(crate) fn is_fatal(&self) -> bool {
-        self.producer()
-            .client()
-            .context()
-            .fatal
-            .load(Ordering::Acquire)
+    /// Why it will never send anything again, if so.
+    pub(crate) fn fatal_error(&self) -> Option<String> {
+        let (_, why) = self.producer().client().fatal_error()?;
+        Some(why)
     }
 
     /// Gives up what it has: all of it fails, now. Blocks, for half a second at most; and longer for the client's own

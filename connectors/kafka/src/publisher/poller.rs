@@ -149,9 +149,11 @@ fn serve(
         if shared.should_end() {
             break;
         }
-        if link.is_fatal() && Instant::now() >= replace_after {
+        if let Some(why) = link.fatal_error()
+            && Instant::now() >= replace_after
+        {
             replace_after = Instant::now() + REPLACE_PAUSE;
-            link = replace(options, config, shared, link);
+            link = replace(options, config, shared, link, &why);
         }
     }
     *lock(&shared.link) = None;
@@ -166,17 +168,17 @@ fn replace(
     config: &ClientConfig,
     shared: &Shared,
     old: Arc<Link>,
+    why: &str,
 ) -> Arc<Link> {
-    let trouble = shared.mailbox.trouble().last.unwrap_or_default();
     match new_link(options, config, shared) {
         Ok(new) => {
-            tracing::warn!(target: "broadway_kafka", topic = options.topic, trouble, "a publisher's client has broken and is replaced");
+            tracing::warn!(target: "broadway_kafka", topic = options.topic, why, "a publisher's client has broken and is replaced");
             *lock(&shared.link) = Some(Arc::clone(&new));
             old.end();
             new
         }
         Err(error) => {
-            tracing::error!(target: "broadway_kafka", topic = options.topic, trouble, error, "a publisher's client has broken and cannot be replaced");
+            tracing::error!(target: "broadway_kafka", topic = options.topic, why, error, "a publisher's client has broken and cannot be replaced");
             old
         }
     }
