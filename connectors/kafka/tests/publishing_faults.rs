@@ -178,3 +178,22 @@ async fn a_flush_waits_for_what_a_dropped_call_has_on_its_way() {
     fixture.cluster.broker_up(1).unwrap();
     timeout(PATIENCE, publisher.flush()).await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_frees_who_waits_for_the_clients_queue() {
+    let fixture = Fixture::new();
+    let builder = fixture
+        .builder()
+        .close_timeout(Duration::from_millis(300))
+        .set("queue.buffering.max.messages", "2");
+    let publisher = builder.open().await.unwrap();
+    fixture.cluster.broker_down(1).unwrap();
+    let (results, closed) = tokio::join!(publish(&publisher, 6), publisher.close());
+    assert!(
+        closed.is_err(),
+        "two were given up, and four more had their place"
+    );
+    let mut expected = vec![Err(PublishErrorKind::Unconfirmed); 2];
+    expected.extend([Err(PublishErrorKind::Closed); 4]);
+    assert_eq!(results, expected);
+}

@@ -1,12 +1,18 @@
 //! One client: what it is made with, what it calls back, and how a message is handed to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use broadway_core::Outgoing;
 use rdkafka::{
     ClientConfig, ClientContext,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::{DeliveryResult, Header, Message, OwnedHeaders},
     metadata::Metadata,
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
@@ -66,6 +72,8 @@ impl ProducerContext for Context {
 pub(crate) struct Link {
     /// `None` only while it is dropped.
     producer: Option<BaseProducer<Context>>,
+    /// Nobody hears it any more, so nothing may be handed to it.
+    has_ended: AtomicBool,
 }
 
 impl Link {
@@ -84,10 +92,12 @@ impl Link {
         let producer = BaseProducer::from_config_and_context(config, context)?;
         Ok(Arc::new(Self {
             producer: Some(producer),
+            has_ended: AtomicBool::new(false),
         }))
     }
 
-    /// Hands a message over. Never waits.
+    /// Hands a message over. Never waits. Fails as purged once the client was given up: a message that slips in at this very
+    /// moment fails when the last who holds the client lets it go.
     pub(crate) fn send(
         &self,
         message: &Outgoing,
@@ -95,6 +105,9 @@ impl Link {
         empty_is_tombstone: bool,
         ticket: Ticket,
     ) -> Result<(), KafkaError> {
+        if self.has_ended.load(Ordering::Acquire) {
+            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
+        }
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(topic, ticket.number());
         if !(empty_is_tombstone && message.payload().is_empty()) {
@@ -133,6 +146,7 @@ impl Link {
     /// Gives up what it has: all of it fails, now. Blocks, for half a second at most; and longer for the client's own
     /// threads to end, if nobody else holds this.
     pub(crate) fn end(self: Arc<Self>) {
+        self.has_ended.store(true, Ordering::Release);
         let producer = self.producer();
         producer.purge(PurgeConfig::default().queue().inflight());
         if let Err(error) = producer.flush(LAST_WORDS) {

@@ -64,13 +64,16 @@ impl Shared {
         ended.ok().and_then(|n| *n).unwrap_or_default()
     }
 
-    /// What an error means that the client gave at once.
+    /// What an error means that the client gave at once, without having taken the message.
     pub(crate) fn explain(
         &self,
         options: &KafkaPublisherBuilder,
         error: &KafkaError,
         topic: &str,
     ) -> PublishError {
+        if self.flights.is_closed() && self.link().is_none() {
+            return PublishError::closed();
+        }
         let trouble = self.mailbox.trouble().last;
         failure::explain(error, topic, options.confirm_timeout, trouble.as_deref())
     }
