@@ -28,6 +28,9 @@ use tokio::runtime::Runtime;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Prepares the broker for rounds of so many messages.
+type Begin = fn(&Runtime, u64) -> Result<Box<dyn Contest>, BoxError>;
+
 /// What is compared with what.
 struct Scenario {
     name: &'static str,
@@ -36,8 +39,7 @@ struct Scenario {
     /// Messages of a round, and of one with `--quick`.
     messages: u64,
     quick: u64,
-    /// Prepares the broker.
-    begin: fn(&Runtime, u64) -> Result<Box<dyn Contest>, BoxError>,
+    begin: Begin,
 }
 
 /// Two programs and the place where they meet.
