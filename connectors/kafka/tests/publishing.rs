@@ -244,7 +244,7 @@ async fn a_missing_topic_is_named_with_its_option() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_does_not_answer_is_named_with_its_option() {
-    // Bound and never accepted from: nobody listens there.
+    // A port that was free a moment ago: nobody listens there.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nobody.local_addr().unwrap().to_string();
     drop(nobody);
@@ -271,6 +271,7 @@ async fn options_that_cannot_work_are_refused_before_connecting_and_show_no_secr
     }
     let builder = KafkaPublisher::topic("orders")
         .brokers("127.0.0.1:1")
+        .connect_timeout(Duration::from_millis(500))
         .set("ssl.key.password", "canary")
         .set("sasl.mechanism", "NONSENSE");
     let shown = format!("{builder:?}");
