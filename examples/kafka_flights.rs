@@ -12,7 +12,6 @@
 
 use std::{
     env,
-    error::Error,
     fs::File,
     io::{BufWriter, Write},
     path::PathBuf,
@@ -21,8 +20,9 @@ use std::{
 };
 
 use broadway::{
-    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors, Record,
-    kafka::{Begin, Kafka, KafkaRecord},
+    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outgoing, Pipeline, Processors,
+    Publisher, Record,
+    kafka::{Begin, Kafka, KafkaPublisher, KafkaRecord},
     telemetry::Summary,
 };
 use rdkafka::{
@@ -30,7 +30,6 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     error::RDKafkaErrorCode,
-    producer::{BaseProducer, BaseRecord, Producer as _},
 };
 use serde::Deserialize;
 
@@ -75,7 +74,7 @@ impl Handler for ToFile {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), BoxError> {
     let broker = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
     let loaded = load(&broker).await?;
     println!("loaded {loaded} flights into the topic {TOPIC}");
@@ -120,12 +119,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Creates the topic if it is not there, and sends every line of the data file, keyed by airport.
-async fn load(broker: &str) -> Result<u64, Box<dyn Error>> {
-    let mut config = ClientConfig::new();
-    config
+async fn load(broker: &str) -> Result<u64, BoxError> {
+    create_topic(broker).await?;
+    let publisher = KafkaPublisher::topic(TOPIC).brokers(broker).open().await?;
+    let mut flights = Vec::new();
+    for line in DATA.lines() {
+        let flight: Flight = serde_json::from_str(line)?;
+        flights.push(Outgoing::new(line).key(flight.origin));
+    }
+    let loaded = u64::try_from(flights.len())?;
+    let results = publisher.publish(flights).await;
+    // The first one that was not confirmed, if any.
+    results.into_iter().collect::<Result<(), _>>()?;
+    publisher.close().await?;
+    Ok(loaded)
+}
+
+async fn create_topic(broker: &str) -> Result<(), BoxError> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", broker)
-        .set("message.timeout.ms", "10000");
-    let admin: AdminClient<DefaultClientContext> = config.create()?;
+        .create()?;
     let topic = NewTopic::new(TOPIC, 4, TopicReplication::Fixed(1));
     let timeout = Some(Duration::from_secs(10));
     let options = AdminOptions::new()
@@ -142,25 +155,5 @@ async fn load(broker: &str) -> Result<u64, Box<dyn Error>> {
             }
         }
     }
-    let (mut loaded, broker) = (0, broker.to_owned());
-    tokio::task::spawn_blocking(move || {
-        let producer: BaseProducer = config
-            .set("linger.ms", "20")
-            .create()
-            .map_err(|error| error.to_string())?;
-        for line in DATA.lines() {
-            let flight: Flight = serde_json::from_str(line).map_err(|error| error.to_string())?;
-            let record = BaseRecord::to(TOPIC).key(&flight.origin).payload(line);
-            producer
-                .send(record)
-                .map_err(|(error, _)| format!("cannot send to {broker}: {error}"))?;
-            loaded += 1;
-        }
-        producer
-            .flush(Duration::from_secs(30))
-            .map_err(|error| format!("not all flights were confirmed: {error}"))?;
-        Ok::<u64, String>(loaded)
-    })
-    .await?
-    .map_err(Into::into)
+    Ok(())
 }

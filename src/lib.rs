@@ -103,3 +103,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/writing-stages.md")]
 struct WritingStages;
+
+/// Compiles what the page about Kafka shows.
+#[cfg(all(doctest, feature = "kafka"))]
+#[doc = include_str!("../docs/kafka.md")]
+struct KafkaPage;

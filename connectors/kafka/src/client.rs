@@ -50,13 +50,18 @@ impl Drop for Client {
         let Some(consumer) = self.consumer.take() else {
             return;
         };
-        // The last message of a closed member was dropped, perhaps on a worker of the async runtime. Freeing joins the
-        // client's threads, so it gets a thread. If there is none to be had, the client is leaked with a word about it.
-        let freed = thread::Builder::new()
-            .name("kafka-free".to_owned())
-            .spawn(move || drop(consumer));
-        if let Err(error) = freed {
-            tracing::warn!(target: "broadway_kafka", %error, "no thread to free a Kafka client");
-        }
+        // The last message of a closed member was dropped, perhaps on a worker of the async runtime.
+        free_elsewhere(consumer);
+    }
+}
+
+/// Frees a client on a thread of its own, since that joins the client's threads. If there is none to be had, the client is
+/// leaked with a word about it.
+pub(crate) fn free_elsewhere<C: Send + 'static>(client: C) {
+    let freed = thread::Builder::new()
+        .name("kafka-free".to_owned())
+        .spawn(move || drop(client));
+    if let Err(error) = freed {
+        tracing::warn!(target: "broadway_kafka", %error, "no thread to free a Kafka client");
     }
 }

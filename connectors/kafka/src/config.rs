@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use broadway_core::{OpenContext, Problem};
 use rdkafka::ClientConfig;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, Side};
 
 /// Reads topics as a member of a consumer group.
 ///
@@ -219,7 +219,7 @@ impl Kafka {
 
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.settings.problems().collect();
+        let mut problems: Vec<Problem> = self.settings.problems(Side::Source).collect();
         let mut require = |met: bool, option: &str, message: &str| {
             if !met {
                 problems.push(Problem::new(option, message));

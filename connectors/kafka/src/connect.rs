@@ -1,4 +1,5 @@
-//! The first steps of a member: a client that is made, a broker that answers, topics that exist.
+//! The first steps of a member: a client that is made, a broker that answers, topics that exist. A publisher asks at the
+//! same [`Door`].
 
 use std::{
     sync::Arc,
@@ -11,7 +12,8 @@ use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    metadata::Metadata,
 };
 
 use crate::{
@@ -58,97 +60,128 @@ pub(crate) fn connect(
 
 /// Waits for a broker, then for every topic that is given by name.
 fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), String> {
-    let deadline = Instant::now() + source.connect_timeout;
+    let metadata = |topic: Option<&str>, timeout| client.fetch_metadata(topic, timeout);
+    // Not subscribed yet: there is nothing but events, which the callbacks take.
+    let poll = || drop(client.poll(Duration::ZERO));
+    let door = Door {
+        brokers: &source.brokers,
+        connect_timeout: source.connect_timeout,
+        client: format!("this client, of group `{}`", source.group),
+        topic_option: "topics",
+        mailbox,
+        metadata: &metadata,
+        poll: &poll,
+    };
     let names: Vec<_> = source
         .topics
         .iter()
         .filter(|topic| !topic.starts_with('^'))
+        .map(String::as_str)
         .collect();
-    if names.is_empty() {
-        return ask(client, source, mailbox, None, deadline);
-    }
-    names
-        .into_iter()
-        .try_for_each(|name| ask(client, source, mailbox, Some(name), deadline))
+    door.reach(&names)
 }
 
-fn ask(
-    client: &Client,
-    source: &Kafka,
-    mailbox: &Mailbox,
-    topic: Option<&str>,
-    deadline: Instant,
-) -> Result<(), String> {
-    let mut unknown = 0;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(unreachable(source, mailbox));
+type Ask<'a> = dyn Fn(Option<&str>, Duration) -> KafkaResult<Metadata> + 'a;
+
+/// What a client of either side asks of a cluster before anything else, and how it says that it cannot come in.
+pub(crate) struct Door<'a> {
+    pub(crate) brokers: &'a str,
+    pub(crate) connect_timeout: Duration,
+    /// Who is refused, in words.
+    pub(crate) client: String,
+    /// The option that names the topics.
+    pub(crate) topic_option: &'a str,
+    pub(crate) mailbox: &'a Mailbox,
+    pub(crate) metadata: &'a Ask<'a>,
+    /// Lets the client report one thing, if there is one.
+    pub(crate) poll: &'a dyn Fn(),
+}
+
+impl Door<'_> {
+    /// Waits for a broker that answers, and knows these topics.
+    pub(crate) fn reach(&self, topics: &[&str]) -> Result<(), String> {
+        let deadline = Instant::now() + self.connect_timeout;
+        if topics.is_empty() {
+            return self.ask(None, deadline);
         }
-        let answer = client.fetch_metadata(topic, left.min(SLICE));
-        hear(client, mailbox);
-        if let Some(denied) = mailbox.trouble().denied {
-            return Err(format!(
-                "the broker at `brokers` = {:?} refuses this client, of group `{}`: {denied}",
-                source.brokers, source.group
-            ));
-        }
-        let Ok(metadata) = answer else { continue };
-        let Some(topic) = topic else { return Ok(()) };
-        let error = metadata
-            .topics()
+        topics
             .iter()
-            .find(|known| known.name() == topic)
-            .and_then(|known| known.error());
-        let Some(code) = error.map(RDKafkaErrorCode::from) else {
-            return Ok(());
-        };
-        if is_denial(code) {
-            return Err(format!(
-                "the broker refuses topic `{topic}` (option `topics`): {code}"
-            ));
-        }
-        if matches!(
-            code,
-            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic
-        ) {
-            unknown += 1;
-        }
-        if unknown >= UNKNOWN_MAX || code == RDKafkaErrorCode::InvalidTopic {
-            return Err(format!(
-                "the broker at {:?} has no topic `{topic}` (option `topics`): create it, or correct the name ({code})",
-                source.brokers
-            ));
-        }
-        thread::sleep(UNKNOWN_PAUSE);
+            .try_for_each(|topic| self.ask(Some(topic), deadline))
     }
-}
 
-/// Lets the client report errors.
-fn hear(client: &Client, mailbox: &Mailbox) {
-    loop {
-        let calls = mailbox.calls();
-        // Not subscribed yet: there is nothing but events, which the callbacks take.
-        drop(client.poll(Duration::ZERO));
-        if mailbox.calls() == calls {
-            return;
+    fn ask(&self, topic: Option<&str>, deadline: Instant) -> Result<(), String> {
+        let mut unknown = 0;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.unreachable());
+            }
+            let answer = (self.metadata)(topic, left.min(SLICE));
+            self.hear();
+            if let Some(denied) = self.mailbox.trouble().denied {
+                return Err(format!(
+                    "the broker at `brokers` = {:?} refuses {}: {denied}",
+                    self.brokers, self.client
+                ));
+            }
+            let Ok(metadata) = answer else { continue };
+            let Some(topic) = topic else { return Ok(()) };
+            let error = metadata
+                .topics()
+                .iter()
+                .find(|known| known.name() == topic)
+                .and_then(|known| known.error());
+            let Some(code) = error.map(RDKafkaErrorCode::from) else {
+                return Ok(());
+            };
+            if is_denial(code) {
+                return Err(format!(
+                    "the broker refuses topic `{topic}` (option `{}`): {code}",
+                    self.topic_option
+                ));
+            }
+            if matches!(
+                code,
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic
+            ) {
+                unknown += 1;
+            }
+            if unknown >= UNKNOWN_MAX || code == RDKafkaErrorCode::InvalidTopic {
+                return Err(format!(
+                    "the broker at {:?} has no topic `{topic}` (option `{}`): create it, or correct the name ({code})",
+                    self.brokers, self.topic_option
+                ));
+            }
+            thread::sleep(UNKNOWN_PAUSE);
         }
     }
-}
 
-fn unreachable(source: &Kafka, mailbox: &Mailbox) -> String {
-    let why = mailbox
-        .trouble()
-        .last
-        .unwrap_or_else(|| "no answer".to_owned());
-    format!(
-        "no broker at `brokers` = {:?} answered within {:?} (`connect_timeout`): {why}",
-        source.brokers, source.connect_timeout
-    )
+    /// Lets the client report errors.
+    fn hear(&self) {
+        loop {
+            let calls = self.mailbox.calls();
+            (self.poll)();
+            if self.mailbox.calls() == calls {
+                return;
+            }
+        }
+    }
+
+    fn unreachable(&self) -> String {
+        let why = self
+            .mailbox
+            .trouble()
+            .last
+            .unwrap_or_else(|| "no answer".to_owned());
+        format!(
+            "no broker at `brokers` = {:?} answered within {:?} (`connect_timeout`): {why}",
+            self.brokers, self.connect_timeout
+        )
+    }
 }
 
 /// What is wrong with the settings, without the value of a secret.
-fn explain(error: &KafkaError) -> String {
+pub(crate) fn explain(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
             format!(

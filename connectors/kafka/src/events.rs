@@ -68,7 +68,19 @@ impl Mailbox {
         lock(&self.trouble).clone()
     }
 
-    fn called(&self) {
+    /// Remembers an error and puts it into words.
+    pub(crate) fn hear(&self, error: &KafkaError, reason: &str) -> String {
+        let code = error.rdkafka_error_code();
+        let text = match code {
+            Some(code) if reason.is_empty() => code.to_string(),
+            Some(code) => format!("{code}: {reason}"),
+            None => error.to_string(),
+        };
+        self.remember(code, &text);
+        text
+    }
+
+    pub(crate) fn called(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -94,24 +106,7 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         self.mailbox.called();
-        // The texts of librdkafka name brokers, topics and states; it doesn't log values of settings.
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
-                tracing::error!(target: "broadway_kafka", facility, "{}", text.escape_debug());
-            }
-            RDKafkaLogLevel::Warning => {
-                tracing::warn!(target: "broadway_kafka", facility, "{}", text.escape_debug());
-            }
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-                tracing::info!(target: "broadway_kafka", facility, "{}", text.escape_debug());
-            }
-            RDKafkaLogLevel::Debug => {
-                tracing::debug!(target: "broadway_kafka", facility, "{}", text.escape_debug());
-            }
-        }
+        log(level, facility, text);
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {
@@ -120,13 +115,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.mailbox.called();
-        let code = error.rdkafka_error_code();
-        let text = match code {
-            Some(code) if reason.is_empty() => code.to_string(),
-            Some(code) => format!("{code}: {reason}"),
-            None => error.to_string(),
-        };
-        self.mailbox.remember(code, &text);
+        let text = self.mailbox.hear(&error, reason);
         self.emitter.emit(&Event::SourceTrouble {
             producer: self.producer,
             error: &text,
@@ -161,6 +150,28 @@ impl ConsumerContext for Context {
 
     fn commit_callback(&self, _result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         self.mailbox.called();
+    }
+}
+
+/// A line of the client's log.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
+    // The texts of librdkafka name brokers, topics and states; it doesn't log values of settings.
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => {
+            tracing::error!(target: "broadway_kafka", facility, "{}", text.escape_debug());
+        }
+        RDKafkaLogLevel::Warning => {
+            tracing::warn!(target: "broadway_kafka", facility, "{}", text.escape_debug());
+        }
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "broadway_kafka", facility, "{}", text.escape_debug());
+        }
+        RDKafkaLogLevel::Debug => {
+            tracing::debug!(target: "broadway_kafka", facility, "{}", text.escape_debug());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Kafka for broadway: a source that reads topics as a member of a consumer group.
+//! Kafka for broadway: a source that reads topics as a member of a consumer group, and a publisher.
 //!
-//! [`Kafka`] is the source and its options; its items are [`KafkaRecord`]s, read in place.
+//! [`Kafka`] is the source and its options; its items are [`KafkaRecord`]s, read in place. [`KafkaPublisher`] sends.
 //!
 //! # What it promises
 //!
@@ -16,6 +16,8 @@
 //!   member of its group: a thread of its own answers the group. So `max.poll.interval.ms` says nothing about handlers;
 //!   watch [`Event::Lag`](broadway_core::telemetry::Event::Lag).
 //! - **Failures are loud.** A failed message halts its partition, and only that; see [`OnFailure`].
+//! - **Confirmed publishing.** The publisher says of each message whether all in-sync replicas have it. What its client
+//!   tries again is neither sent twice nor out of order.
 //!
 //! # How the parts move
 //!
@@ -28,7 +30,7 @@
 //! ```
 //!
 //! `source` is what the engine holds, `member` the thread, `partition` the state that both share, `ffi` the only unsafe
-//! code. The client needs the headers of OpenSSL to build (feature `tls`, on by default). For Kerberos, depend on
+//! code. The publisher has a client and a thread of its own: see `publisher`. The client needs the headers of OpenSSL to build (feature `tls`, on by default). For Kerberos, depend on
 //! `rdkafka` with its feature `gssapi` yourself: cargo builds one client with the features of all.
 
 mod ack;
@@ -43,6 +45,7 @@ mod events;
 mod ffi;
 mod member;
 mod partition;
+mod publisher;
 mod record;
 mod settings;
 mod shared;
@@ -51,5 +54,6 @@ mod source;
 pub use ack::{KafkaAcknowledger, Token};
 pub use broadway_core::ConfigError;
 pub use config::{Begin, GroupProtocol, Kafka, OnFailure};
+pub use publisher::{KafkaPublisher, KafkaPublisherBuilder};
 pub use record::KafkaRecord;
 pub use source::KafkaProducer;

@@ -27,10 +27,31 @@ impl Settings {
     }
 
     /// A problem for each setting that is not the user's to set.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> {
-        self.0
-            .keys()
-            .filter_map(|name| refusal(name).map(|why| Problem::new(name.as_str(), why)))
+    pub(crate) fn problems(&self, side: Side) -> impl Iterator<Item = Problem> {
+        self.0.keys().filter_map(move |name| {
+            side.refusal(name)
+                .map(|why| Problem::new(name.as_str(), why))
+        })
+    }
+}
+
+/// Whose settings these are: each side has options and promises of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Source,
+    Publisher,
+}
+
+impl Side {
+    /// Why a setting is refused, and what to use in its place.
+    fn refusal(self, name: &str) -> Option<&'static str> {
+        if name == "log.queue" {
+            return Some("logs go to `tracing`, under the target broadway_kafka");
+        }
+        match self {
+            Self::Source => refused_by_source(name),
+            Self::Publisher => refused_by_publisher(name),
+        }
     }
 }
 
@@ -67,8 +88,7 @@ pub(crate) fn is_secret(name: &str) -> bool {
         || (name.starts_with("sasl.oauthbearer") && name != "sasl.oauthbearer.method")
 }
 
-/// Why a setting is refused, and what to use in its place.
-fn refusal(name: &str) -> Option<&'static str> {
+fn refused_by_source(name: &str) -> Option<&'static str> {
     Some(match name {
         "bootstrap.servers" | "metadata.broker.list" => "use Kafka::brokers",
         "group.id" => "use Kafka::group",
@@ -87,7 +107,28 @@ fn refusal(name: &str) -> Option<&'static str> {
         "offset.store.method" | "offset.store.path" | "offset.store.sync.interval.ms" => {
             "offsets are stored in the group, at the broker"
         }
-        "log.queue" => "logs go to `tracing`, under the target broadway_kafka",
+        _ => return None,
+    })
+}
+
+fn refused_by_publisher(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "bootstrap.servers" | "metadata.broker.list" => "use KafkaPublisherBuilder::brokers",
+        "message.timeout.ms" | "delivery.timeout.ms" => {
+            "use KafkaPublisherBuilder::confirm_timeout"
+        }
+        "linger.ms" | "queue.buffering.max.ms" => "use KafkaPublisherBuilder::linger",
+        "enable.idempotence" => {
+            "it is always on: without it a retry could send twice or out of order"
+        }
+        "acks" | "request.required.acks" => {
+            "it is always `all`: less would confirm what a broker can still lose"
+        }
+        "enable.gapless.guarantee" => {
+            "it would end the publisher at the first message that times out"
+        }
+        "transactional.id" => "this publisher has no transactions",
+        "delivery.report.only.error" => "each message is owed its confirmation",
         _ => return None,
     })
 }
@@ -128,7 +169,7 @@ mod tests {
             settings.insert(name.to_owned(), "true".to_owned());
         }
         let refused: Vec<_> = settings
-            .problems()
+            .problems(Side::Source)
             .map(|problem| problem.option().to_owned())
             .collect();
         assert_eq!(
@@ -139,5 +180,23 @@ mod tests {
                 "enable.auto.offset.store"
             ]
         );
+    }
+
+    #[test]
+    fn a_publisher_keeps_its_own_promises_and_takes_what_is_only_the_sources() {
+        let mut settings = Settings::default();
+        for name in [
+            "acks",
+            "enable.idempotence",
+            "auto.offset.reset",
+            "partitioner",
+        ] {
+            settings.insert(name.to_owned(), "1".to_owned());
+        }
+        let refused: Vec<_> = settings
+            .problems(Side::Publisher)
+            .map(|problem| problem.option().to_owned())
+            .collect();
+        assert_eq!(refused, ["acks", "enable.idempotence"]);
     }
 }

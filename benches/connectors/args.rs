@@ -1,0 +1,66 @@
+//! The command line.
+
+use super::{BoxError, SCENARIOS, Scenario};
+
+pub(crate) const USAGE: &str = "\
+Usage: cargo bench --all-features --bench connectors -- [OPTIONS]
+
+  --json             one JSON object a line on stdout, the table on stderr
+  --quick            few messages and 1 round: shows that it works, not figures
+  --scenario NAME    only this scenario; may be given several times
+  --messages N       so many messages a round, in every scenario
+  --rounds N         interleaved rounds per scenario (default 5)
+  --help             this text";
+
+/// What to run.
+pub(crate) struct Options {
+    pub(crate) json: bool,
+    pub(crate) quick: bool,
+    pub(crate) messages: Option<u64>,
+    pub(crate) rounds: usize,
+    scenarios: Vec<String>,
+}
+
+impl Options {
+    /// Whether this scenario is to be run.
+    pub(crate) fn wants(&self, scenario: &Scenario) -> bool {
+        self.scenarios.is_empty() || self.scenarios.iter().any(|name| name == scenario.name)
+    }
+}
+
+/// `None`: help was asked for.
+pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, BoxError> {
+    let mut options = Options {
+        json: false,
+        quick: false,
+        messages: None,
+        rounds: 5,
+        scenarios: Vec::new(),
+    };
+    while let Some(word) = words.next() {
+        let mut value = || {
+            words
+                .next()
+                .ok_or_else(|| format!("`{word}` needs a value\n\n{USAGE}"))
+        };
+        match word.as_str() {
+            "--bench" => {} // cargo passes it to every benchmark
+            "--help" => return Ok(None),
+            "--json" => options.json = true,
+            "--quick" => (options.quick, options.rounds) = (true, 1),
+            "--messages" => options.messages = Some(value()?.parse::<u64>()?.max(1)),
+            "--rounds" => options.rounds = value()?.parse::<usize>()?.max(1),
+            "--scenario" => options.scenarios.push(known(value()?)?),
+            unknown => return Err(format!("unknown argument `{unknown}`\n\n{USAGE}").into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn known(name: String) -> Result<String, BoxError> {
+    let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+    if names.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    Err(format!("no scenario `{name}`: there are {}", names.join(", ")).into())
+}

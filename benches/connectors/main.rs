@@ -1,0 +1,100 @@
+//! What each connector costs against a loop over the client that it is made with, on a real broker or an emulator.
+//!
+//! A scenario either reads what a queue holds, with a pipeline whose handler does nothing, or publishes. The reference is the
+//! best loop over the bare client that does the same work: every message is acknowledged or confirmed, with the same
+//! prefetch, the same number of requests at once, and the same grouping. Both take turns, round after round in this one
+//! process. Time and CPU (user and system, of this process only) run from the first message to the last.
+//!
+//! The broker shares the machine, so wall time says how both fare *with this broker*: `ratio` is the claim where the client
+//! is the limit. An emulator is often slower than either program; then both wait for it, and `cpu_ratio` is what there is
+//! to compare.
+//!
+//! ```console
+//! $ scripts/brokers up
+//! $ cargo bench --all-features --bench connectors -- --json
+//! ```
+
+mod args;
+#[path = "../kafka/clock.rs"]
+mod clock;
+mod load;
+mod publish_kafka;
+mod report;
+
+use std::process::ExitCode;
+
+use clock::Cost;
+use tokio::runtime::Runtime;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Prepares the broker for rounds of so many messages.
+type Begin = fn(&Runtime, u64) -> Result<Box<dyn Contest>, BoxError>;
+
+/// What is compared with what.
+struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    reference: &'static str,
+    /// Messages of a round, and of one with `--quick`.
+    messages: u64,
+    quick: u64,
+    begin: Begin,
+}
+
+/// Two programs and the place where they meet.
+trait Contest {
+    /// The connector.
+    fn ours(&mut self, runtime: &Runtime) -> Result<Cost, BoxError>;
+
+    /// The loop over the bare client.
+    fn reference(&mut self, runtime: &Runtime) -> Result<Cost, BoxError>;
+
+    /// Removes what was made for it.
+    fn end(self: Box<Self>, runtime: &Runtime) -> Result<(), BoxError>;
+}
+
+const SCENARIOS: &[Scenario] = &[publish_kafka::CLIENT, publish_kafka::FUTURES];
+
+fn main() -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("connectors: built without optimisation, nothing measured; use `cargo bench`");
+        return ExitCode::SUCCESS;
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("connectors: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), BoxError> {
+    let Some(options) = args::parse(std::env::args().skip(1))? else {
+        println!("{}", args::USAGE);
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let report = report::Report::begin(options.json, options.rounds)?;
+    for scenario in SCENARIOS.iter().filter(|scenario| options.wants(scenario)) {
+        let messages = options.messages.unwrap_or(if options.quick {
+            scenario.quick
+        } else {
+            scenario.messages
+        });
+        let failed = |error: BoxError| format!("{}: {error}", scenario.name);
+        let mut contest = (scenario.begin)(&runtime, messages).map_err(failed)?;
+        let (mut ours, mut reference) = (Vec::new(), Vec::new());
+        for _ in 0..options.rounds {
+            ours.push(contest.ours(&runtime).map_err(failed)?);
+            reference.push(contest.reference(&runtime).map_err(failed)?);
+        }
+        contest.end(&runtime).map_err(failed)?;
+        report.scenario(scenario, messages, &ours, &reference)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! Publishing: what arrives, in which order, and what each message is told.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use broadway_core::{Outgoing, PublishErrorKind, Publisher, Record};
+use broadway_kafka::{Begin, Kafka, KafkaPublisher, KafkaPublisherBuilder};
+use common::{PATIENCE, Reader, Received, broker, create_topic, unique};
+use tokio::time::timeout;
+
+/// A publisher to a new topic of the test broker.
+async fn to_new_topic(
+    brokers: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> (KafkaPublisherBuilder, String) {
+    let topic = unique("publishing");
+    create_topic(brokers, &topic, partitions, settings).await;
+    (KafkaPublisher::topic(&topic).brokers(brokers), topic)
+}
+
+async fn read(brokers: &str, topic: &str, n: usize) -> Vec<Received> {
+    let source = Kafka::topics([topic])
+        .brokers(brokers)
+        .group(unique("group"))
+        .begin(Begin::Earliest);
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(n).await;
+    reader.close().await.unwrap();
+    received
+}
+
+/// Bounded, so that a hang is a failure.
+async fn publish(
+    publisher: &KafkaPublisher,
+    messages: Vec<Outgoing>,
+) -> Vec<Result<(), PublishErrorKind>> {
+    let results = timeout(PATIENCE, publisher.publish(messages)).await;
+    let results = results.expect("results in time").into_iter();
+    results
+        .map(|result| result.map_err(|error| error.kind()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_headers_and_payload_arrive_as_they_were_given() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
+    let publisher = builder.open().await.unwrap();
+    let full = Outgoing::new("seventeen")
+        .key(&b"k\x00ey"[..])
+        .header("traceparent", "00-1-2-01")
+        .header("empty", "")
+        .header("traceparent", "again");
+    let results = publish(&publisher, vec![full, Outgoing::new("")]).await;
+    assert_eq!(results, [Ok(()), Ok(())]);
+    publisher.close().await.unwrap();
+    let received = read(&brokers, &topic, 2).await;
+    let record = &received[0].item;
+    assert_eq!(record.payload(), b"seventeen");
+    assert_eq!(record.key(), Some(&b"k\x00ey"[..]));
+    let headers: Vec<_> = record.headers().collect();
+    assert_eq!(
+        headers,
+        [
+            ("traceparent", Some(&b"00-1-2-01"[..])),
+            ("empty", Some(&b""[..])),
+            ("traceparent", Some(&b"again"[..])),
+        ]
+    );
+    let bare = &received[1].item;
+    assert_eq!(bare.value(), Some(&b""[..]), "empty is no tombstone");
+    assert_eq!(bare.key(), None);
+    assert_eq!(bare.headers().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_payload_is_a_tombstone_where_it_is_said_so() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
+    let publisher = builder.empty_is_tombstone().open().await.unwrap();
+    publisher
+        .publish_one(Outgoing::new("").key("gone"))
+        .await
+        .unwrap();
+    let received = read(&brokers, &topic, 1).await;
+    assert_eq!(received[0].item.value(), None);
+    assert_eq!(received[0].item.key(), Some(&b"gone"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_key_arrive_in_order_through_a_small_window() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 4, &[]).await;
+    // Both bounds at work: that of the publisher, and the client's own queue.
+    let builder = builder
+        .in_flight_max(100)
+        .set("queue.buffering.max.messages", "7");
+    let publisher = builder.open().await.unwrap();
+    let messages = |range: std::ops::Range<u64>| {
+        range
+            .map(|n| Outgoing::new(n.to_string()).key(format!("key-{}", n % 10)))
+            .collect::<Vec<_>>()
+    };
+    for start in [0, 1_000] {
+        let results = publish(&publisher, messages(start..start + 1_000)).await;
+        assert_eq!(results, vec![Ok(()); 1_000]);
+    }
+    publisher.close().await.unwrap();
+    let mut by_key: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
+    for received in read(&brokers, &topic, 2_000).await {
+        let key = received.item.key().unwrap().to_vec();
+        by_key
+            .entry(key)
+            .or_default()
+            .push(common::number(&received));
+    }
+    assert_eq!(by_key.len(), 10);
+    for numbers in by_key.values() {
+        assert_eq!(numbers.len(), 200);
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_at_once_all_get_their_results() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 4, &[]).await;
+    let publisher = Arc::new(builder.in_flight_max(64).open().await.unwrap());
+    let callers: Vec<_> = (0..20)
+        .map(|caller| {
+            let publisher = Arc::clone(&publisher);
+            tokio::spawn(async move {
+                for call in 0..10 {
+                    let messages =
+                        (0..50).map(|n| Outgoing::new((caller * 500 + call * 50 + n).to_string()));
+                    let results = publish(&publisher, messages.collect()).await;
+                    assert_eq!(results, vec![Ok(()); 50]);
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let mut numbers = common::numbers(&read(&brokers, &topic, 10_000).await);
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..10_000), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_large_is_refused_alone_and_in_its_place() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[("max.message.bytes", "2000")]).await;
+    let publisher = builder.open().await.unwrap();
+    // The second is too large for the client, which says so at once.
+    let sizes = [10, 2_000_000, 10];
+    let messages = sizes.map(|bytes| Outgoing::new(vec![b'x'; bytes]));
+    let results = publish(&publisher, messages.to_vec()).await;
+    assert_eq!(results, [Ok(()), Err(PublishErrorKind::Refused), Ok(())]);
+    // This one for the topic only.
+    let error = publisher
+        .publish_one(Outgoing::new(vec![b'x'; 5_000]))
+        .await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Refused);
+    assert!(error.to_string().contains(&topic), "{error}");
+    let results = publish(&publisher, vec![Outgoing::new("and on")]).await;
+    assert_eq!(results, [Ok(())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_goes_where_it_says_and_is_refused_where_there_is_nothing() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
+    let other = unique("publishing");
+    create_topic(&brokers, &other, 1, &[]).await;
+    let builder = builder.set("topic.metadata.propagation.max.ms", "100");
+    let publisher = builder.open().await.unwrap();
+    let messages = vec![
+        Outgoing::new("1"),
+        Outgoing::new("2").to(&other),
+        Outgoing::new("3").to(unique("missing")),
+        Outgoing::new("4").to("with\0nul"),
+    ];
+    let refused = Err(PublishErrorKind::Refused);
+    let results = publish(&publisher, messages).await;
+    assert_eq!(results, [Ok(()), Ok(()), refused, refused]);
+    assert_eq!(common::numbers(&read(&brokers, &topic, 1).await), [1]);
+    assert_eq!(common::numbers(&read(&brokers, &other, 1).await), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_after_closing_is_told_so() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
+    let publisher = builder.open().await.unwrap();
+    assert_eq!(publish(&publisher, vec![]).await, []);
+    assert_eq!(
+        publish(&publisher, vec![Outgoing::new("1")]).await,
+        [Ok(())]
+    );
+    publisher.flush().await.unwrap();
+    timeout(PATIENCE, publisher.close()).await.unwrap().unwrap();
+    let results = publish(&publisher, vec![Outgoing::new("2"); 2]).await;
+    assert_eq!(results, [Err(PublishErrorKind::Closed); 2]);
+    publisher.flush().await.unwrap();
+    publisher.close().await.unwrap();
+    assert_eq!(common::numbers(&read(&brokers, &topic, 1).await), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dropped_call_handed_over_is_sent_though_the_publisher_is_dropped_too() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
+    let publisher = builder
+        .linger(Duration::from_millis(200))
+        .open()
+        .await
+        .unwrap();
+    {
+        let mut call = std::pin::pin!(publisher.publish(vec![Outgoing::new("7")]));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+    }
+    drop(publisher);
+    assert_eq!(common::numbers(&read(&brokers, &topic, 1).await), [7]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_topic_is_named_with_its_option() {
+    let Some(brokers) = broker() else { return };
+    let topic = unique("missing");
+    let opened = KafkaPublisher::topic(&topic).brokers(&brokers).open();
+    let error = timeout(PATIENCE, opened).await.unwrap().unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains(&topic) && error.contains("`topic`"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_answer_is_named_with_its_option() {
+    // A port that was free a moment ago: nobody listens there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap().to_string();
+    drop(nobody);
+    let opened = KafkaPublisher::topic("orders")
+        .brokers(&address)
+        .connect_timeout(Duration::from_secs(1))
+        .open();
+    let error = timeout(PATIENCE, opened).await.unwrap().unwrap_err();
+    let error = error.to_string();
+    for part in [&address, "`brokers`", "`connect_timeout`"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn options_that_cannot_work_are_refused_before_connecting_and_show_no_secret() {
+    let opened = KafkaPublisher::topic("orders")
+        .set("enable.idempotence", "false")
+        .set("sasl.password", "canary")
+        .open();
+    let error = opened.await.unwrap_err().to_string();
+    for part in ["the Kafka publisher", "enable.idempotence", "brokers"] {
+        assert!(error.contains(part), "{error}");
+    }
+    let builder = KafkaPublisher::topic("orders")
+        .brokers("127.0.0.1:1")
+        .connect_timeout(Duration::from_millis(500))
+        .set("ssl.key.password", "canary")
+        .set("sasl.mechanism", "NONSENSE");
+    let shown = format!("{builder:?}");
+    let error = builder.open().await.unwrap_err().to_string();
+    assert!(
+        !shown.contains("canary") && !error.contains("canary"),
+        "{shown} {error}"
+    );
+}
