@@ -1,12 +1,20 @@
-//! What all scenarios have in common: the messages, and callers that publish them.
+//! What all scenarios have in common: the messages, callers that publish them, and the pipeline that reads them.
 
+use std::hint::black_box;
+use std::marker::PhantomData;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use broadway::{Outgoing, Publisher};
+use broadway::telemetry::{Event, Observer};
+use broadway::{
+    Handler, Message, Next, NoBatcher, Outgoing, Pipeline, Processors, Producer, Publisher, Record,
+    Source,
+};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::BoxError;
 use super::clock::{Clock, Cost};
@@ -64,4 +72,94 @@ pub(crate) async fn publish<P: Publisher>(
     let cost = clock.cost().ok_or("the messages were not all confirmed")?;
     publisher.close().await?;
     Ok(cost)
+}
+
+/// Reads `messages` with a pipeline whose handler looks at the first byte, from the first of them until the pipeline is
+/// drained: until all are acknowledged.
+pub(crate) async fn read<S, R>(source: S, messages: u64) -> Result<Cost, BoxError>
+where
+    S: Source<Producer: Producer<Item = R>>,
+    R: Record,
+{
+    // The one more is the drain.
+    let clock = Clock::new(messages + 1);
+    let end = Arc::new(Notify::new());
+    let observer = Watch {
+        clock: clock.clone(),
+        seen: AtomicU64::new(0),
+        messages,
+        end: Arc::clone(&end),
+    };
+    let topology = Pipeline::new(source, Touch(PhantomData))
+        .name("bench")
+        .processors(Processors::new(PROCESSORS))
+        .observe(observer)
+        .start()
+        .await?;
+    if timeout(PATIENCE, end.notified()).await.is_err() {
+        let seen = topology.totals();
+        return Err(
+            format!("of {messages} messages not all were read in {PATIENCE:?}: {seen:?}").into(),
+        );
+    }
+    let drained = timeout(PATIENCE, topology.drain()).await;
+    drained.map_err(|_| format!("not drained in {PATIENCE:?}"))??;
+    clock.handled(1);
+    Ok(clock.cost().ok_or("the messages did not all come")?)
+}
+
+/// The bound on every wait: only a hang meets it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A loop over a bare client, which is an error when it hangs.
+pub(crate) async fn bounded(
+    program: impl Future<Output = Result<(), BoxError>>,
+) -> Result<(), BoxError> {
+    let ended = timeout(PATIENCE, program).await;
+    ended.map_err(|_| format!("the loop over the bare client did not end in {PATIENCE:?}"))?
+}
+
+/// Processors of a pipeline that reads.
+const PROCESSORS: usize = 2;
+
+/// Looks at the first byte, as the loops over the bare clients do.
+struct Touch<R>(PhantomData<fn(R)>);
+
+impl<R: Record> Handler for Touch<R> {
+    type In = R;
+    type Out = ();
+    type Batcher = NoBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<R>,
+    ) -> Result<Next<(), NoBatcher>, BoxError> {
+        black_box(message.data().payload().first());
+        Ok(Next::Ack)
+    }
+}
+
+/// Counts by chunk.
+struct Watch {
+    clock: Clock,
+    seen: AtomicU64,
+    messages: u64,
+    end: Arc<Notify>,
+}
+
+impl Observer for Watch {
+    fn on_event(&self, _pipeline: &str, event: &Event<'_>) {
+        match *event {
+            Event::ChunkStarted { .. } => self.clock.begin(),
+            Event::ChunkStopped { done, .. } => {
+                let done = done as u64;
+                self.clock.handled(done);
+                let before = self.seen.fetch_add(done, Ordering::AcqRel);
+                if before < self.messages && before + done >= self.messages {
+                    self.end.notify_one();
+                }
+            }
+            _ => {}
+        }
+    }
 }

@@ -19,7 +19,11 @@ mod args;
 mod clock;
 mod load;
 mod publish_kafka;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod report;
+#[cfg(feature = "sqs")]
+mod sqs;
 
 use std::process::ExitCode;
 
@@ -54,7 +58,18 @@ trait Contest {
     fn end(self: Box<Self>, runtime: &Runtime) -> Result<(), BoxError>;
 }
 
-const SCENARIOS: &[Scenario] = &[publish_kafka::CLIENT, publish_kafka::FUTURES];
+const SCENARIOS: &[Scenario] = &[
+    publish_kafka::CLIENT,
+    publish_kafka::FUTURES,
+    #[cfg(feature = "sqs")]
+    sqs::READ,
+    #[cfg(feature = "sqs")]
+    sqs::PUBLISH,
+    #[cfg(feature = "pubsub")]
+    pubsub::READ,
+    #[cfg(feature = "pubsub")]
+    pubsub::PUBLISH,
+];
 
 fn main() -> ExitCode {
     if cfg!(debug_assertions) {

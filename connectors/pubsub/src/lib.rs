@@ -31,6 +31,8 @@
 //! connection, `connect` the first steps. The client is Google's own, and needs a C compiler to build.
 
 mod ack;
+#[doc(hidden)]
+pub mod bare;
 mod config;
 mod confirm;
 mod connect;

@@ -1,1 +1,4 @@
 //! RabbitMQ for broadway.
+
+#[doc(hidden)]
+pub mod bare;

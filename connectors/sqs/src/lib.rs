@@ -34,6 +34,8 @@
 
 mod ack;
 mod address;
+#[doc(hidden)]
+pub mod bare;
 mod config;
 mod connect;
 mod groups;
