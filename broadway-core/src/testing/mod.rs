@@ -35,6 +35,8 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 //! ```
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod ends;
 mod faults;
 mod feed;
@@ -47,6 +49,9 @@ mod reader;
 mod recorder;
 mod seen;
 
+#[cfg(feature = "conformance")]
+#[doc(inline)]
+pub use crate::__conformance as conformance;
 pub use ends::{assert_order_per_key, drained};
 pub use faults::Faults;
 pub use feed::Feed;
