@@ -45,6 +45,8 @@ mod hand_fed;
 mod ledger;
 mod outbox;
 mod plan;
+#[cfg(feature = "conformance")]
+mod proxy;
 mod reader;
 mod recorder;
 mod seen;
@@ -59,6 +61,8 @@ pub use hand_fed::{HandFed, HandFedAcknowledger, HandFedProducer, hand_fed};
 pub use ledger::{Fed, Step};
 pub use outbox::Outbox;
 pub use plan::{Fault, FaultPlan};
+#[cfg(feature = "conformance")]
+pub use proxy::Proxy;
 pub use reader::{Reader, Received};
 pub use recorder::{Heard, Recorder};
 pub use seen::Seen;
