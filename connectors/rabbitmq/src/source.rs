@@ -222,6 +222,9 @@ impl Producer for RabbitMqProducer {
 
     /// Cancels the consumer; what it had fetched and not delivered goes back to the queue.
     async fn stop(&mut self) {
+        if let Link::Stopped(_) = self.link {
+            return;
+        }
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
         let Link::Up(mut open) = link else {
             return;

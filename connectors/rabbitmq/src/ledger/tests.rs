@@ -105,7 +105,7 @@ fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
     settle(&mut ledger, &[3], Ending::RequeueAfter(pause), now);
     let mut out = Vec::new();
     ledger.flush(now + pause, &mut out);
-    assert_eq!(out.last(), Some(&Frame::Reopen));
+    assert_eq!(out.first(), Some(&Frame::Reopen));
     assert_eq!(ledger.resume(), Some(106));
 }
 
