@@ -1,6 +1,9 @@
 //! One call of `publish`: hands its messages to a channel in order, as far as the limit allows, and hears of each.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use broadway_core::{Outgoing, PublishError};
 use futures_util::{
@@ -44,7 +47,7 @@ pub(super) async fn run(shared: &Shared, messages: &[Outgoing]) -> Vec<Result<()
         Err(why) => return Ledger::new(messages.len()).results(messages, |_| None, 0, Some(&why)),
     };
     let frame_max = link.frame_max();
-    let mut call = Call {
+    let call = Call {
         shared,
         channel: &channel,
         frame_max,
@@ -54,24 +57,23 @@ pub(super) async fn run(shared: &Shared, messages: &[Outgoing]) -> Vec<Result<()
         oldest: 0,
         flights: FuturesUnordered::new(),
     };
-    let ended = call.fly(&link).await;
-    let Call {
-        ledger,
-        deadlines,
-        flights,
-        ..
-    } = call;
-    drop(flights);
+    let (ledger, sent, ended) = call.run(&link).await;
     if ended.is_ok() && !ledger.is_broken() {
         link.put_back(channel);
     }
     let entry = |message: &Outgoing| shared.options.rules.entry(message, frame_max).ok();
-    ledger.results(messages, entry, deadlines.len(), ended.err().as_deref())
+    ledger.results(messages, entry, sent, ended.err().as_deref())
 }
 
 impl<'a> Call<'a> {
+    /// What became of the messages, and how many of them were sent.
+    async fn run(mut self, link: &Link) -> (Ledger, usize, Result<(), String>) {
+        let ended = self.fly(link).await;
+        (self.ledger, self.deadlines.len(), ended)
+    }
+
     /// Returns when each message that was sent has an answer, or with the reason why nobody waits for it.
-    async fn fly(&mut self, link: &Arc<Link>) -> Result<(), String> {
+    async fn fly(&mut self, link: &Link) -> Result<(), String> {
         let mut given_up = pin!(link.given_up());
         let mut timer = pin!(sleep_until(
             Instant::now() + self.shared.options.confirm_timeout
@@ -117,7 +119,7 @@ impl<'a> Call<'a> {
         };
         let mut flight = self.flight(at, message, entry, permit).boxed();
         // The client takes a message at the first poll of its future. So that they go in order, that is now.
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         match flight.as_mut().poll(&mut cx) {
             Poll::Ready((at, answer)) => self.ledger.land(at, answer),
             Poll::Pending => self.flights.push(flight),
