@@ -17,7 +17,7 @@ pub(crate) enum Flow {
     Open,
     /// Answers are held back.
     Mute,
-    /// Connections are cut.
+    /// Connections are cut, with what was held back.
     Cut,
 }
 
@@ -44,7 +44,7 @@ impl Between {
         let back = async {
             let mut bytes = vec![0; 65_536];
             while let Ok(n @ 1..) = far_in.read(&mut bytes).await {
-                gate.wait_for(|flow| *flow != Flow::Mute).await.unwrap();
+                gate.wait_for(|flow| *flow == Flow::Open).await.unwrap();
                 if near_out.write_all(&bytes[..n]).await.is_err() {
                     return;
                 }
