@@ -10,7 +10,7 @@ readonly KAFKA_SOURCE=$ROOT/scripts/kafka
 readonly KAFKA_CLUSTER_ID=YnJvYWR3YXktdGVzdC1rYQ
 
 kafka_address() { printf '127.0.0.1:%s' "$BROADWAY_KAFKA_PORT"; }
-kafka_ports() { printf '%s\n' "$BROADWAY_KAFKA_PORT" "$BROADWAY_KAFKA_CONTROLLER_PORT"; }
+kafka_ports() { printf '%s\n' "$BROADWAY_KAFKA_PORT" "$BROADWAY_KAFKA_CONTROLLER_PORT" "$BROADWAY_KAFKA_PROXIED_PORT"; }
 kafka_needs() { java_needs; }
 kafka_version() { printf 'Apache Kafka %s' "$(java_version kafka.version "$KAFKA_SOURCE/pom.xml")"; }
 
@@ -70,11 +70,12 @@ kafka_settings_of_compose() {
 
 kafka_configure() {
   local broker=127.0.0.1:$BROADWAY_KAFKA_PORT controller=127.0.0.1:$BROADWAY_KAFKA_CONTROLLER_PORT
+  local proxied=127.0.0.1:$BROADWAY_KAFKA_PROXIED_PORT proxy=127.0.0.1:$BROADWAY_KAFKA_PROXY_PORT
   {
     cat "$KAFKA_SOURCE/server.properties"
     printf '\n# Of this place.\n'
-    printf 'listeners=PLAINTEXT://%s,CONTROLLER://%s\n' "$broker" "$controller"
-    printf 'advertised.listeners=PLAINTEXT://%s\n' "$broker"
+    printf 'listeners=PLAINTEXT://%s,PROXIED://%s,CONTROLLER://%s\n' "$broker" "$proxied" "$controller"
+    printf 'advertised.listeners=PLAINTEXT://%s,PROXIED://%s\n' "$broker" "$proxy"
     printf 'controller.quorum.voters=1@%s\n' "$controller"
     printf 'log.dirs=%s/data\n' "$KAFKA_HOME"
   } >"$KAFKA_HOME/server.properties"

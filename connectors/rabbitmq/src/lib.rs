@@ -1,6 +1,6 @@
 //! RabbitMQ for broadway: a source that reads a queue or a stream, and a publisher.
 //!
-//! [`RabbitMq`] is the source and its options; its items are [`RabbitMqRecord`]s.
+//! [`RabbitMq`] is the source and its options; its items are [`RabbitMqRecord`]s. [`RabbitMqPublisher`] sends.
 //!
 //! # What it promises
 //!
@@ -37,6 +37,7 @@ mod declare;
 mod ledger;
 mod options;
 mod pause;
+mod publisher;
 mod record;
 mod setup;
 mod shared;
@@ -48,6 +49,7 @@ pub use broadway_core::ConfigError;
 pub use config::RabbitMq;
 pub use declare::{Argument, Declare, StreamOffset};
 pub use options::{AckOptions, OnFailure, OnSuccess};
+pub use publisher::{RabbitMqPublisher, RabbitMqPublisherBuilder};
 pub use record::RabbitMqRecord;
 pub use setup::Setup;
 pub use source::RabbitMqProducer;
