@@ -1,0 +1,144 @@
+//! What a message becomes for RabbitMQ, or why it cannot be sent.
+
+use broadway_core::Outgoing;
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, ByteArray, FieldTable, LongString, ShortString},
+};
+
+/// The header that carries the key.
+pub(crate) const KEY_HEADER: &str = "broadway-key";
+/// The longest routing key and name of a header.
+const NAME_BYTES_MAX: usize = 255;
+/// Of a frame of headers, what is not headers.
+const FRAME_OVERHEAD: usize = 256;
+/// Of a header, what is neither name nor value: two lengths and a kind.
+const HEADER_OVERHEAD: usize = 6;
+const TRANSIENT: u8 = 1;
+const PERSISTENT: u8 = 2;
+
+/// What all messages of a publisher have in common.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    /// Where messages go that do not say so themselves.
+    pub(crate) routing_key: String,
+    pub(crate) persistent: bool,
+    pub(crate) bytes_max: usize,
+}
+
+/// A message but for its payload.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) routing_key: ShortString,
+    pub(crate) properties: BasicProperties,
+}
+
+impl Rules {
+    /// For a connection whose frames have this size. What the broker would not take is found here: it would close the channel, or
+    /// the connection, and with it all that is on its way.
+    pub(crate) fn entry(&self, message: &Outgoing, frame_max: usize) -> Result<Entry, String> {
+        let bytes = message.payload().len();
+        if bytes > self.bytes_max {
+            return Err(format!(
+                "it has {bytes} bytes, more than {} (`bytes_max`)",
+                self.bytes_max
+            ));
+        }
+        let routing_key = message.destination().unwrap_or(&self.routing_key);
+        let routing_key = ShortString::try_new(routing_key)
+            .map_err(|_| format!("its routing key is longer than {NAME_BYTES_MAX} bytes"))?;
+        let mode = if self.persistent {
+            PERSISTENT
+        } else {
+            TRANSIENT
+        };
+        let mut properties = BasicProperties::default().with_delivery_mode(mode);
+        if let Some(headers) = headers(message, frame_max)? {
+            properties = properties.with_headers(headers);
+        }
+        Ok(Entry {
+            routing_key,
+            properties,
+        })
+    }
+}
+
+fn headers(message: &Outgoing, frame_max: usize) -> Result<Option<FieldTable>, String> {
+    let given = message.headers().iter();
+    let given = given.map(|(name, value)| (name.as_str(), &value[..]));
+    let key = message.message_key().map(|key| (KEY_HEADER, &key[..]));
+    let mut table = FieldTable::default();
+    let mut bytes = FRAME_OVERHEAD;
+    let mut is_empty = true;
+    for (name, value) in given.chain(key) {
+        is_empty = false;
+        bytes += name.len() + value.len() + HEADER_OVERHEAD;
+        let name = ShortString::try_new(name)
+            .map_err(|_| format!("a header's name is longer than {NAME_BYTES_MAX} bytes"))?;
+        let value = match str::from_utf8(value) {
+            Ok(text) => AMQPValue::LongString(LongString::from(text)),
+            Err(_) => AMQPValue::ByteArray(ByteArray::from(value)),
+        };
+        table.insert(name, value);
+    }
+    if bytes > frame_max {
+        return Err(format!(
+            "its headers and key have some {bytes} bytes, more than a frame of the broker ({frame_max})"
+        ));
+    }
+    Ok((!is_empty).then_some(table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: usize = 131_072;
+
+    fn rules() -> Rules {
+        Rules {
+            routing_key: "orders".to_owned(),
+            persistent: true,
+            bytes_max: 10,
+        }
+    }
+
+    #[test]
+    fn a_message_becomes_what_the_table_says() {
+        let message = Outgoing::new("x")
+            .key("k")
+            .header("text", "a")
+            .header("raw", vec![0xff])
+            .header("text", "b");
+        let entry = rules().entry(&message, FRAME).unwrap();
+        assert_eq!(entry.routing_key.as_str(), "orders");
+        assert_eq!(*entry.properties.delivery_mode(), Some(PERSISTENT));
+        let headers = entry.properties.headers().as_ref().unwrap().inner();
+        assert_eq!(headers["text"], AMQPValue::LongString("b".into()));
+        assert_eq!(headers["raw"], AMQPValue::ByteArray(vec![0xff].into()));
+        assert_eq!(headers[KEY_HEADER], AMQPValue::LongString("k".into()));
+        assert_eq!(headers.len(), 3);
+
+        let entry = rules()
+            .entry(&Outgoing::new("x").to("other"), FRAME)
+            .unwrap();
+        assert_eq!(entry.routing_key.as_str(), "other");
+        assert_eq!(*entry.properties.headers(), None);
+    }
+
+    #[test]
+    fn what_the_broker_would_not_take_is_refused_before() {
+        let long = "x".repeat(256);
+        let huge = "x".repeat(FRAME);
+        for (message, why) in [
+            (Outgoing::new("x".repeat(11)), "11 bytes"),
+            (Outgoing::new("x").to(long.clone()), "routing key"),
+            (Outgoing::new("x").header(long, "v"), "header's name"),
+            (Outgoing::new("x").header("h", huge.clone()), "a frame"),
+            (Outgoing::new("x").key(huge), "a frame"),
+        ] {
+            let said = rules().entry(&message, FRAME).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+}
