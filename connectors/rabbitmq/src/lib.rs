@@ -1,9 +1,55 @@
-//! RabbitMQ for broadway.
+//! RabbitMQ for broadway: a source that reads a queue or a stream, and a publisher.
+//!
+//! [`RabbitMq`] is the source and its options; its items are [`RabbitMqRecord`]s.
+//!
+//! # What it promises
+//!
+//! - **At least once.** A message is acknowledged when its last callback has succeeded, and never before. What fails goes back to
+//!   its queue after a pause, unless you choose otherwise.
+//! - **A tag never leaves its channel.** When a channel is lost its messages come again; nobody begins the old ones any more, and a
+//!   late result of one is ignored.
+//! - **One frame for many.** Messages that succeeded without a gap are acknowledged together. A slow one holds the others up for
+//!   50 ms at most, and never fills the window.
+//! - **Back-pressure.** The broker sends at most [`prefetch`](RabbitMq::prefetch) messages beyond what is settled.
+//! - **It comes back.** A lost connection, a closed channel, a cancelled consumer is opened again, with pauses that double from 0.1 s to 30 s.
+//! - **A drain gives the rest back.** What was fetched and not handled is in the queue again at once.
+//!
+//! # How the parts move
+//!
+//! ```text
+//!  RabbitMQ ── deliveries ──▶ consumer ── produce ──▶ engine
+//!      ▲                                                │ settle
+//!      └── acks, nacks ◀── ledger (one per channel) ◀───┘
+//!                            ▲
+//!                          keeper's task: what is due and nobody settles
+//! ```
+//!
+//! `ledger` is a value that decides and never waits; `shared` holds it under one lock, with the channel that is in use and its generation.
+//! `connection` and `connect` open a line: connection, channel, consumer; `source` replaces a lost one.
 
+mod ack;
 #[doc(hidden)]
 pub mod bare;
+mod config;
+mod connect;
 mod connection;
+mod declare;
+mod ledger;
+mod options;
+mod pause;
 mod publisher;
+mod record;
+mod setup;
+mod shared;
+mod source;
+mod trouble;
 
+pub use ack::{RabbitMqAcknowledger, Token};
 pub use broadway_core::ConfigError;
+pub use config::RabbitMq;
+pub use declare::{Argument, Declare, StreamOffset};
+pub use options::{AckOptions, OnFailure, OnSuccess};
 pub use publisher::{RabbitMqPublisher, RabbitMqPublisherBuilder};
+pub use record::RabbitMqRecord;
+pub use setup::Setup;
+pub use source::RabbitMqProducer;

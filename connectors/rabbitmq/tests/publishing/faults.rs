@@ -92,7 +92,9 @@ async fn closing_ends_although_the_broker_is_mute() {
         .close_timeout(Duration::from_millis(200));
     let publisher = publisher.open().await.unwrap();
     // Its channel is kept for the next call.
-    in_time(publisher.publish_one(Outgoing::new("first"))).await.unwrap();
+    in_time(publisher.publish_one(Outgoing::new("first")))
+        .await
+        .unwrap();
     queue.get().await.unwrap();
     between.cut.send_replace(Flow::Mute);
     let call = tokio::spawn({

@@ -1,0 +1,56 @@
+//! How results come back: into the ledger of their channel, and from there, grouped, to the broker.
+
+use std::sync::Arc;
+
+use broadway_core::{Acknowledger, BoxError, Settled};
+
+use crate::shared::Shared;
+
+/// A delivery: a tag, and the generation of the channel that alone knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    pub(crate) generation: u64,
+    pub(crate) tag: u64,
+    pub(crate) redelivered: bool,
+}
+
+/// Learns how the messages of one producer ended.
+///
+/// Messages that succeeded without a gap from the oldest on are acknowledged in one frame. Settling queues frames and waits for nothing:
+/// AMQP does not confirm acknowledgements. [`close`](broadway_core::Producer::close) waits until the broker has taken all of
+/// them.
+pub struct RabbitMqAcknowledger {
+    shared: Arc<Shared>,
+}
+
+impl RabbitMqAcknowledger {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl Acknowledger for RabbitMqAcknowledger {
+    type Token = Token;
+
+    async fn settle(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
+        self.shared.settle(settled);
+        Ok(())
+    }
+
+    /// Moves when a channel is lost.
+    fn generation(&self) -> u64 {
+        self.shared.generation()
+    }
+
+    fn is_stale(&self, token: &Token) -> bool {
+        token.generation != self.shared.generation()
+    }
+}
+
+impl std::fmt::Debug for RabbitMqAcknowledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RabbitMqAcknowledger")
+            .field("generation", &self.shared.generation())
+            .finish_non_exhaustive()
+    }
+}

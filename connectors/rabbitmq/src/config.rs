@@ -1,0 +1,317 @@
+//! What to read and how: [`RabbitMq`], the source, and its options.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use broadway_core::{BoxError, Problem};
+use futures_util::future::BoxFuture;
+use lapin::types::FieldTable;
+
+use crate::{
+    connection::Access,
+    declare::{Argument, Declare, StreamOffset},
+    options::{OnFailure, OnSuccess, Policy},
+    setup::Setup,
+};
+
+/// The least that is fetched ahead without another word: what makes a batch of usual size fill.
+const PREFETCH_MIN: usize = 300;
+/// The longest name that AMQP can carry.
+const NAME_MAX: usize = 255;
+
+/// What runs after each connect.
+pub(crate) type Hook = Arc<dyn Fn(Setup) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
+
+/// Reads a queue.
+///
+/// ```
+/// use broadway_rabbitmq::{Declare, OnFailure, RabbitMq};
+///
+/// let source = RabbitMq::queue("orders")
+///     .uri("amqp://guest:guest@localhost:5672/%2f")
+///     .declare(Declare::quorum().delivery_limit(5).dead_letter_exchange("dead"))
+///     .bind("shop", "orders.#")
+///     .on_failure(OnFailure::Requeue);
+/// # let _ = source;
+/// ```
+///
+/// Each producer has a connection and a channel of its own.
+#[derive(Clone)]
+#[must_use = "a source does nothing until a pipeline is started with it"]
+pub struct RabbitMq {
+    pub(crate) access: Access,
+    pub(crate) queue: String,
+    pub(crate) prefetch: Option<usize>,
+    pub(crate) declare: Option<Declare>,
+    pub(crate) bindings: Vec<(String, String)>,
+    pub(crate) after_connect: Option<Hook>,
+    pub(crate) exclusive: bool,
+    pub(crate) consumer_tag: String,
+    pub(crate) consumer_arguments: FieldTable,
+    pub(crate) stream_offset: Option<StreamOffset>,
+    pub(crate) policy: Policy,
+    pub(crate) close_timeout: Duration,
+}
+
+impl RabbitMq {
+    /// The queue of this name. An empty name, together with [`declare`](Self::declare), makes the broker name a new queue for
+    /// each producer.
+    pub fn queue(name: impl Into<String>) -> Self {
+        let mut access = Access::new();
+        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut access.uri);
+        Self {
+            access,
+            queue: name.into(),
+            prefetch: None,
+            declare: None,
+            bindings: Vec::new(),
+            after_connect: None,
+            exclusive: false,
+            consumer_tag: String::new(),
+            consumer_arguments: FieldTable::default(),
+            stream_offset: None,
+            policy: Policy {
+                on_success: OnSuccess::default(),
+                on_failure: OnFailure::default(),
+                requeue_delay: Duration::from_secs(1),
+            },
+            close_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Where the broker is: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. A `/` in the vhost's name is `%2f`.
+    /// Default: `amqp://guest:guest@localhost:5672/%2f`.
+    pub fn uri(mut self, uri: impl Into<String>) -> Self {
+        self.access.uri = uri.into();
+        self
+    }
+
+    /// An authority whose certificates are trusted besides those of the system, in PEM: the text, not the name of a file.
+    pub fn ca_certificate(mut self, pem: impl Into<String>) -> Self {
+        self.access.ca_certificate = Some(pem.into());
+        self
+    }
+
+    /// How the connection is called in the broker's management. Default: the name of the pipeline with the producer's number.
+    pub fn connection_name(mut self, name: impl Into<String>) -> Self {
+        self.access.connection_name = Some(name.into());
+        self
+    }
+
+    /// The most messages that the broker sends before earlier ones are settled, for each producer: 1 to 65,535. It bounds what
+    /// waits here, is in work, and stands in batches, so give it more than the sizes of all batches that fill at once.
+    ///
+    /// Default: what the processors of the pipeline hold or have waiting, but at least 300.
+    pub fn prefetch(mut self, messages: usize) -> Self {
+        self.prefetch = Some(messages);
+        self
+    }
+
+    /// Declares the queue before it is read, at each connect.
+    pub fn declare(mut self, declare: Declare) -> Self {
+        self.declare = Some(declare);
+        self
+    }
+
+    /// Binds the queue to an exchange, which has to exist, at each connect. May be called more than once.
+    pub fn bind(mut self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
+        self.bindings.push((exchange.into(), routing_key.into()));
+        self
+    }
+
+    /// Runs after each connect, before the queue is declared: the place to declare exchanges. An error of it at start fails the start;
+    /// later it is told, and tried again.
+    pub fn after_connect<F, R>(mut self, hook: F) -> Self
+    where
+        F: Fn(Setup) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.after_connect = Some(Arc::new(move |setup| Box::pin(hook(setup))));
+        self
+    }
+
+    /// Nobody else may read the queue meanwhile. So there can be one producer only.
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
+        self
+    }
+
+    /// How the consumer is called. Default: the broker chooses.
+    pub fn consumer_tag(mut self, tag: impl Into<String>) -> Self {
+        self.consumer_tag = tag.into();
+        self
+    }
+
+    /// An argument of the consumer, such as `x-priority`.
+    pub fn consumer_argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
+        self.consumer_arguments.insert(name.into(), value.into().0);
+        self
+    }
+
+    /// Where reading a stream begins. The broker keeps no position: this holds at each start. After a lost connection reading goes on at
+    /// the oldest message that did not succeed. Required for a stream that is not [declared](Self::declare) here, for otherwise it is
+    /// taken for a queue, and what fails is lost. Default for one that is: RabbitMQ's, which is `Next`.
+    pub fn stream_offset(mut self, offset: StreamOffset) -> Self {
+        self.stream_offset = Some(offset);
+        self
+    }
+
+    /// Without a sign of the broker for twice this time the connection counts as lost: whole seconds, from 1 s to an hour. Default: what
+    /// the uri says, or 30 s.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.access.heartbeat = Some(interval);
+        self
+    }
+
+    /// How long opening may take, once for the connection and once for setting up. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.access.connect_timeout = timeout;
+        self
+    }
+
+    /// How long closing waits until the broker has taken the last acknowledgements. Default: 10 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// How long a message that is to be requeued waits here first. It counts for [`prefetch`](Self::prefetch) meanwhile, so that a
+    /// queue of messages that all fail is not spun through. Zero is at once. Default: 1 s.
+    pub fn requeue_delay(mut self, delay: Duration) -> Self {
+        self.policy.requeue_delay = delay;
+        self
+    }
+
+    /// What happens to a message that succeeded. Default: [`OnSuccess::Ack`].
+    pub fn on_success(mut self, on_success: OnSuccess) -> Self {
+        self.policy.on_success = on_success;
+        self
+    }
+
+    /// What happens to a message that failed. Default: [`OnFailure::Requeue`]: it comes again after
+    /// [`requeue_delay`](Self::requeue_delay).
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.policy.on_failure = on_failure;
+        self
+    }
+
+    /// The prefetch window for a pipeline whose processors hold so many messages.
+    pub(crate) fn window(&self, in_flight_max: usize) -> u16 {
+        let wanted = self.prefetch.unwrap_or(in_flight_max.max(PREFETCH_MIN));
+        u16::try_from(wanted).unwrap_or(u16::MAX)
+    }
+
+    /// Whether it is said to be a stream: a header of a message could say so in any queue.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream_offset.is_some() || self.declare.as_ref().is_some_and(Declare::is_stream)
+    }
+
+    /// All that cannot work.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.access.problems();
+        let mut require = |met: bool, option: &str, message: &str| {
+            if !met {
+                problems.push(Problem::new(option, message));
+            }
+        };
+        require(
+            !self.queue.is_empty() || self.declare.is_some(),
+            "queue",
+            "is empty; give a name, or `declare` a queue that the broker names",
+        );
+        require(
+            self.queue.len() <= NAME_MAX && self.consumer_tag.len() <= NAME_MAX,
+            "queue",
+            "or `consumer_tag` is longer than 255 bytes, the most that AMQP carries",
+        );
+        let is_short =
+            |(exchange, key): &(String, String)| exchange.len().max(key.len()) <= NAME_MAX;
+        require(
+            self.bindings.iter().all(is_short),
+            "bind",
+            "has a name that is longer than 255 bytes, the most that AMQP carries",
+        );
+        require(
+            self.prefetch.is_none_or(|n| (1..=65_535).contains(&n)),
+            "prefetch",
+            "is not within 1 and 65,535",
+        );
+        let may_be_stream = self.declare.as_ref().is_none_or(Declare::is_stream);
+        require(
+            self.stream_offset.is_none() || may_be_stream,
+            "stream_offset",
+            "is for a stream, but another kind of queue is declared",
+        );
+        require(
+            !self.close_timeout.is_zero(),
+            "close_timeout",
+            "is zero; give at least a millisecond",
+        );
+        problems
+    }
+}
+
+/// Without secrets.
+impl fmt::Debug for RabbitMq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMq")
+            .field("access", &self.access)
+            .field("queue", &self.queue)
+            .field("prefetch", &self.prefetch)
+            .field("declare", &self.declare)
+            .field("bindings", &self.bindings)
+            .field("exclusive", &self.exclusive)
+            .field("stream_offset", &self.stream_offset)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(source: &RabbitMq) -> Vec<String> {
+        let problems = source.problems();
+        problems
+            .iter()
+            .map(|problem| problem.option().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn defaults_have_no_problem() {
+        assert!(options(&RabbitMq::queue("orders")).is_empty());
+        assert!(options(&RabbitMq::queue("").declare(Declare::classic())).is_empty());
+    }
+
+    #[test]
+    fn every_option_that_cannot_work_is_listed() {
+        let source = RabbitMq::queue("")
+            .bind("x".repeat(256), "")
+            .prefetch(65_536)
+            .close_timeout(Duration::ZERO);
+        assert_eq!(
+            options(&source),
+            ["queue", "bind", "prefetch", "close_timeout"]
+        );
+        let source = RabbitMq::queue("orders")
+            .declare(Declare::quorum())
+            .stream_offset(StreamOffset::First);
+        assert_eq!(options(&source), ["stream_offset"]);
+    }
+
+    #[test]
+    fn the_window_follows_the_pipeline_within_what_amqp_can_say() {
+        let source = RabbitMq::queue("orders");
+        assert_eq!(source.window(40), 300);
+        assert_eq!(source.window(1_000), 1_000);
+        assert_eq!(source.window(1_000_000), 65_535);
+        assert_eq!(source.prefetch(1).window(1_000), 1);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let source = RabbitMq::queue("orders").uri("amqp://me:hush@localhost");
+        assert!(!format!("{source:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,143 @@
+//! The way to a consumer: a connection, a channel, and what is set up on it, in this order: hook, declare, bind, qos, consume.
+
+use std::sync::Arc;
+
+use lapin::{
+    Channel, Connection, Consumer, Error,
+    options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions},
+    types::{FieldTable, ShortString},
+};
+use tokio::time::timeout;
+
+use crate::{
+    config::RabbitMq,
+    declare::StreamOffset,
+    setup::Setup,
+    trouble::{Trouble, code, is_lasting, words},
+};
+
+/// A consumer, and what it lives on.
+pub(crate) struct Line {
+    pub(crate) connection: Connection,
+    pub(crate) channel: Channel,
+    pub(crate) consumer: Consumer,
+    /// The name of the queue, also where the broker chose it.
+    pub(crate) queue: Arc<str>,
+}
+
+impl RabbitMq {
+    /// Opens a consumer. In a stream it begins at `resume`, if that is given.
+    pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
+        let connection = self.access.connect().await.map_err(Trouble::Passing)?;
+        match timeout(
+            self.access.connect_timeout,
+            self.set_up(&connection, window, resume),
+        )
+        .await
+        {
+            Ok(Ok((channel, consumer, queue))) => Ok(Line {
+                connection,
+                channel,
+                consumer,
+                queue,
+            }),
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Err(Trouble::Passing(
+                format!(
+                    "the broker at `uri` = {:?} did not set up the consumer of `queue` = {:?} within {:?} (`connect_timeout`)",
+                    self.access.shown(),
+                    self.queue,
+                    self.access.connect_timeout
+                )
+                .into(),
+            )),
+        }
+    }
+
+    async fn set_up(
+        &self,
+        connection: &Connection,
+        window: u16,
+        resume: Option<u64>,
+    ) -> Result<(Channel, Consumer, Arc<str>), Trouble> {
+        let channel = connection.create_channel().await;
+        let channel = channel.map_err(|error| self.refused("open a channel", &error))?;
+        if let Some(hook) = &self.after_connect {
+            hook(Setup::new(channel.clone())).await.map_err(|error| {
+                Trouble::Passing(format!("the hook `after_connect` failed: {error}").into())
+            })?;
+        }
+        let queue = self.declare_queue(&channel).await?;
+        for (exchange, routing_key) in &self.bindings {
+            let (exchange, key) = (exchange.as_str().into(), routing_key.as_str().into());
+            let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+            channel
+                .queue_bind(queue.clone(), exchange, key, options, arguments)
+                .await
+                .map_err(|error| self.refused("bind the queue (`bind`)", &error))?;
+        }
+        channel
+            .basic_qos(window, BasicQosOptions::default())
+            .await
+            .map_err(|error| self.refused("set `prefetch`", &error))?;
+        let consumer = self.consume(&channel, queue.clone(), resume).await?;
+        Ok((channel, consumer, Arc::from(queue.as_str())))
+    }
+
+    async fn declare_queue(&self, channel: &Channel) -> Result<ShortString, Trouble> {
+        let name = ShortString::from(self.queue.as_str());
+        let Some(declare) = &self.declare else {
+            return Ok(name);
+        };
+        let declared = channel.queue_declare(name, declare.options, declare.arguments.clone());
+        match declared.await {
+            Ok(queue) => Ok(queue.name().clone()),
+            Err(error) => Err(self.refused("declare the queue (`declare`)", &error)),
+        }
+    }
+
+    async fn consume(
+        &self,
+        channel: &Channel,
+        queue: ShortString,
+        resume: Option<u64>,
+    ) -> Result<Consumer, Trouble> {
+        let options = BasicConsumeOptions {
+            exclusive: self.exclusive,
+            ..BasicConsumeOptions::default()
+        };
+        let mut arguments = self.consumer_arguments.clone();
+        if let Some(offset) = resume.map(StreamOffset::At).or(self.stream_offset) {
+            arguments.insert("x-stream-offset".into(), offset.argument());
+        }
+        let tag = self.consumer_tag.as_str().into();
+        channel
+            .basic_consume(queue, tag, options, arguments)
+            .await
+            .map_err(|error| self.refused("let us read the queue", &error))
+    }
+
+    /// What the broker said when it was asked for something, and what to do.
+    fn refused(&self, what: &str, error: &Error) -> Trouble {
+        let advice = match code(error) {
+            Some(404) => {
+                "; create what is missing, or use `declare` for the queue and `after_connect` for exchanges"
+            }
+            Some(403) if is_lasting(error) => "; grant the user permission for it",
+            Some(403 | 405) => "; somebody else holds it exclusively",
+            Some(406) => "; it exists with other properties: declare it so, or delete it",
+            _ => "",
+        };
+        let text = format!(
+            "the broker at `uri` = {:?} did not {what}, `queue` = {:?}: {}{advice}",
+            self.access.shown(),
+            self.queue,
+            words(error)
+        );
+        if is_lasting(error) {
+            Trouble::Lasting(text.into())
+        } else {
+            Trouble::Passing(text.into())
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Which messages of a channel are settled, and in which frames that is told to the broker.
+//!
+//! A delivery tag belongs to its channel, and tags grow. `basic.ack` with `multiple` settles all up to a tag, so the messages
+//! that succeeded without a gap from the oldest on are told in one frame. What succeeded beyond a message that is still in
+//! work waits for it, but not for long: after [`HELD_TIME`], or when a quarter of the prefetch window waits so, each of these
+//! is told by itself, and one slow message never fills the window. A message that is to be requeued after a pause is
+//! unsettled until then. In a stream nothing can be requeued: there the channel is opened again at the oldest message that
+//! did not succeed.
+//!
+//! Nothing here waits or looks at a clock. Memory is bounded by what is unsettled at the broker, the prefetch window.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    time::{Duration, Instant},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The longest that the acknowledgement of one message waits for those before it.
+pub(crate) const HELD_TIME: Duration = Duration::from_millis(50);
+
+/// One thing to tell the broker, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Ack {
+        tag: u64,
+        multiple: bool,
+    },
+    Nack {
+        tag: u64,
+        requeue: bool,
+    },
+    /// Nothing on this channel any more: it is to be opened again, for a message of a stream has to come again.
+    Reopen,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Ack,
+    Reject,
+    Requeue,
+    RequeueAfter(Duration),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// With the pipeline.
+    Open,
+    /// Succeeded, not told yet.
+    Held,
+    /// Failed; comes again later.
+    Waiting,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    state: State,
+    /// In a stream, where it stands.
+    offset: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// What is unsettled at the broker, by tag.
+    slots: BTreeMap<u64, Slot>,
+    held: usize,
+    held_max: usize,
+    held_since: Option<Instant>,
+    waiting: BinaryHeap<Reverse<(Instant, u64)>>,
+    is_stream: bool,
+    /// In a stream, the offset after the last that was delivered.
+    next_offset: Option<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn new(prefetch: u16) -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            held: 0,
+            held_max: usize::from(prefetch / 4).max(1),
+            held_since: None,
+            waiting: BinaryHeap::new(),
+            is_stream: false,
+            next_offset: None,
+        }
+    }
+
+    /// A message was handed to the pipeline; in a stream with its offset.
+    pub(crate) fn delivered(&mut self, tag: u64, offset: Option<u64>) {
+        let state = State::Open;
+        let before = self.slots.insert(tag, Slot { state, offset });
+        debug_assert!(before.is_none(), "a tag is delivered once");
+        if let Some(offset) = offset {
+            self.is_stream = true;
+            self.next_offset = Some(offset + 1);
+        }
+    }
+
+    /// A message ended. What is to be told follows with [`flush`](Self::flush), except for what is to be told at once.
+    pub(crate) fn settle(&mut self, tag: u64, ending: Ending, now: Instant, out: &mut Vec<Frame>) {
+        let Some(slot) = self.slots.get_mut(&tag) else {
+            debug_assert!(false, "a token is settled once");
+            return;
+        };
+        match ending {
+            Ending::Ack => {
+                slot.state = State::Held;
+                self.held += 1;
+                self.held_since.get_or_insert(now);
+            }
+            Ending::Reject => self.nack(tag, false, out),
+            // It comes again to whoever reads on from here.
+            Ending::Requeue if self.is_stream => slot.state = State::Waiting,
+            Ending::Requeue => self.nack(tag, true, out),
+            Ending::RequeueAfter(pause) => {
+                slot.state = State::Waiting;
+                self.waiting.push(Reverse((now + pause, tag)));
+            }
+        }
+    }
+
+    /// What is to be told now.
+    pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<Frame>) {
+        // First, for they may stand in the way of a prefix.
+        self.requeue_due(Some(now), out);
+        self.ack_prefix(out);
+        let is_due = self
+            .held_since
+            .is_some_and(|since| now >= since + HELD_TIME);
+        if is_due || self.held >= self.held_max {
+            self.ack_held(out);
+        }
+    }
+
+    /// All that can be told: pauses end now. What is left is with the pipeline.
+    pub(crate) fn finish(&mut self, out: &mut Vec<Frame>) {
+        if !self.is_stream {
+            self.requeue_due(None, out);
+        }
+        self.ack_prefix(out);
+        self.ack_held(out);
+    }
+
+    /// When [`flush`](Self::flush) has something to tell, if nothing else happens.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let held = self.held_since.map(|since| since + HELD_TIME);
+        let waiting = self.waiting.peek().map(|Reverse((at, _))| *at);
+        held.into_iter().chain(waiting).min()
+    }
+
+    /// In a stream, where to read on: at the oldest message that did not succeed, or else after the last one.
+    pub(crate) fn resume(&self) -> Option<u64> {
+        let mut slots = self.slots.values();
+        let oldest = slots.find(|slot| slot.state != State::Held);
+        oldest.map_or(self.next_offset, |slot| slot.offset)
+    }
+
+    /// How many messages are unsettled at the broker.
+    #[cfg(test)]
+    pub(crate) fn unsettled(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn nack(&mut self, tag: u64, requeue: bool, out: &mut Vec<Frame>) {
+        self.slots.remove(&tag);
+        out.push(Frame::Nack { tag, requeue });
+    }
+
+    /// Requeues what has waited until `now`, or all.
+    fn requeue_due(&mut self, now: Option<Instant>, out: &mut Vec<Frame>) {
+        while let Some(&Reverse((at, tag))) = self.waiting.peek() {
+            if now.is_some_and(|now| at > now) {
+                return;
+            }
+            self.waiting.pop();
+            if self.is_stream {
+                out.push(Frame::Reopen);
+                return;
+            }
+            self.nack(tag, true, out);
+        }
+    }
+
+    fn ack_prefix(&mut self, out: &mut Vec<Frame>) {
+        let (mut last, mut n) = (0, 0);
+        while let Some(first) = self.slots.first_entry() {
+            if first.get().state != State::Held {
+                break;
+            }
+            last = first.remove_entry().0;
+            n += 1;
+        }
+        if n > 0 {
+            let multiple = n > 1;
+            out.push(Frame::Ack {
+                tag: last,
+                multiple,
+            });
+        }
+        self.release(n);
+    }
+
+    fn ack_held(&mut self, out: &mut Vec<Frame>) {
+        if self.held == 0 {
+            return;
+        }
+        self.slots.retain(|&tag, slot| {
+            let is_held = slot.state == State::Held;
+            if is_held {
+                out.push(Frame::Ack {
+                    tag,
+                    multiple: false,
+                });
+            }
+            !is_held
+        });
+        self.release(self.held);
+    }
+
+    fn release(&mut self, n: usize) {
+        self.held -= n;
+        if self.held == 0 {
+            self.held_since = None;
+        }
+    }
+}

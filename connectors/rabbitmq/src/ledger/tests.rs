@@ -1,0 +1,230 @@
+//! The ledger against a broker that is a set of tags, and by hand where a sentence of its documentation is at stake.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn ack(tag: u64, multiple: bool) -> Frame {
+    Frame::Ack { tag, multiple }
+}
+
+fn nack(tag: u64, requeue: bool) -> Frame {
+    Frame::Nack { tag, requeue }
+}
+
+fn ledger(prefetch: u16, tags: u64) -> Ledger {
+    let mut ledger = Ledger::new(prefetch);
+    (1..=tags).for_each(|tag| ledger.delivered(tag, None));
+    ledger
+}
+
+fn settle(ledger: &mut Ledger, tags: &[u64], ending: Ending, now: Instant) -> Vec<Frame> {
+    let mut out = Vec::new();
+    tags.iter()
+        .for_each(|&tag| ledger.settle(tag, ending, now, &mut out));
+    ledger.flush(now, &mut out);
+    out
+}
+
+#[test]
+fn a_completed_prefix_is_one_frame() {
+    let (mut ledger, now) = (ledger(100, 10), Instant::now());
+    let out = settle(&mut ledger, &[2, 3, 1], Ending::Ack, now);
+    assert_eq!(out, [ack(3, true)]);
+    let out = settle(&mut ledger, &[4], Ending::Ack, now);
+    assert_eq!(out, [ack(4, false)]);
+    assert_eq!((ledger.unsettled(), ledger.due()), (6, None));
+}
+
+#[test]
+fn what_is_beyond_a_straggler_waits_for_it_but_not_for_ever() {
+    let (mut ledger, now) = (ledger(100, 4), Instant::now());
+    assert_eq!(settle(&mut ledger, &[2, 4], Ending::Ack, now), []);
+    assert_eq!(ledger.due(), Some(now + HELD_TIME));
+    let mut out = Vec::new();
+    ledger.flush(now + HELD_TIME, &mut out);
+    assert_eq!(out, [ack(2, false), ack(4, false)]);
+    assert_eq!(ledger.due(), None);
+    // The prefix closes over what was told already.
+    let out = settle(&mut ledger, &[1, 3], Ending::Ack, now + HELD_TIME);
+    assert_eq!(out, [ack(3, true)]);
+}
+
+#[test]
+fn a_straggler_never_fills_the_prefetch_window() {
+    let (mut ledger, now) = (ledger(8, 8), Instant::now());
+    assert_eq!(settle(&mut ledger, &[2], Ending::Ack, now), []);
+    let out = settle(&mut ledger, &[3], Ending::Ack, now);
+    assert_eq!(out, [ack(2, false), ack(3, false)]);
+}
+
+#[test]
+fn a_failure_is_requeued_after_its_pause_and_holds_nobody_up() {
+    let (mut ledger, now) = (ledger(100, 3), Instant::now());
+    let pause = Duration::from_secs(1);
+    let out = settle(&mut ledger, &[1], Ending::RequeueAfter(pause), now);
+    assert_eq!(out, []);
+    assert_eq!(settle(&mut ledger, &[2], Ending::Ack, now), []);
+    let mut out = Vec::new();
+    ledger.flush(now + HELD_TIME, &mut out);
+    assert_eq!(out, [ack(2, false)]);
+    assert_eq!(ledger.due(), Some(now + pause));
+    out.clear();
+    ledger.flush(now + pause, &mut out);
+    assert_eq!(out, [nack(1, true)]);
+    assert_eq!(
+        settle(&mut ledger, &[3], Ending::Reject, now),
+        [nack(3, false)]
+    );
+    assert_eq!(ledger.unsettled(), 0);
+}
+
+#[test]
+fn closing_waits_for_no_pause() {
+    let (mut ledger, now) = (ledger(100, 3), Instant::now());
+    let pause = Ending::RequeueAfter(Duration::from_secs(3_600));
+    assert_eq!(settle(&mut ledger, &[2], pause, now), []);
+    assert_eq!(settle(&mut ledger, &[3], Ending::Ack, now), []);
+    let mut out = Vec::new();
+    ledger.finish(&mut out);
+    assert_eq!(out, [nack(2, true), ack(3, false)]);
+    assert_eq!(ledger.unsettled(), 1);
+}
+
+#[test]
+fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
+    let (mut ledger, now) = (Ledger::new(100), Instant::now());
+    assert_eq!(ledger.resume(), None);
+    (1..=4).for_each(|tag| ledger.delivered(tag, Some(100 + 2 * tag)));
+    assert_eq!(ledger.resume(), Some(102));
+    settle(&mut ledger, &[1, 2, 4], Ending::Ack, now);
+    assert_eq!(ledger.resume(), Some(106));
+    let pause = Duration::from_secs(1);
+    settle(&mut ledger, &[3], Ending::RequeueAfter(pause), now);
+    let mut out = Vec::new();
+    ledger.flush(now + pause, &mut out);
+    assert_eq!(out.first(), Some(&Frame::Reopen));
+    assert_eq!(ledger.resume(), Some(106));
+}
+
+#[test]
+fn a_stream_that_succeeded_is_read_on_after_its_last() {
+    let (mut ledger, now) = (Ledger::new(100), Instant::now());
+    (1..=4).for_each(|tag| ledger.delivered(tag, Some(tag)));
+    settle(&mut ledger, &[1, 2, 3, 4], Ending::Ack, now);
+    assert_eq!(ledger.resume(), Some(5));
+}
+
+/// A step of a run: settle the `pick`-th open message so, after a while.
+#[derive(Debug, Clone)]
+struct Step {
+    deliver: u64,
+    pick: Vec<usize>,
+    ending: Ending,
+    wait_ms: u64,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let ending = prop_oneof![
+        6 => Just(Ending::Ack),
+        1 => Just(Ending::Reject),
+        1 => Just(Ending::Requeue),
+        1 => (0_u64..200).prop_map(|ms| Ending::RequeueAfter(Duration::from_millis(ms))),
+    ];
+    let pick = prop::collection::vec(any::<usize>(), 0..6);
+    let step =
+        (0_u64..6, pick, ending, 0_u64..80).prop_map(|(deliver, pick, ending, wait_ms)| Step {
+            deliver,
+            pick,
+            ending,
+            wait_ms,
+        });
+    prop::collection::vec(step, 1..60)
+}
+
+/// The broker: what it has out, and what became of the rest. A tag that it does not know closes the channel.
+#[derive(Default)]
+struct Broker {
+    out: BTreeSet<u64>,
+    acked: BTreeSet<u64>,
+    requeued: BTreeSet<u64>,
+    rejected: BTreeSet<u64>,
+}
+
+impl Broker {
+    fn hear(&mut self, frame: Frame) {
+        match frame {
+            Frame::Ack { tag, multiple } => {
+                assert!(self.out.remove(&tag), "{tag} is not known");
+                self.acked.insert(tag);
+                if multiple {
+                    let later = self.out.split_off(&tag);
+                    self.acked.append(&mut self.out);
+                    self.out = later;
+                }
+            }
+            Frame::Nack { tag, requeue } => {
+                assert!(self.out.remove(&tag), "{tag} is not known");
+                let into = if requeue {
+                    &mut self.requeued
+                } else {
+                    &mut self.rejected
+                };
+                into.insert(tag);
+            }
+            Frame::Reopen => panic!("this is no stream"),
+        }
+    }
+}
+
+proptest! {
+    /// The broker learns of each message what became of it, once, in time, and never of one that is in work.
+    #[test]
+    fn the_broker_learns_what_became_of_each(prefetch in 1_u16..40, steps in steps()) {
+        let (mut ledger, mut broker) = (Ledger::new(prefetch), Broker::default());
+        let (mut now, mut tag) = (Instant::now(), 0);
+        let mut open = Vec::new();
+        let (mut acked, mut requeued, mut rejected) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut frames = Vec::new();
+        for step in steps {
+            for _ in 0..step.deliver {
+                tag += 1;
+                ledger.delivered(tag, None);
+                broker.out.insert(tag);
+                open.push(tag);
+            }
+            for pick in step.pick {
+                if open.is_empty() {
+                    break;
+                }
+                let tag = open.swap_remove(pick % open.len());
+                ledger.settle(tag, step.ending, now, &mut frames);
+                match step.ending {
+                    Ending::Ack => acked.insert(tag),
+                    Ending::Reject => rejected.insert(tag),
+                    Ending::Requeue | Ending::RequeueAfter(_) => requeued.insert(tag),
+                };
+            }
+            ledger.flush(now, &mut frames);
+            now += Duration::from_millis(step.wait_ms);
+            if ledger.due().is_some_and(|due| due <= now) {
+                ledger.flush(now, &mut frames);
+            }
+            frames.drain(..).for_each(|frame| broker.hear(frame));
+            prop_assert!(broker.acked.is_subset(&acked));
+            prop_assert!(open.iter().all(|tag| broker.out.contains(tag)));
+            let held = acked.len() - broker.acked.len();
+            prop_assert!(held < usize::from(prefetch / 4).max(1), "{held} are held back");
+            prop_assert_eq!(ledger.unsettled(), broker.out.len());
+            prop_assert!(ledger.due().is_none_or(|due| due > now));
+        }
+        ledger.finish(&mut frames);
+        frames.drain(..).for_each(|frame| broker.hear(frame));
+        prop_assert_eq!(&broker.acked, &acked);
+        prop_assert_eq!(&broker.requeued, &requeued);
+        prop_assert_eq!(&broker.rejected, &rejected);
+        prop_assert_eq!(broker.out, open.into_iter().collect::<BTreeSet<_>>());
+    }
+}

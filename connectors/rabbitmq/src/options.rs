@@ -1,0 +1,183 @@
+//! What becomes of a message when it has succeeded or failed.
+
+use std::time::Duration;
+
+use broadway_core::Outcome;
+
+use crate::ledger::Ending;
+
+/// What happens to a message that succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnSuccess {
+    /// It is acknowledged.
+    #[default]
+    Ack,
+    /// It is rejected: dropped, or moved to the queue's dead-letter exchange.
+    Reject,
+    /// It goes back into its queue, after the source's [`requeue_delay`](crate::RabbitMq::requeue_delay).
+    Requeue,
+}
+
+/// What happens to a message that failed.
+///
+/// A quorum queue counts what goes back: beyond its delivery limit a message is dropped, or moved to the queue's dead-letter
+/// exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// It goes back into its queue, after the source's [`requeue_delay`](crate::RabbitMq::requeue_delay). RabbitMQ puts it where it
+    /// stood, as far as it can.
+    #[default]
+    Requeue,
+    /// As `Requeue`, after this time. Zero is at once: what never succeeds is then a tight loop.
+    RequeueAfter(Duration),
+    /// As `Requeue` when this was its first delivery, as `Reject` otherwise.
+    RequeueOnce,
+    /// It is rejected: moved to the queue's dead-letter exchange, or lost where the queue has none.
+    Reject,
+    /// It is acknowledged: lost, unless you have put it elsewhere.
+    Ack,
+}
+
+/// How one message is to be acknowledged, for [`Message::configure_ack`](broadway_core::Message::configure_ack). What is not
+/// set stays as the source has it.
+///
+/// ```
+/// use std::time::Duration;
+/// use broadway_rabbitmq::{AckOptions, OnFailure};
+///
+/// let soon = AckOptions::new().on_failure(OnFailure::RequeueAfter(Duration::from_secs(5)));
+/// # let _ = soon;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "options have an effect when they are given to a message"]
+pub struct AckOptions {
+    on_success: Option<OnSuccess>,
+    on_failure: Option<OnFailure>,
+}
+
+impl AckOptions {
+    /// Everything as the source has it.
+    pub const fn new() -> Self {
+        Self {
+            on_success: None,
+            on_failure: None,
+        }
+    }
+
+    /// What happens if this message succeeds.
+    pub const fn on_success(mut self, on_success: OnSuccess) -> Self {
+        self.on_success = Some(on_success);
+        self
+    }
+
+    /// What happens if this message fails.
+    pub const fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = Some(on_failure);
+        self
+    }
+}
+
+/// The policy of a source.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub(crate) on_success: OnSuccess,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) requeue_delay: Duration,
+}
+
+/// A pause beyond this is as good as never, and sums with it do not overflow.
+const PAUSE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl Policy {
+    /// What is said to the broker about a message that ended so.
+    pub(crate) fn ending(
+        &self,
+        outcome: &Outcome,
+        options: Option<&AckOptions>,
+        redelivered: bool,
+    ) -> Ending {
+        let options = options.copied().unwrap_or_default();
+        let later = Ending::RequeueAfter(self.requeue_delay.min(PAUSE_MAX));
+        match outcome {
+            Outcome::Done => match options.on_success.unwrap_or(self.on_success) {
+                OnSuccess::Ack => Ending::Ack,
+                OnSuccess::Reject => Ending::Reject,
+                OnSuccess::Requeue => later,
+            },
+            Outcome::Failed(_) => match options.on_failure.unwrap_or(self.on_failure) {
+                OnFailure::Requeue => later,
+                OnFailure::RequeueAfter(pause) => Ending::RequeueAfter(pause.min(PAUSE_MAX)),
+                OnFailure::RequeueOnce if redelivered => Ending::Reject,
+                OnFailure::RequeueOnce => later,
+                OnFailure::Reject => Ending::Reject,
+                OnFailure::Ack => Ending::Ack,
+            },
+            // Nobody began it: others may have it at once.
+            _ => Ending::Requeue,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broadway_core::{Callback, Reason};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failed() -> Outcome {
+        Outcome::Failed(Reason::error(Callback::HandleMessage, "no"))
+    }
+
+    fn policy(on_failure: OnFailure) -> Policy {
+        Policy {
+            on_success: OnSuccess::Ack,
+            on_failure,
+            requeue_delay: SECOND,
+        }
+    }
+
+    #[test]
+    fn a_success_is_acknowledged_and_a_failure_requeued_unless_told_otherwise() {
+        let policy = policy(OnFailure::default());
+        assert_eq!(policy.ending(&Outcome::Done, None, false), Ending::Ack);
+        assert_eq!(
+            policy.ending(&failed(), None, true),
+            Ending::RequeueAfter(SECOND)
+        );
+        assert_eq!(
+            policy.ending(&Outcome::Released, None, false),
+            Ending::Requeue
+        );
+    }
+
+    #[test]
+    fn once_is_once() {
+        let policy = policy(OnFailure::RequeueOnce);
+        assert_eq!(
+            policy.ending(&failed(), None, false),
+            Ending::RequeueAfter(SECOND)
+        );
+        assert_eq!(policy.ending(&failed(), None, true), Ending::Reject);
+    }
+
+    #[test]
+    fn an_option_of_a_message_leaves_the_other_as_the_source_has_it() {
+        let policy = Policy {
+            on_success: OnSuccess::Reject,
+            ..policy(OnFailure::Ack)
+        };
+        let options = AckOptions::new().on_failure(OnFailure::RequeueAfter(Duration::ZERO));
+        assert_eq!(
+            policy.ending(&failed(), Some(&options), false),
+            Ending::RequeueAfter(Duration::ZERO)
+        );
+        assert_eq!(
+            policy.ending(&Outcome::Done, Some(&options), false),
+            Ending::Reject
+        );
+    }
+}

@@ -1,0 +1,351 @@
+//! The item of the source: one message of a queue.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use broadway_core::Record;
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable, ShortString},
+};
+
+use crate::options::AckOptions;
+
+/// The header that carries the key, for RabbitMQ knows none.
+const KEY: &str = "broadway-key";
+/// The header in which a stream says where a message stands.
+const OFFSET: &str = "x-stream-offset";
+/// The header in which a quorum queue counts returns.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// One message of the queue.
+pub struct RabbitMqRecord(Box<Inner>);
+
+struct Inner {
+    queue: Arc<str>,
+    tag: u64,
+    redelivered: bool,
+    exchange: ShortString,
+    routing_key: ShortString,
+    properties: BasicProperties,
+    payload: Vec<u8>,
+    /// The text of headers that are no bytes (numbers, for instance), made when one is asked for.
+    texts: OnceLock<BTreeMap<String, String>>,
+}
+
+fn text(value: Option<&ShortString>) -> Option<&str> {
+    value.map(ShortString::as_str)
+}
+
+impl RabbitMqRecord {
+    pub(crate) fn new(delivery: Delivery, queue: Arc<str>) -> Self {
+        Self(Box::new(Inner {
+            queue,
+            tag: delivery.delivery_tag,
+            redelivered: delivery.redelivered,
+            exchange: delivery.exchange,
+            routing_key: delivery.routing_key,
+            properties: delivery.properties,
+            payload: delivery.data,
+            texts: OnceLock::new(),
+        }))
+    }
+
+    /// The name of the queue that it was read from.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.0.queue
+    }
+
+    /// The number of this delivery on its channel: for logs, since no other channel knows it.
+    #[must_use]
+    pub fn delivery_tag(&self) -> u64 {
+        self.0.tag
+    }
+
+    /// Whether it was delivered before, to anybody.
+    #[must_use]
+    pub fn redelivered(&self) -> bool {
+        self.0.redelivered
+    }
+
+    /// The exchange that it was published to; empty for the default exchange.
+    #[must_use]
+    pub fn exchange(&self) -> &str {
+        self.0.exchange.as_str()
+    }
+
+    /// The routing key that it was published with.
+    #[must_use]
+    pub fn routing_key(&self) -> &str {
+        self.0.routing_key.as_str()
+    }
+
+    /// The MIME type of the payload, as its sender says.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        text(self.0.properties.content_type().as_ref())
+    }
+
+    /// The encoding of the payload, such as `gzip`. It is not decoded here.
+    #[must_use]
+    pub fn content_encoding(&self) -> Option<&str> {
+        text(self.0.properties.content_encoding().as_ref())
+    }
+
+    /// Whether the sender asked for it to be kept on disk.
+    #[must_use]
+    pub fn persistent(&self) -> bool {
+        *self.0.properties.delivery_mode() == Some(2)
+    }
+
+    /// Its priority, in a queue that has priorities.
+    #[must_use]
+    pub fn priority(&self) -> Option<u8> {
+        *self.0.properties.priority()
+    }
+
+    /// What ties an answer to its question.
+    #[must_use]
+    pub fn correlation_id(&self) -> Option<&str> {
+        text(self.0.properties.correlation_id().as_ref())
+    }
+
+    /// Where answers go.
+    #[must_use]
+    pub fn reply_to(&self) -> Option<&str> {
+        text(self.0.properties.reply_to().as_ref())
+    }
+
+    /// How long it may stay in a queue, in milliseconds, as text.
+    #[must_use]
+    pub fn expiration(&self) -> Option<&str> {
+        text(self.0.properties.expiration().as_ref())
+    }
+
+    /// The id that its sender gave it.
+    #[must_use]
+    pub fn message_id(&self) -> Option<&str> {
+        text(self.0.properties.message_id().as_ref())
+    }
+
+    /// When it was sent, as its sender says, to the second.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<SystemTime> {
+        let seconds = (*self.0.properties.timestamp())?;
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    }
+
+    /// What kind of message it is, as its sender says: the property `type`.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        text(self.0.properties.kind().as_ref())
+    }
+
+    /// The user that sent it, checked by the broker where it is given.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        text(self.0.properties.user_id().as_ref())
+    }
+
+    /// The application that sent it.
+    #[must_use]
+    pub fn app_id(&self) -> Option<&str> {
+        text(self.0.properties.app_id().as_ref())
+    }
+
+    /// The cluster that it was sent to.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<&str> {
+        text(self.0.properties.cluster_id().as_ref())
+    }
+
+    /// How often a quorum queue has delivered it before; `None` at the first time and in other queues.
+    #[must_use]
+    pub fn delivery_count(&self) -> Option<u64> {
+        self.integer(DELIVERY_COUNT)
+    }
+
+    /// Where it stands, in a stream.
+    #[must_use]
+    pub fn stream_offset(&self) -> Option<u64> {
+        self.integer(OFFSET)
+    }
+
+    fn headers(&self) -> Option<&FieldTable> {
+        self.0.properties.headers().as_ref()
+    }
+
+    fn integer(&self, name: &str) -> Option<u64> {
+        integer(self.headers()?.inner().get(name)?)
+    }
+
+    fn texts(&self) -> &BTreeMap<String, String> {
+        self.0.texts.get_or_init(|| {
+            let headers = self.headers().into_iter().flat_map(|h| h.inner());
+            headers
+                .filter_map(|(name, value)| Some((name.to_string(), as_text(value)?)))
+                .collect()
+        })
+    }
+}
+
+impl Record for RabbitMqRecord {
+    type AckOptions = AckOptions;
+
+    fn payload(&self) -> &[u8] {
+        &self.0.payload
+    }
+
+    /// The header `broadway-key`.
+    fn key(&self) -> Option<&[u8]> {
+        self.header(KEY)
+    }
+
+    /// Texts and bytes as they are; numbers, booleans and timestamps as text. Tables and lists are left out.
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let value = self.headers()?.inner().get(name)?;
+        as_bytes(value).or_else(|| self.texts().get(name).map(String::as_bytes))
+    }
+
+    /// All but the key, what the broker adds to count and number, and what is no text, bytes, number, boolean or timestamp.
+    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        let headers = self.headers().into_iter().flat_map(|h| h.inner());
+        for (name, value) in headers {
+            let name = name.as_str();
+            let bytes = as_bytes(value).or_else(|| self.texts().get(name).map(String::as_bytes));
+            if let Some(bytes) = bytes.filter(|_| ![KEY, OFFSET, DELIVERY_COUNT].contains(&name)) {
+                visit(name, bytes);
+            }
+        }
+    }
+
+    fn time(&self) -> Option<SystemTime> {
+        self.timestamp()
+    }
+
+    /// The queue with the stream's offset or the message's id (`orders@17`), or else with the delivery tag (`orders#17`).
+    fn id(&self) -> String {
+        match (self.stream_offset(), self.message_id()) {
+            (Some(offset), _) => format!("{}@{offset}", self.queue()),
+            (None, Some(id)) => format!("{}@{id}", self.queue()),
+            (None, None) => format!("{}#{}", self.queue(), self.delivery_tag()),
+        }
+    }
+}
+
+fn as_bytes(value: &AMQPValue) -> Option<&[u8]> {
+    match value {
+        AMQPValue::LongString(value) => Some(value.as_bytes()),
+        AMQPValue::ShortString(value) => Some(value.as_str().as_bytes()),
+        AMQPValue::ByteArray(value) => Some(value.as_slice()),
+        _ => None,
+    }
+}
+
+fn as_text(value: &AMQPValue) -> Option<String> {
+    Some(match value {
+        AMQPValue::Boolean(value) => value.to_string(),
+        AMQPValue::ShortShortInt(value) => value.to_string(),
+        AMQPValue::ShortShortUInt(value) => value.to_string(),
+        AMQPValue::ShortInt(value) => value.to_string(),
+        AMQPValue::ShortUInt(value) => value.to_string(),
+        AMQPValue::LongInt(value) => value.to_string(),
+        AMQPValue::LongUInt(value) => value.to_string(),
+        AMQPValue::LongLongInt(value) => value.to_string(),
+        AMQPValue::Float(value) => value.to_string(),
+        AMQPValue::Double(value) => value.to_string(),
+        AMQPValue::Timestamp(value) => value.to_string(),
+        _ => return None,
+    })
+}
+
+fn integer(value: &AMQPValue) -> Option<u64> {
+    match *value {
+        AMQPValue::LongLongInt(value) => u64::try_from(value).ok(),
+        AMQPValue::LongInt(value) => u64::try_from(value).ok(),
+        AMQPValue::LongUInt(value) => Some(u64::from(value)),
+        AMQPValue::ShortInt(value) => u64::try_from(value).ok(),
+        AMQPValue::ShortUInt(value) => Some(u64::from(value)),
+        AMQPValue::ShortShortInt(value) => u64::try_from(value).ok(),
+        AMQPValue::ShortShortUInt(value) => Some(u64::from(value)),
+        _ => None,
+    }
+}
+
+/// Shows where it is from and how large it is, never its payload or the values of its headers.
+impl fmt::Debug for RabbitMqRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMqRecord")
+            .field("id", &self.id())
+            .field("exchange", &self.exchange())
+            .field("routing_key", &self.routing_key())
+            .field("redelivered", &self.redelivered())
+            .field("payload_bytes", &self.0.payload.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+    use super::*;
+
+    fn record() -> RabbitMqRecord {
+        let mut headers = FieldTable::default();
+        for (name, value) in [
+            (KEY, AMQPValue::LongString("customer-4".into())),
+            ("tenant", AMQPValue::LongString("a".into())),
+            ("n", AMQPValue::LongInt(-42)),
+            ("list", AMQPValue::FieldArray(vec![].into())),
+            (DELIVERY_COUNT, AMQPValue::LongLongInt(3)),
+        ] {
+            headers.insert(name.into(), value);
+        }
+        let mut delivery =
+            Delivery::mock(7, "shop".into(), "orders.eu".into(), true, b"hush".to_vec());
+        delivery.properties = BasicProperties::default()
+            .with_headers(headers)
+            .with_timestamp(1_500)
+            .with_delivery_mode(2)
+            .with_message_id("17".into());
+        RabbitMqRecord::new(delivery, Arc::from("orders"))
+    }
+
+    #[test]
+    fn headers_are_bytes_and_numbers_are_text() {
+        let record = record();
+        assert_eq!(record.header("tenant"), Some(b"a".as_slice()));
+        assert_eq!(record.header("n"), Some(b"-42".as_slice()));
+        assert_eq!(record.header("list"), None);
+        assert_eq!(record.header("x"), None);
+        let mut seen = Vec::new();
+        record.for_each_header(&mut |name, _| seen.push(name.to_owned()));
+        assert_eq!(seen, ["n", "tenant"]);
+    }
+
+    #[test]
+    fn properties_have_getters_and_a_header_is_the_key() {
+        let record = record();
+        assert_eq!(record.key(), Some(b"customer-4".as_slice()));
+        assert_eq!(
+            (record.exchange(), record.routing_key()),
+            ("shop", "orders.eu")
+        );
+        assert_eq!(record.time(), Some(UNIX_EPOCH + Duration::from_secs(1_500)));
+        assert!(record.persistent() && record.redelivered());
+        assert_eq!(record.delivery_count(), Some(3));
+        assert_eq!(record.id(), "orders@17");
+    }
+
+    #[test]
+    fn debug_shows_no_payload() {
+        assert!(!format!("{:?}", record()).contains("hush"));
+    }
+}

@@ -1,0 +1,262 @@
+//! What a producer, its acknowledger and its keeper share: the channel that is in use, and the ledger of its tags.
+//!
+//! Each channel has a generation. When it is lost the generation moves on, and results of the old one meet nothing: their messages come
+//! again by themselves. Frames are sent under the lock, in the order in which the ledger gives them, since an acknowledgement of a
+//! prefix after one of a message within it would be a tag that the broker does not know. Sending only queues a frame; nobody waits.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use broadway_core::{
+    OpenContext, Settled,
+    telemetry::{Emitter, Event},
+};
+use futures_util::FutureExt;
+use lapin::{
+    Channel,
+    options::{BasicAckOptions, BasicNackOptions},
+};
+use tokio::{sync::Notify, time::sleep_until};
+
+use crate::{
+    ack::Token,
+    ledger::{Frame, Ledger},
+    options::{AckOptions, Policy},
+    trouble::words,
+};
+
+pub(crate) struct Shared {
+    producer: usize,
+    emitter: Emitter,
+    policy: Policy,
+    pub(crate) window: u16,
+    /// That of `State`, to be read without its lock.
+    generation: AtomicU64,
+    state: Mutex<State>,
+    /// Wakes the keeper when something is due earlier, and the producer when the channel was given up.
+    bell: Notify,
+    pub(crate) given_up: Notify,
+}
+
+struct State {
+    generation: u64,
+    channel: Option<Channel>,
+    ledger: Ledger,
+    /// Used again and again.
+    frames: Vec<Frame>,
+    /// In a stream, where to read on.
+    resume: Option<u64>,
+    /// Results that came after their channel was lost.
+    late: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(cx: &OpenContext, policy: Policy, window: u16) -> Self {
+        Self {
+            producer: cx.producer(),
+            emitter: cx.emitter().clone(),
+            policy,
+            window,
+            generation: AtomicU64::new(0),
+            state: Mutex::new(State {
+                generation: 0,
+                channel: None,
+                ledger: Ledger::new(window),
+                frames: Vec::new(),
+                resume: None,
+                late: 0,
+            }),
+            bell: Notify::new(),
+            given_up: Notify::new(),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// A new channel is in use from now on; says its generation.
+    pub(crate) fn begin(&self, channel: Channel) -> u64 {
+        let mut state = self.state();
+        state.channel = Some(channel);
+        state.generation
+    }
+
+    /// The channel of this generation is lost: what it delivered comes again.
+    pub(crate) fn lose(&self, generation: u64) {
+        let mut state = self.state();
+        if state.generation == generation {
+            self.move_on(&mut state);
+        }
+    }
+
+    /// In a stream, where to read on.
+    pub(crate) fn resume(&self) -> Option<u64> {
+        self.state().resume
+    }
+
+    /// Messages are handed to the pipeline, with their offsets in a stream. `false` if their channel is lost.
+    pub(crate) fn deliver(
+        &self,
+        generation: u64,
+        tags: impl Iterator<Item = (u64, Option<u64>)>,
+    ) -> bool {
+        let mut state = self.state();
+        let is_ours = state.generation == generation
+            && state
+                .channel
+                .as_ref()
+                .is_some_and(|channel| channel.status().connected());
+        if is_ours {
+            tags.for_each(|(tag, offset)| state.ledger.delivered(tag, offset));
+        }
+        is_ours
+    }
+
+    /// Messages ended.
+    pub(crate) fn settle(&self, settled: &mut Vec<Settled<Token>>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let due_before = state.ledger.due();
+        let state_now = &mut *state;
+        let late_before = state_now.late;
+        for ended in settled.drain(..) {
+            if ended.token.generation != state_now.generation {
+                state_now.late += 1;
+                continue;
+            }
+            let options = ended.options::<AckOptions>();
+            let ending = self
+                .policy
+                .ending(&ended.outcome, options, ended.token.redelivered);
+            let frames = &mut state_now.frames;
+            state_now
+                .ledger
+                .settle(ended.token.tag, ending, now, frames);
+        }
+        let late = state_now.late;
+        if late > late_before {
+            tracing::debug!(
+                producer = self.producer,
+                late,
+                "results of a lost channel are ignored: their messages come again"
+            );
+        }
+        self.flush_into(&mut state, now);
+        let due = state.ledger.due();
+        drop(state);
+        if due.is_some_and(|due| due_before.is_none_or(|before| due < before)) {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Tells the broker all that can be told, and says whether there is a channel for it.
+    pub(crate) fn finish(&self) -> bool {
+        let mut state = self.state();
+        let State { ledger, frames, .. } = &mut *state;
+        ledger.finish(frames);
+        self.send(&mut state);
+        state.channel.is_some()
+    }
+
+    /// Gives back messages that were never handed to the pipeline.
+    pub(crate) fn give_back(&self, generation: u64, tags: impl Iterator<Item = u64>) {
+        let mut state = self.state();
+        if state.generation == generation {
+            let requeue = true;
+            let frames = tags.map(|tag| Frame::Nack { tag, requeue });
+            state.frames.extend(frames);
+            self.send(&mut state);
+        }
+    }
+
+    pub(crate) fn trouble(&self, error: &str) {
+        self.emitter.emit(&Event::SourceTrouble {
+            producer: self.producer,
+            error,
+        });
+    }
+
+    /// Tells in time what nobody settles now: acknowledgements that were held back, and requeues whose pause is over. Never ends.
+    pub(crate) async fn keep(&self) {
+        loop {
+            let due = self.state().ledger.due();
+            let rung = self.bell.notified();
+            match due {
+                None => rung.await,
+                Some(due) => {
+                    tokio::select! {
+                        () = rung => {}
+                        () = sleep_until(due.into()) => {
+                            let mut state = self.state();
+                            self.flush_into(&mut state, Instant::now());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn flush_into(&self, state: &mut State, now: Instant) {
+        let State { ledger, frames, .. } = state;
+        ledger.flush(now, frames);
+        self.send(state);
+    }
+
+    fn send(&self, state: &mut State) {
+        let mut frames = std::mem::take(&mut state.frames);
+        for frame in frames.drain(..) {
+            let Some(channel) = &state.channel else {
+                break;
+            };
+            // The frame is queued by the first poll; the rest would be to wait until it is written.
+            let sent = match frame {
+                Frame::Ack { tag, multiple } => channel
+                    .basic_ack(tag, BasicAckOptions { multiple })
+                    .now_or_never(),
+                Frame::Nack { tag, requeue } => {
+                    let options = BasicNackOptions {
+                        requeue,
+                        multiple: false,
+                    };
+                    channel.basic_nack(tag, options).now_or_never()
+                }
+                Frame::Reopen => {
+                    self.move_on(state);
+                    break;
+                }
+            };
+            if let Some(Err(error)) = sent {
+                tracing::debug!(
+                    producer = self.producer,
+                    error = words(&error),
+                    "channel lost"
+                );
+                self.move_on(state);
+                break;
+            }
+        }
+        frames.clear();
+        state.frames = frames;
+    }
+
+    /// To the next generation, in which nothing is out.
+    fn move_on(&self, state: &mut State) {
+        state.resume = state.ledger.resume().or(state.resume);
+        state.ledger = Ledger::new(self.window);
+        state.channel = None;
+        state.generation += 1;
+        self.generation.store(state.generation, Ordering::Release);
+        self.given_up.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that panics leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

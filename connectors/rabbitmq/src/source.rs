@@ -1,0 +1,340 @@
+//! The two halves that the engine holds: [`RabbitMq`] opens producers, [`RabbitMqProducer`] delivers what its consumer gets.
+
+use std::{
+    future::poll_fn,
+    num::NonZeroUsize,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use broadway_core::{
+    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+};
+use futures_util::StreamExt;
+use lapin::options::BasicCancelOptions;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use crate::{
+    ack::{RabbitMqAcknowledger, Token},
+    config::RabbitMq,
+    connect::Line,
+    pause::{chance, pause},
+    record::RabbitMqRecord,
+    shared::Shared,
+    trouble::{Trouble, words},
+};
+
+type Out = Vec<Delivery<RabbitMqRecord, Token>>;
+
+impl Source for RabbitMq {
+    type Producer = RabbitMqProducer;
+
+    /// All options that cannot work: a uri that is none, names that AMQP cannot carry, what is out of range.
+    fn check(&self) -> Vec<Problem> {
+        self.problems()
+    }
+
+    /// Connects, sets up and begins to read the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: nobody answers within
+    /// `connect_timeout`, the credentials are refused, the queue does not exist or may not be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what the broker has sent goes back to the queue.
+    async fn open(&self, cx: &OpenContext) -> Result<RabbitMqProducer, BoxError> {
+        ConfigError::check("the RabbitMQ source", self.problems())?;
+        if self.exclusive && cx.producers() > 1 {
+            return Err(format!(
+                "`exclusive` lets one consumer read the queue, but the pipeline has {} producers; give it one",
+                cx.producers()
+            )
+            .into());
+        }
+        let mut source = self.clone();
+        let name = || format!("{}-{}", cx.pipeline(), cx.producer());
+        source.access.connection_name.get_or_insert_with(name);
+        let window = self.window(cx.in_flight_max());
+        let line = source.connect(window, None).await;
+        let line = line.map_err(Trouble::into_error)?;
+        let shared = Arc::new(Shared::new(cx, self.policy, window));
+        let mut keeper = JoinSet::new();
+        let kept = shared.clone();
+        keeper.spawn(async move { kept.keep().await });
+        Ok(RabbitMqProducer {
+            acknowledger: Arc::new(RabbitMqAcknowledger::new(shared.clone())),
+            link: Link::Up(Box::new(Open::begin(line, &shared, &source))),
+            shared,
+            source: Arc::new(source),
+            failures: 0,
+            _keeper: keeper,
+        })
+    }
+}
+
+/// Delivers what its consumer gets, and opens another when that is lost.
+///
+/// Dropped without [`close`](Producer::close), it closes its connection: what is not acknowledged comes again.
+pub struct RabbitMqProducer {
+    source: Arc<RabbitMq>,
+    shared: Arc<Shared>,
+    acknowledger: Arc<RabbitMqAcknowledger>,
+    link: Link,
+    /// Connections that were lost before they delivered anything, and attempts that failed since.
+    failures: u32,
+    /// Ends with this.
+    _keeper: JoinSet<()>,
+}
+
+enum Link {
+    Up(Box<Open>),
+    /// A task connects; it tells what it has failed at, and returns an error that no later attempt would mend.
+    Down(JoinSet<Result<Line, BoxError>>),
+    /// Nothing more is read. With the line, if there is one.
+    Stopped(Option<Box<Open>>),
+}
+
+/// A line in use.
+struct Open {
+    line: Line,
+    generation: u64,
+    is_stream: bool,
+}
+
+impl Open {
+    fn begin(line: Line, shared: &Shared, source: &RabbitMq) -> Self {
+        let generation = shared.begin(line.channel.clone());
+        Self {
+            line,
+            generation,
+            is_stream: source.is_stream(),
+        }
+    }
+
+    /// Takes what is there, or says why nothing more will come.
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        shared: &Shared,
+        demand: usize,
+        out: &mut Out,
+    ) -> Poll<Result<(), String>> {
+        let before = out.len();
+        let mut first = ready!(self.line.consumer.poll_next_unpin(cx));
+        let is_stream = self.is_stream;
+        let why = loop {
+            match first {
+                Some(Ok(delivery)) => {
+                    let token = Token {
+                        generation: self.generation,
+                        tag: delivery.delivery_tag,
+                        redelivered: delivery.redelivered,
+                    };
+                    let record = RabbitMqRecord::new(delivery, self.line.queue.clone());
+                    out.push(Delivery::new(record, token));
+                }
+                Some(Err(error)) => break words(&error),
+                None => break "the broker cancelled the consumer".to_owned(),
+            }
+            let is_enough = out.len() - before == demand;
+            match (!is_enough).then(|| self.line.consumer.poll_next_unpin(cx)) {
+                Some(Poll::Ready(next)) => first = next,
+                None | Some(Poll::Pending) => {
+                    let tags = out[before..].iter().map(|taken| {
+                        let offset = is_stream.then(|| taken.item.stream_offset()).flatten();
+                        (taken.token.tag, offset)
+                    });
+                    if shared.deliver(self.generation, tags) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    break "the channel was lost".to_owned();
+                }
+            }
+        };
+        // They come again by themselves.
+        out.truncate(before);
+        Poll::Ready(Err(why))
+    }
+
+    /// Ends the consumer, and gives what was not delivered.
+    async fn cancel(&mut self) -> lapin::Result<Vec<u64>> {
+        let tag = self.line.consumer.tag();
+        let options = BasicCancelOptions::default();
+        self.line.channel.basic_cancel(tag, options).await?;
+        let mut tags = Vec::new();
+        while let Some(delivery) = self.line.consumer.next().await {
+            tags.push(delivery?.delivery_tag);
+        }
+        Ok(tags)
+    }
+}
+
+impl Producer for RabbitMqProducer {
+    type Item = RabbitMqRecord;
+    type Acknowledger = RabbitMqAcknowledger;
+
+    fn acknowledger(&self) -> Arc<RabbitMqAcknowledger> {
+        self.acknowledger.clone()
+    }
+
+    async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {
+        loop {
+            // Cancel safe: what the consumer holds stays there until the poll that hands it over, and connecting is a task.
+            match &mut self.link {
+                Link::Up(open) => {
+                    let shared = &self.shared;
+                    let taken = tokio::select! {
+                        biased;
+                        taken = poll_fn(|cx| open.poll_take(cx, shared, demand.get(), out)) => taken,
+                        () = shared.given_up.notified() => {
+                            if shared.generation() == open.generation {
+                                // That was an earlier channel.
+                                continue;
+                            }
+                            Err("the channel was given up".to_owned())
+                        }
+                    };
+                    match taken {
+                        Ok(()) => {
+                            self.failures = 0;
+                            return Ok(Produced::More);
+                        }
+                        Err(why) => self.lost(&why),
+                    }
+                }
+                Link::Down(attempt) => {
+                    let Some(ended) = attempt.join_next().await else {
+                        return Err("the connection to RabbitMQ is lost".into());
+                    };
+                    let line = ended??;
+                    self.link = Link::Up(Box::new(self.opened(line)));
+                }
+                Link::Stopped(_) => return Ok(Produced::End),
+            }
+        }
+    }
+
+    /// Cancels the consumer; what it had fetched and not delivered goes back to the queue.
+    async fn stop(&mut self) {
+        if let Link::Stopped(_) = self.link {
+            return;
+        }
+        let link = std::mem::replace(&mut self.link, Link::Stopped(None));
+        let Link::Up(mut open) = link else {
+            return;
+        };
+        match timeout(self.source.close_timeout, open.cancel()).await {
+            Ok(Ok(tags)) => {
+                self.shared.give_back(open.generation, tags.into_iter());
+                self.link = Link::Stopped(Some(open));
+            }
+            Ok(Err(error)) => self.trouble(&words(&error), open.generation),
+            Err(_) => self.trouble("the broker did not answer", open.generation),
+        }
+    }
+
+    async fn close(mut self) -> Result<(), BoxError> {
+        let deadline = Instant::now() + self.source.close_timeout;
+        let link = std::mem::replace(&mut self.link, Link::Stopped(None));
+        let (Link::Up(open) | Link::Stopped(Some(open))) = link else {
+            return Err(self.unconfirmed("the connection was lost"));
+        };
+        if !self.shared.finish() {
+            return Err(self.unconfirmed("the connection was lost"));
+        }
+        // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
+        let closed = timeout_at(deadline, open.line.channel.close(200, "closed".into())).await;
+        let result = match closed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.unconfirmed(&words(&error))),
+            Err(_) => Err(self.unconfirmed(&format!(
+                "the broker did not answer within {:?} (`close_timeout`)",
+                self.source.close_timeout
+            ))),
+        };
+        // Nothing depends on it any more.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let bye = open.line.connection.close(200, "closed".into());
+        drop(timeout(left.min(Duration::from_secs(1)), bye).await);
+        result
+    }
+}
+
+impl RabbitMqProducer {
+    /// Begins to connect again.
+    fn lost(&mut self, why: &str) {
+        if let Link::Up(open) = &self.link {
+            self.shared.lose(open.generation);
+        }
+        self.shared.trouble(&format!(
+            "the consumer of {:?} was lost and is opened again: {why}",
+            self.source.queue
+        ));
+        let mut attempt = JoinSet::new();
+        attempt.spawn(reconnect(
+            self.source.clone(),
+            self.shared.clone(),
+            self.failures,
+        ));
+        self.failures = self.failures.saturating_add(1);
+        self.link = Link::Down(attempt);
+    }
+
+    fn opened(&self, line: Line) -> Open {
+        Open::begin(line, &self.shared, &self.source)
+    }
+
+    fn trouble(&self, why: &str, generation: u64) {
+        self.shared.lose(generation);
+        self.shared.trouble(&format!(
+            "the consumer of {:?} was lost while it was stopped: {why}",
+            self.source.queue
+        ));
+    }
+
+    fn unconfirmed(&self, why: &str) -> BoxError {
+        format!(
+            "acknowledgements of `queue` = {:?} are not confirmed, so messages may come again: {why}",
+            self.source.queue
+        )
+        .into()
+    }
+}
+
+/// Connects until that succeeds, or cannot.
+async fn reconnect(
+    source: Arc<RabbitMq>,
+    shared: Arc<Shared>,
+    mut failures: u32,
+) -> Result<Line, BoxError> {
+    loop {
+        sleep(pause(failures, chance())).await;
+        match source.connect(shared.window, shared.resume()).await {
+            Ok(line) => return Ok(line),
+            Err(Trouble::Lasting(error)) => return Err(error),
+            Err(Trouble::Passing(error)) => shared.trouble(&error.to_string()),
+        }
+        failures = failures.saturating_add(1);
+    }
+}
+
+impl Drop for RabbitMqProducer {
+    fn drop(&mut self) {
+        self.shared.lose(self.shared.generation());
+    }
+}
+
+impl std::fmt::Debug for RabbitMqProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RabbitMqProducer")
+            .field("queue", &self.source.queue)
+            .field("generation", &self.shared.generation())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! What errors of the client mean: passing trouble, or something that only a person can mend.
+
+use broadway_core::BoxError;
+use lapin::{Error, ErrorKind};
+
+const ACCESS_REFUSED: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const RESOURCE_LOCKED: u16 = 405;
+const PRECONDITION_FAILED: u16 = 406;
+const NOT_ALLOWED: u16 = 530;
+const NOT_IMPLEMENTED: u16 = 540;
+
+/// An error, judged.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// A later attempt may work.
+    Passing(BoxError),
+    /// The same will be refused again.
+    Lasting(BoxError),
+}
+
+impl Trouble {
+    pub(crate) fn into_error(self) -> BoxError {
+        match self {
+            Self::Passing(error) | Self::Lasting(error) => error,
+        }
+    }
+}
+
+/// The code of the broker's refusal, if it is one.
+pub(crate) fn code(error: &Error) -> Option<u16> {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => Some(said.get_id()),
+        _ => None,
+    }
+}
+
+/// Whether a later attempt would be refused again.
+pub(crate) fn is_lasting(error: &Error) -> bool {
+    let words = words(error);
+    match code(error) {
+        // The node that has the queue is away.
+        Some(NOT_FOUND) => !words.contains("down or inaccessible"),
+        // Perhaps by a connection of ours that the broker does not know to be dead yet.
+        Some(ACCESS_REFUSED) => !words.contains("in exclusive use"),
+        Some(RESOURCE_LOCKED) => false,
+        Some(PRECONDITION_FAILED | NOT_ALLOWED | NOT_IMPLEMENTED) => true,
+        _ => false,
+    }
+}
+
+/// What the broker said, or what went wrong on the way there, with what to do where that is known.
+pub(crate) fn words(error: &Error) -> String {
+    let said = match error.kind() {
+        ErrorKind::ProtocolError(said) => said.get_message().to_string(),
+        _ => error.to_string(),
+    };
+    // consumer_timeout of the broker: 30 minutes.
+    if code(error) == Some(PRECONDITION_FAILED) && said.contains("timed out") {
+        return format!(
+            "{said}; a message was in work longer than the broker's `consumer_timeout` allows: raise that, or settle sooner"
+        );
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPSoftError};
+
+    use super::*;
+
+    fn error(kind: AMQPSoftError, words: &str) -> Error {
+        let error = AMQPError::new(AMQPErrorKind::Soft(kind), words.into());
+        ErrorKind::ProtocolError(error).into()
+    }
+
+    #[test]
+    fn a_queue_that_is_gone_is_lasting_and_one_that_is_away_is_not() {
+        let gone = error(
+            AMQPSoftError::NOTFOUND,
+            "NOT_FOUND - no queue 'orders' in vhost '/'",
+        );
+        assert!(is_lasting(&gone));
+        let away = error(
+            AMQPSoftError::NOTFOUND,
+            "NOT_FOUND - home node 'x' of durable queue 'orders' is down or inaccessible",
+        );
+        assert!(!is_lasting(&away));
+    }
+
+    #[test]
+    fn somebody_else_s_lock_passes() {
+        let used = error(
+            AMQPSoftError::ACCESSREFUSED,
+            "ACCESS_REFUSED - queue 'orders' in vhost '/' in exclusive use",
+        );
+        assert!(!is_lasting(&used));
+        assert!(!is_lasting(&error(AMQPSoftError::RESOURCELOCKED, "")));
+        assert!(is_lasting(&error(AMQPSoftError::ACCESSREFUSED, "")));
+    }
+
+    #[test]
+    fn a_consumer_time_out_names_the_setting() {
+        let late = error(
+            AMQPSoftError::PRECONDITIONFAILED,
+            "delivery acknowledgement on channel 1 timed out",
+        );
+        assert!(words(&late).contains("consumer_timeout"));
+    }
+}

@@ -1,0 +1,73 @@
+//! The management API of the broker, by hand: lists connections and closes them.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+fn address() -> String {
+    std::env::var("BROADWAY_RABBITMQ_MANAGEMENT").unwrap_or_else(|_| "127.0.0.1:19673".to_owned())
+}
+
+/// One request as guest; the body of the answer.
+fn ask(method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address()).unwrap();
+    let timeout = Some(Duration::from_secs(30));
+    stream.set_read_timeout(timeout).unwrap();
+    // guest:guest
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+        .split_once("\r\n\r\n")
+        .map_or(String::new(), |(_, body)| body.to_owned())
+}
+
+/// The value of a text field in a list of objects, wherever it stands.
+fn values<'a>(json: &'a str, field: &str) -> Vec<&'a str> {
+    let key = format!("\"{field}\":\"");
+    json.split(key.as_str())
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect()
+}
+
+/// The connections that a client has called so, as the broker names them.
+pub fn connections(client_name: &str) -> Vec<String> {
+    let json = ask(
+        "GET",
+        "/api/connections?columns=name,client_properties.connection_name",
+    );
+    json.split("},{")
+        .filter(|one| values(one, "connection_name").contains(&client_name))
+        .filter_map(|one| {
+            let names = values(one, "name");
+            names.into_iter().find(|name| name.contains("->"))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Closes the connection that a client has called so, once the broker shows it.
+pub async fn kill(client_name: &str) {
+    loop {
+        let name = client_name.to_owned();
+        let found = tokio::task::spawn_blocking(move || {
+            let found = connections(&name);
+            for connection in &found {
+                let path = connection.replace(' ', "%20").replace('>', "%3E");
+                ask("DELETE", &format!("/api/connections/{path}"));
+            }
+            found
+        });
+        if !found.await.unwrap().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

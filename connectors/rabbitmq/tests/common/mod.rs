@@ -1,0 +1,169 @@
+//! What the tests share: queues of their own, the broker's management, and a connection that can be cut.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+pub mod management;
+pub mod proxy;
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use broadway_core::{Record, testing::Received};
+use broadway_rabbitmq::{RabbitMq, RabbitMqProducer};
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+/// The test broker; `None` (and a word about it) where there is none and none is required.
+pub fn broker() -> Option<String> {
+    let address =
+        std::env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
+    if std::net::TcpStream::connect(&address).is_ok() {
+        return Some(address);
+    }
+    let hint = format!("no RabbitMQ at {address}: start it with `scripts/brokers up rabbitmq`");
+    assert!(
+        std::env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
+        "{hint}"
+    );
+    eprintln!("left out: {hint}");
+    None
+}
+
+/// A name that no other test and no earlier run has.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
+    format!("{name}-{now:x}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A queue of a test, with a connection of its own for looking and sending. Deleted at the end by [`Queue::delete`], or by the
+/// broker, a minute after nobody uses it.
+pub struct Queue {
+    pub uri: String,
+    pub name: String,
+    pub channel: Channel,
+    _connection: Connection,
+}
+
+impl Queue {
+    /// A classic queue.
+    pub async fn create(address: &str, name: &str) -> Self {
+        let queue = Self::open(address, name).await;
+        queue.declare(&[]).await;
+        queue
+    }
+
+    /// No queue yet, only its name.
+    pub async fn open(address: &str, name: &str) -> Self {
+        let uri = format!("amqp://guest:guest@{address}/%2f");
+        let connection = Connection::connect(&uri, ConnectionProperties::default())
+            .await
+            .unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .unwrap();
+        Self {
+            uri,
+            name: unique(name),
+            channel,
+            _connection: connection,
+        }
+    }
+
+    /// Durable, with these arguments.
+    pub async fn declare(&self, arguments: &[(&str, AMQPValue)]) {
+        let mut table = FieldTable::default();
+        for (name, value) in arguments {
+            table.insert((*name).into(), value.clone());
+        }
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        self.channel
+            .queue_declare(self.name.as_str().into(), options, table)
+            .await
+            .unwrap();
+    }
+
+    pub fn source(&self) -> RabbitMq {
+        RabbitMq::queue(&self.name).uri(&self.uri)
+    }
+
+    /// Sends numbers in decimal, and waits until the broker has them.
+    pub async fn send(&self, numbers: Range<u64>) {
+        let mut confirms = Vec::new();
+        for number in numbers {
+            let payload = number.to_string();
+            let sent = self.channel.basic_publish(
+                "".into(),
+                self.name.as_str().into(),
+                BasicPublishOptions::default(),
+                payload.as_bytes(),
+                BasicProperties::default(),
+            );
+            confirms.push(sent.await.unwrap());
+        }
+        for confirm in confirms {
+            assert!(confirm.await.unwrap().is_ack());
+        }
+    }
+
+    /// How many messages are ready: those that are out at somebody are not.
+    pub async fn ready(&self) -> u32 {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let name = self.name.as_str().into();
+        let queue = self
+            .channel
+            .queue_declare(name, passive, FieldTable::default());
+        queue.await.unwrap().message_count()
+    }
+
+    /// Waits until so many messages are ready. A queue tells nobody, so it is asked every few milliseconds.
+    pub async fn until_ready(&self, n: u32) {
+        let reached = async {
+            while self.ready().await != n {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let patience = Duration::from_secs(60);
+        let reached = tokio::time::timeout(patience, reached).await;
+        assert!(reached.is_ok(), "{} are ready, not {n}", self.ready().await);
+    }
+
+    pub async fn delete(&self) {
+        let name = self.name.as_str().into();
+        self.channel
+            .queue_delete(name, QueueDeleteOptions::default())
+            .await
+            .unwrap();
+    }
+}
+
+/// The number that `send` put into a message.
+pub fn number(received: &Received<RabbitMqProducer>) -> u64 {
+    let text = std::str::from_utf8(received.item.payload()).unwrap();
+    text.parse().unwrap()
+}
+
+pub fn numbers(received: &[Received<RabbitMqProducer>]) -> Vec<u64> {
+    received.iter().map(number).collect()
+}

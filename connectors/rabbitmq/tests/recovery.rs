@@ -1,0 +1,162 @@
+//! Lost connections and channels: the source comes back by itself, nothing is lost, and no tag leaves its channel.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use broadway_core::{Acknowledger, testing::Reader};
+use broadway_rabbitmq::Declare;
+use common::{Queue, broker, management, number, numbers, proxy::Proxy, unique};
+use lapin::options::QueueDeleteOptions;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_unacknowledged_comes_again_when_its_connection_was_killed() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "killed").await;
+    queue.send(0..3).await;
+    let name = unique("reader");
+    let source = queue.source().connection_name(&name);
+    let mut reader = Reader::open(&source).await.unwrap();
+    let mut received = reader.exactly(3).await;
+    let held = received.split_off(1);
+    reader.done(received).await;
+    management::kill(&name).await;
+    let again = reader.exactly(2).await;
+    assert_eq!(numbers(&again), [1, 2]);
+    assert!(again.iter().all(|delivery| delivery.item.redelivered()));
+    // Late results of the lost channel are ignored, and those of the new one are not.
+    let acknowledger = reader.acknowledger();
+    assert!(held.iter().all(|old| acknowledger.is_stale(&old.token)));
+    assert!(!again.iter().any(|new| acknowledger.is_stale(&new.token)));
+    reader.done(held).await;
+    reader.done(again).await;
+    let recorder = reader.close().await.unwrap();
+    assert!(recorder.count("SourceTrouble") > 0);
+    assert_eq!(queue.ready().await, 0);
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_a_lost_channel_are_never_used_on_the_next() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "stale").await;
+    queue.send(0..100).await;
+    let proxy = Proxy::to(&address).await;
+    let source = queue.source().uri(proxy.uri());
+    let mut reader = Reader::open(&source).await.unwrap();
+    let old = reader.exactly(100).await;
+    proxy.cut();
+    let new = reader.exactly(1).await;
+    // The tag of `new` is 1, which is also that of one of the old. On the new channel the others would be unknown, which closes it; and
+    // a message that nobody has handled would be acknowledged.
+    reader.done(old).await;
+    drop(new);
+    let recorder = reader.close().await.unwrap();
+    assert_eq!(recorder.count("SourceTrouble"), 1);
+    assert_eq!(queue.ready().await, 100);
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_cut_connections_lose_nothing() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "hundred").await;
+    queue.send(0..1_000).await;
+    let proxy = Proxy::to(&address).await;
+    let source = queue.source().uri(proxy.uri());
+    let mut reader = Reader::open(&source).await.unwrap();
+    let mut done = BTreeSet::new();
+    for cut in 0..100 {
+        let received = reader.some(9).await.unwrap();
+        done.extend(received.iter().map(number));
+        reader.done(received).await;
+        if cut % 2 == 0 {
+            // With messages in work.
+            drop(reader.some(3).await.unwrap());
+        }
+        proxy.cut();
+    }
+    while done.len() < 1_000 {
+        let received = reader.some(100).await.unwrap();
+        done.extend(received.iter().map(number));
+        reader.done(received).await;
+    }
+    reader.close().await.unwrap();
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_queue_is_an_error_and_not_a_hang() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "deleted").await;
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let (_, error) = tokio::join!(queue.delete(), reader.some(1));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains(&queue.name) && error.contains("create"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_queue_that_is_declared_is_made_again() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::open(&address, "again").await;
+    let source = queue.source().declare(Declare::classic());
+    let mut reader = Reader::open(&source).await.unwrap();
+    let remake = async {
+        queue
+            .channel
+            .queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+    };
+    let (received, ()) = tokio::join!(
+        async {
+            tokio::select! {
+                received = reader.exactly(1) => received,
+                () = async {
+                    // To a queue that may not be there yet: what is sent is then dropped, so until it arrives.
+                    loop {
+                        queue.send(0..1).await;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                } => unreachable!(),
+            }
+        },
+        remake
+    );
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_without_a_broker_fails_in_time() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "gone").await;
+    queue.send(0..10).await;
+    let proxy = Proxy::to(&address).await;
+    let source = queue
+        .source()
+        .uri(proxy.uri())
+        .close_timeout(Duration::from_millis(500));
+    for silent in [false, true] {
+        let mut reader = Reader::open(&source).await.unwrap();
+        let received = reader.exactly(5).await;
+        if silent {
+            proxy.hold();
+        } else {
+            proxy.cut();
+        }
+        reader.done(received).await;
+        let Err(error) = reader.close().await else {
+            panic!("closed with nobody there");
+        };
+        assert!(error.to_string().contains("not confirmed"), "{error}");
+        proxy.cut();
+    }
+    queue.until_ready(10).await;
+    queue.delete().await;
+}
