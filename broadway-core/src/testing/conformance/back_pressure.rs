@@ -1,8 +1,10 @@
 //! Nothing is fetched that nobody asked for.
 
+use tokio::time::timeout;
+
 use super::{
     Subject, Verdict,
-    place::{Place, must, number},
+    place::{PATIENCE, Place, must, number},
 };
 
 /// A producer of which little is asked leaves the rest to others.
@@ -18,7 +20,13 @@ pub async fn fetches_no_more_than_it_says<S: Subject>(subject: &S) -> Verdict {
     let mut busy = place.open().await;
     let mut came = std::collections::BTreeSet::new();
     while came.len() < total - 10 - fetch_max {
-        let some = must("read", busy.some(100).await);
+        let Ok(some) = timeout(PATIENCE / 2, busy.some(100)).await else {
+            panic!(
+                "fetched more than it says: others get {} of {total}, when {fetch_max} may be fetched ahead",
+                came.len()
+            );
+        };
+        let some = must("read", some);
         came.extend(some.iter().map(number));
         busy.done(some).await;
     }

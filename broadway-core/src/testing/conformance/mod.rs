@@ -21,6 +21,7 @@ mod abilities;
 mod acks;
 mod back_pressure;
 mod delivery;
+mod drain;
 mod headers;
 mod lease;
 mod payloads;
@@ -38,6 +39,7 @@ pub use acks::{
 };
 pub use back_pressure::fetches_no_more_than_it_says;
 pub use delivery::{delivers_all, delivers_on_demand_only, goes_on_after_a_reopening};
+pub use drain::a_drain_leaves_nothing_leased;
 pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survive};
 pub use lease::a_slow_handler_keeps_its_message;
 pub use payloads::{any_bytes_arrive_or_are_refused, smallest_and_largest_payloads_arrive};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Abilities, Subject};
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
 
 /// Above what any broker needs to say what it was asked.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one call to produce may wait: less than a reader's patience, whose words say less.
+const SLICE: Duration = Duration::from_secs(5);
 /// How often the broker is asked for a count, which nobody tells.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -87,18 +89,35 @@ impl<'a, S: Subject> Place<'a, S> {
         reader: &mut Reader<ProducerOf<S>>,
         numbers: Range<u64>,
     ) -> BTreeMap<u64, Vec<ReceivedBy<S>>> {
+        let within = 2 * PATIENCE;
+        let (all, is_all) = self.read_within(reader, numbers.clone(), within).await;
+        assert!(is_all, "lost: only {:?} came of {numbers:?}", all.keys());
+        all
+    }
+
+    /// As `read_all`, within this time; and whether all came.
+    pub(super) async fn read_within(
+        &self,
+        reader: &mut Reader<ProducerOf<S>>,
+        numbers: Range<u64>,
+        within: Duration,
+    ) -> (BTreeMap<u64, Vec<ReceivedBy<S>>>, bool) {
         let mut all: BTreeMap<u64, Vec<_>> = BTreeMap::new();
-        let deadline = Instant::now() + 2 * PATIENCE;
+        let deadline = Instant::now() + within;
         while numbers.clone().any(|number| !all.contains_key(&number)) {
-            let some = match timeout(deadline - Instant::now(), reader.some(100)).await {
-                Ok(some) => must("read", some),
-                Err(_) => panic!("lost: only {:?} came of {numbers:?}", all.keys()),
-            };
+            if Instant::now() >= deadline {
+                return (all, false);
+            }
+            let mut some = Vec::new();
+            let slice = deadline.min(Instant::now() + SLICE);
+            if let Ok(result) = timeout_at(slice, reader.some_into(100, &mut some)).await {
+                must("read", result);
+            }
             for received in some {
                 all.entry(number(&received)).or_default().push(received);
             }
         }
-        all
+        (all, true)
     }
 
     /// Nothing that was there before may come again: not to who reads now, nor later when leases end.

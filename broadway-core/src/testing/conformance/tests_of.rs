@@ -31,6 +31,7 @@ macro_rules! __conformance {
                 keys_keep_their_order
                 poison_spoils_nothing_else
                 a_drain_loses_nothing_and_repeats_nothing
+                a_drain_leaves_nothing_leased
             }
         }
     };

@@ -1,0 +1,59 @@
+//! Each defect is caught by the promise that is about it, with words that lead there.
+//!
+//! Time is paused: a promise that waits a minute for what will never come takes no time.
+
+use broadway_core::testing::conformance::{Verdict, *};
+use tokio::spawn;
+
+use crate::{
+    Memory,
+    connector::Defect::{self, *},
+};
+
+/// A promise, tried on a connector with a defect, must be broken with these words.
+macro_rules! caught {
+    ($($test:ident: $defect:ident by $promise:ident, $words:literal;)+) => {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $test() {
+                let attempt = spawn(async { $promise(&Memory::new(Some($defect))).await });
+                check($defect, attempt.await, $words);
+            }
+        )+
+    };
+}
+
+caught! {
+    early_acknowledgements_are_caught: AcksEarly by nothing_is_acknowledged_before_it_is_done, "lost";
+    dropping_when_full_is_caught: DropsWhenFull by delivers_all, "lost";
+    acknowledging_the_next_is_caught: AcksTheNext by a_failed_message_comes_again, "lost";
+    acknowledging_all_before_is_caught: AcksAllBefore by results_in_any_order_acknowledge_their_own, "lost";
+    acknowledging_twice_is_caught: AcksTwice by what_is_done_does_not_come_again, "is not out to this consumer";
+    forgotten_acknowledgements_are_caught: ForgetsAcks by what_is_done_does_not_come_again, "not acknowledged";
+    losing_at_a_drain_is_caught: LosesAtADrain by a_drain_loses_nothing_and_repeats_nothing, "lost";
+    leaving_leases_is_caught: LeavesLeases by a_drain_leaves_nothing_leased, "left leased";
+    letting_leases_end_is_caught: ExtendsNothing by a_slow_handler_keeps_its_message, "something came where nothing should";
+    reordering_a_key_is_caught: Reorders by keys_keep_their_order, "reordered";
+    fetching_without_bound_is_caught: FetchesAll by fetches_no_more_than_it_says, "fetched more than it says";
+    swallowing_what_failed_is_caught: SwallowsFailed by a_failed_message_comes_again, "lost";
+    swallowing_poison_is_caught: SwallowsFailed by poison_spoils_nothing_else, "lost";
+    changing_bytes_is_caught: ChangesBytes by any_bytes_arrive_or_are_refused, "changed";
+    confirming_early_is_caught: ConfirmsEarly by what_is_confirmed_can_be_read, "lost";
+    taking_messages_when_closed_is_caught: StaysOpen by a_closed_publisher_says_so, "closed";
+    dropping_empty_headers_is_caught: DropsEmptyHeaders by odd_headers_arrive_or_are_refused, "was changed on its way";
+}
+
+fn check(defect: Defect, ended: Result<Verdict, tokio::task::JoinError>, words: &str) {
+    let broken = match ended {
+        Ok(verdict) => panic!("{defect:?} was not caught: {verdict:?}"),
+        Err(error) => error.into_panic(),
+    };
+    let said = match broken.downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => (*other.downcast::<&str>().expect("a text")).to_owned(),
+    };
+    assert!(
+        said.contains(words),
+        "{defect:?}: not {words:?} but {said:?}"
+    );
+}

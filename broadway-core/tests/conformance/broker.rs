@@ -1,0 +1,182 @@
+//! A queue in memory: messages are leased, and those of one key go to one consumer at a time, in order.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use broadway_core::Outgoing;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+/// One queue; clones share it.
+#[derive(Clone)]
+pub(crate) struct Broker {
+    lease: Duration,
+    state: Arc<Mutex<State>>,
+    moved: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    consumers: u64,
+    /// All that is not acknowledged, by the order in which it was published.
+    messages: BTreeMap<u64, Entry>,
+    published: u64,
+}
+
+struct Entry {
+    message: Outgoing,
+    holder: Option<Holder>,
+}
+
+#[derive(Clone, Copy)]
+struct Holder {
+    consumer: u64,
+    until: Instant,
+}
+
+impl Broker {
+    pub(crate) fn new(lease: Duration) -> Self {
+        Self {
+            lease,
+            state: Arc::default(),
+            moved: Arc::default(),
+        }
+    }
+
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    pub(crate) fn connect(&self) -> u64 {
+        let mut state = self.lock();
+        state.consumers += 1;
+        state.consumers
+    }
+
+    pub(crate) fn publish(&self, message: Outgoing) {
+        let mut state = self.lock();
+        let number = state.published;
+        state.published += 1;
+        let holder = None;
+        state.messages.insert(number, Entry { message, holder });
+        drop(state);
+        self.moved.notify_waiters();
+    }
+
+    /// Leases up to `n` messages to the consumer, waiting for the first. Nothing is taken when the future is dropped.
+    pub(crate) async fn take(&self, consumer: u64, n: usize) -> Vec<(u64, Outgoing)> {
+        loop {
+            let moved = self.moved.notified();
+            let mut moved = std::pin::pin!(moved);
+            moved.as_mut().enable();
+            let next_end = {
+                let mut state = self.lock();
+                let taken = state.take(consumer, n, self.lease);
+                if !taken.is_empty() {
+                    return taken;
+                }
+                let leases = state.messages.values().filter_map(|entry| entry.holder);
+                leases.map(|holder| holder.until).min()
+            };
+            match next_end {
+                Some(end) => drop(timeout_at(end, moved).await),
+                None => moved.await,
+            }
+        }
+    }
+
+    /// Acknowledges a message of the consumer; whether there was one.
+    pub(crate) fn ack(&self, consumer: u64, number: u64) -> bool {
+        let mut state = self.lock();
+        let is_held = state.is_held_by(consumer, number);
+        if is_held {
+            state.messages.remove(&number);
+        }
+        drop(state);
+        self.moved.notify_waiters();
+        is_held
+    }
+
+    /// Removes a message, whoever has it.
+    pub(crate) fn remove(&self, number: u64) {
+        self.lock().messages.remove(&number);
+    }
+
+    pub(crate) fn give_back(&self, consumer: u64, numbers: impl IntoIterator<Item = u64>) {
+        let mut state = self.lock();
+        for number in numbers {
+            if state.is_held_by(consumer, number)
+                && let Some(entry) = state.messages.get_mut(&number)
+            {
+                entry.holder = None;
+            }
+        }
+        drop(state);
+        self.moved.notify_waiters();
+    }
+
+    /// All that the consumer holds.
+    pub(crate) fn held(&self, consumer: u64) -> Vec<u64> {
+        let state = self.lock();
+        let numbers = state.messages.keys().copied();
+        numbers
+            .filter(|number| state.is_held_by(consumer, *number))
+            .collect()
+    }
+
+    pub(crate) fn extend(&self, consumer: u64) {
+        let until = Instant::now() + self.lease;
+        for entry in self.lock().messages.values_mut() {
+            if let Some(holder) = &mut entry.holder
+                && holder.consumer == consumer
+                && holder.until > Instant::now()
+            {
+                holder.until = until;
+            }
+        }
+    }
+
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.lock().messages.len() as u64
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, consumer: u64, n: usize, lease: Duration) -> Vec<(u64, Outgoing)> {
+        let now = Instant::now();
+        for entry in self.messages.values_mut() {
+            entry.holder = entry.holder.filter(|holder| holder.until > now);
+        }
+        let others = self.messages.values().filter(|entry| {
+            let holder = entry.holder;
+            holder.is_some_and(|holder| holder.consumer != consumer)
+        });
+        let busy: Vec<_> = others
+            .filter_map(|entry| entry.message.message_key().cloned())
+            .collect();
+        let free = self.messages.iter_mut().filter(|(_, entry)| {
+            let key = entry.message.message_key();
+            entry.holder.is_none() && key.is_none_or(|key| !busy.contains(key))
+        });
+        let taken = free.take(n).map(|(number, entry)| {
+            let until = now + lease;
+            entry.holder = Some(Holder { consumer, until });
+            (*number, entry.message.clone())
+        });
+        taken.collect()
+    }
+
+    fn is_held_by(&self, consumer: u64, number: u64) -> bool {
+        let holder = self.messages.get(&number).and_then(|entry| entry.holder);
+        holder.is_some_and(|holder| holder.consumer == consumer && holder.until > Instant::now())
+    }
+}

@@ -1,0 +1,71 @@
+//! The conformance suite, put to the test: it lets an honest connector pass, and catches every defect of the list.
+//!
+//! - `broker`: a queue in memory, with leases and keys.
+//! - `connector`: a source and a publisher for it, and the [`Defect`] that may be built into them.
+//! - `bites`: a test for each defect, which names the promise that catches it and the words it says.
+
+mod bites;
+mod broker;
+mod connector;
+
+use std::{net::SocketAddr, time::Duration};
+
+use broadway_core::{
+    BoxError,
+    testing::conformance::{Abilities, Subject},
+};
+use broker::Broker;
+use connector::{Defect, FETCHED_AHEAD, MemoryPublisher, MemorySource};
+
+const LEASE: Duration = Duration::from_secs(1);
+
+/// The connector with its broker, and perhaps a defect.
+struct Memory {
+    broker: Broker,
+    defect: Option<Defect>,
+}
+
+impl Memory {
+    fn new(defect: Option<Defect>) -> Self {
+        Self {
+            broker: Broker::new(LEASE),
+            defect,
+        }
+    }
+}
+
+impl Subject for Memory {
+    type Source = MemorySource;
+    type Publisher = MemoryPublisher;
+
+    fn abilities(&self) -> Abilities {
+        Abilities::new(None)
+            .orders_keys(true)
+            .lease(Some(LEASE))
+            .fetch_max(FETCHED_AHEAD)
+    }
+
+    async fn create(&self, promise: &str) -> Result<String, BoxError> {
+        Ok(promise.to_owned())
+    }
+
+    fn source(&self, _place: &str, _via: Option<SocketAddr>) -> MemorySource {
+        MemorySource::new(self.broker.clone(), self.defect)
+    }
+
+    async fn publisher(
+        &self,
+        _place: &str,
+        _via: Option<SocketAddr>,
+    ) -> Result<MemoryPublisher, BoxError> {
+        Ok(MemoryPublisher::new(self.broker.clone(), self.defect))
+    }
+
+    async fn unacknowledged(&self, _place: &str) -> Result<Option<u64>, BoxError> {
+        Ok(Some(self.broker.unacknowledged()))
+    }
+}
+
+broadway_core::testing::conformance! {
+    mod honest { subject: Some(Memory::new(None)) }
+}
