@@ -4,8 +4,8 @@
 //! that succeeded without a gap from the oldest on are told in one frame. What succeeded beyond a message that is still in
 //! work waits for it, but not for long: after [`HELD_TIME`], or when a quarter of the prefetch window waits so, each of these
 //! is told by itself, and one slow message never fills the window. A message that is to be requeued after a pause is
-//! unsettled until then. In a stream nothing can be requeued: there the channel is opened again at the oldest message that
-//! did not succeed.
+//! unsettled until then. In a stream nothing can be requeued or rejected: there the channel is opened again at the oldest
+//! message that did not succeed.
 //!
 //! Nothing here waits or looks at a clock. Memory is bounded by what is unsettled at the broker, the prefetch window.
 
@@ -76,14 +76,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(prefetch: u16) -> Self {
+    pub(crate) fn new(prefetch: u16, is_stream: bool) -> Self {
         Self {
             slots: BTreeMap::new(),
             held: 0,
             held_max: usize::from(prefetch / 4).max(1),
             held_since: None,
             waiting: BinaryHeap::new(),
-            is_stream: false,
+            is_stream,
             next_offset: None,
         }
     }
@@ -94,7 +94,6 @@ impl Ledger {
         let before = self.slots.insert(tag, Slot { state, offset });
         debug_assert!(before.is_none(), "a tag is delivered once");
         if let Some(offset) = offset {
-            self.is_stream = true;
             self.next_offset = Some(offset + 1);
         }
     }
@@ -106,12 +105,13 @@ impl Ledger {
             return;
         };
         match ending {
-            Ending::Ack => {
+            // In a stream a message can only be passed over.
+            Ending::Reject if !self.is_stream => self.nack(tag, false, out),
+            Ending::Ack | Ending::Reject => {
                 slot.state = State::Held;
                 self.held += 1;
                 self.held_since.get_or_insert(now);
             }
-            Ending::Reject => self.nack(tag, false, out),
             // It comes again to whoever reads on from here.
             Ending::Requeue if self.is_stream => slot.state = State::Waiting,
             Ending::Requeue => self.nack(tag, true, out),

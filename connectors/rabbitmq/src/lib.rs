@@ -1,6 +1,6 @@
 //! RabbitMQ for broadway: a source that reads a queue or a stream, and a publisher.
 //!
-//! [`RabbitMq`] is the source and its options; its items are [`RabbitMqRecord`]s.
+//! [`RabbitMq`] is the source and its options; its items are [`RabbitMqRecord`]s. [`RabbitMqPublisher`] sends.
 //!
 //! # What it promises
 //!

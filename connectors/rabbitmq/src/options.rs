@@ -34,7 +34,7 @@ pub enum OnFailure {
     RequeueAfter(Duration),
     /// As `Requeue` when this was its first delivery, as `Reject` otherwise.
     RequeueOnce,
-    /// It is rejected: moved to the queue's dead-letter exchange, or lost where the queue has none.
+    /// It is rejected: moved to the queue's dead-letter exchange, or lost where the queue has none. A stream passes it over.
     Reject,
     /// It is acknowledged: lost, unless you have put it elsewhere.
     Ack,

@@ -25,6 +25,7 @@ use tokio::{sync::Notify, time::sleep_until};
 
 use crate::{
     ack::Token,
+    config::RabbitMq,
     ledger::{Frame, Ledger},
     options::{AckOptions, Policy},
     trouble::words,
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     emitter: Emitter,
     policy: Policy,
     pub(crate) window: u16,
+    pub(crate) is_stream: bool,
     /// That of `State`, to be read without its lock.
     generation: AtomicU64,
     state: Mutex<State>,
@@ -56,17 +58,19 @@ struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(cx: &OpenContext, policy: Policy, window: u16) -> Self {
+    pub(crate) fn new(cx: &OpenContext, source: &RabbitMq, window: u16) -> Self {
+        let is_stream = source.is_stream();
         Self {
             producer: cx.producer(),
             emitter: cx.emitter().clone(),
-            policy,
+            policy: source.policy,
             window,
+            is_stream,
             generation: AtomicU64::new(0),
             state: Mutex::new(State {
                 generation: 0,
                 channel: None,
-                ledger: Ledger::new(window),
+                ledger: Ledger::new(window, is_stream),
                 frames: Vec::new(),
                 resume: None,
                 late: 0,
@@ -164,10 +168,10 @@ impl Shared {
         state.channel.is_some()
     }
 
-    /// Gives back messages that were never handed to the pipeline.
+    /// Gives back messages that were never handed to the pipeline. From a stream they were not taken.
     pub(crate) fn give_back(&self, generation: u64, tags: impl Iterator<Item = u64>) {
         let mut state = self.state();
-        if state.generation == generation {
+        if state.generation == generation && !self.is_stream {
             let requeue = true;
             let frames = tags.map(|tag| Frame::Nack { tag, requeue });
             state.frames.extend(frames);
@@ -248,7 +252,7 @@ impl Shared {
     /// To the next generation, in which nothing is out.
     fn move_on(&self, state: &mut State) {
         state.resume = state.ledger.resume().or(state.resume);
-        state.ledger = Ledger::new(self.window);
+        state.ledger = Ledger::new(self.window, self.is_stream);
         state.channel = None;
         state.generation += 1;
         self.generation.store(state.generation, Ordering::Release);

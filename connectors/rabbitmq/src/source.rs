@@ -63,13 +63,13 @@ impl Source for RabbitMq {
         let window = self.window(cx.in_flight_max());
         let line = source.connect(window, None).await;
         let line = line.map_err(Trouble::into_error)?;
-        let shared = Arc::new(Shared::new(cx, self.policy, window));
+        let shared = Arc::new(Shared::new(cx, self, window));
         let mut keeper = JoinSet::new();
         let kept = shared.clone();
         keeper.spawn(async move { kept.keep().await });
         Ok(RabbitMqProducer {
             acknowledger: Arc::new(RabbitMqAcknowledger::new(shared.clone())),
-            link: Link::Up(Box::new(Open::begin(line, &shared, &source))),
+            link: Link::Up(Box::new(Open::begin(line, &shared))),
             shared,
             source: Arc::new(source),
             failures: 0,
@@ -104,17 +104,12 @@ enum Link {
 struct Open {
     line: Line,
     generation: u64,
-    is_stream: bool,
 }
 
 impl Open {
-    fn begin(line: Line, shared: &Shared, source: &RabbitMq) -> Self {
+    fn begin(line: Line, shared: &Shared) -> Self {
         let generation = shared.begin(line.channel.clone());
-        Self {
-            line,
-            generation,
-            is_stream: source.is_stream(),
-        }
+        Self { line, generation }
     }
 
     /// Takes what is there, or says why nothing more will come.
@@ -127,7 +122,7 @@ impl Open {
     ) -> Poll<Result<(), String>> {
         let before = out.len();
         let mut first = ready!(self.line.consumer.poll_next_unpin(cx));
-        let is_stream = self.is_stream;
+        let is_stream = shared.is_stream;
         let why = loop {
             match first {
                 Some(Ok(delivery)) => {
@@ -287,7 +282,7 @@ impl RabbitMqProducer {
     }
 
     fn opened(&self, line: Line) -> Open {
-        Open::begin(line, &self.shared, &self.source)
+        Open::begin(line, &self.shared)
     }
 
     fn trouble(&self, why: &str, generation: u64) {

@@ -32,7 +32,7 @@ async fn what_was_unacknowledged_comes_again_when_its_connection_was_killed() {
     reader.done(held).await;
     reader.done(again).await;
     let recorder = reader.close().await.unwrap();
-    assert!(recorder.count("SourceTrouble") > 0);
+    assert!(recorder.count("source_trouble") > 0);
     assert_eq!(queue.ready().await, 0);
     queue.delete().await;
 }
@@ -53,7 +53,7 @@ async fn tags_of_a_lost_channel_are_never_used_on_the_next() {
     reader.done(old).await;
     drop(new);
     let recorder = reader.close().await.unwrap();
-    assert_eq!(recorder.count("SourceTrouble"), 1);
+    assert_eq!(recorder.count("source_trouble"), 1);
     assert_eq!(queue.ready().await, 100);
     queue.delete().await;
 }

@@ -15,7 +15,7 @@ fn nack(tag: u64, requeue: bool) -> Frame {
 }
 
 fn ledger(prefetch: u16, tags: u64) -> Ledger {
-    let mut ledger = Ledger::new(prefetch);
+    let mut ledger = Ledger::new(prefetch, false);
     (1..=tags).for_each(|tag| ledger.delivered(tag, None));
     ledger
 }
@@ -95,7 +95,7 @@ fn closing_waits_for_no_pause() {
 
 #[test]
 fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
-    let (mut ledger, now) = (Ledger::new(100), Instant::now());
+    let (mut ledger, now) = (Ledger::new(100, true), Instant::now());
     assert_eq!(ledger.resume(), None);
     (1..=4).for_each(|tag| ledger.delivered(tag, Some(100 + 2 * tag)));
     assert_eq!(ledger.resume(), Some(102));
@@ -111,10 +111,18 @@ fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
 
 #[test]
 fn a_stream_that_succeeded_is_read_on_after_its_last() {
-    let (mut ledger, now) = (Ledger::new(100), Instant::now());
+    let (mut ledger, now) = (Ledger::new(100, true), Instant::now());
     (1..=4).for_each(|tag| ledger.delivered(tag, Some(tag)));
     settle(&mut ledger, &[1, 2, 3, 4], Ending::Ack, now);
     assert_eq!(ledger.resume(), Some(5));
+}
+
+#[test]
+fn a_rejected_message_of_a_stream_is_passed_over() {
+    let (mut ledger, now) = (Ledger::new(100, true), Instant::now());
+    ledger.delivered(1, Some(7));
+    let out = settle(&mut ledger, &[1], Ending::Reject, now);
+    assert_eq!((out, ledger.resume()), (vec![ack(1, false)], Some(8)));
 }
 
 /// A step of a run: settle the `pick`-th open message so, after a while.
@@ -183,7 +191,7 @@ proptest! {
     /// The broker learns of each message what became of it, once, in time, and never of one that is in work.
     #[test]
     fn the_broker_learns_what_became_of_each(prefetch in 1_u16..40, steps in steps()) {
-        let (mut ledger, mut broker) = (Ledger::new(prefetch), Broker::default());
+        let (mut ledger, mut broker) = (Ledger::new(prefetch, false), Broker::default());
         let (mut now, mut tag) = (Instant::now(), 0);
         let mut open = Vec::new();
         let (mut acked, mut requeued, mut rejected) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());

@@ -1,0 +1,137 @@
+//! Configurations that cannot work: opening fails in its time, and says which option is to blame and what to do.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::time::Duration;
+
+use broadway_core::testing::Reader;
+use broadway_rabbitmq::{Declare, RabbitMq};
+use common::{Queue, broker, unique};
+use tokio::net::TcpListener;
+
+async fn refusal(source: &RabbitMq) -> String {
+    let Err(error) = Reader::open(source).await else {
+        panic!("opened {source:?}");
+    };
+    error.to_string()
+}
+
+fn says(error: &str, words: &[&str]) {
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_queue_is_named() {
+    let Some(address) = broker() else { return };
+    let name = unique("missing");
+    let source = RabbitMq::queue(&name).uri(format!("amqp://{address}"));
+    says(
+        &refusal(&source).await,
+        &["`queue`", &name, "create", "`declare`"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_exchange_is_named() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "unbound").await;
+    let exchange = unique("missing");
+    let source = queue.source().bind(&exchange, "x");
+    says(
+        &refusal(&source).await,
+        &["`bind`", &exchange, "after_connect"],
+    );
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_with_other_properties_is_named() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "other").await;
+    let source = queue.source().declare(Declare::quorum());
+    let error = refusal(&source).await;
+    says(
+        &error,
+        &["`declare`", &queue.name, "x-queue-type", "other properties"],
+    );
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_fails_fails_the_start() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "hook").await;
+    let source = queue
+        .source()
+        .after_connect(|_| async { Err("no exchange today".into()) });
+    says(
+        &refusal(&source).await,
+        &["`after_connect`", "no exchange today"],
+    );
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_else_s_exclusive_consumer_is_told() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "exclusive").await;
+    let first = Reader::open(&queue.source().exclusive(true)).await.unwrap();
+    let error = refusal(&queue.source()).await;
+    says(&error, &["`queue`", &queue.name, "exclusive"]);
+    first.close().await.unwrap();
+    let second = Reader::open(&queue.source()).await.unwrap();
+    second.close().await.unwrap();
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_are_named_and_the_password_is_not_shown() {
+    let Some(address) = broker() else { return };
+    let source = RabbitMq::queue("orders").uri(format!("amqp://guest:hush@{address}/%2f"));
+    let error = refusal(&source).await;
+    says(&error, &["`uri`", "guest", "password"]);
+    assert!(!error.contains("hush"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_vhost_is_named() {
+    let Some(address) = broker() else { return };
+    let source = RabbitMq::queue("orders").uri(format!("amqp://guest:guest@{address}/nowhere"));
+    says(&refusal(&source).await, &["`uri`", "nowhere"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_nobody_listens_at_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let source = RabbitMq::queue("orders").uri(format!("amqp://{address}"));
+    says(
+        &refusal(&source).await,
+        &["`uri`", &address.to_string(), "host and port"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_never_answers_is_named_within_its_time() {
+    // Accepts connections, since the system does that, and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let source = RabbitMq::queue("orders")
+        .uri(format!("amqp://{address}"))
+        .connect_timeout(Duration::from_secs(1));
+    let error = refusal(&source).await;
+    says(&error, &["`uri`", &address.to_string(), "connect_timeout"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_drops_everything_is_told_within_its_time() {
+    // An address that is for documentation only: nothing answers, or the system says at once that there is no way.
+    let source = RabbitMq::queue("orders")
+        .uri("amqp://192.0.2.1")
+        .connect_timeout(Duration::from_secs(1));
+    says(&refusal(&source).await, &["`uri`", "192.0.2.1"]);
+}
