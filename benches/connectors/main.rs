@@ -21,6 +21,8 @@ mod load;
 mod publish_kafka;
 #[cfg(feature = "pubsub")]
 mod pubsub;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 mod report;
 #[cfg(feature = "sqs")]
 mod sqs;
@@ -61,6 +63,10 @@ trait Contest {
 const SCENARIOS: &[Scenario] = &[
     publish_kafka::CLIENT,
     publish_kafka::FUTURES,
+    #[cfg(feature = "rabbitmq")]
+    rabbitmq::READ,
+    #[cfg(feature = "rabbitmq")]
+    rabbitmq::PUBLISH,
     #[cfg(feature = "sqs")]
     sqs::READ,
     #[cfg(feature = "sqs")]

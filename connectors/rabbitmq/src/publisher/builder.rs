@@ -58,8 +58,10 @@ pub struct RabbitMqPublisherBuilder {
 
 impl RabbitMqPublisherBuilder {
     pub(super) fn exchange(name: String) -> Self {
+        let mut access = Access::new();
+        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut access.uri);
         Self {
-            access: Access::new(),
+            access,
             exchange: name,
             to_queue: false,
             routing_key: None,
@@ -83,9 +85,9 @@ impl RabbitMqPublisherBuilder {
         builder
     }
 
-    /// Where the broker is: `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. Required. Special characters are
-    /// percent-encoded, `%2F` is the vhost `/`, and so is none. `heartbeat`, `frame_max`, `channel_max` and
-    /// `auth_mechanism` may stand behind a `?`. The password is never shown.
+    /// Where the broker is: `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. Special characters are
+    /// percent-encoded; no vhost is the vhost `/`, as is `%2F`. `heartbeat`, `frame_max`, `channel_max` and `auth_mechanism` may
+    /// stand behind a `?`. The password is never shown. Default: `amqp://guest:guest@localhost:5672/%2f`.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
         self.access.uri = uri.into();
         self
@@ -104,8 +106,8 @@ impl RabbitMqPublisherBuilder {
         self
     }
 
-    /// Whether a message that no queue is bound for is refused. Without it, such a message counts as confirmed and is lost.
-    /// Default: `true`.
+    /// Whether a message that no queue is bound for is refused. Without it, such a message counts as confirmed and is lost. The
+    /// client logs what comes back, payload and all, as a warning of the target `lapin::returned_messages`. Default: `true`.
     pub fn mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
         self
@@ -368,7 +370,6 @@ mod tests {
         let problems = wrong.problems();
         let named: Vec<_> = problems.iter().map(Problem::option).collect();
         let all = [
-            "uri",
             "exchange",
             "routing_key",
             "in_flight_max",

@@ -1,0 +1,116 @@
+//! RabbitMQ: one consumer on both sides with the same prefetch, and the same window of unconfirmed messages.
+
+use std::env;
+
+use broadway::rabbitmq::{RabbitMq, RabbitMqPublisher, bare::Bare};
+use tokio::runtime::Runtime;
+
+use super::clock::{Clock, Cost};
+use super::load::{self, PAYLOAD};
+use super::{BoxError, Contest, Scenario};
+
+/// Messages that the broker may have given and that are not acknowledged, in both programs.
+const PREFETCH: u16 = 1_000;
+/// Messages that are published and not confirmed, in both programs.
+const IN_FLIGHT: usize = 1_000;
+/// Callers of the publisher, and the messages of a call.
+const CALLERS: usize = 4;
+const CALL: usize = 250;
+
+pub(crate) const READ: Scenario = Scenario {
+    name: "rabbitmq",
+    about: "prefetch 1,000; against a consumer that acknowledges each hundred at once",
+    reference: "consume_ack",
+    messages: 200_000,
+    quick: 20_000,
+    begin: |runtime, messages| begin(runtime, messages, true),
+};
+
+pub(crate) const PUBLISH: Scenario = Scenario {
+    name: "publish_rabbitmq",
+    about: "4 callers with calls of 250; against a window of 1,000 unconfirmed",
+    reference: "confirm_window",
+    messages: 100_000,
+    quick: 10_000,
+    begin: |runtime, messages| begin(runtime, messages, false),
+};
+
+struct Broker {
+    uri: String,
+    messages: u64,
+    reads: bool,
+}
+
+fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contest>, BoxError> {
+    let address = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
+    let broker = Broker {
+        uri: format!("amqp://guest:guest@{address}/%2f"),
+        messages,
+        reads,
+    };
+    // Whether anybody is there.
+    let made = runtime.block_on(async { broker.make().await?.1.delete().await });
+    made.map_err(|error| {
+        format!("no RabbitMQ at {address}: start one with `scripts/brokers up rabbitmq` ({error})")
+    })?;
+    Ok(Box::new(broker))
+}
+
+impl Contest for Broker {
+    fn ours(&mut self, runtime: &Runtime) -> Result<Cost, BoxError> {
+        runtime.block_on(async {
+            let (queue, bare) = self.make().await?;
+            let cost = if self.reads {
+                self.fill(&bare).await?;
+                let source = RabbitMq::queue(&queue)
+                    .uri(&self.uri)
+                    .prefetch(usize::from(PREFETCH));
+                load::read(source, self.messages).await?
+            } else {
+                let publisher = RabbitMqPublisher::queue(&queue)
+                    .uri(&self.uri)
+                    .in_flight_max(IN_FLIGHT)
+                    .open()
+                    .await?;
+                load::publish(publisher, self.messages, CALLERS, CALL).await?
+            };
+            bare.delete().await?;
+            Ok(cost)
+        })
+    }
+
+    fn reference(&mut self, runtime: &Runtime) -> Result<Cost, BoxError> {
+        let clock = Clock::new(self.messages);
+        runtime.block_on(async {
+            let (_, bare) = self.make().await?;
+            if self.reads {
+                self.fill(&bare).await?;
+                let see = || clock.begin();
+                load::bounded(bare.read(self.messages, PREFETCH, see)).await?;
+            } else {
+                clock.begin();
+                self.fill(&bare).await?;
+            }
+            clock.handled(self.messages);
+            bare.delete().await
+        })?;
+        Ok(clock.cost().expect("all are counted"))
+    }
+
+    fn end(self: Box<Self>, _runtime: &Runtime) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl Broker {
+    /// A queue for one round.
+    async fn make(&self) -> Result<(String, Bare), BoxError> {
+        let queue = load::unique();
+        let bare = Bare::create(&self.uri, &queue).await?;
+        Ok((queue, bare))
+    }
+
+    async fn fill(&self, bare: &Bare) -> Result<(), BoxError> {
+        load::bounded(bare.publish(self.messages, PAYLOAD, IN_FLIGHT)).await
+    }
+}

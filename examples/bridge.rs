@@ -1,0 +1,146 @@
+//! How do I move messages from RabbitMQ to Kafka, and lose none?
+//!
+//! ```console
+//! $ scripts/brokers up rabbitmq kafka
+//! $ cargo run --release --features rabbitmq,kafka --example bridge
+//! ```
+//!
+//! Creates the queue `bridge-example` and the topic of that name, publishes 10,000 messages to the queue, and moves them:
+//! each batch is published to the topic, and acknowledged to RabbitMQ are those of its messages that Kafka has confirmed. What Kafka
+//! does not confirm fails, and stays in the queue. A run that is killed is continued by the next; some messages then arrive
+//! twice. `BROADWAY_RABBITMQ` and `BROADWAY_KAFKA` name other brokers than those of `scripts/brokers`.
+
+use std::{env, process::ExitCode, time::Duration};
+
+use broadway::{
+    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outgoing, Pipeline, Processors,
+    Publisher,
+    kafka::KafkaPublisher,
+    rabbitmq::{RabbitMq, RabbitMqPublisher, RabbitMqRecord},
+    telemetry::Summary,
+};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::RDKafkaErrorCode,
+};
+
+const NAME: &str = "bridge-example";
+const MESSAGES: u64 = 10_000;
+
+/// Hands every message on as it is: payload and headers, and so its trace.
+struct ToKafka {
+    topic: KafkaPublisher,
+}
+
+impl Handler for ToKafka {
+    type In = RabbitMqRecord;
+    type Out = Outgoing;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<RabbitMqRecord>,
+    ) -> Result<Next<Outgoing, OneBatcher>, BoxError> {
+        Ok(Next::batch(
+            OneBatcher,
+            Outgoing::from_record(message.data()),
+        ))
+    }
+
+    async fn handle_batch(
+        &self,
+        _: OneBatcher,
+        batch: &mut Batch<Outgoing>,
+    ) -> Result<(), BoxError> {
+        // Fails those that were not confirmed, alone; the others are acknowledged when this returns.
+        self.topic.publish_batch(batch).await;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bridge: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), BoxError> {
+    let rabbitmq = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
+    let kafka = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+    let uri = format!("amqp://guest:guest@{rabbitmq}/%2f");
+    create_topic(&kafka).await?;
+    load(&uri).await?;
+    println!("published {MESSAGES} messages to the queue {NAME}");
+
+    let source = RabbitMq::queue(NAME).uri(&uri);
+    let topic = KafkaPublisher::topic(NAME).brokers(&kafka).open().await?;
+    let summary = Summary::default();
+    let topology = Pipeline::new(source, ToKafka { topic })
+        .name("bridge")
+        .processors(Processors::new(2))
+        .batchers(|_| Batching::new(500, Duration::from_millis(100)).concurrency(4))
+        .observe(summary.clone())
+        .start()
+        .await?;
+    println!("{}", topology.describe());
+
+    // A queue has no end: stop when as many as were published are through, or at a signal.
+    let enough = async {
+        while topology.totals().done + topology.totals().failed < MESSAGES {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = enough => drop(topology.drain().await?),
+        ended = topology.wait_or_signal() => drop(ended?),
+    }
+    let totals = topology.totals();
+    println!(
+        "{summary}\nmoved {}, left in the queue {}",
+        totals.done, totals.failed
+    );
+    Ok(())
+}
+
+async fn load(uri: &str) -> Result<(), BoxError> {
+    let queue = RabbitMqPublisher::queue(NAME)
+        .uri(uri)
+        .create_if_missing()
+        .open()
+        .await?;
+    let messages = (0..MESSAGES).map(|n| Outgoing::new(n.to_string()));
+    let results = queue.publish(messages.collect()).await;
+    // The first one that was not confirmed, if any.
+    results.into_iter().collect::<Result<(), _>>()?;
+    queue.close().await
+}
+
+async fn create_topic(broker: &str) -> Result<(), BoxError> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .create()?;
+    let topic = NewTopic::new(NAME, 4, TopicReplication::Fixed(1));
+    let timeout = Some(Duration::from_secs(10));
+    let options = AdminOptions::new()
+        .request_timeout(timeout)
+        .operation_timeout(timeout);
+    let created = admin.create_topics([&topic], &options).await.map_err(|error| {
+        format!("no Kafka at {broker}: start one with `scripts/brokers up kafka`, or name yours in BROADWAY_KAFKA ({error})")
+    })?;
+    for result in created {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                return Err(format!("cannot create the topic {name}: {code}").into());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! How do I take orders from RabbitMQ in batches, and keep those that are no orders?
+//!
+//! ```console
+//! $ scripts/brokers up rabbitmq
+//! $ cargo run --release --features rabbitmq --example rabbitmq_orders
+//! ```
+//!
+//! Publishes 5,000 orders to the queue `orders-example`, every 50th of them cut off in the middle, and books them in batches of up to
+//! 200. What is no order goes to the queue `orders-example-dead`, with the reason in the header `broadway-reason`; only when the
+//! broker has confirmed that is it acknowledged. A run that is killed is continued by the next. Ends by itself, after a
+//! few seconds. `BROADWAY_RABBITMQ` names another broker than 127.0.0.1:19672, user and password being guest.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use broadway::{
+    Batch, Batching, BoxError, DeadLetters, Handler, Message, Next, OneBatcher, Outgoing, Pipeline,
+    Processors, Publisher, Record,
+    rabbitmq::{RabbitMq, RabbitMqPublisher, RabbitMqRecord},
+    telemetry::Summary,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+const QUEUE: &str = "orders-example";
+const DEAD: &str = "orders-example-dead";
+const ORDERS: u32 = 5_000;
+
+#[derive(Serialize, Deserialize)]
+struct Order {
+    number: u32,
+    customer: String,
+    cents: u64,
+}
+
+/// What was booked, by customer.
+#[derive(Default)]
+struct Books {
+    entries: Mutex<Entries>,
+    changed: Notify,
+}
+
+#[derive(Default, Clone)]
+struct Entries {
+    cents: BTreeMap<String, u64>,
+    orders: u32,
+    batches: u32,
+    no_orders: u32,
+}
+
+impl Books {
+    fn change(&self, change: impl FnOnce(&mut Entries)) {
+        change(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    fn entries(&self) -> Entries {
+        let entries = self.entries.lock();
+        entries.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until so many have been seen, good or bad.
+    async fn wait_for(&self, n: u32) {
+        loop {
+            let entries = self.entries();
+            if entries.orders + entries.no_orders >= n {
+                return;
+            }
+            self.changed.notified().await;
+        }
+    }
+}
+
+struct Book {
+    books: Arc<Books>,
+}
+
+impl Handler for Book {
+    type In = RabbitMqRecord;
+    type Out = Order;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<RabbitMqRecord>,
+    ) -> Result<Next<Order, OneBatcher>, BoxError> {
+        match serde_json::from_slice(message.data().payload()) {
+            Ok(order) => Ok(Next::batch(OneBatcher, order)),
+            Err(error) => {
+                self.books.change(|entries| entries.no_orders += 1);
+                Err(format!("no order: {error}").into())
+            }
+        }
+    }
+
+    /// Where a real one would write to a database, in one transaction.
+    async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Order>) -> Result<(), BoxError> {
+        let orders = batch.take();
+        self.books.change(|entries| {
+            entries.batches += 1;
+            for order in orders {
+                entries.orders += 1;
+                *entries.cents.entry(order.customer).or_default() += order.cents;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Publishes the orders, and creates the queue for them.
+async fn publish(uri: &str) -> Result<(), BoxError> {
+    let publisher = RabbitMqPublisher::queue(QUEUE).uri(uri).create_if_missing();
+    let publisher = publisher.open().await?;
+    let mut orders = Vec::new();
+    for number in 0..ORDERS {
+        let order = Order {
+            number,
+            customer: format!("customer-{}", number % 7),
+            cents: u64::from(number % 90) * 100 + 99,
+        };
+        let mut json = serde_json::to_vec(&order)?;
+        if number % 50 == 0 {
+            json.truncate(json.len() / 2);
+        }
+        orders.push(Outgoing::new(json).key(order.customer));
+    }
+    for sent in publisher.publish(orders).await {
+        sent?;
+    }
+    publisher.close().await
+}
+
+async fn run() -> Result<(), BoxError> {
+    let address = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
+    let uri = format!("amqp://guest:guest@{address}/%2f");
+    publish(&uri).await?;
+    println!("published {ORDERS} orders to the queue {QUEUE}");
+
+    let dead = RabbitMqPublisher::queue(DEAD).uri(&uri).create_if_missing();
+    let dead = dead.open().await?;
+    let books = Arc::<Books>::default();
+    let book = Book {
+        books: books.clone(),
+    };
+    let summary = Summary::default();
+    let source = RabbitMq::queue(QUEUE).uri(&uri).prefetch(1_000);
+    let topology = Pipeline::new(source, DeadLetters::of(book, dead.clone()))
+        .name("orders")
+        .processors(Processors::new(2))
+        .batchers(|_| Batching::new(200, Duration::from_millis(100)).concurrency(2))
+        .observe(summary.clone())
+        .start()
+        .await?;
+    println!("{}", topology.describe());
+    tokio::select! {
+        () = books.wait_for(ORDERS) => drop(topology.drain().await?),
+        ended = topology.wait_or_signal() => drop(ended?),
+    }
+    dead.close().await?;
+
+    println!("{summary}");
+    let entries = books.entries();
+    for (customer, cents) in &entries.cents {
+        println!("{customer}: {}.{:02}", cents / 100, cents % 100);
+    }
+    println!(
+        "{} orders in {} batches; {} were no orders and are in the queue {DEAD}",
+        entries.orders, entries.batches, entries.no_orders
+    );
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rabbitmq_orders: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
