@@ -50,9 +50,14 @@ fn tasks_are_started_and_raced_in_stage_only() {
         "select !",
         "select_biased !",
     ];
+    /// Beside the stages only the test kit's proxy, which stands for a network and not for a part of a topology: its tasks end
+    /// with it.
+    const EXCEPTION: &str = "broadway-core/src/testing/proxy";
     let mut found = complaints("broadway-core/src/", &patterns);
     found.retain(|complaint| {
-        !complaint.starts_with("broadway-core/src/stage/") && !complaint.contains("/tests.rs:")
+        !complaint.starts_with("broadway-core/src/stage/")
+            && !complaint.starts_with(EXCEPTION)
+            && !complaint.contains("/tests.rs:")
     });
     none(
         found,

@@ -35,6 +35,8 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 //! ```
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod ends;
 mod faults;
 mod feed;
@@ -43,10 +45,15 @@ mod hand_fed;
 mod ledger;
 mod outbox;
 mod plan;
+#[cfg(feature = "conformance")]
+mod proxy;
 mod reader;
 mod recorder;
 mod seen;
 
+#[cfg(feature = "conformance")]
+#[doc(inline)]
+pub use crate::__conformance as conformance;
 pub use ends::{assert_order_per_key, drained};
 pub use faults::Faults;
 pub use feed::Feed;
@@ -54,6 +61,8 @@ pub use hand_fed::{HandFed, HandFedAcknowledger, HandFedProducer, hand_fed};
 pub use ledger::{Fed, Step};
 pub use outbox::Outbox;
 pub use plan::{Fault, FaultPlan};
+#[cfg(feature = "conformance")]
+pub use proxy::Proxy;
 pub use reader::{Reader, Received};
 pub use recorder::{Heard, Recorder};
 pub use seen::Seen;

@@ -12,7 +12,7 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// What only connectors emit.
-const OF_CONNECTORS: [&str; 7] = [
+const OF_CONNECTORS: [&str; 8] = [
     "assigned",
     "revoked",
     "halted",
@@ -20,6 +20,7 @@ const OF_CONNECTORS: [&str; 7] = [
     "committed",
     "commit_failed",
     "source_trouble",
+    "published",
 ];
 
 /// All names that there are, from the place that gives them.

@@ -1,0 +1,111 @@
+//! What a broker can do, so that nothing is asked of it that it never promised.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// When a failed message is delivered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redelivery {
+    /// To whoever reads, without more ado, or after a pause.
+    ToAnyone,
+    /// When the source is opened again.
+    AfterReopening,
+}
+
+/// What a broker can do. A promise that needs more does not apply, and says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Abilities {
+    pub(super) broker: Option<SocketAddr>,
+    pub(super) proxy_at: Option<SocketAddr>,
+    pub(super) payload_min: usize,
+    pub(super) payload_max: usize,
+    pub(super) is_binary: bool,
+    pub(super) headers_max: usize,
+    pub(super) orders_keys: bool,
+    pub(super) lease: Option<Duration>,
+    pub(super) redelivery: Redelivery,
+    pub(super) fetch_max: Option<usize>,
+}
+
+impl Abilities {
+    /// Of a broker at this address, before which a proxy can stand; `None` where there is no such thing.
+    #[must_use]
+    pub const fn new(broker: Option<SocketAddr>) -> Self {
+        Self {
+            broker,
+            proxy_at: None,
+            payload_min: 0,
+            payload_max: 64 * 1024,
+            is_binary: true,
+            headers_max: 10,
+            orders_keys: false,
+            lease: None,
+            redelivery: Redelivery::ToAnyone,
+            fetch_max: None,
+        }
+    }
+
+    /// The proxy must listen here, since the broker sends its clients to this address. Default: anywhere.
+    #[must_use]
+    pub const fn proxy_at(mut self, address: SocketAddr) -> Self {
+        self.proxy_at = Some(address);
+        self
+    }
+
+    /// The smallest payload in bytes. Default: 0.
+    #[must_use]
+    pub const fn payload_min(mut self, bytes: usize) -> Self {
+        self.payload_min = bytes;
+        self
+    }
+
+    /// The largest payload in bytes that is tried. Default: 64 KiB.
+    #[must_use]
+    pub const fn payload_max(mut self, bytes: usize) -> Self {
+        self.payload_max = bytes;
+        self
+    }
+
+    /// Payloads are text: bytes that aren't UTF-8 must be refused. Default: any bytes.
+    #[must_use]
+    pub const fn text_only(mut self) -> Self {
+        self.is_binary = false;
+        self
+    }
+
+    /// The most headers of a message. Default: 10.
+    #[must_use]
+    pub const fn headers_max(mut self, headers: usize) -> Self {
+        self.headers_max = headers;
+        self
+    }
+
+    /// Messages of one key are delivered in order. Default: they are not.
+    #[must_use]
+    pub const fn orders_keys(mut self, orders_keys: bool) -> Self {
+        self.orders_keys = orders_keys;
+        self
+    }
+
+    /// How long the broker leaves a message to a consumer that says nothing. Default: there are no leases.
+    #[must_use]
+    pub const fn lease(mut self, lease: Option<Duration>) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// When a failed message comes again. Default: [`Redelivery::ToAnyone`].
+    #[must_use]
+    pub const fn redelivers(mut self, redelivery: Redelivery) -> Self {
+        self.redelivery = redelivery;
+        self
+    }
+
+    /// The most messages that one producer fetches ahead of those that it delivered, as the connector documents it, where
+    /// others could have them meanwhile. Default: not to be seen from outside.
+    #[must_use]
+    pub const fn fetch_max(mut self, messages: usize) -> Self {
+        self.fetch_max = Some(messages);
+        self
+    }
+}

@@ -1,0 +1,82 @@
+//! Headers and keys make the journey too.
+
+use bytes::Bytes;
+
+use super::{
+    Subject, Verdict,
+    place::{Place, must},
+};
+use crate::{
+    message::Record,
+    publisher::{Outgoing, PublishErrorKind, Publisher},
+};
+
+/// What continues a trace arrives, and so does the key where there are keys.
+pub async fn trace_context_and_key_survive<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "trace").await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut message = Outgoing::new("traced").header("traceparent", trace);
+    if place.abilities().orders_keys {
+        message = message.key("customer-4");
+    }
+    place.send(vec![message]).await;
+    let mut reader = place.open().await;
+    let came = reader.exactly(1).await;
+    let record = &came[0].item;
+    assert_eq!(record.header("traceparent"), Some(trace.as_bytes()));
+    if place.abilities().orders_keys {
+        assert_eq!(record.key(), Some(b"customer-4".as_slice()));
+    }
+    let again = Outgoing::from_record(record);
+    let headers = again.headers().iter();
+    let carried = headers.filter(|(name, _)| name == "traceparent").count();
+    assert_eq!(carried, 1, "a bridge would lose the trace");
+    reader.done(came).await;
+    must("close", reader.close().await);
+    Verdict::Kept
+}
+
+/// Headers that are odd arrive as they were sent, or their message is refused; they are never changed or left out.
+pub async fn odd_headers_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "headers").await;
+    let many = (0..place.abilities().headers_max)
+        .map(|n| (format!("name-{n}"), format!("value-{n}").into()));
+    let cases: Vec<Vec<(String, Bytes)>> = vec![
+        vec![("empty".to_owned(), Bytes::new())],
+        vec![("unicode".to_owned(), "grüße 🦀".into())],
+        vec![("long".to_owned(), "x".repeat(1_000).into())],
+        vec![("binary".to_owned(), Bytes::from_static(&[0xff, 0, 0xfe]))],
+        vec![("name.with-marks_1".to_owned(), "v".into())],
+        many.collect(),
+    ];
+    let mut reader = place.open().await;
+    let publisher = place.publisher().await;
+    for headers in cases {
+        let message = headers
+            .iter()
+            .fold(Outgoing::new("odd"), |message, (name, value)| {
+                message.header(name, value.clone())
+            });
+        if let Err(error) = publisher.publish_one(message).await {
+            assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
+            assert!(
+                headers.len() == 1,
+                "{} headers, as many as the abilities say, were refused: {error}",
+                headers.len()
+            );
+            continue;
+        }
+        let came = reader.exactly(1).await;
+        for (name, value) in &headers {
+            assert_eq!(
+                came[0].item.header(name),
+                Some(&value[..]),
+                "header {name:?} was changed on its way"
+            );
+        }
+        reader.done(came).await;
+    }
+    must("close the publisher", publisher.close().await);
+    must("close", reader.close().await);
+    Verdict::Kept
+}

@@ -1,0 +1,51 @@
+//! What a connector must keep, as tests that run against its broker.
+//!
+//! Whoever writes a connector implements [`Subject`] (how to make an empty queue, how to open the source and the publisher) and
+//! says with [`Abilities`] what the broker can do. [`conformance!`](crate::testing::conformance!) makes a test of every promise.
+//!
+//! ```text
+//! broadway::testing::conformance! {
+//!     mod spool { subject: TestSpool::new() }    // an Option: None where no broker is to be found
+//! }
+//!
+//! test spool::a_failed_message_comes_again ... ok
+//! test spool::what_is_done_does_not_come_again ... ok
+//! ```
+//!
+//! A promise that is broken panics, with a word for what was broken: *lost*, *delivered twice*, *acknowledged and delivered again*,
+//! *changed*, *reordered*. One that the broker cannot keep, for it has no leases, say, does not apply, and prints that.
+//!
+//! `docs/writing-a-connector.md` in the repository goes from nothing to a connector that passes.
+
+mod abilities;
+mod acks;
+mod back_pressure;
+mod delivery;
+mod headers;
+mod lease;
+mod payloads;
+mod place;
+mod publishing;
+mod subject;
+mod tests_of;
+mod through_a_pipeline;
+mod verdict;
+
+pub use abilities::{Abilities, Redelivery};
+pub use acks::{
+    a_failed_message_comes_again, nothing_is_acknowledged_before_it_is_done,
+    results_in_any_order_acknowledge_their_own, what_is_done_does_not_come_again,
+};
+pub use back_pressure::fetches_no_more_than_it_says;
+pub use delivery::{delivers_all, delivers_on_demand_only, goes_on_after_a_reopening};
+pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survive};
+pub use lease::a_slow_handler_keeps_its_message;
+pub use payloads::{any_bytes_arrive_or_are_refused, smallest_and_largest_payloads_arrive};
+pub use publishing::{
+    a_closed_publisher_says_so, no_messages_have_no_results, what_is_confirmed_can_be_read,
+};
+pub use subject::Subject;
+pub use through_a_pipeline::{
+    a_drain_loses_nothing_and_repeats_nothing, keys_keep_their_order, poison_spoils_nothing_else,
+};
+pub use verdict::{Verdict, keep};

@@ -1,0 +1,59 @@
+//! What arrives is what was sent, to the byte.
+
+use bytes::Bytes;
+
+use super::{
+    Subject, Verdict,
+    place::{Place, must},
+};
+use crate::{
+    message::Record,
+    publisher::{Outgoing, PublishErrorKind, Publisher},
+};
+
+/// The smallest and the largest payload arrive as they were sent.
+pub async fn smallest_and_largest_payloads_arrive<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "sizes").await;
+    let abilities = place.abilities();
+    let large = "0123456789abcdef".repeat(abilities.payload_max / 16 + 1);
+    let largest = Bytes::from(large).slice(..abilities.payload_max);
+    let smallest = Bytes::from("x".repeat(abilities.payload_min));
+    for payload in [smallest, largest] {
+        place.send(vec![Outgoing::new(payload.clone())]).await;
+        let mut reader = place.open().await;
+        let came = reader.exactly(1).await;
+        assert!(
+            came[0].item.payload() == payload,
+            "changed: {} bytes were sent and {} came",
+            payload.len(),
+            came[0].item.payload().len()
+        );
+        reader.done(came).await;
+        must("close", reader.close().await);
+    }
+    Verdict::Kept
+}
+
+/// Any bytes arrive as they were sent; where payloads are text, others are refused and not changed.
+pub async fn any_bytes_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "bytes").await;
+    let all: Vec<u8> = (0..=255).collect();
+    let publisher = place.publisher().await;
+    let result = publisher.publish_one(Outgoing::new(all.clone())).await;
+    must("close the publisher", publisher.close().await);
+    if !place.abilities().is_binary {
+        let error = result.expect_err("changed: bytes that are no text were accepted");
+        assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
+        return Verdict::Kept;
+    }
+    must("publish all bytes", result.map_err(Into::into));
+    let mut reader = place.open().await;
+    let came = reader.exactly(1).await;
+    assert!(
+        came[0].item.payload() == all,
+        "changed: not all bytes came as they were"
+    );
+    reader.done(came).await;
+    must("close", reader.close().await);
+    Verdict::Kept
+}

@@ -1,0 +1,156 @@
+//! A place at the broker, as promises use it: filled, read, looked at.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Abilities, Subject};
+use crate::{
+    error::BoxError,
+    message::Record,
+    publisher::{Outgoing, Publisher},
+    source::Source,
+    testing::{Reader, Received},
+};
+
+/// Above what any broker needs to say what it was asked.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the broker is asked for a count, which nobody tells.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) type ProducerOf<S> = <<S as Subject>::Source as Source>::Producer;
+pub(super) type ReceivedBy<S> = Received<ProducerOf<S>>;
+
+pub(super) struct Place<'a, S> {
+    pub(super) subject: &'a S,
+    pub(super) name: String,
+}
+
+impl<'a, S: Subject> Place<'a, S> {
+    pub(super) async fn new(subject: &'a S, promise: &str) -> Self {
+        let name = must("create a place", subject.create(promise).await);
+        Self { subject, name }
+    }
+
+    /// With these numbers in it, as payloads in decimal.
+    pub(super) async fn with(subject: &'a S, promise: &str, numbers: Range<u64>) -> Self {
+        let place = Self::new(subject, promise).await;
+        place.send_numbers(numbers).await;
+        place
+    }
+
+    pub(super) fn abilities(&self) -> Abilities {
+        self.subject.abilities()
+    }
+
+    pub(super) fn source(&self) -> S::Source {
+        self.subject.source(&self.name, None)
+    }
+
+    pub(super) async fn publisher(&self) -> S::Publisher {
+        let publisher = self.subject.publisher(&self.name, None).await;
+        must("open the publisher", publisher)
+    }
+
+    pub(super) async fn open(&self) -> Reader<ProducerOf<S>> {
+        must("open the source", Reader::open(&self.source()).await)
+    }
+
+    /// Numbers in decimal; where keys have an order, of ten keys in turn.
+    pub(super) async fn send_numbers(&self, numbers: Range<u64>) {
+        let orders_keys = self.abilities().orders_keys;
+        let message = |number: u64| {
+            let message = Outgoing::new(number.to_string());
+            match orders_keys {
+                true => message.key(format!("key-{}", number % 10)),
+                false => message,
+            }
+        };
+        self.send(numbers.map(message).collect()).await;
+    }
+
+    /// All of them must be confirmed.
+    pub(super) async fn send(&self, messages: Vec<Outgoing>) {
+        let publisher = self.publisher().await;
+        let count = messages.len();
+        let results = publisher.publish(messages).await;
+        assert_eq!(results.len(), count, "one result for each message");
+        for result in results {
+            must("publish", result.map_err(BoxError::from));
+        }
+        must("close the publisher", publisher.close().await);
+    }
+
+    /// Reads until all these numbers have come, which may come more than once.
+    pub(super) async fn read_all(
+        &self,
+        reader: &mut Reader<ProducerOf<S>>,
+        numbers: Range<u64>,
+    ) -> BTreeMap<u64, Vec<ReceivedBy<S>>> {
+        let mut all: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while numbers.clone().any(|number| !all.contains_key(&number)) {
+            let some = match timeout(deadline - Instant::now(), reader.some(100)).await {
+                Ok(some) => must("read", some),
+                Err(_) => panic!("lost: only {:?} came of {numbers:?}", all.keys()),
+            };
+            for received in some {
+                all.entry(number(&received)).or_default().push(received);
+            }
+        }
+        all
+    }
+
+    /// Nothing that was there before may come again: not to who reads now, nor later when leases end.
+    pub(super) async fn assert_nothing_left(&self) {
+        self.assert_acknowledged().await;
+        let mut reader = self.open().await;
+        self.send_numbers(PROBE..PROBE + 1).await;
+        let came = reader.exactly(1).await;
+        let first = number(&came[0]);
+        assert_eq!(
+            first, PROBE,
+            "{first} was acknowledged, and came again before the probe that was sent after it"
+        );
+        if let Some(lease) = self.abilities().lease {
+            reader.nothing_until(sleep(lease + lease / 4)).await;
+        }
+        reader.done(came).await;
+        must("close", reader.close().await);
+    }
+
+    /// Where the broker can be asked, it must say that all is acknowledged.
+    async fn assert_acknowledged(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = must(
+                "ask the broker",
+                self.subject.unacknowledged(&self.name).await,
+            );
+            let Some(left @ 1..) = left else { return };
+            assert!(
+                Instant::now() < deadline,
+                "{left} messages that were done are not acknowledged at the broker"
+            );
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// A number that no promise sends otherwise.
+const PROBE: u64 = 1_000_000;
+
+/// The number that a payload is.
+pub(super) fn number<T: Record, K>(received: &crate::source::Delivery<T, K>) -> u64 {
+    number_of(&received.item)
+}
+
+pub(super) fn number_of<R: Record>(record: &R) -> u64 {
+    let text = std::str::from_utf8(record.payload()).ok();
+    let number = text.and_then(|text| text.parse().ok());
+    number.unwrap_or_else(|| panic!("changed: a payload is not what was sent: {}", record.id()))
+}
+
+pub(super) fn must<T>(what: &str, result: Result<T, BoxError>) -> T {
+    result.unwrap_or_else(|error| panic!("cannot {what}: {error}"))
+}

@@ -1,0 +1,54 @@
+//! The macro that makes a test of every promise. The list of them stands here, once.
+
+/// Makes a module of this name with a test for each promise of [`conformance`](crate::testing::conformance).
+///
+/// `subject` is an expression of type `Option<impl Subject>`; with `None` the tests do nothing, and whoever made it has said why.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance {
+    (mod $name:ident { subject: $subject:expr }) => {
+        mod $name {
+            use super::*;
+
+            $crate::__promises! {
+                $name, $subject;
+                delivers_all
+                delivers_on_demand_only
+                goes_on_after_a_reopening
+                what_is_done_does_not_come_again
+                results_in_any_order_acknowledge_their_own
+                nothing_is_acknowledged_before_it_is_done
+                a_failed_message_comes_again
+                a_slow_handler_keeps_its_message
+                fetches_no_more_than_it_says
+                smallest_and_largest_payloads_arrive
+                any_bytes_arrive_or_are_refused
+                trace_context_and_key_survive
+                odd_headers_arrive_or_are_refused
+                what_is_confirmed_can_be_read
+                a_closed_publisher_says_so
+                no_messages_have_no_results
+                keys_keep_their_order
+                poison_spoils_nothing_else
+                a_drain_loses_nothing_and_repeats_nothing
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __promises {
+    ($name:ident, $subject:expr; $($promise:ident)*) => {
+        $(
+            #[test]
+            fn $promise() {
+                $crate::testing::conformance::keep(
+                    concat!(stringify!($name), "::", stringify!($promise)),
+                    $subject,
+                    async |subject| $crate::testing::conformance::$promise(subject).await,
+                );
+            }
+        )*
+    };
+}

@@ -1,0 +1,178 @@
+//! What only shows when an engine drives the connector: order, failures, drains.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    Subject, Verdict,
+    place::{PATIENCE, Place, ProducerOf, must, number_of},
+};
+use crate::{
+    batch::Batch,
+    batcher_key::NoBatcher,
+    error::BoxError,
+    handler::{Handler, Next},
+    message::{Message, Record},
+    pipeline::{Pipeline, Processors, Topology},
+    source::Producer,
+    testing::Seen,
+};
+
+type ItemOf<S> = <ProducerOf<S> as Producer>::Item;
+
+/// Writes down what it has done, but for what it was told to fail.
+struct Worker<R> {
+    done: Seen<u64>,
+    failing: fn(u64) -> Option<bool>,
+    record: std::marker::PhantomData<fn(R)>,
+}
+
+impl<R: Record> Handler for Worker<R> {
+    type In = R;
+    type Out = ();
+    type Batcher = NoBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<R>,
+    ) -> Result<Next<(), NoBatcher>, BoxError> {
+        let number = number_of(message.data());
+        match (self.failing)(number) {
+            Some(true) => panic!("poison"),
+            Some(false) => Err("poison".into()),
+            None => {
+                // Others get a turn, so that messages of different keys are handled at once.
+                tokio::task::yield_now().await;
+                self.done.push(number);
+                Ok(Next::Ack)
+            }
+        }
+    }
+
+    async fn handle_batch(&self, _: NoBatcher, _: &mut Batch<()>) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+async fn run<S: Subject>(
+    place: &Place<'_, S>,
+    failing: fn(u64) -> Option<bool>,
+) -> (Topology<ItemOf<S>>, Seen<u64>) {
+    let done = Seen::new();
+    let worker = Worker {
+        done: done.clone(),
+        failing,
+        record: std::marker::PhantomData,
+    };
+    let by_key = |message: &Message<ItemOf<S>>| message.data().key().map(<[u8]>::to_vec);
+    let processors = Processors::new(4).max_demand(10);
+    let processors = match place.abilities().orders_keys {
+        true => processors.partition_by(by_key),
+        false => processors,
+    };
+    let topology = Pipeline::new(place.source(), worker)
+        .name("conformance")
+        .processors(processors)
+        .drain_timeout(PATIENCE)
+        .start()
+        .await;
+    let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
+    (topology, done)
+}
+
+async fn drained<S: Subject>(topology: Topology<ItemOf<S>>) {
+    let drained = topology.drain().await;
+    must("drain", drained.map_err(BoxError::from));
+}
+
+/// Messages of a key are handled in the order in which they were sent, by several processors.
+pub async fn keys_keep_their_order<S: Subject>(subject: &S) -> Verdict {
+    if !subject.abilities().orders_keys {
+        return Verdict::DoesNotApply("the broker promises no order per key");
+    }
+    let place = Place::with(subject, "order", 0..300).await;
+    let (topology, done) = run(&place, |_| None).await;
+    let all = wait_distinct(&done, 300).await;
+    drained::<S>(topology).await;
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    // A repeat is at-least-once; what is new must not come before what was sent earlier.
+    for number in all.into_iter().filter(|number| seen.insert(*number)) {
+        let before = last.insert(number % 10, number);
+        assert!(
+            before < Some(number),
+            "reordered: {number} came after {before:?} of the same key"
+        );
+    }
+    Verdict::Kept
+}
+
+/// What always fails, or panics, fails alone: the rest is done, and the pipeline lives.
+pub async fn poison_spoils_nothing_else<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::with(subject, "poison", 0..60).await;
+    let (topology, done) = run(&place, |number| match number {
+        // The last two of their keys: where a failure stops those behind it, there are none.
+        58 => Some(false),
+        59 => Some(true),
+        _ => None,
+    })
+    .await;
+    let all: BTreeSet<u64> = wait_distinct(&done, 58).await.into_iter().collect();
+    assert!((0..58).all(|number| all.contains(&number)));
+    // Of the two, nothing was acknowledged; a drain is not held up by them.
+    drained::<S>(topology).await;
+    let mut reader = place.open().await;
+    let left = place.read_all(&mut reader, 58..60).await;
+    reader.done(left.into_values().flatten()).await;
+    must("close", reader.close().await);
+    place.assert_nothing_left().await;
+    Verdict::Kept
+}
+
+/// A drain in the midst of work loses nothing and repeats nothing.
+pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::with(subject, "drain", 0..400).await;
+    let (topology, done) = run(&place, |_| None).await;
+    wait_distinct(&done, 50).await;
+    drained::<S>(topology).await;
+    let before: BTreeSet<u64> = done.all().into_iter().collect();
+    assert_eq!(
+        before.len(),
+        done.len(),
+        "repeated before anything went wrong"
+    );
+    let (topology, done) = run(&place, |_| None).await;
+    wait_distinct(&done, 400 - before.len()).await;
+    drained::<S>(topology).await;
+    let after: BTreeSet<u64> = done.all().into_iter().collect();
+    let repeated: Vec<_> = before.intersection(&after).collect();
+    assert!(
+        repeated.is_empty(),
+        "done before the drain, and delivered again after it: {repeated:?}"
+    );
+    assert_eq!(before.len() + after.len(), 400, "lost in the drain");
+    place.assert_nothing_left().await;
+    Verdict::Kept
+}
+
+/// Waits until so many different numbers are done, and gives all that are.
+async fn wait_distinct(done: &Seen<u64>, count: usize) -> Vec<u64> {
+    let mut len = count;
+    loop {
+        let waited = tokio::time::timeout(2 * PATIENCE, done.wait_len(len)).await;
+        let all = done.all();
+        let distinct: BTreeSet<u64> = all.iter().copied().collect();
+        if distinct.len() >= count {
+            return all;
+        }
+        assert!(
+            waited.is_ok(),
+            "lost: {} of {count} were done",
+            distinct.len()
+        );
+        len = all.len() + 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

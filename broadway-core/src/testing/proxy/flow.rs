@@ -1,0 +1,106 @@
+//! One direction of a connection: reads at once, and passes on when the state of the network lets it.
+//!
+//! Reading and writing are two loops with a bounded queue between them, so that a delay makes bytes later without making them
+//! fewer, and a sender does not notice a freeze before its window is full.
+
+use std::{io, time::Duration};
+
+use futures_util::future::try_join;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::tcp::{ReadHalf, WriteHalf},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    connection::thawed,
+    state::{Counts, State},
+};
+
+/// The most that is read at once; with [`CHUNKS_MAX`] it makes 1 MiB.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// The most chunks that wait.
+const CHUNKS_MAX: usize = 64;
+
+/// A slow flow passes this many pieces a second, rather than one large one after a long silence.
+const PIECES_PER_SECOND: u32 = 20;
+
+struct Chunk {
+    due: Instant,
+    /// What was read: bytes, the end, or that the connection broke, which arrives no sooner than the bytes before it.
+    read: io::Result<Vec<u8>>,
+}
+
+/// Passes on from `from` to `to` until `from` ends, and that too.
+///
+/// # Errors
+///
+/// When either side broke.
+pub(super) async fn flow(
+    from: ReadHalf<'_>,
+    to: WriteHalf<'_>,
+    state: &watch::Receiver<State>,
+    counts: &Counts,
+) -> io::Result<()> {
+    let (tx, rx) = mpsc::channel(CHUNKS_MAX);
+    try_join(read(from, tx, state), write(to, rx, state, counts)).await?;
+    Ok(())
+}
+
+/// Ends with the end of `from`, or when the writer has ended.
+async fn read(
+    mut from: ReadHalf<'_>,
+    tx: mpsc::Sender<Chunk>,
+    state: &watch::Receiver<State>,
+) -> io::Result<()> {
+    loop {
+        let mut bytes = Vec::with_capacity(CHUNK_BYTES);
+        let read = from.read_buf(&mut bytes).await.map(|_| bytes);
+        let is_last = !matches!(&read, Ok(bytes) if !bytes.is_empty());
+        let due = Instant::now() + state.borrow().delay;
+        if tx.send(Chunk { due, read }).await.is_err() || is_last {
+            return Ok(());
+        }
+    }
+}
+
+async fn write(
+    mut to: WriteHalf<'_>,
+    mut rx: mpsc::Receiver<Chunk>,
+    state: &watch::Receiver<State>,
+    counts: &Counts,
+) -> io::Result<()> {
+    while let Some(chunk) = rx.recv().await {
+        sleep_until(chunk.due).await;
+        thawed(state).await;
+        let bytes = chunk.read?;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            thawed(state).await;
+            let (piece, pause) = next_piece(rest.len(), state.borrow().bytes_per_second);
+            let (now, later) = rest.split_at(piece);
+            to.write_all(now).await?;
+            counts.pass(piece);
+            rest = later;
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+        }
+    }
+    to.shutdown().await
+}
+
+/// How many of `len` bytes go now, and how long it takes until the next may.
+fn next_piece(len: usize, bytes_per_second: Option<u32>) -> (usize, Duration) {
+    let Some(speed) = bytes_per_second else {
+        return (len, Duration::ZERO);
+    };
+    let most = usize::try_from(speed / PIECES_PER_SECOND).unwrap_or(usize::MAX);
+    let piece = len.min(most.max(1));
+    (
+        piece,
+        Duration::from_secs_f64(piece as f64 / f64::from(speed)),
+    )
+}

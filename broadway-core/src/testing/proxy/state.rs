@@ -1,0 +1,42 @@
+//! What the test wants of the network, and what the proxy has seen.
+
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// What holds now. A plain value in a watch: whoever waits for a change of it waits for the watch.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    /// How often all connections were cut. One that began at another number is cut.
+    pub(super) cuts: u64,
+    pub(super) is_refusing: bool,
+    pub(super) is_frozen: bool,
+    pub(super) delay: Duration,
+    pub(super) bytes_per_second: Option<u32>,
+}
+
+/// Only ever counted up, by all connections.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    accepted: AtomicUsize,
+    passed: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn accept(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pass(&self, bytes: usize) {
+        self.passed.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,33 @@
+//! Which brokers there are, names that nothing else uses, and the little HTTP that their own interfaces need.
+
+use std::{
+    env,
+    net::{SocketAddr, TcpStream},
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+/// The address of a broker; `None` after having said that a test is left out.
+pub(crate) fn address(name: &str, port: u16) -> Option<SocketAddr> {
+    let variable = format!("BROADWAY_{}", name.to_ascii_uppercase());
+    let address = env::var(&variable).unwrap_or_else(|_| format!("127.0.0.1:{port}"));
+    if TcpStream::connect(&address).is_ok() {
+        return Some(address.parse().unwrap());
+    }
+    let message = format!("no {name} at {address}: run `scripts/brokers up {name}`");
+    assert!(
+        env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
+        "{message}"
+    );
+    eprintln!("left out: {message}");
+    None
+}
+
+/// A name that nothing else uses.
+pub(crate) fn unique(what: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("conform-{what}-{}-{nanos:x}-{count}", process::id()).replace('_', "-")
+}

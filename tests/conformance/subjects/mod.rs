@@ -1,0 +1,10 @@
+//! Our connectors, each with its broker.
+
+mod broker;
+mod kafka;
+mod pubsub;
+mod sqs;
+
+pub(crate) use kafka::TestKafka;
+pub(crate) use pubsub::TestPubSub;
+pub(crate) use sqs::TestSqs;

@@ -1,0 +1,75 @@
+//! Google Cloud Pub/Sub: a topic with an ordered subscription for each promise.
+
+use std::{net::SocketAddr, time::Duration};
+
+use broadway::{
+    BoxError, Publisher,
+    pubsub::{Create, OnFailure, PubSub, PubSubPublisher},
+    testing::conformance::{Abilities, Redelivery, Subject},
+};
+
+use super::broker::{address, unique};
+
+#[derive(Clone)]
+pub(crate) struct TestPubSub {
+    server: SocketAddr,
+}
+
+impl TestPubSub {
+    pub(crate) fn new() -> Option<Self> {
+        let server = address("pubsub", 19085)?;
+        Some(Self { server })
+    }
+
+    fn endpoint(&self, via: Option<SocketAddr>) -> String {
+        format!("http://{}", via.unwrap_or(self.server))
+    }
+}
+
+fn topic(place: &str) -> String {
+    format!("projects/broadway/topics/{place}")
+}
+
+impl Subject for TestPubSub {
+    type Source = PubSub;
+    type Publisher = PubSubPublisher;
+
+    fn abilities(&self) -> Abilities {
+        Abilities::new(Some(self.server))
+            .orders_keys(true)
+            .payload_min(1)
+            .payload_max(1_000_000)
+            .headers_max(50)
+            .lease(Some(Duration::from_secs(10)))
+            .redelivers(Redelivery::ToAnyone)
+    }
+
+    async fn create(&self, promise: &str) -> Result<String, BoxError> {
+        let place = unique(promise);
+        // The topic, and then the subscription, which gets only what is published after it.
+        self.publisher(&place, None).await?.close().await?;
+        let reader = broadway::testing::Reader::open(&self.source(&place, None)).await?;
+        reader.close().await?;
+        Ok(place)
+    }
+
+    fn source(&self, place: &str, via: Option<SocketAddr>) -> PubSub {
+        PubSub::subscription(format!("projects/broadway/subscriptions/{place}"))
+            .endpoint(self.endpoint(via))
+            .create(Create::on(topic(place)).ordered())
+            .max_lease_extension(Duration::from_secs(10))
+            .on_failure(OnFailure::NackAfter(Duration::from_secs(1)))
+    }
+
+    async fn publisher(
+        &self,
+        place: &str,
+        via: Option<SocketAddr>,
+    ) -> Result<PubSubPublisher, BoxError> {
+        PubSubPublisher::topic(topic(place))
+            .endpoint(self.endpoint(via))
+            .create_topic()
+            .open()
+            .await
+    }
+}

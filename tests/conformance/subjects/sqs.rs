@@ -1,0 +1,83 @@
+//! SQS, as a standard queue and as a FIFO queue.
+
+use std::{net::SocketAddr, time::Duration};
+
+use broadway::{
+    BoxError,
+    sqs::{OnFailure, Sqs, SqsPublisher},
+    testing::conformance::{Abilities, Redelivery, Subject},
+};
+
+use super::broker::{address, unique};
+
+const VISIBILITY: Duration = Duration::from_secs(4);
+
+#[derive(Clone)]
+pub(crate) struct TestSqs {
+    broker: SocketAddr,
+    is_fifo: bool,
+}
+
+impl TestSqs {
+    pub(crate) fn new(is_fifo: bool) -> Option<Self> {
+        let broker = address("sqs", 19324)?;
+        Some(Self { broker, is_fifo })
+    }
+
+    fn url(&self, place: &str) -> String {
+        format!("http://{}/000000000000/{place}", self.broker)
+    }
+
+    fn endpoint(&self, via: Option<SocketAddr>) -> String {
+        format!("http://{}", via.unwrap_or(self.broker))
+    }
+}
+
+impl Subject for TestSqs {
+    type Source = Sqs;
+    type Publisher = SqsPublisher;
+
+    fn abilities(&self) -> Abilities {
+        Abilities::new(Some(self.broker))
+            .orders_keys(self.is_fifo)
+            .payload_min(1)
+            .payload_max(250_000)
+            .text_only()
+            .headers_max(10)
+            .lease(Some(VISIBILITY))
+            .redelivers(Redelivery::ToAnyone)
+    }
+
+    async fn create(&self, promise: &str) -> Result<String, BoxError> {
+        let suffix = if self.is_fifo { ".fifo" } else { "" };
+        // Names of queues have 80 characters at most.
+        let mut name = unique(promise);
+        name.truncate(75);
+        Ok(name + suffix)
+    }
+
+    fn source(&self, place: &str, via: Option<SocketAddr>) -> Sqs {
+        Sqs::queue(self.url(place))
+            .region("elasticmq")
+            .endpoint(self.endpoint(via))
+            .credentials("test", "test")
+            .create_if_missing()
+            .visibility_timeout(VISIBILITY)
+            .wait_time(Duration::from_secs(1))
+            .polls_timeout(Duration::from_millis(1_500))
+            .on_failure(OnFailure::VisibleAfter(Duration::from_secs(1)))
+    }
+
+    async fn publisher(
+        &self,
+        place: &str,
+        via: Option<SocketAddr>,
+    ) -> Result<SqsPublisher, BoxError> {
+        let publisher = SqsPublisher::queue(self.url(place))
+            .region("elasticmq")
+            .endpoint(self.endpoint(via))
+            .credentials("test", "test")
+            .create_if_missing();
+        publisher.open().await
+    }
+}
