@@ -79,7 +79,8 @@ async fn run() -> Result<(), BoxError> {
     load(&uri).await?;
     println!("published {MESSAGES} messages to the queue {NAME}");
 
-    let source = RabbitMq::queue(NAME).uri(&uri);
+    // More than a batch, so that batches fill while others are on their way.
+    let source = RabbitMq::queue(NAME).uri(&uri).prefetch(2_500);
     let topic = KafkaPublisher::topic(NAME).brokers(&kafka).open().await?;
     let summary = Summary::default();
     let topology = Pipeline::new(source, ToKafka { topic })

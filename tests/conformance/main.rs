@@ -9,7 +9,7 @@
 mod subjects;
 
 use broadway::testing::conformance;
-use subjects::{TestKafka, TestPubSub, TestSqs};
+use subjects::{TestKafka, TestPubSub, TestRabbitMq, TestSqs};
 
 conformance! {
     mod kafka { subject: TestKafka::new() }
@@ -17,6 +17,14 @@ conformance! {
 
 conformance! {
     mod pubsub { subject: TestPubSub::new() }
+}
+
+conformance! {
+    mod rabbitmq { subject: TestRabbitMq::new(false) }
+}
+
+conformance! {
+    mod rabbitmq_quorum { subject: TestRabbitMq::new(true) }
 }
 
 conformance! {

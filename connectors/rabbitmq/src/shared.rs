@@ -55,6 +55,8 @@ struct State {
     resume: Option<u64>,
     /// Results that came after their channel was lost.
     late: u64,
+    /// Nothing is read any more, so nothing is opened again.
+    is_stopped: bool,
 }
 
 impl Shared {
@@ -74,6 +76,7 @@ impl Shared {
                 frames: Vec::new(),
                 resume: None,
                 late: 0,
+                is_stopped: false,
             }),
             bell: Notify::new(),
             given_up: Notify::new(),
@@ -159,6 +162,11 @@ impl Shared {
         }
     }
 
+    /// Nothing is read any more.
+    pub(crate) fn stop(&self) {
+        self.state().is_stopped = true;
+    }
+
     /// Tells the broker all that can be told, and says whether there is a channel for it.
     pub(crate) fn finish(&self) -> bool {
         let mut state = self.state();
@@ -230,6 +238,7 @@ impl Shared {
                     };
                     channel.basic_nack(tag, options).now_or_never()
                 }
+                Frame::Reopen if state.is_stopped => continue,
                 Frame::Reopen => {
                     self.move_on(state);
                     break;

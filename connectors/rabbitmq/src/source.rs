@@ -28,6 +28,9 @@ use crate::{
     trouble::{Trouble, words},
 };
 
+/// A line that lasted so long is a success, even if the queue was empty.
+const SETTLED_TIME: Duration = Duration::from_secs(30);
+
 type Out = Vec<Delivery<RabbitMqRecord, Token>>;
 
 impl Source for RabbitMq {
@@ -104,12 +107,17 @@ enum Link {
 struct Open {
     line: Line,
     generation: u64,
+    since: Instant,
 }
 
 impl Open {
     fn begin(line: Line, shared: &Shared) -> Self {
         let generation = shared.begin(line.channel.clone());
-        Self { line, generation }
+        Self {
+            line,
+            generation,
+            since: Instant::now(),
+        }
     }
 
     /// Takes what is there, or says why nothing more will come.
@@ -208,7 +216,7 @@ impl Producer for RabbitMqProducer {
                         return Err("the connection to RabbitMQ is lost".into());
                     };
                     let line = ended??;
-                    self.link = Link::Up(Box::new(self.opened(line)));
+                    self.link = Link::Up(Box::new(Open::begin(line, &self.shared)));
                 }
                 Link::Stopped(_) => return Ok(Produced::End),
             }
@@ -220,6 +228,7 @@ impl Producer for RabbitMqProducer {
         if let Link::Stopped(_) = self.link {
             return;
         }
+        self.shared.stop();
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
         let Link::Up(mut open) = link else {
             return;
@@ -266,6 +275,9 @@ impl RabbitMqProducer {
     fn lost(&mut self, why: &str) {
         if let Link::Up(open) = &self.link {
             self.shared.lose(open.generation);
+            if open.since.elapsed() >= SETTLED_TIME {
+                self.failures = 0;
+            }
         }
         self.shared.trouble(&format!(
             "the consumer of {:?} was lost and is opened again: {why}",
@@ -279,10 +291,6 @@ impl RabbitMqProducer {
         ));
         self.failures = self.failures.saturating_add(1);
         self.link = Link::Down(attempt);
-    }
-
-    fn opened(&self, line: Line) -> Open {
-        Open::begin(line, &self.shared)
     }
 
     fn trouble(&self, why: &str, generation: u64) {

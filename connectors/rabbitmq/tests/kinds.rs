@@ -118,6 +118,24 @@ async fn a_message_of_a_stream_that_failed_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failure_while_a_stream_is_drained_opens_nothing() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::open(&address, "drained").await;
+    let source = queue
+        .source()
+        .declare(Declare::stream())
+        .stream_offset(StreamOffset::First)
+        .requeue_delay(Duration::ZERO);
+    let mut reader = Reader::open(&source).await.unwrap();
+    queue.send(0..10).await;
+    let received = reader.exactly(10).await;
+    reader.stop().await;
+    reader.failed(received).await;
+    reader.close().await.unwrap();
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_hook_declares_what_the_queue_is_bound_to() {
     let Some(address) = broker() else { return };
     let queue = Queue::open(&address, "bound").await;

@@ -103,7 +103,11 @@ async fn a_deleted_queue_is_an_error_and_not_a_hang() {
 async fn a_deleted_queue_that_is_declared_is_made_again() {
     let Some(address) = broker() else { return };
     let queue = Queue::open(&address, "again").await;
-    let source = queue.source().declare(Declare::classic());
+    let name = unique("reader");
+    let source = queue
+        .source()
+        .connection_name(&name)
+        .declare(Declare::classic());
     let mut reader = Reader::open(&source).await.unwrap();
     let remake = async {
         queue
@@ -127,8 +131,40 @@ async fn a_deleted_queue_that_is_declared_is_made_again() {
         },
         remake
     );
+    // The connection whose consumer was cancelled is not kept.
+    management::until_connections(&name, 1).await;
     reader.done(received).await;
     reader.close().await.unwrap();
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_broker_is_noticed_by_its_missing_heartbeats() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "silent").await;
+    queue.send(0..1).await;
+    let proxy = Proxy::to(&address).await;
+    let source = queue
+        .source()
+        .uri(proxy.uri())
+        .heartbeat(Duration::from_secs(1));
+    let mut reader = Reader::open(&source).await.unwrap();
+    let held = reader.exactly(1).await;
+    proxy.hold();
+    let recorder = reader.recorder().clone();
+    reader
+        .nothing_until(async {
+            while recorder.count("source_trouble") == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    proxy.cut();
+    let again = reader.exactly(1).await;
+    assert!(reader.acknowledger().is_stale(&held[0].token));
+    reader.done(again).await;
+    reader.close().await.unwrap();
+    assert_eq!(queue.ready().await, 0);
     queue.delete().await;
 }
 

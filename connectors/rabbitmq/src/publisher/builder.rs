@@ -106,8 +106,8 @@ impl RabbitMqPublisherBuilder {
         self
     }
 
-    /// Whether a message that no queue is bound for is refused. Without it, such a message counts as confirmed and is lost.
-    /// Default: `true`.
+    /// Whether a message that no queue is bound for is refused. Without it, such a message counts as confirmed and is lost. The
+    /// client logs what comes back, payload and all, as a warning of the target `lapin::returned_messages`. Default: `true`.
     pub fn mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
         self

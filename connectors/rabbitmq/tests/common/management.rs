@@ -71,3 +71,15 @@ pub async fn kill(client_name: &str) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Waits until a client has so many connections.
+pub async fn until_connections(client_name: &str, n: usize) {
+    loop {
+        let name = client_name.to_owned();
+        let found = tokio::task::spawn_blocking(move || connections(&name));
+        if found.await.unwrap().len() == n {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

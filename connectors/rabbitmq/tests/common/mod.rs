@@ -107,6 +107,16 @@ impl Queue {
 
     /// Sends numbers in decimal, and waits until the broker has them.
     pub async fn send(&self, numbers: Range<u64>) {
+        self.send_with(numbers, BasicProperties::default()).await;
+    }
+
+    /// As `send`, kept on disk.
+    pub async fn send_persistent(&self, numbers: Range<u64>) {
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        self.send_with(numbers, properties).await;
+    }
+
+    async fn send_with(&self, numbers: Range<u64>, properties: BasicProperties) {
         let mut confirms = Vec::new();
         for number in numbers {
             let payload = number.to_string();
@@ -115,7 +125,7 @@ impl Queue {
                 self.name.as_str().into(),
                 BasicPublishOptions::default(),
                 payload.as_bytes(),
-                BasicProperties::default(),
+                properties.clone(),
             );
             confirms.push(sent.await.unwrap());
         }
