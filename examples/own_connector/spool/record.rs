@@ -1,0 +1,67 @@
+//! The item of the source: one file.
+
+use std::{fmt, time::SystemTime};
+
+use broadway::Record;
+
+use super::{ack::OnFailure, file::Contents};
+
+/// One message of the spool.
+pub struct SpoolRecord {
+    name: String,
+    time: Option<SystemTime>,
+    contents: Contents,
+}
+
+impl SpoolRecord {
+    pub(super) fn new(name: &str, time: Option<SystemTime>, contents: Contents) -> Self {
+        Self {
+            name: name.to_owned(),
+            time,
+            contents,
+        }
+    }
+}
+
+impl Record for SpoolRecord {
+    type AckOptions = OnFailure;
+
+    fn payload(&self) -> &[u8] {
+        &self.contents.payload
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.contents.key.as_deref()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut headers = self.contents.headers.iter();
+        let (_, value) = headers.find(|(header, _)| header == name)?;
+        Some(value)
+    }
+
+    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        for (name, value) in &self.contents.headers {
+            visit(name, value);
+        }
+    }
+
+    /// When its file was written: a rename does not change that.
+    fn time(&self) -> Option<SystemTime> {
+        self.time
+    }
+
+    fn id(&self) -> String {
+        format!("spool@{}", self.name)
+    }
+}
+
+/// Shows where it is from and how large it is, never what is in it.
+impl fmt::Debug for SpoolRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpoolRecord")
+            .field("id", &self.id())
+            .field("payload_bytes", &self.contents.payload.len())
+            .finish_non_exhaustive()
+    }
+}
