@@ -15,17 +15,14 @@ use crate::{
 pub async fn trace_context_and_key_survive<S: Subject>(subject: &S) -> Verdict {
     let place = Place::new(subject, "trace").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let mut message = Outgoing::new("traced").header("traceparent", trace);
-    if place.abilities().orders_keys {
-        message = message.key("customer-4");
-    }
+    let message = place.message("traced", 4).header("traceparent", trace);
     place.send(vec![message]).await;
     let mut reader = place.open().await;
     let came = reader.exactly(1).await;
     let record = &came[0].item;
     assert_eq!(record.header("traceparent"), Some(trace.as_bytes()));
     if place.abilities().orders_keys {
-        assert_eq!(record.key(), Some(b"customer-4".as_slice()));
+        assert_eq!(record.key(), Some(b"key-4".as_slice()));
     }
     let again = Outgoing::from_record(record);
     let headers = again.headers().iter();
@@ -54,7 +51,7 @@ pub async fn odd_headers_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdi
     for headers in cases {
         let message = headers
             .iter()
-            .fold(Outgoing::new("odd"), |message, (name, value)| {
+            .fold(place.message("odd", 0), |message, (name, value)| {
                 message.header(name, value.clone())
             });
         if let Err(error) = publisher.publish_one(message).await {

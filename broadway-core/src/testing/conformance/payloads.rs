@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     message::Record,
-    publisher::{Outgoing, PublishErrorKind, Publisher},
+    publisher::{PublishErrorKind, Publisher},
 };
 
 /// The smallest and the largest payload arrive as they were sent.
@@ -19,7 +19,7 @@ pub async fn smallest_and_largest_payloads_arrive<S: Subject>(subject: &S) -> Ve
     let largest = Bytes::from(large).slice(..abilities.payload_max);
     let smallest = Bytes::from("x".repeat(abilities.payload_min));
     for payload in [smallest, largest] {
-        place.send(vec![Outgoing::new(payload.clone())]).await;
+        place.send(vec![place.message(payload.clone(), 0)]).await;
         let mut reader = place.open().await;
         let came = reader.exactly(1).await;
         assert!(
@@ -39,7 +39,7 @@ pub async fn any_bytes_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdict
     let place = Place::new(subject, "bytes").await;
     let all: Vec<u8> = (0..=255).collect();
     let publisher = place.publisher().await;
-    let result = publisher.publish_one(Outgoing::new(all.clone())).await;
+    let result = publisher.publish_one(place.message(all.clone(), 0)).await;
     must("close the publisher", publisher.close().await);
     if !place.abilities().is_binary {
         let error = result.expect_err("changed: bytes that are no text were accepted");

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Abilities, Subject};
@@ -58,17 +59,19 @@ impl<'a, S: Subject> Place<'a, S> {
         must("open the source", Reader::open(&self.source()).await)
     }
 
-    /// Numbers in decimal; where keys have an order, of ten keys in turn.
+    /// Numbers in decimal, each of a key of its own where keys have an order: they can all be out at once.
     pub(super) async fn send_numbers(&self, numbers: Range<u64>) {
-        let orders_keys = self.abilities().orders_keys;
-        let message = |number: u64| {
-            let message = Outgoing::new(number.to_string());
-            match orders_keys {
-                true => message.key(format!("key-{}", number % 10)),
-                false => message,
-            }
-        };
+        let message = |number: u64| self.message(number.to_string(), number);
         self.send(numbers.map(message).collect()).await;
+    }
+
+    /// A message of this key, where keys have an order; without one elsewhere.
+    pub(super) fn message(&self, payload: impl Into<Bytes>, key: u64) -> Outgoing {
+        let message = Outgoing::new(payload);
+        match self.abilities().orders_keys {
+            true => message.key(format!("key-{key}")),
+            false => message,
+        }
     }
 
     /// All of them must be confirmed.

@@ -4,13 +4,14 @@ use super::{
     Subject, Verdict,
     place::{Place, must},
 };
-use crate::publisher::{Outgoing, PublishErrorKind, Publisher};
+use crate::publisher::{PublishErrorKind, Publisher};
 
 /// Every message that was confirmed can be read, and each has its own result.
 pub async fn what_is_confirmed_can_be_read<S: Subject>(subject: &S) -> Verdict {
     let place = Place::new(subject, "confirmed").await;
     let publisher = place.publisher().await;
-    let messages = |from: u64| (from..from + 150).map(|number| Outgoing::new(number.to_string()));
+    let messages =
+        |from: u64| (from..from + 150).map(|number| place.message(number.to_string(), number));
     // Three calls at once: results go to those who sent.
     let (a, b, c) = futures_util::join!(
         publisher.publish(messages(0).collect()),
@@ -38,7 +39,7 @@ pub async fn a_closed_publisher_says_so<S: Subject>(subject: &S) -> Verdict {
     must(
         "publish",
         publisher
-            .publish_one(Outgoing::new("1"))
+            .publish_one(place.message("1", 1))
             .await
             .map_err(Into::into),
     );
@@ -46,7 +47,7 @@ pub async fn a_closed_publisher_says_so<S: Subject>(subject: &S) -> Verdict {
     must("close the publisher", publisher.close().await);
     must("close the publisher again", publisher.close().await);
     let error = publisher
-        .publish_one(Outgoing::new("2"))
+        .publish_one(place.message("2", 2))
         .await
         .expect_err("a closed publisher accepted a message");
     assert_eq!(error.kind(), PublishErrorKind::Closed, "{error}");

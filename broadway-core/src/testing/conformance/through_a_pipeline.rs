@@ -92,7 +92,9 @@ pub async fn keys_keep_their_order<S: Subject>(subject: &S) -> Verdict {
     if !subject.abilities().orders_keys {
         return Verdict::DoesNotApply("the broker promises no order per key");
     }
-    let place = Place::with(subject, "order", 0..300).await;
+    let place = Place::new(subject, "order").await;
+    let message = |number: u64| place.message(number.to_string(), number % 10);
+    place.send((0..300).map(message).collect()).await;
     let (topology, done) = run(&place, |_| None).await;
     let all = wait_distinct(&done, 300).await;
     drained::<S>(topology).await;
@@ -113,7 +115,7 @@ pub async fn keys_keep_their_order<S: Subject>(subject: &S) -> Verdict {
 pub async fn poison_spoils_nothing_else<S: Subject>(subject: &S) -> Verdict {
     let place = Place::with(subject, "poison", 0..60).await;
     let (topology, done) = run(&place, |number| match number {
-        // The last two of their keys: where a failure stops those behind it, there are none.
+        // The last two: where a failure stops those behind it, there are none.
         58 => Some(false),
         59 => Some(true),
         _ => None,
