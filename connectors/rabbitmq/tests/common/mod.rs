@@ -49,8 +49,7 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{now:x}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A queue of a test, with a connection of its own for looking and sending. Deleted at the end by [`Queue::delete`], or by the
-/// broker, a minute after nobody uses it.
+/// A queue of a test, with a connection of its own for looking and sending. A test that fails leaves its queue behind.
 pub struct Queue {
     pub uri: String,
     pub name: String,
