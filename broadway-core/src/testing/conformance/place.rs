@@ -1,6 +1,6 @@
 //! A place at the broker, as promises use it: filled, read, looked at.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -58,17 +58,22 @@ impl<'a, S: Subject> Place<'a, S> {
         must("open the source", Reader::open(&self.source()).await)
     }
 
-    /// Numbers in decimal; where keys have an order, of ten keys in turn.
     pub(super) async fn send_numbers(&self, numbers: Range<u64>) {
-        let orders_keys = self.abilities().orders_keys;
-        let message = |number: u64| {
-            let message = Outgoing::new(number.to_string());
-            match orders_keys {
-                true => message.key(format!("key-{}", number % 10)),
-                false => message,
-            }
-        };
-        self.send(numbers.map(message).collect()).await;
+        self.send(numbers.map(|number| self.numbered(number)).collect())
+            .await;
+    }
+
+    /// A number in decimal.
+    pub(super) fn numbered(&self, number: u64) -> Outgoing {
+        self.keyed(Outgoing::new(number.to_string()), number)
+    }
+
+    /// Where keys have an order, the message of this number has one of ten keys in turn.
+    pub(super) fn keyed(&self, message: Outgoing, number: u64) -> Outgoing {
+        match self.abilities().orders_keys {
+            true => message.key(format!("key-{}", number % 10)),
+            false => message,
+        }
     }
 
     /// All of them must be confirmed.
@@ -87,7 +92,7 @@ impl<'a, S: Subject> Place<'a, S> {
     pub(super) async fn read_all(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
-        numbers: Range<u64>,
+        numbers: impl IntoIterator<Item = u64> + Clone + Debug,
     ) -> BTreeMap<u64, Vec<ReceivedBy<S>>> {
         let within = 2 * PATIENCE;
         let (all, is_all) = self.read_within(reader, numbers.clone(), within).await;
@@ -99,12 +104,16 @@ impl<'a, S: Subject> Place<'a, S> {
     pub(super) async fn read_within(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
-        numbers: Range<u64>,
+        numbers: impl IntoIterator<Item = u64> + Clone,
         within: Duration,
     ) -> (BTreeMap<u64, Vec<ReceivedBy<S>>>, bool) {
         let mut all: BTreeMap<u64, Vec<_>> = BTreeMap::new();
         let deadline = Instant::now() + within;
-        while numbers.clone().any(|number| !all.contains_key(&number)) {
+        let is_missing = |all: &BTreeMap<_, _>| {
+            let mut numbers = numbers.clone().into_iter();
+            numbers.any(|number| !all.contains_key(&number))
+        };
+        while is_missing(&all) {
             if Instant::now() >= deadline {
                 return (all, false);
             }
