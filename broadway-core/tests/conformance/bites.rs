@@ -39,6 +39,8 @@ caught! {
     swallowing_poison_is_caught: SwallowsFailed by poison_spoils_nothing_else, "lost";
     changing_bytes_is_caught: ChangesBytes by any_bytes_arrive_or_are_refused, "changed";
     confirming_early_is_caught: ConfirmsEarly by what_is_confirmed_can_be_read, "lost";
+    a_flush_that_waits_for_nothing_is_caught: FlushesNothing by a_flush_waits_for_what_was_handed_over, "lost";
+    failing_neighbours_is_caught: FailsNeighbours by too_large_is_refused_in_its_place, "and no other";
     taking_messages_when_closed_is_caught: StaysOpen by a_closed_publisher_says_so, "closed";
     dropping_empty_headers_is_caught: DropsEmptyHeaders by odd_headers_arrive_or_are_refused, "was changed on its way";
 }

@@ -90,6 +90,11 @@ impl Broker {
         }
     }
 
+    /// Leases up to `n` messages to the consumer, as far as there are any.
+    pub(crate) fn take_now(&self, consumer: u64, n: usize) -> Vec<(u64, Outgoing)> {
+        self.lock().take(consumer, n, self.lease)
+    }
+
     /// Acknowledges a message of the consumer; whether there was one.
     pub(crate) fn ack(&self, consumer: u64, number: u64) -> bool {
         let mut state = self.lock();

@@ -13,12 +13,18 @@ use broadway_core::{
     Acknowledger, BoxError, Delivery, NoAckOptions, OpenContext, Outcome, Outgoing, Produced,
     Producer, PublishError, Publisher, Record, Settled, Source,
 };
-use tokio::{task::JoinHandle, time::interval};
+use tokio::{
+    task::{JoinHandle, yield_now},
+    time::interval,
+};
 
 use crate::broker::Broker;
 
 /// The most messages that a producer has beyond those that it delivered.
 pub(crate) const FETCHED_AHEAD: usize = 20;
+
+/// The largest payload in bytes.
+pub(crate) const PAYLOAD_MAX: usize = 64 * 1024;
 
 /// What connectors get wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,10 @@ pub(crate) enum Defect {
     ChangesBytes,
     /// Confirms before it sends, and sends but the first half.
     ConfirmsEarly,
+    /// Sends what it was handed one by one, and doesn't wait for it in a flush.
+    FlushesNothing,
+    /// Lets a message that is too large fail all that were sent with it.
+    FailsNeighbours,
     /// Takes messages after it was closed.
     StaysOpen,
     /// Drops headers that are empty.
@@ -149,6 +159,10 @@ impl Producer for MemoryProducer {
             }
             out.push(Delivery::new(MemoryRecord(message), number));
         }
+        let missing = FETCHED_AHEAD.saturating_sub(self.ahead.len());
+        let ack = &self.acknowledger;
+        self.ahead
+            .extend(ack.broker.take_now(ack.consumer, missing));
         Ok(Produced::More)
     }
 
@@ -292,17 +306,26 @@ impl MemoryPublisher {
 
 impl Publisher for MemoryPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
-        let sent_max = match self.defect {
-            Some(Defect::ConfirmsEarly) => messages.len().div_ceil(2),
-            _ => messages.len(),
-        };
-        let numbered = messages.into_iter().enumerate();
-        numbered
-            .map(|(index, message)| match index < sent_max {
-                true => self.send(message),
-                false => Ok(()),
-            })
-            .collect()
+        let count = messages.len();
+        let is_large = |message: &Outgoing| message.payload().len() > PAYLOAD_MAX;
+        if self.defect == Some(Defect::FailsNeighbours) && messages.iter().any(is_large) {
+            return (0..count).map(|_| Err(too_large())).collect();
+        }
+        let mut results = Vec::with_capacity(count);
+        for (index, message) in messages.into_iter().enumerate() {
+            if self.defect == Some(Defect::ConfirmsEarly) && index >= count.div_ceil(2) {
+                results.push(Ok(()));
+                continue;
+            }
+            if self.defect == Some(Defect::FlushesNothing) {
+                yield_now().await;
+            }
+            results.push(match is_large(&message) {
+                true => Err(too_large()),
+                false => self.send(message),
+            });
+        }
+        results
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
@@ -313,4 +336,8 @@ impl Publisher for MemoryPublisher {
         self.is_closed.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+fn too_large() -> PublishError {
+    PublishError::refused(format!("a payload has {PAYLOAD_MAX} bytes at most"))
 }

@@ -15,7 +15,7 @@ use broadway_core::{
     testing::conformance::{Abilities, Subject},
 };
 use broker::Broker;
-use connector::{Defect, FETCHED_AHEAD, MemoryPublisher, MemorySource};
+use connector::{Defect, FETCHED_AHEAD, MemoryPublisher, MemorySource, PAYLOAD_MAX};
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -43,6 +43,8 @@ impl Subject for Memory {
             .orders_keys(true)
             .lease(Some(LEASE))
             .fetch_max(FETCHED_AHEAD)
+            .payload_max(PAYLOAD_MAX)
+            .payload_refused_from(PAYLOAD_MAX + 1)
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {

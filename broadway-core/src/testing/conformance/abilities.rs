@@ -19,6 +19,7 @@ pub struct Abilities {
     pub(super) proxy_at: Option<SocketAddr>,
     pub(super) payload_min: usize,
     pub(super) payload_max: usize,
+    pub(super) refused_from: Option<usize>,
     pub(super) is_binary: bool,
     pub(super) headers_max: usize,
     pub(super) orders_keys: bool,
@@ -36,6 +37,7 @@ impl Abilities {
             proxy_at: None,
             payload_min: 0,
             payload_max: 64 * 1024,
+            refused_from: None,
             is_binary: true,
             headers_max: 10,
             orders_keys: false,
@@ -63,6 +65,13 @@ impl Abilities {
     #[must_use]
     pub const fn payload_max(mut self, bytes: usize) -> Self {
         self.payload_max = bytes;
+        self
+    }
+
+    /// A size of a payload in bytes that is always refused. Default: none is known, and none is tried.
+    #[must_use]
+    pub const fn payload_refused_from(mut self, bytes: usize) -> Self {
+        self.refused_from = Some(bytes);
         self
     }
 

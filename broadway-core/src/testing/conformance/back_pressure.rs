@@ -6,6 +6,7 @@ use super::{
     Subject, Verdict,
     place::{PATIENCE, Place, must, number},
 };
+use crate::publisher::Outgoing;
 
 /// A producer of which little is asked leaves the rest to others.
 pub async fn fetches_no_more_than_it_says<S: Subject>(subject: &S) -> Verdict {
@@ -13,8 +14,16 @@ pub async fn fetches_no_more_than_it_says<S: Subject>(subject: &S) -> Verdict {
         return Verdict::DoesNotApply("what was fetched ahead is not to be seen from outside");
     };
     let total = 2 * fetch_max + 100;
-    let numbers = 0..total as u64;
-    let place = Place::with(subject, "fetches", numbers).await;
+    let place = Place::new(subject, "fetches").await;
+    // Each with a key of its own: of a key that is out, others get nothing, and should not.
+    let message = |number: usize| {
+        let message = Outgoing::new(number.to_string());
+        match subject.abilities().orders_keys {
+            true => message.key(format!("key-{number}")),
+            false => message,
+        }
+    };
+    place.send((0..total).map(message).collect()).await;
     let mut idle = place.open().await;
     let held = idle.exactly(10).await;
     let mut busy = place.open().await;

@@ -38,13 +38,17 @@ pub use acks::{
     results_in_any_order_acknowledge_their_own, what_is_done_does_not_come_again,
 };
 pub use back_pressure::fetches_no_more_than_it_says;
-pub use delivery::{delivers_all, delivers_on_demand_only, goes_on_after_a_reopening};
+pub use delivery::{
+    a_dropped_produce_loses_nothing, delivers_all, delivers_on_demand_only,
+    goes_on_after_a_reopening,
+};
 pub use drain::a_drain_leaves_nothing_leased;
 pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survive};
 pub use lease::a_slow_handler_keeps_its_message;
 pub use payloads::{any_bytes_arrive_or_are_refused, smallest_and_largest_payloads_arrive};
 pub use publishing::{
-    a_closed_publisher_says_so, no_messages_have_no_results, what_is_confirmed_can_be_read,
+    a_closed_publisher_says_so, a_flush_waits_for_what_was_handed_over,
+    no_messages_have_no_results, too_large_is_refused_in_its_place, what_is_confirmed_can_be_read,
 };
 pub use subject::Subject;
 pub use through_a_pipeline::{

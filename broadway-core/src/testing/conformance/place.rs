@@ -1,6 +1,6 @@
 //! A place at the broker, as promises use it: filled, read, looked at.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -65,6 +65,11 @@ impl<'a, S: Subject> Place<'a, S> {
         self.send(numbers.map(message).collect()).await;
     }
 
+    /// A number in decimal.
+    pub(super) fn numbered(&self, number: u64) -> Outgoing {
+        self.message(number.to_string(), number)
+    }
+
     /// A message of this key, where keys have an order; without one elsewhere.
     pub(super) fn message(&self, payload: impl Into<Bytes>, key: u64) -> Outgoing {
         let message = Outgoing::new(payload);
@@ -90,7 +95,7 @@ impl<'a, S: Subject> Place<'a, S> {
     pub(super) async fn read_all(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
-        numbers: Range<u64>,
+        numbers: impl IntoIterator<Item = u64> + Clone + Debug,
     ) -> BTreeMap<u64, Vec<ReceivedBy<S>>> {
         let within = 2 * PATIENCE;
         let (all, is_all) = self.read_within(reader, numbers.clone(), within).await;
@@ -102,12 +107,16 @@ impl<'a, S: Subject> Place<'a, S> {
     pub(super) async fn read_within(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
-        numbers: Range<u64>,
+        numbers: impl IntoIterator<Item = u64> + Clone,
         within: Duration,
     ) -> (BTreeMap<u64, Vec<ReceivedBy<S>>>, bool) {
         let mut all: BTreeMap<u64, Vec<_>> = BTreeMap::new();
         let deadline = Instant::now() + within;
-        while numbers.clone().any(|number| !all.contains_key(&number)) {
+        let is_missing = |all: &BTreeMap<_, _>| {
+            let mut numbers = numbers.clone().into_iter();
+            numbers.any(|number| !all.contains_key(&number))
+        };
+        while is_missing(&all) {
             if Instant::now() >= deadline {
                 return (all, false);
             }
@@ -121,6 +130,36 @@ impl<'a, S: Subject> Place<'a, S> {
             }
         }
         (all, true)
+    }
+
+    /// Reads until all these numbers have come, settling them as done chunk by chunk, since a broker may send no more than so many
+    /// unsettled ones; how often each came.
+    pub(super) async fn finish_all(
+        &self,
+        reader: &mut Reader<ProducerOf<S>>,
+        numbers: Range<u64>,
+    ) -> BTreeMap<u64, usize> {
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while numbers.clone().any(|number| !counts.contains_key(&number)) {
+            assert!(
+                Instant::now() < deadline,
+                "lost: only {} came of {numbers:?}",
+                counts.len()
+            );
+            let mut some = Vec::new();
+            let slice = deadline.min(Instant::now() + SLICE);
+            if let Ok(result) = timeout_at(slice, reader.some_into(100, &mut some)).await {
+                must("read", result);
+            }
+            for received in &some {
+                *counts.entry(number(received)).or_default() += 1;
+            }
+            if !some.is_empty() {
+                reader.done(some).await;
+            }
+        }
+        counts
     }
 
     /// Nothing that was there before may come again: not to who reads now, nor later when leases end.

@@ -1,10 +1,14 @@
 //! The sending side: what is confirmed is there.
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+
 use super::{
     Subject, Verdict,
     place::{Place, must},
 };
-use crate::publisher::{PublishErrorKind, Publisher};
+use crate::publisher::{PublishError, PublishErrorKind, Publisher};
 
 /// Every message that was confirmed can be read, and each has its own result.
 pub async fn what_is_confirmed_can_be_read<S: Subject>(subject: &S) -> Verdict {
@@ -26,8 +30,7 @@ pub async fn what_is_confirmed_can_be_read<S: Subject>(subject: &S) -> Verdict {
     }
     must("close the publisher", publisher.close().await);
     let mut reader = place.open().await;
-    let came = place.read_all(&mut reader, 0..450).await;
-    reader.done(came.into_values().flatten()).await;
+    place.finish_all(&mut reader, 0..450).await;
     must("close", reader.close().await);
     Verdict::Kept
 }
@@ -51,6 +54,61 @@ pub async fn a_closed_publisher_says_so<S: Subject>(subject: &S) -> Verdict {
         .await
         .expect_err("a closed publisher accepted a message");
     assert_eq!(error.kind(), PublishErrorKind::Closed, "{error}");
+    Verdict::Kept
+}
+
+/// What was handed over before a flush is confirmed when the flush ends: it can be read, though nobody waited for the results
+/// and the publisher is gone without a close.
+pub async fn a_flush_waits_for_what_was_handed_over<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "flush").await;
+    let publisher = place.publisher().await;
+    let messages = (0..200).map(|number| place.numbered(number)).collect();
+    {
+        let sent = pin!(publisher.publish(messages));
+        let flushed = pin!(publisher.flush());
+        // The messages are handed over first: `select` begins with its left side.
+        match select(sent, flushed).await {
+            Either::Left((results, flushed)) => {
+                for result in results {
+                    must("publish", result.map_err(Into::into));
+                }
+                must("flush", flushed.await);
+            }
+            Either::Right((result, _unheard)) => must("flush", result),
+        }
+    }
+    drop(publisher);
+    let mut reader = place.open().await;
+    place.finish_all(&mut reader, 0..200).await;
+    must("close", reader.close().await);
+    Verdict::Kept
+}
+
+/// A message that the broker cannot take fails alone, and its result stands in its place.
+pub async fn too_large_is_refused_in_its_place<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "too_large").await;
+    let Some(bytes) = place.abilities().refused_from else {
+        return Verdict::DoesNotApply("no size is known that is always refused");
+    };
+    let publisher = place.publisher().await;
+    let large = place.message("x".repeat(bytes), 3);
+    let messages = vec![place.numbered(1), large, place.numbered(2)];
+    let results = publisher.publish(messages).await;
+    let kinds: Vec<_> = results
+        .iter()
+        .map(|result| result.as_ref().err().map(PublishError::kind))
+        .collect();
+    assert_eq!(
+        kinds,
+        [None, Some(PublishErrorKind::Refused), None],
+        "of three messages the second, of {bytes} bytes, should be refused, and no other"
+    );
+    must("close the publisher", publisher.close().await);
+    let mut reader = place.open().await;
+    let came = place.read_all(&mut reader, 1..3).await;
+    reader.done(came.into_values().flatten()).await;
+    must("close", reader.close().await);
+    place.assert_nothing_left().await;
     Verdict::Kept
 }
 

@@ -14,6 +14,7 @@ macro_rules! __conformance {
                 $name, $subject;
                 delivers_all
                 delivers_on_demand_only
+                a_dropped_produce_loses_nothing
                 goes_on_after_a_reopening
                 what_is_done_does_not_come_again
                 results_in_any_order_acknowledge_their_own
@@ -28,6 +29,8 @@ macro_rules! __conformance {
                 what_is_confirmed_can_be_read
                 a_closed_publisher_says_so
                 no_messages_have_no_results
+                a_flush_waits_for_what_was_handed_over
+                too_large_is_refused_in_its_place
                 keys_keep_their_order
                 poison_spoils_nothing_else
                 a_drain_loses_nothing_and_repeats_nothing

@@ -2,7 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::Arc,
     time::Duration,
+};
+
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -26,6 +33,8 @@ type ItemOf<S> = <ProducerOf<S> as Producer>::Item;
 struct Worker<R> {
     done: Seen<u64>,
     failing: fn(u64) -> Option<bool>,
+    /// So many messages are handled; the others wait for more of these.
+    permits: Arc<Semaphore>,
     record: std::marker::PhantomData<fn(R)>,
 }
 
@@ -43,6 +52,8 @@ impl<R: Record> Handler for Worker<R> {
             Some(true) => panic!("poison"),
             Some(false) => Err("poison".into()),
             None => {
+                let permit = self.permits.acquire().await;
+                permit.expect("nobody closes it").forget();
                 // Others get a turn, so that messages of different keys are handled at once.
                 tokio::task::yield_now().await;
                 self.done.push(number);
@@ -60,14 +71,25 @@ async fn run<S: Subject>(
     place: &Place<'_, S>,
     failing: fn(u64) -> Option<bool>,
 ) -> (Topology<ItemOf<S>>, Seen<u64>) {
+    let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    run_at_most(place, failing, permits).await
+}
+
+async fn run_at_most<S: Subject>(
+    place: &Place<'_, S>,
+    failing: fn(u64) -> Option<bool>,
+    permits: Arc<Semaphore>,
+) -> (Topology<ItemOf<S>>, Seen<u64>) {
     let done = Seen::new();
     let worker = Worker {
         done: done.clone(),
         failing,
+        permits,
         record: std::marker::PhantomData,
     };
     let by_key = |message: &Message<ItemOf<S>>| message.data().key().map(<[u8]>::to_vec);
-    let processors = Processors::new(4).max_demand(10);
+    // Seven, so that demand and what is fetched don't end together.
+    let processors = Processors::new(4).max_demand(7);
     let processors = match place.abilities().orders_keys {
         true => processors.partition_by(by_key),
         false => processors,
@@ -136,9 +158,19 @@ pub async fn poison_spoils_nothing_else<S: Subject>(subject: &S) -> Verdict {
 /// A drain in the midst of work loses nothing and repeats nothing.
 pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) -> Verdict {
     let place = Place::with(subject, "drain", 0..400).await;
-    let (topology, done) = run(&place, |_| None).await;
+    // The drain begins when work stands still in the midst, and ends when that goes on.
+    let permits = Arc::new(Semaphore::new(50));
+    let (topology, done) = run_at_most(&place, |_| None, permits.clone()).await;
     wait_distinct(&done, 50).await;
-    drained::<S>(topology).await;
+    let mut drain = pin!(drained::<S>(topology));
+    if timeout(Duration::from_millis(100), &mut drain)
+        .await
+        .is_ok()
+    {
+        panic!("drained, with messages that nobody has done");
+    }
+    permits.add_permits(Semaphore::MAX_PERMITS / 2);
+    drain.await;
     let before: BTreeSet<u64> = done.all().into_iter().collect();
     assert_eq!(
         before.len(),
@@ -163,7 +195,7 @@ pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) 
 async fn wait_distinct(done: &Seen<u64>, count: usize) -> Vec<u64> {
     let mut len = count;
     loop {
-        let waited = tokio::time::timeout(2 * PATIENCE, done.wait_len(len)).await;
+        let waited = timeout(2 * PATIENCE, done.wait_len(len)).await;
         let all = done.all();
         let distinct: BTreeSet<u64> = all.iter().copied().collect();
         if distinct.len() >= count {
@@ -175,6 +207,6 @@ async fn wait_distinct(done: &Seen<u64>, count: usize) -> Vec<u64> {
             distinct.len()
         );
         len = all.len() + 1;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
 }
