@@ -190,7 +190,7 @@ pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) 
 async fn wait_distinct(done: &Seen<u64>, count: usize) -> Vec<u64> {
     let mut len = count;
     loop {
-        let waited = tokio::time::timeout(2 * PATIENCE, done.wait_len(len)).await;
+        let waited = timeout(2 * PATIENCE, done.wait_len(len)).await;
         let all = done.all();
         let distinct: BTreeSet<u64> = all.iter().copied().collect();
         if distinct.len() >= count {
