@@ -93,9 +93,11 @@ impl Source for MemorySource {
         let extends = self.defect != Some(Defect::ExtendsNothing);
         let minder = tokio::spawn(async move {
             let mut ticks = interval(broker.lease() / 4);
-            while extends {
+            loop {
                 ticks.tick().await;
-                broker.extend(consumer);
+                if extends {
+                    broker.extend(consumer);
+                }
             }
         });
         Ok(MemoryProducer {

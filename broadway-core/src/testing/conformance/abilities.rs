@@ -47,6 +47,12 @@ impl Abilities {
         }
     }
 
+    /// Where the broker is, if a proxy can stand before it.
+    #[must_use]
+    pub const fn broker(&self) -> Option<SocketAddr> {
+        self.broker
+    }
+
     /// The proxy must listen here, since the broker sends its clients to this address. Default: anywhere.
     #[must_use]
     pub const fn proxy_at(mut self, address: SocketAddr) -> Self {
