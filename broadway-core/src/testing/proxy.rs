@@ -13,7 +13,12 @@ mod connection;
 mod flow;
 mod state;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     net::TcpListener,
@@ -66,6 +71,9 @@ pub struct Proxy {
 /// How long it waits after the system refused it a connection, for instance because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long it waits for an address that another has.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(120);
+
 impl Proxy {
     /// Listens at a free port of 127.0.0.1 and leads to `broker`, which need not be there yet.
     ///
@@ -77,7 +85,36 @@ impl Proxy {
     ///
     /// Outside a tokio runtime with its network enabled.
     pub async fn start(broker: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::with(TcpListener::bind("127.0.0.1:0").await?, broker)
+    }
+
+    /// As [`start`](Self::start), at this address, to which the broker sends its clients. Waits for up to two minutes until
+    /// another has left it.
+    ///
+    /// # Errors
+    ///
+    /// When the address is still taken then, or is none of this machine's.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_at(address: SocketAddr, broker: SocketAddr) -> io::Result<Self> {
+        let begun = Instant::now();
+        loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => return Self::with(listener, broker),
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && begun.elapsed() < ADDRESS_PATIENCE =>
+                {
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn with(listener: TcpListener, broker: SocketAddr) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let state = watch::Sender::new(State::default());
         let counts = Arc::new(Counts::default());

@@ -42,7 +42,10 @@ impl Subject for TestKafka {
     type Publisher = KafkaPublisher;
 
     fn abilities(&self) -> Abilities {
-        Abilities::new(Some(self.broker))
+        // A listener whose clients are sent on to where the proxy has to be.
+        let [listener, proxy] = [19095, 19096].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        Abilities::new(Some(listener))
+            .proxy_at(proxy)
             .orders_keys(true)
             .payload_max(900_000)
             .headers_max(100)

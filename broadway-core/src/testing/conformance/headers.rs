@@ -48,12 +48,11 @@ pub async fn odd_headers_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdi
     ];
     let mut reader = place.open().await;
     let publisher = place.publisher().await;
-    for headers in cases {
-        let message = headers
-            .iter()
-            .fold(place.message("odd", 0), |message, (name, value)| {
-                message.header(name, value.clone())
-            });
+    for (case, headers) in (0..).zip(cases) {
+        let message = headers.iter().fold(
+            place.message(format!("odd-{case}"), case),
+            |message, (name, value)| message.header(name, value.clone()),
+        );
         if let Err(error) = publisher.publish_one(message).await {
             assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
             assert!(

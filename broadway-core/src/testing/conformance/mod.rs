@@ -20,6 +20,7 @@
 mod abilities;
 mod acks;
 mod back_pressure;
+mod connection;
 mod delivery;
 mod drain;
 mod headers;
@@ -38,6 +39,11 @@ pub use acks::{
     results_in_any_order_acknowledge_their_own, what_is_done_does_not_come_again,
 };
 pub use back_pressure::fetches_no_more_than_it_says;
+pub use connection::{
+    a_slow_connection_loses_nothing, an_unreachable_broker_is_an_error_in_time,
+    publisher_reconnects_after_a_cut, reconnects_after_a_cut, survives_a_hundred_cuts,
+    survives_silence,
+};
 pub use delivery::{
     a_dropped_produce_loses_nothing, delivers_all, delivers_on_demand_only,
     goes_on_after_a_reopening,

@@ -35,6 +35,12 @@ macro_rules! __conformance {
                 poison_spoils_nothing_else
                 a_drain_loses_nothing_and_repeats_nothing
                 a_drain_leaves_nothing_leased
+                reconnects_after_a_cut
+                survives_a_hundred_cuts
+                survives_silence
+                a_slow_connection_loses_nothing
+                an_unreachable_broker_is_an_error_in_time
+                publisher_reconnects_after_a_cut
             }
         }
     };

@@ -192,7 +192,7 @@ pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) 
 }
 
 /// Waits until so many different numbers are done, and gives all that are.
-async fn wait_distinct(done: &Seen<u64>, count: usize) -> Vec<u64> {
+pub(super) async fn wait_distinct(done: &Seen<u64>, count: usize) -> Vec<u64> {
     let mut len = count;
     loop {
         let waited = timeout(2 * PATIENCE, done.wait_len(len)).await;

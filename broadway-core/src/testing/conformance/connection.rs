@@ -1,0 +1,197 @@
+//! Networks fail: a proxy between connector and broker cuts, freezes, slows and refuses, and nothing may be lost by it.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Abilities, Subject, Verdict,
+    place::{Place, ProducerOf, must, number_of},
+    through_a_pipeline::wait_distinct,
+};
+use crate::{
+    error::BoxError,
+    handler::handler_fn,
+    machine::restart::RestartPolicy,
+    message::Message,
+    pipeline::{Pipeline, Topology},
+    publisher::{Outgoing, Publisher},
+    source::Producer,
+    testing::{Proxy, Reader, Seen},
+};
+
+type ItemOf<S> = <ProducerOf<S> as Producer>::Item;
+
+const NO_ADDRESS: Verdict = Verdict::DoesNotApply("no proxy can stand before this broker");
+/// The most connections that may be made for each cut: clients hold several, and try more than once.
+const CONNECTIONS_PER_CUT: usize = 10;
+/// What a client makes at its start.
+const CONNECTIONS_AT_START: usize = 10;
+const CUTS: usize = 100;
+const SILENCE: Duration = Duration::from_secs(4);
+/// Connectors give up after 10 s; the rest is for a busy machine.
+const OPEN_WITHIN: Duration = Duration::from_secs(12);
+
+async fn proxy_before(abilities: Abilities) -> Option<Proxy> {
+    let broker = abilities.broker?;
+    let proxy = match abilities.proxy_at {
+        Some(address) => Proxy::start_at(address, broker).await,
+        None => Proxy::start(broker).await,
+    };
+    Some(must("start the proxy", proxy.map_err(BoxError::from)))
+}
+
+/// A pipeline that reads through the proxy, and is never long in coming back: how long is the engine's business, not tried here.
+async fn run<S: Subject>(place: &Place<'_, S>, proxy: &Proxy) -> (Topology<ItemOf<S>>, Seen<u64>) {
+    let done = Seen::new();
+    let seen = done.clone();
+    let handler = handler_fn(move |message: &mut Message<ItemOf<S>>| {
+        seen.push(number_of(message.data()));
+        Ok(())
+    });
+    let source = place.subject.source(&place.name, Some(proxy.address()));
+    let policy = RestartPolicy {
+        max: Duration::from_millis(500),
+        ..RestartPolicy::default()
+    };
+    let topology = Pipeline::new(source, handler).restart(policy).start().await;
+    let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
+    (topology, done)
+}
+
+/// Ends it; what the source says of a connection that was cut is not the point.
+async fn ended<T: Send + 'static>(topology: Topology<T>) {
+    let _ = topology.drain().await;
+}
+
+/// After a cut the source reads on, and nothing is lost.
+pub async fn reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdict {
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::with(subject, "cut", 0..100).await;
+    let (topology, done) = run(&place, &proxy).await;
+    wait_distinct(&done, 20).await;
+    proxy.cut();
+    place.send_numbers(100..200).await;
+    wait_distinct(&done, 200).await;
+    ended(topology).await;
+    Verdict::Kept
+}
+
+/// A hundred cuts, each after some progress, lose nothing and are not answered by a storm of connections.
+pub async fn survives_a_hundred_cuts<S: Subject>(subject: &S) -> Verdict {
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::new(subject, "hundred_cuts").await;
+    let (topology, done) = run(&place, &proxy).await;
+    let mut sent = 0;
+    for cut in 1..=CUTS {
+        place.send_numbers(sent..sent + 5).await;
+        sent += 5;
+        wait_distinct(&done, cut).await;
+        proxy.cut();
+    }
+    wait_distinct(&done, CUTS * 5).await;
+    let accepted = proxy.accepted();
+    let most = CONNECTIONS_AT_START + CUTS * CONNECTIONS_PER_CUT;
+    assert!(
+        accepted <= most,
+        "a storm: {accepted} connections for {CUTS} cuts, {most} at most"
+    );
+    ended(topology).await;
+    Verdict::Kept
+}
+
+/// A network that is silent for seconds, with connections half open, loses nothing.
+pub async fn survives_silence<S: Subject>(subject: &S) -> Verdict {
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::with(subject, "silence", 0..100).await;
+    let (topology, done) = run(&place, &proxy).await;
+    wait_distinct(&done, 20).await;
+    proxy.freeze();
+    place.send_numbers(100..200).await;
+    sleep(SILENCE).await;
+    proxy.thaw();
+    wait_distinct(&done, 200).await;
+    ended(topology).await;
+    Verdict::Kept
+}
+
+/// A slow and distant network is only slow.
+pub async fn a_slow_connection_loses_nothing<S: Subject>(subject: &S) -> Verdict {
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::with(subject, "slow_network", 0..100).await;
+    proxy.slow(50_000);
+    proxy.delay(Duration::from_millis(50));
+    let (topology, done) = run(&place, &proxy).await;
+    wait_distinct(&done, 100).await;
+    ended(topology).await;
+    Verdict::Kept
+}
+
+/// Opening a source at a broker that refuses, or never answers, is an error with words, within 12 seconds.
+pub async fn an_unreachable_broker_is_an_error_in_time<S: Subject>(subject: &S) -> Verdict {
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::new(subject, "unreachable").await;
+    proxy.refuse(true);
+    fails_to_open(&place, &proxy, "refuses").await;
+    proxy.refuse(false);
+    proxy.freeze();
+    fails_to_open(&place, &proxy, "never answers").await;
+    Verdict::Kept
+}
+
+async fn fails_to_open<S: Subject>(place: &Place<'_, S>, proxy: &Proxy, what: &str) {
+    let source = place.subject.source(&place.name, Some(proxy.address()));
+    let begun = Instant::now();
+    let Ok(opened) = timeout(OPEN_WITHIN, Reader::open(&source)).await else {
+        panic!("hangs: a broker that {what} is no error after {OPEN_WITHIN:?}");
+    };
+    let Err(error) = opened else {
+        panic!("a source was opened at a broker that {what}");
+    };
+    let text = error.to_string();
+    assert!(!text.is_empty(), "an error without words");
+    println!("a broker that {what}: {text} (after {:?})", begun.elapsed());
+}
+
+/// After a cut the publisher confirms again, and what it confirmed can be read.
+pub async fn publisher_reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdict {
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::new(subject, "publisher_cut").await;
+    let publisher = subject.publisher(&place.name, Some(proxy.address())).await;
+    let publisher = must("open the publisher", publisher);
+    let mut number = 0;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        // What was under way at the cut may fail; the caller sends it again.
+        while let Err(error) = publisher
+            .publish_one(Outgoing::new(number.to_string()))
+            .await
+        {
+            assert!(
+                begun.elapsed() < 2 * OPEN_WITHIN,
+                "does not come back after a cut: {error}"
+            );
+            sleep(Duration::from_millis(100)).await;
+        }
+        number += 1;
+        proxy.cut();
+    }
+    let _ = publisher.close().await;
+    let mut reader = place.open().await;
+    let came = place.read_all(&mut reader, 0..number).await;
+    reader.done(came.into_values().flatten()).await;
+    must("close", reader.close().await);
+    Verdict::Kept
+}
