@@ -61,22 +61,22 @@ pub async fn delivers_on_demand_only<S: Subject>(subject: &S) -> Verdict {
 
 /// The engine drops `produce` to stop or to pause, wherever it waits: nothing is lost by that, and nothing comes twice.
 pub async fn a_dropped_produce_loses_nothing<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "dropped", 0..200).await;
+    let place = Place::with(subject, "dropped", 0..90).await;
     let mut reader = place.open().await;
     let mut out = Vec::new();
     let mut polls = (1..=4).cycle();
-    for _ in 0..200 {
+    for _ in 0..90 {
         let polls = polls.next().expect("a cycle has no end");
         let asked = reader.some_into(3, &mut out);
         if let Some(result) = polled_at_most(polls, asked).await {
             must("read", result);
         }
-        if out.len() >= 150 {
+        if out.len() >= 60 {
             break;
         }
     }
     let came: BTreeSet<u64> = out.iter().map(number).collect();
-    let rest: BTreeSet<u64> = (0..200).filter(|number| !came.contains(number)).collect();
+    let rest: BTreeSet<u64> = (0..90).filter(|number| !came.contains(number)).collect();
     let rest = place.read_all(&mut reader, rest).await;
     if let Some(twice) = rest.keys().find(|number| came.contains(number)) {
         panic!("delivered twice: {twice}, after `produce` was dropped");
