@@ -1,0 +1,121 @@
+//! The connector of the guide keeps what every connector promises.
+
+#![allow(dead_code, reason = "the example uses what this test does not")]
+
+#[path = "../examples/own_connector/spool/mod.rs"]
+pub mod spool;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use broadway::{
+    BoxError, Record,
+    testing::{
+        Reader,
+        conformance::{Abilities, Redelivery, Subject},
+    },
+};
+use spool::{Folders, Spool, SpoolPublisher};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Spools below a folder of this run, gone with the last of them.
+struct TestSpool {
+    root: PathBuf,
+}
+
+impl TestSpool {
+    fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let n = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("broadway-spool-test-{}-{n}", std::process::id());
+        Self {
+            root: std::env::temp_dir().join(name),
+        }
+    }
+}
+
+impl Drop for TestSpool {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.root));
+    }
+}
+
+impl Subject for TestSpool {
+    type Source = Spool;
+    type Publisher = SpoolPublisher;
+
+    fn abilities(&self) -> Abilities {
+        Abilities::new(None)
+            .lease(Some(LEASE))
+            .redelivers(Redelivery::ToAnyone)
+    }
+
+    async fn create(&self, promise: &str) -> Result<String, BoxError> {
+        fs::create_dir_all(self.root.join(promise))?;
+        Ok(promise.to_owned())
+    }
+
+    fn source(&self, place: &str, _via: Option<SocketAddr>) -> Spool {
+        Spool::folder(self.root.join(place))
+            .lease(LEASE)
+            .pause(Duration::from_millis(200))
+            .poll(Duration::from_millis(10))
+    }
+
+    async fn publisher(
+        &self,
+        place: &str,
+        _via: Option<SocketAddr>,
+    ) -> Result<SpoolPublisher, BoxError> {
+        SpoolPublisher::folder(self.root.join(place)).open().await
+    }
+
+    async fn unacknowledged(&self, place: &str) -> Result<Option<u64>, BoxError> {
+        let folders = Folders::new(self.root.join(place));
+        let n = folders.waiting()?.len() + folders.taken()?.len();
+        Ok(Some(n.try_into()?))
+    }
+}
+
+broadway::testing::conformance! {
+    mod spool_folder { subject: Some(TestSpool::new()) }
+}
+
+#[tokio::test]
+async fn a_message_of_a_process_that_died_comes_again() -> Result<(), BoxError> {
+    let subject = TestSpool::new();
+    let place = subject.create("died").await?;
+    let folders = Folders::new(subject.root.join(&place));
+    folders.create()?;
+    fs::write(folders.path("taken", "1000~left"), "spool 1\n\nhello")?;
+    let mut reader = Reader::open(&subject.source(&place, None)).await?;
+    let received = reader.exactly(1).await;
+    assert_eq!(received[0].item.payload(), b"hello");
+    reader.done(received).await;
+    reader.close().await?;
+    assert_eq!(subject.unacknowledged(&place).await?, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_late_result_changes_nothing() -> Result<(), BoxError> {
+    let subject = TestSpool::new();
+    let place = subject.create("late").await?;
+    let folders = Folders::new(subject.root.join(&place));
+    folders.create()?;
+    fs::write(folders.path("new", "one"), "spool 1\n\nhello")?;
+    let mut reader = Reader::open(&subject.source(&place, None)).await?;
+    let received = reader.exactly(1).await;
+    // As somebody would for whom the lease is over.
+    folders.give_back_expired(u64::MAX)?;
+    reader.done(received).await;
+    assert_eq!(folders.waiting()?, ["one"]);
+    reader.close().await?;
+    Ok(())
+}
