@@ -15,7 +15,7 @@ use crate::{
     machine::restart::RestartPolicy,
     message::Message,
     pipeline::{Pipeline, Topology},
-    publisher::{Outgoing, Publisher},
+    publisher::Publisher,
     source::Producer,
     testing::{Proxy, Reader, Seen},
 };
@@ -175,10 +175,7 @@ pub async fn publisher_reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdic
     for _ in 0..3 {
         let begun = Instant::now();
         // What was under way at the cut may fail; the caller sends it again.
-        while let Err(error) = publisher
-            .publish_one(Outgoing::new(number.to_string()))
-            .await
-        {
+        while let Err(error) = publisher.publish_one(place.numbered(number)).await {
             assert!(
                 begun.elapsed() < 2 * OPEN_WITHIN,
                 "does not come back after a cut: {error}"
