@@ -142,6 +142,10 @@ impl RabbitMq {
     }
 
     /// An argument of the consumer, such as `x-priority`.
+    ///
+    /// # Panics
+    ///
+    /// When the name is longer than 255 bytes, the most that AMQP carries.
     pub fn consumer_argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
         self.consumer_arguments.insert(name.into(), value.into().0);
         self
@@ -155,7 +159,7 @@ impl RabbitMq {
         self
     }
 
-    /// Without a sign of the broker for twice this time the connection counts as lost: whole seconds, from 1 s to an hour. Default: what
+    /// Without a sign of the broker for twice this time, or half of it longer, since the client looks every half, the connection counts as lost: whole seconds, from 1 s to an hour. Default: what
     /// the uri says, or 30 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.access.heartbeat = Some(interval);

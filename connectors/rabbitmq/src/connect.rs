@@ -7,7 +7,7 @@ use lapin::{
     options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::RabbitMq,
@@ -28,13 +28,10 @@ pub(crate) struct Line {
 impl RabbitMq {
     /// Opens a consumer. In a stream it begins at `resume`, if that is given.
     pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
+        // One time-out for both: connecting has its share of it.
+        let deadline = Instant::now() + self.access.connect_timeout;
         let connection = self.access.connect().await.map_err(Trouble::Passing)?;
-        match timeout(
-            self.access.connect_timeout,
-            self.set_up(&connection, window, resume),
-        )
-        .await
-        {
+        match timeout_at(deadline, self.set_up(&connection, window, resume)).await {
             Ok(Ok((channel, consumer, queue))) => Ok(Line {
                 connection,
                 channel,

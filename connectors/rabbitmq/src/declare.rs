@@ -118,6 +118,10 @@ impl Declare {
     }
 
     /// Any other argument of the queue, such as `x-max-length`.
+    ///
+    /// # Panics
+    ///
+    /// When the name is longer than 255 bytes, the most that AMQP carries.
     pub fn argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
         self.arguments.insert(name.into(), value.into().0);
         self
