@@ -20,7 +20,10 @@ use std::{
 use aws_sdk_sqs::Client;
 use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
 use futures_util::{StreamExt, stream};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{RwLock, Semaphore},
+    time::timeout,
+};
 
 pub use builder::SqsPublisherBuilder;
 use entry::Rules;
@@ -76,6 +79,9 @@ struct Shared {
     rules: Rules,
     in_flight_max: usize,
     confirm_timeout: Duration,
+    /// Held to read by each call, and to write by a flush, which so waits for all calls before it: also for what they have not begun
+    /// to send yet.
+    calls: RwLock<()>,
     /// One for each message that may be on its way.
     in_flight: Semaphore,
     /// One for each request.
@@ -107,6 +113,7 @@ impl Shared {
 impl Publisher for SqsPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let shared = &*self.shared;
+        let _call = shared.calls.read().await;
         if shared.is_closed.load(Ordering::Acquire) {
             return messages
                 .iter()
@@ -141,9 +148,7 @@ impl Publisher for SqsPublisher {
 
     async fn flush(&self) -> Result<(), BoxError> {
         let shared = &*self.shared;
-        let all = u32::try_from(shared.in_flight_max).expect("checked when it was built");
-        // Permits are handed out in turn, so that all of them are those of whoever came before.
-        match timeout(shared.confirm_timeout, shared.in_flight.acquire_many(all)).await {
+        match timeout(shared.confirm_timeout, shared.calls.write()).await {
             Ok(_) => Ok(()),
             Err(_) => Err(format!(
                 "messages to {} were not confirmed within {:?} (`confirm_timeout`)",

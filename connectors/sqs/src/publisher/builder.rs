@@ -7,7 +7,10 @@ use std::{
 };
 
 use broadway_core::{BoxError, ConfigError, Outgoing, Problem};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{RwLock, Semaphore},
+    time::Instant,
+};
 
 use super::{
     REQUESTS_MAX, Shared, SqsPublisher,
@@ -172,6 +175,7 @@ impl SqsPublisherBuilder {
             rules,
             in_flight_max: self.in_flight_max,
             confirm_timeout: self.confirm_timeout,
+            calls: RwLock::new(()),
             in_flight: Semaphore::new(self.in_flight_max),
             requests: Semaphore::new(REQUESTS_MAX),
             is_closed: AtomicBool::new(false),
