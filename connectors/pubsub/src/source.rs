@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long opening waits for a refusal of the stream, where it isn't known beforehand that there can be none.
-const REFUSAL: Duration = Duration::from_secs(1);
+const REFUSAL: Duration = Duration::from_secs(3);
 
 impl Source for PubSub {
     type Producer = PubSubProducer;
