@@ -108,3 +108,18 @@ struct WritingStages;
 #[cfg(all(doctest, feature = "kafka"))]
 #[doc = include_str!("../docs/kafka.md")]
 struct KafkaPage;
+
+/// Compiles what the page about Pub/Sub shows.
+#[cfg(all(doctest, feature = "pubsub"))]
+#[doc = include_str!("../docs/pubsub.md")]
+struct PubSubPage;
+
+/// Compiles what the page about RabbitMQ shows.
+#[cfg(all(doctest, feature = "rabbitmq"))]
+#[doc = include_str!("../docs/rabbitmq.md")]
+struct RabbitMqPage;
+
+/// Compiles what the page about SQS shows.
+#[cfg(all(doctest, feature = "sqs"))]
+#[doc = include_str!("../docs/sqs.md")]
+struct SqsPage;

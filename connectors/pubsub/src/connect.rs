@@ -194,10 +194,14 @@ impl Access {
             Some(Err(Failure::Call(error))) => match code(&error) {
                 Some(Code::NotFound) => Ok(Found::No),
                 Some(Code::Unauthenticated) => Err(target.explain(&error).into()),
-                _ if error.is_connect() || error.is_timeout() || error.is_authentication() => {
+                _ if error.is_connect()
+                    || error.is_io()
+                    || error.is_timeout()
+                    || error.is_authentication() =>
+                {
                     Err(target.explain(&error).into())
                 }
-                // Also where only gRPC is served, and this question can't be asked.
+                // Also where another server answers this question, which is none of gRPC.
                 _ => Ok(Found::Hidden),
             },
         }
