@@ -1,6 +1,6 @@
 //! The macro that makes a test of every promise. The list of them stands here, once.
 
-/// Makes a module of this name with a test for each promise of [`conformance`](crate::testing::conformance).
+/// Makes a module of this name with a test for each promise of [`conformance`](mod@crate::testing::conformance).
 ///
 /// `subject` is an expression of type `Option<impl Subject>`; with `None` the tests do nothing, and whoever made it has said why.
 #[doc(hidden)]
