@@ -53,16 +53,19 @@ impl Subject for TestSpool {
     fn abilities(&self) -> Abilities {
         Abilities::new(None)
             .lease(Some(LEASE))
+            .outlives_its_process(true)
             .redelivers(Redelivery::ToAnyone)
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {
-        fs::create_dir_all(self.root.join(promise))?;
-        Ok(promise.to_owned())
+        let folder = self.root.join(promise);
+        fs::create_dir_all(&folder)?;
+        // The whole path, by which another process finds it too.
+        Ok(folder.into_os_string().into_string().expect("in UTF-8"))
     }
 
     fn source(&self, place: &str, _via: Option<SocketAddr>) -> Spool {
-        Spool::folder(self.root.join(place))
+        Spool::folder(place)
             .lease(LEASE)
             .pause(Duration::from_millis(200))
             .poll(Duration::from_millis(10))
@@ -73,11 +76,11 @@ impl Subject for TestSpool {
         place: &str,
         _via: Option<SocketAddr>,
     ) -> Result<SpoolPublisher, BoxError> {
-        SpoolPublisher::folder(self.root.join(place)).open().await
+        SpoolPublisher::folder(place).open().await
     }
 
     async fn unacknowledged(&self, place: &str) -> Result<Option<u64>, BoxError> {
-        let folders = Folders::new(self.root.join(place));
+        let folders = Folders::new(place);
         let n = folders.waiting()?.len() + folders.taken()?.len();
         Ok(Some(n.try_into()?))
     }
@@ -91,7 +94,7 @@ broadway::testing::conformance! {
 async fn a_message_of_a_process_that_died_comes_again() -> Result<(), BoxError> {
     let subject = TestSpool::new();
     let place = subject.create("died").await?;
-    let folders = Folders::new(subject.root.join(&place));
+    let folders = Folders::new(&place);
     folders.create()?;
     fs::write(folders.path("taken", "1000~left"), "spool 1\n\nhello")?;
     let mut reader = Reader::open(&subject.source(&place, None)).await?;
@@ -107,7 +110,7 @@ async fn a_message_of_a_process_that_died_comes_again() -> Result<(), BoxError> 
 async fn a_late_result_changes_nothing() -> Result<(), BoxError> {
     let subject = TestSpool::new();
     let place = subject.create("late").await?;
-    let folders = Folders::new(subject.root.join(&place));
+    let folders = Folders::new(&place);
     folders.create()?;
     fs::write(folders.path("new", "one"), "spool 1\n\nhello")?;
     let mut reader = Reader::open(&subject.source(&place, None)).await?;

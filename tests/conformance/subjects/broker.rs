@@ -2,11 +2,16 @@
 
 use std::{
     env,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     process,
     sync::atomic::{AtomicU64, Ordering},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
+
+use broadway::BoxError;
+
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// The address of a broker; `None` after having said that a test is left out.
 pub(crate) fn address(name: &str, port: u16) -> Option<SocketAddr> {
@@ -30,4 +35,22 @@ pub(crate) fn unique(what: &str) -> String {
     let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("conform-{what}-{}-{nanos:x}-{count}", process::id()).replace('_', "-")
+}
+
+/// What the server answers to a GET of `path`, head and body.
+pub(crate) async fn get(server: SocketAddr, path: String) -> Result<String, BoxError> {
+    let answered = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect_timeout(&server, ANSWER)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    });
+    let answer = answered.await??;
+    match answer.starts_with("HTTP/1.1 200 ") {
+        true => Ok(answer),
+        false => Err(format!("{server} answers: {answer}").into()),
+    }
 }

@@ -49,6 +49,7 @@ impl Subject for TestKafka {
             .orders_keys(true)
             .payload_max(900_000)
             .headers_max(100)
+            .outlives_its_process(true)
             .redelivers(Redelivery::AfterReopening)
     }
 

@@ -41,6 +41,7 @@ impl Subject for TestPubSub {
             .payload_max(1_000_000)
             .headers_max(50)
             .lease(Some(Duration::from_secs(10)))
+            .outlives_its_process(true)
             .redelivers(Redelivery::ToAnyone)
     }
 

@@ -42,6 +42,8 @@ impl Subject for TestRabbitMq {
             .headers_max(50)
             .redelivers(Redelivery::ToAnyone)
             .fetch_max(PREFETCH)
+            .outlives_its_process(true)
+            .repeats_max(PREFETCH as u64)
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {

@@ -8,7 +8,7 @@ use broadway::{
     testing::conformance::{Abilities, Redelivery, Subject},
 };
 
-use super::broker::{address, unique};
+use super::broker::{address, get, unique};
 
 const VISIBILITY: Duration = Duration::from_secs(4);
 
@@ -45,6 +45,7 @@ impl Subject for TestSqs {
             .text_only()
             .headers_max(10)
             .lease(Some(VISIBILITY))
+            .outlives_its_process(true)
             .redelivers(Redelivery::ToAnyone)
     }
 
@@ -79,5 +80,20 @@ impl Subject for TestSqs {
             .credentials("test", "test")
             .create_if_missing();
         publisher.open().await
+    }
+
+    /// Those that wait, those that are out, and those that are delayed.
+    async fn unacknowledged(&self, place: &str) -> Result<Option<u64>, BoxError> {
+        let path = format!("/000000000000/{place}?Action=GetQueueAttributes&AttributeName.1=All");
+        let answer = get(self.broker, path).await?;
+        let mut total = 0;
+        for count in ["", "NotVisible", "Delayed"] {
+            let name = format!("<Name>ApproximateNumberOfMessages{count}</Name>");
+            let (_, value) = answer.split_once(&name).ok_or("no such attribute")?;
+            let (_, value) = value.split_once("<Value>").ok_or("no value")?;
+            let (value, _) = value.split_once('<').ok_or("no end of the value")?;
+            total += value.parse::<u64>()?;
+        }
+        Ok(Some(total))
     }
 }

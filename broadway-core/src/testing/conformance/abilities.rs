@@ -26,6 +26,8 @@ pub struct Abilities {
     pub(super) lease: Option<Duration>,
     pub(super) redelivery: Redelivery,
     pub(super) fetch_max: Option<usize>,
+    pub(super) outlives_its_process: bool,
+    pub(super) repeats_max: Option<u64>,
 }
 
 impl Abilities {
@@ -44,6 +46,8 @@ impl Abilities {
             lease: None,
             redelivery: Redelivery::ToAnyone,
             fetch_max: None,
+            outlives_its_process: false,
+            repeats_max: None,
         }
     }
 
@@ -121,6 +125,24 @@ impl Abilities {
     #[must_use]
     pub const fn fetch_max(mut self, messages: usize) -> Self {
         self.fetch_max = Some(messages);
+        self
+    }
+
+    /// Places outlive the process that made them, and another that makes the subject anew reaches them by their name. Then
+    /// processes are killed: the test starts itself again. Default: no, as of what is in memory, or of a broker that the subject
+    /// starts.
+    #[must_use]
+    pub const fn outlives_its_process(mut self, outlives: bool) -> Self {
+        self.outlives_its_process = outlives;
+        self
+    }
+
+    /// The most messages that come again, although they were handled, when a process or a connection of one producer ends: what
+    /// the connector, as documented, may have that is handled and not acknowledged. Where the broker can be asked it is asked
+    /// instead. Default: any.
+    #[must_use]
+    pub const fn repeats_max(mut self, messages: u64) -> Self {
+        self.repeats_max = Some(messages);
         self
     }
 }

@@ -20,10 +20,12 @@
 mod abilities;
 mod acks;
 mod back_pressure;
+mod child;
 mod connection;
 mod delivery;
 mod drain;
 mod headers;
+mod killed;
 mod lease;
 mod payloads;
 mod place;
@@ -50,6 +52,7 @@ pub use delivery::{
 };
 pub use drain::a_drain_leaves_nothing_leased;
 pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survive};
+pub use killed::resumes_after_a_kill;
 pub use lease::a_slow_handler_keeps_its_message;
 pub use payloads::{any_bytes_arrive_or_are_refused, smallest_and_largest_payloads_arrive};
 pub use publishing::{

@@ -180,18 +180,70 @@ impl<'a, S: Subject> Place<'a, S> {
         must("close", reader.close().await);
     }
 
-    /// Where the broker can be asked, it must say that all is acknowledged.
-    async fn assert_acknowledged(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = must(
-                "ask the broker",
-                self.subject.unacknowledged(&self.name).await,
-            );
-            let Some(left @ 1..) = left else { return };
+    /// Reads and finishes what is left until nothing can be: what was sent before this has come, and leases have ended. How
+    /// often each came.
+    pub(super) async fn finish_rest(&self) -> BTreeMap<u64, usize> {
+        let mut reader = self.open().await;
+        self.send_numbers(PROBE..PROBE + 1).await;
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let mut came_last = Instant::now();
+        while !counts.contains_key(&PROBE) || !self.is_empty_since(came_last).await {
             assert!(
                 Instant::now() < deadline,
-                "{left} messages that were done are not acknowledged at the broker"
+                "what is left does not come: only {counts:?}"
+            );
+            let mut some = Vec::new();
+            let slice = Instant::now() + 3 * PAUSE;
+            if let Ok(result) = timeout_at(slice, reader.some_into(100, &mut some)).await {
+                must("read", result);
+            }
+            if some.is_empty() {
+                continue;
+            }
+            came_last = Instant::now();
+            for received in &some {
+                *counts.entry(number(received)).or_default() += 1;
+            }
+            reader.done(some).await;
+        }
+        must("close", reader.close().await);
+        counts.remove(&PROBE);
+        counts
+    }
+
+    /// Where the broker cannot be asked, leases tell: those of the messages that came are over by now.
+    async fn is_empty_since(&self, came_last: Instant) -> bool {
+        match self.unacknowledged().await {
+            Some(left) => left == 0,
+            None => {
+                let lease = self.abilities().lease.unwrap_or_default();
+                came_last.elapsed() >= lease + lease / 4
+            }
+        }
+    }
+
+    pub(super) async fn unacknowledged(&self) -> Option<u64> {
+        let unacknowledged = self.subject.unacknowledged(&self.name).await;
+        must("ask the broker", unacknowledged)
+    }
+
+    /// Where the broker can be asked, it must say that all is acknowledged.
+    async fn assert_acknowledged(&self) {
+        self.assert_unacknowledged_at_most(0).await;
+    }
+
+    /// Where the broker can be asked, it must say that no more than so many are not acknowledged.
+    pub(super) async fn assert_unacknowledged_at_most(&self, max: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(left) = self.unacknowledged().await {
+            if left <= max {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} messages that were done are not acknowledged at the broker",
+                left - max
             );
             sleep(PAUSE).await;
         }

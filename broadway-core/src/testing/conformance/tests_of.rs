@@ -11,7 +11,7 @@ macro_rules! __conformance {
             use super::*;
 
             $crate::__promises! {
-                $name, $subject;
+                $subject;
                 delivers_all
                 delivers_on_demand_only
                 a_dropped_produce_loses_nothing
@@ -41,6 +41,7 @@ macro_rules! __conformance {
                 a_slow_connection_loses_nothing
                 an_unreachable_broker_is_an_error_in_time
                 publisher_reconnects_after_a_cut
+                resumes_after_a_kill
             }
         }
     };
@@ -49,12 +50,12 @@ macro_rules! __conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __promises {
-    ($name:ident, $subject:expr; $($promise:ident)*) => {
+    ($subject:expr; $($promise:ident)*) => {
         $(
             #[test]
             fn $promise() {
                 $crate::testing::conformance::keep(
-                    concat!(stringify!($name), "::", stringify!($promise)),
+                    concat!(module_path!(), "::", stringify!($promise)),
                     $subject,
                     async |subject| $crate::testing::conformance::$promise(subject).await,
                 );

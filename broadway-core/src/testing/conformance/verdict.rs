@@ -22,21 +22,40 @@ pub enum Verdict {
     DoesNotApply(&'static str),
 }
 
+tokio::task_local! {
+    /// The test that runs, as the harness names it.
+    static TEST: &'static str;
+}
+
+/// What the harness calls this test; `None` in a promise that something else runs.
+pub(super) fn test_name() -> Option<&'static str> {
+    TEST.try_with(|name| *name).ok()
+}
+
 /// Runs one promise on a runtime of its own. What [`conformance!`](crate::testing::conformance!) calls; without a subject it does
-/// nothing, since whoever found no broker has said so.
+/// nothing, since whoever found no broker has said so. `path` is that of the test, with its crate.
 ///
 /// # Panics
 ///
 /// When the promise is broken, or takes more than five minutes.
 #[doc(hidden)]
-pub fn keep<S: Subject>(name: &str, subject: Option<S>, promise: impl AsyncFnOnce(&S) -> Verdict) {
+pub fn keep<S: Subject>(
+    path: &'static str,
+    subject: Option<S>,
+    promise: impl AsyncFnOnce(&S) -> Verdict,
+) {
     let Some(subject) = subject else { return };
+    // The harness leaves out the crate.
+    let name = path.split_once("::").map_or(path, |(_, name)| name);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime for a test");
-    let verdict = runtime.block_on(async { timeout(LIMIT, promise(&subject)).await });
+    let verdict = runtime.block_on(async {
+        let promise = TEST.scope(name, promise(&subject));
+        timeout(LIMIT, promise).await
+    });
     match verdict {
         Ok(Verdict::Kept) => {}
         Ok(Verdict::DoesNotApply(why)) => {

@@ -1,0 +1,159 @@
+//! A process dies in the midst of its work, and another goes on.
+//!
+//! The test starts its own program again as a child that runs this one test, and tells it by the environment what to do: a
+//! pipeline over the same place, which writes each number it has handled into a ledger, a file. The parent looks at the ledger
+//! and kills.
+//!
+//! ```text
+//! parent: fills the place ─▶ child 1: handles a share, hangs ─▶ SIGKILL ─▶ … ─▶ the last: handles the rest, drains, exits
+//!            ▲                        │ writes, then acknowledges
+//!            └──────── ledger ◄───────┘
+//! ```
+//!
+//! A child that handled its share keeps what it has in hand, so that each kill meets messages that are handled and
+//! acknowledged, handled and perhaps not, begun, and fetched ahead, however fast the machine is. It ends when its standard input
+//! does: when it is asked to, or when its parent is gone.
+
+use std::{
+    env,
+    fs::File,
+    io::{self, Read, Write},
+    path::PathBuf,
+    process,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{sync::Semaphore, task::block_in_place};
+
+use super::{
+    Subject, Verdict,
+    child::Children,
+    place::{PATIENCE, Place, must, number_of},
+    verdict::test_name,
+};
+use crate::{
+    error::BoxError,
+    handler::handler_fn_async,
+    message::Message,
+    pipeline::{Pipeline, Processors},
+};
+
+/// More than a share may come again after a kill, where that is documented: else nothing could be too much.
+const SHARE: u64 = 150;
+const KILLS: u64 = 3;
+const TOTAL: u64 = SHARE * (KILLS + 1);
+/// The kill before which the broker, where it can be asked, must have heard of all that was handled.
+const CALM_KILL: u64 = 2;
+
+/// Of a process that is killed again and again nothing is lost, and no more is repeated than can have been unacknowledged.
+pub async fn resumes_after_a_kill<S: Subject>(subject: &S) -> Verdict {
+    if let Some(task) = Task::of_this_process() {
+        work(subject, &task).await;
+    }
+    let abilities = subject.abilities();
+    if !abilities.outlives_its_process {
+        return Verdict::DoesNotApply("its messages are not said to outlive this process");
+    }
+    let Some(test) = test_name() else {
+        return Verdict::DoesNotApply("only a test of `conformance!` can start itself again");
+    };
+    let place = Place::with(subject, "killed", 0..TOTAL).await;
+    let children = Children::of(test, &place.name);
+    let mut repeats_max = 0;
+    for kill in 1..=KILLS {
+        let mut child = children.start(SHARE);
+        child
+            .wait(|ledger| ledger.len() as u64 >= kill * SHARE)
+            .await;
+        let unhandled = TOTAL - children.distinct();
+        if kill == CALM_KILL {
+            place.assert_unacknowledged_at_most(unhandled).await;
+        }
+        // What is handled by now stays so: the child has no permit for more. So what comes again is among these.
+        repeats_max += match place.unacknowledged().await {
+            Some(unacknowledged) => unacknowledged.saturating_sub(unhandled),
+            None => abilities.repeats_max.map_or(SHARE, |max| SHARE.min(max)),
+        };
+        child.kill();
+    }
+    let mut last = children.start(Semaphore::MAX_PERMITS as u64);
+    last.wait(|_| children.distinct() == TOTAL).await;
+    last.end().await;
+    let again: usize = place.finish_rest().await.values().sum();
+    let repeats = (children.ledger().len() + again) as u64 - TOTAL;
+    assert!(
+        repeats <= repeats_max,
+        "{repeats} messages were repeated after {KILLS} kills, of {repeats_max} that can have been unacknowledged"
+    );
+    Verdict::Kept
+}
+
+/// What a child is told.
+pub(super) struct Task {
+    pub(super) place: String,
+    pub(super) ledger: PathBuf,
+    /// How many messages it handles.
+    pub(super) share: u64,
+}
+
+const PLACE: &str = "BROADWAY_CONFORMANCE_PLACE";
+const LEDGER: &str = "BROADWAY_CONFORMANCE_LEDGER";
+const SHARE_OF: &str = "BROADWAY_CONFORMANCE_SHARE";
+
+impl Task {
+    fn of_this_process() -> Option<Self> {
+        let ledger = env::var_os(LEDGER)?.into();
+        let place = env::var(PLACE).expect("set with the ledger");
+        let share = env::var(SHARE_OF).expect("set with the ledger");
+        let share = share.parse().expect("a number");
+        Some(Self {
+            place,
+            ledger,
+            share,
+        })
+    }
+
+    pub(super) fn variables(&self) -> [(&'static str, std::ffi::OsString); 3] {
+        [
+            (PLACE, self.place.clone().into()),
+            (LEDGER, self.ledger.clone().into()),
+            (SHARE_OF, self.share.to_string().into()),
+        ]
+    }
+}
+
+/// Handles its share, and waits with the next in hand for its end: a kill, or that of its standard input.
+async fn work<S: Subject>(subject: &S, task: &Task) -> ! {
+    let ledger = File::options().append(true).open(&task.ledger);
+    let ledger = must("open the ledger", ledger.map_err(BoxError::from));
+    let ledger = Arc::new(Mutex::new(ledger));
+    let permits = usize::try_from(task.share).expect("a share fits");
+    let permits = Arc::new(Semaphore::new(permits));
+    let handler = handler_fn_async(move |message: &mut Message<_>| {
+        let (ledger, permits) = (Arc::clone(&ledger), Arc::clone(&permits));
+        let line = format!("{}\n", number_of(message.data()));
+        Box::pin(async move {
+            permits.acquire().await?.forget();
+            let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            // One call, into the kernel's hands: what stands there before a kill stays.
+            ledger.write_all(line.as_bytes())?;
+            Ok(())
+        })
+    });
+    let topology = Pipeline::new(subject.source(&task.place, None), handler)
+        .name("conformance")
+        // One, so that all it handled can be acknowledged: in a log not even one that waits stands before them.
+        .processors(Processors::new(1).max_demand(7))
+        .drain_timeout(PATIENCE)
+        .start()
+        .await;
+    let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
+    let read = block_in_place(|| io::stdin().read_to_end(&mut Vec::new()));
+    must(
+        "wait for the end of the input",
+        read.map_err(BoxError::from),
+    );
+    must("drain", topology.drain().await.map_err(BoxError::from));
+    // Of the test around this nothing may run in a child.
+    process::exit(0);
+}
