@@ -11,6 +11,8 @@ use std::{
 
 use broadway::BoxError;
 
+/// The most that our publishers take in: few, so that it is soon reached.
+pub(crate) const IN_FLIGHT_MAX: usize = 100;
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// The address of a broker; `None` after having said that a test is left out.

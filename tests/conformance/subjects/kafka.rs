@@ -14,7 +14,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
-use super::broker::{address, unique};
+use super::broker::{IN_FLIGHT_MAX, address, unique};
 
 const PARTITIONS: i32 = 4;
 const ANSWER: Duration = Duration::from_secs(30);
@@ -49,7 +49,10 @@ impl Subject for TestKafka {
             .orders_keys(true)
             .payload_max(900_000)
             .headers_max(100)
+            // More than `message.max.bytes` of the client.
+            .payload_refused_from(1_100_000)
             .outlives_its_process(true)
+            .in_flight_max(IN_FLIGHT_MAX as u64)
             .redelivers(Redelivery::AfterReopening)
     }
 
@@ -84,6 +87,7 @@ impl Subject for TestKafka {
         let brokers = via.unwrap_or(self.broker).to_string();
         KafkaPublisher::topic(place)
             .brokers(brokers)
+            .in_flight_max(IN_FLIGHT_MAX)
             .set("reconnect.backoff.max.ms", "500")
             .open()
             .await

@@ -8,7 +8,9 @@ use broadway::{
     testing::conformance::{Abilities, Redelivery, Subject},
 };
 
-use super::broker::{address, unique};
+use super::broker::{IN_FLIGHT_MAX, address, unique};
+
+const OUTSTANDING_MAX: usize = 200;
 
 #[derive(Clone)]
 pub(crate) struct TestPubSub {
@@ -41,7 +43,9 @@ impl Subject for TestPubSub {
             .payload_max(1_000_000)
             .headers_max(50)
             .lease(Some(Duration::from_secs(10)))
+            .payload_refused_from(10_000_001)
             .outlives_its_process(true)
+            .in_flight_max(IN_FLIGHT_MAX as u64)
             .redelivers(Redelivery::ToAnyone)
     }
 
@@ -59,6 +63,8 @@ impl Subject for TestPubSub {
             .endpoint(self.endpoint(via))
             .create(Create::on(topic(place)).ordered())
             .max_lease_extension(Duration::from_secs(10))
+            // So that a process that is killed leaves others something to do until its leases end.
+            .max_outstanding_messages(OUTSTANDING_MAX)
             .on_failure(OnFailure::NackAfter(Duration::from_secs(1)))
     }
 
@@ -70,6 +76,7 @@ impl Subject for TestPubSub {
         PubSubPublisher::topic(topic(place))
             .endpoint(self.endpoint(via))
             .create_topic()
+            .in_flight_max(IN_FLIGHT_MAX)
             .open()
             .await
     }

@@ -11,7 +11,7 @@ use broadway::{
     },
 };
 
-use super::broker::{address, unique};
+use super::broker::{IN_FLIGHT_MAX, address, unique};
 
 const PREFETCH: usize = 100;
 
@@ -42,7 +42,10 @@ impl Subject for TestRabbitMq {
             .headers_max(50)
             .redelivers(Redelivery::ToAnyone)
             .fetch_max(PREFETCH)
+            // The publisher's `bytes_max`, and the limit of this broker.
+            .payload_refused_from((16 << 20) + 1)
             .outlives_its_process(true)
+            .in_flight_max(IN_FLIGHT_MAX as u64)
             .repeats_max(PREFETCH as u64)
     }
 
@@ -72,6 +75,6 @@ impl Subject for TestRabbitMq {
         via: Option<SocketAddr>,
     ) -> Result<RabbitMqPublisher, BoxError> {
         let publisher = RabbitMqPublisher::queue(place).uri(self.uri(via));
-        publisher.open().await
+        publisher.in_flight_max(IN_FLIGHT_MAX).open().await
     }
 }

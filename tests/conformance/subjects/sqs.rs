@@ -8,7 +8,7 @@ use broadway::{
     testing::conformance::{Abilities, Redelivery, Subject},
 };
 
-use super::broker::{address, get, unique};
+use super::broker::{IN_FLIGHT_MAX, address, get, unique};
 
 const VISIBILITY: Duration = Duration::from_secs(4);
 
@@ -45,7 +45,9 @@ impl Subject for TestSqs {
             .text_only()
             .headers_max(10)
             .lease(Some(VISIBILITY))
+            .payload_refused_from((1 << 20) + 1)
             .outlives_its_process(true)
+            .in_flight_max(IN_FLIGHT_MAX as u64)
             .redelivers(Redelivery::ToAnyone)
     }
 
@@ -78,7 +80,8 @@ impl Subject for TestSqs {
             .region("elasticmq")
             .endpoint(self.endpoint(via))
             .credentials("test", "test")
-            .create_if_missing();
+            .create_if_missing()
+            .in_flight_max(IN_FLIGHT_MAX);
         publisher.open().await
     }
 

@@ -28,6 +28,7 @@ pub struct Abilities {
     pub(super) fetch_max: Option<usize>,
     pub(super) outlives_its_process: bool,
     pub(super) repeats_max: Option<u64>,
+    pub(super) in_flight_max: Option<u64>,
 }
 
 impl Abilities {
@@ -48,6 +49,7 @@ impl Abilities {
             fetch_max: None,
             outlives_its_process: false,
             repeats_max: None,
+            in_flight_max: None,
         }
     }
 
@@ -143,6 +145,14 @@ impl Abilities {
     #[must_use]
     pub const fn repeats_max(mut self, messages: u64) -> Self {
         self.repeats_max = Some(messages);
+        self
+    }
+
+    /// The most messages that the publisher, as the subject opens it, takes in before one of them is confirmed. A few hundred at
+    /// most, so that it is soon reached. Default: not said, and not tried.
+    #[must_use]
+    pub const fn in_flight_max(mut self, messages: u64) -> Self {
+        self.in_flight_max = Some(messages);
         self
     }
 }

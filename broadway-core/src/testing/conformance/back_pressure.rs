@@ -1,12 +1,22 @@
-//! Nothing is fetched that nobody asked for.
+//! Nothing is fetched that nobody asked for, and nothing taken in that cannot be sent.
 
-use tokio::time::timeout;
+use std::time::Duration;
+
+use futures_util::{
+    future::join,
+    stream::{FuturesUnordered, StreamExt},
+};
+use tokio::time::{sleep, timeout};
 
 use super::{
     Subject, Verdict,
+    connection::{NO_ADDRESS, proxy_before},
     place::{PATIENCE, Place, must, number},
 };
-use crate::publisher::Outgoing;
+use crate::publisher::{Outgoing, Publisher};
+
+/// Long enough for a publisher to take in what it will.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A producer of which little is asked leaves the rest to others.
 pub async fn fetches_no_more_than_it_says<S: Subject>(subject: &S) -> Verdict {
@@ -42,5 +52,56 @@ pub async fn fetches_no_more_than_it_says<S: Subject>(subject: &S) -> Verdict {
     idle.done(held).await;
     must("close", idle.close().await);
     must("close", busy.close().await);
+    Verdict::Kept
+}
+
+/// While the broker says nothing a publisher takes in no more than its limit: of what callers had for it who then went away, no
+/// more is ever sent. Whoever waits gets confirmations when the broker speaks again.
+pub async fn a_silent_broker_holds_up_publishers<S: Subject>(subject: &S) -> Verdict {
+    let Some(max) = subject.abilities().in_flight_max else {
+        return Verdict::DoesNotApply("how much the publisher takes in is not said");
+    };
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::new(subject, "silent_broker").await;
+    let publisher = subject.publisher(&place.name, Some(proxy.address())).await;
+    let publisher = must("open the publisher", publisher);
+    // What a client makes with its first message is there then.
+    let first = publisher.publish_one(place.numbered(0)).await;
+    must("publish", first.map_err(Into::into));
+    proxy.freeze();
+    let impatient = 1..=3 * max;
+    let calls = impatient
+        .clone()
+        .map(|number| publisher.publish_one(place.numbered(number)));
+    let mut calls: FuturesUnordered<_> = calls.collect();
+    let results = async { while calls.next().await.is_some_and(|result| result.is_err()) {} };
+    let confirmed = timeout(SILENCE, results).await;
+    assert!(confirmed.is_err(), "confirmed by nobody, or all failed");
+    drop(calls);
+    let patient = 3 * max + 1..3 * max + 11;
+    let messages = patient.clone().map(|number| place.numbered(number));
+    let thaw = async {
+        sleep(SILENCE / 10).await;
+        proxy.thaw();
+    };
+    let (results, ()) = join(publisher.publish(messages.collect()), thaw).await;
+    for result in results {
+        must("publish after a silence", result.map_err(Into::into));
+    }
+    must("flush", publisher.flush().await);
+    must("close the publisher", publisher.close().await);
+    let came = place.finish_rest().await;
+    let lost = patient.filter(|number| !came.contains_key(number)).count();
+    assert_eq!(
+        lost, 0,
+        "lost: messages that were confirmed after a silence"
+    );
+    let taken = impatient.filter(|number| came.contains_key(number)).count() as u64;
+    assert!(
+        taken <= max,
+        "took in more than it says: {taken} messages when nothing was confirmed, {max} at most"
+    );
     Verdict::Kept
 }

@@ -98,13 +98,9 @@ pub(super) struct Working<'a> {
 
 impl Working<'_> {
     /// Waits until the ledger is as it should be.
-    pub(super) async fn wait(&mut self, is_enough: impl Fn(&[u64]) -> bool) {
+    pub(super) async fn wait(&mut self, is_enough: impl AsyncFn() -> bool) {
         let mut last = (0, Instant::now());
-        loop {
-            let ledger = self.children.ledger();
-            if is_enough(&ledger) {
-                return;
-            }
+        while !is_enough().await {
             let ended = self.child.try_wait();
             if let Some(status) = must("look after a child", ended.map_err(BoxError::from)) {
                 self.fail(&format!(
@@ -112,8 +108,9 @@ impl Working<'_> {
                     self.children.test
                 ));
             }
-            if last.0 != ledger.len() {
-                last = (ledger.len(), Instant::now());
+            let len = self.children.ledger().len();
+            if last.0 != len {
+                last = (len, Instant::now());
             }
             if last.1.elapsed() > 2 * PATIENCE {
                 let distinct = self.children.distinct();

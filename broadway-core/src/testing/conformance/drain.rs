@@ -1,8 +1,10 @@
 //! Who leaves takes nothing along.
 
+use std::collections::BTreeSet;
+
 use super::{
     Subject, Verdict,
-    place::{Place, must},
+    place::{Place, must, number},
 };
 
 /// What a closed source had and nobody has done comes again well before its lease would end: it was given back.
@@ -28,5 +30,25 @@ pub async fn a_drain_leaves_nothing_leased<S: Subject>(subject: &S) -> Verdict {
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
     place.assert_nothing_left().await;
+    Verdict::Kept
+}
+
+/// A source that is dropped without a close, as the engine does with one that failed, takes nothing along: what it held comes
+/// again, where there are leases when they have ended.
+pub async fn a_dropped_source_gives_back_what_it_held<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::with(subject, "dropped_source", 0..40).await;
+    let mut reader = place.open().await;
+    let mut done = reader.exactly(30).await;
+    let held = done.split_off(10);
+    let numbers: BTreeSet<u64> = done.iter().map(number).collect();
+    reader.done(done).await;
+    drop((reader, held));
+    let mut reader = place.open().await;
+    let rest: BTreeSet<u64> = (0..40).filter(|number| !numbers.contains(number)).collect();
+    let came = place.read_all(&mut reader, rest).await;
+    reader.done(came.into_values().flatten()).await;
+    must("close", reader.close().await);
+    // Also of those that were done, if the drop was faster than their acknowledgement.
+    place.finish_rest().await;
     Verdict::Kept
 }

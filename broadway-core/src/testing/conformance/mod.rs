@@ -26,6 +26,7 @@ mod delivery;
 mod drain;
 mod headers;
 mod killed;
+mod late;
 mod lease;
 mod payloads;
 mod place;
@@ -40,7 +41,7 @@ pub use acks::{
     a_failed_message_comes_again, nothing_is_acknowledged_before_it_is_done,
     results_in_any_order_acknowledge_their_own, what_is_done_does_not_come_again,
 };
-pub use back_pressure::fetches_no_more_than_it_says;
+pub use back_pressure::{a_silent_broker_holds_up_publishers, fetches_no_more_than_it_says};
 pub use connection::{
     a_slow_connection_loses_nothing, an_unreachable_broker_is_an_error_in_time,
     publisher_reconnects_after_a_cut, reconnects_after_a_cut, survives_a_hundred_cuts,
@@ -50,9 +51,10 @@ pub use delivery::{
     a_dropped_produce_loses_nothing, delivers_all, delivers_on_demand_only,
     goes_on_after_a_reopening,
 };
-pub use drain::a_drain_leaves_nothing_leased;
+pub use drain::{a_drain_leaves_nothing_leased, a_dropped_source_gives_back_what_it_held};
 pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survive};
 pub use killed::resumes_after_a_kill;
+pub use late::late_results_harm_nobody;
 pub use lease::a_slow_handler_keeps_its_message;
 pub use payloads::{any_bytes_arrive_or_are_refused, smallest_and_largest_payloads_arrive};
 pub use publishing::{

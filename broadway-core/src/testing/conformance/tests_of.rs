@@ -35,12 +35,15 @@ macro_rules! __conformance {
                 poison_spoils_nothing_else
                 a_drain_loses_nothing_and_repeats_nothing
                 a_drain_leaves_nothing_leased
+                a_dropped_source_gives_back_what_it_held
                 reconnects_after_a_cut
                 survives_a_hundred_cuts
                 survives_silence
                 a_slow_connection_loses_nothing
                 an_unreachable_broker_is_an_error_in_time
                 publisher_reconnects_after_a_cut
+                late_results_harm_nobody
+                a_silent_broker_holds_up_publishers
                 resumes_after_a_kill
             }
         }

@@ -1,0 +1,90 @@
+//! Results that come when their connection is gone.
+
+use tokio::time::{Instant, sleep, timeout};
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Subject, Verdict,
+    connection::{NO_ADDRESS, proxy_before},
+    place::{PATIENCE, Place, ProducerOf, ReceivedBy, must, number},
+};
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    testing::Reader,
+};
+
+/// How long one call to produce may wait.
+const SLICE: Duration = Duration::from_secs(1);
+/// Before a source that failed is opened again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Results of what came before a cut, settled after it, count for their own messages or not at all: they acknowledge no other,
+/// and the source reads on.
+pub async fn late_results_harm_nobody<S: Subject>(subject: &S) -> Verdict {
+    let Some(proxy) = proxy_before(subject.abilities()).await else {
+        return NO_ADDRESS;
+    };
+    let place = Place::with(subject, "late", 0..60).await;
+    let source = subject.source(&place.name, Some(proxy.address()));
+    let mut reader = must("open the source", Reader::open(&source).await);
+    let mut early = reader.exactly(30).await;
+    let known: BTreeSet<u64> = early.iter().map(number).collect();
+    // Those that are done shift the rest: by its place in the order of deliveries, a late one is another now.
+    let late = early.split_off(10);
+    reader.done(early).await;
+    let acknowledger = reader.acknowledger();
+    proxy.cut();
+    let fresh: BTreeSet<u64> = (0..60).filter(|number| !known.contains(number)).collect();
+    let (before, after) = (20, fresh.len());
+    let mut held = Vec::new();
+    reader = read_on::<S>(&source, reader, &mut held, &fresh, before).await;
+    let settled = late
+        .into_iter()
+        .map(|received| Settled::for_test(received.token, Outcome::Done));
+    // It may say that they are late.
+    let _ = acknowledger.settle(&mut settled.collect()).await;
+    reader = read_on::<S>(&source, reader, &mut held, &fresh, after).await;
+    // What it says about messages that nobody settled is not the point.
+    let _ = reader.close().await;
+    drop(held);
+    // None of these was done by anybody.
+    let mut reader = place.open().await;
+    let came = place.read_all(&mut reader, fresh).await;
+    reader.done(came.into_values().flatten()).await;
+    must("close", reader.close().await);
+    place.finish_rest().await;
+    Verdict::Kept
+}
+
+/// Reads until so many of the numbers are held, opening the source again when it fails, as the engine does.
+async fn read_on<S: Subject>(
+    source: &S::Source,
+    mut reader: Reader<ProducerOf<S>>,
+    held: &mut Vec<ReceivedBy<S>>,
+    numbers: &BTreeSet<u64>,
+    count: usize,
+) -> Reader<ProducerOf<S>> {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        let came: BTreeSet<u64> = held.iter().map(number).collect();
+        let distinct = came.intersection(numbers).count();
+        if distinct >= count {
+            return reader;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "lost: after a cut and late results only {distinct} of {count} come"
+        );
+        if let Ok(Err(_)) = timeout(SLICE, reader.some_into(100, held)).await {
+            drop(reader);
+            reader = loop {
+                sleep(PAUSE).await;
+                match Reader::open(source).await {
+                    Ok(reader) => break reader,
+                    Err(error) => assert!(Instant::now() < deadline, "cannot reopen: {error}"),
+                }
+            };
+        }
+    }
+}
