@@ -1,6 +1,7 @@
 //! Each defect is caught by the promise that is about it, with words that lead there.
 //!
-//! Time is paused: a promise that waits a minute for what will never come takes no time.
+//! Time is paused: a promise that waits a minute for what will never come takes no time. Only where a proxy stands between, time
+//! runs, and the promise finds out by asking.
 
 use broadway_core::testing::conformance::{Verdict, *};
 use tokio::spawn;
@@ -12,9 +13,9 @@ use crate::{
 
 /// A promise, tried on a connector with a defect, must be broken with these words.
 macro_rules! caught {
-    ($($test:ident: $defect:ident by $promise:ident, $words:literal;)+) => {
+    ($time:meta; $($test:ident: $defect:ident by $promise:ident, $words:literal;)+) => {
         $(
-            #[tokio::test(start_paused = true)]
+            #[$time]
             async fn $test() {
                 let attempt = spawn(async { $promise(&Memory::new(Some($defect))).await });
                 check($defect, attempt.await, $words);
@@ -24,6 +25,7 @@ macro_rules! caught {
 }
 
 caught! {
+    tokio::test(start_paused = true);
     early_acknowledgements_are_caught: AcksEarly by nothing_is_acknowledged_before_it_is_done, "lost";
     dropping_when_full_is_caught: DropsWhenFull by delivers_all, "lost";
     acknowledging_the_next_is_caught: AcksTheNext by a_failed_message_comes_again, "lost";
@@ -43,6 +45,15 @@ caught! {
     failing_neighbours_is_caught: FailsNeighbours by too_large_is_refused_in_its_place, "and no other";
     taking_messages_when_closed_is_caught: StaysOpen by a_closed_publisher_says_so, "closed";
     dropping_empty_headers_is_caught: DropsEmptyHeaders by odd_headers_arrive_or_are_refused, "was changed on its way";
+    fetching_into_a_future_is_caught: FetchesIntoAFuture by a_dropped_produce_loses_nothing, "lost";
+    keeping_when_dropped_is_caught: KeepsWhenDropped by a_dropped_source_gives_back_what_it_held, "lost";
+}
+
+caught! {
+    tokio::test;
+    replaying_is_caught: Replays by reconnects_after_a_cut, "acknowledged and delivered again";
+    mistaking_late_results_is_caught: MistakesLateResults by late_results_harm_nobody, "lost";
+    taking_in_all_is_caught: TakesInAll by a_silent_broker_holds_up_publishers, "took in more than it says";
 }
 
 fn check(defect: Defect, ended: Result<Verdict, tokio::task::JoinError>, words: &str) {

@@ -26,6 +26,7 @@ struct State {
     /// All that is not acknowledged, by the order in which it was published.
     messages: BTreeMap<u64, Entry>,
     published: u64,
+    done: Vec<(u64, Outgoing)>,
 }
 
 struct Entry {
@@ -99,8 +100,8 @@ impl Broker {
     pub(crate) fn ack(&self, consumer: u64, number: u64) -> bool {
         let mut state = self.lock();
         let is_held = state.is_held_by(consumer, number);
-        if is_held {
-            state.messages.remove(&number);
+        if is_held && let Some(entry) = state.messages.remove(&number) {
+            state.done.push((number, entry.message));
         }
         drop(state);
         self.moved.notify_waiters();
@@ -132,6 +133,16 @@ impl Broker {
         numbers
             .filter(|number| state.is_held_by(consumer, *number))
             .collect()
+    }
+
+    pub(crate) fn is_held(&self, consumer: u64, number: u64) -> bool {
+        self.lock().is_held_by(consumer, number)
+    }
+
+    /// The last `n` that were acknowledged.
+    pub(crate) fn done_last(&self, n: usize) -> Vec<(u64, Outgoing)> {
+        let state = self.lock();
+        state.done[state.done.len().saturating_sub(n)..].to_vec()
     }
 
     pub(crate) fn extend(&self, consumer: u64) {

@@ -1,30 +1,24 @@
 //! A connector for the queue in memory, honest unless a defect is built in.
 
-use std::{
-    collections::VecDeque,
-    num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use broadway_core::{
     Acknowledger, BoxError, Delivery, NoAckOptions, OpenContext, Outcome, Outgoing, Produced,
-    Producer, PublishError, Publisher, Record, Settled, Source,
+    Producer, Record, Settled, Source,
 };
 use tokio::{
+    select,
     task::{JoinHandle, yield_now},
     time::interval,
 };
 
-use crate::broker::Broker;
+use crate::{broker::Broker, link::Link};
 
 /// The most messages that a producer has beyond those that it delivered.
 pub(crate) const FETCHED_AHEAD: usize = 20;
 
-/// The largest payload in bytes.
-pub(crate) const PAYLOAD_MAX: usize = 64 * 1024;
+/// The most that one fetch brings for those who ask, so that much takes several.
+const AT_ONCE: usize = 10;
 
 /// What connectors get wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,17 +59,32 @@ pub(crate) enum Defect {
     StaysOpen,
     /// Drops headers that are empty.
     DropsEmptyHeaders,
+    /// Loses what it fetched when `produce` is dropped before it could deliver it.
+    FetchesIntoAFuture,
+    /// Goes on extending leases when its producer is gone.
+    KeepsWhenDropped,
+    /// Delivers again after a reconnect what it has seen done.
+    Replays,
+    /// Takes a late result for that of another message.
+    MistakesLateResults,
+    /// Takes in whatever callers have.
+    TakesInAll,
 }
 
 #[derive(Clone)]
 pub(crate) struct MemorySource {
     broker: Broker,
+    via: Option<SocketAddr>,
     defect: Option<Defect>,
 }
 
 impl MemorySource {
-    pub(crate) fn new(broker: Broker, defect: Option<Defect>) -> Self {
-        Self { broker, defect }
+    pub(crate) fn new(broker: Broker, via: Option<SocketAddr>, defect: Option<Defect>) -> Self {
+        Self {
+            broker,
+            via,
+            defect,
+        }
     }
 }
 
@@ -83,9 +92,11 @@ impl Source for MemorySource {
     type Producer = MemoryProducer;
 
     async fn open(&self, _cx: &OpenContext) -> Result<MemoryProducer, BoxError> {
+        let link = Link::open(self.via).await?;
         let consumer = self.broker.connect();
         let acknowledger = Arc::new(MemoryAcknowledger {
             broker: self.broker.clone(),
+            link,
             consumer,
             defect: self.defect,
         });
@@ -100,9 +111,13 @@ impl Source for MemorySource {
                 }
             }
         });
+        let mut ahead = VecDeque::new();
+        if self.defect == Some(Defect::Replays) {
+            ahead.extend(self.broker.done_last(5));
+        }
         Ok(MemoryProducer {
             acknowledger,
-            ahead: VecDeque::new(),
+            ahead,
             minder,
         })
     }
@@ -119,22 +134,29 @@ impl MemoryProducer {
         self.acknowledger.defect
     }
 
-    async fn fetch(&mut self, demand: usize) {
+    async fn fetch(&mut self, demand: usize) -> Result<(), BoxError> {
         let ack = &self.acknowledger;
         let n = match self.defect() {
             Some(Defect::FetchesAll) => usize::MAX,
-            _ => demand + FETCHED_AHEAD,
+            _ => demand.min(AT_ONCE) + FETCHED_AHEAD,
         };
-        let mut fetched = ack.broker.take(ack.consumer, n).await;
+        let mut fetched = select! {
+            fetched = ack.broker.take(ack.consumer, n) => fetched,
+            () = ack.link.broken() => return Err("the connection is lost".into()),
+        };
+        if self.defect() == Some(Defect::FetchesIntoAFuture) {
+            yield_now().await;
+        }
         if self.defect() == Some(Defect::Reorders) {
             fetched.reverse();
         }
         if self.defect() == Some(Defect::DropsWhenFull) {
-            for (number, _) in fetched.drain(fetched.len().min(demand.min(60))..) {
+            for (number, _) in fetched.drain(fetched.len().min(demand.min(AT_ONCE))..) {
                 ack.broker.remove(number);
             }
         }
         self.ahead.extend(fetched);
+        Ok(())
     }
 }
 
@@ -151,8 +173,9 @@ impl Producer for MemoryProducer {
         demand: NonZeroUsize,
         out: &mut Vec<Delivery<MemoryRecord, u64>>,
     ) -> Result<Produced, BoxError> {
+        self.acknowledger.link.pass().await?;
         if self.ahead.is_empty() {
-            self.fetch(demand.get()).await;
+            self.fetch(demand.get()).await?;
         }
         let n = self.ahead.len().min(demand.get());
         for (number, message) in self.ahead.drain(..n) {
@@ -191,12 +214,15 @@ impl Producer for MemoryProducer {
 
 impl Drop for MemoryProducer {
     fn drop(&mut self) {
-        self.minder.abort();
+        if self.defect() != Some(Defect::KeepsWhenDropped) {
+            self.minder.abort();
+        }
     }
 }
 
 pub(crate) struct MemoryAcknowledger {
     broker: Broker,
+    link: Link,
     consumer: u64,
     defect: Option<Defect>,
 }
@@ -208,6 +234,9 @@ impl MemoryAcknowledger {
             Some(Defect::ForgetsAcks) if number % 10 == 9 => return Ok(()),
             Some(Defect::AcksTheNext) => self.broker.remove(number + 1),
             Some(Defect::AcksAllBefore) => (0..number).for_each(|n| self.broker.remove(n)),
+            Some(Defect::MistakesLateResults) if !self.broker.is_held(self.consumer, number) => {
+                self.broker.remove(number + 1);
+            }
             Some(Defect::AcksTwice) => {
                 self.broker.ack(self.consumer, number);
             }
@@ -217,6 +246,8 @@ impl MemoryAcknowledger {
             self.defect,
             Some(Defect::AcksTheNext | Defect::AcksAllBefore)
         );
+        // A link may have been cut meanwhile, and the message given to another.
+        let is_lenient = is_lenient || self.link.is_real();
         match self.broker.ack(self.consumer, number) || is_lenient {
             true => Ok(()),
             false => Err(format!("message {number} is not out to this consumer").into()),
@@ -228,6 +259,11 @@ impl Acknowledger for MemoryAcknowledger {
     type Token = u64;
 
     async fn settle(&self, settled: &mut Vec<Settled<u64>>) -> Result<(), BoxError> {
+        let is_lost = self.link.pass().await.is_err();
+        if is_lost && self.defect != Some(Defect::MistakesLateResults) {
+            settled.clear();
+            return Err("the connection is lost, and its messages come again".into());
+        }
         let mut result = Ok(());
         for Settled { token, outcome, .. } in settled.drain(..) {
             match outcome {
@@ -267,79 +303,4 @@ impl Record for MemoryRecord {
             visit(name, value);
         }
     }
-}
-
-pub(crate) struct MemoryPublisher {
-    broker: Broker,
-    is_closed: AtomicBool,
-    defect: Option<Defect>,
-}
-
-impl MemoryPublisher {
-    pub(crate) fn new(broker: Broker, defect: Option<Defect>) -> Self {
-        Self {
-            broker,
-            is_closed: AtomicBool::new(false),
-            defect,
-        }
-    }
-
-    fn send(&self, message: Outgoing) -> Result<(), PublishError> {
-        if self.is_closed.load(Ordering::Acquire) && self.defect != Some(Defect::StaysOpen) {
-            return Err(PublishError::closed());
-        }
-        let (mut payload, key, headers) = message.into_parts();
-        if self.defect == Some(Defect::ChangesBytes) {
-            payload = String::from_utf8_lossy(&payload).into_owned().into();
-        }
-        let mut sent = Outgoing::new(payload);
-        if let Some(key) = key {
-            sent = sent.key(key);
-        }
-        for (name, value) in headers {
-            if !value.is_empty() || self.defect != Some(Defect::DropsEmptyHeaders) {
-                sent = sent.header(name, value);
-            }
-        }
-        self.broker.publish(sent);
-        Ok(())
-    }
-}
-
-impl Publisher for MemoryPublisher {
-    async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
-        let count = messages.len();
-        let is_large = |message: &Outgoing| message.payload().len() > PAYLOAD_MAX;
-        if self.defect == Some(Defect::FailsNeighbours) && messages.iter().any(is_large) {
-            return (0..count).map(|_| Err(too_large())).collect();
-        }
-        let mut results = Vec::with_capacity(count);
-        for (index, message) in messages.into_iter().enumerate() {
-            if self.defect == Some(Defect::ConfirmsEarly) && index >= count.div_ceil(2) {
-                results.push(Ok(()));
-                continue;
-            }
-            if self.defect == Some(Defect::FlushesNothing) {
-                yield_now().await;
-            }
-            results.push(match is_large(&message) {
-                true => Err(too_large()),
-                false => self.send(message),
-            });
-        }
-        results
-    }
-
-    async fn flush(&self) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    async fn close(&self) -> Result<(), BoxError> {
-        self.is_closed.store(true, Ordering::Release);
-        Ok(())
-    }
-}
-
-fn too_large() -> PublishError {
-    PublishError::refused(format!("a payload has {PAYLOAD_MAX} bytes at most"))
 }

@@ -1,12 +1,15 @@
 //! The conformance suite, put to the test: it lets an honest connector pass, and catches every defect of the list.
 //!
 //! - `broker`: a queue in memory, with leases and keys.
-//! - `connector`: a source and a publisher for it, and the [`Defect`] that may be built into them.
+//! - `link`: a network between them, where a proxy is to stand.
+//! - `connector`, `publisher`: a source and a publisher for it, and the [`Defect`] that may be built into them.
 //! - `bites`: a test for each defect, which names the promise that catches it and the words it says.
 
 mod bites;
 mod broker;
 mod connector;
+mod link;
+mod publisher;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,7 +18,8 @@ use broadway_core::{
     testing::conformance::{Abilities, Subject},
 };
 use broker::Broker;
-use connector::{Defect, FETCHED_AHEAD, MemoryPublisher, MemorySource, PAYLOAD_MAX};
+use connector::{Defect, FETCHED_AHEAD, MemorySource};
+use publisher::{IN_FLIGHT_MAX, MemoryPublisher, PAYLOAD_MAX};
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -39,10 +43,11 @@ impl Subject for Memory {
     type Publisher = MemoryPublisher;
 
     fn abilities(&self) -> Abilities {
-        Abilities::new(None)
+        Abilities::new(Some(link::echo()))
             .orders_keys(true)
             .lease(Some(LEASE))
             .fetch_max(FETCHED_AHEAD)
+            .in_flight_max(IN_FLIGHT_MAX as u64)
             .payload_max(PAYLOAD_MAX)
             .payload_refused_from(PAYLOAD_MAX + 1)
     }
@@ -51,16 +56,16 @@ impl Subject for Memory {
         Ok(promise.to_owned())
     }
 
-    fn source(&self, _place: &str, _via: Option<SocketAddr>) -> MemorySource {
-        MemorySource::new(self.broker.clone(), self.defect)
+    fn source(&self, _place: &str, via: Option<SocketAddr>) -> MemorySource {
+        MemorySource::new(self.broker.clone(), via, self.defect)
     }
 
     async fn publisher(
         &self,
         _place: &str,
-        _via: Option<SocketAddr>,
+        via: Option<SocketAddr>,
     ) -> Result<MemoryPublisher, BoxError> {
-        Ok(MemoryPublisher::new(self.broker.clone(), self.defect))
+        MemoryPublisher::open(self.broker.clone(), via, self.defect).await
     }
 
     async fn unacknowledged(&self, _place: &str) -> Result<Option<u64>, BoxError> {
