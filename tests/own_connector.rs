@@ -8,19 +8,25 @@ pub mod spool;
 use std::{
     fs,
     net::SocketAddr,
+    num::NonZeroUsize,
+    panic::catch_unwind,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use broadway::{
-    BoxError, Record,
+    Acknowledger, BoxError, Delivery, OpenContext, Outcome, Produced, Producer, Record, Settled,
+    Source,
     testing::{
         Reader,
-        conformance::{Abilities, Redelivery, Subject},
+        conformance::{Abilities, Redelivery, Subject, keep, resumes_after_a_kill},
     },
 };
-use spool::{Folders, Spool, SpoolPublisher};
+use spool::{Folders, Spool, SpoolPublisher, SpoolRecord};
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -121,4 +127,90 @@ async fn a_late_result_changes_nothing() -> Result<(), BoxError> {
     assert_eq!(folders.waiting()?, ["one"]);
     reader.close().await?;
     Ok(())
+}
+
+type SpoolProducer = <Spool as Source>::Producer;
+type SpoolAcknowledger = <SpoolProducer as Producer>::Acknowledger;
+type Token = <SpoolAcknowledger as Acknowledger>::Token;
+
+/// The same connector, in haste: what it delivers it has acknowledged before.
+struct Hasty<T>(T);
+
+impl Subject for Hasty<TestSpool> {
+    type Source = Hasty<Spool>;
+    type Publisher = SpoolPublisher;
+
+    fn abilities(&self) -> Abilities {
+        self.0.abilities()
+    }
+
+    async fn create(&self, promise: &str) -> Result<String, BoxError> {
+        self.0.create(promise).await
+    }
+
+    fn source(&self, place: &str, via: Option<SocketAddr>) -> Hasty<Spool> {
+        Hasty(self.0.source(place, via))
+    }
+
+    async fn publisher(
+        &self,
+        place: &str,
+        via: Option<SocketAddr>,
+    ) -> Result<SpoolPublisher, BoxError> {
+        self.0.publisher(place, via).await
+    }
+
+    async fn unacknowledged(&self, place: &str) -> Result<Option<u64>, BoxError> {
+        self.0.unacknowledged(place).await
+    }
+}
+
+impl Source for Hasty<Spool> {
+    type Producer = Hasty<SpoolProducer>;
+
+    async fn open(&self, cx: &OpenContext) -> Result<Hasty<SpoolProducer>, BoxError> {
+        Ok(Hasty(self.0.open(cx).await?))
+    }
+}
+
+impl Producer for Hasty<SpoolProducer> {
+    type Item = SpoolRecord;
+    type Acknowledger = SpoolAcknowledger;
+
+    fn acknowledger(&self) -> Arc<SpoolAcknowledger> {
+        self.0.acknowledger()
+    }
+
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<SpoolRecord, Token>>,
+    ) -> Result<Produced, BoxError> {
+        let produced = self.0.produce(demand, out).await?;
+        let done = out.iter().map(|delivery| delivery.token);
+        let done = done.map(|token| Settled::for_test(token, Outcome::Done));
+        self.acknowledger().settle(&mut done.collect()).await?;
+        Ok(produced)
+    }
+
+    async fn close(self) -> Result<(), BoxError> {
+        self.0.close().await
+    }
+}
+
+#[test]
+fn a_kill_catches_who_acknowledges_what_is_not_done() {
+    let attempt = || {
+        keep(
+            concat!(
+                module_path!(),
+                "::a_kill_catches_who_acknowledges_what_is_not_done"
+            ),
+            Some(Hasty(TestSpool::new())),
+            async |subject| resumes_after_a_kill(subject).await,
+        );
+    };
+    let broken = catch_unwind(attempt).expect_err("it was not caught");
+    let said = broken.downcast::<String>().expect("a text");
+    assert!(said.starts_with("lost"), "not lost, but {said}");
 }
