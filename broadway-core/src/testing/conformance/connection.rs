@@ -82,8 +82,9 @@ pub async fn reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdict {
     wait_distinct(&done, 100).await;
     place.assert_unacknowledged_at_most(0).await;
     let repeats_max = match place.unacknowledged().await {
-        // The pipeline may have more of them in hand, of the first cut, than it has told.
+        // It has heard of all of them.
         Some(_) => 0,
+        // Those of the first cut, too, may still be on their way back.
         None => place
             .abilities()
             .repeats_max

@@ -1,8 +1,8 @@
 //! Results that come when their connection is gone.
 
-use tokio::time::{Instant, sleep, timeout};
-
 use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Subject, Verdict,

@@ -13,7 +13,10 @@
 //! ```
 //!
 //! A promise that is broken panics, with a word for what was broken: *lost*, *delivered twice*, *acknowledged and delivered again*,
-//! *changed*, *reordered*. One that the broker cannot keep, for it has no leases, say, does not apply, and prints that.
+//! *changed*, *reordered*. One that the broker cannot keep, for it has no leases, say, does not apply, and prints that: its test
+//! passes, and whoever counts tests counts those lines off.
+//!
+//! [`resumes_after_a_kill`] starts the test program again, and so needs the standard harness.
 //!
 //! `docs/writing-a-connector.md` in the repository goes from nothing to a connector that passes.
 

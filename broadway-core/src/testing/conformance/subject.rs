@@ -21,7 +21,8 @@ pub trait Subject: Send + Sync + 'static {
     fn abilities(&self) -> Abilities;
 
     /// Makes a fresh, empty place (a queue; a topic with its subscription), and names it. `promise` is a stem for the name,
-    /// which must be one that nothing else has. It keeps the order of keys, where the abilities say so.
+    /// which must be one that nothing else has. It keeps the order of keys, where the abilities say so. Where places
+    /// [outlive their process](Abilities::outlives_its_process), another one finds this one by the name.
     ///
     /// # Errors
     ///
@@ -42,8 +43,8 @@ pub trait Subject: Send + Sync + 'static {
         via: Option<SocketAddr>,
     ) -> impl Future<Output = Result<Self::Publisher, BoxError>> + Send;
 
-    /// How many messages of the place the broker keeps that are not acknowledged, leased ones too. `None` where it cannot be
-    /// asked: then only what comes again tells.
+    /// How many messages of the place the broker keeps that are not acknowledged, leased ones too: exactly, and as of now. `None`
+    /// where it cannot be asked, or only guesses: then only what comes again tells.
     ///
     /// # Errors
     ///
