@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::BoxError;
-use super::clock::{Clock, Cost};
+use super::brokers::clock::{Clock, Cost};
 
 /// As in the figures that we compare with.
 pub(crate) const PAYLOAD: &[u8] = &[b'x'; 100];

@@ -14,22 +14,24 @@
 //! $ cargo bench --all-features --bench connectors -- --json
 //! ```
 
-mod args;
-#[path = "../kafka/clock.rs"]
-mod clock;
+#[path = "../brokers/mod.rs"]
+mod brokers;
 mod load;
 mod publish_kafka;
 #[cfg(feature = "pubsub")]
 mod pubsub;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
-mod report;
 #[cfg(feature = "sqs")]
 mod sqs;
 
 use std::process::ExitCode;
 
-use clock::Cost;
+use brokers::{
+    args,
+    clock::Cost,
+    report::{Compared, Report},
+};
 use tokio::runtime::Runtime;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,6 +61,8 @@ trait Contest {
     /// Removes what was made for it.
     fn end(self: Box<Self>, runtime: &Runtime) -> Result<(), BoxError>;
 }
+
+const COMMAND: &str = "cargo bench --all-features --bench connectors";
 
 const SCENARIOS: &[Scenario] = &[
     publish_kafka::CLIENT,
@@ -92,21 +96,19 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), BoxError> {
-    let Some(options) = args::parse(std::env::args().skip(1))? else {
-        println!("{}", args::USAGE);
+    let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+    let Some(options) = args::parse(COMMAND, &names, std::env::args().skip(1))? else {
+        println!("{}", args::usage(COMMAND));
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let report = report::Report::begin(options.json, options.rounds)?;
-    for scenario in SCENARIOS.iter().filter(|scenario| options.wants(scenario)) {
-        let messages = options.messages.unwrap_or(if options.quick {
-            scenario.quick
-        } else {
-            scenario.messages
-        });
+    let report = Report::begin("connectors", options.json, options.rounds)?;
+    let chosen = |scenario: &&Scenario| options.wants(scenario.name);
+    for scenario in SCENARIOS.iter().filter(chosen) {
+        let messages = options.messages(scenario.messages, scenario.quick);
         let failed = |error: BoxError| format!("{}: {error}", scenario.name);
         let mut contest = (scenario.begin)(&runtime, messages).map_err(failed)?;
         let (mut ours, mut reference) = (Vec::new(), Vec::new());
@@ -115,7 +117,13 @@ fn run() -> Result<(), BoxError> {
             reference.push(contest.reference(&runtime).map_err(failed)?);
         }
         contest.end(&runtime).map_err(failed)?;
-        report.scenario(scenario, messages, &ours, &reference)?;
+        let compared = Compared {
+            scenario: scenario.name,
+            about: scenario.about,
+            reference: scenario.reference,
+            messages,
+        };
+        report.scenario(&compared, &ours, &reference)?;
     }
     Ok(())
 }

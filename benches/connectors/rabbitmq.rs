@@ -5,7 +5,7 @@ use std::env;
 use broadway::rabbitmq::{RabbitMq, RabbitMqPublisher, bare::Bare};
 use tokio::runtime::Runtime;
 
-use super::clock::{Clock, Cost};
+use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use broadway::sqs::{Sqs, SqsPublisher, bare::Bare};
 use tokio::runtime::Runtime;
 
-use super::clock::{Clock, Cost};
+use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
 

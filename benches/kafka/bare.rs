@@ -9,7 +9,7 @@ use rdkafka::consumer::{Consumer, StreamConsumer};
 use tokio::runtime::Runtime;
 
 use super::BoxError;
-use super::clock::{Clock, Cost};
+use super::brokers::clock::{Clock, Cost};
 use super::topic::Topic;
 
 /// Messages in a batch.

@@ -10,16 +10,19 @@
 //! $ cargo bench --features kafka --bench kafka -- --json
 //! ```
 
-mod args;
 mod bare;
-mod clock;
+#[path = "../brokers/mod.rs"]
+mod brokers;
 mod ours;
-mod report;
 mod topic;
 
 use std::process::ExitCode;
 
-use clock::Cost;
+use brokers::{
+    args,
+    clock::Cost,
+    report::{Compared, Report},
+};
 use topic::Topic;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,6 +38,8 @@ struct Scenario {
     ours: Program,
     reference: (&'static str, Program),
 }
+
+const COMMAND: &str = "cargo bench --features kafka --bench kafka";
 
 const SCENARIOS: [Scenario; 5] = [
     Scenario {
@@ -89,28 +94,25 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), BoxError> {
-    let Some(options) = args::parse(std::env::args().skip(1))? else {
-        println!("{}", args::USAGE);
+    let names = SCENARIOS.each_ref().map(|scenario| scenario.name);
+    let Some(options) = args::parse(COMMAND, &names, std::env::args().skip(1))? else {
+        println!("{}", args::usage(COMMAND));
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let report = report::Report::begin(options.json, options.rounds)?;
-    let chosen = |scenario: &&Scenario| {
-        options
-            .scenario
-            .as_deref()
-            .is_none_or(|name| name == scenario.name)
-    };
+    let report = Report::begin("kafka", options.json, options.rounds)?;
+    let messages = options.messages(2_000_000, 200_000);
+    let chosen = |scenario: &&Scenario| options.wants(scenario.name);
     let mut topics: Vec<Topic> = Vec::new();
     for scenario in SCENARIOS.iter().filter(chosen) {
         if !topics
             .iter()
             .any(|topic| topic.partitions == scenario.partitions)
         {
-            topics.push(runtime.block_on(Topic::load(scenario.partitions, options.messages))?);
+            topics.push(runtime.block_on(Topic::load(scenario.partitions, messages))?);
         }
         let topic = topics
             .iter()
@@ -121,7 +123,13 @@ fn run() -> Result<(), BoxError> {
             ours.push((scenario.ours)(topic, &runtime)?);
             reference.push((scenario.reference.1)(topic, &runtime)?);
         }
-        report.scenario(scenario, topic.messages, &ours, &reference)?;
+        let compared = Compared {
+            scenario: scenario.name,
+            about: scenario.about,
+            reference: scenario.reference.0,
+            messages: topic.messages,
+        };
+        report.scenario(&compared, &ours, &reference)?;
     }
     for topic in &topics {
         runtime.block_on(topic.delete())?;

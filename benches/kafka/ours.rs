@@ -14,7 +14,7 @@ use broadway::{
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use super::clock::{Clock, Cost};
+use super::brokers::clock::{Clock, Cost};
 use super::topic::Topic;
 
 /// Reads the topic with tracked offsets and commits.

@@ -4,16 +4,24 @@ use std::io::{Write, stderr, stdout};
 
 use serde::Serialize;
 
-use super::clock::Cost;
-use super::{BoxError, Scenario};
+use super::{BoxError, clock::Cost};
 
 /// Prints figures as they come.
 pub(crate) struct Report {
+    bench: &'static str,
     json: bool,
     rounds: usize,
 }
 
-/// As in every benchmark; `ratio` is by wall time here.
+/// What was compared.
+pub(crate) struct Compared {
+    pub(crate) scenario: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) reference: &'static str,
+    pub(crate) messages: u64,
+}
+
+/// As in every benchmark; `ratio` is by wall time here, and `cpu_ratio` by CPU time.
 #[derive(Serialize)]
 struct Line<'a> {
     bench: &'static str,
@@ -24,56 +32,66 @@ struct Line<'a> {
     reference_cpu_ns: f64,
     reference_wall_ns: f64,
     ratio: f64,
+    cpu_ratio: f64,
+    messages: u64,
     rounds: usize,
 }
 
 impl Report {
-    pub(crate) fn begin(json: bool, rounds: usize) -> Result<Self, BoxError> {
-        let report = Self { json, rounds };
+    pub(crate) fn begin(bench: &'static str, json: bool, rounds: usize) -> Result<Self, BoxError> {
+        let report = Self {
+            bench,
+            json,
+            rounds,
+        };
         report.talk(&format!(
             "Medians of {rounds} interleaved rounds, first message to last. CPU is user + system of this process.\n\
-             `ratio` is the reference's wall time over ours: above 1 we are faster.\n\n\
-             {:<18} {:<18} {:>10} {:>10} {:>10} {:>7}\n{:<18} {:<18} {:>10} {:>10} {:>10}\n",
-            "scenario", "program", "CPU", "wall", "rate", "ratio", "", "", "ns/msg", "ns/msg", "kmsg/s",
+             A ratio is the reference's time over ours: above 1 we need less.\n\n\
+             {:<22} {:<18} {:>10} {:>10} {:>10} {:>7} {:>7}\n{:<22} {:<18} {:>10} {:>10} {:>10} {:>7} {:>7}\n",
+            "scenario", "program", "CPU", "wall", "rate", "ratio", "ratio",
+            "", "", "ns/msg", "ns/msg", "kmsg/s", "wall", "CPU",
         ))?;
         Ok(report)
     }
 
     pub(crate) fn scenario(
         &self,
-        scenario: &Scenario,
-        messages: u64,
+        compared: &Compared,
         ours: &[Cost],
         reference: &[Cost],
     ) -> Result<(), BoxError> {
+        let Compared {
+            scenario,
+            about,
+            reference: name,
+            messages,
+        } = *compared;
         let (cpu_ns, wall_ns) = medians(ours, messages);
         let (reference_cpu_ns, reference_wall_ns) = medians(reference, messages);
-        let ratio = reference_wall_ns / wall_ns;
-        let row = |name: &str, program: &str, cpu: f64, wall: f64, ratio: f64| {
-            format!(
-                "{name:<18} {program:<18} {cpu:>10.1} {wall:>10.1} {:>10.0} {ratio:>7.2}\n",
-                1e6 / wall
-            )
-        };
-        self.talk(&row(scenario.name, "broadway", cpu_ns, wall_ns, ratio))?;
-        self.talk(&row(
+        let (ratio, cpu_ratio) = (reference_wall_ns / wall_ns, reference_cpu_ns / cpu_ns);
+        self.talk(&format!(
+            "{:<22} {:<18} {cpu_ns:>10.0} {wall_ns:>10.0} {:>10.1} {ratio:>7.2} {cpu_ratio:>7.2}\n\
+             {:<22} {:<18} {reference_cpu_ns:>10.0} {reference_wall_ns:>10.0} {:>10.1}\n  {} ({messages} messages)\n",
+            scenario,
+            "broadway",
+            1e6 / wall_ns,
             "",
-            scenario.reference.0,
-            reference_cpu_ns,
-            reference_wall_ns,
-            1.0,
+            name,
+            1e6 / reference_wall_ns,
+            about,
         ))?;
-        self.talk(&format!("  {} ({messages} messages)\n", scenario.about))?;
         if self.json {
             let line = Line {
-                bench: "kafka",
-                scenario: scenario.name,
+                bench: self.bench,
+                scenario,
                 cpu_ns: rounded(cpu_ns, 1),
                 wall_ns: rounded(wall_ns, 1),
-                reference: scenario.reference.0,
+                reference: name,
                 reference_cpu_ns: rounded(reference_cpu_ns, 1),
                 reference_wall_ns: rounded(reference_wall_ns, 1),
                 ratio: rounded(ratio, 2),
+                cpu_ratio: rounded(cpu_ratio, 2),
+                messages,
                 rounds: self.rounds,
             };
             writeln!(stdout(), "{}", serde_json::to_string(&line)?)?;

@@ -1,10 +1,13 @@
 //! The command line.
 
-use super::{BoxError, SCENARIOS, Scenario};
+use super::BoxError;
 
-pub(crate) const USAGE: &str = "\
-Usage: cargo bench --all-features --bench connectors -- [OPTIONS]
+/// How the benchmark with this command is called.
+pub(crate) fn usage(command: &str) -> String {
+    format!("Usage: {command} -- [OPTIONS]\n\n{OPTIONS}")
+}
 
+const OPTIONS: &str = "\
   --json             one JSON object a line on stdout, the table on stderr
   --quick            few messages and 1 round: shows that it works, not figures
   --scenario NAME    only this scenario; may be given several times
@@ -15,21 +18,31 @@ Usage: cargo bench --all-features --bench connectors -- [OPTIONS]
 /// What to run.
 pub(crate) struct Options {
     pub(crate) json: bool,
-    pub(crate) quick: bool,
-    pub(crate) messages: Option<u64>,
+    quick: bool,
+    messages: Option<u64>,
     pub(crate) rounds: usize,
     scenarios: Vec<String>,
 }
 
 impl Options {
     /// Whether this scenario is to be run.
-    pub(crate) fn wants(&self, scenario: &Scenario) -> bool {
-        self.scenarios.is_empty() || self.scenarios.iter().any(|name| name == scenario.name)
+    pub(crate) fn wants(&self, scenario: &str) -> bool {
+        self.scenarios.is_empty() || self.scenarios.iter().any(|name| name == scenario)
+    }
+
+    /// How many messages a round of a scenario has, for which these are its own numbers.
+    pub(crate) fn messages(&self, full: u64, quick: u64) -> u64 {
+        self.messages
+            .unwrap_or(if self.quick { quick } else { full })
     }
 }
 
 /// `None`: help was asked for.
-pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, BoxError> {
+pub(crate) fn parse(
+    command: &str,
+    known: &[&str],
+    mut words: impl Iterator<Item = String>,
+) -> Result<Option<Options>, BoxError> {
     let mut options = Options {
         json: false,
         quick: false,
@@ -41,7 +54,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Op
         let mut value = || {
             words
                 .next()
-                .ok_or_else(|| format!("`{word}` needs a value\n\n{USAGE}"))
+                .ok_or_else(|| format!("`{word}` needs a value\n\n{}", usage(command)))
         };
         match word.as_str() {
             "--bench" => {} // cargo passes it to every benchmark
@@ -50,17 +63,18 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Op
             "--quick" => (options.quick, options.rounds) = (true, 1),
             "--messages" => options.messages = Some(value()?.parse::<u64>()?.max(1)),
             "--rounds" => options.rounds = value()?.parse::<usize>()?.max(1),
-            "--scenario" => options.scenarios.push(known(value()?)?),
-            unknown => return Err(format!("unknown argument `{unknown}`\n\n{USAGE}").into()),
+            "--scenario" => options.scenarios.push(scenario(known, value()?)?),
+            unknown => {
+                return Err(format!("unknown argument `{unknown}`\n\n{}", usage(command)).into());
+            }
         }
     }
     Ok(Some(options))
 }
 
-fn known(name: String) -> Result<String, BoxError> {
-    let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-    if names.contains(&name.as_str()) {
+fn scenario(known: &[&str], name: String) -> Result<String, BoxError> {
+    if known.contains(&name.as_str()) {
         return Ok(name);
     }
-    Err(format!("no scenario `{name}`: there are {}", names.join(", ")).into())
+    Err(format!("no scenario `{name}`: there are {}", known.join(", ")).into())
 }
