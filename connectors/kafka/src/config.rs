@@ -300,6 +300,7 @@ impl Kafka {
         for (name, value) in self.settings.iter() {
             config.set(name, value);
         }
+        config.set_log_level(self.settings.log_level());
         config.set("bootstrap.servers", &self.brokers);
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");

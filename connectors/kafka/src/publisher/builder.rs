@@ -196,6 +196,7 @@ impl KafkaPublisherBuilder {
         for (name, value) in self.settings.iter() {
             config.set(name, value);
         }
+        config.set_log_level(self.settings.log_level());
         // The client's own bound must not be met before ours; that on bytes stands.
         if self.settings.get("queue.buffering.max.messages").is_none() {
             config.set("queue.buffering.max.messages", "0");

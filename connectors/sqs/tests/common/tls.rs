@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{
     TlsAcceptor,
@@ -24,6 +24,10 @@ impl Identity {
     /// A certificate for these hosts, by name or address.
     pub fn of<const N: usize>(hosts: [&str; N]) -> Self {
         let mut params = CertificateParams::new([]).unwrap();
+        // Not the name that certificates have by default: a server's would look as if it had signed itself.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Authority for tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
