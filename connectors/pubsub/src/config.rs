@@ -164,7 +164,8 @@ impl PubSub {
         self
     }
 
-    /// How long opening waits for credentials, and then for the service to answer. Default: 10 s.
+    /// How long opening waits for credentials, for the service to answer, and for a refusal of the stream, all in all.
+    /// Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -184,7 +185,9 @@ impl PubSub {
             "subscriptions",
             &self.subscription,
         ));
-        problems.extend(self.endpoint.as_deref().and_then(Endpoint::check));
+        if self.client.is_none() {
+            problems.extend(Endpoint::problem(self.endpoint.as_deref()));
+        }
         if let Some(create) = &self.create {
             problems.extend(names::check("create", "topics", &create.topic));
         }
