@@ -67,7 +67,7 @@ fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), Strin
     let door = Door {
         brokers: &source.brokers,
         connect_timeout: source.connect_timeout,
-        client: format!("this client, of group `{}`", source.group),
+        client: format!("this client, of group `{}` (option `group`)", source.group),
         topic_option: "topics",
         settings: &source.settings,
         side: Side::Source,
