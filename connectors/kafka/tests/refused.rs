@@ -244,6 +244,33 @@ async fn a_group_that_may_not_be_joined_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_right_to_the_group_that_is_withdrawn_is_told_and_waited_for() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    // The mock waits so long for the member that it no longer knows.
+    let source = orders(&cluster)
+        .set("heartbeat.interval.ms", "100")
+        .set("session.timeout.ms", "6000");
+    let mut reader = Reader::open(&source).await;
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::JoinGroup, &[denied; 2]);
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
+    cluster.request_errors(RDKafkaApiKey::Heartbeat, &[unknown]);
+    let is_told = |seen: &Seen| match seen {
+        Seen::Trouble(text) => text.contains("grant READ on the group"),
+        _ => false,
+    };
+    reader.log.wait_for("the refusal", is_told).await;
+    let publisher = KafkaPublisher::topic("orders").brokers(cluster.bootstrap_servers());
+    let publisher = publisher.open().await.unwrap();
+    let results = publisher.publish(vec![Outgoing::new("17")]).await;
+    results.into_iter().for_each(|result| result.unwrap());
+    // Granted again, it goes on by itself.
+    assert_eq!(common::numbers(&reader.exactly(1).await), [17]);
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_right_to_read_that_is_withdrawn_is_told_and_waited_for() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("orders", 1, 1).unwrap();
