@@ -14,7 +14,7 @@ use aws_sdk_sqs::{
     types::QueueAttributeName,
 };
 use aws_smithy_http_client::{Builder, ConnectorBuilder, proxy::ProxyConfig, tls};
-use broadway_core::{BoxError, Problem};
+use broadway_core::{BoxError, Checks, Problem};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
@@ -58,38 +58,33 @@ impl Access {
 
     /// All that cannot work; `option` is what the URL was given to.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut checks = Checks::default();
         match (Address::parse(&self.url), &self.region) {
-            (Err(wrong), _) => problems.push(Problem::new("queue", wrong.to_string())),
+            (Err(wrong), _) => checks.add("queue", wrong),
             (Ok(address), Some(region)) => {
-                if let Some(other) = address.region.filter(|other| other != region) {
-                    problems.push(Problem::new(
-                        "region",
-                        format!("is {region:?}, but the queue's URL is of {other:?}; leave the option out, or correct one of them"),
-                    ));
-                }
+                let of_queue = address.region.as_ref().unwrap_or(region);
+                checks.require(
+                    of_queue == region,
+                    "region",
+                    format_args!(
+                        "is {region:?}, but the queue's URL is of {of_queue:?}; leave the option out, or correct one of them"
+                    ),
+                );
             }
             _ => {}
         }
-        problems.extend(self.region_of_client());
-        problems.extend(self.endpoint.as_deref().and_then(endpoint_problem));
+        checks.extend(self.region_of_client());
+        checks.extend(self.endpoint.as_deref().and_then(endpoint_problem));
         let is_configured =
             self.region.is_some() || self.endpoint.is_some() || self.credentials.is_some();
-        if self.client.is_some() && is_configured {
-            problems.push(Problem::new(
-                "client",
-                "is given together with region, endpoint or credentials, which a configured client has already; leave one out",
-            ));
-        }
-        for (option, time) in [
-            ("connect_timeout", self.connect_timeout),
-            ("request_timeout", self.request_timeout),
-        ] {
-            if time.is_zero() {
-                problems.push(Problem::new(option, "is zero; give at least a millisecond"));
-            }
-        }
-        problems
+        checks.require(
+            self.client.is_none() || !is_configured,
+            "client",
+            "is given together with region, endpoint or credentials, which a configured client has already; leave one out",
+        );
+        checks.above_zero("connect_timeout", self.connect_timeout);
+        checks.above_zero("request_timeout", self.request_timeout);
+        checks.into_problems()
     }
 
     /// Requests are signed for the client's region, and no queue of another one takes them.

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{BoxError, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem};
 use google_cloud_gax::retry_policy::RetryPolicyExt;
 use google_cloud_pubsub::{
     client::{BasePublisher, Publisher as Client},
@@ -167,25 +167,20 @@ impl PubSubPublisherBuilder {
 
     /// All that cannot work.
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        problems.extend(names::check("topic", "topics", &self.topic));
+        let mut checks = Checks::default();
+        checks.extend(names::check("topic", "topics", &self.topic));
         if self.client.is_none() {
-            problems.extend(Endpoint::problem(self.endpoint.as_deref()));
+            checks.extend(Endpoint::problem(self.endpoint.as_deref()));
         }
-        if !(1..=u32::MAX as usize / 8).contains(&self.in_flight_max) {
-            let why = "is 0 or above five hundred million; give at least 1";
-            problems.push(Problem::new("in_flight_max", why));
-        }
-        for (option, timeout) in [
-            ("connect_timeout", self.connect_timeout),
-            ("confirm_timeout", self.confirm_timeout),
-            ("close_timeout", self.close_timeout),
-        ] {
-            if timeout.is_zero() {
-                problems.push(Problem::new(option, "is zero; give at least a millisecond"));
-            }
-        }
-        problems
+        checks.within(
+            "in_flight_max",
+            self.in_flight_max,
+            1..=u32::MAX as usize / 8,
+        );
+        checks.above_zero("connect_timeout", self.connect_timeout);
+        checks.above_zero("confirm_timeout", self.confirm_timeout);
+        checks.above_zero("close_timeout", self.close_timeout);
+        checks.into_problems()
     }
 }
 
