@@ -3,7 +3,11 @@
 
 mod common;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use broadway_core::{BoxError, Outgoing, PublishErrorKind, Publisher, testing::Reader};
 use broadway_pubsub::{PubSub, PubSubPublisher};
@@ -177,7 +181,7 @@ fn file(text: &str) -> PathBuf {
 const TOKEN: &str = r#"{"access_token":"hush","expires_in":3600,"token_type":"Bearer"}"#;
 
 /// In a process of its own, with this key and these variables, source and publisher are refused in these words.
-fn alone(key: &PathBuf, variables: &[(&str, &str)], words: &[&str]) {
+fn alone(key: &Path, variables: &[(&str, &str)], words: &[&str]) {
     let key = ("GOOGLE_APPLICATION_CREDENTIALS", key.to_str().unwrap());
     let words = words.join("|");
     let own = [key, ("TEST_WORDS", words.as_str())];
@@ -206,7 +210,7 @@ async fn alone_refused() {
 #[test]
 fn a_key_file_that_is_missing_or_malformed_is_told() {
     let words = ["GOOGLE_APPLICATION_CREDENTIALS", "no credentials"];
-    alone(&PathBuf::from("/nowhere/key.json"), &[], &words);
+    alone(Path::new("/nowhere/key.json"), &[], &words);
     let keys = [
         r#"{"type":"authorized_user","client_secret":"hush","refresh_token":["hush"]}"#,
         r#"{"type":"authorized_user","client_secret":"hush""#,
@@ -314,7 +318,7 @@ async fn tls_on_one_side_only_is_told() {
 
 #[test]
 fn a_variable_that_is_no_address_is_told_before_anything_is_tried() {
-    let nowhere = PathBuf::from("/nowhere/key.json");
+    let nowhere = Path::new("/nowhere/key.json");
     for host in ["https://localhost:8085", "localhost", "localhost:8085/v1"] {
         let variables = [("PUBSUB_EMULATOR_HOST", host)];
         alone(
@@ -324,7 +328,7 @@ fn a_variable_that_is_no_address_is_told_before_anything_is_tried() {
         );
     }
     let variables = [("PUBSUB_EMULATOR_HOST", "me:hush@localhost:1")];
-    alone(&nowhere, &variables, &["PUBSUB_EMULATOR_HOST", "not shown"]);
+    alone(nowhere, &variables, &["PUBSUB_EMULATOR_HOST", "not shown"]);
     let variables = [("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")];
     alone(
         &nowhere,
