@@ -1,6 +1,6 @@
 //! Options of a connector that cannot work, as one error.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, ops::RangeInclusive, time::Duration};
 
 use crate::error::Problem;
 
@@ -44,3 +44,76 @@ impl fmt::Display for ConfigError {
 }
 
 impl Error for ConfigError {}
+
+/// Collects which options cannot work, each with its value and what would. Pipelines check theirs with it, and connectors.
+///
+/// ```
+/// use std::time::Duration;
+/// use broadway_core::Checks;
+///
+/// let mut checks = Checks::default();
+/// checks.within("in_flight_max", 0, 1..=1_000);
+/// checks.above_zero("close_timeout", Duration::from_secs(10));
+/// let problems = checks.into_problems();
+/// assert_eq!(problems[0].to_string(), "in_flight_max: is 0, but must be between 1 and 1000");
+/// assert_eq!(problems.len(), 1);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Checks {
+    problems: Vec<Problem>,
+}
+
+impl Checks {
+    /// A problem with `option`; `message` says what was given and what would work.
+    pub fn add(&mut self, option: impl Into<String>, message: impl fmt::Display) {
+        self.problems
+            .push(Problem::new(option, message.to_string()));
+    }
+
+    /// The same unless this is so. Nothing is put into words where it is.
+    pub fn require(&mut self, is_so: bool, option: impl Into<String>, message: impl fmt::Display) {
+        if !is_so {
+            self.add(option, message);
+        }
+    }
+
+    /// A number has to be within a range.
+    pub fn within(
+        &mut self,
+        option: impl Into<String>,
+        given: usize,
+        range: RangeInclusive<usize>,
+    ) {
+        if range.contains(&given) {
+            return;
+        }
+        let least = range.start();
+        match *range.end() {
+            usize::MAX => self.add(
+                option,
+                format_args!("is {given}, but must be at least {least}"),
+            ),
+            most => self.add(
+                option,
+                format_args!("is {given}, but must be between {least} and {most}"),
+            ),
+        }
+    }
+
+    /// A time has to be longer than none.
+    pub fn above_zero(&mut self, option: impl Into<String>, given: Duration) {
+        self.require(!given.is_zero(), option, "is zero, but must be longer");
+    }
+
+    /// All that was found.
+    #[must_use]
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+}
+
+impl Extend<Problem> for Checks {
+    fn extend<I: IntoIterator<Item = Problem>>(&mut self, problems: I) {
+        self.problems.extend(problems);
+    }
+}

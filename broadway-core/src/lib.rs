@@ -89,7 +89,7 @@ pub use batch::{Batch, BatchKey, Trigger};
 pub use batcher_key::batcher_name;
 pub use batcher_key::{BatcherKey, NoBatcher, OneBatcher};
 pub use chunk::Chunk;
-pub use config_error::ConfigError;
+pub use config_error::{Checks, ConfigError};
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use message::{Message, NoAckOptions, Record};

@@ -1,9 +1,12 @@
 //! What can be wrong with options: all of it, at once.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::ops::RangeInclusive;
 
 use super::config::{Batching, Options, Processors, RateLimit};
-use crate::{batcher_key::BatcherKey, error::Problem, handler::Handler, machine::rate::Allowance};
+use crate::{
+    batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler,
+    machine::rate::Allowance,
+};
 
 /// Limits on the number of tasks; far above what makes sense, so that a slip is noticed.
 const PRODUCERS: RangeInclusive<usize> = 1..=1_024;
@@ -12,15 +15,15 @@ const DEMAND: RangeInclusive<usize> = 1..=1_000_000;
 const SIZE: RangeInclusive<usize> = 1..=1_000_000;
 
 pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
-    let mut found = Found::default();
+    let mut found = Checks::default();
     if options.name.trim().is_empty() {
         found.add(
             "name",
             "is empty: give the pipeline a name for its metrics and logs",
         );
     }
-    found.range("producers", options.producers, PRODUCERS);
-    found.positive("drain_timeout", options.drain_timeout);
+    found.within("producers", options.producers, PRODUCERS);
+    found.above_zero("drain_timeout", options.drain_timeout);
     processors(&options.processors, &mut found);
     for (key, batching) in &options.batching {
         batcher(key.name(), batching, &mut found);
@@ -47,16 +50,16 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
     if let Some(rate) = &options.rate_limit {
         rate_limit(rate, &mut found);
     }
-    found.problems
+    found.into_problems()
 }
 
-fn processors<T>(processors: &Processors<T>, found: &mut Found) {
-    found.range(
+fn processors<T>(processors: &Processors<T>, found: &mut Checks) {
+    found.within(
         "processors.concurrency",
         processors.concurrency,
         CONCURRENCY,
     );
-    found.range("processors.max_demand", processors.max_demand, DEMAND);
+    found.within("processors.max_demand", processors.max_demand, DEMAND);
     if let Some(min) = processors
         .min_demand
         .filter(|min| *min >= processors.max_demand)
@@ -69,12 +72,12 @@ fn processors<T>(processors: &Processors<T>, found: &mut Found) {
     }
 }
 
-fn batcher<T>(name: &str, batching: &Batching<T>, found: &mut Found) {
+fn batcher<T>(name: &str, batching: &Batching<T>, found: &mut Checks) {
     let option = |option: &str| format!("batchers.{name}.{option}");
-    found.range(option("size"), batching.size, SIZE);
-    found.positive(option("timeout"), batching.timeout);
-    found.range(option("concurrency"), batching.concurrency, CONCURRENCY);
-    found.range(option("open_max"), batching.open_max, 1..=usize::MAX);
+    found.within(option("size"), batching.size, SIZE);
+    found.above_zero(option("timeout"), batching.timeout);
+    found.within(option("concurrency"), batching.concurrency, CONCURRENCY);
+    found.within(option("open_max"), batching.open_max, 1..=usize::MAX);
     if batching.buffered_max < batching.size {
         let (max, size) = (batching.buffered_max, batching.size);
         found.add(
@@ -90,41 +93,14 @@ fn batcher<T>(name: &str, batching: &Batching<T>, found: &mut Found) {
     }
 }
 
-fn rate_limit(rate: &RateLimit, found: &mut Found) {
+fn rate_limit(rate: &RateLimit, found: &mut Checks) {
     if let Err(error) = Allowance::new(rate.messages, rate.interval) {
-        found.add("rate_limit", error.to_string());
+        found.add("rate_limit", error);
     }
     if rate.burst == Some(0) {
         found.add(
             "rate_limit.burst",
             "is 0: nothing would ever pass, allow at least 1",
         );
-    }
-}
-
-#[derive(Default)]
-struct Found {
-    problems: Vec<Problem>,
-}
-
-impl Found {
-    fn add(&mut self, option: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem::new(option, message));
-    }
-
-    fn range(&mut self, option: impl Into<String>, value: usize, allowed: RangeInclusive<usize>) {
-        if !allowed.contains(&value) {
-            let (min, max) = (allowed.start(), allowed.end());
-            self.add(
-                option,
-                format!("is {value}, but must be between {min} and {max}"),
-            );
-        }
-    }
-
-    fn positive(&mut self, option: impl Into<String>, duration: Duration) {
-        if duration.is_zero() {
-            self.add(option, "is zero, but must be longer");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use broadway_core::{OpenContext, Problem};
+use broadway_core::{Checks, OpenContext, Problem};
 use rdkafka::ClientConfig;
 
 use crate::settings::{Settings, Side};
@@ -219,42 +219,34 @@ impl Kafka {
 
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.settings.problems(Side::Source).collect();
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
-        require(
+        let mut checks = Checks::default();
+        checks.extend(self.settings.problems(Side::Source));
+        checks.require(
             !self.topics.is_empty(),
             "topics",
             "is empty; name at least one topic",
         );
-        require(
+        checks.require(
             !self.topics.iter().any(String::is_empty),
             "topics",
             "holds an empty name",
         );
-        require(
+        checks.require(
             !self.topics.iter().any(|topic| topic.contains('\0')),
             "topics",
             "holds a name with a NUL in it",
         );
-        require(
+        checks.require(
             !self.brokers.trim().is_empty(),
             "brokers",
             "is empty; give host:port, several with commas between",
         );
-        require(
+        checks.require(
             !self.group.is_empty(),
             "group",
             "is empty; offsets are committed for a group",
         );
-        require(
-            self.uncommitted_max > 0,
-            "uncommitted_max",
-            "is 0, so that nothing could be read; give at least 1",
-        );
+        checks.within("uncommitted_max", self.uncommitted_max, 1..=usize::MAX);
         let intervals = [
             ("commit_interval", self.commit_interval),
             ("connect_timeout", self.connect_timeout),
@@ -263,18 +255,18 @@ impl Kafka {
             ("lag_interval", self.lag_interval),
         ];
         for (option, interval) in intervals {
-            require(
-                !interval.is_zero(),
-                option,
-                "is zero; give at least a millisecond",
-            );
+            checks.above_zero(option, interval);
         }
-        require(
+        checks.require(
             self.revoke_timeout < self.poll_interval_max(),
             "revoke_timeout",
-            "is not below max.poll.interval.ms: the group would throw this member out while it waits",
+            format_args!(
+                "is {:?}; give less than max.poll.interval.ms ({:?}), or the group throws this member out while it waits",
+                self.revoke_timeout,
+                self.poll_interval_max()
+            ),
         );
-        problems
+        checks.into_problems()
     }
 
     fn poll_interval_max(&self) -> Duration {
@@ -300,6 +292,7 @@ impl Kafka {
         for (name, value) in self.settings.iter() {
             config.set(name, value);
         }
+        config.set_log_level(self.settings.log_level());
         config.set("bootstrap.servers", &self.brokers);
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");

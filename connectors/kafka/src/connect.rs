@@ -20,7 +20,8 @@ use crate::{
     client::Client,
     config::Kafka,
     events::{Context, Mailbox, is_denial},
-    settings::is_secret,
+    hint::advice,
+    settings::{Settings, Side, is_secret},
     shared::Shared,
 };
 
@@ -38,8 +39,8 @@ pub(crate) fn connect(
     mailbox: &Arc<Mailbox>,
 ) -> Result<Arc<Client>, BoxError> {
     let context = Context::new(mailbox.clone(), shared.emitter.clone(), shared.producer);
-    let mut consumer =
-        BaseConsumer::from_config_and_context(config, context).map_err(|error| explain(&error))?;
+    let mut consumer = BaseConsumer::from_config_and_context(config, context)
+        .map_err(|error| explain(&error, &source.settings))?;
     let this = thread::current();
     consumer.set_nonempty_callback(move || this.unpark());
     let client = Client::new(consumer);
@@ -66,8 +67,10 @@ fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), Strin
     let door = Door {
         brokers: &source.brokers,
         connect_timeout: source.connect_timeout,
-        client: format!("this client, of group `{}`", source.group),
+        client: format!("this client, of group `{}` (option `group`)", source.group),
         topic_option: "topics",
+        settings: &source.settings,
+        side: Side::Source,
         mailbox,
         metadata: &metadata,
         poll: &poll,
@@ -91,6 +94,9 @@ pub(crate) struct Door<'a> {
     pub(crate) client: String,
     /// The option that names the topics.
     pub(crate) topic_option: &'a str,
+    /// For what to do.
+    pub(crate) settings: &'a Settings,
+    pub(crate) side: Side,
     pub(crate) mailbox: &'a Mailbox,
     pub(crate) metadata: &'a Ask<'a>,
     /// Lets the client report one thing, if there is one.
@@ -120,8 +126,10 @@ impl Door<'_> {
             self.hear();
             if let Some(denied) = self.mailbox.trouble().denied {
                 return Err(format!(
-                    "the broker at `brokers` = {:?} refuses {}: {denied}",
-                    self.brokers, self.client
+                    "the broker at `brokers` = {:?} refuses {}: {denied}{}",
+                    self.brokers,
+                    self.client,
+                    self.advice(&denied)
                 ));
             }
             let Ok(metadata) = answer else { continue };
@@ -136,8 +144,9 @@ impl Door<'_> {
             };
             if is_denial(code) {
                 return Err(format!(
-                    "the broker refuses topic `{topic}` (option `{}`): {code}",
-                    self.topic_option
+                    "the broker refuses topic `{topic}` (option `{}`): {code}{}",
+                    self.topic_option,
+                    self.advice(&code.to_string())
                 ));
             }
             if matches!(
@@ -173,25 +182,47 @@ impl Door<'_> {
             .trouble()
             .last
             .unwrap_or_else(|| "no answer".to_owned());
+        let advice = match self.advice(&why) {
+            advice if advice.is_empty() => {
+                "; check the hosts and ports, and the network".to_owned()
+            }
+            advice => advice,
+        };
         format!(
-            "no broker at `brokers` = {:?} answered within {:?} (`connect_timeout`): {why}",
+            "no broker at `brokers` = {:?} answered within {:?} (`connect_timeout`): {why}{advice}",
             self.brokers, self.connect_timeout
         )
+    }
+
+    fn advice(&self, words: &str) -> String {
+        advice(words, self.settings, self.side)
     }
 }
 
 /// What is wrong with the settings, without the value of a secret.
-pub(crate) fn explain(error: &KafkaError) -> String {
+pub(crate) fn explain(error: &KafkaError, settings: &Settings) -> String {
     match error {
-        KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
+        KafkaError::ClientConfig(_, why, name, _) if is_secret(name) => {
+            // The reason may hold the value, but not where it is that this build lacks a part.
+            let is_lacking = why.contains("not supported in this build");
+            let why = if is_lacking { why } else { "not shown here" };
             format!(
-                "the value given for the setting `{name}` is not accepted by the Kafka client (not shown here)"
+                "the value given for the setting `{name}` is not accepted by the Kafka client ({why})"
             )
         }
         KafkaError::ClientConfig(_, why, name, value) => {
             format!("the setting `{name}` = {value:?} is not accepted by the Kafka client: {why}")
         }
-        KafkaError::ClientCreation(why) => format!("the settings do not fit together: {why}"),
+        KafkaError::ClientCreation(why) => {
+            let mut text = format!("the Kafka client does not accept the settings: {why}");
+            let named = settings
+                .iter()
+                .filter(|(name, _)| why.contains(name) && !is_secret(name));
+            for (name, value) in named {
+                text.push_str(&format!("; `{name}` = {value:?}"));
+            }
+            text
+        }
         other => format!("the Kafka client cannot be made: {other}"),
     }
 }

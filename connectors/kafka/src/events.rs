@@ -18,6 +18,8 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
+use crate::{hint::grant, settings::Side};
+
 /// What the group asks of this member.
 pub(crate) enum Rebalance {
     Assign(TopicPartitionList),
@@ -71,6 +73,13 @@ impl Mailbox {
     /// Remembers an error and puts it into words.
     pub(crate) fn hear(&self, error: &KafkaError, reason: &str) -> String {
         let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // It comes after what says why.
+            lock(&self.trouble)
+                .last
+                .get_or_insert_with(|| reason.to_owned());
+            return format!("AllBrokersDown: {reason}");
+        }
         let text = match code {
             Some(code) if reason.is_empty() => code.to_string(),
             Some(code) => format!("{code}: {reason}"),
@@ -78,6 +87,16 @@ impl Mailbox {
         };
         self.remember(code, &text);
         text
+    }
+
+    /// Remembers a line of the client's log, if it tells why a connection has failed: not every such line becomes an error.
+    pub(crate) fn read_log(&self, facility: &str, text: &str) {
+        self.called();
+        if facility == "FAIL" {
+            // Behind the name of the client's thread.
+            let text = text.split_once("]: ").map_or(text, |(_, text)| text);
+            lock(&self.trouble).last = Some(text.to_owned());
+        }
     }
 
     pub(crate) fn called(&self) {
@@ -105,7 +124,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.mailbox.called();
+        self.mailbox.read_log(facility, text);
         log(level, facility, text);
     }
 
@@ -115,7 +134,8 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.mailbox.called();
-        let text = self.mailbox.hear(&error, reason);
+        let mut text = self.mailbox.hear(&error, reason);
+        text.push_str(grant(&text, Side::Source));
         self.emitter.emit(&Event::SourceTrouble {
             producer: self.producer,
             error: &text,

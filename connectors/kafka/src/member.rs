@@ -27,6 +27,8 @@ use crate::{
     connect::connect,
     events::Mailbox,
     ffi,
+    hint::advice,
+    settings::Side,
     shared::{Order, SLEEP_MAX, Shared},
 };
 use rebalance::Revoking;
@@ -179,8 +181,9 @@ impl Member {
             .or_else(|| self.shared.take_failure());
         let error = if let Some(denied) = denied {
             format!(
-                "group `{}` (option `group`) cannot be joined: {denied}",
-                source.group
+                "group `{}` (option `group`) cannot be joined: {denied}{}",
+                source.group,
+                advice(&denied, &source.settings, Side::Source)
             )
         } else if waited >= source.join_timeout {
             let why = self

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use broadway_core::Problem;
+use rdkafka::config::RDKafkaLogLevel;
 
 /// Settings by name, in the words of librdkafka. `Debug` masks what is secret.
 #[derive(Clone, Default)]
@@ -26,11 +27,34 @@ impl Settings {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Which lines of its log the client gives us. `tracing` chooses among them, so this is all that the client would write by
+    /// itself: it says nowhere else why a broker hung up.
+    pub(crate) fn log_level(&self) -> RDKafkaLogLevel {
+        match self.get("debug") {
+            Some(_) => RDKafkaLogLevel::Debug,
+            None => RDKafkaLogLevel::Info,
+        }
+    }
+
     /// A problem for each setting that is not the user's to set.
     pub(crate) fn problems(&self, side: Side) -> impl Iterator<Item = Problem> {
-        self.0.keys().filter_map(move |name| {
+        let refused = self.0.keys().filter_map(move |name| {
             side.refusal(name)
                 .map(|why| Problem::new(name.as_str(), why))
+        });
+        refused.chain(self.without_tokens())
+    }
+
+    /// Without OIDC there is nobody to fetch tokens, and the client would wait for one for ever.
+    fn without_tokens(&self) -> Option<Problem> {
+        let name = ["sasl.mechanism", "sasl.mechanisms"]
+            .into_iter()
+            .find(|name| self.get(name) == Some("OAUTHBEARER"))?;
+        let is_unsecured = self.get("enable.sasl.oauthbearer.unsecure.jwt") == Some("true");
+        let is_oidc = self.get("sasl.oauthbearer.method") == Some("oidc");
+        (!is_unsecured && !is_oidc).then(|| {
+            let why = "is OAUTHBEARER, for which tokens have to come from somewhere: set `sasl.oauthbearer.method` to oidc";
+            Problem::new(name, why)
         })
     }
 }

@@ -18,7 +18,9 @@ use tokio::sync::{Notify, oneshot};
 use crate::{
     config::OnFailure,
     events::lock,
+    hint::grant,
     partition::{Generation, Notice, Partition},
+    settings::Side,
 };
 
 pub(crate) struct Shared {
@@ -187,7 +189,7 @@ impl Shared {
                 self.emit(&Event::Halted { producer: self.producer, part, position: offset, reason });
             }
             Notice::Drained => self.wake_thread(),
-            Notice::Trouble(text) => self.trouble(&format!("{part}: {text}")),
+            Notice::Trouble(text) => self.trouble(&format!("{part}: {text}{}", grant(&text, Side::Source))),
             Notice::Rewound { offset } => self.fail(format!(
                 "the log of {part} went back to offset {offset}: it was truncated, or the topic was made anew"
             )),

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{OpenContext, Problem};
+use broadway_core::{Checks, OpenContext, Problem};
 use google_cloud_pubsub::client::Subscriber;
 
 use crate::{
@@ -164,7 +164,8 @@ impl PubSub {
         self
     }
 
-    /// How long opening waits for credentials, and then for the service to answer. Default: 10 s.
+    /// How long opening waits for credentials, for the service to answer, and for a refusal of the stream, all in all.
+    /// Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -178,65 +179,53 @@ impl PubSub {
 
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        problems.extend(names::check(
+        let mut checks = Checks::default();
+        checks.extend(names::check(
             "subscription",
             "subscriptions",
             &self.subscription,
         ));
-        problems.extend(self.endpoint.as_deref().and_then(Endpoint::check));
+        if self.client.is_none() {
+            checks.extend(Endpoint::problem(self.endpoint.as_deref()));
+        }
         if let Some(create) = &self.create {
-            problems.extend(names::check("create", "topics", &create.topic));
+            checks.extend(names::check("create", "topics", &create.topic));
         }
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
-        require(
-            self.max_outstanding_messages
-                .is_none_or(|most| (1..=u32::MAX as usize / 2).contains(&most)),
-            "max_outstanding_messages",
-            "is 0 or above two thousand million; give at least 1",
-        );
-        require(
-            self.max_outstanding_bytes > 0,
+        if let Some(most) = self.max_outstanding_messages {
+            checks.within("max_outstanding_messages", most, 1..=u32::MAX as usize / 2);
+        }
+        checks.within(
             "max_outstanding_bytes",
-            "is 0, so that nothing could be read; give at least 1",
+            self.max_outstanding_bytes,
+            1..=usize::MAX,
         );
-        let extensions = Duration::from_secs(10)..=Duration::from_secs(600);
-        require(
-            self.max_lease_extension
-                .is_none_or(|extension| extensions.contains(&extension)),
+        let extension = self.lease_extension(false);
+        checks.require(
+            (Duration::from_secs(10)..=Duration::from_secs(600)).contains(&extension),
             "max_lease_extension",
-            "is not within the 10 s to 10 min that the service allows",
+            format_args!("is {extension:?}; the service allows 10 s to 10 min"),
         );
-        require(
-            self.max_lease >= self.lease_extension(false),
+        checks.require(
+            self.max_lease >= extension,
             "max_lease",
-            "is below `max_lease_extension`, to which the first extension goes",
+            format_args!(
+                "is {:?}, below `max_lease_extension`, to which the first extension goes; give at least {extension:?}",
+                self.max_lease
+            ),
         );
-        for (option, timeout) in [
-            ("connect_timeout", self.connect_timeout),
-            ("close_timeout", self.close_timeout),
-        ] {
-            require(
-                !timeout.is_zero(),
-                option,
-                "is zero; give at least a millisecond",
-            );
-        }
+        checks.above_zero("connect_timeout", self.connect_timeout);
+        checks.above_zero("close_timeout", self.close_timeout);
         for (option, verdict) in [
             ("on_success", Verdict::from(self.policy.on_success)),
             ("on_failure", Verdict::from(self.policy.on_failure)),
         ] {
-            require(
+            checks.require(
                 !matches!(verdict, Verdict::NackAfter(delay) if delay >= self.max_lease),
                 option,
                 "waits for `max_lease` or longer, at which the lease ends by itself",
             );
         }
-        problems
+        checks.into_problems()
     }
 
     pub(crate) fn lease_extension(&self, is_emulator: bool) -> Duration {

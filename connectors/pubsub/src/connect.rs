@@ -12,7 +12,7 @@ use google_cloud_pubsub::{
     Error,
     client::{Subscriber, SubscriptionAdmin, TopicAdmin},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::Create,
@@ -32,8 +32,12 @@ pub(crate) struct Target {
 pub(crate) struct Access {
     pub(crate) endpoint: Endpoint,
     pub(crate) credentials: Credentials,
-    timeout: Duration,
+    /// `connect_timeout`, and when it is over.
+    limit: Limit,
 }
+
+/// How long all that opening asks may take, and when that is over.
+type Limit = (Duration, Instant);
 
 /// What the service says about a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +50,17 @@ pub(crate) enum Found {
 
 impl Access {
     /// Finds credentials and tries them.
-    pub(crate) async fn new(endpoint: Option<&str>, timeout: Duration) -> Result<Self, BoxError> {
+    pub(crate) async fn new(endpoint: Option<&str>, limit: Limit) -> Result<Self, BoxError> {
         let endpoint = Endpoint::find(endpoint);
         let credentials = if endpoint.is_emulator() {
             anonymous::Builder::new().build()
         } else {
-            default_credentials(timeout).await?
+            default_credentials(limit).await?
         };
         Ok(Self {
             endpoint,
             credentials,
-            timeout,
+            limit,
         })
     }
 
@@ -87,13 +91,7 @@ impl Access {
                 .await
                 .map_err(Failure::Call)
         };
-        self.answer(
-            &target,
-            timeout(self.timeout, ask)
-                .await
-                .ok()
-                .map(|answer| answer.map(drop)),
-        )
+        self.answer(&target, self.in_time(ask).await)
     }
 
     pub(crate) async fn create_subscription(
@@ -111,10 +109,7 @@ impl Access {
                 .set_enable_exactly_once_delivery(create.is_exactly_once);
             request.send().await.map_err(Failure::Call)
         };
-        let answer = timeout(self.timeout, ask)
-            .await
-            .ok()
-            .map(|answer| answer.map(drop));
+        let answer = self.in_time(ask).await;
         self.created(
             &target,
             answer,
@@ -133,13 +128,7 @@ impl Access {
                 .await
                 .map_err(Failure::Call)
         };
-        self.answer(
-            &target,
-            timeout(self.timeout, ask)
-                .await
-                .ok()
-                .map(|answer| answer.map(drop)),
-        )
+        self.answer(&target, self.in_time(ask).await)
     }
 
     pub(crate) async fn create_topic(&self, name: &str) -> Result<(), BoxError> {
@@ -153,11 +142,17 @@ impl Access {
                 .await
                 .map_err(Failure::Call)
         };
-        let answer = timeout(self.timeout, ask)
-            .await
-            .ok()
-            .map(|answer| answer.map(drop));
+        let answer = self.in_time(ask).await;
         self.created(&target, answer, &format!("in {}", names::project(name)))
+    }
+
+    /// The answer, unless it comes too late.
+    async fn in_time<T>(
+        &self,
+        ask: impl Future<Output = Result<T, Failure>>,
+    ) -> Option<Result<(), Failure>> {
+        let answer = timeout_at(self.limit.1, ask).await.ok()?;
+        Some(answer.map(drop))
     }
 
     async fn subscriptions(&self) -> Result<SubscriptionAdmin, Failure> {
@@ -232,7 +227,7 @@ impl Access {
     fn no_answer(&self, target: &Target) -> BoxError {
         format!(
             "no answer from {} within {:?} (`connect_timeout`), asked for `{}` = {:?}",
-            target.endpoint, self.timeout, target.option, target.name
+            target.endpoint, self.limit.0, target.option, target.name
         )
         .into()
     }
@@ -260,7 +255,7 @@ impl Target {
             endpoint,
         } = self;
         format!(
-            "there is no {option} {name:?} (option `{option}`) at {endpoint}: create it, or correct the name"
+            "there is no {option} {name:?} (option `{option}`) at {endpoint}: create it, or correct the name and its project"
         )
     }
 
@@ -275,7 +270,7 @@ impl Target {
         match code(error) {
             Some(Code::NotFound) => format!("{} ({why})", self.missing()),
             Some(Code::PermissionDenied) => format!(
-                "no permission for `{option}` = {name:?} at {endpoint}: grant roles/pubsub.{} on it ({why})",
+                "no permission for `{option}` = {name:?} at {endpoint}: grant roles/pubsub.{} on it, or correct its project ({why})",
                 if *option == "topic" {
                     "publisher"
                 } else {
@@ -283,21 +278,48 @@ impl Target {
                 }
             ),
             Some(Code::Unauthenticated) => format!(
-                "{endpoint} does not accept the credentials, asked for `{option}` = {name:?}: {why}"
+                "{endpoint} does not accept the credentials, asked for `{option}` = {name:?}: renew them (`gcloud auth \
+                 application-default login`, or the key that GOOGLE_APPLICATION_CREDENTIALS names), or see to those of `client` \
+                 ({why})"
             ),
             _ if error.is_authentication() => no_credentials(&why),
             _ if error.is_connect() => format!(
-                "nothing can be reached at {endpoint}, asked for `{option}` = {name:?}: {why}"
+                "nothing can be reached at {endpoint}, asked for `{option}` = {name:?}: {why}{}",
+                of_connection(&why)
             ),
-            _ => format!("`{option}` = {name:?} at {endpoint}: {why}"),
+            _ => format!(
+                "`{option}` = {name:?} at {endpoint}: {why}{}",
+                of_connection(&why)
+            ),
         }
     }
 }
 
-async fn default_credentials(limit: Duration) -> Result<Credentials, BoxError> {
+/// What to do about a connection that was not made, by the words of rustls and hyper.
+fn of_connection(why: &str) -> &'static str {
+    let advice = [
+        (
+            "invalid peer certificate",
+            "; the host has to be a name that its certificate is for, and the authority one that this machine trusts: \
+             SSL_CERT_FILE names a file of others",
+        ),
+        (
+            "InvalidContentType",
+            "; nobody speaks TLS there: give http:// if that is meant, or the right port",
+        ),
+        (
+            "invalid HTTP version",
+            "; it may be that TLS is spoken there: give https://, or the right port",
+        ),
+    ];
+    let found = advice.into_iter().find(|(mark, _)| why.contains(mark));
+    found.map_or("", |(_, advice)| advice)
+}
+
+async fn default_credentials((limit, deadline): Limit) -> Result<Credentials, BoxError> {
     let found = credentials::Builder::default().build();
     let found = found.map_err(|error| no_credentials(&chain(&error)))?;
-    match timeout(limit, found.headers(Default::default())).await {
+    match timeout_at(deadline, found.headers(Default::default())).await {
         Ok(Ok(_)) => Ok(found),
         Ok(Err(error)) => Err(no_credentials(&chain(&error)).into()),
         Err(_) => {

@@ -65,7 +65,12 @@ impl Endpoint {
                 option: "`endpoint`",
             },
             (None, Some(host)) => Self {
-                url: format!("http://{}", host.trim().trim_start_matches("http://")),
+                url: format!(
+                    "http://{}",
+                    host.trim()
+                        .trim_start_matches("http://")
+                        .trim_end_matches('/')
+                ),
                 option: "the variable PUBSUB_EMULATOR_HOST",
             },
             (None, None) => Self {
@@ -80,7 +85,40 @@ impl Endpoint {
         self.url.starts_with("http://")
     }
 
-    pub(crate) fn check(url: &str) -> Option<Problem> {
+    /// What is wrong with the option, or, where it is not given, with the variable.
+    pub(crate) fn problem(option: Option<&str>) -> Option<Problem> {
+        match option {
+            Some(url) => Self::check(url),
+            None => Self::check_emulator(env::var(EMULATOR).ok().as_deref()?),
+        }
+    }
+
+    fn check_emulator(given: &str) -> Option<Problem> {
+        let host = given.trim();
+        let address = host.trim_start_matches("http://").trim_end_matches('/');
+        let is_address = address.rsplit_once(':').is_some_and(|(host, port)| {
+            let is_host = !host.is_empty() && !host.contains(['/', '@', ' ']);
+            is_host && port.parse::<u16>().is_ok()
+        });
+        (!host.is_empty() && !is_address).then(|| {
+            let shown = if host.contains('@') {
+                "holds an @ (not shown)".to_owned()
+            } else {
+                format!("is {given:?}")
+            };
+            let why = format!(
+                "is not given, so the variable {EMULATOR} counts, which {shown}: set that to host:port, or unset it for the service"
+            );
+            Problem::new("endpoint", why)
+        })
+    }
+
+    fn check(url: &str) -> Option<Problem> {
+        if url.contains('@') {
+            // Not shown: what stands before the sign may be a password.
+            let why = "holds a user or a password; credentials are found by the client, or given with `client`";
+            return Some(Problem::new("endpoint", why));
+        }
         let rest = url
             .strip_prefix("https://")
             .or_else(|| url.strip_prefix("http://"));
@@ -147,5 +185,33 @@ mod tests {
         assert_eq!(Endpoint::check("http://127.0.0.1:8085"), None);
         assert!(Endpoint::check("127.0.0.1:8085").is_some());
         assert!(Endpoint::check("https://").is_some());
+        let told = Endpoint::check("http://me:hush@host").map(|told| told.to_string());
+        assert!(!told.expect("a problem").contains("hush"));
+    }
+
+    #[test]
+    fn the_variable_is_an_address() {
+        for right in [
+            "127.0.0.1:8085",
+            "http://localhost:8085/",
+            "[::1]:8085",
+            " ",
+            "",
+        ] {
+            assert_eq!(Endpoint::check_emulator(right), None, "{right}");
+        }
+        for wrong in [
+            "https://host:8085",
+            "host:8085/v1",
+            "host",
+            "ho st:1",
+            ":8085",
+            "host:http",
+        ] {
+            let told = Endpoint::check_emulator(wrong).expect(wrong).to_string();
+            assert!(told.contains(EMULATOR) && told.contains(wrong), "{told}");
+        }
+        let told = Endpoint::check_emulator("me:hush@host:1").map(|told| told.to_string());
+        assert!(!told.expect("a problem").contains("hush"));
     }
 }

@@ -15,7 +15,10 @@ use google_cloud_pubsub::{
     client::Subscriber,
     subscriber::{ShutdownBehavior, ShutdownToken},
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{timeout, timeout_at},
+};
 
 use crate::{
     ack::{PubSubAcknowledger, Token},
@@ -53,19 +56,20 @@ impl Source for PubSub {
     /// Dropped half-way, the stream is closed and what it brought is given back.
     async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
         ConfigError::check("the Pub/Sub source", self.problems())?;
-        let link = self.connect().await?;
+        let deadline = tokio::time::Instant::now() + self.connect_timeout;
+        let link = self.connect(deadline).await?;
         let is_certain = link.is_emulator && link.is_found;
         let producer = PubSubProducer::start(self, link, cx);
         // An emulator knows no permissions.
         if !is_certain {
-            producer.await_refusal().await?;
+            producer.await_refusal(deadline).await?;
         }
         Ok(producer)
     }
 }
 
 impl PubSub {
-    async fn connect(&self) -> Result<Link, BoxError> {
+    async fn connect(&self, deadline: tokio::time::Instant) -> Result<Link, BoxError> {
         let name = &self.subscription;
         if let Some(client) = &self.client {
             let target = Target {
@@ -81,7 +85,8 @@ impl PubSub {
                 is_found: false,
             });
         }
-        let access = Access::new(self.endpoint.as_deref(), self.connect_timeout).await?;
+        let limit = (self.connect_timeout, deadline);
+        let access = Access::new(self.endpoint.as_deref(), limit).await?;
         let target = access.target("subscription", name);
         let found = access.find_subscription(name).await?;
         match (found, &self.create) {
@@ -171,7 +176,7 @@ impl PubSubProducer {
     }
 
     /// Waits a little for the stream to fail or to bring something; most streams do neither.
-    async fn await_refusal(&self) -> Result<(), BoxError> {
+    async fn await_refusal(&self, deadline: tokio::time::Instant) -> Result<(), BoxError> {
         let sign = async {
             loop {
                 if let Some(sign) = self.held.sign() {
@@ -180,7 +185,8 @@ impl PubSubProducer {
                 self.held.arrived().await;
             }
         };
-        match timeout(REFUSAL, sign).await {
+        let until = deadline.min(tokio::time::Instant::now() + REFUSAL);
+        match timeout_at(until, sign).await {
             Ok(Err(refusal)) => Err(refusal.into()),
             Ok(Ok(())) | Err(_) => Ok(()),
         }

@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use broadway_core::{BoxError, Source, testing::Reader};
-use broadway_pubsub::{Create, PubSub};
+use broadway_pubsub::{Create, PubSub, PubSubPublisher};
 
-use common::Fixture;
+use common::{Fixture, is_alone, run_alone};
 use tokio::net::TcpListener;
 
 /// Opening fails, well before a reader would lose its patience, with all these words.
@@ -92,38 +92,15 @@ async fn a_host_that_swallows_everything_is_told() {
     refused(&source, &["`connect_timeout`", "`endpoint`", &endpoint]).await;
 }
 
-/// Set where a test runs by itself, in an environment of its own.
-const ALONE: &str = "BROADWAY_TEST_ALONE";
-
-/// Runs the test of this name so.
-fn run_alone(test: &str, variables: &[(&str, &str)]) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]);
-    command.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
-    command.env(ALONE, "yes").envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{stdout}\n{stderr}");
-    assert!(stdout.contains("1 passed"), "{stdout}");
-}
-
 #[test]
 fn missing_credentials_are_told_with_what_to_do() {
-    // Nothing in the home, and no metadata service either.
-    let nowhere = [
-        ("HOME", "/nonexistent"),
-        ("GCE_METADATA_HOST", "127.0.0.1:1"),
-    ];
-    run_alone("alone_without_credentials", &nowhere);
+    run_alone("alone_without_credentials", &[]);
 }
 
 #[tokio::test]
 async fn alone_without_credentials() {
     // Run by the test before this one.
-    if std::env::var_os(ALONE).is_none() {
+    if !is_alone() {
         return;
     }
     let source = PubSub::subscription("projects/broadway/subscriptions/sensors");
@@ -133,6 +110,11 @@ async fn alone_without_credentials() {
         "PUBSUB_EMULATOR_HOST",
     ];
     refused(&source, &words).await;
+    let publisher = PubSubPublisher::topic("projects/broadway/topics/sensors").open();
+    let error = publisher.await.unwrap_err().to_string();
+    for word in words {
+        assert!(error.contains(word), "no {word:?} in: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,8 +124,6 @@ async fn the_emulator_of_the_environment_is_used_without_credentials() {
     };
     let host = fixture.endpoint.trim_start_matches("http://").to_owned();
     let variables = [
-        ("HOME", "/nonexistent"),
-        ("GCE_METADATA_HOST", "127.0.0.1:1"),
         ("PUBSUB_EMULATOR_HOST", host.as_str()),
         ("TEST_SUBSCRIPTION", fixture.subscription.as_str()),
     ];
@@ -153,7 +133,7 @@ async fn the_emulator_of_the_environment_is_used_without_credentials() {
 #[tokio::test]
 async fn alone_with_an_emulator() -> Result<(), BoxError> {
     // Run by the test before this one.
-    if std::env::var_os(ALONE).is_none() {
+    if !is_alone() {
         return Ok(());
     }
     let source = PubSub::subscription(std::env::var("TEST_SUBSCRIPTION")?);

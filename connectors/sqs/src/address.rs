@@ -1,6 +1,6 @@
 //! The address of a queue: what its URL says about where it is and what it is.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The most characters of a queue's name, `.fifo` included.
 const NAME_MAX: usize = 80;
@@ -35,7 +35,8 @@ impl Address {
         const LIKE: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders";
         let wrong = |why: &str| {
             NotAQueue(format!(
-                "is {url:?}, {why}; give the URL of a queue, like {LIKE}"
+                "is {:?}, {why}; give the URL of a queue, like {LIKE}",
+                without_user(url)
             ))
         };
         if url.starts_with("arn:") {
@@ -76,6 +77,16 @@ impl Address {
 
     pub(crate) fn is_fifo(&self) -> bool {
         self.name.ends_with(".fifo")
+    }
+}
+
+/// A URL as it may be shown: what stands before its host may be a password.
+pub(crate) fn without_user(url: &str) -> Cow<'_, str> {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let end = url[begin..].find('/').map_or(url.len(), |at| begin + at);
+    match url[begin..end].rfind('@') {
+        None => Cow::Borrowed(url),
+        Some(at) => Cow::Owned(format!("{}…{}", &url[..begin], &url[begin + at..])),
     }
 }
 
@@ -178,5 +189,24 @@ mod tests {
         }
         let error = Address::parse("https://me:hush@host/123/orders").unwrap_err();
         assert!(!error.to_string().contains("hush"));
+    }
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_a_password() {
+        for url in [
+            "https://host/123/orders",
+            "http://host:1",
+            "host",
+            "http://host/a@b",
+        ] {
+            assert_eq!(without_user(url), url);
+        }
+        for url in ["https://me:hush@host/123/orders", "me:hush@host:1"] {
+            let shown = without_user(url);
+            assert!(
+                shown.contains("@host") && !shown.contains("hush"),
+                "{shown}"
+            );
+        }
     }
 }

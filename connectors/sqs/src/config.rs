@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use broadway_core::Problem;
+use broadway_core::{Checks, Problem};
 
 use crate::{
     connect::{Access, given},
@@ -193,49 +193,42 @@ impl Sqs {
 
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.access.problems();
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
-        require(
+        let mut checks = Checks::default();
+        checks.extend(self.access.problems());
+        checks.require(
             self.wait_time <= WAIT_MAX && self.wait_time.subsec_nanos() == 0,
             "wait_time",
-            "is not whole seconds from 0 to 20, which is what SQS takes",
+            format_args!(
+                "is {:?}; SQS takes whole seconds from 0 to 20",
+                self.wait_time
+            ),
         );
         let visibility = self.visibility_timeout.unwrap_or(HIDDEN_MAX);
-        require(
+        checks.require(
             is_visibility(visibility),
             "visibility_timeout",
-            "is not whole seconds from 1 s to 12 hours",
+            format_args!("is {visibility:?}; give whole seconds from 1 s to 12 hours"),
         );
-        require(
+        checks.require(
             self.hold_max >= Duration::from_secs(1) && self.hold_max <= HIDDEN_MAX,
             "hold_max",
-            "is not within 1 s and 12 hours, the most that SQS hides a message",
+            format_args!(
+                "is {:?}; give 1 s to 12 hours, the most that SQS hides a message",
+                self.hold_max
+            ),
         );
-        for (option, n) in [
-            ("receives_max", self.receives_max),
-            ("deletes_max", self.deletes_max),
-        ] {
-            require(
-                (1..=POLLS_MAX).contains(&n),
-                option,
-                "is not within 1 and 1,000",
-            );
-        }
-        require(
-            !self.close_timeout.is_zero(),
-            "close_timeout",
-            "is zero; give at least a millisecond",
-        );
-        require(
+        checks.within("receives_max", self.receives_max, 1..=POLLS_MAX);
+        checks.within("deletes_max", self.deletes_max, 1..=POLLS_MAX);
+        checks.above_zero("close_timeout", self.close_timeout);
+        checks.require(
             self.polls_timeout <= self.close_timeout,
             "polls_timeout",
-            "is longer than close_timeout, of which it is a part; give both",
+            format_args!(
+                "is {:?}, longer than close_timeout, of which it is a part; give both",
+                self.polls_timeout
+            ),
         );
-        problems
+        checks.into_problems()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source and publisher begin alike, so what they share of their options is [`Access`].
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::{
@@ -14,11 +14,11 @@ use aws_sdk_sqs::{
     types::QueueAttributeName,
 };
 use aws_smithy_http_client::{Builder, ConnectorBuilder, proxy::ProxyConfig, tls};
-use broadway_core::{BoxError, Problem};
+use broadway_core::{BoxError, Checks, Problem};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    address::Address,
+    address::{Address, without_user},
     trouble::{Trouble, chain, is_denied, is_missing_queue},
 };
 
@@ -30,7 +30,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(4);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How a queue is reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) url: String,
     pub(crate) region: Option<String>,
@@ -58,42 +58,46 @@ impl Access {
 
     /// All that cannot work; `option` is what the URL was given to.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut checks = Checks::default();
         match (Address::parse(&self.url), &self.region) {
-            (Err(wrong), _) => problems.push(Problem::new("queue", wrong.to_string())),
+            (Err(wrong), _) => checks.add("queue", wrong),
             (Ok(address), Some(region)) => {
-                if let Some(other) = address.region.filter(|other| other != region) {
-                    problems.push(Problem::new(
-                        "region",
-                        format!("is {region:?}, but the queue's URL is of {other:?}; leave the option out, or correct one of them"),
-                    ));
-                }
+                let of_queue = address.region.as_ref().unwrap_or(region);
+                checks.require(
+                    of_queue == region,
+                    "region",
+                    format_args!(
+                        "is {region:?}, but the queue's URL is of {of_queue:?}; leave the option out, or correct one of them"
+                    ),
+                );
             }
             _ => {}
         }
-        if let Some(endpoint) = &self.endpoint
-            && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
-        {
-            let message = format!("is {endpoint:?}; give a URL, like https://host:port");
-            problems.push(Problem::new("endpoint", message));
-        }
+        checks.extend(self.region_of_client());
+        checks.extend(self.endpoint.as_deref().and_then(endpoint_problem));
         let is_configured =
             self.region.is_some() || self.endpoint.is_some() || self.credentials.is_some();
-        if self.client.is_some() && is_configured {
-            problems.push(Problem::new(
-                "client",
-                "is given together with region, endpoint or credentials, which a configured client has already; leave one out",
-            ));
-        }
-        for (option, time) in [
-            ("connect_timeout", self.connect_timeout),
-            ("request_timeout", self.request_timeout),
-        ] {
-            if time.is_zero() {
-                problems.push(Problem::new(option, "is zero; give at least a millisecond"));
-            }
-        }
-        problems
+        checks.require(
+            self.client.is_none() || !is_configured,
+            "client",
+            "is given together with region, endpoint or credentials, which a configured client has already; leave one out",
+        );
+        checks.above_zero("connect_timeout", self.connect_timeout);
+        checks.above_zero("request_timeout", self.request_timeout);
+        checks.into_problems()
+    }
+
+    /// Requests are signed for the client's region, and no queue of another one takes them.
+    fn region_of_client(&self) -> Option<Problem> {
+        let ours = self.client.as_ref()?.config().region()?;
+        let queues = Address::parse(&self.url).ok()?.region?;
+        (ours.as_ref() != queues).then(|| {
+            let message = format!(
+                "is of region {ours:?}, but the queue's URL is of {queues:?}; correct one of them",
+                ours = ours.as_ref()
+            );
+            Problem::new("client", message)
+        })
     }
 
     /// The queue's address, of options that were checked.
@@ -147,7 +151,7 @@ impl Access {
         client: &Client,
         deadline: Instant,
     ) -> Result<Option<Duration>, BoxError> {
-        let mut last = self.overdue("no answer");
+        let mut last = self.unreachable(&self.overdue("no answer"));
         let mut may_create = self.create_if_missing;
         loop {
             let ask = client
@@ -156,7 +160,7 @@ impl Access {
                 .attribute_names(QueueAttributeName::VisibilityTimeout)
                 .send();
             let error = match timeout_at(deadline, ask).await {
-                Err(_) => return Err(self.unreachable(&last).into()),
+                Err(_) => return Err(last.into()),
                 Ok(Ok(answer)) => {
                     let seconds = answer
                         .attributes()
@@ -175,12 +179,15 @@ impl Access {
                 continue;
             }
             match Trouble::of(&error) {
-                Trouble::Lasting(why) => return Err(self.refused(&why).into()),
-                Trouble::Passing(why) => last = why,
+                Trouble::Lasting(why) => return Err(self.refused(client, &why).into()),
+                Trouble::Passing(why) if error.as_service_error().is_some() => {
+                    last = self.not_now(&why);
+                }
+                Trouble::Passing(why) => last = self.unreachable(&why),
             }
             let again = Instant::now() + ASK_AGAIN;
             if again >= deadline {
-                return Err(self.unreachable(&last).into());
+                return Err(last.into());
             }
             sleep_until(again).await;
         }
@@ -202,7 +209,9 @@ impl Access {
                 Trouble::of(&error).text()
             )
             .into()),
-            Err(_) => Err(self.unreachable("no answer to the creation of the queue").into()),
+            Err(_) => Err(self
+                .unreachable("no answer to the creation of the queue")
+                .into()),
         }
     }
 
@@ -213,24 +222,39 @@ impl Access {
         )
     }
 
-    fn refused(&self, why: &str) -> String {
-        let hint = if why.contains("NonExistentQueue") || why.contains("QueueDoesNotExist") {
-            "; create it, or correct the URL, its account and its region"
-        } else {
-            "; check the credentials, their permissions, and the region"
-        };
-        format!("the service refuses `queue` = {:?}: {why}{hint}", self.url)
+    fn refused(&self, client: &Client, why: &str) -> String {
+        let region = client.config().region().map(AsRef::as_ref);
+        let region = region.unwrap_or("none");
+        format!(
+            "`queue` = {:?}{} cannot be used, asked with region {region:?}: {why}",
+            self.url,
+            self.endpoint_text()
+        )
     }
 
     fn unreachable(&self, why: &str) -> String {
-        let endpoint = match &self.endpoint {
-            Some(endpoint) => format!(" (`endpoint` = {endpoint:?})"),
-            None => String::new(),
-        };
         format!(
-            "no answer for `queue` = {:?}{endpoint} within {:?} (`connect_timeout`): {why}; check the host and the network",
-            self.url, self.connect_timeout
+            "no answer for `queue` = {:?}{} within {:?} (`connect_timeout`): {why}; check the host and the network",
+            self.url,
+            self.endpoint_text(),
+            self.connect_timeout
         )
+    }
+
+    fn not_now(&self, why: &str) -> String {
+        format!(
+            "`queue` = {:?}{} could not be asked within {:?} (`connect_timeout`), for the service says {why}; start again later",
+            self.url,
+            self.endpoint_text(),
+            self.connect_timeout
+        )
+    }
+
+    fn endpoint_text(&self) -> String {
+        let endpoint = self.endpoint.as_ref();
+        endpoint.map_or_else(String::new, |endpoint| {
+            format!(" (`endpoint` = {endpoint:?})")
+        })
     }
 
     fn overdue(&self, what: &str) -> String {
@@ -239,6 +263,35 @@ impl Access {
             self.connect_timeout
         )
     }
+}
+
+/// Shows no credentials: not those of the options, of a client, or those that were put into a URL by mistake.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("url", &without_user(&self.url))
+            .field("region", &self.region)
+            .field("endpoint", &self.endpoint.as_deref().map(without_user))
+            .field("has_credentials", &self.credentials.is_some())
+            .field("has_client", &self.client.is_some())
+            .field("create_if_missing", &self.create_if_missing)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .finish()
+    }
+}
+
+fn endpoint_problem(endpoint: &str) -> Option<Problem> {
+    // Not shown: it may be a password.
+    let shown = without_user(endpoint);
+    let message = if shown != endpoint {
+        "holds a user or a password before the host; credentials are given to the SDK".to_owned()
+    } else if !(endpoint.starts_with("http://") || endpoint.starts_with("https://")) {
+        format!("is {endpoint:?}; give a URL, like https://host:port")
+    } else {
+        return None;
+    };
+    Some(Problem::new("endpoint", message))
 }
 
 /// Credentials that a user hands in. `Debug` does not show the secret.

@@ -5,12 +5,12 @@ mod common;
 
 use std::time::Duration;
 
-use broadway_core::testing::Reader;
-use broadway_sqs::{Sqs, SqsPublisher};
+use broadway_core::{Outgoing, PublishErrorKind, Publisher, Source, testing::Reader};
+use broadway_sqs::{Sqs, SqsPublisher, SqsPublisherBuilder};
 use common::{
     broker, client,
     fake::{Fake, Fault},
-    unique,
+    says, unique,
 };
 use tokio::net::TcpListener;
 
@@ -18,13 +18,16 @@ async fn refusal(source: &Sqs) -> String {
     let Err(error) = Reader::open(source).await else {
         panic!("opened {source:?}");
     };
-    error.to_string()
+    let error = error.to_string();
+    assert!(!error.contains("hush"), "{error}");
+    error
 }
 
-fn says(error: &str, words: &[&str]) {
-    for word in words {
-        assert!(error.contains(word), "{word:?} is not in: {error}");
-    }
+/// The same of a publisher.
+async fn no_publisher(publisher: SqsPublisherBuilder) -> String {
+    let error = publisher.open().await.unwrap_err().to_string();
+    assert!(!error.contains("hush"), "{error}");
+    error
 }
 
 fn local(url: &str) -> Sqs {
@@ -110,20 +113,160 @@ async fn a_name_that_no_server_knows_is_named() {
     says(&error, &["no-such-host.invalid", "connect_timeout"]);
 }
 
+fn publisher(url: &str) -> SqsPublisherBuilder {
+    SqsPublisher::queue(url)
+        .region("local")
+        .credentials("someone", "hush")
+        .connect_timeout(Duration::from_secs(60))
+        .confirm_timeout(Duration::from_secs(60))
+}
+
+/// Codes with which AWS refuses a request whatever is in it, and what a person is told to do.
+const REFUSALS: [(u16, &str, &str); 15] = [
+    (400, "AWS.SimpleQueueService.NonExistentQueue", "create it"),
+    (400, "QueueDoesNotExist", "create it"),
+    (
+        404,
+        "InvalidAddress",
+        "correct `queue`, `region` or `endpoint`",
+    ),
+    (403, "InvalidClientTokenId", "`credentials`"),
+    (403, "UnrecognizedClientException", "`credentials`"),
+    (403, "SignatureDoesNotMatch", "`credentials`"),
+    (403, "InvalidSignatureException", "the region"),
+    (403, "ExpiredToken", "`credentials`"),
+    (403, "InvalidSecurity", "`credentials`"),
+    (403, "MissingAuthenticationToken", "`credentials`"),
+    (400, "KMS.AccessDeniedException", "kms:Decrypt"),
+    (400, "KMS.DisabledException", "KMS key"),
+    (400, "KMS.NotFoundException", "KMS key"),
+    (400, "KMS.InvalidStateException", "KMS key"),
+    (400, "KmsAccessDenied", "kms:Decrypt"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_credentials_are_told() {
-    for code in [
-        "InvalidClientTokenId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-    ] {
+async fn a_refusal_is_told_at_once_with_the_option_and_what_to_do() {
+    for (status, code, advice) in REFUSALS {
         let fake = Fake::start().await;
         for _ in 0..2 {
-            fake.fault("GetQueueAttributes", Fault::Refuse(403, code));
+            fake.fault("GetQueueAttributes", Fault::Refuse(status, code));
         }
-        let error = refusal(&local(&fake.url())).await;
-        says(&error, &["`queue`", code, "credentials"]);
+        let url = fake.url();
+        let words = ["`queue`", &url, "region \"local\"", code, advice];
+        let patient = local(&url).connect_timeout(Duration::from_secs(60));
+        says(&refusal(&patient).await, &words);
+        says(&no_publisher(publisher(&url)).await, &words);
+        assert_eq!(fake.of("GetQueueAttributes").len(), 2, "{code}: one each");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_received_fails_the_producer_with_what_to_do() {
+    for (code, advice) in [
+        ("AccessDeniedException", "grant"),
+        ("AWS.SimpleQueueService.NonExistentQueue", "create it"),
+        ("KMS.AccessDeniedException", "kms:Decrypt"),
+        ("ExpiredToken", "`credentials`"),
+    ] {
+        let fake = Fake::start().await;
+        fake.fault("ReceiveMessage", Fault::Refuse(400, code));
+        let mut reader = Reader::open(&local(&fake.url())).await.unwrap();
+        let error = reader.some(1).await.unwrap_err().to_string();
+        says(&error, &["`queue`", &fake.url(), code, advice]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_sent_is_refused_with_what_to_do() {
+    for (code, advice) in [
+        ("AccessDenied", "grant"),
+        ("KMS.AccessDeniedException", "kms:GenerateDataKey"),
+        ("AWS.SimpleQueueService.NonExistentQueue", "create it"),
+    ] {
+        let fake = Fake::start().await;
+        fake.fault("SendMessageBatch", Fault::Refuse(400, code));
+        let publisher = publisher(&fake.url()).open().await.unwrap();
+        let results = publisher.publish(vec![Outgoing::new("order")]).await;
+        let error = results[0].as_ref().unwrap_err();
+        assert_eq!(error.kind(), PublishErrorKind::Refused);
+        says(&error.to_string(), &["`queue`", &fake.url(), code, advice]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttling_is_waited_out_and_told_as_such_when_it_lasts() {
+    let fake = Fake::start().await;
+    for _ in 0..1_000 {
+        fake.fault("GetQueueAttributes", Fault::Refuse(403, "RequestThrottled"));
+    }
+    let words = [
+        "`queue`",
+        &fake.url(),
+        "RequestThrottled",
+        "connect_timeout",
+        "later",
+    ];
+    says(&refusal(&local(&fake.url())).await, &words);
+    let impatient = publisher(&fake.url()).connect_timeout(Duration::from_secs(2));
+    says(&no_publisher(impatient).await, &words);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_should_have_been_signed_is_not_told() {
+    const WORDS: &str = "The request signature we calculated does not match the signature you provided.\n\n\
+        The Canonical String for this request should have been\n'POST\n/\nx-amz-security-token:hush\n'";
+    let fake = Fake::start().await;
+    fake.fault(
+        "GetQueueAttributes",
+        Fault::Explain(403, "SignatureDoesNotMatch", WORDS),
+    );
+    let error = refusal(&local(&fake.url())).await;
+    says(&error, &["does not match the signature", "`credentials`"]);
+}
+
+#[test]
+fn a_queue_of_another_region_than_its_client_is_found_before_anything_is_tried() {
+    const URL: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders";
+    let client = client("http://127.0.0.1:1");
+    let problems = Sqs::queue(URL).client(client.clone()).check();
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    says(&told[0], &["client", "\"elasticmq\"", "\"eu-central-1\""]);
+    let problems = Sqs::queue(URL).region("us-east-1").check();
+    says(
+        &problems[0].to_string(),
+        &["region", "us-east-1", "eu-central-1"],
+    );
+    assert!(
+        Sqs::queue("http://127.0.0.1:1/1/orders")
+            .client(client)
+            .check()
+            .is_empty()
+    );
+}
+
+#[test]
+fn no_secret_is_shown_wherever_it_was_put() {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+        .credentials_provider(aws_sdk_sqs::config::Credentials::new(
+            "me", "hush", None, None, "test",
+        ))
+        .build();
+    let given = Sqs::queue("http://me:hush@host/1/orders").endpoint("http://me:hush@host");
+    let all = [
+        given.clone(),
+        given.clone().endpoint("me:hush@host"),
+        Sqs::queue("me:hush@host/orders"),
+        local("http://host/1/orders"),
+        local("http://host/1/orders").client(aws_sdk_sqs::Client::from_conf(config)),
+    ];
+    for source in all {
+        let shown = format!("{source:?} {:?}", source.check());
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+    let publisher = publisher("http://me:hush@host/1/orders").endpoint("http://me:hush@host");
+    assert!(!format!("{publisher:?}").contains("hush"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

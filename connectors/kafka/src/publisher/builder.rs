@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broadway_core::{BoxError, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem};
 use rdkafka::ClientConfig;
 
 use super::{
@@ -141,50 +141,45 @@ impl KafkaPublisherBuilder {
 
     /// All that cannot work.
     fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.settings.problems(Side::Publisher).collect();
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
-        require(
+        let mut checks = Checks::default();
+        checks.extend(self.settings.problems(Side::Publisher));
+        checks.require(
             !self.topic.is_empty(),
             "topic",
             "is empty; name the topic to publish to",
         );
-        require(
+        checks.require(
             !self.topic.contains('\0'),
             "topic",
             "is a name with a NUL in it",
         );
-        require(
+        checks.require(
             !self.brokers.trim().is_empty(),
             "brokers",
             "is empty; give host:port, several with commas between",
         );
-        require(
-            (1..=IN_FLIGHT_LIMIT).contains(&self.in_flight_max),
-            "in_flight_max",
-            "is 0, so that nothing could be sent, or more than can be counted; give at least 1",
-        );
+        checks.within("in_flight_max", self.in_flight_max, 1..=IN_FLIGHT_LIMIT);
         let timeouts = [
             ("connect_timeout", self.connect_timeout),
             ("confirm_timeout", self.confirm_timeout),
             ("close_timeout", self.close_timeout),
         ];
         for (option, timeout) in timeouts {
-            require(
+            checks.require(
                 (Duration::from_millis(1)..=TIMEOUT_MAX).contains(&timeout),
                 option,
-                "is not between a millisecond and 24 days",
+                format_args!("is {timeout:?}; give a millisecond to 24 days"),
             );
         }
-        require(
+        checks.require(
             self.linger <= LINGER_MAX && self.linger < self.confirm_timeout,
             "linger",
-            "is not below confirm_timeout and 15 minutes: messages would time out before they are sent",
+            format_args!(
+                "is {:?}; give less than confirm_timeout and at most 15 minutes, or messages time out before they are sent",
+                self.linger
+            ),
         );
-        problems
+        checks.into_problems()
     }
 
     pub(crate) fn client_config(&self) -> ClientConfig {
@@ -196,6 +191,7 @@ impl KafkaPublisherBuilder {
         for (name, value) in self.settings.iter() {
             config.set(name, value);
         }
+        config.set_log_level(self.settings.log_level());
         // The client's own bound must not be met before ours; that on bytes stands.
         if self.settings.get("queue.buffering.max.messages").is_none() {
             config.set("queue.buffering.max.messages", "0");

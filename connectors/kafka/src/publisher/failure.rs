@@ -5,6 +5,8 @@ use std::time::Duration;
 use broadway_core::PublishError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::{hint::grant, settings::Side};
+
 /// Why a message for `topic` was not confirmed. `trouble` is what the client last complained of.
 pub(crate) fn explain(
     error: &KafkaError,
@@ -37,7 +39,8 @@ pub(crate) fn explain(
             ))
         }
         code if is_refusal(code) => {
-            PublishError::refused(format!("topic `{topic}` does not take it: {code}"))
+            let advice = grant(&code.to_string(), Side::Publisher);
+            PublishError::refused(format!("topic `{topic}` does not take it: {code}{advice}"))
         }
         code => PublishError::unconfirmed(format!("topic `{topic}`: {code}")),
     }

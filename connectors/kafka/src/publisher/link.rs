@@ -39,10 +39,13 @@ pub(crate) struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.mailbox.read_log(facility, text);
         log(level, facility, text);
     }
 
-    fn stats_raw(&self, _statistics: &[u8]) {}
+    fn stats_raw(&self, _statistics: &[u8]) {
+        self.mailbox.called();
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.mailbox.called();

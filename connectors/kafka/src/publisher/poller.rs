@@ -15,6 +15,7 @@ use super::{builder::KafkaPublisherBuilder, call::Calls, failure, flights::Fligh
 use crate::{
     connect::{Door, explain},
     events::{Mailbox, lock},
+    settings::Side,
 };
 
 /// How long the client is heard before the thread looks whether it should end. Reports are heard at once.
@@ -118,6 +119,8 @@ fn open(
         connect_timeout: options.connect_timeout,
         client: format!("this publisher to topic `{}`", options.topic),
         topic_option: "topic",
+        settings: &options.settings,
+        side: Side::Publisher,
         mailbox: &shared.mailbox,
         metadata: &metadata,
         poll: &poll,
@@ -137,7 +140,7 @@ fn new_link(
         &shared.flights,
         &shared.mailbox,
     )
-    .map_err(|error| explain(&error))
+    .map_err(|error| explain(&error, &options.settings))
 }
 
 fn serve(

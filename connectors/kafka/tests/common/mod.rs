@@ -7,6 +7,10 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+pub mod sasl;
+#[path = "../../../sqs/tests/common/tls.rs"]
+pub mod tls;
+
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,

@@ -2,12 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{BoxError, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem};
 use google_cloud_gax::retry_policy::RetryPolicyExt;
 use google_cloud_pubsub::{
     client::{BasePublisher, Publisher as Client},
     retry_policy::RetryableErrors,
 };
+use tokio::time::Instant;
 
 use super::PubSubPublisher;
 use crate::{
@@ -86,7 +87,7 @@ impl PubSubPublisherBuilder {
         self
     }
 
-    /// How long opening waits for credentials, and then for the service to answer. Default: 10 s.
+    /// How long opening waits for credentials and for the service to answer, all in all. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -146,7 +147,9 @@ impl PubSubPublisherBuilder {
             };
             return Ok((client.clone(), target));
         }
-        let access = Access::new(self.endpoint.as_deref(), self.connect_timeout).await?;
+        let deadline = Instant::now() + self.connect_timeout;
+        let limit = (self.connect_timeout, deadline);
+        let access = Access::new(self.endpoint.as_deref(), limit).await?;
         let target = access.target("topic", name);
         match access.find_topic(name).await? {
             Found::No if self.create_topic => access.create_topic(name).await?,
@@ -164,23 +167,20 @@ impl PubSubPublisherBuilder {
 
     /// All that cannot work.
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        problems.extend(names::check("topic", "topics", &self.topic));
-        problems.extend(self.endpoint.as_deref().and_then(Endpoint::check));
-        if !(1..=u32::MAX as usize / 8).contains(&self.in_flight_max) {
-            let why = "is 0 or above five hundred million; give at least 1";
-            problems.push(Problem::new("in_flight_max", why));
+        let mut checks = Checks::default();
+        checks.extend(names::check("topic", "topics", &self.topic));
+        if self.client.is_none() {
+            checks.extend(Endpoint::problem(self.endpoint.as_deref()));
         }
-        for (option, timeout) in [
-            ("connect_timeout", self.connect_timeout),
-            ("confirm_timeout", self.confirm_timeout),
-            ("close_timeout", self.close_timeout),
-        ] {
-            if timeout.is_zero() {
-                problems.push(Problem::new(option, "is zero; give at least a millisecond"));
-            }
-        }
-        problems
+        checks.within(
+            "in_flight_max",
+            self.in_flight_max,
+            1..=u32::MAX as usize / 8,
+        );
+        checks.above_zero("connect_timeout", self.connect_timeout);
+        checks.above_zero("confirm_timeout", self.confirm_timeout);
+        checks.above_zero("close_timeout", self.close_timeout);
+        checks.into_problems()
     }
 }
 

@@ -6,6 +6,10 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+pub mod fake;
+#[path = "../../../sqs/tests/common/tls.rs"]
+pub mod tls;
+
 use std::{
     collections::HashMap,
     net::ToSocketAddrs,
@@ -30,6 +34,31 @@ pub type Received = broadway_core::Delivery<PubSubRecord, Token>;
 
 /// The bound on every wait that is a test's own: far above what is needed, so that only a hang meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Set where a test runs by itself, in an environment of its own.
+const ALONE: &str = "BROADWAY_TEST_ALONE";
+
+pub fn is_alone() -> bool {
+    std::env::var_os(ALONE).is_some()
+}
+
+/// Runs the test of this name in a process of its own, with these variables, and without credentials.
+pub fn run_alone(test: &str, variables: &[(&str, &str)]) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
+    command.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
+    // Nothing in the home, and no metadata service either.
+    command.env("HOME", "/nonexistent");
+    command.env("GCE_METADATA_HOST", "127.0.0.1:1");
+    command.env(ALONE, "yes").envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
+}
 
 /// Longer than a lease, which is 10 s at the servers that the tests use.
 const LEASE: Duration = Duration::from_secs(12);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, ConfigError, Outgoing, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Outgoing, Problem};
 use tokio::{
     sync::{RwLock, Semaphore},
     time::Instant,
@@ -187,45 +187,30 @@ impl SqsPublisherBuilder {
 
     /// All that cannot work.
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.access.problems();
+        let mut checks = Checks::default();
+        checks.extend(self.access.problems());
         let is_fifo = self.access.url.ends_with(".fifo");
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
-        require(
-            (1..=IN_FLIGHT_MAX).contains(&self.in_flight_max),
-            "in_flight_max",
-            "is not within 1 and 1,000,000",
-        );
-        require(
-            !self.confirm_timeout.is_zero(),
-            "confirm_timeout",
-            "is zero; give at least a millisecond",
-        );
-        require(
-            (1..=BYTES_MAX).contains(&self.bytes_max),
-            "bytes_max",
-            "is not within 1 and 1,048,576, the most that SQS takes",
-        );
+        checks.within("in_flight_max", self.in_flight_max, 1..=IN_FLIGHT_MAX);
+        checks.above_zero("confirm_timeout", self.confirm_timeout);
+        // 1 MiB is the most that SQS takes.
+        checks.within("bytes_max", self.bytes_max, 1..=BYTES_MAX);
         let delay = self.delay.unwrap_or_default();
-        require(
+        checks.require(
             delay <= DELAY_MAX && delay.subsec_nanos() == 0,
             "delay",
-            "is not whole seconds from 0 to 15 minutes",
+            format_args!("is {delay:?}; give whole seconds from 0 to 15 minutes"),
         );
-        require(
+        checks.require(
             self.delay.is_none() || !is_fifo,
             "delay",
             "is given for a FIFO queue, where messages have no delay of their own; set it at the queue",
         );
-        require(
+        checks.require(
             self.deduplicate.is_none() || is_fifo,
             "deduplicate_by",
             "is given for a standard queue, which does not deduplicate; send to a FIFO queue, or leave it out",
         );
-        problems
+        checks.into_problems()
     }
 }
 

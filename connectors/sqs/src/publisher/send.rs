@@ -43,7 +43,10 @@ pub(super) async fn send(shared: &Shared, request: Request) -> Vec<Outcome> {
                 continue;
             }
             Err(error) => match Trouble::of(&error) {
-                Trouble::Lasting(why) => vec![Fate::Refused(why); request.len()],
+                Trouble::Lasting(why) => {
+                    let why = format!("`queue` = {:?} does not take it: {why}", shared.url);
+                    vec![Fate::Refused(why); request.len()]
+                }
                 Trouble::Passing(why) => vec![Fate::Again(why); request.len()],
             },
         };

@@ -11,8 +11,8 @@ use std::{
 use broadway_core::testing::Seen;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpListener,
     sync::Notify,
 };
 
@@ -21,6 +21,8 @@ use tokio::{
 pub enum Fault {
     /// This HTTP status and code instead; nothing is done.
     Refuse(u16, &'static str),
+    /// The same with these words.
+    Explain(u16, &'static str, &'static str),
     /// These entries of the batch (by place) fail as the service's fault, or as ours.
     Entries { places: Vec<usize>, ours: bool },
     /// No answer, ever; nothing is done.
@@ -120,7 +122,8 @@ impl Fake {
         self.state.inner.lock().unwrap()
     }
 
-    async fn serve(&self, stream: TcpStream) {
+    /// Answers on this connection until it ends.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut stream = BufReader::new(stream);
         while let Some(request) = read(&mut stream).await {
             self.requests.push(request.clone());
@@ -131,10 +134,8 @@ impl Fake {
             };
             let (status, code, answer) = match &fault {
                 Some(Fault::Silence) => std::future::pending().await,
-                Some(Fault::Refuse(status, code)) => {
-                    let answer = json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "by order" });
-                    (*status, Some(*code), answer)
-                }
+                Some(Fault::Refuse(status, code)) => refusal(*status, code, "by order"),
+                Some(Fault::Explain(status, code, words)) => refusal(*status, code, words),
                 _ => (200, None, self.act(&request, fault.as_ref()).await),
             };
             if let Some(Fault::Cut) = fault {
@@ -236,7 +237,12 @@ impl Fake {
     }
 }
 
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+fn refusal(status: u16, code: &'static str, words: &str) -> (u16, Option<&'static str>, Value) {
+    let answer = json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": words });
+    (status, Some(code), answer)
+}
+
+async fn read(stream: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Request> {
     let (mut action, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();

@@ -8,6 +8,7 @@
 
 pub mod fake;
 pub mod proxy;
+pub mod tls;
 
 use std::{
     ops::Range,
@@ -57,6 +58,34 @@ pub fn client(endpoint: &str) -> Client {
         .endpoint_url(endpoint)
         .build();
     Client::from_conf(config)
+}
+
+/// Set where a test runs by itself, in an environment of its own.
+const ALONE: &str = "BROADWAY_TEST_ALONE";
+
+pub fn is_alone() -> bool {
+    std::env::var_os(ALONE).is_some()
+}
+
+/// Runs the test of this name in a process of its own, with these variables.
+pub fn run_alone(test: &str, variables: &[(&str, &str)]) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
+    command.env(ALONE, "yes").envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
+}
+
+/// Fails unless all of these are in the text.
+pub fn says(error: &str, words: &[&str]) {
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
 }
 
 /// A queue of its own for a test.
