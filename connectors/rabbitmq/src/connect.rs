@@ -30,15 +30,22 @@ impl RabbitMq {
     pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
         // One time-out for both: connecting has its share of it.
         let deadline = Instant::now() + self.access.connect_timeout;
-        let connection = self.access.connect().await.map_err(Trouble::Passing)?;
+        let (connection, leash) = self.access.connect().await?;
         match timeout_at(deadline, self.set_up(&connection, window, resume)).await {
-            Ok(Ok((channel, consumer, queue))) => Ok(Line {
-                connection,
-                channel,
-                consumer,
-                queue,
-            }),
-            Ok(Err(trouble)) => Err(trouble),
+            Ok(Ok((channel, consumer, queue))) => {
+                leash.let_go();
+                Ok(Line {
+                    connection,
+                    channel,
+                    consumer,
+                    queue,
+                })
+            }
+            Ok(Err(trouble)) => {
+                // It answers: so it is told good-bye.
+                leash.let_go();
+                Err(trouble)
+            }
             Err(_) => Err(Trouble::Passing(
                 format!(
                     "the broker at `uri` = {:?} did not set up the consumer of `queue` = {:?} within {:?} (`connect_timeout`)",
@@ -86,7 +93,8 @@ impl RabbitMq {
         let Some(declare) = &self.declare else {
             return Ok(name);
         };
-        let declared = channel.queue_declare(name, declare.options, declare.arguments.clone());
+        let arguments = declare.arguments.table().clone();
+        let declared = channel.queue_declare(name, declare.options, arguments);
         match declared.await {
             Ok(queue) => Ok(queue.name().clone()),
             Err(error) => Err(self.refused("declare the queue (`declare`)", &error)),
@@ -103,7 +111,7 @@ impl RabbitMq {
             exclusive: self.exclusive,
             ..BasicConsumeOptions::default()
         };
-        let mut arguments = self.consumer_arguments.clone();
+        let mut arguments = self.consumer_arguments.table().clone();
         if let Some(offset) = resume.map(StreamOffset::At).or(self.stream_offset) {
             arguments.insert("x-stream-offset".into(), offset.argument());
         }

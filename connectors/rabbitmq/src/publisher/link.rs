@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
-use crate::connection::Access;
+use crate::{connection::Access, leash::Leash, trouble::Trouble};
 
 /// How soon after one attempt the next may begin: at first, and at last. Up to half of it is added by chance.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -38,6 +38,8 @@ struct State {
 /// A connection, and the channels on it that nobody uses.
 pub(crate) struct Link {
     connection: Connection,
+    /// Ends it where it does not end by itself. There until the link is dropped.
+    leash: Option<Leash>,
     idle: Mutex<Vec<Channel>>,
     /// Why nobody shall wait for it any more.
     given_up: watch::Sender<Option<String>>,
@@ -45,9 +47,9 @@ pub(crate) struct Link {
 
 impl Links {
     /// Begins with this connection, and a channel on it.
-    pub(crate) fn new(access: Access, connection: Connection) -> Self {
+    pub(crate) fn new(access: Access, connection: Connection, leash: Leash) -> Self {
         let state = State {
-            link: Some(Link::new(connection)),
+            link: Some(Link::new(connection, leash)),
             trouble: String::new(),
             pause: PAUSE_MIN,
             not_before: Instant::now() + PAUSE_MIN,
@@ -102,13 +104,13 @@ impl Links {
             let connected = timeout_at(deadline, self.access.connect()).await;
             state.tried();
             match connected {
-                Ok(Ok(connection)) => {
+                Ok(Ok((connection, leash))) => {
                     tracing::info!(target: "broadway_rabbitmq", uri = self.access.shown(), "a publisher has connected again");
-                    state.link = Some(Link::new(connection));
+                    state.link = Some(Link::new(connection, leash));
                     state.pause = PAUSE_MIN;
                 }
                 Ok(Err(error)) => {
-                    state.trouble = error.to_string();
+                    state.trouble = Trouble::into_error(error).to_string();
                     tracing::debug!(target: "broadway_rabbitmq", error = state.trouble, "a publisher cannot connect");
                 }
                 Err(_) => return Err(state.no_link()),
@@ -151,9 +153,10 @@ impl State {
 }
 
 impl Link {
-    fn new(connection: Connection) -> Arc<Self> {
+    fn new(connection: Connection, leash: Leash) -> Arc<Self> {
         Arc::new(Self {
             connection,
+            leash: Some(leash),
             idle: Mutex::default(),
             given_up: watch::Sender::new(None),
         })
@@ -212,5 +215,16 @@ impl Link {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Once given up, its socket is ended, since a broker that is mute or has blocked us hears no good-bye. Otherwise the client says it.
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.given_up.borrow().is_none()
+            && let Some(leash) = self.leash.take()
+        {
+            leash.let_go();
+        }
     }
 }
