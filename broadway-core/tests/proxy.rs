@@ -84,6 +84,30 @@ async fn a_cut_resets_both_sides_of_all_connections_and_none_that_comes_later() 
     assert_eq!(proxy.accepted(), 3);
 }
 
+/// On several threads, where the proxy moves while the test does: which of the two it sees first is chance, so it has many tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_sent_after_a_cut_or_in_a_freeze_never_arrives() {
+    let (broker, proxy) = network().await;
+    for round in 0..2000 {
+        let (mut client, mut server) = connected(&broker, &proxy).await;
+        pass(&mut client, &mut server, b"before").await;
+        match round % 2 {
+            0 => proxy.cut(),
+            _ => proxy.freeze(),
+        }
+        // It may be reset already.
+        drop(client.write_all(b"after").await);
+        if round % 2 == 1 {
+            proxy.cut();
+        }
+        proxy.thaw();
+        let mut arrived = Vec::new();
+        let read = server.read_to_end(&mut arrived);
+        drop(timeout(Duration::from_secs(30), read).await.unwrap());
+        assert!(arrived.is_empty(), "{arrived:?} arrived in round {round}");
+    }
+}
+
 #[tokio::test]
 async fn a_broken_side_breaks_the_other() {
     let (broker, proxy) = network().await;
@@ -128,6 +152,7 @@ async fn a_frozen_connection_is_silent_and_delivers_what_was_held_when_it_thaws(
 async fn a_frozen_connection_can_be_cut() {
     let (broker, proxy) = network().await;
     let (mut client, mut server) = connected(&broker, &proxy).await;
+    pass(&mut client, &mut server, b"before").await;
     proxy.freeze();
     client.write_all(b"held").await.unwrap();
     proxy.cut();

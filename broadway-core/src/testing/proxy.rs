@@ -7,10 +7,11 @@
 //! ```
 //!
 //! `state` is what the test wants and what the proxy counted, `connection` one client with its way to the broker, `flow` one
-//! direction of it. One task accepts; it owns the tasks of its connections, and the [`Proxy`] owns it: nothing outlives that.
+//! direction of it, `line` what both ask of the state. One task accepts; it owns the tasks of its connections, and the [`Proxy`] owns it: nothing outlives that.
 
 mod connection;
 mod flow;
+mod line;
 mod state;
 
 use std::{
@@ -28,6 +29,7 @@ use tokio::{
 
 use self::{
     connection::connection,
+    line::Line,
     state::{Counts, State},
 };
 
@@ -152,7 +154,8 @@ impl Proxy {
         self.counts.passed()
     }
 
-    /// Resets all present connections, to the client and to the broker; what was under way is lost. New ones are not concerned.
+    /// Resets all present connections, to the client and to the broker. What was under way is lost, and what is sent after this
+    /// call arrives nowhere. New connections are not concerned.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
@@ -162,7 +165,7 @@ impl Proxy {
         self.state.send_modify(|state| state.is_refusing = refuse);
     }
 
-    /// Silence: connections stay open, nothing passes, and no side learns that the other closed or reset its end. New connections
+    /// Silence: connections stay open, nothing passes that is sent after this call, and no side learns that the other closed or reset its end. New connections
     /// are accepted, and silent.
     pub fn freeze(&self) {
         self.state.send_modify(|state| state.is_frozen = true);
@@ -226,11 +229,8 @@ async fn accept(
             tokio::time::sleep(ACCEPT_AGAIN).await;
             continue;
         };
-        // As it is before it is counted: whoever cuts what was counted cuts this one.
-        let begun = state.borrow().clone();
-        counts.accept();
-        let (state, counts) = (state.clone(), counts.clone());
-        connections.spawn(connection(client, broker, begun, state, counts));
+        let line = Line::begin(&state, &counts);
+        connections.spawn(connection(client, broker, line));
         while connections.try_join_next().is_some() {}
     }
 }

@@ -8,13 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::testing::Reader;
+use broadway_core::testing::{Proxy, Reader};
 
-use common::{
-    Fixture, PATIENCE, number, numbers,
-    proxy::{Mode, Proxy},
-    text,
-};
+use common::{Fixture, PATIENCE, number, numbers, proxy, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_cut_connections_lose_nothing() {
@@ -25,8 +21,8 @@ async fn a_hundred_cut_connections_lose_nothing() {
         eprintln!("left out: Google's emulator goes on sending to a hundred streams that are gone");
         return;
     }
-    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
-    let source = fixture.source().endpoint(&proxy.endpoint);
+    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
+    let source = fixture.source().endpoint(&endpoint);
     let mut reader = Reader::open(&source).await.unwrap();
     let publish_and_cut = async {
         for cut in 0..100 {
@@ -55,8 +51,8 @@ async fn a_message_outlives_the_stream_that_brought_it() {
     let Some(fixture) = Fixture::new("outlives").await else {
         return;
     };
-    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
-    let source = fixture.source().endpoint(&proxy.endpoint);
+    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
+    let source = fixture.source().endpoint(&endpoint);
     let mut reader = Reader::open(&source).await.unwrap();
     fixture.publish_numbers(0..1).await;
     let held = reader.exactly(1).await;
@@ -75,18 +71,24 @@ async fn a_message_outlives_the_stream_that_brought_it() {
     );
 }
 
+/// Nobody is connected any more, and nobody connects.
+fn close_all(proxy: &Proxy) {
+    proxy.refuse(true);
+    proxy.cut();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
     let Some(fixture) = Fixture::new("storm").await else {
         return;
     };
-    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
-    let source = fixture.source().endpoint(&proxy.endpoint);
+    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
+    let source = fixture.source().endpoint(&endpoint);
     let mut reader = Reader::open(&source).await.unwrap();
-    proxy.set(Mode::Close);
+    close_all(&proxy);
     let error = reader.some(1).await.unwrap_err().to_string();
     assert!(
-        error.contains(&fixture.subscription) && error.contains(&proxy.endpoint),
+        error.contains(&fixture.subscription) && error.contains(&endpoint),
         "{error}"
     );
     drop(reader);
@@ -94,7 +96,7 @@ async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
     if let Ok(mut reader) = Reader::open(&source).await {
         assert!(reader.some(1).await.is_err());
     }
-    proxy.set(Mode::Pass);
+    proxy.refuse(false);
     let reader = Reader::open(&source).await.unwrap();
     reader.close().await.unwrap();
 }
@@ -104,8 +106,8 @@ async fn a_deleted_subscription_is_an_error_that_names_it() {
     let Some(fixture) = Fixture::new("deleted").await else {
         return;
     };
-    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
-    let source = fixture.source().endpoint(&proxy.endpoint);
+    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
+    let source = fixture.source().endpoint(&endpoint);
     let mut reader = Reader::open(&source).await.unwrap();
     fixture.delete_subscription().await;
     // Not every server ends streams of what is gone; none lets one be resumed.
@@ -120,23 +122,23 @@ async fn a_deleted_subscription_is_an_error_that_names_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closing_does_not_wait_for_a_server_that_is_gone() {
-    for mode in [Mode::Close, Mode::Swallow] {
+    for fail in [close_all, Proxy::freeze] {
         let Some(fixture) = Fixture::new("gone").await else {
             return;
         };
         fixture.publish_numbers(0..3).await;
-        let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+        let (proxy, endpoint) = proxy(&fixture.endpoint).await;
         let source = fixture
             .source()
-            .endpoint(&proxy.endpoint)
+            .endpoint(&endpoint)
             .close_timeout(Duration::from_secs(2));
         let mut reader = Reader::open(&source).await.unwrap();
         let received = reader.exactly(1).await;
-        proxy.set(mode);
+        fail(&proxy);
         reader.done(received).await;
         let begun = Instant::now();
         let closed = reader.close().await;
-        assert!(begun.elapsed() < Duration::from_secs(20), "{mode:?}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{proxy:?}");
         if let Err(error) = closed {
             assert!(error.to_string().contains("`close_timeout`"), "{error}");
         }
@@ -149,15 +151,15 @@ async fn an_exactly_once_ack_that_is_not_confirmed_is_told() {
         return;
     };
     fixture.publish_numbers(0..1).await;
-    let proxy = Proxy::to(&fixture.endpoint, Mode::Pass).await;
+    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
     let source = fixture
         .source()
-        .endpoint(&proxy.endpoint)
+        .endpoint(&endpoint)
         .close_timeout(Duration::from_secs(2));
     let mut reader = Reader::open(&source).await.unwrap();
     let received = reader.exactly(1).await;
     assert_eq!(text(&received[0]), "0");
-    proxy.set(Mode::Close);
+    close_all(&proxy);
     reader.done(received).await;
     assert!(reader.close().await.is_err());
     // Nor is it lost.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use broadway_core::testing::Reader;
 use broadway_rabbitmq::{Declare, StreamOffset};
-use common::{Queue, broker, numbers, proxy::Proxy, unique};
+use common::{Queue, broker, numbers, proxy, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quorum_queue_gives_up_a_message_beyond_its_delivery_limit() {
@@ -69,10 +69,10 @@ async fn a_stream_is_read_from_where_it_was_said() {
 async fn a_stream_goes_on_after_a_lost_connection_at_the_oldest_that_did_not_succeed() {
     let Some(address) = broker() else { return };
     let queue = Queue::open(&address, "resumed").await;
-    let proxy = Proxy::to(&address).await;
+    let (proxy, uri) = proxy(&address).await;
     let source = queue
         .source()
-        .uri(proxy.uri())
+        .uri(&uri)
         .declare(Declare::stream())
         .stream_offset(StreamOffset::First);
     let mut reader = Reader::open(&source).await.unwrap();

@@ -10,14 +10,14 @@ use std::{
 
 use broadway_core::{Message, Pipeline, Record, handler_fn, testing::drained};
 use broadway_rabbitmq::RabbitMqRecord;
-use common::{Queue, broker, proxy::Proxy};
+use common::{Queue, broker, proxy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_handles_all_of_a_queue_over_lost_connections_and_drains() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "pipeline").await;
     queue.send(0..5_000).await;
-    let proxy = Proxy::to(&address).await;
+    let (proxy, uri) = proxy(&address).await;
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let handled = seen.clone();
     let handler = handler_fn(move |message: &mut Message<RabbitMqRecord>| {
@@ -32,7 +32,7 @@ async fn a_pipeline_handles_all_of_a_queue_over_lost_connections_and_drains() {
     });
     let source = queue
         .source()
-        .uri(proxy.uri())
+        .uri(&uri)
         .requeue_delay(std::time::Duration::from_millis(20));
     let topology = Pipeline::new(source, handler).start().await.unwrap();
     for part in 1..=4 {

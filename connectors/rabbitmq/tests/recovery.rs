@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use broadway_core::{Acknowledger, testing::Reader};
 use broadway_rabbitmq::Declare;
-use common::{Queue, broker, management, number, numbers, proxy::Proxy, unique};
+use common::{Queue, broker, management, number, numbers, proxy, unique};
 use lapin::options::QueueDeleteOptions;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,8 +42,8 @@ async fn tags_of_a_lost_channel_are_never_used_on_the_next() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "stale").await;
     queue.send(0..100).await;
-    let proxy = Proxy::to(&address).await;
-    let source = queue.source().uri(proxy.uri());
+    let (proxy, uri) = proxy(&address).await;
+    let source = queue.source().uri(&uri);
     let mut reader = Reader::open(&source).await.unwrap();
     let old = reader.exactly(100).await;
     proxy.cut();
@@ -63,8 +63,8 @@ async fn a_hundred_cut_connections_lose_nothing() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "hundred").await;
     queue.send(0..1_000).await;
-    let proxy = Proxy::to(&address).await;
-    let source = queue.source().uri(proxy.uri());
+    let (proxy, uri) = proxy(&address).await;
+    let source = queue.source().uri(&uri);
     let mut reader = Reader::open(&source).await.unwrap();
     let mut done = BTreeSet::new();
     for cut in 0..100 {
@@ -143,14 +143,11 @@ async fn a_silent_broker_is_noticed_by_its_missing_heartbeats() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "silent").await;
     queue.send(0..1).await;
-    let proxy = Proxy::to(&address).await;
-    let source = queue
-        .source()
-        .uri(proxy.uri())
-        .heartbeat(Duration::from_secs(1));
+    let (proxy, uri) = proxy(&address).await;
+    let source = queue.source().uri(&uri).heartbeat(Duration::from_secs(1));
     let mut reader = Reader::open(&source).await.unwrap();
     let held = reader.exactly(1).await;
-    proxy.hold();
+    proxy.freeze();
     let recorder = reader.recorder().clone();
     reader
         .nothing_until(async {
@@ -160,6 +157,7 @@ async fn a_silent_broker_is_noticed_by_its_missing_heartbeats() {
         })
         .await;
     proxy.cut();
+    proxy.thaw();
     let again = reader.exactly(1).await;
     assert!(reader.acknowledger().is_stale(&held[0].token));
     reader.done(again).await;
@@ -173,16 +171,16 @@ async fn closing_without_a_broker_fails_in_time() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "gone").await;
     queue.send(0..10).await;
-    let proxy = Proxy::to(&address).await;
+    let (proxy, uri) = proxy(&address).await;
     let source = queue
         .source()
-        .uri(proxy.uri())
+        .uri(&uri)
         .close_timeout(Duration::from_millis(500));
     for silent in [false, true] {
         let mut reader = Reader::open(&source).await.unwrap();
         let received = reader.exactly(5).await;
         if silent {
-            proxy.hold();
+            proxy.freeze();
         } else {
             proxy.cut();
         }
@@ -192,6 +190,7 @@ async fn closing_without_a_broker_fails_in_time() {
         };
         assert!(error.to_string().contains("not confirmed"), "{error}");
         proxy.cut();
+        proxy.thaw();
     }
     queue.until_ready(10).await;
     queue.delete().await;

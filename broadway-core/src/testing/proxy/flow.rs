@@ -9,14 +9,11 @@ use futures_util::future::try_join;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::tcp::{ReadHalf, WriteHalf},
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{
-    connection::thawed,
-    state::{Counts, State},
-};
+use super::line::Line;
 
 /// The most that is read at once; with [`CHUNKS_MAX`] it makes 1 MiB.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -37,29 +34,20 @@ struct Chunk {
 ///
 /// # Errors
 ///
-/// When either side broke.
-pub(super) async fn flow(
-    from: ReadHalf<'_>,
-    to: WriteHalf<'_>,
-    state: &watch::Receiver<State>,
-    counts: &Counts,
-) -> io::Result<()> {
+/// When either side broke, or the line was cut.
+pub(super) async fn flow(from: ReadHalf<'_>, to: WriteHalf<'_>, line: &Line) -> io::Result<()> {
     let (tx, rx) = mpsc::channel(CHUNKS_MAX);
-    try_join(read(from, tx, state), write(to, rx, state, counts)).await?;
+    try_join(read(from, tx, line), write(to, rx, line)).await?;
     Ok(())
 }
 
 /// Ends with the end of `from`, or when the writer has ended.
-async fn read(
-    mut from: ReadHalf<'_>,
-    tx: mpsc::Sender<Chunk>,
-    state: &watch::Receiver<State>,
-) -> io::Result<()> {
+async fn read(mut from: ReadHalf<'_>, tx: mpsc::Sender<Chunk>, line: &Line) -> io::Result<()> {
     loop {
         let mut bytes = Vec::with_capacity(CHUNK_BYTES);
         let read = from.read_buf(&mut bytes).await.map(|_| bytes);
         let is_last = !matches!(&read, Ok(bytes) if !bytes.is_empty());
-        let due = Instant::now() + state.borrow().delay;
+        let due = Instant::now() + line.delay();
         if tx.send(Chunk { due, read }).await.is_err() || is_last {
             return Ok(());
         }
@@ -69,20 +57,19 @@ async fn read(
 async fn write(
     mut to: WriteHalf<'_>,
     mut rx: mpsc::Receiver<Chunk>,
-    state: &watch::Receiver<State>,
-    counts: &Counts,
+    line: &Line,
 ) -> io::Result<()> {
     while let Some(chunk) = rx.recv().await {
         sleep_until(chunk.due).await;
-        thawed(state).await;
+        line.open().await?;
         let bytes = chunk.read?;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            thawed(state).await;
-            let (piece, pause) = next_piece(rest.len(), state.borrow().bytes_per_second);
+            line.open().await?;
+            let (piece, pause) = next_piece(rest.len(), line.bytes_per_second());
             let (now, later) = rest.split_at(piece);
             to.write_all(now).await?;
-            counts.pass(piece);
+            line.pass(piece);
             rest = later;
             if !pause.is_zero() {
                 sleep(pause).await;

@@ -6,15 +6,17 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-pub mod proxy;
-
 use std::{
     collections::HashMap,
+    net::ToSocketAddrs,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
-use broadway_core::{Record, testing::Reader};
+use broadway_core::{
+    Record,
+    testing::{Proxy, Reader},
+};
 use broadway_pubsub::{PubSub, PubSubProducer, PubSubRecord, Token};
 use google_cloud_auth::credentials::anonymous::Builder as Anonymous;
 use google_cloud_pubsub::{
@@ -45,6 +47,15 @@ pub fn server() -> Option<String> {
     );
     eprintln!("left out: {hint}");
     None
+}
+
+/// A way to the server that can fail, and its endpoint.
+pub async fn proxy(endpoint: &str) -> (Proxy, String) {
+    let server = endpoint.trim_start_matches("http://");
+    let server = server.to_socket_addrs().unwrap().next().unwrap();
+    let proxy = Proxy::start(server).await.unwrap();
+    let endpoint = format!("http://{}", proxy.address());
+    (proxy, endpoint)
 }
 
 /// Whether the server is Google's emulator, which sends messages to streams that are gone until their leases run out. Both

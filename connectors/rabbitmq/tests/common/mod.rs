@@ -7,15 +7,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 pub mod management;
-pub mod proxy;
 
 use std::{
+    net::ToSocketAddrs,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
-use broadway_core::{Record, testing::Received};
+use broadway_core::{
+    Record,
+    testing::{Proxy, Received},
+};
 use broadway_rabbitmq::{RabbitMq, RabbitMqProducer};
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
@@ -37,6 +40,14 @@ pub fn broker() -> Option<String> {
     );
     eprintln!("left out: {hint}");
     None
+}
+
+/// A way to the broker that can be cut, and the URI that goes it.
+pub async fn proxy(broker: &str) -> (Proxy, String) {
+    let broker = broker.to_socket_addrs().unwrap().next().unwrap();
+    let proxy = Proxy::start(broker).await.unwrap();
+    let uri = format!("amqp://guest:guest@{}/%2f", proxy.address());
+    (proxy, uri)
 }
 
 /// A name that no other test and no earlier run has.

@@ -1,0 +1,70 @@
+//! The state of the network as one connection sees it: the one thing that its parts ask before they pass anything on.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::state::{Counts, State};
+
+pub(super) struct Line {
+    state: watch::Receiver<State>,
+    counts: Arc<Counts>,
+    /// How often all connections had been cut when this one came.
+    cuts: u64,
+    is_refused: bool,
+}
+
+impl Line {
+    /// As it is for a client that has come now, which is counted only afterwards: whoever cuts what was counted cuts this one.
+    pub(super) fn begin(state: &watch::Receiver<State>, counts: &Arc<Counts>) -> Self {
+        let (cuts, is_refused) = {
+            let now = state.borrow();
+            (now.cuts, now.is_refusing)
+        };
+        counts.accept();
+        Self {
+            state: state.clone(),
+            counts: counts.clone(),
+            cuts,
+            is_refused,
+        }
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// Returns when this connection is cut.
+    pub(super) async fn cut(&self) {
+        let is_cut = |state: &State| state.cuts != self.cuts;
+        // The sender is gone when the proxy is; its connections are aborted then.
+        let _ = self.state.clone().wait_for(is_cut).await;
+    }
+
+    /// Waits while the network is frozen. Asked after the bytes were read, so that nothing passes that was sent after a cut or a
+    /// freeze.
+    ///
+    /// # Errors
+    ///
+    /// When it was cut.
+    pub(super) async fn open(&self) -> io::Result<()> {
+        let is_decided = |state: &State| !state.is_frozen || state.cuts != self.cuts;
+        let mut state = self.state.clone();
+        match state.wait_for(is_decided).await {
+            Ok(state) if state.cuts == self.cuts => Ok(()),
+            _ => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        self.state.borrow().delay
+    }
+
+    pub(super) fn bytes_per_second(&self) -> Option<u32> {
+        self.state.borrow().bytes_per_second
+    }
+
+    pub(super) fn pass(&self, bytes: usize) {
+        self.counts.pass(bytes);
+    }
+}
