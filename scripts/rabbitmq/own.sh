@@ -6,6 +6,7 @@
 #   own.sh with …      the same with another command
 #   own.sh restart     ends it in good order and starts it again, with its data
 #   own.sh kill        the same, but it learns nothing of its end
+#   own.sh pause       ends and starts the broker alone, within its process: cheaper
 #   own.sh ctl …       rabbitmqctl, at this node
 #
 # The tests find this file in BROADWAY_RABBITMQ_NODE. BROADWAY_RABBITMQ_OWN_PORT, the first of four ports, is 19772 if it is not set.
@@ -76,7 +77,7 @@ with() {
 
 run_tests() {
   BROADWAY_RABBITMQ_RESTARTS=$1 with cargo test --workspace --all-features --locked --no-fail-fast \
-    --test rabbitmq_node -- --nocapture --test-threads=1
+    --test own_node -- --nocapture --test-threads=1
 }
 
 # What `native_spawn` closes for the node.
@@ -86,6 +87,7 @@ case ${1:-} in
   with) shift && with "$@" ;;
   restart) again TERM ;;
   kill) again KILL ;;
+  pause) ctl stop_app && ctl start_app && native_wait rabbitmq ;;
   ctl) shift && ctl "$@" ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$SELF" >&2 && exit 2 ;;
 esac
