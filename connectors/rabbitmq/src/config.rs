@@ -317,6 +317,26 @@ mod tests {
     }
 
     #[test]
+    fn names_that_amqp_cannot_carry_are_told_with_their_length() {
+        let long = "x".repeat(300);
+        let source = RabbitMq::queue(&long)
+            .uri(format!("amqp://localhost/{long}"))
+            .declare(Declare::quorum().argument(&long, 1))
+            .bind(&long, &long)
+            .consumer_tag(&long)
+            .consumer_argument(&long, true);
+        let problems = source.problems();
+        let all = ["uri", "queue", "consumer_tag", "bind", "bind", "declare"];
+        assert_eq!(
+            options(&source),
+            [&all[..], &["consumer_argument"]].concat()
+        );
+        for problem in problems {
+            assert!(format!("{problem:?}").contains("300 bytes"), "{problem:?}");
+        }
+    }
+
+    #[test]
     fn the_window_follows_the_pipeline_within_what_amqp_can_say() {
         let source = RabbitMq::queue("orders");
         assert_eq!(source.window(40), 300);

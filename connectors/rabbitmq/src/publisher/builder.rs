@@ -387,6 +387,11 @@ mod tests {
             .routing_key("k")
             .problems();
         assert_eq!(wrong[0].option(), "routing_key", "{wrong:?}");
+        let wrong = RabbitMqPublisher::exchange("x".repeat(300))
+            .routing_key("k".repeat(300))
+            .problems();
+        let said = format!("{wrong:?}");
+        assert_eq!(said.matches("300 bytes").count(), 2, "{said}");
     }
 
     #[test]
