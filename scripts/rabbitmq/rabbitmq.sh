@@ -10,6 +10,8 @@
 # rabbitmq.conf and plugins, what it was started with.
 
 readonly RABBITMQ_DIR=$CACHE/rabbitmq
+# Another node may use the programs of the shared one.
+readonly RABBITMQ_PROGRAMS=${RABBITMQ_PROGRAMS:-$RABBITMQ_DIR}
 readonly RABBITMQ_SOURCE=$ROOT/scripts/rabbitmq
 readonly RABBITMQ_ERLANG=(erlang-{asn1,base,crypto,eldap,inets,mnesia,os-mon,parsetools}
   erlang-{public-key,runtime-tools,ssl,syntax-tools,tools,xmerl})
@@ -53,7 +55,7 @@ rabbitmq_unpack() {
   rabbitmq_erl >"$tree/usr/lib/erlang/bin/erl"
 }
 
-rabbitmq_tree() { printf '%s/%s' "$RABBITMQ_DIR" "$(rabbitmq_number)"; }
+rabbitmq_tree() { printf '%s/%s' "$RABBITMQ_PROGRAMS" "$(rabbitmq_number)"; }
 rabbitmq_sbin() { printf '%s/usr/lib/rabbitmq/lib/rabbitmq_server-%s/sbin' "$(rabbitmq_tree)" "$(rabbitmq_number)"; }
 
 # Erlang's programs and those of its library that watches the machine, as paths inside the tree.

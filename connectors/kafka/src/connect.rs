@@ -27,8 +27,8 @@ use crate::{
 
 /// How long one question for metadata waits, so that errors which came meanwhile are seen.
 const SLICE: Duration = Duration::from_secs(1);
-/// How often a broker may say that a topic is unknown: it may have been made a moment ago.
-const UNKNOWN_MAX: u32 = 4;
+/// How often a broker may say that a topic is unknown, which takes three seconds: it may have been made a moment ago.
+const UNKNOWN_MAX: u32 = 12;
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(250);
 
 /// Connects, checks the topics, subscribes. On the member's own thread, since all of it blocks.

@@ -2,21 +2,18 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Problem};
-use futures_util::future::BoxFuture;
-use lapin::types::FieldTable;
-
 use crate::{
     connection::Access,
     declare::{Argument, Declare, StreamOffset},
+    names::{Arguments, longer_than_amqp_carries},
     options::{OnFailure, OnSuccess, Policy},
     setup::Setup,
 };
+use broadway_core::{BoxError, Problem};
+use futures_util::future::BoxFuture;
 
 /// The least that is fetched ahead without another word: what makes a batch of usual size fill.
 const PREFETCH_MIN: usize = 300;
-/// The longest name that AMQP can carry.
-const NAME_MAX: usize = 255;
 
 /// What runs after each connect.
 pub(crate) type Hook = Arc<dyn Fn(Setup) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
@@ -46,7 +43,7 @@ pub struct RabbitMq {
     pub(crate) after_connect: Option<Hook>,
     pub(crate) exclusive: bool,
     pub(crate) consumer_tag: String,
-    pub(crate) consumer_arguments: FieldTable,
+    pub(crate) consumer_arguments: Arguments,
     pub(crate) stream_offset: Option<StreamOffset>,
     pub(crate) policy: Policy,
     pub(crate) close_timeout: Duration,
@@ -67,7 +64,7 @@ impl RabbitMq {
             after_connect: None,
             exclusive: false,
             consumer_tag: String::new(),
-            consumer_arguments: FieldTable::default(),
+            consumer_arguments: Arguments::default(),
             stream_offset: None,
             policy: Policy {
                 on_success: OnSuccess::default(),
@@ -141,13 +138,10 @@ impl RabbitMq {
         self
     }
 
-    /// An argument of the consumer, such as `x-priority`.
-    ///
-    /// # Panics
-    ///
-    /// When the name is longer than 255 bytes, the most that AMQP carries.
+    /// An argument of the consumer, such as `x-priority`. A name longer than 255 bytes, the most that AMQP carries, is told when the
+    /// source is opened.
     pub fn consumer_argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
-        self.consumer_arguments.insert(name.into(), value.into().0);
+        self.consumer_arguments.insert(name, value.into());
         self
     }
 
@@ -223,18 +217,6 @@ impl RabbitMq {
             "is empty; give a name, or `declare` a queue that the broker names",
         );
         require(
-            self.queue.len() <= NAME_MAX && self.consumer_tag.len() <= NAME_MAX,
-            "queue",
-            "or `consumer_tag` is longer than 255 bytes, the most that AMQP carries",
-        );
-        let is_short =
-            |(exchange, key): &(String, String)| exchange.len().max(key.len()) <= NAME_MAX;
-        require(
-            self.bindings.iter().all(is_short),
-            "bind",
-            "has a name that is longer than 255 bytes, the most that AMQP carries",
-        );
-        require(
             self.prefetch.is_none_or(|n| (1..=65_535).contains(&n)),
             "prefetch",
             "is not within 1 and 65,535",
@@ -250,7 +232,37 @@ impl RabbitMq {
             "close_timeout",
             "is zero; give at least a millisecond",
         );
+        problems.extend(self.long_names());
         problems
+    }
+
+    /// Names that AMQP cannot carry.
+    fn long_names(&self) -> Vec<Problem> {
+        let ends = |(exchange, key)| [("exchange", exchange), ("routing key", key)];
+        let bound = self.bindings.iter().map(|(exchange, key)| (exchange, key));
+        let bound = bound
+            .flat_map(ends)
+            .filter_map(|(what, name): (_, &String)| {
+                let long = longer_than_amqp_carries(name)?;
+                Some(("bind", format!("has the name of an {what} that {long}")))
+            });
+        let plain = [("queue", &self.queue), ("consumer_tag", &self.consumer_tag)];
+        let plain = plain
+            .into_iter()
+            .filter_map(|(option, name)| Some((option, longer_than_amqp_carries(name)?)));
+        let declare = self.declare.iter().map(|declare| &declare.arguments);
+        let argument = |option, arguments: &Arguments| {
+            let problems = arguments.problems().iter();
+            problems
+                .map(|problem| (option, problem.clone()))
+                .collect::<Vec<_>>()
+        };
+        plain
+            .chain(bound)
+            .chain(declare.flat_map(|arguments| argument("declare", arguments)))
+            .chain(argument("consumer_argument", &self.consumer_arguments))
+            .map(|(option, message)| Problem::new(option, message))
+            .collect()
     }
 }
 
@@ -302,6 +314,26 @@ mod tests {
             .declare(Declare::quorum())
             .stream_offset(StreamOffset::First);
         assert_eq!(options(&source), ["stream_offset"]);
+    }
+
+    #[test]
+    fn names_that_amqp_cannot_carry_are_told_with_their_length() {
+        let long = "x".repeat(300);
+        let source = RabbitMq::queue(&long)
+            .uri(format!("amqp://localhost/{long}"))
+            .declare(Declare::quorum().argument(&long, 1))
+            .bind(&long, &long)
+            .consumer_tag(&long)
+            .consumer_argument(&long, true);
+        let problems = source.problems();
+        let all = ["uri", "queue", "consumer_tag", "bind", "bind", "declare"];
+        assert_eq!(
+            options(&source),
+            [&all[..], &["consumer_argument"]].concat()
+        );
+        for problem in problems {
+            assert!(format!("{problem:?}").contains("300 bytes"), "{problem:?}");
+        }
     }
 
     #[test]

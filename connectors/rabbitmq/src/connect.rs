@@ -16,6 +16,11 @@ use crate::{
     trouble::{Trouble, code, is_lasting, words},
 };
 
+/// What a user needs at the broker for each step, besides those that need nothing.
+const DECLARE: &str = "`configure` for the queue, and for one with dead letters `read` for it and `write` for their exchange";
+const BIND: &str = "`write` for the queue and `read` for the exchange";
+const CONSUME: &str = "`read` for the queue";
+
 /// A consumer, and what it lives on.
 pub(crate) struct Line {
     pub(crate) connection: Connection,
@@ -30,15 +35,22 @@ impl RabbitMq {
     pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
         // One time-out for both: connecting has its share of it.
         let deadline = Instant::now() + self.access.connect_timeout;
-        let connection = self.access.connect().await.map_err(Trouble::Passing)?;
+        let (connection, leash) = self.access.connect().await?;
         match timeout_at(deadline, self.set_up(&connection, window, resume)).await {
-            Ok(Ok((channel, consumer, queue))) => Ok(Line {
-                connection,
-                channel,
-                consumer,
-                queue,
-            }),
-            Ok(Err(trouble)) => Err(trouble),
+            Ok(Ok((channel, consumer, queue))) => {
+                leash.let_go();
+                Ok(Line {
+                    connection,
+                    channel,
+                    consumer,
+                    queue,
+                })
+            }
+            Ok(Err(trouble)) => {
+                // It answers: so it is told good-bye.
+                leash.let_go();
+                Err(trouble)
+            }
             Err(_) => Err(Trouble::Passing(
                 format!(
                     "the broker at `uri` = {:?} did not set up the consumer of `queue` = {:?} within {:?} (`connect_timeout`)",
@@ -58,7 +70,7 @@ impl RabbitMq {
         resume: Option<u64>,
     ) -> Result<(Channel, Consumer, Arc<str>), Trouble> {
         let channel = connection.create_channel().await;
-        let channel = channel.map_err(|error| self.refused("open a channel", &error))?;
+        let channel = channel.map_err(|error| self.refused("open a channel", "", &error))?;
         if let Some(hook) = &self.after_connect {
             hook(Setup::new(channel.clone())).await.map_err(|error| {
                 Trouble::Passing(format!("the hook `after_connect` failed: {error}").into())
@@ -71,12 +83,12 @@ impl RabbitMq {
             channel
                 .queue_bind(queue.clone(), exchange, key, options, arguments)
                 .await
-                .map_err(|error| self.refused("bind the queue (`bind`)", &error))?;
+                .map_err(|error| self.refused("bind the queue (`bind`)", BIND, &error))?;
         }
         channel
             .basic_qos(window, BasicQosOptions::default())
             .await
-            .map_err(|error| self.refused("set `prefetch`", &error))?;
+            .map_err(|error| self.refused("set `prefetch`", "", &error))?;
         let consumer = self.consume(&channel, queue.clone(), resume).await?;
         Ok((channel, consumer, Arc::from(queue.as_str())))
     }
@@ -86,10 +98,11 @@ impl RabbitMq {
         let Some(declare) = &self.declare else {
             return Ok(name);
         };
-        let declared = channel.queue_declare(name, declare.options, declare.arguments.clone());
+        let arguments = declare.arguments.table().clone();
+        let declared = channel.queue_declare(name, declare.options, arguments);
         match declared.await {
             Ok(queue) => Ok(queue.name().clone()),
-            Err(error) => Err(self.refused("declare the queue (`declare`)", &error)),
+            Err(error) => Err(self.refused("declare the queue (`declare`)", DECLARE, &error)),
         }
     }
 
@@ -103,7 +116,7 @@ impl RabbitMq {
             exclusive: self.exclusive,
             ..BasicConsumeOptions::default()
         };
-        let mut arguments = self.consumer_arguments.clone();
+        let mut arguments = self.consumer_arguments.table().clone();
         if let Some(offset) = resume.map(StreamOffset::At).or(self.stream_offset) {
             arguments.insert("x-stream-offset".into(), offset.argument());
         }
@@ -111,16 +124,20 @@ impl RabbitMq {
         channel
             .basic_consume(queue, tag, options, arguments)
             .await
-            .map_err(|error| self.refused("let us read the queue", &error))
+            .map_err(|error| self.refused("let us read the queue", CONSUME, &error))
     }
 
-    /// What the broker said when it was asked for something, and what to do.
-    fn refused(&self, what: &str, error: &Error) -> Trouble {
+    /// What the broker said when it was asked for something that takes this permission, and what to do.
+    fn refused(&self, what: &str, permission: &str, error: &Error) -> Trouble {
+        let grant;
         let advice = match code(error) {
             Some(404) => {
                 "; create what is missing, or use `declare` for the queue and `after_connect` for exchanges"
             }
-            Some(403) if is_lasting(error) => "; grant the user permission for it",
+            Some(403) if is_lasting(error) => {
+                grant = format!("; grant the user the permission {permission}");
+                &grant
+            }
             Some(403 | 405) => "; somebody else holds it exclusively",
             Some(406) => "; it exists with other properties: declare it so, or delete it",
             _ => "",

@@ -10,13 +10,15 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, Problem};
+use broadway_core::Problem;
 use lapin::{
-    Connection, ConnectionProperties, Error, ErrorKind,
+    AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
     tcp::{AMQPUriTcpExt, OwnedTLSConfig},
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::time::timeout;
+
+use crate::{leash::Leash, names::longer_than_amqp_carries, trouble::Trouble};
 
 /// Without another word, the broker is given up after twice as long without a sign of it.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -87,11 +89,11 @@ impl Access {
         problems
     }
 
-    /// Opens a connection, within `connect_timeout`.
-    pub(crate) async fn connect(&self) -> Result<Connection, BoxError> {
+    /// Opens a connection, within `connect_timeout`. Nothing of an attempt that fails, or is dropped, stays.
+    pub(crate) async fn connect(&self) -> Result<(Connection, Leash), Trouble> {
         let uri = self
             .parse()
-            .map_err(|why| format!("the option `uri` {why}"))?;
+            .map_err(|why| Trouble::Lasting(format!("the option `uri` {why}").into()))?;
         let mut properties = ConnectionProperties::default();
         if let Some(name) = &self.connection_name {
             properties = properties.with_connection_name(name.as_str().into());
@@ -101,20 +103,34 @@ impl Access {
             cert_chain: self.ca_certificate.clone(),
         };
         let within = self.connect_timeout;
-        let runtime = lapin::runtime::default_runtime()?;
-        // The client runs this on a thread of its own, which nobody can stop: so it has a bound of its own.
-        let reach = async move |uri: AMQPUri, runtime| {
-            let reached = uri.connect_with_config_async(tls.as_ref(), &runtime);
-            match timeout(within, reached).await {
-                Ok(stream) => Ok(stream?),
-                Err(_) => Err(Error::from(IoError::from(IoErrorKind::TimedOut))),
-            }
-        };
-        let connecting = Connection::connector(uri.clone(), runtime, reach, properties);
+        let runtime = lapin::runtime::default_runtime();
+        let runtime = runtime.map_err(|error| Trouble::Passing(error.into()))?;
+        let leash = Leash::new();
+        let hold = leash.hold();
+        let connecting = Connection::connector(
+            uri.clone(),
+            runtime,
+            // The client runs this on a thread of its own: so it has a bound of its own.
+            async move |uri: AMQPUri, runtime| {
+                let reached = uri.connect_with_config_async(tls.as_ref(), &runtime);
+                let Ok(stream) = timeout(within, reached).await else {
+                    return Err(IoError::from(IoErrorKind::TimedOut).into());
+                };
+                let stream = stream?;
+                match &stream {
+                    AsyncTcpStream::Plain(tcp) => hold.take(tcp.get_ref())?,
+                    AsyncTcpStream::Rustls(tls) => hold.take(tls.get_ref().0.get_ref())?,
+                    // There is no other kind in this build of the client.
+                    _ => {}
+                }
+                Ok(stream)
+            },
+            properties,
+        );
         match timeout(within, connecting).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.explain(&uri, &error).into()),
-            Err(_) => Err(self.overdue().into()),
+            Ok(Ok(connection)) => Ok((connection, leash)),
+            Ok(Err(error)) => Err(self.explain(&uri, &error)),
+            Err(_) => Err(Trouble::Passing(self.overdue().into())),
         }
     }
 
@@ -152,6 +168,9 @@ impl Access {
         {
             uri.authority.host = address.to_owned();
         }
+        if let Some(long) = longer_than_amqp_carries(&uri.vhost) {
+            return Err(format!("= {shown:?} has a vhost that {long}"));
+        }
         // `amqp://host/` and `amqp://host` mean the same here.
         if uri.vhost.is_empty() {
             uri.vhost = "/".to_owned();
@@ -163,25 +182,30 @@ impl Access {
         Ok(uri)
     }
 
-    fn explain(&self, uri: &AMQPUri, error: &Error) -> String {
+    fn explain(&self, uri: &AMQPUri, error: &Error) -> Trouble {
         let shown = self.shown();
         let user = &uri.authority.userinfo.username;
         let vhost = &uri.vhost;
-        match error.kind() {
-            ErrorKind::ProtocolError(said) if said.get_id() == ACCESS_REFUSED => format!(
-                "the broker at `uri` = {shown:?} refuses the user {user:?}: check the user and the password ({})",
-                said.get_message()
-            ),
-            ErrorKind::ProtocolError(said) if said.get_id() == NOT_ALLOWED => format!(
-                "the broker at `uri` = {shown:?} does not let the user {user:?} into the vhost {vhost:?}: create it, correct the uri's path (%2F is the vhost /), or grant permission ({})",
-                said.get_message()
-            ),
+        let text = match error.kind() {
+            ErrorKind::ProtocolError(said) if said.get_id() == ACCESS_REFUSED => {
+                let said = said.get_message();
+                return Trouble::Refused(format!(
+                    "the broker at `uri` = {shown:?} refuses the user {user:?}: check the user and the password ({said})"
+                ).into());
+            }
+            ErrorKind::ProtocolError(said) if said.get_id() == NOT_ALLOWED => {
+                let said = said.get_message();
+                return Trouble::Refused(format!(
+                    "the broker at `uri` = {shown:?} does not let the user {user:?} into the vhost {vhost:?}: create it, correct the uri's path (%2F is the vhost /), or grant permission ({said})"
+                ).into());
+            }
             ErrorKind::IOError(error) => self.explain_io(uri, error),
             ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) => format!(
                 "what answers at `uri` = {shown:?} does not speak AMQP 0-9-1: check the port ({error})"
             ),
             _ => format!("no connection to `uri` = {shown:?}: {error}"),
-        }
+        };
+        Trouble::Passing(text.into())
     }
 
     fn explain_io(&self, uri: &AMQPUri, error: &IoError) -> String {

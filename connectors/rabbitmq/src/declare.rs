@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lapin::{
-    options::QueueDeclareOptions,
-    types::{AMQPValue, FieldTable},
-};
+use lapin::{options::QueueDeclareOptions, types::AMQPValue};
+
+use crate::names::Arguments;
 
 /// An argument of a queue, a consumer or a binding: made of a `bool`, an integer or a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +58,7 @@ impl From<String> for Argument {
 #[must_use = "a declaration has an effect when it is given to a source"]
 pub struct Declare {
     pub(crate) options: QueueDeclareOptions,
-    pub(crate) arguments: FieldTable,
+    pub(crate) arguments: Arguments,
 }
 
 impl Declare {
@@ -117,18 +116,15 @@ impl Declare {
         self.argument("x-message-ttl", ms)
     }
 
-    /// Any other argument of the queue, such as `x-max-length`.
-    ///
-    /// # Panics
-    ///
-    /// When the name is longer than 255 bytes, the most that AMQP carries.
+    /// Any other argument of the queue, such as `x-max-length`. A name longer than 255 bytes, the most that AMQP carries, is told
+    /// when the source is opened.
     pub fn argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
-        self.arguments.insert(name.into(), value.into().0);
+        self.arguments.insert(name, value.into());
         self
     }
 
     pub(crate) fn is_stream(&self) -> bool {
-        let kind = self.arguments.inner().get("x-queue-type");
+        let kind = self.arguments.table().inner().get("x-queue-type");
         kind == Some(&AMQPValue::LongString("stream".into()))
     }
 }

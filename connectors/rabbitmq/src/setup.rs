@@ -4,10 +4,10 @@ use broadway_core::BoxError;
 use lapin::{
     Channel, ExchangeKind,
     options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions},
-    types::{FieldTable, ShortString},
+    types::FieldTable,
 };
 
-use crate::{declare::Declare, trouble::words};
+use crate::{declare::Declare, names::short, trouble::words};
 
 /// A channel that has just been opened, in the hands of [`after_connect`](crate::RabbitMq::after_connect).
 ///
@@ -26,7 +26,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When the broker refuses: it exists with another kind, for instance.
+    /// When the broker refuses, as it does when it exists with another kind; when the name is longer than 255 bytes.
     pub async fn exchange(&self, name: &str, kind: &str) -> Result<(), BoxError> {
         let kind_of = match kind {
             "direct" => ExchangeKind::Direct,
@@ -39,9 +39,10 @@ impl Setup {
             durable: true,
             ..ExchangeDeclareOptions::default()
         };
+        let short_name = short("exchange", name)?;
         let declared =
             self.channel
-                .exchange_declare(short(name)?, kind_of, options, FieldTable::default());
+                .exchange_declare(short_name, kind_of, options, FieldTable::default());
         said("declare the exchange", name, declared.await)
     }
 
@@ -49,11 +50,16 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When the broker refuses: it exists with other properties, for instance.
+    /// When the broker refuses, as it does when it exists with other properties; when a name is longer than 255 bytes.
     pub async fn queue(&self, name: &str, declare: &Declare) -> Result<(), BoxError> {
-        let declared =
-            self.channel
-                .queue_declare(short(name)?, declare.options, declare.arguments.clone());
+        let short_name = short("queue", name)?;
+        if let [problem, ..] = declare.arguments.problems() {
+            return Err(format!("the queue {name:?} {problem}").into());
+        }
+        let arguments = declare.arguments.table().clone();
+        let declared = self
+            .channel
+            .queue_declare(short_name, declare.options, arguments);
         said("declare the queue", name, declared.await)
     }
 
@@ -61,7 +67,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When one of them is missing, or the broker refuses.
+    /// When one of them is missing, or the broker refuses; when a name is longer than 255 bytes.
     pub async fn bind(
         &self,
         queue: &str,
@@ -69,10 +75,10 @@ impl Setup {
         routing_key: &str,
     ) -> Result<(), BoxError> {
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-        let (from, key) = (short(exchange)?, short(routing_key)?);
-        let bound = self
-            .channel
-            .queue_bind(short(queue)?, from, key, options, arguments);
+        let to = short("queue", queue)?;
+        let from = short("exchange", exchange)?;
+        let key = short("routing key", routing_key)?;
+        let bound = self.channel.queue_bind(to, from, key, options, arguments);
         said("bind the queue", queue, bound.await)
     }
 
@@ -80,7 +86,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When one of them is missing, or the broker refuses.
+    /// When one of them is missing, or the broker refuses; when a name is longer than 255 bytes.
     pub async fn bind_exchange(
         &self,
         exchange: &str,
@@ -88,17 +94,14 @@ impl Setup {
         routing_key: &str,
     ) -> Result<(), BoxError> {
         let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
-        let (from, key) = (short(source)?, short(routing_key)?);
+        let to = short("exchange", exchange)?;
+        let from = short("exchange", source)?;
+        let key = short("routing key", routing_key)?;
         let bound = self
             .channel
-            .exchange_bind(short(exchange)?, from, key, options, arguments);
+            .exchange_bind(to, from, key, options, arguments);
         said("bind the exchange", exchange, bound.await)
     }
-}
-
-/// As AMQP carries names.
-fn short(name: &str) -> Result<ShortString, BoxError> {
-    Ok(ShortString::try_new(name)?)
 }
 
 fn said<T>(what: &str, name: &str, result: lapin::Result<T>) -> Result<(), BoxError> {

@@ -26,7 +26,7 @@ use tokio::{sync::Notify, time::sleep_until};
 use crate::{
     ack::Token,
     config::RabbitMq,
-    ledger::{Frame, Ledger},
+    ledger::{Ending, Frame, Ledger},
     options::{AckOptions, Policy},
     trouble::words,
 };
@@ -55,6 +55,9 @@ struct State {
     resume: Option<u64>,
     /// Results that came after their channel was lost.
     late: u64,
+    /// Of the messages that ended since the channel in use began, and of late ones while there is none: how many were to be taken from
+    /// the queue.
+    taken: u64,
     /// Nothing is read any more, so nothing is opened again.
     is_stopped: bool,
 }
@@ -76,6 +79,7 @@ impl Shared {
                 frames: Vec::new(),
                 resume: None,
                 late: 0,
+                taken: 0,
                 is_stopped: false,
             }),
             bell: Notify::new(),
@@ -91,6 +95,7 @@ impl Shared {
     pub(crate) fn begin(&self, channel: Channel) -> u64 {
         let mut state = self.state();
         state.channel = Some(channel);
+        state.taken = 0;
         state.generation
     }
 
@@ -133,14 +138,19 @@ impl Shared {
         let state_now = &mut *state;
         let late_before = state_now.late;
         for ended in settled.drain(..) {
-            if ended.token.generation != state_now.generation {
-                state_now.late += 1;
-                continue;
-            }
             let options = ended.options::<AckOptions>();
             let ending = self
                 .policy
                 .ending(&ended.outcome, options, ended.token.redelivered);
+            let is_ours = ended.token.generation == state_now.generation;
+            let is_taken = matches!(ending, Ending::Ack | Ending::Reject);
+            if is_taken && (is_ours || state_now.channel.is_none()) {
+                state_now.taken += 1;
+            }
+            if !is_ours {
+                state_now.late += 1;
+                continue;
+            }
             let frames = &mut state_now.frames;
             state_now
                 .ledger
@@ -174,6 +184,15 @@ impl Shared {
         ledger.finish(frames);
         self.send(&mut state);
         state.channel.is_some()
+    }
+
+    /// How many messages at most ended and may come again nevertheless, because the broker did not confirm that it knows of them. It
+    /// never has more unsettled than the window. A stream is read without being told.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        match self.is_stream {
+            true => 0,
+            false => self.state().taken.min(u64::from(self.window)),
+        }
     }
 
     /// Gives back messages that were never handed to the pipeline. From a stream they were not taken.

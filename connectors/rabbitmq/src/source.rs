@@ -30,6 +30,8 @@ use crate::{
 
 /// A line that lasted so long is a success, even if the queue was empty.
 const SETTLED_TIME: Duration = Duration::from_secs(30);
+/// After so many refusals in a row the producer fails. A broker that is starting may not know its users and vhosts yet.
+const REFUSALS_MAX: u32 = 6;
 
 type Out = Vec<Delivery<RabbitMqRecord, Token>>;
 
@@ -98,9 +100,15 @@ pub struct RabbitMqProducer {
 enum Link {
     Up(Box<Open>),
     /// A task connects; it tells what it has failed at, and returns an error that no later attempt would mend.
-    Down(JoinSet<Result<Line, BoxError>>),
+    Down(JoinSet<Result<Reconnected, BoxError>>),
     /// Nothing more is read. With the line, if there is one.
     Stopped(Option<Box<Open>>),
+}
+
+struct Reconnected {
+    line: Line,
+    /// With those before.
+    failures: u32,
 }
 
 /// A line in use.
@@ -215,7 +223,8 @@ impl Producer for RabbitMqProducer {
                     let Some(ended) = attempt.join_next().await else {
                         return Err("the connection to RabbitMQ is lost".into());
                     };
-                    let line = ended??;
+                    let Reconnected { line, failures } = ended??;
+                    self.failures = failures.saturating_add(1);
                     self.link = Link::Up(Box::new(Open::begin(line, &self.shared)));
                 }
                 Link::Stopped(_) => return Ok(Produced::End),
@@ -247,20 +256,20 @@ impl Producer for RabbitMqProducer {
         let deadline = Instant::now() + self.source.close_timeout;
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
         let (Link::Up(open) | Link::Stopped(Some(open))) = link else {
-            return Err(self.unconfirmed("the connection was lost"));
+            return self.unconfirmed("the connection was lost");
         };
         if !self.shared.finish() {
-            return Err(self.unconfirmed("the connection was lost"));
+            return self.unconfirmed("the connection was lost");
         }
         // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
         let closed = timeout_at(deadline, open.line.channel.close(200, "closed".into())).await;
         let result = match closed {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.unconfirmed(&words(&error))),
-            Err(_) => Err(self.unconfirmed(&format!(
+            Ok(Err(error)) => self.unconfirmed(&words(&error)),
+            Err(_) => self.unconfirmed(&format!(
                 "the broker did not answer within {:?} (`close_timeout`)",
                 self.source.close_timeout
-            ))),
+            )),
         };
         // Nothing depends on it any more.
         let left = deadline.saturating_duration_since(Instant::now());
@@ -289,7 +298,6 @@ impl RabbitMqProducer {
             self.shared.clone(),
             self.failures,
         ));
-        self.failures = self.failures.saturating_add(1);
         self.link = Link::Down(attempt);
     }
 
@@ -301,12 +309,17 @@ impl RabbitMqProducer {
         ));
     }
 
-    fn unconfirmed(&self, why: &str) -> BoxError {
-        format!(
-            "acknowledgements of `queue` = {:?} are not confirmed, so messages may come again: {why}",
-            self.source.queue
-        )
-        .into()
+    /// What closing says when the broker did not confirm that it has taken the acknowledgements. Where none was due nothing was missed:
+    /// what is unsettled goes back to the queue with the connection.
+    fn unconfirmed(&self, why: &str) -> Result<(), BoxError> {
+        match self.shared.unconfirmed() {
+            0 => Ok(()),
+            n => Err(format!(
+                "up to {n} acknowledgements to `queue` = {:?} were not confirmed while closing: {why}; these messages come again",
+                self.source.queue
+            )
+            .into()),
+        }
     }
 }
 
@@ -315,13 +328,24 @@ async fn reconnect(
     source: Arc<RabbitMq>,
     shared: Arc<Shared>,
     mut failures: u32,
-) -> Result<Line, BoxError> {
+) -> Result<Reconnected, BoxError> {
+    let mut refusals = 0;
     loop {
         sleep(pause(failures, chance())).await;
         match source.connect(shared.window, shared.resume()).await {
-            Ok(line) => return Ok(line),
+            Ok(line) => return Ok(Reconnected { line, failures }),
             Err(Trouble::Lasting(error)) => return Err(error),
-            Err(Trouble::Passing(error)) => shared.trouble(&error.to_string()),
+            Err(Trouble::Refused(error)) => {
+                refusals += 1;
+                if refusals == REFUSALS_MAX {
+                    return Err(format!("refused {refusals} times in a row: {error}").into());
+                }
+                shared.trouble(&error.to_string());
+            }
+            Err(Trouble::Passing(error)) => {
+                refusals = 0;
+                shared.trouble(&error.to_string());
+            }
         }
         failures = failures.saturating_add(1);
     }

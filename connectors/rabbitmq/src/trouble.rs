@@ -15,6 +15,9 @@ const NOT_IMPLEMENTED: u16 = 540;
 pub(crate) enum Trouble {
     /// A later attempt may work.
     Passing(BoxError),
+    /// The broker does not let us in, as who we are or where we want to. That is for a person to mend, but a broker that is starting up
+    /// may say so too, and a vhost that is down, and a user who has all the connections allowed.
+    Refused(BoxError),
     /// The same will be refused again.
     Lasting(BoxError),
 }
@@ -22,7 +25,7 @@ pub(crate) enum Trouble {
 impl Trouble {
     pub(crate) fn into_error(self) -> BoxError {
         match self {
-            Self::Passing(error) | Self::Lasting(error) => error,
+            Self::Passing(error) | Self::Refused(error) | Self::Lasting(error) => error,
         }
     }
 }

@@ -195,3 +195,23 @@ async fn closing_without_a_broker_fails_in_time() {
     queue.until_ready(10).await;
     queue.delete().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_without_a_broker_succeeds_when_nothing_was_to_be_confirmed() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "idle").await;
+    queue.send(0..10).await;
+    let (proxy, uri) = proxy(&address).await;
+    let source = queue
+        .source()
+        .uri(&uri)
+        .close_timeout(Duration::from_millis(500));
+    let mut reader = Reader::open(&source).await.unwrap();
+    // In work, and never ended: it goes back to the queue with the connection.
+    let held = reader.exactly(5).await;
+    proxy.cut();
+    reader.close().await.unwrap();
+    drop(held);
+    queue.until_ready(10).await;
+    queue.delete().await;
+}

@@ -11,7 +11,7 @@ use lapin::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{RabbitMqPublisher, ledger::explain, link::Links, message::Rules};
-use crate::connection::Access;
+use crate::{connection::Access, names::longer_than_amqp_carries, trouble::Trouble};
 
 /// The most that RabbitMQ 4 takes where nobody has said otherwise; 3 takes more.
 const BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -19,8 +19,6 @@ const BYTES_MAX: usize = 16 * 1_024 * 1_024;
 const BYTES_LIMIT: usize = 512 * 1_024 * 1_024;
 const IN_FLIGHT_LIMIT: usize = 1_000_000;
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// The longest name of an exchange, a queue, or a routing key.
-const NAME_BYTES_MAX: usize = 255;
 /// What the broker says of an exchange or a queue that is not there.
 const NOT_FOUND: u16 = 404;
 
@@ -190,13 +188,18 @@ impl RabbitMqPublisherBuilder {
         let name = &mut self.access.connection_name;
         name.get_or_insert_with(|| "broadway-publisher".to_owned());
         let deadline = Instant::now() + self.access.connect_timeout;
-        let connection = self.access.connect().await?;
+        let connected = self.access.connect().await;
+        let (connection, leash) = connected.map_err(Trouble::into_error)?;
         match timeout_at(deadline, self.find(&connection)).await {
-            Ok(found) => found?,
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                leash.let_go();
+                return Err(error);
+            }
             Err(_) => return Err(self.overdue().into()),
         }
         let channel_max = connection.configuration().channel_max();
-        let links = Links::new(self.access.clone(), connection);
+        let links = Links::new(self.access.clone(), connection, leash);
         Ok(RabbitMqPublisher::new(self, links, channel_max))
     }
 
@@ -290,21 +293,22 @@ impl RabbitMqPublisherBuilder {
             false => &self.exchange,
         };
         require(
-            (1..=NAME_BYTES_MAX).contains(&name.len()),
+            !name.is_empty(),
             self.option(),
-            "is empty or longer than 255 bytes; name the exchange, or the queue, to publish to",
+            "is empty; name the exchange, or the queue, to publish to",
         );
+        if let Some(long) = longer_than_amqp_carries(name) {
+            require(false, self.option(), &long);
+        }
         let routing_key = self.routing_key.as_deref();
         require(
             routing_key.is_none() || !self.to_queue,
             "routing_key",
             "is given for a queue, whose name it is; publish to an exchange, or leave it out",
         );
-        require(
-            routing_key.is_none_or(|key| key.len() <= NAME_BYTES_MAX),
-            "routing_key",
-            "is longer than 255 bytes",
-        );
+        if let Some(long) = routing_key.and_then(longer_than_amqp_carries) {
+            require(false, "routing_key", &long);
+        }
         require(
             (1..=IN_FLIGHT_LIMIT).contains(&self.in_flight_max),
             "in_flight_max",
@@ -383,6 +387,11 @@ mod tests {
             .routing_key("k")
             .problems();
         assert_eq!(wrong[0].option(), "routing_key", "{wrong:?}");
+        let wrong = RabbitMqPublisher::exchange("x".repeat(300))
+            .routing_key("k".repeat(300))
+            .problems();
+        let said = format!("{wrong:?}");
+        assert_eq!(said.matches("300 bytes").count(), 2, "{said}");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use lapin::{Confirmation, Error, ErrorKind, message::BasicReturnMessage, protoco
 
 use super::message::Entry;
 
+const ACCESS_REFUSED: u16 = 403;
+
 /// The results of a call as they come in.
 pub(crate) struct Ledger {
     results: Vec<Option<Result<(), PublishError>>>,
@@ -133,6 +135,10 @@ fn is_objection(error: &Error) -> bool {
 /// Why a channel or its connection ended, in words.
 pub(crate) fn explain(error: &Error) -> String {
     match error.kind() {
+        ErrorKind::ProtocolError(said) if said.get_id() == ACCESS_REFUSED => format!(
+            "the broker closed the channel: {}; grant the user the permission `write` for the exchange",
+            said.get_message()
+        ),
         ErrorKind::ProtocolError(said) if is_objection(error) => {
             format!("the broker closed the channel: {}", said.get_message())
         }

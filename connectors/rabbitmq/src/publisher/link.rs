@@ -9,11 +9,11 @@ use std::{
 use broadway_core::BoxError;
 use lapin::{Channel, Connection, options::ConfirmSelectOptions};
 use tokio::{
-    sync::{Mutex as AsyncMutex, watch},
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
-use crate::connection::Access;
+use crate::{connection::Access, leash::Leash, trouble::Trouble};
 
 /// How soon after one attempt the next may begin: at first, and at last. Up to half of it is added by chance.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Links {
     access: Access,
     /// Held while somebody connects, so that others wait for the same connection.
-    state: AsyncMutex<State>,
+    state: Arc<AsyncMutex<State>>,
     has_ended: watch::Sender<bool>,
 }
 
@@ -38,6 +38,8 @@ struct State {
 /// A connection, and the channels on it that nobody uses.
 pub(crate) struct Link {
     connection: Connection,
+    /// Ends it where it does not end by itself. There until the link is dropped.
+    leash: Option<Leash>,
     idle: Mutex<Vec<Channel>>,
     /// Why nobody shall wait for it any more.
     given_up: watch::Sender<Option<String>>,
@@ -45,16 +47,16 @@ pub(crate) struct Link {
 
 impl Links {
     /// Begins with this connection, and a channel on it.
-    pub(crate) fn new(access: Access, connection: Connection) -> Self {
+    pub(crate) fn new(access: Access, connection: Connection, leash: Leash) -> Self {
         let state = State {
-            link: Some(Link::new(connection)),
+            link: Some(Link::new(connection, leash)),
             trouble: String::new(),
             pause: PAUSE_MIN,
             not_before: Instant::now() + PAUSE_MIN,
         };
         Self {
             access,
-            state: AsyncMutex::new(state),
+            state: Arc::new(AsyncMutex::new(state)),
             has_ended: watch::Sender::new(false),
         }
     }
@@ -87,7 +89,8 @@ impl Links {
     }
 
     async fn link(&self, deadline: Instant) -> Result<Arc<Link>, String> {
-        let Ok(mut state) = timeout_at(deadline, self.state.lock()).await else {
+        let turn = self.state.clone().lock_owned();
+        let Ok(mut state) = timeout_at(deadline, turn).await else {
             return Err("there was no connection in time (`confirm_timeout`)".to_owned());
         };
         loop {
@@ -99,19 +102,15 @@ impl Links {
                 return Err(state.no_link());
             }
             sleep_until(state.not_before).await;
-            let connected = timeout_at(deadline, self.access.connect()).await;
-            state.tried();
-            match connected {
-                Ok(Ok(connection)) => {
-                    tracing::info!(target: "broadway_rabbitmq", uri = self.access.shown(), "a publisher has connected again");
-                    state.link = Some(Link::new(connection));
-                    state.pause = PAUSE_MIN;
+            // It goes on when the time of this call is over: calls with little time left would break off one attempt after the
+            // other, and nobody would ever connect. Who calls next waits for it, or finds what it has made.
+            let attempt = attempt(state, self.access.clone(), self.has_ended.subscribe());
+            match timeout_at(deadline, tokio::spawn(attempt)).await {
+                Ok(Ok(tried)) => state = tried,
+                Ok(Err(_)) => return Err("the attempt to connect has ended early".to_owned()),
+                Err(_) => {
+                    return Err("no connection in time (`confirm_timeout`): no answer".to_owned());
                 }
-                Ok(Err(error)) => {
-                    state.trouble = error.to_string();
-                    tracing::debug!(target: "broadway_rabbitmq", error = state.trouble, "a publisher cannot connect");
-                }
-                Err(_) => return Err(state.no_link()),
             }
         }
     }
@@ -130,6 +129,31 @@ impl Links {
             tracing::debug!(target: "broadway_rabbitmq", %error, "the connection of a publisher was lost while it closed");
         }
     }
+}
+
+/// Tries to connect, until the publisher is closed or gone.
+async fn attempt(
+    mut state: OwnedMutexGuard<State>,
+    access: Access,
+    mut has_ended: watch::Receiver<bool>,
+) -> OwnedMutexGuard<State> {
+    let connected = tokio::select! {
+        _ = has_ended.wait_for(|ended| *ended) => return state,
+        connected = access.connect() => connected,
+    };
+    state.tried();
+    match connected {
+        Ok((connection, leash)) => {
+            tracing::info!(target: "broadway_rabbitmq", uri = access.shown(), "a publisher has connected again");
+            state.link = Some(Link::new(connection, leash));
+            state.pause = PAUSE_MIN;
+        }
+        Err(trouble) => {
+            state.trouble = Trouble::into_error(trouble).to_string();
+            tracing::debug!(target: "broadway_rabbitmq", error = state.trouble, "a publisher cannot connect");
+        }
+    }
+    state
 }
 
 impl State {
@@ -151,9 +175,10 @@ impl State {
 }
 
 impl Link {
-    fn new(connection: Connection) -> Arc<Self> {
+    fn new(connection: Connection, leash: Leash) -> Arc<Self> {
         Arc::new(Self {
             connection,
+            leash: Some(leash),
             idle: Mutex::default(),
             given_up: watch::Sender::new(None),
         })
@@ -212,5 +237,16 @@ impl Link {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Once given up, its socket is ended, since a broker that is mute or has blocked us hears no good-bye. Otherwise the client says it.
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.given_up.borrow().is_none()
+            && let Some(leash) = self.leash.take()
+        {
+            leash.let_go();
+        }
     }
 }

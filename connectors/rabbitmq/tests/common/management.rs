@@ -1,4 +1,4 @@
-//! The management API of the broker, by hand: lists connections and closes them.
+//! The management API of the broker, by hand: lists connections and closes them, makes users and vhosts.
 
 use std::{
     io::{Read, Write},
@@ -12,20 +12,34 @@ fn address() -> String {
 
 /// One request as guest; the body of the answer.
 fn ask(method: &str, path: &str) -> String {
+    say(method, path, "").1
+}
+
+/// One request as guest; the head and the body of the answer.
+fn say(method: &str, path: &str, body: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address()).unwrap();
     let timeout = Some(Duration::from_secs(30));
     stream.set_read_timeout(timeout).unwrap();
     // guest:guest
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
     )
     .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    answer
-        .split_once("\r\n\r\n")
-        .map_or(String::new(), |(_, body)| body.to_owned())
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    (head.to_owned(), body.to_owned())
+}
+
+/// Makes, changes or removes what stands at this path.
+pub async fn change(method: &'static str, path: String, body: String) {
+    let (head, said) = tokio::task::spawn_blocking(move || say(method, &path, &body))
+        .await
+        .unwrap();
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    assert!(status.starts_with('2'), "{method}: {head} {said}");
 }
 
 /// The value of a text field in a list of objects, wherever it stands.

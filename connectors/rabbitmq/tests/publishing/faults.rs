@@ -1,12 +1,15 @@
 //! What becomes of messages when the connection is lost, or answers no more.
 
-use std::time::Duration;
+use std::{net::ToSocketAddrs, time::Duration};
 
-use broadway_core::{Outgoing, PublishErrorKind, Publisher};
+use broadway_core::{Outgoing, PublishErrorKind, Publisher, testing::Proxy};
 
 use crate::{
     between::{Between, Flow},
-    broker::{Queue, broker, close_connection, in_time, kinds, management, numbered, unique, uri},
+    broker::{
+        PATIENCE, Queue, broker, close_connection, in_time, kinds, management, numbered, unique,
+        uri,
+    },
 };
 
 #[tokio::test]
@@ -76,6 +79,31 @@ async fn a_broker_that_does_not_confirm_is_given_up() {
     }
     between.cut.send_replace(Flow::Open);
     // As often as it takes: an attempt may still be waiting for the back-off.
+    in_time(async { while publisher.publish_one(Outgoing::new("y")).await.is_err() {} }).await;
+    in_time(publisher.close()).await.unwrap();
+    queue.delete().await;
+}
+
+#[tokio::test]
+async fn an_attempt_to_connect_outlives_the_calls_that_wait_for_it() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "slow-connect").await;
+    let broker = address.to_socket_addrs().unwrap().next().unwrap();
+    let proxy = Proxy::start(broker).await.unwrap();
+    let publisher = queue
+        .publisher()
+        .uri(uri(&proxy.address().to_string()))
+        .connect_timeout(PATIENCE)
+        .confirm_timeout(Duration::from_secs(1));
+    let publisher = publisher.open().await.unwrap();
+    proxy.freeze();
+    proxy.cut();
+    for n in 0..4 {
+        let call = publisher.publish_one(Outgoing::new(n.to_string()));
+        assert!(in_time(call).await.is_err());
+    }
+    assert_eq!(proxy.accepted(), 2, "the first, and one more");
+    proxy.thaw();
     in_time(async { while publisher.publish_one(Outgoing::new("y")).await.is_err() {} }).await;
     in_time(publisher.close()).await.unwrap();
     queue.delete().await;

@@ -1,0 +1,54 @@
+//! A message in work for longer than the broker allows: half an hour, unless somebody says otherwise.
+
+use broadway_core::testing::Reader;
+
+use crate::{Node, common::Queue, in_time};
+
+/// How long a message may be in work on channels that are opened from now on, and how often the broker looks.
+async fn allow(node: &Node, milliseconds: &str, look: &str) {
+    let set = |name, value| format!("application:set_env(rabbit, {name}, {value})");
+    let settings = [
+        set("consumer_timeout", milliseconds),
+        set("channel_tick_interval", look),
+    ];
+    node.ctl(&["eval", &format!("{}.", settings.join(", "))])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_takes_longer_than_the_broker_allows_comes_again() {
+    let Some(node) = Node::own().await else {
+        return;
+    };
+    let queue = Queue::create(&node.address.to_string(), "patience").await;
+    queue.send(0..1).await;
+    allow(&node, "1000", "100").await;
+    let source = queue.source();
+    let mut reader = Reader::open(&source).await.unwrap();
+    let held = reader.exactly(1).await;
+    let recorder = reader.recorder().clone();
+    let told = recorder.wait_count("source_trouble", 1);
+    reader
+        .nothing_until(in_time("the broker loses its patience", told))
+        .await;
+    let said = recorder.of("source_trouble");
+    let said = said[0].get("error").unwrap();
+    for word in ["timed out", "`consumer_timeout`", &queue.name] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    allow(&node, "1800000", "60000").await;
+
+    // The first channel after it may still have little patience.
+    loop {
+        let again = reader.exactly(1).await;
+        assert!(again[0].item.redelivered());
+        reader.done(again).await;
+        match reader.close().await {
+            Ok(_) => break,
+            Err(_) => reader = Reader::open(&source).await.unwrap(),
+        }
+    }
+    drop(held);
+    assert_eq!(queue.ready().await, 0);
+    queue.delete().await;
+}

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# A RabbitMQ node of its own, for the tests that restart it, kill it and set off its alarms: at the shared one that would disturb
+# everybody. It has other ports and a folder of its own beside the shared one, whose unpacked programs it uses; both may run at once.
+#
+#   own.sh test [N]    starts it, runs those tests with N restarts (5), and ends it
+#   own.sh with …      the same with another command
+#   own.sh restart     ends it in good order and starts it again, with its data
+#   own.sh kill        the same, but it learns nothing of its end
+#   own.sh pause       ends and starts the broker alone, within its process: cheaper
+#   own.sh ctl …       rabbitmqctl, at this node
+#
+# The tests find this file in BROADWAY_RABBITMQ_NODE. BROADWAY_RABBITMQ_OWN_PORT, the first of four ports, is 19772 if it is not set.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+readonly ROOT
+SELF=$ROOT/scripts/rabbitmq/own.sh
+readonly SELF
+# Kept for the calls of the tests, which begin here again.
+export RABBITMQ_PROGRAMS=${RABBITMQ_PROGRAMS:-${BROADWAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/broadway-brokers}/rabbitmq}
+export BROADWAY_CACHE=${RABBITMQ_PROGRAMS%/rabbitmq}/rabbitmq-own
+export BROADWAY_RABBITMQ_OWN_PORT=${BROADWAY_RABBITMQ_OWN_PORT:-19772}
+export BROADWAY_RABBITMQ_PORT=$BROADWAY_RABBITMQ_OWN_PORT
+export BROADWAY_RABBITMQ_MANAGEMENT_PORT=$((BROADWAY_RABBITMQ_OWN_PORT + 1))
+export BROADWAY_RABBITMQ_NODE_PORT=$((BROADWAY_RABBITMQ_OWN_PORT + 2))
+export BROADWAY_RABBITMQ_EPMD_PORT=$((BROADWAY_RABBITMQ_OWN_PORT + 3))
+# shellcheck source=scripts/lib/brokers.sh
+source "$ROOT/scripts/lib/brokers.sh"
+# shellcheck source=scripts/lib/native.sh
+source "$ROOT/scripts/lib/native.sh"
+
+# The lock of the shared brokers is held while programs may be unpacked, that of this node for as long as a command takes.
+up() {
+  mkdir -p "$CACHE" "$RABBITMQ_PROGRAMS"
+  exec {PROGRAMS}>"${RABBITMQ_PROGRAMS%/rabbitmq}/lock"
+  flock -w 600 "$PROGRAMS" || fail "another scripts/brokers has held its lock for 10 minutes"
+  rabbitmq_prepare
+  exec {PROGRAMS}>&-
+  native_up rabbitmq
+}
+
+# again SIGNAL: ends the node and starts it with the data that it has.
+again() {
+  local pid
+  pid=$(native_pid rabbitmq) || fail "rabbitmq: this node does not run" "own.sh test starts it"
+  kill "-$1" "$pid"
+  while native_pid rabbitmq >/dev/null; do sleep 0.05; done
+  # Its epmd and its helpers end after it.
+  local port
+  for port in $(rabbitmq_ports); do
+    while port_answers "$port"; do sleep 0.05; done
+  done
+  native_spawn rabbitmq
+  native_wait rabbitmq
+}
+
+ctl() {
+  local COMMAND=()
+  rabbitmq_command
+  # All but the last word is the environment of the node.
+  unset 'COMMAND[-1]'
+  "${COMMAND[@]}" "$(rabbitmq_sbin)/rabbitmqctl" --quiet "$@"
+}
+
+# with COMMAND …: one at a time, as the node is one.
+with() {
+  mkdir -p "$CACHE"
+  exec {TURN}>"$CACHE/lock"
+  flock -w 3600 "$TURN" || fail "another own.sh has had this node for an hour" "see who: fuser $CACHE/lock"
+  up
+  trap 'native_down rabbitmq' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  BROADWAY_RABBITMQ=$(rabbitmq_address) BROADWAY_RABBITMQ_MANAGEMENT=$(rabbitmq_management) \
+    BROADWAY_RABBITMQ_NODE=$SELF BROADWAY_REQUIRE_BROKERS=1 "$@" {TURN}>&-
+}
+
+run_tests() {
+  BROADWAY_RABBITMQ_RESTARTS=$1 with cargo test --workspace --all-features --locked --no-fail-fast \
+    --test own_node -- --nocapture --test-threads=1
+}
+
+# What `native_spawn` closes for the node.
+exec {TURN}>&2
+case ${1:-} in
+  test) run_tests "${2:-5}" ;;
+  with) shift && with "$@" ;;
+  restart) again TERM ;;
+  kill) again KILL ;;
+  pause) ctl stop_app && ctl start_app && native_wait rabbitmq ;;
+  ctl) shift && ctl "$@" ;;
+  *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$SELF" >&2 && exit 2 ;;
+esac
