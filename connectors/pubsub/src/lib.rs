@@ -28,7 +28,8 @@
 //!
 //! `source` is what the engine holds, `held` every message with the handler that says its last word, `stream` the reader,
 //! `minder` what happens at its time, `confirm` the confirmations of exactly-once delivery, `pulse` the signs of a dead
-//! connection, `connect` the first steps. The client is Google's own, and needs a C compiler to build.
+//! connection, `probe` the question whether the service is there, `connect` the first steps. The client is Google's own, and
+//! needs a C compiler to build.
 
 mod ack;
 #[doc(hidden)]
@@ -40,6 +41,7 @@ mod held;
 mod minder;
 mod names;
 mod options;
+mod probe;
 mod publisher;
 mod pulse;
 mod record;

@@ -25,6 +25,7 @@ pub(crate) struct Pulse {
     has_heartbeats: bool,
     empty_wakes: u32,
     empty_since: Instant,
+    times_brought: u64,
 }
 
 impl Pulse {
@@ -35,6 +36,7 @@ impl Pulse {
             has_heartbeats: false,
             empty_wakes: 0,
             empty_since: now,
+            times_brought: 0,
         }
     }
 
@@ -53,6 +55,12 @@ impl Pulse {
     pub(crate) fn brought(&mut self, now: Instant) {
         self.last = now;
         self.empty_wakes = 0;
+        self.times_brought += 1;
+    }
+
+    /// How often it brought messages: who remembers it sees whether it did since.
+    pub(crate) fn times_brought(&self) -> u64 {
+        self.times_brought
     }
 
     /// It woke for nothing. Whether it does so all the time: connections break as soon as they are made.

@@ -10,6 +10,7 @@ use std::{
 use broadway_core::{
     BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
 };
+use futures_util::future::{FutureExt, OptionFuture, join};
 use google_cloud_pubsub::{
     client::Subscriber,
     subscriber::{ShutdownBehavior, ShutdownToken},
@@ -23,6 +24,7 @@ use crate::{
     connect::{Access, Found, Target},
     held::{Held, Limits},
     minder,
+    probe::Probe,
     pulse::Pulse,
     record::PubSubRecord,
     stream,
@@ -74,6 +76,7 @@ impl PubSub {
             return Ok(Link {
                 client: client.clone(),
                 target,
+                access: None,
                 is_emulator: false,
                 is_found: false,
             });
@@ -91,6 +94,7 @@ impl PubSub {
             target,
             is_emulator: access.endpoint.is_emulator(),
             is_found: found != Found::Hidden,
+            access: Some(access),
         })
     }
 }
@@ -99,6 +103,8 @@ impl PubSub {
 struct Link {
     client: Subscriber,
     target: Target,
+    /// To ask again. `None` with a client of the user's, which cannot ask.
+    access: Option<Access>,
     is_emulator: bool,
     /// Whether the subscription was seen to exist.
     is_found: bool,
@@ -139,6 +145,15 @@ impl PubSubProducer {
         let pulse = Arc::new(Mutex::new(Pulse::new(Instant::now())));
         let confirmer = Confirmer::spawn(cx.producer(), cx.emitter().clone());
         let minding = minder::mind(held.clone(), pulse.clone(), target.name.clone());
+        let probe = link.access.map(|access| Probe {
+            access,
+            target: target.clone(),
+            held: held.clone(),
+            pulse: pulse.clone(),
+            producer: cx.producer(),
+            emitter: cx.emitter().clone(),
+        });
+        let probing = OptionFuture::from(probe.map(Probe::run));
         let reading = stream::read(stream, held.clone(), pulse, Arc::new(target));
         Self {
             acknowledger: Arc::new(PubSubAcknowledger::new(
@@ -147,7 +162,7 @@ impl PubSubProducer {
                 source.policy,
             )),
             reader: tokio::spawn(reading),
-            minder: tokio::spawn(minding),
+            minder: tokio::spawn(join(minding, probing).map(drop)),
             held,
             confirmer,
             shutdown,

@@ -5,10 +5,19 @@ mod common;
 
 use std::{
     collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use broadway_core::testing::{Proxy, Reader};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
 
 use common::{Fixture, PATIENCE, number, numbers, proxy, text};
 
@@ -77,15 +86,36 @@ fn close_all(proxy: &Proxy) {
     proxy.cut();
 }
 
+/// A balancer: it leads to `server` as long as there are backends, and then closes what it accepts, in order, as one that has
+/// none.
+async fn balancer(server: std::net::SocketAddr, has_backends: Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            if has_backends.load(Ordering::Relaxed) {
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    drop(copy_bidirectional(&mut client, &mut server).await);
+                });
+            }
+        }
+    });
+    endpoint
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
     let Some(fixture) = Fixture::new("storm").await else {
         return;
     };
-    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
+    let (proxy, _) = proxy(&fixture.endpoint).await;
+    let has_backends = Arc::new(AtomicBool::new(true));
+    let endpoint = balancer(proxy.address(), has_backends.clone()).await;
     let source = fixture.source().endpoint(&endpoint);
     let mut reader = Reader::open(&source).await.unwrap();
-    close_all(&proxy);
+    has_backends.store(false, Ordering::Relaxed);
+    proxy.cut();
     let error = reader.some(1).await.unwrap_err().to_string();
     assert!(
         error.contains(&fixture.subscription) && error.contains(&endpoint),
@@ -96,8 +126,34 @@ async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
     if let Ok(mut reader) = Reader::open(&source).await {
         assert!(reader.some(1).await.is_err());
     }
-    proxy.refuse(false);
+    has_backends.store(true, Ordering::Relaxed);
     let reader = Reader::open(&source).await.unwrap();
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_cannot_be_reached_is_told_while_the_client_tries_by_itself() {
+    let Some(fixture) = Fixture::new("unreachable").await else {
+        return;
+    };
+    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
+    let source = fixture.source().endpoint(&endpoint);
+    let mut reader = Reader::open(&source).await.unwrap();
+    // Reached, and silent: a new connection waits for ever.
+    proxy.freeze();
+    proxy.cut();
+    let recorder = reader.recorder().clone();
+    let told = recorder.wait_for(|heard| heard.get("error").is_some());
+    let told = reader.nothing_until(told).await;
+    let error = told.get("error").unwrap();
+    assert!(
+        error.contains(&fixture.subscription) && error.contains(&endpoint),
+        "{error}"
+    );
+    proxy.thaw();
+    fixture.publish_numbers(0..1).await;
+    let received = reader.exactly(1).await;
+    reader.done(received).await;
     reader.close().await.unwrap();
 }
 

@@ -211,11 +211,12 @@ async fn closing_ends_in_its_time_when_the_service_is_gone() {
 async fn an_extension_is_awaited_before_its_message_is_made_visible() {
     let fake = Fake::start().await;
     fake.send(bodies(1));
-    // The first extension is never answered, and gives up after a second, twice.
+    // The first extension is never answered, and gives up after a sixth of the time-out, twice: another sixth, four seconds, is left
+    // to give it back.
     for _ in 0..2 {
         fake.fault("ChangeMessageVisibilityBatch", Fault::Silence);
     }
-    let source = source(&fake).visibility_timeout(Duration::from_secs(6));
+    let source = source(&fake).visibility_timeout(Duration::from_secs(24));
     let mut reader = Reader::open(&source).await.unwrap();
     let received = reader.exactly(1).await;
     let requests = fake.requests.clone();
@@ -240,7 +241,7 @@ async fn an_extension_is_awaited_before_its_message_is_made_visible() {
         })
         .collect();
     // Both attempts of the extension, and only then the return.
-    assert_eq!(seconds, [6, 6, 0]);
+    assert_eq!(seconds, [24, 24, 0]);
     assert_eq!(fake.counts(), (1, 0));
 }
 
