@@ -10,7 +10,11 @@ mod common;
 mod consumer_timeout;
 mod restarts;
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{
+    net::SocketAddr,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use tokio::{sync::Mutex, sync::MutexGuard, task::spawn_blocking, time::timeout};
 
@@ -44,7 +48,7 @@ impl Node {
     /// What the script does with these words.
     async fn asked(&self, words: &[&str]) {
         let mut command = Command::new(&self.script);
-        command.args(words);
+        command.args(words).stdout(Stdio::null());
         let said = format!("{command:?}");
         let status = spawn_blocking(move || command.status()).await.unwrap();
         assert!(status.unwrap().success(), "{said}");
