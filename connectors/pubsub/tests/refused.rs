@@ -322,7 +322,7 @@ fn a_variable_that_is_no_address_is_told_before_anything_is_tried() {
     for host in ["https://localhost:8085", "localhost", "localhost:8085/v1"] {
         let variables = [("PUBSUB_EMULATOR_HOST", host)];
         alone(
-            &nowhere,
+            nowhere,
             &variables,
             &["PUBSUB_EMULATOR_HOST", host, "host:port"],
         );
@@ -331,7 +331,7 @@ fn a_variable_that_is_no_address_is_told_before_anything_is_tried() {
     alone(nowhere, &variables, &["PUBSUB_EMULATOR_HOST", "not shown"]);
     let variables = [("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")];
     alone(
-        &nowhere,
+        nowhere,
         &variables,
         &["PUBSUB_EMULATOR_HOST", "127.0.0.1:1", "refused"],
     );
