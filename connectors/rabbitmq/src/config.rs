@@ -2,6 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use broadway_core::{BoxError, Checks, Problem};
+use futures_util::future::BoxFuture;
+
 use crate::{
     connection::Access,
     declare::{Argument, Declare, StreamOffset},
@@ -9,11 +12,11 @@ use crate::{
     options::{OnFailure, OnSuccess, Policy},
     setup::Setup,
 };
-use broadway_core::{BoxError, Problem};
-use futures_util::future::BoxFuture;
 
 /// The least that is fetched ahead without another word: what makes a batch of usual size fill.
 const PREFETCH_MIN: usize = 300;
+/// The most that AMQP can ask for.
+const PREFETCH_MAX: usize = 65_535;
 
 /// What runs after each connect.
 pub(crate) type Hook = Arc<dyn Fn(Setup) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
@@ -205,35 +208,25 @@ impl RabbitMq {
 
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.access.problems();
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
-        require(
+        let mut checks = Checks::default();
+        checks.extend(self.access.problems());
+        checks.require(
             !self.queue.is_empty() || self.declare.is_some(),
             "queue",
             "is empty; give a name, or `declare` a queue that the broker names",
         );
-        require(
-            self.prefetch.is_none_or(|n| (1..=65_535).contains(&n)),
-            "prefetch",
-            "is not within 1 and 65,535",
-        );
+        if let Some(prefetch) = self.prefetch {
+            checks.within("prefetch", prefetch, 1..=PREFETCH_MAX);
+        }
         let may_be_stream = self.declare.as_ref().is_none_or(Declare::is_stream);
-        require(
+        checks.require(
             self.stream_offset.is_none() || may_be_stream,
             "stream_offset",
             "is for a stream, but another kind of queue is declared",
         );
-        require(
-            !self.close_timeout.is_zero(),
-            "close_timeout",
-            "is zero; give at least a millisecond",
-        );
-        problems.extend(self.long_names());
-        problems
+        checks.above_zero("close_timeout", self.close_timeout);
+        checks.extend(self.long_names());
+        checks.into_problems()
     }
 
     /// Names that AMQP cannot carry.
@@ -308,7 +301,7 @@ mod tests {
             .close_timeout(Duration::ZERO);
         assert_eq!(
             options(&source),
-            ["queue", "bind", "prefetch", "close_timeout"]
+            ["queue", "prefetch", "close_timeout", "bind"]
         );
         let source = RabbitMq::queue("orders")
             .declare(Declare::quorum())

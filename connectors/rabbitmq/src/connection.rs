@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::Problem;
+use broadway_core::{Checks, Problem};
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
     tcp::{AMQPUriTcpExt, OwnedTLSConfig},
@@ -53,40 +53,38 @@ impl Access {
 
     /// All that cannot work and is known without the broker.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
-        require(
+        let mut checks = Checks::default();
+        checks.require(
             (Duration::from_millis(1)..=HEARTBEAT_MAX).contains(&self.connect_timeout),
             "connect_timeout",
-            "is not between a millisecond and an hour",
+            format_args!(
+                "is {:?}; give a millisecond to an hour",
+                self.connect_timeout
+            ),
         );
         let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT);
-        require(
+        checks.require(
             (Duration::from_secs(1)..=HEARTBEAT_MAX).contains(&heartbeat)
                 && heartbeat.subsec_nanos() == 0,
             "heartbeat",
-            "is not whole seconds from 1 s to an hour",
+            format_args!("is {heartbeat:?}; give whole seconds from 1 s to an hour"),
         );
         if let Some(pem) = &self.ca_certificate {
-            require(
+            checks.require(
                 pem.contains("-----BEGIN CERTIFICATE-----"),
                 "ca_certificate",
                 "holds no certificate in PEM; give the text of the file, not its name",
             );
-            require(
+            checks.require(
                 !self.uri.starts_with("amqp:"),
                 "ca_certificate",
                 "is given for a connection without TLS; begin the `uri` with amqps://",
             );
         }
         if let Err(why) = self.parse() {
-            problems.push(Problem::new("uri", why));
+            checks.add("uri", why);
         }
-        problems
+        checks.into_problems()
     }
 
     /// Opens a connection, within `connect_timeout`. Nothing of an attempt that fails, or is dropped, stays.

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{BoxError, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem};
 use lapin::{
     Connection, Error, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
@@ -282,54 +282,42 @@ impl RabbitMqPublisherBuilder {
 
     /// All that cannot work.
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.access.problems();
-        let mut require = |met: bool, option: &str, message: &str| {
-            if !met {
-                problems.push(Problem::new(option, message));
-            }
-        };
+        let mut checks = Checks::default();
+        checks.extend(self.access.problems());
         let name = match self.to_queue {
             true => &self.rules.routing_key,
             false => &self.exchange,
         };
-        require(
+        checks.require(
             !name.is_empty(),
             self.option(),
             "is empty; name the exchange, or the queue, to publish to",
         );
         if let Some(long) = longer_than_amqp_carries(name) {
-            require(false, self.option(), &long);
+            checks.add(self.option(), long);
         }
         let routing_key = self.routing_key.as_deref();
-        require(
+        checks.require(
             routing_key.is_none() || !self.to_queue,
             "routing_key",
             "is given for a queue, whose name it is; publish to an exchange, or leave it out",
         );
         if let Some(long) = routing_key.and_then(longer_than_amqp_carries) {
-            require(false, "routing_key", &long);
+            checks.add("routing_key", long);
         }
-        require(
-            (1..=IN_FLIGHT_LIMIT).contains(&self.in_flight_max),
-            "in_flight_max",
-            "is not within 1 and 1,000,000",
-        );
-        require(
-            (1..=BYTES_LIMIT).contains(&self.rules.bytes_max),
-            "bytes_max",
-            "is not within 1 and 512 MiB, the most that a broker takes",
-        );
+        checks.within("in_flight_max", self.in_flight_max, 1..=IN_FLIGHT_LIMIT);
+        checks.within("bytes_max", self.rules.bytes_max, 1..=BYTES_LIMIT);
         for (option, timeout) in [
             ("confirm_timeout", self.confirm_timeout),
             ("close_timeout", self.close_timeout),
         ] {
-            require(
+            checks.require(
                 (Duration::from_millis(1)..=TIMEOUT_MAX).contains(&timeout),
                 option,
-                "is not between a millisecond and a day",
+                format_args!("is {timeout:?}; give a millisecond to a day"),
             );
         }
-        problems
+        checks.into_problems()
     }
 }
 
