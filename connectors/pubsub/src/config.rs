@@ -251,7 +251,7 @@ impl fmt::Debug for PubSub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubSub")
             .field("subscription", &self.subscription)
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &Endpoint::shown(self.endpoint.as_deref()))
             .field("has_client", &self.client.is_some())
             .field("create", &self.create)
             .field("policy", &self.policy)
@@ -283,6 +283,13 @@ mod tests {
         assert_eq!(told(&source), Vec::<String>::new());
         let limits = source.limits(&OpenContext::for_test());
         assert_eq!(limits.messages, 1_000 + AHEAD);
+    }
+
+    #[test]
+    fn a_password_in_the_endpoint_is_not_shown() {
+        let source = PubSub::subscription("sensors").endpoint("https://me:hush@host");
+        let text = format!("{source:?} {:?}", source.problems());
+        assert!(!text.contains("hush"), "{text}");
     }
 
     #[test]

@@ -93,6 +93,12 @@ impl Endpoint {
         }
     }
 
+    /// The option as it may be shown, before it is known to be good: what stands before an @ may be a password.
+    pub(crate) fn shown(option: Option<&str>) -> Option<&str> {
+        let is_secret = |url: &str| url.contains('@');
+        option.map(|url| if is_secret(url) { "(holds an @)" } else { url })
+    }
+
     fn check_emulator(given: &str) -> Option<Problem> {
         let host = given.trim();
         let address = host.trim_start_matches("http://").trim_end_matches('/');

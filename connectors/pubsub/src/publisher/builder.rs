@@ -189,7 +189,7 @@ impl fmt::Debug for PubSubPublisherBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubSubPublisherBuilder")
             .field("topic", &self.topic)
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &Endpoint::shown(self.endpoint.as_deref()))
             .field("has_client", &self.client.is_some())
             .field("create_topic", &self.create_topic)
             .field("connect_timeout", &self.connect_timeout)
