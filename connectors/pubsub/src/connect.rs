@@ -32,12 +32,23 @@ pub(crate) struct Target {
 pub(crate) struct Access {
     pub(crate) endpoint: Endpoint,
     pub(crate) credentials: Credentials,
-    /// `connect_timeout`, and when it is over.
-    limit: Limit,
 }
 
-/// How long all that opening asks may take, and when that is over.
-type Limit = (Duration, Instant);
+/// A `connect_timeout` that has begun. All that is asked with one shares its time; who asks later begins another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    within: Duration,
+    pub(crate) deadline: Instant,
+}
+
+impl Limit {
+    pub(crate) fn begin(within: Duration) -> Self {
+        Self {
+            within,
+            deadline: Instant::now() + within,
+        }
+    }
+}
 
 /// What the service says about a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +71,6 @@ impl Access {
         Ok(Self {
             endpoint,
             credentials,
-            limit,
         })
     }
 
@@ -80,7 +90,11 @@ impl Access {
         builder.build().await.map_err(|error| self.unusable(&error))
     }
 
-    pub(crate) async fn find_subscription(&self, name: &str) -> Result<Found, BoxError> {
+    pub(crate) async fn find_subscription(
+        &self,
+        name: &str,
+        limit: Limit,
+    ) -> Result<Found, BoxError> {
         let target = self.target("subscription", name);
         let ask = async {
             self.subscriptions()
@@ -91,13 +105,15 @@ impl Access {
                 .await
                 .map_err(Failure::Call)
         };
-        self.answer(&target, self.in_time(ask).await)
+        let answer = in_time(&target, limit, ask).await?;
+        found(&target, answer)
     }
 
     pub(crate) async fn create_subscription(
         &self,
         name: &str,
         create: &Create,
+        limit: Limit,
     ) -> Result<(), BoxError> {
         let target = self.target("subscription", name);
         let ask = async {
@@ -109,15 +125,15 @@ impl Access {
                 .set_enable_exactly_once_delivery(create.is_exactly_once);
             request.send().await.map_err(Failure::Call)
         };
-        let answer = self.in_time(ask).await;
-        self.created(
+        let answer = in_time(&target, limit, ask).await?;
+        created(
             &target,
             answer,
             &format!("on `create` = {:?}", create.topic),
         )
     }
 
-    pub(crate) async fn find_topic(&self, name: &str) -> Result<Found, BoxError> {
+    pub(crate) async fn find_topic(&self, name: &str, limit: Limit) -> Result<Found, BoxError> {
         let target = self.target("topic", name);
         let ask = async {
             self.topics()
@@ -128,10 +144,11 @@ impl Access {
                 .await
                 .map_err(Failure::Call)
         };
-        self.answer(&target, self.in_time(ask).await)
+        let answer = in_time(&target, limit, ask).await?;
+        found(&target, answer)
     }
 
-    pub(crate) async fn create_topic(&self, name: &str) -> Result<(), BoxError> {
+    pub(crate) async fn create_topic(&self, name: &str, limit: Limit) -> Result<(), BoxError> {
         let target = self.target("topic", name);
         let ask = async {
             self.topics()
@@ -142,17 +159,8 @@ impl Access {
                 .await
                 .map_err(Failure::Call)
         };
-        let answer = self.in_time(ask).await;
-        self.created(&target, answer, &format!("in {}", names::project(name)))
-    }
-
-    /// The answer, unless it comes too late.
-    async fn in_time<T>(
-        &self,
-        ask: impl Future<Output = Result<T, Failure>>,
-    ) -> Option<Result<(), Failure>> {
-        let answer = timeout_at(self.limit.1, ask).await.ok()?;
-        Some(answer.map(drop))
+        let answer = in_time(&target, limit, ask).await?;
+        created(&target, answer, &format!("in {}", names::project(name)))
     }
 
     async fn subscriptions(&self) -> Result<SubscriptionAdmin, Failure> {
@@ -177,61 +185,6 @@ impl Access {
             .map_err(|error| Failure::Client(self.unusable(&error)))
     }
 
-    fn answer(
-        &self,
-        target: &Target,
-        answer: Option<Result<(), Failure>>,
-    ) -> Result<Found, BoxError> {
-        match answer {
-            None => Err(self.no_answer(target)),
-            Some(Ok(())) => Ok(Found::Yes),
-            Some(Err(Failure::Client(error))) => Err(error),
-            Some(Err(Failure::Call(error))) => match code(&error) {
-                Some(Code::NotFound) => Ok(Found::No),
-                Some(Code::Unauthenticated) => Err(target.explain(&error).into()),
-                _ if error.is_connect()
-                    || error.is_io()
-                    || error.is_timeout()
-                    || error.is_authentication() =>
-                {
-                    Err(target.explain(&error).into())
-                }
-                // Also where another server answers this question, which is none of gRPC.
-                _ => Ok(Found::Hidden),
-            },
-        }
-    }
-
-    fn created(
-        &self,
-        target: &Target,
-        answer: Option<Result<(), Failure>>,
-        how: &str,
-    ) -> Result<(), BoxError> {
-        match answer {
-            None => Err(self.no_answer(target)),
-            Some(Ok(())) => Ok(()),
-            Some(Err(Failure::Client(error))) => Err(error),
-            Some(Err(Failure::Call(error))) if code(&error) == Some(Code::AlreadyExists) => Ok(()),
-            Some(Err(Failure::Call(error))) => Err(format!(
-                "cannot create `{}` = {:?} {how}, at {}: {}",
-                target.option,
-                target.name,
-                target.endpoint,
-                chain(&error)
-            )
-            .into()),
-        }
-    }
-
-    fn no_answer(&self, target: &Target) -> BoxError {
-        format!(
-            "no answer from {} within {:?} (`connect_timeout`), asked for `{}` = {:?}",
-            target.endpoint, self.limit.0, target.option, target.name
-        )
-        .into()
-    }
-
     pub(crate) fn unusable(&self, error: &(dyn std::error::Error + 'static)) -> BoxError {
         let Endpoint { url, option } = &self.endpoint;
         format!(
@@ -245,6 +198,58 @@ impl Access {
 enum Failure {
     Client(BoxError),
     Call(Error),
+}
+
+/// The service's answer, which may be a refusal; an error where there is no client, or none comes in time.
+async fn in_time<T>(
+    target: &Target,
+    limit: Limit,
+    ask: impl Future<Output = Result<T, Failure>>,
+) -> Result<Result<(), Error>, BoxError> {
+    match timeout_at(limit.deadline, ask).await {
+        Ok(Ok(_)) => Ok(Ok(())),
+        Ok(Err(Failure::Call(error))) => Ok(Err(error)),
+        Ok(Err(Failure::Client(error))) => Err(error),
+        Err(_) => Err(format!(
+            "no answer from {} within {:?} (`connect_timeout`), asked for `{}` = {:?}",
+            target.endpoint, limit.within, target.option, target.name
+        )
+        .into()),
+    }
+}
+
+fn found(target: &Target, answer: Result<(), Error>) -> Result<Found, BoxError> {
+    let Err(error) = answer else {
+        return Ok(Found::Yes);
+    };
+    match code(&error) {
+        Some(Code::NotFound) => Ok(Found::No),
+        Some(Code::Unauthenticated) => Err(target.explain(&error).into()),
+        _ if error.is_connect()
+            || error.is_io()
+            || error.is_timeout()
+            || error.is_authentication() =>
+        {
+            Err(target.explain(&error).into())
+        }
+        // Also where another server answers this question, which is none of gRPC.
+        _ => Ok(Found::Hidden),
+    }
+}
+
+fn created(target: &Target, answer: Result<(), Error>, how: &str) -> Result<(), BoxError> {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(error) if code(&error) == Some(Code::AlreadyExists) => Ok(()),
+        Err(error) => Err(format!(
+            "cannot create `{}` = {:?} {how}, at {}: {}",
+            target.option,
+            target.name,
+            target.endpoint,
+            chain(&error)
+        )
+        .into()),
+    }
 }
 
 impl Target {
@@ -316,14 +321,15 @@ fn of_connection(why: &str) -> &'static str {
     found.map_or("", |(_, advice)| advice)
 }
 
-async fn default_credentials((limit, deadline): Limit) -> Result<Credentials, BoxError> {
+async fn default_credentials(limit: Limit) -> Result<Credentials, BoxError> {
     let found = credentials::Builder::default().build();
     let found = found.map_err(|error| no_credentials(&chain(&error)))?;
-    match timeout_at(deadline, found.headers(Default::default())).await {
+    match timeout_at(limit.deadline, found.headers(Default::default())).await {
         Ok(Ok(_)) => Ok(found),
         Ok(Err(error)) => Err(no_credentials(&chain(&error)).into()),
         Err(_) => {
-            Err(no_credentials(&format!("no answer within {limit:?} (`connect_timeout`)")).into())
+            let within = limit.within;
+            Err(no_credentials(&format!("no answer within {within:?} (`connect_timeout`)")).into())
         }
     }
 }

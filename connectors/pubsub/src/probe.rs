@@ -12,7 +12,7 @@ use broadway_core::telemetry::{Emitter, Event};
 use tokio::time::sleep;
 
 use crate::{
-    connect::{Access, Found, Target},
+    connect::{Access, Found, Limit, Target},
     held::Held,
     pulse::Pulse,
 };
@@ -25,6 +25,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// Who asks, and whom it tells.
 pub(crate) struct Probe {
     pub(crate) access: Access,
+    /// How long an answer may take.
+    pub(crate) connect_timeout: Duration,
     pub(crate) target: Target,
     pub(crate) held: Arc<Held>,
     pub(crate) pulse: Arc<Mutex<Pulse>>,
@@ -45,7 +47,9 @@ impl Probe {
                 pause = FIRST;
                 continue;
             }
-            match self.access.find_subscription(&self.target.name).await {
+            let limit = Limit::begin(self.connect_timeout);
+            let name = &self.target.name;
+            match self.access.find_subscription(name, limit).await {
                 Ok(Found::Yes | Found::Hidden) => pause = (pause * 2).min(LONGEST),
                 // Not every server ends the streams of what is deleted.
                 Ok(Found::No) => return self.held.fail(self.target.missing(), false),

@@ -24,7 +24,7 @@ use crate::{
     ack::{PubSubAcknowledger, Token},
     config::PubSub,
     confirm::Confirmer,
-    connect::{Access, Found, Target},
+    connect::{Access, Found, Limit, Target},
     held::{Held, Limits},
     minder,
     probe::Probe,
@@ -56,20 +56,20 @@ impl Source for PubSub {
     /// Dropped half-way, the stream is closed and what it brought is given back.
     async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
         ConfigError::check("the Pub/Sub source", self.problems())?;
-        let deadline = tokio::time::Instant::now() + self.connect_timeout;
-        let link = self.connect(deadline).await?;
+        let limit = Limit::begin(self.connect_timeout);
+        let link = self.connect(limit).await?;
         let is_certain = link.is_emulator && link.is_found;
         let producer = PubSubProducer::start(self, link, cx);
         // An emulator knows no permissions.
         if !is_certain {
-            producer.await_refusal(deadline).await?;
+            producer.await_refusal(limit.deadline).await?;
         }
         Ok(producer)
     }
 }
 
 impl PubSub {
-    async fn connect(&self, deadline: tokio::time::Instant) -> Result<Link, BoxError> {
+    async fn connect(&self, limit: Limit) -> Result<Link, BoxError> {
         let name = &self.subscription;
         if let Some(client) = &self.client {
             let target = Target {
@@ -85,12 +85,11 @@ impl PubSub {
                 is_found: false,
             });
         }
-        let limit = (self.connect_timeout, deadline);
         let access = Access::new(self.endpoint.as_deref(), limit).await?;
         let target = access.target("subscription", name);
-        let found = access.find_subscription(name).await?;
+        let found = access.find_subscription(name, limit).await?;
         match (found, &self.create) {
-            (Found::No, Some(create)) => access.create_subscription(name, create).await?,
+            (Found::No, Some(create)) => access.create_subscription(name, create, limit).await?,
             (Found::No, None) => return Err(target.missing().into()),
             (Found::Yes | Found::Hidden, _) => {}
         }
@@ -152,6 +151,7 @@ impl PubSubProducer {
         let minding = minder::mind(held.clone(), pulse.clone(), target.name.clone());
         let probe = link.access.map(|access| Probe {
             access,
+            connect_timeout: source.connect_timeout,
             target: target.clone(),
             held: held.clone(),
             pulse: pulse.clone(),

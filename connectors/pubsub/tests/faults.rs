@@ -131,6 +131,35 @@ async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
     reader.close().await.unwrap();
 }
 
+/// Waits until somebody connects, which nobody tells.
+async fn asked(proxy: &Proxy) {
+    let before = proxy.accepted();
+    let more = async {
+        while proxy.accepted() == before {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let more = tokio::time::timeout(PATIENCE, more).await;
+    more.expect("a question in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_stream_of_a_service_that_answers_is_no_trouble() {
+    let Some(fixture) = Fixture::new("quiet").await else {
+        return;
+    };
+    let (proxy, endpoint) = proxy(&fixture.endpoint).await;
+    // Over when the service is asked for the first time, after 15 s.
+    let source = fixture.source().endpoint(&endpoint);
+    let source = source.connect_timeout(Duration::from_secs(10));
+    let mut reader = Reader::open(&source).await.unwrap();
+    reader.nothing_until(asked(&proxy)).await;
+    // Asked again, it was answered before: the pauses are longer than an answer may take.
+    reader.nothing_until(asked(&proxy)).await;
+    assert_eq!(reader.recorder().count("source_trouble"), 0);
+    reader.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_cannot_be_reached_is_told_while_the_client_tries_by_itself() {
     let Some(fixture) = Fixture::new("unreachable").await else {

@@ -156,8 +156,8 @@ impl RabbitMq {
         self
     }
 
-    /// Without a sign of the broker for twice this time, or half of it longer, since the client looks every half, the connection counts as lost: whole seconds, from 1 s to an hour. Default: what
-    /// the uri says, or 30 s.
+    /// Without a sign of the broker for twice this time, or half of it longer, since the client looks every half, the connection
+    /// counts as lost: whole seconds, from 1 s to an hour. Default: what the uri says, or 30 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.access.heartbeat = Some(interval);
         self
@@ -225,37 +225,31 @@ impl RabbitMq {
             "is for a stream, but another kind of queue is declared",
         );
         checks.above_zero("close_timeout", self.close_timeout);
-        checks.extend(self.long_names());
+        self.check_names(&mut checks);
         checks.into_problems()
     }
 
     /// Names that AMQP cannot carry.
-    fn long_names(&self) -> Vec<Problem> {
-        let ends = |(exchange, key)| [("exchange", exchange), ("routing key", key)];
-        let bound = self.bindings.iter().map(|(exchange, key)| (exchange, key));
-        let bound = bound
-            .flat_map(ends)
-            .filter_map(|(what, name): (_, &String)| {
-                let long = longer_than_amqp_carries(name)?;
-                Some(("bind", format!("has the name of an {what} that {long}")))
-            });
-        let plain = [("queue", &self.queue), ("consumer_tag", &self.consumer_tag)];
-        let plain = plain
-            .into_iter()
-            .filter_map(|(option, name)| Some((option, longer_than_amqp_carries(name)?)));
-        let declare = self.declare.iter().map(|declare| &declare.arguments);
-        let argument = |option, arguments: &Arguments| {
-            let problems = arguments.problems().iter();
-            problems
-                .map(|problem| (option, problem.clone()))
-                .collect::<Vec<_>>()
-        };
-        plain
-            .chain(bound)
-            .chain(declare.flat_map(|arguments| argument("declare", arguments)))
-            .chain(argument("consumer_argument", &self.consumer_arguments))
-            .map(|(option, message)| Problem::new(option, message))
-            .collect()
+    fn check_names(&self, checks: &mut Checks) {
+        for (option, name) in [("queue", &self.queue), ("consumer_tag", &self.consumer_tag)] {
+            if let Some(long) = longer_than_amqp_carries(name) {
+                checks.add(option, long);
+            }
+        }
+        for (exchange, routing_key) in &self.bindings {
+            for (what, name) in [("exchange", exchange), ("routing key", routing_key)] {
+                if let Some(long) = longer_than_amqp_carries(name) {
+                    checks.add("bind", format_args!("has a name ({what}) that {long}"));
+                }
+            }
+        }
+        let declared = self
+            .declare
+            .iter()
+            .flat_map(|declare| declare.arguments.problems());
+        declared.for_each(|problem| checks.add("declare", problem));
+        let consumer = self.consumer_arguments.problems().iter();
+        consumer.for_each(|problem| checks.add("consumer_argument", problem));
     }
 }
 

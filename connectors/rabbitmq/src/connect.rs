@@ -13,7 +13,10 @@ use crate::{
     config::RabbitMq,
     declare::StreamOffset,
     setup::Setup,
-    trouble::{Trouble, code, is_lasting, words},
+    trouble::{
+        ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Trouble, code, is_lasting,
+        words,
+    },
 };
 
 /// What a user needs at the broker for each step, besides those that need nothing.
@@ -37,19 +40,16 @@ impl RabbitMq {
         let deadline = Instant::now() + self.access.connect_timeout;
         let (connection, leash) = self.access.connect().await?;
         match timeout_at(deadline, self.set_up(&connection, window, resume)).await {
-            Ok(Ok((channel, consumer, queue))) => {
+            Ok(set_up) => {
+                // It answers: so where it has refused something, it is told good-bye.
                 leash.let_go();
+                let (channel, consumer, queue) = set_up?;
                 Ok(Line {
                     connection,
                     channel,
                     consumer,
                     queue,
                 })
-            }
-            Ok(Err(trouble)) => {
-                // It answers: so it is told good-bye.
-                leash.let_go();
-                Err(trouble)
             }
             Err(_) => Err(Trouble::Passing(
                 format!(
@@ -131,15 +131,17 @@ impl RabbitMq {
     fn refused(&self, what: &str, permission: &str, error: &Error) -> Trouble {
         let grant;
         let advice = match code(error) {
-            Some(404) => {
+            Some(NOT_FOUND) => {
                 "; create what is missing, or use `declare` for the queue and `after_connect` for exchanges"
             }
-            Some(403) if is_lasting(error) => {
+            Some(ACCESS_REFUSED) if is_lasting(error) => {
                 grant = format!("; grant the user the permission {permission}");
                 &grant
             }
-            Some(403 | 405) => "; somebody else holds it exclusively",
-            Some(406) => "; it exists with other properties: declare it so, or delete it",
+            Some(ACCESS_REFUSED | RESOURCE_LOCKED) => "; somebody else holds it exclusively",
+            Some(PRECONDITION_FAILED) => {
+                "; it exists with other properties: declare it so, or delete it"
+            }
             _ => "",
         };
         let text = format!(

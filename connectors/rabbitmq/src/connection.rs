@@ -18,16 +18,17 @@ use lapin::{
 };
 use tokio::time::timeout;
 
-use crate::{leash::Leash, names::longer_than_amqp_carries, trouble::Trouble};
+use crate::{
+    leash::Leash,
+    names::longer_than_amqp_carries,
+    trouble::{ACCESS_REFUSED, NOT_ALLOWED, Trouble},
+};
 
 /// Without another word, the broker is given up after twice as long without a sign of it.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3_600);
 /// What a uri may say behind its `?`.
 const PARAMETERS: [&str; 4] = ["auth_mechanism", "channel_max", "frame_max", "heartbeat"];
-/// What the broker answers to a wrong user or password, and to a forbidden vhost.
-const NOT_ALLOWED: u16 = 530;
-const ACCESS_REFUSED: u16 = 403;
 
 /// Where a broker is and how to come in.
 #[derive(Clone)]

@@ -3,11 +3,13 @@
 use broadway_core::BoxError;
 use lapin::{Error, ErrorKind};
 
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-const RESOURCE_LOCKED: u16 = 405;
-const PRECONDITION_FAILED: u16 = 406;
-const NOT_ALLOWED: u16 = 530;
+/// Also the answer to a wrong user or password.
+pub(crate) const ACCESS_REFUSED: u16 = 403;
+pub(crate) const NOT_FOUND: u16 = 404;
+pub(crate) const RESOURCE_LOCKED: u16 = 405;
+pub(crate) const PRECONDITION_FAILED: u16 = 406;
+/// Also the answer to a vhost that is missing or forbidden.
+pub(crate) const NOT_ALLOWED: u16 = 530;
 const NOT_IMPLEMENTED: u16 = 540;
 
 /// An error, judged.

@@ -8,11 +8,10 @@ use google_cloud_pubsub::{
     client::{BasePublisher, Publisher as Client},
     retry_policy::RetryableErrors,
 };
-use tokio::time::Instant;
 
 use super::PubSubPublisher;
 use crate::{
-    connect::{Access, Found, Target},
+    connect::{Access, Found, Limit, Target},
     names::{self, Endpoint},
 };
 
@@ -147,12 +146,11 @@ impl PubSubPublisherBuilder {
             };
             return Ok((client.clone(), target));
         }
-        let deadline = Instant::now() + self.connect_timeout;
-        let limit = (self.connect_timeout, deadline);
+        let limit = Limit::begin(self.connect_timeout);
         let access = Access::new(self.endpoint.as_deref(), limit).await?;
         let target = access.target("topic", name);
-        match access.find_topic(name).await? {
-            Found::No if self.create_topic => access.create_topic(name).await?,
+        match access.find_topic(name, limit).await? {
+            Found::No if self.create_topic => access.create_topic(name, limit).await?,
             Found::No => return Err(target.missing().into()),
             Found::Yes | Found::Hidden => {}
         }

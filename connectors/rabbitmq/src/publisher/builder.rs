@@ -4,14 +4,18 @@ use std::{fmt, time::Duration};
 
 use broadway_core::{BoxError, Checks, ConfigError, Problem};
 use lapin::{
-    Connection, Error, ErrorKind, ExchangeKind,
+    Connection, Error, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 use tokio::time::{Instant, timeout_at};
 
 use super::{RabbitMqPublisher, ledger::explain, link::Links, message::Rules};
-use crate::{connection::Access, names::longer_than_amqp_carries, trouble::Trouble};
+use crate::{
+    connection::Access,
+    names::longer_than_amqp_carries,
+    trouble::{NOT_FOUND, Trouble, code},
+};
 
 /// The most that RabbitMQ 4 takes where nobody has said otherwise; 3 takes more.
 const BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -19,8 +23,6 @@ const BYTES_MAX: usize = 16 * 1_024 * 1_024;
 const BYTES_LIMIT: usize = 512 * 1_024 * 1_024;
 const IN_FLIGHT_LIMIT: usize = 1_000_000;
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// What the broker says of an exchange or a queue that is not there.
-const NOT_FOUND: u16 = 404;
 
 /// The options of a [`RabbitMqPublisher`]; made by [`RabbitMqPublisher::exchange`] and [`RabbitMqPublisher::queue`].
 ///
@@ -215,8 +217,7 @@ impl RabbitMqPublisherBuilder {
         let Err(error) = self.declare(connection, true).await else {
             return Ok(());
         };
-        let is_missing =
-            matches!(error.kind(), ErrorKind::ProtocolError(said) if said.get_id() == NOT_FOUND);
+        let is_missing = code(&error) == Some(NOT_FOUND);
         let (option, destination) = (self.option(), self.destination());
         if !is_missing {
             let why = explain(&error);

@@ -4,8 +4,7 @@ use broadway_core::{Outgoing, PublishError};
 use lapin::{Confirmation, Error, ErrorKind, message::BasicReturnMessage, protocol::AMQPErrorKind};
 
 use super::message::Entry;
-
-const ACCESS_REFUSED: u16 = 403;
+use crate::trouble::ACCESS_REFUSED;
 
 /// The results of a call as they come in.
 pub(crate) struct Ledger {
