@@ -23,6 +23,7 @@ mod producers;
 mod publishing;
 mod random;
 mod rate;
+mod runtime;
 mod sources;
 mod stale;
 mod start;
