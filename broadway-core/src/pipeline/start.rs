@@ -338,6 +338,7 @@ where
                     settler: Settler::new(Arc::clone(&self.ledger)),
                     failures: Vec::new(),
                     jobs: Vec::with_capacity(1),
+                    done: None,
                     stopped: None,
                 };
                 let presence = processor.inlet.presence();

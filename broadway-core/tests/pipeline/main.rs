@@ -24,6 +24,7 @@ mod publishing;
 mod random;
 mod rate;
 mod runtime;
+mod slow_sinks;
 mod sources;
 mod stale;
 mod start;

@@ -90,17 +90,13 @@ fn receipts_and_pushes_end_with_the_runtime() {
     let (topology, _feed) = started(&runtime);
     // The first is in the handler's hands, the others wait for a processor, which has taken what it can.
     let mut receipts = Vec::new();
-    let full = runtime.block_on(async {
-        loop {
-            let pushed = topology.push([9; 100]);
-            match tokio::time::timeout(SECOND / 5, pushed).await {
-                Ok(pushed) => receipts.extend(pushed.unwrap()),
-                Err(_elapsed) => break topology.push([9]),
-            }
+    runtime.block_on(async {
+        while let Ok(pushed) = tokio::time::timeout(SECOND / 5, topology.push([9; 100])).await {
+            receipts.extend(pushed.unwrap());
         }
     });
     thread::scope(|scope| {
-        let full = scope.spawn(|| soon(full));
+        let full = scope.spawn(|| soon(topology.push([9])));
         runtime.shutdown_background();
         assert_eq!(full.join().unwrap().unwrap_err().into_messages(), [9]);
     });
