@@ -27,7 +27,7 @@ use std::{
 ///     Ok(())
 /// }
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Row<D> {
     id: RowId,
     data: D,

@@ -54,7 +54,7 @@ async fn all_messages_of_a_batch_that_panics_fail_and_the_next_batch_is_handled(
 async fn messages_named_with_fail_fail_alone() {
     let script = Script::batching().batch(|_, batch: &mut Batch<u64>| {
         let rows: Vec<_> = batch.rows().collect();
-        batch.fail(rows[3], "three");
+        batch.fail(&rows[3], "three");
         batch.fail(rows[1].id(), "one");
         batch.fail(&rows[3], "three again");
         Ok(())
