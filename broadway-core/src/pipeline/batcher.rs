@@ -10,7 +10,6 @@ mod room;
 
 use std::{
     hash::{BuildHasher, Hash},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -30,6 +29,7 @@ use super::{
 use crate::{
     batch::{BatchInfo, BatchKey},
     batcher_key::BatcherKey,
+    caught::guarded,
     error::{Callback, Reason},
     handler::{Handler, ToBatch},
     machine::{
@@ -416,8 +416,7 @@ where
         let Some(size_of) = &self.size_of else {
             return Ok(0);
         };
-        catch_unwind(AssertUnwindSafe(|| size_of(data)))
-            .map_err(|payload| Reason::panic(Callback::Batching, payload.as_ref()))
+        guarded(|| size_of(data)).map_err(|panicked| panicked.reason(Callback::Batching))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open<S, H>> {

@@ -31,6 +31,7 @@ use super::{
     validate,
 };
 use crate::{
+    batcher_key::BatcherKey,
     error::{Callback, RunError, StartError},
     handler::Handler,
     machine::{
@@ -340,6 +341,7 @@ where
                     jobs: Vec::with_capacity(1),
                     done: None,
                     stopped: None,
+                    number: first_number(stage.key.index(), worker),
                 };
                 let presence = processor.inlet.presence();
                 crew.spawn(link::attended(presence, run::to_the_end(processor)));
@@ -380,4 +382,11 @@ where
         }
         crew
     }
+}
+
+/// Far from those of all other batch processors.
+fn first_number(batcher: usize, worker: usize) -> u32 {
+    // Multiplied by an odd number, close ones are spread over all.
+    let which = (batcher << 16) ^ worker;
+    (which as u32).wrapping_mul(0x9e37_79b9)
 }
