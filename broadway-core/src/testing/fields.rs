@@ -40,16 +40,18 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
             let Settlement {
                 done,
                 failed,
+                resolved,
                 released,
                 ..
             } = settlement;
-            texts![producer, done, failed, released]
+            texts![producer, done, failed, resolved, released]
         }
         Event::AckFailed {
             producer,
             count,
             reason,
         } => texts![producer, count, reason],
+        Event::CloseFailed { producer, error } => texts![producer, error],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
         Event::Stage(event) => of_stage(event),
         Event::ProducerFailed {

@@ -55,9 +55,10 @@ fn every_event_is_heard_and_counted_once() {
         summary.read(),
         summary.ok(),
         summary.failed(),
+        summary.resolved(),
         summary.released(),
     ];
-    assert_eq!(counts, [9, 5, 2, 1]);
+    assert_eq!(counts, [9, 5, 2, 2, 1]);
     assert_eq!(
         (summary.dropped_unsettled(), summary.ack_failures()),
         (1, 5)
