@@ -30,3 +30,4 @@ mod stale;
 mod start;
 mod telemetry;
 mod test_kit;
+mod watchdog;
