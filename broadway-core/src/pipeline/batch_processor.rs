@@ -40,6 +40,8 @@ where
     pub(super) failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
     /// The batch in hand.
     pub(super) jobs: Vec<JobOf<S, H>>,
+    /// The lane of the batch before.
+    pub(super) done: Option<u64>,
     /// When the batch before was done.
     pub(super) stopped: Option<Instant>,
     /// That of the next batch, by which its rows know it.
@@ -60,11 +62,16 @@ where
     type Happening = JobOf<S, H>;
 
     async fn next(&mut self) -> Option<JobOf<S, H>> {
+        let now = self.stopped.unwrap_or_else(timer::now);
+        self.stage.come_for_batch(self.done.take(), now);
         self.inlet.take(1, &mut self.jobs).await;
-        self.jobs.pop()
+        let job = self.jobs.pop()?;
+        self.stage.taken(job.carried.len());
+        Some(job)
     }
 
     async fn react(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
+        self.done = Some(job.lane);
         let started = timer::taken_at(self.stopped, self.inlet.waited());
         self.turns.next();
         if self.is_slow {

@@ -350,6 +350,7 @@ where
                     settler: Settler::new(Arc::clone(&self.ledger)),
                     failures: Vec::new(),
                     jobs: Vec::with_capacity(1),
+                    done: None,
                     stopped: None,
                     number: first_number(stage.key.index(), worker),
                     turns: workers.enter(Some(stage.key.name()), worker),

@@ -25,6 +25,8 @@ mod producers;
 mod publishing;
 mod random;
 mod rate;
+mod runtime;
+mod slow_sinks;
 mod sources;
 mod stale;
 mod start;
