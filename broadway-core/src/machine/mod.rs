@@ -15,6 +15,7 @@
 //! - [`slots`]: how much is asked for by who starts a task for each event.
 //! - [`rate`]: how many messages may pass in a span of time.
 //! - [`restart`]: when a failed producer is opened again.
+//! - [`watch`]: whether a worker has been inside one call for too long.
 //! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
 
 pub mod batch_demand;
@@ -30,3 +31,4 @@ pub mod pool;
 pub mod rate;
 pub mod restart;
 pub mod slots;
+pub mod watch;

@@ -21,7 +21,7 @@ use crate::{
     error::{BoxError, Callback, Reason},
     handler::Handler,
     source::{Producer, Source},
-    stage::{run::Act, timer},
+    stage::{run::Act, timer, watchdog::Turns},
     telemetry::{Emitter, Event},
 };
 
@@ -46,6 +46,10 @@ where
     pub(super) stopped: Option<Instant>,
     /// That of the next batch, by which its rows know it.
     pub(super) number: u32,
+    /// For the watchdog.
+    pub(super) turns: Arc<Turns>,
+    /// Its batches take long, so the watchdog is told which it is.
+    pub(super) is_slow: bool,
 }
 
 pub(super) type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
@@ -69,7 +73,14 @@ where
     async fn react(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
         self.done = Some(job.lane);
         let started = timer::taken_at(self.stopped, self.inlet.waited());
+        self.turns.next();
+        if self.is_slow {
+            let first = job.carried.first();
+            let work = first.map(|first| self.settler.describe(&first.debt));
+            self.turns.set_work(work.unwrap_or_default());
+        }
         let elapsed = self.work(job, started).await;
+        self.turns.finished(elapsed, 1, &mut self.is_slow);
         self.inlet.pace(1, elapsed);
         self.stopped = Some(started + elapsed);
         ControlFlow::Continue(())

@@ -59,6 +59,7 @@ pub(super) struct Options<H: Handler> {
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) restart: RestartPolicy,
     pub(super) drain_timeout: Duration,
+    pub(super) blocked_after: Duration,
     pub(super) observer: Option<Box<dyn Observer>>,
     pub(super) pushers: Vec<Pusher<H::In>>,
     pub(super) pushed_max: usize,
@@ -95,6 +96,7 @@ where
             rate_limit: None,
             restart: RestartPolicy::default(),
             drain_timeout: Duration::from_secs(30),
+            blocked_after: Duration::from_secs(10),
             observer: None,
             pushers: Vec::new(),
             pushed_max: 10_000,
@@ -182,6 +184,15 @@ where
     /// [`Topology::try_push`] or [`Pusher::try_push`]. Default 10,000; at least 1.
     pub fn pushed_max(mut self, messages: usize) -> Self {
         self.options.pushed_max = messages;
+        self
+    }
+
+    /// When a handler that blocks its thread (a call that does not return, a lock, a long computation without an `await`) is told of as
+    /// [`Event::HandlerBlocked`](crate::telemetry::Event::HandlerBlocked): by a thread of its own, to half a second, with the
+    /// coordinates of its message where the connector has them and the handler was slow before. Defaults to 10 s;
+    /// [`Duration::MAX`] turns it off. More than zero.
+    pub fn blocked_after(mut self, time: Duration) -> Self {
+        self.options.blocked_after = time;
         self
     }
 

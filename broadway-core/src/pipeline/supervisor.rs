@@ -24,6 +24,7 @@ use crate::{
         control::Control,
         supervise::{self, Crew},
         timer,
+        watchdog::Watched,
     },
     telemetry::Event,
 };
@@ -43,6 +44,8 @@ where
     pub(super) line: Arc<Line>,
     pub(super) ledger: Arc<Ledger<AckOf<S>>>,
     pub(super) push: Arc<PushEntrance<S>>,
+    /// Watches for blocked handlers until this is dropped.
+    pub(super) _watched: Arc<Watched>,
 }
 
 impl<S, H> Supervisor<S, H>

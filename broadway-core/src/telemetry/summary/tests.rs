@@ -190,6 +190,7 @@ fn a_line_of_progress_reads_well() {
     let progress = ledger::Progress {
         settled: 1_204_511,
         rate: 80_644.6,
+        resolved: 0,
         failed: 12,
         p99,
     };
