@@ -81,7 +81,7 @@ pub use broadway_core::{
     Message, Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OneBatcher, OpenContext,
     Outcome, Outgoing, Pipeline, Problem, Processors, Produced, Producer, PublishError,
     PublishErrorKind, Publisher, PushError, Reason, Receipt, Record, RunError, Settled, Source,
-    SourceExt, Split, StartError, Topology, Totals, Trigger, batchers, handler_fn,
+    SourceExt, Split, StartError, Topology, Totals, Trigger, batchers, connector, handler_fn,
     handler_fn_async, machine, source, stage, telemetry, testing,
 };
 
