@@ -11,12 +11,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::RabbitMq,
+    connection::Reached,
     declare::StreamOffset,
     setup::Setup,
     trouble::{
         ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Trouble, code, is_lasting,
         words,
     },
+    wire::Marks,
 };
 
 /// What a user needs at the broker for each step, besides those that need nothing.
@@ -31,6 +33,8 @@ pub(crate) struct Line {
     pub(crate) consumer: Consumer,
     /// The name of the queue, also where the broker chose it.
     pub(crate) queue: Arc<str>,
+    /// Deliveries that the client could not have parsed.
+    pub(crate) marks: Arc<Marks>,
 }
 
 impl RabbitMq {
@@ -38,7 +42,11 @@ impl RabbitMq {
     pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
         // One time-out for both: connecting has its share of it.
         let deadline = Instant::now() + self.access.connect_timeout;
-        let (connection, leash) = self.access.connect().await?;
+        let Reached {
+            connection,
+            leash,
+            marks,
+        } = self.access.connect().await?;
         match timeout_at(deadline, self.set_up(&connection, window, resume)).await {
             Ok(set_up) => {
                 // It answers: so where it has refused something, it is told good-bye.
@@ -49,6 +57,7 @@ impl RabbitMq {
                     channel,
                     consumer,
                     queue,
+                    marks,
                 })
             }
             Err(_) => Err(Trouble::Passing(

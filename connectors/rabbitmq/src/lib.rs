@@ -45,6 +45,7 @@ mod setup;
 mod shared;
 mod source;
 mod trouble;
+mod wire;
 
 pub use ack::{RabbitMqAcknowledger, Token};
 pub use broadway_core::ConfigError;

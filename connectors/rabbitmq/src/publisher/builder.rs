@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{RabbitMqPublisher, ledger::explain, link::Links, message::Rules};
 use crate::{
-    connection::Access,
+    connection::{Access, Reached},
     names::longer_than_amqp_carries,
     trouble::{NOT_FOUND, Trouble, code},
 };
@@ -191,7 +191,9 @@ impl RabbitMqPublisherBuilder {
         name.get_or_insert_with(|| "broadway-publisher".to_owned());
         let deadline = Instant::now() + self.access.connect_timeout;
         let connected = self.access.connect().await;
-        let (connection, leash) = connected.map_err(Trouble::into_error)?;
+        let Reached {
+            connection, leash, ..
+        } = connected.map_err(Trouble::into_error)?;
         match timeout_at(deadline, self.find(&connection)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -13,7 +13,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
-use crate::{connection::Access, leash::Leash, trouble::Trouble};
+use crate::{
+    connection::{Access, Reached},
+    leash::Leash,
+    trouble::Trouble,
+};
 
 /// How soon after one attempt the next may begin: at first, and at last. Up to half of it is added by chance.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -143,7 +147,9 @@ async fn attempt(
     };
     state.tried();
     match connected {
-        Ok((connection, leash)) => {
+        Ok(Reached {
+            connection, leash, ..
+        }) => {
             tracing::info!(target: "broadway_rabbitmq", uri = access.shown(), "a publisher has connected again");
             state.link = Some(Link::new(connection, leash));
             state.pause = PAUSE_MIN;
