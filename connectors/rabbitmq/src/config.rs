@@ -9,7 +9,8 @@ use crate::{
     connection::Access,
     declare::{Argument, Declare, StreamOffset},
     names::{Arguments, longer_than_amqp_carries},
-    options::{OnFailure, OnSuccess, Policy},
+    options::{OnFailure, OnSuccess, OnUnreadable, Policy},
+    patience::{self, Patience},
     setup::Setup,
 };
 
@@ -49,6 +50,8 @@ pub struct RabbitMq {
     pub(crate) consumer_arguments: Arguments,
     pub(crate) stream_offset: Option<StreamOffset>,
     pub(crate) policy: Policy,
+    pub(crate) on_unreadable: OnUnreadable,
+    pub(crate) consumer_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
 }
 
@@ -74,6 +77,8 @@ impl RabbitMq {
                 on_failure: OnFailure::default(),
                 requeue_delay: Duration::from_secs(1),
             },
+            on_unreadable: OnUnreadable::default(),
+            consumer_timeout: None,
             close_timeout: Duration::from_secs(10),
         }
     }
@@ -176,7 +181,8 @@ impl RabbitMq {
     }
 
     /// How long a message that is to be requeued waits here first. It counts for [`prefetch`](Self::prefetch) meanwhile, so that a
-    /// queue of messages that all fail is not spun through. Zero is at once. Default: 1 s.
+    /// queue of messages that all fail is not spun through. Zero is at once; the most is four fifths of
+    /// [`consumer_timeout`](Self::consumer_timeout). Default: 1 s.
     pub fn requeue_delay(mut self, delay: Duration) -> Self {
         self.policy.requeue_delay = delay;
         self
@@ -193,6 +199,36 @@ impl RabbitMq {
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.policy.on_failure = on_failure;
         self
+    }
+
+    /// What happens to a message that the client cannot read, such as one with a header whose name is not UTF-8. Default:
+    /// [`OnUnreadable::Halt`].
+    pub fn on_unreadable(mut self, on_unreadable: OnUnreadable) -> Self {
+        self.on_unreadable = on_unreadable;
+        self
+    }
+
+    /// How long the broker lets a message be unsettled until it closes the channel: its own `consumer_timeout`, which this does not
+    /// change. Pauses before a requeue end in time, after four fifths of it at most. [`Duration::MAX`] says that the broker waits without
+    /// end. When the broker closes a channel over it, the source learns the time from its words. Default: the argument
+    /// `x-consumer-timeout` of the consumer or of the declared queue, or else RabbitMQ's own default, 30 min.
+    pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
+        self.consumer_timeout = Some(timeout);
+        self
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.broker_waits())
+    }
+
+    fn broker_waits(&self) -> Duration {
+        let declared = self.declare.as_ref().map(|declare| &declare.arguments);
+        let arguments = [Some(&self.consumer_arguments), declared];
+        let told = arguments.into_iter().flatten().find_map(|arguments| {
+            let told = arguments.integer("x-consumer-timeout")?;
+            u64::try_from(told).ok().map(Duration::from_millis)
+        });
+        self.consumer_timeout.or(told).unwrap_or(patience::DEFAULT)
     }
 
     /// The prefetch window for a pipeline whose processors hold so many messages.
@@ -225,8 +261,32 @@ impl RabbitMq {
             "is for a stream, but another kind of queue is declared",
         );
         checks.above_zero("close_timeout", self.close_timeout);
+        self.check_pauses(&mut checks);
         self.check_names(&mut checks);
         checks.into_problems()
+    }
+
+    /// Pauses that the broker would close the channel over.
+    fn check_pauses(&self, checks: &mut Checks) {
+        let limit = self.broker_waits();
+        checks.above_zero("consumer_timeout", limit);
+        let most = patience::pause_max(limit);
+        let after = match self.policy.on_failure {
+            OnFailure::RequeueAfter(pause) => pause,
+            _ => Duration::ZERO,
+        };
+        for (option, pause) in [
+            ("requeue_delay", self.policy.requeue_delay),
+            ("on_failure", after),
+        ] {
+            checks.require(
+                limit == Duration::MAX || pause <= most,
+                option,
+                format_args!(
+                    "pauses for {pause:?}, but the broker closes the channel over a message that is unsettled for {limit:?} (`consumer_timeout`); give {most:?} at most, raise `consumer_timeout` at the broker and here, or let a queue with a time to live wait"
+                ),
+            );
+        }
     }
 
     /// Names that AMQP cannot carry.
@@ -265,6 +325,8 @@ impl fmt::Debug for RabbitMq {
             .field("exclusive", &self.exclusive)
             .field("stream_offset", &self.stream_offset)
             .field("policy", &self.policy)
+            .field("on_unreadable", &self.on_unreadable)
+            .field("consumer_timeout", &self.consumer_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -301,6 +363,27 @@ mod tests {
             .declare(Declare::quorum())
             .stream_offset(StreamOffset::First);
         assert_eq!(options(&source), ["stream_offset"]);
+    }
+
+    #[test]
+    fn a_pause_that_the_broker_would_close_the_channel_over_is_refused() {
+        let second = Duration::from_secs(1);
+        let source = RabbitMq::queue("orders").requeue_delay(1_500 * second);
+        assert_eq!(options(&source), ["requeue_delay"]);
+        assert!(options(&source.clone().consumer_timeout(2_000 * second)).is_empty());
+        let source = source.requeue_delay(Duration::MAX);
+        assert!(options(&source.consumer_timeout(Duration::MAX)).is_empty());
+        let queue = Declare::quorum().argument("x-consumer-timeout", 60_000);
+        let source = RabbitMq::queue("orders")
+            .declare(queue)
+            .on_failure(OnFailure::RequeueAfter(120 * second));
+        let [problem] = &source.problems()[..] else {
+            panic!("{source:?}");
+        };
+        let said = format!("{problem:?}");
+        for word in ["on_failure", "120s", "60s", "48s", "`consumer_timeout`"] {
+            assert!(said.contains(word), "{word:?} is not in: {said}");
+        }
     }
 
     #[test]

@@ -1,39 +1,29 @@
 //! The two halves that the engine holds: [`RabbitMq`] opens producers, [`RabbitMqProducer`] delivers what its consumer gets.
 
-use std::{
-    future::poll_fn,
-    num::NonZeroUsize,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use broadway_core::{
-    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
-};
-use futures_util::StreamExt;
-use lapin::options::BasicCancelOptions;
+use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
-    ack::{RabbitMqAcknowledger, Token},
+    ack::RabbitMqAcknowledger,
     config::RabbitMq,
     connect::Line,
+    open::{Lost, Open, Out, Taken},
     pause::{chance, pause},
     record::RabbitMqRecord,
     shared::Shared,
     trouble::{Trouble, words},
+    wire::client_runtime,
 };
 
 /// A line that lasted so long is a success, even if the queue was empty.
 const SETTLED_TIME: Duration = Duration::from_secs(30);
 /// After so many refusals in a row the producer fails. A broker that is starting may not know its users and vhosts yet.
 const REFUSALS_MAX: u32 = 6;
-
-type Out = Vec<Delivery<RabbitMqRecord, Token>>;
 
 impl Source for RabbitMq {
     type Producer = RabbitMqProducer;
@@ -71,7 +61,8 @@ impl Source for RabbitMq {
         let shared = Arc::new(Shared::new(cx, self, window));
         let mut keeper = JoinSet::new();
         let kept = shared.clone();
-        keeper.spawn(async move { kept.keep().await });
+        // With the connection: a handler that blocks its thread does not hold up acknowledgements.
+        keeper.spawn_on(async move { kept.keep().await }, &client_runtime().await?);
         Ok(RabbitMqProducer {
             acknowledger: Arc::new(RabbitMqAcknowledger::new(shared.clone())),
             link: Link::Up(Box::new(Open::begin(line, &shared))),
@@ -101,6 +92,8 @@ enum Link {
     Up(Box<Open>),
     /// A task connects; it tells what it has failed at, and returns an error that no later attempt would mend.
     Down(JoinSet<Result<Reconnected, BoxError>>),
+    /// Nothing more is read, for this reason; the pipeline still has messages of this line.
+    Halted(Box<Open>, String),
     /// Nothing more is read. With the line, if there is one.
     Stopped(Option<Box<Open>>),
 }
@@ -109,81 +102,6 @@ struct Reconnected {
     line: Line,
     /// With those before.
     failures: u32,
-}
-
-/// A line in use.
-struct Open {
-    line: Line,
-    generation: u64,
-    since: Instant,
-}
-
-impl Open {
-    fn begin(line: Line, shared: &Shared) -> Self {
-        let generation = shared.begin(line.channel.clone());
-        Self {
-            line,
-            generation,
-            since: Instant::now(),
-        }
-    }
-
-    /// Takes what is there, or says why nothing more will come.
-    fn poll_take(
-        &mut self,
-        cx: &mut Context<'_>,
-        shared: &Shared,
-        demand: usize,
-        out: &mut Out,
-    ) -> Poll<Result<(), String>> {
-        let before = out.len();
-        let mut first = ready!(self.line.consumer.poll_next_unpin(cx));
-        let is_stream = shared.is_stream;
-        let why = loop {
-            match first {
-                Some(Ok(delivery)) => {
-                    let token = Token {
-                        generation: self.generation,
-                        tag: delivery.delivery_tag,
-                        redelivered: delivery.redelivered,
-                    };
-                    let record = RabbitMqRecord::new(delivery, self.line.queue.clone());
-                    out.push(Delivery::new(record, token));
-                }
-                Some(Err(error)) => break words(&error),
-                None => break "the broker cancelled the consumer".to_owned(),
-            }
-            let is_enough = out.len() - before == demand;
-            match (!is_enough).then(|| self.line.consumer.poll_next_unpin(cx)) {
-                Some(Poll::Ready(next)) => first = next,
-                None | Some(Poll::Pending) => {
-                    let tags = out[before..].iter().map(|taken| {
-                        let offset = is_stream.then(|| taken.item.stream_offset()).flatten();
-                        (taken.token.tag, offset)
-                    });
-                    if shared.deliver(self.generation, tags) {
-                        return Poll::Ready(Ok(()));
-                    }
-                    break "the channel was lost".to_owned();
-                }
-            }
-        };
-        // They come again by themselves.
-        out.truncate(before);
-        Poll::Ready(Err(why))
-    }
-
-    /// Ends the consumer, and gives what was not delivered.
-    async fn cancel(&mut self) -> lapin::Result<Vec<u64>> {
-        let tag = self.line.consumer.tag();
-        let options = BasicCancelOptions::default();
-        self.line.channel.basic_cancel(tag, options).await?;
-        let mut tags = Vec::new();
-        while let Some(delivery) = self.line.consumer.next().await {
-            tags.push(delivery?.delivery_tag);
-        }
-        Ok(tags)
-    }
 }
 
 impl Producer for RabbitMqProducer {
@@ -199,7 +117,7 @@ impl Producer for RabbitMqProducer {
             // Cancel safe: what the consumer holds stays there until the poll that hands it over, and connecting is a task.
             match &mut self.link {
                 Link::Up(open) => {
-                    let shared = &self.shared;
+                    let shared = &*self.shared;
                     let taken = tokio::select! {
                         biased;
                         taken = poll_fn(|cx| open.poll_take(cx, shared, demand.get(), out)) => taken,
@@ -208,16 +126,19 @@ impl Producer for RabbitMqProducer {
                                 // That was an earlier channel.
                                 continue;
                             }
-                            Err("the channel was given up".to_owned())
+                            Err(Lost::new("the channel was given up"))
                         }
                     };
                     match taken {
-                        Ok(()) => {
-                            self.failures = 0;
-                            return Ok(Produced::More);
-                        }
-                        Err(why) => self.lost(&why),
+                        Ok(Taken::Some) => return Ok(Produced::More),
+                        Ok(Taken::Halted(why)) => self.halt(why),
+                        Err(lost) => self.lost(&lost),
                     }
+                }
+                Link::Halted(open, why) => {
+                    let (within, why) = (self.source.close_timeout, why.clone());
+                    end_what_is_open(&self.shared, open, within).await;
+                    return Err(why.into());
                 }
                 Link::Down(attempt) => {
                     let Some(ended) = attempt.join_next().await else {
@@ -239,8 +160,13 @@ impl Producer for RabbitMqProducer {
         }
         self.shared.stop();
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
-        let Link::Up(mut open) = link else {
-            return;
+        let mut open = match link {
+            Link::Up(open) => open,
+            Link::Halted(open, _) => {
+                self.link = Link::Stopped(Some(open));
+                return;
+            }
+            Link::Down(_) | Link::Stopped(_) => return,
         };
         match timeout(self.source.close_timeout, open.cancel()).await {
             Ok(Ok(tags)) => {
@@ -281,12 +207,17 @@ impl Producer for RabbitMqProducer {
 
 impl RabbitMqProducer {
     /// Begins to connect again.
-    fn lost(&mut self, why: &str) {
+    fn lost(&mut self, lost: &Lost) {
+        let mut why = lost.why.clone();
+        if let Some(limit) = lost.impatient {
+            why = format!("{why}; {}", self.shared.impatient(limit));
+        }
         if let Link::Up(open) = &self.link {
-            self.shared.lose(open.generation);
-            if open.since.elapsed() >= SETTLED_TIME {
+            // Not by messages alone: one that ends the connection would come again and again without a pause, and others with it.
+            if self.shared.has_told() || open.since.elapsed() >= SETTLED_TIME {
                 self.failures = 0;
             }
+            self.shared.lose(open.generation);
         }
         self.shared.trouble(&format!(
             "the consumer of {:?} was lost and is opened again: {why}",
@@ -299,6 +230,13 @@ impl RabbitMqProducer {
             self.failures,
         ));
         self.link = Link::Down(attempt);
+    }
+
+    fn halt(&mut self, why: String) {
+        self.link = match std::mem::replace(&mut self.link, Link::Stopped(None)) {
+            Link::Up(open) => Link::Halted(open, why),
+            link => link,
+        };
     }
 
     fn trouble(&self, why: &str, generation: u64) {
@@ -320,6 +258,21 @@ impl RabbitMqProducer {
             )
             .into()),
         }
+    }
+}
+
+/// Waits until the pipeline has ended all messages of this line, or the line is lost; and then until the broker knows it. Cancel safe.
+async fn end_what_is_open(shared: &Shared, open: &mut Open, within: Duration) {
+    while shared.generation() == open.generation && !shared.is_idle() {
+        tokio::select! {
+            () = shared.idle.notified() => {}
+            () = shared.given_up.notified() => {}
+        }
+    }
+    if shared.generation() == open.generation && shared.finish() {
+        // The broker takes frames in order.
+        let closing = open.line.channel.close(200, "halted".into());
+        drop(timeout(within, closing).await);
     }
 }
 
