@@ -168,13 +168,13 @@ impl RabbitMq {
         self
     }
 
-    /// How long opening may take, once for the connection and once for setting up. Default: 10 s.
+    /// How long opening may take, once for the connection and once for setting up. [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
     }
 
-    /// How long closing waits until the broker has taken the last acknowledgements. Default: 10 s.
+    /// How long closing waits until the broker has taken the last acknowledgements. [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self

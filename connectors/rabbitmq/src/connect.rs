@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use broadway_core::Deadline;
 use lapin::{
     Channel, Connection, Consumer, Error,
     options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::RabbitMq,
@@ -41,14 +41,14 @@ impl RabbitMq {
     /// Opens a consumer. In a stream it begins at `resume`, if that is given.
     pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
         // One time-out for both: connecting has its share of it.
-        let deadline = Instant::now() + self.access.connect_timeout;
+        let deadline = Deadline::after(self.access.connect_timeout);
         let Reached {
             connection,
             leash,
             marks,
         } = self.access.connect().await?;
-        match timeout_at(deadline, self.set_up(&connection, window, resume)).await {
-            Ok(set_up) => {
+        match deadline.within(self.set_up(&connection, window, resume)).await {
+            Some(set_up) => {
                 // It answers: so where it has refused something, it is told good-bye.
                 leash.let_go();
                 let (channel, consumer, queue) = set_up?;
@@ -60,7 +60,7 @@ impl RabbitMq {
                     marks,
                 })
             }
-            Err(_) => Err(Trouble::Passing(
+            None => Err(Trouble::Passing(
                 format!(
                     "the broker at `uri` = {:?} did not set up the consumer of `queue` = {:?} within {:?} (`connect_timeout`)",
                     self.access.shown(),

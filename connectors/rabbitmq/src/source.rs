@@ -2,10 +2,12 @@
 
 use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
+use broadway_core::{
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
+};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -22,6 +24,8 @@ use crate::{
 
 /// A line that lasted so long is a success, even if the queue was empty.
 const SETTLED_TIME: Duration = Duration::from_secs(30);
+/// How long closing waits for the connection, when the channel has been closed.
+const BYE_TIME: Duration = Duration::from_secs(1);
 /// After so many refusals in a row the producer fails. A broker that is starting may not know its users and vhosts yet.
 const REFUSALS_MAX: u32 = 6;
 
@@ -178,8 +182,17 @@ impl Producer for RabbitMqProducer {
         }
     }
 
+    /// Waits until the broker has taken all acknowledgements, for `close_timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// How many messages may come again at most, when the broker did not confirm that it has them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the same is told as `SourceTrouble`.
     async fn close(mut self) -> Result<(), BoxError> {
-        let deadline = Instant::now() + self.source.close_timeout;
+        let deadline = Deadline::after(self.source.close_timeout);
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
         let (Link::Up(open) | Link::Stopped(Some(open))) = link else {
             return self.unconfirmed("the connection was lost");
@@ -187,21 +200,44 @@ impl Producer for RabbitMqProducer {
         if !self.shared.finish() {
             return self.unconfirmed("the connection was lost");
         }
+        let mut unsaid = Unsaid {
+            producer: &mut self,
+            is_over: false,
+        };
         // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
-        let closed = timeout_at(deadline, open.line.channel.close(200, "closed".into())).await;
-        let result = match closed {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => self.unconfirmed(&words(&error)),
-            Err(_) => self.unconfirmed(&format!(
+        let closed = deadline.within(open.line.channel.close(200, "closed".into()));
+        let result = match closed.await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => unsaid.producer.unconfirmed(&words(&error)),
+            None => unsaid.producer.unconfirmed(&format!(
                 "the broker did not answer within {:?} (`close_timeout`)",
-                self.source.close_timeout
+                unsaid.producer.source.close_timeout
             )),
         };
+        unsaid.is_over = true;
+        drop(unsaid);
         // Nothing depends on it any more.
-        let left = deadline.saturating_duration_since(Instant::now());
         let bye = open.line.connection.close(200, "closed".into());
-        drop(timeout(left.min(Duration::from_secs(1)), bye).await);
+        drop(timeout(deadline.remaining().min(BYE_TIME), bye).await);
         result
+    }
+}
+
+/// Closing that was given up from outside, as by a drain whose time is over, still tells what may come again.
+struct Unsaid<'a> {
+    producer: &'a mut RabbitMqProducer,
+    is_over: bool,
+}
+
+impl Drop for Unsaid<'_> {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Err(error) = self
+                .producer
+                .unconfirmed("closing was given up before the broker answered")
+        {
+            self.producer.shared.trouble(&error.to_string());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use common::{
     raw::{HEADERS, Raw, TYPE, deep_header, one_header, short},
 };
 use lapin::{
-    options::{BasicAckOptions, BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions},
+    options::{ExchangeDeclareOptions, QueueBindOptions},
     types::{AMQPValue, FieldTable},
 };
 
@@ -214,21 +214,5 @@ async fn a_stream_passes_over_one_that_is_rejected() {
     assert_eq!(numbers(&received), [0, 1, 2, 3]);
     reader.done(received).await;
     reader.close().await.unwrap();
-    queue.delete().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_in_a_whole_pipeline_stops_nothing_that_came_before_it() {
-    let Some(address) = broker() else { return };
-    let queue = Queue::create(&address, "got").await;
-    let mut raw = Raw::connect(&address).await;
-    let key = queue.name.as_bytes();
-    raw.publish("", key, (TYPE, b"\x01\xff"), b"hostile").await;
-    let mut reader = Reader::open(&queue.source()).await.unwrap();
-    until_it_halts(&mut reader, &mut Vec::new()).await;
-    // It is back in its queue when the source has failed, and may be taken from there by hand.
-    let options = BasicGetOptions::default();
-    assert_eq!(queue.ready().await, 1);
-    drop((reader, options, BasicAckOptions::default()));
     queue.delete().await;
 }

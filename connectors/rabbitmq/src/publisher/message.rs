@@ -8,6 +8,8 @@ use lapin::{
 
 /// The header that carries the key.
 pub(crate) const KEY_HEADER: &str = "broadway-key";
+/// Headers that the broker takes for more routing keys. It closes the channel over one that is not a list.
+const ROUTES: [&str; 2] = ["CC", "BCC"];
 /// The longest routing key and name of a header.
 const NAME_BYTES_MAX: usize = 255;
 /// Of a frame of headers, what is not headers.
@@ -72,6 +74,11 @@ fn headers(message: &Outgoing, frame_max: usize) -> Result<Option<FieldTable>, S
     let mut is_empty = true;
     for (name, value) in given.chain(key) {
         is_empty = false;
+        if ROUTES.contains(&name) {
+            return Err(format!(
+                "its header `{name}` is a text: RabbitMQ takes {name} for a list of further routing keys, so give it another name"
+            ));
+        }
         bytes += name.len() + value.len() + HEADER_OVERHEAD;
         let name = ShortString::try_new(name)
             .map_err(|_| format!("a header's name is longer than {NAME_BYTES_MAX} bytes"))?;
@@ -136,6 +143,8 @@ mod tests {
             (Outgoing::new("x").header(long, "v"), "header's name"),
             (Outgoing::new("x").header("h", huge.clone()), "a frame"),
             (Outgoing::new("x").key(huge), "a frame"),
+            (Outgoing::new("x").header("CC", "you"), "`CC`"),
+            (Outgoing::new("x").header("BCC", "you"), "`BCC`"),
         ] {
             let said = rules().entry(&message, FRAME).unwrap_err();
             assert!(said.contains(why), "{said}");
