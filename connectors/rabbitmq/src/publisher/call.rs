@@ -205,7 +205,7 @@ impl<'a> Flight<'a> {
                 exchange,
                 entry.routing_key,
                 options,
-                message.payload(),
+                message.payload().map_or(&[], |payload| payload),
                 entry.properties,
             );
             let answer = match sent.await {
