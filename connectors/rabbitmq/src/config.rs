@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Checks, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem};
 use futures_util::future::BoxFuture;
 
 use crate::{
@@ -103,9 +103,11 @@ impl RabbitMq {
     }
 
     /// The most messages that the broker sends before earlier ones are settled, for each producer: 1 to 65,535. It bounds what
-    /// waits here, is in work, and stands in batches, so give it more than the sizes of all batches that fill at once.
+    /// waits here, is in work, and stands in batches. A pipeline whose largest batch is larger than all its producers may have
+    /// unsettled is an error when it starts: such a batch would never fill. Give it more than the sizes of all batches that fill at
+    /// once.
     ///
-    /// Default: what the processors of the pipeline hold or have waiting, but at least 300.
+    /// Default: what the processors of the pipeline hold or have waiting and the largest batch together, but at least 300.
     pub fn prefetch(mut self, messages: usize) -> Self {
         self.prefetch = Some(messages);
         self
@@ -231,10 +233,33 @@ impl RabbitMq {
         self.consumer_timeout.or(told).unwrap_or(patience::DEFAULT)
     }
 
-    /// The prefetch window for a pipeline whose processors hold so many messages.
-    pub(crate) fn window(&self, in_flight_max: usize) -> u16 {
-        let wanted = self.prefetch.unwrap_or(in_flight_max.max(PREFETCH_MIN));
-        u16::try_from(wanted).unwrap_or(u16::MAX)
+    /// The prefetch window for a pipeline whose processors hold so many messages, and whose largest batch so many.
+    ///
+    /// # Errors
+    ///
+    /// When all `producers` together could never fill that batch.
+    pub(crate) fn window(
+        &self,
+        producers: usize,
+        in_flight_max: usize,
+        batch_size_max: usize,
+    ) -> Result<u16, ConfigError> {
+        let wanted = self.prefetch.unwrap_or_else(|| {
+            in_flight_max
+                .saturating_add(batch_size_max)
+                .clamp(PREFETCH_MIN, PREFETCH_MAX)
+        });
+        let mut checks = Checks::default();
+        checks.require(
+            wanted.saturating_mul(producers) >= batch_size_max,
+            "prefetch",
+            format_args!(
+                "is {wanted} for each of {producers} producer(s), but the largest batch has {batch_size_max} messages: it would never fill, and each would wait for its timeout; give {} at least, or smaller batches",
+                batch_size_max.div_ceil(producers)
+            ),
+        );
+        ConfigError::check("the RabbitMQ source", checks.into_problems())?;
+        Ok(u16::try_from(wanted).unwrap_or(u16::MAX))
     }
 
     /// Whether it is said to be a stream: a header of a message could say so in any queue.
@@ -409,10 +434,27 @@ mod tests {
     #[test]
     fn the_window_follows_the_pipeline_within_what_amqp_can_say() {
         let source = RabbitMq::queue("orders");
-        assert_eq!(source.window(40), 300);
-        assert_eq!(source.window(1_000), 1_000);
-        assert_eq!(source.window(1_000_000), 65_535);
-        assert_eq!(source.prefetch(1).window(1_000), 1);
+        let window = |source: &RabbitMq, held, batch| source.window(1, held, batch).unwrap();
+        assert_eq!(window(&source, 40, 0), 300);
+        assert_eq!(window(&source, 1_000, 0), 1_000);
+        assert_eq!(window(&source, 1_000, 5_000), 6_000);
+        assert_eq!(window(&source, 1_000_000, 0), 65_535);
+        assert_eq!(window(&source.prefetch(1), 1_000, 1), 1);
+    }
+
+    #[test]
+    fn a_batch_that_could_never_fill_is_a_problem() {
+        let source = RabbitMq::queue("orders").prefetch(300);
+        assert!(source.window(1, 40, 300).is_ok());
+        assert!(source.window(4, 40, 1_200).is_ok());
+        for (producers, batch, least) in [(1, 301, "301"), (4, 1_201, "301"), (1, 1_800, "1800")] {
+            let said = source.window(producers, 40, batch).unwrap_err().to_string();
+            assert!(said.contains("prefetch") && said.contains(least), "{said}");
+        }
+        // More than AMQP can ask for.
+        let source = RabbitMq::queue("orders");
+        assert!(source.window(1, 40, 70_000).is_err());
+        assert!(source.window(2, 40, 70_000).is_ok());
     }
 
     #[test]

@@ -239,6 +239,10 @@ impl Shared {
         self.state().is_stopped = true;
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state().is_stopped
+    }
+
     /// Tells the broker all that can be told, and says whether there is a channel for it.
     pub(crate) fn finish(&self) -> bool {
         let mut state = self.state();

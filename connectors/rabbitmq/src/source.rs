@@ -41,7 +41,7 @@ impl Source for RabbitMq {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: nobody answers within
+    /// [`ConfigError`] for options that cannot work, a [`prefetch`](RabbitMq::prefetch) below the size of a batch among them; otherwise a text that names the option: nobody answers within
     /// `connect_timeout`, the credentials are refused, the queue does not exist or may not be read.
     ///
     /// # Cancel safety
@@ -59,7 +59,7 @@ impl Source for RabbitMq {
         let mut source = self.clone();
         let name = || format!("{}-{}", cx.pipeline(), cx.producer());
         source.access.connection_name.get_or_insert_with(name);
-        let window = self.window(cx.in_flight_max());
+        let window = self.window(cx.producers(), cx.in_flight_max(), cx.batch_size_max())?;
         let line = source.connect(window, None).await;
         let line = line.map_err(Trouble::into_error)?;
         let shared = Arc::new(Shared::new(cx, self, window));
@@ -73,6 +73,7 @@ impl Source for RabbitMq {
             shared,
             source: Arc::new(source),
             failures: 0,
+            is_told: false,
             _keeper: keeper,
         })
     }
@@ -88,6 +89,8 @@ pub struct RabbitMqProducer {
     link: Link,
     /// Connections that were lost before they delivered anything, and attempts that failed since.
     failures: u32,
+    /// What may come again after the end was told.
+    is_told: bool,
     /// Ends with this.
     _keeper: JoinSet<()>,
 }
@@ -194,54 +197,37 @@ impl Producer for RabbitMqProducer {
     async fn close(mut self) -> Result<(), BoxError> {
         let deadline = Deadline::after(self.source.close_timeout);
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
-        let (Link::Up(open) | Link::Stopped(Some(open))) = link else {
-            return self.unconfirmed("the connection was lost");
+        let result = match link {
+            Link::Up(open) | Link::Halted(open, _) | Link::Stopped(Some(open))
+                if self.shared.finish() =>
+            {
+                self.close_line(*open, deadline).await
+            }
+            _ => self.unconfirmed("the connection was lost"),
         };
-        if !self.shared.finish() {
-            return self.unconfirmed("the connection was lost");
-        }
-        let mut unsaid = Unsaid {
-            producer: &mut self,
-            is_over: false,
-        };
+        self.is_told = true;
+        result
+    }
+}
+
+impl RabbitMqProducer {
+    async fn close_line(&mut self, open: Open, deadline: Deadline) -> Result<(), BoxError> {
         // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
         let closed = deadline.within(open.line.channel.close(200, "closed".into()));
         let result = match closed.await {
             Some(Ok(())) => Ok(()),
-            Some(Err(error)) => unsaid.producer.unconfirmed(&words(&error)),
-            None => unsaid.producer.unconfirmed(&format!(
+            Some(Err(error)) => self.unconfirmed(&words(&error)),
+            None => self.unconfirmed(&format!(
                 "the broker did not answer within {:?} (`close_timeout`)",
-                unsaid.producer.source.close_timeout
+                self.source.close_timeout
             )),
         };
-        unsaid.is_over = true;
-        drop(unsaid);
         // Nothing depends on it any more.
         let bye = open.line.connection.close(200, "closed".into());
         drop(timeout(deadline.remaining().min(BYE_TIME), bye).await);
         result
     }
-}
 
-/// Closing that was given up from outside, as by a drain whose time is over, still tells what may come again.
-struct Unsaid<'a> {
-    producer: &'a mut RabbitMqProducer,
-    is_over: bool,
-}
-
-impl Drop for Unsaid<'_> {
-    fn drop(&mut self) {
-        if !self.is_over
-            && let Err(error) = self
-                .producer
-                .unconfirmed("closing was given up before the broker answered")
-        {
-            self.producer.shared.trouble(&error.to_string());
-        }
-    }
-}
-
-impl RabbitMqProducer {
     /// Begins to connect again.
     fn lost(&mut self, lost: &Lost) {
         let mut why = lost.why.clone();
@@ -340,8 +326,14 @@ async fn reconnect(
     }
 }
 
+/// Stopping or closing that was given up from outside, as by a drain whose time is over, still tells what may come again.
 impl Drop for RabbitMqProducer {
     fn drop(&mut self) {
+        let is_given_up = self.shared.is_stopped() && !self.is_told;
+        let why = "closing was given up before the broker answered";
+        if is_given_up && let Err(error) = self.unconfirmed(why) {
+            self.shared.trouble(&error.to_string());
+        }
         self.shared.lose(self.shared.generation());
     }
 }

@@ -62,7 +62,8 @@ pub(super) async fn run(shared: &Shared, messages: &[Outgoing]) -> Vec<Result<()
     let mut ledger = Ledger::new(messages.len());
     let mut next = 0;
     let ended = send_all(shared, messages, &mut ledger, &mut next).await;
-    ledger.results(next, ended.err().map(|Stopped(why)| why))
+    let why = ended.err().map(|Stopped(why)| why);
+    ledger.results(next, why.as_deref())
 }
 
 /// `next` is moved to the first message that was never sent.

@@ -96,12 +96,8 @@ impl Ledger {
     }
 
     /// What has no answer is unconfirmed, because of `why`; what was never sent, from `unsent` on, says so.
-    pub(crate) fn results(
-        self,
-        unsent: usize,
-        why: Option<String>,
-    ) -> Vec<Result<(), PublishError>> {
-        let why = why.as_deref().unwrap_or("there was no answer");
+    pub(crate) fn results(self, unsent: usize, why: Option<&str>) -> Vec<Result<(), PublishError>> {
+        let why = why.unwrap_or("there was no answer");
         let results = self.results.into_iter().enumerate();
         results
             .map(|(at, result)| match result {
@@ -306,7 +302,7 @@ mod tests {
             panic!("it is lost");
         };
         assert!(why.contains("go away"), "{why}");
-        let results = ledger.results(2, Some(why));
+        let results = ledger.results(2, Some(&why));
         let unconfirmed = Some(PublishErrorKind::Unconfirmed);
         assert_eq!(kinds(&results), [unconfirmed, None, unconfirmed]);
         let said = |at: usize| results[at].as_ref().unwrap_err().to_string();

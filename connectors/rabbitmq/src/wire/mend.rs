@@ -67,7 +67,7 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
             match kind {
                 Kind::Short => walk.short("the property", name)?,
                 Kind::Table => walk.headers()?,
-                Kind::Bytes(n) => drop(walk.take(*n)?),
+                Kind::Bytes(n) => walk.take(*n).map(|_| ())?,
             }
         }
         Some(())
