@@ -1,8 +1,13 @@
 //! What became of the messages of a call: a value that decides, and never waits. A call has one round on a channel, and further ones
 //! when the broker has closed that channel over one of the messages.
 
+use std::collections::BTreeMap;
+
 use broadway_core::{Outgoing, PublishError};
-use lapin::{Confirmation, Error, ErrorKind, message::BasicReturnMessage, protocol::AMQPErrorKind};
+use lapin::{
+    BasicProperties, Confirmation, Error, ErrorKind, message::BasicReturnMessage,
+    protocol::AMQPErrorKind,
+};
 
 use super::message::Entry;
 use crate::trouble::ACCESS_REFUSED;
@@ -130,7 +135,7 @@ impl Ledger {
                 messages[*at].payload().map_or(&[][..], |payload| payload) == &delivery.data[..]
                     && entry(&messages[*at]).is_some_and(|entry| {
                         entry.routing_key == delivery.routing_key
-                            && entry.properties == delivery.properties
+                            && are_alike(&entry.properties, &delivery.properties)
                     })
             };
             let confirmed = |at: &usize| matches!(self.results[*at], Some(Ok(())));
@@ -151,6 +156,26 @@ impl Ledger {
             }
         }
     }
+}
+
+/// Whether the broker would have made these of those: it takes `BCC` away.
+fn are_alike(sent: &BasicProperties, back: &BasicProperties) -> bool {
+    if sent == back {
+        return true;
+    }
+    let mut sent = sent.clone();
+    if let Some(headers) = sent.headers() {
+        let others = headers
+            .inner()
+            .iter()
+            .filter(|(name, _)| name.as_str() != "BCC");
+        let others: BTreeMap<_, _> = others
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        sent = sent.with_headers(others.into());
+    }
+    // Written out, a number that is none is like another.
+    format!("{sent:?}") == format!("{back:?}")
 }
 
 /// Whether the broker closed the channel over something that was asked of it.
