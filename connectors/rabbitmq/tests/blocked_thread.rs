@@ -7,11 +7,32 @@ use std::{thread, time::Duration};
 
 use broadway_core::{Outgoing, Publisher, testing::Reader};
 use broadway_rabbitmq::RabbitMqPublisher;
-use common::{Queue, broker, management, numbers, unique};
+use common::{Queue, broker, management, numbers, raw::Raw, unique};
 
-/// Longer than the broker bears without a heartbeat of one second.
-const BLOCKED: Duration = Duration::from_secs(6);
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Runs this on another thread, and blocks the caller's until it is done.
+fn block_until(done: impl Future<Output = ()> + Send + 'static) {
+    let other = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(done);
+    });
+    other.join().unwrap();
+}
+
+/// Blocks for as long as the broker bears a client without heartbeats, and a little longer: it has closed another one's connection.
+fn block_longer_than_the_broker_bears(address: &str) {
+    let address = address.to_owned();
+    block_until(async move {
+        for _ in 0..2 {
+            let silent = Raw::connect_with(&address, 1).await;
+            silent.until_closed().await;
+        }
+    });
+}
 
 #[tokio::test]
 async fn a_source_keeps_its_connection_while_a_handler_blocks() {
@@ -21,7 +42,7 @@ async fn a_source_keeps_its_connection_while_a_handler_blocks() {
     let source = queue.source().heartbeat(HEARTBEAT);
     let mut reader = Reader::open(&source).await.unwrap();
     let received = reader.exactly(3).await;
-    thread::sleep(BLOCKED);
+    block_longer_than_the_broker_bears(&address);
     reader.done(received).await;
     queue.send(3..4).await;
     let next = reader.exactly(1).await;
@@ -44,19 +65,9 @@ async fn acknowledgements_that_are_due_go_out_while_a_handler_blocks() {
     // The first is in work: so the others are told later.
     let first: Vec<_> = received.drain(..1).collect();
     reader.done(received).await;
-    let (said, heard) = std::sync::mpsc::channel();
     let path = format!("/api/queues/%2f/{}", queue.name);
-    let other = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(management::until_unacknowledged(&path, 1));
-        said.send(()).unwrap();
-    });
     // The only thread of this runtime waits until the broker knows.
-    heard.recv_timeout(Duration::from_secs(60)).unwrap();
-    other.join().unwrap();
+    block_until(async move { management::until_unacknowledged(&path, 1).await });
     reader.done(first).await;
     reader.close().await.unwrap();
     queue.delete().await;
@@ -73,7 +84,7 @@ async fn a_publisher_keeps_its_connection_while_a_handler_blocks() {
         .heartbeat(HEARTBEAT);
     let publisher = publisher.open().await.unwrap();
     publisher.publish_one(Outgoing::new("0")).await.unwrap();
-    thread::sleep(BLOCKED);
+    block_longer_than_the_broker_bears(&address);
     publisher.publish_one(Outgoing::new("1")).await.unwrap();
     // Not a second one.
     management::until_connections(&name, 1).await;

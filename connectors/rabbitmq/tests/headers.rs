@@ -97,7 +97,7 @@ async fn a_bridge_keeps_all_properties_and_the_types_of_headers() {
     );
     // The broker compares the user with that of the connection.
     send(&from, all_properties().with_user_id("guest".into())).await;
-    let copy = bridged(&from, |record| Outgoing::from_record(record)).await;
+    let copy = bridged(&from, Outgoing::from_record).await;
     publish(&to, copy).await;
     let mut expected = all_properties();
     let mut headers = expected.headers().clone().unwrap();
@@ -167,7 +167,7 @@ async fn what_the_broker_says_of_its_own_dead_letters_can_be_read() {
     let received = reader.exactly(1).await;
     reader.failed(received).await;
     reader.close().await.unwrap();
-    let copy = bridged(&dead, |record| Outgoing::from_record(record)).await;
+    let copy = bridged(&dead, Outgoing::from_record).await;
     let death = copy
         .headers()
         .iter()
@@ -214,7 +214,7 @@ async fn names_that_amqp_cannot_carry_arrive() {
         message.header(header.name.clone(), header.value.clone())
     });
     publish(&queue, message).await;
-    let copy = bridged(&queue, |record| Outgoing::from_record(record)).await;
+    let copy = bridged(&queue, Outgoing::from_record).await;
     assert_eq!(
         (copy.payload(), copy.message_key()),
         (None, Some(&"".into()))

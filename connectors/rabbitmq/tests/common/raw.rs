@@ -17,7 +17,13 @@ pub const TYPE: u16 = 1 << 5;
 pub struct Raw(TcpStream);
 
 impl Raw {
+    /// Without heartbeats.
     pub async fn connect(address: &str) -> Self {
+        Self::connect_with(address, 0).await
+    }
+
+    /// Promises heartbeats of so many seconds, and sends none.
+    pub async fn connect_with(address: &str, heartbeat: u16) -> Self {
         let mut raw = Self(TcpStream::connect(address).await.unwrap());
         raw.0.write_all(b"AMQP\x00\x00\x09\x01").await.unwrap();
         raw.answer([0, 10, 0, 10]).await;
@@ -29,8 +35,9 @@ impl Raw {
         ];
         raw.send(METHOD, 0, &start_ok.concat()).await;
         let tune = raw.answer([0, 10, 0, 30]).await;
-        // As the broker says, but without heartbeats.
-        let tune_ok = [b"\x00\x0a\x00\x1f", &tune[4..10], b"\x00\x00"].concat();
+        // As the broker says, but for the heartbeats.
+        let heartbeat = heartbeat.to_be_bytes();
+        let tune_ok = [b"\x00\x0a\x00\x1f", &tune[4..10], &heartbeat].concat();
         raw.send(METHOD, 0, &tune_ok).await;
         raw.send(METHOD, 0, b"\x00\x0a\x00\x28\x01/\x00\x00").await;
         raw.answer([0, 10, 0, 41]).await;
@@ -66,6 +73,11 @@ impl Raw {
         self.send(HEADER, 1, &header.concat()).await;
         self.send(BODY, 1, body).await;
         self.answer([0, 60, 0, 80]).await;
+    }
+
+    /// Says nothing more, until the broker has no more patience.
+    pub async fn until_closed(mut self) {
+        while let Ok(1..) = self.0.read(&mut [0; 64]).await {}
     }
 
     async fn send(&mut self, kind: u8, channel: u16, payload: &[u8]) {
