@@ -83,8 +83,8 @@ pub use broadway_core::{
     NoopAcknowledger, Observed, OneBatcher, OpenContext, Outcome, Outgoing, Pipeline, Problem,
     Processors, Produced, Producer, PublishError, PublishErrorKind, Publisher, PushError, Reason,
     Receipt, Record, Row, RowId, RunError, Settled, Source, SourceExt, Split, StartError, Topology,
-    Totals, Trigger, batchers, handler_fn, handler_fn_async, machine, source, stage, telemetry,
-    testing,
+    Totals, Trigger, batchers, connector, handler_fn, handler_fn_async, machine, source, stage,
+    telemetry, testing,
 };
 
 #[cfg(feature = "portable")]

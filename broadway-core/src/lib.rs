@@ -53,6 +53,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`source`] | where messages come from: the traits, ready sources, adaptors |
+//! | [`connector`] | what authors of connectors share |
 //! | [`telemetry`] | what a topology tells about itself, and who listens |
 //! | [`testing`] | a test kit: a hand-fed source with a ledger, a recorder of events, faults |
 //! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
@@ -71,6 +72,7 @@ mod batcher_key;
 mod caught;
 mod chunk;
 mod config_error;
+pub mod connector;
 mod deadline;
 mod error;
 mod handler;

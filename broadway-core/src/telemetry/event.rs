@@ -221,6 +221,9 @@ pub enum Event<'a> {
     CommitFailed { producer: usize, error: &'a str },
     /// The connection of a source has trouble that it deals with by itself.
     SourceTrouble { producer: usize, error: &'a str },
+    /// `count` messages ended after the source had lost its claim on them: their lease was over, or their connection was gone.
+    /// Their results are ignored, and the source delivers them again, or has done so already.
+    LateResults { producer: usize, count: usize },
     /// An [observed](crate::Publisher::observed) publisher sent messages: so many were confirmed, so many failed, the first
     /// of them with `error`. The observer is called with the publisher's name.
     Published {
@@ -267,6 +270,7 @@ impl Event<'_> {
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",
             Self::SourceTrouble { .. } => "source_trouble",
+            Self::LateResults { .. } => "late_results",
             Self::Published { .. } => "published",
             Self::Stage(event) => event.name(),
         }

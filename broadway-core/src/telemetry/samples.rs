@@ -167,6 +167,10 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             error: "broker down",
         },
+        Event::LateResults {
+            producer: 0,
+            count: 3,
+        },
         Event::Published {
             done: 2,
             failed: 1,

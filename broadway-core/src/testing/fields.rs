@@ -76,7 +76,8 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. } => of_source(event),
+        | Event::SourceTrouble { .. }
+        | Event::LateResults { .. } => of_source(event),
     }
 }
 
@@ -186,6 +187,7 @@ fn of_source(event: &Event<'_>) -> Fields {
         Event::CommitFailed { producer, error } | Event::SourceTrouble { producer, error } => {
             texts![producer, error]
         }
+        Event::LateResults { producer, count } => texts![producer, count],
         _ => Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// What only connectors emit.
-const OF_CONNECTORS: [&str; 8] = [
+const OF_CONNECTORS: [&str; 9] = [
     "assigned",
     "revoked",
     "halted",
@@ -20,6 +20,7 @@ const OF_CONNECTORS: [&str; 8] = [
     "committed",
     "commit_failed",
     "source_trouble",
+    "late_results",
     "published",
 ];
 

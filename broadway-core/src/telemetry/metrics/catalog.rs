@@ -150,6 +150,8 @@ metrics! {
         "commits at the source, by result: ok, failed";
     SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]
         "times that a source told of trouble with its connection";
+    LATE_RESULTS = Counter "broadway_late_results_total" Count ["pipeline", "producer"]
+        "messages whose results came after the source had lost its claim on them";
     PUBLISHED = Counter "broadway_published_total" Count ["publisher", "result"]
         "messages sent by an observed publisher, by result: ok (confirmed), failed";
     PUBLISH_SECONDS = Histogram "broadway_publish_duration_seconds" Seconds ["publisher"]

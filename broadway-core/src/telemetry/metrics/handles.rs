@@ -149,6 +149,9 @@ impl PipelineMetrics {
                 self.producer(producer).restarts.increment(1)
             }
             Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
+            Event::LateResults { producer, count } => {
+                self.producer(producer).late.increment(count as u64)
+            }
             Event::DroppedUnsettled { count } => self.dropped_unsettled.increment(count),
             Event::Assigned { part, .. } => self.source.assigned(part),
             Event::Revoked { part, settled, .. } => self.source.revoked(part, settled),
@@ -336,6 +339,7 @@ struct ProducerMetrics {
     failures: Known<str, Counter>,
     restarts: Counter,
     trouble: Counter,
+    late: Counter,
 }
 
 impl ProducerMetrics {
@@ -354,6 +358,7 @@ impl ProducerMetrics {
             failures: Known::new(),
             restarts: catalog::PRODUCER_RESTARTS.counter(&own),
             trouble: catalog::SOURCE_TROUBLE.counter(&own),
+            late: catalog::LATE_RESULTS.counter(&own),
             pipeline: pipeline.to_owned(),
             producer,
         }

@@ -39,7 +39,8 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. } => source(pipeline, event),
+        | Event::SourceTrouble { .. }
+        | Event::LateResults { .. } => source(pipeline, event),
         Event::Published { .. } => publisher(pipeline, event),
         Event::Stage(event) => stage::write(pipeline, event),
     }
@@ -319,6 +320,10 @@ fn source(pipeline: &str, told: &Event<'_>) {
         }
         Event::SourceTrouble { producer, error } => {
             warn!(target: TARGET, event, pipeline, producer, error, "the source has trouble");
+        }
+        Event::LateResults { producer, count } => {
+            warn!(target: TARGET, event, pipeline, producer, count,
+                "results came too late and are ignored; the source delivers their messages again");
         }
         _ => {}
     }
