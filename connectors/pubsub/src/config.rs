@@ -1,11 +1,12 @@
 //! What to read and how: [`PubSub`], the source, and [`Create`], a subscription that is to be made.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{Checks, OpenContext, Problem};
+use broadway_core::{BoxError, Checks, OpenContext, Problem};
 use google_cloud_pubsub::client::Subscriber;
 
 use crate::{
+    given::{Building, ClientGiven},
     held::Limits,
     names::{self, Endpoint},
     options::{OnFailure, OnSuccess, Policy, Verdict},
@@ -37,7 +38,7 @@ const EXTENSION_EMULATOR: Duration = Duration::from_secs(10);
 pub struct PubSub {
     pub(crate) subscription: String,
     pub(crate) endpoint: Option<String>,
-    pub(crate) client: Option<Subscriber>,
+    pub(crate) client: Option<ClientGiven>,
     pub(crate) create: Option<Create>,
     pub(crate) policy: Policy,
     pub(crate) max_outstanding_messages: Option<usize>,
@@ -110,8 +111,38 @@ impl PubSub {
     /// [`create`](Self::create) and `PUBSUB_EMULATOR_HOST` then mean nothing. All producers share its connection.
     /// Default: one client for each producer, with
     /// [Application Default Credentials](https://cloud.google.com/docs/authentication/application-default-credentials).
+    ///
+    /// A client's connection lives on the runtime on which the client was built. A handler that blocks all threads of that
+    /// runtime holds up lease extensions and acknowledgements too, and messages come again. [`client_with`](Self::client_with)
+    /// builds the client where no handler runs.
     pub fn client(mut self, client: Subscriber) -> Self {
-        self.client = Some(client);
+        self.client = Some(ClientGiven::Built(client));
+        self
+    }
+
+    /// As [`client`](Self::client), with a client that `build` makes for each producer, on the producer's own thread: a handler
+    /// that blocks its thread cannot hold up its connection. Called each time a producer is opened; it must not block, and
+    /// shares the time of [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// ```
+    /// use broadway_pubsub::PubSub;
+    /// use google_cloud_auth::credentials::anonymous;
+    /// use google_cloud_pubsub::client::Subscriber;
+    ///
+    /// let source = PubSub::subscription("projects/plant/subscriptions/sensors").client_with(|| async {
+    ///     let credentials = anonymous::Builder::new().build();
+    ///     let builder = Subscriber::builder().with_endpoint("http://127.0.0.1:8085");
+    ///     Ok(builder.with_credentials(credentials).build().await?)
+    /// });
+    /// # let _ = source;
+    /// ```
+    pub fn client_with<B, F>(mut self, build: B) -> Self
+    where
+        B: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Subscriber, BoxError>> + Send + 'static,
+    {
+        let build = move || -> Building { Box::pin(build()) };
+        self.client = Some(ClientGiven::Build(Arc::new(build)));
         self
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Access {
 /// A `connect_timeout` that has begun. All that is asked with one shares its time; who asks later begins another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
-    within: Duration,
+    pub(crate) within: Duration,
     pub(crate) deadline: Instant,
 }
 

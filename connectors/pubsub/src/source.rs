@@ -1,4 +1,6 @@
 //! The two halves that the engine holds: [`PubSub`] opens streams, [`PubSubProducer`] delivers what one has brought.
+//!
+//! The client, its leases and all tasks of a producer run on a thread of the producer's own, which no handler can block.
 
 use std::{
     fmt,
@@ -9,6 +11,7 @@ use std::{
 
 use broadway_core::{
     BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+    connector::ClientRuntime,
 };
 use futures_util::future::{FutureExt, OptionFuture, join};
 use google_cloud_pubsub::{
@@ -21,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    ack::{PubSubAcknowledger, Token},
+    ack::{Farewell, PubSubAcknowledger, Token},
     config::PubSub,
     confirm::Confirmer,
     connect::{Access, Found, Limit, Target},
@@ -56,19 +59,32 @@ impl Source for PubSub {
     /// Dropped half-way, the stream is closed and what it brought is given back.
     async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
         ConfigError::check("the Pub/Sub source", self.problems())?;
+        let runtime = ClientRuntime::start(&format!("pubsub-{}", cx.producer()))
+            .map_err(|error| format!("cannot start the thread of the Pub/Sub client: {error}"))?;
+        let (source, cx, own) = (self.clone(), cx.clone(), runtime.clone());
+        let opened = runtime.run(async move { source.open_on(own, &cx).await });
+        opened.await?
+    }
+}
+
+impl PubSub {
+    /// Opens a producer, on the runtime that this runs on.
+    async fn open_on(
+        &self,
+        runtime: ClientRuntime,
+        cx: &OpenContext,
+    ) -> Result<PubSubProducer, BoxError> {
         let limit = Limit::begin(self.connect_timeout);
         let link = self.connect(limit).await?;
         let is_certain = link.is_emulator && link.is_found;
-        let producer = PubSubProducer::start(self, link, cx);
+        let producer = PubSubProducer::start(self, link, runtime, cx);
         // An emulator knows no permissions.
         if !is_certain {
             producer.await_refusal(limit.deadline).await?;
         }
         Ok(producer)
     }
-}
 
-impl PubSub {
     async fn connect(&self, limit: Limit) -> Result<Link, BoxError> {
         let name = &self.subscription;
         if let Some(client) = &self.client {
@@ -78,7 +94,7 @@ impl PubSub {
                 endpoint: "the endpoint of `client`".to_owned(),
             };
             return Ok(Link {
-                client: client.clone(),
+                client: client.get(limit).await?,
                 target,
                 access: None,
                 is_emulator: false,
@@ -129,7 +145,8 @@ pub struct PubSubProducer {
 }
 
 impl PubSubProducer {
-    fn start(source: &PubSub, link: Link, cx: &OpenContext) -> Self {
+    /// Starts the tasks of a producer, on the runtime that this runs on.
+    fn start(source: &PubSub, link: Link, runtime: ClientRuntime, cx: &OpenContext) -> Self {
         let limits = source.limits(cx);
         let Limits { messages, bytes } = limits;
         let target = link.target;
@@ -145,7 +162,7 @@ impl PubSubProducer {
             .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
             .build();
         let shutdown = stream.shutdown_token();
-        let held = Arc::new(Held::new(limits));
+        let held = Arc::new(Held::new(limits, source.max_lease));
         let pulse = Arc::new(Mutex::new(Pulse::new(Instant::now())));
         let confirmer = Confirmer::spawn(cx.producer(), cx.emitter().clone());
         let minding = minder::mind(held.clone(), pulse.clone(), target.name.clone());
@@ -163,8 +180,14 @@ impl PubSubProducer {
         Self {
             acknowledger: Arc::new(PubSubAcknowledger::new(
                 held.clone(),
-                confirmer.clone(),
                 source.policy,
+                (cx.producer(), cx.emitter().clone()),
+                Farewell {
+                    runtime,
+                    confirmer: confirmer.clone(),
+                    shutdown: shutdown.clone(),
+                    close_timeout: source.close_timeout,
+                },
             )),
             reader: tokio::spawn(reading),
             minder: tokio::spawn(join(minding, probing).map(drop)),

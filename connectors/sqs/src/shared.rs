@@ -168,6 +168,11 @@ impl Shared {
         let mut guard = self.lock();
         let state = &mut *guard;
         for settled in settled.drain(..) {
+            if !settled.outcome.is_done() && !settled.outcome.is_failed() {
+                // Nobody began it: no result that could be late.
+                state.release(settled.token, now);
+                continue;
+            }
             let options = settled.options::<AckOptions>();
             let ending = self.policy.ending(&settled.outcome, options);
             let partings = &mut state.partings;
@@ -320,8 +325,9 @@ impl Shared {
         drop(state);
         let queue = &*self.queue;
         if late > told.late {
-            let late = late - told.late;
-            tracing::debug!(target: "broadway_sqs", queue, late, "results came after their messages were given up");
+            let count = usize::try_from(late - told.late).unwrap_or(usize::MAX);
+            let producer = self.producer;
+            self.emit(&Event::LateResults { producer, count });
         }
         if lost > told.lost {
             let text = format!(
@@ -340,7 +346,14 @@ impl Shared {
     }
 }
 
+/// The clock, which is one for the threads of the user and the connector's own.
+#[cfg(not(test))]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
 /// The clock of the runtime, which tests can hold.
+#[cfg(test)]
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

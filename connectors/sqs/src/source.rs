@@ -1,9 +1,15 @@
 //! The two halves that the engine holds: [`Sqs`] opens producers, [`SqsProducer`] delivers what its polls bring.
+//!
+//! Polls and the keeper run on a thread of the connector's own, where the client's connections are made and driven: a handler
+//! that blocks its thread holds up neither. `runtime` says whose thread that is.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
+use broadway_core::{
+    BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source,
+    connector::ClientRuntime, telemetry::Emitter,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
@@ -15,6 +21,7 @@ use crate::{
     connect::tuned,
     keeper, poll,
     record::SqsRecord,
+    runtime,
     shared::{Out, Shared},
 };
 
@@ -38,6 +45,28 @@ impl Source for Sqs {
     /// Cancel safe: nothing was fetched.
     async fn open(&self, cx: &OpenContext) -> Result<SqsProducer, BoxError> {
         ConfigError::check("the SQS source", self.problems())?;
+        let runtime = runtime::of(cx.producer(), self.access.client.is_some())?;
+        let (source, teller) = (self.complete(), (cx.producer(), cx.emitter().clone()));
+        let shared = runtime
+            .run(async move { source.connect(teller).await })
+            .await??;
+        let (keeper, alive) = (keeper::keep(shared.clone()), runtime.clone());
+        let keeping = runtime.spawn(async move {
+            keeper.await;
+            drop(alive);
+        });
+        drop(keeping);
+        Ok(SqsProducer {
+            acknowledger: Arc::new(SqsAcknowledger::new(shared.clone())),
+            shared,
+            polls: JoinSet::new(),
+            runtime,
+        })
+    }
+}
+
+impl Sqs {
+    async fn connect(self, teller: (usize, Emitter)) -> Result<Arc<Shared>, BoxError> {
         let deadline = Instant::now() + self.access.connect_timeout;
         let client = self.access.connect(deadline).await?;
         let acks = tuned(&client, Duration::ZERO, self.access.request_timeout);
@@ -47,18 +76,9 @@ impl Source for Sqs {
             tuned(&client, self.wait_time, self.access.request_timeout),
             acks,
         );
-        let teller = (cx.producer(), cx.emitter().clone());
-        let shared = Arc::new(Shared::new(self.complete(), clients, visibility, teller));
-        drop(tokio::spawn(keeper::keep(shared.clone())));
-        Ok(SqsProducer {
-            acknowledger: Arc::new(SqsAcknowledger::new(shared.clone())),
-            shared,
-            polls: JoinSet::new(),
-        })
+        Ok(Arc::new(Shared::new(self, clients, visibility, teller)))
     }
-}
 
-impl Sqs {
     /// With what is always asked for.
     fn complete(&self) -> Self {
         let mut source = self.clone();
@@ -101,6 +121,7 @@ pub struct SqsProducer {
     /// Kept so that its end, which is that of the keeper, comes after that of the producer.
     acknowledger: Arc<SqsAcknowledger>,
     polls: JoinSet<()>,
+    runtime: ClientRuntime,
 }
 
 impl Producer for SqsProducer {
@@ -118,7 +139,8 @@ impl Producer for SqsProducer {
             while self.polls.try_join_next().is_some() {}
             let taken = self.shared.take(demand.get(), out)?;
             for ask in taken.polls {
-                self.polls.spawn(poll::poll(self.shared.clone(), ask));
+                let poll = poll::poll(self.shared.clone(), ask);
+                self.polls.spawn_on(poll, self.runtime.handle());
             }
             if taken.n > 0 {
                 return Ok(Produced::More);

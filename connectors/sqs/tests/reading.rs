@@ -130,11 +130,18 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
     assert!(is_stale(&held) && !is_stale(&again));
     // Too late to delete it: the second delivery counts.
     reader.done(held).await;
+    reader.recorder().wait_count("late_results", 1).await;
+    assert_eq!(reader.recorder().sum("late_results", "count"), 1);
     reader.settle(&Outcome::Released, again).await.unwrap();
     let third = reader.exactly(1).await;
     assert_eq!(third[0].item.receive_count(), Some(3));
     reader.done(third).await;
-    reader.close().await.unwrap();
+    let recorder = reader.close().await.unwrap();
+    assert_eq!(
+        recorder.count("late_results"),
+        1,
+        "what nobody began is no result"
+    );
     assert_eq!(queue.counts().await, (0, 0));
 }
 
