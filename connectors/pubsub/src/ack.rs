@@ -3,12 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use broadway_core::{
-    Acknowledger, BoxError, Settled,
+    Acknowledger, BoxError, Deadline, Settled,
     connector::ClientRuntime,
     telemetry::{Emitter, Event},
 };
 use google_cloud_pubsub::subscriber::ShutdownToken;
-use tokio::time::timeout;
 
 use crate::{
     confirm::Confirmer,
@@ -106,7 +105,8 @@ impl Drop for PubSubAcknowledger {
                 farewell.confirmer.flush().await;
                 farewell.shutdown.shutdown().await;
             };
-            drop(timeout(farewell.close_timeout, all_said).await);
+            let deadline = Deadline::after(farewell.close_timeout);
+            let _in_time: Option<()> = deadline.within(all_said).await;
         });
         drop(said);
     }

@@ -181,7 +181,7 @@ impl PubSub {
     }
 
     /// How long a message is kept under lease after it arrived, at most: what takes longer comes again, here or elsewhere,
-    /// while it is still in work. Default: 60 min.
+    /// while it is still in work. More than a year counts as a year. Default: 60 min.
     pub fn max_lease(mut self, lease: Duration) -> Self {
         self.max_lease = lease;
         self
@@ -196,13 +196,13 @@ impl PubSub {
     }
 
     /// How long opening waits for credentials, for the service to answer, and for a refusal of the stream, all in all.
-    /// Default: 10 s.
+    /// `Duration::MAX` is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long closing waits for the last acknowledgements to arrive. Default: 10 s.
+    /// How long closing waits for the last acknowledgements to arrive. `Duration::MAX` is no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self

@@ -4,7 +4,6 @@ use std::{pin::Pin, sync::Arc};
 
 use broadway_core::BoxError;
 use google_cloud_pubsub::client::Subscriber;
-use tokio::time::timeout_at;
 
 use crate::connect::Limit;
 
@@ -26,10 +25,10 @@ impl ClientGiven {
             Self::Built(client) => return Ok(client.clone()),
             Self::Build(build) => build,
         };
-        match timeout_at(limit.deadline, build()).await {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(format!("`client_with` built no client: {error}").into()),
-            Err(_) => Err(format!(
+        match limit.deadline.within(build()).await {
+            Some(Ok(client)) => Ok(client),
+            Some(Err(error)) => Err(format!("`client_with` built no client: {error}").into()),
+            None => Err(format!(
                 "`client_with` built no client within {:?} (`connect_timeout`)",
                 limit.within
             )

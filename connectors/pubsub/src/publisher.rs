@@ -14,12 +14,9 @@ mod outgoing;
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use google_cloud_pubsub::{client::Publisher as Client, error, publisher::PublishFuture};
-use tokio::{
-    sync::{RwLock, Semaphore},
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::sync::{RwLock, Semaphore};
 
 use crate::connect::Target;
 pub use builder::PubSubPublisherBuilder;
@@ -83,7 +80,7 @@ impl PubSubPublisher {
         group: impl Iterator<Item = Outgoing>,
         results: &mut Vec<Result<(), PublishError>>,
     ) {
-        let deadline = Instant::now() + self.confirm_timeout + GRACE;
+        let deadline = Deadline::after(self.confirm_timeout.saturating_add(GRACE));
         let mut sent: Vec<Flight> = Vec::with_capacity(group.size_hint().0);
         for message in group {
             let key = message.message_key().cloned();
@@ -114,12 +111,12 @@ impl PubSubPublisher {
     async fn confirmed(
         &self,
         confirmation: PublishFuture,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<(), PublishError> {
-        match timeout_at(deadline, confirmation).await {
-            Ok(Ok(_message_id)) => Ok(()),
-            Ok(Err(error)) => Err(self.failure(&error)),
-            Err(_) => Err(PublishError::unconfirmed(format!(
+        match deadline.within(confirmation).await {
+            Some(Ok(_message_id)) => Ok(()),
+            Some(Err(error)) => Err(self.failure(&error)),
+            None => Err(PublishError::unconfirmed(format!(
                 "no answer within {:?} (`confirm_timeout`)",
                 self.confirm_timeout
             ))),
@@ -156,16 +153,15 @@ impl Publisher for PubSubPublisher {
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let limit = self.confirm_timeout + GRACE * 2;
+        let limit = self.confirm_timeout.saturating_add(GRACE * 2);
         let flushed = async {
             // Whoever was before us has its results. What a dropped call has left is still with the client.
             if let Some(client) = &*self.client.write().await {
                 client.flush().await;
             }
         };
-        timeout(limit, flushed)
-            .await
-            .map_err(|_| format!("not everything was answered within {limit:?}").into())
+        let flushed = Deadline::after(limit).within(flushed).await;
+        flushed.ok_or_else(|| format!("not everything was answered within {limit:?}").into())
     }
 
     async fn close(&self) -> Result<(), BoxError> {
@@ -175,7 +171,8 @@ impl Publisher for PubSubPublisher {
                 client.flush().await;
             }
         };
-        timeout(limit, closed).await.map_err(|_| {
+        let closed = Deadline::after(limit).within(closed).await;
+        closed.ok_or_else(|| {
             format!("not everything was answered within {limit:?} (`close_timeout`)").into()
         })
     }

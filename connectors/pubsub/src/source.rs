@@ -10,7 +10,7 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Producer, Source,
     connector::ClientRuntime,
 };
 use futures_util::future::{FutureExt, OptionFuture, join};
@@ -18,16 +18,13 @@ use google_cloud_pubsub::{
     client::Subscriber,
     subscriber::{ShutdownBehavior, ShutdownToken},
 };
-use tokio::{
-    task::JoinHandle,
-    time::{timeout, timeout_at},
-};
+use tokio::task::JoinHandle;
 
 use crate::{
     ack::{Farewell, PubSubAcknowledger, Token},
     config::PubSub,
     confirm::Confirmer,
-    connect::{Access, Found, Limit, Target},
+    connect::{Access, Found, LIMIT_MAX, Limit, Target},
     held::{Held, Limits},
     minder,
     probe::Probe,
@@ -155,7 +152,7 @@ impl PubSubProducer {
             .subscribe(&source.subscription)
             .set_max_outstanding_messages(i64::try_from(messages).unwrap_or(i64::MAX))
             .set_max_outstanding_bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
-            .set_max_lease(source.max_lease)
+            .set_max_lease(source.max_lease.min(LIMIT_MAX))
             .set_max_lease_extension(source.lease_extension(link.is_emulator))
             // Its waiting for handlers is what brings the last acknowledgements home; all handlers are ours, so it
             // ends when we want it to.
@@ -199,7 +196,7 @@ impl PubSubProducer {
     }
 
     /// Waits a little for the stream to fail or to bring something; most streams do neither.
-    async fn await_refusal(&self, deadline: tokio::time::Instant) -> Result<(), BoxError> {
+    async fn await_refusal(&self, deadline: Deadline) -> Result<(), BoxError> {
         let sign = async {
             loop {
                 if let Some(sign) = self.held.sign() {
@@ -208,10 +205,10 @@ impl PubSubProducer {
                 self.held.arrived().await;
             }
         };
-        let until = deadline.min(tokio::time::Instant::now() + REFUSAL);
-        match timeout_at(until, sign).await {
-            Ok(Err(refusal)) => Err(refusal.into()),
-            Ok(Ok(())) | Err(_) => Ok(()),
+        let until = deadline.min(Deadline::after(REFUSAL));
+        match until.within(sign).await {
+            Some(Err(refusal)) => Err(refusal.into()),
+            Some(Ok(())) | None => Ok(()),
         }
     }
 
@@ -222,7 +219,8 @@ impl PubSubProducer {
             self.confirmer.flush().await;
             self.shutdown.shutdown().await;
         };
-        if timeout(self.close_timeout, all_said).await.is_err() {
+        let deadline = Deadline::after(self.close_timeout);
+        if deadline.within(all_said).await.is_none() {
             return Err(format!(
                 "acknowledgements did not arrive within {:?} (`close_timeout`): their messages come again",
                 self.close_timeout
@@ -265,8 +263,8 @@ impl Producer for PubSubProducer {
     async fn stop(&mut self) {
         self.held.stop_reading();
         if !self.reader.is_finished() {
-            let ended = timeout(self.close_timeout, &mut self.reader);
-            if ended.await.is_err() {
+            let deadline = Deadline::after(self.close_timeout);
+            if deadline.within(&mut self.reader).await.is_none() {
                 self.reader.abort();
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broadway_core::{Acknowledger, BoxError, Settled};
+use broadway_core::{Acknowledger, BoxError, Deadline, Settled};
 
 use crate::{
     leases::Token,
@@ -45,7 +45,8 @@ impl Acknowledger for SqsAcknowledger {
 impl Drop for SqsAcknowledger {
     fn drop(&mut self) {
         self.shared.abandon();
-        self.shared.end(now() + self.shared.source.close_timeout);
+        let deadline = Deadline::since(now(), self.shared.source.close_timeout);
+        self.shared.end(deadline);
     }
 }
 

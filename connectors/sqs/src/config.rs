@@ -163,20 +163,21 @@ impl Sqs {
         self
     }
 
-    /// How long opening waits for a queue that answers. Default: 10 s.
+    /// How long opening waits for a queue that answers. `Duration::MAX` is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
     }
 
     /// How long a request may take, a poll beyond its [`wait_time`](Self::wait_time). It is tried twice, the second time
-    /// within the same again. Default: 5 s.
+    /// within the same again. More than a year counts as a year. Default: 5 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.access.request_timeout = timeout;
         self
     }
 
-    /// How long closing waits until the last deletes are confirmed and the rest is given back. Default: 10 s.
+    /// How long closing waits until the last deletes are confirmed and the rest is given back. `Duration::MAX` is no limit.
+    /// Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self

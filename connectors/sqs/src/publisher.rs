@@ -18,12 +18,9 @@ use std::{
 };
 
 use aws_sdk_sqs::Client;
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use futures_util::{StreamExt, stream};
-use tokio::{
-    sync::{RwLock, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{RwLock, Semaphore};
 
 pub use builder::SqsPublisherBuilder;
 use entry::Rules;
@@ -148,9 +145,10 @@ impl Publisher for SqsPublisher {
 
     async fn flush(&self) -> Result<(), BoxError> {
         let shared = &*self.shared;
-        match timeout(shared.confirm_timeout, shared.calls.write()).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!(
+        let deadline = Deadline::after(shared.confirm_timeout);
+        match deadline.within(shared.calls.write()).await {
+            Some(_) => Ok(()),
+            None => Err(format!(
                 "messages to {} were not confirmed within {:?} (`confirm_timeout`)",
                 shared.url, shared.confirm_timeout
             )

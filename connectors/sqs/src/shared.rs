@@ -11,7 +11,7 @@ use aws_sdk_sqs::{
     types::{Message, MessageSystemAttributeName},
 };
 use broadway_core::{
-    Delivery, Settled,
+    Deadline, Delivery, Settled,
     telemetry::{Emitter, Event},
 };
 use tokio::sync::Notify;
@@ -208,8 +208,9 @@ impl Shared {
         let is_idle = state.is_idle();
         let mut is_over = false;
         if let Phase::Ended(deadline) = state.phase {
-            is_over = is_idle || now >= deadline;
-            wake = Some(wake.map_or(deadline, |wake| wake.min(deadline)));
+            let end = deadline.at();
+            is_over = is_idle || end.is_some_and(|end| now >= end);
+            wake = wake.into_iter().chain(end).min();
         }
         state.wake = wake;
         self.tell_counts(guard);
@@ -268,7 +269,7 @@ impl Shared {
     }
 
     /// Nobody settles any more: the keeper may end, and has to at `deadline`.
-    pub(crate) fn end(&self, deadline: Instant) {
+    pub(crate) fn end(&self, deadline: Deadline) {
         self.lock().phase = Phase::Ended(deadline);
         self.keeper.notify_one();
     }

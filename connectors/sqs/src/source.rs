@@ -7,13 +7,10 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use broadway_core::{
-    BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
     connector::ClientRuntime, telemetry::Emitter,
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{task::JoinSet, time::timeout_at};
 
 use crate::{
     ack::SqsAcknowledger,
@@ -67,7 +64,7 @@ impl Source for Sqs {
 
 impl Sqs {
     async fn connect(self, teller: (usize, Emitter)) -> Result<Arc<Shared>, BoxError> {
-        let deadline = Instant::now() + self.access.connect_timeout;
+        let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
         let acks = tuned(&client, Duration::ZERO, self.access.request_timeout);
         let of_queue = self.access.find(&acks, deadline).await?;
@@ -159,19 +156,19 @@ impl Producer for SqsProducer {
     }
 
     async fn close(mut self) -> Result<(), BoxError> {
-        let deadline = Instant::now() + self.shared.source.close_timeout;
+        let deadline = Deadline::after(self.shared.source.close_timeout);
         self.shared.stop();
         let (before, _) = self.shared.unconfirmed();
         let all_ended = async { while self.polls.join_next().await.is_some() {} };
         // One that is cut may take messages with it: they are hidden until their visibility ends.
-        let polls_timeout = self.shared.source.polls_timeout;
-        if timeout(polls_timeout, all_ended).await.is_err() {
+        let polls_deadline = Deadline::after(self.shared.source.polls_timeout);
+        if polls_deadline.within(all_ended).await.is_none() {
             self.polls.shutdown().await;
         }
         self.shared.abandon();
-        let is_late = timeout_at(deadline, self.shared.all_said()).await.is_err();
+        let is_late = deadline.within(self.shared.all_said()).await.is_none();
         let (after, left) = self.shared.unconfirmed();
-        self.shared.end(deadline.into_std());
+        self.shared.end(deadline);
         if is_late {
             return Err(format!(
                 "{left} deletes and returns of messages were not confirmed within {:?} (`close_timeout`); these messages come \

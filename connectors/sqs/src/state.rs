@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::Delivery;
+use broadway_core::{Deadline, Delivery};
 
 use crate::{
     config::Sqs,
@@ -48,7 +48,7 @@ pub(crate) enum Phase {
     /// Nothing is fetched any more.
     Stopped,
     /// Nobody settles any more: the keeper ends when all is said, or at this time.
-    Ended(Instant),
+    Ended(Deadline),
 }
 
 /// What a producer got, and the polls to begin: how many messages each asks for.

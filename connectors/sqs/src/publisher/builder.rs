@@ -6,11 +6,8 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, Checks, ConfigError, Outgoing, Problem};
-use tokio::{
-    sync::{RwLock, Semaphore},
-    time::Instant,
-};
+use broadway_core::{BoxError, Checks, ConfigError, Deadline, Outgoing, Problem};
+use tokio::sync::{RwLock, Semaphore};
 
 use super::{
     REQUESTS_MAX, Shared, SqsPublisher,
@@ -94,20 +91,20 @@ impl SqsPublisherBuilder {
     }
 
     /// How long a message may be tried until it fails as unconfirmed, and how long
-    /// [`flush`](broadway_core::Publisher::flush) waits. Default: 30 s.
+    /// [`flush`](broadway_core::Publisher::flush) waits. `Duration::MAX` is no limit. Default: 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long opening waits for a queue that answers. Default: 10 s.
+    /// How long opening waits for a queue that answers. `Duration::MAX` is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
     }
 
     /// How long a request may take; it is tried twice before its entries count as not confirmed, to be tried again within
-    /// [`confirm_timeout`](Self::confirm_timeout). Default: 5 s.
+    /// [`confirm_timeout`](Self::confirm_timeout). More than a year counts as a year. Default: 5 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.access.request_timeout = timeout;
         self
@@ -156,7 +153,7 @@ impl SqsPublisherBuilder {
     /// Cancel safe: nothing was sent.
     pub async fn open(self) -> Result<SqsPublisher, BoxError> {
         ConfigError::check("the SQS publisher", self.problems())?;
-        let deadline = Instant::now() + self.access.connect_timeout;
+        let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
         let client = tuned(&client, Duration::ZERO, self.access.request_timeout);
         self.access.find(&client, deadline).await?;
