@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use broadway_core::{
-    Acknowledger, BoxError, Delivery, NoAckOptions, OpenContext, Outcome, Outgoing, Produced,
-    Producer, Record, Settled, Source,
+    Acknowledger, BoxError, Delivery, Header, NoAckOptions, OpenContext, Outcome, Outgoing,
+    Produced, Producer, Record, Settled, Source,
 };
 use tokio::{
     select,
@@ -284,7 +284,11 @@ impl Record for MemoryRecord {
     type AckOptions = NoAckOptions;
 
     fn payload(&self) -> &[u8] {
-        self.0.payload()
+        self.0.payload().map_or(&[], |payload| payload)
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.0.payload().is_none()
     }
 
     fn key(&self) -> Option<&[u8]> {
@@ -294,13 +298,11 @@ impl Record for MemoryRecord {
     fn header(&self, name: &str) -> Option<&[u8]> {
         let mut headers = self.0.headers().iter();
         headers
-            .find(|(header, _)| header == name)
-            .map(|(_, value)| &value[..])
+            .find(|header| header.name == name)
+            .and_then(|header| header.value.as_bytes())
     }
 
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        for (name, value) in self.0.headers() {
-            visit(name, value);
-        }
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+        self.0.headers().iter().cloned().for_each(visit);
     }
 }
