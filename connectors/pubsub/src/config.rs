@@ -168,7 +168,9 @@ impl PubSub {
 
     /// The most messages that each producer holds: waiting, handled, in batches, or kept back after a failure. The service
     /// sends no more, and what an emulator sends beyond stays in the connection. Default: the producer's share of what the
-    /// pipeline's processors hold, and 1,000 more. Must be above the size of a batch, or batches only ever end by their time-out.
+    /// pipeline's processors hold, and beyond that twice the pipeline's largest batch size, at least 1,000. All producers
+    /// together must be able to hold a batch of the largest size: less is an error at the start, since such a batch would only
+    /// ever end by its timeout.
     pub fn max_outstanding_messages(mut self, messages: usize) -> Self {
         self.max_outstanding_messages = Some(messages);
         self
@@ -268,10 +270,32 @@ impl PubSub {
         self.max_lease_extension.unwrap_or(default)
     }
 
+    /// All that cannot work in this pipeline, beside [`problems`](Self::problems).
+    pub(crate) fn problems_in(&self, cx: &OpenContext) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        let (size, producers) = (cx.batch_size_max(), cx.producers().max(1));
+        if let Some(most) = self.max_outstanding_messages {
+            checks.require(
+                most.saturating_mul(producers) >= size,
+                "max_outstanding_messages",
+                format_args!(
+                    "is {most} for each of {producers} producers, fewer than the {size} messages of the pipeline's largest \
+                     batch, which would only ever end by its timeout; give at least {}, leave it out, or make batches smaller",
+                    size.div_ceil(producers)
+                ),
+            );
+        }
+        checks.into_problems()
+    }
+
     pub(crate) fn limits(&self, cx: &OpenContext) -> Limits {
         let share = cx.in_flight_max().div_ceil(cx.producers().max(1));
+        // One batch fills while another is written.
+        let ahead = AHEAD.max(cx.batch_size_max().saturating_mul(2));
         Limits {
-            messages: self.max_outstanding_messages.unwrap_or(share + AHEAD),
+            messages: self
+                .max_outstanding_messages
+                .unwrap_or(share.saturating_add(ahead)),
             bytes: self.max_outstanding_bytes,
         }
     }
@@ -314,6 +338,20 @@ mod tests {
         assert_eq!(told(&source), Vec::<String>::new());
         let limits = source.limits(&OpenContext::for_test());
         assert_eq!(limits.messages, 1_000 + AHEAD);
+    }
+
+    #[test]
+    fn a_batch_fits_by_default_and_is_checked_otherwise() {
+        let source = PubSub::subscription("projects/p/subscriptions/sensors");
+        let cx = OpenContext::for_test().with_batch_size_max(50_000);
+        assert_eq!(source.limits(&cx).messages, 1_000 + 100_000);
+        assert!(source.problems_in(&cx).is_empty());
+        let just = source.clone().max_outstanding_messages(50_000);
+        assert!(just.problems_in(&cx).is_empty());
+        let less = source.max_outstanding_messages(49_999);
+        let told = less.problems_in(&cx)[0].to_string();
+        assert!(told.contains("49999") && told.contains("50000"), "{told}");
+        assert!(less.problems_in(&OpenContext::for_test()).is_empty());
     }
 
     #[test]

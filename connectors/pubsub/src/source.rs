@@ -55,7 +55,9 @@ impl Source for PubSub {
     ///
     /// Dropped half-way, the stream is closed and what it brought is given back.
     async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
-        ConfigError::check("the Pub/Sub source", self.problems())?;
+        let mut problems = self.problems();
+        problems.extend(self.problems_in(cx));
+        ConfigError::check("the Pub/Sub source", problems)?;
         let runtime = ClientRuntime::start(&format!("pubsub-{}", cx.producer()))
             .map_err(|error| format!("cannot start the thread of the Pub/Sub client: {error}"))?;
         let (source, cx, own) = (self.clone(), cx.clone(), runtime.clone());

@@ -149,6 +149,7 @@ async fn flush_waits_for_what_a_dropped_call_has_left() {
     // Without flushing, it would wait for others for a minute.
     let publisher = publisher(&fixture)
         .linger(Duration::from_secs(60))
+        .confirm_timeout(Duration::from_secs(120))
         .open()
         .await
         .unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use broadway_core::{Checks, Problem};
+use broadway_core::{Checks, OpenContext, Problem};
 
 use crate::{
     connect::{Access, given},
@@ -13,6 +13,8 @@ use crate::{
 /// The longest that SQS lets a poll wait.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 const POLLS_MAX: usize = 1_000;
+/// The most messages of a queue that SQS hands out before some of them are deleted.
+const IN_FLIGHT_MAX: usize = 120_000;
 
 /// Reads a queue.
 ///
@@ -233,6 +235,23 @@ impl Sqs {
     }
 }
 
+impl Sqs {
+    /// All that cannot work in this pipeline, beside [`problems`](Self::problems).
+    pub(crate) fn problems_in(&self, cx: &OpenContext) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        let size = cx.batch_size_max();
+        checks.require(
+            size <= IN_FLIGHT_MAX,
+            "queue",
+            format_args!(
+                "cannot fill the pipeline's largest batch of {size} messages, which would only ever end by its timeout: SQS \
+                 hands out {IN_FLIGHT_MAX} messages of a queue at most before some of them are deleted; make batches smaller"
+            ),
+        );
+        checks.into_problems()
+    }
+}
+
 /// Whether messages can be held with this time-out.
 pub(crate) fn is_visibility(timeout: Duration) -> bool {
     timeout >= Duration::from_secs(1) && timeout <= HIDDEN_MAX && timeout.subsec_nanos() == 0
@@ -285,6 +304,15 @@ mod tests {
         ];
         assert_eq!(options(&source), expected);
         assert_eq!(options(&Sqs::queue("orders")), ["queue"]);
+    }
+
+    #[test]
+    fn a_batch_that_the_queue_cannot_fill_is_refused() {
+        let source = Sqs::queue("https://sqs.eu-central-1.amazonaws.com/123456789012/orders");
+        let cx = |size| OpenContext::for_test().with_batch_size_max(size);
+        assert!(source.problems_in(&cx(120_000)).is_empty());
+        let told = source.problems_in(&cx(120_001))[0].to_string();
+        assert!(told.contains("120001") && told.contains("batch"), "{told}");
     }
 
     #[test]

@@ -41,7 +41,9 @@ impl Source for Sqs {
     ///
     /// Cancel safe: nothing was fetched.
     async fn open(&self, cx: &OpenContext) -> Result<SqsProducer, BoxError> {
-        ConfigError::check("the SQS source", self.problems())?;
+        let mut problems = self.problems();
+        problems.extend(self.problems_in(cx));
+        ConfigError::check("the SQS source", problems)?;
         let runtime = runtime::of(cx.producer(), self.access.client.is_some())?;
         let (source, teller) = (self.complete(), (cx.producer(), cx.emitter().clone()));
         let shared = runtime

@@ -6,10 +6,10 @@ mod common;
 use std::time::Duration;
 
 use broadway_core::{
-    Outcome, Record,
+    OpenContext, Outcome, Record, Source,
     testing::{Reader, Received},
 };
-use broadway_sqs::{OnFailure, OnSuccess, SqsProducer};
+use broadway_sqs::{OnFailure, OnSuccess, Sqs, SqsProducer};
 use common::{Queue, broker, number, numbers, sorted};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +143,14 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
         "what nobody began is no result"
     );
     assert_eq!(queue.counts().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_the_queue_cannot_fill_is_an_error_at_the_start() {
+    let cx = OpenContext::for_test().with_batch_size_max(120_001);
+    let source = Sqs::queue("http://127.0.0.1:1/000000000000/orders");
+    let error = source.open(&cx).await.unwrap_err().to_string();
+    assert!(error.contains("largest batch of 120001"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
