@@ -146,7 +146,8 @@ impl Sqs {
         self
     }
 
-    /// Which message attributes to ask for, by name or by prefix (`trace.*`). Default: all. None: an empty list.
+    /// Which message attributes to ask for, by name or by prefix (`trace.*`). Those in which the publisher carries what SQS does not
+    /// take as it is (`broadway-encoding` and the like) are always asked for. Default: all. No others: an empty list.
     pub fn message_attributes<N: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = N>,

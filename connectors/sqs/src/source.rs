@@ -8,7 +8,9 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
-    connector::ClientRuntime, telemetry::Emitter,
+    connector::ClientRuntime,
+    portable::{ENCODING, HEADERS, KEY, TIME},
+    telemetry::Emitter,
 };
 use tokio::{task::JoinSet, time::timeout_at};
 
@@ -21,6 +23,9 @@ use crate::{
     runtime,
     shared::{Out, Shared},
 };
+
+/// The most attributes of a message.
+const ATTRIBUTES_MAX: usize = 10;
 
 impl Source for Sqs {
     type Producer = SqsProducer;
@@ -88,6 +93,12 @@ impl Sqs {
         );
         if self.access.address().is_fifo() && !names.contains(&all) && !names.contains(&group) {
             names.push(group);
+        }
+        let names = &mut source.message_attributes;
+        if !names.iter().any(|name| name == "All") {
+            let more = (2..=ATTRIBUTES_MAX).map(|part| format!("{HEADERS}-{part}"));
+            names.extend([ENCODING, KEY, TIME, HEADERS].map(str::to_owned));
+            names.extend(more);
         }
         source
     }

@@ -11,7 +11,7 @@ use tokio::sync::{RwLock, Semaphore};
 
 use super::{
     REQUESTS_MAX, Shared, SqsPublisher,
-    entry::{Deduplicate, Rules},
+    entry::{Deduplicate, Rules, is_id},
 };
 use crate::connect::{Access, given, tuned};
 
@@ -31,6 +31,7 @@ pub struct SqsPublisherBuilder {
     delay: Option<Duration>,
     is_fair: bool,
     deduplicate: Option<Arc<Deduplicate>>,
+    default_group: String,
 }
 
 impl SqsPublisherBuilder {
@@ -43,6 +44,7 @@ impl SqsPublisherBuilder {
             delay: None,
             is_fair: false,
             deduplicate: None,
+            default_group: "broadway".to_owned(),
         }
     }
 
@@ -110,8 +112,8 @@ impl SqsPublisherBuilder {
         self
     }
 
-    /// The most bytes of a message, attributes included, and of all messages of a request. Default: 1 MiB, which is what SQS takes;
-    /// a queue may be set to less.
+    /// The most bytes of a message as it is sent, attributes included, and of all messages of a request. A larger message is
+    /// refused; one that is sent in base64 grows by a third. Default: 1 MiB, which is what SQS takes; a queue may be set to less.
     pub fn bytes_max(mut self, bytes: usize) -> Self {
         self.bytes_max = bytes;
         self
@@ -124,15 +126,26 @@ impl SqsPublisherBuilder {
         self
     }
 
-    /// Sends the key as message group to a standard queue too, where it makes the queue fair among groups. Default: it
-    /// is not sent.
+    /// Sends the key as message group to a standard queue too, where it makes the queue fair among groups. By default it
+    /// travels as the attribute `broadway-key`.
     pub fn fair(mut self) -> Self {
         self.is_fair = true;
         self
     }
 
-    /// The deduplication id of each message in a FIFO queue. Default: none is sent, and the queue must have content-based
-    /// deduplication.
+    /// The message group of messages without a key in a FIFO queue: 1 to 128 letters, digits and punctuation marks of ASCII.
+    /// All of them are delivered one after the other. Defaults to `broadway`.
+    pub fn default_group(mut self, group: impl Into<String>) -> Self {
+        self.default_group = group.into();
+        self
+    }
+
+    /// The deduplication id of each message in a FIFO queue.
+    ///
+    /// By default none is sent, and the queue must have content-based deduplication, which compares bodies. Dead letters, and
+    /// messages whose payload is empty or missing, have an id of their own then, made of all that they carry: two dead letters
+    /// of equal bodies both arrive, and one that is sent again within five minutes is stored once, if its
+    /// `broadway-origin` tells records apart (a delivery tag of RabbitMQ does not).
     pub fn deduplicate_by(
         mut self,
         id: impl Fn(&Outgoing) -> String + Send + Sync + 'static,
@@ -165,6 +178,7 @@ impl SqsPublisherBuilder {
                 .delay
                 .map(|delay| i32::try_from(delay.as_secs()).expect("15 minutes at most")),
             deduplicate: self.deduplicate,
+            default_group: self.default_group,
         };
         let shared = Shared {
             client,
@@ -203,6 +217,14 @@ impl SqsPublisherBuilder {
             "is given for a FIFO queue, where messages have no delay of their own; set it at the queue",
         );
         checks.require(
+            is_id(self.default_group.as_bytes()),
+            "default_group",
+            format_args!(
+                "is {:?}; give 1 to 128 letters, digits and punctuation marks of ASCII",
+                self.default_group
+            ),
+        );
+        checks.require(
             self.deduplicate.is_none() || is_fifo,
             "deduplicate_by",
             "is given for a standard queue, which does not deduplicate; send to a FIFO queue, or leave it out",
@@ -220,6 +242,7 @@ impl fmt::Debug for SqsPublisherBuilder {
             .field("bytes_max", &self.bytes_max)
             .field("delay", &self.delay)
             .field("is_fair", &self.is_fair)
+            .field("default_group", &self.default_group)
             .finish_non_exhaustive()
     }
 }
@@ -237,6 +260,7 @@ mod tests {
             .confirm_timeout(Duration::ZERO)
             .bytes_max(2_000_000)
             .delay(Duration::from_millis(100))
+            .default_group("two words")
             .deduplicate_by(|_| String::new());
         let options: Vec<_> = wrong
             .problems()
@@ -248,6 +272,7 @@ mod tests {
             "confirm_timeout",
             "bytes_max",
             "delay",
+            "default_group",
             "deduplicate_by",
         ];
         assert_eq!(options, expected);
