@@ -62,6 +62,7 @@
 //! | `tracing` | yes | `telemetry::TracingObserver`: logs through the `tracing` crate |
 //! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
 //! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
+//! | `portable` | no | `portable`: for connectors, headers that a broker cannot express |
 //! | `pubsub` | no | `pubsub::PubSub`: a source that reads Google Cloud Pub/Sub; needs a C compiler |
 //! | `rabbitmq` | no | `rabbitmq::RabbitMq`: a source that reads RabbitMQ; needs a C compiler |
 //! | `sqs` | no | `sqs::Sqs`: a source that reads Amazon SQS; needs a C compiler |
@@ -86,6 +87,8 @@ pub use broadway_core::{
     telemetry, testing,
 };
 
+#[cfg(feature = "portable")]
+pub use broadway_core::portable;
 #[cfg(feature = "kafka")]
 pub use broadway_kafka as kafka;
 #[cfg(feature = "pubsub")]

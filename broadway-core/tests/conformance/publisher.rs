@@ -68,6 +68,13 @@ impl MemoryPublisher {
             let lossy = |payload: bytes::Bytes| String::from_utf8_lossy(&payload).into_owned();
             payload = payload.map(lossy).map(Into::into);
         }
+        if self.defect == Some(Defect::FillsNull) {
+            payload = Some(payload.unwrap_or_default());
+        }
+        let is_text = |payload: &bytes::Bytes| std::str::from_utf8(payload).is_ok();
+        if self.defect == Some(Defect::WantsText) && !payload.as_ref().is_some_and(is_text) {
+            return Err(PublishError::refused("it is not text"));
+        }
         let mut sent = payload.map_or_else(Outgoing::tombstone, Outgoing::new);
         if let Some(key) = key {
             sent = sent.key(key);

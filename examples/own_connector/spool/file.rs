@@ -5,7 +5,6 @@
 //! key customer-4
 //! header content-type text/plain
 //! header tenant Z%C3%BCrich
-//! null-header note
 //!
 //! …payload…
 //! ```
@@ -15,7 +14,10 @@
 
 use std::fmt::Write;
 
-use broadway::{Header, HeaderName, HeaderValue, Outgoing};
+use broadway::{
+    Header, Outgoing,
+    portable::{Limits, TooManyHeaders, pack, unpack},
+};
 
 const FIRST: &str = "spool 1";
 
@@ -28,30 +30,26 @@ pub(super) struct Contents {
     pub(super) payload: Option<Vec<u8>>,
 }
 
+/// Lines have room for everything but null, typed values and names that repeat or are no text: those are packed into one line.
+const LIMITS: Limits<'static> = Limits {
+    count_max: usize::MAX,
+    bytes_max: usize::MAX,
+    is_native: &|_, _| true,
+};
+
 /// The bytes of the file, or why there is no such file.
-pub(super) fn encode(message: &Outgoing) -> Result<Vec<u8>, String> {
+pub(super) fn encode(message: &Outgoing) -> Result<Vec<u8>, TooManyHeaders> {
     let mut block = format!("{FIRST}\n");
     if let Some(key) = message.message_key() {
         block.push_str("key ");
         escape(key, &mut block);
         block.push('\n');
     }
-    for Header { name, value } in message.headers() {
-        let line = match value {
-            HeaderValue::Bytes(_) => "header ",
-            HeaderValue::Null => "null-header ",
-            other => {
-                return Err(format!(
-                    "its header {name} is a {other:?}; a spool keeps bytes"
-                ));
-            }
-        };
-        block.push_str(line);
+    for (name, value) in pack(message.headers(), &LIMITS)? {
+        block.push_str("header ");
         escape(name.as_bytes(), &mut block);
-        if let Some(value) = value.as_bytes() {
-            block.push(' ');
-            escape(value, &mut block);
-        }
+        block.push(' ');
+        escape(&value, &mut block);
         block.push('\n');
     }
     if message.payload().is_none() {
@@ -67,6 +65,7 @@ pub(super) fn encode(message: &Outgoing) -> Result<Vec<u8>, String> {
 pub(super) fn decode(bytes: &[u8]) -> Result<Contents, String> {
     let mut rest = bytes;
     let mut contents = Contents::default();
+    let mut headers = Vec::new();
     let mut is_tombstone = false;
     if next_line(&mut rest)? != FIRST {
         return Err(format!("its first line is not {FIRST:?}"));
@@ -77,19 +76,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, String> {
         match (words.next(), words.next(), words.next()) {
             (Some("key"), Some(key), None) => contents.key = Some(unescape(key)?),
             (Some("header"), Some(name), Some(value)) => {
-                let header = Header::new(&unescape(name)?[..], unescape(value)?);
-                contents.headers.push(header);
-            }
-            (Some("null-header"), Some(name), None) => {
-                let name = HeaderName::from(&unescape(name)?[..]);
-                let value = HeaderValue::Null;
-                contents.headers.push(Header { name, value });
+                let name = String::from_utf8(unescape(name)?)
+                    .map_err(|_| format!("the name of a header is no UTF-8: {line:?}"))?;
+                headers.push((name, unescape(value)?));
             }
             (Some("tombstone"), None, None) => is_tombstone = true,
             (Some(""), None, None) => break,
             _ => return Err(format!("neither a key nor a header: {line:?}")),
         }
     }
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), &value[..]));
+    contents.headers = unpack(headers);
     contents.payload = (!is_tombstone).then(|| rest.to_vec());
     Ok(contents)
 }
