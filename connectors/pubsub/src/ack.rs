@@ -93,6 +93,10 @@ impl Acknowledger for PubSubAcknowledger {
     fn is_stale(&self, _: &Token) -> bool {
         self.held.is_lost()
     }
+
+    fn describe(&self, token: &Token) -> String {
+        self.held.describe(*token)
+    }
 }
 
 /// Nobody is left to settle: what has not been is given back, and what has been said may still arrive.

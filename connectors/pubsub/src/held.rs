@@ -78,6 +78,8 @@ struct Slot {
     handler: Handler,
     bytes: usize,
     arrived: Instant,
+    /// The message id, for logs.
+    id: Box<str>,
 }
 
 /// A message that has ended.
@@ -141,6 +143,7 @@ impl Held {
                 bytes: message.data.len(),
                 handler,
                 arrived,
+                id: message.message_id.as_str().into(),
             });
             let record = PubSubRecord::new(message, attempt);
             state.ready.push_back(Delivery::new(record, token));
@@ -298,6 +301,13 @@ impl Held {
         state.bytes = 0;
         let rest = rest.into_iter().flatten();
         rest.map(|slot| slot.handler.nack()).count()
+    }
+
+    /// Which message it is, as its record's id says.
+    pub(crate) fn describe(&self, token: Token) -> String {
+        let state = self.lock();
+        let slot = state.slots.get(token.0 as usize).and_then(Option::as_ref);
+        slot.map_or_else(String::new, |slot| slot.id.to_string())
     }
 
     pub(crate) fn is_lost(&self) -> bool {

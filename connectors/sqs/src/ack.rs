@@ -39,6 +39,10 @@ impl Acknowledger for SqsAcknowledger {
     fn is_stale(&self, token: &Token) -> bool {
         self.shared.is_stale(*token)
     }
+
+    fn describe(&self, token: &Token) -> String {
+        self.shared.describe(*token)
+    }
 }
 
 /// Nobody is left to settle: what has not been goes back, and the keeper ends.

@@ -139,6 +139,7 @@ impl Shared {
                 .filter(|_| self.is_fifo)
                 .and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId));
             let token = state.ledger.admit(handle, group.map(String::as_str), now);
+            state.name(token, message.message_id.as_deref().unwrap_or_default());
             let record = SqsRecord::new(message, self.queue.clone());
             state.buffer.push_back(Delivery::new(record, token));
         }
@@ -183,6 +184,11 @@ impl Shared {
 
     pub(crate) fn generation(&self) -> u64 {
         self.lock().ledger.generation()
+    }
+
+    /// Which message it is, as its record's id says.
+    pub(crate) fn describe(&self, token: Token) -> String {
+        format!("{}@{}", self.queue, self.lock().id(token))
     }
 
     pub(crate) fn is_stale(&self, token: Token) -> bool {

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use broadway_core::{
-    OpenContext, Outcome, Record, Source,
+    Acknowledger, OpenContext, Outcome, Record, Source,
     testing::{Reader, Received},
 };
 use broadway_sqs::{OnFailure, OnSuccess, Sqs, SqsProducer};
@@ -20,6 +20,10 @@ async fn everything_sent_arrives_once_and_is_deleted_when_done() {
     let mut reader = Reader::open(&queue.source()).await.unwrap();
     let received = reader.exactly(500).await;
     assert!(sorted(&received).into_iter().eq(0..500));
+    let acknowledger = reader.acknowledger();
+    for one in &received {
+        assert_eq!(acknowledger.describe(&one.token), one.item.id());
+    }
     reader.done(received).await;
     reader.close().await.unwrap();
     assert_eq!(queue.counts().await, (0, 0));
@@ -125,7 +129,7 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
         .await;
     let acknowledger = reader.acknowledger();
     let is_stale = |received: &[Received<SqsProducer>]| {
-        broadway_core::Acknowledger::is_stale(&acknowledger, &received[0].token)
+        Acknowledger::is_stale(&acknowledger, &received[0].token)
     };
     assert!(is_stale(&held) && !is_stale(&again));
     // Too late to delete it: the second delivery counts.
@@ -203,7 +207,7 @@ async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
         broadway_core::Settled::for_test(received.token, Outcome::Done)
     };
     let mut settled: Vec<_> = received.into_iter().map(done).collect();
-    broadway_core::Acknowledger::settle(&acknowledger, &mut settled)
+    Acknowledger::settle(&acknowledger, &mut settled)
         .await
         .unwrap();
     drop(acknowledger);
