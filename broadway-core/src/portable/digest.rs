@@ -1,6 +1,6 @@
 //! A short name for bytes of any length, the same in every process and every version.
 
-/// Bytes as a number of 128 bits (FNV-1a). Not for secrets: whoever wants to can find bytes of the same digest.
+/// Bytes as a number of 128 bits (FNV-1a). Not for secrets: other bytes of the same digest are easy to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(u128);
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_the_same_for_ever_and_tells_parts_apart() {
+    fn a_digest_never_changes_and_tells_parts_apart() {
         let ab_c = Digest::new().with(b"ab").with(b"c");
         let a_bc = Digest::new().with(b"a").with(b"bc");
         assert_ne!(ab_c, a_bc);

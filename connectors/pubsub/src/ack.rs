@@ -35,8 +35,7 @@ pub struct PubSubAcknowledger {
     farewell: Farewell,
 }
 
-/// What the last acknowledgements need to get home, when nobody is left to settle: the thread that the client runs on, above
-/// all.
+/// What the last acknowledgements need to arrive after the acknowledger is dropped: above all, the thread of the client.
 #[derive(Clone)]
 pub(crate) struct Farewell {
     pub(crate) runtime: ClientRuntime,
@@ -99,7 +98,7 @@ impl Acknowledger for PubSubAcknowledger {
     }
 }
 
-/// Nobody is left to settle: what has not been is given back, and what has been said may still arrive.
+/// Gives back every message that is not settled. Acknowledgements that are on their way may still arrive.
 impl Drop for PubSubAcknowledger {
     fn drop(&mut self) {
         self.held.let_go();

@@ -198,13 +198,13 @@ impl PubSub {
     }
 
     /// How long opening waits for credentials, for the service to answer, and for a refusal of the stream, all in all.
-    /// `Duration::MAX` is no limit. Default: 10 s.
+    /// `Duration::MAX` means no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long closing waits for the last acknowledgements to arrive. `Duration::MAX` is no limit. Default: 10 s.
+    /// How long closing waits for the last acknowledgements to arrive. `Duration::MAX` means no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self

@@ -40,7 +40,7 @@ pub(crate) struct Limit {
     pub(crate) deadline: Deadline,
 }
 
-/// What is longer is no limit for the client, which adds limits to the time: a year, beyond what anybody waits for.
+/// The client adds limits to its clock. A year is as good as no limit, and cannot overflow.
 pub(crate) const LIMIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Limit {

@@ -15,12 +15,12 @@ use crate::options::AckOptions;
 /// One message. Its attributes are the headers of a [`Record`], its ordering key is the key.
 ///
 /// As a [`Record`] it is what was given to the publisher: what [`PubSubPublisher`](crate::PubSubPublisher) had to encode is decoded,
-/// and the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are no headers. Its
+/// and the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its
 /// own methods show the message as it is at the service.
 pub struct PubSubRecord {
     message: Message,
     delivery_attempt: Option<i32>,
-    /// What was encoded, decoded when somebody asks for it.
+    /// What the publisher encoded, decoded at the first look.
     restored: OnceLock<Option<Box<Restored>>>,
 }
 

@@ -31,7 +31,7 @@ fn runtime(threads: usize) -> Runtime {
         .unwrap()
 }
 
-/// Handles messages under leases of ten seconds on so many threads, all of which the handler blocks for twenty-five.
+/// Handles messages under leases of ten seconds on `threads` threads, all of which the handler blocks for twenty-five.
 fn block(threads: usize, source: impl FnOnce(&Fixture) -> PubSub) {
     // The test's own threads, which no handler blocks.
     let watch = runtime(2);

@@ -166,7 +166,7 @@ impl Sqs {
         self
     }
 
-    /// How long opening waits for a queue that answers. `Duration::MAX` is no limit. Default: 10 s.
+    /// How long opening waits for a queue that answers. `Duration::MAX` means no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
@@ -179,7 +179,7 @@ impl Sqs {
         self
     }
 
-    /// How long closing waits until the last deletes are confirmed and the rest is given back. `Duration::MAX` is no limit.
+    /// How long closing waits until the last deletes are confirmed and the rest is given back. `Duration::MAX` means no limit.
     /// Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;

@@ -26,7 +26,7 @@ use crate::{
 const IDLE_MAX: Duration = Duration::from_secs(15);
 /// The most that the way to the service may take.
 const CONNECT_MAX: Duration = Duration::from_secs(4);
-/// Longer limits are none: far beyond what anybody waits for, and far within what every clock and timer can express.
+/// A year is as good as no limit, and cannot overflow a clock or a timer.
 const LIMIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The pause before the queue is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);

@@ -14,14 +14,14 @@ use crate::options::AckOptions;
 /// One message of the queue.
 ///
 /// As a [`Record`] it is what was given to the publisher: what [`SqsPublisher`](crate::SqsPublisher) had to encode is decoded, and
-/// the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are no headers. Its own
+/// the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its own
 /// methods show the message as it is at the queue.
 pub struct SqsRecord(Box<Inner>);
 
 struct Inner {
     message: Message,
     queue: Arc<str>,
-    /// What was encoded, decoded when somebody asks for it.
+    /// What the publisher encoded, decoded at the first look.
     restored: OnceLock<Option<Box<Restored>>>,
 }
 

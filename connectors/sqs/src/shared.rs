@@ -170,7 +170,7 @@ impl Shared {
         let state = &mut *guard;
         for settled in settled.drain(..) {
             if !settled.outcome.is_done() && !settled.outcome.is_failed() {
-                // Nobody began it: no result that could be late.
+                // No handler began it, so there is no result that could be late.
                 state.release(settled.token, now);
                 continue;
             }

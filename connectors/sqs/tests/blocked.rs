@@ -29,7 +29,7 @@ fn runtime(threads: usize) -> Runtime {
         .unwrap()
 }
 
-/// Handles the messages of a queue that hides them for a second, on so many threads, all of which the handler blocks while
+/// Handles the messages of a queue that hides them for a second, on `threads` threads, all of which the handler blocks while
 /// another consumer waits four seconds for a message.
 fn block(threads: usize, name: &str, source: impl FnOnce(&Queue) -> Sqs) {
     let Some(address) = broker() else { return };

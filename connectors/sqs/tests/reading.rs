@@ -149,6 +149,28 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
     assert_eq!(queue.counts().await, (0, 0));
 }
 
+/// Its connections are shared: they must outlive the source that made them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_closes_disturbs_no_other_with_the_same_client() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "shared", 30).await;
+    let mut first = Reader::open(&queue.source()).await.unwrap();
+    let mut second = Reader::open(&queue.source()).await.unwrap();
+    queue.send(0..20).await;
+    let received = first.some(5).await.unwrap();
+    let mut left = 20 - received.len();
+    first.done(received).await;
+    first.close().await.unwrap();
+    while left > 0 {
+        let received = second.some(left).await.unwrap();
+        left -= received.len();
+        second.done(received).await;
+    }
+    let recorder = second.close().await.unwrap();
+    assert_eq!(recorder.count("source_trouble"), 0);
+    assert_eq!(queue.counts().await, (0, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_the_queue_cannot_fill_is_an_error_at_the_start() {
     let cx = OpenContext::for_test().with_batch_size_max(120_001);

@@ -86,7 +86,7 @@ impl PubSubPublisherBuilder {
         self
     }
 
-    /// How long opening waits for credentials and for the service to answer, all in all. `Duration::MAX` is no limit.
+    /// How long opening waits for credentials and for the service to answer, all in all. `Duration::MAX` means no limit.
     /// Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -94,14 +94,14 @@ impl PubSubPublisherBuilder {
     }
 
     /// How long a message may remain unconfirmed, with all that is tried again. After that it fails as
-    /// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), within another second. `Duration::MAX` is no limit.
+    /// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), within another second. `Duration::MAX` means no limit.
     /// Default: 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long closing waits for what is unconfirmed. `Duration::MAX` is no limit. Default: 10 s.
+    /// How long closing waits for what is unconfirmed. `Duration::MAX` means no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self

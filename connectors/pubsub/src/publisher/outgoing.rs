@@ -1,8 +1,8 @@
 //! From [`Outgoing`] to a message of Pub/Sub.
 //!
-//! What Pub/Sub does not take as it is travels all the same, and [`PubSubRecord`](crate::PubSubRecord) has it as it was: headers that
-//! are no attributes as JSON in one that is, a key that is no ordering key as a header. Refused is only what is too large or
-//! meant for another place.
+//! What Pub/Sub does not take is encoded, and [`PubSubRecord`](crate::PubSubRecord) decodes it: headers that cannot be attributes
+//! travel as JSON in an attribute, a key that cannot be an ordering key as a header. Only a message that is too large, or meant for
+//! another place, is refused.
 //!
 //! The service refuses a request as a whole, and the client puts many messages into one. So what it would refuse is found
 //! here, or one message would fail its neighbours.

@@ -93,13 +93,13 @@ impl SqsPublisherBuilder {
     }
 
     /// How long a message may be tried until it fails as unconfirmed, and how long
-    /// [`flush`](broadway_core::Publisher::flush) waits. `Duration::MAX` is no limit. Default: 30 s.
+    /// [`flush`](broadway_core::Publisher::flush) waits. `Duration::MAX` means no limit. Default: 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long opening waits for a queue that answers. `Duration::MAX` is no limit. Default: 10 s.
+    /// How long opening waits for a queue that answers. `Duration::MAX` means no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self

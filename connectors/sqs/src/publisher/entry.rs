@@ -1,8 +1,8 @@
 //! One message in the words of SQS, or why it can't be.
 //!
-//! What SQS does not take as it is travels all the same, and [`SqsRecord`](crate::SqsRecord) has it as it was: a payload that is no
-//! plain text in base64, an empty one or none as a placeholder, headers and keys in message attributes or in JSON. Refused is
-//! only what is too large or meant for another place.
+//! What SQS does not take is encoded, and [`SqsRecord`](crate::SqsRecord) decodes it: a payload that is not plain text travels in
+//! base64, an empty or missing one as a placeholder, headers and keys in message attributes or in JSON. Only a message that is too
+//! large, or meant for another place, is refused.
 
 use std::{
     collections::HashMap,
