@@ -327,11 +327,37 @@ pub(crate) fn limit(wait: Duration, request: Duration) -> Duration {
     wait.saturating_add(request).min(LIMIT_MAX)
 }
 
+/// Whose connections a client uses, of an HTTP stack that several clients share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pool {
+    /// Driven by the connector's thread.
+    Source,
+    /// Driven by a runtime of the user's, which a handler may block.
+    Publisher,
+}
+
+impl Pool {
+    /// The SDK keeps connections apart by how long connecting may take, and by nothing else. A nanosecond less is a number that
+    /// no one else gives.
+    fn connect_timeout(self, request_timeout: Duration) -> Duration {
+        let timeout = CONNECT_MAX.min(request_timeout);
+        match self {
+            Self::Source => timeout - Duration::from_nanos(1),
+            Self::Publisher => timeout,
+        }
+    }
+}
+
 /// The same client with the time-outs of requests that the queue holds back for up to `wait`. A request that never ends is a
 /// known way of the service and of what stands in between, so there is a limit on each attempt and one on all of them.
-pub(crate) fn tuned(client: &Client, wait: Duration, request_timeout: Duration) -> Client {
+pub(crate) fn tuned(
+    client: &Client,
+    pool: Pool,
+    wait: Duration,
+    request_timeout: Duration,
+) -> Client {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_MAX.min(request_timeout))
+        .connect_timeout(pool.connect_timeout(request_timeout))
         .operation_attempt_timeout(limit(wait, request_timeout))
         .operation_timeout(limit(wait, request_timeout.saturating_mul(2)))
         .build();

@@ -17,7 +17,7 @@ use tokio::{task::JoinSet, time::timeout_at};
 use crate::{
     ack::SqsAcknowledger,
     config::{Sqs, is_visibility},
-    connect::tuned,
+    connect::{Pool, tuned},
     keeper, poll,
     record::SqsRecord,
     runtime,
@@ -73,13 +73,11 @@ impl Sqs {
     async fn connect(self, teller: (usize, Emitter)) -> Result<Arc<Shared>, BoxError> {
         let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
-        let acks = tuned(&client, Duration::ZERO, self.access.request_timeout);
+        let tuned = |wait| tuned(&client, Pool::Source, wait, self.access.request_timeout);
+        let acks = tuned(Duration::ZERO);
         let of_queue = self.access.find(&acks, deadline).await?;
         let visibility = self.visibility(of_queue)?;
-        let clients = (
-            tuned(&client, self.wait_time, self.access.request_timeout),
-            acks,
-        );
+        let clients = (tuned(self.wait_time), acks);
         Ok(Arc::new(Shared::new(self, clients, visibility, teller)))
     }
 

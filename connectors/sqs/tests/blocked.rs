@@ -9,18 +9,22 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{Message, Pipeline, Processors, Totals, handler_fn, testing::Seen};
-use broadway_sqs::{Sqs, SqsRecord};
+use aws_sdk_sqs::Client;
+use aws_smithy_http_client::{Builder, tls};
+use broadway_core::{
+    Message, Outgoing, Pipeline, Processors, Publisher, Totals, handler_fn, testing::Seen,
+};
+use broadway_sqs::{Sqs, SqsPublisher, SqsRecord};
 use common::{Queue, broker};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 const MESSAGES: u64 = 4;
 
 fn runtime(threads: usize) -> Runtime {
     let mut builder = if threads == 1 {
-        Builder::new_current_thread()
+        tokio::runtime::Builder::new_current_thread()
     } else {
-        Builder::new_multi_thread()
+        tokio::runtime::Builder::new_multi_thread()
     };
     builder
         .worker_threads(threads)
@@ -32,6 +36,10 @@ fn runtime(threads: usize) -> Runtime {
 /// Handles the messages of a queue that hides them for a second, on `threads` threads, all of which the handler blocks while
 /// another consumer waits four seconds for a message.
 fn block(threads: usize, name: &str, source: impl FnOnce(&Queue) -> Sqs) {
+    block_on(threads, runtime(threads), name, source);
+}
+
+fn block_on(threads: usize, user: Runtime, name: &str, source: impl FnOnce(&Queue) -> Sqs) {
     let Some(address) = broker() else { return };
     // The test's own threads, which no handler blocks.
     let watch = runtime(2);
@@ -46,13 +54,13 @@ fn block(threads: usize, name: &str, source: impl FnOnce(&Queue) -> Sqs) {
     let gate = Arc::new(RwLock::new(()));
     let closed = gate.write().unwrap();
     let (seen, gate) = (handled.clone(), gate.clone());
-    let user = thread::spawn(move || {
+    let handling = thread::spawn(move || {
         let handler = handler_fn(move |message: &mut Message<SqsRecord>| {
             seen.push(message.data().body().to_owned());
             drop(gate.read());
             Ok(())
         });
-        run(threads, source, handler)
+        run(threads, &user, source, handler)
     });
     let in_work = watch.block_on(async {
         handled.wait_len(threads).await;
@@ -70,7 +78,7 @@ fn block(threads: usize, name: &str, source: impl FnOnce(&Queue) -> Sqs) {
         others
     });
     drop(closed);
-    let totals = user.join().unwrap();
+    let totals = handling.join().unwrap();
     let stolen = others
         .iter()
         .filter(|other| in_work.iter().any(|body| Some(body) == other.body.as_ref()));
@@ -82,11 +90,11 @@ fn block(threads: usize, name: &str, source: impl FnOnce(&Queue) -> Sqs) {
     watch.block_on(queue.emptied());
 }
 
-fn run<H>(threads: usize, source: Sqs, handler: H) -> Totals
+fn run<H>(threads: usize, user: &Runtime, source: Sqs, handler: H) -> Totals
 where
     H: broadway_core::Handler<In = SqsRecord, Out: Sync>,
 {
-    runtime(threads).block_on(async {
+    user.block_on(async {
         let topology = Pipeline::new(source, handler)
             .processors(Processors::new(threads).max_demand(1))
             .start()
@@ -124,4 +132,36 @@ fn messages_of_a_group_are_kept_while_their_handler_blocks() {
 #[test]
 fn a_client_that_was_handed_in_keeps_messages_too() {
     block(1, "blocked", Queue::source);
+}
+
+/// A client that shares its connections with all that are made of it, as those of the SDK's own configuration do.
+fn pooled(client: &Client) -> Client {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    let http = Builder::new().tls_provider(tls).build_https();
+    Client::from_conf(client.config().to_builder().http_client(http).build())
+}
+
+/// What a publisher with the same client has connected is driven by the runtime that the handler blocks.
+#[test]
+fn connections_of_a_publisher_with_the_same_client_are_not_used_for_leases() {
+    let Some(address) = broker() else { return };
+    let user = runtime(1);
+    let mut letters = user.block_on(Queue::create(&address, "letters", 30));
+    letters.client = pooled(&letters.client);
+    let publisher = user.block_on(async {
+        let publisher = SqsPublisher::queue(&letters.url).client(letters.client.clone());
+        let publisher = publisher.open().await.unwrap();
+        // At once, so that several connections lie idle.
+        let all = (0..100).map(|n| Outgoing::new(n.to_string())).collect();
+        let results = publisher.publish(all).await;
+        assert!(results.iter().all(Result::is_ok));
+        publisher
+    });
+    let client = letters.client.clone();
+    block_on(1, user, "blocked", move |queue| {
+        Sqs::queue(&queue.url)
+            .client(client)
+            .wait_time(Duration::from_secs(1))
+    });
+    drop(publisher);
 }

@@ -13,7 +13,7 @@ use super::{
     REQUESTS_MAX, Shared, SqsPublisher,
     entry::{Deduplicate, Rules, is_id},
 };
-use crate::connect::{Access, given, tuned};
+use crate::connect::{Access, Pool, given, tuned};
 
 /// The most that SQS takes, for one message and for all of a request.
 const BYTES_MAX: usize = 1_048_576;
@@ -168,7 +168,8 @@ impl SqsPublisherBuilder {
         ConfigError::check("the SQS publisher", self.problems())?;
         let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
-        let client = tuned(&client, Duration::ZERO, self.access.request_timeout);
+        let timeout = self.access.request_timeout;
+        let client = tuned(&client, Pool::Publisher, Duration::ZERO, timeout);
         self.access.find(&client, deadline).await?;
         let rules = Rules {
             is_fifo: self.access.address().is_fifo(),
