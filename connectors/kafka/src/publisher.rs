@@ -6,14 +6,16 @@
 //!    └── call: counts, failures ◀── flights ◀── delivery reports, on the poller's thread
 //! ```
 //!
-//! `call` is one call of `publish`, `flights` what is with the client, `link` the client, `poller` its thread, `failure` the
-//! meaning of errors.
+//! `call` is one call of `publish`, `flights` what is with the client, `link` a client, `links` all of them, `limits` what the
+//! topics take, `poller` the thread, `failure` the meaning of errors.
 
 mod builder;
 mod call;
 mod failure;
 mod flights;
+mod limits;
 mod link;
+mod links;
 mod poller;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -23,7 +25,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::timeout;
 
 pub use builder::KafkaPublisherBuilder;
-use flights::Boarding;
+use flights::{Boarding, Ticket};
 use link::Link;
 use poller::Shared;
 
@@ -35,6 +37,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A message is confirmed when all in-sync replicas have it (`acks=all`). Messages of one key go to one partition, in the order
 /// of [`publish`](Publisher::publish); of two calls at once, in either order.
 /// [`Outgoing::to`] names another topic of the same cluster.
+///
+/// A request that a broker refuses is no refusal of each of its messages: requests are no larger than the topic takes, as the
+/// broker tells, and what is refused together with others is sent again, one message in each request. Only what fails alone
+/// is [`Refused`](broadway_core::PublishErrorKind::Refused).
 ///
 /// A client that broke for good (a *fatal error*: the broker has lost what idempotence depends on) is replaced by a new
 /// one, at most once a second. What it had not confirmed fails as
@@ -69,37 +75,55 @@ impl KafkaPublisher {
         Self { options, shared }
     }
 
-    /// Hands a group to the client. Waits while the client's queue is full: that empties, or times out.
-    async fn hand_over(
-        &self,
-        link: &Link,
-        mut group: Boarding<'_>,
-        messages: impl Iterator<Item = Outgoing>,
-    ) {
-        let tombstones = self.options.empty_is_tombstone;
+    /// Hands a group to the clients. Waits while the queue of one is full: that empties, or times out.
+    async fn hand_over(&self, mut group: Boarding<'_>, messages: impl Iterator<Item = Outgoing>) {
+        let mut route: Option<(Option<String>, Arc<Link>)> = None;
         for message in messages {
             let topic = message.destination().unwrap_or(&self.options.topic);
-            let sent = loop {
-                let ticket = group.ticket();
-                let sent = link.send(&message, topic, tombstones, ticket);
-                if !is_full(&sent) {
-                    break sent;
+            let known = route
+                .as_ref()
+                .filter(|(to, _)| to.as_deref() == message.destination());
+            let link = match known {
+                Some((_, link)) => link,
+                None => {
+                    let Some(link) = self.shared.links.to(topic) else {
+                        group.refused(PublishError::closed());
+                        continue;
+                    };
+                    let to = message.destination().map(str::to_owned);
+                    &route.insert((to, link)).1
                 }
-                let landed = self.shared.flights.landed();
-                tokio::pin!(landed);
-                // From here on a landing counts, also one between the second attempt and the wait.
-                landed.as_mut().enable();
-                self.shared.flights.tell_landing();
-                let sent = link.send(&message, topic, tombstones, ticket);
-                if !is_full(&sent) {
-                    break sent;
-                }
-                landed.await;
             };
-            match sent {
+            match self.send(link, &message, topic, group.ticket()).await {
                 Ok(()) => group.took_off(),
                 Err(error) => group.refused(self.shared.explain(&self.options, &error, topic)),
             }
+        }
+    }
+
+    async fn send(
+        &self,
+        link: &Link,
+        message: &Outgoing,
+        topic: &str,
+        ticket: Ticket,
+    ) -> Result<(), KafkaError> {
+        let tombstones = self.options.empty_is_tombstone;
+        loop {
+            let sent = link.send(message, topic, tombstones, ticket);
+            if !is_full(&sent) {
+                return sent;
+            }
+            let landed = self.shared.flights.landed();
+            tokio::pin!(landed);
+            // From here on a landing counts, also one between the second attempt and the wait.
+            landed.as_mut().enable();
+            self.shared.flights.tell_landing();
+            let sent = link.send(message, topic, tombstones, ticket);
+            if !is_full(&sent) {
+                return sent;
+            }
+            landed.await;
         }
     }
 }
@@ -115,6 +139,7 @@ impl Publisher for KafkaPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let n = messages.len();
         let call = self.shared.calls.begin(n);
+        self.shared.links.learn_limits(&messages).await;
         let mut messages = messages.into_iter();
         let mut begun = 0;
         while begun < n {
@@ -122,14 +147,7 @@ impl Publisher for KafkaPublisher {
                 break;
             };
             let group = self.shared.flights.begin(&call, begun, size);
-            let Some(link) = self.shared.link() else {
-                drop(group);
-                (begun..begun + size).for_each(|at| call.fail(at, PublishError::closed()));
-                begun += size;
-                continue;
-            };
-            self.hand_over(&link, group, messages.by_ref().take(size))
-                .await;
+            self.hand_over(group, messages.by_ref().take(size)).await;
             begun += size;
         }
         (begun..n).for_each(|at| call.fail(at, PublishError::closed()));

@@ -131,7 +131,7 @@ impl KafkaPublisherBuilder {
     /// Dropped before it completes, the connection is let go.
     pub async fn open(self) -> Result<KafkaPublisher, BoxError> {
         ConfigError::check("the Kafka publisher", self.problems())?;
-        let shared = Shared::new(self.in_flight_max);
+        let shared = Shared::new(&self);
         let opened = poller::start(self.clone(), &shared)?;
         opened
             .await
