@@ -20,9 +20,8 @@ mod poller;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::time::timeout;
 
 pub use builder::KafkaPublisherBuilder;
 use flights::{Boarding, Ticket};
@@ -156,8 +155,9 @@ impl Publisher for KafkaPublisher {
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let within = self.options.confirm_timeout + GRACE;
-        self.shared.calls.ended(within).await.map_err(|open| {
+        let within = self.options.confirm_timeout.saturating_add(GRACE);
+        let deadline = Deadline::after(within);
+        self.shared.calls.ended(deadline).await.map_err(|open| {
             format!(
                 "{open} calls of `publish` to topic `{}` are open after {within:?} (`confirm_timeout` and 2 s)",
                 self.options.topic
@@ -170,14 +170,15 @@ impl Publisher for KafkaPublisher {
         self.shared.end(self.options.close_timeout);
         let within = self.options.close_timeout;
         let topic = &self.options.topic;
-        match timeout(within + GRACE, self.shared.ended()).await {
-            Ok(0) => Ok(()),
-            Ok(given_up) => Err(format!(
+        let deadline = Deadline::after(within.saturating_add(GRACE));
+        match deadline.within(self.shared.ended()).await {
+            Some(0) => Ok(()),
+            Some(given_up) => Err(format!(
                 "{given_up} messages to topic `{topic}` were not confirmed within {within:?} (`close_timeout`) and were given up"
             )
             .into()),
             // Its thread goes on with it.
-            Err(_) => Err(format!(
+            None => Err(format!(
                 "the client that publishes to topic `{topic}` did not end within {within:?} (`close_timeout`) and 2 s"
             )
             .into()),

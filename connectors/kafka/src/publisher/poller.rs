@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::{BoxError, PublishError};
+use broadway_core::{BoxError, Deadline, PublishError};
 use rdkafka::error::KafkaError;
 use tokio::sync::{oneshot, watch};
 
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) links: Arc<Links>,
     mailbox: Arc<Mailbox>,
     /// When it ends even if not all is confirmed, once it shall end.
-    end_by: Mutex<Option<Instant>>,
+    end_by: Mutex<Option<Deadline>>,
     /// Once it has ended: how many messages were given up.
     given_up: watch::Sender<Option<usize>>,
 }
@@ -54,7 +54,7 @@ impl Shared {
     /// Takes no more, and ends when all is confirmed or has failed, or after `within`. What was said first counts.
     pub(crate) fn end(&self, within: Duration) {
         self.flights.close();
-        lock(&self.end_by).get_or_insert_with(|| Instant::now() + within);
+        lock(&self.end_by).get_or_insert_with(|| Deadline::after(within));
     }
 
     /// Waits until it has ended. Returns how many messages were given up.
@@ -80,7 +80,7 @@ impl Shared {
 
     fn should_end(&self) -> bool {
         let end_by = *lock(&self.end_by);
-        end_by.is_some_and(|end_by| self.flights.len() == 0 || Instant::now() >= end_by)
+        end_by.is_some_and(|end_by| self.flights.len() == 0 || end_by.is_over())
     }
 }
 
