@@ -4,7 +4,9 @@
 //! three: a [`Reason`] why a message failed, a [`StartError`] why a pipeline did not start, a [`RunError`] why a
 //! running topology ended other than by draining.
 
-use std::{any::Any, error::Error, fmt, sync::Arc, time::Duration};
+use std::{any::Any, error::Error, fmt, mem, sync::Arc, time::Duration};
+
+use crate::caught;
 
 /// What handlers, sources and acknowledgers may fail with: any error, boxed.
 ///
@@ -124,6 +126,16 @@ enum Cause {
     Panic(String),
 }
 
+/// Whoever drops the last clone must not meet a panic in the `Drop` of the user's error.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let cause = mem::replace(&mut self.cause, Cause::Panic(String::new()));
+        if let Cause::Error(error) = cause {
+            caught::discard(error);
+        }
+    }
+}
+
 impl Reason {
     /// User code returned an error.
     #[must_use]
@@ -134,12 +146,14 @@ impl Reason {
         }))
     }
 
-    /// User code panicked; `payload` is what `catch_unwind` gave.
+    /// User code panicked; `payload` is what `catch_unwind` gave. Its text is kept. Dropping it may panic without harm.
     #[must_use]
-    pub fn panic(callback: Callback, payload: &(dyn Any + Send)) -> Self {
+    pub fn panic(callback: Callback, payload: Box<dyn Any + Send>) -> Self {
+        let text = panic_text(payload.as_ref());
+        caught::discard(payload);
         Self(Arc::new(Inner {
             callback,
-            cause: Cause::Panic(panic_text(payload)),
+            cause: Cause::Panic(text),
         }))
     }
 

@@ -6,7 +6,6 @@
 
 use std::{
     hash::{BuildHasher, Hash},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     batch::{BatchInfo, BatchKey},
     batcher_key::BatcherKey,
+    caught::guarded,
     error::{Callback, Reason},
     handler::{Handler, ToBatch},
     machine::{
@@ -402,8 +402,7 @@ where
         let Some(size_of) = &self.size_of else {
             return Ok(0);
         };
-        catch_unwind(AssertUnwindSafe(|| size_of(data)))
-            .map_err(|payload| Reason::panic(Callback::Batching, payload.as_ref()))
+        guarded(|| size_of(data)).map_err(|panicked| panicked.reason(Callback::Batching))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open<S, H>> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ack::{Acknowledger, Outcome},
-    error::BoxError,
+    error::{BoxError, Reason},
     message::{AckOptions, Message},
     telemetry::Emitter,
 };
@@ -121,8 +121,15 @@ impl<A: Acknowledger> Settler<A> {
                 self.pushed.add(&outcome);
                 ticket.settle(outcome);
             }
-            Creditor::Settled => {}
+            Creditor::Early | Creditor::Settled => {}
         }
+    }
+
+    /// Fails all messages that were entered as succeeded since the last flush. Returns how many.
+    #[cold]
+    pub(super) fn fail_done(&mut self, reason: &Reason) -> usize {
+        let groups = self.groups.iter_mut();
+        groups.map(|group| group.fail_done(reason)).sum()
     }
 
     #[inline(always)]

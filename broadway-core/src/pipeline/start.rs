@@ -31,6 +31,7 @@ use super::{
     validate,
 };
 use crate::{
+    batcher_key::BatcherKey,
     error::{Callback, RunError, StartError},
     handler::Handler,
     machine::{
@@ -339,6 +340,7 @@ where
                     failures: Vec::new(),
                     jobs: Vec::with_capacity(1),
                     stopped: None,
+                    number: first_number(stage.key.index(), worker),
                 };
                 let presence = processor.inlet.presence();
                 crew.spawn(link::attended(presence, run::to_the_end(processor)));
@@ -379,4 +381,11 @@ where
         }
         crew
     }
+}
+
+/// Far from those of all other batch processors.
+fn first_number(batcher: usize, worker: usize) -> u32 {
+    // Multiplied by an odd number, close ones are spread over all.
+    let which = (batcher << 16) ^ worker;
+    (which as u32).wrapping_mul(0x9e37_79b9)
 }

@@ -20,7 +20,7 @@ pub(super) fn refused() -> Reason {
 }
 
 pub(super) fn panicked(callback: Callback) -> Reason {
-    Reason::panic(callback, &"index out of bounds")
+    Reason::panic(callback, Box::new("index out of bounds"))
 }
 
 pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlement<'static> {

@@ -46,7 +46,7 @@ async fn every_event_of_the_engine_is_emitted() {
         .batch(|_, batch| match batch.data()[0] {
             1 => Err("refused".into()),
             2 => {
-                batch.fail(0, "bad row");
+                batch.fail(batch.rows().next().unwrap(), "bad row");
                 Ok(())
             }
             _ => Ok(()),
