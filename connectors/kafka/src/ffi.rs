@@ -13,6 +13,7 @@
 
 mod describe;
 mod message;
+mod produce;
 mod queue;
 mod signal;
 
@@ -25,6 +26,7 @@ use rdkafka::{bindings, error::RDKafkaErrorCode};
 
 pub(crate) use describe::{TopicLimit, topic_limits};
 pub(crate) use message::{Raw, Scratch};
+pub(crate) use produce::{Headers, Parts, produce};
 pub(crate) use queue::{CommitResult, Queue};
 pub(crate) use signal::{Bell, Signal};
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `call` is one call of `publish`, `flights` what is with the client, `link` a client, `links` all of them, `limits` what the
-//! topics take, `poller` the thread, `failure` the meaning of errors.
+//! topics take, `message` what is handed over, `poller` the thread, `failure` the meaning of errors.
 
 mod builder;
 mod call;
@@ -16,9 +16,10 @@ mod flights;
 mod limits;
 mod link;
 mod links;
+mod message;
 mod poller;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{ffi::CString, fmt, sync::Arc, time::Duration};
 
 use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -26,6 +27,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub use builder::KafkaPublisherBuilder;
 use flights::{Boarding, Ticket};
 use link::Link;
+use message::{parts, timestamp_ms};
 use poller::Shared;
 
 /// What the client may take besides its time-outs: it looks for messages that have timed out once a second.
@@ -76,62 +78,92 @@ impl KafkaPublisher {
 
     /// Hands a group to the clients. Waits while the queue of one is full: that empties, or times out.
     async fn hand_over(&self, mut group: Boarding<'_>, messages: impl Iterator<Item = Outgoing>) {
-        let mut route: Option<(Option<String>, Arc<Link>)> = None;
+        let mut route: Option<Route> = None;
         for message in messages {
-            let topic = message.destination().unwrap_or(&self.options.topic);
-            let known = route
-                .as_ref()
-                .filter(|(to, _)| to.as_deref() == message.destination());
-            let link = match known {
-                Some((_, link)) => link,
-                None => {
-                    let Some(link) = self.shared.links.to(topic) else {
-                        group.refused(PublishError::closed());
+            let to = message.destination();
+            if route.as_ref().is_none_or(|route| route.to.as_deref() != to) {
+                route = match self.route(to) {
+                    Ok(route) => Some(route),
+                    Err(error) => {
+                        group.refused(error);
                         continue;
-                    };
-                    let to = message.destination().map(str::to_owned);
-                    &route.insert((to, link)).1
-                }
-            };
-            match self.send(link, &message, topic, group.ticket()).await {
+                    }
+                };
+            }
+            let Some(route) = &route else { continue };
+            match self.send(route, &message, group.ticket()).await {
                 Ok(()) => group.took_off(),
-                Err(error) => group.refused(self.shared.explain(&self.options, &error, topic)),
+                Err(error) => group.refused(error),
             }
         }
     }
 
+    /// The way to a topic: that of this destination, or else the publisher's own.
+    fn route(&self, to: Option<&str>) -> Result<Route, PublishError> {
+        let topic = to.unwrap_or(&self.options.topic);
+        let name = CString::new(topic).map_err(|_| {
+            PublishError::refused(format!("there is no topic {topic:?}: it has a NUL in it"))
+        })?;
+        let link = self.shared.links.to(topic);
+        Ok(Route {
+            to: to.map(str::to_owned),
+            name,
+            link: link.ok_or_else(PublishError::closed)?,
+        })
+    }
+
     async fn send(
         &self,
-        link: &Link,
+        route: &Route,
         message: &Outgoing,
-        topic: &str,
         ticket: Ticket,
-    ) -> Result<(), KafkaError> {
+    ) -> Result<(), PublishError> {
         let tombstones = self.options.empty_is_tombstone;
+        let send = || {
+            let parts = parts(message, &route.name, tombstones, ticket)?;
+            match route.link.send(parts) {
+                Ok(()) => Ok(true),
+                Err(RDKafkaErrorCode::QueueFull) => Ok(false),
+                Err(code) => Err(self.explain(code, message)),
+            }
+        };
         loop {
-            let sent = link.send(message, topic, tombstones, ticket);
-            if !is_full(&sent) {
-                return sent;
+            if send()? {
+                return Ok(());
             }
             let landed = self.shared.flights.landed();
             tokio::pin!(landed);
             // From here on a landing counts, also one between the second attempt and the wait.
             landed.as_mut().enable();
             self.shared.flights.tell_landing();
-            let sent = link.send(message, topic, tombstones, ticket);
-            if !is_full(&sent) {
-                return sent;
+            if send()? {
+                return Ok(());
             }
             landed.await;
         }
     }
+
+    /// What an error means that the client gave at once, without having taken the message.
+    fn explain(&self, code: RDKafkaErrorCode, message: &Outgoing) -> PublishError {
+        let topic = message.destination().unwrap_or(&self.options.topic);
+        let error = KafkaError::MessageProduction(code);
+        self.shared.explain(&self.options, &error, topic)
+    }
 }
 
-fn is_full(sent: &Result<(), KafkaError>) -> bool {
-    matches!(
-        sent,
-        Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
-    )
+/// The timestamps that were chosen for messages, if any was.
+fn times(messages: &[Outgoing]) -> Option<Box<[i64]>> {
+    let times = || messages.iter().map(timestamp_ms);
+    let is_any = times().any(|time| time.is_some());
+    is_any.then(|| times().map(Option::unwrap_or_default).collect())
+}
+
+/// Where messages of one destination go.
+struct Route {
+    to: Option<String>,
+    /// Of the topic.
+    name: CString,
+    link: Arc<Link>,
 }
 
 impl Publisher for KafkaPublisher {
@@ -145,7 +177,8 @@ impl Publisher for KafkaPublisher {
             let Some(size) = self.shared.flights.permits(n - begun).await else {
                 break;
             };
-            let group = self.shared.flights.begin(&call, begun, size);
+            let times = times(&messages.as_slice()[..size]);
+            let group = self.shared.flights.begin(&call, begun, size, times);
             self.hand_over(group, messages.by_ref().take(size)).await;
             begun += size;
         }

@@ -65,9 +65,9 @@ async fn key_headers_and_payload_arrive_as_they_were_given() {
     assert_eq!(
         headers,
         [
-            ("traceparent", Some(&b"00-1-2-01"[..])),
-            ("empty", Some(&b""[..])),
-            ("traceparent", Some(&b"again"[..])),
+            (&b"traceparent"[..], Some(&b"00-1-2-01"[..])),
+            (b"empty", Some(&b""[..])),
+            (b"traceparent", Some(&b"again"[..])),
         ]
     );
     let bare = &received[1].item;

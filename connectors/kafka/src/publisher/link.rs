@@ -8,12 +8,11 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::Outgoing;
 use rdkafka::{
     ClientConfig, ClientContext,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    message::{BorrowedHeaders, BorrowedMessage, DeliveryResult, Header, Message, OwnedHeaders},
+    message::{BorrowedHeaders, BorrowedMessage, DeliveryResult, Message},
     metadata::Metadata,
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
 };
@@ -27,7 +26,7 @@ use super::{
 use crate::{
     client::free_elsewhere,
     events::{Mailbox, log},
-    ffi::{TopicLimit, topic_limits},
+    ffi::{Parts, TopicLimit, produce, topic_limits},
 };
 
 /// How long a client that is given up may take to say what was not confirmed.
@@ -147,39 +146,11 @@ impl Link {
 
     /// Hands a message over. Never waits. Fails as purged once the client was given up: a message that slips in at this very
     /// moment fails when the last who holds the client lets it go.
-    pub(crate) fn send(
-        &self,
-        message: &Outgoing,
-        topic: &str,
-        empty_is_tombstone: bool,
-        ticket: Ticket,
-    ) -> Result<(), KafkaError> {
+    pub(crate) fn send(&self, parts: Parts<'_>) -> Result<(), RDKafkaErrorCode> {
         if self.has_ended() {
-            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
+            return Err(RDKafkaErrorCode::PurgeQueue);
         }
-        let mut record: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(topic, ticket.number());
-        if let Some(payload) = message.payload()
-            && !(empty_is_tombstone && payload.is_empty())
-        {
-            record = record.payload(payload);
-        }
-        if let Some(key) = message.message_key() {
-            record = record.key(key);
-        }
-        let headers = message.headers();
-        if !headers.is_empty() {
-            let all = OwnedHeaders::new_with_capacity(headers.len());
-            let all = headers.iter().fold(all, |all, header| {
-                let (key, value) = (
-                    header.name.as_str().unwrap_or_default(),
-                    header.value.as_bytes(),
-                );
-                all.insert(Header { key, value })
-            });
-            record = record.headers(all);
-        }
-        self.producer().send(record).map_err(|(error, _)| error)
+        produce(self.producer().client(), parts)
     }
 
     /// Hands over what another client has had. Never waits.
@@ -187,6 +158,7 @@ impl Link {
         &self,
         message: &BorrowedMessage<'_>,
         ticket: Ticket,
+        timestamp_ms: Option<i64>,
     ) -> Result<(), KafkaError> {
         if self.has_ended() {
             return Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
@@ -196,7 +168,7 @@ impl Link {
                 .partition(message.partition());
         record.payload = message.payload();
         record.key = message.key();
-        record.timestamp = message.timestamp().to_millis();
+        record.timestamp = timestamp_ms;
         record.headers = message.headers().map(BorrowedHeaders::detach);
         self.producer().send(record).map_err(|(error, _)| error)
     }

@@ -210,7 +210,8 @@ impl Links {
         let Some(link) = self.of_width(Width::ONE) else {
             return false;
         };
-        link.width() == Width::ONE && link.send_again(message, ticket).is_ok()
+        let time = self.flights.timestamp_ms(ticket);
+        link.width() == Width::ONE && link.send_again(message, ticket, time).is_ok()
     }
 
     /// A request to this topic was refused as a whole, with `code`.
