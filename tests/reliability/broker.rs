@@ -43,6 +43,11 @@ pub(crate) trait Broker: Subject + Clone {
         self.source(place, via)
     }
 
+    /// Why this broker's own behaviour after a fault would be taken for ours, if so: then the run with faults is left out.
+    fn misbehaves(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A proxy before this broker.
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send;
 }

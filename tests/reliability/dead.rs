@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use broadway::{Message, Pipeline, Record, Topology, handler_fn};
+use broadway::{BoxError, Header, HeaderName, Message, Pipeline, Record, Topology, handler_fn};
 
 use crate::{
     broker::{Broker, ItemOf},
     checker::Letter,
-    plan::{ID, Plan},
+    plan::{Plan, id_of},
 };
 
 pub(crate) struct DeadBox<B: Broker> {
@@ -48,19 +48,24 @@ impl<B: Broker> DeadBox<B> {
     }
 }
 
-fn letter<R: Record>(record: &R, plan: Plan) -> Result<Letter, broadway::BoxError> {
-    let text = |name| {
-        let value = record.header(name).ok_or(format!("no header `{name}`"))?;
-        Ok::<_, broadway::BoxError>(std::str::from_utf8(value)?.to_owned())
-    };
-    let id: u64 = text(ID)?.parse()?;
+fn letter<R: Record>(record: &R, plan: Plan) -> Result<Letter, BoxError> {
+    let id = id_of(record)?;
+    let origin = record.header("broadway-origin").ok_or("no origin")?;
     let sent = plan.message(id);
-    let has = |name: &str, value: &[u8]| record.header(name) == Some(value);
+    let mut came = Vec::new();
+    record.for_each_header(&mut |header| came.push(header));
+    let values = |headers: &[Header], name: &HeaderName| {
+        let same = headers.iter().filter(|header| header.name == *name);
+        same.map(|header| header.value.clone()).collect::<Vec<_>>()
+    };
     let headers = sent.headers();
+    let mut names = headers.iter().map(|header| &header.name);
+    let payload = (!record.is_tombstone()).then(|| record.payload());
     Ok(Letter {
         id,
-        origin: text("broadway-origin")?,
-        is_intact: record.payload() == &sent.payload()[..]
-            && headers.iter().all(|(name, value)| has(name, value)),
+        origin: std::str::from_utf8(origin)?.to_owned(),
+        is_intact: payload == sent.payload().map(|payload| &payload[..])
+            && record.key() == sent.message_key().map(|key| &key[..])
+            && names.all(|name| values(&came, name) == values(headers, name)),
     })
 }

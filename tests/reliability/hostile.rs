@@ -2,7 +2,7 @@
 //!
 //! A broker that cannot take one refuses it when it is fed; then no dead letter is expected of it, and the figures count it.
 
-use broadway::Outgoing;
+use broadway::{HeaderValue, Outgoing};
 
 /// What the handler does with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,16 @@ const fn hostile(name: &'static str, harm: Harm, make: fn(u64) -> Outgoing) -> H
     Hostile { name, harm, make }
 }
 
-pub(crate) const HOSTILE: [Hostile; 11] = [
+pub(crate) const HOSTILE: [Hostile; 15] = [
     hostile("poison", Harm::Error, |id| Outgoing::new(id.to_string())),
     hostile("poison that panics", Harm::Panic, |id| {
         Outgoing::new(id.to_string())
     }),
     hostile("empty", Harm::Error, |_| Outgoing::new("")),
+    hostile("null", Harm::Error, |_| Outgoing::tombstone()),
+    hostile("null with a key", Harm::Panic, |id| {
+        Outgoing::tombstone().key(id.to_string())
+    }),
     hostile("binary", Harm::Error, |id| {
         Outgoing::new([&[0, 159, 146, 150, 255][..], &id.to_be_bytes()].concat())
     }),
@@ -53,10 +57,22 @@ pub(crate) const HOSTILE: [Hostile; 11] = [
             .header("binary", &[0, 255, 13, 10][..])
             .header("control", "\u{1}\r\n")
     }),
+    hostile("null header", Harm::Error, |_| {
+        Outgoing::new("x").header("null", None::<&str>)
+    }),
+    hostile("typed headers", Harm::Error, |id| {
+        let id = HeaderValue::Int(id.try_into().unwrap_or_default());
+        let table = HeaderValue::Table(vec![("count".to_owned(), id.clone())]);
+        Outgoing::new("x")
+            .header("int", id)
+            .header("list", HeaderValue::List(vec![table, HeaderValue::Null]))
+    }),
     hostile("odd header names", Harm::Panic, |_| {
         Outgoing::new("x")
             .header("with space", "1")
             .header("ümläut", "2")
             .header("with.dot-and_more", "3")
+            .header("twice", "4")
+            .header("twice", "5")
     }),
 ];

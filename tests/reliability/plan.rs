@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broadway::Outgoing;
+use broadway::{BoxError, Outgoing, Record};
 
 use crate::hostile::HOSTILE;
 
@@ -16,6 +16,21 @@ const SLOW_EVERY: u64 = 40;
 const PAUSE_MAX_US: u64 = 20_000;
 /// How far the neighbours of a hostile message are.
 const NEIGHBOURS: u64 = 5;
+
+/// The id that a record carries.
+pub(crate) fn id_of<R: Record>(record: &R) -> Result<u64, BoxError> {
+    let mut id = record.header(ID).map(<[u8]>::to_vec);
+    if id.is_none() {
+        // Some brokers take few headers, and it is among those that were packed.
+        record.for_each_header(&mut |header| {
+            if header.name == ID {
+                id = header.value.as_bytes().map(<[u8]>::to_vec);
+            }
+        });
+    }
+    let id = String::from_utf8(id.ok_or("no id")?)?;
+    Ok(id.parse()?)
+}
 
 /// What a message is, and what its handler makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

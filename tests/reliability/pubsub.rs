@@ -1,6 +1,9 @@
 //! Google Cloud Pub/Sub. `pstest` delivers 70 to 95 messages a second on a stream, so there are several.
 
-use std::io;
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::TcpStream,
+};
 
 use broadway::testing::Proxy;
 
@@ -20,6 +23,17 @@ impl Broker for TestPubSub {
 
     fn find() -> Option<Self> {
         Self::new()
+    }
+
+    /// Only `pstest` says when it answers.
+    fn misbehaves(&self) -> Option<&'static str> {
+        let server = address("pubsub", 19085).unwrap();
+        let mut connection = TcpStream::connect(server).unwrap();
+        write!(connection, "GET / HTTP/1.1\r\nHost: {server}\r\n\r\n").unwrap();
+        let lines = BufReader::new(connection).lines().map(Result::unwrap);
+        let mut head = lines.take_while(|line| !line.is_empty());
+        let is_pstest = head.any(|line| line.to_ascii_lowercase().starts_with("date:"));
+        (!is_pstest).then_some("Google's emulator goes on sending to streams that are gone")
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {

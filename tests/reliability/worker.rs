@@ -22,7 +22,7 @@ use crate::{
     book::{Book, Entry},
     broker::{Broker, ItemOf, Places},
     hostile::{HOSTILE, Harm},
-    plan::{ID, Kind, Plan},
+    plan::{Kind, Plan, id_of},
     subjects::{TestKafka, TestPubSub, TestRabbitMq, TestSqs},
 };
 
@@ -42,8 +42,7 @@ impl<R: Record> Handler for Worker<R> {
         message: &mut Message<R>,
     ) -> Result<Next<Entry, OneBatcher>, BoxError> {
         let record = message.data();
-        let id = record.header(ID).ok_or("no id")?;
-        let id: u64 = std::str::from_utf8(id)?.parse()?;
+        let id = id_of(record)?;
         if let Kind::Hostile(index) = self.plan.kind(id) {
             let Harm::Error = HOSTILE[index].harm else {
                 panic!("{}", HOSTILE[index].name);
@@ -58,7 +57,7 @@ impl<R: Record> Handler for Worker<R> {
     }
 
     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Entry>) -> Result<(), BoxError> {
-        self.book.write(batch.data())
+        self.book.write(batch.iter())
     }
 }
 

@@ -218,6 +218,30 @@ async fn a_time_that_the_topic_does_not_take_is_refused_alone() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_after_anothers_refusal_keeps_all_that_it_had() {
+    let Some(brokers) = broker() else { return };
+    let topic = new_topic(&brokers, 2, &[("cleanup.policy", "compact")]).await;
+    let publisher = publisher(&brokers, &topic).await;
+    let mut sent = messages();
+    sent = sent
+        .into_iter()
+        .map(|one| one.key("k").to_partition(1))
+        .collect();
+    let mut all = sent.clone();
+    all.insert(3, Outgoing::new("no key").to_partition(1));
+    let results = timeout(PATIENCE, publisher.publish(all)).await.unwrap();
+    let failed: Vec<_> = (0..results.len())
+        .filter(|n| results[*n].is_err())
+        .collect();
+    assert_eq!(failed, [3], "the one without a key");
+    let received = read(&brokers, &topic, sent.len()).await;
+    for (sent, came) in sent.iter().zip(&received) {
+        assert_same(sent, &Outgoing::from_record(&came.item));
+        assert_eq!(came.item.partition(), 1);
+    }
+}
+
 /// With what makes a broker compact soon.
 const COMPACTED: [(&str, &str); 5] = [
     ("cleanup.policy", "compact"),
