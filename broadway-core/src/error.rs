@@ -314,12 +314,12 @@ pub enum RunError {
     DrainTimedOut {
         /// The deadline that had been set.
         after: Duration,
-        /// How many accepted messages had not been settled.
+        /// How many accepted messages were not settled when all work had stopped.
         unsettled: u64,
     },
     /// [`Topology::abort`](crate::Topology::abort) was called.
     Aborted {
-        /// How many accepted messages had not been settled.
+        /// How many accepted messages were not settled when all work had stopped.
         unsettled: u64,
     },
     /// Everything was handled, but a producer could not close: its last acknowledgements may not have reached
@@ -329,6 +329,12 @@ pub enum RunError {
         producer: usize,
         /// What it said.
         error: Arc<str>,
+    },
+    /// The tokio runtime on which the topology ran was shut down. Messages left were not settled, and the source was not
+    /// closed.
+    RuntimeShutDown {
+        /// How many accepted messages were not settled.
+        unsettled: u64,
     },
     /// A loop of the engine panicked: a defect of this library, please report it.
     Internal {
@@ -363,6 +369,12 @@ impl fmt::Display for RunError {
             Self::Close { producer, error } => {
                 write!(f, "producer {producer} could not close: {error}")
             }
+            Self::RuntimeShutDown { unsettled } => {
+                write!(
+                    f,
+                    "the runtime was shut down before the topology was drained: {unsettled} message(s) unsettled"
+                )
+            }
             Self::Internal { task, panic } => {
                 write!(
                     f,
@@ -374,3 +386,16 @@ impl fmt::Display for RunError {
 }
 
 impl Error for RunError {}
+
+impl RunError {
+    /// The same error, with the number of messages that are left after all loops have stopped.
+    pub(crate) fn with_unsettled(mut self, n: u64) -> Self {
+        match &mut self {
+            Self::DrainTimedOut { unsettled, .. }
+            | Self::Aborted { unsettled }
+            | Self::RuntimeShutDown { unsettled } => *unsettled = n,
+            Self::Producer { .. } | Self::Close { .. } | Self::Internal { .. } => {}
+        }
+        self
+    }
+}

@@ -21,7 +21,7 @@ use crate::{
     error::{BoxError, Callback, Reason},
     handler::Handler,
     source::{Producer, Source},
-    stage::{run::Act, timer},
+    stage::{run::Act, timer, watchdog::Turns},
     telemetry::{Emitter, Event},
 };
 
@@ -40,10 +40,16 @@ where
     pub(super) failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
     /// The batch in hand.
     pub(super) jobs: Vec<JobOf<S, H>>,
+    /// The lane of the batch before.
+    pub(super) done: Option<u64>,
     /// When the batch before was done.
     pub(super) stopped: Option<Instant>,
     /// That of the next batch, by which its rows know it.
     pub(super) number: u32,
+    /// For the watchdog.
+    pub(super) turns: Arc<Turns>,
+    /// Its batches take long, so the watchdog is told which it is.
+    pub(super) is_slow: bool,
 }
 
 pub(super) type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
@@ -56,13 +62,25 @@ where
     type Happening = JobOf<S, H>;
 
     async fn next(&mut self) -> Option<JobOf<S, H>> {
+        let now = self.stopped.unwrap_or_else(timer::now);
+        self.stage.come_for_batch(self.done.take(), now);
         self.inlet.take(1, &mut self.jobs).await;
-        self.jobs.pop()
+        let job = self.jobs.pop()?;
+        self.stage.taken(job.carried.len());
+        Some(job)
     }
 
     async fn react(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
+        self.done = Some(job.lane);
         let started = timer::taken_at(self.stopped, self.inlet.waited());
+        self.turns.next();
+        if self.is_slow {
+            let first = job.carried.first();
+            let work = first.map(|first| self.settler.describe(&first.debt));
+            self.turns.set_work(work.unwrap_or_default());
+        }
         let elapsed = self.work(job, started).await;
+        self.turns.finished(elapsed, 1, &mut self.is_slow);
         self.inlet.pace(1, elapsed);
         self.stopped = Some(started + elapsed);
         ControlFlow::Continue(())

@@ -34,7 +34,7 @@ use crate::{
     handler::{Handler, Next},
     machine::chunk_size::ChunkSize,
     source::{Producer, Source},
-    stage::{run::Act, timer},
+    stage::{run::Act, timer, watchdog::Turns},
     telemetry::Event,
 };
 
@@ -62,6 +62,10 @@ where
     pub(super) chunk: Vec<ParcelFor<S, H>>,
     /// When the chunk before was done.
     pub(super) stopped: Option<Instant>,
+    /// For the watchdog.
+    pub(super) turns: Arc<Turns>,
+    /// Its messages take long, so the watchdog is told which it is.
+    pub(super) is_slow: bool,
 }
 
 /// What becomes of the messages of a chunk. Memory is used again.
@@ -114,6 +118,12 @@ where
             .ledger
             .emitter
             .emit(&Event::ChunkStarted { processor, count });
+        self.turns.next();
+        if self.is_slow {
+            let first = chunk.first().and_then(|parcel| parcel.0.as_ref());
+            let work = first.map(|envelope| self.work.settler.describe(&envelope.debt));
+            self.turns.set_work(work.unwrap_or_default());
+        }
         self.prepare(&mut chunk).await;
         let returned = self.handle(&mut chunk).await;
         self.work
@@ -124,6 +134,7 @@ where
         let now = timer::now();
         self.stopped = Some(now);
         let elapsed = now.saturating_duration_since(started);
+        self.turns.finished(elapsed, count, &mut self.is_slow);
         if returned.is_none() {
             self.chunk_size.finished(count, elapsed);
         }

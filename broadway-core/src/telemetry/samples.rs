@@ -74,6 +74,18 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             processor: 1,
             reason: &refused,
         },
+        Event::HandlerBlocked {
+            batcher: None,
+            worker: 1,
+            blocked: ms(10_000),
+            message: Some("orders[3]@88127"),
+        },
+        Event::HandlerBlocked {
+            batcher: Some(batcher),
+            worker: 0,
+            blocked: ms(20_000),
+            message: None,
+        },
         Event::ChunkStopped {
             processor: 1,
             done: 1,
