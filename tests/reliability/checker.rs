@@ -76,6 +76,12 @@ impl Ledger {
         self.distinct
     }
 
+    /// How many handlings there were beyond the first of an id.
+    pub(crate) fn repeated(&self) -> u64 {
+        let all: u64 = self.handled.iter().map(|count| u64::from(*count)).sum();
+        all - self.distinct
+    }
+
     /// The verdict, if the broker did not take the hostile messages `refused` when they were fed. Letters may claim the origin of
     /// another message only where origins do not tell messages apart.
     pub(crate) fn check(

@@ -30,8 +30,13 @@ pub(crate) async fn all<B: Broker>() {
     let mut complaints = Vec::new();
     for figures in &all {
         println!("{}", figures.line());
-        if !figures.refused.is_empty() {
-            println!("{} does not take {:?}", B::NAME, figures.refused_kinds());
+        for (what, ids) in [
+            ("does not take", &figures.refused),
+            ("changed", &figures.damaged),
+        ] {
+            if !ids.is_empty() {
+                println!("{} {what} {:?}", B::NAME, figures.names(ids));
+            }
         }
         let of_this = figures.complaints().into_iter();
         complaints.extend(of_this.map(|complaint| format!("{}: {complaint}", figures.phase)));
@@ -94,6 +99,7 @@ async fn faults<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
             }
         }
         struck.push(fault);
+        println!("{fault:?} at {at}, after {} repeats", run.repeated());
     }
     run.until(run.good(1_000), || must_live(&mut process)).await;
     process.ask_to_end();

@@ -9,7 +9,7 @@ use crate::hostile::HOSTILE;
 /// The header that every message carries its id in: a hostile payload has no room for it.
 pub(crate) const ID: &str = "ledger-id";
 /// From so many ids on a run is a full one.
-const FULL: u64 = 10_000;
+const FULL: u64 = 2_500;
 const KEYS: u64 = 200;
 /// One key in so many is slow, and its handlers take up to `PAUSE_MAX`.
 const SLOW_EVERY: u64 = 40;

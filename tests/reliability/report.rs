@@ -23,6 +23,8 @@ pub(crate) struct Figures {
     pub(crate) repeats_max: Option<u64>,
     /// Hostile messages that the broker did not take.
     pub(crate) refused: BTreeSet<u64>,
+    /// The messages whose dead letters did not carry what they did.
+    pub(crate) damaged: BTreeSet<u64>,
     /// Messages that were fed twice, perhaps.
     pub(crate) fed_again: u64,
     pub(crate) elapsed: Duration,
@@ -93,12 +95,12 @@ impl Figures {
         complaints
     }
 
-    /// Which kinds of hostile messages the broker did not take.
-    pub(crate) fn refused_kinds(&self) -> BTreeSet<&'static str> {
-        let kinds = self.refused.iter().map(|id| match self.plan.kind(*id) {
+    /// What these messages are.
+    pub(crate) fn names(&self, ids: &BTreeSet<u64>) -> BTreeSet<&'static str> {
+        let names = ids.iter().map(|id| match self.plan.kind(*id) {
             Kind::Hostile(index) => HOSTILE[index].name,
             Kind::Good => "good",
         });
-        kinds.collect()
+        names.collect()
     }
 }

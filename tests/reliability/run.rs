@@ -114,6 +114,10 @@ impl<B: Broker> Run<B> {
         self.ledger.distinct()
     }
 
+    pub(crate) fn repeated(&self) -> u64 {
+        self.ledger.repeated()
+    }
+
     /// Waits until so many ids were handled; less time than `PATIENCE` without one. Looks at `also` meanwhile. Returns whether
     /// they were.
     pub(crate) async fn until(&mut self, enough: u64, mut also: impl FnMut()) -> bool {
@@ -180,6 +184,11 @@ impl<B: Broker> Run<B> {
             findings: self.ledger.check(&letters, &fed.refused, B::HAS_ORIGINS),
             faults,
             repeats_max,
+            damaged: letters
+                .iter()
+                .filter(|letter| !letter.is_intact)
+                .map(|letter| letter.id)
+                .collect(),
             refused: fed.refused,
             fed_again: fed.again + again,
             elapsed: self.begun.elapsed(),
