@@ -253,6 +253,8 @@ impl<S: Source> Act for Delivering<'_, S> {
 
     async fn react(&mut self, demand: NonZeroUsize) -> ControlFlow<()> {
         let (producer, out) = (&mut self.opened.producer, &mut self.deliveries);
+        // Before: what becomes stale while it is being produced must be asked about.
+        let generation = low_half(self.opened.entry.acknowledger.generation());
         let produce = callbacks::caught(async { producer.produce(demand, out).await });
         let produced = self
             .producer
@@ -260,10 +262,10 @@ impl<S: Source> Act for Delivering<'_, S> {
             .run_until(produce, |word| word.paused || drains(word))
             .await;
         let entry = &self.opened.entry;
-        let accepted = self
-            .producer
-            .entrance
-            .accept(&mut self.deliveries, entry, demand);
+        let accepted =
+            self.producer
+                .entrance
+                .accept(&mut self.deliveries, entry, generation, demand);
         match produced {
             None => {}
             Some(Err(failure)) => {
@@ -304,11 +306,13 @@ impl<S: Source> Entrance<S> {
         Some(demand)
     }
 
-    /// From here on the messages are ours. Returns when that was; `None`: there were none.
+    /// From here on the messages are ours. Returns when that was; `None`: there were none. `generation` is that of the
+    /// acknowledger before they were produced.
     fn accept(
         &mut self,
         deliveries: &mut Vec<DeliveryOf<S>>,
         entry: &Entry<<S::Producer as Producer>::Acknowledger>,
+        generation: u32,
         demand: NonZeroUsize,
     ) -> Option<Instant> {
         let count = deliveries.len();
@@ -319,7 +323,7 @@ impl<S: Source> Entrance<S> {
         entry.delivered(count);
         self.ledger.counters.received(count);
         let received_ns = self.ledger.elapsed_ns(now);
-        let origin = Origin::new(entry.number, low_half(entry.acknowledger.generation()));
+        let origin = Origin::new(entry.number, generation);
         let partition_by = self.partition_by.as_deref();
         self.accepted
             .extend(deliveries.drain(..).map(|Delivery { item, token }| {

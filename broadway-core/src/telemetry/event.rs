@@ -183,11 +183,13 @@ pub enum Event<'a> {
         part: &'a str,
         position: Option<i64>,
     },
-    /// A part was taken away. `settled` is false when work on it had not ended in time, and will be repeated elsewhere.
+    /// A part was taken away. `settled` is false when work on it had not ended or was not committed in time, and will be
+    /// repeated elsewhere; `repeats` counts what was done of that.
     Revoked {
         producer: usize,
         part: &'a str,
         settled: bool,
+        repeats: u64,
     },
     /// A part takes no more messages after a failure, until an operator decides; `position` is that of the failed message.
     Halted {

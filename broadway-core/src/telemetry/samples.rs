@@ -195,11 +195,13 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             part,
             settled: true,
+            repeats: 0,
         },
         Event::Revoked {
             producer: 0,
             part,
             settled: false,
+            repeats: 3,
         },
         Event::Draining {
             cause: DrainCause::Signal,

@@ -155,7 +155,8 @@ fn of_source(event: &Event<'_>) -> Fields {
             producer,
             part,
             settled,
-        } => texts![producer, part, settled],
+            repeats,
+        } => texts![producer, part, settled, repeats],
         Event::Halted {
             producer,
             part,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use broadway_core::telemetry::Event;
-use rdkafka::{Offset, TopicPartitionList, error::RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::RDKafkaErrorCode};
 
 use crate::{
     client::Client,
@@ -26,6 +26,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Commits {
     queue: Queue,
+    client: Arc<Client>,
     shared: Arc<Shared>,
     pending: Vec<Pending>,
     error: Option<Failed>,
@@ -49,6 +50,7 @@ impl Commits {
         let queue = Queue::of_results(client, signal)?;
         Some(Self {
             queue,
+            client: client.clone(),
             shared,
             pending: Vec::new(),
             error: None,
@@ -110,8 +112,11 @@ impl Commits {
                     send_at = now + RETRY_PAUSE;
                 }
             }
-            let gives_up =
-                self.error.as_ref().is_some_and(|error| error.is_final) && self.pending.is_empty();
+            let gives_up = self.pending.is_empty()
+                && self
+                    .error
+                    .as_ref()
+                    .is_some_and(|error| error.is_final || self.client.assignment_lost());
             if now >= deadline || gives_up {
                 let why = self.error.take().map(|error| error.text);
                 return Err(
@@ -189,15 +194,14 @@ impl Commits {
     }
 }
 
-/// Whether this member may not commit any more, now or ever.
+/// Whether this member may not commit any more, now or ever. A generation that is over says no such thing: the group may have
+/// just moved on, with this member in it, and the next commit carries the new one.
 fn is_final(code: RDKafkaErrorCode) -> bool {
     is_denial(code)
         || matches!(
             code,
-            RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::UnknownMemberId
+            RDKafkaErrorCode::UnknownMemberId
                 | RDKafkaErrorCode::FencedMemberEpoch
-                | RDKafkaErrorCode::StaleMemberEpoch
                 | RDKafkaErrorCode::AssignmentLost
         )
 }

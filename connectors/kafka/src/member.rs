@@ -28,6 +28,7 @@ use crate::{
     events::Mailbox,
     ffi,
     hint::advice,
+    partition::Partition,
     settings::Side,
     shared::{Order, SLEEP_MAX, Shared},
 };
@@ -240,7 +241,15 @@ impl Member {
         self.client.assignment_lost()
     }
 
-    /// Messages that nobody has begun are not ours any more.
+    /// Stops reading these partitions; messages beyond the last one that was begun are not ours any more.
+    fn drain_partitions(&self, partitions: &[Arc<Partition>]) {
+        partitions.iter().for_each(|partition| partition.drain());
+        // The engine asks from here on; what it did not ask about, it has begun.
+        self.make_stale();
+        partitions.iter().for_each(|partition| partition.freeze());
+    }
+
+    /// Makes the engine ask which messages are stale.
     fn make_stale(&self) {
         self.shared.generation.fetch_add(1, Ordering::Release);
         self.shared.assignment_changed();

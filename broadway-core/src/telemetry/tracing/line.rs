@@ -270,6 +270,7 @@ fn source(pipeline: &str, told: &Event<'_>) {
             producer,
             part,
             settled: true,
+            ..
         } => {
             info!(target: TARGET, event, pipeline, producer, part, settled = true, "part revoked");
         }
@@ -277,8 +278,9 @@ fn source(pipeline: &str, told: &Event<'_>) {
             producer,
             part,
             settled: false,
+            repeats,
         } => {
-            warn!(target: TARGET, event, pipeline, producer, part, settled = false,
+            warn!(target: TARGET, event, pipeline, producer, part, settled = false, repeats,
                 "part revoked before its work had ended, which will be repeated elsewhere");
         }
         Event::Halted {

@@ -49,11 +49,10 @@ impl Member {
     /// Waits for what is in flight, as at a revocation.
     fn drain(&mut self) {
         let partitions = self.shared.assigned();
-        partitions.iter().for_each(|partition| partition.drain());
-        self.make_stale();
+        self.drain_partitions(&partitions);
         let deadline = Instant::now() + self.source.revoke_timeout;
         while Instant::now() < deadline
-            && partitions.iter().any(|partition| partition.in_flight() > 0)
+            && !partitions.iter().all(|partition| partition.is_drained())
         {
             self.serve_client();
             self.commits.serve();

@@ -1,8 +1,9 @@
 //! Partitions come and go.
 //!
 //! - *Assigned*: find the position, cut the partition's queue off from the main one, answer, read.
-//! - *Revoked*: stop reading, let the engine release what it has not begun, wait for what it has, commit, answer. The group
-//!   waits for the answer, so the wait has a deadline; what is left then is repeated by the next owner.
+//! - *Revoked*: stop reading, let the engine release what lies beyond the last message that it has begun, wait for all up to
+//!   that one, commit, answer. The group waits for the answer, so the wait has a deadline; what is left then is repeated by the
+//!   next owner.
 //! - *Lost* (the group threw this member out): nothing to wait for, and a commit could overwrite somebody else's.
 
 use std::{
@@ -18,7 +19,7 @@ use crate::{
     begin,
     events::{Rebalance, give_up, take_up},
     ffi::{Bell, Queue, Signal},
-    partition::Partition,
+    partition::{Partition, Rest},
 };
 
 /// How long an assignment or a revocation waits for its commit.
@@ -112,9 +113,8 @@ impl Member {
             .map(|element| self.shared.partition(element.topic(), element.partition()))
             .filter(|partition| partition.is_assigned())
             .collect();
-        partitions.iter().for_each(|partition| partition.drain());
         if !partitions.is_empty() {
-            self.make_stale();
+            self.drain_partitions(&partitions);
         }
         let deadline = Instant::now() + self.source.revoke_timeout;
         self.revoking = Some(Revoking {
@@ -131,7 +131,7 @@ impl Member {
             || revoking
                 .partitions
                 .iter()
-                .all(|partition| partition.in_flight() == 0)
+                .all(|partition| partition.is_drained())
             || self.assignment_is_lost()
     }
 
@@ -142,12 +142,12 @@ impl Member {
         }
         for partition in &revoking.partitions {
             let is_committed = partition.to_commit().is_none();
-            let in_flight = partition.release();
+            let Rest { in_flight, repeats } = partition.release();
             let part = partition.origin.name.as_str();
-            let settled = in_flight == 0 && is_committed;
+            let settled = in_flight == 0 && repeats == 0 && is_committed;
             if !settled {
                 tracing::warn!(
-                    target: "broadway_kafka", part, in_flight, lost, timeout = ?self.source.revoke_timeout,
+                    target: "broadway_kafka", part, in_flight, repeats, lost, timeout = ?self.source.revoke_timeout,
                     "a partition was given up with work that is not committed: its next owner repeats it"
                 );
             }
@@ -155,6 +155,7 @@ impl Member {
                 producer: self.shared.producer,
                 part,
                 settled,
+                repeats,
             });
         }
         if let Err(error) = give_up(&self.client, &revoking.list) {

@@ -67,14 +67,12 @@ impl Ledger {
         epoch
     }
 
-    /// Ends the epoch, and returns how many messages had not ended.
-    pub(super) fn release(&mut self) -> u64 {
-        let in_flight = self.offsets.in_flight();
+    /// Ends the epoch.
+    pub(super) fn release(&mut self) {
         *self = Self {
             epoch: self.epoch.wrapping_add(1),
             ..Self::idle()
         };
-        in_flight
     }
 
     /// Takes delivered messages down, a run without gaps at a time. The error is an offset that was delivered before.
@@ -147,6 +145,15 @@ impl Ledger {
         let offset = self.offsets.commit().or(start)?;
         let is_new = self.committed.is_none_or(|committed| committed < offset);
         is_new.then_some(offset)
+    }
+
+    /// How many offsets could be committed and are not confirmed.
+    pub(super) fn unconfirmed(&self) -> u64 {
+        let (Some(commit), Some(base)) = (self.offsets.commit(), self.committed.or(self.start))
+        else {
+            return 0;
+        };
+        u64::try_from(commit - base).unwrap_or(0)
     }
 
     pub(super) fn confirm(&mut self, epoch: u32, offset: i64) {
