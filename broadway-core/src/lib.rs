@@ -56,7 +56,7 @@
 //! | [`telemetry`] | what a topology tells about itself, and who listens |
 //! | [`testing`] | a test kit: a hand-fed source with a ledger, a recorder of events, faults |
 //! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
-//! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `publisher`, `error` | the contract between users, connectors and engine; re-exported here |
+//! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `publisher`, `deadline`, `error` | the contract between users, connectors and engine; re-exported here |
 //! | `pipeline` | source → processors → batchers → batch processors; [`Pipeline`], [`Topology`] |
 //! | [`stage`] | producers and consumers linked by demand; below them links and loops, which pipelines run on too |
 //!
@@ -71,6 +71,7 @@ mod batcher_key;
 mod caught;
 mod chunk;
 mod config_error;
+mod deadline;
 mod error;
 mod handler;
 pub mod machine;
@@ -90,6 +91,7 @@ pub use batcher_key::batcher_name;
 pub use batcher_key::{BatcherKey, NoBatcher, OneBatcher};
 pub use chunk::Chunk;
 pub use config_error::{Checks, ConfigError};
+pub use deadline::Deadline;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use message::{Message, NoAckOptions, Record};

@@ -5,9 +5,9 @@
 use std::{error::Error, marker::PhantomPinned};
 
 use broadway_core::{
-    Batch, BatchKey, Batching, Chunk, Delivery, Description, Failed, Message, Next, NoBatcher,
-    OneBatcher, OpenContext, Outcome, Pipeline, Processors, PushError, Reason, Receipt, RunError,
-    Settled, StartError, Topology, Totals, handler_fn,
+    Batch, BatchKey, Batching, Chunk, Deadline, Delivery, Description, Failed, Message, Next,
+    NoBatcher, OneBatcher, OpenContext, Outcome, Pipeline, Processors, PushError, Reason, Receipt,
+    RunError, Settled, StartError, Topology, Totals, handler_fn,
     machine::dispatch::Route,
     source,
     stage::{
@@ -32,6 +32,7 @@ fn values_are_sent_and_shared_when_what_is_in_them_is() {
     shared::<Batch<u64>>();
     shared::<BatchKey>();
     shared::<Batching<u64>>();
+    shared::<Deadline>();
     shared::<Delivery<u64, u64>>();
     shared::<Description>();
     shared::<Next<u64, OneBatcher>>();

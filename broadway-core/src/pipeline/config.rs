@@ -162,7 +162,7 @@ where
     }
 
     /// How long [`Topology::drain`] and a signal give the messages in flight to end, before the rest is left to be
-    /// delivered again; and the same for producers to close. Default 30 s; more than zero.
+    /// delivered again; and the same for producers to close. Default 30 s; more than zero. [`Duration::MAX`] is no limit.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = timeout;
         self

@@ -9,7 +9,7 @@ use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     ack::Acknowledger,
+    deadline::Deadline,
     error::{BoxError, Callback, Reason, RunError},
     machine::restart::{Decision, Restart, RestartPolicy},
     message::Message,
@@ -191,7 +192,7 @@ impl<S: Source> ProducerLoop<S> {
                 return None;
             };
             self.listener
-                .run_until(timer::sleep_until(timer::now() + delay), drains)
+                .run_until(Deadline::after(delay).reached(), drains)
                 .await?;
             let (source, context) = (&self.source, &self.context);
             let open = callbacks::caught(async { source.open(context).await });
@@ -208,7 +209,10 @@ impl<S: Source> ProducerLoop<S> {
 
     fn begin_drain(&self, cause: DrainCause) {
         // The end of a source sets no limit: what is in flight may take its time.
-        let limit = (cause != DrainCause::SourceEnded).then_some(self.line.drain_timeout);
+        let limit = match cause {
+            DrainCause::SourceEnded => Duration::MAX,
+            _ => self.line.drain_timeout,
+        };
         if self.control.drain(cause, limit) {
             self.entrance
                 .ledger

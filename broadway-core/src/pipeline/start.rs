@@ -266,8 +266,18 @@ where
             producer,
             producers: self.options.producers,
             in_flight_max: 2 * concurrency * max_demand,
+            batch_size_max: self.batch_size_max(),
             emitter: self.ledger.emitter.clone(),
         }
+    }
+
+    fn batch_size_max(&self) -> usize {
+        let sizes = self
+            .options
+            .batching
+            .iter()
+            .map(|(_, batching)| batching.size);
+        sizes.max().unwrap_or(0)
     }
 
     /// What one producer is asked for: its share of what processors may have waiting, at least what one takes.

@@ -117,7 +117,7 @@ where
         self.timers.abort().await;
         let mut result = Ok(());
         // Each limits its own stop and close; this is for one that blocks its thread between awaits.
-        let limit = self.line.close_timeout * 3;
+        let limit = self.line.close_timeout.saturating_mul(3);
         let all = timer::within(limit, async {
             while let Some(ended) = self.producers.next().await {
                 result = std::mem::replace(&mut result, Ok(())).and(ended.and_then(|ended| ended));

@@ -131,7 +131,8 @@ impl<T: Send + 'static> Topology<T> {
         self.drain_within(self.common().drain_timeout).await
     }
 
-    /// [`drain`](Self::drain)s with a limit of its own. May shorten the limit of a drain that has begun, not extend it.
+    /// [`drain`](Self::drain)s with a limit of its own; [`Duration::MAX`] is none. May shorten the limit of a drain that has
+    /// begun, not extend it.
     ///
     /// # Errors
     ///
@@ -243,7 +244,7 @@ impl<T: Send + 'static> Topology<T> {
     }
 
     fn begin_drain(&self, cause: DrainCause, limit: Duration) {
-        if self.common().control.drain(cause, Some(limit)) {
+        if self.common().control.drain(cause, limit) {
             self.common().emitter.emit(&Event::Draining { cause });
         }
     }

@@ -68,11 +68,12 @@ pub struct OpenContext {
     pub(crate) producer: usize,
     pub(crate) producers: usize,
     pub(crate) in_flight_max: usize,
+    pub(crate) batch_size_max: usize,
     pub(crate) emitter: Emitter,
 }
 
 impl OpenContext {
-    /// A context for tests of a connector by itself: pipeline `"test"`, one producer, no observer.
+    /// A context for tests of a connector by itself: pipeline `"test"`, one producer, no batchers, no observer.
     #[must_use]
     pub fn for_test() -> Self {
         Self {
@@ -80,6 +81,7 @@ impl OpenContext {
             producer: 0,
             producers: 1,
             in_flight_max: 1_000,
+            batch_size_max: 0,
             emitter: Emitter::silent("test"),
         }
     }
@@ -88,6 +90,13 @@ impl OpenContext {
     #[must_use]
     pub fn with_emitter(mut self, emitter: Emitter) -> Self {
         self.emitter = emitter;
+        self
+    }
+
+    /// The same context of a pipeline whose largest batches hold `size` messages.
+    #[must_use]
+    pub fn with_batch_size_max(mut self, size: usize) -> Self {
+        self.batch_size_max = size;
         self
     }
 
@@ -114,6 +123,15 @@ impl OpenContext {
     #[must_use]
     pub fn in_flight_max(&self) -> usize {
         self.in_flight_max
+    }
+
+    /// The largest [`Batching`](crate::Batching) size of the pipeline's batchers; 0 without batchers.
+    ///
+    /// A source that delivers no more than so many messages before the first of them are settled never fills such a batch:
+    /// each waits for its timeout.
+    #[must_use]
+    pub fn batch_size_max(&self) -> usize {
+        self.batch_size_max
     }
 
     /// Where the connector tells what happens to it.

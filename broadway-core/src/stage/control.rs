@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::timer;
-use crate::telemetry::DrainCause;
+use crate::{deadline::Deadline, telemetry::DrainCause};
 
 /// The state that everyone sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Word {
 pub(crate) struct Drain {
     pub(crate) cause: DrainCause,
     pub(crate) began: Instant,
-    pub(crate) limit: Option<Duration>,
+    pub(crate) deadline: Deadline,
 }
 
 /// The saying side; shared by the handle, the producers and the supervisor.
@@ -57,19 +57,25 @@ impl Control {
     }
 
     /// Begins to drain; a later call may only shorten the limit. Returns whether this call began it.
-    pub(crate) fn drain(&self, cause: DrainCause, limit: Option<Duration>) -> bool {
+    pub(crate) fn drain(&self, cause: DrainCause, limit: Duration) -> bool {
+        let now = timer::now();
+        let deadline = Deadline::since(now, limit);
         let mut began = false;
         self.word.send_if_modified(|word| match &mut word.drain {
             None => {
                 word.drain = Some(Drain {
                     cause,
-                    began: timer::now(),
-                    limit,
+                    began: now,
+                    deadline,
                 });
                 began = true;
                 true
             }
-            Some(drain) => shorten(drain, limit),
+            Some(drain) if deadline < drain.deadline => {
+                drain.deadline = deadline;
+                true
+            }
+            Some(_) => false,
         });
         began
     }
@@ -78,18 +84,6 @@ impl Control {
         self.word
             .send_if_modified(|word| !std::mem::replace(&mut word.aborted, true));
     }
-}
-
-/// Limits are counted from the beginning of the drain; so a later, shorter wish counts from now.
-fn shorten(drain: &mut Drain, limit: Option<Duration>) -> bool {
-    let Some(limit) = limit.map(|limit| limit + timer::now().duration_since(drain.began)) else {
-        return false;
-    };
-    let shorter = drain.limit.is_none_or(|current| limit < current);
-    if shorter {
-        drain.limit = Some(limit);
-    }
-    shorter
 }
 
 /// The hearing side.
@@ -143,17 +137,11 @@ impl Listener {
             if word.aborted {
                 return None;
             }
-            let limit = word
-                .drain
-                .and_then(|drain| drain.limit.map(|limit| (drain.began + limit, limit)));
-            let changed = self.word.changed();
-            match limit {
-                None => drop(changed.await),
-                Some((deadline, limit)) => tokio::select! {
-                    biased;
-                    _ = changed => {}
-                    () = timer::sleep_until(deadline) => return Some(limit),
-                },
+            let deadline = word.drain.map_or(Deadline::never(), |drain| drain.deadline);
+            if deadline.within(self.word.changed()).await.is_none()
+                && let (Some(drain), Some(at)) = (word.drain, deadline.at())
+            {
+                return Some(at.saturating_duration_since(drain.began));
             }
         }
     }

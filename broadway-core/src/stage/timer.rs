@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::deadline::Deadline;
+
 /// Now, by the runtime's clock.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -13,12 +15,15 @@ pub(crate) fn taken_at(before: Option<Instant>, waited: bool) -> Instant {
     before.filter(|_| !waited).unwrap_or_else(now)
 }
 
-/// Sleeps until `deadline`.
-pub(crate) async fn sleep_until(deadline: Instant) {
-    tokio::time::sleep_until(tokio::time::Instant::from_std(deadline)).await;
+/// Sleeps until `instant`; forever, if no clock will show it.
+pub(crate) async fn sleep_until(instant: Instant) {
+    let now = now();
+    Deadline::since(now, instant.saturating_duration_since(now))
+        .reached()
+        .await;
 }
 
 /// Runs `future` for at most `limit`; `None` when it took longer and was dropped.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    tokio::time::timeout(limit, future).await.ok()
+    Deadline::after(limit).within(future).await
 }

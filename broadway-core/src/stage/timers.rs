@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{context::Timer, timer};
+use super::context::Timer;
+use crate::deadline::Deadline;
 
 /// Timers that have been started and have not run out.
 #[derive(Default)]
@@ -24,7 +25,7 @@ impl Timers {
         self.started += 1;
         let timer = Timer(self.started);
         // A timer of centuries need not come.
-        if let Some(deadline) = timer::now().checked_add(after) {
+        if let Some(deadline) = Deadline::after(after).at() {
             self.deadlines.insert((deadline, timer));
         }
         timer

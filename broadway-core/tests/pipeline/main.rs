@@ -16,6 +16,7 @@ mod demand;
 mod drain;
 mod failures;
 mod handle;
+mod limits;
 mod order;
 mod processors;
 mod producers;

@@ -10,10 +10,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::tcp::{ReadHalf, WriteHalf},
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::sleep,
 };
 
 use super::line::Line;
+use crate::deadline::Deadline;
 
 /// The most that is read at once; with [`CHUNKS_MAX`] it makes 1 MiB.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -25,7 +26,7 @@ const CHUNKS_MAX: usize = 64;
 const PIECES_PER_SECOND: u32 = 20;
 
 struct Chunk {
-    due: Instant,
+    due: Deadline,
     /// What was read: bytes, the end, or that the connection broke, which arrives no sooner than the bytes before it.
     read: io::Result<Vec<u8>>,
 }
@@ -47,7 +48,7 @@ async fn read(mut from: ReadHalf<'_>, tx: mpsc::Sender<Chunk>, line: &Line) -> i
         let mut bytes = Vec::with_capacity(CHUNK_BYTES);
         let read = from.read_buf(&mut bytes).await.map(|_| bytes);
         let is_last = !matches!(&read, Ok(bytes) if !bytes.is_empty());
-        let due = Instant::now() + line.delay();
+        let due = Deadline::after(line.delay());
         if tx.send(Chunk { due, read }).await.is_err() || is_last {
             return Ok(());
         }
@@ -60,7 +61,7 @@ async fn write(
     line: &Line,
 ) -> io::Result<()> {
     while let Some(chunk) = rx.recv().await {
-        sleep_until(chunk.due).await;
+        chunk.due.reached().await;
         line.open().await?;
         let bytes = chunk.read?;
         let mut rest = bytes.as_slice();

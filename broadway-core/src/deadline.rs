@@ -1,0 +1,197 @@
+//! [`Deadline`]: a point in time that something must not pass, which no length of a limit can overflow.
+
+use std::{
+    cmp::Ordering,
+    time::{Duration, Instant},
+};
+
+/// A limit that ends later than this after now is none: far beyond the life of a process, and far within what every
+/// clock and tokio's timers can express.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The point in time at which a limit ends, by the clock of the runtime (so tests on paused time see it move).
+///
+/// The engine and the connectors keep every limit that a user chooses as one of these. Adding a [`Duration`] to an [`Instant`]
+/// panics when the sum cannot be expressed; a `Deadline` that far ahead never comes. [`Duration::MAX`], and everything
+/// above 30 years, means *no limit*.
+///
+/// Deadlines are ordered: the earlier one is less, and [`never`](Self::never) is the greatest, so that `min` is the stricter
+/// of two limits.
+///
+/// ```
+/// use broadway_core::Deadline;
+/// use std::time::Duration;
+///
+/// # async fn run() {
+/// let deadline = Deadline::after(Duration::from_millis(50));
+/// assert_eq!(deadline.within(async { 7 }).await, Some(7));
+/// assert_eq!(deadline.within(std::future::pending::<()>()).await, None);
+/// assert!(deadline.is_over());
+///
+/// let unlimited = Deadline::after(Duration::MAX);
+/// assert_eq!(unlimited, Deadline::never());
+/// assert_eq!(deadline.min(unlimited), deadline);
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// Now and `limit`; never, if `limit` is above 30 years.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self::since(now(), limit)
+    }
+
+    /// `limit` after `start`; never, if `limit` is above 30 years.
+    ///
+    /// For what has begun earlier, and for machines that read no clock.
+    #[must_use]
+    pub fn since(start: Instant, limit: Duration) -> Self {
+        if limit > FAR {
+            return Self::never();
+        }
+        Self(start.checked_add(limit))
+    }
+
+    /// A deadline that does not come.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self(None)
+    }
+
+    /// When it is. `None`: never. Convert it with [`tokio::time::Instant::from_std`] for tokio's timers.
+    #[must_use]
+    pub const fn at(self) -> Option<Instant> {
+        self.0
+    }
+
+    /// Whether it has been reached.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        self.0.is_some_and(|at| at <= now())
+    }
+
+    /// How long until then: zero when it is over, [`Duration::MAX`] when it never comes.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.0
+            .map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
+    }
+
+    /// Waits until it is over; forever, if it never comes.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime that has its timers enabled, unless it never comes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn reached(self) {
+        match self.0 {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Runs `future` until the deadline. `None`: the deadline came first, and the future was dropped. A future that is ready
+    /// at its first poll wins, also when the deadline is over.
+    ///
+    /// # Panics
+    ///
+    /// As [`reached`](Self::reached).
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as `future` is.
+    pub async fn within<F: Future>(self, future: F) -> Option<F::Output> {
+        match self.0 {
+            Some(at) => tokio::time::timeout_at(at.into(), future).await.ok(),
+            None => Some(future.await),
+        }
+    }
+}
+
+/// Now, by the runtime's clock, also outside a runtime.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Ord for Deadline {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.0, other.0) {
+            (Some(at), Some(other)) => at.cmp(&other),
+            // What never comes is the latest.
+            (at, other) => other.is_some().cmp(&at.is_some()),
+        }
+    }
+}
+
+impl PartialOrd for Deadline {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const HUGE: [Duration; 4] = [
+        Duration::MAX,
+        Duration::from_secs(u64::MAX),
+        Duration::from_secs(i64::MAX as u64),
+        Duration::from_secs(31 * 365 * 24 * 60 * 60),
+    ];
+
+    #[test]
+    fn a_limit_that_no_clock_can_express_never_comes() {
+        for limit in HUGE {
+            let deadline = Deadline::after(limit);
+            assert_eq!(deadline, Deadline::never(), "{limit:?}");
+            assert_eq!((deadline.at(), deadline.is_over()), (None, false));
+            assert_eq!(deadline.remaining(), Duration::MAX);
+        }
+    }
+
+    #[test]
+    fn the_earlier_deadline_is_less_and_never_is_the_greatest() {
+        let start = Instant::now();
+        let mut deadlines = [
+            Deadline::never(),
+            Deadline::since(start, Duration::from_secs(2)),
+            Deadline::since(start, Duration::ZERO),
+        ];
+        deadlines.sort();
+        let at = deadlines.map(|deadline| deadline.at().map(|at| at - start));
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(at, [seconds(0), seconds(2), None]);
+        assert_eq!(Deadline::never().cmp(&Deadline::never()), Ordering::Equal);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_is_that_of_the_runtime() {
+        let deadline = Deadline::after(Duration::from_secs(3600));
+        assert_eq!(deadline.remaining(), Duration::from_secs(3600));
+        assert_eq!(deadline.within(pending::<()>()).await, None);
+        assert!(deadline.is_over());
+        assert_eq!(deadline.remaining(), Duration::ZERO);
+        assert_eq!(deadline.within(ready(7)).await, Some(7));
+        deadline.reached().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_farthest_deadline_can_be_slept_for() {
+        let began = now();
+        Deadline::after(FAR).reached().await;
+        assert!(now() - began >= FAR);
+        for limit in HUGE {
+            assert_eq!(Deadline::after(limit).within(ready(7)).await, Some(7));
+        }
+    }
+}
