@@ -198,6 +198,26 @@ pub enum Event<'a> {
         position: i64,
         reason: &'a str,
     },
+    /// A part that had halted takes messages again, from `position` on, since an operator decided so.
+    Unhalted {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+    },
+    /// Messages of a part were deleted at the source before they were read: the positions from `from` up to, and without, `to`.
+    Lost {
+        producer: usize,
+        part: &'a str,
+        from: i64,
+        to: i64,
+    },
+    /// Reading of a part begins elsewhere than at its last commit, or than the options say for a part without one.
+    Repositioned {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+        reason: &'a str,
+    },
     /// How far a part is behind: messages at the broker that are not settled yet.
     Lag {
         producer: usize,
@@ -255,6 +275,9 @@ impl Event<'_> {
             Self::Assigned { .. } => "assigned",
             Self::Revoked { .. } => "revoked",
             Self::Halted { .. } => "halted",
+            Self::Unhalted { .. } => "unhalted",
+            Self::Lost { .. } => "lost",
+            Self::Repositioned { .. } => "repositioned",
             Self::Lag { .. } => "lag",
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",

@@ -173,6 +173,23 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             position: 12,
             reason: "refused",
         },
+        Event::Unhalted {
+            producer: 0,
+            part,
+            position: 12,
+        },
+        Event::Lost {
+            producer: 0,
+            part,
+            from: 12,
+            to: 20,
+        },
+        Event::Repositioned {
+            producer: 0,
+            part,
+            position: 20,
+            reason: "made anew",
+        },
         Event::ProducerFailed {
             producer: 0,
             callback: Callback::Produce,

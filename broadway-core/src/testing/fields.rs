@@ -72,6 +72,9 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Assigned { .. }
         | Event::Revoked { .. }
         | Event::Halted { .. }
+        | Event::Unhalted { .. }
+        | Event::Lost { .. }
+        | Event::Repositioned { .. }
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
@@ -162,13 +165,30 @@ fn of_source(event: &Event<'_>) -> Fields {
             part,
             position,
             reason,
+        }
+        | Event::Repositioned {
+            producer,
+            part,
+            position,
+            reason,
         } => texts![producer, part, position, reason],
+        Event::Lost {
+            producer,
+            part,
+            from,
+            to,
+        } => texts![producer, part, from, to],
         Event::Lag {
             producer,
             part,
             messages,
         } => texts![producer, part, messages],
         Event::Committed {
+            producer,
+            part,
+            position,
+        }
+        | Event::Unhalted {
             producer,
             part,
             position,

@@ -138,6 +138,19 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> Ve
 /// An event, as far as tests look at it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
+    Unhalted {
+        part: String,
+        position: i64,
+    },
+    Lost {
+        part: String,
+        from: i64,
+        to: i64,
+    },
+    Repositioned {
+        part: String,
+        position: i64,
+    },
     Assigned {
         part: String,
         position: Option<i64>,
@@ -232,6 +245,19 @@ impl Observer for Log {
                 repeats,
             },
             Event::Halted { part, position, .. } => Seen::Halted {
+                part: part.to_owned(),
+                position,
+            },
+            Event::Unhalted { part, position, .. } => Seen::Unhalted {
+                part: part.to_owned(),
+                position,
+            },
+            Event::Lost { part, from, to, .. } => Seen::Lost {
+                part: part.to_owned(),
+                from,
+                to,
+            },
+            Event::Repositioned { part, position, .. } => Seen::Repositioned {
                 part: part.to_owned(),
                 position,
             },
