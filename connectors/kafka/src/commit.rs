@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::telemetry::Event;
+use broadway_core::{Deadline, telemetry::Event};
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::RDKafkaErrorCode};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     events::is_denial,
     ffi::{Bell, CommitResult, Queue, Signal},
     partition::Partition,
-    shared::Shared,
+    shared::{SLEEP_MAX, Shared},
 };
 
 /// The pause before a commit that failed is tried again while somebody waits for it.
@@ -82,6 +82,12 @@ impl Commits {
         if self.pending.is_empty() {
             return;
         }
+        // In the order of `pending`: that is the order in which they were added.
+        for (element, pending) in list.elements().iter_mut().zip(&self.pending) {
+            if let Some(marker) = pending.partition.marker() {
+                element.set_metadata(marker.text());
+            }
+        }
         if let Err(code) = self.queue.commit(&list) {
             self.pending.clear();
             self.failed(code, None);
@@ -96,7 +102,7 @@ impl Commits {
     }
 
     /// Commits all that is to be committed and waits for the broker to confirm it.
-    pub(crate) fn flush(&mut self, deadline: Instant) -> Result<(), String> {
+    pub(crate) fn flush(&mut self, deadline: Deadline) -> Result<(), String> {
         // A failure from before says nothing about now.
         self.error = None;
         let mut send_at = Instant::now();
@@ -117,23 +123,23 @@ impl Commits {
                     .error
                     .as_ref()
                     .is_some_and(|error| error.is_final || self.client.assignment_lost());
-            if now >= deadline || gives_up {
+            if deadline.is_over() || gives_up {
                 let why = self.error.take().map(|error| error.text);
                 return Err(
                     why.unwrap_or_else(|| "the broker did not answer a commit in time".to_owned())
                 );
             }
-            let mut wake_at = deadline;
+            let mut pause = deadline.remaining();
             if self.pending.is_empty() {
                 if now >= send_at {
                     self.error = None;
                     self.send();
                     send_at = now + RETRY_PAUSE;
                 } else {
-                    wake_at = send_at.min(deadline);
+                    pause = pause.min(send_at.saturating_duration_since(now));
                 }
             }
-            thread::park_timeout(wake_at.saturating_duration_since(now));
+            thread::park_timeout(pause.min(SLEEP_MAX));
         }
     }
 

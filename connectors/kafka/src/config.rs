@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use broadway_core::{Checks, OpenContext, Problem};
 use rdkafka::ClientConfig;
 
-use crate::settings::{Settings, Side};
+use crate::{
+    control::KafkaControl,
+    settings::{Settings, Side},
+};
 
 /// Reads topics as a member of a consumer group.
 ///
@@ -38,6 +41,7 @@ pub struct Kafka {
     pub(crate) protocol: GroupProtocol,
     pub(crate) instance_id: Option<String>,
     pub(crate) on_failure: OnFailure,
+    pub(crate) on_lost: OnLost,
     pub(crate) uncommitted_max: usize,
     pub(crate) commit_interval: Duration,
     pub(crate) revoke_timeout: Duration,
@@ -46,9 +50,15 @@ pub struct Kafka {
     pub(crate) close_timeout: Duration,
     pub(crate) lag_interval: Duration,
     pub(crate) settings: Settings,
+    pub(crate) control: KafkaControl,
 }
 
 /// Where reading begins in a partition for which the group has committed nothing yet.
+///
+/// This is for what exists when the group first joins. What appears later begins at its oldest message, so that nothing is
+/// skipped: a partition that is added, a topic that a pattern comes to match, a topic that is made anew. The event
+/// [`Repositioned`](broadway_core::telemetry::Event::Repositioned) tells it. To know such a partition, commits carry a
+/// short text in their metadata, such as `broadway partitions=8 joined=1764438000000`.
 ///
 /// A position found by `Latest` or `Timestamp` is committed before the first message is handled. Without that, a crash or
 /// a rebalance would look for the position again, later, and skip what came in between.
@@ -62,7 +72,7 @@ pub enum Begin {
     Earliest,
     /// At the first message that is not older; at the end if there is none.
     Timestamp(SystemTime),
-    /// Nowhere: a partition without a commit is an error.
+    /// Fails to open if the group has no committed offset for a topic.
     Committed,
 }
 
@@ -88,13 +98,28 @@ pub enum GroupProtocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// Nothing after it is committed and no more is read from its partition until the partition is assigned anew: the
-    /// message is not lost. Loud: [`Event::Halted`](broadway_core::telemetry::Event::Halted) and an error in the log.
+    /// Nothing after it is committed and no more is read from its partition until it is
+    /// [resumed](crate::KafkaControl) or assigned anew: the message is not lost. Loud: [`Event::Halted`](broadway_core::telemetry::Event::Halted) and an error in the log.
     /// What the client has prefetched of it, at most `queued.max.messages.kbytes`, stays in memory.
     #[default]
     Halt,
     /// It counts as done, and the next ones are committed over it: the message is lost to the group.
     Skip,
+}
+
+/// What happens when messages were deleted before the group has read them: retention ran past it.
+///
+/// Either way it is told: [`Event::Lost`](broadway_core::telemetry::Event::Lost) with the range, an error in the log, and the
+/// metric `broadway_source_lost_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnLost {
+    /// Reading goes on at the oldest message that is left.
+    #[default]
+    Continue,
+    /// The partition halts, as after a failed message. [`KafkaControl::resume`](crate::KafkaControl::resume) lets it go on at
+    /// the oldest message that is left.
+    Halt,
 }
 
 impl Kafka {
@@ -109,6 +134,7 @@ impl Kafka {
             protocol: GroupProtocol::default(),
             instance_id: None,
             on_failure: OnFailure::default(),
+            on_lost: OnLost::default(),
             uncommitted_max: 100_000,
             commit_interval: Duration::from_secs(1),
             revoke_timeout: Duration::from_secs(5),
@@ -117,6 +143,7 @@ impl Kafka {
             close_timeout: Duration::from_secs(10),
             lag_interval: Duration::from_secs(5),
             settings: Settings::default(),
+            control: KafkaControl::default(),
         }
     }
 
@@ -161,6 +188,12 @@ impl Kafka {
     /// What a failed message does to its partition. Default: [`OnFailure::Halt`].
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.on_failure = on_failure;
+        self
+    }
+
+    /// What happens when messages were deleted before they were read. Defaults to [`OnLost::Continue`].
+    pub fn on_lost(mut self, on_lost: OnLost) -> Self {
+        self.on_lost = on_lost;
         self
     }
 
@@ -217,6 +250,12 @@ impl Kafka {
         self
     }
 
+    /// A handle that lists halted partitions and resumes them while the pipeline runs.
+    #[must_use]
+    pub fn control(&self) -> KafkaControl {
+        self.control.clone()
+    }
+
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
@@ -269,6 +308,11 @@ impl Kafka {
         checks.into_problems()
     }
 
+    /// Whether a topic is chosen by a regular expression.
+    pub(crate) fn has_pattern(&self) -> bool {
+        self.topics.iter().any(|topic| topic.starts_with('^'))
+    }
+
     fn poll_interval_max(&self) -> Duration {
         let given = self
             .settings
@@ -297,8 +341,9 @@ impl Kafka {
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
-        // Positions are always given at assignment, so this speaks only of one that is gone: retention has deleted it.
-        config.set("auto.offset.reset", "earliest");
+        // Positions are always given at assignment, so this speaks only of one that is gone, by retention or with its topic. That
+        // is told, and not passed over.
+        config.set("auto.offset.reset", "error");
         match self.protocol {
             GroupProtocol::CooperativeSticky => {
                 config.set("partition.assignment.strategy", "cooperative-sticky")

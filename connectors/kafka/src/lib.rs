@@ -41,6 +41,7 @@ mod client;
 mod commit;
 mod config;
 mod connect;
+mod control;
 mod events;
 mod ffi;
 mod hint;
@@ -54,7 +55,8 @@ mod source;
 
 pub use ack::{KafkaAcknowledger, Token};
 pub use broadway_core::ConfigError;
-pub use config::{Begin, GroupProtocol, Kafka, OnFailure};
+pub use config::{Begin, GroupProtocol, Kafka, OnFailure, OnLost};
+pub use control::{HaltedPartition, KafkaControl};
 pub use publisher::{KafkaPublisher, KafkaPublisherBuilder};
 pub use record::KafkaRecord;
 pub use source::KafkaProducer;

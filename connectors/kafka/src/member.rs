@@ -9,6 +9,7 @@
 
 mod leave;
 mod rebalance;
+mod restart;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,11 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::{BoxError, telemetry::Event};
+use broadway_core::{BoxError, Deadline, telemetry::Event};
 use rdkafka::{ClientConfig, error::KafkaError};
 use tokio::sync::oneshot;
 
 use crate::{
+    begin::Known,
     client::Client,
     commit::Commits,
     config::{GroupProtocol, Kafka},
@@ -33,10 +35,14 @@ use crate::{
     shared::{Order, SLEEP_MAX, Shared},
 };
 use rebalance::Revoking;
+use restart::Restarting;
 
 /// After joining, how long an assignment may be missing before it counts as empty. With KIP-848 an empty one is not told,
 /// and neither is it with a pattern that no topic matches yet.
 const EMPTY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an assignment or a revocation waits for its commit.
+const COMMIT_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Member {
     source: Kafka,
@@ -44,10 +50,12 @@ pub(crate) struct Member {
     client: Arc<Client>,
     mailbox: Arc<Mailbox>,
     commits: Commits,
+    known: Known,
     revoking: Option<Revoking>,
+    restarting: Vec<Restarting>,
     opening: Option<Opening>,
-    commit_at: Instant,
-    lag_at: Instant,
+    commit_at: Deadline,
+    lag_at: Deadline,
 }
 
 /// Somebody waits in `open`.
@@ -67,8 +75,12 @@ pub(crate) fn run(
     shared.runs_on(thread::current());
     let _told = TellPanic(shared.clone());
     let mailbox = Arc::new(Mailbox::default());
-    let client = match connect(&source, config, &shared, &mailbox) {
-        Ok(client) => client,
+    let connected = connect(&source, config, &shared, &mailbox).and_then(|client| {
+        let known = Known::of_cluster(&client, &source)?;
+        Ok((client, known))
+    });
+    let (client, known) = match connected {
+        Ok(connected) => connected,
         Err(error) => {
             // Nobody to tell if the future of `open` was dropped.
             let _ = reply.send(Err(error));
@@ -85,14 +97,17 @@ pub(crate) fn run(
         since: now,
         joined_at: None,
     });
-    let (commit_at, lag_at) = (now + source.commit_interval, now + source.lag_interval);
+    let commit_at = Deadline::since(now, source.commit_interval);
+    let lag_at = Deadline::since(now, source.lag_interval);
     Member {
         source,
         shared,
         client,
         mailbox,
         commits,
+        known,
         revoking: None,
+        restarting: Vec::new(),
         opening,
         commit_at,
         lag_at,
@@ -106,19 +121,19 @@ impl Member {
             self.serve_client();
             self.commits.serve();
             self.serve_rebalances();
+            self.serve_restarts();
             if let Some(order) = self.shared.take_order() {
                 return self.leave(order);
             }
             if !self.check_opening() {
                 return self.leave(Order::Abandon);
             }
-            let now = Instant::now();
-            if now >= self.commit_at {
-                self.commit_at = now + self.source.commit_interval;
+            if self.commit_at.is_over() {
+                self.commit_at = Deadline::after(self.source.commit_interval);
                 self.commits.send();
             }
-            if now >= self.lag_at {
-                self.lag_at = now + self.source.lag_interval;
+            if self.lag_at.is_over() {
+                self.lag_at = Deadline::after(self.source.lag_interval);
                 self.tell_lag();
             }
             thread::park_timeout(self.sleep());
@@ -126,14 +141,14 @@ impl Member {
     }
 
     fn sleep(&self) -> Duration {
-        let now = Instant::now();
-        let revoked_at = self.revoking.as_ref().map(|revoking| revoking.deadline);
-        let next = [Some(self.commit_at), Some(self.lag_at), revoked_at]
+        let revoked_at = self.revoking.iter().map(|revoking| revoking.deadline);
+        let restarted_at = self.restarting.iter().map(|restarting| restarting.deadline);
+        [self.commit_at, self.lag_at]
             .into_iter()
-            .flatten()
-            .min();
-        next.map_or(SLEEP_MAX, |at| at.saturating_duration_since(now))
-            .min(SLEEP_MAX)
+            .chain(revoked_at)
+            .chain(restarted_at)
+            .map(Deadline::remaining)
+            .fold(SLEEP_MAX, Duration::min)
     }
 
     /// Lets the client call back until it has nothing more to say.
@@ -200,8 +215,9 @@ impl Member {
             if source.protocol == GroupProtocol::Consumer && opening.joined_at.is_none() {
                 opening.joined_at = ffi::generation(&self.client).map(|_| Instant::now());
             }
-            let has_pattern = source.topics.iter().any(|topic| topic.starts_with('^'));
-            let joined_at = opening.joined_at.or(has_pattern.then_some(opening.since));
+            let joined_at = opening
+                .joined_at
+                .or(source.has_pattern().then_some(opening.since));
             if joined_at.is_some_and(|at| at.elapsed() >= EMPTY_AFTER) {
                 self.opened(Ok(()));
             }
@@ -212,6 +228,7 @@ impl Member {
     }
 
     fn opened(&mut self, result: Result<(), BoxError>) {
+        self.known.is_open = true;
         if let Some(opening) = self.opening.take() {
             let _ = opening.reply.send(result);
         }

@@ -18,18 +18,20 @@ mod mark;
 use std::{
     iter::Peekable,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     vec::Drain,
 };
 
 use broadway_core::{Delivery, Settled};
+use rdkafka::error::RDKafkaErrorCode;
 
 pub(crate) use self::ledger::Start;
 use self::{ledger::Ledger, mark::Mark};
 use crate::{
     ack::Token,
+    begin::Marker,
     config::OnFailure,
     events::lock,
     ffi::{Queue, Raw, Scratch, Signal},
@@ -76,6 +78,8 @@ pub(crate) enum Notice {
     Trouble(String),
     /// The log went backwards: it was truncated, or the topic was made anew.
     Rewound { offset: i64 },
+    /// The broker has no such position any more, and reading has stopped.
+    Gone,
 }
 
 impl Partition {
@@ -108,6 +112,29 @@ impl Partition {
             signal,
             epoch,
         });
+    }
+
+    /// Reads nothing until this epoch is over.
+    pub(crate) fn halt(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire) && self.is_assigned()
+    }
+
+    /// Stops reading for as long as `hold` lives, and tells it where reading would go on.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        let reader = lock(&self.reader);
+        let next = lock(&self.ledger).next_to_read();
+        Hold {
+            next,
+            _reader: reader,
+        }
+    }
+
+    pub(crate) fn marker(&self) -> Option<Marker> {
+        lock(&self.ledger).marker()
     }
 
     /// Stops reading; what is in flight may still end. [`freeze`](Self::freeze) follows, after the engine was made to ask
@@ -153,6 +180,11 @@ impl Partition {
         self.pending(&lock(&self.ledger)) == 0
     }
 
+    /// Whether all has ended that was delivered.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.ledger).offsets.in_flight() == 0
+    }
+
     /// How many messages have not ended that a handler may have begun.
     fn pending(&self, ledger: &Ledger) -> u64 {
         let begun = self.mark.get().max(ledger.offsets.last_done());
@@ -191,8 +223,15 @@ impl Partition {
             notice = buffers
                 .messages
                 .iter()
-                .find_map(Raw::error)
-                .map(|(_, text)| Notice::Trouble(text));
+                .filter_map(Raw::error)
+                .map(|(code, text)| match code {
+                    RDKafkaErrorCode::AutoOffsetReset => Notice::Gone,
+                    _ => Notice::Trouble(text),
+                })
+                .reduce(|first, next| match next {
+                    Notice::Gone => next,
+                    _ => first,
+                });
             buffers.messages.retain(|message| !message.is_error());
         }
         if let Err(offset) = lock(&self.ledger).deliver(&buffers.messages) {
@@ -264,6 +303,13 @@ impl Partition {
     pub(crate) fn position(&self) -> Option<i64> {
         lock(&self.ledger).position()
     }
+}
+
+/// Keeps a partition from being read.
+pub(crate) struct Hold<'a> {
+    /// The next offset to be read, as far as is known.
+    pub(crate) next: Option<i64>,
+    _reader: MutexGuard<'a, Option<Reader>>,
 }
 
 /// What an epoch left behind.

@@ -7,11 +7,10 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
+use broadway_core::{
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
 };
+use tokio::sync::oneshot;
 
 use crate::{
     ack::KafkaAcknowledger,
@@ -57,6 +56,7 @@ impl Source for Kafka {
             self.on_failure,
             self.uncommitted_max,
         ));
+        self.control.enter(&shared);
         let (reply, opened) = oneshot::channel();
         let (source, config, member) = (self.clone(), self.client_config(cx), shared.clone());
         thread::Builder::new()
@@ -119,12 +119,12 @@ impl Producer for KafkaProducer {
         self.shared
             .order(Order::Close(Farewell { committed, left }));
         let ended = "the thread of the Kafka member ended: a defect of this connector";
-        let deadline = Instant::now() + self.close_timeout + CLOSE_MARGIN;
-        let committed = timeout_at(deadline, is_committed).await;
-        let left = timeout_at(deadline, has_left).await;
+        let deadline = Deadline::after(self.close_timeout.saturating_add(CLOSE_MARGIN));
+        let committed = deadline.within(is_committed).await;
+        let left = deadline.within(has_left).await;
         // What was not committed says more than that the group did not let go.
         for result in [committed, left] {
-            let Ok(result) = result else {
+            let Some(result) = result else {
                 return Err(format!(
                     "the group did not let this member go within {:?} (`close_timeout`); it is left to itself",
                     self.close_timeout

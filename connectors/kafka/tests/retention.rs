@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use broadway_kafka::{Begin, GroupProtocol, Kafka};
+use broadway_kafka::{Begin, GroupProtocol, Kafka, OnLost};
 use common::{Reader, Seen, admin, broker, committed, create_topic, numbers, publish, unique};
 use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
 
@@ -127,4 +127,36 @@ async fn what_is_deleted_while_an_eager_member_runs_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_while_a_kip_848_member_runs_is_told() {
     what_is_deleted_while_it_runs_is_told(GroupProtocol::Consumer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_halts_at_what_was_deleted_where_that_is_chosen_and_can_be_resumed() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("halts"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..200);
+    let source = source(&brokers, &topic, &group, GroupProtocol::CooperativeSticky);
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(20).await;
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    delete_before(&brokers, &topic, 150).await;
+    let source = source.on_lost(OnLost::Halt);
+    let mut reader = Reader::open(&source).await;
+    let halted = Seen::Halted {
+        part: format!("{topic}[0]"),
+        position: 20,
+    };
+    let log = reader.log.clone();
+    reader
+        .nothing_until(log.wait_for("the halt", |seen| *seen == halted))
+        .await;
+    assert!(log.all().contains(&lost(&topic, 20, 150)));
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(20)]);
+    assert_eq!(source.control().resume_all(), 1);
+    let received = reader.exactly(50).await;
+    assert!(numbers(&received).into_iter().eq(150..200));
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
 }

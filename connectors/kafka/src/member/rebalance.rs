@@ -6,15 +6,12 @@
 //!   next owner.
 //! - *Lost* (the group threw this member out): nothing to wait for, and a commit could overwrite somebody else's.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use broadway_core::telemetry::Event;
+use broadway_core::{Deadline, telemetry::Event};
 use rdkafka::TopicPartitionList;
 
-use super::Member;
+use super::{COMMIT_WAIT, Member, restart::Restarting};
 use crate::{
     begin,
     events::{Rebalance, give_up, take_up},
@@ -22,15 +19,20 @@ use crate::{
     partition::{Partition, Rest},
 };
 
-/// How long an assignment or a revocation waits for its commit.
-const COMMIT_WAIT: Duration = Duration::from_secs(5);
-
 /// A revocation that waits for messages in flight.
 pub(super) struct Revoking {
     pub(super) list: TopicPartitionList,
-    pub(super) deadline: Instant,
+    pub(super) deadline: Deadline,
     partitions: Vec<Arc<Partition>>,
     lost: bool,
+}
+
+impl Revoking {
+    pub(super) fn includes(&self, partition: &Arc<Partition>) -> bool {
+        self.partitions
+            .iter()
+            .any(|revoked| Arc::ptr_eq(revoked, partition))
+    }
 }
 
 impl Member {
@@ -69,9 +71,9 @@ impl Member {
     }
 
     fn try_assign(&mut self, list: &mut TopicPartitionList) -> Result<(), String> {
-        let starts = begin::find(&self.client, &self.source, list)?;
-        let mut opening = Vec::with_capacity(starts.len());
-        for (element, start) in list.elements().iter().zip(&starts) {
+        let found = begin::find(&self.client, &self.source, &mut self.known, list)?;
+        let mut opening = Vec::with_capacity(found.len());
+        for (element, found) in list.elements().iter().zip(found) {
             let partition = self.shared.partition(element.topic(), element.partition());
             let signal = Signal::new(Bell::Producer(self.shared.bell.clone()));
             let queue = Queue::of_partition(&self.client, &partition.origin, signal.clone())
@@ -81,12 +83,13 @@ impl Member {
                         partition.origin.name
                     )
                 })?;
-            opening.push((partition, queue, signal, *start));
+            opening.push((partition, queue, signal, found));
         }
         take_up(&self.client, list)
             .map_err(|error| format!("an assignment was not accepted: {error}"))?;
         let mut commit = false;
-        for (partition, queue, signal, start) in opening {
+        for (partition, queue, signal, found) in opening {
+            let start = found.start;
             partition.open(queue, signal, start);
             commit |= start.commit;
             let part = partition.origin.name.as_str();
@@ -96,11 +99,12 @@ impl Member {
                 part,
                 position: start.position,
             });
+            self.tell_found(&partition, &found);
         }
         self.shared.assignment_changed();
         if commit {
             // If it fails, that has been told, and it goes with the next one.
-            let _ = self.commits.flush(Instant::now() + COMMIT_WAIT);
+            let _ = self.commits.flush(Deadline::after(COMMIT_WAIT));
         }
         Ok(())
     }
@@ -116,7 +120,13 @@ impl Member {
         if !partitions.is_empty() {
             self.drain_partitions(&partitions);
         }
-        let deadline = Instant::now() + self.source.revoke_timeout;
+        let is_here = |known: &Restarting| {
+            partitions
+                .iter()
+                .any(|one| Arc::ptr_eq(one, &known.partition))
+        };
+        self.restarting.retain(|known| !is_here(known));
+        let deadline = Deadline::after(self.source.revoke_timeout);
         self.revoking = Some(Revoking {
             list,
             deadline,
@@ -127,7 +137,7 @@ impl Member {
 
     fn is_drained(&self, revoking: &Revoking) -> bool {
         revoking.lost
-            || Instant::now() >= revoking.deadline
+            || revoking.deadline.is_over()
             || revoking
                 .partitions
                 .iter()
@@ -138,7 +148,7 @@ impl Member {
     fn finish_revoke(&mut self, revoking: &Revoking) {
         let lost = revoking.lost || self.assignment_is_lost();
         if !lost {
-            let _ = self.commits.flush(Instant::now() + COMMIT_WAIT);
+            let _ = self.commits.flush(Deadline::after(COMMIT_WAIT));
         }
         for partition in &revoking.partitions {
             let is_committed = partition.to_commit().is_none();
