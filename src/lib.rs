@@ -77,9 +77,9 @@
 
 pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
-    Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Handler,
-    HandlerFn, Message, Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OneBatcher,
-    OpenContext, Outcome, Outgoing, Pipeline, Problem, Processors, Produced, Producer,
+    Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
+    Handler, HandlerFn, Message, Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed,
+    OneBatcher, OpenContext, Outcome, Outgoing, Pipeline, Problem, Processors, Produced, Producer,
     PublishError, PublishErrorKind, Publisher, PushError, Reason, Receipt, Record, RunError,
     Settled, Source, SourceExt, Split, StartError, Topology, Totals, Trigger, batchers, handler_fn,
     handler_fn_async, machine, source, stage, telemetry, testing,

@@ -73,6 +73,7 @@ mod chunk;
 mod config_error;
 mod deadline;
 mod error;
+mod fatal;
 mod handler;
 pub mod machine;
 mod message;
@@ -93,6 +94,7 @@ pub use chunk::Chunk;
 pub use config_error::{Checks, ConfigError};
 pub use deadline::Deadline;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
+pub use fatal::Fatal;
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use message::{Message, NoAckOptions, Record};
 pub use pipeline::{

@@ -25,6 +25,7 @@ use crate::{
     ack::Acknowledger,
     deadline::Deadline,
     error::{BoxError, Callback, Reason, RunError},
+    fatal::Fatal,
     machine::restart::{Decision, Restart, RestartPolicy},
     message::Message,
     source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
@@ -171,7 +172,11 @@ impl<S: Source> ProducerLoop<S> {
     ) -> Option<Opened<S>> {
         let (mut callback, mut error) = (callback, error);
         loop {
-            let decision = restart.failed(timer::now(), supervise::jitter());
+            let decision = if error.is::<Fatal>() {
+                Decision::GiveUp
+            } else {
+                restart.failed(timer::now(), supervise::jitter())
+            };
             let restart_after = match decision {
                 Decision::After(delay) => Some(delay),
                 Decision::GiveUp => None,

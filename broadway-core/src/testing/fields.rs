@@ -52,16 +52,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         } => texts![producer, count, reason],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
         Event::Stage(event) => of_stage(event),
-        Event::ProducerFailed {
-            producer,
-            callback,
-            error,
-            restart_after,
-        } => {
-            let restarts = restart_after.is_some();
-            texts![producer, callback, error, restarts]
-        }
-        Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
+        Event::ProducerFailed { .. } | Event::ProducerRestarted { .. } => of_producer(event),
         Event::DroppedUnsettled { count } => texts![count],
         Event::Published {
             done,
@@ -79,6 +70,22 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
         | Event::SourceTrouble { .. } => of_source(event),
+    }
+}
+
+fn of_producer(event: &Event<'_>) -> Fields {
+    match event {
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after,
+        } => {
+            let restarts = restart_after.is_some();
+            texts![producer, callback, error, restarts]
+        }
+        Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
+        _ => Vec::new(),
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Kafka {
     pub(crate) ignore_commits: bool,
     pub(crate) protocol: GroupProtocol,
     pub(crate) instance_id: Option<String>,
+    pub(crate) reclaim_instance_id: bool,
     pub(crate) on_failure: OnFailure,
     pub(crate) on_lost: OnLost,
     pub(crate) uncommitted_max: usize,
@@ -133,6 +134,7 @@ impl Kafka {
             ignore_commits: false,
             protocol: GroupProtocol::default(),
             instance_id: None,
+            reclaim_instance_id: false,
             on_failure: OnFailure::default(),
             on_lost: OnLost::default(),
             uncommitted_max: 100_000,
@@ -179,9 +181,21 @@ impl Kafka {
     }
 
     /// Makes members static: one that comes back within the session time-out gets its partitions back without a
-    /// rebalance. With several producers each gets `-0`, `-1`, … appended.
+    /// rebalance. With several producers each gets `-0`, `-1`, … appended. None by default.
+    ///
+    /// Each process needs a name of its own. In the classic protocols a member that joins with a name in use takes it over: the
+    /// older member is out of the group, and its pipeline ends with an error that names this option, rather than take the
+    /// name back. With [`GroupProtocol::Consumer`] the newer member is refused while the older one lives.
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = Some(id.into());
+        self
+    }
+
+    /// A member whose [`instance_id`](Self::instance_id) was taken over claims it again, after the pause of the pipeline's restart
+    /// policy. Two live members with one name then take turns, and repeat each other's work: only for where the other one is known
+    /// to end, such as the old process of a rolling update that starts the new one first.
+    pub fn reclaim_instance_id(mut self) -> Self {
+        self.reclaim_instance_id = true;
         self
     }
 

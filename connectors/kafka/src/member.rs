@@ -7,6 +7,7 @@
 //! Whatever happens wakes it: events of the client, results of commits, the last settled message of a draining
 //! partition, an order. It sleeps 250 ms at most besides.
 
+mod instance;
 mod leave;
 mod rebalance;
 mod restart;
@@ -18,7 +19,10 @@ use std::{
 };
 
 use broadway_core::{BoxError, Deadline, telemetry::Event};
-use rdkafka::{ClientConfig, error::KafkaError};
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -32,7 +36,7 @@ use crate::{
     hint::advice,
     partition::Partition,
     settings::Side,
-    shared::{Order, SLEEP_MAX, Shared},
+    shared::{Failure, Order, SLEEP_MAX, Shared},
 };
 use rebalance::Revoking;
 use restart::Restarting;
@@ -168,9 +172,7 @@ impl Member {
                     ));
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    let why = ffi::fatal_error(&self.client).unwrap_or_else(|| code.to_string());
-                    self.shared
-                        .fail(format!("the Kafka client cannot go on: {why}"));
+                    self.end_for_good(code);
                 }
                 // Other errors were told by the callback, and the client deals with them.
                 Some(Err(_)) | None => {}
@@ -179,6 +181,17 @@ impl Member {
                 return;
             }
         }
+    }
+
+    /// The client takes no further part in the group.
+    fn end_for_good(&self, code: RDKafkaErrorCode) {
+        let (code, why) =
+            ffi::fatal_error(&self.client).unwrap_or_else(|| (code, code.to_string()));
+        let (hint, is_final) = instance::advice(code, &self.source, self.shared.producer);
+        self.shared.end(Failure {
+            text: format!("the Kafka client cannot go on: {why}{hint}"),
+            is_final,
+        });
     }
 
     /// Ends the wait in `open` when there is an answer. False: it failed, or nobody waits any more.
@@ -194,12 +207,13 @@ impl Member {
             .mailbox
             .trouble()
             .denied
-            .or_else(|| self.shared.take_failure());
+            .or_else(|| self.shared.take_failure().map(|failure| failure.text));
         let error = if let Some(denied) = denied {
             format!(
                 "group `{}` (option `group`) cannot be joined: {denied}{}",
                 source.group,
-                advice(&denied, &source.settings, Side::Source)
+                instance::claimed(&self.client, source, self.shared.producer)
+                    .unwrap_or_else(|| advice(&denied, &source.settings, Side::Source))
             )
         } else if waited >= source.join_timeout {
             let why = self

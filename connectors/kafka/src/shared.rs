@@ -10,7 +10,7 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError,
+    BoxError, Fatal,
     telemetry::{Emitter, Event},
 };
 use tokio::sync::{Notify, oneshot};
@@ -39,10 +39,26 @@ pub(crate) struct Shared {
     pub(crate) bell: Arc<Notify>,
     /// Nothing is read any more.
     pub(crate) stopped: AtomicBool,
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<Failure>>,
     thread: OnceLock<Thread>,
     order: Mutex<Option<Order>>,
     restarts: Mutex<Vec<(Arc<Partition>, Cause)>>,
+}
+
+/// Why the producer ends.
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    /// It is not to be opened again.
+    pub(crate) is_final: bool,
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> BoxError {
+        if self.is_final {
+            return Fatal::new(self.text).into();
+        }
+        self.text.into()
+    }
 }
 
 /// Why a partition begins anew while it stays assigned.
@@ -147,11 +163,18 @@ impl Shared {
 
     /// The producer is to end with this error.
     pub(crate) fn fail(&self, error: String) {
-        lock(&self.failure).get_or_insert(error);
+        self.end(Failure {
+            text: error,
+            is_final: false,
+        });
+    }
+
+    pub(crate) fn end(&self, failure: Failure) {
+        lock(&self.failure).get_or_insert(failure);
         self.bell.notify_one();
     }
 
-    pub(crate) fn take_failure(&self) -> Option<String> {
+    pub(crate) fn take_failure(&self) -> Option<Failure> {
         lock(&self.failure).take()
     }
 

@@ -98,7 +98,7 @@ impl Producer for KafkaProducer {
         loop {
             // Cancel safe: the bell keeps a ring that nobody waited for, and nothing is awaited after a read.
             if let Some(error) = self.shared.take_failure() {
-                return Err(error.into());
+                return Err(error.into_error());
             }
             if self.feed.take(&self.shared, demand.get(), out) > 0 {
                 return Ok(Produced::More);

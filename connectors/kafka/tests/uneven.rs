@@ -6,7 +6,7 @@ mod common;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use broadway_core::{
@@ -103,7 +103,12 @@ impl Handler for Work {
             Pace::EachItsOwn => {
                 tokio::time::sleep(Duration::from_millis(key % 10)).await;
             }
-            Pace::Blocking if key == 3 => std::thread::sleep(Duration::from_millis(5)),
+            Pace::Blocking if key == 3 => {
+                let until = Instant::now() + Duration::from_millis(5);
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+            }
             _ => {}
         }
         if self.pace == Pace::Batches {
