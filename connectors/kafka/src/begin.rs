@@ -13,6 +13,7 @@ mod place;
 use std::collections::{HashMap, HashSet};
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use regex_lite::Regex;
 
 pub(crate) use self::marker::Marker;
 use self::{
@@ -30,6 +31,8 @@ use crate::{
 pub(crate) struct Known {
     /// How many partitions topics had when it opened.
     topics: HashMap<String, i32>,
+    /// How many partitions the chosen topics had then.
+    pub(crate) partitions: usize,
     assigned: HashSet<Name>,
     /// The first assignment has been answered.
     pub(crate) is_open: bool,
@@ -59,12 +62,19 @@ impl Known {
                 let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
                 known.topics.insert(topic.name().to_owned(), partitions);
             }
-            return Ok(known);
+        } else {
+            for topic in &source.topics {
+                let partitions = lookup::partitions_of(client, source, topic)?;
+                known.topics.insert(topic.clone(), partitions);
+            }
         }
-        for topic in &source.topics {
-            let partitions = lookup::partitions_of(client, source, topic)?;
-            known.topics.insert(topic.clone(), partitions);
-        }
+        let chosen = Chosen::new(&source.topics);
+        let partitions = known
+            .topics
+            .iter()
+            .filter(|(topic, _)| chosen.includes(topic))
+            .map(|(_, partitions)| usize::try_from(*partitions).unwrap_or(0));
+        known.partitions = partitions.sum();
         Ok(known)
     }
 
@@ -77,6 +87,32 @@ impl Known {
         topics
             .flat_map(|(topic, n)| (0..*n).map(move |number| (topic.clone(), number)))
             .collect()
+    }
+}
+
+/// Tells which topics are subscribed to. The client decides; this is to count them.
+struct Chosen<'a> {
+    topics: &'a [String],
+    /// `None`: an expression of the client's dialect only, which may match any topic.
+    patterns: Vec<Option<Regex>>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(topics: &'a [String]) -> Self {
+        let patterns = topics.iter().filter(|topic| topic.starts_with('^'));
+        Self {
+            topics,
+            patterns: patterns.map(|pattern| Regex::new(pattern).ok()).collect(),
+        }
+    }
+
+    fn includes(&self, topic: &str) -> bool {
+        self.topics.iter().any(|chosen| chosen == topic)
+            || self.patterns.iter().any(|pattern| {
+                pattern
+                    .as_ref()
+                    .is_none_or(|pattern| pattern.is_match(topic))
+            })
     }
 }
 
@@ -214,5 +250,23 @@ impl Start {
             committed: None,
             marker: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_and_patterns_are_matched() {
+        let topics = ["orders".to_owned(), "^returns-[0-9]+$".to_owned()];
+        let chosen = Chosen::new(&topics);
+        assert!(chosen.includes("orders") && chosen.includes("returns-7"));
+        assert!(!chosen.includes("orders-2") && !chosen.includes("returns-x"));
+        let foreign = ["^[[.a.]]".to_owned()];
+        assert!(
+            Chosen::new(&foreign).includes("anything"),
+            "rather too many than too few"
+        );
     }
 }

@@ -44,6 +44,7 @@ pub struct Kafka {
     pub(crate) on_failure: OnFailure,
     pub(crate) on_lost: OnLost,
     pub(crate) uncommitted_max: usize,
+    pub(crate) prefetch_bytes_max: usize,
     pub(crate) commit_interval: Duration,
     pub(crate) revoke_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -101,7 +102,8 @@ pub enum GroupProtocol {
 pub enum OnFailure {
     /// Nothing after it is committed and no more is read from its partition until it is
     /// [resumed](crate::KafkaControl) or assigned anew: the message is not lost. Loud: [`Event::Halted`](broadway_core::telemetry::Event::Halted) and an error in the log.
-    /// What the client has prefetched of it, at most `queued.max.messages.kbytes`, stays in memory.
+    /// What the client has prefetched of it, at most its share of [`prefetch_bytes_max`](Kafka::prefetch_bytes_max), stays in
+    /// memory.
     #[default]
     Halt,
     /// It counts as done, and the next ones are committed over it: the message is lost to the group.
@@ -138,6 +140,7 @@ impl Kafka {
             on_failure: OnFailure::default(),
             on_lost: OnLost::default(),
             uncommitted_max: 100_000,
+            prefetch_bytes_max: 128 << 20,
             commit_interval: Duration::from_secs(1),
             revoke_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
@@ -215,6 +218,21 @@ impl Kafka {
     /// most messages of it that a crash repeats. Default: 100,000.
     pub fn uncommitted_max(mut self, messages: usize) -> Self {
         self.uncommitted_max = messages;
+        self
+    }
+
+    /// How many bytes of messages the client may hold that the pipeline has not asked for yet, of all partitions together, and of
+    /// all producers of the pipeline. Defaults to 128 MiB.
+    ///
+    /// The client knows limits for single partitions only, so each gets an equal share when the source is opened:
+    /// `queued.max.messages.kbytes` and `fetch.message.max.bytes` share it between them, and `queued.min.messages` is at most one
+    /// message for 512 bytes of it, for what the client needs besides. Values given with [`set`](Self::set) are lowered where they
+    /// are above that. The broker sends batches whole, so a partition may hold a batch or two (each up to the topic's `max.message.bytes`)
+    /// although its share is smaller, as with very many partitions. Compressed batches count as they come while they are
+    /// fetched, and unpacked once they are there. Partitions that are added later come on top until the source is opened again; a
+    /// warning tells it.
+    pub fn prefetch_bytes_max(mut self, bytes: usize) -> Self {
+        self.prefetch_bytes_max = bytes;
         self
     }
 
@@ -300,6 +318,11 @@ impl Kafka {
             "is empty; offsets are committed for a group",
         );
         checks.within("uncommitted_max", self.uncommitted_max, 1..=usize::MAX);
+        checks.within(
+            "prefetch_bytes_max",
+            self.prefetch_bytes_max,
+            1..=usize::MAX,
+        );
         let intervals = [
             ("commit_interval", self.commit_interval),
             ("connect_timeout", self.connect_timeout),

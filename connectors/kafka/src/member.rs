@@ -79,11 +79,7 @@ pub(crate) fn run(
     shared.runs_on(thread::current());
     let _told = TellPanic(shared.clone());
     let mailbox = Arc::new(Mailbox::default());
-    let connected = connect(&source, config, &shared, &mailbox).and_then(|client| {
-        let known = Known::of_cluster(&client, &source)?;
-        Ok((client, known))
-    });
-    let (client, known) = match connected {
+    let (client, known) = match connect(&source, config, &shared, &mailbox) {
         Ok(connected) => connected,
         Err(error) => {
             // Nobody to tell if the future of `open` was dropped.

@@ -195,6 +195,13 @@ impl Partition {
         lock(&self.ledger).assigned
     }
 
+    /// How many messages wait in the client.
+    pub(crate) fn queued(&self) -> usize {
+        lock(&self.reader)
+            .as_ref()
+            .map_or(0, |reader| reader.queue.len())
+    }
+
     /// Delivers at most `n` messages.
     pub(crate) fn read(
         &self,

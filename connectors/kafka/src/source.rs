@@ -86,6 +86,15 @@ pub struct KafkaProducer {
     is_closed: bool,
 }
 
+impl KafkaProducer {
+    /// How many messages the client holds that were not asked for yet.
+    #[must_use]
+    pub fn prefetched(&self) -> usize {
+        let assigned = self.shared.assigned();
+        assigned.iter().map(|partition| partition.queued()).sum()
+    }
+}
+
 impl Producer for KafkaProducer {
     type Item = KafkaRecord;
     type Acknowledger = KafkaAcknowledger;

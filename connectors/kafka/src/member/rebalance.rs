@@ -101,6 +101,14 @@ impl Member {
             });
             self.tell_found(&partition, &found);
         }
+        let n = self.shared.assigned().len();
+        if n > self.known.partitions {
+            tracing::warn!(
+                target: "broadway_kafka", partitions = n, when_opened = self.known.partitions,
+                "there are more partitions than when the source was opened: until it is opened again its client may hold more \
+                 than `prefetch_bytes_max`"
+            );
+        }
         self.shared.assignment_changed();
         if commit {
             // If it fails, that has been told, and it goes with the next one.
