@@ -72,6 +72,13 @@ impl ClientRuntime {
         })
     }
 
+    /// The handle of this runtime, for instance for [`JoinSet::spawn_on`](tokio::task::JoinSet::spawn_on). It does not keep the
+    /// thread.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Spawns `task` on this runtime. Without a clone in `task`, the task ends with the last clone elsewhere.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where

@@ -37,15 +37,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Settled {
             producer,
             settlement,
-        } => {
-            let Settlement {
-                done,
-                failed,
-                released,
-                ..
-            } = settlement;
-            texts![producer, done, failed, released]
-        }
+        } => of_settlement(*producer, settlement),
         Event::AckFailed {
             producer,
             count,
@@ -79,6 +71,16 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::SourceTrouble { .. }
         | Event::LateResults { .. } => of_source(event),
     }
+}
+
+fn of_settlement(producer: usize, settlement: &Settlement<'_>) -> Fields {
+    let Settlement {
+        done,
+        failed,
+        released,
+        ..
+    } = settlement;
+    texts![producer, done, failed, released]
 }
 
 fn of_chunk(event: &Event<'_>) -> Fields {

@@ -1,11 +1,19 @@
 //! A handler that blocks its thread is told of, by name.
 
-use std::time::Duration;
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
 
 use broadway_core::{
-    Acknowledger, Batch, Batching, BoxError, Delivery, Handler, Message, Next, OneBatcher,
-    OpenContext, Pipeline, Processors, Produced, Producer, Settled, Source, handler_fn,
-    testing::Recorder,
+    Acknowledger, Batch, Batching, BoxError, Delivery, Handler, Message, Next, NoBatcher,
+    OneBatcher, OpenContext, Pipeline, Processors, Produced, Producer, Settled, Source,
+    telemetry::{Event, Observer},
+    testing::{Recorder, Seen},
 };
 
 /// Numbers with coordinates.
@@ -42,13 +50,13 @@ impl Producer for LogProducer {
     type Item = u64;
     type Acknowledger = Positions;
 
-    fn acknowledger(&self) -> std::sync::Arc<Positions> {
-        std::sync::Arc::new(Positions)
+    fn acknowledger(&self) -> Arc<Positions> {
+        Arc::new(Positions)
     }
 
     async fn produce(
         &mut self,
-        _: std::num::NonZeroUsize,
+        _: NonZeroUsize,
         out: &mut Vec<Delivery<u64, u64>>,
     ) -> Result<Produced, BoxError> {
         if self.next == 3 {
@@ -60,40 +68,51 @@ impl Producer for LogProducer {
     }
 }
 
-const LONG: Duration = Duration::from_millis(3_500);
+/// Above all that the watchdog needs; only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-// On real time: a blocked thread knows no other.
-#[tokio::test]
-async fn a_handler_that_blocks_its_thread_is_told_of_with_its_message_while_it_blocks() {
-    let recorder = Recorder::new();
-    let seen = recorder.clone();
-    let handler = handler_fn(move |message: &mut Message<u64>| {
-        // Slow ones are named.
-        std::thread::sleep(Duration::from_millis(5));
-        if *message.data() == 2 {
-            std::thread::sleep(LONG);
-            // The runtime has one thread, and this is it: nothing of it could have told.
-            assert!(seen.count("handler_blocked") > 0);
+/// Passes on what is told of blocked handlers.
+struct Told(Mutex<Sender<(Option<&'static str>, Option<String>)>>);
+
+impl Observer for Told {
+    fn on_event(&self, _: &str, event: &Event<'_>) {
+        if let Event::HandlerBlocked {
+            batcher, message, ..
+        } = event
+        {
+            let told = (*batcher, message.map(str::to_owned));
+            let _ = self.0.lock().unwrap().send(told);
         }
-        Ok(())
-    });
-    let pipeline = Pipeline::new(Log, handler).processors(Processors::new(1));
-    let pipeline = pipeline.blocked_after(Duration::from_secs(1));
-    let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
-    let totals = topology.wait().await.unwrap();
-    assert_eq!(
-        (totals.done, totals.failed),
-        (3, 0),
-        "the assertion in it holds"
-    );
-    let told = &recorder.of("handler_blocked")[0];
-    assert_eq!(told.get("message"), Some("log@2"));
-    assert_eq!(told.get("batcher"), None);
+    }
 }
 
-struct SlowSink;
+/// Blocks its thread until that is told.
+struct Blocking {
+    told: Mutex<Receiver<(Option<&'static str>, Option<String>)>>,
+    seen: Seen<(Option<&'static str>, Option<String>)>,
+    in_batch: bool,
+}
 
-impl Handler for SlowSink {
+impl Blocking {
+    fn new(in_batch: bool) -> (Self, Told, Seen<(Option<&'static str>, Option<String>)>) {
+        let (sender, receiver) = channel();
+        let seen = Seen::new();
+        let blocking = Self {
+            told: Mutex::new(receiver),
+            seen: seen.clone(),
+            in_batch,
+        };
+        (blocking, Told(Mutex::new(sender)), seen)
+    }
+
+    fn block(&self) -> Result<(), BoxError> {
+        self.seen
+            .push(self.told.lock().unwrap().recv_timeout(PATIENCE)?);
+        Ok(())
+    }
+}
+
+impl Handler for Blocking {
     type In = u64;
     type Out = u64;
     type Batcher = OneBatcher;
@@ -102,29 +121,38 @@ impl Handler for SlowSink {
         &self,
         message: &mut Message<u64>,
     ) -> Result<Next<u64, OneBatcher>, BoxError> {
-        Ok(Next::batch(OneBatcher, *message.data()))
+        match *message.data() {
+            0 if !self.in_batch => self.block().map(|()| Next::Ack),
+            _ if !self.in_batch => Ok(Next::Ack),
+            n => Ok(Next::batch(OneBatcher, n)),
+        }
     }
 
     async fn handle_batch(&self, _: OneBatcher, _: &mut Batch<u64>) -> Result<(), BoxError> {
-        std::thread::sleep(LONG);
-        Ok(())
+        self.block()
     }
+}
+
+// On real time: a blocked thread knows no other. The runtime has one thread, and it is blocked: nothing on it could tell.
+#[tokio::test]
+async fn a_handler_that_blocks_its_thread_is_told_of_with_its_message_while_it_blocks() {
+    let (handler, told, seen) = Blocking::new(false);
+    let pipeline = Pipeline::new(Log, handler).processors(Processors::new(1));
+    let pipeline = pipeline.blocked_after(Duration::from_secs(1)).observe(told);
+    let totals = pipeline.start().await.unwrap().wait().await.unwrap();
+    assert_eq!((totals.done, totals.failed), (3, 0));
+    assert_eq!(seen.all(), [(None, Some("log@0".to_owned()))]);
 }
 
 #[tokio::test]
 async fn a_handle_batch_that_blocks_is_told_of_with_its_batcher() {
-    let recorder = Recorder::new();
-    let topology = Pipeline::new(Log, SlowSink)
+    let (handler, told, seen) = Blocking::new(true);
+    let pipeline = Pipeline::new(Log, handler)
         .batchers(|OneBatcher| Batching::new(3, Duration::from_secs(1)))
         .blocked_after(Duration::from_secs(1))
-        .observe(recorder.clone())
-        .start()
-        .await
-        .unwrap();
-    topology.wait().await.unwrap();
-    let told = &recorder.of("handler_blocked")[0];
-    assert_eq!(told.get("batcher"), Some("batcher"));
-    assert_eq!(told.get("message"), Some("log@0"));
+        .observe(told);
+    pipeline.start().await.unwrap().wait().await.unwrap();
+    assert_eq!(seen.all(), [(Some("batcher"), Some("log@0".to_owned()))]);
 }
 
 #[tokio::test]
@@ -133,13 +161,13 @@ async fn a_handler_that_waits_is_not_blocked() {
     impl Handler for Patient {
         type In = u64;
         type Out = ();
-        type Batcher = broadway_core::NoBatcher;
+        type Batcher = NoBatcher;
 
         async fn handle_message(
             &self,
             _: &mut Message<u64>,
-        ) -> Result<Next<(), broadway_core::NoBatcher>, BoxError> {
-            tokio::time::sleep(LONG).await;
+        ) -> Result<Next<(), NoBatcher>, BoxError> {
+            tokio::time::sleep(Duration::from_secs(3)).await;
             Ok(Next::Ack)
         }
     }

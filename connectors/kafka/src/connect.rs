@@ -1,13 +1,9 @@
 //! The first steps of a member: a client that is made, a broker that answers, topics that exist. A publisher asks at the
 //! same [`Door`].
 
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread, time::Duration};
 
-use broadway_core::BoxError;
+use broadway_core::{BoxError, Deadline};
 use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext,
@@ -106,7 +102,7 @@ pub(crate) struct Door<'a> {
 impl Door<'_> {
     /// Waits for a broker that answers, and knows these topics.
     pub(crate) fn reach(&self, topics: &[&str]) -> Result<(), String> {
-        let deadline = Instant::now() + self.connect_timeout;
+        let deadline = Deadline::after(self.connect_timeout);
         if topics.is_empty() {
             return self.ask(None, deadline);
         }
@@ -115,10 +111,10 @@ impl Door<'_> {
             .try_for_each(|topic| self.ask(Some(topic), deadline))
     }
 
-    fn ask(&self, topic: Option<&str>, deadline: Instant) -> Result<(), String> {
+    fn ask(&self, topic: Option<&str>, deadline: Deadline) -> Result<(), String> {
         let mut unknown = 0;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.remaining();
             if left.is_zero() {
                 return Err(self.unreachable());
             }

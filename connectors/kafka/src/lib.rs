@@ -43,6 +43,7 @@ mod config;
 mod connect;
 mod events;
 mod ffi;
+mod headers;
 mod hint;
 mod member;
 mod partition;
