@@ -79,7 +79,7 @@ impl Handler for Flights {
         let mut report = self.report.lock().map_err(|_| "the report is lost")?;
         match sink {
             Sink::Delayed => {
-                let candidates = batch.take().into_iter().chain(report.latest.take());
+                let candidates = batch.take_data().into_iter().chain(report.latest.take());
                 report.latest = candidates.max_by_key(|flight| flight.delay);
             }
             Sink::PerAirport => {

@@ -100,7 +100,7 @@ impl Handler for Book {
 
     /// Where a real one would write to a database, in one transaction.
     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Order>) -> Result<(), BoxError> {
-        let orders = batch.take();
+        let orders = batch.take_data();
         self.books.change(|entries| {
             entries.batches += 1;
             for order in orders {

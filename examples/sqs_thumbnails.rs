@@ -94,7 +94,7 @@ impl Handler for Thumbnails {
             println!("given up: {}", failed.reason());
             self.count(failed.message().data());
             let delete = AckOptions::new().on_failure(OnFailure::Delete);
-            failed.message_mut().configure_ack(delete);
+            failed.configure_ack(delete);
         }
     }
 }

@@ -62,6 +62,7 @@
 //! | `tracing` | yes | `telemetry::TracingObserver`: logs through the `tracing` crate |
 //! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
 //! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
+//! | `portable` | no | `portable`: for connectors, headers that a broker cannot express |
 //! | `pubsub` | no | `pubsub::PubSub`: a source that reads Google Cloud Pub/Sub; needs a C compiler |
 //! | `rabbitmq` | no | `rabbitmq::RabbitMq`: a source that reads RabbitMQ; needs a C compiler |
 //! | `sqs` | no | `sqs::Sqs`: a source that reads Amazon SQS; needs a C compiler |
@@ -78,13 +79,16 @@
 pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
     Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
-    Handler, HandlerFn, Message, Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed,
-    OneBatcher, OpenContext, Outcome, Outgoing, Pipeline, Problem, Processors, Produced, Producer,
-    PublishError, PublishErrorKind, Publisher, PushError, Reason, Receipt, Record, RunError,
-    Settled, Source, SourceExt, Split, StartError, Topology, Totals, Trigger, batchers, handler_fn,
-    handler_fn_async, machine, source, stage, telemetry, testing,
+    Handler, HandlerFn, Header, HeaderName, HeaderValue, Message, MessageMut, Next, NoAckOptions,
+    NoBatcher, NoopAcknowledger, Observed, OneBatcher, OpenContext, Outcome, Outgoing, Pipeline,
+    Problem, Processors, Produced, Producer, PublishError, PublishErrorKind, Publisher, PushError,
+    Reason, Receipt, Record, Row, RowId, RunError, Settled, Source, SourceExt, Split, StartError,
+    Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine, source, stage,
+    telemetry, testing,
 };
 
+#[cfg(feature = "portable")]
+pub use broadway_core::portable;
 #[cfg(feature = "kafka")]
 pub use broadway_kafka as kafka;
 #[cfg(feature = "pubsub")]

@@ -85,6 +85,13 @@ impl Subject for TestSpool {
         SpoolPublisher::folder(place).open().await
     }
 
+    async fn send_unreadable(&self, place: &str) -> Result<bool, BoxError> {
+        let folders = Folders::new(place);
+        folders.create()?;
+        fs::write(folders.path("new", "0000~garbage"), [0xff, 0])?;
+        Ok(true)
+    }
+
     async fn unacknowledged(&self, place: &str) -> Result<Option<u64>, BoxError> {
         let folders = Folders::new(place);
         let n = folders.waiting()?.len() + folders.taken()?.len();

@@ -132,6 +132,13 @@ pub trait Acknowledger: Send + Sync + 'static {
     {
         let _ = tokens;
     }
+
+    /// The coordinates of the message of this token, for logs: `orders[3]@88127`, a delivery tag, a message id. Never its payload.
+    /// Called for a few messages only. Defaults to nothing.
+    fn describe(&self, token: &Self::Token) -> String {
+        let _ = token;
+        String::new()
+    }
 }
 
 impl<A: Acknowledger> Acknowledger for Arc<A> {
@@ -159,6 +166,10 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
 
     fn is_stale(&self, token: &Self::Token) -> bool {
         A::is_stale(self, token)
+    }
+
+    fn describe(&self, token: &Self::Token) -> String {
+        A::describe(self, token)
     }
 }
 

@@ -1,36 +1,64 @@
 //! How `ack_now` inside a callback reaches the engine, which holds the token.
 //!
 //! The callback's future and the engine's loop run on the same thread, one inside a poll of the other. So a request is left in a
-//! thread-local and the future returns pending. The engine looks there after each poll of a callback that was pending; it settles
-//! with the token that it holds, leaves the answer, and polls the callback again. A callback that never asks, or never
-//! waits, pays nothing. A request is served right after the poll that left it, and withdrawn when its future is dropped, so
-//! none is left behind for a stranger.
+//! thread-local list, with a cell for its answer, and the future returns pending. After each poll of a callback that was pending the
+//! engine takes the list, settles with the tokens that it holds, fills the cells and wakes their wakers, and polls the callback
+//! again. So any number of requests may wait at once, in any combinator. A callback that never asks pays nothing. A request is
+//! withdrawn when its future is dropped, so none is left behind for the next callback on this thread.
 
 use std::{
     cell::RefCell,
     future::poll_fn,
-    ops::Range,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
 };
 
 use crate::error::BoxError;
 
-/// What to acknowledge: the message at hand, or a range of the batch at hand.
+/// What to acknowledge: the message at hand, or some of the batch at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
     Message,
-    Range(Range<usize>),
+    Rows(Vec<u32>),
 }
 
-enum Slot {
-    Empty,
-    Asked(Request),
-    Answered(Result<(), BoxError>),
+/// A request, and where its answer goes.
+struct Asked {
+    request: Request,
+    answer: Arc<Answer>,
 }
 
 thread_local! {
-    static SLOT: RefCell<Slot> = const { RefCell::new(Slot::Empty) };
+    static ASKED: RefCell<Vec<Asked>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Filled by the engine, read by the future.
+#[derive(Debug, Default)]
+struct Answer(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    waker: Option<Waker>,
+    result: Option<Result<(), BoxError>>,
+}
+
+impl Answer {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(&self, result: Result<(), BoxError>) {
+        let waker = {
+            let mut waiting = self.lock();
+            waiting.result = Some(result);
+            waiting.waker.take()
+        };
+        // Not under the lock: a waker is code of the user's combinator.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 /// The user's side: leaves a request, then waits for the answer.
@@ -42,7 +70,7 @@ pub(crate) struct AckNow {
 #[derive(Debug)]
 enum State {
     New(Request),
-    Asked,
+    Asked(Arc<Answer>),
     Finished,
 }
 
@@ -53,9 +81,9 @@ impl AckNow {
         }
     }
 
-    pub(crate) fn range(range: Range<usize>) -> Self {
+    pub(crate) fn rows(rows: Vec<u32>) -> Self {
         Self {
-            state: State::New(Request::Range(range)),
+            state: State::New(Request::Rows(rows)),
         }
     }
 }
@@ -64,38 +92,42 @@ impl Future for AckNow {
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        SLOT.with_borrow_mut(|slot| match (&self.state, &slot) {
-            (State::New(_), Slot::Empty) => {
-                if let State::New(request) = std::mem::replace(&mut self.state, State::Asked) {
-                    *slot = Slot::Asked(request);
-                }
+        match std::mem::replace(&mut self.state, State::Finished) {
+            State::New(request) => {
+                let answer = Arc::new(Answer::default());
+                answer.lock().waker = Some(cx.waker().clone());
+                self.state = State::Asked(Arc::clone(&answer));
+                ASKED.with_borrow_mut(|asked| asked.push(Asked { request, answer }));
                 Poll::Pending
             }
-            // Another request of the same callback is being served: ours is next.
-            (State::New(_), _) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            (State::Asked, Slot::Answered(_)) => {
-                self.state = State::Finished;
-                match std::mem::replace(slot, Slot::Empty) {
-                    Slot::Answered(answer) => Poll::Ready(answer),
-                    Slot::Empty | Slot::Asked(_) => Poll::Pending,
+            State::Asked(answer) => {
+                let result = {
+                    let mut waiting = answer.lock();
+                    let result = waiting.result.take();
+                    if result.is_none() {
+                        waiting.waker = Some(cx.waker().clone());
+                    }
+                    result
+                };
+                match result {
+                    Some(result) => Poll::Ready(result),
+                    None => {
+                        self.state = State::Asked(answer);
+                        Poll::Pending
+                    }
                 }
             }
-            (State::Asked | State::Finished, _) => Poll::Pending,
-        })
+            State::Finished => Poll::Pending,
+        }
     }
 }
 
 impl Drop for AckNow {
     fn drop(&mut self) {
-        if matches!(self.state, State::Asked) {
-            // On the thread and in the poll in which it asked, or after it was served and the slot is empty.
-            SLOT.with_borrow_mut(|slot| {
-                if matches!(slot, Slot::Asked(_)) {
-                    *slot = Slot::Empty;
-                }
+        if let State::Asked(answer) = &self.state {
+            // In the list only if it is dropped in the poll in which it asked. On another thread's list it is not.
+            ASKED.with_borrow_mut(|asked| {
+                asked.retain(|asked| !Arc::ptr_eq(&asked.answer, answer));
             });
         }
     }
@@ -105,22 +137,17 @@ impl Drop for AckNow {
 /// request that it leaves.
 pub(crate) async fn serve<F: Future>(callback: F, mut settle: impl Settle) -> F::Output {
     let mut callback = pin!(callback);
-    let mut left = take_request();
+    let mut asked = take_asked();
     loop {
-        let mut answer = match left.take() {
-            Some(request) => Some(settle.settle(request).await),
-            None => None,
-        };
-        match poll_fn(|cx| poll_once(callback.as_mut(), cx, &mut answer)).await {
+        for Asked { request, answer } in asked {
+            let result = settle.settle(request).await;
+            answer.give(result);
+        }
+        match poll_fn(|cx| poll_once(callback.as_mut(), cx)).await {
             Step::Finished(output) => return output,
-            Step::Asked(request) => left = Some(request),
+            Step::Asked(more) => asked = more,
         }
     }
-}
-
-/// Runs a callback that holds no token, and answers each request with an error.
-pub(crate) async fn refuse<F: Future>(callback: F) -> F::Output {
-    serve(callback, Refusal).await
 }
 
 /// Who holds the tokens of a callback's messages.
@@ -128,53 +155,33 @@ pub(crate) trait Settle: Send {
     fn settle(&mut self, request: Request) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
-struct Refusal;
-
-impl Settle for Refusal {
-    async fn settle(&mut self, _request: Request) -> Result<(), BoxError> {
-        Err("ack_now works in handle_message and in handle_batch only".into())
-    }
-}
-
 enum Step<T> {
     Finished(T),
-    Asked(Request),
+    Asked(Vec<Asked>),
 }
 
-fn poll_once<F: Future>(
-    callback: Pin<&mut F>,
-    cx: &mut Context<'_>,
-    answer: &mut Option<Result<(), BoxError>>,
-) -> Poll<Step<F::Output>> {
-    if let Some(answer) = answer.take() {
-        SLOT.set(Slot::Answered(answer));
-    }
-    // The slot is empty for the next callback on this thread, also when this one panics.
+fn poll_once<F: Future>(callback: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Step<F::Output>> {
+    // The list is empty for the next callback on this thread, also when this one panics.
     let cleared = ClearOnDrop;
     let polled = callback.poll(cx);
-    let left = take_request();
+    let asked = take_asked();
     drop(cleared);
-    match (polled, left) {
-        (Poll::Ready(output), _) => Poll::Ready(Step::Finished(output)),
-        (Poll::Pending, Some(request)) => Poll::Ready(Step::Asked(request)),
-        (Poll::Pending, None) => Poll::Pending,
+    match polled {
+        Poll::Ready(output) => Poll::Ready(Step::Finished(output)),
+        Poll::Pending if asked.is_empty() => Poll::Pending,
+        Poll::Pending => Poll::Ready(Step::Asked(asked)),
     }
 }
 
-fn take_request() -> Option<Request> {
-    SLOT.with_borrow_mut(|slot| match std::mem::replace(slot, Slot::Empty) {
-        Slot::Asked(request) => Some(request),
-        other => {
-            *slot = other;
-            None
-        }
-    })
+fn take_asked() -> Vec<Asked> {
+    // An empty `Vec` has no memory: nothing is allocated unless something was asked.
+    ASKED.take()
 }
 
 struct ClearOnDrop;
 
 impl Drop for ClearOnDrop {
     fn drop(&mut self) {
-        SLOT.set(Slot::Empty);
+        ASKED.take();
     }
 }

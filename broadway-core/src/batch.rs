@@ -1,6 +1,11 @@
 //! What `handle_batch` is given: [`Batch`], and [`BatchKey`], by which messages are grouped.
 
-use std::{fmt, ops::Range};
+mod row;
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use compact_str::CompactString;
 
@@ -10,6 +15,7 @@ use crate::{
 };
 
 pub use crate::machine::batcher::Trigger;
+pub use row::{Row, RowId};
 
 /// Groups the messages of one batcher: a batch holds messages of one key.
 ///
@@ -86,14 +92,18 @@ impl From<CompactString> for BatchKey {
 
 /// Messages of one batcher and one key, in the order in which they were routed.
 ///
-/// All of them succeed when `handle_batch` returns `Ok`, but for those that were named with [`fail`](Self::fail); all
-/// fail when it returns an error or panics.
+/// All of them succeed when `handle_batch` returns `Ok`, except those named with [`fail`](Self::fail); all fail when it returns an
+/// error or panics.
+///
+/// The data can be read as a slice ([`data`](Self::data)), but it can be reordered only as [`Row`]s, which know their message. What
+/// `std::mem::swap` does to the data of two rows is not noticed: then each message has the data of the other.
 #[derive(Debug)]
 pub struct Batch<T> {
     pub(crate) data: Vec<T>,
-    pub(crate) failed: Vec<(usize, Reason)>,
-    pub(crate) len: usize,
-    pub(crate) info: BatchInfo,
+    failed: Mutex<Vec<(u32, Reason)>>,
+    len: usize,
+    number: u32,
+    info: BatchInfo,
 }
 
 /// Why and from what a batch was made.
@@ -106,29 +116,57 @@ pub(crate) struct BatchInfo {
 }
 
 impl<T> Batch<T> {
-    pub(crate) fn new(data: Vec<T>, info: BatchInfo) -> Self {
+    /// `number` differs from that of batches that are handled at the same time.
+    pub(crate) fn new(data: Vec<T>, number: u32, info: BatchInfo) -> Self {
         Self {
             len: data.len(),
             data,
-            failed: Vec::new(),
+            failed: Mutex::default(),
+            number,
             info,
         }
     }
 
-    /// The messages' data, in order. Empty once [`take`](Self::take)n.
+    /// The messages' data, in order. Empty once [taken](Self::take).
     #[must_use]
     pub fn data(&self) -> &[T] {
         &self.data
     }
 
-    /// The messages' data, to be changed in place.
-    pub fn data_mut(&mut self) -> &mut [T] {
-        &mut self.data
+    /// The data by reference, in order. Nothing once taken.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.data.iter()
     }
 
-    /// Moves the data out, for a sink that wants it by value. The batch still stands for its messages, by index.
-    #[must_use]
-    pub fn take(&mut self) -> Vec<T> {
+    /// The data, to be changed in place. Nothing once taken.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.data.iter_mut()
+    }
+
+    /// The data by reference, each with which message it is: to sort, and to [`fail`](Self::fail) single ones. Nothing once taken.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<&T>> {
+        let ids = ids(self.number);
+        ids.zip(&self.data).map(|(id, data)| Row::new(id, data))
+    }
+
+    /// The data, to be changed in place, each with which message it is. Nothing once taken.
+    pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = Row<&mut T>> {
+        let ids = ids(self.number);
+        ids.zip(&mut self.data).map(|(id, data)| Row::new(id, data))
+    }
+
+    /// Moves the data out, each with which message it is. The batch still stands for its messages.
+    #[must_use = "the data is gone from the batch"]
+    pub fn take(&mut self) -> Vec<Row<T>> {
+        let data = std::mem::take(&mut self.data);
+        let rows = ids(self.number).zip(data);
+        rows.map(|(id, data)| Row::new(id, data)).collect()
+    }
+
+    /// Moves the data out, for a sink that wants a `Vec` and accepts or refuses it as a whole. Copies nothing. To fail single
+    /// messages use [`take`](Self::take), since the data does not know its message.
+    #[must_use = "the data is gone from the batch"]
+    pub fn take_data(&mut self) -> Vec<T> {
         std::mem::take(&mut self.data)
     }
 
@@ -138,7 +176,7 @@ impl<T> Batch<T> {
         self.len
     }
 
-    /// Never: a batch has at least one message.
+    /// Always `false`: a batch has at least one message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -156,7 +194,7 @@ impl<T> Batch<T> {
         self.info.trigger
     }
 
-    /// The sum of what the function given to [`Batching::bytes`](crate::Batching::bytes) said; 0 without one.
+    /// The sum of the sizes that the function given to [`Batching::bytes`](crate::Batching::bytes) returned; 0 without one.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.info.bytes
@@ -168,47 +206,60 @@ impl<T> Batch<T> {
         self.info.partition
     }
 
-    /// The data by reference.
-    pub fn iter(&self) -> std::slice::Iter<'_, T> {
-        self.data.iter()
-    }
-
-    /// Fails the message at `index`, alone. Naming one twice keeps the first reason.
+    /// Fails the message of `row` (a [`Row`], a reference to one, or its [`RowId`]), alone. Failing one twice keeps the first reason.
     ///
     /// # Panics
     ///
-    /// When there is no such message, as indexing does: then the whole batch fails.
-    pub fn fail(&mut self, index: usize, error: impl Into<BoxError>) {
-        assert!(
-            index < self.len,
-            "cannot fail message {index} of a batch of {}",
-            self.len
-        );
-        self.failed
-            .push((index, Reason::error(Callback::HandleBatch, error)));
+    /// When the row is of another batch: then the whole batch fails.
+    pub fn fail(&self, row: impl Into<RowId>, error: impl Into<BoxError>) {
+        let index = self.index_of(row.into());
+        let reason = Reason::error(Callback::HandleBatch, error);
+        let failed = self.failed.lock();
+        let mut failed = failed.unwrap_or_else(PoisonError::into_inner);
+        failed.push((index, reason));
     }
 
-    /// Acknowledges the messages of this range now, before the batch ends, as
-    /// [`Message::ack_now`](crate::Message::ack_now) does for one.
+    /// Acknowledges the messages of these rows now, before the batch ends, as
+    /// [`Message::ack_now`](crate::Message::ack_now) does for one: `batch.ack_now(batch.rows())` for all. Several may be awaited at
+    /// once.
     ///
     /// # Errors
     ///
-    /// What a source's acknowledger said.
+    /// What a source's acknowledger returned.
     ///
     /// # Panics
     ///
-    /// When the range ends behind the batch, or before it begins: then the whole batch fails.
-    pub fn ack_now(
-        &mut self,
-        range: Range<usize>,
-    ) -> impl Future<Output = Result<(), BoxError>> + Send + use<'_, T> {
-        assert!(
-            range.start <= range.end && range.end <= self.len,
-            "cannot acknowledge {range:?} of a batch of {}",
-            self.len
-        );
-        AckNow::range(range)
+    /// When a row is of another batch: then the whole batch fails.
+    pub fn ack_now<R: Into<RowId>>(
+        &self,
+        rows: impl IntoIterator<Item = R>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let rows = rows.into_iter();
+        AckNow::rows(rows.map(|row| self.index_of(row.into())).collect())
     }
+
+    fn index_of(&self, row: RowId) -> u32 {
+        assert!(
+            row.batch == self.number && (row.index as usize) < self.len,
+            "the row is of another batch"
+        );
+        row.index
+    }
+
+    /// The messages that were failed alone, in order, each with its first reason.
+    pub(crate) fn take_failed(&mut self) -> Vec<(u32, Reason)> {
+        let failed = self.failed.get_mut();
+        let mut failed = std::mem::take(failed.unwrap_or_else(PoisonError::into_inner));
+        // Stable, so that the first reason of each stays first.
+        failed.sort_by_key(|(index, _)| *index);
+        failed.dedup_by_key(|(index, _)| *index);
+        failed
+    }
+}
+
+fn ids(batch: u32) -> impl ExactSizeIterator<Item = RowId> {
+    // A batch holds at most a million messages.
+    (0..u32::MAX).map(move |index| RowId { batch, index })
 }
 
 impl<'a, T> IntoIterator for &'a Batch<T> {

@@ -1,7 +1,8 @@
-//! Calling user code: errors and panics become values.
+//! Calling user code: errors and panics become values. Also where user code runs unseen: when a value of the user's is dropped.
 
 use std::{
     any::Any,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
@@ -21,20 +22,88 @@ impl Failure {
     pub(crate) fn reason(self, callback: Callback) -> Reason {
         match self {
             Self::Error(error) => Reason::error(callback, error),
-            Self::Panic(payload) => Reason::panic(callback, payload.as_ref()),
+            Self::Panic(panicked) => panicked.reason(callback),
         }
     }
 
     pub(crate) fn into_error(self, callback: Callback) -> BoxError {
         match self {
             Self::Error(error) => error,
-            Self::Panic(payload) => Reason::panic(callback, payload.as_ref()).to_string().into(),
+            Self::Panic(panicked) => panicked.reason(callback).to_string().into(),
         }
     }
 }
 
-/// What a panic leaves.
-pub(crate) type Panicked = Box<dyn Any + Send>;
+/// What a panic leaves. Dropping it does not panic, even if the payload's own `Drop` does.
+pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
+
+impl Panicked {
+    pub(crate) fn reason(mut self, callback: Callback) -> Reason {
+        match self.0.take() {
+            Some(payload) => Reason::panic(callback, payload),
+            None => unreachable!("the payload is there until this is dropped"),
+        }
+    }
+}
+
+impl From<Box<dyn Any + Send>> for Panicked {
+    fn from(payload: Box<dyn Any + Send>) -> Self {
+        Self(Some(payload))
+    }
+}
+
+impl Drop for Panicked {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.take() {
+            discard(payload);
+        }
+    }
+}
+
+/// Calls user code that is not async.
+pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::from)
+}
+
+/// Drops a value of the user's. A panic in its `Drop` ends here; of what it leaves, nothing is dropped any more.
+pub(crate) fn discard<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        mem::forget(payload);
+    }
+}
+
+/// Drops values of the user's, each by itself, so that a panic in the `Drop` of one neither keeps the others nor meets a second
+/// panic, which would end the process. `drop_at` drops the value at an index. Returns the first panic.
+#[inline]
+pub(crate) fn discard_each(len: usize, mut drop_at: impl FnMut(usize)) -> Option<Panicked> {
+    let (mut next, mut first) = (0, None);
+    // One `catch_unwind` for all, and one more for each panic.
+    while next < len {
+        let dropped = guarded(|| {
+            while next < len {
+                next += 1;
+                drop_at(next - 1);
+            }
+        });
+        first = first.or(dropped.err());
+    }
+    first
+}
+
+/// Empties a list of values of the user's, each by itself. Returns the first panic.
+#[inline]
+pub(crate) fn clear<T>(values: &mut Vec<T>) -> Option<Panicked> {
+    if !mem::needs_drop::<T>() {
+        values.clear();
+        return None;
+    }
+    let mut first = None;
+    while !values.is_empty() {
+        // From the back; `pop` has taken the value out before it is dropped.
+        first = first.or(guarded(|| while values.pop().is_some() {}).err());
+    }
+    first
+}
 
 /// Polls the future of a callback. For the hot path: no wrapper around the future that its result would have to be copied
 /// through.
@@ -46,7 +115,7 @@ pub(crate) fn polled<F: Future>(
     match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Ok(Poll::Pending) => Poll::Pending,
-        Err(payload) => Poll::Ready(Err(payload)),
+        Err(payload) => Poll::Ready(Err(payload.into())),
     }
 }
 
@@ -57,6 +126,6 @@ pub(crate) async fn caught<T>(
     match AssertUnwindSafe(call).catch_unwind().await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Failure::Error(error)),
-        Err(payload) => Err(Failure::Panic(payload)),
+        Err(payload) => Err(Failure::Panic(payload.into())),
     }
 }

@@ -4,7 +4,9 @@
 //! three: a [`Reason`] why a message failed, a [`StartError`] why a pipeline did not start, a [`RunError`] why a
 //! running topology ended other than by draining.
 
-use std::{any::Any, error::Error, fmt, sync::Arc, time::Duration};
+use std::{any::Any, error::Error, fmt, mem, sync::Arc, time::Duration};
+
+use crate::caught;
 
 /// What handlers, sources and acknowledgers may fail with: any error, boxed.
 ///
@@ -124,6 +126,16 @@ enum Cause {
     Panic(String),
 }
 
+/// Whoever drops the last clone must not meet a panic in the `Drop` of the user's error.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let cause = mem::replace(&mut self.cause, Cause::Panic(String::new()));
+        if let Cause::Error(error) = cause {
+            caught::discard(error);
+        }
+    }
+}
+
 impl Reason {
     /// User code returned an error.
     #[must_use]
@@ -134,12 +146,14 @@ impl Reason {
         }))
     }
 
-    /// User code panicked; `payload` is what `catch_unwind` gave.
+    /// User code panicked; `payload` is what `catch_unwind` gave. Its text is kept. Dropping it may panic without harm.
     #[must_use]
-    pub fn panic(callback: Callback, payload: &(dyn Any + Send)) -> Self {
+    pub fn panic(callback: Callback, payload: Box<dyn Any + Send>) -> Self {
+        let text = panic_text(payload.as_ref());
+        caught::discard(payload);
         Self(Arc::new(Inner {
             callback,
-            cause: Cause::Panic(panic_text(payload)),
+            cause: Cause::Panic(text),
         }))
     }
 
@@ -300,12 +314,12 @@ pub enum RunError {
     DrainTimedOut {
         /// The deadline that had been set.
         after: Duration,
-        /// How many accepted messages had not been settled.
+        /// How many accepted messages were not settled when all work had stopped.
         unsettled: u64,
     },
     /// [`Topology::abort`](crate::Topology::abort) was called.
     Aborted {
-        /// How many accepted messages had not been settled.
+        /// How many accepted messages were not settled when all work had stopped.
         unsettled: u64,
     },
     /// Everything was handled, but a producer could not close: its last acknowledgements may not have reached
@@ -315,6 +329,12 @@ pub enum RunError {
         producer: usize,
         /// What it said.
         error: Arc<str>,
+    },
+    /// The tokio runtime on which the topology ran was shut down. Messages left were not settled, and the source was not
+    /// closed.
+    RuntimeShutDown {
+        /// How many accepted messages were not settled.
+        unsettled: u64,
     },
     /// A loop of the engine panicked: a defect of this library, please report it.
     Internal {
@@ -349,6 +369,12 @@ impl fmt::Display for RunError {
             Self::Close { producer, error } => {
                 write!(f, "producer {producer} could not close: {error}")
             }
+            Self::RuntimeShutDown { unsettled } => {
+                write!(
+                    f,
+                    "the runtime was shut down before the topology was drained: {unsettled} message(s) unsettled"
+                )
+            }
             Self::Internal { task, panic } => {
                 write!(
                     f,
@@ -360,3 +386,16 @@ impl fmt::Display for RunError {
 }
 
 impl Error for RunError {}
+
+impl RunError {
+    /// The same error, with the number of messages that are left after all loops have stopped.
+    pub(crate) fn with_unsettled(mut self, n: u64) -> Self {
+        match &mut self {
+            Self::DrainTimedOut { unsettled, .. }
+            | Self::Aborted { unsettled }
+            | Self::RuntimeShutDown { unsettled } => *unsettled = n,
+            Self::Producer { .. } | Self::Close { .. } | Self::Internal { .. } => {}
+        }
+        self
+    }
+}

@@ -13,7 +13,7 @@ use crate::{
     batcher_key::BatcherKey,
     chunk::Chunk,
     error::{BoxError, Reason},
-    message::Message,
+    message::{Message, Record},
 };
 
 /// What a pipeline does with messages.
@@ -91,6 +91,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Called once for each batch. Fail single messages with [`Batch::fail`].
     ///
+    /// Must be implemented unless `Batcher` is [`NoBatcher`](crate::NoBatcher): a handler with batchers and without it does not
+    /// compile (the compiler says so when it builds the program, not yet in `cargo check`).
+    ///
     /// # Errors
     ///
     /// All messages of the batch fail.
@@ -99,12 +102,20 @@ pub trait Handler: Send + Sync + 'static {
         batcher: Self::Batcher,
         batch: &mut Batch<Self::Out>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        const {
+            // Without this, a forgotten callback would acknowledge every batch and write nothing.
+            assert!(
+                Self::Batcher::ALL.is_empty(),
+                "this handler has batchers, but no `handle_batch`: implement it, or set `type Batcher = NoBatcher`"
+            );
+        }
         let _ = (batcher, batch);
         async { Ok(()) }
     }
 
     /// Called with the failures of a chunk or of a batch, before their source is told: to log, to count, to set per
-    /// message how it is acknowledged, or to send them elsewhere and then [`resolve`](Failed::resolve) them.
+    /// message how it is acknowledged, or to send them elsewhere and then [`resolve`](Failed::resolve) them. The slice may be
+    /// reordered: each failure knows its message.
     ///
     /// A panic here is contained: it is an event, and the messages fail as they would have.
     fn handle_failed(
@@ -165,8 +176,10 @@ impl<T, K> Next<T, K> {
     }
 }
 
-/// A message that failed, as `handle_failed` sees it.
+/// A message that failed, as `handle_failed` sees it. What is done to it applies to this message, wherever it is moved in the slice.
 pub struct Failed<In, Out> {
+    /// Its place in the engine's list, which has what is owed for it: the user may reorder the slice.
+    pub(crate) place: usize,
     pub(crate) message: Message<In>,
     pub(crate) output: Option<Out>,
     pub(crate) reason: Reason,
@@ -179,9 +192,12 @@ impl<In, Out> Failed<In, Out> {
         &self.message
     }
 
-    /// The message, to set how it is acknowledged.
-    pub fn message_mut(&mut self) -> &mut Message<In> {
-        &mut self.message
+    /// As [`Message::configure_ack`]: how this message is acknowledged, or what its source does with it as a failure.
+    pub fn configure_ack(&mut self, options: In::AckOptions)
+    where
+        In: Record,
+    {
+        self.message.configure_ack(options);
     }
 
     /// What `handle_message` had made of it, if it failed in a batch that still has it.

@@ -75,9 +75,12 @@ mod deadline;
 mod error;
 mod fatal;
 mod handler;
+mod header;
 pub mod machine;
 mod message;
 mod pipeline;
+#[cfg(feature = "portable")]
+pub mod portable;
 mod publisher;
 pub mod source;
 pub mod stage;
@@ -86,16 +89,17 @@ pub mod telemetry;
 pub mod testing;
 
 pub use ack::{Acknowledger, NoopAcknowledger, Outcome, Settled};
-pub use batch::{Batch, BatchKey, Trigger};
+pub use batch::{Batch, BatchKey, Row, RowId, Trigger};
 #[doc(hidden)]
 pub use batcher_key::batcher_name;
 pub use batcher_key::{BatcherKey, NoBatcher, OneBatcher};
-pub use chunk::Chunk;
+pub use chunk::{Chunk, MessageMut};
 pub use config_error::{Checks, ConfigError};
 pub use deadline::Deadline;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
 pub use fatal::Fatal;
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
+pub use header::{Header, HeaderName, HeaderValue};
 pub use message::{Message, NoAckOptions, Record};
 pub use pipeline::{
     BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Receipt, Split,

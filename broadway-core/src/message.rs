@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, time::SystemTime};
 
-use crate::{ack_now::AckNow, error::BoxError};
+use crate::{ack_now::AckNow, error::BoxError, header::Header};
 
 /// One message on its way through a pipeline: the source's item and what belongs to its delivery.
 ///
@@ -43,9 +43,8 @@ impl<T> Message<T> {
     ///
     /// What the source's acknowledger said; the message counts as settled all the same.
     ///
-    /// # Panics
-    ///
-    /// When it is awaited outside the callback that was given this message (which the borrow makes hard to do).
+    /// Awaited elsewhere than in the callback that was given this message (which the borrow makes hard to do), it never
+    /// completes.
     ///
     /// # Cancel safety
     ///
@@ -100,22 +99,29 @@ pub trait Record: Send + 'static {
     /// What [`Message::configure_ack`] takes. [`NoAckOptions`] where there is nothing to choose.
     type AckOptions: Send + 'static;
 
-    /// The bytes that the sender sent.
+    /// The bytes that the sender sent. Empty for a [tombstone](Self::is_tombstone).
     fn payload(&self) -> &[u8];
 
-    /// The key that the sender gave, where the broker has keys.
+    /// Whether there is no payload at all, which is not the same as an empty one: a *tombstone* of Kafka, which deletes its key in
+    /// a compacted topic, also where it came by way of another broker. Defaults to `false`.
+    fn is_tombstone(&self) -> bool {
+        false
+    }
+
+    /// The key that the sender gave, which may be empty. `None` where it gave none.
     fn key(&self) -> Option<&[u8]> {
         None
     }
 
-    /// The first header (attribute, property) of this name.
+    /// The text or bytes of the first header (attribute, property) of this name; `None` for a null value.
     fn header(&self, name: &str) -> Option<&[u8]> {
         let _ = name;
         None
     }
 
-    /// Calls `visit` with every header that has a value, in the order of the message where it has one.
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    /// Calls `visit` with every header, null values among them, in the order of the message where it has one. Copies names and
+    /// values; [`header`](Self::header) does not.
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         let _ = visit;
     }
 

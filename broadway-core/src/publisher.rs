@@ -126,13 +126,16 @@ pub trait Publisher: Send + Sync + 'static {
     /// As [`publish`](Self::publish).
     fn publish_batch(&self, batch: &mut Batch<Outgoing>) -> impl Future<Output = ()> + Send {
         async {
-            let mut results = self.publish(batch.take()).await.into_iter();
-            for index in 0..batch.len() {
+            let rows = batch.take().into_iter();
+            let (ids, messages): (Vec<_>, Vec<_>) =
+                rows.map(|row| (row.id(), row.into_data())).unzip();
+            let mut results = self.publish(messages).await.into_iter();
+            for id in ids {
                 let result = results
                     .next()
                     .unwrap_or_else(|| Err(PublishError::no_result()));
                 if let Err(error) = result {
-                    batch.fail(index, error);
+                    batch.fail(id, error);
                 }
             }
         }

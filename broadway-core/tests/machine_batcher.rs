@@ -27,7 +27,8 @@ enum Step {
     },
     EndChunk,
     Wait(u64),
-    Expire,
+    /// As many as this, and not this key.
+    Expire(usize, u8),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -44,7 +45,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => push,
         3 => Just(Step::EndChunk),
         2 => (0..8u64).prop_map(Step::Wait),
-        2 => Just(Step::Expire),
+        2 => (0..4usize, 0..8u8).prop_map(|(max, not)| Step::Expire(max, not)),
     ];
     prop::collection::vec(step, 0..60)
 }
@@ -205,7 +206,7 @@ impl<S: Splitter<Item>> Model<S> {
         }
     }
 
-    fn end_chunk(&mut self, now: Instant) {
+    fn end_chunk(&mut self) {
         let first_asked = |model: &Self| {
             let flushing = model.open.iter().enumerate();
             let flushing = flushing.filter_map(|(at, open)| Some((open.flush?, at)));
@@ -214,22 +215,26 @@ impl<S: Splitter<Item>> Model<S> {
         while let Some(at) = first_asked(self) {
             self.deliver(at, Trigger::Flush, false);
         }
-        self.expire(now);
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         let deadlines = self.open.iter();
         deadlines
             .map(|open| open.opened + self.limits.timeout)
+            .filter(|deadline| *deadline > now)
             .min()
     }
 
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant, max: usize, not: u8) -> usize {
         let timeout = self.limits.timeout;
-        let due = |open: &Open| open.opened + timeout <= now;
-        while let Some(at) = self.open.iter().position(due) {
+        let due = |open: &Open| open.opened + timeout <= now && open.key != not;
+        for delivered in 0..max {
+            let Some(at) = self.open.iter().position(due) else {
+                return delivered;
+            };
             self.deliver(at, Trigger::Timeout, false);
         }
+        max
     }
 }
 
@@ -269,16 +274,17 @@ fn check<S: Splitter<Item>>(steps: &[Step], limits: &Limits, splitter: fn() -> S
                 }
             }
             Step::EndChunk => {
-                batcher.end_chunk(now, &mut ready);
-                model.end_chunk(now);
+                batcher.end_chunk(&mut ready);
+                model.end_chunk();
             }
             Step::Wait(millis) => now += Duration::from_millis(millis),
-            Step::Expire => {
-                batcher.expire(now, &mut ready);
-                model.expire(now);
+            Step::Expire(max, not) => {
+                let expired = batcher.expire(now, max, |key| *key != not, &mut ready);
+                assert_eq!(expired, model.expire(now, max, not));
             }
         }
         compare(&mut batcher, &mut model, &mut ready, &mut all);
+        assert_eq!(batcher.next_deadline(now), model.deadline(now));
     }
     batcher.drain(&mut ready);
     while !model.open.is_empty() {
@@ -306,7 +312,6 @@ fn compare<S: Splitter<Item>>(
     assert_eq!(batcher.buffered(), model.buffered());
     assert_eq!(batcher.open(), model.open.len());
     assert_eq!(batcher.keys(), model.states.len());
-    assert_eq!(batcher.next_deadline(), model.deadline());
     assert!(batcher.buffered() <= model.limits.buffered_max);
     assert!(batcher.keys() <= model.limits.open_max);
 }

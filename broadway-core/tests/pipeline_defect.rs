@@ -1,21 +1,32 @@
 //! A loop that panics ends the topology, wherever it is: nobody goes on feeding a stage that is gone.
 //!
-//! User code is caught where it is called. What is left is our own mistakes, and destructors of the user's types that
-//! panic: they run wherever the engine drops a message.
+//! User code is caught where it is called, and where its values are dropped. What is left is our own mistakes, and those of a key of
+//! batchers that was written by hand: its name is asked for everywhere.
 
-use std::{thread, time::Duration};
-
-use broadway_core::{
-    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, RunError, source,
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
-struct PanicsOnDrop;
+use broadway_core::{
+    Batch, BatcherKey, Batching, BoxError, Handler, Message, Next, Pipeline, RunError, source,
+};
 
-impl Drop for PanicsOnDrop {
-    fn drop(&mut self) {
-        if !thread::panicking() {
-            panic!("dropped");
-        }
+static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Forgetful;
+
+impl BatcherKey for Forgetful {
+    const ALL: &'static [Self] = &[Self];
+
+    fn index(self) -> usize {
+        0
+    }
+
+    fn name(self) -> &'static str {
+        assert!(!IS_BROKEN.load(Ordering::Relaxed), "what was my name?");
+        "forgetful"
     }
 }
 
@@ -23,21 +34,22 @@ struct ToBatch;
 
 impl Handler for ToBatch {
     type In = u64;
-    type Out = PanicsOnDrop;
-    type Batcher = OneBatcher;
+    type Out = u64;
+    type Batcher = Forgetful;
 
     async fn handle_message(
         &self,
-        _: &mut Message<u64>,
-    ) -> Result<Next<PanicsOnDrop, OneBatcher>, BoxError> {
-        Ok(Next::batch(OneBatcher, PanicsOnDrop))
+        message: &mut Message<u64>,
+    ) -> Result<Next<u64, Forgetful>, BoxError> {
+        Ok(Next::batch(Forgetful, *message.data()))
     }
 
-    async fn handle_batch(
-        &self,
-        _: OneBatcher,
-        _: &mut Batch<PanicsOnDrop>,
-    ) -> Result<(), BoxError> {
+    async fn handle_batch(&self, _: Forgetful, batch: &mut Batch<u64>) -> Result<(), BoxError> {
+        IS_BROKEN.store(true, Ordering::Relaxed);
+        batch.fail(
+            batch.rows().next().ok_or("no row")?,
+            "so its name is asked for",
+        );
         Ok(())
     }
 }
@@ -46,7 +58,7 @@ impl Handler for ToBatch {
 #[tokio::test(start_paused = true)]
 async fn a_batch_processor_that_panics_ends_a_topology_whose_source_goes_on() {
     let topology = Pipeline::new(source::idle(), ToBatch)
-        .batchers(|OneBatcher| Batching::new(1, Duration::from_secs(1)))
+        .batchers(|Forgetful| Batching::new(1, Duration::from_secs(1)))
         .start()
         .await
         .unwrap();

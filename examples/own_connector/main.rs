@@ -1,6 +1,6 @@
 //! How do I write a connector of my own, with a source and a publisher?
 //!
-//! Run: `cargo run --example own_connector`
+//! Run: `cargo run --features portable --example own_connector`
 //!
 //! The connector is in `spool/`, and the guide `docs/writing-a-connector.md` tells how it came about. Here it is used: ten
 //! invoices are published to a spool folder, one is left over from a process that died, and one is no message at all. Expect

@@ -1,23 +1,29 @@
 //! A handler whose failed messages go to a publisher.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{Failed, Handler, Next};
 use crate::{
     batch::Batch,
     chunk::Chunk,
+    deadline::Deadline,
     error::BoxError,
+    machine::restart::{Decision, Restart, RestartPolicy},
     message::{Message, Record},
-    publisher::{Outgoing, Publisher},
+    publisher::{Outgoing, PublishError, Publisher},
+    stage::{supervise, timer},
 };
 
 /// A handler in front of another, which sends what failed to a publisher as [dead letters](Outgoing::dead_letter).
 ///
-/// A message whose dead letter was confirmed is [resolved](Failed::resolve): its source is told that it is done. One whose dead
-/// letter was not confirmed stays failed, and its source does with it what its options say: nothing is lost, and it may come as
-/// a dead letter twice. The inner handler's `handle_failed` is called first; what it resolves itself is not sent.
+/// A message whose dead letter was confirmed is [resolved](Failed::resolve): its source is told that it is done. The inner
+/// handler's `handle_failed` is called first; what it resolves itself is not sent.
 ///
-/// The processor waits for the confirmation, which holds up what it has in hand: give the publisher a time-out that fits.
+/// A dead letter that is not confirmed (the broker is down, an answer is lost) is sent again after a pause, by default without
+/// limit: see [`retry`](Self::retry). It may arrive twice. Meanwhile the processor or batch processor waits, so the message's key
+/// waits too, and the source is asked for no more than its bounds allow; nothing is lost, and a drain that runs out of time leaves
+/// the message unsettled. Each pause is logged as a warning (feature `tracing`). One that is *refused* (too large, no such topic, no
+/// permission) stays failed, and its source does with the message what its options say.
 ///
 /// ```
 /// use broadway_core::{DeadLetters, Handler, Pipeline, Publisher, Record, Source};
@@ -36,6 +42,7 @@ pub struct DeadLetters<H, P> {
     inner: H,
     publisher: P,
     to: Option<String>,
+    retry: RestartPolicy,
 }
 
 impl<H, P> DeadLetters<H, P> {
@@ -45,6 +52,7 @@ impl<H, P> DeadLetters<H, P> {
             inner,
             publisher,
             to: None,
+            retry: RestartPolicy::default(),
         }
     }
 
@@ -52,6 +60,14 @@ impl<H, P> DeadLetters<H, P> {
     #[must_use]
     pub fn to(mut self, destination: impl Into<String>) -> Self {
         self.to = Some(destination.into());
+        self
+    }
+
+    /// How dead letters that are not confirmed are sent again. Defaults to [`RestartPolicy::default`]: after 200 ms, doubling up to
+    /// 30 s, without limit. When an intensity is exceeded, the messages stay failed.
+    #[must_use]
+    pub fn retry(mut self, policy: RestartPolicy) -> Self {
+        self.retry = policy;
         self
     }
 
@@ -66,6 +82,21 @@ impl<H, P> DeadLetters<H, P> {
             Some(to) => letter.to(to),
             None => letter,
         }
+    }
+}
+
+impl<H, P> DeadLetters<H, P> {
+    fn log_pause(&self, count: usize, pause: Duration, error: &PublishError) {
+        #[cfg(feature = "tracing")]
+        ::tracing::warn!(
+            count,
+            to = self.to.as_deref(),
+            retry_after = ?pause,
+            %error,
+            "dead letters are not confirmed; their messages wait"
+        );
+        #[cfg(not(feature = "tracing"))]
+        let _ = (count, pause, error);
     }
 }
 
@@ -111,18 +142,33 @@ where
 
     async fn handle_failed(&self, failed: &mut [Failed<H::In, H::Out>]) {
         self.inner.handle_failed(failed).await;
-        let mut left: Vec<_> = failed
-            .iter_mut()
-            .filter(|failed| !failed.is_resolved())
-            .collect();
-        if left.is_empty() {
-            return;
-        }
-        let letters = left.iter().map(|failed| self.letter(failed)).collect();
-        let results = self.publisher.publish(letters).await;
-        for (failed, result) in left.iter_mut().zip(results) {
-            if result.is_ok() {
-                failed.resolve();
+        let unresolved = failed.iter_mut().filter(|failed| !failed.is_resolved());
+        let mut left: Vec<_> = unresolved.collect();
+        let mut restart = Restart::new(self.retry.clone());
+        while !left.is_empty() {
+            let letters = left.iter().map(|failed| self.letter(failed)).collect();
+            let results = self.publisher.publish(letters).await;
+            let mut unconfirmed = None;
+            let mut again = Vec::new();
+            for (failed, result) in left.into_iter().zip(results) {
+                match result {
+                    Ok(()) => failed.resolve(),
+                    Err(error) if error.is_retryable() => {
+                        again.push(failed);
+                        unconfirmed.get_or_insert(error);
+                    }
+                    // Refused: sending it again does not help.
+                    Err(_) => {}
+                }
+            }
+            left = again;
+            if let Some(error) = unconfirmed {
+                let Decision::After(pause) = restart.failed(timer::now(), supervise::jitter())
+                else {
+                    return;
+                };
+                self.log_pause(left.len(), pause, &error);
+                Deadline::after(pause).reached().await;
             }
         }
     }

@@ -6,7 +6,9 @@
 //! starts the next, and one that alone reaches the limit is a batch by itself), when its
 //! splitter says that a message is the last ([`Trigger::Split`]), when a message asked for a flush
 //! and its chunk ends ([`Trigger::Flush`]), or `timeout` after its first message, whatever came
-//! later ([`Trigger::Timeout`]). At `open_max` keys or `buffered_max` messages the batch open the
+//! later ([`Trigger::Timeout`]). A batch whose time has come is *due*: it stays open, and grows up to
+//! its size, until the caller has a use for it ([`Batcher::expire`]); the one that has been due the
+//! longest goes first. At `open_max` keys or `buffered_max` messages the batch open the
 //! longest is delivered ([`Trigger::Limit`]), so memory has a bound also with millions of keys.
 //!
 //! All batches have the same timeout and time never goes back here, so the list of batches in
@@ -193,37 +195,61 @@ where
     }
 
     /// Ends a chunk: batches that a message of it asked to flush are delivered if they are still
-    /// open, in the order they were first asked for, then those whose time has come by `now`, so
-    /// that a busy batcher is never late because its timer is.
-    pub fn end_chunk(&mut self, now: Instant, ready: &mut Vec<Ready<K, B>>) {
-        if !self.flushing.is_empty() {
-            let mut flushing = std::mem::take(&mut self.flushing);
-            for (slot, id) in flushing.drain(..) {
-                if self.slots.has_batch(slot, id) {
-                    self.deliver(slot, Trigger::Flush, ready);
-                }
-            }
-            self.flushing = flushing;
+    /// open, in the order they were first asked for.
+    pub fn end_chunk(&mut self, ready: &mut Vec<Ready<K, B>>) {
+        if self.flushing.is_empty() {
+            return;
         }
-        self.expire(now, ready);
+        let mut flushing = std::mem::take(&mut self.flushing);
+        for (slot, id) in flushing.drain(..) {
+            if self.slots.has_batch(slot, id) {
+                self.deliver(slot, Trigger::Flush, ready);
+            }
+        }
+        self.flushing = flushing;
     }
 
-    /// When [`expire`](Self::expire) has something to do next. `None`: nothing is open, or the
-    /// timeout is longer than the clock can tell.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let oldest = self.slots.oldest_open()?;
-        self.slots.opened(oldest).checked_add(self.limits.timeout)
+    /// When the next batch becomes due after `now`. `None`: none will, or the timeout is longer than
+    /// the clock can tell.
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let mut open = self.slots.oldest_open();
+        while let Some(slot) = open {
+            let deadline = self.deadline(slot)?;
+            if deadline > now {
+                return Some(deadline);
+            }
+            open = self.slots.next_open(slot);
+        }
+        None
     }
 
-    /// Delivers the batches whose time has come, the oldest first.
-    pub fn expire(&mut self, now: Instant, ready: &mut Vec<Ready<K, B>>) {
-        while let Some(oldest) = self.slots.oldest_open() {
-            let deadline = self.slots.opened(oldest).checked_add(self.limits.timeout);
-            if deadline.is_none_or(|deadline| deadline > now) {
-                return;
+    /// Delivers up to `max` batches that are due at `now` and whose key `may` go, the one that has
+    /// been due the longest first. Returns how many. Those that are left stay open and grow.
+    pub fn expire(
+        &mut self,
+        now: Instant,
+        max: usize,
+        mut may: impl FnMut(&K) -> bool,
+        ready: &mut Vec<Ready<K, B>>,
+    ) -> usize {
+        let mut delivered = 0;
+        let mut open = self.slots.oldest_open();
+        while let Some(slot) = open.filter(|_| delivered < max) {
+            if self.deadline(slot).is_none_or(|deadline| deadline > now) {
+                break;
             }
-            self.deliver(oldest, Trigger::Timeout, ready);
+            open = self.slots.next_open(slot);
+            if may(self.slots.key(slot)) {
+                self.deliver(slot, Trigger::Timeout, ready);
+                delivered += 1;
+            }
         }
+        delivered
+    }
+
+    #[inline]
+    fn deadline(&self, slot: u32) -> Option<Instant> {
+        self.slots.opened(slot).checked_add(self.limits.timeout)
     }
 
     /// Delivers all that is open, in the order of opening.

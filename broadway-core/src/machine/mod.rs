@@ -10,12 +10,15 @@
 //! - [`credit`]: how much an outlet is asked for.
 //! - [`chunk_size`]: how many messages a processor takes at once.
 //! - [`batcher`]: open batches by key, closed by size, bytes, time, flush, a splitter, or a limit.
+//! - [`batch_demand`]: how many due batches are sent, and how many stay open and grow.
 //! - [`pool`]: when a pool of consumers grows and shrinks.
 //! - [`slots`]: how much is asked for by who starts a task for each event.
 //! - [`rate`]: how many messages may pass in a span of time.
 //! - [`restart`]: when a failed producer is opened again.
+//! - [`watch`]: whether a worker has been inside one call for too long.
 //! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
 
+pub mod batch_demand;
 pub mod batcher;
 pub mod buffer;
 pub mod chunk_size;
@@ -28,3 +31,4 @@ pub mod pool;
 pub mod rate;
 pub mod restart;
 pub mod slots;
+pub mod watch;

@@ -21,8 +21,8 @@ use crate::{
     error::{BoxError, Callback, Reason},
     handler::Handler,
     source::{Producer, Source},
-    stage::{run::Act, timer},
-    telemetry::Event,
+    stage::{run::Act, timer, watchdog::Turns},
+    telemetry::{Emitter, Event},
 };
 
 /// One batch processor.
@@ -40,8 +40,16 @@ where
     pub(super) failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
     /// The batch in hand.
     pub(super) jobs: Vec<JobOf<S, H>>,
+    /// The lane of the batch before.
+    pub(super) done: Option<u64>,
     /// When the batch before was done.
     pub(super) stopped: Option<Instant>,
+    /// That of the next batch, by which its rows know it.
+    pub(super) number: u32,
+    /// For the watchdog.
+    pub(super) turns: Arc<Turns>,
+    /// Its batches take long, so the watchdog is told which it is.
+    pub(super) is_slow: bool,
 }
 
 pub(super) type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
@@ -54,13 +62,25 @@ where
     type Happening = JobOf<S, H>;
 
     async fn next(&mut self) -> Option<JobOf<S, H>> {
+        let now = self.stopped.unwrap_or_else(timer::now);
+        self.stage.come_for_batch(self.done.take(), now);
         self.inlet.take(1, &mut self.jobs).await;
-        self.jobs.pop()
+        let job = self.jobs.pop()?;
+        self.stage.taken(job.carried.len());
+        Some(job)
     }
 
     async fn react(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
+        self.done = Some(job.lane);
         let started = timer::taken_at(self.stopped, self.inlet.waited());
+        self.turns.next();
+        if self.is_slow {
+            let first = job.carried.first();
+            let work = first.map(|first| self.settler.describe(&first.debt));
+            self.turns.set_work(work.unwrap_or_default());
+        }
         let elapsed = self.work(job, started).await;
+        self.turns.finished(elapsed, 1, &mut self.is_slow);
         self.inlet.pace(1, elapsed);
         self.stopped = Some(started + elapsed);
         ControlFlow::Continue(())
@@ -90,7 +110,8 @@ where
             info,
             ..
         } = job;
-        let mut batch = Batch::new(data, info);
+        self.number = self.number.wrapping_add(1);
+        let mut batch = Batch::new(data, self.number, info);
         let handled = self.handle(&mut batch, &mut carried).await;
         if let Err(reason) = &handled {
             emitter.emit(&Event::BatchFailed {
@@ -137,18 +158,18 @@ where
         carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
         whole: Option<Reason>,
     ) -> usize {
-        // In order, and the first reason of each: naming a message twice is once.
-        batch.failed.sort_by_key(|(index, _)| *index);
-        batch.failed.dedup_by_key(|(index, _)| *index);
-        if whole.is_none() && batch.failed.is_empty() {
+        let named = batch.take_failed();
+        let mut failed = 0;
+        if whole.is_none() && named.is_empty() {
             for Carried { message, debt } in carried.iter_mut() {
                 self.settler.done(message, debt);
             }
+            failed += self.drop_done(&mut batch.data, carried);
         } else {
-            self.split(batch, carried, whole.as_ref());
+            failed += self.split(&mut batch.data, carried, named, whole.as_ref());
         }
-        let failed = self.failures.len();
-        if failed > 0 {
+        failed += self.failures.len();
+        if !self.failures.is_empty() {
             callbacks::handle_failed(
                 &*self.handler,
                 &mut self.failures,
@@ -162,38 +183,87 @@ where
         failed
     }
 
+    /// Drops what belongs to messages that succeeded, before their source is told: a panic in a `Drop` fails them. Returns how
+    /// many.
+    fn drop_done(
+        &mut self,
+        data: &mut Vec<H::Out>,
+        carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
+    ) -> usize {
+        let panicked = callbacks::clear(data).or(callbacks::clear(carried));
+        let Some(panicked) = panicked else {
+            return 0;
+        };
+        let reason = panicked.reason(Callback::HandleBatch);
+        self.tell_failed(&reason);
+        self.settler.fail_done(&reason)
+    }
+
+    /// Enters the messages of a batch that ended in different ways. Returns how many failed without being in `failures`.
     fn split(
         &mut self,
-        batch: &mut Batch<H::Out>,
+        data: &mut Vec<H::Out>,
         carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
+        named: Vec<(u32, Reason)>,
         whole: Option<&Reason>,
-    ) {
-        let mut outputs = batch.data.drain(..);
-        let mut named = batch.failed.drain(..).peekable();
-        for (index, Carried { mut message, debt }) in carried.drain(..).enumerate() {
+    ) -> usize {
+        let mut outputs = data.drain(..);
+        let mut named = named.into_iter().peekable();
+        let mut dropped_badly = 0;
+        for (index, Carried { mut message, debt }) in (0..).zip(carried.drain(..)) {
             let output = outputs.next();
             let reason = named
                 .next_if(|(failed, _)| *failed == index)
                 .map(|(_, reason)| reason);
             if let (Some(reason), None) = (&reason, whole) {
-                let (batcher, worker) = (self.stage.key.name(), self.worker);
-                let event = Event::FailedInBatch {
-                    batcher,
-                    worker,
+                tell_failed(
+                    &self.ledger.emitter,
+                    self.stage.key.name(),
+                    self.worker,
                     reason,
-                };
-                self.ledger.emitter.emit(&event);
+                );
             }
-            match reason.or_else(|| whole.cloned()) {
-                Some(reason) => self
-                    .failures
-                    .push(Failure::new(message, output, reason, debt)),
-                None => self
-                    .settler
-                    .add(debt, Outcome::Done, message.take_ack_options()),
+            if let Some(reason) = reason.or_else(|| whole.cloned()) {
+                let failure = Failure::new(message, output, reason, debt);
+                self.failures.push(failure);
+                continue;
             }
+            let options = message.take_ack_options();
+            let outcome = match callbacks::guarded(|| drop((output, message))) {
+                Ok(()) => Outcome::Done,
+                Err(panicked) => {
+                    let reason = panicked.reason(Callback::HandleBatch);
+                    tell_failed(
+                        &self.ledger.emitter,
+                        self.stage.key.name(),
+                        self.worker,
+                        &reason,
+                    );
+                    dropped_badly += 1;
+                    Outcome::Failed(reason)
+                }
+            };
+            self.settler.add(debt, outcome, options);
         }
+        dropped_badly
     }
+
+    fn tell_failed(&self, reason: &Reason) {
+        tell_failed(
+            &self.ledger.emitter,
+            self.stage.key.name(),
+            self.worker,
+            reason,
+        );
+    }
+}
+
+fn tell_failed(emitter: &Emitter, batcher: &'static str, worker: usize, reason: &Reason) {
+    emitter.emit(&Event::FailedInBatch {
+        batcher,
+        worker,
+        reason,
+    });
 }
 
 /// Acknowledges part of the batch at hand before it ends.
@@ -204,12 +274,12 @@ struct Early<'a, A: Acknowledger, T> {
 
 impl<A: Acknowledger, T: Send> ack_now::Settle for Early<'_, A, T> {
     async fn settle(&mut self, request: Request) -> Result<(), BoxError> {
-        let range = match request {
-            Request::Range(range) => range,
-            Request::Message => return Err("a batch acknowledges ranges of itself".into()),
+        let Request::Rows(rows) = request else {
+            return Err("a batch acknowledges rows of itself".into());
         };
-        for Carried { debt, .. } in &mut self.carried[range] {
-            self.settler.add(debt.take(), Outcome::Done, None);
+        for row in rows {
+            let Carried { debt, .. } = &mut self.carried[row as usize];
+            self.settler.add(debt.take_early(), Outcome::Done, None);
         }
         self.settler.flush().await
     }

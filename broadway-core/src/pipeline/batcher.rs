@@ -1,13 +1,19 @@
 //! A batcher: not a task but state behind a short lock, into which processors push what they have handled.
 //!
-//! A processor waits until batch processors want batches, then takes the lock once for its whole chunk and sends all batches
-//! that became complete at once. They are sent under the lock, so that batches of one key leave in the order in which their
-//! messages came. One timer per batcher sleeps until its first deadline.
+//! A processor waits until there is [room](room), then takes the lock once for its whole chunk and sends all batches that became
+//! complete at once. They are sent under the lock, so that batches of one key leave in the order in which their messages came.
+//!
+//! A batch that is only [due](due) is sent when a batch processor is free for it.
+
+mod due;
+mod room;
 
 use std::{
     hash::{BuildHasher, Hash},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use foldhash::fast::FixedState;
@@ -23,9 +29,11 @@ use super::{
 use crate::{
     batch::{BatchInfo, BatchKey},
     batcher_key::BatcherKey,
+    caught::guarded,
     error::{Callback, Reason},
     handler::{Handler, ToBatch},
     machine::{
+        batch_demand::BatchDemand,
         batcher::{Batcher, Bin, Limits, Ready},
         credit::Credit,
         dispatch::{Demand, Either},
@@ -101,7 +109,7 @@ pub(super) struct Job<T, O, K> {
     pub(super) data: Vec<O>,
     pub(super) carried: Vec<Carried<T, K>>,
     pub(super) info: BatchInfo,
-    lane: u64,
+    pub(super) lane: u64,
 }
 
 impl<T, O, K> Keyed for Job<T, O, K> {
@@ -203,13 +211,23 @@ pub(super) struct BatcherStage<S: Source, H: Handler> {
     partitions: Option<u32>,
     hasher: FixedState,
     deadline_set: Notify,
+    /// Whether other batchers need the processors that bring messages here.
+    has_company: bool,
+    buffered_max: usize,
+    /// Messages in batches that were sent and not taken.
+    ready_messages: AtomicUsize,
 }
 
 struct Open<S: Source, H: Handler> {
     batcher: Batcher<Group, MessagesOf<S, H>, UserSplit<H::Out>>,
     ready: Vec<Ready<Group, MessagesOf<S, H>>>,
     jobs: Vec<JobOf<S, H>>,
+    demand: BatchDemand,
     timer_is_set: bool,
+    /// How many batches have ended.
+    ended: u64,
+    /// No batch has ended for a while, though processors wait for room.
+    is_stuck: bool,
 }
 
 impl<S, H> BatcherStage<S, H>
@@ -223,6 +241,7 @@ where
         ordered: bool,
         ledger: &Arc<Ledger<AckOf<S>>>,
     ) -> Self {
+        let has_company = H::Batcher::ALL.len() > 1;
         let (bytes_max, size_of) = batching.bytes.clone().unzip();
         let limits = Limits {
             size: batching.size,
@@ -245,7 +264,10 @@ where
                 batcher: Batcher::new(limits, UserSplit::new(batching.split.clone())),
                 ready: Vec::new(),
                 jobs: Vec::new(),
+                demand: BatchDemand::new(ordered),
                 timer_is_set: false,
+                ended: 0,
+                is_stuck: false,
             }),
             outlet: link.outlet(credit, usize::MAX),
             link,
@@ -254,6 +276,9 @@ where
                 .then(|| u32::try_from(batching.concurrency).expect("checked by validate")),
             hasher: FixedState::default(),
             deadline_set: Notify::new(),
+            has_company,
+            buffered_max: batching.buffered_max,
+            ready_messages: AtomicUsize::new(0),
         }
     }
 
@@ -271,7 +296,7 @@ where
         chunk: &mut [Parcel<H::In, TokenOfSource<S>>],
         failures: &mut Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
     ) {
-        if self.outlet.demand().await.is_none() {
+        if !self.room().await {
             return;
         }
         let now = timer::now();
@@ -308,33 +333,11 @@ where
             }
         }
         staged.clear();
-        batcher.end_chunk(now, ready);
+        batcher.end_chunk(ready);
         self.send_ready(&mut open);
-        let wake_timer = !open.timer_is_set && open.batcher.next_deadline().is_some();
-        open.timer_is_set |= wake_timer;
-        drop(open);
-        if wake_timer {
-            self.deadline_set.notify_one();
-        }
-    }
-
-    /// Delivers batches whose time has come, for ever. It is to be dropped.
-    pub(super) async fn keep_time(&self) {
-        loop {
-            let deadline = {
-                let mut open = self.lock();
-                let Open { batcher, ready, .. } = &mut *open;
-                batcher.expire(timer::now(), ready);
-                self.send_ready(&mut open);
-                let deadline = open.batcher.next_deadline();
-                open.timer_is_set = deadline.is_some();
-                deadline
-            };
-            match deadline {
-                Some(deadline) => timer::sleep_until(deadline).await,
-                None => self.deadline_set.notified().await,
-            }
-        }
+        let wanted = open.demand.wanted();
+        self.send_due(&mut open, wanted, now);
+        self.set_timer(open, now);
     }
 
     /// Delivers what is open, and says that nothing more comes.
@@ -358,7 +361,12 @@ where
     }
 
     fn send_ready(&self, open: &mut Open<S, H>) {
-        let Open { ready, jobs, .. } = open;
+        let Open {
+            ready,
+            jobs,
+            demand,
+            ..
+        } = open;
         for Ready {
             key: group,
             bin,
@@ -375,11 +383,9 @@ where
                 count,
                 bytes,
             });
-            let lane = if self.partitions.is_some() {
-                self.hasher.hash_one(&group)
-            } else {
-                0
-            };
+            let lane = self.lane_of(&group);
+            demand.sent(lane);
+            self.ready_messages.fetch_add(count, Ordering::Relaxed);
             let partition = group.partition.map(|partition| partition as usize);
             let info = BatchInfo {
                 key: group.key,
@@ -397,13 +403,20 @@ where
         self.outlet.send(jobs);
     }
 
+    /// Where order is kept, what batches of one key have in common.
+    fn lane_of(&self, group: &Group) -> u64 {
+        match self.partitions {
+            Some(_) => self.hasher.hash_one(group),
+            None => 0,
+        }
+    }
+
     #[inline]
     fn bytes_of(&self, data: &H::Out) -> Result<usize, Reason> {
         let Some(size_of) = &self.size_of else {
             return Ok(0);
         };
-        catch_unwind(AssertUnwindSafe(|| size_of(data)))
-            .map_err(|payload| Reason::panic(Callback::Batching, payload.as_ref()))
+        guarded(|| size_of(data)).map_err(|panicked| panicked.reason(Callback::Batching))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open<S, H>> {

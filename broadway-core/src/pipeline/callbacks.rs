@@ -1,11 +1,10 @@
-//! The callbacks that end messages, called for the loops. `ack_now` is served, or refused.
+//! The callbacks that end messages, called for the loops.
 
-pub(super) use crate::caught::{Panicked, caught, polled};
+pub(super) use crate::caught::{Panicked, caught, clear, discard_each, guarded, polled};
 
 use super::{envelope::Failure as MessageFailure, settler::Settler};
 use crate::{
     ack::{Acknowledger, Outcome},
-    ack_now,
     error::Callback,
     handler::Handler,
     stage::timer,
@@ -23,13 +22,17 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         return;
     }
     let (count, started) = (failures.len(), timer::now());
-    let (mut seen, debts): (Vec<_>, Vec<_>) = failures
+    let (mut seen, mut debts): (Vec<_>, Vec<_>) = failures
         .drain(..)
-        .map(|failure| (failure.failed, failure.debt))
+        .enumerate()
+        .map(|(place, mut failure)| {
+            failure.failed.place = place;
+            (failure.failed, Some(failure.debt))
+        })
         .unzip();
     let slice = seen.as_mut_slice();
     let called = caught(async {
-        ack_now::refuse(handler.handle_failed(slice)).await;
+        handler.handle_failed(slice).await;
         Ok(())
     });
     let panic = called
@@ -42,14 +45,19 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         elapsed,
         panic: panic.as_ref(),
     });
-    for (mut failed, debt) in seen.into_iter().zip(debts) {
+    for failed in &mut seen {
+        // By its place, since the callback may have reordered the slice.
+        let debt = debts[failed.place].take();
+        let debt = debt.expect("a place is of one failure only");
         let options = failed.message.take_ack_options();
         // After a panic of the callback, what it had resolved before stays resolved.
         let outcome = if failed.is_resolved {
             Outcome::Done
         } else {
-            Outcome::Failed(failed.reason)
+            Outcome::Failed(failed.reason.clone())
         };
         settler.add(debt, outcome, options);
     }
+    // They have failed already, and are settled as that: a panic in a `Drop` changes nothing.
+    let _ = clear(&mut seen);
 }

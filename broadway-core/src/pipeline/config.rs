@@ -59,6 +59,7 @@ pub(super) struct Options<H: Handler> {
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) restart: RestartPolicy,
     pub(super) drain_timeout: Duration,
+    pub(super) blocked_after: Duration,
     pub(super) observer: Option<Box<dyn Observer>>,
 }
 
@@ -93,6 +94,7 @@ where
             rate_limit: None,
             restart: RestartPolicy::default(),
             drain_timeout: Duration::from_secs(30),
+            blocked_after: Duration::from_secs(10),
             observer: None,
         };
         Self {
@@ -165,6 +167,15 @@ where
     /// delivered again; and the same for producers to close. Default 30 s; more than zero. [`Duration::MAX`] is no limit.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = timeout;
+        self
+    }
+
+    /// When a handler that blocks its thread (a call that does not return, a lock, a long computation without an `await`) is told of as
+    /// [`Event::HandlerBlocked`](crate::telemetry::Event::HandlerBlocked): by a thread of its own, to half a second, with the
+    /// coordinates of its message where the connector has them and the handler was slow before. Defaults to 10 s;
+    /// [`Duration::MAX`] turns it off. More than zero.
+    pub fn blocked_after(mut self, time: Duration) -> Self {
+        self.options.blocked_after = time;
         self
     }
 
@@ -319,8 +330,11 @@ impl<T> Default for Batching<T> {
 }
 
 impl<T> Batching<T> {
-    /// Batches of up to `size` messages (1 to 1,000,000), complete at the latest `timeout` after their first message (more
-    /// than zero).
+    /// Batches of up to `size` messages (1 to 1,000,000), due `timeout` after their first message (more than zero;
+    /// [`Duration::MAX`] is no limit).
+    ///
+    /// A batch that is due goes as soon as a batch processor is free for it. Until then it stays open and grows, up to its
+    /// size and bytes, so that a slow sink gets fuller batches rather than more of them.
     #[must_use]
     pub fn new(size: usize, timeout: Duration) -> Self {
         Self {
@@ -379,7 +393,8 @@ impl<T> Batching<T> {
     /// How many batches are handled at once. Default 1; 1 to 65,536.
     ///
     /// As many more may wait ready; or, if batches are small, as many as hold 200 messages together, at most 128. When so many
-    /// wait, processors do too, and the source is asked for nothing more.
+    /// wait, processors do too, and the source is asked for nothing more: but see [`buffered_max`](Self::buffered_max) for a
+    /// sink that hangs beside others.
     ///
     /// With [`Processors::partition_by`] the messages of a batcher are divided into this many partitions by their key, and
     /// the batches of one partition and one batch key are handled in order.
@@ -397,6 +412,12 @@ impl<T> Batching<T> {
     }
 
     /// The most messages that wait in open batches. Default 100,000; at least `size`.
+    ///
+    /// In a pipeline with several batchers it is also the bound within which a sink that hangs leaves the others alone.
+    /// Processors that find no room in a batcher wait for it; if none of its batches ends for a second, they put their
+    /// messages into it all the same, and go on for the others, as long as it holds fewer than `buffered_max` messages, open
+    /// and ready together. At the bound they wait, and the whole pipeline with them. (Each processor may exceed it by one
+    /// chunk.)
     #[must_use]
     pub fn buffered_max(mut self, messages: usize) -> Self {
         self.buffered_max = messages;

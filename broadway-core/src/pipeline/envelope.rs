@@ -67,7 +67,9 @@ impl Origin {
 pub(super) enum Creditor<K> {
     Source(K),
     Pushed(Ticket),
-    /// Nobody any more: it was acknowledged early.
+    /// It was acknowledged early, and goes on through the pipeline.
+    Early,
+    /// It has ended, and what was owed for it is with the settler.
     Settled,
 }
 
@@ -76,6 +78,14 @@ impl<K> Debt<K> {
     pub(super) fn take(&mut self) -> Self {
         Self {
             to: std::mem::replace(&mut self.to, Creditor::Settled),
+            ..*self
+        }
+    }
+
+    /// Takes the debt over for an acknowledgement before the message ends.
+    pub(super) fn take_early(&mut self) -> Self {
+        Self {
+            to: std::mem::replace(&mut self.to, Creditor::Early),
             ..*self
         }
     }
@@ -90,6 +100,17 @@ impl<T, K> Parcel<T, K> {
         self.0
             .as_ref()
             .is_none_or(|envelope| envelope.debt.origin.is_prepared())
+    }
+
+    /// Drops the message if it has ended.
+    pub(super) fn drop_ended(&mut self) {
+        if self
+            .0
+            .as_ref()
+            .is_some_and(|envelope| matches!(envelope.debt.to, Creditor::Settled))
+        {
+            self.0 = None;
+        }
     }
 }
 
@@ -114,6 +135,7 @@ impl<T, O, K> Failure<T, O, K> {
     ) -> Self {
         Self {
             failed: crate::handler::Failed {
+                place: 0,
                 message,
                 output,
                 reason,

@@ -86,6 +86,20 @@ impl<A: Acknowledger> Group<A> {
         self.received_ns.push(received_ns);
     }
 
+    /// Fails all that have succeeded and are not handed over yet. Returns how many.
+    pub(super) fn fail_done(&mut self, reason: &Reason) -> usize {
+        self.gather();
+        let mut failed = 0;
+        let settled = self.settled.iter_mut();
+        for settled in settled.filter(|settled| settled.outcome.is_done()) {
+            settled.outcome = Outcome::Failed(reason.clone());
+            failed += 1;
+        }
+        self.tally.done -= failed;
+        self.tally.failed += failed;
+        failed
+    }
+
     /// Puts all in one list, in the order in which they ended.
     fn gather(&mut self) {
         self.tally.done += self.done.len();
@@ -98,8 +112,14 @@ impl<A: Acknowledger> Group<A> {
     pub(super) async fn flush(&mut self, ledger: &Ledger<A>) -> Result<(), Reason> {
         self.gather();
         let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
-        let called = callbacks::caught(async { acknowledger.settle(settled).await }).await;
-        self.settled.clear();
+        let called = callbacks::caught(async {
+            let result = acknowledger.settle(settled).await;
+            settled.clear();
+            result
+        });
+        let called = called.await;
+        // What a panic has left of them is dropped here.
+        let _ = callbacks::clear(&mut self.settled);
         let result = called.map_err(|failure| failure.reason(Callback::Settle));
         if let Err(reason) = &result {
             let (producer, count) = (self.entry.producer, self.tally.total());

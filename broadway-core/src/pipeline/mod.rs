@@ -29,6 +29,7 @@ mod supervisor;
 mod topology;
 mod totals;
 mod validate;
+mod verdict;
 
 pub use config::{Batching, Pipeline, Processors};
 pub use describe::{BatcherDescription, Description};

@@ -34,7 +34,7 @@ use crate::{
     handler::{Handler, Next},
     machine::chunk_size::ChunkSize,
     source::{Producer, Source},
-    stage::{run::Act, timer},
+    stage::{run::Act, timer, watchdog::Turns},
     telemetry::Event,
 };
 
@@ -62,6 +62,10 @@ where
     pub(super) chunk: Vec<ParcelFor<S, H>>,
     /// When the chunk before was done.
     pub(super) stopped: Option<Instant>,
+    /// For the watchdog.
+    pub(super) turns: Arc<Turns>,
+    /// Its messages take long, so the watchdog is told which it is.
+    pub(super) is_slow: bool,
 }
 
 /// What becomes of the messages of a chunk. Memory is used again.
@@ -117,6 +121,12 @@ where
             .ledger
             .emitter
             .emit(&Event::ChunkStarted { processor, count });
+        self.turns.next();
+        if self.is_slow {
+            let first = chunk.first().and_then(|parcel| parcel.0.as_ref());
+            let work = first.map(|envelope| self.work.settler.describe(&envelope.debt));
+            self.turns.set_work(work.unwrap_or_default());
+        }
         self.prepare(&mut chunk).await;
         let returned = self.handle(&mut chunk).await;
         self.work
@@ -127,6 +137,7 @@ where
         let now = timer::now();
         self.stopped = Some(now);
         let elapsed = now.saturating_duration_since(started);
+        self.turns.finished(elapsed, count, &mut self.is_slow);
         if returned.is_none() {
             self.chunk_size.finished(count, elapsed);
         }
@@ -165,7 +176,7 @@ where
             let mut messages = Run(&mut *run);
             let prepared = callbacks::caught(async {
                 let mut chunk = Chunk::new(&mut messages);
-                ack_now::refuse(handler.prepare_messages(&mut chunk)).await
+                handler.prepare_messages(&mut chunk).await
             })
             .await;
             let Some(failure) = prepared.err() else {
@@ -188,7 +199,7 @@ where
                 Ok(returned) => return returned,
                 Err(payload) => payload,
             };
-            let reason = Reason::panic(Callback::HandleMessage, payload.as_ref());
+            let reason = Reason::panic(Callback::HandleMessage, payload);
             self.work.fail(&mut chunk[self.begun - 1], reason);
         }
     }
@@ -377,12 +388,31 @@ where
                 Staged::stage(&mut self.staged[to.batcher.index()], index, to);
             }
             Ok(Err(error)) => self.fail(parcel, Reason::error(Callback::HandleMessage, error)),
-            Err(payload) => {
-                self.fail(
-                    parcel,
-                    Reason::panic(Callback::HandleMessage, payload.as_ref()),
-                );
+            Err(panicked) => self.fail(parcel, panicked.reason(Callback::HandleMessage)),
+        }
+    }
+
+    /// Drops messages that succeeded, before their source is told: a panic in a `Drop` fails them all.
+    #[inline]
+    fn drop_done(&mut self, chunk: &mut [ParcelFor<S, H>]) {
+        if mem::needs_drop::<H::In>() {
+            let dropped = callbacks::discard_each(chunk.len(), |index| chunk[index].drop_ended());
+            if let Some(panicked) = dropped {
+                self.fail_done(panicked);
             }
+        }
+    }
+
+    #[cold]
+    fn fail_done(&mut self, panicked: Panicked) {
+        let reason = panicked.reason(Callback::HandleMessage);
+        let failed = self.settler.fail_done(&reason);
+        self.tally.done -= failed;
+        self.tally.failed += failed;
+        for _ in 0..failed {
+            let (processor, reason) = (self.processor, &reason);
+            let event = Event::MessageFailed { processor, reason };
+            self.ledger.emitter.emit(&event);
         }
     }
 
@@ -390,6 +420,7 @@ where
     ///
     /// `chunk` is where the messages lie that were staged.
     async fn finish(&mut self, handler: &H, stages: &Stages<S, H>, chunk: &mut [ParcelFor<S, H>]) {
+        self.drop_done(chunk);
         if !self.failures.is_empty() {
             callbacks::handle_failed(
                 handler,
@@ -435,7 +466,8 @@ struct Early<'a, A: Acknowledger> {
 
 impl<A: Acknowledger> ack_now::Settle for Early<'_, A> {
     async fn settle(&mut self, _message: Request) -> Result<(), BoxError> {
-        self.settler.add(self.debt.take(), Outcome::Done, None);
+        self.settler
+            .add(self.debt.take_early(), Outcome::Done, None);
         self.settler.flush().await
     }
 }

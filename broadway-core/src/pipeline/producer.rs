@@ -7,7 +7,6 @@
 use std::{
     num::NonZeroUsize,
     ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     ack::Acknowledger,
+    caught::guarded,
     deadline::Deadline,
     error::{BoxError, Callback, Reason, RunError},
     fatal::Fatal,
@@ -393,12 +393,9 @@ pub(super) fn lane_of<T>(
     partition_by: &(dyn Fn(&Message<T>) -> u64 + Send + Sync),
     message: &Message<T>,
 ) -> (u64, Option<Reason>) {
-    match catch_unwind(AssertUnwindSafe(|| partition_by(message))) {
+    match guarded(|| partition_by(message)) {
         Ok(lane) => (lane, None),
-        Err(payload) => (
-            0,
-            Some(Reason::panic(Callback::PartitionBy, payload.as_ref())),
-        ),
+        Err(panicked) => (0, Some(panicked.reason(Callback::PartitionBy))),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::oneshot;
@@ -96,9 +96,9 @@ impl<T> Error for PushError<T> {}
 
 /// Where pushed messages enter: an outlet of its own, beside those of the producers.
 pub(super) struct PushEntrance<S: Source> {
-    /// Closed once, under the lock, so that nothing is sent after it.
-    open: Mutex<bool>,
-    outlet: SourceOutlet<S>,
+    /// Taken once, under the lock, so that nothing is sent after it. It keeps what is buffered, so it must not outlive the
+    /// topology, as a handle may.
+    outlet: Mutex<Option<Arc<SourceOutlet<S>>>>,
     partition_by: Option<PartitionBy<ItemOf<S>>>,
     ledger: Arc<Ledger<AckOf<S>>>,
 }
@@ -110,8 +110,7 @@ impl<S: Source> PushEntrance<S> {
         ledger: Arc<Ledger<AckOf<S>>>,
     ) -> Self {
         Self {
-            open: Mutex::new(true),
-            outlet,
+            outlet: Mutex::new(Some(Arc::new(outlet))),
             partition_by,
             ledger,
         }
@@ -122,20 +121,22 @@ impl<S: Source> PushEntrance<S> {
         &self,
         items: Vec<ItemOf<S>>,
     ) -> Result<Vec<Receipt>, PushError<ItemOf<S>>> {
-        if self.outlet.demand().await.is_none() {
+        let outlet = self.outlet().clone();
+        let demand = match &outlet {
+            Some(outlet) => outlet.demand().await,
+            None => None,
+        };
+        let open = self.outlet();
+        let (Some(_), Some(outlet)) = (demand, &*open) else {
             return Err(PushError::new(items));
-        }
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*open {
-            return Err(PushError::new(items));
-        }
+        };
         let received_ns = self.ledger.elapsed_ns(timer::now());
         self.ledger.counters.received(items.len());
         let (mut envelopes, receipts): (Vec<_>, Vec<_>) = items
             .into_iter()
             .map(|item| self.envelope(item, received_ns))
             .unzip();
-        self.outlet.send(&mut envelopes);
+        outlet.send(&mut envelopes);
         Ok(receipts)
     }
 
@@ -169,8 +170,13 @@ impl<S: Source> PushEntrance<S> {
 
     /// Takes no more. Harmless when repeated.
     pub(super) fn close(&self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        *open = false;
-        self.outlet.close();
+        let outlet = self.outlet().take();
+        if let Some(outlet) = outlet {
+            outlet.close();
+        }
+    }
+
+    fn outlet(&self) -> MutexGuard<'_, Option<Arc<SourceOutlet<S>>>> {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     ack::{Acknowledger, Outcome},
-    error::BoxError,
+    caught::guarded,
+    error::{BoxError, Reason},
     message::{AckOptions, Message},
     telemetry::Emitter,
 };
@@ -55,6 +56,16 @@ impl<A: Acknowledger> Settler<A> {
     /// The entry of an acknowledger that has messages in flight.
     pub(super) fn entry(&mut self, number: u16) -> &Arc<Entry<A>> {
         &self.group(number).entry
+    }
+
+    /// The coordinates of a message, where its source knows any.
+    pub(super) fn describe(&mut self, debt: &Debt<A::Token>) -> String {
+        let Creditor::Source(token) = &debt.to else {
+            return String::new();
+        };
+        let entry = self.entry(debt.origin.acknowledger());
+        let described = guarded(|| entry.acknowledger.describe(token));
+        described.unwrap_or_default()
     }
 
     /// Enters a message that succeeded, and leaves its debt settled. Only what is needed is read, where it lies: this is the
@@ -121,8 +132,15 @@ impl<A: Acknowledger> Settler<A> {
                 self.pushed.add(&outcome);
                 ticket.settle(outcome);
             }
-            Creditor::Settled => {}
+            Creditor::Early | Creditor::Settled => {}
         }
+    }
+
+    /// Fails all messages that were entered as succeeded since the last flush. Returns how many.
+    #[cold]
+    pub(super) fn fail_done(&mut self, reason: &Reason) -> usize {
+        let groups = self.groups.iter_mut();
+        groups.map(|group| group.fail_done(reason)).sum()
     }
 
     #[inline(always)]

@@ -1,9 +1,10 @@
 //! User functions that end batches, as a splitter of the batching machine.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::config::{SplitBy, SplitFn};
-use crate::machine::batcher::{self, Splitter};
+use crate::{
+    caught::guarded,
+    machine::batcher::{self, Splitter},
+};
 
 /// What a function given to [`Batching::split`](crate::Batching::split) says about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl<I: HasData<Data = T>, T> Splitter<I> for UserSplit<T> {
 
     fn start(&self) -> Self::State {
         let split = self.split.as_ref()?;
-        catch_unwind(AssertUnwindSafe(|| split())).ok()
+        guarded(|| split()).ok()
     }
 
     fn split(&self, state: &mut Self::State, item: &I) -> batcher::Split {
@@ -56,7 +57,7 @@ impl<I: HasData<Data = T>, T> Splitter<I> for UserSplit<T> {
                 batcher::Split::Continue
             };
         };
-        match catch_unwind(AssertUnwindSafe(|| split(item.data()))) {
+        match guarded(|| split(item.data())) {
             Ok(Split::Continue) => batcher::Split::Continue,
             Ok(Split::Emit) => batcher::Split::Emit,
             Err(_panic) => batcher::Split::Refuse,

@@ -31,6 +31,7 @@ use super::{
     validate,
 };
 use crate::{
+    batcher_key::BatcherKey,
     error::{Callback, RunError, StartError},
     handler::Handler,
     machine::{
@@ -47,8 +48,9 @@ use crate::{
         run,
         supervise::{self, Crew},
         timer,
+        watchdog::{self, Turns, Watched},
     },
-    telemetry::Event,
+    telemetry::{Emitter, Event},
 };
 
 type ParcelOf<S> = Parcel<<<S as Source>::Producer as Producer>::Item, TokenOfSource<S>>;
@@ -188,9 +190,12 @@ where
             self.options.processors.partition_by.clone(),
             Arc::clone(&self.ledger),
         ));
-        let (batch_processors, timers) = self.spawn_batch_processors(&stages);
+        let mut workers = Workers::default();
+        let (batch_processors, timers) = self.spawn_batch_processors(&stages, &mut workers);
+        let processors = self.spawn_processors(&stages, &mut workers);
         let supervisor = Supervisor {
-            processors: self.spawn_processors(&stages),
+            processors,
+            _watched: workers.watch(self.options.blocked_after, self.ledger.emitter.clone()),
             producers: self.spawn_producers(opened, limiter.as_ref()),
             batch_processors,
             timers,
@@ -303,7 +308,7 @@ where
         Arc::new(self.options.batching.iter().map(stage).collect())
     }
 
-    fn spawn_processors(&self, stages: &Arc<Stages<S, H>>) -> Crew<()> {
+    fn spawn_processors(&self, stages: &Arc<Stages<S, H>>, workers: &mut Workers) -> Crew<()> {
         let mut crew = Crew::new("processor");
         let max =
             NonZeroUsize::new(self.options.processors.max_demand).expect("checked by validate");
@@ -318,14 +323,21 @@ where
                 begun: 0,
                 chunk: Vec::new(),
                 stopped: None,
+                turns: workers.enter(None, index),
+                is_slow: true,
             };
-            let presence = processor.inlet.presence();
-            crew.spawn(link::attended(presence, run::to_the_end(processor)));
+            let (presence, turns) = (processor.inlet.presence(), processor.turns.clone());
+            let task = watchdog::counted(turns, run::to_the_end(processor));
+            crew.spawn(link::attended(presence, task));
         }
         crew
     }
 
-    fn spawn_batch_processors(&self, stages: &Stages<S, H>) -> (Crew<()>, Crew<()>) {
+    fn spawn_batch_processors(
+        &self,
+        stages: &Stages<S, H>,
+        workers: &mut Workers,
+    ) -> (Crew<()>, Crew<()>) {
         let (mut crew, mut timers) = (Crew::new("batch processor"), Crew::new("batch timer"));
         for (stage, (_, batching)) in stages.iter().zip(&self.options.batching) {
             for worker in 0..batching.concurrency {
@@ -338,10 +350,15 @@ where
                     settler: Settler::new(Arc::clone(&self.ledger)),
                     failures: Vec::new(),
                     jobs: Vec::with_capacity(1),
+                    done: None,
                     stopped: None,
+                    number: first_number(stage.key.index(), worker),
+                    turns: workers.enter(Some(stage.key.name()), worker),
+                    is_slow: true,
                 };
-                let presence = processor.inlet.presence();
-                crew.spawn(link::attended(presence, run::to_the_end(processor)));
+                let (presence, turns) = (processor.inlet.presence(), processor.turns.clone());
+                let task = watchdog::counted(turns, run::to_the_end(processor));
+                crew.spawn(link::attended(presence, task));
             }
             let stage = Arc::clone(stage);
             timers.spawn(async move { stage.keep_time().await });
@@ -379,4 +396,40 @@ where
         }
         crew
     }
+}
+
+/// Processors and batch processors, as the watchdog knows them.
+#[derive(Default)]
+struct Workers {
+    turns: Vec<Arc<Turns>>,
+    names: Vec<(Option<&'static str>, usize)>,
+}
+
+impl Workers {
+    fn enter(&mut self, batcher: Option<&'static str>, worker: usize) -> Arc<Turns> {
+        let turns = Arc::new(Turns::default());
+        self.turns.push(Arc::clone(&turns));
+        self.names.push((batcher, worker));
+        turns
+    }
+
+    fn watch(self, after: Duration, emitter: Emitter) -> Arc<Watched> {
+        let Self { turns, names } = self;
+        Watched::start(turns, after, move |index, blocked, work| {
+            let (batcher, worker) = names[index];
+            emitter.emit(&Event::HandlerBlocked {
+                batcher,
+                worker,
+                blocked,
+                message: Some(work).filter(|work| !work.is_empty()),
+            });
+        })
+    }
+}
+
+/// Far from those of all other batch processors.
+fn first_number(batcher: usize, worker: usize) -> u32 {
+    // Multiplied by an odd number, close ones are spread over all.
+    let which = (batcher << 16) ^ worker;
+    (which as u32).wrapping_mul(0x9e37_79b9)
 }

@@ -4,13 +4,17 @@
 //! open batches are delivered, batch processors see the end and stop; and only when everything is settled may producers
 //! close. Nothing is sent but that end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future;
 
 use super::{
     batcher::Stages, processor::AckOf, push::PushEntrance, settler::Ledger, start::Line,
-    topology::Running, totals::Totals,
+    topology::Running, totals::Totals, verdict,
 };
 use crate::{
     error::RunError,
@@ -20,6 +24,7 @@ use crate::{
         control::Control,
         supervise::{self, Crew},
         timer,
+        watchdog::Watched,
     },
     telemetry::Event,
 };
@@ -39,6 +44,8 @@ where
     pub(super) line: Arc<Line>,
     pub(super) ledger: Arc<Ledger<AckOf<S>>>,
     pub(super) push: Arc<PushEntrance<S>>,
+    /// Watches for blocked handlers until this is dropped.
+    pub(super) _watched: Arc<Watched>,
 }
 
 impl<S, H> Supervisor<S, H>
@@ -46,16 +53,33 @@ where
     S: Source<Producer: Producer<Item = H::In>>,
     H: Handler,
 {
-    pub(super) async fn run(mut self, topology: Arc<dyn Running<H::In>>) {
+    /// Runs the topology to its end, and tells everyone who waits for it.
+    pub(super) async fn run(self, topology: Arc<dyn Running<H::In>>) {
+        let (ledger, push) = (Arc::clone(&self.ledger), Arc::clone(&self.push));
+        verdict::reported(self.work(), move |result| {
+            // With the runtime gone, nothing else does. It may drop messages, and what users' types do then is no reason not to
+            // tell.
+            let _ = catch_unwind(AssertUnwindSafe(|| push.close()));
+            topology.finish(report(&ledger, result));
+        })
+        .await;
+    }
+
+    async fn work(mut self) -> Result<(), RunError> {
         let mut listener = self.control.listen();
         let flowed = listener.run_until_forced(self.flow()).await;
-        let result = flowed.unwrap_or_else(|limit| Err(self.forced(limit)));
+        let result = flowed.unwrap_or_else(|limit| Err(forced(limit)));
         if result.is_err() {
             self.stop_loops().await;
         }
         self.line.open_gate();
         let closed = self.close_producers().await;
-        topology.finish(self.report(result.and(closed)));
+        let result = result.and(closed);
+        debug_assert!(
+            result.is_err() || self.ledger.counters.totals().in_flight() == 0,
+            "an orderly end settles every message"
+        );
+        result
     }
 
     /// The orderly end: layer by layer.
@@ -97,15 +121,6 @@ where
         supervise::first_of(layers, close_push, defect).await
     }
 
-    /// What to report when time is up, or the topology was aborted.
-    fn forced(&self, limit: Option<Duration>) -> RunError {
-        let unsettled = self.ledger.counters.totals().in_flight();
-        match limit {
-            Some(after) => RunError::DrainTimedOut { after, unsettled },
-            None => RunError::Aborted { unsettled },
-        }
-    }
-
     async fn stop_loops(&mut self) {
         self.control.abort();
         self.push.close();
@@ -128,23 +143,30 @@ where
         }
         self.line.failure().map_or(result, Err)
     }
+}
 
-    fn report(&self, result: Result<(), RunError>) -> Result<Totals, RunError> {
-        let totals = self.ledger.counters.totals();
-        let unsettled = totals.in_flight();
-        if unsettled > 0 {
-            debug_assert!(
-                result.is_err(),
-                "an orderly end settles every message, but {unsettled} are left"
-            );
-            self.ledger
-                .emitter
-                .emit(&Event::DroppedUnsettled { count: unsettled });
-        }
-        let elapsed = timer::now().saturating_duration_since(self.ledger.started);
-        self.ledger
+/// Why the topology ends by force. How many messages are left is known when all loops have stopped.
+fn forced(limit: Option<Duration>) -> RunError {
+    let unsettled = 0;
+    match limit {
+        Some(after) => RunError::DrainTimedOut { after, unsettled },
+        None => RunError::Aborted { unsettled },
+    }
+}
+
+/// Counts what is left, and tells the observer. Called when nothing can be settled any more.
+fn report<A>(ledger: &Ledger<A>, result: Result<(), RunError>) -> Result<Totals, RunError> {
+    let totals = ledger.counters.totals();
+    let unsettled = totals.in_flight();
+    if unsettled > 0 {
+        ledger
             .emitter
-            .emit(&Event::Drained { elapsed, unsettled });
-        result.map(|()| totals)
+            .emit(&Event::DroppedUnsettled { count: unsettled });
+    }
+    let elapsed = timer::now().saturating_duration_since(ledger.started);
+    ledger.emitter.emit(&Event::Drained { elapsed, unsettled });
+    match result {
+        Ok(()) => Ok(totals),
+        Err(error) => Err(error.with_unsettled(unsettled)),
     }
 }

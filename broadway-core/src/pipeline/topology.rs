@@ -24,6 +24,10 @@ use crate::{
 ///
 /// It runs by itself; the handle watches and steers it. Dropping the handle drains the topology in the background, with
 /// the pipeline's drain timeout: nothing that was accepted is lost, as long as the runtime lives.
+///
+/// The handle may be used on another runtime than the one on which the topology runs, and outlive it: when that runtime is
+/// shut down, everyone who waits gets [`RunError::RuntimeShutDown`]. (A runtime of one thread that is not shut down but
+/// not run either stands still, and so does the topology.)
 pub struct Topology<T: Send + 'static> {
     inner: Arc<dyn Running<T>>,
 }
@@ -92,12 +96,10 @@ impl<T: Send + 'static> Topology<T> {
     /// Cancel safe; may be called any number of times, also after the end.
     pub async fn wait(&self) -> Result<Totals, RunError> {
         let mut result = self.common().result.subscribe();
-        let ended = result
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|ended| ended.clone());
-        ended.expect("the supervisor reports before it ends, and the sender is ours")
+        let ended = result.wait_for(Option::is_some).await;
+        let ended = ended.ok().and_then(|ended| ended.clone());
+        // The sender is ours, and the supervisor reports in any case.
+        ended.unwrap_or(Err(RunError::RuntimeShutDown { unsettled: 0 }))
     }
 
     /// [`wait`](Self::wait)s, and drains on SIGINT or SIGTERM; a second signal aborts.

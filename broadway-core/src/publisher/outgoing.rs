@@ -1,16 +1,25 @@
-//! A message to be sent, in words that all brokers know.
+//! A message to be sent, in terms that all brokers share.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 
-use crate::{error::Reason, message::Record};
+use crate::{
+    error::Reason,
+    header::{Header, HeaderName, HeaderValue},
+    message::Record,
+};
 
-/// The header of a dead letter that says why the message failed.
+/// The header of a dead letter that names the reason of the failure.
 const REASON: &str = "broadway-reason";
-/// The header of a dead letter that says where the message is from.
+/// The header of a dead letter that names the record it was.
 const ORIGIN: &str = "broadway-origin";
-/// What continues a trace, in the words of W3C Trace Context and Baggage.
+/// The header of a dead letter that holds the time of the record it was.
+const TIME: &str = "broadway-time";
+/// What continues a trace, as W3C Trace Context and Baggage name it.
 const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 /// The most bytes of a reason that a dead letter carries: brokers limit headers.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -20,9 +29,16 @@ const REASON_BYTES_MAX: usize = 1_024;
 /// | here | Kafka | RabbitMQ | SQS | Pub/Sub |
 /// |---|---|---|---|---|
 /// | payload | value | body | body | data |
+/// | [no payload](Self::tombstone) | null value | empty body, marked | marked | empty data, marked |
 /// | [`key`](Self::key) | key | header `broadway-key` | message group (FIFO) | ordering key |
-/// | [`header`](Self::header) | header | header | message attribute, at most 10 | attribute |
+/// | [`header`](Self::header) | header | header | message attribute | attribute |
 /// | [`to`](Self::to) | topic | routing key | refused | refused |
+/// | [`to_partition`](Self::to_partition) | partition | refused | refused | refused |
+/// | [`sent_at`](Self::sent_at) | timestamp | timestamp, in seconds | header `broadway-time` | attribute `broadway-time` |
+///
+/// What a broker cannot express natively (a binary value of a Pub/Sub attribute, an empty SQS body, more headers than it takes)
+/// is encoded and marked, and the record that is read on the other side has it again: each connector's page has the list. Nothing
+/// is dropped silently: what cannot be encoded either is refused.
 ///
 /// ```
 /// use broadway_core::Outgoing;
@@ -35,43 +51,70 @@ const REASON_BYTES_MAX: usize = 1_024;
 #[derive(Clone, PartialEq, Eq)]
 #[must_use = "a message is sent by a publisher"]
 pub struct Outgoing {
-    payload: Bytes,
+    payload: Option<Bytes>,
     key: Option<Bytes>,
-    headers: Vec<(String, Bytes)>,
+    headers: Vec<Header>,
     to: Option<String>,
+    partition: Option<i32>,
+    time: Option<SystemTime>,
 }
 
 impl Outgoing {
     /// A message with this payload and nothing else.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
-            payload: payload.into(),
-            key: None,
-            headers: Vec::new(),
-            to: None,
+            payload: Some(payload.into()),
+            ..Self::tombstone()
         }
     }
 
-    /// What a record carries, copied: its payload, key and headers, and so its trace context too.
+    /// A message without a payload, which is not the same as an empty one: in a compacted topic of Kafka it deletes its
+    /// [`key`](Self::key).
+    pub fn tombstone() -> Self {
+        Self {
+            payload: None,
+            key: None,
+            headers: Vec::new(),
+            to: None,
+            partition: None,
+            time: None,
+        }
+    }
+
+    /// Copies what a record carries: payload, key, headers (the trace context among them) and time, with null where the record
+    /// has null. Its partition is not copied, since another topic has others.
     pub fn from_record<R: Record>(record: &R) -> Self {
-        let mut outgoing = Self::new(Bytes::copy_from_slice(record.payload()));
+        let mut outgoing = match record.is_tombstone() {
+            true => Self::tombstone(),
+            false => Self::new(Bytes::copy_from_slice(record.payload())),
+        };
         outgoing.key = record.key().map(Bytes::copy_from_slice);
-        record.for_each_header(&mut |name, value| {
-            outgoing
-                .headers
-                .push((name.to_owned(), Bytes::copy_from_slice(value)));
-        });
+        outgoing.time = record.time();
+        record.for_each_header(&mut |header| outgoing.headers.push(header));
         outgoing
     }
 
-    /// A dead letter: the [record](Self::from_record), with the headers `broadway-origin` (its [`id`](Record::id)) and
-    /// `broadway-reason` (why it failed, at most 1,024 bytes) besides.
+    /// A dead letter: the [record](Self::from_record), with the headers `broadway-origin` (its [`id`](Record::id)),
+    /// `broadway-reason` (why it failed, at most 1,024 bytes) and `broadway-time` (its time, in milliseconds since 1970, as text).
+    ///
+    /// The broker dates a dead letter when it arrives: with the record's own time, retention could remove it at once. A dead letter
+    /// that fails again has these headers anew, instead of those it came with.
     pub fn dead_letter<R: Record>(record: &R, reason: &Reason) -> Self {
         let mut text = reason.to_string();
         text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
-        Self::from_record(record)
-            .header(ORIGIN, record.id())
-            .header(REASON, text)
+        let mut letter = Self::from_record(record);
+        letter.headers.retain(|header| {
+            [ORIGIN, REASON, TIME]
+                .iter()
+                .all(|name| header.name != *name)
+        });
+        letter = letter.header(ORIGIN, record.id()).header(REASON, text);
+        if let Some(time) = letter.time.take()
+            && let Some(since) = time.duration_since(UNIX_EPOCH).ok()
+        {
+            letter = letter.header(TIME, since.as_millis().to_string());
+        }
+        letter
     }
 
     /// The key: messages of one key keep their order, where the broker has an order.
@@ -80,9 +123,9 @@ impl Outgoing {
         self
     }
 
-    /// One more header. Where names must differ, the last one of a name counts.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    /// Adds a header. Where a broker wants names to differ, the last one of a name is sent natively and the others are encoded.
+    pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push(Header::new(name, value));
         self
     }
 
@@ -90,10 +133,9 @@ impl Outgoing {
     /// message has none.
     pub fn trace_of<R: Record>(mut self, record: &R) -> Self {
         for name in TRACE {
-            let is_new = !self.headers.iter().any(|(header, _)| header == name);
+            let is_new = self.headers.iter().all(|header| header.name != *name);
             if let (true, Some(value)) = (is_new, record.header(name)) {
-                self.headers
-                    .push((name.to_owned(), Bytes::copy_from_slice(value)));
+                self.headers.push(Header::new(name, value));
             }
         }
         self
@@ -105,13 +147,25 @@ impl Outgoing {
         self
     }
 
-    /// Its payload.
-    #[must_use]
-    pub fn payload(&self) -> &Bytes {
-        &self.payload
+    /// The partition of the topic it goes to, instead of the one that its key chooses. Kafka only.
+    pub fn to_partition(mut self, partition: i32) -> Self {
+        self.partition = Some(partition);
+        self
     }
 
-    /// Its key, if it has one.
+    /// When the event that it tells of happened. Defaults to the time of sending. Brokers keep milliseconds, RabbitMQ seconds.
+    pub fn sent_at(mut self, time: SystemTime) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// Its payload; `None` for a [tombstone](Self::tombstone).
+    #[must_use]
+    pub fn payload(&self) -> Option<&Bytes> {
+        self.payload.as_ref()
+    }
+
+    /// Its key, if it has one, which may be empty.
     #[must_use]
     pub fn message_key(&self) -> Option<&Bytes> {
         self.key.as_ref()
@@ -119,7 +173,7 @@ impl Outgoing {
 
     /// Its headers, in the order in which they were given.
     #[must_use]
-    pub fn headers(&self) -> &[(String, Bytes)] {
+    pub fn headers(&self) -> &[Header] {
         &self.headers
     }
 
@@ -129,9 +183,35 @@ impl Outgoing {
         self.to.as_deref()
     }
 
+    /// The partition it goes to, if that was [chosen](Self::to_partition).
+    #[must_use]
+    pub fn partition(&self) -> Option<i32> {
+        self.partition
+    }
+
+    /// The time that was [given](Self::sent_at).
+    #[must_use]
+    pub fn time(&self) -> Option<SystemTime> {
+        self.time
+    }
+
+    /// Whether it is a [dead letter](Self::dead_letter), or is copied from one. For connectors: what made the original expire, or
+    /// sent it to several places, must not apply to its dead letter.
+    #[must_use]
+    pub fn is_dead_letter(&self) -> bool {
+        self.origin().is_some()
+    }
+
+    /// The [`id`](Record::id) of the record that a dead letter was: the last `broadway-origin`.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        let origins = self.headers.iter().filter(|header| header.name == ORIGIN);
+        origins.last()?.value.as_str()
+    }
+
     /// Payload, key and headers by value, for a client that takes them so.
     #[must_use]
-    pub fn into_parts(self) -> (Bytes, Option<Bytes>, Vec<(String, Bytes)>) {
+    pub fn into_parts(self) -> (Option<Bytes>, Option<Bytes>, Vec<Header>) {
         (self.payload, self.key, self.headers)
     }
 }
@@ -139,12 +219,13 @@ impl Outgoing {
 /// Shows sizes and names, never payloads or values.
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = self.headers.iter().map(|header| &header.name).collect();
         f.debug_struct("Outgoing")
-            .field("payload_bytes", &self.payload.len())
+            .field("payload_bytes", &self.payload.as_ref().map(Bytes::len))
             .field("key_bytes", &self.key.as_ref().map(Bytes::len))
             .field("headers", &names)
             .field("to", &self.to)
-            .finish()
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
     }
 }

@@ -415,7 +415,7 @@ async fn live<B: Body, O: Emits<B::Out>>(
         Ok(None) => End::Normal,
         // User code is caught where it is called, but for what its destructors do.
         Err(payload) => {
-            let reason = Reason::panic(Callback::Terminate, payload.as_ref());
+            let reason = Reason::panic(Callback::Terminate, payload);
             End::Failed(Failure::new(&name, reason))
         }
     });

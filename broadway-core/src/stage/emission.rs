@@ -2,12 +2,12 @@
 
 use std::{
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll},
 };
 
 use super::{End, Nothing, link::Outlet};
 use crate::{
+    caught::{self, guarded},
     error::{Callback, Reason},
     machine::{
         buffer::{Buffer as Queue, Keep},
@@ -175,7 +175,7 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
     /// one panics the events are gone, and what was asked for still is.
     fn offer(&mut self, events: &mut Vec<E>) -> usize {
         let (outlet, n) = (&self.outlet, events.len());
-        match catch_unwind(AssertUnwindSafe(|| outlet.offer(events))) {
+        match guarded(|| outlet.offer(events)) {
             Ok(offered) => {
                 if let Some(misrouted) = offered.misrouted.first() {
                     let reason = Reason::error(Callback::Dispatch, misrouted.to_string());
@@ -184,9 +184,9 @@ impl<E: Send, D: Dispatch<E>> Emission<E, D> {
                 self.dropped += offered.discarded;
                 n
             }
-            Err(payload) => {
-                events.clear();
-                self.trouble = Some(Reason::panic(Callback::Dispatch, payload.as_ref()));
+            Err(panicked) => {
+                let _ = caught::clear(events);
+                self.trouble = Some(panicked.reason(Callback::Dispatch));
                 0
             }
         }
@@ -205,9 +205,9 @@ impl<E: Send, D: Dispatch<E> + Send> Emits<E> for Emission<E, D> {
                 }
             }
             let (outlet, wait) = (&self.outlet, &mut self.wait);
-            let polled = catch_unwind(AssertUnwindSafe(|| outlet.poll_demand(wait, cx)));
-            let polled = polled.unwrap_or_else(|payload| {
-                self.trouble = Some(Reason::panic(Callback::Dispatch, payload.as_ref()));
+            let polled = guarded(|| outlet.poll_demand(wait, cx));
+            let polled = polled.unwrap_or_else(|panicked| {
+                self.trouble = Some(panicked.reason(Callback::Dispatch));
                 Poll::Pending
             });
             match polled {

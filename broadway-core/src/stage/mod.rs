@@ -79,6 +79,7 @@ mod task_per_event;
 mod tell;
 pub(crate) mod timer;
 mod timers;
+pub(crate) mod watchdog;
 
 pub use crate::machine::dispatch;
 pub use builder::{

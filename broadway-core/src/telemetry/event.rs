@@ -106,6 +106,15 @@ pub enum Event<'a> {
         processor: usize,
         reason: &'a Reason,
     },
+    /// A processor (of the batcher of this name, or of messages) has not come back from a poll for `blocked`: a handler blocks its
+    /// thread. Told after [`Pipeline::blocked_after`](crate::Pipeline::blocked_after), and again each time that this doubles, by a
+    /// thread of its own. `message` is what it works on, as far as that is known: the first message of its chunk or batch.
+    HandlerBlocked {
+        batcher: Option<&'static str>,
+        worker: usize,
+        blocked: Duration,
+        message: Option<&'a str>,
+    },
     /// A batch is complete.
     BatchReady {
         batcher: &'static str,
@@ -260,6 +269,7 @@ impl Event<'_> {
             Self::ChunkStarted { .. } => "chunk_started",
             Self::ChunkStopped { .. } => "chunk_stopped",
             Self::MessageFailed { .. } => "message_failed",
+            Self::HandlerBlocked { .. } => "handler_blocked",
             Self::BatchReady { .. } => "batch_ready",
             Self::BatchStarted { .. } => "batch_started",
             Self::BatchStopped { .. } => "batch_stopped",

@@ -26,12 +26,13 @@ mod tracing;
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
+
+use crate::caught::guarded;
 
 pub use event::{DrainCause, Event, Settlement};
 #[cfg(feature = "metrics")]
@@ -144,9 +145,7 @@ impl Emitter {
         let Some(observer) = &self.shared.observer else {
             return;
         };
-        let told = catch_unwind(AssertUnwindSafe(|| {
-            observer.on_event(&self.shared.name, event)
-        }));
+        let told = guarded(|| observer.on_event(&self.shared.name, event));
         if told.is_err() && !self.shared.panicked.swap(true, Ordering::Relaxed) {
             log_observer_panic(&self.shared.name);
         }

@@ -20,7 +20,7 @@ pub(super) fn refused() -> Reason {
 }
 
 pub(super) fn panicked(callback: Callback) -> Reason {
-    Reason::panic(callback, &"index out of bounds")
+    Reason::panic(callback, Box::new("index out of bounds"))
 }
 
 pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlement<'static> {
@@ -73,6 +73,18 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         Event::MessageFailed {
             processor: 1,
             reason: &refused,
+        },
+        Event::HandlerBlocked {
+            batcher: None,
+            worker: 1,
+            blocked: ms(10_000),
+            message: Some("orders[3]@88127"),
+        },
+        Event::HandlerBlocked {
+            batcher: Some(batcher),
+            worker: 0,
+            blocked: ms(20_000),
+            message: None,
         },
         Event::ChunkStopped {
             processor: 1,

@@ -24,9 +24,10 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
             count,
             demand,
         } => texts![producer, count, demand],
-        Event::ChunkStarted { .. } | Event::ChunkStopped { .. } | Event::MessageFailed { .. } => {
-            of_chunk(event)
-        }
+        Event::ChunkStarted { .. }
+        | Event::ChunkStopped { .. }
+        | Event::MessageFailed { .. }
+        | Event::HandlerBlocked { .. } => of_chunk(event),
         Event::BatchReady { .. }
         | Event::BatchStarted { .. }
         | Event::BatchStopped { .. }
@@ -103,6 +104,16 @@ fn of_chunk(event: &Event<'_>) -> Fields {
             texts![processor, done, failed, forwarded, returned]
         }
         Event::MessageFailed { processor, reason } => texts![processor, reason],
+        Event::HandlerBlocked {
+            batcher,
+            worker,
+            message,
+            ..
+        } => with(
+            with(texts![worker], "batcher", batcher.as_ref()),
+            "message",
+            message.as_ref(),
+        ),
         _ => Vec::new(),
     }
 }

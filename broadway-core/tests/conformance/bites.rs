@@ -46,6 +46,14 @@ caught! {
     taking_messages_when_closed_is_caught: StaysOpen by a_closed_publisher_says_so, "closed";
     dropping_empty_headers_is_caught: DropsEmptyHeaders by odd_headers_arrive_or_are_refused, "was changed on its way";
     fetching_into_a_future_is_caught: FetchesIntoAFuture by a_dropped_produce_loses_nothing, "lost";
+    filling_null_is_caught: FillsNull by null_and_empty_arrive_apart, "changed";
+    wanting_text_is_caught: WantsText by any_dead_letter_arrives, "lost";
+    changing_bytes_of_dead_letters_is_caught: ChangesBytes by any_dead_letter_arrives, "changed";
+    dropping_empty_headers_of_dead_letters_is_caught: DropsEmptyHeaders by any_dead_letter_arrives, "changed";
+    letting_leases_end_in_an_outage_is_caught: ExtendsNothing by a_dead_letter_outage_gives_up_nothing, "repeated";
+    failing_many_neighbours_is_caught: FailsNeighbours by a_refused_message_costs_its_neighbours_nothing, "and no other";
+    stumbling_is_caught: Stumbles by an_unreadable_message_costs_its_neighbours_nothing, "repeated";
+    swallowing_failed_rows_is_caught: SwallowsFailed by a_sorted_batch_acknowledges_its_own, "lost";
     keeping_when_dropped_is_caught: KeepsWhenDropped by a_dropped_source_gives_back_what_it_held, "lost";
 }
 
@@ -53,6 +61,7 @@ caught! {
     tokio::test;
     replaying_is_caught: Replays by reconnects_after_a_cut, "acknowledged and delivered again";
     mistaking_late_results_is_caught: MistakesLateResults by late_results_harm_nobody, "lost";
+    minding_in_passing_is_caught: MindsInPassing by a_blocked_handler_keeps_connection_and_lease, "repeated";
     taking_in_all_is_caught: TakesInAll by a_silent_broker_holds_up_publishers, "took in more than it says";
 }
 

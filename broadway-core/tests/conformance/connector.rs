@@ -1,12 +1,18 @@
 //! A connector for the queue in memory, honest unless a defect is built in.
 
-use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+};
 
 use broadway_core::{
-    Acknowledger, BoxError, Delivery, NoAckOptions, OpenContext, Outcome, Outgoing, Produced,
-    Producer, Record, Settled, Source,
+    Acknowledger, BoxError, Delivery, Header, NoAckOptions, OpenContext, Outcome, Outgoing,
+    Produced, Producer, Record, Settled, Source,
 };
 use tokio::{
+    runtime::{Builder, Runtime},
     select,
     task::{JoinHandle, yield_now},
     time::interval,
@@ -19,6 +25,21 @@ pub(crate) const FETCHED_AHEAD: usize = 20;
 
 /// The most that one fetch brings for those who ask, so that much takes several.
 const AT_ONCE: usize = 10;
+
+/// The destination of a message that nobody can read.
+pub(crate) const UNREADABLE: &str = "unreadable";
+
+/// Where leases are extended.
+fn minding() -> &'static Runtime {
+    static MINDING: OnceLock<Runtime> = OnceLock::new();
+    MINDING.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .expect("a runtime of its own")
+    })
+}
 
 /// What connectors get wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +90,14 @@ pub(crate) enum Defect {
     MistakesLateResults,
     /// Takes in whatever callers have.
     TakesInAll,
+    /// Sends what is null as empty.
+    FillsNull,
+    /// Sends no message without text in it.
+    WantsText,
+    /// Extends leases on the runtime of the user.
+    MindsInPassing,
+    /// Gives all it has back when it finds what it cannot read, and delivers it all the same.
+    Stumbles,
 }
 
 #[derive(Clone)]
@@ -102,7 +131,7 @@ impl Source for MemorySource {
         });
         let broker = self.broker.clone();
         let extends = self.defect != Some(Defect::ExtendsNothing);
-        let minder = tokio::spawn(async move {
+        let mind = async move {
             let mut ticks = interval(broker.lease() / 4);
             loop {
                 ticks.tick().await;
@@ -110,7 +139,12 @@ impl Source for MemorySource {
                     broker.extend(consumer);
                 }
             }
-        });
+        };
+        // An honest one is not at the mercy of handlers. Defects are caught on paused time, which no other runtime shares.
+        let minder = match self.defect {
+            None => minding().spawn(mind),
+            Some(_) => tokio::spawn(mind),
+        };
         let mut ahead = VecDeque::new();
         if self.defect == Some(Defect::Replays) {
             ahead.extend(self.broker.done_last(5));
@@ -160,6 +194,28 @@ impl MemoryProducer {
     }
 }
 
+impl MemoryProducer {
+    /// What it cannot read is done with.
+    fn skip_unreadable(&mut self) {
+        let is_unreadable = |message: &Outgoing| message.destination() == Some(UNREADABLE);
+        let ack = &self.acknowledger;
+        let unreadable: Vec<u64> = self
+            .ahead
+            .iter()
+            .filter(|(_, message)| is_unreadable(message))
+            .map(|(number, _)| *number)
+            .collect();
+        if !unreadable.is_empty() && ack.defect == Some(Defect::Stumbles) {
+            let all = ack.broker.held(ack.consumer);
+            ack.broker.give_back(ack.consumer, all);
+        }
+        for number in unreadable {
+            ack.broker.remove(number);
+            self.ahead.retain(|(other, _)| *other != number);
+        }
+    }
+}
+
 impl Producer for MemoryProducer {
     type Item = MemoryRecord;
     type Acknowledger = MemoryAcknowledger;
@@ -177,6 +233,7 @@ impl Producer for MemoryProducer {
         if self.ahead.is_empty() {
             self.fetch(demand.get()).await?;
         }
+        self.skip_unreadable();
         let n = self.ahead.len().min(demand.get());
         for (number, message) in self.ahead.drain(..n) {
             if self.acknowledger.defect == Some(Defect::AcksEarly) {
@@ -284,7 +341,11 @@ impl Record for MemoryRecord {
     type AckOptions = NoAckOptions;
 
     fn payload(&self) -> &[u8] {
-        self.0.payload()
+        self.0.payload().map_or(&[], |payload| payload)
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.0.payload().is_none()
     }
 
     fn key(&self) -> Option<&[u8]> {
@@ -294,13 +355,11 @@ impl Record for MemoryRecord {
     fn header(&self, name: &str) -> Option<&[u8]> {
         let mut headers = self.0.headers().iter();
         headers
-            .find(|(header, _)| header == name)
-            .map(|(_, value)| &value[..])
+            .find(|header| header.name == name)
+            .and_then(|header| header.value.as_bytes())
     }
 
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        for (name, value) in self.0.headers() {
-            visit(name, value);
-        }
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+        self.0.headers().iter().cloned().for_each(visit);
     }
 }

@@ -14,11 +14,11 @@ mod publisher;
 use std::{net::SocketAddr, time::Duration};
 
 use broadway_core::{
-    BoxError,
+    BoxError, Outgoing,
     testing::conformance::{Abilities, Subject},
 };
 use broker::Broker;
-use connector::{Defect, FETCHED_AHEAD, MemorySource};
+use connector::{Defect, FETCHED_AHEAD, MemorySource, UNREADABLE};
 use publisher::{IN_FLIGHT_MAX, MemoryPublisher, PAYLOAD_MAX};
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -66,6 +66,11 @@ impl Subject for Memory {
         via: Option<SocketAddr>,
     ) -> Result<MemoryPublisher, BoxError> {
         MemoryPublisher::open(self.broker.clone(), via, self.defect).await
+    }
+
+    async fn send_unreadable(&self, _place: &str) -> Result<bool, BoxError> {
+        self.broker.publish(Outgoing::new("?").to(UNREADABLE));
+        Ok(true)
     }
 
     async fn unacknowledged(&self, _place: &str) -> Result<Option<u64>, BoxError> {

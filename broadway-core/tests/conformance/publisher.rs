@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use broadway_core::{BoxError, Header, Outgoing, PublishError, Publisher};
 use tokio::{
     sync::{RwLock, Semaphore},
     task::yield_now,
@@ -65,14 +65,22 @@ impl MemoryPublisher {
         }
         let (mut payload, key, headers) = message.into_parts();
         if self.defect == Some(Defect::ChangesBytes) {
-            payload = String::from_utf8_lossy(&payload).into_owned().into();
+            let lossy = |payload: bytes::Bytes| String::from_utf8_lossy(&payload).into_owned();
+            payload = payload.map(lossy).map(Into::into);
         }
-        let mut sent = Outgoing::new(payload);
+        if self.defect == Some(Defect::FillsNull) {
+            payload = Some(payload.unwrap_or_default());
+        }
+        let is_text = |payload: &bytes::Bytes| std::str::from_utf8(payload).is_ok();
+        if self.defect == Some(Defect::WantsText) && !payload.as_ref().is_some_and(is_text) {
+            return Err(PublishError::refused("it is not text"));
+        }
+        let mut sent = payload.map_or_else(Outgoing::tombstone, Outgoing::new);
         if let Some(key) = key {
             sent = sent.key(key);
         }
-        for (name, value) in headers {
-            if !value.is_empty() || self.defect != Some(Defect::DropsEmptyHeaders) {
+        for Header { name, value } in headers {
+            if value.as_bytes() != Some(b"") || self.defect != Some(Defect::DropsEmptyHeaders) {
                 sent = sent.header(name, value);
             }
         }
@@ -85,7 +93,11 @@ impl Publisher for MemoryPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let _call = self.calls.read().await;
         let count = messages.len();
-        let is_large = |message: &Outgoing| message.payload().len() > PAYLOAD_MAX;
+        let is_large = |message: &Outgoing| {
+            message
+                .payload()
+                .is_some_and(|payload| payload.len() > PAYLOAD_MAX)
+        };
         if self.defect == Some(Defect::FailsNeighbours) && messages.iter().any(is_large) {
             return (0..count).map(|_| Err(too_large())).collect();
         }

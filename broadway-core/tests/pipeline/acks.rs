@@ -1,10 +1,11 @@
 //! Settlement: once for each message, in groups, and told to whoever delivered it.
 
 use broadway_core::{
-    Batch, Batching, BoxError, Callback, Chunk, Failed, Handler, Message, Next, Pipeline,
-    Processors, Record,
+    Batch, Batching, BoxError, Callback, Handler, Message, Next, Pipeline, Processors, Record,
     testing::{Fault, Faults, HandFed, Recorder, Seen, drained, hand_fed},
 };
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use crate::common::{SECOND, Script, Sink, Wait, fed, long, outcomes, reason};
 
@@ -42,7 +43,7 @@ async fn messages_of_a_chunk_are_settled_in_one_group() {
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_batch_are_settled_in_one_group() {
     let script = Script::batching().batch(|_, batch| {
-        batch.fail(0, "the first");
+        batch.fail(batch.rows().next().unwrap(), "the first");
         Ok(())
     });
     let (pipeline, feed) = fed(script);
@@ -180,10 +181,6 @@ enum Ask {
     Message,
     /// Go into a batch, of which messages 0 and 1 are acknowledged before it fails.
     Batch,
-    InPrepare,
-    InFailed,
-    /// A range that ends before it begins.
-    Reversed,
     Polled,
 }
 
@@ -200,24 +197,12 @@ impl Handler for Early {
     type Out = Ask;
     type Batcher = Sink;
 
-    async fn prepare_messages(&self, chunk: &mut Chunk<'_, Ask>) -> Result<(), BoxError> {
-        let mut index = 0;
-        while let Some(message) = chunk.get_mut(index) {
-            if *message.data() == Ask::InPrepare {
-                self.answers.push(text(message.ack_now().await));
-            }
-            index += 1;
-        }
-        Ok(())
-    }
-
     async fn handle_message(
         &self,
         message: &mut Message<Ask>,
     ) -> Result<Next<Ask, Sink>, BoxError> {
         match *message.data() {
-            Ask::Nothing | Ask::InPrepare => Ok(Next::Ack),
-            Ask::InFailed => Err("refused".into()),
+            Ask::Nothing => Ok(Next::Ack),
             Ask::Message => {
                 self.answers.push(text(message.ack_now().await));
                 Ok(Next::Ack)
@@ -232,27 +217,14 @@ impl Handler for Early {
                 self.answers.push(text(message.ack_now().await));
                 Err("too late".into())
             }
-            ask @ (Ask::Batch | Ask::Reversed) => Ok(Next::batch(Sink::One, ask)),
+            ask @ Ask::Batch => Ok(Next::batch(Sink::One, ask)),
         }
     }
 
     async fn handle_batch(&self, _: Sink, batch: &mut Batch<Ask>) -> Result<(), BoxError> {
-        if batch.data()[0] == Ask::Reversed {
-            let (start, end) = (2, 1);
-            self.answers.push(text(batch.ack_now(start..end).await));
-            return Ok(());
-        }
-        self.answers.push(text(batch.ack_now(0..2).await));
+        self.answers
+            .push(text(batch.ack_now(batch.rows().take(2)).await));
         Err("the rest fails".into())
-    }
-
-    async fn handle_failed(&self, failed: &mut [Failed<Ask, Ask>]) {
-        for failed in failed {
-            if *failed.message().data() == Ask::InFailed {
-                self.answers
-                    .push(text(failed.message_mut().ack_now().await));
-            }
-        }
     }
 }
 
@@ -322,28 +294,6 @@ async fn ack_now_settles_a_range_of_a_batch_that_then_fails() {
     assert_eq!(reason(&outcomes[2]), "handle_batch failed: the rest fails");
     drained(&topology).await;
     assert_eq!(answers.all(), [Ok(())]);
-    feed.assert_settled_once();
-}
-
-#[tokio::test(start_paused = true)]
-async fn ack_now_for_a_reversed_range_fails_the_batch_and_not_the_topology() {
-    let (pipeline, feed, _) = early();
-    let topology = pipeline.start().await.unwrap();
-    let outcomes = outcomes(feed.push_all([Ask::Reversed; 3])).await;
-    assert!(outcomes.iter().all(|outcome| outcome.is_failed()));
-    drained(&topology).await;
-    feed.assert_settled_once();
-}
-
-#[tokio::test(start_paused = true)]
-async fn ack_now_is_refused_in_prepare_messages_and_in_handle_failed() {
-    let (pipeline, feed, answers) = early();
-    let topology = pipeline.start().await.unwrap();
-    let outcomes = outcomes([feed.push(Ask::InPrepare), feed.push(Ask::InFailed)]).await;
-    assert!(outcomes[0].is_done() && outcomes[1].is_failed());
-    drained(&topology).await;
-    let refused = Err("ack_now works in handle_message and in handle_batch only".to_owned());
-    assert_eq!(answers.all(), [refused.clone(), refused]);
     feed.assert_settled_once();
 }
 
@@ -455,4 +405,83 @@ async fn messages_of_a_producer_that_failed_are_settled_with_its_own_acknowledge
     assert_eq!(outcomes([held, later]).await.len(), 2);
     drained(&topology).await;
     feed.assert_settled_once();
+}
+
+/// Acknowledges in combinators that poll only what was woken.
+struct Combined;
+
+impl Handler for Combined {
+    type In = u64;
+    type Out = u64;
+    type Batcher = Sink;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<u64>,
+    ) -> Result<Next<u64, Sink>, BoxError> {
+        let n = *message.data();
+        if n.is_multiple_of(2) {
+            let mut all = FuturesUnordered::from_iter([message.ack_now()]);
+            while let Some(answer) = all.next().await {
+                answer?;
+            }
+            return Err("too late to matter".into());
+        }
+        Ok(Next::batch(Sink::One, n))
+    }
+
+    async fn handle_batch(&self, _: Sink, batch: &mut Batch<u64>) -> Result<(), BoxError> {
+        // More than 30, from where on `join_all` polls only what was woken.
+        let answers = batch.rows().map(|row| batch.ack_now([row]));
+        for answer in futures_util::future::join_all(answers).await {
+            answer?;
+        }
+        Err("too late to matter".into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ack_now_completes_in_combinators_that_poll_only_what_was_woken() {
+    let (pipeline, feed) = fed(Combined);
+    let pipeline = pipeline.batchers(|_| Batching::new(100, SECOND));
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes(feed.push_all(0..1_000)).await;
+    assert!(outcomes.iter().all(|outcome| outcome.is_done()));
+    drained(&topology).await;
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ack_now_that_a_select_drops_is_not_made_for_another_message() {
+    struct Impatient;
+    impl Handler for Impatient {
+        type In = u64;
+        type Out = u64;
+        type Batcher = Sink;
+
+        async fn handle_message(
+            &self,
+            message: &mut Message<u64>,
+        ) -> Result<Next<u64, Sink>, BoxError> {
+            if message.data().is_multiple_of(2) {
+                tokio::select! {
+                    biased;
+                    answer = message.ack_now() => answer?,
+                    () = std::future::ready(()) => {}
+                }
+            } else {
+                tokio::task::yield_now().await;
+            }
+            Err("refused".into())
+        }
+
+        async fn handle_batch(&self, _: Sink, _: &mut Batch<u64>) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+    let (pipeline, feed) = fed(Impatient);
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes(feed.push_all(0..100)).await;
+    assert!(outcomes.iter().all(|outcome| outcome.is_failed()));
+    drained(&topology).await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use broadway_core::{
-    Batching, Callback,
+    Batch, Batching, Callback, Row,
     testing::{Fault, Faults, Recorder, Seen, drained},
 };
 use tokio::sync::Semaphore;
@@ -52,10 +52,11 @@ async fn all_messages_of_a_batch_that_panics_fail_and_the_next_batch_is_handled(
 
 #[tokio::test(start_paused = true)]
 async fn messages_named_with_fail_fail_alone() {
-    let script = Script::batching().batch(|_, batch| {
-        batch.fail(3, "three");
-        batch.fail(1, "one");
-        batch.fail(3, "three again");
+    let script = Script::batching().batch(|_, batch: &mut Batch<u64>| {
+        let rows: Vec<_> = batch.rows().collect();
+        batch.fail(&rows[3], "three");
+        batch.fail(rows[1].id(), "one");
+        batch.fail(&rows[3], "three again");
         Ok(())
     });
     let (pipeline, feed) = fed(script);
@@ -79,7 +80,7 @@ async fn messages_named_with_fail_fail_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_message_keeps_the_reason_it_was_failed_with_when_its_batch_fails_too() {
     let script = Script::batching().batch(|_, batch| {
-        batch.fail(0, "bad row");
+        batch.fail(batch.rows().next().unwrap(), "bad row");
         Err("connection lost".into())
     });
     let (pipeline, feed) = fed(script);
@@ -95,9 +96,13 @@ async fn a_message_keeps_the_reason_it_was_failed_with_when_its_batch_fails_too(
 }
 
 #[tokio::test(start_paused = true)]
-async fn failing_a_message_that_is_not_in_the_batch_fails_the_batch() {
-    let script = Script::batching().batch(|_, batch| {
-        batch.fail(2, "there is none");
+async fn failing_a_row_of_another_batch_fails_the_batch() {
+    let first = std::sync::Mutex::new(None);
+    let script = Script::batching().batch(move |_, batch: &mut Batch<u64>| {
+        let id = batch.rows().next().unwrap().id();
+        if let Some(other) = first.lock().unwrap().replace(id) {
+            batch.fail(other, "not mine");
+        }
         Ok(())
     });
     let (pipeline, feed) = fed(script);
@@ -106,8 +111,10 @@ async fn failing_a_message_that_is_not_in_the_batch_fails_the_batch() {
         .start()
         .await
         .unwrap();
-    let outcomes = outcomes(feed.push_all(0..2)).await;
-    assert!(reason(&outcomes[0]).contains("cannot fail message 2 of a batch of 2"));
+    let outcomes = outcomes(feed.push_all(0..4)).await;
+    assert!(outcomes[0].is_done() && outcomes[1].is_done());
+    assert!(reason(&outcomes[2]).contains("the row is of another batch"));
+    assert!(outcomes[3].is_failed());
     drained(&topology).await;
 }
 
@@ -117,11 +124,12 @@ async fn data_can_be_taken_out_of_a_batch_that_still_stands_for_its_messages() {
     let script = Script::batching().batch({
         let taken = taken.clone();
         move |_, batch| {
-            batch.data_mut()[0] = 100;
-            taken.push(batch.take());
-            assert!(batch.data().is_empty());
+            *batch.iter_mut().next().unwrap() = 100;
+            let rows = batch.take();
+            assert!(batch.data().is_empty() && batch.rows().len() == 0);
             assert_eq!(batch.len(), 3);
-            batch.fail(2, "late");
+            batch.fail(&rows[2], "late");
+            taken.push(rows.into_iter().map(Row::into_data).collect::<Vec<_>>());
             Ok(())
         }
     });

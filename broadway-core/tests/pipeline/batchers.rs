@@ -363,7 +363,7 @@ async fn batchers_have_options_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_is_kept_also_while_no_batch_processor_is_free() {
+async fn due_batches_stay_open_while_no_batch_processor_is_free() {
     let gate = Arc::new(Semaphore::new(0));
     let (batches, recorder) = (Seen::new(), Recorder::new());
     let script = Script::new()
@@ -382,18 +382,26 @@ async fn time_is_kept_also_while_no_batch_processor_is_free() {
         .observe(recorder.clone());
     let topology = pipeline.start().await.unwrap();
     feed.push_all([1, 2, 3]);
-    // The only batch processor hangs in the first batch. The others are completed by time all the same.
-    for n in 1..=3 {
-        recorder.wait_count("batch_ready", n).await;
-    }
+    // The only batch processor hangs in the first batch. The others are due, and grow until it takes them.
+    recorder.wait_count("batch_ready", 1).await;
+    tokio::time::sleep(SECOND * 60).await;
+    feed.push_all([2, 3]);
+    tokio::time::sleep(SECOND * 60).await;
+    assert_eq!(recorder.count("batch_ready"), 1);
+    gate.add_permits(3);
+    let data: Vec<_> = batches
+        .wait_len(3)
+        .await
+        .into_iter()
+        .map(|batch| batch.data)
+        .collect();
+    assert_eq!(data, [vec![1], vec![2, 2], vec![3, 3]]);
+    let ready = recorder.of("batch_ready");
     assert!(
-        recorder
-            .of("batch_ready")
+        ready
             .iter()
             .all(|ready| ready.get("trigger") == Some("timeout"))
     );
-    gate.add_permits(3);
-    assert_eq!(batches.wait_len(3).await.len(), 3);
     drained(&topology).await;
     feed.assert_settled_once();
 }

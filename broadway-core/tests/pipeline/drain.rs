@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use broadway_core::{
-    Batching, Pipeline, Processors, RunError,
+    Batching, Next, Pipeline, Processors, RunError,
     testing::{Recorder, Seen, Step, drained},
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -292,4 +292,48 @@ async fn the_drain_ends_batches_of_every_layer_on_a_busy_topology() {
     let totals = drained(&topology).await;
     assert!(totals.done as usize >= delivered);
     feed.assert_settled_once();
+}
+
+/// Counted when the loops have stopped: a handler that blocks its thread as time runs out still settles what it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_forced_end_says_is_left_is_what_comes_again() {
+    for round in 0..4 {
+        let (enter, entered) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = std::sync::Mutex::new(released);
+        let script = Script::<u64>::new().message(move |_| {
+            let _ = enter.send(());
+            // Blocks until the sender is gone, and not at all from then on.
+            let _ = released.lock().unwrap().recv();
+            Ok(Next::Ack)
+        });
+        let recorder = Recorder::new();
+        let (pipeline, feed) = fed(script);
+        let pipeline = pipeline.observe(recorder.clone());
+        let topology = pipeline.start().await.unwrap();
+        feed.push_all(0..10);
+        feed.wait_delivered(10).await;
+        tokio::task::block_in_place(|| entered.recv().unwrap());
+        let unblock = async {
+            // Not needed for the promise; so that the end comes first, which is the case in question.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(release);
+        };
+        let ends = async {
+            match round % 2 {
+                0 => topology.abort().await,
+                _ => topology.drain_within(Duration::from_millis(1)).await,
+            }
+        };
+        let (ended, ()) = tokio::join!(ends, unblock);
+        let left = feed.unsettled().len() as u64;
+        match ended.unwrap_err() {
+            RunError::Aborted { unsettled } | RunError::DrainTimedOut { unsettled, .. } => {
+                assert_eq!(unsettled, left);
+            }
+            other => panic!("{other}"),
+        }
+        assert_eq!(topology.totals().in_flight(), left);
+        assert_eq!(recorder.of("drained")[0].number("unsettled"), left);
+    }
 }

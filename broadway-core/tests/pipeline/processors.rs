@@ -128,7 +128,7 @@ async fn every_message_is_prepared_once_and_before_it_is_handled() {
                 assert!(!chunk.is_empty());
                 let len = chunk.len();
                 let mut count = 0;
-                for message in chunk.iter_mut() {
+                for mut message in chunk.iter_mut() {
                     prepared.push(*message.data());
                     *message.data_mut() += 1_000;
                     count += 1;

@@ -1,8 +1,10 @@
 //! The sending side in a pipeline: batches that are published, dead letters, and what observers hear of it.
 
 use broadway_core::{
-    Batch, BatchKey, Batching, BoxError, DeadLetters, Handler, Message, Next, NoAckOptions,
-    OneBatcher, Outgoing, Pipeline, PublishError, PublishErrorKind, Publisher, Record, handler_fn,
+    Batch, BatchKey, Batching, BoxError, Callback, DeadLetters, Handler, Header, HeaderValue,
+    Message, Next, NoAckOptions, NoBatcher, OneBatcher, Outcome, Outgoing, Pipeline, PublishError,
+    PublishErrorKind, Publisher, Reason, Record, handler_fn,
+    machine::restart::{Intensity, RestartPolicy},
     source,
     testing::{Outbox, Reader, Recorder, drained, hand_fed},
 };
@@ -41,10 +43,10 @@ impl Record for Letter {
             .map(|(_, value)| *value)
     }
 
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         self.headers
             .iter()
-            .for_each(|(name, value)| visit(name, value));
+            .for_each(|(name, value)| visit(Header::new(*name, *value)));
     }
 
     fn id(&self) -> String {
@@ -95,7 +97,10 @@ async fn a_message_that_was_not_confirmed_fails_alone_in_its_batch() {
     let done: Vec<_> = outcomes.iter().map(|outcome| outcome.is_done()).collect();
     assert_eq!(done, [false, true, true]);
     let sent = outbox.sent().all();
-    let payloads: Vec<_> = sent.iter().map(|message| &message.payload()[..]).collect();
+    let payloads: Vec<_> = sent
+        .iter()
+        .map(|message| &message.payload().unwrap()[..])
+        .collect();
     assert_eq!(payloads, [b"b", b"c"]);
     feed.assert_settled_once();
 }
@@ -103,12 +108,17 @@ async fn a_message_that_was_not_confirmed_fails_alone_in_its_batch() {
 #[test]
 fn a_record_is_sent_on_with_its_key_and_all_its_headers() {
     let message = Outgoing::from_record(&Letter::new("hello"));
-    assert_eq!(&message.payload()[..], b"hello");
+    assert_eq!(&message.payload().unwrap()[..], b"hello");
     assert_eq!(message.message_key().unwrap(), "k");
     let headers: Vec<_> = message
         .headers()
         .iter()
-        .map(|(name, value)| (name.as_str(), &value[..]))
+        .map(|header| {
+            (
+                header.name.as_str().unwrap(),
+                header.value.as_bytes().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         headers,
@@ -122,7 +132,10 @@ fn a_trace_is_continued_once() {
     let message = Outgoing::new("answer").trace_of(&letter).trace_of(&letter);
     assert_eq!(message.headers().len(), 1);
     let own = Outgoing::new("answer").header("traceparent", "own");
-    assert_eq!(own.trace_of(&letter).headers()[0].1, "own");
+    assert_eq!(
+        own.trace_of(&letter).headers()[0].value.as_str(),
+        Some("own")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,8 +157,8 @@ async fn a_confirmed_dead_letter_is_done_at_its_source_and_says_why_it_failed() 
     let header = |name| {
         let headers = sent[0].headers().iter();
         headers
-            .filter(|(header, _)| header == name)
-            .map(|(_, value)| value.as_ref())
+            .filter(|header| header.name == name)
+            .filter_map(|header| header.value.as_bytes())
             .next()
     };
     assert_eq!(header("broadway-origin"), Some(b"letters@bad".as_slice()));
@@ -154,26 +167,122 @@ async fn a_confirmed_dead_letter_is_done_at_its_source_and_says_why_it_failed() 
     assert!(header("traceparent").is_some());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_message_whose_dead_letter_was_not_confirmed_stays_failed() {
-    let outbox = Outbox::new();
-    outbox.fail_next(PublishError::unconfirmed("no answer"));
-    let handler = handler_fn(|_: &mut Message<Letter>| Err("cannot be read".into()));
+async fn two_failures(handler: DeadLetters<Unreadable, Outbox>) -> Vec<Outcome> {
     let (source, feed) = hand_fed();
-    let topology = Pipeline::new(source, DeadLetters::of(handler, outbox.clone()))
-        .start()
-        .await
-        .unwrap();
+    let topology = Pipeline::new(source, handler).start().await.unwrap();
     let outcomes = outcomes(feed.push_all(["a", "b"].map(Letter::new))).await;
     drained(&topology).await;
-    assert_eq!(
-        outcomes
-            .iter()
-            .filter(|outcome| outcome.is_failed())
-            .count(),
-        1
-    );
+    outcomes
+}
+
+struct Unreadable;
+
+impl Handler for Unreadable {
+    type In = Letter;
+    type Out = ();
+    type Batcher = NoBatcher;
+
+    async fn handle_message(
+        &self,
+        _: &mut Message<Letter>,
+    ) -> Result<Next<(), NoBatcher>, BoxError> {
+        Err("cannot be read".into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_dead_letter_is_refused_stays_failed() {
+    let outbox = Outbox::new();
+    outbox.fail_next(PublishError::refused("too large"));
+    let outcomes = two_failures(DeadLetters::of(Unreadable, outbox.clone())).await;
+    assert_eq!(outcomes.iter().filter(|one| one.is_failed()).count(), 1);
     assert_eq!(outbox.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_not_confirmed_is_sent_again_however_long_that_takes() {
+    let outbox = Outbox::new();
+    for _ in 0..200 {
+        outbox.fail_next(PublishError::unconfirmed("no answer"));
+    }
+    let began = tokio::time::Instant::now();
+    let outcomes = two_failures(DeadLetters::of(Unreadable, outbox.clone())).await;
+    assert!(outcomes.iter().all(Outcome::is_done), "{outcomes:?}");
+    assert_eq!(outbox.sent().len(), 2);
+    // On paused time: an outage longer than every time-out.
+    assert!(began.elapsed() > SECOND * 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_on_sending_dead_letters_again_leaves_the_message_failed() {
+    let outbox = Outbox::new();
+    for _ in 0..20 {
+        outbox.fail_next(PublishError::unconfirmed("no answer"));
+    }
+    let retry = RestartPolicy {
+        intensity: Some(Intensity {
+            restarts_max: 2,
+            window: SECOND * 60,
+        }),
+        ..RestartPolicy::default()
+    };
+    let outcomes = two_failures(DeadLetters::of(Unreadable, outbox.clone()).retry(retry)).await;
+    assert!(outcomes.iter().all(Outcome::is_failed), "{outcomes:?}");
+}
+
+#[test]
+fn a_dead_letter_of_a_dead_letter_has_one_origin_and_no_time_of_its_own() {
+    let reason = |text: &str| Reason::error(Callback::HandleMessage, text.to_owned());
+    let letter = Outgoing::dead_letter(&Letter::new("a"), &reason("first"));
+    assert_eq!(letter.origin(), Some("letters@a"));
+    assert!(letter.is_dead_letter() && letter.time().is_none());
+    struct Again(Outgoing);
+    impl Record for Again {
+        type AckOptions = NoAckOptions;
+        fn payload(&self) -> &[u8] {
+            self.0.payload().unwrap()
+        }
+        fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+            self.0.headers().iter().cloned().for_each(visit);
+        }
+        fn id(&self) -> String {
+            "dead@1".to_owned()
+        }
+    }
+    let again = Outgoing::dead_letter(&Again(letter), &reason("second"));
+    let ours = again.headers().iter();
+    let ours = ours.filter(|header| header.name.as_bytes().starts_with(b"broadway-"));
+    let ours: Vec<_> = ours.map(|header| header.value.as_str().unwrap()).collect();
+    assert_eq!(ours, ["dead@1", "handle_message failed: second"]);
+}
+
+#[test]
+fn null_stays_null_on_its_way_through_a_record() {
+    struct Tombstone;
+    impl Record for Tombstone {
+        type AckOptions = NoAckOptions;
+        fn payload(&self) -> &[u8] {
+            &[]
+        }
+        fn is_tombstone(&self) -> bool {
+            true
+        }
+        fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+            visit(Header::new("gone", None::<&str>));
+            visit(Header::new("empty", ""));
+        }
+    }
+    let copy = Outgoing::from_record(&Tombstone);
+    assert_eq!(copy.payload(), None);
+    assert_eq!(copy.message_key(), None);
+    assert_eq!(copy.headers()[0].value, HeaderValue::Null);
+    assert_eq!(copy.headers()[1].value.as_bytes(), Some(b"".as_slice()));
+    assert_ne!(
+        copy,
+        Outgoing::new("")
+            .header("gone", None::<&str>)
+            .header("empty", "")
+    );
 }
 
 #[tokio::test(start_paused = true)]

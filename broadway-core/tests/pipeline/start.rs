@@ -126,6 +126,13 @@ async fn two_batchers_of_one_name_are_refused() {
         ) -> Result<broadway_core::Next<(), Twins>, BoxError> {
             Ok(broadway_core::Next::Ack)
         }
+        async fn handle_batch(
+            &self,
+            _: Twins,
+            _: &mut broadway_core::Batch<()>,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
     }
     let problems = problems(Pipeline::new(source::idle(), Router)).await;
     assert_eq!(

@@ -12,6 +12,7 @@ mod pool;
 mod random;
 mod restart;
 mod routing;
+mod runtime;
 mod streams;
 mod subscriptions;
 mod task_per_event;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use broadway_core::Record;
+use broadway_core::{Header, Record};
 
 use crate::{config::OnFailure, ffi::Raw};
 
@@ -75,11 +75,13 @@ impl Record for KafkaRecord {
             .and_then(|(_, value)| value)
     }
 
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn is_tombstone(&self) -> bool {
+        self.0.payload().is_none()
+    }
+
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         for (name, value) in self.headers() {
-            if let Some(value) = value {
-                visit(name, value);
-            }
+            visit(Header::new(name, value));
         }
     }
 

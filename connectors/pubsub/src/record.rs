@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use broadway_core::Record;
+use broadway_core::{Header, Record};
 use bytes::Bytes;
 use google_cloud_pubsub::model::Message;
 
@@ -89,9 +89,9 @@ impl Record for PubSubRecord {
         self.attribute(name).map(str::as_bytes)
     }
 
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         for (name, value) in self.attributes() {
-            visit(name, value.as_bytes());
+            visit(Header::new(name, value));
         }
     }
 

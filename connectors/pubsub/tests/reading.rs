@@ -48,7 +48,12 @@ async fn a_record_has_all_that_was_published() {
     assert_eq!(record.attribute("traceparent"), Some("00-abc-def-01"));
     assert_eq!(record.header("none"), None);
     let mut headers = Vec::new();
-    record.for_each_header(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+    record.for_each_header(&mut |header| {
+        headers.push((
+            header.name.to_string(),
+            header.value.as_bytes().unwrap().to_vec(),
+        ));
+    });
     headers.sort();
     assert_eq!(headers.len(), 2);
     assert_eq!(headers[1], ("unit".to_owned(), b"celsius".to_vec()));

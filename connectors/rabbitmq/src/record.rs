@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use broadway_core::Record;
+use broadway_core::{Header, Record};
 use lapin::{
     BasicProperties,
     message::Delivery,
@@ -214,13 +214,13 @@ impl Record for RabbitMqRecord {
     }
 
     /// All but the key, what the broker adds to count and number, and what is no text, bytes, number, boolean or timestamp.
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         let headers = self.headers().into_iter().flat_map(|h| h.inner());
         for (name, value) in headers {
             let name = name.as_str();
             let bytes = as_bytes(value).or_else(|| self.texts().get(name).map(String::as_bytes));
             if let Some(bytes) = bytes.filter(|_| ![KEY, OFFSET, DELIVERY_COUNT].contains(&name)) {
-                visit(name, bytes);
+                visit(Header::new(name, bytes));
             }
         }
     }
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(record.header("list"), None);
         assert_eq!(record.header("x"), None);
         let mut seen = Vec::new();
-        record.for_each_header(&mut |name, _| seen.push(name.to_owned()));
+        record.for_each_header(&mut |header| seen.push(header.name.to_string()));
         assert_eq!(seen, ["n", "tenant"]);
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
-use broadway_core::Record;
+use broadway_core::{Header, Record};
 
 use crate::options::AckOptions;
 
@@ -173,9 +173,9 @@ impl Record for SqsRecord {
         self.attribute(name).map(|attribute| attribute.bytes)
     }
 
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         for (name, attribute) in self.attributes() {
-            visit(name, attribute.bytes);
+            visit(Header::new(name, attribute.bytes));
         }
     }
 
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!((n.data_type(), n.text()), ("Number.int", Some("42")));
         assert_eq!(record.attribute("b").unwrap().text(), None);
         let mut seen = 0;
-        record.for_each_header(&mut |_, _| seen += 1);
+        record.for_each_header(&mut |_| seen += 1);
         assert_eq!(seen, 2);
     }
 

@@ -141,7 +141,7 @@ async fn the_same_deduplication_id_is_stored_once() {
     let queue = Queue::create(&address, "same.fifo", 30).await;
     let publisher = queue
         .publisher()
-        .deduplicate_by(|message| message.headers()[0].0.clone())
+        .deduplicate_by(|message| message.headers()[0].name.to_string())
         .open()
         .await
         .unwrap();

@@ -9,9 +9,15 @@
 //! …payload…
 //! ```
 //!
-//! Names and values may be any bytes: `%` and what is no visible ASCII stand there as `%` and two hexadecimal digits.
+//! Names and values may be any bytes: `%` and what is no visible ASCII stand there as `%` and two hexadecimal digits. A line
+//! `tombstone` says that there is no payload, which is not the same as an empty one.
 
 use std::fmt::Write;
+
+use broadway::{
+    Header, Outgoing,
+    portable::{Limits, TooManyHeaders, pack, unpack},
+};
 
 const FIRST: &str = "spool 1";
 
@@ -19,39 +25,48 @@ const FIRST: &str = "spool 1";
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) key: Option<Vec<u8>>,
-    pub(super) headers: Vec<(String, Vec<u8>)>,
-    pub(super) payload: Vec<u8>,
+    pub(super) headers: Vec<Header>,
+    /// `None`: a tombstone.
+    pub(super) payload: Option<Vec<u8>>,
 }
 
-/// The bytes of the file.
-pub(super) fn encode<'a>(
-    key: Option<&[u8]>,
-    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
-    payload: &[u8],
-) -> Vec<u8> {
+/// Lines have room for everything but null, typed values and names that repeat or are no text: those are packed into one line.
+const LIMITS: Limits<'static> = Limits {
+    count_max: usize::MAX,
+    bytes_max: usize::MAX,
+    is_native: &|_, _| true,
+};
+
+/// The bytes of the file, or why there is no such file.
+pub(super) fn encode(message: &Outgoing) -> Result<Vec<u8>, TooManyHeaders> {
     let mut block = format!("{FIRST}\n");
-    if let Some(key) = key {
+    if let Some(key) = message.message_key() {
         block.push_str("key ");
         escape(key, &mut block);
         block.push('\n');
     }
-    for (name, value) in headers {
+    for (name, value) in pack(message.headers(), &LIMITS)? {
         block.push_str("header ");
         escape(name.as_bytes(), &mut block);
         block.push(' ');
-        escape(value, &mut block);
+        escape(&value, &mut block);
         block.push('\n');
+    }
+    if message.payload().is_none() {
+        block.push_str("tombstone\n");
     }
     block.push('\n');
     let mut bytes = block.into_bytes();
-    bytes.extend_from_slice(payload);
-    bytes
+    bytes.extend_from_slice(message.payload().map_or(&[], |payload| payload));
+    Ok(bytes)
 }
 
 /// The message, or why the file is none.
 pub(super) fn decode(bytes: &[u8]) -> Result<Contents, String> {
     let mut rest = bytes;
     let mut contents = Contents::default();
+    let mut headers = Vec::new();
+    let mut is_tombstone = false;
     if next_line(&mut rest)? != FIRST {
         return Err(format!("its first line is not {FIRST:?}"));
     }
@@ -63,13 +78,18 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, String> {
             (Some("header"), Some(name), Some(value)) => {
                 let name = String::from_utf8(unescape(name)?)
                     .map_err(|_| format!("the name of a header is no UTF-8: {line:?}"))?;
-                contents.headers.push((name, unescape(value)?));
+                headers.push((name, unescape(value)?));
             }
+            (Some("tombstone"), None, None) => is_tombstone = true,
             (Some(""), None, None) => break,
             _ => return Err(format!("neither a key nor a header: {line:?}")),
         }
     }
-    contents.payload = rest.to_vec();
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), &value[..]));
+    contents.headers = unpack(headers);
+    contents.payload = (!is_tombstone).then(|| rest.to_vec());
     Ok(contents)
 }
 

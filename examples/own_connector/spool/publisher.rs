@@ -178,12 +178,14 @@ impl Publisher for SpoolPublisher {
 }
 
 fn check(message: &Outgoing) -> Result<(), PublishError> {
-    match message.destination() {
-        None => Ok(()),
-        Some(to) => Err(PublishError::refused(format!(
-            "`to` = {to:?}: a spool is a single place; leave `to` out"
-        ))),
+    if let Some(to) = message.destination() {
+        let why = format!("`to` = {to:?}: a spool is a single place; leave `to` out");
+        return Err(PublishError::refused(why));
     }
+    // Before anything is written: a message that has no file is refused, and does not count as lost.
+    file::encode(message)
+        .map(drop)
+        .map_err(PublishError::refused)
 }
 
 /// One result for each message, in order. All names are made first, so that they have the order of the messages.
@@ -202,10 +204,7 @@ fn write_all(folders: &Folders, names: &Names, messages: &[Outgoing]) -> Vec<io:
 }
 
 fn write(folders: &Folders, name: &str, message: &Outgoing) -> io::Result<()> {
-    let headers = message.headers().iter();
-    let headers = headers.map(|(name, value)| (name.as_str(), value.as_ref()));
-    let key = message.message_key().map(AsRef::as_ref);
-    let bytes = file::encode(key, headers, message.payload());
+    let bytes = file::encode(message).map_err(io::Error::other)?;
     let (tmp, new) = (folders.path("tmp", name), folders.path("new", name));
     let written = File::create_new(&tmp).and_then(|mut file| {
         file.write_all(&bytes)?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use broadway::Record;
+use broadway::{Header, Record};
 
 use super::{ack::OnFailure, file::Contents};
 
@@ -27,7 +27,11 @@ impl Record for SpoolRecord {
     type AckOptions = OnFailure;
 
     fn payload(&self) -> &[u8] {
-        &self.contents.payload
+        self.contents.payload.as_deref().unwrap_or_default()
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.contents.payload.is_none()
     }
 
     fn key(&self) -> Option<&[u8]> {
@@ -36,14 +40,11 @@ impl Record for SpoolRecord {
 
     fn header(&self, name: &str) -> Option<&[u8]> {
         let mut headers = self.contents.headers.iter();
-        let (_, value) = headers.find(|(header, _)| header == name)?;
-        Some(value)
+        headers.find(|header| header.name == name)?.value.as_bytes()
     }
 
-    fn for_each_header(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        for (name, value) in &self.contents.headers {
-            visit(name, value);
-        }
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+        self.contents.headers.iter().cloned().for_each(visit);
     }
 
     /// When its file was written: a rename does not change that.
@@ -61,7 +62,7 @@ impl fmt::Debug for SpoolRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpoolRecord")
             .field("id", &self.id())
-            .field("payload_bytes", &self.contents.payload.len())
+            .field("payload_bytes", &self.payload().len())
             .finish_non_exhaustive()
     }
 }

@@ -58,6 +58,13 @@ mod message {
     pub(crate) type AckOptions = Option<Box<Box<dyn std::any::Any + Send>>>;
 }
 
+/// As much as errors need of it.
+mod caught {
+    pub(crate) fn discard<T>(value: T) {
+        drop(value);
+    }
+}
+
 #[path = "../../../broadway-core/src/ack.rs"]
 pub mod ack;
 #[path = "../../../broadway-core/src/error.rs"]

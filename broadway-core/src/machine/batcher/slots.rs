@@ -103,6 +103,17 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
         (self.open.head != NIL).then_some(self.open.head)
     }
 
+    /// The batch that was opened next after that of `slot`, which is open.
+    pub(super) fn next_open(&self, slot: u32) -> Option<u32> {
+        let next = self.slots[slot as usize].as_ref()?.next;
+        (next != NIL).then_some(next)
+    }
+
+    pub(super) fn key(&self, slot: u32) -> &K {
+        let slot = self.slots[slot as usize].as_ref();
+        &slot.expect("slot in use").key
+    }
+
     pub(super) fn oldest_idle(&self) -> Option<u32> {
         (self.idle.head != NIL).then_some(self.idle.head)
     }

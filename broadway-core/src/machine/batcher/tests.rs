@@ -45,8 +45,14 @@ impl<S: Splitter<u32>> Bench<S> {
     }
 
     fn end_chunk(&mut self, millis: u64) {
+        self.batcher.end_chunk(&mut self.ready);
+        self.expire(millis);
+    }
+
+    fn expire(&mut self, millis: u64) {
         let now = self.at(millis);
-        self.batcher.end_chunk(now, &mut self.ready);
+        let all = usize::MAX;
+        self.batcher.expire(now, all, |_| true, &mut self.ready);
     }
 
     /// What was delivered since the last look.
@@ -113,12 +119,39 @@ fn the_time_of_a_batch_runs_from_its_first_message() {
     bench.end_chunk(0);
     bench.push_with(1, 1, 0, false, 900);
     bench.end_chunk(900);
-    assert_eq!(bench.batcher.next_deadline(), Some(bench.at(1000)));
-    bench.batcher.expire(bench.at(999), &mut bench.ready);
+    assert_eq!(
+        bench.batcher.next_deadline(bench.at(0)),
+        Some(bench.at(1000))
+    );
+    bench.expire(999);
     assert_eq!(bench.ready(), []);
-    bench.batcher.expire(bench.at(1000), &mut bench.ready);
+    bench.expire(1000);
     assert_eq!(bench.ready(), [(1, vec![0, 1], Trigger::Timeout)]);
-    assert_eq!(bench.batcher.next_deadline(), None);
+    assert_eq!(bench.batcher.next_deadline(bench.at(0)), None);
+}
+
+#[test]
+fn a_due_batch_that_may_not_go_stays_open_and_grows() {
+    let mut bench = Bench::new(limits(), NeverSplit);
+    bench.push_with(1, 0, 0, false, 0);
+    bench.push_with(2, 0, 0, false, 100);
+    bench.push_with(3, 0, 0, false, 200);
+    let expire = |bench: &mut Bench<NeverSplit>, max, not: u8| {
+        let now = bench.at(1150);
+        let may = |key: &u8| *key != not;
+        bench.batcher.expire(now, max, may, &mut bench.ready)
+    };
+    assert_eq!(expire(&mut bench, 0, 0), 0);
+    bench.push_with(1, 1, 0, false, 1150);
+    bench.push_with(2, 1, 0, false, 1150);
+    assert_eq!(
+        bench.batcher.next_deadline(bench.at(1150)),
+        Some(bench.at(1200))
+    );
+    assert_eq!(expire(&mut bench, 9, 1), 1);
+    assert_eq!(bench.ready(), [(2, vec![0, 1], Trigger::Timeout)]);
+    bench.push_with(1, 2, 0, false, 1150);
+    assert_eq!(bench.ready(), [(1, vec![0, 1, 2], Trigger::Size)]);
 }
 
 #[test]
@@ -129,9 +162,12 @@ fn a_deadline_never_hits_a_later_batch_of_the_key() {
         bench.push_with(1, item, 0, false, 500);
     }
     assert_eq!(bench.ready().len(), 1);
-    bench.batcher.expire(bench.at(1000), &mut bench.ready);
+    bench.expire(1000);
     assert_eq!(bench.ready(), []);
-    assert_eq!(bench.batcher.next_deadline(), Some(bench.at(1500)));
+    assert_eq!(
+        bench.batcher.next_deadline(bench.at(0)),
+        Some(bench.at(1500))
+    );
 }
 
 #[test]
@@ -139,7 +175,10 @@ fn a_chunk_that_comes_late_from_an_early_clock_does_not_upset_the_deadlines() {
     let mut bench = Bench::new(limits(), NeverSplit);
     bench.push_with(1, 0, 0, false, 10);
     bench.push_with(2, 0, 0, false, 5);
-    assert_eq!(bench.batcher.next_deadline(), Some(bench.at(1010)));
+    assert_eq!(
+        bench.batcher.next_deadline(bench.at(0)),
+        Some(bench.at(1010))
+    );
     bench.end_chunk(1010);
     assert_eq!(bench.ready().len(), 2);
 }

@@ -1,10 +1,8 @@
 //! How a stage fails, begins anew, and ends.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::{Flow, Runner};
 use crate::{
-    caught::caught,
+    caught::{caught, guarded},
     error::{Callback, Reason},
     machine::restart::Decision,
     stage::{End, body::Body, emission::Emits, end::Failure, supervise, timer},
@@ -39,7 +37,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             self.terminate(&end).await;
         }
         // What a destructor does wrong is no worse than the failure.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.body.discard()));
+        let _ = guarded(|| self.body.discard());
         self.cx.timers.clear();
         self.cx.start_timer(delay);
         self.resting = true;

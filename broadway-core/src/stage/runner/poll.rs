@@ -3,14 +3,11 @@
 //! Orders come before all else, then what consumers say and ask. Messages, timers and events take turns, so that none of them
 //! can starve the others.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::{Context as Task, Poll},
-};
+use std::task::{Context as Task, Poll};
 
 use super::{Happening, Runner};
 use crate::{
-    caught,
+    caught::{self, guarded},
     stage::{End, body::Body, emission::Emits},
 };
 
@@ -123,14 +120,14 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         }
         self.cx.asked = self.output.asked();
         let (body, cx) = (&mut self.body, &mut self.cx);
-        match catch_unwind(AssertUnwindSafe(|| body.poll_more(task, cx))) {
+        match guarded(|| body.poll_more(task, cx)) {
             Ok(Poll::Ready(result)) => {
                 Some(Happening::More(result.map_err(caught::Failure::Error)))
             }
             // What it emitted must not wait for it to be ready, whatever it says.
             Ok(Poll::Pending) if !self.cx.emitted.is_empty() => Some(Happening::More(Ok(()))),
             Ok(Poll::Pending) => None,
-            Err(payload) => Some(Happening::More(Err(caught::Failure::Panic(payload)))),
+            Err(panicked) => Some(Happening::More(Err(caught::Failure::Panic(panicked)))),
         }
     }
 

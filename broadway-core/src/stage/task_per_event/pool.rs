@@ -2,10 +2,7 @@
 //!
 //! The tasks are tokio's, and nobody joins them: the [post](super::post) that each holds tells of its end.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::future::{FutureExt, lazy};
 use tokio::{
@@ -18,7 +15,11 @@ use super::{
     roster::Roster,
     table::TaskId,
 };
-use crate::{error::BoxError, stage::SubscriptionId};
+use crate::{
+    caught::{Panicked, guarded},
+    error::BoxError,
+    stage::SubscriptionId,
+};
 
 /// Runs `run` for each event.
 pub(super) struct Pool<T, F> {
@@ -99,7 +100,7 @@ where
         let pool = Arc::clone(self);
         let called = lazy(move |_| (pool.run)(event)).flatten();
         let task = AssertUnwindSafe(called).catch_unwind().map(move |called| {
-            post.leave(called, false);
+            post.leave(called.map_err(Panicked::from), false);
         });
         self.runtime.spawn(task).abort_handle()
     }
@@ -114,13 +115,16 @@ where
 {
     loop {
         // Apart from what is awaited, which would borrow the event and want it to be `Sync`.
-        let made = catch_unwind(AssertUnwindSafe(|| {
+        let made = guarded(|| {
             let event = copy(&event);
             (post.pool().run)(event)
-        }));
+        });
         let called: Called = match made {
-            Ok(future) => AssertUnwindSafe(future).catch_unwind().await,
-            Err(payload) => Err(payload),
+            Ok(future) => {
+                let called = AssertUnwindSafe(future).catch_unwind().await;
+                called.map_err(Panicked::from)
+            }
+            Err(panicked) => Err(panicked),
         };
         if post.leave(called, true) {
             return;

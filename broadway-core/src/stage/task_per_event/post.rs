@@ -42,7 +42,7 @@ impl<T, F> Post<T, F> {
                 return true;
             }
             Ok(Err(error)) => Failure::Error(error),
-            Err(payload) => Failure::Panic(payload),
+            Err(panicked) => Failure::Panic(panicked),
         };
         let reason = failure.reason(Callback::Task);
         if self.pool.roster.failed(self.id, &reason, again) {

@@ -120,6 +120,8 @@ metrics! {
         "messages, batches and calls that a panic failed, by callback";
     END_TO_END = Histogram "broadway_end_to_end_seconds" Seconds ["pipeline"]
         "time from a message's delivery to its settlement, if asked for";
+    HANDLERS_BLOCKED = Counter "broadway_handlers_blocked_total" Count ["pipeline"]
+        "times that a handler was found to block its thread";
     RATE_LIMITED_SECONDS = Counter "broadway_rate_limited_seconds_total" Seconds ["pipeline", "producer"]
         "time that a producer was made to wait by the rate limit, in whole seconds";
     ACK_FAILURES = Counter "broadway_ack_failures_total" Count ["pipeline", "producer"]

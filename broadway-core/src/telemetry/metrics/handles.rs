@@ -30,6 +30,7 @@ pub(super) struct PipelineMetrics {
     batchers: Known<str, BatcherMetrics>,
     handle_failed_seconds: Histogram,
     panics: Known<str, Counter>,
+    handlers_blocked: Counter,
     end_to_end: Histogram,
     producers: Known<usize, ProducerMetrics>,
     dropped_unsettled: Counter,
@@ -58,6 +59,7 @@ impl PipelineMetrics {
             batchers: Known::new(),
             handle_failed_seconds: catalog::HANDLE_FAILED_SECONDS.histogram(&own),
             panics: Known::new(),
+            handlers_blocked: catalog::HANDLERS_BLOCKED.counter(&own),
             end_to_end: catalog::END_TO_END.histogram(&own),
             producers: Known::new(),
             dropped_unsettled: catalog::DROPPED_UNSETTLED.counter(&own),
@@ -91,6 +93,7 @@ impl PipelineMetrics {
                 self.busy(processor).add(elapsed);
             }
             Event::MessageFailed { reason, .. } => self.failed(reason),
+            Event::HandlerBlocked { .. } => self.handlers_blocked.increment(1),
             Event::BatchReady {
                 batcher,
                 trigger,

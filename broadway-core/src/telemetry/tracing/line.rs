@@ -20,6 +20,7 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         Event::ChunkStarted { .. }
         | Event::ChunkStopped { .. }
         | Event::MessageFailed { .. }
+        | Event::HandlerBlocked { .. }
         | Event::FailedHandled { .. } => processor(pipeline, event),
         Event::BatchReady { .. }
         | Event::BatchStarted { .. }
@@ -131,6 +132,15 @@ fn processor(pipeline: &str, told: &Event<'_>) {
         }
         Event::MessageFailed { processor, reason } => {
             warn!(target: TARGET, event, pipeline, processor, %reason, "message failed");
+        }
+        Event::HandlerBlocked {
+            batcher,
+            worker,
+            blocked,
+            message,
+        } => {
+            warn!(target: TARGET, event, pipeline, batcher, worker, blocked_ms = ms(blocked), message,
+                "a handler blocks its thread: move the work to spawn_blocking, or await");
         }
         Event::FailedHandled {
             count,

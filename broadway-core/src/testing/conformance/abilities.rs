@@ -24,6 +24,7 @@ pub struct Abilities {
     pub(super) headers_max: usize,
     pub(super) orders_keys: bool,
     pub(super) lease: Option<Duration>,
+    pub(super) silence_max: Option<Duration>,
     pub(super) redelivery: Redelivery,
     pub(super) fetch_max: Option<usize>,
     pub(super) outlives_its_process: bool,
@@ -45,6 +46,7 @@ impl Abilities {
             headers_max: 10,
             orders_keys: false,
             lease: None,
+            silence_max: None,
             redelivery: Redelivery::ToAnyone,
             fetch_max: None,
             outlives_its_process: false,
@@ -112,6 +114,14 @@ impl Abilities {
     #[must_use]
     pub const fn lease(mut self, lease: Option<Duration>) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long the broker bears a client that says nothing (heartbeats, a session), as the subject opens its source, before it counts
+    /// the connection as lost. Default: for as long as it is open.
+    #[must_use]
+    pub const fn silence_max(mut self, silence: Duration) -> Self {
+        self.silence_max = Some(silence);
         self
     }
 

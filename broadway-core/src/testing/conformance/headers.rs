@@ -26,7 +26,9 @@ pub async fn trace_context_and_key_survive<S: Subject>(subject: &S) -> Verdict {
     }
     let again = Outgoing::from_record(record);
     let headers = again.headers().iter();
-    let carried = headers.filter(|(name, _)| name == "traceparent").count();
+    let carried = headers
+        .filter(|header| header.name == "traceparent")
+        .count();
     assert_eq!(carried, 1, "a bridge would lose the trace");
     reader.done(came).await;
     must("close", reader.close().await);

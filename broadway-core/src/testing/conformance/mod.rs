@@ -23,20 +23,24 @@
 mod abilities;
 mod acks;
 mod back_pressure;
+mod blocked;
 mod child;
 mod connection;
+mod dead_letters;
 mod delivery;
 mod drain;
 mod headers;
 mod killed;
 mod late;
 mod lease;
+mod null;
 mod payloads;
 mod place;
 mod publishing;
 mod subject;
 mod tests_of;
 mod through_a_pipeline;
+mod unreadable;
 mod verdict;
 
 pub use abilities::{Abilities, Redelivery};
@@ -45,11 +49,13 @@ pub use acks::{
     results_in_any_order_acknowledge_their_own, what_is_done_does_not_come_again,
 };
 pub use back_pressure::{a_silent_broker_holds_up_publishers, fetches_no_more_than_it_says};
+pub use blocked::a_blocked_handler_keeps_connection_and_lease;
 pub use connection::{
     a_slow_connection_loses_nothing, an_unreachable_broker_is_an_error_in_time,
     publisher_reconnects_after_a_cut, reconnects_after_a_cut, survives_a_hundred_cuts,
     survives_silence,
 };
+pub use dead_letters::{a_dead_letter_outage_gives_up_nothing, any_dead_letter_arrives};
 pub use delivery::{
     a_dropped_produce_loses_nothing, delivers_all, delivers_on_demand_only,
     goes_on_after_a_reopening,
@@ -59,13 +65,17 @@ pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survi
 pub use killed::resumes_after_a_kill;
 pub use late::late_results_harm_nobody;
 pub use lease::a_slow_handler_keeps_its_message;
+pub use null::null_and_empty_arrive_apart;
 pub use payloads::{any_bytes_arrive_or_are_refused, smallest_and_largest_payloads_arrive};
 pub use publishing::{
     a_closed_publisher_says_so, a_flush_waits_for_what_was_handed_over,
-    no_messages_have_no_results, too_large_is_refused_in_its_place, what_is_confirmed_can_be_read,
+    a_refused_message_costs_its_neighbours_nothing, no_messages_have_no_results,
+    too_large_is_refused_in_its_place, what_is_confirmed_can_be_read,
 };
 pub use subject::Subject;
 pub use through_a_pipeline::{
-    a_drain_loses_nothing_and_repeats_nothing, keys_keep_their_order, poison_spoils_nothing_else,
+    a_drain_loses_nothing_and_repeats_nothing, a_sorted_batch_acknowledges_its_own,
+    keys_keep_their_order, poison_spoils_nothing_else,
 };
+pub use unreadable::an_unreadable_message_costs_its_neighbours_nothing;
 pub use verdict::{Verdict, keep};

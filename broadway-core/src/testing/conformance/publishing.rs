@@ -112,6 +112,32 @@ pub async fn too_large_is_refused_in_its_place<S: Subject>(subject: &S) -> Verdi
     Verdict::Kept
 }
 
+/// Of many messages in one call, the one that the broker cannot take is refused, alone; the others are confirmed, and arrive once.
+pub async fn a_refused_message_costs_its_neighbours_nothing<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "neighbours").await;
+    let Some(bytes) = place.abilities().refused_from else {
+        return Verdict::DoesNotApply("no size is known that is always refused");
+    };
+    let publisher = place.publisher().await;
+    let mut messages: Vec<_> = (0..40).map(|number| place.numbered(number)).collect();
+    messages.insert(20, place.message("x".repeat(bytes), 40));
+    let results = publisher.publish(messages).await;
+    let failed: Vec<_> = (0..results.len())
+        .filter(|at| results[*at].is_err())
+        .collect();
+    assert_eq!(failed, [20], "one of 41 is refused, and no other");
+    must("close the publisher", publisher.close().await);
+    let mut reader = place.open().await;
+    let counts = place.finish_all(&mut reader, 0..40).await;
+    must("close", reader.close().await);
+    assert!(
+        counts.values().all(|count| *count == 1),
+        "repeated: neighbours of a refused message were sent more than once: {counts:?}"
+    );
+    place.assert_nothing_left().await;
+    Verdict::Kept
+}
+
 /// Publishing nothing is nothing, and does not hang.
 pub async fn no_messages_have_no_results<S: Subject>(subject: &S) -> Verdict {
     let place = Place::new(subject, "nothing").await;

@@ -43,6 +43,18 @@ pub trait Subject: Send + Sync + 'static {
         via: Option<SocketAddr>,
     ) -> impl Future<Output = Result<Self::Publisher, BoxError>> + Send;
 
+    /// Puts a message into the place that the connector's client cannot parse, or that the connector cannot decode, between those
+    /// that are there and those that follow. `false`: there is no such message, and nothing was sent. The source under test must
+    /// go on after it, where it can be told to.
+    ///
+    /// # Errors
+    ///
+    /// Fail the test.
+    fn send_unreadable(&self, place: &str) -> impl Future<Output = Result<bool, BoxError>> + Send {
+        let _ = place;
+        async { Ok(false) }
+    }
+
     /// How many messages of the place the broker keeps that are not acknowledged, leased ones too: exactly, and as of now. `None`
     /// where it cannot be asked, or only guesses: then only what comes again tells.
     ///

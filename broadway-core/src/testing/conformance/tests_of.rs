@@ -21,18 +21,25 @@ macro_rules! __conformance {
                 nothing_is_acknowledged_before_it_is_done
                 a_failed_message_comes_again
                 a_slow_handler_keeps_its_message
+                a_blocked_handler_keeps_connection_and_lease
                 fetches_no_more_than_it_says
                 smallest_and_largest_payloads_arrive
                 any_bytes_arrive_or_are_refused
                 trace_context_and_key_survive
                 odd_headers_arrive_or_are_refused
+                null_and_empty_arrive_apart
+                any_dead_letter_arrives
+                a_dead_letter_outage_gives_up_nothing
                 what_is_confirmed_can_be_read
                 a_closed_publisher_says_so
                 no_messages_have_no_results
                 a_flush_waits_for_what_was_handed_over
                 too_large_is_refused_in_its_place
+                a_refused_message_costs_its_neighbours_nothing
                 keys_keep_their_order
                 poison_spoils_nothing_else
+                an_unreadable_message_costs_its_neighbours_nothing
+                a_sorted_batch_acknowledges_its_own
                 a_drain_loses_nothing_and_repeats_nothing
                 a_drain_leaves_nothing_leased
                 a_dropped_source_gives_back_what_it_held

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     batch::Batch,
-    batcher_key::NoBatcher,
+    batcher_key::{NoBatcher, OneBatcher},
     error::BoxError,
-    handler::{Handler, Next},
+    handler::{Failed, Handler, Next},
     message::{Message, Record},
-    pipeline::{Pipeline, Processors, Topology},
+    pipeline::{Batching, Pipeline, Processors, Topology},
     source::Producer,
     testing::Seen,
 };
@@ -149,6 +149,76 @@ pub async fn poison_spoils_nothing_else<S: Subject>(subject: &S) -> Verdict {
     drained::<S>(topology).await;
     let mut reader = place.open().await;
     let left = place.read_all(&mut reader, 58..60).await;
+    reader.done(left.into_values().flatten()).await;
+    must("close", reader.close().await);
+    place.assert_nothing_left().await;
+    Verdict::Kept
+}
+
+/// Sorts its batches, and fails the largest numbers, alone.
+struct Sorter<R> {
+    done: Seen<u64>,
+    record: std::marker::PhantomData<fn(R)>,
+}
+
+/// From here on numbers fail: the last, so that a failure stops none behind it.
+const FAILING_FROM: u64 = 38;
+
+impl<R: Record> Handler for Sorter<R> {
+    type In = R;
+    type Out = u64;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<R>,
+    ) -> Result<Next<u64, OneBatcher>, BoxError> {
+        Ok(Next::batch(OneBatcher, number_of(message.data())))
+    }
+
+    async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<u64>) -> Result<(), BoxError> {
+        let mut rows = batch.take();
+        rows.sort_by_key(|row| std::cmp::Reverse(**row));
+        for row in &rows {
+            match **row {
+                FAILING_FROM.. => batch.fail(row, "bad row"),
+                number => self.done.push(number),
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_failed(&self, failed: &mut [Failed<R, u64>]) {
+        failed.reverse();
+    }
+}
+
+/// A batch whose rows were sorted acknowledges those that succeeded, and fails those that were failed.
+pub async fn a_sorted_batch_acknowledges_its_own<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::with(subject, "sorted", 0..40).await;
+    let done = Seen::new();
+    let sorter = Sorter {
+        done: done.clone(),
+        record: std::marker::PhantomData,
+    };
+    let topology = Pipeline::new(place.source(), sorter)
+        .batchers(|OneBatcher| Batching::new(40, Duration::from_secs(1)))
+        .drain_timeout(PATIENCE)
+        .start()
+        .await;
+    let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
+    wait_distinct(&done, 38).await;
+    drained::<S>(topology).await;
+    let mut reader = place.open().await;
+    let left = place.read_all(&mut reader, FAILING_FROM..40).await;
+    let unexpected: Vec<_> = left
+        .keys()
+        .filter(|number| **number < FAILING_FROM)
+        .collect();
+    assert!(
+        unexpected.is_empty(),
+        "done, and delivered again: {unexpected:?}"
+    );
     reader.done(left.into_values().flatten()).await;
     must("close", reader.close().await);
     place.assert_nothing_left().await;

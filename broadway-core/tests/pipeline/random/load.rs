@@ -278,10 +278,11 @@ impl Handler for Loader {
             loads[..half]
                 .iter()
                 .for_each(|load| self.books.mean(load.id, Meant::Done));
-            let _ = batch.ack_now(0..half).await;
+            let _ = batch.ack_now(batch.rows().take(half)).await;
         }
         let whole_fails = has(2) || has(3);
-        for (index, load) in loads.iter().enumerate() {
+        let rows: Vec<_> = batch.rows().map(|row| row.id()).collect();
+        for (row, load) in rows.into_iter().zip(&loads) {
             let named = load.fate == Fate::Batch(1);
             let meant = if named || whole_fails {
                 Meant::Failed
@@ -290,7 +291,7 @@ impl Handler for Loader {
             };
             self.books.mean_unless_done(load.id, meant);
             if named {
-                batch.fail(index, "asked to fail");
+                batch.fail(row, "asked to fail");
             }
         }
         match (has(2), has(3)) {

@@ -113,8 +113,10 @@ impl Link {
         }
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(topic, ticket.number());
-        if !(empty_is_tombstone && message.payload().is_empty()) {
-            record = record.payload(message.payload());
+        if let Some(payload) = message.payload()
+            && !(empty_is_tombstone && payload.is_empty())
+        {
+            record = record.payload(payload);
         }
         if let Some(key) = message.message_key() {
             record = record.key(key);
@@ -122,8 +124,11 @@ impl Link {
         let headers = message.headers();
         if !headers.is_empty() {
             let all = OwnedHeaders::new_with_capacity(headers.len());
-            let all = headers.iter().fold(all, |all, (key, value)| {
-                let value = Some(&value[..]);
+            let all = headers.iter().fold(all, |all, header| {
+                let (key, value) = (
+                    header.name.as_str().unwrap_or_default(),
+                    header.value.as_bytes(),
+                );
                 all.insert(Header { key, value })
             });
             record = record.headers(all);

@@ -21,12 +21,14 @@ pub(super) fn convert(outgoing: Outgoing) -> Result<Message, String> {
         ));
     }
     let (payload, key, headers) = outgoing.into_parts();
+    let payload = payload.unwrap_or_default();
     let mut size = payload.len();
     let mut attributes = Vec::with_capacity(headers.len());
-    for (name, value) in &headers {
-        let value = attribute(name, value)?;
+    for header in &headers {
+        let name = header.name.as_str().unwrap_or_default();
+        let value = attribute(name, header.value.as_bytes().unwrap_or_default())?;
         size += name.len() + value.len();
-        attributes.push((name.as_str(), value));
+        attributes.push((name, value));
     }
     if attributes.len() > ATTRIBUTES_MAX {
         let n = attributes.len();

@@ -146,7 +146,7 @@ impl<'a> Call<'a> {
                 exchange,
                 entry.routing_key,
                 options,
-                message.payload(),
+                message.payload().map_or(&[], |payload| payload),
                 entry.properties,
             );
             let answer = match sent.await {

@@ -106,7 +106,8 @@ impl Ledger {
             );
             let found = (0..messages.len()).find(|at| {
                 matches!(self.results[*at], Some(Ok(())))
-                    && messages[*at].payload()[..] == delivery.data[..]
+                    && messages[*at].payload().map_or(&[][..], |payload| payload)
+                        == &delivery.data[..]
                     && entry(&messages[*at]).is_some_and(|entry| {
                         entry.routing_key == delivery.routing_key
                             && entry.properties == delivery.properties
@@ -178,7 +179,7 @@ mod tests {
             routing_key,
             properties,
         } = entry(message).unwrap();
-        let payload = message.payload().to_vec();
+        let payload = message.payload().unwrap().to_vec();
         let mut delivery = Delivery::mock(0, "x".into(), routing_key, false, payload);
         delivery.properties = properties;
         BasicReturnMessage {

@@ -37,7 +37,7 @@ impl Rules {
     /// For a connection whose frames have this size. What the broker would not take is found here: it would close the channel, or
     /// the connection, and with it all that is on its way.
     pub(crate) fn entry(&self, message: &Outgoing, frame_max: usize) -> Result<Entry, String> {
-        let bytes = message.payload().len();
+        let bytes = message.payload().map_or(0, |payload| payload.len());
         if bytes > self.bytes_max {
             return Err(format!(
                 "it has {bytes} bytes, more than {} (`bytes_max`)",
@@ -65,7 +65,10 @@ impl Rules {
 
 fn headers(message: &Outgoing, frame_max: usize) -> Result<Option<FieldTable>, String> {
     let given = message.headers().iter();
-    let given = given.map(|(name, value)| (name.as_str(), &value[..]));
+    let given = given.map(|header| {
+        let value = header.value.as_bytes().unwrap_or_default();
+        (header.name.as_str().unwrap_or_default(), value)
+    });
     let key = message.message_key().map(|key| (KEY_HEADER, &key[..]));
     let mut table = FieldTable::default();
     let mut bytes = FRAME_OVERHEAD;

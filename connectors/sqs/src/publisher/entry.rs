@@ -6,7 +6,7 @@ use aws_sdk_sqs::{
     primitives::Blob,
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
-use broadway_core::Outgoing;
+use broadway_core::{Header, Outgoing};
 use bytes::Bytes;
 
 /// Gives a message its deduplication id.
@@ -74,7 +74,7 @@ impl Rules {
         let (payload, key, headers) = message.into_parts();
         let group = self.group(key)?;
         let attributes = attributes(headers)?;
-        let body = text(payload)?;
+        let body = text(payload.unwrap_or_default())?;
         let bytes = body.len() + attributes.iter().map(size).sum::<usize>();
         if bytes > self.bytes_max {
             return Err(format!(
@@ -138,11 +138,11 @@ fn is_plain(text: &str) -> bool {
     })
 }
 
-fn attributes(
-    headers: Vec<(String, Bytes)>,
-) -> Result<HashMap<String, MessageAttributeValue>, String> {
+fn attributes(headers: Vec<Header>) -> Result<HashMap<String, MessageAttributeValue>, String> {
     let mut attributes = HashMap::with_capacity(headers.len());
-    for (name, value) in headers {
+    for Header { name, value } in headers {
+        let name = name.to_string();
+        let value = Bytes::copy_from_slice(value.as_bytes().unwrap_or_default());
         if !is_name(&name) {
             return Err(format!(
                 "its header {name:?} has a name that SQS does not take: letters, digits, -, _ and single dots, at most 256, not \

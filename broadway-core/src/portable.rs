@@ -1,0 +1,288 @@
+//! Headers, keys and payloads that a broker cannot express, carried by what it can. For connector authors.
+//!
+//! Brokers differ in what a header may be: SQS takes ten attributes of text or bytes, Pub/Sub a hundred of text, Kafka bytes or
+//! null, RabbitMQ typed values. [`pack`] sends natively what a broker takes ([`Limits`]) and puts everything else into one header,
+//! [`HEADERS`], as JSON; [`unpack`] restores it on the reading side. So a message keeps all its headers on its way through any of
+//! them, and a consumer that knows nothing of this reads the native ones as ever.
+//!
+//! Four headers are reserved for this and never visited by a record's
+//! [`for_each_header`](crate::Record::for_each_header):
+//!
+//! | header | what it carries |
+//! |---|---|
+//! | [`HEADERS`] `broadway-headers`, and `broadway-headers-2`, … | headers as JSON; continued where one value would be too long |
+//! | [`KEY`] `broadway-key` | the key, where the broker has none or cannot take this one |
+//! | [`ENCODING`] `broadway-encoding` | how the payload is sent: `base64`, `empty` or `null` |
+//!
+//! # The JSON
+//!
+//! A list of pairs of a name and a value, in order. Names and values that are UTF-8 are strings; all others are tagged:
+//!
+//! ```json
+//! [["note", ""], ["gone", null], ["n", 7], ["raw", {"base64": "/w=="}], ["x-death", {"list": [{"table": [["count", 1]]}]}]]
+//! ```
+//!
+//! Further tags are `float` (its shortest text, such as `"1.5"` or `"NaN"`), `decimal` (`[scale, value]`) and `time` (milliseconds
+//! since 1970). A name that is not UTF-8 is `{"base64": …}` too.
+//!
+//! ```
+//! use broadway_core::{Header, portable::{Limits, pack, unpack}};
+//!
+//! let headers = vec![Header::new("trace", "00-1"), Header::new("gone", None::<&str>)];
+//! let limits = Limits { count_max: 8, bytes_max: 1_024, is_native: &|_, _| true };
+//! let sent = pack(&headers, &limits).unwrap();
+//! assert_eq!(sent.len(), 2); // `trace`, and `broadway-headers` with the null
+//! let read = unpack(sent.iter().map(|(name, value)| (name.as_str(), &value[..])));
+//! assert_eq!(read, headers);
+//! ```
+
+mod json;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, fmt};
+
+use bytes::Bytes;
+
+use crate::header::{Header, HeaderValue};
+
+/// The header that carries headers as JSON.
+pub const HEADERS: &str = "broadway-headers";
+/// The header that carries a key.
+pub const KEY: &str = "broadway-key";
+/// The header that says how the payload is sent.
+pub const ENCODING: &str = "broadway-encoding";
+
+/// What every name of ours begins with: such headers are the last to be moved into JSON, so that tools see them.
+const RESERVED: &str = "broadway-";
+
+/// What a broker takes as headers.
+pub struct Limits<'a> {
+    /// The most headers of a message.
+    pub count_max: usize,
+    /// The most bytes of one value.
+    pub bytes_max: usize,
+    /// Whether the broker takes this name and this value, within `bytes_max`.
+    pub is_native: &'a dyn Fn(&str, &[u8]) -> bool,
+}
+
+impl fmt::Debug for Limits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limits")
+            .field("count_max", &self.count_max)
+            .field("bytes_max", &self.bytes_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The headers do not fit, not even as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyHeaders {
+    /// How many headers there are.
+    pub count: usize,
+    /// How many bytes they have as JSON.
+    pub bytes: usize,
+    /// The most bytes that the broker takes: of one value, times the most values.
+    pub bytes_max: usize,
+}
+
+impl fmt::Display for TooManyHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            count,
+            bytes,
+            bytes_max,
+        } = self;
+        write!(
+            f,
+            "its {count} headers have {bytes} bytes, more than the {bytes_max} that fit: put what is large into the payload"
+        )
+    }
+}
+
+impl std::error::Error for TooManyHeaders {}
+
+/// Native headers with different names: what the broker takes as it is, and the rest as JSON in [`HEADERS`].
+///
+/// Of a name that repeats, the last value is native if it can be, and the JSON has all of them. The order of natives is that of
+/// `headers`.
+///
+/// # Errors
+///
+/// [`TooManyHeaders`] if they do not fit within `limits` either way.
+pub fn pack(
+    headers: &[Header],
+    limits: &Limits<'_>,
+) -> Result<Vec<(String, Bytes)>, TooManyHeaders> {
+    let places = places(headers, limits);
+    let natives_max = places.iter().filter(|place| place.is_native).count();
+    // Most messages: everything is native, and there is nothing to encode.
+    if places.iter().all(|place| !place.needs_json) && natives_max <= limits.count_max {
+        return Ok(natives(headers, &places, natives_max));
+    }
+    // The fewer natives, the longer the JSON, and the more values it takes: so from the most natives down.
+    for kept in (0..=natives_max.min(limits.count_max)).rev() {
+        let json = json::encode(left_over(headers, &places, kept));
+        let parts = split(&json, limits.bytes_max);
+        if kept + parts.len() <= limits.count_max {
+            let mut packed = natives(headers, &places, kept);
+            packed.extend(parts);
+            return Ok(packed);
+        }
+    }
+    Err(TooManyHeaders {
+        count: headers.len(),
+        bytes: json::encode(headers.iter()).len(),
+        bytes_max: limits.bytes_max.saturating_mul(limits.count_max),
+    })
+}
+
+/// How one header travels.
+struct Place {
+    is_native: bool,
+    /// It is in the JSON, whether native or not.
+    needs_json: bool,
+    /// Among the natives, how soon it has to give way: the largest first.
+    rank: usize,
+}
+
+fn places(headers: &[Header], limits: &Limits<'_>) -> Vec<Place> {
+    let mut times: HashMap<&[u8], usize> = HashMap::with_capacity(headers.len());
+    for header in headers {
+        *times.entry(header.name.as_bytes()).or_default() += 1;
+    }
+    let mut later = times.clone();
+    let mut places: Vec<_> = headers
+        .iter()
+        .map(|header| {
+            let name = header.name.as_bytes();
+            let left = later.get_mut(name).expect("counted above");
+            *left -= 1;
+            let is_last = *left == 0;
+            let is_native = is_last && native(header, limits).is_some();
+            Place {
+                is_native,
+                needs_json: !is_native || times[name] > 1,
+                rank: 0,
+            }
+        })
+        .collect();
+    // Ours first, then in the order given.
+    let mut order: Vec<_> = (0..headers.len())
+        .filter(|at| places[*at].is_native)
+        .collect();
+    order.sort_by_key(|at| {
+        !headers[*at]
+            .name
+            .as_bytes()
+            .starts_with(RESERVED.as_bytes())
+    });
+    for (rank, at) in order.into_iter().enumerate() {
+        places[at].rank = rank;
+    }
+    places
+}
+
+/// Name and value, if the broker takes them as they are.
+fn native<'a>(header: &'a Header, limits: &Limits<'_>) -> Option<(&'a str, &'a Bytes)> {
+    let name = header.name.as_str().filter(|name| !is_carrier(name))?;
+    let HeaderValue::Bytes(value) = &header.value else {
+        return None;
+    };
+    let fits = value.len() <= limits.bytes_max && (limits.is_native)(name, value);
+    fits.then_some((name, value))
+}
+
+/// Whether the name is taken by the JSON itself.
+fn is_carrier(name: &str) -> bool {
+    part(name).is_some()
+}
+
+/// Which part of the JSON a header of this name is, counted from 1.
+fn part(name: &str) -> Option<usize> {
+    let rest = name.strip_prefix(HEADERS)?;
+    if rest.is_empty() {
+        return Some(1);
+    }
+    let number = rest.strip_prefix('-')?.parse().ok()?;
+    (number > 1).then_some(number)
+}
+
+fn natives(headers: &[Header], places: &[Place], kept: usize) -> Vec<(String, Bytes)> {
+    headers
+        .iter()
+        .zip(places)
+        .filter(|(_, place)| place.is_native && place.rank < kept)
+        .filter_map(|(header, _)| {
+            let name = header.name.as_str()?;
+            match &header.value {
+                HeaderValue::Bytes(value) => Some((name.to_owned(), value.clone())),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+fn left_over<'a>(
+    headers: &'a [Header],
+    places: &'a [Place],
+    kept: usize,
+) -> impl Iterator<Item = &'a Header> {
+    headers
+        .iter()
+        .zip(places)
+        .filter(move |(_, place)| place.needs_json || place.rank >= kept)
+        .map(|(header, _)| header)
+}
+
+/// The JSON in values of at most `bytes_max` bytes.
+fn split(json: &str, bytes_max: usize) -> Vec<(String, Bytes)> {
+    let mut parts = Vec::new();
+    let mut rest = json;
+    while !rest.is_empty() {
+        let end = rest.floor_char_boundary(bytes_max.max(4));
+        let (part, after) = rest.split_at(end);
+        let name = match parts.len() {
+            0 => HEADERS.to_owned(),
+            n => format!("{HEADERS}-{}", n + 1),
+        };
+        parts.push((name, Bytes::copy_from_slice(part.as_bytes())));
+        rest = after;
+    }
+    parts
+}
+
+/// The headers that [`pack`] was given, from those that the broker brought: natives in their order, then what was in JSON. What is
+/// no JSON of ours is kept as it is.
+pub fn unpack<'a>(native: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<Header> {
+    let mut parts = Vec::new();
+    let mut headers = Vec::new();
+    for (name, value) in native {
+        match part(name) {
+            Some(number) => parts.push((number, name, value)),
+            None => headers.push(Header::new(name, value)),
+        }
+    }
+    if parts.is_empty() {
+        return headers;
+    }
+    parts.sort_unstable_by_key(|(number, ..)| *number);
+    let is_whole = parts.iter().map(|(number, ..)| *number).eq(1..=parts.len());
+    let json: Vec<u8> = parts
+        .iter()
+        .flat_map(|(.., value)| value.iter().copied())
+        .collect();
+    match is_whole.then(|| json::decode(&json)).flatten() {
+        Some(restored) => {
+            // A name that is in the JSON has all its values there.
+            headers.retain(|header| restored.iter().all(|other| other.name != header.name));
+            headers.extend(restored);
+        }
+        None => headers.extend(
+            parts
+                .iter()
+                .map(|(_, name, value)| Header::new(*name, *value)),
+        ),
+    }
+    headers
+}

@@ -1,0 +1,58 @@
+//! A handler that blocks its thread.
+
+use std::{thread, time::Duration};
+
+use super::{
+    Subject, Verdict,
+    place::{Place, ProducerOf, must, number_of},
+    through_a_pipeline::wait_distinct,
+};
+use crate::{
+    error::BoxError,
+    handler::handler_fn,
+    message::Message,
+    pipeline::{Pipeline, Processors},
+    source::Producer,
+    testing::Seen,
+};
+
+/// Handlers that block every thread of the runtime, for longer than a lease and than the broker bears a silent client, lose neither
+/// the connection nor their messages: each is handled once.
+pub async fn a_blocked_handler_keeps_connection_and_lease<S: Subject>(subject: &S) -> Verdict {
+    let abilities = subject.abilities();
+    let patience = abilities.lease.max(abilities.silence_max);
+    let Some(patience) = patience else {
+        return Verdict::DoesNotApply("there are no leases, and a silent client is borne");
+    };
+    let place = Place::with(subject, "blocked", 0..4).await;
+    let (done, blocked_for) = (Seen::new(), patience * 5 / 2);
+    let seen = done.clone();
+    let handler = handler_fn(
+        move |message: &mut Message<<ProducerOf<S> as Producer>::Item>| {
+            block(blocked_for);
+            seen.push(number_of(message.data()));
+            Ok(())
+        },
+    );
+    let topology = Pipeline::new(place.source(), handler)
+        // As many as the runtime of a promise has threads, twice: none is left for anything else.
+        .processors(Processors::new(4).max_demand(1))
+        .start()
+        .await;
+    let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
+    wait_distinct(&done, 4).await;
+    must("drain", topology.drain().await.map_err(BoxError::from));
+    assert_eq!(
+        done.len(),
+        4,
+        "repeated: messages of blocked handlers came again: {:?}",
+        done.all()
+    );
+    place.assert_nothing_left().await;
+    Verdict::Kept
+}
+
+/// What no handler should do, and some do.
+fn block(time: Duration) {
+    thread::sleep(time);
+}

@@ -1,0 +1,277 @@
+//! Dead letters: whatever failed arrives, and while it cannot, nothing is given up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    Subject, Verdict,
+    place::{Place, ProducerOf, must, number_of},
+    through_a_pipeline::wait_distinct,
+};
+use crate::{
+    error::{BoxError, Callback, Reason},
+    handler::{DeadLetters, handler_fn},
+    header::{Header, HeaderName, HeaderValue},
+    message::{Message, NoAckOptions, Record},
+    pipeline::{Pipeline, Processors},
+    publisher::{Outgoing, PublishError, Publisher},
+    source::Producer,
+    testing::Seen,
+};
+
+/// A record such as users complain about.
+#[derive(Debug, Clone, Default)]
+struct Hostile {
+    payload: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+    headers: Vec<Header>,
+}
+
+impl Record for Hostile {
+    type AckOptions = NoAckOptions;
+
+    fn payload(&self) -> &[u8] {
+        self.payload.as_deref().unwrap_or_default()
+    }
+
+    fn is_tombstone(&self) -> bool {
+        self.payload.is_none()
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+        self.headers.iter().cloned().for_each(visit);
+    }
+
+    fn time(&self) -> Option<SystemTime> {
+        Some(UNIX_EPOCH + Duration::from_millis(1_700_000_000_123))
+    }
+
+    fn id(&self) -> String {
+        "orders[3]@88127".to_owned()
+    }
+}
+
+fn payloads() -> Vec<Hostile> {
+    let with = |payload: Option<&[u8]>| Hostile {
+        payload: payload.map(<[u8]>::to_vec),
+        ..Hostile::default()
+    };
+    let all: Vec<u8> = (0..=255).collect();
+    vec![
+        with(None),
+        with(Some(b"")),
+        with(Some(&all)),
+        with(Some(b"\x00\x01\x1b[31m")),
+        with(Some("\u{fffe}\u{ffff} 🦀".as_bytes())),
+        with(Some(&[b'x'; 40_000])),
+    ]
+}
+
+fn keys() -> Vec<Hostile> {
+    let long = [b'k'; 1_100];
+    let keys: [&[u8]; 6] = [
+        b"",
+        b"with spaces",
+        &[0xff, 0, 0xfe],
+        &long,
+        "schlüssel".as_bytes(),
+        b"\n",
+    ];
+    let with = |key: &[u8]| Hostile {
+        payload: Some(b"x".to_vec()),
+        key: Some(key.to_vec()),
+        ..Hostile::default()
+    };
+    keys.into_iter().map(with).collect()
+}
+
+fn headers() -> Vec<Hostile> {
+    let name = |name: &str| Header::new(name, "v");
+    let value = |value: HeaderValue| Header::new("h", value);
+    let table = vec![
+        ("count".to_owned(), HeaderValue::Int(-1)),
+        ("reason".to_owned(), HeaderValue::from("rejected")),
+    ];
+    let sets = [
+        (0..40).map(|n| Header::new(format!("h{n}"), n)).collect(),
+        vec![
+            Header::new("twice", "1"),
+            Header::new("twice", "2"),
+            Header::new("traceparent", "00-1"),
+        ],
+        vec![
+            name("AWS.TraceHeader"),
+            name("googclient"),
+            name("a b"),
+            name("x-death"),
+            name("CC"),
+            name(&"n".repeat(300)),
+            name(".dots..in.it."),
+            name("größe"),
+            Header::new(HeaderName::from(&[0xff, b'x'][..]), "v"),
+        ],
+        vec![value(HeaderValue::Null)],
+        vec![value("".into())],
+        vec![value(vec![0xff, 0].into())],
+        vec![value("x".repeat(5_000).into())],
+        vec![value("\u{1}\u{7f}\n".into())],
+        vec![value(HeaderValue::Bool(true)), Header::new("i", i64::MIN)],
+        vec![value(HeaderValue::Float(-0.5))],
+        vec![value(HeaderValue::Decimal { scale: 2, value: 7 })],
+        vec![value(HeaderValue::Time(
+            UNIX_EPOCH + Duration::from_secs(1),
+        ))],
+        vec![value(HeaderValue::List(vec![HeaderValue::Table(table)]))],
+    ];
+    let with = |headers: Vec<Header>| Hostile {
+        payload: Some(b"x".to_vec()),
+        headers,
+        ..Hostile::default()
+    };
+    sets.into_iter().map(with).collect()
+}
+
+/// A dead letter arrives whatever the message that failed was made of, and has its payload, key and headers unchanged.
+pub async fn any_dead_letter_arrives<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::new(subject, "hostile").await;
+    let publisher = place.publisher().await;
+    let mut reader = place.open().await;
+    let reason = Reason::error(Callback::HandleMessage, "cannot be read \u{1b}");
+    for hostile in [payloads(), keys(), headers()].concat() {
+        let letter = Outgoing::dead_letter(&hostile, &reason);
+        if let Err(error) = publisher.publish_one(letter).await {
+            panic!("lost: the dead letter of {hostile:?} cannot be sent: {error}");
+        }
+        let came = reader.exactly(1).await;
+        let item = &came[0].item;
+        assert!(
+            item.payload() == hostile.payload() && item.is_tombstone() == hostile.is_tombstone(),
+            "changed: the payload of {hostile:?}"
+        );
+        let key = item.key();
+        assert!(
+            key == hostile.key(),
+            "changed: the key of {hostile:?} came as {key:?}"
+        );
+        assert_headers(item, &hostile);
+        reader.done(came).await;
+    }
+    must("close the publisher", publisher.close().await);
+    must("close", reader.close().await);
+    Verdict::Kept
+}
+
+/// Each name has the values that it had, in their order, and the three of a dead letter are there.
+fn assert_headers<R: Record>(item: &R, hostile: &Hostile) {
+    let mut came = Vec::new();
+    item.for_each_header(&mut |header| came.push(header));
+    let values = |headers: &[Header], name: &HeaderName| {
+        let same = headers.iter().filter(|header| header.name == *name);
+        same.map(|header| header.value.clone()).collect::<Vec<_>>()
+    };
+    for Header { name, .. } in &hostile.headers {
+        assert!(
+            values(&came, name) == values(&hostile.headers, name),
+            "changed: the header {name} of {hostile:?} came as {:?}",
+            values(&came, name)
+        );
+    }
+    let ours = ["broadway-origin", "broadway-reason", "broadway-time"];
+    for name in ours {
+        assert!(
+            item.header(name).is_some(),
+            "lost: the header {name} of a dead letter"
+        );
+    }
+}
+
+/// Confirms nothing until the outage is over, and says so each time it is asked.
+#[derive(Clone)]
+struct Away {
+    until: Instant,
+    refusals: Arc<AtomicUsize>,
+    letters: Seen<String>,
+}
+
+impl Publisher for Away {
+    async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
+        let publish = |message: Outgoing| {
+            if Instant::now() < self.until {
+                self.refusals.fetch_add(1, Ordering::Relaxed);
+                return Err(PublishError::unconfirmed("the broker is away"));
+            }
+            self.letters.push(message.origin().unwrap_or("").to_owned());
+            Ok(())
+        };
+        messages.into_iter().map(publish).collect()
+    }
+
+    async fn flush(&self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// Without a lease, how long dead letters cannot be sent.
+const OUTAGE: Duration = Duration::from_secs(3);
+
+/// While dead letters cannot be sent, for longer than a lease, the others go on; and when they can, the failed message is
+/// acknowledged, after one dead letter and no second delivery.
+pub async fn a_dead_letter_outage_gives_up_nothing<S: Subject>(subject: &S) -> Verdict {
+    let place = Place::with(subject, "outage", 0..20).await;
+    let outage = subject
+        .abilities()
+        .lease
+        .map_or(OUTAGE, |lease| lease * 5 / 2);
+    let away = Away {
+        until: Instant::now() + outage,
+        refusals: Arc::default(),
+        letters: Seen::new(),
+    };
+    let done = Seen::new();
+    let seen = done.clone();
+    let handler = handler_fn(
+        move |message: &mut Message<<ProducerOf<S> as Producer>::Item>| {
+            let number = number_of(message.data());
+            seen.push(number);
+            match number {
+                5 => Err("poison".into()),
+                _ => Ok(()),
+            }
+        },
+    );
+    let topology = Pipeline::new(place.source(), DeadLetters::of(handler, away.clone()))
+        // One message at a time, so that none waits behind the one that waits.
+        .processors(Processors::new(4).max_demand(1))
+        .start()
+        .await;
+    let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
+    let all = wait_distinct(&done, 20).await;
+    away.letters.wait_len(1).await;
+    let drained = topology.drain().await;
+    let totals = must("drain", drained.map_err(BoxError::from));
+    assert!(
+        away.refusals.load(Ordering::Relaxed) > 0,
+        "the outage was over before anything failed"
+    );
+    assert_eq!(all.len(), 20, "repeated during the outage: {all:?}");
+    assert_eq!(done.len(), 20, "repeated after the outage: {done:?}");
+    assert_eq!(away.letters.len(), 1, "one dead letter for one failure");
+    assert_eq!(totals.failed, 0, "what has a dead letter is not failed");
+    place.assert_nothing_left().await;
+    Verdict::Kept
+}

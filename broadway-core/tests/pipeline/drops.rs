@@ -1,0 +1,147 @@
+//! A panic in the user's `Drop` fails the messages at hand, and ends nothing else.
+
+use std::panic::{panic_any, resume_unwind};
+
+use broadway_core::{
+    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outcome, Pipeline,
+    testing::{drained, hand_fed},
+};
+
+use crate::common::{SECOND, outcomes};
+
+/// Panics when it is dropped, if it is armed.
+#[derive(Debug)]
+struct Mine {
+    is_armed: bool,
+}
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        // Not while unwinding: that would end the process, as in any program.
+        if self.is_armed && !std::thread::panicking() {
+            resume_unwind(Box::new("in a Drop"));
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Where {
+    Nowhere,
+    Item,
+    /// The item of a message that goes into a batch.
+    ItemInBatch,
+    Output,
+    /// The payload of a panic in `handle_message`.
+    Payload,
+    PayloadInBatch,
+    /// The error of `handle_message`.
+    Error,
+}
+
+struct Item {
+    at: Where,
+    _mine: Mine,
+}
+
+impl Item {
+    fn new(at: Where) -> Self {
+        let is_armed = [Where::Item, Where::ItemInBatch].contains(&at);
+        Self {
+            at,
+            _mine: Mine { is_armed },
+        }
+    }
+}
+
+struct Output {
+    at: Where,
+    _mine: Mine,
+}
+
+#[derive(Debug)]
+struct Cause(Mine);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "armed: {}", self.0.is_armed)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+struct Careless;
+
+impl Handler for Careless {
+    type In = Item;
+    type Out = Output;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<Item>,
+    ) -> Result<Next<Output, OneBatcher>, BoxError> {
+        let at = message.data().at;
+        match at {
+            Where::Nowhere | Where::Item => Ok(Next::Ack),
+            Where::Payload => panic_any(Mine { is_armed: true }),
+            Where::Error => Err(Cause(Mine { is_armed: true }).into()),
+            _ => {
+                let is_armed = at == Where::Output;
+                let _mine = Mine { is_armed };
+                Ok(Next::batch(OneBatcher, Output { at, _mine }))
+            }
+        }
+    }
+
+    async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Output>) -> Result<(), BoxError> {
+        if batch.data()[0].at == Where::PayloadInBatch {
+            panic_any(Mine { is_armed: true });
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of a chunk or a batch of these, and of one message after it.
+async fn ended(chunk: &[Where]) -> Vec<Outcome> {
+    let (source, feed) = hand_fed();
+    let size = chunk.len().max(1);
+    let pipeline = Pipeline::new(source, Careless).batchers(move |_| Batching::new(size, SECOND));
+    let topology = pipeline.start().await.unwrap();
+    let first = outcomes(feed.push_all(chunk.iter().copied().map(Item::new))).await;
+    let after = outcomes([feed.push(Item::new(Where::Nowhere))]).await;
+    assert!(after[0].is_done(), "the topology goes on");
+    drained(&topology).await;
+    feed.assert_settled_once();
+    first
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_drop_of_an_item_fails_its_chunk_and_ends_nothing() {
+    let outcomes = ended(&[Where::Nowhere, Where::Item, Where::Nowhere]).await;
+    assert!(outcomes[1].is_failed(), "{outcomes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_items_of_a_chunk_whose_drop_panics_do_not_end_the_process() {
+    let outcomes = ended(&[Where::Item, Where::Item, Where::Item]).await;
+    assert!(outcomes.iter().all(Outcome::is_failed), "{outcomes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_drop_of_an_item_or_output_of_a_batch_fails_the_batch() {
+    for at in [Where::ItemInBatch, Where::Output] {
+        let outcomes = ended(&[at, at]).await;
+        assert!(outcomes.iter().all(Outcome::is_failed), "{outcomes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_drop_of_what_a_panic_left_is_one_failure() {
+    for at in [Where::Payload, Where::PayloadInBatch, Where::Error] {
+        let outcomes = ended(&[at, at]).await;
+        assert!(
+            outcomes.iter().all(Outcome::is_failed),
+            "{at:?}: {outcomes:?}"
+        );
+    }
+}
