@@ -63,6 +63,13 @@ impl Acknowledger for KafkaAcknowledger {
         self.shared.generation.load(Ordering::Acquire)
     }
 
+    fn describe(&self, token: &Token) -> String {
+        self.shared.with_partitions(|all| {
+            let name = &all[token.slot as usize].origin.name;
+            format!("{name}@{}", token.offset)
+        })
+    }
+
     const WANTS_BEGIN: bool = true;
 
     fn begin<'a>(&self, tokens: impl Iterator<Item = &'a Token>) {

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use broadway_kafka::{Begin, Kafka};
+use broadway_kafka::{Begin, GroupProtocol, Kafka};
 use common::{
     Reader, Received, Seen, add_partitions, admin, broker, committed, create_topic, publish, unique,
 };
@@ -115,12 +115,22 @@ async fn a_topic_that_a_pattern_comes_to_match_is_read_from_its_start() {
     reader.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_was_made_anew_is_read_from_its_start() {
+/// 30 messages are read of a topic, which is then deleted and made again with `n` messages.
+async fn a_topic_is_made_anew_with(n: u64, protocol: GroupProtocol) {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("anew"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
-    let source = source(&brokers, &topic, &group);
+    let mut source = Kafka::topics([&topic])
+        .brokers(&brokers)
+        .group(&group)
+        .protocol(protocol)
+        .commit_interval(Duration::from_millis(50))
+        .set("topic.metadata.refresh.interval.ms", "300");
+    if protocol != GroupProtocol::Consumer {
+        source = source
+            .set("heartbeat.interval.ms", "300")
+            .set("session.timeout.ms", "6000");
+    }
     let mut reader = Reader::open(&source).await;
     publish(&brokers, &topic, 1, 0..30);
     let received = reader.exactly(30).await;
@@ -137,13 +147,34 @@ async fn a_topic_that_was_made_anew_is_read_from_its_start() {
         .await
         .unwrap();
     remade(&brokers, &topic).await;
-    publish(&brokers, &topic, 1, 0..20);
-    let received = reader.exactly(20).await;
+    publish(&brokers, &topic, 1, 0..n);
+    let received = reader.exactly(usize::try_from(n).unwrap()).await;
     assert_eq!(received[0].item.offset(), 0);
     assert_repositioned(&reader, &topic, 0);
     reader.done(received).await;
     reader.close().await.unwrap();
-    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(20)]);
+    let all = i64::try_from(n).unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(all)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_made_anew_is_read_from_its_start() {
+    a_topic_is_made_anew_with(20, GroupProtocol::CooperativeSticky).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_made_anew_is_read_from_its_start_by_an_eager_member() {
+    a_topic_is_made_anew_with(20, GroupProtocol::Range).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_made_anew_is_read_from_its_start_by_a_kip_848_member() {
+    a_topic_is_made_anew_with(20, GroupProtocol::Consumer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_made_anew_and_has_more_than_was_read_is_read_from_its_start() {
+    a_topic_is_made_anew_with(100, GroupProtocol::CooperativeSticky).await;
 }
 
 /// Makes a topic that is just being deleted.
