@@ -104,8 +104,8 @@ pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, han
 pub use header::{Header, HeaderName, HeaderValue};
 pub use message::{Message, NoAckOptions, Record};
 pub use pipeline::{
-    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Receipt, Split,
-    Topology, Totals,
+    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Pushed, Pusher,
+    Receipt, Split, Topology, Totals,
 };
 pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
 pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

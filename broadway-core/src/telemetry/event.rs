@@ -55,6 +55,8 @@ pub struct Settlement<'a> {
     pub done: usize,
     /// Failed.
     pub failed: usize,
+    /// Failed, and then [resolved](crate::Failed::resolve): acknowledged like those that are done.
+    pub resolved: usize,
     /// Released unhandled.
     pub released: usize,
     /// For each of them, the time since its producer delivered it. Empty unless
@@ -169,6 +171,9 @@ pub enum Event<'a> {
         count: usize,
         reason: &'a Reason,
     },
+    /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers these messages
+    /// again. Told for each producer, also when the topology ends for another reason.
+    CloseFailed { producer: usize, error: &'a str },
     /// A producer holds `held` messages that the rate limit does not let through yet; it goes on after `wait`.
     RateLimited {
         producer: usize,
@@ -281,6 +286,7 @@ impl Event<'_> {
             Self::FailedHandled { .. } => "failed_handled",
             Self::Settled { .. } => "settled",
             Self::AckFailed { .. } => "ack_failed",
+            Self::CloseFailed { .. } => "close_failed",
             Self::RateLimited { .. } => "rate_limited",
             Self::ProducerFailed { .. } => "producer_failed",
             Self::ProducerRestarted { .. } => "producer_restarted",

@@ -43,6 +43,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
             count,
             reason,
         } => texts![producer, count, reason],
+        Event::CloseFailed { producer, error } => texts![producer, error],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
         Event::Stage(event) => of_stage(event),
         Event::ProducerFailed { .. } | Event::ProducerRestarted { .. } => of_producer(event),
@@ -71,10 +72,11 @@ fn of_settlement(producer: usize, settlement: &Settlement<'_>) -> Fields {
     let Settlement {
         done,
         failed,
+        resolved,
         released,
         ..
     } = settlement;
-    texts![producer, done, failed, released]
+    texts![producer, done, failed, resolved, released]
 }
 
 fn of_producer(event: &Event<'_>) -> Fields {

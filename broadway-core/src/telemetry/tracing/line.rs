@@ -30,6 +30,7 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         Event::Produced { .. }
         | Event::Settled { .. }
         | Event::AckFailed { .. }
+        | Event::CloseFailed { .. }
         | Event::RateLimited { .. }
         | Event::ProducerFailed { .. }
         | Event::ProducerRestarted { .. } => producer(pipeline, event),
@@ -229,7 +230,7 @@ fn producer(pipeline: &str, told: &Event<'_>) {
             settlement,
         } => {
             trace!(target: TARGET, event, pipeline, producer, done = settlement.done, failed = settlement.failed,
-                released = settlement.released, "messages settled");
+                resolved = settlement.resolved, released = settlement.released, "messages settled");
         }
         Event::AckFailed {
             producer,
@@ -238,6 +239,10 @@ fn producer(pipeline: &str, told: &Event<'_>) {
         } => {
             error!(target: TARGET, event, pipeline, producer, count, %reason,
                 "acknowledging failed, the source will deliver again");
+        }
+        Event::CloseFailed { producer, error } => {
+            error!(target: TARGET, event, pipeline, producer, error,
+                "closing failed, what was not confirmed will be delivered again");
         }
         Event::RateLimited {
             producer,
