@@ -53,6 +53,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`source`] | where messages come from: the traits, ready sources, adaptors |
+//! | [`connector`] | what authors of connectors share |
 //! | [`telemetry`] | what a topology tells about itself, and who listens |
 //! | [`testing`] | a test kit: a hand-fed source with a ledger, a recorder of events, faults |
 //! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
@@ -71,8 +72,10 @@ mod batcher_key;
 mod caught;
 mod chunk;
 mod config_error;
+pub mod connector;
 mod deadline;
 mod error;
+mod fatal;
 mod handler;
 mod header;
 pub mod machine;
@@ -96,6 +99,7 @@ pub use chunk::{Chunk, MessageMut};
 pub use config_error::{Checks, ConfigError};
 pub use deadline::Deadline;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
+pub use fatal::Fatal;
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use header::{Header, HeaderName, HeaderValue};
 pub use message::{Message, NoAckOptions, Record};

@@ -182,6 +182,10 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             error: "broker down",
         },
+        Event::LateResults {
+            producer: 0,
+            count: 3,
+        },
         Event::Published {
             done: 2,
             failed: 1,
@@ -199,6 +203,23 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             part,
             position: 12,
             reason: "refused",
+        },
+        Event::Unhalted {
+            producer: 0,
+            part,
+            position: 12,
+        },
+        Event::Lost {
+            producer: 0,
+            part,
+            from: 12,
+            to: 20,
+        },
+        Event::Repositioned {
+            producer: 0,
+            part,
+            position: 20,
+            reason: "made anew",
         },
         Event::ProducerFailed {
             producer: 0,
@@ -222,11 +243,13 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             part,
             settled: true,
+            repeats: 0,
         },
         Event::Revoked {
             producer: 0,
             part,
             settled: false,
+            repeats: 3,
         },
         Event::Draining {
             cause: DrainCause::Signal,

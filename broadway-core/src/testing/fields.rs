@@ -48,16 +48,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::CloseFailed { producer, error } => texts![producer, error],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
         Event::Stage(event) => of_stage(event),
-        Event::ProducerFailed {
-            producer,
-            callback,
-            error,
-            restart_after,
-        } => {
-            let restarts = restart_after.is_some();
-            texts![producer, callback, error, restarts]
-        }
-        Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
+        Event::ProducerFailed { .. } | Event::ProducerRestarted { .. } => of_producer(event),
         Event::DroppedUnsettled { count } => texts![count],
         Event::Published {
             done,
@@ -68,10 +59,30 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Assigned { .. }
         | Event::Revoked { .. }
         | Event::Halted { .. }
+        | Event::Unhalted { .. }
+        | Event::Lost { .. }
+        | Event::Repositioned { .. }
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. } => of_source(event),
+        | Event::SourceTrouble { .. }
+        | Event::LateResults { .. } => of_source(event),
+    }
+}
+
+fn of_producer(event: &Event<'_>) -> Fields {
+    match event {
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after,
+        } => {
+            let restarts = restart_after.is_some();
+            texts![producer, callback, error, restarts]
+        }
+        Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
+        _ => Vec::new(),
     }
 }
 
@@ -161,13 +172,26 @@ fn of_source(event: &Event<'_>) -> Fields {
             producer,
             part,
             settled,
-        } => texts![producer, part, settled],
+            repeats,
+        } => texts![producer, part, settled, repeats],
         Event::Halted {
             producer,
             part,
             position,
             reason,
+        }
+        | Event::Repositioned {
+            producer,
+            part,
+            position,
+            reason,
         } => texts![producer, part, position, reason],
+        Event::Lost {
+            producer,
+            part,
+            from,
+            to,
+        } => texts![producer, part, from, to],
         Event::Lag {
             producer,
             part,
@@ -177,10 +201,16 @@ fn of_source(event: &Event<'_>) -> Fields {
             producer,
             part,
             position,
+        }
+        | Event::Unhalted {
+            producer,
+            part,
+            position,
         } => texts![producer, part, position],
         Event::CommitFailed { producer, error } | Event::SourceTrouble { producer, error } => {
             texts![producer, error]
         }
+        Event::LateResults { producer, count } => texts![producer, count],
         _ => Vec::new(),
     }
 }

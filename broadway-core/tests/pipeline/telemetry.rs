@@ -12,14 +12,18 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// What only connectors emit.
-const OF_CONNECTORS: [&str; 8] = [
+const OF_CONNECTORS: [&str; 12] = [
     "assigned",
     "revoked",
     "halted",
+    "unhalted",
+    "lost",
+    "repositioned",
     "lag",
     "committed",
     "commit_failed",
     "source_trouble",
+    "late_results",
     "published",
 ];
 

@@ -16,6 +16,9 @@ use broadway_core::{
     testing::{Recorder, Seen},
 };
 
+/// Batchers and coordinates, as they were told.
+type Places = Seen<(Option<&'static str>, Option<String>)>;
+
 /// Numbers with coordinates.
 struct Log;
 
@@ -94,7 +97,7 @@ struct Blocking {
 }
 
 impl Blocking {
-    fn new(in_batch: bool) -> (Self, Told, Seen<(Option<&'static str>, Option<String>)>) {
+    fn new(in_batch: bool) -> (Self, Told, Places) {
         let (sender, receiver) = channel();
         let seen = Seen::new();
         let blocking = Self {

@@ -157,10 +157,17 @@ impl PipelineMetrics {
                 self.producer(producer).restarts.increment(1)
             }
             Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
+            Event::LateResults { producer, count } => {
+                self.producer(producer).late.increment(count as u64)
+            }
             Event::DroppedUnsettled { count } => self.dropped_unsettled.increment(count),
             Event::Assigned { part, .. } => self.source.assigned(part),
             Event::Revoked { part, settled, .. } => self.source.revoked(part, settled),
             Event::Halted { part, position, .. } => self.source.halted(part, position),
+            Event::Unhalted { part, .. } => self.source.resumed(part),
+            Event::Lost { part, from, to, .. } => self.source.lost(part, from, to),
+            // Where reading begins is no number to add up; the log says why.
+            Event::Repositioned { .. } => {}
             Event::Lag { part, messages, .. } => self.source.lag(part, messages),
             Event::Committed { part, position, .. } => self.source.committed(part, position),
             Event::CommitFailed { .. } => self.source.commit_failed(),
@@ -348,6 +355,7 @@ struct ProducerMetrics {
     failures: Known<str, Counter>,
     restarts: Counter,
     trouble: Counter,
+    late: Counter,
 }
 
 impl ProducerMetrics {
@@ -371,6 +379,7 @@ impl ProducerMetrics {
             failures: Known::new(),
             restarts: catalog::PRODUCER_RESTARTS.counter(&own),
             trouble: catalog::SOURCE_TROUBLE.counter(&own),
+            late: catalog::LATE_RESULTS.counter(&own),
             pipeline: pipeline.to_owned(),
             producer,
         }
