@@ -114,6 +114,9 @@ where
         let mut chunk = mem::take(&mut self.chunk);
         let (processor, count) = (self.work.processor, chunk.len());
         let started = timer::taken_at(self.stopped, self.inlet.waited());
+        if AckOf::<S>::WANTS_BEGIN {
+            self.work.begin(&chunk);
+        }
         self.work
             .ledger
             .emitter
@@ -310,6 +313,32 @@ where
     /// How many messages of the chunk have been dealt with.
     fn count(&self) -> usize {
         self.tally.done + self.tally.failed + self.tally.forwarded
+    }
+
+    /// Tells the acknowledgers what the chunk holds of theirs.
+    fn begin(&mut self, chunk: &[ParcelFor<S, H>]) {
+        let acknowledger = |parcel: &ParcelFor<S, H>| {
+            let envelope = parcel.0.as_ref()?;
+            matches!(envelope.debt.to, Creditor::Source(_))
+                .then(|| envelope.debt.origin.acknowledger())
+        };
+        for run in chunk.chunk_by(|a, b| acknowledger(a) == acknowledger(b)) {
+            let Some(number) = acknowledger(&run[0]) else {
+                continue;
+            };
+            let tokens = run.iter().filter_map(|parcel| match &parcel.0 {
+                Some(Envelope {
+                    debt:
+                        Debt {
+                            to: Creditor::Source(token),
+                            ..
+                        },
+                    ..
+                }) => Some(token),
+                _ => None,
+            });
+            self.settler.entry(number).acknowledger.begin(tokens);
+        }
     }
 
     fn release(&mut self, parcel: &mut ParcelFor<S, H>) {

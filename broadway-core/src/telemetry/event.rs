@@ -192,14 +192,36 @@ pub enum Event<'a> {
         part: &'a str,
         position: Option<i64>,
     },
-    /// A part was taken away. `settled` is false when work on it had not ended in time, and will be repeated elsewhere.
+    /// A part was taken away. `settled` is false when work on it had not ended or was not committed in time, and will be
+    /// repeated elsewhere; `repeats` counts what was done of that.
     Revoked {
         producer: usize,
         part: &'a str,
         settled: bool,
+        repeats: u64,
     },
     /// A part takes no more messages after a failure, until an operator decides; `position` is that of the failed message.
     Halted {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+        reason: &'a str,
+    },
+    /// A part that had halted takes messages again, from `position` on, since an operator decided so.
+    Unhalted {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+    },
+    /// Messages of a part were deleted at the source before they were read: the positions from `from` up to, and without, `to`.
+    Lost {
+        producer: usize,
+        part: &'a str,
+        from: i64,
+        to: i64,
+    },
+    /// Reading of a part begins elsewhere than at its last commit, or than the options say for a part without one.
+    Repositioned {
         producer: usize,
         part: &'a str,
         position: i64,
@@ -266,6 +288,9 @@ impl Event<'_> {
             Self::Assigned { .. } => "assigned",
             Self::Revoked { .. } => "revoked",
             Self::Halted { .. } => "halted",
+            Self::Unhalted { .. } => "unhalted",
+            Self::Lost { .. } => "lost",
+            Self::Repositioned { .. } => "repositioned",
             Self::Lag { .. } => "lag",
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",

@@ -189,6 +189,23 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             position: 12,
             reason: "refused",
         },
+        Event::Unhalted {
+            producer: 0,
+            part,
+            position: 12,
+        },
+        Event::Lost {
+            producer: 0,
+            part,
+            from: 12,
+            to: 20,
+        },
+        Event::Repositioned {
+            producer: 0,
+            part,
+            position: 20,
+            reason: "made anew",
+        },
         Event::ProducerFailed {
             producer: 0,
             callback: Callback::Produce,
@@ -211,11 +228,13 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             part,
             settled: true,
+            repeats: 0,
         },
         Event::Revoked {
             producer: 0,
             part,
             settled: false,
+            repeats: 3,
         },
         Event::Draining {
             cause: DrainCause::Signal,

@@ -12,10 +12,13 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// What only connectors emit.
-const OF_CONNECTORS: [&str; 9] = [
+const OF_CONNECTORS: [&str; 12] = [
     "assigned",
     "revoked",
     "halted",
+    "unhalted",
+    "lost",
+    "repositioned",
     "lag",
     "committed",
     "commit_failed",

@@ -1,5 +1,5 @@
 //! The only unsafe code: what the safe client does not offer. Queues of single partitions read in batches, messages that
-//! may travel to other threads, commits with their results on a queue, and a few lookups.
+//! may travel to other threads, commits with their results on a queue, the limits of topics, and a few lookups.
 //!
 //! Three rules of librdkafka are kept here by construction:
 //!
@@ -11,7 +11,9 @@
 //!   which drop them before they close; messages do not hold up a close, only the freeing of the client.
 #![allow(unsafe_code)]
 
+mod describe;
 mod message;
+mod produce;
 mod queue;
 mod signal;
 
@@ -22,7 +24,9 @@ use std::{
 
 use rdkafka::{bindings, error::RDKafkaErrorCode};
 
+pub(crate) use describe::{TopicLimit, topic_limits};
 pub(crate) use message::{Raw, Scratch};
+pub(crate) use produce::{Headers, Parts, produce};
 pub(crate) use queue::{CommitResult, Queue};
 pub(crate) use signal::{Bell, Signal};
 
@@ -61,14 +65,15 @@ pub(crate) fn generation(client: &Client) -> Option<i32> {
 }
 
 /// What a fatal error was, if there has been one.
-pub(crate) fn fatal_error(client: &Client) -> Option<String> {
+pub(crate) fn fatal_error(client: &Client) -> Option<(RDKafkaErrorCode, String)> {
     let mut text = [0 as c_char; 512];
     // SAFETY: the client is alive; the text is written with a NUL at its end, within the length given.
     unsafe {
         let code =
             bindings::rd_kafka_fatal_error(client.native_ptr(), text.as_mut_ptr(), text.len());
-        as_result(code).err()?;
-        Some(CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
+        let code = as_result(code).err()?;
+        let text = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
+        Some((code, text))
     }
 }
 

@@ -145,7 +145,9 @@ metrics! {
     COMMITTED_POSITION = Gauge "broadway_source_committed_position" Count ["pipeline", "part"]
         "the last position of a part that was committed";
     HALTED = Gauge "broadway_source_halted" Count ["pipeline", "part"]
-        "1 while a part is halted by a failure; 0 once it is committed past that, assigned anew or revoked";
+        "1 while a part is halted by a failure; 0 once it is committed past that, resumed, assigned anew or revoked";
+    LOST = Counter "broadway_source_lost_total" Count ["pipeline", "part"]
+        "positions of a part that were deleted at the source before they were read";
     COMMITS = Counter "broadway_commits_total" Count ["pipeline", "result"]
         "commits at the source, by result: ok, failed";
     SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]

@@ -156,6 +156,10 @@ impl PipelineMetrics {
             Event::Assigned { part, .. } => self.source.assigned(part),
             Event::Revoked { part, settled, .. } => self.source.revoked(part, settled),
             Event::Halted { part, position, .. } => self.source.halted(part, position),
+            Event::Unhalted { part, .. } => self.source.resumed(part),
+            Event::Lost { part, from, to, .. } => self.source.lost(part, from, to),
+            // Where reading begins is no number to add up; the log says why.
+            Event::Repositioned { .. } => {}
             Event::Lag { part, messages, .. } => self.source.lag(part, messages),
             Event::Committed { part, position, .. } => self.source.committed(part, position),
             Event::CommitFailed { .. } => self.source.commit_failed(),

@@ -35,12 +35,15 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::ProducerRestarted { .. } => producer(pipeline, event),
         Event::Assigned { .. }
         | Event::Revoked { .. }
-        | Event::Halted { .. }
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
         | Event::SourceTrouble { .. }
         | Event::LateResults { .. } => source(pipeline, event),
+        Event::Halted { .. }
+        | Event::Unhalted { .. }
+        | Event::Lost { .. }
+        | Event::Repositioned { .. } => part(pipeline, event),
         Event::Published { .. } => publisher(pipeline, event),
         Event::Stage(event) => stage::write(pipeline, event),
     }
@@ -281,6 +284,7 @@ fn source(pipeline: &str, told: &Event<'_>) {
             producer,
             part,
             settled: true,
+            ..
         } => {
             info!(target: TARGET, event, pipeline, producer, part, settled = true, "part revoked");
         }
@@ -288,18 +292,10 @@ fn source(pipeline: &str, told: &Event<'_>) {
             producer,
             part,
             settled: false,
+            repeats,
         } => {
-            warn!(target: TARGET, event, pipeline, producer, part, settled = false,
+            warn!(target: TARGET, event, pipeline, producer, part, settled = false, repeats,
                 "part revoked before its work had ended, which will be repeated elsewhere");
-        }
-        Event::Halted {
-            producer,
-            part,
-            position,
-            reason,
-        } => {
-            error!(target: TARGET, event, pipeline, producer, part, position, reason,
-                "part halted until an operator decides");
         }
         Event::Lag {
             producer,
@@ -324,6 +320,47 @@ fn source(pipeline: &str, told: &Event<'_>) {
         Event::LateResults { producer, count } => {
             warn!(target: TARGET, event, pipeline, producer, count,
                 "results came too late and are ignored; the source delivers their messages again");
+        }
+        _ => {}
+    }
+}
+
+/// What an operator has to look at.
+fn part(pipeline: &str, told: &Event<'_>) {
+    let event = told.name();
+    match *told {
+        Event::Halted {
+            producer,
+            part,
+            position,
+            reason,
+        } => {
+            error!(target: TARGET, event, pipeline, producer, part, position, reason,
+                "part halted until an operator decides");
+        }
+        Event::Unhalted {
+            producer,
+            part,
+            position,
+        } => {
+            info!(target: TARGET, event, pipeline, producer, part, position, "halted part resumed");
+        }
+        Event::Lost {
+            producer,
+            part,
+            from,
+            to,
+        } => {
+            error!(target: TARGET, event, pipeline, producer, part, from, to,
+                "messages were deleted at the source before they were read");
+        }
+        Event::Repositioned {
+            producer,
+            part,
+            position,
+            reason,
+        } => {
+            warn!(target: TARGET, event, pipeline, producer, part, position, reason, "part repositioned");
         }
         _ => {}
     }
