@@ -10,7 +10,9 @@ use crate::{
 };
 
 /// How many messages one call hands over.
-const CALL: usize = 1_000;
+const CALL: usize = 200;
+/// After so many calls comes a message that the connector's client cannot read, where there is one; fewer in a full run.
+const UNREADABLE_EVERY: [usize; 2] = [1, 10];
 
 /// What became of it.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Fed {
     pub(crate) refused: BTreeSet<u64>,
     /// Messages that were not confirmed and sent again: they may be there twice.
     pub(crate) again: u64,
+    /// Messages that the client cannot read.
+    pub(crate) unreadable: u64,
 }
 
 /// Sends these ids in order, each until it is confirmed.
@@ -32,7 +36,14 @@ pub(crate) async fn feed<B: Broker>(
     let mut fed = Fed::default();
     let mut left: Vec<u64> = ids.collect();
     left.reverse();
-    while !left.is_empty() {
+    let every = UNREADABLE_EVERY[usize::from(plan.is_full())];
+    for number in 0.. {
+        if left.is_empty() {
+            break;
+        }
+        if number % every == 0 && broker.send_unreadable(place).await.unwrap() {
+            fed.unreadable += 1;
+        }
         let call = left.split_off(left.len().saturating_sub(CALL));
         let call: Vec<_> = call.into_iter().rev().collect();
         let messages = call.iter().map(|id| plan.message(*id)).collect();

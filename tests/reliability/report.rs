@@ -27,10 +27,12 @@ pub(crate) struct Figures {
     pub(crate) damaged: BTreeSet<u64>,
     /// Messages that were fed twice, perhaps.
     pub(crate) fed_again: u64,
+    /// Messages among them that the client cannot read.
+    pub(crate) unreadable: u64,
     pub(crate) elapsed: Duration,
 }
 
-pub(crate) const HEAD: &str = "ledger| broker   | phase            |     ids | lost | repeated |    bound | neighbours | reordered | dead expected | found | twice | wrong | damaged | refused | members | kills | cuts | silences | seconds";
+pub(crate) const HEAD: &str = "ledger| broker   | phase            |     ids | lost | repeated |    bound | neighbours | reordered | dead expected | found | twice | wrong | damaged | refused | unreadable | members | kills | cuts | silences | seconds";
 
 impl Figures {
     pub(crate) fn line(&self) -> String {
@@ -48,7 +50,7 @@ impl Figures {
             .map_or("-".to_owned(), |bound| bound.to_string());
         let damaged = f.damaged + f.dead_damaged;
         format!(
-            "ledger| {broker:<8} | {phase:<16} | {:>7} | {:>4} | {:>8} | {bound:>8} | {:>10} | {:>9} | {:>13} | {:>5} | {:>5} | {:>5} | {damaged:>7} | {:>7} | {:>7} | {:>5} | {:>4} | {:>8} | {:>7.1}",
+            "ledger| {broker:<8} | {phase:<16} | {:>7} | {:>4} | {:>8} | {bound:>8} | {:>10} | {:>9} | {:>13} | {:>5} | {:>5} | {:>5} | {damaged:>7} | {:>7} | {:>10} | {:>7} | {:>5} | {:>4} | {:>8} | {:>7.1}",
             plan.ids,
             f.lost,
             f.repeated,
@@ -59,6 +61,7 @@ impl Figures {
             f.dead_twice,
             f.dead_wrong,
             refused.len(),
+            self.unreadable,
             self.members,
             count(Fault::Kill),
             count(Fault::Cut),

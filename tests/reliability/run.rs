@@ -163,9 +163,7 @@ impl<B: Broker> Run<B> {
     pub(crate) async fn end(mut self, faults: Vec<Fault>, repeats_max: Option<u64>) -> Figures {
         let fed = (&mut self.feeding).await.unwrap();
         let probes = self.plan.ids..self.plan.all();
-        let again = feed(&self.broker, &self.places.work, self.plan, probes)
-            .await
-            .again;
+        let probes = feed(&self.broker, &self.places.work, self.plan, probes).await;
         let last = self.join(0).await;
         let all = self.good(1_000) + PROBES;
         self.until(all, || ()).await;
@@ -190,7 +188,8 @@ impl<B: Broker> Run<B> {
                 .map(|letter| letter.id)
                 .collect(),
             refused: fed.refused,
-            fed_again: fed.again + again,
+            fed_again: fed.again + probes.again,
+            unreadable: fed.unreadable + probes.unreadable,
             elapsed: self.begun.elapsed(),
         }
     }

@@ -25,6 +25,7 @@ mod rate_limit;
 mod registry;
 mod settler;
 mod split;
+mod staleness;
 mod start;
 mod supervisor;
 mod topology;

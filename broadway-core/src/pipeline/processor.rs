@@ -21,8 +21,8 @@ use super::{
     batcher::{Staged, Stages},
     callbacks::{self, Panicked},
     envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
-    producer::low_half,
     settler::{Ledger, Settler},
+    staleness::Staleness,
     start::SourceInlet,
 };
 use crate::{
@@ -208,7 +208,7 @@ where
     async fn handle_some(&mut self, chunk: &mut [ParcelFor<S, H>]) -> Option<usize> {
         let handler = Arc::clone(&self.handler);
         let mut returned = None;
-        let mut freshness = Freshness::default();
+        let mut staleness = Staleness::default();
         while self.begun < chunk.len() {
             let index = self.begun;
             self.begun += 1;
@@ -217,7 +217,7 @@ where
             let Some(envelope) = &mut parcel.0 else {
                 continue;
             };
-            if freshness.is_stale(&mut self.work.settler, envelope) {
+            if staleness.is_stale(&mut self.work.settler, envelope) {
                 self.work.release(parcel);
                 continue;
             }
@@ -469,41 +469,5 @@ impl<A: Acknowledger> ack_now::Settle for Early<'_, A> {
         self.settler
             .add(self.debt.take_early(), Outcome::Done, None);
         self.settler.flush().await
-    }
-}
-
-/// Tells messages that are no longer ours, reading each acknowledger's generation once per run.
-#[derive(Default)]
-struct Freshness {
-    /// The provenance that is known to be of the current generation.
-    fresh: Option<u64>,
-}
-
-impl Freshness {
-    #[inline(always)]
-    fn is_stale<A: Acknowledger, T>(
-        &mut self,
-        settler: &mut Settler<A>,
-        envelope: &Envelope<T, A::Token>,
-    ) -> bool {
-        self.fresh != Some(envelope.debt.origin.provenance()) && self.look(settler, envelope)
-    }
-
-    #[inline(never)]
-    fn look<A: Acknowledger, T>(
-        &mut self,
-        settler: &mut Settler<A>,
-        envelope: &Envelope<T, A::Token>,
-    ) -> bool {
-        let Creditor::Source(token) = &envelope.debt.to else {
-            return false;
-        };
-        let origin = envelope.debt.origin;
-        let acknowledger = &settler.entry(origin.acknowledger()).acknowledger;
-        if low_half(acknowledger.generation()) == origin.generation() {
-            self.fresh = Some(origin.provenance());
-            return false;
-        }
-        acknowledger.is_stale(token)
     }
 }
