@@ -125,10 +125,33 @@ pub trait Acknowledger: Send + Sync + 'static {
         let _ = token;
         String::new()
     }
+
+    /// Whether [`begin`](Self::begin) is called. Defaults to false, which costs nothing.
+    const WANTS_BEGIN: bool = false;
+
+    /// The messages of these tokens are about to be handled: called once per chunk, before
+    /// [`generation`](Self::generation) is read for it. A message that was not begun and is [stale](Self::is_stale) is never
+    /// handled; so a source that takes a part of its input away knows what may still end as done. Some of the chunk may
+    /// be given back and begun again later.
+    fn begin<'a>(&self, tokens: impl Iterator<Item = &'a Self::Token>)
+    where
+        Self::Token: 'a,
+    {
+        let _ = tokens;
+    }
 }
 
 impl<A: Acknowledger> Acknowledger for Arc<A> {
     type Token = A::Token;
+
+    const WANTS_BEGIN: bool = A::WANTS_BEGIN;
+
+    fn begin<'a>(&self, tokens: impl Iterator<Item = &'a Self::Token>)
+    where
+        Self::Token: 'a,
+    {
+        A::begin(self, tokens);
+    }
 
     fn settle(
         &self,

@@ -75,6 +75,7 @@ mod config_error;
 pub mod connector;
 mod deadline;
 mod error;
+mod fatal;
 mod handler;
 mod header;
 pub mod machine;
@@ -98,12 +99,13 @@ pub use chunk::{Chunk, MessageMut};
 pub use config_error::{Checks, ConfigError};
 pub use deadline::Deadline;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
+pub use fatal::Fatal;
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use header::{Header, HeaderName, HeaderValue};
 pub use message::{Message, NoAckOptions, Record};
 pub use pipeline::{
-    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Receipt, Split,
-    Topology, Totals,
+    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Pushed, Pusher,
+    Receipt, Split, Topology, Totals,
 };
 pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
 pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

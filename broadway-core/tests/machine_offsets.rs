@@ -51,6 +51,13 @@ impl Model {
         self.prefix().last().map(|last| last + 1)
     }
 
+    fn last_done(&self) -> Option<i64> {
+        let is_done =
+            |ended: &Option<Outcome>| matches!(ended, Some(Outcome::Done | Outcome::Skipped));
+        let done = self.0.iter().rfind(|(_, ended)| is_done(ended));
+        done.map(|(&offset, _)| offset)
+    }
+
     fn first_failed(&self) -> Option<i64> {
         self.0
             .iter()
@@ -147,6 +154,11 @@ proptest! {
             committed = commit;
             prop_assert_eq!(offsets.halted(), model.first_failed());
             prop_assert_eq!(offsets.in_flight(), model.count(Option::is_none));
+            prop_assert_eq!(offsets.last_done(), model.last_done());
+            for through in [start - 1, start + 20, next - 3, next - 1, i64::MAX] {
+                let expected = model.0.iter().filter(|(offset, ended)| **offset <= through && ended.is_none());
+                prop_assert_eq!(offsets.in_flight_through(through), expected.count() as u64);
+            }
             prop_assert_eq!(offsets.failures(), model.count(|ended| *ended == Some(Outcome::Failed)));
             prop_assert_eq!(offsets.span(), (model.0.len() - model.prefix().count()) as u64);
             prop_assert_eq!(offsets.done_beyond(), offsets.span() - offsets.in_flight() - offsets.failures());

@@ -229,6 +229,28 @@ impl Offsets {
         self.span() - self.in_flight - self.failures
     }
 
+    /// The highest offset that is done; `None` before there is any. Looks at a bit of each that the commit does not cover.
+    #[must_use]
+    pub fn last_done(&self) -> Option<i64> {
+        match self.done.last_in(self.head, self.runs.tail()) {
+            Some(number) => Some(self.runs.offset_of(number)),
+            None => self.commit().map(|commit| commit - 1),
+        }
+    }
+
+    /// How many of those up to `offset`, itself included, are delivered and not settled. Looks at a bit or two of each.
+    ///
+    /// With it a caller that gives a partition up knows when all that it began has ended.
+    #[must_use]
+    pub fn in_flight_through(&self, offset: i64) -> u64 {
+        let end = self.runs.numbers_through(offset);
+        let Some(span) = end.checked_sub(self.head).filter(|span| *span > 0) else {
+            return 0;
+        };
+        let count = |ring: &BitRing| ring.count_in(self.head, end);
+        span - count(&self.done) - self.failed.as_ref().map_or(0, count)
+    }
+
     /// How many failed and were not skipped.
     #[must_use]
     pub const fn failures(&self) -> u64 {

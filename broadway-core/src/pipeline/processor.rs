@@ -21,8 +21,8 @@ use super::{
     batcher::{Staged, Stages},
     callbacks::{self, Panicked},
     envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
-    producer::low_half,
     settler::{Ledger, Settler},
+    staleness::Staleness,
     start::SourceInlet,
 };
 use crate::{
@@ -114,6 +114,9 @@ where
         let mut chunk = mem::take(&mut self.chunk);
         let (processor, count) = (self.work.processor, chunk.len());
         let started = timer::taken_at(self.stopped, self.inlet.waited());
+        if AckOf::<S>::WANTS_BEGIN {
+            self.work.begin(&chunk);
+        }
         self.work
             .ledger
             .emitter
@@ -205,7 +208,7 @@ where
     async fn handle_some(&mut self, chunk: &mut [ParcelFor<S, H>]) -> Option<usize> {
         let handler = Arc::clone(&self.handler);
         let mut returned = None;
-        let mut freshness = Freshness::default();
+        let mut staleness = Staleness::default();
         while self.begun < chunk.len() {
             let index = self.begun;
             self.begun += 1;
@@ -214,7 +217,7 @@ where
             let Some(envelope) = &mut parcel.0 else {
                 continue;
             };
-            if freshness.is_stale(&mut self.work.settler, envelope) {
+            if staleness.is_stale(&mut self.work.settler, envelope) {
                 self.work.release(parcel);
                 continue;
             }
@@ -310,6 +313,32 @@ where
     /// How many messages of the chunk have been dealt with.
     fn count(&self) -> usize {
         self.tally.done + self.tally.failed + self.tally.forwarded
+    }
+
+    /// Tells the acknowledgers what the chunk holds of theirs.
+    fn begin(&mut self, chunk: &[ParcelFor<S, H>]) {
+        let acknowledger = |parcel: &ParcelFor<S, H>| {
+            let envelope = parcel.0.as_ref()?;
+            matches!(envelope.debt.to, Creditor::Source(_))
+                .then(|| envelope.debt.origin.acknowledger())
+        };
+        for run in chunk.chunk_by(|a, b| acknowledger(a) == acknowledger(b)) {
+            let Some(number) = acknowledger(&run[0]) else {
+                continue;
+            };
+            let tokens = run.iter().filter_map(|parcel| match &parcel.0 {
+                Some(Envelope {
+                    debt:
+                        Debt {
+                            to: Creditor::Source(token),
+                            ..
+                        },
+                    ..
+                }) => Some(token),
+                _ => None,
+            });
+            self.settler.entry(number).acknowledger.begin(tokens);
+        }
     }
 
     fn release(&mut self, parcel: &mut ParcelFor<S, H>) {
@@ -440,41 +469,5 @@ impl<A: Acknowledger> ack_now::Settle for Early<'_, A> {
         self.settler
             .add(self.debt.take_early(), Outcome::Done, None);
         self.settler.flush().await
-    }
-}
-
-/// Tells messages that are no longer ours, reading each acknowledger's generation once per run.
-#[derive(Default)]
-struct Freshness {
-    /// The provenance that is known to be of the current generation.
-    fresh: Option<u64>,
-}
-
-impl Freshness {
-    #[inline(always)]
-    fn is_stale<A: Acknowledger, T>(
-        &mut self,
-        settler: &mut Settler<A>,
-        envelope: &Envelope<T, A::Token>,
-    ) -> bool {
-        self.fresh != Some(envelope.debt.origin.provenance()) && self.look(settler, envelope)
-    }
-
-    #[inline(never)]
-    fn look<A: Acknowledger, T>(
-        &mut self,
-        settler: &mut Settler<A>,
-        envelope: &Envelope<T, A::Token>,
-    ) -> bool {
-        let Creditor::Source(token) = &envelope.debt.to else {
-            return false;
-        };
-        let origin = envelope.debt.origin;
-        let acknowledger = &settler.entry(origin.acknowledger()).acknowledger;
-        if low_half(acknowledger.generation()) == origin.generation() {
-            self.fresh = Some(origin.provenance());
-            return false;
-        }
-        acknowledger.is_stale(token)
     }
 }

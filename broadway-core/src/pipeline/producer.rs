@@ -25,6 +25,7 @@ use crate::{
     caught::guarded,
     deadline::Deadline,
     error::{BoxError, Callback, Reason, RunError},
+    fatal::Fatal,
     machine::restart::{Decision, Restart, RestartPolicy},
     message::Message,
     source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
@@ -86,6 +87,7 @@ impl<S: Source> ProducerLoop<S> {
     pub(super) async fn run(mut self, opened: Opened<S>) -> Result<(), RunError> {
         let producer = self.deliver_all(opened).await;
         let (line, index) = (Arc::clone(&self.line), self.entrance.producer);
+        let ledger = Arc::clone(&self.entrance.ledger);
         if self.line.producer_done() {
             self.begin_drain(DrainCause::SourceEnded);
         }
@@ -105,6 +107,11 @@ impl<S: Source> ProducerLoop<S> {
             Some(Err(failure)) => failure.into_error(Callback::Close).to_string(),
             None => format!("close did not end within {:?}", line.close_timeout),
         };
+        // The error of the topology may be another one.
+        ledger.emitter.emit(&Event::CloseFailed {
+            producer: index,
+            error: &error,
+        });
         Err(RunError::Close {
             producer: index,
             error: error.into(),
@@ -171,7 +178,11 @@ impl<S: Source> ProducerLoop<S> {
     ) -> Option<Opened<S>> {
         let (mut callback, mut error) = (callback, error);
         loop {
-            let decision = restart.failed(timer::now(), supervise::jitter());
+            let decision = if error.is::<Fatal>() {
+                Decision::GiveUp
+            } else {
+                restart.failed(timer::now(), supervise::jitter())
+            };
             let restart_after = match decision {
                 Decision::After(delay) => Some(delay),
                 Decision::GiveUp => None,
@@ -257,6 +268,8 @@ impl<S: Source> Act for Delivering<'_, S> {
 
     async fn react(&mut self, demand: NonZeroUsize) -> ControlFlow<()> {
         let (producer, out) = (&mut self.opened.producer, &mut self.deliveries);
+        // Before: what becomes stale while it is being produced must be asked about.
+        let generation = low_half(self.opened.entry.acknowledger.generation());
         let produce = callbacks::caught(async { producer.produce(demand, out).await });
         let produced = self
             .producer
@@ -264,10 +277,10 @@ impl<S: Source> Act for Delivering<'_, S> {
             .run_until(produce, |word| word.paused || drains(word))
             .await;
         let entry = &self.opened.entry;
-        let accepted = self
-            .producer
-            .entrance
-            .accept(&mut self.deliveries, entry, demand);
+        let accepted =
+            self.producer
+                .entrance
+                .accept(&mut self.deliveries, entry, generation, demand);
         match produced {
             None => {}
             Some(Err(failure)) => {
@@ -308,11 +321,13 @@ impl<S: Source> Entrance<S> {
         Some(demand)
     }
 
-    /// From here on the messages are ours. Returns when that was; `None`: there were none.
+    /// From here on the messages are ours. Returns when that was; `None`: there were none. `generation` is that of the
+    /// acknowledger before they were produced.
     fn accept(
         &mut self,
         deliveries: &mut Vec<DeliveryOf<S>>,
         entry: &Entry<<S::Producer as Producer>::Acknowledger>,
+        generation: u32,
         demand: NonZeroUsize,
     ) -> Option<Instant> {
         let count = deliveries.len();
@@ -323,7 +338,7 @@ impl<S: Source> Entrance<S> {
         entry.delivered(count);
         self.ledger.counters.received(count);
         let received_ns = self.ledger.elapsed_ns(now);
-        let origin = Origin::new(entry.number, low_half(entry.acknowledger.generation()));
+        let origin = Origin::new(entry.number, generation);
         let partition_by = self.partition_by.as_deref();
         self.accepted
             .extend(deliveries.drain(..).map(|Delivery { item, token }| {

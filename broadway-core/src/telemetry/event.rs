@@ -55,6 +55,8 @@ pub struct Settlement<'a> {
     pub done: usize,
     /// Failed.
     pub failed: usize,
+    /// Failed, and then [resolved](crate::Failed::resolve): acknowledged like those that are done.
+    pub resolved: usize,
     /// Released unhandled.
     pub released: usize,
     /// For each of them, the time since its producer delivered it. Empty unless
@@ -169,6 +171,9 @@ pub enum Event<'a> {
         count: usize,
         reason: &'a Reason,
     },
+    /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers these messages
+    /// again. Told for each producer, also when the topology ends for another reason.
+    CloseFailed { producer: usize, error: &'a str },
     /// A producer holds `held` messages that the rate limit does not let through yet; it goes on after `wait`.
     RateLimited {
         producer: usize,
@@ -192,14 +197,36 @@ pub enum Event<'a> {
         part: &'a str,
         position: Option<i64>,
     },
-    /// A part was taken away. `settled` is false when work on it had not ended in time, and will be repeated elsewhere.
+    /// A part was taken away. `settled` is false when work on it had not ended or was not committed in time, and will be
+    /// repeated elsewhere; `repeats` counts what was done of that.
     Revoked {
         producer: usize,
         part: &'a str,
         settled: bool,
+        repeats: u64,
     },
     /// A part takes no more messages after a failure, until an operator decides; `position` is that of the failed message.
     Halted {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+        reason: &'a str,
+    },
+    /// A part that had halted takes messages again, from `position` on, since an operator decided so.
+    Unhalted {
+        producer: usize,
+        part: &'a str,
+        position: i64,
+    },
+    /// Messages of a part were deleted at the source before they were read: the positions from `from` up to, and without, `to`.
+    Lost {
+        producer: usize,
+        part: &'a str,
+        from: i64,
+        to: i64,
+    },
+    /// Reading of a part begins elsewhere than at its last commit, or than the options say for a part without one.
+    Repositioned {
         producer: usize,
         part: &'a str,
         position: i64,
@@ -259,6 +286,7 @@ impl Event<'_> {
             Self::FailedHandled { .. } => "failed_handled",
             Self::Settled { .. } => "settled",
             Self::AckFailed { .. } => "ack_failed",
+            Self::CloseFailed { .. } => "close_failed",
             Self::RateLimited { .. } => "rate_limited",
             Self::ProducerFailed { .. } => "producer_failed",
             Self::ProducerRestarted { .. } => "producer_restarted",
@@ -266,6 +294,9 @@ impl Event<'_> {
             Self::Assigned { .. } => "assigned",
             Self::Revoked { .. } => "revoked",
             Self::Halted { .. } => "halted",
+            Self::Unhalted { .. } => "unhalted",
+            Self::Lost { .. } => "lost",
+            Self::Repositioned { .. } => "repositioned",
             Self::Lag { .. } => "lag",
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",

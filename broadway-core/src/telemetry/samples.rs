@@ -27,6 +27,7 @@ pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlem
     Settlement {
         done,
         failed,
+        resolved: 0,
         released,
         latencies: &[],
     }
@@ -142,7 +143,10 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         },
         Event::Settled {
             producer: 0,
-            settlement: settlement(4, 1, 1),
+            settlement: Settlement {
+                resolved: 2,
+                ..settlement(4, 1, 1)
+            },
         },
         Event::AckFailed {
             producer: 0,
@@ -162,6 +166,10 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         Event::CommitFailed {
             producer: 0,
             error: "not coordinator",
+        },
+        Event::CloseFailed {
+            producer: 0,
+            error: "flush timed out",
         },
         Event::SourceTrouble {
             producer: 0,
@@ -189,6 +197,23 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             position: 12,
             reason: "refused",
         },
+        Event::Unhalted {
+            producer: 0,
+            part,
+            position: 12,
+        },
+        Event::Lost {
+            producer: 0,
+            part,
+            from: 12,
+            to: 20,
+        },
+        Event::Repositioned {
+            producer: 0,
+            part,
+            position: 20,
+            reason: "made anew",
+        },
         Event::ProducerFailed {
             producer: 0,
             callback: Callback::Produce,
@@ -211,11 +236,13 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             part,
             settled: true,
+            repeats: 0,
         },
         Event::Revoked {
             producer: 0,
             part,
             settled: false,
+            repeats: 3,
         },
         Event::Draining {
             cause: DrainCause::Signal,

@@ -43,18 +43,10 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
             count,
             reason,
         } => texts![producer, count, reason],
+        Event::CloseFailed { producer, error } => texts![producer, error],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
         Event::Stage(event) => of_stage(event),
-        Event::ProducerFailed {
-            producer,
-            callback,
-            error,
-            restart_after,
-        } => {
-            let restarts = restart_after.is_some();
-            texts![producer, callback, error, restarts]
-        }
-        Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
+        Event::ProducerFailed { .. } | Event::ProducerRestarted { .. } => of_producer(event),
         Event::DroppedUnsettled { count } => texts![count],
         Event::Published {
             done,
@@ -65,6 +57,9 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Assigned { .. }
         | Event::Revoked { .. }
         | Event::Halted { .. }
+        | Event::Unhalted { .. }
+        | Event::Lost { .. }
+        | Event::Repositioned { .. }
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
@@ -77,10 +72,27 @@ fn of_settlement(producer: usize, settlement: &Settlement<'_>) -> Fields {
     let Settlement {
         done,
         failed,
+        resolved,
         released,
         ..
     } = settlement;
-    texts![producer, done, failed, released]
+    texts![producer, done, failed, resolved, released]
+}
+
+fn of_producer(event: &Event<'_>) -> Fields {
+    match event {
+        Event::ProducerFailed {
+            producer,
+            callback,
+            error,
+            restart_after,
+        } => {
+            let restarts = restart_after.is_some();
+            texts![producer, callback, error, restarts]
+        }
+        Event::ProducerRestarted { producer, restarts } => texts![producer, restarts],
+        _ => Vec::new(),
+    }
 }
 
 fn of_chunk(event: &Event<'_>) -> Fields {
@@ -169,19 +181,37 @@ fn of_source(event: &Event<'_>) -> Fields {
             producer,
             part,
             settled,
-        } => texts![producer, part, settled],
+            repeats,
+        } => texts![producer, part, settled, repeats],
         Event::Halted {
             producer,
             part,
             position,
             reason,
+        }
+        | Event::Repositioned {
+            producer,
+            part,
+            position,
+            reason,
         } => texts![producer, part, position, reason],
+        Event::Lost {
+            producer,
+            part,
+            from,
+            to,
+        } => texts![producer, part, from, to],
         Event::Lag {
             producer,
             part,
             messages,
         } => texts![producer, part, messages],
         Event::Committed {
+            producer,
+            part,
+            position,
+        }
+        | Event::Unhalted {
             producer,
             part,
             position,

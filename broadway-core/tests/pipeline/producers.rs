@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broadway_core::{
-    Callback, RunError, StartError,
+    Callback, Fatal, RunError, StartError,
     machine::restart::{Intensity, RestartPolicy},
     testing::{Fault, Recorder, Step, drained},
 };
@@ -42,6 +42,30 @@ async fn a_producer_that_fails_is_opened_again_after_a_pause() {
         "producer_failed producer=0 callback=produce error=connection lost restarts=true"
     );
     assert_eq!(recorder.of("producer_restarted")[0].number("restarts"), 1);
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fatal_error_ends_the_topology_whatever_the_policy() {
+    let recorder = Recorder::new();
+    let (pipeline, feed) = fed(Script::<u64>::new());
+    let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
+    let receipt = feed.push(1);
+    feed.fail(Fatal::new("another consumer has taken over"));
+    let error = topology.wait().await.unwrap_err();
+    assert!(
+        matches!(&error, RunError::Producer { producer: 0, error } if &**error == "another consumer has taken over"),
+        "{error:?}"
+    );
+    assert!(
+        outcomes([receipt]).await[0].is_done(),
+        "it was delivered before"
+    );
+    assert_eq!(feed.steps(), [Step::Opened(0), Step::Dropped(0)]);
+    assert_eq!(
+        recorder.of("producer_failed")[0].to_string(),
+        "producer_failed producer=0 callback=produce error=another consumer has taken over restarts=false"
+    );
     feed.assert_settled_once();
 }
 

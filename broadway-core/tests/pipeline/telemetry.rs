@@ -12,10 +12,13 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// What only connectors emit.
-const OF_CONNECTORS: [&str; 9] = [
+const OF_CONNECTORS: [&str; 12] = [
     "assigned",
     "revoked",
     "halted",
+    "unhalted",
+    "lost",
+    "repositioned",
     "lag",
     "committed",
     "commit_failed",
@@ -86,6 +89,8 @@ async fn every_event_of_the_engine_is_emitted() {
     OF_CONNECTORS
         .iter()
         .for_each(|name| assert!(expected.remove(*name), "{name} is an event"));
+    // Here no producer is left to close: `numbers`.
+    assert!(expected.remove("close_failed"));
     // On real time only: `watchdog`.
     assert!(expected.remove("handler_blocked"));
     assert_eq!(heard, expected);

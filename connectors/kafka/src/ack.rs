@@ -6,6 +6,9 @@ use broadway_core::{Acknowledger, BoxError, Settled};
 
 use crate::shared::Shared;
 
+/// How many partitions of a chunk are told apart without writing to each more than once.
+const SLOTS: usize = 16;
+
 /// Which message of which assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
@@ -58,6 +61,37 @@ impl Acknowledger for KafkaAcknowledger {
 
     fn generation(&self) -> u64 {
         self.shared.generation.load(Ordering::Acquire)
+    }
+
+    fn describe(&self, token: &Token) -> String {
+        self.shared.with_partitions(|all| {
+            let name = &all[token.slot as usize].origin.name;
+            format!("{name}@{}", token.offset)
+        })
+    }
+
+    const WANTS_BEGIN: bool = true;
+
+    fn begin<'a>(&self, tokens: impl Iterator<Item = &'a Token>) {
+        // Messages of several partitions alternate where keys are kept in order: one write for each partition, not each message.
+        let mut highest: [Option<Token>; SLOTS] = [None; SLOTS];
+        self.shared.with_partitions(|all| {
+            let raise = |token: Token| all[token.slot as usize].begin(token.epoch, token.offset);
+            for token in tokens {
+                let place = &mut highest[token.slot as usize % SLOTS];
+                match place {
+                    Some(high) if high.slot == token.slot && high.epoch == token.epoch => {
+                        high.offset = high.offset.max(token.offset);
+                    }
+                    _ => {
+                        if let Some(other) = place.replace(*token) {
+                            raise(other);
+                        }
+                    }
+                }
+            }
+            highest.into_iter().flatten().for_each(raise);
+        });
     }
 
     fn is_stale(&self, token: &Token) -> bool {

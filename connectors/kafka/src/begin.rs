@@ -1,187 +1,272 @@
-//! Where reading begins in partitions that were just assigned: at the commit, or where [`Begin`] says.
+//! Where reading begins in partitions that were just assigned: at the commit, or where [`Begin`] says, or at the start of what
+//! appeared after the group had first joined.
 //!
-//! Positions are looked up here and given to the client as numbers, rather than left to its `auto.offset.reset`, for two
-//! reasons: `open` may return only when `latest` is known, and a position that was found must be committed before the work
-//! begins, or the next look would find another one.
+//! Positions are looked up here and given to the client as numbers, rather than left to its `auto.offset.reset`, for three
+//! reasons: `open` may return only when `latest` is known; a position that was found must be committed before the work
+//! begins, or the next look would find another one; and what retention has deleted is seen, and told.
 
-use std::time::Duration;
+mod finder;
+mod lookup;
+mod marker;
+mod place;
 
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::Consumer,
-    error::{KafkaError, KafkaResult},
+use std::collections::{HashMap, HashSet};
+
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use regex_lite::Regex;
+
+pub(crate) use self::marker::Marker;
+use self::{
+    finder::Finder,
+    lookup::{Commit, Name},
 };
-
 use crate::{
     client::Client,
-    config::{Begin, Kafka},
-    partition::Start,
+    config::{Kafka, OnLost},
+    partition::{Origin, Start},
 };
 
-/// How often a lookup is tried: the coordinator or a leader may just be moving.
-const ATTEMPTS: u32 = 3;
+/// What a member has learned since it opened.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// How many partitions topics had when it opened.
+    topics: HashMap<String, i32>,
+    /// How many partitions the chosen topics had then.
+    pub(crate) partitions: usize,
+    assigned: HashSet<Name>,
+    /// The first assignment has been answered.
+    pub(crate) is_open: bool,
+}
+
+/// Where one partition begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) start: Start,
+    /// Messages that were deleted before they were read: from, and up to without.
+    pub(crate) lost: Option<(i64, i64)>,
+    /// Why it begins elsewhere than at a commit or where the options say.
+    pub(crate) moved: Option<&'static str>,
+    /// It is not read until an operator decides.
+    pub(crate) halts: bool,
+}
+
+impl Known {
+    /// The topics that are there, with the number of their partitions.
+    pub(crate) fn of_cluster(client: &Client, source: &Kafka) -> Result<Self, String> {
+        let mut known = Self::default();
+        if source.has_pattern() {
+            let metadata = client
+                .fetch_metadata(None, source.connect_timeout.min(lookup::ATTEMPT_MAX))
+                .map_err(|error| format!("cannot learn which topics there are: {error}"))?;
+            for topic in metadata.topics() {
+                let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+                known.topics.insert(topic.name().to_owned(), partitions);
+            }
+        } else {
+            for topic in &source.topics {
+                let partitions = lookup::partitions_of(client, source, topic)?;
+                known.topics.insert(topic.clone(), partitions);
+            }
+        }
+        let chosen = Chosen::new(&source.topics);
+        let partitions = known
+            .topics
+            .iter()
+            .filter(|(topic, _)| chosen.includes(topic))
+            .map(|(_, partitions)| usize::try_from(*partitions).unwrap_or(0));
+        known.partitions = partitions.sum();
+        Ok(known)
+    }
+
+    /// All partitions of topics that are not Kafka's own.
+    fn all_partitions(&self) -> Vec<Name> {
+        let topics = self
+            .topics
+            .iter()
+            .filter(|(topic, _)| !topic.starts_with("__"));
+        topics
+            .flat_map(|(topic, n)| (0..*n).map(move |number| (topic.clone(), number)))
+            .collect()
+    }
+}
+
+/// Tells which topics are subscribed to. The client decides; this is to count them.
+struct Chosen<'a> {
+    topics: &'a [String],
+    /// `None`: an expression of the client's dialect only, which may match any topic.
+    patterns: Vec<Option<Regex>>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(topics: &'a [String]) -> Self {
+        let patterns = topics.iter().filter(|topic| topic.starts_with('^'));
+        Self {
+            topics,
+            patterns: patterns.map(|pattern| Regex::new(pattern).ok()).collect(),
+        }
+    }
+
+    fn includes(&self, topic: &str) -> bool {
+        self.topics.iter().any(|chosen| chosen == topic)
+            || self.patterns.iter().any(|pattern| {
+                pattern
+                    .as_ref()
+                    .is_none_or(|pattern| pattern.is_match(topic))
+            })
+    }
+}
 
 /// For each partition of `list`, in its order, where it starts; the positions are set in `list`, too.
 pub(crate) fn find(
     client: &Client,
     source: &Kafka,
+    known: &mut Known,
     list: &mut TopicPartitionList,
-) -> Result<Vec<Start>, String> {
-    let names: Vec<(String, i32)> = list
+) -> Result<Vec<Found>, String> {
+    let names: Vec<Name> = list
         .elements()
         .iter()
         .map(|element| (element.topic().to_owned(), element.partition()))
         .collect();
+    let finder = Finder { client, source };
     let committed = if source.ignore_commits {
         vec![None; names.len()]
     } else {
-        committed(client, source, list, &names)?
+        lookup::committed(client, source, &names)?
     };
-    let missing: Vec<(String, i32)> = names
-        .iter()
-        .zip(&committed)
-        .filter(|(_, commit)| commit.is_none())
-        .map(|(name, _)| name.clone())
-        .collect();
-    let mut found = positions(client, source, &missing)?.into_iter();
-    let mut starts = Vec::with_capacity(names.len());
-    for ((topic, number), committed) in names.iter().zip(committed) {
-        let start = match committed {
-            Some(offset) => Start {
-                position: Some(offset),
-                commit: false,
-                committed,
-            },
-            None => {
-                let position = found.next().flatten();
-                Start {
-                    position,
-                    commit: position.is_some() && !source.ignore_commits,
-                    committed: None,
-                }
-            }
+    let lows = finder.oldest_where_committed(&names, &committed);
+    let mut fresh = finder
+        .without_commits(known, &names, &committed)?
+        .into_iter();
+    let mut all = Vec::with_capacity(names.len());
+    for (((topic, number), committed), low) in names.iter().zip(committed).zip(lows) {
+        let found = match committed {
+            Some(commit) => at_commit(source, commit, low),
+            None => fresh.next().expect("one for each without a commit"),
         };
-        let offset = start.position.map_or(Offset::Beginning, Offset::Offset);
+        // What halts is not read, and the client is not to prefetch it: a position that is gone stops it.
+        let offset = found
+            .start
+            .position
+            .map_or(Offset::Beginning, Offset::Offset);
         list.set_partition_offset(topic, *number, offset)
             .map_err(|error| error.to_string())?;
-        starts.push(start);
+        all.push(found);
     }
-    Ok(starts)
+    known.assigned.extend(names);
+    Ok(all)
 }
 
-fn committed(
+/// Where a partition goes on whose position the broker no longer has, or that is resumed at it.
+pub(crate) fn again(
     client: &Client,
     source: &Kafka,
-    list: &TopicPartitionList,
-    names: &[(String, i32)],
-) -> Result<Vec<Option<i64>>, String> {
-    let answer = attempt(
-        |timeout| client.committed_offsets(list.clone(), timeout),
-        source.connect_timeout,
-    )
-    .map_err(|error| {
-        format!(
-            "cannot read what group `{}` has committed: {error}",
-            source.group
-        )
-    })?;
-    offsets(&answer, names)
+    origin: &Origin,
+    position: Option<i64>,
+    is_gone: bool,
+) -> Result<Found, String> {
+    let name = [(origin.topic.to_string(), origin.partition)];
+    let low = lookup::look(client, source, &name, Offset::Beginning)?[0].unwrap_or(0);
+    let position = position.unwrap_or(low);
+    if position < low {
+        // To resume is to accept it.
+        return Ok(after_loss(source, position, low, None, is_gone));
+    }
+    if !is_gone {
+        return Ok(Found::plain(Start {
+            position: Some(position),
+            commit: false,
+            committed: Some(position),
+            marker: None,
+        }));
+    }
+    Ok(Found {
+        moved: Some(
+            "its position lies beyond the end of the log: the topic was made anew, or truncated",
+        ),
+        ..Found::plain(Start::found(low, source))
+    })
 }
 
-/// Where partitions without a commit begin; `None`: at the oldest message.
-fn positions(
-    client: &Client,
+fn at_commit(source: &Kafka, commit: Commit, low: Option<i64>) -> Found {
+    let Commit { offset, marker } = commit;
+    if let Some(low) = low.filter(|low| offset < *low) {
+        return after_loss(source, offset, low, marker, true);
+    }
+    Found::plain(Start {
+        position: Some(offset),
+        commit: false,
+        committed: Some(offset),
+        marker,
+    })
+}
+
+fn after_loss(
     source: &Kafka,
-    missing: &[(String, i32)],
-) -> Result<Vec<Option<i64>>, String> {
-    let Some((topic, number)) = missing.first() else {
-        return Ok(Vec::new());
+    from: i64,
+    low: i64,
+    marker: Option<Marker>,
+    may_halt: bool,
+) -> Found {
+    let halts = may_halt && source.on_lost == OnLost::Halt;
+    let start = if halts {
+        Start {
+            position: Some(from),
+            commit: false,
+            committed: Some(from),
+            marker,
+        }
+    } else {
+        Start {
+            marker,
+            ..Start::found(low, source)
+        }
     };
-    match source.begin {
-        Begin::Earliest => Ok(vec![None; missing.len()]),
-        Begin::Latest => look(client, source, missing, Offset::End),
-        Begin::Timestamp(_) => {
-            let time = source
-                .begin
-                .timestamp_ms()
-                .expect("the time of a timestamp");
-            let mut found = look(client, source, missing, Offset::Offset(time))?;
-            if found.contains(&None) {
-                let ends = look(client, source, missing, Offset::End)?;
-                found = found
-                    .into_iter()
-                    .zip(ends)
-                    .map(|(found, end)| found.or(end))
-                    .collect();
-            }
-            Ok(found)
-        }
-        Begin::Committed => Err(format!(
-            "group `{}` has committed nothing for {topic}[{number}], and `begin` is Committed: \
-             set it to Earliest, Latest or a time, or commit a position with Kafka's own tools",
-            source.group
-        )),
+    Found {
+        start,
+        lost: Some((from, low)),
+        moved: None,
+        halts,
     }
 }
 
-/// Asks the leaders for the offsets at a time.
-fn look(
-    client: &Client,
-    source: &Kafka,
-    names: &[(String, i32)],
-    time: Offset,
-) -> Result<Vec<Option<i64>>, String> {
-    let mut question = TopicPartitionList::with_capacity(names.len());
-    for (topic, number) in names {
-        question
-            .add_partition_offset(topic, *number, time)
-            .map_err(|error| error.to_string())?;
-    }
-    let answer = attempt(
-        |timeout| client.offsets_for_times(question.clone(), timeout),
-        source.connect_timeout,
-    )
-    .map_err(|error| {
-        format!(
-            "cannot find where to begin (`begin` is {:?}): {error}",
-            source.begin
-        )
-    })?;
-    offsets(&answer, names)
-}
-
-/// The offsets of an answer, in the order of `names`.
-fn offsets(
-    answer: &TopicPartitionList,
-    names: &[(String, i32)],
-) -> Result<Vec<Option<i64>>, String> {
-    names
-        .iter()
-        .map(|(topic, number)| {
-            let element = answer
-                .find_partition(topic, *number)
-                .ok_or_else(|| format!("no answer for {topic}[{number}]"))?;
-            element
-                .error()
-                .map_err(|error| format!("{topic}[{number}]: {error}"))?;
-            Ok(match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            })
-        })
-        .collect()
-}
-
-fn attempt<T>(
-    mut ask: impl FnMut(Duration) -> KafkaResult<T>,
-    timeout: Duration,
-) -> Result<T, KafkaError> {
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
-        match ask(timeout / ATTEMPTS) {
-            Ok(answer) => return Ok(answer),
-            Err(error) => last = Some(error),
+impl Found {
+    const fn plain(start: Start) -> Self {
+        Self {
+            start,
+            lost: None,
+            moved: None,
+            halts: false,
         }
     }
-    Err(last.expect("an error of the last attempt"))
+}
+
+impl Start {
+    /// At a position that was looked up, and is to be committed.
+    fn found(position: i64, source: &Kafka) -> Self {
+        Self {
+            position: Some(position),
+            commit: !source.ignore_commits,
+            committed: None,
+            marker: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_and_patterns_are_matched() {
+        let topics = ["orders".to_owned(), "^returns-[0-9]+$".to_owned()];
+        let chosen = Chosen::new(&topics);
+        assert!(chosen.includes("orders") && chosen.includes("returns-7"));
+        assert!(!chosen.includes("orders-2") && !chosen.includes("returns-x"));
+        let foreign = ["^[[.a.]]".to_owned()];
+        assert!(
+            Chosen::new(&foreign).includes("anything"),
+            "rather too many than too few"
+        );
+    }
 }

@@ -10,15 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::telemetry::Event;
-use rdkafka::{Offset, TopicPartitionList, error::RDKafkaErrorCode};
+use broadway_core::{Deadline, telemetry::Event};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::RDKafkaErrorCode};
 
 use crate::{
     client::Client,
     events::is_denial,
     ffi::{Bell, CommitResult, Queue, Signal},
     partition::Partition,
-    shared::Shared,
+    shared::{SLEEP_MAX, Shared},
 };
 
 /// The pause before a commit that failed is tried again while somebody waits for it.
@@ -26,6 +26,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Commits {
     queue: Queue,
+    client: Arc<Client>,
     shared: Arc<Shared>,
     pending: Vec<Pending>,
     error: Option<Failed>,
@@ -49,6 +50,7 @@ impl Commits {
         let queue = Queue::of_results(client, signal)?;
         Some(Self {
             queue,
+            client: client.clone(),
             shared,
             pending: Vec::new(),
             error: None,
@@ -80,6 +82,12 @@ impl Commits {
         if self.pending.is_empty() {
             return;
         }
+        // In the order of `pending`: that is the order in which they were added.
+        for (element, pending) in list.elements().iter_mut().zip(&self.pending) {
+            if let Some(marker) = pending.partition.marker() {
+                element.set_metadata(marker.text());
+            }
+        }
         if let Err(code) = self.queue.commit(&list) {
             self.pending.clear();
             self.failed(code, None);
@@ -94,7 +102,7 @@ impl Commits {
     }
 
     /// Commits all that is to be committed and waits for the broker to confirm it.
-    pub(crate) fn flush(&mut self, deadline: Instant) -> Result<(), String> {
+    pub(crate) fn flush(&mut self, deadline: Deadline) -> Result<(), String> {
         // A failure from before says nothing about now.
         self.error = None;
         let mut send_at = Instant::now();
@@ -110,25 +118,28 @@ impl Commits {
                     send_at = now + RETRY_PAUSE;
                 }
             }
-            let gives_up =
-                self.error.as_ref().is_some_and(|error| error.is_final) && self.pending.is_empty();
-            if now >= deadline || gives_up {
+            let gives_up = self.pending.is_empty()
+                && self
+                    .error
+                    .as_ref()
+                    .is_some_and(|error| error.is_final || self.client.assignment_lost());
+            if deadline.is_over() || gives_up {
                 let why = self.error.take().map(|error| error.text);
                 return Err(
                     why.unwrap_or_else(|| "the broker did not answer a commit in time".to_owned())
                 );
             }
-            let mut wake_at = deadline;
+            let mut pause = deadline.remaining();
             if self.pending.is_empty() {
                 if now >= send_at {
                     self.error = None;
                     self.send();
                     send_at = now + RETRY_PAUSE;
                 } else {
-                    wake_at = send_at.min(deadline);
+                    pause = pause.min(send_at.saturating_duration_since(now));
                 }
             }
-            thread::park_timeout(wake_at.saturating_duration_since(now));
+            thread::park_timeout(pause.min(SLEEP_MAX));
         }
     }
 
@@ -189,15 +200,14 @@ impl Commits {
     }
 }
 
-/// Whether this member may not commit any more, now or ever.
+/// Whether this member may not commit any more, now or ever. A generation that is over says no such thing: the group may have
+/// just moved on, with this member in it, and the next commit carries the new one.
 fn is_final(code: RDKafkaErrorCode) -> bool {
     is_denial(code)
         || matches!(
             code,
-            RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::UnknownMemberId
+            RDKafkaErrorCode::UnknownMemberId
                 | RDKafkaErrorCode::FencedMemberEpoch
-                | RDKafkaErrorCode::StaleMemberEpoch
                 | RDKafkaErrorCode::AssignmentLost
         )
 }

@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use broadway_core::{Checks, OpenContext, Problem};
 use rdkafka::ClientConfig;
 
-use crate::settings::{Settings, Side};
+use crate::{
+    control::KafkaControl,
+    settings::{Settings, Side},
+};
 
 /// Reads topics as a member of a consumer group.
 ///
@@ -37,8 +40,11 @@ pub struct Kafka {
     pub(crate) ignore_commits: bool,
     pub(crate) protocol: GroupProtocol,
     pub(crate) instance_id: Option<String>,
+    pub(crate) reclaim_instance_id: bool,
     pub(crate) on_failure: OnFailure,
+    pub(crate) on_lost: OnLost,
     pub(crate) uncommitted_max: usize,
+    pub(crate) prefetch_bytes_max: usize,
     pub(crate) commit_interval: Duration,
     pub(crate) revoke_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -46,9 +52,15 @@ pub struct Kafka {
     pub(crate) close_timeout: Duration,
     pub(crate) lag_interval: Duration,
     pub(crate) settings: Settings,
+    pub(crate) control: KafkaControl,
 }
 
 /// Where reading begins in a partition for which the group has committed nothing yet.
+///
+/// This is for what exists when the group first joins. What appears later begins at its oldest message, so that nothing is
+/// skipped: a partition that is added, a topic that a pattern comes to match, a topic that is made anew. The event
+/// [`Repositioned`](broadway_core::telemetry::Event::Repositioned) tells it. To know such a partition, commits carry a
+/// short text in their metadata, such as `broadway partitions=8 joined=1764438000000`.
 ///
 /// A position found by `Latest` or `Timestamp` is committed before the first message is handled. Without that, a crash or
 /// a rebalance would look for the position again, later, and skip what came in between.
@@ -62,7 +74,7 @@ pub enum Begin {
     Earliest,
     /// At the first message that is not older; at the end if there is none.
     Timestamp(SystemTime),
-    /// Nowhere: a partition without a commit is an error.
+    /// Fails to open if the group has no committed offset for a topic.
     Committed,
 }
 
@@ -88,13 +100,29 @@ pub enum GroupProtocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// Nothing after it is committed and no more is read from its partition until the partition is assigned anew: the
-    /// message is not lost. Loud: [`Event::Halted`](broadway_core::telemetry::Event::Halted) and an error in the log.
-    /// What the client has prefetched of it, at most `queued.max.messages.kbytes`, stays in memory.
+    /// Nothing after it is committed and no more is read from its partition until it is
+    /// [resumed](crate::KafkaControl) or assigned anew: the message is not lost. Loud: [`Event::Halted`](broadway_core::telemetry::Event::Halted) and an error in the log.
+    /// What the client has prefetched of it, at most its share of [`prefetch_bytes_max`](Kafka::prefetch_bytes_max), stays in
+    /// memory.
     #[default]
     Halt,
     /// It counts as done, and the next ones are committed over it: the message is lost to the group.
     Skip,
+}
+
+/// What happens when messages were deleted before the group has read them: retention ran past it.
+///
+/// Either way it is told: [`Event::Lost`](broadway_core::telemetry::Event::Lost) with the range, an error in the log, and the
+/// metric `broadway_source_lost_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnLost {
+    /// Reading goes on at the oldest message that is left.
+    #[default]
+    Continue,
+    /// The partition halts, as after a failed message. [`KafkaControl::resume`](crate::KafkaControl::resume) lets it go on at
+    /// the oldest message that is left.
+    Halt,
 }
 
 impl Kafka {
@@ -108,8 +136,11 @@ impl Kafka {
             ignore_commits: false,
             protocol: GroupProtocol::default(),
             instance_id: None,
+            reclaim_instance_id: false,
             on_failure: OnFailure::default(),
+            on_lost: OnLost::default(),
             uncommitted_max: 100_000,
+            prefetch_bytes_max: 128 << 20,
             commit_interval: Duration::from_secs(1),
             revoke_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
@@ -117,6 +148,7 @@ impl Kafka {
             close_timeout: Duration::from_secs(10),
             lag_interval: Duration::from_secs(5),
             settings: Settings::default(),
+            control: KafkaControl::default(),
         }
     }
 
@@ -152,9 +184,21 @@ impl Kafka {
     }
 
     /// Makes members static: one that comes back within the session time-out gets its partitions back without a
-    /// rebalance. With several producers each gets `-0`, `-1`, … appended.
+    /// rebalance. With several producers each gets `-0`, `-1`, … appended. None by default.
+    ///
+    /// Each process needs a name of its own. In the classic protocols a member that joins with a name in use takes it over: the
+    /// older member is out of the group, and its pipeline ends with an error that names this option, rather than take the
+    /// name back. With [`GroupProtocol::Consumer`] the newer member is refused while the older one lives.
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = Some(id.into());
+        self
+    }
+
+    /// A member whose [`instance_id`](Self::instance_id) was taken over claims it again, after the pause of the pipeline's restart
+    /// policy. Two live members with one name then take turns, and repeat each other's work: only for where the other one is known
+    /// to end, such as the old process of a rolling update that starts the new one first.
+    pub fn reclaim_instance_id(mut self) -> Self {
+        self.reclaim_instance_id = true;
         self
     }
 
@@ -164,10 +208,31 @@ impl Kafka {
         self
     }
 
+    /// What happens when messages were deleted before they were read. Defaults to [`OnLost::Continue`].
+    pub fn on_lost(mut self, on_lost: OnLost) -> Self {
+        self.on_lost = on_lost;
+        self
+    }
+
     /// How far reading may run ahead of the commit in one partition, while one slow message holds the commit back: the
     /// most messages of it that a crash repeats. Default: 100,000.
     pub fn uncommitted_max(mut self, messages: usize) -> Self {
         self.uncommitted_max = messages;
+        self
+    }
+
+    /// How many bytes of messages the client may hold that the pipeline has not asked for yet, of all partitions together, and of
+    /// all producers of the pipeline. Defaults to 128 MiB.
+    ///
+    /// The client knows limits for single partitions only, so each gets an equal share when the source is opened:
+    /// `queued.max.messages.kbytes` and `fetch.message.max.bytes` share it between them, and `queued.min.messages` is at most one
+    /// message for 512 bytes of it, for what the client needs besides. Values given with [`set`](Self::set) are lowered where they
+    /// are above that. The broker sends batches whole, so a partition may hold a batch or two (each up to the topic's `max.message.bytes`)
+    /// although its share is smaller, as with very many partitions. Compressed batches count as they come while they are
+    /// fetched, and unpacked once they are there. Partitions that are added later come on top until the source is opened again; a
+    /// warning tells it.
+    pub fn prefetch_bytes_max(mut self, bytes: usize) -> Self {
+        self.prefetch_bytes_max = bytes;
         self
     }
 
@@ -217,6 +282,12 @@ impl Kafka {
         self
     }
 
+    /// A handle that lists halted partitions and resumes them while the pipeline runs.
+    #[must_use]
+    pub fn control(&self) -> KafkaControl {
+        self.control.clone()
+    }
+
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
@@ -247,6 +318,11 @@ impl Kafka {
             "is empty; offsets are committed for a group",
         );
         checks.within("uncommitted_max", self.uncommitted_max, 1..=usize::MAX);
+        checks.within(
+            "prefetch_bytes_max",
+            self.prefetch_bytes_max,
+            1..=usize::MAX,
+        );
         let intervals = [
             ("commit_interval", self.commit_interval),
             ("connect_timeout", self.connect_timeout),
@@ -267,6 +343,11 @@ impl Kafka {
             ),
         );
         checks.into_problems()
+    }
+
+    /// Whether a topic is chosen by a regular expression.
+    pub(crate) fn has_pattern(&self) -> bool {
+        self.topics.iter().any(|topic| topic.starts_with('^'))
     }
 
     fn poll_interval_max(&self) -> Duration {
@@ -297,8 +378,9 @@ impl Kafka {
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
-        // Positions are always given at assignment, so this speaks only of one that is gone: retention has deleted it.
-        config.set("auto.offset.reset", "earliest");
+        // Positions are always given at assignment, so this speaks only of one that is gone, by retention or with its topic. That
+        // is told, and not passed over.
+        config.set("auto.offset.reset", "error");
         match self.protocol {
             GroupProtocol::CooperativeSticky => {
                 config.set("partition.assignment.strategy", "cooperative-sticky")

@@ -13,10 +13,12 @@ use rdkafka::{
 };
 
 use crate::{
+    begin::Known,
     client::Client,
     config::Kafka,
     events::{Context, Mailbox, is_denial},
     hint::advice,
+    prefetch,
     settings::{Settings, Side, is_secret},
     shared::Shared,
 };
@@ -33,26 +35,54 @@ pub(crate) fn connect(
     config: &ClientConfig,
     shared: &Shared,
     mailbox: &Arc<Mailbox>,
-) -> Result<Arc<Client>, BoxError> {
+) -> Result<(Arc<Client>, Known), BoxError> {
+    let connected = subscribed(source, config.clone(), shared, mailbox);
+    if connected.is_err() {
+        mailbox.close();
+    }
+    Ok(connected?)
+}
+
+fn subscribed(
+    source: &Kafka,
+    mut config: ClientConfig,
+    shared: &Shared,
+    mailbox: &Arc<Mailbox>,
+) -> Result<(Arc<Client>, Known), String> {
+    let mut client = make(source, &config, shared, mailbox)?;
+    reach(&client, source, mailbox)?;
+    let known = Known::of_cluster(&client, source)?;
+    let limits = prefetch::limit(
+        &mut config,
+        &source.settings,
+        source.prefetch_bytes_max,
+        known.partitions,
+    );
+    if let Some(limits) = limits {
+        tracing::debug!(target: "broadway_kafka", ?limits, partitions = known.partitions, "the client's prefetch is bounded");
+        // The client takes its limits when it is made, and only now it is known how many partitions share them.
+        client.free();
+        client = make(source, &config, shared, mailbox)?;
+    }
+    let topics: Vec<&str> = source.topics.iter().map(String::as_str).collect();
+    client
+        .subscribe(&topics)
+        .map_err(|error| format!("cannot subscribe to `topics` = {topics:?}: {error}"))?;
+    Ok((client, known))
+}
+
+fn make(
+    source: &Kafka,
+    config: &ClientConfig,
+    shared: &Shared,
+    mailbox: &Arc<Mailbox>,
+) -> Result<Arc<Client>, String> {
     let context = Context::new(mailbox.clone(), shared.emitter.clone(), shared.producer);
     let mut consumer = BaseConsumer::from_config_and_context(config, context)
         .map_err(|error| explain(&error, &source.settings))?;
     let this = thread::current();
     consumer.set_nonempty_callback(move || this.unpark());
-    let client = Client::new(consumer);
-    let ready = reach(&client, source, mailbox).and_then(|()| {
-        let topics: Vec<&str> = source.topics.iter().map(String::as_str).collect();
-        client
-            .subscribe(&topics)
-            .map_err(|error| format!("cannot subscribe to `topics` = {topics:?}: {error}"))
-    });
-    match ready {
-        Ok(()) => Ok(client),
-        Err(error) => {
-            mailbox.close();
-            Err(error.into())
-        }
-    }
+    Ok(Client::new(consumer))
 }
 
 /// Waits for a broker, then for every topic that is given by name.

@@ -217,6 +217,23 @@ pub(crate) fn give_up(
     }
 }
 
+/// Lets one partition of the assignment begin at `position`; `others` are the rest of it, with theirs.
+pub(crate) fn begin_anew(
+    consumer: &BaseConsumer<Context>,
+    one: &TopicPartitionList,
+    others: &TopicPartitionList,
+) -> KafkaResult<()> {
+    if let RebalanceProtocol::Cooperative = consumer.rebalance_protocol() {
+        consumer.incremental_unassign(one)?;
+        return consumer.incremental_assign(one);
+    }
+    let mut all = others.clone();
+    for element in one.elements() {
+        all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
+    }
+    consumer.assign(&all)
+}
+
 /// Whether trying again will not help: somebody has to change something.
 pub(crate) fn is_denial(code: RDKafkaErrorCode) -> bool {
     matches!(

@@ -65,14 +65,15 @@ pub(crate) fn generation(client: &Client) -> Option<i32> {
 }
 
 /// What a fatal error was, if there has been one.
-pub(crate) fn fatal_error(client: &Client) -> Option<String> {
+pub(crate) fn fatal_error(client: &Client) -> Option<(RDKafkaErrorCode, String)> {
     let mut text = [0 as c_char; 512];
     // SAFETY: the client is alive; the text is written with a NUL at its end, within the length given.
     unsafe {
         let code =
             bindings::rd_kafka_fatal_error(client.native_ptr(), text.as_mut_ptr(), text.len());
-        as_result(code).err()?;
-        Some(CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
+        let code = as_result(code).err()?;
+        let text = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
+        Some((code, text))
     }
 }
 

@@ -11,8 +11,8 @@
 //!   a crash, what ended since the last commit comes again: at most
 //!   [`uncommitted_max`](Kafka::uncommitted_max) messages a partition, usually one
 //!   [`commit_interval`](Kafka::commit_interval)'s worth.
-//! - **Back-pressure.** Messages are taken from the client only on demand; it prefetches up to `queued.min.messages`
-//!   (100,000) or `queued.max.messages.kbytes` (64 MiB) for each partition and then stops fetching. A slow pipeline stays a
+//! - **Back-pressure.** Messages are taken from the client only on demand; it prefetches up to
+//!   [`prefetch_bytes_max`](Kafka::prefetch_bytes_max) (128 MiB) of all partitions together and then stops fetching. A slow pipeline stays a
 //!   member of its group: a thread of its own answers the group. So `max.poll.interval.ms` says nothing about handlers;
 //!   watch [`Event::Lag`](broadway_core::telemetry::Event::Lag).
 //! - **Failures are loud.** A failed message halts its partition, and only that; see [`OnFailure`].
@@ -41,12 +41,14 @@ mod client;
 mod commit;
 mod config;
 mod connect;
+mod control;
 mod events;
 mod ffi;
 mod headers;
 mod hint;
 mod member;
 mod partition;
+mod prefetch;
 mod publisher;
 mod record;
 mod settings;
@@ -55,7 +57,8 @@ mod source;
 
 pub use ack::{KafkaAcknowledger, Token};
 pub use broadway_core::ConfigError;
-pub use config::{Begin, GroupProtocol, Kafka, OnFailure};
+pub use config::{Begin, GroupProtocol, Kafka, OnFailure, OnLost};
+pub use control::{HaltedPartition, KafkaControl};
 pub use publisher::{KafkaPublisher, KafkaPublisherBuilder};
 pub use record::KafkaRecord;
 pub use source::KafkaProducer;

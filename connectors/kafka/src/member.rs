@@ -7,8 +7,10 @@
 //! Whatever happens wakes it: events of the client, results of commits, the last settled message of a draining
 //! partition, an order. It sleeps 250 ms at most besides.
 
+mod instance;
 mod leave;
 mod rebalance;
+mod restart;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,11 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::{BoxError, telemetry::Event};
-use rdkafka::{ClientConfig, error::KafkaError};
+use broadway_core::{BoxError, Deadline, telemetry::Event};
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 use tokio::sync::oneshot;
 
 use crate::{
+    begin::Known,
     client::Client,
     commit::Commits,
     config::{GroupProtocol, Kafka},
@@ -28,14 +34,19 @@ use crate::{
     events::Mailbox,
     ffi,
     hint::advice,
+    partition::Partition,
     settings::Side,
-    shared::{Order, SLEEP_MAX, Shared},
+    shared::{Failure, Order, SLEEP_MAX, Shared},
 };
 use rebalance::Revoking;
+use restart::Restarting;
 
 /// After joining, how long an assignment may be missing before it counts as empty. With KIP-848 an empty one is not told,
 /// and neither is it with a pattern that no topic matches yet.
 const EMPTY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an assignment or a revocation waits for its commit.
+const COMMIT_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Member {
     source: Kafka,
@@ -43,10 +54,12 @@ pub(crate) struct Member {
     client: Arc<Client>,
     mailbox: Arc<Mailbox>,
     commits: Commits,
+    known: Known,
     revoking: Option<Revoking>,
+    restarting: Vec<Restarting>,
     opening: Option<Opening>,
-    commit_at: Instant,
-    lag_at: Instant,
+    commit_at: Deadline,
+    lag_at: Deadline,
 }
 
 /// Somebody waits in `open`.
@@ -66,8 +79,8 @@ pub(crate) fn run(
     shared.runs_on(thread::current());
     let _told = TellPanic(shared.clone());
     let mailbox = Arc::new(Mailbox::default());
-    let client = match connect(&source, config, &shared, &mailbox) {
-        Ok(client) => client,
+    let (client, known) = match connect(&source, config, &shared, &mailbox) {
+        Ok(connected) => connected,
         Err(error) => {
             // Nobody to tell if the future of `open` was dropped.
             let _ = reply.send(Err(error));
@@ -84,14 +97,17 @@ pub(crate) fn run(
         since: now,
         joined_at: None,
     });
-    let (commit_at, lag_at) = (now + source.commit_interval, now + source.lag_interval);
+    let commit_at = Deadline::since(now, source.commit_interval);
+    let lag_at = Deadline::since(now, source.lag_interval);
     Member {
         source,
         shared,
         client,
         mailbox,
         commits,
+        known,
         revoking: None,
+        restarting: Vec::new(),
         opening,
         commit_at,
         lag_at,
@@ -105,19 +121,19 @@ impl Member {
             self.serve_client();
             self.commits.serve();
             self.serve_rebalances();
+            self.serve_restarts();
             if let Some(order) = self.shared.take_order() {
                 return self.leave(order);
             }
             if !self.check_opening() {
                 return self.leave(Order::Abandon);
             }
-            let now = Instant::now();
-            if now >= self.commit_at {
-                self.commit_at = now + self.source.commit_interval;
+            if self.commit_at.is_over() {
+                self.commit_at = Deadline::after(self.source.commit_interval);
                 self.commits.send();
             }
-            if now >= self.lag_at {
-                self.lag_at = now + self.source.lag_interval;
+            if self.lag_at.is_over() {
+                self.lag_at = Deadline::after(self.source.lag_interval);
                 self.tell_lag();
             }
             thread::park_timeout(self.sleep());
@@ -125,14 +141,14 @@ impl Member {
     }
 
     fn sleep(&self) -> Duration {
-        let now = Instant::now();
-        let revoked_at = self.revoking.as_ref().map(|revoking| revoking.deadline);
-        let next = [Some(self.commit_at), Some(self.lag_at), revoked_at]
+        let revoked_at = self.revoking.iter().map(|revoking| revoking.deadline);
+        let restarted_at = self.restarting.iter().map(|restarting| restarting.deadline);
+        [self.commit_at, self.lag_at]
             .into_iter()
-            .flatten()
-            .min();
-        next.map_or(SLEEP_MAX, |at| at.saturating_duration_since(now))
-            .min(SLEEP_MAX)
+            .chain(revoked_at)
+            .chain(restarted_at)
+            .map(Deadline::remaining)
+            .fold(SLEEP_MAX, Duration::min)
     }
 
     /// Lets the client call back until it has nothing more to say.
@@ -152,9 +168,7 @@ impl Member {
                     ));
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    let why = ffi::fatal_error(&self.client).unwrap_or_else(|| code.to_string());
-                    self.shared
-                        .fail(format!("the Kafka client cannot go on: {why}"));
+                    self.end_for_good(code);
                 }
                 // Other errors were told by the callback, and the client deals with them.
                 Some(Err(_)) | None => {}
@@ -163,6 +177,17 @@ impl Member {
                 return;
             }
         }
+    }
+
+    /// The client takes no further part in the group.
+    fn end_for_good(&self, code: RDKafkaErrorCode) {
+        let (code, why) =
+            ffi::fatal_error(&self.client).unwrap_or_else(|| (code, code.to_string()));
+        let (hint, is_final) = instance::advice(code, &self.source, self.shared.producer);
+        self.shared.end(Failure {
+            text: format!("the Kafka client cannot go on: {why}{hint}"),
+            is_final,
+        });
     }
 
     /// Ends the wait in `open` when there is an answer. False: it failed, or nobody waits any more.
@@ -178,12 +203,13 @@ impl Member {
             .mailbox
             .trouble()
             .denied
-            .or_else(|| self.shared.take_failure());
+            .or_else(|| self.shared.take_failure().map(|failure| failure.text));
         let error = if let Some(denied) = denied {
             format!(
                 "group `{}` (option `group`) cannot be joined: {denied}{}",
                 source.group,
-                advice(&denied, &source.settings, Side::Source)
+                instance::claimed(&self.client, source, self.shared.producer)
+                    .unwrap_or_else(|| advice(&denied, &source.settings, Side::Source))
             )
         } else if waited >= source.join_timeout {
             let why = self
@@ -199,8 +225,9 @@ impl Member {
             if source.protocol == GroupProtocol::Consumer && opening.joined_at.is_none() {
                 opening.joined_at = ffi::generation(&self.client).map(|_| Instant::now());
             }
-            let has_pattern = source.topics.iter().any(|topic| topic.starts_with('^'));
-            let joined_at = opening.joined_at.or(has_pattern.then_some(opening.since));
+            let joined_at = opening
+                .joined_at
+                .or(source.has_pattern().then_some(opening.since));
             if joined_at.is_some_and(|at| at.elapsed() >= EMPTY_AFTER) {
                 self.opened(Ok(()));
             }
@@ -211,6 +238,7 @@ impl Member {
     }
 
     fn opened(&mut self, result: Result<(), BoxError>) {
+        self.known.is_open = true;
         if let Some(opening) = self.opening.take() {
             let _ = opening.reply.send(result);
         }
@@ -240,7 +268,15 @@ impl Member {
         self.client.assignment_lost()
     }
 
-    /// Messages that nobody has begun are not ours any more.
+    /// Stops reading these partitions; messages beyond the last one that was begun are not ours any more.
+    fn drain_partitions(&self, partitions: &[Arc<Partition>]) {
+        partitions.iter().for_each(|partition| partition.drain());
+        // The engine asks from here on; what it did not ask about, it has begun.
+        self.make_stale();
+        partitions.iter().for_each(|partition| partition.freeze());
+    }
+
+    /// Makes the engine ask which messages are stale.
     fn make_stale(&self) {
         self.shared.generation.fetch_add(1, Ordering::Release);
         self.shared.assignment_changed();

@@ -7,27 +7,31 @@
 //! idle ─ assign ─▶ open ─ drain ─▶ draining ─ release ─▶ idle
 //! ```
 //!
-//! and only an open one is read. Two locks: `reader` guards the queue, and is held while a batch is read and written into
+//! and only an open one is read. Of a draining one, what handlers have begun and all before it is handled, and what lies
+//! beyond is released (see `mark`). Two locks: `reader` guards the queue, and is held while a batch is read and written into
 //! the ledger; `ledger` guards the offsets, and is held for moments. Where both are held, `reader` comes first. A
 //! revocation takes the reader away, so that afterwards all that was delivered stands in the ledger.
 
 mod ledger;
+mod mark;
 
 use std::{
     iter::Peekable,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     vec::Drain,
 };
 
 use broadway_core::{Delivery, Settled};
+use rdkafka::error::RDKafkaErrorCode;
 
-use self::ledger::Ledger;
 pub(crate) use self::ledger::Start;
+use self::{ledger::Ledger, mark::Mark};
 use crate::{
     ack::Token,
+    begin::Marker,
     config::OnFailure,
     events::lock,
     ffi::{Queue, Raw, Scratch, Signal},
@@ -49,6 +53,8 @@ pub(crate) struct Partition {
     slot: u32,
     /// The epoch whose messages may be begun; 0 while there is none.
     live: AtomicU32,
+    /// How far handlers have got in this epoch.
+    mark: Mark,
     /// It failed, and is not read any more in this epoch.
     halted: AtomicBool,
     reader: Mutex<Option<Reader>>,
@@ -66,12 +72,14 @@ struct Reader {
 pub(crate) enum Notice {
     /// The partition halted at this offset.
     Halted { offset: i64, reason: String },
-    /// A draining partition has nothing in flight any more.
+    /// Of a draining partition all has ended that was begun.
     Drained,
     /// The partition's queue brought an error.
     Trouble(String),
     /// The log went backwards: it was truncated, or the topic was made anew.
     Rewound { offset: i64 },
+    /// The broker has no such position any more, and reading has stopped.
+    Gone,
 }
 
 impl Partition {
@@ -85,6 +93,7 @@ impl Partition {
             }),
             slot,
             live: AtomicU32::new(0),
+            mark: Mark::default(),
             halted: AtomicBool::new(false),
             reader: Mutex::new(None),
             ledger: Mutex::new(Ledger::idle()),
@@ -96,6 +105,7 @@ impl Partition {
         let mut reader = lock(&self.reader);
         let epoch = lock(&self.ledger).open(start);
         self.halted.store(false, Ordering::Relaxed);
+        self.mark.reset();
         self.live.store(epoch, Ordering::Release);
         *reader = Some(Reader {
             queue,
@@ -104,31 +114,92 @@ impl Partition {
         });
     }
 
-    /// Stops reading; what is in flight may still end. Messages not yet begun are stale from here on.
+    /// Reads nothing until this epoch is over.
+    pub(crate) fn halt(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire) && self.is_assigned()
+    }
+
+    /// Stops reading for as long as `hold` lives, and tells it where reading would go on.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        let reader = lock(&self.reader);
+        let next = lock(&self.ledger).next_to_read();
+        Hold {
+            next,
+            _reader: reader,
+        }
+    }
+
+    pub(crate) fn marker(&self) -> Option<Marker> {
+        lock(&self.ledger).marker()
+    }
+
+    /// Stops reading; what is in flight may still end. [`freeze`](Self::freeze) follows, after the engine was made to ask
+    /// what is stale.
     pub(crate) fn drain(&self) {
         let reader = lock(&self.reader).take();
-        self.live.store(0, Ordering::Release);
         lock(&self.ledger).draining = true;
         drop(reader);
     }
 
-    /// The end of the epoch: what comes later is ignored. Returns how many messages had not ended.
-    pub(crate) fn release(&self) -> u64 {
+    /// From here on messages beyond the last one that was begun are stale.
+    pub(crate) fn freeze(&self) {
+        if let Some(done) = lock(&self.ledger).offsets.last_done() {
+            self.mark.raise(done);
+        }
+        self.mark.freeze();
+    }
+
+    /// The end of the epoch: what comes later is ignored.
+    pub(crate) fn release(&self) -> Rest {
         drop(lock(&self.reader).take());
         self.live.store(0, Ordering::Release);
-        lock(&self.ledger).release()
+        let mut ledger = lock(&self.ledger);
+        let in_flight = self.pending(&ledger);
+        let repeats = ledger.offsets.done_beyond() + ledger.unconfirmed();
+        ledger.release();
+        Rest { in_flight, repeats }
+    }
+
+    /// A handler may begin all up to this message.
+    pub(crate) fn begin(&self, epoch: u32, offset: i64) {
+        if self.live.load(Ordering::Acquire) == epoch {
+            self.mark.raise(offset);
+        }
     }
 
     pub(crate) fn is_stale(&self, token: &Token) -> bool {
-        self.live.load(Ordering::Acquire) != token.epoch
+        self.live.load(Ordering::Acquire) != token.epoch || self.mark.excludes(token.offset)
+    }
+
+    /// Whether all has ended that a handler may have begun.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.pending(&lock(&self.ledger)) == 0
+    }
+
+    /// Whether all has ended that was delivered.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.ledger).offsets.in_flight() == 0
+    }
+
+    /// How many messages have not ended that a handler may have begun.
+    fn pending(&self, ledger: &Ledger) -> u64 {
+        let begun = self.mark.get().max(ledger.offsets.last_done());
+        begun.map_or(0, |begun| ledger.offsets.in_flight_through(begun))
     }
 
     pub(crate) fn is_assigned(&self) -> bool {
         lock(&self.ledger).assigned
     }
 
-    pub(crate) fn in_flight(&self) -> u64 {
-        lock(&self.ledger).offsets.in_flight()
+    /// How many messages wait in the client.
+    pub(crate) fn queued(&self) -> usize {
+        lock(&self.reader)
+            .as_ref()
+            .map_or(0, |reader| reader.queue.len())
     }
 
     /// Delivers at most `n` messages.
@@ -159,8 +230,15 @@ impl Partition {
             notice = buffers
                 .messages
                 .iter()
-                .find_map(Raw::error)
-                .map(|(_, text)| Notice::Trouble(text));
+                .filter_map(Raw::error)
+                .map(|(code, text)| match code {
+                    RDKafkaErrorCode::AutoOffsetReset => Notice::Gone,
+                    _ => Notice::Trouble(text),
+                })
+                .reduce(|first, next| match next {
+                    Notice::Gone => next,
+                    _ => first,
+                });
             buffers.messages.retain(|message| !message.is_error());
         }
         if let Err(offset) = lock(&self.ledger).deliver(&buffers.messages) {
@@ -198,7 +276,7 @@ impl Partition {
     ) -> Ending {
         let mut ledger = lock(&self.ledger);
         let settling = ledger.settle(self.slot, settled, policy);
-        let is_drained = ledger.draining && ledger.offsets.in_flight() == 0;
+        let is_drained = ledger.draining && self.pending(&ledger) == 0;
         // What fails while it is taken away comes again elsewhere; there is nothing to halt. The flag is set under the
         // lock, or it could hit the next epoch.
         let failed = settling.failed.filter(|_| !ledger.draining);
@@ -232,6 +310,21 @@ impl Partition {
     pub(crate) fn position(&self) -> Option<i64> {
         lock(&self.ledger).position()
     }
+}
+
+/// Keeps a partition from being read.
+pub(crate) struct Hold<'a> {
+    /// The next offset to be read, as far as is known.
+    pub(crate) next: Option<i64>,
+    _reader: MutexGuard<'a, Option<Reader>>,
+}
+
+/// What an epoch left behind.
+pub(crate) struct Rest {
+    /// Messages that a handler may have begun and that had not ended.
+    pub(crate) in_flight: u64,
+    /// Messages that are done and not covered by a confirmed commit: they are handled again.
+    pub(crate) repeats: u64,
 }
 
 /// What came of one call of `settle`.

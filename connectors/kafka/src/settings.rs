@@ -119,7 +119,7 @@ fn refused_by_source(name: &str) -> Option<&'static str> {
         "group.instance.id" => "use Kafka::instance_id, which makes one for each producer",
         "group.protocol" | "partition.assignment.strategy" => "use Kafka::protocol",
         "auto.offset.reset" | "topic.auto.offset.reset" => {
-            "use Kafka::begin; a position that no longer exists always falls back to the oldest message"
+            "use Kafka::begin, and Kafka::on_lost for a position that no longer exists"
         }
         "enable.auto.commit" | "auto.commit.enable" | "auto.commit.interval.ms" => {
             "only what is settled may be committed, and this connector does it: use Kafka::commit_interval"

@@ -10,7 +10,7 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError,
+    BoxError, Fatal,
     telemetry::{Emitter, Event},
 };
 use tokio::sync::{Notify, oneshot};
@@ -39,9 +39,35 @@ pub(crate) struct Shared {
     pub(crate) bell: Arc<Notify>,
     /// Nothing is read any more.
     pub(crate) stopped: AtomicBool,
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<Failure>>,
     thread: OnceLock<Thread>,
     order: Mutex<Option<Order>>,
+    restarts: Mutex<Vec<(Arc<Partition>, Cause)>>,
+}
+
+/// Why the producer ends.
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    /// It is not to be opened again.
+    pub(crate) is_final: bool,
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> BoxError {
+        if self.is_final {
+            return Fatal::new(self.text).into();
+        }
+        self.text.into()
+    }
+}
+
+/// Why a partition begins anew while it stays assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The broker has no such position any more.
+    Gone,
+    /// An operator resumes it.
+    Resumed,
 }
 
 /// What the member's thread is told to do.
@@ -88,6 +114,7 @@ impl Shared {
             failure: Mutex::new(None),
             thread: OnceLock::new(),
             order: Mutex::new(None),
+            restarts: Mutex::default(),
         }
     }
 
@@ -136,11 +163,18 @@ impl Shared {
 
     /// The producer is to end with this error.
     pub(crate) fn fail(&self, error: String) {
-        lock(&self.failure).get_or_insert(error);
+        self.end(Failure {
+            text: error,
+            is_final: false,
+        });
+    }
+
+    pub(crate) fn end(&self, failure: Failure) {
+        lock(&self.failure).get_or_insert(failure);
         self.bell.notify_one();
     }
 
-    pub(crate) fn take_failure(&self) -> Option<String> {
+    pub(crate) fn take_failure(&self) -> Option<Failure> {
         lock(&self.failure).take()
     }
 
@@ -164,6 +198,16 @@ impl Shared {
         lock(&self.order).take()
     }
 
+    /// The thread is to let a partition begin anew.
+    pub(crate) fn restart(&self, partition: Arc<Partition>, cause: Cause) {
+        lock(&self.restarts).push((partition, cause));
+        self.wake_thread();
+    }
+
+    pub(crate) fn take_restarts(&self) -> Vec<(Arc<Partition>, Cause)> {
+        std::mem::take(&mut lock(&self.restarts))
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.emitter.emit(event);
     }
@@ -176,8 +220,17 @@ impl Shared {
         });
     }
 
+    pub(crate) fn tell_halt(&self, part: &str, position: i64, reason: &str) {
+        self.emit(&Event::Halted {
+            producer: self.producer,
+            part,
+            position,
+            reason,
+        });
+    }
+
     /// Tells what became of a partition, and has done what follows from it.
-    pub(crate) fn tell(&self, partition: &Partition, notice: Notice) {
+    pub(crate) fn tell(&self, partition: &Arc<Partition>, notice: Notice) {
         let part = partition.origin.name.as_str();
         match notice {
             Notice::Halted { offset, reason } => {
@@ -185,11 +238,11 @@ impl Shared {
                     target: "broadway_kafka", part, offset, reason,
                     "a message failed: nothing after it is committed, and no more is read from its partition"
                 );
-                let reason = reason.as_str();
-                self.emit(&Event::Halted { producer: self.producer, part, position: offset, reason });
+                self.tell_halt(part, offset, &reason);
             }
             Notice::Drained => self.wake_thread(),
             Notice::Trouble(text) => self.trouble(&format!("{part}: {text}{}", grant(&text, Side::Source))),
+            Notice::Gone => self.restart(Arc::clone(partition), Cause::Gone),
             Notice::Rewound { offset } => self.fail(format!(
                 "the log of {part} went back to offset {offset}: it was truncated, or the topic was made anew"
             )),

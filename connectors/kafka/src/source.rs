@@ -7,11 +7,10 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
+use broadway_core::{
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
 };
+use tokio::sync::oneshot;
 
 use crate::{
     ack::KafkaAcknowledger,
@@ -57,6 +56,7 @@ impl Source for Kafka {
             self.on_failure,
             self.uncommitted_max,
         ));
+        self.control.enter(&shared);
         let (reply, opened) = oneshot::channel();
         let (source, config, member) = (self.clone(), self.client_config(cx), shared.clone());
         thread::Builder::new()
@@ -86,6 +86,15 @@ pub struct KafkaProducer {
     is_closed: bool,
 }
 
+impl KafkaProducer {
+    /// How many messages the client holds that were not asked for yet.
+    #[must_use]
+    pub fn prefetched(&self) -> usize {
+        let assigned = self.shared.assigned();
+        assigned.iter().map(|partition| partition.queued()).sum()
+    }
+}
+
 impl Producer for KafkaProducer {
     type Item = KafkaRecord;
     type Acknowledger = KafkaAcknowledger;
@@ -98,7 +107,7 @@ impl Producer for KafkaProducer {
         loop {
             // Cancel safe: the bell keeps a ring that nobody waited for, and nothing is awaited after a read.
             if let Some(error) = self.shared.take_failure() {
-                return Err(error.into());
+                return Err(error.into_error());
             }
             if self.feed.take(&self.shared, demand.get(), out) > 0 {
                 return Ok(Produced::More);
@@ -119,12 +128,12 @@ impl Producer for KafkaProducer {
         self.shared
             .order(Order::Close(Farewell { committed, left }));
         let ended = "the thread of the Kafka member ended: a defect of this connector";
-        let deadline = Instant::now() + self.close_timeout + CLOSE_MARGIN;
-        let committed = timeout_at(deadline, is_committed).await;
-        let left = timeout_at(deadline, has_left).await;
+        let deadline = Deadline::after(self.close_timeout.saturating_add(CLOSE_MARGIN));
+        let committed = deadline.within(is_committed).await;
+        let left = deadline.within(has_left).await;
         // What was not committed says more than that the group did not let go.
         for result in [committed, left] {
-            let Ok(result) = result else {
+            let Some(result) = result else {
                 return Err(format!(
                     "the group did not let this member go within {:?} (`close_timeout`); it is left to itself",
                     self.close_timeout

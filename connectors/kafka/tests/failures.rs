@@ -9,7 +9,7 @@ use broadway_core::{
     Acknowledger, Message, OpenContext, Outcome, Pipeline, Problem, Settled, Source, StartError,
     handler_fn,
 };
-use broadway_kafka::{Begin, ConfigError, Kafka, KafkaRecord, OnFailure};
+use broadway_kafka::{Begin, ConfigError, GroupProtocol, Kafka, KafkaRecord, OnFailure};
 use common::{Reader, Seen, broker, committed, create_topic, failed, numbers, publish, unique};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +71,65 @@ async fn a_failed_message_halts_its_partition_only_and_comes_again() {
     reader.done(again).await;
     reader.close().await.unwrap();
     assert_eq!(committed(&brokers, &group, &topic, 2), [Some(20), Some(20)]);
+}
+
+async fn a_halted_partition_is_resumed(protocol: GroupProtocol) {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("resume"), unique("group"));
+    create_topic(&brokers, &topic, 2, &[]).await;
+    publish(&brokers, &topic, 2, 0..20);
+    let source = Kafka::topics([&topic])
+        .brokers(&brokers)
+        .group(&group)
+        .begin(Begin::Earliest)
+        .protocol(protocol);
+    let control = source.control();
+    let mut reader = Reader::open(&source).await;
+    assert_eq!((control.halted().len(), control.resume_all()), (0, 0));
+    let (bad, good): (Vec<_>, Vec<_>) = reader
+        .exactly(20)
+        .await
+        .into_iter()
+        .partition(|delivery| (delivery.item.partition(), delivery.item.offset()) == (0, 4));
+    reader.done(good).await;
+    reader.failed(bad).await;
+    let halted = control.halted();
+    assert_eq!(halted.len(), 1);
+    assert_eq!(halted[0].to_string(), format!("{topic}[0]@4"));
+    assert!(!control.resume(&topic, 1), "that one runs");
+    assert!(control.resume(&topic, 0));
+    let again = reader.exactly(6).await;
+    assert!(
+        numbers(&again).into_iter().eq((8..20).step_by(2)),
+        "from the failed message on"
+    );
+    let resumed = Seen::Unhalted {
+        part: format!("{topic}[0]"),
+        position: 4,
+    };
+    assert!(reader.log.all().contains(&resumed));
+    reader.done(again).await;
+    publish(&brokers, &topic, 2, 20..40);
+    let more = reader.exactly(20).await;
+    reader.done(more).await;
+    assert!(control.halted().is_empty());
+    reader.close().await.unwrap().assert_commits_rise();
+    assert_eq!(committed(&brokers, &group, &topic, 2), [Some(20), Some(20)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_halted_partition_of_a_cooperative_member_is_resumed_without_a_restart() {
+    a_halted_partition_is_resumed(GroupProtocol::CooperativeSticky).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_halted_partition_of_an_eager_member_is_resumed_without_a_restart() {
+    a_halted_partition_is_resumed(GroupProtocol::RoundRobin).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_halted_partition_of_a_kip_848_member_is_resumed_without_a_restart() {
+    a_halted_partition_is_resumed(GroupProtocol::Consumer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -129,6 +129,24 @@ async fn closing_says_that_the_last_commit_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_commit_is_tried_again_when_the_group_has_just_moved_on() {
+    let fixture = Fixture::new(1);
+    let source = fixture.source().commit_interval(Duration::from_secs(3_600));
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(100).await;
+    let moved = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
+    ];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::OffsetCommit, &moved);
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(fixture.committed(), Some(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn closing_without_a_broker_ends_and_says_what_is_not_committed() {
     let fixture = Fixture::new(1);
     let source = fixture

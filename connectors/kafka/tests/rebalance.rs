@@ -11,7 +11,9 @@ use std::{
 
 use broadway_core::{Acknowledger, Outcome};
 use broadway_kafka::{Begin, GroupProtocol, Kafka};
-use common::{PATIENCE, Reader, Seen, broker, committed, create_topic, number, publish, unique};
+use common::{
+    PATIENCE, Reader, Received, Seen, broker, committed, create_topic, number, publish, unique,
+};
 use tokio::{sync::watch, time::timeout};
 
 const PARTITIONS: i32 = 4;
@@ -69,6 +71,8 @@ async fn member(mut reader: Reader, handled: Handled, mut stop: watch::Receiver<
         // As the engine: chunks of a few, and stale messages are given back unhandled.
         while !out.is_empty() {
             let chunk: Vec<_> = out.drain(..out.len().min(20)).collect();
+            let tokens = chunk.iter().map(|delivery: &Received| &delivery.token);
+            reader.acknowledger.begin(tokens);
             let now = reader.acknowledger.generation();
             let (stale, mine): (Vec<_>, Vec<_>) = chunk.into_iter().partition(|delivery| {
                 now != generation && reader.acknowledger.is_stale(&delivery.token)
@@ -179,9 +183,10 @@ async fn a_revocation_waits_for_messages_in_flight_and_commits_them() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(
-            received
+            !received
                 .iter()
-                .all(|delivery| first.acknowledger.is_stale(&delivery.token))
+                .any(|delivery| first.acknowledger.is_stale(&delivery.token)),
+            "they were begun"
         );
         first.done(received).await;
     });
@@ -201,6 +206,92 @@ async fn a_revocation_waits_for_messages_in_flight_and_commits_them() {
     assert_eq!(committed(&brokers, &group, &topic, 2), [Some(10), Some(10)]);
     second.close().await.unwrap();
     first.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_waits_for_all_below_the_last_begun_message_and_releases_what_lies_beyond() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("below"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..20);
+    let source = source(&brokers, &topic, &group, GroupProtocol::Range).revoke_timeout(PATIENCE);
+    let mut first = Reader::open(&source).await;
+    let mut received = Vec::new();
+    while received.len() < 20 {
+        let demand = std::num::NonZeroUsize::new(20).unwrap();
+        broadway_core::Producer::produce(&mut first.producer, demand, &mut received)
+            .await
+            .unwrap();
+    }
+    // Of twenty, the eighth is in the hands of a handler when the partition is taken away, and the second is done.
+    let (second_done, eighth) = (received.remove(1), received[6].token);
+    first
+        .acknowledger
+        .begin([&second_done.token, &eighth].into_iter());
+    first.done([second_done]).await;
+    let generation = first.acknowledger.generation();
+    let (second, ()) = tokio::join!(Reader::open(&source), async {
+        while first.acknowledger.generation() == generation {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Frozen a moment after the generation moved.
+        while !first.acknowledger.is_stale(&received[18].token) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (stale, mine): (Vec<_>, Vec<_>) = received
+            .into_iter()
+            .partition(|delivery| first.acknowledger.is_stale(&delivery.token));
+        assert_eq!((mine.len(), stale.len()), (7, 12));
+        first.settle(&Outcome::Released, stale).await;
+        first.done(mine).await;
+    });
+    let revoked = first
+        .log
+        .wait_for("the move", |seen| matches!(seen, Seen::Revoked { .. }))
+        .await;
+    assert!(
+        matches!(
+            revoked,
+            Seen::Revoked {
+                settled: true,
+                repeats: 0,
+                ..
+            }
+        ),
+        "{revoked:?}"
+    );
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(8)]);
+    second.close().await.unwrap();
+    first.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_says_how_much_was_done_and_not_committed() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("beyond"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..10);
+    let source = source(&brokers, &topic, &group, GroupProtocol::Range)
+        .revoke_timeout(Duration::from_millis(100));
+    let mut first = Reader::open(&source).await;
+    let mut received = first.exactly(10).await;
+    let slow = received.remove(3);
+    first.done(received).await;
+    let second = Reader::open(&source).await;
+    let revoked = first
+        .log
+        .wait_for("the move", |seen| matches!(seen, Seen::Revoked { .. }))
+        .await;
+    let six = Seen::Revoked {
+        part: format!("{topic}[0]"),
+        settled: false,
+        repeats: 6,
+    };
+    assert_eq!(revoked, six);
+    first.done([slow]).await;
+    second.close().await.unwrap();
+    first.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(3)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use broadway_core::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors,
     testing::Recorder,
@@ -35,7 +33,7 @@ impl Handler for Batched {
 fn pipeline(source: PubSub, size: usize) -> Pipeline<PubSub, Batched> {
     Pipeline::new(source, Batched)
         .processors(Processors::new(2).max_demand(10))
-        .batchers(move |OneBatcher| Batching::new(size, Duration::from_secs(15)))
+        .batchers(move |OneBatcher| Batching::new(size, PATIENCE * 10))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,11 +41,11 @@ async fn a_batch_of_any_size_is_complete_by_its_size() {
     let Some(fixture) = Fixture::new("batch").await else {
         return;
     };
-    fixture.publish_numbers(0..3_600).await;
+    fixture.publish_numbers(0..1_800).await;
     let recorder = Recorder::new();
     let topology = pipeline(fixture.source(), 1_800).observe(recorder.clone());
     let topology = topology.start().await.unwrap();
-    tokio::time::timeout(PATIENCE, recorder.wait_count("batch_ready", 2))
+    tokio::time::timeout(PATIENCE, recorder.wait_count("batch_ready", 1))
         .await
         .unwrap();
     for batch in recorder.of("batch_ready") {

@@ -11,6 +11,8 @@
 //! - **One frame for many.** Messages that succeeded without a gap are acknowledged together. A slow one holds the others up for
 //!   50 ms at most, and never fills the window.
 //! - **Back-pressure.** The broker sends at most [`prefetch`](RabbitMq::prefetch) messages beyond what is settled.
+//! - **One message costs only itself.** What the client cannot read, or the broker does not take, stops or fails alone.
+//! - **Connections live on a thread of their own**, one for all of a process. A handler that blocks does not lose them.
 //! - **It comes back.** A lost connection, a closed channel, a cancelled consumer is opened again, with pauses that double from 0.1 s to 30 s.
 //! - **A drain gives the rest back.** What was fetched and not handled is in the queue again at once.
 //!
@@ -25,7 +27,8 @@
 //! ```
 //!
 //! `ledger` is a value that decides and never waits; `shared` holds it under one lock, with the channel that is in use and its generation.
-//! `connection` and `connect` open a line: connection, channel, consumer; `source` replaces a lost one.
+//! `connection` and `connect` open a line: connection, channel, consumer; `open` reads it, and `source` replaces a lost one. `wire` stands
+//! between the socket and the client. `values`, `properties` and `headers` are what a message has beside its payload.
 
 mod ack;
 #[doc(hidden)]

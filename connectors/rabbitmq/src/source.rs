@@ -15,7 +15,7 @@ use crate::{
     config::RabbitMq,
     connect::Line,
     open::{Lost, Open, Out, Taken},
-    pause::{chance, pause},
+    pause::{chance, failures_after, pause},
     record::RabbitMqRecord,
     shared::Shared,
     trouble::{Trouble, words},
@@ -235,10 +235,8 @@ impl RabbitMqProducer {
             why = format!("{why}; {}", self.shared.impatient(limit));
         }
         if let Link::Up(open) = &self.link {
-            // Not by messages alone: one that ends the connection would come again and again without a pause, and others with it.
-            if self.shared.has_told() || open.since.elapsed() >= SETTLED_TIME {
-                self.failures = 0;
-            }
+            let has_lasted = open.since.elapsed() >= SETTLED_TIME;
+            self.failures = failures_after(self.failures, self.shared.has_told(), has_lasted);
             self.shared.lose(open.generation);
         }
         self.shared.trouble(&format!(

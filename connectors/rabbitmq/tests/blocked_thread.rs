@@ -18,7 +18,8 @@ fn block_until(done: impl Future<Output = ()> + Send + 'static) {
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(done);
+        let in_time = async { tokio::time::timeout(Duration::from_secs(60), done).await };
+        runtime.block_on(in_time).expect("done in time");
     });
     other.join().unwrap();
 }

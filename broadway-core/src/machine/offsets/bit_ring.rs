@@ -64,6 +64,24 @@ impl BitRing {
         })
     }
 
+    /// The highest number of `first..end` that is in the set.
+    pub(super) fn last_in(&self, first: u64, end: u64) -> Option<u64> {
+        pieces(first, end)
+            .filter_map(|(start, mask)| {
+                let found = self.words[self.place(start)] & mask;
+                let top = BITS - 1 - u64::from(found.leading_zeros().min(63));
+                (found != 0).then(|| start - start % BITS + top)
+            })
+            .last()
+    }
+
+    /// How many numbers of `first..end` are in the set.
+    pub(super) fn count_in(&self, first: u64, end: u64) -> u64 {
+        pieces(first, end)
+            .map(|(start, mask)| u64::from((self.words[self.place(start)] & mask).count_ones()))
+            .sum()
+    }
+
     /// Sets all of `first..end`, whole words at a time.
     pub(super) fn insert_range(&mut self, first: u64, end: u64) {
         for (start, mask) in pieces(first, end) {

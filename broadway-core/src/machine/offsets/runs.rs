@@ -90,6 +90,18 @@ impl Runs {
         self.table[after - 1].offset_of(number)
     }
 
+    /// How many numbers there are up to `offset`, itself included; those that were forgotten count.
+    pub(super) fn numbers_through(&self, offset: i64) -> u64 {
+        let after = self.table.partition_point(|run| run.offset <= offset);
+        let Some(index) = after.checked_sub(1) else {
+            return self.table.front().map_or(0, |first| first.number);
+        };
+        let (run, next) = (self.table[index], self.table.get(after));
+        let end = next.map_or(self.tail, |next| next.number);
+        let into = u64::try_from(offset - run.offset).unwrap_or(0);
+        end.min(run.number.saturating_add(into).saturating_add(1))
+    }
+
     /// One above the offset of `head - 1`, whose run is the first after `forget_below(head)`.
     pub(super) fn offset_before(&self, head: u64) -> Option<i64> {
         let run = self.table.front().filter(|_| head > 0)?;

@@ -87,7 +87,7 @@ metrics! {
     PRODUCED = Counter "broadway_produced_total" Count ["pipeline", "producer"]
         "messages delivered by a producer";
     SETTLED = Counter "broadway_settled_total" Count ["pipeline", "producer", "result"]
-        "messages handed to a producer's acknowledger, by result: ok, failed, released";
+        "messages handed to a producer's acknowledger, by result: ok, failed, resolved, released";
     RETURNED = Counter "broadway_returned_total" Count ["pipeline"]
         "messages given back by a processor whose handler had to wait, for others to take";
     IN_FLIGHT = Gauge "broadway_in_flight" Count ["pipeline"]
@@ -128,6 +128,8 @@ metrics! {
         "failed calls of a producer's acknowledger";
     ACK_FAILED_MESSAGES = Counter "broadway_ack_failed_messages_total" Count ["pipeline", "producer"]
         "messages in failed calls of a producer's acknowledger, which are delivered again";
+    CLOSE_FAILURES = Counter "broadway_close_failures_total" Count ["pipeline", "producer"]
+        "times that a producer could not close";
     PRODUCER_FAILURES = Counter "broadway_producer_failures_total" Count ["pipeline", "producer", "callback"]
         "failures of a producer, by callback";
     PRODUCER_RESTARTS = Counter "broadway_producer_restarts_total" Count ["pipeline", "producer"]
@@ -145,7 +147,9 @@ metrics! {
     COMMITTED_POSITION = Gauge "broadway_source_committed_position" Count ["pipeline", "part"]
         "the last position of a part that was committed";
     HALTED = Gauge "broadway_source_halted" Count ["pipeline", "part"]
-        "1 while a part is halted by a failure; 0 once it is committed past that, assigned anew or revoked";
+        "1 while a part is halted by a failure; 0 once it is committed past that, resumed, assigned anew or revoked";
+    LOST = Counter "broadway_source_lost_total" Count ["pipeline", "part"]
+        "positions of a part that were deleted at the source before they were read";
     COMMITS = Counter "broadway_commits_total" Count ["pipeline", "result"]
         "commits at the source, by result: ok, failed";
     SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]

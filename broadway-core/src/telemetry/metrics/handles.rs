@@ -139,6 +139,9 @@ impl PipelineMetrics {
                     .increment(count as u64);
                 self.failed(reason);
             }
+            Event::CloseFailed { producer, .. } => {
+                self.producer(producer).close_failures.increment(1);
+            }
             Event::RateLimited { producer, wait, .. } => {
                 self.producer(producer).rate_limited.add(wait)
             }
@@ -156,6 +159,10 @@ impl PipelineMetrics {
             Event::Assigned { part, .. } => self.source.assigned(part),
             Event::Revoked { part, settled, .. } => self.source.revoked(part, settled),
             Event::Halted { part, position, .. } => self.source.halted(part, position),
+            Event::Unhalted { part, .. } => self.source.resumed(part),
+            Event::Lost { part, from, to, .. } => self.source.lost(part, from, to),
+            // Where reading begins is no number to add up; the log says why.
+            Event::Repositioned { .. } => {}
             Event::Lag { part, messages, .. } => self.source.lag(part, messages),
             Event::Committed { part, position, .. } => self.source.committed(part, position),
             Event::CommitFailed { .. } => self.source.commit_failed(),
@@ -189,11 +196,13 @@ impl PipelineMetrics {
         let Settlement {
             done,
             failed,
+            resolved,
             released,
             latencies,
         } = settlement;
-        self.producer(producer).settled(done, failed, released);
-        self.in_flight.settled((done + failed + released) as u64);
+        self.producer(producer).settled(&settlement);
+        let all = done + failed + resolved + released;
+        self.in_flight.settled(all as u64);
         if latency {
             latencies
                 .iter()
@@ -332,7 +341,9 @@ struct ProducerMetrics {
     produced: Counter,
     done: Counter,
     failed: Counter,
+    resolved: Counter,
     released: Counter,
+    close_failures: Counter,
     ack_failures: Counter,
     ack_failed_messages: Counter,
     rate_limited: Seconds,
@@ -351,7 +362,9 @@ impl ProducerMetrics {
             produced: catalog::PRODUCED.counter(&own),
             done: settled("ok"),
             failed: settled("failed"),
+            resolved: settled("resolved"),
             released: settled("released"),
+            close_failures: catalog::CLOSE_FAILURES.counter(&own),
             ack_failures: catalog::ACK_FAILURES.counter(&own),
             ack_failed_messages: catalog::ACK_FAILED_MESSAGES.counter(&own),
             rate_limited: Seconds::new(&catalog::RATE_LIMITED_SECONDS, &own),
@@ -364,10 +377,11 @@ impl ProducerMetrics {
         }
     }
 
-    fn settled(&self, done: usize, failed: usize, released: usize) {
-        self.done.increment(done as u64);
-        self.failed.increment(failed as u64);
-        self.released.increment(released as u64);
+    fn settled(&self, settlement: &Settlement<'_>) {
+        self.done.increment(settlement.done as u64);
+        self.failed.increment(settlement.failed as u64);
+        self.resolved.increment(settlement.resolved as u64);
+        self.released.increment(settlement.released as u64);
     }
 
     fn failed(&self, callback: Callback) {

@@ -29,6 +29,7 @@ struct PartMetrics {
     lag: Gauge,
     committed_position: Gauge,
     halted: Gauge,
+    lost: Counter,
     ours: bool,
     halted_at: Option<i64>,
 }
@@ -92,6 +93,15 @@ impl SourceMetrics {
         });
     }
 
+    pub(super) fn resumed(&self, part: &str) {
+        self.with_part(part, PartMetrics::resume);
+    }
+
+    pub(super) fn lost(&self, part: &str, from: i64, to: i64) {
+        let positions = u64::try_from(to - from).unwrap_or(0);
+        self.with_part(part, |part| part.lost.increment(positions));
+    }
+
     pub(super) fn lag(&self, part: &str, messages: u64) {
         self.with_part(part, |part| part.lag.set(messages as f64));
     }
@@ -130,6 +140,7 @@ impl PartMetrics {
             lag: catalog::LAG.gauge(&own),
             committed_position: catalog::COMMITTED_POSITION.gauge(&own),
             halted: catalog::HALTED.gauge(&own),
+            lost: catalog::LOST.counter(&own),
             ours: false,
             halted_at: None,
         }

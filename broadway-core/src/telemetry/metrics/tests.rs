@@ -282,11 +282,13 @@ fn a_part_that_is_not_ours_has_no_lag() {
             producer: 0,
             part,
             settled: true,
+            repeats: 0,
         });
         hear(&Event::Revoked {
             producer: 0,
             part,
             settled: true,
+            repeats: 0,
         });
     });
     check(&recorded, "broadway_source_lag", part, &[0.0]);

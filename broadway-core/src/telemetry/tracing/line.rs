@@ -30,17 +30,21 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         Event::Produced { .. }
         | Event::Settled { .. }
         | Event::AckFailed { .. }
+        | Event::CloseFailed { .. }
         | Event::RateLimited { .. }
         | Event::ProducerFailed { .. }
         | Event::ProducerRestarted { .. } => producer(pipeline, event),
         Event::Assigned { .. }
         | Event::Revoked { .. }
-        | Event::Halted { .. }
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
         | Event::SourceTrouble { .. }
         | Event::LateResults { .. } => source(pipeline, event),
+        Event::Halted { .. }
+        | Event::Unhalted { .. }
+        | Event::Lost { .. }
+        | Event::Repositioned { .. } => part(pipeline, event),
         Event::Published { .. } => publisher(pipeline, event),
         Event::Stage(event) => stage::write(pipeline, event),
     }
@@ -226,7 +230,7 @@ fn producer(pipeline: &str, told: &Event<'_>) {
             settlement,
         } => {
             trace!(target: TARGET, event, pipeline, producer, done = settlement.done, failed = settlement.failed,
-                released = settlement.released, "messages settled");
+                resolved = settlement.resolved, released = settlement.released, "messages settled");
         }
         Event::AckFailed {
             producer,
@@ -235,6 +239,10 @@ fn producer(pipeline: &str, told: &Event<'_>) {
         } => {
             error!(target: TARGET, event, pipeline, producer, count, %reason,
                 "acknowledging failed, the source will deliver again");
+        }
+        Event::CloseFailed { producer, error } => {
+            error!(target: TARGET, event, pipeline, producer, error,
+                "closing failed, what was not confirmed will be delivered again");
         }
         Event::RateLimited {
             producer,
@@ -281,6 +289,7 @@ fn source(pipeline: &str, told: &Event<'_>) {
             producer,
             part,
             settled: true,
+            ..
         } => {
             info!(target: TARGET, event, pipeline, producer, part, settled = true, "part revoked");
         }
@@ -288,18 +297,10 @@ fn source(pipeline: &str, told: &Event<'_>) {
             producer,
             part,
             settled: false,
+            repeats,
         } => {
-            warn!(target: TARGET, event, pipeline, producer, part, settled = false,
+            warn!(target: TARGET, event, pipeline, producer, part, settled = false, repeats,
                 "part revoked before its work had ended, which will be repeated elsewhere");
-        }
-        Event::Halted {
-            producer,
-            part,
-            position,
-            reason,
-        } => {
-            error!(target: TARGET, event, pipeline, producer, part, position, reason,
-                "part halted until an operator decides");
         }
         Event::Lag {
             producer,
@@ -324,6 +325,47 @@ fn source(pipeline: &str, told: &Event<'_>) {
         Event::LateResults { producer, count } => {
             warn!(target: TARGET, event, pipeline, producer, count,
                 "results came too late and are ignored; the source delivers their messages again");
+        }
+        _ => {}
+    }
+}
+
+/// What an operator has to look at.
+fn part(pipeline: &str, told: &Event<'_>) {
+    let event = told.name();
+    match *told {
+        Event::Halted {
+            producer,
+            part,
+            position,
+            reason,
+        } => {
+            error!(target: TARGET, event, pipeline, producer, part, position, reason,
+                "part halted until an operator decides");
+        }
+        Event::Unhalted {
+            producer,
+            part,
+            position,
+        } => {
+            info!(target: TARGET, event, pipeline, producer, part, position, "halted part resumed");
+        }
+        Event::Lost {
+            producer,
+            part,
+            from,
+            to,
+        } => {
+            error!(target: TARGET, event, pipeline, producer, part, from, to,
+                "messages were deleted at the source before they were read");
+        }
+        Event::Repositioned {
+            producer,
+            part,
+            position,
+            reason,
+        } => {
+            warn!(target: TARGET, event, pipeline, producer, part, position, reason, "part repositioned");
         }
         _ => {}
     }

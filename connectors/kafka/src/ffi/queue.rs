@@ -95,6 +95,12 @@ impl Queue {
         unsafe { scratch.adopt(read, origin, &self.client, into) };
     }
 
+    /// How many messages there are.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: the queue lives as long as `self`.
+        unsafe { bindings::rd_kafka_queue_length(self.raw.as_ptr()) }
+    }
+
     /// Reads at most `n` of what is there without waiting, shows each payload, and destroys the messages at once; returns
     /// how many there were. For the benchmark, which compares with the client alone.
     pub(crate) fn read_through(

@@ -3,8 +3,10 @@
 use std::{
     sync::{Arc, atomic::Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use broadway_core::Deadline;
 
 use super::Member;
 use crate::{
@@ -27,7 +29,7 @@ impl Member {
                 Farewell::unheard()
             }
         };
-        let deadline = Instant::now() + self.source.close_timeout;
+        let deadline = Deadline::after(self.source.close_timeout);
         // Nobody is told where the future of `close` was dropped, or there never was one.
         let _ = farewell
             .committed
@@ -49,19 +51,16 @@ impl Member {
     /// Waits for what is in flight, as at a revocation.
     fn drain(&mut self) {
         let partitions = self.shared.assigned();
-        partitions.iter().for_each(|partition| partition.drain());
-        self.make_stale();
-        let deadline = Instant::now() + self.source.revoke_timeout;
-        while Instant::now() < deadline
-            && partitions.iter().any(|partition| partition.in_flight() > 0)
-        {
+        self.drain_partitions(&partitions);
+        let deadline = Deadline::after(self.source.revoke_timeout);
+        while !deadline.is_over() && !partitions.iter().all(|partition| partition.is_drained()) {
             self.serve_client();
             self.commits.serve();
-            thread::park_timeout(SLEEP_MAX.min(deadline.saturating_duration_since(Instant::now())));
+            thread::park_timeout(SLEEP_MAX.min(deadline.remaining()));
         }
     }
 
-    fn last_commit(&mut self, deadline: Instant) -> Result<(), String> {
+    fn last_commit(&mut self, deadline: Deadline) -> Result<(), String> {
         if self.assignment_is_lost() {
             let uncommitted = self
                 .shared
@@ -101,12 +100,12 @@ impl Member {
 }
 
 /// Leaves the group while messages are still held.
-fn close(client: &Client, deadline: Instant) -> Result<(), ()> {
+fn close(client: &Client, deadline: Deadline) -> Result<(), ()> {
     if client.close_queue().is_err() {
         return Ok(()); // Closed already, or after a fatal error: there is nothing to leave.
     }
     while !client.closed() {
-        if Instant::now() >= deadline {
+        if deadline.is_over() {
             return Err(());
         }
         drop(client.poll(POLL));

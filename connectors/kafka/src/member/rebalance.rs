@@ -1,35 +1,38 @@
 //! Partitions come and go.
 //!
 //! - *Assigned*: find the position, cut the partition's queue off from the main one, answer, read.
-//! - *Revoked*: stop reading, let the engine release what it has not begun, wait for what it has, commit, answer. The group
-//!   waits for the answer, so the wait has a deadline; what is left then is repeated by the next owner.
+//! - *Revoked*: stop reading, let the engine release what lies beyond the last message that it has begun, wait for all up to
+//!   that one, commit, answer. The group waits for the answer, so the wait has a deadline; what is left then is repeated by the
+//!   next owner.
 //! - *Lost* (the group threw this member out): nothing to wait for, and a commit could overwrite somebody else's.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use broadway_core::telemetry::Event;
+use broadway_core::{Deadline, telemetry::Event};
 use rdkafka::TopicPartitionList;
 
-use super::Member;
+use super::{COMMIT_WAIT, Member, restart::Restarting};
 use crate::{
     begin,
     events::{Rebalance, give_up, take_up},
     ffi::{Bell, Queue, Signal},
-    partition::Partition,
+    partition::{Partition, Rest},
 };
-
-/// How long an assignment or a revocation waits for its commit.
-const COMMIT_WAIT: Duration = Duration::from_secs(5);
 
 /// A revocation that waits for messages in flight.
 pub(super) struct Revoking {
     pub(super) list: TopicPartitionList,
-    pub(super) deadline: Instant,
+    pub(super) deadline: Deadline,
     partitions: Vec<Arc<Partition>>,
     lost: bool,
+}
+
+impl Revoking {
+    pub(super) fn includes(&self, partition: &Arc<Partition>) -> bool {
+        self.partitions
+            .iter()
+            .any(|revoked| Arc::ptr_eq(revoked, partition))
+    }
 }
 
 impl Member {
@@ -68,9 +71,9 @@ impl Member {
     }
 
     fn try_assign(&mut self, list: &mut TopicPartitionList) -> Result<(), String> {
-        let starts = begin::find(&self.client, &self.source, list)?;
-        let mut opening = Vec::with_capacity(starts.len());
-        for (element, start) in list.elements().iter().zip(&starts) {
+        let found = begin::find(&self.client, &self.source, &mut self.known, list)?;
+        let mut opening = Vec::with_capacity(found.len());
+        for (element, found) in list.elements().iter().zip(found) {
             let partition = self.shared.partition(element.topic(), element.partition());
             let signal = Signal::new(Bell::Producer(self.shared.bell.clone()));
             let queue = Queue::of_partition(&self.client, &partition.origin, signal.clone())
@@ -80,12 +83,13 @@ impl Member {
                         partition.origin.name
                     )
                 })?;
-            opening.push((partition, queue, signal, *start));
+            opening.push((partition, queue, signal, found));
         }
         take_up(&self.client, list)
             .map_err(|error| format!("an assignment was not accepted: {error}"))?;
         let mut commit = false;
-        for (partition, queue, signal, start) in opening {
+        for (partition, queue, signal, found) in opening {
+            let start = found.start;
             partition.open(queue, signal, start);
             commit |= start.commit;
             let part = partition.origin.name.as_str();
@@ -95,11 +99,20 @@ impl Member {
                 part,
                 position: start.position,
             });
+            self.tell_found(&partition, &found);
+        }
+        let n = self.shared.assigned().len();
+        if n > self.known.partitions {
+            tracing::warn!(
+                target: "broadway_kafka", partitions = n, when_opened = self.known.partitions,
+                "there are more partitions than when the source was opened: until it is opened again its client may hold more \
+                 than `prefetch_bytes_max`"
+            );
         }
         self.shared.assignment_changed();
         if commit {
             // If it fails, that has been told, and it goes with the next one.
-            let _ = self.commits.flush(Instant::now() + COMMIT_WAIT);
+            let _ = self.commits.flush(Deadline::after(COMMIT_WAIT));
         }
         Ok(())
     }
@@ -112,11 +125,16 @@ impl Member {
             .map(|element| self.shared.partition(element.topic(), element.partition()))
             .filter(|partition| partition.is_assigned())
             .collect();
-        partitions.iter().for_each(|partition| partition.drain());
         if !partitions.is_empty() {
-            self.make_stale();
+            self.drain_partitions(&partitions);
         }
-        let deadline = Instant::now() + self.source.revoke_timeout;
+        let is_here = |known: &Restarting| {
+            partitions
+                .iter()
+                .any(|one| Arc::ptr_eq(one, &known.partition))
+        };
+        self.restarting.retain(|known| !is_here(known));
+        let deadline = Deadline::after(self.source.revoke_timeout);
         self.revoking = Some(Revoking {
             list,
             deadline,
@@ -127,27 +145,27 @@ impl Member {
 
     fn is_drained(&self, revoking: &Revoking) -> bool {
         revoking.lost
-            || Instant::now() >= revoking.deadline
+            || revoking.deadline.is_over()
             || revoking
                 .partitions
                 .iter()
-                .all(|partition| partition.in_flight() == 0)
+                .all(|partition| partition.is_drained())
             || self.assignment_is_lost()
     }
 
     fn finish_revoke(&mut self, revoking: &Revoking) {
         let lost = revoking.lost || self.assignment_is_lost();
         if !lost {
-            let _ = self.commits.flush(Instant::now() + COMMIT_WAIT);
+            let _ = self.commits.flush(Deadline::after(COMMIT_WAIT));
         }
         for partition in &revoking.partitions {
             let is_committed = partition.to_commit().is_none();
-            let in_flight = partition.release();
+            let Rest { in_flight, repeats } = partition.release();
             let part = partition.origin.name.as_str();
-            let settled = in_flight == 0 && is_committed;
+            let settled = in_flight == 0 && repeats == 0 && is_committed;
             if !settled {
                 tracing::warn!(
-                    target: "broadway_kafka", part, in_flight, lost, timeout = ?self.source.revoke_timeout,
+                    target: "broadway_kafka", part, in_flight, repeats, lost, timeout = ?self.source.revoke_timeout,
                     "a partition was given up with work that is not committed: its next owner repeats it"
                 );
             }
@@ -155,6 +173,7 @@ impl Member {
                 producer: self.shared.producer,
                 part,
                 settled,
+                repeats,
             });
         }
         if let Err(error) = give_up(&self.client, &revoking.list) {

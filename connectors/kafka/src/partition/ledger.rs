@@ -10,6 +10,7 @@ use broadway_core::{
 
 use crate::{
     ack::Token,
+    begin::Marker,
     config::OnFailure,
     ffi::{Raw, Signal},
 };
@@ -26,6 +27,8 @@ pub(super) struct Ledger {
     commit_start: bool,
     /// What the broker has confirmed.
     committed: Option<i64>,
+    /// What goes with each commit.
+    marker: Option<Marker>,
     /// Reading waits until the ledger has room; who is told then.
     pub(super) full: Option<Arc<Signal>>,
 }
@@ -37,6 +40,7 @@ pub(crate) struct Start {
     /// The position was found rather than read from a commit, and must be committed.
     pub(crate) commit: bool,
     pub(crate) committed: Option<i64>,
+    pub(crate) marker: Option<Marker>,
 }
 
 impl Ledger {
@@ -49,6 +53,7 @@ impl Ledger {
             start: None,
             commit_start: false,
             committed: None,
+            marker: None,
             full: None,
         }
     }
@@ -62,31 +67,22 @@ impl Ledger {
             start: start.position,
             commit_start: start.commit,
             committed: start.committed,
+            marker: start.marker,
             ..Self::idle()
         };
         epoch
     }
 
-    /// Ends the epoch, and returns how many messages had not ended.
-    pub(super) fn release(&mut self) -> u64 {
-        let in_flight = self.offsets.in_flight();
+    /// Ends the epoch.
+    pub(super) fn release(&mut self) {
         *self = Self {
             epoch: self.epoch.wrapping_add(1),
             ..Self::idle()
         };
-        in_flight
     }
 
     /// Takes delivered messages down, a run without gaps at a time. The error is an offset that was delivered before.
     pub(super) fn deliver(&mut self, messages: &[Raw]) -> Result<(), i64> {
-        if let ([first, ..], Some(start)) = (messages, self.start)
-            && first.offset() < start
-        {
-            // The position was gone from the log, and reading fell back to its begin. What is committed lies ahead of
-            // it, and must not keep the new positions from being committed.
-            self.start = Some(first.offset());
-            self.committed = None;
-        }
         let mut rest = messages;
         while let [first, ..] = rest {
             let first = first.offset();
@@ -138,6 +134,15 @@ impl Ledger {
         settled.map_err(|error| error.to_string())
     }
 
+    pub(super) fn marker(&self) -> Option<Marker> {
+        self.marker
+    }
+
+    /// The next offset to be read, as far as is known.
+    pub(super) fn next_to_read(&self) -> Option<i64> {
+        self.offsets.next_offset().or(self.start)
+    }
+
     /// What is to be committed, if it is not confirmed yet.
     pub(super) fn to_commit(&self) -> Option<i64> {
         if !self.assigned {
@@ -147,6 +152,15 @@ impl Ledger {
         let offset = self.offsets.commit().or(start)?;
         let is_new = self.committed.is_none_or(|committed| committed < offset);
         is_new.then_some(offset)
+    }
+
+    /// How many offsets could be committed and are not confirmed.
+    pub(super) fn unconfirmed(&self) -> u64 {
+        let (Some(commit), Some(base)) = (self.offsets.commit(), self.committed.or(self.start))
+        else {
+            return 0;
+        };
+        u64::try_from(commit - base).unwrap_or(0)
     }
 
     pub(super) fn confirm(&mut self, epoch: u32, offset: i64) {

@@ -138,12 +138,41 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> Ve
 /// An event, as far as tests look at it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
-    Assigned { part: String, position: Option<i64> },
-    Revoked { part: String, settled: bool },
-    Halted { part: String, position: i64 },
-    Committed { part: String, position: i64 },
+    Unhalted {
+        part: String,
+        position: i64,
+    },
+    Lost {
+        part: String,
+        from: i64,
+        to: i64,
+    },
+    Repositioned {
+        part: String,
+        position: i64,
+    },
+    Assigned {
+        part: String,
+        position: Option<i64>,
+    },
+    Revoked {
+        part: String,
+        settled: bool,
+        repeats: u64,
+    },
+    Halted {
+        part: String,
+        position: i64,
+    },
+    Committed {
+        part: String,
+        position: i64,
+    },
     CommitFailed(String),
-    Lag { part: String, messages: u64 },
+    Lag {
+        part: String,
+        messages: u64,
+    },
     Trouble(String),
 }
 
@@ -205,11 +234,30 @@ impl Observer for Log {
                 part: part.to_owned(),
                 position,
             },
-            Event::Revoked { part, settled, .. } => Seen::Revoked {
+            Event::Revoked {
+                part,
+                settled,
+                repeats,
+                ..
+            } => Seen::Revoked {
                 part: part.to_owned(),
                 settled,
+                repeats,
             },
             Event::Halted { part, position, .. } => Seen::Halted {
+                part: part.to_owned(),
+                position,
+            },
+            Event::Unhalted { part, position, .. } => Seen::Unhalted {
+                part: part.to_owned(),
+                position,
+            },
+            Event::Lost { part, from, to, .. } => Seen::Lost {
+                part: part.to_owned(),
+                from,
+                to,
+            },
+            Event::Repositioned { part, position, .. } => Seen::Repositioned {
                 part: part.to_owned(),
                 position,
             },
@@ -258,7 +306,7 @@ impl Reader {
         })
     }
 
-    /// What comes next, at most `demand`.
+    /// What comes next, at most `demand`. It counts as begun, as in the hands of a processor.
     pub async fn some(&mut self, demand: usize) -> Vec<Received> {
         let mut out = Vec::new();
         let produced = self
@@ -273,6 +321,8 @@ impl Reader {
             "{} messages for a demand of {demand}",
             out.len()
         );
+        self.acknowledger
+            .begin(out.iter().map(|delivery| &delivery.token));
         out
     }
 

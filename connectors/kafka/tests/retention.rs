@@ -1,0 +1,162 @@
+//! Retention that runs past the group is told, with what was lost.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+
+use std::time::Duration;
+
+use broadway_kafka::{Begin, GroupProtocol, Kafka, OnLost};
+use common::{Reader, Seen, admin, broker, committed, create_topic, numbers, publish, unique};
+use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
+
+fn source(brokers: &str, topic: &str, group: &str, protocol: GroupProtocol) -> Kafka {
+    let source = Kafka::topics([topic])
+        .brokers(brokers)
+        .group(group)
+        .begin(Begin::Earliest)
+        .protocol(protocol)
+        .commit_interval(Duration::from_millis(50))
+        .lag_interval(Duration::from_millis(50));
+    match protocol {
+        GroupProtocol::Consumer => source,
+        _ => source
+            .set("heartbeat.interval.ms", "300")
+            .set("session.timeout.ms", "6000"),
+    }
+}
+
+/// Deletes what lies before `offset`, as retention does.
+async fn delete_before(brokers: &str, topic: &str, offset: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset))
+        .unwrap();
+    let deleted = admin(brokers)
+        .delete_records(&list, &AdminOptions::new())
+        .await
+        .unwrap();
+    deleted.elements()[0].error().unwrap();
+}
+
+fn lost(topic: &str, from: i64, to: i64) -> Seen {
+    Seen::Lost {
+        part: format!("{topic}[0]"),
+        from,
+        to,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_before_the_start_is_told() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("start"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..200);
+    let source = source(&brokers, &topic, &group, GroupProtocol::CooperativeSticky);
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(20).await;
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    delete_before(&brokers, &topic, 150).await;
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(50).await;
+    assert_eq!(received[0].item.offset(), 150);
+    reader.done(received).await;
+    assert!(reader.log.all().contains(&lost(&topic, 20, 150)));
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
+}
+
+async fn what_is_deleted_while_it_runs_is_told(protocol: GroupProtocol) {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("runs"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    // The client holds no more than about ten messages, so that the rest is deleted before it is fetched.
+    let source = source(&brokers, &topic, &group, protocol)
+        .set("queued.min.messages", "10")
+        .set("fetch.message.max.bytes", "10000");
+    publish_large(&brokers, &topic, 0..200);
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(5).await;
+    reader.done(received).await;
+    delete_before(&brokers, &topic, 150).await;
+    let mut offsets = Vec::new();
+    while offsets.last() != Some(&199) {
+        let received = reader.some(200).await;
+        offsets.extend(received.iter().map(|delivery| delivery.item.offset()));
+        reader.done(received).await;
+    }
+    let gap = offsets.iter().position(|offset| *offset == 150).unwrap();
+    let from = gap.checked_sub(1).map_or(5, |before| offsets[before] + 1);
+    assert!(
+        reader.log.all().contains(&lost(&topic, from, 150)),
+        "{:?}",
+        reader.log.all()
+    );
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
+}
+
+/// Messages of 5,000 bytes each, one a batch, so that a fetch brings few.
+fn publish_large(brokers: &str, topic: &str, numbers: std::ops::Range<u64>) {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    let producer: BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("batch.num.messages", "1")
+        .create()
+        .unwrap();
+    for number in numbers {
+        let payload = format!("{number:05000}");
+        let record = BaseRecord::<(), _>::to(topic)
+            .payload(&payload)
+            .partition(0);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(common::PATIENCE).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_a_cooperative_member_runs_is_told() {
+    what_is_deleted_while_it_runs_is_told(GroupProtocol::CooperativeSticky).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_an_eager_member_runs_is_told() {
+    what_is_deleted_while_it_runs_is_told(GroupProtocol::Range).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_a_kip_848_member_runs_is_told() {
+    what_is_deleted_while_it_runs_is_told(GroupProtocol::Consumer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_halts_at_what_was_deleted_where_that_is_chosen_and_can_be_resumed() {
+    let Some(brokers) = broker() else { return };
+    let (topic, group) = (unique("halts"), unique("group"));
+    create_topic(&brokers, &topic, 1, &[]).await;
+    publish(&brokers, &topic, 1, 0..200);
+    let source = source(&brokers, &topic, &group, GroupProtocol::CooperativeSticky);
+    let mut reader = Reader::open(&source).await;
+    let received = reader.exactly(20).await;
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    delete_before(&brokers, &topic, 150).await;
+    let source = source.on_lost(OnLost::Halt);
+    let mut reader = Reader::open(&source).await;
+    let halted = Seen::Halted {
+        part: format!("{topic}[0]"),
+        position: 20,
+    };
+    let log = reader.log.clone();
+    reader
+        .nothing_until(log.wait_for("the halt", |seen| *seen == halted))
+        .await;
+    assert!(log.all().contains(&lost(&topic, 20, 150)));
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(20)]);
+    assert_eq!(source.control().resume_all(), 1);
+    let received = reader.exactly(50).await;
+    assert!(numbers(&received).into_iter().eq(150..200));
+    reader.done(received).await;
+    reader.close().await.unwrap();
+    assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
+}
