@@ -15,7 +15,7 @@ use crate::{
 
 impl Broker for TestPubSub {
     const NAME: &'static str = "pubsub";
-    const IDS: u64 = 1_000;
+    const IDS: u64 = 600;
     const IS_KEYED: bool = false;
     /// The service itself may deliver twice.
     const REPEATS_MAX: Option<u64> = None;
