@@ -14,6 +14,7 @@
 mod message;
 mod queue;
 mod signal;
+mod topics;
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -25,6 +26,7 @@ use rdkafka::{bindings, error::RDKafkaErrorCode};
 pub(crate) use message::{Raw, Scratch};
 pub(crate) use queue::{CommitResult, Queue};
 pub(crate) use signal::{Bell, Signal};
+pub(crate) use topics::TopicIds;
 
 use crate::{client::Client, partition::Origin};
 
