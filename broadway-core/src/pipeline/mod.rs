@@ -16,6 +16,7 @@ mod callbacks;
 mod config;
 mod describe;
 mod envelope;
+mod freshness;
 mod group;
 mod processor;
 mod producer;

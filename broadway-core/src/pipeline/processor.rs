@@ -20,8 +20,8 @@ use futures_util::future::{self, FutureExt};
 use super::{
     batcher::{Staged, Stages},
     callbacks::{self, Panicked},
-    envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
-    producer::low_half,
+    envelope::{Debt, Envelope, Failure, Parcel, Run},
+    freshness::{self, Freshness},
     settler::{Ledger, Settler},
     start::SourceInlet,
 };
@@ -115,7 +115,7 @@ where
         let (processor, count) = (self.work.processor, chunk.len());
         let started = timer::taken_at(self.stopped, self.inlet.waited());
         if AckOf::<S>::WANTS_BEGIN {
-            self.work.begin(&chunk);
+            freshness::begin(&mut self.work.settler, &chunk);
         }
         self.work
             .ledger
@@ -315,32 +315,6 @@ where
         self.tally.done + self.tally.failed + self.tally.forwarded
     }
 
-    /// Tells the acknowledgers what the chunk holds of theirs.
-    fn begin(&mut self, chunk: &[ParcelFor<S, H>]) {
-        let acknowledger = |parcel: &ParcelFor<S, H>| {
-            let envelope = parcel.0.as_ref()?;
-            matches!(envelope.debt.to, Creditor::Source(_))
-                .then(|| envelope.debt.origin.acknowledger())
-        };
-        for run in chunk.chunk_by(|a, b| acknowledger(a) == acknowledger(b)) {
-            let Some(number) = acknowledger(&run[0]) else {
-                continue;
-            };
-            let tokens = run.iter().filter_map(|parcel| match &parcel.0 {
-                Some(Envelope {
-                    debt:
-                        Debt {
-                            to: Creditor::Source(token),
-                            ..
-                        },
-                    ..
-                }) => Some(token),
-                _ => None,
-            });
-            self.settler.entry(number).acknowledger.begin(tokens);
-        }
-    }
-
     fn release(&mut self, parcel: &mut ParcelFor<S, H>) {
         if let Some(envelope) = parcel.0.take() {
             self.settler.add(envelope.debt, Outcome::Released, None);
@@ -469,41 +443,5 @@ impl<A: Acknowledger> ack_now::Settle for Early<'_, A> {
         self.settler
             .add(self.debt.take_early(), Outcome::Done, None);
         self.settler.flush().await
-    }
-}
-
-/// Tells messages that are no longer ours, reading each acknowledger's generation once per run.
-#[derive(Default)]
-struct Freshness {
-    /// The provenance that is known to be of the current generation.
-    fresh: Option<u64>,
-}
-
-impl Freshness {
-    #[inline(always)]
-    fn is_stale<A: Acknowledger, T>(
-        &mut self,
-        settler: &mut Settler<A>,
-        envelope: &Envelope<T, A::Token>,
-    ) -> bool {
-        self.fresh != Some(envelope.debt.origin.provenance()) && self.look(settler, envelope)
-    }
-
-    #[inline(never)]
-    fn look<A: Acknowledger, T>(
-        &mut self,
-        settler: &mut Settler<A>,
-        envelope: &Envelope<T, A::Token>,
-    ) -> bool {
-        let Creditor::Source(token) = &envelope.debt.to else {
-            return false;
-        };
-        let origin = envelope.debt.origin;
-        let acknowledger = &settler.entry(origin.acknowledger()).acknowledger;
-        if low_half(acknowledger.generation()) == origin.generation() {
-            self.fresh = Some(origin.provenance());
-            return false;
-        }
-        acknowledger.is_stale(token)
     }
 }

@@ -12,7 +12,7 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// What only connectors emit.
-const OF_CONNECTORS: [&str; 8] = [
+const OF_CONNECTORS: [&str; 11] = [
     "assigned",
     "revoked",
     "halted",
@@ -20,6 +20,9 @@ const OF_CONNECTORS: [&str; 8] = [
     "committed",
     "commit_failed",
     "source_trouble",
+    "lost",
+    "repositioned",
+    "unhalted",
     "published",
 ];
 
