@@ -82,9 +82,9 @@ pub use broadway_core::{
     Handler, HandlerFn, Header, HeaderName, HeaderValue, Message, MessageMut, Next, NoAckOptions,
     NoBatcher, NoopAcknowledger, Observed, OneBatcher, OpenContext, Outcome, Outgoing, Pipeline,
     Problem, Processors, Produced, Producer, PublishError, PublishErrorKind, Publisher, PushError,
-    Reason, Receipt, Record, Row, RowId, RunError, Settled, Source, SourceExt, Split, StartError,
-    Topology, Totals, Trigger, batchers, handler_fn, handler_fn_async, machine, source, stage,
-    telemetry, testing,
+    Pushed, Pusher, Reason, Receipt, Record, Row, RowId, RunError, Settled, Source, SourceExt,
+    Split, StartError, Topology, Totals, Trigger, batchers, connector, handler_fn,
+    handler_fn_async, machine, source, stage, telemetry, testing,
 };
 
 #[cfg(feature = "portable")]

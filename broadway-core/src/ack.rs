@@ -119,6 +119,13 @@ pub trait Acknowledger: Send + Sync + 'static {
         false
     }
 
+    /// The coordinates of the message of this token, for logs: `orders[3]@88127`, a delivery tag, a message id. Never its payload.
+    /// Called for a few messages only. Defaults to nothing.
+    fn describe(&self, token: &Self::Token) -> String {
+        let _ = token;
+        String::new()
+    }
+
     /// Whether [`begin`](Self::begin) is called. Defaults to false, which costs nothing.
     const WANTS_BEGIN: bool = false;
 
@@ -131,13 +138,6 @@ pub trait Acknowledger: Send + Sync + 'static {
         Self::Token: 'a,
     {
         let _ = tokens;
-    }
-
-    /// The coordinates of the message of this token, for logs: `orders[3]@88127`, a delivery tag, a message id. Never its payload.
-    /// Called for a few messages only. Defaults to nothing.
-    fn describe(&self, token: &Self::Token) -> String {
-        let _ = token;
-        String::new()
     }
 }
 

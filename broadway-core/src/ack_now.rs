@@ -7,7 +7,7 @@
 //! withdrawn when its future is dropped, so none is left behind for the next callback on this thread.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,6 +31,8 @@ struct Asked {
 
 thread_local! {
     static ASKED: RefCell<Vec<Asked>> = const { RefCell::new(Vec::new()) };
+    /// Whether the list has anything: looked at after every poll, and cheaper than the list, which has to be destroyed.
+    static HAS_ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Filled by the engine, read by the future.
@@ -98,6 +100,7 @@ impl Future for AckNow {
                 answer.lock().waker = Some(cx.waker().clone());
                 self.state = State::Asked(Arc::clone(&answer));
                 ASKED.with_borrow_mut(|asked| asked.push(Asked { request, answer }));
+                HAS_ASKED.set(true);
                 Poll::Pending
             }
             State::Asked(answer) => {
@@ -134,7 +137,7 @@ impl Drop for AckNow {
 }
 
 /// The engine's side: runs `callback` to its end, which has been polled once or not at all, and lets `settle` answer each
-/// request that it leaves.
+/// request that it leaves. The callback does not panic: its panics are values by now.
 pub(crate) async fn serve<F: Future>(callback: F, mut settle: impl Settle) -> F::Output {
     let mut callback = pin!(callback);
     let mut asked = take_asked();
@@ -161,11 +164,9 @@ enum Step<T> {
 }
 
 fn poll_once<F: Future>(callback: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Step<F::Output>> {
-    // The list is empty for the next callback on this thread, also when this one panics.
-    let cleared = ClearOnDrop;
     let polled = callback.poll(cx);
+    // Also when it is ready: the list is empty for the next callback on this thread.
     let asked = take_asked();
-    drop(cleared);
     match polled {
         Poll::Ready(output) => Poll::Ready(Step::Finished(output)),
         Poll::Pending if asked.is_empty() => Poll::Pending,
@@ -173,15 +174,11 @@ fn poll_once<F: Future>(callback: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Ste
     }
 }
 
+#[inline]
 fn take_asked() -> Vec<Asked> {
-    // An empty `Vec` has no memory: nothing is allocated unless something was asked.
-    ASKED.take()
-}
-
-struct ClearOnDrop;
-
-impl Drop for ClearOnDrop {
-    fn drop(&mut self) {
-        ASKED.take();
+    match HAS_ASKED.replace(false) {
+        true => ASKED.take(),
+        // Has no memory: nothing is allocated unless something was asked.
+        false => Vec::new(),
     }
 }

@@ -250,6 +250,9 @@ impl<T> Batch<T> {
     pub(crate) fn take_failed(&mut self) -> Vec<(u32, Reason)> {
         let failed = self.failed.get_mut();
         let mut failed = std::mem::take(failed.unwrap_or_else(PoisonError::into_inner));
+        if failed.is_empty() {
+            return failed;
+        }
         // Stable, so that the first reason of each stays first.
         failed.sort_by_key(|(index, _)| *index);
         failed.dedup_by_key(|(index, _)| *index);

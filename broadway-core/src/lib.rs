@@ -53,6 +53,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`source`] | where messages come from: the traits, ready sources, adaptors |
+//! | [`connector`] | what authors of connectors share |
 //! | [`telemetry`] | what a topology tells about itself, and who listens |
 //! | [`testing`] | a test kit: a hand-fed source with a ledger, a recorder of events, faults |
 //! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
@@ -71,6 +72,7 @@ mod batcher_key;
 mod caught;
 mod chunk;
 mod config_error;
+pub mod connector;
 mod deadline;
 mod error;
 mod fatal;
@@ -102,8 +104,8 @@ pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, han
 pub use header::{Header, HeaderName, HeaderValue};
 pub use message::{Message, NoAckOptions, Record};
 pub use pipeline::{
-    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Receipt, Split,
-    Topology, Totals,
+    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Pushed, Pusher,
+    Receipt, Split, Topology, Totals,
 };
 pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
 pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

@@ -5,7 +5,7 @@
 //! [`HEADERS`], as JSON; [`unpack`] restores it on the reading side. So a message keeps all its headers on its way through any of
 //! them, and a consumer that knows nothing of this reads the native ones as ever.
 //!
-//! Four headers are reserved for this and never visited by a record's
+//! These headers are reserved for this and never visited by a record's
 //! [`for_each_header`](crate::Record::for_each_header):
 //!
 //! | header | what it carries |
@@ -13,6 +13,10 @@
 //! | [`HEADERS`] `broadway-headers`, and `broadway-headers-2`, … | headers as JSON; continued where one value would be too long |
 //! | [`KEY`] `broadway-key` | the key, where the broker has none or cannot take this one |
 //! | [`ENCODING`] `broadway-encoding` | how the payload is sent: `base64`, `empty` or `null` |
+//! | [`TIME`] `broadway-time` | the time of the message, where the broker dates messages itself; of a dead letter it is a plain header |
+//!
+//! [`Carriers`] puts them there and takes them away again. A message that has such headers itself keeps them: those of the
+//! publisher stand before them.
 //!
 //! # The JSON
 //!
@@ -36,13 +40,20 @@
 //! assert_eq!(read, headers);
 //! ```
 
+mod carriers;
+mod digest;
 mod json;
+mod restored;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, fmt};
 
 use bytes::Bytes;
+
+pub use carriers::{Carriers, Encoding, from_base64, take_time, time_header, to_base64};
+pub use digest::Digest;
+pub use restored::Restored;
 
 use crate::header::{Header, HeaderValue};
 
@@ -52,6 +63,9 @@ pub const HEADERS: &str = "broadway-headers";
 pub const KEY: &str = "broadway-key";
 /// The header that says how the payload is sent.
 pub const ENCODING: &str = "broadway-encoding";
+
+/// The header that carries the time of a message, in milliseconds since 1970 as text, where the broker dates messages itself.
+pub const TIME: &str = "broadway-time";
 
 /// What every name of ours begins with: such headers are the last to be moved into JSON, so that tools see them.
 const RESERVED: &str = "broadway-";

@@ -1,6 +1,7 @@
 //! The batch processor's loop: takes one batch, handles it, settles its messages, and comes back for the next.
 
 use std::{
+    mem,
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
@@ -190,7 +191,14 @@ where
         data: &mut Vec<H::Out>,
         carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
     ) -> usize {
-        let panicked = callbacks::clear(data).or(callbacks::clear(carried));
+        let panicked = callbacks::clear(data).or(match mem::needs_drop::<H::In>() {
+            true => callbacks::clear(carried),
+            // Nothing of the user's is dropped.
+            false => {
+                carried.clear();
+                None
+            }
+        });
         let Some(panicked) = panicked else {
             return 0;
         };

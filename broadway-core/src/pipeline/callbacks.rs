@@ -51,12 +51,11 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         let debt = debt.expect("a place is of one failure only");
         let options = failed.message.take_ack_options();
         // After a panic of the callback, what it had resolved before stays resolved.
-        let outcome = if failed.is_resolved {
-            Outcome::Done
+        if failed.is_resolved {
+            settler.resolve(debt, options);
         } else {
-            Outcome::Failed(failed.reason.clone())
-        };
-        settler.add(debt, outcome, options);
+            settler.add(debt, Outcome::Failed(failed.reason.clone()), options);
+        }
     }
     // They have failed already, and are settled as that: a panic in a `Drop` changes nothing.
     let _ = clear(&mut seen);

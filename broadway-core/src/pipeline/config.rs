@@ -11,7 +11,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use super::{split::Split, start, topology::Topology};
+use super::{pusher::Pusher, split::Split, start, topology::Topology};
 use crate::{
     batcher_key::BatcherKey,
     error::StartError,
@@ -61,6 +61,8 @@ pub(super) struct Options<H: Handler> {
     pub(super) drain_timeout: Duration,
     pub(super) blocked_after: Duration,
     pub(super) observer: Option<Box<dyn Observer>>,
+    pub(super) pushers: Vec<Pusher<H::In>>,
+    pub(super) pushed_max: usize,
 }
 
 type Batchings<H> = Vec<(<H as Handler>::Batcher, Batching<<H as Handler>::Out>)>;
@@ -96,6 +98,8 @@ where
             drain_timeout: Duration::from_secs(30),
             blocked_after: Duration::from_secs(10),
             observer: None,
+            pushers: Vec::new(),
+            pushed_max: 10_000,
         };
         Self {
             source,
@@ -167,6 +171,19 @@ where
     /// delivered again; and the same for producers to close. Default 30 s; more than zero. [`Duration::MAX`] is no limit.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = timeout;
+        self
+    }
+
+    /// Connects a [`Pusher`] to this pipeline when it starts, before its handler is first called. May be called again, for others.
+    pub fn pusher(mut self, pusher: &Pusher<H::In>) -> Self {
+        self.options.pushers.push(pusher.clone());
+        self
+    }
+
+    /// How many pushed messages may wait for a processor when more are pushed without waiting, by
+    /// [`Topology::try_push`] or [`Pusher::try_push`]. Default 10,000; at least 1.
+    pub fn pushed_max(mut self, messages: usize) -> Self {
+        self.options.pushed_max = messages;
         self
     }
 

@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Tally {
     pub(super) done: usize,
     pub(super) failed: usize,
+    /// Failed, and taken care of by `handle_failed`.
+    pub(super) resolved: usize,
     pub(super) released: usize,
 }
 
@@ -28,8 +30,24 @@ impl Tally {
         }
     }
 
+    pub(super) fn settlement<'a>(&self, latencies: &'a [Duration]) -> Settlement<'a> {
+        let Self {
+            done,
+            failed,
+            resolved,
+            released,
+        } = *self;
+        Settlement {
+            done,
+            failed,
+            resolved,
+            released,
+            latencies,
+        }
+    }
+
     pub(super) fn total(&self) -> usize {
-        self.done + self.failed + self.released
+        self.done + self.failed + self.resolved + self.released
     }
 }
 
@@ -41,6 +59,8 @@ pub(super) struct Group<A: Acknowledger> {
     /// Messages that simply succeeded, behind those in `settled`: only their tokens, since this is the hot path.
     done: Vec<A::Token>,
     settled: Vec<Settled<A::Token>>,
+    /// Failures that were taken care of, behind all others: done for the acknowledger.
+    resolved: Vec<Settled<A::Token>>,
     tally: Tally,
     /// When they were received; filled only if an observer wants latencies.
     received_ns: Vec<u64>,
@@ -53,6 +73,7 @@ impl<A: Acknowledger> Group<A> {
             entry,
             done: Vec::new(),
             settled: Vec::new(),
+            resolved: Vec::new(),
             tally: Tally::default(),
             received_ns: Vec::new(),
         }
@@ -67,7 +88,7 @@ impl<A: Acknowledger> Group<A> {
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.settled.is_empty()
+        self.done.is_empty() && self.settled.is_empty() && self.resolved.is_empty()
     }
 
     #[inline(always)]
@@ -79,6 +100,12 @@ impl<A: Acknowledger> Group<A> {
         self.tally.add(&outcome);
         self.gather();
         self.settled.push(Settled::new(token, outcome, options));
+    }
+
+    pub(super) fn push_resolved(&mut self, token: A::Token, options: AckOptions) {
+        self.tally.resolved += 1;
+        self.resolved
+            .push(Settled::new(token, Outcome::Done, options));
     }
 
     #[inline(always)]
@@ -111,6 +138,7 @@ impl<A: Acknowledger> Group<A> {
     /// Hands everything over, counts it, and tells the observer.
     pub(super) async fn flush(&mut self, ledger: &Ledger<A>) -> Result<(), Reason> {
         self.gather();
+        self.settled.append(&mut self.resolved);
         let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
         let called = callbacks::caught(async {
             let result = acknowledger.settle(settled).await;
@@ -135,20 +163,10 @@ impl<A: Acknowledger> Group<A> {
 
     fn account(&mut self, ledger: &Ledger<A>) {
         let tally = std::mem::take(&mut self.tally);
-        let Tally {
-            done,
-            failed,
-            released,
-        } = tally;
-        ledger.counters.settled(done, failed, released);
+        ledger.counters.settled(&tally);
         if ledger.emitter.is_heard() {
             let latencies = self.latencies(ledger);
-            let settlement = Settlement {
-                done,
-                failed,
-                released,
-                latencies: &latencies,
-            };
+            let settlement = tally.settlement(&latencies);
             let producer = self.entry.producer;
             ledger.emitter.emit(&Event::Settled {
                 producer,

@@ -20,9 +20,9 @@ use futures_util::future::{self, FutureExt};
 use super::{
     batcher::{Staged, Stages},
     callbacks::{self, Panicked},
-    envelope::{Debt, Envelope, Failure, Parcel, Run},
-    freshness::{self, Freshness},
+    envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
     settler::{Ledger, Settler},
+    staleness::Staleness,
     start::SourceInlet,
 };
 use crate::{
@@ -115,7 +115,7 @@ where
         let (processor, count) = (self.work.processor, chunk.len());
         let started = timer::taken_at(self.stopped, self.inlet.waited());
         if AckOf::<S>::WANTS_BEGIN {
-            freshness::begin(&mut self.work.settler, &chunk);
+            self.work.begin(&chunk);
         }
         self.work
             .ledger
@@ -208,7 +208,7 @@ where
     async fn handle_some(&mut self, chunk: &mut [ParcelFor<S, H>]) -> Option<usize> {
         let handler = Arc::clone(&self.handler);
         let mut returned = None;
-        let mut freshness = Freshness::default();
+        let mut staleness = Staleness::default();
         while self.begun < chunk.len() {
             let index = self.begun;
             self.begun += 1;
@@ -217,7 +217,7 @@ where
             let Some(envelope) = &mut parcel.0 else {
                 continue;
             };
-            if freshness.is_stale(&mut self.work.settler, envelope) {
+            if staleness.is_stale(&mut self.work.settler, envelope) {
                 self.work.release(parcel);
                 continue;
             }
@@ -313,6 +313,32 @@ where
     /// How many messages of the chunk have been dealt with.
     fn count(&self) -> usize {
         self.tally.done + self.tally.failed + self.tally.forwarded
+    }
+
+    /// Tells the acknowledgers what the chunk holds of theirs.
+    fn begin(&mut self, chunk: &[ParcelFor<S, H>]) {
+        let acknowledger = |parcel: &ParcelFor<S, H>| {
+            let envelope = parcel.0.as_ref()?;
+            matches!(envelope.debt.to, Creditor::Source(_))
+                .then(|| envelope.debt.origin.acknowledger())
+        };
+        for run in chunk.chunk_by(|a, b| acknowledger(a) == acknowledger(b)) {
+            let Some(number) = acknowledger(&run[0]) else {
+                continue;
+            };
+            let tokens = run.iter().filter_map(|parcel| match &parcel.0 {
+                Some(Envelope {
+                    debt:
+                        Debt {
+                            to: Creditor::Source(token),
+                            ..
+                        },
+                    ..
+                }) => Some(token),
+                _ => None,
+            });
+            self.settler.entry(number).acknowledger.begin(tokens);
+        }
     }
 
     fn release(&mut self, parcel: &mut ParcelFor<S, H>) {

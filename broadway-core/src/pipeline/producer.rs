@@ -87,6 +87,7 @@ impl<S: Source> ProducerLoop<S> {
     pub(super) async fn run(mut self, opened: Opened<S>) -> Result<(), RunError> {
         let producer = self.deliver_all(opened).await;
         let (line, index) = (Arc::clone(&self.line), self.entrance.producer);
+        let ledger = Arc::clone(&self.entrance.ledger);
         if self.line.producer_done() {
             self.begin_drain(DrainCause::SourceEnded);
         }
@@ -106,6 +107,11 @@ impl<S: Source> ProducerLoop<S> {
             Some(Err(failure)) => failure.into_error(Callback::Close).to_string(),
             None => format!("close did not end within {:?}", line.close_timeout),
         };
+        // The error of the topology may be another one.
+        ledger.emitter.emit(&Event::CloseFailed {
+            producer: index,
+            error: &error,
+        });
         Err(RunError::Close {
             producer: index,
             error: error.into(),

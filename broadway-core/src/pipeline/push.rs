@@ -21,6 +21,7 @@ use crate::{
     message::Message,
     source::{ItemOf, Source},
     stage::timer,
+    telemetry::Event,
 };
 
 /// Tells how a pushed message ended.
@@ -57,7 +58,17 @@ impl Ticket {
     }
 }
 
-/// A push came too late: the topology drains or has ended.
+/// What [`Topology::try_push`](crate::Topology::try_push) took, and what did not fit.
+#[derive(Debug)]
+#[must_use = "what did not fit is in `rest`, and lost when it is dropped"]
+pub struct Pushed<T> {
+    /// One for each message that was taken, in their order.
+    pub receipts: Vec<Receipt>,
+    /// The messages that did not fit, in their order.
+    pub rest: Vec<T>,
+}
+
+/// The topology takes no messages: it drains, has ended, or, for a [`Pusher`](crate::Pusher), was not started.
 pub struct PushError<T> {
     messages: Vec<T>,
 }
@@ -87,7 +98,7 @@ impl<T> fmt::Display for PushError<T> {
         let n = self.messages.len();
         write!(
             f,
-            "cannot push {n} message(s): the topology drains or has ended"
+            "cannot push {n} message(s): the topology drains, has ended, or was not started"
         )
     }
 }
@@ -100,6 +111,8 @@ pub(super) struct PushEntrance<S: Source> {
     /// topology, as a handle may.
     outlet: Mutex<Option<Arc<SourceOutlet<S>>>>,
     partition_by: Option<PartitionBy<ItemOf<S>>>,
+    /// How many pushed messages may wait for a processor when others are pushed without waiting.
+    waiting_max: usize,
     ledger: Arc<Ledger<AckOf<S>>>,
 }
 
@@ -107,9 +120,11 @@ impl<S: Source> PushEntrance<S> {
     pub(super) fn new(
         outlet: SourceOutlet<S>,
         partition_by: Option<PartitionBy<ItemOf<S>>>,
+        waiting_max: usize,
         ledger: Arc<Ledger<AckOf<S>>>,
     ) -> Self {
         Self {
+            waiting_max,
             outlet: Mutex::new(Some(Arc::new(outlet))),
             partition_by,
             ledger,
@@ -130,14 +145,39 @@ impl<S: Source> PushEntrance<S> {
         let (Some(_), Some(outlet)) = (demand, &*open) else {
             return Err(PushError::new(items));
         };
+        Ok(self.send(outlet, items))
+    }
+
+    /// Sends as many as fit, now.
+    pub(super) fn try_push(
+        &self,
+        mut items: Vec<ItemOf<S>>,
+    ) -> Result<Pushed<ItemOf<S>>, PushError<ItemOf<S>>> {
+        let open = self.outlet();
+        let Some(outlet) = &*open else {
+            return Err(PushError::new(items));
+        };
+        let room = self.waiting_max.saturating_sub(outlet.waiting());
+        let rest = items.split_off(room.min(items.len()));
+        let receipts = self.send(outlet, items);
+        Ok(Pushed { receipts, rest })
+    }
+
+    fn send(&self, outlet: &SourceOutlet<S>, items: Vec<ItemOf<S>>) -> Vec<Receipt> {
         let received_ns = self.ledger.elapsed_ns(timer::now());
-        self.ledger.counters.received(items.len());
+        let count = items.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        self.ledger.counters.received(count);
         let (mut envelopes, receipts): (Vec<_>, Vec<_>) = items
             .into_iter()
             .map(|item| self.envelope(item, received_ns))
             .unzip();
+        // Before anyone can settle them.
+        self.ledger.emitter.emit(&Event::Pushed { count });
         outlet.send(&mut envelopes);
-        Ok(receipts)
+        receipts
     }
 
     fn envelope(

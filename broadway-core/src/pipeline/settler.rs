@@ -13,7 +13,7 @@ use crate::{
     caught::guarded,
     error::{BoxError, Reason},
     message::{AckOptions, Message},
-    telemetry::Emitter,
+    telemetry::{Emitter, Event},
 };
 
 /// What all settlers of a topology share.
@@ -136,6 +136,26 @@ impl<A: Acknowledger> Settler<A> {
         }
     }
 
+    /// Enters a message that failed, and that `handle_failed` has taken care of: done for its source, and counted apart.
+    #[cold]
+    pub(super) fn resolve(&mut self, debt: Debt<A::Token>, options: AckOptions) {
+        match debt.to {
+            Creditor::Source(token) => {
+                let wants_latency = self.wants_latency;
+                let group = self.group(debt.origin.acknowledger());
+                group.push_resolved(token, options);
+                if wants_latency {
+                    group.push_received(debt.received_ns);
+                }
+            }
+            Creditor::Pushed(ticket) => {
+                self.pushed.resolved += 1;
+                ticket.settle(Outcome::Done);
+            }
+            Creditor::Early | Creditor::Settled => {}
+        }
+    }
+
     /// Fails all messages that were entered as succeeded since the last flush. Returns how many.
     #[cold]
     pub(super) fn fail_done(&mut self, reason: &Reason) -> usize {
@@ -167,12 +187,13 @@ impl<A: Acknowledger> Settler<A> {
 
     /// Hands over everything that was entered. Returns the first error; each has been reported as an event.
     pub(super) async fn flush(&mut self) -> Result<(), BoxError> {
-        let Tally {
-            done,
-            failed,
-            released,
-        } = std::mem::take(&mut self.pushed);
-        self.ledger.counters.settled(done, failed, released);
+        let pushed = std::mem::take(&mut self.pushed);
+        if pushed.total() > 0 {
+            self.ledger.counters.settled(&pushed);
+            let settlement = pushed.settlement(&[]);
+            let event = Event::PushedSettled { settlement };
+            self.ledger.emitter.emit(&event);
+        }
         let mut result = Ok(());
         for group in self.groups.iter_mut().filter(|group| !group.is_empty()) {
             let flushed = group.flush(&self.ledger).await;

@@ -188,8 +188,24 @@ where
             self.link
                 .outlet(self.credit(), self.options.processors.max_demand),
             self.options.processors.partition_by.clone(),
+            self.options.pushed_max,
             Arc::clone(&self.ledger),
         ));
+        let inner: Arc<dyn Running<H::In>> = Arc::new(Inner {
+            common: Common {
+                description,
+                control: Arc::clone(&self.control),
+                limiter: limiter.clone(),
+                emitter: self.ledger.emitter.clone(),
+                drain_timeout: self.options.drain_timeout,
+                result: watch::Sender::new(None),
+            },
+            entrance: Arc::clone(&entrance),
+            ledger: Arc::clone(&self.ledger),
+        });
+        // Before any handler is called.
+        let pushers = self.options.pushers.iter();
+        pushers.for_each(|pusher| pusher.connect(&inner));
         let mut workers = Workers::default();
         let (batch_processors, timers) = self.spawn_batch_processors(&stages, &mut workers);
         let processors = self.spawn_processors(&stages, &mut workers);
@@ -203,22 +219,8 @@ where
             control: Arc::clone(&self.control),
             line: Arc::clone(&self.line),
             ledger: Arc::clone(&self.ledger),
-            push: Arc::clone(&entrance),
+            push: entrance,
         };
-        let common = Common {
-            description,
-            control: self.control,
-            limiter,
-            emitter: self.ledger.emitter.clone(),
-            drain_timeout: self.options.drain_timeout,
-            result: watch::Sender::new(None),
-        };
-        let inner = Inner {
-            common,
-            entrance,
-            ledger: self.ledger,
-        };
-        let inner: Arc<dyn Running<H::In>> = Arc::new(inner);
         supervise::detach(supervisor.run(Arc::clone(&inner)));
         Ok(Topology::new(inner))
     }

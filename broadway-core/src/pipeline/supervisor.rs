@@ -54,7 +54,11 @@ where
     H: Handler,
 {
     /// Runs the topology to its end, and tells everyone who waits for it.
-    pub(super) async fn run(self, topology: Arc<dyn Running<H::In>>) {
+    // Not `async fn`: it must tell even if it is dropped before it is first polled.
+    pub(super) fn run(
+        self,
+        topology: Arc<dyn Running<H::In>>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (ledger, push) = (Arc::clone(&self.ledger), Arc::clone(&self.push));
         verdict::reported(self.work(), move |result| {
             // With the runtime gone, nothing else does. It may drop messages, and what users' types do then is no reason not to
@@ -62,7 +66,6 @@ where
             let _ = catch_unwind(AssertUnwindSafe(|| push.close()));
             topology.finish(report(&ledger, result));
         })
-        .await;
     }
 
     async fn work(mut self) -> Result<(), RunError> {

@@ -1,13 +1,20 @@
 //! The handle of a running pipeline: [`Topology`].
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future;
 use tokio::sync::watch;
 
 use super::{
     describe::Description,
     processor::AckOf,
-    push::{PushEntrance, PushError, Receipt},
+    push::{PushEntrance, PushError, Pushed, Receipt},
     rate_limit::Limiter,
     settler::Ledger,
     totals::Totals,
@@ -33,14 +40,16 @@ pub struct Topology<T: Send + 'static> {
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Pushed<T> = Result<Vec<Receipt>, PushError<T>>;
+type PushResult<T> = Result<Vec<Receipt>, PushError<T>>;
 type Ended = Result<Totals, RunError>;
 
 /// What the handle needs of a topology, whatever its source.
 pub(super) trait Running<T>: Send + Sync {
     fn common(&self) -> &Common;
     fn totals(&self) -> Totals;
-    fn push(&self, items: Vec<T>) -> BoxFuture<'_, Pushed<T>>;
+    fn push(&self, items: Vec<T>) -> BoxFuture<'_, PushResult<T>>;
+    fn try_push(&self, items: Vec<T>) -> Result<Pushed<T>, PushError<T>>;
+    fn idle(&self) -> BoxFuture<'_, ()>;
     /// Tells everyone who waits.
     fn finish(&self, ended: Ended);
 }
@@ -71,8 +80,16 @@ impl<S: Source> Running<ItemOf<S>> for Inner<S> {
         self.ledger.counters.totals()
     }
 
-    fn push(&self, items: Vec<ItemOf<S>>) -> BoxFuture<'_, Pushed<ItemOf<S>>> {
+    fn push(&self, items: Vec<ItemOf<S>>) -> BoxFuture<'_, PushResult<ItemOf<S>>> {
         Box::pin(self.entrance.push(items))
+    }
+
+    fn try_push(&self, items: Vec<ItemOf<S>>) -> Result<Pushed<ItemOf<S>>, PushError<ItemOf<S>>> {
+        self.entrance.try_push(items)
+    }
+
+    fn idle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.ledger.counters.idle())
     }
 
     fn finish(&self, ended: Ended) {
@@ -215,6 +232,9 @@ impl<T: Send + 'static> Topology<T> {
     /// Puts messages into the pipeline beside those of the source, all together, as soon as processors ask for any. The
     /// rate limit does not hold them, and a receipt tells how each ended. In tests, [`testing`](crate::testing) reads better.
     ///
+    /// Not for handlers of the same pipeline: there it may wait forever. They [`try_push`](Self::try_push), by way of a
+    /// [`Pusher`](crate::Pusher).
+    ///
     /// # Errors
     ///
     /// The topology drains or has ended; none was accepted, and the error has them.
@@ -227,6 +247,33 @@ impl<T: Send + 'static> Topology<T> {
         messages: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Receipt>, PushError<T>> {
         self.inner.push(messages.into_iter().collect()).await
+    }
+
+    /// Puts messages into the pipeline beside those of the source, now and without waiting: as many as fit. Those that do
+    /// not are given back. It fits what leaves no more than [`Pipeline::pushed_max`](crate::Pipeline::pushed_max) pushed
+    /// messages waiting for a processor. The rate limit does not hold them.
+    ///
+    /// # Errors
+    ///
+    /// The topology drains or has ended; none was accepted, and the error has them.
+    pub fn try_push(
+        &self,
+        messages: impl IntoIterator<Item = T>,
+    ) -> Result<Pushed<T>, PushError<T>> {
+        self.inner.try_push(messages.into_iter().collect())
+    }
+
+    /// Waits until nothing is in flight: everything that was received so far, by push or from the source, has been settled. Or
+    /// until the topology has ended.
+    ///
+    /// What a handler pushes counts from before its own message is settled, so a pipeline that feeds itself is idle
+    /// only when all that it found is done. A source may deliver more afterwards.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn wait_idle(&self) {
+        future::select(self.inner.idle(), pin!(self.wait())).await;
     }
 
     /// How many messages were received, and how they ended.

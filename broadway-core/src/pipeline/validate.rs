@@ -24,6 +24,7 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
     }
     found.within("producers", options.producers, PRODUCERS);
     found.above_zero("drain_timeout", options.drain_timeout);
+    found.within("pushed_max", options.pushed_max, 1..=usize::MAX);
     found.above_zero("blocked_after", options.blocked_after);
     processors(&options.processors, &mut found);
     for (key, batching) in &options.batching {

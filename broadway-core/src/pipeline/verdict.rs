@@ -6,20 +6,24 @@ use futures_util::future::FutureExt;
 
 use crate::error::{RunError, panic_text};
 
-/// Runs `work` and calls `tell` with its result: once and in any case, also if `work` panics or is dropped with its runtime.
-pub(super) async fn reported(
+/// Runs `work` and calls `tell` with its result: once and in any case, also if `work` panics, or if the future is dropped with
+/// its runtime, even before it was first polled.
+pub(super) fn reported(
     work: impl Future<Output = Result<(), RunError>>,
     tell: impl FnOnce(Result<(), RunError>),
-) {
-    // Declared before the work runs, so dropped after it.
-    let mut verdict = Verdict(Some(tell));
-    let result = AssertUnwindSafe(work).catch_unwind().await;
-    verdict.tell(result.unwrap_or_else(|payload| {
-        Err(RunError::Internal {
-            task: "supervisor".into(),
-            panic: panic_text(payload.as_ref()).into(),
-        })
-    }));
+) -> impl Future<Output = ()> {
+    // One value, so that the work is dropped before the verdict is told.
+    let both = (AssertUnwindSafe(work), Verdict(Some(tell)));
+    async move {
+        let (work, mut verdict) = both;
+        let result = work.catch_unwind().await;
+        verdict.tell(result.unwrap_or_else(|payload| {
+            Err(RunError::Internal {
+                task: "supervisor".into(),
+                panic: panic_text(payload.as_ref()).into(),
+            })
+        }));
+    }
 }
 
 /// What is to be told, until it is.
@@ -76,5 +80,13 @@ mod tests {
             matches!(told[..], [Err(RunError::RuntimeShutDown { .. })]),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn work_that_was_never_begun_is_told_as_such() {
+        let told = RefCell::new(Vec::new());
+        drop(reported(pending(), |result| told.borrow_mut().push(result)));
+        let told = told.into_inner();
+        assert!(matches!(told[..], [Err(RunError::RuntimeShutDown { .. })]));
     }
 }

@@ -34,7 +34,7 @@ impl<T: Send + 'static> Crew<T> {
     ///
     /// # Errors
     ///
-    /// The loop panicked: a defect of the engine, since user code is caught where it is called.
+    /// The loop panicked, a defect of the engine, since user code is caught where it is called; or its runtime is shut down.
     pub(crate) async fn next(&mut self) -> Option<Result<T, RunError>> {
         let ended = self.loops.join_next().await?;
         Some(ended.map_err(|error| self.defect(error)))
@@ -62,13 +62,13 @@ impl<T: Send + 'static> Crew<T> {
     }
 
     fn defect(&self, error: tokio::task::JoinError) -> RunError {
-        let panic = match error.try_into_panic() {
-            Ok(payload) => panic_text(payload.as_ref()),
-            Err(_cancelled) => "cancelled from outside".to_owned(),
-        };
-        RunError::Internal {
-            task: Arc::from(self.kind),
-            panic: Arc::from(panic),
+        match error.try_into_panic() {
+            Ok(payload) => RunError::Internal {
+                task: Arc::from(self.kind),
+                panic: Arc::from(panic_text(payload.as_ref())),
+            },
+            // Not by us, so by its runtime. Counted when all have stopped.
+            Err(_cancelled) => RunError::RuntimeShutDown { unsettled: 0 },
         }
     }
 }

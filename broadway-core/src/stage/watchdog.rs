@@ -44,7 +44,7 @@ impl Turns {
     /// description when it is not any more.
     pub(crate) fn finished(&self, elapsed: Duration, n: usize, is_slow: &mut bool) {
         let was_slow = *is_slow;
-        *is_slow = elapsed.as_nanos() > SLOW.as_nanos() * n as u128;
+        *is_slow = elapsed > SLOW && elapsed.as_nanos() > SLOW.as_nanos() * n as u128;
         if was_slow && !*is_slow {
             self.set_work(String::new());
         }

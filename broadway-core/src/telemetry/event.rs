@@ -55,6 +55,8 @@ pub struct Settlement<'a> {
     pub done: usize,
     /// Failed.
     pub failed: usize,
+    /// Failed, and then [resolved](crate::Failed::resolve): acknowledged like those that are done.
+    pub resolved: usize,
     /// Released unhandled.
     pub released: usize,
     /// For each of them, the time since its producer delivered it. Empty unless
@@ -89,6 +91,8 @@ pub enum Event<'a> {
         count: usize,
         demand: usize,
     },
+    /// `count` messages were pushed by hand, beside those of producers.
+    Pushed { count: usize },
     /// A processor took a chunk of `count` messages.
     ChunkStarted { processor: usize, count: usize },
     /// The processor has handled and settled it and sent on what goes to batchers. `returned` messages were given back, so
@@ -163,12 +167,17 @@ pub enum Event<'a> {
         producer: usize,
         settlement: Settlement<'a>,
     },
+    /// Pushed messages ended. Their latencies are not told.
+    PushedSettled { settlement: Settlement<'a> },
     /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again.
     AckFailed {
         producer: usize,
         count: usize,
         reason: &'a Reason,
     },
+    /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers these messages
+    /// again. Told for each producer, also when the topology ends for another reason.
+    CloseFailed { producer: usize, error: &'a str },
     /// A producer holds `held` messages that the rate limit does not let through yet; it goes on after `wait`.
     RateLimited {
         producer: usize,
@@ -243,6 +252,9 @@ pub enum Event<'a> {
     CommitFailed { producer: usize, error: &'a str },
     /// The connection of a source has trouble that it deals with by itself.
     SourceTrouble { producer: usize, error: &'a str },
+    /// `count` messages ended after the source had lost its claim on them: their lease was over, or their connection was gone.
+    /// Their results are ignored, and the source delivers them again, or has done so already.
+    LateResults { producer: usize, count: usize },
     /// An [observed](crate::Publisher::observed) publisher sent messages: so many were confirmed, so many failed, the first
     /// of them with `error`. The observer is called with the publisher's name.
     Published {
@@ -266,6 +278,7 @@ impl Event<'_> {
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::Produced { .. } => "produced",
+            Self::Pushed { .. } => "pushed",
             Self::ChunkStarted { .. } => "chunk_started",
             Self::ChunkStopped { .. } => "chunk_stopped",
             Self::MessageFailed { .. } => "message_failed",
@@ -277,7 +290,9 @@ impl Event<'_> {
             Self::BatchFailed { .. } => "batch_failed",
             Self::FailedHandled { .. } => "failed_handled",
             Self::Settled { .. } => "settled",
+            Self::PushedSettled { .. } => "pushed_settled",
             Self::AckFailed { .. } => "ack_failed",
+            Self::CloseFailed { .. } => "close_failed",
             Self::RateLimited { .. } => "rate_limited",
             Self::ProducerFailed { .. } => "producer_failed",
             Self::ProducerRestarted { .. } => "producer_restarted",
@@ -292,6 +307,7 @@ impl Event<'_> {
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",
             Self::SourceTrouble { .. } => "source_trouble",
+            Self::LateResults { .. } => "late_results",
             Self::Published { .. } => "published",
             Self::Stage(event) => event.name(),
         }

@@ -27,6 +27,7 @@ pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlem
     Settlement {
         done,
         failed,
+        resolved: 0,
         released,
         latencies: &[],
     }
@@ -142,7 +143,10 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         },
         Event::Settled {
             producer: 0,
-            settlement: settlement(4, 1, 1),
+            settlement: Settlement {
+                resolved: 2,
+                ..settlement(4, 1, 1)
+            },
         },
         Event::AckFailed {
             producer: 0,
@@ -163,9 +167,24 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             error: "not coordinator",
         },
+        Event::Pushed { count: 3 },
+        Event::PushedSettled {
+            settlement: Settlement {
+                resolved: 1,
+                ..settlement(1, 1, 0)
+            },
+        },
+        Event::CloseFailed {
+            producer: 0,
+            error: "flush timed out",
+        },
         Event::SourceTrouble {
             producer: 0,
             error: "broker down",
+        },
+        Event::LateResults {
+            producer: 0,
+            count: 3,
         },
         Event::Published {
             done: 2,

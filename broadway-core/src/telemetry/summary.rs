@@ -66,7 +66,7 @@ impl Summary {
         table::progress_line(&progress)
     }
 
-    /// Messages that producers delivered.
+    /// Messages that producers delivered, or that were pushed.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.lock().read
@@ -78,10 +78,16 @@ impl Summary {
         self.lock().done
     }
 
-    /// Messages settled as failed.
+    /// Messages settled as failed: their source decides what becomes of them.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.lock().failed
+    }
+
+    /// Messages that failed and were then [resolved](crate::Failed::resolve), as by dead letters.
+    #[must_use]
+    pub fn resolved(&self) -> u64 {
+        self.lock().resolved
     }
 
     /// Messages released unhandled.
@@ -129,7 +135,7 @@ impl Summary {
         self.lock().elapsed(Instant::now())
     }
 
-    /// Messages settled as succeeded or failed, for each second of [`elapsed`](Self::elapsed).
+    /// Messages settled as succeeded, failed or resolved, for each second of [`elapsed`](Self::elapsed).
     #[must_use]
     pub fn throughput(&self) -> f64 {
         self.lock().throughput(Instant::now())
@@ -166,8 +172,12 @@ impl Observer for Summary {
             }
             Event::TopologyStarted { .. } => self.lock().start(pipeline, Instant::now()),
             Event::Drained { .. } => self.lock().end(Instant::now()),
-            Event::Produced { count, .. } => self.lock().read += count as u64,
-            Event::Settled { settlement, .. } => self.lock().settle(&settlement),
+            Event::Produced { count, .. } | Event::Pushed { count } => {
+                self.lock().read += count as u64;
+            }
+            Event::Settled { settlement, .. } | Event::PushedSettled { settlement } => {
+                self.lock().settle(&settlement);
+            }
             Event::BatchReady {
                 batcher,
                 trigger,
@@ -204,6 +214,7 @@ impl fmt::Debug for Summary {
             .field("read", &ledger.read)
             .field("ok", &ledger.done)
             .field("failed", &ledger.failed)
+            .field("resolved", &ledger.resolved)
             .finish_non_exhaustive()
     }
 }

@@ -141,7 +141,9 @@ impl Storm {
             Event::BatchFailed { .. } => Some(Self::Batch),
             Event::FailedHandled { panic: Some(_), .. } => Some(Self::FailedHandler),
             Event::AckFailed { .. } => Some(Self::Ack),
-            Event::CommitFailed { .. } | Event::SourceTrouble { .. } => Some(Self::Source),
+            Event::CommitFailed { .. }
+            | Event::SourceTrouble { .. }
+            | Event::LateResults { .. } => Some(Self::Source),
             Event::Published { error: Some(_), .. } => Some(Self::Publisher),
             Event::Stage(StageEvent::Failed { .. }) => Some(Self::Stage),
             Event::Stage(StageEvent::Discarded { .. }) => Some(Self::Discarded),
@@ -167,7 +169,7 @@ impl Storm {
             Self::Batch => "batch_failed",
             Self::FailedHandler => "failed_handled",
             Self::Ack => "ack_failed",
-            Self::Source => "commit_failed, source_trouble",
+            Self::Source => "commit_failed, source_trouble, late_results",
             Self::Publisher => "published",
             Self::Stage => "stage_failed",
             Self::Discarded => "stage_discarded",

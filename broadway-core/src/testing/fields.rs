@@ -37,20 +37,15 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Settled {
             producer,
             settlement,
-        } => {
-            let Settlement {
-                done,
-                failed,
-                released,
-                ..
-            } = settlement;
-            texts![producer, done, failed, released]
-        }
+        } => with(of_settlement(settlement), "producer", Some(producer)),
+        Event::PushedSettled { settlement } => of_settlement(settlement),
+        Event::Pushed { count } => texts![count],
         Event::AckFailed {
             producer,
             count,
             reason,
         } => texts![producer, count, reason],
+        Event::CloseFailed { producer, error } => texts![producer, error],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
         Event::Stage(event) => of_stage(event),
         Event::ProducerFailed { .. } | Event::ProducerRestarted { .. } => of_producer(event),
@@ -70,7 +65,8 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. } => of_source(event),
+        | Event::SourceTrouble { .. }
+        | Event::LateResults { .. } => of_source(event),
     }
 }
 
@@ -214,6 +210,7 @@ fn of_source(event: &Event<'_>) -> Fields {
         Event::CommitFailed { producer, error } | Event::SourceTrouble { producer, error } => {
             texts![producer, error]
         }
+        Event::LateResults { producer, count } => texts![producer, count],
         _ => Vec::new(),
     }
 }
@@ -267,4 +264,15 @@ fn with<T: ToString>(mut fields: Fields, name: &'static str, value: Option<&T>) 
 
 fn debug(trigger: &crate::batch::Trigger) -> String {
     format!("{trigger:?}").to_lowercase()
+}
+
+fn of_settlement(settlement: &Settlement<'_>) -> Fields {
+    let Settlement {
+        done,
+        failed,
+        resolved,
+        released,
+        ..
+    } = *settlement;
+    texts![done, failed, resolved, released]
 }

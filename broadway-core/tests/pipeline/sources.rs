@@ -169,7 +169,7 @@ async fn a_push_that_comes_too_late_gives_the_messages_back() {
     let error = topology.push([1, 2]).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot push 2 message(s): the topology drains or has ended"
+        "cannot push 2 message(s): the topology drains, has ended, or was not started"
     );
     assert_eq!(error.into_messages(), [1, 2]);
 }

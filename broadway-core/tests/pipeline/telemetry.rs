@@ -12,17 +12,18 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// What only connectors emit.
-const OF_CONNECTORS: [&str; 11] = [
+const OF_CONNECTORS: [&str; 12] = [
     "assigned",
     "revoked",
     "halted",
+    "unhalted",
+    "lost",
+    "repositioned",
     "lag",
     "committed",
     "commit_failed",
     "source_trouble",
-    "lost",
-    "repositioned",
-    "unhalted",
+    "late_results",
     "published",
 ];
 
@@ -75,6 +76,7 @@ async fn every_event_of_the_engine_is_emitted() {
     topology.pause();
     topology.resume();
     outcomes(feed.push_all(0..5)).await;
+    outcomes(topology.push([7]).await.unwrap()).await;
     feed.fail("connection lost");
     feed.push(99);
     feed.fail("connection lost again");
@@ -88,6 +90,8 @@ async fn every_event_of_the_engine_is_emitted() {
     OF_CONNECTORS
         .iter()
         .for_each(|name| assert!(expected.remove(*name), "{name} is an event"));
+    // Here no producer is left to close: `numbers`.
+    assert!(expected.remove("close_failed"));
     // On real time only: `watchdog`.
     assert!(expected.remove("handler_blocked"));
     assert_eq!(heard, expected);

@@ -71,8 +71,11 @@ impl Producer for LogProducer {
 /// Above all that the watchdog needs; only a hang meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Batcher and message of a handler that blocks.
+type Which = (Option<&'static str>, Option<String>);
+
 /// Passes on what is told of blocked handlers.
-struct Told(Mutex<Sender<(Option<&'static str>, Option<String>)>>);
+struct Told(Mutex<Sender<Which>>);
 
 impl Observer for Told {
     fn on_event(&self, _: &str, event: &Event<'_>) {
@@ -88,13 +91,13 @@ impl Observer for Told {
 
 /// Blocks its thread until that is told.
 struct Blocking {
-    told: Mutex<Receiver<(Option<&'static str>, Option<String>)>>,
-    seen: Seen<(Option<&'static str>, Option<String>)>,
+    told: Mutex<Receiver<Which>>,
+    seen: Seen<Which>,
     in_batch: bool,
 }
 
 impl Blocking {
-    fn new(in_batch: bool) -> (Self, Told, Seen<(Option<&'static str>, Option<String>)>) {
+    fn new(in_batch: bool) -> (Self, Told, Seen<Which>) {
         let (sender, receiver) = channel();
         let seen = Seen::new();
         let blocking = Self {

@@ -1,5 +1,5 @@
 //! The only unsafe code: what the safe client does not offer. Queues of single partitions read in batches, messages that
-//! may travel to other threads, commits with their results on a queue, and a few lookups.
+//! may travel to other threads, commits with their results on a queue, the limits of topics, and a few lookups.
 //!
 //! Three rules of librdkafka are kept here by construction:
 //!
@@ -11,7 +11,9 @@
 //!   which drop them before they close; messages do not hold up a close, only the freeing of the client.
 #![allow(unsafe_code)]
 
+mod describe;
 mod message;
+mod produce;
 mod queue;
 mod signal;
 mod topics;
@@ -23,7 +25,9 @@ use std::{
 
 use rdkafka::{bindings, error::RDKafkaErrorCode};
 
+pub(crate) use describe::{TopicLimit, topic_limits};
 pub(crate) use message::{Raw, Scratch};
+pub(crate) use produce::{Headers, Parts, produce};
 pub(crate) use queue::{CommitResult, Queue};
 pub(crate) use signal::{Bell, Signal};
 pub(crate) use topics::TopicIds;

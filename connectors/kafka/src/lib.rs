@@ -47,6 +47,7 @@ mod connect;
 mod control;
 mod events;
 mod ffi;
+mod headers;
 mod hint;
 mod member;
 mod partition;

@@ -6,25 +6,28 @@
 //!    └── call: counts, failures ◀── flights ◀── delivery reports, on the poller's thread
 //! ```
 //!
-//! `call` is one call of `publish`, `flights` what is with the client, `link` the client, `poller` its thread, `failure` the
-//! meaning of errors.
+//! `call` is one call of `publish`, `flights` what is with the client, `link` a client, `links` all of them, `limits` what the
+//! topics take, `message` what is handed over, `poller` the thread, `failure` the meaning of errors.
 
 mod builder;
 mod call;
 mod failure;
 mod flights;
+mod limits;
 mod link;
+mod links;
+mod message;
 mod poller;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{ffi::CString, fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::time::timeout;
 
 pub use builder::KafkaPublisherBuilder;
-use flights::Boarding;
+use flights::{Boarding, Ticket};
 use link::Link;
+use message::{parts, timestamp_ms};
 use poller::Shared;
 
 /// What the client may take besides its time-outs: it looks for messages that have timed out once a second.
@@ -35,6 +38,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A message is confirmed when all in-sync replicas have it (`acks=all`). Messages of one key go to one partition, in the order
 /// of [`publish`](Publisher::publish); of two calls at once, in either order.
 /// [`Outgoing::to`] names another topic of the same cluster.
+///
+/// A request that a broker refuses is no refusal of each of its messages: requests are no larger than the topic takes, as the
+/// broker tells, and what is refused together with others is sent again, one message in each request. Only what fails alone
+/// is [`Refused`](broadway_core::PublishErrorKind::Refused).
 ///
 /// A client that broke for good (a *fatal error*: the broker has lost what idempotence depends on) is replaced by a new
 /// one, at most once a second. What it had not confirmed fails as
@@ -69,67 +76,110 @@ impl KafkaPublisher {
         Self { options, shared }
     }
 
-    /// Hands a group to the client. Waits while the client's queue is full: that empties, or times out.
-    async fn hand_over(
-        &self,
-        link: &Link,
-        mut group: Boarding<'_>,
-        messages: impl Iterator<Item = Outgoing>,
-    ) {
-        let tombstones = self.options.empty_is_tombstone;
+    /// Hands a group to the clients. Waits while the queue of one is full: that empties, or times out.
+    async fn hand_over(&self, mut group: Boarding<'_>, messages: impl Iterator<Item = Outgoing>) {
+        let mut route: Option<Route> = None;
         for message in messages {
-            let topic = message.destination().unwrap_or(&self.options.topic);
-            let sent = loop {
-                let ticket = group.ticket();
-                let sent = link.send(&message, topic, tombstones, ticket);
-                if !is_full(&sent) {
-                    break sent;
-                }
-                let landed = self.shared.flights.landed();
-                tokio::pin!(landed);
-                // From here on a landing counts, also one between the second attempt and the wait.
-                landed.as_mut().enable();
-                self.shared.flights.tell_landing();
-                let sent = link.send(&message, topic, tombstones, ticket);
-                if !is_full(&sent) {
-                    break sent;
-                }
-                landed.await;
-            };
-            match sent {
+            let to = message.destination();
+            if route.as_ref().is_none_or(|route| route.to.as_deref() != to) {
+                route = match self.route(to) {
+                    Ok(route) => Some(route),
+                    Err(error) => {
+                        group.refused(error);
+                        continue;
+                    }
+                };
+            }
+            let Some(route) = &route else { continue };
+            match self.send(route, &message, group.ticket()).await {
                 Ok(()) => group.took_off(),
-                Err(error) => group.refused(self.shared.explain(&self.options, &error, topic)),
+                Err(error) => group.refused(error),
             }
         }
     }
+
+    /// The way to a topic: that of this destination, or else the publisher's own.
+    fn route(&self, to: Option<&str>) -> Result<Route, PublishError> {
+        let topic = to.unwrap_or(&self.options.topic);
+        let name = CString::new(topic).map_err(|_| {
+            PublishError::refused(format!("there is no topic {topic:?}: it has a NUL in it"))
+        })?;
+        let link = self.shared.links.to(topic);
+        Ok(Route {
+            to: to.map(str::to_owned),
+            name,
+            link: link.ok_or_else(PublishError::closed)?,
+        })
+    }
+
+    async fn send(
+        &self,
+        route: &Route,
+        message: &Outgoing,
+        ticket: Ticket,
+    ) -> Result<(), PublishError> {
+        let tombstones = self.options.empty_is_tombstone;
+        let send = || {
+            let parts = parts(message, &route.name, tombstones, ticket)?;
+            match route.link.send(parts) {
+                Ok(()) => Ok(true),
+                Err(RDKafkaErrorCode::QueueFull) => Ok(false),
+                Err(code) => Err(self.explain(code, message)),
+            }
+        };
+        loop {
+            if send()? {
+                return Ok(());
+            }
+            let landed = self.shared.flights.landed();
+            tokio::pin!(landed);
+            // From here on a landing counts, also one between the second attempt and the wait.
+            landed.as_mut().enable();
+            self.shared.flights.tell_landing();
+            if send()? {
+                return Ok(());
+            }
+            landed.await;
+        }
+    }
+
+    /// What an error means that the client gave at once, without having taken the message.
+    fn explain(&self, code: RDKafkaErrorCode, message: &Outgoing) -> PublishError {
+        let topic = message.destination().unwrap_or(&self.options.topic);
+        let error = KafkaError::MessageProduction(code);
+        self.shared.explain(&self.options, &error, topic)
+    }
 }
 
-fn is_full(sent: &Result<(), KafkaError>) -> bool {
-    matches!(
-        sent,
-        Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
-    )
+/// The timestamps that were chosen for messages, if any was.
+fn times(messages: &[Outgoing]) -> Option<Box<[i64]>> {
+    let times = || messages.iter().map(timestamp_ms);
+    let is_any = times().any(|time| time.is_some());
+    is_any.then(|| times().map(Option::unwrap_or_default).collect())
+}
+
+/// Where messages of one destination go.
+struct Route {
+    to: Option<String>,
+    /// Of the topic.
+    name: CString,
+    link: Arc<Link>,
 }
 
 impl Publisher for KafkaPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let n = messages.len();
         let call = self.shared.calls.begin(n);
+        self.shared.links.learn_limits(&messages).await;
         let mut messages = messages.into_iter();
         let mut begun = 0;
         while begun < n {
             let Some(size) = self.shared.flights.permits(n - begun).await else {
                 break;
             };
-            let group = self.shared.flights.begin(&call, begun, size);
-            let Some(link) = self.shared.link() else {
-                drop(group);
-                (begun..begun + size).for_each(|at| call.fail(at, PublishError::closed()));
-                begun += size;
-                continue;
-            };
-            self.hand_over(&link, group, messages.by_ref().take(size))
-                .await;
+            let times = times(&messages.as_slice()[..size]);
+            let group = self.shared.flights.begin(&call, begun, size, times);
+            self.hand_over(group, messages.by_ref().take(size)).await;
             begun += size;
         }
         (begun..n).for_each(|at| call.fail(at, PublishError::closed()));
@@ -138,8 +188,9 @@ impl Publisher for KafkaPublisher {
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let within = self.options.confirm_timeout + GRACE;
-        self.shared.calls.ended(within).await.map_err(|open| {
+        let within = self.options.confirm_timeout.saturating_add(GRACE);
+        let deadline = Deadline::after(within);
+        self.shared.calls.ended(deadline).await.map_err(|open| {
             format!(
                 "{open} calls of `publish` to topic `{}` are open after {within:?} (`confirm_timeout` and 2 s)",
                 self.options.topic
@@ -152,14 +203,15 @@ impl Publisher for KafkaPublisher {
         self.shared.end(self.options.close_timeout);
         let within = self.options.close_timeout;
         let topic = &self.options.topic;
-        match timeout(within + GRACE, self.shared.ended()).await {
-            Ok(0) => Ok(()),
-            Ok(given_up) => Err(format!(
+        let deadline = Deadline::after(within.saturating_add(GRACE));
+        match deadline.within(self.shared.ended()).await {
+            Some(0) => Ok(()),
+            Some(given_up) => Err(format!(
                 "{given_up} messages to topic `{topic}` were not confirmed within {within:?} (`close_timeout`) and were given up"
             )
             .into()),
             // Its thread goes on with it.
-            Err(_) => Err(format!(
+            None => Err(format!(
                 "the client that publishes to topic `{topic}` did not end within {within:?} (`close_timeout`) and 2 s"
             )
             .into()),

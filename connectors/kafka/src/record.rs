@@ -7,7 +7,7 @@ use std::{
 
 use broadway_core::{Header, Record};
 
-use crate::{config::OnFailure, ffi::Raw};
+use crate::{config::OnFailure, ffi::Raw, headers::restore};
 
 /// One record. It owns the client's message; nothing is copied.
 ///
@@ -44,8 +44,10 @@ impl KafkaRecord {
         self.0.payload()
     }
 
-    /// The headers in the order in which they were sent; names may repeat, and a header may have no value.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+    /// The headers as Kafka has them, names and values, in the order in which they were sent. Names are bytes, UTF-8 nearly always;
+    /// they may repeat, and a header may have no value. [`for_each_header`](Record::for_each_header) also restores what a
+    /// publisher of another broker's message has put into `broadway-headers`.
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + Clone {
         (0..).map_while(|index| self.0.header_at(index))
     }
 
@@ -71,7 +73,7 @@ impl Record for KafkaRecord {
 
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers()
-            .find(|(header, _)| *header == name)
+            .find(|(header, _)| *header == name.as_bytes())
             .and_then(|(_, value)| value)
     }
 
@@ -80,9 +82,7 @@ impl Record for KafkaRecord {
     }
 
     fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
-        for (name, value) in self.headers() {
-            visit(Header::new(name, value));
-        }
+        restore(self.headers(), visit);
     }
 
     fn time(&self) -> Option<SystemTime> {

@@ -65,9 +65,9 @@ async fn key_headers_and_payload_arrive_as_they_were_given() {
     assert_eq!(
         headers,
         [
-            ("traceparent", Some(&b"00-1-2-01"[..])),
-            ("empty", Some(&b""[..])),
-            ("traceparent", Some(&b"again"[..])),
+            (&b"traceparent"[..], Some(&b"00-1-2-01"[..])),
+            (b"empty", Some(&b""[..])),
+            (b"traceparent", Some(&b"again"[..])),
         ]
     );
     let bare = &received[1].item;
@@ -227,6 +227,25 @@ async fn what_a_dropped_call_handed_over_is_sent_though_the_publisher_is_dropped
     }
     drop(publisher);
     assert_eq!(common::numbers(&read(&brokers, &topic, 1).await), [7]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn durations_of_any_length_work_and_the_longest_are_no_limit() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
+    let days = Duration::from_secs(24 * 60 * 60);
+    for long in [Duration::MAX, Duration::from_secs(u64::MAX), 25 * days] {
+        let builder = builder.clone().connect_timeout(long);
+        let builder = builder.confirm_timeout(long).close_timeout(long);
+        let publisher = builder.clone().open().await.unwrap();
+        let results = publish(&publisher, vec![Outgoing::new("1")]).await;
+        assert_eq!(results, [Ok(())], "{long:?}");
+        timeout(PATIENCE, publisher.flush()).await.unwrap().unwrap();
+        timeout(PATIENCE, publisher.close()).await.unwrap().unwrap();
+        let dropped = builder.open().await.unwrap();
+        drop(dropped);
+    }
+    assert_eq!(read(&brokers, &topic, 3).await.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -163,6 +163,22 @@ async fn closing_without_a_broker_is_bounded_and_tells_each_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_limits_a_message_waits_for_its_broker_and_a_flush_for_the_message() {
+    let fixture = Fixture::new();
+    let builder = fixture.builder().confirm_timeout(Duration::MAX);
+    let publisher = builder.close_timeout(Duration::MAX).open().await.unwrap();
+    fixture.cluster.broker_down(1).unwrap();
+    let up = async {
+        tokio::task::yield_now().await;
+        fixture.cluster.broker_up(1).unwrap();
+    };
+    let (results, flushed, ()) = tokio::join!(publish(&publisher, 3), publisher.flush(), up);
+    assert_eq!(results, [Ok(()); 3]);
+    flushed.unwrap();
+    timeout(PATIENCE, publisher.close()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flush_waits_for_what_a_dropped_call_has_on_its_way() {
     let fixture = Fixture::new();
     let publisher = fixture.builder().open().await.unwrap();

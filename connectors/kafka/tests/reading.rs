@@ -230,9 +230,9 @@ async fn headers_key_and_tombstones_are_as_they_were_sent() {
     assert_eq!(
         headers,
         [
-            ("tenant", Some(&b"a"[..])),
-            ("empty", None),
-            ("tenant", Some(&b"b"[..]))
+            (&b"tenant"[..], Some(&b"a"[..])),
+            (b"empty", None),
+            (b"tenant", Some(&b"b"[..]))
         ]
     );
     assert_eq!(

@@ -1,10 +1,19 @@
 //! How results come back: as one group, to the handlers that are held.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{Acknowledger, BoxError, Settled};
+use broadway_core::{
+    Acknowledger, BoxError, Deadline, Settled,
+    connector::ClientRuntime,
+    telemetry::{Emitter, Event},
+};
+use google_cloud_pubsub::subscriber::ShutdownToken;
 
-use crate::{confirm::Confirmer, held::Held, options::Policy};
+use crate::{
+    confirm::Confirmer,
+    held::{Ended, Held},
+    options::Policy,
+};
 
 /// Which of the messages that are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,16 +29,34 @@ pub struct Token(pub(crate) u32);
 /// [stale](Acknowledger::is_stale) only when the connection was found dead, and so their leases lost.
 pub struct PubSubAcknowledger {
     held: Arc<Held>,
-    confirmer: Confirmer,
     policy: Policy,
+    producer: usize,
+    emitter: Emitter,
+    farewell: Farewell,
+}
+
+/// What the last acknowledgements need to arrive after the acknowledger is dropped: above all, the thread of the client.
+#[derive(Clone)]
+pub(crate) struct Farewell {
+    pub(crate) runtime: ClientRuntime,
+    pub(crate) confirmer: Confirmer,
+    pub(crate) shutdown: ShutdownToken,
+    pub(crate) close_timeout: Duration,
 }
 
 impl PubSubAcknowledger {
-    pub(crate) fn new(held: Arc<Held>, confirmer: Confirmer, policy: Policy) -> Self {
+    pub(crate) fn new(
+        held: Arc<Held>,
+        policy: Policy,
+        (producer, emitter): (usize, Emitter),
+        farewell: Farewell,
+    ) -> Self {
         Self {
             held,
-            confirmer,
             policy,
+            producer,
+            emitter,
+            farewell,
         }
     }
 }
@@ -40,13 +67,20 @@ impl Acknowledger for PubSubAcknowledger {
     async fn settle(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
         let ended = settled.drain(..).map(|settled| {
             let verdict = self.policy.verdict(&settled);
-            (settled.token, verdict)
+            let is_result = settled.outcome.is_done() || settled.outcome.is_failed();
+            Ended {
+                token: settled.token,
+                verdict,
+                is_result,
+            }
         });
         let settling = self.held.settle(ended);
-        self.confirmer.confirm(settling.to_confirm);
+        self.farewell.confirmer.confirm(settling.to_confirm);
         if settling.late > 0 {
-            let late = settling.late;
-            tracing::debug!(target: "broadway_pubsub", late, "results came after the source was closed");
+            self.emitter.emit(&Event::LateResults {
+                producer: self.producer,
+                count: settling.late,
+            });
         }
         Ok(())
     }
@@ -57,6 +91,27 @@ impl Acknowledger for PubSubAcknowledger {
 
     fn is_stale(&self, _: &Token) -> bool {
         self.held.is_lost()
+    }
+
+    fn describe(&self, token: &Token) -> String {
+        self.held.describe(*token)
+    }
+}
+
+/// Gives back every message that is not settled. Acknowledgements that are on their way may still arrive.
+impl Drop for PubSubAcknowledger {
+    fn drop(&mut self) {
+        self.held.let_go();
+        let farewell = self.farewell.clone();
+        let said = self.farewell.runtime.spawn(async move {
+            let all_said = async {
+                farewell.confirmer.flush().await;
+                farewell.shutdown.shutdown().await;
+            };
+            let deadline = Deadline::after(farewell.close_timeout);
+            let _in_time: Option<()> = deadline.within(all_said).await;
+        });
+        drop(said);
     }
 }
 

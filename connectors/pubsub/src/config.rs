@@ -1,11 +1,12 @@
 //! What to read and how: [`PubSub`], the source, and [`Create`], a subscription that is to be made.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{Checks, OpenContext, Problem};
+use broadway_core::{BoxError, Checks, OpenContext, Problem};
 use google_cloud_pubsub::client::Subscriber;
 
 use crate::{
+    given::{Building, ClientGiven},
     held::Limits,
     names::{self, Endpoint},
     options::{OnFailure, OnSuccess, Policy, Verdict},
@@ -37,7 +38,7 @@ const EXTENSION_EMULATOR: Duration = Duration::from_secs(10);
 pub struct PubSub {
     pub(crate) subscription: String,
     pub(crate) endpoint: Option<String>,
-    pub(crate) client: Option<Subscriber>,
+    pub(crate) client: Option<ClientGiven>,
     pub(crate) create: Option<Create>,
     pub(crate) policy: Policy,
     pub(crate) max_outstanding_messages: Option<usize>,
@@ -110,8 +111,38 @@ impl PubSub {
     /// [`create`](Self::create) and `PUBSUB_EMULATOR_HOST` then mean nothing. All producers share its connection.
     /// Default: one client for each producer, with
     /// [Application Default Credentials](https://cloud.google.com/docs/authentication/application-default-credentials).
+    ///
+    /// A client's connection lives on the runtime on which the client was built. A handler that blocks all threads of that
+    /// runtime holds up lease extensions and acknowledgements too, and messages come again. [`client_with`](Self::client_with)
+    /// builds the client where no handler runs.
     pub fn client(mut self, client: Subscriber) -> Self {
-        self.client = Some(client);
+        self.client = Some(ClientGiven::Built(client));
+        self
+    }
+
+    /// As [`client`](Self::client), with a client that `build` makes for each producer, on the producer's own thread: a handler
+    /// that blocks its thread cannot hold up its connection. Called each time a producer is opened; it must not block, and
+    /// shares the time of [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// ```
+    /// use broadway_pubsub::PubSub;
+    /// use google_cloud_auth::credentials::anonymous;
+    /// use google_cloud_pubsub::client::Subscriber;
+    ///
+    /// let source = PubSub::subscription("projects/plant/subscriptions/sensors").client_with(|| async {
+    ///     let credentials = anonymous::Builder::new().build();
+    ///     let builder = Subscriber::builder().with_endpoint("http://127.0.0.1:8085");
+    ///     Ok(builder.with_credentials(credentials).build().await?)
+    /// });
+    /// # let _ = source;
+    /// ```
+    pub fn client_with<B, F>(mut self, build: B) -> Self
+    where
+        B: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Subscriber, BoxError>> + Send + 'static,
+    {
+        let build = move || -> Building { Box::pin(build()) };
+        self.client = Some(ClientGiven::Build(Arc::new(build)));
         self
     }
 
@@ -137,7 +168,9 @@ impl PubSub {
 
     /// The most messages that each producer holds: waiting, handled, in batches, or kept back after a failure. The service
     /// sends no more, and what an emulator sends beyond stays in the connection. Default: the producer's share of what the
-    /// pipeline's processors hold, and 1,000 more. Must be above the size of a batch, or batches only ever end by their time-out.
+    /// pipeline's processors hold, and beyond that twice the pipeline's largest batch size, at least 1,000. All producers
+    /// together must be able to hold a batch of the largest size: less is an error at the start, since such a batch would only
+    /// ever end by its timeout.
     pub fn max_outstanding_messages(mut self, messages: usize) -> Self {
         self.max_outstanding_messages = Some(messages);
         self
@@ -150,7 +183,7 @@ impl PubSub {
     }
 
     /// How long a message is kept under lease after it arrived, at most: what takes longer comes again, here or elsewhere,
-    /// while it is still in work. Default: 60 min.
+    /// while it is still in work. More than a year counts as a year. Default: 60 min.
     pub fn max_lease(mut self, lease: Duration) -> Self {
         self.max_lease = lease;
         self
@@ -165,13 +198,13 @@ impl PubSub {
     }
 
     /// How long opening waits for credentials, for the service to answer, and for a refusal of the stream, all in all.
-    /// Default: 10 s.
+    /// `Duration::MAX` means no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long closing waits for the last acknowledgements to arrive. Default: 10 s.
+    /// How long closing waits for the last acknowledgements to arrive. `Duration::MAX` means no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
@@ -237,10 +270,32 @@ impl PubSub {
         self.max_lease_extension.unwrap_or(default)
     }
 
+    /// All that cannot work in this pipeline, beside [`problems`](Self::problems).
+    pub(crate) fn problems_in(&self, cx: &OpenContext) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        let (size, producers) = (cx.batch_size_max(), cx.producers().max(1));
+        if let Some(most) = self.max_outstanding_messages {
+            checks.require(
+                most.saturating_mul(producers) >= size,
+                "max_outstanding_messages",
+                format_args!(
+                    "is {most} for each of {producers} producers, fewer than the {size} messages of the pipeline's largest \
+                     batch, which would only ever end by its timeout; give at least {}, leave it out, or make batches smaller",
+                    size.div_ceil(producers)
+                ),
+            );
+        }
+        checks.into_problems()
+    }
+
     pub(crate) fn limits(&self, cx: &OpenContext) -> Limits {
         let share = cx.in_flight_max().div_ceil(cx.producers().max(1));
+        // One batch fills while another is written.
+        let ahead = AHEAD.max(cx.batch_size_max().saturating_mul(2));
         Limits {
-            messages: self.max_outstanding_messages.unwrap_or(share + AHEAD),
+            messages: self
+                .max_outstanding_messages
+                .unwrap_or(share.saturating_add(ahead)),
             bytes: self.max_outstanding_bytes,
         }
     }
@@ -283,6 +338,20 @@ mod tests {
         assert_eq!(told(&source), Vec::<String>::new());
         let limits = source.limits(&OpenContext::for_test());
         assert_eq!(limits.messages, 1_000 + AHEAD);
+    }
+
+    #[test]
+    fn a_batch_fits_by_default_and_is_checked_otherwise() {
+        let source = PubSub::subscription("projects/p/subscriptions/sensors");
+        let cx = OpenContext::for_test().with_batch_size_max(50_000);
+        assert_eq!(source.limits(&cx).messages, 1_000 + 100_000);
+        assert!(source.problems_in(&cx).is_empty());
+        let just = source.clone().max_outstanding_messages(50_000);
+        assert!(just.problems_in(&cx).is_empty());
+        let less = source.max_outstanding_messages(49_999);
+        let told = less.problems_in(&cx)[0].to_string();
+        assert!(told.contains("49999") && told.contains("50000"), "{told}");
+        assert!(less.problems_in(&OpenContext::for_test()).is_empty());
     }
 
     #[test]

@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
-use broadway_core::BoxError;
+use broadway_core::{BoxError, Deadline};
 use google_cloud_auth::credentials::{self, Credentials, anonymous};
 use google_cloud_gax::{error::rpc::Code, retry_policy::NeverRetry};
 use google_cloud_pubsub::{
     Error,
     client::{Subscriber, SubscriptionAdmin, TopicAdmin},
 };
-use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::Create,
@@ -37,15 +36,18 @@ pub(crate) struct Access {
 /// A `connect_timeout` that has begun. All that is asked with one shares its time; who asks later begins another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
-    within: Duration,
-    pub(crate) deadline: Instant,
+    pub(crate) within: Duration,
+    pub(crate) deadline: Deadline,
 }
+
+/// The client adds limits to its clock. A year is as good as no limit, and cannot overflow.
+pub(crate) const LIMIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Limit {
     pub(crate) fn begin(within: Duration) -> Self {
         Self {
             within,
-            deadline: Instant::now() + within,
+            deadline: Deadline::after(within),
         }
     }
 }
@@ -206,11 +208,11 @@ async fn in_time<T>(
     limit: Limit,
     ask: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Result<(), Error>, BoxError> {
-    match timeout_at(limit.deadline, ask).await {
-        Ok(Ok(_)) => Ok(Ok(())),
-        Ok(Err(Failure::Call(error))) => Ok(Err(error)),
-        Ok(Err(Failure::Client(error))) => Err(error),
-        Err(_) => Err(format!(
+    match limit.deadline.within(ask).await {
+        Some(Ok(_)) => Ok(Ok(())),
+        Some(Err(Failure::Call(error))) => Ok(Err(error)),
+        Some(Err(Failure::Client(error))) => Err(error),
+        None => Err(format!(
             "no answer from {} within {:?} (`connect_timeout`), asked for `{}` = {:?}",
             target.endpoint, limit.within, target.option, target.name
         )
@@ -324,10 +326,11 @@ fn of_connection(why: &str) -> &'static str {
 async fn default_credentials(limit: Limit) -> Result<Credentials, BoxError> {
     let found = credentials::Builder::default().build();
     let found = found.map_err(|error| no_credentials(&chain(&error)))?;
-    match timeout_at(limit.deadline, found.headers(Default::default())).await {
-        Ok(Ok(_)) => Ok(found),
-        Ok(Err(error)) => Err(no_credentials(&chain(&error)).into()),
-        Err(_) => {
+    let headers = found.headers(Default::default());
+    match limit.deadline.within(headers).await {
+        Some(Ok(_)) => Ok(found),
+        Some(Err(error)) => Err(no_credentials(&chain(&error)).into()),
+        None => {
             let within = limit.within;
             Err(no_credentials(&format!("no answer within {within:?} (`connect_timeout`)")).into())
         }

@@ -45,6 +45,8 @@ pub(crate) struct Limits {
 /// Everything held for one producer.
 pub(crate) struct Held {
     limits: Limits,
+    /// How long the client keeps a lease.
+    max_lease: Duration,
     state: Mutex<State>,
     /// Something is ready, or the stream has ended.
     arrived: Notify,
@@ -75,6 +77,17 @@ struct State {
 struct Slot {
     handler: Handler,
     bytes: usize,
+    arrived: Instant,
+    /// The message id, for logs.
+    id: Box<str>,
+}
+
+/// A message that has ended.
+pub(crate) struct Ended {
+    pub(crate) token: Token,
+    pub(crate) verdict: Verdict,
+    /// Whether a handler has dealt with it.
+    pub(crate) is_result: bool,
 }
 
 /// What [`Held::settle`] has found.
@@ -82,14 +95,15 @@ struct Slot {
 pub(crate) struct Settling {
     /// To be acknowledged with a confirmation.
     pub(crate) to_confirm: Vec<ExactlyOnce>,
-    /// Results of messages that are not held any more.
+    /// Results of messages that are not held any more, or whose leases have ended.
     pub(crate) late: usize,
 }
 
 impl Held {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, max_lease: Duration) -> Self {
         Self {
             limits,
+            max_lease,
             state: Mutex::default(),
             arrived: Notify::new(),
             roomy: Notify::new(),
@@ -121,12 +135,15 @@ impl Held {
 
     /// Takes in what the stream has brought.
     pub(crate) fn arrive(&self, chunk: &mut Vec<(Message, Handler)>) {
+        let arrived = Instant::now();
         let mut state = self.lock();
         for (message, handler) in chunk.drain(..) {
             let attempt = handler.delivery_attempt();
             let token = state.insert(Slot {
                 bytes: message.data.len(),
                 handler,
+                arrived,
+                id: message.message_id.as_str().into(),
             });
             let record = PubSubRecord::new(message, attempt);
             state.ready.push_back(Delivery::new(record, token));
@@ -174,11 +191,20 @@ impl Held {
     }
 
     /// Says to the service what is to be said, and makes room.
-    pub(crate) fn settle(&self, ended: impl Iterator<Item = (Token, Verdict)>) -> Settling {
+    pub(crate) fn settle(&self, ended: impl Iterator<Item = Ended>) -> Settling {
         let mut settling = Settling::default();
         let mut is_delayed = false;
+        let (now, is_lost) = (Instant::now(), self.is_lost());
         let mut state = self.lock();
-        for (token, verdict) in ended {
+        for Ended {
+            token,
+            verdict,
+            is_result,
+        } in ended
+        {
+            let age = state.age(token, now).filter(|_| !is_lost);
+            let is_leased = age.is_some_and(|age| age < self.max_lease);
+            settling.late += usize::from(is_result && !is_leased);
             match verdict {
                 Verdict::NackAfter(delay) if !state.is_abandoned => {
                     is_delayed |= state.delay(token, delay);
@@ -186,12 +212,12 @@ impl Held {
                 Verdict::Ack => match state.remove(token) {
                     Some(Handler::ExactlyOnce(handler)) => settling.to_confirm.push(handler),
                     Some(handler) => handler.ack(),
-                    None => settling.late += 1,
+                    None => {}
                 },
-                Verdict::Nack | Verdict::NackAfter(_) => match state.remove(token) {
-                    Some(handler) => handler.nack(),
-                    None => settling.late += 1,
-                },
+                Verdict::Nack | Verdict::NackAfter(_) => {
+                    let handler = state.remove(token);
+                    handler.into_iter().for_each(Handler::nack);
+                }
             }
         }
         drop(state);
@@ -277,6 +303,13 @@ impl Held {
         rest.map(|slot| slot.handler.nack()).count()
     }
 
+    /// Which message it is, as its record's id says.
+    pub(crate) fn describe(&self, token: Token) -> String {
+        let state = self.lock();
+        let slot = state.slots.get(token.0 as usize).and_then(Option::as_ref);
+        slot.map_or_else(String::new, |slot| slot.id.to_string())
+    }
+
     pub(crate) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }
@@ -311,6 +344,12 @@ impl State {
         self.free.push(token.0);
         self.bytes -= slot.bytes;
         Some(slot.handler)
+    }
+
+    /// How long ago a message that is held has arrived.
+    fn age(&self, token: Token, now: Instant) -> Option<Duration> {
+        let slot = self.slots.get(token.0 as usize)?.as_ref()?;
+        Some(now.saturating_duration_since(slot.arrived))
     }
 
     /// Whether it is the first that is due now.

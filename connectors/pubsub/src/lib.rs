@@ -26,6 +26,9 @@
 //!    └── client: leases, acks ◀── handlers ─────────┘  └───── settle ◀─────┘
 //! ```
 //!
+//! All of it but `produce` and `settle` runs on a thread of the producer's own: a handler that blocks its thread holds up no
+//! lease.
+//!
 //! `source` is what the engine holds, `held` every message with the handler that says its last word, `stream` the reader,
 //! `minder` what happens at its time, `confirm` the confirmations of exactly-once delivery, `pulse` the signs of a dead
 //! connection, `probe` the question whether the service is there, `connect` the first steps. The client is Google's own, and
@@ -37,6 +40,7 @@ pub mod bare;
 mod config;
 mod confirm;
 mod connect;
+mod given;
 mod held;
 mod minder;
 mod names;

@@ -14,12 +14,9 @@ mod outgoing;
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use google_cloud_pubsub::{client::Publisher as Client, error, publisher::PublishFuture};
-use tokio::{
-    sync::{RwLock, Semaphore},
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::sync::{RwLock, Semaphore};
 
 use crate::connect::Target;
 pub use builder::PubSubPublisherBuilder;
@@ -30,8 +27,11 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Publishes to a topic.
 ///
 /// [`Outgoing::key`] is the ordering key: messages of one key arrive in the order of [`publish`](Publisher::publish) at
-/// subscriptions that keep it, if they are published in one region. Headers are attributes, as text. [`Outgoing::to`] is refused:
-/// open a publisher for each topic.
+/// subscriptions that keep it, if they are published in one region. Headers are attributes, as text. What Pub/Sub does not take in
+/// that way is encoded, marked, and decoded by [`PubSubRecord`](crate::PubSubRecord): no payload at all (`broadway-encoding`), a key
+/// that is empty, no UTF-8 or above 1,024 bytes (`broadway-key`; the ordering key stands for it), headers of other names, types and
+/// values, and those beyond the hundredth (`broadway-headers`). [`Outgoing::to`] and [`Outgoing::to_partition`] are refused, and
+/// so are more than 10,000,000 bytes, or about 100 KB of headers.
 ///
 /// What fails in a way that passes is tried again for `confirm_timeout`, and so may arrive twice. When a message with an ordering
 /// key fails for good, the client fails those behind it too; afterwards the key goes on.
@@ -83,12 +83,14 @@ impl PubSubPublisher {
         group: impl Iterator<Item = Outgoing>,
         results: &mut Vec<Result<(), PublishError>>,
     ) {
-        let deadline = Instant::now() + self.confirm_timeout + GRACE;
+        let deadline = Deadline::after(self.confirm_timeout.saturating_add(GRACE));
         let mut sent: Vec<Flight> = Vec::with_capacity(group.size_hint().0);
         for message in group {
-            let key = message.message_key().cloned();
             sent.push(match outgoing::convert(message) {
-                Ok(message) => Flight::Sent(client.publish(message), key),
+                Ok(message) => {
+                    let key = message.ordering_key.clone();
+                    Flight::Sent(client.publish(message), key)
+                }
                 Err(why) => Flight::Refused(why),
             });
         }
@@ -98,7 +100,7 @@ impl PubSubPublisher {
                 Flight::Refused(why) => Err(PublishError::refused(why)),
                 Flight::Sent(confirmation, key) => {
                     let result = self.confirmed(confirmation, deadline).await;
-                    if let (Err(_), Some(key)) = (&result, key) {
+                    if result.is_err() && !key.is_empty() {
                         paused.insert(key);
                     }
                     result
@@ -107,19 +109,19 @@ impl PubSubPublisher {
         }
         // Only now: those behind a failed message of its key have failed by then, and what follows is in order again.
         for key in paused {
-            client.resume_publish(String::from_utf8_lossy(&key));
+            client.resume_publish(key);
         }
     }
 
     async fn confirmed(
         &self,
         confirmation: PublishFuture,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<(), PublishError> {
-        match timeout_at(deadline, confirmation).await {
-            Ok(Ok(_message_id)) => Ok(()),
-            Ok(Err(error)) => Err(self.failure(&error)),
-            Err(_) => Err(PublishError::unconfirmed(format!(
+        match deadline.within(confirmation).await {
+            Some(Ok(_message_id)) => Ok(()),
+            Some(Err(error)) => Err(self.failure(&error)),
+            None => Err(PublishError::unconfirmed(format!(
                 "no answer within {:?} (`confirm_timeout`)",
                 self.confirm_timeout
             ))),
@@ -132,7 +134,8 @@ impl PubSubPublisher {
 }
 
 enum Flight {
-    Sent(PublishFuture, Option<bytes::Bytes>),
+    /// With its ordering key.
+    Sent(PublishFuture, String),
     Refused(String),
 }
 
@@ -156,16 +159,15 @@ impl Publisher for PubSubPublisher {
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let limit = self.confirm_timeout + GRACE * 2;
+        let limit = self.confirm_timeout.saturating_add(GRACE * 2);
         let flushed = async {
             // Whoever was before us has its results. What a dropped call has left is still with the client.
             if let Some(client) = &*self.client.write().await {
                 client.flush().await;
             }
         };
-        timeout(limit, flushed)
-            .await
-            .map_err(|_| format!("not everything was answered within {limit:?}").into())
+        let flushed = Deadline::after(limit).within(flushed).await;
+        flushed.ok_or_else(|| format!("not everything was answered within {limit:?}").into())
     }
 
     async fn close(&self) -> Result<(), BoxError> {
@@ -175,7 +177,8 @@ impl Publisher for PubSubPublisher {
                 client.flush().await;
             }
         };
-        timeout(limit, closed).await.map_err(|_| {
+        let closed = Deadline::after(limit).within(closed).await;
+        closed.ok_or_else(|| {
             format!("not everything was answered within {limit:?} (`close_timeout`)").into()
         })
     }

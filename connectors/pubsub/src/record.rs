@@ -2,19 +2,26 @@
 
 use std::{
     fmt,
+    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use broadway_core::{Header, Record};
+use broadway_core::{Header, Record, portable::Restored};
 use bytes::Bytes;
 use google_cloud_pubsub::model::Message;
 
 use crate::options::AckOptions;
 
 /// One message. Its attributes are the headers of a [`Record`], its ordering key is the key.
+///
+/// As a [`Record`] it is what was given to the publisher: what [`PubSubPublisher`](crate::PubSubPublisher) had to encode is decoded,
+/// and the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its
+/// own methods show the message as it is at the service.
 pub struct PubSubRecord {
     message: Message,
     delivery_attempt: Option<i32>,
+    /// What the publisher encoded, decoded at the first look.
+    restored: OnceLock<Option<Box<Restored>>>,
 }
 
 impl PubSubRecord {
@@ -22,7 +29,17 @@ impl PubSubRecord {
         Self {
             message,
             delivery_attempt,
+            restored: OnceLock::new(),
         }
+    }
+
+    fn restored(&self) -> Option<&Restored> {
+        let restored = self.restored.get_or_init(|| {
+            let attributes = self.message.attributes.iter();
+            let attributes = attributes.map(|(name, value)| (name.as_str(), value.as_bytes()));
+            Restored::of(attributes, &self.message.data).map(Box::new)
+        });
+        restored.as_deref()
     }
 
     /// The bytes that were published. A clone shares them.
@@ -78,25 +95,41 @@ impl Record for PubSubRecord {
     type AckOptions = AckOptions;
 
     fn payload(&self) -> &[u8] {
-        &self.message.data
+        let data = &self.message.data;
+        self.restored()
+            .map_or(data, |restored| restored.payload(data))
     }
 
+    fn is_tombstone(&self) -> bool {
+        self.restored().is_some_and(Restored::is_tombstone)
+    }
+
+    /// The key that was published, otherwise the ordering key.
     fn key(&self) -> Option<&[u8]> {
-        self.ordering_key().map(str::as_bytes)
+        let key = self.ordering_key().map(str::as_bytes);
+        self.restored().map_or(key, |restored| restored.key(key))
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.attribute(name).map(str::as_bytes)
-    }
-
-    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
-        for (name, value) in self.attributes() {
-            visit(Header::new(name, value));
+        match self.restored() {
+            Some(restored) => restored.header(name),
+            None => self.attribute(name).map(str::as_bytes),
         }
     }
 
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+        match self.restored() {
+            Some(restored) => restored.headers().iter().cloned().for_each(visit),
+            None => self
+                .attributes()
+                .for_each(|(name, value)| visit(Header::new(name, value))),
+        }
+    }
+
+    /// The time that was given to the publisher, otherwise when the service received it.
     fn time(&self) -> Option<SystemTime> {
-        self.publish_time()
+        let given = self.restored().and_then(Restored::time);
+        given.or_else(|| self.publish_time())
     }
 
     /// The message id.

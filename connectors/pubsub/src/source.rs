@@ -1,4 +1,6 @@
 //! The two halves that the engine holds: [`PubSub`] opens streams, [`PubSubProducer`] delivers what one has brought.
+//!
+//! The client, its leases and all tasks of a producer run on a thread of the producer's own, which no handler can block.
 
 use std::{
     fmt,
@@ -8,23 +10,21 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Producer, Source,
+    connector::ClientRuntime,
 };
 use futures_util::future::{FutureExt, OptionFuture, join};
 use google_cloud_pubsub::{
     client::Subscriber,
     subscriber::{ShutdownBehavior, ShutdownToken},
 };
-use tokio::{
-    task::JoinHandle,
-    time::{timeout, timeout_at},
-};
+use tokio::task::JoinHandle;
 
 use crate::{
-    ack::{PubSubAcknowledger, Token},
+    ack::{Farewell, PubSubAcknowledger, Token},
     config::PubSub,
     confirm::Confirmer,
-    connect::{Access, Found, Limit, Target},
+    connect::{Access, Found, LIMIT_MAX, Limit, Target},
     held::{Held, Limits},
     minder,
     probe::Probe,
@@ -55,20 +55,35 @@ impl Source for PubSub {
     ///
     /// Dropped half-way, the stream is closed and what it brought is given back.
     async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
-        ConfigError::check("the Pub/Sub source", self.problems())?;
+        let mut problems = self.problems();
+        problems.extend(self.problems_in(cx));
+        ConfigError::check("the Pub/Sub source", problems)?;
+        let runtime = ClientRuntime::start(&format!("pubsub-{}", cx.producer()))
+            .map_err(|error| format!("cannot start the thread of the Pub/Sub client: {error}"))?;
+        let (source, cx, own) = (self.clone(), cx.clone(), runtime.clone());
+        let opened = runtime.run(async move { source.open_on(own, &cx).await });
+        opened.await?
+    }
+}
+
+impl PubSub {
+    /// Opens a producer, on the runtime that this runs on.
+    async fn open_on(
+        &self,
+        runtime: ClientRuntime,
+        cx: &OpenContext,
+    ) -> Result<PubSubProducer, BoxError> {
         let limit = Limit::begin(self.connect_timeout);
         let link = self.connect(limit).await?;
         let is_certain = link.is_emulator && link.is_found;
-        let producer = PubSubProducer::start(self, link, cx);
+        let producer = PubSubProducer::start(self, link, runtime, cx);
         // An emulator knows no permissions.
         if !is_certain {
             producer.await_refusal(limit.deadline).await?;
         }
         Ok(producer)
     }
-}
 
-impl PubSub {
     async fn connect(&self, limit: Limit) -> Result<Link, BoxError> {
         let name = &self.subscription;
         if let Some(client) = &self.client {
@@ -78,7 +93,7 @@ impl PubSub {
                 endpoint: "the endpoint of `client`".to_owned(),
             };
             return Ok(Link {
-                client: client.clone(),
+                client: client.get(limit).await?,
                 target,
                 access: None,
                 is_emulator: false,
@@ -129,7 +144,8 @@ pub struct PubSubProducer {
 }
 
 impl PubSubProducer {
-    fn start(source: &PubSub, link: Link, cx: &OpenContext) -> Self {
+    /// Starts the tasks of a producer, on the runtime that this runs on.
+    fn start(source: &PubSub, link: Link, runtime: ClientRuntime, cx: &OpenContext) -> Self {
         let limits = source.limits(cx);
         let Limits { messages, bytes } = limits;
         let target = link.target;
@@ -138,14 +154,14 @@ impl PubSubProducer {
             .subscribe(&source.subscription)
             .set_max_outstanding_messages(i64::try_from(messages).unwrap_or(i64::MAX))
             .set_max_outstanding_bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
-            .set_max_lease(source.max_lease)
+            .set_max_lease(source.max_lease.min(LIMIT_MAX))
             .set_max_lease_extension(source.lease_extension(link.is_emulator))
             // Its waiting for handlers is what brings the last acknowledgements home; all handlers are ours, so it
             // ends when we want it to.
             .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
             .build();
         let shutdown = stream.shutdown_token();
-        let held = Arc::new(Held::new(limits));
+        let held = Arc::new(Held::new(limits, source.max_lease));
         let pulse = Arc::new(Mutex::new(Pulse::new(Instant::now())));
         let confirmer = Confirmer::spawn(cx.producer(), cx.emitter().clone());
         let minding = minder::mind(held.clone(), pulse.clone(), target.name.clone());
@@ -163,8 +179,14 @@ impl PubSubProducer {
         Self {
             acknowledger: Arc::new(PubSubAcknowledger::new(
                 held.clone(),
-                confirmer.clone(),
                 source.policy,
+                (cx.producer(), cx.emitter().clone()),
+                Farewell {
+                    runtime,
+                    confirmer: confirmer.clone(),
+                    shutdown: shutdown.clone(),
+                    close_timeout: source.close_timeout,
+                },
             )),
             reader: tokio::spawn(reading),
             minder: tokio::spawn(join(minding, probing).map(drop)),
@@ -176,7 +198,7 @@ impl PubSubProducer {
     }
 
     /// Waits a little for the stream to fail or to bring something; most streams do neither.
-    async fn await_refusal(&self, deadline: tokio::time::Instant) -> Result<(), BoxError> {
+    async fn await_refusal(&self, deadline: Deadline) -> Result<(), BoxError> {
         let sign = async {
             loop {
                 if let Some(sign) = self.held.sign() {
@@ -185,10 +207,10 @@ impl PubSubProducer {
                 self.held.arrived().await;
             }
         };
-        let until = deadline.min(tokio::time::Instant::now() + REFUSAL);
-        match timeout_at(until, sign).await {
-            Ok(Err(refusal)) => Err(refusal.into()),
-            Ok(Ok(())) | Err(_) => Ok(()),
+        let until = deadline.min(Deadline::after(REFUSAL));
+        match until.within(sign).await {
+            Some(Err(refusal)) => Err(refusal.into()),
+            Some(Ok(())) | None => Ok(()),
         }
     }
 
@@ -199,7 +221,8 @@ impl PubSubProducer {
             self.confirmer.flush().await;
             self.shutdown.shutdown().await;
         };
-        if timeout(self.close_timeout, all_said).await.is_err() {
+        let deadline = Deadline::after(self.close_timeout);
+        if deadline.within(all_said).await.is_none() {
             return Err(format!(
                 "acknowledgements did not arrive within {:?} (`close_timeout`): their messages come again",
                 self.close_timeout
@@ -242,8 +265,8 @@ impl Producer for PubSubProducer {
     async fn stop(&mut self) {
         self.held.stop_reading();
         if !self.reader.is_finished() {
-            let ended = timeout(self.close_timeout, &mut self.reader);
-            if ended.await.is_err() {
+            let deadline = Deadline::after(self.close_timeout);
+            if deadline.within(&mut self.reader).await.is_none() {
                 self.reader.abort();
             }
         }

@@ -193,17 +193,43 @@ async fn results_after_close_are_ignored() {
     let mut reader = fixture.open().await;
     let received = reader.exactly(2).await;
     let acknowledger = reader.acknowledger();
-    reader.close().await.unwrap();
+    let recorder = reader.close().await.unwrap();
     let mut late: Vec<_> = received
         .into_iter()
         .map(|one| Settled::for_test(one.token, Outcome::Done))
         .collect();
     acknowledger.settle(&mut late).await.unwrap();
+    assert_eq!(recorder.sum("late_results", "count"), 2);
     let mut next = fixture.open().await;
     let again = patiently(&mut next, 2).await;
     assert_eq!(texts(&again).len(), 2);
     next.done(again).await;
     next.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_after_the_longest_lease_is_counted_as_late() {
+    let Some(fixture) = Fixture::new("longest").await else {
+        return;
+    };
+    let lease = Duration::from_secs(10);
+    let source = fixture
+        .source()
+        .on_failure(OnFailure::Nack)
+        .max_lease_extension(lease)
+        .max_lease(lease);
+    let mut reader = Reader::open(&source).await.unwrap();
+    fixture.publish_numbers(0..3).await;
+    let mut received = reader.exactly(3).await;
+    // They come again while they are held: the leases have ended.
+    let again = reader.exactly(3).await;
+    reader.done(received.split_off(1)).await;
+    assert_eq!(reader.recorder().sum("late_results", "count"), 2);
+    // What no handler began has no result that could be late.
+    reader.settle(&Outcome::Released, received).await.unwrap();
+    reader.done(again).await;
+    let recorder = reader.close().await.unwrap();
+    assert_eq!(recorder.sum("late_results", "count"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

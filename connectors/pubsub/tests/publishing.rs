@@ -74,17 +74,14 @@ async fn a_refused_message_fails_alone() {
     let results = publisher
         .publish(vec![
             Outgoing::new("0"),
-            Outgoing::new("x").header("signature", vec![0xff, 0xfe]),
+            Outgoing::new("x").header("signature", "x".repeat(200_000)),
             Outgoing::new("1"),
         ])
         .await;
     assert!(results[0].is_ok() && results[2].is_ok());
     let error = results[1].as_ref().unwrap_err();
     assert_eq!(error.kind(), PublishErrorKind::Refused);
-    assert!(
-        error.to_string().contains("\"signature\" is not UTF-8"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("headers have"), "{error}");
     let mut reader = fixture.open().await;
     let received = reader.exactly(2).await;
     assert_eq!(numbers(&received), [0, 1]);
@@ -149,6 +146,7 @@ async fn flush_waits_for_what_a_dropped_call_has_left() {
     // Without flushing, it would wait for others for a minute.
     let publisher = publisher(&fixture)
         .linger(Duration::from_secs(60))
+        .confirm_timeout(Duration::from_secs(120))
         .open()
         .await
         .unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, SystemTime};
 
-use broadway_core::{Outcome, Record};
+use broadway_core::{Acknowledger, Outcome, Record};
 use google_cloud_pubsub::model::Message;
 
 use common::{Fixture, numbers, texts};
@@ -19,6 +19,10 @@ async fn everything_published_is_read_once_and_stays_away() {
     let mut reader = fixture.open().await;
     let received = reader.exactly(500).await;
     assert_eq!(numbers(&received), (0..500).collect::<Vec<_>>());
+    let acknowledger = reader.acknowledger();
+    for one in &received {
+        assert_eq!(acknowledger.describe(&one.token), one.item.id());
+    }
     reader.done(received).await;
     reader.close().await.unwrap();
     assert_eq!(fixture.rest().await, Vec::<String>::new());

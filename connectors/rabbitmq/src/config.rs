@@ -2,14 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Checks, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem};
 use futures_util::future::BoxFuture;
 
 use crate::{
     connection::Access,
     declare::{Argument, Declare, StreamOffset},
     names::{Arguments, longer_than_amqp_carries},
-    options::{OnFailure, OnSuccess, Policy},
+    options::{OnFailure, OnSuccess, OnUnreadable, Policy},
+    patience::{self, Patience},
     setup::Setup,
 };
 
@@ -49,6 +50,8 @@ pub struct RabbitMq {
     pub(crate) consumer_arguments: Arguments,
     pub(crate) stream_offset: Option<StreamOffset>,
     pub(crate) policy: Policy,
+    pub(crate) on_unreadable: OnUnreadable,
+    pub(crate) consumer_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
 }
 
@@ -74,6 +77,8 @@ impl RabbitMq {
                 on_failure: OnFailure::default(),
                 requeue_delay: Duration::from_secs(1),
             },
+            on_unreadable: OnUnreadable::default(),
+            consumer_timeout: None,
             close_timeout: Duration::from_secs(10),
         }
     }
@@ -98,9 +103,11 @@ impl RabbitMq {
     }
 
     /// The most messages that the broker sends before earlier ones are settled, for each producer: 1 to 65,535. It bounds what
-    /// waits here, is in work, and stands in batches, so give it more than the sizes of all batches that fill at once.
+    /// waits here, is in work, and stands in batches. A pipeline whose largest batch is larger than all its producers may have
+    /// unsettled is an error when it starts: such a batch would never fill. Give it more than the sizes of all batches that fill at
+    /// once.
     ///
-    /// Default: what the processors of the pipeline hold or have waiting, but at least 300.
+    /// Default: what the processors of the pipeline hold or have waiting and the largest batch together, but at least 300.
     pub fn prefetch(mut self, messages: usize) -> Self {
         self.prefetch = Some(messages);
         self
@@ -163,20 +170,21 @@ impl RabbitMq {
         self
     }
 
-    /// How long opening may take, once for the connection and once for setting up. Default: 10 s.
+    /// How long opening may take, once for the connection and once for setting up. [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
     }
 
-    /// How long closing waits until the broker has taken the last acknowledgements. Default: 10 s.
+    /// How long closing waits until the broker has taken the last acknowledgements. [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
     }
 
     /// How long a message that is to be requeued waits here first. It counts for [`prefetch`](Self::prefetch) meanwhile, so that a
-    /// queue of messages that all fail is not spun through. Zero is at once. Default: 1 s.
+    /// queue of messages that all fail is not spun through. Zero is at once; the most is four fifths of
+    /// [`consumer_timeout`](Self::consumer_timeout). Default: 1 s.
     pub fn requeue_delay(mut self, delay: Duration) -> Self {
         self.policy.requeue_delay = delay;
         self
@@ -195,10 +203,63 @@ impl RabbitMq {
         self
     }
 
-    /// The prefetch window for a pipeline whose processors hold so many messages.
-    pub(crate) fn window(&self, in_flight_max: usize) -> u16 {
-        let wanted = self.prefetch.unwrap_or(in_flight_max.max(PREFETCH_MIN));
-        u16::try_from(wanted).unwrap_or(u16::MAX)
+    /// What happens to a message that the client cannot read, such as one with a header whose name is not UTF-8. Default:
+    /// [`OnUnreadable::Halt`].
+    pub fn on_unreadable(mut self, on_unreadable: OnUnreadable) -> Self {
+        self.on_unreadable = on_unreadable;
+        self
+    }
+
+    /// How long the broker lets a message be unsettled until it closes the channel: its own `consumer_timeout`, which this does not
+    /// change. Pauses before a requeue end in time, after four fifths of it at most. [`Duration::MAX`] says that the broker waits without
+    /// end. When the broker closes a channel over it, the source learns the time from its words. Default: the argument
+    /// `x-consumer-timeout` of the consumer or of the declared queue, or else RabbitMQ's own default, 30 min.
+    pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
+        self.consumer_timeout = Some(timeout);
+        self
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.broker_waits())
+    }
+
+    fn broker_waits(&self) -> Duration {
+        let declared = self.declare.as_ref().map(|declare| &declare.arguments);
+        let arguments = [Some(&self.consumer_arguments), declared];
+        let told = arguments.into_iter().flatten().find_map(|arguments| {
+            let told = arguments.integer("x-consumer-timeout")?;
+            u64::try_from(told).ok().map(Duration::from_millis)
+        });
+        self.consumer_timeout.or(told).unwrap_or(patience::DEFAULT)
+    }
+
+    /// The prefetch window for a pipeline whose processors hold so many messages, and whose largest batch so many.
+    ///
+    /// # Errors
+    ///
+    /// When all `producers` together could never fill that batch.
+    pub(crate) fn window(
+        &self,
+        producers: usize,
+        in_flight_max: usize,
+        batch_size_max: usize,
+    ) -> Result<u16, ConfigError> {
+        let wanted = self.prefetch.unwrap_or_else(|| {
+            in_flight_max
+                .saturating_add(batch_size_max)
+                .clamp(PREFETCH_MIN, PREFETCH_MAX)
+        });
+        let mut checks = Checks::default();
+        checks.require(
+            wanted.saturating_mul(producers) >= batch_size_max,
+            "prefetch",
+            format_args!(
+                "is {wanted} for each of {producers} producer(s), but the largest batch has {batch_size_max} messages: it would never fill, and each would wait for its timeout; give {} at least, or smaller batches",
+                batch_size_max.div_ceil(producers)
+            ),
+        );
+        ConfigError::check("the RabbitMQ source", checks.into_problems())?;
+        Ok(u16::try_from(wanted).unwrap_or(u16::MAX))
     }
 
     /// Whether it is said to be a stream: a header of a message could say so in any queue.
@@ -225,8 +286,32 @@ impl RabbitMq {
             "is for a stream, but another kind of queue is declared",
         );
         checks.above_zero("close_timeout", self.close_timeout);
+        self.check_pauses(&mut checks);
         self.check_names(&mut checks);
         checks.into_problems()
+    }
+
+    /// Pauses that the broker would close the channel over.
+    fn check_pauses(&self, checks: &mut Checks) {
+        let limit = self.broker_waits();
+        checks.above_zero("consumer_timeout", limit);
+        let most = patience::pause_max(limit);
+        let after = match self.policy.on_failure {
+            OnFailure::RequeueAfter(pause) => pause,
+            _ => Duration::ZERO,
+        };
+        for (option, pause) in [
+            ("requeue_delay", self.policy.requeue_delay),
+            ("on_failure", after),
+        ] {
+            checks.require(
+                limit == Duration::MAX || pause <= most,
+                option,
+                format_args!(
+                    "pauses for {pause:?}, but the broker closes the channel over a message that is unsettled for {limit:?} (`consumer_timeout`); give {most:?} at most, raise `consumer_timeout` at the broker and here, or let a queue with a time to live wait"
+                ),
+            );
+        }
     }
 
     /// Names that AMQP cannot carry.
@@ -265,6 +350,8 @@ impl fmt::Debug for RabbitMq {
             .field("exclusive", &self.exclusive)
             .field("stream_offset", &self.stream_offset)
             .field("policy", &self.policy)
+            .field("on_unreadable", &self.on_unreadable)
+            .field("consumer_timeout", &self.consumer_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -304,6 +391,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_that_the_broker_would_close_the_channel_over_is_refused() {
+        let second = Duration::from_secs(1);
+        let source = RabbitMq::queue("orders").requeue_delay(1_500 * second);
+        assert_eq!(options(&source), ["requeue_delay"]);
+        assert!(options(&source.clone().consumer_timeout(2_000 * second)).is_empty());
+        let source = source.requeue_delay(Duration::MAX);
+        assert!(options(&source.consumer_timeout(Duration::MAX)).is_empty());
+        let queue = Declare::quorum().argument("x-consumer-timeout", 60_000);
+        let source = RabbitMq::queue("orders")
+            .declare(queue)
+            .on_failure(OnFailure::RequeueAfter(120 * second));
+        let [problem] = &source.problems()[..] else {
+            panic!("{source:?}");
+        };
+        let said = format!("{problem:?}");
+        for word in ["on_failure", "120s", "60s", "48s", "`consumer_timeout`"] {
+            assert!(said.contains(word), "{word:?} is not in: {said}");
+        }
+    }
+
+    #[test]
     fn names_that_amqp_cannot_carry_are_told_with_their_length() {
         let long = "x".repeat(300);
         let source = RabbitMq::queue(&long)
@@ -326,10 +434,27 @@ mod tests {
     #[test]
     fn the_window_follows_the_pipeline_within_what_amqp_can_say() {
         let source = RabbitMq::queue("orders");
-        assert_eq!(source.window(40), 300);
-        assert_eq!(source.window(1_000), 1_000);
-        assert_eq!(source.window(1_000_000), 65_535);
-        assert_eq!(source.prefetch(1).window(1_000), 1);
+        let window = |source: &RabbitMq, held, batch| source.window(1, held, batch).unwrap();
+        assert_eq!(window(&source, 40, 0), 300);
+        assert_eq!(window(&source, 1_000, 0), 1_000);
+        assert_eq!(window(&source, 1_000, 5_000), 6_000);
+        assert_eq!(window(&source, 1_000_000, 0), 65_535);
+        assert_eq!(window(&source.prefetch(1), 1_000, 1), 1);
+    }
+
+    #[test]
+    fn a_batch_that_could_never_fill_is_a_problem() {
+        let source = RabbitMq::queue("orders").prefetch(300);
+        assert!(source.window(1, 40, 300).is_ok());
+        assert!(source.window(4, 40, 1_200).is_ok());
+        for (producers, batch, least) in [(1, 301, "301"), (4, 1_201, "301"), (1, 1_800, "1800")] {
+            let said = source.window(producers, 40, batch).unwrap_err().to_string();
+            assert!(said.contains("prefetch") && said.contains(least), "{said}");
+        }
+        // More than AMQP can ask for.
+        let source = RabbitMq::queue("orders");
+        assert!(source.window(1, 40, 70_000).is_err());
+        assert!(source.window(2, 40, 70_000).is_ok());
     }
 
     #[test]

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use broadway_core::Deadline;
 use lapin::{
     Channel, Connection, Consumer, Error,
     options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::RabbitMq,
+    connection::Reached,
     declare::StreamOffset,
     setup::Setup,
     trouble::{
         ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Trouble, code, is_lasting,
         words,
     },
+    wire::Marks,
 };
 
 /// What a user needs at the broker for each step, besides those that need nothing.
@@ -31,16 +33,22 @@ pub(crate) struct Line {
     pub(crate) consumer: Consumer,
     /// The name of the queue, also where the broker chose it.
     pub(crate) queue: Arc<str>,
+    /// Deliveries that the client could not have parsed.
+    pub(crate) marks: Arc<Marks>,
 }
 
 impl RabbitMq {
     /// Opens a consumer. In a stream it begins at `resume`, if that is given.
     pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
         // One time-out for both: connecting has its share of it.
-        let deadline = Instant::now() + self.access.connect_timeout;
-        let (connection, leash) = self.access.connect().await?;
-        match timeout_at(deadline, self.set_up(&connection, window, resume)).await {
-            Ok(set_up) => {
+        let deadline = Deadline::after(self.access.connect_timeout);
+        let Reached {
+            connection,
+            leash,
+            marks,
+        } = self.access.connect().await?;
+        match deadline.within(self.set_up(&connection, window, resume)).await {
+            Some(set_up) => {
                 // It answers: so where it has refused something, it is told good-bye.
                 leash.let_go();
                 let (channel, consumer, queue) = set_up?;
@@ -49,9 +57,10 @@ impl RabbitMq {
                     channel,
                     consumer,
                     queue,
+                    marks,
                 })
             }
-            Err(_) => Err(Trouble::Passing(
+            None => Err(Trouble::Passing(
                 format!(
                     "the broker at `uri` = {:?} did not set up the consumer of `queue` = {:?} within {:?} (`connect_timeout`)",
                     self.access.shown(),

@@ -7,9 +7,11 @@
 use std::{
     fmt,
     io::{Error as IoError, ErrorKind as IoErrorKind},
+    sync::Arc,
     time::Duration,
 };
 
+use async_rs::Runtime;
 use broadway_core::{Checks, Problem};
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
@@ -22,6 +24,7 @@ use crate::{
     leash::Leash,
     names::longer_than_amqp_carries,
     trouble::{ACCESS_REFUSED, NOT_ALLOWED, Trouble},
+    wire::{Kit, Marks, Screened, client_runtime},
 };
 
 /// Without another word, the broker is given up after twice as long without a sign of it.
@@ -41,6 +44,14 @@ pub(crate) struct Access {
     pub(crate) ca_certificate: Option<String>,
 }
 
+/// A connection that has just been opened.
+pub(crate) struct Reached {
+    pub(crate) connection: Connection,
+    pub(crate) leash: Leash,
+    /// Deliveries on it that the client could not have parsed.
+    pub(crate) marks: Arc<Marks>,
+}
+
 impl Access {
     pub(crate) fn new() -> Self {
         Self {
@@ -56,10 +67,10 @@ impl Access {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
         checks.require(
-            (Duration::from_millis(1)..=HEARTBEAT_MAX).contains(&self.connect_timeout),
+            self.connect_timeout >= Duration::from_millis(1),
             "connect_timeout",
             format_args!(
-                "is {:?}; give a millisecond to an hour",
+                "is {:?}; give a millisecond at least, or `Duration::MAX` for no limit",
                 self.connect_timeout
             ),
         );
@@ -88,8 +99,9 @@ impl Access {
         checks.into_problems()
     }
 
-    /// Opens a connection, within `connect_timeout`. Nothing of an attempt that fails, or is dropped, stays.
-    pub(crate) async fn connect(&self) -> Result<(Connection, Leash), Trouble> {
+    /// Opens a connection, within `connect_timeout`. Nothing of an attempt that fails, or is dropped, stays. The connection lives on a
+    /// thread of the connector, whatever the runtime of the caller does.
+    pub(crate) async fn connect(&self) -> Result<Reached, Trouble> {
         let uri = self
             .parse()
             .map_err(|why| Trouble::Lasting(format!("the option `uri` {why}").into()))?;
@@ -102,16 +114,19 @@ impl Access {
             cert_chain: self.ca_certificate.clone(),
         };
         let within = self.connect_timeout;
-        let runtime = lapin::runtime::default_runtime();
-        let runtime = runtime.map_err(|error| Trouble::Passing(error.into()))?;
+        let handle = client_runtime().await.map_err(Trouble::Passing)?;
+        let kit = Kit::new(handle);
+        let sockets = kit.sockets();
+        let marks = Arc::new(Marks::default());
+        let marked = marks.clone();
         let leash = Leash::new();
         let hold = leash.hold();
         let connecting = Connection::connector(
             uri.clone(),
-            runtime,
+            Runtime::new(kit),
             // The client runs this on a thread of its own: so it has a bound of its own.
-            async move |uri: AMQPUri, runtime| {
-                let reached = uri.connect_with_config_async(tls.as_ref(), &runtime);
+            async move |uri: AMQPUri, _| {
+                let reached = uri.connect_with_config_async(tls.as_ref(), &sockets);
                 let Ok(stream) = timeout(within, reached).await else {
                     return Err(IoError::from(IoErrorKind::TimedOut).into());
                 };
@@ -122,12 +137,17 @@ impl Access {
                     // There is no other kind in this build of the client.
                     _ => {}
                 }
-                Ok(stream)
+                let screened = Screened::new(stream, marked.clone());
+                Ok(AsyncTcpStream::Plain(screened))
             },
             properties,
         );
         match timeout(within, connecting).await {
-            Ok(Ok(connection)) => Ok((connection, leash)),
+            Ok(Ok(connection)) => Ok(Reached {
+                connection,
+                leash,
+                marks,
+            }),
             Ok(Err(error)) => Err(self.explain(&uri, &error)),
             Err(_) => Err(Trouble::Passing(self.overdue().into())),
         }

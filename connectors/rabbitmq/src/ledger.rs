@@ -4,7 +4,7 @@
 //! that succeeded without a gap from the oldest on are told in one frame. What succeeded beyond a message that is still in
 //! work waits for it, but not for long: after [`HELD_TIME`], or when a quarter of the prefetch window waits so, each of these
 //! is told by itself, and one slow message never fills the window. A message that is to be requeued after a pause is
-//! unsettled until then. In a stream nothing can be requeued or rejected: there the channel is opened again at the oldest
+//! unsettled until then, but no longer than the broker lets a message be (`consumer_timeout`): it goes back before. In a stream nothing can be requeued or rejected: there the channel is opened again at the oldest
 //! message that did not succeed.
 //!
 //! Nothing here waits or looks at a clock. Memory is bounded by what is unsettled at the broker, the prefetch window.
@@ -53,6 +53,8 @@ enum State {
     Held,
     /// Failed; comes again later.
     Waiting,
+    /// The client could not read it, and the source halts over it.
+    Unreadable,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +62,22 @@ struct Slot {
     state: State,
     /// In a stream, where it stands.
     offset: Option<u64>,
+    /// When it was delivered.
+    since: Instant,
+}
+
+/// A pause that was longer than the broker lets a message wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) asked: Duration,
+    pub(crate) given: Duration,
+}
+
+/// What a message has been at that was unsettled for this long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Oldest {
+    InWork(Duration),
+    Pausing(Duration),
 }
 
 #[derive(Debug)]
@@ -70,29 +88,43 @@ pub(crate) struct Ledger {
     held_max: usize,
     held_since: Option<Instant>,
     waiting: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// With the pipeline.
+    open: usize,
+    /// The longest that a message may be unsettled for a pause.
+    pause_max: Option<Duration>,
+    /// The longest pause that was cut and nobody was told of.
+    cut: Option<Cut>,
     is_stream: bool,
     /// In a stream, the offset after the last that was delivered.
     next_offset: Option<u64>,
 }
 
 impl Ledger {
-    pub(crate) fn new(prefetch: u16, is_stream: bool) -> Self {
+    pub(crate) fn new(prefetch: u16, is_stream: bool, pause_max: Option<Duration>) -> Self {
         Self {
             slots: BTreeMap::new(),
             held: 0,
             held_max: usize::from(prefetch / 4).max(1),
             held_since: None,
             waiting: BinaryHeap::new(),
+            open: 0,
+            pause_max,
+            cut: None,
             is_stream,
             next_offset: None,
         }
     }
 
     /// A message was handed to the pipeline; in a stream with its offset.
-    pub(crate) fn delivered(&mut self, tag: u64, offset: Option<u64>) {
-        let state = State::Open;
-        let before = self.slots.insert(tag, Slot { state, offset });
+    pub(crate) fn delivered(&mut self, tag: u64, offset: Option<u64>, now: Instant) {
+        let slot = Slot {
+            state: State::Open,
+            offset,
+            since: now,
+        };
+        let before = self.slots.insert(tag, slot);
         debug_assert!(before.is_none(), "a tag is delivered once");
+        self.open += 1;
         if let Some(offset) = offset {
             self.next_offset = Some(offset + 1);
         }
@@ -104,6 +136,7 @@ impl Ledger {
             debug_assert!(false, "a token is settled once");
             return;
         };
+        self.open -= 1;
         match ending {
             // In a stream a message can only be passed over.
             Ending::Reject if !self.is_stream => self.nack(tag, false, out),
@@ -117,9 +150,50 @@ impl Ledger {
             Ending::Requeue => self.nack(tag, true, out),
             Ending::RequeueAfter(pause) => {
                 slot.state = State::Waiting;
-                self.waiting.push(Reverse((now + pause, tag)));
+                let wanted = now + pause;
+                let at = match self.pause_max {
+                    Some(max) => wanted.min((slot.since + max).max(now)),
+                    None => wanted,
+                };
+                if at < wanted && self.cut.is_none_or(|cut| cut.asked < pause) {
+                    self.cut = Some(Cut {
+                        asked: pause,
+                        given: at - now,
+                    });
+                }
+                self.waiting.push(Reverse((at, tag)));
             }
         }
+    }
+
+    /// A message that was delivered is not for the pipeline: it stays unsettled until the channel ends.
+    pub(crate) fn set_aside(&mut self, tag: u64) {
+        if let Some(slot) = self.slots.get_mut(&tag)
+            && slot.state == State::Open
+        {
+            slot.state = State::Unreadable;
+            self.open -= 1;
+        }
+    }
+
+    /// How many messages are with the pipeline.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// The longest pause that was cut since this was asked.
+    pub(crate) fn take_cut(&mut self) -> Option<Cut> {
+        self.cut.take()
+    }
+
+    /// What the message does that was unsettled for the longest time.
+    pub(crate) fn oldest(&self, now: Instant) -> Option<Oldest> {
+        let oldest = self.slots.values().min_by_key(|slot| slot.since)?;
+        let age = now.saturating_duration_since(oldest.since);
+        Some(match oldest.state {
+            State::Waiting => Oldest::Pausing(age),
+            State::Open | State::Held | State::Unreadable => Oldest::InWork(age),
+        })
     }
 
     /// What is to be told now.

@@ -11,6 +11,8 @@
 //! - **One frame for many.** Messages that succeeded without a gap are acknowledged together. A slow one holds the others up for
 //!   50 ms at most, and never fills the window.
 //! - **Back-pressure.** The broker sends at most [`prefetch`](RabbitMq::prefetch) messages beyond what is settled.
+//! - **One message costs only itself.** What the client cannot read, or the broker does not take, stops or fails alone.
+//! - **Connections live on a thread of their own**, one for all of a process. A handler that blocks does not lose them.
 //! - **It comes back.** A lost connection, a closed channel, a cancelled consumer is opened again, with pauses that double from 0.1 s to 30 s.
 //! - **A drain gives the rest back.** What was fetched and not handled is in the queue again at once.
 //!
@@ -25,7 +27,8 @@
 //! ```
 //!
 //! `ledger` is a value that decides and never waits; `shared` holds it under one lock, with the channel that is in use and its generation.
-//! `connection` and `connect` open a line: connection, channel, consumer; `source` replaces a lost one.
+//! `connection` and `connect` open a line: connection, channel, consumer; `open` reads it, and `source` replaces a lost one. `wire` stands
+//! between the socket and the client. `values`, `properties` and `headers` are what a message has beside its payload.
 
 mod ack;
 #[doc(hidden)]
@@ -34,23 +37,29 @@ mod config;
 mod connect;
 mod connection;
 mod declare;
+mod headers;
 mod leash;
 mod ledger;
 mod names;
+mod open;
 mod options;
+mod patience;
 mod pause;
+mod properties;
 mod publisher;
 mod record;
 mod setup;
 mod shared;
 mod source;
 mod trouble;
+mod values;
+mod wire;
 
 pub use ack::{RabbitMqAcknowledger, Token};
 pub use broadway_core::ConfigError;
 pub use config::RabbitMq;
 pub use declare::{Argument, Declare, StreamOffset};
-pub use options::{AckOptions, OnFailure, OnSuccess};
+pub use options::{AckOptions, OnFailure, OnSuccess, OnUnreadable};
 pub use publisher::{RabbitMqPublisher, RabbitMqPublisherBuilder};
 pub use record::RabbitMqRecord;
 pub use setup::Setup;

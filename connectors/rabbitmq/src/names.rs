@@ -1,6 +1,6 @@
 //! Names as AMQP carries them, in 255 bytes, and arguments that have such names.
 
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::declare::Argument;
 
@@ -42,6 +42,14 @@ impl Arguments {
 
     pub(crate) fn table(&self) -> &FieldTable {
         &self.table
+    }
+
+    /// The number that this argument has.
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+        match self.table.inner().get(name)? {
+            AMQPValue::LongLongInt(value) => Some(*value),
+            _ => None,
+        }
     }
 
     /// What is wrong, to be said of the option that has them.

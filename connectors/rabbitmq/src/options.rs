@@ -40,6 +40,23 @@ pub enum OnFailure {
     Ack,
 }
 
+/// What happens to a message that the client cannot read: the broker takes a header's name, a short property or a routing key for
+/// bytes, the client for text (UTF-8), and it knows fewer kinds of values. Messages beside it are read as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnUnreadable {
+    /// The source reads nothing more, lets the pipeline end what it has, and fails with an error that names the message. The message
+    /// goes back to its queue; the pipeline opens the source again by its restart policy. `Halted` tells it.
+    #[default]
+    Halt,
+    /// It is rejected: moved to the queue's dead-letter exchange as it is, or lost where the queue has none. A stream passes it over.
+    /// `SourceTrouble` tells each.
+    Reject,
+    /// It is handled as any other, with `?` for each byte that belongs to no character, and one header `?` that holds the bytes of
+    /// headers that cannot be read. `SourceTrouble` tells each.
+    Mend,
+}
+
 /// How one message is to be acknowledged, for [`Message::configure_ack`](broadway_core::Message::configure_ack). What is not
 /// set stays as the source has it.
 ///

@@ -15,6 +15,7 @@
 
 mod builder;
 mod call;
+mod headers;
 mod ledger;
 mod link;
 mod message;
@@ -65,15 +66,20 @@ const CALLS_MAX: u16 = 64;
 ///
 /// # What a message becomes
 ///
-/// The payload is the body. Headers are headers: strings, or byte arrays where they are not UTF-8; names of 255 bytes at most, and
-/// all together within a frame of the broker (128 KiB by default). The key is the header `broadway-key`. [`Outgoing::to`] is
-/// the routing key, of 255 bytes at most. Messages of one call are sent in the order given; of two calls at once, in
-/// either order.
+/// The payload is the body; without one ([`Outgoing::tombstone`]) the body is empty and the header `broadway-encoding` says `null`.
+/// Headers are headers, with their types: strings, or byte arrays where they are not UTF-8, and all others as AMQP has them. What
+/// AMQP cannot carry (a name that is not UTF-8 or longer than 255 bytes, one that repeats, a time with parts of a second) travels in
+/// the header `broadway-headers`, and a record has it again. All together are within a frame of the broker (128 KiB by default). Headers
+/// named `broadway-amqp-…`, such as `broadway-amqp-priority`, become the property; see the connector's page. The key is the header
+/// `broadway-key`, the time the timestamp, in seconds. [`Outgoing::to`] is the routing key, of 255 bytes at most. Messages of one
+/// call are sent in the order given; of two calls at once, in either order.
 ///
 /// # Failures
 ///
 /// When the connection is lost, what was not confirmed fails as
-/// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed): nothing is sent twice by the publisher itself. The next call
+/// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed): nothing is sent again over another connection. Where the broker
+/// closes a channel over one message, the one is refused, and those that had no answer are sent once more, so that they may arrive
+/// twice: at most `in_flight_max` of a call. The next call
 /// opens a new connection, and tries so, later each time (100 ms to 5 s), for up to `confirm_timeout`. A message without an
 /// answer after `confirm_timeout`, as when the broker has blocked all who publish (a memory or disk alarm), gives up
 /// the connection, and so all that was on it.

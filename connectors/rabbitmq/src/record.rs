@@ -7,21 +7,21 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use broadway_core::{Header, Record};
+use broadway_core::{
+    Header, Record,
+    portable::{ENCODING, KEY},
+};
 use lapin::{
     BasicProperties,
     message::Delivery,
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use crate::options::AckOptions;
-
-/// The header that carries the key, for RabbitMQ knows none.
-const KEY: &str = "broadway-key";
-/// The header in which a stream says where a message stands.
-const OFFSET: &str = "x-stream-offset";
-/// The header in which a quorum queue counts returns.
-const DELIVERY_COUNT: &str = "x-delivery-count";
+use crate::{
+    headers::{self, DELIVERY_COUNT, OFFSET, as_bytes},
+    options::AckOptions,
+    properties,
+};
 
 /// One message of the queue.
 pub struct RabbitMqRecord(Box<Inner>);
@@ -34,8 +34,10 @@ struct Inner {
     routing_key: ShortString,
     properties: BasicProperties,
     payload: Vec<u8>,
-    /// The text of headers that are no bytes (numbers, for instance), made when one is asked for.
+    /// The text of headers that are no bytes (numbers, for instance) and of properties, made when one is asked for.
     texts: OnceLock<BTreeMap<String, String>>,
+    /// Headers that travelled as JSON.
+    restored: OnceLock<Vec<Header>>,
 }
 
 fn text(value: Option<&ShortString>) -> Option<&str> {
@@ -53,6 +55,7 @@ impl RabbitMqRecord {
             properties: delivery.properties,
             payload: delivery.data,
             texts: OnceLock::new(),
+            restored: OnceLock::new(),
         }))
     }
 
@@ -181,16 +184,29 @@ impl RabbitMqRecord {
         self.0.properties.headers().as_ref()
     }
 
+    fn native(&self, name: &str) -> Option<&AMQPValue> {
+        self.headers()?.inner().get(name)
+    }
+
     fn integer(&self, name: &str) -> Option<u64> {
-        integer(self.headers()?.inner().get(name)?)
+        integer(self.native(name)?)
+    }
+
+    fn restored(&self) -> &[Header] {
+        let restored = || self.headers().map(headers::restored).unwrap_or_default();
+        self.0.restored.get_or_init(restored)
     }
 
     fn texts(&self) -> &BTreeMap<String, String> {
         self.0.texts.get_or_init(|| {
             let headers = self.headers().into_iter().flat_map(|h| h.inner());
-            headers
-                .filter_map(|(name, value)| Some((name.to_string(), as_text(value)?)))
-                .collect()
+            let numbers =
+                headers.filter_map(|(name, value)| Some((name.to_string(), as_text(value)?)));
+            let properties = properties::headers(&self.0.properties);
+            let properties = properties
+                .filter_map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())));
+            // A header of that name comes first.
+            properties.chain(numbers).collect()
         })
     }
 }
@@ -202,27 +218,35 @@ impl Record for RabbitMqRecord {
         &self.0.payload
     }
 
+    /// An empty body with the header `broadway-encoding` of `null`.
+    fn is_tombstone(&self) -> bool {
+        self.0.payload.is_empty() && self.native(ENCODING).and_then(as_bytes) == Some(b"null")
+    }
+
     /// The header `broadway-key`.
     fn key(&self) -> Option<&[u8]> {
-        self.header(KEY)
+        self.native(KEY).and_then(as_bytes)
     }
 
-    /// Texts and bytes as they are; numbers, booleans and timestamps as text. Tables and lists are left out.
+    /// Texts and bytes as they are; numbers, booleans and timestamps as text. Tables, lists and decimals are left out:
+    /// [`for_each_header`](Self::for_each_header) has them.
     fn header(&self, name: &str) -> Option<&[u8]> {
-        let value = self.headers()?.inner().get(name)?;
-        as_bytes(value).or_else(|| self.texts().get(name).map(String::as_bytes))
+        let restored = self.restored().iter().find(|header| header.name == *name);
+        if let Some(restored) = restored {
+            return restored.value.as_bytes();
+        }
+        let native = self.native(name);
+        if native.is_none() && !properties::is_named(name) {
+            return None;
+        }
+        let bytes = native.and_then(as_bytes);
+        bytes.or_else(|| self.texts().get(name).map(String::as_bytes))
     }
 
-    /// All but the key, what the broker adds to count and number, and what is no text, bytes, number, boolean or timestamp.
+    /// The properties, as `broadway-amqp-…`; then the headers with their types, `x-death` among them. Without the key, and without what
+    /// the broker adds to count and number.
     fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
-        let headers = self.headers().into_iter().flat_map(|h| h.inner());
-        for (name, value) in headers {
-            let name = name.as_str();
-            let bytes = as_bytes(value).or_else(|| self.texts().get(name).map(String::as_bytes));
-            if let Some(bytes) = bytes.filter(|_| ![KEY, OFFSET, DELIVERY_COUNT].contains(&name)) {
-                visit(Header::new(name, bytes));
-            }
-        }
+        headers::visit(&self.0.properties, self.restored(), visit);
     }
 
     fn time(&self) -> Option<SystemTime> {
@@ -236,15 +260,6 @@ impl Record for RabbitMqRecord {
             (None, Some(id)) => format!("{}@{id}", self.queue()),
             (None, None) => format!("{}#{}", self.queue(), self.delivery_tag()),
         }
-    }
-}
-
-fn as_bytes(value: &AMQPValue) -> Option<&[u8]> {
-    match value {
-        AMQPValue::LongString(value) => Some(value.as_bytes()),
-        AMQPValue::ShortString(value) => Some(value.as_str().as_bytes()),
-        AMQPValue::ByteArray(value) => Some(value.as_slice()),
-        _ => None,
     }
 }
 
@@ -327,7 +342,8 @@ mod tests {
         assert_eq!(record.header("x"), None);
         let mut seen = Vec::new();
         record.for_each_header(&mut |header| seen.push(header.name.to_string()));
-        assert_eq!(seen, ["n", "tenant"]);
+        let properties = ["broadway-amqp-delivery-mode", "broadway-amqp-message-id"];
+        assert_eq!(seen, [&properties[..], &["list", "n", "tenant"]].concat());
     }
 
     #[test]

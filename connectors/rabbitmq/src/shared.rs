@@ -9,7 +9,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use broadway_core::{
@@ -27,7 +27,8 @@ use crate::{
     ack::Token,
     config::RabbitMq,
     ledger::{Ending, Frame, Ledger},
-    options::{AckOptions, Policy},
+    options::{AckOptions, OnUnreadable, Policy},
+    patience::Patience,
     trouble::words,
 };
 
@@ -35,14 +36,17 @@ pub(crate) struct Shared {
     producer: usize,
     emitter: Emitter,
     policy: Policy,
+    pub(crate) on_unreadable: OnUnreadable,
     pub(crate) window: u16,
     pub(crate) is_stream: bool,
     /// That of `State`, to be read without its lock.
     generation: AtomicU64,
     state: Mutex<State>,
-    /// Wakes the keeper when something is due earlier, and the producer when the channel was given up.
+    /// Wakes the keeper when something is due earlier, the producer when the channel was given up, and one that halts when nothing is
+    /// with the pipeline any more.
     bell: Notify,
     pub(crate) given_up: Notify,
+    pub(crate) idle: Notify,
 }
 
 struct State {
@@ -53,8 +57,10 @@ struct State {
     frames: Vec<Frame>,
     /// In a stream, where to read on.
     resume: Option<u64>,
-    /// Results that came after their channel was lost.
-    late: u64,
+    /// The channel in use was told of a message that ended.
+    has_told: bool,
+    /// How long the broker lets a message be unsettled.
+    patience: Patience,
     /// Of the messages that ended since the channel in use began, and of late ones while there is none: how many were to be taken from
     /// the queue.
     taken: u64,
@@ -65,25 +71,29 @@ struct State {
 impl Shared {
     pub(crate) fn new(cx: &OpenContext, source: &RabbitMq, window: u16) -> Self {
         let is_stream = source.is_stream();
+        let patience = source.patience();
         Self {
             producer: cx.producer(),
             emitter: cx.emitter().clone(),
             policy: source.policy,
+            on_unreadable: source.on_unreadable,
             window,
             is_stream,
             generation: AtomicU64::new(0),
             state: Mutex::new(State {
                 generation: 0,
                 channel: None,
-                ledger: Ledger::new(window, is_stream),
+                ledger: Ledger::new(window, is_stream, patience.pause_max()),
                 frames: Vec::new(),
                 resume: None,
-                late: 0,
+                has_told: false,
+                patience,
                 taken: 0,
                 is_stopped: false,
             }),
             bell: Notify::new(),
             given_up: Notify::new(),
+            idle: Notify::new(),
         }
     }
 
@@ -96,6 +106,7 @@ impl Shared {
         let mut state = self.state();
         state.channel = Some(channel);
         state.taken = 0;
+        state.has_told = false;
         state.generation
     }
 
@@ -105,6 +116,26 @@ impl Shared {
         if state.generation == generation {
             self.move_on(&mut state);
         }
+    }
+
+    /// Whether the broker was told of the end of a message on the channel in use, or the last one.
+    pub(crate) fn has_told(&self) -> bool {
+        self.state().has_told
+    }
+
+    /// The broker has closed the channel over a message that was unsettled for longer than `limit`, its `consumer_timeout`, if it has
+    /// said how long that is. Says what that message did; pauses end in time from now on.
+    pub(crate) fn impatient(&self, limit: Option<Duration>) -> String {
+        let mut state = self.state();
+        let oldest = state.ledger.oldest(Instant::now());
+        state.patience.learn(limit);
+        let what = state.patience.blame(oldest);
+        tracing::warn!(
+            producer = self.producer,
+            what,
+            "the broker closed the channel"
+        );
+        what
     }
 
     /// In a stream, where to read on.
@@ -125,9 +156,33 @@ impl Shared {
                 .as_ref()
                 .is_some_and(|channel| channel.status().connected());
         if is_ours {
-            tags.for_each(|(tag, offset)| state.ledger.delivered(tag, offset));
+            let now = Instant::now();
+            tags.for_each(|(tag, offset)| state.ledger.delivered(tag, offset, now));
         }
         is_ours
+    }
+
+    /// A message that was delivered is not for the pipeline: it is rejected, or else stays unsettled.
+    pub(crate) fn set_aside(&self, generation: u64, tag: u64, is_rejected: bool) {
+        let mut state = self.state();
+        if state.generation != generation {
+            return;
+        }
+        if !is_rejected {
+            return state.ledger.set_aside(tag);
+        }
+        let now = Instant::now();
+        let State { ledger, frames, .. } = &mut *state;
+        ledger.settle(tag, Ending::Reject, now, frames);
+        state.taken += 1;
+        self.flush_into(&mut state, now);
+        drop(state);
+        self.bell.notify_one();
+    }
+
+    /// Whether no message of the channel in use is with the pipeline.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().ledger.open() == 0
     }
 
     /// Messages ended.
@@ -136,7 +191,7 @@ impl Shared {
         let mut state = self.state();
         let due_before = state.ledger.due();
         let state_now = &mut *state;
-        let late_before = state_now.late;
+        let mut late = 0;
         for ended in settled.drain(..) {
             let options = ended.options::<AckOptions>();
             let ending = self
@@ -148,7 +203,8 @@ impl Shared {
                 state_now.taken += 1;
             }
             if !is_ours {
-                state_now.late += 1;
+                // What nobody has begun has no result.
+                late += usize::from(ending != Ending::Requeue);
                 continue;
             }
             let frames = &mut state_now.frames;
@@ -156,25 +212,35 @@ impl Shared {
                 .ledger
                 .settle(ended.token.tag, ending, now, frames);
         }
-        let late = state_now.late;
-        if late > late_before {
-            tracing::debug!(
-                producer = self.producer,
-                late,
-                "results of a lost channel are ignored: their messages come again"
-            );
-        }
         self.flush_into(&mut state, now);
         let due = state.ledger.due();
+        let cut = state
+            .ledger
+            .take_cut()
+            .and_then(|cut| state.patience.cut(cut));
+        if state.ledger.open() == 0 {
+            self.idle.notify_one();
+        }
         drop(state);
         if due.is_some_and(|due| due_before.is_none_or(|before| due < before)) {
             self.bell.notify_one();
+        }
+        if let Some(cut) = cut {
+            self.trouble(&cut);
+        }
+        if late > 0 {
+            let (producer, count) = (self.producer, late);
+            self.emitter.emit(&Event::LateResults { producer, count });
         }
     }
 
     /// Nothing is read any more.
     pub(crate) fn stop(&self) {
         self.state().is_stopped = true;
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state().is_stopped
     }
 
     /// Tells the broker all that can be told, and says whether there is a channel for it.
@@ -204,6 +270,16 @@ impl Shared {
             state.frames.extend(frames);
             self.send(&mut state);
         }
+    }
+
+    /// Nothing more is read from the queue, because of this message.
+    pub(crate) fn halted(&self, queue: &str, tag: u64, reason: &str) {
+        self.emitter.emit(&Event::Halted {
+            producer: self.producer,
+            part: queue,
+            position: i64::try_from(tag).unwrap_or(i64::MAX),
+            reason,
+        });
     }
 
     pub(crate) fn trouble(&self, error: &str) {
@@ -272,6 +348,7 @@ impl Shared {
                 self.move_on(state);
                 break;
             }
+            state.has_told = true;
         }
         frames.clear();
         state.frames = frames;
@@ -280,7 +357,8 @@ impl Shared {
     /// To the next generation, in which nothing is out.
     fn move_on(&self, state: &mut State) {
         state.resume = state.ledger.resume().or(state.resume);
-        state.ledger = Ledger::new(self.window, self.is_stream);
+        let pause_max = state.patience.pause_max();
+        state.ledger = Ledger::new(self.window, self.is_stream, pause_max);
         state.channel = None;
         state.generation += 1;
         self.generation.store(state.generation, Ordering::Release);

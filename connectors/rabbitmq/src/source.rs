@@ -1,39 +1,33 @@
 //! The two halves that the engine holds: [`RabbitMq`] opens producers, [`RabbitMqProducer`] delivers what its consumer gets.
 
-use std::{
-    future::poll_fn,
-    num::NonZeroUsize,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use broadway_core::{
-    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
 };
-use futures_util::StreamExt;
-use lapin::options::BasicCancelOptions;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 
 use crate::{
-    ack::{RabbitMqAcknowledger, Token},
+    ack::RabbitMqAcknowledger,
     config::RabbitMq,
     connect::Line,
-    pause::{chance, pause},
+    open::{Lost, Open, Out, Taken},
+    pause::{chance, failures_after, pause},
     record::RabbitMqRecord,
     shared::Shared,
     trouble::{Trouble, words},
+    wire::client_runtime,
 };
 
 /// A line that lasted so long is a success, even if the queue was empty.
 const SETTLED_TIME: Duration = Duration::from_secs(30);
+/// How long closing waits for the connection, when the channel has been closed.
+const BYE_TIME: Duration = Duration::from_secs(1);
 /// After so many refusals in a row the producer fails. A broker that is starting may not know its users and vhosts yet.
 const REFUSALS_MAX: u32 = 6;
-
-type Out = Vec<Delivery<RabbitMqRecord, Token>>;
 
 impl Source for RabbitMq {
     type Producer = RabbitMqProducer;
@@ -47,7 +41,7 @@ impl Source for RabbitMq {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: nobody answers within
+    /// [`ConfigError`] for options that cannot work, a [`prefetch`](RabbitMq::prefetch) below the size of a batch among them; otherwise a text that names the option: nobody answers within
     /// `connect_timeout`, the credentials are refused, the queue does not exist or may not be read.
     ///
     /// # Cancel safety
@@ -65,19 +59,21 @@ impl Source for RabbitMq {
         let mut source = self.clone();
         let name = || format!("{}-{}", cx.pipeline(), cx.producer());
         source.access.connection_name.get_or_insert_with(name);
-        let window = self.window(cx.in_flight_max());
+        let window = self.window(cx.producers(), cx.in_flight_max(), cx.batch_size_max())?;
         let line = source.connect(window, None).await;
         let line = line.map_err(Trouble::into_error)?;
         let shared = Arc::new(Shared::new(cx, self, window));
         let mut keeper = JoinSet::new();
         let kept = shared.clone();
-        keeper.spawn(async move { kept.keep().await });
+        // With the connection: a handler that blocks its thread does not hold up acknowledgements.
+        keeper.spawn_on(async move { kept.keep().await }, &client_runtime().await?);
         Ok(RabbitMqProducer {
             acknowledger: Arc::new(RabbitMqAcknowledger::new(shared.clone())),
             link: Link::Up(Box::new(Open::begin(line, &shared))),
             shared,
             source: Arc::new(source),
             failures: 0,
+            is_told: false,
             _keeper: keeper,
         })
     }
@@ -93,6 +89,8 @@ pub struct RabbitMqProducer {
     link: Link,
     /// Connections that were lost before they delivered anything, and attempts that failed since.
     failures: u32,
+    /// What may come again after the end was told.
+    is_told: bool,
     /// Ends with this.
     _keeper: JoinSet<()>,
 }
@@ -101,6 +99,8 @@ enum Link {
     Up(Box<Open>),
     /// A task connects; it tells what it has failed at, and returns an error that no later attempt would mend.
     Down(JoinSet<Result<Reconnected, BoxError>>),
+    /// Nothing more is read, for this reason; the pipeline still has messages of this line.
+    Halted(Box<Open>, String),
     /// Nothing more is read. With the line, if there is one.
     Stopped(Option<Box<Open>>),
 }
@@ -109,81 +109,6 @@ struct Reconnected {
     line: Line,
     /// With those before.
     failures: u32,
-}
-
-/// A line in use.
-struct Open {
-    line: Line,
-    generation: u64,
-    since: Instant,
-}
-
-impl Open {
-    fn begin(line: Line, shared: &Shared) -> Self {
-        let generation = shared.begin(line.channel.clone());
-        Self {
-            line,
-            generation,
-            since: Instant::now(),
-        }
-    }
-
-    /// Takes what is there, or says why nothing more will come.
-    fn poll_take(
-        &mut self,
-        cx: &mut Context<'_>,
-        shared: &Shared,
-        demand: usize,
-        out: &mut Out,
-    ) -> Poll<Result<(), String>> {
-        let before = out.len();
-        let mut first = ready!(self.line.consumer.poll_next_unpin(cx));
-        let is_stream = shared.is_stream;
-        let why = loop {
-            match first {
-                Some(Ok(delivery)) => {
-                    let token = Token {
-                        generation: self.generation,
-                        tag: delivery.delivery_tag,
-                        redelivered: delivery.redelivered,
-                    };
-                    let record = RabbitMqRecord::new(delivery, self.line.queue.clone());
-                    out.push(Delivery::new(record, token));
-                }
-                Some(Err(error)) => break words(&error),
-                None => break "the broker cancelled the consumer".to_owned(),
-            }
-            let is_enough = out.len() - before == demand;
-            match (!is_enough).then(|| self.line.consumer.poll_next_unpin(cx)) {
-                Some(Poll::Ready(next)) => first = next,
-                None | Some(Poll::Pending) => {
-                    let tags = out[before..].iter().map(|taken| {
-                        let offset = is_stream.then(|| taken.item.stream_offset()).flatten();
-                        (taken.token.tag, offset)
-                    });
-                    if shared.deliver(self.generation, tags) {
-                        return Poll::Ready(Ok(()));
-                    }
-                    break "the channel was lost".to_owned();
-                }
-            }
-        };
-        // They come again by themselves.
-        out.truncate(before);
-        Poll::Ready(Err(why))
-    }
-
-    /// Ends the consumer, and gives what was not delivered.
-    async fn cancel(&mut self) -> lapin::Result<Vec<u64>> {
-        let tag = self.line.consumer.tag();
-        let options = BasicCancelOptions::default();
-        self.line.channel.basic_cancel(tag, options).await?;
-        let mut tags = Vec::new();
-        while let Some(delivery) = self.line.consumer.next().await {
-            tags.push(delivery?.delivery_tag);
-        }
-        Ok(tags)
-    }
 }
 
 impl Producer for RabbitMqProducer {
@@ -199,7 +124,7 @@ impl Producer for RabbitMqProducer {
             // Cancel safe: what the consumer holds stays there until the poll that hands it over, and connecting is a task.
             match &mut self.link {
                 Link::Up(open) => {
-                    let shared = &self.shared;
+                    let shared = &*self.shared;
                     let taken = tokio::select! {
                         biased;
                         taken = poll_fn(|cx| open.poll_take(cx, shared, demand.get(), out)) => taken,
@@ -208,16 +133,19 @@ impl Producer for RabbitMqProducer {
                                 // That was an earlier channel.
                                 continue;
                             }
-                            Err("the channel was given up".to_owned())
+                            Err(Lost::new("the channel was given up"))
                         }
                     };
                     match taken {
-                        Ok(()) => {
-                            self.failures = 0;
-                            return Ok(Produced::More);
-                        }
-                        Err(why) => self.lost(&why),
+                        Ok(Taken::Some) => return Ok(Produced::More),
+                        Ok(Taken::Halted(why)) => self.halt(why),
+                        Err(lost) => self.lost(&lost),
                     }
+                }
+                Link::Halted(open, why) => {
+                    let (within, why) = (self.source.close_timeout, why.clone());
+                    end_what_is_open(&self.shared, open, within).await;
+                    return Err(why.into());
                 }
                 Link::Down(attempt) => {
                     let Some(ended) = attempt.join_next().await else {
@@ -239,8 +167,13 @@ impl Producer for RabbitMqProducer {
         }
         self.shared.stop();
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
-        let Link::Up(mut open) = link else {
-            return;
+        let mut open = match link {
+            Link::Up(open) => open,
+            Link::Halted(open, _) => {
+                self.link = Link::Stopped(Some(open));
+                return;
+            }
+            Link::Down(_) | Link::Stopped(_) => return,
         };
         match timeout(self.source.close_timeout, open.cancel()).await {
             Ok(Ok(tags)) => {
@@ -252,41 +185,59 @@ impl Producer for RabbitMqProducer {
         }
     }
 
+    /// Waits until the broker has taken all acknowledgements, for `close_timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// How many messages may come again at most, when the broker did not confirm that it has them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the same is told as `SourceTrouble`.
     async fn close(mut self) -> Result<(), BoxError> {
-        let deadline = Instant::now() + self.source.close_timeout;
+        let deadline = Deadline::after(self.source.close_timeout);
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
-        let (Link::Up(open) | Link::Stopped(Some(open))) = link else {
-            return self.unconfirmed("the connection was lost");
+        let result = match link {
+            Link::Up(open) | Link::Halted(open, _) | Link::Stopped(Some(open))
+                if self.shared.finish() =>
+            {
+                self.close_line(*open, deadline).await
+            }
+            _ => self.unconfirmed("the connection was lost"),
         };
-        if !self.shared.finish() {
-            return self.unconfirmed("the connection was lost");
-        }
-        // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
-        let closed = timeout_at(deadline, open.line.channel.close(200, "closed".into())).await;
-        let result = match closed {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => self.unconfirmed(&words(&error)),
-            Err(_) => self.unconfirmed(&format!(
-                "the broker did not answer within {:?} (`close_timeout`)",
-                self.source.close_timeout
-            )),
-        };
-        // Nothing depends on it any more.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let bye = open.line.connection.close(200, "closed".into());
-        drop(timeout(left.min(Duration::from_secs(1)), bye).await);
+        self.is_told = true;
         result
     }
 }
 
 impl RabbitMqProducer {
+    async fn close_line(&mut self, open: Open, deadline: Deadline) -> Result<(), BoxError> {
+        // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
+        let closed = deadline.within(open.line.channel.close(200, "closed".into()));
+        let result = match closed.await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => self.unconfirmed(&words(&error)),
+            None => self.unconfirmed(&format!(
+                "the broker did not answer within {:?} (`close_timeout`)",
+                self.source.close_timeout
+            )),
+        };
+        // Nothing depends on it any more.
+        let bye = open.line.connection.close(200, "closed".into());
+        drop(timeout(deadline.remaining().min(BYE_TIME), bye).await);
+        result
+    }
+
     /// Begins to connect again.
-    fn lost(&mut self, why: &str) {
+    fn lost(&mut self, lost: &Lost) {
+        let mut why = lost.why.clone();
+        if let Some(limit) = lost.impatient {
+            why = format!("{why}; {}", self.shared.impatient(limit));
+        }
         if let Link::Up(open) = &self.link {
+            let has_lasted = open.since.elapsed() >= SETTLED_TIME;
+            self.failures = failures_after(self.failures, self.shared.has_told(), has_lasted);
             self.shared.lose(open.generation);
-            if open.since.elapsed() >= SETTLED_TIME {
-                self.failures = 0;
-            }
         }
         self.shared.trouble(&format!(
             "the consumer of {:?} was lost and is opened again: {why}",
@@ -299,6 +250,13 @@ impl RabbitMqProducer {
             self.failures,
         ));
         self.link = Link::Down(attempt);
+    }
+
+    fn halt(&mut self, why: String) {
+        self.link = match std::mem::replace(&mut self.link, Link::Stopped(None)) {
+            Link::Up(open) => Link::Halted(open, why),
+            link => link,
+        };
     }
 
     fn trouble(&self, why: &str, generation: u64) {
@@ -320,6 +278,21 @@ impl RabbitMqProducer {
             )
             .into()),
         }
+    }
+}
+
+/// Waits until the pipeline has ended all messages of this line, or the line is lost; and then until the broker knows it. Cancel safe.
+async fn end_what_is_open(shared: &Shared, open: &mut Open, within: Duration) {
+    while shared.generation() == open.generation && !shared.is_idle() {
+        tokio::select! {
+            () = shared.idle.notified() => {}
+            () = shared.given_up.notified() => {}
+        }
+    }
+    if shared.generation() == open.generation && shared.finish() {
+        // The broker takes frames in order.
+        let closing = open.line.channel.close(200, "halted".into());
+        drop(timeout(within, closing).await);
     }
 }
 
@@ -351,8 +324,14 @@ async fn reconnect(
     }
 }
 
+/// Stopping or closing that was given up from outside, as by a drain whose time is over, still tells what may come again.
 impl Drop for RabbitMqProducer {
     fn drop(&mut self) {
+        let is_given_up = self.shared.is_stopped() && !self.is_told;
+        let why = "closing was given up before the broker answered";
+        if is_given_up && let Err(error) = self.unconfirmed(why) {
+            self.shared.trouble(&error.to_string());
+        }
         self.shared.lose(self.shared.generation());
     }
 }

@@ -1,5 +1,7 @@
 //! What errors of the client mean: passing trouble, or something that only a person can mend.
 
+use std::time::Duration;
+
 use broadway_core::BoxError;
 use lapin::{Error, ErrorKind};
 
@@ -54,19 +56,25 @@ pub(crate) fn is_lasting(error: &Error) -> bool {
     }
 }
 
-/// What the broker said, or what went wrong on the way there, with what to do where that is known.
+/// Whether the broker has closed the channel over a message that was unsettled for longer than it allows; with how long that is, if it
+/// says so.
+pub(crate) fn consumer_timeout(error: &Error) -> Option<Option<Duration>> {
+    let said = words(error);
+    if code(error) != Some(PRECONDITION_FAILED) || !said.contains("timed out") {
+        return None;
+    }
+    let value = said.split_once("imeout value used: ");
+    let digits = value.and_then(|(_, rest)| rest.split_once(" ms"));
+    let limit = digits.and_then(|(digits, _)| digits.parse().ok());
+    Some(limit.map(Duration::from_millis))
+}
+
+/// What the broker said, or what went wrong on the way there.
 pub(crate) fn words(error: &Error) -> String {
-    let said = match error.kind() {
+    match error.kind() {
         ErrorKind::ProtocolError(said) => said.get_message().to_string(),
         _ => error.to_string(),
-    };
-    // consumer_timeout of the broker: 30 minutes.
-    if code(error) == Some(PRECONDITION_FAILED) && said.contains("timed out") {
-        return format!(
-            "{said}; a message was in work longer than the broker's `consumer_timeout` allows: raise that, or settle sooner"
-        );
     }
-    said
 }
 
 #[cfg(test)]
@@ -106,11 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn a_consumer_time_out_names_the_setting() {
-        let late = error(
-            AMQPSoftError::PRECONDITIONFAILED,
-            "delivery acknowledgement on channel 1 timed out",
-        );
-        assert!(words(&late).contains("consumer_timeout"));
+    fn the_broker_s_patience_is_read_from_its_words() {
+        let kind = AMQPSoftError::PRECONDITIONFAILED;
+        let late = |words| consumer_timeout(&error(kind.clone(), words));
+        let words = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out";
+        assert_eq!(late(words), Some(None));
+        let told =
+            format!("{words}. Timeout value used: 10000 ms. This timeout value can be configured");
+        assert_eq!(late(&told), Some(Some(Duration::from_secs(10))));
+        assert_eq!(late("PRECONDITION_FAILED - unknown delivery tag 7"), None);
     }
 }

@@ -118,7 +118,7 @@ async fn closing_does_not_wait_for_a_pause() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "pause").await;
     queue.send(0..2).await;
-    let source = queue.source().requeue_delay(Duration::from_secs(3_600));
+    let source = queue.source().requeue_delay(Duration::from_secs(1_200));
     let mut reader = Reader::open(&source).await.unwrap();
     let received = reader.exactly(2).await;
     reader.failed(received).await;

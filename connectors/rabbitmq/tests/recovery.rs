@@ -215,3 +215,50 @@ async fn closing_without_a_broker_succeeds_when_nothing_was_to_be_confirmed() {
     queue.until_ready(10).await;
     queue.delete().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_that_is_given_up_tells_as_many_as_come_again() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "given-up").await;
+    queue.send(0..300).await;
+    let (proxy, uri) = proxy(&address).await;
+    // Longer than anybody waits.
+    let source = queue.source().uri(&uri).close_timeout(Duration::MAX);
+    let mut reader = Reader::open(&source).await.unwrap();
+    let received = reader.exactly(200).await;
+    let recorder = reader.recorder().clone();
+    proxy.freeze();
+    reader.done(received).await;
+    let closed = tokio::time::timeout(Duration::from_millis(200), reader.close()).await;
+    assert!(closed.is_err(), "closed with nobody there");
+    let told = recorder.of("source_trouble");
+    let [told] = &told[..] else {
+        panic!("{told:?}");
+    };
+    let said = told.get("error").unwrap();
+    let digits: String = said.chars().skip_while(|c| !c.is_ascii_digit()).collect();
+    let n: u64 = digits.split(' ').next().unwrap().parse().unwrap();
+    assert!((200..=300).contains(&n), "{said}");
+    proxy.cut();
+    proxy.thaw();
+    queue.until_ready(300).await;
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_a_lost_channel_are_counted() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "late").await;
+    queue.send(0..10).await;
+    let (proxy, uri) = proxy(&address).await;
+    let mut reader = Reader::open(&queue.source().uri(&uri)).await.unwrap();
+    let old = reader.exactly(10).await;
+    proxy.cut();
+    let new = reader.exactly(10).await;
+    reader.done(old).await;
+    reader.done(new).await;
+    let recorder = reader.close().await.unwrap();
+    assert_eq!(recorder.sum("late_results", "count"), 10);
+    assert_eq!(queue.ready().await, 0);
+    queue.delete().await;
+}

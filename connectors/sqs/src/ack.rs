@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broadway_core::{Acknowledger, BoxError, Settled};
+use broadway_core::{Acknowledger, BoxError, Deadline, Settled};
 
 use crate::{
     leases::Token,
@@ -39,13 +39,18 @@ impl Acknowledger for SqsAcknowledger {
     fn is_stale(&self, token: &Token) -> bool {
         self.shared.is_stale(*token)
     }
+
+    fn describe(&self, token: &Token) -> String {
+        self.shared.describe(*token)
+    }
 }
 
 /// Nobody is left to settle: what has not been goes back, and the keeper ends.
 impl Drop for SqsAcknowledger {
     fn drop(&mut self) {
         self.shared.abandon();
-        self.shared.end(now() + self.shared.source.close_timeout);
+        let deadline = Deadline::since(now(), self.shared.source.close_timeout);
+        self.shared.end(deadline);
     }
 }
 

@@ -10,8 +10,8 @@ use aws_sdk_sqs::{
     Client,
     types::{DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry},
 };
-use broadway_core::BoxError;
-use tokio::{task::JoinSet, time::Instant};
+use broadway_core::{BoxError, Deadline};
+use tokio::task::JoinSet;
 
 use crate::connect::{Access, given};
 
@@ -35,7 +35,7 @@ impl Bare {
         access.region = Some("elasticmq".to_owned());
         access.credentials = Some(given("test".to_owned(), "test".to_owned()));
         access.create_if_missing = true;
-        let deadline = Instant::now() + access.connect_timeout;
+        let deadline = Deadline::after(access.connect_timeout);
         let client = access.connect(deadline).await?;
         access.find(&client, deadline).await?;
         let url = url.to_owned();

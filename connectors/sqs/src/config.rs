@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use broadway_core::{Checks, Problem};
+use broadway_core::{Checks, OpenContext, Problem};
 
 use crate::{
     connect::{Access, given},
@@ -13,6 +13,8 @@ use crate::{
 /// The longest that SQS lets a poll wait.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 const POLLS_MAX: usize = 1_000;
+/// The most messages of a queue that SQS hands out before some of them are deleted.
+const IN_FLIGHT_MAX: usize = 120_000;
 
 /// Reads a queue.
 ///
@@ -144,7 +146,8 @@ impl Sqs {
         self
     }
 
-    /// Which message attributes to ask for, by name or by prefix (`trace.*`). Default: all. None: an empty list.
+    /// Which message attributes to ask for, by name or by prefix (`trace.*`). Those in which the publisher carries what SQS does not
+    /// take as it is (`broadway-encoding` and the like) are always asked for. Default: all. No others: an empty list.
     pub fn message_attributes<N: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = N>,
@@ -163,20 +166,21 @@ impl Sqs {
         self
     }
 
-    /// How long opening waits for a queue that answers. Default: 10 s.
+    /// How long opening waits for a queue that answers. `Duration::MAX` means no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
     }
 
     /// How long a request may take, a poll beyond its [`wait_time`](Self::wait_time). It is tried twice, the second time
-    /// within the same again. Default: 5 s.
+    /// within the same again. More than a year counts as a year. Default: 5 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.access.request_timeout = timeout;
         self
     }
 
-    /// How long closing waits until the last deletes are confirmed and the rest is given back. Default: 10 s.
+    /// How long closing waits until the last deletes are confirmed and the rest is given back. `Duration::MAX` means no limit.
+    /// Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
@@ -226,6 +230,23 @@ impl Sqs {
             format_args!(
                 "is {:?}, longer than close_timeout, of which it is a part; give both",
                 self.polls_timeout
+            ),
+        );
+        checks.into_problems()
+    }
+}
+
+impl Sqs {
+    /// All that cannot work in this pipeline, beside [`problems`](Self::problems).
+    pub(crate) fn problems_in(&self, cx: &OpenContext) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        let size = cx.batch_size_max();
+        checks.require(
+            size <= IN_FLIGHT_MAX,
+            "queue",
+            format_args!(
+                "cannot fill the pipeline's largest batch of {size} messages, which would only ever end by its timeout: SQS \
+                 hands out {IN_FLIGHT_MAX} messages of a queue at most before some of them are deleted; make batches smaller"
             ),
         );
         checks.into_problems()
@@ -284,6 +305,15 @@ mod tests {
         ];
         assert_eq!(options(&source), expected);
         assert_eq!(options(&Sqs::queue("orders")), ["queue"]);
+    }
+
+    #[test]
+    fn a_batch_that_the_queue_cannot_fill_is_refused() {
+        let source = Sqs::queue("https://sqs.eu-central-1.amazonaws.com/123456789012/orders");
+        let cx = |size| OpenContext::for_test().with_batch_size_max(size);
+        assert!(source.problems_in(&cx(120_000)).is_empty());
+        let told = source.problems_in(&cx(120_001))[0].to_string();
+        assert!(told.contains("120001") && told.contains("batch"), "{told}");
     }
 
     #[test]

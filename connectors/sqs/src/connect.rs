@@ -14,8 +14,8 @@ use aws_sdk_sqs::{
     types::QueueAttributeName,
 };
 use aws_smithy_http_client::{Builder, ConnectorBuilder, proxy::ProxyConfig, tls};
-use broadway_core::{BoxError, Checks, Problem};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use broadway_core::{BoxError, Checks, Deadline, Problem};
+use tokio::time::sleep;
 
 use crate::{
     address::{Address, without_user},
@@ -26,6 +26,8 @@ use crate::{
 const IDLE_MAX: Duration = Duration::from_secs(15);
 /// The most that the way to the service may take.
 const CONNECT_MAX: Duration = Duration::from_secs(4);
+/// A year is as good as no limit, and cannot overflow a clock or a timer.
+const LIMIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The pause before the queue is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -106,25 +108,25 @@ impl Access {
     }
 
     /// A client that could send a request: it has a region and credentials.
-    pub(crate) async fn connect(&self, deadline: Instant) -> Result<Client, BoxError> {
+    pub(crate) async fn connect(&self, deadline: Deadline) -> Result<Client, BoxError> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
         let address = self.address();
-        let config = timeout_at(deadline, self.load(&address))
+        let config = deadline
+            .within(self.load(&address))
             .await
-            .map_err(|_| self.no_region(&self.overdue("; none was found")))?;
+            .ok_or_else(|| self.no_region(&self.overdue("; none was found")))?;
         if config.region().is_none() {
             return Err(self.no_region("").into());
         }
         let provider = config
             .credentials_provider()
             .ok_or("the SDK has no provider of credentials: a defect of this connector")?;
-        let credentials = timeout_at(deadline, provider.provide_credentials()).await;
-        match credentials {
-            Ok(Ok(_)) => Ok(Client::new(&config)),
-            Ok(Err(error)) => Err(no_credentials(&chain(&error)).into()),
-            Err(_) => Err(no_credentials(&self.overdue("none came")).into()),
+        match deadline.within(provider.provide_credentials()).await {
+            Some(Ok(_)) => Ok(Client::new(&config)),
+            Some(Err(error)) => Err(no_credentials(&chain(&error)).into()),
+            None => Err(no_credentials(&self.overdue("none came")).into()),
         }
     }
 
@@ -149,7 +151,7 @@ impl Access {
     pub(crate) async fn find(
         &self,
         client: &Client,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Option<Duration>, BoxError> {
         let mut last = self.unreachable(&self.overdue("no answer"));
         let mut may_create = self.create_if_missing;
@@ -159,16 +161,16 @@ impl Access {
                 .queue_url(&self.url)
                 .attribute_names(QueueAttributeName::VisibilityTimeout)
                 .send();
-            let error = match timeout_at(deadline, ask).await {
-                Err(_) => return Err(last.into()),
-                Ok(Ok(answer)) => {
+            let error = match deadline.within(ask).await {
+                None => return Err(last.into()),
+                Some(Ok(answer)) => {
                     let seconds = answer
                         .attributes()
                         .and_then(|all| all.get(&QueueAttributeName::VisibilityTimeout))
                         .and_then(|text| text.parse().ok());
                     return Ok(seconds.map(Duration::from_secs));
                 }
-                Ok(Err(error)) => error,
+                Some(Err(error)) => error,
             };
             if is_denied(&error) {
                 return Ok(None);
@@ -185,15 +187,14 @@ impl Access {
                 }
                 Trouble::Passing(why) => last = self.unreachable(&why),
             }
-            let again = Instant::now() + ASK_AGAIN;
-            if again >= deadline {
+            if ASK_AGAIN >= deadline.remaining() {
                 return Err(last.into());
             }
-            sleep_until(again).await;
+            sleep(ASK_AGAIN).await;
         }
     }
 
-    async fn create(&self, client: &Client, deadline: Instant) -> Result<(), BoxError> {
+    async fn create(&self, client: &Client, deadline: Deadline) -> Result<(), BoxError> {
         let address = self.address();
         let mut ask = client.create_queue().queue_name(&address.name);
         if address.is_fifo() {
@@ -201,15 +202,15 @@ impl Access {
                 .attributes(QueueAttributeName::FifoQueue, "true")
                 .attributes(QueueAttributeName::ContentBasedDeduplication, "true");
         }
-        match timeout_at(deadline, ask.send()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(format!(
+        match deadline.within(ask.send()).await {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(format!(
                 "`create_if_missing`: the queue of `queue` = {:?} is missing and cannot be created: {}",
                 self.url,
                 Trouble::of(&error).text()
             )
             .into()),
-            Err(_) => Err(self
+            None => Err(self
                 .unreachable("no answer to the creation of the queue")
                 .into()),
         }
@@ -321,14 +322,44 @@ fn http_client() -> SharedHttpClient {
     })
 }
 
+/// How long a request may take that the queue holds back for up to `wait`.
+pub(crate) fn limit(wait: Duration, request: Duration) -> Duration {
+    wait.saturating_add(request).min(LIMIT_MAX)
+}
+
+/// Whose connections a client uses, of an HTTP stack that several clients share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pool {
+    /// Driven by the connector's thread.
+    Source,
+    /// Driven by a runtime of the user's, which a handler may block.
+    Publisher,
+}
+
+impl Pool {
+    /// The SDK keeps connections apart by how long connecting may take, and by nothing else. A nanosecond less is a number that
+    /// no one else gives.
+    fn connect_timeout(self, request_timeout: Duration) -> Duration {
+        let timeout = CONNECT_MAX.min(request_timeout);
+        match self {
+            Self::Source => timeout - Duration::from_nanos(1),
+            Self::Publisher => timeout,
+        }
+    }
+}
+
 /// The same client with the time-outs of requests that the queue holds back for up to `wait`. A request that never ends is a
 /// known way of the service and of what stands in between, so there is a limit on each attempt and one on all of them.
-pub(crate) fn tuned(client: &Client, wait: Duration, request_timeout: Duration) -> Client {
-    let attempt = wait + request_timeout;
+pub(crate) fn tuned(
+    client: &Client,
+    pool: Pool,
+    wait: Duration,
+    request_timeout: Duration,
+) -> Client {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_MAX.min(request_timeout))
-        .operation_attempt_timeout(attempt)
-        .operation_timeout(attempt + request_timeout)
+        .connect_timeout(pool.connect_timeout(request_timeout))
+        .operation_attempt_timeout(limit(wait, request_timeout))
+        .operation_timeout(limit(wait, request_timeout.saturating_mul(2)))
         .build();
     // Two attempts: enough for a clock that is wrong and for a connection that has just been closed. What lasts longer is
     // told and retried by those who ask. An idle long poll is no stalled stream; the limits above are the protection.

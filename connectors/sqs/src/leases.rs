@@ -24,6 +24,13 @@ pub struct Token {
     turn: u32,
 }
 
+impl Token {
+    /// The place, which no other message has as long as this one is unsettled.
+    pub(crate) fn place(self) -> usize {
+        self.slot as usize
+    }
+}
+
 /// What is said to the queue about a message that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {

@@ -25,6 +25,7 @@
 //!             keeper's task ◀── outbox: deletes and visibilities in tens
 //! ```
 //!
+//! Polls and keeper run on a thread of the connector's own, so that a handler which blocks its thread loses no message.
 //! `leases`, `groups`, `outbox` and `pace` are values that decide and never wait; `state` has them all, and `shared` holds it
 //! under one lock; `poll` and `keeper` are the only tasks. Polls and acknowledgements have connections and limits of their own, so that
 //! long polls never hold up a delete.
@@ -48,6 +49,7 @@ mod pace;
 mod poll;
 mod publisher;
 mod record;
+mod runtime;
 mod shared;
 mod source;
 mod state;

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
+    connect::limit,
     shared::Shared,
     trouble::{Trouble, jitter},
 };
@@ -32,7 +33,8 @@ pub(crate) async fn poll(shared: Arc<Shared>, ask: usize) {
         let names = source.system_attributes.clone();
         request = request.set_message_system_attribute_names(Some(names));
     }
-    let limit = source.wait_time + 2 * source.access.request_timeout + MARGIN;
+    let requests = source.access.request_timeout.saturating_mul(2);
+    let limit = limit(source.wait_time, requests) + MARGIN;
     let trouble = match timeout(limit, request.send()).await {
         Ok(Ok(answer)) => return shared.arrived(answer.messages.unwrap_or_default(), ask),
         Ok(Err(error)) => Trouble::of(&error),

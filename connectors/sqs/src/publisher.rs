@@ -1,8 +1,9 @@
 //! The sending side: [`SqsPublisher`], in requests of ten, with a result for each message.
 //!
-//! `entry` makes of a message what SQS takes, or says why it can't; `plan` cuts messages into requests and says which may
+//! `entry` and `attributes` make of a message what SQS takes, or say why they can't; `plan` cuts messages into requests and says which may
 //! run side by side; `send` makes a request and repeats it for those entries that may still succeed.
 
+mod attributes;
 mod builder;
 mod entry;
 mod plan;
@@ -18,12 +19,9 @@ use std::{
 };
 
 use aws_sdk_sqs::Client;
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
+use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use futures_util::{StreamExt, stream};
-use tokio::{
-    sync::{RwLock, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{RwLock, Semaphore};
 
 pub use builder::SqsPublisherBuilder;
 use entry::Rules;
@@ -57,10 +55,13 @@ type Outcome = (usize, Result<(), PublishError>);
 ///
 /// # What a message becomes
 ///
-/// The payload is the body, which has to be text: one that is no UTF-8, or empty, is refused. Headers are message attributes, text
-/// as `String` and the rest as `Binary`: at most ten, with names that SQS takes and values that are not empty. In a FIFO queue
-/// the key is the message group, and required; in a standard queue it is not sent, unless
-/// [`fair`](SqsPublisherBuilder::fair) says so. [`Outgoing::to`] is refused.
+/// The payload is the body; headers are message attributes, text as `String` and the rest as `Binary`; the key is the message group
+/// in a FIFO queue, and in a standard one if [`fair`](SqsPublisherBuilder::fair) says so. What SQS does not take in that way is
+/// encoded, marked, and decoded by [`SqsRecord`](crate::SqsRecord): a payload that is empty, missing or no plain text
+/// (`broadway-encoding`), a key that is no message group (`broadway-key`), headers of other names, types and values, and those
+/// beyond the tenth (`broadway-headers`). In a FIFO queue a message without a key goes to
+/// [`default_group`](SqsPublisherBuilder::default_group). [`Outgoing::to`] and [`Outgoing::to_partition`] are refused, and so is
+/// what is larger than [`bytes_max`](SqsPublisherBuilder::bytes_max).
 ///
 /// # Failures
 ///
@@ -148,9 +149,10 @@ impl Publisher for SqsPublisher {
 
     async fn flush(&self) -> Result<(), BoxError> {
         let shared = &*self.shared;
-        match timeout(shared.confirm_timeout, shared.calls.write()).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!(
+        let deadline = Deadline::after(shared.confirm_timeout);
+        match deadline.within(shared.calls.write()).await {
+            Some(_) => Ok(()),
+            None => Err(format!(
                 "messages to {} were not confirmed within {:?} (`confirm_timeout`)",
                 shared.url, shared.confirm_timeout
             )

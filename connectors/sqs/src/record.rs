@@ -2,21 +2,27 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
-use broadway_core::{Header, Record};
+use broadway_core::{Header, Record, portable::Restored};
 
 use crate::options::AckOptions;
 
 /// One message of the queue.
+///
+/// As a [`Record`] it is what was given to the publisher: what [`SqsPublisher`](crate::SqsPublisher) had to encode is decoded, and
+/// the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its own
+/// methods show the message as it is at the queue.
 pub struct SqsRecord(Box<Inner>);
 
 struct Inner {
     message: Message,
     queue: Arc<str>,
+    /// What the publisher encoded, decoded at the first look.
+    restored: OnceLock<Option<Box<Restored>>>,
 }
 
 /// The value of a message attribute, and what its sender says it is.
@@ -61,7 +67,11 @@ impl<'a> Attribute<'a> {
 
 impl SqsRecord {
     pub(crate) fn new(message: Message, queue: Arc<str>) -> Self {
-        Self(Box::new(Inner { message, queue }))
+        Self(Box::new(Inner {
+            message,
+            queue,
+            restored: OnceLock::new(),
+        }))
     }
 
     /// The name of the queue.
@@ -70,7 +80,7 @@ impl SqsRecord {
         &self.0.queue
     }
 
-    /// The body, which is always text.
+    /// The body as it is at the queue, which is always text: of a payload that is none, its base64 or a placeholder.
     #[must_use]
     pub fn body(&self) -> &str {
         self.0.message.body.as_deref().unwrap_or_default()
@@ -143,6 +153,16 @@ impl SqsRecord {
         self.system(&MessageSystemAttributeName::from(name))
     }
 
+    fn restored(&self) -> Option<&Restored> {
+        let restored = self.0.restored.get_or_init(|| {
+            let attributes = self.0.message.message_attributes.iter().flatten();
+            let attributes =
+                attributes.map(|(name, value)| (name.as_str(), Attribute::of(value).bytes));
+            Restored::of(attributes, self.body().as_bytes()).map(Box::new)
+        });
+        restored.as_deref()
+    }
+
     fn system(&self, name: &MessageSystemAttributeName) -> Option<&str> {
         let attributes = self.0.message.attributes.as_ref()?;
         attributes.get(name).map(String::as_str)
@@ -161,26 +181,42 @@ impl Record for SqsRecord {
     type AckOptions = AckOptions;
 
     fn payload(&self) -> &[u8] {
-        self.body().as_bytes()
+        let body = self.body().as_bytes();
+        self.restored()
+            .map_or(body, |restored| restored.payload(body))
     }
 
-    /// The message group.
+    fn is_tombstone(&self) -> bool {
+        self.restored().is_some_and(Restored::is_tombstone)
+    }
+
+    /// The key that was sent, otherwise the message group.
     fn key(&self) -> Option<&[u8]> {
-        self.group_id().map(str::as_bytes)
+        let group = self.group_id().map(str::as_bytes);
+        self.restored()
+            .map_or(group, |restored| restored.key(group))
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.attribute(name).map(|attribute| attribute.bytes)
-    }
-
-    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
-        for (name, attribute) in self.attributes() {
-            visit(Header::new(name, attribute.bytes));
+        match self.restored() {
+            Some(restored) => restored.header(name),
+            None => self.attribute(name).map(|attribute| attribute.bytes),
         }
     }
 
+    fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
+        match self.restored() {
+            Some(restored) => restored.headers().iter().cloned().for_each(visit),
+            None => self
+                .attributes()
+                .for_each(|(name, attribute)| visit(Header::new(name, attribute.bytes))),
+        }
+    }
+
+    /// The time that was given to the publisher, otherwise when the message was sent.
     fn time(&self) -> Option<SystemTime> {
-        self.sent_time()
+        let given = self.restored().and_then(Restored::time);
+        given.or_else(|| self.sent_time())
     }
 
     fn id(&self) -> String {

@@ -11,7 +11,7 @@ use aws_sdk_sqs::{
     types::{Message, MessageSystemAttributeName},
 };
 use broadway_core::{
-    Delivery, Settled,
+    Deadline, Delivery, Settled,
     telemetry::{Emitter, Event},
 };
 use tokio::sync::Notify;
@@ -139,6 +139,7 @@ impl Shared {
                 .filter(|_| self.is_fifo)
                 .and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId));
             let token = state.ledger.admit(handle, group.map(String::as_str), now);
+            state.name(token, message.message_id.as_deref().unwrap_or_default());
             let record = SqsRecord::new(message, self.queue.clone());
             state.buffer.push_back(Delivery::new(record, token));
         }
@@ -168,6 +169,11 @@ impl Shared {
         let mut guard = self.lock();
         let state = &mut *guard;
         for settled in settled.drain(..) {
+            if !settled.outcome.is_done() && !settled.outcome.is_failed() {
+                // No handler began it, so there is no result that could be late.
+                state.release(settled.token, now);
+                continue;
+            }
             let options = settled.options::<AckOptions>();
             let ending = self.policy.ending(&settled.outcome, options);
             let partings = &mut state.partings;
@@ -178,6 +184,11 @@ impl Shared {
 
     pub(crate) fn generation(&self) -> u64 {
         self.lock().ledger.generation()
+    }
+
+    /// Which message it is, as its record's id says.
+    pub(crate) fn describe(&self, token: Token) -> String {
+        format!("{}@{}", self.queue, self.lock().id(token))
     }
 
     pub(crate) fn is_stale(&self, token: Token) -> bool {
@@ -203,8 +214,9 @@ impl Shared {
         let is_idle = state.is_idle();
         let mut is_over = false;
         if let Phase::Ended(deadline) = state.phase {
-            is_over = is_idle || now >= deadline;
-            wake = Some(wake.map_or(deadline, |wake| wake.min(deadline)));
+            let end = deadline.at();
+            is_over = is_idle || end.is_some_and(|end| now >= end);
+            wake = wake.into_iter().chain(end).min();
         }
         state.wake = wake;
         self.tell_counts(guard);
@@ -263,7 +275,7 @@ impl Shared {
     }
 
     /// Nobody settles any more: the keeper may end, and has to at `deadline`.
-    pub(crate) fn end(&self, deadline: Instant) {
+    pub(crate) fn end(&self, deadline: Deadline) {
         self.lock().phase = Phase::Ended(deadline);
         self.keeper.notify_one();
     }
@@ -320,8 +332,9 @@ impl Shared {
         drop(state);
         let queue = &*self.queue;
         if late > told.late {
-            let late = late - told.late;
-            tracing::debug!(target: "broadway_sqs", queue, late, "results came after their messages were given up");
+            let count = usize::try_from(late - told.late).unwrap_or(usize::MAX);
+            let producer = self.producer;
+            self.emit(&Event::LateResults { producer, count });
         }
         if lost > told.lost {
             let text = format!(
@@ -340,7 +353,14 @@ impl Shared {
     }
 }
 
+/// The clock, which is one for the threads of the user and the connector's own.
+#[cfg(not(test))]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
 /// The clock of the runtime, which tests can hold.
+#[cfg(test)]
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

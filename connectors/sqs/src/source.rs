@@ -1,22 +1,31 @@
 //! The two halves that the engine holds: [`Sqs`] opens producers, [`SqsProducer`] delivers what its polls bring.
+//!
+//! Polls and the keeper run on a thread of the connector's own, where the client's connections are made and driven: a handler
+//! that blocks its thread holds up neither. `runtime` says whose thread that is.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use broadway_core::{BoxError, ConfigError, OpenContext, Problem, Produced, Producer, Source};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout, timeout_at},
+use broadway_core::{
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
+    connector::ClientRuntime,
+    portable::{ENCODING, HEADERS, KEY, TIME},
+    telemetry::Emitter,
 };
+use tokio::{task::JoinSet, time::timeout_at};
 
 use crate::{
     ack::SqsAcknowledger,
     config::{Sqs, is_visibility},
-    connect::tuned,
+    connect::{Pool, tuned},
     keeper, poll,
     record::SqsRecord,
+    runtime,
     shared::{Out, Shared},
 };
+
+/// The most attributes of a message.
+const ATTRIBUTES_MAX: usize = 10;
 
 impl Source for Sqs {
     type Producer = SqsProducer;
@@ -37,28 +46,41 @@ impl Source for Sqs {
     ///
     /// Cancel safe: nothing was fetched.
     async fn open(&self, cx: &OpenContext) -> Result<SqsProducer, BoxError> {
-        ConfigError::check("the SQS source", self.problems())?;
-        let deadline = Instant::now() + self.access.connect_timeout;
-        let client = self.access.connect(deadline).await?;
-        let acks = tuned(&client, Duration::ZERO, self.access.request_timeout);
-        let of_queue = self.access.find(&acks, deadline).await?;
-        let visibility = self.visibility(of_queue)?;
-        let clients = (
-            tuned(&client, self.wait_time, self.access.request_timeout),
-            acks,
-        );
-        let teller = (cx.producer(), cx.emitter().clone());
-        let shared = Arc::new(Shared::new(self.complete(), clients, visibility, teller));
-        drop(tokio::spawn(keeper::keep(shared.clone())));
+        let mut problems = self.problems();
+        problems.extend(self.problems_in(cx));
+        ConfigError::check("the SQS source", problems)?;
+        let runtime = runtime::of(cx.producer(), self.access.client.is_some())?;
+        let (source, teller) = (self.complete(), (cx.producer(), cx.emitter().clone()));
+        let shared = runtime
+            .run(async move { source.connect(teller).await })
+            .await??;
+        let (keeper, alive) = (keeper::keep(shared.clone()), runtime.clone());
+        let keeping = runtime.spawn(async move {
+            keeper.await;
+            drop(alive);
+        });
+        drop(keeping);
         Ok(SqsProducer {
             acknowledger: Arc::new(SqsAcknowledger::new(shared.clone())),
             shared,
             polls: JoinSet::new(),
+            runtime,
         })
     }
 }
 
 impl Sqs {
+    async fn connect(self, teller: (usize, Emitter)) -> Result<Arc<Shared>, BoxError> {
+        let deadline = Deadline::after(self.access.connect_timeout);
+        let client = self.access.connect(deadline).await?;
+        let tuned = |wait| tuned(&client, Pool::Source, wait, self.access.request_timeout);
+        let acks = tuned(Duration::ZERO);
+        let of_queue = self.access.find(&acks, deadline).await?;
+        let visibility = self.visibility(of_queue)?;
+        let clients = (tuned(self.wait_time), acks);
+        Ok(Arc::new(Shared::new(self, clients, visibility, teller)))
+    }
+
     /// With what is always asked for.
     fn complete(&self) -> Self {
         let mut source = self.clone();
@@ -69,6 +91,12 @@ impl Sqs {
         );
         if self.access.address().is_fifo() && !names.contains(&all) && !names.contains(&group) {
             names.push(group);
+        }
+        let names = &mut source.message_attributes;
+        if !names.iter().any(|name| name == "All") {
+            let more = (2..=ATTRIBUTES_MAX).map(|part| format!("{HEADERS}-{part}"));
+            names.extend([ENCODING, KEY, TIME, HEADERS].map(str::to_owned));
+            names.extend(more);
         }
         source
     }
@@ -101,6 +129,7 @@ pub struct SqsProducer {
     /// Kept so that its end, which is that of the keeper, comes after that of the producer.
     acknowledger: Arc<SqsAcknowledger>,
     polls: JoinSet<()>,
+    runtime: ClientRuntime,
 }
 
 impl Producer for SqsProducer {
@@ -118,7 +147,8 @@ impl Producer for SqsProducer {
             while self.polls.try_join_next().is_some() {}
             let taken = self.shared.take(demand.get(), out)?;
             for ask in taken.polls {
-                self.polls.spawn(poll::poll(self.shared.clone(), ask));
+                let poll = poll::poll(self.shared.clone(), ask);
+                self.polls.spawn_on(poll, self.runtime.handle());
             }
             if taken.n > 0 {
                 return Ok(Produced::More);
@@ -137,19 +167,19 @@ impl Producer for SqsProducer {
     }
 
     async fn close(mut self) -> Result<(), BoxError> {
-        let deadline = Instant::now() + self.shared.source.close_timeout;
+        let deadline = Deadline::after(self.shared.source.close_timeout);
         self.shared.stop();
         let (before, _) = self.shared.unconfirmed();
         let all_ended = async { while self.polls.join_next().await.is_some() {} };
         // One that is cut may take messages with it: they are hidden until their visibility ends.
-        let polls_timeout = self.shared.source.polls_timeout;
-        if timeout(polls_timeout, all_ended).await.is_err() {
+        let polls_deadline = Deadline::after(self.shared.source.polls_timeout);
+        if polls_deadline.within(all_ended).await.is_none() {
             self.polls.shutdown().await;
         }
         self.shared.abandon();
-        let is_late = timeout_at(deadline, self.shared.all_said()).await.is_err();
+        let is_late = deadline.within(self.shared.all_said()).await.is_none();
         let (after, left) = self.shared.unconfirmed();
-        self.shared.end(deadline.into_std());
+        self.shared.end(deadline);
         if is_late {
             return Err(format!(
                 "{left} deletes and returns of messages were not confirmed within {:?} (`close_timeout`); these messages come \

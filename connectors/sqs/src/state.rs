@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::Delivery;
+use broadway_core::{Deadline, Delivery};
 
 use crate::{
     config::Sqs,
@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) outbox: Outbox,
     pub(crate) pace: Pace,
     pub(crate) buffer: VecDeque<Delivery<SqsRecord, Token>>,
+    /// The message id at each place of a token, for logs.
+    ids: Vec<String>,
     /// What is on its way from the ledger to the outbox.
     pub(crate) partings: Vec<Parting>,
     /// Extension requests on their way.
@@ -48,7 +50,7 @@ pub(crate) enum Phase {
     /// Nothing is fetched any more.
     Stopped,
     /// Nobody settles any more: the keeper ends when all is said, or at this time.
-    Ended(Instant),
+    Ended(Deadline),
 }
 
 /// What a producer got, and the polls to begin: how many messages each asks for.
@@ -74,6 +76,7 @@ impl State {
             outbox: Outbox::new(source.deletes_max),
             pace: Pace::new(source.receives_max),
             buffer: VecDeque::new(),
+            ids: Vec::new(),
             partings: Vec::new(),
             extensions: 0,
             wake: None,
@@ -82,6 +85,22 @@ impl State {
             unconfirmed: 0,
             told: Told::default(),
         }
+    }
+
+    /// Remembers which message it is.
+    pub(crate) fn name(&mut self, token: Token, id: &str) {
+        let place = token.place();
+        if place >= self.ids.len() {
+            self.ids.resize_with(place + 1, String::new);
+        }
+        // Ids are equally long: the text of an earlier message makes room for this one.
+        self.ids[place].clear();
+        self.ids[place].push_str(id);
+    }
+
+    /// Which message it is.
+    pub(crate) fn id(&self, token: Token) -> &str {
+        self.ids.get(token.place()).map_or("", String::as_str)
     }
 
     /// Puts what has ended into the outbox.

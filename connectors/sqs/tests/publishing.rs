@@ -72,19 +72,21 @@ async fn what_is_confirmed_arrives_with_its_headers() {
 async fn what_cannot_be_sent_fails_alone_and_says_why() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "refused", 30).await;
-    let publisher = queue.publisher().open().await.unwrap();
-    let many = (0..11).fold(Outgoing::new("many"), |message, n| {
-        message.header(format!("h{n}"), "1")
-    });
+    let publisher = queue.publisher().bytes_max(1_000).open().await.unwrap();
     let all = vec![
         Outgoing::new("1"),
-        many,
-        Outgoing::new([0xff_u8].as_slice()),
+        Outgoing::new("x").header("large", "x".repeat(1_000)),
+        Outgoing::new(vec![0xff_u8; 800]),
         Outgoing::new("2"),
+        Outgoing::new("x").to_partition(3),
     ];
     let results = publisher.publish(all).await;
     assert!(results[0].is_ok() && results[3].is_ok());
-    for (result, why) in [(&results[1], "11 headers"), (&results[2], "UTF-8")] {
+    for (result, why) in [
+        (&results[1], "bytes"),
+        (&results[2], "in base64"),
+        (&results[4], "partition 3"),
+    ] {
         let error = result.as_ref().unwrap_err();
         assert_eq!(error.kind(), PublishErrorKind::Refused);
         assert!(error.to_string().contains(why), "{error}");

@@ -6,10 +6,10 @@ mod common;
 use std::time::Duration;
 
 use broadway_core::{
-    Outcome, Record,
+    Acknowledger, OpenContext, Outcome, Record, Source,
     testing::{Reader, Received},
 };
-use broadway_sqs::{OnFailure, OnSuccess, SqsProducer};
+use broadway_sqs::{OnFailure, OnSuccess, Sqs, SqsProducer};
 use common::{Queue, broker, number, numbers, sorted};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,6 +20,10 @@ async fn everything_sent_arrives_once_and_is_deleted_when_done() {
     let mut reader = Reader::open(&queue.source()).await.unwrap();
     let received = reader.exactly(500).await;
     assert!(sorted(&received).into_iter().eq(0..500));
+    let acknowledger = reader.acknowledger();
+    for one in &received {
+        assert_eq!(acknowledger.describe(&one.token), one.item.id());
+    }
     reader.done(received).await;
     reader.close().await.unwrap();
     assert_eq!(queue.counts().await, (0, 0));
@@ -125,17 +129,54 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
         .await;
     let acknowledger = reader.acknowledger();
     let is_stale = |received: &[Received<SqsProducer>]| {
-        broadway_core::Acknowledger::is_stale(&acknowledger, &received[0].token)
+        Acknowledger::is_stale(&acknowledger, &received[0].token)
     };
     assert!(is_stale(&held) && !is_stale(&again));
     // Too late to delete it: the second delivery counts.
     reader.done(held).await;
+    reader.recorder().wait_count("late_results", 1).await;
+    assert_eq!(reader.recorder().sum("late_results", "count"), 1);
     reader.settle(&Outcome::Released, again).await.unwrap();
     let third = reader.exactly(1).await;
     assert_eq!(third[0].item.receive_count(), Some(3));
     reader.done(third).await;
-    reader.close().await.unwrap();
+    let recorder = reader.close().await.unwrap();
+    assert_eq!(
+        recorder.count("late_results"),
+        1,
+        "what nobody began is no result"
+    );
     assert_eq!(queue.counts().await, (0, 0));
+}
+
+/// Its connections are shared: they must outlive the source that made them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_closes_disturbs_no_other_with_the_same_client() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "shared", 30).await;
+    let mut first = Reader::open(&queue.source()).await.unwrap();
+    let mut second = Reader::open(&queue.source()).await.unwrap();
+    queue.send(0..20).await;
+    let received = first.some(5).await.unwrap();
+    let mut left = 20 - received.len();
+    first.done(received).await;
+    first.close().await.unwrap();
+    while left > 0 {
+        let received = second.some(left).await.unwrap();
+        left -= received.len();
+        second.done(received).await;
+    }
+    let recorder = second.close().await.unwrap();
+    assert_eq!(recorder.count("source_trouble"), 0);
+    assert_eq!(queue.counts().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_the_queue_cannot_fill_is_an_error_at_the_start() {
+    let cx = OpenContext::for_test().with_batch_size_max(120_001);
+    let source = Sqs::queue("http://127.0.0.1:1/000000000000/orders");
+    let error = source.open(&cx).await.unwrap_err().to_string();
+    assert!(error.contains("largest batch of 120001"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +229,7 @@ async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
         broadway_core::Settled::for_test(received.token, Outcome::Done)
     };
     let mut settled: Vec<_> = received.into_iter().map(done).collect();
-    broadway_core::Acknowledger::settle(&acknowledger, &mut settled)
+    Acknowledger::settle(&acknowledger, &mut settled)
         .await
         .unwrap();
     drop(acknowledger);

@@ -1,6 +1,6 @@
 //! Our connectors, each with its broker.
 
-mod broker;
+pub(crate) mod broker;
 mod kafka;
 mod pubsub;
 mod rabbitmq;

@@ -39,9 +39,8 @@ impl Subject for TestPubSub {
     fn abilities(&self) -> Abilities {
         Abilities::new(Some(self.server))
             .orders_keys(true)
-            .payload_min(1)
             .payload_max(1_000_000)
-            .headers_max(50)
+            .headers_max(200)
             .lease(Some(Duration::from_secs(10)))
             .payload_refused_from(10_000_001)
             .outlives_its_process(true)

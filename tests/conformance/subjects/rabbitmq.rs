@@ -1,10 +1,18 @@
 //! RabbitMQ, as a classic queue and as a quorum queue.
 
+#[path = "../../../connectors/rabbitmq/tests/common/raw.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the connector's own tests use more"
+)]
+mod raw;
+
 use std::{net::SocketAddr, time::Duration};
 
 use broadway::{
     BoxError,
-    rabbitmq::{Declare, RabbitMq, RabbitMqPublisher},
+    rabbitmq::{Declare, OnUnreadable, RabbitMq, RabbitMqPublisher},
     testing::{
         Reader,
         conformance::{Abilities, Redelivery, Subject},
@@ -14,6 +22,7 @@ use broadway::{
 use super::broker::{IN_FLIGHT_MAX, address, unique};
 
 const PREFETCH: usize = 100;
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(crate) struct TestRabbitMq {
@@ -47,6 +56,8 @@ impl Subject for TestRabbitMq {
             .outlives_its_process(true)
             .in_flight_max(IN_FLIGHT_MAX as u64)
             .repeats_max(PREFETCH as u64)
+            // The broker looks every half of the interval.
+            .silence_max(HEARTBEAT * 3)
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {
@@ -66,6 +77,8 @@ impl Subject for TestRabbitMq {
             .uri(self.uri(via))
             .declare(queue)
             .prefetch(PREFETCH)
+            .heartbeat(HEARTBEAT)
+            .on_unreadable(OnUnreadable::Reject)
             .requeue_delay(Duration::from_millis(300))
     }
 
@@ -76,5 +89,13 @@ impl Subject for TestRabbitMq {
     ) -> Result<RabbitMqPublisher, BoxError> {
         let publisher = RabbitMqPublisher::queue(place).uri(self.uri(via));
         publisher.in_flight_max(IN_FLIGHT_MAX).open().await
+    }
+
+    async fn send_unreadable(&self, place: &str) -> Result<bool, BoxError> {
+        let mut raw = raw::Raw::connect(&self.broker.to_string()).await;
+        let header = raw::one_header(b"caf\xe9");
+        raw.publish("", place.as_bytes(), (raw::HEADERS, &header), b"x")
+            .await;
+        Ok(true)
     }
 }

@@ -40,10 +40,8 @@ impl Subject for TestSqs {
     fn abilities(&self) -> Abilities {
         Abilities::new(Some(self.broker))
             .orders_keys(self.is_fifo)
-            .payload_min(1)
             .payload_max(250_000)
-            .text_only()
-            .headers_max(10)
+            .headers_max(50)
             .lease(Some(VISIBILITY))
             .payload_refused_from((1 << 20) + 1)
             .outlives_its_process(true)

@@ -107,6 +107,11 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         offered
     }
 
+    /// How many messages of an outlet with a credit were sent and not taken.
+    pub(crate) fn waiting(&self) -> usize {
+        self.hub.lock().port(self.id).waiting()
+    }
+
     /// A point behind all that was sent.
     pub(crate) fn mark(&self) -> Mark {
         self.hub.lock().dispatch.mark()

@@ -172,6 +172,12 @@ impl Port {
         }
     }
 
+    /// Sent and not taken, where there is a credit.
+    pub(super) fn waiting(&self) -> usize {
+        let pending = self.credit.as_ref().map_or(0, Credit::pending);
+        pending.saturating_sub(self.owed)
+    }
+
     /// How many of those that the inlets ordered will not come from here any more.
     pub(super) fn renounce(&mut self) -> usize {
         match self.credit {

@@ -85,9 +85,9 @@ metrics! {
     MESSAGES = Counter "broadway_messages_total" Count ["pipeline", "stage", "result"]
         "messages that left a stage (processors, or batcher:NAME), by result: ok, failed, forwarded";
     PRODUCED = Counter "broadway_produced_total" Count ["pipeline", "producer"]
-        "messages delivered by a producer";
+        "messages delivered by a producer; those pushed by hand have the producer `pushed`";
     SETTLED = Counter "broadway_settled_total" Count ["pipeline", "producer", "result"]
-        "messages handed to a producer's acknowledger, by result: ok, failed, released";
+        "messages handed to a producer's acknowledger, by result: ok, failed, resolved, released";
     RETURNED = Counter "broadway_returned_total" Count ["pipeline"]
         "messages given back by a processor whose handler had to wait, for others to take";
     IN_FLIGHT = Gauge "broadway_in_flight" Count ["pipeline"]
@@ -128,6 +128,8 @@ metrics! {
         "failed calls of a producer's acknowledger";
     ACK_FAILED_MESSAGES = Counter "broadway_ack_failed_messages_total" Count ["pipeline", "producer"]
         "messages in failed calls of a producer's acknowledger, which are delivered again";
+    CLOSE_FAILURES = Counter "broadway_close_failures_total" Count ["pipeline", "producer"]
+        "times that a producer could not close";
     PRODUCER_FAILURES = Counter "broadway_producer_failures_total" Count ["pipeline", "producer", "callback"]
         "failures of a producer, by callback";
     PRODUCER_RESTARTS = Counter "broadway_producer_restarts_total" Count ["pipeline", "producer"]
@@ -152,6 +154,8 @@ metrics! {
         "commits at the source, by result: ok, failed";
     SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]
         "times that a source told of trouble with its connection";
+    LATE_RESULTS = Counter "broadway_late_results_total" Count ["pipeline", "producer"]
+        "messages whose results came after the source had lost its claim on them";
     PUBLISHED = Counter "broadway_published_total" Count ["publisher", "result"]
         "messages sent by an observed publisher, by result: ok (confirmed), failed";
     PUBLISH_SECONDS = Histogram "broadway_publish_duration_seconds" Seconds ["publisher"]

@@ -14,6 +14,9 @@ use crate::{
     telemetry::{Event, Settlement, event::trigger_name, known::Known},
 };
 
+/// Stands for the producer of what is pushed by hand.
+const PUSHED: usize = usize::MAX;
+
 /// The metrics of one pipeline. Those without further labels have their handles here, the others where their labels are.
 #[derive(Debug)]
 pub(super) struct PipelineMetrics {
@@ -128,6 +131,8 @@ impl PipelineMetrics {
                 producer,
                 settlement,
             } => self.settled(producer, settlement, latency),
+            Event::Pushed { count } => self.produced(PUSHED, count),
+            Event::PushedSettled { settlement } => self.settled(PUSHED, settlement, false),
             Event::AckFailed {
                 producer,
                 count,
@@ -139,6 +144,9 @@ impl PipelineMetrics {
                     .increment(count as u64);
                 self.failed(reason);
             }
+            Event::CloseFailed { producer, .. } => {
+                self.producer(producer).close_failures.increment(1);
+            }
             Event::RateLimited { producer, wait, .. } => {
                 self.producer(producer).rate_limited.add(wait)
             }
@@ -149,6 +157,9 @@ impl PipelineMetrics {
                 self.producer(producer).restarts.increment(1)
             }
             Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
+            Event::LateResults { producer, count } => {
+                self.producer(producer).late.increment(count as u64)
+            }
             Event::DroppedUnsettled { count } => self.dropped_unsettled.increment(count),
             Event::Assigned { part, .. } => self.source.assigned(part),
             Event::Revoked { part, settled, .. } => self.source.revoked(part, settled),
@@ -190,11 +201,13 @@ impl PipelineMetrics {
         let Settlement {
             done,
             failed,
+            resolved,
             released,
             latencies,
         } = settlement;
-        self.producer(producer).settled(done, failed, released);
-        self.in_flight.settled((done + failed + released) as u64);
+        self.producer(producer).settled(&settlement);
+        let all = done + failed + resolved + released;
+        self.in_flight.settled(all as u64);
         if latency {
             latencies
                 .iter()
@@ -333,40 +346,50 @@ struct ProducerMetrics {
     produced: Counter,
     done: Counter,
     failed: Counter,
+    resolved: Counter,
     released: Counter,
+    close_failures: Counter,
     ack_failures: Counter,
     ack_failed_messages: Counter,
     rate_limited: Seconds,
     failures: Known<str, Counter>,
     restarts: Counter,
     trouble: Counter,
+    late: Counter,
 }
 
 impl ProducerMetrics {
     fn new(pipeline: &str, producer: usize) -> Self {
-        let producer = producer.to_string();
+        let producer = match producer {
+            PUSHED => "pushed".to_owned(),
+            producer => producer.to_string(),
+        };
         let own = [pipeline, &producer];
         let settled = |result| catalog::SETTLED.counter(&[pipeline, &producer, result]);
         Self {
             produced: catalog::PRODUCED.counter(&own),
             done: settled("ok"),
             failed: settled("failed"),
+            resolved: settled("resolved"),
             released: settled("released"),
+            close_failures: catalog::CLOSE_FAILURES.counter(&own),
             ack_failures: catalog::ACK_FAILURES.counter(&own),
             ack_failed_messages: catalog::ACK_FAILED_MESSAGES.counter(&own),
             rate_limited: Seconds::new(&catalog::RATE_LIMITED_SECONDS, &own),
             failures: Known::new(),
             restarts: catalog::PRODUCER_RESTARTS.counter(&own),
             trouble: catalog::SOURCE_TROUBLE.counter(&own),
+            late: catalog::LATE_RESULTS.counter(&own),
             pipeline: pipeline.to_owned(),
             producer,
         }
     }
 
-    fn settled(&self, done: usize, failed: usize, released: usize) {
-        self.done.increment(done as u64);
-        self.failed.increment(failed as u64);
-        self.released.increment(released as u64);
+    fn settled(&self, settlement: &Settlement<'_>) {
+        self.done.increment(settlement.done as u64);
+        self.failed.increment(settlement.failed as u64);
+        self.resolved.increment(settlement.resolved as u64);
+        self.released.increment(settlement.released as u64);
     }
 
     fn failed(&self, callback: Callback) {

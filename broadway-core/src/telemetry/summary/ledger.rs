@@ -19,6 +19,7 @@ pub(super) struct Ledger {
     pub(super) read: u64,
     pub(super) done: u64,
     pub(super) failed: u64,
+    pub(super) resolved: u64,
     pub(super) released: u64,
     pub(super) dropped_unsettled: u64,
     pub(super) ack_failures: u64,
@@ -44,6 +45,7 @@ pub(super) struct Progress {
     /// Messages a second since the line before.
     pub(super) rate: f64,
     pub(super) failed: u64,
+    pub(super) resolved: u64,
     /// Of the messages since the line before.
     pub(super) p99: Option<Duration>,
 }
@@ -64,6 +66,7 @@ impl Ledger {
     pub(super) fn settle(&mut self, settlement: &Settlement<'_>) {
         self.done += settlement.done as u64;
         self.failed += settlement.failed as u64;
+        self.resolved += settlement.resolved as u64;
         self.released += settlement.released as u64;
         settlement
             .latencies
@@ -102,9 +105,9 @@ impl Ledger {
         reasons
     }
 
-    /// Failed messages for which no event said why: those that a batch handler named one by one.
+    /// Failed messages, resolved ones too, for which no event said why: those that a batch handler named one by one.
     pub(super) fn unexplained(&self) -> u64 {
-        self.failed
+        (self.failed + self.resolved)
             .saturating_sub(self.reasons.values().sum::<u64>() + self.other_reasons)
     }
 
@@ -128,12 +131,13 @@ impl Ledger {
             settled,
             rate: rate(settled - before, now.saturating_duration_since(since)),
             failed: self.failed,
+            resolved: self.resolved,
             p99: self.latencies.take_recent(0.99),
         }
     }
 
-    fn settled(&self) -> u64 {
-        self.done + self.failed
+    pub(super) fn settled(&self) -> u64 {
+        self.done + self.failed + self.resolved
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn progress_line(progress: &Progress) -> String {
         settled,
         rate,
         failed,
+        resolved,
         p99,
     } = progress;
     let (settled, rate, failed) = (
@@ -28,7 +29,11 @@ pub(super) fn progress_line(progress: &Progress) -> String {
         thousands(*failed),
     );
     let p99 = p99.map_or_else(|| "-".to_owned(), human);
-    format!("{settled} messages  {rate} msg/s  {failed} failed  p99 {p99}")
+    let resolved = match resolved {
+        0 => String::new(),
+        resolved => format!("  {} resolved", thousands(*resolved)),
+    };
+    format!("{settled} messages  {rate} msg/s  {failed} failed{resolved}  p99 {p99}")
 }
 
 fn write_all(out: &mut String, ledger: &Ledger, now: Instant) -> fmt::Result {
@@ -51,7 +56,7 @@ fn write_head(out: &mut String, ledger: &Ledger, now: Instant) -> fmt::Result {
 
 /// What went well is always there; what went wrong, when it did.
 fn write_counts(out: &mut String, ledger: &Ledger) -> fmt::Result {
-    let settled = ledger.done + ledger.failed;
+    let settled = ledger.settled();
     write_count(out, "read", ledger.read, "")?;
     write_count(out, "ok", ledger.done, &percent(ledger.done, settled))?;
     write_count(
@@ -60,6 +65,11 @@ fn write_counts(out: &mut String, ledger: &Ledger) -> fmt::Result {
         ledger.failed,
         &percent(ledger.failed, settled),
     )?;
+    if ledger.resolved > 0 {
+        let share = percent(ledger.resolved, settled);
+        let note = format!("{share}  failed, then taken care of");
+        write_count(out, "resolved", ledger.resolved, &note)?;
+    }
     let rare = [
         ("released", ledger.released, "unhandled, no longer ours"),
         (

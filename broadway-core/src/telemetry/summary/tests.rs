@@ -55,9 +55,10 @@ fn every_event_is_heard_and_counted_once() {
         summary.read(),
         summary.ok(),
         summary.failed(),
+        summary.resolved(),
         summary.released(),
     ];
-    assert_eq!(counts, [9, 5, 2, 1]);
+    assert_eq!(counts, [12, 6, 3, 3, 1]);
     assert_eq!(
         (summary.dropped_unsettled(), summary.ack_failures()),
         (1, 5)
@@ -189,6 +190,7 @@ fn a_line_of_progress_reads_well() {
     let progress = ledger::Progress {
         settled: 1_204_511,
         rate: 80_644.6,
+        resolved: 0,
         failed: 12,
         p99,
     };

@@ -28,8 +28,11 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::FailedInBatch { .. }
         | Event::BatchFailed { .. } => batcher(pipeline, event),
         Event::Produced { .. }
+        | Event::Pushed { .. }
+        | Event::PushedSettled { .. }
         | Event::Settled { .. }
         | Event::AckFailed { .. }
+        | Event::CloseFailed { .. }
         | Event::RateLimited { .. }
         | Event::ProducerFailed { .. }
         | Event::ProducerRestarted { .. } => producer(pipeline, event),
@@ -38,7 +41,8 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. } => source(pipeline, event),
+        | Event::SourceTrouble { .. }
+        | Event::LateResults { .. } => source(pipeline, event),
         Event::Halted { .. }
         | Event::Unhalted { .. }
         | Event::Lost { .. }
@@ -223,12 +227,19 @@ fn producer(pipeline: &str, told: &Event<'_>) {
         } => {
             trace!(target: TARGET, event, pipeline, producer, count, demand, "messages produced");
         }
+        Event::Pushed { count } => {
+            trace!(target: TARGET, event, pipeline, count, "messages pushed");
+        }
+        Event::PushedSettled { settlement } => {
+            trace!(target: TARGET, event, pipeline, done = settlement.done, failed = settlement.failed,
+                resolved = settlement.resolved, released = settlement.released, "pushed messages settled");
+        }
         Event::Settled {
             producer,
             settlement,
         } => {
             trace!(target: TARGET, event, pipeline, producer, done = settlement.done, failed = settlement.failed,
-                released = settlement.released, "messages settled");
+                resolved = settlement.resolved, released = settlement.released, "messages settled");
         }
         Event::AckFailed {
             producer,
@@ -237,6 +248,10 @@ fn producer(pipeline: &str, told: &Event<'_>) {
         } => {
             error!(target: TARGET, event, pipeline, producer, count, %reason,
                 "acknowledging failed, the source will deliver again");
+        }
+        Event::CloseFailed { producer, error } => {
+            error!(target: TARGET, event, pipeline, producer, error,
+                "closing failed, what was not confirmed will be delivered again");
         }
         Event::RateLimited {
             producer,
@@ -315,6 +330,10 @@ fn source(pipeline: &str, told: &Event<'_>) {
         }
         Event::SourceTrouble { producer, error } => {
             warn!(target: TARGET, event, pipeline, producer, error, "the source has trouble");
+        }
+        Event::LateResults { producer, count } => {
+            warn!(target: TARGET, event, pipeline, producer, count,
+                "results came too late and are ignored; the source delivers their messages again");
         }
         _ => {}
     }

@@ -16,7 +16,7 @@ use rdkafka::{
 };
 
 use super::as_result;
-use crate::{client::Client, partition::Origin};
+use crate::{client::Client, headers::Native, partition::Origin};
 
 /// A buffer for message pointers, empty between reads.
 #[derive(Default)]
@@ -154,7 +154,7 @@ impl Raw {
     }
 
     /// The header at `index`, counted from 0 in the order in which they were sent.
-    pub(crate) fn header_at(&self, index: usize) -> Option<(&str, Option<&[u8]>)> {
+    pub(crate) fn header_at(&self, index: usize) -> Option<Native<'_>> {
         let headers = self.headers()?;
         let (mut name, mut value, mut len) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0);
         // SAFETY: the headers belong to the message; the three results are written.
@@ -169,7 +169,7 @@ impl Raw {
         };
         as_result(code).ok()?;
         // SAFETY: the name ends with NUL and lives as long as the message.
-        let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("");
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
         // SAFETY: value and length belong together and live as long as the message.
         Some((name, unsafe { bytes(value, len) }))
     }

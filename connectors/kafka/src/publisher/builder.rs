@@ -12,7 +12,7 @@ use super::{
 };
 use crate::settings::{Settings, Side};
 
-/// The longest time that the client counts in milliseconds.
+/// The longest time that the client counts, in milliseconds; what is longer is no limit.
 const TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 /// The longest `linger` that the client takes.
 const LINGER_MAX: Duration = Duration::from_secs(900);
@@ -69,21 +69,23 @@ impl KafkaPublisherBuilder {
         self
     }
 
-    /// How long opening waits for a broker that answers and knows the topic. Default: 10 s.
+    /// How long opening waits for a broker that answers and knows the topic. A millisecond or more;
+    /// `Duration::MAX` is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
     /// How long a message that was handed to the client may remain unconfirmed, with all that the client tries again. After
-    /// that it fails as [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), within another second.
-    /// Default: 30 s.
+    /// that it fails as [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), within another second. A millisecond or
+    /// more; `Duration::MAX`, and all above 24 days, is no limit. Default: 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long closing waits for what is unconfirmed; the client takes up to a second more to end. Default: 10 s.
+    /// How long closing waits for what is unconfirmed; the client takes up to a second more to end. A millisecond or
+    /// more; `Duration::MAX` is no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
@@ -131,7 +133,7 @@ impl KafkaPublisherBuilder {
     /// Dropped before it completes, the connection is let go.
     pub async fn open(self) -> Result<KafkaPublisher, BoxError> {
         ConfigError::check("the Kafka publisher", self.problems())?;
-        let shared = Shared::new(self.in_flight_max);
+        let shared = Shared::new(&self);
         let opened = poller::start(self.clone(), &shared)?;
         opened
             .await
@@ -166,9 +168,9 @@ impl KafkaPublisherBuilder {
         ];
         for (option, timeout) in timeouts {
             checks.require(
-                (Duration::from_millis(1)..=TIMEOUT_MAX).contains(&timeout),
+                timeout >= Duration::from_millis(1),
                 option,
-                format_args!("is {timeout:?}; give a millisecond to 24 days"),
+                format_args!("is {timeout:?}; give a millisecond or more"),
             );
         }
         checks.require(
@@ -199,10 +201,10 @@ impl KafkaPublisherBuilder {
         config.set("bootstrap.servers", &self.brokers);
         config.set("enable.idempotence", "true");
         config.set("acks", "all");
-        config.set(
-            "message.timeout.ms",
-            self.confirm_timeout.as_millis().to_string(),
-        );
+        // Zero is no limit in the client's words.
+        let limit = Some(self.confirm_timeout).filter(|timeout| *timeout <= TIMEOUT_MAX);
+        let limit_ms = limit.map_or(0, |timeout| timeout.as_millis());
+        config.set("message.timeout.ms", limit_ms.to_string());
         config.set("linger.ms", (self.linger.as_secs_f64() * 1e3).to_string());
         config
     }

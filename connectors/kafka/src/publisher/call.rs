@@ -10,14 +10,10 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
-use broadway_core::PublishError;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
+use broadway_core::{Deadline, PublishError};
+use tokio::sync::Notify;
 
 use crate::events::lock;
 
@@ -99,8 +95,7 @@ impl Calls {
     }
 
     /// Waits until all calls that are open now have ended. Returns how many have not, when the time is over.
-    pub(crate) async fn ended(&self, within: Duration) -> Result<(), usize> {
-        let deadline = Instant::now() + within;
+    pub(crate) async fn ended(&self, deadline: Deadline) -> Result<(), usize> {
         let last = lock(&self.open).next;
         loop {
             let ended = self.ended.notified();
@@ -111,7 +106,7 @@ impl Calls {
             if left == 0 {
                 return Ok(());
             }
-            if timeout_at(deadline, ended).await.is_err() {
+            if deadline.within(ended).await.is_none() {
                 return Err(left);
             }
         }
@@ -143,7 +138,7 @@ mod tests {
     async fn a_flush_waits_for_the_calls_before_it_only() {
         let calls = Arc::new(Calls::default());
         let before = calls.begin(1);
-        let mut flush = std::pin::pin!(calls.ended(Duration::from_secs(60)));
+        let mut flush = std::pin::pin!(calls.ended(Deadline::never()));
         let polled = futures_poll(flush.as_mut());
         assert!(polled.is_none(), "one call is open");
         let after = calls.begin(1);

@@ -18,12 +18,10 @@ pub(crate) fn explain(
         return PublishError::refused(format!("topic `{topic}`: {error}"));
     };
     match code {
-        RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
-            PublishError::refused(format!(
-                "too large for topic `{topic}` (with the others in its request): send less, or raise \
-                 `message.max.bytes` here and `max.message.bytes` of the topic ({code})"
-            ))
-        }
+        code if is_of_size(code) => PublishError::refused(format!(
+            "too large for topic `{topic}`: send less, or raise `message.max.bytes` here and `max.message.bytes` of the \
+             topic ({code})"
+        )),
         RDKafkaErrorCode::UnknownTopic
         | RDKafkaErrorCode::UnknownTopicOrPartition
         | RDKafkaErrorCode::InvalidTopic => PublishError::refused(format!(
@@ -46,6 +44,31 @@ pub(crate) fn explain(
     }
 }
 
+/// Whether a broker that says so may mean another message of the same request.
+pub(crate) fn is_of_a_request(code: RDKafkaErrorCode) -> bool {
+    is_of_size(code)
+        || matches!(
+            code,
+            RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidDifferentRecord
+                | RDKafkaErrorCode::InvalidTimestamp
+                | RDKafkaErrorCode::InvalidMessage
+                | RDKafkaErrorCode::InvalidArgument
+                | RDKafkaErrorCode::UnsupportedForMessageFormat
+                | RDKafkaErrorCode::PolicyViolation
+        )
+}
+
+/// Whether it says that something is too large.
+pub(crate) fn is_of_size(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::MessageBatchTooLarge
+            | RDKafkaErrorCode::InvalidMessageSize
+    )
+}
+
 /// Whether sending it again unchanged would not help. What is not known to be so, may have arrived.
 fn is_refusal(code: RDKafkaErrorCode) -> bool {
     matches!(
@@ -54,7 +77,6 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::ClusterAuthorizationFailed
             | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::InvalidArgument
-            | RDKafkaErrorCode::InvalidMessageSize
             | RDKafkaErrorCode::InvalidRecord
             | RDKafkaErrorCode::InvalidTimestamp
             | RDKafkaErrorCode::UnsupportedForMessageFormat

@@ -75,6 +75,8 @@ struct Group {
     first: usize,
     size: usize,
     left: usize,
+    /// The timestamps that were chosen for its messages (0: none), if any was: a report of a failure does not bring them back.
+    times: Option<Box<[i64]>>,
 }
 
 impl Flights {
@@ -117,12 +119,19 @@ impl Flights {
 
     /// Begins a group of `size` messages, for which there are permits. What is not handed over until `Boarding` is dropped,
     /// counts as finished.
-    pub(crate) fn begin<'a>(&'a self, call: &Arc<Call>, first: usize, size: usize) -> Boarding<'a> {
+    pub(crate) fn begin<'a>(
+        &'a self,
+        call: &Arc<Call>,
+        first: usize,
+        size: usize,
+        times: Option<Box<[i64]>>,
+    ) -> Boarding<'a> {
         let group = Group {
             call: Arc::clone(call),
             first,
             size,
             left: size,
+            times,
         };
         let mut groups = lock(&self.groups);
         groups.messages += size;
@@ -139,6 +148,14 @@ impl Flights {
             next: 0,
             size,
         }
+    }
+
+    /// The timestamp that was chosen for a message on its way, if one was.
+    pub(crate) fn timestamp_ms(&self, ticket: Ticket) -> Option<i64> {
+        let groups = lock(&self.groups);
+        let group = groups.slots.get(ticket.slot())?.as_ref()?;
+        let time = group.times.as_ref()?.get(ticket.place())?;
+        (*time > 0).then_some(*time)
     }
 
     /// A message is confirmed or has failed.
@@ -243,7 +260,7 @@ mod tests {
         let (flights, calls) = (Flights::new(10), Arc::new(Calls::default()));
         let call = calls.begin(8);
         assert_eq!(flights.permits(8).await, Some(8));
-        let mut boarding = flights.begin(&call, 0, 8);
+        let mut boarding = flights.begin(&call, 0, 8, None);
         let ticket = boarding.ticket();
         boarding.took_off();
         drop(boarding);
@@ -260,7 +277,7 @@ mod tests {
         let call = calls.begin(5);
         let mut tickets = Vec::new();
         for (first, size) in [(0, 2), (2, 3)] {
-            let mut boarding = flights.begin(&call, first, size);
+            let mut boarding = flights.begin(&call, first, size, None);
             for _ in 0..size {
                 tickets.push(boarding.ticket());
                 boarding.took_off();

@@ -2,18 +2,17 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use broadway_core::Outgoing;
 use rdkafka::{
     ClientConfig, ClientContext,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    message::{DeliveryResult, Header, Message, OwnedHeaders},
+    message::{BorrowedHeaders, BorrowedMessage, DeliveryResult, Message},
     metadata::Metadata,
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
 };
@@ -21,10 +20,13 @@ use rdkafka::{
 use super::{
     failure,
     flights::{Flights, Ticket},
+    limits::Width,
+    links::Links,
 };
 use crate::{
     client::free_elsewhere,
     events::{Mailbox, log},
+    ffi::{Parts, TopicLimit, produce, topic_limits},
 };
 
 /// How long a client that is given up may take to say what was not confirmed.
@@ -35,6 +37,38 @@ pub(crate) struct Context {
     flights: Arc<Flights>,
     mailbox: Arc<Mailbox>,
     confirm_timeout: Duration,
+    width: Width,
+    /// The other clients.
+    links: Weak<Links>,
+}
+
+impl Context {
+    /// Whether this message, which a broker refused, is sent again: it may have been refused because of another one in its
+    /// request.
+    fn goes_again(
+        &self,
+        error: &KafkaError,
+        message: &BorrowedMessage<'_>,
+        ticket: Ticket,
+    ) -> bool {
+        let Some(code) = error.rdkafka_error_code() else {
+            return false;
+        };
+        if self.width == Width::ONE || !failure::is_of_a_request(code) {
+            return false;
+        }
+        let bytes = message.payload_len() + message.key_len();
+        if failure::is_of_size(code) && bytes >= self.width.bytes() {
+            return false; // It was alone in its request.
+        }
+        let Some(links) = self.links.upgrade() else {
+            return false;
+        };
+        if failure::is_of_size(code) {
+            links.doubt(message.topic(), code);
+        }
+        links.send_alone(message, ticket)
+    }
 }
 
 impl ClientContext for Context {
@@ -58,16 +92,18 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let error = result.as_ref().err().map(|(error, message)| {
-            let trouble = self.mailbox.trouble().last;
-            failure::explain(
-                error,
-                message.topic(),
-                self.confirm_timeout,
-                trouble.as_deref(),
-            )
-        });
-        self.flights.land(Ticket::from_number(number), error);
+        let ticket = Ticket::from_number(number);
+        let Err((error, message)) = result else {
+            self.flights.land(ticket, None);
+            return;
+        };
+        if self.goes_again(error, message, ticket) {
+            return; // The other client owes the report now.
+        }
+        let trouble = self.mailbox.trouble().last;
+        let topic = message.topic();
+        let error = failure::explain(error, topic, self.confirm_timeout, trouble.as_deref());
+        self.flights.land(ticket, Some(error));
     }
 }
 
@@ -75,6 +111,7 @@ impl ProducerContext for Context {
 pub(crate) struct Link {
     /// `None` only while it is dropped.
     producer: Option<BaseProducer<Context>>,
+    width: Width,
     /// Nobody hears it any more, so nothing may be handed to it.
     has_ended: AtomicBool,
 }
@@ -83,57 +120,66 @@ impl Link {
     /// Doesn't wait for a broker.
     pub(crate) fn new(
         config: &ClientConfig,
+        width: Width,
         confirm_timeout: Duration,
-        flights: &Arc<Flights>,
-        mailbox: &Arc<Mailbox>,
+        (flights, mailbox): (&Arc<Flights>, &Arc<Mailbox>),
+        links: Weak<Links>,
     ) -> KafkaResult<Arc<Self>> {
         let context = Context {
             flights: Arc::clone(flights),
             mailbox: Arc::clone(mailbox),
             confirm_timeout,
+            width,
+            links,
         };
         let producer = BaseProducer::from_config_and_context(config, context)?;
         Ok(Arc::new(Self {
             producer: Some(producer),
+            width,
             has_ended: AtomicBool::new(false),
         }))
     }
 
+    pub(crate) fn width(&self) -> Width {
+        self.width
+    }
+
     /// Hands a message over. Never waits. Fails as purged once the client was given up: a message that slips in at this very
     /// moment fails when the last who holds the client lets it go.
-    pub(crate) fn send(
+    pub(crate) fn send(&self, parts: Parts<'_>) -> Result<(), RDKafkaErrorCode> {
+        if self.has_ended() {
+            return Err(RDKafkaErrorCode::PurgeQueue);
+        }
+        produce(self.producer().client(), parts)
+    }
+
+    /// Hands over what another client has had. Never waits.
+    pub(crate) fn send_again(
         &self,
-        message: &Outgoing,
-        topic: &str,
-        empty_is_tombstone: bool,
+        message: &BorrowedMessage<'_>,
         ticket: Ticket,
+        timestamp_ms: Option<i64>,
     ) -> Result<(), KafkaError> {
-        if self.has_ended.load(Ordering::Acquire) {
+        if self.has_ended() {
             return Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
         }
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(topic, ticket.number());
-        if let Some(payload) = message.payload()
-            && !(empty_is_tombstone && payload.is_empty())
-        {
-            record = record.payload(payload);
-        }
-        if let Some(key) = message.message_key() {
-            record = record.key(key);
-        }
-        let headers = message.headers();
-        if !headers.is_empty() {
-            let all = OwnedHeaders::new_with_capacity(headers.len());
-            let all = headers.iter().fold(all, |all, header| {
-                let (key, value) = (
-                    header.name.as_str().unwrap_or_default(),
-                    header.value.as_bytes(),
-                );
-                all.insert(Header { key, value })
-            });
-            record = record.headers(all);
-        }
+            BaseRecord::with_opaque_to(message.topic(), ticket.number())
+                .partition(message.partition());
+        record.payload = message.payload();
+        record.key = message.key();
+        record.timestamp = timestamp_ms;
+        record.headers = message.headers().map(BorrowedHeaders::detach);
         self.producer().send(record).map_err(|(error, _)| error)
+    }
+
+    /// What these topics take in one request, as the broker says. Blocks for `timeout` and a moment.
+    pub(crate) fn topic_limits(
+        &self,
+        topics: &[&str],
+        timeout: Duration,
+    ) -> Result<Vec<TopicLimit>, RDKafkaErrorCode> {
+        topic_limits(self.producer().client(), topics, timeout)
     }
 
     /// Hears the client for as long as that.
@@ -149,6 +195,11 @@ impl Link {
     pub(crate) fn fatal_error(&self) -> Option<String> {
         let (_, why) = self.producer().client().fatal_error()?;
         Some(why)
+    }
+
+    /// Whether it was given up.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
     /// Gives up what it has: all of it fails, now. Blocks, for half a second at most; and longer for the client's own

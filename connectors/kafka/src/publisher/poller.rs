@@ -7,55 +7,54 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::{BoxError, PublishError};
-use rdkafka::{ClientConfig, error::KafkaError};
+use broadway_core::{BoxError, Deadline, PublishError};
+use rdkafka::error::KafkaError;
 use tokio::sync::{oneshot, watch};
 
-use super::{builder::KafkaPublisherBuilder, call::Calls, failure, flights::Flights, link::Link};
+use super::{
+    builder::KafkaPublisherBuilder,
+    call::Calls,
+    failure,
+    flights::Flights,
+    link::Link,
+    links::{ASK, Links, POLL},
+};
 use crate::{
-    connect::{Door, explain},
+    connect::Door,
     events::{Mailbox, lock},
     settings::Side,
 };
-
-/// How long the client is heard before the thread looks whether it should end. Reports are heard at once.
-const POLL: Duration = Duration::from_millis(50);
-/// How soon a client that has broken may be replaced again.
-const REPLACE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the thread and the publisher share.
 pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) links: Arc<Links>,
     mailbox: Arc<Mailbox>,
-    link: Mutex<Option<Arc<Link>>>,
     /// When it ends even if not all is confirmed, once it shall end.
-    end_by: Mutex<Option<Instant>>,
+    end_by: Mutex<Option<Deadline>>,
     /// Once it has ended: how many messages were given up.
     given_up: watch::Sender<Option<usize>>,
 }
 
 impl Shared {
-    pub(crate) fn new(in_flight_max: usize) -> Arc<Self> {
+    pub(crate) fn new(options: &KafkaPublisherBuilder) -> Arc<Self> {
+        let flights = Arc::new(Flights::new(options.in_flight_max));
+        let mailbox = Arc::<Mailbox>::default();
         Arc::new(Self {
-            flights: Arc::new(Flights::new(in_flight_max)),
+            links: Links::new(options.clone(), Arc::clone(&flights), Arc::clone(&mailbox)),
+            flights,
             calls: Arc::default(),
-            mailbox: Arc::default(),
-            link: Mutex::default(),
+            mailbox,
             end_by: Mutex::default(),
             given_up: watch::Sender::new(None),
         })
     }
 
-    /// The client; `None` once it has ended.
-    pub(crate) fn link(&self) -> Option<Arc<Link>> {
-        lock(&self.link).clone()
-    }
-
     /// Takes no more, and ends when all is confirmed or has failed, or after `within`. What was said first counts.
     pub(crate) fn end(&self, within: Duration) {
         self.flights.close();
-        lock(&self.end_by).get_or_insert_with(|| Instant::now() + within);
+        lock(&self.end_by).get_or_insert_with(|| Deadline::after(within));
     }
 
     /// Waits until it has ended. Returns how many messages were given up.
@@ -72,7 +71,7 @@ impl Shared {
         error: &KafkaError,
         topic: &str,
     ) -> PublishError {
-        if self.flights.is_closed() && self.link().is_none() {
+        if self.flights.is_closed() && self.links.have_ended() {
             return PublishError::closed();
         }
         let trouble = self.mailbox.trouble().last;
@@ -81,7 +80,7 @@ impl Shared {
 
     fn should_end(&self) -> bool {
         let end_by = *lock(&self.end_by);
-        end_by.is_some_and(|end_by| self.flights.len() == 0 || Instant::now() >= end_by)
+        end_by.is_some_and(|end_by| self.flights.len() == 0 || end_by.is_over())
     }
 }
 
@@ -91,27 +90,24 @@ pub(crate) fn run(
     shared: &Arc<Shared>,
     opened: oneshot::Sender<Result<(), BoxError>>,
 ) {
-    let config = options.client_config();
-    let link = match open(options, &config, shared) {
+    let link = match open(options, shared) {
         Ok(link) => link,
         Err(error) => {
             drop(opened.send(Err(error)));
             return;
         }
     };
-    *lock(&shared.link) = Some(Arc::clone(&link));
+    shared.links.open(&link);
     if opened.send(Ok(())).is_err() {
         shared.end(Duration::ZERO); // Nobody waits for it any more.
     }
-    serve(options, &config, shared, link);
+    serve(shared, link);
 }
 
-fn open(
-    options: &KafkaPublisherBuilder,
-    config: &ClientConfig,
-    shared: &Shared,
-) -> Result<Arc<Link>, BoxError> {
-    let link = new_link(options, config, shared)?;
+/// The first client: one that has reached a broker, and packs no more into a request than the topic takes.
+fn open(options: &KafkaPublisherBuilder, shared: &Shared) -> Result<Arc<Link>, BoxError> {
+    let links = &shared.links;
+    let link = links.make(links.first_width())?;
     let metadata = |topic: Option<&str>, timeout| link.metadata(topic, timeout);
     let poll = || link.poll(Duration::ZERO);
     let door = Door {
@@ -125,69 +121,34 @@ fn open(
         metadata: &metadata,
         poll: &poll,
     };
-    door.reach(&[&options.topic])?;
-    Ok(link)
+    let topics = [&*options.topic];
+    door.reach(&topics)?;
+    links.learn(
+        &topics,
+        link.topic_limits(&topics, ASK.min(options.connect_timeout)),
+    );
+    if links.first_width() == link.width() {
+        return Ok(link);
+    }
+    let narrower = links.make(links.first_width())?;
+    link.end();
+    Ok(narrower)
 }
 
-fn new_link(
-    options: &KafkaPublisherBuilder,
-    config: &ClientConfig,
-    shared: &Shared,
-) -> Result<Arc<Link>, String> {
-    Link::new(
-        config,
-        options.confirm_timeout,
-        &shared.flights,
-        &shared.mailbox,
-    )
-    .map_err(|error| explain(&error, &options.settings))
-}
-
-fn serve(
-    options: &KafkaPublisherBuilder,
-    config: &ClientConfig,
-    shared: &Shared,
-    mut link: Arc<Link>,
-) {
+fn serve(shared: &Shared, mut link: Arc<Link>) {
     let mut replace_after = Instant::now();
     loop {
         link.poll(POLL);
         if shared.should_end() {
             break;
         }
-        if let Some(why) = link.fatal_error()
-            && Instant::now() >= replace_after
-        {
-            replace_after = Instant::now() + REPLACE_PAUSE;
-            link = replace(options, config, shared, link, &why);
-        }
+        link = shared.links.look_after(link, &mut replace_after);
     }
-    *lock(&shared.link) = None;
+    drop(link);
+    let links = shared.links.end();
     let given_up = shared.flights.len();
-    link.end();
+    links.into_iter().for_each(Link::end);
     shared.given_up.send_replace(Some(given_up));
-}
-
-/// A new client in the place of one that will never send again. What that had, fails.
-fn replace(
-    options: &KafkaPublisherBuilder,
-    config: &ClientConfig,
-    shared: &Shared,
-    old: Arc<Link>,
-    why: &str,
-) -> Arc<Link> {
-    match new_link(options, config, shared) {
-        Ok(new) => {
-            tracing::warn!(target: "broadway_kafka", topic = options.topic, why, "a publisher's client has broken and is replaced");
-            *lock(&shared.link) = Some(Arc::clone(&new));
-            old.end();
-            new
-        }
-        Err(error) => {
-            tracing::error!(target: "broadway_kafka", topic = options.topic, why, error, "a publisher's client has broken and cannot be replaced");
-            old
-        }
-    }
 }
 
 /// Starts the thread.

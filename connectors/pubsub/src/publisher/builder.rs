@@ -11,7 +11,7 @@ use google_cloud_pubsub::{
 
 use super::PubSubPublisher;
 use crate::{
-    connect::{Access, Found, Limit, Target},
+    connect::{Access, Found, LIMIT_MAX, Limit, Target},
     names::{self, Endpoint},
 };
 
@@ -86,20 +86,22 @@ impl PubSubPublisherBuilder {
         self
     }
 
-    /// How long opening waits for credentials and for the service to answer, all in all. Default: 10 s.
+    /// How long opening waits for credentials and for the service to answer, all in all. `Duration::MAX` means no limit.
+    /// Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
     /// How long a message may remain unconfirmed, with all that is tried again. After that it fails as
-    /// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), within another second. Default: 30 s.
+    /// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), within another second. `Duration::MAX` means no limit.
+    /// Default: 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long closing waits for what is unconfirmed. Default: 10 s.
+    /// How long closing waits for what is unconfirmed. `Duration::MAX` means no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
@@ -113,7 +115,7 @@ impl PubSubPublisherBuilder {
     }
 
     /// How long a message waits for others to go with it, in a request of at most 1,000 messages or about 1 MB. Many small calls
-    /// at once gain by more. Default: 1 ms.
+    /// at once gain by more. Must be below [`confirm_timeout`](Self::confirm_timeout). Default: 1 ms.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
@@ -157,7 +159,7 @@ impl PubSubPublisherBuilder {
         let client = BasePublisher::builder()
             .with_endpoint(&access.endpoint.url)
             .with_credentials(access.credentials.clone())
-            .with_retry_policy(RetryableErrors.with_time_limit(self.confirm_timeout))
+            .with_retry_policy(RetryableErrors.with_time_limit(self.confirm_timeout.min(LIMIT_MAX)))
             .build();
         let client = client.await.map_err(|error| access.unusable(&error))?;
         Ok((client, target))
@@ -178,6 +180,14 @@ impl PubSubPublisherBuilder {
         checks.above_zero("connect_timeout", self.connect_timeout);
         checks.above_zero("confirm_timeout", self.confirm_timeout);
         checks.above_zero("close_timeout", self.close_timeout);
+        checks.require(
+            self.linger < self.confirm_timeout,
+            "linger",
+            format_args!(
+                "is {:?}, not below `confirm_timeout` = {:?}, after which a message that still waits for others fails",
+                self.linger, self.confirm_timeout
+            ),
+        );
         checks.into_problems()
     }
 }

@@ -1,9 +1,17 @@
-//! From [`Outgoing`] to a message of Pub/Sub, as far as there is one.
+//! From [`Outgoing`] to a message of Pub/Sub.
+//!
+//! What Pub/Sub does not take is encoded, and [`PubSubRecord`](crate::PubSubRecord) decodes it: headers that cannot be attributes
+//! travel as JSON in an attribute, a key that cannot be an ordering key as a header. Only a message that is too large, or meant for
+//! another place, is refused.
 //!
 //! The service refuses a request as a whole, and the client puts many messages into one. So what it would refuse is found
 //! here, or one message would fail its neighbours.
 
-use broadway_core::Outgoing;
+use broadway_core::{
+    Outgoing,
+    portable::{Carriers, Digest, Encoding, Limits, pack, time_header},
+};
+use bytes::Bytes;
 use google_cloud_pubsub::model::Message;
 
 /// The limits of the service, in bytes and attributes.
@@ -13,6 +21,19 @@ const ATTRIBUTES_MAX: usize = 100;
 const NAME_MAX: usize = 256;
 const VALUE_MAX: usize = 1_024;
 
+/// What the service takes as attributes.
+const LIMITS: Limits<'_> = Limits {
+    count_max: ATTRIBUTES_MAX,
+    bytes_max: VALUE_MAX,
+    is_native: &is_attribute,
+};
+
+fn is_attribute(name: &str, value: &[u8]) -> bool {
+    (1..=NAME_MAX).contains(&name.len())
+        && !name.starts_with("goog")
+        && std::str::from_utf8(value).is_ok()
+}
+
 /// The message, or why it would be refused.
 pub(super) fn convert(outgoing: Outgoing) -> Result<Message, String> {
     if let Some(to) = outgoing.destination() {
@@ -20,121 +41,54 @@ pub(super) fn convert(outgoing: Outgoing) -> Result<Message, String> {
             "it is for {to:?}, and this publisher only sends to its topic: open one for each"
         ));
     }
-    let (payload, key, headers) = outgoing.into_parts();
-    let payload = payload.unwrap_or_default();
-    let mut size = payload.len();
-    let mut attributes = Vec::with_capacity(headers.len());
-    for header in &headers {
-        let name = header.name.as_str().unwrap_or_default();
-        let value = attribute(name, header.value.as_bytes().unwrap_or_default())?;
-        size += name.len() + value.len();
-        attributes.push((name, value));
-    }
-    if attributes.len() > ATTRIBUTES_MAX {
-        let n = attributes.len();
+    if let Some(partition) = outgoing.partition() {
         return Err(format!(
-            "it has {n} headers, and at most {ATTRIBUTES_MAX} are allowed"
+            "it is for partition {partition}, and a topic of Pub/Sub has none"
         ));
     }
-    if payload.is_empty() && attributes.is_empty() {
-        return Err("it has neither a payload nor a header: one of them is needed".to_owned());
-    }
-    let key = match &key {
-        Some(key) => std::str::from_utf8(key)
-            .map_err(|_| "its key is not UTF-8, and an ordering key is text".to_owned())?,
-        None => "",
+    let time = time_header(&outgoing);
+    let (payload, key, mut headers) = outgoing.into_parts();
+    headers.extend(time);
+    let encoding = match &payload {
+        None => Encoding::Null,
+        // One of them is needed.
+        Some(payload) if payload.is_empty() && headers.is_empty() => Encoding::Empty,
+        Some(_) => Encoding::Plain,
     };
-    if key.len() > KEY_MAX {
-        let n = key.len();
-        return Err(format!(
-            "its key has {n} bytes, and an ordering key at most {KEY_MAX}"
-        ));
-    }
-    size += key.len();
+    let payload = payload.unwrap_or_default();
+    let (ordering_key, is_key) = ordering_key(key.as_ref());
+    let carriers = Carriers {
+        encoding,
+        key: (!is_key).then(|| key.clone()),
+    };
+    let headers = carriers.put(key.as_ref(), headers);
+    let attributes = pack(&headers, &LIMITS).map_err(|error| error.to_string())?;
+    let of_attribute = |(name, value): &(String, Bytes)| name.len() + value.len();
+    let size =
+        payload.len() + ordering_key.len() + attributes.iter().map(of_attribute).sum::<usize>();
     if size > MESSAGE_MAX {
         return Err(format!(
-            "it has {size} bytes, and at most {MESSAGE_MAX} are allowed"
+            "it has {size} bytes, attributes included, and at most {MESSAGE_MAX} are allowed"
         ));
     }
+    let attributes = attributes
+        .into_iter()
+        .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()));
     let message = Message::new().set_data(payload).set_attributes(attributes);
-    Ok(message.set_ordering_key(key))
+    Ok(message.set_ordering_key(ordering_key))
 }
 
-/// The value as text.
-fn attribute<'a>(name: &str, value: &'a [u8]) -> Result<&'a str, String> {
-    let text = std::str::from_utf8(value).map_err(|_| {
-        format!("the header {name:?} is not UTF-8, and an attribute of Pub/Sub is text: encode it, in base64 say")
-    })?;
-    let bounds = 1..=NAME_MAX;
-    if !bounds.contains(&name.len()) || name.starts_with("goog") {
-        return Err(format!(
-            "the name of the header {name:?} is not allowed: 1 to {NAME_MAX} bytes, not beginning with `goog`"
-        ));
+/// The ordering key, and whether it is the key.
+fn ordering_key(key: Option<&Bytes>) -> (String, bool) {
+    let Some(key) = key else {
+        return (String::new(), true);
+    };
+    match std::str::from_utf8(key) {
+        Ok(text) if !text.is_empty() && text.len() <= KEY_MAX => (text.to_owned(), true),
+        // One for each key still: the order of its messages is kept.
+        _ => (Digest::new().with(key).name(), false),
     }
-    if value.len() > VALUE_MAX {
-        let n = value.len();
-        return Err(format!(
-            "the header {name:?} has {n} bytes, and at most {VALUE_MAX} are allowed"
-        ));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn payload_key_and_headers_arrive_where_they_belong() {
-        let outgoing = Outgoing::new("21.5")
-            .key("sensor-7")
-            .header("unit", "kelvin")
-            .header("unit", "celsius");
-        let message = convert(outgoing).expect("a message");
-        assert_eq!(&message.data[..], b"21.5");
-        assert_eq!(message.ordering_key, "sensor-7");
-        assert_eq!(message.attributes.len(), 1);
-        assert_eq!(
-            message.attributes["unit"], "celsius",
-            "the last of a name counts"
-        );
-    }
-
-    #[test]
-    fn what_the_service_would_refuse_is_refused_here_and_named() {
-        let long = |n: usize| "x".repeat(n);
-        let many = (0..=ATTRIBUTES_MAX).fold(Outgoing::new("x"), |outgoing, n| {
-            outgoing.header(n.to_string(), "x")
-        });
-        for (outgoing, word) in [
-            (
-                Outgoing::new("x").header("trace", vec![0xff]),
-                "\"trace\" is not UTF-8",
-            ),
-            (
-                Outgoing::new("x").header("trace", long(VALUE_MAX + 1)),
-                "\"trace\" has 1025 bytes",
-            ),
-            (Outgoing::new("x").header("", "x"), "name of the header"),
-            (Outgoing::new("x").header("google", "x"), "goog"),
-            (
-                Outgoing::new("x").header(long(NAME_MAX + 1), "x"),
-                "name of the header",
-            ),
-            (many, "101 headers"),
-            (Outgoing::new("x").key(vec![0xff]), "key is not UTF-8"),
-            (
-                Outgoing::new("x").key(long(KEY_MAX + 1)),
-                "key has 1025 bytes",
-            ),
-            (Outgoing::new("x").to("elsewhere"), "\"elsewhere\""),
-            (Outgoing::new(long(MESSAGE_MAX + 1)), "10000001 bytes"),
-            (Outgoing::new(""), "neither a payload nor a header"),
-        ] {
-            let told = convert(outgoing).expect_err(word);
-            assert!(told.contains(word), "{told}");
-        }
-        assert!(convert(Outgoing::new("").header("kind", "heartbeat")).is_ok());
-        assert!(convert(Outgoing::new(long(MESSAGE_MAX))).is_ok());
-    }
-}
+mod tests;

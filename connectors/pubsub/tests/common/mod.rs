@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 pub mod fake;
+#[path = "../../../sqs/tests/common/hostile.rs"]
+pub mod hostile;
 #[path = "../../../sqs/tests/common/tls.rs"]
 pub mod tls;
 

@@ -15,8 +15,9 @@ fn nack(tag: u64, requeue: bool) -> Frame {
 }
 
 fn ledger(prefetch: u16, tags: u64) -> Ledger {
-    let mut ledger = Ledger::new(prefetch, false);
-    (1..=tags).for_each(|tag| ledger.delivered(tag, None));
+    let mut ledger = Ledger::new(prefetch, false, None);
+    let now = Instant::now();
+    (1..=tags).for_each(|tag| ledger.delivered(tag, None, now));
     ledger
 }
 
@@ -82,6 +83,42 @@ fn a_failure_is_requeued_after_its_pause_and_holds_nobody_up() {
 }
 
 #[test]
+fn a_pause_ends_before_the_broker_loses_its_patience_and_is_told_once() {
+    let second = Duration::from_secs(1);
+    let (mut ledger, begun) = (Ledger::new(100, false, Some(10 * second)), Instant::now());
+    (1..=2).for_each(|tag| ledger.delivered(tag, None, begun));
+    let now = begun + 4 * second;
+    let pause = Ending::RequeueAfter(120 * second);
+    assert_eq!(settle(&mut ledger, &[1], pause, now), []);
+    assert_eq!(ledger.due(), Some(begun + 10 * second));
+    let cut = Cut {
+        asked: 120 * second,
+        given: 6 * second,
+    };
+    assert_eq!((ledger.take_cut(), ledger.take_cut()), (Some(cut), None));
+    assert_eq!(ledger.oldest(now), Some(Oldest::Pausing(4 * second)));
+    // One that was in work for too long goes back at once.
+    let late = begun + 11 * second;
+    let out = settle(&mut ledger, &[2], pause, late);
+    assert_eq!(out, [nack(1, true), nack(2, true)]);
+}
+
+#[test]
+fn what_was_set_aside_stays_unsettled_and_is_not_in_work() {
+    let (mut ledger, now) = (ledger(100, 3), Instant::now());
+    ledger.set_aside(2);
+    assert_eq!(
+        settle(&mut ledger, &[1, 3], Ending::Ack, now),
+        [ack(1, false)]
+    );
+    assert_eq!(ledger.open(), 0);
+    let mut out = Vec::new();
+    ledger.finish(&mut out);
+    assert_eq!(out, [ack(3, false)]);
+    assert_eq!(ledger.unsettled(), 1);
+}
+
+#[test]
 fn closing_waits_for_no_pause() {
     let (mut ledger, now) = (ledger(100, 3), Instant::now());
     let pause = Ending::RequeueAfter(Duration::from_secs(3_600));
@@ -95,9 +132,9 @@ fn closing_waits_for_no_pause() {
 
 #[test]
 fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
-    let (mut ledger, now) = (Ledger::new(100, true), Instant::now());
+    let (mut ledger, now) = (Ledger::new(100, true, None), Instant::now());
     assert_eq!(ledger.resume(), None);
-    (1..=4).for_each(|tag| ledger.delivered(tag, Some(100 + 2 * tag)));
+    (1..=4).for_each(|tag| ledger.delivered(tag, Some(100 + 2 * tag), now));
     assert_eq!(ledger.resume(), Some(102));
     settle(&mut ledger, &[1, 2, 4], Ending::Ack, now);
     assert_eq!(ledger.resume(), Some(106));
@@ -111,16 +148,16 @@ fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
 
 #[test]
 fn a_stream_that_succeeded_is_read_on_after_its_last() {
-    let (mut ledger, now) = (Ledger::new(100, true), Instant::now());
-    (1..=4).for_each(|tag| ledger.delivered(tag, Some(tag)));
+    let (mut ledger, now) = (Ledger::new(100, true, None), Instant::now());
+    (1..=4).for_each(|tag| ledger.delivered(tag, Some(tag), now));
     settle(&mut ledger, &[1, 2, 3, 4], Ending::Ack, now);
     assert_eq!(ledger.resume(), Some(5));
 }
 
 #[test]
 fn a_rejected_message_of_a_stream_is_passed_over() {
-    let (mut ledger, now) = (Ledger::new(100, true), Instant::now());
-    ledger.delivered(1, Some(7));
+    let (mut ledger, now) = (Ledger::new(100, true, None), Instant::now());
+    ledger.delivered(1, Some(7), now);
     let out = settle(&mut ledger, &[1], Ending::Reject, now);
     assert_eq!((out, ledger.resume()), (vec![ack(1, false)], Some(8)));
 }
@@ -190,8 +227,13 @@ impl Broker {
 proptest! {
     /// The broker learns of each message what became of it, once, in time, and never of one that is in work.
     #[test]
-    fn the_broker_learns_what_became_of_each(prefetch in 1_u16..40, steps in steps()) {
-        let (mut ledger, mut broker) = (Ledger::new(prefetch, false), Broker::default());
+    fn the_broker_learns_what_became_of_each(
+        prefetch in 1_u16..40,
+        pause_max in prop::option::of(0_u64..150),
+        steps in steps(),
+    ) {
+        let pause_max = pause_max.map(Duration::from_millis);
+        let (mut ledger, mut broker) = (Ledger::new(prefetch, false, pause_max), Broker::default());
         let (mut now, mut tag) = (Instant::now(), 0);
         let mut open = Vec::new();
         let (mut acked, mut requeued, mut rejected) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -199,7 +241,7 @@ proptest! {
         for step in steps {
             for _ in 0..step.deliver {
                 tag += 1;
-                ledger.delivered(tag, None);
+                ledger.delivered(tag, None, now);
                 broker.out.insert(tag);
                 open.push(tag);
             }
@@ -226,6 +268,11 @@ proptest! {
             let held = acked.len() - broker.acked.len();
             prop_assert!(held < usize::from(prefetch / 4).max(1), "{held} are held back");
             prop_assert_eq!(ledger.unsettled(), broker.out.len());
+            prop_assert_eq!(ledger.open(), open.len());
+            // A message that pauses is given back before the broker loses its patience.
+            if let (Some(Oldest::Pausing(age)), Some(max)) = (ledger.oldest(now), pause_max) {
+                prop_assert!(age <= max, "{age:?}");
+            }
             prop_assert!(ledger.due().is_none_or(|due| due > now));
         }
         ledger.finish(&mut frames);

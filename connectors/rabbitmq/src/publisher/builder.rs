@@ -2,17 +2,16 @@
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{BoxError, Checks, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Deadline, Problem};
 use lapin::{
     Connection, Error, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use tokio::time::{Instant, timeout_at};
 
 use super::{RabbitMqPublisher, ledger::explain, link::Links, message::Rules};
 use crate::{
-    connection::Access,
+    connection::{Access, Reached},
     names::longer_than_amqp_carries,
     trouble::{NOT_FOUND, Trouble, code},
 };
@@ -22,7 +21,6 @@ const BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// The most that any broker takes.
 const BYTES_LIMIT: usize = 512 * 1_024 * 1_024;
 const IN_FLIGHT_LIMIT: usize = 1_000_000;
-const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// The options of a [`RabbitMqPublisher`]; made by [`RabbitMqPublisher::exchange`] and [`RabbitMqPublisher::queue`].
 ///
@@ -127,19 +125,19 @@ impl RabbitMqPublisherBuilder {
     }
 
     /// How long a message may remain unconfirmed until it fails, how long a call waits for a lost connection to come back, and how
-    /// long [`flush`](broadway_core::Publisher::flush) waits. Default: 30 s.
+    /// long [`flush`](broadway_core::Publisher::flush) waits. [`Duration::MAX`] is no limit. Default: 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long opening waits for a broker that answers, and each attempt to connect again. Default: 10 s.
+    /// How long opening waits for a broker that answers, and each attempt to connect again. [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
     }
 
-    /// How long closing waits for what is unconfirmed, and then for the broker's good-bye. Default: 10 s.
+    /// How long closing waits for what is unconfirmed, and then for the broker's good-bye. [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
@@ -189,16 +187,18 @@ impl RabbitMqPublisherBuilder {
         }
         let name = &mut self.access.connection_name;
         name.get_or_insert_with(|| "broadway-publisher".to_owned());
-        let deadline = Instant::now() + self.access.connect_timeout;
+        let deadline = Deadline::after(self.access.connect_timeout);
         let connected = self.access.connect().await;
-        let (connection, leash) = connected.map_err(Trouble::into_error)?;
-        match timeout_at(deadline, self.find(&connection)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        let Reached {
+            connection, leash, ..
+        } = connected.map_err(Trouble::into_error)?;
+        match deadline.within(self.find(&connection)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
                 leash.let_go();
                 return Err(error);
             }
-            Err(_) => return Err(self.overdue().into()),
+            None => return Err(self.overdue().into()),
         }
         let channel_max = connection.configuration().channel_max();
         let links = Links::new(self.access.clone(), connection, leash);
@@ -313,9 +313,11 @@ impl RabbitMqPublisherBuilder {
             ("close_timeout", self.close_timeout),
         ] {
             checks.require(
-                (Duration::from_millis(1)..=TIMEOUT_MAX).contains(&timeout),
+                timeout >= Duration::from_millis(1),
                 option,
-                format_args!("is {timeout:?}; give a millisecond to a day"),
+                format_args!(
+                    "is {timeout:?}; give a millisecond at least, or `Duration::MAX` for no limit"
+                ),
             );
         }
         checks.into_problems()
@@ -347,6 +349,12 @@ mod tests {
     fn every_option_that_cannot_work_is_listed() {
         let uri = "amqp://me:secret@localhost";
         assert!(RabbitMqPublisher::queue("q").uri(uri).problems().is_empty());
+        let patient = RabbitMqPublisher::queue("q").uri(uri);
+        let patient = patient
+            .connect_timeout(Duration::MAX)
+            .confirm_timeout(Duration::MAX)
+            .close_timeout(Duration::MAX);
+        assert!(patient.problems().is_empty());
         assert!(
             RabbitMqPublisher::exchange("x")
                 .uri(uri)
@@ -359,7 +367,7 @@ mod tests {
             .in_flight_max(0)
             .bytes_max(0)
             .confirm_timeout(Duration::ZERO)
-            .close_timeout(Duration::MAX);
+            .close_timeout(Duration::ZERO);
         let problems = wrong.problems();
         let named: Vec<_> = problems.iter().map(Problem::option).collect();
         let all = [

@@ -1,11 +1,18 @@
 //! One call of `publish`: hands its messages to a channel in order, as far as the limit allows, and hears of each.
+//!
+//! The broker closes a channel over a message that it does not take, and does not say which one it is. Then those that have no answer
+//! go out again, each alone on a channel, and the one that the broker closes that channel over is refused; the rest of the call goes on.
+//! So a message is sent twice at most: together with others, and alone.
 
 use std::{
+    collections::VecDeque,
+    ops::Range,
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use broadway_core::{Outgoing, PublishError};
+use broadway_core::{Deadline, Outgoing, PublishError};
 use futures_util::{
     FutureExt,
     future::BoxFuture,
@@ -17,70 +24,115 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Shared, ledger::Ledger, link::Link, message::Entry};
+use super::{
+    Shared,
+    ledger::{Ledger, Round},
+    link::Link,
+    message::Entry,
+};
+
+/// As good as no limit, and within what clocks can express.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// The message at this place, and the answer to it.
 type Landed = (usize, lapin::Result<Confirmation>);
 
-/// A call on its way.
-struct Call<'a> {
+/// Some messages of a call on their way, on one channel.
+struct Flight<'a> {
     shared: &'a Shared,
     channel: &'a Channel,
     frame_max: usize,
     messages: &'a [Outgoing],
-    ledger: Ledger,
-    /// When each that was taken up must have landed.
-    deadlines: Vec<Instant>,
+    ledger: &'a mut Ledger,
+    /// The next one to be sent, and where these messages end.
+    next: usize,
+    end: usize,
+    /// When each that was taken up must have landed; the first is that of `oldest`.
+    deadlines: VecDeque<Instant>,
     /// All before this one have landed.
     oldest: usize,
-    flights: FuturesUnordered<BoxFuture<'a, Landed>>,
+    answers: FuturesUnordered<BoxFuture<'a, Landed>>,
 }
+
+/// Why nothing more of a call can be sent.
+struct Stopped(String);
 
 /// Publishes all of it. Result `n` is that of message `n`.
 pub(super) async fn run(shared: &Shared, messages: &[Outgoing]) -> Vec<Result<(), PublishError>> {
-    if messages.is_empty() {
-        return Vec::new();
+    let mut ledger = Ledger::new(messages.len());
+    let mut next = 0;
+    let ended = send_all(shared, messages, &mut ledger, &mut next).await;
+    let why = ended.err().map(|Stopped(why)| why);
+    ledger.results(next, why.as_deref())
+}
+
+/// `next` is moved to the first message that was never sent.
+async fn send_all(
+    shared: &Shared,
+    messages: &[Outgoing],
+    ledger: &mut Ledger,
+    next: &mut usize,
+) -> Result<(), Stopped> {
+    while *next < messages.len() {
+        let objected = send(shared, messages, *next..messages.len(), ledger, next).await?;
+        for at in objected {
+            // It is answered before the next one is sent: what the broker closes the channel over is this one.
+            let mut after = at;
+            send(shared, messages, at..at + 1, ledger, &mut after).await?;
+        }
     }
-    let deadline = Instant::now() + shared.options.confirm_timeout;
-    let (link, channel) = match shared.links.channel(deadline).await {
-        Ok(found) => found,
-        Err(why) => return Ledger::new(messages.len()).results(messages, |_| None, 0, Some(&why)),
-    };
+    Ok(())
+}
+
+/// Sends these messages, until each has an answer or the broker closes the channel over one of them. Gives those that have no answer then,
+/// unless it is only one, which is refused.
+async fn send(
+    shared: &Shared,
+    messages: &[Outgoing],
+    range: Range<usize>,
+    ledger: &mut Ledger,
+    next: &mut usize,
+) -> Result<Vec<usize>, Stopped> {
+    let deadline = Deadline::after(shared.options.confirm_timeout);
+    let found = shared.links.channel(deadline).await;
+    let (link, channel) = found.map_err(Stopped)?;
     let frame_max = link.frame_max();
-    let call = Call {
+    let mut flight = Flight {
         shared,
         channel: &channel,
         frame_max,
         messages,
-        ledger: Ledger::new(messages.len()),
-        deadlines: Vec::with_capacity(messages.len()),
-        oldest: 0,
-        flights: FuturesUnordered::new(),
+        ledger,
+        next: range.start,
+        end: range.end,
+        deadlines: VecDeque::new(),
+        oldest: range.start,
+        answers: FuturesUnordered::new(),
     };
-    let (ledger, sent, ended) = call.run(&link).await;
-    if ended.is_ok() && !ledger.is_broken() {
-        link.put_back(channel);
-    }
+    let ended = flight.fly(&link).await;
+    *next = flight.next;
+    drop(flight);
     let entry = |message: &Outgoing| shared.options.rules.entry(message, frame_max).ok();
-    ledger.results(messages, entry, sent, ended.err().as_deref())
+    let round = ledger.end_round(messages, entry);
+    ended.map_err(Stopped)?;
+    match round {
+        Round::Whole => {
+            link.put_back(channel);
+            Ok(Vec::new())
+        }
+        Round::Objected(unanswered) => Ok(unanswered),
+        Round::Lost(why) => Err(Stopped(why)),
+    }
 }
 
-impl<'a> Call<'a> {
-    /// What became of the messages, and how many of them were sent.
-    async fn run(mut self, link: &Link) -> (Ledger, usize, Result<(), String>) {
-        let ended = self.fly(link).await;
-        (self.ledger, self.deadlines.len(), ended)
-    }
-
+impl<'a> Flight<'a> {
     /// Returns when each message that was sent has an answer, or with the reason why nobody waits for it.
     async fn fly(&mut self, link: &Link) -> Result<(), String> {
         let mut given_up = pin!(link.given_up());
-        let mut timer = pin!(sleep_until(
-            Instant::now() + self.shared.options.confirm_timeout
-        ));
+        let mut timer = pin!(sleep_until(self.deadline()));
         loop {
-            let sends = self.deadlines.len() < self.messages.len() && !self.ledger.is_broken();
-            if !sends && self.flights.is_empty() {
+            let sends = self.next < self.end && !self.ledger.is_broken();
+            if !sends && self.answers.is_empty() {
                 return Ok(());
             }
             // Biased: what may be sent is sent first, so that the client writes much at once.
@@ -93,8 +145,8 @@ impl<'a> Call<'a> {
                 permit = self.shared.in_flight.acquire(), if sends => {
                     self.send(permit.expect("never closed"));
                 }
-                Some((at, answer)) = self.flights.next() => self.ledger.land(at, answer),
-                () = &mut timer, if !self.flights.is_empty() => {
+                Some((at, answer)) = self.answers.next() => self.ledger.land(at, answer),
+                () = &mut timer, if !self.answers.is_empty() => {
                     let next = self.next_deadline();
                     if next <= Instant::now() {
                         let why = self.overdue(link);
@@ -107,26 +159,34 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// When a message that is sent now must have landed.
+    fn deadline(&self) -> Instant {
+        let within = self.shared.options.confirm_timeout;
+        Deadline::after(within)
+            .at()
+            .map_or_else(|| Instant::now() + FOREVER, Instant::from_std)
+    }
+
     /// Hands the next message to the client.
     fn send(&mut self, permit: SemaphorePermit<'a>) {
-        let at = self.deadlines.len();
-        self.deadlines
-            .push(Instant::now() + self.shared.options.confirm_timeout);
+        let at = self.next;
+        self.next += 1;
+        self.deadlines.push_back(self.deadline());
         let message = &self.messages[at];
         let entry = match self.shared.options.rules.entry(message, self.frame_max) {
             Ok(entry) => entry,
             Err(why) => return self.ledger.refuse(at, why),
         };
-        let mut flight = self.flight(at, message, entry, permit).boxed();
+        let mut answer = self.answer(at, message, entry, permit).boxed();
         // The client takes a message at the first poll of its future. So that they go in order, that is now.
         let mut cx = Context::from_waker(Waker::noop());
-        match flight.as_mut().poll(&mut cx) {
+        match answer.as_mut().poll(&mut cx) {
             Poll::Ready((at, answer)) => self.ledger.land(at, answer),
-            Poll::Pending => self.flights.push(flight),
+            Poll::Pending => self.answers.push(answer),
         }
     }
 
-    fn flight(
+    fn answer(
         &self,
         at: usize,
         message: &'a Outgoing,
@@ -160,18 +220,19 @@ impl<'a> Call<'a> {
 
     /// Takes the answers that have come, of a connection that was given up.
     fn hear_the_rest(&mut self) {
-        while let Some(Some((at, answer))) = self.flights.next().now_or_never() {
+        while let Some(Some((at, answer))) = self.answers.next().now_or_never() {
             self.ledger.land(at, answer);
         }
     }
 
     /// When the oldest message that has not landed must have.
     fn next_deadline(&mut self) -> Instant {
-        while self.oldest < self.deadlines.len() && self.ledger.is_landed(self.oldest) {
+        while !self.deadlines.is_empty() && self.ledger.is_landed(self.oldest) {
             self.oldest += 1;
+            self.deadlines.pop_front();
         }
-        let deadline = self.deadlines.get(self.oldest).copied();
-        deadline.unwrap_or_else(|| Instant::now() + self.shared.options.confirm_timeout)
+        let deadline = self.deadlines.front().copied();
+        deadline.unwrap_or_else(|| self.deadline())
     }
 
     fn overdue(&self, link: &Link) -> String {

@@ -1,7 +1,13 @@
-//! What became of the messages of a call: a value that decides, and never waits.
+//! What became of the messages of a call: a value that decides, and never waits. A call has one round on a channel, and further ones
+//! when the broker has closed that channel over one of the messages.
+
+use std::collections::BTreeMap;
 
 use broadway_core::{Outgoing, PublishError};
-use lapin::{Confirmation, Error, ErrorKind, message::BasicReturnMessage, protocol::AMQPErrorKind};
+use lapin::{
+    BasicProperties, Confirmation, Error, ErrorKind, message::BasicReturnMessage,
+    protocol::AMQPErrorKind,
+};
 
 use super::message::Entry;
 use crate::trouble::ACCESS_REFUSED;
@@ -15,6 +21,17 @@ pub(crate) struct Ledger {
     lost: Vec<usize>,
     /// Why the channel takes no more.
     broken: Option<Error>,
+}
+
+/// How a channel ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// It lives, and each message on it has an answer.
+    Whole,
+    /// The broker closed it over a message: one of these, in the order sent, which have no answer. None where it is known which one.
+    Objected(Vec<usize>),
+    /// It was lost with its connection, and why.
+    Lost(String),
 }
 
 impl Ledger {
@@ -61,28 +78,38 @@ impl Ledger {
         self.broken.is_some()
     }
 
-    /// What was sent (the first `sent`) and has no answer fails with `why`, or with what broke the channel; what was not sent
-    /// says so.
-    pub(crate) fn results(
-        mut self,
+    /// The channel is used no more: nothing is on its way.
+    pub(crate) fn end_round(
+        &mut self,
         messages: &[Outgoing],
         entry: impl Fn(&Outgoing) -> Option<Entry>,
-        sent: usize,
-        why: Option<&str>,
-    ) -> Vec<Result<(), PublishError>> {
+    ) -> Round {
         self.refuse_returned(messages, entry);
-        let broken = self.broken.as_ref().map(explain);
-        let why = why.or(broken.as_deref()).unwrap_or("there was no answer");
-        // One message alone on a channel that the broker closes is what the broker objects to.
-        let is_culprit = self.lost.len() == 1 && self.broken.as_ref().is_some_and(is_objection);
+        let mut lost = std::mem::take(&mut self.lost);
+        lost.sort_unstable();
+        match self.broken.take() {
+            None => Round::Whole,
+            Some(error) if !is_objection(&error) => Round::Lost(explain(&error)),
+            Some(error) => {
+                if let [culprit] = lost[..] {
+                    self.refuse(culprit, explain(&error));
+                    lost.clear();
+                }
+                Round::Objected(lost)
+            }
+        }
+    }
+
+    /// What has no answer is unconfirmed, because of `why`; what was never sent, from `unsent` on, says so.
+    pub(crate) fn results(self, unsent: usize, why: Option<&str>) -> Vec<Result<(), PublishError>> {
+        let why = why.unwrap_or("there was no answer");
         let results = self.results.into_iter().enumerate();
         results
             .map(|(at, result)| match result {
                 Some(result) => result,
-                None if at >= sent => {
+                None if at >= unsent => {
                     Err(PublishError::unconfirmed(format!("it was not sent: {why}")))
                 }
-                None if is_culprit => Err(PublishError::refused(why.to_owned())),
                 None => Err(PublishError::unconfirmed(why.to_owned())),
             })
             .collect()
@@ -104,17 +131,21 @@ impl Ledger {
                 "the broker returned it: {reply_text} (exchange `{}`, routing key `{}`); bind a queue for it, or open the publisher with mandatory(false)",
                 delivery.exchange, delivery.routing_key
             );
-            let found = (0..messages.len()).find(|at| {
-                matches!(self.results[*at], Some(Ok(())))
-                    && messages[*at].payload().map_or(&[][..], |payload| payload)
-                        == &delivery.data[..]
+            let is_it = |at: &usize| {
+                messages[*at].payload().map_or(&[][..], |payload| payload) == &delivery.data[..]
                     && entry(&messages[*at]).is_some_and(|entry| {
                         entry.routing_key == delivery.routing_key
-                            && entry.properties == delivery.properties
+                            && are_alike(&entry.properties, &delivery.properties)
                     })
-            });
+            };
+            let confirmed = |at: &usize| matches!(self.results[*at], Some(Ok(())));
+            let found = (0..messages.len()).find(|at| confirmed(at) && is_it(at));
             if let Some(at) = found {
                 self.refuse(at, why);
+                continue;
+            }
+            // It came back before its answer, which was lost with the channel.
+            if self.lost.iter().any(is_it) {
                 continue;
             }
             // It was changed on its way, so that any may be the one.
@@ -125,6 +156,26 @@ impl Ledger {
             }
         }
     }
+}
+
+/// Whether the broker would have made these of those: it takes `BCC` away.
+fn are_alike(sent: &BasicProperties, back: &BasicProperties) -> bool {
+    if sent == back {
+        return true;
+    }
+    let mut sent = sent.clone();
+    if let Some(headers) = sent.headers() {
+        let others = headers
+            .inner()
+            .iter()
+            .filter(|(name, _)| name.as_str() != "BCC");
+        let others: BTreeMap<_, _> = others
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        sent = sent.with_headers(others.into());
+    }
+    // Written out, a number that is none is like another.
+    format!("{sent:?}") == format!("{back:?}")
 }
 
 /// Whether the broker closed the channel over something that was asked of it.
@@ -195,6 +246,17 @@ mod tests {
         results.iter().map(kind).collect()
     }
 
+    /// The round's end, and what the results are if nothing more comes.
+    fn ended(mut ledger: Ledger, messages: &[Outgoing]) -> (Round, Vec<Result<(), PublishError>>) {
+        let round = ledger.end_round(messages, entry);
+        (round, ledger.results(messages.len(), None))
+    }
+
+    fn objection() -> Error {
+        let said = AMQPError::new(AMQPSoftError::PRECONDITIONFAILED.into(), "too large".into());
+        ErrorKind::ProtocolError(said).into()
+    }
+
     #[test]
     fn a_returned_message_is_refused_whoever_was_told() {
         let messages = messages(3);
@@ -202,7 +264,8 @@ mod tests {
         ledger.land(0, Ok(Confirmation::Ack(Some(back(&messages[2])))));
         ledger.land(2, Ok(Confirmation::Ack(None)));
         ledger.land(1, Ok(Confirmation::Ack(None)));
-        let results = ledger.results(&messages, entry, 3, None);
+        let (round, results) = ended(ledger, &messages);
+        assert_eq!(round, Round::Whole);
         assert_eq!(
             kinds(&results),
             [None, None, Some(PublishErrorKind::Refused)]
@@ -222,7 +285,7 @@ mod tests {
         ledger.land(0, Ok(Confirmation::Ack(Some(back(&messages[1])))));
         ledger.land(1, Ok(Confirmation::Ack(Some(back(&messages[0])))));
         ledger.land(2, Ok(Confirmation::Ack(None)));
-        let results = ledger.results(&messages, entry, 3, None);
+        let (_, results) = ended(ledger, &messages);
         let refused = Some(PublishErrorKind::Refused);
         assert_eq!(kinds(&results), [refused, refused, None]);
     }
@@ -236,8 +299,20 @@ mod tests {
             Ok(Confirmation::Ack(Some(back(&Outgoing::new("other"))))),
         );
         ledger.land(1, Ok(Confirmation::Ack(None)));
-        let results = ledger.results(&messages, entry, 2, None);
+        let (_, results) = ended(ledger, &messages);
         assert_eq!(kinds(&results), [Some(PublishErrorKind::Unconfirmed); 2]);
+    }
+
+    #[test]
+    fn a_return_whose_answer_was_lost_with_the_channel_leaves_the_others_confirmed() {
+        let messages = messages(3);
+        let mut ledger = Ledger::new(3);
+        ledger.land(0, Ok(Confirmation::Ack(Some(back(&messages[1])))));
+        ledger.land(2, Err(objection()));
+        ledger.land(1, Err(objection()));
+        let (round, results) = ended(ledger, &messages);
+        assert_eq!(round, Round::Objected(vec![1, 2]));
+        assert_eq!(kinds(&results)[0], None);
     }
 
     #[test]
@@ -248,38 +323,35 @@ mod tests {
         ledger.land(1, Ok(Confirmation::Ack(None)));
         ledger.land(0, Err(ErrorKind::ProtocolError(said).into()));
         assert!(ledger.is_broken());
-        let results = ledger.results(&messages, entry, 2, None);
+        let Round::Lost(why) = ledger.end_round(&messages, entry) else {
+            panic!("it is lost");
+        };
+        assert!(why.contains("go away"), "{why}");
+        let results = ledger.results(2, Some(&why));
         let unconfirmed = Some(PublishErrorKind::Unconfirmed);
         assert_eq!(kinds(&results), [unconfirmed, None, unconfirmed]);
-        assert!(
-            results[0]
-                .as_ref()
-                .unwrap_err()
-                .to_string()
-                .contains("go away")
-        );
-        assert!(
-            results[2]
-                .as_ref()
-                .unwrap_err()
-                .to_string()
-                .contains("not sent")
-        );
+        let said = |at: usize| results[at].as_ref().unwrap_err().to_string();
+        assert!(said(0).contains("go away") && !said(0).contains("not sent"));
+        assert!(said(2).contains("not sent"));
     }
 
     #[test]
-    fn what_the_broker_objects_to_is_refused_when_it_is_alone() {
-        let said = AMQPError::new(AMQPSoftError::PRECONDITIONFAILED.into(), "too large".into());
-        let objection: Error = ErrorKind::ProtocolError(said).into();
-        for (n, kind) in [
-            (1, PublishErrorKind::Refused),
-            (2, PublishErrorKind::Unconfirmed),
-        ] {
-            let messages = messages(n);
-            let mut ledger = Ledger::new(n);
-            (0..n).for_each(|at| ledger.land(at, Err(objection.clone())));
-            let results = ledger.results(&messages, entry, n, None);
-            assert_eq!(kinds(&results), vec![Some(kind); n]);
-        }
+    fn what_the_broker_objects_to_is_refused_when_it_is_alone_and_searched_for_otherwise() {
+        let refused = Some(PublishErrorKind::Refused);
+        let messages = messages(2);
+        let mut ledger = Ledger::new(2);
+        ledger.land(1, Err(objection()));
+        ledger.land(0, Err(objection()));
+        assert_eq!(
+            ledger.end_round(&messages, entry),
+            Round::Objected(vec![0, 1])
+        );
+        // Alone, on the next channel.
+        ledger.land(0, Ok(Confirmation::Ack(None)));
+        assert_eq!(ledger.end_round(&messages, entry), Round::Whole);
+        ledger.land(1, Err(objection()));
+        let (round, results) = ended(ledger, &messages);
+        assert_eq!(round, Round::Objected(Vec::new()));
+        assert_eq!(kinds(&results), [None, refused]);
     }
 }

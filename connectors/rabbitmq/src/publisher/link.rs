@@ -6,14 +6,18 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::BoxError;
+use broadway_core::{BoxError, Deadline};
 use lapin::{Channel, Connection, options::ConfirmSelectOptions};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch},
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout},
 };
 
-use crate::{connection::Access, leash::Leash, trouble::Trouble};
+use crate::{
+    connection::{Access, Reached},
+    leash::Leash,
+    trouble::Trouble,
+};
 
 /// How soon after one attempt the next may begin: at first, and at last. Up to half of it is added by chance.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -62,7 +66,7 @@ impl Links {
     }
 
     /// A channel for oneself, on a connection that lives. Connects where needed, and says why not at the deadline.
-    pub(crate) async fn channel(&self, deadline: Instant) -> Result<(Arc<Link>, Channel), String> {
+    pub(crate) async fn channel(&self, deadline: Deadline) -> Result<(Arc<Link>, Channel), String> {
         let mut ended = self.has_ended.subscribe();
         let channel = async {
             loop {
@@ -70,11 +74,11 @@ impl Links {
                 if let Some(channel) = link.idle_channel() {
                     return Ok((link, channel));
                 }
-                match timeout_at(deadline, link.open_channel()).await {
-                    Ok(Ok(channel)) => return Ok((link, channel)),
-                    Ok(Err(_)) if !link.is_alive() => {}
-                    Ok(Err(error)) => return Err(format!("no channel: {error}")),
-                    Err(_) => {
+                match deadline.within(link.open_channel()).await {
+                    Some(Ok(channel)) => return Ok((link, channel)),
+                    Some(Err(_)) if !link.is_alive() => {}
+                    Some(Err(error)) => return Err(format!("no channel: {error}")),
+                    None => {
                         let why = "the broker opened no channel in time";
                         link.give_up(why);
                         return Err(why.to_owned());
@@ -88,9 +92,9 @@ impl Links {
         }
     }
 
-    async fn link(&self, deadline: Instant) -> Result<Arc<Link>, String> {
+    async fn link(&self, deadline: Deadline) -> Result<Arc<Link>, String> {
         let turn = self.state.clone().lock_owned();
-        let Ok(mut state) = timeout_at(deadline, turn).await else {
+        let Some(mut state) = deadline.within(turn).await else {
             return Err("there was no connection in time (`confirm_timeout`)".to_owned());
         };
         loop {
@@ -98,17 +102,18 @@ impl Links {
                 return Ok(Arc::clone(link));
             }
             state.link = None;
-            if state.not_before >= deadline {
+            let not_before = state.not_before;
+            if deadline.at().is_some_and(|at| not_before.into_std() >= at) {
                 return Err(state.no_link());
             }
-            sleep_until(state.not_before).await;
+            sleep_until(not_before).await;
             // It goes on when the time of this call is over: calls with little time left would break off one attempt after the
             // other, and nobody would ever connect. Who calls next waits for it, or finds what it has made.
             let attempt = attempt(state, self.access.clone(), self.has_ended.subscribe());
-            match timeout_at(deadline, tokio::spawn(attempt)).await {
-                Ok(Ok(tried)) => state = tried,
-                Ok(Err(_)) => return Err("the attempt to connect has ended early".to_owned()),
-                Err(_) => {
+            match deadline.within(tokio::spawn(attempt)).await {
+                Some(Ok(tried)) => state = tried,
+                Some(Err(_)) => return Err("the attempt to connect has ended early".to_owned()),
+                None => {
                     return Err("no connection in time (`confirm_timeout`): no answer".to_owned());
                 }
             }
@@ -143,7 +148,9 @@ async fn attempt(
     };
     state.tried();
     match connected {
-        Ok((connection, leash)) => {
+        Ok(Reached {
+            connection, leash, ..
+        }) => {
             tracing::info!(target: "broadway_rabbitmq", uri = access.shown(), "a publisher has connected again");
             state.link = Some(Link::new(connection, leash));
             state.pause = PAUSE_MIN;

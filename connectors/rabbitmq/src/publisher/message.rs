@@ -1,19 +1,12 @@
 //! What a message becomes for RabbitMQ, or why it cannot be sent.
 
 use broadway_core::Outgoing;
-use lapin::{
-    BasicProperties,
-    types::{AMQPValue, ByteArray, FieldTable, LongString, ShortString},
-};
+use lapin::{BasicProperties, types::ShortString};
 
-/// The header that carries the key.
-pub(crate) const KEY_HEADER: &str = "broadway-key";
-/// The longest routing key and name of a header.
+use super::headers;
+
+/// The longest routing key.
 const NAME_BYTES_MAX: usize = 255;
-/// Of a frame of headers, what is not headers.
-const FRAME_OVERHEAD: usize = 256;
-/// Of a header, what is neither name nor value: two lengths and a kind.
-const HEADER_OVERHEAD: usize = 6;
 const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 
@@ -44,6 +37,11 @@ impl Rules {
                 self.bytes_max
             ));
         }
+        if let Some(partition) = message.partition() {
+            return Err(format!(
+                "it is for the partition {partition}, but RabbitMQ has none; send it without"
+            ));
+        }
         let routing_key = message.destination().unwrap_or(&self.routing_key);
         let routing_key = ShortString::try_new(routing_key)
             .map_err(|_| format!("its routing key is longer than {NAME_BYTES_MAX} bytes"))?;
@@ -52,48 +50,18 @@ impl Rules {
         } else {
             TRANSIENT
         };
-        let mut properties = BasicProperties::default().with_delivery_mode(mode);
-        if let Some(headers) = headers(message, frame_max)? {
-            properties = properties.with_headers(headers);
-        }
         Ok(Entry {
             routing_key,
-            properties,
+            properties: headers::encode(message, mode, frame_max)?,
         })
     }
 }
 
-fn headers(message: &Outgoing, frame_max: usize) -> Result<Option<FieldTable>, String> {
-    let given = message.headers().iter();
-    let given = given.map(|header| {
-        let value = header.value.as_bytes().unwrap_or_default();
-        (header.name.as_str().unwrap_or_default(), value)
-    });
-    let key = message.message_key().map(|key| (KEY_HEADER, &key[..]));
-    let mut table = FieldTable::default();
-    let mut bytes = FRAME_OVERHEAD;
-    let mut is_empty = true;
-    for (name, value) in given.chain(key) {
-        is_empty = false;
-        bytes += name.len() + value.len() + HEADER_OVERHEAD;
-        let name = ShortString::try_new(name)
-            .map_err(|_| format!("a header's name is longer than {NAME_BYTES_MAX} bytes"))?;
-        let value = match str::from_utf8(value) {
-            Ok(text) => AMQPValue::LongString(LongString::from(text)),
-            Err(_) => AMQPValue::ByteArray(ByteArray::from(value)),
-        };
-        table.insert(name, value);
-    }
-    if bytes > frame_max {
-        return Err(format!(
-            "its headers and key have some {bytes} bytes, more than a frame of the broker ({frame_max})"
-        ));
-    }
-    Ok((!is_empty).then_some(table))
-}
-
 #[cfg(test)]
 mod tests {
+    use broadway_core::portable::KEY;
+    use lapin::types::AMQPValue;
+
     use super::*;
 
     const FRAME: usize = 131_072;
@@ -111,15 +79,14 @@ mod tests {
         let message = Outgoing::new("x")
             .key("k")
             .header("text", "a")
-            .header("raw", vec![0xff])
-            .header("text", "b");
+            .header("raw", vec![0xff]);
         let entry = rules().entry(&message, FRAME).unwrap();
         assert_eq!(entry.routing_key.as_str(), "orders");
         assert_eq!(*entry.properties.delivery_mode(), Some(PERSISTENT));
         let headers = entry.properties.headers().as_ref().unwrap().inner();
-        assert_eq!(headers["text"], AMQPValue::LongString("b".into()));
+        assert_eq!(headers["text"], AMQPValue::LongString("a".into()));
         assert_eq!(headers["raw"], AMQPValue::ByteArray(vec![0xff].into()));
-        assert_eq!(headers[KEY_HEADER], AMQPValue::LongString("k".into()));
+        assert_eq!(headers[KEY], AMQPValue::LongString("k".into()));
         assert_eq!(headers.len(), 3);
 
         let entry = rules()
@@ -136,9 +103,11 @@ mod tests {
         for (message, why) in [
             (Outgoing::new("x".repeat(11)), "11 bytes"),
             (Outgoing::new("x").to(long.clone()), "routing key"),
-            (Outgoing::new("x").header(long, "v"), "header's name"),
+            (Outgoing::new("x").to_partition(3), "partition 3"),
             (Outgoing::new("x").header("h", huge.clone()), "a frame"),
             (Outgoing::new("x").key(huge), "a frame"),
+            (Outgoing::new("x").header("CC", "you"), "`CC`"),
+            (Outgoing::new("x").header("BCC", "you"), "`BCC`"),
         ] {
             let said = rules().entry(&message, FRAME).unwrap_err();
             assert!(said.contains(why), "{said}");

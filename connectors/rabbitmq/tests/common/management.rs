@@ -97,3 +97,16 @@ pub async fn until_connections(client_name: &str, n: usize) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Waits until so many messages of the queue at this path are out and not settled. The plugin looks every few seconds.
+pub async fn until_unacknowledged(path: &str, n: u64) {
+    let field = format!("\"messages_unacknowledged\":{n},");
+    loop {
+        let path = path.to_owned();
+        let said = tokio::task::spawn_blocking(move || ask("GET", &path));
+        if said.await.unwrap().contains(&field) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 pub mod management;
+pub mod raw;
 
 use std::{
     net::ToSocketAddrs,

@@ -1,6 +1,9 @@
-//! A message in work for longer than the broker allows: half an hour, unless somebody says otherwise.
+//! A message in work for longer than the broker allows: half an hour, unless somebody says otherwise; and one that only pauses.
+
+use std::time::Duration;
 
 use broadway_core::testing::Reader;
+use broadway_rabbitmq::OnFailure;
 
 use crate::{Node, common::Queue, in_time};
 
@@ -49,6 +52,53 @@ async fn a_message_that_takes_longer_than_the_broker_allows_comes_again() {
         }
     }
     drop(held);
+    assert_eq!(queue.ready().await, 0);
+    queue.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_longer_than_the_broker_allows_costs_one_channel_and_names_its_cause() {
+    let Some(node) = Node::own().await else {
+        return;
+    };
+    let queue = Queue::create(&node.address.to_string(), "pause").await;
+    queue.send(0..1).await;
+    allow(&node, "2000", "100").await;
+    let pause = OnFailure::RequeueAfter(Duration::from_secs(1_200));
+    let source = queue.source().on_failure(pause);
+    let mut reader = Reader::open(&source).await.unwrap();
+    let recorder = reader.recorder().clone();
+    for _ in 0..5 {
+        let received = reader.exactly(1).await;
+        reader.failed(received).await;
+    }
+    let received = reader.exactly(1).await;
+    assert!(received[0].item.redelivered());
+    let told = recorder.of("source_trouble");
+    let told: Vec<_> = told.iter().filter_map(|told| told.get("error")).collect();
+    let closed: Vec<_> = told
+        .iter()
+        .filter(|said| said.contains("timed out"))
+        .collect();
+    let [closed] = &closed[..] else {
+        panic!("{told:#?}");
+    };
+    for word in [
+        "has waited here",
+        "`RequeueAfter`",
+        "`consumer_timeout`",
+        &queue.name,
+    ] {
+        assert!(closed.contains(word), "{word:?} is not in: {closed}");
+    }
+    assert!(!closed.contains("in work"), "{closed}");
+    // That pauses are shorter from then on is told once.
+    let cut = told.iter().filter(|said| said.contains("instead of 1200s"));
+    assert_eq!(cut.count(), 1, "{told:#?}");
+    assert_eq!(told.len(), 2, "{told:#?}");
+    allow(&node, "1800000", "60000").await;
+    reader.done(received).await;
+    reader.close().await.unwrap();
     assert_eq!(queue.ready().await, 0);
     queue.delete().await;
 }

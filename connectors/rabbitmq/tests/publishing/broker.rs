@@ -11,7 +11,10 @@ use broadway_rabbitmq::{RabbitMqPublisher, RabbitMqPublisherBuilder};
 use lapin::{
     Channel, Connection, ConnectionProperties,
     message::BasicGetMessage,
-    options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions},
+    options::{
+        BasicGetOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
+    },
     types::FieldTable,
 };
 use tokio::{
@@ -92,6 +95,23 @@ impl Queue {
             payloads.push(String::from_utf8(message.delivery.data).unwrap());
         }
         payloads
+    }
+
+    /// The exchange's messages with this pattern of routing keys go to the queue.
+    pub(crate) async fn bind(&self, exchange: &str, pattern: &str) {
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        let name = self.name.as_str().into();
+        let (exchange, pattern) = (exchange.into(), pattern.into());
+        let bound = self
+            .channel
+            .queue_bind(name, exchange, pattern, options, arguments);
+        bound.await.unwrap();
+    }
+
+    pub(crate) async fn delete_exchange(&self, name: &str) {
+        let options = ExchangeDeleteOptions::default();
+        let deleted = self.channel.exchange_delete(name.into(), options);
+        deleted.await.unwrap();
     }
 
     pub(crate) async fn delete(self) {

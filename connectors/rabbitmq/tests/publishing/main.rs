@@ -4,6 +4,10 @@
 mod between;
 mod broker;
 mod faults;
+#[path = "../common/management.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it is for other tests too")]
+mod management;
+mod objections;
 mod refused;
 
 use broadway_core::{Outgoing, PublishError, PublishErrorKind, Publisher};

@@ -6,17 +6,14 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, Checks, ConfigError, Outgoing, Problem};
-use tokio::{
-    sync::{RwLock, Semaphore},
-    time::Instant,
-};
+use broadway_core::{BoxError, Checks, ConfigError, Deadline, Outgoing, Problem};
+use tokio::sync::{RwLock, Semaphore};
 
 use super::{
     REQUESTS_MAX, Shared, SqsPublisher,
-    entry::{Deduplicate, Rules},
+    entry::{Deduplicate, Rules, is_id},
 };
-use crate::connect::{Access, given, tuned};
+use crate::connect::{Access, Pool, given, tuned};
 
 /// The most that SQS takes, for one message and for all of a request.
 const BYTES_MAX: usize = 1_048_576;
@@ -34,6 +31,7 @@ pub struct SqsPublisherBuilder {
     delay: Option<Duration>,
     is_fair: bool,
     deduplicate: Option<Arc<Deduplicate>>,
+    default_group: String,
 }
 
 impl SqsPublisherBuilder {
@@ -46,6 +44,7 @@ impl SqsPublisherBuilder {
             delay: None,
             is_fair: false,
             deduplicate: None,
+            default_group: "broadway".to_owned(),
         }
     }
 
@@ -94,27 +93,27 @@ impl SqsPublisherBuilder {
     }
 
     /// How long a message may be tried until it fails as unconfirmed, and how long
-    /// [`flush`](broadway_core::Publisher::flush) waits. Default: 30 s.
+    /// [`flush`](broadway_core::Publisher::flush) waits. `Duration::MAX` means no limit. Default: 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long opening waits for a queue that answers. Default: 10 s.
+    /// How long opening waits for a queue that answers. `Duration::MAX` means no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self
     }
 
     /// How long a request may take; it is tried twice before its entries count as not confirmed, to be tried again within
-    /// [`confirm_timeout`](Self::confirm_timeout). Default: 5 s.
+    /// [`confirm_timeout`](Self::confirm_timeout). More than a year counts as a year. Default: 5 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.access.request_timeout = timeout;
         self
     }
 
-    /// The most bytes of a message, attributes included, and of all messages of a request. Default: 1 MiB, which is what SQS takes;
-    /// a queue may be set to less.
+    /// The most bytes of a message as it is sent, attributes included, and of all messages of a request. A larger message is
+    /// refused; one that is sent in base64 grows by a third. Default: 1 MiB, which is what SQS takes; a queue may be set to less.
     pub fn bytes_max(mut self, bytes: usize) -> Self {
         self.bytes_max = bytes;
         self
@@ -127,15 +126,26 @@ impl SqsPublisherBuilder {
         self
     }
 
-    /// Sends the key as message group to a standard queue too, where it makes the queue fair among groups. Default: it
-    /// is not sent.
+    /// Sends the key as message group to a standard queue too, where it makes the queue fair among groups. By default it
+    /// travels as the attribute `broadway-key`.
     pub fn fair(mut self) -> Self {
         self.is_fair = true;
         self
     }
 
-    /// The deduplication id of each message in a FIFO queue. Default: none is sent, and the queue must have content-based
-    /// deduplication.
+    /// The message group of messages without a key in a FIFO queue: 1 to 128 letters, digits and punctuation marks of ASCII.
+    /// All of them are delivered one after the other. Defaults to `broadway`.
+    pub fn default_group(mut self, group: impl Into<String>) -> Self {
+        self.default_group = group.into();
+        self
+    }
+
+    /// The deduplication id of each message in a FIFO queue.
+    ///
+    /// By default none is sent, and the queue must have content-based deduplication, which compares bodies. Dead letters, and
+    /// messages whose payload is empty or missing, have an id of their own then, made of all that they carry: two dead letters
+    /// of equal bodies both arrive, and one that is sent again within five minutes is stored once, if its
+    /// `broadway-origin` tells records apart (a delivery tag of RabbitMQ does not).
     pub fn deduplicate_by(
         mut self,
         id: impl Fn(&Outgoing) -> String + Send + Sync + 'static,
@@ -156,9 +166,10 @@ impl SqsPublisherBuilder {
     /// Cancel safe: nothing was sent.
     pub async fn open(self) -> Result<SqsPublisher, BoxError> {
         ConfigError::check("the SQS publisher", self.problems())?;
-        let deadline = Instant::now() + self.access.connect_timeout;
+        let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
-        let client = tuned(&client, Duration::ZERO, self.access.request_timeout);
+        let timeout = self.access.request_timeout;
+        let client = tuned(&client, Pool::Publisher, Duration::ZERO, timeout);
         self.access.find(&client, deadline).await?;
         let rules = Rules {
             is_fifo: self.access.address().is_fifo(),
@@ -168,6 +179,7 @@ impl SqsPublisherBuilder {
                 .delay
                 .map(|delay| i32::try_from(delay.as_secs()).expect("15 minutes at most")),
             deduplicate: self.deduplicate,
+            default_group: self.default_group,
         };
         let shared = Shared {
             client,
@@ -206,6 +218,14 @@ impl SqsPublisherBuilder {
             "is given for a FIFO queue, where messages have no delay of their own; set it at the queue",
         );
         checks.require(
+            is_id(self.default_group.as_bytes()),
+            "default_group",
+            format_args!(
+                "is {:?}; give 1 to 128 letters, digits and punctuation marks of ASCII",
+                self.default_group
+            ),
+        );
+        checks.require(
             self.deduplicate.is_none() || is_fifo,
             "deduplicate_by",
             "is given for a standard queue, which does not deduplicate; send to a FIFO queue, or leave it out",
@@ -223,6 +243,7 @@ impl fmt::Debug for SqsPublisherBuilder {
             .field("bytes_max", &self.bytes_max)
             .field("delay", &self.delay)
             .field("is_fair", &self.is_fair)
+            .field("default_group", &self.default_group)
             .finish_non_exhaustive()
     }
 }
@@ -240,6 +261,7 @@ mod tests {
             .confirm_timeout(Duration::ZERO)
             .bytes_max(2_000_000)
             .delay(Duration::from_millis(100))
+            .default_group("two words")
             .deduplicate_by(|_| String::new());
         let options: Vec<_> = wrong
             .problems()
@@ -251,6 +273,7 @@ mod tests {
             "confirm_timeout",
             "bytes_max",
             "delay",
+            "default_group",
             "deduplicate_by",
         ];
         assert_eq!(options, expected);

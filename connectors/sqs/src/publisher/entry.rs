@@ -1,20 +1,34 @@
 //! One message in the words of SQS, or why it can't be.
+//!
+//! What SQS does not take is encoded, and [`SqsRecord`](crate::SqsRecord) decodes it: a payload that is not plain text travels in
+//! base64, an empty or missing one as a placeholder, headers and keys in message attributes or in JSON. Only a message that is too
+//! large, or meant for another place, is refused.
 
-use std::{collections::HashMap, sync::Arc};
-
-use aws_sdk_sqs::{
-    primitives::Blob,
-    types::{MessageAttributeValue, SendMessageBatchRequestEntry},
+use std::{
+    collections::HashMap,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
 };
-use broadway_core::{Header, Outgoing};
+
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use broadway_core::{
+    Outgoing,
+    portable::{Carriers, Digest, Encoding, time_header, to_base64},
+};
 use bytes::Bytes;
+
+use super::attributes::{attributes, is_plain, packed};
 
 /// Gives a message its deduplication id.
 pub(super) type Deduplicate = dyn Fn(&Outgoing) -> String + Send + Sync;
 
-const ATTRIBUTES_MAX: usize = 10;
-const NAME_MAX: usize = 256;
 const ID_MAX: usize = 128;
+/// The body of a message without a payload, or with an empty one: SQS wants some text.
+const PLACEHOLDER: &str = "-";
 
 /// What holds for all messages of a publisher.
 pub(super) struct Rules {
@@ -23,6 +37,8 @@ pub(super) struct Rules {
     pub(super) bytes_max: usize,
     pub(super) delay_secs: Option<i32>,
     pub(super) deduplicate: Option<Arc<Deduplicate>>,
+    /// The group of messages without a key in a FIFO queue.
+    pub(super) default_group: String,
 }
 
 /// A message that can be sent.
@@ -31,7 +47,7 @@ pub(super) struct Entry {
     pub(super) body: String,
     pub(super) attributes: Option<HashMap<String, MessageAttributeValue>>,
     pub(super) group: Option<String>,
-    deduplication: Option<String>,
+    pub(super) deduplication: Option<String>,
     delay_secs: Option<i32>,
     /// As SQS counts them.
     pub(super) bytes: usize,
@@ -62,26 +78,31 @@ impl Rules {
                 "it is for {to:?}, but this publisher sends to its queue only; open one for each queue"
             ));
         }
-        let deduplication = self.deduplicate.as_ref().map(|id| id(&message));
-        if deduplication
-            .as_ref()
-            .is_some_and(|id| !is_id(id.as_bytes()))
-        {
+        if let Some(partition) = message.partition() {
             return Err(format!(
-                "its deduplication id (`deduplicate_by`) is not {ID}"
+                "it is for partition {partition}, and a queue of SQS has none"
             ));
         }
-        let (payload, key, headers) = message.into_parts();
-        let group = self.group(key)?;
-        let attributes = attributes(headers)?;
-        let body = text(payload.unwrap_or_default())?;
-        let bytes = body.len() + attributes.iter().map(size).sum::<usize>();
-        if bytes > self.bytes_max {
-            return Err(format!(
-                "it has {bytes} bytes, attributes included, and {} are the most (`bytes_max`)",
-                self.bytes_max
-            ));
-        }
+        let chosen = self.chosen_id(&message)?;
+        let identity = message.origin().map(is_identity);
+        let time = time_header(&message);
+        let (payload, key, mut headers) = message.into_parts();
+        headers.extend(time);
+        let (body, encoding) = body(payload);
+        let (group, is_key) = self.group(key.as_ref());
+        let carriers = Carriers {
+            encoding,
+            key: (!is_key).then(|| key.clone()),
+        };
+        let headers = carriers.put(key.as_ref(), headers);
+        let packed = packed(&headers, self.bytes_max)?;
+        let deduplication = chosen.or_else(|| {
+            let digest = self.own_id(identity, encoding)?;
+            Some(fingerprint(digest, &body, group.as_deref(), &packed).name())
+        });
+        let (attributes, attribute_bytes) = attributes(packed);
+        let bytes = body.len() + attribute_bytes;
+        self.check_size(bytes, encoding)?;
         Ok(Entry {
             body,
             attributes: (!attributes.is_empty()).then_some(attributes),
@@ -92,188 +113,119 @@ impl Rules {
         })
     }
 
-    fn group(&self, key: Option<Bytes>) -> Result<Option<String>, String> {
-        if !self.is_fifo && !self.is_fair {
-            return Ok(None);
+    fn check_size(&self, bytes: usize, encoding: Encoding) -> Result<(), String> {
+        if bytes <= self.bytes_max {
+            return Ok(());
         }
+        let how = match encoding {
+            Encoding::Base64 => " in base64",
+            _ => "",
+        };
+        Err(format!(
+            "it has {bytes} bytes{how}, attributes included, and {} are the most (`bytes_max`)",
+            self.bytes_max
+        ))
+    }
+
+    /// The message group, and whether it is the key.
+    fn group(&self, key: Option<&Bytes>) -> (Option<String>, bool) {
         let Some(key) = key else {
             return match self.is_fifo {
-                true => Err("it has no key, which a FIFO queue wants as message group".to_owned()),
-                false => Ok(None),
+                true => (Some(self.default_group.clone()), false),
+                false => (None, true),
             };
         };
-        let is_group = is_id(&key);
-        let group = String::from_utf8(key.into()).ok().filter(|_| is_group);
-        group
-            .map(Some)
-            .ok_or_else(|| format!("its key is no message group, which is {ID}"))
+        if !self.is_fifo && !self.is_fair {
+            return (None, false);
+        }
+        match std::str::from_utf8(key) {
+            Ok(text) if is_id(key) => (Some(text.to_owned()), true),
+            // One group for each key still: the order of its messages is kept.
+            _ => (Some(Digest::new().with(key).name()), false),
+        }
+    }
+
+    /// The deduplication id by the user's rule.
+    fn chosen_id(&self, message: &Outgoing) -> Result<Option<String>, String> {
+        let Some(deduplicate) = &self.deduplicate else {
+            return Ok(None);
+        };
+        let id = deduplicate(message);
+        match is_id(id.as_bytes()) {
+            true => Ok(Some(id)),
+            false => Err(format!(
+                "its deduplication id (`deduplicate_by`) is not {ID}"
+            )),
+        }
+    }
+
+    /// Where the queue's own rule, by which equal bodies are one message, would lose one: how an id of all that the message is
+    /// begins. `identity`: of a dead letter, whether its origin tells records apart.
+    fn own_id(&self, identity: Option<bool>, encoding: Encoding) -> Option<Digest> {
+        let is_placeholder = matches!(encoding, Encoding::Empty | Encoding::Null);
+        match identity {
+            _ if !self.is_fifo => None,
+            Some(false) => Some(Digest::new().with(&nonce())),
+            Some(true) => Some(Digest::new()),
+            None => is_placeholder.then(Digest::new),
+        }
     }
 }
 
 /// What a message group and a deduplication id may be.
 const ID: &str = "1 to 128 letters, digits and punctuation marks of ASCII";
 
-fn is_id(bytes: &[u8]) -> bool {
+/// Whether a group or a deduplication id may be this.
+pub(super) fn is_id(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.len() <= ID_MAX && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-fn text(payload: Bytes) -> Result<String, String> {
-    if payload.is_empty() {
-        return Err("its payload is empty, which SQS does not take".to_owned());
-    }
-    let text = String::from_utf8(payload.into()).map_err(|_| {
-        "its payload is no UTF-8, and SQS takes text only: encode it, for instance as base64"
-            .to_owned()
-    })?;
-    if is_plain(&text) {
-        return Ok(text);
-    }
-    Err("its payload holds a control character that SQS does not take: encode it, for instance as base64".to_owned())
+/// Whether no two records have this origin: a delivery tag of RabbitMQ, after a `#`, counts from 1 on each channel.
+fn is_identity(origin: &str) -> bool {
+    let tag = origin.rsplit_once('#').map(|(_, tag)| tag);
+    let is_tag = tag.is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_digit()));
+    !origin.is_empty() && !is_tag
 }
 
-/// Whether SQS takes all characters of it.
-fn is_plain(text: &str) -> bool {
-    text.chars().all(|c| {
-        matches!(c, '\t' | '\n' | '\r') || (c >= ' ' && c != '\u{fffe}' && c != '\u{ffff}')
+/// With all that a message is: its origin is among the headers.
+fn fingerprint(
+    digest: Digest,
+    body: &str,
+    group: Option<&str>,
+    packed: &[(String, Bytes)],
+) -> Digest {
+    let group = group.unwrap_or_default();
+    let digest = digest.with(body.as_bytes()).with(group.as_bytes());
+    packed.iter().fold(digest, |digest, (name, value)| {
+        digest.with(name.as_bytes()).with(value)
     })
 }
 
-fn attributes(headers: Vec<Header>) -> Result<HashMap<String, MessageAttributeValue>, String> {
-    let mut attributes = HashMap::with_capacity(headers.len());
-    for Header { name, value } in headers {
-        let name = name.to_string();
-        let value = Bytes::copy_from_slice(value.as_bytes().unwrap_or_default());
-        if !is_name(&name) {
-            return Err(format!(
-                "its header {name:?} has a name that SQS does not take: letters, digits, -, _ and single dots, at most 256, not \
-                 beginning with AWS. or Amazon."
-            ));
-        }
-        if value.is_empty() {
-            return Err(format!(
-                "its header {name:?} is empty, which SQS does not take"
-            ));
-        }
-        attributes.insert(name, attribute(value));
-    }
-    if attributes.len() > ATTRIBUTES_MAX {
-        return Err(format!(
-            "it has {} headers, and SQS takes {ATTRIBUTES_MAX} message attributes at most: put the rest into the payload",
-            attributes.len()
-        ));
-    }
-    Ok(attributes)
+/// What no other message has.
+fn nonce() -> [u8; 28] {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_nanos().to_le_bytes();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+    let mut nonce = [0; 28];
+    nonce[..16].copy_from_slice(&now);
+    nonce[16..24].copy_from_slice(&count);
+    nonce[24..].copy_from_slice(&process::id().to_le_bytes());
+    nonce
 }
 
-fn attribute(value: Bytes) -> MessageAttributeValue {
-    let builder = MessageAttributeValue::builder();
-    let builder = match std::str::from_utf8(&value) {
-        Ok(text) if is_plain(text) => builder.data_type("String").string_value(text),
-        _ => builder
-            .data_type("Binary")
-            .binary_value(Blob::new(Vec::from(value))),
+fn body(payload: Option<Bytes>) -> (String, Encoding) {
+    let payload = match payload {
+        None => return (PLACEHOLDER.to_owned(), Encoding::Null),
+        Some(empty) if empty.is_empty() => return (PLACEHOLDER.to_owned(), Encoding::Empty),
+        Some(payload) => payload,
     };
-    builder.build().expect("the type is there")
-}
-
-fn is_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    !name.is_empty()
-        && name.len() <= NAME_MAX
-        && !name.starts_with('.')
-        && !name.ends_with('.')
-        && !name.contains("..")
-        && !lower.starts_with("aws.")
-        && !lower.starts_with("amazon.")
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
-/// Name, type and value, as SQS counts them.
-fn size((name, value): (&String, &MessageAttributeValue)) -> usize {
-    let text = value.string_value.as_ref().map_or(0, String::len);
-    let binary = value
-        .binary_value
-        .as_ref()
-        .map_or(0, |blob| blob.as_ref().len());
-    name.len() + value.data_type.len() + text + binary
+    match String::from_utf8(payload.into()) {
+        Ok(text) if is_plain(&text) => (text, Encoding::Plain),
+        Ok(text) => (to_base64(text.as_bytes()), Encoding::Base64),
+        Err(error) => (to_base64(error.as_bytes()), Encoding::Base64),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
-
-    use super::*;
-
-    fn rules(is_fifo: bool) -> Rules {
-        Rules {
-            is_fifo,
-            is_fair: false,
-            bytes_max: 100,
-            delay_secs: None,
-            deduplicate: None,
-        }
-    }
-
-    #[test]
-    fn a_deduplication_id_is_checked() {
-        let rules = Rules {
-            deduplicate: Some(Arc::new(|message| "i d".repeat(message.headers().len()))),
-            ..rules(true)
-        };
-        let message = Outgoing::new("x").key("g").header("a", "1");
-        let error = rules.entry(message).unwrap_err();
-        assert!(error.contains("deduplicate_by"), "{error}");
-    }
-
-    #[test]
-    fn a_message_becomes_body_group_and_attributes() {
-        let message = Outgoing::new("body")
-            .key("g")
-            .header("traceparent", "old")
-            .header("traceparent", "00-1")
-            .header("raw", [0xff_u8, 0].as_slice());
-        let entry = rules(true).entry(message).unwrap();
-        assert_eq!(
-            (entry.body.as_str(), entry.group.as_deref()),
-            ("body", Some("g"))
-        );
-        let attributes = entry.attributes.unwrap();
-        // The last one of a name counts.
-        assert_eq!(attributes["traceparent"].string_value(), Some("00-1"));
-        assert_eq!(attributes["raw"].data_type(), "Binary");
-        assert_eq!(entry.bytes, 4 + (11 + 6 + 4) + (3 + 6 + 2));
-    }
-
-    #[test]
-    fn what_sqs_does_not_take_is_refused_with_the_reason() {
-        let many = |n| {
-            (0..n).fold(Outgoing::new("x"), |message, n| {
-                message.header(format!("h{n}"), "1")
-            })
-        };
-        let cases = [
-            (Outgoing::new(""), "empty"),
-            (Outgoing::new([0xff_u8].as_slice()), "no UTF-8"),
-            (Outgoing::new("\u{1}"), "control character"),
-            (Outgoing::new("x".repeat(101)), "101 bytes"),
-            (Outgoing::new("x").to("elsewhere"), "elsewhere"),
-            (Outgoing::new("x").header("a b", "1"), "\"a b\""),
-            (Outgoing::new("x").header("AWS.a", "1"), "AWS."),
-            (Outgoing::new("x").header("a", ""), "is empty"),
-            (many(11), "11 headers"),
-        ];
-        for (message, why) in cases {
-            let error = rules(false).entry(message).unwrap_err();
-            assert!(error.contains(why), "{error}");
-        }
-        assert!(rules(false).entry(many(10)).is_ok());
-        let error = rules(true).entry(Outgoing::new("x")).unwrap_err();
-        assert!(error.contains("no key"), "{error}");
-        let error = rules(true)
-            .entry(Outgoing::new("x").key("a b"))
-            .unwrap_err();
-        assert!(error.contains("message group"), "{error}");
-    }
-}
+mod tests;

@@ -74,6 +74,7 @@ mod tests {
             bytes_max: 100,
             delay_secs: None,
             deduplicate: None,
+            default_group: "default".to_owned(),
         };
         let prepared = messages
             .into_iter()

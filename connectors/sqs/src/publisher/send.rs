@@ -6,8 +6,8 @@ use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
     operation::send_message_batch::{SendMessageBatchError, SendMessageBatchOutput},
 };
-use broadway_core::PublishError;
-use tokio::time::{Instant, sleep_until};
+use broadway_core::{Deadline, PublishError};
+use tokio::time::sleep;
 
 use super::{
     Outcome, Shared,
@@ -30,7 +30,7 @@ enum Fate {
 
 /// Sends the messages of one request, again and again where that may help, and says what became of each.
 pub(super) async fn send(shared: &Shared, request: Request) -> Vec<Outcome> {
-    let deadline = Instant::now() + shared.confirm_timeout;
+    let deadline = Deadline::after(shared.confirm_timeout);
     let mut outcomes = Vec::with_capacity(request.len());
     // Usually one: those that are sent together. More when one of them spoils the request for the others.
     let mut waiting = vec![(request, 0)];
@@ -54,12 +54,11 @@ pub(super) async fn send(shared: &Shared, request: Request) -> Vec<Outcome> {
         let pause = pause
             .min(RETRY_MAX)
             .mul_f64(0.5 + jitter() as f64 / u64::MAX as f64 / 2.0);
-        let at = Instant::now() + pause;
-        let may_wait = at < deadline;
+        let may_wait = pause < deadline.remaining();
         let is_fifo = shared.rules.is_fifo;
         let again = divide(request, fates, (is_fifo, may_wait), &mut outcomes);
         if !again.is_empty() {
-            sleep_until(at).await;
+            sleep(pause).await;
             waiting.push((again, failures + 1));
         }
     }

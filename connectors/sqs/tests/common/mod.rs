@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 pub mod fake;
+pub mod hostile;
 pub mod proxy;
 pub mod tls;
 

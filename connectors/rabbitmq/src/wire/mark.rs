@@ -1,0 +1,69 @@
+//! Deliveries whose frames were mended.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// A delivery as the client could not have parsed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) channel: u16,
+    pub(crate) tag: u64,
+    /// What is wrong with the message, to be said of it.
+    pub(crate) why: String,
+}
+
+/// Those of one connection that the source has not seen yet: at most as many as the broker may send unsettled.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// So that a source whose messages are all well takes no lock.
+    n: AtomicUsize,
+    marks: Mutex<Vec<Mark>>,
+}
+
+impl Marks {
+    pub(crate) fn add(&self, found: impl Iterator<Item = Mark>) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.extend(found);
+        self.n.store(marks.len(), Ordering::Release);
+    }
+
+    /// Whether there is none. Right for each delivery that the client has handed over, since marks are added before it gets the frame.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n.load(Ordering::Acquire) == 0
+    }
+
+    /// That of this delivery, which is then forgotten.
+    pub(crate) fn take(&self, channel: u16, tag: u64) -> Option<Mark> {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = marks
+            .iter()
+            .position(|mark| (mark.channel, mark.tag) == (channel, tag))?;
+        let mark = marks.swap_remove(at);
+        self.n.store(marks.len(), Ordering::Release);
+        Some(mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_that_of_its_delivery_and_is_taken_once() {
+        let marks = Marks::default();
+        assert!(marks.is_empty());
+        let mark = |channel, tag| Mark {
+            channel,
+            tag,
+            why: String::new(),
+        };
+        marks.add([mark(1, 7), mark(2, 7)].into_iter());
+        assert_eq!(marks.take(1, 8), None);
+        assert_eq!(marks.take(2, 7), Some(mark(2, 7)));
+        assert_eq!(marks.take(2, 7), None);
+        assert!(!marks.is_empty());
+        assert!(marks.take(1, 7).is_some() && marks.is_empty());
+    }
+}

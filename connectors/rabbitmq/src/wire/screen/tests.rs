@@ -1,0 +1,104 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![kind];
+    frame.extend_from_slice(&channel.to_be_bytes());
+    frame.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame.push(0xce);
+    frame
+}
+
+/// A message as the broker delivers it, with a message id of these bytes.
+fn message(tag: u64, id: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut deliver = b"\x00\x3c\x00\x3c\x01c".to_vec();
+    deliver.extend_from_slice(&tag.to_be_bytes());
+    deliver.extend_from_slice(b"\x00\x01x\x01k");
+    let mut header = b"\x00\x3c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x80".to_vec();
+    header.push(u8::try_from(id.len()).unwrap());
+    header.extend_from_slice(id);
+    [
+        frame(METHOD, 1, &deliver),
+        frame(CONTENT_HEADER, 1, &header),
+        frame(BODY, 1, body),
+    ]
+    .concat()
+}
+
+/// What comes out when the bytes come in pieces of these sizes, and there is this much room for what is ready.
+fn screened(mut bytes: &[u8], pieces: &[usize], room: usize) -> (Vec<u8>, Vec<Mark>) {
+    let mut screen = Screen::default();
+    let (mut out, mut marks) = (Vec::new(), Vec::new());
+    let mut room = vec![0; room];
+    let mut sizes = pieces.iter().cycle();
+    while !bytes.is_empty() {
+        let n = (*sizes.next().unwrap()).min(bytes.len());
+        let mut piece = bytes[..n].to_vec();
+        bytes = &bytes[n..];
+        let passed = screen.pass(&mut piece);
+        out.extend_from_slice(&piece[..passed]);
+        marks.extend(screen.marks());
+        loop {
+            let given = screen.give(&mut room);
+            if given == 0 {
+                break;
+            }
+            out.extend_from_slice(&room[..given]);
+        }
+    }
+    (out, marks)
+}
+
+#[test]
+fn what_does_not_speak_amqp_passes() {
+    let bytes = b"AMQP\x00\x00\x09\x01 and more\xff";
+    assert_eq!(screened(bytes, &[3], 2).0, bytes);
+}
+
+#[test]
+fn a_wrong_routing_key_marks_the_delivery_and_not_the_next() {
+    let mut bytes = message(1, b"a", b"x");
+    let key = bytes
+        .windows(4)
+        .position(|four| four == b"\x01x\x01k")
+        .unwrap();
+    bytes[key + 3] = 0xff;
+    bytes.extend(message(2, b"b", b"y"));
+    let (out, marks) = screened(&bytes, &[1_000], 1);
+    assert_eq!(out[key + 3], b'?');
+    let [mark] = &marks[..] else {
+        panic!("{marks:?}");
+    };
+    assert_eq!((mark.channel, mark.tag), (1, 1));
+    assert!(mark.why.contains("routing key"), "{mark:?}");
+}
+
+proptest! {
+    /// The pieces in which bytes come make no difference: each message is what it would be alone.
+    #[test]
+    fn messages_are_mended_whatever_pieces_they_come_in(
+        messages in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..4), prop::collection::vec(any::<u8>(), 0..40)), 1..12),
+        pieces in prop::collection::vec(1..60_usize, 1..6),
+        room in 1..50_usize,
+    ) {
+        let (mut bytes, mut expected, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        for (tag, (id, body)) in (1..).zip(&messages) {
+            bytes.extend(message(tag, id, body));
+            let text = std::str::from_utf8(id);
+            if text.is_err() {
+                wrong.push(tag);
+            }
+            // Byte for byte, from the end of what is text.
+            let mut mended = id.clone();
+            while let Err(error) = std::str::from_utf8(&mended.clone()) {
+                mended[error.valid_up_to()] = b'?';
+            }
+            expected.extend(message(tag, &mended, body));
+        }
+        let (out, marks) = screened(&bytes, &pieces, room);
+        prop_assert_eq!(out, expected);
+        prop_assert_eq!(marks.iter().map(|mark| mark.tag).collect::<Vec<_>>(), wrong);
+    }
+}

@@ -1,0 +1,87 @@
+//! The socket, with a screen in front of what is read from it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use async_rs::{Tokio, traits::Reactor};
+use futures_util::io::{AsyncRead, AsyncWrite};
+use lapin::AsyncTcpStream;
+
+use super::{Marks, screen::Screen};
+
+type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
+
+/// Reads frames that the client can parse; writes as it is.
+pub(crate) struct Screened {
+    socket: Socket,
+    screen: Screen,
+    marks: Arc<Marks>,
+}
+
+impl Screened {
+    pub(crate) fn new(socket: Socket, marks: Arc<Marks>) -> Self {
+        Self {
+            socket,
+            screen: Screen::default(),
+            marks,
+        }
+    }
+}
+
+impl AsyncRead for Screened {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            let given = this.screen.give(room);
+            if given > 0 || room.is_empty() {
+                return Poll::Ready(Ok(given));
+            }
+            let n = ready!(Pin::new(&mut this.socket).poll_read(cx, room))?;
+            if n == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            let passed = this.screen.pass(&mut room[..n]);
+            // Before the client has the frames.
+            if this.screen.has_marks() {
+                this.marks.add(this.screen.marks());
+            }
+            if passed > 0 {
+                return Poll::Ready(Ok(passed));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Screened {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_close(cx)
+    }
+}

@@ -1,0 +1,252 @@
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use broadway_core::{Header, HeaderValue, Record};
+use proptest::prelude::*;
+
+use super::*;
+use crate::SqsRecord;
+
+fn rules(is_fifo: bool) -> Rules {
+    Rules {
+        is_fifo,
+        is_fair: false,
+        bytes_max: 100_000,
+        delay_secs: None,
+        deduplicate: None,
+        default_group: "rest".to_owned(),
+    }
+}
+
+/// What a reader gets.
+fn received(entry: Entry) -> SqsRecord {
+    let mut message = Message::builder()
+        .body(entry.body)
+        .set_message_attributes(entry.attributes);
+    if let Some(group) = entry.group {
+        message = message.attributes(MessageSystemAttributeName::MessageGroupId, group);
+    }
+    SqsRecord::new(message.build(), Arc::from("orders"))
+}
+
+fn headers_of(record: &SqsRecord) -> Vec<Header> {
+    let mut headers = Vec::new();
+    record.for_each_header(&mut |header| headers.push(header));
+    headers
+}
+
+/// Headers by name: SQS keeps no order, but all values of a name do.
+fn sorted(mut headers: Vec<Header>) -> Vec<Header> {
+    headers.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    headers
+}
+
+/// What SQS takes: the limits of its documentation, as far as they are checked without sending.
+fn assert_taken(entry: &Entry) {
+    assert!(!entry.body.is_empty() && is_plain(&entry.body));
+    let attributes = entry.attributes.iter().flatten();
+    assert!(attributes.clone().count() <= 10);
+    for (name, value) in attributes {
+        assert!(!name.is_empty() && name.len() <= 256 && name.is_ascii());
+        let is_empty = match value.string_value() {
+            Some(text) => !is_plain(text) || text.is_empty(),
+            None => value.binary_value().unwrap().as_ref().is_empty(),
+        };
+        assert!(!is_empty, "{name}");
+    }
+    for id in entry.group.iter().chain(&entry.deduplication) {
+        assert!(is_id(id.as_bytes()), "{id}");
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        Just(Bytes::new()),
+        Just(Bytes::from_static(b"-")),
+        any::<Vec<u8>>().prop_map(Bytes::from),
+        any::<String>().prop_map(Bytes::from),
+        "[a-z \r\n\t]{0,20}".prop_map(Bytes::from),
+    ]
+}
+
+fn value() -> impl Strategy<Value = HeaderValue> {
+    let leaf = prop_oneof![
+        Just(HeaderValue::Null),
+        bytes().prop_map(HeaderValue::from),
+        any::<bool>().prop_map(HeaderValue::from),
+        any::<i64>().prop_map(HeaderValue::from),
+        any::<(u8, u32)>().prop_map(|(scale, value)| HeaderValue::Decimal { scale, value }),
+        (0..u64::from(u32::MAX))
+            .prop_map(|ms| HeaderValue::Time(UNIX_EPOCH + Duration::from_millis(ms))),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        let list = proptest::collection::vec(inner.clone(), 0..3).prop_map(HeaderValue::List);
+        let entry = (any::<String>(), inner);
+        let table = proptest::collection::vec(entry, 0..3).prop_map(HeaderValue::Table);
+        prop_oneof![list, table]
+    })
+}
+
+fn name() -> impl Strategy<Value = Bytes> {
+    const KNOWN: [&str; 11] = [
+        "trace",
+        "trace",
+        "AWS.x",
+        "a..b",
+        "",
+        "broadway-key",
+        "broadway-encoding",
+        "broadway-headers",
+        "broadway-headers-2",
+        "broadway-reason",
+        "x-death",
+    ];
+    prop_oneof![
+        proptest::sample::select(&KNOWN[..]).prop_map(Bytes::from),
+        any::<Vec<u8>>().prop_map(Bytes::from),
+    ]
+}
+
+fn message() -> impl Strategy<Value = Outgoing> {
+    let headers = proptest::collection::vec((name(), value()), 0..15);
+    let payload = proptest::option::of(bytes());
+    let key = proptest::option::of(bytes());
+    let time = proptest::option::of(0..u64::from(u32::MAX));
+    (payload, key, headers, time).prop_map(|(payload, key, headers, time)| {
+        let mut message = payload.map_or_else(Outgoing::tombstone, Outgoing::new);
+        if let Some(key) = key {
+            message = message.key(key);
+        }
+        if let Some(ms) = time {
+            message = message.sent_at(UNIX_EPOCH + Duration::from_millis(ms));
+        }
+        headers.into_iter().fold(message, |message, (name, value)| {
+            message.header(name, value)
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_is_taken_and_read_as_it_was(message in message(), is_fifo: bool, is_fair: bool) {
+        let rules = Rules { is_fair, ..rules(is_fifo) };
+        let entry = rules.entry(message.clone()).unwrap();
+        assert_taken(&entry);
+        let record = received(entry);
+        prop_assert_eq!(record.is_tombstone(), message.payload().is_none());
+        prop_assert_eq!(record.payload(), message.payload().map_or(&[][..], |payload| payload));
+        prop_assert_eq!(record.key(), message.message_key().map(|key| &key[..]));
+        prop_assert_eq!(record.time(), message.time());
+        prop_assert_eq!(sorted(headers_of(&record)), sorted(message.headers().to_vec()));
+        // And once more, as a bridge would.
+        let again = received(rules.entry(Outgoing::from_record(&record)).unwrap());
+        prop_assert_eq!(again.payload(), record.payload());
+        prop_assert_eq!(again.is_tombstone(), record.is_tombstone());
+        prop_assert_eq!(again.key(), record.key());
+        prop_assert_eq!(sorted(headers_of(&again)), sorted(message.headers().to_vec()));
+    }
+}
+
+#[test]
+fn a_plain_message_is_body_group_and_attributes_and_nothing_else() {
+    let message = Outgoing::new("body")
+        .key("g")
+        .header("traceparent", "00-1")
+        .header("raw", [0xff_u8, 0].as_slice());
+    let entry = rules(true).entry(message).unwrap();
+    assert_eq!(
+        (entry.body.as_str(), entry.group.as_deref()),
+        ("body", Some("g"))
+    );
+    let attributes = entry.attributes.unwrap();
+    assert_eq!(attributes.len(), 2);
+    assert_eq!(attributes["traceparent"].string_value(), Some("00-1"));
+    assert_eq!(attributes["raw"].data_type(), "Binary");
+    assert_eq!(entry.bytes, 4 + (11 + 6 + 4) + (3 + 6 + 2));
+    assert_eq!(entry.deduplication, None, "the queue compares bodies");
+}
+
+#[test]
+fn a_marker_says_what_stands_for_the_payload() {
+    let marked = |message: Outgoing| {
+        let entry = rules(false).entry(message).unwrap();
+        let attributes = entry.attributes.unwrap();
+        let marker = attributes["broadway-encoding"].string_value().unwrap();
+        (entry.body, marker.to_owned())
+    };
+    let told = |body: &str, marker: &str| (body.to_owned(), marker.to_owned());
+    assert_eq!(marked(Outgoing::new("")), told("-", "empty"));
+    assert_eq!(marked(Outgoing::tombstone()), told("-", "null"));
+    assert_eq!(marked(Outgoing::new("\u{1}")), told("AQ==", "base64"));
+    assert_eq!(marked(Outgoing::new(vec![0xff])), told("/w==", "base64"));
+}
+
+#[test]
+fn a_key_that_is_no_group_keeps_a_group_of_its_own() {
+    let group = |key: &[u8]| {
+        let message = Outgoing::new("x").key(Bytes::copy_from_slice(key));
+        rules(true).entry(message).unwrap().group.unwrap()
+    };
+    let long = [b'x'; 129];
+    for key in [&b"two words"[..], &[0xff], b"", &long] {
+        assert_eq!(group(key), group(key));
+        assert_ne!(group(key), group(b"other words"));
+    }
+    let without = rules(true).entry(Outgoing::new("x")).unwrap();
+    assert_eq!(without.group.as_deref(), Some("rest"));
+}
+
+#[test]
+fn dead_letters_and_placeholders_have_an_id_of_all_that_they_carry() {
+    let id = |message: Outgoing| rules(true).entry(message).unwrap().deduplication;
+    let letter = |origin: &str| Outgoing::new("same").header("broadway-origin", origin);
+    let first = id(letter("orders[3]@1"));
+    assert!(first.is_some());
+    assert_ne!(first, id(letter("orders[3]@2")));
+    assert_eq!(first, id(letter("orders[3]@1")), "sent again");
+    for unknown in ["", "orders#1"] {
+        assert_ne!(id(letter(unknown)), id(letter(unknown)), "{unknown}");
+    }
+    let gone = |key: &'static str| id(Outgoing::tombstone().key(key));
+    assert!(gone("a").is_some() && gone("a") == gone("a") && gone("a") != gone("b"));
+    assert_ne!(gone("a"), id(Outgoing::new("").key("a")));
+    assert_eq!(id(Outgoing::new("x").key("a")), None);
+    let standard = rules(false).entry(letter("orders[3]@1")).unwrap();
+    assert_eq!(standard.deduplication, None);
+}
+
+#[test]
+fn a_rule_of_the_user_wins_and_is_checked() {
+    let rules = Rules {
+        deduplicate: Some(Arc::new(|message| "i".repeat(message.headers().len()))),
+        ..rules(true)
+    };
+    let letter = Outgoing::new("x").header("broadway-origin", "orders[3]@1");
+    assert_eq!(
+        rules.entry(letter).unwrap().deduplication.as_deref(),
+        Some("i")
+    );
+    let error = rules.entry(Outgoing::new("x")).unwrap_err();
+    assert!(error.contains("deduplicate_by"), "{error}");
+}
+
+#[test]
+fn what_is_too_large_or_for_elsewhere_is_refused_with_the_reason() {
+    let rules = Rules {
+        bytes_max: 100,
+        ..rules(false)
+    };
+    let large = Outgoing::new("x").header("a", "x".repeat(101));
+    for (message, why) in [
+        (Outgoing::new("x").to("elsewhere"), "elsewhere"),
+        (Outgoing::new("x").to_partition(3), "partition 3"),
+        (Outgoing::new("x".repeat(101)), "101 bytes"),
+        (Outgoing::new(vec![0xff; 60]), "in base64"),
+        (large, "bytes"),
+    ] {
+        let error = rules.entry(message).unwrap_err();
+        assert!(error.contains(why), "{why}: {error}");
+    }
+}

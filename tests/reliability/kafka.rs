@@ -1,0 +1,58 @@
+//! Kafka: three protocols to join and leave by.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use broadway::{
+    kafka::{Begin, GroupProtocol, Kafka},
+    testing::{Proxy, conformance::Subject},
+};
+
+use crate::{
+    broker::Broker,
+    phases,
+    subjects::{TestKafka, broker::address},
+};
+
+const PARTITIONS: u64 = 4;
+const UNCOMMITTED_MAX: usize = 1_000;
+/// The listener whose clients are sent on to the proxy, and the proxy: see `scripts/brokers.env`.
+const PROXIED: [u16; 2] = [19095, 19096];
+
+impl Broker for TestKafka {
+    const NAME: &'static str = "kafka";
+    const IDS: u64 = 4_000;
+    const IS_KEYED: bool = true;
+    /// What one worker may have done and not committed.
+    const REPEATS_MAX: Option<u64> = Some(PARTITIONS * UNCOMMITTED_MAX as u64);
+    const VARIANTS: usize = 3;
+
+    fn find() -> Option<Self> {
+        Self::new()
+    }
+
+    fn member(&self, place: &str, via: Option<SocketAddr>, variant: usize) -> Kafka {
+        let source = match variant {
+            0 => self.source(place, via),
+            1 => self.source(place, via).protocol(GroupProtocol::Range),
+            // Of the new protocol the broker sets the times.
+            _ => Kafka::topics([place])
+                .brokers(address("kafka", 19092).unwrap().to_string())
+                .group(place)
+                .begin(Begin::Earliest)
+                .protocol(GroupProtocol::Consumer),
+        };
+        source
+            .uncommitted_max(UNCOMMITTED_MAX)
+            .commit_interval(Duration::from_millis(200))
+    }
+
+    fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {
+        let [listener, proxy] = PROXIED.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        Proxy::start_at(proxy, listener)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_id_is_accounted_for() {
+    phases::all::<TestKafka>().await;
+}

@@ -1,0 +1,126 @@
+//! The three runs of a broker.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    broker::Broker,
+    nemesis::{Fault, Strike, strikes},
+    report::{Figures, HEAD},
+    run::{Run, ids, seed},
+    worker::{Process, Task},
+};
+
+/// How long a network is silent.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// All of them, one after the other; then the figures, and what is wrong with them.
+pub(crate) async fn all<B: Broker>() {
+    let Some(broker) = B::find() else { return };
+    let (seed, ids) = (seed(), ids(B::IDS));
+    let mut all = vec![hostile(&broker, seed, ids / 5).await];
+    for variant in 0..B::VARIANTS {
+        let share = ids * 3 / 10 / B::VARIANTS as u64;
+        all.push(graceful(&broker, seed, share, variant).await);
+    }
+    match broker.misbehaves() {
+        Some(how) => println!("{} faults: left out: {how}", B::NAME),
+        None => all.push(faults(&broker, seed, ids / 2).await),
+    }
+    println!("{HEAD}");
+    let mut complaints = Vec::new();
+    for figures in &all {
+        println!("{}", figures.line());
+        for (what, ids) in [
+            ("does not take", &figures.refused),
+            ("changed", &figures.damaged),
+        ] {
+            if !ids.is_empty() {
+                println!("{} {what} {:?}", B::NAME, figures.names(ids));
+            }
+        }
+        let of_this = figures.complaints().into_iter();
+        complaints.extend(of_this.map(|complaint| format!("{}: {complaint}", figures.phase)));
+    }
+    assert!(
+        complaints.is_empty(),
+        "{} with SEED={seed}:\n{}",
+        B::NAME,
+        complaints.join("\n")
+    );
+}
+
+/// One worker, and nothing breaks but the messages.
+async fn hostile<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
+    let mut run = Run::begin(broker, "hostile".to_owned(), seed, ids).await;
+    let worker = run.join(0).await;
+    run.until(run.good(1_000), || ()).await;
+    worker.drain().await.unwrap();
+    run.end(Vec::new(), Some(0)).await
+}
+
+/// Workers join and leave, each while the others are at work: there are one or two at any time, and three in all.
+async fn graceful<B: Broker>(broker: &B, seed: u64, ids: u64, variant: usize) -> Figures {
+    let mut run = Run::begin(broker, format!("graceful {variant}"), seed, ids).await;
+    let mut worker = run.join(variant).await;
+    for _ in 0..2 {
+        run.until_at_work(&worker, run.good(150)).await;
+        let next = run.join(variant).await;
+        run.members += u64::from(run.until_at_work(&next, run.good(30)).await);
+        worker.drain().await.unwrap();
+        worker = next;
+    }
+    run.until(run.good(1_000), || ()).await;
+    worker.drain().await.unwrap();
+    run.end(Vec::new(), Some(0)).await
+}
+
+/// Workers die, and their network fails.
+async fn faults<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
+    let mut run = Run::begin(broker, "faults".to_owned(), seed, ids).await;
+    let proxy = broker.proxy().await.unwrap();
+    let task = task(&run, proxy.address());
+    let mut process = Process::start::<B>(&task);
+    let mut struck = Vec::new();
+    for Strike { at, fault } in strikes(run.plan) {
+        let is_there = run.until(at, || must_live(&mut process)).await;
+        if !is_there {
+            break;
+        }
+        match fault {
+            Fault::Kill => {
+                process.kill();
+                process = Process::start::<B>(&task);
+            }
+            Fault::Cut => proxy.cut(),
+            Fault::Silence => {
+                proxy.freeze();
+                tokio::time::sleep(SILENCE).await;
+                proxy.thaw();
+            }
+        }
+        struck.push(fault);
+        println!("{fault:?} at {at}, after {} repeats", run.repeated());
+    }
+    run.until(run.good(1_000), || must_live(&mut process)).await;
+    process.ask_to_end();
+    while !process.has_drained() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let bound = B::REPEATS_MAX.map(|max| max * struck.len() as u64);
+    run.end(struck, bound).await
+}
+
+fn task<B: Broker>(run: &Run<B>, via: SocketAddr) -> Task {
+    Task {
+        plan: run.plan,
+        places: run.places.clone(),
+        via,
+        book: run.book.clone(),
+    }
+}
+
+fn must_live(process: &mut Process) {
+    if let Some(said) = process.has_ended() {
+        panic!("a worker ended by itself, with {said}");
+    }
+}

@@ -1,0 +1,36 @@
+//! RabbitMQ: a quorum queue, which counts deliveries and keeps messages through everything.
+
+use std::io;
+
+use broadway::testing::Proxy;
+
+use crate::{
+    broker::Broker,
+    phases,
+    subjects::{TestRabbitMq, broker::address},
+};
+
+impl Broker for TestRabbitMq {
+    const NAME: &'static str = "rabbitmq";
+    const IDS: u64 = 4_000;
+    /// What comes back to a queue may come behind others of its key.
+    const IS_KEYED: bool = false;
+    /// The prefetch of a worker.
+    const REPEATS_MAX: Option<u64> = Some(100);
+
+    /// It names a delivery.
+    const HAS_ORIGINS: bool = false;
+
+    fn find() -> Option<Self> {
+        Self::new(true)
+    }
+
+    fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {
+        Proxy::start(address("rabbitmq", 19672).unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_id_is_accounted_for() {
+    phases::all::<TestRabbitMq>().await;
+}

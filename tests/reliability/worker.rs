@@ -1,0 +1,263 @@
+//! A worker: a pipeline behind dead letters that writes what it handles into the book. In this process, or in one of its own that
+//! can be killed: the test program again, which is told by its environment what to do.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::File,
+    io::Read,
+    marker::PhantomData,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
+    time::Duration,
+};
+
+use broadway::{
+    Batch, Batching, BoxError, DeadLetters, Handler, Message, Next, OneBatcher, Pipeline,
+    Processors, Record, Topology, machine::restart::RestartPolicy,
+};
+
+use crate::{
+    book::{Book, Entry},
+    broker::{Broker, ItemOf, Places},
+    hostile::{HOSTILE, Harm},
+    plan::{Kind, Plan, id_of},
+    subjects::{TestKafka, TestPubSub, TestRabbitMq, TestSqs},
+};
+
+struct Worker<R> {
+    plan: Plan,
+    book: Book,
+    record: PhantomData<fn(R)>,
+}
+
+impl<R: Record> Handler for Worker<R> {
+    type In = R;
+    type Out = Entry;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<R>,
+    ) -> Result<Next<Entry, OneBatcher>, BoxError> {
+        let record = message.data();
+        let id = id_of(record)?;
+        if let Kind::Hostile(index) = self.plan.kind(id) {
+            let Harm::Error = HOSTILE[index].harm else {
+                panic!("{}", HOSTILE[index].name);
+            };
+            return Err(HOSTILE[index].name.into());
+        }
+        let is_intact = record.payload() == self.plan.payload(id).as_bytes();
+        if let Some(pause) = self.plan.pause(id) {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(Next::batch(OneBatcher, Entry { id, is_intact }))
+    }
+
+    async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Entry>) -> Result<(), BoxError> {
+        self.book.write(batch.iter())
+    }
+}
+
+/// Starts one in this process.
+pub(crate) async fn start<B: Broker>(
+    broker: &B,
+    places: &Places,
+    via: Option<SocketAddr>,
+    variant: usize,
+    (plan, book): (Plan, &Path),
+) -> Result<Topology<ItemOf<B>>, BoxError> {
+    let worker = Worker {
+        plan,
+        book: Book::open(book),
+        record: PhantomData::<fn(ItemOf<B>)>,
+    };
+    let dead = broker.publisher(&places.dead, via).await?;
+    let policy = RestartPolicy {
+        max: Duration::from_millis(500),
+        ..RestartPolicy::default()
+    };
+    let source = broker.member(&places.work, via, variant);
+    let topology = Pipeline::new(source, DeadLetters::of(worker, dead))
+        .name("ledger")
+        .producers(B::PRODUCERS)
+        .restart(policy)
+        .processors(
+            Processors::new(8).partition_by(|message: &Message<ItemOf<B>>| {
+                message.data().key().map(<[u8]>::to_vec)
+            }),
+        )
+        .rate_limit(
+            usize::try_from(plan.per_second().div_ceil(10))?,
+            Duration::from_millis(100),
+        )
+        .batchers(|_| Batching::new(50, Duration::from_millis(20)).concurrency(2))
+        .start()
+        .await?;
+    Ok(topology)
+}
+
+/// What a worker in a process of its own is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) plan: Plan,
+    pub(crate) places: Places,
+    pub(crate) via: SocketAddr,
+    pub(crate) book: PathBuf,
+}
+
+const BROKER: &str = "BROADWAY_LEDGER_BROKER";
+const WORK: &str = "BROADWAY_LEDGER_WORK";
+const DEAD: &str = "BROADWAY_LEDGER_DEAD";
+const VIA: &str = "BROADWAY_LEDGER_VIA";
+const BOOK: &str = "BROADWAY_LEDGER_BOOK";
+const PLAN: &str = "BROADWAY_LEDGER_PLAN";
+
+impl Task {
+    fn of_this_process() -> Option<(String, Self)> {
+        let broker = env::var(BROKER).ok()?;
+        let text = |name| env::var(name).unwrap();
+        let plan = text(PLAN);
+        let numbers: Vec<u64> = plan.split(' ').map(|n| n.parse().unwrap()).collect();
+        let [seed, ids, probes, is_keyed] = numbers[..] else {
+            panic!("{PLAN} is {plan:?}");
+        };
+        let task = Self {
+            plan: Plan {
+                seed,
+                ids,
+                probes,
+                is_keyed: is_keyed == 1,
+            },
+            places: Places {
+                work: text(WORK),
+                dead: text(DEAD),
+            },
+            via: text(VIA).parse().unwrap(),
+            book: env::var_os(BOOK).unwrap().into(),
+        };
+        Some((broker, task))
+    }
+
+    fn variables(&self, broker: &str) -> [(&'static str, OsString); 6] {
+        let Plan {
+            seed,
+            ids,
+            probes,
+            is_keyed,
+        } = self.plan;
+        [
+            (BROKER, broker.into()),
+            (WORK, self.places.work.clone().into()),
+            (DEAD, self.places.dead.clone().into()),
+            (VIA, self.via.to_string().into()),
+            (BOOK, self.book.clone().into()),
+            (
+                PLAN,
+                format!("{seed} {ids} {probes} {}", u8::from(is_keyed)).into(),
+            ),
+        ]
+    }
+}
+
+/// A worker in a process of its own; it does not outlive this.
+pub(crate) struct Process {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn start<B: Broker>(task: &Task) -> Self {
+        let said = task.book.with_extension("said");
+        let stderr = File::options().append(true).create(true).open(&said);
+        let child = Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "worker::the_worker_that_is_killed",
+                "--nocapture",
+            ])
+            .envs(task.variables(B::NAME))
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(stderr.unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, said }
+    }
+
+    /// SIGKILL: no drain, no goodbye.
+    pub(crate) fn kill(mut self) {
+        self.end_now();
+    }
+
+    /// What it said, if it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().unwrap()?;
+        let said = std::fs::read_to_string(&self.said).unwrap_or_default();
+        Some(format!("{status}: {said}"))
+    }
+
+    /// Lets it drain, which its standard input asks for by its end.
+    pub(crate) fn ask_to_end(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    pub(crate) fn has_drained(&mut self) -> bool {
+        let status = self.child.try_wait().unwrap();
+        status.is_some_and(|status| {
+            let said = std::fs::read_to_string(&self.said).unwrap_or_default();
+            assert!(
+                status.success(),
+                "a worker could not drain: {status}: {said}"
+            );
+            true
+        })
+    }
+
+    fn end_now(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end_now();
+        let _ = std::fs::remove_file(&self.said);
+    }
+}
+
+/// Not a test but the process of a worker: without its environment it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_worker_that_is_killed() {
+    let Some((broker, task)) = Task::of_this_process() else {
+        return;
+    };
+    match broker.as_str() {
+        TestKafka::NAME => work::<TestKafka>(&task).await,
+        TestRabbitMq::NAME => work::<TestRabbitMq>(&task).await,
+        TestSqs::NAME => work::<TestSqs>(&task).await,
+        TestPubSub::NAME => work::<TestPubSub>(&task).await,
+        other => panic!("no broker {other}"),
+    }
+}
+
+async fn work<B: Broker>(task: &Task) {
+    let broker = B::find().unwrap();
+    let topology = loop {
+        // It may begin while its network is cut.
+        let book = (task.plan, &*task.book);
+        match start(&broker, &task.places, Some(task.via), 0, book).await {
+            Ok(topology) => break topology,
+            Err(error) => eprintln!("cannot start yet: {error}"),
+        }
+    };
+    tokio::task::block_in_place(|| std::io::stdin().read_to_end(&mut Vec::new())).unwrap();
+    topology.drain().await.unwrap();
+    // Of the other tests nothing may run here.
+    process::exit(0);
+}
