@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    batcher::{BatcherStage, Carried, Job, JobInlet},
+    batcher::{BatcherStage, Carried, Emptied, EmptiedOf, Job, JobInlet},
     callbacks,
     envelope::Failure,
     processor::{AckOf, TokenOfSource},
@@ -41,8 +41,8 @@ where
     pub(super) failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
     /// The batch in hand.
     pub(super) jobs: Vec<JobOf<S, H>>,
-    /// The lane of the batch before.
-    pub(super) done: Option<u64>,
+    /// What is left of the batch before.
+    pub(super) done: Option<EmptiedOf<S, H>>,
     /// When the batch before was done.
     pub(super) stopped: Option<Instant>,
     /// That of the next batch, by which its rows know it.
@@ -72,7 +72,6 @@ where
     }
 
     async fn react(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
-        self.done = Some(job.lane);
         let started = timer::taken_at(self.stopped, self.inlet.waited());
         self.turns.next();
         if self.is_slow {
@@ -109,7 +108,7 @@ where
             data,
             mut carried,
             info,
-            ..
+            lane,
         } = job;
         self.number = self.number.wrapping_add(1);
         let mut batch = Batch::new(data, self.number, info);
@@ -123,7 +122,7 @@ where
             });
         }
         let failed = self.settle(&mut batch, &mut carried, handled.err()).await;
-        self.stage.recycle(batch.data, carried);
+        self.done = Some(Emptied::new(lane, batch.data, carried));
         let elapsed = timer::now().saturating_duration_since(started);
         emitter.emit(&Event::BatchStopped {
             batcher,

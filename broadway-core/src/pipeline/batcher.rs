@@ -124,6 +124,21 @@ pub(super) struct Messages<T, O, K> {
     carried: Vec<Carried<T, K>>,
 }
 
+/// What is left of a batch that was handled: its lane, and storage for the next one.
+pub(super) struct Emptied<T, O, K> {
+    lane: u64,
+    storage: Messages<T, O, K>,
+}
+
+impl<T, O, K> Emptied<T, O, K> {
+    pub(super) fn new(lane: u64, mut data: Vec<O>, mut carried: Vec<Carried<T, K>>) -> Self {
+        data.clear();
+        carried.clear();
+        let storage = Messages { data, carried };
+        Self { lane, storage }
+    }
+}
+
 impl<T, O, K> Default for Messages<T, O, K> {
     fn default() -> Self {
         Self {
@@ -194,6 +209,8 @@ struct Group {
 }
 
 type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
+pub(super) type EmptiedOf<S, H> =
+    Emptied<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
 type MessagesOf<S, H> = Messages<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
 type Order<S, H> = Either<Demand<JobOf<S, H>>, Lanes<JobOf<S, H>>>;
 /// The link from a batcher to its batch processors.
@@ -347,17 +364,6 @@ where
         batcher.drain(ready);
         self.send_ready(&mut open);
         self.outlet.close();
-    }
-
-    /// Takes the emptied storage of a batch for the next one.
-    pub(super) fn recycle(
-        &self,
-        mut data: Vec<H::Out>,
-        mut carried: Vec<Carried<H::In, TokenOfSource<S>>>,
-    ) {
-        data.clear();
-        carried.clear();
-        self.lock().batcher.recycle(Messages { data, carried });
     }
 
     fn send_ready(&self, open: &mut Open<S, H>) {

@@ -30,6 +30,22 @@ impl Tally {
         }
     }
 
+    pub(super) fn settlement<'a>(&self, latencies: &'a [Duration]) -> Settlement<'a> {
+        let Self {
+            done,
+            failed,
+            resolved,
+            released,
+        } = *self;
+        Settlement {
+            done,
+            failed,
+            resolved,
+            released,
+            latencies,
+        }
+    }
+
     pub(super) fn total(&self) -> usize {
         self.done + self.failed + self.resolved + self.released
     }
@@ -150,19 +166,7 @@ impl<A: Acknowledger> Group<A> {
         ledger.counters.settled(&tally);
         if ledger.emitter.is_heard() {
             let latencies = self.latencies(ledger);
-            let Tally {
-                done,
-                failed,
-                resolved,
-                released,
-            } = tally;
-            let settlement = Settlement {
-                done,
-                failed,
-                resolved,
-                released,
-                latencies: &latencies,
-            };
+            let settlement = tally.settlement(&latencies);
             let producer = self.entry.producer;
             ledger.emitter.emit(&Event::Settled {
                 producer,

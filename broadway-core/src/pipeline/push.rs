@@ -21,6 +21,7 @@ use crate::{
     message::Message,
     source::{ItemOf, Source},
     stage::timer,
+    telemetry::Event,
 };
 
 /// Tells how a pushed message ended.
@@ -164,11 +165,17 @@ impl<S: Source> PushEntrance<S> {
 
     fn send(&self, outlet: &SourceOutlet<S>, items: Vec<ItemOf<S>>) -> Vec<Receipt> {
         let received_ns = self.ledger.elapsed_ns(timer::now());
-        self.ledger.counters.received(items.len());
+        let count = items.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        self.ledger.counters.received(count);
         let (mut envelopes, receipts): (Vec<_>, Vec<_>) = items
             .into_iter()
             .map(|item| self.envelope(item, received_ns))
             .unzip();
+        // Before anyone can settle them.
+        self.ledger.emitter.emit(&Event::Pushed { count });
         outlet.send(&mut envelopes);
         receipts
     }

@@ -13,7 +13,7 @@ use crate::{
     caught::guarded,
     error::{BoxError, Reason},
     message::{AckOptions, Message},
-    telemetry::Emitter,
+    telemetry::{Emitter, Event},
 };
 
 /// What all settlers of a topology share.
@@ -188,7 +188,12 @@ impl<A: Acknowledger> Settler<A> {
     /// Hands over everything that was entered. Returns the first error; each has been reported as an event.
     pub(super) async fn flush(&mut self) -> Result<(), BoxError> {
         let pushed = std::mem::take(&mut self.pushed);
-        self.ledger.counters.settled(&pushed);
+        if pushed.total() > 0 {
+            self.ledger.counters.settled(&pushed);
+            let settlement = pushed.settlement(&[]);
+            let event = Event::PushedSettled { settlement };
+            self.ledger.emitter.emit(&event);
+        }
         let mut result = Ok(());
         for group in self.groups.iter_mut().filter(|group| !group.is_empty()) {
             let flushed = group.flush(&self.ledger).await;

@@ -91,6 +91,8 @@ pub enum Event<'a> {
         count: usize,
         demand: usize,
     },
+    /// `count` messages were pushed by hand, beside those of producers.
+    Pushed { count: usize },
     /// A processor took a chunk of `count` messages.
     ChunkStarted { processor: usize, count: usize },
     /// The processor has handled and settled it and sent on what goes to batchers. `returned` messages were given back, so
@@ -165,6 +167,8 @@ pub enum Event<'a> {
         producer: usize,
         settlement: Settlement<'a>,
     },
+    /// Pushed messages ended. Their latencies are not told.
+    PushedSettled { settlement: Settlement<'a> },
     /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again.
     AckFailed {
         producer: usize,
@@ -274,6 +278,7 @@ impl Event<'_> {
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::Produced { .. } => "produced",
+            Self::Pushed { .. } => "pushed",
             Self::ChunkStarted { .. } => "chunk_started",
             Self::ChunkStopped { .. } => "chunk_stopped",
             Self::MessageFailed { .. } => "message_failed",
@@ -285,6 +290,7 @@ impl Event<'_> {
             Self::BatchFailed { .. } => "batch_failed",
             Self::FailedHandled { .. } => "failed_handled",
             Self::Settled { .. } => "settled",
+            Self::PushedSettled { .. } => "pushed_settled",
             Self::AckFailed { .. } => "ack_failed",
             Self::CloseFailed { .. } => "close_failed",
             Self::RateLimited { .. } => "rate_limited",

@@ -167,6 +167,13 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             error: "not coordinator",
         },
+        Event::Pushed { count: 3 },
+        Event::PushedSettled {
+            settlement: Settlement {
+                resolved: 1,
+                ..settlement(1, 1, 0)
+            },
+        },
         Event::CloseFailed {
             producer: 0,
             error: "flush timed out",

@@ -66,7 +66,7 @@ impl Summary {
         table::progress_line(&progress)
     }
 
-    /// Messages that producers delivered.
+    /// Messages that producers delivered, or that were pushed.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.lock().read
@@ -172,8 +172,12 @@ impl Observer for Summary {
             }
             Event::TopologyStarted { .. } => self.lock().start(pipeline, Instant::now()),
             Event::Drained { .. } => self.lock().end(Instant::now()),
-            Event::Produced { count, .. } => self.lock().read += count as u64,
-            Event::Settled { settlement, .. } => self.lock().settle(&settlement),
+            Event::Produced { count, .. } | Event::Pushed { count } => {
+                self.lock().read += count as u64;
+            }
+            Event::Settled { settlement, .. } | Event::PushedSettled { settlement } => {
+                self.lock().settle(&settlement);
+            }
             Event::BatchReady {
                 batcher,
                 trigger,

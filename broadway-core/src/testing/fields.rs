@@ -37,7 +37,9 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Settled {
             producer,
             settlement,
-        } => of_settlement(*producer, settlement),
+        } => with(of_settlement(settlement), "producer", Some(producer)),
+        Event::PushedSettled { settlement } => of_settlement(settlement),
+        Event::Pushed { count } => texts![count],
         Event::AckFailed {
             producer,
             count,
@@ -66,17 +68,6 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::SourceTrouble { .. }
         | Event::LateResults { .. } => of_source(event),
     }
-}
-
-fn of_settlement(producer: usize, settlement: &Settlement<'_>) -> Fields {
-    let Settlement {
-        done,
-        failed,
-        resolved,
-        released,
-        ..
-    } = settlement;
-    texts![producer, done, failed, resolved, released]
 }
 
 fn of_producer(event: &Event<'_>) -> Fields {
@@ -273,4 +264,15 @@ fn with<T: ToString>(mut fields: Fields, name: &'static str, value: Option<&T>) 
 
 fn debug(trigger: &crate::batch::Trigger) -> String {
     format!("{trigger:?}").to_lowercase()
+}
+
+fn of_settlement(settlement: &Settlement<'_>) -> Fields {
+    let Settlement {
+        done,
+        failed,
+        resolved,
+        released,
+        ..
+    } = *settlement;
+    texts![done, failed, resolved, released]
 }

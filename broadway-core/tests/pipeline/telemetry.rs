@@ -76,6 +76,7 @@ async fn every_event_of_the_engine_is_emitted() {
     topology.pause();
     topology.resume();
     outcomes(feed.push_all(0..5)).await;
+    outcomes(topology.push([7]).await.unwrap()).await;
     feed.fail("connection lost");
     feed.push(99);
     feed.fail("connection lost again");

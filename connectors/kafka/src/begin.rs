@@ -24,6 +24,7 @@ use crate::{
     client::Client,
     config::{Kafka, OnLost},
     partition::{Origin, Start},
+    shared::Cause,
 };
 
 /// What a member has learned since it opened.
@@ -163,27 +164,37 @@ pub(crate) fn again(
     source: &Kafka,
     origin: &Origin,
     position: Option<i64>,
-    is_gone: bool,
+    cause: Cause,
 ) -> Result<Found, String> {
     let name = [(origin.topic.to_string(), origin.partition)];
     let low = lookup::look(client, source, &name, Offset::Beginning)?[0].unwrap_or(0);
     let position = position.unwrap_or(low);
-    if position < low {
-        // To resume is to accept it.
-        return Ok(after_loss(source, position, low, None, is_gone));
-    }
-    if !is_gone {
-        return Ok(Found::plain(Start {
-            position: Some(position),
-            commit: false,
-            committed: Some(position),
-            marker: None,
-        }));
-    }
+    let moved = match cause {
+        Cause::MadeAnew => "its topic was deleted and made anew",
+        // To resume is to accept a loss.
+        _ if position < low => {
+            return Ok(after_loss(
+                source,
+                position,
+                low,
+                None,
+                cause == Cause::Gone,
+            ));
+        }
+        Cause::Gone => {
+            "its position lies beyond the end of the log: the topic was made anew, or truncated"
+        }
+        Cause::Resumed => {
+            return Ok(Found::plain(Start {
+                position: Some(position),
+                commit: false,
+                committed: Some(position),
+                marker: None,
+            }));
+        }
+    };
     Ok(Found {
-        moved: Some(
-            "its position lies beyond the end of the log: the topic was made anew, or truncated",
-        ),
+        moved: Some(moved),
         ..Found::plain(Start::found(low, source))
     })
 }

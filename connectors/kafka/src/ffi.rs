@@ -16,6 +16,7 @@ mod message;
 mod produce;
 mod queue;
 mod signal;
+mod topics;
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -29,6 +30,7 @@ pub(crate) use message::{Raw, Scratch};
 pub(crate) use produce::{Headers, Parts, produce};
 pub(crate) use queue::{CommitResult, Queue};
 pub(crate) use signal::{Bell, Signal};
+pub(crate) use topics::TopicIds;
 
 use crate::{client::Client, partition::Origin};
 

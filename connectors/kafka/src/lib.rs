@@ -29,6 +29,9 @@
 //! member's thread
 //! ```
 //!
+//! A partition can begin anew while it stays assigned (`member/restart`): its position is gone, its topic was made anew, or it
+//! is resumed through [`KafkaControl`]. Where partitions begin is decided in `begin`.
+//!
 //! `source` is what the engine holds, `member` the thread, `partition` the state that both share, `ffi` the only unsafe
 //! code. The publisher has a client and a thread of its own: see `publisher`. The client needs the headers of OpenSSL to build (feature `tls`, on by default). For Kerberos, depend on
 //! `rdkafka` with its feature `gssapi` yourself: cargo builds one client with the features of all.

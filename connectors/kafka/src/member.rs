@@ -7,6 +7,7 @@
 //! Whatever happens wakes it: events of the client, results of commits, the last settled message of a draining
 //! partition, an order. It sleeps 250 ms at most besides.
 
+mod anew;
 mod instance;
 mod leave;
 mod rebalance;
@@ -38,6 +39,7 @@ use crate::{
     settings::Side,
     shared::{Failure, Order, SLEEP_MAX, Shared},
 };
+use anew::Identities;
 use rebalance::Revoking;
 use restart::Restarting;
 
@@ -55,6 +57,7 @@ pub(crate) struct Member {
     mailbox: Arc<Mailbox>,
     commits: Commits,
     known: Known,
+    identities: Identities,
     revoking: Option<Revoking>,
     restarting: Vec<Restarting>,
     opening: Option<Opening>,
@@ -87,7 +90,8 @@ pub(crate) fn run(
             return;
         }
     };
-    let Some(commits) = Commits::new(&client, shared.clone()) else {
+    let queues = Commits::new(&client, shared.clone()).zip(Identities::new(&client));
+    let Some((commits, identities)) = queues else {
         let _ = reply.send(Err("the Kafka client cannot make a queue".into()));
         return;
     };
@@ -106,6 +110,7 @@ pub(crate) fn run(
         mailbox,
         commits,
         known,
+        identities,
         revoking: None,
         restarting: Vec::new(),
         opening,
@@ -121,6 +126,10 @@ impl Member {
             self.serve_client();
             self.commits.serve();
             self.serve_rebalances();
+            if self.shared.is_doubtful.swap(false, Ordering::AcqRel) {
+                self.identities.look_now();
+            }
+            self.identities.serve(&self.shared);
             self.serve_restarts();
             if let Some(order) = self.shared.take_order() {
                 return self.leave(order);
@@ -143,7 +152,7 @@ impl Member {
     fn sleep(&self) -> Duration {
         let revoked_at = self.revoking.iter().map(|revoking| revoking.deadline);
         let restarted_at = self.restarting.iter().map(|restarting| restarting.deadline);
-        [self.commit_at, self.lag_at]
+        [self.commit_at, self.lag_at, self.identities.look_at()]
             .into_iter()
             .chain(revoked_at)
             .chain(restarted_at)

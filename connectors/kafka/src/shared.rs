@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     thread: OnceLock<Thread>,
     order: Mutex<Option<Order>>,
     restarts: Mutex<Vec<(Arc<Partition>, Cause)>>,
+    /// A partition brought an error: perhaps its topic is another one now.
+    pub(crate) is_doubtful: AtomicBool,
 }
 
 /// Why the producer ends.
@@ -66,6 +68,8 @@ impl Failure {
 pub(crate) enum Cause {
     /// The broker has no such position any more.
     Gone,
+    /// Its topic was deleted and made again.
+    MadeAnew,
     /// An operator resumes it.
     Resumed,
 }
@@ -115,6 +119,7 @@ impl Shared {
             thread: OnceLock::new(),
             order: Mutex::new(None),
             restarts: Mutex::default(),
+            is_doubtful: AtomicBool::new(false),
         }
     }
 
@@ -241,7 +246,11 @@ impl Shared {
                 self.tell_halt(part, offset, &reason);
             }
             Notice::Drained => self.wake_thread(),
-            Notice::Trouble(text) => self.trouble(&format!("{part}: {text}{}", grant(&text, Side::Source))),
+            Notice::Trouble(text) => {
+                self.is_doubtful.store(true, Ordering::Release);
+                self.wake_thread();
+                self.trouble(&format!("{part}: {text}{}", grant(&text, Side::Source)));
+            }
             Notice::Gone => self.restart(Arc::clone(partition), Cause::Gone),
             Notice::Rewound { offset } => self.fail(format!(
                 "the log of {part} went back to offset {offset}: it was truncated, or the topic was made anew"

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::{BatcherStage, Group, Open};
+use super::{BatcherStage, Emptied, EmptiedOf, Group, Open};
 use crate::{
     handler::Handler,
     source::{Producer, Source},
@@ -20,15 +20,16 @@ where
     S: Source<Producer: Producer<Item = H::In>>,
     H: Handler,
 {
-    /// A batch processor comes for a batch: for its first one, or having handled one of lane `done`.
-    pub(in crate::pipeline) fn come_for_batch(&self, done: Option<u64>, now: Instant) {
+    /// A batch processor comes for a batch: for its first one, or having handled the one of which `done` is left.
+    pub(in crate::pipeline) fn come_for_batch(&self, done: Option<EmptiedOf<S, H>>, now: Instant) {
         let mut open = self.lock();
         let wanted = match done {
             None => {
                 open.demand.joined();
                 open.demand.wanted()
             }
-            Some(lane) => {
+            Some(Emptied { lane, storage }) => {
+                open.batcher.recycle(storage);
                 open.ended += 1;
                 open.is_stuck = false;
                 open.demand.ended(lane)

@@ -85,7 +85,7 @@ metrics! {
     MESSAGES = Counter "broadway_messages_total" Count ["pipeline", "stage", "result"]
         "messages that left a stage (processors, or batcher:NAME), by result: ok, failed, forwarded";
     PRODUCED = Counter "broadway_produced_total" Count ["pipeline", "producer"]
-        "messages delivered by a producer";
+        "messages delivered by a producer; those pushed by hand have the producer `pushed`";
     SETTLED = Counter "broadway_settled_total" Count ["pipeline", "producer", "result"]
         "messages handed to a producer's acknowledger, by result: ok, failed, resolved, released";
     RETURNED = Counter "broadway_returned_total" Count ["pipeline"]

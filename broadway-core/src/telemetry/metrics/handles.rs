@@ -14,6 +14,9 @@ use crate::{
     telemetry::{Event, Settlement, event::trigger_name, known::Known},
 };
 
+/// Stands for the producer of what is pushed by hand.
+const PUSHED: usize = usize::MAX;
+
 /// The metrics of one pipeline. Those without further labels have their handles here, the others where their labels are.
 #[derive(Debug)]
 pub(super) struct PipelineMetrics {
@@ -128,6 +131,8 @@ impl PipelineMetrics {
                 producer,
                 settlement,
             } => self.settled(producer, settlement, latency),
+            Event::Pushed { count } => self.produced(PUSHED, count),
+            Event::PushedSettled { settlement } => self.settled(PUSHED, settlement, false),
             Event::AckFailed {
                 producer,
                 count,
@@ -355,7 +360,10 @@ struct ProducerMetrics {
 
 impl ProducerMetrics {
     fn new(pipeline: &str, producer: usize) -> Self {
-        let producer = producer.to_string();
+        let producer = match producer {
+            PUSHED => "pushed".to_owned(),
+            producer => producer.to_string(),
+        };
         let own = [pipeline, &producer];
         let settled = |result| catalog::SETTLED.counter(&[pipeline, &producer, result]);
         Self {

@@ -58,7 +58,7 @@ fn every_event_is_heard_and_counted_once() {
         summary.resolved(),
         summary.released(),
     ];
-    assert_eq!(counts, [9, 5, 2, 2, 1]);
+    assert_eq!(counts, [12, 6, 3, 3, 1]);
     assert_eq!(
         (summary.dropped_unsettled(), summary.ack_failures()),
         (1, 5)

@@ -28,6 +28,8 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::FailedInBatch { .. }
         | Event::BatchFailed { .. } => batcher(pipeline, event),
         Event::Produced { .. }
+        | Event::Pushed { .. }
+        | Event::PushedSettled { .. }
         | Event::Settled { .. }
         | Event::AckFailed { .. }
         | Event::CloseFailed { .. }
@@ -224,6 +226,13 @@ fn producer(pipeline: &str, told: &Event<'_>) {
             demand,
         } => {
             trace!(target: TARGET, event, pipeline, producer, count, demand, "messages produced");
+        }
+        Event::Pushed { count } => {
+            trace!(target: TARGET, event, pipeline, count, "messages pushed");
+        }
+        Event::PushedSettled { settlement } => {
+            trace!(target: TARGET, event, pipeline, done = settlement.done, failed = settlement.failed,
+                resolved = settlement.resolved, released = settlement.released, "pushed messages settled");
         }
         Event::Settled {
             producer,

@@ -121,16 +121,32 @@ impl Queue {
     /// The result of a commit, if there is one.
     pub(crate) fn result(&self) -> Option<CommitResult> {
         loop {
-            // SAFETY: the queue lives as long as `self`; a time-out of 0 returns at once.
-            let event =
-                NonNull::new(unsafe { bindings::rd_kafka_queue_poll(self.raw.as_ptr(), 0) })?;
-            let result = CommitResult::of_event(event);
-            // SAFETY: the event is ours, and nothing in `result` points into it.
-            unsafe { bindings::rd_kafka_event_destroy(event.as_ptr()) };
+            let result = self.poll(|event| CommitResult::of_event(NonNull::new(event)?))?;
             if result.is_some() {
                 return result;
             }
         }
+    }
+
+    /// Shows the next event to `see`, which must take out of it what it returns; `None`: there is no event.
+    pub(super) fn poll<R: 'static>(
+        &self,
+        see: impl FnOnce(*mut bindings::rd_kafka_event_t) -> R,
+    ) -> Option<R> {
+        // SAFETY: the queue lives as long as `self`; a time-out of 0 returns at once.
+        let event = NonNull::new(unsafe { bindings::rd_kafka_queue_poll(self.raw.as_ptr(), 0) })?;
+        let seen = see(event.as_ptr());
+        // SAFETY: the event is ours, and what was seen borrows nothing from it.
+        unsafe { bindings::rd_kafka_event_destroy(event.as_ptr()) };
+        Some(seen)
+    }
+
+    pub(super) fn raw(&self) -> *mut rd_kafka_queue_t {
+        self.raw.as_ptr()
+    }
+
+    pub(super) fn client(&self) -> *mut rd_kafka_t {
+        self.client.native_ptr()
     }
 
     /// Asks to commit the offsets of `list`; the answer comes as a [`result`](Self::result).

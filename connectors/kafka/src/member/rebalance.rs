@@ -99,6 +99,9 @@ impl Member {
                 part,
                 position: start.position,
             });
+            if found.moved.is_some() {
+                self.identities.begins(&partition);
+            }
             self.tell_found(&partition, &found);
         }
         let n = self.shared.assigned().len();
@@ -109,6 +112,7 @@ impl Member {
                  than `prefetch_bytes_max`"
             );
         }
+        self.identities.look_now();
         self.shared.assignment_changed();
         if commit {
             // If it fails, that has been told, and it goes with the next one.

@@ -50,7 +50,7 @@ impl Member {
         }
         let deadline = match cause {
             // What was read of a log that is gone can not be read again: all of it is handled.
-            Cause::Gone => {
+            Cause::Gone | Cause::MadeAnew => {
                 partition.drain();
                 Deadline::never()
             }
@@ -73,8 +73,7 @@ impl Member {
         let _ = self.commits.flush(Deadline::after(COMMIT_WAIT));
         let (position, marker) = (partition.position(), partition.marker());
         let origin = &partition.origin;
-        let is_gone = *cause == Cause::Gone;
-        let mut found = begin::again(&self.client, &self.source, origin, position, is_gone)?;
+        let mut found = begin::again(&self.client, &self.source, origin, position, *cause)?;
         found.start.marker = marker;
         let Rest { in_flight, repeats } = partition.release();
         let part = origin.name.as_str();
@@ -86,6 +85,9 @@ impl Member {
             self.move_to(partition, found.start.position)?;
         }
         partition.open(queue, signal, found.start);
+        if found.moved.is_some() {
+            self.identities.begins(partition);
+        }
         self.tell_found(partition, &found);
         if let (Cause::Resumed, Some(position)) = (cause, found.start.position) {
             self.shared.emit(&Event::Unhalted {
@@ -159,7 +161,7 @@ impl Restarting {
     fn is_due(&self) -> bool {
         self.deadline.is_over()
             || match self.cause {
-                Cause::Gone => self.partition.is_idle(),
+                Cause::Gone | Cause::MadeAnew => self.partition.is_idle(),
                 Cause::Resumed => self.partition.is_drained(),
             }
     }
