@@ -257,7 +257,10 @@ async fn work<B: Broker>(task: &Task) {
         }
     };
     tokio::task::block_in_place(|| std::io::stdin().read_to_end(&mut Vec::new())).unwrap();
-    topology.drain().await.unwrap();
+    if let Err(error) = topology.drain().await {
+        // Its connection may have been cut a moment ago: then what it could not acknowledge comes again, as it says.
+        eprintln!("it could not end as it should: {error}");
+    }
     // Of the other tests nothing may run here.
     process::exit(0);
 }
