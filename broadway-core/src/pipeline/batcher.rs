@@ -352,9 +352,11 @@ where
         staged.clear();
         batcher.end_chunk(ready);
         self.send_ready(&mut open);
-        let wanted = open.demand.wanted();
-        self.send_due(&mut open, wanted, now);
-        self.set_timer(open, now);
+        if open.batcher.open() > 0 {
+            let wanted = open.demand.wanted();
+            self.send_due(&mut open, wanted, now);
+            self.set_timer(open, now);
+        }
     }
 
     /// Delivers what is open, and says that nothing more comes.

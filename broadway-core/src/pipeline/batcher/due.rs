@@ -35,8 +35,11 @@ where
                 open.demand.ended(lane)
             }
         };
-        self.send_due(&mut open, wanted, now);
-        self.set_timer(open, now);
+        // Nothing is open where every batch is complete at once, with a size of 1 for instance.
+        if open.batcher.open() > 0 {
+            self.send_due(&mut open, wanted, now);
+            self.set_timer(open, now);
+        }
     }
 
     /// A batch processor took a batch of `count` messages.
