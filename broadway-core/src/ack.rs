@@ -126,6 +126,13 @@ pub trait Acknowledger: Send + Sync + 'static {
         String::new()
     }
 
+    /// How many messages that were settled as done will be delivered again all the same, if the source ends now: a log commits no
+    /// further than its first unfinished message. Asked when a topology has ended by force, after its producers were closed, for
+    /// the number that [`RunError`](crate::RunError) tells. Defaults to 0.
+    fn repeats(&self) -> u64 {
+        0
+    }
+
     /// Whether [`begin`](Self::begin) is called. Defaults to false, which costs nothing.
     const WANTS_BEGIN: bool = false;
 
@@ -170,6 +177,10 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
 
     fn describe(&self, token: &Self::Token) -> String {
         A::describe(self, token)
+    }
+
+    fn repeats(&self) -> u64 {
+        A::repeats(self)
     }
 }
 

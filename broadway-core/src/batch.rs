@@ -11,6 +11,7 @@ use compact_str::CompactString;
 
 use crate::{
     ack_now::AckNow,
+    caught::Discarding,
     error::{BoxError, Callback, Reason},
 };
 
@@ -99,7 +100,7 @@ impl From<CompactString> for BatchKey {
 /// `std::mem::swap` does to the data of two rows is not noticed: then each message has the data of the other.
 #[derive(Debug)]
 pub struct Batch<T> {
-    pub(crate) data: Vec<T>,
+    pub(crate) data: Discarding<T>,
     failed: Mutex<Vec<(u32, Reason)>>,
     len: usize,
     number: u32,
@@ -117,7 +118,7 @@ pub(crate) struct BatchInfo {
 
 impl<T> Batch<T> {
     /// `number` differs from that of batches that are handled at the same time.
-    pub(crate) fn new(data: Vec<T>, number: u32, info: BatchInfo) -> Self {
+    pub(crate) fn new(data: Discarding<T>, number: u32, info: BatchInfo) -> Self {
         Self {
             len: data.len(),
             data,
@@ -146,19 +147,21 @@ impl<T> Batch<T> {
     /// The data by reference, each with which message it is: to sort, and to [`fail`](Self::fail) single ones. Nothing once taken.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<&T>> {
         let ids = ids(self.number);
-        ids.zip(&self.data).map(|(id, data)| Row::new(id, data))
+        ids.zip(self.data.iter())
+            .map(|(id, data)| Row::new(id, data))
     }
 
     /// The data, to be changed in place, each with which message it is. Nothing once taken.
     pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = Row<&mut T>> {
         let ids = ids(self.number);
-        ids.zip(&mut self.data).map(|(id, data)| Row::new(id, data))
+        ids.zip(self.data.iter_mut())
+            .map(|(id, data)| Row::new(id, data))
     }
 
     /// Moves the data out, each with which message it is. The batch still stands for its messages.
     #[must_use = "the data is gone from the batch"]
     pub fn take(&mut self) -> Vec<Row<T>> {
-        let data = std::mem::take(&mut self.data);
+        let data = self.data.take();
         let rows = ids(self.number).zip(data);
         rows.map(|(id, data)| Row::new(id, data)).collect()
     }
@@ -167,7 +170,7 @@ impl<T> Batch<T> {
     /// messages use [`take`](Self::take), since the data does not know its message.
     #[must_use = "the data is gone from the batch"]
     pub fn take_data(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.data)
+        self.data.take()
     }
 
     /// How many messages the batch stands for; at least one.

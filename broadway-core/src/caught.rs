@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     mem,
+    ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
@@ -88,6 +89,50 @@ pub(crate) fn discard_each(len: usize, mut drop_at: impl FnMut(usize)) -> Option
         first = first.or(dropped.err());
     }
     first
+}
+
+/// A list of values of the user's that is emptied each by itself when it is dropped: two panics in their `Drop` would end the
+/// process. For where loops are dropped with all that they hold.
+#[derive(Debug)]
+pub(crate) struct Discarding<T>(Vec<T>);
+
+impl<T> Discarding<T> {
+    pub(crate) const fn new(values: Vec<T>) -> Self {
+        Self(values)
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<T> {
+        mem::take(&mut self.0)
+    }
+}
+
+impl<T> Default for Discarding<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Deref for Discarding<T> {
+    type Target = Vec<T>;
+
+    #[inline]
+    fn deref(&self) -> &Vec<T> {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Discarding<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Vec<T> {
+        &mut self.0
+    }
+}
+
+impl<T> Drop for Discarding<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let _ = clear(&mut self.0);
+    }
 }
 
 /// Empties a list of values of the user's, each by itself. Returns the first panic.

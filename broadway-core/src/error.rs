@@ -157,6 +157,16 @@ impl Reason {
         }))
     }
 
+    /// This reason, with `more` to say. The error is not to be had from it any more.
+    pub(crate) fn and(&self, more: &str) -> Self {
+        let cause = match &self.0.cause {
+            Cause::Error(error) => Cause::Error(format!("{error}; {more}").into()),
+            Cause::Panic(text) => Cause::Panic(format!("{text}; {more}")),
+        };
+        let callback = self.0.callback;
+        Self(Arc::new(Inner { callback, cause }))
+    }
+
     /// The callback that failed.
     #[must_use]
     pub fn callback(&self) -> Callback {
@@ -351,7 +361,7 @@ impl fmt::Display for RunError {
             Self::Producer { producer, error } => {
                 write!(
                     f,
-                    "producer {producer} failed too often, the last time: {error}"
+                    "producer {producer} failed and is not opened again: {error}"
                 )
             }
             Self::DrainTimedOut { after, unsettled } => {

@@ -11,6 +11,7 @@ pub use dead_letters::DeadLetters;
 use crate::{
     batch::{Batch, BatchKey},
     batcher_key::BatcherKey,
+    caught,
     chunk::Chunk,
     error::{BoxError, Reason},
     message::{Message, Record},
@@ -184,6 +185,15 @@ pub struct Failed<In, Out> {
     pub(crate) output: Option<Out>,
     pub(crate) reason: Reason,
     pub(crate) is_resolved: bool,
+}
+
+/// The output by itself, so that a panic in its `Drop` does not meet one of the message, which would end the process.
+impl<In, Out> Drop for Failed<In, Out> {
+    fn drop(&mut self) {
+        if let Some(output) = self.output.take() {
+            caught::discard(output);
+        }
+    }
 }
 
 impl<In, Out> Failed<In, Out> {

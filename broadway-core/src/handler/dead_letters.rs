@@ -23,7 +23,8 @@ use crate::{
 /// limit: see [`retry`](Self::retry). It may arrive twice. Meanwhile the processor or batch processor waits, so the message's key
 /// waits too, and the source is asked for no more than its bounds allow; nothing is lost, and a drain that runs out of time leaves
 /// the message unsettled. Each pause is logged as a warning (feature `tracing`). One that is *refused* (too large, no such topic, no
-/// permission) stays failed, and its source does with the message what its options say.
+/// permission) stays failed, and its source does with the message what its options say; so does one whose publisher is closed, and one
+/// for which `retry` has given up. Each is logged as an error, and the message's [`Reason`] names it.
 ///
 /// ```
 /// use broadway_core::{DeadLetters, Handler, Pipeline, Publisher, Record, Source};
@@ -100,6 +101,18 @@ impl<H, P> DeadLetters<H, P> {
     }
 }
 
+/// The message stays failed: for two reasons from here on.
+fn given_up<In: Record, Out>(failed: &mut Failed<In, Out>, error: &PublishError) {
+    let id = failed.message().data().id();
+    #[cfg(feature = "tracing")]
+    ::tracing::error!(id, reason = %failed.reason(), %error, "a dead letter cannot be sent; its message stays failed");
+    #[cfg(not(feature = "tracing"))]
+    let _ = id;
+    failed.reason = failed
+        .reason
+        .and(&format!("its dead letter cannot be sent: {error}"));
+}
+
 impl<H, P> fmt::Debug for DeadLetters<H, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetters")
@@ -158,13 +171,14 @@ where
                         unconfirmed.get_or_insert(error);
                     }
                     // Refused: sending it again does not help.
-                    Err(_) => {}
+                    Err(error) => given_up(failed, &error),
                 }
             }
             left = again;
             if let Some(error) = unconfirmed {
                 let Decision::After(pause) = restart.failed(timer::now(), supervise::jitter())
                 else {
+                    left.into_iter().for_each(|failed| given_up(failed, &error));
                     return;
                 };
                 self.log_pause(left.len(), pause, &error);

@@ -19,6 +19,7 @@ use crate::{
     ack_now::{self, Request},
     batch::Batch,
     batcher_key::BatcherKey,
+    caught::Discarding,
     error::{BoxError, Callback, Reason},
     handler::Handler,
     source::{Producer, Source},
@@ -38,7 +39,7 @@ where
     pub(super) inlet: JobInlet<S, H>,
     pub(super) ledger: Arc<Ledger<AckOf<S>>>,
     pub(super) settler: Settler<AckOf<S>>,
-    pub(super) failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
+    pub(super) failures: Discarding<Failure<H::In, H::Out, TokenOfSource<S>>>,
     /// The batch in hand.
     pub(super) jobs: Vec<JobOf<S, H>>,
     /// What is left of the batch before.
@@ -236,7 +237,9 @@ where
                 continue;
             }
             let options = message.take_ack_options();
-            let outcome = match callbacks::guarded(|| drop((output, message))) {
+            // Each by itself: two panics at once would end the process.
+            let dropped = callbacks::guarded(|| drop(output));
+            let outcome = match dropped.and(callbacks::guarded(|| drop(message))) {
                 Ok(()) => Outcome::Done,
                 Err(panicked) => {
                     let reason = panicked.reason(Callback::HandleBatch);

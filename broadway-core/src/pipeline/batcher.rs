@@ -29,7 +29,7 @@ use super::{
 use crate::{
     batch::{BatchInfo, BatchKey},
     batcher_key::BatcherKey,
-    caught::guarded,
+    caught::{Discarding, guarded},
     error::{Callback, Reason},
     handler::{Handler, ToBatch},
     machine::{
@@ -106,8 +106,8 @@ pub(super) struct Carried<T, K> {
 
 /// A batch to handle.
 pub(super) struct Job<T, O, K> {
-    pub(super) data: Vec<O>,
-    pub(super) carried: Vec<Carried<T, K>>,
+    pub(super) data: Discarding<O>,
+    pub(super) carried: Discarding<Carried<T, K>>,
     pub(super) info: BatchInfo,
     pub(super) lane: u64,
 }
@@ -120,8 +120,8 @@ impl<T, O, K> Keyed for Job<T, O, K> {
 
 /// Where the messages of an open batch are collected: the user's data apart, so that a sink gets a slice of it.
 pub(super) struct Messages<T, O, K> {
-    data: Vec<O>,
-    carried: Vec<Carried<T, K>>,
+    data: Discarding<O>,
+    carried: Discarding<Carried<T, K>>,
 }
 
 /// What is left of a batch that was handled: its lane, and storage for the next one.
@@ -131,9 +131,8 @@ pub(super) struct Emptied<T, O, K> {
 }
 
 impl<T, O, K> Emptied<T, O, K> {
-    pub(super) fn new(lane: u64, mut data: Vec<O>, mut carried: Vec<Carried<T, K>>) -> Self {
-        data.clear();
-        carried.clear();
+    /// `data` and `carried` are empty by now.
+    pub(super) fn new(lane: u64, data: Discarding<O>, carried: Discarding<Carried<T, K>>) -> Self {
         let storage = Messages { data, carried };
         Self { lane, storage }
     }
@@ -142,8 +141,8 @@ impl<T, O, K> Emptied<T, O, K> {
 impl<T, O, K> Default for Messages<T, O, K> {
     fn default() -> Self {
         Self {
-            data: Vec::new(),
-            carried: Vec::new(),
+            data: Discarding::default(),
+            carried: Discarding::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ pub(super) use crate::caught::{Panicked, caught, clear, discard_each, guarded, p
 use super::{envelope::Failure as MessageFailure, settler::Settler};
 use crate::{
     ack::{Acknowledger, Outcome},
+    caught::Discarding,
     error::Callback,
     handler::Handler,
     stage::timer,
@@ -22,7 +23,7 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         return;
     }
     let (count, started) = (failures.len(), timer::now());
-    let (mut seen, mut debts): (Vec<_>, Vec<_>) = failures
+    let (seen, mut debts): (Vec<_>, Vec<_>) = failures
         .drain(..)
         .enumerate()
         .map(|(place, mut failure)| {
@@ -30,6 +31,7 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
             (failure.failed, Some(failure.debt))
         })
         .unzip();
+    let mut seen = Discarding::new(seen);
     let slice = seen.as_mut_slice();
     let called = caught(async {
         handler.handle_failed(slice).await;
@@ -45,7 +47,7 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         elapsed,
         panic: panic.as_ref(),
     });
-    for failed in &mut seen {
+    for failed in seen.iter_mut() {
         // By its place, since the callback may have reordered the slice.
         let debt = debts[failed.place].take();
         let debt = debt.expect("a place is of one failure only");
@@ -57,6 +59,6 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
             settler.add(debt, Outcome::Failed(failed.reason.clone()), options);
         }
     }
-    // They have failed already, and are settled as that: a panic in a `Drop` changes nothing.
-    let _ = clear(&mut seen);
+    // They have failed already, and are settled as that: a panic in a `Drop`, here or when it is dropped at an await, changes nothing.
+    drop(seen);
 }

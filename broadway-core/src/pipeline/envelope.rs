@@ -1,7 +1,10 @@
 //! A message and what the engine knows of it: where it is from, what it owes to whom.
 
+use std::mem;
+
 use crate::{
-    chunk::Messages, error::Reason, machine::lanes::Keyed, message::Message, pipeline::push::Ticket,
+    caught, chunk::Messages, error::Reason, machine::lanes::Keyed, message::Message,
+    pipeline::push::Ticket,
 };
 
 /// A message between its producer and its processor. At most 64 bytes for small items: a cache line.
@@ -77,7 +80,7 @@ impl<K> Debt<K> {
     /// Takes the debt over, and leaves one that is settled.
     pub(super) fn take(&mut self) -> Self {
         Self {
-            to: std::mem::replace(&mut self.to, Creditor::Settled),
+            to: mem::replace(&mut self.to, Creditor::Settled),
             ..*self
         }
     }
@@ -85,7 +88,7 @@ impl<K> Debt<K> {
     /// Takes the debt over for an acknowledgement before the message ends.
     pub(super) fn take_early(&mut self) -> Self {
         Self {
-            to: std::mem::replace(&mut self.to, Creditor::Early),
+            to: mem::replace(&mut self.to, Creditor::Early),
             ..*self
         }
     }
@@ -93,6 +96,18 @@ impl<K> Debt<K> {
 
 /// An envelope on a link. It is handled where it lies and then taken out, so that it is moved once.
 pub(super) struct Parcel<T, K>(pub(super) Option<Envelope<T, K>>);
+
+/// Links and loops drop parcels in lists: a panic in the `Drop` of one message must not meet that of another.
+impl<T, K> Drop for Parcel<T, K> {
+    #[inline]
+    fn drop(&mut self) {
+        if mem::needs_drop::<T>()
+            && let Some(envelope) = self.0.take()
+        {
+            caught::discard(envelope);
+        }
+    }
+}
 
 impl<T, K> Parcel<T, K> {
     /// Whether `prepare_messages` has seen it.

@@ -29,6 +29,7 @@ use crate::{
     ack::{Acknowledger, Outcome},
     ack_now::{self, Request},
     batcher_key::BatcherKey,
+    caught::Discarding,
     chunk::Chunk,
     error::{BoxError, Callback, Reason},
     handler::{Handler, Next},
@@ -77,8 +78,8 @@ where
     processor: usize,
     ledger: Arc<Ledger<AckOf<S>>>,
     settler: Settler<AckOf<S>>,
-    failures: Vec<Failure<H::In, H::Out, TokenOfSource<S>>>,
-    staged: Vec<Vec<Staged<H::Out>>>,
+    failures: Discarding<Failure<H::In, H::Out, TokenOfSource<S>>>,
+    staged: Vec<Discarding<Staged<H::Out>>>,
     tally: Tally,
 }
 
@@ -304,8 +305,11 @@ where
             processor,
             ledger: Arc::clone(ledger),
             settler: Settler::new(Arc::clone(ledger)),
-            failures: Vec::new(),
-            staged: H::Batcher::ALL.iter().map(|_| Vec::new()).collect(),
+            failures: Discarding::default(),
+            staged: H::Batcher::ALL
+                .iter()
+                .map(|_| Discarding::default())
+                .collect(),
             tally: Tally::default(),
         }
     }
@@ -439,7 +443,7 @@ where
         }
         if !self.failures.is_empty() {
             // The functions that split and measure batches panicked on some.
-            for failure in &self.failures {
+            for failure in self.failures.iter() {
                 let (processor, reason) = (self.processor, &failure.failed.reason);
                 let event = Event::MessageFailed { processor, reason };
                 self.ledger.emitter.emit(&event);

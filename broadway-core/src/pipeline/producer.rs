@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ack::Acknowledger,
-    caught::guarded,
+    caught::{Discarding, guarded},
     deadline::Deadline,
     error::{BoxError, Callback, Reason, RunError},
     fatal::Fatal,
@@ -88,7 +88,7 @@ impl<S: Source> ProducerLoop<S> {
         let producer = self.deliver_all(opened).await;
         let (line, index) = (Arc::clone(&self.line), self.entrance.producer);
         let ledger = Arc::clone(&self.entrance.ledger);
-        if self.line.producer_done() {
+        if self.line.producer_done() && !self.control.word().aborted {
             self.begin_drain(DrainCause::SourceEnded);
         }
         // The outlet closes here: processors see the end once they have taken what is buffered.
@@ -157,7 +157,7 @@ impl<S: Source> ProducerLoop<S> {
             producer: self,
             opened,
             restart,
-            deliveries: Vec::new(),
+            deliveries: Discarding::default(),
             ended: Ended::Draining,
         };
         run::run(delivering).await.ended
@@ -238,7 +238,7 @@ struct Delivering<'a, S: Source> {
     producer: &'a mut ProducerLoop<S>,
     opened: &'a mut Opened<S>,
     restart: &'a mut Restart,
-    deliveries: Vec<DeliveryOf<S>>,
+    deliveries: Discarding<DeliveryOf<S>>,
     ended: Ended,
 }
 

@@ -76,6 +76,13 @@ impl<A> Registry<A> {
         Arc::clone(entry.expect("an acknowledger stays as long as messages of it are in flight"))
     }
 
+    /// Sums up what `count` says of each acknowledger that is here.
+    pub(super) fn sum(&self, count: impl Fn(&A) -> u64) -> u64 {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = entries.iter().flatten();
+        entries.map(|entry| count(&entry.acknowledger)).sum()
+    }
+
     /// Nothing more will be delivered for it. Said once.
     pub(super) fn retire(&self, entry: &Entry<A>) {
         if entry.owed.fetch_or(RETIRED, Ordering::AcqRel) == 0 {

@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     batcher_key::BatcherKey,
+    caught::Discarding,
     error::{Callback, RunError, StartError},
     handler::Handler,
     machine::{
@@ -350,7 +351,7 @@ where
                     inlet: stage.inlet(),
                     ledger: Arc::clone(&self.ledger),
                     settler: Settler::new(Arc::clone(&self.ledger)),
-                    failures: Vec::new(),
+                    failures: Discarding::default(),
                     jobs: Vec::with_capacity(1),
                     done: None,
                     stopped: None,

@@ -17,6 +17,8 @@ use super::{
     topology::Running, totals::Totals, verdict,
 };
 use crate::{
+    ack::Acknowledger,
+    caught,
     error::RunError,
     handler::Handler,
     source::{Producer, Source},
@@ -158,9 +160,18 @@ fn forced(limit: Option<Duration>) -> RunError {
 }
 
 /// Counts what is left, and tells the observer. Called when nothing can be settled any more.
-fn report<A>(ledger: &Ledger<A>, result: Result<(), RunError>) -> Result<Totals, RunError> {
+fn report<A: Acknowledger>(
+    ledger: &Ledger<A>,
+    result: Result<(), RunError>,
+) -> Result<Totals, RunError> {
     let totals = ledger.counters.totals();
-    let unsettled = totals.in_flight();
+    let mut unsettled = totals.in_flight();
+    if result.is_err() {
+        // Behind what was left unfinished, a source may not be able to acknowledge what is done.
+        unsettled += ledger
+            .registry
+            .sum(|acknowledger| caught::guarded(|| acknowledger.repeats()).unwrap_or_default());
+    }
     if unsettled > 0 {
         ledger
             .emitter

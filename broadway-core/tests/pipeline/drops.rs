@@ -3,7 +3,8 @@
 use std::panic::{panic_any, resume_unwind};
 
 use broadway_core::{
-    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outcome, Pipeline,
+    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outcome, Pipeline, Processors,
+    RunError,
     testing::{drained, hand_fed},
 };
 
@@ -17,8 +18,7 @@ struct Mine {
 
 impl Drop for Mine {
     fn drop(&mut self) {
-        // Not while unwinding: that would end the process, as in any program.
-        if self.is_armed && !std::thread::panicking() {
+        if self.is_armed {
             resume_unwind(Box::new("in a Drop"));
         }
     }
@@ -36,6 +36,8 @@ enum Where {
     PayloadInBatch,
     /// The error of `handle_message`.
     Error,
+    /// Item and output of a message whose batch fails.
+    Both,
 }
 
 struct Item {
@@ -45,7 +47,7 @@ struct Item {
 
 impl Item {
     fn new(at: Where) -> Self {
-        let is_armed = [Where::Item, Where::ItemInBatch].contains(&at);
+        let is_armed = [Where::Item, Where::ItemInBatch, Where::Both].contains(&at);
         Self {
             at,
             _mine: Mine { is_armed },
@@ -86,7 +88,7 @@ impl Handler for Careless {
             Where::Payload => panic_any(Mine { is_armed: true }),
             Where::Error => Err(Cause(Mine { is_armed: true }).into()),
             _ => {
-                let is_armed = at == Where::Output;
+                let is_armed = [Where::Output, Where::Both].contains(&at);
                 let _mine = Mine { is_armed };
                 Ok(Next::batch(OneBatcher, Output { at, _mine }))
             }
@@ -94,10 +96,11 @@ impl Handler for Careless {
     }
 
     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Output>) -> Result<(), BoxError> {
-        if batch.data()[0].at == Where::PayloadInBatch {
-            panic_any(Mine { is_armed: true });
+        match batch.data()[0].at {
+            Where::PayloadInBatch => panic_any(Mine { is_armed: true }),
+            Where::Both => Err("refused".into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -143,5 +146,60 @@ async fn a_panic_in_the_drop_of_what_a_panic_left_is_one_failure() {
             outcomes.iter().all(Outcome::is_failed),
             "{at:?}: {outcomes:?}"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn item_and_output_of_a_failed_batch_that_both_panic_do_not_end_the_process() {
+    let outcomes = ended(&[Where::Both, Where::Both]).await;
+    assert!(outcomes.iter().all(Outcome::is_failed), "{outcomes:?}");
+}
+
+/// Does not end, so that the messages behind wait, wherever that is.
+struct Stuck;
+
+impl Handler for Stuck {
+    type In = Item;
+    type Out = Output;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<Item>,
+    ) -> Result<Next<Output, OneBatcher>, BoxError> {
+        if message.data().at == Where::Item {
+            std::future::pending().await
+        }
+        let _mine = Mine { is_armed: true };
+        let at = message.data().at;
+        Ok(Next::batch(OneBatcher, Output { at, _mine }))
+    }
+
+    async fn handle_batch(&self, _: OneBatcher, _: &mut Batch<Output>) -> Result<(), BoxError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_drops_many_that_panic_wherever_they_wait() {
+    // In the link and with a processor; in open, ready and taken batches, and where there is no room for more.
+    for (at, size) in [
+        (Where::Item, 1),
+        (Where::Both, 1_000),
+        (Where::Both, 2),
+        (Where::Both, 1),
+    ] {
+        let (source, feed) = hand_fed();
+        let pipeline = Pipeline::new(source, Stuck)
+            .processors(Processors::new(2).max_demand(5))
+            .batchers(move |_| Batching::new(size, SECOND * 60));
+        let topology = pipeline.start().await.unwrap();
+        feed.push_all((0..400).map(|_| Item::new(at)));
+        // On paused time: everything has come as far as it can.
+        tokio::time::sleep(SECOND).await;
+        let ended = topology.abort().await;
+        assert!(matches!(ended, Err(RunError::Aborted { unsettled: 1.. })));
+        // What was not asked for is the feed's.
+        std::mem::forget(feed);
     }
 }

@@ -9,7 +9,7 @@ use broadway_core::{
     testing::{Outbox, Reader, Recorder, drained, hand_fed},
 };
 
-use crate::common::{SECOND, outcomes};
+use crate::common::{SECOND, outcomes, reason};
 
 /// A record with a key and headers.
 #[derive(Debug)]
@@ -195,7 +195,10 @@ async fn a_message_whose_dead_letter_is_refused_stays_failed() {
     let outbox = Outbox::new();
     outbox.fail_next(PublishError::refused("too large"));
     let outcomes = two_failures(DeadLetters::of(Unreadable, outbox.clone())).await;
-    assert_eq!(outcomes.iter().filter(|one| one.is_failed()).count(), 1);
+    let failed: Vec<_> = outcomes.iter().filter(|one| one.is_failed()).collect();
+    assert_eq!(failed.len(), 1);
+    let why = "handle_message failed: cannot be read; its dead letter cannot be sent: the message was refused: too large";
+    assert_eq!(reason(failed[0]), why);
     assert_eq!(outbox.sent().len(), 1);
 }
 
@@ -232,8 +235,8 @@ async fn a_limit_on_sending_dead_letters_again_leaves_the_message_failed() {
 
 #[test]
 fn a_dead_letter_of_a_dead_letter_has_one_origin_and_no_time_of_its_own() {
-    let reason = |text: &str| Reason::error(Callback::HandleMessage, text.to_owned());
-    let letter = Outgoing::dead_letter(&Letter::new("a"), &reason("first"));
+    let because = |text: &str| Reason::error(Callback::HandleMessage, text.to_owned());
+    let letter = Outgoing::dead_letter(&Letter::new("a"), &because("first"));
     assert_eq!(letter.origin(), Some("letters@a"));
     assert!(letter.is_dead_letter() && letter.time().is_none());
     struct Again(Outgoing);
@@ -249,7 +252,7 @@ fn a_dead_letter_of_a_dead_letter_has_one_origin_and_no_time_of_its_own() {
             "dead@1".to_owned()
         }
     }
-    let again = Outgoing::dead_letter(&Again(letter), &reason("second"));
+    let again = Outgoing::dead_letter(&Again(letter), &because("second"));
     let ours = again.headers().iter();
     let ours = ours.filter(|header| header.name.as_bytes().starts_with(b"broadway-"));
     let ours: Vec<_> = ours.map(|header| header.value.as_str().unwrap()).collect();

@@ -70,6 +70,11 @@ impl Acknowledger for KafkaAcknowledger {
         })
     }
 
+    /// What was done behind a message that was not, or was not committed in time.
+    fn repeats(&self) -> u64 {
+        self.shared.repeats.load(Ordering::Relaxed)
+    }
+
     const WANTS_BEGIN: bool = true;
 
     fn begin<'a>(&self, tokens: impl Iterator<Item = &'a Token>) {

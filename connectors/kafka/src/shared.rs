@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     restarts: Mutex<Vec<(Arc<Partition>, Cause)>>,
     /// A partition brought an error: perhaps its topic is another one now.
     pub(crate) is_doubtful: AtomicBool,
+    /// What was done and not committed when the member left its partitions.
+    pub(crate) repeats: AtomicU64,
 }
 
 /// Why the producer ends.
@@ -120,6 +122,7 @@ impl Shared {
             order: Mutex::new(None),
             restarts: Mutex::default(),
             is_doubtful: AtomicBool::new(false),
+            repeats: AtomicU64::new(0),
         }
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn from_amqp(value: &AMQPValue) -> HeaderValue {
     }
 }
 
-/// The value as AMQP carries it. `None` where it cannot without loss: a point in time with parts of a second, a table with a name twice
+/// The value as RabbitMQ takes it. `None` where it cannot without loss: a float that is not finite, a point in time with parts of a second, a table with a name twice
 /// or a name that is too long.
 pub(crate) fn to_amqp(value: &HeaderValue) -> Option<AMQPValue> {
     Some(match value {
@@ -60,7 +60,8 @@ pub(crate) fn to_amqp(value: &HeaderValue) -> Option<AMQPValue> {
         HeaderValue::Bytes(bytes) => from_bytes(bytes),
         HeaderValue::Bool(value) => AMQPValue::Boolean(*value),
         HeaderValue::Int(value) => AMQPValue::LongLongInt(*value),
-        HeaderValue::Float(value) => AMQPValue::Double(*value),
+        // The broker, an Erlang program, has no infinity and nothing that is no number: it ends the connection over them.
+        HeaderValue::Float(value) => AMQPValue::Double(value.is_finite().then_some(*value)?),
         HeaderValue::Decimal { scale, value } => AMQPValue::DecimalValue(DecimalValue {
             scale: *scale,
             value: *value,

@@ -40,6 +40,11 @@ impl Acknowledger for SqsAcknowledger {
         self.shared.is_stale(*token)
     }
 
+    /// What was done behind a message of its group that was not.
+    fn repeats(&self) -> u64 {
+        self.shared.repeats()
+    }
+
     fn describe(&self, token: &Token) -> String {
         self.shared.describe(*token)
     }

@@ -19,6 +19,8 @@ mod tests;
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     groups: HashMap<Arc<str>, VecDeque<Entry>>,
+    /// Messages that were done and went back all the same, behind one that was not.
+    repeats: u64,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,11 @@ impl Groups {
         self.groups
             .get_key_value(group)
             .map_or_else(|| Arc::from(group), |(name, _)| name.clone())
+    }
+
+    /// How many messages were done and went back all the same, all in all.
+    pub(crate) fn repeats(&self) -> u64 {
+        self.repeats
     }
 
     /// A message of the group was received.
@@ -84,6 +91,7 @@ impl Groups {
                 .extend(ending.map(|ending| (token, ending)));
             for entry in rest.by_ref() {
                 if entry.is_done {
+                    self.repeats += 1;
                     consequences.ended.push((entry.token, Ending::Visible(0)));
                 } else {
                     consequences.broken.push(entry.token);

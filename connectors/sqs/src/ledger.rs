@@ -102,6 +102,11 @@ impl Ledger {
         }
     }
 
+    /// How many messages were done and went back all the same, all in all.
+    pub(crate) fn repeats(&self) -> u64 {
+        self.groups.repeats()
+    }
+
     pub(crate) fn extending(&self) -> usize {
         self.leases.extending()
     }

@@ -267,11 +267,18 @@ impl Shared {
         let now = now();
         let mut guard = self.lock();
         let state = &mut *guard;
+        let before = state.ledger.repeats();
         state.ledger.abandon(now, &mut state.partings);
+        state.repeats += state.ledger.repeats() - before;
         state.post(now);
         state.outbox.hurry();
         drop(guard);
         self.keeper.notify_one();
+    }
+
+    /// How many messages were done and went back when the source ended.
+    pub(crate) fn repeats(&self) -> u64 {
+        self.lock().repeats
     }
 
     /// Nobody settles any more: the keeper may end, and has to at `deadline`.

@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     /// Entries that were given up without a confirmation.
     pub(crate) unconfirmed: u64,
+    /// Messages that were done and went back when the source ended.
+    pub(crate) repeats: u64,
     pub(crate) told: Told,
 }
 
@@ -83,6 +85,7 @@ impl State {
             failure: None,
             phase: Phase::Running,
             unconfirmed: 0,
+            repeats: 0,
             told: Told::default(),
         }
     }

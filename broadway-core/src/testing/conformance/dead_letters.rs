@@ -128,6 +128,10 @@ fn headers() -> Vec<Hostile> {
         vec![value("\u{1}\u{7f}\n".into())],
         vec![value(HeaderValue::Bool(true)), Header::new("i", i64::MIN)],
         vec![value(HeaderValue::Float(-0.5))],
+        vec![value(HeaderValue::Float(f64::NAN))],
+        vec![value(HeaderValue::List(vec![HeaderValue::Float(
+            f64::INFINITY,
+        )]))],
         vec![value(HeaderValue::Decimal { scale: 2, value: 7 })],
         vec![value(HeaderValue::Time(
             UNIX_EPOCH + Duration::from_secs(1),

@@ -81,7 +81,8 @@ impl Member {
     /// Drops every handle that would keep the client from closing, and answers what the group still waits for.
     fn let_go(self) -> Arc<Client> {
         for partition in self.shared.assigned() {
-            partition.release();
+            let repeats = partition.release().repeats;
+            self.shared.repeats.fetch_add(repeats, Ordering::Relaxed);
         }
         self.make_stale();
         self.mailbox.close();

@@ -21,6 +21,21 @@ fn read(message: &Outgoing) -> RabbitMqRecord {
     RabbitMqRecord::new(delivery, Arc::from("q"))
 }
 
+#[test]
+fn a_float_that_is_not_finite_is_not_sent_as_one_and_is_read_as_it_was() {
+    for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let list = HeaderValue::List(vec![HeaderValue::Float(float)]);
+        let message = Outgoing::new("x").header("ratio", float).header("in", list);
+        let properties = encode(&message, PERSISTENT, FRAME).unwrap();
+        let table = properties.headers().as_ref().unwrap().inner();
+        let names: Vec<_> = table.keys().map(ShortString::as_str).collect();
+        assert_eq!(names, [portable::HEADERS]);
+        let mut came = Vec::new();
+        read(&message).for_each_header(&mut |header| came.push(header));
+        assert_eq!(by_name(&came), by_name(message.headers()));
+    }
+}
+
 /// AMQP has no order of headers, nor of entries in a table: the values of each name, in their order.
 fn by_name(headers: &[Header]) -> BTreeMap<Vec<u8>, Vec<HeaderValue>> {
     let mut sorted: BTreeMap<_, Vec<_>> = BTreeMap::new();
