@@ -62,6 +62,7 @@
 //! | `tracing` | yes | `telemetry::TracingObserver`: logs through the `tracing` crate |
 //! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
 //! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
+//! | `conformance` | no | `testing::conformance`, the suite that connectors pass, and `testing::Proxy` |
 //! | `portable` | no | `portable`: for connectors, headers that a broker cannot express |
 //! | `pubsub` | no | `pubsub::PubSub`: a source that reads Google Cloud Pub/Sub; needs a C compiler |
 //! | `rabbitmq` | no | `rabbitmq::RabbitMq`: a source that reads RabbitMQ; needs a C compiler |

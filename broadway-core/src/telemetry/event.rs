@@ -193,7 +193,8 @@ pub enum Event<'a> {
     },
     /// A producer that had failed delivers again.
     ProducerRestarted { producer: usize, restarts: u64 },
-    /// A topology ended with messages that nobody settled: the source will deliver them again.
+    /// A topology ended with messages that were not settled, or that were done and that the source could not acknowledge: it will
+    /// deliver them again.
     DroppedUnsettled { count: u64 },
     /// A source was given a part of its input (a partition): `part` is a name such as `orders[3]`.
     Assigned {

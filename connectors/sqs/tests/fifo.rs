@@ -6,7 +6,8 @@ mod common;
 use std::{collections::BTreeMap, time::Duration};
 
 use broadway_core::{
-    Acknowledger, Message, Outcome, Pipeline, Processors, Record, handler_fn,
+    Acknowledger, BoxError, Handler, Message, Next, NoBatcher, Outcome, Pipeline, Processors,
+    Record, RunError, handler_fn,
     testing::{Reader, Received, Seen},
 };
 use broadway_sqs::{OnFailure, SqsProducer, SqsRecord};
@@ -170,5 +171,49 @@ async fn failures_here_and_there_never_let_a_success_overtake() {
         numbers.retain(|number| number % 5 == group);
         let expected: Vec<u64> = (0..150).filter(|number| number % 5 == group).collect();
         assert_eq!(numbers, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_tells_of_what_was_done_behind_a_message_that_was_not() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "abort.fifo", 30).await;
+    queue.send_to_groups(0..10, one_group).await;
+    let seen = Seen::new();
+    let topology = Pipeline::new(queue.source(), StuckAtTheFirst(seen.clone()))
+        .processors(Processors::new(4))
+        .start()
+        .await
+        .unwrap();
+    seen.wait_len(10).await;
+    let ended = topology.abort().await;
+    assert!(
+        matches!(ended, Err(RunError::Aborted { unsettled: 10 })),
+        "{ended:?}"
+    );
+    // They are back at once.
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let came = reader.exactly(10).await;
+    reader.done(came).await;
+    reader.close().await.unwrap();
+}
+
+struct StuckAtTheFirst(Seen<u64>);
+
+impl Handler for StuckAtTheFirst {
+    type In = SqsRecord;
+    type Out = ();
+    type Batcher = NoBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<SqsRecord>,
+    ) -> Result<Next<(), NoBatcher>, BoxError> {
+        let number: u64 = message.data().body().parse()?;
+        self.0.push(number);
+        if number == 0 {
+            std::future::pending().await
+        }
+        Ok(Next::Ack)
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn advice(code: RDKafkaErrorCode, source: &Kafka, producer: usize) ->
             let goes_on = if source.reclaim_instance_id {
                 "it claims the name again, as `reclaim_instance_id` says"
             } else {
-                "it does not claim the name again, for then the two would take turns; `reclaim_instance_id` makes it"
+                "it does not claim the name again, for then the two would take turns; set `reclaim_instance_id` if it should take the name back"
             };
             let text = format!(
                 "; another member of group `{group}` has joined with `instance_id` = {id:?} (producer {producer}), and \
