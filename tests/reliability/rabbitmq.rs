@@ -1,6 +1,6 @@
 //! RabbitMQ: a quorum queue, which counts deliveries and keeps messages through everything.
 
-use std::io;
+use std::{io, time::Duration};
 
 use broadway::testing::Proxy;
 
@@ -22,7 +22,8 @@ impl Broker for TestRabbitMq {
     const HAS_ORIGINS: bool = false;
 
     fn find() -> Option<Self> {
-        Self::new(true)
+        let subject = Self::new(true)?;
+        Some(subject.with_heartbeat(Duration::from_secs(20)))
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {

@@ -1,4 +1,4 @@
-//! Which messages are ours, and the task that keeps them so.
+//! Which messages are ours, and the thread that keeps them so.
 //!
 //! A delivery is in the table from the moment it was taken until it is settled, given back or found to be lost. Only who
 //! takes an entry out of the table ends its message, so that a late result, or a second one, finds nothing to do.
@@ -7,23 +7,22 @@ use std::{
     collections::HashMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
+    thread,
     time::Duration,
 };
 
+use super::{
+    ack::{Ending, Token},
+    config::Spool,
+    folders::{Folders, Lease, in_ms},
+};
 use broadway::{
     BoxError,
     telemetry::{Emitter, Event},
-};
-use tokio::{sync::oneshot, time::timeout};
-
-use super::{
-    ack::{Ending, Token},
-    blocking::blocking,
-    config::Spool,
-    folders::{Folders, Lease, in_ms},
 };
 
 /// The messages of one producer that are not settled.
@@ -37,13 +36,14 @@ pub(super) struct Leases {
     producer: usize,
     emitter: Emitter,
     /// Dropped with the last who needs it: the keeper waits for that.
-    _alive: oneshot::Sender<()>,
+    _alive: Sender<()>,
 }
 
 impl Leases {
-    /// An empty table, and the task that keeps what will be in it.
+    /// An empty table, and the thread that keeps what will be in it: a task would share the runtime with handlers, and one that
+    /// blocks its thread would cost the leases.
     pub(super) fn start(source: &Spool, producer: usize, emitter: &Emitter) -> Arc<Self> {
-        let (alive, ended) = oneshot::channel();
+        let (alive, ended) = channel();
         let leases = Arc::new(Self {
             folders: source.folders.clone(),
             lease: source.lease,
@@ -55,11 +55,8 @@ impl Leases {
             emitter: emitter.clone(),
             _alive: alive,
         });
-        drop(tokio::spawn(keep(
-            Arc::downgrade(&leases),
-            source.lease,
-            ended,
-        )));
+        let (kept, lease) = (Arc::downgrade(&leases), source.lease);
+        drop(thread::spawn(move || keep(&kept, lease, &ended)));
         leases
     }
 
@@ -176,13 +173,11 @@ impl Leases {
 }
 
 /// Renews at a third of the lease, so that one round may be late or fail. Ends with the last user of the table.
-async fn keep(leases: std::sync::Weak<Leases>, lease: Duration, mut ended: oneshot::Receiver<()>) {
-    while timeout(lease / 3, &mut ended).await.is_err() {
+fn keep(leases: &Weak<Leases>, lease: Duration, ended: &Receiver<()>) {
+    while ended.recv_timeout(lease / 3) == Err(RecvTimeoutError::Timeout) {
         let Some(leases) = leases.upgrade() else {
             return;
         };
-        if blocking(move || leases.renew()).await.is_err() {
-            return;
-        }
+        leases.renew();
     }
 }

@@ -22,18 +22,31 @@ use broadway::{
 use super::broker::{IN_FLIGHT_MAX, address, unique};
 
 const PREFETCH: usize = 100;
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Short, so that a client that falls silent is soon noticed; not so short that a busy machine looks like one.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(crate) struct TestRabbitMq {
     broker: SocketAddr,
     is_quorum: bool,
+    heartbeat: Duration,
 }
 
 impl TestRabbitMq {
     pub(crate) fn new(is_quorum: bool) -> Option<Self> {
         let broker = address("rabbitmq", 19672)?;
-        Some(Self { broker, is_quorum })
+        Some(Self {
+            broker,
+            is_quorum,
+            heartbeat: HEARTBEAT,
+        })
+    }
+
+    /// With another heartbeat, where more processes run than there are cores.
+    #[allow(dead_code, reason = "the reliability run uses it")]
+    pub(crate) fn with_heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = interval;
+        self
     }
 
     fn uri(&self, via: Option<SocketAddr>) -> String {
@@ -57,7 +70,7 @@ impl Subject for TestRabbitMq {
             .in_flight_max(IN_FLIGHT_MAX as u64)
             .repeats_max(PREFETCH as u64)
             // The broker looks every half of the interval.
-            .silence_max(HEARTBEAT * 3)
+            .silence_max(self.heartbeat * 3)
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {
@@ -77,7 +90,7 @@ impl Subject for TestRabbitMq {
             .uri(self.uri(via))
             .declare(queue)
             .prefetch(PREFETCH)
-            .heartbeat(HEARTBEAT)
+            .heartbeat(self.heartbeat)
             .on_unreadable(OnUnreadable::Reject)
             .requeue_delay(Duration::from_millis(300))
     }

@@ -25,7 +25,7 @@ pub async fn a_blocked_handler_keeps_connection_and_lease<S: Subject>(subject: &
         return Verdict::DoesNotApply("there are no leases, and a silent client is borne");
     };
     let place = Place::with(subject, "blocked", 0..4).await;
-    let (done, blocked_for) = (Seen::new(), patience * 5 / 2);
+    let (done, blocked_for) = (Seen::new(), patience * 3 / 2);
     let seen = done.clone();
     let handler = handler_fn(
         move |message: &mut Message<<ProducerOf<S> as Producer>::Item>| {
