@@ -24,7 +24,7 @@ use crate::{
 /// waits too, and the source is asked for no more than its bounds allow; nothing is lost, and a drain that runs out of time leaves
 /// the message unsettled. Each pause is logged as a warning (feature `tracing`). One that is *refused* (too large, no such topic, no
 /// permission) stays failed, and its source does with the message what its options say; so does one whose publisher is closed, and one
-/// for which `retry` has given up. Each is logged as an error, and the message's [`Reason`] names it.
+/// for which `retry` has given up. Each is logged as an error, and the message's [reason](Failed::reason) names it.
 ///
 /// ```
 /// use broadway_core::{DeadLetters, Handler, Pipeline, Publisher, Record, Source};
