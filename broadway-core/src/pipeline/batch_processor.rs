@@ -46,7 +46,7 @@ where
     pub(super) done: Option<EmptiedOf<S, H>>,
     /// When the batch before was done.
     pub(super) stopped: Option<Instant>,
-    /// That of the next batch, by which its rows know it.
+    /// The number of the batch before; rows carry that of their batch.
     pub(super) number: u32,
     /// For the watchdog.
     pub(super) turns: Arc<Turns>,

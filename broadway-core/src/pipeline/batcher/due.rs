@@ -73,7 +73,7 @@ where
         }
     }
 
-    /// Sends batches whose time has come, for ever. It is to be dropped.
+    /// Sends batches whose time has come. Never returns; the supervisor drops it.
     pub(in crate::pipeline) async fn keep_time(&self) {
         loop {
             let deadline = {
