@@ -10,7 +10,7 @@ fn lines(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_block_of_the_guide_to_connectors_stands_in_the_example() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let guide = fs::read_to_string(root.join("docs/writing-a-connector.md")).unwrap();
     let (mut file, mut block, mut n) = (None, String::new(), 0);
     for event in Parser::new(&guide) {

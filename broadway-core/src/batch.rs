@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use compact_str::CompactString;
+use smol_str::SmolStr;
 
 use crate::{
     ack_now::AckNow,
@@ -20,7 +20,7 @@ pub use row::{Row, RowId};
 
 /// Groups the messages of one batcher: a batch holds messages of one key.
 ///
-/// Numbers and strings of up to 24 bytes take no allocation. Keys of different kinds are different keys.
+/// Numbers and strings of up to 23 bytes take no allocation. Keys of different kinds are different keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum BatchKey {
     /// No key: all messages of the batcher together.
@@ -29,7 +29,7 @@ pub enum BatchKey {
     /// A number.
     Number(u64),
     /// A text.
-    Text(CompactString),
+    Text(SmolStr),
 }
 
 impl fmt::Display for BatchKey {
@@ -82,12 +82,6 @@ impl From<String> for BatchKey {
 impl From<&String> for BatchKey {
     fn from(text: &String) -> Self {
         Self::Text(text.as_str().into())
-    }
-}
-
-impl From<CompactString> for BatchKey {
-    fn from(text: CompactString) -> Self {
-        Self::Text(text)
     }
 }
 

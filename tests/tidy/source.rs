@@ -43,7 +43,10 @@ pub(crate) fn files(extension: &str) -> Vec<(String, String)> {
 }
 
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("the tests are a folder of the project")
 }
 
 fn collect(folder: &Path, extension: &str, found: &mut Vec<(String, String)>) {
