@@ -1,7 +1,6 @@
 //! Publishing to Kafka: against the client's own loop on one thread, and against the futures of its users.
 
 use std::collections::VecDeque;
-use std::env;
 use std::time::Duration;
 
 use broadway::kafka::KafkaPublisher;
@@ -57,7 +56,7 @@ fn begin(
     messages: u64,
     reference: Program,
 ) -> Result<Box<dyn Contest>, BoxError> {
-    let broker = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+    let broker = broadway_test_brokers::address("kafka");
     let topic = Topic {
         broker,
         name: load::unique(),

@@ -1,7 +1,5 @@
 //! Pub/Sub, at its emulator: one stream on both sides, with so many messages outstanding.
 
-use std::env;
-
 use broadway::pubsub::{PubSub, PubSubPublisher, bare::Bare};
 use tokio::runtime::Runtime;
 
@@ -50,7 +48,7 @@ struct Topic {
 }
 
 fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contest>, BoxError> {
-    let address = env::var("BROADWAY_PUBSUB").unwrap_or_else(|_| "127.0.0.1:19085".to_owned());
+    let address = broadway_test_brokers::address("pubsub");
     let server = Server {
         endpoint: format!("http://{address}"),
         messages,

@@ -1,7 +1,5 @@
 //! RabbitMQ: one consumer on both sides with the same prefetch, and the same window of unconfirmed messages.
 
-use std::env;
-
 use broadway::rabbitmq::{RabbitMq, RabbitMqPublisher, bare::Bare};
 use tokio::runtime::Runtime;
 
@@ -42,7 +40,7 @@ struct Broker {
 }
 
 fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contest>, BoxError> {
-    let address = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
+    let address = broadway_test_brokers::address("rabbitmq");
     let broker = Broker {
         uri: format!("amqp://guest:guest@{address}/%2f"),
         messages,

@@ -1,6 +1,5 @@
 //! SQS, at its emulator: requests of ten on both sides, so many at once.
 
-use std::env;
 use std::time::Duration;
 
 use broadway::sqs::{Sqs, SqsPublisher, bare::Bare};
@@ -43,7 +42,7 @@ struct Queue {
 }
 
 fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contest>, BoxError> {
-    let address = env::var("BROADWAY_SQS").unwrap_or_else(|_| "127.0.0.1:19324".to_owned());
+    let address = broadway_test_brokers::address("sqs");
     let queue = Queue {
         address,
         messages,

@@ -1,6 +1,5 @@
 //! A topic full of messages.
 
-use std::env;
 use std::process;
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +25,7 @@ pub(crate) struct Topic {
 impl Topic {
     /// Makes the topic and fills its partitions evenly.
     pub(crate) async fn load(partitions: i32, messages: u64) -> Result<Self, BoxError> {
-        let broker = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+        let broker = broadway_test_brokers::address("kafka");
         let name = format!("bench-{partitions}-{}-{}", process::id(), nanos());
         let topic = Self {
             broker,

@@ -1,6 +1,6 @@
 //! The broker: whether it is there, topics, and keyed records whose order can be checked.
 
-use std::{env, net::TcpStream, process, time::Duration, time::SystemTime};
+use std::{process, time::Duration, time::SystemTime};
 
 use rdkafka::{
     ClientConfig,
@@ -10,19 +10,9 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-/// The address of the broker; `None` after having said that a test is left out.
+/// The address of the broker; `None` after printing that the test is left out.
 pub(crate) fn broker() -> Option<String> {
-    let address = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
-    if TcpStream::connect(&address).is_ok() {
-        return Some(address);
-    }
-    let message = format!("no Kafka at {address}: run `scripts/brokers up kafka`");
-    assert!(
-        env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
-        "{message}"
-    );
-    eprintln!("left out: {message}");
-    None
+    broadway_test_brokers::broker("kafka")
 }
 
 /// A name that nothing else uses.

@@ -15,8 +15,6 @@ use crate::{
 
 const PARTITIONS: u64 = 4;
 const UNCOMMITTED_MAX: usize = 1_000;
-/// The listener whose clients are sent on to the proxy, and the proxy: see `scripts/brokers.env`.
-const PROXIED: [u16; 2] = [19095, 19096];
 
 impl Broker for TestKafka {
     const NAME: &'static str = "kafka";
@@ -36,7 +34,7 @@ impl Broker for TestKafka {
             1 => self.source(place, via).protocol(GroupProtocol::Range),
             // Of the new protocol the broker sets the times.
             _ => Kafka::topics([place])
-                .brokers(address("kafka", 19092).unwrap().to_string())
+                .brokers(address("kafka").unwrap().to_string())
                 .group(place)
                 .begin(Begin::Earliest)
                 .protocol(GroupProtocol::Consumer),
@@ -47,7 +45,9 @@ impl Broker for TestKafka {
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {
-        let [listener, proxy] = PROXIED.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        // The listener whose clients are sent on to the proxy, and the proxy: see `scripts/brokers.env`.
+        let [listener, proxy] =
+            ["kafka_proxied", "kafka_proxy"].map(broadway_test_brokers::loopback);
         Proxy::start_at(proxy, listener)
     }
 }

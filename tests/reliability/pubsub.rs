@@ -27,7 +27,7 @@ impl Broker for TestPubSub {
 
     /// Only `pstest` says when it answers.
     fn misbehaves(&self) -> Option<&'static str> {
-        let server = address("pubsub", 19085).unwrap();
+        let server = address("pubsub").unwrap();
         let mut connection = TcpStream::connect(server).unwrap();
         write!(connection, "GET / HTTP/1.1\r\nHost: {server}\r\n\r\n").unwrap();
         let lines = BufReader::new(connection).lines().map(Result::unwrap);
@@ -37,7 +37,7 @@ impl Broker for TestPubSub {
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {
-        Proxy::start(address("pubsub", 19085).unwrap())
+        Proxy::start(address("pubsub").unwrap())
     }
 }
 

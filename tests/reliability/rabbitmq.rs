@@ -27,7 +27,7 @@ impl Broker for TestRabbitMq {
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {
-        Proxy::start(address("rabbitmq", 19672).unwrap())
+        Proxy::start(address("rabbitmq").unwrap())
     }
 }
 

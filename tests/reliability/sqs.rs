@@ -22,7 +22,7 @@ impl Broker for TestSqs {
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {
-        Proxy::start(address("sqs", 19324).unwrap())
+        Proxy::start(address("sqs").unwrap())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Which brokers there are, names that nothing else uses, and the little HTTP that their own interfaces need.
 
 use std::{
-    env,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     process,
@@ -15,20 +14,10 @@ use broadway::BoxError;
 pub(crate) const IN_FLIGHT_MAX: usize = 100;
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The address of a broker; `None` after having said that a test is left out.
-pub(crate) fn address(name: &str, port: u16) -> Option<SocketAddr> {
-    let variable = format!("BROADWAY_{}", name.to_ascii_uppercase());
-    let address = env::var(&variable).unwrap_or_else(|_| format!("127.0.0.1:{port}"));
-    if TcpStream::connect(&address).is_ok() {
-        return Some(address.parse().unwrap());
-    }
-    let message = format!("no {name} at {address}: run `scripts/brokers up {name}`");
-    assert!(
-        env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
-        "{message}"
-    );
-    eprintln!("left out: {message}");
-    None
+/// The address of a broker; `None` after printing that the test is left out.
+pub(crate) fn address(name: &str) -> Option<SocketAddr> {
+    let address = broadway_test_brokers::broker(name)?;
+    Some(address.parse().expect("an IP address and a port"))
 }
 
 /// A name that nothing else uses.

@@ -26,7 +26,7 @@ pub(crate) struct TestKafka {
 
 impl TestKafka {
     pub(crate) fn new() -> Option<Self> {
-        let broker = address("kafka", 19092)?;
+        let broker = address("kafka")?;
         Some(Self { broker })
     }
 
@@ -43,7 +43,8 @@ impl Subject for TestKafka {
 
     fn abilities(&self) -> Abilities {
         // A listener whose clients are sent on to where the proxy has to be.
-        let [listener, proxy] = [19095, 19096].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let [listener, proxy] =
+            ["kafka_proxied", "kafka_proxy"].map(broadway_test_brokers::loopback);
         Abilities::new(Some(listener))
             .proxy_at(proxy)
             .orders_keys(true)

@@ -19,7 +19,7 @@ pub(crate) struct TestPubSub {
 
 impl TestPubSub {
     pub(crate) fn new() -> Option<Self> {
-        let server = address("pubsub", 19085)?;
+        let server = address("pubsub")?;
         Some(Self { server })
     }
 

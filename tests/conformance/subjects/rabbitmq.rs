@@ -34,7 +34,7 @@ pub(crate) struct TestRabbitMq {
 
 impl TestRabbitMq {
     pub(crate) fn new(is_quorum: bool) -> Option<Self> {
-        let broker = address("rabbitmq", 19672)?;
+        let broker = address("rabbitmq")?;
         Some(Self {
             broker,
             is_quorum,

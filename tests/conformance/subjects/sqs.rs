@@ -20,7 +20,7 @@ pub(crate) struct TestSqs {
 
 impl TestSqs {
     pub(crate) fn new(is_fifo: bool) -> Option<Self> {
-        let broker = address("sqs", 19324)?;
+        let broker = address("sqs")?;
         Some(Self { broker, is_fifo })
     }
 

@@ -39,19 +39,9 @@ use tokio::{sync::Notify, time::timeout};
 /// The bound on every wait: far above what is needed, so that only a hang meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The test broker; `None` (and a word about it) where there is none and none is required.
+/// The test broker; `None` after printing that the test is left out.
 pub fn broker() -> Option<String> {
-    let address = std::env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
-    if std::net::TcpStream::connect(&address).is_ok() {
-        return Some(address);
-    }
-    let hint = format!("no Kafka at {address}: start it with `scripts/brokers up kafka`");
-    assert!(
-        std::env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
-        "{hint}"
-    );
-    eprintln!("left out: {hint}");
-    None
+    broadway_test_brokers::broker("kafka")
 }
 
 /// A name that no other test and no earlier run has.

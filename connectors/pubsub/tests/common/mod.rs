@@ -65,19 +65,9 @@ pub fn run_alone(test: &str, variables: &[(&str, &str)]) {
 /// Longer than a lease, which is 10 s at the servers that the tests use.
 const LEASE: Duration = Duration::from_secs(12);
 
-/// The test server; `None` (and a word about it) where there is none and none is required.
+/// The test broker; `None` after printing that the test is left out.
 pub fn server() -> Option<String> {
-    let address = std::env::var("BROADWAY_PUBSUB").unwrap_or_else(|_| "127.0.0.1:19085".to_owned());
-    if std::net::TcpStream::connect(&address).is_ok() {
-        return Some(address);
-    }
-    let hint = format!("no Pub/Sub at {address}: start it with `scripts/brokers up pubsub`");
-    assert!(
-        std::env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
-        "{hint}"
-    );
-    eprintln!("left out: {hint}");
-    None
+    broadway_test_brokers::broker("pubsub")
 }
 
 /// A way to the server that can fail, and its endpoint.

@@ -3,11 +3,12 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 fn address() -> String {
-    std::env::var("BROADWAY_RABBITMQ_MANAGEMENT").unwrap_or_else(|_| "127.0.0.1:19673".to_owned())
+    broadway_test_brokers::address("rabbitmq_management")
 }
 
 /// One request as guest; the body of the answer.
@@ -69,44 +70,43 @@ pub fn connections(client_name: &str) -> Vec<String> {
 
 /// Closes the connection that a client has called so, once the broker shows it.
 pub async fn kill(client_name: &str) {
-    loop {
-        let name = client_name.to_owned();
-        let found = tokio::task::spawn_blocking(move || {
-            let found = connections(&name);
-            for connection in &found {
-                let path = connection.replace(' ', "%20").replace('>', "%3E");
-                ask("DELETE", &format!("/api/connections/{path}"));
-            }
-            found
-        });
-        if !found.await.unwrap().is_empty() {
-            return;
+    let name = client_name.to_owned();
+    until(&format!("a connection {client_name}"), move || {
+        let found = connections(&name);
+        for connection in &found {
+            let path = connection.replace(' ', "%20").replace('>', "%3E");
+            ask("DELETE", &format!("/api/connections/{path}"));
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        !found.is_empty()
+    })
+    .await;
 }
 
 /// Waits until a client has so many connections.
 pub async fn until_connections(client_name: &str, n: usize) {
-    loop {
-        let name = client_name.to_owned();
-        let found = tokio::task::spawn_blocking(move || connections(&name));
-        if found.await.unwrap().len() == n {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let name = client_name.to_owned();
+    let what = format!("{n} connections {client_name}");
+    until(&what, move || connections(&name).len() == n).await;
 }
 
 /// Waits until so many messages of the queue at this path are out and not settled. The plugin looks every few seconds.
 pub async fn until_unacknowledged(path: &str, n: u64) {
     let field = format!("\"messages_unacknowledged\":{n},");
+    let (what, path) = (format!("{field} at {path}"), path.to_owned());
+    until(&what, move || ask("GET", &path).contains(&field)).await;
+}
+
+/// Asks again until it is so. Far more time than is needed, so that only what never comes meets the limit.
+async fn until(what: &str, is_so: impl Fn() -> bool + Send + Sync + 'static) {
+    const PATIENCE: Duration = Duration::from_secs(120);
+    let (begun, is_so) = (Instant::now(), Arc::new(is_so));
     loop {
-        let path = path.to_owned();
-        let said = tokio::task::spawn_blocking(move || ask("GET", &path));
-        if said.await.unwrap().contains(&field) {
+        let is_so = is_so.clone();
+        if tokio::task::spawn_blocking(move || is_so()).await.unwrap() {
             return;
         }
+        let in_time = begun.elapsed() < PATIENCE;
+        assert!(in_time, "the broker does not show {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

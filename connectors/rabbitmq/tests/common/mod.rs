@@ -27,20 +27,9 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-/// The test broker; `None` (and a word about it) where there is none and none is required.
+/// The test broker; `None` after printing that the test is left out.
 pub fn broker() -> Option<String> {
-    let address =
-        std::env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
-    if std::net::TcpStream::connect(&address).is_ok() {
-        return Some(address);
-    }
-    let hint = format!("no RabbitMQ at {address}: start it with `scripts/brokers up rabbitmq`");
-    assert!(
-        std::env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
-        "{hint}"
-    );
-    eprintln!("left out: {hint}");
-    None
+    broadway_test_brokers::broker("rabbitmq")
 }
 
 /// A way to the broker that can be cut, and the URI that goes it.

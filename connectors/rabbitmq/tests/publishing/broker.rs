@@ -1,7 +1,6 @@
 //! What the tests share: a queue of one's own, and the management plugin.
 
 use std::{
-    env,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
@@ -28,14 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The test broker; `None` (and a word about it) where there is none and none is required.
 pub(crate) fn broker() -> Option<String> {
-    let address = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
-    if std::net::TcpStream::connect(&address).is_ok() {
-        return Some(address);
-    }
-    let hint = format!("no RabbitMQ at {address}: start it with `scripts/brokers up rabbitmq`");
-    assert!(env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(), "{hint}");
-    eprintln!("left out: {hint}");
-    None
+    broadway_test_brokers::broker("rabbitmq")
 }
 
 pub(crate) fn uri(address: &str) -> String {
@@ -137,16 +129,8 @@ pub(crate) fn kinds(results: &[Result<(), PublishError>]) -> Vec<Option<PublishE
 }
 
 /// Where the management plugin answers; `None` where it does not.
-pub(crate) async fn management() -> Option<String> {
-    let address = env::var("BROADWAY_RABBITMQ_MANAGEMENT");
-    let address = address.unwrap_or_else(|_| "127.0.0.1:19673".to_owned());
-    if TcpStream::connect(&address).await.is_ok() {
-        return Some(address);
-    }
-    let hint = format!("no management plugin at {address}");
-    assert!(env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(), "{hint}");
-    eprintln!("left out: {hint}");
-    None
+pub(crate) fn management() -> Option<String> {
+    broadway_test_brokers::broker("rabbitmq_management")
 }
 
 pub(crate) async fn ask(management: &str, method: &str, path: &str) -> String {

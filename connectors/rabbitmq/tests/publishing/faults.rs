@@ -145,7 +145,7 @@ async fn closing_ends_although_the_broker_is_mute() {
 #[tokio::test]
 async fn a_connection_closed_by_an_operator_is_replaced() {
     let Some(address) = broker() else { return };
-    let Some(management) = management().await else {
+    let Some(management) = management() else {
         return;
     };
     let queue = Queue::create(&address, "operator").await;

@@ -67,7 +67,7 @@ async fn a_header_that_the_broker_takes_for_routes_is_refused_before_it_is_sent(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_routing_key_that_is_forbidden_is_refused_alone() {
     let Some(address) = broker() else { return };
-    let Some(_) = management().await else { return };
+    let Some(_) = management() else { return };
     let queue = Queue::create(&address, "forbidden").await;
     let exchange = unique("forbidding");
     let guest = format!("amqp://guest:guest@{address}/%2f");

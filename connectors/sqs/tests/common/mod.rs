@@ -25,19 +25,9 @@ use aws_sdk_sqs::{
 use broadway_core::testing::Received;
 use broadway_sqs::{Sqs, SqsProducer};
 
-/// The test broker; `None` (and a word about it) where there is none and none is required.
+/// The test broker; `None` after printing that the test is left out.
 pub fn broker() -> Option<String> {
-    let address = std::env::var("BROADWAY_SQS").unwrap_or_else(|_| "127.0.0.1:19324".to_owned());
-    if std::net::TcpStream::connect(&address).is_ok() {
-        return Some(address);
-    }
-    let hint = format!("no SQS at {address}: start it with `scripts/brokers up sqs`");
-    assert!(
-        std::env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(),
-        "{hint}"
-    );
-    eprintln!("left out: {hint}");
-    None
+    broadway_test_brokers::broker("sqs")
 }
 
 /// A name that no other test and no earlier run has.

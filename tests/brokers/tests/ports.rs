@@ -1,0 +1,49 @@
+//! Every port of a test broker comes from the variables that `scripts/brokers.env` lists.
+
+use std::{env, process::Command};
+
+use broadway_test_brokers::{address, loopback};
+
+const PRINTS: &str = "BROADWAY_TEST_PRINTS";
+
+/// Prints where a broker is, in the environment that it is given.
+#[test]
+fn prints() {
+    let Ok(name) = env::var(PRINTS) else { return };
+    println!("{} {}", address(&name), loopback(&name));
+}
+
+fn found(name: &str, variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "prints", "--nocapture"]);
+    for (variable, _) in env::vars().filter(|(variable, _)| variable.starts_with("BROADWAY_")) {
+        command.env_remove(variable);
+    }
+    command.env(PRINTS, name).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_broker_is_where_brokers_env_says() {
+    let default = found("rabbitmq_management", &[]);
+    assert!(default.contains("127.0.0.1:19673 127.0.0.1:19673"));
+}
+
+#[test]
+fn a_port_variable_moves_a_broker() {
+    let moved = found(
+        "rabbitmq_management",
+        &[("BROADWAY_RABBITMQ_MANAGEMENT_PORT", "29673")],
+    );
+    assert!(moved.contains("127.0.0.1:29673 127.0.0.1:29673"));
+}
+
+#[test]
+fn an_address_overrules_the_port() {
+    let variables = [
+        ("BROADWAY_KAFKA", "kafka.example:9092"),
+        ("BROADWAY_KAFKA_PORT", "29092"),
+    ];
+    assert!(found("kafka", &variables).contains("kafka.example:9092 127.0.0.1:29092"));
+}
