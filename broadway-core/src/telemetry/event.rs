@@ -237,11 +237,14 @@ pub enum Event<'a> {
         position: i64,
         reason: &'a str,
     },
-    /// How far a part is behind: messages at the broker that are not settled yet.
+    /// How far a part is behind: a partition, a queue or a subscription. `messages` counts those at the broker that are not
+    /// settled, in flight or not; `None` means that the source does not know it now. `oldest` is the age of the oldest of them;
+    /// `None` means unknown, or that there is none. Each connector documents where its figures come from.
     Lag {
         producer: usize,
         part: &'a str,
-        messages: u64,
+        messages: Option<u64>,
+        oldest: Option<Duration>,
     },
     /// A commit (or whatever makes settlements durable at the source) was confirmed.
     Committed {

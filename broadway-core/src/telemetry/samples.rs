@@ -156,7 +156,14 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         Event::Lag {
             producer: 0,
             part,
-            messages: 90,
+            messages: None,
+            oldest: None,
+        },
+        Event::Lag {
+            producer: 0,
+            part,
+            messages: Some(90),
+            oldest: Some(ms(2500)),
         },
         Event::Committed {
             producer: 0,

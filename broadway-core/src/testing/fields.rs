@@ -196,7 +196,11 @@ fn of_source(event: &Event<'_>) -> Fields {
             producer,
             part,
             messages,
-        } => texts![producer, part, messages],
+            ..
+        } => {
+            let messages = messages.map_or("unknown".to_owned(), |messages| messages.to_string());
+            texts![producer, part, messages]
+        }
         Event::Committed {
             producer,
             part,

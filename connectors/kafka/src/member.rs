@@ -267,7 +267,8 @@ impl Member {
             self.shared.emit(&Event::Lag {
                 producer: self.shared.producer,
                 part,
-                messages,
+                messages: Some(messages),
+                oldest: None,
             });
         }
     }

@@ -363,13 +363,27 @@ async fn the_lag_counts_what_is_not_settled() {
     reader
         .log
         .wait_for("all of it", |seen| {
-            matches!(seen, Seen::Lag { messages: 100, .. })
+            matches!(
+                seen,
+                Seen::Lag {
+                    messages: Some(100),
+                    ..
+                }
+            )
         })
         .await;
     reader.done(received).await;
     reader
         .log
-        .wait_for("none", |seen| matches!(seen, Seen::Lag { messages: 0, .. }))
+        .wait_for("none", |seen| {
+            matches!(
+                seen,
+                Seen::Lag {
+                    messages: Some(0),
+                    ..
+                }
+            )
+        })
         .await;
     reader.close().await.unwrap();
 }

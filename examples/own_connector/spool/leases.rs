@@ -155,7 +155,8 @@ impl Leases {
         self.emitter.emit(&Event::Lag {
             producer: self.producer,
             part: "spool",
-            messages: messages.try_into().unwrap_or(u64::MAX),
+            messages: Some(messages.try_into().unwrap_or(u64::MAX)),
+            oldest: None,
         });
     }
 

@@ -143,7 +143,9 @@ metrics! {
     REVOKED = Counter "broadway_parts_revoked_total" Count ["pipeline", "settled"]
         "parts taken away, by whether all work on them had ended: true, false";
     LAG = Gauge "broadway_source_lag" Count ["pipeline", "part"]
-        "messages of a part that are at the broker and not settled; 0 once it is not ours";
+        "messages of a part that are at the broker and not settled; NaN while unknown; 0 once it is not ours";
+    OLDEST = Gauge "broadway_source_oldest_seconds" Seconds ["pipeline", "part"]
+        "age of the oldest message of a part that is at the broker and not settled; NaN while unknown; 0 without one";
     COMMITTED_POSITION = Gauge "broadway_source_committed_position" Count ["pipeline", "part"]
         "the last position of a part that was committed";
     HALTED = Gauge "broadway_source_halted" Count ["pipeline", "part"]

@@ -168,7 +168,12 @@ impl PipelineMetrics {
             Event::Lost { part, from, to, .. } => self.source.lost(part, from, to),
             // Where reading begins is no number to add up; the log says why.
             Event::Repositioned { .. } => {}
-            Event::Lag { part, messages, .. } => self.source.lag(part, messages),
+            Event::Lag {
+                part,
+                messages,
+                oldest,
+                ..
+            } => self.source.lag(part, messages, oldest),
             Event::Committed { part, position, .. } => self.source.committed(part, position),
             Event::CommitFailed { .. } => self.source.commit_failed(),
             // Its size and trigger were told by `BatchReady`.

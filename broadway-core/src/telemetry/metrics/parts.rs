@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use ::metrics::{Counter, Gauge};
@@ -27,6 +28,7 @@ pub(super) struct SourceMetrics {
 #[derive(Debug)]
 struct PartMetrics {
     lag: Gauge,
+    oldest: Gauge,
     committed_position: Gauge,
     halted: Gauge,
     lost: Counter,
@@ -68,7 +70,7 @@ impl SourceMetrics {
         .increment(1);
         self.with_part(part, |part| {
             part.resume();
-            part.lag.set(0);
+            part.lag(Some(0), None);
             if std::mem::replace(&mut part.ours, false) {
                 self.parts.decrement(1);
             }
@@ -80,7 +82,7 @@ impl SourceMetrics {
         let mut by_part = self.by_part.lock().unwrap_or_else(PoisonError::into_inner);
         for part in by_part.values_mut() {
             part.resume();
-            part.lag.set(0);
+            part.lag(Some(0), None);
             part.ours = false;
         }
         self.parts.set(0);
@@ -102,8 +104,8 @@ impl SourceMetrics {
         self.with_part(part, |part| part.lost.increment(positions));
     }
 
-    pub(super) fn lag(&self, part: &str, messages: u64) {
-        self.with_part(part, |part| part.lag.set(messages as f64));
+    pub(super) fn lag(&self, part: &str, messages: Option<u64>, oldest: Option<Duration>) {
+        self.with_part(part, |part| part.lag(messages, oldest));
     }
 
     pub(super) fn committed(&self, part: &str, position: i64) {
@@ -138,12 +140,25 @@ impl PartMetrics {
         let own = [pipeline, part];
         Self {
             lag: catalog::LAG.gauge(&own),
+            oldest: catalog::OLDEST.gauge(&own),
             committed_position: catalog::COMMITTED_POSITION.gauge(&own),
             halted: catalog::HALTED.gauge(&own),
             lost: catalog::LOST.counter(&own),
             ours: false,
             halted_at: None,
         }
+    }
+
+    /// Sets what is unknown to NaN: a figure that is frozen would look like a true one.
+    fn lag(&self, messages: Option<u64>, oldest: Option<Duration>) {
+        let none_waits = messages == Some(0);
+        self.lag
+            .set(messages.map_or(f64::NAN, |messages| messages as f64));
+        self.oldest.set(match oldest {
+            Some(oldest) => oldest.as_secs_f64(),
+            None if none_waits => 0.0,
+            None => f64::NAN,
+        });
     }
 
     fn resume(&mut self) {

@@ -276,7 +276,8 @@ fn a_part_that_is_not_ours_has_no_lag() {
         hear(&Event::Lag {
             producer: 0,
             part,
-            messages: 90,
+            messages: Some(90),
+            oldest: Some(Duration::from_secs(7)),
         });
         hear(&Event::Revoked {
             producer: 0,
@@ -292,7 +293,33 @@ fn a_part_that_is_not_ours_has_no_lag() {
         });
     });
     check(&recorded, "broadway_source_lag", part, &[0.0]);
+    check(&recorded, "broadway_source_oldest_seconds", part, &[0.0]);
     check(&recorded, "broadway_source_parts", "", &[0.0]);
+}
+
+#[test]
+fn an_unknown_lag_is_not_a_number() {
+    let (lag, oldest) = ("broadway_source_lag", "broadway_source_oldest_seconds");
+    let recorded = |told: &[(Option<u64>, Option<Duration>)]| {
+        let part = "orders[3]";
+        let recorded = recorded_by(&MetricsObserver::new(), |hear| {
+            for &(messages, oldest) in told {
+                hear(&Event::Lag {
+                    producer: 0,
+                    part,
+                    messages,
+                    oldest,
+                });
+            }
+        });
+        [lag, oldest].map(|metric| recorded[metric].values[part][0])
+    };
+    let known = (Some(90), Some(Duration::from_millis(2500)));
+    assert_eq!(recorded(&[known]), [90.0, 2.5]);
+    assert!(recorded(&[known, (None, None)]).iter().all(|v| v.is_nan()));
+    let [messages, age] = recorded(&[known, (Some(12), None)]);
+    assert!(messages == 12.0 && age.is_nan());
+    assert_eq!(recorded(&[known, (Some(0), None)]), [0.0, 0.0]);
 }
 
 #[test]

@@ -315,8 +315,17 @@ fn source(pipeline: &str, told: &Event<'_>) {
             producer,
             part,
             messages,
+            oldest,
         } => {
-            debug!(target: TARGET, event, pipeline, producer, part, messages, "lag");
+            let oldest_ms = oldest.map(ms);
+            match messages {
+                Some(messages) => {
+                    debug!(target: TARGET, event, pipeline, producer, part, messages, oldest_ms, "lag");
+                }
+                None => {
+                    debug!(target: TARGET, event, pipeline, producer, part, messages = "unknown", oldest_ms, "lag");
+                }
+            }
         }
         Event::Committed {
             producer,

@@ -117,6 +117,24 @@ fn every_event_is_one_line_with_its_name_and_pipeline_or_stage() {
 }
 
 #[test]
+fn an_unknown_lag_is_logged_as_unknown() {
+    let observer = TracingObserver::new();
+    let lag = |messages, oldest| Event::Lag {
+        producer: 0,
+        part: "orders[3]",
+        messages,
+        oldest,
+    };
+    let lines = logged_by(|| {
+        observer.on_event("orders", &lag(None, None));
+        observer.on_event("orders", &lag(Some(90), Some(Duration::from_millis(2500))));
+    });
+    let fields = |line: &Logged| ["messages", "oldest_ms"].map(|name| line.field(name).to_owned());
+    assert_eq!(fields(&lines[0]), ["unknown", "(none)"]);
+    assert_eq!(fields(&lines[1]), ["90", "2500.0"]);
+}
+
+#[test]
 fn neither_payloads_nor_keys_are_logged() {
     let observer = TracingObserver::new();
     let lines = logged_by(|| samples::every_event(|event| observer.on_event("orders", event)));

@@ -161,7 +161,8 @@ pub enum Seen {
     CommitFailed(String),
     Lag {
         part: String,
-        messages: u64,
+        messages: Option<u64>,
+        oldest: Option<Duration>,
     },
     Trouble(String),
 }
@@ -256,9 +257,15 @@ impl Observer for Log {
                 position,
             },
             Event::CommitFailed { error, .. } => Seen::CommitFailed(error.to_owned()),
-            Event::Lag { part, messages, .. } => Seen::Lag {
+            Event::Lag {
+                part,
+                messages,
+                oldest,
+                ..
+            } => Seen::Lag {
                 part: part.to_owned(),
                 messages,
+                oldest,
             },
             Event::SourceTrouble { error, .. } => Seen::Trouble(error.to_owned()),
             _ => return,
