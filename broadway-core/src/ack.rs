@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::{
     error::{BoxError, Reason},
     message::AckOptions,
+    telemetry::MessageInfo,
 };
 
 /// How a message ended.
@@ -97,7 +98,8 @@ pub trait Acknowledger: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Reported as an event, with the number of messages; the pipeline goes on. Retry inside where that can help.
+    /// Reported as an event, with the number of messages; the pipeline goes on. Retry inside where that can help. Messages left in
+    /// the `Vec` are named in the event and its log line.
     ///
     /// # Cancel safety
     ///
@@ -119,11 +121,14 @@ pub trait Acknowledger: Send + Sync + 'static {
         false
     }
 
-    /// The coordinates of the message of this token, for logs: `orders[3]@88127`, a delivery tag, a message id. Never its payload.
-    /// Called for a few messages only. Defaults to nothing.
-    fn describe(&self, token: &Self::Token) -> String {
+    /// What logs say of the message of this token: its coordinates (`orders[3]@88127`, a delivery tag, a message id), as a
+    /// [`MessageInfo::new`]. Never its payload.
+    ///
+    /// Called only for messages that are named in a log, a few in a second, and where the item is not at hand or
+    /// [`Producer::describe`](crate::Producer::describe) says less of it. Defaults to nothing.
+    fn describe(&self, token: &Self::Token) -> MessageInfo {
         let _ = token;
-        String::new()
+        MessageInfo::default()
     }
 
     /// How many messages that were settled as done will be delivered again all the same, if the source ends now: a log commits no
@@ -175,7 +180,7 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
         A::is_stale(self, token)
     }
 
-    fn describe(&self, token: &Self::Token) -> String {
+    fn describe(&self, token: &Self::Token) -> MessageInfo {
         A::describe(self, token)
     }
 

@@ -11,6 +11,7 @@ use super::{
     batcher::{BatcherStage, Carried, Emptied, EmptiedOf, Job, JobInlet},
     callbacks,
     envelope::Failure,
+    naming::Naming,
     processor::{AckOf, TokenOfSource},
     settler::{Ledger, Settler},
 };
@@ -24,7 +25,7 @@ use crate::{
     handler::Handler,
     source::{Producer, Source},
     stage::{run::Act, timer, watchdog::Turns},
-    telemetry::{Emitter, Event},
+    telemetry::{Affected, Event},
 };
 
 /// One batch processor.
@@ -38,6 +39,7 @@ where
     pub(super) stage: Arc<BatcherStage<S, H>>,
     pub(super) inlet: JobInlet<S, H>,
     pub(super) ledger: Arc<Ledger<AckOf<S>>>,
+    pub(super) naming: Arc<Naming<S>>,
     pub(super) settler: Settler<AckOf<S>>,
     pub(super) failures: Discarding<Failure<H::In, H::Out, TokenOfSource<S>>>,
     /// The batch in hand.
@@ -77,8 +79,8 @@ where
         self.turns.next();
         if self.is_slow {
             let first = job.carried.first();
-            let work = first.map(|first| self.settler.describe(&first.debt));
-            self.turns.set_work(work.unwrap_or_default());
+            let work = first.map(|first| self.naming.coordinates(&first.message, &first.debt));
+            self.turns.set_work(work.unwrap_or_default().to_string());
         }
         let elapsed = self.work(job, started).await;
         self.turns.finished(elapsed, 1, &mut self.is_slow);
@@ -115,11 +117,16 @@ where
         let mut batch = Batch::new(data, self.number, info);
         let handled = self.handle(&mut batch, &mut carried).await;
         if let Err(reason) = &handled {
+            let describe = |index: usize| {
+                let Carried { message, debt } = &carried[index];
+                self.naming.describe(message, debt)
+            };
             emitter.emit(&Event::BatchFailed {
                 batcher,
                 worker,
                 count,
                 reason,
+                affected: Affected::new(count, &describe),
             });
         }
         let failed = self.settle(&mut batch, &mut carried, handled.err()).await;
@@ -203,8 +210,16 @@ where
             return 0;
         };
         let reason = panicked.reason(Callback::HandleBatch);
-        self.tell_failed(&reason);
-        self.settler.fail_done(&reason)
+        let (emitter, batcher, worker) =
+            (&self.ledger.emitter, self.stage.key.name(), self.worker);
+        self.settler.fail_done(&reason, |affected| {
+            emitter.emit(&Event::FailedInBatch {
+                batcher,
+                worker,
+                reason: &reason,
+                affected,
+            });
+        })
     }
 
     /// Enters the messages of a batch that ended in different ways. Returns how many failed without being in `failures`.
@@ -224,12 +239,8 @@ where
                 .next_if(|(failed, _)| *failed == index)
                 .map(|(_, reason)| reason);
             if let (Some(reason), None) = (&reason, whole) {
-                tell_failed(
-                    &self.ledger.emitter,
-                    self.stage.key.name(),
-                    self.worker,
-                    reason,
-                );
+                let describe = |_| self.naming.describe(&message, &debt);
+                self.tell_failed(reason, Affected::new(1, &describe));
             }
             if let Some(reason) = reason.or_else(|| whole.cloned()) {
                 let failure = Failure::new(message, output, reason, debt);
@@ -243,12 +254,9 @@ where
                 Ok(()) => Outcome::Done,
                 Err(panicked) => {
                     let reason = panicked.reason(Callback::HandleBatch);
-                    tell_failed(
-                        &self.ledger.emitter,
-                        self.stage.key.name(),
-                        self.worker,
-                        &reason,
-                    );
+                    // The message is gone with its key.
+                    let describe = |_| self.ledger.describe(&debt);
+                    self.tell_failed(&reason, Affected::new(1, &describe));
                     dropped_badly += 1;
                     Outcome::Failed(reason)
                 }
@@ -258,22 +266,14 @@ where
         dropped_badly
     }
 
-    fn tell_failed(&self, reason: &Reason) {
-        tell_failed(
-            &self.ledger.emitter,
-            self.stage.key.name(),
-            self.worker,
+    fn tell_failed(&self, reason: &Reason, affected: Affected<'_>) {
+        self.ledger.emitter.emit(&Event::FailedInBatch {
+            batcher: self.stage.key.name(),
+            worker: self.worker,
             reason,
-        );
+            affected,
+        });
     }
-}
-
-fn tell_failed(emitter: &Emitter, batcher: &'static str, worker: usize, reason: &Reason) {
-    emitter.emit(&Event::FailedInBatch {
-        batcher,
-        worker,
-        reason,
-    });
 }
 
 /// Acknowledges part of the batch at hand before it ends.

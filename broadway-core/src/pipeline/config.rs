@@ -19,7 +19,7 @@ use crate::{
     machine::restart::RestartPolicy,
     message::Message,
     source::{Producer, Source},
-    telemetry::{Emitter, Observer, Tee},
+    telemetry::{Emitter, Observer, Observers},
 };
 
 /// A pipeline in the making: a source, a handler, and options.
@@ -60,7 +60,7 @@ pub(super) struct Options<H: Handler> {
     pub(super) restart: RestartPolicy,
     pub(super) drain_timeout: Duration,
     pub(super) blocked_after: Duration,
-    pub(super) observer: Option<Box<dyn Observer>>,
+    pub(super) observers: Observers,
     pub(super) pushers: Vec<Pusher<H::In>>,
     pub(super) pushed_max: usize,
 }
@@ -97,7 +97,7 @@ where
             restart: RestartPolicy::default(),
             drain_timeout: Duration::from_secs(30),
             blocked_after: Duration::from_secs(10),
-            observer: None,
+            observers: Observers::default(),
             pushers: Vec::new(),
             pushed_max: 10_000,
         };
@@ -196,12 +196,39 @@ where
         self
     }
 
-    /// Who hears what happens. Called again, all of them hear, in this order. Default: nobody.
+    /// Adds an observer, for metrics, a closing table or your own. Observers are called in the order in which they were added. None by
+    /// default, and the pipeline logs its failures all the same: see [`without_logs`](Self::without_logs).
+    ///
+    /// An observer that [writes the log](Observer::writes_log), such as `TracingObserver`, replaces the pipeline's own log.
     pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.options.observer = Some(match self.options.observer.take() {
-            None => Box::new(observer),
-            Some(first) => Box::new(Tee(first, observer)),
-        });
+        self.options.observers.observe(observer);
+        self
+    }
+
+    /// Sets how the pipeline logs: how many lines a second, and whether with keys. By default it logs as
+    /// [`TracingObserver::new`](crate::telemetry::TracingObserver::new) does.
+    ///
+    /// ```
+    /// # use broadway_core::{Message, Pipeline, handler_fn, source, telemetry::TracingObserver};
+    /// # let source = source::from_iter(|_| 0..1_u64);
+    /// # let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
+    /// let pipeline = Pipeline::new(source, handler)
+    ///     .log_with(TracingObserver::new().failures_per_second(100).keys(true));
+    /// # let _ = pipeline;
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn log_with(mut self, log: crate::telemetry::TracingObserver) -> Self {
+        self.options.observers.log_with(log);
+        self
+    }
+
+    /// The pipeline logs nothing by itself.
+    ///
+    /// By default, with the feature `tracing`, it logs to target `broadway` each failed message with its coordinates, failed batches
+    /// and acknowledgements, restarts, lost connections, its start and its end, and at most 10 lines a second of each kind of
+    /// failure. Where the program installs no `tracing` subscriber, nothing is written.
+    pub fn without_logs(mut self) -> Self {
+        self.options.observers.without_logs();
         self
     }
 
@@ -224,7 +251,7 @@ where
 
 impl<H: Handler> Options<H> {
     pub(super) fn emitter(&mut self) -> Emitter {
-        Emitter::from_option(&self.name, self.observer.take())
+        std::mem::take(&mut self.observers).into_emitter(&self.name)
     }
 }
 

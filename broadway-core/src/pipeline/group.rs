@@ -8,7 +8,7 @@ use crate::{
     error::{Callback, Reason},
     message::AckOptions,
     stage::timer,
-    telemetry::{Event, Settlement},
+    telemetry::{Affected, Event, Settlement},
 };
 
 /// How many messages ended how.
@@ -113,14 +113,21 @@ impl<A: Acknowledger> Group<A> {
         self.received_ns.push(received_ns);
     }
 
-    /// Fails all that have succeeded and are not handed over yet. Returns how many.
-    pub(super) fn fail_done(&mut self, reason: &Reason) -> usize {
+    /// Fails all that have succeeded and are not handed over yet, and calls `tell` with each. Returns how many.
+    pub(super) fn fail_done(
+        &mut self,
+        reason: &Reason,
+        mut tell: impl FnMut(Affected<'_>),
+    ) -> usize {
         self.gather();
         let mut failed = 0;
-        let settled = self.settled.iter_mut();
-        for settled in settled.filter(|settled| settled.outcome.is_done()) {
+        for settled in &mut self.settled {
+            if !settled.outcome.is_done() {
+                continue;
+            }
             settled.outcome = Outcome::Failed(reason.clone());
             failed += 1;
+            tell(Affected::new(1, &|_| self.entry.describe(&settled.token)));
         }
         self.tally.done -= failed;
         self.tally.failed += failed;
@@ -141,22 +148,29 @@ impl<A: Acknowledger> Group<A> {
         self.settled.append(&mut self.resolved);
         let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
         let called = callbacks::caught(async {
-            let result = acknowledger.settle(settled).await;
-            settled.clear();
-            result
+            acknowledger.settle(settled).await
         });
-        let called = called.await;
-        // What a panic has left of them is dropped here.
-        let _ = callbacks::clear(&mut self.settled);
-        let result = called.map_err(|failure| failure.reason(Callback::Settle));
+        let result = called
+            .await
+            .map_err(|failure| failure.reason(Callback::Settle));
+        // Tokens that were not taken out are dropped here, after an error only when they were named.
+        let result = match result.map(|()| callbacks::clear(&mut self.settled)) {
+            Ok(None) => Ok(()),
+            Ok(Some(panicked)) => Err(panicked.reason(Callback::Settle)),
+            Err(reason) => Err(reason),
+        };
         if let Err(reason) = &result {
-            let (producer, count) = (self.entry.producer, self.tally.total());
+            let left = &self.settled;
             ledger.emitter.emit(&Event::AckFailed {
-                producer,
-                count,
+                producer: self.entry.producer,
+                count: self.tally.total(),
                 reason,
+                affected: Affected::new(left.len(), &|index| {
+                    self.entry.describe(&left[index].token)
+                }),
             });
         }
+        let _ = callbacks::clear(&mut self.settled);
         self.account(ledger);
         result
     }

@@ -17,6 +17,7 @@ mod config;
 mod describe;
 mod envelope;
 mod group;
+mod naming;
 mod processor;
 mod producer;
 mod push;

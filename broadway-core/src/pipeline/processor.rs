@@ -21,6 +21,7 @@ use super::{
     batcher::{Staged, Stages},
     callbacks::{self, Panicked},
     envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
+    naming::Naming,
     settler::{Ledger, Settler},
     staleness::Staleness,
     start::SourceInlet,
@@ -36,7 +37,7 @@ use crate::{
     machine::chunk_size::ChunkSize,
     source::{Producer, Source},
     stage::{run::Act, timer, watchdog::Turns},
-    telemetry::Event,
+    telemetry::{Affected, Event},
 };
 
 /// The acknowledger of a source.
@@ -77,6 +78,7 @@ where
 {
     processor: usize,
     ledger: Arc<Ledger<AckOf<S>>>,
+    naming: Arc<Naming<S>>,
     settler: Settler<AckOf<S>>,
     failures: Discarding<Failure<H::In, H::Out, TokenOfSource<S>>>,
     staged: Vec<Discarding<Staged<H::Out>>>,
@@ -125,8 +127,8 @@ where
         self.turns.next();
         if self.is_slow {
             let first = chunk.first().and_then(|parcel| parcel.0.as_ref());
-            let work = first.map(|envelope| self.work.settler.describe(&envelope.debt));
-            self.turns.set_work(work.unwrap_or_default());
+            let work = first.map(|first| self.work.naming.coordinates(&first.message, &first.debt));
+            self.turns.set_work(work.unwrap_or_default().to_string());
         }
         self.prepare(&mut chunk).await;
         let returned = self.handle(&mut chunk).await;
@@ -300,10 +302,15 @@ where
     S: Source<Producer: Producer<Item = H::In>>,
     H: Handler,
 {
-    pub(super) fn new(processor: usize, ledger: &Arc<Ledger<AckOf<S>>>) -> Self {
+    pub(super) fn new(
+        processor: usize,
+        ledger: &Arc<Ledger<AckOf<S>>>,
+        naming: &Arc<Naming<S>>,
+    ) -> Self {
         Self {
             processor,
             ledger: Arc::clone(ledger),
+            naming: Arc::clone(naming),
             settler: Settler::new(Arc::clone(ledger)),
             failures: Discarding::default(),
             staged: H::Batcher::ALL
@@ -366,13 +373,19 @@ where
             return;
         };
         self.tally.failed += 1;
-        let processor = self.processor;
+        let failure = Failure::new(message, None, reason, debt);
+        self.tell_failed(&failure);
+        self.failures.push(failure);
+    }
+
+    fn tell_failed(&self, failure: &Failure<H::In, H::Out, TokenOfSource<S>>) {
+        let Failure { failed, debt } = failure;
+        let describe = |_| self.naming.describe(&failed.message, debt);
         self.ledger.emitter.emit(&Event::MessageFailed {
-            processor,
-            reason: &reason,
+            processor: self.processor,
+            reason: &failed.reason,
+            affected: Affected::new(1, &describe),
         });
-        self.failures
-            .push(Failure::new(message, None, reason, debt));
     }
 
     #[inline(always)]
@@ -410,14 +423,16 @@ where
     #[cold]
     fn fail_done(&mut self, panicked: Panicked) {
         let reason = panicked.reason(Callback::HandleMessage);
-        let failed = self.settler.fail_done(&reason);
+        let (processor, emitter) = (self.processor, &self.ledger.emitter);
+        let failed = self.settler.fail_done(&reason, |affected| {
+            emitter.emit(&Event::MessageFailed {
+                processor,
+                reason: &reason,
+                affected,
+            });
+        });
         self.tally.done -= failed;
         self.tally.failed += failed;
-        for _ in 0..failed {
-            let (processor, reason) = (self.processor, &reason);
-            let event = Event::MessageFailed { processor, reason };
-            self.ledger.emitter.emit(&event);
-        }
     }
 
     /// Settles what ended, failures after `handle_failed` saw them, and then sends on what goes to batchers.
@@ -444,9 +459,7 @@ where
         if !self.failures.is_empty() {
             // The functions that split and measure batches panicked on some.
             for failure in self.failures.iter() {
-                let (processor, reason) = (self.processor, &failure.failed.reason);
-                let event = Event::MessageFailed { processor, reason };
-                self.ledger.emitter.emit(&event);
+                self.tell_failed(failure);
             }
             self.tally.failed += self.failures.len();
             self.tally.forwarded -= self.failures.len();

@@ -10,10 +10,9 @@ use super::{
 };
 use crate::{
     ack::{Acknowledger, Outcome},
-    caught::guarded,
     error::{BoxError, Reason},
     message::{AckOptions, Message},
-    telemetry::{Emitter, Event},
+    telemetry::{Affected, Emitter, Event},
 };
 
 /// What all settlers of a topology share.
@@ -56,16 +55,6 @@ impl<A: Acknowledger> Settler<A> {
     /// The entry of an acknowledger that has messages in flight.
     pub(super) fn entry(&mut self, number: u16) -> &Arc<Entry<A>> {
         &self.group(number).entry
-    }
-
-    /// The coordinates of a message, where its source knows any.
-    pub(super) fn describe(&mut self, debt: &Debt<A::Token>) -> String {
-        let Creditor::Source(token) = &debt.to else {
-            return String::new();
-        };
-        let entry = self.entry(debt.origin.acknowledger());
-        let described = guarded(|| entry.acknowledger.describe(token));
-        described.unwrap_or_default()
     }
 
     /// Enters a message that succeeded, and leaves its debt settled. Only what is needed is read, where it lies: this is the
@@ -156,11 +145,11 @@ impl<A: Acknowledger> Settler<A> {
         }
     }
 
-    /// Fails all messages that were entered as succeeded since the last flush. Returns how many.
+    /// Fails all messages that were entered as succeeded since the last flush, and calls `tell` with each. Returns how many.
     #[cold]
-    pub(super) fn fail_done(&mut self, reason: &Reason) -> usize {
+    pub(super) fn fail_done(&mut self, reason: &Reason, mut tell: impl FnMut(Affected<'_>)) -> usize {
         let groups = self.groups.iter_mut();
-        groups.map(|group| group.fail_done(reason)).sum()
+        groups.map(|group| group.fail_done(reason, &mut tell)).sum()
     }
 
     #[inline(always)]

@@ -19,6 +19,7 @@ use super::{
     config::{Options, Pipeline, Processors},
     describe::Description,
     envelope::Parcel,
+    naming::Naming,
     processor::{AckOf, ProcessorLoop, TokenOfSource, Work},
     producer::{Entrance, Opened, ProducerLoop},
     push::PushEntrance,
@@ -132,6 +133,7 @@ struct Wiring<S: Source, H: Handler> {
     handler: Arc<H>,
     options: Options<H>,
     ledger: Arc<Ledger<AckOf<S>>>,
+    naming: Arc<Naming<S>>,
     control: Arc<Control>,
     line: Arc<Line>,
     link: SourceLink<S>,
@@ -143,12 +145,13 @@ where
     H: Handler,
 {
     fn new(source: S, handler: H, mut options: Options<H>) -> Self {
-        let ledger = Ledger {
+        let ledger = Arc::new(Ledger {
             registry: Registry::default(),
             counters: Counters::default(),
             emitter: options.emitter(),
             started: timer::now(),
-        };
+        });
+        let naming = Naming::new(&ledger, options.processors.partition_by.clone());
         let line = Line {
             delivering: AtomicUsize::new(options.producers),
             settled: watch::Sender::new(false),
@@ -166,7 +169,8 @@ where
             source: Arc::new(source),
             handler: Arc::new(handler),
             options,
-            ledger: Arc::new(ledger),
+            ledger,
+            naming: Arc::new(naming),
             control: Arc::new(Control::new()),
             line: Arc::new(line),
             link: Link::new(dispatch),
@@ -321,7 +325,7 @@ where
                 inlet: self.link.inlet(),
                 chunk_size: ChunkSize::new(max, ChunkSize::TARGET),
                 stages: Arc::clone(stages),
-                work: Work::new(index, &self.ledger),
+                work: Work::new(index, &self.ledger, &self.naming),
                 early: Settler::new(Arc::clone(&self.ledger)),
                 begun: 0,
                 chunk: Vec::new(),
@@ -350,6 +354,7 @@ where
                     stage: Arc::clone(stage),
                     inlet: stage.inlet(),
                     ledger: Arc::clone(&self.ledger),
+                    naming: Arc::clone(&self.naming),
                     settler: Settler::new(Arc::clone(&self.ledger)),
                     failures: Discarding::default(),
                     jobs: Vec::with_capacity(1),

@@ -2,8 +2,8 @@
 
 use std::{fmt, iter, num::NonZeroUsize, sync::Arc};
 
-use super::{Delivery, OpenContext, Produced, Producer, Source};
-use crate::{ack::NoopAcknowledger, error::BoxError};
+use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Producer, Source};
+use crate::error::BoxError;
 
 /// A source of what iterators yield; `open` is called with the index of each producer and gives it an iterator of its
 /// own.
@@ -47,6 +47,7 @@ where
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
         Ok(IterProducer {
             iter: (self.open)(cx.producer()).into_iter().fuse(),
+            number: 0,
         })
     }
 }
@@ -54,6 +55,8 @@ where
 /// The producer of [`from_iter`].
 pub struct IterProducer<I> {
     iter: iter::Fuse<I>,
+    /// That of the next item.
+    number: u64,
 }
 
 impl<I> fmt::Debug for IterProducer<I> {
@@ -67,25 +70,24 @@ where
     I: Iterator<Item: Send + 'static> + Send + 'static,
 {
     type Item = I::Item;
-    type Acknowledger = NoopAcknowledger;
+    type Acknowledger = NumberedAcknowledger;
 
-    fn acknowledger(&self) -> Arc<NoopAcknowledger> {
-        Arc::new(NoopAcknowledger)
+    fn acknowledger(&self) -> Arc<NumberedAcknowledger> {
+        Arc::new(NumberedAcknowledger)
     }
 
     async fn produce(
         &mut self,
         demand: NonZeroUsize,
-        out: &mut Vec<Delivery<I::Item, ()>>,
+        out: &mut Vec<Delivery<I::Item, u64>>,
     ) -> Result<Produced, BoxError> {
         let before = out.len();
-        out.extend(
-            self.iter
-                .by_ref()
-                .take(demand.get())
-                .map(|item| Delivery::new(item, ())),
-        );
-        let exhausted = out.len() - before < demand.get();
+        let items = self.iter.by_ref().take(demand.get());
+        let numbers = self.number..;
+        out.extend(items.zip(numbers).map(|(item, n)| Delivery::new(item, n)));
+        let count = out.len() - before;
+        self.number += count as u64;
+        let exhausted = count < demand.get();
         Ok(if exhausted {
             Produced::End
         } else {

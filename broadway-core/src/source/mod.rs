@@ -7,6 +7,7 @@
 mod adapt;
 mod idle;
 mod iter;
+mod numbered;
 mod stage;
 mod stream;
 
@@ -15,13 +16,14 @@ use std::{num::NonZeroUsize, sync::Arc};
 pub use adapt::{Map, MapProducer, SourceExt};
 pub use idle::{Idle, IdleProducer, idle};
 pub use iter::{FromIter, IterProducer, from_iter};
+pub use numbered::NumberedAcknowledger;
 pub use stage::StageProducer;
 pub use stream::{FromStream, StreamProducer, from_stream};
 
 use crate::{
     ack::Acknowledger,
     error::{BoxError, Problem},
-    telemetry::Emitter,
+    telemetry::{Emitter, MessageInfo},
 };
 
 /// The token type of a producer's acknowledger.
@@ -200,6 +202,17 @@ pub trait Producer: Send + 'static {
         demand: NonZeroUsize,
         out: &mut Vec<Delivery<Self::Item, TokenOf<Self>>>,
     ) -> impl Future<Output = Result<Produced, BoxError>> + Send;
+
+    /// What logs say of this item: a connector returns [`MessageInfo::of_record`], with the
+    /// [attempt](MessageInfo::attempt) where the broker counts deliveries. Never its payload.
+    ///
+    /// Called only for messages that are named in a log, a few in a second. Defaults to nothing; what is missing is taken from
+    /// [`Acknowledger::describe`].
+    #[must_use]
+    fn describe(item: &Self::Item) -> MessageInfo {
+        let _ = item;
+        MessageInfo::default()
+    }
 
     /// Draining begins: stop fetching and hand back what was never delivered. What is in flight still settles.
     fn stop(&mut self) -> impl Future<Output = ()> + Send {

@@ -4,8 +4,8 @@ use std::{fmt, future::poll_fn, num::NonZeroUsize, pin::Pin, sync::Arc, task::Po
 
 use futures_util::{Stream, stream::Fuse, stream::StreamExt};
 
-use super::{Delivery, OpenContext, Produced, Producer, Source};
-use crate::{ack::NoopAcknowledger, error::BoxError};
+use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Producer, Source};
+use crate::error::BoxError;
 
 /// A source of what streams yield; `open` is called with the index of each producer and gives it a stream of its own.
 ///
@@ -48,6 +48,7 @@ where
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
         Ok(StreamProducer {
             stream: Box::pin((self.open)(cx.producer()).fuse()),
+            number: 0,
         })
     }
 }
@@ -55,6 +56,8 @@ where
 /// The producer of [`from_stream`].
 pub struct StreamProducer<S> {
     stream: Pin<Box<Fuse<S>>>,
+    /// That of the next item.
+    number: u64,
 }
 
 impl<S> fmt::Debug for StreamProducer<S> {
@@ -68,22 +71,25 @@ where
     S: Stream<Item: Send + 'static> + Send + 'static,
 {
     type Item = S::Item;
-    type Acknowledger = NoopAcknowledger;
+    type Acknowledger = NumberedAcknowledger;
 
-    fn acknowledger(&self) -> Arc<NoopAcknowledger> {
-        Arc::new(NoopAcknowledger)
+    fn acknowledger(&self) -> Arc<NumberedAcknowledger> {
+        Arc::new(NumberedAcknowledger)
     }
 
     async fn produce(
         &mut self,
         demand: NonZeroUsize,
-        out: &mut Vec<Delivery<S::Item, ()>>,
+        out: &mut Vec<Delivery<S::Item, u64>>,
     ) -> Result<Produced, BoxError> {
         poll_fn(|cx| {
             let before = out.len();
             while out.len() - before < demand.get() {
                 match self.stream.as_mut().poll_next(cx) {
-                    Poll::Ready(Some(item)) => out.push(Delivery::new(item, ())),
+                    Poll::Ready(Some(item)) => {
+                        out.push(Delivery::new(item, self.number));
+                        self.number += 1;
+                    }
                     Poll::Ready(None) => return Poll::Ready(Ok(Produced::End)),
                     Poll::Pending if out.len() == before => return Poll::Pending,
                     Poll::Pending => break,

@@ -27,7 +27,7 @@ use crate::{
         dispatch::{Demand, Dispatch},
         restart::{Restart, RestartPolicy},
     },
-    telemetry::{Emitter, Observer, StageEvent, Tee},
+    telemetry::{Observer, Observers, StageEvent},
 };
 
 /// A producer, not started yet.
@@ -88,7 +88,7 @@ pub(super) struct Options<S> {
     pub(super) name: String,
     mailbox: usize,
     restart: Option<(RestartPolicy, Make<S>)>,
-    pub(super) observer: Option<Box<dyn Observer>>,
+    pub(super) observers: Observers,
     counters: Arc<Counters>,
 }
 
@@ -109,16 +109,9 @@ impl<S> Options<S> {
             name: name.to_owned(),
             mailbox: 1_000,
             restart: None,
-            observer: None,
+            observers: Observers::default(),
             counters: Arc::default(),
         }
-    }
-
-    pub(super) fn observe(&mut self, observer: impl Observer) {
-        self.observer = Some(match self.observer.take() {
-            None => Box::new(observer),
-            Some(first) => Box::new(Tee(first, observer)),
-        });
     }
 
     pub(super) fn problems(&self) -> Vec<Problem> {
@@ -181,9 +174,17 @@ macro_rules! common_options {
             self
         }
 
-        /// Hears the [events](crate::telemetry::StageEvent) of the stage. Called more than once, all hear.
+        /// Adds an observer, which is called with the [events](crate::telemetry::StageEvent) of the stage. Called more than once, all
+        /// hear.
         pub fn observe(mut self, observer: impl Observer) -> Self {
-            self.common.observe(observer);
+            self.common.observers.observe(observer);
+            self
+        }
+
+        /// The stage logs nothing by itself. By default, with the feature `tracing`, it logs failures and restarts to target
+        /// `broadway`.
+        pub fn without_logs(mut self) -> Self {
+            self.common.observers.without_logs();
             self
         }
     };
@@ -271,6 +272,12 @@ impl<S: ProducerConsumer, D> ProducerConsumerBuilder<S, D> {
 
 impl<C: Consumer> ConsumerBuilder<C> {
     common_options!(C);
+
+    /// By those of others.
+    pub(super) fn observed_by(mut self, observers: Observers) -> Self {
+        self.common.observers = observers;
+        self
+    }
 
     /// Counts with others what it does.
     pub(super) fn counting(mut self, counters: &Arc<Counters>) -> Self {
@@ -369,7 +376,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
             mail_closed: false,
             _open: (control.clone(), notices.0),
         },
-        emitter: Emitter::from_option(&name, options.observer),
+        emitter: options.observers.into_emitter(&name),
         counters: Arc::clone(&counters),
         chunk: Vec::new(),
         discarded: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::StageEvent;
+use super::{Affected, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
@@ -66,7 +66,8 @@ pub struct Settlement<'a> {
 
 /// Something that happened in a topology, or to a stage.
 ///
-/// `producer`, `processor` and `worker` are indices from 0; `batcher` is a batcher's name. Durations are wall time.
+/// `producer`, `processor` and `worker` are indices from 0; `batcher` is a batcher's name. Durations are wall time. `affected` are the
+/// messages that the event is about, described when an observer asks.
 #[derive(Debug)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields that recur are described above")]
@@ -109,6 +110,7 @@ pub enum Event<'a> {
     MessageFailed {
         processor: usize,
         reason: &'a Reason,
+        affected: Affected<'a>,
     },
     /// A processor (of the batcher of this name, or of messages) has not come back from a poll for `blocked`: a handler blocks its
     /// thread. Told after [`Pipeline::blocked_after`](crate::Pipeline::blocked_after), and again each time that this doubles, by a
@@ -148,6 +150,7 @@ pub enum Event<'a> {
         batcher: &'static str,
         worker: usize,
         reason: &'a Reason,
+        affected: Affected<'a>,
     },
     /// A whole batch failed: `handle_batch` returned an error or panicked.
     BatchFailed {
@@ -155,6 +158,7 @@ pub enum Event<'a> {
         worker: usize,
         count: usize,
         reason: &'a Reason,
+        affected: Affected<'a>,
     },
     /// `handle_failed` was called for `count` messages. With a `panic`, it was contained.
     FailedHandled {
@@ -169,11 +173,13 @@ pub enum Event<'a> {
     },
     /// Pushed messages ended. Their latencies are not told.
     PushedSettled { settlement: Settlement<'a> },
-    /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again.
+    /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again. `affected` are those
+    /// that it left in its list.
     AckFailed {
         producer: usize,
         count: usize,
         reason: &'a Reason,
+        affected: Affected<'a>,
     },
     /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers these messages
     /// again. Told for each producer, also when the topology ends for another reason.
@@ -258,7 +264,11 @@ pub enum Event<'a> {
     SourceTrouble { producer: usize, error: &'a str },
     /// `count` messages ended after the source had lost its claim on them: their lease was over, or their connection was gone.
     /// Their results are ignored, and the source delivers them again, or has done so already.
-    LateResults { producer: usize, count: usize },
+    LateResults {
+        producer: usize,
+        count: usize,
+        affected: Affected<'a>,
+    },
     /// An [observed](crate::Publisher::observed) publisher sent messages: so many were confirmed, so many failed, the first
     /// of them with `error`. The observer is called with the publisher's name.
     Published {
@@ -272,6 +282,31 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
+    /// Whether it belongs to the course of things: it comes per chunk, per batch or at intervals, and nobody needs to know. Logs show it
+    /// at the levels `debug` and `trace` only.
+    #[must_use]
+    #[inline]
+    pub const fn is_routine(&self) -> bool {
+        match self {
+            Self::Produced { .. }
+            | Self::Pushed { .. }
+            | Self::ChunkStarted { .. }
+            | Self::ChunkStopped { .. }
+            | Self::BatchReady { .. }
+            | Self::BatchStarted { .. }
+            | Self::BatchStopped { .. }
+            | Self::FailedHandled { panic: None, .. }
+            | Self::Settled { .. }
+            | Self::PushedSettled { .. }
+            | Self::RateLimited { .. }
+            | Self::Lag { .. }
+            | Self::Committed { .. }
+            | Self::Published { error: None, .. } => true,
+            Self::Stage(event) => event.is_routine(),
+            _ => false,
+        }
+    }
+
     /// The event's name in logs and tests, in snake case.
     #[must_use]
     pub const fn name(&self) -> &'static str {

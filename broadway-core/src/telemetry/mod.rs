@@ -10,6 +10,8 @@
 //! default) writes logs, `MetricsObserver` (feature `metrics`) feeds the `metrics` facade, [`Summary`] makes the closing
 //! table of a command-line program, and [`Tee`] calls two.
 
+mod affected;
+mod emitter;
 mod event;
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 mod known;
@@ -24,16 +26,11 @@ mod throttle;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::Arc;
 
-use crate::caught::guarded;
-
+pub use affected::{Affected, MessageInfo, key_hash};
+pub use emitter::Emitter;
+pub(crate) use emitter::Observers;
 pub use event::{DrainCause, Event, Settlement};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
@@ -52,6 +49,12 @@ pub trait Observer: Send + Sync + 'static {
     fn wants_latency(&self) -> bool {
         false
     }
+
+    /// Whether it writes the log itself. Such an observer replaces the log that a pipeline or a stage writes by default, so that
+    /// nothing is logged twice. Asked once at start. Defaults to `false`.
+    fn writes_log(&self) -> bool {
+        false
+    }
 }
 
 /// Hears nothing.
@@ -62,13 +65,17 @@ impl Observer for NoopObserver {
     fn on_event(&self, _name: &str, _event: &Event<'_>) {}
 }
 
-impl<O: Observer> Observer for Arc<O> {
+impl<O: Observer + ?Sized> Observer for Arc<O> {
     fn on_event(&self, name: &str, event: &Event<'_>) {
         O::on_event(self, name, event);
     }
 
     fn wants_latency(&self) -> bool {
         O::wants_latency(self)
+    }
+
+    fn writes_log(&self) -> bool {
+        O::writes_log(self)
     }
 }
 
@@ -86,6 +93,10 @@ impl<A: Observer, B: Observer> Observer for Tee<A, B> {
     fn wants_latency(&self) -> bool {
         self.0.wants_latency() || self.1.wants_latency()
     }
+
+    fn writes_log(&self) -> bool {
+        self.0.writes_log() || self.1.writes_log()
+    }
 }
 
 impl Observer for Box<dyn Observer> {
@@ -96,86 +107,8 @@ impl Observer for Box<dyn Observer> {
     fn wants_latency(&self) -> bool {
         (**self).wants_latency()
     }
-}
 
-/// The sending side: what the engine and connectors call. Cheap to clone.
-#[derive(Clone)]
-pub struct Emitter {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    /// Of the pipeline or the stage.
-    name: Arc<str>,
-    observer: Option<Box<dyn Observer>>,
-    wants_latency: bool,
-    panicked: AtomicBool,
-}
-
-impl Emitter {
-    /// An emitter for the pipeline, or the stage, of this name.
-    #[must_use]
-    pub fn new(name: &str, observer: impl Observer) -> Self {
-        Self::from_option(name, Some(Box::new(observer)))
+    fn writes_log(&self) -> bool {
+        (**self).writes_log()
     }
-
-    /// An emitter that nobody hears.
-    #[must_use]
-    pub fn silent(name: &str) -> Self {
-        Self::from_option(name, None)
-    }
-
-    pub(crate) fn from_option(name: &str, observer: Option<Box<dyn Observer>>) -> Self {
-        let wants_latency = observer
-            .as_ref()
-            .is_some_and(|observer| observer.wants_latency());
-        let panicked = AtomicBool::new(false);
-        Self {
-            shared: Arc::new(Shared {
-                name: Arc::from(name),
-                observer,
-                wants_latency,
-                panicked,
-            }),
-        }
-    }
-
-    /// Tells the observer.
-    pub fn emit(&self, event: &Event<'_>) {
-        let Some(observer) = &self.shared.observer else {
-            return;
-        };
-        let told = guarded(|| observer.on_event(&self.shared.name, event));
-        if told.is_err() && !self.shared.panicked.swap(true, Ordering::Relaxed) {
-            log_observer_panic(&self.shared.name);
-        }
-    }
-
-    /// Whether anybody hears: for what is costly to compute.
-    #[must_use]
-    pub fn is_heard(&self) -> bool {
-        self.shared.observer.is_some()
-    }
-
-    pub(crate) fn wants_latency(&self) -> bool {
-        self.shared.wants_latency
-    }
-}
-
-impl fmt::Debug for Emitter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emitter")
-            .field("name", &self.shared.name)
-            .finish_non_exhaustive()
-    }
-}
-
-fn log_observer_panic(name: &str) {
-    #[cfg(feature = "tracing")]
-    ::tracing::error!(
-        name,
-        "an observer panicked; further panics of it are not logged"
-    );
-    #[cfg(not(feature = "tracing"))]
-    let _ = name;
 }

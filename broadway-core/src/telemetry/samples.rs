@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{DrainCause, Event, Settlement, StageEvent};
+use super::{Affected, DrainCause, Event, MessageInfo, Settlement, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
@@ -14,6 +14,19 @@ pub(super) const LATENCIES: [Duration; 2] = [Duration::from_millis(3), Duration:
 
 /// Text that stands for users' data, which no log and no metric may carry.
 pub(super) const SECRET_KEY: &str = "customer-4711";
+
+/// Message `index` of a Kafka-like source; its key is a secret.
+pub(super) fn info(index: usize) -> MessageInfo {
+    let mut info = MessageInfo::new(format!("orders[3]@{index}")).attempt(2);
+    info.producer = Some(0);
+    info.key = Some(SECRET_KEY.into());
+    info.key_hash = Some(0x4711);
+    info
+}
+
+pub(super) fn affected(len: usize) -> Affected<'static> {
+    Affected::new(len, &info)
+}
 
 pub(super) fn refused() -> Reason {
     Reason::error(Callback::HandleMessage, "refused")
@@ -74,6 +87,7 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         Event::MessageFailed {
             processor: 1,
             reason: &refused,
+            affected: affected(1),
         },
         Event::HandlerBlocked {
             batcher: None,
@@ -128,11 +142,13 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             worker: 0,
             count: 5,
             reason: &broken,
+            affected: affected(5),
         },
         Event::FailedInBatch {
             batcher,
             worker: 0,
             reason: &broken,
+            affected: affected(1),
         },
         Event::BatchStopped {
             batcher,
@@ -152,6 +168,7 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             producer: 0,
             count: 5,
             reason: &refused,
+            affected: affected(5),
         },
         Event::Lag {
             producer: 0,
@@ -192,6 +209,7 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
         Event::LateResults {
             producer: 0,
             count: 3,
+            affected: affected(1),
         },
         Event::Published {
             done: 2,

@@ -89,6 +89,22 @@ pub enum StageEvent<'a> {
 }
 
 impl StageEvent<'_> {
+    /// As [`Event::is_routine`](super::Event::is_routine). Failures, restarts and what is discarded are not routine.
+    #[must_use]
+    #[inline]
+    pub const fn is_routine(&self) -> bool {
+        !matches!(
+            self,
+            Self::Discarded { .. }
+                | Self::Failed { .. }
+                | Self::Restarted { .. }
+                | Self::TaskFailed { .. }
+                | Self::Ended {
+                    end: End::Failed(_)
+                }
+        )
+    }
+
     /// The event's name in logs and tests, in snake case.
     #[must_use]
     pub const fn name(&self) -> &'static str {

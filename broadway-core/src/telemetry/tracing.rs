@@ -8,64 +8,88 @@
 //! | --- | --- |
 //! | error | a panic, a failed batch, a failed acknowledgement, a producer or stage that failed for good, a halted part |
 //! | warn  | a failed message, a failure that is retried, messages that will be delivered again, events that a full buffer discards |
-//! | info  | the life of the topology, its producers and its parts; the life of a stage |
-//! | debug | batches, rate limits, lag; subscriptions of stages |
+//! | info  | the start and end of the topology, its producers and its parts; the restart of a stage |
+//! | debug | batches, rate limits, lag; the start and end of a stage, its subscriptions |
 //! | trace | chunks, deliveries, settlements, commits; demand, callbacks and buffers of stages |
 //!
-//! Neither payloads nor batch keys are logged. The *text* of an error is: a handler that puts a payload into its errors
-//! puts it into the log.
+//! A line about a failed message says which: `producer`, `id` (its coordinates at the source), `attempt`, and `key_hash`
+//! or, with [`keys`](TracingObserver::keys), `key`. A line about several has the `ids` of the first [`IDS_MAX`]. Neither
+//! payloads nor batch keys are logged. The *text* of an error is: a handler that puts a payload into its errors puts it into
+//! the log.
 //!
 //! A storm of failures does not melt the log: of each kind of repeating failure (messages, batches, `handle_failed`,
-//! acknowledgements, the source; those of a stage, and what its buffer discards), a pipeline or stage logs at most
-//! [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND) lines a second; those left out are counted, and the count is logged in a line of its own with the field
-//! `suppressed`, at the first event after that second.
+//! acknowledgements, the source; those of a stage, and what its buffer discards), and of parts that come and go, a pipeline or
+//! stage logs at most [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND) lines a second; those left out are counted,
+//! and the count is logged in a line of its own with the field `suppressed`, at the first event after that second. Messages of
+//! lines that are left out, or whose level is off, are not put into words.
 
+mod failed;
 mod line;
 mod stage;
 
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
+
+use ::tracing::level_filters::LevelFilter;
 
 use super::{
     Event, Observer, StageEvent,
     known::Known,
     throttle::{Throttle, Verdict},
 };
+use crate::stage::timer;
 
 /// The target of every event.
 const TARGET: &str = "broadway";
 
+/// How many messages a line about several names.
+const IDS_MAX: usize = 3;
+
+/// Whether anything below the level `info` is logged by anybody in this process.
+#[inline]
+pub(super) fn takes_routine() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
+}
+
 /// Writes the events of topologies and stages to the log, by way of `tracing`.
+///
+/// Every pipeline and every stage has one of its own with these defaults. [`Pipeline::log_with`](crate::Pipeline::log_with)
+/// gives it another.
 ///
 /// ```
 /// use broadway_core::telemetry::TracingObserver;
 ///
-/// let observer = TracingObserver::new().failures_per_second(100);
+/// let observer = TracingObserver::new().failures_per_second(100).keys(true);
 /// # let _ = observer;
 /// ```
 #[derive(Debug)]
 pub struct TracingObserver {
     failures_per_second: u32,
+    keys: bool,
     pipelines: Known<str, Throttles>,
     stages: Known<str, Throttles>,
+    /// How many of the throttles have left out lines that were not told of yet.
+    holding: AtomicUsize,
 }
 
 impl TracingObserver {
     /// How many failures of one kind a pipeline or stage logs in a second, unless told otherwise.
     pub const FAILURES_PER_SECOND: u32 = 10;
 
-    /// An observer with the default limit on failures.
+    /// An observer with the default limit on failures, which shows hashes of keys.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             failures_per_second: Self::FAILURES_PER_SECOND,
+            keys: false,
             pipelines: Known::new(),
             stages: Known::new(),
+            holding: AtomicUsize::new(0),
         }
     }
 
@@ -76,6 +100,24 @@ impl TracingObserver {
         self
     }
 
+    /// Whether the keys of failed records are logged, as the field `key`, rather than their hashes, as `key_hash`. Defaults to
+    /// `false`: keys are often names and numbers of people. A key is cut after 200 bytes; bytes that are no printable ASCII are escaped.
+    #[must_use]
+    pub const fn keys(mut self, keys: bool) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Whether it has something to do about `event`: its level may be enabled, or a count of lines left out may be due.
+    #[inline]
+    pub(super) fn wants(&self, event: &Event<'_>) -> bool {
+        if event.is_routine() {
+            takes_routine() || self.holding.load(Ordering::Relaxed) > 0
+        } else {
+            LevelFilter::current() != LevelFilter::OFF
+        }
+    }
+
     fn observe(&self, name: &str, event: &Event<'_>, now: Instant) {
         let known = match event {
             Event::Stage(_) => &self.stages,
@@ -83,16 +125,16 @@ impl TracingObserver {
         };
         let throttles = known.get(name, || Throttles::new(self.failures_per_second));
         match Storm::of(event) {
-            Some(storm) => match throttles.admit(storm, now) {
+            Some(storm) => match throttles.admit(storm, now, &self.holding) {
                 Verdict::Suppress => return,
                 Verdict::Write {
                     suppressed_before: 0,
                 } => {}
                 Verdict::Write { suppressed_before } => storm.tell(name, suppressed_before),
             },
-            None => throttles.tell(name, event, now),
+            None => throttles.tell(name, event, now, &self.holding),
         }
-        line::write(name, event);
+        line::write(name, event, self.keys);
     }
 }
 
@@ -104,11 +146,17 @@ impl Default for TracingObserver {
 
 impl Observer for TracingObserver {
     fn on_event(&self, name: &str, event: &Event<'_>) {
-        self.observe(name, event, Instant::now());
+        if self.wants(event) {
+            self.observe(name, event, timer::now());
+        }
+    }
+
+    fn writes_log(&self) -> bool {
+        true
     }
 }
 
-/// The failures that may come in a storm. Each is limited by itself, so that one does not hide another.
+/// What may come in a storm, nearly all of it failures. Each is limited by itself, so that one does not hide another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Storm {
     Message,
@@ -116,6 +164,7 @@ enum Storm {
     FailedHandler,
     Ack,
     Source,
+    Part,
     Publisher,
     Stage,
     Discarded,
@@ -123,12 +172,13 @@ enum Storm {
 }
 
 impl Storm {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Message,
         Self::Batch,
         Self::FailedHandler,
         Self::Ack,
         Self::Source,
+        Self::Part,
         Self::Publisher,
         Self::Stage,
         Self::Discarded,
@@ -144,6 +194,7 @@ impl Storm {
             Event::CommitFailed { .. }
             | Event::SourceTrouble { .. }
             | Event::LateResults { .. } => Some(Self::Source),
+            Event::Assigned { .. } | Event::Revoked { settled: true, .. } => Some(Self::Part),
             Event::Published { error: Some(_), .. } => Some(Self::Publisher),
             Event::Stage(StageEvent::Failed { .. }) => Some(Self::Stage),
             Event::Stage(StageEvent::Discarded { .. }) => Some(Self::Discarded),
@@ -170,6 +221,7 @@ impl Storm {
             Self::FailedHandler => "failed_handled",
             Self::Ack => "ack_failed",
             Self::Source => "commit_failed, source_trouble, late_results",
+            Self::Part => "assigned, revoked",
             Self::Publisher => "published",
             Self::Stage => "stage_failed",
             Self::Discarded => "stage_discarded",
@@ -182,7 +234,7 @@ impl Storm {
 #[derive(Debug)]
 struct Throttles {
     by_storm: Mutex<[Throttle; Storm::ALL.len()]>,
-    /// Whether a throttle may have something to tell: spares quiet pipelines the lock.
+    /// Whether a throttle may have something to tell: spares quiet pipelines the lock. Written under it.
     holding: AtomicBool,
 }
 
@@ -195,17 +247,29 @@ impl Throttles {
         }
     }
 
-    fn admit(&self, storm: Storm, now: Instant) -> Verdict {
+    /// Counts in `all`, for the observer, how many hold. Called under the lock, so that each change is counted once.
+    fn set_holding(&self, holding: bool, all: &AtomicUsize) {
+        if self.holding.swap(holding, Ordering::Relaxed) == holding {
+            return;
+        }
+        if holding {
+            all.fetch_add(1, Ordering::Relaxed);
+        } else {
+            all.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn admit(&self, storm: Storm, now: Instant, all: &AtomicUsize) -> Verdict {
         let mut by_storm = self.by_storm.lock().unwrap_or_else(PoisonError::into_inner);
         let verdict = by_storm[storm as usize].admit(now);
         if verdict == Verdict::Suppress {
-            self.holding.store(true, Ordering::Relaxed);
+            self.set_holding(true, all);
         }
         verdict
     }
 
     /// Logs what was left out in windows that are over; at the end of the topology or stage, in all.
-    fn tell(&self, name: &str, event: &Event<'_>, now: Instant) {
+    fn tell(&self, name: &str, event: &Event<'_>, now: Instant, all: &AtomicUsize) {
         if !self.holding.load(Ordering::Relaxed) {
             return;
         }
@@ -213,7 +277,7 @@ impl Throttles {
             event,
             Event::Drained { .. } | Event::Stage(StageEvent::Ended { .. })
         );
-        for (storm, suppressed) in self.take_overdue(ended, now) {
+        for (storm, suppressed) in self.take_overdue(ended, now, all) {
             if let Some(suppressed) = suppressed {
                 storm.tell(name, suppressed);
             }
@@ -221,7 +285,12 @@ impl Throttles {
     }
 
     /// Takes the counts under the lock; the log is written without it.
-    fn take_overdue(&self, ended: bool, now: Instant) -> [(Storm, Option<u64>); Storm::ALL.len()] {
+    fn take_overdue(
+        &self,
+        ended: bool,
+        now: Instant,
+        all: &AtomicUsize,
+    ) -> [(Storm, Option<u64>); Storm::ALL.len()] {
         let mut by_storm = self.by_storm.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = Storm::ALL.map(|storm| {
             let throttle = &mut by_storm[storm as usize];
@@ -235,7 +304,7 @@ impl Throttles {
             )
         });
         let holding = by_storm.iter().any(Throttle::is_holding);
-        self.holding.store(holding, Ordering::Relaxed);
+        self.set_holding(holding, all);
         counts
     }
 }

@@ -1,4 +1,4 @@
-//! The fields of events as text, but for durations.
+//! The fields of events as text, but for durations and which messages are affected.
 
 use crate::telemetry::{Event, Settlement, StageEvent};
 
@@ -44,6 +44,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
             producer,
             count,
             reason,
+            ..
         } => texts![producer, count, reason],
         Event::CloseFailed { producer, error } => texts![producer, error],
         Event::RateLimited { producer, held, .. } => texts![producer, held],
@@ -99,7 +100,9 @@ fn of_chunk(event: &Event<'_>) -> Fields {
         } => {
             texts![processor, done, failed, forwarded, returned]
         }
-        Event::MessageFailed { processor, reason } => texts![processor, reason],
+        Event::MessageFailed {
+            processor, reason, ..
+        } => texts![processor, reason],
         Event::HandlerBlocked {
             batcher,
             worker,
@@ -149,12 +152,14 @@ fn of_batch(event: &Event<'_>) -> Fields {
             batcher,
             worker,
             reason,
+            ..
         } => texts![batcher, worker, reason],
         Event::BatchFailed {
             batcher,
             worker,
             count,
             reason,
+            ..
         } => texts![batcher, worker, count, reason],
         _ => Vec::new(),
     }
@@ -214,7 +219,9 @@ fn of_source(event: &Event<'_>) -> Fields {
         Event::CommitFailed { producer, error } | Event::SourceTrouble { producer, error } => {
             texts![producer, error]
         }
-        Event::LateResults { producer, count } => texts![producer, count],
+        Event::LateResults {
+            producer, count, ..
+        } => texts![producer, count],
         _ => Vec::new(),
     }
 }

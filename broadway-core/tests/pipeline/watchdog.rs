@@ -33,7 +33,7 @@ impl Acknowledger for Positions {
         Ok(())
     }
 
-    fn describe(&self, token: &u64) -> String {
+    fn describe(&self, token: &u64) -> MessageInfo {
         format!("log@{token}")
     }
 }

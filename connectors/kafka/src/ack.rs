@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use broadway_core::{Acknowledger, BoxError, Settled};
+use broadway_core::{Acknowledger, BoxError, Settled, telemetry::MessageInfo};
 
 use crate::shared::Shared;
 
@@ -63,10 +63,10 @@ impl Acknowledger for KafkaAcknowledger {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    fn describe(&self, token: &Token) -> String {
+    fn describe(&self, token: &Token) -> MessageInfo {
         self.shared.with_partitions(|all| {
             let name = &all[token.slot as usize].origin.name;
-            format!("{name}@{}", token.offset)
+            MessageInfo::new(format!("{name}@{}", token.offset))
         })
     }
 

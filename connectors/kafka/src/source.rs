@@ -9,6 +9,7 @@ use std::{
 
 use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
+    telemetry::MessageInfo,
 };
 use tokio::sync::oneshot;
 
@@ -101,6 +102,11 @@ impl Producer for KafkaProducer {
 
     fn acknowledger(&self) -> Arc<KafkaAcknowledger> {
         Arc::new(KafkaAcknowledger::new(self.shared.clone()))
+    }
+
+    /// Kafka counts no deliveries.
+    fn describe(record: &KafkaRecord) -> MessageInfo {
+        MessageInfo::of_record(record)
     }
 
     async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {

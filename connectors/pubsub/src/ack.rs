@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use broadway_core::{
     Acknowledger, BoxError, Deadline, Settled,
     connector::ClientRuntime,
-    telemetry::{Emitter, Event},
+    telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use google_cloud_pubsub::subscriber::ShutdownToken;
 
@@ -77,9 +77,11 @@ impl Acknowledger for PubSubAcknowledger {
         let settling = self.held.settle(ended);
         self.farewell.confirmer.confirm(settling.to_confirm);
         if settling.late > 0 {
+            let ids = &settling.late_ids;
             self.emitter.emit(&Event::LateResults {
                 producer: self.producer,
                 count: settling.late,
+                affected: Affected::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
             });
         }
         Ok(())
@@ -93,8 +95,8 @@ impl Acknowledger for PubSubAcknowledger {
         self.held.is_lost()
     }
 
-    fn describe(&self, token: &Token) -> String {
-        self.held.describe(*token)
+    fn describe(&self, token: &Token) -> MessageInfo {
+        MessageInfo::new(self.held.describe(*token))
     }
 }
 

@@ -10,17 +10,21 @@ use std::sync::{
 
 use broadway_core::{
     Callback, Reason,
-    telemetry::{Emitter, Event},
+    telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use google_cloud_pubsub::{error::AckError, subscriber::handler::ExactlyOnce};
+use google_cloud_pubsub::error::AckError;
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     oneshot,
 };
 
+use crate::held::Unconfirmed;
+
 /// How many results are told as one, at most.
 const TELL_MAX: usize = 1_000;
+/// How many of them are named.
+const IDS_MAX: usize = 3;
 
 /// Where acknowledgements go that are to be confirmed.
 #[derive(Clone)]
@@ -30,7 +34,7 @@ pub(crate) struct Confirmer {
 }
 
 enum Order {
-    Confirm(Vec<ExactlyOnce>),
+    Confirm(Vec<Unconfirmed>),
     /// To be answered when nothing waits any more.
     Flush(oneshot::Sender<()>),
 }
@@ -44,7 +48,7 @@ impl Confirmer {
         Self { orders, failed }
     }
 
-    pub(crate) fn confirm(&self, handlers: Vec<ExactlyOnce>) {
+    pub(crate) fn confirm(&self, handlers: Vec<Unconfirmed>) {
         if !handlers.is_empty() {
             // The task ends only after all senders; a runtime that shuts down drops the handlers, which gives them back.
             drop(self.orders.send(Order::Confirm(handlers)));
@@ -84,7 +88,10 @@ async fn confirm(
         tokio::select! {
             order = orders.recv(), if is_open => match order {
                 Some(Order::Confirm(handlers)) => {
-                    waiting.extend(handlers.into_iter().map(ExactlyOnce::confirmed_ack));
+                    waiting.extend(handlers.into_iter().map(|unconfirmed| async {
+                        let Unconfirmed { id, handler } = unconfirmed;
+                        (id, handler.confirmed_ack().await)
+                    }));
                 }
                 Some(Order::Flush(reply)) => flushes.push(reply),
                 None => is_open = false,
@@ -108,14 +115,19 @@ async fn confirm(
 struct Report {
     seen: usize,
     failed: usize,
+    /// The ids of the first that failed.
+    ids: Vec<Box<str>>,
     error: Option<AckError>,
 }
 
 impl Report {
-    fn add(&mut self, result: Result<(), AckError>) {
+    fn add(&mut self, (id, result): (Box<str>, Result<(), AckError>)) {
         self.seen += 1;
         if let Err(error) = result {
             self.failed += 1;
+            if self.ids.len() < IDS_MAX {
+                self.ids.push(id);
+            }
             self.error.get_or_insert(error);
         }
     }
@@ -124,10 +136,12 @@ impl Report {
         let Some(error) = self.error else { return };
         failed.fetch_add(self.failed as u64, Ordering::Relaxed);
         let reason = Reason::error(Callback::Settle, format!("not confirmed: {error}"));
+        let ids = &self.ids;
         emitter.emit(&Event::AckFailed {
             producer,
             count: self.failed,
             reason: &reason,
+            affected: Affected::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
         });
     }
 }

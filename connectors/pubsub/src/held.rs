@@ -82,6 +82,9 @@ struct Slot {
     id: Box<str>,
 }
 
+/// How many of the messages whose results were late are named.
+const LATE_IDS_MAX: usize = 3;
+
 /// A message that has ended.
 pub(crate) struct Ended {
     pub(crate) token: Token,
@@ -94,9 +97,17 @@ pub(crate) struct Ended {
 #[derive(Default)]
 pub(crate) struct Settling {
     /// To be acknowledged with a confirmation.
-    pub(crate) to_confirm: Vec<ExactlyOnce>,
+    pub(crate) to_confirm: Vec<Unconfirmed>,
     /// Results of messages that are not held any more, or whose leases have ended.
     pub(crate) late: usize,
+    /// The ids of the first of these, where they are known.
+    pub(crate) late_ids: Vec<Box<str>>,
+}
+
+/// To be acknowledged with a confirmation: the message of this id.
+pub(crate) struct Unconfirmed {
+    pub(crate) id: Box<str>,
+    pub(crate) handler: ExactlyOnce,
 }
 
 impl Held {
@@ -204,14 +215,23 @@ impl Held {
         {
             let age = state.age(token, now).filter(|_| !is_lost);
             let is_leased = age.is_some_and(|age| age < self.max_lease);
-            settling.late += usize::from(is_result && !is_leased);
+            if is_result && !is_leased {
+                settling.late += 1;
+                if settling.late_ids.len() < LATE_IDS_MAX {
+                    settling.late_ids.extend(state.id(token).map(Box::from));
+                }
+            }
             match verdict {
                 Verdict::NackAfter(delay) if !state.is_abandoned => {
                     is_delayed |= state.delay(token, delay);
                 }
-                Verdict::Ack => match state.remove(token) {
-                    Some(Handler::ExactlyOnce(handler)) => settling.to_confirm.push(handler),
-                    Some(handler) => handler.ack(),
+                Verdict::Ack => match state.remove_slot(token) {
+                    Some(Slot { id, handler, .. }) => match handler {
+                        Handler::ExactlyOnce(handler) => {
+                            settling.to_confirm.push(Unconfirmed { id, handler });
+                        }
+                        handler => handler.ack(),
+                    },
                     None => {}
                 },
                 Verdict::Nack | Verdict::NackAfter(_) => {
@@ -305,9 +325,7 @@ impl Held {
 
     /// Which message it is, as its record's id says.
     pub(crate) fn describe(&self, token: Token) -> String {
-        let state = self.lock();
-        let slot = state.slots.get(token.0 as usize).and_then(Option::as_ref);
-        slot.map_or_else(String::new, |slot| slot.id.to_string())
+        self.lock().id(token).unwrap_or_default().to_owned()
     }
 
     pub(crate) fn is_lost(&self) -> bool {
@@ -340,10 +358,20 @@ impl State {
 
     /// `None` after [`Held::let_go`]: every token comes back once.
     fn remove(&mut self, token: Token) -> Option<Handler> {
+        self.remove_slot(token).map(|slot| slot.handler)
+    }
+
+    fn remove_slot(&mut self, token: Token) -> Option<Slot> {
         let slot = self.slots.get_mut(token.0 as usize)?.take()?;
         self.free.push(token.0);
         self.bytes -= slot.bytes;
-        Some(slot.handler)
+        Some(slot)
+    }
+
+    /// Which message it is, while it is held.
+    fn id(&self, token: Token) -> Option<&str> {
+        let slot = self.slots.get(token.0 as usize)?.as_ref()?;
+        Some(&slot.id)
     }
 
     /// How long ago a message that is held has arrived.

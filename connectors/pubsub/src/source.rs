@@ -12,6 +12,7 @@ use std::{
 use broadway_core::{
     BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Producer, Source,
     connector::ClientRuntime,
+    telemetry::MessageInfo,
 };
 use futures_util::future::{FutureExt, OptionFuture, join};
 use google_cloud_pubsub::{
@@ -245,6 +246,10 @@ impl Producer for PubSubProducer {
 
     fn acknowledger(&self) -> Arc<PubSubAcknowledger> {
         self.acknowledger.clone()
+    }
+
+    fn describe(record: &PubSubRecord) -> MessageInfo {
+        MessageInfo::of_record(record).attempt(record.delivery_attempt())
     }
 
     async fn produce(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broadway_core::{Acknowledger, BoxError, Settled};
+use broadway_core::{Acknowledger, BoxError, Settled, telemetry::MessageInfo};
 
 use crate::shared::Shared;
 
@@ -44,6 +44,11 @@ impl Acknowledger for RabbitMqAcknowledger {
 
     fn is_stale(&self, token: &Token) -> bool {
         token.generation != self.shared.generation()
+    }
+
+    /// Where the record is at hand, its own id says more.
+    fn describe(&self, token: &Token) -> MessageInfo {
+        self.shared.describe(token)
     }
 }
 

@@ -174,6 +174,17 @@ impl RabbitMqRecord {
         self.integer(DELIVERY_COUNT)
     }
 
+    /// Which delivery this is, as far as the broker says; `None` in a stream, which is read again and again. Without a count it is 2 for
+    /// every delivery but the first.
+    pub(crate) fn attempt(&self) -> Option<u32> {
+        if self.stream_offset().is_some() {
+            return None;
+        }
+        let counted = self.delivery_count().map_or(1, |count| count.saturating_add(1));
+        let attempt = counted.max(1 + u64::from(self.redelivered()));
+        Some(u32::try_from(attempt).unwrap_or(u32::MAX))
+    }
+
     /// Where it stands, in a stream.
     #[must_use]
     pub fn stream_offset(&self) -> Option<u64> {

@@ -14,7 +14,7 @@ use std::{
 
 use broadway_core::{
     OpenContext, Settled,
-    telemetry::{Emitter, Event},
+    telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use futures_util::FutureExt;
 use lapin::{
@@ -32,7 +32,11 @@ use crate::{
     trouble::words,
 };
 
+/// How many of the messages whose results were late are named.
+const LATE_NAMED_MAX: usize = 3;
+
 pub(crate) struct Shared {
+    queue: String,
     producer: usize,
     emitter: Emitter,
     policy: Policy,
@@ -73,6 +77,7 @@ impl Shared {
         let is_stream = source.is_stream();
         let patience = source.patience();
         Self {
+            queue: source.queue.clone(),
             producer: cx.producer(),
             emitter: cx.emitter().clone(),
             policy: source.policy,
@@ -143,6 +148,12 @@ impl Shared {
         self.state().resume
     }
 
+    /// Which delivery it is.
+    pub(crate) fn describe(&self, token: &Token) -> MessageInfo {
+        MessageInfo::new(format!("{}#{}", self.queue, token.tag))
+            .attempt(token.redelivered.then_some(2))
+    }
+
     /// Messages are handed to the pipeline, with their offsets in a stream. `false` if their channel is lost.
     pub(crate) fn deliver(
         &self,
@@ -191,7 +202,7 @@ impl Shared {
         let mut state = self.state();
         let due_before = state.ledger.due();
         let state_now = &mut *state;
-        let mut late = 0;
+        let (mut late, mut late_tokens) = (0, Vec::new());
         for ended in settled.drain(..) {
             let options = ended.options::<AckOptions>();
             let ending = self
@@ -204,7 +215,12 @@ impl Shared {
             }
             if !is_ours {
                 // What nobody has begun has no result.
-                late += usize::from(ending != Ending::Requeue);
+                if ending != Ending::Requeue {
+                    late += 1;
+                    if late_tokens.len() < LATE_NAMED_MAX {
+                        late_tokens.push(ended.token);
+                    }
+                }
                 continue;
             }
             let frames = &mut state_now.frames;
@@ -229,8 +245,13 @@ impl Shared {
             self.trouble(&cut);
         }
         if late > 0 {
-            let (producer, count) = (self.producer, late);
-            self.emitter.emit(&Event::LateResults { producer, count });
+            self.emitter.emit(&Event::LateResults {
+                producer: self.producer,
+                count: late,
+                affected: Affected::new(late_tokens.len(), &|index| {
+                    self.describe(&late_tokens[index])
+                }),
+            });
         }
     }
 

@@ -4,6 +4,7 @@ use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
+    telemetry::MessageInfo,
 };
 use tokio::{
     task::JoinSet,
@@ -117,6 +118,10 @@ impl Producer for RabbitMqProducer {
 
     fn acknowledger(&self) -> Arc<RabbitMqAcknowledger> {
         self.acknowledger.clone()
+    }
+
+    fn describe(record: &RabbitMqRecord) -> MessageInfo {
+        MessageInfo::of_record(record).attempt(record.attempt())
     }
 
     async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broadway_core::{Acknowledger, BoxError, Deadline, Settled};
+use broadway_core::{Acknowledger, BoxError, Deadline, Settled, telemetry::MessageInfo};
 
 use crate::{
     leases::Token,
@@ -45,8 +45,8 @@ impl Acknowledger for SqsAcknowledger {
         self.shared.repeats()
     }
 
-    fn describe(&self, token: &Token) -> String {
-        self.shared.describe(*token)
+    fn describe(&self, token: &Token) -> MessageInfo {
+        MessageInfo::new(self.shared.describe(*token))
     }
 }
 

@@ -12,7 +12,7 @@ use aws_sdk_sqs::{
 };
 use broadway_core::{
     Deadline, Delivery, Settled,
-    telemetry::{Emitter, Event},
+    telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use tokio::sync::Notify;
 
@@ -177,7 +177,11 @@ impl Shared {
             let options = settled.options::<AckOptions>();
             let ending = self.policy.ending(&settled.outcome, options);
             let partings = &mut state.partings;
+            let late = state.ledger.late();
             state.ledger.settle(settled.token, ending, now, partings);
+            if state.ledger.late() > late {
+                state.note_late(settled.token);
+            }
         }
         self.release_lock(guard, now);
     }
@@ -336,12 +340,18 @@ impl Shared {
     fn tell_counts(&self, mut state: MutexGuard<'_, State>) {
         let (late, lost) = (state.ledger.late(), state.ledger.lost());
         let told = mem::replace(&mut state.told, Told { late, lost });
+        let late_ids = mem::take(&mut state.late_ids);
         drop(state);
         let queue = &*self.queue;
         if late > told.late {
             let count = usize::try_from(late - told.late).unwrap_or(usize::MAX);
-            let producer = self.producer;
-            self.emit(&Event::LateResults { producer, count });
+            let describe =
+                |index: usize| MessageInfo::new(format!("{queue}@{}", late_ids[index]));
+            self.emit(&Event::LateResults {
+                producer: self.producer,
+                count,
+                affected: Affected::new(late_ids.len(), &describe),
+            });
         }
         if lost > told.lost {
             let text = format!(

@@ -10,7 +10,7 @@ use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
     connector::ClientRuntime,
     portable::{ENCODING, HEADERS, KEY, TIME},
-    telemetry::Emitter,
+    telemetry::{Emitter, MessageInfo},
 };
 use tokio::{task::JoinSet, time::timeout_at};
 
@@ -138,6 +138,10 @@ impl Producer for SqsProducer {
 
     fn acknowledger(&self) -> Arc<SqsAcknowledger> {
         self.acknowledger.clone()
+    }
+
+    fn describe(record: &SqsRecord) -> MessageInfo {
+        MessageInfo::of_record(record).attempt(record.receive_count())
     }
 
     async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {

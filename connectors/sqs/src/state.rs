@@ -37,7 +37,12 @@ pub(crate) struct State {
     /// Messages that were done and went back when the source ended.
     pub(crate) repeats: u64,
     pub(crate) told: Told,
+    /// The first of the messages whose results were late, until that is told.
+    pub(crate) late_ids: Vec<String>,
 }
+
+/// How many of the messages whose results were late are named.
+const LATE_IDS_MAX: usize = 3;
 
 /// What has been told to observers.
 #[derive(Default)]
@@ -87,6 +92,7 @@ impl State {
             unconfirmed: 0,
             repeats: 0,
             told: Told::default(),
+            late_ids: Vec::new(),
         }
     }
 
@@ -104,6 +110,13 @@ impl State {
     /// Which message it is.
     pub(crate) fn id(&self, token: Token) -> &str {
         self.ids.get(token.place()).map_or("", String::as_str)
+    }
+
+    /// Remembers which results were late, for the event that tells of them: the first of them.
+    pub(crate) fn note_late(&mut self, token: Token) {
+        if self.late_ids.len() < LATE_IDS_MAX {
+            self.late_ids.push(self.id(token).to_owned());
+        }
     }
 
     /// Puts what has ended into the outbox.

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, fs, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use broadway::{BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source};
+use broadway::{
+    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+    telemetry::MessageInfo,
+};
 use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep_until, timeout},
@@ -95,6 +98,11 @@ impl Producer for SpoolProducer {
 
     fn acknowledger(&self) -> Arc<SpoolAcknowledger> {
         self.acknowledger.clone()
+    }
+
+    /// For logs: the file and the hash of its key.
+    fn describe(record: &SpoolRecord) -> MessageInfo {
+        MessageInfo::of_record(record)
     }
 
     async fn produce(

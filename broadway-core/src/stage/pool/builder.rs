@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     PoolHandle,
     manager::Manager,
-    member::{Listening, Recipe},
+    member::Recipe,
 };
 use crate::{
     error::{Problem, StartError},
@@ -16,7 +16,7 @@ use crate::{
         restart::RestartPolicy,
     },
     stage::{Consumer, ConsumerHandle, Output, farewell::farewell, run, supervise},
-    telemetry::{Emitter, Observer, Tee},
+    telemetry::{Emitter, Observer, Observers},
 };
 
 /// A pool of consumers that share the events of outputs, not started yet. `make` makes each of them.
@@ -79,7 +79,7 @@ pub fn pool<C: Consumer>(make: impl Fn() -> C + Send + Sync + 'static) -> PoolBu
             name: "pool".to_owned(),
             make: Arc::new(make),
             restart: None,
-            observer: None,
+            observers: Observers::default(),
             counters: Arc::default(),
         },
         options: PoolOptions::new(1, 8),
@@ -140,10 +140,14 @@ impl<C: Consumer> PoolBuilder<C> {
     /// Hears the [events](crate::telemetry::StageEvent) of all members, and, under the pool's name, when it is resized, and of members
     /// that could not be started. Called more than once, all hear.
     pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.recipe.observer = Some(match self.recipe.observer.take() {
-            None => Arc::new(observer),
-            Some(first) => Arc::new(Tee(Listening(first), observer)),
-        });
+        self.recipe.observers.observe(observer);
+        self
+    }
+
+    /// Neither the pool nor its members log anything by themselves. By default, with the feature `tracing`, they log failures and
+    /// restarts to target `broadway`.
+    pub fn without_logs(mut self) -> Self {
+        self.recipe.observers.without_logs();
         self
     }
 
@@ -168,9 +172,7 @@ impl<C: Consumer> PoolBuilder<C> {
         let members = start_all(&recipe, machine.options().min).await?;
         let name: Arc<str> = Arc::from(recipe.name.as_str());
         let counters = Arc::clone(&recipe.counters);
-        let observer = recipe.observer.clone();
-        let observer = observer.map(|observer| Box::new(Listening(observer)) as Box<dyn Observer>);
-        let emitter = Emitter::from_option(&name, observer);
+        let emitter = recipe.observers.clone().into_emitter(&name);
         let (order, orders) = mpsc::unbounded_channel();
         let (sized, size) = watch::channel(members.len());
         let manager = Manager::new(recipe, machine, outputs, members, (orders, sized), emitter);

@@ -9,7 +9,7 @@ use crate::{
     stage::{
         self, Consumer, ConsumerHandle, Output, Subscription, runner::Control, stats::Counters,
     },
-    telemetry::Observer,
+    telemetry::Observers,
 };
 
 /// What all members have in common.
@@ -17,7 +17,7 @@ pub(super) struct Recipe<C> {
     pub(super) name: String,
     pub(super) make: Arc<dyn Fn() -> C + Send + Sync>,
     pub(super) restart: Option<RestartPolicy>,
-    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) observers: Observers,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -35,9 +35,7 @@ impl<C: Consumer> Recipe<C> {
             let make = Arc::clone(&self.make);
             builder = builder.restart(policy.clone(), move || make());
         }
-        if let Some(observer) = &self.observer {
-            builder = builder.observe(Listening(Arc::clone(observer)));
-        }
+        builder = builder.observed_by(self.observers.clone());
         builder.start().await
     }
 
@@ -48,19 +46,6 @@ impl<C: Consumer> Recipe<C> {
             problems.push(Problem::new("name", message));
         }
         problems
-    }
-}
-
-/// One observer of all members.
-pub(super) struct Listening(pub(super) Arc<dyn Observer>);
-
-impl Observer for Listening {
-    fn on_event(&self, stage: &str, event: &crate::telemetry::Event<'_>) {
-        self.0.on_event(stage, event);
-    }
-
-    fn wants_latency(&self) -> bool {
-        self.0.wants_latency()
     }
 }
 

@@ -127,7 +127,14 @@ where
     /// Hears the [events](crate::telemetry::StageEvent) of the stage, and of each task that fails; of those it is called in the
     /// task, so perhaps from many threads at once. Called more than once, all hear.
     pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.common.observe(observer);
+        self.common.observers.observe(observer);
+        self
+    }
+
+    /// The stage logs nothing by itself. By default, with the feature `tracing`, it logs failed tasks and its own failure to target
+    /// `broadway`.
+    pub fn without_logs(mut self) -> Self {
+        self.common.observers.without_logs();
         self
     }
 
@@ -185,12 +192,13 @@ where
     /// # Errors
     ///
     /// Options that cannot work, those of subscriptions too, all of them; or there is no tokio runtime.
-    pub async fn start(mut self) -> Result<TaskPerEventHandle<T>, StartError> {
+    pub async fn start(self) -> Result<TaskPerEventHandle<T>, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let problems = self.common.problems();
         let outputs = self.outputs.iter().map(Output::in_slots).collect();
         let name: Arc<str> = Arc::from(self.common.name.as_str());
-        let emitter = self.emitter(&name);
+        // For the tasks: the loop makes one of its own, with the same observers.
+        let emitter = self.common.observers.clone().into_emitter(&name);
         let (pool, troubles) = pool(self.run, self.restart, runtime, emitter);
         let body = Tasks {
             name,
@@ -205,17 +213,6 @@ where
             common: started.await?,
             pool,
         })
-    }
-
-    /// For the tasks: the loop makes one of its own, with the same observer.
-    fn emitter(&mut self, name: &str) -> Emitter {
-        match self.common.observer.take().map(Arc::new) {
-            None => Emitter::silent(name),
-            Some(observer) => {
-                self.common.observer = Some(Box::new(Arc::clone(&observer)));
-                Emitter::new(name, observer)
-            }
-        }
     }
 }
 

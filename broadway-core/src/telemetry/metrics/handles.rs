@@ -137,6 +137,7 @@ impl PipelineMetrics {
                 producer,
                 count,
                 reason,
+                ..
             } => {
                 self.producer(producer).ack_failures.increment(1);
                 self.producer(producer)
@@ -157,7 +158,9 @@ impl PipelineMetrics {
                 self.producer(producer).restarts.increment(1)
             }
             Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
-            Event::LateResults { producer, count } => {
+            Event::LateResults {
+                producer, count, ..
+            } => {
                 self.producer(producer).late.increment(count as u64)
             }
             Event::DroppedUnsettled { count } => self.dropped_unsettled.increment(count),

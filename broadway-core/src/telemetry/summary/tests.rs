@@ -19,6 +19,7 @@ fn fail(summary: &Summary, text: &str, times: usize) {
             &Event::MessageFailed {
                 processor: 0,
                 reason: &reason,
+                affected: samples::affected(1),
             },
         )
     });
@@ -95,6 +96,7 @@ fn reasons_are_grouped_by_their_text_the_most_frequent_first() {
             worker: 0,
             count: 2,
             reason: &reason,
+            affected: samples::affected(2),
         },
     );
     let expected = [

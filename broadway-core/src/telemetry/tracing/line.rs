@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use ::tracing::{debug, error, info, trace, warn};
 
-use super::{TARGET, stage};
+use super::{TARGET, failed, stage};
 use crate::telemetry::{Event, event::trigger_name};
 
-/// Writes the line of `event`.
-pub(super) fn write(pipeline: &str, event: &Event<'_>) {
+/// Writes the line of `event`; with the keys of failed messages, or with their hashes.
+pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
     match event {
         Event::TopologyStarted { .. }
         | Event::Draining { .. }
@@ -17,21 +17,22 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::DroppedUnsettled { .. }
         | Event::Paused
         | Event::Resumed => topology(pipeline, event),
+        Event::MessageFailed { .. }
+        | Event::FailedInBatch { .. }
+        | Event::BatchFailed { .. }
+        | Event::AckFailed { .. }
+        | Event::LateResults { .. } => failed::write(pipeline, event, keys),
         Event::ChunkStarted { .. }
         | Event::ChunkStopped { .. }
-        | Event::MessageFailed { .. }
         | Event::HandlerBlocked { .. }
         | Event::FailedHandled { .. } => processor(pipeline, event),
         Event::BatchReady { .. }
         | Event::BatchStarted { .. }
-        | Event::BatchStopped { .. }
-        | Event::FailedInBatch { .. }
-        | Event::BatchFailed { .. } => batcher(pipeline, event),
+        | Event::BatchStopped { .. } => batcher(pipeline, event),
         Event::Produced { .. }
         | Event::Pushed { .. }
         | Event::PushedSettled { .. }
         | Event::Settled { .. }
-        | Event::AckFailed { .. }
         | Event::CloseFailed { .. }
         | Event::RateLimited { .. }
         | Event::ProducerFailed { .. }
@@ -41,8 +42,7 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>) {
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. }
-        | Event::LateResults { .. } => source(pipeline, event),
+        | Event::SourceTrouble { .. } => source(pipeline, event),
         Event::Halted { .. }
         | Event::Unhalted { .. }
         | Event::Lost { .. }
@@ -74,12 +74,20 @@ fn publisher(publisher: &str, told: &Event<'_>) {
 
 /// Writes that `suppressed` lines of `what` were left out.
 pub(super) fn suppressed(pipeline: &str, what: &'static str, suppressed: u64) {
-    warn!(target: TARGET, event = "suppressed", pipeline, what, suppressed, "too many failures to log each");
+    warn!(target: TARGET, event = "suppressed", pipeline, what, suppressed, "too many lines of this kind to log each");
 }
 
-/// Milliseconds, with their fraction: chunks take microseconds.
+/// Milliseconds, with as much of their fraction as is worth reading: three decimals below 10 ms, since chunks take microseconds,
+/// and none from a second on.
 pub(super) fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    let ms = duration.as_secs_f64() * 1e3;
+    let scale = match ms {
+        ..10.0 => 1e3,
+        ..100.0 => 1e2,
+        ..1000.0 => 1e1,
+        _ => 1.0,
+    };
+    (ms * scale).round() / scale
 }
 
 fn topology(pipeline: &str, told: &Event<'_>) {
@@ -131,19 +139,13 @@ fn processor(pipeline: &str, told: &Event<'_>) {
             trace!(target: TARGET, event, pipeline, processor, done, failed, forwarded, returned,
                 elapsed_ms = ms(elapsed), "chunk handled");
         }
-        Event::MessageFailed { processor, reason } if reason.is_panic() => {
-            error!(target: TARGET, event, pipeline, processor, %reason, "message failed");
-        }
-        Event::MessageFailed { processor, reason } => {
-            warn!(target: TARGET, event, pipeline, processor, %reason, "message failed");
-        }
         Event::HandlerBlocked {
             batcher,
             worker,
             blocked,
             message,
         } => {
-            warn!(target: TARGET, event, pipeline, batcher, worker, blocked_ms = ms(blocked), message,
+            warn!(target: TARGET, event, pipeline, batcher, worker, blocked_ms = ms(blocked), id = message,
                 "a handler blocks its thread: move the work to spawn_blocking, or await");
         }
         Event::FailedHandled {
@@ -198,21 +200,6 @@ fn batcher(pipeline: &str, told: &Event<'_>) {
             debug!(target: TARGET, event, pipeline, batcher, worker, done, failed, elapsed_ms = ms(elapsed),
                 "batch handled");
         }
-        Event::FailedInBatch {
-            batcher,
-            worker,
-            reason,
-        } => {
-            error!(target: TARGET, event, pipeline, batcher, worker, %reason, "message failed in its batch");
-        }
-        Event::BatchFailed {
-            batcher,
-            worker,
-            count,
-            reason,
-        } => {
-            error!(target: TARGET, event, pipeline, batcher, worker, count, %reason, "batch failed");
-        }
         _ => {}
     }
 }
@@ -240,14 +227,6 @@ fn producer(pipeline: &str, told: &Event<'_>) {
         } => {
             trace!(target: TARGET, event, pipeline, producer, done = settlement.done, failed = settlement.failed,
                 resolved = settlement.resolved, released = settlement.released, "messages settled");
-        }
-        Event::AckFailed {
-            producer,
-            count,
-            reason,
-        } => {
-            error!(target: TARGET, event, pipeline, producer, count, %reason,
-                "acknowledging failed, the source will deliver again");
         }
         Event::CloseFailed { producer, error } => {
             error!(target: TARGET, event, pipeline, producer, error,
@@ -339,10 +318,6 @@ fn source(pipeline: &str, told: &Event<'_>) {
         }
         Event::SourceTrouble { producer, error } => {
             warn!(target: TARGET, event, pipeline, producer, error, "the source has trouble");
-        }
-        Event::LateResults { producer, count } => {
-            warn!(target: TARGET, event, pipeline, producer, count,
-                "results came too late and are ignored; the source delivers their messages again");
         }
         _ => {}
     }

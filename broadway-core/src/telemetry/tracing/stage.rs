@@ -29,13 +29,13 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
 
 /// Writes that `suppressed` lines of `what` were left out.
 pub(super) fn suppressed(stage: &str, what: &'static str, suppressed: u64) {
-    warn!(target: TARGET, event = "suppressed", stage, what, suppressed, "too many failures to log each");
+    warn!(target: TARGET, event = "suppressed", stage, what, suppressed, "too many lines of this kind to log each");
 }
 
 fn life(stage: &str, told: &StageEvent<'_>) {
     let event = told.name();
     match *told {
-        StageEvent::Started => info!(target: TARGET, event, stage, "stage started"),
+        StageEvent::Started => debug!(target: TARGET, event, stage, "stage started"),
         StageEvent::Failed {
             reason,
             lost,
@@ -61,7 +61,7 @@ fn life(stage: &str, told: &StageEvent<'_>) {
         StageEvent::Ended { end } if end.is_failed() => {
             warn!(target: TARGET, event, stage, %end, "stage ended by a failure");
         }
-        StageEvent::Ended { end } => info!(target: TARGET, event, stage, %end, "stage ended"),
+        StageEvent::Ended { end } => debug!(target: TARGET, event, stage, %end, "stage ended"),
         _ => {}
     }
 }
@@ -124,7 +124,7 @@ fn work(stage: &str, told: &StageEvent<'_>) {
             warn!(target: TARGET, event, stage, count, "stage discarded events, as its buffer is full");
         }
         StageEvent::Resized { before, members } => {
-            info!(target: TARGET, event, stage, before, members, "pool resized");
+            debug!(target: TARGET, event, stage, before, members, "pool resized");
         }
         StageEvent::TaskFailed {
             task,

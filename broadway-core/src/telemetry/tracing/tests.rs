@@ -1,3 +1,4 @@
+mod failed;
 mod stages;
 
 use std::{
@@ -79,6 +80,7 @@ fn fail_message(observer: &TracingObserver, pipeline: &str, now: Instant) {
         &Event::MessageFailed {
             processor: 0,
             reason: &samples::refused(),
+            affected: samples::affected(1),
         },
         now,
     );
@@ -135,6 +137,38 @@ fn an_unknown_lag_is_logged_as_unknown() {
 }
 
 #[test]
+fn what_is_routine_is_logged_below_info_and_nothing_else_is() {
+    let mut routine = Vec::new();
+    let observer = TracingObserver::new();
+    let lines = logged_by(|| {
+        samples::every_event(|event| {
+            routine.push((event.name(), event.is_routine()));
+            observer.on_event("orders", event);
+        });
+    });
+    let below_info: Vec<_> = lines
+        .iter()
+        .map(|line| (line.field("event"), line.level > Level::INFO))
+        .collect();
+    assert_eq!(below_info, routine);
+}
+
+#[test]
+fn durations_have_digits_that_are_worth_reading() {
+    let digits = [
+        (1_234_567_890, 1235.0),
+        (56_120_345, 56.12),
+        (123_456_789, 123.5),
+        (7_123, 0.007),
+        (1_500_000, 1.5),
+        (0, 0.0),
+    ];
+    for (nanos, ms) in digits {
+        assert_eq!(line::ms(Duration::from_nanos(nanos)), ms);
+    }
+}
+
+#[test]
 fn neither_payloads_nor_keys_are_logged() {
     let observer = TracingObserver::new();
     let lines = logged_by(|| samples::every_event(|event| observer.on_event("orders", event)));
@@ -153,6 +187,7 @@ fn failures_warn_panics_are_errors_and_chunks_are_a_trace() {
             &Event::MessageFailed {
                 processor: 0,
                 reason: &panic,
+                affected: samples::affected(1),
             },
         );
         let chunk = Event::ChunkStopped {
@@ -223,6 +258,7 @@ fn a_storm_of_one_kind_or_pipeline_hides_no_other() {
                 producer: 0,
                 count: 1,
                 reason: &reason,
+                affected: samples::affected(1),
             },
             start,
         );

@@ -54,7 +54,7 @@ fn an_end_warns_only_after_a_failure() {
         end(&observer, "doubler", &samples::failed_end(), now);
     });
     let levels: Vec<_> = lines.iter().map(|line| line.level).collect();
-    assert_eq!(levels, [Level::INFO, Level::WARN]);
+    assert_eq!(levels, [Level::DEBUG, Level::WARN]);
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! [`Affected`]: which messages an event is about. Nothing is put into words before an observer asks.
+
+use std::fmt;
+
+use crate::message::Record;
+
+/// What is known of one message: where it is from, never its payload.
+///
+/// Sources give `id`, `attempt` and `key`, by [`Producer::describe`](crate::Producer::describe) and
+/// [`Acknowledger::describe`](crate::Acknowledger::describe); the pipeline adds the rest. `Debug` and `Display` do not show the
+/// key.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageInfo {
+    /// The producer that delivered it, counted from 0. `None` for a message that was pushed.
+    pub producer: Option<usize>,
+    /// Its coordinates at the source: `orders[3]@88127`, a message id. Empty if the source has none.
+    pub id: String,
+    /// Which delivery of the message this is, from 1. `None` where the broker does not say; RabbitMQ's classic queues only say that it is
+    /// not the first, which is 2 here.
+    pub attempt: Option<u32>,
+    /// The key of the record. `None` if it has none.
+    pub key: Option<Vec<u8>>,
+    /// A hash of the key, the same for all messages of a key: with [`partition_by`](crate::Processors::partition_by) the hash that
+    /// keeps their order, else [`key_hash`] of the record's key. `None` without a key.
+    pub key_hash: Option<u64>,
+}
+
+impl MessageInfo {
+    /// A message with these coordinates.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The id and the key of a record.
+    #[must_use]
+    pub fn of_record(record: &impl Record) -> Self {
+        Self {
+            key: record.key().map(<[u8]>::to_vec),
+            ..Self::new(record.id())
+        }
+    }
+
+    /// The same, with the number of the delivery, from 1.
+    #[must_use]
+    pub fn attempt(mut self, attempt: impl Into<Option<u32>>) -> Self {
+        self.attempt = attempt.into();
+        self
+    }
+}
+
+/// The coordinates, and the attempt after the first one: `orders@17 (attempt 3)`.
+impl fmt::Display for MessageInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id)?;
+        match self.attempt {
+            Some(attempt) if attempt > 1 => write!(f, " (attempt {attempt})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for MessageInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageInfo")
+            .field("producer", &self.producer)
+            .field("id", &self.id)
+            .field("attempt", &self.attempt)
+            .field("key_bytes", &self.key.as_ref().map(Vec::len))
+            .field("key_hash", &self.key_hash)
+            .finish()
+    }
+}
+
+/// The hash of a record's key as logs show it, in hexadecimal with 16 digits.
+///
+/// The same in every process that uses this version of the library.
+///
+/// ```
+/// use broadway_core::telemetry::key_hash;
+///
+/// // What to search the log for.
+/// println!("{:016x}", key_hash(b"customer-4"));
+/// ```
+#[must_use]
+pub fn key_hash(key: &[u8]) -> u64 {
+    use std::hash::BuildHasher;
+
+    foldhash::fast::FixedState::default().hash_one(key)
+}
+
+/// The messages that an event is about. Each is described when it is asked for, and not before.
+///
+/// There may be fewer than the event counts, where the source does not know which they were.
+#[derive(Clone, Copy)]
+pub struct Affected<'a> {
+    len: usize,
+    describe: &'a dyn Fn(usize) -> MessageInfo,
+}
+
+impl<'a> Affected<'a> {
+    /// `len` messages; `describe` is called with an index below `len`.
+    #[must_use]
+    pub fn new(len: usize, describe: &'a dyn Fn(usize) -> MessageInfo) -> Self {
+        Self { len, describe }
+    }
+
+    /// It is not known which.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::new(0, &|_| MessageInfo::default())
+    }
+
+    /// How many can be described.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none can be described.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Describes the first message.
+    #[must_use]
+    pub fn first(&self) -> Option<MessageInfo> {
+        self.iter().next()
+    }
+
+    /// Describes the messages, one by one, as the iterator is advanced.
+    pub fn iter(&self) -> impl Iterator<Item = MessageInfo> + use<'a> {
+        let Self { len, describe } = *self;
+        (0..len).map(describe)
+    }
+}
+
+impl fmt::Debug for Affected<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Affected")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_described_when_it_is_asked_for() {
+        let described = Cell::new(0);
+        let describe = |index: usize| {
+            described.set(described.get() + 1);
+            MessageInfo::new(format!("orders[0]@{index}"))
+        };
+        let affected = Affected::new(1_000_000, &describe);
+        assert_eq!((affected.len(), described.get()), (1_000_000, 0));
+        let first: Vec<_> = affected.iter().take(2).map(|info| info.id).collect();
+        assert_eq!(first, ["orders[0]@0", "orders[0]@1"]);
+        assert_eq!(described.get(), 2);
+        assert!(Affected::unknown().first().is_none());
+    }
+
+    #[test]
+    fn neither_debug_nor_display_shows_the_key() {
+        let mut info = MessageInfo::new("orders@17").attempt(3);
+        info.key = Some(b"customer-4".to_vec());
+        assert_eq!(info.to_string(), "orders@17 (attempt 3)");
+        assert!(!format!("{info:?}").contains("99, 117, 115"));
+        assert!(format!("{info:?}").contains("key_bytes: Some(10)"));
+    }
+}
