@@ -81,7 +81,7 @@ pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
     Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
     Handler, HandlerFn, Header, HeaderName, HeaderValue, Message, MessageMut, Next, NoAckOptions,
-    NoBatcher, NoopAcknowledger, Observed, OneBatcher, OpenContext, Outcome, Outgoing, Pipeline,
+    NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext, Outcome, Outgoing, Pipeline,
     Problem, Processors, Produced, Producer, PublishError, PublishErrorKind, Publisher, PushError,
     Pushed, Pusher, Reason, Receipt, Record, Row, RowId, RunError, Settled, Source, SourceExt,
     Split, StartError, Topology, Totals, Trigger, batchers, connector, handler_fn,

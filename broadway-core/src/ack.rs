@@ -20,8 +20,8 @@ pub enum Outcome {
     Done,
     /// A callback failed or panicked. Never to be acknowledged silently: what happens is the source's policy.
     Failed(Reason),
-    /// Nobody began to handle it, because it is no longer ours (a revoked partition, an expired lease). Neither an
-    /// acknowledgement nor a failure.
+    /// No handler began it: it is no longer ours (a revoked partition, an expired lease), or the topology drains and the
+    /// source [delivers it again](Acknowledger::redelivers). Neither an acknowledgement nor a failure.
     Released,
 }
 
@@ -121,6 +121,16 @@ pub trait Acknowledger: Send + Sync + 'static {
         false
     }
 
+    /// Whether the source delivers a [released](Outcome::Released) message again: to another consumer, or to this program when
+    /// it runs again. Asked when a topology drains: with `true`, messages that no handler has begun are released, and the drain
+    /// waits for no more than those that were begun. With `false` they are all handled first. Defaults to `false`.
+    ///
+    /// They are released after [`Producer::stop`](crate::Producer::stop) has returned, so a source that stopped reading does not
+    /// get them back.
+    fn redelivers(&self) -> bool {
+        false
+    }
+
     /// What logs say of the message of this token: its coordinates (`orders[3]@88127`, a delivery tag, a message id), as a
     /// [`MessageInfo::new`]. Never its payload.
     ///
@@ -178,6 +188,10 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
 
     fn is_stale(&self, token: &Self::Token) -> bool {
         A::is_stale(self, token)
+    }
+
+    fn redelivers(&self) -> bool {
+        A::redelivers(self)
     }
 
     fn describe(&self, token: &Self::Token) -> MessageInfo {

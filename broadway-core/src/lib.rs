@@ -104,7 +104,7 @@ pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, han
 pub use header::{Header, HeaderName, HeaderValue};
 pub use message::{Message, NoAckOptions, Record};
 pub use pipeline::{
-    BatcherDescription, Batching, Description, Pipeline, Processors, PushError, Pushed, Pusher,
+    BatcherDescription, Batching, Description, OnDrain, Pipeline, Processors, PushError, Pushed, Pusher,
     Receipt, Split, Topology, Totals,
 };
 pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};

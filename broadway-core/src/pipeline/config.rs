@@ -11,7 +11,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use super::{pusher::Pusher, split::Split, start, topology::Topology};
+use super::{on_drain::OnDrain, pusher::Pusher, split::Split, start, topology::Topology};
 use crate::{
     batcher_key::BatcherKey,
     error::StartError,
@@ -59,6 +59,7 @@ pub(super) struct Options<H: Handler> {
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) restart: RestartPolicy,
     pub(super) drain_timeout: Duration,
+    pub(super) on_drain: OnDrain,
     pub(super) blocked_after: Duration,
     pub(super) observers: Observers,
     pub(super) pushers: Vec<Pusher<H::In>>,
@@ -96,6 +97,7 @@ where
             rate_limit: None,
             restart: RestartPolicy::default(),
             drain_timeout: Duration::from_secs(30),
+            on_drain: OnDrain::default(),
             blocked_after: Duration::from_secs(10),
             observers: Observers::default(),
             pushers: Vec::new(),
@@ -171,6 +173,12 @@ where
     /// delivered again; and the same for producers to close. Default 30 s; more than zero. [`Duration::MAX`] is no limit.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = timeout;
+        self
+    }
+
+    /// What a drain does with messages that no handler has begun. Defaults to [`OnDrain::Release`].
+    pub fn on_drain(mut self, on_drain: OnDrain) -> Self {
+        self.options.on_drain = on_drain;
         self
     }
 

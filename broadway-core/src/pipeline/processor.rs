@@ -22,6 +22,7 @@ use super::{
     callbacks::{self, Panicked},
     envelope::{Creditor, Debt, Envelope, Failure, Parcel, Run},
     naming::Naming,
+    release::Begin,
     settler::{Ledger, Settler},
     staleness::Staleness,
     start::SourceInlet,
@@ -52,6 +53,7 @@ where
     H: Handler,
 {
     pub(super) handler: Arc<H>,
+    pub(super) begin: Begin,
     pub(super) inlet: SourceInlet<S>,
     pub(super) chunk_size: ChunkSize,
     pub(super) stages: Arc<Stages<S, H>>,
@@ -115,6 +117,12 @@ where
 
     async fn react(&mut self, Taken: Taken) -> ControlFlow<()> {
         let mut chunk = mem::take(&mut self.chunk);
+        if !self.begin.filter(&mut self.work.settler, &mut chunk).await {
+            chunk.clear();
+            self.chunk = chunk;
+            self.stopped = None;
+            return ControlFlow::Continue(());
+        }
         let (processor, count) = (self.work.processor, chunk.len());
         let started = timer::taken_at(self.stopped, self.inlet.waited());
         if AckOf::<S>::WANTS_BEGIN {

@@ -17,7 +17,8 @@ use super::{
     envelope::{Creditor, Debt, Envelope, Origin, Parcel},
     rate_limit::Limiter,
     registry::Entry,
-    settler::Ledger,
+    release::{self, redelivers},
+    settler::{Ledger, Settler},
     start::{Line, SourceOutlet},
 };
 use crate::{
@@ -124,20 +125,20 @@ impl<S: Source> ProducerLoop<S> {
         let mut opened = opened;
         loop {
             let ended = self.deliver(&mut opened, &mut restart).await;
-            // Also while draining: at the limited pace, until the drain runs out of time.
-            self.release().await;
+            // Also while draining: at the limited pace, until the drain runs out of time, unless the source takes it back.
+            self.send_on(redelivers(&opened.entry.acknowledger)).await;
+            if let Ended::Draining = ended {
+                let producer = &mut opened.producer;
+                // What `stop` does wrong, `close` will find.
+                let stop = callbacks::caught(async {
+                    producer.stop().await;
+                    Ok(())
+                });
+                timer::within(self.line.close_timeout, stop).await;
+            }
+            self.give_back().await;
             let (callback, error) = match ended {
-                Ended::Exhausted => return Some(opened.producer),
-                Ended::Draining => {
-                    let producer = &mut opened.producer;
-                    // What `stop` does wrong, `close` will find.
-                    let stop = callbacks::caught(async {
-                        producer.stop().await;
-                        Ok(())
-                    });
-                    timer::within(self.line.close_timeout, stop).await;
-                    return Some(opened.producer);
-                }
+                Ended::Exhausted | Ended::Draining => return Some(opened.producer),
                 Ended::Failed(callback, error) => (callback, error),
             };
             self.entrance.ledger.registry.retire(&opened.entry);
@@ -163,10 +164,28 @@ impl<S: Source> ProducerLoop<S> {
         run::run(delivering).await.ended
     }
 
-    /// Sends on what was accepted, at the limited pace, unless the topology ends by force.
-    async fn release(&mut self) {
-        let release = self.entrance.release();
-        self.listener.run_until(release, |word| word.aborted).await;
+    /// Sends on what was accepted, at the limited pace, until the topology ends by force, or a drain releases the rest, where
+    /// the source `redelivers` it.
+    async fn send_on(&mut self, redelivers: bool) {
+        let send_on = self.entrance.send_on();
+        let stops = |word: &Word| word.aborted || (redelivers && word.releases());
+        self.listener.run_until(send_on, stops).await;
+    }
+
+    /// Releases what a drain has left in hand. After the producer has stopped, or it would read this again.
+    async fn give_back(&mut self) {
+        if self.entrance.accepted.is_empty() || self.control.word().aborted {
+            return;
+        }
+        let mut settler = Settler::new(Arc::clone(&self.entrance.ledger));
+        release::release(&mut settler, &mut self.entrance.accepted);
+        debug_assert!(
+            self.entrance.accepted.iter().all(|parcel| parcel.0.is_none()),
+            "only what its source takes back is left unsent"
+        );
+        self.entrance.accepted.clear();
+        // What the acknowledger said is an event already.
+        let _ = settler.flush().await;
     }
 
     /// Opens the source again after a pause, as often as it takes. `None`: given up, or the topology drains.
@@ -297,7 +316,8 @@ impl<S: Source> Act for Delivering<'_, S> {
                 None => tokio::task::yield_now().await,
             },
         }
-        self.producer.release().await;
+        let redelivers = redelivers(&self.opened.entry.acknowledger);
+        self.producer.send_on(redelivers).await;
         ControlFlow::Continue(())
     }
 }
@@ -365,8 +385,8 @@ impl<S: Source> Entrance<S> {
         Some(now)
     }
 
-    /// Sends on what the rate limit lets through now; waits if nothing may pass.
-    async fn release(&mut self) {
+    /// Sends on what was accepted; waits where the rate limit lets nothing pass.
+    async fn send_on(&mut self) {
         let Some(limiter) = self.limiter.clone() else {
             return self.outlet.send(&mut self.accepted);
         };

@@ -20,11 +20,13 @@ use super::{
     describe::Description,
     envelope::Parcel,
     naming::Naming,
+    on_drain::OnDrain,
     processor::{AckOf, ProcessorLoop, TokenOfSource, Work},
     producer::{Entrance, Opened, ProducerLoop},
     push::PushEntrance,
     rate_limit::Limiter,
     registry::Registry,
+    release::{Begin, Sweep},
     settler::{Ledger, Settler},
     supervisor::Supervisor,
     topology::{Common, Inner, Running, Topology},
@@ -66,6 +68,7 @@ pub(super) type SourceInlet<S> = Inlet<ParcelOf<S>, Order<S>>;
 /// What the producers of a topology share beside their control: who is still delivering, and when they may close.
 pub(super) struct Line {
     delivering: AtomicUsize,
+    stopped: watch::Sender<bool>,
     settled: watch::Sender<bool>,
     failure: Mutex<Option<RunError>>,
     pub(super) drain_timeout: Duration,
@@ -75,7 +78,17 @@ pub(super) struct Line {
 impl Line {
     /// One more producer delivers nothing any more. Returns whether it was the last.
     pub(super) fn producer_done(&self) -> bool {
-        self.delivering.fetch_sub(1, Ordering::AcqRel) == 1
+        let is_last = self.delivering.fetch_sub(1, Ordering::AcqRel) == 1;
+        if is_last {
+            self.stopped.send_replace(true);
+        }
+        is_last
+    }
+
+    /// Waits until no producer reads any more.
+    pub(super) async fn all_stopped(&self) {
+        // The sender is `self`.
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
     /// Producers may close.
@@ -154,12 +167,14 @@ where
         let naming = Naming::new(&ledger, options.processors.partition_by.clone());
         let line = Line {
             delivering: AtomicUsize::new(options.producers),
+            stopped: watch::Sender::new(false),
             settled: watch::Sender::new(false),
             failure: Mutex::new(None),
             drain_timeout: options.drain_timeout,
             close_timeout: options.drain_timeout,
         };
         let ordered = options.processors.partition_by.is_some();
+        let may_release = options.on_drain == OnDrain::Release;
         let dispatch = if ordered {
             Either::Right(Lanes::new())
         } else {
@@ -171,7 +186,7 @@ where
             options,
             ledger,
             naming: Arc::new(naming),
-            control: Arc::new(Control::new()),
+            control: Arc::new(Control::new(may_release)),
             line: Arc::new(line),
             link: Link::new(dispatch),
         }
@@ -225,6 +240,7 @@ where
             line: Arc::clone(&self.line),
             ledger: Arc::clone(&self.ledger),
             push: entrance,
+            sweep: Some(self.sweep()),
         };
         supervise::detach(supervisor.run(Arc::clone(&inner)));
         Ok(Topology::new(inner))
@@ -322,6 +338,7 @@ where
         for index in 0..self.options.processors.concurrency {
             let processor = ProcessorLoop {
                 handler: Arc::clone(&self.handler),
+                begin: Begin::new(&self.control, &self.line),
                 inlet: self.link.inlet(),
                 chunk_size: ChunkSize::new(max, ChunkSize::TARGET),
                 stages: Arc::clone(stages),
@@ -372,6 +389,14 @@ where
             timers.spawn(async move { stage.keep_time().await });
         }
         (crew, timers)
+    }
+
+    fn sweep(&self) -> Sweep<S, H> {
+        Sweep {
+            inlet: self.link.inlet(),
+            settler: Settler::new(Arc::clone(&self.ledger)),
+            chunk: Vec::new(),
+        }
     }
 
     fn spawn_producers(

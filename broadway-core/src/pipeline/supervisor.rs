@@ -13,7 +13,8 @@ use std::{
 use futures_util::future;
 
 use super::{
-    batcher::Stages, processor::AckOf, push::PushEntrance, settler::Ledger, start::Line,
+    batcher::Stages, processor::AckOf, push::PushEntrance, release::Sweep, settler::Ledger,
+    start::Line,
     topology::Running, totals::Totals, verdict,
 };
 use crate::{
@@ -46,6 +47,8 @@ where
     pub(super) line: Arc<Line>,
     pub(super) ledger: Arc<Ledger<AckOf<S>>>,
     pub(super) push: Arc<PushEntrance<S>>,
+    /// Until a drain that releases.
+    pub(super) sweep: Option<Sweep<S, H>>,
     /// Watches for blocked handlers until this is dropped.
     pub(super) _watched: Arc<Watched>,
 }
@@ -95,7 +98,9 @@ where
             batch_processors,
             stages,
             push,
+            sweep,
             control,
+            line,
             ..
         } = self;
         let processed = async {
@@ -113,6 +118,17 @@ where
             // Producers close their outlets by themselves; this one has no producer.
             listener.until(|word| word.drain.is_some()).await;
             push.close();
+        };
+        let mut listener = control.listen();
+        let release = async {
+            listener.until(|word| word.releases()).await;
+            line.all_stopped().await;
+            if let Some(sweep) = sweep.take() {
+                sweep.run().await;
+            }
+        };
+        let drain = async {
+            future::join(close_push, release).await;
             future::pending().await
         };
         let defect = async {
@@ -123,7 +139,7 @@ where
             }
             future::pending().await
         };
-        supervise::first_of(layers, close_push, defect).await
+        supervise::first_of(layers, drain, defect).await
     }
 
     async fn stop_loops(&mut self) {

@@ -25,7 +25,7 @@ pub struct Totals {
     pub failed: u64,
     /// Failed, and then [resolved](crate::Failed::resolve), as by dead letters: acknowledged like those that are done.
     pub resolved: u64,
-    /// Released unhandled, because they were no longer ours.
+    /// Released unhandled: they were no longer ours, or the topology drained and their source delivers them again.
     pub released: u64,
 }
 

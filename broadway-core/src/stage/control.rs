@@ -1,6 +1,9 @@
 //! What is said to producers and to the supervisor from above: run, pause, drain, abort.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::watch;
 
@@ -21,17 +24,32 @@ pub(crate) struct Drain {
     pub(crate) cause: DrainCause,
     pub(crate) began: Instant,
     pub(crate) deadline: Deadline,
+    /// Messages that no handler has begun are released, where their source delivers them again.
+    pub(crate) releases: bool,
+}
+
+impl Word {
+    /// See [`Drain::releases`].
+    pub(crate) fn releases(&self) -> bool {
+        self.drain.is_some_and(|drain| drain.releases)
+    }
 }
 
 /// The saying side; shared by the handle, the producers and the supervisor.
 #[derive(Debug)]
 pub(crate) struct Control {
     word: watch::Sender<Word>,
+    /// Whether a drain releases, unless the source has ended by itself.
+    may_release: bool,
+    /// That of the word, to be read once a chunk without its lock.
+    releases: AtomicBool,
 }
 
 impl Control {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(may_release: bool) -> Self {
         Self {
+            may_release,
+            releases: AtomicBool::new(false),
             word: watch::Sender::new(Word {
                 paused: false,
                 drain: None,
@@ -56,28 +74,38 @@ impl Control {
             .send_if_modified(|word| std::mem::replace(&mut word.paused, paused) != paused)
     }
 
-    /// Begins to drain; a later call may only shorten the limit. Returns whether this call began it.
+    /// Begins to drain; a later call may only shorten the limit, and release where the end of the source did not. Returns
+    /// whether this call began it.
     pub(crate) fn drain(&self, cause: DrainCause, limit: Duration) -> bool {
         let now = timer::now();
         let deadline = Deadline::since(now, limit);
+        let releases = self.may_release && cause != DrainCause::SourceEnded;
         let mut began = false;
-        self.word.send_if_modified(|word| match &mut word.drain {
-            None => {
+        self.word.send_if_modified(|word| {
+            let Some(drain) = &mut word.drain else {
+                began = true;
                 word.drain = Some(Drain {
                     cause,
                     began: now,
                     deadline,
+                    releases,
                 });
-                began = true;
-                true
-            }
-            Some(drain) if deadline < drain.deadline => {
-                drain.deadline = deadline;
-                true
-            }
-            Some(_) => false,
+                return true;
+            };
+            let before = *drain;
+            drain.deadline = drain.deadline.min(deadline);
+            drain.releases |= releases;
+            *drain != before
         });
+        if releases {
+            self.releases.store(true, Ordering::Release);
+        }
         began
+    }
+
+    /// Whether a drain has begun that releases what no handler has begun.
+    pub(crate) fn releases(&self) -> bool {
+        self.releases.load(Ordering::Acquire)
     }
 
     pub(crate) fn abort(&self) {

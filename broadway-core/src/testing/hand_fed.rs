@@ -6,7 +6,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -37,6 +37,7 @@ pub fn hand_fed<T: Send + 'static>() -> (HandFed<T>, Feed<T>) {
         ledger: Mutex::new(Ledger::default()),
         moved: watch::Sender::new(0),
         generation: AtomicU64::new(0),
+        redelivers: AtomicBool::new(false),
         openings: AtomicUsize::new(0),
         faults: FaultPlan::new(),
     });
@@ -51,6 +52,16 @@ pub struct HandFed<T> {
     shared: Arc<Shared<T>>,
 }
 
+impl<T> HandFed<T> {
+    /// Says to the engine that it [delivers again](Acknowledger::redelivers) what a drain releases, as brokers do. It does not:
+    /// a released message ends as such, and its receipt says so.
+    #[must_use]
+    pub fn redelivers(self) -> Self {
+        self.shared.redelivers.store(true, Ordering::Release);
+        self
+    }
+}
+
 /// What a feed and its producers share.
 pub(super) struct Shared<T> {
     pub(super) queue: Mutex<Queue<T>>,
@@ -58,6 +69,7 @@ pub(super) struct Shared<T> {
     /// Moves with everything that happens, for those who wait.
     pub(super) moved: watch::Sender<u64>,
     pub(super) generation: AtomicU64,
+    redelivers: AtomicBool,
     openings: AtomicUsize,
     pub(super) faults: FaultPlan,
 }
@@ -240,6 +252,10 @@ impl<T: Send + 'static> Acknowledger for HandFedAcknowledger<T> {
 
     fn generation(&self) -> u64 {
         self.shared.generation.load(Ordering::Acquire)
+    }
+
+    fn redelivers(&self) -> bool {
+        self.shared.redelivers.load(Ordering::Acquire)
     }
 
     fn is_stale(&self, token: &Fed) -> bool {

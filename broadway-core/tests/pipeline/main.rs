@@ -27,6 +27,7 @@ mod producers;
 mod publishing;
 mod random;
 mod rate;
+mod release;
 mod runtime;
 mod slow_sinks;
 mod sources;

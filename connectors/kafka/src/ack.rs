@@ -63,6 +63,11 @@ impl Acknowledger for KafkaAcknowledger {
         self.shared.generation.load(Ordering::Acquire)
     }
 
+    /// What is released is not committed, and the group reads it again.
+    fn redelivers(&self) -> bool {
+        true
+    }
+
     fn describe(&self, token: &Token) -> MessageInfo {
         self.shared.with_partitions(|all| {
             let name = &all[token.slot as usize].origin.name;

@@ -91,6 +91,11 @@ impl Acknowledger for PubSubAcknowledger {
         u64::from(self.held.is_lost())
     }
 
+    /// What is released is given back to the service at once.
+    fn redelivers(&self) -> bool {
+        true
+    }
+
     fn is_stale(&self, _: &Token) -> bool {
         self.held.is_lost()
     }

@@ -42,6 +42,11 @@ impl Acknowledger for RabbitMqAcknowledger {
         self.shared.generation()
     }
 
+    /// A queue delivers again what is released. A stream does not: where it is read on is the reader's choice.
+    fn redelivers(&self) -> bool {
+        !self.shared.is_stream
+    }
+
     fn is_stale(&self, token: &Token) -> bool {
         token.generation != self.shared.generation()
     }

@@ -36,6 +36,11 @@ impl Acknowledger for SqsAcknowledger {
         self.shared.generation()
     }
 
+    /// What is released becomes visible to others at once.
+    fn redelivers(&self) -> bool {
+        true
+    }
+
     fn is_stale(&self, token: &Token) -> bool {
         self.shared.is_stale(*token)
     }

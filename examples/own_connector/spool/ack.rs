@@ -68,6 +68,11 @@ impl Acknowledger for SpoolAcknowledger {
         self.leases.generation()
     }
 
+    /// What is released is back in `new/` at once.
+    fn redelivers(&self) -> bool {
+        true
+    }
+
     fn is_stale(&self, token: &Token) -> bool {
         !self.leases.is_held(*token)
     }

@@ -118,7 +118,8 @@ impl Ledger {
             settling.note(self.end(run.take()));
             let result = self.offsets.settled(offset, ended);
             settling.note(result.map_err(|error| error.to_string()));
-            if ended == Ended::Failed && settling.failed.is_none() {
+            // What was released goes no further either, but there is nothing to halt for: it comes again.
+            if ended == Ended::Failed && next.outcome.is_failed() && settling.failed.is_none() {
                 settling.failed = Some((offset, text(&next.outcome)));
             }
         }
