@@ -53,6 +53,9 @@ impl Begin {
         settler: &mut Settler<A>,
         chunk: &mut [Parcel<T, A::Token>],
     ) -> bool {
+        if !chunk.iter().any(|parcel| is_released(settler, parcel)) {
+            return true;
+        }
         self.line.all_stopped().await;
         release(settler, chunk);
         // What the acknowledger said is an event already.
@@ -98,25 +101,30 @@ pub(super) fn release<T, A: Acknowledger>(
     settler: &mut Settler<A>,
     parcels: &mut [Parcel<T, A::Token>],
 ) {
-    let mut last = None;
     for parcel in parcels {
-        let Some(envelope) = &parcel.0 else {
-            continue;
-        };
-        // Pushed messages come from no source; one that was acknowledged early has been begun.
-        let Creditor::Source(_) = envelope.debt.to else {
-            continue;
-        };
-        let number = envelope.debt.origin.acknowledger();
-        let redelivers = match last {
-            Some((known, redelivers)) if known == number => redelivers,
-            _ => redelivers(&settler.entry(number).acknowledger),
-        };
-        last = Some((number, redelivers));
-        if redelivers && let Some(envelope) = mem::take(&mut parcel.0) {
+        if is_released(settler, parcel)
+            && let Some(envelope) = mem::take(&mut parcel.0)
+        {
             settler.add(envelope.debt, Outcome::Released, None);
             caught::discard(envelope.message);
         }
+    }
+}
+
+fn is_released<T, A: Acknowledger>(
+    settler: &mut Settler<A>,
+    parcel: &Parcel<T, A::Token>,
+) -> bool {
+    let Some(envelope) = &parcel.0 else {
+        return false;
+    };
+    match envelope.debt.to {
+        Creditor::Source(_) => {
+            let number = envelope.debt.origin.acknowledger();
+            redelivers(&settler.entry(number).acknowledger)
+        }
+        // Pushed messages come from no source; one that was acknowledged early has been begun.
+        Creditor::Pushed(_) | Creditor::Early | Creditor::Settled => false,
     }
 }
 
