@@ -33,6 +33,9 @@ caught! {
     acknowledging_twice_is_caught: AcksTwice by what_is_done_does_not_come_again, "is not out to this consumer";
     forgotten_acknowledgements_are_caught: ForgetsAcks by what_is_done_does_not_come_again, "not acknowledged";
     losing_at_a_drain_is_caught: LosesAtADrain by a_drain_loses_nothing_and_repeats_nothing, "lost";
+    finishing_at_a_drain_is_caught: FinishesAtADrain by a_drain_gives_back_what_no_handler_has_begun, "finished";
+    losing_what_is_released_is_caught: LosesReleased by a_drain_gives_back_what_no_handler_has_begun, "lost";
+    keeping_what_is_released_is_caught: KeepsReleased by a_drain_gives_back_what_no_handler_has_begun, "left leased";
     leaving_leases_is_caught: LeavesLeases by a_drain_leaves_nothing_leased, "left leased";
     letting_leases_end_is_caught: ExtendsNothing by a_slow_handler_keeps_its_message, "something came where nothing should";
     reordering_a_key_is_caught: Reorders by keys_keep_their_order, "reordered";

@@ -98,6 +98,12 @@ pub(crate) enum Defect {
     MindsInPassing,
     /// Gives all it has back when it finds what it cannot read, and delivers it all the same.
     Stumbles,
+    /// Says that it delivers nothing again that a drain releases.
+    FinishesAtADrain,
+    /// Throws away what a drain releases.
+    LosesReleased,
+    /// Leaves to its lease what a drain releases.
+    KeepsReleased,
 }
 
 #[derive(Clone)]
@@ -261,7 +267,10 @@ impl Producer for MemoryProducer {
     async fn close(mut self) -> Result<(), BoxError> {
         self.stop().await;
         let ack = &self.acknowledger;
-        if ack.defect != Some(Defect::LeavesLeases) {
+        if !matches!(
+            ack.defect,
+            Some(Defect::LeavesLeases | Defect::KeepsReleased)
+        ) {
             ack.broker
                 .give_back(ack.consumer, ack.broker.held(ack.consumer));
         }
@@ -328,10 +337,18 @@ impl Acknowledger for MemoryAcknowledger {
                 Outcome::Failed(_) if self.defect == Some(Defect::SwallowsFailed) => {
                     self.broker.remove(token);
                 }
+                Outcome::Released if self.defect == Some(Defect::LosesReleased) => {
+                    self.broker.remove(token);
+                }
+                Outcome::Released if self.defect == Some(Defect::KeepsReleased) => {}
                 _ => self.broker.give_back(self.consumer, [token]),
             }
         }
         result
+    }
+
+    fn redelivers(&self) -> bool {
+        self.defect != Some(Defect::FinishesAtADrain)
     }
 }
 

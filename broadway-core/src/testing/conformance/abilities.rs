@@ -30,6 +30,7 @@ pub struct Abilities {
     pub(super) outlives_its_process: bool,
     pub(super) repeats_max: Option<u64>,
     pub(super) in_flight_max: Option<u64>,
+    pub(super) releases_at_drain: bool,
 }
 
 impl Abilities {
@@ -52,6 +53,7 @@ impl Abilities {
             outlives_its_process: false,
             repeats_max: None,
             in_flight_max: None,
+            releases_at_drain: true,
         }
     }
 
@@ -163,6 +165,13 @@ impl Abilities {
     #[must_use]
     pub const fn in_flight_max(mut self, messages: u64) -> Self {
         self.in_flight_max = Some(messages);
+        self
+    }
+
+    /// Whether the source [delivers again](crate::Acknowledger::redelivers) what a drain releases. Defaults to `true`.
+    #[must_use]
+    pub const fn releases_at_drain(mut self, releases: bool) -> Self {
+        self.releases_at_drain = releases;
         self
     }
 }

@@ -128,6 +128,19 @@ impl Working<'_> {
     /// Lets it drain.
     pub(super) async fn end(mut self) {
         drop(self.child.stdin.take());
+        self.ends_well().await;
+    }
+
+    /// SIGTERM: it drains.
+    pub(super) async fn terminate(mut self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        let sent = must("send a signal", sent.map_err(BoxError::from));
+        assert!(sent.success(), "cannot send a signal: {sent}");
+        self.ends_well().await;
+    }
+
+    async fn ends_well(&mut self) {
         let begun = Instant::now();
         loop {
             let ended = self.child.try_wait();

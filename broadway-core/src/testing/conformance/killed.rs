@@ -115,7 +115,7 @@ const LEDGER: &str = "BROADWAY_CONFORMANCE_LEDGER";
 const SHARE_OF: &str = "BROADWAY_CONFORMANCE_SHARE";
 
 impl Task {
-    fn of_this_process() -> Option<Self> {
+    pub(super) fn of_this_process() -> Option<Self> {
         let ledger = env::var_os(LEDGER)?.into();
         let place = env::var(PLACE).expect("set with the ledger");
         let share = env::var(SHARE_OF).expect("set with the ledger");
@@ -125,6 +125,11 @@ impl Task {
             ledger,
             share,
         })
+    }
+
+    pub(super) fn open_ledger(&self) -> File {
+        let ledger = File::options().append(true).open(&self.ledger);
+        must("open the ledger", ledger.map_err(BoxError::from))
     }
 
     pub(super) fn variables(&self) -> [(&'static str, std::ffi::OsString); 3] {
@@ -138,9 +143,7 @@ impl Task {
 
 /// Handles its share, and waits with the next in hand for its end: a kill, or that of its standard input.
 async fn work<S: Subject>(subject: &S, task: &Task) -> ! {
-    let ledger = File::options().append(true).open(&task.ledger);
-    let ledger = must("open the ledger", ledger.map_err(BoxError::from));
-    let ledger = Arc::new(Mutex::new(ledger));
+    let ledger = Arc::new(Mutex::new(task.open_ledger()));
     let permits = usize::try_from(task.share).expect("a share fits");
     let permits = Arc::new(Semaphore::new(permits));
     let handler = handler_fn_async(move |message: &mut Message<_>| {

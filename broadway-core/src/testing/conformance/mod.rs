@@ -16,7 +16,8 @@
 //! *changed*, *reordered*. One that the broker cannot keep, for it has no leases, say, does not apply, and prints that: its test
 //! passes, and whoever counts tests counts those lines off.
 //!
-//! [`resumes_after_a_kill`] starts the test program again, and so needs the standard harness.
+//! [`resumes_after_a_kill`] and [`a_signal_gives_back_what_no_handler_has_begun`] start the test program again, and so need the
+//! standard harness.
 //!
 //! `docs/writing-a-connector.md` in the repository goes from nothing to a connector that passes.
 
@@ -29,6 +30,7 @@ mod connection;
 mod dead_letters;
 mod delivery;
 mod drain;
+mod given_back;
 mod headers;
 mod killed;
 mod late;
@@ -61,6 +63,9 @@ pub use delivery::{
     goes_on_after_a_reopening,
 };
 pub use drain::{a_drain_leaves_nothing_leased, a_dropped_source_gives_back_what_it_held};
+pub use given_back::{
+    a_drain_gives_back_what_no_handler_has_begun, a_signal_gives_back_what_no_handler_has_begun,
+};
 pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survive};
 pub use killed::resumes_after_a_kill;
 pub use late::late_results_harm_nobody;

@@ -146,14 +146,28 @@ impl<'a, S: Subject> Place<'a, S> {
         reader: &mut Reader<ProducerOf<S>>,
         numbers: Range<u64>,
     ) -> BTreeMap<u64, usize> {
+        let (counts, is_all) = self.finish_within(reader, numbers.clone(), 2 * PATIENCE).await;
+        assert!(is_all, "lost: only {} came of {numbers:?}", counts.len());
+        counts
+    }
+
+    /// As `finish_all`, within this time; and whether all came.
+    pub(super) async fn finish_within(
+        &self,
+        reader: &mut Reader<ProducerOf<S>>,
+        numbers: impl IntoIterator<Item = u64> + Clone,
+        within: Duration,
+    ) -> (BTreeMap<u64, usize>, bool) {
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-        let deadline = Instant::now() + 2 * PATIENCE;
-        while numbers.clone().any(|number| !counts.contains_key(&number)) {
-            assert!(
-                Instant::now() < deadline,
-                "lost: only {} came of {numbers:?}",
-                counts.len()
-            );
+        let deadline = Instant::now() + within;
+        let is_missing = |counts: &BTreeMap<u64, usize>| {
+            let mut numbers = numbers.clone().into_iter();
+            numbers.any(|number| !counts.contains_key(&number))
+        };
+        while is_missing(&counts) {
+            if Instant::now() >= deadline {
+                return (counts, false);
+            }
             let mut some = Vec::new();
             let slice = deadline.min(Instant::now() + SLICE);
             if let Ok(result) = timeout_at(slice, reader.some_into(100, &mut some)).await {
@@ -166,7 +180,7 @@ impl<'a, S: Subject> Place<'a, S> {
                 reader.done(some).await;
             }
         }
-        counts
+        (counts, true)
     }
 
     /// Nothing that was there before may come again: not to who reads now, nor later when leases end.

@@ -41,6 +41,7 @@ macro_rules! __conformance {
                 an_unreadable_message_costs_its_neighbours_nothing
                 a_sorted_batch_acknowledges_its_own
                 a_drain_loses_nothing_and_repeats_nothing
+                a_drain_gives_back_what_no_handler_has_begun
                 a_drain_leaves_nothing_leased
                 a_dropped_source_gives_back_what_it_held
                 reconnects_after_a_cut
@@ -52,6 +53,7 @@ macro_rules! __conformance {
                 late_results_harm_nobody
                 a_silent_broker_holds_up_publishers
                 resumes_after_a_kill
+                a_signal_gives_back_what_no_handler_has_begun
             }
         }
     };

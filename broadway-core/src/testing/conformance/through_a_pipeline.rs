@@ -22,12 +22,18 @@ use crate::{
     error::BoxError,
     handler::{Failed, Handler, Next},
     message::{Message, Record},
-    pipeline::{Batching, Pipeline, Processors, Topology},
+    pipeline::{Batching, OnDrain, Pipeline, Processors, Topology},
     source::Producer,
     testing::Seen,
 };
 
 type ItemOf<S> = <ProducerOf<S> as Producer>::Item;
+
+pub(super) const PROCESSORS: usize = 4;
+/// Seven, so that demand and what is fetched don't end together.
+const MAX_DEMAND: usize = 7;
+/// The most messages that processors hold or have waiting.
+pub(super) const IN_FLIGHT_MAX: usize = 2 * PROCESSORS * MAX_DEMAND;
 
 /// Writes down what it has done, but for what it was told to fail.
 struct Worker<R> {
@@ -72,13 +78,14 @@ async fn run<S: Subject>(
     failing: fn(u64) -> Option<bool>,
 ) -> (Topology<ItemOf<S>>, Seen<u64>) {
     let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-    run_at_most(place, failing, permits).await
+    run_at_most(place, failing, permits, OnDrain::Release).await
 }
 
-async fn run_at_most<S: Subject>(
+pub(super) async fn run_at_most<S: Subject>(
     place: &Place<'_, S>,
     failing: fn(u64) -> Option<bool>,
     permits: Arc<Semaphore>,
+    on_drain: OnDrain,
 ) -> (Topology<ItemOf<S>>, Seen<u64>) {
     let done = Seen::new();
     let worker = Worker {
@@ -88,8 +95,7 @@ async fn run_at_most<S: Subject>(
         record: std::marker::PhantomData,
     };
     let by_key = |message: &Message<ItemOf<S>>| message.data().key().map(<[u8]>::to_vec);
-    // Seven, so that demand and what is fetched don't end together.
-    let processors = Processors::new(4).max_demand(7);
+    let processors = Processors::new(PROCESSORS).max_demand(MAX_DEMAND);
     let processors = match place.abilities().orders_keys {
         true => processors.partition_by(by_key),
         false => processors,
@@ -98,6 +104,7 @@ async fn run_at_most<S: Subject>(
         .name("conformance")
         .processors(processors)
         .drain_timeout(PATIENCE)
+        .on_drain(on_drain)
         .start()
         .await;
     let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
@@ -225,12 +232,13 @@ pub async fn a_sorted_batch_acknowledges_its_own<S: Subject>(subject: &S) -> Ver
     Verdict::Kept
 }
 
-/// A drain in the midst of work loses nothing and repeats nothing.
+/// A drain in the midst of work that [finishes](OnDrain::Finish) what was delivered loses nothing and repeats nothing.
 pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) -> Verdict {
     let place = Place::with(subject, "drain", 0..400).await;
     // The drain begins when work stands still in the midst, and ends when that goes on.
     let permits = Arc::new(Semaphore::new(50));
-    let (topology, done) = run_at_most(&place, |_| None, permits.clone()).await;
+    let (topology, done) =
+        run_at_most(&place, |_| None, permits.clone(), OnDrain::Finish).await;
     wait_distinct(&done, 50).await;
     let mut drain = pin!(drained::<S>(topology));
     let ended = timeout(Duration::from_millis(100), &mut drain).await;

@@ -1,0 +1,174 @@
+//! A drain gives back what no handler has begun: asked for in this process, and by a signal to another.
+//!
+//! Both begin it when every processor has a message at hand and many wait, and go on where it ended.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, Write},
+    pin::pin,
+    process,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Redelivery, Subject, Verdict,
+    child::Children,
+    killed::Task,
+    place::{PATIENCE, Place, must, number_of},
+    through_a_pipeline::{IN_FLIGHT_MAX, PROCESSORS, run_at_most, wait_distinct},
+    verdict::test_name,
+};
+use crate::{
+    error::BoxError,
+    handler::handler_fn_async,
+    message::Message,
+    pipeline::{OnDrain, Pipeline, Processors},
+};
+
+const DOES_NOT: Verdict = Verdict::DoesNotApply(
+    "the source does not deliver again what a drain releases, so all of it is handled",
+);
+
+/// A drain waits for the messages that handlers have begun, and for no other: those come again, well before a lease would end.
+/// None is lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
+pub async fn a_drain_gives_back_what_no_handler_has_begun<S: Subject>(subject: &S) -> Verdict {
+    if !subject.abilities().releases_at_drain {
+        return DOES_NOT;
+    }
+    let place = Place::with(subject, "released", 0..150).await;
+    // Work stands still when 50 are done: each processor has one at hand.
+    let permits = Arc::new(Semaphore::new(50));
+    let (topology, done) = run_at_most(&place, |_| None, permits.clone(), OnDrain::Release).await;
+    wait_distinct(&done, 50).await;
+    let mut drain = pin!(topology.drain());
+    // Polled once, it has begun.
+    let begun = future::poll_immediate(&mut drain).await;
+    permits.add_permits(Semaphore::MAX_PERMITS / 2);
+    let drained = match begun {
+        Some(drained) => drained,
+        None => drain.await,
+    };
+    let totals = must("drain", drained.map_err(BoxError::from));
+    assert!(
+        done.len() <= 50 + PROCESSORS,
+        "finished: {} messages were handled, and {PROCESSORS} handlers had begun when 50 were",
+        done.len()
+    );
+    assert_eq!((totals.in_flight(), totals.failed), (0, 0), "{totals:?}");
+    let before: BTreeSet<u64> = done.all().into_iter().collect();
+    assert_comes_again(&place, 150, &before).await;
+    Verdict::Kept
+}
+
+/// All that was not done comes again, and of what was done no more than can be.
+async fn assert_comes_again<S: Subject>(place: &Place<'_, S>, all: u64, done: &BTreeSet<u64>) {
+    let abilities = place.abilities();
+    let rest: BTreeSet<u64> = (0..all).filter(|number| !done.contains(number)).collect();
+    let within = abilities.lease.map_or(2 * PATIENCE, |lease| lease / 2);
+    let mut reader = place.open().await;
+    let (mut came, is_all) = place.finish_within(&mut reader, rest.clone(), within).await;
+    must("close", reader.close().await);
+    let missing = rest.iter().filter(|number| !came.contains_key(number));
+    assert!(
+        is_all,
+        "lost or left leased: {} of {} messages that no handler had done did not come within {within:?}",
+        missing.count(),
+        rest.len()
+    );
+    came.extend(place.finish_rest().await);
+    let repeats = came.keys().filter(|number| done.contains(number)).count();
+    let repeats_max = match abilities.redelivery {
+        Redelivery::ToAnyone => 0,
+        Redelivery::AfterReopening => IN_FLIGHT_MAX,
+    };
+    assert!(
+        repeats <= repeats_max,
+        "repeated: {repeats} messages that were done before the drain came again, of {repeats_max} that may"
+    );
+}
+
+/// How many messages the other process handles at least before the signal: two rounds of its handlers.
+const SHARE: u64 = 8;
+/// Far more than its handlers could do within the drain timeout.
+const TOTAL: u64 = 400;
+/// How long each of them takes.
+const HANDLER: Duration = Duration::from_secs(1);
+/// For its drain, the close of its source apart.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A process that gets a SIGTERM ends with exit code 0 when its handlers have: what they had not begun comes again. None is
+/// lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
+pub async fn a_signal_gives_back_what_no_handler_has_begun<S: Subject>(subject: &S) -> Verdict {
+    if let Some(task) = Task::of_this_process() {
+        work(subject, &task).await;
+    }
+    let abilities = subject.abilities();
+    if !abilities.releases_at_drain {
+        return DOES_NOT;
+    }
+    if !abilities.outlives_its_process {
+        return Verdict::DoesNotApply("its messages are not said to outlive this process");
+    }
+    let Some(test) = test_name().filter(|_| cfg!(unix)) else {
+        return Verdict::DoesNotApply(
+            "only a test of `conformance!` can start itself again, on a system with signals",
+        );
+    };
+    let place = Place::with(subject, "signal", 0..TOTAL).await;
+    let children = Children::of(test, &place.name);
+    let mut child = children.start(TOTAL);
+    child.wait(async || children.distinct() >= SHARE).await;
+    let begun = Instant::now();
+    child.terminate().await;
+    let ledger = children.ledger();
+    let done: BTreeSet<u64> = ledger.iter().copied().collect();
+    tell(&format!(
+        "{test}: exit code 0 after {:.1} s, {} of {TOTAL} messages done\n",
+        begun.elapsed().as_secs_f64(),
+        done.len()
+    ));
+    assert_eq!(ledger.len(), done.len(), "repeated before the signal");
+    assert_comes_again(&place, TOTAL, &done).await;
+    Verdict::Kept
+}
+
+/// Not by `println`, which the harness swallows.
+fn tell(text: &str) {
+    let told = io::stderr().write_all(text.as_bytes());
+    told.expect("standard error is open");
+}
+
+/// Handles slowly, with four processors, until it is told to end by a signal.
+async fn work<S: Subject>(subject: &S, task: &Task) -> ! {
+    let ledger = Arc::new(Mutex::new(task.open_ledger()));
+    let handler = handler_fn_async(move |message: &mut Message<_>| {
+        let ledger = Arc::clone(&ledger);
+        let line = format!("{}\n", number_of(message.data()));
+        Box::pin(async move {
+            sleep(HANDLER).await;
+            let mut ledger: std::sync::MutexGuard<'_, File> =
+                ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.write_all(line.as_bytes())?;
+            Ok(())
+        })
+    });
+    let topology = Pipeline::new(subject.source(&task.place, None), handler)
+        .name("conformance")
+        .processors(Processors::new(PROCESSORS))
+        .drain_timeout(DRAIN_TIMEOUT)
+        .start()
+        .await;
+    let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
+    let ended = topology.wait_or_signal().await;
+    must("drain", ended.map_err(BoxError::from));
+    // Of the test around this nothing may run in a child.
+    process::exit(0);
+}
