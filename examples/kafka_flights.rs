@@ -93,11 +93,7 @@ async fn main() -> Result<(), BoxError> {
         },
     )
     .name("flights")
-    .processors(
-        Processors::new(4).partition_by(|message: &Message<KafkaRecord>| {
-            message.data().key().map(<[u8]>::to_vec)
-        }),
-    )
+    .processors(Processors::new(4).by_record_key())
     .batchers(|_| Batching::new(100, Duration::from_millis(500)).concurrency(2))
     .observe(summary.clone())
     .start()

@@ -106,11 +106,7 @@ async fn main() -> Result<(), BoxError> {
     let (means, summary) = (Means::default(), Summary::default());
     let topology = Pipeline::new(source, means.clone())
         .name("sensors")
-        .processors(
-            Processors::new(4).partition_by(|message: &Message<PubSubRecord>| {
-                message.data().key().map(<[u8]>::to_vec)
-            }),
-        )
+        .processors(Processors::new(4).by_record_key())
         .batchers(|_| Batching::new(25, Duration::from_millis(500)))
         .observe(summary.clone())
         .start()

@@ -46,7 +46,7 @@
 //! | name batchers | [`batchers!`], [`Next::batch`] |
 //! | configure and start | [`Pipeline`], [`Processors`], [`Batching`] |
 //! | watch, pause, drain | [`Topology`] |
-//! | keep the order of a key | [`Processors::partition_by`] |
+//! | keep the order of a key | [`Processors::partition_by`], [`Processors::by_record_key`] |
 //! | read from something of your own | [`Source`], [`Producer`], [`Acknowledger`] |
 //! | wire producers and consumers by hand, also at run time | [`stage`] |
 //! | have logs, metrics, a closing table | [`telemetry`] |
@@ -80,12 +80,12 @@
 pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
     Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
-    Handler, HandlerFn, Header, HeaderName, HeaderValue, Message, MessageMut, Next, NoAckOptions,
-    NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext, Outcome, Outgoing, Pipeline,
-    Problem, Processors, Produced, Producer, PublishError, PublishErrorKind, Publisher, PushError,
-    Pushed, Pusher, Reason, Receipt, Record, Row, RowId, RunError, Settled, Source, SourceExt,
-    Split, StartError, Topology, Totals, Trigger, batchers, connector, handler_fn,
-    handler_fn_async, machine, source, stage, telemetry, testing,
+    Handler, HandlerFn, Header, HeaderName, HeaderValue, KeyHash, Message, MessageMut, Next,
+    NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext, Outcome,
+    Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, Producer, PublishError,
+    PublishErrorKind, Publisher, PushError, Pushed, Pusher, Reason, Receipt, Record, Row, RowId,
+    RunError, Settled, Source, SourceExt, Split, StartError, Topology, Totals, Trigger, batchers,
+    connector, handler_fn, handler_fn_async, machine, source, stage, telemetry, testing,
 };
 
 #[cfg(feature = "portable")]

@@ -197,7 +197,8 @@ impl<T> Batch<T> {
         self.info.bytes
     }
 
-    /// The partition of its messages, `0..concurrency`, where the pipeline has a `partition_by`.
+    /// The partition of its messages, `0..concurrency`, where the pipeline has a `partition_by`. `None` without one, and for
+    /// messages without a key.
     #[must_use]
     pub fn partition(&self) -> Option<usize> {
         self.info.partition

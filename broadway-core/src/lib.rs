@@ -80,6 +80,7 @@ mod handler;
 mod header;
 pub mod machine;
 mod message;
+mod partition_key;
 mod pipeline;
 #[cfg(feature = "portable")]
 pub mod portable;
@@ -103,9 +104,10 @@ pub use fatal::Fatal;
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use header::{Header, HeaderName, HeaderValue};
 pub use message::{Message, NoAckOptions, Record};
+pub use partition_key::{KeyHash, PartitionKey};
 pub use pipeline::{
-    BatcherDescription, Batching, Description, OnDrain, Pipeline, Processors, PushError, Pushed, Pusher,
-    Receipt, Split, Topology, Totals,
+    BatcherDescription, Batching, Description, OnDrain, Pipeline, Processors, PushError, Pushed,
+    Pusher, Receipt, Split, Topology, Totals,
 };
 pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
 pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    num::NonZeroU64,
     time::{Duration, Instant},
 };
 
@@ -40,6 +41,11 @@ struct Sent {
     items: Vec<usize>,
 }
 
+/// Where order is kept, batches of the first key, the hot one, are of messages without a key all the same.
+fn lane(ordered: bool, key: u8) -> Option<NonZeroU64> {
+    NonZeroU64::new(u64::from(key)).filter(|_| ordered)
+}
+
 /// The batcher, and a naive link with naive processors behind it.
 struct Rig {
     batcher: Batcher<u8, Vec<usize>>,
@@ -65,7 +71,7 @@ impl Rig {
             open_max: 100,
             buffered_max: 1_000,
         };
-        let mut demand = BatchDemand::new(ordered);
+        let mut demand = BatchDemand::new();
         (0..processors).for_each(|_| demand.joined());
         Self {
             batcher: Batcher::new(limits, NeverSplit),
@@ -80,10 +86,14 @@ impl Rig {
         }
     }
 
+    fn lane(&self, key: u8) -> Option<NonZeroU64> {
+        lane(self.ordered, key)
+    }
+
     /// Whether batches of this key are on their way, where that matters.
     fn is_busy(&self, key: u8) -> bool {
         let in_hand = self.in_hand.iter().flatten();
-        self.ordered && self.queue.iter().chain(in_hand).any(|sent| sent.key == key)
+        self.lane(key).is_some() && self.queue.iter().chain(in_hand).any(|sent| sent.key == key)
     }
 
     /// Due batches that could go, the longest due first.
@@ -107,7 +117,7 @@ impl Rig {
             }
             assert!((1..=SIZE).contains(&batch.bin.len()));
             self.open[usize::from(key)] = None;
-            self.demand.sent(u64::from(key));
+            self.demand.sent(self.lane(key));
             let items = batch.bin;
             self.queue.push_back(Sent { key, items });
         }
@@ -121,7 +131,7 @@ impl Rig {
                 continue;
             }
             let keys: Vec<_> = self.in_hand.iter().flatten().map(|sent| sent.key).collect();
-            let free = |sent: &Sent| !self.ordered || !keys.contains(&sent.key);
+            let free = |sent: &Sent| self.lane(sent.key).is_none() || !keys.contains(&sent.key);
             let Some(at) = self.queue.iter().position(free) else {
                 continue;
             };
@@ -134,7 +144,8 @@ impl Rig {
     fn expire(&mut self, max: usize) {
         let mut ready = Vec::new();
         let demand = &self.demand;
-        let may = |key: &u8| demand.may(u64::from(*key));
+        let ordered = self.ordered;
+        let may = |key: &u8| demand.may(lane(ordered, *key));
         self.batcher.expire(self.now, max, may, &mut ready);
         self.send(ready);
     }
@@ -174,7 +185,7 @@ impl Rig {
             *ends += 1;
             assert!(*ends <= 2 * usize::from(KEYS), "key {key} starves");
         }
-        let max = self.demand.ended(u64::from(sent.key));
+        let max = self.demand.ended(self.lane(sent.key));
         self.take();
         self.expire(max);
     }

@@ -64,11 +64,7 @@ pub(crate) async fn start(
         .set("session.timeout.ms", "6000");
     Pipeline::new(source, ToLedger(write))
         .name("member")
-        .processors(
-            Processors::new(4).partition_by(|message: &Message<KafkaRecord>| {
-                message.data().key().map(<[u8]>::to_vec)
-            }),
-        )
+        .processors(Processors::new(4).by_record_key())
         .batchers(|_| Batching::new(100, Duration::from_millis(50)).concurrency(2))
         .rate_limit(per_second / 10, Duration::from_millis(100))
         .start()

@@ -84,11 +84,7 @@ pub(crate) async fn start<B: Broker>(
         .name("ledger")
         .producers(B::PRODUCERS)
         .restart(policy)
-        .processors(
-            Processors::new(8).partition_by(|message: &Message<ItemOf<B>>| {
-                message.data().key().map(<[u8]>::to_vec)
-            }),
-        )
+        .processors(Processors::new(8).by_record_key())
         .rate_limit(
             usize::try_from(plan.per_second().div_ceil(10))?,
             Duration::from_millis(100),

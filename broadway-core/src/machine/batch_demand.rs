@@ -5,11 +5,14 @@
 //! processors from ever being free, so of the batches that end while others wait every second one
 //! lets a due batch go as well.
 //!
-//! Where order is kept, each batch has a lane, and the batches of one lane are handled one after the
+//! A batch whose order matters has a lane, and the batches of one lane are handled one after the
 //! other: the batches of a lane that are on their way keep one processor busy, however many they
 //! are, and a due batch of that lane stays open until they have ended.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    num::NonZeroU64,
+};
 
 use foldhash::fast::RandomState;
 
@@ -18,34 +21,29 @@ use foldhash::fast::RandomState;
 /// ```
 /// use broadway_core::machine::batch_demand::BatchDemand;
 ///
-/// let mut demand = BatchDemand::new(false);
+/// let mut demand = BatchDemand::new();
 /// demand.joined();
 /// assert_eq!(demand.wanted(), 1);
-/// demand.sent(7);
+/// demand.sent(None);
 /// assert_eq!(demand.wanted(), 0);
-/// assert_eq!(demand.ended(7), 1);
+/// assert_eq!(demand.ended(None), 1);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct BatchDemand {
     processors: usize,
-    /// Batches that were sent and have not ended; of each lane one, where there are lanes.
+    /// Batches that were sent and have not ended; of each lane one.
     busy: usize,
     /// How many batches of each lane were sent and have not ended.
-    lanes: Option<HashMap<u64, usize, RandomState>>,
+    lanes: HashMap<NonZeroU64, usize, RandomState>,
     /// Whether the last batch that ended while others waited let a due one go.
     turn: bool,
 }
 
 impl BatchDemand {
-    /// No processors yet. `ordered`: batches of one lane are handled one after the other.
+    /// No processors yet.
     #[must_use]
-    pub fn new(ordered: bool) -> Self {
-        Self {
-            processors: 0,
-            busy: 0,
-            lanes: ordered.then(HashMap::default),
-            turn: false,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// One more processor comes for batches.
@@ -59,19 +57,19 @@ impl BatchDemand {
         self.processors.saturating_sub(self.busy)
     }
 
-    /// Whether a batch of this lane could be taken, if a processor is free.
+    /// Whether a batch of this lane could be taken, if a processor is free. `None`, here and below: a batch without a lane,
+    /// which is in order with no other.
     #[must_use]
-    pub fn may(&self, lane: u64) -> bool {
-        let lanes = self.lanes.as_ref();
-        lanes.is_none_or(|lanes| !lanes.contains_key(&lane))
+    pub fn may(&self, lane: Option<NonZeroU64>) -> bool {
+        lane.is_none_or(|lane| !self.lanes.contains_key(&lane))
     }
 
     /// A batch of this lane was sent.
-    pub fn sent(&mut self, lane: u64) {
-        match &mut self.lanes {
+    pub fn sent(&mut self, lane: Option<NonZeroU64>) {
+        match lane {
             None => self.busy += 1,
-            Some(lanes) => {
-                let sent = lanes.entry(lane).or_default();
+            Some(lane) => {
+                let sent = self.lanes.entry(lane).or_default();
                 self.busy += usize::from(*sent == 0);
                 *sent += 1;
             }
@@ -81,11 +79,11 @@ impl BatchDemand {
     /// A batch of this lane was handled, and its processor comes for the next. Returns how many due
     /// batches may go now.
     #[must_use]
-    pub fn ended(&mut self, lane: u64) -> usize {
-        match &mut self.lanes {
+    pub fn ended(&mut self, lane: Option<NonZeroU64>) -> usize {
+        match lane {
             None => self.busy = self.busy.saturating_sub(1),
-            Some(lanes) => {
-                if let Entry::Occupied(mut sent) = lanes.entry(lane) {
+            Some(lane) => {
+                if let Entry::Occupied(mut sent) = self.lanes.entry(lane) {
                     *sent.get_mut() -= 1;
                     if *sent.get() == 0 {
                         sent.remove();

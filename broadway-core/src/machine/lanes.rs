@@ -9,7 +9,9 @@
 //! given back goes to the front of its lane, and a lane of which nothing else is held becomes
 //! ready at the front, for anyone.
 //!
-//! Each event costs one map look-up (none if its key is that of the event before), and two slab
+//! An event without a key has no order: it gets a lane of its own, which is in no map and ends with it.
+//!
+//! Each event with a key costs one map look-up (none if its key is that of the event before), and two slab
 //! writes; nothing is allocated once slab and map have grown. Limits: at most 2^32 - 1 buffered
 //! events and as many live keys, slab and map keep the largest size they ever had, and equal
 //! `u64`s are one lane: hash collisions of user keys cost parallelism, never order. A chunk is
@@ -19,7 +21,10 @@ mod nodes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    num::NonZeroU64,
+};
 
 use foldhash::fast::RandomState;
 
@@ -28,11 +33,11 @@ use nodes::{Fifo, Nodes};
 
 /// Something that belongs to a lane.
 pub trait Keyed {
-    /// The hash of the key; events of equal numbers stay in order.
+    /// The hash of the key; events of equal numbers stay in order. `None`: it has no key, and is in order with nothing.
     ///
     /// Called once per offer, under the hub's lock: return a number computed before. A panic here
     /// would lose the rest of the chunk.
-    fn lane(&self) -> u64;
+    fn lane(&self) -> Option<NonZeroU64>;
 }
 
 /// Dispatch with order per key; see the [module docs](self).
@@ -41,7 +46,7 @@ pub struct Lanes<T> {
     nodes: Nodes<T>,
     lanes: Vec<Lane>,
     free_lanes: Vec<u32>,
-    by_key: HashMap<u64, u32, RandomState>,
+    by_key: HashMap<NonZeroU64, u32, RandomState>,
     /// Lanes with something queued that nobody holds, each once.
     ready: VecDeque<u32>,
     /// Sum of the queues of ready lanes.
@@ -56,7 +61,8 @@ pub struct Lanes<T> {
 /// Free: nothing queued, nothing held. Ready: something queued, nothing held. Else held.
 #[derive(Debug)]
 struct Lane {
-    key: u64,
+    /// `None`: made for one event without a key.
+    key: Option<NonZeroU64>,
     queue: Fifo,
     held: usize,
 }
@@ -96,27 +102,19 @@ impl<T> Lanes<T> {
         self.by_key.len()
     }
 
-    fn lane_of(&mut self, key: u64) -> u32 {
-        if let Some(lane) = self.lanes.get(self.last as usize)
+    fn lane_of(&mut self, key: Option<NonZeroU64>) -> u32 {
+        let (lanes, free_lanes) = (&mut self.lanes, &mut self.free_lanes);
+        let Some(known) = key else {
+            return new_lane(key, lanes, free_lanes);
+        };
+        if let Some(lane) = lanes.get(self.last as usize)
             && lane.key == key
             && lane.is_live()
         {
             return self.last;
         }
-        let (lanes, free_lanes) = (&mut self.lanes, &mut self.free_lanes);
-        let index = *self.by_key.entry(key).or_insert_with(|| {
-            let lane = Lane {
-                key,
-                queue: Fifo::EMPTY,
-                held: 0,
-            };
-            if let Some(index) = free_lanes.pop() {
-                lanes[index as usize] = lane;
-                return index;
-            }
-            lanes.push(lane);
-            u32::try_from(lanes.len() - 1).expect("no more live keys than buffered events")
-        });
+        let lane = self.by_key.entry(known);
+        let index = *lane.or_insert_with(|| new_lane(key, lanes, free_lanes));
         self.last = index;
         index
     }
@@ -150,7 +148,9 @@ impl<T> Lanes<T> {
             return;
         }
         if lane.queue.is_empty() {
-            self.by_key.remove(&lane.key);
+            if let Some(key) = &lane.key {
+                self.by_key.remove(key);
+            }
             self.free_lanes.push(index);
         } else {
             self.ready_events += lane.queue.len();
@@ -286,6 +286,21 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
     fn buffered(&self) -> usize {
         self.nodes.len()
     }
+}
+
+/// An empty lane, in the place of one that has ended if there is one.
+fn new_lane(key: Option<NonZeroU64>, lanes: &mut Vec<Lane>, free_lanes: &mut Vec<u32>) -> u32 {
+    let lane = Lane {
+        key,
+        queue: Fifo::EMPTY,
+        held: 0,
+    };
+    if let Some(index) = free_lanes.pop() {
+        lanes[index as usize] = lane;
+        return index;
+    }
+    lanes.push(lane);
+    u32::try_from(lanes.len() - 1).expect("no more live lanes than buffered events")
 }
 
 /// One call per run of an outlet, not per lane.

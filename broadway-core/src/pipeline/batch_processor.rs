@@ -210,8 +210,7 @@ where
             return 0;
         };
         let reason = panicked.reason(Callback::HandleBatch);
-        let (emitter, batcher, worker) =
-            (&self.ledger.emitter, self.stage.key.name(), self.worker);
+        let (emitter, batcher, worker) = (&self.ledger.emitter, self.stage.key.name(), self.worker);
         self.settler.fail_done(&reason, |affected| {
             emitter.emit(&Event::FailedInBatch {
                 batcher,

@@ -10,6 +10,7 @@ mod room;
 
 use std::{
     hash::{BuildHasher, Hash},
+    num::NonZeroU64,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -109,11 +110,11 @@ pub(super) struct Job<T, O, K> {
     pub(super) data: Discarding<O>,
     pub(super) carried: Discarding<Carried<T, K>>,
     pub(super) info: BatchInfo,
-    pub(super) lane: u64,
+    pub(super) lane: Option<NonZeroU64>,
 }
 
 impl<T, O, K> Keyed for Job<T, O, K> {
-    fn lane(&self) -> u64 {
+    fn lane(&self) -> Option<NonZeroU64> {
         self.lane
     }
 }
@@ -126,13 +127,17 @@ pub(super) struct Messages<T, O, K> {
 
 /// What is left of a batch that was handled: its lane, and storage for the next one.
 pub(super) struct Emptied<T, O, K> {
-    lane: u64,
+    lane: Option<NonZeroU64>,
     storage: Messages<T, O, K>,
 }
 
 impl<T, O, K> Emptied<T, O, K> {
     /// `data` and `carried` are empty by now.
-    pub(super) fn new(lane: u64, data: Discarding<O>, carried: Discarding<Carried<T, K>>) -> Self {
+    pub(super) fn new(
+        lane: Option<NonZeroU64>,
+        data: Discarding<O>,
+        carried: Discarding<Carried<T, K>>,
+    ) -> Self {
         let storage = Messages { data, carried };
         Self { lane, storage }
     }
@@ -204,6 +209,7 @@ impl<T, O, K> HasData for Item<T, O, K> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Group {
     key: BatchKey,
+    /// Of messages with a key, where order is kept.
     partition: Option<u32>,
 }
 
@@ -280,7 +286,7 @@ where
                 batcher: Batcher::new(limits, UserSplit::new(batching.split.clone())),
                 ready: Vec::new(),
                 jobs: Vec::new(),
-                demand: BatchDemand::new(ordered),
+                demand: BatchDemand::new(),
                 timer_is_set: false,
                 ended: 0,
                 is_stuck: false,
@@ -321,7 +327,8 @@ where
         for staged in staged.iter_mut() {
             let parcel = &mut chunk[staged.index];
             if let Some(partitions) = self.partitions {
-                staged.group.partition = Some(partition_of(parcel.lane(), partitions));
+                let lane = parcel.lane();
+                staged.group.partition = lane.map(|lane| partition_of(lane, partitions));
             }
             if self.size_of.is_none()
                 && !staged.flush
@@ -410,12 +417,11 @@ where
         self.outlet.send(jobs);
     }
 
-    /// Where order is kept, what batches of one key have in common.
-    fn lane_of(&self, group: &Group) -> u64 {
-        match self.partitions {
-            Some(_) => self.hasher.hash_one(group),
-            None => 0,
-        }
+    /// Where order is kept, what batches of one key have in common. `None`: their messages have no key.
+    fn lane_of(&self, group: &Group) -> Option<NonZeroU64> {
+        group.partition?;
+        let hash = NonZeroU64::new(self.hasher.hash_one(group));
+        Some(hash.unwrap_or(NonZeroU64::MIN))
     }
 
     #[inline]
@@ -440,6 +446,6 @@ fn credit(concurrency: usize, size: usize) -> Credit {
     Credit::new(max, min).expect("checked by validate")
 }
 
-fn partition_of(lane: u64, partitions: u32) -> u32 {
-    (lane % u64::from(partitions)) as u32
+fn partition_of(lane: NonZeroU64, partitions: u32) -> u32 {
+    (lane.get() % u64::from(partitions)) as u32
 }

@@ -2,14 +2,7 @@
 //!
 //! Setters only remember; [`Pipeline::start`] checks everything at once and lists every problem.
 
-use std::{
-    fmt,
-    hash::{BuildHasher, Hash},
-    sync::Arc,
-    time::Duration,
-};
-
-use foldhash::fast::FixedState;
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{on_drain::OnDrain, pusher::Pusher, split::Split, start, topology::Topology};
 use crate::{
@@ -17,7 +10,8 @@ use crate::{
     error::StartError,
     handler::Handler,
     machine::restart::RestartPolicy,
-    message::Message,
+    message::{Message, Record},
+    partition_key::{KeyHash, PartitionKey},
     source::{Producer, Source},
     telemetry::{Emitter, Observer, Observers},
 };
@@ -284,7 +278,7 @@ pub struct Processors<T> {
 }
 
 /// Maps a message to the hash of its key.
-pub(super) type PartitionBy<T> = Arc<dyn Fn(&Message<T>) -> u64 + Send + Sync>;
+pub(super) type PartitionBy<T> = Arc<dyn Fn(&Message<T>) -> KeyHash + Send + Sync>;
 
 impl<T> Default for Processors<T> {
     /// Twice as many as the machine has cores, `max_demand` 100.
@@ -327,18 +321,53 @@ impl<T> Processors<T> {
     /// Keeps order per key: messages for which `key` gives the same value are handled one at a time, in the order in
     /// which their producer delivered them, and so are their batches of one batch key.
     ///
+    /// A message for which `key` returns `None` has no key and no order: any free processor handles it, and its batch is in
+    /// order with no other.
+    ///
     /// A key that is slow holds back only itself, however many keys there are. Keys are told apart by a 64-bit hash: in
     /// the rare case that two have the same, they are kept in order with each other. If `key` panics, that
     /// message fails.
+    ///
+    /// `key` returns a [`PartitionKey`]: a number, a `String`, a tuple, an `Option` of one of these. A key that is borrowed
+    /// from the message is returned as its [`KeyHash`], which costs no allocation.
+    ///
+    /// ```
+    /// use broadway_core::{KeyHash, Message, Processors};
+    ///
+    /// struct Order { id: u64, customer: String, coupon: Option<String> }
+    ///
+    /// let processors = Processors::<Order>::new(8).partition_by(|message| message.data().id);
+    /// # let _ = processors;
+    /// let processors = Processors::<Order>::new(8).partition_by(|message| KeyHash::of(message.data().customer.as_str()));
+    /// # let _ = processors;
+    /// // Orders without a coupon are in no order.
+    /// let processors = Processors::<Order>::new(8).partition_by(|message| KeyHash::of(&message.data().coupon));
+    /// # let _ = processors;
+    /// ```
     #[must_use]
     pub fn partition_by<K, F>(mut self, key: F) -> Self
     where
-        K: Hash,
+        K: PartitionKey,
         F: Fn(&Message<T>) -> K + Send + Sync + 'static,
     {
-        let hasher = FixedState::default();
-        self.partition_by = Some(Arc::new(move |message| hasher.hash_one(key(message))));
+        self.partition_by = Some(Arc::new(move |message| KeyHash::of(key(message))));
         self
+    }
+
+    /// Keeps order per [key of the record](Record::key), as [`partition_by`](Self::partition_by) does. Records without a key
+    /// are in no order; an empty key is a key. Nothing is allocated or copied.
+    ///
+    /// ```
+    /// # fn of<MyRecord: broadway_core::Record>() {
+    /// let processors = broadway_core::Processors::<MyRecord>::new(8).by_record_key();
+    /// # let _ = processors; }
+    /// ```
+    #[must_use]
+    pub fn by_record_key(self) -> Self
+    where
+        T: Record,
+    {
+        self.partition_by(|message| KeyHash::of(message.data().key()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A message and what the engine knows of it: where it is from, what it owes to whom.
 
-use std::mem;
+use std::{mem, num::NonZeroU64};
 
 use crate::{
     caught, chunk::Messages, error::Reason, machine::lanes::Keyed, message::Message,
@@ -11,8 +11,8 @@ use crate::{
 pub(super) struct Envelope<T, K> {
     pub(super) message: Message<T>,
     pub(super) debt: Debt<K>,
-    /// The hash of its key, where order is kept.
-    pub(super) lane: u64,
+    /// The hash of its key, where order is kept; `None` if it has none.
+    pub(super) lane: Option<NonZeroU64>,
     /// `partition_by` panicked on it.
     pub(super) fault: Option<Reason>,
 }
@@ -130,8 +130,8 @@ impl<T, K> Parcel<T, K> {
 }
 
 impl<T, K> Keyed for Parcel<T, K> {
-    fn lane(&self) -> u64 {
-        self.0.as_ref().map_or(0, |envelope| envelope.lane)
+    fn lane(&self) -> Option<NonZeroU64> {
+        self.0.as_ref().and_then(|envelope| envelope.lane)
     }
 }
 

@@ -147,9 +147,7 @@ impl<A: Acknowledger> Group<A> {
         self.gather();
         self.settled.append(&mut self.resolved);
         let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
-        let called = callbacks::caught(async {
-            acknowledger.settle(settled).await
-        });
+        let called = callbacks::caught(async { acknowledger.settle(settled).await });
         let result = called
             .await
             .map_err(|failure| failure.reason(Callback::Settle));

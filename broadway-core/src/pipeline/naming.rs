@@ -1,6 +1,6 @@
 //! Which message an event is about: said only when an observer asks.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use super::{
     config::PartitionBy,
@@ -13,6 +13,7 @@ use crate::{
     ack::Acknowledger,
     caught::guarded,
     message::Message,
+    partition_key::KeyHash,
     source::{ItemOf, Producer, Source},
     telemetry::{MessageInfo, key_hash},
 };
@@ -43,7 +44,10 @@ impl<S: Source> Naming<S> {
         let mut info = self.coordinates(message, debt);
         info.key_hash = match &self.partition_by {
             // The handler may have changed the message since its key was asked for: then the hash is that of now.
-            Some(partition_by) => guarded(|| partition_by(message)).ok(),
+            Some(partition_by) => guarded(|| partition_by(message))
+                .ok()
+                .and_then(KeyHash::lane)
+                .map(NonZeroU64::get),
             None => info.key.as_deref().map(key_hash),
         };
         info

@@ -5,7 +5,7 @@
 //! received, and so shows as unsettled.
 
 use std::{
-    num::NonZeroUsize,
+    num::{NonZeroU64, NonZeroUsize},
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,6 +29,7 @@ use crate::{
     fatal::Fatal,
     machine::restart::{Decision, Restart, RestartPolicy},
     message::Message,
+    partition_key::KeyHash,
     source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
     stage::{
         control::{Control, Listener, Word},
@@ -180,7 +181,10 @@ impl<S: Source> ProducerLoop<S> {
         let mut settler = Settler::new(Arc::clone(&self.entrance.ledger));
         release::release(&mut settler, &mut self.entrance.accepted);
         debug_assert!(
-            self.entrance.accepted.iter().all(|parcel| parcel.0.is_none()),
+            self.entrance
+                .accepted
+                .iter()
+                .all(|parcel| parcel.0.is_none()),
             "only what its source takes back is left unsent"
         );
         self.entrance.accepted.clear();
@@ -363,7 +367,7 @@ impl<S: Source> Entrance<S> {
         self.accepted
             .extend(deliveries.drain(..).map(|Delivery { item, token }| {
                 let message = Message::new(item);
-                let (lane, fault) = partition_by.map_or((0, None), |key| lane_of(key, &message));
+                let (lane, fault) = partition_by.map_or((None, None), |key| lane_of(key, &message));
                 let debt = Debt {
                     to: Creditor::Source(token),
                     received_ns,
@@ -414,14 +418,14 @@ impl<S: Source> Entrance<S> {
     }
 }
 
-/// The hash of a message's key, or the fault that its function panicked.
+/// The hash of a message's key if it has one, or the fault that its function panicked.
 pub(super) fn lane_of<T>(
-    partition_by: &(dyn Fn(&Message<T>) -> u64 + Send + Sync),
+    partition_by: &(dyn Fn(&Message<T>) -> KeyHash + Send + Sync),
     message: &Message<T>,
-) -> (u64, Option<Reason>) {
+) -> (Option<NonZeroU64>, Option<Reason>) {
     match guarded(|| partition_by(message)) {
-        Ok(lane) => (lane, None),
-        Err(panicked) => (0, Some(panicked.reason(Callback::PartitionBy))),
+        Ok(key) => (key.lane(), None),
+        Err(panicked) => (None, Some(panicked.reason(Callback::PartitionBy))),
     }
 }
 

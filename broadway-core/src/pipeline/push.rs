@@ -190,7 +190,7 @@ impl<S: Source> PushEntrance<S> {
         let (lane, fault) = self
             .partition_by
             .as_deref()
-            .map_or((0, None), |key| lane_of(key, &message));
+            .map_or((None, None), |key| lane_of(key, &message));
         let to = Creditor::Pushed(ticket);
         let debt = Debt {
             to,

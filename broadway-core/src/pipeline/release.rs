@@ -111,10 +111,7 @@ pub(super) fn release<T, A: Acknowledger>(
     }
 }
 
-fn is_released<T, A: Acknowledger>(
-    settler: &mut Settler<A>,
-    parcel: &Parcel<T, A::Token>,
-) -> bool {
+fn is_released<T, A: Acknowledger>(settler: &mut Settler<A>, parcel: &Parcel<T, A::Token>) -> bool {
     let Some(envelope) = &parcel.0 else {
         return false;
     };

@@ -147,7 +147,11 @@ impl<A: Acknowledger> Settler<A> {
 
     /// Fails all messages that were entered as succeeded since the last flush, and calls `tell` with each. Returns how many.
     #[cold]
-    pub(super) fn fail_done(&mut self, reason: &Reason, mut tell: impl FnMut(Affected<'_>)) -> usize {
+    pub(super) fn fail_done(
+        &mut self,
+        reason: &Reason,
+        mut tell: impl FnMut(Affected<'_>),
+    ) -> usize {
         let groups = self.groups.iter_mut();
         groups.map(|group| group.fail_done(reason, &mut tell)).sum()
     }

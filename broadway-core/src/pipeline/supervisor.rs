@@ -14,8 +14,7 @@ use futures_util::future;
 
 use super::{
     batcher::Stages, processor::AckOf, push::PushEntrance, release::Sweep, settler::Ledger,
-    start::Line,
-    topology::Running, totals::Totals, verdict,
+    start::Line, topology::Running, totals::Totals, verdict,
 };
 use crate::{
     ack::Acknowledger,

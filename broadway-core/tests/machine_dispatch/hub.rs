@@ -1,6 +1,6 @@
 //! A hub with all bookkeeping in the open.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
 use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId};
 use broadway_core::machine::lanes::Keyed;
@@ -10,6 +10,7 @@ pub(crate) const INLETS: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
+    /// 0 is no key, where order is kept per key.
     pub(crate) key: u8,
     pub(crate) outlet: u32,
     /// Rises with every event offered.
@@ -17,8 +18,8 @@ pub(crate) struct Event {
 }
 
 impl Keyed for Event {
-    fn lane(&self) -> u64 {
-        self.key.into()
+    fn lane(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.key.into())
     }
 }
 
@@ -289,7 +290,7 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
 
     /// Events of each key were handled in the order they were offered.
     pub(crate) fn check_order_per_key(&self) {
-        for key in 0..6 {
+        for key in 1..6 {
             let of_key = self.handled.iter().filter(|event| event.key == key);
             let numbers: Vec<usize> = of_key.map(|event| event.number).collect();
             assert!(numbers.is_sorted(), "key {key} out of order: {numbers:?}");

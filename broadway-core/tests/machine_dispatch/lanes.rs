@@ -5,17 +5,37 @@ use proptest::prelude::*;
 
 use crate::hub::{Event, Hub, Rules, steps};
 
-/// All queued events in one list, the keys in someone's hands, and whose turn it is.
+/// A key, or an event without one.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Lane {
+    Key(u8),
+    Single(usize),
+}
+
+fn lane(event: &Event) -> Lane {
+    match event.key {
+        0 => Lane::Single(event.number),
+        key => Lane::Key(key),
+    }
+}
+
+fn lanes(events: &[Event]) -> Vec<Lane> {
+    let mut lanes: Vec<_> = events.iter().map(lane).collect();
+    lanes.dedup();
+    lanes
+}
+
+/// All queued events in one list, the lanes in someone's hands, and whose turn it is.
 #[derive(Clone, Default)]
 struct ByLane {
     queued: Vec<Event>,
-    held: Vec<u8>,
-    turn: Vec<u8>,
+    held: Vec<Lane>,
+    turn: Vec<Lane>,
 }
 
 impl ByLane {
-    fn queued_of(&self, key: u8) -> usize {
-        self.queued.iter().filter(|event| event.key == key).count()
+    fn queued_of(&self, of: Lane) -> usize {
+        self.queued.iter().filter(|event| lane(event) == of).count()
     }
 }
 
@@ -26,19 +46,20 @@ impl Rules for ByLane {
 
     fn offer(&mut self, event: Event) {
         self.queued.push(event);
-        if !self.held.contains(&event.key) && !self.turn.contains(&event.key) {
-            self.turn.push(event.key);
+        let lane = lane(&event);
+        if !self.held.contains(&lane) && !self.turn.contains(&lane) {
+            self.turn.push(lane);
         }
     }
 
     fn take(&mut self, _inlet: u32, max: usize) -> Vec<Event> {
         let mut taken = Vec::new();
         while taken.len() < max && !self.turn.is_empty() {
-            let key = self.turn.remove(0);
-            self.held.push(key);
-            let of_key = self.queued.iter().filter(|event| event.key == key);
+            let next = self.turn.remove(0);
+            self.held.push(next);
+            let of_lane = self.queued.iter().filter(|event| lane(event) == next);
             let room = max - taken.len();
-            taken.extend(of_key.take(room).copied().collect::<Vec<_>>());
+            taken.extend(of_lane.take(room).copied().collect::<Vec<_>>());
         }
         self.queued.retain(|event| !taken.contains(event));
         taken
@@ -46,18 +67,16 @@ impl Rules for ByLane {
 
     fn give_back(&mut self, _inlet: u32, rest: &[Event], still_held: &[Event]) {
         self.queued.splice(0..0, rest.iter().copied());
-        let mut freed: Vec<u8> = rest.iter().map(|event| event.key).collect();
-        freed.dedup();
-        freed.retain(|&key| still_held.iter().all(|event| event.key != key));
-        self.held.retain(|key| !freed.contains(key));
+        let mut freed = lanes(rest);
+        freed.retain(|&of| still_held.iter().all(|event| lane(event) != of));
+        self.held.retain(|lane| !freed.contains(lane));
         self.turn.splice(0..0, freed);
     }
 
     fn done(&mut self, _inlet: u32, held: &[Event]) {
-        let mut freed: Vec<u8> = held.iter().map(|event| event.key).collect();
-        freed.dedup();
-        self.held.retain(|key| !freed.contains(key));
-        freed.retain(|&key| self.queued_of(key) > 0);
+        let mut freed = lanes(held);
+        self.held.retain(|lane| !freed.contains(lane));
+        freed.retain(|&lane| self.queued_of(lane) > 0);
         self.turn.extend(freed);
     }
 
@@ -66,17 +85,17 @@ impl Rules for ByLane {
     }
 
     fn available(&self, _inlet: u32) -> (usize, usize) {
-        let events = self.turn.iter().map(|&key| self.queued_of(key)).sum();
+        let events = self.turn.iter().map(|&lane| self.queued_of(lane)).sum();
         (events, self.turn.len())
     }
 
     fn check_take(&self, inlet: u32, out: &[Event], held: &[Vec<Event>]) {
         for (other, held) in held.iter().enumerate() {
             for event in held {
+                let held = lane(event);
                 assert!(
-                    out.iter().all(|taken| taken.key != event.key),
-                    "inlet {inlet} took key {} while inlet {other} has it",
-                    event.key
+                    out.iter().all(|taken| lane(taken) != held),
+                    "inlet {inlet} took {held:?} while inlet {other} has it"
                 );
             }
         }
@@ -87,7 +106,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn a_live_key_is_in_one_hand_at_a_time_and_in_order(steps in steps()) {
+    fn a_live_key_is_in_one_hand_at_a_time_and_in_order_and_no_key_is_in_no_order(steps in steps()) {
         let mut hub = Hub::new(Lanes::new(), ByLane::default(), |_| ());
         hub.run(&steps);
         hub.check_order_per_key();

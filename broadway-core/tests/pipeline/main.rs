@@ -35,4 +35,5 @@ mod stale;
 mod start;
 mod telemetry;
 mod test_kit;
+mod unkeyed;
 mod watchdog;

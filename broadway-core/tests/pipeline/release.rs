@@ -152,7 +152,11 @@ async fn open_batches_are_flushed_and_begun_batches_finish() {
     assert_eq!(totals.done, 12, "eight handled, four in handlers");
     // The batch in work, then the other one.
     assert!(began.elapsed() <= SECOND * 4, "{:?}", began.elapsed());
-    let sizes = batches.all().iter().map(|batch| batch.data.len()).collect::<Vec<_>>();
+    let sizes = batches
+        .all()
+        .iter()
+        .map(|batch| batch.data.len())
+        .collect::<Vec<_>>();
     assert_eq!(sizes.iter().sum::<usize>(), 12, "{sizes:?}");
     assert_eq!(split(&outcomes(receipts).await), (12, 188));
     feed.assert_settled_once();
@@ -164,7 +168,9 @@ async fn messages_that_were_only_prepared_are_given_back() {
     let script = Script::new().wait(|_| Wait::For(SECOND)).prepare({
         let prepared = prepared.clone();
         move |chunk| {
-            chunk.iter_mut().for_each(|message| prepared.push(*message.data()));
+            chunk
+                .iter_mut()
+                .for_each(|message| prepared.push(*message.data()));
             Ok(())
         }
     });

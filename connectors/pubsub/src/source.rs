@@ -11,8 +11,7 @@ use std::{
 
 use broadway_core::{
     BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Producer, Source,
-    connector::ClientRuntime,
-    telemetry::MessageInfo,
+    connector::ClientRuntime, telemetry::MessageInfo,
 };
 use futures_util::future::{FutureExt, OptionFuture, join};
 use google_cloud_pubsub::{

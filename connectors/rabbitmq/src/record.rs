@@ -180,7 +180,9 @@ impl RabbitMqRecord {
         if self.stream_offset().is_some() {
             return None;
         }
-        let counted = self.delivery_count().map_or(1, |count| count.saturating_add(1));
+        let counted = self
+            .delivery_count()
+            .map_or(1, |count| count.saturating_add(1));
         let attempt = counted.max(1 + u64::from(self.redelivered()));
         Some(u32::try_from(attempt).unwrap_or(u32::MAX))
     }

@@ -345,8 +345,7 @@ impl Shared {
         let queue = &*self.queue;
         if late > told.late {
             let count = usize::try_from(late - told.late).unwrap_or(usize::MAX);
-            let describe =
-                |index: usize| MessageInfo::new(format!("{queue}@{}", late_ids[index]));
+            let describe = |index: usize| MessageInfo::new(format!("{queue}@{}", late_ids[index]));
             self.emit(&Event::LateResults {
                 producer: self.producer,
                 count,

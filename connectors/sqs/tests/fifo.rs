@@ -38,8 +38,7 @@ async fn groups_of_a_fifo_queue_stay_in_order() {
         handled.push((group, record.body().parse()?));
         Ok(())
     });
-    let processors = Processors::new(4)
-        .partition_by(|message: &Message<SqsRecord>| message.data().key().map(<[u8]>::to_vec));
+    let processors = Processors::new(4).by_record_key();
     let topology = Pipeline::new(queue.source(), handler)
         .processors(processors)
         .start()
@@ -154,9 +153,7 @@ async fn failures_here_and_there_never_let_a_success_overtake() {
         .source()
         .on_failure(OnFailure::VisibleAfter(Duration::ZERO));
     // Single messages: in a chunk, those after a failed one would be handled too, and then again after it.
-    let processors = Processors::new(4)
-        .max_demand(1)
-        .partition_by(|message: &Message<SqsRecord>| message.data().key().map(<[u8]>::to_vec));
+    let processors = Processors::new(4).max_demand(1).by_record_key();
     let topology = Pipeline::new(source, handler)
         .processors(processors)
         .start()

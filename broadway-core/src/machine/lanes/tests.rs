@@ -4,13 +4,13 @@ const A: InletId = InletId(0);
 const B: InletId = InletId(1);
 const C: InletId = InletId(2);
 
-/// (key, number)
+/// (key, number); 0 is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Event(u64, u32);
 
 impl Keyed for Event {
-    fn lane(&self) -> u64 {
-        self.0
+    fn lane(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.0)
     }
 }
 
@@ -72,6 +72,7 @@ fn what_is_left_of_a_lane_goes_behind_the_others() {
 #[test]
 fn a_key_that_is_done_leaves_nothing_behind() {
     let mut lanes = joined();
+    // 0 among them, which is no key.
     for round in 0..1000 {
         offer(&mut lanes, 0, &[(round, 0)]);
         assert_eq!(take(&mut lanes, A, 9), [(round, 0)]);
@@ -134,4 +135,38 @@ fn an_inlet_that_leaves_lets_go_of_its_keys() {
     lanes.leave(A);
     assert_eq!(woken(&mut lanes), [B]);
     assert_eq!(take(&mut lanes, B, 1), [(1, 1)]);
+}
+
+#[test]
+fn events_without_a_key_wait_for_nothing() {
+    let mut lanes = joined();
+    offer(&mut lanes, 0, &[(0, 0), (0, 1), (7, 2), (0, 3), (7, 4)]);
+    assert_eq!(take(&mut lanes, A, 1), [(0, 0)]);
+    assert_eq!(take(&mut lanes, B, 2), [(0, 1), (7, 2)]);
+    // Key 7 is in the hands of B; what has no key is for anyone.
+    assert_eq!(take(&mut lanes, C, 9), [(0, 3)]);
+    lanes.done(B);
+    assert_eq!(take(&mut lanes, C, 9), [(7, 4)]);
+}
+
+#[test]
+fn each_event_without_a_key_wakes_an_inlet() {
+    let mut lanes = joined();
+    for inlet in [A, B, C] {
+        lanes.ask(inlet, 1);
+    }
+    offer(&mut lanes, 0, &[(0, 0), (0, 1), (0, 2)]);
+    assert_eq!(woken(&mut lanes).len(), 3);
+}
+
+#[test]
+fn an_event_without_a_key_that_comes_back_is_first_again() {
+    let mut lanes = joined();
+    offer(&mut lanes, 0, &[(0, 0), (0, 1), (0, 2)]);
+    assert_eq!(take(&mut lanes, A, 2), [(0, 0), (0, 1)]);
+    give_back(&mut lanes, A, &[(0, 1)]);
+    assert_eq!(take(&mut lanes, B, 9), [(0, 1), (0, 2)]);
+    lanes.done(A);
+    lanes.done(B);
+    assert_eq!((lanes.live_keys(), lanes.buffered()), (0, 0));
 }

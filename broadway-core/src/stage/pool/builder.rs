@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
-use super::{
-    PoolHandle,
-    manager::Manager,
-    member::Recipe,
-};
+use super::{PoolHandle, manager::Manager, member::Recipe};
 use crate::{
     error::{Problem, StartError},
     machine::{

@@ -160,9 +160,7 @@ impl PipelineMetrics {
             Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
             Event::LateResults {
                 producer, count, ..
-            } => {
-                self.producer(producer).late.increment(count as u64)
-            }
+            } => self.producer(producer).late.increment(count as u64),
             Event::DroppedUnsettled { count } => self.dropped_unsettled.increment(count),
             Event::Assigned { part, .. } => self.source.assigned(part),
             Event::Revoked { part, settled, .. } => self.source.revoked(part, settled),

@@ -26,9 +26,9 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
         | Event::ChunkStopped { .. }
         | Event::HandlerBlocked { .. }
         | Event::FailedHandled { .. } => processor(pipeline, event),
-        Event::BatchReady { .. }
-        | Event::BatchStarted { .. }
-        | Event::BatchStopped { .. } => batcher(pipeline, event),
+        Event::BatchReady { .. } | Event::BatchStarted { .. } | Event::BatchStopped { .. } => {
+            batcher(pipeline, event)
+        }
         Event::Produced { .. }
         | Event::Pushed { .. }
         | Event::PushedSettled { .. }

@@ -146,7 +146,9 @@ impl<'a, S: Subject> Place<'a, S> {
         reader: &mut Reader<ProducerOf<S>>,
         numbers: Range<u64>,
     ) -> BTreeMap<u64, usize> {
-        let (counts, is_all) = self.finish_within(reader, numbers.clone(), 2 * PATIENCE).await;
+        let (counts, is_all) = self
+            .finish_within(reader, numbers.clone(), 2 * PATIENCE)
+            .await;
         assert!(is_all, "lost: only {} came of {numbers:?}", counts.len());
         counts
     }

@@ -237,8 +237,7 @@ pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) 
     let place = Place::with(subject, "drain", 0..400).await;
     // The drain begins when work stands still in the midst, and ends when that goes on.
     let permits = Arc::new(Semaphore::new(50));
-    let (topology, done) =
-        run_at_most(&place, |_| None, permits.clone(), OnDrain::Finish).await;
+    let (topology, done) = run_at_most(&place, |_| None, permits.clone(), OnDrain::Finish).await;
     wait_distinct(&done, 50).await;
     let mut drain = pin!(drained::<S>(topology));
     let ended = timeout(Duration::from_millis(100), &mut drain).await;

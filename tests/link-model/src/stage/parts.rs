@@ -1,6 +1,7 @@
 //! What the models are made of: short links, threads that take, and futures that are given up.
 
 use std::{
+    num::NonZeroU64,
     pin::pin,
     task::{Context, Poll},
 };
@@ -30,8 +31,8 @@ pub(super) fn credit(max: usize) -> Credit {
 pub(super) struct Keyed8(pub(super) char, pub(super) u8);
 
 impl Keyed for Keyed8 {
-    fn lane(&self) -> u64 {
-        self.0.into()
+    fn lane(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(u64::from(self.0))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use ::tracing::{subscriber::NoSubscriber, level_filters::LevelFilter};
+use ::tracing::{level_filters::LevelFilter, subscriber::NoSubscriber};
 
 use super::*;
 use crate::{
