@@ -198,7 +198,7 @@ impl PubSub {
     }
 
     /// How long opening waits for credentials, for the service to answer, and for a refusal of the stream, all in all.
-    /// `Duration::MAX` means no limit. Default: 10 s.
+    /// `Duration::MAX` means no limit. Default: 10 s. Each question about a silent stream has the same time again, but at most 60 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

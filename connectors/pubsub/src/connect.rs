@@ -33,10 +33,13 @@ pub(crate) struct Access {
     pub(crate) credentials: Credentials,
 }
 
-/// A `connect_timeout` that has begun. All that is asked with one shares its time; who asks later begins another.
+/// A limit that has begun: that of opening, or of one probe. All that is asked with one shares its time; a later question begins
+/// another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
     pub(crate) within: Duration,
+    /// What it is the limit of, for error texts.
+    name: &'static str,
     pub(crate) deadline: Deadline,
 }
 
@@ -44,9 +47,20 @@ pub(crate) struct Limit {
 pub(crate) const LIMIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Limit {
+    /// The `connect_timeout` of opening, from now on.
     pub(crate) fn begin(within: Duration) -> Self {
+        Self::named("`connect_timeout`", within)
+    }
+
+    /// The limit of one probe, from now on.
+    pub(crate) fn of_probe(within: Duration) -> Self {
+        Self::named("the limit of a probe", within)
+    }
+
+    fn named(name: &'static str, within: Duration) -> Self {
         Self {
             within,
+            name,
             deadline: Deadline::after(within),
         }
     }
@@ -213,8 +227,8 @@ async fn in_time<T>(
         Some(Err(Failure::Call(error))) => Ok(Err(error)),
         Some(Err(Failure::Client(error))) => Err(error),
         None => Err(format!(
-            "no answer from {} within {:?} (`connect_timeout`), asked for `{}` = {:?}",
-            target.endpoint, limit.within, target.option, target.name
+            "no answer from {} within {:?} ({}), asked for `{}` = {:?}",
+            target.endpoint, limit.within, limit.name, target.option, target.name
         )
         .into()),
     }

@@ -170,7 +170,8 @@ impl RabbitMq {
         self
     }
 
-    /// How long opening may take, once for the connection and once for setting up. [`Duration::MAX`] is no limit. Default: 10 s.
+    /// How long opening may take: connecting, setting up and reading together. Each attempt to connect again has the same time.
+    /// [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.access.connect_timeout = timeout;
         self

@@ -40,7 +40,7 @@ pub(crate) struct Line {
 impl RabbitMq {
     /// Opens a consumer. In a stream it begins at `resume`, if that is given.
     pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
-        // One time-out for both: connecting has its share of it.
+        // One limit for connecting and setting up.
         let deadline = Deadline::after(self.access.connect_timeout);
         let Reached {
             connection,
