@@ -100,7 +100,12 @@ impl Sqs {
         self
     }
 
-    /// How long an empty queue holds a poll back: whole seconds, 0 to 20. Default: 20 s, the cheapest.
+    /// How long an empty queue holds a poll back: whole seconds, 0 to 20. Default: 20 s, the cheapest: 4,320 requests a day for each
+    /// producer while the queue is empty.
+    ///
+    /// With 0 polls come back empty at once. Then they are made 50 ms apart, and twice as far with each further empty answer, up to
+    /// one second, until a message comes: up to 86,400 requests a day, and up to a second until a message is found. From 1 s on a
+    /// message is found at once.
     pub fn wait_time(mut self, time: Duration) -> Self {
         self.wait_time = time;
         self

@@ -22,6 +22,7 @@ use crate::{
     leases::{Ending, Parting, Token},
     options::{AckOptions, Policy},
     outbox::BATCH_MAX,
+    pace::SPACE_MAX,
     record::SqsRecord,
     state::{Answered, Phase, State, Step, Taken, Told},
 };
@@ -108,7 +109,7 @@ impl Shared {
                 polls.push(ask);
             }
         }
-        let again_at = state.pace.quiet_until();
+        let again_at = state.pace.quiet_until(now);
         self.release_lock(state, now);
         Ok(Taken { n, polls, again_at })
     }
@@ -117,7 +118,7 @@ impl Shared {
     pub(crate) fn arrived(&self, messages: Vec<Message>, ask: usize) {
         let now = now();
         let mut state = self.lock();
-        state.pace.answered(ask, messages.len());
+        let is_spaced = state.pace.answered(ask, messages.len(), now);
         for mut message in messages {
             let Some(handle) = message.receipt_handle.take() else {
                 continue;
@@ -145,6 +146,9 @@ impl Shared {
         }
         self.release_lock(state, now);
         self.bell.notify_one();
+        if is_spaced {
+            self.tell_spaced();
+        }
     }
 
     /// A poll that asked for `ask` messages has failed.
@@ -324,6 +328,23 @@ impl Shared {
     pub(crate) fn tell_unconfirmed(&self, error: &str) {
         let producer = self.producer;
         self.emit(&Event::CommitFailed { producer, error });
+    }
+
+    /// Polls come back empty at once, and are made more rarely. Told once by each producer.
+    fn tell_spaced(&self) {
+        let (url, wait_time) = (&self.source.access.url, self.source.wait_time);
+        let why = match wait_time {
+            Duration::ZERO => {
+                "`wait_time` is 0: 1 s or more costs less and brings messages sooner".to_owned()
+            }
+            _ => format!(
+                "the queue does not wait for `wait_time` = {wait_time:?}: as many messages may be in flight as it allows, or it is a \
+                 stand-in"
+            ),
+        };
+        self.tell_trouble(&format!(
+            "polls of {url} come back empty at once, so they are made only every {SPACE_MAX:?} until a message comes; {why}"
+        ));
     }
 
     /// Sends on what has ended, and lets go of the lock; then wakes the keeper if it would sleep too long.

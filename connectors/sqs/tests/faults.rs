@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use broadway_core::testing::Reader;
 use broadway_sqs::{Sqs, SqsProducer};
@@ -292,4 +295,32 @@ async fn deletes_that_are_not_permitted_fail_the_producer() {
         "{error}"
     );
     assert_eq!(reader.recorder().count("commit_failed"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_queue_that_answers_at_once_is_asked_ever_more_rarely_and_that_is_told_once() {
+    let fake = Fake::start().await;
+    let source = source(&fake).wait_time(Duration::ZERO);
+    let begun = Instant::now();
+    let mut reader = Reader::open(&source).await.unwrap();
+    let asked = async {
+        while fake.of("ReceiveMessage").len() < 9 {
+            let seen = fake.requests.len();
+            fake.requests.wait_len(seen + 1).await;
+        }
+    };
+    reader.nothing_until(asked).await;
+    // 50 ms, 100 ms, … 800 ms, and then one second each.
+    let least = Duration::from_millis(50 + 100 + 200 + 400 + 800 + 3_000);
+    assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+    fake.send(bodies(3));
+    let received = reader.exactly(3).await;
+    assert_eq!(sorted(&received), [0, 1, 2]);
+    reader.done(received).await;
+    let recorder = reader.close().await.unwrap();
+    let told = recorder.of("source_trouble");
+    let [told] = &told[..] else {
+        panic!("told {} times: {told:?}", told.len());
+    };
+    assert!(told.to_string().contains("`wait_time`"), "{told}");
 }
