@@ -7,14 +7,17 @@
 //! Broken records fail, and land in a file with their reasons. Expect some seconds of progress,
 //! which a terminal shows in one place, and a closing table.
 //!
-//! With `-- 5000` the data is read 5,000 times: press Ctrl-C in the middle. What is in flight comes
-//! to its end in order, the table is printed, and the exit code is 0.
+//! With `-- 5000` the data is read 5,000 times: press Ctrl-C in the middle. In-flight messages
+//! finish, the table is printed, and the exit code is 0. It is 1 if something failed, and 2 if an
+//! argument is wrong.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
     env, fs,
-    io::{IsTerminal, Write, stderr},
+    io::{self, IsTerminal, Write, stderr, stdout},
+    path::Path,
+    process::ExitCode,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -101,14 +104,27 @@ impl Handler for Flights {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let passes = env::args().nth(1).map_or(Ok(200), |n| n.parse::<usize>());
-    let passes = passes.map_err(|_| "usage: quickstart [PASSES]")?;
+async fn main() -> ExitCode {
+    let passes = match passes(&env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(passes) => passes,
+        Err(code) => return code,
+    };
+    match run(passes).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(passes: usize) -> Result<(), BoxError> {
     let rejects = env::temp_dir().join("quickstart-rejects.txt");
     let report = Arc::new(Mutex::new(Report::default()));
     let handler = Flights {
         report: Arc::clone(&report),
-        rejects: fs::File::create(&rejects)?,
+        rejects: fs::File::create(&rejects)
+            .map_err(|error| format!("cannot create {}: {error}", rejects.display()))?,
     };
 
     // 3. Where messages are from: here any iterator; the source of a connector goes in its place.
@@ -128,23 +144,60 @@ async fn main() -> Result<(), BoxError> {
         .await?;
     eprintln!("{}", topology.describe());
 
-    // 5. It runs by itself until the source ends, or Ctrl-C: then what is in flight comes to its
-    //    end and is settled before this returns.
+    // 5. It runs by itself until the source ends, or Ctrl-C: then in-flight messages finish and
+    //    are settled before this returns.
     tokio::select! {
         ended = topology.wait_or_signal() => ended?,
         never = show_progress(&summary) => match never {},
     };
     eprintln!();
-    println!("{summary}\n");
-    println!("  rejected records, with reasons: {}", rejects.display());
     let report = report.lock().expect("handlers do not panic with it");
+    match print(&summary, &rejects, &report) {
+        // Whoever reads our output, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
+fn print(summary: &Summary, rejects: &Path, report: &Report) -> io::Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "{summary}\n")?;
+    writeln!(
+        out,
+        "  rejected records, with reasons: {}",
+        rejects.display()
+    )?;
     if let Some(flight) = &report.latest {
-        println!("  latest arrival: {flight:?}");
+        writeln!(out, "  latest arrival: {flight:?}")?;
     }
     if let Some((airport, flights)) = report.flights_from.iter().max_by_key(|(_, n)| **n) {
-        println!("  busiest airport: {airport}, {flights} flights");
+        writeln!(out, "  busiest airport: {airport}, {flights} flights")?;
     }
     Ok(())
+}
+
+const USAGE: &str = "\
+usage: quickstart [PASSES]
+
+Reads 20,030 flights PASSES times (default 200), and prints how it went.
+Exit codes: 0 done or interrupted, 1 failed, 2 wrong arguments.";
+
+/// How many times the data is read, from the command line; or the exit code.
+fn passes(arguments: &[String]) -> Result<usize, ExitCode> {
+    let wrong = match arguments {
+        [] => return Ok(200),
+        [help] if help == "-h" || help == "--help" => {
+            println!("{USAGE}");
+            return Err(ExitCode::SUCCESS);
+        }
+        [passes] => match passes.parse() {
+            Ok(passes) => return Ok(passes),
+            Err(error) => format!("PASSES is {passes:?}: {error}"),
+        },
+        _ => "too many arguments".to_owned(),
+    };
+    eprintln!("quickstart: {wrong}\n\n{USAGE}");
+    Err(ExitCode::from(2))
 }
 
 /// One line that is written over in a terminal; a line every two seconds anywhere else.
