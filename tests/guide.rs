@@ -1,17 +1,23 @@
-//! The guide to connectors shows code that runs: each of its blocks stands in the example, line by line.
+//! The guides show code that runs, and their links lead somewhere.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
 
 fn lines(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).collect()
 }
 
-#[test]
-fn every_block_of_the_guide_to_connectors_stands_in_the_example() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let guide = fs::read_to_string(root.join("docs/writing-a-connector.md")).unwrap();
+/// Checks each block that names a file against that file, line by line. Returns how many there were.
+fn blocks_in_code(guide: &str, folder: &str) -> usize {
+    let guide = fs::read_to_string(root().join(guide)).unwrap();
     let (mut file, mut block, mut n) = (None, String::new(), 0);
     for event in Parser::new(&guide) {
         match event {
@@ -22,7 +28,7 @@ fn every_block_of_the_guide_to_connectors_stands_in_the_example() {
             Event::Text(text) => block.push_str(&text),
             Event::End(TagEnd::CodeBlock) => {
                 let Some(file) = file.take() else { continue };
-                let path = root.join("examples/own_connector").join(&file);
+                let path = root().join(folder).join(&file);
                 let code = fs::read_to_string(path).unwrap();
                 let (code, shown) = (lines(&code), lines(&block));
                 let stands = code.windows(shown.len()).any(|window| window == shown);
@@ -32,5 +38,106 @@ fn every_block_of_the_guide_to_connectors_stands_in_the_example() {
             _ => {}
         }
     }
+    n
+}
+
+#[test]
+fn every_block_of_the_guide_to_connectors_stands_in_the_example() {
+    let n = blocks_in_code("docs/writing-a-connector.md", "examples/own_connector");
     assert!(n >= 10, "only {n} blocks of the guide name a file");
+}
+
+#[test]
+fn every_block_of_the_guide_to_services_stands_in_the_example() {
+    let n = blocks_in_code("docs/first-service.md", "examples/service");
+    assert!(n >= 5, "only {n} blocks of the guide name a file");
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let folders = [
+        root().to_owned(),
+        root().join("docs"),
+        root().join("docs/decisions"),
+    ];
+    for folder in folders {
+        let files = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        pages.extend(files.filter(|file| file.extension().is_some_and(|end| end == "md")));
+    }
+    pages
+}
+
+/// The anchors that a page gives its headings: small letters, hyphens for spaces, no other signs.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let (mut anchors, mut heading) = (Vec::new(), None::<String>);
+    for event in Parser::new_ext(&text, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::Text(text) | Event::Code(text) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&text);
+                }
+            }
+            Event::End(TagEnd::Heading(_)) => anchors.extend(heading.take().map(anchor)),
+            _ => {}
+        }
+    }
+    anchors
+}
+
+fn anchor(heading: String) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// What is wrong with a link of a page, if anything. Links to other sites are not followed.
+fn broken(page: &Path, link: &str) -> Option<String> {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = match file {
+        "" => page.to_owned(),
+        file => page.parent()?.join(file),
+    };
+    if !target.exists() {
+        return Some(format!("{}: no file {link}", page.display()));
+    }
+    let is_page = target.extension().is_some_and(|end| end == "md");
+    if heading.is_empty() || !is_page || anchors(&target).iter().any(|known| known == heading) {
+        return None;
+    }
+    Some(format!("{}: no heading {link}", page.display()))
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let mut wrong = Vec::new();
+    let mut n = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for event in Parser::new_ext(&text, Options::ENABLE_TABLES) {
+            if let Event::Start(Tag::Link { dest_url, .. }) = event {
+                n += 1;
+                wrong.extend(broken(&page, &dest_url));
+            }
+        }
+    }
+    assert!(n > 50, "only {n} links");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn how_do_i_answers_thirty_questions_and_more() {
+    let text = fs::read_to_string(root().join("docs/how-do-i.md")).unwrap();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("? |"));
+    assert!(rows.count() >= 30);
 }
