@@ -77,6 +77,8 @@
 //!
 //! [Broadway]: https://elixir-broadway.org
 
+#![doc(test(attr(deny(warnings), allow(dead_code))))]
+
 pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
     Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,

@@ -65,6 +65,8 @@
 //!
 //! `tracing` (default) for `telemetry::TracingObserver`, `metrics` for `telemetry::MetricsObserver`.
 
+#![doc(test(attr(deny(warnings), allow(dead_code))))]
+
 mod ack;
 mod ack_now;
 mod batch;

@@ -151,7 +151,7 @@ where
     /// batcher, which `batch` handles.
     ///
     /// ```
-    /// use broadway_core::{Batch, BoxError, Message, Next, OneBatcher, handler_fn};
+    /// use broadway_core::{Batch, Message, Next, OneBatcher, handler_fn};
     ///
     /// let handler = handler_fn(|_: &mut Message<u64>| Ok(())).batch(
     ///     |message: &mut Message<u64>| Ok(Next::batch(OneBatcher, *message.data()).key(*message.data() % 8)),

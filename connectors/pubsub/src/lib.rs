@@ -34,6 +34,8 @@
 //! connection, `probe` the question whether the service is there, `connect` the first steps. The client is Google's own, and
 //! needs a C compiler to build.
 
+#![doc(test(attr(deny(warnings), allow(dead_code))))]
+
 mod ack;
 #[doc(hidden)]
 pub mod bare;

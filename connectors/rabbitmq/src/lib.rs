@@ -30,6 +30,8 @@
 //! `connection` and `connect` open a line: connection, channel, consumer; `open` reads it, and `source` replaces a lost one. `wire` stands
 //! between the socket and the client. `values`, `properties` and `headers` are what a message has beside its payload.
 
+#![doc(test(attr(deny(warnings), allow(dead_code))))]
+
 mod ack;
 #[doc(hidden)]
 pub mod bare;
