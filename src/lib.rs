@@ -111,6 +111,11 @@ struct Readme;
 #[doc = include_str!("../docs/writing-stages.md")]
 struct WritingStages;
 
+/// Compiles what the page about delivery shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/delivery.md")]
+struct DeliveryPage;
+
 /// Compiles what the page about Kafka shows.
 #[cfg(all(doctest, feature = "kafka"))]
 #[doc = include_str!("../docs/kafka.md")]

@@ -21,8 +21,8 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use broadway::{
-    Batching, BoxError, DeadLetters, Message, Pipeline, Processors, Record,
-    kafka::{Begin, Kafka, KafkaPublisher, KafkaRecord},
+    Batching, BoxError, DeadLetters, Pipeline, Processors,
+    kafka::{Begin, Kafka, KafkaPublisher},
     telemetry::MetricsObserver,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -68,11 +68,7 @@ async fn serve(settings: &Settings) -> Result<(), BoxError> {
 
     let topology = Pipeline::new(source, DeadLetters::of(Orders { store }, dead_letters))
         .name("orders")
-        .processors(
-            Processors::new(8).partition_by(|message: &Message<KafkaRecord>| {
-                message.data().key().map(<[u8]>::to_vec)
-            }),
-        )
+        .processors(Processors::new(8).by_record_key())
         .batchers(|_| Batching::new(100, Duration::from_millis(500)).concurrency(4))
         .observe(MetricsObserver::new())
         .observe(health)
