@@ -76,7 +76,8 @@ with() {
 }
 
 run_tests() {
-  BROADWAY_RABBITMQ_RESTARTS=$1 with cargo test --workspace --all-features --locked --no-fail-fast \
+  # Far above what they take; a restart takes a few seconds.
+  BROADWAY_TEST_SECONDS_MAX=${BROADWAY_TEST_SECONDS_MAX:-$((1200 + 120 * $1))} BROADWAY_RABBITMQ_RESTARTS=$1 with cargo test --workspace --all-features --locked --no-fail-fast \
     --test own_node -- --nocapture --test-threads=1
 }
 
