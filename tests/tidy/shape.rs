@@ -1,10 +1,12 @@
 //! How files look.
 
+use std::fs;
+
 use syn::visit::{self, Visit};
 
 use crate::{
     none,
-    source::{Source, files, lines, sources},
+    source::{Source, files, lines, root, sources},
 };
 
 const FILE_LINES_MAX: usize = 500;
@@ -135,6 +137,33 @@ fn mod_files_hold_documentation_and_re_exports_only() {
     none(
         found,
         "move the code into a file that is named after it, and re-export it",
+    );
+}
+
+/// Cargo finds none by itself, as they lie beside the manifests of their packages.
+#[test]
+fn every_example_benchmark_and_test_is_in_its_manifest() {
+    let mut found = Vec::new();
+    for folder in ["benches", "examples", "tests"] {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml"))
+            .expect("the folder is a package");
+        for (path, text) in files("rs") {
+            let Some(path) = path
+                .strip_prefix(folder)
+                .and_then(|path| path.strip_prefix('/'))
+            else {
+                continue;
+            };
+            let is_program = path.ends_with("/main.rs") && path.matches('/').count() == 1
+                || !path.contains('/') && (text.contains("fn main(") || text.contains("#[test]"));
+            if is_program && !manifest.contains(&format!("path = \"{path}\"")) {
+                found.push(format!("{folder}/{path}"));
+            }
+        }
+    }
+    none(
+        found,
+        "name it in the manifest of its folder, with its `path`",
     );
 }
 
