@@ -21,6 +21,7 @@ use crate::{
     ack::{Acknowledger, Settled},
     error::{BoxError, Callback},
     source::{Delivery, OpenContext, Produced, Producer, Source},
+    telemetry::MessageInfo,
 };
 
 /// A source and the [`Feed`] that fills it. With several producers, whichever is asked first delivers what comes next.
@@ -238,6 +239,10 @@ pub struct HandFedAcknowledger<T> {
 
 impl<T: Send + 'static> Acknowledger for HandFedAcknowledger<T> {
     type Token = Fed;
+
+    fn describe(&self, fed: &Fed) -> MessageInfo {
+        MessageInfo::new(format!("message {}", fed.number))
+    }
 
     async fn settle(&self, settled: &mut Vec<Settled<Fed>>) -> Result<(), BoxError> {
         // Entered first, whatever happens then: the engine has handed it over. One that hangs is entered afterwards.

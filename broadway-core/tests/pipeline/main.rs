@@ -19,6 +19,8 @@ mod failures;
 mod feedback;
 mod handle;
 mod limits;
+#[cfg(feature = "tracing")]
+mod logs;
 mod numbers;
 mod order;
 mod outcomes;

@@ -12,7 +12,7 @@ use std::{
 use broadway_core::{
     Acknowledger, Batch, Batching, BoxError, Delivery, Handler, Message, Next, NoBatcher,
     OneBatcher, OpenContext, Pipeline, Processors, Produced, Producer, Settled, Source,
-    telemetry::{Event, Observer},
+    telemetry::{Event, MessageInfo, Observer},
     testing::{Recorder, Seen},
 };
 
@@ -34,7 +34,7 @@ impl Acknowledger for Positions {
     }
 
     fn describe(&self, token: &u64) -> MessageInfo {
-        format!("log@{token}")
+        MessageInfo::new(format!("log@{token}"))
     }
 }
 
