@@ -8,7 +8,7 @@ use crate::error::Problem;
 ///
 /// A source tells them by [`Source::check`](crate::Source::check) too, so that
 /// [`StartError::Invalid`](crate::StartError::Invalid) lists them together with those of the pipeline.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ConfigError {
     what: &'static str,
     problems: Vec<Problem>,

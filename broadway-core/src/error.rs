@@ -255,7 +255,6 @@ impl fmt::Display for Problem {
 }
 
 /// Why a pipeline, or a stage, did not start. Nothing was consumed.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// Options that cannot work: every one of them, not just the first.
@@ -309,7 +308,7 @@ impl Error for StartError {
 /// Why a running topology ended other than by draining.
 ///
 /// Clonable, since everyone who waits for the topology is told.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum RunError {
     /// A producer failed more often than its restart limit allows. What it had delivered was still handled and

@@ -21,7 +21,6 @@ use crate::error::BoxError;
 /// assert_eq!(fenced().to_string(), "another consumer has taken over");
 /// assert!(fenced().is::<Fatal>());
 /// ```
-#[derive(Debug)]
 pub struct Fatal(BoxError);
 
 impl Fatal {

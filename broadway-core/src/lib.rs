@@ -77,6 +77,7 @@ mod config_error;
 pub mod connector;
 mod deadline;
 mod error;
+mod error_debug;
 mod fatal;
 mod handler;
 mod header;

@@ -90,7 +90,7 @@ impl fmt::Debug for Limits<'_> {
 }
 
 /// The headers do not fit, not even as JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TooManyHeaders {
     /// How many headers there are.
     pub count: usize,

@@ -126,7 +126,7 @@ impl Credit {
 }
 
 /// Why a pair of limits is no [`Credit`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCredit {
     /// With a `max` of 0 nothing would ever be asked for.

@@ -198,7 +198,7 @@ impl State {
 }
 
 /// Why a pair of bounds is no [`Pool`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidPool {
     /// A pool without members would never be asked for anything, so it could not see that it has to grow.

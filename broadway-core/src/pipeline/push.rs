@@ -85,11 +85,10 @@ impl<T> PushError<T> {
     }
 }
 
+/// What `Display` says.
 impl<T> fmt::Debug for PushError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PushError")
-            .field("messages", &self.messages.len())
-            .finish()
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -18,7 +18,6 @@ pub enum PublishErrorKind {
 }
 
 /// Why a message was not confirmed: what is known of it, and what the client said.
-#[derive(Debug)]
 pub struct PublishError {
     kind: PublishErrorKind,
     error: BoxError,

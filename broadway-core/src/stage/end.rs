@@ -47,7 +47,7 @@ impl fmt::Display for End {
 }
 
 /// Which stage failed, and why.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Failure {
     stage: Arc<str>,
     reason: Reason,

@@ -92,7 +92,7 @@ where
 }
 
 /// The message was not received, or its reply will not come: the stage has ended, or fails at this message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StageGone {
     stage: std::sync::Arc<str>,
 }

@@ -341,7 +341,7 @@ where
 }
 
 /// Why there is no subscription.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum SubscribeError {
     /// An option that cannot work.

@@ -166,7 +166,7 @@ impl Access {
         // The client's own words may repeat the uri, with its password.
         let mut uri: AMQPUri = self.uri.parse().map_err(|_| {
             format!(
-                "= {shown:?} is no AMQP uri; give amqp://user:password@host:5672/vhost, or amqps:// for TLS, with special characters percent-encoded"
+                "is {shown:?}, which is not a valid AMQP URI; give amqp://user:password@host:5672/vhost, or amqps:// for TLS, with special characters percent-encoded"
             )
         })?;
         let query = self.uri.split_once('?').map_or("", |(_, query)| query);
@@ -174,7 +174,7 @@ impl Access {
             let name = parameter.split('=').next().unwrap_or_default();
             if !PARAMETERS.contains(&name) {
                 return Err(format!(
-                    "= {shown:?} has the parameter `{name}`, which is not known here; use the options of the connector"
+                    "is {shown:?}, whose parameter `{name}` is not supported; use the options of the connector"
                 ));
             }
         }
@@ -188,7 +188,7 @@ impl Access {
             uri.authority.host = address.to_owned();
         }
         if let Some(long) = longer_than_amqp_carries(&uri.vhost) {
-            return Err(format!("= {shown:?} has a vhost that {long}"));
+            return Err(format!("is {shown:?}, whose vhost {long}"));
         }
         // `amqp://host/` and `amqp://host` mean the same here.
         if uri.vhost.is_empty() {

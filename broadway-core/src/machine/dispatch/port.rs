@@ -266,7 +266,7 @@ pub trait Dispatch<T> {
 pub struct Mark(pub Vec<u64>);
 
 /// Why an inlet could not join.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct JoinError {
     reason: String,
 }

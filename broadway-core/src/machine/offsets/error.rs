@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A delivery that cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliverError {
     /// The offset, or one above it, was delivered before in this assignment.
@@ -40,7 +40,7 @@ impl fmt::Display for DeliverError {
 impl std::error::Error for DeliverError {}
 
 /// A settlement that cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettleError {
     /// The offset was not delivered in this assignment.

@@ -43,7 +43,7 @@ impl Allowance {
 }
 
 /// Why numbers are no [`Allowance`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidAllowance {
     /// With no message allowed nothing would ever pass.

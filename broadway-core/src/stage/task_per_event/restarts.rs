@@ -6,7 +6,7 @@ use crate::{error::Reason, machine::restart::Intensity};
 
 /// Tasks of a stage failed more often than its [intensity](super::TaskPerEventBuilder::restart_transient) allows, and so the
 /// stage did.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TooManyRestarts {
     intensity: Intensity,
     last: Reason,

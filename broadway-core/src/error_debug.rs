@@ -1,0 +1,35 @@
+//! `Debug` of our errors is their `Display`: a `main` that returns an error prints its `Debug`, and so does `unwrap`.
+
+use std::fmt;
+
+macro_rules! debug_as_display {
+    ($($error:ty),+ $(,)?) => {$(
+        /// What `Display` says: `main` and `unwrap` print errors by `Debug`.
+        impl fmt::Debug for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )+};
+}
+
+debug_as_display! {
+    crate::config_error::ConfigError,
+    crate::error::RunError,
+    crate::error::StartError,
+    crate::fatal::Fatal,
+    crate::machine::credit::InvalidCredit,
+    crate::machine::dispatch::JoinError,
+    crate::machine::offsets::DeliverError,
+    crate::machine::offsets::SettleError,
+    crate::machine::pool::InvalidPool,
+    crate::machine::rate::InvalidAllowance,
+    crate::publisher::PublishError,
+    crate::stage::Failure,
+    crate::stage::StageGone,
+    crate::stage::SubscribeError,
+    crate::stage::TooManyRestarts,
+}
+
+#[cfg(feature = "portable")]
+debug_as_display!(crate::portable::TooManyHeaders);
