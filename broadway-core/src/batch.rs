@@ -209,6 +209,7 @@ impl<T> Batch<T> {
     /// # Panics
     ///
     /// When the row is of another batch: then the whole batch fails.
+    #[track_caller]
     pub fn fail(&self, row: impl Into<RowId>, error: impl Into<BoxError>) {
         let index = self.index_of(row.into());
         let reason = Reason::error(Callback::HandleBatch, error);
@@ -228,18 +229,25 @@ impl<T> Batch<T> {
     /// # Panics
     ///
     /// When a row is of another batch: then the whole batch fails.
+    #[track_caller]
     pub fn ack_now<R: Into<RowId>>(
         &self,
         rows: impl IntoIterator<Item = R>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let rows = rows.into_iter();
-        AckNow::rows(rows.map(|row| self.index_of(row.into())).collect())
+        let mut indexes = Vec::with_capacity(rows.size_hint().0);
+        // Not `map`: a panic in a closure would name the line of the closure, and not that of the caller.
+        for row in rows {
+            indexes.push(self.index_of(row.into()));
+        }
+        AckNow::rows(indexes)
     }
 
+    #[track_caller]
     fn index_of(&self, row: RowId) -> u32 {
         assert!(
             row.batch == self.number && (row.index as usize) < self.len,
-            "the row is of another batch"
+            "the row is of another batch than the one that is asked to fail or acknowledge it"
         );
         row.index
     }

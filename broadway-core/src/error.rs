@@ -10,7 +10,9 @@ use crate::caught;
 
 /// What handlers, sources and acknowledgers may fail with: any error, boxed.
 ///
-/// `?` converts every `std::error::Error`, `&str` and `String`.
+/// `?` converts every error that is `Send + Sync + 'static`, `&str` and `String`. It does not convert a `Box<dyn Error>`, which may not
+/// be sent to another thread: make the function that returns it return a `BoxError`, or keep the text:
+/// `.map_err(|error| error.to_string())?`.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 /// The piece of user code in which something went wrong.

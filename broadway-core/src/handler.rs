@@ -3,7 +3,7 @@
 mod closure;
 mod dead_letters;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 pub use closure::{HandlerFn, handler_fn, handler_fn_async};
 pub use dead_letters::DeadLetters;
@@ -20,7 +20,7 @@ use crate::{
 /// What a pipeline does with messages.
 ///
 /// One value is shared by all processors and batch processors, so state is `self` behind whatever lock or channel it
-/// needs. All callbacks may be called concurrently; an error or a panic fails the messages at hand and nothing else.
+/// needs. To keep a hold on it, give the pipeline an `Arc` of it, which is a handler too. All callbacks may be called concurrently; an error or a panic fails the messages at hand and nothing else.
 ///
 /// ```
 /// use broadway_core::{Batch, BoxError, Handler, Message, Next, batchers};
@@ -125,6 +125,43 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = ()> + Send {
         let _ = failed;
         async {}
+    }
+}
+
+/// A handler that others have too: a test that looks at its counters, several pipelines.
+#[diagnostic::do_not_recommend]
+impl<H: Handler> Handler for Arc<H> {
+    type In = H::In;
+    type Out = H::Out;
+    type Batcher = H::Batcher;
+
+    fn prepare_messages(
+        &self,
+        chunk: &mut Chunk<'_, H::In>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        H::prepare_messages(self, chunk)
+    }
+
+    fn handle_message(
+        &self,
+        message: &mut Message<H::In>,
+    ) -> impl Future<Output = Result<Next<H::Out, H::Batcher>, BoxError>> + Send {
+        H::handle_message(self, message)
+    }
+
+    fn handle_batch(
+        &self,
+        batcher: H::Batcher,
+        batch: &mut Batch<H::Out>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        H::handle_batch(self, batcher, batch)
+    }
+
+    fn handle_failed(
+        &self,
+        failed: &mut [Failed<H::In, H::Out>],
+    ) -> impl Future<Output = ()> + Send {
+        H::handle_failed(self, failed)
     }
 }
 

@@ -93,7 +93,8 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a record of a connector",
     label = "not a record",
-    note = "only what a connector delivers has acknowledgement options, a payload and headers"
+    note = "only what a connector delivers has acknowledgement options, a payload and headers",
+    note = "`DeadLetters` and `by_record_key` need records; implement `broadway::Record` for an item of your own"
 )]
 pub trait Record: Send + 'static {
     /// What [`Message::configure_ack`] takes. [`NoAckOptions`] where there is nothing to choose.

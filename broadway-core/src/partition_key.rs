@@ -91,12 +91,14 @@ impl KeyHash {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl PartitionKey for KeyHash {
     fn key_hash(&self) -> KeyHash {
         *self
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: PartitionKey> PartitionKey for Option<K> {
     fn key_hash(&self) -> KeyHash {
         self.as_ref().map_or(KeyHash::NONE, K::key_hash)
@@ -106,6 +108,7 @@ impl<K: PartitionKey> PartitionKey for Option<K> {
 /// What points to a key is the same key.
 macro_rules! pointers {
     ($($pointer:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl<K: PartitionKey + ?Sized> PartitionKey for $pointer {
             fn key_hash(&self) -> KeyHash {
                 (**self).key_hash()
@@ -116,6 +119,7 @@ macro_rules! pointers {
 
 pointers!(&K, &mut K, Box<K>, Rc<K>, Arc<K>);
 
+#[diagnostic::do_not_recommend]
 impl<K: PartitionKey + ToOwned<Owned: Hash> + ?Sized> PartitionKey for Cow<'_, K> {
     fn key_hash(&self) -> KeyHash {
         (**self).key_hash()
@@ -123,7 +127,10 @@ impl<K: PartitionKey + ToOwned<Owned: Hash> + ?Sized> PartitionKey for Cow<'_, K
 }
 
 macro_rules! keys {
-    ($($key:ty),* $(,)?) => {$( impl PartitionKey for $key {} )*};
+    ($($key:ty),* $(,)?) => {$(
+        #[diagnostic::do_not_recommend]
+        impl PartitionKey for $key {}
+    )*};
 }
 
 keys!(
@@ -152,12 +159,18 @@ keys!(
     crate::BatchKey,
 );
 
+#[diagnostic::do_not_recommend]
 impl<K: Hash> PartitionKey for [K] {}
+#[diagnostic::do_not_recommend]
 impl<K: Hash, const N: usize> PartitionKey for [K; N] {}
+#[diagnostic::do_not_recommend]
 impl<K: Hash> PartitionKey for Vec<K> {}
 
 macro_rules! tuples {
-    ($(($($key:ident),*)),*) => {$( impl<$($key: Hash),*> PartitionKey for ($($key,)*) {} )*};
+    ($(($($key:ident),*)),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<$($key: Hash),*> PartitionKey for ($($key,)*) {}
+    )*};
 }
 
 tuples!(

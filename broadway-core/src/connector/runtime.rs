@@ -35,6 +35,7 @@ use crate::error::BoxError;
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(open()).unwrap();
 /// ```
 #[derive(Clone)]
+#[must_use = "the thread ends when the last clone is dropped"]
 pub struct ClientRuntime {
     handle: Handle,
     /// Dropped with the last clone, which the thread waits for.
@@ -51,6 +52,7 @@ impl ClientRuntime {
     /// # Panics
     ///
     /// If `name` contains a zero byte.
+    #[track_caller]
     pub fn start(name: &str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_all()

@@ -21,16 +21,36 @@ use crate::{
 /// });
 /// # let _ = handler;
 /// ```
-pub fn handler_fn<T, F>(f: F) -> HandlerFn<T, F, NoBatches>
+pub fn handler_fn<T, F, R>(f: F) -> HandlerFn<T, F, NoBatches>
 where
     T: Send + 'static,
-    F: Fn(&mut Message<T>) -> Result<(), BoxError> + Send + Sync + 'static,
+    F: Fn(&mut Message<T>) -> R + Send + Sync + 'static,
+    R: Handled,
 {
     HandlerFn {
         message: f,
         batch: NoBatches,
         item: PhantomData,
     }
+}
+
+/// What the function of [`handler_fn`] returns: `Result<(), BoxError>` and nothing else.
+// A trait so that the compiler can say what to do about the future of an async closure.
+#[diagnostic::on_unimplemented(
+    message = "the function given to `handler_fn` returns `{Self}`, not `Result<(), BoxError>`",
+    label = "returns `{Self}`",
+    note = "for a function that awaits: `handler_fn_async(|message: &mut Message<_>| Box::pin(async move {{ …; Ok(()) }}))`",
+    note = "`?` and `.into()` make a `BoxError` of any error; end with `Ok(())`"
+)]
+pub trait Handled: private::Sealed {}
+
+#[diagnostic::do_not_recommend]
+impl Handled for Result<(), BoxError> {}
+
+mod private {
+    pub trait Sealed {}
+
+    impl Sealed for Result<(), super::BoxError> {}
 }
 
 /// A handler from a function that returns a boxed future (a box per message, about 10 ns).
@@ -65,6 +85,7 @@ where
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// See [`handler_fn`] and [`handler_fn_async`].
+#[must_use = "a handler does nothing until a pipeline has it"]
 pub struct HandlerFn<T, F, B> {
     message: F,
     batch: B,

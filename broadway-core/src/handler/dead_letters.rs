@@ -39,6 +39,7 @@ use crate::{
 ///     Pipeline::new(source, DeadLetters::of(handler, publisher))
 /// }
 /// ```
+#[must_use = "a handler does nothing until a pipeline has it"]
 pub struct DeadLetters<H, P> {
     inner: H,
     publisher: P,
@@ -47,8 +48,12 @@ pub struct DeadLetters<H, P> {
 }
 
 impl<H, P> DeadLetters<H, P> {
-    /// `inner`, with `publisher` for what it fails.
-    pub fn of(inner: H, publisher: P) -> Self {
+    /// `inner`, with `publisher` for what it fails. The source has to deliver [`Record`]s: a dead letter is a copy of one.
+    pub fn of(inner: H, publisher: P) -> Self
+    where
+        H: Handler<In: Record>,
+        P: Publisher,
+    {
         Self {
             inner,
             publisher,
@@ -58,7 +63,6 @@ impl<H, P> DeadLetters<H, P> {
     }
 
     /// Sends them to this destination (see [`Outgoing::to`]) rather than where the publisher sends by default.
-    #[must_use]
     pub fn to(mut self, destination: impl Into<String>) -> Self {
         self.to = Some(destination.into());
         self
@@ -66,7 +70,6 @@ impl<H, P> DeadLetters<H, P> {
 
     /// How dead letters that are not confirmed are sent again. Defaults to [`RestartPolicy::default`]: after 200 ms, doubling up to
     /// 30 s, without limit. When an intensity is exceeded, the messages stay failed.
-    #[must_use]
     pub fn retry(mut self, policy: RestartPolicy) -> Self {
         self.retry = policy;
         self

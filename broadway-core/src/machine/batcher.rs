@@ -123,6 +123,7 @@ where
     /// # Panics
     ///
     /// When `size`, `open_max` or `buffered_max` is 0.
+    #[track_caller]
     pub fn new(limits: Limits, splitter: S) -> Self {
         assert!(limits.size > 0, "a batch holds at least one message");
         assert!(limits.open_max > 0, "at least one key is open");

@@ -61,6 +61,7 @@ impl Partitions {
     ///
     /// # Panics
     /// `slot` is [`SLOTS_MAX`] or more.
+    #[track_caller]
     pub fn assign(&mut self, slot: usize) -> Epoch {
         assert!(slot < SLOTS_MAX, "slot {slot} of a table of {SLOTS_MAX}");
         if slot >= self.slots.len() {

@@ -246,6 +246,7 @@ where
     /// Dropped before it completes, producers that were already open are dropped without being closed.
     // Not `async fn`: `Send` is declared, as the compiler cannot derive it inside another future when the handler is made of
     // closures (it forgets that their errors are `'static`), and `tokio::spawn` would refuse such a future.
+    #[must_use = "a pipeline starts when this is awaited: `.start().await?`"]
     pub fn start(self) -> impl Future<Output = Result<Topology<H::In>, StartError>> + Send {
         start::start(self)
     }

@@ -35,6 +35,7 @@ use crate::{
 /// The handle may be used on another runtime than the one on which the topology runs, and outlive it: when that runtime is
 /// shut down, everyone who waits gets [`RunError::RuntimeShutDown`]. (A runtime of one thread that is not shut down but
 /// not run either stands still, and so does the topology.)
+#[must_use = "dropping the topology drains it: keep it, and `wait`, `wait_or_signal` or `drain` it"]
 pub struct Topology<T: Send + 'static> {
     inner: Arc<dyn Running<T>>,
 }

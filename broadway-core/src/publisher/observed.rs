@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// A publisher that tells an observer of each call: see [`Publisher::observed`].
+#[must_use = "a publisher sends nothing by itself"]
 pub struct Observed<P> {
     inner: P,
     emitter: Emitter,

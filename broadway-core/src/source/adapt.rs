@@ -32,6 +32,7 @@ pub trait SourceExt: Source + Sized {
 impl<S: Source> SourceExt for S {}
 
 /// See [`SourceExt::map`]. As a source it maps what its producers deliver; as a producer it is one of these.
+#[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct Map<S, F> {
     inner: S,
     f: Arc<F>,

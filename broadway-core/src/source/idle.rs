@@ -6,13 +6,13 @@ use super::{Delivery, OpenContext, Produced, Producer, Source};
 use crate::{ack::NoopAcknowledger, error::BoxError};
 
 /// A source of `T` that never delivers one.
-#[must_use]
 pub fn idle<T: Send + 'static>() -> Idle<T> {
     Idle { item: PhantomData }
 }
 
 /// See [`idle`].
 #[derive(Debug)]
+#[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct Idle<T> {
     item: PhantomData<fn() -> T>,
 }

@@ -26,6 +26,7 @@ where
 }
 
 /// See [`from_iter`].
+#[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct FromIter<F> {
     open: F,
 }

@@ -27,6 +27,7 @@ where
 }
 
 /// See [`from_stream`].
+#[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct FromStream<F> {
     open: F,
 }

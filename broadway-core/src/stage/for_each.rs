@@ -66,6 +66,7 @@ pub fn into_sender<T: Send + 'static>(sender: mpsc::Sender<T>) -> ConsumerBuilde
 ///
 /// It does not name the closure: the compiler fails to see that a future is `Send` which keeps a type whose bounds speak of an
 /// async block with a boxed error. This costs an allocation for each chunk.
+#[must_use = "a stage does nothing until it is started"]
 pub struct ForEach<T>(Box<dyn HandleEach<T>>);
 
 impl<T> fmt::Debug for ForEach<T> {
@@ -113,6 +114,7 @@ where
 
 /// Made by [`into_sender`].
 #[derive(Debug)]
+#[must_use = "a stage does nothing until it is started"]
 pub struct IntoSender<T>(mpsc::Sender<T>);
 
 #[diagnostic::do_not_recommend]

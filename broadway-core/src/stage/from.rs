@@ -79,6 +79,7 @@ pub fn from_receiver<T: Send + 'static>(
 
 /// Made by [`from_iter`].
 #[derive(Debug)]
+#[must_use = "a stage does nothing until it is started"]
 pub struct FromIter<I>(I);
 
 #[diagnostic::do_not_recommend]
@@ -100,6 +101,7 @@ impl<I: Iterator<Item: Send + 'static> + Send + 'static> Producer for FromIter<I
 }
 
 /// Made by [`from_stream`].
+#[must_use = "a stage does nothing until it is started"]
 pub struct FromStream<S>(Pin<Box<S>>);
 
 #[diagnostic::do_not_recommend]
@@ -122,6 +124,7 @@ impl<S: Stream<Item: Send + 'static> + Send + 'static> Producer for FromStream<S
 
 /// Made by [`from_receiver`].
 #[derive(Debug)]
+#[must_use = "a stage does nothing until it is started"]
 pub struct FromReceiver<T>(mpsc::Receiver<T>);
 
 #[diagnostic::do_not_recommend]

@@ -43,6 +43,7 @@ pub(super) struct Sending<E, D: Dispatch<E>> {
 ///
 /// Dropping it does not stop the stage. But when nobody is left who could reach it (no handle, no [`Output`], no
 /// subscription), it is shut down.
+#[must_use = "a producer that nothing can reach any more is shut down: keep its handle, or subscribe to it"]
 pub struct ProducerHandle<P: Producer, D: Dispatch<P::Event> = Demand<<P as Producer>::Event>> {
     pub(super) common: Common<P, super::Nothing, P::Event>,
     pub(super) sending: Sending<P::Event, D>,
@@ -52,6 +53,7 @@ pub struct ProducerHandle<P: Producer, D: Dispatch<P::Event> = Demand<<P as Prod
 ///
 /// Dropping it does not stop the stage. But when nobody is left who could reach it (no handle, no [`Output`], no
 /// subscription to it), it is shut down; and when nothing can reach it any more, it ends.
+#[must_use = "a stage that nothing can reach any more ends: keep its handle, or subscribe to it"]
 pub struct ProducerConsumerHandle<
     S: ProducerConsumer,
     D: Dispatch<S::Out> = Demand<<S as ProducerConsumer>::Out>,
@@ -64,6 +66,7 @@ pub struct ProducerConsumerHandle<
 ///
 /// Dropping it does not stop the stage. But when nothing can reach it any more (no handle, no subscription, no timer), it
 /// ends.
+#[must_use = "a consumer that nothing can reach any more ends: keep its handle, and wait for its end with `join`"]
 pub struct ConsumerHandle<C: Consumer> {
     pub(super) common: Common<C, C::Event, super::Nothing>,
 }

@@ -72,12 +72,14 @@ where
 }
 
 /// Made by [`map`].
+#[must_use = "a stage does nothing until it is started"]
 pub struct Map<I, F> {
     convert: F,
     event: PhantomData<fn(I)>,
 }
 
 /// Made by [`flat_map`].
+#[must_use = "a stage does nothing until it is started"]
 pub struct FlatMap<I, F> {
     convert: F,
     event: PhantomData<fn(I)>,

@@ -22,7 +22,7 @@ use super::{End, Output, SubscribeError, SubscriptionId, input::AnyInlet, subscr
 ///
 /// A stream that was polled as a [`Stream`], without success, and is not polled again may hold up events that another consumer
 /// of the same producer could have. [`next`](Self::next) and [`next_chunk`](Self::next_chunk) do not, whenever they are dropped.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "a stream does nothing unless polled, and dropping it cancels its subscription"]
 pub struct EventStream<T> {
     id: SubscriptionId,
     inlet: Box<dyn AnyInlet<T>>,

@@ -15,6 +15,7 @@ use crate::pipeline::{Topology, Totals};
 /// # Panics
 ///
 /// Names the first key and the two values that are out of order, or the same.
+#[track_caller]
 pub fn assert_order_per_key<K, V>(handled: impl IntoIterator<Item = (K, V)>)
 where
     K: Hash + Eq + fmt::Debug,

@@ -29,6 +29,7 @@ use crate::{
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[must_use = "a handler does nothing until a pipeline has it"]
 pub struct Faults<H> {
     inner: H,
     plan: FaultPlan,

@@ -35,6 +35,7 @@ impl<T: Send + 'static> Feed<T> {
     /// # Panics
     ///
     /// After [`end`](Self::end).
+    #[track_caller]
     pub fn push(&self, item: T) -> Receipt {
         let mut receipts = self.push_all([item]);
         receipts.pop().expect("one message has one receipt")
@@ -45,6 +46,7 @@ impl<T: Send + 'static> Feed<T> {
     /// # Panics
     ///
     /// After [`end`](Self::end).
+    #[track_caller]
     pub fn push_all(&self, items: impl IntoIterator<Item = T>) -> Vec<Receipt> {
         let mut queue = self.shared.queue();
         assert!(!queue.ended, "cannot push: the feed was ended");
@@ -138,6 +140,7 @@ impl<T: Send + 'static> Feed<T> {
     /// # Panics
     ///
     /// Lists what went wrong, and the numbers of the messages that are not settled.
+    #[track_caller]
     pub fn assert_settled_once(&self) {
         self.assert_contract();
         let unsettled = self.unsettled();
@@ -152,6 +155,7 @@ impl<T: Send + 'static> Feed<T> {
     /// # Panics
     ///
     /// Lists what went wrong.
+    #[track_caller]
     pub fn assert_contract(&self) {
         let ledger = self.shared.ledger();
         let violations = ledger.violations();

@@ -27,7 +27,6 @@ use crate::{
 /// A source and the [`Feed`] that fills it. With several producers, whichever is asked first delivers what comes next.
 ///
 /// See the [module docs](super) for an example.
-#[must_use]
 pub fn hand_fed<T: Send + 'static>() -> (HandFed<T>, Feed<T>) {
     let shared = Arc::new(Shared {
         queue: Mutex::new(Queue {
@@ -49,6 +48,7 @@ pub fn hand_fed<T: Send + 'static>() -> (HandFed<T>, Feed<T>) {
 }
 
 /// See [`hand_fed`].
+#[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct HandFed<T> {
     shared: Arc<Shared<T>>,
 }

@@ -75,6 +75,7 @@ impl FaultPlan {
     /// # Panics
     ///
     /// When that call was made already, or has a fault already: the test would not test what it says.
+    #[track_caller]
     pub fn at(&self, callback: Callback, n: usize, fault: Fault) {
         let mut state = self.lock();
         let made = state.calls.get(&callback).copied().unwrap_or(0);

@@ -62,6 +62,7 @@ use self::{
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[must_use = "a proxy ends its connections when it is dropped"]
 pub struct Proxy {
     address: SocketAddr,
     broker: SocketAddr,
@@ -186,6 +187,7 @@ impl Proxy {
     /// # Panics
     ///
     /// When it is 0: that would be [`freeze`](Self::freeze).
+    #[track_caller]
     pub fn slow(&self, bytes_per_second: u32) {
         assert!(bytes_per_second > 0, "at least a byte a second");
         self.state

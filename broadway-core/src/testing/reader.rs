@@ -33,6 +33,7 @@ pub type Received<P> = Delivery<<P as Producer>::Item, TokenOf<P>>;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[must_use = "dropping a reader drops its producer without closing it: `close` it"]
 pub struct Reader<P: Producer> {
     producer: P,
     acknowledger: Arc<P::Acknowledger>,

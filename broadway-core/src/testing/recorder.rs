@@ -61,6 +61,7 @@ impl Recorder {
     ///
     /// When one of them has no such number.
     #[must_use]
+    #[track_caller]
     pub fn sum(&self, name: &str, field: &str) -> u64 {
         self.of(name).iter().map(|heard| heard.number(field)).sum()
     }
@@ -134,6 +135,7 @@ impl Heard {
     ///
     /// When the event has no such field, or it is no number.
     #[must_use]
+    #[track_caller]
     pub fn number(&self, field: &str) -> u64 {
         let number = self.get(field).and_then(|text| text.parse().ok());
         number.unwrap_or_else(|| panic!("`{self}` has no number named {field}"))

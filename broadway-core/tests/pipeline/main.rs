@@ -31,6 +31,7 @@ mod random;
 mod rate;
 mod release;
 mod runtime;
+mod shared_handler;
 mod slow_sinks;
 mod sources;
 mod stale;

@@ -61,6 +61,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct KafkaPublisher {
     options: KafkaPublisherBuilder,
     shared: Arc<Shared>,

@@ -80,6 +80,7 @@ impl Source for Kafka {
 ///
 /// Dropped without [`close`](Producer::close), the member waits for messages in flight as at a revocation, commits and
 /// leaves, on its own thread.
+#[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct KafkaProducer {
     shared: Arc<Shared>,
     feed: Feed,

@@ -49,6 +49,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct PubSubPublisher {
     /// Calls of `publish` read it; who flushes or closes writes, and so waits for those before it.
     client: RwLock<Option<Client>>,

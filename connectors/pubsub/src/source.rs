@@ -133,6 +133,7 @@ struct Link {
 ///
 /// Dropped without [`close`](Producer::close), it stops reading and gives back what was never delivered. What was delivered
 /// can still be acknowledged.
+#[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct PubSubProducer {
     held: Arc<Held>,
     acknowledger: Arc<PubSubAcknowledger>,

@@ -88,6 +88,7 @@ const CALLS_MAX: u16 = 64;
 ///
 /// Dropped without [`close`](Publisher::close), calls that run go on to their end, and the connection goes with the last of them.
 #[derive(Clone)]
+#[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct RabbitMqPublisher {
     shared: Arc<Shared>,
 }

@@ -83,6 +83,7 @@ impl Source for RabbitMq {
 /// Delivers what its consumer gets, and opens another when that is lost.
 ///
 /// Dropped without [`close`](Producer::close), it closes its connection: what is not acknowledged comes again.
+#[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct RabbitMqProducer {
     source: Arc<RabbitMq>,
     shared: Arc<Shared>,

@@ -70,6 +70,7 @@ type Outcome = (usize, Result<(), PublishError>);
 /// deduplication id prevents it. In a FIFO queue nothing is sent again that would then stand behind a later message of its group; it
 /// fails instead, as unconfirmed. What the service refuses fails alone, at once.
 #[derive(Clone)]
+#[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct SqsPublisher {
     shared: Arc<Shared>,
 }

@@ -124,6 +124,7 @@ impl Sqs {
 ///
 /// Dropped without [`close`](Producer::close), it gives back what it has not delivered. What it has delivered is still kept hidden, and
 /// deleted when it is settled, by a task of its own.
+#[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct SqsProducer {
     shared: Arc<Shared>,
     /// Kept so that its end, which is that of the keeper, comes after that of the producer.

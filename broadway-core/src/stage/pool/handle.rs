@@ -13,6 +13,7 @@ use crate::{
 /// A running pool of consumers of events of type `T`. Cheap to clone.
 ///
 /// Dropping it does not stop the pool. But when no handle is left and all its producers have ended, the pool ends.
+#[must_use = "a pool without a handle ends when its producers do: keep the handle, and wait for its end with `join`"]
 pub struct PoolHandle<T> {
     name: Arc<str>,
     orders: mpsc::UnboundedSender<Order<T>>,

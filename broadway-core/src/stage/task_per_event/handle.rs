@@ -32,6 +32,7 @@ use crate::stage::{
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+#[must_use = "a stage of tasks that nothing can reach any more ends: keep its handle, and wait for its end with `join`"]
 pub struct TaskPerEventHandle<T: Send + 'static> {
     pub(super) common: Common<Tasks<T>, T, Nothing>,
     pub(super) pool: Arc<dyn Starts<T>>,

@@ -1,0 +1,8 @@
+//! A dead letter is a copy of a record, which a number is not.
+
+use broadway_core::{DeadLetters, Message, handler_fn, testing::Outbox};
+
+fn main() {
+    let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
+    let _ = DeadLetters::of(handler, Outbox::new());
+}
