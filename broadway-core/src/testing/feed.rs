@@ -94,6 +94,11 @@ impl<T: Send + 'static> Feed<T> {
         &self.shared.faults
     }
 
+    /// How many messages were pushed: the number of the next one.
+    pub(super) fn pushed(&self) -> usize {
+        self.shared.queue().pushed
+    }
+
     /// How many messages producers have delivered.
     #[must_use]
     pub fn delivered(&self) -> usize {

@@ -3,6 +3,8 @@
 //! - [`hand_fed`] gives a source and the [`Feed`] that fills it: each message with a [`Receipt`](crate::Receipt), a ledger that
 //!   catches what is settled twice or never, and messages that turn stale. If all you need is to put messages into a pipeline,
 //!   [`Topology::push`](crate::Topology::push) with [`source::idle`](crate::source::idle) is enough.
+//! - [`Queue`] is a queue of records in memory that behaves as a broker does: what fails comes again, a bounded number of times, and
+//!   it knows how each message ended. The connectors' `testing` modules make records for it.
 //! - [`Recorder`] is an observer, of pipelines and of stages, that keeps what it heard and waits for what is to come.
 //! - [`Faults`] makes any handler fail, panic or hang at a chosen call; a [`FaultPlan`] says when. A feed has one too.
 //! - [`Reader`] holds one producer without an engine, for tests of a connector.
@@ -47,6 +49,7 @@ mod outbox;
 mod plan;
 #[cfg(feature = "conformance")]
 mod proxy;
+mod queue;
 mod reader;
 mod recorder;
 mod seen;
@@ -63,6 +66,7 @@ pub use outbox::Outbox;
 pub use plan::{Fault, FaultPlan};
 #[cfg(feature = "conformance")]
 pub use proxy::Proxy;
+pub use queue::{End, MakeRecord, Queue, QueueAcknowledger, QueueProducer, QueueSource};
 pub use reader::{Reader, Received};
 pub use recorder::{Heard, Recorder};
 pub use seen::Seen;

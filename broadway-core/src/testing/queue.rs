@@ -1,0 +1,490 @@
+//! A queue in memory that treats records as a broker does: [`Queue`].
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Feed, Fed, HandFed, HandFedAcknowledger, HandFedProducer, Seen, hand_fed};
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    error::BoxError,
+    message::Record,
+    source::{Delivery, OpenContext, Produced, Producer, Source},
+};
+
+/// How often a message is delivered before it is given up, unless that is said.
+const DELIVERIES_MAX: u32 = 5;
+
+/// Makes a record for each of its deliveries: the record builders of the connectors (`broadway::kafka::testing` and its like), and
+/// functions of the number of the delivery, from 1.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not make records",
+    label = "not a record builder",
+    note = "publish a builder, as `broadway::kafka::testing::record(…)` returns it (without `build`), or a function `|delivery: u32| record`"
+)]
+pub trait MakeRecord: Send + Sync + 'static {
+    /// What it makes.
+    type Record: Record;
+
+    /// The record of this delivery, counted from 1. A builder tells the number where its broker would: as the receive count of SQS,
+    /// the redelivered flag of RabbitMQ, the delivery attempt of Pub/Sub.
+    fn make(&self, delivery: u32) -> Self::Record;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F, R> MakeRecord for F
+where
+    F: Fn(u32) -> R + Send + Sync + 'static,
+    R: Record,
+{
+    type Record = R;
+
+    fn make(&self, delivery: u32) -> R {
+        self(delivery)
+    }
+}
+
+/// A queue in memory, to run a handler with records as they come from a broker. Clones are the same queue.
+///
+/// What is published is delivered in this order. A message that fails, or is released, is delivered again, behind what waits, until it
+/// was delivered [`deliveries_max`](Self::deliveries_max) times; then it is given up, as with a redrive policy. With
+/// [`ordered`](Self::ordered), nothing of a key is delivered past a message of that key that has not ended, as in a FIFO queue.
+///
+/// A message that [`DeadLetters`](crate::DeadLetters) has sent away counts as acknowledged, as at a broker; the letter is in the
+/// [`Outbox`](super::Outbox). Nothing here waits for time to pass.
+///
+/// ```
+/// use broadway_core::{Message, NoAckOptions, Pipeline, Record, handler_fn, testing::{End, Queue}};
+///
+/// struct Order { text: &'static str, delivery: u32 }
+///
+/// impl Record for Order {
+///     type AckOptions = NoAckOptions;
+///
+///     fn payload(&self) -> &[u8] {
+///         self.text.as_bytes()
+///     }
+/// }
+///
+/// # async fn run() -> Result<(), broadway_core::BoxError> {
+/// let queue = Queue::new();
+/// queue.publish(|delivery| Order { text: "fails once", delivery });
+/// queue.publish(|delivery| Order { text: "fails always", delivery });
+/// queue.end();
+///
+/// let handler = handler_fn(|order: &mut Message<Order>| match order.data() {
+///     Order { text: "fails always", .. } | Order { delivery: 1, .. } => Err("not today".into()),
+///     _ => Ok(()),
+/// });
+/// Pipeline::new(queue.source(), handler).start().await?.wait().await?;
+///
+/// assert_eq!(queue.end_of(0), Some(End::Acknowledged));
+/// assert_eq!((queue.deliveries_of(0), queue.deliveries_of(1)), (2, 5));
+/// assert_eq!(queue.given_up(), [1]);
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+pub struct Queue<R: Record> {
+    shared: Arc<Shared<R>>,
+}
+
+/// How a message of a [`Queue`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was done, or its dead letter was confirmed.
+    Acknowledged,
+    /// It was delivered as often as the queue allows, and never done.
+    GivenUp,
+}
+
+struct Shared<R: Record> {
+    source: HandFed<R>,
+    feed: Feed<R>,
+    state: Mutex<State<R>>,
+    /// The messages that have ended, in this order.
+    ended: Seen<usize>,
+}
+
+type Make<R> = Arc<dyn MakeRecord<Record = R>>;
+
+struct State<R> {
+    messages: Vec<Published<R>>,
+    /// Which message the delivery of this number in the feed is of.
+    out: HashMap<usize, usize>,
+    /// Of each key, messages that have not ended; the first one is out. Only where order is kept.
+    lines: HashMap<Vec<u8>, VecDeque<usize>>,
+    deliveries_max: u32,
+    ordered: bool,
+    is_closed: bool,
+}
+
+struct Published<R> {
+    make: Make<R>,
+    key: Option<Vec<u8>>,
+    outcomes: Vec<Outcome>,
+    deliveries: u32,
+    end: Option<End>,
+}
+
+impl<R: Record> Queue<R> {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        let (source, feed) = hand_fed();
+        let state = State {
+            messages: Vec::new(),
+            out: HashMap::new(),
+            lines: HashMap::new(),
+            deliveries_max: DELIVERIES_MAX,
+            ordered: false,
+            is_closed: false,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                source,
+                feed,
+                state: Mutex::new(state),
+                ended: Seen::new(),
+            }),
+        }
+    }
+
+    /// How often a message is delivered before it is given up. Defaults to 5; 0 counts as 1.
+    #[must_use]
+    pub fn deliveries_max(self, deliveries: u32) -> Self {
+        self.shared.lock().deliveries_max = deliveries.max(1);
+        self
+    }
+
+    /// Delivers one message of a [key](Record::key) at a time, and the next one when it has ended. Records without a key are in no
+    /// order.
+    ///
+    /// # Panics
+    ///
+    /// When something was published already.
+    #[must_use]
+    #[track_caller]
+    pub fn ordered(self) -> Self {
+        {
+            let mut state = self.shared.lock();
+            assert!(
+                state.messages.is_empty(),
+                "`ordered` is for an empty queue: call it before `publish`"
+            );
+            state.ordered = true;
+        }
+        self
+    }
+
+    /// The source, for a pipeline. Several pipelines, and several producers of one, share the messages.
+    pub fn source(&self) -> QueueSource<R> {
+        QueueSource {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Adds a message, and returns its number: 0 for the first one.
+    ///
+    /// # Panics
+    ///
+    /// After [`end`](Self::end).
+    #[track_caller]
+    pub fn publish(&self, record: impl MakeRecord<Record = R>) -> usize {
+        let mut state = self.shared.lock();
+        assert!(!state.is_closed, "cannot publish: the queue was ended");
+        let number = state.messages.len();
+        let first = record.make(1);
+        let key = first.key().map(<[u8]>::to_vec);
+        state.messages.push(Published {
+            make: Arc::new(record),
+            key: key.clone(),
+            outcomes: Vec::new(),
+            deliveries: 0,
+            end: None,
+        });
+        if let Some(key) = key.filter(|_| state.ordered) {
+            let line = state.lines.entry(key).or_default();
+            line.push_back(number);
+            if line.len() > 1 {
+                return number;
+            }
+        }
+        self.shared.deliver(&mut state, number, Some(first));
+        number
+    }
+
+    /// When every message has ended, producers say that there are no more, and the pipeline ends.
+    pub fn end(&self) {
+        let mut state = self.shared.lock();
+        state.is_closed = true;
+        self.shared.end_if_over(&state);
+    }
+
+    /// Waits until every message that was published up to now has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken.
+    pub async fn wait_ended(&self) {
+        let count = self.shared.lock().messages.len();
+        self.shared.ended.wait_len(count).await;
+    }
+
+    /// How the message of this number ended; `None` if it has not.
+    ///
+    /// # Panics
+    ///
+    /// When no message has this number.
+    #[must_use]
+    #[track_caller]
+    pub fn end_of(&self, number: usize) -> Option<End> {
+        self.shared.lock().message(number).end
+    }
+
+    /// How often the message of this number was delivered, or put where a producer takes it.
+    ///
+    /// # Panics
+    ///
+    /// When no message has this number.
+    #[must_use]
+    #[track_caller]
+    pub fn deliveries_of(&self, number: usize) -> u32 {
+        self.shared.lock().message(number).deliveries
+    }
+
+    /// How each delivery of this message ended, in order.
+    ///
+    /// # Panics
+    ///
+    /// When no message has this number.
+    #[must_use]
+    #[track_caller]
+    pub fn outcomes_of(&self, number: usize) -> Vec<Outcome> {
+        self.shared.lock().message(number).outcomes.clone()
+    }
+
+    /// The numbers of the messages that were acknowledged, rising.
+    #[must_use]
+    pub fn acknowledged(&self) -> Vec<usize> {
+        self.shared.lock().ended(Some(End::Acknowledged))
+    }
+
+    /// The numbers of the messages that were given up, rising.
+    #[must_use]
+    pub fn given_up(&self) -> Vec<usize> {
+        self.shared.lock().ended(Some(End::GivenUp))
+    }
+
+    /// The numbers of the messages that have not ended, rising.
+    #[must_use]
+    pub fn left(&self) -> Vec<usize> {
+        self.shared.lock().ended(None)
+    }
+
+    /// The feed below: faults, what was called on producers, the groups in which messages were settled with their
+    /// [options](Settled::options), and the check that each delivery was settled once. Do not push to it or end it.
+    #[must_use]
+    pub fn feed(&self) -> &Feed<R> {
+        &self.shared.feed
+    }
+}
+
+impl<R: Record> Shared<R> {
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the message where a producer takes it.
+    fn deliver(&self, state: &mut State<R>, number: usize, record: Option<R>) {
+        let message = &mut state.messages[number];
+        message.deliveries += 1;
+        let record = record.unwrap_or_else(|| message.make.make(message.deliveries));
+        // Under the lock: the delivery must be known before it can be settled.
+        state.out.insert(self.feed.pushed(), number);
+        drop(self.feed.push(record));
+    }
+
+    /// A delivery came back.
+    fn settled(&self, delivery: usize, outcome: Outcome) {
+        let mut state = self.lock();
+        // Settled twice, or pushed by somebody else: the feed's books have it.
+        let Some(number) = state.out.remove(&delivery) else {
+            return;
+        };
+        let deliveries_max = state.deliveries_max;
+        let message = &mut state.messages[number];
+        let is_done = outcome.is_done();
+        message.outcomes.push(outcome);
+        if !is_done && message.deliveries < deliveries_max {
+            return self.deliver(&mut state, number, None);
+        }
+        message.end = Some(match is_done {
+            true => End::Acknowledged,
+            false => End::GivenUp,
+        });
+        if let Some(next) = state.next_in_line(number) {
+            self.deliver(&mut state, next, None);
+        }
+        self.end_if_over(&state);
+        drop(state);
+        self.ended.push(number);
+    }
+
+    fn end_if_over(&self, state: &State<R>) {
+        if state.is_closed && state.messages.iter().all(|message| message.end.is_some()) {
+            self.feed.end();
+        }
+    }
+}
+
+impl<R> State<R> {
+    #[track_caller]
+    fn message(&self, number: usize) -> &Published<R> {
+        let count = self.messages.len();
+        let message = self.messages.get(number);
+        message.unwrap_or_else(|| panic!("no message {number}: {count} were published"))
+    }
+
+    fn ended(&self, end: Option<End>) -> Vec<usize> {
+        let numbers = (0..).zip(&self.messages);
+        let ended = numbers.filter(|(_, message)| message.end == end);
+        ended.map(|(number, _)| number).collect()
+    }
+
+    /// The message that waited for this one to end.
+    fn next_in_line(&mut self, number: usize) -> Option<usize> {
+        let key = self.messages[number].key.as_ref()?;
+        let line = self.lines.get_mut(key)?;
+        line.pop_front();
+        let next = line.front().copied();
+        if next.is_none() {
+            self.lines.remove(key);
+        }
+        next
+    }
+}
+
+/// The source of a [`Queue`].
+#[must_use = "a source delivers nothing until a pipeline reads it"]
+pub struct QueueSource<R: Record> {
+    shared: Arc<Shared<R>>,
+}
+
+#[diagnostic::do_not_recommend]
+impl<R: Record> Source for QueueSource<R> {
+    type Producer = QueueProducer<R>;
+
+    async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        let inner = self.shared.source.open(cx).await?;
+        let acknowledger = QueueAcknowledger {
+            inner: inner.acknowledger(),
+            shared: Arc::clone(&self.shared),
+        };
+        Ok(QueueProducer {
+            inner,
+            acknowledger: Arc::new(acknowledger),
+        })
+    }
+}
+
+/// A producer of a [`Queue`].
+pub struct QueueProducer<R: Record> {
+    inner: HandFedProducer<R>,
+    acknowledger: Arc<QueueAcknowledger<R>>,
+}
+
+impl<R: Record> Producer for QueueProducer<R> {
+    type Item = R;
+    type Acknowledger = QueueAcknowledger<R>;
+
+    fn acknowledger(&self) -> Arc<QueueAcknowledger<R>> {
+        Arc::clone(&self.acknowledger)
+    }
+
+    fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<R, Fed>>,
+    ) -> impl Future<Output = Result<Produced, BoxError>> + Send {
+        self.inner.produce(demand, out)
+    }
+
+    fn stop(&mut self) -> impl Future<Output = ()> + Send {
+        self.inner.stop()
+    }
+
+    fn close(self) -> impl Future<Output = Result<(), BoxError>> + Send {
+        self.inner.close()
+    }
+}
+
+/// The acknowledger of a [`Queue`].
+pub struct QueueAcknowledger<R: Record> {
+    inner: Arc<HandFedAcknowledger<R>>,
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Record> Acknowledger for QueueAcknowledger<R> {
+    type Token = Fed;
+
+    async fn settle(&self, settled: &mut Vec<Settled<Fed>>) -> Result<(), BoxError> {
+        let ended: Vec<_> = settled
+            .iter()
+            .map(|settled| (settled.token.number(), settled.outcome.clone()))
+            .collect();
+        let told = self.inner.settle(settled).await;
+        for (delivery, outcome) in ended {
+            // A queue that was not told delivers again.
+            let outcome = match told {
+                Ok(()) => outcome,
+                Err(_) => Outcome::Released,
+            };
+            self.shared.settled(delivery, outcome);
+        }
+        told
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
+    fn is_stale(&self, token: &Fed) -> bool {
+        self.inner.is_stale(token)
+    }
+
+    fn describe(&self, token: &Fed) -> String {
+        let state = self.shared.lock();
+        let number = state.out.get(&token.number());
+        number.map_or_else(String::new, |number| format!("message {number}"))
+    }
+}
+
+impl<R: Record> Clone for Queue<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<R: Record> Default for Queue<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+macro_rules! debug_as {
+    ($($name:ident),*) => {$(
+        impl<R: Record> fmt::Debug for $name<R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+debug_as!(Queue, QueueSource, QueueProducer, QueueAcknowledger);
