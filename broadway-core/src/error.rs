@@ -277,6 +277,8 @@ pub enum StartError {
     },
     /// `start` was called outside a tokio runtime.
     NoRuntime,
+    /// `start` was called on a tokio runtime without timers.
+    NoTimers,
 }
 
 impl fmt::Display for StartError {
@@ -293,6 +295,9 @@ impl fmt::Display for StartError {
             Self::NoRuntime => f.write_str(
                 "start was called outside a tokio runtime: call it in an async main, or under Runtime::block_on",
             ),
+            Self::NoTimers => f.write_str(
+                "start was called on a tokio runtime without timers: build the runtime with enable_all()",
+            ),
         }
     }
 }
@@ -302,7 +307,7 @@ impl Error for StartError {
         match self {
             Self::Open { error, .. } => Some(error.as_ref()),
             Self::Init { reason, .. } => reason.as_error().map(|error| error as _),
-            Self::Invalid(_) | Self::NoRuntime => None,
+            Self::Invalid(_) | Self::NoRuntime | Self::NoTimers => None,
         }
     }
 }
@@ -347,6 +352,14 @@ pub enum RunError {
         /// How many accepted messages were not settled.
         unsettled: u64,
     },
+    /// [`Topology::wait_or_signal`](crate::Topology::wait_or_signal) cannot catch signals. The topology runs on.
+    Signals {
+        /// Why not, and what to do.
+        error: Arc<str>,
+    },
+    /// [`Topology::wait`](crate::Topology::wait) or [`Topology::drain`](crate::Topology::drain) was awaited in a handler of the
+    /// same topology, which would wait for itself. The topology runs on as before.
+    InsideHandler,
     /// A loop of the engine panicked: a defect of this library, please report it.
     Internal {
         /// Which loop.
@@ -386,6 +399,10 @@ impl fmt::Display for RunError {
                     "the runtime was shut down before the topology was drained: {unsettled} message(s) unsettled"
                 )
             }
+            Self::Signals { error } => write!(f, "cannot catch signals: {error}"),
+            Self::InsideHandler => f.write_str(
+                "a handler cannot wait for the end of its own pipeline: call begin_drain there, which does not wait",
+            ),
             Self::Internal { task, panic } => {
                 write!(
                     f,
@@ -405,7 +422,11 @@ impl RunError {
             Self::DrainTimedOut { unsettled, .. }
             | Self::Aborted { unsettled }
             | Self::RuntimeShutDown { unsettled } => *unsettled = n,
-            Self::Producer { .. } | Self::Close { .. } | Self::Internal { .. } => {}
+            Self::Producer { .. }
+            | Self::Close { .. }
+            | Self::Signals { .. }
+            | Self::InsideHandler
+            | Self::Internal { .. } => {}
         }
         self
     }

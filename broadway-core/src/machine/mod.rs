@@ -15,6 +15,8 @@
 //! - [`slots`]: how much is asked for by who starts a task for each event.
 //! - [`rate`]: how many messages may pass in a span of time.
 //! - [`restart`]: when a failed producer is opened again.
+//! - [`stop_signals`]: what a signal asks for.
+//! - [`empty_answers`]: how long to wait after a producer returned nothing.
 //! - [`watch`]: whether a worker has been inside one call for too long.
 //! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
 
@@ -24,6 +26,7 @@ pub mod buffer;
 pub mod chunk_size;
 pub mod credit;
 pub mod dispatch;
+pub mod empty_answers;
 pub mod lanes;
 pub mod offsets;
 pub mod partitions;
@@ -31,4 +34,5 @@ pub mod pool;
 pub mod rate;
 pub mod restart;
 pub mod slots;
+pub mod stop_signals;
 pub mod watch;

@@ -27,7 +27,10 @@ use crate::{
     deadline::Deadline,
     error::{BoxError, Callback, Reason, RunError},
     fatal::Fatal,
-    machine::restart::{Decision, Restart, RestartPolicy},
+    machine::{
+        empty_answers::{EmptyAnswers, Pause},
+        restart::{Decision, Restart, RestartPolicy},
+    },
     message::Message,
     partition_key::KeyHash,
     source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
@@ -159,6 +162,7 @@ impl<S: Source> ProducerLoop<S> {
             producer: self,
             opened,
             restart,
+            answers: EmptyAnswers::default(),
             deliveries: Discarding::default(),
             ended: Ended::Draining,
         };
@@ -190,6 +194,21 @@ impl<S: Source> ProducerLoop<S> {
         self.entrance.accepted.clear();
         // What the acknowledger said is an event already.
         let _ = settler.flush().await;
+    }
+
+    /// Waits before the producer is asked again, unless the topology drains.
+    async fn pause(&mut self, pause: Pause) {
+        if pause.is_news {
+            let producer = self.entrance.producer;
+            let error = "`produce` returns no messages at once, again and again, where it should wait for some: \
+                         the pipeline asks it ten times a second until it returns messages";
+            self.entrance
+                .ledger
+                .emitter
+                .emit(&Event::SourceTrouble { producer, error });
+        }
+        let over = Deadline::after(pause.length);
+        self.listener.run_until(over.reached(), drains).await;
     }
 
     /// Opens the source again after a pause, as often as it takes. `None`: given up, or the topology drains.
@@ -261,6 +280,7 @@ struct Delivering<'a, S: Source> {
     producer: &'a mut ProducerLoop<S>,
     opened: &'a mut Opened<S>,
     restart: &'a mut Restart,
+    answers: EmptyAnswers,
     deliveries: Discarding<DeliveryOf<S>>,
     ended: Ended,
 }
@@ -316,8 +336,14 @@ impl<S: Source> Act for Delivering<'_, S> {
                 return ControlFlow::Break(());
             }
             Some(Ok(Produced::More)) => match accepted {
-                Some(now) => self.restart.healthy(now),
-                None => tokio::task::yield_now().await,
+                Some(now) => {
+                    self.restart.healthy(now);
+                    self.answers.filled();
+                }
+                None => {
+                    let pause = self.answers.empty();
+                    self.producer.pause(pause).await;
+                }
             },
         }
         let redelivers = redelivers(&self.opened.entry.acknowledger);

@@ -1,16 +1,18 @@
 //! Wiring: from options to running loops.
 
 use std::{
+    collections::HashSet,
+    mem,
     num::NonZeroUsize,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::future;
-use tokio::sync::watch;
+use tokio::{sync::watch, task};
 
 use super::{
     batch_processor::BatchProcessorLoop,
@@ -49,7 +51,7 @@ use crate::{
         control::Control,
         driven::Driven,
         link::{self, Inlet, Link, Outlet},
-        run,
+        run, runtime,
         supervise::{self, Crew},
         timer,
         watchdog::{self, Turns, Watched},
@@ -134,9 +136,7 @@ where
     if !problems.is_empty() {
         return Err(StartError::Invalid(problems));
     }
-    if tokio::runtime::Handle::try_current().is_err() {
-        return Err(StartError::NoRuntime);
-    }
+    runtime::current()?;
     Wiring::new(source, handler, options).start().await
 }
 
@@ -219,6 +219,7 @@ where
                 emitter: self.ledger.emitter.clone(),
                 drain_timeout: self.options.drain_timeout,
                 result: watch::Sender::new(None),
+                workers: OnceLock::new(),
             },
             entrance: Arc::clone(&entrance),
             ledger: Arc::clone(&self.ledger),
@@ -229,6 +230,9 @@ where
         let mut workers = Workers::default();
         let (batch_processors, timers) = self.spawn_batch_processors(&stages, &mut workers);
         let processors = self.spawn_processors(&stages, &mut workers);
+        // Before anything is produced.
+        let tasks = mem::take(&mut workers.tasks);
+        let _is_first = inner.common().workers.set(tasks);
         let supervisor = Supervisor {
             processors,
             _watched: workers.watch(self.options.blocked_after, self.ledger.emitter.clone()),
@@ -352,7 +356,9 @@ where
             };
             let (presence, turns) = (processor.inlet.presence(), processor.turns.clone());
             let task = watchdog::counted(turns, run::to_the_end(processor));
-            crew.spawn(link::attended(presence, task));
+            workers
+                .tasks
+                .insert(crew.spawn(link::attended(presence, task)));
         }
         crew
     }
@@ -383,7 +389,9 @@ where
                 };
                 let (presence, turns) = (processor.inlet.presence(), processor.turns.clone());
                 let task = watchdog::counted(turns, run::to_the_end(processor));
-                crew.spawn(link::attended(presence, task));
+                workers
+                    .tasks
+                    .insert(crew.spawn(link::attended(presence, task)));
             }
             let stage = Arc::clone(stage);
             timers.spawn(async move { stage.keep_time().await });
@@ -436,6 +444,8 @@ where
 struct Workers {
     turns: Vec<Arc<Turns>>,
     names: Vec<(Option<&'static str>, usize)>,
+    /// To find out whether the handle is used inside a handler.
+    tasks: HashSet<task::Id>,
 }
 
 impl Workers {
@@ -447,7 +457,7 @@ impl Workers {
     }
 
     fn watch(self, after: Duration, emitter: Emitter) -> Arc<Watched> {
-        let Self { turns, names } = self;
+        let Self { turns, names, .. } = self;
         Watched::start(turns, after, move |index, blocked, work| {
             let (batcher, worker) = names[index];
             emitter.emit(&Event::HandlerBlocked {

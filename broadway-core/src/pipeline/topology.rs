@@ -1,15 +1,16 @@
 //! The handle of a running pipeline: [`Topology`].
 
 use std::{
+    collections::HashSet,
     fmt,
     future::Future,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use futures_util::future;
-use tokio::sync::watch;
+use tokio::{sync::watch, task};
 
 use super::{
     describe::Description,
@@ -21,7 +22,10 @@ use super::{
 };
 use crate::{
     error::{Problem, RunError},
-    machine::rate::{Allowance, Change},
+    machine::{
+        rate::{Allowance, Change},
+        stop_signals::Request,
+    },
     source::{ItemOf, Source},
     stage::{control::Control, signal},
     telemetry::{DrainCause, Emitter, Event},
@@ -63,6 +67,8 @@ pub(super) struct Common {
     pub(super) emitter: Emitter,
     pub(super) drain_timeout: Duration,
     pub(super) result: watch::Sender<Option<Ended>>,
+    /// The tasks that run handlers, once they are spawned.
+    pub(super) workers: OnceLock<HashSet<task::Id>>,
 }
 
 /// A topology over its source.
@@ -105,44 +111,60 @@ impl<T: Send + 'static> Topology<T> {
 
     /// Waits until the topology has ended: its source is exhausted, it was drained or aborted, or it failed.
     ///
+    /// Signals are none of its business: without [`wait_or_signal`](Self::wait_or_signal), or a handler of your own, SIGINT and
+    /// SIGTERM end the process at once. Nothing is drained then, and what was in flight is delivered again, as after a crash.
+    ///
     /// # Errors
     ///
-    /// See [`RunError`]. Failed *messages* are not an error of the topology; they are counted in [`Totals`].
+    /// See [`RunError`]. Failed *messages* are not an error of the topology; they are counted in [`Totals`]. In a handler of the
+    /// same topology, [`RunError::InsideHandler`], at once: it would wait for itself. (A task that a handler spawns and awaits is
+    /// not noticed.)
     ///
     /// # Cancel safety
     ///
     /// Cancel safe; may be called any number of times, also after the end.
     pub async fn wait(&self) -> Result<Totals, RunError> {
-        let mut result = self.common().result.subscribe();
-        let ended = result.wait_for(Option::is_some).await;
-        let ended = ended.ok().and_then(|ended| ended.clone());
-        // The sender is ours, and the supervisor reports in any case.
-        ended.unwrap_or(Err(RunError::RuntimeShutDown { unsettled: 0 }))
+        self.check_outside()?;
+        self.end().await
     }
 
-    /// [`wait`](Self::wait)s, and drains on SIGINT or SIGTERM; a second signal aborts.
+    /// [`wait`](Self::wait)s, and drains on SIGINT or SIGTERM (outside Unix: on Ctrl-C); a second signal aborts.
+    ///
+    /// Signals are caught from the first poll of this future on; before that, one ends the process at once. The first signal begins
+    /// a [`drain`](Self::drain), and [`Event::Draining`] tells it. Further signals within half a second of it are the same
+    /// request, since a terminal or a service manager may send it twice; one that comes later aborts, with
+    /// [`RunError::Aborted`].
+    ///
+    /// tokio keeps catching both signals for the rest of the process: afterwards they end nothing by themselves.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait).
+    /// As [`wait`](Self::wait). [`RunError::Signals`] if signals cannot be caught, as on a runtime without IO; the topology runs
+    /// on, and drains when the handle is dropped. After a signal, `Ok` is a drain that ended in time; a `main` that returns this
+    /// result exits with code 0 then, and otherwise with 1.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe; a drain that has begun goes on.
     pub async fn wait_or_signal(&self) -> Result<Totals, RunError> {
-        signal::until_signal(
-            self.wait(),
-            || self.begin_drain(DrainCause::Signal, self.common().drain_timeout),
-            || {
-                self.common().control.abort();
-            },
-        )
-        .await
+        self.check_outside()?;
+        let ended = signal::until_signal(self.end(), |request| match request {
+            Request::Drain => self.begin_drain_as(DrainCause::Signal, self.common().drain_timeout),
+            Request::Abort => self.common().control.abort(),
+            Request::Nothing => {}
+        });
+        ended.await.map_err(|error| RunError::Signals { error })?
     }
 
-    /// Stops fetching, lets everything in flight come to its end, settles it, closes the source, and returns. Has the
-    /// pipeline's drain timeout.
+    /// Stops fetching, releases what no handler has begun where the source delivers it again, lets the rest in flight come to its
+    /// end, settles it, closes the source, and returns. [`Pipeline::on_drain`](crate::Pipeline::on_drain) changes what is
+    /// released. Has the pipeline's drain timeout.
     ///
     /// # Errors
     ///
     /// [`RunError::DrainTimedOut`] if it took too long: what was left is not settled, and will be delivered again. Or what
-    /// had ended the topology before.
+    /// had ended the topology before. In a handler of the same topology, [`RunError::InsideHandler`], at once, and nothing is
+    /// begun: there, call [`begin_drain`](Self::begin_drain).
     ///
     /// # Cancel safety
     ///
@@ -158,8 +180,14 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// As [`drain`](Self::drain).
     pub async fn drain_within(&self, limit: Duration) -> Result<Totals, RunError> {
-        self.begin_drain(DrainCause::Asked, limit);
-        self.wait().await
+        self.check_outside()?;
+        self.begin_drain_as(DrainCause::Asked, limit);
+        self.end().await
+    }
+
+    /// Begins a [`drain`](Self::drain) and does not wait for its end. For handlers, too: the message at hand is handled to its end.
+    pub fn begin_drain(&self) {
+        self.begin_drain_as(DrainCause::Asked, self.common().drain_timeout);
     }
 
     /// Ends at once: handlers are dropped at their next await, and what was in flight is not settled, so it will be
@@ -170,7 +198,7 @@ impl<T: Send + 'static> Topology<T> {
     /// Always: [`RunError::Aborted`], unless the topology had ended before in another way.
     pub async fn abort(&self) -> Result<Totals, RunError> {
         self.common().control.abort();
-        self.wait().await
+        self.end().await
     }
 
     /// Stops asking producers for messages; what is in flight goes on. Pushed messages still pass.
@@ -268,13 +296,14 @@ impl<T: Send + 'static> Topology<T> {
     /// until the topology has ended.
     ///
     /// What a handler pushes counts from before its own message is settled, so a pipeline that feeds itself is idle
-    /// only when all that it found is done. A source may deliver more afterwards.
+    /// only when all that it found is done. A source may deliver more afterwards. Not for handlers of the same pipeline: the
+    /// message at hand is in flight.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn wait_idle(&self) {
-        future::select(self.inner.idle(), pin!(self.wait())).await;
+        future::select(self.inner.idle(), pin!(self.end())).await;
     }
 
     /// How many messages were received, and how they ended.
@@ -293,7 +322,24 @@ impl<T: Send + 'static> Topology<T> {
         self.inner.common()
     }
 
-    fn begin_drain(&self, cause: DrainCause, limit: Duration) {
+    /// Waits for the end, from anywhere.
+    async fn end(&self) -> Ended {
+        let mut result = self.common().result.subscribe();
+        let ended = result.wait_for(Option::is_some).await;
+        let ended = ended.ok().and_then(|ended| ended.clone());
+        // The sender is ours, and the supervisor reports in any case.
+        ended.unwrap_or(Err(RunError::RuntimeShutDown { unsettled: 0 }))
+    }
+
+    fn check_outside(&self) -> Result<(), RunError> {
+        let (workers, task) = (self.common().workers.get(), task::try_id());
+        match (workers, task) {
+            (Some(workers), Some(task)) if workers.contains(&task) => Err(RunError::InsideHandler),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_drain_as(&self, cause: DrainCause, limit: Duration) {
         if self.common().control.drain(cause, limit) {
             self.common().emitter.emit(&Event::Draining { cause });
         }
@@ -302,7 +348,7 @@ impl<T: Send + 'static> Topology<T> {
 
 impl<T: Send + 'static> Drop for Topology<T> {
     fn drop(&mut self) {
-        self.begin_drain(DrainCause::Asked, self.common().drain_timeout);
+        self.begin_drain();
     }
 }
 

@@ -184,7 +184,11 @@ pub trait Producer: Send + 'static {
     fn acknowledger(&self) -> Arc<Self::Acknowledger>;
 
     /// Appends at least one and at most `demand` messages; waits if there is nothing, and doesn't wait for more than there
-    /// is. May append nothing only together with [`Produced::End`], or to be asked again at once.
+    /// is. May append nothing only together with [`Produced::End`], or to be asked again: after a pause of 1 ms, which doubles with
+    /// each such answer in a row, up to 100 ms, where it is told as [`Event::SourceTrouble`], once each time the source was opened.
+    /// A message ends the pauses.
+    ///
+    /// [`Event::SourceTrouble`]: crate::telemetry::Event::SourceTrouble
     ///
     /// It may be polled by the task of a processor that has just made room, as well as by a task of its own: task-local values
     /// are no one's in particular, and what blocks its thread holds up that processor.
@@ -214,7 +218,8 @@ pub trait Producer: Send + 'static {
         MessageInfo::default()
     }
 
-    /// Draining begins: stop fetching and hand back what was never delivered. What is in flight still settles.
+    /// Draining begins: stop fetching and hand back what was never delivered. What is in flight still settles; what no handler has
+    /// begun is released only after this has returned, where the source [delivers it again](Acknowledger::redelivers).
     fn stop(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }

@@ -18,6 +18,7 @@ use super::{
     output::Notice,
     run,
     runner::{Again, Desk, Runner},
+    runtime,
     stats::Counters,
     supervise,
 };
@@ -238,7 +239,7 @@ impl<P: Producer, D> ProducerBuilder<P, D> {
     ///
     /// # Errors
     ///
-    /// Options that cannot work, all of them; `init` failed; or there is no tokio runtime.
+    /// Options that cannot work, all of them; `init` failed; or there is no tokio runtime with timers.
     pub async fn start(self) -> Result<ProducerHandle<P, D>, StartError>
     where
         D: Dispatch<P::Event, Seat: Send> + Send + 'static,
@@ -258,7 +259,7 @@ impl<S: ProducerConsumer, D> ProducerConsumerBuilder<S, D> {
     ///
     /// # Errors
     ///
-    /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime.
+    /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime with timers.
     pub async fn start(self) -> Result<ProducerConsumerHandle<S, D>, StartError>
     where
         D: Dispatch<S::Out, Seat: Send> + Send + 'static,
@@ -290,7 +291,7 @@ impl<C: Consumer> ConsumerBuilder<C> {
     ///
     /// # Errors
     ///
-    /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime.
+    /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime with timers.
     pub async fn start(self) -> Result<ConsumerHandle<C>, StartError> {
         let problems = self.common.problems();
         let notices = mpsc::unbounded_channel();
@@ -342,9 +343,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
     notices: Channel<Notice>,
     output: impl FnOnce() -> O,
 ) -> Result<CommonOf<B>, StartError> {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return Err(StartError::NoRuntime);
-    }
+    runtime::current()?;
     let name: Arc<str> = Arc::from(options.name.as_str());
     let (control, orders) = mpsc::unbounded_channel();
     let mut inputs = Inputs::new();

@@ -68,6 +68,7 @@ mod producer_consumer;
 mod receive;
 pub(crate) mod run;
 mod runner;
+pub(crate) mod runtime;
 mod share;
 mod shared;
 pub(crate) mod signal;

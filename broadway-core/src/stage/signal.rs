@@ -1,50 +1,82 @@
 //! The signals that ask a program to stop.
 
-use std::io;
+use std::{io, sync::Arc};
 
-/// Waits for SIGINT or, on Unix, SIGTERM.
+use super::timer;
+use crate::{
+    caught::guarded,
+    machine::stop_signals::{Request, StopSignals},
+};
+
+/// SIGINT and, on Unix, SIGTERM, from when it is made: none that comes later is missed.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next signal.
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Signals cannot be caught here: as if none came.
+            std::future::pending().await
+        }
+    }
+}
+
+/// Runs `future` to its end, and calls `caught` with what each stop signal asks for meanwhile.
 ///
 /// # Errors
 ///
-/// The signal handler could not be installed.
-async fn stop_signal() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        );
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
-}
-
-/// Runs `future` to its end; calls `first` at the first stop signal and `second` at the second.
-///
-/// Where signals cannot be caught, it is as if none came.
+/// Signals cannot be caught: why, and what to do. `future` was not polled.
 pub(crate) async fn until_signal<F: Future>(
     future: F,
-    first: impl FnOnce(),
-    second: impl FnOnce(),
-) -> F::Output {
-    let signals = async {
-        if stop_signal().await.is_ok() {
-            first();
+    mut caught: impl FnMut(Request),
+) -> Result<F::Output, Arc<str>> {
+    // tokio has no question for a runtime without IO: it panics.
+    let mut signals = match guarded(Signals::listen) {
+        Ok(Ok(signals)) => signals,
+        Ok(Err(error)) => return Err(error.to_string().into()),
+        Err(_panicked) => {
+            return Err("the tokio runtime has no IO: build it with enable_all()".into());
         }
-        if stop_signal().await.is_ok() {
-            second();
-        }
-        std::future::pending().await
     };
+    let mut requests = StopSignals::default();
+    let catch = async {
+        loop {
+            signals.next().await;
+            caught(requests.caught(timer::now()));
+        }
+    };
+    // Biased: an end that was reached counts.
     tokio::select! {
         biased;
-        output = future => output,
-        output = signals => output,
+        output = future => Ok(output),
+        () = catch => unreachable!("it never ends"),
     }
 }

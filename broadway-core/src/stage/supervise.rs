@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::error::{RunError, panic_text};
 
@@ -25,9 +25,9 @@ impl<T: Send + 'static> Crew<T> {
         }
     }
 
-    /// Spawns one more loop.
-    pub(crate) fn spawn(&mut self, body: impl Future<Output = T> + Send + 'static) {
-        self.loops.spawn(body);
+    /// Spawns one more loop. Returns the id of its task.
+    pub(crate) fn spawn(&mut self, body: impl Future<Output = T> + Send + 'static) -> Id {
+        self.loops.spawn(body).id()
     }
 
     /// Waits for the next loop to end. `None`: all have.

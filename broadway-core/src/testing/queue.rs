@@ -7,12 +7,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Feed, Fed, HandFed, HandFedAcknowledger, HandFedProducer, Seen, hand_fed};
+use super::{Fed, Feed, HandFed, HandFedAcknowledger, HandFedProducer, Seen, hand_fed};
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
     error::BoxError,
     message::Record,
     source::{Delivery, OpenContext, Produced, Producer, Source},
+    telemetry::MessageInfo,
 };
 
 /// How often a message is delivered before it is given up, unless that is said.
@@ -413,6 +414,10 @@ impl<R: Record> Producer for QueueProducer<R> {
         self.inner.produce(demand, out)
     }
 
+    fn describe(item: &R) -> MessageInfo {
+        MessageInfo::of_record(item)
+    }
+
     fn stop(&mut self) -> impl Future<Output = ()> + Send {
         self.inner.stop()
     }
@@ -456,10 +461,16 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
         self.inner.is_stale(token)
     }
 
-    fn describe(&self, token: &Fed) -> String {
+    fn redelivers(&self) -> bool {
+        true
+    }
+
+    fn describe(&self, token: &Fed) -> MessageInfo {
         let state = self.shared.lock();
         let number = state.out.get(&token.number());
-        number.map_or_else(String::new, |number| format!("message {number}"))
+        number.map_or_else(MessageInfo::default, |number| {
+            MessageInfo::new(format!("message {number}"))
+        })
     }
 }
 

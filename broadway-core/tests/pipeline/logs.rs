@@ -48,7 +48,10 @@ async fn each_failed_message_of_a_default_program_is_logged_with_its_coordinates
     assert_eq!((line.level, line.field("attempt")), (Level::WARN, "2"));
     assert_eq!(line.field("producer"), "0");
     let hash = format!("{:016x}", key_hash(b"customer-2"));
-    assert_eq!((line.field("key_hash"), line.field("key")), (&*hash, "(none)"));
+    assert_eq!(
+        (line.field("key_hash"), line.field("key")),
+        (&*hash, "(none)")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,7 +60,11 @@ async fn a_run_without_failures_logs_its_start_and_its_end() {
     let source = source::from_iter(|_| (0..10_000_u64).map(|n| n * 10));
     let pipeline = Pipeline::new(source, Rows(|_| Ok(()))).batchers(|_| Batching::new(1, SECOND));
     pipeline.start().await.unwrap().wait().await.unwrap();
-    let events: Vec<_> = captured.lines().iter().map(|line| line.event().to_owned()).collect();
+    let events: Vec<_> = captured
+        .lines()
+        .iter()
+        .map(|line| line.event().to_owned())
+        .collect();
     assert_eq!(events, ["topology_started", "draining", "drained"]);
 }
 
@@ -72,7 +79,10 @@ async fn items_of_an_iterator_are_named_by_their_number() {
     let topology = Pipeline::new(source, handler).start().await.unwrap();
     topology.wait().await.unwrap();
     let lines = captured.lines();
-    assert_eq!(failures(&lines), [("item 1", "handle_message failed: refused")]);
+    assert_eq!(
+        failures(&lines),
+        [("item 1", "handle_message failed: refused")]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +113,10 @@ async fn nothing_is_logged_twice_and_another_observer_takes_nothing_from_the_log
     assert_eq!(lines_with(NoopObserver).await, 2);
     assert_eq!(lines_with(TracingObserver::new()).await, 2);
     assert_eq!(lines_with(Arc::new(TracingObserver::new())).await, 2);
-    assert_eq!(lines_with(Tee(NoopObserver, TracingObserver::new())).await, 2);
+    assert_eq!(
+        lines_with(Tee(NoopObserver, TracingObserver::new())).await,
+        2
+    );
     let boxed: Box<dyn Observer> = Box::new(TracingObserver::new());
     assert_eq!(lines_with(boxed).await, 2);
     let none_a_second = TracingObserver::new().failures_per_second(0);
@@ -177,11 +190,7 @@ impl Handler for Rows {
         Ok(Next::batch(OneBatcher, *message.data()))
     }
 
-    async fn handle_batch(
-        &self,
-        _: OneBatcher,
-        batch: &mut Batch<u64>,
-    ) -> Result<(), BoxError> {
+    async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<u64>) -> Result<(), BoxError> {
         for row in batch.rows() {
             if **row % 10 == 7 {
                 batch.fail(row, "seven");
@@ -253,8 +262,13 @@ async fn a_failed_acknowledgement_names_what_was_left_unacknowledged() {
         .unwrap();
     topology.wait().await.unwrap();
     let lines = captured.of("ack_failed");
-    assert_eq!((lines[0].field("ids"), lines[0].level), ("orders[3]@0", Level::ERROR));
-    let counts = lines.iter().map(|line| line.field("count").parse::<u64>().unwrap());
+    assert_eq!(
+        (lines[0].field("ids"), lines[0].level),
+        ("orders[3]@0", Level::ERROR)
+    );
+    let counts = lines
+        .iter()
+        .map(|line| line.field("count").parse::<u64>().unwrap());
     assert_eq!(counts.sum::<u64>(), 5);
 }
 
@@ -269,7 +283,10 @@ async fn a_producer_that_fails_and_delivers_again_is_logged() {
     feed.end();
     topology.wait().await.unwrap();
     let failed = &captured.of("producer_failed")[0];
-    assert_eq!((failed.level, failed.field("error")), (Level::WARN, "connection reset"));
+    assert_eq!(
+        (failed.level, failed.field("error")),
+        (Level::WARN, "connection reset")
+    );
     assert_eq!(captured.of("producer_restarted")[0].level, Level::INFO);
 }
 
@@ -312,5 +329,8 @@ async fn a_stage_that_fails_is_logged_unless_that_is_turned_off() {
 #[test]
 fn a_record_describes_itself() {
     let order = Orders::new(1).order(17);
-    assert_eq!((order.id().as_str(), order.payload()), ("orders[3]@17", orders::PAYLOAD.as_bytes()));
+    assert_eq!(
+        (order.id().as_str(), order.payload()),
+        ("orders[3]@17", orders::PAYLOAD.as_bytes())
+    );
 }

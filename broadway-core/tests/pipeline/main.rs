@@ -15,9 +15,11 @@ mod common;
 mod demand;
 mod drain;
 mod drops;
+mod empty_answers;
 mod failures;
 mod feedback;
 mod handle;
+mod inside;
 mod limits;
 #[cfg(feature = "tracing")]
 mod logs;

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use broadway_core::{
-    Pipeline, RunError, Topology,
+    Pipeline, RunError, StartError, Topology,
     testing::{Feed, HandFed},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -120,4 +120,30 @@ async fn receipts_of_messages_that_no_processor_took_end_with_an_abort() {
         let outcome = tokio::time::timeout(SECOND * 3_600, receipt.outcome()).await;
         assert!(outcome.expect("it is never told").is_none());
     }
+}
+
+#[test]
+fn a_runtime_without_timers_is_refused_at_the_start() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(async {
+        let (pipeline, _feed) = hanging();
+        pipeline.start().await.unwrap_err()
+    });
+    assert!(matches!(error, StartError::NoTimers), "{error}");
+    assert!(error.to_string().contains("enable_all()"), "{error}");
+}
+
+#[test]
+fn a_runtime_without_io_cannot_wait_for_signals_and_says_so() {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let (pipeline, feed) = fed(Script::<u64>::new());
+        let topology = pipeline.start().await.unwrap();
+        let error = topology.wait_or_signal().await.unwrap_err();
+        assert!(matches!(error, RunError::Signals { .. }), "{error}");
+        assert!(error.to_string().contains("enable_all()"), "{error}");
+        // It runs on.
+        assert!(feed.push(1).outcome().await.unwrap().is_done());
+        assert_eq!(topology.drain().await.unwrap().done, 1);
+    });
 }

@@ -3,7 +3,7 @@
 use std::{future::pending, thread, time::Duration};
 
 use broadway_core::{
-    BoxError,
+    BoxError, StartError,
     stage::{self, Consumer, Context, End, Nothing, Subscription},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -76,4 +76,19 @@ fn handles_streams_and_pools_end_with_their_runtime() {
     }
     assert_eq!(soon(stream.next()), None);
     assert!(pool.subscribe(&numbers.output()).is_err());
+}
+
+#[test]
+fn a_runtime_without_timers_is_refused_at_the_start_of_every_stage() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let consumer = stage::consumer(Hanging).start().await.map(drop);
+        let producer = stage::from_iter(0..3_u64).start().await.map(drop);
+        let pool = stage::pool(|| Hanging).start().await.map(drop);
+        let tasks = stage::task_per_event(|_: u64| async { Ok::<_, BoxError>(()) });
+        let tasks = tasks.start().await.map(drop);
+        for error in [consumer, producer, pool, tasks].map(Result::unwrap_err) {
+            assert!(matches!(error, StartError::NoTimers), "{error}");
+        }
+    });
 }

@@ -11,7 +11,7 @@ use crate::{
         pool::{InvalidPool, Pool, PoolOptions},
         restart::RestartPolicy,
     },
-    stage::{Consumer, ConsumerHandle, Output, farewell::farewell, run, supervise},
+    stage::{Consumer, ConsumerHandle, Output, farewell::farewell, run, runtime, supervise},
     telemetry::{Emitter, Observer, Observers},
 };
 
@@ -159,7 +159,7 @@ impl<C: Consumer> PoolBuilder<C> {
     /// # Errors
     ///
     /// Options that cannot work, all of them; an output whose dispatcher is not by demand; `init` of a member failed; or there is
-    /// no tokio runtime.
+    /// no tokio runtime with timers.
     pub async fn start(self) -> Result<PoolHandle<C::Event>, StartError> {
         let machine = self.check()?;
         let Self {
@@ -185,9 +185,7 @@ impl<C: Consumer> PoolBuilder<C> {
     }
 
     fn check(&self) -> Result<Pool, StartError> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(StartError::NoRuntime);
-        }
+        runtime::current()?;
         let mut problems = self.recipe.problems();
         for output in &self.outputs {
             if let Err(error) = output.check_for_pool() {

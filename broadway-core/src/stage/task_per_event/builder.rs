@@ -21,6 +21,7 @@ use crate::{
         Output,
         builder::{self, Options},
         emission::Silent,
+        runtime,
     },
     telemetry::{Emitter, Observer},
 };
@@ -191,9 +192,9 @@ where
     ///
     /// # Errors
     ///
-    /// Options that cannot work, those of subscriptions too, all of them; or there is no tokio runtime.
+    /// Options that cannot work, those of subscriptions too, all of them; or there is no tokio runtime with timers.
     pub async fn start(self) -> Result<TaskPerEventHandle<T>, StartError> {
-        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let runtime = runtime::current()?;
         let problems = self.common.problems();
         let outputs = self.outputs.iter().map(Output::in_slots).collect();
         let name: Arc<str> = Arc::from(self.common.name.as_str());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::tracing::{debug, error, info, trace, warn};
 
 use super::{TARGET, failed, stage};
-use crate::telemetry::{Event, event::trigger_name};
+use crate::telemetry::{DrainCause, Event, event::trigger_name};
 
 /// Writes the line of `event`; with the keys of failed messages, or with their hashes.
 pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
@@ -99,6 +99,11 @@ fn topology(pipeline: &str, told: &Event<'_>) {
             batchers,
         } => {
             info!(target: TARGET, event, pipeline, producers, processors, batchers, "topology started");
+        }
+        Event::Draining {
+            cause: cause @ DrainCause::Signal,
+        } => {
+            info!(target: TARGET, event, pipeline, %cause, "topology drains; signal again to abort");
         }
         Event::Draining { cause } => {
             info!(target: TARGET, event, pipeline, %cause, "topology drains")

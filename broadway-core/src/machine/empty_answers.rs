@@ -1,0 +1,57 @@
+//! Pauses for a producer that is asked for messages and returns none at once: without them, asking again takes a core.
+//!
+//! The first pause is [`PAUSE_MIN`]; each empty answer doubles it, up to [`PAUSE_MAX`]; a message ends it. A producer that
+//! reaches the longest pause is reported once: one empty answer now and then is allowed.
+
+use std::time::Duration;
+
+/// The first pause.
+pub const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// The longest pause.
+pub const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// The pause after an empty answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// How long it is.
+    pub length: Duration,
+    /// Whether this is to be reported: for the first time, the answers were empty for so long that the pause is the longest.
+    pub is_news: bool,
+}
+
+/// The empty answers of one producer.
+///
+/// ```
+/// use broadway_core::machine::empty_answers::{EmptyAnswers, PAUSE_MIN};
+///
+/// let mut answers = EmptyAnswers::default();
+/// assert_eq!(answers.empty().length, PAUSE_MIN);
+/// assert_eq!(answers.empty().length, 2 * PAUSE_MIN);
+/// answers.filled();
+/// assert_eq!(answers.empty().length, PAUSE_MIN);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct EmptyAnswers {
+    in_a_row: u32,
+    is_reported: bool,
+}
+
+impl EmptyAnswers {
+    /// The producer returned no messages at once.
+    pub fn empty(&mut self) -> Pause {
+        let doubled = 2_u32.checked_pow(self.in_a_row);
+        let length = doubled.map_or(PAUSE_MAX, |times| {
+            PAUSE_MIN.saturating_mul(times).min(PAUSE_MAX)
+        });
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let is_longest = length == PAUSE_MAX;
+        let is_news = is_longest && !self.is_reported;
+        self.is_reported |= is_longest;
+        Pause { length, is_news }
+    }
+
+    /// The producer returned messages.
+    pub fn filled(&mut self) {
+        self.in_a_row = 0;
+    }
+}

@@ -1,0 +1,52 @@
+//! What a program that is asked to stop does at each signal: the first one drains, a later one aborts.
+//!
+//! A service manager or a terminal may send a signal to the process group and to the process, so that one request arrives twice.
+//! A signal within [`TOGETHER`] of the first belongs to it.
+
+use std::time::{Duration, Instant};
+
+/// Signals that follow the first within this time are the same request.
+pub const TOGETHER: Duration = Duration::from_millis(500);
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// To drain.
+    Drain,
+    /// To abort the drain.
+    Abort,
+    /// Nothing that an earlier signal did not ask for.
+    Nothing,
+}
+
+/// The signals of one program so far.
+///
+/// ```
+/// use broadway_core::machine::stop_signals::{Request, StopSignals};
+/// use std::time::{Duration, Instant};
+///
+/// let (mut signals, now) = (StopSignals::default(), Instant::now());
+/// assert_eq!(signals.caught(now), Request::Drain);
+/// assert_eq!(signals.caught(now), Request::Nothing);
+/// assert_eq!(signals.caught(now + Duration::from_secs(2)), Request::Abort);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct StopSignals {
+    first: Option<Instant>,
+    has_aborted: bool,
+}
+
+impl StopSignals {
+    /// A signal was caught.
+    pub fn caught(&mut self, now: Instant) -> Request {
+        let Some(first) = self.first else {
+            self.first = Some(now);
+            return Request::Drain;
+        };
+        if self.has_aborted || now.saturating_duration_since(first) < TOGETHER {
+            return Request::Nothing;
+        }
+        self.has_aborted = true;
+        Request::Abort
+    }
+}
