@@ -10,7 +10,7 @@
 //! does not confirm fails, and stays in the queue. A run that is killed is continued by the next; some messages then arrive
 //! twice. `BROADWAY_RABBITMQ` and `BROADWAY_KAFKA` name other brokers than those of `scripts/brokers`.
 
-use std::{env, process::ExitCode, time::Duration};
+use std::{env, time::Duration};
 
 use broadway::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outgoing, Pipeline, Processors,
@@ -61,17 +61,11 @@ impl Handler for ToKafka {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bridge: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run() -> Result<(), BoxError> {
+async fn main() -> Result<(), BoxError> {
+    // What fails is logged by the pipeline; this shows it.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let rabbitmq = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
     let kafka = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
     let uri = format!("amqp://guest:guest@{rabbitmq}/%2f");

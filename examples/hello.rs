@@ -5,10 +5,10 @@
 //! Expect a hundred lines in no particular order, since several processors work at once, and then
 //! `100 handled, 0 failed`.
 
-use broadway::{Message, Pipeline, handler_fn, source};
+use broadway::{BoxError, Message, Pipeline, handler_fn, source};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), BoxError> {
     let source = source::from_iter(|_producer| 1..=100_u64);
     let handler = handler_fn(|message: &mut Message<u64>| {
         println!("hello, number {}", message.data());

@@ -75,6 +75,10 @@ impl Handler for ToFile {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    // What fails is logged by the pipeline; this shows it.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let broker = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
     let loaded = load(&broker).await?;
     println!("loaded {loaded} flights into the topic {TOPIC}");

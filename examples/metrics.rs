@@ -8,11 +8,15 @@
 
 use std::time::Duration;
 
-use broadway::{Message, Pipeline, handler_fn, source, telemetry::MetricsObserver};
+use broadway::{BoxError, Message, Pipeline, handler_fn, source, telemetry::MetricsObserver};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), BoxError> {
+    // What fails is logged by the pipeline; this shows it.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     // The recorder first: series made before it is there are lost.
     let prometheus = PrometheusBuilder::new()
         .set_buckets_for_metric(

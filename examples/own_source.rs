@@ -15,7 +15,7 @@ use std::{
 
 use broadway::{
     Acknowledger, BoxError, Delivery, Message, OpenContext, Outcome, Pipeline, Produced, Producer,
-    Settled, Source, handler_fn,
+    Settled, Source, handler_fn, telemetry::MessageInfo,
 };
 use tokio::sync::Notify;
 
@@ -66,6 +66,11 @@ impl Producer for QueueProducer {
 
     fn acknowledger(&self) -> Arc<QueueAck> {
         Arc::new(QueueAck(Arc::clone(&self.0)))
+    }
+
+    /// How the log names a job that failed.
+    fn describe(job: &Job) -> MessageInfo {
+        MessageInfo::new(format!("job {}", job.id)).attempt(job.attempt)
     }
 
     /// At least one job and at most `demand`. It may be dropped at any await, so it waits first and

@@ -87,6 +87,10 @@ impl Handler for Means {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    // What fails is logged by the pipeline; this shows it.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let host = env::var("BROADWAY_PUBSUB").unwrap_or_else(|_| "127.0.0.1:19085".to_owned());
     let endpoint = format!("http://{host}");
     let publisher = PubSubPublisher::topic(TOPIC)

@@ -13,7 +13,6 @@
 use std::{
     collections::BTreeMap,
     env,
-    process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -135,7 +134,12 @@ async fn publish(uri: &str) -> Result<(), BoxError> {
     publisher.close().await
 }
 
-async fn run() -> Result<(), BoxError> {
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    // What fails is logged by the pipeline; this shows it.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let address = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
     let uri = format!("amqp://guest:guest@{address}/%2f");
     publish(&uri).await?;
@@ -173,15 +177,4 @@ async fn run() -> Result<(), BoxError> {
         entries.orders, entries.batches, entries.no_orders
     );
     Ok(())
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("rabbitmq_orders: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }

@@ -17,7 +17,6 @@ use std::{
     collections::BTreeMap,
     env,
     error::Error,
-    process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -139,7 +138,12 @@ async fn send(publisher: &SqsPublisher, run: &str) -> Result<(), BoxError> {
     publisher.close().await
 }
 
-async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    // What fails is logged by the pipeline; this shows it.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let (source, publisher) = queue().await?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let run = format!("{}-{}", started.as_millis(), std::process::id());
@@ -175,15 +179,4 @@ async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
         counts.len()
     );
     Ok(())
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
 }

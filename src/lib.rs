@@ -59,7 +59,7 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `tracing` | yes | `telemetry::TracingObserver`: logs through the `tracing` crate |
+//! | `tracing` | yes | failures, restarts, start and end are logged through the `tracing` crate: `telemetry::TracingObserver` |
 //! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
 //! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
 //! | `conformance` | no | `testing::conformance`, the suite that connectors pass, and `testing::Proxy` |

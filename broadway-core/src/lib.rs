@@ -63,7 +63,7 @@
 //!
 //! # Features
 //!
-//! `tracing` (default) for `telemetry::TracingObserver`, `metrics` for `telemetry::MetricsObserver`.
+//! `tracing` (default) for logs by `telemetry::TracingObserver`, `metrics` for `telemetry::MetricsObserver`.
 
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 

@@ -19,26 +19,16 @@ use std::{
     time::Duration,
 };
 
-use broadway::{
-    BoxError, Message, Outgoing, Pipeline, Publisher, Record, handler_fn,
-    telemetry::{Event, Observer},
-};
+use broadway::{BoxError, Message, Outgoing, Pipeline, Publisher, Record, handler_fn};
 use spool::{Folders, OnFailure, Spool, SpoolPublisher, SpoolRecord};
 use tokio::sync::Semaphore;
 
-/// Says what the connector tells about itself.
-struct Trouble;
-
-impl Observer for Trouble {
-    fn on_event(&self, _pipeline: &str, event: &Event<'_>) {
-        if let Event::SourceTrouble { error, .. } = event {
-            println!("trouble: {error}");
-        }
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    // What fails, and what the connector tells about itself, is logged by the pipeline; this shows it.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let root = std::env::temp_dir().join(format!("broadway-spool-{}", std::process::id()));
     fs::create_dir_all(&root)?;
     publish(&root).await?;
@@ -64,10 +54,7 @@ async fn main() -> Result<(), BoxError> {
         outcome
     });
     let source = Spool::folder(&root).pause(Duration::from_millis(200));
-    let topology = Pipeline::new(source, handler)
-        .observe(Trouble)
-        .start()
-        .await?;
+    let topology = Pipeline::new(source, handler).start().await?;
     // Eleven invoices, and one of them twice.
     ended.acquire_many(12).await?.forget();
     topology.drain().await?;

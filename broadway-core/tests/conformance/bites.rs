@@ -57,6 +57,7 @@ caught! {
     failing_many_neighbours_is_caught: FailsNeighbours by a_refused_message_costs_its_neighbours_nothing, "and no other";
     stumbling_is_caught: Stumbles by an_unreadable_message_costs_its_neighbours_nothing, "repeated";
     swallowing_failed_rows_is_caught: SwallowsFailed by a_sorted_batch_acknowledges_its_own, "lost";
+    naming_nothing_is_caught: NamesNothing by a_failed_message_is_named, "not named";
     keeping_when_dropped_is_caught: KeepsWhenDropped by a_dropped_source_gives_back_what_it_held, "lost";
 }
 

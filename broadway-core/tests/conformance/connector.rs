@@ -9,7 +9,7 @@ use std::{
 
 use broadway_core::{
     Acknowledger, BoxError, Delivery, Header, NoAckOptions, OpenContext, Outcome, Outgoing,
-    Produced, Producer, Record, Settled, Source,
+    Produced, Producer, Record, Settled, Source, telemetry::MessageInfo,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -104,6 +104,8 @@ pub(crate) enum Defect {
     LosesReleased,
     /// Leaves to its lease what a drain releases.
     KeepsReleased,
+    /// Says nothing of which message it was.
+    NamesNothing,
 }
 
 #[derive(Clone)]
@@ -230,6 +232,10 @@ impl Producer for MemoryProducer {
         self.acknowledger.clone()
     }
 
+    fn describe(record: &MemoryRecord) -> MessageInfo {
+        MessageInfo::of_record(record)
+    }
+
     async fn produce(
         &mut self,
         demand: NonZeroUsize,
@@ -323,6 +329,13 @@ impl MemoryAcknowledger {
 
 impl Acknowledger for MemoryAcknowledger {
     type Token = u64;
+
+    fn describe(&self, number: &u64) -> MessageInfo {
+        match self.defect {
+            Some(Defect::NamesNothing) => MessageInfo::default(),
+            _ => MessageInfo::new(format!("memory@{number}")),
+        }
+    }
 
     async fn settle(&self, settled: &mut Vec<Settled<u64>>) -> Result<(), BoxError> {
         let is_lost = self.link.pass().await.is_err();

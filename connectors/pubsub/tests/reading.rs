@@ -21,7 +21,7 @@ async fn everything_published_is_read_once_and_stays_away() {
     assert_eq!(numbers(&received), (0..500).collect::<Vec<_>>());
     let acknowledger = reader.acknowledger();
     for one in &received {
-        assert_eq!(acknowledger.describe(&one.token), one.item.id());
+        assert_eq!(acknowledger.describe(&one.token).id, one.item.id());
     }
     reader.done(received).await;
     reader.close().await.unwrap();

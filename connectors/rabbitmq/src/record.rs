@@ -347,6 +347,17 @@ mod tests {
     }
 
     #[test]
+    fn the_attempt_is_one_more_than_the_broker_counted_or_two_if_it_only_knows_that_it_is_not_the_first() {
+        assert_eq!(record().attempt(), Some(4));
+        let delivered = |redelivered| {
+            let delivery = Delivery::mock(7, "shop".into(), "k".into(), redelivered, Vec::new());
+            RabbitMqRecord::new(delivery, Arc::from("orders"))
+        };
+        assert_eq!(delivered(true).attempt(), Some(2));
+        assert_eq!(delivered(false).attempt(), Some(1));
+    }
+
+    #[test]
     fn headers_are_bytes_and_numbers_are_text() {
         let record = record();
         assert_eq!(record.header("tenant"), Some(b"a".as_slice()));

@@ -22,7 +22,7 @@ async fn everything_sent_arrives_once_and_is_deleted_when_done() {
     assert!(sorted(&received).into_iter().eq(0..500));
     let acknowledger = reader.acknowledger();
     for one in &received {
-        assert_eq!(acknowledger.describe(&one.token), one.item.id());
+        assert_eq!(acknowledger.describe(&one.token).id, one.item.id());
     }
     reader.done(received).await;
     reader.close().await.unwrap();

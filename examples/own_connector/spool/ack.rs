@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broadway::{Acknowledger, BoxError, Outcome, Settled};
+use broadway::{Acknowledger, BoxError, Outcome, Settled, telemetry::MessageInfo};
 
 use super::{blocking::blocking, leases::Leases};
 
@@ -75,5 +75,11 @@ impl Acknowledger for SpoolAcknowledger {
 
     fn is_stale(&self, token: &Token) -> bool {
         !self.leases.is_held(*token)
+    }
+
+    fn describe(&self, token: &Token) -> MessageInfo {
+        let name = self.leases.name(*token);
+        name.map(|name| MessageInfo::new(format!("spool@{name}")))
+            .unwrap_or_default()
     }
 }

@@ -35,6 +35,7 @@ mod headers;
 mod killed;
 mod late;
 mod lease;
+mod named;
 mod null;
 mod payloads;
 mod place;
@@ -70,6 +71,7 @@ pub use headers::{odd_headers_arrive_or_are_refused, trace_context_and_key_survi
 pub use killed::resumes_after_a_kill;
 pub use late::late_results_harm_nobody;
 pub use lease::a_slow_handler_keeps_its_message;
+pub use named::a_failed_message_is_named;
 pub use null::null_and_empty_arrive_apart;
 pub use payloads::{any_bytes_arrive_or_are_refused, smallest_and_largest_payloads_arrive};
 pub use publishing::{

@@ -38,6 +38,7 @@ macro_rules! __conformance {
                 a_refused_message_costs_its_neighbours_nothing
                 keys_keep_their_order
                 poison_spoils_nothing_else
+                a_failed_message_is_named
                 an_unreadable_message_costs_its_neighbours_nothing
                 a_sorted_batch_acknowledges_its_own
                 a_drain_loses_nothing_and_repeats_nothing
