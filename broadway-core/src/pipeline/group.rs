@@ -147,30 +147,33 @@ impl<A: Acknowledger> Group<A> {
         self.gather();
         self.settled.append(&mut self.resolved);
         let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
-        let called = callbacks::caught(async { acknowledger.settle(settled).await });
+        let called = callbacks::caught(async {
+            acknowledger.settle(settled).await?;
+            settled.clear();
+            Ok(())
+        });
         let result = called
             .await
             .map_err(|failure| failure.reason(Callback::Settle));
-        // Tokens that were not taken out are dropped here, after an error only when they were named.
-        let result = match result.map(|()| callbacks::clear(&mut self.settled)) {
-            Ok(None) => Ok(()),
-            Ok(Some(panicked)) => Err(panicked.reason(Callback::Settle)),
-            Err(reason) => Err(reason),
-        };
         if let Err(reason) = &result {
-            let left = &self.settled;
-            ledger.emitter.emit(&Event::AckFailed {
-                producer: self.entry.producer,
-                count: self.tally.total(),
-                reason,
-                affected: Affected::new(left.len(), &|index| {
-                    self.entry.describe(&left[index].token)
-                }),
-            });
+            self.tell_failed(ledger, reason);
         }
+        // What an error or a panic has left of them is dropped here.
         let _ = callbacks::clear(&mut self.settled);
         self.account(ledger);
         result
+    }
+
+    #[cold]
+    fn tell_failed(&self, ledger: &Ledger<A>, reason: &Reason) {
+        let left = &self.settled;
+        let describe = |index: usize| self.entry.describe(&left[index].token);
+        ledger.emitter.emit(&Event::AckFailed {
+            producer: self.entry.producer,
+            count: self.tally.total(),
+            reason,
+            affected: Affected::new(left.len(), &describe),
+        });
     }
 
     fn account(&mut self, ledger: &Ledger<A>) {

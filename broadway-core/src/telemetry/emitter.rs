@@ -112,9 +112,9 @@ impl Emitter {
     }
 
     /// Calls the observers.
-    #[inline]
+    // Inlined, so that the compiler knows at most call sites which event it is, and whether the log ever wants it.
+    #[inline(always)]
     pub fn emit(&self, event: &Event<'_>) {
-        // On the hot path, so decided here: the default log takes no part in what happens for each chunk.
         if self.logs(event) {
             self.log(event);
         }
@@ -124,14 +124,14 @@ impl Emitter {
     }
 
     #[cfg(feature = "tracing")]
-    #[inline]
+    #[inline(always)]
     fn logs(&self, event: &Event<'_>) -> bool {
         let logger = self.shared.logger.as_ref();
         logger.is_some_and(|logger| logger.wants(event))
     }
 
     #[cfg(not(feature = "tracing"))]
-    #[inline]
+    #[inline(always)]
     fn logs(&self, _event: &Event<'_>) -> bool {
         self.shared.logger.is_some()
     }
@@ -146,6 +146,7 @@ impl Emitter {
         let _ = event;
     }
 
+    #[inline(never)]
     fn call(&self, observer: &dyn Observer, event: &Event<'_>) {
         let called = guarded(|| observer.on_event(&self.shared.name, event));
         if called.is_err() && !self.shared.panicked.swap(true, Ordering::Relaxed) {

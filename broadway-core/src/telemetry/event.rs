@@ -285,7 +285,7 @@ impl Event<'_> {
     /// Whether it belongs to the course of things: it comes per chunk, per batch or at intervals, and nobody needs to know. Logs show it
     /// at the levels `debug` and `trace` only.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_routine(&self) -> bool {
         match self {
             Self::Produced { .. }

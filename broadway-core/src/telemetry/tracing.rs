@@ -109,7 +109,7 @@ impl TracingObserver {
     }
 
     /// Whether it has something to do about `event`: its level may be enabled, or a count of lines left out may be due.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wants(&self, event: &Event<'_>) -> bool {
         if event.is_routine() {
             takes_routine() || self.holding.load(Ordering::Relaxed) > 0
