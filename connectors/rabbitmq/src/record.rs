@@ -347,7 +347,8 @@ mod tests {
     }
 
     #[test]
-    fn the_attempt_is_one_more_than_the_broker_counted_or_two_if_it_only_knows_that_it_is_not_the_first() {
+    fn the_attempt_is_one_more_than_the_broker_counted_or_two_if_it_only_knows_that_it_is_not_the_first()
+     {
         assert_eq!(record().attempt(), Some(4));
         let delivered = |redelivered| {
             let delivery = Delivery::mock(7, "shop".into(), "k".into(), redelivered, Vec::new());

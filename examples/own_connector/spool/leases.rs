@@ -162,7 +162,9 @@ impl Leases {
 
     /// The file of a message that is held.
     pub(super) fn name(&self, token: Token) -> Option<String> {
-        self.table().get(&token).map(|lease| lease.name().to_owned())
+        self.table()
+            .get(&token)
+            .map(|lease| lease.name().to_owned())
     }
 
     pub(super) fn is_held(&self, token: Token) -> bool {
