@@ -121,13 +121,14 @@ pub trait Acknowledger: Send + Sync + 'static {
         false
     }
 
-    /// Whether the source delivers a [released](Outcome::Released) message again: to another consumer, or to this program when
-    /// it runs again. Asked when a topology drains: with `true`, messages that no handler has begun are released, and the drain
-    /// waits for no more than those that were begun. With `false` they are all handled first. Defaults to `false`.
+    /// Whether the source delivers the message of this token again when it is [released](Outcome::Released): to another consumer,
+    /// or to this program when it runs again. Asked when a topology drains, of messages that no handler has begun: with `true`
+    /// the message is released, and the drain does not wait for it. With `false` it is handled first. Defaults to `false`.
     ///
-    /// They are released after [`Producer::stop`](crate::Producer::stop) has returned, so a source that stopped reading does not
-    /// get them back.
-    fn redelivers(&self) -> bool {
+    /// Messages are released after [`Producer::stop`](crate::Producer::stop) has returned, so a source that stopped reading does
+    /// not get them back. It may be asked more than once for a message, and may change its mind.
+    fn redelivers(&self, token: &Self::Token) -> bool {
+        let _ = token;
         false
     }
 
@@ -190,8 +191,8 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
         A::is_stale(self, token)
     }
 
-    fn redelivers(&self) -> bool {
-        A::redelivers(self)
+    fn redelivers(&self, token: &Self::Token) -> bool {
+        A::redelivers(self, token)
     }
 
     fn describe(&self, token: &Self::Token) -> MessageInfo {

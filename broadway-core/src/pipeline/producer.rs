@@ -17,7 +17,7 @@ use super::{
     envelope::{Creditor, Debt, Envelope, Origin, Parcel},
     rate_limit::Limiter,
     registry::Entry,
-    release::{self, redelivers},
+    release::release,
     settler::{Ledger, Settler},
     start::{Line, SourceOutlet},
 };
@@ -129,8 +129,8 @@ impl<S: Source> ProducerLoop<S> {
         let mut opened = opened;
         loop {
             let ended = self.deliver(&mut opened, &mut restart).await;
-            // Also while draining: at the limited pace, until the drain runs out of time, unless the source takes it back.
-            self.send_on(redelivers(&opened.entry.acknowledger)).await;
+            // Also while draining: at the limited pace, unless the source takes it back.
+            self.send_on().await;
             if let Ended::Draining = ended {
                 let producer = &mut opened.producer;
                 // What `stop` does wrong, `close` will find.
@@ -169,31 +169,26 @@ impl<S: Source> ProducerLoop<S> {
         run::run(delivering).await.ended
     }
 
-    /// Sends on what was accepted, at the limited pace, until the topology ends by force, or a drain releases the rest, where
-    /// the source `redelivers` it.
-    async fn send_on(&mut self, redelivers: bool) {
+    /// Sends on what was accepted, at the limited pace, until the topology ends by force, or a drain releases what it can.
+    async fn send_on(&mut self) {
         let send_on = self.entrance.send_on();
-        let stops = |word: &Word| word.aborted || (redelivers && word.releases());
+        let stops = |word: &Word| word.aborted || word.releases();
         self.listener.run_until(send_on, stops).await;
     }
 
-    /// Releases what a drain has left in hand. After the producer has stopped, or it would read this again.
+    /// Releases what a drain has left in hand, and sends on what has to be handled. After the producer has stopped, or it would
+    /// read this again.
     async fn give_back(&mut self) {
         if self.entrance.accepted.is_empty() || self.control.word().aborted {
             return;
         }
         let mut settler = Settler::new(Arc::clone(&self.entrance.ledger));
-        release::release(&mut settler, &mut self.entrance.accepted);
-        debug_assert!(
-            self.entrance
-                .accepted
-                .iter()
-                .all(|parcel| parcel.0.is_none()),
-            "only what its source takes back is left unsent"
-        );
-        self.entrance.accepted.clear();
+        release(&mut settler, &mut self.entrance.accepted);
         // What the acknowledger said is an event already.
         let _ = settler.flush().await;
+        self.entrance.accepted.retain(|parcel| parcel.0.is_some());
+        let send_on = self.entrance.send_on();
+        self.listener.run_until(send_on, |word| word.aborted).await;
     }
 
     /// Waits before the producer is asked again, unless the topology drains.
@@ -346,8 +341,7 @@ impl<S: Source> Act for Delivering<'_, S> {
                 }
             },
         }
-        let redelivers = redelivers(&self.opened.entry.acknowledger);
-        self.producer.send_on(redelivers).await;
+        self.producer.send_on().await;
         ControlFlow::Continue(())
     }
 }

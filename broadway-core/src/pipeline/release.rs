@@ -115,17 +115,13 @@ fn is_released<T, A: Acknowledger>(settler: &mut Settler<A>, parcel: &Parcel<T, 
     let Some(envelope) = &parcel.0 else {
         return false;
     };
-    match envelope.debt.to {
-        Creditor::Source(_) => {
-            let number = envelope.debt.origin.acknowledger();
-            redelivers(&settler.entry(number).acknowledger)
+    match &envelope.debt.to {
+        Creditor::Source(token) => {
+            let entry = settler.entry(envelope.debt.origin.acknowledger());
+            // The message is handled if this panics.
+            guarded(|| entry.acknowledger.redelivers(token)).unwrap_or(false)
         }
         // Pushed messages come from no source; one that was acknowledged early has been begun.
         Creditor::Pushed(_) | Creditor::Early | Creditor::Settled => false,
     }
-}
-
-/// Whether the source of this acknowledger delivers again what is released. A panic is a no.
-pub(super) fn redelivers<A: Acknowledger>(acknowledger: &A) -> bool {
-    guarded(|| acknowledger.redelivers()).unwrap_or(false)
 }

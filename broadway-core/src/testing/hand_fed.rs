@@ -259,7 +259,7 @@ impl<T: Send + 'static> Acknowledger for HandFedAcknowledger<T> {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    fn redelivers(&self) -> bool {
+    fn redelivers(&self, _: &Fed) -> bool {
         self.shared.redelivers.load(Ordering::Acquire)
     }
 

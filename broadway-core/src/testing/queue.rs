@@ -461,7 +461,7 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
         self.inner.is_stale(token)
     }
 
-    fn redelivers(&self) -> bool {
+    fn redelivers(&self, _: &Fed) -> bool {
         true
     }
 

@@ -360,7 +360,7 @@ impl Acknowledger for MemoryAcknowledger {
         result
     }
 
-    fn redelivers(&self) -> bool {
+    fn redelivers(&self, _: &u64) -> bool {
         self.defect != Some(Defect::FinishesAtADrain)
     }
 }

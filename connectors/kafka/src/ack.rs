@@ -1,6 +1,9 @@
 //! How results come back: by partition, in runs, into the ledgers that commits are read from.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use broadway_core::{Acknowledger, BoxError, Settled, telemetry::MessageInfo};
 
@@ -8,6 +11,14 @@ use crate::shared::Shared;
 
 /// How many partitions of a chunk are told apart without writing to each more than once.
 const SLOTS: usize = 16;
+
+/// How long a drain handles what lies before a message that was begun.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// By the clock of the runtime.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// Which message of which assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +32,16 @@ pub struct Token {
 /// and at the end.
 pub struct KafkaAcknowledger {
     shared: Arc<Shared>,
+    /// When a drain first asked what is released.
+    asked: OnceLock<Instant>,
 }
 
 impl KafkaAcknowledger {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            asked: OnceLock::new(),
+        }
     }
 
     fn settle_all(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
@@ -63,9 +79,14 @@ impl Acknowledger for KafkaAcknowledger {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    /// What is released is not committed, and the group reads it again.
-    fn redelivers(&self) -> bool {
-        true
+    /// What is released is not committed, and the group reads it again: also what was done behind it. So what lies before a
+    /// message that was begun is handled, as at a revocation, unless that takes longer than [`CATCH_UP`].
+    fn redelivers(&self, token: &Token) -> bool {
+        let asked = *self.asked.get_or_init(now);
+        let is_behind = self
+            .shared
+            .with_partitions(|all| all[token.slot as usize].is_behind_all_begun(token.offset));
+        is_behind || now().saturating_duration_since(asked) >= CATCH_UP
     }
 
     fn describe(&self, token: &Token) -> MessageInfo {

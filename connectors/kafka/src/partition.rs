@@ -171,6 +171,11 @@ impl Partition {
         }
     }
 
+    /// Whether no handler has begun this message of the current epoch, or one behind it.
+    pub(crate) fn is_behind_all_begun(&self, offset: i64) -> bool {
+        self.mark.get().is_none_or(|begun| offset > begun)
+    }
+
     pub(crate) fn is_stale(&self, token: &Token) -> bool {
         self.live.load(Ordering::Acquire) != token.epoch || self.mark.excludes(token.offset)
     }

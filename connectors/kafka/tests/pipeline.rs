@@ -191,6 +191,41 @@ async fn a_drained_pipeline_has_committed_all_it_handled_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_drain_halts_nothing_over_what_it_releases_and_commits_all_that_is_done() {
+    let Some(fixture) = Fixture::new(GroupProtocol::CooperativeSticky).await else {
+        return;
+    };
+    fixture.publish(0..1_000);
+    let work = Work(Arc::new(Inner {
+        gate: Some(Semaphore::new(0)),
+        ..Inner::default()
+    }));
+    let (topology, log) = fixture.start(&work, 1).await;
+    timeout(PATIENCE, async {
+        while topology.totals().received < 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("messages are queued");
+    topology.begin_drain();
+    work.0.gate.as_ref().unwrap().add_permits(1_000_000);
+    let totals = drain(&topology).await;
+    assert!(totals.released > 0, "{totals:?}");
+    assert_eq!((totals.failed, totals.in_flight()), (0, 0));
+    let halts = log
+        .all()
+        .into_iter()
+        .filter(|seen| matches!(seen, Seen::Halted { .. }));
+    assert_eq!(halts.count(), 0);
+    assert_eq!(fixture.committed(), i64::try_from(totals.done).unwrap());
+    let (topology, _) = fixture.start(&work, 1).await;
+    work.wait_for(1_000).await;
+    drain(&topology).await;
+    assert!(work.sorted().into_iter().eq(0..1_000), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_committed_when_it_was_handled() {
     let Some(fixture) = Fixture::new(GroupProtocol::CooperativeSticky).await else {
         return;

@@ -92,7 +92,7 @@ impl Acknowledger for PubSubAcknowledger {
     }
 
     /// What is released is given back to the service at once.
-    fn redelivers(&self) -> bool {
+    fn redelivers(&self, _: &Token) -> bool {
         true
     }
 

@@ -43,7 +43,7 @@ impl Acknowledger for RabbitMqAcknowledger {
     }
 
     /// A queue delivers again what is released. A stream does not: where it is read on is the reader's choice.
-    fn redelivers(&self) -> bool {
+    fn redelivers(&self, _: &Token) -> bool {
         !self.shared.is_stream
     }
 

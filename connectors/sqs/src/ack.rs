@@ -37,7 +37,7 @@ impl Acknowledger for SqsAcknowledger {
     }
 
     /// What is released becomes visible to others at once.
-    fn redelivers(&self) -> bool {
+    fn redelivers(&self, _: &Token) -> bool {
         true
     }
 

@@ -69,7 +69,7 @@ impl Acknowledger for SpoolAcknowledger {
     }
 
     /// What is released is back in `new/` at once.
-    fn redelivers(&self) -> bool {
+    fn redelivers(&self, _: &Token) -> bool {
         true
     }
 
