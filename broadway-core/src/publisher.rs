@@ -17,7 +17,8 @@ use crate::{batch::Batch, error::BoxError, telemetry::Observer};
 ///
 /// A publisher is shared: all methods take `&self`, and any number of tasks may publish at once. It keeps no more than a
 /// stated number of messages in flight (an option of each connector's publisher) and lets callers wait beyond that: this is
-/// its back-pressure.
+/// its back-pressure. Publishers of the connectors are `Clone`: clones share the connection and the limit, closing one closes all, and
+/// dropping one leaves the others as they are.
 ///
 /// A bridge, from a source of records to a publisher:
 ///

@@ -9,7 +9,8 @@ use crate::{
     telemetry::{Emitter, Event, Observer},
 };
 
-/// A publisher that tells an observer of each call: see [`Publisher::observed`].
+/// A publisher that tells an observer of each call: see [`Publisher::observed`]. A clone shares the observer.
+#[derive(Clone)]
 #[must_use = "a publisher sends nothing by itself"]
 pub struct Observed<P> {
     inner: P,

@@ -292,6 +292,7 @@ fn null_stays_null_on_its_way_through_a_record() {
 async fn an_observed_publisher_tells_of_each_call() {
     let (outbox, recorder) = (Outbox::new(), Recorder::new());
     let publisher = outbox.clone().observed("audit", recorder.clone());
+    let publisher = publisher.clone();
     outbox.fail_next(PublishError::refused("too large"));
     let results = publisher
         .publish(vec![Outgoing::new("a"), Outgoing::new("b")])

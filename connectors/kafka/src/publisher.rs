@@ -33,7 +33,8 @@ use poller::Shared;
 /// What the client may take besides its time-outs: it looks for messages that have timed out once a second.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Publishes to a topic, idempotently: what the client tries again, it neither sends twice nor out of order.
+/// Publishes to a topic, idempotently: what the client tries again, it neither sends twice nor out of order. Clones share one
+/// client and one limit.
 ///
 /// A message is confirmed when all in-sync replicas have it (`acks=all`). Messages of one key go to one partition, in the order
 /// of [`publish`](Publisher::publish); of two calls at once, in either order.
@@ -47,8 +48,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// one, at most once a second. What it had not confirmed fails as
 /// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), so that nothing is lost without a word.
 ///
-/// Dropped without [`close`](Publisher::close), it sends in the background what was handed to it, for up to `close_timeout`. Dropping
-/// never waits.
+/// Closing one clone closes all of them. When the last clone is dropped without [`close`](Publisher::close), the client sends in the
+/// background what was handed to it, for up to `close_timeout`. Dropping never waits.
 ///
 /// ```no_run
 /// use broadway_core::{Outgoing, Publisher};
@@ -61,8 +62,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct KafkaPublisher {
+    inner: Arc<Inner>,
+}
+
+/// What clones share. Ends the client when the last of them is dropped.
+struct Inner {
     options: KafkaPublisherBuilder,
     shared: Arc<Shared>,
 }
@@ -74,7 +81,9 @@ impl KafkaPublisher {
     }
 
     pub(crate) fn new(options: KafkaPublisherBuilder, shared: Arc<Shared>) -> Self {
-        Self { options, shared }
+        Self {
+            inner: Arc::new(Inner { options, shared }),
+        }
     }
 
     /// Hands a group to the clients. Waits while the queue of one is full: that empties, or times out.
@@ -101,11 +110,11 @@ impl KafkaPublisher {
 
     /// The way to a topic: that of this destination, or else the publisher's own.
     fn route(&self, to: Option<&str>) -> Result<Route, PublishError> {
-        let topic = to.unwrap_or(&self.options.topic);
+        let topic = to.unwrap_or(&self.inner.options.topic);
         let name = CString::new(topic).map_err(|_| {
             PublishError::refused(format!("there is no topic {topic:?}: it has a NUL in it"))
         })?;
-        let link = self.shared.links.to(topic);
+        let link = self.inner.shared.links.to(topic);
         Ok(Route {
             to: to.map(str::to_owned),
             name,
@@ -119,7 +128,7 @@ impl KafkaPublisher {
         message: &Outgoing,
         ticket: Ticket,
     ) -> Result<(), PublishError> {
-        let tombstones = self.options.empty_is_tombstone;
+        let tombstones = self.inner.options.empty_is_tombstone;
         let send = || {
             let parts = parts(message, &route.name, tombstones, ticket)?;
             match route.link.send(parts) {
@@ -132,11 +141,11 @@ impl KafkaPublisher {
             if send()? {
                 return Ok(());
             }
-            let landed = self.shared.flights.landed();
+            let landed = self.inner.shared.flights.landed();
             tokio::pin!(landed);
             // From here on a landing counts, also one between the second attempt and the wait.
             landed.as_mut().enable();
-            self.shared.flights.tell_landing();
+            self.inner.shared.flights.tell_landing();
             if send()? {
                 return Ok(());
             }
@@ -146,9 +155,11 @@ impl KafkaPublisher {
 
     /// What an error means that the client gave at once, without having taken the message.
     fn explain(&self, code: RDKafkaErrorCode, message: &Outgoing) -> PublishError {
-        let topic = message.destination().unwrap_or(&self.options.topic);
+        let topic = message.destination().unwrap_or(&self.inner.options.topic);
         let error = KafkaError::MessageProduction(code);
-        self.shared.explain(&self.options, &error, topic)
+        self.inner
+            .shared
+            .explain(&self.inner.options, &error, topic)
     }
 }
 
@@ -170,16 +181,16 @@ struct Route {
 impl Publisher for KafkaPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let n = messages.len();
-        let call = self.shared.calls.begin(n);
-        self.shared.links.learn_limits(&messages).await;
+        let call = self.inner.shared.calls.begin(n);
+        self.inner.shared.links.learn_limits(&messages).await;
         let mut messages = messages.into_iter();
         let mut begun = 0;
         while begun < n {
-            let Some(size) = self.shared.flights.permits(n - begun).await else {
+            let Some(size) = self.inner.shared.flights.permits(n - begun).await else {
                 break;
             };
             let times = times(&messages.as_slice()[..size]);
-            let group = self.shared.flights.begin(&call, begun, size, times);
+            let group = self.inner.shared.flights.begin(&call, begun, size, times);
             self.hand_over(group, messages.by_ref().take(size)).await;
             begun += size;
         }
@@ -189,23 +200,23 @@ impl Publisher for KafkaPublisher {
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let within = self.options.confirm_timeout.saturating_add(GRACE);
+        let within = self.inner.options.confirm_timeout.saturating_add(GRACE);
         let deadline = Deadline::after(within);
-        self.shared.calls.ended(deadline).await.map_err(|open| {
+        self.inner.shared.calls.ended(deadline).await.map_err(|open| {
             format!(
                 "{open} calls of `publish` to topic `{}` are open after {within:?} (`confirm_timeout` and 2 s)",
-                self.options.topic
+                self.inner.options.topic
             )
             .into()
         })
     }
 
     async fn close(&self) -> Result<(), BoxError> {
-        self.shared.end(self.options.close_timeout);
-        let within = self.options.close_timeout;
-        let topic = &self.options.topic;
+        self.inner.shared.end(self.inner.options.close_timeout);
+        let within = self.inner.options.close_timeout;
+        let topic = &self.inner.options.topic;
         let deadline = Deadline::after(within.saturating_add(GRACE));
-        match deadline.within(self.shared.ended()).await {
+        match deadline.within(self.inner.shared.ended()).await {
             Some(0) => Ok(()),
             Some(given_up) => Err(format!(
                 "{given_up} messages to topic `{topic}` were not confirmed within {within:?} (`close_timeout`) and were given up"
@@ -220,7 +231,7 @@ impl Publisher for KafkaPublisher {
     }
 }
 
-impl Drop for KafkaPublisher {
+impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.end(self.options.close_timeout);
     }
@@ -229,9 +240,9 @@ impl Drop for KafkaPublisher {
 impl fmt::Debug for KafkaPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaPublisher")
-            .field("options", &self.options)
-            .field("in_flight", &self.shared.flights.len())
-            .field("is_closed", &self.shared.flights.is_closed())
+            .field("options", &self.inner.options)
+            .field("in_flight", &self.inner.shared.flights.len())
+            .field("is_closed", &self.inner.shared.flights.is_closed())
             .finish()
     }
 }

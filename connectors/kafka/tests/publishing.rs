@@ -300,3 +300,19 @@ async fn options_that_cannot_work_are_refused_before_connecting_and_show_no_secr
         "{shown} {error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clones_outlive_each_other_and_closing_one_closes_all() {
+    let Some(brokers) = broker() else { return };
+    let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
+    let first = builder.open().await.unwrap();
+    let (second, third) = (first.clone(), first.clone());
+    drop(first);
+    let results = publish(&second, vec![Outgoing::new("a")]).await;
+    assert_eq!(results, [Ok(())]);
+    third.close().await.unwrap();
+    let results = publish(&second, vec![Outgoing::new("late")]).await;
+    assert_eq!(results, [Err(PublishErrorKind::Closed)]);
+    second.close().await.unwrap();
+    assert_eq!(read(&brokers, &topic, 1).await[0].item.payload(), b"a");
+}

@@ -12,7 +12,7 @@ mod builder;
 mod failure;
 mod outgoing;
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
 use google_cloud_pubsub::{client::Publisher as Client, error, publisher::PublishFuture};
@@ -24,7 +24,7 @@ pub use builder::PubSubPublisherBuilder;
 /// What the client may take besides `confirm_timeout`, before it is given up.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Publishes to a topic.
+/// Publishes to a topic. Clones share one connection and one limit.
 ///
 /// [`Outgoing::key`] is the ordering key: messages of one key arrive in the order of [`publish`](Publisher::publish) at
 /// subscriptions that keep it, if they are published in one region. Headers are attributes, as text. What Pub/Sub does not take in
@@ -36,7 +36,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What fails in a way that passes is tried again for `confirm_timeout`, and so may arrive twice. When a message with an ordering
 /// key fails for good, the client fails those behind it too; afterwards the key goes on.
 ///
-/// Dropped without [`close`](Publisher::close), it sends in the background what was handed to it.
+/// Closing one clone closes all of them. When the last clone is dropped without [`close`](Publisher::close), what was handed to it is
+/// sent in the background.
 ///
 /// ```no_run
 /// use broadway_core::{Outgoing, Publisher};
@@ -49,8 +50,14 @@ const GRACE: Duration = Duration::from_secs(1);
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct PubSubPublisher {
+    shared: Arc<Shared>,
+}
+
+/// What clones share.
+struct Shared {
     /// Calls of `publish` read it; who flushes or closes writes, and so waits for those before it.
     client: RwLock<Option<Client>>,
     in_flight: Semaphore,
@@ -67,16 +74,21 @@ impl PubSubPublisher {
     }
 
     fn new(client: Client, options: &PubSubPublisherBuilder, target: Target) -> Self {
-        Self {
+        let shared = Shared {
             client: RwLock::new(Some(client)),
             in_flight: Semaphore::new(options.in_flight_max),
             in_flight_max: u32::try_from(options.in_flight_max).unwrap_or(u32::MAX),
             confirm_timeout: options.confirm_timeout,
             close_timeout: options.close_timeout,
             target,
+        };
+        Self {
+            shared: Arc::new(shared),
         }
     }
+}
 
+impl Shared {
     /// Sends messages for which there are permits, and waits for the results.
     async fn send(
         &self,
@@ -142,28 +154,30 @@ enum Flight {
 
 impl Publisher for PubSubPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
+        let shared = &*self.shared;
         let mut results = Vec::with_capacity(messages.len());
         let mut messages = messages.into_iter();
-        let link = self.client.read().await;
+        let link = shared.client.read().await;
         let Some(client) = &*link else {
             return messages.map(|_| Err(PublishError::closed())).collect();
         };
         // All of a group or nothing, so that two large calls never wait for each other's permits.
         while messages.len() > 0 {
             let size = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-            let size = size.min(self.in_flight_max);
-            let _permits = self.in_flight.acquire_many(size).await;
+            let size = size.min(shared.in_flight_max);
+            let _permits = shared.in_flight.acquire_many(size).await;
             let group = messages.by_ref().take(size as usize);
-            self.send(client, group, &mut results).await;
+            shared.send(client, group, &mut results).await;
         }
         results
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let limit = self.confirm_timeout.saturating_add(GRACE * 2);
+        let shared = &*self.shared;
+        let limit = shared.confirm_timeout.saturating_add(GRACE * 2);
         let flushed = async {
             // Whoever was before us has its results. What a dropped call has left is still with the client.
-            if let Some(client) = &*self.client.write().await {
+            if let Some(client) = &*shared.client.write().await {
                 client.flush().await;
             }
         };
@@ -172,9 +186,10 @@ impl Publisher for PubSubPublisher {
     }
 
     async fn close(&self) -> Result<(), BoxError> {
-        let limit = self.close_timeout;
+        let shared = &*self.shared;
+        let limit = shared.close_timeout;
         let closed = async {
-            if let Some(client) = self.client.write().await.take() {
+            if let Some(client) = shared.client.write().await.take() {
                 client.flush().await;
             }
         };
@@ -188,8 +203,8 @@ impl Publisher for PubSubPublisher {
 impl fmt::Debug for PubSubPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubSubPublisher")
-            .field("topic", &self.target.name)
-            .field("endpoint", &self.target.endpoint)
+            .field("topic", &self.shared.target.name)
+            .field("endpoint", &self.shared.target.endpoint)
             .finish_non_exhaustive()
     }
 }

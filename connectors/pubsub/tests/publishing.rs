@@ -177,3 +177,23 @@ async fn a_missing_topic_is_told_or_made() {
     publisher.publish_one(Outgoing::new("0")).await.unwrap();
     publisher.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clones_outlive_each_other_and_closing_one_closes_all() {
+    let Some(fixture) = Fixture::new("clones").await else {
+        return;
+    };
+    let first = publisher(&fixture).open().await.unwrap();
+    let (second, third) = (first.clone(), first.clone());
+    drop(first);
+    second.publish_one(Outgoing::new("1")).await.unwrap();
+    third.close().await.unwrap();
+    let error = second.publish_one(Outgoing::new("2")).await.unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Closed);
+    second.close().await.unwrap();
+    let mut reader = fixture.open().await;
+    let received = reader.exactly(1).await;
+    assert_eq!(numbers(&received), [1]);
+    reader.done(received).await;
+    reader.close().await.unwrap();
+}

@@ -86,7 +86,8 @@ const CALLS_MAX: u16 = 64;
 ///
 /// Many messages at once are cheaper than many calls; up to 64 calls run at once, others wait.
 ///
-/// Dropped without [`close`](Publisher::close), calls that run go on to their end, and the connection goes with the last of them.
+/// Closing one clone closes all of them. When the last clone is dropped without [`close`](Publisher::close), calls that run go on to
+/// their end, and the connection goes with the last of them.
 #[derive(Clone)]
 #[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct RabbitMqPublisher {

@@ -69,6 +69,8 @@ type Outcome = (usize, Result<(), PublishError>);
 /// an answer, which may have been taken: in a standard queue such messages may arrive twice, in a FIFO queue their
 /// deduplication id prevents it. In a FIFO queue nothing is sent again that would then stand behind a later message of its group; it
 /// fails instead, as unconfirmed. What the service refuses fails alone, at once.
+///
+/// Closing one clone closes all of them. Dropping clones ends nothing: what is on its way belongs to the calls that wait for it.
 #[derive(Clone)]
 #[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct SqsPublisher {

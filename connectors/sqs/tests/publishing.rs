@@ -278,3 +278,17 @@ async fn many_callers_get_through_a_small_limit() {
     reader.done(received).await;
     reader.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clones_outlive_each_other_and_closing_one_closes_all() {
+    let fake = Fake::start().await;
+    let first = to(&fake, &fake.url()).open().await.unwrap();
+    let (second, third) = (first.clone(), first.clone());
+    drop(first);
+    second.publish_one(Outgoing::new("1")).await.unwrap();
+    third.close().await.unwrap();
+    let error = second.publish_one(Outgoing::new("2")).await.unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Closed);
+    second.close().await.unwrap();
+    assert_eq!(fake.counts(), (1, 0));
+}

@@ -163,3 +163,21 @@ async fn a_dropped_call_is_flushed() {
     assert_eq!(queue.payloads().await.len(), 100);
     queue.delete().await;
 }
+
+#[tokio::test]
+async fn clones_outlive_each_other_and_closing_one_closes_all() {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "clones").await;
+    let first = queue.publisher().open().await.unwrap();
+    let (second, third) = (first.clone(), first.clone());
+    drop(first);
+    in_time(second.publish_one(Outgoing::new("1")))
+        .await
+        .unwrap();
+    in_time(third.close()).await.unwrap();
+    let late = in_time(second.publish_one(Outgoing::new("2"))).await;
+    assert_eq!(late.unwrap_err().kind(), PublishErrorKind::Closed);
+    in_time(second.close()).await.unwrap();
+    assert_eq!(queue.payloads().await, ["1"]);
+    queue.delete().await;
+}
