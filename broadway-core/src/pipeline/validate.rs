@@ -96,7 +96,7 @@ fn batcher<T>(name: &str, batching: &Batching<T>, found: &mut Checks) {
 }
 
 fn rate_limit(rate: &RateLimit, found: &mut Checks) {
-    if let Err(error) = Allowance::new(rate.messages, rate.interval) {
+    for error in Allowance::problems(rate.messages, rate.interval) {
         found.add("rate_limit", error);
     }
     if rate.burst == Some(0) {

@@ -56,7 +56,7 @@ async fn every_option_that_cannot_work_is_listed_with_its_path() {
         .name(" ")
         .producers(0)
         .drain_timeout(Duration::ZERO)
-        .rate_limit_smooth(0, SECOND, 0)
+        .rate_limit_smooth(0, Duration::ZERO, 0)
         .processors(Processors::new(0).max_demand(5).min_demand(5))
         .batchers(|sink| match sink {
             Sink::One => Batching::new(0, Duration::ZERO)
@@ -78,7 +78,8 @@ async fn every_option_that_cannot_work_is_listed_with_its_path() {
         "batchers.one.open_max: is 0",
         "batchers.one.bytes: is 0",
         "batchers.two.buffered_max: is 9, but one batch may hold 10",
-        "rate_limit: ",
+        "rate_limit: a rate of 0 messages lets nothing pass",
+        "rate_limit: a rate interval of 0ns is not between",
         "rate_limit.burst: is 0",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");

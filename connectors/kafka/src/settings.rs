@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use broadway_core::Problem;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
 /// Settings by name, in the words of librdkafka. `Debug` masks what is secret.
 #[derive(Clone, Default)]
@@ -36,13 +36,17 @@ impl Settings {
         }
     }
 
-    /// A problem for each setting that is not the user's to set.
+    /// A problem for each setting that is not the user's to set, that the client does not know, or whose value it does not take.
     pub(crate) fn problems(&self, side: Side) -> impl Iterator<Item = Problem> {
         let refused = self.0.keys().filter_map(move |name| {
             side.refusal(name)
                 .map(|why| Problem::new(name.as_str(), why))
         });
-        refused.chain(self.without_tokens())
+        let unknown = self.0.iter().filter_map(move |(name, value)| {
+            let is_ours = side.refusal(name).is_some();
+            (!is_ours).then(|| not_taken(name, value)).flatten()
+        });
+        refused.chain(unknown).chain(self.without_tokens())
     }
 
     /// Without OIDC there is nobody to fetch tokens, and the client would wait for one for ever.
@@ -57,6 +61,24 @@ impl Settings {
             Problem::new(name, why)
         })
     }
+}
+
+/// A setting that the client refuses by itself. It names only the first of several, so each is tried alone.
+fn not_taken(name: &str, value: &str) -> Option<Problem> {
+    let mut config = ClientConfig::new();
+    config.set(name, value);
+    let why = match config.create_native_config().err()? {
+        KafkaError::ClientConfig(_, why, ..) => why,
+        other => other.to_string(),
+    };
+    // The reason may hold the value, but not where it is that this build lacks a part.
+    let is_shown = !is_secret(name) || why.contains("not supported in this build");
+    let message = match (is_secret(name), is_shown) {
+        (false, _) => format!("is {value:?}, which the Kafka client does not accept: {why}"),
+        (true, true) => format!("is not accepted by the Kafka client: {why}"),
+        (true, false) => "has a value that the Kafka client does not accept".to_owned(),
+    };
+    Some(Problem::new(name, message))
 }
 
 /// Whose settings these are: each side has options and promises of its own.
@@ -215,12 +237,44 @@ mod tests {
             "auto.offset.reset",
             "partitioner",
         ] {
-            settings.insert(name.to_owned(), "1".to_owned());
+            settings.insert(name.to_owned(), "random".to_owned());
         }
         let refused: Vec<_> = settings
             .problems(Side::Publisher)
             .map(|problem| problem.option().to_owned())
             .collect();
         assert_eq!(refused, ["acks", "enable.idempotence"]);
+    }
+
+    #[test]
+    fn every_setting_that_the_client_does_not_take_is_listed_and_no_secret_is_shown() {
+        let mut settings = Settings::default();
+        for (name, value) in [
+            ("no.such.setting", "1"),
+            ("fetch.min.bytes", "many"),
+            ("fetch.wait.max.ms", "100"),
+            ("compression.type", "shrink"),
+            ("enable.auto.commit", "perhaps"),
+            ("sasl.passwort", "canary"),
+            ("ssl.key.pem", "canary"),
+        ] {
+            settings.insert(name.to_owned(), value.to_owned());
+        }
+        let problems: Vec<_> = settings.problems(Side::Source).collect();
+        let options: Vec<_> = problems.iter().map(Problem::option).collect();
+        let expected = [
+            "enable.auto.commit",
+            "compression.type",
+            "fetch.min.bytes",
+            "no.such.setting",
+            "sasl.passwort",
+        ];
+        assert_eq!(&options[..5], expected);
+        let text = problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert!(text.contains("\"many\""), "{text}");
     }
 }

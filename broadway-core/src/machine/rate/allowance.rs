@@ -29,6 +29,15 @@ impl Allowance {
         Ok(Self { messages, interval })
     }
 
+    /// Every reason why these numbers are no allowance. [`new`](Self::new) returns the first of them.
+    pub fn problems(messages: usize, interval: Duration) -> impl Iterator<Item = InvalidAllowance> {
+        let each = [
+            Self::new(messages, Self::INTERVAL_MAX).err(),
+            Self::new(1, interval).err(),
+        ];
+        each.into_iter().flatten()
+    }
+
     /// How many messages may pass in each interval.
     #[must_use]
     pub const fn messages(&self) -> usize {
