@@ -112,7 +112,8 @@ impl RabbitMqPublisherBuilder {
     }
 
     /// Creates the queue, or the exchange, at opening where it is missing: both durable, the queue a classic one, the exchange of type
-    /// topic. For development and tests.
+    /// topic. One that exists with other properties is used as it is; the client logs an error of the target `lapin` over the
+    /// question. For development and tests.
     pub fn create_if_missing(mut self) -> Self {
         self.create_if_missing = true;
         self
@@ -213,33 +214,36 @@ impl RabbitMqPublisherBuilder {
         }
     }
 
+    /// Checks that it is there, or creates it. A question for what is missing would close its channel, over which the client logs an
+    /// error: so what may be created is declared first, and asked for only where that is refused, since it is there with other
+    /// properties or this user may not create it.
     async fn find(&self, connection: &Connection) -> Result<(), BoxError> {
+        let mut refused = None;
+        if self.create_if_missing {
+            match self.declare(connection, false).await {
+                Ok(()) => return Ok(()),
+                Err(error) => refused = Some(explain(&error)),
+            }
+        }
         let Err(error) = self.declare(connection, true).await else {
             return Ok(());
         };
-        let is_missing = code(&error) == Some(NOT_FOUND);
         let (option, destination) = (self.option(), self.destination());
-        if !is_missing {
-            let why = explain(&error);
-            return Err(
-                format!("no access to the {destination} (option `{option}`): {why}").into(),
-            );
-        }
-        if !self.create_if_missing {
-            return Err(format!(
+        let is_missing = code(&error) == Some(NOT_FOUND);
+        let text = match refused {
+            Some(why) if is_missing => format!(
+                "`create_if_missing`: the {destination} is missing and cannot be created: {why}"
+            ),
+            None if is_missing => format!(
                 "the broker has no {destination} (option `{option}`) in the vhost of `uri` = {:?}: create it, or correct the name",
                 self.access.shown()
-            )
-            .into());
-        }
-        // The broker has closed the first channel over the question.
-        self.declare(connection, false).await.map_err(|error| {
-            let why = explain(&error);
-            format!(
-                "`create_if_missing`: the {destination} is missing and cannot be created: {why}"
-            )
-            .into()
-        })
+            ),
+            _ => {
+                let why = explain(&error);
+                format!("no access to the {destination} (option `{option}`): {why}")
+            }
+        };
+        Err(text.into())
     }
 
     /// Asks for it when `passive`, creates it otherwise. The default exchange is always there.

@@ -1,6 +1,10 @@
 //! Options that do not work: told in time, with the option, and never with the password.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
+};
 
 use broadway_core::{Outgoing, PublishErrorKind, Publisher};
 use broadway_rabbitmq::{RabbitMqPublisher, RabbitMqPublisherBuilder};
@@ -9,8 +13,9 @@ use lapin::{
     options::{ExchangeDeleteOptions, QueueDeleteOptions},
 };
 use tokio::net::TcpListener;
+use tracing_subscriber::{Layer, layer, prelude::*};
 
-use crate::broker::{broker, in_time, unique, uri};
+use crate::broker::{Queue, broker, in_time, unique, uri};
 
 /// How long a bad configuration may take to be told.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
@@ -116,16 +121,92 @@ async fn what_is_missing_is_told_or_created() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
-    let options = QueueDeleteOptions::default();
-    let uri = uri(&address);
+    delete(&address, &name).await;
+}
+
+#[tokio::test]
+async fn what_is_created_because_it_is_missing_is_no_error_in_the_log() {
+    let Some(address) = broker() else { return };
+    let errors = Errors::listen();
+    let name = unique("created");
+    let queue = RabbitMqPublisher::queue(&name).uri(uri(&address));
+    let exchange = RabbitMqPublisher::exchange(&name).uri(uri(&address));
+    for publisher in [queue.clone(), exchange] {
+        let publisher = publisher.create_if_missing().open().await.unwrap();
+        in_time(publisher.close()).await.unwrap();
+    }
+    assert_eq!(errors.about(&name), Vec::<String>::new());
+    // It listens: without leave to create it, a missing queue is an error for the client too.
+    let missing = format!("{name}-missing");
+    let said = refusal(RabbitMqPublisher::queue(&missing).uri(uri(&address))).await;
+    assert!(said.contains(&missing), "{said}");
+    assert_eq!(errors.about(&missing).len(), 1);
+    delete(&address, &name).await;
+}
+
+#[tokio::test]
+async fn a_queue_of_another_kind_is_used_as_it_is_though_it_may_be_created() {
+    let Some(address) = broker() else { return };
+    // Not durable, as one that is created would be.
+    let queue = Queue::create(&address, "other-kind").await;
+    let publisher = queue.publisher().create_if_missing();
+    let publisher = publisher.open().await.unwrap();
+    in_time(publisher.publish_one(Outgoing::new("x")))
+        .await
+        .unwrap();
+    in_time(publisher.close()).await.unwrap();
+    assert_eq!(queue.payloads().await, ["x"]);
+    queue.delete().await;
+}
+
+async fn delete(address: &str, name: &str) {
+    let uri = uri(address);
     let connection = Connection::connect(&uri, ConnectionProperties::default());
     let channel = connection.await.unwrap().create_channel().await.unwrap();
     channel
-        .queue_delete(name.as_str().into(), options)
+        .queue_delete(name.into(), QueueDeleteOptions::default())
         .await
         .unwrap();
     channel
         .exchange_delete(name.into(), ExchangeDeleteOptions::default())
         .await
         .unwrap();
+}
+
+/// All errors that are logged in this process, of all tests: so each looks for its own name.
+#[derive(Clone, Default)]
+struct Errors(Arc<Mutex<Vec<String>>>);
+
+impl Errors {
+    fn listen() -> Self {
+        static LISTENING: OnceLock<Errors> = OnceLock::new();
+        let errors = LISTENING.get_or_init(|| {
+            let errors = Self::default();
+            let layers = tracing_subscriber::registry().with(errors.clone());
+            tracing::subscriber::set_global_default(layers).unwrap();
+            errors
+        });
+        errors.clone()
+    }
+
+    fn about(&self, name: &str) -> Vec<String> {
+        let quoted = format!("'{name}'");
+        let mut errors = self.0.lock().unwrap().clone();
+        errors.retain(|error| error.contains(&quoted));
+        errors
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Errors {
+    fn on_event(&self, event: &tracing::Event<'_>, _: layer::Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::ERROR {
+            let mut text = String::new();
+            event.record(
+                &mut |field: &tracing::field::Field, value: &dyn fmt::Debug| {
+                    text.push_str(&format!("{field}={value:?} "));
+                },
+            );
+            self.0.lock().unwrap().push(text);
+        }
+    }
 }
