@@ -29,6 +29,7 @@ mod outcomes;
 mod processors;
 mod producers;
 mod publishing;
+mod queue;
 mod random;
 mod rate;
 mod release;

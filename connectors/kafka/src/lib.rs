@@ -59,6 +59,7 @@ mod record;
 mod settings;
 mod shared;
 mod source;
+pub mod testing;
 
 pub use ack::{KafkaAcknowledger, Token};
 pub use broadway_core::ConfigError;

@@ -53,6 +53,7 @@ mod pulse;
 mod record;
 mod source;
 mod stream;
+pub mod testing;
 
 pub use ack::{PubSubAcknowledger, Token};
 pub use broadway_core::ConfigError;

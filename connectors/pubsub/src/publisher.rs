@@ -10,7 +10,7 @@
 
 mod builder;
 mod failure;
-mod outgoing;
+pub(crate) mod outgoing;
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 

@@ -53,6 +53,7 @@ mod record;
 mod setup;
 mod shared;
 mod source;
+pub mod testing;
 mod trouble;
 mod values;
 mod wire;

@@ -18,7 +18,7 @@ mod call;
 mod headers;
 mod ledger;
 mod link;
-mod message;
+pub(crate) mod message;
 
 use std::{
     fmt,

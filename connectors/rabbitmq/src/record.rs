@@ -45,6 +45,27 @@ fn text(value: Option<&ShortString>) -> Option<&str> {
 }
 
 impl RabbitMqRecord {
+    pub(crate) fn made(
+        queue: &str,
+        tag: u64,
+        redelivered: bool,
+        (exchange, routing_key): (ShortString, ShortString),
+        properties: BasicProperties,
+        payload: Vec<u8>,
+    ) -> Self {
+        Self(Box::new(Inner {
+            queue: Arc::from(queue),
+            tag,
+            redelivered,
+            exchange,
+            routing_key,
+            properties,
+            payload,
+            texts: OnceLock::new(),
+            restored: OnceLock::new(),
+        }))
+    }
+
     pub(crate) fn new(delivery: Delivery, queue: Arc<str>) -> Self {
         Self(Box::new(Inner {
             queue,

@@ -55,6 +55,7 @@ mod runtime;
 mod shared;
 mod source;
 mod state;
+pub mod testing;
 mod trouble;
 
 pub use ack::SqsAcknowledger;

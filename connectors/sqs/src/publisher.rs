@@ -5,7 +5,7 @@
 
 mod attributes;
 mod builder;
-mod entry;
+pub(crate) mod entry;
 mod plan;
 mod send;
 

@@ -35,7 +35,7 @@ fn is_attribute(name: &str, value: &[u8]) -> bool {
 }
 
 /// The message, or why it would be refused.
-pub(super) fn convert(outgoing: Outgoing) -> Result<Message, String> {
+pub(crate) fn convert(outgoing: Outgoing) -> Result<Message, String> {
     if let Some(to) = outgoing.destination() {
         return Err(format!(
             "it is for {to:?}, and this publisher only sends to its topic: open one for each"

@@ -24,29 +24,29 @@ use bytes::Bytes;
 use super::attributes::{attributes, is_plain, packed};
 
 /// Gives a message its deduplication id.
-pub(super) type Deduplicate = dyn Fn(&Outgoing) -> String + Send + Sync;
+pub(crate) type Deduplicate = dyn Fn(&Outgoing) -> String + Send + Sync;
 
 const ID_MAX: usize = 128;
 /// The body of a message without a payload, or with an empty one: SQS wants some text.
 const PLACEHOLDER: &str = "-";
 
 /// What holds for all messages of a publisher.
-pub(super) struct Rules {
-    pub(super) is_fifo: bool,
-    pub(super) is_fair: bool,
-    pub(super) bytes_max: usize,
-    pub(super) delay_secs: Option<i32>,
-    pub(super) deduplicate: Option<Arc<Deduplicate>>,
+pub(crate) struct Rules {
+    pub(crate) is_fifo: bool,
+    pub(crate) is_fair: bool,
+    pub(crate) bytes_max: usize,
+    pub(crate) delay_secs: Option<i32>,
+    pub(crate) deduplicate: Option<Arc<Deduplicate>>,
     /// The group of messages without a key in a FIFO queue.
-    pub(super) default_group: String,
+    pub(crate) default_group: String,
 }
 
 /// A message that can be sent.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) body: String,
-    pub(super) attributes: Option<HashMap<String, MessageAttributeValue>>,
-    pub(super) group: Option<String>,
+pub(crate) struct Entry {
+    pub(crate) body: String,
+    pub(crate) attributes: Option<HashMap<String, MessageAttributeValue>>,
+    pub(crate) group: Option<String>,
     pub(super) deduplication: Option<String>,
     delay_secs: Option<i32>,
     /// As SQS counts them.
@@ -72,7 +72,7 @@ impl Rules {
     /// # Errors
     ///
     /// Why SQS can't take it.
-    pub(super) fn entry(&self, message: Outgoing) -> Result<Entry, String> {
+    pub(crate) fn entry(&self, message: Outgoing) -> Result<Entry, String> {
         if let Some(to) = message.destination() {
             return Err(format!(
                 "it is for {to:?}, but this publisher sends to its queue only; open one for each queue"

@@ -1,0 +1,202 @@
+//! The test kit's queue: it treats records as a broker does.
+
+use std::time::Duration;
+
+use broadway_core::{
+    Callback, DeadLetters, Message, NoAckOptions, Outcome, Pipeline, Processors, Record,
+    handler_fn,
+    testing::{End, Fault, Outbox, Queue, Seen, assert_order_per_key},
+};
+
+use crate::common::{SECOND, Script, Wait};
+
+/// A text, perhaps with a key, and which delivery it is.
+#[derive(Debug, Clone)]
+struct Letter {
+    key: Option<&'static str>,
+    number: u64,
+    delivery: u32,
+}
+
+impl Record for Letter {
+    type AckOptions = NoAckOptions;
+
+    fn payload(&self) -> &[u8] {
+        b"dear reader"
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.key.map(str::as_bytes)
+    }
+
+    fn id(&self) -> String {
+        format!("letter {}", self.number)
+    }
+}
+
+fn letter(
+    key: Option<&'static str>,
+    number: u64,
+) -> impl Fn(u32) -> Letter + Send + Sync + 'static {
+    move |delivery| Letter {
+        key,
+        number,
+        delivery,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_comes_again_a_bounded_number_of_times() {
+    let queue = Queue::new().deliveries_max(3);
+    for number in 0..3 {
+        assert_eq!(queue.publish(letter(None, number)), number as usize);
+    }
+    queue.end();
+    let seen = Seen::new();
+    let handler = handler_fn({
+        let seen = seen.clone();
+        move |message: &mut Message<Letter>| {
+            let Letter {
+                number, delivery, ..
+            } = *message.data();
+            seen.push((number, delivery));
+            match number {
+                0 => Ok(()),
+                1 if delivery == 2 => Ok(()),
+                _ => Err(format!("not at delivery {delivery}").into()),
+            }
+        }
+    });
+    let topology = Pipeline::new(queue.source(), handler)
+        .start()
+        .await
+        .unwrap();
+    queue.wait_ended().await;
+    topology.wait().await.unwrap();
+    let mut seen = seen.all();
+    seen.sort_unstable();
+    assert_eq!(seen, [(0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]);
+    assert_eq!(queue.acknowledged(), [0, 1]);
+    assert_eq!((queue.given_up(), queue.left()), (vec![2], vec![]));
+    let outcomes = queue.outcomes_of(1);
+    assert!(outcomes[0].is_failed() && outcomes[1].is_done());
+    queue.feed().assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_confirmed_ends_its_message() {
+    let queue = Queue::new();
+    queue.publish(letter(Some("a"), 7));
+    queue.end();
+    let outbox = Outbox::new();
+    let handler = handler_fn(|_: &mut Message<Letter>| Err("no".into()));
+    let handler = DeadLetters::of(handler, outbox.clone());
+    let topology = Pipeline::new(queue.source(), handler)
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    assert_eq!(queue.end_of(0), Some(End::Acknowledged));
+    assert_eq!(queue.deliveries_of(0), 1);
+    assert_eq!(outbox.sent().all()[0].origin(), Some("letter 7"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordered_queue_delivers_nothing_of_a_key_past_a_message_that_has_not_ended() {
+    let queue = Queue::new().ordered();
+    let keys = ["a", "b", "c"];
+    for number in 0..60_u64 {
+        queue.publish(letter(Some(keys[number as usize % 3]), number));
+    }
+    queue.end();
+    let seen = Seen::new();
+    let script = Script::new()
+        .wait(|letter: &Letter| Wait::For(Duration::from_millis(letter.number % 7)))
+        .message({
+            let seen = seen.clone();
+            move |message| {
+                let letter = message.data();
+                // One in five fails twice.
+                if letter.number % 5 == 0 && letter.delivery < 3 {
+                    return Err("again".into());
+                }
+                seen.push((letter.key, letter.number));
+                Ok(broadway_core::Next::Ack)
+            }
+        });
+    let topology = Pipeline::new(queue.source(), script)
+        .producers(2)
+        .processors(Processors::new(4))
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    assert_eq!(queue.acknowledged().len(), 60);
+    assert_order_per_key(seen.all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unordered_queue_goes_on_past_a_message_that_fails() {
+    let queue = Queue::new();
+    for number in 0..3 {
+        queue.publish(letter(Some("a"), number));
+    }
+    queue.end();
+    let seen = Seen::new();
+    let handler = handler_fn({
+        let seen = seen.clone();
+        move |message: &mut Message<Letter>| {
+            let letter = message.data();
+            if letter.number == 0 && letter.delivery == 1 {
+                return Err("once".into());
+            }
+            seen.push(letter.number);
+            Ok(())
+        }
+    });
+    let topology = Pipeline::new(queue.source(), handler)
+        .processors(Processors::new(1))
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    assert_eq!(seen.all(), [1, 2, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_not_told_delivers_again() {
+    let queue = Queue::new();
+    queue.publish(letter(None, 0));
+    queue.end();
+    let faults = queue.feed().faults();
+    faults.at(Callback::Settle, 0, Fault::error("the line went dead"));
+    let handler = handler_fn(|_: &mut Message<Letter>| Ok(()));
+    let topology = Pipeline::new(queue.source(), handler)
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    assert_eq!(queue.deliveries_of(0), 2);
+    assert!(matches!(
+        queue.outcomes_of(0)[..],
+        [Outcome::Released, Outcome::Done]
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_drain_leaves_is_still_in_the_queue() {
+    let queue = Queue::new();
+    queue.publish(letter(None, 0));
+    let script = Script::new().wait(|_| Wait::For(SECOND));
+    let topology = Pipeline::new(queue.source(), script).start().await.unwrap();
+    queue.wait_ended().await;
+    topology.drain().await.unwrap();
+    queue.publish(letter(None, 1));
+    assert_eq!((queue.acknowledged(), queue.left()), (vec![0], vec![1]));
+    // Another pipeline reads on.
+    let script = Script::new();
+    let topology = Pipeline::new(queue.source(), script).start().await.unwrap();
+    queue.wait_ended().await;
+    topology.drain().await.unwrap();
+    assert_eq!(queue.acknowledged(), [0, 1]);
+}

@@ -1,0 +1,225 @@
+//! Records for tests of handlers, without a broker: [`record`] and [`published`] return a [`RecordBuilder`].
+//!
+//! ```
+//! use broadway_core::Record;
+//! use broadway_kafka::testing::record;
+//!
+//! let order = record(r#"{"id":17}"#).key("customer-4").topic("orders").offset(88_127).build();
+//! assert_eq!(order.payload(), br#"{"id":17}"#);
+//! ```
+//!
+//! A builder can be published to a [`Queue`](broadway_core::testing::Queue), which delivers the record again if it fails.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use broadway_core::{HeaderName, HeaderValue, Outgoing, testing::MakeRecord};
+use bytes::Bytes;
+
+use crate::{
+    headers::{Native, carry},
+    record::KafkaRecord,
+};
+
+/// When records were sent, unless a test says otherwise: 2001-09-09 01:46:40 UTC.
+const SENT: Duration = Duration::from_secs(1_000_000_000);
+
+/// A record with this payload, at offset 0 of partition 0 of the topic `test`, sent on 2001-09-09.
+pub fn record(payload: impl Into<Bytes>) -> RecordBuilder {
+    published(Outgoing::new(payload))
+}
+
+/// The record that comes when a [`KafkaPublisher`](crate::KafkaPublisher) has sent this message, with its topic, its partition and its time.
+pub fn published(message: Outgoing) -> RecordBuilder {
+    RecordBuilder::new(message)
+}
+
+/// A record in the making. Clones make equal records.
+#[derive(Debug, Clone)]
+#[must_use = "a builder makes its record in `build`"]
+pub struct RecordBuilder {
+    message: Outgoing,
+    has_payload: bool,
+    offset: i64,
+    time: SystemTime,
+    is_time_of_broker: bool,
+}
+
+/// What a made record holds.
+pub(crate) struct Made {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
+    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// As of the client: the time in milliseconds, and whether the broker gave it.
+    pub(crate) timestamp_ms: Option<(i64, bool)>,
+}
+
+impl Made {
+    pub(crate) fn header_at(&self, index: usize) -> Option<Native<'_>> {
+        let (name, value) = self.headers.get(index)?;
+        Some((name, value.as_deref()))
+    }
+}
+
+impl RecordBuilder {
+    fn new(message: Outgoing) -> Self {
+        Self {
+            has_payload: message.payload().is_some(),
+            offset: 0,
+            time: message.time().unwrap_or(UNIX_EPOCH + SENT),
+            is_time_of_broker: false,
+            message,
+        }
+    }
+
+    /// A tombstone: no payload at all, which is not the same as an empty one.
+    pub fn tombstone(mut self) -> Self {
+        self.has_payload = false;
+        self
+    }
+
+    /// The key. None by default.
+    pub fn key(mut self, key: impl Into<Bytes>) -> Self {
+        self.message = self.message.key(key);
+        self
+    }
+
+    /// Adds a header, which may repeat, and be null (`None::<&str>`).
+    pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
+        self.message = self.message.header(name, value);
+        self
+    }
+
+    /// The topic. `test` by default.
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.message = self.message.to(topic);
+        self
+    }
+
+    /// The partition. 0 by default.
+    pub fn partition(mut self, partition: i32) -> Self {
+        self.message = self.message.to_partition(partition);
+        self
+    }
+
+    /// The offset. 0 by default.
+    pub fn offset(mut self, offset: i64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// When it was sent, to the millisecond, as its sender says. 2001-09-09 01:46:40 UTC by default.
+    pub fn time(mut self, time: SystemTime) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// When the broker appended it, for a topic whose times are those of the broker.
+    pub fn time_of_broker(mut self, time: SystemTime) -> Self {
+        self.is_time_of_broker = true;
+        self.time(time)
+    }
+
+    /// The record.
+    ///
+    /// # Panics
+    ///
+    /// When its headers nest too deep to be sent.
+    #[must_use]
+    #[track_caller]
+    pub fn build(self) -> KafkaRecord {
+        let mut headers = Vec::new();
+        let carried = carry(self.message.headers(), &mut |(name, value)| {
+            headers.push((name.to_vec(), value.map(<[u8]>::to_vec)));
+        });
+        if let Err(error) = carried {
+            panic!("Kafka cannot have such a record: {error}");
+        }
+        let since = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        KafkaRecord::made(Made {
+            topic: self.message.destination().unwrap_or("test").to_owned(),
+            partition: self.message.partition().unwrap_or_default(),
+            offset: self.offset,
+            key: self.message.message_key().cloned(),
+            value: self.message.payload().filter(|_| self.has_payload).cloned(),
+            headers,
+            timestamp_ms: Some((ms, self.is_time_of_broker)),
+        })
+    }
+}
+
+impl MakeRecord for RecordBuilder {
+    type Record = KafkaRecord;
+
+    fn make(&self, delivery: u32) -> KafkaRecord {
+        // Kafka does not tell how often a record was read.
+        let _ = delivery;
+        self.clone().build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broadway_core::Record;
+
+    use super::*;
+
+    #[test]
+    fn a_made_record_has_what_it_was_given_and_defaults_for_the_rest() {
+        let plain = record("hello").build();
+        assert_eq!(
+            (plain.topic(), plain.id()),
+            ("test", "test[0]@0".to_owned())
+        );
+        assert_eq!((plain.key(), plain.value()), (None, Some(&b"hello"[..])));
+        assert_eq!(plain.time(), Some(UNIX_EPOCH + SENT));
+        assert!(!plain.is_time_of_broker() && !plain.is_tombstone());
+
+        let made = record("")
+            .topic("orders")
+            .partition(3)
+            .offset(88_127)
+            .key("customer-4")
+            .header("tenant", "a")
+            .header("tenant", None::<&str>)
+            .time_of_broker(UNIX_EPOCH + Duration::from_millis(1_500))
+            .tombstone()
+            .build();
+        assert_eq!(made.id(), "orders[3]@88127");
+        assert_eq!((made.partition(), made.offset()), (3, 88_127));
+        assert_eq!((made.key(), made.value()), (Some(&b"customer-4"[..]), None));
+        assert!(made.is_tombstone() && made.is_time_of_broker());
+        let headers: Vec<_> = made.headers().collect();
+        let name = &b"tenant"[..];
+        assert_eq!(headers, [(name, Some(&b"a"[..])), (name, None)]);
+        assert_eq!(made.header("tenant"), Some(&b"a"[..]));
+        assert_eq!(made.time(), Some(UNIX_EPOCH + Duration::from_millis(1_500)));
+    }
+
+    #[test]
+    fn a_published_message_comes_back_as_it_was() {
+        let message = Outgoing::new([0, 0xff].to_vec())
+            .key("k")
+            .header("n", 7)
+            .header("gone", None::<&str>)
+            .to("orders")
+            .to_partition(2);
+        let read = published(message.clone()).build();
+        let copy = Outgoing::from_record(&read);
+        assert_eq!(copy.payload(), message.payload());
+        assert_eq!(copy.message_key(), message.message_key());
+        let mut headers = copy.headers().to_vec();
+        headers.sort_by(|a, b| b.name.as_bytes().cmp(a.name.as_bytes()));
+        assert_eq!(headers, message.headers());
+        assert_eq!(read.id(), "orders[2]@0");
+    }
+
+    #[test]
+    fn a_builder_makes_the_same_record_at_each_delivery() {
+        let builder = record("x").offset(7);
+        assert_eq!(builder.make(1).id(), builder.make(4).id());
+    }
+}
