@@ -53,7 +53,7 @@
 //! | use the state machines by themselves | [`machine`] |
 //!
 //! Guides, in the repository: `docs/delivery.md` (what is promised, and all limits),
-//! `docs/tuning.md`, `docs/telemetry.md`, `docs/writing-stages.md`; `ARCHITECTURE.md` for who wants to look inside.
+//! `docs/testing.md`, `docs/tuning.md`, `docs/telemetry.md`, `docs/writing-stages.md`; `ARCHITECTURE.md` for who wants to look inside.
 //!
 //! # Features
 //!
@@ -115,6 +115,17 @@ struct WritingStages;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/delivery.md")]
 struct DeliveryPage;
+
+/// Compiles and runs what the page about testing shows.
+#[cfg(all(
+    doctest,
+    feature = "kafka",
+    feature = "pubsub",
+    feature = "rabbitmq",
+    feature = "sqs"
+))]
+#[doc = include_str!("../docs/testing.md")]
+struct TestingPage;
 
 /// Compiles what the page about Kafka shows.
 #[cfg(all(doctest, feature = "kafka"))]

@@ -12,6 +12,7 @@ mod acks;
 mod batch_processors;
 mod batchers;
 mod common;
+mod contract;
 mod demand;
 mod drain;
 mod drops;

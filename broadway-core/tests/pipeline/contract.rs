@@ -1,0 +1,73 @@
+//! What a pipeline without batchers owes its source: opened before anything is handled, and told of each message by its token.
+
+use broadway_core::{
+    Message, Pipeline, Processors, handler_fn,
+    testing::{Seen, Step, hand_fed},
+};
+
+use crate::common::{outcomes, reason};
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_fails_without_batchers_keeps_its_reason() {
+    let (source, feed) = hand_fed::<u64>();
+    let handler = handler_fn(|message: &mut Message<u64>| match message.data() {
+        1 => Err("one is not enough".into()),
+        2 => panic!("two is too many"),
+        _ => Ok(()),
+    });
+    let topology = Pipeline::new(source, handler).start().await.unwrap();
+    let outcomes = outcomes(feed.push_all(0..4)).await;
+    assert!(outcomes[0].is_done() && outcomes[3].is_done());
+    assert!(reason(&outcomes[1]).contains("one is not enough"));
+    assert!(reason(&outcomes[2]).contains("two is too many"));
+    topology.drain().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_producers_are_open_before_the_first_message_is_handled() {
+    let (source, feed) = hand_fed::<u64>();
+    feed.push_all(0..10);
+    feed.end();
+    let opened = Seen::new();
+    let handler = handler_fn({
+        let (feed, opened) = (feed.clone(), opened.clone());
+        move |_: &mut Message<u64>| {
+            let steps = feed.steps().into_iter();
+            opened.push(steps.filter(|step| matches!(step, Step::Opened(_))).count());
+            Ok(())
+        }
+    });
+    let pipeline = Pipeline::new(source, handler).producers(3);
+    let topology = pipeline.start().await.unwrap();
+    topology.wait().await.unwrap();
+    assert_eq!(opened.all(), [3; 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_each_message_comes_back_with_its_outcome() {
+    let (source, feed) = hand_fed::<u64>();
+    for chunk in 0..5 {
+        feed.push_all(chunk * 10..(chunk + 1) * 10);
+    }
+    feed.end();
+    let handler = handler_fn(|message: &mut Message<u64>| match message.data() % 3 {
+        0 => Err("a multiple of three".into()),
+        _ => Ok(()),
+    });
+    let topology = Pipeline::new(source, handler)
+        .producers(2)
+        .processors(Processors::new(3))
+        .start()
+        .await
+        .unwrap();
+    topology.wait().await.unwrap();
+    // Settled once each, with the acknowledger of the producer that delivered it.
+    feed.assert_settled_once();
+    let settled = feed.take_groups().into_iter().flatten();
+    let mut settled: Vec<_> = settled
+        .map(|settled| (settled.token.number(), settled.outcome.is_failed()))
+        .collect();
+    settled.sort_unstable();
+    let expected: Vec<_> = (0..50).map(|number| (number, number % 3 == 0)).collect();
+    assert_eq!(settled, expected);
+}
