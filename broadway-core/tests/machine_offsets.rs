@@ -58,6 +58,12 @@ impl Model {
         done.map(|(&offset, _)| offset)
     }
 
+    fn first_open(&self) -> Option<i64> {
+        let mut all = self.0.iter();
+        let open = all.find(|(_, ended)| matches!(ended, None | Some(Outcome::Failed)));
+        open.map(|(&offset, _)| offset)
+    }
+
     fn first_failed(&self) -> Option<i64> {
         self.0
             .iter()
@@ -155,6 +161,7 @@ proptest! {
             prop_assert_eq!(offsets.halted(), model.first_failed());
             prop_assert_eq!(offsets.in_flight(), model.count(Option::is_none));
             prop_assert_eq!(offsets.last_done(), model.last_done());
+            prop_assert_eq!(offsets.first_open(), model.first_open());
             for through in [start - 1, start + 20, next - 3, next - 1, i64::MAX] {
                 let expected = model.0.iter().filter(|(offset, ended)| **offset <= through && ended.is_none());
                 prop_assert_eq!(offsets.in_flight_through(through), expected.count() as u64);

@@ -1,6 +1,6 @@
 //! Offsets: what of one partition may be committed, when messages are settled in any order.
 //!
-//! A log is committed by a single number, the next offset to read, so a message may be covered only
+//! A log is committed by a single number, the last covered offset + 1, so a message may be covered only
 //! when all delivered before it are settled. Delivered messages are numbered densely; one bit per
 //! number says that it is done, in a ring of words, and the *head* is the first number that is not.
 //! When the head itself is done it moves over all ones that follow, a word at a time. Offsets may
@@ -193,7 +193,7 @@ impl Offsets {
         Ok(())
     }
 
-    /// The next offset to read after all that is done without a gap; `None` before there is any.
+    /// The last offset of those that are done without a gap, + 1: where reading goes on. `None` before there is any.
     ///
     /// It only ever rises.
     #[must_use]
@@ -249,6 +249,14 @@ impl Offsets {
         };
         let count = |ring: &BitRing| ring.count_in(self.head, end);
         span - count(&self.done) - self.failed.as_ref().map_or(0, count)
+    }
+
+    /// The lowest offset that is delivered and not done, failed ones included; `None` where all are done.
+    ///
+    /// Above [`commit`](Self::commit) where the offsets between the two have no message.
+    #[must_use]
+    pub fn first_open(&self) -> Option<i64> {
+        (self.head < self.runs.tail()).then(|| self.runs.offset_of(self.head))
     }
 
     /// How many failed and were not skipped.

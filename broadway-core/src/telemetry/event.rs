@@ -202,7 +202,8 @@ pub enum Event<'a> {
     /// A topology ended with messages that were not settled, or that were done and that the source could not acknowledge: it will
     /// deliver them again.
     DroppedUnsettled { count: u64 },
-    /// A source was given a part of its input (a partition): `part` is a name such as `orders[3]`.
+    /// A source was given a part of its input (a partition): `part` is a name such as `orders[3]`, `position` that of the next message
+    /// to be read (the last settled one's + 1), if the source knows it.
     Assigned {
         producer: usize,
         part: &'a str,
@@ -252,7 +253,8 @@ pub enum Event<'a> {
         messages: Option<u64>,
         oldest: Option<Duration>,
     },
-    /// A commit (or whatever makes settlements durable at the source) was confirmed.
+    /// A commit (or whatever makes settlements durable at the source) was confirmed. `position` is where reading begins after a
+    /// restart: the position of the last settled message + 1.
     Committed {
         producer: usize,
         part: &'a str,

@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use crate::{
     control::KafkaControl,
     settings::{Settings, Side},
+    topic::NewTopic,
 };
 
 /// Reads topics as a member of a consumer group.
@@ -51,6 +52,7 @@ pub struct Kafka {
     pub(crate) join_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) lag_interval: Duration,
+    pub(crate) create_if_missing: Option<NewTopic>,
     pub(crate) settings: Settings,
     pub(crate) control: KafkaControl,
 }
@@ -101,7 +103,10 @@ pub enum GroupProtocol {
 #[non_exhaustive]
 pub enum OnFailure {
     /// Nothing after it is committed and no more is read from its partition until it is
-    /// [resumed](crate::KafkaControl) or assigned anew: the message is not lost. Loud: [`Event::Halted`](broadway_core::telemetry::Event::Halted) and an error in the log.
+    /// [resumed](crate::KafkaControl) or assigned anew: the message is not lost. [`Event::Halted`](broadway_core::telemetry::Event::Halted)
+    /// and an error in the log tell it, with what can be done.
+    ///
+    /// With [`DeadLetters`](broadway_core::DeadLetters) a message whose dead letter is confirmed counts as done and halts nothing.
     /// What the client has prefetched of it, at most its share of [`prefetch_bytes_max`](Kafka::prefetch_bytes_max), stays in
     /// memory.
     #[default]
@@ -147,6 +152,7 @@ impl Kafka {
             join_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
             lag_interval: Duration::from_secs(5),
+            create_if_missing: None,
             settings: Settings::default(),
             control: KafkaControl::default(),
         }
@@ -268,10 +274,22 @@ impl Kafka {
         self
     }
 
-    /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far each partition is behind.
-    /// Default: 5 s.
+    /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far each partition is behind. The broker is asked
+    /// each time, in two small requests to each broker, so the figure is right for partitions that are halted, paused or slow, too.
+    /// Without an answer within this interval (at least 1 s, at most 10 s) the lag is unknown. `Duration::MAX` turns it off.
+    /// Defaults to 5 s.
     pub fn lag_interval(mut self, interval: Duration) -> Self {
         self.lag_interval = interval;
+        self
+    }
+
+    /// Creates the topics given by name when the source opens, those that are not there; a topic that exists is left as it is.
+    /// Several sources and publishers that create one at once get one topic, as the first of them wants it. This client's principal
+    /// needs CREATE on the topics or on the cluster. By default a missing topic is an error.
+    ///
+    /// A regular expression names no topic to create: the option needs at least one topic by name.
+    pub fn create_if_missing(mut self, topic: NewTopic) -> Self {
+        self.create_if_missing = Some(topic);
         self
     }
 
@@ -317,6 +335,14 @@ impl Kafka {
             "group",
             "is empty; offsets are committed for a group",
         );
+        if let Some(topic) = &self.create_if_missing {
+            topic.check(&mut checks);
+            checks.require(
+                self.topics.iter().any(|topic| !topic.starts_with('^')),
+                "create_if_missing",
+                "has no topic to create, as all of `topics` are regular expressions; name one",
+            );
+        }
         checks.within("uncommitted_max", self.uncommitted_max, 1..=usize::MAX);
         checks.within(
             "prefetch_bytes_max",

@@ -17,10 +17,12 @@ use crate::{
     client::Client,
     config::Kafka,
     events::{Context, Mailbox, is_denial},
+    ffi::{CreateError, create_topic},
     hint::advice,
     prefetch,
     settings::{Settings, Side, is_secret},
     shared::Shared,
+    topic::NewTopic,
 };
 
 /// How long one question for metadata waits, so that errors which came meanwhile are seen.
@@ -99,6 +101,8 @@ fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), Strin
         side: Side::Source,
         mailbox,
         metadata: &metadata,
+        create: source.create_if_missing.as_ref(),
+        make: &|name, topic, timeout| create_topic(client.client(), name, topic, timeout),
         poll: &poll,
     };
     let names: Vec<_> = source
@@ -109,6 +113,8 @@ fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), Strin
         .collect();
     door.reach(&names)
 }
+
+type Make<'a> = dyn Fn(&str, &NewTopic, Duration) -> Result<(), CreateError> + 'a;
 
 type Ask<'a> = dyn Fn(Option<&str>, Duration) -> KafkaResult<Metadata> + 'a;
 
@@ -125,6 +131,9 @@ pub(crate) struct Door<'a> {
     pub(crate) side: Side,
     pub(crate) mailbox: &'a Mailbox,
     pub(crate) metadata: &'a Ask<'a>,
+    /// How a topic is created that is missing.
+    pub(crate) create: Option<&'a NewTopic>,
+    pub(crate) make: &'a Make<'a>,
     /// Lets the client report one thing, if there is one.
     pub(crate) poll: &'a dyn Fn(),
 }
@@ -133,15 +142,58 @@ impl Door<'_> {
     /// Waits for a broker that answers, and knows these topics.
     pub(crate) fn reach(&self, topics: &[&str]) -> Result<(), String> {
         let deadline = Deadline::after(self.connect_timeout);
+        let known = |topic| self.ask(topic, deadline).map(drop);
         if topics.is_empty() {
-            return self.ask(None, deadline);
+            return known(None);
         }
-        topics
-            .iter()
-            .try_for_each(|topic| self.ask(Some(topic), deadline))
+        let Some(new) = self.create else {
+            return topics.iter().try_for_each(|topic| known(Some(topic)));
+        };
+        // Looked for in the list of all, and created before they are asked for by name: a broker that makes topics by itself would
+        // make one that it is asked for, with its own number of partitions.
+        let all = self.ask(None, deadline)?;
+        let is_there = |topic: &str| {
+            let mut listed = all.topics().iter();
+            listed.any(|known| known.name() == topic && known.error().is_none())
+        };
+        topics.iter().try_for_each(|topic| {
+            if is_there(topic) {
+                return Ok(());
+            }
+            let created = self.create(topic, new, deadline);
+            // Who may not create a topic may still use one that is there.
+            known(Some(topic)).map_err(|error| created.err().unwrap_or(error))
+        })
     }
 
-    fn ask(&self, topic: Option<&str>, deadline: Deadline) -> Result<(), String> {
+    /// Creates a topic, or finds that it is there.
+    fn create(&self, topic: &str, new: &NewTopic, deadline: Deadline) -> Result<(), String> {
+        loop {
+            let made = (self.make)(topic, new, deadline.remaining());
+            self.hear();
+            let error = match made {
+                Ok(()) => {
+                    tracing::info!(target: "broadway_kafka", topic, ?new, "topic created");
+                    return Ok(());
+                }
+                Err(error) if error.code == RDKafkaErrorCode::TopicAlreadyExists => return Ok(()),
+                Err(error) => error,
+            };
+            // The controller may just be moving.
+            if error.code == RDKafkaErrorCode::NotController && !deadline.is_over() {
+                thread::sleep(UNKNOWN_PAUSE);
+                continue;
+            }
+            return Err(format!(
+                "the broker at `brokers` = {:?} does not create topic `{topic}` (option `create_if_missing`): {}{}",
+                self.brokers,
+                error.text,
+                create_advice(error.code)
+            ));
+        }
+    }
+
+    fn ask(&self, topic: Option<&str>, deadline: Deadline) -> Result<Metadata, String> {
         let mut unknown = 0;
         loop {
             let left = deadline.remaining();
@@ -159,14 +211,16 @@ impl Door<'_> {
                 ));
             }
             let Ok(metadata) = answer else { continue };
-            let Some(topic) = topic else { return Ok(()) };
+            let Some(topic) = topic else {
+                return Ok(metadata);
+            };
             let error = metadata
                 .topics()
                 .iter()
                 .find(|known| known.name() == topic)
                 .and_then(|known| known.error());
             let Some(code) = error.map(RDKafkaErrorCode::from) else {
-                return Ok(());
+                return Ok(metadata);
             };
             if is_denial(code) {
                 return Err(format!(
@@ -222,6 +276,28 @@ impl Door<'_> {
 
     fn advice(&self, words: &str) -> String {
         advice(words, self.settings, self.side)
+    }
+}
+
+/// What to do where a topic is not created.
+fn create_advice(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "; grant CREATE on the topic or on the cluster to this client's principal, or create the topic by hand"
+        }
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            "; give `NewTopic::replication` from 1 to the number of brokers"
+        }
+        RDKafkaErrorCode::InvalidPartitions => {
+            "; give `NewTopic::partitions` what the cluster allows"
+        }
+        RDKafkaErrorCode::InvalidConfig => "; check what is given to `NewTopic::set`",
+        RDKafkaErrorCode::InvalidTopic => "; correct the name",
+        RDKafkaErrorCode::PolicyViolation => {
+            "; the cluster has a policy for new topics: keep to it, or have the topic created by those who run the cluster"
+        }
+        _ => "",
     }
 }
 

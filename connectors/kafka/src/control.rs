@@ -47,7 +47,8 @@ pub struct HaltedPartition {
     pub topic: String,
     /// Its number.
     pub partition: i32,
-    /// The first offset that is not done: where reading goes on when it is resumed. `None` before anything was read.
+    /// The first offset that is not done (the last one that is, + 1): where reading goes on when it is resumed. `None` before anything
+    /// was read.
     pub position: Option<i64>,
 }
 

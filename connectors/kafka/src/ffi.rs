@@ -11,7 +11,9 @@
 //!   which drop them before they close; messages do not hold up a close, only the freeing of the client.
 #![allow(unsafe_code)]
 
+mod create;
 mod describe;
+mod ends;
 mod message;
 mod produce;
 mod queue;
@@ -25,7 +27,9 @@ use std::{
 
 use rdkafka::{bindings, error::RDKafkaErrorCode};
 
+pub(crate) use create::{CreateError, create_topic};
 pub(crate) use describe::{TopicLimit, topic_limits};
+pub(crate) use ends::{End, EndOffsets};
 pub(crate) use message::{Raw, Scratch};
 pub(crate) use produce::{Headers, Parts, produce};
 pub(crate) use queue::{CommitResult, Queue};

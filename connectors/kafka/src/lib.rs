@@ -60,6 +60,7 @@ mod settings;
 mod shared;
 mod source;
 pub mod testing;
+mod topic;
 
 pub use ack::{KafkaAcknowledger, Token};
 pub use broadway_core::ConfigError;
@@ -68,3 +69,4 @@ pub use control::{HaltedPartition, KafkaControl};
 pub use publisher::{KafkaPublisher, KafkaPublisherBuilder};
 pub use record::KafkaRecord;
 pub use source::KafkaProducer;
+pub use topic::NewTopic;

@@ -9,6 +9,7 @@
 
 mod anew;
 mod instance;
+mod lag;
 mod leave;
 mod rebalance;
 mod restart;
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::{BoxError, Deadline, telemetry::Event};
+use broadway_core::{BoxError, Deadline};
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
@@ -40,6 +41,7 @@ use crate::{
     shared::{Failure, Order, SLEEP_MAX, Shared},
 };
 use anew::Identities;
+use lag::LagWatch;
 use rebalance::Revoking;
 use restart::Restarting;
 
@@ -62,7 +64,7 @@ pub(crate) struct Member {
     restarting: Vec<Restarting>,
     opening: Option<Opening>,
     commit_at: Deadline,
-    lag_at: Deadline,
+    lag: LagWatch,
 }
 
 /// Somebody waits in `open`.
@@ -102,7 +104,7 @@ pub(crate) fn run(
         joined_at: None,
     });
     let commit_at = Deadline::since(now, source.commit_interval);
-    let lag_at = Deadline::since(now, source.lag_interval);
+    let lag = LagWatch::new(&client, &shared, source.lag_interval);
     Member {
         source,
         shared,
@@ -115,7 +117,7 @@ pub(crate) fn run(
         restarting: Vec::new(),
         opening,
         commit_at,
-        lag_at,
+        lag,
     }
     .live();
 }
@@ -139,12 +141,10 @@ impl Member {
             }
             if self.commit_at.is_over() {
                 self.commit_at = Deadline::after(self.source.commit_interval);
+                self.catch_up();
                 self.commits.send();
             }
-            if self.lag_at.is_over() {
-                self.lag_at = Deadline::after(self.source.lag_interval);
-                self.tell_lag();
-            }
+            self.lag.serve();
             thread::park_timeout(self.sleep());
         }
     }
@@ -152,12 +152,16 @@ impl Member {
     fn sleep(&self) -> Duration {
         let revoked_at = self.revoking.iter().map(|revoking| revoking.deadline);
         let restarted_at = self.restarting.iter().map(|restarting| restarting.deadline);
-        [self.commit_at, self.lag_at, self.identities.look_at()]
-            .into_iter()
-            .chain(revoked_at)
-            .chain(restarted_at)
-            .map(Deadline::remaining)
-            .fold(SLEEP_MAX, Duration::min)
+        [
+            self.commit_at,
+            self.lag.wake_at(),
+            self.identities.look_at(),
+        ]
+        .into_iter()
+        .chain(revoked_at)
+        .chain(restarted_at)
+        .map(Deadline::remaining)
+        .fold(SLEEP_MAX, Duration::min)
     }
 
     /// Lets the client call back until it has nothing more to say.
@@ -253,23 +257,10 @@ impl Member {
         }
     }
 
-    fn tell_lag(&self) {
-        if !self.shared.emitter.is_heard() {
-            return;
-        }
+    /// Lets the ledgers know how far the client has read, before a commit.
+    fn catch_up(&self) {
         for partition in self.shared.assigned() {
-            let Some((low, high)) = ffi::watermarks(&self.client, &partition.origin) else {
-                continue;
-            };
-            let position = partition.position().unwrap_or(low).max(low);
-            let messages = u64::try_from(high - position).unwrap_or(0);
-            let part = partition.origin.name.as_str();
-            self.shared.emit(&Event::Lag {
-                producer: self.shared.producer,
-                part,
-                messages: Some(messages),
-                oldest: None,
-            });
+            partition.catch_up();
         }
     }
 

@@ -14,6 +14,7 @@
 
 mod ledger;
 mod mark;
+mod times;
 
 use std::{
     iter::Peekable,
@@ -65,6 +66,22 @@ struct Reader {
     queue: Queue,
     signal: Arc<Signal>,
     epoch: u32,
+    /// The client's position when this epoch began: perhaps that of an earlier one, which the client forgets a little later.
+    stale: Option<i64>,
+    /// Up to here the client's position may come from an error: it takes one for a message, at the offset that could not be read.
+    in_doubt: i64,
+}
+
+impl Reader {
+    /// One above what was taken from the queue in this epoch, if that is sure. To be called with the reader's lock held, so that
+    /// what was taken is in the ledger.
+    fn position(&self, origin: &Origin, has_delivered: bool) -> Option<i64> {
+        let position = self.queue.position(origin)?;
+        // The client begins to read only after it has forgotten the old position. So a position that differs from the old one is of
+        // this epoch, and so is any once a message has come.
+        let is_of_epoch = has_delivered || self.stale != Some(position);
+        (is_of_epoch && position > self.in_doubt).then_some(position)
+    }
 }
 
 /// What reading or settling has brought about, to be told outside the locks.
@@ -107,10 +124,13 @@ impl Partition {
         self.halted.store(false, Ordering::Relaxed);
         self.mark.reset();
         self.live.store(epoch, Ordering::Release);
+        let stale = queue.position(&self.origin);
         *reader = Some(Reader {
             queue,
             signal,
             epoch,
+            stale,
+            in_doubt: -1,
         });
     }
 
@@ -140,9 +160,34 @@ impl Partition {
     /// Stops reading; what is in flight may still end. [`freeze`](Self::freeze) follows, after the engine was made to ask
     /// what is stale.
     pub(crate) fn drain(&self) {
-        let reader = lock(&self.reader).take();
+        let mut guard = lock(&self.reader);
+        // What is in flight now may be settled by the time of the last commit.
+        if let Some(reader) = guard.as_ref() {
+            self.pass(reader);
+        }
+        let reader = guard.take();
+        drop(guard);
         lock(&self.ledger).draining = true;
         drop(reader);
+    }
+
+    /// Learns how far the client has read: past markers of transactions and aborted messages, which nobody settles.
+    pub(crate) fn catch_up(&self) {
+        let guard = lock(&self.reader);
+        // While something is in flight the commit ends before that.
+        if let Some(reader) = guard.as_ref()
+            && self.is_idle()
+        {
+            self.pass(reader);
+        }
+    }
+
+    /// The reader's lock is held: no read comes between the look at the client and the ledger.
+    fn pass(&self, reader: &Reader) {
+        let has_delivered = lock(&self.ledger).offsets.next_offset().is_some();
+        if let Some(position) = reader.position(&self.origin, has_delivered) {
+            lock(&self.ledger).pass(position);
+        }
     }
 
     /// From here on messages beyond the last one that was begun are stale.
@@ -215,8 +260,8 @@ impl Partition {
         buffers: &mut Buffers,
         out: &mut Out,
     ) -> Option<Notice> {
-        let guard = lock(&self.reader);
-        let reader = guard.as_ref()?;
+        let mut guard = lock(&self.reader);
+        let reader = guard.as_mut()?;
         if self.halted.load(Ordering::Acquire) || !reader.signal.take() {
             return None;
         }
@@ -232,6 +277,9 @@ impl Partition {
         }
         let mut notice = None;
         if buffers.messages.iter().any(Raw::is_error) {
+            let errors = buffers.messages.iter().filter(|message| message.is_error());
+            let in_doubt = errors.map(|error| error.offset().saturating_add(1)).max();
+            reader.in_doubt = reader.in_doubt.max(in_doubt.unwrap_or(-1));
             notice = buffers
                 .messages
                 .iter()
@@ -248,6 +296,8 @@ impl Partition {
         }
         if let Err(offset) = lock(&self.ledger).deliver(&buffers.messages) {
             buffers.messages.clear();
+            // What is dropped here was taken from the client all the same.
+            reader.in_doubt = i64::MAX;
             return Some(Notice::Rewound { offset });
         }
         let (slot, epoch) = (self.slot, reader.epoch);
@@ -315,11 +365,16 @@ impl Partition {
     pub(crate) fn position(&self) -> Option<i64> {
         lock(&self.ledger).position()
     }
+
+    /// When the oldest message was made that was delivered and is not settled, in milliseconds since 1970.
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+        lock(&self.ledger).oldest_ms()
+    }
 }
 
 /// Keeps a partition from being read.
 pub(crate) struct Hold<'a> {
-    /// The next offset to be read, as far as is known.
+    /// The offset to be read next, the last one that was delivered + 1, as far as is known.
     pub(crate) next: Option<i64>,
     _reader: MutexGuard<'a, Option<Reader>>,
 }

@@ -19,7 +19,7 @@ use crate::{
     config::OnFailure,
     events::lock,
     hint::grant,
-    partition::{Generation, Notice, Partition},
+    partition::{Generation, Notice, Origin, Partition},
     settings::Side,
 };
 
@@ -242,6 +242,7 @@ impl Shared {
         let part = partition.origin.name.as_str();
         match notice {
             Notice::Halted { offset, reason } => {
+                let reason = format!("{reason}; {}", ways_out(&partition.origin));
                 tracing::error!(
                     target: "broadway_kafka", part, offset, reason,
                     "a message failed: nothing after it is committed, and no more is read from its partition"
@@ -260,6 +261,17 @@ impl Shared {
             )),
         }
     }
+}
+
+/// What can be done about a partition that a failed message has halted.
+fn ways_out(origin: &Origin) -> String {
+    let Origin {
+        topic, partition, ..
+    } = origin;
+    format!(
+        "when the cause is mended, `KafkaControl::resume({topic:?}, {partition})` or a restart reads on from this message; to lose such \
+         messages instead, set `on_failure(OnFailure::Skip)`; to keep them elsewhere, wrap the handler in `DeadLetters`"
+    )
 }
 
 /// How long the thread sleeps at most when nobody wakes it: the bound on what a lost wake-up could cost.

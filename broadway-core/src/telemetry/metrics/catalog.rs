@@ -147,7 +147,7 @@ metrics! {
     OLDEST = Gauge "broadway_source_oldest_seconds" Seconds ["pipeline", "part"]
         "age of the oldest message of a part that is at the broker and not settled; NaN while unknown; 0 without one";
     COMMITTED_POSITION = Gauge "broadway_source_committed_position" Count ["pipeline", "part"]
-        "the last position of a part that was committed";
+        "the last position of a part that was committed: where reading begins after a restart, the offset of the last settled message + 1";
     HALTED = Gauge "broadway_source_halted" Count ["pipeline", "part"]
         "1 while a part is halted by a failure; 0 once it is committed past that, resumed, assigned anew or revoked";
     LOST = Counter "broadway_source_lost_total" Count ["pipeline", "part"]

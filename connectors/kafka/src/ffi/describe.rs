@@ -102,7 +102,7 @@ impl Drop for Question {
 }
 
 /// The queue that the answer comes to.
-struct Reply(*mut rd_kafka_queue_t);
+pub(super) struct Reply(pub(super) *mut rd_kafka_queue_t);
 
 impl Drop for Reply {
     fn drop(&mut self) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rdkafka::{
-    TopicPartitionList,
+    Offset, TopicPartitionList,
     bindings::{self, rd_kafka_queue_t, rd_kafka_t},
     error::RDKafkaErrorCode,
 };
@@ -93,6 +93,20 @@ impl Queue {
         let read = usize::try_from(read).unwrap_or(0);
         // SAFETY: the callee has written `read` pointers to messages, which are ours now; `client` is theirs.
         unsafe { scratch.adopt(read, origin, &self.client, into) };
+    }
+
+    /// One above the last offset that was taken from the queue of this partition, markers of transactions and aborted messages
+    /// included, which the client passes over. `None` while nothing was taken.
+    pub(crate) fn position(&self, origin: &Origin) -> Option<i64> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&origin.topic, origin.partition);
+        // SAFETY: the client lives as long as `self`; the offsets of the list, which is ours, are written.
+        let code = unsafe { bindings::rd_kafka_position(self.client.native_ptr(), list.ptr()) };
+        as_result(code).ok()?;
+        match list.elements().first()?.offset() {
+            Offset::Offset(position) => Some(position),
+            _ => None,
+        }
     }
 
     /// How many messages there are.

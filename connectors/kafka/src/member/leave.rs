@@ -73,6 +73,7 @@ impl Member {
                 Ok(())
             };
         }
+        self.catch_up();
         self.commits.flush(deadline).map_err(|error| {
             format!("{error}; messages that were handled since the commit before come again")
         })

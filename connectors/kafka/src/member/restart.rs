@@ -11,7 +11,7 @@ use crate::{
     begin::{self, Found},
     events::begin_anew,
     ffi::{Bell, Queue, Signal},
-    partition::{Partition, Rest},
+    partition::{Origin, Partition, Rest},
     shared::Cause,
 };
 
@@ -150,8 +150,13 @@ impl Member {
             && let Some((position, to)) = found.lost
         {
             partition.halt();
-            let reason =
-                format!("the messages before offset {to} were deleted before they were read");
+            let Origin {
+                topic, partition, ..
+            } = &*partition.origin;
+            let reason = format!(
+                "the messages before offset {to} were deleted before they were read; `KafkaControl::resume({topic:?}, {partition})` accepts \
+                 that and reads on from there; without `on_lost(OnLost::Halt)` the source does so by itself"
+            );
             self.shared.tell_halt(part, position, &reason);
         }
     }

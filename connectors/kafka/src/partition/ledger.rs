@@ -8,6 +8,7 @@ use broadway_core::{
     machine::offsets::{Offsets, Outcome as Ended},
 };
 
+use super::times::Times;
 use crate::{
     ack::Token,
     begin::Marker,
@@ -21,8 +22,11 @@ pub(super) struct Ledger {
     pub(super) assigned: bool,
     pub(super) draining: bool,
     pub(super) offsets: Offsets,
+    times: Times,
     /// Where reading began, if known.
     start: Option<i64>,
+    /// What lies below and was not delivered is no message: a marker of a transaction, or aborted.
+    passed: Option<i64>,
     /// Commit `start` although nothing is settled yet.
     commit_start: bool,
     /// What the broker has confirmed.
@@ -50,7 +54,9 @@ impl Ledger {
             assigned: false,
             draining: false,
             offsets: Offsets::new(),
+            times: Times::default(),
             start: None,
+            passed: None,
             commit_start: false,
             committed: None,
             marker: None,
@@ -83,15 +89,42 @@ impl Ledger {
 
     /// Takes delivered messages down, a run without gaps at a time. The error is an offset that was delivered before.
     pub(super) fn deliver(&mut self, messages: &[Raw]) -> Result<(), i64> {
+        if let Some(open) = self.offsets.commit() {
+            self.times.forget_below(open);
+        }
         let mut rest = messages;
         while let [first, ..] = rest {
             let first = first.offset();
             let in_run = |(message, offset): &(&Raw, i64)| message.offset() == *offset;
             let n = rest.iter().zip(first..).take_while(in_run).count();
             self.offsets.delivered_run(first, n).map_err(|_| first)?;
+            for message in &rest[..n] {
+                self.times.push(
+                    message.offset(),
+                    message.timestamp_ms().map(|(time, _)| time),
+                );
+            }
             rest = &rest[n..];
         }
         Ok(())
+    }
+
+    /// The client has read all below `position`, and what of it is a message was delivered.
+    pub(super) fn pass(&mut self, position: i64) {
+        self.passed = self.passed.max(Some(position));
+    }
+
+    /// One above all that is settled without a gap. Where all that was delivered is settled, that is where the client has read up
+    /// to: behind the last message may be markers of transactions, and messages that were aborted.
+    fn end_of_settled(&self) -> Option<i64> {
+        let settled = self.offsets.commit();
+        let all_are = settled == self.offsets.next_offset();
+        settled.max(self.passed.filter(|_| all_are))
+    }
+
+    /// When the oldest message was made that was delivered and is not settled, in milliseconds since 1970.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.times.of(self.offsets.first_open()?)
     }
 
     /// Takes the results at the head of `settled` that belong to `slot`.
@@ -139,7 +172,7 @@ impl Ledger {
         self.marker
     }
 
-    /// The next offset to be read, as far as is known.
+    /// The offset to be read next, the last one that was delivered + 1, as far as is known.
     pub(super) fn next_to_read(&self) -> Option<i64> {
         self.offsets.next_offset().or(self.start)
     }
@@ -150,7 +183,7 @@ impl Ledger {
             return None;
         }
         let start = self.start.filter(|_| self.commit_start);
-        let offset = self.offsets.commit().or(start)?;
+        let offset = self.end_of_settled().or(start)?;
         let is_new = self.committed.is_none_or(|committed| committed < offset);
         is_new.then_some(offset)
     }
@@ -172,7 +205,7 @@ impl Ledger {
 
     /// The first offset that is not settled, as far as is known.
     pub(super) fn position(&self) -> Option<i64> {
-        self.offsets.commit().or(self.start)
+        self.end_of_settled().or(self.start)
     }
 }
 

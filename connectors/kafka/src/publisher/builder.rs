@@ -10,7 +10,10 @@ use super::{
     flights::IN_FLIGHT_LIMIT,
     poller::{self, Shared},
 };
-use crate::settings::{Settings, Side};
+use crate::{
+    settings::{Settings, Side},
+    topic::NewTopic,
+};
 
 /// The longest time that the client counts, in milliseconds; what is longer is no limit.
 const TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
@@ -45,6 +48,7 @@ pub struct KafkaPublisherBuilder {
     pub(crate) in_flight_max: usize,
     pub(crate) linger: Duration,
     pub(crate) empty_is_tombstone: bool,
+    pub(crate) create_if_missing: Option<NewTopic>,
     pub(crate) settings: Settings,
 }
 
@@ -59,6 +63,7 @@ impl KafkaPublisherBuilder {
             in_flight_max: 10_000,
             linger: Duration::from_millis(1),
             empty_is_tombstone: false,
+            create_if_missing: None,
             settings: Settings::default(),
         }
     }
@@ -113,6 +118,14 @@ impl KafkaPublisherBuilder {
         self
     }
 
+    /// Creates the topic when the publisher opens, if it is not there; a topic that exists is left as it is. Several that create it
+    /// at once get one topic, as the first of them wants it. A topic named by [`Outgoing::to`](broadway_core::Outgoing::to) is not
+    /// created. This client's principal needs CREATE on the topic or on the cluster. By default a missing topic is an error.
+    pub fn create_if_missing(mut self, topic: NewTopic) -> Self {
+        self.create_if_missing = Some(topic);
+        self
+    }
+
     /// Any other setting, in the words of librdkafka: TLS, SASL, compression, the partitioner. What would break a promise,
     /// or has a method here, is refused when the publisher is opened. Values of secrets are never shown.
     pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -126,7 +139,7 @@ impl KafkaPublisherBuilder {
     /// # Errors
     ///
     /// [`ConfigError`] with all options that cannot work; or within `connect_timeout`, why no broker answered, refused
-    /// this client, or has no such topic.
+    /// this client, has no such topic, or does not create it.
     ///
     /// # Cancel safety
     ///
@@ -161,6 +174,9 @@ impl KafkaPublisherBuilder {
             "is empty; give host:port, several with commas between",
         );
         checks.within("in_flight_max", self.in_flight_max, 1..=IN_FLIGHT_LIMIT);
+        if let Some(topic) = &self.create_if_missing {
+            topic.check(&mut checks);
+        }
         let timeouts = [
             ("connect_timeout", self.connect_timeout),
             ("confirm_timeout", self.confirm_timeout),

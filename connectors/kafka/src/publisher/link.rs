@@ -26,7 +26,8 @@ use super::{
 use crate::{
     client::free_elsewhere,
     events::{Mailbox, log},
-    ffi::{Parts, TopicLimit, produce, topic_limits},
+    ffi::{CreateError, Parts, TopicLimit, create_topic, produce, topic_limits},
+    topic::NewTopic,
 };
 
 /// How long a client that is given up may take to say what was not confirmed.
@@ -180,6 +181,16 @@ impl Link {
         timeout: Duration,
     ) -> Result<Vec<TopicLimit>, RDKafkaErrorCode> {
         topic_limits(self.producer().client(), topics, timeout)
+    }
+
+    /// Creates a topic. Blocks for `timeout` and a moment.
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        topic: &NewTopic,
+        timeout: Duration,
+    ) -> Result<(), CreateError> {
+        create_topic(self.producer().client(), name, topic, timeout)
     }
 
     /// Hears the client for as long as that.

@@ -119,6 +119,8 @@ fn open(options: &KafkaPublisherBuilder, shared: &Shared) -> Result<Arc<Link>, B
         side: Side::Publisher,
         mailbox: &shared.mailbox,
         metadata: &metadata,
+        create: options.create_if_missing.as_ref(),
+        make: &|name, topic, timeout| link.create_topic(name, topic, timeout),
         poll: &poll,
     };
     let topics = [&*options.topic];

@@ -1,0 +1,93 @@
+//! When the messages of one partition were made that are not settled, to tell the age of the oldest.
+
+use std::collections::VecDeque;
+
+/// Times closer together than this are kept as one.
+const GRAIN_MS: i64 = 1_000;
+
+/// Timestamps by offset. A run of messages whose times lie within a second of its first one's takes one entry, so there are at most
+/// as many entries as unsettled messages, and few where messages come fast.
+#[derive(Debug, Default)]
+pub(super) struct Times(VecDeque<Run>);
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    first: i64,
+    /// Milliseconds since 1970; `None` for messages without a time.
+    ms: Option<i64>,
+}
+
+impl Times {
+    /// The message at `offset`, above all before, has this time.
+    #[inline]
+    pub(super) fn push(&mut self, offset: i64, ms: Option<i64>) {
+        let is_close = self.0.back().is_some_and(|run| match (run.ms, ms) {
+            (Some(last), Some(ms)) => last.abs_diff(ms) < GRAIN_MS.unsigned_abs(),
+            (last, ms) => last.is_none() && ms.is_none(),
+        });
+        if !is_close {
+            self.0.push_back(Run { first: offset, ms });
+        }
+    }
+
+    /// Forgets what is only about offsets below `offset`.
+    pub(super) fn forget_below(&mut self, offset: i64) {
+        while self.0.get(1).is_some_and(|next| next.first <= offset) {
+            self.0.pop_front();
+        }
+    }
+
+    /// The time of the message at `offset`, which was pushed and not forgotten, exact to a second.
+    pub(super) fn of(&self, offset: i64) -> Option<i64> {
+        let after = self.0.partition_point(|run| run.first <= offset);
+        self.0.get(after.checked_sub(1)?)?.ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_its_own_time_to_a_second() {
+        let mut times = Times::default();
+        let all = [
+            (5, 10_000),
+            (6, 10_400),
+            (7, 10_999),
+            (9, 11_000),
+            (10, 9_000),
+            (20, 60_000),
+        ];
+        for (offset, ms) in all {
+            times.push(offset, Some(ms));
+        }
+        for (offset, ms) in all {
+            let told = times.of(offset).unwrap();
+            assert!(told.abs_diff(ms) < 1_000, "{offset}: {told}");
+        }
+        assert_eq!(times.0.len(), 4);
+    }
+
+    #[test]
+    fn what_is_settled_is_forgotten() {
+        let mut times = Times::default();
+        for offset in 0..100 {
+            times.push(offset, Some(offset * 5_000));
+        }
+        times.forget_below(98);
+        assert_eq!((times.0.len(), times.of(98)), (2, Some(490_000)));
+        times.forget_below(1_000);
+        assert_eq!(times.0.len(), 1);
+    }
+
+    #[test]
+    fn a_message_without_a_time_has_none() {
+        let mut times = Times::default();
+        assert_eq!(times.of(3), None);
+        times.push(3, None);
+        times.push(4, None);
+        times.push(5, Some(7_000));
+        assert_eq!((times.of(4), times.of(5)), (None, Some(7_000)));
+    }
+}
