@@ -15,15 +15,9 @@ use std::{env, time::Duration};
 use broadway::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outgoing, Pipeline, Processors,
     Publisher,
-    kafka::KafkaPublisher,
+    kafka::{KafkaPublisher, NewTopic},
     rabbitmq::{RabbitMq, RabbitMqPublisher, RabbitMqRecord},
     telemetry::Summary,
-};
-use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    error::RDKafkaErrorCode,
 };
 
 const NAME: &str = "bridge-example";
@@ -69,13 +63,17 @@ async fn main() -> Result<(), BoxError> {
     let rabbitmq = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
     let kafka = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
     let uri = format!("amqp://guest:guest@{rabbitmq}/%2f");
-    create_topic(&kafka).await?;
+    // First, so that nothing is published where it cannot be moved on.
+    let topic = KafkaPublisher::topic(NAME)
+        .brokers(&kafka)
+        .create_if_missing(NewTopic::partitions(4))
+        .open()
+        .await?;
     load(&uri).await?;
     println!("published {MESSAGES} messages to the queue {NAME}");
 
     // More than a batch, so that batches fill while others are on their way.
     let source = RabbitMq::queue(NAME).uri(&uri).prefetch(2_500);
-    let topic = KafkaPublisher::topic(NAME).brokers(&kafka).open().await?;
     let summary = Summary::default();
     let topology = Pipeline::new(source, ToKafka { topic })
         .name("bridge")
@@ -115,27 +113,4 @@ async fn load(uri: &str) -> Result<(), BoxError> {
     // The first one that was not confirmed, if any.
     results.into_iter().collect::<Result<(), _>>()?;
     queue.close().await
-}
-
-async fn create_topic(broker: &str) -> Result<(), BoxError> {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", broker)
-        .create()?;
-    let topic = NewTopic::new(NAME, 4, TopicReplication::Fixed(1));
-    let timeout = Some(Duration::from_secs(10));
-    let options = AdminOptions::new()
-        .request_timeout(timeout)
-        .operation_timeout(timeout);
-    let created = admin.create_topics([&topic], &options).await.map_err(|error| {
-        format!("no Kafka at {broker}: start one with `scripts/brokers up kafka`, or name yours in BROADWAY_KAFKA ({error})")
-    })?;
-    for result in created {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => {
-                return Err(format!("cannot create the topic {name}: {code}").into());
-            }
-        }
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod broker;
+mod examples;
 mod killed;
 mod ledger;
 mod member;

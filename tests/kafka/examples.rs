@@ -1,0 +1,32 @@
+//! What the examples say where there is no broker.
+
+use std::{net::TcpListener, process::Command};
+
+/// Runs an example against a port where nobody listens, and returns what it wrote to stderr.
+fn without_a_broker(example: &str) -> String {
+    // A port that was free a moment ago.
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = nobody.local_addr().expect("its address").to_string();
+    drop(nobody);
+    let ended = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--locked", "--all-features", "--example"])
+        .arg(example)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("BROADWAY_KAFKA", &address)
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{errors}");
+    assert!(errors.contains(&address), "{errors}");
+    errors
+}
+
+#[test]
+fn examples_without_a_broker_say_that_the_connection_is_refused() {
+    for example in ["kafka_flights", "bridge"] {
+        let errors = without_a_broker(example);
+        for words in ["Connection refused", "within 10s (`connect_timeout`)"] {
+            assert!(errors.contains(words), "{example}: {errors}");
+        }
+    }
+}
