@@ -65,6 +65,37 @@ mod caught {
     }
 }
 
+/// As much as acknowledgers need of it.
+mod telemetry {
+    #[derive(Default)]
+    pub struct MessageInfo;
+}
+
+/// The errors of the files that are compiled here; the engine has the same in `error_debug`.
+mod error_debug {
+    macro_rules! debug_as_display {
+        ($($error:ty),+ $(,)?) => {$(
+            impl std::fmt::Debug for $error {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    std::fmt::Display::fmt(self, f)
+                }
+            }
+        )+};
+    }
+
+    debug_as_display! {
+        crate::error::RunError,
+        crate::error::StartError,
+        crate::machine::credit::InvalidCredit,
+        crate::machine::dispatch::JoinError,
+        crate::machine::offsets::DeliverError,
+        crate::machine::offsets::SettleError,
+        crate::machine::pool::InvalidPool,
+        crate::machine::rate::InvalidAllowance,
+        crate::stage::end::Failure,
+    }
+}
+
 #[path = "../../../broadway-core/src/ack.rs"]
 pub mod ack;
 #[path = "../../../broadway-core/src/error.rs"]

@@ -3,7 +3,7 @@
 #[path = "../../../../broadway-core/src/stage/driven.rs"]
 mod driven;
 #[path = "../../../../broadway-core/src/stage/end.rs"]
-mod end;
+pub(crate) mod end;
 #[path = "../../../../broadway-core/src/stage/inline.rs"]
 mod inline;
 #[path = "../../../../broadway-core/src/stage/link/mod.rs"]
