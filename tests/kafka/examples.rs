@@ -9,8 +9,14 @@ fn without_a_broker(example: &str) -> String {
     let address = nobody.local_addr().expect("its address").to_string();
     drop(nobody);
     let ended = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--locked", "--all-features", "--example"])
-        .arg(example)
+        .args([
+            "run",
+            "--quiet",
+            "--locked",
+            "--package",
+            "broadway-examples",
+        ])
+        .args(["--all-features", "--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("BROADWAY_KAFKA", &address)
         .output()

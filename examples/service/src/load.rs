@@ -2,7 +2,10 @@
 
 use std::env;
 
-use broadway::{BoxError, Outgoing, Publisher, kafka::KafkaPublisher};
+use broadway::{
+    BoxError, Outgoing, Publisher,
+    kafka::{KafkaPublisher, NewTopic},
+};
 
 use crate::{orders::Order, settings::Settings};
 
@@ -28,6 +31,7 @@ pub(crate) fn orders_to_load() -> Result<Option<usize>, BoxError> {
 pub(crate) async fn load(settings: &Settings, orders: usize) -> Result<(), BoxError> {
     let publisher = KafkaPublisher::topic(settings.topic.as_str())
         .brokers(&settings.brokers)
+        .create_if_missing(NewTopic::partitions(4))
         .open()
         .await?;
     let mut messages = Vec::with_capacity(orders);
