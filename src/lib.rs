@@ -74,6 +74,7 @@
 //!
 //! Pipelines run on tokio, with its time driver enabled; on its IO driver too where
 //! [`Topology::wait_or_signal`] listens for signals. `#[tokio::main]` has both.
+//! Without timers `start` fails with [`StartError::NoTimers`]; without IO `wait_or_signal` fails with [`RunError::Signals`].
 //!
 //! [Broadway]: https://elixir-broadway.org
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use broadway::{
-    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors, Record,
-    Topology,
+    Batch, Batching, BoxError, Handler, Message, Next, OnDrain, OneBatcher, Pipeline, Processors,
+    Record, Topology,
     kafka::{Begin, Kafka, KafkaRecord},
 };
 
@@ -67,6 +67,8 @@ pub(crate) async fn start(
         .processors(Processors::new(4).by_record_key())
         .batchers(|_| Batching::new(100, Duration::from_millis(50)).concurrency(2))
         .rate_limit(per_second / 10, Duration::from_millis(100))
+        // For members that repeat nothing when they leave, however slow the machine.
+        .on_drain(OnDrain::Finish)
         .start()
         .await
         .unwrap()

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use broadway::{
-    Producer, Source,
+    OnDrain, Producer, Source,
     testing::{Proxy, conformance::Subject},
 };
 
@@ -24,6 +24,9 @@ pub(crate) trait Broker: Subject + Clone {
     /// How many messages a lost worker, or one whose connection is lost, makes come again at most. `None`: it is only
     /// counted.
     const REPEATS_MAX: Option<u64>;
+
+    /// What workers do at a drain, so that it repeats nothing.
+    const ON_DRAIN: OnDrain = OnDrain::Release;
 
     /// Whether the id of a record is the same whenever it comes, so that it tells two messages apart.
     const HAS_ORIGINS: bool = true;

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use broadway::{
+    OnDrain,
     kafka::{Begin, GroupProtocol, Kafka},
     testing::{Proxy, conformance::Subject},
 };
@@ -22,6 +23,8 @@ impl Broker for TestKafka {
     const IS_KEYED: bool = true;
     /// What one worker may have done and not committed.
     const REPEATS_MAX: Option<u64> = Some(PARTITIONS * UNCOMMITTED_MAX as u64);
+    /// Where keys are slow, what is released takes with it what was done behind it.
+    const ON_DRAIN: OnDrain = OnDrain::Finish;
     const VARIANTS: usize = 3;
 
     fn find() -> Option<Self> {

@@ -90,6 +90,7 @@ pub(crate) async fn start<B: Broker>(
             Duration::from_millis(100),
         )
         .batchers(|_| Batching::new(50, Duration::from_millis(20)).concurrency(2))
+        .on_drain(B::ON_DRAIN)
         .start()
         .await?;
     Ok(topology)

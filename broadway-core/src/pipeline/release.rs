@@ -53,13 +53,13 @@ impl Begin {
         settler: &mut Settler<A>,
         chunk: &mut [Parcel<T, A::Token>],
     ) -> bool {
-        if !chunk.iter().any(|parcel| is_released(settler, parcel)) {
-            return true;
+        if chunk.iter().any(|parcel| is_released(settler, parcel)) {
+            self.line.all_stopped().await;
+            release(settler, chunk);
+            // What the acknowledger said is an event already.
+            let _ = settler.flush().await;
         }
-        self.line.all_stopped().await;
-        release(settler, chunk);
-        // What the acknowledger said is an event already.
-        let _ = settler.flush().await;
+        // The sweep leaves empty places, too.
         chunk.iter().any(|parcel| parcel.0.is_some())
     }
 }
