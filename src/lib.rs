@@ -78,6 +78,7 @@
 //!
 //! [Broadway]: https://elixir-broadway.org
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 pub use broadway_core::{
@@ -92,14 +93,19 @@ pub use broadway_core::{
 };
 
 #[cfg(feature = "portable")]
+#[cfg_attr(docsrs, doc(cfg(feature = "portable")))]
 pub use broadway_core::portable;
 #[cfg(feature = "kafka")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kafka")))]
 pub use broadway_kafka as kafka;
 #[cfg(feature = "pubsub")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pubsub")))]
 pub use broadway_pubsub as pubsub;
 #[cfg(feature = "rabbitmq")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rabbitmq")))]
 pub use broadway_rabbitmq as rabbitmq;
 #[cfg(feature = "sqs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqs")))]
 pub use broadway_sqs as sqs;
 
 /// Compiles and runs what the README shows.

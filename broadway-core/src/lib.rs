@@ -67,6 +67,8 @@
 
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod ack;
 mod ack_now;
 mod batch;
@@ -86,6 +88,7 @@ mod message;
 mod partition_key;
 mod pipeline;
 #[cfg(feature = "portable")]
+#[cfg_attr(docsrs, doc(cfg(feature = "portable")))]
 pub mod portable;
 mod publisher;
 pub mod source;

@@ -33,10 +33,12 @@ pub use emitter::Emitter;
 pub(crate) use emitter::Observers;
 pub use event::{DrainCause, Event, Settlement};
 #[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use metrics::MetricsObserver;
 pub use stage::StageEvent;
 pub use summary::Summary;
 #[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use tracing::TracingObserver;
 
 /// Hears the events of a topology, or of a stage.

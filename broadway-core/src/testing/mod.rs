@@ -38,6 +38,7 @@
 //! ```
 
 #[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 mod ends;
 mod faults;
@@ -65,6 +66,7 @@ pub use ledger::{Fed, Step};
 pub use outbox::Outbox;
 pub use plan::{Fault, FaultPlan};
 #[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub use proxy::Proxy;
 pub use queue::{End, MakeRecord, Queue, QueueAcknowledger, QueueProducer, QueueSource};
 pub use reader::{Reader, Received};

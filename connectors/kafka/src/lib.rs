@@ -36,6 +36,7 @@
 //! code. The publisher has a client and a thread of its own: see `publisher`. The client needs the headers of OpenSSL to build (feature `tls`, on by default). For Kerberos, depend on
 //! `rdkafka` with its feature `gssapi` yourself: cargo builds one client with the features of all.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;

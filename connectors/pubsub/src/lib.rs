@@ -34,6 +34,7 @@
 //! connection, `probe` the question whether the service is there, `connect` the first steps. The client is Google's own, and
 //! needs a C compiler to build.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;

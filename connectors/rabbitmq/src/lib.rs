@@ -30,6 +30,7 @@
 //! `connection` and `connect` open a line: connection, channel, consumer; `open` reads it, and `source` replaces a lost one. `wire` stands
 //! between the socket and the client. `values`, `properties` and `headers` are what a message has beside its payload.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;

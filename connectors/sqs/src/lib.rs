@@ -33,6 +33,7 @@
 //! Credentials come from the SDK's chain: environment, profile, web identity, container, instance. For SSO or a credential process,
 //! depend on `aws-config` with those features yourself, or give a client with [`Sqs::client`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;

@@ -3,6 +3,7 @@ mod stages;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
     time::Duration,
 };
 
@@ -107,8 +108,13 @@ fn every_metric_of_the_catalog_is_recorded_as_it_says_and_no_other() {
 
 #[test]
 fn the_table_in_the_docs_is_the_catalog() {
-    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/telemetry.md"))
-        .expect("the page is in the repository");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    if !docs.exists() {
+        // The package by itself, without the repository.
+        return;
+    }
+    let docs =
+        fs::read_to_string(docs.join("telemetry.md")).expect("the page is in the repository");
     let written: Vec<_> = docs
         .lines()
         .filter(|line| line.starts_with("| `broadway_"))
