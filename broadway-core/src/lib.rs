@@ -1,6 +1,6 @@
 //! The engine of `broadway`: stages, pipelines, and the state machines that decide.
 //!
-//! Programs depend on the crate `broadway`, which re-exports all of this. Connectors depend on this one, which changes
+//! Programs depend on the package `broadway-rs`, which re-exports all of this as `broadway`. Connectors depend on this one, which changes
 //! less.
 //!
 //! ```text

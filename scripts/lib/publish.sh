@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# What is published, and whether it would work: the packages as the registry would get them, and their lower bounds.
+
+# In the order in which they are published: each after those that it depends on.
+readonly PACKAGES=(broadway-core broadway-kafka broadway-rabbitmq broadway-sqs broadway-pubsub broadway-rs)
+
+# Packs each and builds it from what was packed; needs no commit.
+packages_pack() {
+  local name options=()
+  for name in "${PACKAGES[@]}"; do options+=(-p "$name"); done
+  # Quiet about the tests that are left out of the connectors' packages.
+  cargo package --locked --allow-dirty "${options[@]}" 2> >(grep -v 'ignoring test' >&2)
+}
+
+# packages_test FOLDER: a workspace there of what was packed, whose crates know each other by what was packed, and its tests. Those of
+# connectors that need brokers are not in the packages.
+packages_test() {
+  local folder=$1 name version target
+  version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+  target=$(packages_target)
+  for name in "${PACKAGES[@]}"; do tar -xzf "$target/package/$name-$version.crate" -C "$folder"; done
+  {
+    printf '[workspace]\nmembers = ["*-%s"]\nresolver = "3"\n[patch.crates-io]\n' "$version"
+    for name in "${PACKAGES[@]}"; do printf '%s = { path = "%s-%s" }\n' "$name" "$name" "$version"; done
+  } >"$folder/Cargo.toml"
+  cp Cargo.lock "$folder/"
+  CARGO_TARGET_DIR=$target cargo test --manifest-path "$folder/Cargo.toml" --workspace --all-features --no-fail-fast
+}
+
+packages_target() {
+  local target=${CARGO_TARGET_DIR:-target}
+  [[ $target == /* ]] || target=$ROOT/$target
+  printf '%s' "$target"
+}
+
+# packages_minimal FOLDER: everything that is published compiles with the oldest dependencies that the manifests allow. In a copy, as
+# Cargo.lock becomes another; RUSTC_BOOTSTRAP lets a stable cargo resolve so.
+packages_minimal() {
+  local folder=$1 name options=()
+  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$folder"
+  rm "$folder/Cargo.lock"
+  for name in "${PACKAGES[@]}"; do options+=(-p "$name"); done
+  (
+    cd "$folder"
+    export CARGO_TARGET_DIR
+    CARGO_TARGET_DIR=$(packages_target)
+    RUSTC_BOOTSTRAP=1 cargo generate-lockfile -Z direct-minimal-versions
+    cargo check --locked --all-features "${options[@]}"
+  )
+}
