@@ -95,6 +95,20 @@ impl OpenContext {
         self
     }
 
+    /// The same context of a pipeline with so many producers.
+    #[must_use]
+    pub fn with_producers(mut self, producers: usize) -> Self {
+        self.producers = producers;
+        self
+    }
+
+    /// The same context of a pipeline whose processors hold `messages` at most.
+    #[must_use]
+    pub fn with_in_flight_max(mut self, messages: usize) -> Self {
+        self.in_flight_max = messages;
+        self
+    }
+
     /// The same context of a pipeline whose largest batches hold `size` messages.
     #[must_use]
     pub fn with_batch_size_max(mut self, size: usize) -> Self {

@@ -47,6 +47,7 @@ pub struct PubSub {
     pub(crate) max_lease_extension: Option<Duration>,
     pub(crate) connect_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    pub(crate) lag_interval: Duration,
 }
 
 /// A subscription that is made when there is none, for development and tests; see [`PubSub::create`].
@@ -96,6 +97,7 @@ impl PubSub {
             max_lease_extension: None,
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(10),
+            lag_interval: Duration::from_secs(5),
         }
     }
 
@@ -210,6 +212,16 @@ impl PubSub {
         self
     }
 
+    /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far the subscription is behind, and how old its
+    /// oldest message is. [`Duration::MAX`] turns it off. Default: 5 s.
+    ///
+    /// Pub/Sub does not tell how many messages wait: that is the metric `num_undelivered_messages` of Cloud Monitoring, and the lag
+    /// is unknown here. The age is that of the oldest message that the producer holds, by its publish time.
+    pub fn lag_interval(mut self, interval: Duration) -> Self {
+        self.lag_interval = interval;
+        self
+    }
+
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
@@ -248,6 +260,7 @@ impl PubSub {
         );
         checks.above_zero("connect_timeout", self.connect_timeout);
         checks.above_zero("close_timeout", self.close_timeout);
+        checks.above_zero("lag_interval", self.lag_interval);
         for (option, verdict) in [
             ("on_success", Verdict::from(self.policy.on_success)),
             ("on_failure", Verdict::from(self.policy.on_failure)),
@@ -316,6 +329,7 @@ impl fmt::Debug for PubSub {
             .field("max_lease_extension", &self.max_lease_extension)
             .field("connect_timeout", &self.connect_timeout)
             .field("close_timeout", &self.close_timeout)
+            .field("lag_interval", &self.lag_interval)
             .finish()
     }
 }
@@ -371,7 +385,8 @@ mod tests {
             .max_lease(Duration::from_secs(5))
             .max_lease_extension(Duration::from_secs(9))
             .connect_timeout(Duration::ZERO)
-            .close_timeout(Duration::ZERO);
+            .close_timeout(Duration::ZERO)
+            .lag_interval(Duration::ZERO);
         assert_eq!(
             told(&source),
             [
@@ -384,6 +399,7 @@ mod tests {
                 "max_lease",
                 "connect_timeout",
                 "close_timeout",
+                "lag_interval",
                 "on_failure",
             ]
         );

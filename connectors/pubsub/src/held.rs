@@ -20,7 +20,7 @@ use std::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use broadway_core::{BoxError, Delivery};
@@ -80,6 +80,7 @@ struct Slot {
     arrived: Instant,
     /// The message id, for logs.
     id: Box<str>,
+    published: Option<SystemTime>,
 }
 
 /// How many of the messages whose results were late are named.
@@ -150,13 +151,14 @@ impl Held {
         let mut state = self.lock();
         for (message, handler) in chunk.drain(..) {
             let attempt = handler.delivery_attempt();
+            let record = PubSubRecord::new(message, attempt);
             let token = state.insert(Slot {
-                bytes: message.data.len(),
+                bytes: record.data().len(),
                 handler,
                 arrived,
-                id: message.message_id.as_str().into(),
+                id: record.message_id().into(),
+                published: record.publish_time(),
             });
-            let record = PubSubRecord::new(message, attempt);
             state.ready.push_back(Delivery::new(record, token));
         }
         drop(state);
@@ -326,6 +328,13 @@ impl Held {
     /// Which message it is, as its record's id says.
     pub(crate) fn describe(&self, token: Token) -> String {
         self.lock().id(token).unwrap_or_default().to_owned()
+    }
+
+    /// When the oldest message that is held was published.
+    pub(crate) fn oldest_published(&self) -> Option<SystemTime> {
+        let state = self.lock();
+        let held = state.slots.iter().flatten();
+        held.filter_map(|slot| slot.published).min()
     }
 
     pub(crate) fn is_lost(&self) -> bool {

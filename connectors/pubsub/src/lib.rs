@@ -45,6 +45,7 @@ mod confirm;
 mod connect;
 mod given;
 mod held;
+mod lag;
 mod minder;
 mod names;
 mod options;

@@ -11,9 +11,10 @@ use std::{
 
 use broadway_core::{
     BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Producer, Source,
-    connector::ClientRuntime, telemetry::MessageInfo,
+    connector::{ClientRuntime, LagTeller},
+    telemetry::MessageInfo,
 };
-use futures_util::future::{FutureExt, OptionFuture, join};
+use futures_util::future::{FutureExt, OptionFuture, join3};
 use google_cloud_pubsub::{
     client::Subscriber,
     subscriber::{ShutdownBehavior, ShutdownToken},
@@ -26,7 +27,7 @@ use crate::{
     confirm::Confirmer,
     connect::{Access, Found, LIMIT_MAX, Limit, Target},
     held::{Held, Limits},
-    minder,
+    lag, minder,
     probe::Probe,
     pulse::Pulse,
     record::PubSubRecord,
@@ -136,6 +137,7 @@ struct Link {
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct PubSubProducer {
     held: Arc<Held>,
+    lag: Arc<LagTeller>,
     acknowledger: Arc<PubSubAcknowledger>,
     confirmer: Confirmer,
     reader: JoinHandle<()>,
@@ -176,6 +178,13 @@ impl PubSubProducer {
             emitter: cx.emitter().clone(),
         });
         let probing = OptionFuture::from(probe.map(Probe::run));
+        let lag = Arc::new(LagTeller::new(cx));
+        let telling = lag::tell(
+            held.clone(),
+            lag.clone(),
+            target.name.clone(),
+            source.lag_interval,
+        );
         let reading = stream::read(stream, held.clone(), pulse, Arc::new(target));
         Self {
             acknowledger: Arc::new(PubSubAcknowledger::new(
@@ -190,8 +199,9 @@ impl PubSubProducer {
                 },
             )),
             reader: tokio::spawn(reading),
-            minder: tokio::spawn(join(minding, probing).map(drop)),
+            minder: tokio::spawn(join3(minding, probing, telling).map(drop)),
             held,
+            lag,
             confirmer,
             shutdown,
             close_timeout: source.close_timeout,
@@ -279,6 +289,7 @@ impl Producer for PubSubProducer {
     }
 
     async fn close(mut self) -> Result<(), BoxError> {
+        self.lag.end();
         self.stop().await;
         let unsettled = self.held.let_go();
         if unsettled > 0 {
@@ -290,6 +301,7 @@ impl Producer for PubSubProducer {
 
 impl Drop for PubSubProducer {
     fn drop(&mut self) {
+        self.lag.end();
         self.reader.abort();
         self.minder.abort();
         self.held.abandon();

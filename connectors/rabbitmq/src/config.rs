@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Checks, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, OpenContext, Problem};
 use futures_util::future::BoxFuture;
 
 use crate::{
@@ -53,6 +53,7 @@ pub struct RabbitMq {
     pub(crate) on_unreadable: OnUnreadable,
     pub(crate) consumer_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
+    pub(crate) lag_interval: Duration,
 }
 
 impl RabbitMq {
@@ -80,6 +81,7 @@ impl RabbitMq {
             on_unreadable: OnUnreadable::default(),
             consumer_timeout: None,
             close_timeout: Duration::from_secs(10),
+            lag_interval: Duration::from_secs(5),
         }
     }
 
@@ -183,6 +185,17 @@ impl RabbitMq {
         self
     }
 
+    /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far the queue is behind, and how old its oldest
+    /// message is. [`Duration::MAX`] turns it off, and then no channel is opened for it. Default: 5 s.
+    ///
+    /// Each producer asks the broker how many messages are ready, and adds those that it holds itself. AMQP does not tell what other
+    /// consumers hold, nor how far a stream is read: the lag of a stream is unknown. The age is that of the oldest message in the pipeline,
+    /// by its property `timestamp`; unknown where no sender sets that.
+    pub fn lag_interval(mut self, interval: Duration) -> Self {
+        self.lag_interval = interval;
+        self
+    }
+
     /// How long a message that is to be requeued waits here first. It counts for [`prefetch`](Self::prefetch) meanwhile, so that a
     /// queue of messages that all fail is not spun through. Zero is at once; the most is four fifths of
     /// [`consumer_timeout`](Self::consumer_timeout). Default: 1 s.
@@ -234,33 +247,40 @@ impl RabbitMq {
         self.consumer_timeout.or(told).unwrap_or(patience::DEFAULT)
     }
 
-    /// The prefetch window for a pipeline whose processors hold so many messages, and whose largest batch so many.
-    ///
-    /// # Errors
-    ///
-    /// When all `producers` together could never fill that batch.
-    pub(crate) fn window(
-        &self,
-        producers: usize,
-        in_flight_max: usize,
-        batch_size_max: usize,
-    ) -> Result<u16, ConfigError> {
-        let wanted = self.prefetch.unwrap_or_else(|| {
-            in_flight_max
-                .saturating_add(batch_size_max)
+    /// The prefetch window in this pipeline.
+    pub(crate) fn window(&self, cx: &OpenContext) -> u16 {
+        u16::try_from(self.prefetch_in(cx)).unwrap_or(u16::MAX)
+    }
+
+    fn prefetch_in(&self, cx: &OpenContext) -> usize {
+        self.prefetch.unwrap_or_else(|| {
+            cx.in_flight_max()
+                .saturating_add(cx.batch_size_max())
                 .clamp(PREFETCH_MIN, PREFETCH_MAX)
-        });
+        })
+    }
+
+    /// All that cannot work in this pipeline, beside [`problems`](Self::problems).
+    pub(crate) fn problems_in(&self, cx: &OpenContext) -> Vec<Problem> {
         let mut checks = Checks::default();
+        let (producers, size) = (cx.producers().max(1), cx.batch_size_max());
+        let prefetch = self.prefetch_in(cx);
         checks.require(
-            wanted.saturating_mul(producers) >= batch_size_max,
+            prefetch.saturating_mul(producers) >= size,
             "prefetch",
             format_args!(
-                "is {wanted} for each of {producers} producer(s), but the largest batch has {batch_size_max} messages: it would never fill, and each would wait for its timeout; give {} at least, or smaller batches",
-                batch_size_max.div_ceil(producers)
+                "is {prefetch} for each of {producers} producer(s), but the largest batch has {size} messages: it would never fill, and each would wait for its timeout; give {} at least, or smaller batches",
+                size.div_ceil(producers)
             ),
         );
-        ConfigError::check("the RabbitMQ source", checks.into_problems())?;
-        Ok(u16::try_from(wanted).unwrap_or(u16::MAX))
+        checks.require(
+            !self.exclusive || producers == 1,
+            "exclusive",
+            format_args!(
+                "lets one consumer read the queue, but the pipeline has {producers} producers; give it one"
+            ),
+        );
+        checks.into_problems()
     }
 
     /// Whether it is said to be a stream: a header of a message could say so in any queue.
@@ -287,6 +307,7 @@ impl RabbitMq {
             "is for a stream, but another kind of queue is declared",
         );
         checks.above_zero("close_timeout", self.close_timeout);
+        checks.above_zero("lag_interval", self.lag_interval);
         self.check_pauses(&mut checks);
         self.check_names(&mut checks);
         checks.into_problems()
@@ -358,109 +379,4 @@ impl fmt::Debug for RabbitMq {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(source: &RabbitMq) -> Vec<String> {
-        let problems = source.problems();
-        problems
-            .iter()
-            .map(|problem| problem.option().to_owned())
-            .collect()
-    }
-
-    #[test]
-    fn defaults_have_no_problem() {
-        assert!(options(&RabbitMq::queue("orders")).is_empty());
-        assert!(options(&RabbitMq::queue("").declare(Declare::classic())).is_empty());
-    }
-
-    #[test]
-    fn every_option_that_cannot_work_is_listed() {
-        let source = RabbitMq::queue("")
-            .bind("x".repeat(256), "")
-            .prefetch(65_536)
-            .close_timeout(Duration::ZERO);
-        assert_eq!(
-            options(&source),
-            ["queue", "prefetch", "close_timeout", "bind"]
-        );
-        let source = RabbitMq::queue("orders")
-            .declare(Declare::quorum())
-            .stream_offset(StreamOffset::First);
-        assert_eq!(options(&source), ["stream_offset"]);
-    }
-
-    #[test]
-    fn a_pause_that_the_broker_would_close_the_channel_over_is_refused() {
-        let second = Duration::from_secs(1);
-        let source = RabbitMq::queue("orders").requeue_delay(1_500 * second);
-        assert_eq!(options(&source), ["requeue_delay"]);
-        assert!(options(&source.clone().consumer_timeout(2_000 * second)).is_empty());
-        let source = source.requeue_delay(Duration::MAX);
-        assert!(options(&source.consumer_timeout(Duration::MAX)).is_empty());
-        let queue = Declare::quorum().argument("x-consumer-timeout", 60_000);
-        let source = RabbitMq::queue("orders")
-            .declare(queue)
-            .on_failure(OnFailure::RequeueAfter(120 * second));
-        let [problem] = &source.problems()[..] else {
-            panic!("{source:?}");
-        };
-        let said = format!("{problem:?}");
-        for word in ["on_failure", "120s", "60s", "48s", "`consumer_timeout`"] {
-            assert!(said.contains(word), "{word:?} is not in: {said}");
-        }
-    }
-
-    #[test]
-    fn names_that_amqp_cannot_carry_are_told_with_their_length() {
-        let long = "x".repeat(300);
-        let source = RabbitMq::queue(&long)
-            .uri(format!("amqp://localhost/{long}"))
-            .declare(Declare::quorum().argument(&long, 1))
-            .bind(&long, &long)
-            .consumer_tag(&long)
-            .consumer_argument(&long, true);
-        let problems = source.problems();
-        let all = ["uri", "queue", "consumer_tag", "bind", "bind", "declare"];
-        assert_eq!(
-            options(&source),
-            [&all[..], &["consumer_argument"]].concat()
-        );
-        for problem in problems {
-            assert!(format!("{problem:?}").contains("300 bytes"), "{problem:?}");
-        }
-    }
-
-    #[test]
-    fn the_window_follows_the_pipeline_within_what_amqp_can_say() {
-        let source = RabbitMq::queue("orders");
-        let window = |source: &RabbitMq, held, batch| source.window(1, held, batch).unwrap();
-        assert_eq!(window(&source, 40, 0), 300);
-        assert_eq!(window(&source, 1_000, 0), 1_000);
-        assert_eq!(window(&source, 1_000, 5_000), 6_000);
-        assert_eq!(window(&source, 1_000_000, 0), 65_535);
-        assert_eq!(window(&source.prefetch(1), 1_000, 1), 1);
-    }
-
-    #[test]
-    fn a_batch_that_could_never_fill_is_a_problem() {
-        let source = RabbitMq::queue("orders").prefetch(300);
-        assert!(source.window(1, 40, 300).is_ok());
-        assert!(source.window(4, 40, 1_200).is_ok());
-        for (producers, batch, least) in [(1, 301, "301"), (4, 1_201, "301"), (1, 1_800, "1800")] {
-            let said = source.window(producers, 40, batch).unwrap_err().to_string();
-            assert!(said.contains("prefetch") && said.contains(least), "{said}");
-        }
-        // More than AMQP can ask for.
-        let source = RabbitMq::queue("orders");
-        assert!(source.window(1, 40, 70_000).is_err());
-        assert!(source.window(2, 40, 70_000).is_ok());
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let source = RabbitMq::queue("orders").uri("amqp://me:hush@localhost");
-        assert!(!format!("{source:?}").contains("hush"));
-    }
-}
+mod tests;

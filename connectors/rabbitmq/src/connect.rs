@@ -1,6 +1,6 @@
 //! The way to a consumer: a connection, a channel, and what is set up on it, in this order: hook, declare, bind, qos, consume.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use broadway_core::Deadline;
 use lapin::{
@@ -35,6 +35,16 @@ pub(crate) struct Line {
     pub(crate) queue: Arc<str>,
     /// Deliveries that the client could not have parsed.
     pub(crate) marks: Arc<Marks>,
+    /// On which the broker is asked how many messages wait.
+    pub(crate) gauge: Option<Channel>,
+}
+
+/// What is set up on a connection.
+struct SetUp {
+    channel: Channel,
+    consumer: Consumer,
+    queue: Arc<str>,
+    gauge: Option<Channel>,
 }
 
 impl RabbitMq {
@@ -51,13 +61,19 @@ impl RabbitMq {
             Some(set_up) => {
                 // It answers: so where it has refused something, it is told good-bye.
                 leash.let_go();
-                let (channel, consumer, queue) = set_up?;
+                let SetUp {
+                    channel,
+                    consumer,
+                    queue,
+                    gauge,
+                } = set_up?;
                 Ok(Line {
                     connection,
                     channel,
                     consumer,
                     queue,
                     marks,
+                    gauge,
                 })
             }
             None => Err(Trouble::Passing(
@@ -77,7 +93,13 @@ impl RabbitMq {
         connection: &Connection,
         window: u16,
         resume: Option<u64>,
-    ) -> Result<(Channel, Consumer, Arc<str>), Trouble> {
+    ) -> Result<SetUp, Trouble> {
+        // Before the consumer begins to fill the connection. The length of a stream is not its lag.
+        let asks = self.lag_interval < Duration::MAX && !self.is_stream();
+        let gauge = match asks {
+            true => connection.create_channel().await.ok(),
+            false => None,
+        };
         let channel = connection.create_channel().await;
         let channel = channel.map_err(|error| self.refused("open a channel", "", &error))?;
         if let Some(hook) = &self.after_connect {
@@ -99,7 +121,12 @@ impl RabbitMq {
             .await
             .map_err(|error| self.refused("set `prefetch`", "", &error))?;
         let consumer = self.consume(&channel, queue.clone(), resume).await?;
-        Ok((channel, consumer, Arc::from(queue.as_str())))
+        Ok(SetUp {
+            channel,
+            consumer,
+            queue: Arc::from(queue.as_str()),
+            gauge,
+        })
     }
 
     async fn declare_queue(&self, channel: &Channel) -> Result<ShortString, Trouble> {

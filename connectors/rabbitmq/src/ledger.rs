@@ -36,6 +36,16 @@ pub(crate) enum Frame {
     Reopen,
 }
 
+/// A message that is handed to the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) tag: u64,
+    /// In a stream, where it stands.
+    pub(crate) offset: Option<u64>,
+    /// When it was sent, as its sender says, in seconds since 1970.
+    pub(crate) sent: Option<u64>,
+}
+
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -64,6 +74,8 @@ struct Slot {
     offset: Option<u64>,
     /// When it was delivered.
     since: Instant,
+    /// When it was sent, if its sender says so.
+    sent: Option<u64>,
 }
 
 /// A pause that was longer than the broker lets a message wait.
@@ -97,6 +109,8 @@ pub(crate) struct Ledger {
     is_stream: bool,
     /// In a stream, the offset after the last that was delivered.
     next_offset: Option<u64>,
+    /// That of the last message that was delivered.
+    last_tag: u64,
 }
 
 impl Ledger {
@@ -112,16 +126,20 @@ impl Ledger {
             cut: None,
             is_stream,
             next_offset: None,
+            last_tag: 0,
         }
     }
 
-    /// A message was handed to the pipeline; in a stream with its offset.
-    pub(crate) fn delivered(&mut self, tag: u64, offset: Option<u64>, now: Instant) {
+    /// A message was handed to the pipeline.
+    pub(crate) fn delivered(&mut self, arrival: Arrival, now: Instant) {
+        let Arrival { tag, offset, sent } = arrival;
         let slot = Slot {
             state: State::Open,
             offset,
             since: now,
+            sent,
         };
+        self.last_tag = tag;
         let before = self.slots.insert(tag, slot);
         debug_assert!(before.is_none(), "a tag is delivered once");
         self.open += 1;
@@ -232,8 +250,17 @@ impl Ledger {
         oldest.map_or(self.next_offset, |slot| slot.offset)
     }
 
-    /// How many messages are unsettled at the broker.
-    #[cfg(test)]
+    /// When the oldest message that is unsettled was sent, of those whose senders say so, in seconds since 1970.
+    pub(crate) fn oldest_sent(&self) -> Option<u64> {
+        self.slots.values().filter_map(|slot| slot.sent).min()
+    }
+
+    /// The tag of the last message that was delivered; 0 before the first.
+    pub(crate) fn last_tag(&self) -> u64 {
+        self.last_tag
+    }
+
+    /// How many messages were delivered and are unsettled at the broker.
     pub(crate) fn unsettled(&self) -> usize {
         self.slots.len()
     }

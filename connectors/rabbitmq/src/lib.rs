@@ -41,6 +41,7 @@ mod connect;
 mod connection;
 mod declare;
 mod headers;
+mod lag;
 mod leash;
 mod ledger;
 mod names;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::{
     ack::Token,
     connect::Line,
+    ledger::Arrival,
     options::OnUnreadable,
     record::RabbitMqRecord,
     shared::Shared,
@@ -72,7 +73,7 @@ impl From<&Error> for Lost {
 
 impl Open {
     pub(crate) fn begin(line: Line, shared: &Shared) -> Self {
-        let generation = shared.begin(line.channel.clone());
+        let generation = shared.begin(&line);
         Self {
             line,
             generation,
@@ -102,11 +103,12 @@ impl Open {
             };
             if found {
                 let is_stream = shared.is_stream;
-                let tags = out[before..].iter().map(|taken| {
-                    let offset = is_stream.then(|| taken.item.stream_offset()).flatten();
-                    (taken.token.tag, offset)
+                let arrivals = out[before..].iter().map(|taken| Arrival {
+                    tag: taken.token.tag,
+                    offset: is_stream.then(|| taken.item.stream_offset()).flatten(),
+                    sent: taken.item.sent_secs(),
                 });
-                if !shared.deliver(self.generation, tags) {
+                if !shared.deliver(self.generation, arrivals) {
                     out.truncate(before);
                     return Poll::Ready(Err(Lost::new("the channel was lost")));
                 }

@@ -165,6 +165,10 @@ impl RabbitMqRecord {
         UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
     }
 
+    pub(crate) fn sent_secs(&self) -> Option<u64> {
+        *self.0.properties.timestamp()
+    }
+
     /// What kind of message it is, as its sender says: the property `type`.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {

@@ -14,6 +14,7 @@ use std::{
 
 use broadway_core::{
     OpenContext, Settled,
+    connector::LagTeller,
     telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use futures_util::FutureExt;
@@ -26,7 +27,9 @@ use tokio::{sync::Notify, time::sleep_until};
 use crate::{
     ack::Token,
     config::RabbitMq,
-    ledger::{Ending, Frame, Ledger},
+    connect::Line,
+    lag::{self, Gauge},
+    ledger::{Arrival, Ending, Frame, Ledger},
     options::{AckOptions, OnUnreadable, Policy},
     patience::Patience,
     trouble::words,
@@ -46,6 +49,7 @@ pub(crate) struct Shared {
     /// That of `State`, to be read without its lock.
     generation: AtomicU64,
     state: Mutex<State>,
+    pub(crate) lag: LagTeller,
     /// Wakes the keeper when something is due earlier, the producer when the channel was given up, and one that halts when nothing is
     /// with the pipeline any more.
     bell: Notify,
@@ -70,6 +74,8 @@ struct State {
     taken: u64,
     /// Nothing is read any more, so nothing is opened again.
     is_stopped: bool,
+    /// How many messages wait: of the line in use, or the last one.
+    gauge: Option<Gauge>,
 }
 
 impl Shared {
@@ -95,7 +101,9 @@ impl Shared {
                 patience,
                 taken: 0,
                 is_stopped: false,
+                gauge: None,
             }),
+            lag: LagTeller::new(cx),
             bell: Notify::new(),
             given_up: Notify::new(),
             idle: Notify::new(),
@@ -106,10 +114,11 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// A new channel is in use from now on; says its generation.
-    pub(crate) fn begin(&self, channel: Channel) -> u64 {
+    /// The channel of a new line is in use from now on; says its generation.
+    pub(crate) fn begin(&self, line: &Line) -> u64 {
         let mut state = self.state();
-        state.channel = Some(channel);
+        state.channel = Some(line.channel.clone());
+        state.gauge = Some(Gauge::of(line));
         state.taken = 0;
         state.has_told = false;
         state.generation
@@ -154,12 +163,8 @@ impl Shared {
             .attempt(token.redelivered.then_some(2))
     }
 
-    /// Messages are handed to the pipeline, with their offsets in a stream. `false` if their channel is lost.
-    pub(crate) fn deliver(
-        &self,
-        generation: u64,
-        tags: impl Iterator<Item = (u64, Option<u64>)>,
-    ) -> bool {
+    /// Messages are handed to the pipeline. `false` if their channel is lost.
+    pub(crate) fn deliver(&self, generation: u64, arrivals: impl Iterator<Item = Arrival>) -> bool {
         let mut state = self.state();
         let is_ours = state.generation == generation
             && state
@@ -168,7 +173,7 @@ impl Shared {
                 .is_some_and(|channel| channel.status().connected());
         if is_ours {
             let now = Instant::now();
-            tags.for_each(|(tag, offset)| state.ledger.delivered(tag, offset, now));
+            arrivals.for_each(|arrival| state.ledger.delivered(arrival, now));
         }
         is_ours
     }
@@ -308,6 +313,31 @@ impl Shared {
             producer: self.producer,
             error,
         });
+    }
+
+    /// What can be asked how many messages wait. `None` while there is no channel.
+    pub(crate) fn gauge(&self) -> Option<Gauge> {
+        let state = self.state();
+        state
+            .channel
+            .is_some()
+            .then(|| state.gauge.clone())
+            .flatten()
+    }
+
+    /// Tells how far the queue is behind, if so many messages are ready there. All is unknown while there is no channel.
+    pub(crate) fn tell_lag(&self, ready: Option<u64>) {
+        let state = self.state();
+        let Some(gauge) = state.gauge.clone() else {
+            return;
+        };
+        let is_up = state.channel.is_some();
+        let messages = ready
+            .filter(|_| is_up)
+            .map(|ready| ready + gauge.unsettled(&state.ledger));
+        let oldest = lag::oldest(&state.ledger);
+        drop(state);
+        self.lag.tell(&gauge.queue, messages, oldest);
     }
 
     /// Tells in time what nobody settles now: acknowledgements that were held back, and requeues whose pause is over. Never ends.

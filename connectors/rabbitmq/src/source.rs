@@ -6,6 +6,7 @@ use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
     telemetry::MessageInfo,
 };
+use futures_util::future::{FutureExt, join};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -15,6 +16,7 @@ use crate::{
     ack::RabbitMqAcknowledger,
     config::RabbitMq,
     connect::Line,
+    lag,
     open::{Lost, Open, Out, Taken},
     pause::{chance, failures_after, pause},
     record::RabbitMqRecord,
@@ -49,25 +51,21 @@ impl Source for RabbitMq {
     ///
     /// Cancel safe: what the broker has sent goes back to the queue.
     async fn open(&self, cx: &OpenContext) -> Result<RabbitMqProducer, BoxError> {
-        ConfigError::check("the RabbitMQ source", self.problems())?;
-        if self.exclusive && cx.producers() > 1 {
-            return Err(format!(
-                "`exclusive` lets one consumer read the queue, but the pipeline has {} producers; give it one",
-                cx.producers()
-            )
-            .into());
-        }
+        let mut problems = self.problems();
+        problems.extend(self.problems_in(cx));
+        ConfigError::check("the RabbitMQ source", problems)?;
         let mut source = self.clone();
         let name = || format!("{}-{}", cx.pipeline(), cx.producer());
         source.access.connection_name.get_or_insert_with(name);
-        let window = self.window(cx.producers(), cx.in_flight_max(), cx.batch_size_max())?;
+        let window = self.window(cx);
         let line = source.connect(window, None).await;
         let line = line.map_err(Trouble::into_error)?;
         let shared = Arc::new(Shared::new(cx, self, window));
         let mut keeper = JoinSet::new();
-        let kept = shared.clone();
+        let (kept, lag_interval) = (shared.clone(), self.lag_interval);
+        let keeping = async move { join(kept.keep(), lag::tell(&kept, lag_interval)).await };
         // With the connection: a handler that blocks its thread does not hold up acknowledgements.
-        keeper.spawn_on(async move { kept.keep().await }, &client_runtime().await?);
+        keeper.spawn_on(keeping.map(drop), &client_runtime().await?);
         Ok(RabbitMqProducer {
             acknowledger: Arc::new(RabbitMqAcknowledger::new(shared.clone())),
             link: Link::Up(Box::new(Open::begin(line, &shared))),
@@ -201,6 +199,7 @@ impl Producer for RabbitMqProducer {
     ///
     /// Dropped before it completes, the same is told as `SourceTrouble`.
     async fn close(mut self) -> Result<(), BoxError> {
+        self.shared.lag.end();
         let deadline = Deadline::after(self.source.close_timeout);
         let link = std::mem::replace(&mut self.link, Link::Stopped(None));
         let result = match link {
@@ -338,6 +337,7 @@ impl Drop for RabbitMqProducer {
         if is_given_up && let Err(error) = self.unconfirmed(why) {
             self.shared.trouble(&error.to_string());
         }
+        self.shared.lag.end();
         self.shared.lose(self.shared.generation());
     }
 }

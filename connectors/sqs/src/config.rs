@@ -41,6 +41,7 @@ pub struct Sqs {
     pub(crate) policy: Policy,
     pub(crate) close_timeout: Duration,
     pub(crate) polls_timeout: Duration,
+    pub(crate) lag_interval: Duration,
     pub(crate) message_attributes: Vec<String>,
     pub(crate) system_attributes: Vec<MessageSystemAttributeName>,
 }
@@ -58,6 +59,7 @@ impl Sqs {
             policy: Policy::default(),
             close_timeout: Duration::from_secs(10),
             polls_timeout: Duration::from_millis(300),
+            lag_interval: Duration::from_secs(60),
             message_attributes: vec!["All".to_owned()],
             system_attributes: vec![MessageSystemAttributeName::All],
         }
@@ -200,6 +202,18 @@ impl Sqs {
         self
     }
 
+    /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far the queue is behind, and how old its oldest
+    /// message is. [`Duration::MAX`] turns it off. Default: 60 s, and for the first time after 5 s.
+    ///
+    /// Each producer asks the queue with one request (`sqs:GetQueueAttributes`), which SQS charges: 1,440 a day for each producer by
+    /// default. The lag is what SQS says, approximately: messages that are visible and messages in flight, here or elsewhere, without
+    /// delayed ones. The age is that of the oldest message in the pipeline, by its `SentTimestamp`; unknown if
+    /// [`system_attributes`](Self::system_attributes) leaves that out.
+    pub fn lag_interval(mut self, interval: Duration) -> Self {
+        self.lag_interval = interval;
+        self
+    }
+
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
@@ -237,6 +251,7 @@ impl Sqs {
                 self.polls_timeout
             ),
         );
+        checks.above_zero("lag_interval", self.lag_interval);
         checks.into_problems()
     }
 }
@@ -294,7 +309,8 @@ mod tests {
             .deletes_max(0)
             .connect_timeout(Duration::ZERO)
             .request_timeout(Duration::ZERO)
-            .close_timeout(Duration::ZERO);
+            .close_timeout(Duration::ZERO)
+            .lag_interval(Duration::ZERO);
         let expected = [
             "region",
             "endpoint",
@@ -307,6 +323,7 @@ mod tests {
             "deletes_max",
             "close_timeout",
             "polls_timeout",
+            "lag_interval",
         ];
         assert_eq!(options(&source), expected);
         assert_eq!(options(&Sqs::queue("orders")), ["queue"]);

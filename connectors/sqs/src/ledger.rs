@@ -102,6 +102,11 @@ impl Ledger {
         }
     }
 
+    /// Every message that nobody has settled.
+    pub(crate) fn unsettled(&self) -> Vec<Token> {
+        self.leases.unsettled()
+    }
+
     /// How many messages were done and went back all the same, all in all.
     pub(crate) fn repeats(&self) -> u64 {
         self.groups.repeats()

@@ -44,6 +44,7 @@ mod config;
 mod connect;
 mod groups;
 mod keeper;
+mod lag;
 mod leases;
 mod ledger;
 mod options;

@@ -11,7 +11,8 @@ use aws_sdk_sqs::{
     types::{Message, MessageSystemAttributeName},
 };
 use broadway_core::{
-    Deadline, Delivery, Settled,
+    Deadline, Delivery, OpenContext, Settled,
+    connector::LagTeller,
     telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use tokio::sync::Notify;
@@ -39,6 +40,7 @@ pub(crate) type Out = Vec<Delivery<SqsRecord, Token>>;
 pub(crate) struct Shared {
     pub(crate) producer: usize,
     emitter: Emitter,
+    pub(crate) lag: LagTeller,
     /// Its clients are replaced by these two, whose time-outs fit.
     pub(crate) source: Sqs,
     pub(crate) polls: Client,
@@ -62,13 +64,14 @@ impl Shared {
         source: Sqs,
         (polls, acks): (Client, Client),
         visibility: Duration,
-        (producer, emitter): (usize, Emitter),
+        cx: &OpenContext,
     ) -> Self {
         let address = source.access.address();
         let state = State::new(&source, visibility);
         Self {
-            producer,
-            emitter,
+            producer: cx.producer(),
+            emitter: cx.emitter().clone(),
+            lag: LagTeller::new(cx),
             polls,
             acks,
             queue: Arc::from(address.name.as_str()),
@@ -140,8 +143,8 @@ impl Shared {
                 .filter(|_| self.is_fifo)
                 .and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId));
             let token = state.ledger.admit(handle, group.map(String::as_str), now);
-            state.name(token, message.message_id.as_deref().unwrap_or_default());
             let record = SqsRecord::new(message, self.queue.clone());
+            state.name(token, &record);
             state.buffer.push_back(Delivery::new(record, token));
         }
         self.release_lock(state, now);
@@ -318,6 +321,12 @@ impl Shared {
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.emitter.emit(event);
+    }
+
+    /// Tells how far the queue is behind, where it holds so many messages that are not deleted.
+    pub(crate) fn tell_lag(&self, messages: Option<u64>) {
+        let oldest = self.lock().oldest_sent();
+        self.lag.tell(&self.queue, messages, oldest);
     }
 
     pub(crate) fn tell_trouble(&self, error: &str) {

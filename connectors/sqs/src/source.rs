@@ -10,7 +10,7 @@ use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
     connector::ClientRuntime,
     portable::{ENCODING, HEADERS, KEY, TIME},
-    telemetry::{Emitter, MessageInfo},
+    telemetry::MessageInfo,
 };
 use tokio::{task::JoinSet, time::timeout_at};
 
@@ -18,7 +18,7 @@ use crate::{
     ack::SqsAcknowledger,
     config::{Sqs, is_visibility},
     connect::{Pool, tuned},
-    keeper, poll,
+    keeper, lag, poll,
     record::SqsRecord,
     runtime,
     shared::{Out, Shared},
@@ -50,9 +50,9 @@ impl Source for Sqs {
         problems.extend(self.problems_in(cx));
         ConfigError::check("the SQS source", problems)?;
         let runtime = runtime::of(cx.producer(), self.access.client.is_some())?;
-        let (source, teller) = (self.complete(), (cx.producer(), cx.emitter().clone()));
+        let (source, own) = (self.complete(), cx.clone());
         let shared = runtime
-            .run(async move { source.connect(teller).await })
+            .run(async move { source.connect(&own).await })
             .await??;
         let (keeper, alive) = (keeper::keep(shared.clone()), runtime.clone());
         let keeping = runtime.spawn(async move {
@@ -60,17 +60,20 @@ impl Source for Sqs {
             drop(alive);
         });
         drop(keeping);
+        let mut lag = JoinSet::new();
+        lag.spawn_on(lag::tell(shared.clone()), runtime.handle());
         Ok(SqsProducer {
             acknowledger: Arc::new(SqsAcknowledger::new(shared.clone())),
             shared,
             polls: JoinSet::new(),
+            _lag: lag,
             runtime,
         })
     }
 }
 
 impl Sqs {
-    async fn connect(self, teller: (usize, Emitter)) -> Result<Arc<Shared>, BoxError> {
+    async fn connect(self, cx: &OpenContext) -> Result<Arc<Shared>, BoxError> {
         let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
         let tuned = |wait| tuned(&client, Pool::Source, wait, self.access.request_timeout);
@@ -78,7 +81,7 @@ impl Sqs {
         let of_queue = self.access.find(&acks, deadline).await?;
         let visibility = self.visibility(of_queue)?;
         let clients = (tuned(self.wait_time), acks);
-        Ok(Arc::new(Shared::new(self, clients, visibility, teller)))
+        Ok(Arc::new(Shared::new(self, clients, visibility, cx)))
     }
 
     /// With what is always asked for.
@@ -130,6 +133,8 @@ pub struct SqsProducer {
     /// Kept so that its end, which is that of the keeper, comes after that of the producer.
     acknowledger: Arc<SqsAcknowledger>,
     polls: JoinSet<()>,
+    /// Ends with this.
+    _lag: JoinSet<()>,
     runtime: ClientRuntime,
 }
 
@@ -172,6 +177,7 @@ impl Producer for SqsProducer {
     }
 
     async fn close(mut self) -> Result<(), BoxError> {
+        self.shared.lag.end();
         let deadline = Deadline::after(self.shared.source.close_timeout);
         self.shared.stop();
         let (before, _) = self.shared.unconfirmed();
@@ -206,6 +212,7 @@ impl Producer for SqsProducer {
 
 impl Drop for SqsProducer {
     fn drop(&mut self) {
+        self.shared.lag.end();
         self.shared.stop();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use broadway_core::{Deadline, Delivery};
@@ -22,8 +22,8 @@ pub(crate) struct State {
     pub(crate) outbox: Outbox,
     pub(crate) pace: Pace,
     pub(crate) buffer: VecDeque<Delivery<SqsRecord, Token>>,
-    /// The message id at each place of a token, for logs.
-    ids: Vec<String>,
+    /// Which message is at each place of a token.
+    names: Vec<Name>,
     /// What is on its way from the ledger to the outbox.
     pub(crate) partings: Vec<Parting>,
     /// Extension requests on their way.
@@ -43,6 +43,14 @@ pub(crate) struct State {
 
 /// How many of the messages whose results were late are named.
 const LATE_IDS_MAX: usize = 3;
+
+/// Which message it is.
+#[derive(Default)]
+struct Name {
+    /// The message id, for logs.
+    id: String,
+    sent: Option<SystemTime>,
+}
 
 /// What has been told to observers.
 #[derive(Default)]
@@ -83,7 +91,7 @@ impl State {
             outbox: Outbox::new(source.deletes_max),
             pace: Pace::new(source.receives_max),
             buffer: VecDeque::new(),
-            ids: Vec::new(),
+            names: Vec::new(),
             partings: Vec::new(),
             extensions: 0,
             wake: None,
@@ -96,20 +104,30 @@ impl State {
         }
     }
 
-    /// Remembers which message it is.
-    pub(crate) fn name(&mut self, token: Token, id: &str) {
+    /// Remembers which message it is, and when it was sent.
+    pub(crate) fn name(&mut self, token: Token, record: &SqsRecord) {
         let place = token.place();
-        if place >= self.ids.len() {
-            self.ids.resize_with(place + 1, String::new);
+        if place >= self.names.len() {
+            self.names.resize_with(place + 1, Name::default);
         }
+        let name = &mut self.names[place];
         // Ids are equally long: the text of an earlier message makes room for this one.
-        self.ids[place].clear();
-        self.ids[place].push_str(id);
+        name.id.clear();
+        name.id.push_str(record.message_id());
+        name.sent = record.sent_time();
+    }
+
+    /// When the oldest message that is here and not settled was sent. `None`: there is none, or SQS was not asked for that.
+    pub(crate) fn oldest_sent(&self) -> Option<SystemTime> {
+        let unsettled = self.ledger.unsettled().into_iter();
+        unsettled
+            .filter_map(|token| self.names.get(token.place())?.sent)
+            .min()
     }
 
     /// Which message it is.
     pub(crate) fn id(&self, token: Token) -> &str {
-        self.ids.get(token.place()).map_or("", String::as_str)
+        self.names.get(token.place()).map_or("", |name| &name.id)
     }
 
     /// Remembers which results were late, for the event that tells of them: the first of them.

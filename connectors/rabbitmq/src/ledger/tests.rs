@@ -14,10 +14,15 @@ fn nack(tag: u64, requeue: bool) -> Frame {
     Frame::Nack { tag, requeue }
 }
 
+fn arrival(tag: u64, offset: Option<u64>) -> Arrival {
+    let sent = None;
+    Arrival { tag, offset, sent }
+}
+
 fn ledger(prefetch: u16, tags: u64) -> Ledger {
     let mut ledger = Ledger::new(prefetch, false, None);
     let now = Instant::now();
-    (1..=tags).for_each(|tag| ledger.delivered(tag, None, now));
+    (1..=tags).for_each(|tag| ledger.delivered(arrival(tag, None), now));
     ledger
 }
 
@@ -86,7 +91,7 @@ fn a_failure_is_requeued_after_its_pause_and_holds_nobody_up() {
 fn a_pause_ends_before_the_broker_loses_its_patience_and_is_told_once() {
     let second = Duration::from_secs(1);
     let (mut ledger, begun) = (Ledger::new(100, false, Some(10 * second)), Instant::now());
-    (1..=2).for_each(|tag| ledger.delivered(tag, None, begun));
+    (1..=2).for_each(|tag| ledger.delivered(arrival(tag, None), begun));
     let now = begun + 4 * second;
     let pause = Ending::RequeueAfter(120 * second);
     assert_eq!(settle(&mut ledger, &[1], pause, now), []);
@@ -134,7 +139,7 @@ fn closing_waits_for_no_pause() {
 fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
     let (mut ledger, now) = (Ledger::new(100, true, None), Instant::now());
     assert_eq!(ledger.resume(), None);
-    (1..=4).for_each(|tag| ledger.delivered(tag, Some(100 + 2 * tag), now));
+    (1..=4).for_each(|tag| ledger.delivered(arrival(tag, Some(100 + 2 * tag)), now));
     assert_eq!(ledger.resume(), Some(102));
     settle(&mut ledger, &[1, 2, 4], Ending::Ack, now);
     assert_eq!(ledger.resume(), Some(106));
@@ -149,7 +154,7 @@ fn a_stream_is_read_again_from_the_oldest_that_did_not_succeed() {
 #[test]
 fn a_stream_that_succeeded_is_read_on_after_its_last() {
     let (mut ledger, now) = (Ledger::new(100, true, None), Instant::now());
-    (1..=4).for_each(|tag| ledger.delivered(tag, Some(tag), now));
+    (1..=4).for_each(|tag| ledger.delivered(arrival(tag, Some(tag)), now));
     settle(&mut ledger, &[1, 2, 3, 4], Ending::Ack, now);
     assert_eq!(ledger.resume(), Some(5));
 }
@@ -157,7 +162,7 @@ fn a_stream_that_succeeded_is_read_on_after_its_last() {
 #[test]
 fn a_rejected_message_of_a_stream_is_passed_over() {
     let (mut ledger, now) = (Ledger::new(100, true, None), Instant::now());
-    ledger.delivered(1, Some(7), now);
+    ledger.delivered(arrival(1, Some(7)), now);
     let out = settle(&mut ledger, &[1], Ending::Reject, now);
     assert_eq!((out, ledger.resume()), (vec![ack(1, false)], Some(8)));
 }
@@ -241,7 +246,7 @@ proptest! {
         for step in steps {
             for _ in 0..step.deliver {
                 tag += 1;
-                ledger.delivered(tag, None, now);
+                ledger.delivered(arrival(tag, None), now);
                 broker.out.insert(tag);
                 open.push(tag);
             }
@@ -282,4 +287,17 @@ proptest! {
         prop_assert_eq!(&broker.rejected, &rejected);
         prop_assert_eq!(broker.out, open.into_iter().collect::<BTreeSet<_>>());
     }
+}
+
+#[test]
+fn the_oldest_is_that_which_was_sent_first_of_those_that_say_so() {
+    let (mut ledger, now) = (Ledger::new(100, false, None), Instant::now());
+    assert_eq!((ledger.oldest_sent(), ledger.last_tag()), (None, 0));
+    for (tag, sent) in [(1, None), (2, Some(70)), (3, Some(50)), (4, Some(60))] {
+        let offset = None;
+        ledger.delivered(Arrival { tag, offset, sent }, now);
+    }
+    assert_eq!((ledger.oldest_sent(), ledger.last_tag()), (Some(50), 4));
+    settle(&mut ledger, &[3], Ending::Reject, now);
+    assert_eq!((ledger.oldest_sent(), ledger.last_tag()), (Some(60), 4));
 }

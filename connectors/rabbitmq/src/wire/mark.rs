@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 /// A delivery as the client could not have parsed it.
@@ -14,15 +14,28 @@ pub(crate) struct Mark {
     pub(crate) why: String,
 }
 
-/// Those of one connection that the source has not seen yet: at most as many as the broker may send unsettled.
+/// Those of one connection that the source has not seen yet: at most as many as the broker may send unsettled. And how far deliveries
+/// have come.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     /// So that a source whose messages are all well takes no lock.
     n: AtomicUsize,
     marks: Mutex<Vec<Mark>>,
+    /// The tag of the last delivery that has come.
+    last_tag: AtomicU64,
 }
 
 impl Marks {
+    /// The tag of the last delivery that has come, whether the client has handed it over or not.
+    pub(crate) fn last_tag(&self) -> u64 {
+        self.last_tag.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries up to this tag have come.
+    pub(super) fn has_come(&self, tag: u64) {
+        self.last_tag.store(tag, Ordering::Relaxed);
+    }
+
     pub(crate) fn add(&self, found: impl Iterator<Item = Mark>) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.extend(found);

@@ -32,6 +32,8 @@ pub(super) struct Screen {
     /// The last delivery that began, by channel and tag, and what was wrong with it so far.
     delivery: Option<(u16, u64, Option<String>)>,
     marks: Vec<Mark>,
+    /// The tag of the last delivery that began, on whatever channel.
+    last_tag: u64,
 }
 
 impl Screen {
@@ -66,6 +68,11 @@ impl Screen {
 
     pub(super) fn has_marks(&self) -> bool {
         !self.marks.is_empty()
+    }
+
+    /// The tag of the last delivery that began; 0 before the first. The connection of a source has one channel with deliveries.
+    pub(super) fn last_tag(&self) -> u64 {
+        self.last_tag
     }
 
     /// Takes bytes that the client cannot have at once.
@@ -114,6 +121,7 @@ impl Screen {
         if is_method {
             let why = mend::method(payload);
             if let Some(tag) = mend::delivery_tag(payload) {
+                self.last_tag = tag;
                 self.delivery = Some((channel, tag, why));
             }
             return;

@@ -49,6 +49,8 @@ impl AsyncRead for Screened {
                 return Poll::Ready(Ok(0));
             }
             let passed = this.screen.pass(&mut room[..n]);
+            // Once a read, however many deliveries it had.
+            this.marks.has_come(this.screen.last_tag());
             // Before the client has the frames.
             if this.screen.has_marks() {
                 this.marks.add(this.screen.marks());

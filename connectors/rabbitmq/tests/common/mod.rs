@@ -116,7 +116,8 @@ impl Queue {
         self.send_with(numbers, properties).await;
     }
 
-    async fn send_with(&self, numbers: Range<u64>, properties: BasicProperties) {
+    /// As `send`, with these properties.
+    pub async fn send_with(&self, numbers: Range<u64>, properties: BasicProperties) {
         let mut confirms = Vec::new();
         for number in numbers {
             let payload = number.to_string();

@@ -3,7 +3,7 @@
 //! What producer, polls and keeper do to each other, without tasks and without a queue.
 
 use aws_sdk_sqs::config::{BehaviorVersion, Region};
-use broadway_core::{Outcome, telemetry::Emitter};
+use broadway_core::Outcome;
 
 use super::*;
 use crate::outbox::LINGER;
@@ -17,7 +17,7 @@ fn shared(source: Sqs) -> Shared {
         .build();
     let client = Client::from_conf(config);
     let clients = (client.clone(), client);
-    Shared::new(source, clients, V, (0, Emitter::silent("test")))
+    Shared::new(source, clients, V, &OpenContext::for_test())
 }
 
 fn source() -> Sqs {

@@ -157,7 +157,14 @@ impl Fake {
 
     async fn act(&self, request: &Request, fault: Option<&Fault>) -> Value {
         match request.action.as_str() {
-            "GetQueueAttributes" => json!({ "Attributes": { "VisibilityTimeout": "30" } }),
+            "GetQueueAttributes" => {
+                let (visible, hidden) = self.counts();
+                json!({ "Attributes": {
+                    "VisibilityTimeout": "30",
+                    "ApproximateNumberOfMessages": visible.to_string(),
+                    "ApproximateNumberOfMessagesNotVisible": hidden.to_string(),
+                } })
+            }
             "ReceiveMessage" => self.receive(&request.body).await,
             "DeleteMessageBatch" => self.each(request, fault, |inner, entry| {
                 inner

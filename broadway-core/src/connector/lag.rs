@@ -1,0 +1,136 @@
+//! [`LagTeller`]: how far a queue or a subscription is behind, told while a producer lives.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use crate::{
+    source::OpenContext,
+    telemetry::{Emitter, Event},
+};
+
+/// Reports [`Event::Lag`] for a producer, and reports it as unknown when the producer ends: a last figure that stays would look true.
+///
+/// Report at an interval, not for each message. The clock is read here once a report.
+///
+/// ```
+/// use broadway_core::{OpenContext, connector::LagTeller};
+/// use std::time::SystemTime;
+///
+/// let teller = LagTeller::new(&OpenContext::for_test());
+/// teller.tell("orders", Some(17), Some(SystemTime::now()));
+/// teller.end(); // Reports that the lag of "orders" is unknown.
+/// ```
+pub struct LagTeller {
+    producer: usize,
+    emitter: Emitter,
+    /// The lock is held while observers are called, so that nothing is reported after the end.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The part of the last report, if a figure of it was known.
+    known: Option<String>,
+    has_ended: bool,
+}
+
+impl LagTeller {
+    /// For the producer that is opened.
+    #[must_use]
+    pub fn new(cx: &OpenContext) -> Self {
+        Self {
+            producer: cx.producer(),
+            emitter: cx.emitter().clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Reports how many messages of `part` are not settled, and when the oldest of them was sent; `None` is unknown. A time in the
+    /// future, of a clock that is ahead, is an age of zero. Does nothing after [`end`](Self::end).
+    pub fn tell(&self, part: &str, messages: Option<u64>, oldest: Option<SystemTime>) {
+        let mut state = self.state();
+        if state.has_ended {
+            return;
+        }
+        let is_known = messages.is_some() || oldest.is_some();
+        state.known = is_known.then(|| part.to_owned());
+        self.emit(part, messages, oldest);
+    }
+
+    /// Reports the lag as unknown, if it was known. Idempotent.
+    pub fn end(&self) {
+        let mut state = self.state();
+        state.has_ended = true;
+        if let Some(part) = state.known.take() {
+            self.emit(&part, None, None);
+        }
+    }
+
+    fn emit(&self, part: &str, messages: Option<u64>, oldest: Option<SystemTime>) {
+        let now = SystemTime::now();
+        self.emitter.emit(&Event::Lag {
+            producer: self.producer,
+            part,
+            messages,
+            oldest: oldest.map(|sent| now.duration_since(sent).unwrap_or_default()),
+        });
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // An observer that panics is caught where it is called.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for LagTeller {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for LagTeller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LagTeller")
+            .field("producer", &self.producer)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::Recorder;
+
+    #[test]
+    fn a_lag_is_unknown_when_its_producer_has_ended_and_nothing_follows() {
+        let recorder = Recorder::new();
+        let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
+        let teller = LagTeller::new(&cx);
+        let ahead = SystemTime::now() + Duration::from_secs(3_600);
+        teller.tell("orders", Some(3), Some(ahead));
+        teller.end();
+        teller.tell("orders", Some(4), None);
+        drop(teller);
+        let told: Vec<_> = recorder
+            .of("lag")
+            .iter()
+            .map(|heard| heard.get("messages").map(str::to_owned))
+            .collect();
+        assert_eq!(told, [Some("3".to_owned()), Some("unknown".to_owned())]);
+    }
+
+    #[test]
+    fn what_was_never_known_is_not_told_at_the_end() {
+        let recorder = Recorder::new();
+        let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
+        let teller = LagTeller::new(&cx);
+        teller.tell("orders", None, None);
+        drop(teller);
+        assert_eq!(recorder.count("lag"), 1);
+    }
+}

@@ -1,0 +1,35 @@
+//! How old the oldest message of a subscription is, as the source tells it.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+#[path = "../../sqs/tests/common/lags.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it is for other tests too")]
+mod lags;
+
+use std::time::Duration;
+
+use common::Fixture;
+use lags::Measured;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_age_is_that_of_the_oldest_message_held_and_how_many_wait_is_unknown() {
+    let Some(fixture) = Fixture::new("lag").await else {
+        return;
+    };
+    fixture.publish_numbers(0..3).await;
+    let source = fixture.source().lag_interval(Duration::from_millis(20));
+    let mut measured = Measured::open(&source).await;
+    let received = measured.exactly(3).await;
+    let (messages, oldest) = measured
+        .wait(&fixture.subscription, |lag| lag.1.is_some())
+        .await;
+    assert_eq!(messages, None);
+    let published = received.iter().map(|one| one.item.publish_time().unwrap());
+    let most = published.min().unwrap().elapsed().unwrap();
+    assert!(oldest.unwrap() <= most, "{oldest:?} {most:?}");
+    measured.done(received).await;
+    measured
+        .wait(&fixture.subscription, |lag| *lag == (None, None))
+        .await;
+    measured.close().await;
+}

@@ -1,0 +1,103 @@
+//! How far a queue is behind, as the source tells it.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+#[path = "common/lags.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it is for other tests too")]
+mod lags;
+
+use std::time::Duration;
+
+use broadway_core::testing::Reader;
+use broadway_sqs::Sqs;
+use common::{
+    Queue, broker, client,
+    fake::{Fake, Fault},
+};
+use lags::Measured;
+
+const OFTEN: Duration = Duration::from_millis(50);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_counts_what_is_visible_and_in_flight_and_the_age_is_that_of_the_oldest_in_the_pipeline()
+ {
+    let Some(address) = broker() else { return };
+    let queue = Queue::create(&address, "lag", 30).await;
+    queue.send(0..25).await;
+    let mut measured = Measured::open(&queue.source().lag_interval(OFTEN)).await;
+    let name = queue.url.rsplit('/').next().unwrap();
+    let (_, oldest) = measured.wait(name, |lag| lag.0 == Some(25)).await;
+    assert_eq!(oldest, None, "nothing is here yet");
+    let received = measured.exactly(15).await;
+    let (_, oldest) = measured
+        .wait(name, |lag| lag.0 == Some(25) && lag.1.is_some())
+        .await;
+    let sent = received.iter().map(|one| one.item.sent_time().unwrap());
+    let most = sent.min().unwrap().elapsed().unwrap();
+    assert!(oldest.unwrap() <= most, "{oldest:?} {most:?}");
+    measured.done(received).await;
+    measured.wait(name, |lag| *lag == (Some(10), None)).await;
+    assert_eq!(measured.close().await, Some((None, None)));
+}
+
+fn source(fake: &Fake) -> Sqs {
+    Sqs::queue(fake.url())
+        .client(client(&format!("http://{}", fake.address)))
+        .wait_time(Duration::from_secs(1))
+        .request_timeout(Duration::from_secs(1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_may_not_be_asked_is_told_once_and_its_lag_is_unknown() {
+    let fake = Fake::start().await;
+    let source = source(&fake).lag_interval(OFTEN);
+    let mut reader = Reader::open(&source).await.unwrap();
+    for _ in 0..3 {
+        let denied = Fault::Explain(
+            400,
+            "AccessDeniedException",
+            "no GetQueueAttributes for you",
+        );
+        fake.fault("GetQueueAttributes", denied);
+    }
+    let recorder = reader.recorder().clone();
+    let known =
+        recorder.wait_for(|heard| heard.name() == "lag" && heard.get("messages") == Some("0"));
+    let asked = async {
+        while fake.of("GetQueueAttributes").len() < 6 {
+            fake.requests.wait_len(fake.requests.len() + 1).await;
+        }
+    };
+    reader.nothing_until(asked).await;
+    known.await;
+    let lags = recorder.of("lag");
+    let unknown = lags
+        .iter()
+        .filter(|lag| lag.get("messages") == Some("unknown"));
+    assert_eq!(unknown.count(), 3);
+    let told = recorder.of("source_trouble");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0]
+            .to_string()
+            .contains("no GetQueueAttributes for you")
+    );
+    reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_asked_where_the_lag_is_turned_off() {
+    let fake = Fake::start().await;
+    let source = source(&fake).lag_interval(Duration::MAX);
+    let mut reader = Reader::open(&source).await.unwrap();
+    // Longer than until the first question by default, which is after 5 s.
+    let polled = async {
+        while fake.of("ReceiveMessage").len() < 8 {
+            fake.requests.wait_len(fake.requests.len() + 1).await;
+        }
+    };
+    reader.nothing_until(polled).await;
+    let recorder = reader.close().await.unwrap();
+    assert_eq!(fake.of("GetQueueAttributes").len(), 1, "that of opening");
+    assert_eq!(recorder.count("lag"), 0);
+}
