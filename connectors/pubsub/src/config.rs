@@ -213,7 +213,7 @@ impl PubSub {
     }
 
     /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far the subscription is behind, and how old its
-    /// oldest message is. [`Duration::MAX`] turns it off. Default: 5 s.
+    /// oldest message is. [`Duration::MAX`] turns it off. Defaults to 5 s.
     ///
     /// Pub/Sub does not tell how many messages wait: that is the metric `num_undelivered_messages` of Cloud Monitoring, and the lag
     /// is unknown here. The age is that of the oldest message that the producer holds, by its publish time.

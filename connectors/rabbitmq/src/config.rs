@@ -186,7 +186,7 @@ impl RabbitMq {
     }
 
     /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far the queue is behind, and how old its oldest
-    /// message is. [`Duration::MAX`] turns it off, and then no channel is opened for it. Default: 5 s.
+    /// message is. [`Duration::MAX`] turns it off, and then no channel is opened for it. Defaults to 5 s.
     ///
     /// Each producer asks the broker how many messages are ready, and adds those that it holds itself. AMQP does not tell what other
     /// consumers hold, nor how far a stream is read: the lag of a stream is unknown. The age is that of the oldest message in the pipeline,

@@ -203,7 +203,7 @@ impl Sqs {
     }
 
     /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far the queue is behind, and how old its oldest
-    /// message is. [`Duration::MAX`] turns it off. Default: 60 s, and for the first time after 5 s.
+    /// message is. [`Duration::MAX`] turns it off. Defaults to 60 s; the first report comes after 5 s.
     ///
     /// Each producer asks the queue with one request (`sqs:GetQueueAttributes`), which SQS charges: 1,440 a day for each producer by
     /// default. The lag is what SQS says, approximately: messages that are visible and messages in flight, here or elsewhere, without
