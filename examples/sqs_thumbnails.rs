@@ -16,7 +16,6 @@
 use std::{
     collections::BTreeMap,
     env,
-    error::Error,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };

@@ -66,7 +66,6 @@
 //! `tracing` (default) for logs by `telemetry::TracingObserver`, `metrics` for `telemetry::MetricsObserver`.
 
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
-
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod ack;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use broadway_core::{
     Acknowledger, BoxError, Handler, Message, Next, NoBatcher, Outcome, Pipeline, Processors,
-    Record, RunError, handler_fn,
+    RunError, handler_fn,
     testing::{Reader, Received, Seen},
 };
 use broadway_sqs::{OnFailure, SqsProducer, SqsRecord};
