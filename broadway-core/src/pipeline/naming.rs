@@ -3,9 +3,9 @@
 use std::{num::NonZeroU64, sync::Arc};
 
 use super::{
-    config::PartitionBy,
     envelope::{Creditor, Debt},
     processor::{AckOf, TokenOfSource},
+    processors::PartitionBy,
     registry::Entry,
     settler::Ledger,
 };

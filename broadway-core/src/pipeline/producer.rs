@@ -13,8 +13,8 @@ use std::{
 
 use super::{
     callbacks,
-    config::PartitionBy,
     envelope::{Creditor, Debt, Envelope, Origin, Parcel},
+    processors::PartitionBy,
     rate_limit::Limiter,
     registry::Entry,
     release::release,

@@ -9,9 +9,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    config::PartitionBy,
     envelope::{Creditor, Debt, Envelope, Origin, Parcel},
     processor::{AckOf, TokenOfSource},
+    processors::PartitionBy,
     producer::lane_of,
     settler::Ledger,
     start::SourceOutlet,

@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::config::{Batching, Options, Processors, RateLimit};
+use super::{
+    config::{Batching, Options, RateLimit},
+    processors::Processors,
+};
 use crate::{
     batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler,
     machine::rate::Allowance,

@@ -56,7 +56,6 @@ pub struct HandFed<T> {
 impl<T> HandFed<T> {
     /// Says to the engine that it [delivers again](Acknowledger::redelivers) what a drain releases, as brokers do. It does not:
     /// a released message ends as such, and its receipt says so.
-    #[must_use]
     pub fn redelivers(self) -> Self {
         self.shared.redelivers.store(true, Ordering::Release);
         self

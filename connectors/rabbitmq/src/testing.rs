@@ -387,14 +387,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_made_record_has_what_it_was_given_and_defaults_for_the_rest() {
+    fn a_made_record_has_defaults() {
         let plain = record("hello").build();
         assert_eq!((plain.queue(), plain.id()), ("test", "test#1".to_owned()));
         assert_eq!((plain.exchange(), plain.routing_key()), ("", "test"));
         assert!(plain.persistent() && !plain.redelivered());
         assert_eq!((plain.key(), plain.delivery_count()), (None, None));
         assert_eq!(plain.time(), Some(UNIX_EPOCH + SENT));
+    }
 
+    #[test]
+    fn a_made_record_has_what_it_was_given() {
         let made = record("hello")
             .queue("orders")
             .exchange("shop")

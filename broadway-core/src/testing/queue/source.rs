@@ -1,0 +1,130 @@
+//! The source of a [`Queue`](super::Queue): that of its feed, with an acknowledger that delivers again.
+
+use std::{fmt, num::NonZeroUsize, sync::Arc};
+
+use super::Shared;
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    error::BoxError,
+    message::Record,
+    source::{Delivery, OpenContext, Produced, Producer, Source},
+    telemetry::MessageInfo,
+    testing::{Fed, HandFedAcknowledger, HandFedProducer},
+};
+
+/// The source of a [`Queue`](super::Queue).
+#[must_use = "a source delivers nothing until a pipeline reads it"]
+pub struct QueueSource<R: Record> {
+    pub(super) shared: Arc<Shared<R>>,
+}
+
+#[diagnostic::do_not_recommend]
+impl<R: Record> Source for QueueSource<R> {
+    type Producer = QueueProducer<R>;
+
+    async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
+        let inner = self.shared.source.open(cx).await?;
+        let acknowledger = QueueAcknowledger {
+            inner: inner.acknowledger(),
+            shared: Arc::clone(&self.shared),
+        };
+        Ok(QueueProducer {
+            inner,
+            acknowledger: Arc::new(acknowledger),
+        })
+    }
+}
+
+/// A producer of a [`Queue`](super::Queue).
+pub struct QueueProducer<R: Record> {
+    inner: HandFedProducer<R>,
+    acknowledger: Arc<QueueAcknowledger<R>>,
+}
+
+impl<R: Record> Producer for QueueProducer<R> {
+    type Item = R;
+    type Acknowledger = QueueAcknowledger<R>;
+
+    fn acknowledger(&self) -> Arc<QueueAcknowledger<R>> {
+        Arc::clone(&self.acknowledger)
+    }
+
+    fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<R, Fed>>,
+    ) -> impl Future<Output = Result<Produced, BoxError>> + Send {
+        self.inner.produce(demand, out)
+    }
+
+    fn describe(item: &R) -> MessageInfo {
+        MessageInfo::of_record(item)
+    }
+
+    fn stop(&mut self) -> impl Future<Output = ()> + Send {
+        self.inner.stop()
+    }
+
+    fn close(self) -> impl Future<Output = Result<(), BoxError>> + Send {
+        self.inner.close()
+    }
+}
+
+/// The acknowledger of a [`Queue`](super::Queue).
+pub struct QueueAcknowledger<R: Record> {
+    inner: Arc<HandFedAcknowledger<R>>,
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Record> Acknowledger for QueueAcknowledger<R> {
+    type Token = Fed;
+
+    async fn settle(&self, settled: &mut Vec<Settled<Fed>>) -> Result<(), BoxError> {
+        let ended: Vec<_> = settled
+            .iter()
+            .map(|settled| (settled.token.number(), settled.outcome.clone()))
+            .collect();
+        let told = self.inner.settle(settled).await;
+        for (delivery, outcome) in ended {
+            // A queue that was not told delivers again.
+            let outcome = match told {
+                Ok(()) => outcome,
+                Err(_) => Outcome::Released,
+            };
+            self.shared.settled(delivery, outcome);
+        }
+        told
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
+    fn is_stale(&self, token: &Fed) -> bool {
+        self.inner.is_stale(token)
+    }
+
+    fn redelivers(&self, _: &Fed) -> bool {
+        true
+    }
+
+    fn describe(&self, token: &Fed) -> MessageInfo {
+        let state = self.shared.lock();
+        let number = state.out.get(&token.number());
+        number.map_or_else(MessageInfo::default, |number| {
+            MessageInfo::new(format!("message {number}"))
+        })
+    }
+}
+
+macro_rules! debug_as {
+    ($($name:ident),*) => {$(
+        impl<R: Record> fmt::Debug for $name<R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+debug_as!(QueueSource, QueueProducer, QueueAcknowledger);
