@@ -134,6 +134,11 @@ struct DeliveryPage;
 #[doc = include_str!("../docs/testing.md")]
 struct TestingPage;
 
+/// Compiles what the page about Kubernetes shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/kubernetes.md")]
+struct KubernetesPage;
+
 /// Compiles what the page about Kafka shows.
 #[cfg(all(doctest, feature = "kafka"))]
 #[doc = include_str!("../docs/kafka.md")]
