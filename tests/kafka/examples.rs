@@ -1,6 +1,33 @@
 //! What the examples say where there is no broker.
 
-use std::{net::TcpListener, process::Command};
+use std::{env, net::TcpListener, path::PathBuf, process::Command};
+
+/// The program of an example, beside this one: `cargo test --workspace` builds all examples first. Built here only if it is missing.
+fn program(example: &str) -> PathBuf {
+    let this = env::current_exe().unwrap();
+    let program = this
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples")
+        .join(example);
+    if !program.exists() {
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--locked",
+                "-p",
+                "broadway-examples",
+                "--all-features",
+            ])
+            .args(["--example", example])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success() && program.exists(), "{}", program.display());
+    }
+    program
+}
 
 /// Runs an example against a port where nobody listens, and returns what it wrote to stderr.
 fn without_a_broker(example: &str) -> String {
@@ -8,19 +35,10 @@ fn without_a_broker(example: &str) -> String {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = nobody.local_addr().expect("its address").to_string();
     drop(nobody);
-    let ended = Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--quiet",
-            "--locked",
-            "--package",
-            "broadway-examples",
-        ])
-        .args(["--all-features", "--example", example])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+    let ended = Command::new(program(example))
         .env("BROADWAY_KAFKA", &address)
         .output()
-        .expect("cargo runs");
+        .expect("it runs");
     let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{errors}");
     assert!(errors.contains(&address), "{errors}");
