@@ -51,6 +51,21 @@ async fn the_problems_of_a_source_are_listed_beside_those_of_its_pipeline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_that_main_returns_prints_as_sentences() {
+    let error = idle().producers(0).name(" ").start().await.unwrap_err();
+    // `main` prints the `Debug` of what it returns, in a box.
+    let printed = format!("Error: {:?}", BoxError::from(error));
+    assert!(
+        printed.starts_with("Error: 2 option(s) cannot work:\n  - "),
+        "{printed}"
+    );
+    let topology = idle().start().await.unwrap();
+    topology.abort();
+    let printed = format!("{:?}", topology.wait().await.unwrap_err());
+    assert_eq!(printed, "the topology was aborted: 0 message(s) unsettled");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_option_that_cannot_work_is_listed_with_its_path() {
     let pipeline = idle()
         .name(" ")

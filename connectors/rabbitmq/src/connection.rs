@@ -380,4 +380,14 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn what_is_no_uri_is_a_sentence_after_the_name_of_the_option() {
+        for uri in ["http://localhost", "amqp://localhost?unknown=1", ""] {
+            let problems = access(uri).problems();
+            assert_eq!(problems[0].option(), "uri");
+            let message = problems[0].message();
+            assert!(message.starts_with("is "), "uri: {message}");
+        }
+    }
 }
