@@ -71,8 +71,14 @@ fn not_taken(name: &str, value: &str) -> Option<Problem> {
         KafkaError::ClientConfig(_, why, ..) => why,
         other => other.to_string(),
     };
-    // The reason may hold the value, but not where it is that this build lacks a part.
-    let is_shown = !is_secret(name) || why.contains("not supported in this build");
+    // The reason may hold the value, but not where there is no such setting, or this build lacks a part.
+    let is_about_name = [
+        "No such configuration property",
+        "not supported in this build",
+    ]
+    .iter()
+    .any(|mark| why.contains(mark));
+    let is_shown = !is_secret(name) || is_about_name;
     let message = match (is_secret(name), is_shown) {
         (false, _) => format!("is {value:?}, which the Kafka client does not accept: {why}"),
         (true, true) => format!("is not accepted by the Kafka client: {why}"),
@@ -231,13 +237,13 @@ mod tests {
     #[test]
     fn a_publisher_keeps_its_own_promises_and_takes_what_is_only_the_sources() {
         let mut settings = Settings::default();
-        for name in [
-            "acks",
-            "enable.idempotence",
-            "auto.offset.reset",
-            "partitioner",
+        for (name, value) in [
+            ("acks", "1"),
+            ("enable.idempotence", "false"),
+            ("auto.offset.reset", "earliest"),
+            ("partitioner", "random"),
         ] {
-            settings.insert(name.to_owned(), "random".to_owned());
+            settings.insert(name.to_owned(), value.to_owned());
         }
         let refused: Vec<_> = settings
             .problems(Side::Publisher)
@@ -255,7 +261,7 @@ mod tests {
             ("fetch.wait.max.ms", "100"),
             ("compression.type", "shrink"),
             ("enable.auto.commit", "perhaps"),
-            ("sasl.passwort", "canary"),
+            ("sasl.passwords", "canary"),
             ("ssl.key.pem", "canary"),
         ] {
             settings.insert(name.to_owned(), value.to_owned());
@@ -267,7 +273,7 @@ mod tests {
             "compression.type",
             "fetch.min.bytes",
             "no.such.setting",
-            "sasl.passwort",
+            "sasl.passwords",
         ];
         assert_eq!(&options[..5], expected);
         let text = problems
@@ -276,5 +282,10 @@ mod tests {
             .collect::<Vec<_>>()
             .join("\n");
         assert!(text.contains("\"many\""), "{text}");
+        assert!(
+            text.contains("No such configuration property: \"sasl.passwords\""),
+            "{text}"
+        );
+        assert!(!text.contains("canary"), "{text}");
     }
 }
