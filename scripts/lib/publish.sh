@@ -12,39 +12,55 @@ packages_pack() {
   cargo package --locked --allow-dirty "${options[@]}" 2> >(grep -v 'ignoring test' >&2)
 }
 
-# packages_test FOLDER: a workspace there of what was packed, whose crates know each other by what was packed, and its tests. Those of
-# connectors that need brokers are not in the packages.
+# The tests that are in the packages, in a workspace of what was packed, whose crates know each other by what was packed. Its place is
+# always the same: another one would be compiled anew.
 packages_test() {
-  local folder=$1 name version target
+  local name version folder target
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-  target=$(packages_target)
+  target=$(packages_target) folder=$(packages_folder packed)
   for name in "${PACKAGES[@]}"; do tar -xzf "$target/package/$name-$version.crate" -C "$folder"; done
   {
     printf '[workspace]\nmembers = ["*-%s"]\nresolver = "3"\n[patch.crates-io]\n' "$version"
     for name in "${PACKAGES[@]}"; do printf '%s = { path = "%s-%s" }\n' "$name" "$name" "$version"; done
   } >"$folder/Cargo.toml"
   cp Cargo.lock "$folder/"
-  CARGO_TARGET_DIR=$target cargo test --manifest-path "$folder/Cargo.toml" --workspace --all-features --no-fail-fast
+  # The tests of the library in each; those of broadway-core and the documentation too.
+  (
+    cd "$folder"
+    export CARGO_TARGET_DIR=$target CARGO_INCREMENTAL=0
+    cargo test -p broadway-core -p broadway-rs --all-features --no-fail-fast
+    cargo test --workspace --all-features --lib --no-fail-fast
+  )
+}
+
+# Everything that is published compiles with the oldest dependencies that the manifests allow. In a copy, as Cargo.lock becomes
+# another; RUSTC_BOOTSTRAP lets a stable cargo resolve so.
+packages_minimal() {
+  local name folder options=()
+  folder=$(packages_folder minimal)
+  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$folder"
+  rm "$folder/Cargo.lock"
+  for name in "${PACKAGES[@]}"; do options+=(-p "$name"); done
+  (
+    export CARGO_TARGET_DIR CARGO_INCREMENTAL=0
+    CARGO_TARGET_DIR=$(packages_target)
+    cd "$folder"
+    RUSTC_BOOTSTRAP=1 cargo generate-lockfile -Z direct-minimal-versions
+    cargo check --locked --all-features "${options[@]}"
+  )
+}
+
+# packages_folder NAME: prints an empty folder below the target.
+packages_folder() {
+  local folder
+  folder=$(packages_target)/package/$1
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  printf '%s' "$folder"
 }
 
 packages_target() {
   local target=${CARGO_TARGET_DIR:-target}
   [[ $target == /* ]] || target=$ROOT/$target
   printf '%s' "$target"
-}
-
-# packages_minimal FOLDER: everything that is published compiles with the oldest dependencies that the manifests allow. In a copy, as
-# Cargo.lock becomes another; RUSTC_BOOTSTRAP lets a stable cargo resolve so.
-packages_minimal() {
-  local folder=$1 name options=()
-  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$folder"
-  rm "$folder/Cargo.lock"
-  for name in "${PACKAGES[@]}"; do options+=(-p "$name"); done
-  (
-    cd "$folder"
-    export CARGO_TARGET_DIR
-    CARGO_TARGET_DIR=$(packages_target)
-    RUSTC_BOOTSTRAP=1 cargo generate-lockfile -Z direct-minimal-versions
-    cargo check --locked --all-features "${options[@]}"
-  )
 }
