@@ -60,8 +60,7 @@ async fn an_error_that_main_returns_prints_as_sentences() {
         "{printed}"
     );
     let topology = idle().start().await.unwrap();
-    topology.abort();
-    let printed = format!("{:?}", topology.wait().await.unwrap_err());
+    let printed = format!("{:?}", topology.abort().await.unwrap_err());
     assert_eq!(printed, "the topology was aborted: 0 message(s) unsettled");
 }
 
