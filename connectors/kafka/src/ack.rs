@@ -80,7 +80,7 @@ impl Acknowledger for KafkaAcknowledger {
     }
 
     /// What is released is not committed, and the group reads it again: also what was done behind it. So what lies before a
-    /// message that was begun is handled, as at a revocation, unless that takes longer than [`CATCH_UP`].
+    /// message that was begun is handled, as at a revocation, unless that takes longer than a second.
     fn redelivers(&self, token: &Token) -> bool {
         let asked = *self.asked.get_or_init(now);
         let is_behind = self

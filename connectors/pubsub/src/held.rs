@@ -227,15 +227,16 @@ impl Held {
                 Verdict::NackAfter(delay) if !state.is_abandoned => {
                     is_delayed |= state.delay(token, delay);
                 }
-                Verdict::Ack => match state.remove_slot(token) {
-                    Some(Slot { id, handler, .. }) => match handler {
-                        Handler::ExactlyOnce(handler) => {
-                            settling.to_confirm.push(Unconfirmed { id, handler });
+                Verdict::Ack => {
+                    if let Some(Slot { id, handler, .. }) = state.remove_slot(token) {
+                        match handler {
+                            Handler::ExactlyOnce(handler) => {
+                                settling.to_confirm.push(Unconfirmed { id, handler });
+                            }
+                            handler => handler.ack(),
                         }
-                        handler => handler.ack(),
-                    },
-                    None => {}
-                },
+                    }
+                }
                 Verdict::Nack | Verdict::NackAfter(_) => {
                     let handler = state.remove(token);
                     handler.into_iter().for_each(Handler::nack);
