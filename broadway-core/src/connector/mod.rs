@@ -1,7 +1,9 @@
 //! What authors of connectors share, beside the traits in [`source`](crate::source).
 
 mod lag;
+mod readable;
 mod runtime;
 
 pub use lag::LagTeller;
+pub use readable::readable;
 pub use runtime::ClientRuntime;

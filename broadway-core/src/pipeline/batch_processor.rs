@@ -85,7 +85,10 @@ where
         let elapsed = self.work(job, started).await;
         self.turns.finished(elapsed, 1, &mut self.is_slow);
         self.inlet.pace(1, elapsed);
-        self.stopped = Some(started + elapsed);
+        self.stopped = match timer::give_way(elapsed).await {
+            true => None,
+            false => Some(started + elapsed),
+        };
         ControlFlow::Continue(())
     }
 }

@@ -149,7 +149,8 @@ where
         self.stopped = Some(now);
         let elapsed = now.saturating_duration_since(started);
         self.turns.finished(elapsed, count, &mut self.is_slow);
-        if returned.is_none() {
+        let held_its_thread = returned.is_none();
+        if held_its_thread {
             self.chunk_size.finished(count, elapsed);
         }
         let returned = returned.unwrap_or(0);
@@ -159,15 +160,17 @@ where
             failed,
             forwarded,
         } = mem::take(&mut self.work.tally);
-        let event = Event::ChunkStopped {
+        self.work.ledger.emitter.emit(&Event::ChunkStopped {
             processor,
             done,
             failed,
             forwarded,
             returned,
             elapsed,
-        };
-        self.work.ledger.emitter.emit(&event);
+        });
+        if held_its_thread && timer::give_way(elapsed).await {
+            self.stopped = None;
+        }
         ControlFlow::Continue(())
     }
 }

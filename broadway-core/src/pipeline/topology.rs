@@ -348,7 +348,7 @@ impl<T: Send + 'static> Topology<T> {
 
 impl<T: Send + 'static> Drop for Topology<T> {
     fn drop(&mut self) {
-        self.begin_drain();
+        self.begin_drain_as(DrainCause::Dropped, self.common().drain_timeout);
     }
 }
 

@@ -26,8 +26,10 @@ pub(super) const fn trigger_name(trigger: Trigger) -> &'static str {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DrainCause {
-    /// [`Topology::drain`](crate::Topology::drain) was called, or the handle was dropped.
+    /// [`Topology::drain`](crate::Topology::drain) was called.
     Asked,
+    /// The handle was dropped.
+    Dropped,
     /// A signal was caught.
     Signal,
     /// All producers are exhausted.
@@ -40,6 +42,7 @@ impl fmt::Display for DrainCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Asked => "asked",
+            Self::Dropped => "handle dropped",
             Self::Signal => "signal",
             Self::SourceEnded => "source ended",
             Self::ProducerFailed => "producer failed",

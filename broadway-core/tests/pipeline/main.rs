@@ -42,5 +42,6 @@ mod stale;
 mod start;
 mod telemetry;
 mod test_kit;
+mod turns;
 mod unkeyed;
 mod watchdog;

@@ -237,7 +237,7 @@ impl Door<'_> {
             }
             if unknown >= UNKNOWN_MAX || code == RDKafkaErrorCode::InvalidTopic {
                 return Err(format!(
-                    "the broker at {:?} has no topic `{topic}` (option `{}`): create it, or correct the name ({code})",
+                    "the broker at {:?} has no topic `{topic}` (option `{}`): create it (`create_if_missing` does), or correct the name ({code})",
                     self.brokers, self.topic_option
                 ));
             }

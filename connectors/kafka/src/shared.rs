@@ -243,10 +243,6 @@ impl Shared {
         match notice {
             Notice::Halted { offset, reason } => {
                 let reason = format!("{reason}; {}", ways_out(&partition.origin));
-                tracing::error!(
-                    target: "broadway_kafka", part, offset, reason,
-                    "a message failed: nothing after it is committed, and no more is read from its partition"
-                );
                 self.tell_halt(part, offset, &reason);
             }
             Notice::Drained => self.wake_thread(),

@@ -105,6 +105,12 @@ fn topology(pipeline: &str, told: &Event<'_>) {
         } => {
             info!(target: TARGET, event, pipeline, %cause, "topology drains; signal again to abort");
         }
+        Event::Draining {
+            cause: cause @ DrainCause::Dropped,
+        } => {
+            warn!(target: TARGET, event, pipeline, %cause,
+                "topology drains, as its handle was dropped: keep the handle, and wait or drain");
+        }
         Event::Draining { cause } => {
             info!(target: TARGET, event, pipeline, %cause, "topology drains")
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broadway_core::{BoxError, Checks, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem, connector::readable};
 use rdkafka::ClientConfig;
 
 use super::{
@@ -145,6 +145,10 @@ impl KafkaPublisherBuilder {
     ///
     /// Dropped before it completes, the connection is let go.
     pub async fn open(self) -> Result<KafkaPublisher, BoxError> {
+        self.try_open().await.map_err(readable)
+    }
+
+    async fn try_open(self) -> Result<KafkaPublisher, BoxError> {
         ConfigError::check("the Kafka publisher", self.problems())?;
         let shared = Shared::new(&self);
         let opened = poller::start(self.clone(), &shared)?;

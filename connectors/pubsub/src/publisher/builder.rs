@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{BoxError, Checks, ConfigError, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Problem, connector::readable};
 use google_cloud_gax::retry_policy::RetryPolicyExt;
 use google_cloud_pubsub::{
     client::{BasePublisher, Publisher as Client},
@@ -128,6 +128,10 @@ impl PubSubPublisherBuilder {
     /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: there are no credentials, nothing
     /// answers within `connect_timeout`, there is no such topic.
     pub async fn open(self) -> Result<PubSubPublisher, BoxError> {
+        self.try_open().await.map_err(readable)
+    }
+
+    async fn try_open(self) -> Result<PubSubPublisher, BoxError> {
         ConfigError::check("the Pub/Sub publisher", self.problems())?;
         let (base, target) = self.connect().await?;
         let client: Client = base

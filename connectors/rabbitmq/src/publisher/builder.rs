@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{BoxError, Checks, ConfigError, Deadline, Problem};
+use broadway_core::{BoxError, Checks, ConfigError, Deadline, Problem, connector::readable};
 use lapin::{
     Connection, Error, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
@@ -181,7 +181,11 @@ impl RabbitMqPublisherBuilder {
     /// # Cancel safety
     ///
     /// Dropped before it completes, the connection is let go.
-    pub async fn open(mut self) -> Result<RabbitMqPublisher, BoxError> {
+    pub async fn open(self) -> Result<RabbitMqPublisher, BoxError> {
+        self.try_open().await.map_err(readable)
+    }
+
+    async fn try_open(mut self) -> Result<RabbitMqPublisher, BoxError> {
         ConfigError::check("the RabbitMQ publisher", self.problems())?;
         if let Some(key) = self.routing_key.take() {
             self.rules.routing_key = key;

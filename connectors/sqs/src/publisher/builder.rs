@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, Checks, ConfigError, Deadline, Outgoing, Problem};
+use broadway_core::{
+    BoxError, Checks, ConfigError, Deadline, Outgoing, Problem, connector::readable,
+};
 use tokio::sync::{RwLock, Semaphore};
 
 use super::{
@@ -165,6 +167,10 @@ impl SqsPublisherBuilder {
     ///
     /// Cancel safe: nothing was sent.
     pub async fn open(self) -> Result<SqsPublisher, BoxError> {
+        self.try_open().await.map_err(readable)
+    }
+
+    async fn try_open(self) -> Result<SqsPublisher, BoxError> {
         ConfigError::check("the SQS publisher", self.problems())?;
         let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
