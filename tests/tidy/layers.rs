@@ -1,10 +1,12 @@
 //! Who may know whom.
 
+use std::fs;
+
 use syn::UseTree;
 
 use crate::{
     none,
-    source::{Source, files, sources},
+    source::{Source, files, root, sources},
 };
 
 fn complaints(folder: &str, patterns: &[&str]) -> Vec<String> {
@@ -155,6 +157,35 @@ fn unsafe_code_stands_in_one_module_only() {
         files.flat_map(|file| file.find(&["unsafe"])).collect(),
         "only connectors/kafka/src/ffi may be unsafe: find a safe way",
     );
+}
+
+/// Whoever moves a test broker to another port sets a variable: a port that stands in a test is one that does not move.
+#[test]
+fn the_ports_of_the_test_brokers_stand_in_one_place() {
+    let list = fs::read_to_string(root().join("scripts/brokers.env")).expect("it can be read");
+    let ports = list.lines().filter_map(|line| line.split_once('='));
+    let ports: Vec<_> = ports
+        .map(|(_, port)| port)
+        .filter(|port| !port.is_empty())
+        .collect();
+    assert!(ports.len() >= 10, "scripts/brokers.env lists {ports:?}");
+    let mut found = Vec::new();
+    // Examples are read and copied one by one: each shows its address. The test of the file itself knows what stands in it.
+    const EXCEPTIONS: [&str; 2] = ["examples/", "tests/brokers/tests/ports.rs"];
+    for (path, text) in files("rs") {
+        if EXCEPTIONS
+            .iter()
+            .any(|exception| path.starts_with(exception))
+        {
+            continue;
+        }
+        for (index, line) in text.lines().enumerate() {
+            if ports.iter().any(|port| line.contains(port)) {
+                found.push(format!("{path}:{}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    none(found, "take the address from `broadway_test_brokers`");
 }
 
 /// Lints that a crate does not inherit are lints that nobody looks at.

@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn a_local_queue_has_an_origin_and_no_region() {
-        let address = Address::parse("http://127.0.0.1:19324/000000000000/jobs.fifo").unwrap();
-        assert_eq!(address.origin, "http://127.0.0.1:19324");
+        let address = Address::parse("http://127.0.0.1:9324/000000000000/jobs.fifo").unwrap();
+        assert_eq!(address.origin, "http://127.0.0.1:9324");
         assert_eq!((address.region.as_deref(), address.is_fifo()), (None, true));
         assert_eq!(address.name, "jobs.fifo");
         assert!(Address::parse("http://[::1]:9324/queue/jobs").is_ok());

@@ -14,14 +14,14 @@ fn prints() {
 }
 
 fn found(name: &str, variables: &[(&str, &str)]) -> String {
-    let mut command = Command::new(env::current_exe().unwrap());
+    let mut command = Command::new(env::current_exe().expect("a test has a program"));
     command.args(["--exact", "prints", "--nocapture"]);
     for (variable, _) in env::vars().filter(|(variable, _)| variable.starts_with("BROADWAY_")) {
         command.env_remove(variable);
     }
     command.env(PRINTS, name).envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    let output = command.output().expect("the program runs");
+    String::from_utf8(output.stdout).expect("it prints UTF-8")
 }
 
 #[test]
