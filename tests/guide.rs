@@ -11,13 +11,17 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
 fn lines(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).collect()
 }
 
 /// Checks each block that names a file against that file, line by line. Returns how many there were.
 fn blocks_in_code(guide: &str, folder: &str) -> usize {
-    let guide = fs::read_to_string(root().join(guide)).unwrap();
+    let guide = read(&root().join(guide));
     let (mut file, mut block, mut n) = (None, String::new(), 0);
     for event in Parser::new(&guide) {
         match event {
@@ -29,7 +33,7 @@ fn blocks_in_code(guide: &str, folder: &str) -> usize {
             Event::End(TagEnd::CodeBlock) => {
                 let Some(file) = file.take() else { continue };
                 let path = root().join(folder).join(&file);
-                let code = fs::read_to_string(path).unwrap();
+                let code = read(&path);
                 let (code, shown) = (lines(&code), lines(&block));
                 let stands = code.windows(shown.len()).any(|window| window == shown);
                 assert!(stands, "{file} has no such lines any more:\n{block}");
@@ -62,8 +66,8 @@ fn pages() -> Vec<PathBuf> {
     ];
     for folder in folders {
         let files = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
+            .expect("a folder of pages")
+            .map(|entry| entry.expect("an entry").path());
         pages.extend(files.filter(|file| file.extension().is_some_and(|end| end == "md")));
     }
     pages
@@ -71,7 +75,7 @@ fn pages() -> Vec<PathBuf> {
 
 /// The anchors that a page gives its headings: small letters, hyphens for spaces, no other signs.
 fn anchors(page: &Path) -> Vec<String> {
-    let text = fs::read_to_string(page).unwrap();
+    let text = read(page);
     let (mut anchors, mut heading) = (Vec::new(), None::<String>);
     for event in Parser::new_ext(&text, Options::ENABLE_TABLES) {
         match event {
@@ -81,14 +85,14 @@ fn anchors(page: &Path) -> Vec<String> {
                     heading.push_str(&text);
                 }
             }
-            Event::End(TagEnd::Heading(_)) => anchors.extend(heading.take().map(anchor)),
+            Event::End(TagEnd::Heading(_)) => anchors.extend(heading.take().as_deref().map(anchor)),
             _ => {}
         }
     }
     anchors
 }
 
-fn anchor(heading: String) -> String {
+fn anchor(heading: &str) -> String {
     let kept = heading.to_lowercase();
     let kept = kept
         .chars()
@@ -121,7 +125,7 @@ fn every_link_of_the_pages_leads_somewhere() {
     let mut wrong = Vec::new();
     let mut n = 0;
     for page in pages() {
-        let text = fs::read_to_string(&page).unwrap();
+        let text = read(&page);
         for event in Parser::new_ext(&text, Options::ENABLE_TABLES) {
             if let Event::Start(Tag::Link { dest_url, .. }) = event {
                 n += 1;
@@ -135,7 +139,7 @@ fn every_link_of_the_pages_leads_somewhere() {
 
 #[test]
 fn how_do_i_answers_thirty_questions_and_more() {
-    let text = fs::read_to_string(root().join("docs/how-do-i.md")).unwrap();
+    let text = read(&root().join("docs/how-do-i.md"));
     let rows = text
         .lines()
         .filter(|line| line.starts_with("| ") && line.contains("? |"));

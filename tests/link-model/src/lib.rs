@@ -68,7 +68,7 @@ mod caught {
 /// As much as acknowledgers need of it.
 mod telemetry {
     #[derive(Default)]
-    pub struct MessageInfo;
+    pub struct MessageInfo {}
 }
 
 /// The errors of the files that are compiled here; the engine has the same in `error_debug`.
