@@ -155,16 +155,12 @@ where
         }
         let returned = returned.unwrap_or(0);
         self.inlet.pace(count - returned, elapsed);
-        let Tally {
-            done,
-            failed,
-            forwarded,
-        } = mem::take(&mut self.work.tally);
+        let tally = mem::take(&mut self.work.tally);
         self.work.ledger.emitter.emit(&Event::ChunkStopped {
             processor,
-            done,
-            failed,
-            forwarded,
+            done: tally.done,
+            failed: tally.failed,
+            forwarded: tally.forwarded,
             returned,
             elapsed,
         });
