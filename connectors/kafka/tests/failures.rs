@@ -277,7 +277,7 @@ async fn a_setting_that_does_not_exist_is_named() {
             .set("fetch.wiat.max.ms", "5"),
     )
     .await;
-    assert!(error.contains("`fetch.wiat.max.ms`"), "{error}");
+    assert!(error.contains("- fetch.wiat.max.ms: "), "{error}");
 }
 
 #[tokio::test]
