@@ -73,7 +73,7 @@ impl<T> Processors<T> {
     /// from the message is returned as its [`KeyHash`], which costs no allocation.
     ///
     /// ```
-    /// use broadway_core::{KeyHash, Message, Processors};
+    /// use broadway_core::{KeyHash, Processors};
     ///
     /// struct Order { id: u64, customer: String, coupon: Option<String> }
     ///

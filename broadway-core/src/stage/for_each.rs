@@ -51,7 +51,7 @@ where
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let numbers = stage::from_iter(0..3).start().await?;
 /// let (tx, mut rx) = mpsc::channel(1);
-/// stage::into_sender(tx).subscribe_to(numbers.output()).start().await?;
+/// let _sending = stage::into_sender(tx).subscribe_to(numbers.output()).start().await?;
 /// assert_eq!((rx.recv().await, rx.recv().await, rx.recv().await), (Some(0), Some(1), Some(2)));
 /// assert_eq!(rx.recv().await, None);
 /// # Ok(())
