@@ -280,13 +280,22 @@ impl Partition {
             let errors = buffers.messages.iter().filter(|message| message.is_error());
             let in_doubt = errors.map(|error| error.offset().saturating_add(1)).max();
             reader.in_doubt = reader.in_doubt.max(in_doubt.unwrap_or(-1));
+            let start = lock(&self.ledger).start();
             notice = buffers
                 .messages
                 .iter()
-                .filter_map(Raw::error)
-                .map(|(code, text)| match code {
-                    RDKafkaErrorCode::AutoOffsetReset => Notice::Gone,
-                    _ => Notice::Trouble(text),
+                .filter_map(|message| {
+                    let (code, text) = message.error()?;
+                    match code {
+                        // The client was asked for this position before this epoch began, and is not there any more.
+                        RDKafkaErrorCode::AutoOffsetReset
+                            if (0..start.unwrap_or(0)).contains(&message.offset()) =>
+                        {
+                            None
+                        }
+                        RDKafkaErrorCode::AutoOffsetReset => Some(Notice::Gone),
+                        _ => Some(Notice::Trouble(text)),
+                    }
                 })
                 .reduce(|first, next| match next {
                     Notice::Gone => next,

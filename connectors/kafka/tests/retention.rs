@@ -158,5 +158,8 @@ async fn a_partition_halts_at_what_was_deleted_where_that_is_chosen_and_can_be_r
     assert!(numbers(&received).into_iter().eq(150..200));
     reader.done(received).await;
     reader.close().await.unwrap();
+    // An error of before the halt, which the client hands over late, moves nothing.
+    let moved = |seen: &Seen| matches!(seen, Seen::Repositioned { .. });
+    assert!(!log.all().iter().any(moved), "{:?}", log.all());
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
 }
