@@ -18,7 +18,8 @@ packages_test() {
   local name version folder target
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
   target=$(packages_target) folder=$(packages_folder packed)
-  for name in "${PACKAGES[@]}"; do tar -xzf "$target/package/$name-$version.crate" -C "$folder"; done
+  # Packed files are all of one time; as they are unpacked now, cargo compiles them anew.
+  for name in "${PACKAGES[@]}"; do tar -xzmf "$target/package/$name-$version.crate" -C "$folder"; done
   {
     printf '[workspace]\nmembers = ["*-%s"]\nresolver = "3"\n[patch.crates-io]\n' "$version"
     for name in "${PACKAGES[@]}"; do printf '%s = { path = "%s-%s" }\n' "$name" "$name" "$version"; done
