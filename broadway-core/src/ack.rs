@@ -20,8 +20,8 @@ pub enum Outcome {
     Done,
     /// A callback failed or panicked. Never to be acknowledged silently: what happens is the source's policy.
     Failed(Reason),
-    /// No handler began it: it is no longer ours (a revoked partition, an expired lease), or the topology drains and the
-    /// source [delivers it again](Acknowledger::redelivers). Neither an acknowledgement nor a failure.
+    /// Not handled: the source took it away (a revoked partition, an expired lease), or the topology drains and the source
+    /// [delivers it again](Acknowledger::redelivers). Neither an acknowledgement nor a failure.
     Released,
 }
 

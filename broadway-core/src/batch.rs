@@ -236,7 +236,7 @@ impl<T> Batch<T> {
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let rows = rows.into_iter();
         let mut indexes = Vec::with_capacity(rows.size_hint().0);
-        // Not `map`: a panic in a closure would name the line of the closure, and not that of the caller.
+        // Not `map`: a panic in a closure names the line of the closure, not the line of the caller.
         for row in rows {
             indexes.push(self.index_of(row.into()));
         }

@@ -1,17 +1,6 @@
 //! `Debug` of our errors is their `Display`: a `main` that returns an error prints its `Debug`, and so does `unwrap`.
 
-use std::fmt;
-
-macro_rules! debug_as_display {
-    ($($error:ty),+ $(,)?) => {$(
-        /// What `Display` says: `main` and `unwrap` print errors by `Debug`.
-        impl fmt::Debug for $error {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    )+};
-}
+use crate::debug_as_display::debug_as_display;
 
 debug_as_display! {
     crate::config_error::ConfigError,

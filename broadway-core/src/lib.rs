@@ -77,6 +77,7 @@ mod chunk;
 mod config_error;
 pub mod connector;
 mod deadline;
+mod debug_as_display;
 mod error;
 mod error_debug;
 mod fatal;

@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 /// A key by which messages are kept in order: what the function of [`Processors::partition_by`](crate::Processors::partition_by)
 /// returns.
 ///
-/// Implemented for numbers, `bool`, `char`, text, bytes, lists, tuples, and references to them. Of an `Option`, `None` is no key:
+/// Implemented for numbers, `bool`, `char`, text, bytes, lists, tuples, and references to them. In an `Option`, `None` means no key:
 /// the message is in no order. A tuple, an array or a list is always a key, whatever it holds.
 ///
 /// A key type of your own needs one line:
@@ -38,7 +38,7 @@ use foldhash::fast::FixedState;
     note = "for a type of another crate: return `broadway::KeyHash::of_any(&key)`"
 )]
 pub trait PartitionKey: Hash {
-    /// The hash of this key. By default the hash of the whole value; [`KeyHash::NONE`] where a value means that there is no key.
+    /// Returns the hash of this key, or [`KeyHash::NONE`] if the value means that there is no key. By default hashes the whole value.
     fn key_hash(&self) -> KeyHash {
         KeyHash::of_any(self)
     }
@@ -78,11 +78,11 @@ impl KeyHash {
     }
 
     /// The hash of any value that can be hashed. Everything is a key here, a `None` too: where a key may be missing, use
-    /// `key.as_ref().map(KeyHash::of_any)`, whose `None` is no key.
+    /// `key.as_ref().map(KeyHash::of_any)`, whose `None` means no key.
     #[must_use]
     pub fn of_any<K: Hash + ?Sized>(key: &K) -> Self {
         let hash = FixedState::default().hash_one(key);
-        // 0 is no key; one key in 2^64 moves to its neighbour.
+        // 0 stands for no key, so a key that hashes to 0 gets 1.
         Self(Some(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)))
     }
 

@@ -15,13 +15,13 @@ pub(crate) fn taken_at(before: Option<Instant>, waited: bool) -> Instant {
     before.filter(|_| !waited).unwrap_or_else(now)
 }
 
-/// After how much work without a pause a loop lets other tasks run.
+/// A loop that has worked for this long without waiting lets other tasks run.
 const GIVE_WAY_AFTER: Duration = Duration::from_millis(5);
 
 /// Lets other tasks of the runtime run, if the last chunk took long; returns whether it did.
 ///
-/// For handlers that block their thread. A loop that never has to wait gives its thread back only when tokio's budget is used up,
-/// after 128 chunks: so long nobody would look for signals, timers and connections.
+/// For handlers that block their thread. A loop that never waits gives its thread back only when tokio's budget is used up, after
+/// 128 chunks. Until then the runtime checks no signals, timers or connections.
 pub(crate) async fn give_way(elapsed: Duration) -> bool {
     let is_long = elapsed >= GIVE_WAY_AFTER;
     if is_long {

@@ -280,16 +280,16 @@ impl Partition {
             let errors = buffers.messages.iter().filter(|message| message.is_error());
             let in_doubt = errors.map(|error| error.offset().saturating_add(1)).max();
             reader.in_doubt = reader.in_doubt.max(in_doubt.unwrap_or(-1));
-            let start = lock(&self.ledger).start();
+            let next = lock(&self.ledger).next_to_read();
             notice = buffers
                 .messages
                 .iter()
                 .filter_map(|message| {
                     let (code, text) = message.error()?;
                     match code {
-                        // The client was asked for this position before this epoch began, and is not there any more.
+                        // An error of an earlier epoch, reported late: reading has gone on beyond that position.
                         RDKafkaErrorCode::AutoOffsetReset
-                            if (0..start.unwrap_or(0)).contains(&message.offset()) =>
+                            if (0..next.unwrap_or(0)).contains(&message.offset()) =>
                         {
                             None
                         }

@@ -71,17 +71,12 @@ mod telemetry {
     pub struct MessageInfo {}
 }
 
+#[path = "../../../broadway-core/src/debug_as_display.rs"]
+mod debug_as_display;
+
 /// The errors of the files that are compiled here; the engine has the same in `error_debug`.
 mod error_debug {
-    macro_rules! debug_as_display {
-        ($($error:ty),+ $(,)?) => {$(
-            impl std::fmt::Debug for $error {
-                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    std::fmt::Display::fmt(self, f)
-                }
-            }
-        )+};
-    }
+    use crate::debug_as_display::debug_as_display;
 
     debug_as_display! {
         crate::error::RunError,

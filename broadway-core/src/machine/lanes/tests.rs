@@ -4,7 +4,7 @@ const A: InletId = InletId(0);
 const B: InletId = InletId(1);
 const C: InletId = InletId(2);
 
-/// (key, number); 0 is no key.
+/// (key, number); key 0 means no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Event(u64, u32);
 
@@ -72,7 +72,7 @@ fn what_is_left_of_a_lane_goes_behind_the_others() {
 #[test]
 fn a_key_that_is_done_leaves_nothing_behind() {
     let mut lanes = joined();
-    // 0 among them, which is no key.
+    // Includes 0, which means no key.
     for round in 0..1000 {
         offer(&mut lanes, 0, &[(round, 0)]);
         assert_eq!(take(&mut lanes, A, 9), [(round, 0)]);

@@ -168,11 +168,6 @@ impl Ledger {
         settled.map_err(|error| error.to_string())
     }
 
-    /// Where reading began in this epoch, if known.
-    pub(super) fn start(&self) -> Option<i64> {
-        self.start
-    }
-
     pub(super) fn marker(&self) -> Option<Marker> {
         self.marker
     }
