@@ -21,7 +21,7 @@ struct Event {
     number: u32,
 }
 
-type Seen = Arc<Mutex<BTreeMap<char, Vec<u32>>>>;
+type Collector = Arc<Mutex<BTreeMap<char, Vec<u32>>>>;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -35,7 +35,7 @@ async fn run(processors: Processors<Event>) -> Result<(), BoxError> {
     let events =
         (1..=8).flat_map(|number| ('a'..='f').map(move |customer| Event { customer, number }));
     let source = source::from_iter(move |_producer| events.clone());
-    let seen = Seen::default();
+    let seen = Collector::default();
     let handled = Arc::clone(&seen);
     let handler = handler_fn_async(move |message: &mut Message<Event>| {
         let (event, handled) = (*message.data(), Arc::clone(&handled));

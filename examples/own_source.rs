@@ -14,8 +14,8 @@ use std::{
 };
 
 use broadway::{
-    Acknowledger, BoxError, Delivery, Message, OpenContext, Outcome, Pipeline, Produced, Producer,
-    Settled, Source, handler_fn, telemetry::MessageInfo,
+    Acknowledger, BoxError, Delivery, Message, OpenContext, Outcome, Pipeline, Produced, Settled,
+    Source, SourceProducer, handler_fn, telemetry::MessageInfo,
 };
 use tokio::sync::Notify;
 
@@ -60,7 +60,7 @@ impl Source for QueueSource {
 /// The connection.
 struct QueueProducer(Arc<Queue>);
 
-impl Producer for QueueProducer {
+impl SourceProducer for QueueProducer {
     type Item = Job;
     type Acknowledger = QueueAck;
 

@@ -47,7 +47,7 @@
 //! | configure and start | [`Pipeline`], [`Processors`], [`Batching`] |
 //! | watch, pause, drain | [`Topology`] |
 //! | keep the order of a key | [`Processors::partition_by`], [`Processors::by_record_key`] |
-//! | read from something of your own | [`Source`], [`Producer`], [`Acknowledger`] |
+//! | read from something of your own | [`Source`], [`SourceProducer`], [`Acknowledger`] |
 //! | wire producers and consumers by hand, also at run time | [`stage`] |
 //! | have logs, metrics, a closing table | [`telemetry`] |
 //! | use the state machines by themselves | [`machine`] |
@@ -86,10 +86,11 @@ pub use broadway_core::{
     Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
     Handler, HandlerFn, Header, HeaderName, HeaderValue, KeyHash, Message, MessageMut, Next,
     NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext, Outcome,
-    Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, Producer, PublishError,
+    Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, PublishError,
     PublishErrorKind, Publisher, PushError, Pushed, Pusher, Reason, Receipt, Record, Row, RowId,
-    RunError, Settled, Source, SourceExt, Split, StartError, Topology, Totals, Trigger, batchers,
-    connector, handler_fn, handler_fn_async, machine, source, stage, telemetry, testing,
+    RunError, Settled, Source, SourceExt, SourceProducer, Split, StartError, Topology, Totals,
+    Trigger, batchers, connector, handler_fn, handler_fn_async, machine, source, stage, telemetry,
+    testing,
 };
 
 #[cfg(feature = "portable")]

@@ -19,11 +19,11 @@ use std::{
 };
 
 use broadway::{
-    Acknowledger, BoxError, Delivery, OpenContext, Outcome, Produced, Producer, Record, Settled,
-    Source,
+    Acknowledger, BoxError, Delivery, OpenContext, Outcome, Produced, Record, Settled, Source,
+    SourceProducer,
     testing::{
         Reader,
-        conformance::{Abilities, Redelivery, Subject, keep, resumes_after_a_kill},
+        conformance::{Capabilities, ConnectorUnderTest, Redelivery, keep, resumes_after_a_kill},
     },
 };
 use spool::{Folders, Spool, SpoolPublisher, SpoolRecord};
@@ -52,12 +52,12 @@ impl Drop for TestSpool {
     }
 }
 
-impl Subject for TestSpool {
+impl ConnectorUnderTest for TestSpool {
     type Source = Spool;
     type Publisher = SpoolPublisher;
 
-    fn abilities(&self) -> Abilities {
-        Abilities::new(None)
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(None)
             .lease(Some(LEASE))
             .outlives_its_process(true)
             .redelivers(Redelivery::ToAnyone)
@@ -100,33 +100,33 @@ impl Subject for TestSpool {
 }
 
 broadway::testing::conformance! {
-    mod spool_folder { subject: Some(TestSpool::new()) }
+    mod spool_folder { connector: Some(TestSpool::new()) }
 }
 
 #[tokio::test]
 async fn a_message_of_a_process_that_died_comes_again() -> Result<(), BoxError> {
-    let subject = TestSpool::new();
-    let place = subject.create("died").await?;
+    let connector = TestSpool::new();
+    let place = connector.create("died").await?;
     let folders = Folders::new(&place);
     folders.create()?;
     fs::write(folders.path("taken", "1000~left"), "spool 1\n\nhello")?;
-    let mut reader = Reader::open(&subject.source(&place, None)).await?;
+    let mut reader = Reader::open(&connector.source(&place, None)).await?;
     let received = reader.exactly(1).await;
     assert_eq!(received[0].item.payload(), b"hello");
     reader.done(received).await;
     reader.close().await?;
-    assert_eq!(subject.unacknowledged(&place).await?, Some(0));
+    assert_eq!(connector.unacknowledged(&place).await?, Some(0));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_late_result_changes_nothing() -> Result<(), BoxError> {
-    let subject = TestSpool::new();
-    let place = subject.create("late").await?;
+    let connector = TestSpool::new();
+    let place = connector.create("late").await?;
     let folders = Folders::new(&place);
     folders.create()?;
     fs::write(folders.path("new", "one"), "spool 1\n\nhello")?;
-    let mut reader = Reader::open(&subject.source(&place, None)).await?;
+    let mut reader = Reader::open(&connector.source(&place, None)).await?;
     let received = reader.exactly(1).await;
     // As somebody would for whom the lease is over.
     folders.give_back_expired(u64::MAX)?;
@@ -137,18 +137,18 @@ async fn a_late_result_changes_nothing() -> Result<(), BoxError> {
 }
 
 type SpoolProducer = <Spool as Source>::Producer;
-type SpoolAcknowledger = <SpoolProducer as Producer>::Acknowledger;
+type SpoolAcknowledger = <SpoolProducer as SourceProducer>::Acknowledger;
 type Token = <SpoolAcknowledger as Acknowledger>::Token;
 
 /// The same connector, in haste: what it delivers it has acknowledged before.
 struct Hasty<T>(T);
 
-impl Subject for Hasty<TestSpool> {
+impl ConnectorUnderTest for Hasty<TestSpool> {
     type Source = Hasty<Spool>;
     type Publisher = SpoolPublisher;
 
-    fn abilities(&self) -> Abilities {
-        self.0.abilities()
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {
@@ -180,7 +180,7 @@ impl Source for Hasty<Spool> {
     }
 }
 
-impl Producer for Hasty<SpoolProducer> {
+impl SourceProducer for Hasty<SpoolProducer> {
     type Item = SpoolRecord;
     type Acknowledger = SpoolAcknowledger;
 
@@ -214,7 +214,7 @@ fn a_kill_catches_who_acknowledges_what_is_not_done() {
                 "::a_kill_catches_who_acknowledges_what_is_not_done"
             ),
             Some(Hasty(TestSpool::new())),
-            async |subject| resumes_after_a_kill(subject).await,
+            async |connector| resumes_after_a_kill(connector).await,
         );
     };
     let broken = catch_unwind(attempt).expect_err("it was not caught");

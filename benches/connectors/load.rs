@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use broadway::telemetry::{Event, Observer};
 use broadway::{
-    Handler, Message, Next, NoBatcher, Outgoing, Pipeline, Processors, Producer, Publisher, Record,
-    Source,
+    Handler, Message, Next, NoBatcher, Outgoing, Pipeline, Processors, Publisher, Record, Source,
+    SourceProducer,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -78,7 +78,7 @@ pub(crate) async fn publish<P: Publisher>(
 /// drained: until all are acknowledged.
 pub(crate) async fn read<S, R>(source: S, messages: u64) -> Result<Cost, BoxError>
 where
-    S: Source<Producer: Producer<Item = R>>,
+    S: Source<Producer: SourceProducer<Item = R>>,
     R: Record,
 {
     // The one more is the drain.

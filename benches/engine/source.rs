@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use broadway::{
-    Acknowledger, BoxError, Delivery, OpenContext, Produced, Producer, Settled, Source,
+    Acknowledger, BoxError, Delivery, OpenContext, Produced, Settled, Source, SourceProducer,
 };
 
 use crate::support::workload::{Ledger, document, document_id};
@@ -78,7 +78,7 @@ impl<T> Numbers<T> {
     }
 }
 
-impl<T: Send + 'static> Producer for Numbers<T> {
+impl<T: Send + 'static> SourceProducer for Numbers<T> {
     type Item = T;
     type Acknowledger = Count;
 

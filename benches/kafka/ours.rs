@@ -9,7 +9,7 @@ use broadway::source::TokenOf;
 use broadway::telemetry::{Event, Observer};
 use broadway::{
     BoxError, Delivery, Handler, Message, Next, NoBatcher, NoopAcknowledger, OpenContext, Pipeline,
-    Processors, Produced, Producer, Record, Source,
+    Processors, Produced, Record, Source, SourceProducer,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -45,7 +45,7 @@ fn source(topic: &Topic) -> Kafka {
 
 async fn read<S>(topic: &Topic, source: S, processors: usize) -> Result<Cost, BoxError>
 where
-    S: Source<Producer: Producer<Item = KafkaRecord>>,
+    S: Source<Producer: SourceProducer<Item = KafkaRecord>>,
 {
     let clock = Clock::new(topic.messages);
     let end = Arc::new(Notify::new());
@@ -116,12 +116,12 @@ impl<S: Source> Source for Unacknowledged<S> {
 }
 
 /// Drops the tokens of another producer.
-struct Forgetful<P: Producer> {
+struct Forgetful<P: SourceProducer> {
     inner: P,
     taken: Vec<Delivery<P::Item, TokenOf<P>>>,
 }
 
-impl<P: Producer> Producer for Forgetful<P> {
+impl<P: SourceProducer> SourceProducer for Forgetful<P> {
     type Item = P::Item;
     type Acknowledger = NoopAcknowledger;
 

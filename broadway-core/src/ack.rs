@@ -94,7 +94,7 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// again.
     ///
     /// Settling may buffer (ten deletes in one call, a commit per interval): a settled message is *handed over*, and
-    /// [`Producer::close`](crate::Producer::close) returns only when all that was handed over is confirmed, or fails.
+    /// [`SourceProducer::close`](crate::SourceProducer::close) returns only when all that was handed over is confirmed, or fails.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// or to this program when it runs again. Asked when a topology drains, of messages that no handler has begun: with `true`
     /// the message is released, and the drain does not wait for it. With `false` it is handled first. Defaults to `false`.
     ///
-    /// Messages are released after [`Producer::stop`](crate::Producer::stop) has returned, so a source that stopped reading does
+    /// Messages are released after [`SourceProducer::stop`](crate::SourceProducer::stop) has returned, so a source that stopped reading does
     /// not get them back. It may be asked more than once for a message, and may change its mind.
     fn redelivers(&self, token: &Self::Token) -> bool {
         let _ = token;
@@ -136,7 +136,7 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// [`MessageInfo::new`]. Never its payload.
     ///
     /// Called only for messages that are named in a log, a few in a second, and where the item is not at hand or
-    /// [`Producer::describe`](crate::Producer::describe) says less of it. Defaults to nothing.
+    /// [`SourceProducer::describe`](crate::SourceProducer::describe) says less of it. Defaults to nothing.
     fn describe(&self, token: &Self::Token) -> MessageInfo {
         let _ = token;
         MessageInfo::default()

@@ -34,11 +34,11 @@ pub enum Callback {
     Batching,
     /// [`Source::open`](crate::Source::open)
     Open,
-    /// [`Producer::produce`](crate::Producer::produce)
+    /// [`SourceProducer::produce`](crate::SourceProducer::produce)
     Produce,
-    /// [`Producer::stop`](crate::Producer::stop)
+    /// [`SourceProducer::stop`](crate::SourceProducer::stop)
     Stop,
-    /// [`Producer::close`](crate::Producer::close)
+    /// [`SourceProducer::close`](crate::SourceProducer::close)
     Close,
     /// [`Acknowledger::settle`](crate::Acknowledger::settle)
     Settle,

@@ -10,7 +10,7 @@
 //!                     └─ settle ◄─┴────────────────────────────┘                settlement, straight home
 //! ```
 //!
-//! A [`Source`] opens [`Producer`]s, which deliver messages when they are asked. Processors call
+//! A [`Source`] opens [`SourceProducer`]s, which deliver messages when they are asked. Processors call
 //! [`Handler::handle_message`]; what it routes to a batcher is collected, by key, for [`Handler::handle_batch`]. When a
 //! message ends, its [`Acknowledger`] gets back the token that the producer gave with it, once, with an [`Outcome`].
 //!
@@ -78,6 +78,8 @@ mod config_error;
 pub mod connector;
 mod deadline;
 mod debug_as_display;
+mod end;
+mod engine;
 mod error;
 mod error_debug;
 mod fatal;
@@ -116,4 +118,4 @@ pub use pipeline::{
     Pusher, Receipt, Split, Topology, Totals,
 };
 pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
-pub use source::{Delivery, OpenContext, Produced, Producer, Source, SourceExt};
+pub use source::{Delivery, OpenContext, Produced, Source, SourceExt, SourceProducer};

@@ -17,7 +17,7 @@ use std::{
 use broadway_core::{
     Message, Pipeline, Processors, handler_fn_async,
     telemetry::{Event, Observer},
-    testing::hand_fed,
+    testing::manual_source,
 };
 use tokio::time::sleep;
 
@@ -56,7 +56,7 @@ fn child(waits: Waits, handler: Duration) -> ! {
         .build()
         .unwrap();
     let ended = runtime.block_on(async {
-        let (source, feed) = hand_fed::<u64>();
+        let (source, feed) = manual_source::<u64>();
         let handle = handler_fn_async(move |_: &mut Message<u64>| {
             Box::pin(async move {
                 say("begun");

@@ -14,7 +14,7 @@ use std::{
 
 use broadway_core::{
     Batch, BoxError, Callback, Handler, Message, Next, OneBatcher, Pipeline, RowId, source,
-    testing::{Fault, FaultPlan, Recorder, assert_order_per_key, hand_fed},
+    testing::{Fault, FaultPlan, Recorder, assert_order_per_key, manual_source},
 };
 
 /// Lines of this file at which something panicked.
@@ -92,7 +92,7 @@ async fn a_panic_on_wrong_input_names_the_line_of_the_user() {
     second_batch(true).await;
     assert_eq!(took(), [ACK_LINE], "Batch::ack_now");
 
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     drop(source);
     feed.end();
     let plan = FaultPlan::new();

@@ -6,31 +6,31 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-mod subjects;
+mod connectors;
 
 use broadway::testing::conformance;
-use subjects::{TestKafka, TestPubSub, TestRabbitMq, TestSqs};
+use connectors::{TestKafka, TestPubSub, TestRabbitMq, TestSqs};
 
 conformance! {
-    mod kafka { subject: TestKafka::new() }
+    mod kafka { connector: TestKafka::new() }
 }
 
 conformance! {
-    mod pubsub { subject: TestPubSub::new() }
+    mod pubsub { connector: TestPubSub::new() }
 }
 
 conformance! {
-    mod rabbitmq { subject: TestRabbitMq::new(false) }
+    mod rabbitmq { connector: TestRabbitMq::new(false) }
 }
 
 conformance! {
-    mod rabbitmq_quorum { subject: TestRabbitMq::new(true) }
+    mod rabbitmq_quorum { connector: TestRabbitMq::new(true) }
 }
 
 conformance! {
-    mod sqs { subject: TestSqs::new(false) }
+    mod sqs { connector: TestSqs::new(false) }
 }
 
 conformance! {
-    mod sqs_fifo { subject: TestSqs::new(true) }
+    mod sqs_fifo { connector: TestSqs::new(true) }
 }

@@ -3,15 +3,16 @@
 use std::{io, net::SocketAddr};
 
 use broadway::{
-    OnDrain, Producer, Source,
-    testing::{Proxy, conformance::Subject},
+    OnDrain, Source, SourceProducer,
+    testing::{Proxy, conformance::ConnectorUnderTest},
 };
 
 /// What a source of this broker delivers.
-pub(crate) type ItemOf<B> = <<<B as Subject>::Source as Source>::Producer as Producer>::Item;
+pub(crate) type ItemOf<B> =
+    <<<B as ConnectorUnderTest>::Source as Source>::Producer as SourceProducer>::Item;
 
 /// A broker, as the run uses it.
-pub(crate) trait Broker: Subject + Clone {
+pub(crate) trait Broker: ConnectorUnderTest + Clone {
     /// As it stands in the figures, and in the environment of a worker.
     const NAME: &'static str;
 

@@ -5,13 +5,13 @@ use std::{io, net::SocketAddr, time::Duration};
 use broadway::{
     OnDrain,
     kafka::{Begin, GroupProtocol, Kafka},
-    testing::{Proxy, conformance::Subject},
+    testing::{Proxy, conformance::ConnectorUnderTest},
 };
 
 use crate::{
     broker::Broker,
+    connectors::{TestKafka, broker::address},
     phases,
-    subjects::{TestKafka, broker::address},
 };
 
 const PARTITIONS: u64 = 4;

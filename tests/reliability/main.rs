@@ -24,6 +24,8 @@
 mod book;
 mod broker;
 mod checker;
+#[path = "../conformance/connectors/mod.rs"]
+mod connectors;
 mod dead;
 mod feeder;
 mod hostile;
@@ -36,6 +38,4 @@ mod rabbitmq;
 mod report;
 mod run;
 mod sqs;
-#[path = "../conformance/subjects/mod.rs"]
-mod subjects;
 mod worker;

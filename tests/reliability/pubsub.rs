@@ -9,8 +9,8 @@ use broadway::testing::Proxy;
 
 use crate::{
     broker::Broker,
+    connectors::{TestPubSub, broker::address},
     phases,
-    subjects::{TestPubSub, broker::address},
 };
 
 impl Broker for TestPubSub {

@@ -6,8 +6,8 @@ use broadway::testing::Proxy;
 
 use crate::{
     broker::Broker,
+    connectors::{TestRabbitMq, broker::address},
     phases,
-    subjects::{TestRabbitMq, broker::address},
 };
 
 impl Broker for TestRabbitMq {
@@ -22,8 +22,8 @@ impl Broker for TestRabbitMq {
     const HAS_ORIGINS: bool = false;
 
     fn find() -> Option<Self> {
-        let subject = Self::new(true)?;
-        Some(subject.with_heartbeat(Duration::from_secs(20)))
+        let connector = Self::new(true)?;
+        Some(connector.with_heartbeat(Duration::from_secs(20)))
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {

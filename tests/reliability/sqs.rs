@@ -6,8 +6,8 @@ use broadway::testing::Proxy;
 
 use crate::{
     broker::Broker,
+    connectors::{TestSqs, broker::address},
     phases,
-    subjects::{TestSqs, broker::address},
 };
 
 impl Broker for TestSqs {

@@ -21,9 +21,9 @@ use broadway::{
 use crate::{
     book::{Book, Entry},
     broker::{Broker, ItemOf, Places},
+    connectors::{TestKafka, TestPubSub, TestRabbitMq, TestSqs},
     hostile::{HOSTILE, Harm},
     plan::{Kind, Plan, id_of},
-    subjects::{TestKafka, TestPubSub, TestRabbitMq, TestSqs},
 };
 
 struct Worker<R> {

@@ -35,13 +35,13 @@ fn machines_know_no_runtime_and_no_clock() {
     found.retain(|complaint| !complaint.contains("/tests.rs:"));
     none(
         found,
-        "machines are pure: take `now` and random numbers as values, and wait and lock in `stage/` or `pipeline/`",
+        "machines are pure: take `now` and random numbers as values, and wait and lock in `engine/`, `stage/` or `pipeline/`",
     );
 }
 
 /// What is started in one place can be counted, awaited and ended from there: nothing outlives its topology.
 #[test]
-fn tasks_are_started_and_raced_in_stage_only() {
+fn tasks_are_started_and_raced_in_engine_and_stage_only() {
     let patterns = [
         "tokio :: spawn",
         "task :: spawn",
@@ -60,33 +60,30 @@ fn tasks_are_started_and_raced_in_stage_only() {
     ];
     let mut found = complaints("broadway-core/src/", &patterns);
     found.retain(|complaint| {
-        !complaint.starts_with("broadway-core/src/stage/")
+        !complaint.starts_with("broadway-core/src/engine/")
+            && !complaint.starts_with("broadway-core/src/stage/")
             && !EXCEPTIONS.iter().any(|path| complaint.starts_with(path))
             && !complaint.contains("/tests.rs:")
     });
     none(
         found,
-        "tasks are spawned and raced in broadway-core/src/stage only: give it a function there that says what it is for",
+        "tasks are spawned and raced in broadway-core/src/engine and stage only: add a function there, named after its purpose",
     );
 }
 
-/// Pipelines and flows are two users of stages; what both need belongs below them.
+/// The engine serves pipelines and stages; these two are siblings and do not know each other.
 #[test]
-fn pipeline_and_flow_do_not_know_each_other() {
-    let mut found = imports("broadway-core/src/pipeline/", "flow");
-    found.extend(imports("broadway-core/src/flow/", "pipeline"));
+fn engine_pipeline_and_stage_keep_their_layers() {
+    let engine = "broadway-core/src/engine/";
+    let mut found = imports(engine, "pipeline");
+    found.extend(imports(engine, "stage"));
+    found.extend(imports("broadway-core/src/pipeline/", "stage"));
+    found.extend(imports("broadway-core/src/stage/", "pipeline"));
     none(
         found,
-        "move what both need into `stage/`, `machine/` or the contract",
+        "`engine` imports neither `pipeline` nor `stage`, and these two do not import each other: move what both need into `engine/`, \
+         `machine/` or the contract",
     );
-}
-
-/// The engine room serves pipelines, flows and users alike.
-#[test]
-fn stages_do_not_know_who_uses_them() {
-    let mut found = imports("broadway-core/src/stage/", "pipeline");
-    found.extend(imports("broadway-core/src/stage/", "flow"));
-    none(found, "what stages need of pipelines belongs into `stage/`");
 }
 
 /// Where `module` of the crate is named below `folder`.

@@ -1,12 +1,14 @@
 //! The rules of the house, checked: what a reviewer would have to look for in every change, as ordinary tests.
 //!
 //! - `graph`: what a user compiles. No C without a broker, and few crates.
+//! - `circles`: no two files of a folder import each other.
 //! - `layers`: who may know whom. Machines know no runtime, tasks are started in one place, the core knows no broker.
 //! - `shape`: how files look. Small, headed by their reason, with functions that fit a screen.
 //! - `prose`: documents link to what exists.
 //!
 //! A failure names each file and line, and what to do. An exception stands beside its rule, with its reason.
 
+mod circles;
 mod graph;
 mod layers;
 mod prose;

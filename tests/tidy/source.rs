@@ -140,7 +140,7 @@ fn flatten(tokens: TokenStream, flat: &mut Vec<(String, usize)>) {
     }
 }
 
-fn is_for_tests(item: &Item) -> bool {
+pub(crate) fn is_for_tests(item: &Item) -> bool {
     let attributes: &[Attribute] = match item {
         Item::Mod(item) => &item.attrs,
         Item::Fn(item) => &item.attrs,

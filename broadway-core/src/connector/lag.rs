@@ -1,4 +1,4 @@
-//! [`LagTeller`]: how far a queue or a subscription is behind, told while a producer lives.
+//! [`LagReporter`]: how far a queue or a subscription is behind, told while a producer lives.
 
 use std::{
     fmt,
@@ -16,14 +16,14 @@ use crate::{
 /// Report at an interval, not for each message. The clock is read here once a report.
 ///
 /// ```
-/// use broadway_core::{OpenContext, connector::LagTeller};
+/// use broadway_core::{OpenContext, connector::LagReporter};
 /// use std::time::SystemTime;
 ///
-/// let teller = LagTeller::new(&OpenContext::for_test());
+/// let teller = LagReporter::new(&OpenContext::for_test());
 /// teller.tell("orders", Some(17), Some(SystemTime::now()));
 /// teller.end(); // Reports that the lag of "orders" is unknown.
 /// ```
-pub struct LagTeller {
+pub struct LagReporter {
     producer: usize,
     emitter: Emitter,
     /// The lock is held while observers are called, so that nothing is reported after the end.
@@ -37,7 +37,7 @@ struct State {
     has_ended: bool,
 }
 
-impl LagTeller {
+impl LagReporter {
     /// For the producer that is opened.
     #[must_use]
     pub fn new(cx: &OpenContext) -> Self {
@@ -85,15 +85,15 @@ impl LagTeller {
     }
 }
 
-impl Drop for LagTeller {
+impl Drop for LagReporter {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl fmt::Debug for LagTeller {
+impl fmt::Debug for LagReporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LagTeller")
+        f.debug_struct("LagReporter")
             .field("producer", &self.producer)
             .finish_non_exhaustive()
     }
@@ -110,7 +110,7 @@ mod tests {
     fn a_lag_is_unknown_when_its_producer_has_ended_and_nothing_follows() {
         let recorder = Recorder::new();
         let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
-        let teller = LagTeller::new(&cx);
+        let teller = LagReporter::new(&cx);
         let ahead = SystemTime::now() + Duration::from_secs(3_600);
         teller.tell("orders", Some(3), Some(ahead));
         teller.end();
@@ -128,7 +128,7 @@ mod tests {
     fn what_was_never_known_is_not_told_at_the_end() {
         let recorder = Recorder::new();
         let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
-        let teller = LagTeller::new(&cx);
+        let teller = LagReporter::new(&cx);
         teller.tell("orders", None, None);
         drop(teller);
         assert_eq!(recorder.count("lag"), 1);

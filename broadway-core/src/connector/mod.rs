@@ -4,6 +4,6 @@ mod lag;
 mod readable;
 mod runtime;
 
-pub use lag::LagTeller;
+pub use lag::LagReporter;
 pub use readable::readable;
 pub use runtime::ClientRuntime;

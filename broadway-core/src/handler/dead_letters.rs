@@ -7,11 +7,11 @@ use crate::{
     batch::Batch,
     chunk::Chunk,
     deadline::Deadline,
+    engine::{clock, spawn},
     error::BoxError,
     machine::restart::{Decision, Restart, RestartPolicy},
     message::{Message, Record},
     publisher::{Outgoing, PublishError, Publisher},
-    stage::{supervise, timer},
 };
 
 /// A handler in front of another, which sends what failed to a publisher as [dead letters](Outgoing::dead_letter).
@@ -32,7 +32,7 @@ use crate::{
 /// fn with_dead_letters<S, H, P>(source: S, handler: H, publisher: P) -> Pipeline<S, DeadLetters<H, P>>
 /// where
 ///     S: Source,
-///     S::Producer: broadway_core::Producer<Item = H::In>,
+///     S::Producer: broadway_core::SourceProducer<Item = H::In>,
 ///     H: Handler<In: Record, Out: Sync>,
 ///     P: Publisher,
 /// {
@@ -179,8 +179,7 @@ where
             }
             left = again;
             if let Some(error) = unconfirmed {
-                let Decision::After(pause) = restart.failed(timer::now(), supervise::jitter())
-                else {
+                let Decision::After(pause) = restart.failed(clock::now(), spawn::jitter()) else {
                     left.into_iter().for_each(|failed| given_up(failed, &error));
                     return;
                 };

@@ -21,17 +21,17 @@ use crate::{
     batch::Batch,
     batcher_key::BatcherKey,
     caught::Discarding,
+    engine::{actor::Actor, clock, watchdog::Turns},
     error::{BoxError, Callback, Reason},
     handler::Handler,
-    source::{Producer, Source},
-    stage::{run::Act, timer, watchdog::Turns},
+    source::{Source, SourceProducer},
     telemetry::{Affected, Event},
 };
 
 /// One batch processor.
 pub(super) struct BatchProcessorLoop<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     pub(super) worker: usize,
@@ -58,15 +58,15 @@ where
 
 pub(super) type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
 
-impl<S, H> Act for BatchProcessorLoop<S, H>
+impl<S, H> Actor for BatchProcessorLoop<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    type Happening = JobOf<S, H>;
+    type Event = JobOf<S, H>;
 
     async fn next(&mut self) -> Option<JobOf<S, H>> {
-        let now = self.stopped.unwrap_or_else(timer::now);
+        let now = self.stopped.unwrap_or_else(clock::now);
         self.stage.come_for_batch(self.done.take(), now);
         self.inlet.take(1, &mut self.jobs).await;
         let job = self.jobs.pop()?;
@@ -74,8 +74,8 @@ where
         Some(job)
     }
 
-    async fn react(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
-        let started = timer::taken_at(self.stopped, self.inlet.waited());
+    async fn handle(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
+        let started = clock::taken_at(self.stopped, self.inlet.waited());
         self.turns.next();
         if self.is_slow {
             let first = job.carried.first();
@@ -85,7 +85,7 @@ where
         let elapsed = self.work(job, started).await;
         self.turns.finished(elapsed, 1, &mut self.is_slow);
         self.inlet.pace(1, elapsed);
-        self.stopped = match timer::give_way(elapsed).await {
+        self.stopped = match clock::give_way(elapsed).await {
             true => None,
             false => Some(started + elapsed),
         };
@@ -95,7 +95,7 @@ where
 
 impl<S, H> BatchProcessorLoop<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     /// Returns how long it took.
@@ -134,7 +134,7 @@ where
         }
         let failed = self.settle(&mut batch, &mut carried, handled.err()).await;
         self.done = Some(Emptied::new(lane, batch.data, carried));
-        let elapsed = timer::now().saturating_duration_since(started);
+        let elapsed = clock::now().saturating_duration_since(started);
         emitter.emit(&Event::BatchStopped {
             batcher,
             worker,

@@ -31,6 +31,10 @@ use crate::{
     batch::{BatchInfo, BatchKey},
     batcher_key::BatcherKey,
     caught::{Discarding, guarded},
+    engine::{
+        clock,
+        link::{Inlet, Link, Outlet},
+    },
     error::{Callback, Reason},
     handler::{Handler, ToBatch},
     machine::{
@@ -42,11 +46,7 @@ use crate::{
     },
     message::Message,
     pipeline::processor::AckOf,
-    source::{Producer, Source},
-    stage::{
-        link::{Inlet, Link, Outlet},
-        timer,
-    },
+    source::{Source, SourceProducer},
     telemetry::Event,
 };
 
@@ -254,7 +254,7 @@ struct Open<S: Source, H: Handler> {
 
 impl<S, H> BatcherStage<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     pub(super) fn new(
@@ -321,7 +321,7 @@ where
         if !self.room().await {
             return;
         }
-        let now = timer::now();
+        let now = clock::now();
         let mut open = self.lock();
         let Open { batcher, ready, .. } = &mut *open;
         for staged in staged.iter_mut() {

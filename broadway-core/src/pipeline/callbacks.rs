@@ -6,9 +6,9 @@ use super::{envelope::Failure as MessageFailure, settler::Settler};
 use crate::{
     ack::{Acknowledger, Outcome},
     caught::Discarding,
+    engine::clock,
     error::Callback,
     handler::Handler,
-    stage::timer,
     telemetry::{Emitter, Event},
 };
 
@@ -22,7 +22,7 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
     if failures.is_empty() {
         return;
     }
-    let (count, started) = (failures.len(), timer::now());
+    let (count, started) = (failures.len(), clock::now());
     let (seen, mut debts): (Vec<_>, Vec<_>) = failures
         .drain(..)
         .enumerate()
@@ -41,7 +41,7 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         .await
         .err()
         .map(|failure| failure.reason(Callback::HandleFailed));
-    let elapsed = timer::now().saturating_duration_since(started);
+    let elapsed = clock::now().saturating_duration_since(started);
     emitter.emit(&Event::FailedHandled {
         count,
         elapsed,

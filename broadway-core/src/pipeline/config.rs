@@ -13,7 +13,7 @@ use crate::{
     error::StartError,
     handler::Handler,
     machine::restart::RestartPolicy,
-    source::{Producer, Source},
+    source::{Source, SourceProducer},
     telemetry::{Emitter, Observer, Observers},
 };
 
@@ -73,7 +73,7 @@ pub(super) struct RateLimit {
 
 impl<S, H> Pipeline<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     /// A pipeline with defaults for everything: one producer, twice as many processors as the machine has cores, batches

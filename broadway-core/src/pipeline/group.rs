@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::{callbacks, registry::Entry, settler::Ledger};
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
+    engine::clock,
     error::{Callback, Reason},
     message::AckOptions,
-    stage::timer,
     telemetry::{Affected, Event, Settlement},
 };
 
@@ -195,7 +195,7 @@ impl<A: Acknowledger> Group<A> {
         if self.received_ns.is_empty() {
             return Vec::new();
         }
-        let now_ns = ledger.elapsed_ns(timer::now());
+        let now_ns = ledger.elapsed_ns(clock::now());
         let latency = |received: u64| Duration::from_nanos(now_ns.saturating_sub(received));
         self.received_ns.drain(..).map(latency).collect()
     }

@@ -14,7 +14,7 @@ use crate::{
     caught::guarded,
     message::Message,
     partition_key::KeyHash,
-    source::{ItemOf, Producer, Source},
+    source::{ItemOf, Source, SourceProducer},
     telemetry::{MessageInfo, key_hash},
 };
 

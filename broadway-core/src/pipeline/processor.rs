@@ -33,23 +33,23 @@ use crate::{
     batcher_key::BatcherKey,
     caught::Discarding,
     chunk::Chunk,
+    engine::{actor::Actor, clock, watchdog::Turns},
     error::{BoxError, Callback, Reason},
     handler::{Handler, Next},
     machine::chunk_size::ChunkSize,
-    source::{Producer, Source},
-    stage::{run::Act, timer, watchdog::Turns},
+    source::{Source, SourceProducer},
     telemetry::{Affected, Event},
 };
 
 /// The acknowledger of a source.
-pub(super) type AckOf<S> = <<S as Source>::Producer as Producer>::Acknowledger;
+pub(super) type AckOf<S> = <<S as Source>::Producer as SourceProducer>::Acknowledger;
 /// The token of a source.
 pub(super) type TokenOfSource<S> = <AckOf<S> as Acknowledger>::Token;
 
 /// One processor.
 pub(super) struct ProcessorLoop<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     pub(super) handler: Arc<H>,
@@ -75,7 +75,7 @@ where
 /// What becomes of the messages of a chunk. Memory is used again.
 pub(super) struct Work<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     processor: usize,
@@ -102,12 +102,12 @@ type Handled<H> = Result<Returned<H>, Panicked>;
 /// There is a chunk.
 pub(super) struct Taken;
 
-impl<S, H> Act for ProcessorLoop<S, H>
+impl<S, H> Actor for ProcessorLoop<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    type Happening = Taken;
+    type Event = Taken;
 
     async fn next(&mut self) -> Option<Taken> {
         let max = self.chunk_size.limit();
@@ -115,7 +115,7 @@ where
         some.then_some(Taken)
     }
 
-    async fn react(&mut self, Taken: Taken) -> ControlFlow<()> {
+    async fn handle(&mut self, Taken: Taken) -> ControlFlow<()> {
         let mut chunk = mem::take(&mut self.chunk);
         if !self.begin.filter(&mut self.work.settler, &mut chunk).await {
             chunk.clear();
@@ -124,7 +124,7 @@ where
             return ControlFlow::Continue(());
         }
         let (processor, count) = (self.work.processor, chunk.len());
-        let started = timer::taken_at(self.stopped, self.inlet.waited());
+        let started = clock::taken_at(self.stopped, self.inlet.waited());
         if AckOf::<S>::WANTS_BEGIN {
             self.work.begin(&chunk);
         }
@@ -145,7 +145,7 @@ where
             .await;
         chunk.clear();
         self.chunk = chunk;
-        let now = timer::now();
+        let now = clock::now();
         self.stopped = Some(now);
         let elapsed = now.saturating_duration_since(started);
         self.turns.finished(elapsed, count, &mut self.is_slow);
@@ -164,7 +164,7 @@ where
             returned,
             elapsed,
         });
-        if held_its_thread && timer::give_way(elapsed).await {
+        if held_its_thread && clock::give_way(elapsed).await {
             self.stopped = None;
         }
         ControlFlow::Continue(())
@@ -173,7 +173,7 @@ where
 
 impl<S, H> ProcessorLoop<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     /// Calls `prepare_messages` for those that were not prepared before they were given back.
@@ -306,7 +306,7 @@ where
 
 impl<S, H> Work<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     pub(super) fn new(

@@ -25,6 +25,12 @@ use crate::{
     ack::Acknowledger,
     caught::{Discarding, guarded},
     deadline::Deadline,
+    engine::{
+        actor::{self, Actor},
+        clock,
+        control::{Control, ControlState, ControlWatcher},
+        spawn,
+    },
     error::{BoxError, Callback, Reason, RunError},
     fatal::Fatal,
     machine::{
@@ -33,12 +39,7 @@ use crate::{
     },
     message::Message,
     partition_key::KeyHash,
-    source::{Delivery, OpenContext, Produced, Producer, Source, TokenOf},
-    stage::{
-        control::{Control, Listener, Word},
-        run::{self, Act},
-        supervise, timer,
-    },
+    source::{Delivery, OpenContext, Produced, Source, SourceProducer, TokenOf},
     telemetry::{DrainCause, Event},
 };
 
@@ -48,31 +49,31 @@ pub(super) struct ProducerLoop<S: Source> {
     pub(super) context: OpenContext,
     pub(super) entrance: Entrance<S>,
     pub(super) control: Arc<Control>,
-    pub(super) listener: Listener,
+    pub(super) watcher: ControlWatcher,
     pub(super) restart: RestartPolicy,
     pub(super) line: Arc<Line>,
 }
 
 /// How deliveries get into the topology.
 pub(super) struct Entrance<S: Source> {
-    pub(super) ledger: Arc<Ledger<<S::Producer as Producer>::Acknowledger>>,
+    pub(super) ledger: Arc<Ledger<<S::Producer as SourceProducer>::Acknowledger>>,
     pub(super) outlet: SourceOutlet<S>,
     pub(super) limiter: Option<Arc<Limiter>>,
-    pub(super) partition_by: Option<PartitionBy<<S::Producer as Producer>::Item>>,
+    pub(super) partition_by: Option<PartitionBy<<S::Producer as SourceProducer>::Item>>,
     pub(super) producer: usize,
     /// Accepted, and not sent on yet.
     pub(super) accepted: Vec<ParcelOf<S>>,
 }
 
 type ParcelOf<S> =
-    Parcel<<<S as Source>::Producer as Producer>::Item, TokenOf<<S as Source>::Producer>>;
+    Parcel<<<S as Source>::Producer as SourceProducer>::Item, TokenOf<<S as Source>::Producer>>;
 type DeliveryOf<S> =
-    Delivery<<<S as Source>::Producer as Producer>::Item, TokenOf<<S as Source>::Producer>>;
+    Delivery<<<S as Source>::Producer as SourceProducer>::Item, TokenOf<<S as Source>::Producer>>;
 
 /// A producer that is open.
 pub(super) struct Opened<S: Source> {
     pub(super) producer: S::Producer,
-    pub(super) entry: Arc<Entry<<S::Producer as Producer>::Acknowledger>>,
+    pub(super) entry: Arc<Entry<<S::Producer as SourceProducer>::Acknowledger>>,
 }
 
 /// How one producer's delivering ended.
@@ -82,8 +83,8 @@ enum Ended {
     Failed(Callback, BoxError),
 }
 
-fn drains(word: &Word) -> bool {
-    word.drain.is_some() || word.aborted
+fn drains(state: &ControlState) -> bool {
+    state.drain.is_some() || state.aborted
 }
 
 impl<S: Source> ProducerLoop<S> {
@@ -93,7 +94,7 @@ impl<S: Source> ProducerLoop<S> {
         let producer = self.deliver_all(opened).await;
         let (line, index) = (Arc::clone(&self.line), self.entrance.producer);
         let ledger = Arc::clone(&self.entrance.ledger);
-        if self.line.producer_done() && !self.control.word().aborted {
+        if self.line.producer_done() && !self.control.state().aborted {
             self.begin_drain(DrainCause::SourceEnded);
         }
         // The outlet closes here: processors see the end once they have taken what is buffered.
@@ -102,7 +103,7 @@ impl<S: Source> ProducerLoop<S> {
             return Ok(());
         };
         line.all_settled().await;
-        let closed = timer::within(
+        let closed = clock::within(
             line.close_timeout,
             callbacks::caught(async move { producer.close().await }),
         )
@@ -138,7 +139,7 @@ impl<S: Source> ProducerLoop<S> {
                     producer.stop().await;
                     Ok(())
                 });
-                timer::within(self.line.close_timeout, stop).await;
+                clock::within(self.line.close_timeout, stop).await;
             }
             self.give_back().await;
             let (callback, error) = match ended {
@@ -166,20 +167,20 @@ impl<S: Source> ProducerLoop<S> {
             deliveries: Discarding::default(),
             ended: Ended::Draining,
         };
-        run::run(delivering).await.ended
+        actor::run(delivering).await.ended
     }
 
     /// Sends on what was accepted, at the limited pace, until the topology ends by force, or a drain releases what it can.
     async fn send_on(&mut self) {
         let send_on = self.entrance.send_on();
-        let stops = |word: &Word| word.aborted || word.releases();
-        self.listener.run_until(send_on, stops).await;
+        let stops = |state: &ControlState| state.aborted || state.releases();
+        self.watcher.run_until(send_on, stops).await;
     }
 
     /// Releases what a drain has left in hand, and sends on what has to be handled. After the producer has stopped, or it would
     /// read this again.
     async fn give_back(&mut self) {
-        if self.entrance.accepted.is_empty() || self.control.word().aborted {
+        if self.entrance.accepted.is_empty() || self.control.state().aborted {
             return;
         }
         let mut settler = Settler::new(Arc::clone(&self.entrance.ledger));
@@ -188,7 +189,7 @@ impl<S: Source> ProducerLoop<S> {
         let _ = settler.flush().await;
         self.entrance.accepted.retain(|parcel| parcel.0.is_some());
         let send_on = self.entrance.send_on();
-        self.listener.run_until(send_on, |word| word.aborted).await;
+        self.watcher.run_until(send_on, |state| state.aborted).await;
     }
 
     /// Waits before the producer is asked again, unless the topology drains.
@@ -203,7 +204,7 @@ impl<S: Source> ProducerLoop<S> {
                 .emit(&Event::SourceTrouble { producer, error });
         }
         let over = Deadline::after(pause.length);
-        self.listener.run_until(over.reached(), drains).await;
+        self.watcher.run_until(over.reached(), drains).await;
     }
 
     /// Opens the source again after a pause, as often as it takes. `None`: given up, or the topology drains.
@@ -218,7 +219,7 @@ impl<S: Source> ProducerLoop<S> {
             let decision = if error.is::<Fatal>() {
                 Decision::GiveUp
             } else {
-                restart.failed(timer::now(), supervise::jitter())
+                restart.failed(clock::now(), spawn::jitter())
             };
             let restart_after = match decision {
                 Decision::After(delay) => Some(delay),
@@ -239,12 +240,12 @@ impl<S: Source> ProducerLoop<S> {
                 self.begin_drain(DrainCause::ProducerFailed);
                 return None;
             };
-            self.listener
+            self.watcher
                 .run_until(Deadline::after(delay).reached(), drains)
                 .await?;
             let (source, context) = (&self.source, &self.context);
             let open = callbacks::caught(async { source.open(context).await });
-            match self.listener.run_until(open, drains).await? {
+            match self.watcher.run_until(open, drains).await? {
                 Ok(producer) => match self.entrance.enter(&producer) {
                     Some(entry) => return Some(Opened { producer, entry }),
                     None => error = "too many failed producers have messages in flight".into(),
@@ -280,39 +281,36 @@ struct Delivering<'a, S: Source> {
     ended: Ended,
 }
 
-impl<S: Source> Act for Delivering<'_, S> {
-    type Happening = NonZeroUsize;
+impl<S: Source> Actor for Delivering<'_, S> {
+    type Event = NonZeroUsize;
 
     async fn next(&mut self) -> Option<NonZeroUsize> {
         let ProducerLoop {
-            listener, entrance, ..
+            watcher, entrance, ..
         } = &mut *self.producer;
         loop {
-            let demand = listener
-                .run_until(entrance.room(), drains)
-                .await
-                .flatten()?;
-            let word = listener.word();
+            let demand = watcher.run_until(entrance.room(), drains).await.flatten()?;
+            let state = watcher.state();
             // Looked at here as well, since of two things that are ready above, demand wins.
-            if drains(&word) {
+            if drains(&state) {
                 return None;
             }
-            if !word.paused {
+            if !state.paused {
                 return Some(demand);
             }
-            listener.until(|word| !word.paused || drains(word)).await;
+            watcher.until(|state| !state.paused || drains(state)).await;
         }
     }
 
-    async fn react(&mut self, demand: NonZeroUsize) -> ControlFlow<()> {
+    async fn handle(&mut self, demand: NonZeroUsize) -> ControlFlow<()> {
         let (producer, out) = (&mut self.opened.producer, &mut self.deliveries);
         // Before: what becomes stale while it is being produced must be asked about.
         let generation = low_half(self.opened.entry.acknowledger.generation());
         let produce = callbacks::caught(async { producer.produce(demand, out).await });
         let produced = self
             .producer
-            .listener
-            .run_until(produce, |word| word.paused || drains(word))
+            .watcher
+            .run_until(produce, |state| state.paused || drains(state))
             .await;
         let entry = &self.opened.entry;
         let accepted =
@@ -350,7 +348,7 @@ impl<S: Source> Entrance<S> {
     pub(super) fn enter(
         &self,
         producer: &S::Producer,
-    ) -> Option<Arc<Entry<<S::Producer as Producer>::Acknowledger>>> {
+    ) -> Option<Arc<Entry<<S::Producer as SourceProducer>::Acknowledger>>> {
         self.ledger
             .registry
             .enter(self.producer, producer.acknowledger())
@@ -370,7 +368,7 @@ impl<S: Source> Entrance<S> {
     fn accept(
         &mut self,
         deliveries: &mut Vec<DeliveryOf<S>>,
-        entry: &Entry<<S::Producer as Producer>::Acknowledger>,
+        entry: &Entry<<S::Producer as SourceProducer>::Acknowledger>,
         generation: u32,
         demand: NonZeroUsize,
     ) -> Option<Instant> {
@@ -378,7 +376,7 @@ impl<S: Source> Entrance<S> {
         if count == 0 {
             return None;
         }
-        let now = timer::now();
+        let now = clock::now();
         entry.delivered(count);
         self.ledger.counters.received(count);
         let received_ns = self.ledger.elapsed_ns(now);
@@ -425,7 +423,7 @@ impl<S: Source> Entrance<S> {
                 }
                 Err(next) => {
                     let (producer, held) = (self.producer, self.accepted.len());
-                    let wait = next.saturating_duration_since(timer::now());
+                    let wait = next.saturating_duration_since(clock::now());
                     self.ledger.emitter.emit(&Event::RateLimited {
                         producer,
                         held,

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     ack::Outcome,
+    engine::clock,
     message::Message,
     source::{ItemOf, Source},
-    stage::timer,
     telemetry::Event,
 };
 
@@ -163,7 +163,7 @@ impl<S: Source> PushEntrance<S> {
     }
 
     fn send(&self, outlet: &SourceOutlet<S>, items: Vec<ItemOf<S>>) -> Vec<Receipt> {
-        let received_ns = self.ledger.elapsed_ns(timer::now());
+        let received_ns = self.ledger.elapsed_ns(clock::now());
         let count = items.len();
         if count == 0 {
             return Vec::new();

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::config::RateLimit;
 use crate::{
+    engine::clock,
     machine::rate::{Allowance, Change, FixedWindow, InvalidAllowance, Rate, TokenBucket},
-    stage::timer,
 };
 
 /// A rate machine behind a lock, and a bell for those who wait for it.
@@ -36,7 +36,7 @@ impl Limiter {
 
     /// How many of `wanted` may pass now; and if none, when to come again.
     pub(super) fn take(&self, wanted: usize) -> Result<usize, Instant> {
-        let now = timer::now();
+        let now = clock::now();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         match rate.take(now, wanted) {
             0 if wanted > 0 => Err(rate.next(now)),
@@ -48,7 +48,7 @@ impl Limiter {
     pub(super) async fn open(&self) {
         loop {
             let next = {
-                let now = timer::now();
+                let now = clock::now();
                 let next = self
                     .rate
                     .lock()
@@ -66,8 +66,8 @@ impl Limiter {
     /// Waits until `instant`, or until the rate has changed.
     pub(super) async fn wait_until(&self, instant: Instant) {
         let mut changes = self.changes.subscribe();
-        let until = instant.saturating_duration_since(timer::now());
-        timer::within(until, changes.changed()).await;
+        let until = instant.saturating_duration_since(clock::now());
+        clock::within(until, changes.changed()).await;
     }
 
     pub(super) fn allowance(&self) -> Allowance {
@@ -81,7 +81,7 @@ impl Limiter {
         self.rate
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .update(timer::now(), allowance, change);
+            .update(clock::now(), allowance, change);
         self.changes.send_modify(|changes| *changes += 1);
     }
 }

@@ -17,9 +17,9 @@ use super::{
 use crate::{
     ack::{Acknowledger, Outcome},
     caught::{self, guarded},
+    engine::control::Control,
     handler::Handler,
-    source::{Producer, Source},
-    stage::control::Control,
+    source::{Source, SourceProducer},
 };
 
 /// What a processor asks before it begins a chunk.
@@ -67,7 +67,7 @@ impl Begin {
 /// Takes what waits in the link to the processors when all producers have stopped: handlers that have begun may take long.
 pub(super) struct Sweep<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     pub(super) inlet: SourceInlet<S>,
@@ -77,7 +77,7 @@ where
 
 impl<S, H> Sweep<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     /// Releases all that waits, up to the first message that has to be handled: the rest is left to the processors.

@@ -39,6 +39,15 @@ use super::{
 use crate::{
     batcher_key::BatcherKey,
     caught::Discarding,
+    engine::{
+        actor, clock,
+        control::Control,
+        inline_task::InlineTask,
+        link::{self, Inlet, Link, Outlet},
+        runtime,
+        spawn::{self, TaskSet},
+        watchdog::{self, Turns, Watched},
+    },
     error::{Callback, RunError, StartError},
     handler::Handler,
     machine::{
@@ -47,20 +56,11 @@ use crate::{
         dispatch::{Demand, Either},
         lanes::Lanes,
     },
-    source::{OpenContext, Producer, Source},
-    stage::{
-        control::Control,
-        driven::Driven,
-        link::{self, Inlet, Link, Outlet},
-        run, runtime,
-        supervise::{self, Crew},
-        timer,
-        watchdog::{self, Turns, Watched},
-    },
+    source::{OpenContext, Source, SourceProducer},
     telemetry::{Emitter, Event},
 };
 
-type ParcelOf<S> = Parcel<<<S as Source>::Producer as Producer>::Item, TokenOfSource<S>>;
+type ParcelOf<S> = Parcel<<<S as Source>::Producer as SourceProducer>::Item, TokenOfSource<S>>;
 type Order<S> = Either<Demand<ParcelOf<S>>, Lanes<ParcelOf<S>>>;
 type SourceLink<S> = Link<ParcelOf<S>, Order<S>>;
 /// A producer's end of the link to the processors.
@@ -123,7 +123,7 @@ impl Line {
 
 pub(super) async fn start<S, H>(pipeline: Pipeline<S, H>) -> Result<Topology<H::In>, StartError>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     let Pipeline {
@@ -155,7 +155,7 @@ struct Wiring<S: Source, H: Handler> {
 
 impl<S, H> Wiring<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     fn new(source: S, handler: H, mut options: Options<H>) -> Self {
@@ -163,7 +163,7 @@ where
             registry: Registry::default(),
             counters: Counters::default(),
             emitter: options.emitter(),
-            started: timer::now(),
+            started: clock::now(),
         });
         let naming = Naming::new(&ledger, options.processors.partition_by.clone());
         let line = Line {
@@ -197,7 +197,7 @@ where
         let limiter = self
             .options
             .rate_limit
-            .map(|limit| Arc::new(Limiter::new(limit, timer::now()).expect("checked by validate")));
+            .map(|limit| Arc::new(Limiter::new(limit, clock::now()).expect("checked by validate")));
         let opened = self.open_all().await?;
         let (stages, description) = (self.stages(), Description::of(&self.options));
         self.ledger.emitter.emit(&Event::TopologyStarted {
@@ -247,7 +247,7 @@ where
             push: entrance,
             sweep: Some(self.sweep()),
         };
-        supervise::detach(supervisor.run(Arc::clone(&inner)));
+        spawn::detach(supervisor.run(Arc::clone(&inner)));
         Ok(Topology::new(inner))
     }
 
@@ -273,7 +273,7 @@ where
             for (_, producer) in opened {
                 // There is an error to report already.
                 let close = callbacks::caught(async move { producer.close().await });
-                timer::within(self.line.close_timeout, close).await;
+                clock::within(self.line.close_timeout, close).await;
             }
             return Err(error);
         }
@@ -336,8 +336,8 @@ where
         Arc::new(self.options.batching.iter().map(stage).collect())
     }
 
-    fn spawn_processors(&self, stages: &Arc<Stages<S, H>>, workers: &mut Workers) -> Crew<()> {
-        let mut crew = Crew::new("processor");
+    fn spawn_processors(&self, stages: &Arc<Stages<S, H>>, workers: &mut Workers) -> TaskSet<()> {
+        let mut tasks = TaskSet::new("processor");
         let max =
             NonZeroUsize::new(self.options.processors.max_demand).expect("checked by validate");
         for index in 0..self.options.processors.concurrency {
@@ -355,21 +355,22 @@ where
                 turns: workers.enter(None, index),
                 is_slow: true,
             };
-            let (presence, turns) = (processor.inlet.presence(), processor.turns.clone());
-            let task = watchdog::counted(turns, run::to_the_end(processor));
+            let (suspension, turns) = (processor.inlet.suspension_watch(), processor.turns.clone());
+            let task = watchdog::counted(turns, actor::to_the_end(processor));
             workers
                 .tasks
-                .insert(crew.spawn(link::attended(presence, task)));
+                .insert(tasks.spawn(link::watch_suspension(suspension, task)));
         }
-        crew
+        tasks
     }
 
     fn spawn_batch_processors(
         &self,
         stages: &Stages<S, H>,
         workers: &mut Workers,
-    ) -> (Crew<()>, Crew<()>) {
-        let (mut crew, mut timers) = (Crew::new("batch processor"), Crew::new("batch timer"));
+    ) -> (TaskSet<()>, TaskSet<()>) {
+        let (mut tasks, mut timers) =
+            (TaskSet::new("batch processor"), TaskSet::new("batch timer"));
         for (stage, (_, batching)) in stages.iter().zip(&self.options.batching) {
             for worker in 0..batching.concurrency {
                 let processor = BatchProcessorLoop {
@@ -388,16 +389,17 @@ where
                     turns: workers.enter(Some(stage.key.name()), worker),
                     is_slow: true,
                 };
-                let (presence, turns) = (processor.inlet.presence(), processor.turns.clone());
-                let task = watchdog::counted(turns, run::to_the_end(processor));
+                let (suspension, turns) =
+                    (processor.inlet.suspension_watch(), processor.turns.clone());
+                let task = watchdog::counted(turns, actor::to_the_end(processor));
                 workers
                     .tasks
-                    .insert(crew.spawn(link::attended(presence, task)));
+                    .insert(tasks.spawn(link::watch_suspension(suspension, task)));
             }
             let stage = Arc::clone(stage);
             timers.spawn(async move { stage.keep_time().await });
         }
-        (crew, timers)
+        (tasks, timers)
     }
 
     fn sweep(&self) -> Sweep<S, H> {
@@ -412,8 +414,8 @@ where
         &self,
         opened: Vec<Opened<S>>,
         limiter: Option<&Arc<Limiter>>,
-    ) -> Crew<Result<(), RunError>> {
-        let mut crew = Crew::new("producer");
+    ) -> TaskSet<Result<(), RunError>> {
+        let mut tasks = TaskSet::new("producer");
         for (producer, opened) in opened.into_iter().enumerate() {
             let entrance = Entrance {
                 ledger: Arc::clone(&self.ledger),
@@ -430,13 +432,13 @@ where
                 context: self.context(producer),
                 entrance,
                 control: Arc::clone(&self.control),
-                listener: self.control.listen(),
+                watcher: self.control.watch(),
                 restart: self.options.restart.clone(),
                 line: Arc::clone(&self.line),
             };
-            crew.spawn(Driven::new(producer.run(opened)));
+            tasks.spawn(InlineTask::new(producer.run(opened)));
         }
-        crew
+        tasks
     }
 }
 

@@ -19,28 +19,28 @@ use super::{
 use crate::{
     ack::Acknowledger,
     caught,
-    error::RunError,
-    handler::Handler,
-    source::{Producer, Source},
-    stage::{
+    engine::{
+        clock,
         control::Control,
-        supervise::{self, Crew},
-        timer,
+        spawn::{self, TaskSet},
         watchdog::Watched,
     },
+    error::RunError,
+    handler::Handler,
+    source::{Source, SourceProducer},
     telemetry::Event,
 };
 
 /// The loops of a topology, from the first to the last layer.
 pub(super) struct Supervisor<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    pub(super) producers: Crew<Result<(), RunError>>,
-    pub(super) processors: Crew<()>,
-    pub(super) batch_processors: Crew<()>,
-    pub(super) timers: Crew<()>,
+    pub(super) producers: TaskSet<Result<(), RunError>>,
+    pub(super) processors: TaskSet<()>,
+    pub(super) batch_processors: TaskSet<()>,
+    pub(super) timers: TaskSet<()>,
     pub(super) stages: Arc<Stages<S, H>>,
     pub(super) control: Arc<Control>,
     pub(super) line: Arc<Line>,
@@ -54,7 +54,7 @@ where
 
 impl<S, H> Supervisor<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     /// Runs the topology to its end, and tells everyone who waits for it.
@@ -73,8 +73,8 @@ where
     }
 
     async fn work(mut self) -> Result<(), RunError> {
-        let mut listener = self.control.listen();
-        let flowed = listener.run_until_forced(self.flow()).await;
+        let mut watcher = self.control.watch();
+        let flowed = watcher.run_until_forced(self.flow()).await;
         let result = flowed.unwrap_or_else(|limit| Err(forced(limit)));
         if result.is_err() {
             self.stop_loops().await;
@@ -112,15 +112,15 @@ where
             let (_, ()) = future::try_join(processed, batch_processors.all()).await?;
             Ok(())
         };
-        let mut listener = control.listen();
+        let mut watcher = control.watch();
         let close_push = async {
             // Producers close their outlets by themselves; this one has no producer.
-            listener.until(|word| word.drain.is_some()).await;
+            watcher.until(|state| state.drain.is_some()).await;
             push.close();
         };
-        let mut listener = control.listen();
+        let mut watcher = control.watch();
         let release = async {
-            listener.until(|word| word.releases()).await;
+            watcher.until(|state| state.releases()).await;
             line.all_stopped().await;
             if let Some(sweep) = sweep.take() {
                 sweep.run().await;
@@ -138,7 +138,7 @@ where
             }
             future::pending().await
         };
-        supervise::first_of(layers, drain, defect).await
+        spawn::first_of(layers, drain, defect).await
     }
 
     async fn stop_loops(&mut self) {
@@ -153,7 +153,7 @@ where
         let mut result = Ok(());
         // Each limits its own stop and close; this is for one that blocks its thread between awaits.
         let limit = self.line.close_timeout.saturating_mul(3);
-        let all = timer::within(limit, async {
+        let all = clock::within(limit, async {
             while let Some(ended) = self.producers.next().await {
                 result = std::mem::replace(&mut result, Ok(())).and(ended.and_then(|ended| ended));
             }
@@ -192,7 +192,7 @@ fn report<A: Acknowledger>(
             .emitter
             .emit(&Event::DroppedUnsettled { count: unsettled });
     }
-    let elapsed = timer::now().saturating_duration_since(ledger.started);
+    let elapsed = clock::now().saturating_duration_since(ledger.started);
     ledger.emitter.emit(&Event::Drained { elapsed, unsettled });
     match result {
         Ok(()) => Ok(totals),

@@ -21,13 +21,13 @@ use super::{
     totals::Totals,
 };
 use crate::{
+    engine::{control::Control, signal},
     error::{Problem, RunError},
     machine::{
         rate::{Allowance, Change},
         stop_signals::Request,
     },
     source::{ItemOf, Source},
-    stage::{control::Control, signal},
     telemetry::{DrainCause, Emitter, Event},
 };
 
@@ -218,7 +218,7 @@ impl<T: Send + 'static> Topology<T> {
     /// Whether producers are paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.common().control.word().paused
+        self.common().control.state().paused
     }
 
     /// The messages per interval that may pass. `None`: the pipeline was started without a rate limit.

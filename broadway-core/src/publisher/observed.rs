@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::{Outgoing, PublishError, Publisher};
 use crate::{
+    engine::clock,
     error::BoxError,
-    stage::timer,
     telemetry::{Emitter, Event, Observer},
 };
 
@@ -36,9 +36,9 @@ impl<P: Publisher> Publisher for Observed<P> {
         if messages.is_empty() {
             return Vec::new();
         }
-        let started = timer::now();
+        let started = clock::now();
         let results = self.inner.publish(messages).await;
-        let elapsed = timer::now().saturating_duration_since(started);
+        let elapsed = clock::now().saturating_duration_since(started);
         let failed = results.iter().filter(|result| result.is_err()).count();
         let error = results.iter().find_map(|result| result.as_ref().err());
         self.emitter.emit(&Event::Published {

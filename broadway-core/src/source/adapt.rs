@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
-use super::{Delivery, ItemOf, OpenContext, Produced, Producer, Source, TokenOf};
+use super::{Delivery, ItemOf, OpenContext, Produced, Source, SourceProducer, TokenOf};
 use crate::error::{BoxError, Problem};
 
 /// Adaptors for every source.
@@ -17,12 +17,12 @@ pub trait SourceExt: Source + Sized {
     /// let squares = source::from_iter(|_| 0..10_u64).map(|n| n * n);
     /// # let _ = squares;
     /// ```
-    fn map<F, U>(self, f: F) -> Map<Self, F>
+    fn map<F, U>(self, f: F) -> MapSource<Self, F>
     where
         F: Fn(ItemOf<Self>) -> U + Send + Sync + 'static,
         U: Send + 'static,
     {
-        Map {
+        MapSource {
             inner: self,
             f: Arc::new(f),
         }
@@ -33,21 +33,21 @@ impl<S: Source> SourceExt for S {}
 
 /// See [`SourceExt::map`]. As a source it maps what its producers deliver; as a producer it is one of these.
 #[must_use = "a source delivers nothing until a pipeline reads it"]
-pub struct Map<S, F> {
+pub struct MapSource<S, F> {
     inner: S,
     f: Arc<F>,
 }
 
-impl<S: fmt::Debug, F> fmt::Debug for Map<S, F> {
+impl<S: fmt::Debug, F> fmt::Debug for MapSource<S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map")
+        f.debug_struct("MapSource")
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<S, F, U> Source for Map<S, F>
+impl<S, F, U> Source for MapSource<S, F>
 where
     S: Source,
     F: Fn(ItemOf<S>) -> U + Send + Sync + 'static,
@@ -70,21 +70,21 @@ where
 }
 
 /// The producer of [`SourceExt::map`].
-pub struct MapProducer<P: Producer, F> {
+pub struct MapProducer<P: SourceProducer, F> {
     inner: P,
     f: Arc<F>,
     raw: Vec<Delivery<P::Item, TokenOf<P>>>,
 }
 
-impl<P: Producer, F> fmt::Debug for MapProducer<P, F> {
+impl<P: SourceProducer, F> fmt::Debug for MapProducer<P, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapProducer").finish_non_exhaustive()
     }
 }
 
-impl<P, F, U> Producer for MapProducer<P, F>
+impl<P, F, U> SourceProducer for MapProducer<P, F>
 where
-    P: Producer,
+    P: SourceProducer,
     F: Fn(P::Item) -> U + Send + Sync + 'static,
     U: Send + 'static,
 {

@@ -2,7 +2,7 @@
 
 use std::{future, marker::PhantomData, num::NonZeroUsize, sync::Arc};
 
-use super::{Delivery, OpenContext, Produced, Producer, Source};
+use super::{Delivery, OpenContext, Produced, Source, SourceProducer};
 use crate::{ack::NoopAcknowledger, error::BoxError};
 
 /// A source of `T` that never delivers one.
@@ -32,7 +32,7 @@ pub struct IdleProducer<T> {
     item: PhantomData<fn() -> T>,
 }
 
-impl<T: Send + 'static> Producer for IdleProducer<T> {
+impl<T: Send + 'static> SourceProducer for IdleProducer<T> {
     type Item = T;
     type Acknowledger = NoopAcknowledger;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, iter, num::NonZeroUsize, sync::Arc};
 
-use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Producer, Source};
+use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Source, SourceProducer};
 use crate::error::BoxError;
 
 /// A source of what iterators yield; `open` is called with the index of each producer and gives it an iterator of its
@@ -17,28 +17,28 @@ use crate::error::BoxError;
 /// let numbers = source::from_iter(|_producer| 0..1_000_u64);
 /// # let _ = numbers;
 /// ```
-pub fn from_iter<F, I>(open: F) -> FromIter<F>
+pub fn from_iter<F, I>(open: F) -> IterSource<F>
 where
     F: Fn(usize) -> I + Send + Sync + 'static,
     I: IntoIterator<IntoIter: Send + 'static, Item: Send + 'static>,
 {
-    FromIter { open }
+    IterSource { open }
 }
 
 /// See [`from_iter`].
 #[must_use = "a source delivers nothing until a pipeline reads it"]
-pub struct FromIter<F> {
+pub struct IterSource<F> {
     open: F,
 }
 
-impl<F> fmt::Debug for FromIter<F> {
+impl<F> fmt::Debug for IterSource<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromIter").finish_non_exhaustive()
+        f.debug_struct("IterSource").finish_non_exhaustive()
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, I> Source for FromIter<F>
+impl<F, I> Source for IterSource<F>
 where
     F: Fn(usize) -> I + Send + Sync + 'static,
     I: IntoIterator<IntoIter: Send + 'static, Item: Send + 'static> + 'static,
@@ -66,7 +66,7 @@ impl<I> fmt::Debug for IterProducer<I> {
     }
 }
 
-impl<I> Producer for IterProducer<I>
+impl<I> SourceProducer for IterProducer<I>
 where
     I: Iterator<Item: Send + 'static> + Send + 'static,
 {

@@ -1,4 +1,4 @@
-//! Where messages come from: a [`Source`] opens [`Producer`]s, and a producer delivers what is asked for.
+//! Where messages come from: a [`Source`] opens [`SourceProducer`]s, and a producer delivers what is asked for.
 //!
 //! Connectors implement these two traits and [`Acknowledger`]. For tests, tools and files there are
 //! ready ones: [`from_iter`], [`from_stream`], [`idle`]; the [`Output`](crate::stage::Output) of a stage is one; and
@@ -13,12 +13,12 @@ mod stream;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-pub use adapt::{Map, MapProducer, SourceExt};
+pub use adapt::{MapProducer, MapSource, SourceExt};
 pub use idle::{Idle, IdleProducer, idle};
-pub use iter::{FromIter, IterProducer, from_iter};
+pub use iter::{IterProducer, IterSource, from_iter};
 pub use numbered::NumberedAcknowledger;
 pub use stage::StageProducer;
-pub use stream::{FromStream, StreamProducer, from_stream};
+pub use stream::{StreamProducer, StreamSource, from_stream};
 
 use crate::{
     ack::Acknowledger,
@@ -27,12 +27,12 @@ use crate::{
 };
 
 /// The token type of a producer's acknowledger.
-pub type TokenOf<P> = <<P as Producer>::Acknowledger as Acknowledger>::Token;
+pub type TokenOf<P> = <<P as SourceProducer>::Acknowledger as Acknowledger>::Token;
 
 /// The item type that a source delivers.
-pub type ItemOf<S> = <<S as Source>::Producer as Producer>::Item;
+pub type ItemOf<S> = <<S as Source>::Producer as SourceProducer>::Item;
 
-/// Opens producers. It is the configuration; the connection is the [`Producer`].
+/// Opens producers. It is the configuration; the connection is the [`SourceProducer`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source",
     label = "a pipeline reads from a source",
@@ -40,7 +40,7 @@ pub type ItemOf<S> = <<S as Source>::Producer as Producer>::Item;
 )]
 pub trait Source: Send + Sync + 'static {
     /// What it opens.
-    type Producer: Producer;
+    type Producer: SourceProducer;
 
     /// What can be told of the options to be wrong without connecting anywhere; listed by [`StartError::Invalid`]
     /// together with the problems of the pipeline's own options. Nothing, by default.
@@ -173,7 +173,7 @@ impl<T, K> Delivery<T, K> {
     }
 }
 
-/// What [`Producer::produce`] says about the future.
+/// What [`SourceProducer::produce`] says about the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Produced {
     /// There may be more.
@@ -186,9 +186,9 @@ pub enum Produced {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a producer",
     label = "a source opens producers",
-    note = "implement `broadway::Producer` for it"
+    note = "implement `broadway::SourceProducer` for it"
 )]
-pub trait Producer: Send + 'static {
+pub trait SourceProducer: Send + 'static {
     /// What it delivers.
     type Item: Send + 'static;
     /// Who learns how deliveries ended.

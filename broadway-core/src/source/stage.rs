@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use super::{Delivery, OpenContext, Produced, Producer, Source};
+use super::{Delivery, OpenContext, Produced, Source, SourceProducer};
 use crate::{
     ack::NoopAcknowledger,
     error::{BoxError, Problem},
@@ -54,7 +54,7 @@ pub struct StageProducer<T> {
     events: EventStream<T>,
 }
 
-impl<T: Send + 'static> Producer for StageProducer<T> {
+impl<T: Send + 'static> SourceProducer for StageProducer<T> {
     type Item = T;
     type Acknowledger = NoopAcknowledger;
 

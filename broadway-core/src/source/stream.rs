@@ -4,7 +4,7 @@ use std::{fmt, future::poll_fn, num::NonZeroUsize, pin::Pin, sync::Arc, task::Po
 
 use futures_util::{Stream, stream::Fuse, stream::StreamExt};
 
-use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Producer, Source};
+use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Source, SourceProducer};
 use crate::error::BoxError;
 
 /// A source of what streams yield; `open` is called with the index of each producer and gives it a stream of its own.
@@ -18,28 +18,28 @@ use crate::error::BoxError;
 /// let words = source::from_stream(|_producer| stream::iter(["a", "b"]));
 /// # let _ = words;
 /// ```
-pub fn from_stream<F, S>(open: F) -> FromStream<F>
+pub fn from_stream<F, S>(open: F) -> StreamSource<F>
 where
     F: Fn(usize) -> S + Send + Sync + 'static,
     S: Stream<Item: Send + 'static> + Send + 'static,
 {
-    FromStream { open }
+    StreamSource { open }
 }
 
 /// See [`from_stream`].
 #[must_use = "a source delivers nothing until a pipeline reads it"]
-pub struct FromStream<F> {
+pub struct StreamSource<F> {
     open: F,
 }
 
-impl<F> fmt::Debug for FromStream<F> {
+impl<F> fmt::Debug for StreamSource<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromStream").finish_non_exhaustive()
+        f.debug_struct("StreamSource").finish_non_exhaustive()
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, S> Source for FromStream<F>
+impl<F, S> Source for StreamSource<F>
 where
     F: Fn(usize) -> S + Send + Sync + 'static,
     S: Stream<Item: Send + 'static> + Send + 'static,
@@ -67,7 +67,7 @@ impl<S> fmt::Debug for StreamProducer<S> {
     }
 }
 
-impl<S> Producer for StreamProducer<S>
+impl<S> SourceProducer for StreamProducer<S>
 where
     S: Stream<Item: Send + 'static> + Send + 'static,
 {

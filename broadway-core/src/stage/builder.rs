@@ -10,17 +10,16 @@ use super::{
     ProducerConsumerHandle, ProducerHandle,
     body::{Body, Both, Consuming, Producing},
     emission::{Emission, Emits, Silent},
-    end::Failure,
     farewell::{Farewell, farewell},
     handle::{self, Common, Sending},
     input::Inputs,
-    link::Link,
     output::Notice,
-    run,
     runner::{Again, Desk, Runner},
-    runtime,
     stats::Counters,
-    supervise,
+};
+use crate::{
+    end::Failure,
+    engine::{actor, link::Link, runtime, spawn},
 };
 use crate::{
     error::{Callback, Problem, Reason, StartError},
@@ -392,7 +391,7 @@ pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
     runner.tell(StageEvent::Started);
     // Made here: a task that is aborted before it is polled says how it ended, too.
     let (farewell, ended) = farewell(runner.emitter.clone());
-    let abort = supervise::spawn(live(runner, Arc::clone(&name), farewell));
+    let abort = spawn::spawn(live(runner, Arc::clone(&name), farewell));
     Ok(Common {
         name,
         control,
@@ -411,7 +410,7 @@ async fn live<B: Body, O: Emits<B::Out>>(
 ) {
     let life = async move {
         if runner.open().await.is_continue() {
-            runner = run::run(runner).await;
+            runner = actor::run(runner).await;
         }
         runner.end.take()
     };

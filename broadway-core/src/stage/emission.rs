@@ -5,7 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{End, Nothing, link::Outlet};
+use super::{End, Nothing};
+use crate::engine::link::Outlet;
 use crate::{
     caught::{self, guarded},
     error::{Callback, Reason},

@@ -12,13 +12,13 @@ use super::{
     SubscribeError, Subscription, SubscriptionId,
     farewell::Ended,
     input::Input,
-    link::Link,
     mail::{Delivery, Mail},
     output::{Connector, Notice},
     runner::Control,
     stats::Counters,
     subscription::Cancels,
 };
+use crate::engine::link::Link;
 use crate::machine::dispatch::{
     Broadcast, Demand, Dispatch, Partition, PartitionSeat, Route, Selector,
 };

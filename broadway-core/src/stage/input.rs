@@ -4,7 +4,8 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
-use super::{Cancel, End, Subscription, SubscriptionId, link::Inlet, output::Notice};
+use super::{Cancel, End, Subscription, SubscriptionId, output::Notice};
+use crate::engine::link::Inlet;
 use crate::machine::dispatch::Dispatch;
 
 /// An inlet of a link with any dispatcher.

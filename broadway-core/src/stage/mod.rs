@@ -44,21 +44,12 @@ mod body;
 mod builder;
 mod consumer;
 mod context;
-pub(crate) mod control;
-pub(crate) mod driven;
 mod emission;
-pub(crate) mod end;
 mod farewell;
 mod for_each;
 mod from;
 mod handle;
-pub(crate) mod inline;
-#[cfg(test)]
-mod inline_permission;
 mod input;
-pub(crate) mod link;
-#[cfg(test)]
-mod link_waking;
 mod mail;
 mod map;
 mod output;
@@ -66,23 +57,20 @@ mod pool;
 mod producer;
 mod producer_consumer;
 mod receive;
-pub(crate) mod run;
 mod runner;
-pub(crate) mod runtime;
 mod share;
 mod shared;
-pub(crate) mod signal;
 mod stats;
 mod stream;
 mod subscription;
-pub(crate) mod supervise;
 mod task_per_event;
 mod tell;
-pub(crate) mod timer;
 mod timers;
-pub(crate) mod watchdog;
 
-pub use crate::machine::dispatch;
+pub use crate::{
+    end::{End, Failure},
+    machine::dispatch,
+};
 pub use builder::{
     ConsumerBuilder, ProducerBuilder, ProducerConsumerBuilder, consumer, producer,
     producer_consumer,
@@ -90,7 +78,6 @@ pub use builder::{
 pub use consumer::Consumer;
 pub use context::{Context, Nothing, Timer};
 pub use emission::Buffer;
-pub use end::{End, Failure};
 pub use for_each::{ForEach, IntoSender, for_each, into_sender};
 pub use from::{FromIter, FromReceiver, FromStream, from_iter, from_receiver, from_stream};
 pub use handle::{ConsumerHandle, ProducerConsumerHandle, ProducerHandle};

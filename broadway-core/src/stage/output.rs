@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use super::{
     Cancel, End, SubscriptionId,
     input::{AnyInlet, Connected},
-    link::{Flow, Link},
     subscription::Asks,
 };
+use crate::engine::link::{Flow, Link};
 use crate::{
     error::Problem,
     machine::{

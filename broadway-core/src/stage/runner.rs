@@ -14,9 +14,9 @@ use super::{
     input::{Came, Input, Inputs},
     mail::{Delivery, Mail},
     output::Notice,
-    run::Act,
     stats::Counters,
 };
+use crate::engine::actor::Actor;
 use crate::{
     caught::{self, caught},
     error::{Callback, Reason},
@@ -80,7 +80,7 @@ pub(super) enum Control<T> {
 }
 
 /// What can happen to a stage.
-pub(super) enum Happening<B: Body> {
+pub(super) enum RunnerEvent<B: Body> {
     Control(Control<B::In>),
     Notice(Notice),
     Demand(usize),
@@ -99,44 +99,44 @@ pub(super) enum Happening<B: Body> {
 
 type Flow = ControlFlow<()>;
 
-impl<B: Body, O: Emits<B::Out>> Act for Runner<B, O> {
-    type Happening = Happening<B>;
+impl<B: Body, O: Emits<B::Out>> Actor for Runner<B, O> {
+    type Event = RunnerEvent<B>;
 
-    async fn next(&mut self) -> Option<Happening<B>> {
-        let happening = poll_fn(|task| self.poll_next(task)).await;
+    async fn next(&mut self) -> Option<RunnerEvent<B>> {
+        let event = poll_fn(|task| self.poll_next(task)).await;
         // It is busy from here on, perhaps for long: what it may have been woken for is for other consumers.
         self.inputs.rest();
-        Some(happening)
+        Some(event)
     }
 
-    async fn react(&mut self, happening: Happening<B>) -> Flow {
+    async fn handle(&mut self, event: RunnerEvent<B>) -> Flow {
         self.cx.asked = self.output.asked();
-        match happening {
-            Happening::Control(control) => self.obey(control).await,
-            Happening::Notice(notice) => self.notice(notice).await,
-            Happening::Demand(demand) => self.demanded(demand).await,
-            Happening::Mail(mail) if mail.delivery == Delivery::BehindEvents => {
+        match event {
+            RunnerEvent::Control(control) => self.obey(control).await,
+            RunnerEvent::Notice(notice) => self.notice(notice).await,
+            RunnerEvent::Demand(demand) => self.demanded(demand).await,
+            RunnerEvent::Mail(mail) if mail.delivery == Delivery::BehindEvents => {
                 self.behind.push_back((self.output.point(), mail));
                 Flow::Continue(())
             }
-            Happening::Mail(mail) | Happening::InTurn(mail) => self.receive(mail).await,
-            Happening::Timer(timer) => {
+            RunnerEvent::Mail(mail) | RunnerEvent::InTurn(mail) => self.receive(mail).await,
+            RunnerEvent::Timer(timer) => {
                 let began = self.begins();
                 let called = caught(async { self.body.timer(timer, &mut self.cx).await }).await;
                 self.called(Callback::HandleTimer, began, called).await
             }
-            Happening::Came(Came::Events(from)) => self.events(&from).await,
-            Happening::Came(Came::Ended(id, end)) => self.ended(id, end).await,
-            Happening::More(called) => self.called(B::MORE, None, called).await,
-            Happening::Trouble(reason) => self.fail(reason, 0).await,
-            Happening::Restart => self.restart().await,
-            Happening::Unreachable(end) => self.finish(end).await,
+            RunnerEvent::Came(Came::Events(from)) => self.events(&from).await,
+            RunnerEvent::Came(Came::Ended(id, end)) => self.ended(id, end).await,
+            RunnerEvent::More(called) => self.called(B::MORE, None, called).await,
+            RunnerEvent::Trouble(reason) => self.fail(reason, 0).await,
+            RunnerEvent::Restart => self.restart().await,
+            RunnerEvent::Unreachable(end) => self.finish(end).await,
         }
     }
 }
 
 impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
-    /// Before the first happening.
+    /// Before the first event.
     pub(super) async fn begin(&mut self) -> Result<(), Reason> {
         let called = caught(async { self.body.init(&mut self.cx).await }).await;
         called.map_err(|failure| failure.reason(Callback::Init))

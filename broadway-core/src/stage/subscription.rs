@@ -8,7 +8,8 @@ use std::{
     },
 };
 
-use super::{End, link::Ask};
+use super::End;
+use crate::engine::link::Ask;
 use crate::machine::{dispatch::Dispatch, slots::Slots};
 
 /// Names a subscription, for the producer and the consumer alike. No two of a program are equal.

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use super::{
-    End, Subscription, body::Body, emission::Emits, output::Notice, runner::Runner, timer,
-};
+use super::{End, Subscription, body::Body, emission::Emits, output::Notice, runner::Runner};
+use crate::engine::clock;
 use crate::{
     error::Callback,
     telemetry::{Event, StageEvent},
@@ -17,13 +16,13 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
 
     /// When a callback begins, if anybody hears how long it took.
     pub(super) fn begins(&self) -> Option<Instant> {
-        self.emitter.is_heard().then(timer::now)
+        self.emitter.is_heard().then(clock::now)
     }
 
     /// A callback that began at `began` has come to its end, well or not.
     pub(super) fn tell_called(&self, callback: Callback, began: Option<Instant>) {
         if let Some(began) = began {
-            let elapsed = timer::now().saturating_duration_since(began);
+            let elapsed = clock::now().saturating_duration_since(began);
             self.tell(StageEvent::Called { callback, elapsed });
         }
     }
@@ -36,7 +35,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             self.tell(StageEvent::Handled {
                 count,
                 emitted: self.cx.emitted.len(),
-                elapsed: timer::now().saturating_duration_since(began),
+                elapsed: clock::now().saturating_duration_since(began),
             });
         }
     }

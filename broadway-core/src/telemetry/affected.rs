@@ -6,7 +6,7 @@ use crate::message::Record;
 
 /// What is known of one message: where it is from, never its payload.
 ///
-/// Sources give `id`, `attempt` and `key`, by [`Producer::describe`](crate::Producer::describe) and
+/// Sources give `id`, `attempt` and `key`, by [`SourceProducer::describe`](crate::SourceProducer::describe) and
 /// [`Acknowledger::describe`](crate::Acknowledger::describe); the pipeline adds the rest. `Debug` and `Display` do not show the
 /// key.
 #[derive(Clone, Default, PartialEq, Eq)]

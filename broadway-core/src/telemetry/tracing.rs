@@ -42,7 +42,7 @@ use super::{
     known::Known,
     throttle::{Throttle, Verdict},
 };
-use crate::stage::timer;
+use crate::engine::clock;
 
 /// The target of every event.
 const TARGET: &str = "broadway";
@@ -147,7 +147,7 @@ impl Default for TracingObserver {
 impl Observer for TracingObserver {
     fn on_event(&self, name: &str, event: &Event<'_>) {
         if self.wants(event) {
-            self.observe(name, event, timer::now());
+            self.observe(name, event, clock::now());
         }
     }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    hand_fed::{Entry, Shared},
     ledger::{Fed, Step},
+    manual_source::{Entry, Shared},
     plan::FaultPlan,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     pipeline::{Receipt, Ticket},
 };
 
-/// Feeds a source made by [`hand_fed`](super::hand_fed()), and keeps its books. Clones are the same feed.
+/// Feeds a source made by [`manual_source`](super::manual_source()), and keeps its books. Clones are the same feed.
 ///
 /// Dropping it ends nothing: call [`end`](Self::end), or drain the topology.
 pub struct Feed<T> {

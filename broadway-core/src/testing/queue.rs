@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Feed, HandFed, Seen, hand_fed};
+use super::{Collector, Feed, ManualSource, manual_source};
 use crate::{ack::Outcome, message::Record};
 
 pub use source::{QueueAcknowledger, QueueProducer, QueueSource};
@@ -52,10 +52,10 @@ where
 /// [`ordered`](Self::ordered), nothing of a key is delivered past a message of that key that has not ended, as in a FIFO queue.
 ///
 /// A message that [`DeadLetters`](crate::DeadLetters) has sent away counts as acknowledged, as at a broker; the letter is in the
-/// [`Outbox`](super::Outbox). Nothing here waits for time to pass.
+/// [`RecordingPublisher`](super::RecordingPublisher). Nothing here waits for time to pass.
 ///
 /// ```
-/// use broadway_core::{Message, NoAckOptions, Pipeline, Record, handler_fn, testing::{End, Queue}};
+/// use broadway_core::{Message, NoAckOptions, Pipeline, Record, handler_fn, testing::{QueueEnd, Queue}};
 ///
 /// struct Order { text: &'static str, delivery: u32 }
 ///
@@ -79,7 +79,7 @@ where
 /// });
 /// Pipeline::new(queue.source(), handler).start().await?.wait().await?;
 ///
-/// assert_eq!(queue.end_of(0), Some(End::Acknowledged));
+/// assert_eq!(queue.end_of(0), Some(QueueEnd::Acknowledged));
 /// assert_eq!((queue.deliveries_of(0), queue.deliveries_of(1)), (2, 5));
 /// assert_eq!(queue.given_up(), [1]);
 /// # Ok(())
@@ -92,7 +92,7 @@ pub struct Queue<R: Record> {
 
 /// How a message of a [`Queue`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum QueueEnd {
     /// It was done, or its dead letter was confirmed.
     Acknowledged,
     /// It was delivered as often as the queue allows, and never done.
@@ -100,11 +100,11 @@ pub enum End {
 }
 
 struct Shared<R: Record> {
-    source: HandFed<R>,
+    source: ManualSource<R>,
     feed: Feed<R>,
     state: Mutex<State<R>>,
     /// The messages that have ended, in this order.
-    ended: Seen<usize>,
+    ended: Collector<usize>,
 }
 
 type Make<R> = Arc<dyn MakeRecord<Record = R>>;
@@ -125,14 +125,14 @@ struct Published<R> {
     key: Option<Vec<u8>>,
     outcomes: Vec<Outcome>,
     deliveries: u32,
-    end: Option<End>,
+    end: Option<QueueEnd>,
 }
 
 impl<R: Record> Queue<R> {
     /// An empty queue.
     #[must_use]
     pub fn new() -> Self {
-        let (source, feed) = hand_fed();
+        let (source, feed) = manual_source();
         let state = State {
             messages: Vec::new(),
             out: HashMap::new(),
@@ -146,7 +146,7 @@ impl<R: Record> Queue<R> {
                 source,
                 feed,
                 state: Mutex::new(state),
-                ended: Seen::new(),
+                ended: Collector::new(),
             }),
         }
     }
@@ -239,7 +239,7 @@ impl<R: Record> Queue<R> {
     /// When no message has this number.
     #[must_use]
     #[track_caller]
-    pub fn end_of(&self, number: usize) -> Option<End> {
+    pub fn end_of(&self, number: usize) -> Option<QueueEnd> {
         self.shared.lock().message(number).end
     }
 
@@ -268,13 +268,13 @@ impl<R: Record> Queue<R> {
     /// The numbers of the messages that were acknowledged, rising.
     #[must_use]
     pub fn acknowledged(&self) -> Vec<usize> {
-        self.shared.lock().ended(Some(End::Acknowledged))
+        self.shared.lock().ended(Some(QueueEnd::Acknowledged))
     }
 
     /// The numbers of the messages that were given up, rising.
     #[must_use]
     pub fn given_up(&self) -> Vec<usize> {
-        self.shared.lock().ended(Some(End::GivenUp))
+        self.shared.lock().ended(Some(QueueEnd::GivenUp))
     }
 
     /// The numbers of the messages that have not ended, rising.
@@ -321,8 +321,8 @@ impl<R: Record> Shared<R> {
             return self.deliver(&mut state, number, None);
         }
         message.end = Some(match is_done {
-            true => End::Acknowledged,
-            false => End::GivenUp,
+            true => QueueEnd::Acknowledged,
+            false => QueueEnd::GivenUp,
         });
         if let Some(next) = state.next_in_line(number) {
             self.deliver(&mut state, next, None);
@@ -347,7 +347,7 @@ impl<R> State<R> {
         message.unwrap_or_else(|| panic!("no message {number}: {count} were published"))
     }
 
-    fn ended(&self, end: Option<End>) -> Vec<usize> {
+    fn ended(&self, end: Option<QueueEnd>) -> Vec<usize> {
         let numbers = (0..).zip(&self.messages);
         let ended = numbers.filter(|(_, message)| message.end == end);
         ended.map(|(number, _)| number).collect()

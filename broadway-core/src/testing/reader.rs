@@ -9,12 +9,12 @@ use super::Recorder;
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
     error::{BoxError, Callback, Reason},
-    source::{Delivery, OpenContext, Producer, Source, TokenOf},
+    source::{Delivery, OpenContext, Source, SourceProducer, TokenOf},
     telemetry::Emitter,
 };
 
 /// What a producer of type `P` delivers.
-pub type Received<P> = Delivery<<P as Producer>::Item, TokenOf<P>>;
+pub type Received<P> = Delivery<<P as SourceProducer>::Item, TokenOf<P>>;
 
 /// One opened producer in the hands of a test, which stands for the engine: it asks, looks, settles, and closes.
 ///
@@ -34,7 +34,7 @@ pub type Received<P> = Delivery<<P as Producer>::Item, TokenOf<P>>;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 #[must_use = "dropping a reader drops its producer without closing it: `close` it"]
-pub struct Reader<P: Producer> {
+pub struct Reader<P: SourceProducer> {
     producer: P,
     acknowledger: Arc<P::Acknowledger>,
     recorder: Recorder,
@@ -43,7 +43,7 @@ pub struct Reader<P: Producer> {
 /// Far above what is needed, so that only a hang meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-impl<P: Producer> Reader<P> {
+impl<P: SourceProducer> Reader<P> {
     /// Opens a producer of the source.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl<P: Producer> Reader<P> {
     ///
     /// # Errors
     ///
-    /// What [`Producer::produce`] says; the engine would open the source again. What came before the error is lost to this
+    /// What [`SourceProducer::produce`] says; the engine would open the source again. What came before the error is lost to this
     /// reader, as it is to nobody else: use [`some_into`](Self::some_into) to see it.
     ///
     /// # Panics
@@ -199,7 +199,7 @@ impl<P: Producer> Reader<P> {
         }
     }
 
-    /// Draining begins: see [`Producer::stop`].
+    /// Draining begins: see [`SourceProducer::stop`].
     ///
     /// # Panics
     ///
@@ -212,7 +212,7 @@ impl<P: Producer> Reader<P> {
     ///
     /// # Errors
     ///
-    /// What [`Producer::close`] says.
+    /// What [`SourceProducer::close`] says.
     ///
     /// # Panics
     ///
@@ -224,7 +224,7 @@ impl<P: Producer> Reader<P> {
     }
 }
 
-impl<P: Producer> fmt::Debug for Reader<P> {
+impl<P: SourceProducer> fmt::Debug for Reader<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
             .field("recorder", &self.recorder)

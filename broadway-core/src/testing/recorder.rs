@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{fields, seen::Seen};
+use super::{collector::Collector, fields};
 use crate::telemetry::{Event, Observer};
 
 /// An observer that keeps what it heard, of pipelines and of [stages](crate::stage). Clones share one memory.
@@ -25,7 +25,7 @@ use crate::telemetry::{Event, Observer};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Recorder {
-    heard: Seen<Heard>,
+    heard: Collector<RecordedEvent>,
 }
 
 impl Recorder {
@@ -37,13 +37,13 @@ impl Recorder {
 
     /// Everything heard, in order.
     #[must_use]
-    pub fn all(&self) -> Vec<Heard> {
+    pub fn all(&self) -> Vec<RecordedEvent> {
         self.heard.all()
     }
 
     /// The events of this name, in order.
     #[must_use]
-    pub fn of(&self, name: &str) -> Vec<Heard> {
+    pub fn of(&self, name: &str) -> Vec<RecordedEvent> {
         let mut heard = self.all();
         heard.retain(|heard| heard.name == name);
         heard
@@ -71,7 +71,7 @@ impl Recorder {
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is forgotten.
-    pub async fn wait_for(&self, wanted: impl FnMut(&Heard) -> bool) -> Heard {
+    pub async fn wait_for(&self, wanted: impl FnMut(&RecordedEvent) -> bool) -> RecordedEvent {
         self.heard.wait_for(wanted).await
     }
 
@@ -81,7 +81,7 @@ impl Recorder {
             return;
         }
         let mut found = 0;
-        let counted = |heard: &Heard| {
+        let counted = |heard: &RecordedEvent| {
             found += usize::from(heard.name == name);
             found == n
         };
@@ -91,7 +91,7 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn on_event(&self, teller: &str, event: &Event<'_>) {
-        self.heard.push(Heard {
+        self.heard.push(RecordedEvent {
             teller: teller.to_owned(),
             name: event.name(),
             fields: fields::of(event),
@@ -103,13 +103,13 @@ impl Observer for Recorder {
 ///
 /// Shown as `chunk_started processor=0 count=3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct RecordedEvent {
     teller: String,
     name: &'static str,
     fields: Vec<(&'static str, String)>,
 }
 
-impl Heard {
+impl RecordedEvent {
     /// The name of the pipeline, or of the stage, that told it.
     #[must_use]
     pub fn teller(&self) -> &str {
@@ -142,7 +142,7 @@ impl Heard {
     }
 }
 
-impl fmt::Display for Heard {
+impl fmt::Display for RecordedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
         self.fields

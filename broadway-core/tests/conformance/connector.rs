@@ -9,7 +9,7 @@ use std::{
 
 use broadway_core::{
     Acknowledger, BoxError, Delivery, Header, NoAckOptions, OpenContext, Outcome, Outgoing,
-    Produced, Producer, Record, Settled, Source, telemetry::MessageInfo,
+    Produced, Record, Settled, Source, SourceProducer, telemetry::MessageInfo,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -224,7 +224,7 @@ impl MemoryProducer {
     }
 }
 
-impl Producer for MemoryProducer {
+impl SourceProducer for MemoryProducer {
     type Item = MemoryRecord;
     type Acknowledger = MemoryAcknowledger;
 

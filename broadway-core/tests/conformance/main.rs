@@ -15,7 +15,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use broadway_core::{
     BoxError, Outgoing,
-    testing::conformance::{Abilities, Subject},
+    testing::conformance::{Capabilities, ConnectorUnderTest},
 };
 use broker::Broker;
 use connector::{Defect, FETCHED_AHEAD, MemorySource, UNREADABLE};
@@ -38,12 +38,12 @@ impl Memory {
     }
 }
 
-impl Subject for Memory {
+impl ConnectorUnderTest for Memory {
     type Source = MemorySource;
     type Publisher = MemoryPublisher;
 
-    fn abilities(&self) -> Abilities {
-        Abilities::new(Some(link::echo()))
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Some(link::echo()))
             .orders_keys(true)
             .lease(Some(LEASE))
             .fetch_max(FETCHED_AHEAD)
@@ -79,5 +79,5 @@ impl Subject for Memory {
 }
 
 broadway_core::testing::conformance! {
-    mod honest { subject: Some(Memory::new(None)) }
+    mod honest { connector: Some(Memory::new(None)) }
 }

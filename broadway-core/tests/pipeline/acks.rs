@@ -2,7 +2,7 @@
 
 use broadway_core::{
     Batch, Batching, BoxError, Callback, Handler, Message, Next, Pipeline, Processors, Record,
-    testing::{Fault, Faults, HandFed, Recorder, Seen, drained, hand_fed},
+    testing::{Collector, Fault, Faults, ManualSource, Recorder, drained, manual_source},
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -71,8 +71,8 @@ async fn messages_of_a_batch_are_settled_in_one_group() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_of_a_chunk_are_settled_before_its_successes_reach_a_batch() {
-    let settled_before = Seen::new();
-    let (source, feed) = hand_fed::<u64>();
+    let settled_before = Collector::new();
+    let (source, feed) = manual_source::<u64>();
     let script = Script::new()
         .message(|message| match message.data() % 2 {
             0 => Ok(Next::batch(Sink::One, *message.data())),
@@ -185,7 +185,7 @@ enum Ask {
 }
 
 struct Early {
-    answers: Seen<Result<(), String>>,
+    answers: Collector<Result<(), String>>,
 }
 
 fn text(answer: Result<(), BoxError>) -> Result<(), String> {
@@ -228,14 +228,14 @@ impl Handler for Early {
     }
 }
 
-type EarlyPipeline = Pipeline<HandFed<Ask>, Early>;
+type EarlyPipeline = Pipeline<ManualSource<Ask>, Early>;
 
 fn early() -> (
     EarlyPipeline,
     broadway_core::testing::Feed<Ask>,
-    Seen<Result<(), String>>,
+    Collector<Result<(), String>>,
 ) {
-    let answers = Seen::new();
+    let answers = Collector::new();
     let (pipeline, feed) = fed(Early {
         answers: answers.clone(),
     });

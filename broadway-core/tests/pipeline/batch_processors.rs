@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use broadway_core::{
     Batch, Batching, Callback, Row,
-    testing::{Fault, Faults, Recorder, Seen, drained},
+    testing::{Collector, Fault, Faults, Recorder, drained},
 };
 use tokio::sync::Semaphore;
 
@@ -120,7 +120,7 @@ async fn failing_a_row_of_another_batch_fails_the_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn data_can_be_taken_out_of_a_batch_that_still_stands_for_its_messages() {
-    let taken = Seen::new();
+    let taken = Collector::new();
     let script = Script::batching().batch({
         let taken = taken.clone();
         move |_, batch| {
@@ -169,7 +169,7 @@ async fn no_more_batches_are_handled_at_once_than_the_concurrency() {
 #[tokio::test(start_paused = true)]
 async fn without_batch_keys_two_batches_are_handled_side_by_side() {
     let gate = Arc::new(Semaphore::new(0));
-    let started = Seen::new();
+    let started = Collector::new();
     let script = Script::batching().batch_wait({
         let (gate, started) = (Arc::clone(&gate), started.clone());
         move |n| {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use broadway_core::{
     BatchKey, Batching, Next, Processors, Split, Trigger,
-    testing::{Recorder, Seen, assert_order_per_key, drained},
+    testing::{Collector, Recorder, assert_order_per_key, drained},
 };
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,7 @@ async fn batched(
     items: impl IntoIterator<Item = u64>,
     batching: fn() -> Batching<u64>,
 ) -> Vec<Packed<u64>> {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::new()
         .message(|message| {
             let n = *message.data();
@@ -189,7 +189,7 @@ async fn a_panic_of_the_splitter_fails_that_message_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn the_remaining_messages_go_when_the_time_is_over() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline
         .batchers(|_| Batching::new(3, SECOND))
@@ -212,7 +212,7 @@ async fn the_remaining_messages_go_when_the_time_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_of_a_batch_counts_from_its_first_message() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline
         .batchers(|_| Batching::new(100, SECOND))
@@ -238,7 +238,7 @@ async fn the_time_of_a_batch_counts_from_its_first_message() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_of_a_batch_that_is_gone_does_not_end_the_next() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline
         .batchers(|_| Batching::new(2, SECOND))
@@ -277,7 +277,7 @@ async fn time_is_kept_also_after_a_batch_that_left_nothing_open() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flush_sends_what_its_key_has_without_waiting() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::new()
         .message(|message| {
             let n = *message.data();
@@ -323,7 +323,7 @@ async fn at_the_limit_of_waiting_messages_the_oldest_batch_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn batchers_have_options_of_their_own() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::new()
         .message(|message| {
             let n = *message.data();
@@ -365,7 +365,7 @@ async fn batchers_have_options_of_their_own() {
 #[tokio::test(start_paused = true)]
 async fn due_batches_stay_open_while_no_batch_processor_is_free() {
     let gate = Arc::new(Semaphore::new(0));
-    let (batches, recorder) = (Seen::new(), Recorder::new());
+    let (batches, recorder) = (Collector::new(), Recorder::new());
     let script = Script::new()
         .message(|message| {
             let n: u64 = *message.data();
@@ -415,7 +415,7 @@ async fn a_batch_keeps_the_order_in_which_messages_were_routed() {
 
 #[tokio::test(start_paused = true)]
 async fn many_processors_fill_one_batcher_and_lose_nothing() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching()
         .wait(|n| if n % 7 == 0 { Wait::Yield } else { Wait::No })
         .batches_to(&batches));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use broadway_core::{
     Batch, BatchKey, Batching, BoxError, Chunk, Failed, Handler, Message, Next, Outcome, Pipeline,
     Processors, Receipt, Trigger, batchers,
-    testing::{Feed, HandFed, Seen, hand_fed},
+    testing::{Collector, Feed, ManualSource, manual_source},
 };
 use tokio::sync::Semaphore;
 
@@ -113,7 +113,7 @@ impl<T: Clone + Send + Sync + 'static> Script<T> {
     }
 
     /// Writes down what batches hold.
-    pub(crate) fn batches_to(self, seen: &Seen<Packed<T>>) -> Self {
+    pub(crate) fn batches_to(self, seen: &Collector<Packed<T>>) -> Self {
         let seen = seen.clone();
         self.batch(move |sink, batch| {
             seen.push(Packed::of(sink, batch));
@@ -171,12 +171,12 @@ impl<T: Clone> Packed<T> {
 }
 
 /// A pipeline over a hand-fed source, with one processor, and batches that only end when a test says so.
-pub(crate) fn fed<T, H>(handler: H) -> (Pipeline<HandFed<T>, H>, Feed<T>)
+pub(crate) fn fed<T, H>(handler: H) -> (Pipeline<ManualSource<T>, H>, Feed<T>)
 where
     T: Send + 'static,
     H: Handler<In = T>,
 {
-    let (source, feed) = hand_fed::<T>();
+    let (source, feed) = manual_source::<T>();
     let pipeline = Pipeline::new(source, handler)
         .processors(Processors::new(1))
         .batchers(|_| long());

@@ -2,14 +2,14 @@
 
 use broadway_core::{
     Message, Pipeline, Processors, handler_fn,
-    testing::{Seen, Step, hand_fed},
+    testing::{Collector, Step, manual_source},
 };
 
 use crate::common::{outcomes, reason};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_fails_without_batchers_keeps_its_reason() {
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let handler = handler_fn(|message: &mut Message<u64>| match message.data() {
         1 => Err("one is not enough".into()),
         2 => panic!("two is too many"),
@@ -25,10 +25,10 @@ async fn a_message_that_fails_without_batchers_keeps_its_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn all_producers_are_open_before_the_first_message_is_handled() {
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     feed.push_all(0..10);
     feed.end();
-    let opened = Seen::new();
+    let opened = Collector::new();
     let handler = handler_fn({
         let (feed, opened) = (feed.clone(), opened.clone());
         move |_: &mut Message<u64>| {
@@ -45,7 +45,7 @@ async fn all_producers_are_open_before_the_first_message_is_handled() {
 
 #[tokio::test(start_paused = true)]
 async fn the_token_of_each_message_comes_back_with_its_outcome() {
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     for chunk in 0..5 {
         feed.push_all(chunk * 10..(chunk + 1) * 10);
     }

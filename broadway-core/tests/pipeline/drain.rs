@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use broadway_core::{
     Batching, Next, Pipeline, Processors, RunError,
-    testing::{Recorder, Seen, Step, drained},
+    testing::{Collector, Recorder, Step, drained},
 };
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -30,7 +30,7 @@ async fn a_drain_waits_for_all_that_was_delivered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_completes_batches_that_are_open() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline.start().await.unwrap();
     feed.push_all(0..7);

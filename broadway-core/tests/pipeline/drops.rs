@@ -5,7 +5,7 @@ use std::panic::{panic_any, resume_unwind};
 use broadway_core::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outcome, Pipeline, Processors,
     RunError,
-    testing::{drained, hand_fed},
+    testing::{drained, manual_source},
 };
 
 use crate::common::{SECOND, outcomes};
@@ -106,7 +106,7 @@ impl Handler for Careless {
 
 /// What becomes of a chunk or a batch of these, and of one message after it.
 async fn ended(chunk: &[Where]) -> Vec<Outcome> {
-    let (source, feed) = hand_fed();
+    let (source, feed) = manual_source();
     let size = chunk.len().max(1);
     let pipeline = Pipeline::new(source, Careless).batchers(move |_| Batching::new(size, SECOND));
     let topology = pipeline.start().await.unwrap();
@@ -189,7 +189,7 @@ async fn an_abort_drops_many_that_panic_wherever_they_wait() {
         (Where::Both, 2),
         (Where::Both, 1),
     ] {
-        let (source, feed) = hand_fed();
+        let (source, feed) = manual_source();
         let pipeline = Pipeline::new(source, Stuck)
             .processors(Processors::new(2).max_demand(5))
             .batchers(move |_| Batching::new(size, SECOND * 60));

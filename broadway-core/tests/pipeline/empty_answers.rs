@@ -9,8 +9,8 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError, Delivery, NoopAcknowledger, OpenContext, Pipeline, Produced, Producer, Source,
-    testing::{Recorder, Seen, drained},
+    BoxError, Delivery, NoopAcknowledger, OpenContext, Pipeline, Produced, Source, SourceProducer,
+    testing::{Collector, Recorder, drained},
 };
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::common::{SECOND, Script, settle_down};
 struct Empty {
     calls: Arc<AtomicUsize>,
     message_every: usize,
-    times: Seen<u128>,
+    times: Collector<u128>,
     began: Instant,
 }
 
@@ -30,7 +30,7 @@ impl Empty {
         Self {
             calls: Arc::default(),
             message_every,
-            times: Seen::new(),
+            times: Collector::new(),
             began: Instant::now(),
         }
     }
@@ -48,7 +48,7 @@ impl Source for Empty {
     }
 }
 
-impl Producer for Empty {
+impl SourceProducer for Empty {
     type Item = u64;
     type Acknowledger = NoopAcknowledger;
 

@@ -2,14 +2,16 @@
 
 use broadway_core::{
     Batching, BoxError, Callback, Failed, Handler, Message, Next, NoBatcher, Record,
-    testing::{Fault, Faults, Recorder, Seen, drained, hand_fed},
+    testing::{Collector, Fault, Faults, Recorder, drained, manual_source},
 };
 
 use crate::common::{SECOND, Script, Sink, fed, outcomes, reason};
 
 type Glimpse = (u64, Option<u64>, String);
 
-fn glimpses(seen: &Seen<Vec<Glimpse>>) -> impl Fn(&mut [Failed<u64, u64>]) + Send + Sync + 'static {
+fn glimpses(
+    seen: &Collector<Vec<Glimpse>>,
+) -> impl Fn(&mut [Failed<u64, u64>]) + Send + Sync + 'static {
     let seen = seen.clone();
     move |failed| {
         let glimpse = |failed: &Failed<u64, u64>| {
@@ -25,7 +27,7 @@ fn glimpses(seen: &Seen<Vec<Glimpse>>) -> impl Fn(&mut [Failed<u64, u64>]) + Sen
 
 #[tokio::test(start_paused = true)]
 async fn it_sees_messages_that_a_processor_failed() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new()
         .message(|message| match *message.data() {
             0 => Ok(Next::Ack),
@@ -47,7 +49,7 @@ async fn it_sees_messages_that_a_processor_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_called_once_for_all_failures_of_a_chunk() {
-    let (seen, recorder) = (Seen::new(), Recorder::new());
+    let (seen, recorder) = (Collector::new(), Recorder::new());
     let script = Script::new()
         .message(|_| Err("all fail".into()))
         .failed(glimpses(&seen));
@@ -70,7 +72,7 @@ async fn it_is_called_once_for_all_failures_of_a_chunk() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_not_called_when_nothing_failed() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let (pipeline, feed) = fed(Script::batching().failed(glimpses(&seen)));
     let topology = pipeline.start().await.unwrap();
     feed.push_all(0..5);
@@ -80,7 +82,7 @@ async fn it_is_not_called_when_nothing_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn it_sees_messages_named_in_a_batch_with_their_output() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new()
         .message(|message| Ok(Next::batch(Sink::One, *message.data() + 100)))
         .batch(|_, batch| {
@@ -108,7 +110,7 @@ async fn it_sees_messages_named_in_a_batch_with_their_output() {
 
 #[tokio::test(start_paused = true)]
 async fn it_sees_the_whole_batch_when_the_batch_fails() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::batching()
         .batch(|_, _| panic!("broken"))
         .failed(glimpses(&seen));
@@ -210,7 +212,7 @@ impl Handler for Returning {
 
 #[tokio::test(start_paused = true)]
 async fn what_it_says_about_acknowledgement_reaches_the_source() {
-    let (source, feed) = hand_fed::<Letter>();
+    let (source, feed) = manual_source::<Letter>();
     let topology = broadway_core::Pipeline::new(source, Returning)
         .start()
         .await

@@ -179,7 +179,7 @@ async fn a_pusher_is_connected_before_its_handler_is_called() {
                 Ok(())
             })
         });
-        let (source, feed) = broadway_core::testing::hand_fed();
+        let (source, feed) = broadway_core::testing::manual_source();
         let receipts = feed.push_all([3, 3, 3]);
         let pipeline = Pipeline::new(source, handler).pusher(&pusher);
         let topology = pipeline.start().await.unwrap();

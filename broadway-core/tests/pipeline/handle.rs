@@ -3,7 +3,7 @@
 use broadway_core::{
     Batching, Pipeline, Processors, Topology, Totals,
     source::from_iter,
-    testing::{Recorder, Step, drained, hand_fed},
+    testing::{Recorder, Step, drained, manual_source},
 };
 
 use crate::common::{SECOND, Script, Wait, fed, outcomes, settle_down};
@@ -112,7 +112,7 @@ async fn totals_show_what_is_in_flight() {
 }
 
 async fn busy(producers: usize) {
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let script = Script::batching().wait(|n| if n % 11 == 0 { Wait::Yield } else { Wait::No });
     let pipeline = Pipeline::new(source, script)
         .producers(producers)

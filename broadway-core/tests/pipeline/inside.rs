@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use broadway_core::{
     Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors, RunError,
     Topology, handler_fn_async,
-    testing::{Feed, HandFed, Seen, hand_fed},
+    testing::{Collector, Feed, ManualSource, manual_source},
 };
 
 use crate::common::{SECOND, outcomes};
@@ -14,7 +14,7 @@ type Handle = Arc<OnceLock<Topology<u64>>>;
 
 /// Starts a pipeline, and gives its handle to its handler.
 async fn started<H: Handler<In = u64>>(handle: &Handle, handler: H) -> Feed<u64> {
-    let (source, feed): (HandFed<u64>, _) = hand_fed();
+    let (source, feed): (ManualSource<u64>, _) = manual_source();
     let pipeline = Pipeline::new(source, handler)
         .processors(Processors::new(2))
         .batchers(|_| Batching::new(1, SECOND));
@@ -24,7 +24,7 @@ async fn started<H: Handler<In = u64>>(handle: &Handle, handler: H) -> Feed<u64>
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_the_end_in_a_handler_is_refused() {
-    let (handle, errors) = (Handle::default(), Seen::new());
+    let (handle, errors) = (Handle::default(), Collector::new());
     let handler = handler_fn_async({
         let (handle, errors) = (Arc::clone(&handle), errors.clone());
         move |_: &mut Message<u64>| {
@@ -80,7 +80,7 @@ async fn a_handler_may_begin_a_drain() {
 /// Waits for the end of its own pipeline in `handle_batch`.
 struct Batches {
     handle: Handle,
-    errors: Seen<RunError>,
+    errors: Collector<RunError>,
 }
 
 impl Handler for Batches {
@@ -108,7 +108,7 @@ impl Handler for Batches {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_the_end_in_a_batch_handler_is_refused() {
-    let (handle, errors) = (Handle::default(), Seen::new());
+    let (handle, errors) = (Handle::default(), Collector::new());
     let handler = Batches {
         handle: Arc::clone(&handle),
         errors: errors.clone(),

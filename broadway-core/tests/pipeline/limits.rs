@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broadway_core::{
     Batching, OpenContext, Pipeline, Processors, Source, machine::restart::RestartPolicy,
-    testing::Seen,
+    testing::Collector,
 };
 
 use crate::common::{SECOND, Script, Wait, fed, outcomes};
@@ -62,7 +62,7 @@ async fn a_topology_without_a_limit_that_is_dropped_drains() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_without_a_limit_waits_for_its_size() {
     for limit in HUGE {
-        let batches = Seen::new();
+        let batches = Collector::new();
         let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
         let pipeline = pipeline.batchers(|_| Batching::new(3, limit));
         let topology = pipeline.start().await.unwrap();
@@ -95,7 +95,7 @@ async fn a_pause_without_a_limit_before_a_restart_ends_with_the_drain() {
 
 #[tokio::test]
 async fn a_source_knows_the_size_of_the_largest_batches() {
-    struct Told(Seen<usize>);
+    struct Told(Collector<usize>);
     impl Source for Told {
         type Producer = broadway_core::source::IdleProducer<u64>;
 
@@ -104,7 +104,7 @@ async fn a_source_knows_the_size_of_the_largest_batches() {
             broadway_core::source::idle().open(cx).await
         }
     }
-    let seen = Seen::new();
+    let seen = Collector::new();
     let batched = Pipeline::new(Told(seen.clone()), Script::<u64>::new()).batchers(|sink| {
         Batching::new(
             match sink {

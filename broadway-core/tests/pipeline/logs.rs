@@ -9,7 +9,7 @@ use broadway_core::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors, Record,
     handler_fn, source, stage,
     telemetry::{NoopObserver, Observer, Tee, TracingObserver, key_hash},
-    testing::hand_fed,
+    testing::manual_source,
 };
 use capture::{Captured, Line};
 use orders::{Order, Orders};
@@ -159,7 +159,7 @@ async fn a_storm_is_ten_lines_a_second_and_describes_no_other_message() {
 #[tokio::test(start_paused = true)]
 async fn what_a_storm_left_out_is_told_while_all_goes_well_again() {
     let captured = Captured::at(Level::INFO);
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let handler = handler_fn(|message: &mut Message<u64>| match *message.data() {
         0 => Err("refused".into()),
         _ => Ok(()),
@@ -275,7 +275,7 @@ async fn a_failed_acknowledgement_names_what_was_left_unacknowledged() {
 #[tokio::test(start_paused = true)]
 async fn a_producer_that_fails_and_delivers_again_is_logged() {
     let captured = Captured::at(Level::INFO);
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
     let topology = Pipeline::new(source, handler).start().await.unwrap();
     feed.fail("connection reset");

@@ -4,7 +4,7 @@ use broadway_core::{
     Batching, Callback, DeadLetters, Message, Next, NoAckOptions, Outcome, Processors, Record,
     RunError, Totals,
     telemetry::Summary,
-    testing::{Fault, Feed, Outbox, Recorder, drained},
+    testing::{Fault, Feed, Recorder, RecordingPublisher, drained},
 };
 
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes, settle_down};
@@ -113,7 +113,7 @@ impl Record for Text {
 async fn messages_that_became_dead_letters_are_told_as_resolved() {
     let (recorder, summary) = (Recorder::new(), Summary::new());
     let script = Script::<Text>::new().message(|_| Err("refused".into()));
-    let (pipeline, feed) = fed(DeadLetters::of(script, Outbox::new()));
+    let (pipeline, feed) = fed(DeadLetters::of(script, RecordingPublisher::new()));
     let pipeline = pipeline.observe(recorder.clone()).observe(summary.clone());
     let topology = pipeline.start().await.unwrap();
     outcomes(feed.push_all([Text; 100])).await;

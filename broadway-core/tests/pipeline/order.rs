@@ -8,7 +8,7 @@ use std::{
 
 use broadway_core::{
     Batching, BoxError, Message, Next, Processors,
-    testing::{Recorder, Seen, assert_order_per_key, drained},
+    testing::{Collector, Recorder, assert_order_per_key, drained},
 };
 use tokio::sync::Semaphore;
 
@@ -38,7 +38,7 @@ fn uneven(&(key, n): &Keyed) -> Wait {
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_key_are_handled_in_order() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new().wait(uneven).message({
         let seen = seen.clone();
         move |message| {
@@ -65,7 +65,7 @@ async fn messages_of_a_key_are_handled_in_order() {
 #[tokio::test(start_paused = true)]
 async fn without_partition_by_the_same_messages_come_out_of_order() {
     // What the other tests here would see if nothing kept order: else they prove nothing.
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new().wait(uneven).message({
         let seen = seen.clone();
         move |message| {
@@ -115,7 +115,7 @@ async fn no_two_messages_of_a_key_are_handled_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn batches_of_a_key_are_handled_in_order() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::batching()
         .wait(uneven)
         .batch_wait(uneven)
@@ -138,7 +138,7 @@ async fn batches_of_a_key_are_handled_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn batches_of_a_key_and_a_batch_key_are_handled_in_order() {
-    let batches: Seen<Packed<Keyed>> = Seen::new();
+    let batches: Collector<Packed<Keyed>> = Collector::new();
     let script = Script::new()
         .wait(uneven)
         .message(|message| {
@@ -160,7 +160,7 @@ async fn batches_of_a_key_and_a_batch_key_are_handled_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_holds_messages_of_one_partition() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::batching().batches_to(&batches);
     let (pipeline, feed) = fed(script);
     feed.push_all(keyed(20, 5));
@@ -241,7 +241,7 @@ async fn hang(stuck: Keyed, processors: usize) {
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_hangs_does_not_hold_back_those_of_other_keys() {
     let gate = Arc::new(Semaphore::new(0));
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::new()
         .message(|message| {
             let (key, n) = *message.data();
@@ -274,7 +274,7 @@ async fn a_batch_that_hangs_does_not_hold_back_those_of_other_keys() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_key_function_fails_that_message_alone() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let processors = Processors::new(2).partition_by(|message: &Message<Keyed>| {
         assert!(message.data().0 != 1, "no key");
@@ -296,7 +296,7 @@ async fn a_panic_of_the_key_function_fails_that_message_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_fails_does_not_stop_its_key() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new().wait(uneven).message({
         let seen = seen.clone();
         move |message| {
@@ -319,7 +319,7 @@ async fn a_message_that_fails_does_not_stop_its_key() {
 
 #[tokio::test(start_paused = true)]
 async fn pushed_messages_keep_the_order_of_their_key() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new().wait(uneven).message({
         let seen = seen.clone();
         move |message| {

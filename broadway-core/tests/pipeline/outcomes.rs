@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use broadway_core::{
     Batch, Batching, BoxError, Chunk, DeadLetters, Failed, Handler, Message, Next, NoAckOptions,
     OneBatcher, Outcome, Pipeline, PublishError, Publisher, Record, Row,
-    testing::{Outbox, drained, hand_fed},
+    testing::{RecordingPublisher, drained, manual_source},
 };
 use proptest::prelude::*;
 
@@ -176,7 +176,7 @@ async fn settled<H: Handler<In = Item, Out = Item, Batcher = OneBatcher>>(
     handler: H,
     items: &[Item],
 ) -> Vec<Outcome> {
-    let (source, feed) = hand_fed();
+    let (source, feed) = manual_source();
     let pipeline = Pipeline::new(source, handler).batchers(|_| Batching::new(7, SECOND));
     let topology = pipeline.start().await.unwrap();
     let outcomes = outcomes(feed.push_all(items.to_vec())).await;
@@ -205,7 +205,7 @@ proptest! {
         items in items(),
         refused in 0..10_usize,
     ) {
-        let outbox = Outbox::new();
+        let outbox = RecordingPublisher::new();
         for _ in 0..refused {
             outbox.fail_next(PublishError::refused("too large"));
         }
@@ -225,7 +225,7 @@ proptest! {
         count in 1..30_usize,
         refused in 0..30_usize,
     ) {
-        let outbox = Outbox::new();
+        let outbox = RecordingPublisher::new();
         for _ in 0..refused {
             outbox.fail_next(PublishError::refused("too large"));
         }
@@ -239,7 +239,7 @@ proptest! {
     }
 }
 
-struct ToOutbox(Outbox);
+struct ToOutbox(RecordingPublisher);
 
 impl Handler for ToOutbox {
     type In = Item;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use broadway_core::{
     Callback, Next, Processors,
-    testing::{Fault, Faults, Recorder, Seen, drained},
+    testing::{Collector, Fault, Faults, Recorder, drained},
 };
 use tokio::sync::Semaphore;
 
@@ -80,7 +80,7 @@ async fn a_message_that_panics_after_waiting_fails_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn one_processor_handles_messages_in_the_order_of_delivery() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new().message({
         let seen = seen.clone();
         move |message| {
@@ -98,7 +98,7 @@ async fn one_processor_handles_messages_in_the_order_of_delivery() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_messages_are_not_forwarded_to_the_batcher() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::new()
         .message(|message| match *message.data() {
             n if n % 2 == 0 => Err("even".into()),
@@ -120,7 +120,7 @@ async fn failed_messages_are_not_forwarded_to_the_batcher() {
 
 #[tokio::test(start_paused = true)]
 async fn every_message_is_prepared_once_and_before_it_is_handled() {
-    let prepared = Seen::new();
+    let prepared = Collector::new();
     let script = Script::new()
         .prepare({
             let prepared = prepared.clone();
@@ -152,7 +152,7 @@ async fn every_message_is_prepared_once_and_before_it_is_handled() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_given_back_are_not_prepared_again() {
-    let prepared = Seen::new();
+    let prepared = Collector::new();
     let recorder = Recorder::new();
     let script = Script::new()
         .prepare({
@@ -197,7 +197,7 @@ async fn messages_given_back_are_not_prepared_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_prepare_error_fails_its_chunk_and_skips_handle_message() {
-    let handled = Seen::new();
+    let handled = Collector::new();
     let script = Script::new()
         .prepare(
             |chunk| match chunk.iter_mut().any(|message| *message.data() == 9) {
@@ -297,7 +297,7 @@ async fn messages_handled_before_one_that_waits_are_settled_without_it() {
 #[tokio::test(start_paused = true)]
 async fn a_message_of_ten_megabytes_passes_unchanged() {
     let body: Vec<u8> = (0..10_000_000_u32).map(|n| n as u8).collect();
-    let batches = Seen::<Packed<Vec<u8>>>::new();
+    let batches = Collector::<Packed<Vec<u8>>>::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let pipeline = pipeline.batchers(|_| long().bytes(1_000_000, Vec::len));
     let topology = pipeline.start().await.unwrap();

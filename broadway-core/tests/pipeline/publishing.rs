@@ -6,7 +6,7 @@ use broadway_core::{
     PublishErrorKind, Publisher, Reason, Record, handler_fn,
     machine::restart::{Intensity, RestartPolicy},
     source,
-    testing::{Outbox, Reader, Recorder, drained, hand_fed},
+    testing::{Reader, Recorder, RecordingPublisher, drained, manual_source},
 };
 
 use crate::common::{SECOND, outcomes, reason};
@@ -54,7 +54,7 @@ impl Record for Letter {
     }
 }
 
-struct Bridge(Outbox);
+struct Bridge(RecordingPublisher);
 
 impl Handler for Bridge {
     type In = Letter;
@@ -84,9 +84,9 @@ impl Handler for Bridge {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_was_not_confirmed_fails_alone_in_its_batch() {
-    let outbox = Outbox::new();
+    let outbox = RecordingPublisher::new();
     outbox.fail_next(PublishError::unconfirmed("no answer"));
-    let (source, feed) = hand_fed();
+    let (source, feed) = manual_source();
     let topology = Pipeline::new(source, Bridge(outbox.clone()))
         .batchers(|OneBatcher| Batching::new(3, SECOND))
         .start()
@@ -140,12 +140,12 @@ fn a_trace_is_continued_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_confirmed_dead_letter_is_done_at_its_source_and_says_why_it_failed() {
-    let outbox = Outbox::new();
+    let outbox = RecordingPublisher::new();
     let handler = handler_fn(|message: &mut Message<Letter>| match message.data().text {
         "bad" => Err("cannot be read".into()),
         _ => Ok(()),
     });
-    let (source, feed) = hand_fed();
+    let (source, feed) = manual_source();
     let handler = DeadLetters::of(handler, outbox.clone()).to("letters.dead");
     let topology = Pipeline::new(source, handler).start().await.unwrap();
     let outcomes = outcomes(feed.push_all(["good", "bad"].map(Letter::new))).await;
@@ -167,8 +167,8 @@ async fn a_confirmed_dead_letter_is_done_at_its_source_and_says_why_it_failed() 
     assert!(header("traceparent").is_some());
 }
 
-async fn two_failures(handler: DeadLetters<Unreadable, Outbox>) -> Vec<Outcome> {
-    let (source, feed) = hand_fed();
+async fn two_failures(handler: DeadLetters<Unreadable, RecordingPublisher>) -> Vec<Outcome> {
+    let (source, feed) = manual_source();
     let topology = Pipeline::new(source, handler).start().await.unwrap();
     let outcomes = outcomes(feed.push_all(["a", "b"].map(Letter::new))).await;
     drained(&topology).await;
@@ -192,7 +192,7 @@ impl Handler for Unreadable {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_whose_dead_letter_is_refused_stays_failed() {
-    let outbox = Outbox::new();
+    let outbox = RecordingPublisher::new();
     outbox.fail_next(PublishError::refused("too large"));
     let outcomes = two_failures(DeadLetters::of(Unreadable, outbox.clone())).await;
     let failed: Vec<_> = outcomes.iter().filter(|one| one.is_failed()).collect();
@@ -204,7 +204,7 @@ async fn a_message_whose_dead_letter_is_refused_stays_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_is_not_confirmed_is_sent_again_however_long_that_takes() {
-    let outbox = Outbox::new();
+    let outbox = RecordingPublisher::new();
     for _ in 0..200 {
         outbox.fail_next(PublishError::unconfirmed("no answer"));
     }
@@ -218,7 +218,7 @@ async fn a_dead_letter_that_is_not_confirmed_is_sent_again_however_long_that_tak
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_on_sending_dead_letters_again_leaves_the_message_failed() {
-    let outbox = Outbox::new();
+    let outbox = RecordingPublisher::new();
     for _ in 0..20 {
         outbox.fail_next(PublishError::unconfirmed("no answer"));
     }
@@ -290,7 +290,7 @@ fn null_stays_null_on_its_way_through_a_record() {
 
 #[tokio::test(start_paused = true)]
 async fn an_observed_publisher_tells_of_each_call() {
-    let (outbox, recorder) = (Outbox::new(), Recorder::new());
+    let (outbox, recorder) = (RecordingPublisher::new(), Recorder::new());
     let publisher = outbox.clone().observed("audit", recorder.clone());
     let publisher = publisher.clone();
     outbox.fail_next(PublishError::refused("too large"));
@@ -309,7 +309,7 @@ async fn an_observed_publisher_tells_of_each_call() {
 
 #[tokio::test]
 async fn a_closed_publisher_says_so() {
-    let outbox = Outbox::new();
+    let outbox = RecordingPublisher::new();
     outbox.publish_one(Outgoing::new("in time")).await.unwrap();
     outbox.close().await.unwrap();
     let error = outbox.publish_one(Outgoing::new("late")).await.unwrap_err();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use broadway_core::{
     Callback, DeadLetters, Message, NoAckOptions, Outcome, Pipeline, Processors, Record,
     handler_fn,
-    testing::{End, Fault, Outbox, Queue, Seen, assert_order_per_key},
+    testing::{Collector, Fault, Queue, QueueEnd, RecordingPublisher, assert_order_per_key},
 };
 
 use crate::common::{SECOND, Script, Wait};
@@ -52,7 +52,7 @@ async fn what_fails_comes_again_a_bounded_number_of_times() {
         assert_eq!(queue.publish(letter(None, number)), number as usize);
     }
     queue.end();
-    let seen = Seen::new();
+    let seen = Collector::new();
     let handler = handler_fn({
         let seen = seen.clone();
         move |message: &mut Message<Letter>| {
@@ -88,7 +88,7 @@ async fn a_dead_letter_that_is_confirmed_ends_its_message() {
     let queue = Queue::new();
     queue.publish(letter(Some("a"), 7));
     queue.end();
-    let outbox = Outbox::new();
+    let outbox = RecordingPublisher::new();
     let handler = handler_fn(|_: &mut Message<Letter>| Err("no".into()));
     let handler = DeadLetters::of(handler, outbox.clone());
     let topology = Pipeline::new(queue.source(), handler)
@@ -96,7 +96,7 @@ async fn a_dead_letter_that_is_confirmed_ends_its_message() {
         .await
         .unwrap();
     topology.wait().await.unwrap();
-    assert_eq!(queue.end_of(0), Some(End::Acknowledged));
+    assert_eq!(queue.end_of(0), Some(QueueEnd::Acknowledged));
     assert_eq!(queue.deliveries_of(0), 1);
     assert_eq!(outbox.sent().all()[0].origin(), Some("letter 7"));
 }
@@ -109,7 +109,7 @@ async fn an_ordered_queue_delivers_nothing_of_a_key_past_a_message_that_has_not_
         queue.publish(letter(Some(keys[number as usize % 3]), number));
     }
     queue.end();
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new()
         .wait(|letter: &Letter| Wait::For(Duration::from_millis(letter.number % 7)))
         .message({
@@ -142,7 +142,7 @@ async fn an_unordered_queue_goes_on_past_a_message_that_fails() {
         queue.publish(letter(Some("a"), number));
     }
     queue.end();
-    let seen = Seen::new();
+    let seen = Collector::new();
     let handler = handler_fn({
         let seen = seen.clone();
         move |message: &mut Message<Letter>| {

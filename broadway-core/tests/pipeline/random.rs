@@ -16,7 +16,7 @@ use std::{
 use broadway_core::{
     Batching, Callback, Outcome, Pipeline, Processors, Receipt, RunError, Topology,
     machine::restart::{Intensity, RestartPolicy},
-    testing::{Fault, Feed, HandFed, assert_order_per_key, hand_fed},
+    testing::{Fault, Feed, ManualSource, assert_order_per_key, manual_source},
 };
 use load::{Books, Fate, Load, Loader, NO_KEY, NO_SIZE};
 
@@ -117,7 +117,7 @@ struct Run {
 impl Run {
     async fn start(seed: u64, unit: Duration) -> u64 {
         let mut dice = Dice { state: seed, unit };
-        let (source, feed) = hand_fed::<Load>();
+        let (source, feed) = manual_source::<Load>();
         let (loader, books) = Loader::new(dice.below(5) == 0, unit);
         let producers = dice.size(3);
         let by_key = dice.one_in(2);
@@ -253,11 +253,11 @@ impl Run {
 }
 
 fn options(
-    pipeline: Pipeline<HandFed<Load>, Loader>,
+    pipeline: Pipeline<ManualSource<Load>, Loader>,
     dice: &mut Dice,
     producers: usize,
     by_key: bool,
-) -> Pipeline<HandFed<Load>, Loader> {
+) -> Pipeline<ManualSource<Load>, Loader> {
     let max_demand = dice.size(12);
     let mut processors = Processors::<Load>::new(dice.size(6))
         .max_demand(max_demand)

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use broadway_core::{
     Next, Pipeline, Processors,
-    testing::{Feed, HandFed, Recorder, Seen, drained},
+    testing::{Collector, Feed, ManualSource, Recorder, drained},
 };
 use tokio::time::Instant;
 
 use crate::common::{SECOND, Script, fed, outcomes, settle_down};
 
-type TimedPipeline = Pipeline<HandFed<u64>, Script<u64>>;
+type TimedPipeline = Pipeline<ManualSource<u64>, Script<u64>>;
 
 /// A pipeline that writes down in which millisecond it handled each message.
-fn timed() -> (TimedPipeline, Feed<u64>, Seen<u128>) {
-    let (times, began) = (Seen::new(), Instant::now());
+fn timed() -> (TimedPipeline, Feed<u64>, Collector<u128>) {
+    let (times, began) = (Collector::new(), Instant::now());
     let script = Script::new().message({
         let times = times.clone();
         move |_| {

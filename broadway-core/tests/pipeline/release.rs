@@ -5,15 +5,15 @@ use std::time::Duration;
 use broadway_core::{
     Batching, Callback, Handler, Message, Next, OnDrain, Outcome, Pipeline, Processors, RunError,
     Totals, handler_fn_async, source,
-    testing::{Fault, Feed, HandFed, Recorder, Seen, Step, drained, hand_fed},
+    testing::{Collector, Fault, Feed, ManualSource, Recorder, Step, drained, manual_source},
 };
 use tokio::time::Instant;
 
 use crate::common::{SECOND, Script, Wait, long, outcomes, settle_down};
 
 /// A pipeline over a source that delivers again what is released, with four processors.
-fn broker<H: Handler<In = u64>>(handler: H) -> (Pipeline<HandFed<u64>, H>, Feed<u64>) {
-    let (source, feed) = hand_fed::<u64>();
+fn broker<H: Handler<In = u64>>(handler: H) -> (Pipeline<ManualSource<u64>, H>, Feed<u64>) {
+    let (source, feed) = manual_source::<u64>();
     let pipeline = Pipeline::new(source.redelivers(), handler)
         .processors(Processors::new(4))
         .batchers(|_| long());
@@ -21,7 +21,7 @@ fn broker<H: Handler<In = u64>>(handler: H) -> (Pipeline<HandFed<u64>, H>, Feed<
 }
 
 /// Handles a message in a second, and writes down which it has begun.
-fn slow(begun: &Seen<u64>) -> Script<u64> {
+fn slow(begun: &Collector<u64>) -> Script<u64> {
     let begun = begun.clone();
     Script::new().wait(move |n| {
         begun.push(*n);
@@ -41,7 +41,7 @@ fn split(outcomes: &[Outcome]) -> (usize, usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_ends_with_the_handlers_that_have_begun() {
-    let (begun, recorder) = (Seen::new(), Recorder::new());
+    let (begun, recorder) = (Collector::new(), Recorder::new());
     let (pipeline, feed) = broker(slow(&begun));
     let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
     let receipts = feed.push_all(0..1_000);
@@ -69,7 +69,7 @@ async fn a_drain_ends_with_the_handlers_that_have_begun() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_given_back_while_handlers_go_on() {
-    let begun = Seen::new();
+    let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let topology = pipeline.start().await.unwrap();
     let mut receipts = feed.push_all(0..100);
@@ -102,7 +102,7 @@ async fn a_drain_that_runs_out_of_time_leaves_only_what_was_begun() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_behind_its_key_is_given_back() {
-    let begun = Seen::new();
+    let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let processors = Processors::new(4).partition_by(|message| message.data() % 2);
     let topology = pipeline.processors(processors).start().await.unwrap();
@@ -136,7 +136,7 @@ async fn what_the_rate_limit_holds_is_given_back_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn open_batches_are_flushed_and_begun_batches_finish() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = Script::batching()
         .wait(|_| Wait::For(SECOND))
         .batch_wait(|_| Wait::For(SECOND * 2))
@@ -164,7 +164,7 @@ async fn open_batches_are_flushed_and_begun_batches_finish() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_that_were_only_prepared_are_given_back() {
-    let prepared = Seen::new();
+    let prepared = Collector::new();
     let script = Script::new().wait(|_| Wait::For(SECOND)).prepare({
         let prepared = prepared.clone();
         move |chunk| {
@@ -217,7 +217,7 @@ async fn nothing_is_given_back_before_the_source_has_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn pushed_messages_are_handled_to_the_last() {
-    let begun = Seen::new();
+    let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let topology = pipeline.start().await.unwrap();
     let fed = feed.push_all(0..50);
@@ -232,7 +232,7 @@ async fn pushed_messages_are_handled_to_the_last() {
 
 #[tokio::test(start_paused = true)]
 async fn pushed_messages_keep_their_key_when_what_lies_between_is_given_back() {
-    let begun = Seen::new();
+    let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let processors = Processors::new(2).partition_by(|message| message.data() % 3);
     let topology = pipeline.processors(processors).start().await.unwrap();
@@ -311,7 +311,7 @@ async fn a_producer_that_failed_for_good_is_a_drain_like_any_other() {
 
 #[tokio::test(start_paused = true)]
 async fn with_finish_a_drain_waits_for_all_that_was_delivered() {
-    let begun = Seen::new();
+    let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let topology = pipeline.on_drain(OnDrain::Finish).start().await.unwrap();
     let receipts = feed.push_all(0..20);

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use broadway_core::{
     Pipeline, RunError, StartError, Topology,
-    testing::{Feed, HandFed},
+    testing::{Feed, ManualSource},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -30,7 +30,7 @@ fn soon<T>(future: impl Future<Output = T>) -> T {
     })
 }
 
-fn hanging() -> (Pipeline<HandFed<u64>, Script<u64>>, Feed<u64>) {
+fn hanging() -> (Pipeline<ManualSource<u64>, Script<u64>>, Feed<u64>) {
     fed(Script::<u64>::new().wait(|_| Wait::Ever))
 }
 

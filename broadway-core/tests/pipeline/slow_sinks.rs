@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use broadway_core::{
     Batching, Next, Outcome, Processors, RunError, Trigger,
-    testing::{Feed, Seen},
+    testing::{Collector, Feed},
 };
 use tokio::sync::Semaphore;
 
@@ -34,7 +34,7 @@ fn mean(batches: &[Packed<u64>]) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn due_batches_of_a_slow_sink_grow_until_it_takes_them() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = keyed(|n| n % 100).batch_wait(|_| Wait::For(MS * 50));
     let (pipeline, feed) = fed(script.batches_to(&batches));
     let pipeline = pipeline.batchers(|_| Batching::new(100, MS * 100));
@@ -64,7 +64,7 @@ async fn due_batches_of_a_slow_sink_grow_until_it_takes_them() {
 
 #[tokio::test(start_paused = true)]
 async fn order_holds_while_due_batches_grow() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = keyed(|n| n % 100).batch_wait(|n| Wait::For(MS * (n % 90 + 10) as u32));
     let (pipeline, feed) = fed(script.batches_to(&batches));
     let pipeline = pipeline
@@ -87,7 +87,7 @@ async fn order_holds_while_due_batches_grow() {
 /// Full batches of a hot key keep the sink busy for ever; a message of another key still gets its turn.
 #[tokio::test(start_paused = true)]
 async fn a_due_batch_goes_though_full_ones_never_stop() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let script = keyed(|n| u64::from(n == 77)).batch_wait(|_| Wait::For(MS * 50));
     let (pipeline, feed) = fed(script.batches_to(&batches));
     let pipeline = pipeline.batchers(|_| Batching::new(5, MS * 100));
@@ -102,7 +102,7 @@ async fn a_due_batch_goes_though_full_ones_never_stop() {
 
 #[tokio::test(start_paused = true)]
 async fn a_due_batch_goes_at_once_to_a_sink_that_is_idle() {
-    let batches = Seen::new();
+    let batches = Collector::new();
     let (pipeline, feed) = fed(keyed(|n| n % 3).batches_to(&batches));
     let pipeline = pipeline.batchers(|_| Batching::new(100, MS * 100));
     let topology = pipeline.start().await.unwrap();

@@ -4,19 +4,19 @@ use broadway_core::{
     Batch, Batching, Message, Next, OneBatcher, Pipeline, Processors, SourceExt, handler_fn,
     handler_fn_async,
     source::{self, from_iter, from_stream},
-    testing::{Recorder, Seen, Step, drained, hand_fed},
+    testing::{Collector, Recorder, Step, drained, manual_source},
 };
 use futures_util::{StreamExt, stream};
 
 use crate::common::{SECOND, Script, fed, outcomes};
 
-fn all(seen: &Seen<u64>) -> Vec<u64> {
+fn all(seen: &Collector<u64>) -> Vec<u64> {
     let mut all = seen.all();
     all.sort_unstable();
     all
 }
 
-fn seeing(seen: &Seen<u64>) -> Script<u64> {
+fn seeing(seen: &Collector<u64>) -> Script<u64> {
     let seen = seen.clone();
     Script::new().message(move |message| {
         seen.push(*message.data());
@@ -26,7 +26,7 @@ fn seeing(seen: &Seen<u64>) -> Script<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn a_topology_over_an_iterator_ends_when_it_is_exhausted() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let topology = Pipeline::new(from_iter(|_| 0..1_000_u64), seeing(&seen))
         .start()
         .await
@@ -37,7 +37,7 @@ async fn a_topology_over_an_iterator_ends_when_it_is_exhausted() {
 
 #[tokio::test(start_paused = true)]
 async fn each_producer_has_an_iterator_of_its_own() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let source = from_iter(|producer| (0..100).map(move |n| producer as u64 * 100 + n));
     let topology = Pipeline::new(source, seeing(&seen))
         .producers(4)
@@ -60,7 +60,7 @@ async fn a_topology_over_nothing_ends_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_topology_over_a_stream_ends_with_it() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let source = from_stream(|producer| {
         let numbers = stream::iter(0..200).map(move |n| producer as u64 * 200 + n);
         // A stream that is not always ready.
@@ -82,7 +82,7 @@ async fn a_topology_over_a_stream_ends_with_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_polled_only_as_far_as_there_is_demand() {
-    let polled = Seen::new();
+    let polled = Collector::new();
     let source = from_stream({
         let polled = polled.clone();
         move |_| {
@@ -103,8 +103,8 @@ async fn a_stream_is_polled_only_as_far_as_there_is_demand() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mapped_source_delivers_what_the_function_makes_and_acknowledges_the_original() {
-    let seen = Seen::new();
-    let (source, feed) = hand_fed::<u64>();
+    let seen = Collector::new();
+    let (source, feed) = manual_source::<u64>();
     let topology = Pipeline::new(source.map(|n| n * 10), seeing(&seen))
         .start()
         .await
@@ -119,7 +119,7 @@ async fn a_mapped_source_delivers_what_the_function_makes_and_acknowledges_the_o
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_mapping_function_opens_the_producer_again() {
     let recorder = Recorder::new();
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let source = source.map(|n| {
         assert!(n != 13, "unlucky");
         n
@@ -141,7 +141,7 @@ async fn a_panic_of_the_mapping_function_opens_the_producer_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_source_leaves_the_topology_to_pushes() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let topology = Pipeline::new(source::idle(), seeing(&seen))
         .start()
         .await
@@ -223,7 +223,7 @@ async fn a_handler_may_be_a_function_that_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_may_be_two_functions_with_batches() {
-    let sums = Seen::new();
+    let sums = Collector::new();
     let handler = handler_fn(|message: &mut Message<u64>| match message.data() {
         5 => Err("five".into()),
         _ => Ok(()),

@@ -2,14 +2,14 @@
 
 use broadway_core::{
     Callback, Next, Outcome, Processors,
-    testing::{Fault, Faults, Recorder, Seen, drained},
+    testing::{Collector, Fault, Faults, Recorder, drained},
 };
 
 use crate::common::{Script, fed, outcomes};
 
 #[tokio::test(start_paused = true)]
 async fn stale_messages_that_nobody_began_are_released_unhandled() {
-    let (handled, recorder) = (Seen::new(), Recorder::new());
+    let (handled, recorder) = (Collector::new(), Recorder::new());
     let script = Script::<u64>::new().message({
         let handled = handled.clone();
         move |message| {

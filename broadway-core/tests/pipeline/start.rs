@@ -5,7 +5,7 @@ use std::time::Duration;
 use broadway_core::{
     Batching, BoxError, Message, NoBatcher, OpenContext, Pipeline, Problem, Processors, Source,
     SourceExt, StartError, batchers, handler_fn, source,
-    testing::{drained, hand_fed},
+    testing::{drained, manual_source},
 };
 
 use crate::common::{SECOND, Script, Sink, fed, long};
@@ -158,7 +158,7 @@ async fn two_batchers_of_one_name_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_opened_when_an_option_cannot_work() {
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let error = Pipeline::new(source, Script::new())
         .producers(0)
         .start()

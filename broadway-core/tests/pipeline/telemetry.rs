@@ -6,7 +6,7 @@ use broadway_core::{
     Batching, Callback, Next, Outcome, Processors,
     machine::restart::{Intensity, RestartPolicy},
     telemetry::{Event, Observer},
-    testing::{Fault, Recorder, Seen, drained},
+    testing::{Collector, Fault, Recorder, drained},
 };
 
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
@@ -172,7 +172,7 @@ async fn all_observers_hear() {
 
 #[tokio::test(start_paused = true)]
 async fn latency_is_from_delivery_to_settlement_for_who_asks() {
-    struct Latency(Seen<Duration>);
+    struct Latency(Collector<Duration>);
     impl Observer for Latency {
         fn on_event(&self, _: &str, event: &Event<'_>) {
             if let Event::Settled { settlement, .. } = event {
@@ -186,7 +186,7 @@ async fn latency_is_from_delivery_to_settlement_for_who_asks() {
             true
         }
     }
-    let latencies = Seen::new();
+    let latencies = Collector::new();
     let (pipeline, feed) = fed(Script::<u64>::new().wait(|n| Wait::For(SECOND * *n as u32)));
     let pipeline = pipeline
         .processors(Processors::new(3))

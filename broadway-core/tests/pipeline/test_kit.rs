@@ -4,8 +4,10 @@ use std::{num::NonZeroUsize, panic::AssertUnwindSafe};
 
 use broadway_core::telemetry::{Event, Observer};
 use broadway_core::{
-    Callback, OpenContext, Producer, Source,
-    testing::{Fault, FaultPlan, Recorder, Seen, assert_order_per_key, drained, hand_fed},
+    Callback, OpenContext, Source, SourceProducer,
+    testing::{
+        Collector, Fault, FaultPlan, Recorder, assert_order_per_key, drained, manual_source,
+    },
 };
 use futures_util::FutureExt;
 
@@ -21,7 +23,7 @@ fn panics(f: impl FnOnce()) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn the_ledger_notices_what_was_never_settled() {
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let mut producer = source.open(&OpenContext::for_test()).await.unwrap();
     feed.push_all([1, 2]);
     let mut out = Vec::new();
@@ -38,7 +40,7 @@ async fn the_ledger_notices_what_was_never_settled() {
 
 #[tokio::test(start_paused = true)]
 async fn deliveries_do_not_exceed_the_demand_and_do_not_mix_pushes() {
-    let (source, feed) = hand_fed::<u64>();
+    let (source, feed) = manual_source::<u64>();
     let mut producer = source.open(&OpenContext::for_test()).await.unwrap();
     feed.push_all([1, 2, 3]);
     feed.push(4);
@@ -56,7 +58,7 @@ async fn deliveries_do_not_exceed_the_demand_and_do_not_mix_pushes() {
 
 #[tokio::test(start_paused = true)]
 async fn pushing_after_the_end_is_a_clear_mistake() {
-    let (_source, feed) = hand_fed::<u64>();
+    let (_source, feed) = manual_source::<u64>();
     feed.end();
     assert_eq!(
         panics(|| drop(feed.push(1))),
@@ -145,7 +147,7 @@ async fn a_recorder_waits_for_what_is_to_come_and_finds_what_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_waits_for_its_length_and_for_an_item() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let filling = tokio::spawn({
         let seen = seen.clone();
         async move {

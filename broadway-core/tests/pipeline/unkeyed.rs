@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use broadway_core::{
     Batching, KeyHash, Message, NoAckOptions, Processors, Record,
-    testing::{Seen, assert_order_per_key},
+    testing::{Collector, assert_order_per_key},
 };
 use tokio::time::Instant;
 
@@ -71,7 +71,7 @@ async fn records_without_a_key_use_all_processors() {
 
 #[tokio::test(start_paused = true)]
 async fn keyed_messages_stay_in_order_among_those_without_a_key() {
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new()
         .wait(|&(key, n): &MaybeKeyed| match (key, n % 3) {
             (None, 0) => Wait::Yield,
@@ -100,7 +100,7 @@ async fn keyed_messages_stay_in_order_among_those_without_a_key() {
 
 #[tokio::test(start_paused = true)]
 async fn batches_of_messages_without_a_key_have_no_partition_and_do_not_wait_for_each_other() {
-    let batches: Seen<Packed<MaybeKeyed>> = Seen::new();
+    let batches: Collector<Packed<MaybeKeyed>> = Collector::new();
     let script = Script::batching()
         .batch_wait(|_| Wait::For(SECOND))
         .batches_to(&batches);
@@ -123,7 +123,7 @@ async fn batches_of_messages_without_a_key_have_no_partition_and_do_not_wait_for
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_holds_messages_with_a_key_or_without_one() {
-    let batches: Seen<Packed<MaybeKeyed>> = Seen::new();
+    let batches: Collector<Packed<MaybeKeyed>> = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     feed.push_all((0..40).map(|n| ((n % 2 == 0).then_some(n), n)));
     feed.end();
@@ -147,7 +147,7 @@ async fn a_batch_holds_messages_with_a_key_or_without_one() {
 #[tokio::test(start_paused = true)]
 async fn a_borrowed_key_keeps_order_like_an_owned_one() {
     type Named = (String, u64);
-    let seen = Seen::new();
+    let seen = Collector::new();
     let script = Script::new()
         .wait(|(_, n): &Named| Wait::For(Duration::from_millis(n % 7)))
         .message({

@@ -11,9 +11,9 @@ use std::{
 
 use broadway_core::{
     Acknowledger, Batch, Batching, BoxError, Delivery, Handler, Message, Next, NoBatcher,
-    OneBatcher, OpenContext, Pipeline, Processors, Produced, Producer, Settled, Source,
+    OneBatcher, OpenContext, Pipeline, Processors, Produced, Settled, Source, SourceProducer,
     telemetry::{Event, MessageInfo, Observer},
-    testing::{Recorder, Seen},
+    testing::{Collector, Recorder},
 };
 
 /// Numbers with coordinates.
@@ -46,7 +46,7 @@ impl Source for Log {
     }
 }
 
-impl Producer for LogProducer {
+impl SourceProducer for LogProducer {
     type Item = u64;
     type Acknowledger = Positions;
 
@@ -92,14 +92,14 @@ impl Observer for Told {
 /// Blocks its thread until that is told.
 struct Blocking {
     told: Mutex<Receiver<Which>>,
-    seen: Seen<Which>,
+    seen: Collector<Which>,
     in_batch: bool,
 }
 
 impl Blocking {
-    fn new(in_batch: bool) -> (Self, Told, Seen<Which>) {
+    fn new(in_batch: bool) -> (Self, Told, Collector<Which>) {
         let (sender, receiver) = channel();
-        let seen = Seen::new();
+        let seen = Collector::new();
         let blocking = Self {
             told: Mutex::new(receiver),
             seen: seen.clone(),

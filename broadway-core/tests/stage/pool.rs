@@ -276,9 +276,9 @@ impl Consumer for Scarce {
 }
 
 /// Logs who failed, and sizes.
-struct Heard(Log<String>);
+struct RecordedEvent(Log<String>);
 
-impl Observer for Heard {
+impl Observer for RecordedEvent {
     fn on_event(&self, stage: &str, event: &Event<'_>) {
         match event {
             Event::Stage(StageEvent::Failed { reason, .. }) => {
@@ -296,7 +296,11 @@ impl Observer for Heard {
 async fn a_pool_says_how_large_it_is_to_be() {
     let (pool, _) = workers(MS);
     let heard = Log::new();
-    let pool = pool.observe(Heard(heard.clone())).start().await.unwrap();
+    let pool = pool
+        .observe(RecordedEvent(heard.clone()))
+        .start()
+        .await
+        .unwrap();
     for (min, max) in [(3, 5), (3, 4), (1, 1)] {
         pool.resize(min, max).unwrap();
         settle().await;
@@ -322,7 +326,7 @@ async fn a_pool_that_cannot_grow_goes_on_and_says_so() {
     let pool = stage::pool(make.clone())
         .min(2)
         .name("writers")
-        .observe(Heard(failures.clone()))
+        .observe(RecordedEvent(failures.clone()))
         .subscribe_to(output);
     let pool = pool.start().await.unwrap();
     assert!(!pool.join().await.is_failed());

@@ -23,7 +23,7 @@ use crate::{
     subscriptions::{Order, Probe, Push, queue},
 };
 
-use parts::{Fragile, Heard, Plan, pause, policy};
+use parts::{Fragile, Plan, RecordedEvent, pause, policy};
 
 const BOTH: [Order; 2] = [Order::Fail, Order::Panic];
 
@@ -214,7 +214,7 @@ async fn events_go_to_others_while_a_failed_consumer_rests() {
 async fn each_failure_makes_the_pause_longer_and_a_failing_init_is_one() {
     let mut plan = Plan::new("receive", Order::Fail);
     plan.unlucky = 3;
-    let heard = Heard::new();
+    let heard = RecordedEvent::new();
     let consumer = plan.consumer().observe(heard.clone());
     let consumer = consumer.start().await.unwrap();
     assert!(consumer.call("fail").await.is_err());
@@ -379,7 +379,7 @@ async fn a_producer_that_rests_is_still_there_for_its_consumers() {
 async fn a_failure_of_a_stage_without_restart_ends_it_and_counts_what_was_in_hand() {
     for order in BOTH {
         let plan = Plan::new("handle_events", order);
-        let heard = Heard::new();
+        let heard = RecordedEvent::new();
         let (queue, _) = queue("queue").await;
         let consumer = stage::consumer(plan.make()).observe(heard.clone());
         let consumer = consumer.subscribe_to(queue.output()).start().await.unwrap();

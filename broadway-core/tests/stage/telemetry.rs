@@ -8,7 +8,7 @@ use broadway_core::{
     stage::{
         self, Buffer, Consumer, Context, End, Nothing, Producer, Receive, Subscription, Timer,
     },
-    testing::{Heard, Recorder},
+    testing::{RecordedEvent, Recorder},
 };
 
 use crate::common::{Counter, Forwarder, settle};
@@ -61,8 +61,8 @@ impl Consumer for Unlucky {
     }
 }
 
-fn names(heard: &[Heard]) -> Vec<&'static str> {
-    heard.iter().map(Heard::name).collect()
+fn names(heard: &[RecordedEvent]) -> Vec<&'static str> {
+    heard.iter().map(RecordedEvent::name).collect()
 }
 
 /// A recorder's last word about a level, such as the size of a buffer.
@@ -90,7 +90,11 @@ async fn a_stage_in_the_middle_tells_every_boundary() {
     while stream.next().await.is_some() {}
     assert!(!middle.join().await.is_failed());
 
-    let told: Vec<_> = recorder.all().iter().map(Heard::to_string).collect();
+    let told: Vec<_> = recorder
+        .all()
+        .iter()
+        .map(RecordedEvent::to_string)
+        .collect();
     for expected in [
         "stage_subscribed producer=numbers subscriptions=1",
         "stage_consumer_subscribed",
@@ -145,7 +149,7 @@ async fn what_is_emitted_by_messages_and_timers_is_told_too() {
     assert_eq!(last(&recorder, "stage_buffered", "count"), 0);
     for callback in ["receive", "handle_timer"] {
         let called = recorder.of("stage_called");
-        let of_it = |heard: &&Heard| heard.get("callback") == Some(callback);
+        let of_it = |heard: &&RecordedEvent| heard.get("callback") == Some(callback);
         assert_eq!(called.iter().filter(of_it).count(), 1, "{callback}");
     }
 }
@@ -241,6 +245,6 @@ async fn stages_that_share_a_recorder_are_told_apart() {
     while stream.next().await.is_some() {}
     recorder.wait_count("stage_ended", 2).await;
     let ended = recorder.of("stage_ended");
-    let tellers: Vec<_> = ended.iter().map(Heard::teller).collect();
+    let tellers: Vec<_> = ended.iter().map(RecordedEvent::teller).collect();
     assert_eq!(tellers, ["numbers", "middle"]);
 }

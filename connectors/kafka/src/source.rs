@@ -8,7 +8,7 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Source, SourceProducer,
     telemetry::MessageInfo,
 };
 use tokio::sync::oneshot;
@@ -78,7 +78,7 @@ impl Source for Kafka {
 
 /// Reads the partitions of one group member, only as much as it is asked for.
 ///
-/// Dropped without [`close`](Producer::close), the member waits for messages in flight as at a revocation, commits and
+/// Dropped without [`close`](SourceProducer::close), the member waits for messages in flight as at a revocation, commits and
 /// leaves, on its own thread.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct KafkaProducer {
@@ -97,7 +97,7 @@ impl KafkaProducer {
     }
 }
 
-impl Producer for KafkaProducer {
+impl SourceProducer for KafkaProducer {
     type Item = KafkaRecord;
     type Acknowledger = KafkaAcknowledger;
 

@@ -8,7 +8,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use broadway_kafka::{Begin, GroupProtocol, Kafka};
 use common::{
-    Reader, Received, Seen, add_partitions, admin, broker, committed, create_topic, publish, unique,
+    Collector, Reader, Received, add_partitions, admin, broker, committed, create_topic, publish,
+    unique,
 };
 use rdkafka::admin::AdminOptions;
 
@@ -32,7 +33,7 @@ fn of_partition(received: &[Received], partition: i32) -> usize {
 
 /// That reading began at the start was told.
 fn assert_repositioned(reader: &Reader, topic: &str, partition: i32) {
-    let told = Seen::Repositioned {
+    let told = Collector::Repositioned {
         part: format!("{topic}[{partition}]"),
         position: 0,
     };
@@ -137,7 +138,7 @@ async fn a_topic_is_made_anew_with(n: u64, protocol: GroupProtocol) {
     reader
         .log
         .wait_for("the commit", |seen| {
-            matches!(seen, Seen::Committed { position: 30, .. })
+            matches!(seen, Collector::Committed { position: 30, .. })
         })
         .await;
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
@@ -252,7 +253,7 @@ async fn members_that_join_for_the_first_time_all_begin_at_the_end() {
     tokio::time::timeout(common::PATIENCE, all).await.unwrap();
     assert_eq!(committed(&brokers, &group, &topic, 4), [Some(100); 4]);
     for reader in [&first, &second] {
-        let is_told = |seen: &Seen| matches!(seen, Seen::Repositioned { .. });
+        let is_told = |seen: &Collector| matches!(seen, Collector::Repositioned { .. });
         assert!(
             !reader.log.all().iter().any(is_told),
             "{:?}",

@@ -10,7 +10,9 @@ use broadway_core::{
     handler_fn,
 };
 use broadway_kafka::{Begin, ConfigError, GroupProtocol, Kafka, KafkaRecord, OnFailure};
-use common::{Reader, Seen, broker, committed, create_topic, failed, numbers, publish, unique};
+use common::{
+    Collector, Reader, broker, committed, create_topic, failed, numbers, publish, unique,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_message_halts_its_partition_only_and_comes_again() {
@@ -40,7 +42,7 @@ async fn a_failed_message_halts_its_partition_only_and_comes_again() {
         .log
         .wait_for("the halt", |seen| {
             *seen
-                == Seen::Halted {
+                == Collector::Halted {
                     part: format!("{topic}[0]"),
                     position: 4,
                 }
@@ -56,7 +58,7 @@ async fn a_failed_message_halts_its_partition_only_and_comes_again() {
     reader
         .nothing_until(log.wait_for(
             "the halted one's lag",
-            |seen| matches!(seen, Seen::Lag { part, messages: Some(16), .. } if *part == halted),
+            |seen| matches!(seen, Collector::Lag { part, messages: Some(16), .. } if *part == halted),
         ))
         .await;
     let log = reader.close().await.unwrap();
@@ -103,7 +105,7 @@ async fn a_halted_partition_is_resumed(protocol: GroupProtocol) {
         numbers(&again).into_iter().eq((8..20).step_by(2)),
         "from the failed message on"
     );
-    let resumed = Seen::Unhalted {
+    let resumed = Collector::Unhalted {
         part: format!("{topic}[0]"),
         position: 4,
     };

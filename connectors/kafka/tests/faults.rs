@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use broadway_kafka::{Begin, GroupProtocol, Kafka};
-use common::{Reader, Seen, committed, numbers, publish, unique};
+use common::{Collector, Reader, committed, numbers, publish, unique};
 use rdkafka::{
     mocking::MockCluster,
     producer::DefaultProducerContext,
@@ -71,7 +71,7 @@ async fn a_broker_that_comes_back_is_read_on_without_loss() {
     reader
         .log
         .wait_for("the broker's absence", |seen| {
-            matches!(seen, Seen::Trouble(_))
+            matches!(seen, Collector::Trouble(_))
         })
         .await;
     fixture.cluster.broker_up(1).unwrap();
@@ -95,12 +95,14 @@ async fn a_refused_commit_is_told_and_tried_again() {
     reader.done(received).await;
     reader
         .log
-        .wait_for("the refusal", |seen| matches!(seen, Seen::CommitFailed(_)))
+        .wait_for("the refusal", |seen| {
+            matches!(seen, Collector::CommitFailed(_))
+        })
         .await;
     reader
         .log
         .wait_for("the commit", |seen| {
-            matches!(seen, Seen::Committed { position: 100, .. })
+            matches!(seen, Collector::Committed { position: 100, .. })
         })
         .await;
     reader.close().await.unwrap();
@@ -194,13 +196,13 @@ async fn a_lost_membership_is_never_committed_and_its_work_comes_again() {
     reader
         .log
         .wait_for("the loss", |seen| {
-            matches!(seen, Seen::Revoked { settled: false, .. })
+            matches!(seen, Collector::Revoked { settled: false, .. })
         })
         .await;
     let tried = |log: &common::Log| {
         log.all()
             .iter()
-            .any(|seen| matches!(seen, Seen::CommitFailed(_)))
+            .any(|seen| matches!(seen, Collector::CommitFailed(_)))
     };
     assert!(
         !tried(&reader.log),
@@ -230,7 +232,7 @@ async fn a_partition_that_comes_back_at_once_is_read_again() {
         position += 20;
         reader.done(received).await;
         let part = format!("{}[0]", fixture.topic);
-        let wanted = Seen::Committed {
+        let wanted = Collector::Committed {
             part,
             position: i64::try_from(position).unwrap(),
         };
@@ -247,7 +249,7 @@ async fn a_partition_that_comes_back_at_once_is_read_again() {
             .wait_until("the loss", |all| {
                 let revoked = all
                     .iter()
-                    .filter(|seen| matches!(seen, Seen::Revoked { .. }))
+                    .filter(|seen| matches!(seen, Collector::Revoked { .. }))
                     .count();
                 (revoked > round).then_some(())
             })

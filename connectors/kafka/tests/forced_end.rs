@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use broadway_core::{
     BoxError, Handler, Message, Next, NoBatcher, Pipeline, Processors, Record, RunError, Topology,
-    testing::Seen,
+    testing::Collector,
 };
 use broadway_kafka::{Begin, Kafka, KafkaRecord};
 use common::{broker, create_topic, publish, unique};
@@ -17,7 +17,7 @@ const MESSAGES: u64 = 300;
 /// Never comes back from message 5.
 #[derive(Clone)]
 struct Stuck {
-    seen: Seen<u64>,
+    seen: Collector<u64>,
     hangs: bool,
 }
 
@@ -60,14 +60,14 @@ async fn told_and_came(
         source.begin(Begin::Earliest)
     };
     let stuck = Stuck {
-        seen: Seen::new(),
+        seen: Collector::new(),
         hangs: true,
     };
     let topology = started(source(), &stuck).await;
     stuck.seen.wait_len(MESSAGES as usize).await;
     let told = end(&topology).await;
     let again = Stuck {
-        seen: Seen::new(),
+        seen: Collector::new(),
         hangs: false,
     };
     let topology = started(source(), &again).await;

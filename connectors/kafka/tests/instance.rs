@@ -11,7 +11,7 @@ use std::{
 
 use broadway_core::{Message, Pipeline, Record, RunError, Topology, handler_fn_async};
 use broadway_kafka::{Begin, GroupProtocol, Kafka, KafkaRecord};
-use common::{Log, PATIENCE, Reader, Seen, broker, create_topic, publish, unique};
+use common::{Collector, Log, PATIENCE, Reader, broker, create_topic, publish, unique};
 use tokio::time::timeout;
 
 type Handled = Arc<Mutex<Vec<u64>>>;
@@ -78,7 +78,8 @@ async fn a_member_whose_name_was_taken_ends_and_says_which_option_to_change() {
     timeout(PATIENCE, all)
         .await
         .expect("the second one goes on");
-    let is_disturbed = |seen: &Seen| matches!(seen, Seen::Revoked { .. } | Seen::CommitFailed(_));
+    let is_disturbed =
+        |seen: &Collector| matches!(seen, Collector::Revoked { .. } | Collector::CommitFailed(_));
     assert!(
         !second_log.all().iter().any(is_disturbed),
         "{:?}",
@@ -97,10 +98,10 @@ async fn a_member_that_is_told_to_claims_its_name_again() {
     let (second, _) = start(&source, &handled).await;
     let ended = timeout(PATIENCE, second.wait()).await;
     ended.expect("the second one ends").unwrap_err();
-    let assignments = |all: &[Seen]| {
+    let assignments = |all: &[Collector]| {
         let assigned = all
             .iter()
-            .filter(|seen| matches!(seen, Seen::Assigned { .. }));
+            .filter(|seen| matches!(seen, Collector::Assigned { .. }));
         (assigned.count() >= 4).then_some(())
     };
     first_log

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broadway_kafka::{Begin, GroupProtocol, Kafka};
 use common::{
-    Log, PATIENCE, Reader, Seen, broker, committed, create_topic, numbers, publish, unique,
+    Collector, Log, PATIENCE, Reader, broker, committed, create_topic, numbers, publish, unique,
 };
 use rdkafka::{
     ClientConfig,
@@ -31,11 +31,11 @@ async fn lag(log: &Log, wanted: Option<u64>) -> Option<Duration> {
     let seen = log
         .wait_for(
             &format!("a lag of {wanted:?}"),
-            |seen| matches!(seen, Seen::Lag { messages, .. } if *messages == wanted),
+            |seen| matches!(seen, Collector::Lag { messages, .. } if *messages == wanted),
         )
         .await;
     match seen {
-        Seen::Lag { oldest, .. } => oldest,
+        Collector::Lag { oldest, .. } => oldest,
         other => panic!("{other:?}"),
     }
 }
@@ -107,7 +107,7 @@ async fn without_a_broker_the_lag_is_unknown_until_there_is_one_again() {
                 .filter(|seen| {
                     matches!(
                         seen,
-                        Seen::Lag {
+                        Collector::Lag {
                             messages: Some(100),
                             ..
                         }
@@ -202,7 +202,7 @@ async fn the_end_of_a_topic_with_transactions_is_reached_and_committed() {
     reader.nothing_until(lag(&log, Some(0))).await;
     let end = |position| {
         let part = format!("{topic}[0]");
-        Seen::Committed { part, position }
+        Collector::Committed { part, position }
     };
     log.wait_for("the commit behind the marker", |seen| *seen == end(11))
         .await;
@@ -272,7 +272,9 @@ async fn a_resumed_partition_keeps_its_commit(protocol: GroupProtocol) {
     // The client had read all ten, and forgets that a little later than the partition begins anew. Nothing is read meanwhile.
     reader
         .log
-        .wait_for("the restart", |seen| matches!(seen, Seen::Unhalted { .. }))
+        .wait_for("the restart", |seen| {
+            matches!(seen, Collector::Unhalted { .. })
+        })
         .await;
     let told = reader.log.all().len();
     reader
@@ -315,16 +317,16 @@ async fn a_message_that_cannot_be_read_is_not_passed_over() {
     let looks = log.wait_until("a few looks after an error", |all| {
         let error = all
             .iter()
-            .position(|seen| matches!(seen, Seen::Trouble(_)))?;
+            .position(|seen| matches!(seen, Collector::Trouble(_)))?;
         let lags = all[error..].iter();
-        let lags = lags.filter(|seen| matches!(seen, Seen::Lag { .. }));
+        let lags = lags.filter(|seen| matches!(seen, Collector::Lag { .. }));
         (lags.count() > 5).then_some(())
     });
     reader.nothing_until(looks).await;
     for seen in log.all() {
         match seen {
-            Seen::Lag { messages, .. } => assert_eq!(messages, Some(10)),
-            Seen::Committed { .. } => panic!("{seen:?}"),
+            Collector::Lag { messages, .. } => assert_eq!(messages, Some(10)),
+            Collector::Committed { .. } => panic!("{seen:?}"),
             _ => {}
         }
     }

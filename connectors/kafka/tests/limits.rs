@@ -50,7 +50,7 @@ async fn a_producer_without_limits_that_is_dropped_commits_and_leaves() {
     let log = reader.log.clone();
     drop(reader);
     log.wait_for("the last commit", |seen| {
-        matches!(seen, common::Seen::Committed { position: 10, .. })
+        matches!(seen, common::Collector::Committed { position: 10, .. })
     })
     .await;
 }

@@ -13,7 +13,7 @@ use broadway_core::{
     Topology, Totals,
 };
 use broadway_kafka::{Begin, GroupProtocol, Kafka, KafkaRecord, OnFailure};
-use common::{Log, PATIENCE, Seen, broker, committed, create_topic, publish, unique};
+use common::{Collector, Log, PATIENCE, broker, committed, create_topic, publish, unique};
 use tokio::{
     sync::{Notify, Semaphore},
     time::timeout,
@@ -216,7 +216,7 @@ async fn a_drain_halts_nothing_over_what_it_releases_and_commits_all_that_is_don
     let halts = log
         .all()
         .into_iter()
-        .filter(|seen| matches!(seen, Seen::Halted { .. }));
+        .filter(|seen| matches!(seen, Collector::Halted { .. }));
     assert_eq!(halts.count(), 0);
     assert_eq!(fixture.committed(), i64::try_from(totals.done).unwrap());
     let (topology, _) = fixture.start(&work, 1).await;
@@ -265,7 +265,7 @@ async fn pipelines_share_a_group(protocol: GroupProtocol) {
     work.wait_for(1_000).await;
     let (second, second_log) = fixture.start(&work, 1).await;
     second_log
-        .wait_for("a share", |seen| matches!(seen, Seen::Assigned { .. }))
+        .wait_for("a share", |seen| matches!(seen, Collector::Assigned { .. }))
         .await;
     let at = work.sorted().len();
     work.wait_for((at + 5_000).min(50_000)).await;
@@ -282,7 +282,7 @@ async fn pipelines_share_a_group(protocol: GroupProtocol) {
     let unsettled = |log: &Log| {
         log.all()
             .iter()
-            .any(|seen| matches!(seen, Seen::Revoked { settled: false, .. }))
+            .any(|seen| matches!(seen, Collector::Revoked { settled: false, .. }))
     };
     assert!(!unsettled(&first_log) && !unsettled(&second_log));
 }
@@ -326,7 +326,7 @@ async fn queued_messages_of_a_revoked_partition_are_released_and_handled_by_the_
         // The second waits for the first to let go; then the four messages may end.
         first_log
             .wait_for("the assignment", |seen| {
-                matches!(seen, Seen::Assigned { .. })
+                matches!(seen, Collector::Assigned { .. })
             })
             .await;
         while first.totals().released == 0 {
@@ -363,12 +363,12 @@ async fn a_failed_message_halts_its_partition_while_the_others_go_on() {
     }));
     let (topology, log) = fixture.start(&work, 1).await;
     let halted = log
-        .wait_for("the halt", |seen| matches!(seen, Seen::Halted { .. }))
+        .wait_for("the halt", |seen| matches!(seen, Collector::Halted { .. }))
         .await;
     let part = format!("{}[1]", fixture.topic);
     assert_eq!(
         halted,
-        Seen::Halted {
+        Collector::Halted {
             part,
             position: 100
         }

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 use broadway_core::{OpenContext, Record, Source};
 use broadway_kafka::{Begin, Kafka};
 use common::{
-    Reader, Seen, add_partitions, broker, committed, create_topic, number, numbers, publish, unique,
+    Collector, Reader, add_partitions, broker, committed, create_topic, number, numbers, publish,
+    unique,
 };
 
 fn source(brokers: &str, topic: &str) -> Kafka {
@@ -113,7 +114,7 @@ async fn a_time_begins_at_the_first_message_that_is_not_older() {
     );
     // The second partition has nothing that is not older, and begins at its end.
     reader.log.wait_for("the second partition", |seen| {
-        matches!(seen, Seen::Assigned { part, position: Some(0) } if part.ends_with("[1]"))
+        matches!(seen, Collector::Assigned { part, position: Some(0) } if part.ends_with("[1]"))
     }).await;
     reader.close().await.unwrap();
 }
@@ -153,7 +154,7 @@ async fn partitions_added_later_are_read_too() {
         .log
         .wait_for(
             "the new partition",
-            |seen| matches!(seen, Seen::Assigned { part, .. } if part.ends_with("[1]")),
+            |seen| matches!(seen, Collector::Assigned { part, .. } if part.ends_with("[1]")),
         )
         .await;
     publish(&brokers, &topic, 2, 0..2);
@@ -365,7 +366,7 @@ async fn the_lag_counts_what_is_not_settled() {
         .wait_for("all of it", |seen| {
             matches!(
                 seen,
-                Seen::Lag {
+                Collector::Lag {
                     messages: Some(100),
                     ..
                 }
@@ -378,7 +379,7 @@ async fn the_lag_counts_what_is_not_settled() {
         .wait_for("none", |seen| {
             matches!(
                 seen,
-                Seen::Lag {
+                Collector::Lag {
                     messages: Some(0),
                     ..
                 }

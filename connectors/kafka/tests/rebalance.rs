@@ -12,7 +12,7 @@ use std::{
 use broadway_core::{Acknowledger, Outcome};
 use broadway_kafka::{Begin, GroupProtocol, Kafka};
 use common::{
-    PATIENCE, Reader, Received, Seen, broker, committed, create_topic, number, publish, unique,
+    Collector, PATIENCE, Reader, Received, broker, committed, create_topic, number, publish, unique,
 };
 use tokio::{sync::watch, time::timeout};
 
@@ -62,7 +62,7 @@ async fn member(mut reader: Reader, handled: Handled, mut stop: watch::Receiver<
         let mut out = Vec::new();
         let demand = std::num::NonZeroUsize::new(200).unwrap();
         let open = tokio::select! {
-            produced = broadway_core::Producer::produce(&mut reader.producer, demand, &mut out) => {
+            produced = broadway_core::SourceProducer::produce(&mut reader.producer, demand, &mut out) => {
                 produced.unwrap();
                 true
             }
@@ -107,7 +107,7 @@ async fn a_second_member_comes_and_goes(protocol: GroupProtocol) {
     let second = tokio::spawn(member(second, handled.clone(), stopped_second));
     second_log
         .wait_for("a share for the second", |seen| {
-            matches!(seen, Seen::Assigned { .. })
+            matches!(seen, Collector::Assigned { .. })
         })
         .await;
     publish(&brokers, &topic, PARTITIONS, MESSAGES / 2..MESSAGES);
@@ -143,7 +143,7 @@ async fn a_second_member_comes_and_goes(protocol: GroupProtocol) {
     let revoked = first_log
         .all()
         .iter()
-        .filter(|seen| matches!(seen, Seen::Revoked { settled: true, .. }))
+        .filter(|seen| matches!(seen, Collector::Revoked { settled: true, .. }))
         .count();
     assert!(
         revoked >= 1,
@@ -194,13 +194,13 @@ async fn a_revocation_waits_for_messages_in_flight_and_commits_them() {
         .log
         .all()
         .into_iter()
-        .filter(|seen| matches!(seen, Seen::Revoked { .. }))
+        .filter(|seen| matches!(seen, Collector::Revoked { .. }))
         .collect();
     assert_eq!(revoked.len(), 2);
     assert!(
         revoked
             .iter()
-            .all(|seen| matches!(seen, Seen::Revoked { settled: true, .. })),
+            .all(|seen| matches!(seen, Collector::Revoked { settled: true, .. })),
         "{revoked:?}"
     );
     assert_eq!(committed(&brokers, &group, &topic, 2), [Some(10), Some(10)]);
@@ -219,7 +219,7 @@ async fn a_revocation_waits_for_all_below_the_last_begun_message_and_releases_wh
     let mut received = Vec::new();
     while received.len() < 20 {
         let demand = std::num::NonZeroUsize::new(20).unwrap();
-        broadway_core::Producer::produce(&mut first.producer, demand, &mut received)
+        broadway_core::SourceProducer::produce(&mut first.producer, demand, &mut received)
             .await
             .unwrap();
     }
@@ -247,12 +247,12 @@ async fn a_revocation_waits_for_all_below_the_last_begun_message_and_releases_wh
     });
     let revoked = first
         .log
-        .wait_for("the move", |seen| matches!(seen, Seen::Revoked { .. }))
+        .wait_for("the move", |seen| matches!(seen, Collector::Revoked { .. }))
         .await;
     assert!(
         matches!(
             revoked,
-            Seen::Revoked {
+            Collector::Revoked {
                 settled: true,
                 repeats: 0,
                 ..
@@ -280,9 +280,9 @@ async fn a_move_says_how_much_was_done_and_not_committed() {
     let second = Reader::open(&source).await;
     let revoked = first
         .log
-        .wait_for("the move", |seen| matches!(seen, Seen::Revoked { .. }))
+        .wait_for("the move", |seen| matches!(seen, Collector::Revoked { .. }))
         .await;
-    let six = Seen::Revoked {
+    let six = Collector::Revoked {
         part: format!("{topic}[0]"),
         settled: false,
         repeats: 6,
@@ -310,7 +310,7 @@ async fn results_after_the_revoke_timeout_are_ignored() {
     first
         .log
         .wait_for("the revocation", |seen| {
-            matches!(seen, Seen::Revoked { settled: false, .. })
+            matches!(seen, Collector::Revoked { settled: false, .. })
         })
         .await;
     first.done(rest).await;
@@ -341,7 +341,7 @@ async fn a_dropped_producer_commits_what_was_in_flight_and_leaves() {
         .collect();
     acknowledger.settle(&mut settled).await.unwrap();
     log.wait_for("the last commit", |seen| {
-        matches!(seen, Seen::Committed { position: 10, .. })
+        matches!(seen, Collector::Committed { position: 10, .. })
     })
     .await;
     let second = Reader::open(&source).await;
@@ -360,7 +360,7 @@ async fn static_members_come_back_without_a_rebalance() {
     let mut first = Reader::open(&named("a")).await;
     first
         .log
-        .wait_for("both", |seen| matches!(seen, Seen::Assigned { .. }))
+        .wait_for("both", |seen| matches!(seen, Collector::Assigned { .. }))
         .await;
     let received = first.exactly(20).await;
     first.done(received).await;
@@ -373,7 +373,7 @@ async fn static_members_come_back_without_a_rebalance() {
         .filter(|seen| {
             matches!(
                 seen,
-                Seen::Assigned {
+                Collector::Assigned {
                     position: Some(10),
                     ..
                 }

@@ -7,7 +7,7 @@ use std::{future::pending, time::Duration};
 
 use broadway_core::{OpenContext, Outgoing, Publisher, Source};
 use broadway_kafka::{Begin, Kafka, KafkaPublisher};
-use common::{Reader, Seen, sasl, tls::Identity};
+use common::{Collector, Reader, sasl, tls::Identity};
 use rdkafka::{
     mocking::MockCluster,
     producer::DefaultProducerContext,
@@ -256,8 +256,8 @@ async fn a_right_to_the_group_that_is_withdrawn_is_told_and_waited_for() {
     cluster.request_errors(RDKafkaApiKey::JoinGroup, &[denied; 2]);
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
     cluster.request_errors(RDKafkaApiKey::Heartbeat, &[unknown]);
-    let is_told = |seen: &Seen| match seen {
-        Seen::Trouble(text) => text.contains("grant READ on the group"),
+    let is_told = |seen: &Collector| match seen {
+        Collector::Trouble(text) => text.contains("grant READ on the group"),
         _ => false,
     };
     reader.log.wait_for("the refusal", is_told).await;
@@ -285,8 +285,8 @@ async fn a_right_to_read_that_is_withdrawn_is_told_and_waited_for() {
     results.into_iter().for_each(|result| result.unwrap());
     // Granted again, it goes on by itself.
     assert_eq!(common::numbers(&reader.exactly(1).await), [17]);
-    let is_told = |seen: &Seen| match seen {
-        Seen::Trouble(text) => text.contains("orders[0]") && text.contains("grant READ"),
+    let is_told = |seen: &Collector| match seen {
+        Collector::Trouble(text) => text.contains("orders[0]") && text.contains("grant READ"),
         _ => false,
     };
     reader.log.wait_for("the refusal", is_told).await;

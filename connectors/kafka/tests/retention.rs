@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use broadway_kafka::{Begin, GroupProtocol, Kafka, OnLost};
-use common::{Reader, Seen, admin, broker, committed, create_topic, numbers, publish, unique};
+use common::{Collector, Reader, admin, broker, committed, create_topic, numbers, publish, unique};
 use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
 
 fn source(brokers: &str, topic: &str, group: &str, protocol: GroupProtocol) -> Kafka {
@@ -37,8 +37,8 @@ async fn delete_before(brokers: &str, topic: &str, offset: i64) {
     deleted.elements()[0].error().unwrap();
 }
 
-fn lost(topic: &str, from: i64, to: i64) -> Seen {
-    Seen::Lost {
+fn lost(topic: &str, from: i64, to: i64) -> Collector {
+    Collector::Lost {
         part: format!("{topic}[0]"),
         from,
         to,
@@ -143,7 +143,7 @@ async fn a_partition_halts_at_what_was_deleted_where_that_is_chosen_and_can_be_r
     delete_before(&brokers, &topic, 150).await;
     let source = source.on_lost(OnLost::Halt);
     let mut reader = Reader::open(&source).await;
-    let halted = Seen::Halted {
+    let halted = Collector::Halted {
         part: format!("{topic}[0]"),
         position: 20,
     };
@@ -159,7 +159,7 @@ async fn a_partition_halts_at_what_was_deleted_where_that_is_chosen_and_can_be_r
     reader.done(received).await;
     reader.close().await.unwrap();
     // An error of before the halt, which the client hands over late, moves nothing.
-    let moved = |seen: &Seen| matches!(seen, Seen::Repositioned { .. });
+    let moved = |seen: &Collector| matches!(seen, Collector::Repositioned { .. });
     assert!(!log.all().iter().any(moved), "{:?}", log.all());
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
 }

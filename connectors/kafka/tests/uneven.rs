@@ -14,7 +14,7 @@ use broadway_core::{
     Topology,
 };
 use broadway_kafka::{Begin, GroupProtocol, Kafka, KafkaRecord};
-use common::{Log, PATIENCE, Seen, broker, committed, create_topic, unique};
+use common::{Collector, Log, PATIENCE, broker, committed, create_topic, unique};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer as _},
@@ -165,8 +165,9 @@ fn assert_once_and_in_order(work: &Work, logs: &[&Log]) {
     assert_eq!((repeats, out_of_order), (0, 0), "{events:?}");
 }
 
-fn moves(log: &Log) -> Vec<Seen> {
-    let is_move = |seen: &Seen| matches!(seen, Seen::Assigned { .. } | Seen::Revoked { .. });
+fn moves(log: &Log) -> Vec<Collector> {
+    let is_move =
+        |seen: &Collector| matches!(seen, Collector::Assigned { .. } | Collector::Revoked { .. });
     log.all().into_iter().filter(is_move).collect()
 }
 
@@ -192,7 +193,7 @@ async fn a_member_joins(protocol: GroupProtocol, pace: Pace) {
     let (second, second_log) = start(&source, &work).await;
     first_log
         .wait_for("a partition moves", |seen| {
-            matches!(seen, Seen::Revoked { .. })
+            matches!(seen, Collector::Revoked { .. })
         })
         .await;
     work.wait_for(usize::try_from(MESSAGES).unwrap()).await;
@@ -202,7 +203,7 @@ async fn a_member_joins(protocol: GroupProtocol, pace: Pace) {
     assert_once_and_in_order(&work, &[&first_log, &second_log]);
     let unsettled = moves(&first_log)
         .into_iter()
-        .filter(|seen| matches!(seen, Seen::Revoked { settled: false, .. }))
+        .filter(|seen| matches!(seen, Collector::Revoked { settled: false, .. }))
         .count();
     assert_eq!(unsettled, 0, "{:?}", moves(&first_log));
     let total: i64 = committed(&brokers, &group, &topic, PARTITIONS)

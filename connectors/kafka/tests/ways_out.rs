@@ -11,7 +11,7 @@ use broadway_core::{
 };
 use broadway_kafka::{Begin, Kafka, KafkaPublisher, KafkaRecord, NewTopic};
 use common::{
-    Log, PATIENCE, Reader, Seen, broker, committed, create_topic, numbers, publish, unique,
+    Collector, Log, PATIENCE, Reader, broker, committed, create_topic, numbers, publish, unique,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -93,12 +93,12 @@ async fn a_message_whose_dead_letter_is_confirmed_halts_nothing() {
         .await
         .unwrap();
     log.wait_for("the last commit", |seen| {
-        matches!(seen, Seen::Committed { position: 100, .. })
+        matches!(seen, Collector::Committed { position: 100, .. })
     })
     .await;
     let totals = topology.drain().await.unwrap();
     assert_eq!((totals.done, totals.resolved, totals.failed), (90, 10, 0));
-    let halted = |seen: &Seen| matches!(seen, Seen::Halted { .. });
+    let halted = |seen: &Collector| matches!(seen, Collector::Halted { .. });
     assert!(!log.all().iter().any(halted), "{:?}", log.all());
     let mut reader = Reader::open(&source(&brokers, &dead, &unique("group"))).await;
     let mut letters = numbers(&reader.exactly(10).await);

@@ -3,14 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use broadway_core::{Deadline, connector::LagTeller};
+use broadway_core::{Deadline, connector::LagReporter};
 
 use crate::held::Held;
 
 /// Never ends.
 pub(crate) async fn tell(
     held: Arc<Held>,
-    lag: Arc<LagTeller>,
+    lag: Arc<LagReporter>,
     subscription: String,
     interval: Duration,
 ) {

@@ -16,7 +16,7 @@
 //!   [`max_outstanding_bytes`](PubSub::max_outstanding_bytes), waiting ones included.
 //! - **A failed message neither spins nor is lost**: by default it comes again 10 seconds later; see [`OnFailure`].
 //! - **A stop loses and repeats nothing** that ends in time: what was fetched and not begun is given back, acknowledgements
-//!   arrive before [`close`](broadway_core::Producer::close) returns. A leaked message does not hold it up.
+//!   arrive before [`close`](broadway_core::SourceProducer::close) returns. A leaked message does not hold it up.
 //!
 //! # How the parts move
 //!

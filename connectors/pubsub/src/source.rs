@@ -10,8 +10,9 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Producer, Source,
-    connector::{ClientRuntime, LagTeller},
+    BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Source,
+    SourceProducer,
+    connector::{ClientRuntime, LagReporter},
     telemetry::MessageInfo,
 };
 use futures_util::future::{FutureExt, OptionFuture, join3};
@@ -132,12 +133,12 @@ struct Link {
 
 /// Delivers what a stream has brought, only as much as it is asked for.
 ///
-/// Dropped without [`close`](Producer::close), it stops reading and gives back what was never delivered. What was delivered
+/// Dropped without [`close`](SourceProducer::close), it stops reading and gives back what was never delivered. What was delivered
 /// can still be acknowledged.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct PubSubProducer {
     held: Arc<Held>,
-    lag: Arc<LagTeller>,
+    lag: Arc<LagReporter>,
     acknowledger: Arc<PubSubAcknowledger>,
     confirmer: Confirmer,
     reader: JoinHandle<()>,
@@ -178,7 +179,7 @@ impl PubSubProducer {
             emitter: cx.emitter().clone(),
         });
         let probing = OptionFuture::from(probe.map(Probe::run));
-        let lag = Arc::new(LagTeller::new(cx));
+        let lag = Arc::new(LagReporter::new(cx));
         let telling = lag::tell(
             held.clone(),
             lag.clone(),
@@ -250,7 +251,7 @@ impl PubSubProducer {
     }
 }
 
-impl Producer for PubSubProducer {
+impl SourceProducer for PubSubProducer {
     type Item = PubSubRecord;
     type Acknowledger = PubSubAcknowledger;
 

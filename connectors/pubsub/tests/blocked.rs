@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{Message, Pipeline, Processors, Record, Totals, handler_fn, testing::Seen};
+use broadway_core::{
+    Message, Pipeline, Processors, Record, Totals, handler_fn, testing::Collector,
+};
 use broadway_pubsub::{PubSub, PubSubRecord};
 use common::{Fixture, counts};
 use google_cloud_auth::credentials::anonymous::Builder as Anonymous;
@@ -40,7 +42,7 @@ fn block(threads: usize, source: impl FnOnce(&Fixture) -> PubSub) {
     };
     watch.block_on(fixture.publish_numbers(0..MESSAGES));
     let source = source(&fixture).max_lease_extension(Duration::from_secs(10));
-    let handled = Seen::new();
+    let handled = Collector::new();
     let gate = Arc::new(RwLock::new(()));
     let closed = gate.write().unwrap();
     let (seen, gate) = (handled.clone(), gate.clone());

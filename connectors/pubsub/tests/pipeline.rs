@@ -11,7 +11,7 @@ use std::{
 
 use broadway_core::{
     Message, Pipeline, Processors, Record, handler_fn,
-    testing::{Seen, assert_order_per_key},
+    testing::{Collector, assert_order_per_key},
 };
 use broadway_pubsub::{OnFailure, PubSubRecord};
 
@@ -31,7 +31,7 @@ async fn the_order_of_a_key_is_kept_and_nothing_is_left() {
     let Some(fixture) = Fixture::ordered("keys").await else {
         return;
     };
-    let handled = Seen::new();
+    let handled = Collector::new();
     let seen = handled.clone();
     let handler = handler_fn(move |message: &mut Message<PubSubRecord>| {
         seen.push((key_of(message), number_of(message)));
@@ -59,7 +59,7 @@ async fn a_failed_message_comes_again_until_it_succeeds() {
         return;
     };
     let failed = Arc::new(Mutex::new(HashSet::new()));
-    let handled = Seen::new();
+    let handled = Collector::new();
     let seen = handled.clone();
     let handler = handler_fn(move |message: &mut Message<PubSubRecord>| {
         let number = number_of(message);

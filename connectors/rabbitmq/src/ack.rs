@@ -17,7 +17,7 @@ pub struct Token {
 /// Learns how the messages of one producer ended.
 ///
 /// Messages that succeeded without a gap from the oldest on are acknowledged in one frame. Settling queues frames and waits for nothing:
-/// AMQP does not confirm acknowledgements. [`close`](broadway_core::Producer::close) waits until the broker has taken all of
+/// AMQP does not confirm acknowledgements. [`close`](broadway_core::SourceProducer::close) waits until the broker has taken all of
 /// them.
 pub struct RabbitMqAcknowledger {
     shared: Arc<Shared>,

@@ -14,7 +14,7 @@ use std::{
 
 use broadway_core::{
     OpenContext, Settled,
-    connector::LagTeller,
+    connector::LagReporter,
     telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use futures_util::FutureExt;
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     /// That of `State`, to be read without its lock.
     generation: AtomicU64,
     state: Mutex<State>,
-    pub(crate) lag: LagTeller,
+    pub(crate) lag: LagReporter,
     /// Wakes the keeper when something is due earlier, the producer when the channel was given up, and one that halts when nothing is
     /// with the pipeline any more.
     bell: Notify,
@@ -103,7 +103,7 @@ impl Shared {
                 is_stopped: false,
                 gauge: None,
             }),
-            lag: LagTeller::new(cx),
+            lag: LagReporter::new(cx),
             bell: Notify::new(),
             given_up: Notify::new(),
             idle: Notify::new(),

@@ -3,7 +3,7 @@
 use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use broadway_core::{
-    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Source, SourceProducer,
     telemetry::MessageInfo,
 };
 use futures_util::future::{FutureExt, join};
@@ -80,7 +80,7 @@ impl Source for RabbitMq {
 
 /// Delivers what its consumer gets, and opens another when that is lost.
 ///
-/// Dropped without [`close`](Producer::close), it closes its connection: what is not acknowledged comes again.
+/// Dropped without [`close`](SourceProducer::close), it closes its connection: what is not acknowledged comes again.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct RabbitMqProducer {
     source: Arc<RabbitMq>,
@@ -111,7 +111,7 @@ struct Reconnected {
     failures: u32,
 }
 
-impl Producer for RabbitMqProducer {
+impl SourceProducer for RabbitMqProducer {
     type Item = RabbitMqRecord;
     type Acknowledger = RabbitMqAcknowledger;
 

@@ -12,7 +12,7 @@ use aws_sdk_sqs::{
 };
 use broadway_core::{
     Deadline, Delivery, OpenContext, Settled,
-    connector::LagTeller,
+    connector::LagReporter,
     telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use tokio::sync::Notify;
@@ -40,7 +40,7 @@ pub(crate) type Out = Vec<Delivery<SqsRecord, Token>>;
 pub(crate) struct Shared {
     pub(crate) producer: usize,
     emitter: Emitter,
-    pub(crate) lag: LagTeller,
+    pub(crate) lag: LagReporter,
     /// Its clients are replaced by these two, whose time-outs fit.
     pub(crate) source: Sqs,
     pub(crate) polls: Client,
@@ -71,7 +71,7 @@ impl Shared {
         Self {
             producer: cx.producer(),
             emitter: cx.emitter().clone(),
-            lag: LagTeller::new(cx),
+            lag: LagReporter::new(cx),
             polls,
             acks,
             queue: Arc::from(address.name.as_str()),

@@ -7,7 +7,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use broadway_core::{
-    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Source, SourceProducer,
     connector::ClientRuntime,
     portable::{ENCODING, HEADERS, KEY, TIME},
     telemetry::MessageInfo,
@@ -125,7 +125,7 @@ impl Sqs {
 
 /// Delivers what its polls bring, only as much as it is asked for.
 ///
-/// Dropped without [`close`](Producer::close), it gives back what it has not delivered. What it has delivered is still kept hidden, and
+/// Dropped without [`close`](SourceProducer::close), it gives back what it has not delivered. What it has delivered is still kept hidden, and
 /// deleted when it is settled, by a task of its own.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct SqsProducer {
@@ -138,7 +138,7 @@ pub struct SqsProducer {
     runtime: ClientRuntime,
 }
 
-impl Producer for SqsProducer {
+impl SourceProducer for SqsProducer {
     type Item = SqsRecord;
     type Acknowledger = SqsAcknowledger;
 
@@ -171,7 +171,7 @@ impl Producer for SqsProducer {
         }
     }
 
-    /// Begins no more polls. What those on their way bring until [`close`](Producer::close) goes back at once.
+    /// Begins no more polls. What those on their way bring until [`close`](SourceProducer::close) goes back at once.
     async fn stop(&mut self) {
         self.shared.stop();
     }

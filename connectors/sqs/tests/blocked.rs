@@ -12,7 +12,7 @@ use std::{
 use aws_sdk_sqs::Client;
 use aws_smithy_http_client::{Builder, tls};
 use broadway_core::{
-    Message, Outgoing, Pipeline, Processors, Publisher, Totals, handler_fn, testing::Seen,
+    Message, Outgoing, Pipeline, Processors, Publisher, Totals, handler_fn, testing::Collector,
 };
 use broadway_sqs::{Sqs, SqsPublisher, SqsRecord};
 use common::{Queue, broker};
@@ -50,7 +50,7 @@ fn block_on(threads: usize, user: Runtime, name: &str, source: impl FnOnce(&Queu
         queue.send_to_groups(0..MESSAGES, group).await;
         queue
     });
-    let (source, handled) = (source(&queue), Seen::new());
+    let (source, handled) = (source(&queue), Collector::new());
     let gate = Arc::new(RwLock::new(()));
     let closed = gate.write().unwrap();
     let (seen, gate) = (handled.clone(), gate.clone());

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use broadway_core::{
     Acknowledger, BoxError, Handler, Message, Next, NoBatcher, Outcome, Pipeline, Processors,
     RunError, handler_fn,
-    testing::{Reader, Received, Seen},
+    testing::{Collector, Reader, Received},
 };
 use broadway_sqs::{OnFailure, SqsProducer, SqsRecord};
 use common::{Queue, broker, number, numbers};
@@ -30,7 +30,7 @@ async fn groups_of_a_fifo_queue_stay_in_order() {
     queue
         .send_to_groups(0..200, |number| Some(format!("group-{}", number % 7)))
         .await;
-    let seen: Seen<(String, u64)> = Seen::new();
+    let seen: Collector<(String, u64)> = Collector::new();
     let handled = seen.clone();
     let handler = handler_fn(move |message: &mut Message<SqsRecord>| {
         let record = message.data();
@@ -136,7 +136,7 @@ async fn failures_here_and_there_never_let_a_success_overtake() {
     queue
         .send_to_groups(0..150, |number| Some(format!("group-{}", number % 5)))
         .await;
-    let succeeded: Seen<u64> = Seen::new();
+    let succeeded: Collector<u64> = Collector::new();
     let successes = succeeded.clone();
     let handler = handler_fn(move |message: &mut Message<SqsRecord>| {
         let record = message.data();
@@ -176,7 +176,7 @@ async fn an_abort_tells_of_what_was_done_behind_a_message_that_was_not() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "abort.fifo", 30).await;
     queue.send_to_groups(0..10, one_group).await;
-    let seen = Seen::new();
+    let seen = Collector::new();
     let topology = Pipeline::new(queue.source(), StuckAtTheFirst(seen.clone()))
         .processors(Processors::new(4))
         .start()
@@ -195,7 +195,7 @@ async fn an_abort_tells_of_what_was_done_behind_a_message_that_was_not() {
     reader.close().await.unwrap();
 }
 
-struct StuckAtTheFirst(Seen<u64>);
+struct StuckAtTheFirst(Collector<u64>);
 
 impl Handler for StuckAtTheFirst {
     type In = SqsRecord;

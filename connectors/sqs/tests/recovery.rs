@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use broadway_core::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors,
     handler_fn,
-    testing::{Reader, Seen},
+    testing::{Collector, Reader},
 };
 use broadway_sqs::{AckOptions, OnFailure, SqsRecord};
 use common::{Queue, broker, client, numbers, proxy::Proxy};
@@ -50,7 +50,7 @@ async fn a_hundred_cut_connections_lose_nothing() {
 
 /// Writes batches that take three visibility time-outs each.
 struct Slow {
-    written: Seen<u64>,
+    written: Collector<u64>,
 }
 
 impl Handler for Slow {
@@ -77,7 +77,7 @@ async fn what_waits_in_batches_is_kept_hidden() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "batches", 1).await;
     queue.send(0..60).await;
-    let written = Seen::new();
+    let written = Collector::new();
     let handler = Slow {
         written: written.clone(),
     };
@@ -102,7 +102,7 @@ async fn a_message_may_say_for_itself_what_its_failure_means() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "itself", 600).await;
     queue.send(0..4).await;
-    let attempts = Seen::new();
+    let attempts = Collector::new();
     let counter = attempts.clone();
     let handler = handler_fn(move |message: &mut Message<SqsRecord>| {
         counter.push(());

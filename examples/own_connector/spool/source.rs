@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fs, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use broadway::{
-    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Producer, Source,
+    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Source, SourceProducer,
     telemetry::MessageInfo,
 };
 use tokio::{
@@ -92,7 +92,7 @@ pub struct SpoolProducer {
     look_at: Instant,
 }
 
-impl Producer for SpoolProducer {
+impl SourceProducer for SpoolProducer {
     type Item = SpoolRecord;
     type Acknowledger = SpoolAcknowledger;
 

@@ -8,8 +8,9 @@
 //! Waits, wakes and thread ends are not forced switches: two to four forced ones at the wrong places are what known bugs of
 //! this kind need, and keep the whole below a minute. `LOOM_LOG=trace LOOM_LOCATION=1` tell the story of a failure.
 //!
-//! - `stage/`: links. Nothing is lost, duplicated or out of order; whoever waits is woken; demand holds; the end is seen.
-//!   Shares of an event: it is settled once, by the last, as the worst of them ended.
+//! - `engine/`: links. Nothing is lost, duplicated or reordered; every waiter is woken; demand holds; the end is seen.
+//!   Inline tasks: no wake is lost, whichever thread runs the task.
+//! - `stage/`: shares of an event. The last share settles the event, once, with the worst outcome of all shares.
 //! - `pipeline/`: the registry of acknowledgers. Numbers come free once, when the last message is settled.
 #![cfg(test)]
 #![expect(
@@ -87,12 +88,15 @@ mod error_debug {
         crate::machine::offsets::SettleError,
         crate::machine::pool::InvalidPool,
         crate::machine::rate::InvalidAllowance,
-        crate::stage::end::Failure,
+        crate::end::Failure,
     }
 }
 
 #[path = "../../../broadway-core/src/ack.rs"]
 pub mod ack;
+#[path = "../../../broadway-core/src/end.rs"]
+pub(crate) mod end;
+mod engine;
 #[path = "../../../broadway-core/src/error.rs"]
 mod error;
 #[path = "../../../broadway-core/src/machine/mod.rs"]

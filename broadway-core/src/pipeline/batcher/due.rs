@@ -10,14 +10,14 @@ use std::{
 
 use super::{BatcherStage, Emptied, EmptiedOf, Group, Open};
 use crate::{
+    engine::clock,
     handler::Handler,
-    source::{Producer, Source},
-    stage::timer,
+    source::{Source, SourceProducer},
 };
 
 impl<S, H> BatcherStage<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     /// A batch processor comes for a batch: for its first one, or having handled the one of which `done` is left.
@@ -77,7 +77,7 @@ where
     pub(in crate::pipeline) async fn keep_time(&self) {
         loop {
             let deadline = {
-                let (mut open, now) = (self.lock(), timer::now());
+                let (mut open, now) = (self.lock(), clock::now());
                 let wanted = open.demand.wanted();
                 self.send_due(&mut open, wanted, now);
                 let is_wanted = open.demand.wanted() > 0;
@@ -86,7 +86,7 @@ where
                 deadline
             };
             match deadline {
-                Some(deadline) => timer::sleep_until(deadline).await,
+                Some(deadline) => clock::sleep_until(deadline).await,
                 None => self.deadline_set.notified().await,
             }
         }

@@ -10,7 +10,7 @@ use super::BatcherStage;
 use crate::{
     deadline::Deadline,
     handler::Handler,
-    source::{Producer, Source},
+    source::{Source, SourceProducer},
 };
 
 /// A batcher in which no batch ended for this long, though processors wait for it, is stuck until one does.
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl<S, H> BatcherStage<S, H>
 where
-    S: Source<Producer: Producer<Item = H::In>>,
+    S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
     /// Waits until messages may be pushed. `false`: no batch processor is left.

@@ -6,12 +6,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::{PoolHandle, manager::Manager, member::Recipe};
 use crate::{
+    engine::{actor, runtime, spawn},
     error::{Problem, StartError},
     machine::{
         pool::{InvalidPool, Pool, PoolOptions},
         restart::RestartPolicy,
     },
-    stage::{Consumer, ConsumerHandle, Output, farewell::farewell, run, runtime, supervise},
+    stage::{Consumer, ConsumerHandle, Output, farewell::farewell},
     telemetry::{Emitter, Observer, Observers},
 };
 
@@ -174,8 +175,8 @@ impl<C: Consumer> PoolBuilder<C> {
         let manager = Manager::new(recipe, machine, outputs, members, (orders, sized), emitter);
         // Its members tell their ends themselves.
         let (farewell, ended) = farewell(Emitter::silent(&name));
-        let _abort = supervise::spawn(async move {
-            let manager = run::run(manager).await;
+        let _abort = spawn::spawn(async move {
+            let manager = actor::run(manager).await;
             let end = manager.end.clone();
             // Before anybody hears of the end: who waits for it shall find the outputs let go.
             drop(manager);

@@ -12,9 +12,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::member::{Member, Recipe};
 use crate::{
+    end::Failure,
+    engine::{actor::Actor, clock},
     error::{Callback, Reason, StartError},
     machine::pool::{Look, Pool, PoolOptions, Resize},
-    stage::{Consumer, ConsumerHandle, End, Output, end::Failure, run::Act, timer},
+    stage::{Consumer, ConsumerHandle, End, Output},
     telemetry::{Emitter, Event, StageEvent},
 };
 
@@ -59,7 +61,7 @@ pub(super) enum Order<T> {
     Stop,
 }
 
-pub(super) enum Happening<C: Consumer> {
+pub(super) enum ManagerEvent<C: Consumer> {
     Order(Order<C::Event>),
     /// The last handle is gone.
     Alone,
@@ -67,32 +69,32 @@ pub(super) enum Happening<C: Consumer> {
     Look,
 }
 
-impl<C: Consumer> Act for Manager<C> {
-    type Happening = Happening<C>;
+impl<C: Consumer> Actor for Manager<C> {
+    type Event = ManagerEvent<C>;
 
-    async fn next(&mut self) -> Option<Happening<C>> {
+    async fn next(&mut self) -> Option<ManagerEvent<C>> {
         // Biased: who orders something shall not wait behind a busy pool, and a look sees what has happened before.
         Some(tokio::select! {
             biased;
             order = self.orders.recv(), if self.reachable => match order {
-                Some(order) => Happening::Order(order),
-                None => Happening::Alone,
+                Some(order) => ManagerEvent::Order(order),
+                None => ManagerEvent::Alone,
             },
-            Some(progress) = self.work.next() => Happening::Progress(progress),
-            () = timer::sleep_until(self.next_look), if self.end.is_none() => Happening::Look,
+            Some(progress) = self.work.next() => ManagerEvent::Progress(progress),
+            () = clock::sleep_until(self.next_look), if self.end.is_none() => ManagerEvent::Look,
             else => return None,
         })
     }
 
-    async fn react(&mut self, happening: Happening<C>) -> ControlFlow<()> {
-        match happening {
-            Happening::Order(order) => self.obey(order),
-            Happening::Alone => self.reachable = false,
-            Happening::Progress(Progress::Started(number, started)) => {
+    async fn handle(&mut self, event: ManagerEvent<C>) -> ControlFlow<()> {
+        match event {
+            ManagerEvent::Order(order) => self.obey(order),
+            ManagerEvent::Alone => self.reachable = false,
+            ManagerEvent::Progress(Progress::Started(number, started)) => {
                 self.started(number, started);
             }
-            Happening::Progress(Progress::Ended(number, end)) => self.ended(number, end),
-            Happening::Look => self.look(),
+            ManagerEvent::Progress(Progress::Ended(number, end)) => self.ended(number, end),
+            ManagerEvent::Look => self.look(),
         }
         self.size.send_if_modified(|size| {
             let now = self.members.iter().filter(|member| !member.leaving).count();
@@ -129,7 +131,7 @@ impl<C: Consumer> Manager<C> {
             members: Vec::new(),
             starting: Vec::new(),
             work: FuturesUnordered::new(),
-            next_look: timer::now(),
+            next_look: clock::now(),
             waited: 0,
             size,
             emitter,
@@ -156,7 +158,7 @@ impl<C: Consumer> Manager<C> {
                     ..self.machine.options()
                 };
                 self.machine = Pool::new(options).expect("the handle has checked them");
-                self.next_look = timer::now();
+                self.next_look = clock::now();
             }
             Order::Stop => self.close(End::Shutdown),
         }
@@ -211,7 +213,7 @@ impl<C: Consumer> Manager<C> {
         if self.end.is_some() {
             return;
         }
-        let now = timer::now();
+        let now = clock::now();
         self.next_look = now + self.patience();
         let staying = self.members.iter_mut().filter(|member| !member.leaving);
         let idle: Vec<bool> = staying.map(Member::is_idle).collect();

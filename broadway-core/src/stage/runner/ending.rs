@@ -3,9 +3,11 @@
 use super::{Flow, Runner};
 use crate::{
     caught::{caught, guarded},
+    end::Failure,
+    engine::{clock, spawn},
     error::{Callback, Reason},
     machine::restart::Decision,
-    stage::{End, body::Body, emission::Emits, end::Failure, supervise, timer},
+    stage::{End, body::Body, emission::Emits},
     telemetry::StageEvent,
 };
 
@@ -18,7 +20,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
         let decision = self
             .again
             .as_mut()
-            .map(|again| again.restart.failed(timer::now(), supervise::jitter()));
+            .map(|again| again.restart.failed(clock::now(), spawn::jitter()));
         let restart_after = match decision {
             Some(Decision::After(delay)) => Some(delay),
             Some(Decision::GiveUp) | None => None,
@@ -64,7 +66,7 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             return self.fail(reason, 0).await;
         }
         if let Some(again) = &mut self.again {
-            again.restart.healthy(timer::now());
+            again.restart.healthy(clock::now());
         }
         self.tell(StageEvent::Restarted { restarts });
         self.open().await

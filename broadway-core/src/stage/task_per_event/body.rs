@@ -14,10 +14,9 @@ use super::{
     restarts::TooManyRestarts,
 };
 use crate::{
+    engine::clock,
     error::{BoxError, Callback, Reason},
-    stage::{
-        Context, End, Failure, Nothing, Subscription, SubscriptionId, Timer, body::Body, timer,
-    },
+    stage::{Context, End, Failure, Nothing, Subscription, SubscriptionId, Timer, body::Body},
 };
 
 type Called = Result<(), BoxError>;
@@ -100,7 +99,7 @@ impl<T: Send + 'static> Body for Tasks<T> {
             Shutdown::After(limit) => limit,
             Shutdown::Wait => Duration::MAX,
         };
-        if limit.is_zero() || timer::within(limit, roster.idle()).await.is_none() {
+        if limit.is_zero() || clock::within(limit, roster.idle()).await.is_none() {
             roster.terminate_all();
             roster.idle().await;
         }

@@ -15,13 +15,13 @@ use super::{
     roster::Roster,
 };
 use crate::{
+    engine::runtime,
     error::{BoxError, StartError},
     machine::restart::Intensity,
     stage::{
         Output,
         builder::{self, Options},
         emission::Silent,
-        runtime,
     },
     telemetry::{Emitter, Observer},
 };

@@ -15,9 +15,9 @@ use super::{
     table::{Ending, Table, TaskId},
 };
 use crate::{
+    engine::clock,
     error::Reason,
     machine::restart::{Intensity, IntensityWindow},
-    stage::timer,
     telemetry::{Emitter, Event, StageEvent},
 };
 
@@ -104,7 +104,7 @@ impl Roster {
         let Some(admitting) = window.as_mut() else {
             return false;
         };
-        let admitted = admitting.admit(timer::now());
+        let admitted = admitting.admit(clock::now());
         if !admitted {
             *window = None;
             // If the loop is gone, so is the stage.

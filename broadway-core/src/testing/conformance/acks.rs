@@ -1,28 +1,30 @@
 //! What is done stays done; what is not comes again.
 
 use super::{
-    Redelivery, Subject, Verdict,
-    place::{Place, must, number},
+    ConnectorUnderTest, Redelivery, Verdict,
+    fixture::{Fixture, must, number},
 };
 
 /// What was acknowledged does not come again: at once, after a reopening, or when its lease would have ended.
-pub async fn what_is_done_does_not_come_again<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "done", 0..100).await;
-    let mut reader = place.open().await;
+pub async fn what_is_done_does_not_come_again<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "done", 0..100).await;
+    let mut reader = fixture.open().await;
     for _ in 0..10 {
         let some = reader.exactly(10).await;
         reader.done(some).await;
     }
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// Results that come in any order acknowledge exactly their own messages: when the later half is done, the earlier half is
 /// still to come.
-pub async fn results_in_any_order_acknowledge_their_own<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "any_order", 0..60).await;
-    let mut reader = place.open().await;
+pub async fn results_in_any_order_acknowledge_their_own<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let fixture = Fixture::with(connector, "any_order", 0..60).await;
+    let mut reader = fixture.open().await;
     let mut came = reader.exactly(60).await;
     came.sort_by_key(number);
     let mut last = came.split_off(30);
@@ -34,51 +36,53 @@ pub async fn results_in_any_order_acknowledge_their_own<S: Subject>(subject: &S)
     // What it says about messages that nobody settled is not the point.
     let _ = reader.close().await;
     drop(came);
-    let mut reader = place.open().await;
+    let mut reader = fixture.open().await;
     // A log is read on from the first that was not done, and gives the later half again.
-    let again = match place.abilities().redelivery {
+    let again = match fixture.capabilities().redelivery {
         Redelivery::AfterReopening => 0..60,
         Redelivery::ToAnyone => 0..30,
     };
-    let came = place.read_all(&mut reader, again).await;
+    let came = fixture.read_all(&mut reader, again).await;
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// A message that was delivered and not settled is not acknowledged: closed without a result, it comes again.
-pub async fn nothing_is_acknowledged_before_it_is_done<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "before_done", 0..40).await;
-    let mut reader = place.open().await;
+pub async fn nothing_is_acknowledged_before_it_is_done<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let fixture = Fixture::with(connector, "before_done", 0..40).await;
+    let mut reader = fixture.open().await;
     let held = reader.exactly(40).await;
     // What it says about messages that nobody settled is not the point.
     let _ = reader.close().await;
     drop(held);
-    let mut reader = place.open().await;
-    let came = place.read_all(&mut reader, 0..40).await;
+    let mut reader = fixture.open().await;
+    let came = fixture.read_all(&mut reader, 0..40).await;
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// A failed message is not acknowledged: it comes again, as the broker delivers such messages.
-pub async fn a_failed_message_comes_again<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "failed", 0..20).await;
-    let mut reader = place.open().await;
+pub async fn a_failed_message_comes_again<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "failed", 0..20).await;
+    let mut reader = fixture.open().await;
     let mut came = reader.exactly(20).await;
     came.sort_by_key(number);
     let failed = came.remove(7);
     reader.failed([failed]).await;
     reader.done(came).await;
-    if place.abilities().redelivery == Redelivery::AfterReopening {
+    if fixture.capabilities().redelivery == Redelivery::AfterReopening {
         must("close", reader.close().await);
-        reader = place.open().await;
+        reader = fixture.open().await;
     }
-    let again = place.read_all(&mut reader, 7..8).await;
+    let again = fixture.read_all(&mut reader, 7..8).await;
     reader.done(again.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }

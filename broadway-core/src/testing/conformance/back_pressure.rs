@@ -9,9 +9,9 @@ use futures_util::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Subject, Verdict,
+    ConnectorUnderTest, Verdict,
     connection::{NO_ADDRESS, proxy_before},
-    place::{PATIENCE, Place, must, number},
+    fixture::{Fixture, PATIENCE, must, number},
 };
 use crate::publisher::{Outgoing, Publisher};
 
@@ -19,24 +19,24 @@ use crate::publisher::{Outgoing, Publisher};
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A producer of which little is asked leaves the rest to others.
-pub async fn fetches_no_more_than_it_says<S: Subject>(subject: &S) -> Verdict {
-    let Some(fetch_max) = subject.abilities().fetch_max else {
+pub async fn fetches_no_more_than_it_says<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(fetch_max) = connector.capabilities().fetch_max else {
         return Verdict::DoesNotApply("what was fetched ahead is not to be seen from outside");
     };
     let total = 2 * fetch_max + 100;
-    let place = Place::new(subject, "fetches").await;
+    let fixture = Fixture::new(connector, "fetches").await;
     // Each with a key of its own: of a key that is out, others get nothing, and should not.
     let message = |number: usize| {
         let message = Outgoing::new(number.to_string());
-        match subject.abilities().orders_keys {
+        match connector.capabilities().orders_keys {
             true => message.key(format!("key-{number}")),
             false => message,
         }
     };
-    place.send((0..total).map(message).collect()).await;
-    let mut idle = place.open().await;
+    fixture.send((0..total).map(message).collect()).await;
+    let mut idle = fixture.open().await;
     let held = idle.exactly(10).await;
-    let mut busy = place.open().await;
+    let mut busy = fixture.open().await;
     let mut came = std::collections::BTreeSet::new();
     while came.len() < total - 10 - fetch_max {
         let Ok(some) = timeout(PATIENCE / 2, busy.some(100)).await else {
@@ -57,31 +57,33 @@ pub async fn fetches_no_more_than_it_says<S: Subject>(subject: &S) -> Verdict {
 
 /// While the broker says nothing a publisher takes in no more than its limit: of what callers had for it who then went away, no
 /// more is ever sent. Whoever waits gets confirmations when the broker speaks again.
-pub async fn a_silent_broker_holds_up_publishers<S: Subject>(subject: &S) -> Verdict {
-    let Some(max) = subject.abilities().in_flight_max else {
+pub async fn a_silent_broker_holds_up_publishers<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(max) = connector.capabilities().in_flight_max else {
         return Verdict::DoesNotApply("how much the publisher takes in is not said");
     };
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::new(subject, "silent_broker").await;
-    let publisher = subject.publisher(&place.name, Some(proxy.address())).await;
+    let fixture = Fixture::new(connector, "silent_broker").await;
+    let publisher = connector
+        .publisher(&fixture.name, Some(proxy.address()))
+        .await;
     let publisher = must("open the publisher", publisher);
     // What a client makes with its first message is there then.
-    let first = publisher.publish_one(place.numbered(0)).await;
+    let first = publisher.publish_one(fixture.numbered(0)).await;
     must("publish", first.map_err(Into::into));
     proxy.freeze();
     let impatient = 1..=3 * max;
     let calls = impatient
         .clone()
-        .map(|number| publisher.publish_one(place.numbered(number)));
+        .map(|number| publisher.publish_one(fixture.numbered(number)));
     let mut calls: FuturesUnordered<_> = calls.collect();
     let results = async { while calls.next().await.is_some_and(|result| result.is_err()) {} };
     let confirmed = timeout(SILENCE, results).await;
     assert!(confirmed.is_err(), "confirmed by nobody, or all failed");
     drop(calls);
     let patient = 3 * max + 1..3 * max + 11;
-    let messages = patient.clone().map(|number| place.numbered(number));
+    let messages = patient.clone().map(|number| fixture.numbered(number));
     let thaw = async {
         sleep(SILENCE / 10).await;
         proxy.thaw();
@@ -92,7 +94,7 @@ pub async fn a_silent_broker_holds_up_publishers<S: Subject>(subject: &S) -> Ver
     }
     must("flush", publisher.flush().await);
     must("close the publisher", publisher.close().await);
-    let came = place.finish_rest().await;
+    let came = fixture.finish_rest().await;
     let lost = patient.filter(|number| !came.contains_key(number)).count();
     assert_eq!(
         lost, 0,

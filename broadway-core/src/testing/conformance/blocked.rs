@@ -3,8 +3,8 @@
 use std::{thread, time::Duration};
 
 use super::{
-    Subject, Verdict,
-    place::{Place, ProducerOf, must, number_of},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, ProducerOf, must, number_of},
     through_a_pipeline::wait_distinct,
 };
 use crate::{
@@ -12,29 +12,31 @@ use crate::{
     handler::handler_fn,
     message::Message,
     pipeline::{Pipeline, Processors},
-    source::Producer,
-    testing::Seen,
+    source::SourceProducer,
+    testing::Collector,
 };
 
 /// Handlers that block every thread of the runtime, for longer than a lease and than the broker bears a silent client, lose neither
 /// the connection nor their messages: each is handled once.
-pub async fn a_blocked_handler_keeps_connection_and_lease<S: Subject>(subject: &S) -> Verdict {
-    let abilities = subject.abilities();
-    let patience = abilities.lease.max(abilities.silence_max);
+pub async fn a_blocked_handler_keeps_connection_and_lease<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let capabilities = connector.capabilities();
+    let patience = capabilities.lease.max(capabilities.silence_max);
     let Some(patience) = patience else {
         return Verdict::DoesNotApply("there are no leases, and a silent client is borne");
     };
-    let place = Place::with(subject, "blocked", 0..4).await;
-    let (done, blocked_for) = (Seen::new(), patience * 3 / 2);
+    let fixture = Fixture::with(connector, "blocked", 0..4).await;
+    let (done, blocked_for) = (Collector::new(), patience * 3 / 2);
     let seen = done.clone();
     let handler = handler_fn(
-        move |message: &mut Message<<ProducerOf<S> as Producer>::Item>| {
+        move |message: &mut Message<<ProducerOf<S> as SourceProducer>::Item>| {
             block(blocked_for);
             seen.push(number_of(message.data()));
             Ok(())
         },
     );
-    let topology = Pipeline::new(place.source(), handler)
+    let topology = Pipeline::new(fixture.source(), handler)
         // As many as the runtime of a promise has threads, twice: none is left for anything else.
         .processors(Processors::new(4).max_demand(1))
         .start()
@@ -48,7 +50,7 @@ pub async fn a_blocked_handler_keeps_connection_and_lease<S: Subject>(subject: &
         "repeated: messages of blocked handlers came again: {:?}",
         done.all()
     );
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 

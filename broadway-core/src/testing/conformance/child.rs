@@ -11,8 +11,8 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
+    fixture::{PATIENCE, must},
     killed::Task,
-    place::{PATIENCE, must},
 };
 use crate::error::BoxError;
 
@@ -22,19 +22,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Children of one test, one after the other, with the ledger that they write.
 pub(super) struct Children {
     test: &'static str,
-    place: String,
+    fixture: String,
     ledger: PathBuf,
     /// What they say, which only matters when one fails.
     said: PathBuf,
 }
 
 impl Children {
-    pub(super) fn of(test: &'static str, place: &str) -> Self {
+    pub(super) fn of(test: &'static str, fixture: &str) -> Self {
         let stem = format!("{}-{}", process::id(), test.replace("::", "-"));
         let path = |end| env::temp_dir().join(format!("broadway-{stem}.{end}"));
         let children = Self {
             test,
-            place: place.to_owned(),
+            fixture: fixture.to_owned(),
             ledger: path("ledger"),
             said: path("said"),
         };
@@ -60,7 +60,7 @@ impl Children {
     /// A child that handles so many messages.
     pub(super) fn start(&self, share: u64) -> Working<'_> {
         let task = Task {
-            place: self.place.clone(),
+            fixture: self.fixture.clone(),
             ledger: self.ledger.clone(),
             share,
         };

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Abilities, Subject, Verdict,
-    place::{Place, ProducerOf, must, number_of},
+    Capabilities, ConnectorUnderTest, Verdict,
+    fixture::{Fixture, ProducerOf, must, number_of},
     through_a_pipeline::wait_distinct,
 };
 use crate::{
@@ -16,11 +16,11 @@ use crate::{
     message::Message,
     pipeline::{Pipeline, Topology},
     publisher::Publisher,
-    source::Producer,
-    testing::{Proxy, Reader, Seen},
+    source::SourceProducer,
+    testing::{Collector, Proxy, Reader},
 };
 
-type ItemOf<S> = <ProducerOf<S> as Producer>::Item;
+type ItemOf<S> = <ProducerOf<S> as SourceProducer>::Item;
 
 pub(super) const NO_ADDRESS: Verdict =
     Verdict::DoesNotApply("no proxy can stand before this broker");
@@ -33,9 +33,9 @@ const SILENCE: Duration = Duration::from_secs(4);
 /// Connectors give up after 10 s; the rest is for a busy machine, on which only a hang meets it.
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
 
-pub(super) async fn proxy_before(abilities: Abilities) -> Option<Proxy> {
-    let broker = abilities.broker?;
-    let proxy = match abilities.proxy_at {
+pub(super) async fn proxy_before(capabilities: Capabilities) -> Option<Proxy> {
+    let broker = capabilities.broker?;
+    let proxy = match capabilities.proxy_at {
         Some(address) => Proxy::start_at(address, broker).await,
         None => Proxy::start(broker).await,
     };
@@ -43,14 +43,19 @@ pub(super) async fn proxy_before(abilities: Abilities) -> Option<Proxy> {
 }
 
 /// A pipeline that reads through the proxy, and is never long in coming back: how long is the engine's business, not tried here.
-async fn run<S: Subject>(place: &Place<'_, S>, proxy: &Proxy) -> (Topology<ItemOf<S>>, Seen<u64>) {
-    let done = Seen::new();
+async fn run<S: ConnectorUnderTest>(
+    fixture: &Fixture<'_, S>,
+    proxy: &Proxy,
+) -> (Topology<ItemOf<S>>, Collector<u64>) {
+    let done = Collector::new();
     let seen = done.clone();
     let handler = handler_fn(move |message: &mut Message<ItemOf<S>>| {
         seen.push(number_of(message.data()));
         Ok(())
     });
-    let source = place.subject.source(&place.name, Some(proxy.address()));
+    let source = fixture
+        .connector
+        .source(&fixture.name, Some(proxy.address()));
     let policy = RestartPolicy {
         max: Duration::from_millis(500),
         ..RestartPolicy::default()
@@ -66,33 +71,33 @@ async fn ended<T: Send + 'static>(topology: Topology<T>) {
 }
 
 /// Reads what the cuts left: nothing may stay at the broker.
-async fn nothing_stays<S: Subject>(place: &Place<'_, S>) -> usize {
-    place.finish_rest().await.values().sum()
+async fn nothing_stays<S: ConnectorUnderTest>(fixture: &Fixture<'_, S>) -> usize {
+    fixture.finish_rest().await.values().sum()
 }
 
 /// After a cut the source reads on, and nothing is lost. What the broker knew to be done before it does not come again.
-pub async fn reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdict {
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+pub async fn reconnects_after_a_cut<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::with(subject, "cut", 0..100).await;
-    let (topology, done) = run(&place, &proxy).await;
+    let fixture = Fixture::with(connector, "cut", 0..100).await;
+    let (topology, done) = run(&fixture, &proxy).await;
     wait_distinct(&done, 20).await;
     proxy.cut();
     wait_distinct(&done, 100).await;
-    place.assert_unacknowledged_at_most(0).await;
-    let repeats_max = match place.unacknowledged().await {
+    fixture.assert_unacknowledged_at_most(0).await;
+    let repeats_max = match fixture.unacknowledged().await {
         // It has heard of all of them.
         Some(_) => 0,
         // Those of the first cut, too, may still be on their way back.
-        None => place
-            .abilities()
+        None => fixture
+            .capabilities()
             .repeats_max
             .map_or(u64::MAX, |max| 2 * max),
     };
     let calm = done.len();
     proxy.cut();
-    place.send_numbers(100..200).await;
+    fixture.send_numbers(100..200).await;
     let all = wait_distinct(&done, 200).await;
     ended(topology).await;
     let repeats = all[calm..].iter().filter(|number| **number < 100).count() as u64;
@@ -100,20 +105,20 @@ pub async fn reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdict {
         repeats <= repeats_max,
         "acknowledged and delivered again: {repeats} messages, {repeats_max} at most may not have been acknowledged before the cut"
     );
-    nothing_stays(&place).await;
+    nothing_stays(&fixture).await;
     Verdict::Kept
 }
 
 /// A hundred cuts, each after some progress, lose nothing and are not answered by a storm of connections.
-pub async fn survives_a_hundred_cuts<S: Subject>(subject: &S) -> Verdict {
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+pub async fn survives_a_hundred_cuts<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::new(subject, "hundred_cuts").await;
-    let (topology, done) = run(&place, &proxy).await;
+    let fixture = Fixture::new(connector, "hundred_cuts").await;
+    let (topology, done) = run(&fixture, &proxy).await;
     let mut sent = 0;
     for cut in 1..=CUTS {
-        place.send_numbers(sent..sent + 5).await;
+        fixture.send_numbers(sent..sent + 5).await;
         sent += 5;
         wait_distinct(&done, cut).await;
         proxy.cut();
@@ -126,58 +131,62 @@ pub async fn survives_a_hundred_cuts<S: Subject>(subject: &S) -> Verdict {
         "a storm: {accepted} connections for {CUTS} cuts, {most} at most"
     );
     ended(topology).await;
-    nothing_stays(&place).await;
+    nothing_stays(&fixture).await;
     Verdict::Kept
 }
 
 /// A network that is silent for seconds, with connections half open, loses nothing.
-pub async fn survives_silence<S: Subject>(subject: &S) -> Verdict {
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+pub async fn survives_silence<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::with(subject, "silence", 0..100).await;
-    let (topology, done) = run(&place, &proxy).await;
+    let fixture = Fixture::with(connector, "silence", 0..100).await;
+    let (topology, done) = run(&fixture, &proxy).await;
     wait_distinct(&done, 20).await;
     proxy.freeze();
-    place.send_numbers(100..200).await;
+    fixture.send_numbers(100..200).await;
     sleep(SILENCE).await;
     proxy.thaw();
     wait_distinct(&done, 200).await;
     ended(topology).await;
-    nothing_stays(&place).await;
+    nothing_stays(&fixture).await;
     Verdict::Kept
 }
 
 /// A slow and distant network is only slow.
-pub async fn a_slow_connection_loses_nothing<S: Subject>(subject: &S) -> Verdict {
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+pub async fn a_slow_connection_loses_nothing<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::with(subject, "slow_network", 0..100).await;
+    let fixture = Fixture::with(connector, "slow_network", 0..100).await;
     proxy.slow(50_000);
     proxy.delay(Duration::from_millis(50));
-    let (topology, done) = run(&place, &proxy).await;
+    let (topology, done) = run(&fixture, &proxy).await;
     wait_distinct(&done, 100).await;
     ended(topology).await;
     Verdict::Kept
 }
 
 /// Opening a source at a broker that refuses, or never answers, is an error with words, and no hang.
-pub async fn an_unreachable_broker_is_an_error_in_time<S: Subject>(subject: &S) -> Verdict {
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+pub async fn an_unreachable_broker_is_an_error_in_time<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::new(subject, "unreachable").await;
+    let fixture = Fixture::new(connector, "unreachable").await;
     proxy.refuse(true);
-    fails_to_open(&place, &proxy, "refuses").await;
+    fails_to_open(&fixture, &proxy, "refuses").await;
     proxy.refuse(false);
     proxy.freeze();
-    fails_to_open(&place, &proxy, "never answers").await;
+    fails_to_open(&fixture, &proxy, "never answers").await;
     Verdict::Kept
 }
 
-async fn fails_to_open<S: Subject>(place: &Place<'_, S>, proxy: &Proxy, what: &str) {
-    let source = place.subject.source(&place.name, Some(proxy.address()));
+async fn fails_to_open<S: ConnectorUnderTest>(fixture: &Fixture<'_, S>, proxy: &Proxy, what: &str) {
+    let source = fixture
+        .connector
+        .source(&fixture.name, Some(proxy.address()));
     let begun = Instant::now();
     let Ok(opened) = timeout(OPEN_WITHIN, Reader::open(&source)).await else {
         panic!("hangs: a broker that {what} is no error after {OPEN_WITHIN:?}");
@@ -191,18 +200,20 @@ async fn fails_to_open<S: Subject>(place: &Place<'_, S>, proxy: &Proxy, what: &s
 }
 
 /// After a cut the publisher confirms again, and what it confirmed can be read.
-pub async fn publisher_reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdict {
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+pub async fn publisher_reconnects_after_a_cut<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::new(subject, "publisher_cut").await;
-    let publisher = subject.publisher(&place.name, Some(proxy.address())).await;
+    let fixture = Fixture::new(connector, "publisher_cut").await;
+    let publisher = connector
+        .publisher(&fixture.name, Some(proxy.address()))
+        .await;
     let publisher = must("open the publisher", publisher);
     let mut number = 0;
     for _ in 0..3 {
         let begun = Instant::now();
         // What was under way at the cut may fail; the caller sends it again.
-        while let Err(error) = publisher.publish_one(place.numbered(number)).await {
+        while let Err(error) = publisher.publish_one(fixture.numbered(number)).await {
             assert!(
                 begun.elapsed() < 2 * OPEN_WITHIN,
                 "does not come back after a cut: {error}"
@@ -213,8 +224,8 @@ pub async fn publisher_reconnects_after_a_cut<S: Subject>(subject: &S) -> Verdic
         proxy.cut();
     }
     let _ = publisher.close().await;
-    let mut reader = place.open().await;
-    let came = place.read_all(&mut reader, 0..number).await;
+    let mut reader = fixture.open().await;
+    let came = fixture.read_all(&mut reader, 0..number).await;
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
     Verdict::Kept

@@ -11,8 +11,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Subject, Verdict,
-    place::{Place, ProducerOf, must, number_of},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, ProducerOf, must, number_of},
     through_a_pipeline::wait_distinct,
 };
 use crate::{
@@ -22,8 +22,8 @@ use crate::{
     message::{Message, NoAckOptions, Record},
     pipeline::{Pipeline, Processors},
     publisher::{Outgoing, PublishError, Publisher},
-    source::Producer,
-    testing::Seen,
+    source::SourceProducer,
+    testing::Collector,
 };
 
 /// A record such as users complain about.
@@ -147,10 +147,10 @@ fn headers() -> Vec<Hostile> {
 }
 
 /// A dead letter arrives whatever the message that failed was made of, and has its payload, key and headers unchanged.
-pub async fn any_dead_letter_arrives<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "hostile").await;
-    let publisher = place.publisher().await;
-    let mut reader = place.open().await;
+pub async fn any_dead_letter_arrives<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "hostile").await;
+    let publisher = fixture.publisher().await;
+    let mut reader = fixture.open().await;
     let reason = Reason::error(Callback::HandleMessage, "cannot be read \u{1b}");
     for hostile in [payloads(), keys(), headers()].concat() {
         let letter = Outgoing::dead_letter(&hostile, &reason);
@@ -205,7 +205,7 @@ fn assert_headers<R: Record>(item: &R, hostile: &Hostile) {
 struct Away {
     until: Instant,
     refusals: Arc<AtomicUsize>,
-    letters: Seen<String>,
+    letters: Collector<String>,
 }
 
 impl Publisher for Away {
@@ -235,21 +235,23 @@ const OUTAGE: Duration = Duration::from_secs(3);
 
 /// While dead letters cannot be sent, for longer than a lease, the others go on; and when they can, the failed message is
 /// acknowledged, after one dead letter and no second delivery.
-pub async fn a_dead_letter_outage_gives_up_nothing<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "outage", 0..20).await;
-    let outage = subject
-        .abilities()
+pub async fn a_dead_letter_outage_gives_up_nothing<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let fixture = Fixture::with(connector, "outage", 0..20).await;
+    let outage = connector
+        .capabilities()
         .lease
         .map_or(OUTAGE, |lease| lease * 5 / 2);
     let away = Away {
         until: Instant::now() + outage,
         refusals: Arc::default(),
-        letters: Seen::new(),
+        letters: Collector::new(),
     };
-    let done = Seen::new();
+    let done = Collector::new();
     let seen = done.clone();
     let handler = handler_fn(
-        move |message: &mut Message<<ProducerOf<S> as Producer>::Item>| {
+        move |message: &mut Message<<ProducerOf<S> as SourceProducer>::Item>| {
             let number = number_of(message.data());
             seen.push(number);
             match number {
@@ -258,7 +260,7 @@ pub async fn a_dead_letter_outage_gives_up_nothing<S: Subject>(subject: &S) -> V
             }
         },
     );
-    let topology = Pipeline::new(place.source(), DeadLetters::of(handler, away.clone()))
+    let topology = Pipeline::new(fixture.source(), DeadLetters::of(handler, away.clone()))
         // One message at a time, so that none waits behind the one that waits.
         .processors(Processors::new(4).max_demand(1))
         .start()
@@ -276,6 +278,6 @@ pub async fn a_dead_letter_outage_gives_up_nothing<S: Subject>(subject: &S) -> V
     assert_eq!(done.len(), 20, "repeated after the outage: {done:?}");
     assert_eq!(away.letters.len(), 1, "one dead letter for one failure");
     assert_eq!(totals.failed, 0, "what has a dead letter is not failed");
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }

@@ -5,50 +5,50 @@ use std::{collections::BTreeSet, future::poll_fn, pin::pin, task::Poll, time::Du
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Subject, Verdict,
-    place::{Place, must, number},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, must, number},
 };
 
 /// Every message comes, with the payload that was sent.
-pub async fn delivers_all<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "delivers_all", 0..500).await;
-    let mut reader = place.open().await;
-    for (number, times) in place.finish_all(&mut reader, 0..500).await {
+pub async fn delivers_all<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "delivers_all", 0..500).await;
+    let mut reader = fixture.open().await;
+    for (number, times) in fixture.finish_all(&mut reader, 0..500).await {
         assert_eq!(
             times, 1,
             "delivered twice: {number}, with nothing gone wrong"
         );
     }
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// A source that is opened again goes on where the one before ended.
-pub async fn goes_on_after_a_reopening<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "goes_on", 0..100).await;
-    let mut reader = place.open().await;
+pub async fn goes_on_after_a_reopening<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "goes_on", 0..100).await;
+    let mut reader = fixture.open().await;
     // Not a number that a fetch or a batch would end with: what follows is in the connector's hands.
     let first = reader.exactly(33).await;
     let done: BTreeSet<u64> = first.iter().map(number).collect();
     reader.done(first).await;
     must("close", reader.close().await);
-    let mut reader = place.open().await;
+    let mut reader = fixture.open().await;
     let rest: BTreeSet<u64> = (0..100).filter(|number| !done.contains(number)).collect();
-    let came = place.read_all(&mut reader, rest).await;
+    let came = fixture.read_all(&mut reader, rest).await;
     if let Some(again) = came.keys().find(|number| done.contains(number)) {
         panic!("acknowledged and delivered again: {again}");
     }
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// No more comes than was asked for, and something comes as soon as there is something.
-pub async fn delivers_on_demand_only<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "on_demand", 0..20).await;
-    let mut reader = place.open().await;
+pub async fn delivers_on_demand_only<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "on_demand", 0..20).await;
+    let mut reader = fixture.open().await;
     let mut came = Vec::new();
     while came.len() < 20 {
         // `some` panics when more comes than this.
@@ -60,9 +60,9 @@ pub async fn delivers_on_demand_only<S: Subject>(subject: &S) -> Verdict {
 }
 
 /// The engine drops `produce` to stop or to pause, wherever it waits: nothing is lost by that, and nothing comes twice.
-pub async fn a_dropped_produce_loses_nothing<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "dropped", 0..90).await;
-    let mut reader = place.open().await;
+pub async fn a_dropped_produce_loses_nothing<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "dropped", 0..90).await;
+    let mut reader = fixture.open().await;
     let mut out = Vec::new();
     let mut polls = (1..=4).cycle();
     for _ in 0..90 {
@@ -77,14 +77,14 @@ pub async fn a_dropped_produce_loses_nothing<S: Subject>(subject: &S) -> Verdict
     }
     let came: BTreeSet<u64> = out.iter().map(number).collect();
     let rest: BTreeSet<u64> = (0..90).filter(|number| !came.contains(number)).collect();
-    let rest = place.read_all(&mut reader, rest).await;
+    let rest = fixture.read_all(&mut reader, rest).await;
     if let Some(twice) = rest.keys().find(|number| came.contains(number)) {
         panic!("delivered twice: {twice}, after `produce` was dropped");
     }
     reader.done(out).await;
     reader.done(rest.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 

@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use super::{
-    Redelivery, Subject, Verdict,
+    ConnectorUnderTest, Redelivery, Verdict,
     child::Children,
+    fixture::{Fixture, PATIENCE, must, number_of},
     killed::Task,
-    place::{PATIENCE, Place, must, number_of},
     through_a_pipeline::{IN_FLIGHT_MAX, PROCESSORS, run_at_most, wait_distinct},
     verdict::test_name,
 };
@@ -39,14 +39,16 @@ const DOES_NOT: Verdict = Verdict::DoesNotApply(
 
 /// A drain waits for the messages that handlers have begun, and for no other: those come again, well before a lease would end.
 /// None is lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
-pub async fn a_drain_gives_back_what_no_handler_has_begun<S: Subject>(subject: &S) -> Verdict {
-    if !subject.abilities().releases_at_drain {
+pub async fn a_drain_gives_back_what_no_handler_has_begun<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    if !connector.capabilities().releases_at_drain {
         return DOES_NOT;
     }
-    let place = Place::with(subject, "released", 0..150).await;
+    let fixture = Fixture::with(connector, "released", 0..150).await;
     // Work stands still when 50 are done: each processor has one at hand.
     let permits = Arc::new(Semaphore::new(50));
-    let (topology, done) = run_at_most(&place, |_| None, permits.clone(), OnDrain::Release).await;
+    let (topology, done) = run_at_most(&fixture, |_| None, permits.clone(), OnDrain::Release).await;
     wait_distinct(&done, 50).await;
     let mut drain = pin!(topology.drain());
     // Polled once, it has begun.
@@ -65,21 +67,26 @@ pub async fn a_drain_gives_back_what_no_handler_has_begun<S: Subject>(subject: &
     assert_eq!((totals.in_flight(), totals.failed), (0, 0), "{totals:?}");
     let before: BTreeSet<u64> = done.all().into_iter().collect();
     // Well before a lease would end.
-    let within = subject.abilities().lease.map_or(LONG, |lease| lease / 2);
-    comes_again(&place, 150, &before, within).await;
+    let within = connector
+        .capabilities()
+        .lease
+        .map_or(LONG, |lease| lease / 2);
+    comes_again(&fixture, 150, &before, within).await;
     Verdict::Kept
 }
 
 /// All that was not done comes again within this time, and of what was done no more than can be: how many.
-async fn comes_again<S: Subject>(
-    place: &Place<'_, S>,
+async fn comes_again<S: ConnectorUnderTest>(
+    fixture: &Fixture<'_, S>,
     all: u64,
     done: &BTreeSet<u64>,
     within: Duration,
 ) -> usize {
     let rest: BTreeSet<u64> = (0..all).filter(|number| !done.contains(number)).collect();
-    let mut reader = place.open().await;
-    let (mut came, is_all) = place.finish_within(&mut reader, rest.clone(), within).await;
+    let mut reader = fixture.open().await;
+    let (mut came, is_all) = fixture
+        .finish_within(&mut reader, rest.clone(), within)
+        .await;
     must("close", reader.close().await);
     let missing = rest.iter().filter(|number| !came.contains_key(number));
     assert!(
@@ -88,9 +95,9 @@ async fn comes_again<S: Subject>(
         missing.count(),
         rest.len()
     );
-    came.extend(place.finish_rest().await);
+    came.extend(fixture.finish_rest().await);
     let repeats = came.keys().filter(|number| done.contains(number)).count();
-    let repeats_max = match place.abilities().redelivery {
+    let repeats_max = match fixture.capabilities().redelivery {
         Redelivery::ToAnyone => 0,
         Redelivery::AfterReopening => IN_FLIGHT_MAX,
     };
@@ -114,15 +121,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A process that gets a SIGTERM ends with exit code 0 when its handlers have: what they had not begun comes again. None is
 /// lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
-pub async fn a_signal_gives_back_what_no_handler_has_begun<S: Subject>(subject: &S) -> Verdict {
+pub async fn a_signal_gives_back_what_no_handler_has_begun<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
     if let Some(task) = Task::of_this_process() {
-        work(subject, &task).await;
+        work(connector, &task).await;
     }
-    let abilities = subject.abilities();
-    if !abilities.releases_at_drain {
+    let capabilities = connector.capabilities();
+    if !capabilities.releases_at_drain {
         return DOES_NOT;
     }
-    if !abilities.outlives_its_process {
+    if !capabilities.outlives_its_process {
         return Verdict::DoesNotApply("its messages are not said to outlive this process");
     }
     let Some(test) = test_name().filter(|_| cfg!(unix)) else {
@@ -130,8 +139,8 @@ pub async fn a_signal_gives_back_what_no_handler_has_begun<S: Subject>(subject: 
             "only a test of `conformance!` can start itself again, on a system with signals",
         );
     };
-    let place = Place::with(subject, "signal", 0..TOTAL).await;
-    let children = Children::of(test, &place.name);
+    let fixture = Fixture::with(connector, "signal", 0..TOTAL).await;
+    let children = Children::of(test, &fixture.name);
     let mut child = children.start(TOTAL);
     child.wait(async || children.distinct() >= SHARE).await;
     let begun = Instant::now();
@@ -140,7 +149,7 @@ pub async fn a_signal_gives_back_what_no_handler_has_begun<S: Subject>(subject: 
     let ledger = children.ledger();
     let done: BTreeSet<u64> = ledger.iter().copied().collect();
     assert_eq!(ledger.len(), done.len(), "repeated before the signal");
-    let repeats = comes_again(&place, TOTAL, &done, LONG).await;
+    let repeats = comes_again(&fixture, TOTAL, &done, LONG).await;
     tell(&format!(
         "{test}: exit code 0 after {elapsed:.1} s with {} of {TOTAL} messages done, and {repeats} of them repeated\n",
         done.len()
@@ -155,7 +164,7 @@ fn tell(text: &str) {
 }
 
 /// Handles slowly, with four processors, until it is told to end by a signal.
-async fn work<S: Subject>(subject: &S, task: &Task) -> ! {
+async fn work<S: ConnectorUnderTest>(connector: &S, task: &Task) -> ! {
     let ledger = Arc::new(Mutex::new(task.open_ledger()));
     let handler = handler_fn_async(move |message: &mut Message<_>| {
         let ledger = Arc::clone(&ledger);
@@ -168,7 +177,7 @@ async fn work<S: Subject>(subject: &S, task: &Task) -> ! {
             Ok(())
         })
     });
-    let topology = Pipeline::new(subject.source(&task.place, None), handler)
+    let topology = Pipeline::new(connector.source(&task.fixture, None), handler)
         .name("conformance")
         .processors(Processors::new(PROCESSORS))
         .drain_timeout(DRAIN_TIMEOUT)

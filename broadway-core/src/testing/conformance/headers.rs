@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Subject, Verdict,
-    place::{Place, must},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, must},
 };
 use crate::{
     message::Record,
@@ -12,16 +12,16 @@ use crate::{
 };
 
 /// What continues a trace arrives, and so does the key where there are keys.
-pub async fn trace_context_and_key_survive<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "trace").await;
+pub async fn trace_context_and_key_survive<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "trace").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let message = place.message("traced", 4).header("traceparent", trace);
-    place.send(vec![message]).await;
-    let mut reader = place.open().await;
+    let message = fixture.message("traced", 4).header("traceparent", trace);
+    fixture.send(vec![message]).await;
+    let mut reader = fixture.open().await;
     let came = reader.exactly(1).await;
     let record = &came[0].item;
     assert_eq!(record.header("traceparent"), Some(trace.as_bytes()));
-    if place.abilities().orders_keys {
+    if fixture.capabilities().orders_keys {
         assert_eq!(record.key(), Some(b"key-4".as_slice()));
     }
     let again = Outgoing::from_record(record);
@@ -36,9 +36,9 @@ pub async fn trace_context_and_key_survive<S: Subject>(subject: &S) -> Verdict {
 }
 
 /// Headers that are odd arrive as they were sent, or their message is refused; they are never changed or left out.
-pub async fn odd_headers_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "headers").await;
-    let many = (0..place.abilities().headers_max)
+pub async fn odd_headers_arrive_or_are_refused<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "headers").await;
+    let many = (0..fixture.capabilities().headers_max)
         .map(|n| (format!("name-{n}"), format!("value-{n}").into()));
     let cases: Vec<Vec<(String, Bytes)>> = vec![
         vec![("empty".to_owned(), Bytes::new())],
@@ -48,18 +48,18 @@ pub async fn odd_headers_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdi
         vec![("name.with-marks_1".to_owned(), "v".into())],
         many.collect(),
     ];
-    let mut reader = place.open().await;
-    let publisher = place.publisher().await;
+    let mut reader = fixture.open().await;
+    let publisher = fixture.publisher().await;
     for (case, headers) in (0..).zip(cases) {
         let message = headers.iter().fold(
-            place.message(format!("odd-{case}"), case),
+            fixture.message(format!("odd-{case}"), case),
             |message, (name, value)| message.header(name, value.clone()),
         );
         if let Err(error) = publisher.publish_one(message).await {
             assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
             assert!(
                 headers.len() == 1,
-                "{} headers, as many as the abilities say, were refused: {error}",
+                "{} headers, as many as the capabilities say, were refused: {error}",
                 headers.len()
             );
             continue;

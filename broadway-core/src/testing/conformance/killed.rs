@@ -1,11 +1,11 @@
 //! A process dies in the midst of its work, and another goes on.
 //!
 //! The test starts its own program again as a child that runs this one test, and tells it by the environment what to do: a
-//! pipeline over the same place, which writes each number it has handled into a ledger, a file. The parent looks at the ledger
+//! pipeline over the same fixture, which writes each number it has handled into a ledger, a file. The parent looks at the ledger
 //! and kills.
 //!
 //! ```text
-//! parent: fills the place ─▶ child 1: handles a share, hangs ─▶ SIGKILL ─▶ … ─▶ the last: handles the rest, drains, exits
+//! parent: fills the fixture ─▶ child 1: handles a share, hangs ─▶ SIGKILL ─▶ … ─▶ the last: handles the rest, drains, exits
 //!            ▲                        │ writes, then acknowledges
 //!            └──────── ledger ◄───────┘
 //! ```
@@ -26,9 +26,9 @@ use std::{
 use tokio::{sync::Semaphore, task::block_in_place};
 
 use super::{
-    Subject, Verdict,
+    ConnectorUnderTest, Verdict,
     child::Children,
-    place::{PATIENCE, Place, must, number_of},
+    fixture::{Fixture, PATIENCE, must, number_of},
     verdict::test_name,
 };
 use crate::{
@@ -46,19 +46,19 @@ const TOTAL: u64 = SHARE * (KILLS + 1);
 const CALM_KILL: u64 = 2;
 
 /// Of a process that is killed again and again nothing is lost, and no more is repeated than can have been unacknowledged.
-pub async fn resumes_after_a_kill<S: Subject>(subject: &S) -> Verdict {
+pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     if let Some(task) = Task::of_this_process() {
-        work(subject, &task).await;
+        work(connector, &task).await;
     }
-    let abilities = subject.abilities();
-    if !abilities.outlives_its_process {
+    let capabilities = connector.capabilities();
+    if !capabilities.outlives_its_process {
         return Verdict::DoesNotApply("its messages are not said to outlive this process");
     }
     let Some(test) = test_name() else {
         return Verdict::DoesNotApply("only a test of `conformance!` can start itself again");
     };
-    let place = Place::with(subject, "killed", 0..TOTAL).await;
-    let children = Children::of(test, &place.name);
+    let fixture = Fixture::with(connector, "killed", 0..TOTAL).await;
+    let children = Children::of(test, &fixture.name);
     let mut repeats_max = 0;
     for kill in 1..=KILLS {
         let mut child = children.start(SHARE);
@@ -69,20 +69,20 @@ pub async fn resumes_after_a_kill<S: Subject>(subject: &S) -> Verdict {
         if kill == CALM_KILL {
             // What a child before handled may be leased to it still.
             let unacknowledged_max = unhandled + repeats_max;
-            place
+            fixture
                 .assert_unacknowledged_at_most(unacknowledged_max)
                 .await;
         }
         // What is handled by now stays so: the child has no permit for more. So what comes again is among these.
-        repeats_max += match place.unacknowledged().await {
+        repeats_max += match fixture.unacknowledged().await {
             Some(unacknowledged) => unacknowledged.saturating_sub(unhandled),
-            None => abilities.repeats_max.map_or(SHARE, |max| SHARE.min(max)),
+            None => capabilities.repeats_max.map_or(SHARE, |max| SHARE.min(max)),
         };
         child.kill();
     }
     let mut last = children.start(Semaphore::MAX_PERMITS as u64);
     last.wait(async || {
-        let left = place.unacknowledged().await;
+        let left = fixture.unacknowledged().await;
         let distinct = children.distinct();
         // In this order: what is acknowledged stands in the ledger.
         assert!(
@@ -93,7 +93,7 @@ pub async fn resumes_after_a_kill<S: Subject>(subject: &S) -> Verdict {
     })
     .await;
     last.end().await;
-    let again: usize = place.finish_rest().await.values().sum();
+    let again: usize = fixture.finish_rest().await.values().sum();
     let repeats = (children.ledger().len() + again) as u64 - TOTAL;
     assert!(
         repeats <= repeats_max,
@@ -104,7 +104,7 @@ pub async fn resumes_after_a_kill<S: Subject>(subject: &S) -> Verdict {
 
 /// What a child is told.
 pub(super) struct Task {
-    pub(super) place: String,
+    pub(super) fixture: String,
     pub(super) ledger: PathBuf,
     /// How many messages it handles.
     pub(super) share: u64,
@@ -117,11 +117,11 @@ const SHARE_OF: &str = "BROADWAY_CONFORMANCE_SHARE";
 impl Task {
     pub(super) fn of_this_process() -> Option<Self> {
         let ledger = env::var_os(LEDGER)?.into();
-        let place = env::var(PLACE).expect("set with the ledger");
+        let fixture = env::var(PLACE).expect("set with the ledger");
         let share = env::var(SHARE_OF).expect("set with the ledger");
         let share = share.parse().expect("a number");
         Some(Self {
-            place,
+            fixture,
             ledger,
             share,
         })
@@ -134,7 +134,7 @@ impl Task {
 
     pub(super) fn variables(&self) -> [(&'static str, std::ffi::OsString); 3] {
         [
-            (PLACE, self.place.clone().into()),
+            (PLACE, self.fixture.clone().into()),
             (LEDGER, self.ledger.clone().into()),
             (SHARE_OF, self.share.to_string().into()),
         ]
@@ -142,7 +142,7 @@ impl Task {
 }
 
 /// Handles its share, and waits with the next in hand for its end: a kill, or that of its standard input.
-async fn work<S: Subject>(subject: &S, task: &Task) -> ! {
+async fn work<S: ConnectorUnderTest>(connector: &S, task: &Task) -> ! {
     let ledger = Arc::new(Mutex::new(task.open_ledger()));
     let permits = usize::try_from(task.share).expect("a share fits");
     let permits = Arc::new(Semaphore::new(permits));
@@ -157,7 +157,7 @@ async fn work<S: Subject>(subject: &S, task: &Task) -> ! {
             Ok(())
         })
     });
-    let topology = Pipeline::new(subject.source(&task.place, None), handler)
+    let topology = Pipeline::new(connector.source(&task.fixture, None), handler)
         .name("conformance")
         // One, so that all it handled can be acknowledged: in a log not even one that waits stands before them.
         .processors(Processors::new(1).max_demand(7))

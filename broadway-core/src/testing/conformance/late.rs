@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Subject, Verdict,
+    ConnectorUnderTest, Verdict,
     connection::{NO_ADDRESS, proxy_before},
-    place::{PATIENCE, Place, ProducerOf, ReceivedBy, must, number},
+    fixture::{Fixture, PATIENCE, ProducerOf, ReceivedBy, must, number},
 };
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
@@ -21,16 +21,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Results of what came before a cut, settled after it, count for their own messages or not at all: they acknowledge no other,
 /// and the source reads on.
-pub async fn late_results_harm_nobody<S: Subject>(subject: &S) -> Verdict {
-    let Some(proxy) = proxy_before(subject.abilities()).await else {
+pub async fn late_results_harm_nobody<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };
-    let place = Place::with(subject, "late", 0..60).await;
-    let source = subject.source(&place.name, Some(proxy.address()));
+    let fixture = Fixture::with(connector, "late", 0..60).await;
+    let source = connector.source(&fixture.name, Some(proxy.address()));
     let mut reader = must("open the source", Reader::open(&source).await);
     let mut early = reader.exactly(30).await;
     let known: BTreeSet<u64> = early.iter().map(number).collect();
-    // Those that are done shift the rest: by its place in the order of deliveries, a late one is another now.
+    // Those that are done shift the rest: by its fixture in the order of deliveries, a late one is another now.
     let late = early.split_off(10);
     reader.done(early).await;
     let acknowledger = reader.acknowledger();
@@ -49,16 +49,16 @@ pub async fn late_results_harm_nobody<S: Subject>(subject: &S) -> Verdict {
     let _ = reader.close().await;
     drop(held);
     // None of these was done by anybody.
-    let mut reader = place.open().await;
-    let came = place.read_all(&mut reader, fresh).await;
+    let mut reader = fixture.open().await;
+    let came = fixture.read_all(&mut reader, fresh).await;
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.finish_rest().await;
+    fixture.finish_rest().await;
     Verdict::Kept
 }
 
 /// Reads until so many of the numbers are held, opening the source again when it fails, as the engine does.
-async fn read_on<S: Subject>(
+async fn read_on<S: ConnectorUnderTest>(
     source: &S::Source,
     mut reader: Reader<ProducerOf<S>>,
     held: &mut Vec<ReceivedBy<S>>,

@@ -1,11 +1,11 @@
 //! What a connector must keep, as tests that run against its broker.
 //!
-//! Whoever writes a connector implements [`Subject`] (how to make an empty queue, how to open the source and the publisher) and
-//! says with [`Abilities`] what the broker can do. [`conformance!`](crate::testing::conformance!) makes a test of every promise.
+//! Whoever writes a connector implements [`ConnectorUnderTest`] (how to make an empty queue, how to open the source and the publisher) and
+//! says with [`Capabilities`] what the broker can do. [`conformance!`](crate::testing::conformance!) makes a test of every promise.
 //!
 //! ```text
 //! broadway::testing::conformance! {
-//!     mod spool { subject: TestSpool::new() }    // an Option: None where no broker is to be found
+//!     mod spool { connector: TestSpool::new() }    // an Option: None where no broker is to be found
 //! }
 //!
 //! test spool::a_failed_message_comes_again ... ok
@@ -21,15 +21,17 @@
 //!
 //! `docs/writing-a-connector.md` in the repository goes from nothing to a connector that passes.
 
-mod abilities;
 mod acks;
 mod back_pressure;
 mod blocked;
+mod capabilities;
 mod child;
 mod connection;
+mod connector_under_test;
 mod dead_letters;
 mod delivery;
 mod drain;
+mod fixture;
 mod given_back;
 mod headers;
 mod killed;
@@ -38,26 +40,25 @@ mod lease;
 mod named;
 mod null;
 mod payloads;
-mod place;
 mod publishing;
-mod subject;
 mod tests_of;
 mod through_a_pipeline;
 mod unreadable;
 mod verdict;
 
-pub use abilities::{Abilities, Redelivery};
 pub use acks::{
     a_failed_message_comes_again, nothing_is_acknowledged_before_it_is_done,
     results_in_any_order_acknowledge_their_own, what_is_done_does_not_come_again,
 };
 pub use back_pressure::{a_silent_broker_holds_up_publishers, fetches_no_more_than_it_says};
 pub use blocked::a_blocked_handler_keeps_connection_and_lease;
+pub use capabilities::{Capabilities, Redelivery};
 pub use connection::{
     a_slow_connection_loses_nothing, an_unreachable_broker_is_an_error_in_time,
     publisher_reconnects_after_a_cut, reconnects_after_a_cut, survives_a_hundred_cuts,
     survives_silence,
 };
+pub use connector_under_test::ConnectorUnderTest;
 pub use dead_letters::{a_dead_letter_outage_gives_up_nothing, any_dead_letter_arrives};
 pub use delivery::{
     a_dropped_produce_loses_nothing, delivers_all, delivers_on_demand_only,
@@ -79,7 +80,6 @@ pub use publishing::{
     a_refused_message_costs_its_neighbours_nothing, no_messages_have_no_results,
     too_large_is_refused_in_its_place, what_is_confirmed_can_be_read,
 };
-pub use subject::Subject;
 pub use through_a_pipeline::{
     a_drain_loses_nothing_and_repeats_nothing, a_sorted_batch_acknowledges_its_own,
     keys_keep_their_order, poison_spoils_nothing_else,

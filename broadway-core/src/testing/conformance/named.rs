@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use tokio::time::timeout;
 
 use super::{
-    Subject, Verdict,
-    place::{PATIENCE, Place, must},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, PATIENCE, must},
 };
 use crate::{
     batch::Batch,
@@ -16,12 +16,12 @@ use crate::{
     message::{Message, Record},
     pipeline::{Pipeline, Processors},
     telemetry::{Event, MessageInfo, Observer, key_hash},
-    testing::Seen,
+    testing::Collector,
 };
 
 /// Fails whatever comes, and remembers its id and its key.
 struct Refusing<R> {
-    refused: Seen<(String, Option<Vec<u8>>)>,
+    refused: Collector<(String, Option<Vec<u8>>)>,
     record: PhantomData<fn(R)>,
 }
 
@@ -46,7 +46,7 @@ impl<R: Record> Handler for Refusing<R> {
 }
 
 /// What observers learn of messages that failed.
-struct Names(Seen<MessageInfo>);
+struct Names(Collector<MessageInfo>);
 
 impl Observer for Names {
     fn on_event(&self, _: &str, event: &Event<'_>) {
@@ -58,14 +58,14 @@ impl Observer for Names {
 
 /// A message that fails is named in the log: by the id and the key of its record. A first delivery is the first attempt, where attempts
 /// are counted.
-pub async fn a_failed_message_is_named<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "named", 0..1).await;
-    let (refused, named) = (Seen::new(), Seen::new());
+pub async fn a_failed_message_is_named<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "named", 0..1).await;
+    let (refused, named) = (Collector::new(), Collector::new());
     let handler = Refusing {
         refused: refused.clone(),
         record: PhantomData,
     };
-    let topology = Pipeline::new(place.source(), handler)
+    let topology = Pipeline::new(fixture.source(), handler)
         .name("conformance")
         .processors(Processors::new(1))
         .drain_timeout(PATIENCE)
@@ -79,7 +79,7 @@ pub async fn a_failed_message_is_named<S: Subject>(subject: &S) -> Verdict {
     let (info, (id, key)) = (named.all().remove(0), refused.all().remove(0));
     assert!(
         !info.id.is_empty(),
-        "not named: implement `Producer::describe` or `Acknowledger::describe`"
+        "not named: implement `SourceProducer::describe` or `Acknowledger::describe`"
     );
     assert!(
         id.is_empty() || info.id == id,
@@ -96,6 +96,6 @@ pub async fn a_failed_message_is_named<S: Subject>(subject: &S) -> Verdict {
         "the first delivery is attempt 1, not {:?}",
         info.attempt
     );
-    place.finish_rest().await;
+    fixture.finish_rest().await;
     Verdict::Kept
 }

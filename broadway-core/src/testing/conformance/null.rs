@@ -1,8 +1,8 @@
 //! Null is not empty.
 
 use super::{
-    Subject, Verdict,
-    place::{Place, must},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, must},
 };
 use crate::{
     header::{Header, HeaderValue},
@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// A payload, a key or a header that is missing does not arrive as an empty one, nor an empty one as missing.
-pub async fn null_and_empty_arrive_apart<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "null").await;
-    let mut reader = place.open().await;
+pub async fn null_and_empty_arrive_apart<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "null").await;
+    let mut reader = fixture.open().await;
     let cases = [
         Outgoing::tombstone().key("k"),
         Outgoing::new("").key("k"),
@@ -24,7 +24,7 @@ pub async fn null_and_empty_arrive_apart<S: Subject>(subject: &S) -> Verdict {
             .header("full", "f"),
     ];
     for sent in cases {
-        place.send(vec![sent.clone()]).await;
+        fixture.send(vec![sent.clone()]).await;
         let came = reader.exactly(1).await;
         let copy = Outgoing::from_record(&came[0].item);
         assert!(

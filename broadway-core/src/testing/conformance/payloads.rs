@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Subject, Verdict,
-    place::{Place, must},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, must},
 };
 use crate::{
     message::Record,
@@ -12,15 +12,17 @@ use crate::{
 };
 
 /// The smallest and the largest payload arrive as they were sent.
-pub async fn smallest_and_largest_payloads_arrive<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "sizes").await;
-    let abilities = place.abilities();
-    let large = "0123456789abcdef".repeat(abilities.payload_max / 16 + 1);
-    let largest = Bytes::from(large).slice(..abilities.payload_max);
-    let smallest = Bytes::from("x".repeat(abilities.payload_min));
+pub async fn smallest_and_largest_payloads_arrive<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "sizes").await;
+    let capabilities = fixture.capabilities();
+    let large = "0123456789abcdef".repeat(capabilities.payload_max / 16 + 1);
+    let largest = Bytes::from(large).slice(..capabilities.payload_max);
+    let smallest = Bytes::from("x".repeat(capabilities.payload_min));
     for payload in [smallest, largest] {
-        place.send(vec![place.message(payload.clone(), 0)]).await;
-        let mut reader = place.open().await;
+        fixture
+            .send(vec![fixture.message(payload.clone(), 0)])
+            .await;
+        let mut reader = fixture.open().await;
         let came = reader.exactly(1).await;
         assert!(
             came[0].item.payload() == payload,
@@ -35,19 +37,19 @@ pub async fn smallest_and_largest_payloads_arrive<S: Subject>(subject: &S) -> Ve
 }
 
 /// Any bytes arrive as they were sent; where payloads are text, others are refused and not changed.
-pub async fn any_bytes_arrive_or_are_refused<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "bytes").await;
+pub async fn any_bytes_arrive_or_are_refused<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "bytes").await;
     let all: Vec<u8> = (0..=255).collect();
-    let publisher = place.publisher().await;
-    let result = publisher.publish_one(place.message(all.clone(), 0)).await;
+    let publisher = fixture.publisher().await;
+    let result = publisher.publish_one(fixture.message(all.clone(), 0)).await;
     must("close the publisher", publisher.close().await);
-    if !place.abilities().is_binary {
+    if !fixture.capabilities().is_binary {
         let error = result.expect_err("changed: bytes that are no text were accepted");
         assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
         return Verdict::Kept;
     }
     must("publish all bytes", result.map_err(Into::into));
-    let mut reader = place.open().await;
+    let mut reader = fixture.open().await;
     let came = reader.exactly(1).await;
     assert!(
         came[0].item.payload() == all,

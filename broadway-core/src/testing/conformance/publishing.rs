@@ -5,17 +5,17 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 
 use super::{
-    Subject, Verdict,
-    place::{Place, must},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, must},
 };
 use crate::publisher::{PublishError, PublishErrorKind, Publisher};
 
 /// Every message that was confirmed can be read, and each has its own result.
-pub async fn what_is_confirmed_can_be_read<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "confirmed").await;
-    let publisher = place.publisher().await;
+pub async fn what_is_confirmed_can_be_read<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "confirmed").await;
+    let publisher = fixture.publisher().await;
     let messages =
-        |from: u64| (from..from + 150).map(|number| place.message(number.to_string(), number));
+        |from: u64| (from..from + 150).map(|number| fixture.message(number.to_string(), number));
     // Three calls at once: results go to those who sent.
     let (a, b, c) = futures_util::join!(
         publisher.publish(messages(0).collect()),
@@ -29,20 +29,20 @@ pub async fn what_is_confirmed_can_be_read<S: Subject>(subject: &S) -> Verdict {
         }
     }
     must("close the publisher", publisher.close().await);
-    let mut reader = place.open().await;
-    place.finish_all(&mut reader, 0..450).await;
+    let mut reader = fixture.open().await;
+    fixture.finish_all(&mut reader, 0..450).await;
     must("close", reader.close().await);
     Verdict::Kept
 }
 
 /// A closed publisher refuses, and can be closed again.
-pub async fn a_closed_publisher_says_so<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "closed").await;
-    let publisher = place.publisher().await;
+pub async fn a_closed_publisher_says_so<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "closed").await;
+    let publisher = fixture.publisher().await;
     must(
         "publish",
         publisher
-            .publish_one(place.message("1", 1))
+            .publish_one(fixture.message("1", 1))
             .await
             .map_err(Into::into),
     );
@@ -50,7 +50,7 @@ pub async fn a_closed_publisher_says_so<S: Subject>(subject: &S) -> Verdict {
     must("close the publisher", publisher.close().await);
     must("close the publisher again", publisher.close().await);
     let error = publisher
-        .publish_one(place.message("2", 2))
+        .publish_one(fixture.message("2", 2))
         .await
         .expect_err("a closed publisher accepted a message");
     assert_eq!(error.kind(), PublishErrorKind::Closed, "{error}");
@@ -59,10 +59,12 @@ pub async fn a_closed_publisher_says_so<S: Subject>(subject: &S) -> Verdict {
 
 /// What was handed over before a flush is confirmed when the flush ends: it can be read, though nobody waited for the results
 /// and the publisher is gone without a close.
-pub async fn a_flush_waits_for_what_was_handed_over<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "flush").await;
-    let publisher = place.publisher().await;
-    let messages = (0..200).map(|number| place.numbered(number)).collect();
+pub async fn a_flush_waits_for_what_was_handed_over<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let fixture = Fixture::new(connector, "flush").await;
+    let publisher = fixture.publisher().await;
+    let messages = (0..200).map(|number| fixture.numbered(number)).collect();
     {
         let sent = pin!(publisher.publish(messages));
         let flushed = pin!(publisher.flush());
@@ -78,21 +80,21 @@ pub async fn a_flush_waits_for_what_was_handed_over<S: Subject>(subject: &S) -> 
         }
     }
     drop(publisher);
-    let mut reader = place.open().await;
-    place.finish_all(&mut reader, 0..200).await;
+    let mut reader = fixture.open().await;
+    fixture.finish_all(&mut reader, 0..200).await;
     must("close", reader.close().await);
     Verdict::Kept
 }
 
-/// A message that the broker cannot take fails alone, and its result stands in its place.
-pub async fn too_large_is_refused_in_its_place<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "too_large").await;
-    let Some(bytes) = place.abilities().refused_from else {
+/// A message that the broker cannot take fails alone, and its result stands in its fixture.
+pub async fn too_large_is_refused_in_its_place<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "too_large").await;
+    let Some(bytes) = fixture.capabilities().refused_from else {
         return Verdict::DoesNotApply("no size is known that is always refused");
     };
-    let publisher = place.publisher().await;
-    let large = place.message("x".repeat(bytes), 3);
-    let messages = vec![place.numbered(1), large, place.numbered(2)];
+    let publisher = fixture.publisher().await;
+    let large = fixture.message("x".repeat(bytes), 3);
+    let messages = vec![fixture.numbered(1), large, fixture.numbered(2)];
     let results = publisher.publish(messages).await;
     let kinds: Vec<_> = results
         .iter()
@@ -104,44 +106,46 @@ pub async fn too_large_is_refused_in_its_place<S: Subject>(subject: &S) -> Verdi
         "of three messages the second, of {bytes} bytes, should be refused, and no other"
     );
     must("close the publisher", publisher.close().await);
-    let mut reader = place.open().await;
-    let came = place.read_all(&mut reader, 1..3).await;
+    let mut reader = fixture.open().await;
+    let came = fixture.read_all(&mut reader, 1..3).await;
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// Of many messages in one call, the one that the broker cannot take is refused, alone; the others are confirmed, and arrive once.
-pub async fn a_refused_message_costs_its_neighbours_nothing<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "neighbours").await;
-    let Some(bytes) = place.abilities().refused_from else {
+pub async fn a_refused_message_costs_its_neighbours_nothing<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let fixture = Fixture::new(connector, "neighbours").await;
+    let Some(bytes) = fixture.capabilities().refused_from else {
         return Verdict::DoesNotApply("no size is known that is always refused");
     };
-    let publisher = place.publisher().await;
-    let mut messages: Vec<_> = (0..40).map(|number| place.numbered(number)).collect();
-    messages.insert(20, place.message("x".repeat(bytes), 40));
+    let publisher = fixture.publisher().await;
+    let mut messages: Vec<_> = (0..40).map(|number| fixture.numbered(number)).collect();
+    messages.insert(20, fixture.message("x".repeat(bytes), 40));
     let results = publisher.publish(messages).await;
     let failed: Vec<_> = (0..results.len())
         .filter(|at| results[*at].is_err())
         .collect();
     assert_eq!(failed, [20], "one of 41 is refused, and no other");
     must("close the publisher", publisher.close().await);
-    let mut reader = place.open().await;
-    let counts = place.finish_all(&mut reader, 0..40).await;
+    let mut reader = fixture.open().await;
+    let counts = fixture.finish_all(&mut reader, 0..40).await;
     must("close", reader.close().await);
     assert!(
         counts.values().all(|count| *count == 1),
         "repeated: neighbours of a refused message were sent more than once: {counts:?}"
     );
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// Publishing nothing is nothing, and does not hang.
-pub async fn no_messages_have_no_results<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::new(subject, "nothing").await;
-    let publisher = place.publisher().await;
+pub async fn no_messages_have_no_results<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::new(connector, "nothing").await;
+    let publisher = fixture.publisher().await;
     assert!(publisher.publish(Vec::new()).await.is_empty());
     must("flush", publisher.flush().await);
     must("close the publisher", publisher.close().await);

@@ -2,16 +2,16 @@
 
 /// Makes a module of this name with a test for each promise of [`conformance`](mod@crate::testing::conformance).
 ///
-/// `subject` is an expression of type `Option<impl Subject>`; with `None` the tests do nothing, and whoever made it has said why.
+/// `connector` is an expression of type `Option<impl ConnectorUnderTest>`; with `None` the tests do nothing, and whoever made it has said why.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance {
-    (mod $name:ident { subject: $subject:expr }) => {
+    (mod $name:ident { connector: $connector:expr }) => {
         mod $name {
             use super::*;
 
             $crate::__promises! {
-                $subject;
+                $connector;
                 delivers_all
                 delivers_on_demand_only
                 a_dropped_produce_loses_nothing
@@ -63,14 +63,14 @@ macro_rules! __conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __promises {
-    ($subject:expr; $($promise:ident)*) => {
+    ($connector:expr; $($promise:ident)*) => {
         $(
             #[test]
             fn $promise() {
                 $crate::testing::conformance::keep(
                     concat!(module_path!(), "::", stringify!($promise)),
-                    $subject,
-                    async |subject| $crate::testing::conformance::$promise(subject).await,
+                    $connector,
+                    async |connector| $crate::testing::conformance::$promise(connector).await,
                 );
             }
         )*

@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use super::{
-    Subject, Verdict,
-    place::{PATIENCE, Place, ProducerOf, must, number_of},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, PATIENCE, ProducerOf, must, number_of},
 };
 use crate::{
     batch::Batch,
@@ -23,11 +23,11 @@ use crate::{
     handler::{Failed, Handler, Next},
     message::{Message, Record},
     pipeline::{Batching, OnDrain, Pipeline, Processors, Topology},
-    source::Producer,
-    testing::Seen,
+    source::SourceProducer,
+    testing::Collector,
 };
 
-type ItemOf<S> = <ProducerOf<S> as Producer>::Item;
+type ItemOf<S> = <ProducerOf<S> as SourceProducer>::Item;
 
 pub(super) const PROCESSORS: usize = 4;
 /// Seven, so that demand and what is fetched don't end together.
@@ -37,7 +37,7 @@ pub(super) const IN_FLIGHT_MAX: usize = 2 * PROCESSORS * MAX_DEMAND;
 
 /// Writes down what it has done, but for what it was told to fail.
 struct Worker<R> {
-    done: Seen<u64>,
+    done: Collector<u64>,
     failing: fn(u64) -> Option<bool>,
     /// So many messages are handled; the others wait for more of these.
     permits: Arc<Semaphore>,
@@ -73,21 +73,21 @@ impl<R: Record> Handler for Worker<R> {
     }
 }
 
-async fn run<S: Subject>(
-    place: &Place<'_, S>,
+async fn run<S: ConnectorUnderTest>(
+    fixture: &Fixture<'_, S>,
     failing: fn(u64) -> Option<bool>,
-) -> (Topology<ItemOf<S>>, Seen<u64>) {
+) -> (Topology<ItemOf<S>>, Collector<u64>) {
     let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-    run_at_most(place, failing, permits, OnDrain::Release).await
+    run_at_most(fixture, failing, permits, OnDrain::Release).await
 }
 
-pub(super) async fn run_at_most<S: Subject>(
-    place: &Place<'_, S>,
+pub(super) async fn run_at_most<S: ConnectorUnderTest>(
+    fixture: &Fixture<'_, S>,
     failing: fn(u64) -> Option<bool>,
     permits: Arc<Semaphore>,
     on_drain: OnDrain,
-) -> (Topology<ItemOf<S>>, Seen<u64>) {
-    let done = Seen::new();
+) -> (Topology<ItemOf<S>>, Collector<u64>) {
+    let done = Collector::new();
     let worker = Worker {
         done: done.clone(),
         failing,
@@ -96,11 +96,11 @@ pub(super) async fn run_at_most<S: Subject>(
     };
     let by_key = |message: &Message<ItemOf<S>>| message.data().key().map(<[u8]>::to_vec);
     let processors = Processors::new(PROCESSORS).max_demand(MAX_DEMAND);
-    let processors = match place.abilities().orders_keys {
+    let processors = match fixture.capabilities().orders_keys {
         true => processors.partition_by(by_key),
         false => processors,
     };
-    let topology = Pipeline::new(place.source(), worker)
+    let topology = Pipeline::new(fixture.source(), worker)
         .name("conformance")
         .processors(processors)
         .drain_timeout(PATIENCE)
@@ -111,20 +111,20 @@ pub(super) async fn run_at_most<S: Subject>(
     (topology, done)
 }
 
-async fn drained<S: Subject>(topology: Topology<ItemOf<S>>) {
+async fn drained<S: ConnectorUnderTest>(topology: Topology<ItemOf<S>>) {
     let drained = topology.drain().await;
     must("drain", drained.map_err(BoxError::from));
 }
 
 /// Messages of a key are handled in the order in which they were sent, by several processors.
-pub async fn keys_keep_their_order<S: Subject>(subject: &S) -> Verdict {
-    if !subject.abilities().orders_keys {
+pub async fn keys_keep_their_order<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    if !connector.capabilities().orders_keys {
         return Verdict::DoesNotApply("the broker promises no order per key");
     }
-    let place = Place::new(subject, "order").await;
-    let message = |number: u64| place.message(number.to_string(), number % 10);
-    place.send((0..300).map(message).collect()).await;
-    let (topology, done) = run(&place, |_| None).await;
+    let fixture = Fixture::new(connector, "order").await;
+    let message = |number: u64| fixture.message(number.to_string(), number % 10);
+    fixture.send((0..300).map(message).collect()).await;
+    let (topology, done) = run(&fixture, |_| None).await;
     let all = wait_distinct(&done, 300).await;
     drained::<S>(topology).await;
     let mut last: BTreeMap<u64, u64> = BTreeMap::new();
@@ -141,9 +141,9 @@ pub async fn keys_keep_their_order<S: Subject>(subject: &S) -> Verdict {
 }
 
 /// What always fails, or panics, fails alone: the rest is done, and the pipeline lives.
-pub async fn poison_spoils_nothing_else<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "poison", 0..60).await;
-    let (topology, done) = run(&place, |number| match number {
+pub async fn poison_spoils_nothing_else<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "poison", 0..60).await;
+    let (topology, done) = run(&fixture, |number| match number {
         // The last two: where a failure stops those behind it, there are none.
         58 => Some(false),
         59 => Some(true),
@@ -154,17 +154,17 @@ pub async fn poison_spoils_nothing_else<S: Subject>(subject: &S) -> Verdict {
     assert!((0..58).all(|number| all.contains(&number)));
     // Of the two, nothing was acknowledged; a drain is not held up by them.
     drained::<S>(topology).await;
-    let mut reader = place.open().await;
-    let left = place.read_all(&mut reader, 58..60).await;
+    let mut reader = fixture.open().await;
+    let left = fixture.read_all(&mut reader, 58..60).await;
     reader.done(left.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// Sorts its batches, and fails the largest numbers, alone.
 struct Sorter<R> {
-    done: Seen<u64>,
+    done: Collector<u64>,
     record: std::marker::PhantomData<fn(R)>,
 }
 
@@ -201,14 +201,14 @@ impl<R: Record> Handler for Sorter<R> {
 }
 
 /// A batch whose rows were sorted acknowledges those that succeeded, and fails those that were failed.
-pub async fn a_sorted_batch_acknowledges_its_own<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "sorted", 0..40).await;
-    let done = Seen::new();
+pub async fn a_sorted_batch_acknowledges_its_own<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "sorted", 0..40).await;
+    let done = Collector::new();
     let sorter = Sorter {
         done: done.clone(),
         record: std::marker::PhantomData,
     };
-    let topology = Pipeline::new(place.source(), sorter)
+    let topology = Pipeline::new(fixture.source(), sorter)
         .batchers(|OneBatcher| Batching::new(40, Duration::from_secs(1)))
         .drain_timeout(PATIENCE)
         .start()
@@ -216,8 +216,8 @@ pub async fn a_sorted_batch_acknowledges_its_own<S: Subject>(subject: &S) -> Ver
     let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
     wait_distinct(&done, 38).await;
     drained::<S>(topology).await;
-    let mut reader = place.open().await;
-    let left = place.read_all(&mut reader, FAILING_FROM..40).await;
+    let mut reader = fixture.open().await;
+    let left = fixture.read_all(&mut reader, FAILING_FROM..40).await;
     let unexpected: Vec<_> = left
         .keys()
         .filter(|number| **number < FAILING_FROM)
@@ -228,16 +228,18 @@ pub async fn a_sorted_batch_acknowledges_its_own<S: Subject>(subject: &S) -> Ver
     );
     reader.done(left.into_values().flatten()).await;
     must("close", reader.close().await);
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// A drain in the midst of work that [finishes](OnDrain::Finish) what was delivered loses nothing and repeats nothing.
-pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) -> Verdict {
-    let place = Place::with(subject, "drain", 0..400).await;
+pub async fn a_drain_loses_nothing_and_repeats_nothing<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
+    let fixture = Fixture::with(connector, "drain", 0..400).await;
     // The drain begins when work stands still in the midst, and ends when that goes on.
     let permits = Arc::new(Semaphore::new(50));
-    let (topology, done) = run_at_most(&place, |_| None, permits.clone(), OnDrain::Finish).await;
+    let (topology, done) = run_at_most(&fixture, |_| None, permits.clone(), OnDrain::Finish).await;
     wait_distinct(&done, 50).await;
     let mut drain = pin!(drained::<S>(topology));
     let ended = timeout(Duration::from_millis(100), &mut drain).await;
@@ -252,7 +254,7 @@ pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) 
         done.len(),
         "repeated before anything went wrong"
     );
-    let (topology, done) = run(&place, |_| None).await;
+    let (topology, done) = run(&fixture, |_| None).await;
     wait_distinct(&done, 400 - before.len()).await;
     drained::<S>(topology).await;
     let after: BTreeSet<u64> = done.all().into_iter().collect();
@@ -262,12 +264,12 @@ pub async fn a_drain_loses_nothing_and_repeats_nothing<S: Subject>(subject: &S) 
         "done before the drain, and delivered again after it: {repeated:?}"
     );
     assert_eq!(before.len() + after.len(), 400, "lost in the drain");
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }
 
 /// Waits until so many different numbers are done, and gives all that are.
-pub(super) async fn wait_distinct(done: &Seen<u64>, count: usize) -> Vec<u64> {
+pub(super) async fn wait_distinct(done: &Collector<u64>, count: usize) -> Vec<u64> {
     let mut len = count;
     loop {
         let waited = timeout(2 * PATIENCE, done.wait_len(len)).await;

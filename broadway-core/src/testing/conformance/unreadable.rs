@@ -3,34 +3,34 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Subject, Verdict,
-    place::{Place, ProducerOf, must, number_of},
+    ConnectorUnderTest, Verdict,
+    fixture::{Fixture, ProducerOf, must, number_of},
     through_a_pipeline::wait_distinct,
 };
 use crate::{
-    error::BoxError, handler::handler_fn, message::Message, pipeline::Pipeline, source::Producer,
-    testing::Seen,
+    error::BoxError, handler::handler_fn, message::Message, pipeline::Pipeline,
+    source::SourceProducer, testing::Collector,
 };
 
 /// A message that cannot be read costs its neighbours nothing: each is handled, once, and acknowledged.
-pub async fn an_unreadable_message_costs_its_neighbours_nothing<S: Subject>(
-    subject: &S,
+pub async fn an_unreadable_message_costs_its_neighbours_nothing<S: ConnectorUnderTest>(
+    connector: &S,
 ) -> Verdict {
-    let place = Place::with(subject, "unreadable", 0..10).await;
-    let is_there = must("send it", subject.send_unreadable(&place.name).await);
+    let fixture = Fixture::with(connector, "unreadable", 0..10).await;
+    let is_there = must("send it", connector.send_unreadable(&fixture.name).await);
     if !is_there {
         return Verdict::DoesNotApply("no message is known that the client cannot read");
     }
-    place.send_numbers(10..20).await;
-    let done = Seen::new();
+    fixture.send_numbers(10..20).await;
+    let done = Collector::new();
     let seen = done.clone();
     let handler = handler_fn(
-        move |message: &mut Message<<ProducerOf<S> as Producer>::Item>| {
+        move |message: &mut Message<<ProducerOf<S> as SourceProducer>::Item>| {
             seen.push(number_of(message.data()));
             Ok(())
         },
     );
-    let topology = Pipeline::new(place.source(), handler).start().await;
+    let topology = Pipeline::new(fixture.source(), handler).start().await;
     let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
     wait_distinct(&done, 20).await;
     must("drain", topology.drain().await.map_err(BoxError::from));
@@ -41,6 +41,6 @@ pub async fn an_unreadable_message_costs_its_neighbours_nothing<S: Subject>(
         distinct.len(),
         "repeated: neighbours of an unreadable message were handled more than once: {all:?}"
     );
-    place.assert_nothing_left().await;
+    fixture.assert_nothing_left().await;
     Verdict::Kept
 }

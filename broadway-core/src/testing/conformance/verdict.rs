@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{runtime::Builder, time::timeout};
 
-use super::Subject;
+use super::ConnectorUnderTest;
 
 /// How long one promise may take: far more than any does, so that only a hang meets it.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -32,19 +32,19 @@ pub(super) fn test_name() -> Option<&'static str> {
     TEST.try_with(|name| *name).ok()
 }
 
-/// Runs one promise on a runtime of its own. What [`conformance!`](crate::testing::conformance!) calls; without a subject it does
+/// Runs one promise on a runtime of its own. What [`conformance!`](crate::testing::conformance!) calls; without a connector it does
 /// nothing, since whoever found no broker has said so. `path` is that of the test, with its crate.
 ///
 /// # Panics
 ///
 /// When the promise is broken, or takes more than five minutes.
 #[doc(hidden)]
-pub fn keep<S: Subject>(
+pub fn keep<S: ConnectorUnderTest>(
     path: &'static str,
-    subject: Option<S>,
+    connector: Option<S>,
     promise: impl AsyncFnOnce(&S) -> Verdict,
 ) {
-    let Some(subject) = subject else { return };
+    let Some(connector) = connector else { return };
     // The harness leaves out the crate.
     let name = path.split_once("::").map_or(path, |(_, name)| name);
     let runtime = Builder::new_multi_thread()
@@ -53,7 +53,7 @@ pub fn keep<S: Subject>(
         .build()
         .expect("a runtime for a test");
     let verdict = runtime.block_on(async {
-        let promise = TEST.scope(name, promise(&subject));
+        let promise = TEST.scope(name, promise(&connector));
         timeout(LIMIT, promise).await
     });
     match verdict {

@@ -7,9 +7,9 @@ use crate::{
     ack::{Acknowledger, Outcome, Settled},
     error::BoxError,
     message::Record,
-    source::{Delivery, OpenContext, Produced, Producer, Source},
+    source::{Delivery, OpenContext, Produced, Source, SourceProducer},
     telemetry::MessageInfo,
-    testing::{Fed, HandFedAcknowledger, HandFedProducer},
+    testing::{Fed, ManualAcknowledger, ManualProducer},
 };
 
 /// The source of a [`Queue`](super::Queue).
@@ -37,11 +37,11 @@ impl<R: Record> Source for QueueSource<R> {
 
 /// A producer of a [`Queue`](super::Queue).
 pub struct QueueProducer<R: Record> {
-    inner: HandFedProducer<R>,
+    inner: ManualProducer<R>,
     acknowledger: Arc<QueueAcknowledger<R>>,
 }
 
-impl<R: Record> Producer for QueueProducer<R> {
+impl<R: Record> SourceProducer for QueueProducer<R> {
     type Item = R;
     type Acknowledger = QueueAcknowledger<R>;
 
@@ -72,7 +72,7 @@ impl<R: Record> Producer for QueueProducer<R> {
 
 /// The acknowledger of a [`Queue`](super::Queue).
 pub struct QueueAcknowledger<R: Record> {
-    inner: Arc<HandFedAcknowledger<R>>,
+    inner: Arc<ManualAcknowledger<R>>,
     shared: Arc<Shared<R>>,
 }
 

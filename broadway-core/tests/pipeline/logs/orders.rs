@@ -9,8 +9,8 @@ use std::{
 };
 
 use broadway_core::{
-    Acknowledger, BoxError, Delivery, NoAckOptions, OpenContext, Produced, Producer, Record,
-    Settled, Source, telemetry::MessageInfo,
+    Acknowledger, BoxError, Delivery, NoAckOptions, OpenContext, Produced, Record, Settled, Source,
+    SourceProducer, telemetry::MessageInfo,
 };
 
 pub(super) const PAYLOAD: &str = "hush hush";
@@ -91,7 +91,7 @@ impl Source for Orders {
     }
 }
 
-impl Producer for Orders {
+impl SourceProducer for Orders {
     type Item = Order;
     type Acknowledger = OrdersAcknowledger;
 

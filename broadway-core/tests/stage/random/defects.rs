@@ -18,10 +18,10 @@ use futures_util::FutureExt;
 use crate::common::{Counter, Forwarder, Log, settle};
 
 /// Emits what it is given, and logs what happens to it.
-struct ByHand(Log<Heard>);
+struct ByHand(Log<RecordedEvent>);
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum RecordedEvent {
     Demand(usize),
     Subscribed(SubscriptionId),
     Cancelled(SubscriptionId),
@@ -35,7 +35,7 @@ impl Producer for ByHand {
     type Event = u64;
 
     async fn handle_demand(&mut self, demand: usize, _: &mut Context<u64>) -> Result<(), BoxError> {
-        self.0.push(Heard::Demand(demand));
+        self.0.push(RecordedEvent::Demand(demand));
         Ok(())
     }
 
@@ -44,7 +44,7 @@ impl Producer for ByHand {
         consumer: SubscriptionId,
         _: &mut Context<u64>,
     ) -> Result<(), BoxError> {
-        self.0.push(Heard::Subscribed(consumer));
+        self.0.push(RecordedEvent::Subscribed(consumer));
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl Producer for ByHand {
         _: &stage::End,
         _: &mut Context<u64>,
     ) -> Result<(), BoxError> {
-        self.0.push(Heard::Cancelled(consumer));
+        self.0.push(RecordedEvent::Cancelled(consumer));
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl Producer for ByHand {
         cx: &mut Context<u64>,
     ) -> Result<(), BoxError> {
         let demand = cx.demand();
-        self.0.push(Heard::Discarded { demand });
+        self.0.push(RecordedEvent::Discarded { demand });
         cx.emit(99);
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Receive<Fail, u64> for ByHand {
     }
 }
 
-async fn by_hand() -> (ProducerHandle<ByHand>, Log<Heard>) {
+async fn by_hand() -> (ProducerHandle<ByHand>, Log<RecordedEvent>) {
     let log = Log::new();
     let again = log.clone();
     let by_hand = stage::producer(ByHand(log.clone()))
@@ -123,7 +123,10 @@ async fn what_was_asked_for_and_emitted_while_demand_was_kept_is_sent_when_it_is
     assert_eq!(by_hand.stats().buffered, 1, "two of five were left");
     let demands = log.take();
     assert!(
-        matches!(demands[..], [Heard::Subscribed(_), Heard::Demand(5)]),
+        matches!(
+            demands[..],
+            [RecordedEvent::Subscribed(_), RecordedEvent::Demand(5)]
+        ),
         "{demands:?}"
     );
 }
@@ -141,7 +144,7 @@ async fn what_was_asked_for_and_discarded_while_demand_was_kept_is_asked_for_aga
     by_hand.forward_demand();
     settle().await;
     // The two, and one that was emitted for them.
-    assert_eq!(log.take(), [Heard::Demand(3)]);
+    assert_eq!(log.take(), [RecordedEvent::Demand(3)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +158,7 @@ async fn a_stage_that_is_restarted_while_demand_is_kept_is_told_it_later() {
     log.take();
     by_hand.forward_demand();
     settle().await;
-    assert_eq!(log.take(), [Heard::Demand(5)]);
+    assert_eq!(log.take(), [RecordedEvent::Demand(5)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,10 +247,10 @@ async fn subscriptions_are_cancelled_and_told_of_also_when_all_handles_are_gone(
     settle().await;
     assert_eq!(cancelled.take(), [true]);
     let told = log.take();
-    let Heard::Subscribed(id) = told[0] else {
+    let RecordedEvent::Subscribed(id) = told[0] else {
         panic!("{told:?}");
     };
-    assert!(told.contains(&Heard::Cancelled(id)), "{told:?}");
+    assert!(told.contains(&RecordedEvent::Cancelled(id)), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +361,10 @@ async fn who_discards_has_sent_what_was_asked_for() {
     let _stream = by_hand.output().max_demand(2).stream().unwrap();
     settle().await;
     by_hand.call(Emit(vec![1, 2, 3, 4])).await.unwrap();
-    assert_eq!(log.take().last(), Some(&Heard::Discarded { demand: 0 }));
+    assert_eq!(
+        log.take().last(),
+        Some(&RecordedEvent::Discarded { demand: 0 })
+    );
 }
 
 /// Emits two events too many, and stops.

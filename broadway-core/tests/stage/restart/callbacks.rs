@@ -15,11 +15,16 @@ use crate::{
 
 use super::{
     BOTH,
-    parts::{Heard, Plan, pause, policy},
+    parts::{Plan, RecordedEvent, pause, policy},
 };
 
 /// The first value of the stage failed, once, in this callback; the second runs.
-fn assert_restarted(plan: &Plan, heard: &Heard, callback: Callback, stats: stage::StageStats) {
+fn assert_restarted(
+    plan: &Plan,
+    heard: &RecordedEvent,
+    callback: Callback,
+    stats: stage::StageStats,
+) {
     let case = format!("{} {:?}", plan.flaw, plan.order);
     let failures = heard.0.take();
     assert_eq!(failures.len(), 1, "{case}: {failures:?}");
@@ -45,7 +50,7 @@ async fn a_consumer_is_restarted_after_a_failure_in_any_callback() {
         ("receive", Callback::Receive),
     ] {
         for order in BOTH {
-            let (plan, heard) = (Plan::new(flaw, order), Heard::new());
+            let (plan, heard) = (Plan::new(flaw, order), RecordedEvent::new());
             let (queue, _) = queue("queue").await;
             let consumer = plan.consumer().observe(heard.clone());
             let consumer = consumer
@@ -80,7 +85,7 @@ async fn a_producer_is_restarted_after_a_failure_in_any_callback() {
         ("receive", Callback::Receive),
     ] {
         for order in BOTH {
-            let (plan, heard) = (Plan::new(flaw, order), Heard::new());
+            let (plan, heard) = (Plan::new(flaw, order), RecordedEvent::new());
             let producer = stage::producer(plan.make())
                 .restart(policy(), plan.maker())
                 .buffer(Buffer::keep_first(1))
@@ -115,7 +120,7 @@ async fn a_producer_consumer_is_restarted_after_a_failure_in_any_callback() {
         ("receive", Callback::Receive),
     ] {
         for order in BOTH {
-            let (plan, heard) = (Plan::new(flaw, order), Heard::new());
+            let (plan, heard) = (Plan::new(flaw, order), RecordedEvent::new());
             let (queue, _) = queue("queue").await;
             let middle = stage::producer_consumer(plan.make())
                 .restart(policy(), plan.maker())

@@ -266,15 +266,15 @@ impl Receive<&'static str> for Fragile {
 
 /// Remembers failures.
 #[derive(Clone)]
-pub(super) struct Heard(pub(super) Log<(Callback, bool, usize, Option<Duration>)>);
+pub(super) struct RecordedEvent(pub(super) Log<(Callback, bool, usize, Option<Duration>)>);
 
-impl Heard {
+impl RecordedEvent {
     pub(super) fn new() -> Self {
         Self(Log::new())
     }
 }
 
-impl Observer for Heard {
+impl Observer for RecordedEvent {
     fn on_event(&self, _: &str, event: &Event<'_>) {
         if let Event::Stage(StageEvent::Failed {
             reason,

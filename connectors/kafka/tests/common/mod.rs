@@ -22,8 +22,8 @@ use std::{
 };
 
 use broadway_core::{
-    Acknowledger, BoxError, Callback, Delivery, OpenContext, Outcome, Producer, Reason, Record,
-    Settled, Source,
+    Acknowledger, BoxError, Callback, Delivery, OpenContext, Outcome, Reason, Record, Settled,
+    Source, SourceProducer,
     telemetry::{Emitter, Event, Observer},
 };
 use broadway_kafka::{Kafka, KafkaAcknowledger, KafkaProducer, KafkaRecord, Token};
@@ -127,7 +127,7 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> Ve
 
 /// An event, as far as tests look at it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum Collector {
     Unhalted {
         part: String,
         position: i64,
@@ -170,22 +170,30 @@ pub enum Seen {
 /// Remembers events, and lets tests wait for one.
 #[derive(Clone, Default)]
 pub struct Log {
-    inner: Arc<(Mutex<Vec<Seen>>, Notify)>,
+    inner: Arc<(Mutex<Vec<Collector>>, Notify)>,
 }
 
 impl Log {
-    pub fn all(&self) -> Vec<Seen> {
+    pub fn all(&self) -> Vec<Collector> {
         self.inner.0.lock().unwrap().clone()
     }
 
     /// Waits until there is such an event, and returns the first.
-    pub async fn wait_for(&self, what: &str, mut is_it: impl FnMut(&Seen) -> bool) -> Seen {
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        mut is_it: impl FnMut(&Collector) -> bool,
+    ) -> Collector {
         self.wait_until(what, |all| all.iter().find(|seen| is_it(seen)).cloned())
             .await
     }
 
     /// Waits until `look` finds something in all that has happened.
-    pub async fn wait_until<T>(&self, what: &str, mut look: impl FnMut(&[Seen]) -> Option<T>) -> T {
+    pub async fn wait_until<T>(
+        &self,
+        what: &str,
+        mut look: impl FnMut(&[Collector]) -> Option<T>,
+    ) -> T {
         let found = timeout(PATIENCE, async {
             loop {
                 let next = self.inner.1.notified();
@@ -207,7 +215,7 @@ impl Log {
     pub fn assert_commits_rise(&self) {
         let mut last = BTreeMap::new();
         for seen in self.all() {
-            if let Seen::Committed { part, position } = seen {
+            if let Collector::Committed { part, position } = seen {
                 let before = last.insert(part.clone(), position);
                 assert!(
                     before <= Some(position),
@@ -221,7 +229,7 @@ impl Log {
 impl Observer for Log {
     fn on_event(&self, _pipeline: &str, event: &Event<'_>) {
         let seen = match *event {
-            Event::Assigned { part, position, .. } => Seen::Assigned {
+            Event::Assigned { part, position, .. } => Collector::Assigned {
                 part: part.to_owned(),
                 position,
             },
@@ -230,44 +238,44 @@ impl Observer for Log {
                 settled,
                 repeats,
                 ..
-            } => Seen::Revoked {
+            } => Collector::Revoked {
                 part: part.to_owned(),
                 settled,
                 repeats,
             },
-            Event::Halted { part, position, .. } => Seen::Halted {
+            Event::Halted { part, position, .. } => Collector::Halted {
                 part: part.to_owned(),
                 position,
             },
-            Event::Unhalted { part, position, .. } => Seen::Unhalted {
+            Event::Unhalted { part, position, .. } => Collector::Unhalted {
                 part: part.to_owned(),
                 position,
             },
-            Event::Lost { part, from, to, .. } => Seen::Lost {
+            Event::Lost { part, from, to, .. } => Collector::Lost {
                 part: part.to_owned(),
                 from,
                 to,
             },
-            Event::Repositioned { part, position, .. } => Seen::Repositioned {
+            Event::Repositioned { part, position, .. } => Collector::Repositioned {
                 part: part.to_owned(),
                 position,
             },
-            Event::Committed { part, position, .. } => Seen::Committed {
+            Event::Committed { part, position, .. } => Collector::Committed {
                 part: part.to_owned(),
                 position,
             },
-            Event::CommitFailed { error, .. } => Seen::CommitFailed(error.to_owned()),
+            Event::CommitFailed { error, .. } => Collector::CommitFailed(error.to_owned()),
             Event::Lag {
                 part,
                 messages,
                 oldest,
                 ..
-            } => Seen::Lag {
+            } => Collector::Lag {
                 part: part.to_owned(),
                 messages,
                 oldest,
             },
-            Event::SourceTrouble { error, .. } => Seen::Trouble(error.to_owned()),
+            Event::SourceTrouble { error, .. } => Collector::Trouble(error.to_owned()),
             _ => return,
         };
         self.inner.0.lock().unwrap().push(seen);

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use broadway_core::testing::Seen;
+use broadway_core::testing::Collector;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
@@ -50,7 +50,7 @@ impl Request {
 #[derive(Clone)]
 pub struct Fake {
     pub address: String,
-    pub requests: Seen<Request>,
+    pub requests: Collector<Request>,
     state: Arc<State>,
 }
 
@@ -73,7 +73,7 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self {
             address: listener.local_addr().unwrap().to_string(),
-            requests: Seen::new(),
+            requests: Collector::new(),
             state: Arc::default(),
         };
         let server = fake.clone();

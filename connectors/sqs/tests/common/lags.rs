@@ -4,9 +4,9 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use broadway_core::{
-    Acknowledger, OpenContext, Outcome, Producer, Settled, Source,
+    Acknowledger, OpenContext, Outcome, Settled, Source, SourceProducer,
     telemetry::{Emitter, Event, Observer},
-    testing::{Received, Seen},
+    testing::{Collector, Received},
 };
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub type Lag = (Option<u64>, Option<Duration>);
 
 #[derive(Clone)]
-struct Lags(Seen<(String, Lag)>);
+struct Lags(Collector<(String, Lag)>);
 
 impl Observer for Lags {
     fn on_event(&self, _: &str, event: &Event<'_>) {
@@ -34,14 +34,14 @@ impl Observer for Lags {
 }
 
 /// A producer in the hands of a test.
-pub struct Measured<P: Producer> {
+pub struct Measured<P: SourceProducer> {
     pub producer: P,
     lags: Lags,
 }
 
-impl<P: Producer> Measured<P> {
+impl<P: SourceProducer> Measured<P> {
     pub async fn open<S: Source<Producer = P>>(source: &S) -> Self {
-        let lags = Lags(Seen::new());
+        let lags = Lags(Collector::new());
         let cx = OpenContext::for_test().with_emitter(Emitter::new("test", lags.clone()));
         let producer = source.open(&cx).await.unwrap();
         Self { producer, lags }

@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
-use super::{ask::Ask, hub::Hub, presence::Presence, wake_list::WakeList};
+use super::{ask::Ask, hub::Hub, suspension::SuspensionWatch, wake_list::WakeList};
 use crate::{
+    end::End,
+    engine::inline_guard,
     machine::dispatch::{Dispatch, InletId},
-    stage::{end::End, inline},
     sync::Arc,
 };
 
@@ -56,9 +57,9 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         self.waited
     }
 
-    /// For [`attended`](super::attended).
-    pub(crate) fn presence(&self) -> Presence<T, D> {
-        Presence::new(Arc::clone(&self.hub), self.id)
+    /// For [`watch_suspension`](super::watch_suspension).
+    pub(crate) fn suspension_watch(&self) -> SuspensionWatch<T, D> {
+        SuspensionWatch::new(Arc::clone(&self.hub), self.id)
     }
 
     /// Says that what was taken before is handled, and waits for between one and `max` messages, which are appended to
@@ -115,7 +116,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         drop(state);
         drop(before);
         // Whoever has been asked for more may make it here and now.
-        inline::running(|| wakes.wake());
+        inline_guard::running(|| wakes.wake());
         polled
     }
 

@@ -7,12 +7,12 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::timer;
+use super::clock;
 use crate::{deadline::Deadline, telemetry::DrainCause};
 
 /// The state that everyone sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Word {
+pub(crate) struct ControlState {
     pub(crate) paused: bool,
     pub(crate) drain: Option<Drain>,
     pub(crate) aborted: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Drain {
     pub(crate) releases: bool,
 }
 
-impl Word {
+impl ControlState {
     /// See [`Drain::releases`].
     pub(crate) fn releases(&self) -> bool {
         self.drain.is_some_and(|drain| drain.releases)
@@ -38,10 +38,10 @@ impl Word {
 /// The saying side; shared by the handle, the producers and the supervisor.
 #[derive(Debug)]
 pub(crate) struct Control {
-    word: watch::Sender<Word>,
+    state: watch::Sender<ControlState>,
     /// Whether a drain releases, unless the source has ended by itself.
     may_release: bool,
-    /// That of the word, to be read once a chunk without its lock.
+    /// That of the state, to be read once a chunk without its lock.
     releases: AtomicBool,
 }
 
@@ -50,7 +50,7 @@ impl Control {
         Self {
             may_release,
             releases: AtomicBool::new(false),
-            word: watch::Sender::new(Word {
+            state: watch::Sender::new(ControlState {
                 paused: false,
                 drain: None,
                 aborted: false,
@@ -58,33 +58,33 @@ impl Control {
         }
     }
 
-    pub(crate) fn listen(&self) -> Listener {
-        Listener {
-            word: self.word.subscribe(),
+    pub(crate) fn watch(&self) -> ControlWatcher {
+        ControlWatcher {
+            state: self.state.subscribe(),
         }
     }
 
-    pub(crate) fn word(&self) -> Word {
-        *self.word.borrow()
+    pub(crate) fn state(&self) -> ControlState {
+        *self.state.borrow()
     }
 
     /// Returns whether this changed anything.
     pub(crate) fn pause(&self, paused: bool) -> bool {
-        self.word
-            .send_if_modified(|word| std::mem::replace(&mut word.paused, paused) != paused)
+        self.state
+            .send_if_modified(|state| std::mem::replace(&mut state.paused, paused) != paused)
     }
 
     /// Begins to drain; a later call may only shorten the limit, and release where the end of the source did not. Returns
     /// whether this call began it.
     pub(crate) fn drain(&self, cause: DrainCause, limit: Duration) -> bool {
-        let now = timer::now();
+        let now = clock::now();
         let deadline = Deadline::since(now, limit);
         let releases = self.may_release && cause != DrainCause::SourceEnded;
         let mut began = false;
-        self.word.send_if_modified(|word| {
-            let Some(drain) = &mut word.drain else {
+        self.state.send_if_modified(|state| {
+            let Some(drain) = &mut state.drain else {
                 began = true;
-                word.drain = Some(Drain {
+                state.drain = Some(Drain {
                     cause,
                     began: now,
                     deadline,
@@ -109,33 +109,33 @@ impl Control {
     }
 
     pub(crate) fn abort(&self) {
-        self.word
-            .send_if_modified(|word| !std::mem::replace(&mut word.aborted, true));
+        self.state
+            .send_if_modified(|state| !std::mem::replace(&mut state.aborted, true));
     }
 }
 
 /// The hearing side.
 #[derive(Debug, Clone)]
-pub(crate) struct Listener {
-    word: watch::Receiver<Word>,
+pub(crate) struct ControlWatcher {
+    state: watch::Receiver<ControlState>,
 }
 
-impl Listener {
-    pub(crate) fn word(&self) -> Word {
-        *self.word.borrow()
+impl ControlWatcher {
+    pub(crate) fn state(&self) -> ControlState {
+        *self.state.borrow()
     }
 
     /// Waits until `wanted` holds.
-    pub(crate) async fn until(&mut self, wanted: impl FnMut(&Word) -> bool) {
+    pub(crate) async fn until(&mut self, wanted: impl FnMut(&ControlState) -> bool) {
         // The sender lives as long as the topology, whose tasks are the only callers.
-        let _ = self.word.wait_for(wanted).await;
+        let _ = self.state.wait_for(wanted).await;
     }
 
     /// Runs `future` until `stop` holds; `None` when it was stopped and dropped. A future that is ready wins.
     pub(crate) async fn run_until<F: Future>(
         &mut self,
         future: F,
-        stop: impl FnMut(&Word) -> bool,
+        stop: impl FnMut(&ControlState) -> bool,
     ) -> Option<F::Output> {
         // Biased: what a producer has is delivered, even when the drain begins at the same moment.
         tokio::select! {
@@ -161,13 +161,15 @@ impl Listener {
 
     async fn forced(&mut self) -> Option<Duration> {
         loop {
-            let word = *self.word.borrow_and_update();
-            if word.aborted {
+            let state = *self.state.borrow_and_update();
+            if state.aborted {
                 return None;
             }
-            let deadline = word.drain.map_or(Deadline::never(), |drain| drain.deadline);
-            if deadline.within(self.word.changed()).await.is_none()
-                && let (Some(drain), Some(at)) = (word.drain, deadline.at())
+            let deadline = state
+                .drain
+                .map_or(Deadline::never(), |drain| drain.deadline);
+            if deadline.within(self.state.changed()).await.is_none()
+                && let (Some(drain), Some(at)) = (state.drain, deadline.at())
             {
                 return Some(at.saturating_duration_since(drain.began));
             }

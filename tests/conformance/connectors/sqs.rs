@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use broadway::{
     BoxError,
     sqs::{OnFailure, Sqs, SqsPublisher},
-    testing::conformance::{Abilities, Redelivery, Subject},
+    testing::conformance::{Capabilities, ConnectorUnderTest, Redelivery},
 };
 
 use super::broker::{IN_FLIGHT_MAX, address, get, unique};
@@ -33,12 +33,12 @@ impl TestSqs {
     }
 }
 
-impl Subject for TestSqs {
+impl ConnectorUnderTest for TestSqs {
     type Source = Sqs;
     type Publisher = SqsPublisher;
 
-    fn abilities(&self) -> Abilities {
-        Abilities::new(Some(self.broker))
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Some(self.broker))
             .orders_keys(self.is_fifo)
             .payload_max(250_000)
             .headers_max(50)

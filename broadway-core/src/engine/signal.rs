@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use super::timer;
+use super::clock;
 use crate::{
     caught::guarded,
     machine::stop_signals::{Request, StopSignals},
@@ -70,7 +70,7 @@ pub(crate) async fn until_signal<F: Future>(
     let catch = async {
         loop {
             signals.next().await;
-            caught(requests.caught(timer::now()));
+            caught(requests.caught(clock::now()));
         }
     };
     // Biased: an end that was reached counts.

@@ -9,12 +9,12 @@ use crate::{
 };
 
 /// Knows an inlet from outside the task that owns it.
-pub(crate) struct Presence<T, D: Dispatch<T>> {
+pub(crate) struct SuspensionWatch<T, D: Dispatch<T>> {
     hub: Arc<Hub<T, D>>,
     id: InletId,
 }
 
-impl<T, D: Dispatch<T>> Presence<T, D> {
+impl<T, D: Dispatch<T>> SuspensionWatch<T, D> {
     pub(super) fn new(hub: Arc<Hub<T, D>>, id: InletId) -> Self {
         Self { hub, id }
     }
@@ -28,15 +28,15 @@ impl<T, D: Dispatch<T>> Presence<T, D> {
 
 /// Runs the task of an inlet. Whenever it waits while it holds a chunk, for whatever reason, others are woken for what it would
 /// have taken next.
-pub(crate) async fn attended<T, D: Dispatch<T>>(
-    presence: Presence<T, D>,
+pub(crate) async fn watch_suspension<T, D: Dispatch<T>>(
+    suspension: SuspensionWatch<T, D>,
     task: impl Future<Output = ()>,
 ) {
     let mut task = pin!(task);
     poll_fn(|cx| {
         let polled = task.as_mut().poll(cx);
         if polled.is_pending() {
-            presence.suspended();
+            suspension.suspended();
         }
         polled
     })

@@ -11,7 +11,7 @@ use std::{
 
 use loom::{future::block_on, sync::Mutex, thread};
 
-use super::{driven::Driven, inline};
+use super::{inline_guard, inline_task::InlineTask};
 use crate::{PREEMPTIONS, check};
 
 /// Counts posts, and wakes who waits for them.
@@ -38,7 +38,7 @@ impl Posts {
     /// As a link does it, in which somebody takes.
     fn post_and_run(&self) {
         if let Some(waker) = self.post() {
-            inline::running(|| waker.wake());
+            inline_guard::running(|| waker.wake());
         }
     }
 
@@ -63,7 +63,7 @@ fn a_task_hears_every_wake_whoever_runs_it() {
         let (running, waking) = (posts.clone(), posts.clone());
         let driver = thread::spawn(move || running.post_and_run());
         let waker = thread::spawn(move || waking.post_and_wake());
-        block_on(Driven::new(async move { posts.wait_for(2).await }));
+        block_on(InlineTask::new(async move { posts.wait_for(2).await }));
         driver.join().expect("no panic");
         waker.join().expect("no panic");
     });
@@ -76,7 +76,7 @@ fn two_who_run_it_do_not_miss_each_other() {
         let (one, other) = (posts.clone(), posts.clone());
         let one = thread::spawn(move || one.post_and_run());
         let other = thread::spawn(move || other.post_and_run());
-        block_on(Driven::new(async move { posts.wait_for(2).await }));
+        block_on(InlineTask::new(async move { posts.wait_for(2).await }));
         one.join().expect("no panic");
         other.join().expect("no panic");
     });
@@ -97,7 +97,7 @@ fn a_task_that_is_woken_in_its_last_run_learns_that_it_was_the_last() {
                 false => Poll::Pending,
             }
         });
-        block_on(Driven::new(either));
+        block_on(InlineTask::new(either));
         driver.join().expect("no panic");
         waker.join().expect("no panic");
     });
@@ -119,7 +119,7 @@ fn the_body_of_a_task_that_is_dropped_is_dropped_once_also_while_another_runs_it
         let owned = Owned(Arc::clone(&dropped));
         let posts = Posts::new();
         let running = posts.clone();
-        let mut task = Box::pin(Driven::new(async move {
+        let mut task = Box::pin(InlineTask::new(async move {
             posts.wait_for(3).await;
             drop(owned);
         }));

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use broadway::{
     BoxError,
     kafka::{Begin, GroupProtocol, Kafka, KafkaPublisher},
-    testing::conformance::{Abilities, Redelivery, Subject},
+    testing::conformance::{Capabilities, ConnectorUnderTest, Redelivery},
 };
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -37,15 +37,15 @@ impl TestKafka {
     }
 }
 
-impl Subject for TestKafka {
+impl ConnectorUnderTest for TestKafka {
     type Source = Kafka;
     type Publisher = KafkaPublisher;
 
-    fn abilities(&self) -> Abilities {
+    fn capabilities(&self) -> Capabilities {
         // A listener whose clients are sent on to where the proxy has to be.
         let [listener, proxy] =
             ["kafka_proxied", "kafka_proxy"].map(broadway_test_brokers::loopback);
-        Abilities::new(Some(listener))
+        Capabilities::new(Some(listener))
             .proxy_at(proxy)
             .orders_keys(true)
             .payload_max(900_000)

@@ -15,7 +15,7 @@ use broadway::{
     rabbitmq::{Declare, OnUnreadable, RabbitMq, RabbitMqPublisher},
     testing::{
         Reader,
-        conformance::{Abilities, Redelivery, Subject},
+        conformance::{Capabilities, ConnectorUnderTest, Redelivery},
     },
 };
 
@@ -54,12 +54,12 @@ impl TestRabbitMq {
     }
 }
 
-impl Subject for TestRabbitMq {
+impl ConnectorUnderTest for TestRabbitMq {
     type Source = RabbitMq;
     type Publisher = RabbitMqPublisher;
 
-    fn abilities(&self) -> Abilities {
-        Abilities::new(Some(self.broker))
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Some(self.broker))
             .payload_max(4 << 20)
             .headers_max(50)
             .redelivers(Redelivery::ToAnyone)

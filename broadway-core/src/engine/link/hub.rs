@@ -14,11 +14,11 @@ use super::{
     wake_list::WakeList,
 };
 use crate::{
+    end::End,
     machine::{
         credit::Credit,
         dispatch::{Dispatch, InletId, JoinError, Offered, OutletId},
     },
-    stage::end::End,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 

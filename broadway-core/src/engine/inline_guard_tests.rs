@@ -1,6 +1,6 @@
 //! Who may run what he wakes. Here and not in `inline.rs`, which the model checker compiles with thread-locals of its own.
 
-use super::inline::{permission, running};
+use super::inline_guard::{permission, running};
 
 #[test]
 fn who_wakes_from_elsewhere_may_run_nothing_however_often() {

@@ -1,11 +1,11 @@
-//! A place at the broker, as promises use it: filled, read, looked at.
+//! A fixture at the broker, as promises use it: filled, read, looked at.
 
 use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Abilities, Subject};
+use super::{Capabilities, ConnectorUnderTest};
 use crate::{
     error::BoxError,
     message::Record,
@@ -21,37 +21,37 @@ const SLICE: Duration = Duration::from_secs(5);
 /// How often the broker is asked for a count, which nobody tells.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) type ProducerOf<S> = <<S as Subject>::Source as Source>::Producer;
+pub(super) type ProducerOf<S> = <<S as ConnectorUnderTest>::Source as Source>::Producer;
 pub(super) type ReceivedBy<S> = Received<ProducerOf<S>>;
 
-pub(super) struct Place<'a, S> {
-    pub(super) subject: &'a S,
+pub(super) struct Fixture<'a, S> {
+    pub(super) connector: &'a S,
     pub(super) name: String,
 }
 
-impl<'a, S: Subject> Place<'a, S> {
-    pub(super) async fn new(subject: &'a S, promise: &str) -> Self {
-        let name = must("create a place", subject.create(promise).await);
-        Self { subject, name }
+impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
+    pub(super) async fn new(connector: &'a S, promise: &str) -> Self {
+        let name = must("create a fixture", connector.create(promise).await);
+        Self { connector, name }
     }
 
     /// With these numbers in it, as payloads in decimal.
-    pub(super) async fn with(subject: &'a S, promise: &str, numbers: Range<u64>) -> Self {
-        let place = Self::new(subject, promise).await;
-        place.send_numbers(numbers).await;
-        place
+    pub(super) async fn with(connector: &'a S, promise: &str, numbers: Range<u64>) -> Self {
+        let fixture = Self::new(connector, promise).await;
+        fixture.send_numbers(numbers).await;
+        fixture
     }
 
-    pub(super) fn abilities(&self) -> Abilities {
-        self.subject.abilities()
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.connector.capabilities()
     }
 
     pub(super) fn source(&self) -> S::Source {
-        self.subject.source(&self.name, None)
+        self.connector.source(&self.name, None)
     }
 
     pub(super) async fn publisher(&self) -> S::Publisher {
-        let publisher = self.subject.publisher(&self.name, None).await;
+        let publisher = self.connector.publisher(&self.name, None).await;
         must("open the publisher", publisher)
     }
 
@@ -73,7 +73,7 @@ impl<'a, S: Subject> Place<'a, S> {
     /// A message of this key, where keys have an order; without one elsewhere.
     pub(super) fn message(&self, payload: impl Into<Bytes>, key: u64) -> Outgoing {
         let message = Outgoing::new(payload);
-        match self.abilities().orders_keys {
+        match self.capabilities().orders_keys {
             true => message.key(format!("key-{key}")),
             false => message,
         }
@@ -196,7 +196,7 @@ impl<'a, S: Subject> Place<'a, S> {
             first, PROBE,
             "{first} was acknowledged, and came again before the probe that was sent after it"
         );
-        if let Some(lease) = self.abilities().lease {
+        if let Some(lease) = self.capabilities().lease {
             reader.nothing_until(sleep(lease + lease / 4)).await;
         }
         reader.done(came).await;
@@ -240,14 +240,14 @@ impl<'a, S: Subject> Place<'a, S> {
         match self.unacknowledged().await {
             Some(left) => left == 0,
             None => {
-                let lease = self.abilities().lease.unwrap_or_default();
+                let lease = self.capabilities().lease.unwrap_or_default();
                 came_last.elapsed() >= lease + lease / 4
             }
         }
     }
 
     pub(super) async fn unacknowledged(&self) -> Option<u64> {
-        let unacknowledged = self.subject.unacknowledged(&self.name).await;
+        let unacknowledged = self.connector.unacknowledged(&self.name).await;
         must("ask the broker", unacknowledged)
     }
 

@@ -20,14 +20,14 @@ use super::{
 use crate::{
     ack::{Acknowledger, Settled},
     error::{BoxError, Callback},
-    source::{Delivery, OpenContext, Produced, Producer, Source},
+    source::{Delivery, OpenContext, Produced, Source, SourceProducer},
     telemetry::MessageInfo,
 };
 
 /// A source and the [`Feed`] that fills it. With several producers, whichever is asked first delivers what comes next.
 ///
 /// See the [module docs](super) for an example.
-pub fn hand_fed<T: Send + 'static>() -> (HandFed<T>, Feed<T>) {
+pub fn manual_source<T: Send + 'static>() -> (ManualSource<T>, Feed<T>) {
     let shared = Arc::new(Shared {
         queue: Mutex::new(Queue {
             entries: VecDeque::new(),
@@ -41,19 +41,19 @@ pub fn hand_fed<T: Send + 'static>() -> (HandFed<T>, Feed<T>) {
         openings: AtomicUsize::new(0),
         faults: FaultPlan::new(),
     });
-    let source = HandFed {
+    let source = ManualSource {
         shared: Arc::clone(&shared),
     };
     (source, Feed::new(shared))
 }
 
-/// See [`hand_fed`].
+/// See [`manual_source`].
 #[must_use = "a source delivers nothing until a pipeline reads it"]
-pub struct HandFed<T> {
+pub struct ManualSource<T> {
     shared: Arc<Shared<T>>,
 }
 
-impl<T> HandFed<T> {
+impl<T> ManualSource<T> {
     /// Says to the engine that it [delivers again](Acknowledger::redelivers) what a drain releases, as brokers do. It does not:
     /// a released message ends as such, and its receipt says so.
     pub fn redelivers(self) -> Self {
@@ -120,30 +120,30 @@ impl<T> Shared<T> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Send + 'static> Source for HandFed<T> {
-    type Producer = HandFedProducer<T>;
+impl<T: Send + 'static> Source for ManualSource<T> {
+    type Producer = ManualProducer<T>;
 
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
         self.shared.faults.meet(Callback::Open).await?;
         let opening = self.shared.openings.fetch_add(1, Ordering::Relaxed);
         self.shared.step(Step::Opened(cx.producer()));
         let shared = Arc::clone(&self.shared);
-        Ok(HandFedProducer {
+        Ok(ManualProducer {
             index: cx.producer(),
-            acknowledger: Arc::new(HandFedAcknowledger { shared, opening }),
+            acknowledger: Arc::new(ManualAcknowledger { shared, opening }),
             closed: false,
         })
     }
 }
 
-/// The producer of [`hand_fed`].
-pub struct HandFedProducer<T> {
+/// The producer of [`manual_source`].
+pub struct ManualProducer<T> {
     index: usize,
-    acknowledger: Arc<HandFedAcknowledger<T>>,
+    acknowledger: Arc<ManualAcknowledger<T>>,
     closed: bool,
 }
 
-impl<T> HandFedProducer<T> {
+impl<T> ManualProducer<T> {
     fn shared(&self) -> &Arc<Shared<T>> {
         &self.acknowledger.shared
     }
@@ -184,11 +184,11 @@ impl<T> HandFedProducer<T> {
     }
 }
 
-impl<T: Send + 'static> Producer for HandFedProducer<T> {
+impl<T: Send + 'static> SourceProducer for ManualProducer<T> {
     type Item = T;
-    type Acknowledger = HandFedAcknowledger<T>;
+    type Acknowledger = ManualAcknowledger<T>;
 
-    fn acknowledger(&self) -> Arc<HandFedAcknowledger<T>> {
+    fn acknowledger(&self) -> Arc<ManualAcknowledger<T>> {
         Arc::clone(&self.acknowledger)
     }
 
@@ -222,7 +222,7 @@ impl<T: Send + 'static> Producer for HandFedProducer<T> {
     }
 }
 
-impl<T> Drop for HandFedProducer<T> {
+impl<T> Drop for ManualProducer<T> {
     fn drop(&mut self) {
         if !self.closed {
             self.shared().step(Step::Dropped(self.index));
@@ -230,13 +230,13 @@ impl<T> Drop for HandFedProducer<T> {
     }
 }
 
-/// The acknowledger of [`hand_fed`]: one for each opening of a producer.
-pub struct HandFedAcknowledger<T> {
+/// The acknowledger of [`manual_source`]: one for each opening of a producer.
+pub struct ManualAcknowledger<T> {
     shared: Arc<Shared<T>>,
     opening: usize,
 }
 
-impl<T: Send + 'static> Acknowledger for HandFedAcknowledger<T> {
+impl<T: Send + 'static> Acknowledger for ManualAcknowledger<T> {
     type Token = Fed;
 
     fn describe(&self, fed: &Fed) -> MessageInfo {
@@ -269,13 +269,13 @@ impl<T: Send + 'static> Acknowledger for HandFedAcknowledger<T> {
 
 /// A group that is entered when its settling ends, also by a panic.
 struct Entered<'a, T> {
-    acknowledger: &'a HandFedAcknowledger<T>,
+    acknowledger: &'a ManualAcknowledger<T>,
     group: Option<Vec<Settled<Fed>>>,
 }
 
 impl<T> Drop for Entered<'_, T> {
     fn drop(&mut self) {
-        let HandFedAcknowledger { shared, opening } = self.acknowledger;
+        let ManualAcknowledger { shared, opening } = self.acknowledger;
         if let Some(group) = self.group.take() {
             shared.ledger().settled(*opening, group);
             shared.moved();
@@ -283,23 +283,23 @@ impl<T> Drop for Entered<'_, T> {
     }
 }
 
-impl<T> fmt::Debug for HandFed<T> {
+impl<T> fmt::Debug for ManualSource<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandFed").finish_non_exhaustive()
+        f.debug_struct("ManualSource").finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Debug for HandFedProducer<T> {
+impl<T> fmt::Debug for ManualProducer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandFedProducer")
+        f.debug_struct("ManualProducer")
             .field("index", &self.index)
             .finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Debug for HandFedAcknowledger<T> {
+impl<T> fmt::Debug for ManualAcknowledger<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandFedAcknowledger")
+        f.debug_struct("ManualAcknowledger")
             .field("opening", &self.opening)
             .finish_non_exhaustive()
     }

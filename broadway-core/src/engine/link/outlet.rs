@@ -9,8 +9,8 @@ use std::{
 
 use super::{hub::Hub, wake_list::WakeList};
 use crate::{
+    end::End,
     machine::dispatch::{Dispatch, Mark, Offered, OutletId},
-    stage::end::End,
     sync::Arc,
 };
 

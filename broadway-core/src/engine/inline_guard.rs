@@ -1,4 +1,4 @@
-//! When a wake may run what it wakes, right there: see [`driven`](super::driven).
+//! When a wake may run what it wakes, right there: see [`driven`](super::inline_task).
 
 use std::cell::Cell;
 
@@ -9,7 +9,7 @@ thread_local! {
     static MAY_RUN: Cell<bool> = Cell::new(false);
 }
 
-/// Calls `wake`. Driven tasks that it wakes may run in it.
+/// Calls `wake`. Inline tasks that it wakes may run in it.
 ///
 /// Only for who holds no lock, and would otherwise wait for what they do.
 pub(crate) fn running(wake: impl FnOnce()) {

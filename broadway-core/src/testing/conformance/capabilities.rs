@@ -14,7 +14,7 @@ pub enum Redelivery {
 
 /// What a broker can do. A promise that needs more does not apply, and says so.
 #[derive(Debug, Clone, Copy)]
-pub struct Abilities {
+pub struct Capabilities {
     pub(super) broker: Option<SocketAddr>,
     pub(super) proxy_at: Option<SocketAddr>,
     pub(super) payload_min: usize,
@@ -33,7 +33,7 @@ pub struct Abilities {
     pub(super) releases_at_drain: bool,
 }
 
-impl Abilities {
+impl Capabilities {
     /// Of a broker at this address, before which a proxy can stand; `None` where there is no such thing.
     #[must_use]
     pub const fn new(broker: Option<SocketAddr>) -> Self {
@@ -119,7 +119,7 @@ impl Abilities {
         self
     }
 
-    /// How long the broker bears a client that says nothing (heartbeats, a session), as the subject opens its source, before it counts
+    /// How long the broker bears a client that says nothing (heartbeats, a session), as the connector opens its source, before it counts
     /// the connection as lost. Default: for as long as it is open.
     #[must_use]
     pub const fn silence_max(mut self, silence: Duration) -> Self {
@@ -142,8 +142,8 @@ impl Abilities {
         self
     }
 
-    /// Places outlive the process that made them, and another that makes the subject anew reaches them by their name. Then
-    /// processes are killed: the test starts itself again. Default: no, as of what is in memory, or of a broker that the subject
+    /// Places outlive the process that made them, and another that makes the connector anew reaches them by their name. Then
+    /// processes are killed: the test starts itself again. Default: no, as of what is in memory, or of a broker that the connector
     /// starts.
     #[must_use]
     pub const fn outlives_its_process(mut self, outlives: bool) -> Self {
@@ -160,7 +160,7 @@ impl Abilities {
         self
     }
 
-    /// The most messages that the publisher, as the subject opens it, takes in before one of them is confirmed. A few hundred at
+    /// The most messages that the publisher, as the connector opens it, takes in before one of them is confirmed. A few hundred at
     /// most, so that it is soon reached. Default: not said, and not tried.
     #[must_use]
     pub const fn in_flight_max(mut self, messages: u64) -> Self {

@@ -3,7 +3,7 @@
 //! To wake a task costs a message to a queue and often a system call, for the thread that shall run it may be parked. Where
 //! the one who wakes has nothing better to do than to wait for what the task does, it is cheaper to do that at once: an
 //! inlet that takes from a link, and so gives a producer something to do, runs the producer's loop right there
-//! ([`inline`](super::inline) says when). From everywhere else, and whenever somebody runs it already, a wake is the wake of
+//! ([`inline`](super::inline_guard) says when). From everywhere else, and whenever somebody runs it already, a wake is the wake of
 //! an ordinary task.
 //!
 //! One atomic number says what the task is doing, so that a wake is never lost: who wakes a task that runs marks it, and who
@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use super::inline;
+use super::inline_guard;
 use crate::sync::{
     Instant, Mutex, MutexGuard, PoisonError,
     atomic::{
@@ -54,7 +54,7 @@ const DONE: u8 = 4;
 const CLOSED: u8 = 5;
 
 /// The task's side: to be spawned.
-pub(crate) struct Driven<F: Future + Send + 'static>
+pub(crate) struct InlineTask<F: Future + Send + 'static>
 where
     F::Output: Send,
 {
@@ -80,7 +80,7 @@ enum Body<F: Future> {
     Gone,
 }
 
-impl<F: Future + Send + 'static> Driven<F>
+impl<F: Future + Send + 'static> InlineTask<F>
 where
     F::Output: Send,
 {
@@ -97,7 +97,7 @@ where
     }
 }
 
-impl<F: Future + Send + 'static> Future for Driven<F>
+impl<F: Future + Send + 'static> Future for InlineTask<F>
 where
     F::Output: Send,
 {
@@ -125,7 +125,7 @@ where
     }
 }
 
-impl<F: Future + Send + 'static> Drop for Driven<F>
+impl<F: Future + Send + 'static> Drop for InlineTask<F>
 where
     F::Output: Send,
 {
@@ -148,7 +148,7 @@ where
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.slow.load(Relaxed) == 0
-            && let Some(_permission) = inline::permission()
+            && let Some(_permission) = inline_guard::permission()
             && (self.step(IDLE, RUNNING) || self.step(SCHEDULED, RUNNING))
         {
             self.run_and_look();

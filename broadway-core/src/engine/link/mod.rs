@@ -26,7 +26,7 @@
 //!
 //! Waking a thread costs some microseconds. So while an inlet is *up* (woken, or busy with a chunk and not suspended) others
 //! are woken only for work that is worth it by the pace of the chunks before, as [`Inlet::pace`] tells it. An inlet that is up
-//! comes back and takes the rest; one that suspends counts as down at once ([`attended`]). What remains is a handler that
+//! comes back and takes the rest; one that suspends counts as down at once ([`watch_suspension`]). What remains is a handler that
 //! suddenly blocks its thread: behind it messages may wait that its pace had called a matter of microseconds. Before any pace is
 //! known, everything is worth a wake.
 //!
@@ -43,7 +43,7 @@ mod hub;
 mod inlet;
 mod outlet;
 mod port;
-mod presence;
+mod suspension;
 mod wake_list;
 
 pub(crate) use ask::Ask;
@@ -51,4 +51,4 @@ pub(crate) use hub::Link;
 pub(crate) use inlet::Inlet;
 pub(crate) use outlet::Outlet;
 pub(crate) use port::Flow;
-pub(crate) use presence::attended;
+pub(crate) use suspension::watch_suspension;

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::link::{Inlet, Link, Outlet, attended};
+use super::link::{Inlet, Link, Outlet, watch_suspension};
 use crate::machine::{credit::Credit, dispatch::Demand};
 
 const MICROSECOND: Duration = Duration::from_micros(1);
@@ -98,7 +98,7 @@ fn when_nobody_is_up_the_least_work_wakes() {
 #[test]
 fn what_waits_behind_an_inlet_that_suspends_wakes_another() {
     let (outlet, busy, mut idle) = one_busy();
-    let mut task = pin!(attended(busy.presence(), pending()));
+    let mut task = pin!(watch_suspension(busy.suspension_watch(), pending()));
     let during = || {
         outlet.send(&mut vec![1]);
         let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));

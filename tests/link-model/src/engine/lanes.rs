@@ -15,14 +15,14 @@ const A2: Keyed8 = Keyed8('a', 2);
 const B1: Keyed8 = Keyed8('b', 1);
 const B2: Keyed8 = Keyed8('b', 2);
 
-/// Seen outside of the model: to look must not change what can happen.
+/// Collector outside of the model: to look must not change what can happen.
 #[derive(Default)]
-struct Seen {
+struct Collector {
     a_in_hand: AtomicBool,
     handled: Mutex<Vec<Keyed8>>,
 }
 
-impl Seen {
+impl Collector {
     fn handle(&self, message: Keyed8) {
         let is_a = message.0 == 'a';
         let before = is_a && self.a_in_hand.swap(true, SeqCst);
@@ -38,7 +38,7 @@ impl Seen {
 #[test]
 fn a_key_is_in_one_hand_at_a_time_and_in_order() {
     check(PREEMPTIONS - 2, || {
-        let (link, seen) = (keyed(), Arc::new(Seen::default()));
+        let (link, seen) = (keyed(), Arc::new(Collector::default()));
         let outlet = link.outlet(credit(3), 3);
         let handling = [link.inlet(), link.inlet()].map(|mut inlet| {
             let seen = seen.clone();

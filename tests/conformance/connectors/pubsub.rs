@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use broadway::{
     BoxError, Publisher,
     pubsub::{Create, OnFailure, PubSub, PubSubPublisher},
-    testing::conformance::{Abilities, Redelivery, Subject},
+    testing::conformance::{Capabilities, ConnectorUnderTest, Redelivery},
 };
 
 use super::broker::{IN_FLIGHT_MAX, address, unique};
@@ -32,12 +32,12 @@ fn topic(place: &str) -> String {
     format!("projects/broadway/topics/{place}")
 }
 
-impl Subject for TestPubSub {
+impl ConnectorUnderTest for TestPubSub {
     type Source = PubSub;
     type Publisher = PubSubPublisher;
 
-    fn abilities(&self) -> Abilities {
-        Abilities::new(Some(self.server))
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Some(self.server))
             .orders_keys(true)
             .payload_max(1_000_000)
             .headers_max(200)

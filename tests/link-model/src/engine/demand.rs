@@ -11,7 +11,7 @@ const MESSAGES: usize = 3;
 
 /// Counted outside of the model: to look must not change what can happen.
 #[derive(Default)]
-struct Seen {
+struct Collector {
     sent: AtomicUsize,
     /// Counted before each take of one.
     takes: AtomicUsize,
@@ -20,7 +20,7 @@ struct Seen {
 /// One sender fills the demand; each of `takers` takes one message at a time.
 fn never_exceeds(credit: fn() -> Credit, takers: usize, preemptions: usize) {
     check(preemptions, move || {
-        let (link, seen) = (numbers(), Arc::new(Seen::default()));
+        let (link, seen) = (numbers(), Arc::new(Collector::default()));
         let outlet = link.outlet(credit(), usize::MAX);
         let taking: Vec<_> = (0..takers)
             .map(|_| {

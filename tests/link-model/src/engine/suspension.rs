@@ -13,7 +13,7 @@ use loom::{
 };
 
 use super::{
-    link::{Inlet, attended},
+    link::{Inlet, watch_suspension},
     parts::{Numbers, credit, joined, numbers, send, sorted, take},
 };
 use crate::{PREEMPTIONS, check};
@@ -139,13 +139,13 @@ fn who_suspends_with_a_chunk_hands_the_rest_to_others() {
         let slow = thread::spawn(move || {
             let mut all = Vec::new();
             slow.pace(1, QUICK);
-            let presence = slow.presence();
+            let suspension = slow.suspension_watch();
             let task = async {
                 while slow.take(1, &mut all).await {
                     is_set(&waiting).await;
                 }
             };
-            block_on(attended(presence, task));
+            block_on(watch_suspension(suspension, task));
             all
         });
         let other = thread::spawn(move || {

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::Seen;
+use super::Collector;
 use crate::{
     error::BoxError,
     publisher::{Outgoing, PublishError, Publisher},
@@ -18,10 +18,10 @@ use crate::{
 /// A publisher that confirms everything and keeps it, but for what it was told to fail. Clones share one memory.
 ///
 /// ```
-/// use broadway_core::{Outgoing, PublishError, Publisher, testing::Outbox};
+/// use broadway_core::{Outgoing, PublishError, Publisher, testing::RecordingPublisher};
 ///
 /// # async fn run() {
-/// let outbox = Outbox::new();
+/// let outbox = RecordingPublisher::new();
 /// outbox.fail_next(PublishError::unconfirmed("the line went dead"));
 /// let results = outbox.publish(vec![Outgoing::new("first"), Outgoing::new("second")]).await;
 /// assert!(results[0].is_err() && results[1].is_ok());
@@ -30,19 +30,19 @@ use crate::{
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run());
 /// ```
 #[derive(Clone, Default)]
-pub struct Outbox {
+pub struct RecordingPublisher {
     shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
-    sent: Seen<Outgoing>,
+    sent: Collector<Outgoing>,
     /// What the next messages fail with.
     failures: Mutex<VecDeque<PublishError>>,
     is_closed: AtomicBool,
 }
 
-impl Outbox {
+impl RecordingPublisher {
     /// Nothing sent yet.
     #[must_use]
     pub fn new() -> Self {
@@ -51,7 +51,7 @@ impl Outbox {
 
     /// What was confirmed, in order.
     #[must_use]
-    pub fn sent(&self) -> &Seen<Outgoing> {
+    pub fn sent(&self) -> &Collector<Outgoing> {
         &self.shared.sent
     }
 
@@ -82,7 +82,7 @@ impl Outbox {
     }
 }
 
-impl Publisher for Outbox {
+impl Publisher for RecordingPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         messages
             .into_iter()
@@ -100,9 +100,9 @@ impl Publisher for Outbox {
     }
 }
 
-impl fmt::Debug for Outbox {
+impl fmt::Debug for RecordingPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox")
+        f.debug_struct("RecordingPublisher")
             .field("sent", &self.shared.sent.len())
             .finish_non_exhaustive()
     }

@@ -12,12 +12,12 @@ use crate::error::{RunError, panic_text};
 
 /// Loops of one kind. Dropping it aborts those that still run.
 #[derive(Debug)]
-pub(crate) struct Crew<T> {
+pub(crate) struct TaskSet<T> {
     kind: &'static str,
     loops: JoinSet<T>,
 }
 
-impl<T: Send + 'static> Crew<T> {
+impl<T: Send + 'static> TaskSet<T> {
     pub(crate) fn new(kind: &'static str) -> Self {
         Self {
             kind,

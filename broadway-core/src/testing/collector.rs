@@ -10,10 +10,10 @@ use tokio::sync::watch;
 /// What a handler has seen, in the order in which it saw it. Clones share one list.
 ///
 /// ```
-/// use broadway_core::{Message, Pipeline, handler_fn, source, testing::Seen};
+/// use broadway_core::{Message, Pipeline, handler_fn, source, testing::Collector};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let seen = Seen::new();
+/// let seen = Collector::new();
 /// let handler = handler_fn({
 ///     let seen = seen.clone();
 ///     move |message: &mut Message<u64>| Ok(seen.push(*message.data()))
@@ -25,7 +25,7 @@ use tokio::sync::watch;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
-pub struct Seen<T> {
+pub struct Collector<T> {
     shared: Arc<Shared<T>>,
 }
 
@@ -35,7 +35,7 @@ struct Shared<T> {
     len: watch::Sender<usize>,
 }
 
-impl<T> Seen<T> {
+impl<T> Collector<T> {
     /// Nothing seen yet.
     #[must_use]
     pub fn new() -> Self {
@@ -73,7 +73,7 @@ impl<T> Seen<T> {
     }
 }
 
-impl<T: Clone> Seen<T> {
+impl<T: Clone> Collector<T> {
     /// All of them.
     #[must_use]
     pub fn all(&self) -> Vec<T> {
@@ -118,13 +118,13 @@ impl<T: Clone> Seen<T> {
     }
 }
 
-impl<T> Default for Seen<T> {
+impl<T> Default for Collector<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> Clone for Seen<T> {
+impl<T> Clone for Collector<T> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -132,7 +132,7 @@ impl<T> Clone for Seen<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Seen<T> {
+impl<T: fmt::Debug> fmt::Debug for Collector<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.lock().iter()).finish()
     }
