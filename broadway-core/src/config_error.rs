@@ -100,9 +100,33 @@ impl Checks {
         }
     }
 
-    /// A time has to be longer than none.
+    /// Requires a duration above zero.
     pub fn above_zero(&mut self, option: impl Into<String>, given: Duration) {
-        self.require(!given.is_zero(), option, "is zero, but must be longer");
+        self.require(!given.is_zero(), option, "must be greater than zero");
+    }
+
+    /// Requires a timeout of at least a millisecond. [`Duration::MAX`] stands for no limit.
+    pub fn timeout(&mut self, option: impl Into<String>, given: Duration) {
+        self.require(
+            given >= Duration::from_millis(1),
+            option,
+            format_args!("is {given:?}; give at least 1 ms, or `Duration::MAX` for no limit"),
+        );
+    }
+
+    /// Requires a duration within a range.
+    pub fn duration_within(
+        &mut self,
+        option: impl Into<String>,
+        given: Duration,
+        range: RangeInclusive<Duration>,
+    ) {
+        let (least, most) = (range.start(), range.end());
+        self.require(
+            range.contains(&given),
+            option,
+            format_args!("is {given:?}, but must be between {least:?} and {most:?}"),
+        );
     }
 
     /// All that was found.

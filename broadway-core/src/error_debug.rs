@@ -4,6 +4,7 @@ use crate::debug_as_display::debug_as_display;
 
 debug_as_display! {
     crate::config_error::ConfigError,
+    crate::connector::ConnectorError,
     crate::error::RunError,
     crate::error::StartError,
     crate::fatal::Fatal,

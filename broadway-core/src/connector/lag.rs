@@ -1,4 +1,4 @@
-//! [`LagReporter`]: how far a queue or a subscription is behind, told while a producer lives.
+//! [`LagReporter`]: how far a queue or a subscription is behind, reported while a producer lives.
 
 use std::{
     fmt,
@@ -11,7 +11,8 @@ use crate::{
     telemetry::{Emitter, Event},
 };
 
-/// Reports [`Event::Lag`] for a producer, and reports it as unknown when the producer ends: a last figure that stays would look true.
+/// Reports [`Event::Lag`] for a producer, and reports the lag as unknown when the producer ends: a last figure that stays on a dashboard
+/// would look current.
 ///
 /// Report at an interval, not for each message. The clock is read here once a report.
 ///
@@ -19,9 +20,9 @@ use crate::{
 /// use broadway_core::{OpenContext, connector::LagReporter};
 /// use std::time::SystemTime;
 ///
-/// let teller = LagReporter::new(&OpenContext::for_test());
-/// teller.tell("orders", Some(17), Some(SystemTime::now()));
-/// teller.end(); // Reports that the lag of "orders" is unknown.
+/// let reporter = LagReporter::new(&OpenContext::for_test());
+/// reporter.report("orders", Some(17), Some(SystemTime::now()));
+/// reporter.end(); // Reports that the lag of "orders" is unknown.
 /// ```
 pub struct LagReporter {
     producer: usize,
@@ -38,7 +39,7 @@ struct State {
 }
 
 impl LagReporter {
-    /// For the producer that is opened.
+    /// A reporter for the producer that `cx` opens.
     #[must_use]
     pub fn new(cx: &OpenContext) -> Self {
         Self {
@@ -48,9 +49,9 @@ impl LagReporter {
         }
     }
 
-    /// Reports how many messages of `part` are not settled, and when the oldest of them was sent; `None` is unknown. A time in the
-    /// future, of a clock that is ahead, is an age of zero. Does nothing after [`end`](Self::end).
-    pub fn tell(&self, part: &str, messages: Option<u64>, oldest: Option<SystemTime>) {
+    /// Reports how many messages of `part` are unsettled, and when the oldest of them was sent; `None` means unknown. A time in the
+    /// future, from a clock that is ahead, counts as an age of zero. Does nothing after [`end`](Self::end).
+    pub fn report(&self, part: &str, messages: Option<u64>, oldest: Option<SystemTime>) {
         let mut state = self.state();
         if state.has_ended {
             return;
@@ -110,12 +111,12 @@ mod tests {
     fn a_lag_is_unknown_when_its_producer_has_ended_and_nothing_follows() {
         let recorder = Recorder::new();
         let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
-        let teller = LagReporter::new(&cx);
+        let reporter = LagReporter::new(&cx);
         let ahead = SystemTime::now() + Duration::from_secs(3_600);
-        teller.tell("orders", Some(3), Some(ahead));
-        teller.end();
-        teller.tell("orders", Some(4), None);
-        drop(teller);
+        reporter.report("orders", Some(3), Some(ahead));
+        reporter.end();
+        reporter.report("orders", Some(4), None);
+        drop(reporter);
         let told: Vec<_> = recorder
             .of("lag")
             .iter()
@@ -125,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_known_is_not_told_at_the_end() {
+    fn a_lag_that_was_never_known_is_not_reported_at_the_end() {
         let recorder = Recorder::new();
         let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
-        let teller = LagReporter::new(&cx);
-        teller.tell("orders", None, None);
-        drop(teller);
+        let reporter = LagReporter::new(&cx);
+        reporter.report("orders", None, None);
+        drop(reporter);
         assert_eq!(recorder.count("lag"), 1);
     }
 }

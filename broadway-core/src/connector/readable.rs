@@ -4,10 +4,11 @@ use std::{error::Error, fmt};
 
 use crate::{config_error::ConfigError, error::BoxError};
 
-/// Makes the `Debug` of an error its `Display`: a `main` that returns an error prints its `Debug`, which for an error made of a text is
-/// the text in quotes, with escapes. A [`ConfigError`] stays what it is.
+/// Makes the `Debug` of an error equal to its `Display`.
 ///
-/// For what a connector returns to users directly, such as the error of a publisher that cannot open.
+/// A `main` that returns an error prints its `Debug`; for an error made of a string that is the string in quotes, with escapes. A
+/// [`ConfigError`] is returned unchanged. Use it for errors that a connector returns to users directly, such as the error of a
+/// publisher that cannot open.
 ///
 /// ```
 /// use broadway_core::{BoxError, connector::readable};

@@ -1,4 +1,4 @@
-//! [`ClientRuntime`]: a thread with a runtime of its own, for what keeps a connection and its leases alive.
+//! [`ClientRuntime`]: a thread with a runtime of its own, so that connections and leases outlive blocked handlers.
 
 use std::{fmt, io, panic, sync::Arc, thread};
 
@@ -21,7 +21,7 @@ use crate::error::BoxError;
 /// is dropped, wherever that happens, also inside of async code and inside of this runtime; tasks that still run are dropped
 /// then. So a task that must outlive the producer keeps a clone.
 ///
-/// Code of the user that runs here (an observer, a provider of credentials) must not block.
+/// User code that runs here (an observer, a credentials provider) must not block.
 ///
 /// ```
 /// use broadway_core::connector::ClientRuntime;
@@ -47,11 +47,11 @@ impl ClientRuntime {
     ///
     /// # Errors
     ///
-    /// The operating system has no thread, or no timer or poll handle, left for it.
+    /// Fails if the operating system has no thread, timer or poll handle left.
     ///
     /// # Panics
     ///
-    /// If `name` contains a zero byte.
+    /// Panics if `name` contains a zero byte.
     #[track_caller]
     pub fn start(name: &str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
@@ -75,7 +75,7 @@ impl ClientRuntime {
     }
 
     /// The handle of this runtime, for instance for [`JoinSet::spawn_on`](tokio::task::JoinSet::spawn_on). It does not keep the
-    /// thread.
+    /// thread alive.
     #[must_use]
     pub const fn handle(&self) -> &Handle {
         &self.handle
@@ -93,11 +93,11 @@ impl ClientRuntime {
     ///
     /// # Errors
     ///
-    /// The thread of the runtime has ended, which only a panic of the runtime itself can cause.
+    /// Fails if the thread of the runtime has ended, which only a panic of the runtime itself can cause.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, `work` is dropped too, soon afterwards.
+    /// If the future is dropped before it completes, `work` is dropped too, soon afterwards.
     pub async fn run<F>(&self, work: F) -> Result<F::Output, BoxError>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -153,15 +153,15 @@ mod tests {
     fn its_tasks_go_on_while_the_caller_blocks_its_thread() {
         block_on(async {
             let runtime = start();
-            let (said, heard) = mpsc::channel();
+            let (sender, receiver) = mpsc::channel();
             runtime.spawn(async move {
                 for beat in 0..3 {
                     sleep(Duration::from_millis(1)).await;
-                    said.send(beat).unwrap();
+                    sender.send(beat).unwrap();
                 }
             });
             // Blocks the only thread of the caller's runtime.
-            assert_eq!(heard.iter().collect::<Vec<_>>(), [0, 1, 2]);
+            assert_eq!(receiver.iter().collect::<Vec<_>>(), [0, 1, 2]);
         });
     }
 
@@ -170,15 +170,15 @@ mod tests {
         block_on(async {
             let runtime = start();
             let inner = runtime.clone();
-            let (said, heard) = oneshot::channel();
+            let (sender, receiver) = oneshot::channel();
             runtime.spawn(async move {
                 sleep(Duration::from_millis(1)).await;
                 drop(inner);
-                said.send(()).unwrap();
+                sender.send(()).unwrap();
                 std::future::pending::<()>().await;
             });
             drop(runtime);
-            heard.await.unwrap();
+            receiver.await.unwrap();
         });
     }
 

@@ -16,6 +16,6 @@ pub(crate) async fn tell(
 ) {
     loop {
         Deadline::after(interval).reached().await;
-        lag.tell(&subscription, None, held.oldest_published());
+        lag.report(&subscription, None, held.oldest_published());
     }
 }

@@ -337,7 +337,7 @@ impl Shared {
             .map(|ready| ready + gauge.unsettled(&state.ledger));
         let oldest = lag::oldest(&state.ledger);
         drop(state);
-        self.lag.tell(&gauge.queue, messages, oldest);
+        self.lag.report(&gauge.queue, messages, oldest);
     }
 
     /// Tells in time what nobody settles now: acknowledgements that were held back, and requeues whose pause is over. Never ends.

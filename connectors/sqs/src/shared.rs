@@ -326,7 +326,7 @@ impl Shared {
     /// Tells how far the queue is behind, where it holds so many messages that are not deleted.
     pub(crate) fn tell_lag(&self, messages: Option<u64>) {
         let oldest = self.lock().oldest_sent();
-        self.lag.tell(&self.queue, messages, oldest);
+        self.lag.report(&self.queue, messages, oldest);
     }
 
     pub(crate) fn tell_trouble(&self, error: &str) {

@@ -1,0 +1,82 @@
+//! Addresses without their secrets, for logs, errors and `Debug`.
+
+use std::borrow::Cow;
+
+/// The address without its password: `amqp://user:secret@host/vhost` becomes `amqp://user@host/vhost`.
+///
+/// Works on any text, valid address or not: the text between the scheme and the last `@` counts as user and
+/// password, and a password may itself hold `@` and `/`.
+///
+/// ```
+/// use broadway_core::connector::without_password;
+///
+/// assert_eq!(without_password("amqp://me:secret@host:5672/%2f"), "amqp://me@host:5672/%2f");
+/// assert_eq!(without_password("amqp://me:sec/ret@@host"), "amqp://me@host");
+/// assert_eq!(without_password("https://host/path"), "https://host/path");
+/// ```
+#[must_use]
+pub fn without_password(address: &str) -> Cow<'_, str> {
+    let Some((begin, at)) = user_info(address) else {
+        return Cow::Borrowed(address);
+    };
+    let user = address[begin..at].split(':').next().unwrap_or_default();
+    Cow::Owned(format!("{}{user}{}", &address[..begin], &address[at..]))
+}
+
+/// The address without user and password: `https://user:secret@host/queue` becomes `https://…@host/queue`. For addresses that should
+/// hold neither, where even the user may be a secret.
+///
+/// ```
+/// use broadway_core::connector::without_user_info;
+///
+/// assert_eq!(without_user_info("https://token@host/queue"), "https://…@host/queue");
+/// assert_eq!(without_user_info("https://host/queue"), "https://host/queue");
+/// ```
+#[must_use]
+pub fn without_user_info(address: &str) -> Cow<'_, str> {
+    match user_info(address) {
+        None => Cow::Borrowed(address),
+        Some((begin, at)) => Cow::Owned(format!("{}…{}", &address[..begin], &address[at..])),
+    }
+}
+
+/// Where user and password begin, and the `@` that ends them.
+fn user_info(address: &str) -> Option<(usize, usize)> {
+    let begin = address.find("//").map_or(0, |at| at + 2);
+    // The last `@`, not the first before the path: a password that was not percent-encoded may hold both. An `@` in a path makes the
+    // result shorter than it needs to be, and never shows a secret.
+    let at = begin + address[begin..].rfind('@')?;
+    Some((begin, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_form_of_address_shows_its_password() {
+        for address in [
+            "amqp://me:secret@host:5672/%2f",
+            "amqps://me:secret@@host/x?heartbeat=5",
+            "amqp://me:secret/secret@host/x",
+            "me:secret@host:1",
+            "amqp://me:secret@:port/x",
+            "https://me:secret@host/123/orders",
+        ] {
+            for shown in [without_password(address), without_user_info(address)] {
+                assert!(!shown.contains("secret"), "{address}: {shown}");
+                assert!(shown.contains('@'), "{address}: {shown}");
+            }
+            assert!(without_password(address).contains("me@"), "{address}");
+            assert!(!without_user_info(address).contains("me"), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_user_is_shown_as_it_is() {
+        for address in ["", "host:9092", "https://host/a/b?c=d", "http://[::1]:80"] {
+            assert_eq!(without_password(address), address);
+            assert_eq!(without_user_info(address), address);
+        }
+    }
+}
