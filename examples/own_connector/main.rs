@@ -2,10 +2,10 @@
 //!
 //! Run: `cargo run --features portable --example own_connector`
 //!
-//! The connector is in `spool/`, and the guide `docs/writing-a-connector.md` tells how it came about. Here it is used: ten
-//! invoices are published to a spool folder, one is left over from a process that died, and one is no message at all. Expect
-//! invoice 3 to fail once and to come again after its pause, invoice 7 to be put aside, the one that was left over to be
-//! handled like any other, and nothing to be left in the folders at last but two files in `failed/`.
+//! The connector is in `spool/`; the guide `docs/writing-a-connector.md` explains it step by step. This program uses it: it publishes ten
+//! invoices to a spool folder that also holds one invoice left over from a process that died, and one file that is not a message.
+//! Expect invoice 3 to fail once and to be delivered again after its pause, invoice 7 to be put aside, the left-over invoice to be
+//! handled like any other, and only two files, in `failed/`, to remain at the end.
 
 pub mod spool;
 
@@ -20,21 +20,21 @@ use std::{
 };
 
 use broadway::{BoxError, Message, Outgoing, Pipeline, Publisher, Record, handler_fn};
-use spool::{Folders, OnFailure, Spool, SpoolPublisher, SpoolRecord};
+use spool::{AckOptions, Folders, OnFailure, Spool, SpoolPublisher, SpoolRecord};
 use tokio::sync::Semaphore;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What fails, and what the connector tells about itself, is logged by the pipeline; this shows it.
+    // The pipeline logs failures and the connector's reports; this subscriber prints them.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
     let root = std::env::temp_dir().join(format!("broadway-spool-{}", std::process::id()));
     fs::create_dir_all(&root)?;
     publish(&root).await?;
-    // A process took this one, until a second after 1970, and was never heard of again.
+    // A process took this message, with a lease that ended a second after 1970, and died.
     fs::write(root.join("taken/1000~left-over"), "spool 1\n\ninvoice 11")?;
-    fs::write(root.join("new/nonsense"), "what is this?")?;
+    fs::write(root.join("new/nonsense"), "not a message")?;
 
     let ended = Arc::new(Semaphore::new(0));
     let handled = Arc::clone(&ended);
@@ -44,7 +44,7 @@ async fn main() -> Result<(), BoxError> {
         let outcome = match invoice.as_str() {
             "invoice 3" if tries.fetch_add(1, Ordering::Relaxed) == 0 => Err("not yet".into()),
             "invoice 7" => {
-                message.configure_ack(OnFailure::Aside);
+                message.configure_ack(AckOptions::new().on_failure(OnFailure::PutAside));
                 Err("never".into())
             }
             _ => Ok(()),

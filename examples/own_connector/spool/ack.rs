@@ -1,53 +1,62 @@
-//! How messages end: deleted, later once more, put aside, or given back.
+//! How messages are acknowledged: deleted, returned after a pause, put aside, or given back at once.
 
 use std::sync::Arc;
 
-use broadway::{Acknowledger, BoxError, Outcome, Settled, telemetry::MessageInfo};
+use broadway::{
+    Acknowledger, BoxError, Settled,
+    connector::{self, AckChoice, AckPolicy},
+    telemetry::MessageInfo,
+};
 
 use super::{blocking::blocking, leases::Leases};
 
-/// What becomes of a failed message; for a single one, `message.configure_ack(OnFailure::Aside)`.
+/// What happens to a message that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It comes again after the pause.
-    Again,
-    /// It is moved to `failed/`, and comes again when somebody moves it back to `new/`.
-    Aside,
+    /// It is delivered again after the pause.
+    Retry,
+    /// It is moved to `failed/`, and delivered again if an operator moves it back to `new/`.
+    PutAside,
 }
 
-/// Names one delivery, not one message: delivered again, a message has another token.
+/// How one message is acknowledged: `message.configure_ack(AckOptions::new().on_failure(OnFailure::PutAside))`. A message that
+/// succeeded is always deleted.
+pub type AckOptions = connector::AckOptions<(), OnFailure>;
+
+/// Identifies one delivery. A message that is delivered again has another token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub(super) u64);
 
-/// What is to be done to a message that is ours.
+/// What the acknowledger does with a message that this producer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum AckAction {
     Delete,
-    Again,
-    Aside,
+    Retry,
+    PutAside,
     GiveBack,
 }
 
-/// Learns how the messages of one producer ended.
+/// Acknowledges the messages of one producer.
 pub struct SpoolAcknowledger {
     leases: Arc<Leases>,
-    on_failure: OnFailure,
+    policy: AckPolicy<(), OnFailure>,
 }
 
 impl SpoolAcknowledger {
     pub(super) fn new(leases: Arc<Leases>, on_failure: OnFailure) -> Self {
-        Self { leases, on_failure }
+        let policy = AckPolicy {
+            on_success: (),
+            on_failure,
+        };
+        Self { leases, policy }
     }
 
-    fn ending(&self, settled: &Settled<Token>) -> Ending {
-        match settled.outcome {
-            Outcome::Done => Ending::Delete,
-            Outcome::Failed(_) => match settled.options().unwrap_or(&self.on_failure) {
-                OnFailure::Again => Ending::Again,
-                OnFailure::Aside => Ending::Aside,
-            },
-            // Released, and what a later version may add: nobody has handled it.
-            _ => Ending::GiveBack,
+    fn action(&self, settled: &Settled<Token>) -> AckAction {
+        match self.policy.choose(settled) {
+            AckChoice::Success(()) => AckAction::Delete,
+            AckChoice::Failure(OnFailure::Retry) => AckAction::Retry,
+            AckChoice::Failure(OnFailure::PutAside) => AckAction::PutAside,
+            AckChoice::Release => AckAction::GiveBack,
         }
     }
 }
@@ -56,19 +65,19 @@ impl Acknowledger for SpoolAcknowledger {
     type Token = Token;
 
     async fn settle(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
-        let endings: Vec<_> = settled
+        let actions: Vec<_> = settled
             .drain(..)
-            .map(|settled| (settled.token, self.ending(&settled)))
+            .map(|settled| (settled.token, self.action(&settled)))
             .collect();
         let leases = Arc::clone(&self.leases);
-        blocking(move || leases.end(&endings)).await?
+        blocking(move || leases.acknowledge(&actions)).await?
     }
 
     fn generation(&self) -> u64 {
         self.leases.generation()
     }
 
-    /// What is released is back in `new/` at once.
+    /// A released message is back in `new/` at once.
     fn redelivers(&self, _: &Token) -> bool {
         true
     }

@@ -1,15 +1,15 @@
-//! The source as its user writes it: where, and the options.
+//! The source and its options: [`Spool`].
 
 use std::{path::PathBuf, time::Duration};
 
-use broadway::Problem;
+use broadway::{Checks, Problem};
 
 use super::{ack::OnFailure, folders::Folders};
 
 /// Reads a spool folder.
 ///
-/// Messages come in the order of their names. A failed one comes again after a [pause](Self::pause), behind those that
-/// came meanwhile; with several producers, or publishers whose clocks differ, no order is promised at all.
+/// Messages are delivered in the order of their names. A failed message is delivered again after a [pause](Self::pause), behind
+/// messages that arrived meanwhile. With several producers, or publishers whose clocks differ, no order is promised.
 #[derive(Debug, Clone)]
 pub struct Spool {
     pub(super) folders: Folders,
@@ -20,7 +20,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Reads the spool in this folder, which has to exist.
+    /// Reads the spool in this folder. The folder must exist.
     #[must_use]
     pub fn folder(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -28,58 +28,51 @@ impl Spool {
             lease: Duration::from_secs(30),
             pause: Duration::from_secs(5),
             poll: Duration::from_millis(100),
-            on_failure: OnFailure::Again,
+            on_failure: OnFailure::Retry,
         }
     }
 
-    /// How long a message is held after the last sign of life of who took it: 30 s, and 100 ms to a day. While the process
-    /// lives it is renewed at a third of that, so that a slow handler keeps its message.
+    /// How long a message stays hidden from other consumers after its lease was last renewed. While the process runs, leases are renewed
+    /// at a third of this time, so a slow handler keeps its message. Defaults to 30 s; from 100 ms to a day.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// How long a failed message waits before it comes again: 5 s, and 1 ms to a day.
+    /// How long a failed message waits before it is delivered again. Defaults to 5 s; from 1 ms to a day.
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
     }
 
-    /// How often an empty folder is looked at: 100 ms, and 1 ms to a day.
+    /// How often an empty folder is polled. Defaults to 100 ms; from 1 ms to a day.
     #[must_use]
     pub fn poll(mut self, poll: Duration) -> Self {
         self.poll = poll;
         self
     }
 
-    /// What becomes of failed messages: [`OnFailure::Again`].
+    /// What happens to messages that failed. Defaults to [`OnFailure::Retry`].
     #[must_use]
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.on_failure = on_failure;
         self
     }
 
-    /// Every option that cannot work, not only the first.
+    /// All invalid options, not only the first.
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.folders.root().as_os_str().is_empty() {
-            let message = "is empty; give the path of a folder that exists";
-            problems.push(Problem::new("folder", message));
-        }
+        let mut checks = Checks::default();
+        checks.require(
+            !self.folders.root().as_os_str().is_empty(),
+            "folder",
+            "is empty; give the path of a folder that exists",
+        );
         let (ms, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
-        let durations = [
-            ("lease", self.lease, ms * 100),
-            ("pause", self.pause, ms),
-            ("poll", self.poll, ms),
-        ];
-        for (option, value, min) in durations {
-            if value < min || value > day {
-                let message = format!("is {value:?}; give {min:?} to a day");
-                problems.push(Problem::new(option, message));
-            }
-        }
-        problems
+        checks.duration_within("lease", self.lease, ms * 100..=day);
+        checks.duration_within("pause", self.pause, ms..=day);
+        checks.duration_within("poll", self.poll, ms..=day);
+        checks.into_problems()
     }
 }

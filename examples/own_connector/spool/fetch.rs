@@ -1,4 +1,4 @@
-//! One look at the folder: what is taken, and what becomes of it if nobody wants it any more.
+//! Takes messages from the folder: [`fetch`], and [`Undelivered`] messages, which give themselves back.
 
 use std::{
     collections::VecDeque,
@@ -9,15 +9,15 @@ use std::{
 use broadway::Delivery;
 
 use super::{
-    ack::{Ending, Token},
+    ack::{AckAction, Token},
     file,
     folders::in_ms,
     leases::Leases,
     record::SpoolRecord,
 };
 
-/// Messages that were taken and not delivered. Dropped, it gives them back, wherever that happens: in a producer that
-/// stops or fails, or in a task whose result nobody waits for any more.
+/// Messages that were taken and not delivered. Drop gives them back, wherever it happens: in a producer that stops or fails, or in a
+/// task whose result is no longer awaited.
 pub(super) struct Undelivered {
     leases: Weak<Leases>,
     messages: VecDeque<Delivery<SpoolRecord, Token>>,
@@ -31,7 +31,7 @@ impl Undelivered {
         }
     }
 
-    /// Hands over at most `n` of them; says how many.
+    /// Delivers at most `n` messages. Returns how many.
     pub(super) fn deliver(
         &mut self,
         n: usize,
@@ -54,20 +54,21 @@ impl Drop for Undelivered {
         };
         let back = self.messages.drain(..);
         let back: Vec<_> = back
-            .map(|message| (message.token, Ending::GiveBack))
+            .map(|message| (message.token, AckAction::GiveBack))
             .collect();
-        if let Err(error) = leases.end(&back) {
-            leases.tell(&error.to_string());
+        if let Err(error) = leases.acknowledge(&back) {
+            leases.report(&error.to_string());
         }
     }
 }
 
-/// Takes up to `demand` of the messages in `names`, which is listed anew when it is empty: a folder of a million files is
-/// not read once for each hundred of them.
+/// Takes up to `demand` of the messages in `names`. Lists the folder only when `names` is empty: a folder of a million files is not
+/// listed once for each hundred of them.
 ///
 /// # Errors
 ///
-/// When the folders cannot be read or written. What was taken before is delivered first; then it is met again.
+/// Fails if the folders cannot be read or written. Messages that were taken before the error are delivered first; the next call then
+/// fails.
 pub(super) fn fetch(
     leases: &Arc<Leases>,
     names: &mut VecDeque<String>,
@@ -95,17 +96,18 @@ fn list(leases: &Leases) -> io::Result<VecDeque<String>> {
     let folders = leases.folders();
     folders.give_back_expired(in_ms(std::time::Duration::ZERO))?;
     let (taken, waiting) = (folders.taken()?, folders.waiting()?);
-    leases.tell_lag(taken.len() + waiting.len());
+    leases.report_lag(taken.len() + waiting.len());
     Ok(waiting.into())
 }
 
-/// `None` if it is not ours, or is no message: that one is put aside, for it would come again for ever.
+/// `None` if another consumer took it first, or if the file is not a message: such a file is put aside, as it would be delivered
+/// forever.
 fn take(leases: &Leases, name: &str) -> io::Result<Option<Delivery<SpoolRecord, Token>>> {
     let Some((token, lease)) = leases.take(name)? else {
         return Ok(None);
     };
     let path = leases.folders().held(&lease);
-    let read = fs::metadata(&path).and_then(|about| Ok((about.modified().ok(), fs::read(&path)?)));
+    let read = fs::metadata(&path).and_then(|meta| Ok((meta.modified().ok(), fs::read(&path)?)));
     let problem = match read {
         Ok((time, bytes)) => match file::decode(&bytes) {
             Ok(message) => {
@@ -116,11 +118,11 @@ fn take(leases: &Leases, name: &str) -> io::Result<Option<Delivery<SpoolRecord, 
         },
         Err(error) => error.to_string(),
     };
-    leases.tell(&format!(
-        "{name} is no message and is moved to failed/: {problem}"
+    leases.report(&format!(
+        "{name} is not a message and was moved to failed/: {problem}"
     ));
     leases
-        .end(&[(token, Ending::Aside)])
+        .acknowledge(&[(token, AckAction::PutAside)])
         .map_err(io::Error::other)?;
     Ok(None)
 }

@@ -1,4 +1,4 @@
-//! What a message looks like on disk: a block of lines, an empty line, and the payload as it is.
+//! The format of a message on disk: a block of lines, an empty line, and the payload unchanged.
 //!
 //! ```text
 //! spool 1
@@ -9,8 +9,8 @@
 //! …payload…
 //! ```
 //!
-//! Names and values may be any bytes: `%` and what is no visible ASCII stand there as `%` and two hexadecimal digits. A line
-//! `tombstone` says that there is no payload, which is not the same as an empty one.
+//! Names and values may hold any bytes: `%` and everything but visible ASCII is written as `%` and two hexadecimal digits. A line
+//! `tombstone` stands for a missing payload, which differs from an empty one.
 
 use std::fmt::Write;
 
@@ -30,14 +30,14 @@ pub(super) struct Contents {
     pub(super) payload: Option<Vec<u8>>,
 }
 
-/// Lines have room for everything but null, typed values and names that repeat or are no text: those are packed into one line.
+/// Lines can hold every header except null, typed values, and names that repeat or are not text. Those are packed into one line.
 const LIMITS: Limits<'static> = Limits {
     count_max: usize::MAX,
     bytes_max: usize::MAX,
     is_native: &|_, _| true,
 };
 
-/// The bytes of the file, or why there is no such file.
+/// The bytes of the file. Fails if the headers do not fit the format.
 pub(super) fn encode(message: &Outgoing) -> Result<Vec<u8>, TooManyHeaders> {
     let mut block = format!("{FIRST}\n");
     if let Some(key) = message.message_key() {
@@ -96,7 +96,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, String> {
 fn next_line<'a>(rest: &mut &'a [u8]) -> Result<&'a str, String> {
     let end = rest.iter().position(|byte| *byte == b'\n');
     let end = end.ok_or("its header block has no end")?;
-    let line = std::str::from_utf8(&rest[..end]).map_err(|_| "its header block is no text")?;
+    let line = std::str::from_utf8(&rest[..end]).map_err(|_| "its header block is not text")?;
     *rest = &rest[end + 1..];
     Ok(line)
 }

@@ -1,9 +1,9 @@
-//! The broker: a folder with five others, in which a rename says everything.
+//! The broker: a folder with four others, in which every operation is a rename.
 //!
-//! A rename within one file system is atomic: of any number of processes that try the same one, a single one succeeds.
-//! That is all that is needed. A message is taken by moving it to `taken/` under a name that says until when:
-//! `1764000000000~00001763999999-2f`, milliseconds since 1970. To keep it, to settle it, or to take it away from an owner
-//! whose lease ran out, one has to know that name; whoever comes second finds no such file.
+//! A rename within one file system is atomic: of any number of processes that try the same one, exactly one succeeds. A consumer takes
+//! a message by moving it to `taken/` under a name that holds the end of its lease, such as `1764000000000~00001763999999-2f`
+//! (milliseconds since 1970). Renewing, settling or reclaiming the message needs that name, so a consumer that comes second finds no such
+//! file.
 
 use std::{
     fs, io,
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The longest name of a message: that of a lease is 21 bytes longer, and file systems end at 255.
+/// The longest name of a message. The name of a lease is 21 bytes longer, and file systems allow 255.
 pub(super) const NAME_BYTES_MAX: usize = 200;
 
 /// The folders of one spool.
@@ -20,7 +20,7 @@ pub struct Folders {
     root: PathBuf,
 }
 
-/// A message in `taken/` and until when it is held, in milliseconds since 1970.
+/// A message in `taken/`, and the end of its lease in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     name: String,
@@ -46,7 +46,7 @@ impl Lease {
     }
 }
 
-/// The wall clock, since leases outlive processes: machines that share a spool need clocks that agree.
+/// A time from now, by the wall clock, since leases outlive processes. Machines that share a spool need clocks that agree.
 pub(super) fn in_ms(from_now: Duration) -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     let ms = (since_1970.unwrap_or_default() + from_now).as_millis();
@@ -54,12 +54,12 @@ pub(super) fn in_ms(from_now: Duration) -> u64 {
 }
 
 impl Folders {
-    /// Those below `root`.
+    /// The folders below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// Where they are.
+    /// The root folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -69,27 +69,27 @@ impl Folders {
         self.root.join(folder).join(name)
     }
 
-    /// Makes what is missing below the root; the root itself is not made, for it may be misspelt.
+    /// Creates missing folders below the root. Does not create the root, which may be misspelt.
     pub fn create(&self) -> io::Result<()> {
         ["tmp", "new", "taken", "failed"]
             .iter()
             .try_for_each(|folder| fs::create_dir_all(self.root.join(folder)))
     }
 
-    /// Names of the messages that nobody has taken, in order.
+    /// Names of the messages that are not taken, in order.
     pub fn waiting(&self) -> io::Result<Vec<String>> {
         let mut names = self.names("new")?;
         names.sort_unstable();
         Ok(names)
     }
 
-    /// What is taken, by whomever.
+    /// Messages that are taken, by any consumer.
     pub fn taken(&self) -> io::Result<Vec<Lease>> {
         let names = self.names("taken")?;
         Ok(names.iter().filter_map(|name| Lease::parse(name)).collect())
     }
 
-    /// Takes a message; `None` if somebody else was quicker.
+    /// Takes a message. `None` if another consumer took it first.
     pub fn take(&self, name: &str, until: u64) -> io::Result<Option<Lease>> {
         let name = name.to_owned();
         let lease = Lease { name, until };
@@ -97,7 +97,7 @@ impl Folders {
         Ok(is_ours.then_some(lease))
     }
 
-    /// Holds it until then instead; `false` if it is no longer ours.
+    /// Extends the lease. `false` if another consumer has the message.
     pub fn renew(&self, lease: &mut Lease, until: u64) -> io::Result<bool> {
         let name = lease.name.clone();
         let renewed = Lease { name, until };
@@ -106,22 +106,22 @@ impl Folders {
         Ok(is_ours)
     }
 
-    /// For anybody to take, at once; `false` if it is no longer ours.
+    /// Makes the message available at once. `false` if another consumer has it.
     pub fn give_back(&self, lease: &Lease) -> io::Result<bool> {
         rename(&self.held(lease), &self.path("new", &lease.name))
     }
 
-    /// Out of the way, for somebody to look at; `false` if it is no longer ours.
+    /// Moves the message to `failed/`. `false` if another consumer has it.
     pub fn put_aside(&self, lease: &Lease) -> io::Result<bool> {
         rename(&self.held(lease), &self.path("failed", &lease.name))
     }
 
-    /// It is done; `false` if it is no longer ours.
+    /// Deletes the message. `false` if another consumer has it.
     pub fn delete(&self, lease: &Lease) -> io::Result<bool> {
         found(fs::remove_file(self.held(lease)))
     }
 
-    /// Gives back what is held by those who are not heard of any more.
+    /// Gives back the messages whose leases have expired.
     pub fn give_back_expired(&self, now: u64) -> io::Result<()> {
         for lease in self.taken()?.iter().filter(|lease| lease.until <= now) {
             self.give_back(lease)?;
@@ -129,12 +129,12 @@ impl Folders {
         Ok(())
     }
 
-    /// The file of a message that is taken.
+    /// The file of a taken message.
     pub fn held(&self, lease: &Lease) -> PathBuf {
         self.path("taken", &lease.file_name())
     }
 
-    /// What begins with a dot, is too long, or is no UTF-8, is no message.
+    /// Files whose names begin with a dot, are too long, or are not UTF-8, are not messages.
     fn names(&self, folder: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.root.join(folder))? {
@@ -156,7 +156,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<bool> {
     found(fs::rename(from, to))
 }
 
-/// `false` if somebody else was quicker.
+/// `false` if the file does not exist any more.
 fn found(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),

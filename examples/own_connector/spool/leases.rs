@@ -1,7 +1,7 @@
-//! Which messages are ours, and the thread that keeps them so.
+//! The messages that this producer holds, and the thread that renews their leases.
 //!
-//! A delivery is in the table from the moment it was taken until it is settled, given back or found to be lost. Only who
-//! takes an entry out of the table ends its message, so that a late result, or a second one, finds nothing to do.
+//! A delivery is in the table from the moment it was taken until it is settled, given back or found lost. Removing an entry from the
+//! table is the right to end its message, so a late or second result finds nothing to do.
 
 use std::{
     collections::HashMap,
@@ -16,16 +16,17 @@ use std::{
 };
 
 use super::{
-    ack::{Ending, Token},
+    ack::{AckAction, Token},
     config::Spool,
     folders::{Folders, Lease, in_ms},
 };
 use broadway::{
-    BoxError,
+    BoxError, OpenContext,
+    connector::LagReporter,
     telemetry::{Emitter, Event},
 };
 
-/// The messages of one producer that are not settled.
+/// The unsettled messages of one producer.
 pub(super) struct Leases {
     folders: Folders,
     lease: Duration,
@@ -35,14 +36,15 @@ pub(super) struct Leases {
     generation: AtomicU64,
     producer: usize,
     emitter: Emitter,
-    /// Dropped with the last who needs it: the keeper waits for that.
+    lag: LagReporter,
+    /// Dropped with the last user of the table: the thread waits for that.
     _alive: Sender<()>,
 }
 
 impl Leases {
-    /// An empty table, and the thread that keeps what will be in it: a task would share the runtime with handlers, and one that
+    /// An empty table, and the thread that renews its leases. Not a task: a task shares the runtime with handlers, and a handler that
     /// blocks its thread would cost the leases.
-    pub(super) fn start(source: &Spool, producer: usize, emitter: &Emitter) -> Arc<Self> {
+    pub(super) fn start(source: &Spool, cx: &OpenContext) -> Arc<Self> {
         let (alive, ended) = channel();
         let leases = Arc::new(Self {
             folders: source.folders.clone(),
@@ -51,12 +53,13 @@ impl Leases {
             held: Mutex::default(),
             next: AtomicU64::new(0),
             generation: AtomicU64::new(0),
-            producer,
-            emitter: emitter.clone(),
+            producer: cx.producer(),
+            emitter: cx.emitter().clone(),
+            lag: LagReporter::new(cx),
             _alive: alive,
         });
-        let (kept, lease) = (Arc::downgrade(&leases), source.lease);
-        drop(thread::spawn(move || keep(&kept, lease, &ended)));
+        let (table, lease) = (Arc::downgrade(&leases), source.lease);
+        drop(thread::spawn(move || renew_until(&ended, &table, lease)));
         leases
     }
 
@@ -64,7 +67,7 @@ impl Leases {
         &self.folders
     }
 
-    /// Takes a message; `None` if somebody else was quicker.
+    /// Takes a message. `None` if another consumer took it first.
     pub(super) fn take(&self, name: &str) -> io::Result<Option<(Token, Lease)>> {
         let Some(lease) = self.folders.take(name, in_ms(self.lease))? else {
             return Ok(None);
@@ -74,52 +77,56 @@ impl Leases {
         Ok(Some((token, lease)))
     }
 
-    /// Does what is to be done, each by itself: one that fails holds up no other. Results of deliveries that are no longer
-    /// ours are ignored.
-    pub(super) fn end(&self, endings: &[(Token, Ending)]) -> Result<(), BoxError> {
+    /// Acknowledges each message on its own: one that fails does not stop the others. Ignores deliveries that this producer no longer
+    /// holds.
+    pub(super) fn acknowledge(&self, actions: &[(Token, AckAction)]) -> Result<(), BoxError> {
         let mut failures = Vec::new();
-        for (token, ending) in endings {
+        for (token, action) in actions {
             let Some(lease) = self.table().remove(token) else {
                 continue;
             };
-            if let Err(error) = self.end_one(lease.clone(), *ending) {
+            if let Err(error) = self.acknowledge_one(lease.clone(), *action) {
                 failures.push(format!("{}: {error}", lease.name()));
             }
         }
-        // What is out of the table is not renewed: it comes again when its lease is over.
+        // A message that has left the table is not renewed, so it is delivered again when its lease expires.
         let Some(first) = failures.first() else {
             return Ok(());
         };
-        let (n, of) = (failures.len(), endings.len());
-        Err(format!("{n} of {of} messages could not be settled and come again: {first}").into())
+        let (n, of) = (failures.len(), actions.len());
+        Err(
+            format!("cannot settle {n} of {of} messages, which will be delivered again: {first}")
+                .into(),
+        )
     }
 
-    fn end_one(&self, mut lease: Lease, ending: Ending) -> io::Result<bool> {
-        match ending {
-            Ending::Delete => self.folders.delete(&lease),
-            // A failed message is held by nobody for a while: no second mechanism, and it survives a crash.
-            Ending::Again => self.folders.renew(&mut lease, in_ms(self.pause)),
-            Ending::Aside => self.folders.put_aside(&lease),
-            Ending::GiveBack => self.folders.give_back(&lease),
+    fn acknowledge_one(&self, mut lease: Lease, action: AckAction) -> io::Result<bool> {
+        match action {
+            AckAction::Delete => self.folders.delete(&lease),
+            // A lease that is not renewed is the pause: no second mechanism, and it survives a crash.
+            AckAction::Retry => self.folders.renew(&mut lease, in_ms(self.pause)),
+            AckAction::PutAside => self.folders.put_aside(&lease),
+            AckAction::GiveBack => self.folders.give_back(&lease),
         }
     }
 
-    /// Gives back what nobody has settled.
+    /// Gives back all unsettled messages.
     pub(super) fn abandon(&self) -> Result<(), BoxError> {
         let tokens: Vec<_> = self.table().keys().copied().collect();
-        let endings: Vec<_> = tokens
+        let actions: Vec<_> = tokens
             .into_iter()
-            .map(|token| (token, Ending::GiveBack))
+            .map(|token| (token, AckAction::GiveBack))
             .collect();
-        self.end(&endings)
+        self.acknowledge(&actions)
     }
 
-    /// Renews all. What is lost leaves the table, and the generation moves *after* that: who sees the new one finds it gone.
+    /// Renews all leases. A lost message leaves the table *before* the generation moves, so a reader of the new generation finds it
+    /// gone.
     fn renew(&self) {
         let tokens: Vec<_> = self.table().keys().copied().collect();
-        let (mut lost, mut trouble) = (0, None);
+        let (mut lost, mut problem) = (0, None);
         for token in tokens {
-            // Under the lock, so that no one settles by a name that is being changed; for one rename at a time.
+            // Under the lock, for one rename at a time: a settlement must not use a name while it changes.
             let mut table = self.table();
             let Some(lease) = table.get_mut(&token) else {
                 continue;
@@ -130,37 +137,33 @@ impl Leases {
                     table.remove(&token);
                     lost += 1;
                 }
-                Err(error) => trouble = Some(format!("a lease could not be renewed: {error}")),
+                Err(error) => problem = Some(format!("cannot renew a lease: {error}")),
             }
         }
         if lost > 0 {
             self.generation.fetch_add(1, Ordering::Release);
-            trouble = Some(format!(
-                "{lost} messages were lost: their lease was over; their results are ignored"
+            problem = Some(format!(
+                "the leases of {lost} messages expired; their results are ignored"
             ));
         }
-        if let Some(error) = trouble {
-            self.tell(&error);
+        if let Some(error) = problem {
+            self.report(&error);
         }
     }
 
-    /// Trouble that the source deals with by itself.
-    pub(super) fn tell(&self, error: &str) {
+    /// Reports an error that the source recovers from.
+    pub(super) fn report(&self, error: &str) {
         let producer = self.producer;
         self.emitter.emit(&Event::SourceTrouble { producer, error });
     }
 
-    /// How many messages there are that nobody has settled, taken ones too.
-    pub(super) fn tell_lag(&self, messages: usize) {
-        self.emitter.emit(&Event::Lag {
-            producer: self.producer,
-            part: "spool",
-            messages: Some(messages.try_into().unwrap_or(u64::MAX)),
-            oldest: None,
-        });
+    /// Reports how many messages are unsettled, taken ones included.
+    pub(super) fn report_lag(&self, messages: usize) {
+        let messages = messages.try_into().unwrap_or(u64::MAX);
+        self.lag.report("spool", Some(messages), None);
     }
 
-    /// The file of a message that is held.
+    /// The name of a message that is held.
     pub(super) fn name(&self, token: Token) -> Option<String> {
         self.table()
             .get(&token)
@@ -176,12 +179,14 @@ impl Leases {
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Token, Lease>> {
-        self.held.lock().expect("nobody panics with the table")
+        self.held
+            .lock()
+            .expect("no panic while the table is locked")
     }
 }
 
 /// Renews at a third of the lease, so that one round may be late or fail. Ends with the last user of the table.
-fn keep(leases: &Weak<Leases>, lease: Duration, ended: &Receiver<()>) {
+fn renew_until(ended: &Receiver<()>, leases: &Weak<Leases>, lease: Duration) {
     while ended.recv_timeout(lease / 3) == Err(RecvTimeoutError::Timeout) {
         let Some(leases) = leases.upgrade() else {
             return;

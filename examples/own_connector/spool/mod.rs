@@ -3,12 +3,11 @@
 //! ```text
 //!  publisher ── write ──▶ tmp/ ── rename ──▶ new/ ── rename ──▶ taken/ ──▶ deleted      done
 //!                                             ▲                   ├──────▶ failed/      put aside
-//!                                             └─── lease is over ─┘                     failed, crashed, handed back
+//!                                             └── lease expires ──┘                     failed, crashed, given back
 //! ```
 //!
-//! `folders` is the broker: what a rename means. `file` is what a message looks like on disk. `leases` knows which
-//! messages are ours and keeps them ours. `source` and `fetch` deliver, `ack` settles, `publisher` sends. The guide
-//! `docs/writing-a-connector.md` walks through them.
+//! `folders` is the broker, `file` the format of a message on disk. `leases` holds the messages that a producer has taken and renews their
+//! leases. `source` and `fetch` deliver, `ack` settles, `publisher` sends. The guide `docs/writing-a-connector.md` walks through them.
 
 mod ack;
 mod blocking;
@@ -21,7 +20,7 @@ mod publisher;
 mod record;
 mod source;
 
-pub use ack::OnFailure;
+pub use ack::{AckOptions, OnFailure};
 pub use config::Spool;
 pub use folders::Folders;
 pub use publisher::SpoolPublisher;

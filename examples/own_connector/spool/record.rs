@@ -4,7 +4,7 @@ use std::{fmt, time::SystemTime};
 
 use broadway::{Header, Record};
 
-use super::{ack::OnFailure, file::Contents};
+use super::{ack::AckOptions, file::Contents};
 
 /// One message of the spool.
 pub struct SpoolRecord {
@@ -24,7 +24,7 @@ impl SpoolRecord {
 }
 
 impl Record for SpoolRecord {
-    type AckOptions = OnFailure;
+    type AckOptions = AckOptions;
 
     fn payload(&self) -> &[u8] {
         self.contents.payload.as_deref().unwrap_or_default()
@@ -47,7 +47,7 @@ impl Record for SpoolRecord {
         self.contents.headers.iter().cloned().for_each(visit);
     }
 
-    /// When its file was written: a rename does not change that.
+    /// When its file was written. A rename does not change it.
     fn time(&self) -> Option<SystemTime> {
         self.time
     }
@@ -57,7 +57,7 @@ impl Record for SpoolRecord {
     }
 }
 
-/// Shows where it is from and how large it is, never what is in it.
+/// Shows its origin and its size, never its contents.
 impl fmt::Debug for SpoolRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpoolRecord")

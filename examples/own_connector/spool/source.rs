@@ -1,19 +1,19 @@
-//! The two halves that the engine holds: [`Spool`] opens producers, [`SpoolProducer`] delivers.
+//! [`Spool`] opens producers, and [`SpoolProducer`] delivers messages.
 
 use std::{collections::VecDeque, fs, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use broadway::{
-    BoxError, ConfigError, Delivery, OpenContext, Problem, Produced, Source, SourceProducer,
-    telemetry::MessageInfo,
+    BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Source,
+    SourceProducer, connector::ConnectorError, telemetry::MessageInfo,
 };
 use tokio::{
     task::{JoinHandle, spawn_blocking},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use super::{
     ack::{SpoolAcknowledger, Token},
-    blocking::{blocking, in_plain_words},
+    blocking::{blocking, task_failed},
     config::Spool,
     fetch::{Undelivered, fetch},
     folders::Folders,
@@ -21,7 +21,7 @@ use super::{
     record::SpoolRecord,
 };
 
-/// How long the first look at the folder may take: a network file system may never answer.
+/// Limits the first access to the folder: a network file system may never answer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Source for Spool {
@@ -35,21 +35,25 @@ impl Source for Spool {
         ConfigError::check("the spool source", self.problems())?;
         let folders = self.folders.clone();
         let root = folders.root().display();
-        timeout(
-            OPEN_TIMEOUT,
-            blocking({
-                let folders = folders.clone();
-                move || try_out(&folders)
-            }),
-        )
-        .await
-        .map_err(|_| format!("`folder` = {root} does not answer within {OPEN_TIMEOUT:?}"))??
-        .map_err(|error| {
-            format!(
-                "`folder` = {root} cannot be used: {error}; make it, or let this user write to it"
-            )
+        let tried = blocking({
+            let folders = folders.clone();
+            move || try_out(&folders)
+        });
+        let tried = Deadline::after(OPEN_TIMEOUT).within(tried).await;
+        let no_answer = || {
+            let text = format!("`folder` = {root} does not answer within {OPEN_TIMEOUT:?}");
+            ConnectorError::transient(text)
+        };
+        tried.ok_or_else(no_answer)??.map_err(|error| {
+            let text = format!(
+                "cannot use `folder` = {root}: {error}; create it, or let this user write to it"
+            );
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => ConnectorError::auth(text),
+                _ => ConnectorError::permanent(text),
+            }
         })?;
-        let leases = Leases::start(self, cx.producer(), cx.emitter());
+        let leases = Leases::start(self, cx);
         Ok(SpoolProducer {
             acknowledger: Arc::new(SpoolAcknowledger::new(leases.clone(), self.on_failure)),
             ready: Undelivered::none(&leases),
@@ -57,12 +61,12 @@ impl Source for Spool {
             names: VecDeque::new(),
             fetching: None,
             poll: self.poll,
-            look_at: Instant::now(),
+            next_poll: Instant::now(),
         })
     }
 }
 
-/// Does once what will be done all the time, so that a missing permission is found now.
+/// Does once what the producer will do all the time, so that a missing permission fails the start.
 fn try_out(folders: &Folders) -> io::Result<()> {
     folders.create()?;
     let name = format!(
@@ -76,20 +80,20 @@ fn try_out(folders: &Folders) -> io::Result<()> {
     fs::remove_file(&taken)
 }
 
-/// A look at the folder comes back with the list that it went with.
+/// A running fetch. It returns the list of names that it was given.
 type Fetching = JoinHandle<(VecDeque<String>, io::Result<Undelivered>)>;
 
-/// Delivers what is in the folder, as much as it is asked for and no more.
+/// Delivers messages of the folder, never more than the demand.
 pub struct SpoolProducer {
     acknowledger: Arc<SpoolAcknowledger>,
     leases: Arc<Leases>,
-    /// What a fetch brought and nobody has asked for yet.
+    /// Fetched and not delivered yet.
     ready: Undelivered,
-    /// What was in `new/` when it was last listed, and has not been tried.
+    /// Names that the last listing of `new/` found and that were not tried yet.
     names: VecDeque<String>,
     fetching: Option<Fetching>,
     poll: Duration,
-    look_at: Instant,
+    next_poll: Instant,
 }
 
 impl SourceProducer for SpoolProducer {
@@ -100,7 +104,7 @@ impl SourceProducer for SpoolProducer {
         self.acknowledger.clone()
     }
 
-    /// For logs: the file and the hash of its key.
+    /// For logs: the file name and the hash of its key.
     fn describe(record: &SpoolRecord) -> MessageInfo {
         MessageInfo::of_record(record)
     }
@@ -112,7 +116,7 @@ impl SourceProducer for SpoolProducer {
     ) -> Result<Produced, BoxError> {
         while self.ready.deliver(demand.get(), out) == 0 {
             if self.fetching.is_none() {
-                sleep_until(self.look_at).await;
+                sleep_until(self.next_poll).await;
                 self.begin_fetch(demand.get());
             }
             self.end_fetch().await?;
@@ -121,9 +125,9 @@ impl SourceProducer for SpoolProducer {
     }
 
     async fn stop(&mut self) {
-        // What a fetch on its way brings is dropped with the rest, and so given back.
+        // The messages of a running fetch are dropped with the others, and so given back.
         if self.fetching.is_some() && self.end_fetch().await.is_err() {
-            self.leases.tell("the last look at the folder failed");
+            self.leases.report("the last fetch failed");
         }
         self.names.clear();
         self.ready = Undelivered::none(&self.leases);
@@ -146,19 +150,19 @@ impl SpoolProducer {
         }));
     }
 
-    /// Waits for the fetch on its way. Cancel safe: until it has ended its handle stays here, and afterwards nothing is
-    /// awaited before what it brought is in `ready`.
+    /// Waits for the running fetch. Cancel safe: the handle stays in `self` until the fetch has ended, and after that nothing is awaited
+    /// before its messages are in `ready`.
     async fn end_fetch(&mut self) -> Result<(), BoxError> {
         let Some(fetching) = &mut self.fetching else {
             return Ok(());
         };
         let ended = fetching.await;
         self.fetching = None;
-        let (names, fetched) = ended.map_err(|error| in_plain_words(&error))?;
+        let (names, fetched) = ended.map_err(|error| task_failed(&error))?;
         self.names = names;
         self.ready = fetched?;
         if self.ready.is_empty() && self.names.is_empty() {
-            self.look_at = Instant::now() + self.poll;
+            self.next_poll = Instant::now() + self.poll;
         }
         Ok(())
     }
