@@ -12,8 +12,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use broadway::{
     BoxError, Outcome,
-    machine::dispatch::Route,
-    stage::{self, Consumer, Context, Nothing, Shared, Subscription},
+    stage::{self, Consumer, Context, Nothing, Shared, Subscription, dispatch::Route},
 };
 use tokio::sync::mpsc;
 

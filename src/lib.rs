@@ -50,7 +50,6 @@
 //! | read from something of your own | [`Source`], [`SourceProducer`], [`Acknowledger`] |
 //! | wire producers and consumers by hand, also at run time | [`stage`] |
 //! | have logs, metrics, a closing table | [`telemetry`] |
-//! | use the state machines by themselves | [`machine`] |
 //!
 //! Guides, in the repository: `docs/delivery.md` (what is promised, and all limits),
 //! `docs/testing.md`, `docs/tuning.md`, `docs/telemetry.md`, `docs/writing-stages.md`; `ARCHITECTURE.md` for who wants to look inside.
@@ -62,7 +61,8 @@
 //! | `tracing` | yes | failures, restarts, start and end are logged through the `tracing` crate: `telemetry::TracingObserver` |
 //! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
 //! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
-//! | `conformance` | no | `testing::conformance`, the suite that connectors pass, and `testing::Proxy` |
+//! | `testing` | no | `testing`, the test kit, and `testing` of each connector: a feature for `[dev-dependencies]` |
+//! | `conformance` | no | `testing::conformance`, the suite that connectors pass, and `testing::Proxy`; implies `testing` |
 //! | `portable` | no | `portable`: for connectors, headers that a broker cannot express |
 //! | `pubsub` | no | `pubsub::PubSub`: a source that reads Google Cloud Pub/Sub; needs a C compiler |
 //! | `rabbitmq` | no | `rabbitmq::RabbitMq`: a source that reads RabbitMQ; needs a C compiler |
@@ -84,18 +84,20 @@
 pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
     Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
-    Handler, HandlerFn, Header, HeaderName, HeaderValue, KeyHash, Message, MessageMut, Next,
-    NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext, Outcome,
-    Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, PublishError,
-    PublishErrorKind, Publisher, PushError, Pushed, Pusher, Reason, Receipt, Record, Row, RowId,
-    RunError, Settled, Source, SourceExt, SourceProducer, Split, StartError, Topology, Totals,
-    Trigger, batchers, connector, handler_fn, handler_fn_async, machine, source, stage, telemetry,
-    testing,
+    Handler, HandlerFn, Header, HeaderName, HeaderValue, Intensity, KeyHash, Message, MessageMut,
+    Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext,
+    Outcome, Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, PublishError,
+    PublishErrorKind, Publisher, PushError, Pushed, Pusher, Reason, Receipt, Record, RestartPolicy,
+    Row, RowId, RunError, Settled, Source, SourceExt, SourceProducer, Split, StartError, Topology,
+    Totals, Trigger, batchers, connector, handler_fn, handler_fn_async, source, stage, telemetry,
 };
 
 #[cfg(feature = "portable")]
 #[cfg_attr(docsrs, doc(cfg(feature = "portable")))]
 pub use broadway_core::portable;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub use broadway_core::testing;
 #[cfg(feature = "kafka")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kafka")))]
 pub use broadway_kafka as kafka;
@@ -130,7 +132,8 @@ struct DeliveryPage;
     feature = "kafka",
     feature = "pubsub",
     feature = "rabbitmq",
-    feature = "sqs"
+    feature = "sqs",
+    feature = "testing"
 ))]
 #[doc = include_str!("../docs/testing.md")]
 struct TestingPage;

@@ -1,7 +1,7 @@
 //! Our side: stages with their default demand, 1,000 and 500.
 
 use broadway::BoxError;
-use broadway::machine::dispatch::{Broadcast, Partition};
+use broadway::stage::dispatch::{Broadcast, Partition};
 use broadway::stage::{
     self, Consumer, Context, FromIter, Nothing, Output, ProducerBuilder, ProducerConsumer,
     Subscription,

@@ -7,7 +7,7 @@ use crate::error::BoxError;
 /// An error of a source that opening it again would not cure, or must not try to.
 ///
 /// The engine opens a producer that failed again, by the pipeline's
-/// [`RestartPolicy`](crate::machine::restart::RestartPolicy). A source whose [`produce`](crate::SourceProducer::produce) or
+/// [`RestartPolicy`](crate::RestartPolicy). A source whose [`produce`](crate::SourceProducer::produce) or
 /// [`open`](crate::Source::open) returns a `Fatal` is not opened again: the topology drains, and ends with
 /// [`RunError::Producer`](crate::RunError::Producer). For a right that another process has taken over, for instance, and not
 /// for what an operator can mend while the pipeline waits.

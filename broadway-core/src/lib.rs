@@ -55,15 +55,20 @@
 //! | [`source`] | where messages come from: the traits, ready sources, adaptors |
 //! | [`connector`] | what authors of connectors share |
 //! | [`telemetry`] | what a topology tells about itself, and who listens |
-//! | [`testing`] | a test kit: a hand-fed source with a ledger, a recorder of events, faults |
-//! | [`machine`] | the pure state machines: dispatch, batching, order, credit, rates, restarts, offsets |
+//! | `testing` | the test kit (feature `testing`): sources and queues in memory, a recorder of events, faults |
 //! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `publisher`, `deadline`, `error` | the contract between users, connectors and engine; re-exported here |
 //! | `pipeline` | source → processors → batchers → batch processors; [`Pipeline`], [`Topology`] |
 //! | [`stage`] | producers and consumers linked by demand; below them links and loops, which pipelines run on too |
 //!
 //! # Features
 //!
-//! `tracing` (default) for logs by `telemetry::TracingObserver`, `metrics` for `telemetry::MetricsObserver`.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `tracing` | yes | `telemetry::TracingObserver`, which logs through the `tracing` crate |
+//! | `metrics` | no | `telemetry::MetricsObserver`, which records through the `metrics` facade |
+//! | `testing` | no | `testing`, the test kit |
+//! | `conformance` | no | `testing::conformance`, the suite that connectors pass, and `testing::Proxy`; implies `testing` |
+//! | `portable` | no | `portable`, for connectors: headers that a broker cannot represent |
 
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -85,6 +90,7 @@ mod error_debug;
 mod fatal;
 mod handler;
 mod header;
+#[doc(hidden)]
 pub mod machine;
 mod message;
 mod partition_key;
@@ -97,6 +103,8 @@ pub mod source;
 pub mod stage;
 mod sync;
 pub mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 
 pub use ack::{Acknowledger, NoopAcknowledger, Outcome, Settled};
@@ -111,6 +119,7 @@ pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
 pub use fatal::Fatal;
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use header::{Header, HeaderName, HeaderValue};
+pub use machine::restart::{Intensity, RestartPolicy};
 pub use message::{Message, NoAckOptions, Record};
 pub use partition_key::{KeyHash, PartitionKey};
 pub use pipeline::{

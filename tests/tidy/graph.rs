@@ -153,7 +153,8 @@ fn the_first_command_of_the_readme_compiles_few_crates_and_no_c() {
 }
 
 #[test]
-fn headers_and_the_conformance_suite_come_only_with_their_features() {
+fn the_test_kit_headers_and_the_conformance_suite_come_only_with_their_features() {
+    assert_crates("testing", &default_and(&[]));
     let portable = [
         "base64",
         "itoa",

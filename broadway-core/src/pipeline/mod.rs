@@ -41,6 +41,7 @@ pub use config::{Batching, Pipeline};
 pub use describe::{BatcherDescription, Description};
 pub use on_drain::OnDrain;
 pub use processors::Processors;
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use push::Ticket;
 pub use push::{PushError, Pushed, Receipt};
 pub use pusher::Pusher;

@@ -193,7 +193,7 @@ macro_rules! common_options {
 macro_rules! sending_options {
     ($builder:ident<$stage:ident>, $event:ty, { $($field:ident),* }) => {
         /// Who gets which event. By default any consumer any event, as they demand:
-        /// [`Demand`](crate::machine::dispatch::Demand).
+        /// [`Demand`](crate::stage::dispatch::Demand).
         pub fn dispatcher<N: Dispatch<$event>>(self, dispatcher: N) -> $builder<$stage, N> {
             $builder {
                 sending: SendingOptions {

@@ -44,6 +44,7 @@ mod body;
 mod builder;
 mod consumer;
 mod context;
+pub mod dispatch;
 mod emission;
 mod farewell;
 mod for_each;
@@ -69,7 +70,7 @@ mod timers;
 
 pub use crate::{
     end::{End, Failure},
-    machine::dispatch,
+    machine::pool::InvalidPool,
 };
 pub use builder::{
     ConsumerBuilder, ProducerBuilder, ProducerConsumerBuilder, consumer, producer,

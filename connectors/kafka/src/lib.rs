@@ -60,6 +60,8 @@ mod record;
 mod settings;
 mod shared;
 mod source;
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod topic;
 

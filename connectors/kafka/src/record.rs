@@ -6,12 +6,12 @@ use std::{
 };
 
 use broadway_core::{Header, Record};
+use bytes::Bytes;
 
 use crate::{
     config::OnFailure,
     ffi::Raw,
     headers::{Native, restore},
-    testing::Made,
 };
 
 /// One record. It owns the client's message; nothing is copied.
@@ -27,11 +27,31 @@ enum Inner {
     Made(Box<Made>),
 }
 
+/// What a made record holds.
+pub(crate) struct Made {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
+    pub(crate) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// As of the client: the time in milliseconds, and whether the broker gave it.
+    pub(crate) timestamp_ms: Option<(i64, bool)>,
+}
+
+impl Made {
+    fn header_at(&self, index: usize) -> Option<Native<'_>> {
+        let (name, value) = self.headers.get(index)?;
+        Some((name, value.as_deref()))
+    }
+}
+
 impl KafkaRecord {
     pub(crate) fn new(raw: Raw) -> Self {
         Self(Inner::Read(raw))
     }
 
+    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     pub(crate) fn made(made: Made) -> Self {
         Self(Inner::Made(Box::new(made)))
     }

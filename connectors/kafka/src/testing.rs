@@ -16,8 +16,8 @@ use broadway_core::{HeaderName, HeaderValue, Outgoing, testing::MakeRecord};
 use bytes::Bytes;
 
 use crate::{
-    headers::{Native, carry},
-    record::KafkaRecord,
+    headers::carry,
+    record::{KafkaRecord, Made},
 };
 
 /// When records were sent, unless a test says otherwise: 2001-09-09 01:46:40 UTC.
@@ -42,25 +42,6 @@ pub struct RecordBuilder {
     offset: i64,
     time: SystemTime,
     is_time_of_broker: bool,
-}
-
-/// What a made record holds.
-pub(crate) struct Made {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) key: Option<Bytes>,
-    pub(crate) value: Option<Bytes>,
-    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// As of the client: the time in milliseconds, and whether the broker gave it.
-    pub(crate) timestamp_ms: Option<(i64, bool)>,
-}
-
-impl Made {
-    pub(crate) fn header_at(&self, index: usize) -> Option<Native<'_>> {
-        let (name, value) = self.headers.get(index)?;
-        Some((name, value.as_deref()))
-    }
 }
 
 impl RecordBuilder {

@@ -55,6 +55,8 @@ mod pulse;
 mod record;
 mod source;
 mod stream;
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 
 pub use ack::{PubSubAcknowledger, Token};

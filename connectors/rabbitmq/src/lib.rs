@@ -55,6 +55,8 @@ mod record;
 mod setup;
 mod shared;
 mod source;
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod trouble;
 mod values;

@@ -45,6 +45,7 @@ fn text(value: Option<&ShortString>) -> Option<&str> {
 }
 
 impl RabbitMqRecord {
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn made(
         queue: &str,
         tag: u64,

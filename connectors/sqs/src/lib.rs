@@ -57,6 +57,8 @@ mod runtime;
 mod shared;
 mod source;
 mod state;
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod trouble;
 

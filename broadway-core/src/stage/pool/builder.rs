@@ -18,8 +18,9 @@ use crate::{
 
 /// A pool of consumers that share the events of outputs, not started yet. `make` makes each of them.
 ///
-/// It grows while events wait and no member is idle, and shrinks when some of its members have been idle for long; how, and how
-/// much at once, is told at [`machine::pool`](crate::machine::pool). A member that leaves finishes its chunk; what waits stays for
+/// The pool grows after events have waited for [`grow_after`](PoolBuilder::grow_after) while no member was idle: by one member, then by
+/// twice as many each time for as long as that lasts, and never by more members than events wait. It shrinks after some members
+/// have been idle for all of [`shrink_after`](PoolBuilder::shrink_after): half of those leave, at least one. A member that leaves finishes its chunk; what waits stays for
 /// the others, so nothing is lost and nothing comes twice. The order of events holds for each member, not among them.
 ///
 /// ```

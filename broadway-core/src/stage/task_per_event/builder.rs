@@ -153,7 +153,7 @@ where
     /// Each task keeps its event to make copies of, beside the copy that it works on.
     ///
     /// ```
-    /// use broadway_core::{machine::restart::Intensity, stage};
+    /// use broadway_core::{Intensity, stage};
     /// use std::sync::atomic::{AtomicBool, Ordering};
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,0 +1,20 @@
+//! Dispatchers: which consumer gets which event of a producer.
+//!
+//! [`ProducerBuilder::dispatcher`](super::ProducerBuilder::dispatcher) sets one; [`Demand`] is the default.
+//!
+//! | dispatcher | an event goes to | pace |
+//! |---|---|---|
+//! | [`Demand`] | one consumer, whichever is first to have demand | that of all consumers together |
+//! | [`Broadcast`] | every consumer whose [`Selector`] selects it | that of the slowest consumer |
+//! | [`Partition`] | the consumer of its partition | that of each consumer, up to the limit of its queue |
+//! | [`Route`] | the consumers of all targets whose predicate holds | that of each consumer, up to the limit of its queue |
+//! | [`Either`] | as one of two dispatchers, chosen at run time | that of the chosen one |
+//!
+//! To write another one, implement [`Dispatch`], whose page has the rules; [`Asks`] and [`Demands`] keep the accounts that most
+//! dispatchers need.
+
+#[doc(inline)]
+pub use crate::machine::dispatch::{
+    Asks, Broadcast, Demand, Demands, Dispatch, Either, InletId, JoinError, Mark, Misrouted,
+    Offered, OutletId, Partition, PartitionSeat, Route, Selector,
+};
