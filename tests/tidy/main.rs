@@ -5,6 +5,7 @@
 //! - `layers`: who may know whom. Machines know no runtime, tasks are started in one place, the core knows no broker.
 //! - `shape`: how files look. Small, headed by their reason, with functions that fit a screen.
 //! - `prose`: documents link to what exists.
+//! - `surface`: no two public types have one name.
 //!
 //! A failure names each file and line, and what to do. An exception stands beside its rule, with its reason.
 
@@ -14,6 +15,7 @@ mod layers;
 mod prose;
 mod shape;
 mod source;
+mod surface;
 
 /// Fails with all complaints at once: `file:line: what`.
 fn none(complaints: Vec<String>, what_to_do: &str) {
