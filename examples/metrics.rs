@@ -8,7 +8,9 @@
 
 use std::time::Duration;
 
-use broadway::{BoxError, Message, Pipeline, handler_fn, source, telemetry::MetricsObserver};
+use broadway::{
+    BoxError, Message, Pipeline, RateLimit, handler_fn, source, telemetry::MetricsObserver,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 #[tokio::main]
@@ -33,7 +35,7 @@ async fn main() -> Result<(), BoxError> {
     });
     let topology = Pipeline::new(source, handler)
         .name("numbers") // the label `pipeline`: give each its own
-        .rate_limit(5_000, Duration::from_millis(100))
+        .rate_limit(RateLimit::per(5_000, Duration::from_millis(100)))
         .observe(MetricsObserver::new().with_latency())
         .start()
         .await?;

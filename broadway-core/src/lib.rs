@@ -99,6 +99,7 @@ mod pipeline;
 #[cfg_attr(docsrs, doc(cfg(feature = "portable")))]
 pub mod portable;
 mod publisher;
+mod rate_limit;
 pub mod source;
 pub mod stage;
 mod sync;
@@ -127,4 +128,5 @@ pub use pipeline::{
     Pusher, Receipt, Split, Topology, Totals,
 };
 pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
+pub use rate_limit::RateLimit;
 pub use source::{Delivery, OpenContext, Produced, Source, SourceExt, SourceProducer};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broadway::{
     Batch, Batching, BoxError, Handler, Message, Next, OnDrain, OneBatcher, Pipeline, Processors,
-    Record, Topology,
+    RateLimit, Record, Topology,
     kafka::{Begin, Kafka, KafkaRecord},
 };
 
@@ -66,7 +66,7 @@ pub(crate) async fn start(
         .name("member")
         .processors(Processors::new(4).by_record_key())
         .batchers(|_| Batching::new(100, Duration::from_millis(50)).concurrency(2))
-        .rate_limit(per_second / 10, Duration::from_millis(100))
+        .rate_limit(RateLimit::per(per_second / 10, Duration::from_millis(100)))
         // For members that repeat nothing when they leave, however slow the machine.
         .on_drain(OnDrain::Finish)
         .start()

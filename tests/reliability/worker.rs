@@ -15,7 +15,7 @@ use std::{
 
 use broadway::{
     Batch, Batching, BoxError, DeadLetters, Handler, Message, Next, OneBatcher, Pipeline,
-    Processors, Record, RestartPolicy, Topology,
+    Processors, Record, RestartPolicy, Topology, RateLimit,
 };
 
 use crate::{
@@ -85,10 +85,10 @@ pub(crate) async fn start<B: Broker>(
         .producers(B::PRODUCERS)
         .restart(policy)
         .processors(Processors::new(8).by_record_key())
-        .rate_limit(
+        .rate_limit(RateLimit::per(
             usize::try_from(plan.per_second().div_ceil(10))?,
             Duration::from_millis(100),
-        )
+        ))
         .batchers(|_| Batching::new(50, Duration::from_millis(20)).concurrency(2))
         .on_drain(B::ON_DRAIN)
         .start()

@@ -13,6 +13,7 @@ use crate::{
     error::StartError,
     handler::Handler,
     machine::restart::RestartPolicy,
+    rate_limit::RateLimit,
     source::{Source, SourceProducer},
     telemetry::{Emitter, Observer, Observers},
 };
@@ -62,14 +63,6 @@ pub(super) struct Options<H: Handler> {
 }
 
 type Batchings<H> = Vec<(<H as Handler>::Batcher, Batching<<H as Handler>::Out>)>;
-
-/// A rate as the user gave it, unchecked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RateLimit {
-    pub(super) messages: usize,
-    pub(super) interval: Duration,
-    pub(super) burst: Option<usize>,
-}
 
 impl<S, H> Pipeline<S, H>
 where
@@ -134,27 +127,23 @@ where
         self
     }
 
-    /// Lets through at most `messages` in each `interval`, all producers together: a fixed window, as Broadway has it, so
-    /// up to twice as many may pass around the boundary of two windows. Default: no limit.
+    /// Limits how many messages all producers together let through. Defaults to no limit.
     ///
     /// Messages that were fetched and may not pass yet wait in their producer, at most as many as it was asked
-    /// for. [`Topology::push`] is not limited.
-    pub fn rate_limit(mut self, messages: usize, interval: Duration) -> Self {
-        self.options.rate_limit = Some(RateLimit {
-            messages,
-            interval,
-            burst: None,
-        });
-        self
-    }
-
-    /// Lets through `messages` per `interval`, evenly, and at most `burst` at once: a token bucket.
-    pub fn rate_limit_smooth(mut self, messages: usize, interval: Duration, burst: usize) -> Self {
-        self.options.rate_limit = Some(RateLimit {
-            messages,
-            interval,
-            burst: Some(burst),
-        });
+    /// for. [`Topology::push`] is not limited. [`Topology::set_rate_limit`] changes the limit at run time.
+    ///
+    /// ```
+    /// # use broadway_core::{Message, Pipeline, handler_fn, source};
+    /// use broadway_core::RateLimit;
+    /// use std::time::Duration;
+    ///
+    /// # let source = source::from_iter(|_| 0..1_u64);
+    /// # let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
+    /// let pipeline = Pipeline::new(source, handler).rate_limit(RateLimit::per(5_000, Duration::from_secs(1)));
+    /// # let _ = pipeline;
+    /// ```
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.options.rate_limit = Some(limit);
         self
     }
 

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::config::Options;
-use crate::{batcher_key::BatcherKey, handler::Handler};
+use crate::{batcher_key::BatcherKey, handler::Handler, rate_limit::RateLimit};
 
 /// The shape of a running topology.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Description {
     pub name: String,
     /// How many producers it has.
     pub producers: usize,
+    /// The rate limit that it was started with. [`Topology::rate_limit`](crate::Topology::rate_limit) returns the current one.
+    pub rate_limit: Option<RateLimit>,
     /// How many processors.
     pub processors: usize,
     /// The most messages that a processor holds at once.
@@ -52,6 +54,7 @@ impl Description {
         Self {
             name: options.name.clone(),
             producers: options.producers,
+            rate_limit: options.rate_limit,
             processors: options.processors.concurrency,
             max_demand: options.processors.max_demand,
             partitioned: options.processors.partition_by.is_some(),
@@ -61,13 +64,13 @@ impl Description {
 }
 
 impl fmt::Display for Description {
-    /// One line: `orders: producers ×2 → processors ×8 by key → audit (50 | 1s) ×1, events (500 | 200ms) ×4`
+    /// One line: `orders: producers ×2 (5000 per 1s) → processors ×8 by key → audit (50 | 1s) ×1, events (500 | 200ms) ×4`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: producers ×{} → processors ×{}",
-            self.name, self.producers, self.processors
-        )?;
+        write!(f, "{}: producers ×{}", self.name, self.producers)?;
+        if let Some(limit) = &self.rate_limit {
+            write!(f, " ({limit})")?;
+        }
+        write!(f, " → processors ×{}", self.processors)?;
         if self.partitioned {
             f.write_str(" by key")?;
         }

@@ -7,10 +7,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::config::RateLimit;
 use crate::{
     engine::clock,
     machine::rate::{Allowance, Change, FixedWindow, InvalidAllowance, Rate, TokenBucket},
+    rate_limit::RateLimit,
 };
 
 /// A rate machine behind a lock, and a bell for those who wait for it.
@@ -23,13 +23,8 @@ pub(super) struct Limiter {
 
 impl Limiter {
     pub(super) fn new(limit: RateLimit, now: Instant) -> Result<Self, InvalidAllowance> {
-        let allowance = Allowance::new(limit.messages, limit.interval)?;
-        let rate = match limit.burst {
-            None => Rate::FixedWindow(FixedWindow::new(allowance, now)),
-            Some(burst) => Rate::TokenBucket(TokenBucket::new(allowance, burst, now)),
-        };
         Ok(Self {
-            rate: Mutex::new(rate),
+            rate: Mutex::new(rate(limit, now)?),
             changes: watch::Sender::new(0),
         })
     }
@@ -70,18 +65,46 @@ impl Limiter {
         clock::within(until, changes.changed()).await;
     }
 
-    pub(super) fn allowance(&self) -> Allowance {
-        self.rate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .allowance()
+    /// The limit that was set last.
+    pub(super) fn limit(&self) -> RateLimit {
+        let rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowance = rate.allowance();
+        let limit = RateLimit::per(allowance.messages(), allowance.interval());
+        match burst(&rate) {
+            Some(burst) => limit.with_burst(burst),
+            None => limit,
+        }
     }
 
-    pub(super) fn update(&self, allowance: Allowance, change: Change) {
-        self.rate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .update(clock::now(), allowance, change);
+    /// Changes the limit. One of another kind, or with another burst, replaces the old one at once.
+    pub(super) fn update(&self, limit: RateLimit, change: Change) -> Result<(), InvalidAllowance> {
+        let now = clock::now();
+        let allowance = Allowance::new(limit.messages(), limit.interval())?;
+        {
+            let mut current = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+            if burst(&current) == limit.burst() {
+                current.update(now, allowance, change);
+            } else {
+                *current = rate(limit, now)?;
+            }
+        }
+        // After the new rate is in place: who wakes must see it.
         self.changes.send_modify(|changes| *changes += 1);
+        Ok(())
+    }
+}
+
+fn rate(limit: RateLimit, now: Instant) -> Result<Rate, InvalidAllowance> {
+    let allowance = Allowance::new(limit.messages(), limit.interval())?;
+    Ok(match limit.burst() {
+        None => Rate::FixedWindow(FixedWindow::new(allowance, now)),
+        Some(burst) => Rate::TokenBucket(TokenBucket::new(allowance, burst, now)),
+    })
+}
+
+fn burst(rate: &Rate) -> Option<usize> {
+    match rate {
+        Rate::FixedWindow(_) => None,
+        Rate::TokenBucket(bucket) => Some(bucket.burst()),
     }
 }

@@ -23,10 +23,8 @@ use super::{
 use crate::{
     engine::{control::Control, signal},
     error::{Problem, RunError},
-    machine::{
-        rate::{Allowance, Change},
-        stop_signals::Request,
-    },
+    machine::{rate::Change, stop_signals::Request},
+    rate_limit::RateLimit,
     source::{ItemOf, Source},
     telemetry::{DrainCause, Emitter, Event},
 };
@@ -221,41 +219,31 @@ impl<T: Send + 'static> Topology<T> {
         self.common().control.state().paused
     }
 
-    /// The messages per interval that may pass. `None`: the pipeline was started without a rate limit.
+    /// Returns the rate limit that was set last, or `None` if the pipeline was started without one.
     #[must_use]
-    pub fn rate_limit(&self) -> Option<(usize, Duration)> {
-        let allowance = self.common().limiter.as_ref()?.allowance();
-        Some((allowance.messages(), allowance.interval()))
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        Some(self.common().limiter.as_ref()?.limit())
     }
 
-    /// Changes the rate limit when the current interval ends, or, with `reset`, at once, beginning a new interval.
+    /// Changes the rate limit when the current interval ends. A token bucket changes at once and keeps its level.
+    ///
+    /// A limit of the other kind, or with another burst, replaces the old one at once, as
+    /// [`reset_rate_limit`](Self::reset_rate_limit) does.
     ///
     /// # Errors
     ///
-    /// The values can't work, or the pipeline was started without a rate limit.
-    pub fn set_rate_limit(
-        &self,
-        messages: usize,
-        interval: Duration,
-        reset: bool,
-    ) -> Result<(), Problem> {
-        let Some(limiter) = &self.common().limiter else {
-            return Err(Problem::new(
-                "rate_limit",
-                "the pipeline was started without one: set one before start",
-            ));
-        };
-        let allowance = Allowance::new(messages, interval)
-            .map_err(|error| Problem::new("rate_limit", error.to_string()))?;
-        limiter.update(
-            allowance,
-            if reset {
-                Change::Reset
-            } else {
-                Change::AtIntervalEnd
-            },
-        );
-        Ok(())
+    /// Fails, and changes nothing, if the limit is [invalid](RateLimit#errors) or if the pipeline was started without one.
+    pub fn set_rate_limit(&self, limit: RateLimit) -> Result<(), Problem> {
+        self.update_rate_limit(limit, Change::AtIntervalEnd)
+    }
+
+    /// Changes the rate limit at once: a new interval begins, and a token bucket is full again.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_rate_limit`](Self::set_rate_limit).
+    pub fn reset_rate_limit(&self, limit: RateLimit) -> Result<(), Problem> {
+        self.update_rate_limit(limit, Change::Reset)
     }
 
     /// Puts messages into the pipeline beside those of the source, all together, as soon as processors ask for any. The
@@ -329,6 +317,21 @@ impl<T: Send + 'static> Topology<T> {
         let ended = ended.ok().and_then(|ended| ended.clone());
         // The sender is ours, and the supervisor reports in any case.
         ended.unwrap_or(Err(RunError::RuntimeShutDown { unsettled: 0 }))
+    }
+
+    fn update_rate_limit(&self, limit: RateLimit, change: Change) -> Result<(), Problem> {
+        let Some(limiter) = &self.common().limiter else {
+            return Err(Problem::new(
+                "rate_limit",
+                "the pipeline was started without one: set one before start",
+            ));
+        };
+        if let Some((option, message)) = limit.problems().into_iter().next() {
+            return Err(Problem::new(option, message));
+        }
+        limiter
+            .update(limit, change)
+            .map_err(|error| Problem::new("rate_limit", error.to_string()))
     }
 
     fn check_outside(&self) -> Result<(), RunError> {

@@ -3,13 +3,10 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    config::{Batching, Options, RateLimit},
+    config::{Batching, Options},
     processors::Processors,
 };
-use crate::{
-    batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler,
-    machine::rate::Allowance,
-};
+use crate::{batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler};
 
 /// Limits on the number of tasks; far above what makes sense, so that a slip is noticed.
 const PRODUCERS: RangeInclusive<usize> = 1..=1_024;
@@ -53,7 +50,9 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
         );
     }
     if let Some(rate) = &options.rate_limit {
-        rate_limit(rate, &mut found);
+        for (option, message) in rate.problems() {
+            found.add(option, message);
+        }
     }
     found.into_problems()
 }
@@ -94,18 +93,6 @@ fn batcher<T>(name: &str, batching: &Batching<T>, found: &mut Checks) {
         found.add(
             option("bytes"),
             "is 0: a batch must be allowed to hold something",
-        );
-    }
-}
-
-fn rate_limit(rate: &RateLimit, found: &mut Checks) {
-    for error in Allowance::problems(rate.messages, rate.interval) {
-        found.add("rate_limit", error);
-    }
-    if rate.burst == Some(0) {
-        found.add(
-            "rate_limit.burst",
-            "is 0: nothing would ever pass, allow at least 1",
         );
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use broadway_core::{
-    Batching, Callback, Outcome, Pipeline, Processors, Receipt, RunError, Topology,
+    Batching, Callback, Outcome, Pipeline, Processors, RateLimit, Receipt, RunError, Topology,
     machine::restart::{Intensity, RestartPolicy},
     testing::{Fault, Feed, ManualSource, assert_order_per_key, manual_source},
 };
@@ -191,8 +191,12 @@ impl Run {
             _ => {
                 let (messages, interval) = (self.dice.size(50), self.dice.ms(500));
                 let reset = self.dice.one_in(2);
+                let limit = RateLimit::per(messages, interval);
                 // Refused where there is no limit to change.
-                let _ = self.topology().set_rate_limit(messages, interval, reset);
+                let _ = match reset {
+                    true => self.topology().reset_rate_limit(limit),
+                    false => self.topology().set_rate_limit(limit),
+                };
             }
         }
     }
@@ -279,7 +283,7 @@ fn options(
             plain.expect("asked once for each").build()
         });
     if dice.one_in(3) && dice.unit == PAUSED {
-        pipeline = pipeline.rate_limit(dice.size(40), dice.ms(1_000));
+        pipeline = pipeline.rate_limit(RateLimit::per(dice.size(40), dice.ms(1_000)));
     }
     let intensity = dice.one_in(4).then_some(Intensity {
         restarts_max: 2,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broadway_core::{
-    Next, Pipeline, Processors,
+    Next, Pipeline, Processors, RateLimit,
     testing::{Collector, Feed, ManualSource, Recorder, drained},
 };
 use tokio::time::Instant;
@@ -42,7 +42,11 @@ async fn exactly_what_is_allowed_passes_in_each_window() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..50);
     feed.end();
-    let topology = pipeline.rate_limit(20, SECOND).start().await.unwrap();
+    let topology = pipeline
+        .rate_limit(RateLimit::per(20, SECOND))
+        .start()
+        .await
+        .unwrap();
     topology.wait().await.unwrap();
     assert_eq!(per_second(&times.all(), 3), [20, 20, 10]);
     feed.assert_settled_once();
@@ -54,7 +58,7 @@ async fn fewer_messages_than_allowed_pass_at_once() {
     feed.push_all(0..5);
     feed.end();
     pipeline
-        .rate_limit(20, SECOND)
+        .rate_limit(RateLimit::per(20, SECOND))
         .start()
         .await
         .unwrap()
@@ -73,7 +77,7 @@ async fn producers_share_the_limit() {
     feed.end();
     let topology = pipeline
         .producers(2)
-        .rate_limit(7, SECOND)
+        .rate_limit(RateLimit::per(7, SECOND))
         .start()
         .await
         .unwrap();
@@ -90,7 +94,7 @@ async fn messages_held_back_are_an_event_and_are_not_lost() {
     feed.push_all(0..10);
     feed.end();
     let topology = pipeline
-        .rate_limit(4, SECOND)
+        .rate_limit(RateLimit::per(4, SECOND))
         .observe(recorder.clone())
         .start()
         .await
@@ -103,14 +107,18 @@ async fn messages_held_back_are_an_event_and_are_not_lost() {
 async fn a_change_counts_from_the_next_window() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..40);
-    let topology = pipeline.rate_limit(5, SECOND).start().await.unwrap();
-    assert_eq!(topology.rate_limit(), Some((5, SECOND)));
+    let topology = pipeline
+        .rate_limit(RateLimit::per(5, SECOND))
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(topology.rate_limit(), Some(RateLimit::per(5, SECOND)));
     times.wait_len(5).await;
-    topology.set_rate_limit(10, SECOND, false).unwrap();
+    topology.set_rate_limit(RateLimit::per(10, SECOND)).unwrap();
     feed.end();
     topology.wait().await.unwrap();
     assert_eq!(per_second(&times.all(), 5), [5, 10, 10, 10, 5]);
-    assert_eq!(topology.rate_limit(), Some((10, SECOND)));
+    assert_eq!(topology.rate_limit(), Some(RateLimit::per(10, SECOND)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,14 +126,16 @@ async fn a_change_with_reset_counts_at_once() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..30);
     let topology = pipeline
-        .rate_limit(5, SECOND * 3_600)
+        .rate_limit(RateLimit::per(5, SECOND * 3_600))
         .start()
         .await
         .unwrap();
     times.wait_len(5).await;
     settle_down().await;
     assert_eq!(times.len(), 5);
-    topology.set_rate_limit(20, SECOND, true).unwrap();
+    topology
+        .reset_rate_limit(RateLimit::per(20, SECOND))
+        .unwrap();
     feed.end();
     topology.wait().await.unwrap();
     assert_eq!(per_second(&times.all(), 2), [25, 5]);
@@ -134,16 +144,20 @@ async fn a_change_with_reset_counts_at_once() {
 #[tokio::test(start_paused = true)]
 async fn values_that_cannot_work_are_refused_while_running() {
     let (pipeline, _feed, _) = timed();
-    let topology = pipeline.rate_limit(5, SECOND).start().await.unwrap();
+    let topology = pipeline
+        .rate_limit(RateLimit::per(5, SECOND))
+        .start()
+        .await
+        .unwrap();
     for (messages, interval) in [(0, SECOND), (5, Duration::ZERO)] {
         let problem = topology
-            .set_rate_limit(messages, interval, true)
+            .reset_rate_limit(RateLimit::per(messages, interval))
             .unwrap_err();
         assert_eq!(problem.option(), "rate_limit");
     }
     assert_eq!(
         topology.rate_limit(),
-        Some((5, SECOND)),
+        Some(RateLimit::per(5, SECOND)),
         "nothing has changed"
     );
     drained(&topology).await;
@@ -154,7 +168,9 @@ async fn without_a_limit_there_is_none_to_change() {
     let (pipeline, _feed, _) = timed();
     let topology = pipeline.start().await.unwrap();
     assert_eq!(topology.rate_limit(), None);
-    let problem = topology.set_rate_limit(5, SECOND, false).unwrap_err();
+    let problem = topology
+        .set_rate_limit(RateLimit::per(5, SECOND))
+        .unwrap_err();
     assert!(
         problem.message().contains("started without one"),
         "{problem}"
@@ -166,7 +182,11 @@ async fn without_a_limit_there_is_none_to_change() {
 async fn a_drain_lets_out_what_is_held_at_the_limited_pace() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..25);
-    let topology = pipeline.rate_limit(10, SECOND).start().await.unwrap();
+    let topology = pipeline
+        .rate_limit(RateLimit::per(10, SECOND))
+        .start()
+        .await
+        .unwrap();
     feed.wait_delivered(25).await;
     let totals = drained(&topology).await;
     assert_eq!(totals.done, 25);
@@ -178,7 +198,11 @@ async fn a_drain_lets_out_what_is_held_at_the_limited_pace() {
 async fn a_drain_that_runs_out_of_time_leaves_what_is_held() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..25);
-    let topology = pipeline.rate_limit(10, SECOND).start().await.unwrap();
+    let topology = pipeline
+        .rate_limit(RateLimit::per(10, SECOND))
+        .start()
+        .await
+        .unwrap();
     feed.wait_delivered(25).await;
     let error = topology
         .drain_within(Duration::from_millis(1_500))
@@ -197,7 +221,7 @@ async fn a_drain_that_runs_out_of_time_leaves_what_is_held() {
 async fn pushed_messages_are_not_limited() {
     let (pipeline, _feed, times) = timed();
     let topology = pipeline
-        .rate_limit(1, SECOND * 3_600)
+        .rate_limit(RateLimit::per(1, SECOND * 3_600))
         .start()
         .await
         .unwrap();
@@ -213,7 +237,7 @@ async fn the_smooth_limit_passes_a_burst_and_then_evenly() {
     feed.push_all(0..12);
     feed.end();
     let topology = pipeline
-        .rate_limit_smooth(10, SECOND, 3)
+        .rate_limit(RateLimit::per(10, SECOND).with_burst(3))
         .start()
         .await
         .unwrap();
@@ -228,4 +252,36 @@ async fn the_smooth_limit_passes_a_burst_and_then_evenly() {
             index + 3
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_the_other_kind_counts_at_once() {
+    let (pipeline, feed, times) = timed();
+    feed.push_all(0..12);
+    let topology = pipeline
+        .rate_limit(RateLimit::per(2, SECOND * 3_600))
+        .start()
+        .await
+        .unwrap();
+    times.wait_len(2).await;
+    let smooth = RateLimit::per(10, SECOND).with_burst(5);
+    topology.set_rate_limit(smooth).unwrap();
+    assert_eq!(topology.rate_limit(), Some(smooth));
+    feed.end();
+    topology.wait().await.unwrap();
+    assert_eq!(times.all()[..7], [0; 7], "2, and then a burst of 5");
+    assert_eq!(per_second(&times.all(), 1), [12]);
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_nothing_is_refused_while_running() {
+    let (pipeline, _feed, _) = timed();
+    let limit = RateLimit::per(5, SECOND);
+    let topology = pipeline.rate_limit(limit).start().await.unwrap();
+    assert_eq!(topology.describe().rate_limit, Some(limit));
+    let problem = topology.set_rate_limit(limit.with_burst(0)).unwrap_err();
+    assert_eq!(problem.option(), "rate_limit.burst");
+    assert_eq!(topology.rate_limit(), Some(limit), "nothing has changed");
+    drained(&topology).await;
 }

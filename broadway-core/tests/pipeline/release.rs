@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use broadway_core::{
-    Batching, Callback, Handler, Message, Next, OnDrain, Outcome, Pipeline, Processors, RunError,
-    Totals, handler_fn_async, source,
+    Batching, Callback, Handler, Message, Next, OnDrain, Outcome, Pipeline, Processors, RateLimit,
+    RunError, Totals, handler_fn_async, source,
     testing::{Collector, Fault, Feed, ManualSource, Recorder, Step, drained, manual_source},
 };
 use tokio::time::Instant;
@@ -121,7 +121,7 @@ async fn what_waits_behind_its_key_is_given_back() {
 #[tokio::test(start_paused = true)]
 async fn what_the_rate_limit_holds_is_given_back_at_once() {
     let (pipeline, feed) = broker(Script::<u64>::new());
-    let pipeline = pipeline.rate_limit(10, SECOND * 60);
+    let pipeline = pipeline.rate_limit(RateLimit::per(10, SECOND * 60));
     let topology = pipeline.start().await.unwrap();
     let receipts = feed.push_all(0..200);
     settle_down().await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use broadway_core::{
-    Batching, BoxError, Message, NoBatcher, OpenContext, Pipeline, Problem, Processors, Source,
-    SourceExt, StartError, batchers, handler_fn, source,
+    Batching, BoxError, Message, NoBatcher, OpenContext, Pipeline, Problem, Processors, RateLimit,
+    Source, SourceExt, StartError, batchers, handler_fn, source,
     testing::{drained, manual_source},
 };
 
@@ -70,7 +70,7 @@ async fn every_option_that_cannot_work_is_listed_with_its_path() {
         .name(" ")
         .producers(0)
         .drain_timeout(Duration::ZERO)
-        .rate_limit_smooth(0, Duration::ZERO, 0)
+        .rate_limit(RateLimit::per(0, Duration::ZERO).with_burst(0))
         .processors(Processors::new(0).max_demand(5).min_demand(5))
         .batchers(|sink| match sink {
             Sink::One => Batching::new(0, Duration::ZERO)

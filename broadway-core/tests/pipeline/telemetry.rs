@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use broadway_core::{
-    Batching, Callback, Next, Outcome, Processors,
+    Batching, Callback, Next, Outcome, Processors, RateLimit,
     machine::restart::{Intensity, RestartPolicy},
     telemetry::{Event, Observer},
     testing::{Collector, Fault, Recorder, drained},
@@ -67,7 +67,7 @@ async fn every_event_of_the_engine_is_emitted() {
         ..RestartPolicy::default()
     };
     let pipeline = pipeline
-        .rate_limit(2, SECOND)
+        .rate_limit(RateLimit::per(2, SECOND))
         .restart(restart)
         .batchers(|_| Batching::new(1, SECOND))
         .drain_timeout(SECOND * 3)
