@@ -1,7 +1,7 @@
-//! Files of one folder form no circle: whoever reads one of them needs only those below it.
+//! Files of one folder do not import each other in circles, so a reader of one file needs only those below it.
 //!
 //! A file imports another if it names the other's module in a path, or a name of the other that a parent re-exports. `x.rs` and the
-//! files in `x/` count as one: a parent may know its parts, and they it.
+//! files in `x/` count as one: a parent and its parts may import each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,7 +74,7 @@ fn circles(root: &str) -> Vec<String> {
         .collect()
 }
 
-/// The circles between the modules of one folder, each with what ties it.
+/// The circles between the modules of one folder, each with the imports that close it.
 fn circles_of(folder: &[String], arrows: &[Arrow<'_>]) -> Vec<String> {
     let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let child = |module: &'_ Module| {
@@ -135,7 +135,7 @@ struct Arrow<'a> {
     paths: (&'a str, &'a str),
 }
 
-/// What `pub use` in a module's file hands on: (module, name) to the path where it comes from.
+/// The re-exports of a module's file: (module, name) to the path of the item.
 fn re_exports_of(module: &Module, file: &Source) -> Vec<((Module, String), Vec<String>)> {
     let uses = file.syntax.items.iter().filter_map(|item| match item {
         Item::Use(item) if !matches!(item.vis, syn::Visibility::Inherited) => Some(&item.tree),

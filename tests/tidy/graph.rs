@@ -1,13 +1,13 @@
-//! What a user's build compiles: the crates of the default build, by name, and of each feature what matters about them.
+//! The crates that a user's build compiles: the default build by name, and for each feature its client, its C code and their number.
 //!
-//! Asked of `cargo tree`, which resolves features for one package as a user's build does; `cargo metadata` unites those of the whole
+//! `cargo tree` resolves features for one package, as a user's build does; `cargo metadata` would unite the features of the whole
 //! workspace.
 
 use std::{collections::BTreeSet, process::Command};
 
 use crate::source::root;
 
-/// All that a program with the default features compiles, the library included.
+/// All crates that a program with the default features compiles, the library included.
 const DEFAULT: [&str; 28] = [
     "autocfg",
     "broadway-core",
@@ -39,13 +39,13 @@ const DEFAULT: [&str; 28] = [
     "unicode-ident",
 ];
 
-/// One platform for all who run this: others have a crate more or less.
+/// One fixed platform: others compile a crate more or less.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// README says so of its first command.
+/// The number that README states for its first command.
 const FIRST_COMMAND_MAX: usize = 36;
 
-/// A feature that brings a broker: what it must bring, and all that it may compile of other languages.
+/// The feature of a broker: its client, and the only crates in other languages that it may compile.
 struct Connector {
     feature: &'static str,
     client: &'static str,
@@ -80,7 +80,7 @@ const CONNECTORS: [Connector; 4] = [
     },
 ];
 
-/// The crates that a build of `package` compiles, tests left out.
+/// The crates that a build of `package` compiles, without tests.
 fn crates(package: &str, features: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(root())
@@ -109,7 +109,7 @@ fn crates(package: &str, features: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What needs a compiler of another language, or builds with one.
+/// The crates that need a compiler of another language.
 fn foreign(crates: &BTreeSet<String>) -> Vec<&str> {
     const BUILDERS: [&str; 6] = ["cc", "cmake", "bindgen", "ring", "openssl", "autotools"];
     let names = crates.iter().map(String::as_str);
@@ -134,7 +134,7 @@ fn assert_crates(features: &str, expected: &BTreeSet<&str>) {
     );
     assert!(
         new.is_empty() && gone.is_empty(),
-        "with '{features}' a user compiles {new:?} as well, and {gone:?} not any more: if that is meant, say so in the list"
+        "with '{features}' a user compiles {new:?} as well, and {gone:?} not any more: if that is intended, change the list"
     );
 }
 

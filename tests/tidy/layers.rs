@@ -1,4 +1,4 @@
-//! Who may know whom.
+//! Which folder may import which.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn complaints(folder: &str, patterns: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// A machine that waits or looks at a clock cannot be run a million steps in a second, nor again with the same result.
+/// A machine that waits or reads a clock could be tested neither quickly nor repeatably.
 #[test]
 fn machines_know_no_runtime_and_no_clock() {
     let mut found = complaints(
@@ -39,7 +39,7 @@ fn machines_know_no_runtime_and_no_clock() {
     );
 }
 
-/// What is started in one place can be counted, awaited and ended from there: nothing outlives its topology.
+/// Tasks that are spawned in one place can be counted, awaited and aborted there, so that none outlives its topology.
 #[test]
 fn tasks_are_started_and_raced_in_engine_and_stage_only() {
     let patterns = [
@@ -71,7 +71,7 @@ fn tasks_are_started_and_raced_in_engine_and_stage_only() {
     );
 }
 
-/// The engine serves pipelines and stages; these two are siblings and do not know each other.
+/// Pipelines and stages both build on the engine and do not import each other.
 #[test]
 fn engine_pipeline_and_stage_keep_their_layers() {
     let engine = "broadway-core/src/engine/";
@@ -86,7 +86,7 @@ fn engine_pipeline_and_stage_keep_their_layers() {
     );
 }
 
-/// Where `module` of the crate is named below `folder`.
+/// The places below `folder` that name `module` of the crate.
 fn imports(folder: &str, module: &str) -> Vec<String> {
     let by_path = format!("crate :: {module}");
     let mut found = complaints(folder, &[&by_path, &format!("super :: {module}")]);
@@ -124,7 +124,7 @@ fn begins_with(tree: &UseTree, module: &str) -> bool {
     }
 }
 
-/// Who writes a connector depends on the core, not the other way round; and no broker's client is built by those who use another.
+/// Connectors depend on the core and never the reverse, so a user compiles only the clients that they chose.
 #[test]
 fn the_core_names_no_broker_client() {
     const CLIENTS: [&str; 6] = ["rdkafka", "aws", "lapin", "google", "gcloud", "tonic"];
@@ -139,13 +139,13 @@ fn the_core_names_no_broker_client() {
     found.extend(complaints("broadway-core/", &["rdkafka", "lapin"]));
     none(
         found,
-        "what belongs to one broker belongs into its connector, behind `Source` and `Acknowledger`",
+        "code for one broker belongs into its connector, behind `Source` and `Acknowledger`",
     );
 }
 
-/// One place where memory safety rests on an argument, with the argument beside it.
+/// Memory safety rests on arguments in one folder only, where each argument is written beside its block.
 #[test]
-fn unsafe_code_stands_in_one_module_only() {
+fn unsafe_code_is_in_one_module_only() {
     let files = sources("");
     let files = files
         .iter()
@@ -156,9 +156,9 @@ fn unsafe_code_stands_in_one_module_only() {
     );
 }
 
-/// Whoever moves a test broker to another port sets a variable: a port that stands in a test is one that does not move.
+/// A variable moves a test broker to another port; a port written into a test would not move.
 #[test]
-fn the_ports_of_the_test_brokers_stand_in_one_place() {
+fn ports_of_test_brokers_are_defined_in_one_place() {
     let list = fs::read_to_string(root().join("scripts/brokers.env")).expect("it can be read");
     let ports = list.lines().filter_map(|line| line.split_once('='));
     let ports: Vec<_> = ports
@@ -167,7 +167,7 @@ fn the_ports_of_the_test_brokers_stand_in_one_place() {
         .collect();
     assert!(ports.len() >= 10, "scripts/brokers.env lists {ports:?}");
     let mut found = Vec::new();
-    // Examples are read and copied one by one: each shows its address. The test of the file itself knows what stands in it.
+    // Examples are copied one by one, so each shows its address. The test of the file itself asserts its content.
     const EXCEPTIONS: [&str; 2] = ["examples/", "tests/brokers/tests/ports.rs"];
     for (path, text) in files("rs") {
         if EXCEPTIONS
@@ -185,7 +185,7 @@ fn the_ports_of_the_test_brokers_stand_in_one_place() {
     none(found, "take the address from `broadway_test_brokers`");
 }
 
-/// Lints that a crate does not inherit are lints that nobody looks at.
+/// A crate that does not inherit the lints is not checked by them.
 #[test]
 fn every_crate_inherits_the_lints() {
     /// `forbid` can't be lifted for one file, so a crate with unsafe code repeats the list with `deny`.

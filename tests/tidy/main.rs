@@ -1,23 +1,25 @@
-//! The rules of the house, checked: what a reviewer would have to look for in every change, as ordinary tests.
+//! The rules of the project as tests, so that no reviewer has to check them by hand.
 //!
-//! - `graph`: what a user compiles. No C without a broker, and few crates.
-//! - `circles`: no two files of a folder import each other.
-//! - `layers`: who may know whom. Machines know no runtime, tasks are started in one place, the core knows no broker.
-//! - `shape`: how files look. Small, headed by their reason, with functions that fit a screen.
-//! - `prose`: documents link to what exists.
-//! - `surface`: no two public types have one name.
+//! - `circles`: files of one folder do not import each other in circles.
+//! - `graph`: the crates that a user compiles. Few, and no C without a broker.
+//! - `language`: texts and names use plain words.
+//! - `layers`: which folder may import which. Machines know no runtime, tasks are spawned in two folders, the core names no broker.
+//! - `prose`: links in documents resolve.
+//! - `shape`: files are short and open with their purpose; functions fit a screen.
+//! - `surface`: no two public types share a name.
 //!
-//! A failure names each file and line, and what to do. An exception stands beside its rule, with its reason.
+//! A failure names each file and line, and the remedy. Exceptions are listed beside their rule, with the reason.
 
 mod circles;
 mod graph;
+mod language;
 mod layers;
 mod prose;
 mod shape;
 mod source;
 mod surface;
 
-/// Fails with all complaints at once: `file:line: what`.
+/// Fails with all complaints at once, each as `file:line: problem`.
 fn none(complaints: Vec<String>, what_to_do: &str) {
     let list = complaints
         .into_iter()

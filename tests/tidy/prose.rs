@@ -1,4 +1,4 @@
-//! Documents that keep their word.
+//! Documents: their links resolve, and decisions are numbered.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -9,9 +9,9 @@ use crate::{
     source::{files, root},
 };
 
-/// A reader who follows a link into nothing stops reading.
+/// A broken link sends the reader away.
 #[test]
-fn documents_link_to_what_exists() {
+fn links_in_documents_resolve() {
     let mut found = Vec::new();
     for (path, text) in documents() {
         let folder = root()
@@ -32,7 +32,7 @@ fn documents_link_to_what_exists() {
             found.push(format!("{path}:{line}: {dest_url}"));
         }
     }
-    none(found, "mend the link, or write what it promises");
+    none(found, "correct the link, or add the page");
 }
 
 fn leads_nowhere(folder: &Path, link: &str) -> bool {
@@ -45,14 +45,14 @@ fn leads_nowhere(folder: &Path, link: &str) -> bool {
     !elsewhere && !folder.join(file).exists()
 }
 
-/// `CHANGELOG.md` as well as everything below `docs/`.
+/// All pages of the project, `CHANGELOG.md` and `docs/` included.
 fn documents() -> Vec<(String, String)> {
     files("md")
 }
 
-/// Decisions are read in the order in which they were made, years later, by number.
+/// Decisions are cited by number, so each number is used once.
 #[test]
-fn decisions_have_a_number_and_stand_in_the_index() {
+fn decisions_are_numbered_and_indexed() {
     let decisions: Vec<_> = documents()
         .into_iter()
         .filter_map(|(path, text)| Some((path.strip_prefix("docs/decisions/")?.to_owned(), text)))

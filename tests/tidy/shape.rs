@@ -1,4 +1,4 @@
-//! How files look.
+//! The shape of files: short, with short functions, opened by their purpose.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::{
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// What is longer is read in pieces anyway: better in pieces that have names.
+/// A longer file is read in parts anyway, so the parts get names.
 #[test]
 fn files_are_small() {
     let found = files("rs").into_iter().filter_map(|(path, text)| {
@@ -21,14 +21,14 @@ fn files_are_small() {
     });
     none(
         found.collect(),
-        "split the file by what a reader looks for: 500 lines at most",
+        "split the file by topic: 500 lines at most",
     );
 }
 
-/// A function is understood when all of it is in sight.
+/// A function that fits a screen can be read without scrolling.
 #[test]
 fn functions_fit_a_screen() {
-    /// Lists and tables, which are read line by line.
+    /// Lists and tables.
     const EXCEPTIONS: [(&str, &str); 3] = [
         ("benches/scenarios.rs", "batches"),
         ("broadway-core/src/telemetry/metrics/handles.rs", "record"),
@@ -62,7 +62,7 @@ struct Functions<'a> {
 }
 
 impl Functions<'_> {
-    /// Counted from the signature: documentation may be as long as it likes.
+    /// Counts from the signature, so documentation has no limit.
     fn check(&mut self, signature: &syn::Signature, body: &syn::Block) {
         let ((first, _), (_, last)) = (lines(signature), lines(body));
         let n = last - first + 1;
@@ -94,10 +94,10 @@ impl<'ast> Visit<'ast> for Functions<'_> {
     }
 }
 
-/// Whoever opens a file should learn why it exists before how it works.
+/// The first line of a file is its purpose.
 #[test]
-fn every_file_says_why_it_exists() {
-    // A file named `tests.rs` has said it.
+fn every_file_opens_with_its_purpose() {
+    // The name `tests.rs` is purpose enough.
     let found = files("rs")
         .into_iter()
         .filter(|(path, text)| !text.starts_with("//!") && !path.ends_with("/tests.rs"));
@@ -107,14 +107,14 @@ fn every_file_says_why_it_exists() {
     );
 }
 
-/// Nobody looks for code in `mod.rs`: it is the map of its folder.
+/// `mod.rs` is the map of its folder; readers do not look for code there.
 #[test]
 fn mod_files_hold_documentation_and_re_exports_only() {
-    /// With what stands there.
+    /// With the items that they hold.
     const EXCEPTIONS: [(&str, &str); 2] = [
         (
             "broadway-core/src/source/mod.rs",
-            "the two traits that the folder is about",
+            "the traits that the folder is about",
         ),
         (
             "broadway-core/src/telemetry/mod.rs",
@@ -140,7 +140,7 @@ fn mod_files_hold_documentation_and_re_exports_only() {
     );
 }
 
-/// Cargo finds none by itself, as they lie beside the manifests of their packages.
+/// Cargo does not discover them, since they lie beside the manifests of their packages.
 #[test]
 fn every_example_benchmark_and_test_is_in_its_manifest() {
     let mut found = Vec::new();
@@ -167,20 +167,20 @@ fn every_example_benchmark_and_test_is_in_its_manifest() {
     );
 }
 
-/// What is not done is not in the product; it is in the list of issues.
+/// Unfinished work belongs into an issue, not into the code.
 #[test]
-fn nothing_is_left_to_be_done() {
+fn no_unfinished_code_is_left() {
     let patterns = ["todo !", "unimplemented !", "dbg !", "# [ ignore"];
     none(
         sources("")
             .iter()
             .flat_map(|file| file.find(&patterns))
             .collect(),
-        "finish it or leave it out; a test that needs a service says so and passes without it",
+        "finish it or leave it out; a test that needs a service prints that it is skipped, and passes without it",
     );
 }
 
-/// A test that sleeps is slow when all is well, and fails when the machine is slow.
+/// A test that sleeps is slow on a good day and fails on a slow machine.
 #[test]
 fn tests_do_not_sleep() {
     let files = sources("");
@@ -191,6 +191,6 @@ fn tests_do_not_sleep() {
         tests
             .flat_map(|file| file.find(&["thread :: sleep"]))
             .collect(),
-        "wait for what happens: a channel, a future, or paused time",
+        "wait for the event itself: a channel, a future, or paused time",
     );
 }

@@ -1,4 +1,4 @@
-//! The project's files, and its Rust files as tokens: comments, documentation and strings never count as code.
+//! Reads the project's files, and its Rust files as tokens, so that comments, documentation and strings do not count as code.
 
 use std::{
     fs,
@@ -11,13 +11,13 @@ use syn::{Attribute, Item, spanned::Spanned};
 
 /// A Rust file.
 pub(crate) struct Source {
-    /// From the root of the project, with `/`.
+    /// Relative to the root of the project, with `/`.
     pub(crate) path: String,
     pub(crate) text: String,
     pub(crate) syntax: syn::File,
 }
 
-/// All Rust files of the project below `folder`; `""` for all.
+/// All Rust files whose path begins with `folder`; `""` selects all.
 pub(crate) fn sources(folder: &str) -> Vec<Source> {
     files("rs")
         .into_iter()
@@ -29,7 +29,7 @@ pub(crate) fn sources(folder: &str) -> Vec<Source> {
         .collect()
 }
 
-/// All files of the project with this extension: path and text, in order.
+/// Path and text of all files with this extension, sorted by path.
 pub(crate) fn files(extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     collect(root(), extension, &mut found);
@@ -77,12 +77,12 @@ fn from_root(path: &Path) -> String {
 }
 
 impl Source {
-    /// Where these tokens stand, as complaints; a pattern is tokens separated by blanks, such as `tokio :: spawn`.
+    /// A complaint for each match. A pattern is tokens separated by blanks, such as `tokio :: spawn`.
     pub(crate) fn find(&self, patterns: &[&str]) -> Vec<String> {
         self.find_in(self.syntax.to_token_stream(), patterns)
     }
 
-    /// The same, but not in what is compiled for tests only.
+    /// Like [`find`](Self::find), without items that are compiled for tests only.
     pub(crate) fn find_in_code(&self, patterns: &[&str]) -> Vec<String> {
         let code = self.syntax.items.iter().filter(|item| !is_for_tests(item));
         self.find_in(code.map(ToTokens::to_token_stream).collect(), patterns)
@@ -108,13 +108,13 @@ impl Source {
         found
     }
 
-    /// Whether the whole file is tests.
+    /// Whether the whole file is test code.
     pub(crate) fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("tests/")
     }
 }
 
-/// Tokens in their order, with their lines. Puncts stand alone, except `::`.
+/// Tokens in order, with their lines. Punctuation is split into single characters, except `::`.
 fn flatten(tokens: TokenStream, flat: &mut Vec<(String, usize)>) {
     for token in tokens {
         let line = token.span().start().line;
@@ -153,7 +153,7 @@ pub(crate) fn is_for_tests(item: &Item) -> bool {
     })
 }
 
-/// First and last line of a piece of code.
+/// First and last line of a syntax node.
 pub(crate) fn lines(of: &impl Spanned) -> (usize, usize) {
     (of.span().start().line, of.span().end().line)
 }

@@ -1,0 +1,249 @@
+//! Plain words: phrases that make a reader stop, each with the phrase to write instead.
+//!
+//! CONTRIBUTING's "Language" explains the rules; this file enforces them in documents, documentation comments, comments, texts and
+//! names. Tests, and blocks that quote the output of a program, are not checked.
+
+use regex_lite::Regex;
+
+use crate::{
+    none,
+    source::{files, is_for_tests, lines},
+};
+
+/// A phrase to avoid.
+struct Phrase {
+    pattern: &'static str,
+    /// A match of `pattern` that this matches too is fine.
+    unless: Option<&'static str>,
+    instead: &'static str,
+}
+
+const fn avoid(pattern: &'static str, instead: &'static str) -> Phrase {
+    Phrase {
+        pattern,
+        unless: None,
+        instead,
+    }
+}
+
+const PHRASES: &[Phrase] = &[
+    avoid(
+        r"\b(nobody|somebody|whoever|[Nn]obody|[Ss]omebody|[Ww]hoever)\b",
+        "name the subject: 'no consumer', 'another client', 'the caller'",
+    ),
+    avoid(r"(^|[.:;(—-] )Who [a-z]+", "name the subject"),
+    Phrase {
+        pattern: r"\b(for|to|of|by|from|than|and|or|tells?|is|knows|see|with|on|under|behind|until|where|as|but|that|asks?|if) who ((is|are) )?[a-z]+",
+        unless: Some(r" who (is|are) \w+ing$"),
+        instead: "name the subject: 'callers that', 'the consumer that'",
+    },
+    avoid(
+        r"\b[Ww]hat (is|was|are|were|has|had|ended|failed|comes|came|goes|went|waits|users|can|cannot|can't|belongs|remains|remained|stands|stood|must|may|needs|nobody|it (is|was|has|had))\b",
+        "use a noun: 'the message that failed', 'queued messages'",
+    ),
+    avoid(
+        r"\b(says?|said|saying|tells?|told|telling|hears?|heard|hearing)\b",
+        "use 'returns', 'reports', 'logs', 'documents', 'receives', 'is notified'",
+    ),
+    avoid(
+        r"\b([Ii]s|[Aa]re|[Ww]as|[Ww]ere) no [A-Za-z]",
+        "'is not a', 'does not exist'",
+    ),
+    avoid(r"\b([Tt]hat|[Tt]hose) of\b", "repeat the noun"),
+    avoid(r"\btroubles?\b", "'error', 'failure'"),
+    avoid(r"\b[Ss]o (many|much)\b", "name the number"),
+    avoid(r"\bin work\b", "'in flight', 'being handled'"),
+    avoid(r"\bfor ever\b", "'forever', 'indefinitely'"),
+    avoid(r"\b[Tt]ime-outs?\b", "'timeout'"),
+    avoid(r"\bDefault: ", "'Defaults to X.'"),
+    avoid(
+        r"\b(he|him|his) (is|was|has|can|may|must|wakes|asks|takes|gets|does)\b",
+        "'it', 'the caller'",
+    ),
+    avoid(
+        r"\b[Bb]y itself\b|\bof (its|their|one's) own accord\b",
+        "'automatically'",
+    ),
+];
+
+/// At most this many places are left on purpose.
+const EXCEPTIONS_MAX: usize = 50;
+
+/// Places that are meant: the file, the part of the line that holds the phrase, and the reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+
+/// Areas, by the beginning of their paths, that are rewritten elsewhere.
+const NOT_YET: &[&str] = &[
+    "benches/",
+    "broadway-core/",
+    "connectors/",
+    "docs/",
+    "examples/",
+    "src/",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+];
+
+#[test]
+fn texts_use_plain_words() {
+    let phrases: Vec<(Regex, Option<Regex>, &str)> = PHRASES
+        .iter()
+        .map(|phrase| {
+            (
+                regex(phrase.pattern),
+                phrase.unless.map(regex),
+                phrase.instead,
+            )
+        })
+        .collect();
+    let mut excused = vec![0; EXCEPTIONS.len()];
+    let mut found = Vec::new();
+    for (path, text) in checked_files() {
+        for (number, line) in checked_lines(&path, &text) {
+            for (pattern, unless, instead) in &phrases {
+                for phrase in pattern.find_iter(line).map(|found| found.as_str()) {
+                    if unless
+                        .as_ref()
+                        .is_some_and(|unless| unless.is_match(phrase))
+                    {
+                        continue;
+                    }
+                    match exception(&path, line, phrase) {
+                        Some(index) => excused[index] += 1,
+                        None => {
+                            found.push(format!("{path}:{number}: '{}': {instead}", phrase.trim()))
+                        }
+                    }
+                }
+            }
+        }
+    }
+    none(
+        found,
+        "write a plain phrase instead, or list the place in EXCEPTIONS of tests/tidy/language.rs with the reason",
+    );
+    let unused = EXCEPTIONS.iter().zip(&excused).filter(|(_, n)| **n == 0);
+    none(
+        unused
+            .map(|((path, part, _), _)| format!("{path}: '{part}'"))
+            .collect(),
+        "remove these exceptions, which excuse nothing any more",
+    );
+    let n: usize = excused.iter().sum();
+    assert!(
+        n <= EXCEPTIONS_MAX,
+        "{n} places are excused, {EXCEPTIONS_MAX} at most"
+    );
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is valid")
+}
+
+/// The exception that covers a phrase in this line, by its index.
+fn exception(path: &str, line: &str, phrase: &str) -> Option<usize> {
+    EXCEPTIONS.iter().position(|(file, part, _)| {
+        *file == path && line.contains(part) && part.contains(phrase.trim())
+    })
+}
+
+fn checked_files() -> impl Iterator<Item = (String, String)> {
+    const PAGES: [&str; 5] = [
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "SECURITY.md",
+    ];
+    const FOLDERS: [&str; 6] = [
+        "benches/",
+        "broadway-core/src/",
+        "connectors/",
+        "docs/",
+        "examples/",
+        "src/",
+    ];
+    let all = files("md").into_iter().chain(files("rs"));
+    all.filter(|(path, _)| {
+        let listed =
+            PAGES.contains(&path.as_str()) || FOLDERS.iter().any(|folder| path.starts_with(folder));
+        let is_test = path.contains("/tests/") || path.ends_with("/tests.rs");
+        let not_yet = NOT_YET.iter().any(|area| path.starts_with(area));
+        listed && !is_test && !not_yet
+    })
+}
+
+/// The lines to check, numbered from 1: no test code, and no blocks of plain text, which quote the output of a program.
+fn checked_lines<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
+    let tests = if path.ends_with(".rs") {
+        test_lines(path, text)
+    } else {
+        Vec::new()
+    };
+    let mut quoted = None;
+    let mut checked = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let fence = line
+            .trim_start_matches(['/', '!', ' '])
+            .strip_prefix("```")
+            .map(str::trim);
+        match (fence, quoted) {
+            (Some(info), None) => quoted = Some(matches!(info, "" | "text" | "console")),
+            (Some(_), Some(_)) => quoted = None,
+            (None, _) => {}
+        }
+        let in_test = tests
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&number));
+        if !in_test && quoted != Some(true) {
+            checked.push((number, line));
+        }
+    }
+    checked
+}
+
+/// First and last lines of the parts that are compiled for tests only.
+fn test_lines(path: &str, text: &str) -> Vec<(usize, usize)> {
+    let syntax = syn::parse_file(text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let tests = syntax.items.iter().filter(|item| is_for_tests(item));
+    tests.map(lines).collect()
+}
+
+#[test]
+fn phrases_are_found_where_they_should_be() {
+    let found = |line: &str| {
+        let found = PHRASES.iter().filter(|phrase| {
+            let pattern = regex(phrase.pattern);
+            let unless = phrase.unless.map(regex);
+            pattern.find_iter(line).any(|found| {
+                !unless
+                    .as_ref()
+                    .is_some_and(|unless| unless.is_match(found.as_str()))
+            })
+        });
+        found.count()
+    };
+    for line in [
+        "for who writes consumers",
+        "a help for who is new",
+        "what failed is sent again",
+        "Nobody else may read the queue",
+        "the task that says what is due",
+        "it is no AMQP uri",
+        "waits for ever",
+    ] {
+        assert!(found(line) > 0, "{line}");
+    }
+    for line in [
+        "for teams that write consumers",
+        "a help for who is writing a connector",
+        "Returns what the handler returned",
+        "is not a valid AMQP URI",
+        "waits forever; the timeout is unlimited",
+    ] {
+        assert_eq!(found(line), 0, "{line}");
+    }
+}
