@@ -1,14 +1,14 @@
-//! How do I move messages from RabbitMQ to Kafka, and lose none?
+//! How do I move messages from RabbitMQ to Kafka without losing any?
 //!
 //! ```console
 //! $ scripts/brokers up rabbitmq kafka
 //! $ cargo run --release --features rabbitmq,kafka --example bridge
 //! ```
 //!
-//! Creates the queue `bridge-example` and the topic of that name, publishes 10,000 messages to the queue, and moves them:
-//! each batch is published to the topic, and acknowledged to RabbitMQ are those of its messages that Kafka has confirmed. What Kafka
-//! does not confirm fails, and stays in the queue. A run that is killed is continued by the next; some messages then arrive
-//! twice. `BROADWAY_RABBITMQ` and `BROADWAY_KAFKA` name other brokers than those of `scripts/brokers`.
+//! Creates the queue and the topic `bridge-example`, publishes 10,000 messages to the queue, and moves them in batches. Messages that
+//! Kafka confirms are acknowledged to RabbitMQ; the others fail and stay in the queue. If a run is killed, the next one continues,
+//! and some messages arrive twice. `BROADWAY_RABBITMQ` and `BROADWAY_KAFKA` set the addresses of the brokers; by default
+//! they are the addresses of `scripts/brokers`.
 
 use std::{env, time::Duration};
 
@@ -23,7 +23,7 @@ use broadway::{
 const NAME: &str = "bridge-example";
 const MESSAGES: u64 = 10_000;
 
-/// Hands every message on as it is: payload and headers, and so its trace.
+/// Passes on the payload and the headers of every message, trace context included.
 struct ToKafka {
     topic: KafkaPublisher,
 }
@@ -48,7 +48,7 @@ impl Handler for ToKafka {
         _: OneBatcher,
         batch: &mut Batch<Outgoing>,
     ) -> Result<(), BoxError> {
-        // Fails those that were not confirmed, alone; the others are acknowledged when this returns.
+        // Fails only the unconfirmed messages; the others are acknowledged when this returns.
         self.topic.publish_batch(batch).await;
         Ok(())
     }
@@ -56,14 +56,14 @@ impl Handler for ToKafka {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What fails is logged by the pipeline; this shows it.
+    // Prints the pipeline's log, which names failed messages.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
     let rabbitmq = env::var("BROADWAY_RABBITMQ").unwrap_or_else(|_| "127.0.0.1:19672".to_owned());
     let kafka = env::var("BROADWAY_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
     let uri = format!("amqp://guest:guest@{rabbitmq}/%2f");
-    // First, so that nothing is published where it cannot be moved on.
+    // Opened first, so that no messages are published that cannot be moved.
     let topic = KafkaPublisher::topic(NAME)
         .brokers(&kafka)
         .create_if_missing(NewTopic::partitions(4))
@@ -72,7 +72,7 @@ async fn main() -> Result<(), BoxError> {
     load(&uri).await?;
     println!("published {MESSAGES} messages to the queue {NAME}");
 
-    // More than a batch, so that batches fill while others are on their way.
+    // More than a batch, so that batches fill while others are being published.
     let source = RabbitMq::queue(NAME).uri(&uri).prefetch(2_500);
     let summary = Summary::default();
     let topology = Pipeline::new(source, ToKafka { topic })
@@ -84,7 +84,7 @@ async fn main() -> Result<(), BoxError> {
         .await?;
     println!("{}", topology.describe());
 
-    // A queue has no end: stop when as many as were published are through, or at a signal.
+    // A queue has no end: stop after all published messages, or at a signal.
     let enough = async {
         while topology.totals().done + topology.totals().failed < MESSAGES {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -110,7 +110,7 @@ async fn load(uri: &str) -> Result<(), BoxError> {
         .await?;
     let messages = (0..MESSAGES).map(|n| Outgoing::new(n.to_string()));
     let results = queue.publish(messages.collect()).await;
-    // The first one that was not confirmed, if any.
+    // Fails with the first unconfirmed message, if any.
     results.into_iter().collect::<Result<(), _>>()?;
     queue.close().await
 }

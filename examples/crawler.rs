@@ -1,12 +1,11 @@
-//! How does a handler feed its own pipeline, without deadlock, and when is it done?
+//! How does a handler add messages to its own pipeline without deadlock, and when is the pipeline done?
 //!
 //! Run: `cargo run --example crawler`
 //!
-//! The site is made up: 3,280 pages, each with links to three others, and fetching one takes a
-//! millisecond. The handler pushes the links of its page with `try_push`, which does not wait. What
-//! does not fit (`pushed_max` is small here, to show it) stays in the frontier, and goes when a later
-//! page has been handled. When nothing is in flight any more, everything has been found.
-//! Expect `crawled 3280 pages`.
+//! The site is fictional: 3,280 pages, each with links to three others, and fetching a page takes a
+//! millisecond. The handler pushes the links of its page with `try_push`, which does not wait. Links
+//! that exceed `pushed_max` (small here, to show it) stay in the frontier and are pushed after a later
+//! page. When no message is in flight, all pages have been found. Prints `crawled 3280 pages`.
 
 use std::{
     sync::{Arc, Mutex},
@@ -27,7 +26,7 @@ struct Crawler {
 }
 
 impl Crawler {
-    /// Stands for fetching the page and looking for links.
+    /// Simulates fetching the page and extracting its links.
     async fn links(page: &Page) -> Vec<Page> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let depth = page.depth + 1;
@@ -42,7 +41,7 @@ impl Crawler {
     }
 
     fn found(&self, pages: Vec<Page>) -> Result<(), BoxError> {
-        // One lock over both, so that whoever comes later finds what did not fit.
+        // Hold the lock over both steps: the remaining links must be in the frontier before another handler looks.
         let mut frontier = self.frontier.lock().map_err(|_| "a handler panicked")?;
         frontier.extend(pages);
         let all = std::mem::take(&mut *frontier);

@@ -2,7 +2,7 @@
 //!
 //! Run: `cargo run --example hello`
 //!
-//! Expect a hundred lines in no particular order, since several processors work at once, and then
+//! Prints a hundred lines in no particular order, since several processors run concurrently, and then
 //! `100 handled, 0 failed`.
 
 use broadway::{BoxError, Message, Pipeline, handler_fn, source};

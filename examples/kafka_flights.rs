@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Loads `examples/data/flights.jsonl` into the topic `flights` (four partitions, keyed by the airport of departure), then
-//! reads it as the group `flights-example`: flights of one airport in order, batches per airport, one line per batch
-//! appended to a CSV file. An offset is committed when its batch is written, so a run that is killed is continued by the next.
-//! `BROADWAY_KAFKA` names another broker than 127.0.0.1:19092. Without a broker it ends after 10 s with the reason and exit code 1.
+//! reads it as the group `flights-example`: the flights of an airport in order, in batches per airport, each appended as one line
+//! to a CSV file. Offsets are committed after their batch is written, so if a run is killed, the next one continues.
+//! `BROADWAY_KAFKA` sets the broker; it defaults to 127.0.0.1:19092. Without a broker the program fails after 10 s.
 
 use std::{
     env,
@@ -30,14 +30,14 @@ use serde::Deserialize;
 const TOPIC: &str = "flights";
 const DATA: &str = include_str!("data/flights.jsonl");
 
-/// What we need of a flight; the rest of the record stays in Kafka.
+/// The fields of a flight that the program needs.
 #[derive(Deserialize)]
 struct Flight {
     origin: String,
     delay: i32,
 }
 
-/// Writes one line for each batch: the airport, how many of its flights the batch has, and their mean delay.
+/// Writes one line for each batch: the airport, the number of flights, and their mean delay.
 struct ToFile {
     file: Mutex<BufWriter<File>>,
 }
@@ -61,7 +61,7 @@ impl Handler for ToFile {
         let mean = f64::from(minutes) / batch.len() as f64;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(file, "{},{},{mean:.1}", batch.key(), batch.len())?;
-        // On the disk's side before the offsets are committed.
+        // Flush before returning: the offsets are committed afterwards.
         file.flush()?;
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Handler for ToFile {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What fails is logged by the pipeline; this shows it.
+    // Prints the pipeline's log, which names failed messages.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
@@ -98,7 +98,7 @@ async fn main() -> Result<(), BoxError> {
     .await?;
     println!("{}", topology.describe());
 
-    // A topic has no end: stop when as many as were loaded are through, or at a signal.
+    // A topic has no end: stop after all loaded flights, or at a signal.
     let enough = async {
         while topology.totals().done + topology.totals().failed < loaded {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -112,7 +112,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Creates the topic if it is not there, and sends every line of the data file, keyed by airport.
+/// Creates the topic if it does not exist, and sends every line of the data file, keyed by airport.
 async fn load(broker: &str) -> Result<u64, BoxError> {
     let publisher = KafkaPublisher::topic(TOPIC)
         .brokers(broker)
@@ -126,7 +126,7 @@ async fn load(broker: &str) -> Result<u64, BoxError> {
     }
     let loaded = u64::try_from(flights.len())?;
     let results = publisher.publish(flights).await;
-    // The first one that was not confirmed, if any.
+    // Fails with the first unconfirmed message, if any.
     results.into_iter().collect::<Result<(), _>>()?;
     publisher.close().await?;
     Ok(loaded)

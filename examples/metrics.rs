@@ -2,9 +2,9 @@
 //!
 //! Run: `cargo run --example metrics --features metrics`
 //!
-//! `MetricsObserver` feeds whatever recorder the `metrics` facade has; here that of Prometheus.
-//! Expect its text on standard output: `docs/telemetry.md` says what each series means. A service
-//! answers `GET /metrics` with this text, or lets the exporter listen (its feature `http-listener`).
+//! `MetricsObserver` records to the `metrics` facade; here the recorder is the Prometheus exporter.
+//! Prints the metrics as text; `docs/telemetry.md` explains each series. A service returns this
+//! text for `GET /metrics`, or uses the exporter's own listener (its feature `http-listener`).
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What fails is logged by the pipeline; this shows it.
+    // Prints the pipeline's log, which names failed messages.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    // The recorder first: series made before it is there are lost.
+    // Install the recorder first: series that are created earlier are lost.
     let prometheus = PrometheusBuilder::new()
         .set_buckets_for_metric(
             Matcher::Suffix("_seconds".to_owned()),
@@ -34,7 +34,7 @@ async fn main() -> Result<(), BoxError> {
         _ => Ok(()),
     });
     let topology = Pipeline::new(source, handler)
-        .name("numbers") // the label `pipeline`: give each its own
+        .name("numbers") // the value of the label `pipeline`
         .rate_limit(RateLimit::per(5_000, Duration::from_millis(100)))
         .observe(MetricsObserver::new().with_latency())
         .start()

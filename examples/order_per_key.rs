@@ -1,11 +1,11 @@
-//! How do I keep the order of what belongs together, and still work in parallel?
+//! How do I keep the order of related events, and still handle others concurrently?
 //!
 //! Run: `cargo run --example order_per_key`
 //!
 //! Eight events for each of six customers arrive mixed, and each takes some milliseconds. The first
-//! pipeline handles them as they come: later events overtake earlier ones. The second has
-//! `partition_by`: one event of a customer at a time, in order, and different customers at once.
-//! Expect mixed numbers first (other ones in each run), then 1 to 8 for everyone.
+//! pipeline handles them in any order: later events overtake earlier ones. The second uses
+//! `partition_by`: one event of a customer at a time, in order, and different customers concurrently.
+//! Prints mixed numbers first (different ones in each run), then 1 to 8 for every customer.
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +40,7 @@ async fn run(processors: Processors<Event>) -> Result<(), BoxError> {
     let handler = handler_fn_async(move |message: &mut Message<Event>| {
         let (event, handled) = (*message.data(), Arc::clone(&handled));
         Box::pin(async move {
-            // Every third event is slow, whoever it is for.
+            // Every third event is slow.
             let ms = if event.number % 3 == 1 { 20 } else { 2 };
             tokio::time::sleep(Duration::from_millis(ms)).await;
             let mut handled = handled.lock().map_err(|_| "a handler panicked")?;

@@ -1,11 +1,11 @@
-//! How do I read from something that has no connector, and acknowledge to it?
+//! How do I read from a system without a connector, and acknowledge to it?
 //!
 //! Run: `cargo run --example own_source`
 //!
-//! A source is three small parts: `Source` opens, `Producer` delivers what is asked for,
-//! `Acknowledger` learns how each message ended. Here they stand before a job queue in memory,
-//! which delivers a job again when it failed, three times at most. Expect job 3 to fail twice and
-//! then to succeed, job 7 to be given up, and then `queue: 9 done, 1 given up, 0 left`.
+//! A source has three small parts: `Source` opens producers, `SourceProducer` delivers messages on
+//! demand, and `Acknowledger` receives the outcome of each message. Here they read an in-memory job
+//! queue, which redelivers a failed job up to three times. Job 3 fails twice and then succeeds, job 7
+//! is given up. Ends with `queue: 9 done, 1 given up, 0 left`.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,7 @@ struct Job {
     attempt: u32,
 }
 
-/// What we read from. For a real one, think of a table with a column `taken_by`.
+/// The queue. A real one could be a database table with a column `taken_by`.
 #[derive(Default)]
 struct Queue {
     jobs: Mutex<Jobs>,
@@ -42,11 +42,13 @@ struct Jobs {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().expect("nobody panics with the queue")
+        self.jobs
+            .lock()
+            .expect("no panic while the queue is locked")
     }
 }
 
-/// The configuration; it opens a connection for each producer, at start and after each failure.
+/// The configuration. It opens a connection for each producer, at start and after each failure.
 struct QueueSource(Arc<Queue>);
 
 impl Source for QueueSource {
@@ -68,13 +70,13 @@ impl SourceProducer for QueueProducer {
         Arc::new(QueueAck(Arc::clone(&self.0)))
     }
 
-    /// How the log names a job that failed.
+    /// Names a failed job in the log.
     fn describe(job: &Job) -> MessageInfo {
         MessageInfo::new(format!("job {}", job.id)).attempt(job.attempt)
     }
 
-    /// At least one job and at most `demand`. It may be dropped at any await, so it waits first and
-    /// takes afterwards, without an await in between: then nothing can get lost.
+    /// Delivers at least one job and at most `demand`. The future may be dropped at any await, so it
+    /// waits first and takes jobs afterwards, without an await in between, and loses none.
     async fn produce(
         &mut self,
         demand: NonZeroUsize,
@@ -92,7 +94,7 @@ impl SourceProducer for QueueProducer {
                     return Ok(Produced::More);
                 }
                 if jobs.delivered == 0 {
-                    return Ok(Produced::End); // a real queue would wait for ever
+                    return Ok(Produced::End); // a real queue would keep waiting
                 }
             }
             self.0.changed.notified().await;
@@ -100,7 +102,7 @@ impl SourceProducer for QueueProducer {
     }
 }
 
-/// What the engine tells how messages ended: whole groups, from several tasks at once.
+/// Receives outcomes in groups, from several tasks concurrently.
 struct QueueAck(Arc<Queue>);
 
 impl Acknowledger for QueueAck {
@@ -118,7 +120,7 @@ impl Acknowledger for QueueAck {
                     id,
                     attempt: attempt + 1,
                 }),
-                // Released: nobody began to handle it.
+                // Released: no handler has begun it.
                 _ => jobs.waiting.push_back(ended.token),
             }
         }

@@ -5,10 +5,10 @@
 //! $ cargo run --release --features pubsub --example pubsub_sensors
 //! ```
 //!
-//! Makes a topic and a subscription with ordering, publishes 50 readings of each of 20 sensors with the sensor as ordering key,
-//! and reads them again: readings of one sensor in order, in batches per sensor, of which it prints the mean. A reading is
-//! acknowledged when its batch is through. It ends when all are, and tells whether one came out of order.
-//! `BROADWAY_PUBSUB` names another emulator than 127.0.0.1:19085.
+//! Creates a topic and a subscription with ordering, and publishes 50 readings of each of 20 sensors with the sensor as ordering
+//! key. Reads the readings of each sensor in order, in batches per sensor, and prints the mean of each batch. A reading is
+//! acknowledged after its batch. The program ends after all readings and prints how many arrived out of order.
+//! `BROADWAY_PUBSUB` sets the emulator; it defaults to 127.0.0.1:19085.
 
 use std::{
     collections::BTreeMap,
@@ -35,7 +35,7 @@ struct Reading {
     celsius: f64,
 }
 
-/// Prints the mean of each batch, and remembers the last reading of each sensor.
+/// Prints the mean of each batch, and records the last reading of each sensor.
 #[derive(Clone, Default)]
 struct Means {
     book: Arc<Mutex<Book>>,
@@ -58,7 +58,7 @@ impl Handler for Means {
     ) -> Result<Next<Reading, OneBatcher>, BoxError> {
         let record = message.data();
         let reading: Reading = serde_json::from_slice(record.payload())?;
-        let sensor = record.ordering_key().ok_or("a reading of no sensor")?;
+        let sensor = record.ordering_key().ok_or("a reading without a sensor")?;
         Ok(Next::batch(OneBatcher, reading).key(sensor.to_owned()))
     }
 
@@ -87,7 +87,7 @@ impl Handler for Means {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What fails is logged by the pipeline; this shows it.
+    // Prints the pipeline's log, which names failed messages.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
@@ -99,10 +99,10 @@ async fn main() -> Result<(), BoxError> {
         .open()
         .await
         .map_err(|error| {
-            format!("no Pub/Sub at {host}: start one with `scripts/brokers up pubsub`, or name yours in BROADWAY_PUBSUB ({error})")
+            format!("no Pub/Sub at {host}: start one with `scripts/brokers up pubsub`, or set BROADWAY_PUBSUB to its address ({error})")
         })?;
 
-    // A subscription for each run: an emulator may still send to the stream of the run before.
+    // A new subscription for each run: an emulator may still send to the stream of the previous run.
     let subscription = format!("projects/demo/subscriptions/sensors-{}", process::id());
     let source = PubSub::subscription(&subscription)
         .endpoint(&endpoint)
@@ -117,10 +117,10 @@ async fn main() -> Result<(), BoxError> {
         .await?;
     println!("{}", topology.describe());
 
-    // Only now: a subscription has what is published after it was made.
+    // Publish only now: a subscription receives messages that are published after its creation.
     publish(&publisher).await?;
 
-    // A subscription has no end: stop when as many as were published are through, or at a signal.
+    // A subscription has no end: stop after all published readings, or at a signal.
     let enough = async {
         while topology.totals().done < SENSORS * READINGS {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -140,7 +140,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Publishes the readings of all sensors, mixed.
+/// Publishes the readings of all sensors, interleaved.
 async fn publish(publisher: &PubSubPublisher) -> Result<(), BoxError> {
     let mut readings = Vec::new();
     for number in 1..=READINGS {

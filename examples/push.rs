@@ -1,10 +1,10 @@
-//! How do I feed a pipeline from my own code, and learn how each message ended?
+//! How do I push messages into a pipeline, and get the outcome of each?
 //!
 //! Run: `cargo run --example push`
 //!
-//! Three clients, which stand for the requests of a web server, push orders and wait for their
-//! receipts: a channel with back-pressure and acknowledgements. Expect one line for each order, two
-//! of them rejected, and then `8 stored, 2 rejected`.
+//! Three clients, which simulate requests to a web server, push orders and wait for their receipts:
+//! a channel with back-pressure and acknowledgements. Prints one line for each order, two of them
+//! rejected, and then `8 stored, 2 rejected`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ impl Handler for Store {
         message: &mut Message<u32>,
     ) -> Result<Next<u32, OneBatcher>, BoxError> {
         match *message.data() {
-            0 => Err("an order of nothing".into()),
+            0 => Err("an order without a price".into()),
             cents => Ok(Next::batch(OneBatcher, cents)),
         }
     }
@@ -36,10 +36,9 @@ impl Handler for Store {
     }
 }
 
-/// Returns when the order is stored, or says why it was not.
+/// Returns when the order is stored. Fails with the reason if it is rejected.
 async fn submit(topology: &Topology<u32>, cents: u32) -> Result<(), BoxError> {
-    // Waits while the pipeline is busy: that is the back-pressure. Gives the messages back in its
-    // error when the topology drains.
+    // Waits while the pipeline is full. If the topology drains, the error contains the messages.
     let receipts = topology.push([cents]).await?;
     for receipt in receipts {
         match receipt.outcome().await {
@@ -53,7 +52,7 @@ async fn submit(topology: &Topology<u32>, cents: u32) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // No source of its own: everything is pushed. It never ends by itself.
+    // The idle source delivers nothing and never ends: all messages are pushed.
     let topology = Pipeline::new(source::idle(), Store)
         .batchers(|_| Batching::new(100, Duration::from_millis(50)))
         .start()

@@ -2,14 +2,14 @@
 //!
 //! Run: `cargo run --release --example quickstart`
 //!
-//! It reads 20,000 real flights and 30 broken records, two hundred times over. Flights more than an
-//! hour late go to one batcher; all others to another, which makes batches of one airport each.
-//! Broken records fail, and land in a file with their reasons. Expect some seconds of progress,
-//! which a terminal shows in one place, and a closing table.
+//! It reads 20,000 real flights and 30 malformed records, two hundred times. Flights that are more
+//! than an hour late go to one batcher, all others to another, which makes one batch per airport.
+//! Malformed records fail and are written to a file with their reasons. Prints its progress for some
+//! seconds, and then a summary.
 //!
-//! With `-- 5000` the data is read 5,000 times: press Ctrl-C in the middle. In-flight messages
-//! finish, the table is printed, and the exit code is 0. It is 1 if something failed, and 2 if an
-//! argument is wrong.
+//! With `-- 5000` it reads the data 5,000 times: press Ctrl-C in the middle. In-flight messages
+//! finish, the summary is printed, and the exit code is 0. It is 1 if the run failed, and 2 for
+//! invalid arguments.
 
 use std::{
     collections::HashMap,
@@ -42,10 +42,10 @@ struct Flight {
     destination: String,
 }
 
-// 1. Where messages may go: a closed set, so that no batcher can be misspelt or forgotten.
+// 1. The batchers: a closed set, so that none can be misspelt or forgotten.
 batchers! { enum Sink { Delayed, PerAirport } }
 
-/// What the sinks collect. In your program they write to a database, or to the next topic.
+/// The results of the sinks. In your program they write to a database, or to the next topic.
 #[derive(Default)]
 struct Report {
     latest: Option<Flight>,
@@ -59,11 +59,11 @@ struct Flights {
 }
 
 impl Handler for Flights {
-    type In = &'static str; // what the source delivers
-    type Out = Flight; // what goes into batches
+    type In = &'static str; // the item of the source
+    type Out = Flight; // the item of a batch
     type Batcher = Sink;
 
-    /// Called for each message. An error, or a panic, fails this message and no other.
+    /// Called for each message. An error or a panic fails this message only.
     async fn handle_message(
         &self,
         message: &mut Message<&'static str>,
@@ -77,7 +77,7 @@ impl Handler for Flights {
         Ok(Next::batch(Sink::PerAirport, flight).key(airport))
     }
 
-    /// Called for each batch. Only when it returns `Ok` are the messages acknowledged.
+    /// Called for each batch. The messages are acknowledged if it returns `Ok`.
     async fn handle_batch(&self, sink: Sink, batch: &mut Batch<Flight>) -> Result<(), BoxError> {
         let mut report = self.report.lock().map_err(|_| "the report is lost")?;
         match sink {
@@ -93,7 +93,7 @@ impl Handler for Flights {
         Ok(())
     }
 
-    /// Called with what failed, before the source is told: the place for logs and dead letters.
+    /// Called with failed messages, before they are settled. The place for logs and dead letters.
     async fn handle_failed(&self, failed: &mut [Failed<&'static str, Flight>]) {
         let lines = failed
             .iter()
@@ -127,11 +127,11 @@ async fn run(passes: usize) -> Result<(), BoxError> {
             .map_err(|error| format!("cannot create {}: {error}", rejects.display()))?,
     };
 
-    // 3. Where messages are from: here any iterator; the source of a connector goes in its place.
+    // 3. The source: here an iterator. Use the source of a connector in its place.
     let lines = || FLIGHTS.lines().chain(MALFORMED.lines());
     let source = source::from_iter(move |_producer| (0..passes).flat_map(move |_| lines()));
 
-    // 4. The pipeline. All options have defaults; `start` checks them, and opens the source.
+    // 4. The pipeline. All options have defaults. `start` checks them and opens the source.
     let summary = Summary::new();
     let topology = Pipeline::new(source, handler)
         .name("flights")
@@ -144,8 +144,8 @@ async fn run(passes: usize) -> Result<(), BoxError> {
         .await?;
     eprintln!("{}", topology.describe());
 
-    // 5. It runs by itself until the source ends, or Ctrl-C: then in-flight messages finish and
-    //    are settled before this returns.
+    // 5. Runs until the source ends or Ctrl-C. In-flight messages finish and are settled before
+    //    this returns.
     tokio::select! {
         ended = topology.wait_or_signal() => ended?,
         never = show_progress(&summary) => match never {},
@@ -153,7 +153,7 @@ async fn run(passes: usize) -> Result<(), BoxError> {
     eprintln!();
     let report = report.lock().expect("handlers do not panic with it");
     match print(&summary, &rejects, &report) {
-        // Whoever reads our output, such as `head`, has seen enough.
+        // The reader of the output, such as `head`, has closed it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         printed => Ok(printed?),
     }
@@ -179,10 +179,10 @@ fn print(summary: &Summary, rejects: &Path, report: &Report) -> io::Result<()> {
 const USAGE: &str = "\
 usage: quickstart [PASSES]
 
-Reads 20,030 flights PASSES times (default 200), and prints how it went.
-Exit codes: 0 done or interrupted, 1 failed, 2 wrong arguments.";
+Reads 20,030 flights PASSES times (200 by default) and prints a summary.
+Exit codes: 0 done or interrupted, 1 failed, 2 invalid arguments.";
 
-/// How many times the data is read, from the command line; or the exit code.
+/// The number of passes on the command line, or the exit code.
 fn passes(arguments: &[String]) -> Result<usize, ExitCode> {
     let wrong = match arguments {
         [] => return Ok(200),
@@ -200,7 +200,7 @@ fn passes(arguments: &[String]) -> Result<usize, ExitCode> {
     Err(ExitCode::from(2))
 }
 
-/// One line that is written over in a terminal; a line every two seconds anywhere else.
+/// Updates one line in a terminal; elsewhere prints a line every two seconds.
 async fn show_progress(summary: &Summary) -> Infallible {
     let (begin, end, every_ms) = match stderr().is_terminal() {
         true => ("\r", "\x1b[K", 200),
@@ -212,7 +212,7 @@ async fn show_progress(summary: &Summary) -> Infallible {
     }
 }
 
-/// A reason that many records share, so that the table counts them together.
+/// A short reason that many records share, so that the summary groups them.
 fn in_short(error: &serde_json::Error) -> &'static str {
     match error.classify() {
         Category::Eof => "JSON that is cut off",

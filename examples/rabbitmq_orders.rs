@@ -1,14 +1,14 @@
-//! How do I take orders from RabbitMQ in batches, and keep those that are no orders?
+//! How do I handle orders from RabbitMQ in batches, and keep malformed ones as dead letters?
 //!
 //! ```console
 //! $ scripts/brokers up rabbitmq
 //! $ cargo run --release --features rabbitmq --example rabbitmq_orders
 //! ```
 //!
-//! Publishes 5,000 orders to the queue `orders-example`, every 50th of them cut off in the middle, and books them in batches of up to
-//! 200. What is no order goes to the queue `orders-example-dead`, with the reason in the header `broadway-reason`; only when the
-//! broker has confirmed that is it acknowledged. A run that is killed is continued by the next. Ends by itself, after a
-//! few seconds. `BROADWAY_RABBITMQ` names another broker than 127.0.0.1:19672, user and password being guest.
+//! Publishes 5,000 orders to the queue `orders-example`, every 50th of them truncated, and books them in batches of up to 200.
+//! Malformed orders go to the queue `orders-example-dead` with the reason in the header `broadway-reason`, and are acknowledged
+//! after the broker has confirmed the dead letter. If a run is killed, the next one continues. Ends after a few seconds.
+//! `BROADWAY_RABBITMQ` sets the broker; it defaults to 127.0.0.1:19672. User and password are `guest`.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ struct Order {
     cents: u64,
 }
 
-/// What was booked, by customer.
+/// The booked orders.
 #[derive(Default)]
 struct Books {
     entries: Mutex<Entries>,
@@ -49,7 +49,7 @@ struct Entries {
     cents: BTreeMap<String, u64>,
     orders: u32,
     batches: u32,
-    no_orders: u32,
+    malformed: u32,
 }
 
 impl Books {
@@ -63,11 +63,11 @@ impl Books {
         entries.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until so many have been seen, good or bad.
+    /// Waits until `n` orders have been handled, malformed ones included.
     async fn wait_for(&self, n: u32) {
         loop {
             let entries = self.entries();
-            if entries.orders + entries.no_orders >= n {
+            if entries.orders + entries.malformed >= n {
                 return;
             }
             self.changed.notified().await;
@@ -91,13 +91,13 @@ impl Handler for Book {
         match serde_json::from_slice(message.data().payload()) {
             Ok(order) => Ok(Next::batch(OneBatcher, order)),
             Err(error) => {
-                self.books.change(|entries| entries.no_orders += 1);
-                Err(format!("no order: {error}").into())
+                self.books.change(|entries| entries.malformed += 1);
+                Err(format!("not an order: {error}").into())
             }
         }
     }
 
-    /// Where a real one would write to a database, in one transaction.
+    /// A real handler would write to a database, in one transaction.
     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Order>) -> Result<(), BoxError> {
         let orders = batch.take_data();
         self.books.change(|entries| {
@@ -111,7 +111,7 @@ impl Handler for Book {
     }
 }
 
-/// Publishes the orders, and creates the queue for them.
+/// Creates the queue and publishes the orders.
 async fn publish(uri: &str) -> Result<(), BoxError> {
     let publisher = RabbitMqPublisher::queue(QUEUE).uri(uri).create_if_missing();
     let publisher = publisher.open().await?;
@@ -136,7 +136,7 @@ async fn publish(uri: &str) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What fails is logged by the pipeline; this shows it.
+    // Prints the pipeline's log, which names failed messages.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
@@ -173,8 +173,8 @@ async fn main() -> Result<(), BoxError> {
         println!("{customer}: {}.{:02}", cents / 100, cents % 100);
     }
     println!(
-        "{} orders in {} batches; {} were no orders and are in the queue {DEAD}",
-        entries.orders, entries.batches, entries.no_orders
+        "{} orders in {} batches; {} malformed orders are in the queue {DEAD}",
+        entries.orders, entries.batches, entries.malformed
     );
     Ok(())
 }

@@ -1,11 +1,10 @@
-//! How do I retry a call that fails for a moment?
+//! How do I retry a call that fails briefly?
 //!
 //! Run: `cargo run --example retry`
 //!
-//! The handler calls a service that refuses every third call. It tries again, with pauses that
-//! double, up to five times; only then does the message fail. While it waits, other processors go
-//! on, and with `partition_by` only the messages of the same key wait for it. Expect
-//! `20 delivered, 0 failed`, and more calls than messages.
+//! The handler calls a service that refuses every third call. It makes up to five attempts, with
+//! doubling pauses, before the message fails. Meanwhile other processors continue; with
+//! `partition_by` only messages of the same key wait. Prints `20 delivered, 0 failed`.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -14,7 +13,7 @@ use std::{
 
 use broadway::{BoxError, Handler, Message, Next, NoBatcher, Pipeline, Processors, source};
 
-/// Stands for a client of a service. Clients of HTTP, of a database are used in the same way.
+/// Simulates the client of a service. Use an HTTP client or a database client in the same way.
 #[derive(Default)]
 struct Service {
     calls: AtomicU32,
@@ -29,7 +28,7 @@ impl Service {
     }
 }
 
-/// Calls until it succeeds, `attempts` times at most, with a pause before each further call.
+/// Calls until a call succeeds, at most `attempts` times, with doubling pauses in between.
 async fn with_retries<T, F>(
     attempts: u32,
     first_pause: Duration,
@@ -66,8 +65,8 @@ impl Handler for Deliver {
         message: &mut Message<u32>,
     ) -> Result<Next<NoBatcher, NoBatcher>, BoxError> {
         let order = *message.data();
-        // The sum of the pauses delays a drain: keep it well below `drain_timeout`, and below what
-        // the source allows a message to take (`max_lease` of SQS, `consumer_timeout` of RabbitMQ).
+        // The pauses delay a drain. Keep their sum well below `drain_timeout` and below the source's
+        // limit for a message (`max_lease` of SQS, `consumer_timeout` of RabbitMQ).
         with_retries(5, Duration::from_millis(10), || self.service.deliver(order)).await?;
         Ok(Next::Ack)
     }

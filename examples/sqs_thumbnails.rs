@@ -1,17 +1,16 @@
-//! How do I work on an SQS queue whose jobs take longer than its visibility time-out?
+//! How do I handle SQS jobs that take longer than the visibility timeout of their queue?
 //!
 //! ```console
 //! $ scripts/brokers up sqs
 //! $ cargo run --release --features sqs --example sqs_thumbnails
 //! ```
 //!
-//! Sends 40 jobs to the queue `thumbnails`, each the name of an image, and makes "thumbnails" of them with eight processors. The
-//! visibility time-out is 3 s and some images take 8 s: their messages are kept hidden meanwhile, so each image is made once. Two
-//! images are broken; their messages are deleted after that was written down. Ends by itself when all jobs of this run are
-//! through, after some 10 s.
+//! Sends 40 jobs to the queue `thumbnails`, each the name of an image, and handles them with eight processors. The visibility
+//! timeout is 3 s and some images take 8 s. Their messages are kept invisible meanwhile, so each image is made once. Two images are
+//! broken; their messages are logged and deleted. Ends after about 10 s, when all jobs of this run are handled.
 //!
-//! `BROADWAY_SQS` names another stand-in of SQS than 127.0.0.1:19324. `QUEUE_URL` names a queue of yours instead, for which region
-//! and credentials come from the environment, as usual.
+//! `BROADWAY_SQS` sets the SQS emulator; it defaults to 127.0.0.1:19324. `QUEUE_URL` sets a queue of yours instead, with region and
+//! credentials from the environment as usual.
 
 use std::{
     collections::BTreeMap,
@@ -30,21 +29,21 @@ use tokio::sync::Notify;
 
 const JOBS: usize = 40;
 
-/// Makes thumbnails, in the sense that it takes as long.
+/// Simulates making thumbnails.
 struct Thumbnails {
-    /// The header that the jobs of this run have: others may be in the queue.
+    /// The value of the header `run` of the jobs of this run. The queue may contain other jobs.
     run: String,
-    through: Arc<Through>,
+    handled: Arc<Handled>,
 }
 
-/// The jobs of this run that are through: how often each.
+/// The handled jobs of this run, with the number of times that each was handled.
 #[derive(Default)]
-struct Through {
+struct Handled {
     jobs: Mutex<BTreeMap<String, u32>>,
     changed: Notify,
 }
 
-impl Through {
+impl Handled {
     fn add(&self, image: &str) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         *jobs.entry(image.to_owned()).or_default() += 1;
@@ -76,7 +75,7 @@ impl Handler for Thumbnails {
         let image = record.body();
         let work = match image.split('-').next() {
             Some("huge") => Duration::from_secs(8),
-            Some("broken") => return Err(format!("{image} is no image").into()),
+            Some("broken") => return Err(format!("{image} is not an image").into()),
             _ => Duration::from_millis(300),
         };
         tokio::time::sleep(work).await;
@@ -86,7 +85,7 @@ impl Handler for Thumbnails {
         Ok(Next::Ack)
     }
 
-    /// By default a message that failed comes again. These never get better: they are written down and deleted.
+    /// By default a failed message is redelivered. Broken images never succeed, so they are logged and deleted.
     async fn handle_failed(&self, failed: &mut [Failed<SqsRecord, ()>]) {
         for failed in failed {
             println!("given up: {}", failed.reason());
@@ -100,13 +99,13 @@ impl Handler for Thumbnails {
 impl Thumbnails {
     fn count(&self, record: &SqsRecord) {
         if record.header("run") == Some(self.run.as_bytes()) {
-            self.through.add(record.body());
+            self.handled.add(record.body());
         }
     }
 }
 
-/// The queue, to read and to send to: yours, or one that is made at a stand-in of SQS, which wants a region and credentials
-/// and doesn't look at them.
+/// The source and the publisher of the queue: yours, or one that is created at an emulator, which requires a region and credentials
+/// but does not check them.
 async fn queue() -> Result<(Sqs, SqsPublisher), BoxError> {
     if let Ok(url) = env::var("QUEUE_URL") {
         return Ok((Sqs::queue(&url), SqsPublisher::queue(&url).open().await?));
@@ -139,7 +138,7 @@ async fn send(publisher: &SqsPublisher, run: &str) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What fails is logged by the pipeline; this shows it.
+    // Prints the pipeline's log, which names failed messages.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
@@ -149,32 +148,32 @@ async fn main() -> Result<(), BoxError> {
     send(&publisher, &run).await?;
     println!("sent {JOBS} jobs");
 
-    let through = Arc::new(Through::default());
+    let handled = Arc::new(Handled::default());
     let handler = Thumbnails {
         run,
-        through: through.clone(),
+        handled: handled.clone(),
     };
     let summary = Summary::default();
-    // Shorter than the work, to show what happens; in earnest, what a crash may delay its jobs by.
+    // Shorter than the work, to demonstrate extensions. In production, the delay of a job after a crash.
     let source = source.visibility_timeout(Duration::from_secs(3));
     let topology = Pipeline::new(source, handler)
         .name("thumbnails")
-        // One job at a time for each: more would wait behind one that takes long.
+        // One job at a time per processor: others would wait behind a slow one.
         .processors(Processors::new(8).max_demand(1))
         .observe(summary.clone())
         .start()
         .await?;
     println!("{}", topology.describe());
     tokio::select! {
-        () = through.wait_for(JOBS) => drop(topology.drain().await?),
+        () = handled.wait_for(JOBS) => drop(topology.drain().await?),
         ended = topology.wait_or_signal() => drop(ended?),
     }
 
-    let counts = through.counts();
+    let counts = handled.counts();
     let repeated = counts.values().filter(|times| **times > 1).count();
     println!("{summary}");
     println!(
-        "{} of {JOBS} jobs are through, {repeated} of them more than once",
+        "{} of {JOBS} jobs handled, {repeated} of them more than once",
         counts.len()
     );
     Ok(())

@@ -16,8 +16,7 @@ use broadway::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
-/// Whether the service should get work: it has started, and does not drain. It learns so as an
-/// observer of the pipeline.
+/// Whether the service is ready: it has started and does not drain. Observes the pipeline to know.
 #[derive(Clone, Default)]
 pub(crate) struct Health {
     ready: Arc<AtomicBool>,
@@ -33,7 +32,7 @@ impl Observer for Health {
     }
 }
 
-/// Answers `/metrics`, `/livez` and `/readyz` in the background.
+/// Serves `/metrics`, `/livez` and `/readyz` in the background.
 pub(crate) async fn listen(
     address: &str,
     metrics: PrometheusHandle,
@@ -42,7 +41,7 @@ pub(crate) async fn listen(
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
 
-    // Histograms collect samples until they are rendered: this does it where nobody scrapes.
+    // Histograms collect samples until they are rendered. This bounds them if no client scrapes.
     let upkeep = metrics.clone();
     tokio::spawn(async move {
         loop {
@@ -59,7 +58,7 @@ pub(crate) async fn listen(
     };
     let routes = Router::new()
         .route("/metrics", get(move || async move { metrics.render() }))
-        // Never depends on a broker: restarting the process does not mend one.
+        // Must not depend on a broker: a restart does not end its outage.
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready));
     tokio::spawn(async move { axum::serve(listener, routes).await });

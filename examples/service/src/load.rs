@@ -1,4 +1,4 @@
-//! Sends orders to try the service with: one in a hundred is not JSON.
+//! Sends sample orders to the service. One in a hundred is not JSON.
 
 use std::env;
 
@@ -12,7 +12,7 @@ use crate::{orders::Order, settings::Settings};
 const USAGE: &str = "usage: broadway-service-example [load ORDERS]";
 const CUSTOMERS: [&str; 4] = ["ada", "grace", "barbara", "edsger"];
 
-/// How many orders the command line asks to send. `None`: it asks to serve.
+/// The number of orders to send, from the command line. `None` if the program should serve.
 pub(crate) fn orders_to_load() -> Result<Option<usize>, BoxError> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -27,7 +27,7 @@ pub(crate) fn orders_to_load() -> Result<Option<usize>, BoxError> {
     }
 }
 
-/// Sends orders and waits until the broker has confirmed each of them.
+/// Sends orders and waits until the broker has confirmed each.
 pub(crate) async fn load(settings: &Settings, orders: usize) -> Result<(), BoxError> {
     let publisher = KafkaPublisher::topic(settings.topic.as_str())
         .brokers(&settings.brokers)

@@ -1,9 +1,9 @@
 //! What does a complete service look like?
 //!
 //! It reads orders (JSON) from a Kafka topic, collects them into batches of one customer each, and
-//! writes the batches to a store that all batch processors share. Orders that cannot be read go to
-//! a dead-letter topic. Prometheus metrics and health probes are answered over HTTP. SIGTERM and
-//! Ctrl-C shut it down gracefully. `docs/first-service.md` explains it line by line.
+//! writes the batches to a store that all batch processors share. Malformed orders go to a dead-letter
+//! topic. The service has Prometheus metrics and health probes over HTTP, and shuts down gracefully at
+//! SIGTERM and Ctrl-C. `docs/first-service.md` explains it step by step.
 //!
 //! ```console
 //! $ scripts/brokers up kafka
@@ -49,7 +49,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 async fn serve(settings: &Settings) -> Result<(), BoxError> {
-    // The recorder first: series that are made before it exists are lost.
+    // Install the recorder first: series that are created earlier are lost.
     let metrics = PrometheusBuilder::new()
         .set_buckets(&[0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0])?
         .install_recorder()?;

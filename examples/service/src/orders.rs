@@ -1,4 +1,4 @@
-//! The handler: what happens to an order, and to a batch of orders.
+//! The handler of orders, and of batches of orders.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ pub(crate) struct Order {
     pub(crate) cents: u64,
 }
 
-/// All processors and batch processors share one `Orders`, so what is in it is shared.
+/// All processors and batch processors share one `Orders` and its fields.
 pub(crate) struct Orders {
     pub(crate) store: Arc<Store>,
 }
 
 impl Handler for Orders {
-    type In = KafkaRecord; // what the source delivers
-    type Out = Order; // what goes into batches
+    type In = KafkaRecord; // the item of the source
+    type Out = Order; // the item of a batch
     type Batcher = OneBatcher; // one kind of batch; `batchers!` names several
 
     async fn handle_message(

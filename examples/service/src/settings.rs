@@ -1,16 +1,16 @@
-//! What the environment says.
+//! The settings, from environment variables.
 
 use std::{env, path::PathBuf};
 
 use broadway::BoxError;
 
-/// The settings of the service; each has a default for a try on one machine.
+/// The settings of the service. Defaults are for a trial on one machine.
 pub(crate) struct Settings {
     /// `BROADWAY_KAFKA`: `host:port`, several with commas.
     pub(crate) brokers: String,
-    /// `ORDERS_TOPIC`: where orders are read.
+    /// `ORDERS_TOPIC`: the topic of the orders.
     pub(crate) topic: String,
-    /// `ORDERS_FILE`: where batches are written.
+    /// `ORDERS_FILE`: the file of the store.
     pub(crate) file: PathBuf,
     /// `ORDERS_HTTP`: the address of metrics and probes.
     pub(crate) http: String,

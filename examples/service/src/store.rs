@@ -1,4 +1,4 @@
-//! Where batches go: a file here, a database in your program.
+//! The store of batches: a file here, a database in your program.
 
 use std::{
     fmt,
@@ -10,13 +10,13 @@ use std::{
 
 use crate::orders::Order;
 
-/// A file of lines `customer,orders,cents`. Several batch processors write to it at once.
+/// A file with lines `customer,orders,cents`. Several batch processors write to it concurrently.
 pub(crate) struct Store {
     file: Mutex<File>,
 }
 
 impl Store {
-    /// Opens the file to append to it.
+    /// Opens the file for appending.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::options().append(true).create(true).open(path);
         let file = file.map_err(|error| {
@@ -30,8 +30,8 @@ impl Store {
         })
     }
 
-    /// Writes one line. A batch may come twice, after a crash: a database would insert with a key
-    /// of its own, such as topic, partition and offset, so that the second time changes nothing.
+    /// Writes one line. After a crash a batch may arrive twice. In a database, use a unique key such as
+    /// topic, partition and offset, so that the second write has no effect.
     pub(crate) fn write(&self, customer: impl fmt::Display, orders: &[Order]) -> io::Result<()> {
         let cents: u64 = orders.iter().map(|order| order.cents).sum();
         let line = format!("{customer},{},{cents}\n", orders.len());
