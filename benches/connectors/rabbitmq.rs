@@ -1,6 +1,10 @@
 //! RabbitMQ: one consumer on both sides with the same prefetch, and the same window of unconfirmed messages.
 
-use broadway::rabbitmq::{RabbitMq, RabbitMqPublisher, bare::Bare};
+#[path = "../bare/rabbitmq.rs"]
+mod baseline;
+
+use baseline::RabbitMqBaseline;
+use broadway::rabbitmq::{RabbitMq, RabbitMqPublisher};
 use tokio::runtime::Runtime;
 
 use super::brokers::clock::{Clock, Cost};
@@ -57,9 +61,9 @@ fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contes
 impl Contest for Broker {
     fn ours(&mut self, runtime: &Runtime) -> Result<Cost, BoxError> {
         runtime.block_on(async {
-            let (queue, bare) = self.make().await?;
+            let (queue, baseline) = self.make().await?;
             let cost = if self.reads {
-                self.fill(&bare).await?;
+                self.fill(&baseline).await?;
                 let source = RabbitMq::queue(&queue)
                     .uri(&self.uri)
                     .prefetch(usize::from(PREFETCH));
@@ -72,7 +76,7 @@ impl Contest for Broker {
                     .await?;
                 load::publish(publisher, self.messages, CALLERS, CALL).await?
             };
-            bare.delete().await?;
+            baseline.delete().await?;
             Ok(cost)
         })
     }
@@ -80,17 +84,17 @@ impl Contest for Broker {
     fn reference(&mut self, runtime: &Runtime) -> Result<Cost, BoxError> {
         let clock = Clock::new(self.messages);
         runtime.block_on(async {
-            let (_, bare) = self.make().await?;
+            let (_, baseline) = self.make().await?;
             if self.reads {
-                self.fill(&bare).await?;
+                self.fill(&baseline).await?;
                 let see = || clock.begin();
-                load::bounded(bare.read(self.messages, PREFETCH, see)).await?;
+                load::bounded(baseline.read(self.messages, PREFETCH, see)).await?;
             } else {
                 clock.begin();
-                self.fill(&bare).await?;
+                self.fill(&baseline).await?;
             }
             clock.handled(self.messages);
-            bare.delete().await
+            baseline.delete().await
         })?;
         Ok(clock.cost().expect("all are counted"))
     }
@@ -102,13 +106,13 @@ impl Contest for Broker {
 
 impl Broker {
     /// A queue for one round.
-    async fn make(&self) -> Result<(String, Bare), BoxError> {
+    async fn make(&self) -> Result<(String, RabbitMqBaseline), BoxError> {
         let queue = load::unique();
-        let bare = Bare::create(&self.uri, &queue).await?;
-        Ok((queue, bare))
+        let baseline = RabbitMqBaseline::create(&self.uri, &queue).await?;
+        Ok((queue, baseline))
     }
 
-    async fn fill(&self, bare: &Bare) -> Result<(), BoxError> {
-        load::bounded(bare.publish(self.messages, PAYLOAD, IN_FLIGHT)).await
+    async fn fill(&self, baseline: &RabbitMqBaseline) -> Result<(), BoxError> {
+        load::bounded(baseline.publish(self.messages, PAYLOAD, IN_FLIGHT)).await
     }
 }

@@ -18,7 +18,6 @@ const EXCEPTIONS: &[(&[&str], &str)] = &[
     (&["broadway-core/src/"], "not separated yet"),
     (&["connectors/kafka/src/"], "not separated yet"),
     (&["connectors/pubsub/src/"], "not separated yet"),
-    (&["connectors/rabbitmq/src/"], "not separated yet"),
     (&["connectors/sqs/src/"], "not separated yet"),
 ];
 
@@ -37,7 +36,6 @@ fn files_of_a_folder_form_no_circle() {
         "broadway-core/src/",
         "connectors/kafka/src/",
         "connectors/pubsub/src/",
-        "connectors/rabbitmq/src/",
         "connectors/sqs/src/",
         "src/",
     ];

@@ -4,15 +4,7 @@ use std::sync::Arc;
 
 use broadway_core::{Acknowledger, BoxError, Settled, telemetry::MessageInfo};
 
-use crate::shared::Shared;
-
-/// A delivery: a tag, and the generation of the channel that alone knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token {
-    pub(crate) generation: u64,
-    pub(crate) tag: u64,
-    pub(crate) redelivered: bool,
-}
+use crate::{shared::SharedChannel, unsettled::Token};
 
 /// Learns how the messages of one producer ended.
 ///
@@ -20,11 +12,11 @@ pub struct Token {
 /// AMQP does not confirm acknowledgements. [`close`](broadway_core::SourceProducer::close) waits until the broker has taken all of
 /// them.
 pub struct RabbitMqAcknowledger {
-    shared: Arc<Shared>,
+    shared: Arc<SharedChannel>,
 }
 
 impl RabbitMqAcknowledger {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<SharedChannel>) -> Self {
         Self { shared }
     }
 }

@@ -6,11 +6,12 @@ use broadway_core::{BoxError, Checks, OpenContext, Problem};
 use futures_util::future::BoxFuture;
 
 use crate::{
-    connection::Access,
-    declare::{Argument, Declare, StreamOffset},
-    names::{Arguments, longer_than_amqp_carries},
+    arguments::{Argument, Arguments},
+    connect::ConnectOptions,
+    consumer_timeout::{self, ConsumerTimeout},
+    declare::{Declare, StreamOffset},
+    names::longer_than_amqp_carries,
     options::{OnFailure, OnSuccess, OnUnreadable, Policy},
-    patience::{self, Patience},
     setup::Setup,
 };
 
@@ -39,7 +40,7 @@ pub(crate) type Hook = Arc<dyn Fn(Setup) -> BoxFuture<'static, Result<(), BoxErr
 #[derive(Clone)]
 #[must_use = "a source does nothing until a pipeline is started with it"]
 pub struct RabbitMq {
-    pub(crate) access: Access,
+    pub(crate) connect_options: ConnectOptions,
     pub(crate) queue: String,
     pub(crate) prefetch: Option<usize>,
     pub(crate) declare: Option<Declare>,
@@ -60,10 +61,10 @@ impl RabbitMq {
     /// The queue of this name. An empty name, together with [`declare`](Self::declare), makes the broker name a new queue for
     /// each producer.
     pub fn queue(name: impl Into<String>) -> Self {
-        let mut access = Access::new();
-        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut access.uri);
+        let mut connect_options = ConnectOptions::new();
+        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut connect_options.uri);
         Self {
-            access,
+            connect_options,
             queue: name.into(),
             prefetch: None,
             declare: None,
@@ -88,19 +89,19 @@ impl RabbitMq {
     /// Where the broker is: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. A `/` in the vhost's name is `%2f`.
     /// Default: `amqp://guest:guest@localhost:5672/%2f`.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
-        self.access.uri = uri.into();
+        self.connect_options.uri = uri.into();
         self
     }
 
     /// An authority whose certificates are trusted besides those of the system, in PEM: the text, not the name of a file.
     pub fn ca_certificate(mut self, pem: impl Into<String>) -> Self {
-        self.access.ca_certificate = Some(pem.into());
+        self.connect_options.ca_certificate = Some(pem.into());
         self
     }
 
     /// How the connection is called in the broker's management. Default: the name of the pipeline with the producer's number.
     pub fn connection_name(mut self, name: impl Into<String>) -> Self {
-        self.access.connection_name = Some(name.into());
+        self.connect_options.connection_name = Some(name.into());
         self
     }
 
@@ -168,14 +169,14 @@ impl RabbitMq {
     /// Without a sign of the broker for twice this time, or half of it longer, since the client looks every half, the connection
     /// counts as lost: whole seconds, from 1 s to an hour. Default: what the uri says, or 30 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.access.heartbeat = Some(interval);
+        self.connect_options.heartbeat = Some(interval);
         self
     }
 
     /// How long opening may take: connecting, setting up and reading together. Each attempt to connect again has the same time.
     /// [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.access.connect_timeout = timeout;
+        self.connect_options.connect_timeout = timeout;
         self
     }
 
@@ -233,8 +234,8 @@ impl RabbitMq {
         self
     }
 
-    pub(crate) fn patience(&self) -> Patience {
-        Patience::new(self.broker_waits())
+    pub(crate) fn patience(&self) -> ConsumerTimeout {
+        ConsumerTimeout::new(self.broker_waits())
     }
 
     fn broker_waits(&self) -> Duration {
@@ -244,7 +245,9 @@ impl RabbitMq {
             let told = arguments.integer("x-consumer-timeout")?;
             u64::try_from(told).ok().map(Duration::from_millis)
         });
-        self.consumer_timeout.or(told).unwrap_or(patience::DEFAULT)
+        self.consumer_timeout
+            .or(told)
+            .unwrap_or(consumer_timeout::DEFAULT)
     }
 
     /// The prefetch window in this pipeline.
@@ -291,7 +294,7 @@ impl RabbitMq {
     /// All that cannot work.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
-        checks.extend(self.access.problems());
+        checks.extend(self.connect_options.problems());
         checks.require(
             !self.queue.is_empty() || self.declare.is_some(),
             "queue",
@@ -317,7 +320,7 @@ impl RabbitMq {
     fn check_pauses(&self, checks: &mut Checks) {
         let limit = self.broker_waits();
         checks.above_zero("consumer_timeout", limit);
-        let most = patience::pause_max(limit);
+        let most = consumer_timeout::pause_max(limit);
         let after = match self.policy.on_failure {
             OnFailure::RequeueAfter(pause) => pause,
             _ => Duration::ZERO,
@@ -364,7 +367,7 @@ impl RabbitMq {
 impl fmt::Debug for RabbitMq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitMq")
-            .field("access", &self.access)
+            .field("connect_options", &self.connect_options)
             .field("queue", &self.queue)
             .field("prefetch", &self.prefetch)
             .field("declare", &self.declare)

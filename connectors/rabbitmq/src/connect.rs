@@ -1,195 +1,397 @@
-//! The way to a consumer: a connection, a channel, and what is set up on it, in this order: hook, declare, bind, qos, consume.
+//! How to reach a broker: what both the source and the publisher are told of it, and the first step of each.
+//!
+//! [`ConnectOptions`] holds the options, says what cannot work, and opens a connection. All that goes wrong is said in words that
+//! name the option and never show the password. Connections don't recover by themselves: who uses one opens the next, so that
+//! nothing of an old connection is mistaken for the new one's.
 
-use std::{sync::Arc, time::Duration};
-
-use broadway_core::Deadline;
-use lapin::{
-    Channel, Connection, Consumer, Error,
-    options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions},
-    types::{FieldTable, ShortString},
+use std::{
+    fmt,
+    io::{Error as IoError, ErrorKind as IoErrorKind},
+    sync::Arc,
+    time::Duration,
 };
+
+use async_rs::Runtime;
+use broadway_core::{Checks, Problem};
+use lapin::{
+    AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
+    tcp::{AMQPUriTcpExt, OwnedTLSConfig},
+    uri::{AMQPScheme, AMQPUri},
+};
+use tokio::time::timeout;
 
 use crate::{
-    config::RabbitMq,
-    connection::Reached,
-    declare::StreamOffset,
-    setup::Setup,
-    trouble::{
-        ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Trouble, code, is_lasting,
-        words,
-    },
-    wire::Marks,
+    error::{ACCESS_REFUSED, NOT_ALLOWED, Trouble},
+    names::longer_than_amqp_carries,
+    socket_guard::SocketGuard,
+    wire::{ClientKit, MendedDeliveries, MendingStream, client_runtime},
 };
 
-/// What a user needs at the broker for each step, besides those that need nothing.
-const DECLARE: &str = "`configure` for the queue, and for one with dead letters `read` for it and `write` for their exchange";
-const BIND: &str = "`write` for the queue and `read` for the exchange";
-const CONSUME: &str = "`read` for the queue";
+/// Without another word, the broker is given up after twice as long without a sign of it.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3_600);
+/// What a uri may say behind its `?`.
+const PARAMETERS: [&str; 4] = ["auth_mechanism", "channel_max", "frame_max", "heartbeat"];
 
-/// A consumer, and what it lives on.
-pub(crate) struct Line {
+/// Where a broker is and how to come in.
+#[derive(Clone)]
+pub(crate) struct ConnectOptions {
+    pub(crate) uri: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) connection_name: Option<String>,
+    /// In PEM. The system's certificates are trusted besides.
+    pub(crate) ca_certificate: Option<String>,
+}
+
+/// A connection that has just been opened.
+pub(crate) struct OpenConnection {
     pub(crate) connection: Connection,
-    pub(crate) channel: Channel,
-    pub(crate) consumer: Consumer,
-    /// The name of the queue, also where the broker chose it.
-    pub(crate) queue: Arc<str>,
-    /// Deliveries that the client could not have parsed.
-    pub(crate) marks: Arc<Marks>,
-    /// On which the broker is asked how many messages wait.
-    pub(crate) gauge: Option<Channel>,
+    pub(crate) socket_guard: SocketGuard,
+    /// Deliveries on it that the client could not have parsed.
+    pub(crate) mended: Arc<MendedDeliveries>,
 }
 
-/// What is set up on a connection.
-struct SetUp {
-    channel: Channel,
-    consumer: Consumer,
-    queue: Arc<str>,
-    gauge: Option<Channel>,
-}
-
-impl RabbitMq {
-    /// Opens a consumer. In a stream it begins at `resume`, if that is given.
-    pub(crate) async fn connect(&self, window: u16, resume: Option<u64>) -> Result<Line, Trouble> {
-        // One limit for connecting and setting up.
-        let deadline = Deadline::after(self.access.connect_timeout);
-        let Reached {
-            connection,
-            leash,
-            marks,
-        } = self.access.connect().await?;
-        match deadline.within(self.set_up(&connection, window, resume)).await {
-            Some(set_up) => {
-                // It answers: so where it has refused something, it is told good-bye.
-                leash.let_go();
-                let SetUp {
-                    channel,
-                    consumer,
-                    queue,
-                    gauge,
-                } = set_up?;
-                Ok(Line {
-                    connection,
-                    channel,
-                    consumer,
-                    queue,
-                    marks,
-                    gauge,
-                })
-            }
-            None => Err(Trouble::Passing(
-                format!(
-                    "the broker at `uri` = {:?} did not set up the consumer of `queue` = {:?} within {:?} (`connect_timeout`)",
-                    self.access.shown(),
-                    self.queue,
-                    self.access.connect_timeout
-                )
-                .into(),
-            )),
+impl ConnectOptions {
+    pub(crate) fn new() -> Self {
+        Self {
+            uri: String::new(),
+            connect_timeout: Duration::from_secs(10),
+            heartbeat: None,
+            connection_name: None,
+            ca_certificate: None,
         }
     }
 
-    async fn set_up(
-        &self,
-        connection: &Connection,
-        window: u16,
-        resume: Option<u64>,
-    ) -> Result<SetUp, Trouble> {
-        // Before the consumer begins to fill the connection. The length of a stream is not its lag.
-        let asks = self.lag_interval < Duration::MAX && !self.is_stream();
-        let gauge = match asks {
-            true => connection.create_channel().await.ok(),
-            false => None,
-        };
-        let channel = connection.create_channel().await;
-        let channel = channel.map_err(|error| self.refused("open a channel", "", &error))?;
-        if let Some(hook) = &self.after_connect {
-            hook(Setup::new(channel.clone())).await.map_err(|error| {
-                Trouble::Passing(format!("the hook `after_connect` failed: {error}").into())
-            })?;
-        }
-        let queue = self.declare_queue(&channel).await?;
-        for (exchange, routing_key) in &self.bindings {
-            let (exchange, key) = (exchange.as_str().into(), routing_key.as_str().into());
-            let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-            channel
-                .queue_bind(queue.clone(), exchange, key, options, arguments)
-                .await
-                .map_err(|error| self.refused("bind the queue (`bind`)", BIND, &error))?;
-        }
-        channel
-            .basic_qos(window, BasicQosOptions::default())
-            .await
-            .map_err(|error| self.refused("set `prefetch`", "", &error))?;
-        let consumer = self.consume(&channel, queue.clone(), resume).await?;
-        Ok(SetUp {
-            channel,
-            consumer,
-            queue: Arc::from(queue.as_str()),
-            gauge,
-        })
-    }
-
-    async fn declare_queue(&self, channel: &Channel) -> Result<ShortString, Trouble> {
-        let name = ShortString::from(self.queue.as_str());
-        let Some(declare) = &self.declare else {
-            return Ok(name);
-        };
-        let arguments = declare.arguments.table().clone();
-        let declared = channel.queue_declare(name, declare.options, arguments);
-        match declared.await {
-            Ok(queue) => Ok(queue.name().clone()),
-            Err(error) => Err(self.refused("declare the queue (`declare`)", DECLARE, &error)),
-        }
-    }
-
-    async fn consume(
-        &self,
-        channel: &Channel,
-        queue: ShortString,
-        resume: Option<u64>,
-    ) -> Result<Consumer, Trouble> {
-        let options = BasicConsumeOptions {
-            exclusive: self.exclusive,
-            ..BasicConsumeOptions::default()
-        };
-        let mut arguments = self.consumer_arguments.table().clone();
-        if let Some(offset) = resume.map(StreamOffset::At).or(self.stream_offset) {
-            arguments.insert("x-stream-offset".into(), offset.argument());
-        }
-        let tag = self.consumer_tag.as_str().into();
-        channel
-            .basic_consume(queue, tag, options, arguments)
-            .await
-            .map_err(|error| self.refused("let us read the queue", CONSUME, &error))
-    }
-
-    /// What the broker said when it was asked for something that takes this permission, and what to do.
-    fn refused(&self, what: &str, permission: &str, error: &Error) -> Trouble {
-        let grant;
-        let advice = match code(error) {
-            Some(NOT_FOUND) => {
-                "; create what is missing, or use `declare` for the queue and `after_connect` for exchanges"
-            }
-            Some(ACCESS_REFUSED) if is_lasting(error) => {
-                grant = format!("; grant the user the permission {permission}");
-                &grant
-            }
-            Some(ACCESS_REFUSED | RESOURCE_LOCKED) => "; somebody else holds it exclusively",
-            Some(PRECONDITION_FAILED) => {
-                "; it exists with other properties: declare it so, or delete it"
-            }
-            _ => "",
-        };
-        let text = format!(
-            "the broker at `uri` = {:?} did not {what}, `queue` = {:?}: {}{advice}",
-            self.access.shown(),
-            self.queue,
-            words(error)
+    /// All that cannot work and is known without the broker.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        checks.require(
+            self.connect_timeout >= Duration::from_millis(1),
+            "connect_timeout",
+            format_args!(
+                "is {:?}; give a millisecond at least, or `Duration::MAX` for no limit",
+                self.connect_timeout
+            ),
         );
-        if is_lasting(error) {
-            Trouble::Lasting(text.into())
-        } else {
-            Trouble::Passing(text.into())
+        let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT);
+        checks.require(
+            (Duration::from_secs(1)..=HEARTBEAT_MAX).contains(&heartbeat)
+                && heartbeat.subsec_nanos() == 0,
+            "heartbeat",
+            format_args!("is {heartbeat:?}; give whole seconds from 1 s to an hour"),
+        );
+        if let Some(pem) = &self.ca_certificate {
+            checks.require(
+                pem.contains("-----BEGIN CERTIFICATE-----"),
+                "ca_certificate",
+                "holds no certificate in PEM; give the text of the file, not its name",
+            );
+            checks.require(
+                !self.uri.starts_with("amqp:"),
+                "ca_certificate",
+                "is given for a connection without TLS; begin the `uri` with amqps://",
+            );
+        }
+        if let Err(why) = self.parse() {
+            checks.add("uri", why);
+        }
+        checks.into_problems()
+    }
+
+    /// Opens a connection, within `connect_timeout`. Nothing of an attempt that fails, or is dropped, stays. The connection lives on a
+    /// thread of the connector, whatever the runtime of the caller does.
+    pub(crate) async fn connect(&self) -> Result<OpenConnection, Trouble> {
+        let uri = self
+            .parse()
+            .map_err(|why| Trouble::Lasting(format!("the option `uri` {why}").into()))?;
+        let mut properties = ConnectionProperties::default();
+        if let Some(name) = &self.connection_name {
+            properties = properties.with_connection_name(name.as_str().into());
+        }
+        let tls = OwnedTLSConfig {
+            identity: None,
+            cert_chain: self.ca_certificate.clone(),
+        };
+        let within = self.connect_timeout;
+        let handle = client_runtime().await.map_err(Trouble::Passing)?;
+        let kit = ClientKit::new(handle);
+        let sockets = kit.sockets();
+        let mended = Arc::new(MendedDeliveries::default());
+        let marked = mended.clone();
+        let socket_guard = SocketGuard::new();
+        let hold = socket_guard.hold();
+        let connecting = Connection::connector(
+            uri.clone(),
+            Runtime::new(kit),
+            // The client runs this on a thread of its own: so it has a bound of its own.
+            async move |uri: AMQPUri, _| {
+                let reached = uri.connect_with_config_async(tls.as_ref(), &sockets);
+                let Ok(stream) = timeout(within, reached).await else {
+                    return Err(IoError::from(IoErrorKind::TimedOut).into());
+                };
+                let stream = stream?;
+                match &stream {
+                    AsyncTcpStream::Plain(tcp) => hold.take(tcp.get_ref())?,
+                    AsyncTcpStream::Rustls(tls) => hold.take(tls.get_ref().0.get_ref())?,
+                    // There is no other kind in this build of the client.
+                    _ => {}
+                }
+                let screened = MendingStream::new(stream, marked.clone());
+                Ok(AsyncTcpStream::Plain(screened))
+            },
+            properties,
+        );
+        match timeout(within, connecting).await {
+            Ok(Ok(connection)) => Ok(OpenConnection {
+                connection,
+                socket_guard,
+                mended,
+            }),
+            Ok(Err(error)) => Err(self.explain(&uri, &error)),
+            Err(_) => Err(Trouble::Passing(self.overdue().into())),
+        }
+    }
+
+    /// The uri as it may be shown: without its password.
+    pub(crate) fn shown(&self) -> String {
+        redacted(&self.uri)
+    }
+
+    fn parse(&self) -> Result<AMQPUri, String> {
+        if self.uri.trim().is_empty() {
+            return Err("is empty; give amqp://user:password@host:5672/vhost".to_owned());
+        }
+        let shown = self.shown();
+        // The client's own words may repeat the uri, with its password.
+        let mut uri: AMQPUri = self.uri.parse().map_err(|_| {
+            format!(
+                "is {shown:?}, which is not a valid AMQP URI; give amqp://user:password@host:5672/vhost, or amqps:// for TLS, with special characters percent-encoded"
+            )
+        })?;
+        let query = self.uri.split_once('?').map_or("", |(_, query)| query);
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let name = parameter.split('=').next().unwrap_or_default();
+            if !PARAMETERS.contains(&name) {
+                return Err(format!(
+                    "is {shown:?}, whose parameter `{name}` is not supported; use the options of the connector"
+                ));
+            }
+        }
+        // The client takes an address in brackets for no host at all.
+        if let Some((_, rest)) = authority(&self.uri)
+            .rsplit('@')
+            .next()
+            .and_then(|host| host.split_once('['))
+            && let Some((address, _)) = rest.split_once(']')
+        {
+            uri.authority.host = address.to_owned();
+        }
+        if let Some(long) = longer_than_amqp_carries(&uri.vhost) {
+            return Err(format!("is {shown:?}, whose vhost {long}"));
+        }
+        // `amqp://host/` and `amqp://host` mean the same here.
+        if uri.vhost.is_empty() {
+            uri.vhost = "/".to_owned();
+        }
+        if self.heartbeat.is_some() || uri.query.heartbeat.is_none() {
+            let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT);
+            uri.query.heartbeat = u16::try_from(heartbeat.as_secs()).ok();
+        }
+        Ok(uri)
+    }
+
+    fn explain(&self, uri: &AMQPUri, error: &Error) -> Trouble {
+        let shown = self.shown();
+        let user = &uri.authority.userinfo.username;
+        let vhost = &uri.vhost;
+        let text = match error.kind() {
+            ErrorKind::ProtocolError(said) if said.get_id() == ACCESS_REFUSED => {
+                let said = said.get_message();
+                return Trouble::Refused(format!(
+                    "the broker at `uri` = {shown:?} refuses the user {user:?}: check the user and the password ({said})"
+                ).into());
+            }
+            ErrorKind::ProtocolError(said) if said.get_id() == NOT_ALLOWED => {
+                let said = said.get_message();
+                return Trouble::Refused(format!(
+                    "the broker at `uri` = {shown:?} does not let the user {user:?} into the vhost {vhost:?}: create it, correct the uri's path (%2F is the vhost /), or grant permission ({said})"
+                ).into());
+            }
+            ErrorKind::IOError(error) => self.explain_io(uri, error),
+            ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) => format!(
+                "what answers at `uri` = {shown:?} does not speak AMQP 0-9-1: check the port ({error})"
+            ),
+            _ => format!("no connection to `uri` = {shown:?}: {error}"),
+        };
+        Trouble::Passing(text.into())
+    }
+
+    fn explain_io(&self, uri: &AMQPUri, error: &IoError) -> String {
+        let shown = self.shown();
+        match error.kind() {
+            IoErrorKind::TimedOut => self.overdue(),
+            IoErrorKind::ConnectionRefused => format!(
+                "no broker listens at `uri` = {shown:?}: check host and port, and that it runs ({error})"
+            ),
+            IoErrorKind::ConnectionAborted
+            | IoErrorKind::ConnectionReset
+            | IoErrorKind::UnexpectedEof => format!(
+                "what listens at `uri` = {shown:?} closed the connection: check user and password, and that the port is that of AMQP, and of TLS for amqps:// ({error})"
+            ),
+            IoErrorKind::InvalidData if uri.scheme == AMQPScheme::AMQPS => format!(
+                "no TLS with `uri` = {shown:?}: {error}; the certificate must name the host {:?} and be signed by an authority that the system or `ca_certificate` knows, and the port must be that of TLS",
+                uri.authority.host
+            ),
+            _ => format!(
+                "the host of `uri` = {shown:?} cannot be reached: {error}; check its name and the network"
+            ),
+        }
+    }
+
+    fn overdue(&self) -> String {
+        format!(
+            "no answer from `uri` = {:?} within {:?} (`connect_timeout`): check host, port and the network",
+            self.shown(),
+            self.connect_timeout
+        )
+    }
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("uri", &self.shown())
+            .field("connect_timeout", &self.connect_timeout)
+            .field("heartbeat", &self.heartbeat)
+            .field("connection_name", &self.connection_name)
+            .field("ca_certificate", &self.ca_certificate.is_some())
+            .finish()
+    }
+}
+
+/// What stands between `//` and the path.
+fn authority(uri: &str) -> &str {
+    let rest = uri.split_once("//").map_or(uri, |(_, rest)| rest);
+    // A password with a slash in it is no uri any more, but must not be shown either.
+    let end = rest.rfind('@').unwrap_or(0);
+    let path = rest[end..].find(['/', '?', '#']);
+    &rest[..path.map_or(rest.len(), |at| end + at)]
+}
+
+/// Without the password, whatever the text is.
+fn redacted(uri: &str) -> String {
+    let authority = authority(uri);
+    let Some((user, host)) = authority.rsplit_once('@') else {
+        return uri.to_owned();
+    };
+    let name = user.split(':').next().unwrap_or_default();
+    let at = uri.find(authority).unwrap_or_default();
+    let (before, after) = (&uri[..at], &uri[at + authority.len()..]);
+    format!("{before}{name}@{host}{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connect_options(uri: &str) -> ConnectOptions {
+        ConnectOptions {
+            uri: uri.to_owned(),
+            ..ConnectOptions::new()
+        }
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        for uri in [
+            "amqp://me:secret@host:5672/%2f",
+            "amqp://me:secret@host",
+            "amqps://me:secret@@host/x?heartbeat=5",
+            "amqp://me:secret/secret@host/x",
+            "http://me:secret@host",
+            "me:secret@host",
+            "amqp://me:secret@host?verify=verify_none",
+            "amqp://me:secret@:port/x",
+        ] {
+            let connect_options = connect_options(uri);
+            let said = format!(
+                "{connect_options:?} {} {:?}",
+                connect_options.shown(),
+                connect_options.problems()
+            );
+            assert!(!said.contains("secret"), "{uri}: {said}");
+            assert!(said.contains("me@"), "{uri}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_uri_is_a_problem_of_it() {
+        for uri in [
+            "",
+            "localhost:5672",
+            "http://localhost",
+            "amqp://host:port",
+            "amqp://host?verify=none",
+        ] {
+            let problems = connect_options(uri).problems();
+            assert_eq!(problems.len(), 1, "{uri}: {problems:?}");
+            assert_eq!(problems[0].option(), "uri", "{uri}");
+        }
+        for uri in [
+            "amqp://localhost",
+            "amqp://localhost/",
+            "amqps://me:x@host:1/v?heartbeat=5",
+        ] {
+            assert!(connect_options(uri).problems().is_empty(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_uri_is_read_as_rabbitmq_documents_it() {
+        let uri = connect_options("amqps://me:a%2Fb@[::1]:7/v%2f?heartbeat=5")
+            .parse()
+            .unwrap();
+        assert_eq!(uri.authority.host, "::1");
+        assert_eq!(uri.authority.userinfo.password, "a/b");
+        assert_eq!((uri.vhost.as_str(), uri.query.heartbeat), ("v/", Some(5)));
+        let uri = connect_options("amqp://localhost/").parse().unwrap();
+        assert_eq!((uri.vhost.as_str(), uri.query.heartbeat), ("/", Some(30)));
+        let uri = ConnectOptions {
+            heartbeat: Some(Duration::from_secs(7)),
+            ..connect_options("amqp://localhost/?heartbeat=5")
+        };
+        assert_eq!(uri.parse().unwrap().query.heartbeat, Some(7));
+    }
+
+    #[test]
+    fn options_that_do_not_fit_are_problems() {
+        let connect_options = ConnectOptions {
+            connect_timeout: Duration::ZERO,
+            heartbeat: Some(Duration::from_millis(1_500)),
+            ca_certificate: Some("ca.pem".to_owned()),
+            ..connect_options("amqp://localhost")
+        };
+        let problems = connect_options.problems();
+        let named: Vec<_> = problems.iter().map(Problem::option).collect();
+        assert_eq!(
+            named,
+            [
+                "connect_timeout",
+                "heartbeat",
+                "ca_certificate",
+                "ca_certificate"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_uri_is_a_sentence_after_the_name_of_the_option() {
+        for uri in ["http://localhost", "amqp://localhost?unknown=1", ""] {
+            let problems = connect_options(uri).problems();
+            assert_eq!(problems[0].option(), "uri");
+            let message = problems[0].message();
+            assert!(message.starts_with("is "), "uri: {message}");
         }
     }
 }

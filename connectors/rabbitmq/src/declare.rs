@@ -4,47 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lapin::{options::QueueDeclareOptions, types::AMQPValue};
 
-use crate::names::Arguments;
-
-/// An argument of a queue, a consumer or a binding: made of a `bool`, an integer or a text.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Argument(pub(crate) AMQPValue);
-
-impl From<bool> for Argument {
-    fn from(value: bool) -> Self {
-        Self(AMQPValue::Boolean(value))
-    }
-}
-
-impl From<i64> for Argument {
-    fn from(value: i64) -> Self {
-        Self(AMQPValue::LongLongInt(value))
-    }
-}
-
-impl From<i32> for Argument {
-    fn from(value: i32) -> Self {
-        Self(AMQPValue::LongLongInt(i64::from(value)))
-    }
-}
-
-impl From<u32> for Argument {
-    fn from(value: u32) -> Self {
-        Self(AMQPValue::LongLongInt(i64::from(value)))
-    }
-}
-
-impl From<&str> for Argument {
-    fn from(value: &str) -> Self {
-        Self(AMQPValue::LongString(value.into()))
-    }
-}
-
-impl From<String> for Argument {
-    fn from(value: String) -> Self {
-        Self(AMQPValue::LongString(value.into()))
-    }
-}
+use crate::arguments::{Argument, Arguments};
 
 /// A queue to be declared: created where it is missing. One that exists with other properties is an error that says which.
 ///

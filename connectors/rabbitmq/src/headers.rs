@@ -6,7 +6,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use crate::{properties, values::from_amqp};
+use crate::{field_values::from_amqp, properties};
 
 /// The header in which a stream says where a message stands.
 pub(crate) const OFFSET: &str = "x-stream-offset";

@@ -34,40 +34,42 @@
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;
-#[doc(hidden)]
-pub mod bare;
+mod arguments;
 mod config;
 mod connect;
-mod connection;
+mod consume;
+mod consumer_timeout;
 mod declare;
+mod delivery_reader;
+mod error;
+mod field_values;
 mod headers;
 mod lag;
-mod leash;
-mod ledger;
 mod names;
-mod open;
 mod options;
-mod patience;
-mod pause;
 mod properties;
 mod publisher;
+mod queue_depth;
+mod reconnect;
 mod record;
 mod setup;
 mod shared;
+mod socket_guard;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
-mod trouble;
-mod values;
+mod unsettled;
 mod wire;
 
-pub use ack::{RabbitMqAcknowledger, Token};
+pub use ack::RabbitMqAcknowledger;
+pub use arguments::Argument;
 pub use broadway_core::ConfigError;
 pub use config::RabbitMq;
-pub use declare::{Argument, Declare, StreamOffset};
+pub use declare::{Declare, StreamOffset};
 pub use options::{AckOptions, OnFailure, OnSuccess, OnUnreadable};
 pub use publisher::{RabbitMqPublisher, RabbitMqPublisherBuilder};
 pub use record::RabbitMqRecord;
 pub use setup::Setup;
 pub use source::RabbitMqProducer;
+pub use unsettled::Token;

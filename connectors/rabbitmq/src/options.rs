@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broadway_core::Outcome;
 
-use crate::ledger::Ending;
+use crate::unsettled::Settlement;
 
 /// What happens to a message that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,25 +114,25 @@ impl Policy {
         outcome: &Outcome,
         options: Option<&AckOptions>,
         redelivered: bool,
-    ) -> Ending {
+    ) -> Settlement {
         let options = options.copied().unwrap_or_default();
-        let later = Ending::RequeueAfter(self.requeue_delay.min(PAUSE_MAX));
+        let later = Settlement::RequeueAfter(self.requeue_delay.min(PAUSE_MAX));
         match outcome {
             Outcome::Done => match options.on_success.unwrap_or(self.on_success) {
-                OnSuccess::Ack => Ending::Ack,
-                OnSuccess::Reject => Ending::Reject,
+                OnSuccess::Ack => Settlement::Ack,
+                OnSuccess::Reject => Settlement::Reject,
                 OnSuccess::Requeue => later,
             },
             Outcome::Failed(_) => match options.on_failure.unwrap_or(self.on_failure) {
                 OnFailure::Requeue => later,
-                OnFailure::RequeueAfter(pause) => Ending::RequeueAfter(pause.min(PAUSE_MAX)),
-                OnFailure::RequeueOnce if redelivered => Ending::Reject,
+                OnFailure::RequeueAfter(pause) => Settlement::RequeueAfter(pause.min(PAUSE_MAX)),
+                OnFailure::RequeueOnce if redelivered => Settlement::Reject,
                 OnFailure::RequeueOnce => later,
-                OnFailure::Reject => Ending::Reject,
-                OnFailure::Ack => Ending::Ack,
+                OnFailure::Reject => Settlement::Reject,
+                OnFailure::Ack => Settlement::Ack,
             },
             // Nobody began it: others may have it at once.
-            _ => Ending::Requeue,
+            _ => Settlement::Requeue,
         }
     }
 }
@@ -160,14 +160,14 @@ mod tests {
     #[test]
     fn a_success_is_acknowledged_and_a_failure_requeued_unless_told_otherwise() {
         let policy = policy(OnFailure::default());
-        assert_eq!(policy.ending(&Outcome::Done, None, false), Ending::Ack);
+        assert_eq!(policy.ending(&Outcome::Done, None, false), Settlement::Ack);
         assert_eq!(
             policy.ending(&failed(), None, true),
-            Ending::RequeueAfter(SECOND)
+            Settlement::RequeueAfter(SECOND)
         );
         assert_eq!(
             policy.ending(&Outcome::Released, None, false),
-            Ending::Requeue
+            Settlement::Requeue
         );
     }
 
@@ -176,9 +176,9 @@ mod tests {
         let policy = policy(OnFailure::RequeueOnce);
         assert_eq!(
             policy.ending(&failed(), None, false),
-            Ending::RequeueAfter(SECOND)
+            Settlement::RequeueAfter(SECOND)
         );
-        assert_eq!(policy.ending(&failed(), None, true), Ending::Reject);
+        assert_eq!(policy.ending(&failed(), None, true), Settlement::Reject);
     }
 
     #[test]
@@ -190,11 +190,11 @@ mod tests {
         let options = AckOptions::new().on_failure(OnFailure::RequeueAfter(Duration::ZERO));
         assert_eq!(
             policy.ending(&failed(), Some(&options), false),
-            Ending::RequeueAfter(Duration::ZERO)
+            Settlement::RequeueAfter(Duration::ZERO)
         );
         assert_eq!(
             policy.ending(&Outcome::Done, Some(&options), false),
-            Ending::Reject
+            Settlement::Reject
         );
     }
 }

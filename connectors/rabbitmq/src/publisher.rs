@@ -3,10 +3,10 @@
 //! ```text
 //! publish ── a call, a channel of its own ──▶ client ──▶ broker
 //!    ▲                                          │
-//!    └── ledger ◀── confirmations, returned messages
+//!    └── confirms ◀── confirmations, returned messages
 //! ```
 //!
-//! `call` is one call of `publish`, `ledger` what became of its messages, `message` what a message becomes, `link` the
+//! `call` is one call of `publish`, `confirms` what became of its messages, `message` what a message becomes, `link` the
 //! connection with its channels and the way to the next one.
 //!
 //! Each call has a channel for itself while it runs. The client tells of a returned message with whatever confirmation comes
@@ -15,10 +15,10 @@
 
 mod builder;
 mod call;
+mod channels;
+mod confirms;
+pub(crate) mod convert;
 mod headers;
-mod ledger;
-mod link;
-pub(crate) mod message;
 
 use std::{
     fmt,
@@ -33,7 +33,7 @@ use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
 use tokio::{sync::Semaphore, time::timeout};
 
 pub use builder::RabbitMqPublisherBuilder;
-use link::Links;
+use channels::Channels;
 
 /// The most calls at once, each with a channel; others wait. Brokers allow 2,047 channels by default.
 const CALLS_MAX: u16 = 64;
@@ -91,12 +91,12 @@ const CALLS_MAX: u16 = 64;
 #[derive(Clone)]
 #[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
 pub struct RabbitMqPublisher {
-    shared: Arc<Shared>,
+    shared: Arc<SharedPublisher>,
 }
 
-pub(crate) struct Shared {
+pub(crate) struct SharedPublisher {
     options: RabbitMqPublisherBuilder,
-    links: Links,
+    channels: Channels,
     /// One for each call at once.
     calls: Arc<Semaphore>,
     calls_max: u32,
@@ -117,10 +117,14 @@ impl RabbitMqPublisher {
     }
 
     /// `channel_max` is what the broker allows on a connection.
-    pub(crate) fn new(options: RabbitMqPublisherBuilder, links: Links, channel_max: u16) -> Self {
+    pub(crate) fn new(
+        options: RabbitMqPublisherBuilder,
+        channels: Channels,
+        channel_max: u16,
+    ) -> Self {
         let calls_max = CALLS_MAX.min(channel_max).max(1);
-        let shared = Shared {
-            links,
+        let shared = SharedPublisher {
+            channels,
             calls: Arc::new(Semaphore::new(usize::from(calls_max))),
             calls_max: u32::from(calls_max),
             in_flight: Semaphore::new(options.in_flight_max),
@@ -176,7 +180,7 @@ impl Publisher for RabbitMqPublisher {
         self.shared.is_closed.store(true, Ordering::Release);
         let within = self.shared.options.close_timeout;
         let settled = self.settled("close_timeout", within).await;
-        self.shared.links.close(within).await;
+        self.shared.channels.close(within).await;
         settled
     }
 }

@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// One message of the queue.
-pub struct RabbitMqRecord(Box<Inner>);
+pub struct RabbitMqRecord(Box<RecordFields>);
 
-struct Inner {
+struct RecordFields {
     queue: Arc<str>,
     tag: u64,
     redelivered: bool,
@@ -54,7 +54,7 @@ impl RabbitMqRecord {
         properties: BasicProperties,
         payload: Vec<u8>,
     ) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(RecordFields {
             queue: Arc::from(queue),
             tag,
             redelivered,
@@ -68,7 +68,7 @@ impl RabbitMqRecord {
     }
 
     pub(crate) fn new(delivery: Delivery, queue: Arc<str>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(RecordFields {
             queue,
             tag: delivery.delivery_tag,
             redelivered: delivery.redelivered,

@@ -7,7 +7,7 @@ use lapin::{
     types::FieldTable,
 };
 
-use crate::{declare::Declare, names::short, trouble::words};
+use crate::{declare::Declare, error::words, names::short};
 
 /// A channel that has just been opened, in the hands of [`after_connect`](crate::RabbitMq::after_connect).
 ///

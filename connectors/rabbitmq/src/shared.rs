@@ -25,20 +25,19 @@ use lapin::{
 use tokio::{sync::Notify, time::sleep_until};
 
 use crate::{
-    ack::Token,
     config::RabbitMq,
-    connect::Line,
-    lag::{self, Gauge},
-    ledger::{Arrival, Ending, Frame, Ledger},
+    consume::OpenConsumer,
+    consumer_timeout::ConsumerTimeout,
+    error::words,
     options::{AckOptions, OnUnreadable, Policy},
-    patience::Patience,
-    trouble::words,
+    queue_depth::{self, QueueDepth},
+    unsettled::{AckFrame, NewDelivery, Settlement, Token, Unsettled},
 };
 
 /// How many of the messages whose results were late are named.
 const LATE_NAMED_MAX: usize = 3;
 
-pub(crate) struct Shared {
+pub(crate) struct SharedChannel {
     queue: String,
     producer: usize,
     emitter: Emitter,
@@ -46,9 +45,9 @@ pub(crate) struct Shared {
     pub(crate) on_unreadable: OnUnreadable,
     pub(crate) window: u16,
     pub(crate) is_stream: bool,
-    /// That of `State`, to be read without its lock.
+    /// That of `ChannelState`, to be read without its lock.
     generation: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<ChannelState>,
     pub(crate) lag: LagReporter,
     /// Wakes the keeper when something is due earlier, the producer when the channel was given up, and one that halts when nothing is
     /// with the pipeline any more.
@@ -57,28 +56,28 @@ pub(crate) struct Shared {
     pub(crate) idle: Notify,
 }
 
-struct State {
+struct ChannelState {
     generation: u64,
     channel: Option<Channel>,
-    ledger: Ledger,
+    ledger: Unsettled,
     /// Used again and again.
-    frames: Vec<Frame>,
+    frames: Vec<AckFrame>,
     /// In a stream, where to read on.
     resume: Option<u64>,
     /// The channel in use was told of a message that ended.
     has_told: bool,
     /// How long the broker lets a message be unsettled.
-    patience: Patience,
+    patience: ConsumerTimeout,
     /// Of the messages that ended since the channel in use began, and of late ones while there is none: how many were to be taken from
     /// the queue.
     taken: u64,
     /// Nothing is read any more, so nothing is opened again.
     is_stopped: bool,
-    /// How many messages wait: of the line in use, or the last one.
-    gauge: Option<Gauge>,
+    /// How many messages wait: of the opened in use, or the last one.
+    queue_depth: Option<QueueDepth>,
 }
 
-impl Shared {
+impl SharedChannel {
     pub(crate) fn new(cx: &OpenContext, source: &RabbitMq, window: u16) -> Self {
         let is_stream = source.is_stream();
         let patience = source.patience();
@@ -91,17 +90,17 @@ impl Shared {
             window,
             is_stream,
             generation: AtomicU64::new(0),
-            state: Mutex::new(State {
+            state: Mutex::new(ChannelState {
                 generation: 0,
                 channel: None,
-                ledger: Ledger::new(window, is_stream, patience.pause_max()),
+                ledger: Unsettled::new(window, is_stream, patience.pause_max()),
                 frames: Vec::new(),
                 resume: None,
                 has_told: false,
                 patience,
                 taken: 0,
                 is_stopped: false,
-                gauge: None,
+                queue_depth: None,
             }),
             lag: LagReporter::new(cx),
             bell: Notify::new(),
@@ -114,11 +113,11 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The channel of a new line is in use from now on; says its generation.
-    pub(crate) fn begin(&self, line: &Line) -> u64 {
+    /// The channel of a new opened is in use from now on; says its generation.
+    pub(crate) fn begin(&self, opened: &OpenConsumer) -> u64 {
         let mut state = self.state();
-        state.channel = Some(line.channel.clone());
-        state.gauge = Some(Gauge::of(line));
+        state.channel = Some(opened.channel.clone());
+        state.queue_depth = Some(QueueDepth::of(opened));
         state.taken = 0;
         state.has_told = false;
         state.generation
@@ -164,7 +163,11 @@ impl Shared {
     }
 
     /// Messages are handed to the pipeline. `false` if their channel is lost.
-    pub(crate) fn deliver(&self, generation: u64, arrivals: impl Iterator<Item = Arrival>) -> bool {
+    pub(crate) fn deliver(
+        &self,
+        generation: u64,
+        arrivals: impl Iterator<Item = NewDelivery>,
+    ) -> bool {
         let mut state = self.state();
         let is_ours = state.generation == generation
             && state
@@ -188,8 +191,8 @@ impl Shared {
             return state.ledger.set_aside(tag);
         }
         let now = Instant::now();
-        let State { ledger, frames, .. } = &mut *state;
-        ledger.settle(tag, Ending::Reject, now, frames);
+        let ChannelState { ledger, frames, .. } = &mut *state;
+        ledger.settle(tag, Settlement::Reject, now, frames);
         state.taken += 1;
         self.flush_into(&mut state, now);
         drop(state);
@@ -214,13 +217,13 @@ impl Shared {
                 .policy
                 .ending(&ended.outcome, options, ended.token.redelivered);
             let is_ours = ended.token.generation == state_now.generation;
-            let is_taken = matches!(ending, Ending::Ack | Ending::Reject);
+            let is_taken = matches!(ending, Settlement::Ack | Settlement::Reject);
             if is_taken && (is_ours || state_now.channel.is_none()) {
                 state_now.taken += 1;
             }
             if !is_ours {
                 // What nobody has begun has no result.
-                if ending != Ending::Requeue {
+                if ending != Settlement::Requeue {
                     late += 1;
                     if late_tokens.len() < LATE_NAMED_MAX {
                         late_tokens.push(ended.token);
@@ -272,7 +275,7 @@ impl Shared {
     /// Tells the broker all that can be told, and says whether there is a channel for it.
     pub(crate) fn finish(&self) -> bool {
         let mut state = self.state();
-        let State { ledger, frames, .. } = &mut *state;
+        let ChannelState { ledger, frames, .. } = &mut *state;
         ledger.finish(frames);
         self.send(&mut state);
         state.channel.is_some()
@@ -292,7 +295,7 @@ impl Shared {
         let mut state = self.state();
         if state.generation == generation && !self.is_stream {
             let requeue = true;
-            let frames = tags.map(|tag| Frame::Nack { tag, requeue });
+            let frames = tags.map(|tag| AckFrame::Nack { tag, requeue });
             state.frames.extend(frames);
             self.send(&mut state);
         }
@@ -316,28 +319,28 @@ impl Shared {
     }
 
     /// What can be asked how many messages wait. `None` while there is no channel.
-    pub(crate) fn gauge(&self) -> Option<Gauge> {
+    pub(crate) fn queue_depth(&self) -> Option<QueueDepth> {
         let state = self.state();
         state
             .channel
             .is_some()
-            .then(|| state.gauge.clone())
+            .then(|| state.queue_depth.clone())
             .flatten()
     }
 
     /// Tells how far the queue is behind, if so many messages are ready there. All is unknown while there is no channel.
     pub(crate) fn tell_lag(&self, ready: Option<u64>) {
         let state = self.state();
-        let Some(gauge) = state.gauge.clone() else {
+        let Some(queue_depth) = state.queue_depth.clone() else {
             return;
         };
         let is_up = state.channel.is_some();
         let messages = ready
             .filter(|_| is_up)
-            .map(|ready| ready + gauge.unsettled(&state.ledger));
-        let oldest = lag::oldest(&state.ledger);
+            .map(|ready| ready + queue_depth.unsettled(&state.ledger));
+        let oldest = queue_depth::oldest(&state.ledger);
         drop(state);
-        self.lag.report(&gauge.queue, messages, oldest);
+        self.lag.report(&queue_depth.queue, messages, oldest);
     }
 
     /// Tells in time what nobody settles now: acknowledgements that were held back, and requeues whose pause is over. Never ends.
@@ -360,13 +363,13 @@ impl Shared {
         }
     }
 
-    fn flush_into(&self, state: &mut State, now: Instant) {
-        let State { ledger, frames, .. } = state;
+    fn flush_into(&self, state: &mut ChannelState, now: Instant) {
+        let ChannelState { ledger, frames, .. } = state;
         ledger.flush(now, frames);
         self.send(state);
     }
 
-    fn send(&self, state: &mut State) {
+    fn send(&self, state: &mut ChannelState) {
         let mut frames = std::mem::take(&mut state.frames);
         for frame in frames.drain(..) {
             let Some(channel) = &state.channel else {
@@ -374,18 +377,18 @@ impl Shared {
             };
             // The frame is queued by the first poll; the rest would be to wait until it is written.
             let sent = match frame {
-                Frame::Ack { tag, multiple } => channel
+                AckFrame::Ack { tag, multiple } => channel
                     .basic_ack(tag, BasicAckOptions { multiple })
                     .now_or_never(),
-                Frame::Nack { tag, requeue } => {
+                AckFrame::Nack { tag, requeue } => {
                     let options = BasicNackOptions {
                         requeue,
                         multiple: false,
                     };
                     channel.basic_nack(tag, options).now_or_never()
                 }
-                Frame::Reopen if state.is_stopped => continue,
-                Frame::Reopen => {
+                AckFrame::Reopen if state.is_stopped => continue,
+                AckFrame::Reopen => {
                     self.move_on(state);
                     break;
                 }
@@ -406,17 +409,17 @@ impl Shared {
     }
 
     /// To the next generation, in which nothing is out.
-    fn move_on(&self, state: &mut State) {
+    fn move_on(&self, state: &mut ChannelState) {
         state.resume = state.ledger.resume().or(state.resume);
         let pause_max = state.patience.pause_max();
-        state.ledger = Ledger::new(self.window, self.is_stream, pause_max);
+        state.ledger = Unsettled::new(self.window, self.is_stream, pause_max);
         state.channel = None;
         state.generation += 1;
         self.generation.store(state.generation, Ordering::Release);
         self.given_up.notify_one();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ChannelState> {
         // Nothing that panics leaves it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,17 +15,17 @@ use tokio::{
 use crate::{
     ack::RabbitMqAcknowledger,
     config::RabbitMq,
-    connect::Line,
+    consume::OpenConsumer,
+    delivery_reader::{ConsumerLoss, DeliveryBuffer, DeliveryReader, ReadOutcome},
+    error::{Trouble, words},
     lag,
-    open::{Lost, Open, Out, Taken},
-    pause::{chance, failures_after, pause},
+    reconnect::{chance, failures_after, pause},
     record::RabbitMqRecord,
-    shared::Shared,
-    trouble::{Trouble, words},
+    shared::SharedChannel,
     wire::client_runtime,
 };
 
-/// A line that lasted so long is a success, even if the queue was empty.
+/// A opened that lasted so long is a success, even if the queue was empty.
 const SETTLED_TIME: Duration = Duration::from_secs(30);
 /// How long closing waits for the connection, when the channel has been closed.
 const BYE_TIME: Duration = Duration::from_secs(1);
@@ -56,11 +56,14 @@ impl Source for RabbitMq {
         ConfigError::check("the RabbitMQ source", problems)?;
         let mut source = self.clone();
         let name = || format!("{}-{}", cx.pipeline(), cx.producer());
-        source.access.connection_name.get_or_insert_with(name);
+        source
+            .connect_options
+            .connection_name
+            .get_or_insert_with(name);
         let window = self.window(cx);
-        let line = source.connect(window, None).await;
-        let line = line.map_err(Trouble::into_error)?;
-        let shared = Arc::new(Shared::new(cx, self, window));
+        let opened = source.connect(window, None).await;
+        let opened = opened.map_err(Trouble::into_error)?;
+        let shared = Arc::new(SharedChannel::new(cx, self, window));
         let mut keeper = JoinSet::new();
         let (kept, lag_interval) = (shared.clone(), self.lag_interval);
         let keeping = async move { join(kept.keep(), lag::tell(&kept, lag_interval)).await };
@@ -68,7 +71,7 @@ impl Source for RabbitMq {
         keeper.spawn_on(keeping.map(drop), &client_runtime().await?);
         Ok(RabbitMqProducer {
             acknowledger: Arc::new(RabbitMqAcknowledger::new(shared.clone())),
-            link: Link::Up(Box::new(Open::begin(line, &shared))),
+            state: ConsumerState::Up(Box::new(DeliveryReader::begin(opened, &shared))),
             shared,
             source: Arc::new(source),
             failures: 0,
@@ -84,9 +87,9 @@ impl Source for RabbitMq {
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct RabbitMqProducer {
     source: Arc<RabbitMq>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedChannel>,
     acknowledger: Arc<RabbitMqAcknowledger>,
-    link: Link,
+    state: ConsumerState,
     /// Connections that were lost before they delivered anything, and attempts that failed since.
     failures: u32,
     /// What may come again after the end was told.
@@ -95,18 +98,18 @@ pub struct RabbitMqProducer {
     _keeper: JoinSet<()>,
 }
 
-enum Link {
-    Up(Box<Open>),
+enum ConsumerState {
+    Up(Box<DeliveryReader>),
     /// A task connects; it tells what it has failed at, and returns an error that no later attempt would mend.
     Down(JoinSet<Result<Reconnected, BoxError>>),
-    /// Nothing more is read, for this reason; the pipeline still has messages of this line.
-    Halted(Box<Open>, String),
-    /// Nothing more is read. With the line, if there is one.
-    Stopped(Option<Box<Open>>),
+    /// Nothing more is read, for this reason; the pipeline still has messages of this opened.
+    Halted(Box<DeliveryReader>, String),
+    /// Nothing more is read. With the opened, if there is one.
+    Stopped(Option<Box<DeliveryReader>>),
 }
 
 struct Reconnected {
-    line: Line,
+    opened: OpenConsumer,
     /// With those before.
     failures: u32,
 }
@@ -123,11 +126,15 @@ impl SourceProducer for RabbitMqProducer {
         MessageInfo::of_record(record).attempt(record.attempt())
     }
 
-    async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut DeliveryBuffer,
+    ) -> Result<Produced, BoxError> {
         loop {
             // Cancel safe: what the consumer holds stays there until the poll that hands it over, and connecting is a task.
-            match &mut self.link {
-                Link::Up(open) => {
+            match &mut self.state {
+                ConsumerState::Up(open) => {
                     let shared = &*self.shared;
                     let taken = tokio::select! {
                         biased;
@@ -137,52 +144,53 @@ impl SourceProducer for RabbitMqProducer {
                                 // That was an earlier channel.
                                 continue;
                             }
-                            Err(Lost::new("the channel was given up"))
+                            Err(ConsumerLoss::new("the channel was given up"))
                         }
                     };
                     match taken {
-                        Ok(Taken::Some) => return Ok(Produced::More),
-                        Ok(Taken::Halted(why)) => self.halt(why),
+                        Ok(ReadOutcome::Some) => return Ok(Produced::More),
+                        Ok(ReadOutcome::Halted(why)) => self.halt(why),
                         Err(lost) => self.lost(&lost),
                     }
                 }
-                Link::Halted(open, why) => {
+                ConsumerState::Halted(open, why) => {
                     let (within, why) = (self.source.close_timeout, why.clone());
                     end_what_is_open(&self.shared, open, within).await;
                     return Err(why.into());
                 }
-                Link::Down(attempt) => {
+                ConsumerState::Down(attempt) => {
                     let Some(ended) = attempt.join_next().await else {
                         return Err("the connection to RabbitMQ is lost".into());
                     };
-                    let Reconnected { line, failures } = ended??;
+                    let Reconnected { opened, failures } = ended??;
                     self.failures = failures.saturating_add(1);
-                    self.link = Link::Up(Box::new(Open::begin(line, &self.shared)));
+                    self.state =
+                        ConsumerState::Up(Box::new(DeliveryReader::begin(opened, &self.shared)));
                 }
-                Link::Stopped(_) => return Ok(Produced::End),
+                ConsumerState::Stopped(_) => return Ok(Produced::End),
             }
         }
     }
 
     /// Cancels the consumer; what it had fetched and not delivered goes back to the queue.
     async fn stop(&mut self) {
-        if let Link::Stopped(_) = self.link {
+        if let ConsumerState::Stopped(_) = self.state {
             return;
         }
         self.shared.stop();
-        let link = std::mem::replace(&mut self.link, Link::Stopped(None));
-        let mut open = match link {
-            Link::Up(open) => open,
-            Link::Halted(open, _) => {
-                self.link = Link::Stopped(Some(open));
+        let state = std::mem::replace(&mut self.state, ConsumerState::Stopped(None));
+        let mut open = match state {
+            ConsumerState::Up(open) => open,
+            ConsumerState::Halted(open, _) => {
+                self.state = ConsumerState::Stopped(Some(open));
                 return;
             }
-            Link::Down(_) | Link::Stopped(_) => return,
+            ConsumerState::Down(_) | ConsumerState::Stopped(_) => return,
         };
         match timeout(self.source.close_timeout, open.cancel()).await {
             Ok(Ok(tags)) => {
                 self.shared.give_back(open.generation, tags.into_iter());
-                self.link = Link::Stopped(Some(open));
+                self.state = ConsumerState::Stopped(Some(open));
             }
             Ok(Err(error)) => self.trouble(&words(&error), open.generation),
             Err(_) => self.trouble("the broker did not answer", open.generation),
@@ -201,9 +209,11 @@ impl SourceProducer for RabbitMqProducer {
     async fn close(mut self) -> Result<(), BoxError> {
         self.shared.lag.end();
         let deadline = Deadline::after(self.source.close_timeout);
-        let link = std::mem::replace(&mut self.link, Link::Stopped(None));
-        let result = match link {
-            Link::Up(open) | Link::Halted(open, _) | Link::Stopped(Some(open))
+        let state = std::mem::replace(&mut self.state, ConsumerState::Stopped(None));
+        let result = match state {
+            ConsumerState::Up(open)
+            | ConsumerState::Halted(open, _)
+            | ConsumerState::Stopped(Some(open))
                 if self.shared.finish() =>
             {
                 self.close_line(*open, deadline).await
@@ -216,9 +226,13 @@ impl SourceProducer for RabbitMqProducer {
 }
 
 impl RabbitMqProducer {
-    async fn close_line(&mut self, open: Open, deadline: Deadline) -> Result<(), BoxError> {
+    async fn close_line(
+        &mut self,
+        open: DeliveryReader,
+        deadline: Deadline,
+    ) -> Result<(), BoxError> {
         // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
-        let closed = deadline.within(open.line.channel.close(200, "closed".into()));
+        let closed = deadline.within(open.opened.channel.close(200, "closed".into()));
         let result = match closed.await {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => self.unconfirmed(&words(&error)),
@@ -228,18 +242,18 @@ impl RabbitMqProducer {
             )),
         };
         // Nothing depends on it any more.
-        let bye = open.line.connection.close(200, "closed".into());
+        let bye = open.opened.connection.close(200, "closed".into());
         drop(timeout(deadline.remaining().min(BYE_TIME), bye).await);
         result
     }
 
     /// Begins to connect again.
-    fn lost(&mut self, lost: &Lost) {
+    fn lost(&mut self, lost: &ConsumerLoss) {
         let mut why = lost.why.clone();
         if let Some(limit) = lost.impatient {
             why = format!("{why}; {}", self.shared.impatient(limit));
         }
-        if let Link::Up(open) = &self.link {
+        if let ConsumerState::Up(open) = &self.state {
             let has_lasted = open.since.elapsed() >= SETTLED_TIME;
             self.failures = failures_after(self.failures, self.shared.has_told(), has_lasted);
             self.shared.lose(open.generation);
@@ -254,13 +268,13 @@ impl RabbitMqProducer {
             self.shared.clone(),
             self.failures,
         ));
-        self.link = Link::Down(attempt);
+        self.state = ConsumerState::Down(attempt);
     }
 
     fn halt(&mut self, why: String) {
-        self.link = match std::mem::replace(&mut self.link, Link::Stopped(None)) {
-            Link::Up(open) => Link::Halted(open, why),
-            link => link,
+        self.state = match std::mem::replace(&mut self.state, ConsumerState::Stopped(None)) {
+            ConsumerState::Up(open) => ConsumerState::Halted(open, why),
+            state => state,
         };
     }
 
@@ -286,8 +300,8 @@ impl RabbitMqProducer {
     }
 }
 
-/// Waits until the pipeline has ended all messages of this line, or the line is lost; and then until the broker knows it. Cancel safe.
-async fn end_what_is_open(shared: &Shared, open: &mut Open, within: Duration) {
+/// Waits until the pipeline has ended all messages of this opened, or the opened is lost; and then until the broker knows it. Cancel safe.
+async fn end_what_is_open(shared: &SharedChannel, open: &mut DeliveryReader, within: Duration) {
     while shared.generation() == open.generation && !shared.is_idle() {
         tokio::select! {
             () = shared.idle.notified() => {}
@@ -296,7 +310,7 @@ async fn end_what_is_open(shared: &Shared, open: &mut Open, within: Duration) {
     }
     if shared.generation() == open.generation && shared.finish() {
         // The broker takes frames in order.
-        let closing = open.line.channel.close(200, "halted".into());
+        let closing = open.opened.channel.close(200, "halted".into());
         drop(timeout(within, closing).await);
     }
 }
@@ -304,14 +318,14 @@ async fn end_what_is_open(shared: &Shared, open: &mut Open, within: Duration) {
 /// Connects until that succeeds, or cannot.
 async fn reconnect(
     source: Arc<RabbitMq>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedChannel>,
     mut failures: u32,
 ) -> Result<Reconnected, BoxError> {
     let mut refusals = 0;
     loop {
         sleep(pause(failures, chance())).await;
         match source.connect(shared.window, shared.resume()).await {
-            Ok(line) => return Ok(Reconnected { line, failures }),
+            Ok(opened) => return Ok(Reconnected { opened, failures }),
             Err(Trouble::Lasting(error)) => return Err(error),
             Err(Trouble::Refused(error)) => {
                 refusals += 1;

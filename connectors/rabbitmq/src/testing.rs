@@ -21,7 +21,7 @@ use lapin::{
 
 use crate::{
     headers::{DELIVERY_COUNT, OFFSET},
-    publisher::message::Rules,
+    publisher::convert::Converter,
     record::RabbitMqRecord,
 };
 
@@ -271,7 +271,7 @@ impl RecordBuilder {
     #[must_use]
     #[track_caller]
     pub fn build(self) -> RabbitMqRecord {
-        let rules = Rules {
+        let converter = Converter {
             routing_key: self.queue.clone(),
             persistent: self.persistent,
             bytes_max: usize::MAX,
@@ -281,7 +281,7 @@ impl RecordBuilder {
             message = without_payload(&message);
         }
         let payload = message.payload().map(|payload| payload.to_vec());
-        let entry = match rules.entry(&message, FRAME_MAX) {
+        let entry = match converter.entry(&message, FRAME_MAX) {
             Ok(entry) => entry,
             Err(error) => panic!("RabbitMQ cannot have such a message: {error}"),
         };

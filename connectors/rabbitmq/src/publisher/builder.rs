@@ -9,11 +9,11 @@ use lapin::{
     types::FieldTable,
 };
 
-use super::{RabbitMqPublisher, ledger::explain, link::Links, message::Rules};
+use super::{RabbitMqPublisher, channels::Channels, confirms::explain, convert::Converter};
 use crate::{
-    connection::{Access, Reached},
+    connect::{ConnectOptions, OpenConnection},
+    error::{NOT_FOUND, Trouble, code},
     names::longer_than_amqp_carries,
-    trouble::{NOT_FOUND, Trouble, code},
 };
 
 /// The most that RabbitMQ 4 takes where nobody has said otherwise; 3 takes more.
@@ -41,12 +41,12 @@ const IN_FLIGHT_LIMIT: usize = 1_000_000;
 #[derive(Clone)]
 #[must_use = "a publisher is made by `open`"]
 pub struct RabbitMqPublisherBuilder {
-    access: Access,
+    connect_options: ConnectOptions,
     /// Empty is the default exchange, which knows every queue by its name.
     pub(super) exchange: String,
     to_queue: bool,
     routing_key: Option<String>,
-    pub(super) rules: Rules,
+    pub(super) converter: Converter,
     pub(super) mandatory: bool,
     create_if_missing: bool,
     pub(super) in_flight_max: usize,
@@ -56,14 +56,14 @@ pub struct RabbitMqPublisherBuilder {
 
 impl RabbitMqPublisherBuilder {
     pub(super) fn exchange(name: String) -> Self {
-        let mut access = Access::new();
-        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut access.uri);
+        let mut connect_options = ConnectOptions::new();
+        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut connect_options.uri);
         Self {
-            access,
+            connect_options,
             exchange: name,
             to_queue: false,
             routing_key: None,
-            rules: Rules {
+            converter: Converter {
                 routing_key: String::new(),
                 persistent: true,
                 bytes_max: BYTES_MAX,
@@ -79,7 +79,7 @@ impl RabbitMqPublisherBuilder {
     pub(super) fn queue(name: String) -> Self {
         let mut builder = Self::exchange(String::new());
         builder.to_queue = true;
-        builder.rules.routing_key = name;
+        builder.converter.routing_key = name;
         builder
     }
 
@@ -87,7 +87,7 @@ impl RabbitMqPublisherBuilder {
     /// percent-encoded; no vhost is the vhost `/`, as is `%2F`. `heartbeat`, `frame_max`, `channel_max` and `auth_mechanism` may
     /// stand behind a `?`. The password is never shown. Default: `amqp://guest:guest@localhost:5672/%2f`.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
-        self.access.uri = uri.into();
+        self.connect_options.uri = uri.into();
         self
     }
 
@@ -100,7 +100,7 @@ impl RabbitMqPublisherBuilder {
 
     /// Whether messages outlive a restart of the broker, in queues that do. Default: `true`.
     pub fn persistent(mut self, persistent: bool) -> Self {
-        self.rules.persistent = persistent;
+        self.converter.persistent = persistent;
         self
     }
 
@@ -134,7 +134,7 @@ impl RabbitMqPublisherBuilder {
 
     /// How long opening waits for a broker that answers, and each attempt to connect again. [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.access.connect_timeout = timeout;
+        self.connect_options.connect_timeout = timeout;
         self
     }
 
@@ -147,27 +147,27 @@ impl RabbitMqPublisherBuilder {
     /// After twice this time without a sign of the broker the connection counts as lost; the broker may ask for less. Whole seconds, up
     /// to an hour. Default: that of the uri, else 30 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.access.heartbeat = Some(interval);
+        self.connect_options.heartbeat = Some(interval);
         self
     }
 
     /// What the broker's own pages call this connection. Default: `broadway-publisher`.
     pub fn connection_name(mut self, name: impl Into<String>) -> Self {
-        self.access.connection_name = Some(name.into());
+        self.connect_options.connection_name = Some(name.into());
         self
     }
 
     /// One more authority to trust for `amqps://`, as the text of a file in PEM, besides those of the system. The
     /// certificate must name the host of the uri.
     pub fn ca_certificate(mut self, pem: impl Into<String>) -> Self {
-        self.access.ca_certificate = Some(pem.into());
+        self.connect_options.ca_certificate = Some(pem.into());
         self
     }
 
     /// The most bytes of a payload; a larger one is refused before it is sent. The broker would close the channel over it, and
     /// with it the call. Default: 16 MiB, which is what RabbitMQ 4 takes (`max_message_size`); RabbitMQ 3 takes 128 MiB.
     pub fn bytes_max(mut self, bytes: usize) -> Self {
-        self.rules.bytes_max = bytes;
+        self.converter.bytes_max = bytes;
         self
     }
 
@@ -188,32 +188,34 @@ impl RabbitMqPublisherBuilder {
     async fn try_open(mut self) -> Result<RabbitMqPublisher, BoxError> {
         ConfigError::check("the RabbitMQ publisher", self.problems())?;
         if let Some(key) = self.routing_key.take() {
-            self.rules.routing_key = key;
+            self.converter.routing_key = key;
         }
-        let name = &mut self.access.connection_name;
+        let name = &mut self.connect_options.connection_name;
         name.get_or_insert_with(|| "broadway-publisher".to_owned());
-        let deadline = Deadline::after(self.access.connect_timeout);
-        let connected = self.access.connect().await;
-        let Reached {
-            connection, leash, ..
+        let deadline = Deadline::after(self.connect_options.connect_timeout);
+        let connected = self.connect_options.connect().await;
+        let OpenConnection {
+            connection,
+            socket_guard,
+            ..
         } = connected.map_err(Trouble::into_error)?;
         match deadline.within(self.find(&connection)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => {
-                leash.let_go();
+                socket_guard.release();
                 return Err(error);
             }
             None => return Err(self.overdue().into()),
         }
         let channel_max = connection.configuration().channel_max();
-        let links = Links::new(self.access.clone(), connection, leash);
-        Ok(RabbitMqPublisher::new(self, links, channel_max))
+        let channels = Channels::new(self.connect_options.clone(), connection, socket_guard);
+        Ok(RabbitMqPublisher::new(self, channels, channel_max))
     }
 
     /// Where messages go, in words.
     pub(super) fn destination(&self) -> String {
         match &self.exchange[..] {
-            "" => format!("queue `{}`", self.rules.routing_key),
+            "" => format!("queue `{}`", self.converter.routing_key),
             name => format!("exchange `{name}`"),
         }
     }
@@ -240,11 +242,11 @@ impl RabbitMqPublisherBuilder {
             ),
             None if is_missing => format!(
                 "the broker has no {destination} (option `{option}`) in the vhost of `uri` = {:?}: create it, or correct the name",
-                self.access.shown()
+                self.connect_options.shown()
             ),
             _ => {
                 let why = explain(&error);
-                format!("no access to the {destination} (option `{option}`): {why}")
+                format!("no connect_options to the {destination} (option `{option}`): {why}")
             }
         };
         Err(text.into())
@@ -259,7 +261,7 @@ impl RabbitMqPublisherBuilder {
                 durable: true,
                 ..QueueDeclareOptions::default()
             };
-            let name = self.rules.routing_key.as_str().into();
+            let name = self.converter.routing_key.as_str().into();
             let declared = channel.queue_declare(name, options, FieldTable::default());
             declared.await?;
         } else {
@@ -283,8 +285,8 @@ impl RabbitMqPublisherBuilder {
     fn overdue(&self) -> String {
         format!(
             "the broker at `uri` = {:?} did not say within {:?} (`connect_timeout`) whether there is the {}",
-            self.access.shown(),
-            self.access.connect_timeout,
+            self.connect_options.shown(),
+            self.connect_options.connect_timeout,
             self.destination()
         )
     }
@@ -292,9 +294,9 @@ impl RabbitMqPublisherBuilder {
     /// All that cannot work.
     fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
-        checks.extend(self.access.problems());
+        checks.extend(self.connect_options.problems());
         let name = match self.to_queue {
-            true => &self.rules.routing_key,
+            true => &self.converter.routing_key,
             false => &self.exchange,
         };
         checks.require(
@@ -315,7 +317,7 @@ impl RabbitMqPublisherBuilder {
             checks.add("routing_key", long);
         }
         checks.within("in_flight_max", self.in_flight_max, 1..=IN_FLIGHT_LIMIT);
-        checks.within("bytes_max", self.rules.bytes_max, 1..=BYTES_LIMIT);
+        checks.within("bytes_max", self.converter.bytes_max, 1..=BYTES_LIMIT);
         for (option, timeout) in [
             ("confirm_timeout", self.confirm_timeout),
             ("close_timeout", self.close_timeout),
@@ -335,16 +337,16 @@ impl RabbitMqPublisherBuilder {
 impl fmt::Debug for RabbitMqPublisherBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitMqPublisherBuilder")
-            .field("access", &self.access)
+            .field("connect_options", &self.connect_options)
             .field("exchange", &self.exchange)
-            .field("routing_key", &self.rules.routing_key)
-            .field("persistent", &self.rules.persistent)
+            .field("routing_key", &self.converter.routing_key)
+            .field("persistent", &self.converter.persistent)
             .field("mandatory", &self.mandatory)
             .field("create_if_missing", &self.create_if_missing)
             .field("in_flight_max", &self.in_flight_max)
             .field("confirm_timeout", &self.confirm_timeout)
             .field("close_timeout", &self.close_timeout)
-            .field("bytes_max", &self.rules.bytes_max)
+            .field("bytes_max", &self.converter.bytes_max)
             .finish()
     }
 }

@@ -25,25 +25,25 @@ use tokio::{
 };
 
 use super::{
-    Shared,
-    ledger::{Ledger, Round},
-    link::Link,
-    message::Entry,
+    SharedPublisher,
+    channels::PublisherConnection,
+    confirms::{ChannelEnd, Confirms},
+    convert::AmqpMessage,
 };
 
 /// As good as no limit, and within what clocks can express.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// The message at this place, and the answer to it.
-type Landed = (usize, lapin::Result<Confirmation>);
+type Answered = (usize, lapin::Result<Confirmation>);
 
 /// Some messages of a call on their way, on one channel.
-struct Flight<'a> {
-    shared: &'a Shared,
+struct ChannelSend<'a> {
+    shared: &'a SharedPublisher,
     channel: &'a Channel,
     frame_max: usize,
     messages: &'a [Outgoing],
-    ledger: &'a mut Ledger,
+    confirms: &'a mut Confirms,
     /// The next one to be sent, and where these messages end.
     next: usize,
     end: usize,
@@ -51,34 +51,37 @@ struct Flight<'a> {
     deadlines: VecDeque<Instant>,
     /// All before this one have landed.
     oldest: usize,
-    answers: FuturesUnordered<BoxFuture<'a, Landed>>,
+    answers: FuturesUnordered<BoxFuture<'a, Answered>>,
 }
 
 /// Why nothing more of a call can be sent.
-struct Stopped(String);
+struct CallStopped(String);
 
 /// Publishes all of it. Result `n` is that of message `n`.
-pub(super) async fn run(shared: &Shared, messages: &[Outgoing]) -> Vec<Result<(), PublishError>> {
-    let mut ledger = Ledger::new(messages.len());
+pub(super) async fn run(
+    shared: &SharedPublisher,
+    messages: &[Outgoing],
+) -> Vec<Result<(), PublishError>> {
+    let mut confirms = Confirms::new(messages.len());
     let mut next = 0;
-    let ended = send_all(shared, messages, &mut ledger, &mut next).await;
-    let why = ended.err().map(|Stopped(why)| why);
-    ledger.results(next, why.as_deref())
+    let ended = send_all(shared, messages, &mut confirms, &mut next).await;
+    let why = ended.err().map(|CallStopped(why)| why);
+    confirms.results(next, why.as_deref())
 }
 
 /// `next` is moved to the first message that was never sent.
 async fn send_all(
-    shared: &Shared,
+    shared: &SharedPublisher,
     messages: &[Outgoing],
-    ledger: &mut Ledger,
+    confirms: &mut Confirms,
     next: &mut usize,
-) -> Result<(), Stopped> {
+) -> Result<(), CallStopped> {
     while *next < messages.len() {
-        let objected = send(shared, messages, *next..messages.len(), ledger, next).await?;
+        let objected = send(shared, messages, *next..messages.len(), confirms, next).await?;
         for at in objected {
             // It is answered before the next one is sent: what the broker closes the channel over is this one.
             let mut after = at;
-            send(shared, messages, at..at + 1, ledger, &mut after).await?;
+            send(shared, messages, at..at + 1, confirms, &mut after).await?;
         }
     }
     Ok(())
@@ -87,22 +90,22 @@ async fn send_all(
 /// Sends these messages, until each has an answer or the broker closes the channel over one of them. Gives those that have no answer then,
 /// unless it is only one, which is refused.
 async fn send(
-    shared: &Shared,
+    shared: &SharedPublisher,
     messages: &[Outgoing],
     range: Range<usize>,
-    ledger: &mut Ledger,
+    confirms: &mut Confirms,
     next: &mut usize,
-) -> Result<Vec<usize>, Stopped> {
+) -> Result<Vec<usize>, CallStopped> {
     let deadline = Deadline::after(shared.options.confirm_timeout);
-    let found = shared.links.channel(deadline).await;
-    let (link, channel) = found.map_err(Stopped)?;
+    let found = shared.channels.channel(deadline).await;
+    let (link, channel) = found.map_err(CallStopped)?;
     let frame_max = link.frame_max();
-    let mut flight = Flight {
+    let mut flight = ChannelSend {
         shared,
         channel: &channel,
         frame_max,
         messages,
-        ledger,
+        confirms,
         next: range.start,
         end: range.end,
         deadlines: VecDeque::new(),
@@ -112,26 +115,26 @@ async fn send(
     let ended = flight.fly(&link).await;
     *next = flight.next;
     drop(flight);
-    let entry = |message: &Outgoing| shared.options.rules.entry(message, frame_max).ok();
-    let round = ledger.end_round(messages, entry);
-    ended.map_err(Stopped)?;
+    let entry = |message: &Outgoing| shared.options.converter.entry(message, frame_max).ok();
+    let round = confirms.end_round(messages, entry);
+    ended.map_err(CallStopped)?;
     match round {
-        Round::Whole => {
+        ChannelEnd::Whole => {
             link.put_back(channel);
             Ok(Vec::new())
         }
-        Round::Objected(unanswered) => Ok(unanswered),
-        Round::Lost(why) => Err(Stopped(why)),
+        ChannelEnd::Objected(unanswered) => Ok(unanswered),
+        ChannelEnd::Lost(why) => Err(CallStopped(why)),
     }
 }
 
-impl<'a> Flight<'a> {
+impl<'a> ChannelSend<'a> {
     /// Returns when each message that was sent has an answer, or with the reason why nobody waits for it.
-    async fn fly(&mut self, link: &Link) -> Result<(), String> {
+    async fn fly(&mut self, link: &PublisherConnection) -> Result<(), String> {
         let mut given_up = pin!(link.given_up());
         let mut timer = pin!(sleep_until(self.deadline()));
         loop {
-            let sends = self.next < self.end && !self.ledger.is_broken();
+            let sends = self.next < self.end && !self.confirms.is_broken();
             if !sends && self.answers.is_empty() {
                 return Ok(());
             }
@@ -145,7 +148,7 @@ impl<'a> Flight<'a> {
                 permit = self.shared.in_flight.acquire(), if sends => {
                     self.send(permit.expect("never closed"));
                 }
-                Some((at, answer)) = self.answers.next() => self.ledger.land(at, answer),
+                Some((at, answer)) = self.answers.next() => self.confirms.land(at, answer),
                 () = &mut timer, if !self.answers.is_empty() => {
                     let next = self.next_deadline();
                     if next <= Instant::now() {
@@ -173,15 +176,15 @@ impl<'a> Flight<'a> {
         self.next += 1;
         self.deadlines.push_back(self.deadline());
         let message = &self.messages[at];
-        let entry = match self.shared.options.rules.entry(message, self.frame_max) {
+        let entry = match self.shared.options.converter.entry(message, self.frame_max) {
             Ok(entry) => entry,
-            Err(why) => return self.ledger.refuse(at, why),
+            Err(why) => return self.confirms.refuse(at, why),
         };
         let mut answer = self.answer(at, message, entry, permit).boxed();
         // The client takes a message at the first poll of its future. So that they go in order, that is now.
         let mut cx = Context::from_waker(Waker::noop());
         match answer.as_mut().poll(&mut cx) {
-            Poll::Ready((at, answer)) => self.ledger.land(at, answer),
+            Poll::Ready((at, answer)) => self.confirms.land(at, answer),
             Poll::Pending => self.answers.push(answer),
         }
     }
@@ -190,9 +193,9 @@ impl<'a> Flight<'a> {
         &self,
         at: usize,
         message: &'a Outgoing,
-        entry: Entry,
+        entry: AmqpMessage,
         permit: SemaphorePermit<'a>,
-    ) -> impl Future<Output = Landed> + Send + use<'a> {
+    ) -> impl Future<Output = Answered> + Send + use<'a> {
         let Self {
             shared, channel, ..
         } = *self;
@@ -221,13 +224,13 @@ impl<'a> Flight<'a> {
     /// Takes the answers that have come, of a connection that was given up.
     fn hear_the_rest(&mut self) {
         while let Some(Some((at, answer))) = self.answers.next().now_or_never() {
-            self.ledger.land(at, answer);
+            self.confirms.land(at, answer);
         }
     }
 
     /// When the oldest message that has not landed must have.
     fn next_deadline(&mut self) -> Instant {
-        while !self.deadlines.is_empty() && self.ledger.is_landed(self.oldest) {
+        while !self.deadlines.is_empty() && self.confirms.is_landed(self.oldest) {
             self.oldest += 1;
             self.deadlines.pop_front();
         }
@@ -235,7 +238,7 @@ impl<'a> Flight<'a> {
         deadline.unwrap_or_else(|| self.deadline())
     }
 
-    fn overdue(&self, link: &Link) -> String {
+    fn overdue(&self, link: &PublisherConnection) -> String {
         let within = self.shared.options.confirm_timeout;
         let hint = if link.is_blocked() {
             "; the broker has blocked all who publish (a memory or disk alarm): see its log"

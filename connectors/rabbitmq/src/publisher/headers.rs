@@ -15,9 +15,9 @@ use lapin::{
 };
 
 use crate::{
+    field_values::{LEVELS_MAX, from_bytes, levels, table_bytes, to_amqp},
     headers::is_reserved,
     properties,
-    values::{LEVELS_MAX, from_bytes, levels, table_bytes, to_amqp},
 };
 
 /// Headers that the broker takes for more routing keys. It closes the channel over one that is not a list.

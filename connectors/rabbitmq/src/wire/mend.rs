@@ -14,25 +14,25 @@ const SHOWN_BYTES: usize = 40;
 const WRAP: [u8; 3] = [1, b'?', b'x'];
 
 /// The properties of a message in the order of their flags, from bit 15 on.
-const PROPERTIES: [(&str, Kind); 14] = [
-    ("content_type", Kind::Short),
-    ("content_encoding", Kind::Short),
-    ("headers", Kind::Table),
-    ("delivery_mode", Kind::Bytes(1)),
-    ("priority", Kind::Bytes(1)),
-    ("correlation_id", Kind::Short),
-    ("reply_to", Kind::Short),
-    ("expiration", Kind::Short),
-    ("message_id", Kind::Short),
-    ("timestamp", Kind::Bytes(8)),
-    ("type", Kind::Short),
-    ("user_id", Kind::Short),
-    ("app_id", Kind::Short),
-    ("cluster_id", Kind::Short),
+const PROPERTIES: [(&str, PropertyKind); 14] = [
+    ("content_type", PropertyKind::Short),
+    ("content_encoding", PropertyKind::Short),
+    ("headers", PropertyKind::Table),
+    ("delivery_mode", PropertyKind::Bytes(1)),
+    ("priority", PropertyKind::Bytes(1)),
+    ("correlation_id", PropertyKind::Short),
+    ("reply_to", PropertyKind::Short),
+    ("expiration", PropertyKind::Short),
+    ("message_id", PropertyKind::Short),
+    ("timestamp", PropertyKind::Bytes(8)),
+    ("type", PropertyKind::Short),
+    ("user_id", PropertyKind::Short),
+    ("app_id", PropertyKind::Short),
+    ("cluster_id", PropertyKind::Short),
 ];
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum PropertyKind {
     Short,
     Table,
     Bytes(usize),
@@ -40,23 +40,23 @@ enum Kind {
 
 /// Something that the client cannot parse, and where in the frame it stands.
 #[derive(Debug, PartialEq, Eq)]
-enum Flaw {
+enum FrameFlaw {
     Text(Range<usize>),
     Table(Range<usize>),
 }
 
 /// Where a walk through the payload of a frame has come to. `None` of a method means that the payload ends too early.
-struct Walk<'a> {
+struct FrameWalk<'a> {
     bytes: &'a [u8],
     at: usize,
-    flaws: Vec<Flaw>,
+    flaws: Vec<FrameFlaw>,
     /// What is wrong, of the first.
     why: Option<String>,
 }
 
 /// Mends the payload of a content header. Says what was wrong with the message.
 pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
-    mended(payload, |walk| {
+    mend(payload, |walk| {
         // Class, weight, size of the body.
         walk.take(12)?;
         let flags = walk.u16()?;
@@ -65,9 +65,9 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
                 continue;
             }
             match kind {
-                Kind::Short => walk.short("the property", name)?,
-                Kind::Table => walk.headers()?,
-                Kind::Bytes(n) => walk.take(*n).map(|_| ())?,
+                PropertyKind::Short => walk.short("the property", name)?,
+                PropertyKind::Table => walk.headers()?,
+                PropertyKind::Bytes(n) => walk.take(*n).map(|_| ())?,
             }
         }
         Some(())
@@ -77,7 +77,7 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
 /// Mends the payload of a method, for those that carry what others have chosen. Says what was wrong with the message.
 pub(super) fn method(payload: &mut [u8]) -> Option<String> {
     let id = payload.first_chunk::<4>().copied()?;
-    mended(payload, |walk| {
+    mend(payload, |walk| {
         walk.take(4)?;
         match id {
             // basic.deliver: tag of the consumer, tag and flag of the delivery.
@@ -105,8 +105,8 @@ pub(super) fn delivery_tag(payload: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*tag))
 }
 
-fn mended(payload: &mut [u8], walk: impl FnOnce(&mut Walk) -> Option<()>) -> Option<String> {
-    let mut walked = Walk {
+fn mend(payload: &mut [u8], walk: impl FnOnce(&mut FrameWalk) -> Option<()>) -> Option<String> {
+    let mut walked = FrameWalk {
         bytes: payload,
         at: 0,
         flaws: Vec::new(),
@@ -114,15 +114,15 @@ fn mended(payload: &mut [u8], walk: impl FnOnce(&mut Walk) -> Option<()>) -> Opt
     };
     // One that ends too early is for the client to judge.
     let _ = walk(&mut walked);
-    let Walk { flaws, why, .. } = walked;
+    let FrameWalk { flaws, why, .. } = walked;
     for flaw in &flaws {
-        if let Flaw::Text(at) = flaw {
+        if let FrameFlaw::Text(at) = flaw {
             replace(&mut payload[at.clone()]);
         }
     }
     // Behind the texts, which may stand in a broken table.
     for flaw in flaws {
-        if let Flaw::Table(at) = flaw {
+        if let FrameFlaw::Table(at) = flaw {
             wrap(&mut payload[at]);
         }
     }
@@ -151,7 +151,7 @@ fn wrap(table: &mut [u8]) {
     }
 }
 
-impl Walk<'_> {
+impl FrameWalk<'_> {
     fn take(&mut self, n: usize) -> Option<Range<usize>> {
         let end = self.at.checked_add(n)?;
         let taken = (end <= self.bytes.len()).then_some(self.at..end)?;
@@ -189,7 +189,7 @@ impl Walk<'_> {
                 };
                 format!("{what}{name} is not UTF-8 text: \"{shown}\"")
             });
-            self.flaws.push(Flaw::Text(at));
+            self.flaws.push(FrameFlaw::Text(at));
         }
         Some(())
     }
@@ -202,7 +202,7 @@ impl Walk<'_> {
             self.why.get_or_insert_with(|| {
                 "its headers are a table that the client cannot read: a kind of value that it does not know, or tables in tables in tables".to_owned()
             });
-            self.flaws.push(Flaw::Table(at));
+            self.flaws.push(FrameFlaw::Table(at));
         }
         Some(())
     }

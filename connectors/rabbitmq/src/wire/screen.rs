@@ -3,7 +3,7 @@
 //! Nothing here waits. Bodies, which are most of what comes, are passed on where they stand; other frames are looked at where they
 //! stand, if they are there as a whole, and kept until they are otherwise.
 
-use super::{Mark, mend};
+use super::{MendedDelivery, mend};
 
 /// Kind, channel, length.
 const HEAD: usize = 7;
@@ -19,7 +19,7 @@ const LOOKED_AT_MAX: usize = 16 << 20;
 
 /// Cuts what a broker sends into frames.
 #[derive(Debug, Default)]
-pub(super) struct Screen {
+pub(super) struct FrameScreen {
     /// The beginning of a frame whose end has not come yet.
     begun: Vec<u8>,
     /// What goes to the client before all else; `given` bytes of it have gone.
@@ -31,12 +31,12 @@ pub(super) struct Screen {
     is_off: bool,
     /// The last delivery that began, by channel and tag, and what was wrong with it so far.
     delivery: Option<(u16, u64, Option<String>)>,
-    marks: Vec<Mark>,
+    mended: Vec<MendedDelivery>,
     /// The tag of the last delivery that began, on whatever channel.
     last_tag: u64,
 }
 
-impl Screen {
+impl FrameScreen {
     /// Takes the next bytes. The first so many are for the client now, as they stand; then comes what is [ready](Self::give).
     pub(super) fn pass(&mut self, bytes: &mut [u8]) -> usize {
         if !self.begun.is_empty() || self.given < self.ready.len() {
@@ -62,12 +62,12 @@ impl Screen {
     }
 
     /// Deliveries that were mended.
-    pub(super) fn marks(&mut self) -> std::vec::Drain<'_, Mark> {
-        self.marks.drain(..)
+    pub(super) fn mended(&mut self) -> std::vec::Drain<'_, MendedDelivery> {
+        self.mended.drain(..)
     }
 
     pub(super) fn has_marks(&self) -> bool {
-        !self.marks.is_empty()
+        !self.mended.is_empty()
     }
 
     /// The tag of the last delivery that began; 0 before the first. The connection of a source has one channel with deliveries.
@@ -131,7 +131,7 @@ impl Screen {
             && of == channel
             && let Some(why) = before.or(why)
         {
-            self.marks.push(Mark { channel, tag, why });
+            self.mended.push(MendedDelivery { channel, tag, why });
         }
     }
 }

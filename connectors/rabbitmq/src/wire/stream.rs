@@ -11,28 +11,28 @@ use async_rs::{Tokio, traits::Reactor};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use lapin::AsyncTcpStream;
 
-use super::{Marks, screen::Screen};
+use super::{MendedDeliveries, screen::FrameScreen};
 
 type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
 /// Reads frames that the client can parse; writes as it is.
-pub(crate) struct Screened {
+pub(crate) struct MendingStream {
     socket: Socket,
-    screen: Screen,
-    marks: Arc<Marks>,
+    screen: FrameScreen,
+    mended: Arc<MendedDeliveries>,
 }
 
-impl Screened {
-    pub(crate) fn new(socket: Socket, marks: Arc<Marks>) -> Self {
+impl MendingStream {
+    pub(crate) fn new(socket: Socket, mended: Arc<MendedDeliveries>) -> Self {
         Self {
             socket,
-            screen: Screen::default(),
-            marks,
+            screen: FrameScreen::default(),
+            mended,
         }
     }
 }
 
-impl AsyncRead for Screened {
+impl AsyncRead for MendingStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -50,10 +50,10 @@ impl AsyncRead for Screened {
             }
             let passed = this.screen.pass(&mut room[..n]);
             // Once a read, however many deliveries it had.
-            this.marks.has_come(this.screen.last_tag());
+            this.mended.has_come(this.screen.last_tag());
             // Before the client has the frames.
             if this.screen.has_marks() {
-                this.marks.add(this.screen.marks());
+                this.mended.add(this.screen.mended());
             }
             if passed > 0 {
                 return Poll::Ready(Ok(passed));
@@ -62,7 +62,7 @@ impl AsyncRead for Screened {
     }
 }
 
-impl AsyncWrite for Screened {
+impl AsyncWrite for MendingStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -53,7 +53,7 @@ fn a_name_that_is_not_text_is_replaced_and_said() {
 #[test]
 fn each_short_property_may_be_the_one() {
     for (bit, (name, kind)) in PROPERTIES.iter().enumerate() {
-        if let Kind::Short = kind {
+        if let PropertyKind::Short = kind {
             let mut payload = header(1 << (15 - bit), b"\x03a\x80b");
             let why = content_header(&mut payload).unwrap();
             assert!(why.contains(&format!("`{name}`")), "{why}");

@@ -28,9 +28,9 @@ fn message(tag: u64, id: &[u8], body: &[u8]) -> Vec<u8> {
 }
 
 /// What comes out when the bytes come in pieces of these sizes, and there is this much room for what is ready.
-fn screened(mut bytes: &[u8], pieces: &[usize], room: usize) -> (Vec<u8>, Vec<Mark>) {
-    let mut screen = Screen::default();
-    let (mut out, mut marks) = (Vec::new(), Vec::new());
+fn screened(mut bytes: &[u8], pieces: &[usize], room: usize) -> (Vec<u8>, Vec<MendedDelivery>) {
+    let mut screen = FrameScreen::default();
+    let (mut out, mut mended) = (Vec::new(), Vec::new());
     let mut room = vec![0; room];
     let mut sizes = pieces.iter().cycle();
     while !bytes.is_empty() {
@@ -39,7 +39,7 @@ fn screened(mut bytes: &[u8], pieces: &[usize], room: usize) -> (Vec<u8>, Vec<Ma
         bytes = &bytes[n..];
         let passed = screen.pass(&mut piece);
         out.extend_from_slice(&piece[..passed]);
-        marks.extend(screen.marks());
+        mended.extend(screen.mended());
         loop {
             let given = screen.give(&mut room);
             if given == 0 {
@@ -48,7 +48,7 @@ fn screened(mut bytes: &[u8], pieces: &[usize], room: usize) -> (Vec<u8>, Vec<Ma
             out.extend_from_slice(&room[..given]);
         }
     }
-    (out, marks)
+    (out, mended)
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn a_wrong_routing_key_marks_the_delivery_and_not_the_next() {
         .unwrap();
     bytes[key + 3] = 0xff;
     bytes.extend(message(2, b"b", b"y"));
-    let (out, marks) = screened(&bytes, &[1_000], 1);
+    let (out, mended) = screened(&bytes, &[1_000], 1);
     assert_eq!(out[key + 3], b'?');
-    let [mark] = &marks[..] else {
-        panic!("{marks:?}");
+    let [mark] = &mended[..] else {
+        panic!("{mended:?}");
     };
     assert_eq!((mark.channel, mark.tag), (1, 1));
     assert!(mark.why.contains("routing key"), "{mark:?}");
@@ -97,8 +97,8 @@ proptest! {
             }
             expected.extend(message(tag, &mended, body));
         }
-        let (out, marks) = screened(&bytes, &pieces, room);
+        let (out, mended) = screened(&bytes, &pieces, room);
         prop_assert_eq!(out, expected);
-        prop_assert_eq!(marks.iter().map(|mark| mark.tag).collect::<Vec<_>>(), wrong);
+        prop_assert_eq!(mended.iter().map(|mark| mark.tag).collect::<Vec<_>>(), wrong);
     }
 }

@@ -9,11 +9,11 @@ use lapin::{
     protocol::AMQPErrorKind,
 };
 
-use super::message::Entry;
-use crate::trouble::ACCESS_REFUSED;
+use super::convert::AmqpMessage;
+use crate::error::ACCESS_REFUSED;
 
 /// The results of a call as they come in.
-pub(crate) struct Ledger {
+pub(crate) struct Confirms {
     results: Vec<Option<Result<(), PublishError>>>,
     /// What the broker sent back, and why. Whose they are is found at the end.
     returned: Vec<BasicReturnMessage>,
@@ -25,7 +25,7 @@ pub(crate) struct Ledger {
 
 /// How a channel ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Round {
+pub(crate) enum ChannelEnd {
     /// It lives, and each message on it has an answer.
     Whole,
     /// The broker closed it over a message: one of these, in the order sent, which have no answer. None where it is known which one.
@@ -34,7 +34,7 @@ pub(crate) enum Round {
     Lost(String),
 }
 
-impl Ledger {
+impl Confirms {
     pub(crate) fn new(n: usize) -> Self {
         Self {
             results: (0..n).map(|_| None).collect(),
@@ -82,20 +82,20 @@ impl Ledger {
     pub(crate) fn end_round(
         &mut self,
         messages: &[Outgoing],
-        entry: impl Fn(&Outgoing) -> Option<Entry>,
-    ) -> Round {
+        entry: impl Fn(&Outgoing) -> Option<AmqpMessage>,
+    ) -> ChannelEnd {
         self.refuse_returned(messages, entry);
         let mut lost = std::mem::take(&mut self.lost);
         lost.sort_unstable();
         match self.broken.take() {
-            None => Round::Whole,
-            Some(error) if !is_objection(&error) => Round::Lost(explain(&error)),
+            None => ChannelEnd::Whole,
+            Some(error) if !is_objection(&error) => ChannelEnd::Lost(explain(&error)),
             Some(error) => {
                 if let [culprit] = lost[..] {
                     self.refuse(culprit, explain(&error));
                     lost.clear();
                 }
-                Round::Objected(lost)
+                ChannelEnd::Objected(lost)
             }
         }
     }
@@ -119,7 +119,7 @@ impl Ledger {
     fn refuse_returned(
         &mut self,
         messages: &[Outgoing],
-        entry: impl Fn(&Outgoing) -> Option<Entry>,
+        entry: impl Fn(&Outgoing) -> Option<AmqpMessage>,
     ) {
         for BasicReturnMessage {
             delivery,
@@ -209,15 +209,15 @@ mod tests {
     };
 
     use super::*;
-    use crate::publisher::message::Rules;
+    use crate::publisher::convert::Converter;
 
-    fn entry(message: &Outgoing) -> Option<Entry> {
-        let rules = Rules {
+    fn entry(message: &Outgoing) -> Option<AmqpMessage> {
+        let converter = Converter {
             routing_key: "q".to_owned(),
             persistent: true,
             bytes_max: 100,
         };
-        rules.entry(message, 4_096).ok()
+        converter.entry(message, 4_096).ok()
     }
 
     fn messages(n: usize) -> Vec<Outgoing> {
@@ -226,7 +226,7 @@ mod tests {
 
     /// As the broker sends it back.
     fn back(message: &Outgoing) -> BasicReturnMessage {
-        let Entry {
+        let AmqpMessage {
             routing_key,
             properties,
         } = entry(message).unwrap();
@@ -247,9 +247,12 @@ mod tests {
     }
 
     /// The round's end, and what the results are if nothing more comes.
-    fn ended(mut ledger: Ledger, messages: &[Outgoing]) -> (Round, Vec<Result<(), PublishError>>) {
-        let round = ledger.end_round(messages, entry);
-        (round, ledger.results(messages.len(), None))
+    fn ended(
+        mut confirms: Confirms,
+        messages: &[Outgoing],
+    ) -> (ChannelEnd, Vec<Result<(), PublishError>>) {
+        let round = confirms.end_round(messages, entry);
+        (round, confirms.results(messages.len(), None))
     }
 
     fn objection() -> Error {
@@ -260,12 +263,12 @@ mod tests {
     #[test]
     fn a_returned_message_is_refused_whoever_was_told() {
         let messages = messages(3);
-        let mut ledger = Ledger::new(3);
-        ledger.land(0, Ok(Confirmation::Ack(Some(back(&messages[2])))));
-        ledger.land(2, Ok(Confirmation::Ack(None)));
-        ledger.land(1, Ok(Confirmation::Ack(None)));
-        let (round, results) = ended(ledger, &messages);
-        assert_eq!(round, Round::Whole);
+        let mut confirms = Confirms::new(3);
+        confirms.land(0, Ok(Confirmation::Ack(Some(back(&messages[2])))));
+        confirms.land(2, Ok(Confirmation::Ack(None)));
+        confirms.land(1, Ok(Confirmation::Ack(None)));
+        let (round, results) = ended(confirms, &messages);
+        assert_eq!(round, ChannelEnd::Whole);
         assert_eq!(
             kinds(&results),
             [None, None, Some(PublishErrorKind::Refused)]
@@ -281,11 +284,11 @@ mod tests {
             Outgoing::new("a").header("h", "1"),
             Outgoing::new("a"),
         ];
-        let mut ledger = Ledger::new(3);
-        ledger.land(0, Ok(Confirmation::Ack(Some(back(&messages[1])))));
-        ledger.land(1, Ok(Confirmation::Ack(Some(back(&messages[0])))));
-        ledger.land(2, Ok(Confirmation::Ack(None)));
-        let (_, results) = ended(ledger, &messages);
+        let mut confirms = Confirms::new(3);
+        confirms.land(0, Ok(Confirmation::Ack(Some(back(&messages[1])))));
+        confirms.land(1, Ok(Confirmation::Ack(Some(back(&messages[0])))));
+        confirms.land(2, Ok(Confirmation::Ack(None)));
+        let (_, results) = ended(confirms, &messages);
         let refused = Some(PublishErrorKind::Refused);
         assert_eq!(kinds(&results), [refused, refused, None]);
     }
@@ -293,41 +296,41 @@ mod tests {
     #[test]
     fn a_return_that_nobody_knows_leaves_none_confirmed() {
         let messages = messages(2);
-        let mut ledger = Ledger::new(2);
-        ledger.land(
+        let mut confirms = Confirms::new(2);
+        confirms.land(
             0,
             Ok(Confirmation::Ack(Some(back(&Outgoing::new("other"))))),
         );
-        ledger.land(1, Ok(Confirmation::Ack(None)));
-        let (_, results) = ended(ledger, &messages);
+        confirms.land(1, Ok(Confirmation::Ack(None)));
+        let (_, results) = ended(confirms, &messages);
         assert_eq!(kinds(&results), [Some(PublishErrorKind::Unconfirmed); 2]);
     }
 
     #[test]
     fn a_return_whose_answer_was_lost_with_the_channel_leaves_the_others_confirmed() {
         let messages = messages(3);
-        let mut ledger = Ledger::new(3);
-        ledger.land(0, Ok(Confirmation::Ack(Some(back(&messages[1])))));
-        ledger.land(2, Err(objection()));
-        ledger.land(1, Err(objection()));
-        let (round, results) = ended(ledger, &messages);
-        assert_eq!(round, Round::Objected(vec![1, 2]));
+        let mut confirms = Confirms::new(3);
+        confirms.land(0, Ok(Confirmation::Ack(Some(back(&messages[1])))));
+        confirms.land(2, Err(objection()));
+        confirms.land(1, Err(objection()));
+        let (round, results) = ended(confirms, &messages);
+        assert_eq!(round, ChannelEnd::Objected(vec![1, 2]));
         assert_eq!(kinds(&results)[0], None);
     }
 
     #[test]
     fn a_lost_connection_leaves_what_was_confirmed() {
         let messages = messages(3);
-        let mut ledger = Ledger::new(3);
+        let mut confirms = Confirms::new(3);
         let said = AMQPError::new(AMQPHardError::CONNECTIONFORCED.into(), "go away".into());
-        ledger.land(1, Ok(Confirmation::Ack(None)));
-        ledger.land(0, Err(ErrorKind::ProtocolError(said).into()));
-        assert!(ledger.is_broken());
-        let Round::Lost(why) = ledger.end_round(&messages, entry) else {
+        confirms.land(1, Ok(Confirmation::Ack(None)));
+        confirms.land(0, Err(ErrorKind::ProtocolError(said).into()));
+        assert!(confirms.is_broken());
+        let ChannelEnd::Lost(why) = confirms.end_round(&messages, entry) else {
             panic!("it is lost");
         };
         assert!(why.contains("go away"), "{why}");
-        let results = ledger.results(2, Some(&why));
+        let results = confirms.results(2, Some(&why));
         let unconfirmed = Some(PublishErrorKind::Unconfirmed);
         assert_eq!(kinds(&results), [unconfirmed, None, unconfirmed]);
         let said = |at: usize| results[at].as_ref().unwrap_err().to_string();
@@ -339,19 +342,19 @@ mod tests {
     fn what_the_broker_objects_to_is_refused_when_it_is_alone_and_searched_for_otherwise() {
         let refused = Some(PublishErrorKind::Refused);
         let messages = messages(2);
-        let mut ledger = Ledger::new(2);
-        ledger.land(1, Err(objection()));
-        ledger.land(0, Err(objection()));
+        let mut confirms = Confirms::new(2);
+        confirms.land(1, Err(objection()));
+        confirms.land(0, Err(objection()));
         assert_eq!(
-            ledger.end_round(&messages, entry),
-            Round::Objected(vec![0, 1])
+            confirms.end_round(&messages, entry),
+            ChannelEnd::Objected(vec![0, 1])
         );
         // Alone, on the next channel.
-        ledger.land(0, Ok(Confirmation::Ack(None)));
-        assert_eq!(ledger.end_round(&messages, entry), Round::Whole);
-        ledger.land(1, Err(objection()));
-        let (round, results) = ended(ledger, &messages);
-        assert_eq!(round, Round::Objected(Vec::new()));
+        confirms.land(0, Ok(Confirmation::Ack(None)));
+        assert_eq!(confirms.end_round(&messages, entry), ChannelEnd::Whole);
+        confirms.land(1, Err(objection()));
+        let (round, results) = ended(confirms, &messages);
+        assert_eq!(round, ChannelEnd::Objected(Vec::new()));
         assert_eq!(kinds(&results), [None, refused]);
     }
 }

@@ -12,7 +12,7 @@ const PERSISTENT: u8 = 2;
 
 /// What all messages of a publisher have in common.
 #[derive(Clone)]
-pub(crate) struct Rules {
+pub(crate) struct Converter {
     /// Where messages go that do not say so themselves.
     pub(crate) routing_key: String,
     pub(crate) persistent: bool,
@@ -21,15 +21,19 @@ pub(crate) struct Rules {
 
 /// A message but for its payload.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct AmqpMessage {
     pub(crate) routing_key: ShortString,
     pub(crate) properties: BasicProperties,
 }
 
-impl Rules {
+impl Converter {
     /// For a connection whose frames have this size. What the broker would not take is found here: it would close the channel, or
     /// the connection, and with it all that is on its way.
-    pub(crate) fn entry(&self, message: &Outgoing, frame_max: usize) -> Result<Entry, String> {
+    pub(crate) fn entry(
+        &self,
+        message: &Outgoing,
+        frame_max: usize,
+    ) -> Result<AmqpMessage, String> {
         let bytes = message.payload().map_or(0, |payload| payload.len());
         if bytes > self.bytes_max {
             return Err(format!(
@@ -50,7 +54,7 @@ impl Rules {
         } else {
             TRANSIENT
         };
-        Ok(Entry {
+        Ok(AmqpMessage {
             routing_key,
             properties: headers::encode(message, mode, frame_max)?,
         })
@@ -66,8 +70,8 @@ mod tests {
 
     const FRAME: usize = 131_072;
 
-    fn rules() -> Rules {
-        Rules {
+    fn converter() -> Converter {
+        Converter {
             routing_key: "orders".to_owned(),
             persistent: true,
             bytes_max: 10,
@@ -80,7 +84,7 @@ mod tests {
             .key("k")
             .header("text", "a")
             .header("raw", vec![0xff]);
-        let entry = rules().entry(&message, FRAME).unwrap();
+        let entry = converter().entry(&message, FRAME).unwrap();
         assert_eq!(entry.routing_key.as_str(), "orders");
         assert_eq!(*entry.properties.delivery_mode(), Some(PERSISTENT));
         let headers = entry.properties.headers().as_ref().unwrap().inner();
@@ -89,7 +93,7 @@ mod tests {
         assert_eq!(headers[KEY], AMQPValue::LongString("k".into()));
         assert_eq!(headers.len(), 3);
 
-        let entry = rules()
+        let entry = converter()
             .entry(&Outgoing::new("x").to("other"), FRAME)
             .unwrap();
         assert_eq!(entry.routing_key.as_str(), "other");
@@ -109,7 +113,7 @@ mod tests {
             (Outgoing::new("x").header("CC", "you"), "`CC`"),
             (Outgoing::new("x").header("BCC", "you"), "`BCC`"),
         ] {
-            let said = rules().entry(&message, FRAME).unwrap_err();
+            let said = converter().entry(&message, FRAME).unwrap_err();
             assert!(said.contains(why), "{said}");
         }
     }

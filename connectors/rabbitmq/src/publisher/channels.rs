@@ -14,9 +14,9 @@ use tokio::{
 };
 
 use crate::{
-    connection::{Access, Reached},
-    leash::Leash,
-    trouble::Trouble,
+    connect::{ConnectOptions, OpenConnection},
+    error::Trouble,
+    socket_guard::SocketGuard,
 };
 
 /// How soon after one attempt the next may begin: at first, and at last. Up to half of it is added by chance.
@@ -24,15 +24,15 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// One connection after the other.
-pub(crate) struct Links {
-    access: Access,
+pub(crate) struct Channels {
+    connect_options: ConnectOptions,
     /// Held while somebody connects, so that others wait for the same connection.
-    state: Arc<AsyncMutex<State>>,
+    state: Arc<AsyncMutex<ReconnectState>>,
     has_ended: watch::Sender<bool>,
 }
 
-struct State {
-    link: Option<Arc<Link>>,
+struct ReconnectState {
+    link: Option<Arc<PublisherConnection>>,
     /// Why there is none.
     trouble: String,
     pause: Duration,
@@ -40,33 +40,40 @@ struct State {
 }
 
 /// A connection, and the channels on it that nobody uses.
-pub(crate) struct Link {
+pub(crate) struct PublisherConnection {
     connection: Connection,
     /// Ends it where it does not end by itself. There until the link is dropped.
-    leash: Option<Leash>,
+    socket_guard: Option<SocketGuard>,
     idle: Mutex<Vec<Channel>>,
     /// Why nobody shall wait for it any more.
     given_up: watch::Sender<Option<String>>,
 }
 
-impl Links {
+impl Channels {
     /// Begins with this connection, and a channel on it.
-    pub(crate) fn new(access: Access, connection: Connection, leash: Leash) -> Self {
-        let state = State {
-            link: Some(Link::new(connection, leash)),
+    pub(crate) fn new(
+        connect_options: ConnectOptions,
+        connection: Connection,
+        socket_guard: SocketGuard,
+    ) -> Self {
+        let state = ReconnectState {
+            link: Some(PublisherConnection::new(connection, socket_guard)),
             trouble: String::new(),
             pause: PAUSE_MIN,
             not_before: Instant::now() + PAUSE_MIN,
         };
         Self {
-            access,
+            connect_options,
             state: Arc::new(AsyncMutex::new(state)),
             has_ended: watch::Sender::new(false),
         }
     }
 
     /// A channel for oneself, on a connection that lives. Connects where needed, and says why not at the deadline.
-    pub(crate) async fn channel(&self, deadline: Deadline) -> Result<(Arc<Link>, Channel), String> {
+    pub(crate) async fn channel(
+        &self,
+        deadline: Deadline,
+    ) -> Result<(Arc<PublisherConnection>, Channel), String> {
         let mut ended = self.has_ended.subscribe();
         let channel = async {
             loop {
@@ -92,7 +99,7 @@ impl Links {
         }
     }
 
-    async fn link(&self, deadline: Deadline) -> Result<Arc<Link>, String> {
+    async fn link(&self, deadline: Deadline) -> Result<Arc<PublisherConnection>, String> {
         let turn = self.state.clone().lock_owned();
         let Some(mut state) = deadline.within(turn).await else {
             return Err("there was no connection in time (`confirm_timeout`)".to_owned());
@@ -109,7 +116,11 @@ impl Links {
             sleep_until(not_before).await;
             // It goes on when the time of this call is over: calls with little time left would break off one attempt after the
             // other, and nobody would ever connect. Who calls next waits for it, or finds what it has made.
-            let attempt = attempt(state, self.access.clone(), self.has_ended.subscribe());
+            let attempt = attempt(
+                state,
+                self.connect_options.clone(),
+                self.has_ended.subscribe(),
+            );
             match deadline.within(tokio::spawn(attempt)).await {
                 Some(Ok(tried)) => state = tried,
                 Some(Err(_)) => return Err("the attempt to connect has ended early".to_owned()),
@@ -138,21 +149,23 @@ impl Links {
 
 /// Tries to connect, until the publisher is closed or gone.
 async fn attempt(
-    mut state: OwnedMutexGuard<State>,
-    access: Access,
+    mut state: OwnedMutexGuard<ReconnectState>,
+    connect_options: ConnectOptions,
     mut has_ended: watch::Receiver<bool>,
-) -> OwnedMutexGuard<State> {
+) -> OwnedMutexGuard<ReconnectState> {
     let connected = tokio::select! {
         _ = has_ended.wait_for(|ended| *ended) => return state,
-        connected = access.connect() => connected,
+        connected = connect_options.connect() => connected,
     };
     state.tried();
     match connected {
-        Ok(Reached {
-            connection, leash, ..
+        Ok(OpenConnection {
+            connection,
+            socket_guard,
+            ..
         }) => {
-            tracing::info!(target: "broadway_rabbitmq", uri = access.shown(), "a publisher has connected again");
-            state.link = Some(Link::new(connection, leash));
+            tracing::info!(target: "broadway_rabbitmq", uri = connect_options.shown(), "a publisher has connected again");
+            state.link = Some(PublisherConnection::new(connection, socket_guard));
             state.pause = PAUSE_MIN;
         }
         Err(trouble) => {
@@ -163,7 +176,7 @@ async fn attempt(
     state
 }
 
-impl State {
+impl ReconnectState {
     /// After an attempt: the next one comes later.
     fn tried(&mut self) {
         let chance = RandomState::new().hash_one(0_u8) % 512;
@@ -181,11 +194,11 @@ impl State {
     }
 }
 
-impl Link {
-    fn new(connection: Connection, leash: Leash) -> Arc<Self> {
+impl PublisherConnection {
+    fn new(connection: Connection, socket_guard: SocketGuard) -> Arc<Self> {
         Arc::new(Self {
             connection,
-            leash: Some(leash),
+            socket_guard: Some(socket_guard),
             idle: Mutex::default(),
             given_up: watch::Sender::new(None),
         })
@@ -248,12 +261,12 @@ impl Link {
 }
 
 /// Once given up, its socket is ended, since a broker that is mute or has blocked us hears no good-bye. Otherwise the client says it.
-impl Drop for Link {
+impl Drop for PublisherConnection {
     fn drop(&mut self) {
         if self.given_up.borrow().is_none()
-            && let Some(leash) = self.leash.take()
+            && let Some(socket_guard) = self.socket_guard.take()
         {
-            leash.let_go();
+            socket_guard.release();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A line in use: takes what its consumer has, and knows when nothing more will come.
+//! A opened in use: takes what its consumer has, and knows when nothing more will come.
 
 use std::{
     task::{Context, Poll, ready},
@@ -11,20 +11,19 @@ use lapin::{Error, options::BasicCancelOptions};
 use tokio::time::Instant;
 
 use crate::{
-    ack::Token,
-    connect::Line,
-    ledger::Arrival,
+    consume::OpenConsumer,
+    error::{consumer_timeout, words},
     options::OnUnreadable,
     record::RabbitMqRecord,
-    shared::Shared,
-    trouble::{consumer_timeout, words},
+    shared::SharedChannel,
+    unsettled::{NewDelivery, Token},
 };
 
-pub(crate) type Out = Vec<Delivery<RabbitMqRecord, Token>>;
+pub(crate) type DeliveryBuffer = Vec<Delivery<RabbitMqRecord, Token>>;
 
-/// A line in use.
-pub(crate) struct Open {
-    pub(crate) line: Line,
+/// A opened in use.
+pub(crate) struct DeliveryReader {
+    pub(crate) opened: OpenConsumer,
     pub(crate) generation: u64,
     pub(crate) since: Instant,
     halt: Option<Halt>,
@@ -39,7 +38,7 @@ struct Halt {
 }
 
 /// What `poll_take` has found.
-pub(crate) enum Taken {
+pub(crate) enum ReadOutcome {
     /// There are messages for the pipeline.
     Some,
     /// The source reads nothing more, and why. All that came before was taken.
@@ -47,13 +46,13 @@ pub(crate) enum Taken {
 }
 
 /// Why nothing more will come.
-pub(crate) struct Lost {
+pub(crate) struct ConsumerLoss {
     pub(crate) why: String,
     /// The broker's `consumer_timeout` was over, and how long that is, if it says so.
     pub(crate) impatient: Option<Option<Duration>>,
 }
 
-impl Lost {
+impl ConsumerLoss {
     pub(crate) fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
@@ -62,7 +61,7 @@ impl Lost {
     }
 }
 
-impl From<&Error> for Lost {
+impl From<&Error> for ConsumerLoss {
     fn from(error: &Error) -> Self {
         Self {
             why: words(error),
@@ -71,11 +70,11 @@ impl From<&Error> for Lost {
     }
 }
 
-impl Open {
-    pub(crate) fn begin(line: Line, shared: &Shared) -> Self {
-        let generation = shared.begin(&line);
+impl DeliveryReader {
+    pub(crate) fn begin(opened: OpenConsumer, shared: &SharedChannel) -> Self {
+        let generation = shared.begin(&opened);
         Self {
-            line,
+            opened,
             generation,
             since: Instant::now(),
             halt: None,
@@ -86,10 +85,10 @@ impl Open {
     pub(crate) fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
-        shared: &Shared,
+        shared: &SharedChannel,
         demand: usize,
-        out: &mut Out,
-    ) -> Poll<Result<Taken, Lost>> {
+        out: &mut DeliveryBuffer,
+    ) -> Poll<Result<ReadOutcome, ConsumerLoss>> {
         let before = out.len();
         loop {
             let taken = self.poll_fill(cx, shared, before + demand, out);
@@ -103,25 +102,25 @@ impl Open {
             };
             if found {
                 let is_stream = shared.is_stream;
-                let arrivals = out[before..].iter().map(|taken| Arrival {
+                let arrivals = out[before..].iter().map(|taken| NewDelivery {
                     tag: taken.token.tag,
                     offset: is_stream.then(|| taken.item.stream_offset()).flatten(),
                     sent: taken.item.sent_secs(),
                 });
                 if !shared.deliver(self.generation, arrivals) {
                     out.truncate(before);
-                    return Poll::Ready(Err(Lost::new("the channel was lost")));
+                    return Poll::Ready(Err(ConsumerLoss::new("the channel was lost")));
                 }
                 self.set_aside(shared, before, out);
                 if out.len() > before {
-                    return Poll::Ready(Ok(Taken::Some));
+                    return Poll::Ready(Ok(ReadOutcome::Some));
                 }
                 // All of them could not be read: so there may be more.
                 continue;
             }
             ready!(taken.map(drop));
             let why = self.halt.as_ref().map(|halt| halt.why.clone());
-            return Poll::Ready(Ok(Taken::Halted(why.unwrap_or_default())));
+            return Poll::Ready(Ok(ReadOutcome::Halted(why.unwrap_or_default())));
         }
     }
 
@@ -129,62 +128,66 @@ impl Open {
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        shared: &Shared,
+        shared: &SharedChannel,
         length: usize,
-        out: &mut Out,
-    ) -> Poll<Result<(), Lost>> {
+        out: &mut DeliveryBuffer,
+    ) -> Poll<Result<(), ConsumerLoss>> {
         self.poll_cancel(cx)?;
         if self.halt.as_ref().is_some_and(|halt| halt.has_ended) {
             return Poll::Ready(Ok(()));
         }
         while out.len() < length {
-            match ready!(self.line.consumer.poll_next_unpin(cx)) {
+            match ready!(self.opened.consumer.poll_next_unpin(cx)) {
                 Some(Ok(delivery)) => {
                     let token = Token {
                         generation: self.generation,
                         tag: delivery.delivery_tag,
                         redelivered: delivery.redelivered,
                     };
-                    let record = RabbitMqRecord::new(delivery, self.line.queue.clone());
+                    let record = RabbitMqRecord::new(delivery, self.opened.queue.clone());
                     out.push(Delivery::new(record, token));
                 }
-                Some(Err(error)) => return Poll::Ready(Err(Lost::from(&error))),
+                Some(Err(error)) => return Poll::Ready(Err(ConsumerLoss::from(&error))),
                 None => match &mut self.halt {
                     Some(halt) if shared.generation() == self.generation => {
                         halt.has_ended = true;
                         break;
                     }
-                    _ => return Poll::Ready(Err(Lost::new("the broker cancelled the consumer"))),
+                    _ => {
+                        return Poll::Ready(Err(ConsumerLoss::new(
+                            "the broker cancelled the consumer",
+                        )));
+                    }
                 },
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_cancel(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+    fn poll_cancel(&mut self, cx: &mut Context<'_>) -> Result<(), ConsumerLoss> {
         if let Some(halt) = &mut self.halt
             && let Some(cancel) = &mut halt.cancel
             && let Poll::Ready(cancelled) = cancel.poll_unpin(cx)
         {
             halt.cancel = None;
-            cancelled.map_err(|error| Lost::from(&error))?;
+            cancelled.map_err(|error| ConsumerLoss::from(&error))?;
         }
         Ok(())
     }
 
     /// Takes out the messages that the client could not have read.
-    fn set_aside(&mut self, shared: &Shared, before: usize, out: &mut Out) {
-        if self.line.marks.is_empty() || out.len() == before {
+    fn set_aside(&mut self, shared: &SharedChannel, before: usize, out: &mut DeliveryBuffer) {
+        if self.opened.mended.is_empty() || out.len() == before {
             return;
         }
-        let (channel, generation) = (self.line.channel.id(), self.generation);
-        let marks = self.line.marks.clone();
+        let (channel, generation) = (self.opened.channel.id(), self.generation);
+        let mended = self.opened.mended.clone();
         let mut halt = None;
         let unreadable = out.extract_if(before.., |taken| {
-            let Some(mark) = marks.take(channel, taken.token.tag) else {
+            let Some(mark) = mended.take(channel, taken.token.tag) else {
                 return false;
             };
-            let queue = &self.line.queue;
+            let queue = &self.opened.queue;
             let message = format!(
                 "message {} of `queue` = {queue:?} (exchange {:?}, routing key {:?}) cannot be read by the client: {}",
                 taken.token.tag,
@@ -221,7 +224,7 @@ impl Open {
     }
 
     fn cancelling(&self, why: String) -> Halt {
-        let (channel, tag) = (self.line.channel.clone(), self.line.consumer.tag());
+        let (channel, tag) = (self.opened.channel.clone(), self.opened.consumer.tag());
         let cancel = async move {
             channel
                 .basic_cancel(tag, BasicCancelOptions::default())
@@ -248,7 +251,7 @@ impl Open {
             halt.cancel = None;
         }
         while !halt.has_ended {
-            match self.line.consumer.next().await {
+            match self.opened.consumer.next().await {
                 Some(delivery) => tags.push(delivery?.delivery_tag),
                 None => halt.has_ended = true,
             }

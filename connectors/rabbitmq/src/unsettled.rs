@@ -21,9 +21,17 @@ mod tests;
 /// The longest that the acknowledgement of one message waits for those before it.
 pub(crate) const HELD_TIME: Duration = Duration::from_millis(50);
 
+/// A delivery: a tag, and the generation of the channel that alone knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    pub(crate) generation: u64,
+    pub(crate) tag: u64,
+    pub(crate) redelivered: bool,
+}
+
 /// One thing to tell the broker, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Frame {
+pub(crate) enum AckFrame {
     Ack {
         tag: u64,
         multiple: bool,
@@ -38,7 +46,7 @@ pub(crate) enum Frame {
 
 /// A message that is handed to the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Arrival {
+pub(crate) struct NewDelivery {
     pub(crate) tag: u64,
     /// In a stream, where it stands.
     pub(crate) offset: Option<u64>,
@@ -48,7 +56,7 @@ pub(crate) struct Arrival {
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum Settlement {
     Ack,
     Reject,
     Requeue,
@@ -56,7 +64,7 @@ pub(crate) enum Ending {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum DeliveryState {
     /// With the pipeline.
     Open,
     /// Succeeded, not told yet.
@@ -68,8 +76,8 @@ enum State {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Slot {
-    state: State,
+struct UnsettledDelivery {
+    state: DeliveryState,
     /// In a stream, where it stands.
     offset: Option<u64>,
     /// When it was delivered.
@@ -80,22 +88,22 @@ struct Slot {
 
 /// A pause that was longer than the broker lets a message wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct ShortenedPause {
     pub(crate) asked: Duration,
     pub(crate) given: Duration,
 }
 
 /// What a message has been at that was unsettled for this long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Oldest {
+pub(crate) enum OldestUnsettled {
     InWork(Duration),
     Pausing(Duration),
 }
 
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct Unsettled {
     /// What is unsettled at the broker, by tag.
-    slots: BTreeMap<u64, Slot>,
+    slots: BTreeMap<u64, UnsettledDelivery>,
     held: usize,
     held_max: usize,
     held_since: Option<Instant>,
@@ -105,7 +113,7 @@ pub(crate) struct Ledger {
     /// The longest that a message may be unsettled for a pause.
     pause_max: Option<Duration>,
     /// The longest pause that was cut and nobody was told of.
-    cut: Option<Cut>,
+    cut: Option<ShortenedPause>,
     is_stream: bool,
     /// In a stream, the offset after the last that was delivered.
     next_offset: Option<u64>,
@@ -113,7 +121,7 @@ pub(crate) struct Ledger {
     last_tag: u64,
 }
 
-impl Ledger {
+impl Unsettled {
     pub(crate) fn new(prefetch: u16, is_stream: bool, pause_max: Option<Duration>) -> Self {
         Self {
             slots: BTreeMap::new(),
@@ -131,10 +139,10 @@ impl Ledger {
     }
 
     /// A message was handed to the pipeline.
-    pub(crate) fn delivered(&mut self, arrival: Arrival, now: Instant) {
-        let Arrival { tag, offset, sent } = arrival;
-        let slot = Slot {
-            state: State::Open,
+    pub(crate) fn delivered(&mut self, arrival: NewDelivery, now: Instant) {
+        let NewDelivery { tag, offset, sent } = arrival;
+        let slot = UnsettledDelivery {
+            state: DeliveryState::Open,
             offset,
             since: now,
             sent,
@@ -149,7 +157,13 @@ impl Ledger {
     }
 
     /// A message ended. What is to be told follows with [`flush`](Self::flush), except for what is to be told at once.
-    pub(crate) fn settle(&mut self, tag: u64, ending: Ending, now: Instant, out: &mut Vec<Frame>) {
+    pub(crate) fn settle(
+        &mut self,
+        tag: u64,
+        ending: Settlement,
+        now: Instant,
+        out: &mut Vec<AckFrame>,
+    ) {
         let Some(slot) = self.slots.get_mut(&tag) else {
             debug_assert!(false, "a token is settled once");
             return;
@@ -157,24 +171,24 @@ impl Ledger {
         self.open -= 1;
         match ending {
             // In a stream a message can only be passed over.
-            Ending::Reject if !self.is_stream => self.nack(tag, false, out),
-            Ending::Ack | Ending::Reject => {
-                slot.state = State::Held;
+            Settlement::Reject if !self.is_stream => self.nack(tag, false, out),
+            Settlement::Ack | Settlement::Reject => {
+                slot.state = DeliveryState::Held;
                 self.held += 1;
                 self.held_since.get_or_insert(now);
             }
             // It comes again to whoever reads on from here.
-            Ending::Requeue if self.is_stream => slot.state = State::Waiting,
-            Ending::Requeue => self.nack(tag, true, out),
-            Ending::RequeueAfter(pause) => {
-                slot.state = State::Waiting;
+            Settlement::Requeue if self.is_stream => slot.state = DeliveryState::Waiting,
+            Settlement::Requeue => self.nack(tag, true, out),
+            Settlement::RequeueAfter(pause) => {
+                slot.state = DeliveryState::Waiting;
                 let wanted = now + pause;
                 let at = match self.pause_max {
                     Some(max) => wanted.min((slot.since + max).max(now)),
                     None => wanted,
                 };
                 if at < wanted && self.cut.is_none_or(|cut| cut.asked < pause) {
-                    self.cut = Some(Cut {
+                    self.cut = Some(ShortenedPause {
                         asked: pause,
                         given: at - now,
                     });
@@ -187,9 +201,9 @@ impl Ledger {
     /// A message that was delivered is not for the pipeline: it stays unsettled until the channel ends.
     pub(crate) fn set_aside(&mut self, tag: u64) {
         if let Some(slot) = self.slots.get_mut(&tag)
-            && slot.state == State::Open
+            && slot.state == DeliveryState::Open
         {
-            slot.state = State::Unreadable;
+            slot.state = DeliveryState::Unreadable;
             self.open -= 1;
         }
     }
@@ -200,22 +214,24 @@ impl Ledger {
     }
 
     /// The longest pause that was cut since this was asked.
-    pub(crate) fn take_cut(&mut self) -> Option<Cut> {
+    pub(crate) fn take_cut(&mut self) -> Option<ShortenedPause> {
         self.cut.take()
     }
 
     /// What the message does that was unsettled for the longest time.
-    pub(crate) fn oldest(&self, now: Instant) -> Option<Oldest> {
+    pub(crate) fn oldest(&self, now: Instant) -> Option<OldestUnsettled> {
         let oldest = self.slots.values().min_by_key(|slot| slot.since)?;
         let age = now.saturating_duration_since(oldest.since);
         Some(match oldest.state {
-            State::Waiting => Oldest::Pausing(age),
-            State::Open | State::Held | State::Unreadable => Oldest::InWork(age),
+            DeliveryState::Waiting => OldestUnsettled::Pausing(age),
+            DeliveryState::Open | DeliveryState::Held | DeliveryState::Unreadable => {
+                OldestUnsettled::InWork(age)
+            }
         })
     }
 
     /// What is to be told now.
-    pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<Frame>) {
+    pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<AckFrame>) {
         // First, for they may stand in the way of a prefix.
         self.requeue_due(Some(now), out);
         self.ack_prefix(out);
@@ -228,7 +244,7 @@ impl Ledger {
     }
 
     /// All that can be told: pauses end now. What is left is with the pipeline.
-    pub(crate) fn finish(&mut self, out: &mut Vec<Frame>) {
+    pub(crate) fn finish(&mut self, out: &mut Vec<AckFrame>) {
         if !self.is_stream {
             self.requeue_due(None, out);
         }
@@ -246,7 +262,7 @@ impl Ledger {
     /// In a stream, where to read on: at the oldest message that did not succeed, or else after the last one.
     pub(crate) fn resume(&self) -> Option<u64> {
         let mut slots = self.slots.values();
-        let oldest = slots.find(|slot| slot.state != State::Held);
+        let oldest = slots.find(|slot| slot.state != DeliveryState::Held);
         oldest.map_or(self.next_offset, |slot| slot.offset)
     }
 
@@ -265,30 +281,30 @@ impl Ledger {
         self.slots.len()
     }
 
-    fn nack(&mut self, tag: u64, requeue: bool, out: &mut Vec<Frame>) {
+    fn nack(&mut self, tag: u64, requeue: bool, out: &mut Vec<AckFrame>) {
         self.slots.remove(&tag);
-        out.push(Frame::Nack { tag, requeue });
+        out.push(AckFrame::Nack { tag, requeue });
     }
 
     /// Requeues what has waited until `now`, or all.
-    fn requeue_due(&mut self, now: Option<Instant>, out: &mut Vec<Frame>) {
+    fn requeue_due(&mut self, now: Option<Instant>, out: &mut Vec<AckFrame>) {
         while let Some(&Reverse((at, tag))) = self.waiting.peek() {
             if now.is_some_and(|now| at > now) {
                 return;
             }
             self.waiting.pop();
             if self.is_stream {
-                out.push(Frame::Reopen);
+                out.push(AckFrame::Reopen);
                 return;
             }
             self.nack(tag, true, out);
         }
     }
 
-    fn ack_prefix(&mut self, out: &mut Vec<Frame>) {
+    fn ack_prefix(&mut self, out: &mut Vec<AckFrame>) {
         let (mut last, mut n) = (0, 0);
         while let Some(first) = self.slots.first_entry() {
-            if first.get().state != State::Held {
+            if first.get().state != DeliveryState::Held {
                 break;
             }
             last = first.remove_entry().0;
@@ -296,7 +312,7 @@ impl Ledger {
         }
         if n > 0 {
             let multiple = n > 1;
-            out.push(Frame::Ack {
+            out.push(AckFrame::Ack {
                 tag: last,
                 multiple,
             });
@@ -304,14 +320,14 @@ impl Ledger {
         self.release(n);
     }
 
-    fn ack_held(&mut self, out: &mut Vec<Frame>) {
+    fn ack_held(&mut self, out: &mut Vec<AckFrame>) {
         if self.held == 0 {
             return;
         }
         self.slots.retain(|&tag, slot| {
-            let is_held = slot.state == State::Held;
+            let is_held = slot.state == DeliveryState::Held;
             if is_held {
-                out.push(Frame::Ack {
+                out.push(AckFrame::Ack {
                     tag,
                     multiple: false,
                 });

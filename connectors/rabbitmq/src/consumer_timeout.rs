@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use crate::ledger::{Cut, Oldest};
+use crate::unsettled::{OldestUnsettled, ShortenedPause};
 
 /// What RabbitMQ has where nobody has said otherwise.
 pub(crate) const DEFAULT: Duration = Duration::from_secs(30 * 60);
 
 /// What is known of the broker's patience.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
+pub(crate) struct ConsumerTimeout {
     /// `None` is without end.
     limit: Option<Duration>,
     /// It was told that pauses are cut.
@@ -25,7 +25,7 @@ pub(crate) fn pause_max(limit: Duration) -> Duration {
     limit / 5 * 4
 }
 
-impl Patience {
+impl ConsumerTimeout {
     /// [`Duration::MAX`] is without end.
     pub(crate) fn new(limit: Duration) -> Self {
         Self {
@@ -50,15 +50,15 @@ impl Patience {
     }
 
     /// What the broker closed the channel over, when this was the oldest message.
-    pub(crate) fn blame(&self, oldest: Option<Oldest>) -> String {
+    pub(crate) fn blame(&self, oldest: Option<OldestUnsettled>) -> String {
         match oldest {
-            Some(Oldest::Pausing(age)) => {
+            Some(OldestUnsettled::Pausing(age)) => {
                 let pause = self.pause_max().unwrap_or_default();
                 format!(
                     "a failed message has waited here for {age:.1?} to be requeued (`requeue_delay`, `RequeueAfter`), longer than the broker's `consumer_timeout` allows; from now on pauses end after {pause:.1?}: raise `consumer_timeout` at the broker, or give shorter pauses"
                 )
             }
-            Some(Oldest::InWork(age)) => format!(
+            Some(OldestUnsettled::InWork(age)) => format!(
                 "a message was in work for {age:.1?}, longer than the broker's `consumer_timeout` allows: raise that, or settle sooner"
             ),
             None => {
@@ -68,7 +68,10 @@ impl Patience {
     }
 
     /// What to say of a pause that was cut; `None` where that was said already.
-    pub(crate) fn cut(&mut self, Cut { asked, given }: Cut) -> Option<String> {
+    pub(crate) fn cut(
+        &mut self,
+        ShortenedPause { asked, given }: ShortenedPause,
+    ) -> Option<String> {
         let limit = self.limit?;
         (!std::mem::replace(&mut self.is_told, true)).then(|| {
             format!(
@@ -86,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_the_broker_says_shortens_pauses_and_never_prolongs_them() {
-        let mut patience = Patience::new(Duration::MAX);
+        let mut patience = ConsumerTimeout::new(Duration::MAX);
         assert_eq!(patience.pause_max(), None);
         patience.learn(None);
         assert_eq!(patience.pause_max(), None);
@@ -97,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_cut_is_said_once_for_each_limit() {
-        let mut patience = Patience::new(100 * SECOND);
-        let cut = Cut {
+        let mut patience = ConsumerTimeout::new(100 * SECOND);
+        let cut = ShortenedPause {
             asked: 120 * SECOND,
             given: 79 * SECOND,
         };
@@ -119,13 +122,13 @@ mod tests {
 
     #[test]
     fn a_pause_is_not_taken_for_work() {
-        let patience = Patience::new(10 * SECOND);
-        let said = patience.blame(Some(Oldest::Pausing(11 * SECOND)));
+        let patience = ConsumerTimeout::new(10 * SECOND);
+        let said = patience.blame(Some(OldestUnsettled::Pausing(11 * SECOND)));
         assert!(
             said.contains("`RequeueAfter`") && !said.contains("in work"),
             "{said}"
         );
-        let said = patience.blame(Some(Oldest::InWork(11 * SECOND)));
+        let said = patience.blame(Some(OldestUnsettled::InWork(11 * SECOND)));
         assert!(said.contains("in work"), "{said}");
     }
 }

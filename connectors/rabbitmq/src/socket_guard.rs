@@ -15,13 +15,13 @@ use tokio::net::TcpStream;
 
 /// Ends the connection when it is dropped, unless it is let go before.
 #[must_use = "dropped, it ends the connection"]
-pub(crate) struct Leash(Hold);
+pub(crate) struct SocketGuard(SocketSlot);
 
 /// What the thread of the client is given, to tell which socket it has come to.
 #[derive(Clone)]
-pub(crate) struct Hold(Arc<Mutex<State>>);
+pub(crate) struct SocketSlot(Arc<Mutex<SocketState>>);
 
-enum State {
+enum SocketState {
     /// There is no socket yet.
     Reaching,
     Held(Socket),
@@ -29,31 +29,33 @@ enum State {
     Ended,
 }
 
-impl Leash {
+impl SocketGuard {
     pub(crate) fn new() -> Self {
-        Self(Hold(Arc::new(Mutex::new(State::Reaching))))
+        Self(SocketSlot(Arc::new(Mutex::new(SocketState::Reaching))))
     }
 
-    pub(crate) fn hold(&self) -> Hold {
+    pub(crate) fn hold(&self) -> SocketSlot {
         self.0.clone()
     }
 
     /// The connection lives without us from now on. The hold goes too, since it would keep the socket open.
-    pub(crate) fn let_go(self) {
-        *self.0.state() = State::Ended;
+    pub(crate) fn release(self) {
+        *self.0.state() = SocketState::Ended;
     }
 }
 
-impl Drop for Leash {
+impl Drop for SocketGuard {
     fn drop(&mut self) {
-        if let State::Held(socket) = std::mem::replace(&mut *self.0.state(), State::Ended) {
+        if let SocketState::Held(socket) =
+            std::mem::replace(&mut *self.0.state(), SocketState::Ended)
+        {
             // It fails for one that has ended.
             drop(socket.shutdown(Shutdown::Both));
         }
     }
 }
 
-impl Hold {
+impl SocketSlot {
     /// Takes a hold of this socket.
     ///
     /// # Errors
@@ -62,14 +64,14 @@ impl Hold {
     pub(crate) fn take(&self, stream: &TcpStream) -> io::Result<()> {
         let socket = SockRef::from(stream).try_clone()?;
         let mut state = self.state();
-        if let State::Ended = *state {
+        if let SocketState::Ended = *state {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        *state = State::Held(socket);
+        *state = SocketState::Held(socket);
         Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SocketState> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,9 +93,9 @@ mod tests {
     #[tokio::test]
     async fn dropped_it_ends_the_socket_that_another_owns() {
         let (near, mut far) = pair().await;
-        let leash = Leash::new();
-        leash.hold().take(&near).unwrap();
-        drop(leash);
+        let socket_guard = SocketGuard::new();
+        socket_guard.hold().take(&near).unwrap();
+        drop(socket_guard);
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
         drop(near);
     }
@@ -101,10 +103,10 @@ mod tests {
     #[tokio::test]
     async fn let_go_it_neither_ends_the_socket_nor_keeps_it_open() {
         let (near, mut far) = pair().await;
-        let leash = Leash::new();
-        let hold = leash.hold();
+        let socket_guard = SocketGuard::new();
+        let hold = socket_guard.hold();
         hold.take(&near).unwrap();
-        leash.let_go();
+        socket_guard.release();
         near.try_write(b"x").unwrap();
         assert_eq!(far.read(&mut [0]).await.unwrap(), 1);
         drop(near);
@@ -115,9 +117,9 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_comes_too_late_is_refused() {
         let (near, _far) = pair().await;
-        let leash = Leash::new();
-        let hold = leash.hold();
-        drop(leash);
+        let socket_guard = SocketGuard::new();
+        let hold = socket_guard.hold();
+        drop(socket_guard);
         assert!(hold.take(&near).is_err());
     }
 }

@@ -19,16 +19,16 @@ use futures_util::{
 use lapin::AsyncTcpStream;
 use tokio::runtime::Handle;
 
-use super::{Marks, Screened};
+use super::{MendedDeliveries, MendingStream};
 
 /// Tokio, bound to one runtime.
 #[derive(Debug, Clone)]
-pub(crate) struct Kit {
+pub(crate) struct ClientKit {
     tokio: Tokio,
     handle: Handle,
 }
 
-impl Kit {
+impl ClientKit {
     pub(crate) fn new(handle: Handle) -> Self {
         Self {
             tokio: Tokio::default().with_handle(handle.clone()),
@@ -42,9 +42,9 @@ impl Kit {
     }
 }
 
-impl RuntimeKit for Kit {}
+impl RuntimeKit for ClientKit {}
 
-impl Executor for Kit {
+impl Executor for ClientKit {
     type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
 
     fn block_on<T, F: Future<Output = T>>(&self, future: F) -> T {
@@ -66,8 +66,8 @@ impl Executor for Kit {
     }
 }
 
-impl Reactor for Kit {
-    type TcpStream = Screened;
+impl Reactor for ClientKit {
+    type TcpStream = MendingStream;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     /// The client never asks for it.
@@ -75,7 +75,7 @@ impl Reactor for Kit {
         &self,
         _socket: H,
     ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
-        Err::<Screened, _>(IoError::from(IoErrorKind::Unsupported))
+        Err::<MendingStream, _>(IoError::from(IoErrorKind::Unsupported))
     }
 
     fn sleep(&self, time: Duration) -> Self::Sleep {
@@ -89,11 +89,14 @@ impl Reactor for Kit {
     fn tcp_connect_addr(
         &self,
         address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Screened>> + Send + 'static {
+    ) -> impl Future<Output = io::Result<MendingStream>> + Send + 'static {
         let connecting = self.tokio.tcp_connect_addr(address);
         async move {
             let plain = AsyncTcpStream::Plain(connecting.await?);
-            Ok(Screened::new(plain, Arc::new(Marks::default())))
+            Ok(MendingStream::new(
+                plain,
+                Arc::new(MendedDeliveries::default()),
+            ))
         }
     }
 }

@@ -1,9 +1,7 @@
-//! The client alone, in the loops that one writes with it: what our benchmark compares the connector with. Not part of the
-//! public interface.
+//! The baseline for RabbitMQ: the loops that one writes with the client alone.
 
 use std::collections::VecDeque;
 
-use broadway_core::BoxError;
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
@@ -14,22 +12,20 @@ use lapin::{
     types::FieldTable,
 };
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Deliveries that are acknowledged together.
 const ACKED_TOGETHER: u64 = 100;
 
-/// A queue that was made for a benchmark, and the loops over the client.
-pub struct Bare {
+/// A queue for one round of a benchmark, and loops that use the client.
+pub(super) struct RabbitMqBaseline {
     connection: Connection,
     queue: String,
 }
 
-impl Bare {
-    /// Declares a classic queue that keeps nothing over a restart of the broker.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn create(uri: &str, queue: &str) -> Result<Self, BoxError> {
+impl RabbitMqBaseline {
+    /// Declares a classic queue that is not durable.
+    pub(super) async fn create(uri: &str, queue: &str) -> Result<Self, BoxError> {
         let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         channel
@@ -43,12 +39,13 @@ impl Bare {
         Ok(Self { connection, queue })
     }
 
-    /// Publishes `n` messages and awaits the oldest of so many unconfirmed.
-    ///
-    /// # Errors
-    ///
-    /// What the client says, or that the broker did not take one.
-    pub async fn publish(&self, n: u64, payload: &[u8], window: usize) -> Result<(), BoxError> {
+    /// Publishes `n` messages, of which at most `window` are unconfirmed.
+    pub(super) async fn publish(
+        &self,
+        n: u64,
+        payload: &[u8],
+        window: usize,
+    ) -> Result<(), BoxError> {
         let channel = self.connection.create_channel().await?;
         channel
             .confirm_select(ConfirmSelectOptions::default())
@@ -74,12 +71,13 @@ impl Bare {
         Ok(channel.close(200, "done".into()).await?)
     }
 
-    /// Reads `n` messages, with so many unacknowledged at most, and acknowledges each hundred at once. `see` hears of each.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn read(&self, n: u64, prefetch: u16, mut see: impl FnMut()) -> Result<(), BoxError> {
+    /// Reads `n` messages, acknowledges each hundred with one frame, and calls `on_message` for each message.
+    pub(super) async fn read(
+        &self,
+        n: u64,
+        prefetch: u16,
+        mut on_message: impl FnMut(),
+    ) -> Result<(), BoxError> {
         let channel = self.connection.create_channel().await?;
         let qos = BasicQosOptions::default();
         channel.basic_qos(prefetch, qos).await?;
@@ -94,23 +92,19 @@ impl Bare {
         for number in 1..=n {
             let next = consumer.next().await.ok_or("the consumer has ended")?;
             let delivery = next?;
-            see();
+            on_message();
             if number % ACKED_TOGETHER == 0 || number == n {
                 let all = BasicAckOptions { multiple: true };
                 channel.basic_ack(delivery.delivery_tag, all).await?;
             }
         }
-        // The answer comes behind the acknowledgements.
-        self.rest(&channel).await?;
+        // The broker handles the frames of a channel in order: its answer means that it has the acknowledgements.
+        self.ready(&channel).await?;
         Ok(channel.close(200, "done".into()).await?)
     }
 
-    /// Removes the queue.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn delete(&self) -> Result<(), BoxError> {
+    /// Deletes the queue.
+    pub(super) async fn delete(&self) -> Result<(), BoxError> {
         let channel = self.connection.create_channel().await?;
         let options = QueueDeleteOptions::default();
         channel
@@ -119,7 +113,8 @@ impl Bare {
         Ok(())
     }
 
-    async fn rest(&self, channel: &Channel) -> Result<u32, BoxError> {
+    /// The number of messages that are ready in the queue.
+    async fn ready(&self, channel: &Channel) -> Result<u32, BoxError> {
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -131,19 +126,11 @@ impl Bare {
     }
 }
 
-impl std::fmt::Debug for Bare {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bare")
-            .field("queue", &self.queue)
-            .finish_non_exhaustive()
-    }
-}
-
 async fn confirmed(
     sent: impl Future<Output = lapin::Result<lapin::Confirmation>>,
 ) -> Result<(), BoxError> {
     if sent.await?.is_ack() {
         return Ok(());
     }
-    Err("the broker did not take a message".into())
+    Err("the broker did not confirm a message".into())
 }
