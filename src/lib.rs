@@ -84,7 +84,13 @@
 pub use broadway_core::{
     Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
     Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
-    Handler, HandlerFn, Header, HeaderName, HeaderValue, Intensity, KeyHash, Message, MessageMut, Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext, Outcome, Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, PublishError, PublishErrorKind, Publisher, PushError, Pushed, Pusher, Reason, Receipt, Record, RestartPolicy, Row, RowId, RunError, Settled, Source, SourceExt, SourceProducer, Split, StartError, Topology, Totals, Trigger, batchers, connector, handler_fn, handler_fn_async, source, stage, telemetry, RateLimit,
+    Handler, HandlerFn, Header, HeaderName, HeaderValue, Intensity, KeyHash, Message, MessageMut,
+    Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext,
+    Outcome, Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, PublishError,
+    PublishErrorKind, Publisher, PushError, Pushed, Pusher, RateLimit, Reason, Receipt, Record,
+    RestartPolicy, Row, RowId, RunError, Settled, Source, SourceExt, SourceProducer, Split,
+    StartError, Topology, Totals, Trigger, batchers, connector, handler_fn, handler_fn_async,
+    source, stage, telemetry,
 };
 
 #[cfg(feature = "portable")]

@@ -15,7 +15,7 @@ use std::{
 
 use broadway::{
     Batch, Batching, BoxError, DeadLetters, Handler, Message, Next, OneBatcher, Pipeline,
-    Processors, Record, RestartPolicy, Topology, RateLimit,
+    Processors, RateLimit, Record, RestartPolicy, Topology,
 };
 
 use crate::{
