@@ -1,4 +1,6 @@
-//! The batch processor's loop: takes one batch, handles it, settles its messages, and comes back for the next.
+//! The batch processor's loop: takes one batch, calls `handle_batch`, settles its messages, and comes back for the next.
+//!
+//! If the loop is dropped at an await, the messages of its batch that were not settled yet stay unsettled.
 
 use std::{
     mem,
@@ -8,27 +10,29 @@ use std::{
 };
 
 use super::{
-    batcher::{BatcherStage, Carried, Emptied, EmptiedOf, Job, JobInlet},
-    callbacks,
-    envelope::Failure,
-    naming::Naming,
-    processor::{AckOf, TokenOfSource},
-    settler::{Ledger, Settler},
+    batcher::{
+        BatchInlet, FinishedBatch, FinishedBatchOf, ReadyBatch, ReadyBatchOf, SharedBatcher,
+    },
+    context::PipelineContext,
+    failures::{FailedMessage, handle_failed},
+    message_info::MessageDescriber,
+    settle::Acker,
+    tracked::TrackedMessage,
 };
 use crate::{
     ack::{Acknowledger, Outcome},
     ack_now::{self, Request},
     batch::Batch,
     batcher_key::BatcherKey,
-    caught::Discarding,
+    caught::{Discarding, caught, clear, guarded},
     engine::{actor::Actor, clock, watchdog::Turns},
     error::{BoxError, Callback, Reason},
     handler::Handler,
-    source::{Source, SourceProducer},
+    source::{AcknowledgerOf, Source, SourceProducer, TokenOfSource},
     telemetry::{Affected, Event},
 };
 
-/// One batch processor.
+/// The loop of one batch processor.
 pub(super) struct BatchProcessorLoop<S, H>
 where
     S: Source<Producer: SourceProducer<Item = H::In>>,
@@ -36,53 +40,53 @@ where
 {
     pub(super) worker: usize,
     pub(super) handler: Arc<H>,
-    pub(super) stage: Arc<BatcherStage<S, H>>,
-    pub(super) inlet: JobInlet<S, H>,
-    pub(super) ledger: Arc<Ledger<AckOf<S>>>,
-    pub(super) naming: Arc<Naming<S>>,
-    pub(super) settler: Settler<AckOf<S>>,
-    pub(super) failures: Discarding<Failure<H::In, H::Out, TokenOfSource<S>>>,
-    /// The batch in hand.
-    pub(super) jobs: Vec<JobOf<S, H>>,
-    /// What is left of the batch before.
-    pub(super) done: Option<EmptiedOf<S, H>>,
-    /// When the batch before was done.
+    pub(super) batcher: Arc<SharedBatcher<S, H>>,
+    pub(super) inlet: BatchInlet<S, H>,
+    pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
+    pub(super) describer: Arc<MessageDescriber<S>>,
+    pub(super) acker: Acker<AcknowledgerOf<S>>,
+    pub(super) failures: Discarding<FailedMessage<H::In, H::Out, TokenOfSource<S>>>,
+    /// The batch that the inlet had, for a moment; otherwise empty.
+    pub(super) taken: Vec<ReadyBatchOf<S, H>>,
+    /// The memory of the previous batch, until it goes back to the batcher.
+    pub(super) finished: Option<FinishedBatchOf<S, H>>,
+    /// When the previous batch was finished, if nothing has happened since. Saves a clock read.
     pub(super) stopped: Option<Instant>,
-    /// The number of the batch before; rows carry that of their batch.
+    /// The number of the previous batch. Rows carry the number of their batch.
     pub(super) number: u32,
     /// For the watchdog.
     pub(super) turns: Arc<Turns>,
-    /// Its batches take long, so the watchdog is told which it is.
+    /// Whether recent batches took long: then the watchdog gets the coordinates of the first message of each batch.
     pub(super) is_slow: bool,
 }
-
-pub(super) type JobOf<S, H> = Job<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
 
 impl<S, H> Actor for BatchProcessorLoop<S, H>
 where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    type Event = JobOf<S, H>;
+    type Event = ReadyBatchOf<S, H>;
 
-    async fn next(&mut self) -> Option<JobOf<S, H>> {
+    async fn next(&mut self) -> Option<ReadyBatchOf<S, H>> {
         let now = self.stopped.unwrap_or_else(clock::now);
-        self.stage.come_for_batch(self.done.take(), now);
-        self.inlet.take(1, &mut self.jobs).await;
-        let job = self.jobs.pop()?;
-        self.stage.taken(job.carried.len());
-        Some(job)
+        // Before it waits: a batch that is due is sent now, because this processor is free for it.
+        self.batcher.request_batch(self.finished.take(), now);
+        self.inlet.take(1, &mut self.taken).await;
+        let batch = self.taken.pop()?;
+        self.batcher.batch_taken(batch.messages.len());
+        Some(batch)
     }
 
-    async fn handle(&mut self, job: JobOf<S, H>) -> ControlFlow<()> {
+    async fn handle(&mut self, batch: ReadyBatchOf<S, H>) -> ControlFlow<()> {
         let started = clock::taken_at(self.stopped, self.inlet.waited());
         self.turns.next();
         if self.is_slow {
-            let first = job.carried.first();
-            let work = first.map(|first| self.naming.coordinates(&first.message, &first.debt));
-            self.turns.set_work(work.unwrap_or_default().to_string());
+            let first = batch.messages.first();
+            let info =
+                first.map(|first| self.describer.coordinates(&first.message, &first.pending));
+            self.turns.set_work(info.unwrap_or_default().to_string());
         }
-        let elapsed = self.work(job, started).await;
+        let elapsed = self.handle_and_settle(batch, started).await;
         self.turns.finished(elapsed, 1, &mut self.is_slow);
         self.inlet.pace(1, elapsed);
         self.stopped = match clock::give_way(elapsed).await {
@@ -99,10 +103,10 @@ where
     H: Handler,
 {
     /// Returns how long it took.
-    async fn work(&mut self, job: JobOf<S, H>, started: Instant) -> Duration {
-        let (batcher, worker, count) = (self.stage.key.name(), self.worker, job.carried.len());
-        let emitter = self.ledger.emitter.clone();
-        let (key, trigger) = (&job.info.key, job.info.trigger);
+    async fn handle_and_settle(&mut self, batch: ReadyBatchOf<S, H>, started: Instant) -> Duration {
+        let (batcher, worker, count) = (self.batcher.key.name(), self.worker, batch.messages.len());
+        let emitter = self.context.emitter.clone();
+        let (key, trigger) = (&batch.info.key, batch.info.trigger);
         emitter.emit(&Event::BatchStarted {
             batcher,
             worker,
@@ -110,19 +114,19 @@ where
             trigger,
             count,
         });
-        let Job {
+        let ReadyBatch {
             data,
-            mut carried,
+            mut messages,
             info,
-            lane,
-        } = job;
+            key_hash,
+        } = batch;
         self.number = self.number.wrapping_add(1);
         let mut batch = Batch::new(data, self.number, info);
-        let handled = self.handle(&mut batch, &mut carried).await;
+        let handled = self.call_handler(&mut batch, &mut messages).await;
         if let Err(reason) = &handled {
             let describe = |index: usize| {
-                let Carried { message, debt } = &carried[index];
-                self.naming.describe(message, debt)
+                let TrackedMessage { message, pending } = &messages[index];
+                self.describer.describe(message, pending)
             };
             emitter.emit(&Event::BatchFailed {
                 batcher,
@@ -132,8 +136,8 @@ where
                 affected: Affected::new(count, &describe),
             });
         }
-        let failed = self.settle(&mut batch, &mut carried, handled.err()).await;
-        self.done = Some(Emptied::new(lane, batch.data, carried));
+        let failed = self.settle(&mut batch, &mut messages, handled.err()).await;
+        self.finished = Some(FinishedBatch::new(key_hash, batch.data, messages));
         let elapsed = clock::now().saturating_duration_since(started);
         emitter.emit(&Event::BatchStopped {
             batcher,
@@ -145,67 +149,62 @@ where
         elapsed
     }
 
-    async fn handle(
+    async fn call_handler(
         &mut self,
         batch: &mut Batch<H::Out>,
-        carried: &mut [Carried<H::In, TokenOfSource<S>>],
+        messages: &mut [TrackedMessage<H::In, TokenOfSource<S>>],
     ) -> Result<(), Reason> {
         let Self {
             handler,
-            stage,
-            settler,
+            batcher,
+            acker,
             ..
         } = self;
-        let key = stage.key;
-        let call = callbacks::caught(async { handler.handle_batch(key, batch).await });
-        let handled = ack_now::serve(call, Early { settler, carried }).await;
+        let key = batcher.key;
+        let call = caught(async { handler.handle_batch(key, batch).await });
+        let handled = ack_now::serve(call, EarlyRowAck { acker, messages }).await;
         handled.map_err(|failure| failure.reason(Callback::HandleBatch))
     }
 
-    /// Returns how many failed.
+    /// Settles all messages of a batch. `whole` is why `handle_batch` failed. Returns how many messages failed.
     async fn settle(
         &mut self,
         batch: &mut Batch<H::Out>,
-        carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
+        messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
         whole: Option<Reason>,
     ) -> usize {
-        let named = batch.take_failed();
+        let rows = batch.take_failed();
         let mut failed = 0;
-        if whole.is_none() && named.is_empty() {
-            for Carried { message, debt } in carried.iter_mut() {
-                self.settler.done(message, debt);
+        if whole.is_none() && rows.is_empty() {
+            for TrackedMessage { message, pending } in messages.iter_mut() {
+                self.acker.add_done(message, pending);
             }
-            failed += self.drop_done(&mut batch.data, carried);
+            failed += self.drop_done(&mut batch.data, messages);
         } else {
-            failed += self.split(&mut batch.data, carried, named, whole.as_ref());
+            failed += self.settle_each(&mut batch.data, messages, rows, whole.as_ref());
         }
         failed += self.failures.len();
         if !self.failures.is_empty() {
-            callbacks::handle_failed(
-                &*self.handler,
-                &mut self.failures,
-                &mut self.settler,
-                &self.ledger.emitter,
-            )
-            .await;
+            let emitter = &self.context.emitter;
+            handle_failed(&*self.handler, &mut self.failures, &mut self.acker, emitter).await;
         }
-        // What the acknowledger said is an event already.
-        let _ = self.settler.flush().await;
+        // The acker has reported errors as events.
+        let _ = self.acker.flush().await;
         failed
     }
 
-    /// Drops what belongs to messages that succeeded, before their source is told: a panic in a `Drop` fails them. Returns how
-    /// many.
+    /// Drops data and messages of a batch that succeeded, before their source is told, so that a panic in a `Drop` can still fail
+    /// them. Returns how many failed: all or none.
     fn drop_done(
         &mut self,
         data: &mut Vec<H::Out>,
-        carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
+        messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
     ) -> usize {
-        let panicked = callbacks::clear(data).or(match mem::needs_drop::<H::In>() {
-            true => callbacks::clear(carried),
-            // Nothing of the user's is dropped.
+        let panicked = clear(data).or(match mem::needs_drop::<H::In>() {
+            true => clear(messages),
+            // No code of the user runs: no need to catch panics.
             false => {
-                carried.clear();
+                messages.clear();
                 None
             }
         });
@@ -213,8 +212,9 @@ where
             return 0;
         };
         let reason = panicked.reason(Callback::HandleBatch);
-        let (emitter, batcher, worker) = (&self.ledger.emitter, self.stage.key.name(), self.worker);
-        self.settler.fail_done(&reason, |affected| {
+        let (emitter, batcher, worker) =
+            (&self.context.emitter, self.batcher.key.name(), self.worker);
+        self.acker.fail_done(&reason, |affected| {
             emitter.emit(&Event::FailedInBatch {
                 batcher,
                 worker,
@@ -224,53 +224,59 @@ where
         })
     }
 
-    /// Enters the messages of a batch that ended in different ways. Returns how many failed without being in `failures`.
-    fn split(
+    /// Adds the messages of a batch that ended in different ways: `rows` failed each for its reason, `whole` fails the others.
+    /// Returns how many failed without being in `failures`.
+    fn settle_each(
         &mut self,
         data: &mut Vec<H::Out>,
-        carried: &mut Vec<Carried<H::In, TokenOfSource<S>>>,
-        named: Vec<(u32, Reason)>,
+        messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
+        rows: Vec<(u32, Reason)>,
         whole: Option<&Reason>,
     ) -> usize {
         let mut outputs = data.drain(..);
-        let mut named = named.into_iter().peekable();
-        let mut dropped_badly = 0;
-        for (index, Carried { mut message, debt }) in (0..).zip(carried.drain(..)) {
+        let mut rows = rows.into_iter().peekable();
+        let mut failed_in_drop = 0;
+        for (index, tracked) in (0..).zip(messages.drain(..)) {
             let output = outputs.next();
-            let reason = named
+            let reason = rows
                 .next_if(|(failed, _)| *failed == index)
                 .map(|(_, reason)| reason);
+            // If the whole batch failed, `BatchFailed` has reported all of its messages.
             if let (Some(reason), None) = (&reason, whole) {
-                let describe = |_| self.naming.describe(&message, &debt);
-                self.tell_failed(reason, Affected::new(1, &describe));
+                let describe = |_| self.describer.describe(&tracked.message, &tracked.pending);
+                self.report_failed(reason, Affected::new(1, &describe));
             }
             if let Some(reason) = reason.or_else(|| whole.cloned()) {
-                let failure = Failure::new(message, output, reason, debt);
+                let failure = FailedMessage::new(tracked, output, reason);
                 self.failures.push(failure);
                 continue;
             }
+            let TrackedMessage {
+                mut message,
+                pending,
+            } = tracked;
             let options = message.take_ack_options();
-            // Each by itself: two panics at once would end the process.
-            let dropped = callbacks::guarded(|| drop(output));
-            let outcome = match dropped.and(callbacks::guarded(|| drop(message))) {
+            // One after the other: two panics at once would end the process.
+            let dropped = guarded(|| drop(output)).and(guarded(|| drop(message)));
+            let outcome = match dropped {
                 Ok(()) => Outcome::Done,
                 Err(panicked) => {
                     let reason = panicked.reason(Callback::HandleBatch);
-                    // The message is gone with its key.
-                    let describe = |_| self.ledger.describe(&debt);
-                    self.tell_failed(&reason, Affected::new(1, &describe));
-                    dropped_badly += 1;
+                    // Without its key: the message is gone.
+                    let describe = |_| self.context.describe(&pending);
+                    self.report_failed(&reason, Affected::new(1, &describe));
+                    failed_in_drop += 1;
                     Outcome::Failed(reason)
                 }
             };
-            self.settler.add(debt, outcome, options);
+            self.acker.add(pending, outcome, options);
         }
-        dropped_badly
+        failed_in_drop
     }
 
-    fn tell_failed(&self, reason: &Reason, affected: Affected<'_>) {
-        self.ledger.emitter.emit(&Event::FailedInBatch {
-            batcher: self.stage.key.name(),
+    fn report_failed(&self, reason: &Reason, affected: Affected<'_>) {
+        self.context.emitter.emit(&Event::FailedInBatch {
+            batcher: self.batcher.key.name(),
             worker: self.worker,
             reason,
             affected,
@@ -278,21 +284,21 @@ where
     }
 }
 
-/// Acknowledges part of the batch at hand before it ends.
-struct Early<'a, A: Acknowledger, T> {
-    settler: &'a mut Settler<A>,
-    carried: &'a mut [Carried<T, A::Token>],
+/// Acknowledges rows of the batch that is being handled, for `Batch::ack_now`.
+struct EarlyRowAck<'a, A: Acknowledger, T> {
+    acker: &'a mut Acker<A>,
+    messages: &'a mut [TrackedMessage<T, A::Token>],
 }
 
-impl<A: Acknowledger, T: Send> ack_now::Settle for Early<'_, A, T> {
+impl<A: Acknowledger, T: Send> ack_now::Settle for EarlyRowAck<'_, A, T> {
     async fn settle(&mut self, request: Request) -> Result<(), BoxError> {
         let Request::Rows(rows) = request else {
-            return Err("a batch acknowledges rows of itself".into());
+            return Err("`handle_batch` can acknowledge only rows of its own batch".into());
         };
         for row in rows {
-            let Carried { debt, .. } = &mut self.carried[row as usize];
-            self.settler.add(debt.take_early(), Outcome::Done, None);
+            let pending = &mut self.messages[row as usize].pending;
+            self.acker.add(pending.take_early(), Outcome::Done, None);
         }
-        self.settler.flush().await
+        self.acker.flush().await
     }
 }

@@ -2,49 +2,51 @@
 //!
 //! ```text
 //!              demand ▲            demand ▲               demand ▲
-//!  Source ─opens─► Producer ═══► Processor ═══► Batcher ═══► BatchProcessor     data, one way down
+//!  Source ─opens─► Producer ═══► Processor ═══► Batcher ═══► BatchProcessor     messages, one way down
 //!                     ▲           │ done / failed              │ done / failed
-//!                     └─ settle ◄─┴────────────────────────────┘                settlement, straight home
+//!                     └─ settle ◄─┴────────────────────────────┘                settlement, directly to the source
 //! ```
 //!
-//! One file per role: `producer`, `processor`, `batcher`, `batch_processor`; `config` is what users say, `validate` what can
-//! be wrong with it, `start` wires, `supervisor` brings it to its end, `topology` is the handle.
+//! Read it from top to bottom:
+//!
+//! 1. `config` has the options, `validate` checks them, `start` opens the source and spawns the loops, `describe` is the shape of the
+//!    running topology.
+//! 2. One file per role: `producer` (with `intake` and `rate_limit`, and `push` beside it), `processor`, `batcher`, `batch_processor`,
+//!    and `settle`, where every message ends. `tracked` is what they hand on.
+//! 3. `context` is what all of them share, with `acknowledgers` and `totals`.
+//! 4. `topology` is the handle, `supervisor` ends the topology, `release` is what a drain does not handle any more.
 
+mod acknowledgers;
 mod batch_processor;
 mod batcher;
-mod callbacks;
 mod config;
+mod context;
 mod describe;
-mod envelope;
-mod group;
-mod naming;
-mod on_drain;
+mod failures;
+mod intake;
+mod message_info;
 mod processor;
-mod processors;
 mod producer;
 mod push;
 mod pusher;
 mod rate_limit;
-mod registry;
+mod receipt;
 mod release;
-mod settler;
+mod settle;
 mod split;
-mod staleness;
 mod start;
 mod supervisor;
 mod topology;
 mod totals;
+mod tracked;
 mod validate;
-mod verdict;
 
-pub use config::{Batching, Pipeline};
+pub use config::{Batching, OnDrain, Pipeline, Processors};
 pub use describe::{BatcherDescription, Description};
-pub use on_drain::OnDrain;
-pub use processors::Processors;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use push::Ticket;
-pub use push::{PushError, Pushed, Receipt};
 pub use pusher::Pusher;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use receipt::ReceiptSender;
+pub use receipt::{PushError, Pushed, Receipt};
 pub use split::Split;
 pub use topology::Topology;
 pub use totals::Totals;

@@ -1,26 +1,24 @@
-//! [`Pusher`]: a way into a pipeline that exists before the pipeline does.
+//! [`Pusher`]: pushes messages into a pipeline, and exists before the pipeline does.
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use super::{
-    push::{PushError, Pushed, Receipt},
-    topology::Running,
-};
+use super::receipt::{PushError, Pushed, Receipt};
 
 /// Pushes messages into a pipeline from anywhere: from its own handler, which exists before the [`Topology`](crate::Topology)
 /// does.
 ///
-/// Make one, give a clone to the handler, and the other to [`Pipeline::pusher`](crate::Pipeline::pusher), which connects both.
-/// Before `start` connects it, and once the topology drains or has ended, nothing is taken. It keeps no topology alive. One that
-/// is given to several pipelines pushes into the one that was started last.
+/// Create one, give a clone to the handler, and pass the other to [`Pipeline::pusher`](crate::Pipeline::pusher), which connects
+/// both when the pipeline starts. It accepts no messages before that, and none once the topology drains or has ended. It does not
+/// keep the topology alive. A pusher that is given to several pipelines pushes into the one that was started last.
 ///
 /// # In a handler
 ///
-/// Use [`try_push`](Self::try_push), never [`push`](Self::push): that waits for a processor to have room, and if all of them
-/// wait in their handlers, it waits forever.
+/// Use [`try_push`](Self::try_push), never [`push`](Self::push): `push` waits until a processor has room, and waits forever if
+/// all of them wait in their handlers.
 ///
 /// ```
 /// use broadway_core::{Message, Pipeline, Pusher, handler_fn, source};
@@ -44,69 +42,84 @@ use super::{
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 pub struct Pusher<T: Send + 'static> {
-    to: Arc<Mutex<Option<Weak<dyn Running<T>>>>>,
+    target: Arc<Mutex<Option<Weak<dyn PushTarget<T>>>>>,
 }
 
+/// Accepts pushed messages, whatever the source of its pipeline.
+pub(super) trait PushTarget<T>: Send + Sync {
+    /// Waits until processors ask for messages, then sends all of them.
+    fn push(&self, items: Vec<T>) -> PushFuture<'_, T>;
+
+    /// Sends as many as fit, without waiting.
+    fn try_push(&self, items: Vec<T>) -> Result<Pushed<T>, PushError<T>>;
+}
+
+/// The future of [`PushTarget::push`].
+pub(super) type PushFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<Vec<Receipt>, PushError<T>>> + Send + 'a>>;
+
 impl<T: Send + 'static> Pusher<T> {
-    /// One that is not connected yet.
+    /// Creates a pusher that is not connected yet.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            to: Arc::new(Mutex::new(None)),
+            target: Arc::new(Mutex::new(None)),
         }
     }
 
-    /// As [`Topology::try_push`](crate::Topology::try_push).
+    /// Pushes as many messages as fit, without waiting. See [`Topology::try_push`](crate::Topology::try_push).
     ///
     /// # Errors
     ///
-    /// The topology was not started, drains or has ended; none was accepted, and the error has them.
+    /// Fails if the topology was not started, drains or has ended. None was accepted, and the error returns them.
     pub fn try_push(
         &self,
         messages: impl IntoIterator<Item = T>,
     ) -> Result<Pushed<T>, PushError<T>> {
         let messages = messages.into_iter().collect();
-        match self.topology() {
-            Some(topology) => topology.try_push(messages),
+        match self.target() {
+            Some(target) => target.try_push(messages),
             None => Err(PushError::new(messages)),
         }
     }
 
-    /// As [`Topology::push`](crate::Topology::push). Not for handlers.
+    /// Waits until processors ask for messages, then pushes all of them. See [`Topology::push`](crate::Topology::push). Not for
+    /// handlers.
     ///
     /// # Errors
     ///
-    /// The topology was not started, drains or has ended; none was accepted, and the error has them.
+    /// Fails if the topology was not started, drains or has ended. None was accepted, and the error returns them.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, none was accepted, and they are gone.
+    /// If the future is dropped before it completes, no message was accepted, and all are lost.
     pub async fn push(
         &self,
         messages: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Receipt>, PushError<T>> {
         let messages = messages.into_iter().collect();
-        match self.topology() {
-            Some(topology) => topology.push(messages).await,
+        match self.target() {
+            Some(target) => target.push(messages).await,
             None => Err(PushError::new(messages)),
         }
     }
 
-    pub(super) fn connect(&self, topology: &Arc<dyn Running<T>>) {
-        let to = Some(Arc::downgrade(topology));
-        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    /// Connects this pusher and its clones.
+    pub(super) fn connect(&self, target: &Arc<dyn PushTarget<T>>) {
+        let target = Some(Arc::downgrade(target));
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
-    fn topology(&self) -> Option<Arc<dyn Running<T>>> {
-        let to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
-        to.as_ref()?.upgrade()
+    fn target(&self) -> Option<Arc<dyn PushTarget<T>>> {
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        target.as_ref()?.upgrade()
     }
 }
 
 impl<T: Send + 'static> Clone for Pusher<T> {
     fn clone(&self) -> Self {
         Self {
-            to: Arc::clone(&self.to),
+            target: Arc::clone(&self.target),
         }
     }
 }
@@ -120,7 +133,7 @@ impl<T: Send + 'static> Default for Pusher<T> {
 impl<T: Send + 'static> fmt::Debug for Pusher<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pusher")
-            .field("is_connected", &self.topology().is_some())
+            .field("is_connected", &self.target().is_some())
             .finish()
     }
 }

@@ -15,13 +15,13 @@ use crate::{
 
 /// A rate machine behind a lock, and a bell for those who wait for it.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(super) struct RateLimiter {
     rate: Mutex<Rate>,
     /// Counts changes, so that those who sleep until the next window look again.
     changes: watch::Sender<u64>,
 }
 
-impl Limiter {
+impl RateLimiter {
     pub(super) fn new(limit: RateLimit, now: Instant) -> Result<Self, InvalidAllowance> {
         Ok(Self {
             rate: Mutex::new(rate(limit, now)?),

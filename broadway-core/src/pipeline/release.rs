@@ -1,91 +1,86 @@
-//! What a drain gives back: messages that no handler has begun, where their source delivers them again.
+//! Which messages a drain releases: those that no handler has begun and that their source delivers again.
 //!
-//! They are found where they wait: in the hands of a producer whom the rate limit holds back (`producer`), in the link to the
-//! processors ([`Sweep`]), and with processors, which look once a chunk whether to begin it. Each waits until all producers have
-//! stopped reading, so that no source gets back at once what was released.
+//! They are found in three places: with a producer that the rate limit holds back (`producer`), in the link to the processors
+//! ([`LinkRelease`]), and with processors, which check each chunk before they begin it ([`ChunkRelease`]). All three wait until
+//! all producers have stopped: a source that is still read would deliver a released message again, to this topology.
 
 use std::{mem, sync::Arc};
 
 use futures_util::FutureExt;
 
 use super::{
-    envelope::{Creditor, Parcel},
-    processor::{AckOf, ParcelFor},
-    settler::Settler,
-    start::{Line, SourceInlet},
+    context::{ShutdownState, SourceInlet},
+    settle::Acker,
+    tracked::{AckTarget, MessageSlot, SlotOf},
 };
 use crate::{
     ack::{Acknowledger, Outcome},
     caught::{self, guarded},
     engine::control::Control,
-    handler::Handler,
-    source::{Source, SourceProducer},
+    source::{AcknowledgerOf, Source},
 };
 
-/// What a processor asks before it begins a chunk.
-pub(super) struct Begin {
+/// Releases messages of a processor's chunk before any of them is handled.
+pub(super) struct ChunkRelease {
     control: Arc<Control>,
-    line: Arc<Line>,
+    shutdown: Arc<ShutdownState>,
 }
 
-impl Begin {
-    pub(super) fn new(control: &Arc<Control>, line: &Arc<Line>) -> Self {
+impl ChunkRelease {
+    pub(super) fn new(control: &Arc<Control>, shutdown: &Arc<ShutdownState>) -> Self {
         Self {
             control: Arc::clone(control),
-            line: Arc::clone(line),
+            shutdown: Arc::clone(shutdown),
         }
     }
 
-    /// Releases what is not to be begun any more. Returns whether anything of the chunk is left; what was released leaves its
-    /// place empty, since a link takes back no more than the exact end of a chunk.
+    /// Releases messages if a drain has begun that releases. Returns whether any message is left.
+    ///
+    /// The slots of released messages stay in the chunk, empty: a link takes back the exact end of a chunk and nothing else.
     #[inline]
     pub(super) async fn filter<T, A: Acknowledger>(
         &self,
-        settler: &mut Settler<A>,
-        chunk: &mut [Parcel<T, A::Token>],
+        acker: &mut Acker<A>,
+        chunk: &mut [MessageSlot<T, A::Token>],
     ) -> bool {
-        !self.control.releases() || self.release(settler, chunk).await
+        !self.control.releases() || self.release(acker, chunk).await
     }
 
     #[cold]
     async fn release<T, A: Acknowledger>(
         &self,
-        settler: &mut Settler<A>,
-        chunk: &mut [Parcel<T, A::Token>],
+        acker: &mut Acker<A>,
+        chunk: &mut [MessageSlot<T, A::Token>],
     ) -> bool {
-        if chunk.iter().any(|parcel| is_released(settler, parcel)) {
-            self.line.all_stopped().await;
-            release(settler, chunk);
-            // What the acknowledger said is an event already.
-            let _ = settler.flush().await;
+        // Waits only if there is something to release: a chunk of pushed messages goes on at once.
+        if chunk.iter().any(|slot| is_redelivered(acker, slot)) {
+            self.shutdown.wait_until_stopped().await;
+            release_redelivered(acker, chunk);
+            // The acker has reported errors as events.
+            let _ = acker.flush().await;
         }
-        // The sweep leaves empty places, too.
-        chunk.iter().any(|parcel| parcel.0.is_some())
+        // All may be empty without a release here: `LinkRelease` gives back slots that it emptied.
+        chunk.iter().any(|slot| slot.tracked.is_some())
     }
 }
 
-/// Takes what waits in the link to the processors when all producers have stopped: handlers that have begun may take long.
-pub(super) struct Sweep<S, H>
-where
-    S: Source<Producer: SourceProducer<Item = H::In>>,
-    H: Handler,
-{
+/// Releases the messages that wait in the link to the processors. Without it they would wait for a processor, and handlers that
+/// have begun may take long.
+pub(super) struct LinkRelease<S: Source> {
     pub(super) inlet: SourceInlet<S>,
-    pub(super) settler: Settler<AckOf<S>>,
-    pub(super) chunk: Vec<ParcelFor<S, H>>,
+    pub(super) acker: Acker<AcknowledgerOf<S>>,
+    pub(super) chunk: Vec<SlotOf<S>>,
 }
 
-impl<S, H> Sweep<S, H>
-where
-    S: Source<Producer: SourceProducer<Item = H::In>>,
-    H: Handler,
-{
-    /// Releases all that waits, up to the first message that has to be handled: the rest is left to the processors.
+impl<S: Source> LinkRelease<S> {
+    /// Releases all that waits, up to the first message that must be handled: the rest is left to the processors. Called when all
+    /// producers have stopped.
     pub(super) async fn run(mut self) {
+        // `now_or_never`: takes what is there and does not wait for more.
         while let Some(true) = self.inlet.take(usize::MAX, &mut self.chunk).now_or_never() {
-            release(&mut self.settler, &mut self.chunk);
-            let _ = self.settler.flush().await;
-            let first = self.chunk.iter().position(|parcel| parcel.0.is_some());
+            release_redelivered(&mut self.acker, &mut self.chunk);
+            let _ = self.acker.flush().await;
+            let first = self.chunk.iter().position(|slot| slot.tracked.is_some());
             if let Some(first) = first {
                 let mut rest = self.chunk.split_off(first);
                 self.inlet.give_back(&mut rest);
@@ -96,32 +91,35 @@ where
     }
 }
 
-/// Enters all messages as released whose source delivers them again, and leaves their places empty.
-pub(super) fn release<T, A: Acknowledger>(
-    settler: &mut Settler<A>,
-    parcels: &mut [Parcel<T, A::Token>],
+/// Adds all messages that their source delivers again to the acker, as released, and leaves their slots empty.
+pub(super) fn release_redelivered<T, A: Acknowledger>(
+    acker: &mut Acker<A>,
+    slots: &mut [MessageSlot<T, A::Token>],
 ) {
-    for parcel in parcels {
-        if is_released(settler, parcel)
-            && let Some(envelope) = mem::take(&mut parcel.0)
+    for slot in slots {
+        if is_redelivered(acker, slot)
+            && let Some(tracked) = mem::take(&mut slot.tracked)
         {
-            settler.add(envelope.debt, Outcome::Released, None);
-            caught::discard(envelope.message);
+            acker.add(tracked.pending, Outcome::Released, None);
+            caught::discard(tracked.message);
         }
     }
 }
 
-fn is_released<T, A: Acknowledger>(settler: &mut Settler<A>, parcel: &Parcel<T, A::Token>) -> bool {
-    let Some(envelope) = &parcel.0 else {
+fn is_redelivered<T, A: Acknowledger>(
+    acker: &mut Acker<A>,
+    slot: &MessageSlot<T, A::Token>,
+) -> bool {
+    let Some(tracked) = &slot.tracked else {
         return false;
     };
-    match &envelope.debt.to {
-        Creditor::Source(token) => {
-            let entry = settler.entry(envelope.debt.origin.acknowledger());
-            // The message is handled if this panics.
+    match &tracked.pending.target {
+        AckTarget::Source(token) => {
+            let entry = acker.acknowledger(tracked.pending.ack_ref.acknowledger());
+            // If `redelivers` panics, the message is handled.
             guarded(|| entry.acknowledger.redelivers(token)).unwrap_or(false)
         }
-        // Pushed messages come from no source; one that was acknowledged early has been begun.
-        Creditor::Pushed(_) | Creditor::Early | Creditor::Settled => false,
+        // No source delivers a pushed message again; and a message that was acknowledged early has been begun.
+        AckTarget::Pushed(_) | AckTarget::AckedEarly | AckTarget::Settled => false,
     }
 }

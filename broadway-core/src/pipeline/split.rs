@@ -1,6 +1,7 @@
 //! User functions that end batches, as a splitter of the batching machine.
 
-use super::config::{SplitBy, SplitFn};
+use std::sync::Arc;
+
 use crate::{
     caught::guarded,
     machine::batcher::{self, Splitter},
@@ -14,6 +15,11 @@ pub enum Split {
     /// It is the last of its batch.
     Emit,
 }
+
+/// Makes the splitter of a new key.
+pub(super) type SplitBy<T> = Arc<dyn Fn() -> SplitFn<T> + Send + Sync>;
+/// The splitter of one key.
+pub(super) type SplitFn<T> = Box<dyn FnMut(&T) -> Split + Send>;
 
 /// The user's function, or none. A panic refuses the message at hand.
 pub(super) struct UserSplit<T> {

@@ -1,10 +1,13 @@
-//! Brings a topology to its end: in order when it drains, by force when it must.
+//! Runs a topology to its end: in order when it drains, by force when it is aborted or runs out of time.
 //!
-//! The end follows the last message down the links: producers close their outlets, processors see the end and stop, then
-//! open batches are delivered, batch processors see the end and stop; and only when everything is settled may producers
-//! close. Nothing is sent but that end.
+//! In order means that the end of the stream follows the last message down the links. Producers close their outlets; processors see
+//! the end of their link and stop; open batches are sent and the batchers close; batch processors see the end and stop. Only
+//! when everything is settled may producers close their connections.
+
+mod exit_report;
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -12,9 +15,13 @@ use std::{
 
 use futures_util::future;
 
+use self::exit_report::report_exit;
 use super::{
-    batcher::Stages, processor::AckOf, push::PushEntrance, release::Sweep, settler::Ledger,
-    start::Line, topology::Running, totals::Totals, verdict,
+    batcher::SharedBatchers,
+    context::{PipelineContext, ShutdownState},
+    push::PushIntake,
+    release::LinkRelease,
+    topology::{RunResult, TopologyState},
 };
 use crate::{
     ack::Acknowledger,
@@ -27,7 +34,7 @@ use crate::{
     },
     error::RunError,
     handler::Handler,
-    source::{Source, SourceProducer},
+    source::{AcknowledgerOf, Source, SourceProducer},
     telemetry::Event,
 };
 
@@ -41,14 +48,14 @@ where
     pub(super) processors: TaskSet<()>,
     pub(super) batch_processors: TaskSet<()>,
     pub(super) timers: TaskSet<()>,
-    pub(super) stages: Arc<Stages<S, H>>,
+    pub(super) batchers: Arc<SharedBatchers<S, H>>,
     pub(super) control: Arc<Control>,
-    pub(super) line: Arc<Line>,
-    pub(super) ledger: Arc<Ledger<AckOf<S>>>,
-    pub(super) push: Arc<PushEntrance<S>>,
-    /// Until a drain that releases.
-    pub(super) sweep: Option<Sweep<S, H>>,
-    /// Watches for blocked handlers until this is dropped.
+    pub(super) shutdown: Arc<ShutdownState>,
+    pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
+    pub(super) push: Arc<PushIntake<S>>,
+    /// Taken by a drain that releases.
+    pub(super) link_release: Option<LinkRelease<S>>,
+    /// Reports blocked handlers until it is dropped.
     pub(super) _watched: Arc<Watched>,
 }
 
@@ -57,73 +64,76 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    /// Runs the topology to its end, and tells everyone who waits for it.
-    // Not `async fn`: it must tell even if it is dropped before it is first polled.
+    /// Runs the topology to its end, and publishes its result.
+    // Not `async fn`: the result is published even if the future is dropped before it is first polled.
     pub(super) fn run(
         self,
-        topology: Arc<dyn Running<H::In>>,
+        topology: Arc<TopologyState<H::In>>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (ledger, push) = (Arc::clone(&self.ledger), Arc::clone(&self.push));
-        verdict::reported(self.work(), move |result| {
-            // With the runtime gone, nothing else does. It may drop messages, and what users' types do then is no reason not to
-            // tell.
+        let (context, push) = (Arc::clone(&self.context), Arc::clone(&self.push));
+        report_exit(self.run_to_end(), move |result| {
+            // Closed here too: when the runtime is shut down, nothing else closes it. That may drop messages, and a panic in the
+            // `Drop` of one must not keep the result from those that wait for it.
             let _ = catch_unwind(AssertUnwindSafe(|| push.close()));
-            topology.finish(report(&ledger, result));
+            let result = count_unsettled(&context, result);
+            topology.result.send_replace(Some(result));
         })
     }
 
-    async fn work(mut self) -> Result<(), RunError> {
+    async fn run_to_end(mut self) -> Result<(), RunError> {
         let mut watcher = self.control.watch();
-        let flowed = watcher.run_until_forced(self.flow()).await;
-        let result = flowed.unwrap_or_else(|limit| Err(forced(limit)));
+        let ended = watcher.run_until_forced(self.run_layers()).await;
+        let result = ended.unwrap_or_else(|limit| Err(forced(limit)));
         if result.is_err() {
             self.stop_loops().await;
         }
-        self.line.open_gate();
+        // Only now: no loop can settle a message any more, so a producer that closes confirms all acknowledgements.
+        self.shutdown.allow_close();
         let closed = self.close_producers().await;
         let result = result.and(closed);
         debug_assert!(
-            result.is_err() || self.ledger.counters.totals().in_flight() == 0,
+            result.is_err() || self.context.counters.totals().in_flight() == 0,
             "an orderly end settles every message"
         );
         result
     }
 
-    /// The orderly end: layer by layer.
-    async fn flow(&mut self) -> Result<(), RunError> {
+    /// Waits for the orderly end, layer by layer. Fails if a loop panicked, which is a defect of the engine.
+    async fn run_layers(&mut self) -> Result<(), RunError> {
         let Self {
             producers,
             processors,
             batch_processors,
-            stages,
+            batchers,
             push,
-            sweep,
+            link_release,
             control,
-            line,
+            shutdown,
             ..
         } = self;
         let processed = async {
             processors.all().await?;
-            stages.iter().for_each(|stage| stage.drain());
+            // Only when all processors have ended: each of them may still complete a batch.
+            batchers.iter().for_each(|batcher| batcher.close());
             Ok(())
         };
-        // Together, not one after the other: a batch processor that panics is noticed while the source still delivers.
+        // Both layers at once: a batch processor that panics is noticed while the source still delivers.
         let layers = async {
             let (_, ()) = future::try_join(processed, batch_processors.all()).await?;
             Ok(())
         };
         let mut watcher = control.watch();
         let close_push = async {
-            // Producers close their outlets by themselves; this one has no producer.
+            // Producers close their own outlets. That of the handle is closed here, or the link would not end.
             watcher.until(|state| state.drain.is_some()).await;
             push.close();
         };
         let mut watcher = control.watch();
         let release = async {
             watcher.until(|state| state.releases()).await;
-            line.all_stopped().await;
-            if let Some(sweep) = sweep.take() {
-                sweep.run().await;
+            shutdown.wait_until_stopped().await;
+            if let Some(link_release) = link_release.take() {
+                link_release.run().await;
             }
         };
         let drain = async {
@@ -131,17 +141,19 @@ where
             future::pending().await
         };
         let defect = async {
-            // Before the gate is open, a producer ends only if it failed for good, or if its loop panicked.
+            // Producers wait until they may close, so one that ends here either failed for good or panicked.
             while let Some(ended) = producers.next().await {
-                // How its own work went, the line remembers.
+                // A panic ends the topology. A failure is in `ShutdownState`, and the topology drains already.
                 let _ = ended?;
             }
             future::pending().await
         };
+        // `drain` and `defect` do not complete: they run beside the layers, whose end is the end.
         spawn::first_of(layers, drain, defect).await
     }
 
     async fn stop_loops(&mut self) {
+        // The producers first, through the control word: they must not produce for processors that are gone.
         self.control.abort();
         self.push.close();
         self.processors.abort().await;
@@ -151,21 +163,23 @@ where
     async fn close_producers(&mut self) -> Result<(), RunError> {
         self.timers.abort().await;
         let mut result = Ok(());
-        // Each limits its own stop and close; this is for one that blocks its thread between awaits.
-        let limit = self.line.close_timeout.saturating_mul(3);
+        // Each producer limits its own `stop` and `close`. This limit is for one that blocks its thread between awaits.
+        let limit = self.shutdown.close_timeout.saturating_mul(3);
         let all = clock::within(limit, async {
             while let Some(ended) = self.producers.next().await {
-                result = std::mem::replace(&mut result, Ok(())).and(ended.and_then(|ended| ended));
+                result = mem::replace(&mut result, Ok(())).and(ended.and_then(|ended| ended));
             }
         });
         if all.await.is_none() {
             self.producers.abort().await;
         }
-        self.line.failure().map_or(result, Err)
+        // Why the topology ended counts more than how it closed.
+        self.shutdown.failure().map_or(result, Err)
     }
 }
 
-/// Why the topology ends by force. How many messages are left is known when all loops have stopped.
+/// Returns why the topology ends by force: its drain ran out of time after `limit`, or it was aborted. The number of unsettled
+/// messages is filled in when all loops have stopped.
 fn forced(limit: Option<Duration>) -> RunError {
     let unsettled = 0;
     match limit {
@@ -174,26 +188,26 @@ fn forced(limit: Option<Duration>) -> RunError {
     }
 }
 
-/// Counts what is left, and tells the observer. Called when nothing can be settled any more.
-fn report<A: Acknowledger>(
-    ledger: &Ledger<A>,
+/// Counts the unsettled messages and reports them to observers. Called when no message can be settled any more.
+fn count_unsettled<A: Acknowledger>(
+    context: &PipelineContext<A>,
     result: Result<(), RunError>,
-) -> Result<Totals, RunError> {
-    let totals = ledger.counters.totals();
+) -> RunResult {
+    let totals = context.counters.totals();
     let mut unsettled = totals.in_flight();
     if result.is_err() {
-        // Behind what was left unfinished, a source may not be able to acknowledge what is done.
-        unsettled += ledger
-            .registry
+        // A log repeats messages that are done, too, if they lie behind an unfinished one.
+        unsettled += context
+            .acknowledgers
             .sum(|acknowledger| caught::guarded(|| acknowledger.repeats()).unwrap_or_default());
     }
     if unsettled > 0 {
-        ledger
+        context
             .emitter
             .emit(&Event::DroppedUnsettled { count: unsettled });
     }
-    let elapsed = clock::now().saturating_duration_since(ledger.started);
-    ledger.emitter.emit(&Event::Drained { elapsed, unsettled });
+    let elapsed = clock::now().saturating_duration_since(context.started);
+    context.emitter.emit(&Event::Drained { elapsed, unsettled });
     match result {
         Ok(()) => Ok(totals),
         Err(error) => Err(error.with_unsettled(unsettled)),

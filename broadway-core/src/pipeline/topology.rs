@@ -3,8 +3,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    future::Future,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -14,18 +13,16 @@ use tokio::{sync::watch, task};
 
 use super::{
     describe::Description,
-    processor::AckOf,
-    push::{PushEntrance, PushError, Pushed, Receipt},
-    rate_limit::Limiter,
-    settler::Ledger,
-    totals::Totals,
+    pusher::PushTarget,
+    rate_limit::RateLimiter,
+    receipt::{PushError, Pushed, Receipt},
+    totals::{Counters, Totals},
 };
 use crate::{
     engine::{control::Control, signal},
     error::{Problem, RunError},
     machine::{rate::Change, stop_signals::Request},
     rate_limit::RateLimit,
-    source::{ItemOf, Source},
     telemetry::{DrainCause, Emitter, Event},
 };
 
@@ -39,72 +36,29 @@ use crate::{
 /// not run either stands still, and so does the topology.)
 #[must_use = "dropping the topology drains it: keep it, and `wait`, `wait_or_signal` or `drain` it"]
 pub struct Topology<T: Send + 'static> {
-    inner: Arc<dyn Running<T>>,
+    state: Arc<TopologyState<T>>,
 }
 
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type PushResult<T> = Result<Vec<Receipt>, PushError<T>>;
-type Ended = Result<Totals, RunError>;
+/// How the topology ended.
+pub(super) type RunResult = Result<Totals, RunError>;
 
-/// What the handle needs of a topology, whatever its source.
-pub(super) trait Running<T>: Send + Sync {
-    fn common(&self) -> &Common;
-    fn totals(&self) -> Totals;
-    fn push(&self, items: Vec<T>) -> BoxFuture<'_, PushResult<T>>;
-    fn try_push(&self, items: Vec<T>) -> Result<Pushed<T>, PushError<T>>;
-    fn idle(&self) -> BoxFuture<'_, ()>;
-    /// Tells everyone who waits.
-    fn finish(&self, ended: Ended);
-}
-
-/// The part that does not depend on the source.
-pub(super) struct Common {
+/// What the handle needs of a running topology, whatever its source.
+pub(super) struct TopologyState<T> {
     pub(super) description: Description,
     pub(super) control: Arc<Control>,
-    pub(super) limiter: Option<Arc<Limiter>>,
+    pub(super) limiter: Option<Arc<RateLimiter>>,
     pub(super) emitter: Emitter,
     pub(super) drain_timeout: Duration,
-    pub(super) result: watch::Sender<Option<Ended>>,
-    /// The tasks that run handlers, once they are spawned.
-    pub(super) workers: OnceLock<HashSet<task::Id>>,
-}
-
-/// A topology over its source.
-pub(super) struct Inner<S: Source> {
-    pub(super) common: Common,
-    pub(super) entrance: Arc<PushEntrance<S>>,
-    pub(super) ledger: Arc<Ledger<AckOf<S>>>,
-}
-
-impl<S: Source> Running<ItemOf<S>> for Inner<S> {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-
-    fn totals(&self) -> Totals {
-        self.ledger.counters.totals()
-    }
-
-    fn push(&self, items: Vec<ItemOf<S>>) -> BoxFuture<'_, PushResult<ItemOf<S>>> {
-        Box::pin(self.entrance.push(items))
-    }
-
-    fn try_push(&self, items: Vec<ItemOf<S>>) -> Result<Pushed<ItemOf<S>>, PushError<ItemOf<S>>> {
-        self.entrance.try_push(items)
-    }
-
-    fn idle(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.ledger.counters.idle())
-    }
-
-    fn finish(&self, ended: Ended) {
-        self.common.result.send_replace(Some(ended));
-    }
+    pub(super) counters: Arc<Counters>,
+    pub(super) push: Arc<dyn PushTarget<T>>,
+    pub(super) result: watch::Sender<Option<RunResult>>,
+    /// The tasks that run handlers. Empty until they are spawned.
+    pub(super) handler_tasks: OnceLock<HashSet<task::Id>>,
 }
 
 impl<T: Send + 'static> Topology<T> {
-    pub(super) fn new(inner: Arc<dyn Running<T>>) -> Self {
-        Self { inner }
+    pub(super) fn new(state: Arc<TopologyState<T>>) -> Self {
+        Self { state }
     }
 
     /// Waits until the topology has ended: its source is exhausted, it was drained or aborted, or it failed.
@@ -123,7 +77,7 @@ impl<T: Send + 'static> Topology<T> {
     /// Cancel safe; may be called any number of times, also after the end.
     pub async fn wait(&self) -> Result<Totals, RunError> {
         self.check_outside()?;
-        self.end().await
+        self.wait_for_result().await
     }
 
     /// [`wait`](Self::wait)s, and drains on SIGINT or SIGTERM (outside Unix: on Ctrl-C); a second signal aborts.
@@ -146,9 +100,9 @@ impl<T: Send + 'static> Topology<T> {
     /// Cancel safe; a drain that has begun goes on.
     pub async fn wait_or_signal(&self) -> Result<Totals, RunError> {
         self.check_outside()?;
-        let ended = signal::until_signal(self.end(), |request| match request {
-            Request::Drain => self.begin_drain_as(DrainCause::Signal, self.common().drain_timeout),
-            Request::Abort => self.common().control.abort(),
+        let ended = signal::until_signal(self.wait_for_result(), |request| match request {
+            Request::Drain => self.begin_drain_as(DrainCause::Signal, self.state.drain_timeout),
+            Request::Abort => self.state.control.abort(),
             Request::Nothing => {}
         });
         ended.await.map_err(|error| RunError::Signals { error })?
@@ -168,7 +122,7 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Once polled, the topology drains, also when this future is dropped.
     pub async fn drain(&self) -> Result<Totals, RunError> {
-        self.drain_within(self.common().drain_timeout).await
+        self.drain_within(self.state.drain_timeout).await
     }
 
     /// [`drain`](Self::drain)s with a limit of its own; [`Duration::MAX`] is none. May shorten the limit of a drain that has
@@ -180,12 +134,12 @@ impl<T: Send + 'static> Topology<T> {
     pub async fn drain_within(&self, limit: Duration) -> Result<Totals, RunError> {
         self.check_outside()?;
         self.begin_drain_as(DrainCause::Asked, limit);
-        self.end().await
+        self.wait_for_result().await
     }
 
     /// Begins a [`drain`](Self::drain) and does not wait for its end. For handlers, too: the message at hand is handled to its end.
     pub fn begin_drain(&self) {
-        self.begin_drain_as(DrainCause::Asked, self.common().drain_timeout);
+        self.begin_drain_as(DrainCause::Asked, self.state.drain_timeout);
     }
 
     /// Ends at once: handlers are dropped at their next await, and what was in flight is not settled, so it will be
@@ -195,34 +149,34 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Always: [`RunError::Aborted`], unless the topology had ended before in another way.
     pub async fn abort(&self) -> Result<Totals, RunError> {
-        self.common().control.abort();
-        self.end().await
+        self.state.control.abort();
+        self.wait_for_result().await
     }
 
     /// Stops asking producers for messages; what is in flight goes on. Pushed messages still pass.
     pub fn pause(&self) {
-        if self.common().control.pause(true) {
-            self.common().emitter.emit(&Event::Paused);
+        if self.state.control.pause(true) {
+            self.state.emitter.emit(&Event::Paused);
         }
     }
 
     /// Asks producers again.
     pub fn resume(&self) {
-        if self.common().control.pause(false) {
-            self.common().emitter.emit(&Event::Resumed);
+        if self.state.control.pause(false) {
+            self.state.emitter.emit(&Event::Resumed);
         }
     }
 
     /// Whether producers are paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.common().control.state().paused
+        self.state.control.state().paused
     }
 
     /// Returns the rate limit that was set last, or `None` if the pipeline was started without one.
     #[must_use]
     pub fn rate_limit(&self) -> Option<RateLimit> {
-        Some(self.common().limiter.as_ref()?.limit())
+        Some(self.state.limiter.as_ref()?.limit())
     }
 
     /// Changes the rate limit when the current interval ends. A token bucket changes at once and keeps its level.
@@ -263,7 +217,7 @@ impl<T: Send + 'static> Topology<T> {
         &self,
         messages: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Receipt>, PushError<T>> {
-        self.inner.push(messages.into_iter().collect()).await
+        self.state.push.push(messages.into_iter().collect()).await
     }
 
     /// Puts messages into the pipeline beside those of the source, now and without waiting: as many as fit. Those that do
@@ -277,7 +231,7 @@ impl<T: Send + 'static> Topology<T> {
         &self,
         messages: impl IntoIterator<Item = T>,
     ) -> Result<Pushed<T>, PushError<T>> {
-        self.inner.try_push(messages.into_iter().collect())
+        self.state.push.try_push(messages.into_iter().collect())
     }
 
     /// Waits until nothing is in flight: everything that was received so far, by push or from the source, has been settled. Or
@@ -291,28 +245,25 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Cancel safe.
     pub async fn wait_idle(&self) {
-        future::select(self.inner.idle(), pin!(self.end())).await;
+        let idle = pin!(self.state.counters.wait_idle());
+        future::select(idle, pin!(self.wait_for_result())).await;
     }
 
     /// How many messages were received, and how they ended.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.inner.totals()
+        self.state.counters.totals()
     }
 
     /// What the topology looks like.
     #[must_use]
     pub fn describe(&self) -> &Description {
-        &self.common().description
-    }
-
-    fn common(&self) -> &Common {
-        self.inner.common()
+        &self.state.description
     }
 
     /// Waits for the end, from anywhere.
-    async fn end(&self) -> Ended {
-        let mut result = self.common().result.subscribe();
+    async fn wait_for_result(&self) -> RunResult {
+        let mut result = self.state.result.subscribe();
         let ended = result.wait_for(Option::is_some).await;
         let ended = ended.ok().and_then(|ended| ended.clone());
         // The sender is ours, and the supervisor reports in any case.
@@ -320,7 +271,7 @@ impl<T: Send + 'static> Topology<T> {
     }
 
     fn update_rate_limit(&self, limit: RateLimit, change: Change) -> Result<(), Problem> {
-        let Some(limiter) = &self.common().limiter else {
+        let Some(limiter) = &self.state.limiter else {
             return Err(Problem::new(
                 "rate_limit",
                 "the pipeline was started without one: set one before start",
@@ -335,7 +286,7 @@ impl<T: Send + 'static> Topology<T> {
     }
 
     fn check_outside(&self) -> Result<(), RunError> {
-        let (workers, task) = (self.common().workers.get(), task::try_id());
+        let (workers, task) = (self.state.handler_tasks.get(), task::try_id());
         match (workers, task) {
             (Some(workers), Some(task)) if workers.contains(&task) => Err(RunError::InsideHandler),
             _ => Ok(()),
@@ -343,15 +294,15 @@ impl<T: Send + 'static> Topology<T> {
     }
 
     fn begin_drain_as(&self, cause: DrainCause, limit: Duration) {
-        if self.common().control.drain(cause, limit) {
-            self.common().emitter.emit(&Event::Draining { cause });
+        if self.state.control.drain(cause, limit) {
+            self.state.emitter.emit(&Event::Draining { cause });
         }
     }
 }
 
 impl<T: Send + 'static> Drop for Topology<T> {
     fn drop(&mut self) {
-        self.begin_drain_as(DrainCause::Dropped, self.common().drain_timeout);
+        self.begin_drain_as(DrainCause::Dropped, self.state.drain_timeout);
     }
 }
 

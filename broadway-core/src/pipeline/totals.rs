@@ -1,13 +1,14 @@
-//! What a topology has counted.
+//! Counts of messages: [`Totals`] for users, and the [`Counters`] behind them.
 
 use std::{
     pin::pin,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
 
-use super::group::Tally;
+use crate::{ack::Outcome, telemetry::Settlement};
 
 /// How many messages were received and how they ended. Counted per chunk, always.
 ///
@@ -23,18 +24,59 @@ pub struct Totals {
     pub done: u64,
     /// Failed.
     pub failed: u64,
-    /// Failed, and then [resolved](crate::Failed::resolve), as by dead letters: acknowledged like those that are done.
+    /// Failed, and then [resolved](crate::Failed::resolve), as by dead letters: acknowledged like successful messages.
     pub resolved: u64,
-    /// Released unhandled: they were no longer ours, or the topology drained and their source delivers them again.
+    /// Released without being handled: another consumer owns them now, or the topology drained and their source delivers them
+    /// again.
     pub released: u64,
 }
 
 impl Totals {
-    /// Received, and not settled yet. At least the true number while the topology runs.
+    /// Messages that were received and not settled yet. At least the true number while the topology runs.
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
         self.received
             .saturating_sub(self.done + self.failed + self.resolved + self.released)
+    }
+}
+
+/// Settled messages, by outcome.
+#[derive(Default, Clone, Copy)]
+pub(super) struct OutcomeCounts {
+    pub(super) done: usize,
+    pub(super) failed: usize,
+    /// Failed, and resolved by `handle_failed`.
+    pub(super) resolved: usize,
+    pub(super) released: usize,
+}
+
+impl OutcomeCounts {
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Failed(_) => self.failed += 1,
+            Outcome::Released => self.released += 1,
+        }
+    }
+
+    pub(super) fn settlement<'a>(&self, latencies: &'a [Duration]) -> Settlement<'a> {
+        let Self {
+            done,
+            failed,
+            resolved,
+            released,
+        } = *self;
+        Settlement {
+            done,
+            failed,
+            resolved,
+            released,
+            latencies,
+        }
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.done + self.failed + self.resolved + self.released
     }
 }
 
@@ -46,37 +88,38 @@ pub(super) struct Counters {
     failed: AtomicU64,
     resolved: AtomicU64,
     released: AtomicU64,
-    /// How many wait until nothing is in flight.
-    waiting: AtomicUsize,
+    /// How many callers wait in [`wait_idle`](Self::wait_idle).
+    idle_waiters: AtomicUsize,
     idle: Notify,
 }
 
 impl Counters {
-    pub(super) fn received(&self, n: usize) {
+    pub(super) fn add_received(&self, n: usize) {
         self.received.fetch_add(n as u64, Ordering::SeqCst);
     }
 
-    pub(super) fn settled(&self, tally: &Tally) {
+    pub(super) fn add_settled(&self, counts: &OutcomeCounts) {
         for (counter, n) in [
-            (&self.done, tally.done),
-            (&self.failed, tally.failed),
-            (&self.resolved, tally.resolved),
-            (&self.released, tally.released),
+            (&self.done, counts.done),
+            (&self.failed, counts.failed),
+            (&self.resolved, counts.resolved),
+            (&self.released, counts.released),
         ] {
             if n > 0 {
                 counter.fetch_add(n as u64, Ordering::SeqCst);
             }
         }
-        // Either we see who waits, or who waits sees what we counted.
-        if self.waiting.load(Ordering::SeqCst) > 0 && self.totals().in_flight() == 0 {
+        // Both sides write first and then read, in one order for all threads (`SeqCst`): either we see the waiter here, or the
+        // waiter sees the counts above. So no waiter sleeps through the moment in which the last message was settled.
+        if self.idle_waiters.load(Ordering::SeqCst) > 0 && self.totals().in_flight() == 0 {
             self.idle.notify_waiters();
         }
     }
 
     pub(super) fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
-        // What was received last: a message is counted there before it is counted as settled, so those in flight are never
-        // fewer than there are.
+        // `received` is read last. A message is counted there before it is counted as settled, so the difference is never less
+        // than the number of messages in flight.
         let mut totals = Totals {
             received: 0,
             done: read(&self.done),
@@ -89,9 +132,10 @@ impl Counters {
     }
 
     /// Waits until nothing is in flight.
-    pub(super) async fn idle(&self) {
-        let _waiting = Waiting::new(&self.waiting);
+    pub(super) async fn wait_idle(&self) {
+        let _registered = IdleWaiter::register(&self.idle_waiters);
         loop {
+            // Enabled before the counts are read: a notification between the two is not missed.
             let mut idle = pin!(self.idle.notified());
             idle.as_mut().enable();
             if self.totals().in_flight() == 0 {
@@ -102,17 +146,17 @@ impl Counters {
     }
 }
 
-/// Counts one who waits.
-struct Waiting<'a>(&'a AtomicUsize);
+/// Counts a waiter until it is dropped, also when its future is.
+struct IdleWaiter<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::SeqCst);
-        Self(waiting)
+impl<'a> IdleWaiter<'a> {
+    fn register(waiters: &'a AtomicUsize) -> Self {
+        waiters.fetch_add(1, Ordering::SeqCst);
+        Self(waiters)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for IdleWaiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

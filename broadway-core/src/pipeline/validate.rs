@@ -2,10 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{
-    config::{Batching, Options},
-    processors::Processors,
-};
+use super::config::{Batching, Options, Processors};
 use crate::{batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler};
 
 /// Limits on the number of tasks; far above what makes sense, so that a slip is noticed.

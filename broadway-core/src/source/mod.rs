@@ -29,6 +29,12 @@ use crate::{
 /// The token type of a producer's acknowledger.
 pub type TokenOf<P> = <<P as SourceProducer>::Acknowledger as Acknowledger>::Token;
 
+/// The acknowledger of a source's producers.
+pub(crate) type AcknowledgerOf<S> = <<S as Source>::Producer as SourceProducer>::Acknowledger;
+
+/// The token type of a source's acknowledger.
+pub(crate) type TokenOfSource<S> = <AcknowledgerOf<S> as Acknowledger>::Token;
+
 /// The item type that a source delivers.
 pub type ItemOf<S> = <<S as Source>::Producer as SourceProducer>::Item;
 

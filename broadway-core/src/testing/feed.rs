@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ack::Settled,
     error::BoxError,
-    pipeline::{Receipt, Ticket},
+    pipeline::{Receipt, ReceiptSender},
 };
 
 /// Feeds a source made by [`manual_source`](super::manual_source()), and keeps its books. Clones are the same feed.
@@ -53,7 +53,7 @@ impl<T: Send + 'static> Feed<T> {
         let mut ledger = self.shared.ledger();
         let (mut together, mut receipts) = (VecDeque::new(), Vec::new());
         for item in items {
-            let (ticket, receipt) = Ticket::new();
+            let (ticket, receipt) = ReceiptSender::new();
             ledger.issued(queue.pushed, ticket);
             together.push_back((queue.pushed, item));
             receipts.push(receipt);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ack::Settled, pipeline::Ticket};
+use crate::{ack::Settled, pipeline::ReceiptSender};
 
 /// The token of a hand-fed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ pub enum Step {
 /// The books of one feed. A plain value; its owner locks it.
 #[derive(Default)]
 pub(super) struct Ledger {
-    tickets: BTreeMap<usize, Ticket>,
+    tickets: BTreeMap<usize, ReceiptSender>,
     /// Who delivered each message, and how often it was settled.
     delivered: BTreeMap<usize, Account>,
     closed_openings: Vec<usize>,
@@ -53,7 +53,7 @@ struct Account {
 
 impl Ledger {
     /// A message was pushed, and has a receipt.
-    pub(super) fn issued(&mut self, number: usize, ticket: Ticket) {
+    pub(super) fn issued(&mut self, number: usize, ticket: ReceiptSender) {
         self.tickets.insert(number, ticket);
     }
 
@@ -84,7 +84,7 @@ impl Ledger {
         for Settled { token, outcome, .. } in &group {
             self.settle_one(opening, *token);
             if let Some(ticket) = self.tickets.remove(&token.number) {
-                ticket.settle(outcome.clone());
+                ticket.send(outcome.clone());
             }
         }
         self.groups.push(group);

@@ -11,7 +11,7 @@
 //! - `engine/`: links. Nothing is lost, duplicated or reordered; every waiter is woken; demand holds; the end is seen.
 //!   Inline tasks: no wake is lost, whichever thread runs the task.
 //! - `stage/`: shares of an event. The last share settles the event, once, with the worst outcome of all shares.
-//! - `pipeline/`: the registry of acknowledgers. Numbers come free once, when the last message is settled.
+//! - `pipeline/`: the table of acknowledgers. A number becomes free once, when the last message is settled.
 #![cfg(test)]
 #![expect(
     dead_code,

@@ -1,5 +1,5 @@
-//! The registry of acknowledgers, and its models.
+//! The table of acknowledgers, and its models.
 
-#[path = "../../../../broadway-core/src/pipeline/registry.rs"]
-mod registry;
-mod registry_model;
+#[path = "../../../../broadway-core/src/pipeline/acknowledgers.rs"]
+mod acknowledgers;
+mod acknowledgers_model;

@@ -12,14 +12,14 @@ use crate::{
 /// A processor takes a chunk of what is there, handles its messages one after the other, and comes back for more. For
 /// handlers that wait (for a database, a service) have many processors; for handlers that compute, about as many as cores.
 pub struct Processors<T> {
-    pub(super) concurrency: usize,
-    pub(super) max_demand: usize,
-    pub(super) min_demand: Option<usize>,
-    pub(super) partition_by: Option<PartitionBy<T>>,
+    pub(in crate::pipeline) concurrency: usize,
+    pub(in crate::pipeline) max_demand: usize,
+    pub(in crate::pipeline) min_demand: Option<usize>,
+    pub(in crate::pipeline) partition_by: Option<PartitionBy<T>>,
 }
 
 /// Maps a message to the hash of its key.
-pub(super) type PartitionBy<T> = Arc<dyn Fn(&Message<T>) -> KeyHash + Send + Sync>;
+pub(in crate::pipeline) type PartitionBy<T> = Arc<dyn Fn(&Message<T>) -> KeyHash + Send + Sync>;
 
 impl<T> Default for Processors<T> {
     /// Twice as many as the machine has cores, `max_demand` 100.

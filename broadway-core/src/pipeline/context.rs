@@ -1,0 +1,138 @@
+//! What the loops of one topology share: counters and acknowledgers ([`PipelineContext`]), how far the shutdown has come
+//! ([`ShutdownState`]), and the types of the link from producers to processors.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::{acknowledgers::AcknowledgerTable, totals::Counters, tracked::SlotOf};
+use crate::{
+    engine::{
+        clock,
+        link::{Inlet, Link, Outlet},
+    },
+    error::RunError,
+    machine::{
+        dispatch::{Demand, Either},
+        lanes::Lanes,
+    },
+    telemetry::Emitter,
+};
+
+/// What every loop of a topology reads and counts in. `A` is the acknowledger of its source.
+pub(super) struct PipelineContext<A> {
+    pub(super) acknowledgers: AcknowledgerTable<A>,
+    /// Shared with the handle, which may outlive the topology and must not keep its acknowledgers.
+    pub(super) counters: Arc<Counters>,
+    pub(super) emitter: Emitter,
+    pub(super) started: Instant,
+}
+
+impl<A> PipelineContext<A> {
+    pub(super) fn new(emitter: Emitter) -> Self {
+        Self {
+            acknowledgers: AcknowledgerTable::default(),
+            counters: Arc::default(),
+            emitter,
+            started: clock::now(),
+        }
+    }
+
+    /// Nanoseconds since the topology started.
+    pub(super) fn elapsed_ns(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// How far the shutdown has come: which producers still deliver, and whether they may close.
+///
+/// It goes two steps, each once: all producers have stopped, then everything is settled. The control word (`Control`) says
+/// that the topology drains; this says how far it is.
+pub(super) struct ShutdownState {
+    delivering: AtomicUsize,
+    stopped: watch::Sender<bool>,
+    settled: watch::Sender<bool>,
+    failure: Mutex<Option<RunError>>,
+    pub(super) drain_timeout: Duration,
+    pub(super) close_timeout: Duration,
+}
+
+impl ShutdownState {
+    pub(super) fn new(producers: usize, drain_timeout: Duration, close_timeout: Duration) -> Self {
+        Self {
+            delivering: AtomicUsize::new(producers),
+            stopped: watch::Sender::new(false),
+            settled: watch::Sender::new(false),
+            failure: Mutex::new(None),
+            drain_timeout,
+            close_timeout,
+        }
+    }
+
+    /// Counts a producer that delivers nothing more. Returns whether it was the last one.
+    pub(super) fn producer_stopped(&self) -> bool {
+        // Of several producers that stop at once, exactly one finds itself the last: it starts the drain of an ended source.
+        let is_last = self.delivering.fetch_sub(1, Ordering::AcqRel) == 1;
+        if is_last {
+            self.stopped.send_replace(true);
+        }
+        is_last
+    }
+
+    /// Waits until all producers have stopped.
+    pub(super) async fn wait_until_stopped(&self) {
+        // It cannot fail: the sender is a field of `self`.
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Lets producers close: everything is settled, or the topology was aborted.
+    pub(super) fn allow_close(&self) {
+        self.settled.send_replace(true);
+    }
+
+    /// Waits for [`allow_close`](Self::allow_close).
+    pub(super) async fn wait_until_settled(&self) {
+        // It cannot fail: the sender is a field of `self`.
+        let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+    }
+
+    /// Records why the topology ends. The first failure wins.
+    pub(super) fn record_failure(&self, error: RunError) {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+    }
+
+    pub(super) fn failure(&self) -> Option<RunError> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Dispatch with order per key if `partition_by` is set, and by demand otherwise.
+pub(super) type KeyedOrDemand<T> = Either<Demand<T>, Lanes<T>>;
+
+/// Returns the dispatch of a link whose messages or batches are in order per key, or in none.
+pub(super) fn dispatch<T>(keeps_order: bool) -> KeyedOrDemand<T> {
+    if keeps_order {
+        Either::Right(Lanes::new())
+    } else {
+        Either::Left(Demand::new())
+    }
+}
+
+/// The link from the producers to the processors.
+pub(super) type SourceLink<S> = Link<SlotOf<S>, KeyedOrDemand<SlotOf<S>>>;
+/// A producer's end of the [`SourceLink`].
+pub(super) type SourceOutlet<S> = Outlet<SlotOf<S>, KeyedOrDemand<SlotOf<S>>>;
+/// A processor's end of the [`SourceLink`].
+pub(super) type SourceInlet<S> = Inlet<SlotOf<S>, KeyedOrDemand<SlotOf<S>>>;

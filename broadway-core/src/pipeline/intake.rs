@@ -1,0 +1,161 @@
+//! How deliveries of a producer become [tracked messages](super::tracked::TrackedMessage) and get into the link to the
+//! processors, at the pace of the rate limit.
+
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    acknowledgers::AcknowledgerEntry,
+    config::PartitionBy,
+    context::{PipelineContext, SourceOutlet},
+    rate_limit::RateLimiter,
+    tracked::{AckRef, AckTarget, MessageSlot, PendingAck, SlotOf},
+};
+use crate::{
+    ack::Acknowledger,
+    caught::guarded,
+    engine::clock,
+    error::{Callback, Reason},
+    message::Message,
+    partition_key::KeyHash,
+    source::{AcknowledgerOf, Delivery, ItemOf, Source, SourceProducer, TokenOfSource},
+    telemetry::Event,
+};
+
+/// A producer's way into the topology.
+pub(super) struct Intake<S: Source> {
+    pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
+    pub(super) outlet: SourceOutlet<S>,
+    pub(super) limiter: Option<Arc<RateLimiter>>,
+    pub(super) partition_by: Option<PartitionBy<ItemOf<S>>>,
+    pub(super) producer: usize,
+    /// Messages that were accepted and not sent to the processors yet. They are counted as received: if the loop is dropped at
+    /// an await, they show as unsettled.
+    pub(super) accepted: Vec<SlotOf<S>>,
+}
+
+/// What the source `S` delivers.
+pub(super) type DeliveryOf<S> = Delivery<ItemOf<S>, TokenOfSource<S>>;
+
+/// A producer that is open, and its acknowledger.
+pub(super) struct OpenProducer<S: Source> {
+    pub(super) producer: S::Producer,
+    pub(super) entry: Arc<AcknowledgerEntry<AcknowledgerOf<S>>>,
+}
+
+impl<S: Source> OpenProducer<S> {
+    /// The generation of the acknowledger now.
+    pub(super) fn generation(&self) -> u64 {
+        self.entry.acknowledger.generation()
+    }
+}
+
+impl<S: Source> Intake<S> {
+    /// Registers the acknowledger of a producer that was opened. Returns `None` if the table is full.
+    pub(super) fn register(&self, producer: S::Producer) -> Option<OpenProducer<S>> {
+        let acknowledger = producer.acknowledger();
+        let entry = self
+            .context
+            .acknowledgers
+            .register(self.producer, acknowledger)?;
+        Some(OpenProducer { producer, entry })
+    }
+
+    /// Waits until processors ask for messages and the rate limit lets at least one pass. Returns `None` if no processor is
+    /// left.
+    pub(super) async fn wait_for_demand(&mut self) -> Option<NonZeroUsize> {
+        let demand = self.outlet.demand().await?;
+        if let Some(limiter) = &self.limiter {
+            limiter.open().await;
+        }
+        Some(demand)
+    }
+
+    /// Accepts deliveries: from here on the topology owes their acknowledgements. Returns when, or `None` if there are none.
+    ///
+    /// `generation` is the acknowledger's generation before they were produced.
+    pub(super) fn accept(
+        &mut self,
+        deliveries: &mut Vec<DeliveryOf<S>>,
+        entry: &AcknowledgerEntry<AcknowledgerOf<S>>,
+        generation: u64,
+        demand: NonZeroUsize,
+    ) -> Option<Instant> {
+        let count = deliveries.len();
+        if count == 0 {
+            return None;
+        }
+        let now = clock::now();
+        // Counted before any of them can be settled: the counts of messages in flight never fall below zero.
+        entry.add_delivered(count);
+        self.context.counters.add_received(count);
+        let received_ns = self.context.elapsed_ns(now);
+        let ack_ref = AckRef::new(entry.number, generation);
+        let partition_by = self.partition_by.as_deref();
+        self.accepted
+            .extend(deliveries.drain(..).map(|Delivery { item, token }| {
+                let message = Message::new(item);
+                let (key_hash, fault) =
+                    partition_by.map_or((None, None), |key| hash_key(key, &message));
+                let pending = PendingAck {
+                    target: AckTarget::Source(token),
+                    received_ns,
+                    ack_ref,
+                };
+                MessageSlot::new(message, pending, key_hash, fault)
+            }));
+        let (producer, demand) = (self.producer, demand.get());
+        self.context.emitter.emit(&Event::Produced {
+            producer,
+            count,
+            demand,
+        });
+        Some(now)
+    }
+
+    /// Sends the accepted messages to the processors, and waits where the rate limit lets none pass.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: messages that were not sent stay in `accepted`.
+    pub(super) async fn send_accepted(&mut self) {
+        let Some(limiter) = self.limiter.clone() else {
+            return self.outlet.send(&mut self.accepted);
+        };
+        while !self.accepted.is_empty() {
+            match limiter.take(self.accepted.len()) {
+                Ok(granted) if granted == self.accepted.len() => {
+                    self.outlet.send(&mut self.accepted)
+                }
+                Ok(granted) => {
+                    let mut passing: Vec<_> = self.accepted.drain(..granted).collect();
+                    self.outlet.send(&mut passing);
+                }
+                Err(next) => {
+                    let (producer, held) = (self.producer, self.accepted.len());
+                    let wait = next.saturating_duration_since(clock::now());
+                    self.context.emitter.emit(&Event::RateLimited {
+                        producer,
+                        held,
+                        wait,
+                    });
+                    limiter.wait_until(next).await;
+                }
+            }
+        }
+    }
+}
+
+/// Returns the hash of the message's key, if it has one, or the reason why it fails: the user's function panicked.
+pub(super) fn hash_key<T>(
+    partition_by: &(dyn Fn(&Message<T>) -> KeyHash + Send + Sync),
+    message: &Message<T>,
+) -> (Option<NonZeroU64>, Option<Reason>) {
+    match guarded(|| partition_by(message)) {
+        Ok(key) => (key.lane(), None),
+        Err(panicked) => (None, Some(panicked.reason(Callback::PartitionBy))),
+    }
+}

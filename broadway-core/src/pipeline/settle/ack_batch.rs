@@ -1,0 +1,174 @@
+//! Ended messages on their way to one acknowledger.
+
+use std::{mem, sync::Arc, time::Duration};
+
+use super::super::{
+    acknowledgers::AcknowledgerEntry, context::PipelineContext, totals::OutcomeCounts,
+};
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    caught::{caught, clear},
+    engine::clock,
+    error::{Callback, Reason},
+    message::AckOptions,
+    telemetry::{Affected, Event},
+};
+
+/// The messages that go to one acknowledger with the next flush. The memory is reused for each chunk.
+pub(super) struct AckBatch<A: Acknowledger> {
+    pub(super) entry: Arc<AcknowledgerEntry<A>>,
+    /// The number of the entry, copied: every thread counts in the entry's cache line.
+    number: u16,
+    /// Messages that simply succeeded after those in `settled`. Tokens only, since this is the hot path.
+    done: Vec<A::Token>,
+    settled: Vec<Settled<A::Token>>,
+    /// Failures that `handle_failed` resolved. They are done for the acknowledger, and come after all others.
+    resolved: Vec<Settled<A::Token>>,
+    counts: OutcomeCounts,
+    /// When the messages were received. Filled only if an observer wants latencies.
+    received_ns: Vec<u64>,
+}
+
+impl<A: Acknowledger> AckBatch<A> {
+    pub(super) fn new(entry: Arc<AcknowledgerEntry<A>>) -> Self {
+        Self {
+            number: entry.number,
+            entry,
+            done: Vec::new(),
+            settled: Vec::new(),
+            resolved: Vec::new(),
+            counts: OutcomeCounts::default(),
+            received_ns: Vec::new(),
+        }
+    }
+
+    /// Whether messages of the acknowledger with this number belong here.
+    #[inline]
+    pub(super) fn is_of(&self, number: u16) -> bool {
+        // The number of a retired acknowledger may have been given to another. Not as long as a message in here is unsettled:
+        // that keeps the entry in the table.
+        self.number == number && (!self.is_empty() || !self.entry.is_retired())
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.settled.is_empty() && self.resolved.is_empty()
+    }
+
+    #[inline(always)]
+    pub(super) fn push_done(&mut self, token: A::Token) {
+        self.done.push(token);
+    }
+
+    pub(super) fn push(&mut self, token: A::Token, outcome: Outcome, options: AckOptions) {
+        self.counts.add(&outcome);
+        // Those that succeeded before this message go before it: the acknowledger gets messages in the order in which they
+        // ended.
+        self.gather_done();
+        self.settled.push(Settled::new(token, outcome, options));
+    }
+
+    pub(super) fn push_resolved(&mut self, token: A::Token, options: AckOptions) {
+        self.counts.resolved += 1;
+        // A list of their own: `fail_done` must not fail them.
+        self.resolved
+            .push(Settled::new(token, Outcome::Done, options));
+    }
+
+    #[inline(always)]
+    pub(super) fn push_received(&mut self, received_ns: u64) {
+        self.received_ns.push(received_ns);
+    }
+
+    /// Fails all messages that succeeded and were not handed over yet, and calls `report` with each. Returns how many.
+    pub(super) fn fail_done(
+        &mut self,
+        reason: &Reason,
+        mut report: impl FnMut(Affected<'_>),
+    ) -> usize {
+        self.gather_done();
+        let mut failed = 0;
+        for settled in &mut self.settled {
+            if !settled.outcome.is_done() {
+                continue;
+            }
+            settled.outcome = Outcome::Failed(reason.clone());
+            failed += 1;
+            report(Affected::new(1, &|_| self.entry.describe(&settled.token)));
+        }
+        self.counts.done -= failed;
+        self.counts.failed += failed;
+        failed
+    }
+
+    /// Moves the successful messages into `settled`.
+    fn gather_done(&mut self) {
+        self.counts.done += self.done.len();
+        let done = self.done.drain(..);
+        self.settled
+            .extend(done.map(|token| Settled::new(token, Outcome::Done, None)));
+    }
+
+    /// Hands all messages to the acknowledger, counts them, and reports them to observers.
+    ///
+    /// If the future is dropped while the acknowledger is called, the messages are not counted as settled.
+    pub(super) async fn flush(&mut self, context: &PipelineContext<A>) -> Result<(), Reason> {
+        self.gather_done();
+        self.settled.append(&mut self.resolved);
+        let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
+        let called = caught(async {
+            acknowledger.settle(settled).await?;
+            settled.clear();
+            Ok(())
+        });
+        let result = called
+            .await
+            .map_err(|failure| failure.reason(Callback::Settle));
+        if let Err(reason) = &result {
+            self.report_failure(context, reason);
+        }
+        // After an error or a panic some are left. They are settled all the same: the acknowledger had its one call.
+        let _ = clear(&mut self.settled);
+        self.count_settled(context);
+        result
+    }
+
+    #[cold]
+    fn report_failure(&self, context: &PipelineContext<A>, reason: &Reason) {
+        let left = &self.settled;
+        let describe = |index: usize| self.entry.describe(&left[index].token);
+        context.emitter.emit(&Event::AckFailed {
+            producer: self.entry.producer,
+            count: self.counts.total(),
+            reason,
+            affected: Affected::new(left.len(), &describe),
+        });
+    }
+
+    fn count_settled(&mut self, context: &PipelineContext<A>) {
+        let counts = mem::take(&mut self.counts);
+        context.counters.add_settled(&counts);
+        if context.emitter.is_heard() {
+            let latencies = self.latencies(context);
+            let settlement = counts.settlement(&latencies);
+            let producer = self.entry.producer;
+            context.emitter.emit(&Event::Settled {
+                producer,
+                settlement,
+            });
+        }
+        // Last: it may remove the entry of a failed producer from the table, and the number gets a new owner.
+        context
+            .acknowledgers
+            .add_settled(&self.entry, counts.total());
+    }
+
+    fn latencies(&mut self, context: &PipelineContext<A>) -> Vec<Duration> {
+        if self.received_ns.is_empty() {
+            return Vec::new();
+        }
+        let now_ns = context.elapsed_ns(clock::now());
+        let latency = |received: u64| Duration::from_nanos(now_ns.saturating_sub(received));
+        self.received_ns.drain(..).map(latency).collect()
+    }
+}

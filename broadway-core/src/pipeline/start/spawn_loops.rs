@@ -1,0 +1,148 @@
+//! Spawns the loops of a topology.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use super::{
+    super::{
+        batch_processor::BatchProcessorLoop,
+        batcher::{SharedBatcher, SharedBatchers},
+        intake::OpenProducer,
+        processor::{ChunkResults, ProcessorLoop},
+        producer::ProducerLoop,
+        rate_limit::RateLimiter,
+        release::{ChunkRelease, LinkRelease},
+        settle::Acker,
+    },
+    TopologyBuilder,
+    handler_tasks::HandlerTasks,
+};
+use crate::{
+    batcher_key::BatcherKey,
+    caught::Discarding,
+    engine::{actor, inline_task::InlineTask, link, spawn::TaskSet, watchdog},
+    error::RunError,
+    handler::Handler,
+    machine::chunk_size::ChunkSize,
+    source::{Source, SourceProducer},
+};
+
+impl<S, H> TopologyBuilder<S, H>
+where
+    S: Source<Producer: SourceProducer<Item = H::In>>,
+    H: Handler,
+{
+    pub(super) fn spawn_producers(
+        &self,
+        opened: Vec<OpenProducer<S>>,
+        limiter: Option<&Arc<RateLimiter>>,
+    ) -> TaskSet<Result<(), RunError>> {
+        let mut tasks = TaskSet::new("producer");
+        for (index, opened) in opened.into_iter().enumerate() {
+            let producer = ProducerLoop {
+                source: Arc::clone(&self.source),
+                open_context: self.open_context(index),
+                intake: self.intake(index, limiter),
+                control: Arc::clone(&self.control),
+                watcher: self.control.watch(),
+                restart: self.options.restart.clone(),
+                shutdown: Arc::clone(&self.shutdown),
+            };
+            tasks.spawn(InlineTask::new(producer.run(opened)));
+        }
+        tasks
+    }
+
+    pub(super) fn spawn_processors(
+        &self,
+        batchers: &Arc<SharedBatchers<S, H>>,
+        handler_tasks: &mut HandlerTasks,
+    ) -> TaskSet<()> {
+        let mut tasks = TaskSet::new("processor");
+        let max =
+            NonZeroUsize::new(self.options.processors.max_demand).expect("checked by validate");
+        for index in 0..self.options.processors.concurrency {
+            let processor = ProcessorLoop {
+                handler: Arc::clone(&self.handler),
+                release: ChunkRelease::new(&self.control, &self.shutdown),
+                inlet: self.link.inlet(),
+                chunk_size: ChunkSize::new(max, ChunkSize::TARGET),
+                batchers: Arc::clone(batchers),
+                results: ChunkResults::new(index, &self.context, &self.describer),
+                early_acker: Acker::new(Arc::clone(&self.context)),
+                begun: 0,
+                chunk: Vec::new(),
+                stopped: None,
+                turns: handler_tasks.add(None, index),
+                is_slow: true,
+            };
+            let (suspension, turns) = (processor.inlet.suspension_watch(), processor.turns.clone());
+            let task = watchdog::counted(turns, actor::to_the_end(processor));
+            let task = tasks.spawn(link::watch_suspension(suspension, task));
+            handler_tasks.tasks.insert(task);
+        }
+        tasks
+    }
+
+    /// Spawns the batch processors of all batchers, and one timer for each batcher.
+    pub(super) fn spawn_batch_processors(
+        &self,
+        batchers: &SharedBatchers<S, H>,
+        handler_tasks: &mut HandlerTasks,
+    ) -> (TaskSet<()>, TaskSet<()>) {
+        let (mut tasks, mut timers) =
+            (TaskSet::new("batch processor"), TaskSet::new("batch timer"));
+        for (batcher, (_, batching)) in batchers.iter().zip(&self.options.batching) {
+            for worker in 0..batching.concurrency {
+                let turns = handler_tasks.add(Some(batcher.key.name()), worker);
+                let processor = self.batch_processor(batcher, worker, turns.clone());
+                let suspension = processor.inlet.suspension_watch();
+                let task = watchdog::counted(turns, actor::to_the_end(processor));
+                let task = tasks.spawn(link::watch_suspension(suspension, task));
+                handler_tasks.tasks.insert(task);
+            }
+            let batcher = Arc::clone(batcher);
+            timers.spawn(async move { batcher.run_timer().await });
+        }
+        (tasks, timers)
+    }
+
+    fn batch_processor(
+        &self,
+        batcher: &Arc<SharedBatcher<S, H>>,
+        worker: usize,
+        turns: Arc<watchdog::Turns>,
+    ) -> BatchProcessorLoop<S, H> {
+        BatchProcessorLoop {
+            worker,
+            handler: Arc::clone(&self.handler),
+            batcher: Arc::clone(batcher),
+            inlet: batcher.inlet(),
+            context: Arc::clone(&self.context),
+            describer: Arc::clone(&self.describer),
+            acker: Acker::new(Arc::clone(&self.context)),
+            failures: Discarding::default(),
+            taken: Vec::with_capacity(1),
+            finished: None,
+            stopped: None,
+            number: first_number(batcher.key.index(), worker),
+            turns,
+            is_slow: true,
+        }
+    }
+
+    pub(super) fn link_release(&self) -> LinkRelease<S> {
+        LinkRelease {
+            inlet: self.link.inlet(),
+            acker: Acker::new(Arc::clone(&self.context)),
+            chunk: Vec::new(),
+        }
+    }
+}
+
+/// Returns the number of a batch processor's first batch, far from those of all others: a row that is used with the batch of
+/// another batch processor is recognized by it.
+fn first_number(batcher: usize, worker: usize) -> u32 {
+    // An odd factor is invertible, so different workers get different numbers; and a large one spreads neighbours apart.
+    let which = (batcher << 16) ^ worker;
+    (which as u32).wrapping_mul(0x9e37_79b9)
+}

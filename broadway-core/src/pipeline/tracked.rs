@@ -1,0 +1,216 @@
+//! A message together with the acknowledgement that the pipeline still owes its source.
+//!
+//! A [`TrackedMessage`] is made when a producer delivers (`intake`) or the handle pushes (`push`), and keeps its type until the
+//! message has ended: it travels in a [`MessageSlot`] over the link to a processor, and in a batch to a batch processor.
+//! Then the [`PendingAck`] goes to an [`Acker`](super::settle::Acker), exactly once.
+
+use std::{mem, num::NonZeroU64};
+
+use super::receipt::ReceiptSender;
+use crate::{
+    caught,
+    chunk::Messages,
+    error::Reason,
+    machine::lanes::Keyed,
+    message::Message,
+    source::{ItemOf, TokenOfSource},
+};
+
+/// A message that was accepted and has not ended. `K` is the token of its acknowledger.
+pub(super) struct TrackedMessage<T, K> {
+    pub(super) message: Message<T>,
+    pub(super) pending: PendingAck<K>,
+}
+
+/// The one acknowledgement that is still owed for a message.
+pub(super) struct PendingAck<K> {
+    pub(super) target: AckTarget<K>,
+    /// When the message was received, in nanoseconds since the topology started.
+    pub(super) received_ns: u64,
+    pub(super) ack_ref: AckRef,
+}
+
+impl<K> PendingAck<K> {
+    /// Takes the pending acknowledgement of a message that has ended, and leaves one that is settled.
+    pub(super) fn take(&mut self) -> Self {
+        self.replace_target(AckTarget::Settled)
+    }
+
+    /// Takes the pending acknowledgement of a message that goes on through the pipeline after `ack_now`.
+    pub(super) fn take_early(&mut self) -> Self {
+        self.replace_target(AckTarget::AckedEarly)
+    }
+
+    fn replace_target(&mut self, left: AckTarget<K>) -> Self {
+        Self {
+            target: mem::replace(&mut self.target, left),
+            ..*self
+        }
+    }
+}
+
+/// Where the outcome of a message goes.
+pub(super) enum AckTarget<K> {
+    /// To the acknowledger that [`AckRef`] names, with its token.
+    Source(K),
+    /// To the receipt of a pushed message.
+    Pushed(ReceiptSender),
+    /// Nowhere: `ack_now` has acknowledged the message, which goes on through the pipeline.
+    AckedEarly,
+    /// Nowhere: the message has ended, and its acker holds the token.
+    Settled,
+}
+
+/// The acknowledger of a message, its generation at delivery, and whether the message was prepared, in one word: several
+/// small fields side by side are copied piece by piece, and such copies stall the processor for longer than everything else
+/// that the engine does for a message.
+///
+/// ```text
+/// bit 63       48 | 47            32 | 31         0
+///        prepared | acknowledger no. | generation (low half)
+/// ```
+#[derive(Clone, Copy)]
+pub(super) struct AckRef(u64);
+
+impl AckRef {
+    const PREPARED: u64 = 1 << 48;
+
+    /// `acknowledger` is its number in the [table](super::acknowledgers::AcknowledgerTable), `generation` its generation
+    /// before the message was produced.
+    pub(super) const fn new(acknowledger: u16, generation: u64) -> Self {
+        Self((acknowledger as u64) << 32 | low_half(generation) as u64)
+    }
+
+    /// For a pushed message, which has no acknowledger.
+    pub(super) const fn pushed() -> Self {
+        Self(0)
+    }
+
+    pub(super) const fn acknowledger(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    pub(super) const fn is_of_generation(self, generation: u64) -> bool {
+        self.0 as u32 == low_half(generation)
+    }
+
+    /// Acknowledger and generation as one number: equal for messages that are stale together.
+    pub(super) const fn acknowledger_and_generation(self) -> u64 {
+        self.0 & !Self::PREPARED
+    }
+
+    const fn is_prepared(self) -> bool {
+        self.0 & Self::PREPARED != 0
+    }
+
+    fn set_prepared(&mut self) {
+        self.0 |= Self::PREPARED;
+    }
+}
+
+/// Generations are compared by their low half: to be mistaken for another, one would have to move four billion times while
+/// a message waits.
+const fn low_half(generation: u64) -> u32 {
+    generation as u32
+}
+
+/// A place in a chunk or a link, for one message. At most 64 bytes for small items: a cache line.
+///
+/// The message is handled where it lies and then taken out, so that it is moved once. A slot whose message was taken stays
+/// in its chunk, empty.
+pub(super) struct MessageSlot<T, K> {
+    pub(super) tracked: Option<TrackedMessage<T, K>>,
+    /// The hash of the message's key. `None` if the message has no key, or order is not kept.
+    key_hash: Option<NonZeroU64>,
+    /// Why the message fails without being handled: `partition_by` or `prepare_messages` failed on it.
+    pub(super) fault: Option<Reason>,
+}
+
+/// The slot of messages of the source `S`.
+pub(super) type SlotOf<S> = MessageSlot<ItemOf<S>, TokenOfSource<S>>;
+
+impl<T, K> MessageSlot<T, K> {
+    pub(super) fn new(
+        message: Message<T>,
+        pending: PendingAck<K>,
+        key_hash: Option<NonZeroU64>,
+        fault: Option<Reason>,
+    ) -> Self {
+        Self {
+            tracked: Some(TrackedMessage { message, pending }),
+            key_hash,
+            fault,
+        }
+    }
+
+    /// Moves the message into a slot of its own, marked as prepared, so that no other processor prepares it again. This slot
+    /// stays, empty.
+    pub(super) fn take_prepared(&mut self) -> Self {
+        let mut tracked = self.tracked.take();
+        if let Some(tracked) = &mut tracked {
+            tracked.pending.ack_ref.set_prepared();
+        }
+        Self {
+            tracked,
+            key_hash: self.key_hash,
+            fault: self.fault.take(),
+        }
+    }
+
+    /// Whether `prepare_messages` has seen the message, or there is none.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.tracked
+            .as_ref()
+            .is_none_or(|tracked| tracked.pending.ack_ref.is_prepared())
+    }
+
+    /// Drops the message if it has ended.
+    pub(super) fn drop_settled(&mut self) {
+        if self
+            .tracked
+            .as_ref()
+            .is_some_and(|tracked| matches!(tracked.pending.target, AckTarget::Settled))
+        {
+            self.tracked = None;
+        }
+    }
+}
+
+/// Links and loops drop slots in lists: if the `Drop` of one message panics, the list goes on dropping the others, and a second
+/// panic meanwhile would end the process.
+impl<T, K> Drop for MessageSlot<T, K> {
+    #[inline]
+    fn drop(&mut self) {
+        if mem::needs_drop::<T>()
+            && let Some(tracked) = self.tracked.take()
+        {
+            caught::discard(tracked);
+        }
+    }
+}
+
+impl<T, K> Keyed for MessageSlot<T, K> {
+    /// An empty slot has no key: it must not hold up the messages of the key that it had.
+    fn lane(&self) -> Option<NonZeroU64> {
+        self.tracked.as_ref().and(self.key_hash)
+    }
+}
+
+/// The messages of slots, without the rest: what `prepare_messages` sees.
+pub(super) struct SlotMessages<'a, T, K>(pub(super) &'a mut [MessageSlot<T, K>]);
+
+impl<T: Send, K: Send> Messages<T> for SlotMessages<'_, T, K> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut Message<T>> {
+        let tracked = self.0.get_mut(index)?.tracked.as_mut()?;
+        Some(&mut tracked.message)
+    }
+
+    fn iter_mut(&mut self) -> Box<dyn Iterator<Item = &mut Message<T>> + Send + '_> {
+        let tracked = self.0.iter_mut().filter_map(|slot| slot.tracked.as_mut());
+        Box::new(tracked.map(|tracked| &mut tracked.message))
+    }
+}
