@@ -18,9 +18,9 @@ pub(super) struct AcknowledgerEntry<A> {
     /// The index of the producer.
     pub(super) producer: usize,
     pub(super) number: u16,
-    /// Messages in flight, and [`RETIRED`]. They share one word so that of the last settlement and the retirement exactly one
-    /// finds that it came second and removes the entry. With a word for each, both could miss the other, and the entry would
-    /// stay forever.
+    /// Messages in flight, and [`RETIRED`]. The last settlement and the retirement meet in one word, so exactly one of them finds
+    /// that it came second, and removes the entry. With a word for each, both could miss the other, and the entry would stay
+    /// forever.
     in_flight: AtomicU64,
 }
 

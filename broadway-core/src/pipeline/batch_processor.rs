@@ -193,7 +193,7 @@ where
         failed
     }
 
-    /// Drops data and messages of a batch that succeeded, before their source is told, so that a panic in a `Drop` can still fail
+    /// Drops data and messages of a batch that succeeded, before they are settled, so that a panic in a `Drop` can still fail
     /// them. Returns how many failed: all or none.
     fn drop_done(
         &mut self,

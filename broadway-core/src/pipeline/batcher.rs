@@ -66,7 +66,7 @@ pub(super) type SharedBatchers<S, H> = Vec<Arc<SharedBatcher<S, H>>>;
 /// A batch on the link to the batch processors.
 pub(super) type ReadyBatchOf<S, H> =
     ReadyBatch<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
-/// What is left of a batch that was handled.
+/// The memory of a batch that was handled.
 pub(super) type FinishedBatchOf<S, H> =
     FinishedBatch<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
 /// A batch processor's end of the link from its batcher.

@@ -20,7 +20,7 @@ use crate::{
     telemetry::{Emitter, Observer, Observers},
 };
 
-/// A pipeline in the making: a source, a handler, and options.
+/// A pipeline that is not started yet: a source, a handler, and options.
 ///
 /// ```
 /// use broadway_core::{Message, Pipeline, Processors, handler_fn, source};
@@ -39,8 +39,8 @@ use crate::{
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 ///
-/// A limit of the compiler: in a future that is spawned, a pipeline whose handler is made of closures can't be kept across an
-/// `await`. Start it where it is made, as above, or write a [`Handler`].
+/// A limit of the compiler: a future that keeps a pipeline across an `await` cannot be spawned if the pipeline's handler is made
+/// of closures. Start the pipeline where you create it, as above, or implement [`Handler`].
 #[must_use = "a pipeline does nothing until it is started"]
 pub struct Pipeline<S, H: Handler> {
     pub(super) source: S,
@@ -48,7 +48,7 @@ pub struct Pipeline<S, H: Handler> {
     pub(super) options: Options<H>,
 }
 
-/// Everything but the source and the handler.
+/// All options but the source and the handler.
 pub(super) struct Options<H: Handler> {
     pub(super) name: String,
     pub(super) producers: usize,
@@ -71,10 +71,10 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    /// A pipeline with defaults for everything: one producer, twice as many processors as the machine has cores, batches
-    /// of 100 messages or one second.
+    /// Creates a pipeline with default options: one producer, twice as many processors as the machine has cores, batches of
+    /// 100 messages or one second.
     ///
-    /// That the source delivers what the handler takes is checked here, by the compiler.
+    /// Does not compile unless the source delivers the items that the handler takes.
     pub fn new(source: S, handler: H) -> Self {
         let options = Options {
             name: "pipeline".to_owned(),
@@ -100,27 +100,27 @@ where
         }
     }
 
-    /// The name, in events, metrics and logs. Default `"pipeline"`.
+    /// Sets the name in events, metrics and logs. Defaults to `"pipeline"`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.name = name.into();
         self
     }
 
-    /// How many producers the source opens. Default 1; 1 to 1,024.
+    /// Sets how many producers the source opens: 1 to 1,024. Defaults to 1.
     pub fn producers(mut self, producers: usize) -> Self {
         self.options.producers = producers;
         self
     }
 
-    /// The processors. Default [`Processors::default`].
+    /// Sets the options of the processors. Defaults to [`Processors::default`].
     pub fn processors(mut self, processors: Processors<H::In>) -> Self {
         self.options.processors = processors;
         self
     }
 
-    /// The options of each batcher: called once for each. A `match` over your batchers can't forget one.
+    /// Sets the options of the batchers: `options` is called once for each. A `match` over your batchers cannot forget one.
     ///
-    /// Default: [`Batching::default`] for all.
+    /// Defaults to [`Batching::default`] for all.
     pub fn batchers(mut self, options: impl Fn(H::Batcher) -> Batching<H::Out>) -> Self {
         self.options.batching = H::Batcher::ALL
             .iter()
@@ -149,49 +149,56 @@ where
         self
     }
 
-    /// How a producer that fails is opened again. Default: after 200 ms, doubling up to 30 s, for ever.
+    /// Sets when a failed producer is reopened. Defaults to a delay of 200 ms that doubles up to 30 s, without giving up.
     pub fn restart(mut self, policy: RestartPolicy) -> Self {
         self.options.restart = policy;
         self
     }
 
-    /// How long [`Topology::drain`] and a signal give the messages in flight to end, before the rest is left to be
-    /// delivered again; and the same for producers to close. Default 30 s; more than zero. [`Duration::MAX`] is no limit.
+    /// Sets how long a drain may take, by [`Topology::drain`] or a signal. When it runs out, messages in flight are left
+    /// unsettled, to be delivered again. Producers have the same time to stop, and to close. Defaults to 30 s; must be more than
+    /// zero. [`Duration::MAX`] means no limit.
+    ///
+    /// [`Topology::drain`]: crate::Topology::drain
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = timeout;
         self
     }
 
-    /// What a drain does with messages that no handler has begun. Defaults to [`OnDrain::Release`].
+    /// Sets what a drain does with messages that no handler has begun. Defaults to [`OnDrain::Release`].
     pub fn on_drain(mut self, on_drain: OnDrain) -> Self {
         self.options.on_drain = on_drain;
         self
     }
 
-    /// Connects a [`Pusher`] to this pipeline when it starts, before its handler is first called. May be called again, for others.
+    /// Connects a [`Pusher`] to this pipeline when it starts, before its handler is first called. May be called several times.
     pub fn pusher(mut self, pusher: &Pusher<H::In>) -> Self {
         self.options.pushers.push(pusher.clone());
         self
     }
 
-    /// How many pushed messages may wait for a processor when more are pushed without waiting, by
-    /// [`Topology::try_push`] or [`Pusher::try_push`]. Default 10,000; at least 1.
+    /// Sets how many pushed messages may wait for a processor before [`Topology::try_push`] and [`Pusher::try_push`] accept no
+    /// more: at least 1. Defaults to 10,000.
+    ///
+    /// [`Topology::try_push`]: crate::Topology::try_push
     pub fn pushed_max(mut self, messages: usize) -> Self {
         self.options.pushed_max = messages;
         self
     }
 
-    /// When a handler that blocks its thread (a call that does not return, a lock, a long computation without an `await`) is told of as
-    /// [`Event::HandlerBlocked`](crate::telemetry::Event::HandlerBlocked): by a thread of its own, to half a second, with the
-    /// coordinates of its message where the connector has them and the handler was slow before. Defaults to 10 s;
-    /// [`Duration::MAX`] turns it off. More than zero.
+    /// Sets after which time a handler that blocks its thread (a call that does not return, a lock, a long computation without an
+    /// `await`) is reported as [`Event::HandlerBlocked`](crate::telemetry::Event::HandlerBlocked). Defaults to 10 s; must be more
+    /// than zero. [`Duration::MAX`] turns it off.
+    ///
+    /// A thread of its own checks every half second. The report has the coordinates of the message if the connector provides them
+    /// and the handler was slow before.
     pub fn blocked_after(mut self, time: Duration) -> Self {
         self.options.blocked_after = time;
         self
     }
 
-    /// Adds an observer, for metrics, a closing table or your own. Observers are called in the order in which they were added. None by
-    /// default, and the pipeline logs its failures all the same: see [`without_logs`](Self::without_logs).
+    /// Adds an observer: metrics, a summary, or your own. Observers are called in the order in which they were added. None by
+    /// default; the pipeline logs its failures without one, see [`without_logs`](Self::without_logs).
     ///
     /// An observer that [writes the log](Observer::writes_log), such as `TracingObserver`, replaces the pipeline's own log.
     pub fn observe(mut self, observer: impl Observer) -> Self {
@@ -199,8 +206,8 @@ where
         self
     }
 
-    /// Sets how the pipeline logs: how many lines a second, and whether with keys. By default it logs as
-    /// [`TracingObserver::new`](crate::telemetry::TracingObserver::new) does.
+    /// Sets how the pipeline logs: how many lines a second, and whether with keys. Defaults to
+    /// [`TracingObserver::new`](crate::telemetry::TracingObserver::new).
     ///
     /// ```
     /// # use broadway_core::{Message, Pipeline, handler_fn, source, telemetry::TracingObserver};
@@ -216,11 +223,11 @@ where
         self
     }
 
-    /// The pipeline logs nothing by itself.
+    /// Turns the pipeline's own log off.
     ///
-    /// By default, with the feature `tracing`, it logs to target `broadway` each failed message with its coordinates, failed batches
-    /// and acknowledgements, restarts, lost connections, its start and its end, and at most 10 lines a second of each kind of
-    /// failure. Where the program installs no `tracing` subscriber, nothing is written.
+    /// By default, with the feature `tracing`, the pipeline logs to target `broadway`: each failed message with its coordinates,
+    /// failed batches and acknowledgements, restarts, lost connections, its start and its end, and at most 10 lines a second of
+    /// each kind of failure. Without a `tracing` subscriber in the program, nothing is written.
     pub fn without_logs(mut self) -> Self {
         self.options.observers.without_logs();
         self

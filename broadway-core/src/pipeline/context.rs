@@ -52,8 +52,8 @@ impl<A> PipelineContext<A> {
 
 /// How far the shutdown has come: which producers still deliver, and whether they may close.
 ///
-/// It goes two steps, each once: all producers have stopped, then everything is settled. The control word (`Control`) says
-/// that the topology drains; this says how far it is.
+/// It has two steps, each taken once: all producers have stopped, then everything is settled. `Control` has the request to drain
+/// or abort; this is the progress.
 pub(super) struct ShutdownState {
     delivering: AtomicUsize,
     stopped: watch::Sender<bool>,

@@ -1,4 +1,4 @@
-//! What a topology looks like: for logs, dashboards and tests.
+//! The shape of a topology, for logs, dashboards and tests: [`Description`].
 
 use std::{fmt, time::Duration};
 
@@ -11,15 +11,15 @@ use crate::{batcher_key::BatcherKey, handler::Handler, rate_limit::RateLimit};
 pub struct Description {
     /// The name of the pipeline.
     pub name: String,
-    /// How many producers it has.
+    /// The number of producers.
     pub producers: usize,
-    /// The rate limit that it was started with. [`Topology::rate_limit`](crate::Topology::rate_limit) returns the current one.
+    /// The rate limit that the topology was started with. [`Topology::rate_limit`](crate::Topology::rate_limit) returns the current one.
     pub rate_limit: Option<RateLimit>,
-    /// How many processors.
+    /// The number of processors.
     pub processors: usize,
-    /// The most messages that a processor holds at once.
+    /// The maximum number of messages that a processor holds at once.
     pub max_demand: usize,
-    /// Whether order is kept per key.
+    /// Whether messages are in order per key.
     pub partitioned: bool,
     /// The batchers, in the order of their keys.
     pub batchers: Vec<BatcherDescription>,
@@ -29,15 +29,15 @@ pub struct Description {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatcherDescription {
-    /// Its name.
+    /// The name of the batcher.
     pub name: &'static str,
-    /// The most messages in a batch.
+    /// The maximum number of messages in a batch.
     pub size: usize,
-    /// The most bytes in a batch, where they are counted.
+    /// The maximum number of bytes in a batch, if they are counted.
     pub bytes: Option<usize>,
-    /// How long a batch waits after its first message.
+    /// How long after its first message a batch is due.
     pub timeout: Duration,
-    /// How many batches are handled at once.
+    /// The number of batches that are handled at once.
     pub concurrency: usize,
 }
 
@@ -64,7 +64,7 @@ impl Description {
 }
 
 impl fmt::Display for Description {
-    /// One line: `orders: producers ×2 (5000 per 1s) → processors ×8 by key → audit (50 | 1s) ×1, events (500 | 200ms) ×4`
+    /// Writes one line: `orders: producers ×2 (5000 per 1s) → processors ×8 by key → audit (50 | 1s) ×1, events (500 | 200ms) ×4`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: producers ×{}", self.name, self.producers)?;
         if let Some(limit) = &self.rate_limit {

@@ -69,7 +69,7 @@ impl<S: Source> Intake<S> {
     pub(super) async fn wait_for_demand(&mut self) -> Option<NonZeroUsize> {
         let demand = self.outlet.demand().await?;
         if let Some(limiter) = &self.limiter {
-            limiter.open().await;
+            limiter.wait_until_open().await;
         }
         Some(demand)
     }
@@ -126,7 +126,7 @@ impl<S: Source> Intake<S> {
             return self.outlet.send(&mut self.accepted);
         };
         while !self.accepted.is_empty() {
-            match limiter.take(self.accepted.len()) {
+            match limiter.acquire(self.accepted.len()) {
                 Ok(granted) if granted == self.accepted.len() => {
                     self.outlet.send(&mut self.accepted)
                 }

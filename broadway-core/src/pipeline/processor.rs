@@ -59,7 +59,7 @@ where
     pub(super) results: ChunkResults<S, H>,
     /// For `ack_now`. A second acker, because a handler may call it while the acker of `results` is flushed.
     pub(super) early_acker: Acker<AcknowledgerOf<S>>,
-    /// How many slots of the chunk were begun: the handler that panicked is that of the last one.
+    /// How many slots of the chunk were begun. After a panic, the last of them has the message whose handler panicked.
     pub(super) begun: usize,
     /// The chunk, while the loop waits for one. Empty otherwise; the memory is reused.
     pub(super) chunk: Vec<SlotOf<S>>,

@@ -117,7 +117,7 @@ impl<S: Source> ProducerLoop<S> {
                 });
                 clock::within(self.shutdown.close_timeout, stop).await;
             }
-            // After `stop`: a producer that still reads would get back at once what is released here.
+            // After `stop`: a producer that still reads would receive the released messages again.
             self.release_accepted().await;
             let (callback, error) = match ended {
                 DeliveryEnd::Exhausted | DeliveryEnd::Draining => return Some(opened.producer),

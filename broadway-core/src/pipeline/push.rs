@@ -17,7 +17,7 @@ use crate::{
     telemetry::Event,
 };
 
-/// Where pushed messages enter: an outlet of its own, beside those of the producers.
+/// Where pushed messages enter the link: an outlet beside the outlets of the producers.
 pub(super) struct PushIntake<S: Source> {
     /// `None` once it is closed. Messages are sent while this lock is held, so none is sent after [`close`](Self::close)
     /// returned. The outlet keeps the link and all that is buffered in it alive, and the handle may outlive the topology: so

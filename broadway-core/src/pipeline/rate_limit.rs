@@ -13,11 +13,11 @@ use crate::{
     rate_limit::RateLimit,
 };
 
-/// A rate machine behind a lock, and a bell for those who wait for it.
+/// A rate machine behind a lock, and a signal for producers that wait.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     rate: Mutex<Rate>,
-    /// Counts changes, so that those who sleep until the next window look again.
+    /// Counts changes of the limit: producers that sleep until the next window then look again.
     changes: watch::Sender<u64>,
 }
 
@@ -29,8 +29,8 @@ impl RateLimiter {
         })
     }
 
-    /// How many of `wanted` may pass now; and if none, when to come again.
-    pub(super) fn take(&self, wanted: usize) -> Result<usize, Instant> {
+    /// Takes permits for up to `wanted` messages. Returns how many may pass now, or, if none, when to try again.
+    pub(super) fn acquire(&self, wanted: usize) -> Result<usize, Instant> {
         let now = clock::now();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         match rate.take(now, wanted) {
@@ -39,8 +39,8 @@ impl RateLimiter {
         }
     }
 
-    /// Waits until at least one message may pass.
-    pub(super) async fn open(&self) {
+    /// Waits until at least one message may pass. Takes no permit: another producer may be faster.
+    pub(super) async fn wait_until_open(&self) {
         loop {
             let next = {
                 let now = clock::now();
@@ -58,8 +58,9 @@ impl RateLimiter {
         }
     }
 
-    /// Waits until `instant`, or until the rate has changed.
+    /// Waits until `instant`, or until the limit is changed.
     pub(super) async fn wait_until(&self, instant: Instant) {
+        // A change between the caller's look and this subscription is missed: the caller then looks again at `instant`.
         let mut changes = self.changes.subscribe();
         let until = instant.saturating_duration_since(clock::now());
         clock::within(until, changes.changed()).await;

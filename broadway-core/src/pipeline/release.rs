@@ -76,7 +76,7 @@ impl<S: Source> LinkRelease<S> {
     /// Releases all that waits, up to the first message that must be handled: the rest is left to the processors. Called when all
     /// producers have stopped.
     pub(super) async fn run(mut self) {
-        // `now_or_never`: takes what is there and does not wait for more.
+        // `now_or_never`: takes the waiting messages, and does not wait for more.
         while let Some(true) = self.inlet.take(usize::MAX, &mut self.chunk).now_or_never() {
             release_redelivered(&mut self.acker, &mut self.chunk);
             let _ = self.acker.flush().await;

@@ -1,4 +1,4 @@
-//! User functions that end batches, as a splitter of the batching machine.
+//! Split functions: [`Split`] for users, and the adapter to the batching machine.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use crate::{
     machine::batcher::{self, Splitter},
 };
 
-/// What a function given to [`Batching::split`](crate::Batching::split) says about a message.
+/// What a function given to [`Batching::split`](crate::Batching::split) returns for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// It belongs to the batch, which goes on.
+    /// The message belongs to the batch, which stays open.
     Continue,
-    /// It is the last of its batch.
+    /// The message is the last of its batch.
     Emit,
 }
 
-/// Makes the splitter of a new key.
+/// Creates the split function of a new batch key.
 pub(super) type SplitBy<T> = Arc<dyn Fn() -> SplitFn<T> + Send + Sync>;
-/// The splitter of one key.
+/// The split function of one batch key.
 pub(super) type SplitFn<T> = Box<dyn FnMut(&T) -> Split + Send>;
 
-/// The user's function, or none. A panic refuses the message at hand.
+/// The user's split function, if there is one. If it panics, the machine refuses the message, which then fails.
 pub(super) struct UserSplit<T> {
     split: Option<SplitBy<T>>,
 }
@@ -32,7 +32,7 @@ impl<T> UserSplit<T> {
     }
 }
 
-/// What is at hand when a batch is split: the user's part of it.
+/// An item that contains the data which a split function sees.
 pub(super) trait HasData {
     type Data;
     fn data(&self) -> &Self::Data;
@@ -56,8 +56,9 @@ impl<I: HasData<Data = T>, T> Splitter<I> for UserSplit<T> {
 
     fn split(&self, state: &mut Self::State, item: &I) -> batcher::Split {
         let Some(split) = state else {
-            let broken = self.split.is_some();
-            return if broken {
+            // No state although there is a function: it panicked when it was created, so all messages of the key are refused.
+            let failed_to_start = self.split.is_some();
+            return if failed_to_start {
                 batcher::Split::Refuse
             } else {
                 batcher::Split::Continue

@@ -124,7 +124,7 @@ where
         };
         let mut watcher = control.watch();
         let close_push = async {
-            // Producers close their own outlets. That of the handle is closed here, or the link would not end.
+            // Producers close their own outlets. The outlet for pushed messages is closed here, or the link would not end.
             watcher.until(|state| state.drain.is_some()).await;
             push.close();
         };

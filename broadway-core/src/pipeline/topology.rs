@@ -28,12 +28,12 @@ use crate::{
 
 /// A running pipeline.
 ///
-/// It runs by itself; the handle watches and steers it. Dropping the handle drains the topology in the background, with
-/// the pipeline's drain timeout: nothing that was accepted is lost, as long as the runtime lives.
+/// It runs in the background; this is its handle. Dropping the handle drains the topology in the background, with the pipeline's
+/// drain timeout: no accepted message is lost as long as the runtime lives.
 ///
-/// The handle may be used on another runtime than the one on which the topology runs, and outlive it: when that runtime is
-/// shut down, everyone who waits gets [`RunError::RuntimeShutDown`]. (A runtime of one thread that is not shut down but
-/// not run either stands still, and so does the topology.)
+/// The handle may be used on another runtime than the one on which the topology runs, and may outlive it. When that runtime is
+/// shut down, callers that wait get [`RunError::RuntimeShutDown`]. A current-thread runtime that is neither run nor shut down
+/// makes no progress, and neither does its topology.
 #[must_use = "dropping the topology drains it: keep it, and `wait`, `wait_or_signal` or `drain` it"]
 pub struct Topology<T: Send + 'static> {
     state: Arc<TopologyState<T>>,
@@ -63,41 +63,40 @@ impl<T: Send + 'static> Topology<T> {
 
     /// Waits until the topology has ended: its source is exhausted, it was drained or aborted, or it failed.
     ///
-    /// Signals are none of its business: without [`wait_or_signal`](Self::wait_or_signal), or a handler of your own, SIGINT and
-    /// SIGTERM end the process at once. Nothing is drained then, and what was in flight is delivered again, as after a crash.
+    /// Does not handle signals. Without [`wait_or_signal`](Self::wait_or_signal) or a signal handler of your own, SIGINT and
+    /// SIGTERM end the process at once: the topology is not drained, and messages in flight are delivered again, as after a crash.
     ///
     /// # Errors
     ///
     /// See [`RunError`]. Failed *messages* are not an error of the topology; they are counted in [`Totals`]. In a handler of the
-    /// same topology, [`RunError::InsideHandler`], at once: it would wait for itself. (A task that a handler spawns and awaits is
-    /// not noticed.)
+    /// same topology, returns [`RunError::InsideHandler`] at once, since it would wait for itself. A task that a handler spawns and
+    /// awaits is not detected.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe; may be called any number of times, also after the end.
+    /// Cancel safe. May be called any number of times, also after the end.
     pub async fn wait(&self) -> Result<Totals, RunError> {
         self.check_outside()?;
         self.wait_for_result().await
     }
 
-    /// [`wait`](Self::wait)s, and drains on SIGINT or SIGTERM (outside Unix: on Ctrl-C); a second signal aborts.
+    /// Waits until the topology has ended, and drains it on SIGINT or SIGTERM (outside Unix: on Ctrl-C). A second signal aborts.
     ///
-    /// Signals are caught from the first poll of this future on; before that, one ends the process at once. The first signal begins
-    /// a [`drain`](Self::drain), and [`Event::Draining`] tells it. Further signals within half a second of it are the same
-    /// request, since a terminal or a service manager may send it twice; one that comes later aborts, with
-    /// [`RunError::Aborted`].
+    /// Signals are caught from the first poll of this future on; before that, a signal ends the process at once. The first signal
+    /// begins a [`drain`](Self::drain), which is reported as [`Event::Draining`]. Further signals within half a second count as the
+    /// same request, since a terminal or a service manager may send it twice. A later one aborts, with [`RunError::Aborted`].
     ///
-    /// tokio keeps catching both signals for the rest of the process: afterwards they end nothing by themselves.
+    /// tokio keeps catching both signals for the rest of the process: afterwards they no longer end it.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait). [`RunError::Signals`] if signals cannot be caught, as on a runtime without IO; the topology runs
-    /// on, and drains when the handle is dropped. After a signal, `Ok` is a drain that ended in time; a `main` that returns this
-    /// result exits with code 0 then, and otherwise with 1.
+    /// Fails as [`wait`](Self::wait) does, and with [`RunError::Signals`] if signals cannot be caught, as on a runtime without IO:
+    /// the topology then keeps running, and drains when the handle is dropped. After a signal, `Ok` means that the drain ended in
+    /// time. A `main` that returns this result exits with code 0 then, and with 1 on an error.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe; a drain that has begun goes on.
+    /// Cancel safe. A drain that has begun goes on.
     pub async fn wait_or_signal(&self) -> Result<Totals, RunError> {
         self.check_outside()?;
         let ended = signal::until_signal(self.wait_for_result(), |request| match request {
@@ -108,15 +107,17 @@ impl<T: Send + 'static> Topology<T> {
         ended.await.map_err(|error| RunError::Signals { error })?
     }
 
-    /// Stops fetching, releases what no handler has begun where the source delivers it again, lets the rest in flight come to its
-    /// end, settles it, closes the source, and returns. [`Pipeline::on_drain`](crate::Pipeline::on_drain) changes what is
-    /// released. Has the pipeline's drain timeout.
+    /// Drains the topology within the pipeline's drain timeout: stops fetching, releases messages that no handler has begun,
+    /// handles and settles the others in flight, and closes the source.
+    ///
+    /// Messages are released if their source delivers them again; see [`Pipeline::on_drain`](crate::Pipeline::on_drain).
     ///
     /// # Errors
     ///
-    /// [`RunError::DrainTimedOut`] if it took too long: what was left is not settled, and will be delivered again. Or what
-    /// had ended the topology before. In a handler of the same topology, [`RunError::InsideHandler`], at once, and nothing is
-    /// begun: there, call [`begin_drain`](Self::begin_drain).
+    /// - [`RunError::DrainTimedOut`] if it took too long: the remaining messages are not settled, and will be delivered again.
+    /// - The error that ended the topology, if it had ended before.
+    /// - [`RunError::InsideHandler`] in a handler of the same topology, at once, and no drain begins: call
+    ///   [`begin_drain`](Self::begin_drain) there.
     ///
     /// # Cancel safety
     ///
@@ -125,42 +126,43 @@ impl<T: Send + 'static> Topology<T> {
         self.drain_within(self.state.drain_timeout).await
     }
 
-    /// [`drain`](Self::drain)s with a limit of its own; [`Duration::MAX`] is none. May shorten the limit of a drain that has
-    /// begun, not extend it.
+    /// Drains the topology as [`drain`](Self::drain) does, within `limit`. [`Duration::MAX`] means no limit. Shortens the limit of
+    /// a drain that has begun, and does not extend it.
     ///
     /// # Errors
     ///
-    /// As [`drain`](Self::drain).
+    /// Fails as [`drain`](Self::drain) does.
     pub async fn drain_within(&self, limit: Duration) -> Result<Totals, RunError> {
         self.check_outside()?;
         self.begin_drain_as(DrainCause::Asked, limit);
         self.wait_for_result().await
     }
 
-    /// Begins a [`drain`](Self::drain) and does not wait for its end. For handlers, too: the message at hand is handled to its end.
+    /// Begins a [`drain`](Self::drain) and does not wait for its end. May be called in handlers: their messages are handled to the
+    /// end.
     pub fn begin_drain(&self) {
         self.begin_drain_as(DrainCause::Asked, self.state.drain_timeout);
     }
 
-    /// Ends at once: handlers are dropped at their next await, and what was in flight is not settled, so it will be
-    /// delivered again. The source is still closed in order.
+    /// Ends the topology at once: handlers are dropped at their next await, and messages in flight are not settled, so they will be
+    /// delivered again. The source is closed all the same.
     ///
     /// # Errors
     ///
-    /// Always: [`RunError::Aborted`], unless the topology had ended before in another way.
+    /// Always returns [`RunError::Aborted`], unless the topology had ended before in another way.
     pub async fn abort(&self) -> Result<Totals, RunError> {
         self.state.control.abort();
         self.wait_for_result().await
     }
 
-    /// Stops asking producers for messages; what is in flight goes on. Pushed messages still pass.
+    /// Stops asking producers for messages. Messages in flight are handled, and pushed messages still pass.
     pub fn pause(&self) {
         if self.state.control.pause(true) {
             self.state.emitter.emit(&Event::Paused);
         }
     }
 
-    /// Asks producers again.
+    /// Asks producers for messages again.
     pub fn resume(&self) {
         if self.state.control.pause(false) {
             self.state.emitter.emit(&Event::Resumed);
@@ -195,24 +197,25 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// # Errors
     ///
-    /// As [`set_rate_limit`](Self::set_rate_limit).
+    /// Fails as [`set_rate_limit`](Self::set_rate_limit) does.
     pub fn reset_rate_limit(&self, limit: RateLimit) -> Result<(), Problem> {
         self.update_rate_limit(limit, Change::Reset)
     }
 
-    /// Puts messages into the pipeline beside those of the source, all together, as soon as processors ask for any. The
-    /// rate limit does not hold them, and a receipt tells how each ended. In tests, [`testing`](crate::testing) reads better.
+    /// Pushes messages into the pipeline, beside the messages of the source: waits until processors ask for messages, then sends
+    /// all of them. The rate limit does not apply. Each receipt reports how its message ended. In tests,
+    /// [`testing`](crate::testing) reads better.
     ///
-    /// Not for handlers of the same pipeline: there it may wait forever. They [`try_push`](Self::try_push), by way of a
+    /// Not for handlers of the same pipeline: there it may wait forever. Use [`try_push`](Self::try_push) there, through a
     /// [`Pusher`](crate::Pusher).
     ///
     /// # Errors
     ///
-    /// The topology drains or has ended; none was accepted, and the error has them.
+    /// Fails if the topology drains or has ended. None was accepted, and the error returns them.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, none was accepted, and they are gone.
+    /// If the future is dropped before it completes, no message was accepted, and all are lost.
     pub async fn push(
         &self,
         messages: impl IntoIterator<Item = T>,
@@ -220,13 +223,12 @@ impl<T: Send + 'static> Topology<T> {
         self.state.push.push(messages.into_iter().collect()).await
     }
 
-    /// Puts messages into the pipeline beside those of the source, now and without waiting: as many as fit. Those that do
-    /// not are given back. It fits what leaves no more than [`Pipeline::pushed_max`](crate::Pipeline::pushed_max) pushed
-    /// messages waiting for a processor. The rate limit does not hold them.
+    /// Pushes as many messages as fit, without waiting, and returns the others. Messages fit as long as no more than
+    /// [`Pipeline::pushed_max`](crate::Pipeline::pushed_max) pushed messages wait for a processor. The rate limit does not apply.
     ///
     /// # Errors
     ///
-    /// The topology drains or has ended; none was accepted, and the error has them.
+    /// Fails if the topology drains or has ended. None was accepted, and the error returns them.
     pub fn try_push(
         &self,
         messages: impl IntoIterator<Item = T>,
@@ -234,12 +236,12 @@ impl<T: Send + 'static> Topology<T> {
         self.state.push.try_push(messages.into_iter().collect())
     }
 
-    /// Waits until nothing is in flight: everything that was received so far, by push or from the source, has been settled. Or
-    /// until the topology has ended.
+    /// Waits until no message is in flight: all that were received so far, pushed or from the source, have been settled. Also
+    /// returns when the topology has ended.
     ///
-    /// What a handler pushes counts from before its own message is settled, so a pipeline that feeds itself is idle
-    /// only when all that it found is done. A source may deliver more afterwards. Not for handlers of the same pipeline: the
-    /// message at hand is in flight.
+    /// Messages that a handler pushes count from before its own message is settled, so a pipeline that feeds itself is idle only
+    /// when all work that it found is done. A source may deliver more afterwards. Not for handlers of the same pipeline: their own
+    /// message is in flight.
     ///
     /// # Cancel safety
     ///
@@ -249,24 +251,24 @@ impl<T: Send + 'static> Topology<T> {
         future::select(idle, pin!(self.wait_for_result())).await;
     }
 
-    /// How many messages were received, and how they ended.
+    /// Returns how many messages were received, and how they ended.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.state.counters.totals()
     }
 
-    /// What the topology looks like.
+    /// Returns the shape of the topology.
     #[must_use]
     pub fn describe(&self) -> &Description {
         &self.state.description
     }
 
-    /// Waits for the end, from anywhere.
+    /// Waits for the end. Without the check for handlers: `abort` may be called anywhere.
     async fn wait_for_result(&self) -> RunResult {
         let mut result = self.state.result.subscribe();
         let ended = result.wait_for(Option::is_some).await;
         let ended = ended.ok().and_then(|ended| ended.clone());
-        // The sender is ours, and the supervisor reports in any case.
+        // Cannot be `None`: the sender lives as long as this handle, and the supervisor reports a result in any case.
         ended.unwrap_or(Err(RunError::RuntimeShutDown { unsettled: 0 }))
     }
 
@@ -285,6 +287,7 @@ impl<T: Send + 'static> Topology<T> {
             .map_err(|error| Problem::new("rate_limit", error.to_string()))
     }
 
+    /// Fails if the current task runs handlers of this topology.
     fn check_outside(&self) -> Result<(), RunError> {
         let (workers, task) = (self.state.handler_tasks.get(), task::try_id());
         match (workers, task) {

@@ -1,11 +1,11 @@
-//! What can be wrong with options: all of it, at once.
+//! Checks options, and lists all problems at once.
 
 use std::ops::RangeInclusive;
 
 use super::config::{Batching, Options, Processors};
 use crate::{batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler};
 
-/// Limits on the number of tasks; far above what makes sense, so that a slip is noticed.
+/// Limits on the number of tasks, far above useful values: they catch slips.
 const PRODUCERS: RangeInclusive<usize> = 1..=1_024;
 const CONCURRENCY: RangeInclusive<usize> = 1..=65_536;
 const DEMAND: RangeInclusive<usize> = 1..=1_000_000;
@@ -33,7 +33,7 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
         .filter(|(index, key)| key.index() != *index)
     {
         let message = format!(
-            "has the index {}, but is at {index} in ALL: use the `batchers!` macro",
+            "has index {}, but is at position {index} in ALL: use the `batchers!` macro",
             key.index()
         );
         found.add(format!("batchers.{}", key.name()), message);
@@ -43,7 +43,7 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
     for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
         found.add(
             format!("batchers.{}", pair[0]),
-            "is the name of two batchers: give one of them another name",
+            "is the name of two batchers: rename one of them",
         );
     }
     if let Some(rate) = &options.rate_limit {
@@ -83,13 +83,10 @@ fn batcher<T>(name: &str, batching: &Batching<T>, found: &mut Checks) {
         let (max, size) = (batching.buffered_max, batching.size);
         found.add(
             option("buffered_max"),
-            format!("is {max}, but one batch may hold {size}: make it at least that"),
+            format!("is {max}, but must be at least the batch size, which is {size}"),
         );
     }
     if let Some((0, _)) = batching.bytes {
-        found.add(
-            option("bytes"),
-            "is 0: a batch must be allowed to hold something",
-        );
+        found.add(option("bytes"), "is 0, but must be at least 1");
     }
 }

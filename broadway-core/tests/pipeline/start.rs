@@ -152,7 +152,7 @@ async fn two_batchers_of_one_name_are_refused() {
     let problems = problems(Pipeline::new(source::idle(), Router)).await;
     assert_eq!(
         problems,
-        ["batchers.same: is the name of two batchers: give one of them another name"]
+        ["batchers.same: is the name of two batchers: rename one of them"]
     );
 }
 

@@ -71,8 +71,8 @@ where
         let wake = !locked.timer_is_set
             && locked.demand.wanted() > 0
             && locked.batcher.next_deadline(now).is_some();
-        // Set here and not by the timer when it wakes: meanwhile nobody else needs to wake it. If a batch with an earlier
-        // deadline comes, there is nothing to do: all batches have the same timeout, so later ones are due later.
+        // Set here and not when the timer wakes, so that the next caller does not wake it again. A running timer is never too late:
+        // all batches have the same timeout, so a batch that opens later is due later.
         locked.timer_is_set |= wake;
         drop(locked);
         // After the lock was released: the timer takes it at once. `Notify` keeps the permit if the timer does not wait yet.

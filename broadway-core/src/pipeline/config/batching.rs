@@ -4,10 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::super::split::{Split, SplitBy};
 
-/// When a batcher's batches are complete, and how many are handled at once.
+/// When the batches of a batcher are complete, and how many are handled at once.
 ///
-/// A batch is complete by whichever comes first: its size, its bytes, its time, a split, a flush, or one of the limits on
-/// memory, at which the batch that has been open the longest goes.
+/// A batch is complete by whichever comes first: its size, its bytes, its timeout, a split, a flush, or a limit on memory. At a
+/// limit on memory the batch that has been open the longest is complete.
 pub struct Batching<T> {
     pub(in crate::pipeline) size: usize,
     pub(in crate::pipeline) timeout: Duration,
@@ -18,7 +18,7 @@ pub struct Batching<T> {
     pub(in crate::pipeline) buffered_max: usize,
 }
 
-/// Tells how large a message is.
+/// Returns the size of a message in bytes.
 pub(in crate::pipeline) type SizeOf<T> = Arc<dyn Fn(&T) -> usize + Send + Sync>;
 
 impl<T> Default for Batching<T> {
@@ -29,11 +29,11 @@ impl<T> Default for Batching<T> {
 }
 
 impl<T> Batching<T> {
-    /// Batches of up to `size` messages (1 to 1,000,000), due `timeout` after their first message (more than zero;
-    /// [`Duration::MAX`] is no limit).
+    /// Creates options for batches of up to `size` messages (1 to 1,000,000) that are due `timeout` after their first message
+    /// (more than zero; [`Duration::MAX`] means no timeout).
     ///
-    /// A batch that is due goes as soon as a batch processor is free for it. Until then it stays open and grows, up to its
-    /// size and bytes, so that a slow sink gets fuller batches rather than more of them.
+    /// A due batch is sent as soon as a batch processor is free for it. Until then it stays open and grows, up to its size and
+    /// bytes: a slow sink gets fuller batches, not more of them.
     #[must_use]
     pub fn new(size: usize, timeout: Duration) -> Self {
         Self {
@@ -47,8 +47,8 @@ impl<T> Batching<T> {
         }
     }
 
-    /// Batches of up to `max` bytes, where `size_of` tells the size of a message. A message that is larger makes a batch of
-    /// its own. If `size_of` panics, that message fails.
+    /// Limits batches to `max` bytes, at least 1. `size_of` returns the size of a message. A message that is larger than `max` is a
+    /// batch of its own. If `size_of` panics, that message fails. Bytes are not counted by default.
     #[must_use]
     pub fn bytes(
         mut self,
@@ -59,14 +59,14 @@ impl<T> Batching<T> {
         self
     }
 
-    /// Ends batches by looking at messages. `start` makes the function of a new key, which is called for each of its messages
-    /// and keeps what it remembers when a batch is complete. If it panics, the message at hand fails.
+    /// Ends batches by their messages. `start` creates the split function of a new batch key, which is called with each message of
+    /// that key and keeps its state from batch to batch. If the function panics, that message fails.
     ///
     /// ```
     /// use broadway_core::{Batching, Split};
     /// use std::time::Duration;
     ///
-    /// // A batch ends when its numbers add up to 100; what is over counts for the next.
+    /// // A batch ends when its numbers add up to 100; the excess counts for the next batch.
     /// let batching = Batching::<u32>::new(1_000, Duration::from_secs(1)).split(|| {
     ///     let mut sum = 0;
     ///     move |number: &u32| {
@@ -89,34 +89,35 @@ impl<T> Batching<T> {
         self
     }
 
-    /// How many batches are handled at once. Default 1; 1 to 65,536.
+    /// Sets how many batches are handled at once: 1 to 65,536. Defaults to 1.
     ///
-    /// As many more may wait ready; or, if batches are small, as many as hold 200 messages together, at most 128. When so many
-    /// wait, processors do too, and the source is asked for nothing more: but see [`buffered_max`](Self::buffered_max) for a
-    /// sink that hangs beside others.
+    /// As many complete batches may wait for a batch processor; or, if batches are small, as many as hold 200 messages together, at
+    /// most 128. Beyond that, processors wait, and the source is asked for no more messages. See
+    /// [`buffered_max`](Self::buffered_max) for a sink that hangs beside others.
     ///
     /// With [`Processors::partition_by`] the messages of a batcher are divided into this many partitions by their key, and
     /// the batches of one partition and one batch key are handled in order.
+    ///
+    /// [`Processors::partition_by`]: crate::Processors::partition_by
     #[must_use]
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self
     }
 
-    /// The most batch keys that are open at once. Default 10,000; at least 1.
+    /// Sets how many batch keys may be open at once: at least 1. Defaults to 10,000.
     #[must_use]
     pub fn open_max(mut self, keys: usize) -> Self {
         self.open_max = keys;
         self
     }
 
-    /// The most messages that wait in open batches. Default 100,000; at least `size`.
+    /// Sets how many messages may wait in open batches: at least `size`. Defaults to 100,000.
     ///
-    /// In a pipeline with several batchers it is also the bound within which a sink that hangs leaves the others alone.
-    /// Processors that find no room in a batcher wait for it; if none of its batches ends for a second, they put their
-    /// messages into it all the same, and go on for the others, as long as it holds fewer than `buffered_max` messages, open
-    /// and ready together. At the bound they wait, and the whole pipeline with them. (Each processor may exceed it by one
-    /// chunk.)
+    /// In a pipeline with several batchers it also limits how long a sink that hangs leaves the others alone. Processors wait
+    /// for room in a batcher. If the batcher finishes no batch for a second, they push all the same and go on with the messages of
+    /// the others, as long as it holds fewer than `buffered_max` messages in open and ready batches together. At that limit they
+    /// wait, and the whole pipeline with them. Each processor may exceed the limit by one chunk.
     #[must_use]
     pub fn buffered_max(mut self, messages: usize) -> Self {
         self.buffered_max = messages;

@@ -1,4 +1,4 @@
-//! The options of processors: [`Processors`], and what keeps order per key.
+//! The options of processors: [`Processors`], with the key that keeps messages in order.
 
 use std::{fmt, sync::Arc};
 
@@ -7,10 +7,10 @@ use crate::{
     partition_key::{KeyHash, PartitionKey},
 };
 
-/// The tasks that run `handle_message`.
+/// Options of the processors, the tasks that call `handle_message`.
 ///
-/// A processor takes a chunk of what is there, handles its messages one after the other, and comes back for more. For
-/// handlers that wait (for a database, a service) have many processors; for handlers that compute, about as many as cores.
+/// A processor takes a chunk of the waiting messages, handles them one after the other, and comes back for more. Use many
+/// processors for handlers that wait (for a database, a service), and about as many as cores for handlers that compute.
 pub struct Processors<T> {
     pub(in crate::pipeline) concurrency: usize,
     pub(in crate::pipeline) max_demand: usize,
@@ -18,7 +18,7 @@ pub struct Processors<T> {
     pub(in crate::pipeline) partition_by: Option<PartitionBy<T>>,
 }
 
-/// Maps a message to the hash of its key.
+/// Returns the hash of a message's key.
 pub(in crate::pipeline) type PartitionBy<T> = Arc<dyn Fn(&Message<T>) -> KeyHash + Send + Sync>;
 
 impl<T> Default for Processors<T> {
@@ -30,7 +30,7 @@ impl<T> Default for Processors<T> {
 }
 
 impl<T> Processors<T> {
-    /// `concurrency` processors with a `max_demand` of 100; 1 to 65,536.
+    /// Creates options for `concurrency` processors, 1 to 65,536, with a `max_demand` of 100.
     #[must_use]
     pub fn new(concurrency: usize) -> Self {
         Self {
@@ -41,36 +41,34 @@ impl<T> Processors<T> {
         }
     }
 
-    /// The most messages that one processor holds at once; as many again wait ready for each. Default 100; 1 to 1,000,000.
+    /// Sets how many messages one processor holds at most: 1 to 1,000,000. As many more wait for each processor. Defaults to 100.
     ///
-    /// It is a limit, not a target: a processor takes fewer at once when messages take long (it aims at about a
-    /// millisecond of work), and gives back what it has not begun when its handler has to wait.
+    /// It is a limit, not a target. A processor takes fewer messages when they take long (it aims at about a millisecond for a
+    /// chunk), and gives those that it has not begun back when its handler has to wait.
     #[must_use]
     pub fn max_demand(mut self, max: usize) -> Self {
         self.max_demand = max;
         self
     }
 
-    /// When no more than this many messages per processor wait ready, producers are asked for more. Default: half of
-    /// `max_demand`; below `max_demand`. 0 asks only when all are taken.
+    /// Sets at how few waiting messages per processor the producers are asked for more: below `max_demand`. Defaults to half of
+    /// `max_demand`. With 0 they are asked only when no message waits.
     #[must_use]
     pub fn min_demand(mut self, min: usize) -> Self {
         self.min_demand = Some(min);
         self
     }
 
-    /// Keeps order per key: messages for which `key` gives the same value are handled one at a time, in the order in
-    /// which their producer delivered them, and so are their batches of one batch key.
+    /// Keeps order per key: messages with equal keys are handled one at a time, in the order in which their producer
+    /// delivered them, and so are their batches of one batch key.
     ///
-    /// A message for which `key` returns `None` has no key and no order: any free processor handles it, and its batch is in
-    /// order with no other.
+    /// A message whose key is `None` has no order: any free processor handles it, and its batch is in order with no other.
     ///
-    /// A key that is slow holds back only itself, however many keys there are. Keys are told apart by a 64-bit hash: in
-    /// the rare case that two have the same, they are kept in order with each other. If `key` panics, that
-    /// message fails.
+    /// A slow key holds back only itself, however many keys there are. Keys are compared by a 64-bit hash: in the rare case that
+    /// two keys have the same hash, they are kept in order with each other. If `key` panics, that message fails.
     ///
-    /// `key` returns a [`PartitionKey`]: a number, a `String`, a tuple, an `Option` of one of these. A key that is borrowed
-    /// from the message is returned as its [`KeyHash`], which costs no allocation.
+    /// `key` returns a [`PartitionKey`]: a number, a `String`, a tuple, or an `Option` of one of these. For a key that is borrowed
+    /// from the message, return its [`KeyHash`], which needs no allocation.
     ///
     /// ```
     /// use broadway_core::{KeyHash, Processors};
@@ -81,7 +79,7 @@ impl<T> Processors<T> {
     /// # let _ = processors;
     /// let processors = Processors::<Order>::new(8).partition_by(|message| KeyHash::of(message.data().customer.as_str()));
     /// # let _ = processors;
-    /// // Orders without a coupon are in no order.
+    /// // Orders without a coupon have no order.
     /// let processors = Processors::<Order>::new(8).partition_by(|message| KeyHash::of(&message.data().coupon));
     /// # let _ = processors;
     /// ```
@@ -96,7 +94,7 @@ impl<T> Processors<T> {
     }
 
     /// Keeps order per [key of the record](Record::key), as [`partition_by`](Self::partition_by) does. Records without a key
-    /// are in no order; an empty key is a key. Nothing is allocated or copied.
+    /// have no order; an empty key is a key. The key is neither copied nor allocated.
     ///
     /// ```
     /// # fn of<MyRecord: broadway_core::Record>() {

@@ -173,7 +173,7 @@ where
         batchers: &SharedBatchers<S, H>,
         chunk: &mut [SlotOf<S>],
     ) {
-        // In this order. Successes are dropped before their source is told, so that a panic in a `Drop` can still fail them.
+        // In this order. Successes are dropped before they are settled, so that a panic in a `Drop` can still fail them.
         // Failures pass `handle_failed` before they are settled. And all of this comes before the push, which may wait for a slow
         // sink: messages that have ended must not wait with it.
         self.drop_done(chunk);

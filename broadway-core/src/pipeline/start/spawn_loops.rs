@@ -139,8 +139,8 @@ where
     }
 }
 
-/// Returns the number of a batch processor's first batch, far from those of all others: a row that is used with the batch of
-/// another batch processor is recognized by it.
+/// Returns the number of a batch processor's first batch. Numbers of different batch processors are far apart: a row that is used
+/// with another batch is recognized by its number.
 fn first_number(batcher: usize, worker: usize) -> u32 {
     // An odd factor is invertible, so different workers get different numbers; and a large one spreads neighbours apart.
     let which = (batcher << 16) ^ worker;
