@@ -37,19 +37,17 @@ async fn run(processors: Processors<Event>) -> Result<(), BoxError> {
     let source = source::from_iter(move |_producer| events.clone());
     let seen = Collector::default();
     let handled = Arc::clone(&seen);
-    let handler = handler_fn_async(move |message: &mut Message<Event>| {
-        let (event, handled) = (*message.data(), Arc::clone(&handled));
-        Box::pin(async move {
-            // Every third event is slow.
-            let ms = if event.number % 3 == 1 { 20 } else { 2 };
-            tokio::time::sleep(Duration::from_millis(ms)).await;
-            let mut handled = handled.lock().map_err(|_| "a handler panicked")?;
-            handled
-                .entry(event.customer)
-                .or_default()
-                .push(event.number);
-            Ok(())
-        })
+    let handler = handler_fn_async(async move |message: &mut Message<Event>| {
+        let event = *message.data();
+        // Every third event is slow.
+        let ms = if event.number % 3 == 1 { 20 } else { 2 };
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let mut handled = handled.lock().map_err(|_| "a handler panicked")?;
+        handled
+            .entry(event.customer)
+            .or_default()
+            .push(event.number);
+        Ok(())
     });
 
     let pipeline = Pipeline::new(source, handler).processors(processors);

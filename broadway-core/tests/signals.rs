@@ -57,13 +57,11 @@ fn child(waits: Waits, handler: Duration) -> ! {
         .unwrap();
     let ended = runtime.block_on(async {
         let (source, feed) = manual_source::<u64>();
-        let handle = handler_fn_async(move |_: &mut Message<u64>| {
-            Box::pin(async move {
-                say("begun");
-                sleep(handler).await;
-                say("handled");
-                Ok(())
-            })
+        let handle = handler_fn_async(async move |_: &mut Message<u64>| {
+            say("begun");
+            sleep(handler).await;
+            say("handled");
+            Ok(())
         });
         let topology = Pipeline::new(source.redelivers(), handle)
             .processors(Processors::new(4))

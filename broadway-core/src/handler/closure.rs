@@ -1,6 +1,6 @@
-//! Closures as handlers, for pipelines of ten lines.
+//! Closures as handlers: [`handler_fn`] for functions that do not await, [`handler_fn_async`] for those that do.
 
-use std::{fmt, marker::PhantomData, pin::Pin};
+use std::{fmt, marker::PhantomData};
 
 use super::{Handler, Next};
 use crate::{
@@ -10,7 +10,9 @@ use crate::{
     message::Message,
 };
 
-/// A handler from a plain function over one message, for work that needs no `await`.
+/// Makes a handler of a function over one message that does not await.
+///
+/// [`batch`](HandlerFn::batch) adds batches to it. For a function that awaits, use [`handler_fn_async`].
 ///
 /// ```
 /// use broadway_core::handler_fn;
@@ -39,7 +41,7 @@ where
 #[diagnostic::on_unimplemented(
     message = "the function given to `handler_fn` returns `{Self}`, not `Result<(), BoxError>`",
     label = "returns `{Self}`",
-    note = "for a function that awaits: `handler_fn_async(|message: &mut Message<_>| Box::pin(async move {{ …; Ok(()) }}))`",
+    note = "for a function that awaits: `handler_fn_async(async |message: &mut Message<_>| {{ …; Ok(()) }})`",
     note = "`?` and `.into()` make a `BoxError` of any error; end with `Ok(())`"
 )]
 pub trait Handled: private::Sealed {}
@@ -53,27 +55,43 @@ mod private {
     impl Sealed for Result<(), super::BoxError> {}
 }
 
-/// A handler from a function that returns a boxed future (a box per message, about 10 ns).
+/// Makes a handler of an async function or closure over one message.
 ///
 /// ```
 /// use broadway_core::{Message, handler_fn_async};
 ///
-/// let handler = handler_fn_async(|message: &mut Message<u64>| {
-///     Box::pin(async move {
-///         tokio::task::yield_now().await;
-///         println!("{}", message.data());
-///         Ok(())
-///     })
+/// let handler = handler_fn_async(async |message: &mut Message<u64>| {
+///     tokio::task::yield_now().await;
+///     println!("{}", message.data());
+///     Ok(())
 /// });
 /// # let _ = handler;
 /// ```
+///
+/// The closure is cloned for each message, which costs nothing for an `async fn` and for a closure that captures nothing.
+/// Capture large or shared state in an [`Arc`](std::sync::Arc), which adds one atomic increment per message; to avoid that
+/// too, implement [`Handler`], which borrows its state.
+///
+/// ```
+/// use broadway_core::{Message, handler_fn_async};
+/// use std::{collections::HashMap, sync::Arc};
+/// use tokio::sync::Mutex;
+///
+/// let counts = Arc::new(Mutex::new(HashMap::<u64, u64>::new()));
+/// let handler = handler_fn_async(async move |message: &mut Message<u64>| {
+///     *counts.lock().await.entry(*message.data()).or_default() += 1;
+///     Ok(())
+/// });
+/// # let _ = handler;
+/// ```
+///
+/// What the closure holds across an `await` must be `Send`.
 pub fn handler_fn_async<T, F>(f: F) -> HandlerFn<T, Async<F>, NoBatches>
 where
     T: Send + 'static,
-    F: for<'a> Fn(&'a mut Message<T>) -> BoxFuture<'a, Result<(), BoxError>>
-        + Send
-        + Sync
-        + 'static,
+    // The first bound lets the compiler infer what the closure returns; only the second one states that its future is `Send`.
+    F: AsyncFn(&mut Message<T>) -> Result<(), BoxError>,
+    F: for<'a> AsyncCallback<'a, Message<T>> + Send + Sync + 'static,
 {
     HandlerFn {
         message: Async(f),
@@ -82,9 +100,55 @@ where
     }
 }
 
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// An async function over a borrowed message or batch, whose future is `Send`.
+// An `AsyncFn` bound cannot require that its future is `Send`, and an async closure that captures state by value is no `Fn`, as its
+// future borrows from the closure. But every async closure is an `FnOnce`, whose future can be named and owns the captured state:
+// hence one clone per call.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an async function over `&mut {M}` that can be cloned",
+    label = "not an async function that can be cloned",
+    note = "it is cloned for each call: wrap what it captures and is not `Clone` in an `Arc`",
+    note = "write `async |value: &mut {M}| {{ …; Ok(()) }}`"
+)]
+pub trait AsyncCallback<'a, M: 'a>: ClonedForEachCall {
+    /// What the function returns.
+    type Future: Future<Output = Result<(), BoxError>> + Send + 'a;
 
-/// See [`handler_fn`] and [`handler_fn_async`].
+    /// Calls the function.
+    fn call(self, value: &'a mut M) -> Self::Future;
+}
+
+// Without `do_not_recommend`: the compiler then names the value that is not `Send`, and where it is held.
+impl<'a, M, F, Fut> AsyncCallback<'a, M> for F
+where
+    M: 'a,
+    F: ClonedForEachCall + FnOnce(&'a mut M) -> Fut,
+    Fut: Future<Output = Result<(), BoxError>> + Send + 'a,
+{
+    type Future = Fut;
+
+    #[inline]
+    fn call(self, value: &'a mut M) -> Fut {
+        self(value)
+    }
+}
+
+/// `Clone`. Where it is missing, the compiler shows the notes of [`AsyncCallback`], which it would not for `Clone` itself.
+pub trait ClonedForEachCall {
+    /// Clones the function.
+    #[must_use]
+    fn cloned(&self) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Clone> ClonedForEachCall for F {
+    #[inline]
+    fn cloned(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// The handler that [`handler_fn`] and [`handler_fn_async`] make.
 #[must_use = "a handler does nothing until a pipeline has it"]
 pub struct HandlerFn<T, F, B> {
     message: F,
@@ -133,10 +197,7 @@ where
 impl<T, F> Handler for HandlerFn<T, Async<F>, NoBatches>
 where
     T: Send + 'static,
-    F: for<'a> Fn(&'a mut Message<T>) -> BoxFuture<'a, Result<(), BoxError>>
-        + Send
-        + Sync
-        + 'static,
+    F: for<'a> AsyncCallback<'a, Message<T>> + Send + Sync + 'static,
 {
     type In = T;
     type Out = ();
@@ -146,7 +207,8 @@ where
         &self,
         message: &mut Message<T>,
     ) -> Result<Next<(), NoBatcher>, BoxError> {
-        (self.message.0)(message).await.map(|()| Next::Ack)
+        let f = self.message.0.cloned();
+        f.call(message).await.map(|()| Next::Ack)
     }
 }
 
@@ -168,20 +230,18 @@ where
     T: Send + 'static,
     F: Fn(&mut Message<T>) -> Result<(), BoxError> + Send + Sync + 'static,
 {
-    /// Puts what `next` makes of each message (after the function of `handler_fn` accepted it) into batches of one
-    /// batcher, which `batch` handles.
+    /// Adds one batcher. `next` is called with each message that the function of [`handler_fn`] accepted, and returns what goes
+    /// into the batch; `batch` is called with each batch, and cloned for it.
     ///
     /// ```
     /// use broadway_core::{Batch, Message, Next, OneBatcher, handler_fn};
     ///
     /// let handler = handler_fn(|_: &mut Message<u64>| Ok(())).batch(
     ///     |message: &mut Message<u64>| Ok(Next::batch(OneBatcher, *message.data()).key(*message.data() % 8)),
-    ///     |batch: &mut Batch<u64>| {
+    ///     async |batch: &mut Batch<u64>| {
     ///         let sum: u64 = batch.iter().sum();
-    ///         Box::pin(async move {
-    ///             println!("{sum}");
-    ///             Ok(())
-    ///         })
+    ///         println!("{sum}");
+    ///         Ok(())
     ///     },
     /// );
     /// # let _ = handler;
@@ -190,10 +250,8 @@ where
     where
         O: Send + 'static,
         M: Fn(&mut Message<T>) -> Result<Next<O, OneBatcher>, BoxError> + Send + Sync + 'static,
-        G: for<'a> Fn(&'a mut Batch<O>) -> BoxFuture<'a, Result<(), BoxError>>
-            + Send
-            + Sync
-            + 'static,
+        G: AsyncFn(&mut Batch<O>) -> Result<(), BoxError>,
+        G: for<'a> AsyncCallback<'a, Batch<O>> + Send + Sync + 'static,
     {
         let batch = Batches {
             message: next,
@@ -215,7 +273,7 @@ where
     F: Fn(&mut Message<T>) -> Result<(), BoxError> + Send + Sync + 'static,
     O: Send + 'static,
     M: Fn(&mut Message<T>) -> Result<Next<O, OneBatcher>, BoxError> + Send + Sync + 'static,
-    G: for<'a> Fn(&'a mut Batch<O>) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
+    G: for<'a> AsyncCallback<'a, Batch<O>> + Send + Sync + 'static,
 {
     type In = T;
     type Out = O;
@@ -230,6 +288,7 @@ where
     }
 
     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<O>) -> Result<(), BoxError> {
-        (self.batch.batch)(batch).await
+        let f = self.batch.batch.cloned();
+        f.call(batch).await
     }
 }

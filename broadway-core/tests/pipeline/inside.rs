@@ -27,22 +27,19 @@ async fn waiting_for_the_end_in_a_handler_is_refused() {
     let (handle, errors) = (Handle::default(), Collector::new());
     let handler = handler_fn_async({
         let (handle, errors) = (Arc::clone(&handle), errors.clone());
-        move |_: &mut Message<u64>| {
-            let (handle, errors) = (Arc::clone(&handle), errors.clone());
-            Box::pin(async move {
-                let topology = handle.get().unwrap();
-                // Not at once: the handler is then polled in another place.
-                tokio::task::yield_now().await;
-                for ended in [
-                    topology.wait().await,
-                    topology.drain().await,
-                    topology.drain_within(SECOND).await,
-                    topology.wait_or_signal().await,
-                ] {
-                    errors.push(ended.unwrap_err());
-                }
-                Ok(())
-            })
+        async move |_: &mut Message<u64>| {
+            let topology = handle.get().unwrap();
+            // Not at once: the handler is then polled in another place.
+            tokio::task::yield_now().await;
+            for ended in [
+                topology.wait().await,
+                topology.drain().await,
+                topology.drain_within(SECOND).await,
+                topology.wait_or_signal().await,
+            ] {
+                errors.push(ended.unwrap_err());
+            }
+            Ok(())
         }
     });
     let feed = started(&handle, handler).await;
@@ -63,12 +60,9 @@ async fn a_handler_may_begin_a_drain() {
     let handle = Handle::default();
     let handler = handler_fn_async({
         let handle = Arc::clone(&handle);
-        move |_: &mut Message<u64>| {
-            let handle = Arc::clone(&handle);
-            Box::pin(async move {
-                handle.get().unwrap().begin_drain();
-                Ok(())
-            })
+        async move |_: &mut Message<u64>| {
+            handle.get().unwrap().begin_drain();
+            Ok(())
         }
     });
     let feed = started(&handle, handler).await;
@@ -124,12 +118,9 @@ async fn a_handler_may_abort_its_pipeline() {
     let handle = Handle::default();
     let handler = handler_fn_async({
         let handle = Arc::clone(&handle);
-        move |_: &mut Message<u64>| {
-            let handle = Arc::clone(&handle);
-            Box::pin(async move {
-                let ended = handle.get().unwrap().abort().await;
-                unreachable!("the handler is dropped where it waits: {ended:?}")
-            })
+        async move |_: &mut Message<u64>| {
+            let ended = handle.get().unwrap().abort().await;
+            unreachable!("the handler is dropped where it waits: {ended:?}")
         }
     });
     let feed = started(&handle, handler).await;

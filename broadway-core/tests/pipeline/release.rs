@@ -255,11 +255,9 @@ async fn pushed_messages_keep_their_key_when_what_lies_between_is_given_back() {
 #[tokio::test(start_paused = true)]
 async fn an_iterator_is_handled_as_far_as_it_was_delivered() {
     let source = source::from_iter(|_| 0..10_000_u64);
-    let handler = handler_fn_async(|_: &mut Message<u64>| {
-        Box::pin(async {
-            tokio::time::sleep(SECOND / 100).await;
-            Ok(())
-        })
+    let handler = handler_fn_async(async |_: &mut Message<u64>| {
+        tokio::time::sleep(SECOND / 100).await;
+        Ok(())
     });
     let pipeline = Pipeline::new(source, handler).processors(Processors::new(4));
     let topology = pipeline.start().await.unwrap();

@@ -1,8 +1,8 @@
 //! The ready sources, and what ends a topology by itself.
 
 use broadway_core::{
-    Batch, Batching, Message, Next, OneBatcher, Pipeline, Processors, SourceExt, handler_fn,
-    handler_fn_async,
+    Batch, Batching, BoxError, Message, Next, OneBatcher, Pipeline, Processors, SourceExt,
+    handler_fn, handler_fn_async,
     source::{self, from_iter, from_stream},
     testing::{Collector, Recorder, Step, drained, manual_source},
 };
@@ -90,7 +90,7 @@ async fn a_stream_is_polled_only_as_far_as_there_is_demand() {
             stream::iter(0..10_000_u64).inspect(move |n| polled.push(*n))
         }
     });
-    let handler = handler_fn_async(|_: &mut Message<u64>| Box::pin(std::future::pending()));
+    let handler = handler_fn_async(async |_: &mut Message<u64>| std::future::pending().await);
     let topology = Pipeline::new(source, handler)
         .processors(Processors::new(1).max_demand(10))
         .start()
@@ -203,15 +203,13 @@ async fn messages_pushed_while_the_source_ends_are_settled_or_given_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_may_be_a_function_that_waits() {
-    let handler = handler_fn_async(|message: &mut Message<u64>| {
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            if *message.data() == 3 {
-                Err("three".into())
-            } else {
-                Ok(())
-            }
-        })
+    let handler = handler_fn_async(async |message: &mut Message<u64>| {
+        tokio::task::yield_now().await;
+        if *message.data() == 3 {
+            Err("three".into())
+        } else {
+            Ok(())
+        }
     });
     let topology = Pipeline::new(from_iter(|_| 0..10_u64), handler)
         .start()
@@ -219,6 +217,43 @@ async fn a_handler_may_be_a_function_that_waits() {
         .unwrap();
     let totals = topology.wait().await.unwrap();
     assert_eq!((totals.done, totals.failed), (9, 1));
+}
+
+/// The closure's future borrows what the closure captured, and the closure is used by several processors at once.
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_be_an_async_closure_with_state() {
+    let seen = Collector::new();
+    let (own, prefix) = (seen.clone(), String::from("number "));
+    let handler = handler_fn_async(async move |message: &mut Message<u64>| {
+        let text = &prefix;
+        tokio::task::yield_now().await;
+        own.push(format!("{text}{}", message.data()));
+        *message.data_mut() += 1;
+        Ok(())
+    });
+    let pipeline = Pipeline::new(from_iter(|_| 0..100_u64), handler).processors(Processors::new(4));
+    // Spawned, so that its future has to be `Send`.
+    let totals = tokio::spawn(async move { pipeline.start().await.unwrap().wait().await.unwrap() });
+    assert_eq!(totals.await.unwrap().done, 100);
+    let mut texts = seen.all();
+    texts.sort_unstable();
+    let mut expected: Vec<_> = (0..100).map(|n| format!("number {n}")).collect();
+    expected.sort_unstable();
+    assert_eq!(texts, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_be_an_async_fn() {
+    async fn even(message: &mut Message<u64>) -> Result<(), BoxError> {
+        tokio::task::yield_now().await;
+        match message.data() % 2 {
+            0 => Ok(()),
+            _ => Err("odd".into()),
+        }
+    }
+    let pipeline = Pipeline::new(from_iter(|_| 0..10_u64), handler_fn_async(even));
+    let totals = pipeline.start().await.unwrap().wait().await.unwrap();
+    assert_eq!((totals.done, totals.failed), (5, 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,9 +267,9 @@ async fn a_handler_may_be_two_functions_with_batches() {
         |message: &mut Message<u64>| Ok(Next::batch(OneBatcher, *message.data())),
         {
             let sums = sums.clone();
-            move |batch: &mut Batch<u64>| {
+            async move |batch: &mut Batch<u64>| {
                 sums.push(batch.iter().sum::<u64>());
-                Box::pin(async { Ok(()) })
+                Ok(())
             }
         },
     );

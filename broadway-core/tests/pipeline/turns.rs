@@ -59,10 +59,10 @@ async fn a_batch_that_blocks_lets_others_run_before_the_next() {
     let counter = Arc::clone(&handled);
     let handler = handler_fn(|_: &mut Message<u32>| Ok(())).batch(
         |message: &mut Message<u32>| Ok(Next::batch(OneBatcher, *message.data())),
-        move |_: &mut Batch<u32>| {
+        async move |_: &mut Batch<u32>| {
             block();
             counter.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async { Ok(()) })
+            Ok(())
         },
     );
     let topology = Pipeline::new(source::from_iter(|_| 0..200), handler)

@@ -34,14 +34,11 @@ async fn source(name: &str) -> Option<(String, String, Kafka)> {
 
 async fn start(source: &Kafka, handled: &Handled) -> (Topology<KafkaRecord>, Log) {
     let (log, handled) = (Log::default(), handled.clone());
-    let handler = handler_fn_async(move |message: &mut Message<KafkaRecord>| {
-        let handled = handled.clone();
-        Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let number = std::str::from_utf8(message.data().payload())?.parse()?;
-            handled.lock().unwrap().push(number);
-            Ok(())
-        })
+    let handler = handler_fn_async(async move |message: &mut Message<KafkaRecord>| {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let number = std::str::from_utf8(message.data().payload())?.parse()?;
+        handled.lock().unwrap().push(number);
+        Ok(())
     });
     let pipeline = Pipeline::new(source.clone(), handler).observe(log.clone());
     let started = timeout(PATIENCE, pipeline.start()).await;

@@ -166,16 +166,13 @@ fn tell(text: &str) {
 /// Handles slowly, with four processors, until it is told to end by a signal.
 async fn work<S: ConnectorUnderTest>(connector: &S, task: &Task) -> ! {
     let ledger = Arc::new(Mutex::new(task.open_ledger()));
-    let handler = handler_fn_async(move |message: &mut Message<_>| {
-        let ledger = Arc::clone(&ledger);
+    let handler = handler_fn_async(async move |message: &mut Message<_>| {
         let line = format!("{}\n", number_of(message.data()));
-        Box::pin(async move {
-            sleep(HANDLER).await;
-            let mut ledger: std::sync::MutexGuard<'_, File> =
-                ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.write_all(line.as_bytes())?;
-            Ok(())
-        })
+        sleep(HANDLER).await;
+        let mut ledger: std::sync::MutexGuard<'_, File> =
+            ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.write_all(line.as_bytes())?;
+        Ok(())
     });
     let topology = Pipeline::new(connector.source(&task.fixture, None), handler)
         .name("conformance")

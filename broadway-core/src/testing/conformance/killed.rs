@@ -146,16 +146,13 @@ async fn work<S: ConnectorUnderTest>(connector: &S, task: &Task) -> ! {
     let ledger = Arc::new(Mutex::new(task.open_ledger()));
     let permits = usize::try_from(task.share).expect("a share fits");
     let permits = Arc::new(Semaphore::new(permits));
-    let handler = handler_fn_async(move |message: &mut Message<_>| {
-        let (ledger, permits) = (Arc::clone(&ledger), Arc::clone(&permits));
+    let handler = handler_fn_async(async move |message: &mut Message<_>| {
         let line = format!("{}\n", number_of(message.data()));
-        Box::pin(async move {
-            permits.acquire().await?.forget();
-            let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            // One call, into the kernel's hands: what stands there before a kill stays.
-            ledger.write_all(line.as_bytes())?;
-            Ok(())
-        })
+        permits.acquire().await?.forget();
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        // One call, into the kernel's hands: what stands there before a kill stays.
+        ledger.write_all(line.as_bytes())?;
+        Ok(())
     });
     let topology = Pipeline::new(connector.source(&task.fixture, None), handler)
         .name("conformance")
