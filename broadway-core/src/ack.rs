@@ -58,6 +58,15 @@ impl<K> Settled<K> {
         }
     }
 
+    /// The same end of a message under another token.
+    pub(crate) fn map<L>(self, f: impl FnOnce(K) -> L) -> Settled<L> {
+        Settled {
+            token: f(self.token),
+            outcome: self.outcome,
+            options: self.options,
+        }
+    }
+
     /// As the engine makes it: for tests of a connector by itself.
     #[must_use]
     pub fn for_test(token: K, outcome: Outcome) -> Self {

@@ -127,6 +127,6 @@ pub use pipeline::{
     BatcherDescription, Batching, Description, OnDrain, Pipeline, Processors, PushError, Pushed,
     Pusher, Receipt, Split, Topology, Totals,
 };
-pub use publisher::{Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
+pub use publisher::{BoxPublisher, Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
 pub use rate_limit::RateLimit;
-pub use source::{Delivery, OpenContext, Produced, Source, SourceExt, SourceProducer};
+pub use source::{BoxSource, Delivery, OpenContext, Produced, Source, SourceExt, SourceProducer};

@@ -3,10 +3,12 @@
 //! Every connector has one. Sinks use it in `handle_batch`, a bridge between two brokers is nothing but that, and dead
 //! letters are sent with it in `handle_failed`.
 
+mod boxed;
 mod error;
 mod observed;
 mod outgoing;
 
+pub use boxed::BoxPublisher;
 pub use error::{PublishError, PublishErrorKind};
 pub use observed::Observed;
 pub use outgoing::Outgoing;
@@ -149,6 +151,14 @@ pub trait Publisher: Send + Sync + 'static {
         Self: Sized,
     {
         Observed::new(self, name, observer)
+    }
+
+    /// Erases the type of the publisher, so that a program can choose one at run time.
+    fn boxed(self) -> BoxPublisher
+    where
+        Self: Sized,
+    {
+        BoxPublisher::new(self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
-use super::{Delivery, ItemOf, OpenContext, Produced, Source, SourceProducer, TokenOf};
+use super::{BoxSource, Delivery, ItemOf, OpenContext, Produced, Source, SourceProducer, TokenOf};
 use crate::error::{BoxError, Problem};
 
 /// Adaptors for every source.
@@ -26,6 +26,12 @@ pub trait SourceExt: Source + Sized {
             inner: self,
             f: Arc::new(f),
         }
+    }
+
+    /// Erases the type of the source, so that a program can choose one at run time. See [`BoxSource`] for an example and for what
+    /// it costs.
+    fn boxed(self) -> BoxSource<ItemOf<Self>> {
+        BoxSource::new(self)
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`SourceExt`] changes what a source delivers.
 
 mod adapt;
+mod boxed;
 mod idle;
 mod iter;
 mod numbered;
@@ -14,6 +15,7 @@ mod stream;
 use std::{num::NonZeroUsize, sync::Arc};
 
 pub use adapt::{MapProducer, MapSource, SourceExt};
+pub use boxed::{BoxAcknowledger, BoxProducer, BoxSource, BoxToken};
 pub use idle::{Idle, IdleProducer, idle};
 pub use iter::{IterProducer, IterSource, from_iter};
 pub use numbered::NumberedAcknowledger;
@@ -236,6 +238,14 @@ pub trait SourceProducer: Send + 'static {
     fn describe(item: &Self::Item) -> MessageInfo {
         let _ = item;
         MessageInfo::default()
+    }
+
+    /// Describes an item whose acknowledger is at hand. For producers whose type is erased: only their acknowledger knows it.
+    #[doc(hidden)]
+    #[must_use]
+    fn describe_delivered(acknowledger: &Self::Acknowledger, item: &Self::Item) -> MessageInfo {
+        let _ = acknowledger;
+        Self::describe(item)
     }
 
     /// Draining begins: stop fetching and hand back what was never delivered. What is in flight still settles; what no handler has

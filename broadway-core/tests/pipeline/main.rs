@@ -11,6 +11,7 @@
 mod acks;
 mod batch_processors;
 mod batchers;
+mod boxed;
 mod common;
 mod contract;
 mod demand;

@@ -1,0 +1,206 @@
+//! The acknowledger of an erased producer: exchanges numbers for typed tokens, and passes everything on.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{BoxFuture, tokens::BoxToken, tokens::Tokens};
+use crate::{
+    ack::{Acknowledger, Settled},
+    error::BoxError,
+    source::{SourceProducer, TokenOf},
+    telemetry::MessageInfo,
+};
+
+/// How many emptied lists an acknowledger keeps for their memory: about as many as settle at the same time.
+const SPARE_MAX: usize = 16;
+
+/// The acknowledger of a [`BoxSource`](super::BoxSource).
+pub struct BoxAcknowledger<T>(Arc<dyn ErasedAcknowledger<T>>);
+
+impl<T: Send + 'static> BoxAcknowledger<T> {
+    pub(super) fn new<P: SourceProducer<Item = T>>(inner: Arc<TypedAcknowledger<P>>) -> Self {
+        Self(inner)
+    }
+
+    pub(super) fn describe_item(&self, item: &T) -> MessageInfo {
+        self.0.describe_item(item)
+    }
+}
+
+impl<T> fmt::Debug for BoxAcknowledger<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxAcknowledger").finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> Acknowledger for BoxAcknowledger<T> {
+    type Token = BoxToken;
+
+    // Whether the erased one wants it is known at run time only.
+    const WANTS_BEGIN: bool = true;
+
+    fn begin<'a>(&self, tokens: impl Iterator<Item = &'a BoxToken>) {
+        self.0.begin(&mut { tokens });
+    }
+
+    async fn settle(&self, settled: &mut Vec<Settled<BoxToken>>) -> Result<(), BoxError> {
+        self.0.settle(settled).await
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+
+    fn is_stale(&self, token: &BoxToken) -> bool {
+        self.0.is_stale(token)
+    }
+
+    fn redelivers(&self, token: &BoxToken) -> bool {
+        self.0.redelivers(token)
+    }
+
+    fn describe(&self, token: &BoxToken) -> MessageInfo {
+        self.0.describe(token)
+    }
+
+    fn repeats(&self) -> u64 {
+        self.0.repeats()
+    }
+}
+
+/// The object-safe twin of [`Acknowledger`], which also describes items, as their producer would.
+trait ErasedAcknowledger<T>: Send + Sync {
+    fn begin(&self, tokens: &mut dyn Iterator<Item = &BoxToken>);
+
+    fn settle<'a>(
+        &'a self,
+        settled: &'a mut Vec<Settled<BoxToken>>,
+    ) -> BoxFuture<'a, Result<(), BoxError>>;
+
+    fn generation(&self) -> u64;
+
+    fn is_stale(&self, token: &BoxToken) -> bool;
+
+    fn redelivers(&self, token: &BoxToken) -> bool;
+
+    fn describe(&self, token: &BoxToken) -> MessageInfo;
+
+    fn describe_item(&self, item: &T) -> MessageInfo;
+
+    fn repeats(&self) -> u64;
+}
+
+/// The acknowledger of one opened producer, and the tokens of what that delivered.
+///
+/// The lock is held while the inner acknowledger looks at single tokens, but never across an await.
+pub(super) struct TypedAcknowledger<P: SourceProducer> {
+    inner: Arc<P::Acknowledger>,
+    tokens: Mutex<Tokens<TokenOf<P>>>,
+    spare: Mutex<Vec<Vec<Settled<TokenOf<P>>>>>,
+}
+
+impl<P: SourceProducer> TypedAcknowledger<P> {
+    pub(super) fn new(inner: Arc<P::Acknowledger>) -> Self {
+        Self {
+            inner,
+            tokens: Mutex::default(),
+            spare: Mutex::default(),
+        }
+    }
+
+    pub(super) fn tokens(&self) -> MutexGuard<'_, Tokens<TokenOf<P>>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Vec<Settled<TokenOf<P>>>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Exchanges the tokens of a group. What is left of it returns to `group` when the result is dropped.
+    fn exchange<'a>(&'a self, group: &'a mut Vec<Settled<BoxToken>>) -> Exchanged<'a, P> {
+        let mut settled = self.spare().pop().unwrap_or_default();
+        let mut tokens = self.tokens();
+        let group_tokens = group.drain(..);
+        settled.extend(group_tokens.map(|settled| settled.map(|token| tokens.remove(token))));
+        drop(tokens);
+        Exchanged {
+            acknowledger: self,
+            settled,
+            group,
+        }
+    }
+}
+
+impl<P: SourceProducer> ErasedAcknowledger<P::Item> for TypedAcknowledger<P> {
+    fn begin(&self, begun: &mut dyn Iterator<Item = &BoxToken>) {
+        if P::Acknowledger::WANTS_BEGIN {
+            let tokens = self.tokens();
+            self.inner
+                .begin(begun.filter_map(|token| tokens.get(token)));
+        }
+    }
+
+    fn settle<'a>(
+        &'a self,
+        settled: &'a mut Vec<Settled<BoxToken>>,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async move {
+            let mut exchanged = self.exchange(settled);
+            self.inner.settle(&mut exchanged.settled).await
+        })
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
+    fn is_stale(&self, token: &BoxToken) -> bool {
+        let tokens = self.tokens();
+        tokens
+            .get(token)
+            .is_some_and(|token| self.inner.is_stale(token))
+    }
+
+    fn redelivers(&self, token: &BoxToken) -> bool {
+        let tokens = self.tokens();
+        tokens
+            .get(token)
+            .is_some_and(|token| self.inner.redelivers(token))
+    }
+
+    fn describe(&self, token: &BoxToken) -> MessageInfo {
+        let tokens = self.tokens();
+        let token = tokens.get(token);
+        token.map_or_else(MessageInfo::default, |token| self.inner.describe(token))
+    }
+
+    fn describe_item(&self, item: &P::Item) -> MessageInfo {
+        P::describe_delivered(&self.inner, item)
+    }
+
+    fn repeats(&self) -> u64 {
+        self.inner.repeats()
+    }
+}
+
+/// A group with its typed tokens, while the inner acknowledger settles it.
+struct Exchanged<'a, P: SourceProducer> {
+    acknowledger: &'a TypedAcknowledger<P>,
+    settled: Vec<Settled<TokenOf<P>>>,
+    group: &'a mut Vec<Settled<BoxToken>>,
+}
+
+impl<P: SourceProducer> Drop for Exchanged<'_, P> {
+    /// Gives back what an error or a panic has left unsettled: the pipeline names it in its event, and drops it.
+    fn drop(&mut self) {
+        let left = self.settled.drain(..);
+        self.group
+            .extend(left.map(|settled| settled.map(BoxToken::left)));
+        let mut spare = self.acknowledger.spare();
+        if spare.len() < SPARE_MAX {
+            spare.push(std::mem::take(&mut self.settled));
+        }
+    }
+}

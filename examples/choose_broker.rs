@@ -1,0 +1,59 @@
+//! How do I choose the broker when the program runs, not when it is compiled?
+//!
+//! Run: `cargo run --example choose_broker -- words`, then with `numbers` instead of `words`. With
+//! `--features kafka` or `--features rabbitmq` it also knows the sources of that name.
+//!
+//! The sources of different brokers have different types and deliver different records. `map` makes
+//! one type of the records, `boxed` one type of the sources; the pipeline stays the same. Expect
+//! `words: 3 orders`, or `numbers: 5 orders`.
+
+use std::env;
+
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+use broadway::Record;
+use broadway::source::{BoxSource, SourceExt};
+use broadway::{BoxError, Message, Pipeline, handler_fn, source};
+
+/// What the handler sees, whichever broker it is from.
+struct Order(String);
+
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+fn order(record: impl Record) -> Order {
+    Order(String::from_utf8_lossy(record.payload()).into_owned())
+}
+
+fn source(broker: &str) -> Result<BoxSource<Order>, BoxError> {
+    Ok(match broker {
+        "words" => source::from_iter(|_| ["tea", "milk", "bread"])
+            .map(|word| Order(word.to_owned()))
+            .boxed(),
+        "numbers" => source::from_iter(|_| 1..=5_u64)
+            .map(|number| Order(format!("order {number}")))
+            .boxed(),
+        #[cfg(feature = "kafka")]
+        "kafka" => broadway::kafka::Kafka::topics(["orders"])
+            .brokers(env::var("KAFKA_BROKERS")?)
+            .group("choose-broker")
+            .map(order)
+            .boxed(),
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq" => broadway::rabbitmq::RabbitMq::queue("orders")
+            .uri(env::var("AMQP_URI")?)
+            .map(order)
+            .boxed(),
+        _ => return Err(format!("unknown broker {broker}: use words or numbers").into()),
+    })
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let broker = env::args().nth(1).unwrap_or_else(|| "words".to_owned());
+    let handler = handler_fn(|message: &mut Message<Order>| {
+        println!("{}", message.data().0);
+        Ok(())
+    });
+    let pipeline = Pipeline::new(source(&broker)?, handler).name(&broker);
+    let totals = pipeline.start().await?.wait_or_signal().await?;
+    println!("{broker}: {} orders", totals.done);
+    Ok(())
+}
