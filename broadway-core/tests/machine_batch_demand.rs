@@ -9,7 +9,7 @@ use std::{
 
 use broadway_core::machine::{
     batch_demand::BatchDemand,
-    batcher::{Batcher, Limits, NeverSplit, Ready, Trigger},
+    batcher::{BatchLimits, Batcher, ClosedBatch, NeverSplit, Trigger},
 };
 use proptest::prelude::*;
 
@@ -64,7 +64,7 @@ struct Rig {
 
 impl Rig {
     fn new(ordered: bool, processors: usize) -> Self {
-        let limits = Limits {
+        let limits = BatchLimits {
             size: SIZE,
             bytes: None,
             timeout: TIMEOUT,
@@ -106,7 +106,7 @@ impl Rig {
         due.into_iter().map(|(_, key)| key).collect()
     }
 
-    fn send(&mut self, ready: Vec<Ready<u8, Vec<usize>>>) {
+    fn send(&mut self, ready: Vec<ClosedBatch<u8, Vec<usize>>>) {
         for batch in ready {
             let key = batch.key;
             if batch.trigger == Trigger::Timeout {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use broadway_core::machine::batcher::{
-    Batcher, Limits, NeverSplit, Ready, Split, Splitter, Trigger,
+    BatchLimits, Batcher, ClosedBatch, NeverSplit, SplitDecision, Splitter, Trigger,
 };
 use proptest::prelude::*;
 
@@ -50,10 +50,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..60)
 }
 
-fn limits() -> impl Strategy<Value = Limits> {
+fn limits() -> impl Strategy<Value = BatchLimits> {
     let bytes = prop::option::of(1..12usize);
     (1..6usize, bytes, 0..20u64, 1..5usize, 1..10usize).prop_map(
-        |(size, bytes, timeout, open_max, buffered_max)| Limits {
+        |(size, bytes, timeout, open_max, buffered_max)| BatchLimits {
             size,
             bytes,
             timeout: Duration::from_millis(timeout),
@@ -73,16 +73,16 @@ impl Splitter<Item> for SumOfTen {
         0
     }
 
-    fn split(&self, sum: &mut u8, item: &Item) -> Split {
+    fn split(&self, sum: &mut u8, item: &Item) -> SplitDecision {
         if item.value == 7 {
-            return Split::Refuse;
+            return SplitDecision::Refuse;
         }
         *sum += item.value;
         if *sum < 10 {
-            return Split::Continue;
+            return SplitDecision::Continue;
         }
         *sum -= 10;
-        Split::Emit
+        SplitDecision::Emit
     }
 }
 
@@ -98,7 +98,7 @@ type Delivered = (u8, Vec<Item>, usize, Trigger, Instant);
 
 /// The same rules over plain lists.
 struct Model<S: Splitter<Item>> {
-    limits: Limits,
+    limits: BatchLimits,
     splitter: S,
     keeps_state: bool,
     /// In the order of opening.
@@ -140,13 +140,13 @@ impl<S: Splitter<Item>> Model<S> {
     fn push(&mut self, key: u8, item: Item, bytes: usize, flush: bool, now: Instant) -> bool {
         match self.states.iter_mut().find(|(known, _)| *known == key) {
             Some((_, state)) => match self.splitter.split(state, &item) {
-                Split::Refuse => return false,
+                SplitDecision::Refuse => return false,
                 split => self.add(key, item, bytes, flush, now, split),
             },
             None => {
                 let mut state = self.splitter.start();
                 let split = self.splitter.split(&mut state, &item);
-                if split == Split::Refuse {
+                if split == SplitDecision::Refuse {
                     return false;
                 }
                 self.make_room_for_a_key();
@@ -167,7 +167,15 @@ impl<S: Splitter<Item>> Model<S> {
         self.forget(self.idle[0]);
     }
 
-    fn add(&mut self, key: u8, item: Item, bytes: usize, flush: bool, now: Instant, split: Split) {
+    fn add(
+        &mut self,
+        key: u8,
+        item: Item,
+        bytes: usize,
+        flush: bool,
+        now: Instant,
+        split: SplitDecision,
+    ) {
         if let (Some(limit), Some(at)) = (self.limits.bytes, self.position(key))
             && self.open[at].bytes + bytes > limit
         {
@@ -197,7 +205,7 @@ impl<S: Splitter<Item>> Model<S> {
             open.flush = Some(self.flushes);
             self.flushes += 1;
         }
-        if split == Split::Emit {
+        if split == SplitDecision::Emit {
             self.deliver(at, Trigger::Split, false);
         } else if open.items.len() == self.limits.size {
             self.deliver(at, Trigger::Size, false);
@@ -238,7 +246,7 @@ impl<S: Splitter<Item>> Model<S> {
     }
 }
 
-fn check<S: Splitter<Item>>(steps: &[Step], limits: &Limits, splitter: fn() -> S) {
+fn check<S: Splitter<Item>>(steps: &[Step], limits: &BatchLimits, splitter: fn() -> S) {
     let mut batcher: Batcher<u8, Vec<Item>, S> = Batcher::new(limits.clone(), splitter());
     let mut model = Model {
         limits: limits.clone(),
@@ -297,7 +305,7 @@ fn check<S: Splitter<Item>>(steps: &[Step], limits: &Limits, splitter: fn() -> S
 fn compare<S: Splitter<Item>>(
     batcher: &mut Batcher<u8, Vec<Item>, S>,
     model: &mut Model<S>,
-    ready: &mut Vec<Ready<u8, Vec<Item>>>,
+    ready: &mut Vec<ClosedBatch<u8, Vec<Item>>>,
     all: &mut Vec<Delivered>,
 ) {
     let mut delivered = Vec::new();

@@ -1,6 +1,6 @@
 //! The buffer against a plain list that moves messages one at a time.
 
-use broadway_core::machine::buffer::{Buffer, Keep};
+use broadway_core::machine::buffer::{EventBuffer, Keep};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..40),
     ) {
         let keep = if keep_first { Keep::First } else { Keep::Last };
-        let mut buffer = Buffer::new(capacity, keep);
+        let mut buffer = EventBuffer::new(capacity, keep);
         let mut model = Model { queue: Vec::new(), capacity, keep };
         let mut numbers = 0_u32..;
         // One list for everything, as a caller would reuse it.

@@ -44,7 +44,7 @@ proptest! {
                             asked += 1;
                         }
                     }
-                    prop_assert_eq!(credit.ask(), asked);
+                    prop_assert_eq!(credit.request(), asked);
                 }
                 Step::Consumed(n) => {
                     credit.consumed(n);
@@ -74,7 +74,7 @@ proptest! {
     #[test]
     fn a_consumer_never_starves_and_never_has_more_than_max((max, min) in limits(), lists in prop::collection::vec(1..50_usize, 1..40)) {
         let mut credit = Credit::new(max, min).unwrap();
-        let mut at_producer = credit.ask();
+        let mut at_producer = credit.request();
         for list in lists {
             // The producer sends some of what it owes; the consumer works through it in pieces.
             let mut arrived = list.min(at_producer);
@@ -83,7 +83,7 @@ proptest! {
                 let piece = arrived.min(credit.chunk());
                 arrived -= piece;
                 credit.consumed(piece);
-                at_producer += credit.ask();
+                at_producer += credit.request();
                 prop_assert!(at_producer + arrived <= max);
             }
             prop_assert!(at_producer > 0, "nobody would ever ask again");

@@ -1,6 +1,6 @@
 //! Offsets against a map of every offset that was ever delivered.
 
-use broadway_core::machine::offsets::{DeliverError, Offsets, Outcome, SettleError};
+use broadway_core::machine::offsets::{DeliverError, OffsetOutcome, Offsets, SettleError};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ enum Step {
     /// A gap before the run, and its length.
     Deliver(i64, usize),
     /// The first offset counted from somewhat below the commit, the length, the outcome.
-    Settle(i64, usize, Outcome),
+    Settle(i64, usize, OffsetOutcome),
     /// Skips the first offset that failed.
     Lift,
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = OffsetOutcome> {
     prop_oneof![
-        20 => Just(Outcome::Done),
-        3 => Just(Outcome::Failed),
-        2 => Just(Outcome::Skipped),
+        20 => Just(OffsetOutcome::Done),
+        3 => Just(OffsetOutcome::Failed),
+        2 => Just(OffsetOutcome::Skipped),
     ]
 }
 
@@ -35,12 +35,13 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Every offset that was delivered, and how it ended.
 #[derive(Default)]
-struct Model(BTreeMap<i64, Option<Outcome>>);
+struct Model(BTreeMap<i64, Option<OffsetOutcome>>);
 
 impl Model {
     fn prefix(&self) -> impl Iterator<Item = i64> {
-        let is_done =
-            |ended: &Option<Outcome>| matches!(ended, Some(Outcome::Done | Outcome::Skipped));
+        let is_done = |ended: &Option<OffsetOutcome>| {
+            matches!(ended, Some(OffsetOutcome::Done | OffsetOutcome::Skipped))
+        };
         self.0
             .iter()
             .take_while(move |(_, ended)| is_done(ended))
@@ -52,36 +53,42 @@ impl Model {
     }
 
     fn last_done(&self) -> Option<i64> {
-        let is_done =
-            |ended: &Option<Outcome>| matches!(ended, Some(Outcome::Done | Outcome::Skipped));
+        let is_done = |ended: &Option<OffsetOutcome>| {
+            matches!(ended, Some(OffsetOutcome::Done | OffsetOutcome::Skipped))
+        };
         let done = self.0.iter().rfind(|(_, ended)| is_done(ended));
         done.map(|(&offset, _)| offset)
     }
 
     fn first_open(&self) -> Option<i64> {
         let mut all = self.0.iter();
-        let open = all.find(|(_, ended)| matches!(ended, None | Some(Outcome::Failed)));
+        let open = all.find(|(_, ended)| matches!(ended, None | Some(OffsetOutcome::Failed)));
         open.map(|(&offset, _)| offset)
     }
 
     fn first_failed(&self) -> Option<i64> {
         self.0
             .iter()
-            .find(|(_, ended)| **ended == Some(Outcome::Failed))
+            .find(|(_, ended)| **ended == Some(OffsetOutcome::Failed))
             .map(|(&offset, _)| offset)
     }
 
-    fn count(&self, what: impl Fn(&Option<Outcome>) -> bool) -> u64 {
+    fn count(&self, what: impl Fn(&Option<OffsetOutcome>) -> bool) -> u64 {
         self.0.values().filter(|ended| what(ended)).count() as u64
     }
 
     /// Why `first..first + n` cannot be settled: the first that is missing, the first that has ended.
-    fn obstacles(&self, first: i64, n: usize, outcome: Outcome) -> (Option<i64>, Option<i64>) {
+    fn obstacles(
+        &self,
+        first: i64,
+        n: usize,
+        outcome: OffsetOutcome,
+    ) -> (Option<i64>, Option<i64>) {
         let offsets = || first..first + i64::try_from(n).expect("a short run");
         let missing = offsets().find(|offset| !self.0.contains_key(offset));
-        let may_lift = n == 1 && outcome == Outcome::Skipped;
+        let may_lift = n == 1 && outcome == OffsetOutcome::Skipped;
         let has_ended = |offset: &i64| match self.0.get(offset) {
-            Some(Some(Outcome::Failed)) => !may_lift,
+            Some(Some(OffsetOutcome::Failed)) => !may_lift,
             Some(Some(_)) => true,
             _ => false,
         };
@@ -94,7 +101,7 @@ fn check_settled(
     model: &mut Model,
     first: i64,
     n: usize,
-    outcome: Outcome,
+    outcome: OffsetOutcome,
 ) -> Result<(), TestCaseError> {
     let (missing, ended) = model.obstacles(first, n, outcome);
     let below_commit = |offset: i64| model.commit().is_some_and(|commit| offset < commit);
@@ -149,8 +156,8 @@ proptest! {
                     let Some(failed) = model.first_failed() else {
                         continue;
                     };
-                    let result = offsets.settled(failed, Outcome::Skipped);
-                    check_settled(result, &mut model, failed, 1, Outcome::Skipped)?;
+                    let result = offsets.settled(failed, OffsetOutcome::Skipped);
+                    check_settled(result, &mut model, failed, 1, OffsetOutcome::Skipped)?;
                 }
             }
             let commit = model.commit();
@@ -166,7 +173,7 @@ proptest! {
                 let expected = model.0.iter().filter(|(offset, ended)| **offset <= through && ended.is_none());
                 prop_assert_eq!(offsets.in_flight_through(through), expected.count() as u64);
             }
-            prop_assert_eq!(offsets.failures(), model.count(|ended| *ended == Some(Outcome::Failed)));
+            prop_assert_eq!(offsets.failures(), model.count(|ended| *ended == Some(OffsetOutcome::Failed)));
             prop_assert_eq!(offsets.span(), (model.0.len() - model.prefix().count()) as u64);
             prop_assert_eq!(offsets.done_beyond(), offsets.span() - offsets.in_flight() - offsets.failures());
         }
@@ -190,7 +197,7 @@ proptest! {
         all.sort_by_key(|offset| (offset.cast_unsigned() ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         for &offset in &all {
             prop_assert!(offsets.commit().is_none_or(|commit| commit <= offset));
-            offsets.settled(offset, Outcome::Done)?;
+            offsets.settled(offset, OffsetOutcome::Done)?;
         }
         prop_assert_eq!(offsets.commit(), Some(next));
         prop_assert_eq!((offsets.span(), offsets.in_flight()), (0, 0));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use broadway_core::machine::pool::{Look, Pool, PoolOptions, Resize};
+use broadway_core::machine::pool::{Pool, PoolObservation, PoolOptions, Resize};
 use proptest::prelude::*;
 
 const TICK: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ impl Simulation {
         let handled = todo.min(self.members);
         self.waiting = todo - handled;
         self.now += TICK;
-        let resize = self.pool.look(Look {
+        let resize = self.pool.observe(PoolObservation {
             now: self.now,
             waiting: self.waiting,
             members: self.members,

@@ -1,6 +1,6 @@
 //! Restarts against a list of all that ever happened.
 
-use broadway_core::machine::restart::{Decision, Intensity, Restart, RestartPolicy};
+use broadway_core::machine::restart::{Intensity, Restart, RestartDecision, RestartPolicy};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -45,14 +45,14 @@ proptest! {
                 gave_up |= recent >= usize::from(restarts_max);
             }
             if gave_up {
-                prop_assert_eq!(decision, Decision::GiveUp);
+                prop_assert_eq!(decision, RestartDecision::GiveUp);
                 continue;
             }
             failures.push(now);
             if works_since.take().is_some_and(|since| now - since >= healthy_after) {
                 step = first.min(max);
             }
-            let Decision::After(delay) = decision else {
+            let RestartDecision::After(delay) = decision else {
                 return Err(TestCaseError::fail("gave up too early"));
             };
             // After 32 doublings of nothing the machine takes the longest delay.

@@ -4,17 +4,17 @@
 
 use std::time::{Duration, Instant};
 
-use broadway_core::machine::stop_signals::{Request, StopSignals, TOGETHER};
+use broadway_core::machine::stop_signals::{StopRequest, StopSignals, TOGETHER};
 use proptest::prelude::*;
 
 #[test]
 fn two_signals_in_one_instant_are_one_request() {
     let (mut signals, now) = (StopSignals::default(), Instant::now());
-    assert_eq!(signals.caught(now), Request::Drain);
-    assert_eq!(signals.caught(now), Request::Nothing);
+    assert_eq!(signals.caught(now), StopRequest::Drain);
+    assert_eq!(signals.caught(now), StopRequest::Nothing);
     let just_before = now + TOGETHER - Duration::from_nanos(1);
-    assert_eq!(signals.caught(just_before), Request::Nothing);
-    assert_eq!(signals.caught(now + TOGETHER), Request::Abort);
+    assert_eq!(signals.caught(just_before), StopRequest::Nothing);
+    assert_eq!(signals.caught(now + TOGETHER), StopRequest::Abort);
 }
 
 proptest! {
@@ -28,9 +28,9 @@ proptest! {
         let abort = times.iter().position(|time| *time >= 500);
         for (index, time) in times.iter().enumerate() {
             let expected = match index {
-                0 => Request::Drain,
-                _ if Some(index) == abort => Request::Abort,
-                _ => Request::Nothing,
+                0 => StopRequest::Drain,
+                _ if Some(index) == abort => StopRequest::Abort,
+                _ => StopRequest::Nothing,
             };
             prop_assert_eq!(signals.caught(start + Duration::from_millis(*time)), expected);
         }

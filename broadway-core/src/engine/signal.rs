@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use super::clock;
 use crate::{
     caught::guarded,
-    machine::stop_signals::{Request, StopSignals},
+    machine::stop_signals::{StopRequest, StopSignals},
 };
 
 /// SIGINT and, on Unix, SIGTERM, from when it is made: none that comes later is missed.
@@ -56,7 +56,7 @@ impl Signals {
 /// Signals cannot be caught: why, and what to do. `future` was not polled.
 pub(crate) async fn until_signal<F: Future>(
     future: F,
-    mut caught: impl FnMut(Request),
+    mut caught: impl FnMut(StopRequest),
 ) -> Result<F::Output, Arc<str>> {
     // tokio has no question for a runtime without IO: it panics.
     let mut signals = match guarded(Signals::listen) {

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::machine::watch::Watch;
+use crate::machine::stall_detector::StallDetector;
 
 /// A worker that takes longer than this for a piece of work can afford to describe the next.
 const SLOW: Duration = Duration::from_millis(1);
@@ -76,7 +76,7 @@ type Tell = Box<dyn Fn(usize, Duration, &str) + Send + Sync>;
 pub(crate) struct Watched {
     workers: Vec<Arc<Turns>>,
     tell: Tell,
-    watches: Mutex<Vec<Watch>>,
+    watches: Mutex<Vec<StallDetector>>,
 }
 
 impl Watched {
@@ -88,7 +88,10 @@ impl Watched {
         tell: impl Fn(usize, Duration, &str) + Send + Sync + 'static,
     ) -> Arc<Self> {
         let now = Instant::now();
-        let watches = workers.iter().map(|_| Watch::new(after, now)).collect();
+        let watches = workers
+            .iter()
+            .map(|_| StallDetector::new(after, now))
+            .collect();
         let watched = Arc::new(Self {
             workers,
             tell: Box::new(tell),
@@ -103,7 +106,7 @@ impl Watched {
     fn look(&self, now: Instant) {
         let mut watches = lock(&self.watches);
         for (index, (turns, watch)) in self.workers.iter().zip(watches.iter_mut()).enumerate() {
-            if let Some(blocked) = watch.look(turns.count.load(Ordering::Relaxed), now) {
+            if let Some(blocked) = watch.observe(turns.count.load(Ordering::Relaxed), now) {
                 let work = lock(&turns.work).clone();
                 (self.tell)(index, blocked, &work);
             }

@@ -9,7 +9,7 @@ use crate::{
     deadline::Deadline,
     engine::{clock, spawn},
     error::BoxError,
-    machine::restart::{Decision, Restart, RestartPolicy},
+    machine::restart::{Restart, RestartDecision, RestartPolicy},
     message::{Message, Record},
     publisher::{Outgoing, PublishError, Publisher},
 };
@@ -179,7 +179,8 @@ where
             }
             left = again;
             if let Some(error) = unconfirmed {
-                let Decision::After(pause) = restart.failed(clock::now(), spawn::jitter()) else {
+                let RestartDecision::After(pause) = restart.failed(clock::now(), spawn::jitter())
+                else {
                     left.into_iter().for_each(|failed| given_up(failed, &error));
                     return;
                 };

@@ -16,11 +16,11 @@
 //! through the slab serves timeouts, limits and drain, and a closed batch leaves nothing behind in
 //! it. Splitter state belongs to the key and outlives the batch: with a stateful splitter the slot
 //! stays, counts as a key, and is forgotten, the longest idle first, when a new key needs room.
-//! Limits: fewer than 2^32 keys; slab and map keep the largest size they ever had; at most
-//! [`SPARE_BINS`] emptied bins (of small batches more) are kept. Memory is bounded by `buffered_max` messages and their
+//! BatchLimits: fewer than 2^32 keys; slab and map keep the largest size they ever had; at most
+//! [`SPARE_BUFFERS`] emptied bins (of small batches more) are kept. Memory is bounded by `buffered_max` messages and their
 //! bins' growth, plus the slots of `open_max` keys.
 
-mod slots;
+mod open_batches;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -31,21 +31,21 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use slots::{Batch, Slots};
-pub use split::{Bin, NeverSplit, Split, Splitter};
+use open_batches::{OpenBatch, OpenBatches};
+pub use split::{BatchItems, NeverSplit, SplitDecision, Splitter};
 
 /// How many emptied bins are kept for reuse. Few, because each keeps the room of a full batch and
-/// the next key may need little of it; but more of small batches, up to [`SPARE_BINS_SMALL`], as long
+/// the next key may need little of it; but more of small batches, up to [`SPARE_BUFFERS_SMALL`], as long
 /// as they have room for no more than [`SPARE_ROOM`] messages together.
-pub const SPARE_BINS: usize = 64;
+pub const SPARE_BUFFERS: usize = 64;
 /// How many emptied bins of small batches are kept: a chunk may complete hundreds of them at once.
-pub const SPARE_BINS_SMALL: usize = 512;
-/// For how many messages bins are kept, beyond [`SPARE_BINS`].
+pub const SPARE_BUFFERS_SMALL: usize = 512;
+/// For how many messages bins are kept, beyond [`SPARE_BUFFERS`].
 pub const SPARE_ROOM: usize = 32_768;
 
 /// When batches are delivered.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct BatchLimits {
     /// Messages in a full batch, at least 1.
     pub size: usize,
     /// Bytes in a full batch; `None` does not count them.
@@ -80,7 +80,7 @@ pub enum Trigger {
 
 /// A batch to deliver.
 #[derive(Debug)]
-pub struct Ready<K, B> {
+pub struct ClosedBatch<K, B> {
     /// What its messages have in common.
     pub key: K,
     /// The messages, at least one, in the order they were pushed.
@@ -95,15 +95,15 @@ pub struct Ready<K, B> {
 
 /// The open batches of one batcher; see the [module docs](self).
 #[derive(Debug)]
-pub struct Batcher<K, B: Bin, S: Splitter<B::Item> = NeverSplit> {
-    limits: Limits,
+pub struct Batcher<K, B: BatchItems, S: Splitter<B::Item> = NeverSplit> {
+    limits: BatchLimits,
     splitter: S,
-    slots: Slots<K, B, S::State>,
+    slots: OpenBatches<K, B, S::State>,
     by_key: HashMap<K, u32, RandomState>,
     /// The slot of the last message: runs of one key need no look-up.
     last: u32,
     buffered: usize,
-    /// Slots and batches in which a message of this chunk asked for a flush; the batch may have
+    /// OpenBatches and batches in which a message of this chunk asked for a flush; the batch may have
     /// left since, and the slot may even have another key's.
     flushing: Vec<(u32, u64)>,
     spare: Vec<B>,
@@ -115,7 +115,7 @@ pub struct Batcher<K, B: Bin, S: Splitter<B::Item> = NeverSplit> {
 impl<K, B, S> Batcher<K, B, S>
 where
     K: Hash + Eq + Clone,
-    B: Bin,
+    B: BatchItems,
     S: Splitter<B::Item>,
 {
     /// Nothing open.
@@ -124,16 +124,16 @@ where
     ///
     /// When `size`, `open_max` or `buffered_max` is 0.
     #[track_caller]
-    pub fn new(limits: Limits, splitter: S) -> Self {
+    pub fn new(limits: BatchLimits, splitter: S) -> Self {
         assert!(limits.size > 0, "a batch holds at least one message");
         assert!(limits.open_max > 0, "at least one key is open");
         assert!(limits.buffered_max > 0, "at least one message is buffered");
-        let spare_max = (SPARE_ROOM / limits.size).clamp(SPARE_BINS, SPARE_BINS_SMALL);
+        let spare_max = (SPARE_ROOM / limits.size).clamp(SPARE_BUFFERS, SPARE_BUFFERS_SMALL);
         Self {
             spare_max,
             limits,
             splitter,
-            slots: Slots::new(),
+            slots: OpenBatches::new(),
             by_key: HashMap::default(),
             last: 0,
             buffered: 0,
@@ -186,7 +186,7 @@ where
         bytes: usize,
         flush: bool,
         now: Instant,
-        ready: &mut Vec<Ready<K, B>>,
+        ready: &mut Vec<ClosedBatch<K, B>>,
     ) -> Result<(), B::Item> {
         let Some(slot) = self.find(key) else {
             return self.push_unknown(key, item, bytes, flush, now, ready);
@@ -197,7 +197,7 @@ where
 
     /// Ends a chunk: batches that a message of it asked to flush are delivered if they are still
     /// open, in the order they were first asked for.
-    pub fn end_chunk(&mut self, ready: &mut Vec<Ready<K, B>>) {
+    pub fn end_chunk(&mut self, ready: &mut Vec<ClosedBatch<K, B>>) {
         if self.flushing.is_empty() {
             return;
         }
@@ -231,7 +231,7 @@ where
         now: Instant,
         max: usize,
         mut may: impl FnMut(&K) -> bool,
-        ready: &mut Vec<Ready<K, B>>,
+        ready: &mut Vec<ClosedBatch<K, B>>,
     ) -> usize {
         let mut delivered = 0;
         let mut open = self.slots.oldest_open();
@@ -254,7 +254,7 @@ where
     }
 
     /// Delivers all that is open, in the order of opening.
-    pub fn drain(&mut self, ready: &mut Vec<Ready<K, B>>) {
+    pub fn drain(&mut self, ready: &mut Vec<ClosedBatch<K, B>>) {
         while let Some(oldest) = self.slots.oldest_open() {
             self.deliver(oldest, Trigger::Drain, ready);
         }
@@ -293,11 +293,11 @@ where
         bytes: usize,
         flush: bool,
         now: Instant,
-        ready: &mut Vec<Ready<K, B>>,
+        ready: &mut Vec<ClosedBatch<K, B>>,
     ) -> Result<(), B::Item> {
         let mut state = self.splitter.start();
         let split = self.splitter.split(&mut state, &item);
-        if matches!(split, Split::Refuse) {
+        if matches!(split, SplitDecision::Refuse) {
             return Err(item);
         }
         let slot = self.admit(key.clone(), state, ready);
@@ -312,14 +312,14 @@ where
     fn push_into(
         &mut self,
         slot: u32,
-        split: Split,
+        split: SplitDecision,
         item: B::Item,
         bytes: usize,
         flush: bool,
         now: Instant,
-        ready: &mut Vec<Ready<K, B>>,
+        ready: &mut Vec<ClosedBatch<K, B>>,
     ) -> Result<(), B::Item> {
-        if matches!(split, Split::Refuse) {
+        if matches!(split, SplitDecision::Refuse) {
             return Err(item);
         }
         self.make_room(slot, bytes, ready);
@@ -335,7 +335,7 @@ where
             self.flushing.push((slot, id));
         }
         self.buffered += 1;
-        if matches!(split, Split::Emit) {
+        if matches!(split, SplitDecision::Emit) {
             self.deliver(slot, Trigger::Split, ready);
         } else if n >= self.limits.size {
             self.deliver(slot, Trigger::Size, ready);
@@ -361,7 +361,7 @@ where
     }
 
     /// A slot for a new key; at the cap another key makes way.
-    fn admit(&mut self, key: K, state: S::State, ready: &mut Vec<Ready<K, B>>) -> u32 {
+    fn admit(&mut self, key: K, state: S::State, ready: &mut Vec<ClosedBatch<K, B>>) -> u32 {
         if self.by_key.len() >= self.limits.open_max {
             if let Some(idle) = self.slots.oldest_idle() {
                 self.forget(idle);
@@ -377,7 +377,7 @@ where
     }
 
     /// Closes what stands in the way of one more message of `bytes` in `slot`, which stays.
-    fn make_room(&mut self, slot: u32, bytes: usize, ready: &mut Vec<Ready<K, B>>) {
+    fn make_room(&mut self, slot: u32, bytes: usize, ready: &mut Vec<ClosedBatch<K, B>>) {
         if let Some(limit) = self.limits.bytes
             && let Some(batch) = self.slots.batch(slot)
             && batch.bytes.saturating_add(bytes) > limit
@@ -395,7 +395,7 @@ where
         }
     }
 
-    fn open_batch(&mut self, slot: u32, now: Instant) -> &mut Batch<B> {
+    fn open_batch(&mut self, slot: u32, now: Instant) -> &mut OpenBatch<B> {
         // Processors read the clock before they get the lock, so chunks may come slightly out of
         // order; the list of deadlines must not.
         let opened = self.now.map_or(now, |latest| latest.max(now));
@@ -405,7 +405,7 @@ where
     }
 
     /// Closes the batch, and lets its key go unless there is state to keep.
-    fn deliver(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<Ready<K, B>>) {
+    fn deliver(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<ClosedBatch<K, B>>) {
         self.close(slot, trigger, ready);
         if !self.splitter.keeps_state() {
             self.forget(slot);
@@ -413,10 +413,10 @@ where
     }
 
     /// Closes the batch; its key keeps the slot, idle.
-    fn close(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<Ready<K, B>>) {
+    fn close(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<ClosedBatch<K, B>>) {
         let (key, batch) = self.slots.close_batch(slot);
         self.buffered -= batch.n;
-        ready.push(Ready {
+        ready.push(ClosedBatch {
             key,
             bin: batch.bin,
             bytes: batch.bytes,

@@ -1,4 +1,4 @@
-//! Buffer: messages that came before anybody asked for them.
+//! EventBuffer: messages that came before anybody asked for them.
 //!
 //! A first-in, first-out queue that is filled by whole lists and emptied by demand. Lists move as
 //! blocks: into an empty buffer, and out of one that is taken whole, the storage itself changes
@@ -27,22 +27,22 @@ pub enum Keep {
 /// A queue between lists of messages and demand.
 ///
 /// ```
-/// use broadway_core::machine::buffer::{Buffer, Keep};
+/// use broadway_core::machine::buffer::{EventBuffer, Keep};
 ///
-/// let mut buffer = Buffer::new(Some(3), Keep::Last);
+/// let mut buffer = EventBuffer::new(Some(3), Keep::Last);
 /// assert_eq!(buffer.push(&mut vec![1, 2, 3, 4]), 1);
 /// let mut taken = Vec::new();
 /// buffer.take(2, &mut taken);
 /// assert_eq!(taken, [2, 3]);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Buffer<T> {
+pub struct EventBuffer<T> {
     queue: VecDeque<T>,
     capacity: Option<usize>,
     keep: Keep,
 }
 
-impl<T> Buffer<T> {
+impl<T> EventBuffer<T> {
     /// An empty buffer for `capacity` messages; `None`: as many as come.
     #[must_use]
     pub const fn new(capacity: Option<usize>, keep: Keep) -> Self {
@@ -139,13 +139,13 @@ impl<T> Buffer<T> {
 mod tests {
     use super::*;
 
-    fn contents<T: Copy>(buffer: &Buffer<T>) -> Vec<T> {
+    fn contents<T: Copy>(buffer: &EventBuffer<T>) -> Vec<T> {
         buffer.iter().copied().collect()
     }
 
     #[test]
     fn messages_leave_in_the_order_they_came() {
-        let mut buffer = Buffer::new(None, Keep::Last);
+        let mut buffer = EventBuffer::new(None, Keep::Last);
         let mut out = Vec::new();
         assert_eq!(buffer.push(&mut vec![1, 2, 3]), 0);
         assert_eq!(buffer.push(&mut vec![4, 5]), 0);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn keeping_the_first_discards_the_newest() {
-        let mut buffer = Buffer::new(Some(3), Keep::First);
+        let mut buffer = EventBuffer::new(Some(3), Keep::First);
         assert_eq!(buffer.push(&mut vec![1, 2]), 0);
         let mut discarded = Vec::new();
         buffer.push_or_discard(&mut vec![3, 4, 5], &mut discarded);
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn keeping_the_last_discards_the_oldest_even_of_the_list_that_comes() {
-        let mut buffer = Buffer::new(Some(3), Keep::Last);
+        let mut buffer = EventBuffer::new(Some(3), Keep::Last);
         assert_eq!(buffer.push(&mut vec![1, 2]), 0);
         let mut discarded = Vec::new();
         buffer.push_or_discard(&mut vec![3, 4, 5, 6], &mut discarded);
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn what_is_given_back_comes_first_and_is_kept_beyond_the_capacity() {
         for keep in [Keep::First, Keep::Last] {
-            let mut buffer = Buffer::new(Some(2), keep);
+            let mut buffer = EventBuffer::new(Some(2), keep);
             assert_eq!(buffer.push(&mut vec![4, 5]), 0);
             buffer.give_back(&mut vec![3]);
             buffer.give_back(&mut vec![-1, 0, 1, 2]);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_lists_of_the_caller_are_left_empty_and_usable() {
-        let mut buffer = Buffer::new(Some(8), Keep::Last);
+        let mut buffer = EventBuffer::new(Some(8), Keep::Last);
         let mut list = Vec::with_capacity(64);
         for round in 0..100 {
             list.extend([round; 3]);

@@ -21,11 +21,11 @@ use std::fmt;
 /// use broadway_core::machine::credit::Credit;
 ///
 /// let mut credit = Credit::new(100, 80)?;
-/// assert_eq!(credit.ask(), 100);
+/// assert_eq!(credit.request(), 100);
 /// credit.consumed(10);
-/// assert_eq!(credit.ask(), 0, "90 are still to come, more than 80");
+/// assert_eq!(credit.request(), 0, "90 are still to come, more than 80");
 /// credit.consumed(10);
-/// assert_eq!(credit.ask(), 20);
+/// assert_eq!(credit.request(), 20);
 /// # Ok::<(), broadway_core::machine::credit::InvalidCredit>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Credit {
 
     /// How much to ask for now; it counts as asked from here on. 0: nothing is due.
     #[must_use = "what is returned counts as asked"]
-    pub const fn ask(&mut self) -> usize {
+    pub const fn request(&mut self) -> usize {
         if self.pending > self.min {
             return 0;
         }
@@ -80,7 +80,7 @@ impl Credit {
         self.pending = self.pending.saturating_sub(n);
     }
 
-    /// `n` consumed messages went back to where they came from, and will come again unasked.
+    /// `n` consumed messages went back to where they came from, and will come again received_unrequested.
     pub const fn returned(&mut self, n: usize) {
         self.pending = self.pending.saturating_add(n);
     }
@@ -175,14 +175,14 @@ mod tests {
     /// Feeds what is asked for in one list and returns the pieces it is handled in, with their asks.
     fn rhythm(max: usize, min: usize, pieces: usize) -> Vec<(usize, usize)> {
         let mut credit = Credit::new(max, min).unwrap();
-        let mut arrived = std::collections::VecDeque::from([credit.ask()]);
+        let mut arrived = std::collections::VecDeque::from([credit.request()]);
         let mut seen = Vec::new();
         while seen.len() < pieces {
             let mut list = arrived.pop_front().expect("an ask is on its way");
             while list > 0 {
                 let piece = list.min(credit.chunk());
                 credit.consumed(piece);
-                let asked = credit.ask();
+                let asked = credit.request();
                 seen.push((piece, asked));
                 if asked > 0 {
                     arrived.push_back(asked);
@@ -207,29 +207,29 @@ mod tests {
     #[test]
     fn excess_deliveries_never_enlarge_an_ask() {
         let mut credit = Credit::half(10).unwrap();
-        assert_eq!(credit.ask(), 10);
+        assert_eq!(credit.request(), 10);
         credit.consumed(1_000);
-        assert_eq!(credit.ask(), 10);
+        assert_eq!(credit.request(), 10);
     }
 
     #[test]
     fn returned_messages_are_not_asked_for_again() {
         let mut credit = Credit::new(10, 9).unwrap();
-        assert_eq!(credit.ask(), 10);
+        assert_eq!(credit.request(), 10);
         credit.consumed(4);
         credit.returned(3);
-        assert_eq!(credit.ask(), 1);
+        assert_eq!(credit.request(), 1);
     }
 
     #[test]
     fn a_smaller_limit_waits_until_pending_has_fallen() {
         let mut credit = Credit::half(100).unwrap();
-        assert_eq!(credit.ask(), 100);
+        assert_eq!(credit.request(), 100);
         credit.resize(10, 5).unwrap();
         credit.consumed(94);
-        assert_eq!(credit.ask(), 0);
+        assert_eq!(credit.request(), 0);
         credit.consumed(1);
-        assert_eq!(credit.ask(), 5);
+        assert_eq!(credit.request(), 5);
         assert_eq!(credit.pending(), 10);
     }
 

@@ -17,7 +17,7 @@
 //! `u64`s are one lane: hash collisions of user keys cost parallelism, never order. A chunk is
 //! released as a whole: keys handled early in it wait for its last event.
 
-mod nodes;
+mod slab;
 #[cfg(test)]
 mod tests;
 
@@ -28,8 +28,8 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::dispatch::{Asks, Dispatch, InletId, Inlets, JoinError, Offered, OutletId};
-use nodes::{Fifo, Nodes};
+use super::dispatch::{Dispatch, InletId, InletTable, JoinError, Offered, OutletId, WaitingInlets};
+use slab::{EventSlab, LaneQueue};
 
 /// Something that belongs to a lane.
 pub trait Keyed {
@@ -43,7 +43,7 @@ pub trait Keyed {
 /// Dispatch with order per key; see the [module docs](self).
 #[derive(Debug)]
 pub struct Lanes<T> {
-    nodes: Nodes<T>,
+    slab: EventSlab<T>,
     lanes: Vec<Lane>,
     free_lanes: Vec<u32>,
     by_key: HashMap<NonZeroU64, u32, RandomState>,
@@ -52,8 +52,8 @@ pub struct Lanes<T> {
     /// Sum of the queues of ready lanes.
     ready_events: usize,
     /// What each inlet holds, in the order it was taken.
-    inlets: Inlets<Vec<Hold>>,
-    asks: Asks,
+    inlets: InletTable<Vec<HeldRun>>,
+    waiting: WaitingInlets,
     /// The lane of the last event offered: runs of one key need no look-up.
     last: u32,
 }
@@ -63,7 +63,7 @@ pub struct Lanes<T> {
 struct Lane {
     /// `None`: made for one event without a key.
     key: Option<NonZeroU64>,
-    queue: Fifo,
+    queue: LaneQueue,
     held: usize,
 }
 
@@ -75,7 +75,7 @@ impl Lane {
 
 /// `n` neighbouring events of one lane and outlet in an inlet's hands.
 #[derive(Debug)]
-struct Hold {
+struct HeldRun {
     lane: u32,
     outlet: OutletId,
     n: usize,
@@ -85,14 +85,14 @@ impl<T> Lanes<T> {
     /// Nothing buffered, nobody joined.
     pub fn new() -> Self {
         Self {
-            nodes: Nodes::new(),
+            slab: EventSlab::new(),
             lanes: Vec::new(),
             free_lanes: Vec::new(),
             by_key: HashMap::default(),
             ready: VecDeque::new(),
             ready_events: 0,
-            inlets: Inlets::new(),
-            asks: Asks::default(),
+            inlets: InletTable::new(),
+            waiting: WaitingInlets::default(),
             last: 0,
         }
     }
@@ -120,7 +120,7 @@ impl<T> Lanes<T> {
     }
 
     /// Takes up to `max` from a ready lane; what is left of it is not ready any more.
-    fn take_lane(&mut self, index: u32, max: usize, out: &mut Vec<T>, holds: &mut Vec<Hold>) {
+    fn take_lane(&mut self, index: u32, max: usize, out: &mut Vec<T>, holds: &mut Vec<HeldRun>) {
         let lane = &mut self.lanes[index as usize];
         self.ready_events -= lane.queue.len();
         let n = lane.queue.len().min(max);
@@ -128,10 +128,10 @@ impl<T> Lanes<T> {
         let first_hold = holds.len();
         out.reserve(n);
         for _ in 0..n {
-            let outlet = self.nodes.pop_front(&mut lane.queue, out);
+            let outlet = self.slab.pop_front(&mut lane.queue, out);
             match holds[first_hold..].last_mut() {
                 Some(hold) if hold.outlet == outlet => hold.n += 1,
-                _ => holds.push(Hold {
+                _ => holds.push(HeldRun {
                     lane: index,
                     outlet,
                     n: 1,
@@ -158,7 +158,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    fn settle_all(&mut self, holds: &mut Vec<Hold>) {
+    fn settle_all(&mut self, holds: &mut Vec<HeldRun>) {
         for hold in holds.drain(..) {
             self.settle(hold.lane, hold.n);
         }
@@ -172,7 +172,7 @@ impl<T> Default for Lanes<T> {
 }
 
 impl<T: Keyed> Dispatch<T> for Lanes<T> {
-    type Seat = ();
+    type Options = ();
 
     fn join(&mut self, inlet: InletId, (): ()) -> Result<(), JoinError> {
         self.leave(inlet);
@@ -181,7 +181,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
     }
 
     fn leave(&mut self, inlet: InletId) {
-        self.asks.forget(inlet);
+        self.waiting.remove(inlet);
         if let Some(mut holds) = self.inlets.remove(inlet) {
             self.settle_all(&mut holds);
         }
@@ -197,7 +197,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
                 }
                 self.ready_events += 1;
             }
-            self.nodes.push_back(&mut lane.queue, outlet, event);
+            self.slab.push_back(&mut lane.queue, outlet, event);
         }
         Offered::all()
     }
@@ -209,7 +209,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
         out: &mut Vec<T>,
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
-        self.asks.forget(inlet);
+        self.waiting.remove(inlet);
         let mut holds = std::mem::take(self.inlets.of(inlet));
         let (first_event, first_hold) = (out.len(), holds.len());
         loop {
@@ -227,13 +227,13 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
         out.len() - first_event
     }
 
-    fn ask(&mut self, inlet: InletId, n: usize) {
+    fn wait_for(&mut self, inlet: InletId, n: usize) {
         self.inlets.of(inlet);
-        self.asks.ask(inlet, n);
+        self.waiting.add(inlet, n);
     }
 
     fn wake(&mut self, out: &mut Vec<InletId>) {
-        self.asks.wake(self.ready_events, self.ready.len(), out);
+        self.waiting.wake(self.ready_events, self.ready.len(), out);
     }
 
     fn give_back(
@@ -256,7 +256,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
             }
             returned(outlet, 1);
             let lane = &mut self.lanes[index as usize];
-            self.nodes.push_front(&mut lane.queue, outlet, event);
+            self.slab.push_front(&mut lane.queue, outlet, event);
             lane.held -= 1;
             if lane.held == 0 {
                 self.ready_events += lane.queue.len();
@@ -265,14 +265,14 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
         }
     }
 
-    fn keep_last(&mut self, inlet: InletId) {
+    fn done_except_last(&mut self, inlet: InletId) {
         let mut holds = std::mem::take(self.inlets.of(inlet));
         if let Some(last) = holds.pop() {
             self.settle_all(&mut holds);
             if last.n > 1 {
                 self.settle(last.lane, last.n - 1);
             }
-            holds.push(Hold { n: 1, ..last });
+            holds.push(HeldRun { n: 1, ..last });
         }
         *self.inlets.of(inlet) = holds;
     }
@@ -284,7 +284,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
     }
 
     fn buffered(&self) -> usize {
-        self.nodes.len()
+        self.slab.len()
     }
 }
 
@@ -292,7 +292,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
 fn new_lane(key: Option<NonZeroU64>, lanes: &mut Vec<Lane>, free_lanes: &mut Vec<u32>) -> u32 {
     let lane = Lane {
         key,
-        queue: Fifo::EMPTY,
+        queue: LaneQueue::EMPTY,
         held: 0,
     };
     if let Some(index) = free_lanes.pop() {
@@ -304,7 +304,7 @@ fn new_lane(key: Option<NonZeroU64>, lanes: &mut Vec<Lane>, free_lanes: &mut Vec
 }
 
 /// One call per run of an outlet, not per lane.
-fn report<'a>(holds: impl Iterator<Item = &'a Hold>, freed: &mut dyn FnMut(OutletId, usize)) {
+fn report<'a>(holds: impl Iterator<Item = &'a HeldRun>, freed: &mut dyn FnMut(OutletId, usize)) {
     let mut run: Option<(OutletId, usize)> = None;
     for hold in holds {
         match &mut run {

@@ -12,12 +12,12 @@
 //! - [`batcher`]: open batches by key, closed by size, bytes, time, flush, a splitter, or a limit.
 //! - [`batch_demand`]: how many due batches are sent, and how many stay open and grow.
 //! - [`pool`]: when a pool of consumers grows and shrinks.
-//! - [`slots`]: how much is asked for by who starts a task for each event.
+//! - [`task_slots`]: how much is asked for by who starts a task for each event.
 //! - [`rate`]: how many messages may pass in a span of time.
 //! - [`restart`]: when a failed producer is opened again.
 //! - [`stop_signals`]: what a signal asks for.
-//! - [`empty_answers`]: how long to wait after a producer returned nothing.
-//! - [`watch`]: whether a worker has been inside one call for too long.
+//! - [`empty_deliveries`]: how long to wait after a producer returned nothing.
+//! - [`stall_detector`]: whether a worker has been inside one call for too long.
 //! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
 
 pub mod batch_demand;
@@ -26,13 +26,13 @@ pub mod buffer;
 pub mod chunk_size;
 pub mod credit;
 pub mod dispatch;
-pub mod empty_answers;
+pub mod empty_deliveries;
 pub mod lanes;
 pub mod offsets;
 pub mod partitions;
 pub mod pool;
 pub mod rate;
 pub mod restart;
-pub mod slots;
+pub mod stall_detector;
 pub mod stop_signals;
-pub mod watch;
+pub mod task_slots;

@@ -8,7 +8,7 @@
 //! without a gap, which is one entry long where there are none.
 //!
 //! A failed message stops the head for ever ([`halted`](Offsets::halted)), as what it failed on would
-//! otherwise be lost with the next commit; unless it is settled as [`Outcome::Skipped`], then or later.
+//! otherwise be lost with the next commit; unless it is settled as [`OffsetOutcome::Skipped`], then or later.
 //! Failures have a second ring, made with the first of them. A wrong settlement (twice, or never
 //! delivered) is an error value and changes nothing.
 //!
@@ -25,11 +25,11 @@ mod runs;
 
 use self::bit_ring::BitRing;
 pub use self::error::{DeliverError, SettleError};
-use self::runs::Runs;
+use self::runs::OffsetRuns;
 
 /// How a delivered message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum OffsetOutcome {
     /// It was handled.
     Done,
     /// It was not, and nothing after it may be committed.
@@ -41,14 +41,14 @@ pub enum Outcome {
 /// The delivered offsets of one partition, from one assignment on.
 ///
 /// ```
-/// use broadway_core::machine::offsets::{Offsets, Outcome};
+/// use broadway_core::machine::offsets::{Offsets, OffsetOutcome};
 ///
 /// let mut offsets = Offsets::new();
 /// offsets.delivered_run(7, 3)?; // 7, 8, 9
 /// offsets.delivered(20)?;       // 10 to 19 were compacted away
-/// offsets.settled(8, Outcome::Done)?;
+/// offsets.settled(8, OffsetOutcome::Done)?;
 /// assert_eq!(offsets.commit(), None, "7 is still being handled");
-/// offsets.settled(7, Outcome::Done)?;
+/// offsets.settled(7, OffsetOutcome::Done)?;
 /// assert_eq!(offsets.commit(), Some(9));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -59,7 +59,7 @@ pub struct Offsets {
     /// The first number that is not done.
     head: u64,
     /// The offsets of the numbers from `head - 1` on; knows the tail, one above the last number.
-    runs: Runs,
+    runs: OffsetRuns,
     in_flight: u64,
     failures: u64,
     /// The lowest number that failed.
@@ -76,7 +76,7 @@ impl Offsets {
             done: BitRing::new(),
             failed: None,
             head: 0,
-            runs: Runs::new(),
+            runs: OffsetRuns::new(),
             in_flight: 0,
             failures: 0,
             halt: None,
@@ -126,14 +126,14 @@ impl Offsets {
     /// # Errors
     /// It was never delivered, or is settled already. Nothing is changed then.
     #[inline]
-    pub fn settled(&mut self, offset: i64, outcome: Outcome) -> Result<(), SettleError> {
+    pub fn settled(&mut self, offset: i64, outcome: OffsetOutcome) -> Result<(), SettleError> {
         let Some(number) = self.runs.number_of(offset) else {
             return Err(self.unknown(offset));
         };
         if number < self.head {
             return Err(SettleError::AlreadySettled { offset });
         }
-        if self.failures > 0 || outcome == Outcome::Failed {
+        if self.failures > 0 || outcome == OffsetOutcome::Failed {
             return self.settled_with_failures(offset, number, outcome);
         }
         if !self.done.insert_new(number) {
@@ -155,7 +155,7 @@ impl Offsets {
         &mut self,
         first: i64,
         n: usize,
-        outcome: Outcome,
+        outcome: OffsetOutcome,
     ) -> Result<(), SettleError> {
         if n == 0 {
             return Ok(());
@@ -182,7 +182,7 @@ impl Offsets {
             return Err(SettleError::AlreadySettled { offset });
         }
         self.in_flight -= n;
-        if outcome == Outcome::Failed {
+        if outcome == OffsetOutcome::Failed {
             self.fail(number, end);
             return Ok(());
         }
@@ -292,13 +292,13 @@ impl Offsets {
         &mut self,
         offset: i64,
         number: u64,
-        outcome: Outcome,
+        outcome: OffsetOutcome,
     ) -> Result<(), SettleError> {
         let was_failed = self
             .failed
             .as_ref()
             .is_some_and(|failed| failed.contains(number));
-        if self.done.contains(number) || (was_failed && outcome != Outcome::Skipped) {
+        if self.done.contains(number) || (was_failed && outcome != OffsetOutcome::Skipped) {
             return Err(SettleError::AlreadySettled { offset });
         }
         if was_failed {
@@ -306,7 +306,7 @@ impl Offsets {
         } else {
             self.in_flight -= 1;
         }
-        if outcome == Outcome::Failed {
+        if outcome == OffsetOutcome::Failed {
             self.fail(number, number + 1);
             return Ok(());
         }

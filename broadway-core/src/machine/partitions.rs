@@ -3,13 +3,13 @@
 //! A partition that is taken away and comes back begins again at the committed offset, while
 //! results of the earlier assignment may still be on their way. They must not count: the message was
 //! or will be delivered again. So each assignment has an [`Epoch`] that goes with every message, and
-//! a settlement of another epoch than the present one is [`Settlement::Stale`]: ignored, no error.
+//! a settlement of another epoch than the present one is [`SettleOutcome::Stale`]: ignored, no error.
 //!
 //! Partitions are known by a small *slot* number, which the caller gives out; a slot is an index into a
 //! table, so a lookup costs no hash. Slots go up to [`SLOTS_MAX`], epochs are never used twice in one
 //! table. The generation as a part of the key is from `broadway_kafka`'s acknowledger references.
 
-use super::offsets::{Offsets, Outcome, SettleError};
+use super::offsets::{OffsetOutcome, Offsets, SettleError};
 
 /// The number of slots a table can have: 65,536, at some 160 bytes each up to the highest in use.
 pub const SLOTS_MAX: usize = 1 << 16;
@@ -20,7 +20,7 @@ pub struct Epoch(pub u64);
 
 /// Whether a settlement counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
+pub enum SettleOutcome {
     /// It did.
     Counted,
     /// It belongs to an assignment that is over.
@@ -30,15 +30,15 @@ pub enum Settlement {
 /// The assigned partitions of one consumer.
 ///
 /// ```
-/// use broadway_core::machine::offsets::Outcome::Done;
-/// use broadway_core::machine::partitions::{Partitions, Settlement};
+/// use broadway_core::machine::offsets::OffsetOutcome::Done;
+/// use broadway_core::machine::partitions::{Partitions, SettleOutcome};
 ///
 /// let mut partitions = Partitions::new();
 /// let before = partitions.assign(0);
 /// partitions.get_mut(0, before).expect("assigned").delivered(5)?;
 /// partitions.revoke(0);
 /// partitions.assign(0);
-/// assert_eq!(partitions.settled(0, before, 5, Done)?, Settlement::Stale);
+/// assert_eq!(partitions.settled(0, before, 5, Done)?, SettleOutcome::Stale);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -88,13 +88,13 @@ impl Partitions {
         slot: usize,
         epoch: Epoch,
         offset: i64,
-        outcome: Outcome,
-    ) -> Result<Settlement, SettleError> {
+        outcome: OffsetOutcome,
+    ) -> Result<SettleOutcome, SettleError> {
         match self.get_mut(slot, epoch) {
             Some(offsets) => offsets
                 .settled(offset, outcome)
-                .map(|()| Settlement::Counted),
-            None => Ok(Settlement::Stale),
+                .map(|()| SettleOutcome::Counted),
+            None => Ok(SettleOutcome::Stale),
         }
     }
 
@@ -108,13 +108,13 @@ impl Partitions {
         epoch: Epoch,
         first: i64,
         n: usize,
-        outcome: Outcome,
-    ) -> Result<Settlement, SettleError> {
+        outcome: OffsetOutcome,
+    ) -> Result<SettleOutcome, SettleError> {
         match self.get_mut(slot, epoch) {
             Some(offsets) => offsets
                 .settled_run(first, n, outcome)
-                .map(|()| Settlement::Counted),
-            None => Ok(Settlement::Stale),
+                .map(|()| SettleOutcome::Counted),
+            None => Ok(SettleOutcome::Stale),
         }
     }
 
@@ -174,17 +174,17 @@ mod tests {
             .delivered_run(0, 10)
             .unwrap();
         assert_eq!(
-            partitions.settled(3, before, 0, Outcome::Done),
-            Ok(Settlement::Stale)
+            partitions.settled(3, before, 0, OffsetOutcome::Done),
+            Ok(SettleOutcome::Stale)
         );
         assert_eq!(
-            partitions.settled_run(3, before, 0, 9, Outcome::Done),
-            Ok(Settlement::Stale)
+            partitions.settled_run(3, before, 0, 9, OffsetOutcome::Done),
+            Ok(SettleOutcome::Stale)
         );
         assert_eq!(partitions.get_mut(3, after).unwrap().commit(), None);
         assert_eq!(
-            partitions.settled(3, after, 0, Outcome::Done),
-            Ok(Settlement::Counted)
+            partitions.settled(3, after, 0, OffsetOutcome::Done),
+            Ok(SettleOutcome::Counted)
         );
         assert_eq!(partitions.get_mut(3, after).unwrap().commit(), Some(1));
     }
@@ -198,12 +198,14 @@ mod tests {
             .unwrap()
             .delivered_run(4, 2)
             .unwrap();
-        partitions.settled(0, epoch, 4, Outcome::Done).unwrap();
+        partitions
+            .settled(0, epoch, 4, OffsetOutcome::Done)
+            .unwrap();
         let (_, offsets) = partitions.revoke(0).unwrap();
         assert_eq!(offsets.commit(), Some(5));
         assert_eq!(
-            partitions.settled(0, epoch, 5, Outcome::Done),
-            Ok(Settlement::Stale)
+            partitions.settled(0, epoch, 5, OffsetOutcome::Done),
+            Ok(SettleOutcome::Stale)
         );
         assert!(partitions.revoke(0).is_none());
         assert_eq!(partitions.in_flight(), 0);

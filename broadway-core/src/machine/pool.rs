@@ -45,7 +45,7 @@ impl PoolOptions {
 
 /// What the owner of a pool sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct PoolObservation {
     /// When. Looks come in the order of time.
     pub now: Instant,
     /// How many events wait in the link.
@@ -70,26 +70,26 @@ pub enum Resize {
 /// Decides the size of one pool.
 ///
 /// ```
-/// use broadway_core::machine::pool::{Look, Pool, PoolOptions, Resize};
+/// use broadway_core::machine::pool::{PoolObservation, Pool, PoolOptions, Resize};
 /// use std::time::{Duration, Instant};
 ///
 /// let mut pool = Pool::new(PoolOptions::new(1, 8))?;
 /// let now = Instant::now();
-/// let pressed = Look { now, waiting: 50, members: 1, idle: 0 };
-/// assert_eq!(pool.look(pressed), Resize::Stay);
-/// let later = Look { now: now + Duration::from_millis(100), ..pressed };
-/// assert_eq!(pool.look(later), Resize::Grow(1));
+/// let pressed = PoolObservation { now, waiting: 50, members: 1, idle: 0 };
+/// assert_eq!(pool.observe(pressed), Resize::Stay);
+/// let later = PoolObservation { now: now + Duration::from_millis(100), ..pressed };
+/// assert_eq!(pool.observe(later), Resize::Grow(1));
 /// # Ok::<(), broadway_core::machine::pool::InvalidPool>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Pool {
     options: PoolOptions,
-    state: State,
+    state: PoolLoad,
 }
 
 /// How the pool does, and since when.
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum PoolLoad {
     /// Everybody works, nothing waits; or nobody has looked yet.
     Even,
     Pressed {
@@ -122,25 +122,25 @@ impl Pool {
         }
         Ok(Self {
             options,
-            state: State::Even,
+            state: PoolLoad::Even,
         })
     }
 
     /// What to do now. The owner does it before it looks again.
     #[must_use = "the pool counts on it that this is done"]
-    pub fn look(&mut self, look: Look) -> Resize {
+    pub fn observe(&mut self, observation: PoolObservation) -> Resize {
         let PoolOptions { min, max, .. } = self.options;
-        if look.members < min {
-            return Resize::Grow(min - look.members);
+        if observation.members < min {
+            return Resize::Grow(min - observation.members);
         }
-        if look.members > max {
-            return Resize::Shrink(look.members - max);
+        if observation.members > max {
+            return Resize::Shrink(observation.members - max);
         }
-        self.state = self.state.seen(look);
+        self.state = self.state.after(observation);
         match self.state {
-            State::Even => Resize::Stay,
-            State::Pressed { since, step } => self.grow(look, since, step),
-            State::Idle { since, least } => self.shrink(look, since, least),
+            PoolLoad::Even => Resize::Stay,
+            PoolLoad::Pressed { since, step } => self.grow(observation, since, step),
+            PoolLoad::Idle { since, least } => self.shrink(observation, since, least),
         }
     }
 
@@ -150,47 +150,47 @@ impl Pool {
         self.options
     }
 
-    fn grow(&mut self, look: Look, since: Instant, step: usize) -> Resize {
-        let room = self.options.max - look.members;
-        let patient = look.now.saturating_duration_since(since) < self.options.grow_after;
+    fn grow(&mut self, observation: PoolObservation, since: Instant, step: usize) -> Resize {
+        let room = self.options.max - observation.members;
+        let patient = observation.now.saturating_duration_since(since) < self.options.grow_after;
         if room == 0 || patient {
             return Resize::Stay;
         }
-        self.state = State::Pressed {
-            since: look.now,
+        self.state = PoolLoad::Pressed {
+            since: observation.now,
             step: step.saturating_mul(2),
         };
-        Resize::Grow(step.min(room).min(look.waiting))
+        Resize::Grow(step.min(room).min(observation.waiting))
     }
 
-    fn shrink(&mut self, look: Look, since: Instant, least: usize) -> Resize {
-        let spare = look.members - self.options.min;
-        let patient = look.now.saturating_duration_since(since) < self.options.shrink_after;
+    fn shrink(&mut self, observation: PoolObservation, since: Instant, least: usize) -> Resize {
+        let spare = observation.members - self.options.min;
+        let patient = observation.now.saturating_duration_since(since) < self.options.shrink_after;
         if spare == 0 || patient {
             return Resize::Stay;
         }
         // Those who stay have to be seen idle anew.
-        self.state = State::Even;
+        self.state = PoolLoad::Even;
         Resize::Shrink(least.div_ceil(2).min(spare))
     }
 }
 
-impl State {
-    /// The state after one more look.
-    fn seen(self, look: Look) -> Self {
+impl PoolLoad {
+    /// The state after one more observation.
+    fn after(self, observation: PoolObservation) -> Self {
         match self {
-            Self::Idle { since, least } if look.idle > 0 => Self::Idle {
+            Self::Idle { since, least } if observation.idle > 0 => Self::Idle {
                 since,
-                least: least.min(look.idle),
+                least: least.min(observation.idle),
             },
-            _ if look.idle > 0 => Self::Idle {
-                since: look.now,
-                least: look.idle,
+            _ if observation.idle > 0 => Self::Idle {
+                since: observation.now,
+                least: observation.idle,
             },
-            _ if look.waiting == 0 => Self::Even,
+            _ if observation.waiting == 0 => Self::Even,
             Self::Pressed { .. } => self,
             _ => Self::Pressed {
-                since: look.now,
+                since: observation.now,
                 step: 1,
             },
         }
@@ -250,13 +250,13 @@ mod tests {
         /// Does what it is told, and says what that was.
         fn look(&mut self, waiting: usize, idle: usize) -> Resize {
             self.now += Duration::from_millis(50);
-            let look = Look {
+            let observation = PoolObservation {
                 now: self.now,
                 waiting,
                 members: self.members,
                 idle,
             };
-            let resize = self.pool.look(look);
+            let resize = self.pool.observe(observation);
             match resize {
                 Resize::Stay => {}
                 Resize::Grow(n) => self.members += n,
@@ -265,7 +265,7 @@ mod tests {
             resize
         }
 
-        /// The sizes after each of so many changes under the same look.
+        /// The sizes after each of so many changes under the same observation.
         fn sizes(&mut self, looks: usize, waiting: usize, idle: usize) -> Vec<usize> {
             let mut sizes = Vec::new();
             for _ in 0..looks {

@@ -4,7 +4,7 @@
 //! delay is certain and half is scaled by a random number of the caller, so that many producers that
 //! lost the same broker do not come back at the same instant. A producer that has been healthy for
 //! `healthy_after` begins at `first` again. Independently, more than `restarts_max` failures
-//! within `window` are too many: [`Decision::GiveUp`], and that is final.
+//! within `window` are too many: [`RestartDecision::GiveUp`], and that is final.
 //!
 //! The two must fit: delays grow, so a short window never sees enough failures to give up. With the
 //! defaults (200 ms to 30 s) ten attempts take one to two minutes. At most 65,535 restarts can be
@@ -105,7 +105,7 @@ impl IntensityWindow {
 
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum RestartDecision {
     /// Open it again after this time.
     After(Duration),
     /// It failed too often.
@@ -115,13 +115,13 @@ pub enum Decision {
 /// The restarts of one producer.
 ///
 /// ```
-/// use broadway_core::machine::restart::{Decision, Restart, RestartPolicy};
+/// use broadway_core::machine::restart::{RestartDecision, Restart, RestartPolicy};
 /// use std::time::{Duration, Instant};
 ///
 /// let mut restart = Restart::new(RestartPolicy::default());
 /// let now = Instant::now();
-/// assert_eq!(restart.failed(now, 0), Decision::After(Duration::from_millis(100)));
-/// assert_eq!(restart.failed(now, 0), Decision::After(Duration::from_millis(200)));
+/// assert_eq!(restart.failed(now, 0), RestartDecision::After(Duration::from_millis(100)));
+/// assert_eq!(restart.failed(now, 0), RestartDecision::After(Duration::from_millis(200)));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Restart {
@@ -152,11 +152,11 @@ impl Restart {
     /// The producer failed, to open or while it ran. `jitter` is uniformly random.
     ///
     /// The delay is between a half (`jitter` 0) and the whole of the present step.
-    pub fn failed(&mut self, now: Instant, jitter: u64) -> Decision {
+    pub fn failed(&mut self, now: Instant, jitter: u64) -> RestartDecision {
         let window = self.window.as_mut();
         if self.gave_up || !window.is_none_or(|window| window.admit(now)) {
             self.gave_up = true;
-            return Decision::GiveUp;
+            return RestartDecision::GiveUp;
         }
         let was_healthy = self
             .healthy_since
@@ -167,7 +167,7 @@ impl Restart {
         }
         let step = self.step();
         self.attempts = self.attempts.saturating_add(1);
-        Decision::After(jittered(step, jitter))
+        RestartDecision::After(jittered(step, jitter))
     }
 
     /// The producer works: call it once it is open, or with whatever it delivers.
@@ -221,8 +221,8 @@ mod tests {
     fn steps(restart: &mut Restart, now: Instant, n: usize) -> Vec<u64> {
         (0..n)
             .map(|_| match restart.failed(now, u64::MAX) {
-                Decision::After(delay) => delay.as_secs(),
-                Decision::GiveUp => panic!("gave up"),
+                RestartDecision::After(delay) => delay.as_secs(),
+                RestartDecision::GiveUp => panic!("gave up"),
             })
             .collect()
     }
@@ -269,8 +269,11 @@ mod tests {
         let mut restart = Restart::new(policy(Some(intensity)));
         let start = Instant::now();
         steps(&mut restart, start, 2);
-        assert_eq!(restart.failed(start + secs(5), 0), Decision::GiveUp);
-        assert_eq!(restart.failed(start + secs(500), 0), Decision::GiveUp);
+        assert_eq!(restart.failed(start + secs(5), 0), RestartDecision::GiveUp);
+        assert_eq!(
+            restart.failed(start + secs(500), 0),
+            RestartDecision::GiveUp
+        );
     }
 
     #[test]
@@ -294,7 +297,7 @@ mod tests {
         restart.attempts = u32::MAX;
         assert_eq!(
             restart.failed(Instant::now(), u64::MAX),
-            Decision::After(Duration::MAX)
+            RestartDecision::After(Duration::MAX)
         );
     }
 }

@@ -10,7 +10,7 @@ pub const TOGETHER: Duration = Duration::from_millis(500);
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
+pub enum StopRequest {
     /// To drain.
     Drain,
     /// To abort the drain.
@@ -22,13 +22,13 @@ pub enum Request {
 /// The signals of one program so far.
 ///
 /// ```
-/// use broadway_core::machine::stop_signals::{Request, StopSignals};
+/// use broadway_core::machine::stop_signals::{StopRequest, StopSignals};
 /// use std::time::{Duration, Instant};
 ///
 /// let (mut signals, now) = (StopSignals::default(), Instant::now());
-/// assert_eq!(signals.caught(now), Request::Drain);
-/// assert_eq!(signals.caught(now), Request::Nothing);
-/// assert_eq!(signals.caught(now + Duration::from_secs(2)), Request::Abort);
+/// assert_eq!(signals.caught(now), StopRequest::Drain);
+/// assert_eq!(signals.caught(now), StopRequest::Nothing);
+/// assert_eq!(signals.caught(now + Duration::from_secs(2)), StopRequest::Abort);
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct StopSignals {
@@ -38,15 +38,15 @@ pub struct StopSignals {
 
 impl StopSignals {
     /// A signal was caught.
-    pub fn caught(&mut self, now: Instant) -> Request {
+    pub fn caught(&mut self, now: Instant) -> StopRequest {
         let Some(first) = self.first else {
             self.first = Some(now);
-            return Request::Drain;
+            return StopRequest::Drain;
         };
         if self.has_aborted || now.saturating_duration_since(first) < TOGETHER {
-            return Request::Nothing;
+            return StopRequest::Nothing;
         }
         self.has_aborted = true;
-        Request::Abort
+        StopRequest::Abort
     }
 }

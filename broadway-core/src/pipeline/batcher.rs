@@ -47,7 +47,7 @@ use crate::{
     handler::Handler,
     machine::{
         batch_demand::BatchDemand,
-        batcher::{Batcher, Limits, Ready},
+        batcher::{BatchLimits, Batcher, ClosedBatch},
         credit::Credit,
         lanes::Keyed,
     },
@@ -101,7 +101,7 @@ pub(super) struct SharedBatcher<S: Source, H: Handler> {
 struct LockedBatcher<S: Source, H: Handler> {
     batcher: Batcher<BatchGroup, BatchBufferOf<S, H>, UserSplit<H::Out>>,
     /// Complete batches on their way out of `batcher`. Empty outside the lock; the memory is reused.
-    ready: Vec<Ready<BatchGroup, BatchBufferOf<S, H>>>,
+    ready: Vec<ClosedBatch<BatchGroup, BatchBufferOf<S, H>>>,
     /// Complete batches on their way into the link. Empty outside the lock; the memory is reused.
     sending: Vec<ReadyBatchOf<S, H>>,
     demand: BatchDemand,
@@ -125,7 +125,7 @@ where
         context: &Arc<PipelineContext<AcknowledgerOf<S>>>,
     ) -> Self {
         let (bytes_max, size_of) = batching.bytes.clone().unzip();
-        let limits = Limits {
+        let limits = BatchLimits {
             size: batching.size,
             bytes: bytes_max,
             timeout: batching.timeout,
@@ -240,7 +240,7 @@ where
             demand,
             ..
         } = locked;
-        for Ready {
+        for ClosedBatch {
             key: group,
             bin: buffer,
             bytes,

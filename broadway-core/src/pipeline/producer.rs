@@ -24,8 +24,8 @@ use crate::{
     error::{BoxError, Callback, RunError},
     fatal::Fatal,
     machine::{
-        empty_answers::{EmptyAnswers, Pause},
-        restart::{Decision, Restart, RestartPolicy},
+        empty_deliveries::{EmptyDeliveries, Pause},
+        restart::{Restart, RestartDecision, RestartPolicy},
     },
     source::{OpenContext, Produced, Source, SourceProducer},
     telemetry::{DrainCause, Event},
@@ -146,7 +146,7 @@ impl<S: Source> ProducerLoop<S> {
             producer: self,
             opened,
             restart,
-            answers: EmptyAnswers::default(),
+            answers: EmptyDeliveries::default(),
             deliveries: Discarding::default(),
             ended: DeliveryEnd::Draining,
         };
@@ -200,13 +200,13 @@ impl<S: Source> ProducerLoop<S> {
         let (mut callback, mut error) = (callback, error);
         loop {
             let decision = if error.is::<Fatal>() {
-                Decision::GiveUp
+                RestartDecision::GiveUp
             } else {
                 restart.failed(clock::now(), spawn::jitter())
             };
             let restart_after = match decision {
-                Decision::After(delay) => Some(delay),
-                Decision::GiveUp => None,
+                RestartDecision::After(delay) => Some(delay),
+                RestartDecision::GiveUp => None,
             };
             let producer = self.intake.producer;
             self.intake.context.emitter.emit(&Event::ProducerFailed {
@@ -258,7 +258,7 @@ struct DeliveryActor<'a, S: Source> {
     producer: &'a mut ProducerLoop<S>,
     opened: &'a mut OpenProducer<S>,
     restart: &'a mut Restart,
-    answers: EmptyAnswers,
+    answers: EmptyDeliveries,
     deliveries: Discarding<DeliveryOf<S>>,
     ended: DeliveryEnd,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     caught::guarded,
-    machine::batcher::{self, Splitter},
+    machine::batcher::{SplitDecision, Splitter},
 };
 
 /// What a function given to [`Batching::split`](crate::Batching::split) returns for a message.
@@ -54,20 +54,20 @@ impl<I: HasData<Data = T>, T> Splitter<I> for UserSplit<T> {
         guarded(|| split()).ok()
     }
 
-    fn split(&self, state: &mut Self::State, item: &I) -> batcher::Split {
+    fn split(&self, state: &mut Self::State, item: &I) -> SplitDecision {
         let Some(split) = state else {
             // No state although there is a function: it panicked when it was created, so all messages of the key are refused.
             let failed_to_start = self.split.is_some();
             return if failed_to_start {
-                batcher::Split::Refuse
+                SplitDecision::Refuse
             } else {
-                batcher::Split::Continue
+                SplitDecision::Continue
             };
         };
         match guarded(|| split(item.data())) {
-            Ok(Split::Continue) => batcher::Split::Continue,
-            Ok(Split::Emit) => batcher::Split::Emit,
-            Err(_panic) => batcher::Split::Refuse,
+            Ok(Split::Continue) => SplitDecision::Continue,
+            Ok(Split::Emit) => SplitDecision::Emit,
+            Err(_panic) => SplitDecision::Refuse,
         }
     }
 }

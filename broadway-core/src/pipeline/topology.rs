@@ -21,7 +21,7 @@ use super::{
 use crate::{
     engine::{control::Control, signal},
     error::{Problem, RunError},
-    machine::{rate::Change, stop_signals::Request},
+    machine::{rate::Change, stop_signals::StopRequest},
     rate_limit::RateLimit,
     telemetry::{DrainCause, Emitter, Event},
 };
@@ -100,9 +100,9 @@ impl<T: Send + 'static> Topology<T> {
     pub async fn wait_or_signal(&self) -> Result<Totals, RunError> {
         self.check_outside()?;
         let ended = signal::until_signal(self.wait_for_result(), |request| match request {
-            Request::Drain => self.begin_drain_as(DrainCause::Signal, self.state.drain_timeout),
-            Request::Abort => self.state.control.abort(),
-            Request::Nothing => {}
+            StopRequest::Drain => self.begin_drain_as(DrainCause::Signal, self.state.drain_timeout),
+            StopRequest::Abort => self.state.control.abort(),
+            StopRequest::Nothing => {}
         });
         ended.await.map_err(|error| RunError::Signals { error })?
     }

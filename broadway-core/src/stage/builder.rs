@@ -241,7 +241,7 @@ impl<P: Producer, D> ProducerBuilder<P, D> {
     /// Options that cannot work, all of them; `init` failed; or there is no tokio runtime with timers.
     pub async fn start(self) -> Result<ProducerHandle<P, D>, StartError>
     where
-        D: Dispatch<P::Event, Seat: Send> + Send + 'static,
+        D: Dispatch<P::Event, Options: Send> + Send + 'static,
     {
         let body = Producing::new(self.stage);
         let (common, sending) = start_sending(body, self.common, self.sending, Vec::new()).await?;
@@ -261,7 +261,7 @@ impl<S: ProducerConsumer, D> ProducerConsumerBuilder<S, D> {
     /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime with timers.
     pub async fn start(self) -> Result<ProducerConsumerHandle<S, D>, StartError>
     where
-        D: Dispatch<S::Out, Seat: Send> + Send + 'static,
+        D: Dispatch<S::Out, Options: Send> + Send + 'static,
     {
         let body = Both::new(self.stage);
         let (common, sending) =
@@ -315,7 +315,7 @@ async fn start_sending<B, D>(
 ) -> Result<Started<B, D>, StartError>
 where
     B: Body,
-    D: Dispatch<B::Out, Seat: Send> + Send + 'static,
+    D: Dispatch<B::Out, Options: Send> + Send + 'static,
 {
     let mut problems = common.problems();
     options.problems(&mut problems);

@@ -10,11 +10,11 @@
 //! | [`Route`] | the consumers of all targets whose predicate holds | that of each consumer, up to the limit of its queue |
 //! | [`Either`] | as one of two dispatchers, chosen at run time | that of the chosen one |
 //!
-//! To write another one, implement [`Dispatch`], whose page has the rules; [`Asks`] and [`Demands`] keep the accounts that most
+//! To write another one, implement [`Dispatch`], whose page has the rules; [`WaitingInlets`] and [`InletDemands`] keep the accounts that most
 //! dispatchers need.
 
 #[doc(inline)]
 pub use crate::machine::dispatch::{
-    Asks, Broadcast, Demand, Demands, Dispatch, Either, InletId, JoinError, Mark, Misrouted,
-    Offered, OutletId, Partition, PartitionSeat, Route, Selector,
+    Broadcast, Demand, Dispatch, Either, InletDemands, InletId, JoinError, Mark, Misrouted,
+    Offered, OutletId, Partition, PartitionName, Route, Selector, WaitingInlets,
 };

@@ -11,7 +11,7 @@ use crate::{
     caught::{self, guarded},
     error::{Callback, Reason},
     machine::{
-        buffer::{Buffer as Queue, Keep},
+        buffer::{EventBuffer as Queue, Keep},
         dispatch::{Dispatch, Mark},
     },
 };

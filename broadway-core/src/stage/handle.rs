@@ -20,7 +20,7 @@ use super::{
 };
 use crate::engine::link::Link;
 use crate::machine::dispatch::{
-    Broadcast, Demand, Dispatch, Partition, PartitionSeat, Route, Selector,
+    Broadcast, Demand, Dispatch, Partition, PartitionName, Route, Selector,
 };
 
 /// What all handles have.
@@ -177,15 +177,15 @@ macro_rules! sending_methods {
         /// Where consumers subscribe, with the options of a subscription.
         pub fn output(&self) -> Output<$event>
         where
-            $dispatch: Dispatch<$event, Seat: PlainSeat + Clone + Send + Sync> + Send + 'static,
+            $dispatch: Dispatch<$event, Options: PlainSeat + Clone + Send + Sync> + Send + 'static,
         {
-            self.output_at(<$dispatch as Dispatch<$event>>::Seat::default())
+            self.output_at(<$dispatch as Dispatch<$event>>::Options::default())
         }
 
         /// As [`output`](Self::output), at a seat of a dispatcher of one's own.
-        pub fn output_at(&self, seat: <$dispatch as Dispatch<$event>>::Seat) -> Output<$event>
+        pub fn output_at(&self, seat: <$dispatch as Dispatch<$event>>::Options) -> Output<$event>
         where
-            $dispatch: Dispatch<$event, Seat: Clone + Send + Sync> + Send + 'static,
+            $dispatch: Dispatch<$event, Options: Clone + Send + Sync> + Send + 'static,
         {
             self.sending.output(&self.common.name, seat)
         }
@@ -266,7 +266,7 @@ macro_rules! partition_methods {
         /// Where the consumer of one partition subscribes. Subscribing to one that there is not, or that has a consumer, is an
         /// error then.
         pub fn partition(&self, partition: K) -> Output<$event> {
-            self.output_at(PartitionSeat(partition))
+            self.output_at(PartitionName(partition))
         }
     };
 }
@@ -276,7 +276,7 @@ macro_rules! route_methods {
         /// Where the consumer of one target subscribes. Subscribing to one that there is not, or that has a consumer, is an
         /// error then.
         pub fn target(&self, target: K) -> Output<$event> {
-            self.output_at(PartitionSeat(target))
+            self.output_at(PartitionName(target))
         }
     };
 }
@@ -398,9 +398,9 @@ impl<I: Send> Cancels for Canceller<I> {
 }
 
 impl<E: Send + 'static, D: Dispatch<E>> Sending<E, D> {
-    fn output(&self, name: &Arc<str>, seat: D::Seat) -> Output<E>
+    fn output(&self, name: &Arc<str>, seat: D::Options) -> Output<E>
     where
-        D: Dispatch<E, Seat: Clone + Send + Sync> + Send + 'static,
+        D: Dispatch<E, Options: Clone + Send + Sync> + Send + 'static,
     {
         Output::new(Arc::new(Connector {
             link: Arc::clone(&self.link),

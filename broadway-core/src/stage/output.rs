@@ -15,7 +15,7 @@ use crate::{
     machine::{
         credit::{Credit, InvalidCredit},
         dispatch::{Dispatch, JoinError},
-        slots::Slots,
+        task_slots::TaskSlots,
     },
 };
 
@@ -52,7 +52,7 @@ enum Demanding {
     },
     Manual,
     /// By a consumer that has slots for events, as they get free: so many, asked for by so many. `None`: nobody said.
-    Slots(Option<(usize, usize)>),
+    TaskSlots(Option<(usize, usize)>),
 }
 
 /// The most that a subscription may demand: a slip above it is refused.
@@ -74,7 +74,7 @@ impl<T: Send + 'static> Output<T> {
     pub fn max_demand(self, max: usize) -> Self {
         let min = match self.demand {
             Demanding::Automatic { min, .. } => min,
-            Demanding::Manual | Demanding::Slots(_) => None,
+            Demanding::Manual | Demanding::TaskSlots(_) => None,
         };
         let demand = Demanding::Automatic { max, min };
         Self { demand, ..self }
@@ -85,7 +85,7 @@ impl<T: Send + 'static> Output<T> {
     pub fn min_demand(self, min: usize) -> Self {
         let max = match self.demand {
             Demanding::Automatic { max, .. } => max,
-            Demanding::Manual | Demanding::Slots(_) => 1_000,
+            Demanding::Manual | Demanding::TaskSlots(_) => 1_000,
         };
         let demand = Demanding::Automatic {
             max,
@@ -124,13 +124,13 @@ impl<T: Send + 'static> Output<T> {
     pub(super) fn limits(&self) -> Option<(usize, usize)> {
         match self.demand {
             Demanding::Automatic { max, min } => Some((max, min.unwrap_or(max / 2))),
-            Demanding::Manual | Demanding::Slots(_) => None,
+            Demanding::Manual | Demanding::TaskSlots(_) => None,
         }
     }
 
     /// For a consumer whose events have slots, as many as may be demanded.
     pub(super) fn in_slots(&self) -> Self {
-        let demand = Demanding::Slots(self.limits());
+        let demand = Demanding::TaskSlots(self.limits());
         Self {
             demand,
             ..self.clone()
@@ -172,7 +172,7 @@ impl<T: Send + 'static> Output<T> {
 
     pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
         let slots = match self.demand {
-            Demanding::Slots(limits) => Some(slots(limits)?),
+            Demanding::TaskSlots(limits) => Some(slots(limits)?),
             Demanding::Automatic { .. } | Demanding::Manual => None,
         };
         let joined = self.connect.connect(self.flow()?);
@@ -206,13 +206,13 @@ fn credit(max: usize, min: usize) -> Result<Credit, SubscribeError> {
     Credit::new(max, min).map_err(|error| invalid(max, error))
 }
 
-fn slots(limits: Option<(usize, usize)>) -> Result<Slots, SubscribeError> {
+fn slots(limits: Option<(usize, usize)>) -> Result<TaskSlots, SubscribeError> {
     let Some((max, min)) = limits else {
         let message = "does not go with a task for each event: give `max_demand`, the most tasks";
         return Err(SubscribeError::Invalid(Problem::new("manual", message)));
     };
     check_max(max)?;
-    Slots::new(max, min).map_err(|error| invalid(max, error))
+    TaskSlots::new(max, min).map_err(|error| invalid(max, error))
 }
 
 fn check_max(max: usize) -> Result<(), SubscribeError> {
@@ -231,7 +231,7 @@ fn invalid(max: usize, error: InvalidCredit) -> SubscribeError {
 /// Asks for a consumer whose events have slots.
 struct InSlots {
     asks: Arc<dyn Asks>,
-    slots: Slots,
+    slots: TaskSlots,
 }
 
 impl Asks for InSlots {
@@ -243,7 +243,7 @@ impl Asks for InSlots {
         self.asks.waits()
     }
 
-    fn slots(&self) -> Option<Slots> {
+    fn slots(&self) -> Option<TaskSlots> {
         Some(self.slots.clone())
     }
 }
@@ -296,7 +296,7 @@ pub(super) enum Notice {
 /// The one who makes subscriptions to one seat of one stage.
 pub(super) struct Connector<T, D: Dispatch<T>> {
     pub(super) link: Arc<Link<T, D>>,
-    pub(super) seat: D::Seat,
+    pub(super) seat: D::Options,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) name: Arc<str>,
 }
@@ -304,7 +304,7 @@ pub(super) struct Connector<T, D: Dispatch<T>> {
 impl<T, D> Connect<T> for Connector<T, D>
 where
     T: Send + 'static,
-    D: Dispatch<T, Seat: Clone + Send + Sync> + Send + 'static,
+    D: Dispatch<T, Options: Clone + Send + Sync> + Send + 'static,
 {
     fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError> {
         let mut inlet = self.link.join(self.seat.clone(), flow)?;

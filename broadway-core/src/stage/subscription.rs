@@ -10,7 +10,7 @@ use std::{
 
 use super::End;
 use crate::engine::link::Ask;
-use crate::machine::{dispatch::Dispatch, slots::Slots};
+use crate::machine::{dispatch::Dispatch, task_slots::TaskSlots};
 
 /// Names a subscription, for the producer and the consumer alike. No two of a program are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ pub(super) trait Asks: Send + Sync {
     fn waits(&self) -> Option<bool>;
 
     /// How it is to be asked, if its events are to have slots.
-    fn slots(&self) -> Option<Slots> {
+    fn slots(&self) -> Option<TaskSlots> {
         None
     }
 }
@@ -143,7 +143,7 @@ impl Subscription {
     }
 
     /// All of the slots that its events are to have, free, if it was made for such.
-    pub(super) fn slots(&self) -> Option<Slots> {
+    pub(super) fn slots(&self) -> Option<TaskSlots> {
         self.shared.asks.slots()
     }
 

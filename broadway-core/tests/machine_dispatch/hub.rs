@@ -72,7 +72,7 @@ pub(crate) trait Rules: Clone {
 pub(crate) struct Hub<D: Dispatch<Event>, R> {
     dispatch: D,
     /// What each inlet joins with.
-    seat: fn(u32) -> D::Seat,
+    seat: fn(u32) -> D::Options,
     rules: R,
     joined: Vec<bool>,
     held: Vec<Vec<Event>>,
@@ -87,7 +87,7 @@ pub(crate) struct Hub<D: Dispatch<Event>, R> {
 
 impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
     /// Everybody joins.
-    pub(crate) fn new(mut dispatch: D, rules: R, seat: fn(u32) -> D::Seat) -> Self {
+    pub(crate) fn new(mut dispatch: D, rules: R, seat: fn(u32) -> D::Options) -> Self {
         for inlet in 0..INLETS {
             dispatch
                 .join(InletId(inlet), seat(inlet))
@@ -204,7 +204,7 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
     }
 
     fn ask(&mut self, inlet: u32, n: usize) {
-        self.dispatch.ask(InletId(inlet), n);
+        self.dispatch.wait_for(InletId(inlet), n);
         self.on_its_way.remove(&inlet);
         self.asleep.remove(&inlet);
         if n > 0 {

@@ -84,7 +84,7 @@ pub(crate) trait Model {
 pub(crate) struct Link<D: Dispatch<Event>, M> {
     pub(crate) dispatch: D,
     pub(crate) model: M,
-    seat: fn(u32) -> D::Seat,
+    seat: fn(u32) -> D::Options,
     /// Ordered from upstream and not offered yet.
     pub(crate) ordered: usize,
     calm: bool,
@@ -100,7 +100,7 @@ pub(crate) struct Link<D: Dispatch<Event>, M> {
 }
 
 impl<D: Dispatch<Event>, M: Model> Link<D, M> {
-    pub(crate) fn new(dispatch: D, model: M, seat: fn(u32) -> D::Seat, calm: bool) -> Self {
+    pub(crate) fn new(dispatch: D, model: M, seat: fn(u32) -> D::Options, calm: bool) -> Self {
         let inlets = INLETS as usize;
         Self {
             dispatch,
@@ -145,7 +145,7 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
                 self.take(inlet, max);
             }
             Step::Ask(inlet) if self.joined[inlet as usize] => {
-                self.dispatch.ask(InletId(inlet), 1);
+                self.dispatch.wait_for(InletId(inlet), 1);
                 self.asleep[inlet as usize] = true;
             }
             Step::GiveBack { inlet, n } if self.joined[inlet as usize] => self.give_back(inlet, n),
@@ -233,7 +233,7 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
     }
 
     fn order(&mut self) {
-        let more = self.dispatch.wanted().saturating_sub(self.ordered);
+        let more = self.dispatch.unmet_demand().saturating_sub(self.ordered);
         self.ordered += more;
     }
 
@@ -255,9 +255,12 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
     }
 
     fn check(&self) {
-        assert_eq!(self.dispatch.wanted(), self.model.wanted(), "wanted");
+        assert_eq!(self.dispatch.unmet_demand(), self.model.wanted(), "wanted");
         assert_eq!(self.dispatch.buffered(), self.model.buffered(), "buffered");
-        assert!(self.ordered >= self.dispatch.wanted(), "all is on order");
+        assert!(
+            self.ordered >= self.dispatch.unmet_demand(),
+            "all is on order"
+        );
         if self.calm {
             self.model.check_calm(self.ordered);
         }

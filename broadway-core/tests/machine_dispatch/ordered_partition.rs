@@ -1,6 +1,6 @@
 //! Key by key to its own inlet: keys 0 to 3 are partitions, 4 is discarded, 5 does not exist.
 
-use broadway_core::machine::dispatch::{Partition, PartitionSeat};
+use broadway_core::machine::dispatch::{Partition, PartitionName};
 use proptest::prelude::*;
 
 use crate::hub::{Event, INLETS};
@@ -89,7 +89,7 @@ fn check(steps: &[Step], calm: bool, queue_max: usize) {
         demand: [0; INLETS as usize],
         queue_max,
     };
-    let seat = |inlet| PartitionSeat(inlet as usize);
+    let seat = |inlet| PartitionName(inlet as usize);
     let mut link = Link::new(partition.queue_max(queue_max), model, seat, calm);
     link.run(steps);
     link.finish(3, &[0, 1, 2, 3, 4, 5]);

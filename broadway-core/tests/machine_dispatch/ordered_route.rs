@@ -1,6 +1,6 @@
 //! Key by key to any number of inlets: 0 to 2 have one each, 3 is for all, 4 for two, 5 for the rest or nobody.
 
-use broadway_core::machine::dispatch::{PartitionSeat, Route};
+use broadway_core::machine::dispatch::{PartitionName, Route};
 use proptest::prelude::*;
 
 use crate::hub::{Event, INLETS};
@@ -113,7 +113,7 @@ fn check(steps: &[Step], calm: bool, queue_max: usize, rest: Option<u32>) {
         demand: [0; INLETS as usize],
         queue_max,
     };
-    let mut link = Link::new(route, model, PartitionSeat, calm);
+    let mut link = Link::new(route, model, PartitionName, calm);
     link.run(steps);
     link.finish(3, &[0, 1, 2, 3, 4, 5]);
     link.check_order();

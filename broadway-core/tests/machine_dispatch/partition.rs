@@ -1,6 +1,6 @@
 //! Key by key to its own inlet: keys 0 to 3 are partitions, 4 is discarded, 5 does not exist.
 
-use broadway_core::machine::dispatch::{Partition, PartitionSeat};
+use broadway_core::machine::dispatch::{Partition, PartitionName};
 use proptest::prelude::*;
 
 use crate::hub::{Event, Hub, INLETS, Rules, steps};
@@ -54,7 +54,7 @@ proptest! {
             4 => None,
             key => Some(key.into()),
         });
-        let mut hub = Hub::new(partition, ByKey::default(), |inlet| PartitionSeat(inlet as usize));
+        let mut hub = Hub::new(partition, ByKey::default(), |inlet| PartitionName(inlet as usize));
         hub.run(&steps);
         hub.check_order_per_key();
     }

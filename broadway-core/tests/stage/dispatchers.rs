@@ -6,7 +6,8 @@ use std::sync::Arc;
 use broadway_core::{
     machine::{
         dispatch::{
-            Asks, Broadcast, Demands, Dispatch, InletId, JoinError, Offered, OutletId, Partition,
+            Broadcast, Dispatch, InletDemands, InletId, JoinError, Offered, OutletId, Partition,
+            WaitingInlets,
         },
         restart::RestartPolicy,
     },
@@ -25,7 +26,7 @@ fn numbers(to: u64) -> Vec<u64> {
 
 async fn puppet<D>(dispatcher: D) -> (ProducerHandle<Puppet, D>, Log<String>)
 where
-    D: Dispatch<u64, Seat: Send> + Send + 'static,
+    D: Dispatch<u64, Options: Send> + Send + 'static,
 {
     let (puppet, log) = Puppet::new();
     let stage = stage::producer(puppet).dispatcher(dispatcher);
@@ -42,7 +43,7 @@ fn demands(log: &Log<String>) -> Vec<String> {
 
 fn stream<D>(stage: &ProducerHandle<Puppet, D>, ask: usize) -> EventStream<u64>
 where
-    D: Dispatch<u64, Seat: Default + Clone + Send + Sync> + Send + 'static,
+    D: Dispatch<u64, Options: Default + Clone + Send + Sync> + Send + 'static,
 {
     let stream = stage.output().manual().stream().unwrap();
     stream.ask(ask);
@@ -394,8 +395,8 @@ async fn events_that_no_partition_gets_are_counted_also_if_they_were_buffered() 
 #[derive(Default)]
 struct LargestFirst {
     numbers: std::collections::BinaryHeap<u64>,
-    asks: Asks,
-    demands: Demands,
+    waiting: WaitingInlets,
+    demands: InletDemands,
 }
 
 /// Only those who know the word may subscribe.
@@ -403,7 +404,7 @@ struct LargestFirst {
 struct Word(Arc<str>);
 
 impl Dispatch<u64> for LargestFirst {
-    type Seat = Word;
+    type Options = Word;
 
     fn join(&mut self, _: InletId, word: Word) -> Result<(), JoinError> {
         match &*word.0 {
@@ -413,8 +414,8 @@ impl Dispatch<u64> for LargestFirst {
     }
 
     fn leave(&mut self, inlet: InletId) {
-        self.asks.forget(inlet);
-        self.demands.forget(inlet);
+        self.waiting.remove(inlet);
+        self.demands.remove(inlet);
     }
 
     fn offer(&mut self, _: OutletId, events: &mut Vec<u64>) -> Offered<u64> {
@@ -429,20 +430,20 @@ impl Dispatch<u64> for LargestFirst {
         out: &mut Vec<u64>,
         _: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
-        self.asks.forget(inlet);
+        self.waiting.remove(inlet);
         let before = out.len();
         out.extend(std::iter::from_fn(|| self.numbers.pop()).take(max));
         let taken = out.len() - before;
-        self.demands.lower(inlet, taken);
+        self.demands.reduce(inlet, taken);
         taken
     }
 
-    fn ask(&mut self, inlet: InletId, n: usize) {
-        self.asks.ask(inlet, n);
+    fn wait_for(&mut self, inlet: InletId, n: usize) {
+        self.waiting.add(inlet, n);
     }
 
     fn wake(&mut self, out: &mut Vec<InletId>) {
-        self.asks.wake(self.numbers.len(), usize::MAX, out);
+        self.waiting.wake(self.numbers.len(), usize::MAX, out);
     }
 
     fn buffered(&self) -> usize {
@@ -453,7 +454,7 @@ impl Dispatch<u64> for LargestFirst {
         self.demands.add(inlet, n);
     }
 
-    fn wanted(&self) -> usize {
+    fn unmet_demand(&self) -> usize {
         self.demands.total().saturating_sub(self.numbers.len())
     }
 }

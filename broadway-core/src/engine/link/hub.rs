@@ -84,7 +84,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// # Errors
     ///
     /// The dispatcher has no such seat, or it is taken.
-    pub(crate) fn subscribe(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+    pub(crate) fn subscribe(&self, seat: D::Options, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
         self.join_and(State::ask_again, seat, flow)
     }
 
@@ -93,14 +93,14 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// # Errors
     ///
     /// As `subscribe`.
-    pub(crate) fn join(&self, seat: D::Seat, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
+    pub(crate) fn join(&self, seat: D::Options, flow: Flow) -> Result<Inlet<T, D>, JoinError> {
         self.join_and(|_, _| {}, seat, flow)
     }
 
     fn join_and(
         &self,
         then: fn(&mut State<T, D>, InletId),
-        seat: D::Seat,
+        seat: D::Options,
         flow: Flow,
     ) -> Result<Inlet<T, D>, JoinError> {
         let mut wakes = WakeList::default();
@@ -130,7 +130,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     }
 }
 
-impl<T, D: Dispatch<T, Seat = ()>> Link<T, D> {
+impl<T, D: Dispatch<T, Options = ()>> Link<T, D> {
     /// A new receiving end, which takes whatever is there.
     pub(crate) fn inlet(&self) -> Inlet<T, D> {
         let joined = self.subscribe((), Flow::Any);
@@ -277,7 +277,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
 
     /// Orders what is wanted beyond what is on order, or takes back what is not wanted any more and nobody was told of.
     fn order(&mut self, wakes: &mut WakeList) {
-        let wanted = self.dispatch.wanted();
+        let wanted = self.dispatch.unmet_demand();
         if wanted > self.ordered {
             self.due += wanted - self.ordered;
             self.ordered = wanted;
@@ -376,7 +376,7 @@ impl<T, D: Dispatch<T>> State<T, D> {
         let seat = &mut self.inlets[inlet.0 as usize];
         let max = max.min(seat.limit());
         seat.waker = Some(waker);
-        self.dispatch.ask(inlet, max);
+        self.dispatch.wait_for(inlet, max);
     }
 
     /// The inlet takes nothing now, and wants to know of the end.

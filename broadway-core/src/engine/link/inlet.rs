@@ -126,7 +126,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         let mut state = self.hub.lock();
         let waker = state.waker(self.id).take();
         state.set_up(self.id, false);
-        state.dispatch.ask(self.id, 0);
+        state.dispatch.wait_for(self.id, 0);
         state.changed(&mut wakes);
         drop(state);
         // After the lock: with its last waker a task may drop ends of this link.
@@ -141,7 +141,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         let mut state = self.hub.lock();
         let before = state.waker(id).take();
         state.set_up(id, false);
-        state.dispatch.ask(id, 0);
+        state.dispatch.wait_for(id, 0);
         let polled = if state.finished_for(id) {
             Poll::Ready(())
         } else {
@@ -179,7 +179,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
     pub(crate) fn keep_last(&mut self) {
         let mut wakes = WakeList::default();
         let mut state = self.hub.lock();
-        state.dispatch.keep_last(self.id);
+        state.dispatch.done_except_last(self.id);
         state.changed(&mut wakes);
         drop(state);
         wakes.wake();

@@ -36,7 +36,7 @@
 //! `tests/link-model` runs this folder in every order in which its lock can be taken.
 //!
 //! [`Take`]: inlet::Take
-//! [`wanted`]: crate::machine::dispatch::Dispatch::wanted
+//! [`wanted`]: crate::machine::dispatch::Dispatch::unmet_demand
 
 mod ask;
 mod hub;

@@ -121,7 +121,7 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
     /// changed.
     pub(crate) fn has_passed(&self, mark: &Mark) -> bool {
         let mut state = self.hub.lock();
-        let passed = state.dispatch.passed(mark);
+        let passed = state.dispatch.has_passed(mark);
         state.watched |= !passed;
         passed
     }

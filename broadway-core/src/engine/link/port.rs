@@ -40,7 +40,7 @@ impl Flow {
             Self::Any => 0,
             Self::Automatic(credit) => {
                 credit.consumed(n);
-                credit.ask()
+                credit.request()
             }
             Self::Manual { pending } => {
                 *pending = pending.saturating_sub(n);
@@ -146,7 +146,7 @@ impl Port {
     pub(super) fn ask(&mut self, due: &mut usize) -> usize {
         match &mut self.credit {
             Some(credit) => {
-                self.owed += credit.ask();
+                self.owed += credit.request();
                 self.owed.min(self.piece)
             }
             None => {

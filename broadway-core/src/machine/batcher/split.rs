@@ -1,7 +1,7 @@
 //! What a batch collects into, and who else may end it.
 
 /// Where the messages of a batch are collected.
-pub trait Bin: Default {
+pub trait BatchItems: Default {
     /// One message.
     type Item;
 
@@ -17,7 +17,7 @@ pub trait Bin: Default {
     }
 }
 
-impl<T> Bin for Vec<T> {
+impl<T> BatchItems for Vec<T> {
     type Item = T;
 
     fn push(&mut self, item: T) {
@@ -42,7 +42,7 @@ pub trait Splitter<T> {
         size_of::<Self::State>() > 0
     }
 
-    /// Whether every message would be [`Split::Continue`]. Then nobody needs to be asked.
+    /// Whether every message would be [`SplitDecision::Continue`]. Then nobody needs to be asked.
     fn never_splits(&self) -> bool {
         false
     }
@@ -54,12 +54,12 @@ pub trait Splitter<T> {
     ///
     /// A panic here leaves the batcher as it was but drops the message with the unwinding: whoever
     /// calls a user's function from here catches its panic and refuses the message.
-    fn split(&self, state: &mut Self::State, item: &T) -> Split;
+    fn split(&self, state: &mut Self::State, item: &T) -> SplitDecision;
 }
 
 /// What a [`Splitter`] says about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
+pub enum SplitDecision {
     /// It belongs to the batch, which goes on.
     Continue,
     /// It is the last of the batch.
@@ -81,7 +81,7 @@ impl<T> Splitter<T> for NeverSplit {
 
     fn start(&self) {}
 
-    fn split(&self, (): &mut (), _item: &T) -> Split {
-        Split::Continue
+    fn split(&self, (): &mut (), _item: &T) -> SplitDecision {
+        SplitDecision::Continue
     }
 }

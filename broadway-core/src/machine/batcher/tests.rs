@@ -2,8 +2,8 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> BatchLimits {
+    BatchLimits {
         size: 3,
         bytes: None,
         timeout: SECOND,
@@ -16,11 +16,11 @@ fn limits() -> Limits {
 struct Bench<S: Splitter<u32>> {
     batcher: Batcher<u8, Vec<u32>, S>,
     start: Instant,
-    ready: Vec<Ready<u8, Vec<u32>>>,
+    ready: Vec<ClosedBatch<u8, Vec<u32>>>,
 }
 
 impl<S: Splitter<u32>> Bench<S> {
-    fn new(limits: Limits, splitter: S) -> Self {
+    fn new(limits: BatchLimits, splitter: S) -> Self {
         Self {
             batcher: Batcher::new(limits, splitter),
             start: Instant::now(),
@@ -100,7 +100,7 @@ fn keys_have_batches_of_their_own() {
 #[test]
 fn a_message_that_would_overfill_a_batch_starts_the_next() {
     let bytes = Some(10);
-    let mut bench = Bench::new(Limits { bytes, ..limits() }, NeverSplit);
+    let mut bench = Bench::new(BatchLimits { bytes, ..limits() }, NeverSplit);
     bench.push_with(1, 0, 6, false, 0);
     bench.push_with(1, 1, 6, false, 0);
     assert_eq!(bench.ready(), [(1, vec![0], Trigger::Bytes)]);
@@ -211,7 +211,7 @@ fn a_flush_does_not_reach_beyond_the_batch_of_its_message() {
 #[test]
 fn flushes_leave_in_the_order_they_were_asked_for() {
     let size = 1;
-    let mut bench = Bench::new(Limits { size, ..limits() }, NeverSplit);
+    let mut bench = Bench::new(BatchLimits { size, ..limits() }, NeverSplit);
     bench.push_with(1, 0, 0, true, 0);
     bench.batcher.limits.size = 3;
     bench.push_with(3, 0, 0, false, 0);
@@ -226,7 +226,7 @@ fn flushes_leave_in_the_order_they_were_asked_for() {
 fn a_new_key_beyond_the_cap_delivers_the_oldest() {
     let open_max = 2;
     let mut bench = Bench::new(
-        Limits {
+        BatchLimits {
             open_max,
             ..limits()
         },
@@ -243,7 +243,7 @@ fn a_new_key_beyond_the_cap_delivers_the_oldest() {
 fn a_message_beyond_the_cap_delivers_the_oldest_even_its_own() {
     let buffered_max = 2;
     let mut bench = Bench::new(
-        Limits {
+        BatchLimits {
             buffered_max,
             ..limits()
         },
@@ -269,23 +269,23 @@ impl Splitter<u32> for SumOfTen {
         0
     }
 
-    fn split(&self, sum: &mut u32, &item: &u32) -> Split {
+    fn split(&self, sum: &mut u32, &item: &u32) -> SplitDecision {
         if item == 99 {
-            return Split::Refuse;
+            return SplitDecision::Refuse;
         }
         *sum += item;
         if *sum < 10 {
-            return Split::Continue;
+            return SplitDecision::Continue;
         }
         *sum -= 10;
-        Split::Emit
+        SplitDecision::Emit
     }
 }
 
 #[test]
 fn splitter_state_is_kept_after_an_emit() {
     let size = 100;
-    let mut bench = Bench::new(Limits { size, ..limits() }, SumOfTen);
+    let mut bench = Bench::new(BatchLimits { size, ..limits() }, SumOfTen);
     bench.push(1, 14);
     bench.push(1, 5);
     bench.push(1, 1);
@@ -300,7 +300,7 @@ fn splitter_state_is_kept_after_an_emit() {
 fn splitter_state_counts_as_a_key_and_the_longest_idle_goes_first() {
     let open_max = 2;
     let mut bench = Bench::new(
-        Limits {
+        BatchLimits {
             open_max,
             ..limits()
         },
@@ -322,7 +322,7 @@ fn splitter_state_counts_as_a_key_and_the_longest_idle_goes_first() {
 fn a_refused_message_comes_back_and_changes_nothing() {
     let open_max = 1;
     let mut bench = Bench::new(
-        Limits {
+        BatchLimits {
             open_max,
             ..limits()
         },
@@ -345,7 +345,7 @@ fn emptied_bins_are_used_again_up_to_a_bound() {
     for _ in 0..bench.batcher.spare_max + 10 {
         bench.batcher.recycle(Vec::with_capacity(1000));
     }
-    assert_eq!(bench.batcher.spare.len(), SPARE_BINS_SMALL);
+    assert_eq!(bench.batcher.spare.len(), SPARE_BUFFERS_SMALL);
     bench.push(1, 0);
     bench.batcher.drain(&mut bench.ready);
     assert!(bench.ready[0].bin.capacity() >= 1000);

@@ -37,11 +37,11 @@ mod tests;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use self::copies::{Copies, Source};
+use self::copies::{Copies, EventSlices};
 pub use self::selector::Selector;
-use super::inlets::Inlets;
-use super::queue::Queue;
-use super::runs::Runs;
+use super::event_queue::EventQueue;
+use super::inlet_table::InletTable;
+use super::outlet_runs::OutletRuns;
 use super::segments::Segments;
 use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 
@@ -56,7 +56,7 @@ use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 /// broadcast.join(even, Selector::new(|n: &u32| n % 2 == 0))?;
 /// broadcast.demand(all, 10);
 /// broadcast.demand(even, 3);
-/// assert_eq!(broadcast.wanted(), 3);
+/// assert_eq!(broadcast.unmet_demand(), 3);
 ///
 /// let _ = broadcast.offer(OutletId(0), &mut vec![1, 2, 3, 4]);
 /// let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -68,19 +68,19 @@ use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 #[derive(Debug)]
 pub struct Broadcast<T> {
     /// Offered and not distributed.
-    backlog: Queue<T>,
+    backlog: EventQueue<T>,
     /// How many events at the front of the backlog were distributed, and freed, once before.
     fallen_back: usize,
     /// Distributed and not reported as freed yet.
-    freed: Runs,
+    freed: OutletRuns,
     /// How many events were ever offered.
     offered: u64,
-    inlets: Inlets<Member<T>>,
+    inlets: InletTable<BroadcastInlet<T>>,
     /// Who has joined, in that order.
     joined: Vec<InletId>,
     /// The least that any inlet has demanded beyond what was distributed; 0 without inlets.
     room: usize,
-    /// Inlets that may have become servable; `wake` looks again.
+    /// InletTable that may have become servable; `wake` looks again.
     due: VecDeque<InletId>,
     /// Scratch.
     copies: Copies<T>,
@@ -88,7 +88,7 @@ pub struct Broadcast<T> {
 
 /// What is known about an inlet.
 #[derive(Debug)]
-struct Member<T> {
+struct BroadcastInlet<T> {
     selector: Selector<T>,
     /// Its copies of what was distributed.
     queue: Segments<T>,
@@ -104,11 +104,11 @@ impl<T> Broadcast<T> {
     /// Nothing buffered, nobody joined.
     pub fn new() -> Self {
         Self {
-            backlog: Queue::default(),
+            backlog: EventQueue::default(),
             fallen_back: 0,
-            freed: Runs::default(),
+            freed: OutletRuns::default(),
             offered: 0,
-            inlets: Inlets::new(),
+            inlets: InletTable::new(),
             joined: Vec::new(),
             room: 0,
             due: VecDeque::new(),
@@ -125,7 +125,7 @@ impl<T> Broadcast<T> {
     /// Hands out the front of the backlog, of which `copies` were made.
     fn distribute(&mut self, mut copies: Copies<T>) {
         let n = copies.len();
-        let mut runs = Runs::default();
+        let mut runs = OutletRuns::default();
         let mut original = Vec::new();
         self.backlog
             .take(n, &mut original, &mut runs, &mut |_, _| {});
@@ -151,7 +151,7 @@ impl<T> Broadcast<T> {
     }
 
     /// `n` events of these outlets are distributed. Those that were before are not freed again.
-    fn count_freed(&mut self, n: usize, runs: &mut Runs) {
+    fn count_freed(&mut self, n: usize, runs: &mut OutletRuns) {
         let mut before = self.fallen_back.min(n);
         self.fallen_back -= before;
         while before > 0 {
@@ -171,7 +171,7 @@ impl<T: Clone> Broadcast<T> {
             return;
         }
         let mut copies = std::mem::take(&mut self.copies);
-        let source = Source::new(self.backlog.slices());
+        let source = EventSlices::new(self.backlog.slices());
         let (inlets, joined) = (&mut self.inlets, &self.joined);
         match catch_unwind(AssertUnwindSafe(|| {
             copies.make(source, inlets, joined);
@@ -187,7 +187,7 @@ impl<T: Clone> Broadcast<T> {
 
     /// Drops what was to be distributed: it would be tried again at every demand, and nobody would ever see the end.
     fn drop_due(&mut self) {
-        let (mut due, mut runs) = (Vec::new(), Runs::default());
+        let (mut due, mut runs) = (Vec::new(), OutletRuns::default());
         self.backlog
             .take(self.room, &mut due, &mut runs, &mut |_, _| {});
     }
@@ -200,13 +200,13 @@ impl<T> Default for Broadcast<T> {
 }
 
 impl<T: Clone> Dispatch<T> for Broadcast<T> {
-    type Seat = Selector<T>;
+    type Options = Selector<T>;
 
     const ANY_INLET: bool = false;
 
     fn join(&mut self, inlet: InletId, selector: Selector<T>) -> Result<(), JoinError> {
         self.leave(inlet);
-        let member = Member {
+        let member = BroadcastInlet {
             selector,
             queue: Segments::default(),
             room: 0,
@@ -238,7 +238,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
             self.backlog.append(outlet, events);
         } else {
             let mut copies = std::mem::take(&mut self.copies);
-            let source = Source::new(std::iter::once(events.as_slice()));
+            let source = EventSlices::new(std::iter::once(events.as_slice()));
             copies.make(source, &mut self.inlets, &self.joined);
             // All of the user's code has run: from here on the chunk may move.
             self.backlog.append(outlet, events);
@@ -266,7 +266,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
         n
     }
 
-    fn ask(&mut self, inlet: InletId, n: usize) {
+    fn wait_for(&mut self, inlet: InletId, n: usize) {
         self.inlets.of(inlet).asked = n;
         if n > 0 {
             self.due.push_back(inlet);
@@ -331,7 +331,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
         }
     }
 
-    fn wanted(&self) -> usize {
+    fn unmet_demand(&self) -> usize {
         self.room.saturating_sub(self.backlog.len())
     }
 
@@ -339,7 +339,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
         Mark(vec![self.offered])
     }
 
-    fn passed(&self, mark: &Mark) -> bool {
+    fn has_passed(&self, mark: &Mark) -> bool {
         let behind = |&mark: &u64| self.backlog.len() as u64 <= self.offered - mark;
         mark.0.iter().all(behind)
     }

@@ -1,7 +1,7 @@
 //! Any inlet may take anything.
 //!
 //! One FIFO buffer for all. An inlet that comes takes a contiguous piece from the front, so a chunk
-//! of one outlet usually stays together. Inlets that sleep are woken by the size of their ask, the
+//! of one outlet usually stays together. InletTable that sleep are woken by the size of their ask, the
 //! largest first and in order among equals, as GenStage's demand dispatcher serves them.
 //!
 //! Beside the events run lengths tell the outlet each came from, and per inlet those of what it
@@ -12,25 +12,25 @@
 //! In a link that is ordered by its inlets, what is wanted is the sum of their demands less what is
 //! buffered. An inlet that leaves gives up its demand. All of it is constant time.
 
-use super::inlets::Inlets;
-use super::queue::Queue;
-use super::runs::Runs;
-use super::{Asks, Demands, Dispatch, InletId, JoinError, Offered, OutletId};
+use super::event_queue::EventQueue;
+use super::inlet_table::InletTable;
+use super::outlet_runs::OutletRuns;
+use super::{Dispatch, InletDemands, InletId, JoinError, Offered, OutletId, WaitingInlets};
 
 /// Dispatch by demand; see the [module docs](self).
 #[derive(Debug)]
 pub struct Demand<T> {
-    queue: Queue<T>,
+    queue: EventQueue<T>,
     /// What each inlet holds.
-    inlets: Inlets<Held>,
-    asks: Asks,
-    demands: Demands,
+    inlets: InletTable<HeldEvents>,
+    waiting: WaitingInlets,
+    demands: InletDemands,
 }
 
 /// What an inlet took last.
 #[derive(Debug, Default)]
-struct Held {
-    runs: Runs,
+struct HeldEvents {
+    runs: OutletRuns,
     /// How many of them lowered the inlet's demand. All 0 where nobody demands.
     demanded: usize,
 }
@@ -39,10 +39,10 @@ impl<T> Demand<T> {
     /// Nothing buffered, nobody joined.
     pub fn new() -> Self {
         Self {
-            queue: Queue::default(),
-            inlets: Inlets::new(),
-            asks: Asks::default(),
-            demands: Demands::default(),
+            queue: EventQueue::default(),
+            inlets: InletTable::new(),
+            waiting: WaitingInlets::default(),
+            demands: InletDemands::default(),
         }
     }
 }
@@ -54,17 +54,17 @@ impl<T> Default for Demand<T> {
 }
 
 impl<T> Dispatch<T> for Demand<T> {
-    type Seat = ();
+    type Options = ();
 
     fn join(&mut self, inlet: InletId, (): ()) -> Result<(), JoinError> {
         self.leave(inlet);
-        self.inlets.insert(inlet, Held::default());
+        self.inlets.insert(inlet, HeldEvents::default());
         Ok(())
     }
 
     fn leave(&mut self, inlet: InletId) {
-        self.asks.forget(inlet);
-        self.demands.forget(inlet);
+        self.waiting.remove(inlet);
+        self.demands.remove(inlet);
         self.inlets.remove(inlet);
     }
 
@@ -80,20 +80,20 @@ impl<T> Dispatch<T> for Demand<T> {
         out: &mut Vec<T>,
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
-        self.asks.forget(inlet);
+        self.waiting.remove(inlet);
         let held = self.inlets.of(inlet);
         let taken = self.queue.take(max, out, &mut held.runs, freed);
-        held.demanded += self.demands.lower(inlet, taken);
+        held.demanded += self.demands.reduce(inlet, taken);
         taken
     }
 
-    fn ask(&mut self, inlet: InletId, n: usize) {
+    fn wait_for(&mut self, inlet: InletId, n: usize) {
         self.inlets.of(inlet);
-        self.asks.ask(inlet, n);
+        self.waiting.add(inlet, n);
     }
 
     fn wake(&mut self, out: &mut Vec<InletId>) {
-        self.asks.wake(self.queue.len(), usize::MAX, out);
+        self.waiting.wake(self.queue.len(), usize::MAX, out);
     }
 
     fn give_back(
@@ -126,7 +126,7 @@ impl<T> Dispatch<T> for Demand<T> {
         self.demands.add(inlet, n);
     }
 
-    fn wanted(&self) -> usize {
+    fn unmet_demand(&self) -> usize {
         self.demands.total().saturating_sub(self.queue.len())
     }
 }
@@ -186,9 +186,9 @@ mod tests {
     #[test]
     fn the_largest_ask_is_woken_first_and_equals_in_order() {
         let mut demand = joined();
-        demand.ask(A, 5);
-        demand.ask(B, 10);
-        demand.ask(C, 5);
+        demand.wait_for(A, 5);
+        demand.wait_for(B, 10);
+        demand.wait_for(C, 5);
         offer(&mut demand, OUTLET, 0..100);
         assert_eq!(woken(&mut demand), [B, A, C]);
         assert_eq!(woken(&mut demand), []);
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn no_more_inlets_are_woken_than_the_events_can_serve() {
         let mut demand = joined();
-        demand.ask(A, 5);
-        demand.ask(B, 5);
+        demand.wait_for(A, 5);
+        demand.wait_for(B, 5);
         offer(&mut demand, OUTLET, 0..5);
         assert_eq!(woken(&mut demand), [A]);
         // A has not come yet: its five events are no reason to wake B.
@@ -210,23 +210,23 @@ mod tests {
     #[test]
     fn what_a_woken_inlet_leaves_behind_wakes_the_next() {
         let mut demand = joined();
-        demand.ask(A, 5);
-        demand.ask(B, 5);
+        demand.wait_for(A, 5);
+        demand.wait_for(B, 5);
         offer(&mut demand, OUTLET, 0..5);
         assert_eq!(woken(&mut demand), [A]);
         assert_eq!(take(&mut demand, A, 2).0, [0, 1]);
         assert_eq!(woken(&mut demand), [B]);
         demand.leave(B);
         assert_eq!(demand.buffered(), 3);
-        demand.ask(A, 1);
+        demand.wait_for(A, 1);
         assert_eq!(woken(&mut demand), [A]);
     }
 
     #[test]
     fn an_ask_of_zero_withdraws() {
         let mut demand = joined();
-        demand.ask(A, 5);
-        demand.ask(A, 0);
+        demand.wait_for(A, 5);
+        demand.wait_for(A, 0);
         offer(&mut demand, OUTLET, 0..5);
         assert_eq!(woken(&mut demand), []);
     }
@@ -251,20 +251,20 @@ mod tests {
     #[test]
     fn what_all_demand_and_is_not_there_is_wanted() {
         let mut demand = joined();
-        assert_eq!(demand.wanted(), 0);
+        assert_eq!(demand.unmet_demand(), 0);
         demand.demand(A, 10);
         demand.demand(B, 5);
-        assert_eq!(demand.wanted(), 15);
+        assert_eq!(demand.unmet_demand(), 15);
         offer(&mut demand, OUTLET, 0..7);
-        assert_eq!(demand.wanted(), 8);
+        assert_eq!(demand.unmet_demand(), 8);
         take(&mut demand, B, 5);
         assert_eq!(
-            demand.wanted(),
+            demand.unmet_demand(),
             8,
             "what was there went to who had demanded it"
         );
         offer(&mut demand, OUTLET, 7..20);
-        assert_eq!(demand.wanted(), 0);
+        assert_eq!(demand.unmet_demand(), 0);
     }
 
     #[test]
@@ -273,9 +273,9 @@ mod tests {
         demand.demand(A, 10);
         demand.demand(B, 5);
         demand.leave(A);
-        assert_eq!(demand.wanted(), 5);
+        assert_eq!(demand.unmet_demand(), 5);
         demand.join(B, ()).unwrap();
-        assert_eq!(demand.wanted(), 0);
+        assert_eq!(demand.unmet_demand(), 0);
     }
 
     #[test]
@@ -287,9 +287,9 @@ mod tests {
         demand.give_back(A, &mut taken, &mut |_, _| {});
         demand.leave(C);
         assert_eq!(take(&mut demand, B, 3).0, [0, 1, 2]);
-        assert_eq!(demand.wanted(), 2);
+        assert_eq!(demand.unmet_demand(), 2);
         demand.demand(B, usize::MAX);
-        assert_eq!(demand.wanted(), usize::MAX);
+        assert_eq!(demand.unmet_demand(), usize::MAX);
     }
 
     #[test]
@@ -298,8 +298,8 @@ mod tests {
         offer(&mut demand, OUTLET, 0..3);
         let (mut taken, _) = take(&mut demand, A, 2);
         demand.give_back(A, &mut taken, &mut |_, _| {});
-        assert_eq!(demand.wanted(), 0);
-        assert!(demand.passed(&demand.mark()));
+        assert_eq!(demand.unmet_demand(), 0);
+        assert!(demand.has_passed(&demand.mark()));
     }
 
     #[test]

@@ -20,8 +20,8 @@ macro_rules! forward {
     };
 }
 
-impl<T, L: Dispatch<T, Seat = ()>, R: Dispatch<T, Seat = ()>> Dispatch<T> for Either<L, R> {
-    type Seat = ();
+impl<T, L: Dispatch<T, Options = ()>, R: Dispatch<T, Options = ()>> Dispatch<T> for Either<L, R> {
+    type Options = ();
 
     const ANY_INLET: bool = L::ANY_INLET && R::ANY_INLET;
 
@@ -47,8 +47,8 @@ impl<T, L: Dispatch<T, Seat = ()>, R: Dispatch<T, Seat = ()>> Dispatch<T> for Ei
         forward!(self, dispatch => dispatch.take(inlet, max, out, freed))
     }
 
-    fn ask(&mut self, inlet: InletId, n: usize) {
-        forward!(self, dispatch => dispatch.ask(inlet, n));
+    fn wait_for(&mut self, inlet: InletId, n: usize) {
+        forward!(self, dispatch => dispatch.wait_for(inlet, n));
     }
 
     fn wake(&mut self, out: &mut Vec<InletId>) {
@@ -64,8 +64,8 @@ impl<T, L: Dispatch<T, Seat = ()>, R: Dispatch<T, Seat = ()>> Dispatch<T> for Ei
         forward!(self, dispatch => dispatch.give_back(inlet, rest, returned));
     }
 
-    fn keep_last(&mut self, inlet: InletId) {
-        forward!(self, dispatch => dispatch.keep_last(inlet));
+    fn done_except_last(&mut self, inlet: InletId) {
+        forward!(self, dispatch => dispatch.done_except_last(inlet));
     }
 
     fn done(&mut self, inlet: InletId) {
@@ -84,15 +84,15 @@ impl<T, L: Dispatch<T, Seat = ()>, R: Dispatch<T, Seat = ()>> Dispatch<T> for Ei
         forward!(self, dispatch => dispatch.demand(inlet, n));
     }
 
-    fn wanted(&self) -> usize {
-        forward!(self, dispatch => dispatch.wanted())
+    fn unmet_demand(&self) -> usize {
+        forward!(self, dispatch => dispatch.unmet_demand())
     }
 
     fn mark(&self) -> Mark {
         forward!(self, dispatch => dispatch.mark())
     }
 
-    fn passed(&self, mark: &Mark) -> bool {
-        forward!(self, dispatch => dispatch.passed(mark))
+    fn has_passed(&self, mark: &Mark) -> bool {
+        forward!(self, dispatch => dispatch.has_passed(mark))
     }
 }

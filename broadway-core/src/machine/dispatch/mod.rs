@@ -3,7 +3,7 @@
 //! A link's hub holds one [`Dispatch`] behind a short lock. Outlets [`offer`](Dispatch::offer)
 //! whole chunks; inlets *pull*: they come back with [`done`](Dispatch::done) and
 //! [`take`](Dispatch::take), and only when nothing is there for them do they
-//! [`ask`](Dispatch::ask) and sleep. Coming back is the demand; not coming back is the
+//! [`wait_for`](Dispatch::wait_for) and sleep. Coming back is the demand; not coming back is the
 //! back-pressure.
 //!
 //! After any call that changes something the hub calls [`wake`](Dispatch::wake) before it lets go
@@ -25,7 +25,7 @@
 //!
 //! In a pipeline each outlet has a credit: it is asked for more when inlets have taken what it sent.
 //! Between stages the *inlets order*: each says with [`demand`](Dispatch::demand) how much more it
-//! will take, the dispatcher says with [`wanted`](Dispatch::wanted) what that comes to, and the link
+//! will take, the dispatcher says with [`unmet_demand`](Dispatch::unmet_demand) what that comes to, and the link
 //! keeps so much on order from its outlets. So that is where the dispatchers differ:
 //!
 //! | | what the link has on order, and what is buffered, add up to |
@@ -37,28 +37,28 @@
 //! It is more where inlets left that had demanded something: what was ordered is not taken back, the
 //! demands of others come to it first.
 //!
-//! [`Dispatch`] tells how to write a dispatcher of one's own; [`Asks`] and [`Demands`] do half of it.
+//! [`Dispatch`] tells how to write a dispatcher of one's own; [`WaitingInlets`] and [`InletDemands`] do half of it.
 
-mod asks;
 pub mod broadcast;
+mod contract;
 pub mod demand;
-mod demands;
 mod either;
-mod inlets;
+mod event_queue;
+mod inlet_demands;
+mod inlet_table;
+mod outlet_runs;
 pub mod partition;
-mod places;
-mod port;
-mod queue;
+mod partition_queues;
 pub mod route;
-mod runs;
 mod segments;
+mod waiting_inlets;
 
-pub use asks::Asks;
 pub use broadcast::{Broadcast, Selector};
+pub use contract::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
 pub use demand::Demand;
-pub use demands::Demands;
 pub use either::Either;
-pub(in crate::machine) use inlets::Inlets;
-pub use partition::{Partition, PartitionSeat};
-pub use port::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
+pub use inlet_demands::InletDemands;
+pub(in crate::machine) use inlet_table::InletTable;
+pub use partition::{Partition, PartitionName};
 pub use route::Route;
+pub use waiting_inlets::WaitingInlets;

@@ -1,7 +1,7 @@
 //! One inlet per partition, and a function that says where each event belongs.
 //!
 //! Every partition has a FIFO of its own, filled at `offer` and emptied by the one inlet that has
-//! joined with its [`PartitionSeat`]. Events of a partition without an inlet wait for the next one,
+//! joined with its [`PartitionName`]. Events of a partition without an inlet wait for the next one,
 //! also those that an inlet which left had not taken (GenStage drops them). What the function maps
 //! to `None` is discarded and counted in the answer of `offer`, so discarding never starves anyone.
 //! What it maps to a partition that does not exist comes back with that answer, as an error value
@@ -17,7 +17,7 @@
 //!
 //! Order holds per partition. Each event costs one call of the function, for names one look-up, and
 //! one move; nothing depends on the number of partitions but [`mark`](Dispatch::mark) and
-//! [`passed`](Dispatch::passed). Where a slow partition must not hold back the others and keys are
+//! [`has_passed`](Dispatch::has_passed). Where a slow partition must not hold back the others and keys are
 //! many, [`Lanes`](crate::machine::lanes::Lanes) serves better.
 
 #[cfg(test)]
@@ -28,13 +28,13 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::quality::FixedState;
 
-use super::places::{Names, Places, dispatch_by_places};
+use super::partition_queues::{PartitionQueues, QueueNames, dispatch_by_queues};
 use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
 
 /// Dispatch by partition; see the [module docs](self).
 ///
 /// ```
-/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, Partition, PartitionSeat};
+/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, Partition, PartitionName};
 ///
 /// let mut partition = Partition::named(["even", "odd"], |n: &u32| match n {
 ///     0 => None, // discarded
@@ -42,7 +42,7 @@ use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
 ///     _ => Some("odd"),
 /// });
 /// let inlet = InletId(0);
-/// partition.join(inlet, PartitionSeat("odd"))?;
+/// partition.join(inlet, PartitionName("odd"))?;
 /// let offered = partition.offer(OutletId(0), &mut vec![0, 1, 2, 3]);
 /// assert_eq!(offered.discarded, 1);
 ///
@@ -53,23 +53,23 @@ use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
 /// ```
 pub struct Partition<T, K, F> {
     route: F,
-    places: Places<T, K>,
+    queues: PartitionQueues<T, K>,
     /// The answers of `route` for the chunk in hand.
-    routes: Vec<Route>,
+    routes: Vec<Destination>,
 }
 
 /// The partition, or the target of a [`Route`](super::Route), that an inlet wants to have for itself until it leaves.
 ///
 /// There is no default: a subscription to a stage that partitions or routes has to say which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PartitionSeat<K>(pub K);
+pub struct PartitionName<K>(pub K);
 
 /// Where an event goes.
 #[derive(Clone, Copy)]
-enum Route {
-    To(usize),
+enum Destination {
+    Queue(usize),
     Discard,
-    Nowhere,
+    Unknown,
 }
 
 impl<T, F> Partition<T, usize, F>
@@ -78,7 +78,7 @@ where
 {
     /// The partitions `0..partitions`. `route` says to which of them an event belongs; `None` discards it.
     pub fn new(partitions: usize, route: F) -> Self {
-        Self::over(Names::numbers(partitions), route)
+        Self::over(QueueNames::numbers(partitions), route)
     }
 }
 
@@ -115,15 +115,15 @@ where
     /// Partitions with these names, of which a repeated one counts once. `route` says to which of
     /// them an event belongs; `None` discards it.
     pub fn named(names: impl IntoIterator<Item = K>, route: F) -> Self {
-        Self::over(Names::named(names), route)
+        Self::over(QueueNames::named(names), route)
     }
 }
 
 impl<T, K, F> Partition<T, K, F> {
-    fn over(names: Names<K>, route: F) -> Self {
+    fn over(names: QueueNames<K>, route: F) -> Self {
         Self {
             route,
-            places: Places::new("partition", names),
+            queues: PartitionQueues::new("partition", names),
             routes: Vec::new(),
         }
     }
@@ -132,7 +132,7 @@ impl<T, K, F> Partition<T, K, F> {
     /// is said; 0 counts as 1.
     #[must_use]
     pub fn queue_max(mut self, n: usize) -> Self {
-        self.places.set_queue_max(n);
+        self.queues.set_queue_max(n);
         self
     }
 }
@@ -142,12 +142,12 @@ where
     K: Eq + Hash + Debug,
     F: FnMut(&T) -> Option<K>,
 {
-    type Seat = PartitionSeat<K>;
+    type Options = PartitionName<K>;
 
     const ANY_INLET: bool = false;
 
-    fn join(&mut self, inlet: InletId, seat: PartitionSeat<K>) -> Result<(), JoinError> {
-        self.places.join(inlet, &seat.0)
+    fn join(&mut self, inlet: InletId, seat: PartitionName<K>) -> Result<(), JoinError> {
+        self.queues.join(inlet, &seat.0)
     }
 
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
@@ -157,26 +157,26 @@ where
         let mut nowhere = Vec::new();
         routes.extend(events.iter().map(|event| {
             let Some(name) = (self.route)(event) else {
-                return Route::Discard;
+                return Destination::Discard;
             };
-            self.places.number(&name).map_or_else(
+            self.queues.number(&name).map_or_else(
                 || {
                     nowhere.push(format!("{name:?}"));
-                    Route::Nowhere
+                    Destination::Unknown
                 },
-                Route::To,
+                Destination::Queue,
             )
         }));
         let mut offered = Offered::all();
         let mut nowhere = nowhere.into_iter();
         for (event, route) in events.drain(..).zip(&routes) {
             match *route {
-                Route::To(partition) => self.places.push(outlet, event, partition),
-                Route::Discard => offered.discarded += 1,
-                Route::Nowhere => offered.misrouted.push(Misrouted {
+                Destination::Queue(partition) => self.queues.push(outlet, event, partition),
+                Destination::Discard => offered.discarded += 1,
+                Destination::Unknown => offered.misrouted.push(Misrouted {
                     event,
                     partition: nowhere.next().expect("a name for each"),
-                    partitions: self.places.list(),
+                    partitions: self.queues.list(),
                 }),
             }
         }
@@ -184,18 +184,18 @@ where
         offered
     }
 
-    fn wanted(&self) -> usize {
-        self.places.wanted_by_all()
+    fn unmet_demand(&self) -> usize {
+        self.queues.total_unmet_demand()
     }
 
-    dispatch_by_places!(T);
+    dispatch_by_queues!(T);
 }
 
 impl<T, K, F> Debug for Partition<T, K, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Partition")
-            .field("partitions", &self.places.count())
-            .field("buffered", &self.places.buffered())
+            .field("partitions", &self.queues.count())
+            .field("buffered", &self.queues.buffered())
             .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Where no predicate holds it goes to [`otherwise`](Route::otherwise), if there is such a target, and is discarded if not;
 //! the answer of `offer` counts those. Each target has a queue of its own and one inlet, which has joined with the name of
-//! the target as its [`PartitionSeat`]. What is there for a target without an inlet waits for the next one.
+//! the target as its [`PartitionName`]. What is there for a target without an inlet waits for the next one.
 //!
 //! **Demand.** One event may serve all targets. So what is wanted is the most that any inlet has demanded beyond what lies in
 //! its queue, not the sum; what comes for other targets on that occasion waits in their queues. Nothing is wanted while any
@@ -25,21 +25,21 @@ mod tests;
 use std::fmt::{self, Debug};
 use std::hash::Hash;
 
-use super::places::{Names, Places, dispatch_by_places};
-use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId, PartitionSeat};
+use super::partition_queues::{PartitionQueues, QueueNames, dispatch_by_queues};
+use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId, PartitionName};
 
 /// Dispatch by predicates; see the [module docs](self).
 ///
 /// ```
-/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, PartitionSeat, Route};
+/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, PartitionName, Route};
 ///
 /// let mut route = Route::new()
 ///     .to("even", |n: &u32| n % 2 == 0)
 ///     .to("small", |n| *n < 3)
 ///     .otherwise("rest");
 /// let (even, small) = (InletId(0), InletId(1));
-/// route.join(even, PartitionSeat("even"))?;
-/// route.join(small, PartitionSeat("small"))?;
+/// route.join(even, PartitionName("even"))?;
+/// route.join(small, PartitionName("small"))?;
 /// let _ = route.offer(OutletId(0), &mut vec![1, 2, 3, 4]);
 ///
 /// let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -53,7 +53,7 @@ pub struct Route<T, K> {
     /// The predicates of each place.
     predicates: Vec<Vec<Predicate<T>>>,
     otherwise: Option<usize>,
-    places: Places<T, K>,
+    queues: PartitionQueues<T, K>,
     /// The targets of the chunk in hand, event by event, and where those of each event end. Kept for their memory.
     targets: Vec<usize>,
     ends: Vec<usize>,
@@ -68,13 +68,13 @@ impl<T, K: Eq + Hash + Clone> Route<T, K> {
         Self {
             predicates: Vec::new(),
             otherwise: None,
-            places: Places::new("target", Names::named([])),
+            queues: PartitionQueues::new("target", QueueNames::named([])),
             targets: Vec::new(),
             ends: Vec::new(),
         }
     }
 
-    /// An event goes to `target` if `wanted` says so. Said twice of one target: if either does, and once.
+    /// An event goes to `target` if `unmet_demand` says so. Said twice of one target: if either does, and once.
     ///
     /// It is called under the link's lock, at most once for each event: keep it short.
     #[must_use]
@@ -94,12 +94,12 @@ impl<T, K: Eq + Hash + Clone> Route<T, K> {
     /// Orders nothing more while `n` events or more wait for any one target. 10,000 if nothing is said; 0 counts as 1.
     #[must_use]
     pub fn queue_max(mut self, n: usize) -> Self {
-        self.places.set_queue_max(n);
+        self.queues.set_queue_max(n);
         self
     }
 
     fn enter(&mut self, target: K) -> usize {
-        let place = self.places.enter(target);
+        let place = self.queues.enter(target);
         if place == self.predicates.len() {
             self.predicates.push(Vec::new());
         }
@@ -114,7 +114,7 @@ impl<T, K: Eq + Hash + Clone> Default for Route<T, K> {
 }
 
 impl<T: Clone, K> Route<T, K> {
-    /// Asks all predicates, and makes the copies, in the order in which they will be handed out.
+    /// WaitingInlets all predicates, and makes the copies, in the order in which they will be handed out.
     fn decide(&mut self, events: &[T]) -> Vec<T> {
         self.targets.clear();
         self.ends.clear();
@@ -142,12 +142,12 @@ where
     T: Clone,
     K: Eq + Hash + Debug,
 {
-    type Seat = PartitionSeat<K>;
+    type Options = PartitionName<K>;
 
     const ANY_INLET: bool = false;
 
-    fn join(&mut self, inlet: InletId, seat: PartitionSeat<K>) -> Result<(), JoinError> {
-        self.places.join(inlet, &seat.0)
+    fn join(&mut self, inlet: InletId, seat: PartitionName<K>) -> Result<(), JoinError> {
+        self.queues.join(inlet, &seat.0)
     }
 
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
@@ -164,25 +164,25 @@ where
             };
             for &target in others {
                 let copy = copies.next().expect("a copy for each target but the last");
-                self.places.push(outlet, copy, target);
+                self.queues.push(outlet, copy, target);
             }
-            self.places.push(outlet, event, last);
+            self.queues.push(outlet, event, last);
         }
         offered
     }
 
-    fn wanted(&self) -> usize {
-        self.places.wanted_by_one()
+    fn unmet_demand(&self) -> usize {
+        self.queues.largest_unmet_demand()
     }
 
-    dispatch_by_places!(T);
+    dispatch_by_queues!(T);
 }
 
 impl<T, K> Debug for Route<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Route")
-            .field("targets", &self.places.count())
-            .field("buffered", &self.places.buffered())
+            .field("targets", &self.queues.count())
+            .field("buffered", &self.queues.buffered())
             .finish_non_exhaustive()
     }
 }

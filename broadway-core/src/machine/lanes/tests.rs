@@ -113,7 +113,7 @@ fn outlets_are_counted_by_run_also_when_events_come_back() {
 fn a_lane_wakes_one_inlet_however_much_is_in_it() {
     let mut lanes = joined();
     for inlet in [A, B, C] {
-        lanes.ask(inlet, 2);
+        lanes.wait_for(inlet, 2);
     }
     offer(&mut lanes, 0, &[(1, 0), (1, 1), (1, 2), (1, 3)]);
     assert_eq!(woken(&mut lanes), [A]);
@@ -130,7 +130,7 @@ fn an_inlet_that_leaves_lets_go_of_its_keys() {
     let mut lanes = joined();
     offer(&mut lanes, 0, &[(1, 0), (1, 1)]);
     assert_eq!(take(&mut lanes, A, 1), [(1, 0)]);
-    lanes.ask(B, 1);
+    lanes.wait_for(B, 1);
     assert_eq!(woken(&mut lanes), []);
     lanes.leave(A);
     assert_eq!(woken(&mut lanes), [B]);
@@ -153,7 +153,7 @@ fn events_without_a_key_wait_for_nothing() {
 fn each_event_without_a_key_wakes_an_inlet() {
     let mut lanes = joined();
     for inlet in [A, B, C] {
-        lanes.ask(inlet, 1);
+        lanes.wait_for(inlet, 1);
     }
     offer(&mut lanes, 0, &[(0, 0), (0, 1), (0, 2)]);
     assert_eq!(woken(&mut lanes).len(), 3);

@@ -1,47 +1,47 @@
 //! Which number belongs to which offset: a table of the runs without a gap.
 //!
-//! Numbers are dense and offsets are not, so the table has one entry per gap. Runs only grow at their
+//! Numbers are dense and offsets are not, so the table has one entry per gap. OffsetRuns only grow at their
 //! end and are forgotten from the front, hence a copy of one stays true for ever: the run of the last
 //! lookup is kept at hand, and most lookups never see the table.
 
 use std::collections::VecDeque;
 
 #[derive(Debug, Clone)]
-pub(super) struct Runs {
+pub(super) struct OffsetRuns {
     /// Ascending in both fields.
-    table: VecDeque<Run>,
+    table: VecDeque<OffsetRun>,
     /// One above the last number.
     tail: u64,
     /// What the last search found.
-    near: Stretch,
+    near: CachedRun,
     /// Where in `table` it found it: the next one is likely to end near.
     hint: usize,
 }
 
 /// Offsets without a gap, numbered from `number`, up to the next run's number or the tail.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct OffsetRun {
     number: u64,
     offset: i64,
 }
 
 /// A run and how long it was when it was looked up.
 #[derive(Debug, Clone, Copy)]
-struct Stretch {
-    run: Run,
+struct CachedRun {
+    run: OffsetRun,
     length: u64,
 }
 
-impl Runs {
+impl OffsetRuns {
     pub(super) const fn new() -> Self {
-        let nothing = Run {
+        let nothing = OffsetRun {
             number: 0,
             offset: 0,
         };
         Self {
             table: VecDeque::new(),
             tail: 0,
-            near: Stretch {
+            near: CachedRun {
                 run: nothing,
                 length: 0,
             },
@@ -61,7 +61,7 @@ impl Runs {
     /// Numbers `n` offsets from `first` on, which is at or above [`next_offset`](Self::next_offset).
     pub(super) fn append(&mut self, first: i64, n: u64) {
         if self.next_offset() != Some(first) {
-            self.table.push_back(Run {
+            self.table.push_back(OffsetRun {
                 number: self.tail,
                 offset: first,
             });
@@ -146,11 +146,11 @@ impl Runs {
         after.checked_sub(1)
     }
 
-    fn stretch(&self, index: usize) -> Option<Stretch> {
+    fn stretch(&self, index: usize) -> Option<CachedRun> {
         let run = *self.table.get(index)?;
         let next = self.table.get(index + 1);
         let end = next.map_or(self.tail, |next| next.number);
-        Some(Stretch {
+        Some(CachedRun {
             run,
             length: end - run.number,
         })
@@ -162,7 +162,7 @@ impl Runs {
     }
 }
 
-impl Run {
+impl OffsetRun {
     /// The offset of `number`, which lies in this run or one above its end.
     fn offset_of(&self, number: u64) -> i64 {
         self.offset
@@ -170,7 +170,7 @@ impl Run {
     }
 }
 
-impl Stretch {
+impl CachedRun {
     #[inline]
     const fn number_of(&self, offset: i64) -> Option<u64> {
         // Offsets below the run wrap to numbers above any length.

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::Outcome::{Done, Failed, Skipped};
+use super::OffsetOutcome::{Done, Failed, Skipped};
 use super::*;
 
 fn delivered(runs: &[(i64, usize)]) -> Offsets {

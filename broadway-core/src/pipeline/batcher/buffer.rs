@@ -12,7 +12,7 @@ use crate::{
     batch::BatchInfo,
     caught::Discarding,
     error::{Callback, Reason},
-    machine::{batcher::Bin, lanes::Keyed},
+    machine::{batcher::BatchItems, lanes::Keyed},
 };
 
 /// The messages of an open batch.
@@ -43,7 +43,7 @@ impl<T, O, K> BatchBuffer<T, O, K> {
     }
 }
 
-impl<T, O, K> Bin for BatchBuffer<T, O, K> {
+impl<T, O, K> BatchItems for BatchBuffer<T, O, K> {
     type Item = BatchItem<T, O, K>;
 
     #[inline(always)]

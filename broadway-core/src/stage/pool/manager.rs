@@ -15,7 +15,7 @@ use crate::{
     end::Failure,
     engine::{actor::Actor, clock},
     error::{Callback, Reason, StartError},
-    machine::pool::{Look, Pool, PoolOptions, Resize},
+    machine::pool::{Pool, PoolObservation, PoolOptions, Resize},
     stage::{Consumer, ConsumerHandle, End, Output},
     telemetry::{Emitter, Event, StageEvent},
 };
@@ -217,13 +217,13 @@ impl<C: Consumer> Manager<C> {
         self.next_look = now + self.patience();
         let staying = self.members.iter_mut().filter(|member| !member.leaving);
         let idle: Vec<bool> = staying.map(Member::is_idle).collect();
-        let look = Look {
+        let look = PoolObservation {
             now,
             waiting: self.waiting(),
             members: idle.len() + self.starting.len(),
             idle: idle.iter().filter(|&&idle| idle).count(),
         };
-        let members = match self.machine.look(look) {
+        let members = match self.machine.observe(look) {
             Resize::Stay => return,
             Resize::Grow(n) => {
                 (0..n).for_each(|_| self.grow());

@@ -6,7 +6,7 @@ use crate::{
     end::Failure,
     engine::{clock, spawn},
     error::{Callback, Reason},
-    machine::restart::Decision,
+    machine::restart::RestartDecision,
     stage::{End, body::Body, emission::Emits},
     telemetry::StageEvent,
 };
@@ -22,8 +22,8 @@ impl<B: Body, O: Emits<B::Out>> Runner<B, O> {
             .as_mut()
             .map(|again| again.restart.failed(clock::now(), spawn::jitter()));
         let restart_after = match decision {
-            Some(Decision::After(delay)) => Some(delay),
-            Some(Decision::GiveUp) | None => None,
+            Some(RestartDecision::After(delay)) => Some(delay),
+            Some(RestartDecision::GiveUp) | None => None,
         };
         self.tell(StageEvent::Failed {
             reason: &reason,

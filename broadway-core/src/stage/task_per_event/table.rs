@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use tokio::task::AbortHandle;
 
 use super::super::{Subscription, SubscriptionId};
-use crate::machine::slots::Slots;
+use crate::machine::task_slots::TaskSlots;
 
 /// Names a task of one stage, for as long as the stage is. Ids that are compared tell which task was started first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,7 +86,7 @@ enum State {
 /// A subscription, and the slots that its events take.
 struct Source {
     subscription: Subscription,
-    slots: Slots,
+    slots: TaskSlots,
 }
 
 /// More events to ask for, after the lock.
@@ -113,8 +113,8 @@ pub(super) struct Left {
 }
 
 impl Table {
-    pub(super) fn subscribed(&mut self, subscription: Subscription, mut slots: Slots) -> Due {
-        let n = slots.ask();
+    pub(super) fn subscribed(&mut self, subscription: Subscription, mut slots: TaskSlots) -> Due {
+        let n = slots.request();
         let source = Source {
             subscription: subscription.clone(),
             slots,

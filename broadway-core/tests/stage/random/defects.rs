@@ -5,7 +5,7 @@ use std::time::Duration;
 use broadway_core::{
     BoxError,
     machine::{
-        dispatch::{Partition, PartitionSeat},
+        dispatch::{Partition, PartitionName},
         restart::RestartPolicy,
     },
     stage::{
@@ -185,7 +185,7 @@ async fn what_is_lost_by_a_dispatcher_that_panics_is_asked_for_again() {
         .start()
         .await
         .unwrap();
-    let output = counter.output_at(PartitionSeat(0)).max_demand(10);
+    let output = counter.output_at(PartitionName(0)).max_demand(10);
     let mut stream = output.stream().unwrap();
     assert_eq!(stream.next().await, Some(100));
 }
@@ -196,7 +196,7 @@ async fn what_the_dispatcher_drops_counts_also_if_it_was_buffered_before() {
     let stage = stage::producer(ByHand(Log::new())).dispatcher(odd);
     let by_hand = stage.start().await.unwrap();
     by_hand.call(Emit(vec![1, 2, 3, 4])).await.unwrap();
-    let mut stream = by_hand.output_at(PartitionSeat(0)).stream().unwrap();
+    let mut stream = by_hand.output_at(PartitionName(0)).stream().unwrap();
     settle().await;
     assert_eq!(ready(&mut stream), [1, 3]);
     assert_eq!(by_hand.stats().dropped, 2);

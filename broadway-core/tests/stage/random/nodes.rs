@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use broadway_core::{
     machine::{
-        dispatch::{Broadcast, Demand, Partition, PartitionSeat, Selector},
+        dispatch::{Broadcast, Demand, Partition, PartitionName, Selector},
         restart::RestartPolicy,
     },
     stage::{self, Buffer, End, Output, StageStats, SubscribeError, Subscription},
@@ -109,7 +109,7 @@ macro_rules! dispatched {
                 let dispatcher = Partition::named(0..n, place);
                 let $handle = $builder.dispatcher(dispatcher).start().await.unwrap();
                 let sending = $handle.clone();
-                let output = Box::new(move |seat| sending.output_at(PartitionSeat(seat % n)));
+                let output = Box::new(move |seat| sending.output_at(PartitionName(seat % n)));
                 node!($handle, Some(output), $subscribe, forwarding!($handle))
             }
         }

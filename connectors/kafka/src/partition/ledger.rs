@@ -5,7 +5,7 @@ use std::{iter::Peekable, sync::Arc, vec::Drain};
 
 use broadway_core::{
     Outcome, Reason, Settled,
-    machine::offsets::{Offsets, Outcome as Ended},
+    machine::offsets::{OffsetOutcome as Ended, Offsets},
 };
 
 use super::times::Times;

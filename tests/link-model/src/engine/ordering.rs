@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     PREEMPTIONS, check,
-    machine::dispatch::{Broadcast, Dispatch, Partition, PartitionSeat, Selector},
+    machine::dispatch::{Broadcast, Dispatch, Partition, PartitionName, Selector},
     sync::Arc,
 };
 
-fn manual<D: Dispatch<u8, Seat = ()>>(link: &Link<u8, D>) -> Inlet<u8, D> {
+fn manual<D: Dispatch<u8, Options = ()>>(link: &Link<u8, D>) -> Inlet<u8, D> {
     let subscribed = link.subscribe((), Flow::Manual { pending: 0 });
     subscribed.expect("who has no wishes can't be refused")
 }
@@ -279,7 +279,7 @@ fn each_inlet_of_a_partition_gets_its_part_and_the_end() {
         let outlet = link.outlet_to_order();
         let parted = [0, 1].map(|number| {
             let flow = Flow::Automatic(credit(1));
-            let subscribed = link.subscribe(PartitionSeat(number), flow);
+            let subscribed = link.subscribe(PartitionName(number), flow);
             let inlet = subscribed.expect("nobody else has that seat");
             thread::spawn(move || take_all(inlet, 1))
         });

@@ -3,13 +3,13 @@
 //! Selectors and clones are the user's code and may panic. So all of them run here, on events that
 //! stay where they are, and only a whole set of copies is handed out.
 
-use super::Member;
-use crate::machine::dispatch::{InletId, Inlets};
+use super::BroadcastInlet;
+use crate::machine::dispatch::{InletId, InletTable};
 
 /// One part for each inlet, in the order in which they joined; the last one will get the originals.
 #[derive(Debug)]
 pub(super) struct Copies<T> {
-    parts: Vec<Part<T>>,
+    parts: Vec<InletCopies<T>>,
     /// Which of the originals the last inlet gets; empty: all.
     keep: Vec<bool>,
     len: usize,
@@ -17,7 +17,7 @@ pub(super) struct Copies<T> {
 
 /// What an inlet will get.
 #[derive(Debug)]
-struct Part<T> {
+struct InletCopies<T> {
     /// Stays empty for the last inlet.
     copies: Vec<T>,
     /// What the inlet will have demanded then, beyond what it got.
@@ -38,8 +38,8 @@ impl<T: Clone> Copies<T> {
     /// Copies as many events as every inlet has demanded.
     pub(super) fn make<'a>(
         &mut self,
-        mut source: Source<'a, T, impl Iterator<Item = &'a [T]>>,
-        inlets: &mut Inlets<Member<T>>,
+        mut source: EventSlices<'a, T, impl Iterator<Item = &'a [T]>>,
+        inlets: &mut InletTable<BroadcastInlet<T>>,
         joined: &[InletId],
     ) where
         T: 'a,
@@ -50,12 +50,12 @@ impl<T: Clone> Copies<T> {
         let (last, others) = joined.split_last().expect("demand comes from an inlet");
         for &inlet in others {
             let member = inlets.of(inlet);
-            self.parts.push(Part {
+            self.parts.push(InletCopies {
                 copies: member.queue.spare(),
                 room: member.room,
             });
         }
-        self.parts.push(Part {
+        self.parts.push(InletCopies {
             copies: Vec::new(),
             room: inlets.of(*last).room,
         });
@@ -73,7 +73,7 @@ impl<T: Clone> Copies<T> {
         }
     }
 
-    fn add_last(&mut self, events: &[T], member: &Member<T>) {
+    fn add_last(&mut self, events: &[T], member: &BroadcastInlet<T>) {
         let part = self.parts.last_mut().expect("a part for each inlet");
         if member.selector.is_everything() {
             part.room -= events.len();
@@ -87,8 +87,8 @@ impl<T: Clone> Copies<T> {
     }
 }
 
-impl<T: Clone> Part<T> {
-    fn add(&mut self, events: &[T], member: &Member<T>) {
+impl<T: Clone> InletCopies<T> {
+    fn add(&mut self, events: &[T], member: &BroadcastInlet<T>) {
         let before = self.copies.len();
         if member.selector.is_everything() {
             self.copies.extend_from_slice(events);
@@ -125,13 +125,13 @@ impl<T> Copies<T> {
 }
 
 /// Events in slices, read in pieces.
-pub(super) struct Source<'a, T, S> {
+pub(super) struct EventSlices<'a, T, S> {
     slices: S,
     /// What is left of the present slice.
     rest: &'a [T],
 }
 
-impl<'a, T, S: Iterator<Item = &'a [T]>> Source<'a, T, S> {
+impl<'a, T, S: Iterator<Item = &'a [T]>> EventSlices<'a, T, S> {
     pub(super) fn new(slices: S) -> Self {
         Self { slices, rest: &[] }
     }

@@ -34,13 +34,13 @@ fn woken(broadcast: &mut Broadcast<u32>) -> Vec<InletId> {
 #[test]
 fn nobody_wants_anything_before_someone_demands() {
     let mut broadcast = joined(&[]);
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
     broadcast.join(A, Selector::default()).unwrap();
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
     broadcast.demand(A, 10);
-    assert_eq!(broadcast.wanted(), 10);
+    assert_eq!(broadcast.unmet_demand(), 10);
     broadcast.leave(A);
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
 }
 
 #[test]
@@ -48,13 +48,13 @@ fn the_slowest_sets_the_pace_also_when_it_joins_late() {
     let mut broadcast = joined(&[A, B]);
     broadcast.demand(A, 10);
     broadcast.demand(B, 4);
-    assert_eq!(broadcast.wanted(), 4);
+    assert_eq!(broadcast.unmet_demand(), 4);
     broadcast.join(C, Selector::default()).unwrap();
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
     broadcast.demand(C, 20);
-    assert_eq!(broadcast.wanted(), 4);
+    assert_eq!(broadcast.unmet_demand(), 4);
     broadcast.demand(B, 20);
-    assert_eq!(broadcast.wanted(), 10);
+    assert_eq!(broadcast.unmet_demand(), 10);
 }
 
 #[test]
@@ -68,9 +68,9 @@ fn everyone_gets_everything_in_order_again_and_again() {
         assert_eq!(take(&mut broadcast, A), [first, first + 1]);
         assert_eq!(take(&mut broadcast, B), [first, first + 1]);
     }
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
     broadcast.demand(B, 9);
-    assert_eq!(broadcast.wanted(), 3);
+    assert_eq!(broadcast.unmet_demand(), 3);
 }
 
 #[test]
@@ -80,11 +80,11 @@ fn what_the_slowest_has_not_demanded_waits_for_it() {
     broadcast.demand(B, 2);
     offer(&mut broadcast, 0..5);
     assert_eq!(take(&mut broadcast, A), [0, 1]);
-    assert_eq!((broadcast.buffered(), broadcast.wanted()), (5, 0));
+    assert_eq!((broadcast.buffered(), broadcast.unmet_demand()), (5, 0));
     broadcast.demand(B, 9);
     assert_eq!(take(&mut broadcast, A), [2, 3, 4]);
     assert_eq!(take(&mut broadcast, B), [0, 1, 2, 3, 4]);
-    assert_eq!((broadcast.buffered(), broadcast.wanted()), (0, 5));
+    assert_eq!((broadcast.buffered(), broadcast.unmet_demand()), (0, 5));
 }
 
 #[test]
@@ -92,12 +92,12 @@ fn a_blocking_inlet_that_leaves_releases_the_others() {
     let mut broadcast = joined(&[A, B]);
     broadcast.demand(A, 10);
     offer(&mut broadcast, 0..3);
-    broadcast.ask(A, 10);
+    broadcast.wait_for(A, 10);
     assert_eq!(woken(&mut broadcast), []);
     broadcast.leave(B);
     assert_eq!(woken(&mut broadcast), [A]);
     assert_eq!(take(&mut broadcast, A), [0, 1, 2]);
-    assert_eq!(broadcast.wanted(), 7);
+    assert_eq!(broadcast.unmet_demand(), 7);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn copies_of_an_inlet_that_leaves_go_with_it_unless_it_was_the_last() {
     offer(&mut broadcast, 6..8);
     assert_eq!(broadcast.buffered(), 8);
     broadcast.join(C, Selector::default()).unwrap();
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
     broadcast.demand(C, 7);
     assert_eq!(take(&mut broadcast, C), [0, 1, 2, 3, 4, 5, 6]);
     broadcast.demand(C, 7);
@@ -145,14 +145,14 @@ fn what_a_selector_rejects_is_demanded_again() {
     broadcast.join(B, even.clone()).unwrap();
     broadcast.demand(A, 10);
     broadcast.demand(B, 2);
-    assert_eq!(broadcast.wanted(), 2);
+    assert_eq!(broadcast.unmet_demand(), 2);
     offer(&mut broadcast, 0..4);
     // Of its two, B got 0 and 2; 1 did not count. Then nothing more is distributed.
     assert_eq!(take(&mut broadcast, A), [0, 1, 2]);
     assert_eq!(take(&mut broadcast, B), [0, 2]);
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
     broadcast.demand(B, 5);
-    assert_eq!(broadcast.wanted(), 5);
+    assert_eq!(broadcast.unmet_demand(), 5);
     broadcast.leave(A);
     assert_eq!(format!("{even:?}"), "Selector(by function)");
 }
@@ -175,13 +175,13 @@ fn only_inlets_that_got_something_are_woken() {
     broadcast.join(C, never).unwrap();
     for inlet in [A, B, C] {
         broadcast.demand(inlet, 5);
-        broadcast.ask(inlet, 5);
+        broadcast.wait_for(inlet, 5);
     }
-    broadcast.ask(B, 0);
+    broadcast.wait_for(B, 0);
     offer(&mut broadcast, 0..2);
     assert_eq!(woken(&mut broadcast), [A]);
     assert_eq!(woken(&mut broadcast), []);
-    broadcast.ask(B, 5);
+    broadcast.wait_for(B, 5);
     assert_eq!(woken(&mut broadcast), [B]);
 }
 
@@ -194,22 +194,22 @@ fn joining_twice_is_leaving_and_joining() {
     broadcast.join(A, Selector::default()).unwrap();
     assert!(take(&mut broadcast, A).is_empty());
     assert_eq!(take(&mut broadcast, B), [0, 1]);
-    assert_eq!(broadcast.wanted(), 0);
+    assert_eq!(broadcast.unmet_demand(), 0);
 }
 
 #[test]
 fn a_mark_is_passed_when_all_before_it_is_demanded_by_all() {
     let mut broadcast = joined(&[A, B]);
-    assert!(broadcast.passed(&broadcast.mark()));
+    assert!(broadcast.has_passed(&broadcast.mark()));
     broadcast.demand(A, 5);
     broadcast.demand(B, 1);
     offer(&mut broadcast, 0..2);
     let mark = broadcast.mark();
     offer(&mut broadcast, 2..4);
-    assert!(!broadcast.passed(&mark));
+    assert!(!broadcast.has_passed(&mark));
     broadcast.demand(B, 1);
-    assert!(broadcast.passed(&mark));
-    assert!(!broadcast.passed(&broadcast.mark()));
+    assert!(broadcast.has_passed(&mark));
+    assert!(!broadcast.has_passed(&broadcast.mark()));
 }
 
 #[test]
@@ -262,5 +262,5 @@ fn a_panic_of_the_user_loses_no_more_than_what_it_was_about() {
     assert_eq!(events, [1, 2]);
     assert_eq!(broadcast.buffered(), 0);
     // Two of the ten that A demanded were dropped above, and are wanted still.
-    assert_eq!(broadcast.wanted(), 8);
+    assert_eq!(broadcast.unmet_demand(), 8);
 }

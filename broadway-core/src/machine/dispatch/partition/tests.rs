@@ -20,8 +20,8 @@ fn empty() -> Numbered {
 /// A has partition 0, B has partition 1, nobody has partition 2.
 fn joined() -> Numbered {
     let mut partition = empty();
-    partition.join(A, PartitionSeat(0)).unwrap();
-    partition.join(B, PartitionSeat(1)).unwrap();
+    partition.join(A, PartitionName(0)).unwrap();
+    partition.join(B, PartitionName(1)).unwrap();
     partition
 }
 
@@ -52,7 +52,7 @@ fn refusal<K: Eq + Hash + Debug>(
     inlet: InletId,
     name: K,
 ) -> String {
-    let refused = partition.join(inlet, PartitionSeat(name));
+    let refused = partition.join(inlet, PartitionName(name));
     refused.unwrap_err().to_string()
 }
 
@@ -78,8 +78,8 @@ fn named_partitions_work_like_numbered_ones() {
             "odd"
         })
     });
-    partition.join(A, PartitionSeat("odd")).unwrap();
-    partition.join(B, PartitionSeat("even")).unwrap();
+    partition.join(A, PartitionName("odd")).unwrap();
+    partition.join(B, PartitionName("even")).unwrap();
     let _ = offer(&mut partition, &[1, 2, 3]);
     assert_eq!(take(&mut partition, A, 9), [1, 3]);
     assert_eq!(take(&mut partition, B, 9), [2]);
@@ -90,7 +90,7 @@ fn equal_keys_share_a_partition_and_keys_spread_over_all() {
     let mut partition = Partition::by_hash(4, |event: &u32| event / 2);
     for n in 0..4 {
         let inlet = InletId(n);
-        let seat = PartitionSeat(n as usize);
+        let seat = PartitionName(n as usize);
         partition.join(inlet, seat).unwrap();
     }
     let _ = offer(&mut partition, &(0..800).collect::<Vec<_>>());
@@ -126,11 +126,11 @@ fn an_unknown_name_is_told_as_text() {
 fn events_without_an_inlet_wait_for_one() {
     let mut partition = empty();
     assert_eq!(offer(&mut partition, &[3, 6]).discarded, 0);
-    partition.join(A, PartitionSeat(0)).unwrap();
+    partition.join(A, PartitionName(0)).unwrap();
     assert_eq!(take(&mut partition, A, 1), [3]);
     partition.leave(A);
-    partition.join(C, PartitionSeat(0)).unwrap();
-    partition.ask(C, 5);
+    partition.join(C, PartitionName(0)).unwrap();
+    partition.wait_for(C, 5);
     assert_eq!(woken(&mut partition), [C]);
     assert_eq!(take(&mut partition, C, 5), [6]);
 }
@@ -138,12 +138,12 @@ fn events_without_an_inlet_wait_for_one() {
 #[test]
 fn only_an_inlet_with_something_to_take_is_woken() {
     let mut partition = joined();
-    partition.ask(A, 5);
-    partition.ask(B, 5);
+    partition.wait_for(A, 5);
+    partition.wait_for(B, 5);
     assert_eq!(offer(&mut partition, &[1, 4]).discarded, 0);
     assert_eq!(woken(&mut partition), [B]);
     assert_eq!(woken(&mut partition), []);
-    partition.ask(B, 5);
+    partition.wait_for(B, 5);
     assert_eq!(woken(&mut partition), [B]);
 }
 
@@ -154,7 +154,7 @@ fn a_seat_that_does_not_exist_or_is_taken_is_refused() {
     assert_eq!(refusal(&mut partition, C, 1), taken);
     let missing = "no partition 3: there are 0 to 2; subscribe to one of them";
     assert_eq!(refusal(&mut partition, C, 3), missing);
-    partition.join(C, PartitionSeat(2)).unwrap();
+    partition.join(C, PartitionName(2)).unwrap();
 
     let mut named = Partition::named('a'..='z', |_: &u32| None);
     let missing = "no partition 'A': there are ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] and 18 more; subscribe to one of them";
@@ -169,9 +169,9 @@ fn what_comes_back_is_first_again_and_demanded_again() {
     let mut taken = take(&mut partition, A, 2);
     partition.give_back(A, &mut taken, &mut |_, _| {});
     assert_eq!(partition.buffered(), 3);
-    assert_eq!(partition.wanted(), 2);
+    assert_eq!(partition.unmet_demand(), 2);
     assert_eq!(take(&mut partition, A, 9), [3, 6, 9]);
-    assert_eq!(partition.wanted(), 2);
+    assert_eq!(partition.unmet_demand(), 2);
 }
 
 #[test]
@@ -192,15 +192,15 @@ fn what_is_demanded_and_not_there_is_wanted() {
     let mut partition = joined();
     partition.demand(A, 5);
     partition.demand(B, 2);
-    assert_eq!(partition.wanted(), 7);
+    assert_eq!(partition.unmet_demand(), 7);
     let _ = offer(&mut partition, &[3, 1, 4, 7]);
     // One more than B has demanded lies there: A's demand is as it was.
-    assert_eq!(partition.wanted(), 4);
+    assert_eq!(partition.unmet_demand(), 4);
     take(&mut partition, B, 2);
     partition.demand(B, 2);
-    assert_eq!(partition.wanted(), 5);
+    assert_eq!(partition.unmet_demand(), 5);
     partition.leave(B);
-    assert_eq!(partition.wanted(), 4);
+    assert_eq!(partition.unmet_demand(), 4);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn discarded_and_stray_events_are_wanted_again() {
     let mut partition = joined();
     partition.demand(A, 4);
     let _ = offer(&mut partition, &[100, 200, 2, 5, 3]);
-    assert_eq!(partition.wanted(), 3);
+    assert_eq!(partition.unmet_demand(), 3);
 }
 
 #[test]
@@ -216,13 +216,13 @@ fn a_full_queue_stops_all_orders_until_it_is_taken_from() {
     let mut partition = joined().queue_max(2);
     partition.demand(A, 5);
     let _ = offer(&mut partition, &[1, 4]);
-    assert_eq!(partition.wanted(), 0);
+    assert_eq!(partition.unmet_demand(), 0);
     assert_eq!(take(&mut partition, B, 1), [1]);
-    assert_eq!(partition.wanted(), 5);
+    assert_eq!(partition.unmet_demand(), 5);
     // A limit of 0 would stop everything for ever.
     let mut partition = joined().queue_max(0);
     partition.demand(A, 5);
-    assert_eq!(partition.wanted(), 5);
+    assert_eq!(partition.unmet_demand(), 5);
 }
 
 #[test]
@@ -232,18 +232,18 @@ fn a_mark_waits_for_backed_up_inlets_and_for_no_one_else() {
     // One for A that it has demanded, two for B that it has not, one that nobody takes.
     let _ = offer(&mut partition, &[3, 1, 4, 2]);
     let mark = partition.mark();
-    assert!(!partition.passed(&mark));
+    assert!(!partition.has_passed(&mark));
     partition.demand(B, 1);
-    assert!(!partition.passed(&mark));
+    assert!(!partition.has_passed(&mark));
     take(&mut partition, B, 1);
     partition.demand(B, 1);
-    assert!(partition.passed(&mark));
+    assert!(partition.has_passed(&mark));
     let _ = offer(&mut partition, &[7, 10, 13]);
     assert!(
-        partition.passed(&mark),
+        partition.has_passed(&mark),
         "what came later holds nothing back"
     );
-    assert!(!partition.passed(&partition.mark()));
+    assert!(!partition.has_passed(&partition.mark()));
     partition.leave(B);
-    assert!(partition.passed(&partition.mark()));
+    assert!(partition.has_passed(&partition.mark()));
 }

@@ -15,8 +15,8 @@ fn empty() -> Route<u32, &'static str> {
 /// A has the multiples of 2, B those of 3.
 fn joined() -> Route<u32, &'static str> {
     let mut route = empty();
-    route.join(A, PartitionSeat("two")).unwrap();
-    route.join(B, PartitionSeat("three")).unwrap();
+    route.join(A, PartitionName("two")).unwrap();
+    route.join(B, PartitionName("three")).unwrap();
     route
 }
 
@@ -49,7 +49,7 @@ fn what_no_predicate_wants_goes_to_the_rest_or_is_discarded_and_counted() {
     assert_eq!(offer(&mut route, &[1, 2, 5]), 2);
     let mut route = joined().otherwise("one");
     assert_eq!(offer(&mut route, &[1, 2, 5]), 0);
-    route.join(C, PartitionSeat("one")).unwrap();
+    route.join(C, PartitionName("one")).unwrap();
     assert_eq!(take(&mut route, C, 9), [1, 5]);
     assert_eq!(offer(&mut Route::<u32, ()>::new(), &[1, 2]), 2);
 }
@@ -57,7 +57,7 @@ fn what_no_predicate_wants_goes_to_the_rest_or_is_discarded_and_counted() {
 #[test]
 fn a_target_that_is_named_twice_wants_what_either_predicate_wants_once() {
     let mut route = empty().to("two", |n| *n < 5).otherwise("two");
-    route.join(A, PartitionSeat("two")).unwrap();
+    route.join(A, PartitionName("two")).unwrap();
     offer(&mut route, &[1, 2, 7]);
     assert_eq!(take(&mut route, A, 9), [1, 2, 7]);
 }
@@ -73,13 +73,13 @@ fn an_event_is_cloned_for_each_of_its_targets_but_the_last() {
 #[test]
 fn what_waits_for_a_target_without_an_inlet_stops_all_orders_when_it_is_full() {
     let mut route = empty().queue_max(2);
-    route.join(A, PartitionSeat("two")).unwrap();
+    route.join(A, PartitionName("two")).unwrap();
     route.demand(A, 9);
     offer(&mut route, &[3, 6]);
-    assert_eq!(route.wanted(), 0);
-    route.join(B, PartitionSeat("three")).unwrap();
+    assert_eq!(route.unmet_demand(), 0);
+    route.join(B, PartitionName("three")).unwrap();
     assert_eq!(take(&mut route, B, 1), [3]);
-    assert_eq!(route.wanted(), 8);
+    assert_eq!(route.unmet_demand(), 8);
 }
 
 #[test]
@@ -87,11 +87,11 @@ fn what_is_wanted_is_what_the_inlet_that_lacks_most_has_demanded() {
     let mut route = joined();
     route.demand(A, 5);
     route.demand(B, 3);
-    assert_eq!(route.wanted(), 5);
+    assert_eq!(route.unmet_demand(), 5);
     offer(&mut route, &[2, 4, 8, 10]);
-    assert_eq!(route.wanted(), 3);
+    assert_eq!(route.unmet_demand(), 3);
     offer(&mut route, &[6, 12, 18]);
-    assert_eq!(route.wanted(), 0);
+    assert_eq!(route.unmet_demand(), 0);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_target_that_does_not_exist_or_is_taken_is_refused() {
     let taken = "target \"two\" has inlet 0 already: cancel that subscription first, or subscribe to another target";
     let missing = "no target \"five\": there are [\"two\", \"three\"]; subscribe to one of them";
     for (name, text) in [("two", taken), ("five", missing)] {
-        let refused = route.join(C, PartitionSeat(name));
+        let refused = route.join(C, PartitionName(name));
         assert_eq!(refused.unwrap_err().to_string(), text);
     }
 }

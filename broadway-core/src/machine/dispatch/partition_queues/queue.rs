@@ -1,12 +1,12 @@
 //! One place: its queue and who takes from it; and the sums over all of them.
 
-use crate::machine::dispatch::queue::Queue;
-use crate::machine::dispatch::runs::Runs;
+use crate::machine::dispatch::event_queue::EventQueue;
+use crate::machine::dispatch::outlet_runs::OutletRuns;
 use crate::machine::dispatch::{InletId, OutletId};
 
 /// The events of a partition or target, and the inlet that takes them.
-pub(super) struct Place<T> {
-    queue: Queue<T>,
+pub(super) struct PartitionQueue<T> {
+    queue: EventQueue<T>,
     inlet: Option<InletId>,
     /// What the inlet has demanded and not taken; 0 without one.
     demand: usize,
@@ -14,10 +14,10 @@ pub(super) struct Place<T> {
     offered: u64,
 }
 
-impl<T> Default for Place<T> {
+impl<T> Default for PartitionQueue<T> {
     fn default() -> Self {
         Self {
-            queue: Queue::default(),
+            queue: EventQueue::default(),
             inlet: None,
             demand: 0,
             offered: 0,
@@ -25,7 +25,7 @@ impl<T> Default for Place<T> {
     }
 }
 
-impl<T> Place<T> {
+impl<T> PartitionQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
@@ -61,7 +61,7 @@ impl<T> Place<T> {
         &mut self,
         max: usize,
         out: &mut Vec<T>,
-        held: &mut Runs,
+        held: &mut OutletRuns,
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> (usize, usize) {
         let taken = self.queue.take(max, out, held, freed);
@@ -73,7 +73,7 @@ impl<T> Place<T> {
     pub(super) fn give_back(
         &mut self,
         rest: &mut Vec<T>,
-        held: &mut Runs,
+        held: &mut OutletRuns,
         returned: &mut dyn FnMut(OutletId, usize),
     ) {
         self.queue.give_back(rest, held, returned);
@@ -84,7 +84,7 @@ impl<T> Place<T> {
     }
 
     /// Whether the first `offered` events were taken or at least demanded. Nobody waits where nobody takes.
-    pub(super) fn passed(&self, offered: u64) -> bool {
+    pub(super) fn has_passed(&self, offered: u64) -> bool {
         let gone = self.offered - self.len() as u64;
         self.inlet.is_none() || offered.saturating_sub(gone) <= self.demand as u64
     }
@@ -96,7 +96,7 @@ impl<T> Place<T> {
 }
 
 /// Sums over all places, kept with each change of one.
-pub(super) struct Totals {
+pub(super) struct QueueTotals {
     queue_max: usize,
     buffered: usize,
     /// Wide enough for any number of inlets that demand all they can.
@@ -105,7 +105,7 @@ pub(super) struct Totals {
     full: usize,
 }
 
-impl Totals {
+impl QueueTotals {
     pub(super) fn new(queue_max: usize) -> Self {
         Self {
             queue_max,
@@ -131,8 +131,8 @@ impl Totals {
     /// Changes a place and what the sums say of it.
     pub(super) fn change<T, R>(
         &mut self,
-        place: &mut Place<T>,
-        change: impl FnOnce(&mut Place<T>) -> R,
+        place: &mut PartitionQueue<T>,
+        change: impl FnOnce(&mut PartitionQueue<T>) -> R,
     ) -> R {
         self.buffered -= place.len();
         self.short -= place.short() as u128;
@@ -142,7 +142,7 @@ impl Totals {
         changed
     }
 
-    pub(super) fn enter<T>(&mut self, place: &Place<T>) {
+    pub(super) fn enter<T>(&mut self, place: &PartitionQueue<T>) {
         self.buffered += place.len();
         self.short += place.short() as u128;
         self.full += usize::from(place.len() >= self.queue_max);

@@ -22,21 +22,21 @@ pub struct Pause {
 /// The empty answers of one producer.
 ///
 /// ```
-/// use broadway_core::machine::empty_answers::{EmptyAnswers, PAUSE_MIN};
+/// use broadway_core::machine::empty_deliveries::{EmptyDeliveries, PAUSE_MIN};
 ///
-/// let mut answers = EmptyAnswers::default();
+/// let mut answers = EmptyDeliveries::default();
 /// assert_eq!(answers.empty().length, PAUSE_MIN);
 /// assert_eq!(answers.empty().length, 2 * PAUSE_MIN);
 /// answers.filled();
 /// assert_eq!(answers.empty().length, PAUSE_MIN);
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct EmptyAnswers {
+pub struct EmptyDeliveries {
     in_a_row: u32,
     is_reported: bool,
 }
 
-impl EmptyAnswers {
+impl EmptyDeliveries {
     /// The producer returned no messages at once.
     pub fn empty(&mut self) -> Pause {
         let doubled = 2_u32.checked_pow(self.in_a_row);

@@ -1,13 +1,13 @@
 //! The contract between a link's hub and the machine that decides who gets what.
 
-/// Names one inlet (a consumer's end) of a hub.
+/// QueueNames one inlet (a consumer's end) of a hub.
 ///
 /// Machines keep a table indexed by this number, so a hub hands out the lowest free number and
 /// reuses those of inlets that left: memory follows the highest number ever joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InletId(pub u32);
 
-/// Names one outlet (a producer's end) of a hub.
+/// QueueNames one outlet (a producer's end) of a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutletId(pub u32);
 
@@ -17,25 +17,25 @@ pub struct OutletId(pub u32);
 ///
 /// A dispatcher is plain data behind the link's lock: nothing in it waits, and everything in it
 /// should be quick. A link calls it in this order, and after each of these lines it reads
-/// [`wanted`](Self::wanted) and calls [`wake`](Self::wake), before it lets go of the lock:
+/// [`unmet_demand`](Self::unmet_demand) and calls [`wake`](Self::wake), before it lets go of the lock:
 ///
 /// | what happens | what the link calls |
 /// |---|---|
 /// | a consumer subscribes | `join`, then `demand` |
 /// | a producer sends | `offer` |
-/// | a consumer comes for more | `done` with what it took before, `demand` if some is due, `take`; if there was nothing, `ask` |
+/// | a consumer comes for more | `done` with what it took before, `demand` if some is due, `take`; if there was nothing, `wait_for` |
 /// | a consumer's subscription ends | `leave` |
-/// | a note is sent behind all events | `mark`, and later `passed` until it is true |
+/// | a note is sent behind all events | `mark`, and later `has_passed` until it is true |
 ///
 /// Two things can go wrong. An event that is neither taken nor counted in
-/// [`buffered`](Self::buffered) is lost. An inlet that sleeps after its `ask` while there is
-/// something for it, and is not named by `wake`, sleeps for ever. [`Asks`](super::Asks) gets the
+/// [`buffered`](Self::buffered) is lost. An inlet that sleeps after its `wait_for` while there is
+/// something for it, and is not named by `wake`, sleeps for ever. [`WaitingInlets`](super::WaitingInlets) gets the
 /// sleepers right for all dispatchers that let any inlet take what is there, and
-/// [`Demands`](super::Demands) does the sums.
+/// [`InletDemands`](super::InletDemands) does the sums.
 ///
-/// All else has a default: `done`, `keep_last` and `give_back` are for dispatchers whose inlets hold
-/// something (links between stages give nothing back), `mark` and `passed` for those that put events
-/// aside for inlets that have not demanded them. `demand` and `wanted` have one too, but without
+/// All else has a default: `done`, `done_except_last` and `give_back` are for dispatchers whose inlets hold
+/// something (links between stages give nothing back), `mark` and `has_passed` for those that put events
+/// aside for inlets that have not demanded them. `demand` and `unmet_demand` have one too, but without
 /// them a link between stages orders nothing. Where inlets order, nobody counts the room of outlets:
 /// `freed` need not be called there.
 ///
@@ -43,7 +43,7 @@ pub struct OutletId(pub u32);
 ///
 /// ```
 /// use broadway_core::machine::dispatch::{
-///     Asks, Demands, Dispatch, InletId, JoinError, Offered, OutletId,
+///     WaitingInlets, InletDemands, Dispatch, InletId, JoinError, Offered, OutletId,
 /// };
 /// use std::collections::VecDeque;
 ///
@@ -56,20 +56,20 @@ pub struct OutletId(pub u32);
 /// struct UrgentFirst {
 ///     urgent: VecDeque<Alarm>,
 ///     other: VecDeque<Alarm>,
-///     asks: Asks,
-///     demands: Demands,
+///     waiting: WaitingInlets,
+///     demands: InletDemands,
 /// }
 ///
 /// impl Dispatch<Alarm> for UrgentFirst {
-///     type Seat = (); // consumers have nothing to choose
+///     type Options = (); // consumers have nothing to choose
 ///
 ///     fn join(&mut self, _: InletId, (): ()) -> Result<(), JoinError> {
 ///         Ok(())
 ///     }
 ///
 ///     fn leave(&mut self, inlet: InletId) {
-///         self.asks.forget(inlet);
-///         self.demands.forget(inlet);
+///         self.waiting.remove(inlet);
+///         self.demands.remove(inlet);
 ///     }
 ///
 ///     fn offer(&mut self, _: OutletId, events: &mut Vec<Alarm>) -> Offered<Alarm> {
@@ -90,21 +90,21 @@ pub struct OutletId(pub u32);
 ///         out: &mut Vec<Alarm>,
 ///         _: &mut dyn FnMut(OutletId, usize),
 ///     ) -> usize {
-///         self.asks.forget(inlet);
+///         self.waiting.remove(inlet);
 ///         let n = max.min(self.buffered());
 ///         let urgent = n.min(self.urgent.len());
 ///         out.extend(self.urgent.drain(..urgent));
 ///         out.extend(self.other.drain(..n - urgent));
-///         self.demands.lower(inlet, n);
+///         self.demands.reduce(inlet, n);
 ///         n
 ///     }
 ///
-///     fn ask(&mut self, inlet: InletId, n: usize) {
-///         self.asks.ask(inlet, n);
+///     fn wait_for(&mut self, inlet: InletId, n: usize) {
+///         self.waiting.add(inlet, n);
 ///     }
 ///
 ///     fn wake(&mut self, out: &mut Vec<InletId>) {
-///         self.asks.wake(self.buffered(), usize::MAX, out);
+///         self.waiting.wake(self.buffered(), usize::MAX, out);
 ///     }
 ///
 ///     fn buffered(&self) -> usize {
@@ -115,7 +115,7 @@ pub struct OutletId(pub u32);
 ///         self.demands.add(inlet, n);
 ///     }
 ///
-///     fn wanted(&self) -> usize {
+///     fn unmet_demand(&self) -> usize {
 ///         self.demands.total().saturating_sub(self.buffered())
 ///     }
 /// }
@@ -124,7 +124,7 @@ pub struct OutletId(pub u32);
 /// let inlet = InletId(0);
 /// dispatch.join(inlet, ())?;
 /// dispatch.demand(inlet, 10);
-/// assert_eq!(dispatch.wanted(), 10);
+/// assert_eq!(dispatch.unmet_demand(), 10);
 ///
 /// let alarm = |urgent, text| Alarm { urgent, text };
 /// let mut sent = vec![alarm(false, "tea is cold"), alarm(true, "fire")];
@@ -146,14 +146,14 @@ pub trait Dispatch<T> {
     const ANY_INLET: bool = true;
 
     /// What an inlet says of itself when it joins: which partition it wants, what it selects, or nothing, `()`.
-    type Seat;
+    type Options;
 
     /// The inlet may take from now on. Joining twice is the same as leaving and joining.
     ///
     /// # Errors
     ///
     /// There is no such seat, or it is taken: the inlet has not joined then.
-    fn join(&mut self, inlet: InletId, seat: Self::Seat) -> Result<(), JoinError>;
+    fn join(&mut self, inlet: InletId, seat: Self::Options) -> Result<(), JoinError>;
 
     /// The inlet is gone. Its ask and what was promised to it are forgotten, and what it still
     /// held counts as handled: [`give_back`](Self::give_back) first what was not.
@@ -181,7 +181,7 @@ pub trait Dispatch<T> {
     /// The inlet found nothing, or too little, and sleeps until `n` more can be had, or fewer.
     ///
     /// Replaces an earlier ask of the inlet; asking for 0 withdraws it.
-    fn ask(&mut self, inlet: InletId, n: usize);
+    fn wait_for(&mut self, inlet: InletId, n: usize);
 
     /// Appends the inlets whose asks can be served now, best first, and forgets their asks.
     ///
@@ -210,7 +210,7 @@ pub trait Dispatch<T> {
     /// All that the inlet holds has been handled, except the last event.
     ///
     /// What is held because of the others becomes free; dispatchers that hold nothing do nothing.
-    fn keep_last(&mut self, inlet: InletId) {
+    fn done_except_last(&mut self, inlet: InletId) {
         let _ = inlet;
     }
 
@@ -232,7 +232,7 @@ pub trait Dispatch<T> {
 
     /// The inlet will take `n` more events than it said before. It takes no more than it has demanded.
     ///
-    /// Only links that are asked by their inlets call this, and [`wanted`](Self::wanted); those whose
+    /// Only links that are asked by their inlets call this, and [`unmet_demand`](Self::unmet_demand); those whose
     /// outlets have a credit of their own do not.
     fn demand(&mut self, inlet: InletId, n: usize) {
         let _ = (inlet, n);
@@ -242,8 +242,8 @@ pub trait Dispatch<T> {
     ///
     /// The link keeps that many on order: what it has ordered and was not offered yet is not ordered
     /// again. So events that end without being taken (discarded, or put aside for an inlet that has not
-    /// demanded them) need no further bookkeeping: they were offered, and `wanted` has not fallen.
-    fn wanted(&self) -> usize {
+    /// demanded them) need no further bookkeeping: they were offered, and `unmet_demand` has not fallen.
+    fn unmet_demand(&self) -> usize {
         0
     }
 
@@ -255,7 +255,7 @@ pub trait Dispatch<T> {
     /// Whether everything before the mark was taken, is gone, or is at least demanded by who will take it.
     ///
     /// A dispatcher that puts nothing aside for inlets that have not demanded it has nothing to wait for.
-    fn passed(&self, mark: &Mark) -> bool {
+    fn has_passed(&self, mark: &Mark) -> bool {
         let _ = mark;
         true
     }

@@ -7,7 +7,7 @@ const NIL: u32 = u32::MAX;
 
 /// An open batch.
 #[derive(Debug)]
-pub(super) struct Batch<B> {
+pub(super) struct OpenBatch<B> {
     /// No two batches of a batcher have the same.
     pub(super) id: u64,
     pub(super) bin: B,
@@ -20,48 +20,48 @@ pub(super) struct Batch<B> {
 
 /// A known key. With a batch it stands in the open list, without in the idle list.
 #[derive(Debug)]
-struct Slot<K, B, St> {
+struct KeySlot<K, B, St> {
     key: K,
     state: St,
-    batch: Option<Batch<B>>,
+    batch: Option<OpenBatch<B>>,
     previous: u32,
     next: u32,
 }
 
 #[derive(Debug)]
-struct List {
+struct SlotList {
     head: u32,
     tail: u32,
 }
 
-impl List {
+impl SlotList {
     const EMPTY: Self = Self {
         head: NIL,
         tail: NIL,
     };
 }
 
-/// Slots are named by their index, which is reused when a key is removed.
+/// OpenBatches are named by their index, which is reused when a key is removed.
 #[derive(Debug)]
-pub(super) struct Slots<K, B, St> {
-    slots: Vec<Option<Slot<K, B, St>>>,
+pub(super) struct OpenBatches<K, B, St> {
+    slots: Vec<Option<KeySlot<K, B, St>>>,
     free: Vec<u32>,
     /// In the order of opening.
-    open: List,
+    open: SlotList,
     /// In the order of closing.
-    idle: List,
+    idle: SlotList,
     open_len: usize,
     /// How many batches were ever opened.
     opened: u64,
 }
 
-impl<K: Clone + Eq, B, St> Slots<K, B, St> {
+impl<K: Clone + Eq, B, St> OpenBatches<K, B, St> {
     pub(super) fn new() -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            open: List::EMPTY,
-            idle: List::EMPTY,
+            open: SlotList::EMPTY,
+            idle: SlotList::EMPTY,
             open_len: 0,
             opened: 0,
         }
@@ -78,7 +78,7 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
     }
 
     #[inline]
-    pub(super) fn batch(&mut self, slot: u32) -> Option<&mut Batch<B>> {
+    pub(super) fn batch(&mut self, slot: u32) -> Option<&mut OpenBatch<B>> {
         self.of(slot).batch.as_mut()
     }
 
@@ -120,7 +120,7 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
 
     /// A new key, idle.
     pub(super) fn insert(&mut self, key: K, state: St) -> u32 {
-        let slot = Some(Slot {
+        let slot = Some(KeySlot {
             key,
             state,
             batch: None,
@@ -152,13 +152,13 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
     }
 
     /// Opens a batch for an idle key.
-    pub(super) fn open_batch(&mut self, slot: u32, bin: B, opened: Instant) -> &mut Batch<B> {
+    pub(super) fn open_batch(&mut self, slot: u32, bin: B, opened: Instant) -> &mut OpenBatch<B> {
         unlink(&mut self.slots, &mut self.idle, slot);
         link(&mut self.slots, &mut self.open, slot);
         self.open_len += 1;
         self.opened += 1;
         let id = self.opened;
-        self.of(slot).batch.insert(Batch {
+        self.of(slot).batch.insert(OpenBatch {
             id,
             bin,
             n: 0,
@@ -169,7 +169,7 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
     }
 
     /// Takes the batch; the key is idle then.
-    pub(super) fn close_batch(&mut self, slot: u32) -> (K, Batch<B>) {
+    pub(super) fn close_batch(&mut self, slot: u32) -> (K, OpenBatch<B>) {
         unlink(&mut self.slots, &mut self.open, slot);
         link(&mut self.slots, &mut self.idle, slot);
         self.open_len -= 1;
@@ -178,18 +178,18 @@ impl<K: Clone + Eq, B, St> Slots<K, B, St> {
         (slot.key.clone(), batch)
     }
 
-    fn of(&mut self, slot: u32) -> &mut Slot<K, B, St> {
+    fn of(&mut self, slot: u32) -> &mut KeySlot<K, B, St> {
         slot_of(&mut self.slots, slot)
     }
 }
 
 #[inline]
-fn slot_of<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], slot: u32) -> &mut Slot<K, B, St> {
+fn slot_of<K, B, St>(slots: &mut [Option<KeySlot<K, B, St>>], slot: u32) -> &mut KeySlot<K, B, St> {
     slots[slot as usize].as_mut().expect("slot in use")
 }
 
 /// Puts a slot at the end of a list.
-fn link<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], list: &mut List, slot: u32) {
+fn link<K, B, St>(slots: &mut [Option<KeySlot<K, B, St>>], list: &mut SlotList, slot: u32) {
     let linked = slot_of(slots, slot);
     linked.previous = list.tail;
     linked.next = NIL;
@@ -201,7 +201,7 @@ fn link<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], list: &mut List, slot: u
     list.tail = slot;
 }
 
-fn unlink<K, B, St>(slots: &mut [Option<Slot<K, B, St>>], list: &mut List, slot: u32) {
+fn unlink<K, B, St>(slots: &mut [Option<KeySlot<K, B, St>>], list: &mut SlotList, slot: u32) {
     let linked = slot_of(slots, slot);
     let (previous, next) = (linked.previous, linked.next);
     if previous == NIL {

@@ -1,26 +1,26 @@
 //! A FIFO of events that knows where each came from.
 
 use super::OutletId;
-use super::runs::{Run, Runs};
+use super::outlet_runs::{OutletRun, OutletRuns};
 use super::segments::Segments;
 
 /// Events, and their outlets as run lengths beside them.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(super) struct EventQueue<T> {
     events: Segments<T>,
-    runs: Runs,
+    runs: OutletRuns,
 }
 
-impl<T> Default for Queue<T> {
+impl<T> Default for EventQueue<T> {
     fn default() -> Self {
         Self {
             events: Segments::default(),
-            runs: Runs::default(),
+            runs: OutletRuns::default(),
         }
     }
 }
 
-impl<T> Queue<T> {
+impl<T> EventQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.events.len()
     }
@@ -30,12 +30,12 @@ impl<T> Queue<T> {
         if n == 0 {
             return;
         }
-        self.runs.push_back(Run { outlet, n });
+        self.runs.push_back(OutletRun { outlet, n });
         self.events.append(events);
     }
 
     pub(super) fn push(&mut self, outlet: OutletId, event: T) {
-        self.runs.push_back(Run { outlet, n: 1 });
+        self.runs.push_back(OutletRun { outlet, n: 1 });
         self.events.push(event);
     }
 
@@ -44,7 +44,7 @@ impl<T> Queue<T> {
         &mut self,
         max: usize,
         out: &mut Vec<T>,
-        held: &mut Runs,
+        held: &mut OutletRuns,
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
         let n = self.len().min(max);
@@ -63,7 +63,7 @@ impl<T> Queue<T> {
     pub(super) fn give_back(
         &mut self,
         rest: &mut Vec<T>,
-        held: &mut Runs,
+        held: &mut OutletRuns,
         returned: &mut dyn FnMut(OutletId, usize),
     ) {
         let mut left = rest.len();
@@ -93,7 +93,7 @@ impl<T> Queue<T> {
         let n = first.len();
         if n > 0 {
             let outlet = OutletId(u32::MAX);
-            self.runs.push_front(Run { outlet, n });
+            self.runs.push_front(OutletRun { outlet, n });
             self.events.prepend_all(first);
         }
     }

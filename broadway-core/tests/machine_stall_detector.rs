@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use broadway_core::machine::watch::Watch;
+use broadway_core::machine::stall_detector::StallDetector;
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -12,9 +12,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn one_that_does_not_come_back_is_told_of_less_and_less_often() {
     let start = Instant::now();
-    let mut watch = Watch::new(SECOND * 10, start);
+    let mut watch = StallDetector::new(SECOND * 10, start);
     let told: Vec<u32> = (0..100)
-        .filter(|at| watch.look(7, start + SECOND * *at).is_some())
+        .filter(|at| watch.observe(7, start + SECOND * *at).is_some())
         .collect();
     assert_eq!(told, [10, 20, 40, 80]);
 }
@@ -28,12 +28,12 @@ proptest! {
         after in 1..10_u32,
     ) {
         let start = Instant::now();
-        let mut watch = Watch::new(SECOND * after, start);
+        let mut watch = StallDetector::new(SECOND * after, start);
         let (mut now, mut seen) = (start, Vec::new());
         for (turns, seconds) in looks {
             now += SECOND * seconds;
             seen.push((turns, now));
-            let told = watch.look(turns, now);
+            let told = watch.observe(turns, now);
             let same = seen.iter().rev().take_while(|(other, _)| *other == turns);
             let blocked = now - same.last().unwrap().1;
             if let Some(told) = told {

@@ -1,4 +1,4 @@
-//! Slots for events that are handled in a task each, and how many more to ask for when tasks end.
+//! TaskSlots for events that are handled in a task each, and how many more to ask for when tasks end.
 //!
 //! A consumer that starts a task for each event has `max` slots. It asks for `max` events at first.
 //! An event that was asked for has a slot, from then until its task has ended; free slots are
@@ -14,20 +14,20 @@ use super::credit::{Credit, InvalidCredit};
 /// The slots of one subscription.
 ///
 /// ```
-/// use broadway_core::machine::slots::Slots;
+/// use broadway_core::machine::task_slots::TaskSlots;
 ///
-/// let mut slots = Slots::new(100, 10)?;
-/// assert_eq!(slots.ask(), 100);
+/// let mut slots = TaskSlots::new(100, 10)?;
+/// assert_eq!(slots.request(), 100);
 /// assert_eq!(slots.ended(9), 0);
 /// assert_eq!(slots.ended(1), 10);
 /// # Ok::<(), broadway_core::machine::credit::InvalidCredit>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slots {
+pub struct TaskSlots {
     credit: Credit,
 }
 
-impl Slots {
+impl TaskSlots {
     /// `max` slots, asked for by `min` at once; a `min` of 0 counts as 1.
     ///
     /// # Errors
@@ -45,20 +45,20 @@ impl Slots {
 
     /// How many events to ask for now; their slots are taken from here on. All of them at first.
     #[must_use = "what is returned counts as asked"]
-    pub const fn ask(&mut self) -> usize {
-        self.credit.ask()
+    pub const fn request(&mut self) -> usize {
+        self.credit.request()
     }
 
     /// `n` tasks have ended, or could not be started. Returns how many events to ask for now.
     #[must_use = "what is returned counts as asked"]
     pub const fn ended(&mut self, n: usize) -> usize {
         self.credit.consumed(n);
-        self.credit.ask()
+        self.credit.request()
     }
 
     /// `n` events came that nobody had asked for. Their tasks need slots as well, above `max` if
     /// need be; nothing is asked for until so many have ended.
-    pub const fn unasked(&mut self, n: usize) {
+    pub const fn received_unrequested(&mut self, n: usize) {
         self.credit.returned(n);
     }
 
@@ -71,7 +71,7 @@ impl Slots {
     pub const fn resize(&mut self, max: usize, min: usize) -> Result<usize, InvalidCredit> {
         match validate(max, min) {
             Ok(left) => match self.credit.resize(max, left) {
-                Ok(()) => Ok(self.credit.ask()),
+                Ok(()) => Ok(self.credit.request()),
                 Err(invalid) => Err(invalid),
             },
             Err(invalid) => Err(invalid),
@@ -109,33 +109,33 @@ mod tests {
 
     #[test]
     fn free_slots_are_asked_for_by_the_piece() {
-        let mut slots = Slots::new(10, 3).unwrap();
-        assert_eq!(slots.ask(), 10);
-        assert_eq!(slots.ask(), 0);
+        let mut slots = TaskSlots::new(10, 3).unwrap();
+        assert_eq!(slots.request(), 10);
+        assert_eq!(slots.request(), 0);
         assert_eq!([1, 1, 1, 5].map(|n| slots.ended(n)), [0, 0, 3, 5]);
         assert_eq!(slots.taken(), 10);
     }
 
     #[test]
     fn a_piece_of_zero_asks_for_each_slot() {
-        let mut slots = Slots::new(1, 0).unwrap();
-        assert_eq!(slots.ask(), 1);
+        let mut slots = TaskSlots::new(1, 0).unwrap();
+        assert_eq!(slots.request(), 1);
         assert_eq!([1, 0, 1].map(|n| slots.ended(n)), [1, 0, 1]);
     }
 
     #[test]
     fn events_that_nobody_asked_for_never_enlarge_an_ask() {
-        let mut slots = Slots::new(4, 2).unwrap();
-        assert_eq!(slots.ask(), 4);
-        slots.unasked(3);
+        let mut slots = TaskSlots::new(4, 2).unwrap();
+        assert_eq!(slots.request(), 4);
+        slots.received_unrequested(3);
         assert_eq!(slots.taken(), 7);
         assert_eq!([3, 1, 1, 100].map(|n| slots.ended(n)), [0, 0, 2, 4]);
     }
 
     #[test]
     fn more_slots_are_asked_for_at_once_and_fewer_wait() {
-        let mut slots = Slots::new(4, 2).unwrap();
-        assert_eq!(slots.ask(), 4);
+        let mut slots = TaskSlots::new(4, 2).unwrap();
+        assert_eq!(slots.request(), 4);
         assert_eq!(slots.resize(10, 5), Ok(6));
         assert_eq!(slots.resize(3, 1), Ok(0));
         assert_eq!([7, 1].map(|n| slots.ended(n)), [0, 1]);
@@ -145,11 +145,11 @@ mod tests {
 
     #[test]
     fn impossible_limits_are_refused_and_change_nothing() {
-        assert_eq!(Slots::new(0, 0), Err(InvalidCredit::ZeroMax));
+        assert_eq!(TaskSlots::new(0, 0), Err(InvalidCredit::ZeroMax));
         let invalid = InvalidCredit::MinNotBelowMax { max: 2, min: 2 };
-        assert_eq!(Slots::new(2, 2), Err(invalid));
-        let mut slots = Slots::new(4, 2).unwrap();
+        assert_eq!(TaskSlots::new(2, 2), Err(invalid));
+        let mut slots = TaskSlots::new(4, 2).unwrap();
         assert_eq!(slots.resize(2, 2), Err(invalid));
-        assert_eq!(slots.ask(), 4);
+        assert_eq!(slots.request(), 4);
     }
 }

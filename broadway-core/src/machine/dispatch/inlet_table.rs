@@ -4,11 +4,11 @@ use super::InletId;
 
 /// State per joined inlet. Memory follows the highest number ever joined.
 #[derive(Debug)]
-pub(in crate::machine) struct Inlets<S> {
+pub(in crate::machine) struct InletTable<S> {
     table: Vec<Option<S>>,
 }
 
-impl<S> Inlets<S> {
+impl<S> InletTable<S> {
     pub(in crate::machine) fn new() -> Self {
         Self { table: Vec::new() }
     }

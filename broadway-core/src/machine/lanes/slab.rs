@@ -7,13 +7,13 @@ const NIL: u32 = u32::MAX;
 
 /// One lane's queue: a list through the slab.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fifo {
+pub(super) struct LaneQueue {
     head: u32,
     tail: u32,
     len: u32,
 }
 
-impl Fifo {
+impl LaneQueue {
     pub(super) const EMPTY: Self = Self {
         head: NIL,
         tail: NIL,
@@ -30,26 +30,26 @@ impl Fifo {
 }
 
 #[derive(Debug)]
-struct Node<T> {
+struct SlabEntry<T> {
     /// `None` while the node is free.
     event: Option<T>,
     outlet: OutletId,
     next: u32,
 }
 
-/// All queued events of all lanes. Freed nodes are used again, the warmest first; the slab keeps
+/// All queued events of all lanes. Freed slab are used again, the warmest first; the slab keeps
 /// the largest size it ever had, at most 2^32 - 1 events.
 #[derive(Debug)]
-pub(super) struct Nodes<T> {
-    nodes: Vec<Node<T>>,
+pub(super) struct EventSlab<T> {
+    slab: Vec<SlabEntry<T>>,
     free: u32,
     len: usize,
 }
 
-impl<T> Nodes<T> {
+impl<T> EventSlab<T> {
     pub(super) fn new() -> Self {
         Self {
-            nodes: Vec::new(),
+            slab: Vec::new(),
             free: NIL,
             len: 0,
         }
@@ -60,18 +60,18 @@ impl<T> Nodes<T> {
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, fifo: &mut Fifo, outlet: OutletId, event: T) {
+    pub(super) fn push_back(&mut self, fifo: &mut LaneQueue, outlet: OutletId, event: T) {
         let index = self.insert(outlet, event, NIL);
         if fifo.is_empty() {
             fifo.head = index;
         } else {
-            self.nodes[fifo.tail as usize].next = index;
+            self.slab[fifo.tail as usize].next = index;
         }
         fifo.tail = index;
         fifo.len += 1;
     }
 
-    pub(super) fn push_front(&mut self, fifo: &mut Fifo, outlet: OutletId, event: T) {
+    pub(super) fn push_front(&mut self, fifo: &mut LaneQueue, outlet: OutletId, event: T) {
         let index = self.insert(outlet, event, fifo.head);
         if fifo.is_empty() {
             fifo.tail = index;
@@ -86,9 +86,9 @@ impl<T> Nodes<T> {
     ///
     /// When the queue is empty.
     #[inline]
-    pub(super) fn pop_front(&mut self, fifo: &mut Fifo, out: &mut Vec<T>) -> OutletId {
+    pub(super) fn pop_front(&mut self, fifo: &mut LaneQueue, out: &mut Vec<T>) -> OutletId {
         let index = fifo.head;
-        let node = &mut self.nodes[index as usize];
+        let node = &mut self.slab[index as usize];
         out.push(node.event.take().expect("a listed node has its event"));
         fifo.head = node.next;
         fifo.len -= 1;
@@ -101,7 +101,7 @@ impl<T> Nodes<T> {
     #[inline]
     fn insert(&mut self, outlet: OutletId, event: T, next: u32) -> u32 {
         self.len += 1;
-        if let Some(node) = self.nodes.get_mut(self.free as usize) {
+        if let Some(node) = self.slab.get_mut(self.free as usize) {
             let index = self.free;
             self.free = node.next;
             node.event = Some(event);
@@ -109,11 +109,11 @@ impl<T> Nodes<T> {
             node.next = next;
             return index;
         }
-        let index = u32::try_from(self.nodes.len())
+        let index = u32::try_from(self.slab.len())
             .ok()
             .filter(|&index| index != NIL)
             .expect("fewer than 2^32 - 1 buffered events");
-        self.nodes.push(Node {
+        self.slab.push(SlabEntry {
             event: Some(event),
             outlet,
             next,

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 /// What is known of one worker.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct StallDetector {
     after: Duration,
     seen: u64,
     since: Instant,
     next: Duration,
 }
 
-impl Watch {
+impl StallDetector {
     /// Tells when a worker has been in one turn for `after`.
     #[must_use]
     pub const fn new(after: Duration, now: Instant) -> Self {
@@ -28,7 +28,7 @@ impl Watch {
     }
 
     /// Looks at the worker's count. Returns how long it has been in this turn, at least, if that is to be told now.
-    pub fn look(&mut self, turns: u64, now: Instant) -> Option<Duration> {
+    pub fn observe(&mut self, turns: u64, now: Instant) -> Option<Duration> {
         let is_inside = turns % 2 == 1;
         if !is_inside || turns != self.seen {
             self.seen = turns;

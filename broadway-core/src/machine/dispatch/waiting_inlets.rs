@@ -7,53 +7,53 @@ use super::InletId;
 /// Waiting asks, the largest first and in order of arrival among equals, as GenStage's demand
 /// dispatcher keeps them; and the asks of those who were woken and have not come yet.
 ///
-/// Does the work of [`ask`](super::Dispatch::ask) and [`wake`](super::Dispatch::wake) for dispatchers that let any inlet take
+/// Does the work of [`wait_for`](super::Dispatch::wait_for) and [`wake`](super::Dispatch::wake) for dispatchers that let any inlet take
 /// what is there; call [`forget`](Self::forget) whenever an inlet takes or leaves.
 #[derive(Debug, Default)]
-pub struct Asks {
+pub struct WaitingInlets {
     waiting: VecDeque<(usize, InletId)>,
     /// By inlet number.
-    states: Vec<State>,
+    states: Vec<WaitState>,
     /// Sum of the asks of those on their way, and how many they are.
     promised: usize,
-    on_their_way: usize,
+    woken: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum WaitState {
     #[default]
     Awake,
     Waiting,
-    OnItsWay(usize),
+    Woken(usize),
 }
 
-impl Asks {
+impl WaitingInlets {
     /// The inlet came by itself: neither waits nor is owed anything. Cheap when it was awake.
-    pub fn forget(&mut self, inlet: InletId) {
+    pub fn remove(&mut self, inlet: InletId) {
         let Some(state) = self.states.get_mut(inlet.0 as usize) else {
             return;
         };
         match std::mem::take(state) {
-            State::Awake => {}
-            State::Waiting => self.waiting.retain(|&(_, other)| other != inlet),
-            State::OnItsWay(n) => {
+            WaitState::Awake => {}
+            WaitState::Waiting => self.waiting.retain(|&(_, other)| other != inlet),
+            WaitState::Woken(n) => {
                 self.promised -= n;
-                self.on_their_way -= 1;
+                self.woken -= 1;
             }
         }
     }
 
     /// Replaces whatever the inlet had asked; 0 asks for nothing.
-    pub fn ask(&mut self, inlet: InletId, n: usize) {
-        self.forget(inlet);
+    pub fn add(&mut self, inlet: InletId, n: usize) {
+        self.remove(inlet);
         if n == 0 {
             return;
         }
         let index = inlet.0 as usize;
         if index >= self.states.len() {
-            self.states.resize(index + 1, State::Awake);
+            self.states.resize(index + 1, WaitState::Awake);
         }
-        self.states[index] = State::Waiting;
+        self.states[index] = WaitState::Waiting;
         let behind_equals = self.waiting.partition_point(|&(other, _)| other >= n);
         self.waiting.insert(behind_equals, (n, inlet));
     }
@@ -62,13 +62,13 @@ impl Asks {
     ///
     /// Each needs at least one of `slots` things that only one inlet can have, as a lane; `usize::MAX` if there are none.
     pub fn wake(&mut self, events: usize, slots: usize, out: &mut Vec<InletId>) {
-        while self.promised < events && self.on_their_way < slots {
+        while self.promised < events && self.woken < slots {
             let Some((n, inlet)) = self.waiting.pop_front() else {
                 return;
             };
-            self.states[inlet.0 as usize] = State::OnItsWay(n);
+            self.states[inlet.0 as usize] = WaitState::Woken(n);
             self.promised = self.promised.saturating_add(n);
-            self.on_their_way += 1;
+            self.woken += 1;
             out.push(inlet);
         }
     }

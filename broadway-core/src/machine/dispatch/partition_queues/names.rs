@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 const LISTED_MAX: usize = 8;
 
 /// The names of places; each has a number, counted from 0.
-pub(in crate::machine::dispatch) enum Names<K> {
+pub(in crate::machine::dispatch) enum QueueNames<K> {
     /// The names are the numbers: no table is needed.
     Numbers {
         count: usize,
@@ -23,7 +23,7 @@ pub(in crate::machine::dispatch) enum Names<K> {
     },
 }
 
-impl Names<usize> {
+impl QueueNames<usize> {
     pub(in crate::machine::dispatch) fn numbers(count: usize) -> Self {
         Self::Numbers {
             count,
@@ -32,7 +32,7 @@ impl Names<usize> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Names<K> {
+impl<K: Eq + Hash + Clone> QueueNames<K> {
     /// A name that comes twice is one place.
     pub(in crate::machine::dispatch) fn named(all: impl IntoIterator<Item = K>) -> Self {
         let mut named = Self::Named {
@@ -57,7 +57,7 @@ impl<K: Eq + Hash + Clone> Names<K> {
     }
 }
 
-impl<K> Names<K> {
+impl<K> QueueNames<K> {
     pub(in crate::machine::dispatch) fn count(&self) -> usize {
         match self {
             Self::Numbers { count, .. } => *count,
@@ -66,7 +66,7 @@ impl<K> Names<K> {
     }
 }
 
-impl<K: Eq + Hash> Names<K> {
+impl<K: Eq + Hash> QueueNames<K> {
     pub(in crate::machine::dispatch) fn number(&self, name: &K) -> Option<usize> {
         match self {
             Self::Numbers { count, number } => Some(number(name)).filter(|number| number < count),
@@ -75,7 +75,7 @@ impl<K: Eq + Hash> Names<K> {
     }
 }
 
-impl<K: Debug> Names<K> {
+impl<K: Debug> QueueNames<K> {
     /// What exists, for an error message.
     pub(in crate::machine::dispatch) fn list(&self) -> String {
         match self {

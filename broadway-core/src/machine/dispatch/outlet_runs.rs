@@ -6,26 +6,26 @@ use super::OutletId;
 
 /// `n` neighbouring events of one outlet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct OutletRun {
     pub(super) outlet: OutletId,
     pub(super) n: usize,
 }
 
-/// Run lengths beside a queue of events; neighbours of one outlet are one run.
+/// OutletRun lengths beside a queue of events; neighbours of one outlet are one run.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
-    runs: VecDeque<Run>,
+pub(super) struct OutletRuns {
+    runs: VecDeque<OutletRun>,
 }
 
-impl Runs {
-    pub(super) fn push_back(&mut self, run: Run) {
+impl OutletRuns {
+    pub(super) fn push_back(&mut self, run: OutletRun) {
         match self.runs.back_mut() {
             Some(last) if last.outlet == run.outlet => last.n += run.n,
             _ => self.runs.push_back(run),
         }
     }
 
-    pub(super) fn push_front(&mut self, run: Run) {
+    pub(super) fn push_front(&mut self, run: OutletRun) {
         match self.runs.front_mut() {
             Some(first) if first.outlet == run.outlet => first.n += run.n,
             _ => self.runs.push_front(run),
@@ -33,7 +33,7 @@ impl Runs {
     }
 
     /// Up to `max` events off the first run.
-    pub(super) fn pop_front(&mut self, max: usize) -> Option<Run> {
+    pub(super) fn pop_front(&mut self, max: usize) -> Option<OutletRun> {
         let first = self.runs.front_mut()?;
         let n = first.n.min(max);
         let outlet = first.outlet;
@@ -41,11 +41,11 @@ impl Runs {
         if first.n == 0 {
             self.runs.pop_front();
         }
-        Some(Run { outlet, n })
+        Some(OutletRun { outlet, n })
     }
 
     /// Up to `max` events off the last run.
-    pub(super) fn pop_back(&mut self, max: usize) -> Option<Run> {
+    pub(super) fn pop_back(&mut self, max: usize) -> Option<OutletRun> {
         let last = self.runs.back_mut()?;
         let n = last.n.min(max);
         let outlet = last.outlet;
@@ -53,7 +53,7 @@ impl Runs {
         if last.n == 0 {
             self.runs.pop_back();
         }
-        Some(Run { outlet, n })
+        Some(OutletRun { outlet, n })
     }
 
     pub(super) fn clear(&mut self) {

@@ -8,23 +8,23 @@ use super::InletId;
 /// each. Together the inlets demand at most `usize::MAX`; what is above that is not counted.
 ///
 /// ```
-/// use broadway_core::machine::dispatch::{Demands, InletId};
+/// use broadway_core::machine::dispatch::{InletDemands, InletId};
 ///
-/// let mut demands = Demands::default();
+/// let mut demands = InletDemands::default();
 /// demands.add(InletId(0), 10);
 /// demands.add(InletId(1), 5);
-/// assert_eq!(demands.lower(InletId(1), 7), 5, "it had demanded no more");
+/// assert_eq!(demands.reduce(InletId(1), 7), 5, "it had demanded no more");
 /// assert_eq!(demands.total(), 10);
-/// assert_eq!(demands.forget(InletId(0)), 10);
+/// assert_eq!(demands.remove(InletId(0)), 10);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Demands {
+pub struct InletDemands {
     /// By inlet number.
     of: Vec<usize>,
     total: usize,
 }
 
-impl Demands {
+impl InletDemands {
     /// The inlet demands `n` more.
     pub fn add(&mut self, inlet: InletId, n: usize) {
         let index = inlet.0 as usize;
@@ -37,7 +37,7 @@ impl Demands {
     }
 
     /// The inlet got `n`. Returns by how much its demand fell: by less if it had not demanded as many.
-    pub fn lower(&mut self, inlet: InletId, n: usize) -> usize {
+    pub fn reduce(&mut self, inlet: InletId, n: usize) -> usize {
         // Links that nobody demands of, as those of pipelines, pay for this comparison only.
         if self.total == 0 {
             return 0;
@@ -52,8 +52,8 @@ impl Demands {
     }
 
     /// The inlet gives up what is left of its demand: returns that.
-    pub fn forget(&mut self, inlet: InletId) -> usize {
-        self.lower(inlet, usize::MAX)
+    pub fn remove(&mut self, inlet: InletId) -> usize {
+        self.reduce(inlet, usize::MAX)
     }
 
     /// What all inlets have demanded and not got.

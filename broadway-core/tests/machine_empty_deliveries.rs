@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use broadway_core::machine::empty_answers::{EmptyAnswers, PAUSE_MAX, PAUSE_MIN};
+use broadway_core::machine::empty_deliveries::{EmptyDeliveries, PAUSE_MAX, PAUSE_MIN};
 use proptest::prelude::*;
 
 #[test]
 fn pauses_stay_the_longest_for_any_number_of_empty_answers() {
-    let mut answers = EmptyAnswers::default();
+    let mut answers = EmptyDeliveries::default();
     let last = (0..100_000).map(|_| answers.empty()).last().unwrap();
     assert_eq!((last.length, last.is_news), (PAUSE_MAX, false));
 }
@@ -17,7 +17,7 @@ proptest! {
     fn pauses_double_up_to_the_longest_and_are_reported_once(
         answers in prop::collection::vec(prop::bool::weighted(0.9), 0..200),
     ) {
-        let mut machine = EmptyAnswers::default();
+        let mut machine = EmptyDeliveries::default();
         let (mut next, mut was_reported) = (PAUSE_MIN, false);
         for is_empty in answers {
             if !is_empty {

@@ -2,70 +2,70 @@
 //! [`Route`](super::Route) have in common.
 //!
 //! The two differ in who goes where, and in how much that is: a dispatcher decides in its `offer` and gives each event to
-//! [`push`](Places::push). All the rest is here.
+//! [`push`](PartitionQueues::push). All the rest is here.
 
 mod names;
-mod place;
+mod queue;
 
 use std::{collections::VecDeque, fmt::Debug, hash::Hash};
 
-pub(super) use self::names::Names;
-use self::place::{Place, Totals};
-use super::{InletId, JoinError, Mark, OutletId, inlets::Inlets, runs::Runs};
+pub(super) use self::names::QueueNames;
+use self::queue::{PartitionQueue, QueueTotals};
+use super::{InletId, JoinError, Mark, OutletId, inlet_table::InletTable, outlet_runs::OutletRuns};
 
 /// As many events may wait at one place before nothing more is ordered, if nothing else is said.
 const QUEUE_MAX: usize = 10_000;
 
 /// The places of one dispatcher.
-pub(super) struct Places<T, K> {
+pub(super) struct PartitionQueues<T, K> {
     /// What a place is called in errors.
     noun: &'static str,
-    names: Names<K>,
-    places: Vec<Place<T>>,
-    totals: Totals,
-    inlets: Inlets<Seat>,
-    /// Inlets that may have become servable, in that order; `wake` looks again.
+    names: QueueNames<K>,
+    queues: Vec<PartitionQueue<T>>,
+    totals: QueueTotals,
+    inlets: InletTable<JoinedInlet>,
+    /// InletTable that may have become servable, in that order; `wake` looks again.
     due: VecDeque<InletId>,
 }
 
 /// What is known about an inlet.
-struct Seat {
+struct JoinedInlet {
     place: usize,
-    held: Runs,
+    held: OutletRuns,
     /// How many of what it holds lowered its demand.
     held_demanded: usize,
     /// What it sleeps for; 0 while awake.
     asked: usize,
 }
 
-impl<T, K> Places<T, K> {
-    pub(super) fn new(noun: &'static str, names: Names<K>) -> Self {
-        let places = std::iter::repeat_with(Place::default);
+impl<T, K> PartitionQueues<T, K> {
+    pub(super) fn new(noun: &'static str, names: QueueNames<K>) -> Self {
+        let queues = std::iter::repeat_with(PartitionQueue::default);
         Self {
             noun,
-            places: places.take(names.count()).collect(),
-            totals: Totals::new(QUEUE_MAX),
+            queues: queues.take(names.count()).collect(),
+            totals: QueueTotals::new(QUEUE_MAX),
             names,
-            inlets: Inlets::new(),
+            inlets: InletTable::new(),
             due: VecDeque::new(),
         }
     }
 
     /// 0 counts as 1.
     pub(super) fn set_queue_max(&mut self, n: usize) {
-        self.totals = Totals::new(n.max(1));
-        for place in &self.places {
+        self.totals = QueueTotals::new(n.max(1));
+        for place in &self.queues {
             self.totals.enter(place);
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.places.len()
+        self.queues.len()
     }
 
     /// The end of the queue at this place gets an event.
     pub(super) fn push(&mut self, outlet: OutletId, event: T, place: usize) {
-        let place = &mut self.places[place];
+        let place = &mut self.queues[place];
         // The first event of an empty queue is the one that may have to wake.
         if place.is_empty()
             && let Some(inlet) = place.inlet()
@@ -77,7 +77,7 @@ impl<T, K> Places<T, K> {
     }
 
     /// What all inlets together have demanded beyond what lies there for them; 0 while a queue is full.
-    pub(super) fn wanted_by_all(&self) -> usize {
+    pub(super) fn total_unmet_demand(&self) -> usize {
         if self.totals.is_full() {
             return 0;
         }
@@ -85,17 +85,21 @@ impl<T, K> Places<T, K> {
     }
 
     /// What one inlet at most has demanded beyond what lies there for it; 0 while a queue is full.
-    pub(super) fn wanted_by_one(&self) -> usize {
+    pub(super) fn largest_unmet_demand(&self) -> usize {
         if self.totals.is_full() {
             return 0;
         }
-        self.places.iter().map(Place::short).max().unwrap_or(0)
+        self.queues
+            .iter()
+            .map(PartitionQueue::short)
+            .max()
+            .unwrap_or(0)
     }
 
     pub(super) fn leave(&mut self, inlet: InletId) {
         if let Some(seat) = self.inlets.remove(inlet) {
-            let place = &mut self.places[seat.place];
-            self.totals.change(place, Place::vacate);
+            let place = &mut self.queues[seat.place];
+            self.totals.change(place, PartitionQueue::vacate);
         }
     }
 
@@ -108,7 +112,7 @@ impl<T, K> Places<T, K> {
     ) -> usize {
         let seat = self.inlets.of(inlet);
         seat.asked = 0;
-        let place = &mut self.places[seat.place];
+        let place = &mut self.queues[seat.place];
         self.totals.change(place, |place| {
             let (taken, demanded) = place.take(max, out, &mut seat.held, freed);
             seat.held_demanded += demanded;
@@ -116,7 +120,7 @@ impl<T, K> Places<T, K> {
         })
     }
 
-    pub(super) fn ask(&mut self, inlet: InletId, n: usize) {
+    pub(super) fn wait_for(&mut self, inlet: InletId, n: usize) {
         self.inlets.of(inlet).asked = n;
         if n > 0 {
             self.due.push_back(inlet);
@@ -130,7 +134,7 @@ impl<T, K> Places<T, K> {
                 continue;
             };
             let seat = self.inlets.of(inlet);
-            if seat.asked > 0 && !self.places[place].is_empty() {
+            if seat.asked > 0 && !self.queues[place].is_empty() {
                 seat.asked = 0;
                 out.push(inlet);
             }
@@ -149,7 +153,7 @@ impl<T, K> Places<T, K> {
         }
         let demanded = rest.len().min(seat.held_demanded);
         seat.held_demanded -= demanded;
-        let place = &mut self.places[seat.place];
+        let place = &mut self.queues[seat.place];
         self.totals.change(place, |place| {
             place.give_back(rest, &mut seat.held, returned);
             place.demand(demanded);
@@ -168,50 +172,50 @@ impl<T, K> Places<T, K> {
 
     pub(super) fn buffered_for(&self, inlet: InletId) -> usize {
         let seat = self.inlets.get(inlet);
-        seat.map_or(0, |seat| self.places[seat.place].len())
+        seat.map_or(0, |seat| self.queues[seat.place].len())
     }
 
     pub(super) fn demand(&mut self, inlet: InletId, n: usize) {
-        let place = &mut self.places[self.inlets.of(inlet).place];
+        let place = &mut self.queues[self.inlets.of(inlet).place];
         self.totals.change(place, |place| place.demand(n));
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark(self.places.iter().map(Place::offered).collect())
+        Mark(self.queues.iter().map(PartitionQueue::offered).collect())
     }
 
-    pub(super) fn passed(&self, mark: &Mark) -> bool {
-        let mut places = self.places.iter().zip(&mark.0);
-        places.all(|(place, &offered)| place.passed(offered))
+    pub(super) fn has_passed(&self, mark: &Mark) -> bool {
+        let mut places = self.queues.iter().zip(&mark.0);
+        places.all(|(place, &offered)| place.has_passed(offered))
     }
 }
 
-impl<T, K: Eq + Hash> Places<T, K> {
+impl<T, K: Eq + Hash> PartitionQueues<T, K> {
     /// Which number the place of this name has.
     pub(super) fn number(&self, name: &K) -> Option<usize> {
         self.names.number(name)
     }
 }
 
-impl<T, K: Eq + Hash + Clone> Places<T, K> {
+impl<T, K: Eq + Hash + Clone> PartitionQueues<T, K> {
     /// The number of the place of this name, which is made if it does not exist.
     pub(super) fn enter(&mut self, name: K) -> usize {
         let number = self.names.enter(name);
-        if number == self.places.len() {
-            self.places.push(Place::default());
+        if number == self.queues.len() {
+            self.queues.push(PartitionQueue::default());
         }
         number
     }
 }
 
-impl<T, K: Debug> Places<T, K> {
+impl<T, K: Debug> PartitionQueues<T, K> {
     /// What exists, for an error message.
     pub(super) fn list(&self) -> String {
         self.names.list()
     }
 }
 
-impl<T, K: Eq + Hash + Debug> Places<T, K> {
+impl<T, K: Eq + Hash + Debug> PartitionQueues<T, K> {
     pub(super) fn join(&mut self, inlet: InletId, name: &K) -> Result<(), JoinError> {
         self.leave(inlet);
         let noun = self.noun;
@@ -221,7 +225,7 @@ impl<T, K: Eq + Hash + Debug> Places<T, K> {
                 self.names.list()
             )));
         };
-        let place = &mut self.places[number];
+        let place = &mut self.queues[number];
         if let Some(owner) = place.inlet() {
             return Err(JoinError::new(format!(
                 "{noun} {name:?} has inlet {} already: cancel that subscription first, or subscribe to another {noun}",
@@ -229,9 +233,9 @@ impl<T, K: Eq + Hash + Debug> Places<T, K> {
             )));
         }
         self.totals.change(place, |place| place.seat(inlet));
-        let seat = Seat {
+        let seat = JoinedInlet {
             place: number,
-            held: Runs::default(),
+            held: OutletRuns::default(),
             held_demanded: 0,
             asked: 0,
         };
@@ -241,10 +245,10 @@ impl<T, K: Eq + Hash + Debug> Places<T, K> {
 }
 
 /// The methods of [`Dispatch`](super::Dispatch) that are the same wherever the field `places` is.
-macro_rules! dispatch_by_places {
+macro_rules! dispatch_by_queues {
     ($event:ty) => {
         fn leave(&mut self, inlet: InletId) {
-            self.places.leave(inlet);
+            self.queues.leave(inlet);
         }
 
         fn take(
@@ -254,15 +258,15 @@ macro_rules! dispatch_by_places {
             out: &mut Vec<$event>,
             freed: &mut dyn FnMut(OutletId, usize),
         ) -> usize {
-            self.places.take(inlet, max, out, freed)
+            self.queues.take(inlet, max, out, freed)
         }
 
-        fn ask(&mut self, inlet: InletId, n: usize) {
-            self.places.ask(inlet, n);
+        fn wait_for(&mut self, inlet: InletId, n: usize) {
+            self.queues.wait_for(inlet, n);
         }
 
         fn wake(&mut self, out: &mut Vec<InletId>) {
-            self.places.wake(out);
+            self.queues.wake(out);
         }
 
         fn give_back(
@@ -271,33 +275,33 @@ macro_rules! dispatch_by_places {
             rest: &mut Vec<$event>,
             returned: &mut dyn FnMut(OutletId, usize),
         ) {
-            self.places.give_back(inlet, rest, returned);
+            self.queues.give_back(inlet, rest, returned);
         }
 
         fn done(&mut self, inlet: InletId) {
-            self.places.done(inlet);
+            self.queues.done(inlet);
         }
 
         fn buffered(&self) -> usize {
-            self.places.buffered()
+            self.queues.buffered()
         }
 
         fn buffered_for(&self, inlet: InletId) -> usize {
-            self.places.buffered_for(inlet)
+            self.queues.buffered_for(inlet)
         }
 
         fn demand(&mut self, inlet: InletId, n: usize) {
-            self.places.demand(inlet, n);
+            self.queues.demand(inlet, n);
         }
 
         fn mark(&self) -> Mark {
-            self.places.mark()
+            self.queues.mark()
         }
 
-        fn passed(&self, mark: &Mark) -> bool {
-            self.places.passed(mark)
+        fn has_passed(&self, mark: &Mark) -> bool {
+            self.queues.has_passed(mark)
         }
     };
 }
 
-pub(super) use dispatch_by_places;
+pub(super) use dispatch_by_queues;
