@@ -1,16 +1,16 @@
-//! What the engine costs against the tokio program a user would write instead.
+//! The cost of the engine, compared with hand-written tokio programs.
 //!
 //! Every scenario runs its programs in turn, round after round, in this one process on two
-//! worker threads, so that load from outside falls on all of them alike. The figure to trust is
-//! the median of CPU time (user and system) per message, and the claim is the ratio between two
-//! programs of one run; messages per second depend on what else the machine does.
+//! worker threads, so that outside load affects all alike. The reliable figure is the median of CPU
+//! time (user and system) per message, and only the ratio between two programs of one run is
+//! meaningful; messages per second depend on the load of the machine.
 //!
-//! Where several programs by hand are plausible all of them run, and the one that needs the least
-//! CPU time is the reference. Programs marked "for scale" do not compete: they show the floor, or
-//! what is left when messages are put into chunks by hand.
+//! If several hand-written programs are plausible, all of them run, and the one with the lowest CPU
+//! time is the reference. Programs marked "for scale" do not compete: they show the lower bound, or
+//! the cost with messages in ready-made chunks.
 //!
-//! Memory is measured in a child process per program, started from this same binary, because the
-//! peak of one program would otherwise hide that of every smaller one after it.
+//! Memory is measured in a child process per program, started from the same binary, because the
+//! peak of one program would otherwise hide the smaller peaks of later programs.
 //!
 //! ```console
 //! $ cargo bench --bench by_hand                                  # a minute or two
@@ -25,9 +25,9 @@ mod support;
 
 use std::process::ExitCode;
 
-/// Counts per thread, so that counting adds no contention. The timed runs pay for it too, every
-/// program alike: some 5 ns for an allocation and its release, which is a tenth of `json_value`
-/// (20 allocations a message) and lost in the noise elsewhere.
+/// Counts per thread, so that counting adds no contention. It also adds to the timed runs, equally
+/// for all programs: about 5 ns for an allocation and its release, which is a tenth of `json_value`
+/// (20 allocations a message) and negligible elsewhere.
 #[global_allocator]
 static ALLOCATOR: alloc_tracker::Allocator<std::alloc::System> = alloc_tracker::Allocator::system();
 

@@ -1,4 +1,4 @@
-//! The rows of the table: which programs do which work, over how many messages.
+//! The scenarios: their programs, and the number of messages.
 
 use broadway::BatchKey;
 

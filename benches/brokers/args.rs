@@ -2,7 +2,7 @@
 
 use super::BoxError;
 
-/// How the benchmark with this command is called.
+/// The usage text of a benchmark.
 pub(crate) fn usage(command: &str) -> String {
     format!("Usage: {command} -- [OPTIONS]\n\n{OPTIONS}")
 }
@@ -11,11 +11,11 @@ const OPTIONS: &str = "\
   --json             one JSON object a line on stdout, the table on stderr
   --quick            few messages and 1 round: shows that it works, not figures
   --scenario NAME    only this scenario; may be given several times
-  --messages N       so many messages a round, in every scenario
+  --messages N       messages per round, in every scenario
   --rounds N         interleaved rounds per scenario (default 5)
   --help             this text";
 
-/// What to run.
+/// The selected options.
 pub(crate) struct Options {
     pub(crate) json: bool,
     quick: bool,
@@ -25,19 +25,19 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Whether this scenario is to be run.
+    /// Whether the scenario is selected.
     pub(crate) fn wants(&self, scenario: &str) -> bool {
         self.scenarios.is_empty() || self.scenarios.iter().any(|name| name == scenario)
     }
 
-    /// How many messages a round of a scenario has, for which these are its own numbers.
+    /// The number of messages of a round, given the scenario's own numbers.
     pub(crate) fn messages(&self, full: u64, quick: u64) -> u64 {
         self.messages
             .unwrap_or(if self.quick { quick } else { full })
     }
 }
 
-/// `None`: help was asked for.
+/// Returns `None` for `--help`.
 pub(crate) fn parse(
     command: &str,
     known: &[&str],

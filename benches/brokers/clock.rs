@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-/// What one run took.
+/// The cost of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
 }
 
-/// Counts messages; knows when the first and the last were seen.
+/// Counts messages, and measures from the first to the last.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Inner>);
 
@@ -42,12 +42,12 @@ impl Clock {
         }))
     }
 
-    /// The first message is there.
+    /// Records the first message.
     pub(crate) fn begin(&self) {
         self.0.begun.get_or_init(Moment::now);
     }
 
-    /// `n` more messages were handled. Returns whether these were the last.
+    /// Counts `n` handled messages. Returns whether they were the last.
     pub(crate) fn handled(&self, n: u64) -> bool {
         let seen = self.0.seen.fetch_add(n, Ordering::AcqRel) + n;
         let all = seen >= self.0.expected;
@@ -57,7 +57,7 @@ impl Clock {
         all
     }
 
-    /// What it took, or `None` before the end.
+    /// Returns the cost, or `None` before the last message.
     pub(crate) fn cost(&self) -> Option<Cost> {
         let (begun, ended) = (self.0.begun.get()?, self.0.ended.get()?);
         Some(Cost {
@@ -69,8 +69,7 @@ impl Clock {
 
 impl Moment {
     fn now() -> Self {
-        let usage =
-            getrusage(UsageWho::RUSAGE_SELF).expect("the kernel tells a process what it used");
+        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage succeeds for this process");
         Self {
             wall: Instant::now(),
             cpu: duration(usage.user_time()) + duration(usage.system_time()),

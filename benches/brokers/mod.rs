@@ -1,4 +1,4 @@
-//! What the benchmarks that need a broker share: their command line, their clock, and what they print.
+//! Shared by the benchmarks with brokers: command line, clock and output.
 
 pub(crate) mod args;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! What people and programs get to read.
+//! The output, as a table and as JSON.
 
 use std::io::{Write, stderr, stdout};
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::{BoxError, clock::Cost};
 
-/// Prints figures as they come.
+/// Prints figures as they become available.
 pub(crate) struct Report {
     bench: &'static str,
     json: bool,
     rounds: usize,
 }
 
-/// What was compared.
+/// The result of a comparison.
 pub(crate) struct Compared {
     pub(crate) scenario: &'static str,
     pub(crate) about: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Compared {
     pub(crate) messages: u64,
 }
 
-/// As in every benchmark; `ratio` is by wall time here, and `cpu_ratio` by CPU time.
+/// The JSON line. `ratio` is by wall time here, and `cpu_ratio` by CPU time.
 #[derive(Serialize)]
 struct Line<'a> {
     bench: &'static str,
@@ -99,7 +99,7 @@ impl Report {
         Ok(())
     }
 
-    /// Talk for people: on stdout, unless stdout carries the data.
+    /// Prints text for people: on stdout, unless stdout carries JSON.
     fn talk(&self, text: &str) -> Result<(), BoxError> {
         let written = if self.json {
             stderr().write_all(text.as_bytes())

@@ -1,4 +1,4 @@
-//! What all scenarios have in common: the messages, callers that publish them, and the pipeline that reads them.
+//! Shared by all scenarios: the messages, callers that publish them, and the pipeline that reads them.
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use super::BoxError;
 use super::brokers::clock::{Clock, Cost};
 
-/// As in the figures that we compare with.
+/// The size used in the figures that we compare with.
 pub(crate) const PAYLOAD: &[u8] = &[b'x'; 100];
 
-/// A name that no other run has.
+/// A unique name.
 pub(crate) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::UNIX_EPOCH
@@ -35,8 +35,8 @@ pub(crate) fn unique() -> String {
     )
 }
 
-/// Publishes `messages` with this many callers at once, in calls of `size` messages each, as the batch processors of a
-/// pipeline do; then closes the publisher.
+/// Publishes `messages` from `callers` concurrent callers, in calls of `size` messages each, as the batch processors of a
+/// pipeline do, and then closes the publisher.
 pub(crate) async fn publish<P: Publisher>(
     publisher: P,
     messages: u64,
@@ -69,7 +69,7 @@ pub(crate) async fn publish<P: Publisher>(
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }
-    let cost = clock.cost().ok_or("the messages were not all confirmed")?;
+    let cost = clock.cost().ok_or("not all messages were confirmed")?;
     publisher.close().await?;
     Ok(cost)
 }
@@ -81,7 +81,7 @@ where
     S: Source<Producer: SourceProducer<Item = R>>,
     R: Record,
 {
-    // The one more is the drain.
+    // One more for the drain.
     let clock = Clock::new(messages + 1);
     let end = Arc::new(Notify::new());
     let observer = Watch {
@@ -99,19 +99,19 @@ where
     if timeout(PATIENCE, end.notified()).await.is_err() {
         let seen = topology.totals();
         return Err(
-            format!("of {messages} messages not all were read in {PATIENCE:?}: {seen:?}").into(),
+            format!("not all of {messages} messages were read in {PATIENCE:?}: {seen:?}").into(),
         );
     }
     let drained = timeout(PATIENCE, topology.drain()).await;
     drained.map_err(|_| format!("not drained in {PATIENCE:?}"))??;
     clock.handled(1);
-    Ok(clock.cost().ok_or("the messages did not all come")?)
+    Ok(clock.cost().ok_or("not all messages arrived")?)
 }
 
-/// The bound on every wait: only a hang meets it.
+/// The bound on every wait, reached only by a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A loop over a bare client, which is an error when it hangs.
+/// Runs a loop over a bare client. Fails if it hangs.
 pub(crate) async fn bounded(
     program: impl Future<Output = Result<(), BoxError>>,
 ) -> Result<(), BoxError> {
@@ -139,7 +139,7 @@ impl<R: Record> Handler for Touch<R> {
     }
 }
 
-/// Counts by chunk.
+/// Counts chunks.
 struct Watch {
     clock: Clock,
     seen: AtomicU64,

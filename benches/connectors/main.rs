@@ -1,13 +1,12 @@
-//! What each connector costs against a loop over the client that it is made with, on a real broker or an emulator.
+//! The cost of each connector, compared with a loop over its client, on a real broker or an emulator.
 //!
-//! A scenario either reads what a queue holds, with a pipeline whose handler does nothing, or publishes. The reference is the
+//! A scenario either reads the messages of a queue, with a pipeline whose handler is empty, or publishes. The reference is the
 //! best loop over the bare client that does the same work: every message is acknowledged or confirmed, with the same
-//! prefetch, the same number of requests at once, and the same grouping. Both take turns, round after round in this one
-//! process. Time and CPU (user and system, of this process only) run from the first message to the last.
+//! prefetch, the same number of concurrent requests, and the same grouping. Both run in turn, round after round, in this one
+//! process. Wall and CPU time (user and system, of this process only) run from the first message to the last.
 //!
-//! The broker shares the machine, so wall time says how both fare *with this broker*: `ratio` is the claim where the client
-//! is the limit. An emulator is often slower than either program; then both wait for it, and `cpu_ratio` is what there is
-//! to compare.
+//! The broker shares the machine, so wall time depends on the broker: `ratio` is meaningful where the client is the limit. An
+//! emulator is often slower than either program; then both wait for it, and `cpu_ratio` is the one to compare.
 //!
 //! ```console
 //! $ scripts/brokers up
@@ -36,21 +35,21 @@ use tokio::runtime::Runtime;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Prepares the broker for rounds of so many messages.
+/// Prepares the broker for rounds of `messages` messages.
 type Begin = fn(&Runtime, u64) -> Result<Box<dyn Contest>, BoxError>;
 
-/// What is compared with what.
+/// A comparison.
 struct Scenario {
     name: &'static str,
     about: &'static str,
     reference: &'static str,
-    /// Messages of a round, and of one with `--quick`.
+    /// Messages of a round, and of a round with `--quick`.
     messages: u64,
     quick: u64,
     begin: Begin,
 }
 
-/// Two programs and the place where they meet.
+/// The two programs of a scenario, with their queue.
 trait Contest {
     /// The connector.
     fn ours(&mut self, runtime: &Runtime) -> Result<Cost, BoxError>;
@@ -58,7 +57,7 @@ trait Contest {
     /// The loop over the bare client.
     fn reference(&mut self, runtime: &Runtime) -> Result<Cost, BoxError>;
 
-    /// Removes what was made for it.
+    /// Deletes the queue or topic of the scenario.
     fn end(self: Box<Self>, runtime: &Runtime) -> Result<(), BoxError>;
 }
 

@@ -1,4 +1,4 @@
-//! Publishing to Kafka: against the client's own loop on one thread, and against the futures of its users.
+//! Publishing to Kafka, compared with the client's own loop on one thread, and with a window of futures.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
 
-/// Unconfirmed messages, in all programs.
+/// Unconfirmed messages in each program.
 const IN_FLIGHT: usize = 10_000;
 const LINGER_MS: u64 = 1;
-/// Callers of ours, and the messages of a call.
+/// Callers of the publisher, and the messages of a call.
 const CALLERS: usize = 16;
 const CALL: usize = 500;
 
-/// Against the cheapest loop.
+/// Compared with the cheapest loop.
 pub(crate) const CLIENT: Scenario = Scenario {
     name: "publish_kafka",
     about: "16 callers with calls of 500; against one thread that sends and polls, both with 10,000 in flight",
@@ -32,7 +32,7 @@ pub(crate) const CLIENT: Scenario = Scenario {
     begin: |runtime, messages| begin(runtime, messages, send_and_poll),
 };
 
-/// Against what users of the client write.
+/// Compared with the usual loop of the client's users.
 pub(crate) const FUTURES: Scenario = Scenario {
     name: "publish_kafka_futures",
     about: "the same against a window of 10,000 futures of FutureProducer",
@@ -102,7 +102,7 @@ impl Contest for Topic {
     }
 }
 
-/// One thread, no result for anybody: sends until the client's queue is full, then hears it.
+/// One thread that returns no results: sends until the client's queue is full, then polls it.
 fn send_and_poll(topic: &Topic, _runtime: &Runtime) -> Result<Cost, BoxError> {
     let producer: BaseProducer = topic.producer().create()?;
     topic.warm(&producer)?;
@@ -125,7 +125,7 @@ fn send_and_poll(topic: &Topic, _runtime: &Runtime) -> Result<Cost, BoxError> {
 
 /// Awaits the oldest of a full window.
 fn futures(topic: &Topic, runtime: &Runtime) -> Result<Cost, BoxError> {
-    // The window is the bound: a confirmation wakes us a little before its place in the client's queue is free.
+    // The window is the bound: a confirmation arrives shortly before its slot in the client's queue is free.
     let mut config = topic.producer();
     config.set("queue.buffering.max.messages", "0");
     let producer: FutureProducer = config.create()?;
@@ -158,7 +158,7 @@ async fn confirmed(sent: rdkafka::producer::DeliveryFuture) -> Result<(), BoxErr
 }
 
 impl Topic {
-    /// As the publisher sets it.
+    /// The same settings as the publisher's.
     fn producer(&self) -> ClientConfig {
         let mut config = self.config();
         config
@@ -169,7 +169,7 @@ impl Topic {
         config
     }
 
-    /// The publisher has asked for the topic when it is open.
+    /// Fetches the topic's metadata, as the publisher does when it opens.
     fn warm<C, P>(&self, producer: &P) -> Result<(), BoxError>
     where
         C: rdkafka::producer::ProducerContext,

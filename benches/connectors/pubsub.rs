@@ -1,4 +1,4 @@
-//! Pub/Sub, at its emulator: one stream on both sides, with so many messages outstanding.
+//! Pub/Sub, with its emulator: one stream on both sides, with the same number of outstanding messages.
 
 use broadway::pubsub::{PubSub, PubSubPublisher, bare::Bare};
 use tokio::runtime::Runtime;
@@ -7,15 +7,14 @@ use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
 
-/// Messages that a stream may have given and not been told of, and those that are published and not confirmed; in both
-/// programs.
+/// Messages that are delivered and not acknowledged, or published and not confirmed, in each program.
 const OUTSTANDING: usize = 1_000;
 
 pub(crate) const READ: Scenario = Scenario {
     name: "pubsub",
     about: "one stream, 1,000 outstanding; against a loop that takes the next and acknowledges it",
     reference: "next_ack",
-    // The emulator lets 2,000 a second through.
+    // The emulator delivers 2,000 a second.
     messages: 10_000,
     quick: 2_000,
     begin: |runtime, messages| begin(runtime, messages, true),
@@ -40,7 +39,7 @@ struct Server {
     reads: bool,
 }
 
-/// A topic with a subscription for one round: the emulator goes on sending to a stream that is gone.
+/// A topic with a subscription for one round, since the emulator keeps sending to closed streams.
 struct Topic {
     name: String,
     subscription: String,
@@ -54,7 +53,7 @@ fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contes
         messages,
         reads,
     };
-    // Whether anybody is there.
+    // Check that the server runs.
     let made = runtime.block_on(async { server.make().await?.bare.delete().await });
     made.map_err(|error| {
         format!("no Pub/Sub at {address}: start one with `scripts/brokers up pubsub` ({error})")

@@ -11,9 +11,9 @@ use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
 
-/// Messages that the broker may have given and that are not acknowledged, in both programs.
+/// Messages that are delivered and not acknowledged, in each program.
 const PREFETCH: u16 = 1_000;
-/// Messages that are published and not confirmed, in both programs.
+/// Messages that are published and not confirmed, in each program.
 const IN_FLIGHT: usize = 1_000;
 /// Callers of the publisher, and the messages of a call.
 const CALLERS: usize = 4;
@@ -21,7 +21,7 @@ const CALL: usize = 250;
 
 pub(crate) const READ: Scenario = Scenario {
     name: "rabbitmq",
-    about: "prefetch 1,000; against a consumer that acknowledges each hundred at once",
+    about: "prefetch 1,000; against a consumer that acknowledges in groups of a hundred",
     reference: "consume_ack",
     messages: 200_000,
     quick: 20_000,
@@ -50,7 +50,7 @@ fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contes
         messages,
         reads,
     };
-    // Whether anybody is there.
+    // Check that the broker runs.
     let made = runtime.block_on(async { broker.make().await?.1.delete().await });
     made.map_err(|error| {
         format!("no RabbitMQ at {address}: start one with `scripts/brokers up rabbitmq` ({error})")

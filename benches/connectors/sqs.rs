@@ -1,4 +1,4 @@
-//! SQS, at its emulator: requests of ten on both sides, so many at once.
+//! SQS, with its emulator: requests of ten messages on both sides, with the same concurrency.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
 
-/// Polls at the queue at once, in both programs; each deletes what it has received.
+/// Concurrent polls in each program; each deletes the messages that it has received.
 const POLLS: usize = 8;
-/// Requests that send at once, in both programs: what the publisher has.
+/// Concurrent send requests in each program, as in the publisher.
 const REQUESTS: usize = 16;
 /// Callers of the publisher, and the messages of a call.
 const CALLERS: usize = 2;
@@ -48,7 +48,7 @@ fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contes
         messages,
         reads,
     };
-    // Whether anybody is there.
+    // Check that the server runs.
     let made = runtime.block_on(async { queue.make().await?.1.delete().await });
     made.map_err(|error| {
         format!(
@@ -110,7 +110,7 @@ impl Contest for Queue {
 }
 
 impl Queue {
-    /// A queue for one round: a poll that the round before has left at the queue would take messages of the next.
+    /// A queue for one round, since a poll left over from the previous round would take messages of the next.
     async fn make(&self) -> Result<(String, Bare), BoxError> {
         let url = format!("http://{}/000000000000/{}", self.address, load::unique());
         let bare = Bare::create(&url).await?;

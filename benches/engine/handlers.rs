@@ -1,4 +1,4 @@
-//! What the pipelines do with a message.
+//! The handlers of the pipelines.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use broadway::{Batch, BatchKey, BoxError, Handler, Message, Next, NoBatcher, One
 
 use crate::support::workload::handle_id;
 
-/// Does nothing with a number.
+/// Ignores its numbers.
 pub(crate) struct Alone;
 
 impl Handler for Alone {

@@ -13,10 +13,10 @@ pub(crate) use self::handlers::{Alone, Decode, ToBatches};
 use self::source::{Documents, Ids};
 use crate::support::workload::{Ledger, Tally};
 
-/// Every tokio program by hand that batches has two tasks for batches or more; so have we.
+/// As in the hand-written programs with batches, which have at least two tasks for them.
 const BATCH_PROCESSORS: usize = 2;
 
-/// Hears every event and counts chunks, as a dashboard would.
+/// Receives every event and counts chunks, like a dashboard.
 struct Chunks(AtomicU64);
 
 impl Observer for Chunks {

@@ -1,4 +1,4 @@
-//! Sources that deliver numbers or documents and count what is settled.
+//! Sources that deliver numbers or documents and count settled messages.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Source for Documents {
     }
 }
 
-/// Delivers what `item` makes of each number; its token is what it adds to the checksum.
+/// Delivers an item made by `item` from each number. The token is the item's part of the checksum.
 pub(crate) struct Numbers<T> {
     next: u64,
     end: u64,

@@ -1,4 +1,4 @@
-//! What users write, or would write, with the client alone.
+//! Loops over the bare client, as users write them.
 
 use std::hint::black_box;
 
@@ -15,10 +15,10 @@ use super::topic::Topic;
 /// Messages in a batch.
 const BATCH: usize = 1_000;
 
-/// The fastest loop there is: the queue of each partition read in batches, on one thread, and nothing remembered.
+/// The fastest loop: reads the queue of each partition in batches, on one thread, and tracks no messages.
 pub(crate) fn batch_loop(topic: &Topic, _runtime: &Runtime) -> Result<Cost, BoxError> {
     let mut config = topic.config();
-    // As the connector sets them, so that both fetch alike.
+    // The same settings as the connector's, so that both fetch alike.
     config
         .set("group.id", topic.new_group())
         .set("enable.auto.commit", "false")
@@ -38,7 +38,7 @@ pub(crate) fn batch_loop(topic: &Topic, _runtime: &Runtime) -> Result<Cost, BoxE
     Ok(clock.cost().expect("the last message was seen"))
 }
 
-/// The loop of rust-rdkafka's documentation: one message at a time, offsets stored and committed by the client.
+/// The loop in rust-rdkafka's documentation: one message at a time, offsets stored and committed by the client.
 pub(crate) fn stream_consumer(topic: &Topic, runtime: &Runtime) -> Result<Cost, BoxError> {
     let mut config = topic.config();
     config

@@ -1,9 +1,9 @@
-//! What the Kafka pipeline costs against the bare client, on a real broker.
+//! The cost of a Kafka pipeline, compared with the bare client, on a real broker.
 //!
 //! Every scenario reads one topic of 100-byte messages from its beginning to its end, once with the pipeline (commits on,
 //! offsets tracked per message) and once with a loop over the bare client, round after round in this one process. Time and
 //! CPU (user and system, of this process only) run from the first message to the last, so that joining the group is not
-//! counted. The broker shares the machine: the ratio of the wall times of one run is the claim, and nothing else.
+//! counted. The broker shares the machine, so only the ratio of the wall times of one run is meaningful.
 //!
 //! ```console
 //! $ scripts/brokers up kafka
@@ -30,7 +30,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A program that reads a topic once.
 type Program = fn(&Topic, &tokio::runtime::Runtime) -> Result<Cost, BoxError>;
 
-/// What is compared with what.
+/// A comparison.
 struct Scenario {
     name: &'static str,
     about: &'static str,
@@ -65,7 +65,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "no_acks",
-        about: "2 processors, 4 partitions, nothing acknowledged: what tracking and commits cost, beside four_partitions",
+        about: "2 processors, 4 partitions, nothing acknowledged: compare with four_partitions for the cost of tracking and commits",
         partitions: 4,
         ours: |topic, runtime| ours::untracked(topic, runtime, 2),
         reference: ("bare_batch_loop", bare::batch_loop),

@@ -1,4 +1,4 @@
-//! The pipeline: an empty handler, everything else as users get it.
+//! The pipeline: an empty handler, and defaults otherwise.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -61,7 +61,7 @@ where
         .await?;
     end.notified().await;
     let cost = clock.cost().expect("the last message was seen");
-    // Nothing but the reading is measured; an unacknowledged reader has nothing to drain.
+    // Only reading is measured; a reader that acknowledges nothing has nothing to drain.
     let _ = topology.drain().await;
     Ok(cost)
 }
@@ -83,7 +83,7 @@ impl Handler for Touch {
     }
 }
 
-/// Counts by chunk: the chunk observer that is part of the engine's price.
+/// Counts chunks. The cost of an observer of chunks is part of the engine's cost.
 struct Watch {
     clock: Clock,
     end: Arc<Notify>,
@@ -101,7 +101,7 @@ impl Observer for Watch {
     }
 }
 
-/// A source whose messages owe nothing.
+/// A source whose messages need no acknowledgement.
 struct Unacknowledged<S>(S);
 
 impl<S: Source> Source for Unacknowledged<S> {

@@ -1,4 +1,4 @@
-//! A topic full of messages.
+//! A topic filled with messages.
 
 use std::process;
 use std::time::{Duration, SystemTime};
@@ -11,10 +11,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::BoxError;
 
-/// As in the figures that we compare with.
+/// The size used in the figures that we compare with.
 const MESSAGE_BYTES: usize = 100;
 
-/// A topic that was made for this run.
+/// A topic of this run.
 pub(crate) struct Topic {
     pub(crate) broker: String,
     pub(crate) name: String,
@@ -23,7 +23,7 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
-    /// Makes the topic and fills its partitions evenly.
+    /// Creates the topic and fills its partitions evenly.
     pub(crate) async fn load(partitions: i32, messages: u64) -> Result<Self, BoxError> {
         let broker = broadway_test_brokers::address("kafka");
         let name = format!("bench-{partitions}-{}-{}", process::id(), nanos());
@@ -75,7 +75,7 @@ impl Topic {
         Ok(())
     }
 
-    /// Removes it again.
+    /// Deletes the topic.
     pub(crate) async fn delete(&self) -> Result<(), BoxError> {
         self.admin()?
             .delete_topics(&[&self.name], &options())
@@ -89,7 +89,7 @@ impl Topic {
         config
     }
 
-    /// A group that nobody has used, so that reading begins at the beginning.
+    /// A new group, so that reading begins at the first message.
     pub(crate) fn new_group(&self) -> String {
         format!("{}-{}", self.name, nanos())
     }

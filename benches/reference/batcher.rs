@@ -1,4 +1,4 @@
-//! Two workers, then one task that makes batches and handles them in place.
+//! Two workers, then one task that collects batches and handles them in place.
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ const WORKERS: Workers = Workers {
     chunk: 100,
 };
 
-/// The stream adaptor that everybody finds first.
+/// The usual stream adaptor.
 pub(crate) async fn chunks_timeout(messages: u64, batch_size: usize) -> Tally {
     let ledger = Ledger::default();
     let batches = ReceiverStream::new(processed(messages));
@@ -26,7 +26,7 @@ pub(crate) async fn chunks_timeout(messages: u64, batch_size: usize) -> Tally {
     ledger.tally()
 }
 
-/// A loop of one's own: receive into the batch until it is full or its time is up.
+/// A hand-written loop: receives into the batch until it is full or its timeout expires.
 pub(crate) async fn recv_until(messages: u64, batch_size: usize) -> Tally {
     let ledger = Ledger::default();
     let mut inlet = processed(messages);
@@ -48,7 +48,7 @@ pub(crate) async fn recv_until(messages: u64, batch_size: usize) -> Tally {
     ledger.tally()
 }
 
-/// Starts feeder and workers; what they handled comes out one by one.
+/// Starts feeder and workers. Handled messages arrive one by one.
 fn processed(messages: u64) -> mpsc::Receiver<u64> {
     let (outlet, inlet) = mpsc::channel(CAPACITY);
     let source = feed(0..messages);

@@ -1,10 +1,10 @@
-//! The floor under the JSON scenarios: the decode loop alone, half of it on each worker thread.
+//! The lower bound of the JSON scenarios: the decode loop alone, half of it on each worker thread.
 
 use tokio::task::JoinSet;
 
 use crate::support::workload::{Ledger, Tally, document};
 
-/// Documents between two settlements, and two chances for the runtime.
+/// Documents between two settlements and yields.
 const CHUNK: u64 = 100;
 
 /// No channel, no hand-over.

@@ -1,5 +1,5 @@
-//! Two workers, then batches by key: a map from key to open batch, swept for those whose time is
-//! up. The sweep keeps the path of a message free of timers and costs one pass per interval.
+//! Two workers, then batches by key: a map from key to open batch, and a sweep for expired batches.
+//! With the sweep, messages need no timers; it costs one pass per interval.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -53,7 +53,7 @@ pub(crate) async fn map_task<K: Eq + Hash + Send + 'static>(
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // The data first: a sweep that comes a chunk late harms nobody.
+            // Data first: a sweep may be late by a chunk.
             biased;
             count = inlet.recv_many(&mut received, WORKERS.chunk) => {
                 if count == 0 {
@@ -73,8 +73,8 @@ pub(crate) async fn map_task<K: Eq + Hash + Send + 'static>(
     ledger.tally()
 }
 
-/// The map behind a mutex: a worker pushes its chunk into it and handles the batches that became
-/// full after letting go of the lock.
+/// The map behind a mutex: a worker pushes its chunk into it, releases the lock, and handles the
+/// batches that became full.
 pub(crate) async fn map_mutex<K: Eq + Hash + Send + 'static>(
     messages: u64,
     key: fn(u64) -> K,
@@ -102,7 +102,7 @@ pub(crate) async fn map_mutex<K: Eq + Hash + Send + 'static>(
     }
     let sweeper = tokio::spawn(sweep(batches.clone(), ledger.clone()));
     tasks.join_all().await;
-    // Aborting is safe between two ticks only, and that is the only place where it waits.
+    // Aborting is safe only between two ticks, the only place where the task waits.
     sweeper.abort();
     let _cancelled = sweeper.await;
 
@@ -128,7 +128,7 @@ async fn sweep<K: Eq + Hash>(batches: Arc<Mutex<Batches<K>>>, ledger: Ledger) {
     }
 }
 
-/// The open batches, and beside them those that are ready to be handled.
+/// The open batches, and the batches that are ready to be handled.
 struct Batches<K> {
     open: HashMap<K, Batch>,
 }
@@ -159,12 +159,12 @@ impl<K: Eq + Hash> Batches<K> {
         }
         batch.messages.push(id);
         if batch.messages.len() == BATCH_SIZE {
-            // This key fills batches, so the next one gets its room at once.
+            // This key fills batches, so allocate the next one at once.
             ready.push(replace(&mut batch.messages, Vec::with_capacity(BATCH_SIZE)));
         }
     }
 
-    /// Moves what waited long enough to `ready`, and forgets keys that nothing waits for.
+    /// Moves expired batches to `ready`, and removes keys without messages.
     fn close_due(&mut self, now: Instant, ready: &mut Vec<Vec<u64>>) {
         self.open.retain(|_, batch| {
             let due = now.duration_since(batch.opened) >= BATCH_TIMEOUT;
@@ -175,13 +175,13 @@ impl<K: Eq + Hash> Batches<K> {
         });
     }
 
-    /// Moves everything to `ready`.
+    /// Moves all batches to `ready`.
     fn close_all(&mut self, ready: &mut Vec<Vec<u64>>) {
         ready.extend(self.open.drain().map(|(_, batch)| batch.messages));
     }
 }
 
-/// Stands for the batch handler, which would be async: no lock is held here.
+/// Simulates the batch handler. It would be async, so no lock is held.
 fn handle_batches(ready: &mut Vec<Vec<u64>>, ledger: &Ledger) {
     for batch in ready.drain(..) {
         ledger.settle(batch.len(), batch.iter().sum());

@@ -1,8 +1,8 @@
-//! The programs a user would write with tokio instead, one file per shape.
+//! Hand-written tokio programs for the same work, one file per kind.
 //!
-//! They are generous to themselves: no message can fail, nothing catches a panic, nothing drains
-//! or is observed, and settling is two additions per chunk or batch. What they do not do is what
-//! the engine's remaining time buys.
+//! They do less than the engine: messages cannot fail, panics are not caught, there is no drain and no
+//! observer, and settling is two additions per chunk or batch. The rest of the engine's time pays for
+//! these.
 
 pub(crate) mod batcher;
 pub(crate) mod decode;
@@ -10,8 +10,8 @@ pub(crate) mod keys;
 pub(crate) mod partition;
 pub(crate) mod processors;
 
-/// Messages a channel between two stages holds.
+/// The capacity of a channel between two stages.
 const CAPACITY: usize = 1_000;
 
-/// How long an open batch waits for more.
+/// The timeout of a batch.
 const BATCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);

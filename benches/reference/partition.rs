@@ -1,4 +1,4 @@
-//! A channel per worker; the hash of a message's key says which, so a key keeps its order.
+//! A channel per worker, selected by the hash of the message's key, so that keys keep their order.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -9,7 +9,7 @@ use super::CAPACITY;
 use super::processors::Workers;
 use crate::support::workload::{Ledger, Tally, handle_id};
 
-/// The feeder hashes and sends message by message.
+/// The feeder hashes and sends single messages.
 pub(crate) async fn hashed_channels(messages: u64, workers: Workers, key: fn(u64) -> u64) -> Tally {
     let ledger = Ledger::default();
     let mut outlets = Vec::new();

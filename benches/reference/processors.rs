@@ -1,4 +1,4 @@
-//! One task feeds a bounded channel, a number of workers empty it.
+//! One task feeds a bounded channel, and several workers receive from it.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use tokio::task::JoinSet;
 use super::CAPACITY;
 use crate::support::workload::{Ledger, Tally};
 
-/// How many workers there are and how many messages one takes at a time.
+/// The number of workers, and of messages that one receives at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct Workers {
     pub(crate) count: usize,
     pub(crate) chunk: usize,
 }
 
-/// A receiver that workers take turns at.
+/// A receiver that the workers share.
 pub(crate) type Shared<T> = Arc<Mutex<mpsc::Receiver<T>>>;
 
-/// tokio's channel behind a mutex; whoever holds it takes a chunk with `recv_many`.
+/// tokio's channel behind a mutex. The worker that holds the lock receives a chunk with `recv_many`.
 pub(crate) async fn recv_many<T: Send + 'static>(
     messages: impl Iterator<Item = T> + Send + 'static,
     workers: Workers,
@@ -42,7 +42,7 @@ pub(crate) async fn recv_many<T: Send + 'static>(
     ledger.tally()
 }
 
-/// A channel that many may receive from: one awaited message, then what else is there.
+/// A multi-consumer channel: awaits one message, then receives the available ones.
 pub(crate) async fn async_channel<T: Send + 'static>(
     messages: impl Iterator<Item = T> + Send + 'static,
     workers: Workers,
@@ -78,10 +78,10 @@ pub(crate) async fn async_channel<T: Send + 'static>(
     ledger.tally()
 }
 
-/// For scale: the feeder fills whole vectors and sends those.
+/// For scale: the feeder fills whole vectors and sends them.
 ///
-/// It does not compete because it has given up what a message-wise channel offers: a message
-/// waits until its chunk is full, however slowly the source runs.
+/// It does not compete, since a message waits until its chunk is full, however slow the source
+/// is.
 pub(crate) async fn full_chunks<T: Send + 'static>(
     mut messages: impl Iterator<Item = T> + Send + 'static,
     workers: Workers,
@@ -116,7 +116,7 @@ pub(crate) async fn full_chunks<T: Send + 'static>(
     ledger.tally()
 }
 
-/// Starts the task that sends every message and then hangs up.
+/// Starts the task that sends every message and then closes the channel.
 pub(crate) fn feed<T: Send + 'static>(
     messages: impl Iterator<Item = T> + Send + 'static,
 ) -> Shared<T> {
@@ -131,7 +131,7 @@ pub(crate) fn feed<T: Send + 'static>(
     Arc::new(Mutex::new(inlet))
 }
 
-/// Takes up to a chunk; `false` at the end of the stream.
+/// Receives up to a chunk. Returns `false` at the end of the stream.
 pub(crate) async fn take_chunk<T>(inlet: &Shared<T>, chunk: &mut Vec<T>, limit: usize) -> bool {
     inlet.lock().await.recv_many(chunk, limit).await > 0
 }

@@ -1,7 +1,7 @@
-//! The programs a user would write with tokio instead.
+//! Hand-written tokio programs for the same work.
 //!
-//! Where chunks are sent, they are filled by hand to the 500 events that ours have; two of them fit a channel, as ours demand
-//! 1,000. No consumer can come or go, nothing is asked for, nothing can fail.
+//! Chunks are filled to 500 events, like the chunks of stages; a channel holds two of them, like the demand of 1,000. Consumers cannot
+//! come and go, there is no demand, and events cannot fail.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(crate) async fn chunk_channels(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// Three tasks, and channels of events between them, which are taken by the chunk.
+/// Three tasks, and channels of events between them, which are received in chunks.
 pub(crate) async fn event_channels(events: u64) -> Tally {
     let ledger = Ledger::default();
     let (first, mut between) = mpsc::channel(EVENTS);
@@ -72,13 +72,13 @@ pub(crate) async fn event_channels(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// A loop that spawns, and a semaphore that says how many.
+/// A loop that spawns a task for each event, bounded by a semaphore.
 pub(crate) async fn semaphore(events: u64) -> Tally {
     let ledger = Ledger::default();
     let permits = Arc::new(Semaphore::new(EVENTS));
     for id in 0..events {
         let permit = Arc::clone(&permits).acquire_owned().await;
-        let permit = permit.expect("nobody closes it");
+        let permit = permit.expect("the semaphore is never closed");
         let ledger = ledger.clone();
         tokio::spawn(async move {
             ledger.settle(1, handle_id(id));
@@ -87,11 +87,11 @@ pub(crate) async fn semaphore(events: u64) -> Tally {
     }
     let all = u32::try_from(EVENTS).expect("few");
     let ended = permits.acquire_many(all).await;
-    ended.expect("nobody closes it").forget();
+    ended.expect("the semaphore is never closed").forget();
     ledger.tally()
 }
 
-/// Vectors that four tasks share, each with a channel of its own.
+/// Shared vectors, sent to four tasks over a channel each.
 pub(crate) async fn shared_chunks(events: u64) -> Tally {
     let ledger = Ledger::default();
     let mut tasks = JoinSet::new();
@@ -151,7 +151,7 @@ async fn sum_chunks(mut chunks: mpsc::Receiver<Vec<u64>>, ledger: Ledger) {
     }
 }
 
-/// The events in vectors of a chunk each.
+/// The events, in vectors of one chunk each.
 fn chunks(mut events: std::ops::Range<u64>) -> impl Iterator<Item = Vec<u64>> + Send {
     std::iter::from_fn(move || {
         let chunk: Vec<u64> = events.by_ref().take(CHUNK).collect();

@@ -1,4 +1,4 @@
-//! Our side: stages with their default demand, 1,000 and 500.
+//! Our side: stages with their default demand (`max_demand` 1,000, `min_demand` 500).
 
 use broadway::BoxError;
 use broadway::stage::dispatch::{Broadcast, Partition};
@@ -10,7 +10,7 @@ use broadway::stage::{
 use crate::scenarios::CONSUMERS;
 use crate::support::workload::{Ledger, Tally, handle_id};
 
-/// Where events end.
+/// Counts the events that it receives.
 struct Sum(Ledger);
 
 impl Consumer for Sum {
@@ -101,12 +101,12 @@ pub(crate) async fn partition(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// A producer that sends nothing before all its consumers are there.
+/// A producer that sends no events until all its consumers have subscribed.
 fn waiting(events: u64) -> ProducerBuilder<FromIter<std::ops::Range<u64>>> {
     stage::from_iter(0..events).accumulate()
 }
 
-/// Runs a consumer for each output, from when all are there, to their ends.
+/// Runs a consumer for each output, and waits until all have ended.
 async fn consume(outputs: Vec<Output<u64>>, begin: impl FnOnce(), ledger: &Ledger) {
     let mut consumers = Vec::new();
     for output in outputs {

@@ -1,4 +1,4 @@
-//! The rows of the table: which programs do which work, over how many messages.
+//! The scenarios: their programs, and the number of messages.
 
 use crate::support::scenario::{Program, Scenario};
 use crate::support::workload::sum_of_ids;

@@ -1,8 +1,8 @@
-//! The command line of a benchmark: few words, each refused when it is not understood.
+//! The command line of a benchmark. Unknown arguments are errors.
 
 use super::BoxError;
 
-/// How the benchmark of this name is called.
+/// The usage text of a benchmark.
 pub(crate) fn usage(bench: &str) -> String {
     format!("Usage: cargo bench --bench {bench} -- [OPTIONS]\n\n{OPTIONS}")
 }
@@ -14,17 +14,17 @@ const OPTIONS: &str = "\
   --rounds N         interleaved rounds per scenario (default 5, with --quick 3)
   --help             this text";
 
-/// Asks the binary for the memory of one program. The parent process writes it, not a person.
+/// Measures the memory of one program. Passed by the parent process only.
 pub(crate) const MEMORY_OF: &str = "--memory-of";
 
-/// What the command line asks for.
+/// The action that the command line selects.
 pub(crate) enum Action {
     Help,
     Compare(Options),
     MeasureMemory(MemoryRequest),
 }
 
-/// How to compare.
+/// The options of a comparison.
 pub(crate) struct Options {
     pub(crate) json: bool,
     pub(crate) quick: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
 }
 
-/// Which program a child process is to run.
+/// The program that a child process runs.
 pub(crate) struct MemoryRequest {
     pub(crate) scenario: String,
     pub(crate) program: String,
@@ -43,7 +43,7 @@ pub(crate) struct MemoryRequest {
 ///
 /// # Errors
 ///
-/// An unknown argument, a missing value, or a number that is not one or is zero.
+/// Fails for an unknown argument, a missing value, and a number that is zero or malformed.
 pub(crate) fn parse(
     bench: &str,
     mut words: impl Iterator<Item = String>,

@@ -1,4 +1,4 @@
-//! What the benchmarks that compare programs do, whatever the programs are.
+//! The main program of benchmarks that compare programs.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use super::args::{self, Action, Options};
 use super::scenario::Scenario;
 use super::{BoxError, measure, memory, report};
 
-/// The benchmark of this name, from its command line to its exit code.
+/// Runs the benchmark of this name and returns its exit code.
 pub(crate) fn main(bench: &'static str, scenarios: fn() -> Vec<Scenario>) -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("{bench}: built without optimisation, nothing measured; use `cargo bench`");
@@ -30,7 +30,7 @@ pub(crate) fn main(bench: &'static str, scenarios: fn() -> Vec<Scenario>) -> Exi
     }
 }
 
-/// Runs the chosen scenarios and reports each as soon as it is measured.
+/// Runs the selected scenarios, and reports each when it is measured.
 fn compare(bench: &'static str, all: Vec<Scenario>, options: &Options) -> Result<(), BoxError> {
     let scenarios = chosen(all, options)?;
     let mut report = report::Report::begin(bench, options.json, options.rounds)?;

@@ -1,9 +1,9 @@
-//! Time per message, taken in turns.
+//! Measures time per message, with programs in turn.
 //!
-//! One runtime of two worker threads serves all programs of a scenario; building it is not timed.
-//! The program is spawned onto a worker, so the thread that waits for it costs nothing. CPU time
-//! is the process's own, user and system, from `getrusage`: it hardly moves with what the
-//! neighbours do, the wall clock does.
+//! One runtime with two worker threads runs all programs of a scenario; building it is not timed.
+//! Programs are spawned onto a worker, so the waiting thread adds no cost. CPU time is the user and
+//! system time of this process, from `getrusage`. Other load on the machine hardly changes it, but
+//! does change wall time.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const WORKER_THREADS: usize = 2;
 /// The share of a run that each program does once, unmeasured, before the first round.
 const WARM_UP_SHARE: u64 = 10;
 
-/// What one program of a scenario costs, per message.
+/// The cost of one program of a scenario, per message.
 pub(crate) struct Figure {
     pub(crate) role: Role,
     pub(crate) program: &'static str,
@@ -37,7 +37,7 @@ pub(crate) struct Figure {
 ///
 /// # Errors
 ///
-/// If a program lost, repeated or miscounted a message: a wrong program's time means nothing.
+/// Fails if a program lost, repeated or miscounted a message, since the time of a wrong program is meaningless.
 pub(crate) fn interleaved(
     scenario: &Scenario,
     messages: u64,
@@ -76,7 +76,7 @@ pub(crate) fn interleaved(
     Ok(figures.collect())
 }
 
-/// The runtime on which everything is measured.
+/// The runtime of all measured programs.
 pub(crate) fn runtime() -> Result<Runtime, BoxError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
@@ -85,23 +85,23 @@ pub(crate) fn runtime() -> Result<Runtime, BoxError> {
     Ok(runtime)
 }
 
-/// How many messages warm caches, the allocator and the runtime up.
+/// The number of messages that warm up caches, the allocator and the runtime.
 pub(crate) fn warm_up(messages: u64) -> u64 {
     messages.div_ceil(WARM_UP_SHARE)
 }
 
-/// What one run took.
+/// The time of one run.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     cpu: Duration,
     wall: Duration,
 }
 
-/// Runs one program over the messages and checks that it did the work.
+/// Runs one program over the messages and checks its tally.
 ///
 /// # Errors
 ///
-/// If the program panicked, or its tally is not that of every message settled exactly once.
+/// Fails if the program panicked, or if its tally shows that a message was not settled exactly once.
 pub(crate) fn run(
     runtime: &Runtime,
     scenario: &Scenario,

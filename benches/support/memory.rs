@@ -1,4 +1,4 @@
-//! Memory of one program, measured in a process of its own.
+//! Measures the memory of one program, in a separate process.
 //!
 //! The benchmark starts its own binary again with a hidden argument; the child warms up, runs the
 //! program once on the usual two worker threads and prints one line of JSON. Allocations are
@@ -14,34 +14,34 @@ use super::args::{MEMORY_OF, MemoryRequest};
 use super::scenario::Scenario;
 use super::{BoxError, measure};
 
-/// What one program needs.
+/// The memory use of one program.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Memory {
     pub(crate) allocs_per_message: f64,
     pub(crate) peak_rss_kib: Option<u64>,
 }
 
-/// Starts a child that measures one program, and waits for its answer.
+/// Starts a child process that measures one program, and waits for its result.
 ///
 /// # Errors
 ///
-/// If the child cannot be started, fails, or answers something else.
+/// Fails if the child process cannot be started, fails, or prints an unexpected result.
 pub(crate) fn ask(scenario: &str, program: &str, messages: u64) -> Result<Memory, BoxError> {
     let child = Command::new(std::env::current_exe()?)
         .args([MEMORY_OF, scenario, program, &messages.to_string()])
         .output()?;
     if !child.status.success() {
-        let said = String::from_utf8_lossy(&child.stderr);
-        return Err(format!("measuring the memory of {scenario} {program}: {said}").into());
+        let output = String::from_utf8_lossy(&child.stderr);
+        return Err(format!("measuring the memory of {scenario} {program}: {output}").into());
     }
     Ok(serde_json::from_slice(&child.stdout)?)
 }
 
-/// The child's side: measures what was asked for and prints it.
+/// The child process: measures the requested program and prints the result.
 ///
 /// # Errors
 ///
-/// If there is no such program, or it miscounts.
+/// Fails if the program is unknown or miscounts.
 pub(crate) fn answer(request: &MemoryRequest, scenarios: &[Scenario]) -> Result<(), BoxError> {
     let (scenario, program) = scenarios
         .iter()

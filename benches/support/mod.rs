@@ -1,4 +1,4 @@
-//! What every benchmark needs and none is about: arguments, clocks, memory, tables.
+//! Shared by all benchmarks: arguments, clocks, memory, tables.
 
 pub(crate) mod args;
 pub(crate) mod bench;
@@ -8,5 +8,5 @@ pub(crate) mod report;
 pub(crate) mod scenario;
 pub(crate) mod workload;
 
-/// An error on its way to the person at the terminal.
+/// An error to print.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,7 +1,7 @@
-//! What people and programs get to read.
+//! The output, as a table and as JSON.
 //!
-//! The table shows every program that ran. A JSON line is about ours against its reference; a
-//! field that was not measured is left out.
+//! The table shows every program that ran. A JSON line compares ours with its reference; fields
+//! that were not measured are omitted.
 
 use std::io::{Write, stderr, stdout};
 
@@ -11,7 +11,7 @@ use super::BoxError;
 use super::measure::Figure;
 use super::scenario::{Role, Scenario};
 
-/// Prints figures as they come.
+/// Prints figures as they become available.
 pub(crate) struct Report {
     bench: &'static str,
     json: bool,
@@ -44,7 +44,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// If the terminal is gone.
+    /// Fails if the output is closed.
     pub(crate) fn begin(bench: &'static str, json: bool, rounds: usize) -> Result<Self, BoxError> {
         let report = Self {
             bench,
@@ -66,7 +66,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// If nobody reads any more.
+    /// Fails if the output is closed.
     pub(crate) fn scenario(
         &mut self,
         scenario: &Scenario,
@@ -114,7 +114,7 @@ impl Report {
         }
     }
 
-    /// Talk for people: on stdout, unless stdout carries the data.
+    /// Prints text for people: on stdout, unless stdout carries JSON.
     fn talk(&self, text: &str) -> Result<(), BoxError> {
         if self.json {
             stderr().write_all(text.as_bytes())?;
@@ -125,7 +125,7 @@ impl Report {
     }
 }
 
-/// The cheapest program by hand.
+/// The hand-written program with the lowest CPU time.
 fn reference(figures: &[Figure]) -> Option<&Figure> {
     figures
         .iter()

@@ -1,10 +1,10 @@
-//! A scenario is one row of the comparison: the same work, done by several programs.
+//! A scenario: the same work, done by several programs.
 
 use std::pin::Pin;
 
 use super::workload::Tally;
 
-/// A program at work; ends when every message is settled.
+/// A running program. Completes when every message is settled.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Tally> + Send>>;
 
 /// One way of doing a scenario's work on the given number of messages.
@@ -14,7 +14,7 @@ pub(crate) struct Program {
     pub(crate) run: fn(u64) -> Running,
 }
 
-/// Whether a program is measured as ours, as a competitor, or to put the others in proportion.
+/// The role of a program: ours, a competitor, or for scale.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Ours,
@@ -25,22 +25,22 @@ pub(crate) enum Role {
 /// The same work, done by several programs.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    /// One line for people: what happens to each message.
+    /// One line that describes the work per message.
     pub(crate) about: &'static str,
     /// Messages per run; `--quick` takes a tenth.
     pub(crate) full: u64,
-    /// What the handlers' results must add up to for this many messages.
+    /// The expected sum of the handlers' results for a number of messages.
     pub(crate) checksum: fn(u64) -> u64,
-    /// The engine's program, where there is one yet.
+    /// The program that uses the engine, if there is one.
     pub(crate) ours: Option<Program>,
-    /// What a user would write instead. The cheapest is the reference.
+    /// Hand-written programs. The one with the lowest CPU time is the reference.
     pub(crate) by_hand: Vec<Program>,
-    /// Not competitors: floors, and programs that give up too much to compare.
+    /// Programs that do not compete: lower bounds, and programs with too few features to compare.
     pub(crate) for_scale: Vec<Program>,
 }
 
 impl Scenario {
-    /// How many messages one run handles.
+    /// The number of messages of one run.
     pub(crate) fn messages(&self, quick: bool) -> u64 {
         if quick { self.full / 10 } else { self.full }
     }

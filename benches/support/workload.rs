@@ -1,6 +1,6 @@
-//! The messages, what handling one means, and how a program proves that it did so.
+//! The messages, their handlers, and the check that a program handled them all.
 //!
-//! Both sides use exactly these, so that a difference in time is a difference in the plumbing.
+//! Both sides use exactly these, so that a difference in time is a difference in overhead.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,12 +8,12 @@ use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
-/// How many distinct documents and string keys there are; a message takes number `id % VARIETY`.
+/// The number of distinct documents and string keys; a message uses number `id % VARIETY`.
 const DOCUMENTS: u64 = 1_000;
 const DOCUMENT_BYTES: usize = 250;
 const STRING_KEYS: u64 = 100;
 
-/// What a run comes to: compared with what it must come to.
+/// The result of a run, compared with the expected one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) settled: u64,
@@ -33,7 +33,7 @@ struct Counts {
 }
 
 impl Ledger {
-    /// Settles this many messages, whose results add up to `checksum`.
+    /// Settles `n` messages, whose results add up to `checksum`.
     pub(crate) fn settle(&self, messages: usize, checksum: u64) {
         self.counts
             .settled
@@ -41,7 +41,7 @@ impl Ledger {
         self.counts.checksum.fetch_add(checksum, Ordering::Relaxed);
     }
 
-    /// What was settled so far.
+    /// The settled messages so far.
     pub(crate) fn tally(&self) -> Tally {
         Tally {
             settled: self.counts.settled.load(Ordering::Relaxed),
@@ -50,17 +50,17 @@ impl Ledger {
     }
 }
 
-/// The handler that does nothing, out of the optimiser's sight.
+/// An empty handler, hidden from the optimizer.
 pub(crate) fn handle_id(id: u64) -> u64 {
     black_box(id)
 }
 
-/// What the ids of this many messages add up to.
+/// The sum of the ids of a number of messages.
 pub(crate) fn sum_of_ids(messages: u64) -> u64 {
     messages * (messages - 1) / 2
 }
 
-/// The key of a message where keys are strings: 15 bytes, borrowed from the message.
+/// A string key of 15 bytes, borrowed from the message.
 pub(crate) fn string_key(id: u64) -> &'static str {
     static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         let key = |number| &*format!("tenant-{number:08}").leak();
@@ -137,7 +137,7 @@ pub(crate) fn handle_value(document: &[u8]) -> u64 {
         .expect("every document has an id")
 }
 
-/// What the ids of this many documents add up to.
+/// The sum of the ids of a number of documents.
 pub(crate) fn sum_of_document_ids(messages: u64) -> u64 {
     let whole_turns = messages / DOCUMENTS;
     let rest = messages % DOCUMENTS;
