@@ -5,7 +5,7 @@ compose() {
   docker compose --env-file "$ROOT/scripts/brokers.env" -f "$ROOT/docker-compose.yml" "$@"
 }
 
-# Asked once per run. An engine that does not answer within 5 s counts as none.
+# Checked once per run. An engine that does not answer within 5 s counts as missing.
 COMPOSE_STATE=
 compose_answers() {
   if [[ -z $COMPOSE_STATE ]]; then
@@ -20,10 +20,10 @@ compose_wanted() {
     native) return 1 ;;
     compose)
       compose_engine || fail "BROADWAY_BROKERS=compose, but no Docker engine with Compose answers" \
-        "look at: docker info; docker compose version"
+        "check: docker info; docker compose version"
       ;;
     '') compose_engine ;;
-    *) fail "BROADWAY_BROKERS is '$BROADWAY_BROKERS'" "it may be native or compose" ;;
+    *) fail "BROADWAY_BROKERS is '$BROADWAY_BROKERS'" "must be native or compose" ;;
   esac
 }
 
@@ -40,7 +40,7 @@ compose_up() {
   local began name
   began=$(now_ms)
   compose up --detach --wait --wait-timeout 180 "$@" \
-    || fail "the containers of $* did not become healthy" "what they wrote: scripts/brokers logs $*"
+    || fail "the containers of $* did not become healthy" "their logs: scripts/brokers logs $*"
   for name in "$@"; do
     say "$name: up at $("${name}_address") after $(seconds_since "$began") (container)"
   done
@@ -54,7 +54,7 @@ compose_status() {
   if [[ $health == healthy ]]; then
     say "$1: up at $("${1}_address") (container)"
   else
-    say "$1: container is ${health:-not running}; scripts/brokers logs $1 says why"
+    say "$1: container is ${health:-not running}; for the reason: scripts/brokers logs $1"
     return 3
   fi
 }

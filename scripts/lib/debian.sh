@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# Programs out of Debian packages that are not installed: apt fetches and verifies them with lists
-# of its own, and they are unpacked into a folder. Nobody has to be root, no service starts, nothing
-# on the machine changes. They run with the C libraries of their own release, so that the
-# machine's release does not matter.
+# Programs from Debian packages without installing them: apt downloads and verifies the packages with
+# separate lists, and they are unpacked into a folder. This needs no root, starts no service and does
+# not change the machine. The programs run with the C libraries of their own release, so the release of
+# the machine does not matter.
 
 debian_needs() { printf 'apt-get=apt\ndpkg-deb=dpkg\n'; }
 
-# debian_unpack NAME RELEASE TREE PACKAGE …: for broker NAME, quick when TREE has them already. As
-# in java_fetch, a broken download is never taken for a whole one.
+# debian_unpack NAME RELEASE TREE PACKAGE …: for broker NAME, unless TREE has them already. As in
+# java_fetch, a partial download is never used.
 debian_unpack() {
   local name=$1 release=$2 tree=$3 package
   shift 3
   local wanted="$release in $tree: $*"
   [[ $(cat "$tree/.packages" 2>/dev/null) != "$wanted" ]] || return 0
   { command -v apt-get && command -v dpkg-deb; } >/dev/null || fail \
-    "$name: there is no apt to fetch Debian packages with" \
-    "where Docker runs, BROADWAY_BROKERS=compose needs none"
+    "$name: apt is missing, which downloads Debian packages" \
+    "with Docker, BROADWAY_BROKERS=compose does not need it"
   say "$name: downloading packages of Debian $release to $tree (once)"
   rm -rf "$tree" "$tree.partial" "$tree.apt"
   mkdir -p "$tree.partial" "$tree.apt"/{lists,cache/archives}/partial "$tree.apt/debs"
@@ -28,8 +28,8 @@ debian_unpack() {
   mv "$tree.partial" "$tree"
 }
 
-# debian_fetch RELEASE FOLDER PACKAGE …: apt as if on a machine that has nothing yet and knows
-# one source. Its own settings (a proxy, say) stay those of this machine.
+# debian_fetch RELEASE FOLDER PACKAGE …: runs apt with no installed packages and a single source. Other
+# settings, such as a proxy, are those of this machine.
 debian_fetch() {
   local release=$1 folder=$2 mirror keys options
   shift 2
@@ -45,13 +45,13 @@ debian_fetch() {
   (cd "$folder/debs" && apt-get "${options[@]}" download "$@")
 }
 
-# The mirror this machine uses itself.
+# The mirror that apt uses on this machine.
 # shellcheck disable=SC2016 # apt fills it in
 debian_mirror() {
   local mirror=${BROADWAY_DEBIAN_MIRROR:-}
   [[ -n $mirror ]] \
     || mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 '/debian/*$') \
-    || { printf 'apt knows no Debian mirror here; name one in BROADWAY_DEBIAN_MIRROR\n' >&2; return 1; }
+    || { printf 'apt has no Debian mirror here; set BROADWAY_DEBIAN_MIRROR\n' >&2; return 1; }
   printf '%s' "$mirror"
 }
 
@@ -65,7 +65,7 @@ debian_keys() {
 }
 
 # debian_own_libraries TREE PROGRAM …: each PROGRAM, a path inside TREE, becomes a script that runs
-# it with TREE's loader and libraries. May be called again, also after it was interrupted.
+# it with TREE's loader and libraries. May be repeated, even after an interruption.
 debian_own_libraries() {
   local tree=$1 loader program
   shift
@@ -82,7 +82,7 @@ debian_own_libraries() {
   done
 }
 
-# Where it lies depends on the release and the processor.
+# Its path depends on the release and the processor.
 debian_loader() {
   find "$1" -name 'ld-linux*.so.*' -print -quit
 }

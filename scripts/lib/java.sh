@@ -14,25 +14,24 @@ java_program() {
 java_check() {
   local name=$1 java version
   java=$(java_program)
-  command -v "$java" >/dev/null || fail "$name: there is no $java" \
+  command -v "$java" >/dev/null || fail "$name: $java is missing" \
     "Debian: apt-get install openjdk-17-jre-headless, or let scripts/test install it"
   version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
   ((${version:-0} >= 17)) || fail "$name: $java is version ${version:-unknown}, 17 or later is needed" \
     "set JAVA_HOME to a newer one"
 }
 
-# java_version PROPERTY POM: what a pom.xml says.
+# java_version PROPERTY POM: prints a property of a pom.xml.
 java_version() {
   sed -n "s:.*<$1>\(.*\)</$1>.*:\1:p" "$2"
 }
 
-# java_fetch NAME MB: the jars of scripts/NAME/pom.xml into $CACHE/NAME/libs, whose checksums Maven
-# compares. It downloads beside and renames, so that a broken download is never taken for a whole
-# one.
+# java_fetch NAME MB: downloads the jars of scripts/NAME/pom.xml into $CACHE/NAME/libs; Maven compares their
+# checksums. Downloads to another folder and renames it, so that a partial download is never used.
 java_fetch() {
   local name=$1 pom=$ROOT/scripts/$1/pom.xml libs=$CACHE/$1/libs
   ! cmp -s "$pom" "$libs/pom.xml" || return 0
-  command -v mvn >/dev/null || fail "$name: there is no Maven to download it with" \
+  command -v mvn >/dev/null || fail "$name: Maven is missing, which downloads it" \
     "Debian: apt-get install maven, or let scripts/test install it"
   say "$name: downloading $2 MB to $libs (once)"
   rm -rf "$libs" "$libs.partial"

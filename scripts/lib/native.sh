@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# A broker as a process of ours. All of it lives in $CACHE/NAME:
-#   process   which process it is (see process.sh)
-#   version   what it runs
-#   log       what it wrote since the last start; log.1 is the run before
-#   data      gone at every `up` and `down`: these brokers keep nothing
+# A broker as a native process. Its files are in $CACHE/NAME:
+#   process   the record of the process (see process.sh)
+#   version   its program and version
+#   log       its output since the last start; log.1 is the previous run
+#   data      deleted at every `up` and `down`
 
 # shellcheck source=scripts/lib/process.sh
 source "$ROOT/scripts/lib/process.sh"
@@ -36,12 +36,12 @@ native_up() {
 
 native_version() { cat "$CACHE/$1/version" 2>/dev/null || printf 'version unknown'; }
 
-# What runs, against what is asked for: the environment chooses between versions of some brokers.
+# Compares the running version with the requested one, which the environment selects for some brokers.
 native_same_version() {
   local running
   running=$(native_version "$1")
   [[ $running == "$2" || ! -e $CACHE/$1/version ]] \
-    || fail "$1: $running is up, but $2 is asked for" "end the one that runs: scripts/brokers down $1"
+    || fail "$1: $running is running, but $2 was requested" "stop it first: scripts/brokers down $1"
 }
 
 native_ports_free() {
@@ -49,18 +49,18 @@ native_ports_free() {
   for port in $("${name}_ports"); do
     ! port_answers "$port" || fail \
       "$name: port $port is taken by a process that scripts/brokers did not start" \
-      "see who: ss -ltnp 'sport = :$port'" \
-      "end it, or choose other ports (scripts/brokers help)"
+      "to find it: ss -ltnp 'sport = :$port'" \
+      "stop it, or choose other ports (scripts/brokers help)"
   done
 }
 
-# The process gets a session of its own, so that it outlives this shell and its terminal.
+# Starts the process in a new session, so that it outlives this shell and its terminal.
 native_spawn() {
   local name=$1 log COMMAND=()
   log=$(native_log "$name")
   [[ ! -e $log ]] || mv -f "$log" "$log.1"
   "${name}_command"
-  # The turn's lock must not be inherited, or it would be held for as long as the broker runs.
+  # Close the lock's descriptor, or the broker would hold the lock for as long as it runs.
   setsid nohup "${COMMAND[@]}" >"$log" 2>&1 </dev/null {TURN}>&- &
   process_record "$CACHE/$name/process" "$!" || native_failed "$name" "ended at once"
 }
@@ -70,7 +70,7 @@ native_wait() {
   until "${name}_ready"; do
     native_pid "$name" >/dev/null || native_failed "$name" "ended while starting"
     ((SECONDS < deadline)) || native_failed "$name" \
-      "runs but no client gets an answer within $READY_SECONDS s; scripts/brokers down $name ends it"
+      "runs but accepts no client within $READY_SECONDS s; to stop it: scripts/brokers down $name"
     sleep 0.1
   done
 }
@@ -102,7 +102,7 @@ native_status() {
     fi
     say "$name: runs but does not answer (native, pid $pid, log $log)"
   elif [[ -e $CACHE/$name/process ]]; then
-    say "$name: down; what \`up\` started has ended by itself, log $log"
+    say "$name: down; its process has ended unexpectedly, log $log"
   else
     say "$name: down"
   fi
@@ -112,5 +112,5 @@ native_status() {
 native_logs() {
   local log
   log=$(native_log "$1")
-  if [[ -e $log ]]; then cat "$log"; else say "$1: no log yet, it was never started here"; fi
+  if [[ -e $log ]]; then cat "$log"; else say "$1: no log, it was never started natively"; fi
 }

@@ -1,18 +1,17 @@
 # shellcheck shell=bash
-# What the machine must have before anything is built. Missing Debian packages are installed by
-# root, or by whoever may use sudo without a password; anyone else gets the line to type. Rust is
-# never installed from here.
+# The packages that a build needs. Installs missing Debian packages as root, or with sudo if it needs
+# no password; otherwise prints the command. Never installs Rust.
 
 require_rust() {
-  command -v cargo >/dev/null || fail "there is no cargo" \
+  command -v cargo >/dev/null || fail "cargo is missing" \
     "Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later: https://rustup.rs"
-  cargo fmt --version >/dev/null 2>&1 || fail "cargo has no rustfmt" \
+  cargo fmt --version >/dev/null 2>&1 || fail "rustfmt is missing" \
     "rustup component add rustfmt"
-  cargo clippy --version >/dev/null 2>&1 || fail "cargo has no clippy" \
+  cargo clippy --version >/dev/null 2>&1 || fail "clippy is missing" \
     "rustup component add clippy"
 }
 
-# What the C libraries behind the connectors are built with.
+# The packages that build the C libraries of the connectors.
 require_build_packages() {
   local missing=()
   { command -v cc && command -v c++ && command -v make; } >/dev/null || missing+=(build-essential)
@@ -23,7 +22,7 @@ require_build_packages() {
   install_packages "${missing[@]}"
 }
 
-# What brokers NAME … need when they run as processes of ours.
+# The packages that the native brokers NAME … need.
 require_broker_packages() {
   local name need missing=()
   for name in "$@"; do
@@ -50,19 +49,19 @@ install_packages() {
   apt_update "${as_root[@]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "$@" </dev/null \
-    || fail "apt-get could not install $*" "what it said stands above; the same programs from elsewhere will do as well"
+    || fail "apt-get could not install $*" "see its output above; you may also install the programs in another way"
 }
 
-# Once per run: the lists do not age between two calls.
+# Once per run.
 APT_UPDATED=
 apt_update() {
   [[ -z $APT_UPDATED ]] || return 0
-  "$@" apt-get update -qq </dev/null || fail "apt-get update failed" "what it said stands above"
+  "$@" apt-get update -qq </dev/null || fail "apt-get update failed" "see its output above"
   APT_UPDATED=yes
 }
 
 packages_by_hand() {
   fail "these packages are missing: $*" \
     "Debian and Ubuntu: sudo apt-get update && sudo apt-get install -y --no-install-recommends $*" \
-    "elsewhere: the packages of the same programs and libraries"
+    "other systems: the packages of the same programs and libraries"
 }

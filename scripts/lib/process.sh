@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Knowing a process again. A pid alone is not enough: the number may belong to someone else by
-# now. A record is the pid, the boot it belongs to and the tick at which that process began.
+# Identifies a process across time. A pid alone is not enough, since the system reuses pids. A record is
+# the pid, the id of the boot, and the tick at which the process started.
 
-# process_birth PID: prints boot and tick; fails if it is gone or a zombie nobody has collected.
+# process_birth PID: prints boot and tick; fails if the process has ended or is a zombie.
 process_birth() {
   local stat fields
   { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
-  # The second field is the program's name in brackets and may hold blanks: cut after it.
+  # The second field is the program's name in brackets and may contain blanks: cut after it.
   read -ra fields <<<"${stat##*) }"
   [[ ${fields[0]} != [ZX] ]] || return 1
   printf '%s %s' "$(</proc/sys/kernel/random/boot_id)" "${fields[19]}"
@@ -28,7 +28,7 @@ process_alive() {
   printf '%s' "$pid"
 }
 
-# process_stop FILE SECONDS: asks, waits, then forces. The record is checked before each signal.
+# process_stop FILE SECONDS: sends SIGTERM, waits, then sends SIGKILL. Checks the record before each signal.
 process_stop() {
   local file=$1 deadline=$((SECONDS + $2)) pid
   if pid=$(process_alive "$file"); then kill -TERM "$pid" 2>/dev/null || true; fi

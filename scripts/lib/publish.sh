@@ -1,31 +1,31 @@
 # shellcheck shell=bash
-# What is published, and whether it would work: the packages as the registry would get them, and their lower bounds.
+# The published packages: checks them as packed, and with the lower bounds of their dependencies.
 
-# In the order in which they are published: each after those that it depends on.
+# In the order of publication: each after its dependencies.
 readonly PACKAGES=(broadway-core broadway-kafka broadway-rabbitmq broadway-sqs broadway-pubsub broadway-rs)
 
-# Packs each and builds it from what was packed; needs no commit.
+# Packs each package and builds it from the archive; needs no commit.
 packages_pack() {
   local name options=()
   for name in "${PACKAGES[@]}"; do options+=(-p "$name"); done
-  # Quiet about the tests that are left out of the connectors' packages.
+  # Hide the notices about tests that are not in the connectors' packages.
   cargo package --locked --allow-dirty "${options[@]}" 2> >(grep -v 'ignoring test' >&2)
 }
 
-# The tests that are in the packages, in a workspace of what was packed, whose crates know each other by what was packed. Its place is
-# always the same: another one would be compiled anew.
+# Runs the tests in the packages, in a workspace of the unpacked archives, whose crates depend on each other. Its path is
+# always the same, so that cargo reuses the build.
 packages_test() {
   local name version folder target
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
   target=$(packages_target) folder=$(packages_folder packed)
-  # Packed files are all of one time; as they are unpacked now, cargo compiles them anew.
+  # Archived files have a constant time; the time of unpacking makes cargo compile them again.
   for name in "${PACKAGES[@]}"; do tar -xzmf "$target/package/$name-$version.crate" -C "$folder"; done
   {
     printf '[workspace]\nmembers = ["*-%s"]\nresolver = "3"\n[patch.crates-io]\n' "$version"
     for name in "${PACKAGES[@]}"; do printf '%s = { path = "%s-%s" }\n' "$name" "$name" "$version"; done
   } >"$folder/Cargo.toml"
   cp Cargo.lock "$folder/"
-  # The tests of the library in each; those of broadway-core and the documentation too.
+  # Library tests of each package; for broadway-core and broadway-rs integration and documentation tests too.
   (
     cd "$folder"
     export CARGO_TARGET_DIR=$target CARGO_INCREMENTAL=0
@@ -34,8 +34,8 @@ packages_test() {
   )
 }
 
-# Everything that is published compiles with the oldest dependencies that the manifests allow. In a copy, as Cargo.lock becomes
-# another; RUSTC_BOOTSTRAP lets a stable cargo resolve so.
+# Compiles the published packages with the oldest dependencies that their manifests allow. Works in a copy, since Cargo.lock
+# changes. RUSTC_BOOTSTRAP enables this resolution in a stable cargo.
 packages_minimal() {
   local name folder options=()
   folder=$(packages_folder minimal)

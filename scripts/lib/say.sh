@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# How every script talks: progress on standard output, failures on standard error with a way out.
+# The output of scripts: progress on standard output, failures on standard error with the remedy.
 
 say() { printf '%s\n' "$*"; }
 
-# fail WHAT [WHAT TO DO …]: ends the script.
+# fail ERROR [REMEDY …]: prints both and ends the script.
 fail() {
   printf 'scripts/%s: %s\n' "${0##*/}" "$1" >&2
   shift
@@ -11,7 +11,7 @@ fail() {
   exit 1
 }
 
-# fail_with_log LOG WHAT [WHAT TO DO …]: the log's end comes too, a build server may keep no file.
+# fail_with_log LOG ERROR [REMEDY …]: also prints the end of the log, since a build server may not keep the file.
 fail_with_log() {
   local log=$1
   shift
@@ -27,7 +27,7 @@ now_ms() {
   printf '%s' "$((now_us / 1000))"
 }
 
-# seconds_since MS: with one decimal.
+# seconds_since MS: prints seconds with one decimal.
 seconds_since() {
   local gone_ms=$(($(now_ms) - $1))
   printf '%d.%d s' "$((gone_ms / 1000))" "$((gone_ms % 1000 / 100))"

@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# The brokers that tests talk to: those that run, where they are what the tests want, and elsewhere brokers of the run's own, on
-# ports and in a folder of their own. Needs lib/brokers.sh, lib/compose.sh, lib/native.sh and lib/packages.sh.
+# The brokers of the tests: running brokers if they have the required version, otherwise brokers of this run, on other ports and in
+# a separate folder. Needs lib/brokers.sh, lib/compose.sh, lib/native.sh and lib/packages.sh.
 
-# The emulator goes on sending to a stream that is gone until its leases end, and delivers those messages to others only then: what
-# happens after a cut takes a minute with it, or more, and does not tell our faults from its own.
+# The emulator keeps sending to a closed stream until its leases expire, and redelivers those messages only then. So tests that cut
+# connections take a minute or more with it, and cannot distinguish our defects from its own.
 export BROADWAY_PUBSUB_SERVER=${BROADWAY_PUBSUB_SERVER:-pstest}
 
-# What the ports of a broker are moved by, until all are free. They stay below those that systems give out by themselves.
+# Offsets to try for the ports of a broker until all are free. They stay below the ephemeral ports.
 readonly TESTED_OFFSETS=(1000 2000 3000 4000 5000 6000 7000 8000)
 
-# What this run started, and ends: brokers in the usual place, and in its own.
+# Brokers that this run started and stops: in the usual folder, and in its own.
 TESTED_STARTED=()
 TESTED_OWN=()
 readonly TESTED_FOLDER=$CACHE/own-$$
 
-# tested_up NAME …: afterwards the ports in the environment are those of the brokers to test with.
+# tested_up NAME …: starts brokers as needed, and sets the ports in the environment.
 tested_up() {
   local name usual=() own=()
   tested_sweep
@@ -30,21 +30,21 @@ tested_up() {
   for name in "${own[@]}"; do tested_own "$name"; done
 }
 
-# A second Ctrl-C does not cut it short.
+# Ignores a second Ctrl-C.
 tested_down() {
   trap '' INT TERM HUP
   ((${#TESTED_STARTED[@]} == 0)) || scripts/brokers down "${TESTED_STARTED[@]}"
   ((${#TESTED_OWN[@]} == 0)) || tested_end "$TESTED_FOLDER"
 }
 
-# tested_addresses NAME …: hands them to the tests.
+# tested_addresses NAME …: exports the addresses for the tests.
 tested_addresses() {
   local name
   for name in "$@"; do export "BROADWAY_${name^^}=$("${name}_address")"; done
   export "BROADWAY_RABBITMQ_MANAGEMENT=$(rabbitmq_management)"
 }
 
-# tested_place NAME: prints there (what the tests want runs), free (nothing is there) or taken (something else runs).
+# tested_place NAME: prints there (the required broker runs), free (no process runs) or taken (another one runs).
 tested_place() {
   local name=$1 ports
   if native_pid "$name" >/dev/null; then
@@ -65,13 +65,13 @@ ports_free() {
   done
 }
 
-# tested_own NAME: starts one for this run. What is downloaded or built once serves it too, by links that preparing replaces where
-# they lead to something else than is wanted.
+# tested_own NAME: starts a broker for this run. Links to the programs that were downloaded or built before; preparing the broker
+# replaces links to other versions.
 tested_own() {
   local name=$1 programs
   tested_move_ports "$name" \
-    || fail "$name: what is up is not what the tests want, and no other ports are free" "end it: scripts/brokers down $name"
-  say "$name: what is up is not what the tests want ($("${name}_version")): this run gets one of its own"
+    || fail "$name: the running broker has the wrong version, and no other ports are free" "stop it: scripts/brokers down $name"
+  say "$name: the running broker is not $("${name}_version"); starting one for this run"
   mkdir -p "$TESTED_FOLDER/$name"
   process_record "$TESTED_FOLDER/run" $$
   for programs in libs pstest go; do
@@ -81,7 +81,7 @@ tested_own() {
   tested_brokers "$TESTED_FOLDER" up "$name"
 }
 
-# tested_move_ports NAME: every BROADWAY_NAME_…PORT of scripts/brokers.env, by the first offset with which all are free.
+# tested_move_ports NAME: adds to every BROADWAY_NAME_…PORT of scripts/brokers.env the first offset for which all are free.
 tested_move_ports() {
   local offset variable value ports
   for offset in "${TESTED_OFFSETS[@]}"; do
@@ -96,7 +96,7 @@ tested_move_ports() {
   return 1
 }
 
-# Ends what killed runs have left.
+# Stops brokers that killed runs have left behind.
 tested_sweep() {
   local folder
   for folder in "$CACHE"/own-*; do
@@ -114,7 +114,7 @@ tested_end() {
   rm -rf "$1"
 }
 
-# tested_brokers FOLDER …: scripts/brokers, of native brokers that live in that folder.
+# tested_brokers FOLDER …: runs scripts/brokers for native brokers in that folder.
 tested_brokers() {
   local folder=$1
   shift

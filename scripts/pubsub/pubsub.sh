@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# Google Cloud Pub/Sub, played by Google's emulator where it is installed and elsewhere by Google's
-# in-memory fake, pstest, built from scripts/pubsub/fake. lib/brokers.sh says what each function is
-# for. BROADWAY_PUBSUB_SERVER=emulator or pstest overrules the choice; CONTRIBUTING.md says how
-# the two differ from Pub/Sub and from each other.
+# Google Cloud Pub/Sub, emulated by Google's emulator if it is installed, otherwise by Google's
+# in-memory fake, pstest, built from scripts/pubsub/fake. lib/brokers.sh lists the functions.
+# BROADWAY_PUBSUB_SERVER=emulator or pstest overrides the choice; CONTRIBUTING.md lists the differences from
+# Pub/Sub and from each other.
 #
-# Under $CACHE/pubsub: pstest and the sources it was built from; go, a Go toolchain, if the
-# machine has none that is new enough.
+# In $CACHE/pubsub: pstest and its sources; go, a Go toolchain, if the machine has none that is new
+# enough.
 
 readonly PUBSUB_HOME=$CACHE/pubsub
 readonly PUBSUB_SOURCE=$ROOT/scripts/pubsub/fake
-# Debian 13's; what go.mod asks for must not be newer.
+# The version in Debian 13; go.mod must not require a newer one.
 readonly PUBSUB_GO_VERSION=1.24
 
 pubsub_address() { printf '127.0.0.1:%s' "$BROADWAY_PUBSUB_PORT"; }
@@ -41,11 +41,11 @@ pubsub_server() {
       printf emulator
       ;;
     pstest) printf pstest ;;
-    *) fail "BROADWAY_PUBSUB_SERVER is '$BROADWAY_PUBSUB_SERVER'" "it may be emulator or pstest" ;;
+    *) fail "BROADWAY_PUBSUB_SERVER is '$BROADWAY_PUBSUB_SERVER'" "must be emulator or pstest" ;;
   esac
 }
 
-# The emulator's jar, beside the gcloud that is in the path. gcloud itself would take a second to say.
+# The emulator's jar, beside the gcloud in the path. Running gcloud would take a second.
 pubsub_emulator() {
   local gcloud jars
   gcloud=$(command -v gcloud) || return 1
@@ -73,13 +73,13 @@ pubsub_command() {
   esac
 }
 
-# A client's call: the list of topics. Both servers answer it by way of their gRPC service.
+# A client's request: the list of topics. Both servers forward it to their gRPC service.
 pubsub_ready() {
   port_answers "$BROADWAY_PUBSUB_PORT" || return 1
   http_get "http://$(pubsub_address)/v1/projects/broadway-ready/topics" >/dev/null
 }
 
-# Builds beside and renames, as java_fetch does. go.sum has the checksum of every module.
+# Builds in another folder and renames it, like java_fetch. go.sum has the checksum of every module.
 pubsub_build() {
   local pstest=$PUBSUB_HOME/pstest go root=()
   ! diff -rq "$PUBSUB_SOURCE" "$pstest/source" >/dev/null 2>&1 || return 0
@@ -115,5 +115,5 @@ pubsub_agrees() {
     || fail "docker-compose.yml does not run the Pub/Sub emulator on BROADWAY_PUBSUB_PORT"
   asked=$(sed -n 's/^go \([0-9]*\.[0-9]*\).*/\1/p' "$PUBSUB_SOURCE/go.mod")
   [[ $asked == "$PUBSUB_GO_VERSION" ]] \
-    || fail "scripts/pubsub/fake/go.mod asks for Go $asked, scripts/pubsub/pubsub.sh brings $PUBSUB_GO_VERSION"
+    || fail "scripts/pubsub/fake/go.mod requires Go $asked, but scripts/pubsub/pubsub.sh provides $PUBSUB_GO_VERSION"
 }

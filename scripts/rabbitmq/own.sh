@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# A RabbitMQ node of its own, for the tests that restart it, kill it and set off its alarms: at the shared one that would disturb
-# everybody. It has other ports and a folder of its own beside the shared one, whose unpacked programs it uses; both may run at once.
+# A separate RabbitMQ node for tests that restart it, kill it and raise its alarms, which would disturb other tests at the shared node.
+# It has its own ports and folder, and uses the unpacked programs of the shared node; both may run at once.
 #
-#   own.sh test [N]    starts it, runs those tests with N restarts (5), and ends it
+#   own.sh test [N]    starts the node, runs its tests with N restarts (5), and stops it
 #   own.sh with …      the same with another command
-#   own.sh restart     ends it in good order and starts it again, with its data
-#   own.sh kill        the same, but it learns nothing of its end
-#   own.sh pause       ends and starts the broker alone, within its process: cheaper
-#   own.sh ctl …       rabbitmqctl, at this node
+#   own.sh restart     stops the node gracefully and starts it again with its data
+#   own.sh kill        kills the node and starts it again with its data
+#   own.sh pause       stops and starts the broker within its process, which is faster
+#   own.sh ctl …       runs rabbitmqctl for this node
 #
-# The tests find this file in BROADWAY_RABBITMQ_NODE. BROADWAY_RABBITMQ_OWN_PORT, the first of four ports, is 19772 if it is not set.
+# Tests find this file in BROADWAY_RABBITMQ_NODE. BROADWAY_RABBITMQ_OWN_PORT, the first of four ports, defaults to 19772.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly ROOT
 SELF=$ROOT/scripts/rabbitmq/own.sh
 readonly SELF
-# Kept for the calls of the tests, which begin here again.
+# Exported, since tests run this file again.
 export RABBITMQ_PROGRAMS=${RABBITMQ_PROGRAMS:-${BROADWAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/broadway-brokers}/rabbitmq}
 export BROADWAY_CACHE=${RABBITMQ_PROGRAMS%/rabbitmq}/rabbitmq-own
 export BROADWAY_RABBITMQ_OWN_PORT=${BROADWAY_RABBITMQ_OWN_PORT:-19772}
@@ -29,7 +29,7 @@ source "$ROOT/scripts/lib/brokers.sh"
 # shellcheck source=scripts/lib/native.sh
 source "$ROOT/scripts/lib/native.sh"
 
-# The lock of the shared brokers is held while programs may be unpacked, that of this node for as long as a command takes.
+# Holds the lock of the shared brokers while unpacking programs, and the lock of this node while a command runs.
 up() {
   mkdir -p "$CACHE" "$RABBITMQ_PROGRAMS"
   exec {PROGRAMS}>"${RABBITMQ_PROGRAMS%/rabbitmq}/lock"
@@ -39,13 +39,13 @@ up() {
   native_up rabbitmq
 }
 
-# again SIGNAL: ends the node and starts it with the data that it has.
+# again SIGNAL: ends the node and starts it again with its data.
 again() {
   local pid
-  pid=$(native_pid rabbitmq) || fail "rabbitmq: this node does not run" "own.sh test starts it"
+  pid=$(native_pid rabbitmq) || fail "rabbitmq: this node is not running" "to start it: own.sh test"
   kill "-$1" "$pid"
   while native_pid rabbitmq >/dev/null; do sleep 0.05; done
-  # Its epmd and its helpers end after it.
+  # Wait for its epmd and its helpers, which end after it.
   local port
   for port in $(rabbitmq_ports); do
     while port_answers "$port"; do sleep 0.05; done
@@ -57,16 +57,16 @@ again() {
 ctl() {
   local COMMAND=()
   rabbitmq_command
-  # All but the last word is the environment of the node.
+  # All but the last word sets the environment of the node.
   unset 'COMMAND[-1]'
   "${COMMAND[@]}" "$(rabbitmq_sbin)/rabbitmqctl" --quiet "$@"
 }
 
-# with COMMAND …: one at a time, as the node is one.
+# with COMMAND …: runs one command at a time, since there is one node.
 with() {
   mkdir -p "$CACHE"
   exec {TURN}>"$CACHE/lock"
-  flock -w 3600 "$TURN" || fail "another own.sh has had this node for an hour" "see who: fuser $CACHE/lock"
+  flock -w 3600 "$TURN" || fail "another own.sh has held this node for an hour" "to find it: fuser $CACHE/lock"
   up
   trap 'native_down rabbitmq' EXIT
   trap 'exit 130' INT
@@ -76,12 +76,12 @@ with() {
 }
 
 run_tests() {
-  # Far above what they take; a restart takes a few seconds.
+  # Far above the time that the tests need; a restart takes a few seconds.
   BROADWAY_TEST_SECONDS_MAX=${BROADWAY_TEST_SECONDS_MAX:-$((1200 + 120 * $1))} BROADWAY_RABBITMQ_RESTARTS=$1 with cargo test --workspace --all-features --locked --no-fail-fast \
     --test own_node -- --nocapture --test-threads=1
 }
 
-# What `native_spawn` closes for the node.
+# The descriptor that `native_spawn` closes for the node.
 exec {TURN}>&2
 case ${1:-} in
   test) run_tests "${2:-5}" ;;

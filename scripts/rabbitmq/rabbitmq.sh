@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# RabbitMQ, one node with the management plugin, out of Debian's packages (lib/debian.sh; the
-# package itself would start a service). lib/brokers.sh says what each function is for.
+# RabbitMQ, one node with the management plugin, from Debian's packages (unpacked by lib/debian.sh, since
+# installing the package would start a service). lib/brokers.sh lists the functions.
 #
-# RABBITMQ_4=1 takes RabbitMQ 4.0.5 of Debian 13, the version of the container; without it, it is
-# 3.10.8 of Debian 12. CONTRIBUTING.md says how the two differ. Either way guest with the password
-# guest may do everything, and the broker is one node.
+# RABBITMQ_4=1 selects RabbitMQ 4.0.5 of Debian 13, the version of the container; otherwise it is
+# 3.10.8 of Debian 12. CONTRIBUTING.md lists the differences. The user guest, with the password guest, has all
+# permissions.
 #
-# Under $CACHE/rabbitmq: 3.10.8 and 4.0.5, the unpacked packages; home, with the cookie of the node;
-# rabbitmq.conf and plugins, what it was started with.
+# In $CACHE/rabbitmq: 3.10.8 and 4.0.5, the unpacked packages; home, with the cookie of the node;
+# rabbitmq.conf and plugins, the settings of the running node.
 
 readonly RABBITMQ_DIR=$CACHE/rabbitmq
-# Another node may use the programs of the shared one.
+# Separate nodes use the programs of the shared one.
 readonly RABBITMQ_PROGRAMS=${RABBITMQ_PROGRAMS:-$RABBITMQ_DIR}
 readonly RABBITMQ_SOURCE=$ROOT/scripts/rabbitmq
 readonly RABBITMQ_ERLANG=(erlang-{asn1,base,crypto,eldap,inets,mnesia,os-mon,parsetools}
@@ -40,7 +40,7 @@ rabbitmq_prepare() {
   rabbitmq_configure
 }
 
-# rabbitmq_unpack RELEASE LIBRARY …: the node with Erlang and the libraries it is linked with.
+# rabbitmq_unpack RELEASE LIBRARY …: unpacks the node with Erlang and the libraries that it links to.
 rabbitmq_unpack() {
   local release=$1 tree sbin
   shift
@@ -48,7 +48,7 @@ rabbitmq_unpack() {
   debian_unpack rabbitmq "$release" "$tree" rabbitmq-server "${RABBITMQ_ERLANG[@]}" \
     libc6 libgcc-s1 libstdc++6 libsystemd0 libtinfo6 libzstd1 zlib1g "$@"
   sbin=$(rabbitmq_sbin)
-  [[ -d $sbin ]] || fail "rabbitmq: there is no $sbin" \
+  [[ -d $sbin ]] || fail "rabbitmq: $sbin is missing" \
     "Debian $release has another version now: scripts/rabbitmq/rabbitmq.sh names the wrong one"
   debian_own_libraries "$tree" "$(rabbitmq_erts)"/bin/{beam.smp,epmd,erl_child_setup,erlexec,inet_gethost} \
     "$(rabbitmq_os_mon)"/{cpu_sup,memsup}
@@ -58,12 +58,12 @@ rabbitmq_unpack() {
 rabbitmq_tree() { printf '%s/%s' "$RABBITMQ_PROGRAMS" "$(rabbitmq_number)"; }
 rabbitmq_sbin() { printf '%s/usr/lib/rabbitmq/lib/rabbitmq_server-%s/sbin' "$(rabbitmq_tree)" "$(rabbitmq_number)"; }
 
-# Erlang's programs and those of its library that watches the machine, as paths inside the tree.
+# Erlang's programs and the programs of its library os_mon, as paths inside the tree.
 rabbitmq_erts() { (cd "$(rabbitmq_tree)" && printf '%s' usr/lib/erlang/erts-*); }
 rabbitmq_os_mon() { (cd "$(rabbitmq_tree)" && printf '%s' usr/lib/erlang/lib/os_mon-*/priv/bin); }
 
-# Debian's `erl` insists on /usr/lib/erlang; this one knows where it has been unpacked.
-# shellcheck disable=SC2016 # the script that is written fills it in
+# Debian's `erl` requires /usr/lib/erlang; this one uses the unpacked folder.
+# shellcheck disable=SC2016 # the generated script expands it
 rabbitmq_erl() {
   local tree
   tree=$(rabbitmq_tree)
@@ -71,12 +71,12 @@ rabbitmq_erl() {
     "$tree/usr/lib/erlang" "$tree/$(rabbitmq_erts)/bin"
 }
 
-# Every listener by name: the defaults bind every interface.
+# Sets every listener, since the defaults bind every interface.
 rabbitmq_configure() {
   mkdir -p "$RABBITMQ_DIR/home" "$RABBITMQ_DIR/data"
   {
     cat "$RABBITMQ_SOURCE/rabbitmq.conf"
-    printf '\n# Of this place.\n'
+    printf '\n# Addresses.\n'
     printf 'listeners.tcp.1 = %s\n' "$(rabbitmq_address)"
     printf 'management.tcp.ip = 127.0.0.1\n'
     printf 'management.tcp.port = %s\n' "$BROADWAY_RABBITMQ_MANAGEMENT_PORT"
@@ -85,7 +85,7 @@ rabbitmq_configure() {
   : >"$RABBITMQ_DIR/environment"
 }
 
-# Nothing of the caller's environment: another node's settings may stand there.
+# Without the caller's environment, which may have settings of another node.
 rabbitmq_command() {
   local tree
   tree=$(rabbitmq_tree)
@@ -108,12 +108,12 @@ rabbitmq_command() {
     "RABBITMQ_CONFIG_FILE=$RABBITMQ_DIR/rabbitmq.conf"
     "RABBITMQ_CONF_ENV_FILE=$RABBITMQ_DIR/environment"
     "RABBITMQ_ENABLED_PLUGINS_FILE=$RABBITMQ_DIR/plugins"
-    # Makes the script become the node instead of watching over it, so that our pid is the node's.
+    # Makes the script exec the node rather than supervise it, so that the recorded pid is the node's.
     RUNNING_UNDER_SYSTEMD=true
     "$RABBITMQ_SOURCE/node.sh")
 }
 
-# The management port says that nothing is missing, and the other one speaks AMQP to a client.
+# Ready when the management port reports that the node runs and the other port accepts an AMQP client.
 rabbitmq_ready() {
   port_answers "$BROADWAY_RABBITMQ_PORT" || return 1
   http_get --user guest:guest "http://$(rabbitmq_management)/api/health/checks/local-alarms" >/dev/null \
@@ -121,7 +121,7 @@ rabbitmq_ready() {
 }
 
 # A client opens with "AMQP" and the version 0-9-1. The broker answers with the method `start` (10,
-# 10) on channel 0, or with the version it would rather have.
+# 10) on channel 0, or with the version that it supports.
 rabbitmq_speaks_amqp() {
   local answer
   exec {AMQP}<>"/dev/tcp/127.0.0.1/$BROADWAY_RABBITMQ_PORT" || return 1
@@ -132,10 +132,10 @@ rabbitmq_speaks_amqp() {
   [[ $answer =~ ^010000.{8}000a000a$ ]]
 }
 
-# The container is the newer version, with the same ports.
+# The container has the newer version and the same ports.
 rabbitmq_agrees() {
   local version
   version=$(RABBITMQ_4=1 rabbitmq_number)
   grep -q "image: rabbitmq:$version-management\$" "$ROOT/docker-compose.yml" \
-    || fail "docker-compose.yml does not run rabbitmq:$version-management, which scripts/rabbitmq/rabbitmq.sh names"
+    || fail "docker-compose.yml does not run rabbitmq:$version-management, the version in scripts/rabbitmq/rabbitmq.sh"
 }

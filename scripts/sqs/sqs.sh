@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Amazon SQS, played by ElasticMQ from Maven Central. lib/brokers.sh says what each function is for.
-# CONTRIBUTING.md says how it differs from SQS.
+# Amazon SQS, emulated by ElasticMQ from Maven Central. lib/brokers.sh lists the functions,
+# CONTRIBUTING.md the differences from SQS.
 #
-# Under $CACHE/sqs: libs holds the jars and the pom.xml they came from.
+# In $CACHE/sqs: libs has the jars and their pom.xml.
 
 readonly SQS_SOURCE=$ROOT/scripts/sqs
 
@@ -20,7 +20,7 @@ sqs_prepare() {
   java_fetch sqs 37
 }
 
-# A server out of memory ends rather than limps.
+# Exit when out of memory.
 sqs_command() {
   local setting settings=()
   while read -r setting; do settings+=("-D$setting"); done < <(sqs_settings_of_file)
@@ -31,25 +31,25 @@ sqs_command() {
     "${settings[@]}" -cp "$CACHE/sqs/libs/*" org.elasticmq.server.Main)
 }
 
-# A client's call: the list of queues.
+# A client's request: the list of queues.
 sqs_ready() {
   port_answers "$BROADWAY_SQS_PORT" || return 1
   http_get "http://$(sqs_address)/?Action=ListQueues&Version=2012-11-05" | grep -q ListQueuesResult
 }
 
-# The container's settings: the same lines, the same version.
+# The container has the same settings and version.
 sqs_agrees() {
   local compose=$ROOT/docker-compose.yml version
   version=$(java_version elasticmq.version "$SQS_SOURCE/pom.xml")
   grep -q "image: softwaremill/elasticmq:$version\$" "$compose" \
-    || fail "docker-compose.yml does not run softwaremill/elasticmq:$version, which scripts/sqs/pom.xml names"
+    || fail "docker-compose.yml does not run softwaremill/elasticmq:$version, the version in scripts/sqs/pom.xml"
   diff <(sqs_settings_of_file | sort) <(sqs_settings_of_compose "$compose") \
     || fail "docker-compose.yml and scripts/sqs/settings differ in the lines above"
 }
 
 sqs_settings_of_file() { grep -v -e '^#' -e '^$' "$SQS_SOURCE/settings"; }
 
-# Every `- "-Dname=value"` but the addresses.
+# Every `- "-Dname=value"` except the addresses.
 sqs_settings_of_compose() {
   sed -n 's/^ *- "-D\(.*\)"$/\1/p' "$1" | grep -v -e '^node-address\.' -e '^rest-sqs\.bind-' | sort
 }

@@ -1,9 +1,9 @@
-// Google's in-memory fake of Pub/Sub, pstest, as a server of its own, for machines without Google's
-// emulator. It keeps every message ever published in memory and forgets all when it ends.
+// Google's in-memory fake of Pub/Sub, pstest, as a server, for machines without Google's emulator. It
+// keeps every published message in memory until it ends.
 //
-// pstest speaks gRPC only; administration clients speak REST, and the emulator answers both on
-// one port. So a connection that opens like HTTP/2 goes to gRPC and any other to the REST
-// front (rest.go), which is itself a gRPC client of this server: an answer there proves both.
+// pstest supports gRPC only; administration clients use REST, and the emulator serves both on one port.
+// So a connection that opens like HTTP/2 goes to gRPC, and any other to the REST front (rest.go), which is
+// a gRPC client of this server: a REST response proves that both work.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// The largest message either side takes: Pub/Sub's limit of 10 MB for a request, and some room.
+// The largest accepted message: Pub/Sub's limit of 10 MB for a request, with a margin.
 const messageBytesMax = 16 << 20
 
 func main() {
@@ -53,8 +53,8 @@ func serve(address string) error {
 	return <-ended
 }
 
-// grpcServer serves the fake's services. pstest opens a port of its own as well, on loopback,
-// chosen by the system; nobody uses it.
+// grpcServer serves the fake's services. pstest also opens a port on loopback, chosen by the system,
+// which stays unused.
 func grpcServer() *grpc.Server {
 	fake := pstest.NewServerWithAddress("127.0.0.1:0")
 	server := grpc.NewServer(
@@ -66,7 +66,7 @@ func grpcServer() *grpc.Server {
 	return server
 }
 
-// refuseSeek turns what would crash the fake at its next delivery into an answer.
+// refuseSeek rejects a seek, which would crash the fake at its next delivery.
 func refuseSeek(
 	ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler,
 ) (any, error) {

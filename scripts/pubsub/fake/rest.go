@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// route is one HTTP form of one gRPC method, as the service's own description declares it.
+// route is one HTTP form of one gRPC method, as declared in the description of the service.
 type route struct {
 	verb    string
 	path    *regexp.Regexp
@@ -28,14 +28,14 @@ type route struct {
 	method  protoreflect.MethodDescriptor
 }
 
-// rest answers REST calls by the gRPC calls that they stand for.
+// rest serves REST requests by the corresponding gRPC calls.
 type rest struct {
 	routes []route
 	grpc   *grpc.ClientConn
 }
 
-// newREST reads the routes from the descriptions of Pub/Sub's services, so that none can be missing
-// or misspelt here. Streams have no REST form.
+// newREST reads the routes from the descriptions of Pub/Sub's services, so that none is missing or
+// misspelt. Streams have no REST form.
 func newREST(client *grpc.ClientConn) *rest {
 	r := &rest{grpc: client}
 	for _, file := range []protoreflect.FileDescriptor{
@@ -59,7 +59,7 @@ func (r *rest) addMethod(method protoreflect.MethodDescriptor) {
 	for _, form := range append([]*annotations.HttpRule{rule}, rule.AdditionalBindings...) {
 		verb, template := verbAndTemplate(form)
 		path, fields := compile(template)
-		// Pub/Sub's rules take the whole body or none.
+		// Pub/Sub's rules use the whole body or none.
 		r.routes = append(r.routes, route{verb, path, fields, form.Body != "", method})
 	}
 }
@@ -89,7 +89,7 @@ func compile(template string) (*regexp.Regexp, []string) {
 		fields = append(fields, found[1])
 	}
 	expression := variable.ReplaceAllString(template, "($2)")
-	// A name has no colon: what follows one is the verb of the template.
+	// A name has no colon; the text after one is the verb of the template.
 	expression = strings.ReplaceAll(expression, "*", "[^/:]+")
 	return regexp.MustCompile("^" + expression + "$"), fields
 }
@@ -114,7 +114,7 @@ func (r *rest) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 func (r *rest) call(route route, values []string, request *http.Request) (proto.Message, error) {
 	fields := map[string]any{}
 	if route.hasBody {
-		// An empty body stands for an empty message.
+		// An empty body is an empty message.
 		if err := json.NewDecoder(request.Body).Decode(&fields); err != nil && err != io.EOF {
 			return nil, status.Errorf(codes.InvalidArgument, "the body is not JSON: %v", err)
 		}
@@ -183,7 +183,7 @@ func write(w http.ResponseWriter, answer proto.Message, err error) {
 	w.Write(text)
 }
 
-// writeError uses the shape that clients of Google's APIs know.
+// writeError uses the format that clients of Google's APIs expect.
 func writeError(w http.ResponseWriter, failure *status.Status) {
 	known, ok := errors[failure.Code()]
 	if !ok {
@@ -195,7 +195,7 @@ func writeError(w http.ResponseWriter, failure *status.Status) {
 	}})
 }
 
-// errors is google/rpc/code.proto: what each gRPC code is in HTTP.
+// errors maps gRPC codes to HTTP status codes, after google/rpc/code.proto.
 var errors = map[codes.Code]struct {
 	code   int
 	status string

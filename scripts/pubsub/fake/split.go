@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// What every HTTP/2 connection without TLS opens with (RFC 9113, 3.4); the first bytes are enough, no
-// HTTP/1 method begins so.
+// The start of every HTTP/2 connection without TLS (RFC 9113, 3.4). The first bytes are enough, since no
+// HTTP/1 method begins like this.
 const http2Opening = "PRI "
 
-// A connection that says nothing for so long is closed.
+// A connection that stays silent for this time is closed.
 const openingTimeout = time.Minute
 
-// splitter hands each connection of one listener to one of two servers, by its first bytes.
+// splitter passes each connection of a listener to one of two servers, by its first bytes.
 type splitter struct {
 	from         net.Listener
 	http1, http2 *handed
@@ -34,7 +34,7 @@ func (s *splitter) accept() error {
 	}
 }
 
-// hand waits for the opening in a task of its own, so that a silent client holds up nobody.
+// hand waits for the first bytes in a goroutine, so that a silent client does not delay others.
 func (s *splitter) hand(connection net.Conn) {
 	reader := bufio.NewReader(connection)
 	connection.SetReadDeadline(time.Now().Add(openingTimeout))
@@ -51,7 +51,7 @@ func (s *splitter) hand(connection net.Conn) {
 	to.connections <- &peeked{connection, reader}
 }
 
-// handed is a listener whose connections come from a splitter.
+// handed is a listener that receives its connections from a splitter.
 type handed struct {
 	net.Listener
 	connections chan net.Conn
@@ -63,7 +63,7 @@ func newHanded(from net.Listener) *handed {
 
 func (h *handed) Accept() (net.Conn, error) { return <-h.connections, nil }
 
-// peeked is a connection whose first bytes have been read already, and are read again from it.
+// peeked is a connection that returns its first bytes again.
 type peeked struct {
 	net.Conn
 	reader *bufio.Reader
