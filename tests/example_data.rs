@@ -1,4 +1,4 @@
-//! The examples' data is what its README says: one file without a flaw, one with nothing else.
+//! The data of the examples, as its README documents it: one file with valid records only, one with malformed records only.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! The guides show code that runs, and their links lead somewhere.
+//! Guides show code of the examples, and links in pages resolve.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ fn lines(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).collect()
 }
 
-/// Checks each block that names a file against that file, line by line. Returns how many there were.
+/// Checks that each block that names a file is part of that file. Returns the number of blocks.
 fn blocks_in_code(guide: &str, folder: &str) -> usize {
     let guide = read(&root().join(guide));
     let (mut file, mut block, mut n) = (None, String::new(), 0);
@@ -35,8 +35,8 @@ fn blocks_in_code(guide: &str, folder: &str) -> usize {
                 let path = root().join(folder).join(&file);
                 let code = read(&path);
                 let (code, shown) = (lines(&code), lines(&block));
-                let stands = code.windows(shown.len()).any(|window| window == shown);
-                assert!(stands, "{file} has no such lines any more:\n{block}");
+                let is_part = code.windows(shown.len()).any(|window| window == shown);
+                assert!(is_part, "{file} does not contain these lines:\n{block}");
                 n += 1;
             }
             _ => {}
@@ -46,13 +46,13 @@ fn blocks_in_code(guide: &str, folder: &str) -> usize {
 }
 
 #[test]
-fn every_block_of_the_guide_to_connectors_stands_in_the_example() {
+fn every_block_of_the_guide_to_connectors_is_in_the_example() {
     let n = blocks_in_code("docs/writing-a-connector.md", "examples/own_connector");
     assert!(n >= 10, "only {n} blocks of the guide name a file");
 }
 
 #[test]
-fn every_block_of_the_guide_to_services_stands_in_the_example() {
+fn every_block_of_the_guide_to_services_is_in_the_example() {
     let n = blocks_in_code("docs/first-service.md", "examples/service");
     assert!(n >= 5, "only {n} blocks of the guide name a file");
 }
@@ -73,7 +73,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The anchors that a page gives its headings: small letters, hyphens for spaces, no other signs.
+/// The anchors of the headings of a page: lower case, hyphens for spaces, no punctuation.
 fn anchors(page: &Path) -> Vec<String> {
     let text = read(page);
     let (mut anchors, mut heading) = (Vec::new(), None::<String>);
@@ -100,7 +100,7 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// What is wrong with a link of a page, if anything. Links to other sites are not followed.
+/// Returns the problem with a link, if any. Links to other sites are not checked.
 fn broken(page: &Path, link: &str) -> Option<String> {
     if link.contains("://") || link.starts_with("mailto:") {
         return None;
@@ -121,7 +121,7 @@ fn broken(page: &Path, link: &str) -> Option<String> {
 }
 
 #[test]
-fn every_link_of_the_pages_leads_somewhere() {
+fn every_link_of_the_pages_resolves() {
     let mut wrong = Vec::new();
     let mut n = 0;
     for page in pages() {
@@ -138,7 +138,7 @@ fn every_link_of_the_pages_leads_somewhere() {
 }
 
 #[test]
-fn how_do_i_answers_thirty_questions_and_more() {
+fn how_do_i_answers_at_least_thirty_questions() {
     let text = read(&root().join("docs/how-do-i.md"));
     let rows = text
         .lines()

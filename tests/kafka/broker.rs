@@ -1,4 +1,4 @@
-//! The broker: whether it is there, topics, and keyed records whose order can be checked.
+//! The broker: its address, topics, and keyed records whose order can be checked.
 
 use std::{process, time::Duration, time::SystemTime};
 
@@ -10,12 +10,12 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-/// The address of the broker; `None` after printing that the test is left out.
+/// Returns the address of the broker. If it does not run, prints that the test is skipped and returns `None`.
 pub(crate) fn broker() -> Option<String> {
     broadway_test_brokers::broker("kafka")
 }
 
-/// A name that nothing else uses.
+/// Returns a unique name.
 pub(crate) fn unique(what: &str) -> String {
     let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     format!("e2e-{what}-{}-{nanos}", process::id())
@@ -30,7 +30,7 @@ pub(crate) async fn create_topic(broker: &str, topic: &str, partitions: i32) {
     }
 }
 
-/// Publishes `per_key` records for each of `keys` keys, in turns: the key is its number, the payload the number within
+/// Publishes `per_key` records for each of `keys` keys, interleaved. The key is its number, the payload the number within
 /// the key. The client chooses the partition by the key.
 pub(crate) fn publish(broker: &str, topic: &str, keys: u32, per_key: u32) {
     let producer: BaseProducer = config(broker)

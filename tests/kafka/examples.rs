@@ -1,8 +1,8 @@
-//! What the examples say where there is no broker.
+//! The errors of examples without a broker.
 
 use std::{env, net::TcpListener, path::PathBuf, process::Command};
 
-/// The program of an example, beside this one: `cargo test --workspace` builds all examples first. Built here only if it is missing.
+/// Returns the program of an example. `cargo test --workspace` builds all examples first; builds it here if it is missing.
 fn program(example: &str) -> PathBuf {
     let this = env::current_exe().unwrap();
     let program = this
@@ -29,12 +29,12 @@ fn program(example: &str) -> PathBuf {
     program
 }
 
-/// Runs an example against a port where nobody listens, and returns what it wrote to stderr.
+/// Runs an example with a closed port, and returns its standard error.
 fn without_a_broker(example: &str) -> String {
-    // A port that was free a moment ago.
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = nobody.local_addr().expect("its address").to_string();
-    drop(nobody);
+    // A port that was just free.
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = closed.local_addr().expect("its address").to_string();
+    drop(closed);
     let ended = Command::new(program(example))
         .env("BROADWAY_KAFKA", &address)
         .output()
@@ -46,7 +46,7 @@ fn without_a_broker(example: &str) -> String {
 }
 
 #[test]
-fn examples_without_a_broker_say_that_the_connection_is_refused() {
+fn examples_without_a_broker_report_that_the_connection_is_refused() {
     for example in ["kafka_flights", "bridge"] {
         let errors = without_a_broker(example);
         for words in ["Connection refused", "within 10s (`connect_timeout`)"] {

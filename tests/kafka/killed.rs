@@ -1,4 +1,4 @@
-//! A member that is killed, again and again, and started anew.
+//! A member that is killed and restarted repeatedly.
 
 use std::{
     env,
@@ -22,7 +22,7 @@ const PER_KEY: u32 = 200;
 const PARTITIONS: i32 = 4;
 const KILLS: usize = 5;
 
-/// Names the ledger file in the child's environment; the others go with it.
+/// The ledger file, in the child's environment. The child also needs the next two variables.
 const LEDGER: &str = "BROADWAY_TEST_LEDGER";
 const TOPIC: &str = "BROADWAY_TEST_TOPIC";
 const GROUP: &str = "BROADWAY_TEST_GROUP";
@@ -51,14 +51,14 @@ async fn a_member_that_is_killed_loses_nothing_and_repeats_no_more_than_its_boun
     });
 }
 
-/// Kills a member each time it has handled a share of the records; the last one may finish.
+/// Kills each member after it has handled a share of the records, except the last, which finishes.
 fn run_and_kill(path: &Path, topic: &str, group: &str) {
     let all = usize::try_from(KEYS * PER_KEY).unwrap();
     for kill in 1..=KILLS {
         let mut child = spawn(path, topic, group);
         let share = all * kill / (KILLS + 1);
         wait_until(&mut child, || distinct(path) >= share);
-        // SIGKILL: no drain, no commit, no leaving of the group.
+        // SIGKILL: the member does not drain, commit, or leave the group.
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -88,13 +88,13 @@ fn wait_until(child: &mut Child, mut reached: impl FnMut() -> bool) {
     while !reached() {
         assert!(
             child.try_wait().unwrap().is_none(),
-            "the member ended by itself"
+            "the member ended unexpectedly"
         );
         assert!(
             begun.elapsed() < Duration::from_secs(120),
             "no progress within two minutes"
         );
-        // Another process writes the file: there is nothing to wait for but time.
+        // Another process writes the file, so poll it.
         thread::park_timeout(Duration::from_millis(50));
     }
 }
@@ -114,7 +114,7 @@ fn distinct(path: &Path) -> usize {
     entries.len()
 }
 
-/// Not a test but the child of the one above: without its environment it does nothing.
+/// The child process of the test above. Without its environment variables it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_member_that_is_killed() {
     let (Some(path), Ok(topic), Ok(group)) = (
@@ -134,7 +134,7 @@ async fn the_member_that_is_killed() {
     );
     let write = move |entries: &[Entry]| {
         let lines: String = entries.iter().map(|entry| entry.to_line()).collect();
-        // One write call, into the kernel's hands: what stands there before the kill stays.
+        // A single write call: data that the kernel has accepted survives the kill.
         file.lock().unwrap().write_all(lines.as_bytes())?;
         Ok(())
     };

@@ -1,4 +1,4 @@
-//! What was handled, by whom, in which order; and what that must look like.
+//! The ledger of handled records, and the check for lost, repeated and reordered ones.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// As it stands in a file.
+    /// Returns the line of the file.
     pub(crate) fn to_line(self) -> String {
         format!("{} {}\n", self.key, self.number)
     }
 
-    /// `None` for the torn last line of a process that was killed.
+    /// Parses a line. Returns `None` for the incomplete last line of a killed process.
     pub(crate) fn from_line(line: &str) -> Option<Self> {
         let (key, number) = line.split_once(' ')?;
         Some(Self {
@@ -25,16 +25,16 @@ impl Entry {
     }
 }
 
-/// What came out of checking a ledger.
+/// The result of checking a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) lost: usize,
     pub(crate) repeated: usize,
-    /// Records whose first handling came before that of an earlier record of their key.
+    /// Records that were first handled before an earlier record of their key.
     pub(crate) reordered: usize,
 }
 
-/// Checks the handlings of `keys` keys with `per_key` records each, in the order in which they happened.
+/// Checks the handlings of `keys` keys with `per_key` records each, in chronological order.
 pub(crate) fn check(entries: &[Entry], keys: u32, per_key: u32) -> Verdict {
     let mut seen: HashMap<Entry, usize> = HashMap::new();
     let mut next: HashMap<u32, u32> = HashMap::new();
@@ -65,7 +65,7 @@ impl std::hash::Hash for Entry {
 }
 
 #[test]
-fn a_ledger_with_faults_is_told_from_one_without() {
+fn lost_repeated_and_reordered_records_are_counted() {
     let entries = |numbers: &[u32]| {
         numbers
             .iter()

@@ -1,4 +1,4 @@
-//! One member of the group: a pipeline that writes every record it handled, in a batch of its key, into a ledger.
+//! A member of the group: a pipeline that writes handled records to a ledger, in batches by key.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use broadway::{
 
 use crate::ledger::Entry;
 
-/// Where handled records are written: all of a batch at once.
+/// Writes the handled records of a batch at once.
 pub(crate) trait Write: Send + Sync + 'static {
     fn write(&self, entries: &[Entry]) -> Result<(), BoxError>;
 }
@@ -43,7 +43,7 @@ impl<W: Write> Handler for ToLedger<W> {
     }
 }
 
-/// How many records of one partition may be handled and not committed.
+/// The most records of one partition that are handled and not committed.
 pub(crate) const UNCOMMITTED_MAX: usize = 2_000;
 
 /// Starts a member that handles at most `per_second` records.
@@ -67,7 +67,7 @@ pub(crate) async fn start(
         .processors(Processors::new(4).by_record_key())
         .batchers(|_| Batching::new(100, Duration::from_millis(50)).concurrency(2))
         .rate_limit(RateLimit::per(per_second / 10, Duration::from_millis(100)))
-        // For members that repeat nothing when they leave, however slow the machine.
+        // Members repeat no records when they leave, even on a slow machine.
         .on_drain(OnDrain::Finish)
         .start()
         .await

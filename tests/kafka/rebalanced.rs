@@ -1,4 +1,4 @@
-//! Two instances in one group; one joins and one leaves half-way.
+//! Two instances in one group: one joins and one leaves midway.
 
 use std::{
     sync::{Arc, Mutex},
@@ -50,7 +50,7 @@ async fn members_that_join_and_leave_lose_nothing_repeat_nothing_and_keep_the_or
     assert_eq!(check(&entries, KEYS, PER_KEY), clean);
 }
 
-/// Polls what another task brings about. A real broker moves real time, so there is nothing to pause.
+/// Polls a condition. With a real broker time is real and cannot be paused.
 async fn until(mut reached: impl FnMut() -> bool) {
     let polling = async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));

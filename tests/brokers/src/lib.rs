@@ -1,7 +1,7 @@
-//! Where the test brokers are, and a limit on every test that talks to one.
+//! Addresses of the test brokers, and a time limit for every test that uses one.
 //!
 //! A broker is found by its address in `BROADWAY_KAFKA`, otherwise on loopback at the port in `BROADWAY_KAFKA_PORT`, otherwise at
-//! the port of that name in `scripts/brokers.env`. The same holds for its other ports: `rabbitmq_management` is found by
+//! the port of that name in `scripts/brokers.env`. Other ports work alike: `rabbitmq_management` is found by
 //! `BROADWAY_RABBITMQ_MANAGEMENT` or `BROADWAY_RABBITMQ_MANAGEMENT_PORT`.
 
 mod limit;
@@ -16,13 +16,13 @@ pub use limit::{SECONDS_MAX, limit_this_test};
 /// The defaults of all ports.
 const PORTS: &str = include_str!("../../../scripts/brokers.env");
 
-/// The address of a broker, which answers; `None` after printing that the test is left out.
+/// Returns the address of a running broker. If it does not run, prints that the test is skipped and returns `None`.
 ///
-/// The calling test is ended from here on after [`SECONDS_MAX`].
+/// Starts the time limit of the calling test, [`SECONDS_MAX`].
 ///
 /// # Panics
 ///
-/// If nothing answers and `BROADWAY_REQUIRE_BROKERS` is set.
+/// Panics if the broker does not run and `BROADWAY_REQUIRE_BROKERS` is set.
 #[must_use]
 pub fn broker(name: &str) -> Option<String> {
     limit_this_test();
@@ -33,22 +33,22 @@ pub fn broker(name: &str) -> Option<String> {
     let service = name.split('_').next().unwrap_or(name);
     let hint = format!("no {name} at {address}: start it with `scripts/brokers up {service}`");
     assert!(env::var_os("BROADWAY_REQUIRE_BROKERS").is_none(), "{hint}");
-    eprintln!("left out: {hint}");
+    eprintln!("skipped: {hint}");
     None
 }
 
-/// The address of a broker, whether it answers or not.
+/// Returns the address of a broker, whether it runs or not.
 #[must_use]
 pub fn address(name: &str) -> String {
     let variable = format!("BROADWAY_{}", name.to_ascii_uppercase());
     env::var(variable).unwrap_or_else(|_| loopback(name).to_string())
 }
 
-/// The port `BROADWAY_<NAME>_PORT` on loopback.
+/// Returns the port `BROADWAY_<NAME>_PORT` on loopback.
 ///
 /// # Panics
 ///
-/// If the variable holds no port, or `scripts/brokers.env` does not know it.
+/// Panics if the variable is not a port number, or is not in `scripts/brokers.env`.
 #[must_use]
 pub fn loopback(name: &str) -> SocketAddr {
     let variable = format!("BROADWAY_{}_PORT", name.to_ascii_uppercase());

@@ -1,4 +1,4 @@
-//! A test that never ends ends its process: the run fails and names the test, instead of waiting with it.
+//! A time limit for tests: a test that hangs aborts its process with its name, so that the run fails rather than hangs.
 
 use std::{
     cell::RefCell,
@@ -10,21 +10,21 @@ use std::{
     time::Duration,
 };
 
-/// How long a test may take, in seconds: far above what any needs, so that only a hang meets it. `BROADWAY_TEST_SECONDS_MAX`
-/// overrules it, for runs that are long on purpose.
+/// The time limit of a test in seconds, which only a hang reaches. `BROADWAY_TEST_SECONDS_MAX` overrides it for runs that are
+/// long on purpose.
 pub const SECONDS_MAX: u64 = 20 * 60;
 
 thread_local! {
-    /// Gone with the test's thread, or when the next test begins on it: its watcher ends then.
+    /// Dropped with the test's thread, or when the next test starts on it. Then the watching thread ends.
     static RUNNING: RefCell<Option<Sender<()>>> = const { RefCell::new(None) };
 }
 
-/// Ends the process if the calling thread has not ended, nor called this again, after [`SECONDS_MAX`]. The test harness runs each
-/// test on a thread of its own, or one after the other on one.
+/// Aborts the process unless the calling thread ends, or calls this again, within [`SECONDS_MAX`]. The test harness runs each test on
+/// its own thread, or all in turn on one.
 ///
 /// # Panics
 ///
-/// If `BROADWAY_TEST_SECONDS_MAX` is not a number.
+/// Panics if `BROADWAY_TEST_SECONDS_MAX` is not a number.
 pub fn limit_this_test() {
     let seconds = match env::var("BROADWAY_TEST_SECONDS_MAX") {
         Ok(seconds) => seconds
@@ -37,7 +37,7 @@ pub fn limit_this_test() {
     thread::spawn(move || {
         let waited = ended.recv_timeout(Duration::from_secs(seconds));
         if waited == Err(RecvTimeoutError::Timeout) {
-            // Not `eprintln!`: the test harness captures that, and would never show it.
+            // Not `eprintln!`: the test harness captures its output and would not show it.
             let line = format!("{test} has not ended after {seconds} s: this process is aborted");
             drop(writeln!(io::stderr(), "{line}"));
             process::abort();

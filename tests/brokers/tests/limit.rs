@@ -1,4 +1,4 @@
-//! No test waits without a limit.
+//! Every test has a time limit.
 
 use std::{env, process::Command, thread};
 
@@ -6,7 +6,7 @@ use broadway_test_brokers::limit_this_test;
 
 const HANGS: &str = "BROADWAY_TEST_HANGS";
 
-/// Hangs where it is asked to.
+/// Hangs if the environment asks for it.
 #[test]
 fn may_hang() {
     if env::var_os(HANGS).is_none() {
@@ -26,14 +26,17 @@ fn a_test_that_hangs_ends_its_process_and_is_named() {
         .env("BROADWAY_TEST_SECONDS_MAX", "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(said.contains("may_hang has not ended after 1 s"), "{said}");
+    assert!(
+        errors.contains("may_hang has not ended after 1 s"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn a_test_that_has_ended_is_not_limited_any_more() {
-    // The thread is the test; its limit of a second is over long before the second one's.
+    // The inner thread is the test. Its limit of a second expires while the outer thread still runs.
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "ends_and_is_outlived"])
         .env(HANGS, "yes")
@@ -43,7 +46,7 @@ fn a_test_that_has_ended_is_not_limited_any_more() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Lives longer than the limit of a thread that has ended.
+/// Runs longer than the limit of a thread that has ended.
 #[test]
 fn ends_and_is_outlived() {
     if env::var_os(HANGS).is_none() {

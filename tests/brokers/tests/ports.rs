@@ -6,7 +6,7 @@ use broadway_test_brokers::{address, loopback};
 
 const PRINTS: &str = "BROADWAY_TEST_PRINTS";
 
-/// Prints where a broker is, in the environment that it is given.
+/// Prints the addresses of a broker, as the environment sets them.
 #[test]
 fn prints() {
     let Ok(name) = env::var(PRINTS) else { return };
@@ -25,7 +25,7 @@ fn found(name: &str, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_broker_is_where_brokers_env_says() {
+fn brokers_env_sets_the_default_address() {
     let default = found("rabbitmq_management", &[]);
     assert!(default.contains("127.0.0.1:19673 127.0.0.1:19673"));
 }
@@ -40,7 +40,7 @@ fn a_port_variable_moves_a_broker() {
 }
 
 #[test]
-fn an_address_overrules_the_port() {
+fn an_address_overrides_the_port() {
     let variables = [
         ("BROADWAY_KAFKA", "kafka.example:9092"),
         ("BROADWAY_KAFKA_PORT", "29092"),
