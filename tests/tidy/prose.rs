@@ -1,8 +1,8 @@
-//! Documents: their links resolve, and decisions are numbered.
+//! Documents: their links resolve, decisions are numbered, and the map of the code names existing files.
 
 use std::{collections::BTreeSet, path::Path};
 
-use pulldown_cmark::{Event, Parser, Tag};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::{
     none,
@@ -75,4 +75,107 @@ fn decisions_are_numbered_and_indexed() {
         found,
         "name decisions NNN-title.md, each with a number of its own, and list them in docs/decisions/README.md if there is one",
     );
+}
+
+/// Files that the map names before they are there, by the end of their paths.
+const PLANNED: &[&str] = &[
+    "ack_batch.rs",
+    "ack_queue.rs",
+    "ack_task.rs",
+    "acker.rs",
+    "acknowledgers.rs",
+    "any_stage.rs",
+    "buffer.rs",
+    "chunk_results.rs",
+    "client_events.rs",
+    "config/",
+    "context.rs",
+    "contract.rs",
+    "convert.rs",
+    "empty_deliveries.rs",
+    "error.rs",
+    "exit.rs",
+    "exit_notifier.rs",
+    "exit_report.rs",
+    "failures.rs",
+    "handle.rs",
+    "health_check.rs",
+    "intake.rs",
+    "lag.rs",
+    "launch.rs",
+    "liveness.rs",
+    "mailbox.rs",
+    "message_info.rs",
+    "notice.rs",
+    "options.rs",
+    "poll_limit.rs",
+    "processor/",
+    "receipt.rs",
+    "report.rs",
+    "settle/",
+    "shared.rs",
+    "spawn_loops.rs",
+    "stage_output.rs",
+    "staleness.rs",
+    "stall_detector.rs",
+    "start/",
+    "start_offsets.rs",
+    "start_offsets/",
+    "state.rs",
+    "supervisor/",
+    "task_slots.rs",
+    "timers.rs",
+    "tracked.rs",
+    "unsettled.rs",
+];
+
+/// `ARCHITECTURE.md` names files relative to the root, to `broadway-core/src/`, or to the folder in the heading of their section.
+/// `connectors/X/` stands for each connector.
+#[test]
+fn the_map_of_the_code_names_existing_files() {
+    let (_, text) = documents()
+        .into_iter()
+        .find(|(path, _)| path == "ARCHITECTURE.md")
+        .expect("the map exists");
+    let (mut folder, mut in_heading) = (String::new(), false);
+    let (mut named, mut found) = (0, Vec::new());
+    for (event, range) in Parser::new_ext(&text, Options::ENABLE_TABLES).into_offset_iter() {
+        match event {
+            Event::Start(Tag::Heading { .. }) => {
+                folder.clear();
+                in_heading = true;
+            }
+            Event::End(TagEnd::Heading(_)) => in_heading = false,
+            Event::Code(code) if in_heading && code.ends_with('/') => folder = code.to_string(),
+            Event::Code(code) if names_a_file(&code) => {
+                named += 1;
+                let exists = ["", "broadway-core/src/", &folder]
+                    .iter()
+                    .any(|base| exists(&format!("{base}{code}")));
+                if !exists && !PLANNED.iter().any(|planned| code.ends_with(planned)) {
+                    let line = text[..range.start].lines().count().max(1);
+                    found.push(format!("ARCHITECTURE.md:{line}: {code}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(named > 150, "the map names {named} files only");
+    none(found, "name the file as it is called now");
+}
+
+fn names_a_file(code: &str) -> bool {
+    let is_path = |c: char| c.is_ascii_alphanumeric() || "_-./<>".contains(c);
+    (code.ends_with(".rs") || code.ends_with('/')) && code.chars().all(is_path)
+}
+
+fn exists(path: &str) -> bool {
+    let path = path.replace("<name>", "X");
+    let mut connectors = ["kafka", "pubsub", "rabbitmq", "sqs"].iter();
+    match path.split_once("/X/") {
+        Some((before, after)) => {
+            connectors.all(|name| root().join(before).join(name).join(after).exists())
+        }
+        None => root().join(path).exists(),
+    }
 }
