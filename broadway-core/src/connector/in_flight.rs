@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::{deadline::Deadline, publisher::PublishError};
 
@@ -107,6 +107,18 @@ impl InFlight {
     pub async fn acquire(&self, n: usize) -> OwnedSemaphorePermit {
         let n = u32::try_from(n).unwrap_or(u32::MAX).min(self.messages_max);
         let permits = Arc::clone(&self.permits).acquire_many_owned(n).await;
+        permits.expect("the semaphore is never closed")
+    }
+
+    /// Like [`acquire`](Self::acquire), with permits that borrow this value: no reference count changes, which counts where each message
+    /// has its own permit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped; the place in the queue is lost.
+    pub async fn acquire_borrowed(&self, n: usize) -> SemaphorePermit<'_> {
+        let n = u32::try_from(n).unwrap_or(u32::MAX).min(self.messages_max);
+        let permits = self.permits.acquire_many(n).await;
         permits.expect("the semaphore is never closed")
     }
 
@@ -217,5 +229,8 @@ mod tests {
         assert!(poll!(&mut next).is_pending());
         drop(all);
         assert!(next.now_or_never().is_some());
+        let borrowed = in_flight.acquire_borrowed(100).await;
+        assert_eq!(borrowed.num_permits(), in_flight.messages_max());
+        assert!(in_flight.acquire(1).now_or_never().is_none());
     }
 }
