@@ -1,14 +1,14 @@
-//! How do I handle orders from RabbitMQ in batches, and keep malformed ones as dead letters?
+//! How do I process RabbitMQ orders in batches, and keep invalid ones?
 //!
 //! ```console
 //! $ scripts/brokers up rabbitmq
 //! $ cargo run --release --features rabbitmq --example rabbitmq_orders
 //! ```
 //!
-//! Publishes 5,000 orders to the queue `orders-example`, every 50th of them truncated, and books them in batches of up to 200.
-//! Malformed orders go to the queue `orders-example-dead` with the reason in the header `broadway-reason`, and are acknowledged
-//! after the broker has confirmed the dead letter. If a run is killed, the next one continues. Ends after a few seconds.
-//! `BROADWAY_RABBITMQ` sets the broker; it defaults to 127.0.0.1:19672. User and password are `guest`.
+//! Publishes 5,000 orders to the queue `orders-example`, every 50th of them truncated, and books them in batches of up to 200. Invalid
+//! orders go to the queue `orders-example-dead`, with the reason in the header `broadway-reason`, and are acknowledged when the broker has
+//! confirmed that. If a run is killed, the next one continues. Ends after a few seconds. The broker is at 127.0.0.1:19672, with the user
+//! and password guest, unless `BROADWAY_RABBITMQ` names another.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ struct Order {
     cents: u64,
 }
 
-/// The booked orders.
+/// The booked orders, by customer.
 #[derive(Default)]
 struct Books {
     entries: Mutex<Entries>,
@@ -49,7 +49,7 @@ struct Entries {
     cents: BTreeMap<String, u64>,
     orders: u32,
     batches: u32,
-    malformed: u32,
+    invalid: u32,
 }
 
 impl Books {
@@ -63,11 +63,11 @@ impl Books {
         entries.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until `n` orders have been handled, malformed ones included.
+    /// Waits until `n` orders were handled, valid or invalid.
     async fn wait_for(&self, n: u32) {
         loop {
             let entries = self.entries();
-            if entries.orders + entries.malformed >= n {
+            if entries.orders + entries.invalid >= n {
                 return;
             }
             self.changed.notified().await;
@@ -91,13 +91,13 @@ impl Handler for Book {
         match serde_json::from_slice(message.data().payload()) {
             Ok(order) => Ok(Next::batch(OneBatcher, order)),
             Err(error) => {
-                self.books.change(|entries| entries.malformed += 1);
-                Err(format!("not an order: {error}").into())
+                self.books.change(|entries| entries.invalid += 1);
+                Err(format!("invalid order: {error}").into())
             }
         }
     }
 
-    /// A real handler would write to a database, in one transaction.
+    /// A real handler would write to a database here, in one transaction.
     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Order>) -> Result<(), BoxError> {
         let orders = batch.take_data();
         self.books.change(|entries| {
@@ -111,7 +111,7 @@ impl Handler for Book {
     }
 }
 
-/// Creates the queue and publishes the orders.
+/// Publishes the orders, and creates the queue for them.
 async fn publish(uri: &str) -> Result<(), BoxError> {
     let publisher = RabbitMqPublisher::queue(QUEUE).uri(uri).create_if_missing();
     let publisher = publisher.open().await?;
@@ -136,7 +136,7 @@ async fn publish(uri: &str) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // Prints the pipeline's log, which names failed messages.
+    // The pipeline logs failures; this prints them.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
@@ -173,8 +173,8 @@ async fn main() -> Result<(), BoxError> {
         println!("{customer}: {}.{:02}", cents / 100, cents % 100);
     }
     println!(
-        "{} orders in {} batches; {} malformed orders are in the queue {DEAD}",
-        entries.orders, entries.batches, entries.malformed
+        "{} orders in {} batches; {} were invalid and are in the queue {DEAD}",
+        entries.orders, entries.batches, entries.invalid
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How results come back: into the ledger of their channel, and from there, grouped, to the broker.
+//! The acknowledger: hands outcomes to the channel that delivered the messages.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use broadway_core::{Acknowledger, BoxError, Settled, telemetry::MessageInfo};
 
 use crate::{shared::SharedChannel, unsettled::Token};
 
-/// Learns how the messages of one producer ended.
+/// Acknowledges the messages of one producer.
 ///
-/// Messages that succeeded without a gap from the oldest on are acknowledged in one frame. Settling queues frames and waits for nothing:
-/// AMQP does not confirm acknowledgements. [`close`](broadway_core::SourceProducer::close) waits until the broker has taken all of
-/// them.
+/// Messages that succeeded without a gap from the oldest on are acknowledged with one frame. Settling queues frames and waits for
+/// nothing: AMQP does not confirm acknowledgements. [`close`](broadway_core::SourceProducer::close) waits until the broker has received
+/// all of them.
 pub struct RabbitMqAcknowledger {
     shared: Arc<SharedChannel>,
 }
@@ -29,12 +29,12 @@ impl Acknowledger for RabbitMqAcknowledger {
         Ok(())
     }
 
-    /// Moves when a channel is lost.
+    /// Changes when a channel is lost.
     fn generation(&self) -> u64 {
         self.shared.generation()
     }
 
-    /// A queue delivers again what is released. A stream does not: where it is read on is the reader's choice.
+    /// A queue delivers a released message again. A stream does not: its readers choose where they read on.
     fn redelivers(&self, _: &Token) -> bool {
         !self.shared.is_stream
     }
@@ -43,7 +43,7 @@ impl Acknowledger for RabbitMqAcknowledger {
         token.generation != self.shared.generation()
     }
 
-    /// Where the record is at hand, its own id says more.
+    /// The queue and the delivery tag. The id of the record is more useful where the record is available.
     fn describe(&self, token: &Token) -> MessageInfo {
         self.shared.describe(token)
     }

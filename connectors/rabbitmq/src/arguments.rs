@@ -1,13 +1,13 @@
-//! Arguments of queues and consumers.
+//! Arguments of queues and consumers, by name.
 
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::names::longer_than_amqp_carries;
+use crate::names::name_too_long;
 
-/// How much of a name that is too long is shown.
+/// How many characters of a name that is too long its problem shows.
 const SHOWN_CHARS: usize = 40;
 
-/// An argument of a queue, a consumer or a binding: made of a `bool`, an integer or a text.
+/// The value of an argument of a queue or a consumer. Converts from a `bool`, an integer or a string.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Argument(pub(crate) AMQPValue);
 
@@ -47,7 +47,7 @@ impl From<String> for Argument {
     }
 }
 
-/// Arguments by name. What cannot be one is remembered, so that it is told with all else that is wrong.
+/// Arguments by name. Names that AMQP cannot carry are kept as problems, and reported together with the problems of other options.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arguments {
     table: FieldTable,
@@ -56,13 +56,13 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn insert(&mut self, name: &str, value: Argument) {
-        match longer_than_amqp_carries(name) {
+        match name_too_long(name) {
             None => {
                 self.table.insert(name.into(), value.0);
             }
-            Some(long) => {
+            Some(problem) => {
                 let shown: String = name.chars().take(SHOWN_CHARS).collect();
-                let problem = format!("has the argument \"{shown}…\", whose name {long}");
+                let problem = format!("has the argument \"{shown}…\", whose name {problem}");
                 self.problems.push(problem);
             }
         }
@@ -72,7 +72,7 @@ impl Arguments {
         &self.table
     }
 
-    /// The number that this argument has.
+    /// The value of an argument that is an integer.
     pub(crate) fn integer(&self, name: &str) -> Option<i64> {
         match self.table.inner().get(name)? {
             AMQPValue::LongLongInt(value) => Some(*value),
@@ -80,7 +80,7 @@ impl Arguments {
         }
     }
 
-    /// What is wrong, to be said of the option that has them.
+    /// The problems, as continuations of a sentence about the option with these arguments.
     pub(crate) fn problems(&self) -> &[String] {
         &self.problems
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_argument_with_too_long_a_name_is_told_and_the_others_are_kept() {
+    fn an_argument_with_too_long_a_name_is_a_problem_and_the_others_are_kept() {
         let mut arguments = Arguments::default();
         arguments.insert("x-priority", 3.into());
         arguments.insert(&"x-é".repeat(100), true.into());

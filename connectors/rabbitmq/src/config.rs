@@ -1,8 +1,8 @@
-//! What to read and how: [`RabbitMq`], the source, and its options.
+//! The source: [`RabbitMq`], its options and their checks.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Checks, OpenContext, Problem};
+use broadway_core::{BoxError, Checks, OpenContext, Problem, connector::AckPolicy};
 use futures_util::future::BoxFuture;
 
 use crate::{
@@ -10,20 +10,21 @@ use crate::{
     connect::ConnectOptions,
     consumer_timeout::{self, ConsumerTimeout},
     declare::{Declare, StreamOffset},
-    names::longer_than_amqp_carries,
-    options::{OnFailure, OnSuccess, OnUnreadable, Policy},
+    names::name_too_long,
+    options::{OnFailure, OnSuccess, OnUnreadable, SettlementPolicy},
     setup::Setup,
 };
 
-/// The least that is fetched ahead without another word: what makes a batch of usual size fill.
-const PREFETCH_MIN: usize = 300;
-/// The most that AMQP can ask for.
+/// The smallest default of `prefetch`: enough to fill a batch of usual size.
+const PREFETCH_DEFAULT_MIN: usize = 300;
+/// The largest value that AMQP can express.
 const PREFETCH_MAX: usize = 65_535;
 
-/// What runs after each connect.
-pub(crate) type Hook = Arc<dyn Fn(Setup) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
+/// The hook that runs after each connect.
+pub(crate) type AfterConnect =
+    Arc<dyn Fn(Setup) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
-/// Reads a queue.
+/// Reads a queue or a stream.
 ///
 /// ```
 /// use broadway_rabbitmq::{Declare, OnFailure, RabbitMq};
@@ -36,100 +37,201 @@ pub(crate) type Hook = Arc<dyn Fn(Setup) -> BoxFuture<'static, Result<(), BoxErr
 /// # let _ = source;
 /// ```
 ///
-/// Each producer has a connection and a channel of its own.
+/// Each producer has its own connection and channel.
 #[derive(Clone)]
 #[must_use = "a source does nothing until a pipeline is started with it"]
 pub struct RabbitMq {
     pub(crate) connect_options: ConnectOptions,
     pub(crate) queue: String,
-    pub(crate) prefetch: Option<usize>,
     pub(crate) declare: Option<Declare>,
     pub(crate) bindings: Vec<(String, String)>,
-    pub(crate) after_connect: Option<Hook>,
     pub(crate) exclusive: bool,
     pub(crate) consumer_tag: String,
     pub(crate) consumer_arguments: Arguments,
     pub(crate) stream_offset: Option<StreamOffset>,
-    pub(crate) policy: Policy,
+    pub(crate) prefetch: Option<usize>,
+    pub(crate) policy: SettlementPolicy,
     pub(crate) on_unreadable: OnUnreadable,
-    pub(crate) consumer_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
+    pub(crate) consumer_timeout: Option<Duration>,
     pub(crate) lag_interval: Duration,
+    pub(crate) after_connect: Option<AfterConnect>,
 }
 
+/// Options.
 impl RabbitMq {
-    /// The queue of this name. An empty name, together with [`declare`](Self::declare), makes the broker name a new queue for
-    /// each producer.
+    /// Reads the queue of this name. With an empty name and [`declare`](Self::declare), the broker creates a queue with a generated name
+    /// for each producer.
     pub fn queue(name: impl Into<String>) -> Self {
-        let mut connect_options = ConnectOptions::new();
-        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut connect_options.uri);
         Self {
-            connect_options,
+            connect_options: ConnectOptions::new(),
             queue: name.into(),
-            prefetch: None,
             declare: None,
             bindings: Vec::new(),
-            after_connect: None,
             exclusive: false,
             consumer_tag: String::new(),
             consumer_arguments: Arguments::default(),
             stream_offset: None,
-            policy: Policy {
-                on_success: OnSuccess::default(),
-                on_failure: OnFailure::default(),
+            prefetch: None,
+            policy: SettlementPolicy {
+                acks: AckPolicy::default(),
                 requeue_delay: Duration::from_secs(1),
             },
             on_unreadable: OnUnreadable::default(),
-            consumer_timeout: None,
             close_timeout: Duration::from_secs(10),
+            consumer_timeout: None,
             lag_interval: Duration::from_secs(5),
+            after_connect: None,
         }
     }
 
-    /// Where the broker is: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. A `/` in the vhost's name is `%2f`.
-    /// Default: `amqp://guest:guest@localhost:5672/%2f`.
+    /// The broker's address: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. Defaults to
+    /// `amqp://guest:guest@localhost:5672/%2f`.
+    ///
+    /// Percent-encode special characters: a `/` in the name of the vhost is `%2f`. Without a path the vhost is `/`. The parameters
+    /// `heartbeat`, `frame_max`, `channel_max` and `auth_mechanism` are supported. Logs and errors do not contain the password.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
         self.connect_options.uri = uri.into();
         self
     }
 
-    /// An authority whose certificates are trusted besides those of the system, in PEM: the text, not the name of a file.
+    /// A certificate authority to trust for `amqps://`, in addition to the system's: the text of a PEM file, not its name.
     pub fn ca_certificate(mut self, pem: impl Into<String>) -> Self {
         self.connect_options.ca_certificate = Some(pem.into());
         self
     }
 
-    /// How the connection is called in the broker's management. Default: the name of the pipeline with the producer's number.
+    /// The name of the connection in RabbitMQ's management UI. Defaults to the name of the pipeline with the number of the producer.
     pub fn connection_name(mut self, name: impl Into<String>) -> Self {
         self.connect_options.connection_name = Some(name.into());
         self
     }
 
-    /// The most messages that the broker sends before earlier ones are settled, for each producer: 1 to 65,535. It bounds what
-    /// waits here, is in work, and stands in batches. A pipeline whose largest batch is larger than all its producers may have
-    /// unsettled is an error when it starts: such a batch would never fill. Give it more than the sizes of all batches that fill at
-    /// once.
-    ///
-    /// Default: what the processors of the pipeline hold or have waiting and the largest batch together, but at least 300.
-    pub fn prefetch(mut self, messages: usize) -> Self {
-        self.prefetch = Some(messages);
-        self
-    }
-
-    /// Declares the queue before it is read, at each connect.
+    /// Declares the queue after each connect.
     pub fn declare(mut self, declare: Declare) -> Self {
         self.declare = Some(declare);
         self
     }
 
-    /// Binds the queue to an exchange, which has to exist, at each connect. May be called more than once.
+    /// Binds the queue to an existing exchange after each connect. Can be called more than once.
     pub fn bind(mut self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
         self.bindings.push((exchange.into(), routing_key.into()));
         self
     }
 
-    /// Runs after each connect, before the queue is declared: the place to declare exchanges. An error of it at start fails the start;
-    /// later it is told, and tried again.
+    /// Requests exclusive access to the queue, which allows for one producer only. Defaults to `false`.
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
+        self
+    }
+
+    /// Consumer tag. Generated by the broker by default.
+    pub fn consumer_tag(mut self, tag: impl Into<String>) -> Self {
+        self.consumer_tag = tag.into();
+        self
+    }
+
+    /// Sets an argument of the consumer, such as `x-priority`. A name of more than 255 bytes, the most that AMQP carries, is a problem
+    /// that [`check`](broadway_core::Source::check) reports.
+    pub fn consumer_argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
+        self.consumer_arguments.insert(name, value.into());
+        self
+    }
+
+    /// Where to start reading a stream. Defaults to RabbitMQ's default, [`StreamOffset::Next`].
+    ///
+    /// Required for a stream that is not [declared](Self::declare) here: the source takes it for a queue otherwise, the broker closes the
+    /// connection when a failed message is returned to it, and the message is lost. The broker stores no position, so this applies at each
+    /// start. After a lost connection the source reads on at the oldest message that did not succeed.
+    pub fn stream_offset(mut self, offset: StreamOffset) -> Self {
+        self.stream_offset = Some(offset);
+        self
+    }
+
+    /// The most messages that the broker sends to a producer before earlier ones are settled, from 1 to 65,535. Defaults to the messages
+    /// that the pipeline's processors hold or have queued, plus the largest batch, but at least 300.
+    ///
+    /// It bounds the messages that are buffered here, being handled, and in batches. A pipeline does not start if its largest batch is
+    /// larger than the prefetch of all its producers together, since such a batch would never fill. Set it above the sum of the sizes of
+    /// all batches that fill at the same time.
+    pub fn prefetch(mut self, messages: usize) -> Self {
+        self.prefetch = Some(messages);
+        self
+    }
+
+    /// What to do with a message that succeeded. Defaults to [`OnSuccess::Ack`].
+    pub fn on_success(mut self, on_success: OnSuccess) -> Self {
+        self.policy.acks.on_success = on_success;
+        self
+    }
+
+    /// What to do with a message that failed. Defaults to [`OnFailure::Requeue`]: the message is delivered again after
+    /// [`requeue_delay`](Self::requeue_delay).
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.policy.acks.on_failure = on_failure;
+        self
+    }
+
+    /// What to do with a message that the client cannot read, such as one with a header name that is not UTF-8. Defaults to
+    /// [`OnUnreadable::Halt`].
+    pub fn on_unreadable(mut self, on_unreadable: OnUnreadable) -> Self {
+        self.on_unreadable = on_unreadable;
+        self
+    }
+
+    /// How long a message waits here before it is returned to its queue. Defaults to 1 s.
+    ///
+    /// The message counts for [`prefetch`](Self::prefetch) while it waits, so a queue of messages that all fail does not loop without a
+    /// pause. Zero means immediately. At most four fifths of [`consumer_timeout`](Self::consumer_timeout).
+    pub fn requeue_delay(mut self, delay: Duration) -> Self {
+        self.policy.requeue_delay = delay;
+        self
+    }
+
+    /// Timeout of opening: connecting, setting up and starting to consume together. Each attempt to reconnect has the same timeout.
+    /// [`Duration::MAX`] means no limit. Defaults to 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_options.connect_timeout = timeout;
+        self
+    }
+
+    /// How long closing waits for the broker to receive the last acknowledgements. [`Duration::MAX`] means no limit. Defaults to 10 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// The broker's own `consumer_timeout`: how long it lets a message be unsettled before it closes the channel. This option does not
+    /// change the broker's setting. [`Duration::MAX`] means no limit. Defaults to the argument `x-consumer-timeout` of the consumer or of
+    /// the declared queue, else to RabbitMQ's default, 30 min.
+    ///
+    /// Pauses before a requeue end after at most four fifths of it. If the broker closes a channel because of a shorter timeout, the
+    /// source takes the value from the broker's reply.
+    pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
+        self.consumer_timeout = Some(timeout);
+        self
+    }
+
+    /// Heartbeat interval, in whole seconds, from 1 s to 1 h. The connection counts as lost after 2 to 2.5 intervals of silence. Defaults
+    /// to the interval in the URI, else to 30 s. The broker may ask for a shorter one.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.connect_options.heartbeat = Some(interval);
+        self
+    }
+
+    /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) reports how far the queue is behind and the age of its oldest
+    /// message. [`Duration::MAX`] turns it off, and the channel that is opened for it. Defaults to 5 s.
+    ///
+    /// Each producer asks the broker for the number of ready messages, and adds those that it holds itself. AMQP reports neither what
+    /// other consumers hold nor the position in a stream, so the lag of a stream is unknown. The age is computed from the property
+    /// `timestamp` of the oldest message in the pipeline, and unknown if senders do not set it.
+    pub fn lag_interval(mut self, interval: Duration) -> Self {
+        self.lag_interval = interval;
+        self
+    }
+
+    /// A hook that runs after each connect, before the queue is declared: the place to declare exchanges. If it fails at the start, the
+    /// start fails; if it fails later, `SourceTrouble` reports it, and the source tries again.
     pub fn after_connect<F, R>(mut self, hook: F) -> Self
     where
         F: Fn(Setup) -> R + Send + Sync + 'static,
@@ -138,116 +240,13 @@ impl RabbitMq {
         self.after_connect = Some(Arc::new(move |setup| Box::pin(hook(setup))));
         self
     }
+}
 
-    /// Nobody else may read the queue meanwhile. So there can be one producer only.
-    pub fn exclusive(mut self, exclusive: bool) -> Self {
-        self.exclusive = exclusive;
-        self
-    }
-
-    /// How the consumer is called. Default: the broker chooses.
-    pub fn consumer_tag(mut self, tag: impl Into<String>) -> Self {
-        self.consumer_tag = tag.into();
-        self
-    }
-
-    /// An argument of the consumer, such as `x-priority`. A name longer than 255 bytes, the most that AMQP carries, is told when the
-    /// source is opened.
-    pub fn consumer_argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
-        self.consumer_arguments.insert(name, value.into());
-        self
-    }
-
-    /// Where reading a stream begins. The broker keeps no position: this holds at each start. After a lost connection reading goes on at
-    /// the oldest message that did not succeed. Required for a stream that is not [declared](Self::declare) here, for otherwise it is
-    /// taken for a queue, and what fails is lost. Default for one that is: RabbitMQ's, which is `Next`.
-    pub fn stream_offset(mut self, offset: StreamOffset) -> Self {
-        self.stream_offset = Some(offset);
-        self
-    }
-
-    /// Without a sign of the broker for twice this time, or half of it longer, since the client looks every half, the connection
-    /// counts as lost: whole seconds, from 1 s to an hour. Default: what the uri says, or 30 s.
-    pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.connect_options.heartbeat = Some(interval);
-        self
-    }
-
-    /// How long opening may take: connecting, setting up and reading together. Each attempt to connect again has the same time.
-    /// [`Duration::MAX`] is no limit. Default: 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_options.connect_timeout = timeout;
-        self
-    }
-
-    /// How long closing waits until the broker has taken the last acknowledgements. [`Duration::MAX`] is no limit. Default: 10 s.
-    pub fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.close_timeout = timeout;
-        self
-    }
-
-    /// How often [`Event::Lag`](broadway_core::telemetry::Event::Lag) tells how far the queue is behind, and how old its oldest
-    /// message is. [`Duration::MAX`] turns it off, and then no channel is opened for it. Defaults to 5 s.
-    ///
-    /// Each producer asks the broker how many messages are ready, and adds those that it holds itself. AMQP does not tell what other
-    /// consumers hold, nor how far a stream is read: the lag of a stream is unknown. The age is that of the oldest message in the pipeline,
-    /// by its property `timestamp`; unknown where no sender sets that.
-    pub fn lag_interval(mut self, interval: Duration) -> Self {
-        self.lag_interval = interval;
-        self
-    }
-
-    /// How long a message that is to be requeued waits here first. It counts for [`prefetch`](Self::prefetch) meanwhile, so that a
-    /// queue of messages that all fail is not spun through. Zero is at once; the most is four fifths of
-    /// [`consumer_timeout`](Self::consumer_timeout). Default: 1 s.
-    pub fn requeue_delay(mut self, delay: Duration) -> Self {
-        self.policy.requeue_delay = delay;
-        self
-    }
-
-    /// What happens to a message that succeeded. Default: [`OnSuccess::Ack`].
-    pub fn on_success(mut self, on_success: OnSuccess) -> Self {
-        self.policy.on_success = on_success;
-        self
-    }
-
-    /// What happens to a message that failed. Default: [`OnFailure::Requeue`]: it comes again after
-    /// [`requeue_delay`](Self::requeue_delay).
-    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.policy.on_failure = on_failure;
-        self
-    }
-
-    /// What happens to a message that the client cannot read, such as one with a header whose name is not UTF-8. Default:
-    /// [`OnUnreadable::Halt`].
-    pub fn on_unreadable(mut self, on_unreadable: OnUnreadable) -> Self {
-        self.on_unreadable = on_unreadable;
-        self
-    }
-
-    /// How long the broker lets a message be unsettled until it closes the channel: its own `consumer_timeout`, which this does not
-    /// change. Pauses before a requeue end in time, after four fifths of it at most. [`Duration::MAX`] says that the broker waits without
-    /// end. When the broker closes a channel over it, the source learns the time from its words. Default: the argument
-    /// `x-consumer-timeout` of the consumer or of the declared queue, or else RabbitMQ's own default, 30 min.
-    pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
-        self.consumer_timeout = Some(timeout);
-        self
-    }
-
-    pub(crate) fn patience(&self) -> ConsumerTimeout {
-        ConsumerTimeout::new(self.broker_waits())
-    }
-
-    fn broker_waits(&self) -> Duration {
-        let declared = self.declare.as_ref().map(|declare| &declare.arguments);
-        let arguments = [Some(&self.consumer_arguments), declared];
-        let told = arguments.into_iter().flatten().find_map(|arguments| {
-            let told = arguments.integer("x-consumer-timeout")?;
-            u64::try_from(told).ok().map(Duration::from_millis)
-        });
-        self.consumer_timeout
-            .or(told)
-            .unwrap_or(consumer_timeout::DEFAULT)
+/// What follows from the options.
+impl RabbitMq {
+    /// The broker's consumer timeout according to the options.
+    pub(crate) fn known_consumer_timeout(&self) -> ConsumerTimeout {
+        ConsumerTimeout::new(self.consumer_timeout_or_default())
     }
 
     /// The prefetch window in this pipeline.
@@ -255,43 +254,35 @@ impl RabbitMq {
         u16::try_from(self.prefetch_in(cx)).unwrap_or(u16::MAX)
     }
 
-    fn prefetch_in(&self, cx: &OpenContext) -> usize {
-        self.prefetch.unwrap_or_else(|| {
-            cx.in_flight_max()
-                .saturating_add(cx.batch_size_max())
-                .clamp(PREFETCH_MIN, PREFETCH_MAX)
-        })
-    }
-
-    /// All that cannot work in this pipeline, beside [`problems`](Self::problems).
-    pub(crate) fn problems_in(&self, cx: &OpenContext) -> Vec<Problem> {
-        let mut checks = Checks::default();
-        let (producers, size) = (cx.producers().max(1), cx.batch_size_max());
-        let prefetch = self.prefetch_in(cx);
-        checks.require(
-            prefetch.saturating_mul(producers) >= size,
-            "prefetch",
-            format_args!(
-                "is {prefetch} for each of {producers} producer(s), but the largest batch has {size} messages: it would never fill, and each would wait for its timeout; give {} at least, or smaller batches",
-                size.div_ceil(producers)
-            ),
-        );
-        checks.require(
-            !self.exclusive || producers == 1,
-            "exclusive",
-            format_args!(
-                "lets one consumer read the queue, but the pipeline has {producers} producers; give it one"
-            ),
-        );
-        checks.into_problems()
-    }
-
-    /// Whether it is said to be a stream: a header of a message could say so in any queue.
+    /// Whether the options declare the queue to be a stream. Messages are not asked: any sender can set the header of an offset.
     pub(crate) fn is_stream(&self) -> bool {
         self.stream_offset.is_some() || self.declare.as_ref().is_some_and(Declare::is_stream)
     }
 
-    /// All that cannot work.
+    fn consumer_timeout_or_default(&self) -> Duration {
+        let declared = self.declare.as_ref().map(|declare| &declare.arguments);
+        let arguments = [Some(&self.consumer_arguments), declared];
+        let argument = arguments.into_iter().flatten().find_map(|arguments| {
+            let millis = arguments.integer("x-consumer-timeout")?;
+            u64::try_from(millis).ok().map(Duration::from_millis)
+        });
+        self.consumer_timeout
+            .or(argument)
+            .unwrap_or(consumer_timeout::DEFAULT)
+    }
+
+    fn prefetch_in(&self, cx: &OpenContext) -> usize {
+        self.prefetch.unwrap_or_else(|| {
+            cx.in_flight_max()
+                .saturating_add(cx.batch_size_max())
+                .clamp(PREFETCH_DEFAULT_MIN, PREFETCH_MAX)
+        })
+    }
+}
+
+/// Checks.
+impl RabbitMq {
+    /// The options that cannot work in any pipeline.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
         checks.extend(self.connect_options.problems());
@@ -300,28 +291,51 @@ impl RabbitMq {
             "queue",
             "is empty; give a name, or `declare` a queue that the broker names",
         );
-        if let Some(prefetch) = self.prefetch {
-            checks.within("prefetch", prefetch, 1..=PREFETCH_MAX);
-        }
         let may_be_stream = self.declare.as_ref().is_none_or(Declare::is_stream);
         checks.require(
             self.stream_offset.is_none() || may_be_stream,
             "stream_offset",
-            "is for a stream, but another kind of queue is declared",
+            "is for a stream, but another type of queue is declared",
         );
-        checks.above_zero("close_timeout", self.close_timeout);
-        checks.above_zero("lag_interval", self.lag_interval);
+        if let Some(prefetch) = self.prefetch {
+            checks.within("prefetch", prefetch, 1..=PREFETCH_MAX);
+        }
         self.check_pauses(&mut checks);
+        checks.timeout("close_timeout", self.close_timeout);
+        checks.above_zero("lag_interval", self.lag_interval);
         self.check_names(&mut checks);
         checks.into_problems()
     }
 
-    /// Pauses that the broker would close the channel over.
+    /// The options that cannot work in this pipeline, apart from [`problems`](Self::problems).
+    pub(crate) fn problems_in(&self, cx: &OpenContext) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        let (producers, size) = (cx.producers().max(1), cx.batch_size_max());
+        let prefetch = self.prefetch_in(cx);
+        checks.require(
+            prefetch.saturating_mul(producers) >= size,
+            "prefetch",
+            format_args!(
+                "is {prefetch} for each of {producers} producer(s), but the largest batch has {size} messages: it would never fill, and each would wait for its timeout; give at least {}, or use smaller batches",
+                size.div_ceil(producers)
+            ),
+        );
+        checks.require(
+            !self.exclusive || producers == 1,
+            "exclusive",
+            format_args!(
+                "allows one consumer of the queue, but the pipeline has {producers} producers; use one producer"
+            ),
+        );
+        checks.into_problems()
+    }
+
+    /// Pauses that are longer than the broker lets a message be unsettled.
     fn check_pauses(&self, checks: &mut Checks) {
-        let limit = self.broker_waits();
+        let limit = self.consumer_timeout_or_default();
         checks.above_zero("consumer_timeout", limit);
-        let most = consumer_timeout::pause_max(limit);
-        let after = match self.policy.on_failure {
+        let pause_max = consumer_timeout::pause_max(limit);
+        let after = match self.policy.acks.on_failure {
             OnFailure::RequeueAfter(pause) => pause,
             _ => Duration::ZERO,
         };
@@ -330,10 +344,10 @@ impl RabbitMq {
             ("on_failure", after),
         ] {
             checks.require(
-                limit == Duration::MAX || pause <= most,
+                limit == Duration::MAX || pause <= pause_max,
                 option,
                 format_args!(
-                    "pauses for {pause:?}, but the broker closes the channel over a message that is unsettled for {limit:?} (`consumer_timeout`); give {most:?} at most, raise `consumer_timeout` at the broker and here, or let a queue with a time to live wait"
+                    "pauses for {pause:?}, but the broker closes the channel if a message is unsettled for {limit:?} (`consumer_timeout`); give at most {pause_max:?}, raise `consumer_timeout` at the broker and here, or use a queue with a time to live"
                 ),
             );
         }
@@ -342,14 +356,14 @@ impl RabbitMq {
     /// Names that AMQP cannot carry.
     fn check_names(&self, checks: &mut Checks) {
         for (option, name) in [("queue", &self.queue), ("consumer_tag", &self.consumer_tag)] {
-            if let Some(long) = longer_than_amqp_carries(name) {
-                checks.add(option, long);
+            if let Some(problem) = name_too_long(name) {
+                checks.add(option, problem);
             }
         }
         for (exchange, routing_key) in &self.bindings {
-            for (what, name) in [("exchange", exchange), ("routing key", routing_key)] {
-                if let Some(long) = longer_than_amqp_carries(name) {
-                    checks.add("bind", format_args!("has a name ({what}) that {long}"));
+            for (part, name) in [("exchange", exchange), ("routing key", routing_key)] {
+                if let Some(problem) = name_too_long(name) {
+                    checks.add("bind", format_args!("has a name ({part}) that {problem}"));
                 }
             }
         }
@@ -369,11 +383,11 @@ impl fmt::Debug for RabbitMq {
         f.debug_struct("RabbitMq")
             .field("connect_options", &self.connect_options)
             .field("queue", &self.queue)
-            .field("prefetch", &self.prefetch)
             .field("declare", &self.declare)
             .field("bindings", &self.bindings)
             .field("exclusive", &self.exclusive)
             .field("stream_offset", &self.stream_offset)
+            .field("prefetch", &self.prefetch)
             .field("policy", &self.policy)
             .field("on_unreadable", &self.on_unreadable)
             .field("consumer_timeout", &self.consumer_timeout)

@@ -1,8 +1,8 @@
-//! How to reach a broker: what both the source and the publisher are told of it, and the first step of each.
+//! The first steps of a connection: its options, their checks, and opening it.
 //!
-//! [`ConnectOptions`] holds the options, says what cannot work, and opens a connection. All that goes wrong is said in words that
-//! name the option and never show the password. Connections don't recover by themselves: who uses one opens the next, so that
-//! nothing of an old connection is mistaken for the new one's.
+//! [`ConnectOptions`] are the options that the source and the publisher have in common. Errors name the option, the address without
+//! its password, and what to do. The client's own recovery is not used: the source and the publisher replace a lost connection
+//! themselves, so that no channel or delivery tag of the lost connection can be taken for one of the new connection.
 
 use std::{
     fmt,
@@ -12,7 +12,10 @@ use std::{
 };
 
 use async_rs::Runtime;
-use broadway_core::{Checks, Problem};
+use broadway_core::{
+    Checks, Problem,
+    connector::{ConnectorError, TlsFault, error_chain, without_password},
+};
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
     tcp::{AMQPUriTcpExt, OwnedTLSConfig},
@@ -21,26 +24,27 @@ use lapin::{
 use tokio::time::timeout;
 
 use crate::{
-    error::{ACCESS_REFUSED, NOT_ALLOWED, Trouble},
-    names::longer_than_amqp_carries,
+    error::{ACCESS_REFUSED, NOT_ALLOWED},
+    names::name_too_long,
     socket_guard::SocketGuard,
     wire::{ClientKit, MendedDeliveries, MendingStream, client_runtime},
 };
 
-/// Without another word, the broker is given up after twice as long without a sign of it.
-const HEARTBEAT: Duration = Duration::from_secs(30);
+const DEFAULT_URI: &str = "amqp://guest:guest@localhost:5672/%2f";
+const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(30);
+const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3_600);
-/// What a uri may say behind its `?`.
-const PARAMETERS: [&str; 4] = ["auth_mechanism", "channel_max", "frame_max", "heartbeat"];
+/// The parameters that a URI may have. The client knows others, which bypass the connector's options.
+const URI_PARAMETERS: [&str; 4] = ["auth_mechanism", "channel_max", "frame_max", "heartbeat"];
 
-/// Where a broker is and how to come in.
+/// The options of a connection.
 #[derive(Clone)]
 pub(crate) struct ConnectOptions {
     pub(crate) uri: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) connection_name: Option<String>,
-    /// In PEM. The system's certificates are trusted besides.
+    /// In PEM. Trusted in addition to the system's certificates.
     pub(crate) ca_certificate: Option<String>,
 }
 
@@ -48,14 +52,14 @@ pub(crate) struct ConnectOptions {
 pub(crate) struct OpenConnection {
     pub(crate) connection: Connection,
     pub(crate) socket_guard: SocketGuard,
-    /// Deliveries on it that the client could not have parsed.
+    /// The deliveries on this connection that the client could not have parsed.
     pub(crate) mended: Arc<MendedDeliveries>,
 }
 
 impl ConnectOptions {
     pub(crate) fn new() -> Self {
         Self {
-            uri: String::new(),
+            uri: DEFAULT_URI.to_owned(),
             connect_timeout: Duration::from_secs(10),
             heartbeat: None,
             connection_name: None,
@@ -63,48 +67,45 @@ impl ConnectOptions {
         }
     }
 
-    /// All that cannot work and is known without the broker.
+    /// The options that cannot work, found without connecting.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
-        checks.require(
-            self.connect_timeout >= Duration::from_millis(1),
-            "connect_timeout",
-            format_args!(
-                "is {:?}; give a millisecond at least, or `Duration::MAX` for no limit",
-                self.connect_timeout
-            ),
-        );
-        let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT);
-        checks.require(
-            (Duration::from_secs(1)..=HEARTBEAT_MAX).contains(&heartbeat)
-                && heartbeat.subsec_nanos() == 0,
-            "heartbeat",
-            format_args!("is {heartbeat:?}; give whole seconds from 1 s to an hour"),
-        );
+        if let Err(problem) = self.parse_uri() {
+            checks.add("uri", problem);
+        }
         if let Some(pem) = &self.ca_certificate {
             checks.require(
                 pem.contains("-----BEGIN CERTIFICATE-----"),
                 "ca_certificate",
-                "holds no certificate in PEM; give the text of the file, not its name",
+                "does not contain a certificate in PEM; give the text of the file, not its name",
             );
             checks.require(
                 !self.uri.starts_with("amqp:"),
                 "ca_certificate",
-                "is given for a connection without TLS; begin the `uri` with amqps://",
+                "has no effect on a connection without TLS; use a `uri` that begins with amqps://",
             );
         }
-        if let Err(why) = self.parse() {
-            checks.add("uri", why);
-        }
+        checks.timeout("connect_timeout", self.connect_timeout);
+        let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT_DEFAULT);
+        checks.duration_within("heartbeat", heartbeat, HEARTBEAT_MIN..=HEARTBEAT_MAX);
+        checks.require(
+            heartbeat.subsec_nanos() == 0,
+            "heartbeat",
+            format_args!("is {heartbeat:?}; give whole seconds"),
+        );
         checks.into_problems()
     }
 
-    /// Opens a connection, within `connect_timeout`. Nothing of an attempt that fails, or is dropped, stays. The connection lives on a
-    /// thread of the connector, whatever the runtime of the caller does.
-    pub(crate) async fn connect(&self) -> Result<OpenConnection, Trouble> {
+    /// Opens a connection within `connect_timeout`. The connection's tasks run on the connector's own thread, independently of the
+    /// caller's runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// An attempt that fails or is dropped leaves neither a socket nor a thread behind.
+    pub(crate) async fn connect(&self) -> Result<OpenConnection, ConnectorError> {
         let uri = self
-            .parse()
-            .map_err(|why| Trouble::Lasting(format!("the option `uri` {why}").into()))?;
+            .parse_uri()
+            .map_err(|problem| ConnectorError::permanent(format!("the option `uri` {problem}")))?;
         let mut properties = ConnectionProperties::default();
         if let Some(name) = &self.connection_name {
             properties = properties.with_connection_name(name.as_str().into());
@@ -114,31 +115,32 @@ impl ConnectOptions {
             cert_chain: self.ca_certificate.clone(),
         };
         let within = self.connect_timeout;
-        let handle = client_runtime().await.map_err(Trouble::Passing)?;
-        let kit = ClientKit::new(handle);
+        let runtime = client_runtime().await.map_err(ConnectorError::transient)?;
+        let kit = ClientKit::new(runtime);
         let sockets = kit.sockets();
         let mended = Arc::new(MendedDeliveries::default());
-        let marked = mended.clone();
+        let mended_by_stream = mended.clone();
         let socket_guard = SocketGuard::new();
-        let hold = socket_guard.hold();
+        let slot = socket_guard.slot();
         let connecting = Connection::connector(
             uri.clone(),
             Runtime::new(kit),
-            // The client runs this on a thread of its own: so it has a bound of its own.
+            // The client runs this closure on a thread of its own, which dropping `connecting` does not stop. So the closure has
+            // its own timeout, and `slot` refuses a socket that arrives after the guard was dropped.
             async move |uri: AMQPUri, _| {
-                let reached = uri.connect_with_config_async(tls.as_ref(), &sockets);
-                let Ok(stream) = timeout(within, reached).await else {
+                let connecting = uri.connect_with_config_async(tls.as_ref(), &sockets);
+                let Ok(stream) = timeout(within, connecting).await else {
                     return Err(IoError::from(IoErrorKind::TimedOut).into());
                 };
                 let stream = stream?;
                 match &stream {
-                    AsyncTcpStream::Plain(tcp) => hold.take(tcp.get_ref())?,
-                    AsyncTcpStream::Rustls(tls) => hold.take(tls.get_ref().0.get_ref())?,
-                    // There is no other kind in this build of the client.
+                    AsyncTcpStream::Plain(tcp) => slot.fill(tcp.get_ref())?,
+                    AsyncTcpStream::Rustls(tls) => slot.fill(tls.get_ref().0.get_ref())?,
+                    // This build of the client has no other kind of stream.
                     _ => {}
                 }
-                let screened = MendingStream::new(stream, marked.clone());
-                Ok(AsyncTcpStream::Plain(screened))
+                let stream = MendingStream::new(stream, mended_by_stream.clone());
+                Ok(AsyncTcpStream::Plain(stream))
             },
             properties,
         );
@@ -148,22 +150,25 @@ impl ConnectOptions {
                 socket_guard,
                 mended,
             }),
-            Ok(Err(error)) => Err(self.explain(&uri, &error)),
-            Err(_) => Err(Trouble::Passing(self.overdue().into())),
+            Ok(Err(error)) => Err(self.connect_error(&uri, &error)),
+            Err(_) => Err(self.timed_out()),
         }
     }
 
-    /// The uri as it may be shown: without its password.
-    pub(crate) fn shown(&self) -> String {
-        redacted(&self.uri)
+    /// The URI without its password.
+    pub(crate) fn shown_uri(&self) -> String {
+        without_password(&self.uri).into_owned()
     }
 
-    fn parse(&self) -> Result<AMQPUri, String> {
+    /// # Errors
+    ///
+    /// A text that continues "the option `uri`".
+    fn parse_uri(&self) -> Result<AMQPUri, String> {
         if self.uri.trim().is_empty() {
             return Err("is empty; give amqp://user:password@host:5672/vhost".to_owned());
         }
-        let shown = self.shown();
-        // The client's own words may repeat the uri, with its password.
+        let shown = self.shown_uri();
+        // The client's error is left out: it may repeat the URI with its password.
         let mut uri: AMQPUri = self.uri.parse().map_err(|_| {
             format!(
                 "is {shown:?}, which is not a valid AMQP URI; give amqp://user:password@host:5672/vhost, or amqps:// for TLS, with special characters percent-encoded"
@@ -172,96 +177,108 @@ impl ConnectOptions {
         let query = self.uri.split_once('?').map_or("", |(_, query)| query);
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let name = parameter.split('=').next().unwrap_or_default();
-            if !PARAMETERS.contains(&name) {
+            if !URI_PARAMETERS.contains(&name) {
                 return Err(format!(
-                    "is {shown:?}, whose parameter `{name}` is not supported; use the options of the connector"
+                    "is {shown:?}, whose parameter `{name}` is not supported; use the connector's options instead"
                 ));
             }
         }
-        // The client takes an address in brackets for no host at all.
-        if let Some((_, rest)) = authority(&self.uri)
-            .rsplit('@')
-            .next()
-            .and_then(|host| host.split_once('['))
-            && let Some((address, _)) = rest.split_once(']')
-        {
-            uri.authority.host = address.to_owned();
+        // The client parses an IPv6 address in brackets as an empty host.
+        if let Some(address) = bracketed_host(&self.uri) {
+            address.clone_into(&mut uri.authority.host);
         }
-        if let Some(long) = longer_than_amqp_carries(&uri.vhost) {
-            return Err(format!("is {shown:?}, whose vhost {long}"));
+        if let Some(problem) = name_too_long(&uri.vhost) {
+            return Err(format!("is {shown:?}, whose vhost {problem}"));
         }
-        // `amqp://host/` and `amqp://host` mean the same here.
+        // The client takes the path of `amqp://host/` for a vhost with an empty name, and no path for the vhost `/`.
         if uri.vhost.is_empty() {
             uri.vhost = "/".to_owned();
         }
         if self.heartbeat.is_some() || uri.query.heartbeat.is_none() {
-            let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT);
+            let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT_DEFAULT);
             uri.query.heartbeat = u16::try_from(heartbeat.as_secs()).ok();
         }
         Ok(uri)
     }
 
-    fn explain(&self, uri: &AMQPUri, error: &Error) -> Trouble {
-        let shown = self.shown();
+    fn connect_error(&self, uri: &AMQPUri, error: &Error) -> ConnectorError {
+        let shown = self.shown_uri();
         let user = &uri.authority.userinfo.username;
         let vhost = &uri.vhost;
-        let text = match error.kind() {
-            ErrorKind::ProtocolError(said) if said.get_id() == ACCESS_REFUSED => {
-                let said = said.get_message();
-                return Trouble::Refused(format!(
-                    "the broker at `uri` = {shown:?} refuses the user {user:?}: check the user and the password ({said})"
-                ).into());
-            }
-            ErrorKind::ProtocolError(said) if said.get_id() == NOT_ALLOWED => {
-                let said = said.get_message();
-                return Trouble::Refused(format!(
-                    "the broker at `uri` = {shown:?} does not let the user {user:?} into the vhost {vhost:?}: create it, correct the uri's path (%2F is the vhost /), or grant permission ({said})"
-                ).into());
-            }
-            ErrorKind::IOError(error) => self.explain_io(uri, error),
-            ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) => format!(
-                "what answers at `uri` = {shown:?} does not speak AMQP 0-9-1: check the port ({error})"
-            ),
-            _ => format!("no connection to `uri` = {shown:?}: {error}"),
-        };
-        Trouble::Passing(text.into())
-    }
-
-    fn explain_io(&self, uri: &AMQPUri, error: &IoError) -> String {
-        let shown = self.shown();
         match error.kind() {
-            IoErrorKind::TimedOut => self.overdue(),
-            IoErrorKind::ConnectionRefused => format!(
-                "no broker listens at `uri` = {shown:?}: check host and port, and that it runs ({error})"
-            ),
-            IoErrorKind::ConnectionAborted
-            | IoErrorKind::ConnectionReset
-            | IoErrorKind::UnexpectedEof => format!(
-                "what listens at `uri` = {shown:?} closed the connection: check user and password, and that the port is that of AMQP, and of TLS for amqps:// ({error})"
-            ),
-            IoErrorKind::InvalidData if uri.scheme == AMQPScheme::AMQPS => format!(
-                "no TLS with `uri` = {shown:?}: {error}; the certificate must name the host {:?} and be signed by an authority that the system or `ca_certificate` knows, and the port must be that of TLS",
-                uri.authority.host
-            ),
-            _ => format!(
-                "the host of `uri` = {shown:?} cannot be reached: {error}; check its name and the network"
-            ),
+            ErrorKind::ProtocolError(reply) if reply.get_id() == ACCESS_REFUSED => {
+                ConnectorError::auth(format!(
+                    "the broker at `uri` = {shown:?} rejects the user {user:?}: check the user and the password ({})",
+                    reply.get_message()
+                ))
+            }
+            ErrorKind::ProtocolError(reply) if reply.get_id() == NOT_ALLOWED => {
+                ConnectorError::auth(format!(
+                    "the broker at `uri` = {shown:?} denies the user {user:?} access to the vhost {vhost:?}: create the vhost, correct the path of the URI (%2F is the vhost /), or grant the user permissions ({})",
+                    reply.get_message()
+                ))
+            }
+            ErrorKind::IOError(error) => self.io_error(uri, error),
+            ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) => {
+                ConnectorError::permanent(format!(
+                    "the server at `uri` = {shown:?} does not answer in AMQP 0-9-1: check the port, and use amqps:// for a port with TLS ({error})"
+                ))
+            }
+            _ => ConnectorError::transient(format!("cannot connect to `uri` = {shown:?}: {error}")),
         }
     }
 
-    fn overdue(&self) -> String {
-        format!(
-            "no answer from `uri` = {:?} within {:?} (`connect_timeout`): check host, port and the network",
-            self.shown(),
+    fn io_error(&self, uri: &AMQPUri, error: &IoError) -> ConnectorError {
+        let shown = self.shown_uri();
+        match error.kind() {
+            IoErrorKind::TimedOut => self.timed_out(),
+            IoErrorKind::ConnectionRefused => ConnectorError::transient(format!(
+                "no broker listens at `uri` = {shown:?}: check the host and port, and that the broker runs ({error})"
+            )),
+            IoErrorKind::ConnectionAborted
+            | IoErrorKind::ConnectionReset
+            | IoErrorKind::UnexpectedEof => ConnectorError::transient(format!(
+                "the server at `uri` = {shown:?} closed the connection: check the user and the password, and that the port is one for AMQP, with TLS for amqps:// ({error})"
+            )),
+            IoErrorKind::InvalidData if uri.scheme == AMQPScheme::AMQPS => self.tls_error(error),
+            _ => ConnectorError::transient(format!(
+                "cannot reach the host of `uri` = {shown:?}: check its name and the network ({error})"
+            )),
+        }
+    }
+
+    fn tls_error(&self, error: &IoError) -> ConnectorError {
+        let error = error_chain(error);
+        let failed = format!(
+            "cannot open a TLS connection to `uri` = {:?}: {error}",
+            self.shown_uri()
+        );
+        match TlsFault::in_text(&error) {
+            Some(fault @ TlsFault::Certificate) => ConnectorError::permanent(format!(
+                "{failed}; {}; `ca_certificate` adds an authority too",
+                fault.help()
+            )),
+            Some(_) => ConnectorError::permanent(format!(
+                "{failed}; the server does not use TLS: correct the port, or use amqp:// if that is intended"
+            )),
+            None => ConnectorError::transient(failed),
+        }
+    }
+
+    fn timed_out(&self) -> ConnectorError {
+        ConnectorError::transient(format!(
+            "no answer from `uri` = {:?} within {:?} (`connect_timeout`): check the host, the port and the network",
+            self.shown_uri(),
             self.connect_timeout
-        )
+        ))
     }
 }
 
+/// Without the password and the certificate.
 impl fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectOptions")
-            .field("uri", &self.shown())
+            .field("uri", &self.shown_uri())
             .field("connect_timeout", &self.connect_timeout)
             .field("heartbeat", &self.heartbeat)
             .field("connection_name", &self.connection_name)
@@ -270,32 +287,21 @@ impl fmt::Debug for ConnectOptions {
     }
 }
 
-/// What stands between `//` and the path.
-fn authority(uri: &str) -> &str {
-    let rest = uri.split_once("//").map_or(uri, |(_, rest)| rest);
-    // A password with a slash in it is no uri any more, but must not be shown either.
-    let end = rest.rfind('@').unwrap_or(0);
-    let path = rest[end..].find(['/', '?', '#']);
-    &rest[..path.map_or(rest.len(), |at| end + at)]
-}
-
-/// Without the password, whatever the text is.
-fn redacted(uri: &str) -> String {
-    let authority = authority(uri);
-    let Some((user, host)) = authority.rsplit_once('@') else {
-        return uri.to_owned();
-    };
-    let name = user.split(':').next().unwrap_or_default();
-    let at = uri.find(authority).unwrap_or_default();
-    let (before, after) = (&uri[..at], &uri[at + authority.len()..]);
-    format!("{before}{name}@{host}{after}")
+/// The address in brackets that is the host of this URI, if it has one.
+fn bracketed_host(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("//")?;
+    // User and password end at the last `@`, as a password may contain one. Brackets in the path or the query are not a host.
+    let after_user = &rest[rest.rfind('@').map_or(0, |at| at + 1)..];
+    let host = after_user.split(['/', '?', '#']).next()?;
+    let (address, _) = host.strip_prefix('[')?.split_once(']')?;
+    Some(address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn connect_options(uri: &str) -> ConnectOptions {
+    fn options(uri: &str) -> ConnectOptions {
         ConnectOptions {
             uri: uri.to_owned(),
             ..ConnectOptions::new()
@@ -314,19 +320,19 @@ mod tests {
             "amqp://me:secret@host?verify=verify_none",
             "amqp://me:secret@:port/x",
         ] {
-            let connect_options = connect_options(uri);
-            let said = format!(
-                "{connect_options:?} {} {:?}",
-                connect_options.shown(),
-                connect_options.problems()
+            let options = options(uri);
+            let shown = format!(
+                "{options:?} {} {:?}",
+                options.shown_uri(),
+                options.problems()
             );
-            assert!(!said.contains("secret"), "{uri}: {said}");
-            assert!(said.contains("me@"), "{uri}: {said}");
+            assert!(!shown.contains("secret"), "{uri}: {shown}");
+            assert!(shown.contains("me@"), "{uri}: {shown}");
         }
     }
 
     #[test]
-    fn what_cannot_be_a_uri_is_a_problem_of_it() {
+    fn an_invalid_uri_is_one_problem_of_the_option_uri() {
         for uri in [
             "",
             "localhost:5672",
@@ -334,7 +340,7 @@ mod tests {
             "amqp://host:port",
             "amqp://host?verify=none",
         ] {
-            let problems = connect_options(uri).problems();
+            let problems = options(uri).problems();
             assert_eq!(problems.len(), 1, "{uri}: {problems:?}");
             assert_eq!(problems[0].option(), "uri", "{uri}");
         }
@@ -343,52 +349,52 @@ mod tests {
             "amqp://localhost/",
             "amqps://me:x@host:1/v?heartbeat=5",
         ] {
-            assert!(connect_options(uri).problems().is_empty(), "{uri}");
+            assert!(options(uri).problems().is_empty(), "{uri}");
         }
     }
 
     #[test]
     fn a_uri_is_read_as_rabbitmq_documents_it() {
-        let uri = connect_options("amqps://me:a%2Fb@[::1]:7/v%2f?heartbeat=5")
-            .parse()
+        let uri = options("amqps://me:a%2Fb@[::1]:7/v%2f?heartbeat=5")
+            .parse_uri()
             .unwrap();
         assert_eq!(uri.authority.host, "::1");
         assert_eq!(uri.authority.userinfo.password, "a/b");
         assert_eq!((uri.vhost.as_str(), uri.query.heartbeat), ("v/", Some(5)));
-        let uri = connect_options("amqp://localhost/").parse().unwrap();
+        let uri = options("amqp://localhost/").parse_uri().unwrap();
         assert_eq!((uri.vhost.as_str(), uri.query.heartbeat), ("/", Some(30)));
         let uri = ConnectOptions {
             heartbeat: Some(Duration::from_secs(7)),
-            ..connect_options("amqp://localhost/?heartbeat=5")
+            ..options("amqp://localhost/?heartbeat=5")
         };
-        assert_eq!(uri.parse().unwrap().query.heartbeat, Some(7));
+        assert_eq!(uri.parse_uri().unwrap().query.heartbeat, Some(7));
     }
 
     #[test]
-    fn options_that_do_not_fit_are_problems() {
-        let connect_options = ConnectOptions {
+    fn options_out_of_range_are_problems() {
+        let options = ConnectOptions {
             connect_timeout: Duration::ZERO,
             heartbeat: Some(Duration::from_millis(1_500)),
             ca_certificate: Some("ca.pem".to_owned()),
-            ..connect_options("amqp://localhost")
+            ..options("amqp://localhost")
         };
-        let problems = connect_options.problems();
+        let problems = options.problems();
         let named: Vec<_> = problems.iter().map(Problem::option).collect();
         assert_eq!(
             named,
             [
-                "connect_timeout",
-                "heartbeat",
                 "ca_certificate",
-                "ca_certificate"
+                "ca_certificate",
+                "connect_timeout",
+                "heartbeat"
             ]
         );
     }
 
     #[test]
-    fn what_is_no_uri_is_a_sentence_after_the_name_of_the_option() {
+    fn the_problem_of_an_invalid_uri_continues_the_name_of_the_option() {
         for uri in ["http://localhost", "amqp://localhost?unknown=1", ""] {
-            let problems = connect_options(uri).problems();
+            let problems = options(uri).problems();
             assert_eq!(problems[0].option(), "uri");
             let message = problems[0].message();
             assert!(message.starts_with("is "), "uri: {message}");

@@ -1,8 +1,11 @@
-//! The way to a consumer: a connection, a channel, and what is set up on it, in this order: hook, declare, bind, qos, consume.
+//! Opens a consumer: a connection, a channel, then hook, declare, bind, qos and consume, in this order.
 
 use std::{sync::Arc, time::Duration};
 
-use broadway_core::Deadline;
+use broadway_core::{
+    Deadline,
+    connector::{ConnectorError, ConnectorErrorKind},
+};
 use lapin::{
     Channel, Connection, Consumer, Error,
     options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions},
@@ -14,82 +17,94 @@ use crate::{
     connect::OpenConnection,
     declare::StreamOffset,
     error::{
-        ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Trouble, code, is_lasting,
-        words,
+        ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, kind_of, reply_code,
+        reply_text,
     },
     setup::Setup,
     wire::MendedDeliveries,
 };
 
-/// What a user needs at the broker for each step, besides those that need nothing.
-const DECLARE: &str = "`configure` for the queue, and for one with dead letters `read` for it and `write` for their exchange";
+/// The permissions that a step needs.
+const DECLARE: &str = "`configure` for the queue, and, for a queue with a dead-letter exchange, `read` for the queue and `write` for that exchange";
 const BIND: &str = "`write` for the queue and `read` for the exchange";
 const CONSUME: &str = "`read` for the queue";
 
-/// A consumer, and what it lives on.
+/// A consumer, with the connection and the channels that belong to it.
 pub(crate) struct OpenConsumer {
     pub(crate) connection: Connection,
     pub(crate) channel: Channel,
     pub(crate) consumer: Consumer,
-    /// The name of the queue, also where the broker chose it.
+    /// The name of the queue; the broker chose it if the option is empty.
     pub(crate) queue: Arc<str>,
-    /// Deliveries that the client could not have parsed.
+    /// The deliveries that the client could not have parsed.
     pub(crate) mended: Arc<MendedDeliveries>,
-    /// On which the broker is asked how many messages wait.
-    pub(crate) queue_depth: Option<Channel>,
+    /// The channel on which the broker is asked how many messages are ready.
+    pub(crate) depth_channel: Option<Channel>,
 }
 
-/// What is set up on a connection.
-struct SetUp {
+/// Why a consumer was not opened. The step matters for a reconnect: a broker that is starting up may reject every user and vhost for a
+/// while, but once it has accepted a connection, a permission that it denies is missing.
+#[derive(Debug)]
+pub(crate) enum OpenConsumerError {
+    Connect(ConnectorError),
+    SetUp(ConnectorError),
+}
+
+impl From<OpenConsumerError> for ConnectorError {
+    fn from(error: OpenConsumerError) -> Self {
+        match error {
+            OpenConsumerError::Connect(error) | OpenConsumerError::SetUp(error) => error,
+        }
+    }
+}
+
+/// The parts of a consumer that are set up on a connection.
+struct ConsumerChannel {
     channel: Channel,
     consumer: Consumer,
     queue: Arc<str>,
-    queue_depth: Option<Channel>,
+    depth_channel: Option<Channel>,
 }
 
 impl RabbitMq {
-    /// Opens a consumer. In a stream it begins at `resume`, if that is given.
-    pub(crate) async fn connect(
+    /// Opens a consumer within `connect_timeout`. A stream is read from the offset `resume`, if given.
+    pub(crate) async fn open_consumer(
         &self,
         window: u16,
         resume: Option<u64>,
-    ) -> Result<OpenConsumer, Trouble> {
-        // One limit for connecting and setting up.
+    ) -> Result<OpenConsumer, OpenConsumerError> {
+        // One deadline for connecting and for setting up.
         let deadline = Deadline::after(self.connect_options.connect_timeout);
+        let connected = self.connect_options.connect().await;
         let OpenConnection {
             connection,
             socket_guard,
             mended,
-        } = self.connect_options.connect().await?;
-        match deadline.within(self.set_up(&connection, window, resume)).await {
-            Some(set_up) => {
-                // It answers: so where it has refused something, it is told good-bye.
-                socket_guard.release();
-                let SetUp {
-                    channel,
-                    consumer,
-                    queue,
-                    queue_depth,
-                } = set_up?;
-                Ok(OpenConsumer {
-                    connection,
-                    channel,
-                    consumer,
-                    queue,
-                    mended,
-                    queue_depth,
-                })
-            }
-            None => Err(Trouble::Passing(
-                format!(
-                    "the broker at `uri` = {:?} did not set up the consumer of `queue` = {:?} within {:?} (`connect_timeout`)",
-                    self.connect_options.shown(),
-                    self.queue,
-                    self.connect_options.connect_timeout
-                )
-                .into(),
-            )),
-        }
+        } = connected.map_err(OpenConsumerError::Connect)?;
+        let Some(set_up) = deadline
+            .within(self.set_up(&connection, window, resume))
+            .await
+        else {
+            // Dropping the guard shuts the socket down: a broker that does not answer would not answer a close either.
+            drop(socket_guard);
+            return Err(OpenConsumerError::SetUp(self.set_up_timed_out()));
+        };
+        // The broker answers, so even after an error the client can close the connection in good order.
+        socket_guard.release();
+        let ConsumerChannel {
+            channel,
+            consumer,
+            queue,
+            depth_channel,
+        } = set_up.map_err(OpenConsumerError::SetUp)?;
+        Ok(OpenConsumer {
+            connection,
+            channel,
+            consumer,
+            queue,
+            mended,
+            depth_channel,
+        })
     }
 
     async fn set_up(
@@ -97,18 +112,18 @@ impl RabbitMq {
         connection: &Connection,
         window: u16,
         resume: Option<u64>,
-    ) -> Result<SetUp, Trouble> {
-        // Before the consumer begins to fill the connection. The length of a stream is not its lag.
-        let asks = self.lag_interval < Duration::MAX && !self.is_stream();
-        let queue_depth = match asks {
+    ) -> Result<ConsumerChannel, ConnectorError> {
+        // Opened before the consumer, whose deliveries would delay the reply. The length of a stream is not its lag.
+        let asks_depth = self.lag_interval < Duration::MAX && !self.is_stream();
+        let depth_channel = match asks_depth {
             true => connection.create_channel().await.ok(),
             false => None,
         };
         let channel = connection.create_channel().await;
-        let channel = channel.map_err(|error| self.refused("open a channel", "", &error))?;
+        let channel = channel.map_err(|error| self.set_up_error("open a channel", "", &error))?;
         if let Some(hook) = &self.after_connect {
             hook(Setup::new(channel.clone())).await.map_err(|error| {
-                Trouble::Passing(format!("the hook `after_connect` failed: {error}").into())
+                ConnectorError::transient(format!("the hook `after_connect` failed: {error}"))
             })?;
         }
         let queue = self.declare_queue(&channel).await?;
@@ -118,22 +133,23 @@ impl RabbitMq {
             channel
                 .queue_bind(queue.clone(), exchange, key, options, arguments)
                 .await
-                .map_err(|error| self.refused("bind the queue (`bind`)", BIND, &error))?;
+                .map_err(|error| self.set_up_error("bind the queue (`bind`)", BIND, &error))?;
         }
+        // Applies to consumers that are started after it.
         channel
             .basic_qos(window, BasicQosOptions::default())
             .await
-            .map_err(|error| self.refused("set `prefetch`", "", &error))?;
+            .map_err(|error| self.set_up_error("set `prefetch`", "", &error))?;
         let consumer = self.consume(&channel, queue.clone(), resume).await?;
-        Ok(SetUp {
+        Ok(ConsumerChannel {
             channel,
             consumer,
             queue: Arc::from(queue.as_str()),
-            queue_depth,
+            depth_channel,
         })
     }
 
-    async fn declare_queue(&self, channel: &Channel) -> Result<ShortString, Trouble> {
+    async fn declare_queue(&self, channel: &Channel) -> Result<ShortString, ConnectorError> {
         let name = ShortString::from(self.queue.as_str());
         let Some(declare) = &self.declare else {
             return Ok(name);
@@ -142,7 +158,7 @@ impl RabbitMq {
         let declared = channel.queue_declare(name, declare.options, arguments);
         match declared.await {
             Ok(queue) => Ok(queue.name().clone()),
-            Err(error) => Err(self.refused("declare the queue (`declare`)", DECLARE, &error)),
+            Err(error) => Err(self.set_up_error("declare the queue (`declare`)", DECLARE, &error)),
         }
     }
 
@@ -151,7 +167,7 @@ impl RabbitMq {
         channel: &Channel,
         queue: ShortString,
         resume: Option<u64>,
-    ) -> Result<Consumer, Trouble> {
+    ) -> Result<Consumer, ConnectorError> {
         let options = BasicConsumeOptions {
             exclusive: self.exclusive,
             ..BasicConsumeOptions::default()
@@ -164,36 +180,44 @@ impl RabbitMq {
         channel
             .basic_consume(queue, tag, options, arguments)
             .await
-            .map_err(|error| self.refused("let us read the queue", CONSUME, &error))
+            .map_err(|error| self.set_up_error("let this client read the queue", CONSUME, &error))
     }
 
-    /// What the broker said when it was asked for something that takes this permission, and what to do.
-    fn refused(&self, what: &str, permission: &str, error: &Error) -> Trouble {
+    /// The error of a step that needs `permission`, with what to do.
+    fn set_up_error(&self, step: &str, permission: &str, error: &Error) -> ConnectorError {
+        let kind = kind_of(error);
         let grant;
-        let advice = match code(error) {
+        let help = match reply_code(error) {
             Some(NOT_FOUND) => {
-                "; create what is missing, or use `declare` for the queue and `after_connect` for exchanges"
+                "; create it, or use `declare` for the queue and `after_connect` for exchanges"
             }
-            Some(ACCESS_REFUSED) if is_lasting(error) => {
+            Some(ACCESS_REFUSED) if kind == ConnectorErrorKind::Auth => {
                 grant = format!("; grant the user the permission {permission}");
                 &grant
             }
-            Some(ACCESS_REFUSED | RESOURCE_LOCKED) => "; somebody else holds it exclusively",
+            Some(ACCESS_REFUSED | RESOURCE_LOCKED) => {
+                "; another connection or consumer has exclusive access to it"
+            }
             Some(PRECONDITION_FAILED) => {
-                "; it exists with other properties: declare it so, or delete it"
+                "; it exists with other properties: declare it with those, or delete it"
             }
             _ => "",
         };
         let text = format!(
-            "the broker at `uri` = {:?} did not {what}, `queue` = {:?}: {}{advice}",
-            self.connect_options.shown(),
+            "the broker at `uri` = {:?} did not {step}, `queue` = {:?}: {}{help}",
+            self.connect_options.shown_uri(),
             self.queue,
-            words(error)
+            reply_text(error)
         );
-        if is_lasting(error) {
-            Trouble::Lasting(text.into())
-        } else {
-            Trouble::Passing(text.into())
-        }
+        ConnectorError::new(kind, text)
+    }
+
+    fn set_up_timed_out(&self) -> ConnectorError {
+        ConnectorError::transient(format!(
+            "the broker at `uri` = {:?} did not start the consumer of `queue` = {:?} within {:?} (`connect_timeout`): check the broker's log",
+            self.connect_options.shown_uri(),
+            self.queue,
+            self.connect_options.connect_timeout
+        ))
     }
 }

@@ -1,83 +1,83 @@
-//! How long the broker lets a message be unsettled, its `consumer_timeout`, and what that means for pauses.
+//! The broker's `consumer_timeout`: how long it lets a message be unsettled, and what that means for pauses before a requeue.
 //!
-//! A message that is to be requeued after a pause is unsettled until then. The broker knows no pause: it closes the channel over it,
-//! and all that is unsettled there comes again. So a pause ends before, and the message goes back. How long the broker waits is told
-//! by the options, or learned from its words when it has lost its patience.
+//! A message that waits for its requeue is unsettled. The broker does not know that it waits: when the timeout is over it closes the
+//! channel, and delivers everything that was unsettled on it again. So a pause ends before that. The timeout is taken from the options,
+//! or learned from the broker's text when it closes a channel.
 
 use std::time::Duration;
 
 use crate::unsettled::{OldestUnsettled, ShortenedPause};
 
-/// What RabbitMQ has where nobody has said otherwise.
+/// RabbitMQ's own default.
 pub(crate) const DEFAULT: Duration = Duration::from_secs(30 * 60);
 
-/// What is known of the broker's patience.
+/// The shortest timeout that is known.
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerTimeout {
-    /// `None` is without end.
+    /// `None` for no limit.
     limit: Option<Duration>,
-    /// It was told that pauses are cut.
-    is_told: bool,
+    /// A shortened pause was reported for this limit.
+    is_reported: bool,
 }
 
-/// The longest pause under this limit: with room for a frame that is late.
+/// The longest pause under this limit. The rest is reserve for a requeue that is sent or received late.
 pub(crate) fn pause_max(limit: Duration) -> Duration {
     limit / 5 * 4
 }
 
 impl ConsumerTimeout {
-    /// [`Duration::MAX`] is without end.
+    /// [`Duration::MAX`] means unlimited.
     pub(crate) fn new(limit: Duration) -> Self {
         Self {
             limit: (limit != Duration::MAX).then_some(limit),
-            is_told: false,
+            is_reported: false,
         }
     }
 
-    /// How long a message may be unsettled that only pauses.
+    /// The longest that a message may be unsettled for the sake of a pause.
     pub(crate) fn pause_max(&self) -> Option<Duration> {
         self.limit.map(pause_max)
     }
 
-    /// The broker says that this is its limit.
+    /// Takes over a limit from the broker's text, if it is shorter than the known one.
     pub(crate) fn learn(&mut self, limit: Option<Duration>) {
         if let Some(limit) = limit
             && self.limit.is_none_or(|known| limit < known)
         {
             self.limit = Some(limit);
-            self.is_told = false;
+            self.is_reported = false;
         }
     }
 
-    /// What the broker closed the channel over, when this was the oldest message.
-    pub(crate) fn blame(&self, oldest: Option<OldestUnsettled>) -> String {
+    /// Why the broker closed the channel, given the oldest message on it, and what to do.
+    pub(crate) fn explain(&self, oldest: Option<OldestUnsettled>) -> String {
         match oldest {
-            Some(OldestUnsettled::Pausing(age)) => {
+            Some(OldestUnsettled::Paused(age)) => {
                 let pause = self.pause_max().unwrap_or_default();
                 format!(
-                    "a failed message has waited here for {age:.1?} to be requeued (`requeue_delay`, `RequeueAfter`), longer than the broker's `consumer_timeout` allows; from now on pauses end after {pause:.1?}: raise `consumer_timeout` at the broker, or give shorter pauses"
+                    "a failed message waited {age:.1?} for its requeue (`requeue_delay`, `RequeueAfter`), longer than the broker's `consumer_timeout` allows; from now on pauses end after {pause:.1?}: raise `consumer_timeout` at the broker, or use shorter pauses"
                 )
             }
-            Some(OldestUnsettled::InWork(age)) => format!(
-                "a message was in work for {age:.1?}, longer than the broker's `consumer_timeout` allows: raise that, or settle sooner"
+            Some(OldestUnsettled::InPipeline(age)) => format!(
+                "a message was being handled for {age:.1?}, longer than the broker's `consumer_timeout` allows: raise that, or finish messages sooner"
             ),
             None => {
-                "the broker's `consumer_timeout` was over: raise that, or settle sooner".to_owned()
+                "the broker's `consumer_timeout` expired: raise that, or finish messages sooner"
+                    .to_owned()
             }
         }
     }
 
-    /// What to say of a pause that was cut; `None` where that was said already.
-    pub(crate) fn cut(
-        &mut self,
-        ShortenedPause { asked, given }: ShortenedPause,
-    ) -> Option<String> {
+    /// The report of a shortened pause; `None` after the first for a limit.
+    pub(crate) fn report_shortened(&mut self, pause: ShortenedPause) -> Option<String> {
         let limit = self.limit?;
-        (!std::mem::replace(&mut self.is_told, true)).then(|| {
-            format!(
-                "a failed message goes back into its queue after {given:.1?} instead of {asked:?} (`requeue_delay`, `RequeueAfter`), as will others: the broker closes the channel over a message that is unsettled for {limit:?} (its `consumer_timeout`); raise that and the option `consumer_timeout`, or use a queue with a time to live"
-            )
-        })
+        if std::mem::replace(&mut self.is_reported, true) {
+            return None;
+        }
+        let ShortenedPause { requested, actual } = pause;
+        Some(format!(
+            "a failed message goes back into its queue after {actual:.1?} instead of {requested:?} (`requeue_delay`, `RequeueAfter`), as will others: the broker closes the channel if a message is unsettled for {limit:?} (its `consumer_timeout`); raise that and the option `consumer_timeout`, or use a queue with a time to live"
+        ))
     }
 }
 
@@ -88,24 +88,24 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn what_the_broker_says_shortens_pauses_and_never_prolongs_them() {
-        let mut patience = ConsumerTimeout::new(Duration::MAX);
-        assert_eq!(patience.pause_max(), None);
-        patience.learn(None);
-        assert_eq!(patience.pause_max(), None);
-        patience.learn(Some(10 * SECOND));
-        patience.learn(Some(20 * SECOND));
-        assert_eq!(patience.pause_max(), Some(8 * SECOND));
+    fn a_limit_from_the_broker_shortens_pauses_and_never_prolongs_them() {
+        let mut timeout = ConsumerTimeout::new(Duration::MAX);
+        assert_eq!(timeout.pause_max(), None);
+        timeout.learn(None);
+        assert_eq!(timeout.pause_max(), None);
+        timeout.learn(Some(10 * SECOND));
+        timeout.learn(Some(20 * SECOND));
+        assert_eq!(timeout.pause_max(), Some(8 * SECOND));
     }
 
     #[test]
-    fn a_cut_is_said_once_for_each_limit() {
-        let mut patience = ConsumerTimeout::new(100 * SECOND);
-        let cut = ShortenedPause {
-            asked: 120 * SECOND,
-            given: 79 * SECOND,
+    fn a_shortened_pause_is_reported_once_for_each_limit() {
+        let mut timeout = ConsumerTimeout::new(100 * SECOND);
+        let pause = ShortenedPause {
+            requested: 120 * SECOND,
+            actual: 79 * SECOND,
         };
-        let said = patience.cut(cut).unwrap();
+        let report = timeout.report_shortened(pause).unwrap();
         for word in [
             "79.0s",
             "120s",
@@ -113,22 +113,22 @@ mod tests {
             "`consumer_timeout`",
             "`RequeueAfter`",
         ] {
-            assert!(said.contains(word), "{word:?} is not in: {said}");
+            assert!(report.contains(word), "{word:?} is not in: {report}");
         }
-        assert_eq!(patience.cut(cut), None);
-        patience.learn(Some(10 * SECOND));
-        assert!(patience.cut(cut).is_some());
+        assert_eq!(timeout.report_shortened(pause), None);
+        timeout.learn(Some(10 * SECOND));
+        assert!(timeout.report_shortened(pause).is_some());
     }
 
     #[test]
-    fn a_pause_is_not_taken_for_work() {
-        let patience = ConsumerTimeout::new(10 * SECOND);
-        let said = patience.blame(Some(OldestUnsettled::Pausing(11 * SECOND)));
+    fn a_paused_message_is_not_reported_as_one_that_was_handled() {
+        let timeout = ConsumerTimeout::new(10 * SECOND);
+        let reason = timeout.explain(Some(OldestUnsettled::Paused(11 * SECOND)));
         assert!(
-            said.contains("`RequeueAfter`") && !said.contains("in work"),
-            "{said}"
+            reason.contains("`RequeueAfter`") && !reason.contains("being handled"),
+            "{reason}"
         );
-        let said = patience.blame(Some(OldestUnsettled::InWork(11 * SECOND)));
-        assert!(said.contains("in work"), "{said}");
+        let reason = timeout.explain(Some(OldestUnsettled::InPipeline(11 * SECOND)));
+        assert!(reason.contains("being handled"), "{reason}");
     }
 }

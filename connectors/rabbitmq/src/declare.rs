@@ -1,4 +1,4 @@
-//! Queues as they are declared, their arguments, and where reading a stream begins.
+//! Declarations of queues, and where to start reading a stream.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use lapin::{options::QueueDeclareOptions, types::AMQPValue};
 
 use crate::arguments::{Argument, Arguments};
 
-/// A queue to be declared: created where it is missing. One that exists with other properties is an error that says which.
+/// Declares a queue: creates it if it does not exist. Fails if it exists with other properties; the error names one of them.
 ///
 /// ```
 /// use broadway_rabbitmq::Declare;
@@ -15,69 +15,70 @@ use crate::arguments::{Argument, Arguments};
 /// # let _ = orders;
 /// ```
 #[derive(Debug, Clone, Default)]
-#[must_use = "a declaration has an effect when it is given to a source"]
+#[must_use = "a declaration takes effect when it is given to a source"]
 pub struct Declare {
     pub(crate) options: QueueDeclareOptions,
     pub(crate) arguments: Arguments,
 }
 
 impl Declare {
-    /// A classic queue, durable.
+    /// A durable classic queue.
     pub fn classic() -> Self {
         Self::default().durable(true)
     }
 
-    /// A quorum queue: replicated, durable, and it counts deliveries.
+    /// A quorum queue: durable, replicated, and it counts deliveries.
     pub fn quorum() -> Self {
         Self::classic().argument("x-queue-type", "quorum")
     }
 
-    /// A stream: a log that is read without being emptied. See [`RabbitMq::stream_offset`](crate::RabbitMq::stream_offset).
+    /// A stream: a log whose messages stay when they are read. See [`RabbitMq::stream_offset`](crate::RabbitMq::stream_offset).
     pub fn stream() -> Self {
         Self::classic().argument("x-queue-type", "stream")
     }
 
-    /// Whether the queue survives a restart of the broker. Default: it does.
+    /// Whether the queue survives a restart of the broker. Defaults to `true`.
     pub fn durable(mut self, durable: bool) -> Self {
         self.options.durable = durable;
         self
     }
 
-    /// Whether the queue belongs to this connection alone, and is deleted with it: then a lost connection loses its messages.
+    /// Whether only this connection may use the queue. The queue is deleted with the connection, so a lost connection loses its messages.
+    /// Defaults to `false`.
     pub fn exclusive(mut self, exclusive: bool) -> Self {
         self.options.exclusive = exclusive;
         self
     }
 
-    /// Whether the queue is deleted when its last consumer leaves; a lost connection is one that leaves.
+    /// Whether the queue is deleted when its last consumer is cancelled or its connection is lost. Defaults to `false`.
     pub fn auto_delete(mut self, auto_delete: bool) -> Self {
         self.options.auto_delete = auto_delete;
         self
     }
 
-    /// Messages that are rejected, expire or were delivered too often go to this exchange.
+    /// The exchange for messages that are rejected, expire, or exceed the delivery limit.
     pub fn dead_letter_exchange(self, exchange: impl Into<String>) -> Self {
         self.argument("x-dead-letter-exchange", exchange.into())
     }
 
-    /// The routing key of dead letters. Default: that of the message.
+    /// The routing key of dead letters. Defaults to the message's own.
     pub fn dead_letter_routing_key(self, routing_key: impl Into<String>) -> Self {
         self.argument("x-dead-letter-routing-key", routing_key.into())
     }
 
-    /// How often a quorum queue delivers a message again before it is a dead letter.
+    /// How many times a quorum queue redelivers a message before it becomes a dead letter.
     pub fn delivery_limit(self, deliveries: u32) -> Self {
         self.argument("x-delivery-limit", deliveries)
     }
 
-    /// How long messages stay, in whole milliseconds.
+    /// How long messages stay in the queue. Rounded down to milliseconds.
     pub fn message_ttl(self, time: Duration) -> Self {
         let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.argument("x-message-ttl", ms)
     }
 
-    /// Any other argument of the queue, such as `x-max-length`. A name longer than 255 bytes, the most that AMQP carries, is told
-    /// when the source is opened.
+    /// Sets any other argument of the queue, such as `x-max-length`. A name of more than 255 bytes, the most that AMQP carries, is a
+    /// problem that [`check`](broadway_core::Source::check) reports.
     pub fn argument(mut self, name: &str, value: impl Into<Argument>) -> Self {
         self.arguments.insert(name, value.into());
         self
@@ -89,19 +90,19 @@ impl Declare {
     }
 }
 
-/// Where reading a stream begins.
+/// Where to start reading a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamOffset {
-    /// At the oldest message that is still there.
+    /// At the oldest message in the stream.
     First,
-    /// At the newest chunk of messages that is there.
+    /// At the last chunk of messages in the stream.
     Last,
-    /// After what is there now: only what is published from now on.
+    /// After the last message: reads only messages that are published from now on.
     Next,
-    /// At this offset.
+    /// At the message with this offset.
     At(u64),
-    /// At the first chunk that is as young as this, to the second.
+    /// At the first chunk that was stored at this time or later. Rounded down to seconds.
     Since(SystemTime),
 }
 

@@ -1,4 +1,4 @@
-//! A opened in use: takes what its consumer has, and knows when nothing more will come.
+//! Reads the deliveries of an open consumer, and finds out when no more will arrive.
 
 use std::{
     task::{Context, Poll, ready},
@@ -12,51 +12,53 @@ use tokio::time::Instant;
 
 use crate::{
     consume::OpenConsumer,
-    error::{consumer_timeout, words},
+    error::{consumer_timeout, reply_text},
     options::OnUnreadable,
     record::RabbitMqRecord,
     shared::SharedChannel,
     unsettled::{NewDelivery, Token},
 };
 
+/// Where deliveries for the pipeline are put.
 pub(crate) type DeliveryBuffer = Vec<Delivery<RabbitMqRecord, Token>>;
 
-/// A opened in use.
+/// An open consumer whose deliveries are read.
 pub(crate) struct DeliveryReader {
     pub(crate) opened: OpenConsumer,
+    /// The generation of the consumer's channel.
     pub(crate) generation: u64,
     pub(crate) since: Instant,
     halt: Option<Halt>,
 }
 
-/// Nothing more is to be read, because of a message.
+/// The consumer is cancelled: because of an unreadable message, or because the source stops.
 struct Halt {
-    why: String,
-    /// Until the broker has confirmed it, messages come that were on their way.
+    reason: String,
+    /// `basic.cancel`. Deliveries that were on their way arrive until the broker confirms it.
     cancel: Option<BoxFuture<'static, Result<(), Error>>>,
     has_ended: bool,
 }
 
-/// What `poll_take` has found.
+/// The result of a read.
 pub(crate) enum ReadOutcome {
-    /// There are messages for the pipeline.
-    Some,
-    /// The source reads nothing more, and why. All that came before was taken.
+    /// The buffer has deliveries.
+    Deliveries,
+    /// The source has halted, for this reason. All deliveries before the unreadable one were returned.
     Halted(String),
 }
 
-/// Why nothing more will come.
+/// Why no more deliveries will arrive.
 pub(crate) struct ConsumerLoss {
-    pub(crate) why: String,
-    /// The broker's `consumer_timeout` was over, and how long that is, if it says so.
-    pub(crate) impatient: Option<Option<Duration>>,
+    pub(crate) reason: String,
+    /// Set if the broker's `consumer_timeout` expired, with its value if the broker's text contains it.
+    pub(crate) consumer_timeout: Option<Option<Duration>>,
 }
 
 impl ConsumerLoss {
-    pub(crate) fn new(why: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self {
-            why: why.into(),
-            impatient: None,
+            reason: reason.into(),
+            consumer_timeout: None,
         }
     }
 }
@@ -64,15 +66,16 @@ impl ConsumerLoss {
 impl From<&Error> for ConsumerLoss {
     fn from(error: &Error) -> Self {
         Self {
-            why: words(error),
-            impatient: consumer_timeout(error),
+            reason: reply_text(error),
+            consumer_timeout: consumer_timeout(error),
         }
     }
 }
 
 impl DeliveryReader {
-    pub(crate) fn begin(opened: OpenConsumer, shared: &SharedChannel) -> Self {
-        let generation = shared.begin(&opened);
+    /// Makes the consumer's channel the one that is in use.
+    pub(crate) fn start(opened: OpenConsumer, shared: &SharedChannel) -> Self {
+        let generation = shared.use_channel_of(&opened);
         Self {
             opened,
             generation,
@@ -81,8 +84,11 @@ impl DeliveryReader {
         }
     }
 
-    /// Takes what is there, or says why nothing more will come.
-    pub(crate) fn poll_take(
+    /// Appends up to `demand` deliveries to `out`, without waiting for more than the first.
+    ///
+    /// A delivery that is appended is registered as unsettled in the same poll. On an error nothing is appended: the broker delivers
+    /// these messages again.
+    pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         shared: &SharedChannel,
@@ -91,40 +97,36 @@ impl DeliveryReader {
     ) -> Poll<Result<ReadOutcome, ConsumerLoss>> {
         let before = out.len();
         loop {
-            let taken = self.poll_fill(cx, shared, before + demand, out);
-            let found = match taken {
-                Poll::Ready(Err(lost)) => {
-                    // They come again by themselves.
-                    out.truncate(before);
-                    return Poll::Ready(Err(lost));
-                }
-                Poll::Ready(Ok(())) | Poll::Pending => out.len() > before,
-            };
-            if found {
-                let is_stream = shared.is_stream;
-                let arrivals = out[before..].iter().map(|taken| NewDelivery {
-                    tag: taken.token.tag,
-                    offset: is_stream.then(|| taken.item.stream_offset()).flatten(),
-                    sent: taken.item.sent_secs(),
-                });
-                if !shared.deliver(self.generation, arrivals) {
-                    out.truncate(before);
-                    return Poll::Ready(Err(ConsumerLoss::new("the channel was lost")));
-                }
-                self.set_aside(shared, before, out);
-                if out.len() > before {
-                    return Poll::Ready(Ok(ReadOutcome::Some));
-                }
-                // All of them could not be read: so there may be more.
-                continue;
+            let filled = self.poll_fill(cx, shared, before + demand, out);
+            if let Poll::Ready(Err(loss)) = filled {
+                out.truncate(before);
+                return Poll::Ready(Err(loss));
             }
-            ready!(taken.map(drop));
-            let why = self.halt.as_ref().map(|halt| halt.why.clone());
-            return Poll::Ready(Ok(ReadOutcome::Halted(why.unwrap_or_default())));
+            if out.len() == before {
+                ready!(filled.map(drop));
+                let reason = self.halt.as_ref().map(|halt| halt.reason.clone());
+                return Poll::Ready(Ok(ReadOutcome::Halted(reason.unwrap_or_default())));
+            }
+            let is_stream = shared.is_stream;
+            let deliveries = out[before..].iter().map(|delivery| NewDelivery {
+                tag: delivery.token.tag,
+                offset: is_stream.then(|| delivery.item.stream_offset()).flatten(),
+                sent_secs: delivery.item.sent_secs(),
+            });
+            if !shared.register(self.generation, deliveries) {
+                // The channel was lost since these were read from the client's buffer: their tags mean nothing now.
+                out.truncate(before);
+                return Poll::Ready(Err(ConsumerLoss::new("the channel was lost")));
+            }
+            self.take_out_unreadable(shared, before, out);
+            if out.len() > before {
+                return Poll::Ready(Ok(ReadOutcome::Deliveries));
+            }
+            // All of them were unreadable. Polls again, as no waker may be registered with the consumer.
         }
     }
 
-    /// Fills up to this length. Ready without an error when the consumer has ended as it was told to, or there is no more room.
+    /// Fills `out` up to this length. Ready without an error if `out` is full, or if the consumer has ended after a halt.
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -148,15 +150,16 @@ impl DeliveryReader {
                     out.push(Delivery::new(record, token));
                 }
                 Some(Err(error)) => return Poll::Ready(Err(ConsumerLoss::from(&error))),
+                // The end of the stream means `basic.cancel`: ours if the source has halted on a channel that still lives, the
+                // broker's otherwise.
                 None => match &mut self.halt {
                     Some(halt) if shared.generation() == self.generation => {
                         halt.has_ended = true;
                         break;
                     }
                     _ => {
-                        return Poll::Ready(Err(ConsumerLoss::new(
-                            "the broker cancelled the consumer",
-                        )));
+                        let loss = ConsumerLoss::new("the broker cancelled the consumer");
+                        return Poll::Ready(Err(loss));
                     }
                 },
             }
@@ -175,55 +178,62 @@ impl DeliveryReader {
         Ok(())
     }
 
-    /// Takes out the messages that the client could not have read.
-    fn set_aside(&mut self, shared: &SharedChannel, before: usize, out: &mut DeliveryBuffer) {
-        if self.opened.mended.is_empty() || out.len() == before {
+    /// Removes the deliveries that the client could not have parsed from `out`, and treats them as `on_unreadable` asks.
+    fn take_out_unreadable(
+        &mut self,
+        shared: &SharedChannel,
+        before: usize,
+        out: &mut DeliveryBuffer,
+    ) {
+        if self.opened.mended.is_empty() {
             return;
         }
         let (channel, generation) = (self.opened.channel.id(), self.generation);
         let mended = self.opened.mended.clone();
-        let mut halt = None;
-        let unreadable = out.extract_if(before.., |taken| {
-            let Some(mark) = mended.take(channel, taken.token.tag) else {
+        let mut halt_reason = None;
+        let unreadable = out.extract_if(before.., |delivery| {
+            let Some(found) = mended.take(channel, delivery.token.tag) else {
                 return false;
             };
             let queue = &self.opened.queue;
             let message = format!(
                 "message {} of `queue` = {queue:?} (exchange {:?}, routing key {:?}) cannot be read by the client: {}",
-                taken.token.tag,
-                taken.item.exchange(),
-                taken.item.routing_key(),
-                mark.why
+                found.tag,
+                delivery.item.exchange(),
+                delivery.item.routing_key(),
+                found.flaw
             );
             match shared.on_unreadable {
                 OnUnreadable::Mend => {
-                    shared.trouble(&format!("{message}; it is handled with `?` in place of such bytes"));
+                    shared.report_source_error(&format!(
+                        "{message}; it is handled with `?` in place of these bytes"
+                    ));
                     return false;
                 }
                 OnUnreadable::Reject => {
-                    shared.trouble(&format!("{message}; it is rejected"));
-                    shared.set_aside(generation, mark.tag, true);
+                    shared.report_source_error(&format!("{message}; it is rejected"));
+                    shared.reject_unreadable(generation, found.tag);
                 }
                 OnUnreadable::Halt => {
-                    shared.set_aside(generation, mark.tag, false);
-                    let why = format!(
-                        "{message}; remove it, or choose `on_unreadable` (Reject, Mend): the source reads nothing more"
+                    shared.keep_unreadable(generation, found.tag);
+                    let reason = format!(
+                        "{message}; the source stops reading: remove the message, or choose another `on_unreadable` (Reject, Mend)"
                     );
-                    shared.halted(queue, mark.tag, &why);
-                    halt.get_or_insert(why);
+                    shared.report_halted(queue, found.tag, &reason);
+                    halt_reason.get_or_insert(reason);
                 }
             }
             true
         });
         unreadable.for_each(drop);
-        if let Some(why) = halt
+        if let Some(reason) = halt_reason
             && self.halt.is_none()
         {
-            self.halt = Some(self.cancelling(why));
+            self.halt = Some(self.start_cancel(reason));
         }
     }
 
-    fn cancelling(&self, why: String) -> Halt {
+    fn start_cancel(&self, reason: String) -> Halt {
         let (channel, tag) = (self.opened.channel.clone(), self.opened.consumer.tag());
         let cancel = async move {
             channel
@@ -231,16 +241,20 @@ impl DeliveryReader {
                 .await
         };
         Halt {
-            why,
+            reason,
             cancel: Some(Box::pin(cancel)),
             has_ended: false,
         }
     }
 
-    /// Ends the consumer, and gives what was not delivered.
+    /// Cancels the consumer, and returns the tags of the deliveries that the pipeline did not get.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the tags that were collected are lost. The caller gives the channel up then.
     pub(crate) async fn cancel(&mut self) -> lapin::Result<Vec<u64>> {
         if self.halt.is_none() {
-            self.halt = Some(self.cancelling(String::new()));
+            self.halt = Some(self.start_cancel(String::new()));
         }
         let mut tags = Vec::new();
         let Some(halt) = &mut self.halt else {
@@ -250,6 +264,7 @@ impl DeliveryReader {
             cancel.await?;
             halt.cancel = None;
         }
+        // After the confirmation the client still holds what it received before it.
         while !halt.has_ended {
             match self.opened.consumer.next().await {
                 Some(delivery) => tags.push(delivery?.delivery_tag),

@@ -1,80 +1,66 @@
-//! What errors of the client mean: passing trouble, or something that only a person can mend.
+//! Errors of the client and of the broker: their kind, their text, and the details that only the broker's text contains.
+//!
+//! The broker closes a channel or a connection with a reply code and a text. Some codes have more than one meaning, which only
+//! the text distinguishes. This is the only file that interprets such texts.
 
 use std::time::Duration;
 
-use broadway_core::BoxError;
+use broadway_core::connector::ConnectorErrorKind;
 use lapin::{Error, ErrorKind};
 
-/// Also the answer to a wrong user or password.
+/// Also the reply to a wrong user or password.
 pub(crate) const ACCESS_REFUSED: u16 = 403;
 pub(crate) const NOT_FOUND: u16 = 404;
 pub(crate) const RESOURCE_LOCKED: u16 = 405;
 pub(crate) const PRECONDITION_FAILED: u16 = 406;
-/// Also the answer to a vhost that is missing or forbidden.
+/// Also the reply to a vhost that does not exist or that the user may not access.
 pub(crate) const NOT_ALLOWED: u16 = 530;
 const NOT_IMPLEMENTED: u16 = 540;
 
-/// An error, judged.
-#[derive(Debug)]
-pub(crate) enum Trouble {
-    /// A later attempt may work.
-    Passing(BoxError),
-    /// The broker does not let us in, as who we are or where we want to. That is for a person to mend, but a broker that is starting up
-    /// may say so too, and a vhost that is down, and a user who has all the connections allowed.
-    Refused(BoxError),
-    /// The same will be refused again.
-    Lasting(BoxError),
-}
-
-impl Trouble {
-    pub(crate) fn into_error(self) -> BoxError {
-        match self {
-            Self::Passing(error) | Self::Refused(error) | Self::Lasting(error) => error,
-        }
-    }
-}
-
-/// The code of the broker's refusal, if it is one.
-pub(crate) fn code(error: &Error) -> Option<u16> {
+/// The reply code with which the broker closed the channel or the connection; `None` for other errors.
+pub(crate) fn reply_code(error: &Error) -> Option<u16> {
     match error.kind() {
-        ErrorKind::ProtocolError(said) => Some(said.get_id()),
+        ErrorKind::ProtocolError(reply) => Some(reply.get_id()),
         _ => None,
     }
 }
 
-/// Whether a later attempt would be refused again.
-pub(crate) fn is_lasting(error: &Error) -> bool {
-    let words = words(error);
-    match code(error) {
-        // The node that has the queue is away.
-        Some(NOT_FOUND) => !words.contains("down or inaccessible"),
-        // Perhaps by a connection of ours that the broker does not know to be dead yet.
-        Some(ACCESS_REFUSED) => !words.contains("in exclusive use"),
-        Some(RESOURCE_LOCKED) => false,
-        Some(PRECONDITION_FAILED | NOT_ALLOWED | NOT_IMPLEMENTED) => true,
-        _ => false,
+/// The broker's reply text, or the client's error.
+pub(crate) fn reply_text(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(reply) => reply.get_message().to_string(),
+        _ => error.to_string(),
     }
 }
 
-/// Whether the broker has closed the channel over a message that was unsettled for longer than it allows; with how long that is, if it
-/// says so.
+/// The kind of an error of an operation on a channel.
+pub(crate) fn kind_of(error: &Error) -> ConnectorErrorKind {
+    let text = reply_text(error);
+    match reply_code(error) {
+        // The node that hosts the queue is down; the queue still exists.
+        Some(NOT_FOUND) if text.contains("down or inaccessible") => ConnectorErrorKind::Transient,
+        // The exclusive consumer may be our own: the broker has not yet noticed that the earlier connection is dead.
+        Some(ACCESS_REFUSED) if text.contains("in exclusive use") => ConnectorErrorKind::Transient,
+        Some(ACCESS_REFUSED) => ConnectorErrorKind::Auth,
+        Some(NOT_FOUND | PRECONDITION_FAILED | NOT_ALLOWED | NOT_IMPLEMENTED) => {
+            ConnectorErrorKind::Permanent
+        }
+        _ => ConnectorErrorKind::Transient,
+    }
+}
+
+/// Whether the broker closed the channel because a message was unsettled for longer than its `consumer_timeout`. The inner value is
+/// that timeout, if the broker's text contains it.
 pub(crate) fn consumer_timeout(error: &Error) -> Option<Option<Duration>> {
-    let said = words(error);
-    if code(error) != Some(PRECONDITION_FAILED) || !said.contains("timed out") {
+    let text = reply_text(error);
+    // The same reply code stands for a delivery tag that the broker does not know.
+    if reply_code(error) != Some(PRECONDITION_FAILED) || !text.contains("timed out") {
         return None;
     }
-    let value = said.split_once("imeout value used: ");
+    let value = text.split_once("imeout value used: ");
     let digits = value.and_then(|(_, rest)| rest.split_once(" ms"));
     let limit = digits.and_then(|(digits, _)| digits.parse().ok());
     Some(limit.map(Duration::from_millis))
-}
-
-/// What the broker said, or what went wrong on the way there.
-pub(crate) fn words(error: &Error) -> String {
-    match error.kind() {
-        ErrorKind::ProtocolError(said) => said.get_message().to_string(),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -83,45 +69,48 @@ mod tests {
 
     use super::*;
 
-    fn error(kind: AMQPSoftError, words: &str) -> Error {
-        let error = AMQPError::new(AMQPErrorKind::Soft(kind), words.into());
+    fn error(kind: AMQPSoftError, text: &str) -> Error {
+        let error = AMQPError::new(AMQPErrorKind::Soft(kind), text.into());
         ErrorKind::ProtocolError(error).into()
     }
 
     #[test]
-    fn a_queue_that_is_gone_is_lasting_and_one_that_is_away_is_not() {
-        let gone = error(
+    fn a_missing_queue_is_permanent_and_one_on_a_node_that_is_down_is_not() {
+        let missing = error(
             AMQPSoftError::NOTFOUND,
             "NOT_FOUND - no queue 'orders' in vhost '/'",
         );
-        assert!(is_lasting(&gone));
-        let away = error(
+        assert_eq!(kind_of(&missing), ConnectorErrorKind::Permanent);
+        let down = error(
             AMQPSoftError::NOTFOUND,
             "NOT_FOUND - home node 'x' of durable queue 'orders' is down or inaccessible",
         );
-        assert!(!is_lasting(&away));
+        assert_eq!(kind_of(&down), ConnectorErrorKind::Transient);
     }
 
     #[test]
-    fn somebody_else_s_lock_passes() {
+    fn another_consumer_s_lock_is_transient_and_a_missing_permission_is_not() {
         let used = error(
             AMQPSoftError::ACCESSREFUSED,
             "ACCESS_REFUSED - queue 'orders' in vhost '/' in exclusive use",
         );
-        assert!(!is_lasting(&used));
-        assert!(!is_lasting(&error(AMQPSoftError::RESOURCELOCKED, "")));
-        assert!(is_lasting(&error(AMQPSoftError::ACCESSREFUSED, "")));
+        assert_eq!(kind_of(&used), ConnectorErrorKind::Transient);
+        let locked = error(AMQPSoftError::RESOURCELOCKED, "");
+        assert_eq!(kind_of(&locked), ConnectorErrorKind::Transient);
+        let forbidden = error(AMQPSoftError::ACCESSREFUSED, "");
+        assert_eq!(kind_of(&forbidden), ConnectorErrorKind::Auth);
     }
 
     #[test]
-    fn the_broker_s_patience_is_read_from_its_words() {
+    fn the_broker_s_consumer_timeout_is_read_from_its_text() {
         let kind = AMQPSoftError::PRECONDITIONFAILED;
-        let late = |words| consumer_timeout(&error(kind.clone(), words));
-        let words = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out";
-        assert_eq!(late(words), Some(None));
-        let told =
-            format!("{words}. Timeout value used: 10000 ms. This timeout value can be configured");
-        assert_eq!(late(&told), Some(Some(Duration::from_secs(10))));
-        assert_eq!(late("PRECONDITION_FAILED - unknown delivery tag 7"), None);
+        let timed_out = |text| consumer_timeout(&error(kind.clone(), text));
+        let text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out";
+        assert_eq!(timed_out(text), Some(None));
+        let with_value =
+            format!("{text}. Timeout value used: 10000 ms. This timeout value can be configured");
+        assert_eq!(timed_out(&with_value), Some(Some(Duration::from_secs(10))));
+        let unknown_tag = "PRECONDITION_FAILED - unknown delivery tag 7";
+        assert_eq!(timed_out(unknown_tag), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Typed headers: what a value of AMQP is here, and the other way round.
+//! AMQP's field values, and the typed header values that they are converted from and to.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,10 +6,10 @@ use broadway_core::HeaderValue;
 use bytes::Bytes;
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, LongString, ShortString};
 
-/// How deep lists and tables may be within each other: what the reading side takes.
+/// How deep lists and tables may be nested: the limit of the reading side.
 pub(crate) const LEVELS_MAX: usize = 64;
 
-/// The value as all brokers know it. Integers are one kind here, floating-point numbers another; texts and byte arrays are a third.
+/// Converts from AMQP. All integer types become one, both floating-point types become one, and strings and byte arrays become bytes.
 pub(crate) fn from_amqp(value: &AMQPValue) -> HeaderValue {
     let bytes = |bytes: &[u8]| HeaderValue::Bytes(Bytes::copy_from_slice(bytes));
     match value {
@@ -52,15 +52,15 @@ pub(crate) fn from_amqp(value: &AMQPValue) -> HeaderValue {
     }
 }
 
-/// The value as RabbitMQ takes it. `None` where it cannot without loss: a float that is not finite, a point in time with parts of a second, a table with a name twice
-/// or a name that is too long.
+/// Converts to AMQP. `None` if that would lose something: for a float that is not finite, a time with a fraction of a second, and a table
+/// with a repeated name or a name that is too long.
 pub(crate) fn to_amqp(value: &HeaderValue) -> Option<AMQPValue> {
     Some(match value {
         HeaderValue::Null => AMQPValue::Void,
         HeaderValue::Bytes(bytes) => from_bytes(bytes),
         HeaderValue::Bool(value) => AMQPValue::Boolean(*value),
         HeaderValue::Int(value) => AMQPValue::LongLongInt(*value),
-        // The broker, an Erlang program, has no infinity and nothing that is no number: it ends the connection over them.
+        // Erlang, in which the broker is written, has neither infinities nor NaN: the broker closes the connection over them.
         HeaderValue::Float(value) => AMQPValue::Double(value.is_finite().then_some(*value)?),
         HeaderValue::Decimal { scale, value } => AMQPValue::DecimalValue(DecimalValue {
             scale: *scale,
@@ -82,12 +82,12 @@ pub(crate) fn to_amqp(value: &HeaderValue) -> Option<AMQPValue> {
             }
             AMQPValue::FieldTable(table)
         }
-        // A kind that came later than this.
+        // A type that was added after this was written.
         _ => return None,
     })
 }
 
-/// Text where it is text, a byte array otherwise.
+/// A string if the bytes are UTF-8, a byte array otherwise.
 pub(crate) fn from_bytes(bytes: &[u8]) -> AMQPValue {
     match std::str::from_utf8(bytes) {
         Ok(text) => AMQPValue::LongString(LongString::from(text)),
@@ -100,28 +100,28 @@ fn whole_seconds(time: SystemTime) -> Option<u64> {
     (since.subsec_nanos() == 0).then_some(since.as_secs())
 }
 
-/// How deep lists and tables are within each other. Without a call for each level: the depth is what is in question.
+/// How deep lists and tables are nested. Not recursive: a value that is too deep must not exhaust the stack here.
 pub(crate) fn levels(value: &HeaderValue) -> usize {
-    let (mut deepest, mut left) = (0, Vec::new());
+    let (mut deepest, mut rest) = (0, Vec::new());
     let mut next = Some((value, 0));
     while let Some((value, around)) = next {
         match value {
             HeaderValue::List(values) => {
                 deepest = deepest.max(around + 1);
-                left.extend(values.iter().map(|value| (value, around + 1)));
+                rest.extend(values.iter().map(|value| (value, around + 1)));
             }
             HeaderValue::Table(entries) => {
                 deepest = deepest.max(around + 1);
-                left.extend(entries.iter().map(|(_, value)| (value, around + 1)));
+                rest.extend(entries.iter().map(|(_, value)| (value, around + 1)));
             }
             _ => {}
         }
-        next = left.pop();
+        next = rest.pop();
     }
     deepest
 }
 
-/// How many bytes the value takes in a frame, with its kind.
+/// The bytes that the value takes in a frame, with its type.
 pub(crate) fn encoded_bytes(value: &AMQPValue) -> usize {
     1 + match value {
         AMQPValue::Boolean(_) | AMQPValue::ShortShortInt(_) | AMQPValue::ShortShortUInt(_) => 1,
@@ -140,7 +140,7 @@ pub(crate) fn encoded_bytes(value: &AMQPValue) -> usize {
     }
 }
 
-/// How many bytes the table takes in a frame.
+/// The bytes that the table takes in a frame.
 pub(crate) fn table_bytes(table: &FieldTable) -> usize {
     let entries = table.inner().iter();
     let entry =
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_amqp_would_change_is_not_made_of_it() {
+    fn values_that_amqp_would_change_are_not_converted() {
         let half = UNIX_EPOCH + Duration::from_millis(1_500);
         let twice = vec![
             ("a".to_owned(), true.into()),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn all_integers_are_one_kind_and_a_time_beyond_the_clock_is_one() {
+    fn all_integers_become_one_type_and_so_does_a_time_beyond_the_clock() {
         for value in [
             AMQPValue::ShortShortInt(-7),
             AMQPValue::ShortInt(-7),

@@ -1,4 +1,4 @@
-//! The headers of a message that was read: properties, native headers, and those that travel as JSON in one header.
+//! The headers of a received message: properties, native headers, and those that travelled as JSON in one header.
 
 use broadway_core::{Header, portable};
 use lapin::{
@@ -8,17 +8,17 @@ use lapin::{
 
 use crate::{field_values::from_amqp, properties};
 
-/// The header in which a stream says where a message stands.
+/// The header in which a stream sends the offset of a message.
 pub(crate) const OFFSET: &str = "x-stream-offset";
-/// The header in which a quorum queue counts returns.
+/// The header in which a quorum queue counts redeliveries.
 pub(crate) const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// Whether a native header of this name is no header of the message: it carries something else, or the broker adds it.
+/// Whether a native header of this name does not count as a header of the message: it carries something else, or the broker adds it.
 pub(crate) fn is_reserved(name: &str) -> bool {
     [portable::KEY, portable::ENCODING, OFFSET, DELIVERY_COUNT].contains(&name) || is_carrier(name)
 }
 
-/// Whether headers travel in it as JSON.
+/// Whether a header of this name carries headers as JSON.
 fn is_carrier(name: &str) -> bool {
     let rest = name.strip_prefix(portable::HEADERS);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -26,7 +26,7 @@ fn is_carrier(name: &str) -> bool {
 
 /// The headers that travelled as JSON.
 pub(crate) fn restored(table: &FieldTable) -> Vec<Header> {
-    // Without its first part it is none of ours.
+    // Without the first part, the others were not written by a publisher of this project.
     if !table.contains_key(portable::HEADERS) {
         return Vec::new();
     }
@@ -40,7 +40,7 @@ pub(crate) fn restored(table: &FieldTable) -> Vec<Header> {
     portable::unpack(carriers)
 }
 
-/// All headers of the message but the key, and what the broker adds to count and to number.
+/// Visits all headers of the message, except for the key and for those that the broker adds to count and number messages.
 pub(crate) fn visit(
     properties: &BasicProperties,
     restored: &[Header],
@@ -50,7 +50,7 @@ pub(crate) fn visit(
     let table = properties.headers().iter().flat_map(FieldTable::inner);
     for (name, value) in table {
         let name = name.as_str();
-        // A name that is in the JSON has all its values there.
+        // A repeated name has all its values in the JSON, and the last one also here.
         if !is_reserved(name) && restored.iter().all(|header| header.name != *name) {
             visit(Header::new(name, from_amqp(value)));
         }

@@ -1,8 +1,7 @@
-//! How far the queue is behind, told every `lag_interval`.
+//! Reports how far the queue is behind, at every `lag_interval`.
 //!
-//! AMQP tells how many messages are ready, to a passive declaration. Those that were sent to this producer and are unsettled are
-//! counted here: what the pipeline has, and what the client still holds. The broker is asked on a channel of its own, since a refusal
-//! closes the channel: the lag is unknown from then until the next connection.
+//! The lag is the number of ready messages, for which the broker is asked, plus those that were sent to this producer and are unsettled,
+//! which are counted here. AMQP does not report what other consumers hold.
 
 use std::time::Duration;
 
@@ -10,14 +9,14 @@ use broadway_core::Deadline;
 
 use crate::shared::SharedChannel;
 
-/// Never ends.
-pub(crate) async fn tell(shared: &SharedChannel, interval: Duration) {
+/// Never returns.
+pub(crate) async fn report_lag(shared: &SharedChannel, interval: Duration) {
     loop {
         Deadline::after(interval).reached().await;
         let ready = match shared.queue_depth() {
             Some(queue_depth) => queue_depth.ready().await,
             None => None,
         };
-        shared.tell_lag(ready);
+        shared.report_lag(ready);
     }
 }

@@ -1,39 +1,42 @@
 //! RabbitMQ for broadway: a source that reads a queue or a stream, and a publisher.
 //!
-//! [`RabbitMq`] is the source and its options; its items are [`RabbitMqRecord`]s. [`RabbitMqPublisher`] sends.
+//! [`RabbitMq`] is the source with its options, and delivers [`RabbitMqRecord`]s. [`RabbitMqPublisher`] publishes.
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - **At least once.** A message is acknowledged when its last callback has succeeded, and never before. What fails goes back to
+//! - **At least once.** A message is acknowledged when its last callback has succeeded, and never before. A failed message goes back to
 //!   its queue after a pause, unless you choose otherwise.
-//! - **A tag never leaves its channel.** When a channel is lost its messages come again; nobody begins the old ones any more, and a
-//!   late result of one is ignored.
-//! - **One frame for many.** Messages that succeeded without a gap are acknowledged together. A slow one holds the others up for
-//!   50 ms at most, and never fills the window.
-//! - **Back-pressure.** The broker sends at most [`prefetch`](RabbitMq::prefetch) messages beyond what is settled.
-//! - **One message costs only itself.** What the client cannot read, or the broker does not take, stops or fails alone.
-//! - **Connections live on a thread of their own**, one for all of a process. A handler that blocks does not lose them.
-//! - **It comes back.** A lost connection, a closed channel, a cancelled consumer is opened again, with pauses that double from 0.1 s to 30 s.
-//! - **A drain gives the rest back.** What was fetched and not handled is in the queue again at once.
+//! - **A delivery tag never leaves its channel.** When a channel is lost the broker delivers its messages again. Those that no handler has
+//!   begun are released, and late outcomes are ignored.
+//! - **One frame acknowledges many messages** that succeeded without a gap. A slow message delays the acknowledgement of others by at most
+//!   50 ms, and never fills the prefetch window.
+//! - **Back-pressure.** The broker sends at most [`prefetch`](RabbitMq::prefetch) messages beyond those that are settled.
+//! - **One bad message affects only itself.** The messages around one that the client cannot read, or that the broker does not accept,
+//!   are delivered or published as usual.
+//! - **Connections have a thread of their own**, one for the process. A handler that blocks its thread does not lose them.
+//! - **Recovery.** A lost connection, a closed channel and a cancelled consumer are opened again, with pauses that double from 0.1 s to 30 s.
+//! - **A drain returns the rest.** Messages that were fetched and not handled are in the queue again at once.
 //!
-//! # How the parts move
+//! # How the parts work together
 //!
 //! ```text
 //!  RabbitMQ ── deliveries ──▶ consumer ── produce ──▶ engine
 //!      ▲                                                │ settle
-//!      └── acks, nacks ◀── ledger (one per channel) ◀───┘
-//!                            ▲
-//!                          keeper's task: what is due and nobody settles
+//!      └── acks, nacks ◀── unsettled (per channel) ◀────┘
+//!                              ▲
+//!                          ack task: frames that become due
 //! ```
 //!
-//! `ledger` is a value that decides and never waits; `shared` holds it under one lock, with the channel that is in use and its generation.
-//! `connection` and `connect` open a line: connection, channel, consumer; `open` reads it, and `source` replaces a lost one. `wire` stands
-//! between the socket and the client. `values`, `properties` and `headers` are what a message has beside its payload.
+//! `connect` opens a connection and `consume` a consumer on it; `delivery_reader` reads the consumer, and `source` replaces it when it is
+//! lost, with the pauses of `reconnect`. `unsettled` is a value that decides which frames to send, and never waits; `shared` holds it under
+//! one lock, with the channel in use and its generation. `wire` stands between the socket and the client. `field_values`, `properties` and
+//! `headers` convert what a message has beside its payload.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;
+mod ack_task;
 mod arguments;
 mod config;
 mod connect;

@@ -1,29 +1,29 @@
-//! Names as AMQP carries them, in 255 bytes, and arguments that have such names.
+//! Names: AMQP carries at most 255 bytes.
 
 use lapin::types::ShortString;
 
 /// The longest name that AMQP can carry.
-const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 
-/// What is wrong with a name that is too long, to be said of it.
-pub(crate) fn longer_than_amqp_carries(name: &str) -> Option<String> {
+/// The problem of a name that is too long, as the continuation of a sentence about it.
+pub(crate) fn name_too_long(name: &str) -> Option<String> {
     let bytes = name.len();
     (bytes > NAME_BYTES_MAX).then(|| {
         format!(
-            "is {bytes} bytes long; AMQP carries {NAME_BYTES_MAX} at most, so give a shorter one"
+            "is {bytes} bytes long; AMQP carries at most {NAME_BYTES_MAX}, so use a shorter one"
         )
     })
 }
 
-/// As AMQP carries it.
+/// The name as AMQP carries it.
 ///
 /// # Errors
 ///
-/// What is wrong with the name.
-pub(crate) fn short(what: &str, name: &str) -> Result<ShortString, String> {
-    match longer_than_amqp_carries(name) {
+/// Fails if the name is too long; `part` names it in the error.
+pub(crate) fn short_name(part: &str, name: &str) -> Result<ShortString, String> {
+    match name_too_long(name) {
         None => Ok(name.into()),
-        Some(long) => Err(format!("the name of the {what} {long}")),
+        Some(problem) => Err(format!("the name of the {part} {problem}")),
     }
 }
 
@@ -32,12 +32,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_255_bytes_are_carried_and_longer_ones_are_told_with_their_length() {
-        assert_eq!(longer_than_amqp_carries(&"x".repeat(255)), None);
+    fn names_of_255_bytes_are_carried_and_the_length_of_longer_ones_is_reported() {
+        assert_eq!(name_too_long(&"x".repeat(255)), None);
         // Bytes, not characters.
-        let long = longer_than_amqp_carries(&"é".repeat(128)).unwrap();
-        assert!(long.contains("256 bytes") && long.contains("255"), "{long}");
-        assert!(short("queue", &"x".repeat(255)).is_ok());
-        assert!(short("queue", &"x".repeat(256)).is_err());
+        let problem = name_too_long(&"é".repeat(128)).unwrap();
+        assert!(
+            problem.contains("256 bytes") && problem.contains("255"),
+            "{problem}"
+        );
+        assert!(short_name("queue", &"x".repeat(255)).is_ok());
+        assert!(short_name("queue", &"x".repeat(256)).is_err());
     }
 }

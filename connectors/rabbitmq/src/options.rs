@@ -1,64 +1,70 @@
-//! What becomes of a message when it has succeeded or failed.
+//! How messages are settled: [`OnSuccess`], [`OnFailure`], [`OnUnreadable`], and [`AckOptions`] for one message.
 
 use std::time::Duration;
 
-use broadway_core::Outcome;
+use broadway_core::{
+    Settled,
+    connector::{AckChoice, AckPolicy},
+};
 
-use crate::unsettled::Settlement;
+use crate::unsettled::{Settlement, Token};
 
-/// What happens to a message that succeeded.
+/// What to do with a message that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnSuccess {
-    /// It is acknowledged.
+    /// Acknowledge it.
     #[default]
     Ack,
-    /// It is rejected: dropped, or moved to the queue's dead-letter exchange.
+    /// Reject it: RabbitMQ drops it, or moves it to the queue's dead-letter exchange.
     Reject,
-    /// It goes back into its queue, after the source's [`requeue_delay`](crate::RabbitMq::requeue_delay).
+    /// Return it to its queue, after the source's [`requeue_delay`](crate::RabbitMq::requeue_delay).
     Requeue,
 }
 
-/// What happens to a message that failed.
+/// What to do with a message that failed.
 ///
-/// A quorum queue counts what goes back: beyond its delivery limit a message is dropped, or moved to the queue's dead-letter
-/// exchange.
+/// A quorum queue counts the messages that are returned to it. Beyond its delivery limit a message is dropped, or moved to the queue's
+/// dead-letter exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// It goes back into its queue, after the source's [`requeue_delay`](crate::RabbitMq::requeue_delay). RabbitMQ puts it where it
-    /// stood, as far as it can.
+    /// Return it to its queue, after the source's [`requeue_delay`](crate::RabbitMq::requeue_delay). RabbitMQ puts it back to its
+    /// original position if possible.
     #[default]
     Requeue,
-    /// As `Requeue`, after this time. Zero is at once: what never succeeds is then a tight loop.
+    /// Like `Requeue`, after this time. Zero means immediately: a message that always fails then loops without a pause.
     RequeueAfter(Duration),
-    /// As `Requeue` when this was its first delivery, as `Reject` otherwise.
+    /// Like `Requeue` at the first delivery, like `Reject` at later ones.
     RequeueOnce,
-    /// It is rejected: moved to the queue's dead-letter exchange, or lost where the queue has none. A stream passes it over.
+    /// Reject it: RabbitMQ moves it to the queue's dead-letter exchange, or drops it if the queue has none. In a stream, the source reads
+    /// on after it.
     Reject,
-    /// It is acknowledged: lost, unless you have put it elsewhere.
+    /// Acknowledge it. It is lost unless you have stored it elsewhere.
     Ack,
 }
 
-/// What happens to a message that the client cannot read: the broker takes a header's name, a short property or a routing key for
-/// bytes, the client for text (UTF-8), and it knows fewer kinds of values. Messages beside it are read as usual.
+/// What to do with a message that the client cannot read.
+///
+/// RabbitMQ accepts any bytes as the name of a header, a short property or a routing key, and more types of header values than the client
+/// can decode; the client requires UTF-8. Other messages are read as usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnUnreadable {
-    /// The source reads nothing more, lets the pipeline end what it has, and fails with an error that names the message. The message
-    /// goes back to its queue; the pipeline opens the source again by its restart policy. `Halted` tells it.
+    /// Stop reading, wait until the pipeline has settled its messages, and fail with an error that names the message. `Halted` reports
+    /// it. The message goes back into its queue, and the pipeline opens the source again as its restart policy allows.
     #[default]
     Halt,
-    /// It is rejected: moved to the queue's dead-letter exchange as it is, or lost where the queue has none. A stream passes it over.
-    /// `SourceTrouble` tells each.
+    /// Reject it unchanged: RabbitMQ moves it to the queue's dead-letter exchange, or drops it if the queue has none. In a stream, the
+    /// source reads on after it. `SourceTrouble` reports each one.
     Reject,
-    /// It is handled as any other, with `?` for each byte that belongs to no character, and one header `?` that holds the bytes of
-    /// headers that cannot be read. `SourceTrouble` tells each.
+    /// Handle it like any other message, with `?` for each byte that is not part of a UTF-8 character, and with one header `?` that holds
+    /// the bytes of headers that cannot be decoded. `SourceTrouble` reports each one.
     Mend,
 }
 
-/// How one message is to be acknowledged, for [`Message::configure_ack`](broadway_core::Message::configure_ack). What is not
-/// set stays as the source has it.
+/// How one message is settled, for [`Message::configure_ack`](broadway_core::Message::configure_ack). A choice that is not set stays as
+/// the source has it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,79 +73,45 @@ pub enum OnUnreadable {
 /// let soon = AckOptions::new().on_failure(OnFailure::RequeueAfter(Duration::from_secs(5)));
 /// # let _ = soon;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[must_use = "options have an effect when they are given to a message"]
-pub struct AckOptions {
-    on_success: Option<OnSuccess>,
-    on_failure: Option<OnFailure>,
-}
+pub type AckOptions = broadway_core::connector::AckOptions<OnSuccess, OnFailure>;
 
-impl AckOptions {
-    /// Everything as the source has it.
-    pub const fn new() -> Self {
-        Self {
-            on_success: None,
-            on_failure: None,
-        }
-    }
-
-    /// What happens if this message succeeds.
-    pub const fn on_success(mut self, on_success: OnSuccess) -> Self {
-        self.on_success = Some(on_success);
-        self
-    }
-
-    /// What happens if this message fails.
-    pub const fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.on_failure = Some(on_failure);
-        self
-    }
-}
-
-/// The policy of a source.
+/// How a source settles messages.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Policy {
-    pub(crate) on_success: OnSuccess,
-    pub(crate) on_failure: OnFailure,
+pub(crate) struct SettlementPolicy {
+    pub(crate) acks: AckPolicy<OnSuccess, OnFailure>,
     pub(crate) requeue_delay: Duration,
 }
 
-/// A pause beyond this is as good as never, and sums with it do not overflow.
+/// Longer pauses count as this one. It is as good as forever, and adding it to a time does not overflow.
 const PAUSE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-impl Policy {
-    /// What is said to the broker about a message that ended so.
-    pub(crate) fn ending(
-        &self,
-        outcome: &Outcome,
-        options: Option<&AckOptions>,
-        redelivered: bool,
-    ) -> Settlement {
-        let options = options.copied().unwrap_or_default();
+impl SettlementPolicy {
+    /// How to settle a message with this outcome and these options.
+    pub(crate) fn settlement(&self, settled: &Settled<Token>) -> Settlement {
         let later = Settlement::RequeueAfter(self.requeue_delay.min(PAUSE_MAX));
-        match outcome {
-            Outcome::Done => match options.on_success.unwrap_or(self.on_success) {
-                OnSuccess::Ack => Settlement::Ack,
-                OnSuccess::Reject => Settlement::Reject,
-                OnSuccess::Requeue => later,
-            },
-            Outcome::Failed(_) => match options.on_failure.unwrap_or(self.on_failure) {
-                OnFailure::Requeue => later,
-                OnFailure::RequeueAfter(pause) => Settlement::RequeueAfter(pause.min(PAUSE_MAX)),
-                OnFailure::RequeueOnce if redelivered => Settlement::Reject,
-                OnFailure::RequeueOnce => later,
-                OnFailure::Reject => Settlement::Reject,
-                OnFailure::Ack => Settlement::Ack,
-            },
-            // Nobody began it: others may have it at once.
-            _ => Settlement::Requeue,
+        match self.acks.choose(settled) {
+            AckChoice::Success(OnSuccess::Ack) => Settlement::Ack,
+            AckChoice::Success(OnSuccess::Reject) => Settlement::Reject,
+            AckChoice::Success(OnSuccess::Requeue) => later,
+            AckChoice::Failure(OnFailure::Requeue) => later,
+            AckChoice::Failure(OnFailure::RequeueAfter(pause)) => {
+                Settlement::RequeueAfter(pause.min(PAUSE_MAX))
+            }
+            AckChoice::Failure(OnFailure::RequeueOnce) if settled.token.redelivered => {
+                Settlement::Reject
+            }
+            AckChoice::Failure(OnFailure::RequeueOnce) => later,
+            AckChoice::Failure(OnFailure::Reject) => Settlement::Reject,
+            AckChoice::Failure(OnFailure::Ack) => Settlement::Ack,
+            // No handler began it, so another consumer can have it without a pause.
+            AckChoice::Release => Settlement::Requeue,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use broadway_core::{Callback, Reason};
+    use broadway_core::{Callback, Outcome, Reason};
 
     use super::*;
 
@@ -149,52 +121,52 @@ mod tests {
         Outcome::Failed(Reason::error(Callback::HandleMessage, "no"))
     }
 
-    fn policy(on_failure: OnFailure) -> Policy {
-        Policy {
-            on_success: OnSuccess::Ack,
-            on_failure,
+    fn policy(on_failure: OnFailure) -> SettlementPolicy {
+        SettlementPolicy {
+            acks: AckPolicy {
+                on_success: OnSuccess::Ack,
+                on_failure,
+            },
             requeue_delay: SECOND,
         }
     }
 
-    #[test]
-    fn a_success_is_acknowledged_and_a_failure_requeued_unless_told_otherwise() {
-        let policy = policy(OnFailure::default());
-        assert_eq!(policy.ending(&Outcome::Done, None, false), Settlement::Ack);
-        assert_eq!(
-            policy.ending(&failed(), None, true),
-            Settlement::RequeueAfter(SECOND)
-        );
-        assert_eq!(
-            policy.ending(&Outcome::Released, None, false),
-            Settlement::Requeue
-        );
+    fn settled(outcome: Outcome, redelivered: bool) -> Settled<Token> {
+        let token = Token {
+            generation: 0,
+            tag: 1,
+            redelivered,
+        };
+        Settled::for_test(token, outcome)
     }
 
     #[test]
-    fn once_is_once() {
+    fn a_success_is_acknowledged_and_a_failure_requeued_by_default() {
+        let policy = policy(OnFailure::default());
+        let settlement = |outcome, redelivered| policy.settlement(&settled(outcome, redelivered));
+        assert_eq!(settlement(Outcome::Done, false), Settlement::Ack);
+        assert_eq!(settlement(failed(), true), Settlement::RequeueAfter(SECOND));
+        assert_eq!(settlement(Outcome::Released, false), Settlement::Requeue);
+    }
+
+    #[test]
+    fn requeue_once_rejects_a_message_that_was_redelivered() {
         let policy = policy(OnFailure::RequeueOnce);
-        assert_eq!(
-            policy.ending(&failed(), None, false),
-            Settlement::RequeueAfter(SECOND)
-        );
-        assert_eq!(policy.ending(&failed(), None, true), Settlement::Reject);
+        let settlement = |redelivered| policy.settlement(&settled(failed(), redelivered));
+        assert_eq!(settlement(false), Settlement::RequeueAfter(SECOND));
+        assert_eq!(settlement(true), Settlement::Reject);
     }
 
     #[test]
     fn an_option_of_a_message_leaves_the_other_as_the_source_has_it() {
-        let policy = Policy {
-            on_success: OnSuccess::Reject,
-            ..policy(OnFailure::Ack)
-        };
-        let options = AckOptions::new().on_failure(OnFailure::RequeueAfter(Duration::ZERO));
+        let mut policy = policy(OnFailure::Ack);
+        policy.acks.on_success = OnSuccess::Reject;
+        let own = AckOptions::new().on_failure(OnFailure::RequeueAfter(Duration::ZERO));
+        let settlement = |outcome| policy.settlement(&settled(outcome, false).with_options(own));
         assert_eq!(
-            policy.ending(&failed(), Some(&options), false),
+            settlement(failed()),
             Settlement::RequeueAfter(Duration::ZERO)
         );
-        assert_eq!(
-            policy.ending(&Outcome::Done, Some(&options), false),
-            Settlement::Reject
-        );
+        assert_eq!(settlement(Outcome::Done), Settlement::Reject);
     }
 }

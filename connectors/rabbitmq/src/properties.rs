@@ -1,14 +1,15 @@
-//! AMQP's own properties as headers of a record, so that they travel, and as properties again when they are published.
+//! AMQP's properties as headers of a record, so that other brokers carry them too, and as properties again when a message is published.
 
 use broadway_core::HeaderValue;
 use lapin::{BasicProperties, types::ShortString};
 
-/// What the names of these headers begin with.
+/// The prefix of the names of these headers.
 const PREFIX: &str = "broadway-amqp-";
-/// The queue by which RabbitMQ answers to a channel that waits for it: nobody waits on another channel, which it closes over it.
+/// RabbitMQ's pseudo-queue for direct replies. It works only on the channel that consumes from it; RabbitMQ closes any other channel
+/// on which a message with this reply address is published.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 
-/// A property that is a header elsewhere.
+/// A property that becomes a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Property {
     ContentType,
@@ -25,7 +26,7 @@ enum Property {
     ClusterId,
 }
 
-/// With the names of their headers.
+/// All properties, with the names of their headers.
 const ALL: [(&str, Property); 12] = [
     ("broadway-amqp-content-type", Property::ContentType),
     ("broadway-amqp-content-encoding", Property::ContentEncoding),
@@ -41,7 +42,7 @@ const ALL: [(&str, Property); 12] = [
     ("broadway-amqp-cluster-id", Property::ClusterId),
 ];
 
-/// All that are given, as headers: numbers are text, which every broker carries.
+/// The properties that are set, as headers. Numbers are text, which every broker carries.
 pub(crate) fn headers(
     properties: &BasicProperties,
 ) -> impl Iterator<Item = (&'static str, HeaderValue)> {
@@ -55,12 +56,12 @@ pub(crate) fn headers(
     })
 }
 
-/// Whether a header of this name may stand for a property.
+/// Whether a header of this name stands for a property.
 pub(crate) fn is_named(name: &str) -> bool {
     named(name).is_some()
 }
 
-/// How many bytes they take in a frame, headers apart.
+/// The bytes that the properties without the headers take in a frame.
 pub(crate) fn bytes(properties: &BasicProperties) -> usize {
     let short = |(_, property): &(&str, Property)| match text(*property, properties) {
         Some(text) => 1 + text.len(),
@@ -70,10 +71,11 @@ pub(crate) fn bytes(properties: &BasicProperties) -> usize {
     timestamp + ALL.iter().map(short).sum::<usize>()
 }
 
-/// Sets the property that a header of this name stands for. `false` where it stays a header: it is none of ours, the property is set
-/// already, the broker would close the channel over it, or a dead letter must not have it.
+/// Sets the property for which a header of this name stands. Returns `false` if it stays a header: it stands for none, the property is set
+/// already, the broker would close the channel over its value, or a dead letter must not have it.
 ///
-/// A dead letter does not expire, and is kept on disk as its publisher says. The broker compares a user with that of the connection.
+/// A dead letter does not expire, and its publisher sets the delivery mode. The property `user-id` is never set, because the broker
+/// compares it with the user of the connection.
 pub(crate) fn set(
     properties: &mut BasicProperties,
     name: &str,
@@ -86,8 +88,8 @@ pub(crate) fn set(
     if is_set(property, properties) || matches!(property, Property::UserId) {
         return false;
     }
-    let stays_away = matches!(property, Property::Expiration | Property::DeliveryMode);
-    if is_dead_letter && stays_away {
+    let is_left_out = matches!(property, Property::Expiration | Property::DeliveryMode);
+    if is_dead_letter && is_left_out {
         return false;
     }
     let changed = match property {
@@ -166,7 +168,7 @@ fn with_text(
         Property::ContentEncoding => properties.with_content_encoding(short),
         Property::CorrelationId => properties.with_correlation_id(short),
         Property::ReplyTo if text != DIRECT_REPLY => properties.with_reply_to(short),
-        // Milliseconds, as the broker reads them.
+        // The broker accepts a number of milliseconds only.
         Property::Expiration if is_digits(text) && text.parse::<u32>().is_ok() => {
             properties.with_expiration(short)
         }
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_would_not_take_stays_a_header() {
+    fn values_that_the_broker_would_not_accept_stay_headers() {
         for (name, value) in [
             ("expiration", HeaderValue::from("soon")),
             ("expiration", "+5".into()),

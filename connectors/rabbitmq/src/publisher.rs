@@ -1,49 +1,46 @@
-//! The sending side: [`RabbitMqPublisher`], with a confirmation for each message.
+//! The publisher: [`RabbitMqPublisher`], with a confirmation for each message.
 //!
 //! ```text
-//! publish ── a call, a channel of its own ──▶ client ──▶ broker
-//!    ▲                                          │
+//! publish ── call, on a channel of its own ──▶ client ──▶ broker
+//!    ▲                                           │
 //!    └── confirms ◀── confirmations, returned messages
 //! ```
 //!
-//! `call` is one call of `publish`, `confirms` what became of its messages, `message` what a message becomes, `link` the
-//! connection with its channels and the way to the next one.
+//! `call` runs one call of `publish`, `confirms` collects the answers to its messages, `convert` and `headers` make AMQP messages of
+//! [`Outgoing`] ones, and `channels` holds the connection with its channels, and replaces a lost one.
 //!
-//! Each call has a channel for itself while it runs. The client tells of a returned message with whatever confirmation comes
-//! next, which may be another's; only when all of a channel's messages are confirmed is it certain which ones were returned. With
-//! a channel of one's own that moment is the end of the call.
+//! Each call has a channel for itself while it runs. The client hands a returned message over with whichever confirmation comes next,
+//! which may belong to another message. Only when all messages of a channel are confirmed is it certain which were returned; on a
+//! channel that no other call uses, that moment is the end of the call.
 
 mod builder;
 mod call;
 mod channels;
 mod confirms;
 pub(crate) mod convert;
+mod error;
 mod headers;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{BoxError, Outgoing, PublishError, Publisher};
-use tokio::{sync::Semaphore, time::timeout};
+use broadway_core::{
+    BoxError, Deadline, Outgoing, PublishError, Publisher,
+    connector::{ConnectorError, InFlight},
+};
+use tokio::sync::Semaphore;
 
 pub use builder::RabbitMqPublisherBuilder;
 use channels::Channels;
 
-/// The most calls at once, each with a channel; others wait. Brokers allow 2,047 channels by default.
+/// The most calls that run at once, each with a channel. RabbitMQ allows 2,047 channels on a connection by default.
 const CALLS_MAX: u16 = 64;
 
-/// Publishes to an exchange or a queue, and knows of each message whether the broker has it. Clones share one connection and
-/// one limit.
+/// Publishes to an exchange or a queue, and returns for each message whether the broker confirmed it. Clones share one connection and one
+/// limit.
 ///
-/// A message is confirmed when the broker has taken responsibility for it: stored on disk in every durable queue that it was
-/// routed to, or with most members of a quorum queue. With [`mandatory`](RabbitMqPublisherBuilder::mandatory), the default, a
-/// message that no queue is bound for is refused, with the broker's words.
+/// The broker confirms a message when it has taken responsibility for it: when every durable queue that the message was routed to has
+/// stored it on disk, or most members of a quorum queue have it. With [`mandatory`](RabbitMqPublisherBuilder::mandatory), the default, a
+/// message that is routed to no queue is refused, with the broker's text.
 ///
 /// ```no_run
 /// use broadway_core::{Outgoing, Publisher};
@@ -64,32 +61,39 @@ const CALLS_MAX: u16 = 64;
 /// # }
 /// ```
 ///
-/// # What a message becomes
+/// # How a message is converted
 ///
-/// The payload is the body; without one ([`Outgoing::tombstone`]) the body is empty and the header `broadway-encoding` says `null`.
-/// Headers are headers, with their types: strings, or byte arrays where they are not UTF-8, and all others as AMQP has them. What
-/// AMQP cannot carry (a name that is not UTF-8 or longer than 255 bytes, one that repeats, a time with parts of a second) travels in
-/// the header `broadway-headers`, and a record has it again. All together are within a frame of the broker (128 KiB by default). Headers
-/// named `broadway-amqp-…`, such as `broadway-amqp-priority`, become the property; see the connector's page. The key is the header
-/// `broadway-key`, the time the timestamp, in seconds. [`Outgoing::to`] is the routing key, of 255 bytes at most. Messages of one
-/// call are sent in the order given; of two calls at once, in either order.
+/// - The payload is the body. Without one ([`Outgoing::tombstone`]) the body is empty and the header `broadway-encoding` is `null`.
+/// - Headers are headers, with their types; bytes are strings if they are UTF-8, and byte arrays otherwise. Headers that AMQP cannot carry
+///   (a name that is not UTF-8, longer than 255 bytes or repeated, a time with a fraction of a second) travel in the header
+///   `broadway-headers`, and a record has them again. All together must fit into one frame of the broker, 128 KiB by default.
+/// - Headers named `broadway-amqp-…`, such as `broadway-amqp-priority`, become the property.
+/// - The key is the header `broadway-key`, and the time the property `timestamp`, in seconds.
+/// - [`Outgoing::to`] is the routing key, of at most 255 bytes.
+///
+/// # Order
+///
+/// The messages of one call are sent in the order given, messages of concurrent calls in any order. One call with many messages is cheaper
+/// than many calls. Up to 64 calls run at once; further calls wait.
 ///
 /// # Failures
 ///
-/// When the connection is lost, what was not confirmed fails as
-/// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed): nothing is sent again over another connection. Where the broker
-/// closes a channel over one message, the one is refused, and those that had no answer are sent once more, so that they may arrive
-/// twice: at most `in_flight_max` of a call. The next call
-/// opens a new connection, and tries so, later each time (100 ms to 5 s), for up to `confirm_timeout`. A message without an
-/// answer after `confirm_timeout`, as when the broker has blocked all who publish (a memory or disk alarm), gives up
-/// the connection, and so all that was on it.
+/// When the connection is lost, unconfirmed messages fail as [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed). They are not
+/// sent again. The next call opens a new connection: it tries for up to `confirm_timeout`, with pauses of up to 100 ms that double to
+/// 5 s. A message that is not confirmed within `confirm_timeout`, for instance because the broker blocks publishers during a memory or
+/// disk alarm, gives up the connection with everything on it.
 ///
-/// Many messages at once are cheaper than many calls; up to 64 calls run at once, others wait.
+/// When the broker closes a channel because of one message, that message is refused, and the messages of the call that have no answer
+/// are sent once more. They may arrive twice: at most `in_flight_max` messages of a call.
 ///
-/// Closing one clone closes all of them. When the last clone is dropped without [`close`](Publisher::close), calls that run go on to
-/// their end, and the connection goes with the last of them.
+/// # Flush, close and drop
+///
+/// [`flush`](Publisher::flush) waits for the calls that began before it, for at most `confirm_timeout`. Calls that begin meanwhile run as
+/// usual. [`close`](Publisher::close) refuses further calls, on all clones, and waits for the open ones for at most `close_timeout`; then
+/// it closes the connection, for which the same time applies again. If the last clone is dropped without it, open calls continue to their
+/// end, and the connection is closed after the last of them.
 #[derive(Clone)]
-#[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
+#[must_use = "a publisher sends nothing on its own, and its connection closes when it is dropped"]
 pub struct RabbitMqPublisher {
     shared: Arc<SharedPublisher>,
 }
@@ -97,26 +101,23 @@ pub struct RabbitMqPublisher {
 pub(crate) struct SharedPublisher {
     options: RabbitMqPublisherBuilder,
     channels: Channels,
-    /// One for each call at once.
-    calls: Arc<Semaphore>,
-    calls_max: u32,
-    /// One for each message that may be unconfirmed.
-    in_flight: Semaphore,
-    is_closed: AtomicBool,
+    /// A permit for each call that runs, and so for each channel.
+    running_calls: Arc<Semaphore>,
+    in_flight: Arc<InFlight>,
 }
 
 impl RabbitMqPublisher {
-    /// The options of a publisher to this exchange.
+    /// A builder of a publisher to this exchange.
     pub fn exchange(name: impl Into<String>) -> RabbitMqPublisherBuilder {
         RabbitMqPublisherBuilder::exchange(name.into())
     }
 
-    /// The options of a publisher to this queue, by way of the default exchange.
+    /// A builder of a publisher to this queue, through the default exchange.
     pub fn queue(name: impl Into<String>) -> RabbitMqPublisherBuilder {
         RabbitMqPublisherBuilder::queue(name.into())
     }
 
-    /// `channel_max` is what the broker allows on a connection.
+    /// `channel_max` is the broker's limit for a connection.
     pub(crate) fn new(
         options: RabbitMqPublisherBuilder,
         channels: Channels,
@@ -125,10 +126,8 @@ impl RabbitMqPublisher {
         let calls_max = CALLS_MAX.min(channel_max).max(1);
         let shared = SharedPublisher {
             channels,
-            calls: Arc::new(Semaphore::new(usize::from(calls_max))),
-            calls_max: u32::from(calls_max),
-            in_flight: Semaphore::new(options.in_flight_max),
-            is_closed: AtomicBool::new(false),
+            running_calls: Arc::new(Semaphore::new(usize::from(calls_max))),
+            in_flight: InFlight::new(options.in_flight_max),
             options,
         };
         Self {
@@ -136,18 +135,16 @@ impl RabbitMqPublisher {
         }
     }
 
-    /// Waits until all calls that are before us in the line have ended. Fails after this time.
-    async fn settled(&self, option: &str, within: Duration) -> Result<(), BoxError> {
-        let shared = &*self.shared;
-        // Permits are handed out in turn, so that all of them are those of whoever came before.
-        match timeout(within, shared.calls.acquire_many(shared.calls_max)).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!(
-                "messages to {} were not confirmed within {within:?} (`{option}`)",
-                shared.options.destination()
-            )
-            .into()),
-        }
+    /// Waits for the calls that are open now; `option` is the one that sets `timeout`.
+    async fn flush_within(&self, option: &str, timeout: Duration) -> Result<(), BoxError> {
+        let flushed = self.shared.in_flight.flush(Deadline::after(timeout)).await;
+        flushed.map_err(|open| {
+            let destination = self.shared.options.destination();
+            ConnectorError::transient(format!(
+                "messages to {destination} were not confirmed within {timeout:?} (`{option}`): {open} calls are still open"
+            ))
+            .into()
+        })
     }
 }
 
@@ -155,16 +152,17 @@ impl Publisher for RabbitMqPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let n = messages.len();
         let every = |error: &dyn Fn() -> PublishError| (0..n).map(|_| Err(error())).collect();
-        let turn = Arc::clone(&self.shared.calls).acquire_owned().await;
-        let turn = turn.expect("never closed");
-        if self.shared.is_closed.load(Ordering::Acquire) {
+        let Ok(open_call) = self.shared.in_flight.begin() else {
             return every(&PublishError::closed);
-        }
-        // A task of its own: when this future is dropped, the channel must still hear to the end what was sent on it.
+        };
+        let turn = Arc::clone(&self.shared.running_calls).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        // A task of its own: if this future is dropped, the answers to messages that were sent must still be read, or the channel could not be
+        // used for another call. So `flush` also waits for the task, not for this future.
         let shared = Arc::clone(&self.shared);
         let call = tokio::spawn(async move {
             let results = call::run(&shared, &messages).await;
-            drop(turn);
+            drop((turn, open_call));
             results
         });
         let ended = || PublishError::unconfirmed("the task that published it has ended early");
@@ -172,16 +170,16 @@ impl Publisher for RabbitMqPublisher {
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let within = self.shared.options.confirm_timeout;
-        self.settled("confirm_timeout", within).await
+        let timeout = self.shared.options.confirm_timeout;
+        self.flush_within("confirm_timeout", timeout).await
     }
 
     async fn close(&self) -> Result<(), BoxError> {
-        self.shared.is_closed.store(true, Ordering::Release);
-        let within = self.shared.options.close_timeout;
-        let settled = self.settled("close_timeout", within).await;
-        self.shared.channels.close(within).await;
-        settled
+        self.shared.in_flight.close();
+        let timeout = self.shared.options.close_timeout;
+        let flushed = self.flush_within("close_timeout", timeout).await;
+        self.shared.channels.close(timeout).await;
+        flushed
     }
 }
 
@@ -189,7 +187,7 @@ impl fmt::Debug for RabbitMqPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitMqPublisher")
             .field("options", &self.shared.options)
-            .field("is_closed", &self.shared.is_closed)
+            .field("is_closed", &self.shared.in_flight.is_closed())
             .finish_non_exhaustive()
     }
 }

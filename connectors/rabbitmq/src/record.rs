@@ -1,4 +1,4 @@
-//! The item of the source: one message of a queue.
+//! The item of the source: one message of a queue or a stream.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use crate::{
     properties,
 };
 
-/// One message of the queue.
+/// A message of a queue or a stream.
 pub struct RabbitMqRecord(Box<RecordFields>);
 
 struct RecordFields {
@@ -34,9 +34,9 @@ struct RecordFields {
     routing_key: ShortString,
     properties: BasicProperties,
     payload: Vec<u8>,
-    /// The text of headers that are no bytes (numbers, for instance) and of properties, made when one is asked for.
+    /// The text of headers that are not bytes, such as numbers, and of properties. Created when one is read.
     texts: OnceLock<BTreeMap<String, String>>,
-    /// Headers that travelled as JSON.
+    /// Headers that travelled as JSON. Parsed when a header is read.
     restored: OnceLock<Vec<Header>>,
 }
 
@@ -46,7 +46,7 @@ fn text(value: Option<&ShortString>) -> Option<&str> {
 
 impl RabbitMqRecord {
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn made(
+    pub(crate) fn from_parts(
         queue: &str,
         tag: u64,
         redelivered: bool,
@@ -81,67 +81,67 @@ impl RabbitMqRecord {
         }))
     }
 
-    /// The name of the queue that it was read from.
+    /// The name of the queue from which it was read.
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.0.queue
     }
 
-    /// The number of this delivery on its channel: for logs, since no other channel knows it.
+    /// The delivery tag. It is valid on the channel of this delivery only, so use it for logs.
     #[must_use]
     pub fn delivery_tag(&self) -> u64 {
         self.0.tag
     }
 
-    /// Whether it was delivered before, to anybody.
+    /// Whether it was delivered before, to any consumer.
     #[must_use]
     pub fn redelivered(&self) -> bool {
         self.0.redelivered
     }
 
-    /// The exchange that it was published to; empty for the default exchange.
+    /// The exchange to which it was published; empty for the default exchange.
     #[must_use]
     pub fn exchange(&self) -> &str {
         self.0.exchange.as_str()
     }
 
-    /// The routing key that it was published with.
+    /// The routing key with which it was published.
     #[must_use]
     pub fn routing_key(&self) -> &str {
         self.0.routing_key.as_str()
     }
 
-    /// The MIME type of the payload, as its sender says.
+    /// The MIME type of the payload, if the sender set it.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         text(self.0.properties.content_type().as_ref())
     }
 
-    /// The encoding of the payload, such as `gzip`. It is not decoded here.
+    /// The encoding of the payload, such as `gzip`. The payload is not decoded.
     #[must_use]
     pub fn content_encoding(&self) -> Option<&str> {
         text(self.0.properties.content_encoding().as_ref())
     }
 
-    /// Whether the sender asked for it to be kept on disk.
+    /// Whether the sender asked the broker to store it on disk.
     #[must_use]
     pub fn persistent(&self) -> bool {
         *self.0.properties.delivery_mode() == Some(2)
     }
 
-    /// Its priority, in a queue that has priorities.
+    /// The priority, for queues with priorities.
     #[must_use]
     pub fn priority(&self) -> Option<u8> {
         *self.0.properties.priority()
     }
 
-    /// What ties an answer to its question.
+    /// The correlation id, which matches a reply with its request.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
         text(self.0.properties.correlation_id().as_ref())
     }
 
-    /// Where answers go.
+    /// The address for replies.
     #[must_use]
     pub fn reply_to(&self) -> Option<&str> {
         text(self.0.properties.reply_to().as_ref())
@@ -153,13 +153,13 @@ impl RabbitMqRecord {
         text(self.0.properties.expiration().as_ref())
     }
 
-    /// The id that its sender gave it.
+    /// The message id, if the sender set it.
     #[must_use]
     pub fn message_id(&self) -> Option<&str> {
         text(self.0.properties.message_id().as_ref())
     }
 
-    /// When it was sent, as its sender says, to the second.
+    /// When it was sent, in whole seconds, if the sender set it.
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
         let seconds = (*self.0.properties.timestamp())?;
@@ -170,38 +170,38 @@ impl RabbitMqRecord {
         *self.0.properties.timestamp()
     }
 
-    /// What kind of message it is, as its sender says: the property `type`.
+    /// The property `type`, if the sender set it.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
         text(self.0.properties.kind().as_ref())
     }
 
-    /// The user that sent it, checked by the broker where it is given.
+    /// The user that sent it. If the sender set it, the broker has compared it with the user of the connection.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         text(self.0.properties.user_id().as_ref())
     }
 
-    /// The application that sent it.
+    /// The application that sent it, if the sender set it.
     #[must_use]
     pub fn app_id(&self) -> Option<&str> {
         text(self.0.properties.app_id().as_ref())
     }
 
-    /// The cluster that it was sent to.
+    /// The property `cluster-id`, if the sender set it.
     #[must_use]
     pub fn cluster_id(&self) -> Option<&str> {
         text(self.0.properties.cluster_id().as_ref())
     }
 
-    /// How often a quorum queue has delivered it before; `None` at the first time and in other queues.
+    /// How many times a quorum queue has delivered it before; `None` at the first delivery and in other queues.
     #[must_use]
     pub fn delivery_count(&self) -> Option<u64> {
         self.integer(DELIVERY_COUNT)
     }
 
-    /// Which delivery this is, as far as the broker says; `None` in a stream, which is read again and again. Without a count it is 2 for
-    /// every delivery but the first.
+    /// The number of this delivery, from 1 on, as far as the broker reports it. In a queue that does not count, it is 2 for all deliveries
+    /// but the first. `None` in a stream, whose messages can be read any number of times.
     pub(crate) fn attempt(&self) -> Option<u32> {
         if self.stream_offset().is_some() {
             return None;
@@ -213,7 +213,7 @@ impl RabbitMqRecord {
         Some(u32::try_from(attempt).unwrap_or(u32::MAX))
     }
 
-    /// Where it stands, in a stream.
+    /// Its offset in a stream; `None` in a queue.
     #[must_use]
     pub fn stream_offset(&self) -> Option<u64> {
         self.integer(OFFSET)
@@ -244,7 +244,7 @@ impl RabbitMqRecord {
             let properties = properties::headers(&self.0.properties);
             let properties = properties
                 .filter_map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())));
-            // A header of that name comes first.
+            // A header takes precedence over a property of the same name: a later entry replaces an earlier one.
             properties.chain(numbers).collect()
         })
     }
@@ -257,7 +257,7 @@ impl Record for RabbitMqRecord {
         &self.0.payload
     }
 
-    /// An empty body with the header `broadway-encoding` of `null`.
+    /// Whether the body is empty and the header `broadway-encoding` is `null`.
     fn is_tombstone(&self) -> bool {
         self.0.payload.is_empty() && self.native(ENCODING).and_then(as_bytes) == Some(b"null")
     }
@@ -267,8 +267,8 @@ impl Record for RabbitMqRecord {
         self.native(KEY).and_then(as_bytes)
     }
 
-    /// Texts and bytes as they are; numbers, booleans and timestamps as text. Tables, lists and decimals are left out:
-    /// [`for_each_header`](Self::for_each_header) has them.
+    /// Returns strings and byte arrays as they are, and numbers, booleans and timestamps as text. Returns `None` for tables, lists and
+    /// decimals, which [`for_each_header`](Self::for_each_header) visits.
     fn header(&self, name: &str) -> Option<&[u8]> {
         let restored = self.restored().iter().find(|header| header.name == *name);
         if let Some(restored) = restored {
@@ -282,8 +282,8 @@ impl Record for RabbitMqRecord {
         bytes.or_else(|| self.texts().get(name).map(String::as_bytes))
     }
 
-    /// The properties, as `broadway-amqp-…`; then the headers with their types, `x-death` among them. Without the key, and without what
-    /// the broker adds to count and number.
+    /// Visits the properties, as `broadway-amqp-…`, and then the headers with their types, `x-death` among them. Leaves out the key, and the
+    /// headers that the broker adds to count and number messages.
     fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         headers::visit(&self.0.properties, self.restored(), visit);
     }
@@ -292,7 +292,7 @@ impl Record for RabbitMqRecord {
         self.timestamp()
     }
 
-    /// The queue with the stream's offset or the message's id (`orders@17`), or else with the delivery tag (`orders#17`).
+    /// The queue with the offset in the stream or the message id (`orders@17`), else with the delivery tag (`orders#17`).
     fn id(&self) -> String {
         match (self.stream_offset(), self.message_id()) {
             (Some(offset), _) => format!("{}@{offset}", self.queue()),
@@ -332,7 +332,7 @@ fn integer(value: &AMQPValue) -> Option<u64> {
     }
 }
 
-/// Shows where it is from and how large it is, never its payload or the values of its headers.
+/// Shows the origin and the size, and neither the payload nor the values of headers.
 impl fmt::Debug for RabbitMqRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitMqRecord")
@@ -373,8 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn the_attempt_is_one_more_than_the_broker_counted_or_two_if_it_only_knows_that_it_is_not_the_first()
-     {
+    fn the_attempt_is_one_more_than_the_delivery_count_or_two_if_redelivered_without_a_count() {
         assert_eq!(record().attempt(), Some(4));
         let delivered = |redelivered| {
             let delivery = Delivery::mock(7, "shop".into(), "k".into(), redelivered, Vec::new());

@@ -1,17 +1,21 @@
-//! What a hook after each connect can do: make exchanges, queues and bindings.
+//! [`Setup`]: declares exchanges, queues and bindings in the hook after each connect.
 
-use broadway_core::BoxError;
+use broadway_core::{BoxError, connector::ConnectorError};
 use lapin::{
     Channel, ExchangeKind,
     options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions},
     types::FieldTable,
 };
 
-use crate::{declare::Declare, error::words, names::short};
+use crate::{
+    declare::Declare,
+    error::{kind_of, reply_text},
+    names::short_name,
+};
 
-/// A channel that has just been opened, in the hands of [`after_connect`](crate::RabbitMq::after_connect).
+/// A new channel, for the hook [`after_connect`](crate::RabbitMq::after_connect).
 ///
-/// An operation that the broker refuses closes the channel, so an error is best returned.
+/// The broker closes the channel when it refuses an operation, so return the error: later operations would fail too.
 #[derive(Clone)]
 pub struct Setup {
     channel: Channel,
@@ -22,13 +26,13 @@ impl Setup {
         Self { channel }
     }
 
-    /// Declares an exchange, durable, of the kind `direct`, `fanout`, `topic`, `headers` or one of a plugin's.
+    /// Declares a durable exchange of the type `direct`, `fanout`, `topic`, `headers`, or of a type that a plugin adds.
     ///
     /// # Errors
     ///
-    /// When the broker refuses, as it does when it exists with another kind; when the name is longer than 255 bytes.
+    /// Fails if the broker refuses, for instance because the exchange exists with another type, or if the name is longer than 255 bytes.
     pub async fn exchange(&self, name: &str, kind: &str) -> Result<(), BoxError> {
-        let kind_of = match kind {
+        let exchange_kind = match kind {
             "direct" => ExchangeKind::Direct,
             "fanout" => ExchangeKind::Fanout,
             "topic" => ExchangeKind::Topic,
@@ -39,35 +43,35 @@ impl Setup {
             durable: true,
             ..ExchangeDeclareOptions::default()
         };
-        let short_name = short("exchange", name)?;
+        let exchange = short_name("exchange", name)?;
         let declared =
             self.channel
-                .exchange_declare(short_name, kind_of, options, FieldTable::default());
-        said("declare the exchange", name, declared.await)
+                .exchange_declare(exchange, exchange_kind, options, FieldTable::default());
+        check("declare the exchange", name, declared.await)
     }
 
     /// Declares a queue.
     ///
     /// # Errors
     ///
-    /// When the broker refuses, as it does when it exists with other properties; when a name is longer than 255 bytes.
+    /// Fails if the broker refuses, for instance because the queue exists with other properties, or if a name is longer than 255 bytes.
     pub async fn queue(&self, name: &str, declare: &Declare) -> Result<(), BoxError> {
-        let short_name = short("queue", name)?;
+        let queue = short_name("queue", name)?;
         if let [problem, ..] = declare.arguments.problems() {
             return Err(format!("the queue {name:?} {problem}").into());
         }
         let arguments = declare.arguments.table().clone();
         let declared = self
             .channel
-            .queue_declare(short_name, declare.options, arguments);
-        said("declare the queue", name, declared.await)
+            .queue_declare(queue, declare.options, arguments);
+        check("declare the queue", name, declared.await)
     }
 
     /// Binds a queue to an exchange.
     ///
     /// # Errors
     ///
-    /// When one of them is missing, or the broker refuses; when a name is longer than 255 bytes.
+    /// Fails if one of them does not exist, if the broker refuses, or if a name is longer than 255 bytes.
     pub async fn bind(
         &self,
         queue: &str,
@@ -75,18 +79,18 @@ impl Setup {
         routing_key: &str,
     ) -> Result<(), BoxError> {
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-        let to = short("queue", queue)?;
-        let from = short("exchange", exchange)?;
-        let key = short("routing key", routing_key)?;
+        let to = short_name("queue", queue)?;
+        let from = short_name("exchange", exchange)?;
+        let key = short_name("routing key", routing_key)?;
         let bound = self.channel.queue_bind(to, from, key, options, arguments);
-        said("bind the queue", queue, bound.await)
+        check("bind the queue", queue, bound.await)
     }
 
-    /// Binds an exchange to another one, `source`, whose messages it then gets.
+    /// Binds an exchange to the exchange `source`, whose messages it then receives.
     ///
     /// # Errors
     ///
-    /// When one of them is missing, or the broker refuses; when a name is longer than 255 bytes.
+    /// Fails if one of them does not exist, if the broker refuses, or if a name is longer than 255 bytes.
     pub async fn bind_exchange(
         &self,
         exchange: &str,
@@ -94,20 +98,23 @@ impl Setup {
         routing_key: &str,
     ) -> Result<(), BoxError> {
         let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
-        let to = short("exchange", exchange)?;
-        let from = short("exchange", source)?;
-        let key = short("routing key", routing_key)?;
+        let to = short_name("exchange", exchange)?;
+        let from = short_name("exchange", source)?;
+        let key = short_name("routing key", routing_key)?;
         let bound = self
             .channel
             .exchange_bind(to, from, key, options, arguments);
-        said("bind the exchange", exchange, bound.await)
+        check("bind the exchange", exchange, bound.await)
     }
 }
 
-fn said<T>(what: &str, name: &str, result: lapin::Result<T>) -> Result<(), BoxError> {
+fn check<T>(step: &str, name: &str, result: lapin::Result<T>) -> Result<(), BoxError> {
     match result {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("the broker did not {what} {name:?}: {}", words(&error)).into()),
+        Err(error) => {
+            let text = format!("the broker did not {step} {name:?}: {}", reply_text(&error));
+            Err(ConnectorError::new(kind_of(&error), text).into())
+        }
     }
 }
 

@@ -1,15 +1,18 @@
-//! What a producer, its acknowledger and its keeper share: the channel that is in use, and the ledger of its tags.
+//! What a producer, its acknowledger and its background tasks share: the channel in use, and its unsettled deliveries.
 //!
-//! Each channel has a generation. When it is lost the generation moves on, and results of the old one meet nothing: their messages come
-//! again by themselves. Frames are sent under the lock, in the order in which the ledger gives them, since an acknowledgement of a
-//! prefix after one of a message within it would be a tag that the broker does not know. Sending only queues a frame; nobody waits.
+//! Each channel has a generation. When a channel is lost the generation moves on, and outcomes of the earlier one find no delivery: the
+//! broker delivers those messages again.
+//!
+//! Frames are sent under the lock, in the order in which [`Unsettled`] produces them. Without it, two tasks could send their frames in
+//! the wrong order, and the acknowledgement of a prefix would precede the frame of one message in it, whose tag the broker would no
+//! longer know: it closes the channel then. Sending queues a frame in the client, so the lock is never held over an await.
 
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use broadway_core::{
@@ -22,65 +25,68 @@ use lapin::{
     Channel,
     options::{BasicAckOptions, BasicNackOptions},
 };
-use tokio::{sync::Notify, time::sleep_until};
+use tokio::sync::Notify;
 
 use crate::{
     config::RabbitMq,
     consume::OpenConsumer,
     consumer_timeout::ConsumerTimeout,
-    error::words,
-    options::{AckOptions, OnUnreadable, Policy},
-    queue_depth::{self, QueueDepth},
+    error::reply_text,
+    options::{OnUnreadable, SettlementPolicy},
+    queue_depth::QueueDepth,
     unsettled::{AckFrame, NewDelivery, Settlement, Token, Unsettled},
 };
 
-/// How many of the messages whose results were late are named.
-const LATE_NAMED_MAX: usize = 3;
+/// The most messages that a `LateResults` event describes; it counts all of them.
+const LATE_DESCRIBED_MAX: usize = 3;
 
+/// The channel in use.
 pub(crate) struct SharedChannel {
     queue: String,
     producer: usize,
     emitter: Emitter,
-    policy: Policy,
+    policy: SettlementPolicy,
     pub(crate) on_unreadable: OnUnreadable,
+    /// The prefetch window.
     pub(crate) window: u16,
     pub(crate) is_stream: bool,
-    /// That of `ChannelState`, to be read without its lock.
+    /// A copy of the generation in `state`, so that checking for stale messages takes no lock.
     generation: AtomicU64,
     state: Mutex<ChannelState>,
     pub(crate) lag: LagReporter,
-    /// Wakes the keeper when something is due earlier, the producer when the channel was given up, and one that halts when nothing is
-    /// with the pipeline any more.
-    bell: Notify,
-    pub(crate) given_up: Notify,
+    /// Wakes the ack task when something becomes due earlier than before.
+    pub(crate) due_earlier: Notify,
+    /// Wakes the producer when the channel was lost.
+    pub(crate) channel_lost: Notify,
+    /// Wakes a producer that has halted when the pipeline has no message left.
     pub(crate) idle: Notify,
 }
 
 struct ChannelState {
     generation: u64,
+    /// `None` while no channel is open.
     channel: Option<Channel>,
-    ledger: Unsettled,
-    /// Used again and again.
+    unsettled: Unsettled,
+    /// Kept for its capacity; empty between calls.
     frames: Vec<AckFrame>,
-    /// In a stream, where to read on.
-    resume: Option<u64>,
-    /// The channel in use was told of a message that ended.
-    has_told: bool,
-    /// How long the broker lets a message be unsettled.
-    patience: ConsumerTimeout,
-    /// Of the messages that ended since the channel in use began, and of late ones while there is none: how many were to be taken from
-    /// the queue.
-    taken: u64,
-    /// Nothing is read any more, so nothing is opened again.
+    /// The offset at which to read a stream on.
+    resume_offset: Option<u64>,
+    /// A message was settled on the channel in use, or on the last one.
+    has_settled: bool,
+    consumer_timeout: ConsumerTimeout,
+    /// The number of messages that were to be removed from the queue since the channel was opened, and of late ones while none is open.
+    removed: u64,
+    /// Nothing is read any more, so no consumer is opened again.
     is_stopped: bool,
-    /// How many messages wait: of the opened in use, or the last one.
+    /// Of the consumer in use, or of the last one.
     queue_depth: Option<QueueDepth>,
 }
 
+/// The channel, from opening to loss.
 impl SharedChannel {
     pub(crate) fn new(cx: &OpenContext, source: &RabbitMq, window: u16) -> Self {
         let is_stream = source.is_stream();
-        let patience = source.patience();
+        let consumer_timeout = source.known_consumer_timeout();
         Self {
             queue: source.queue.clone(),
             producer: cx.producer(),
@@ -93,18 +99,18 @@ impl SharedChannel {
             state: Mutex::new(ChannelState {
                 generation: 0,
                 channel: None,
-                ledger: Unsettled::new(window, is_stream, patience.pause_max()),
+                unsettled: Unsettled::new(window, is_stream, consumer_timeout.pause_max()),
                 frames: Vec::new(),
-                resume: None,
-                has_told: false,
-                patience,
-                taken: 0,
+                resume_offset: None,
+                has_settled: false,
+                consumer_timeout,
+                removed: 0,
                 is_stopped: false,
                 queue_depth: None,
             }),
             lag: LagReporter::new(cx),
-            bell: Notify::new(),
-            given_up: Notify::new(),
+            due_earlier: Notify::new(),
+            channel_lost: Notify::new(),
             idle: Notify::new(),
         }
     }
@@ -113,157 +119,50 @@ impl SharedChannel {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The channel of a new opened is in use from now on; says its generation.
-    pub(crate) fn begin(&self, opened: &OpenConsumer) -> u64 {
+    /// Puts the channel of a new consumer in use, and returns its generation.
+    pub(crate) fn use_channel_of(&self, opened: &OpenConsumer) -> u64 {
         let mut state = self.state();
         state.channel = Some(opened.channel.clone());
         state.queue_depth = Some(QueueDepth::of(opened));
-        state.taken = 0;
-        state.has_told = false;
+        state.removed = 0;
+        state.has_settled = false;
         state.generation
     }
 
-    /// The channel of this generation is lost: what it delivered comes again.
-    pub(crate) fn lose(&self, generation: u64) {
+    /// Gives up the channel of this generation; does nothing if it was given up before.
+    pub(crate) fn lose_channel(&self, generation: u64) {
         let mut state = self.state();
         if state.generation == generation {
-            self.move_on(&mut state);
+            self.next_generation(&mut state);
         }
     }
 
-    /// Whether the broker was told of the end of a message on the channel in use, or the last one.
-    pub(crate) fn has_told(&self) -> bool {
-        self.state().has_told
+    /// Whether a message was settled on the channel in use, or on the last one.
+    pub(crate) fn has_settled(&self) -> bool {
+        self.state().has_settled
     }
 
-    /// The broker has closed the channel over a message that was unsettled for longer than `limit`, its `consumer_timeout`, if it has
-    /// said how long that is. Says what that message did; pauses end in time from now on.
-    pub(crate) fn impatient(&self, limit: Option<Duration>) -> String {
+    /// The offset at which to read a stream on.
+    pub(crate) fn resume_offset(&self) -> Option<u64> {
+        self.state().resume_offset
+    }
+
+    /// Records that the broker closed the channel because of its `consumer_timeout`, which is `limit` if the broker's text contains it.
+    /// Pauses end in time from now on. Returns what the oldest message was waiting for. Must be called before the channel is given up.
+    pub(crate) fn consumer_timed_out(&self, limit: Option<Duration>) -> String {
         let mut state = self.state();
-        let oldest = state.ledger.oldest(Instant::now());
-        state.patience.learn(limit);
-        let what = state.patience.blame(oldest);
+        let oldest = state.unsettled.oldest(Instant::now());
+        state.consumer_timeout.learn(limit);
+        let reason = state.consumer_timeout.explain(oldest);
         tracing::warn!(
             producer = self.producer,
-            what,
+            reason,
             "the broker closed the channel"
         );
-        what
+        reason
     }
 
-    /// In a stream, where to read on.
-    pub(crate) fn resume(&self) -> Option<u64> {
-        self.state().resume
-    }
-
-    /// Which delivery it is.
-    pub(crate) fn describe(&self, token: &Token) -> MessageInfo {
-        MessageInfo::new(format!("{}#{}", self.queue, token.tag))
-            .attempt(token.redelivered.then_some(2))
-    }
-
-    /// Messages are handed to the pipeline. `false` if their channel is lost.
-    pub(crate) fn deliver(
-        &self,
-        generation: u64,
-        arrivals: impl Iterator<Item = NewDelivery>,
-    ) -> bool {
-        let mut state = self.state();
-        let is_ours = state.generation == generation
-            && state
-                .channel
-                .as_ref()
-                .is_some_and(|channel| channel.status().connected());
-        if is_ours {
-            let now = Instant::now();
-            arrivals.for_each(|arrival| state.ledger.delivered(arrival, now));
-        }
-        is_ours
-    }
-
-    /// A message that was delivered is not for the pipeline: it is rejected, or else stays unsettled.
-    pub(crate) fn set_aside(&self, generation: u64, tag: u64, is_rejected: bool) {
-        let mut state = self.state();
-        if state.generation != generation {
-            return;
-        }
-        if !is_rejected {
-            return state.ledger.set_aside(tag);
-        }
-        let now = Instant::now();
-        let ChannelState { ledger, frames, .. } = &mut *state;
-        ledger.settle(tag, Settlement::Reject, now, frames);
-        state.taken += 1;
-        self.flush_into(&mut state, now);
-        drop(state);
-        self.bell.notify_one();
-    }
-
-    /// Whether no message of the channel in use is with the pipeline.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state().ledger.open() == 0
-    }
-
-    /// Messages ended.
-    pub(crate) fn settle(&self, settled: &mut Vec<Settled<Token>>) {
-        let now = Instant::now();
-        let mut state = self.state();
-        let due_before = state.ledger.due();
-        let state_now = &mut *state;
-        let (mut late, mut late_tokens) = (0, Vec::new());
-        for ended in settled.drain(..) {
-            let options = ended.options::<AckOptions>();
-            let ending = self
-                .policy
-                .ending(&ended.outcome, options, ended.token.redelivered);
-            let is_ours = ended.token.generation == state_now.generation;
-            let is_taken = matches!(ending, Settlement::Ack | Settlement::Reject);
-            if is_taken && (is_ours || state_now.channel.is_none()) {
-                state_now.taken += 1;
-            }
-            if !is_ours {
-                // What nobody has begun has no result.
-                if ending != Settlement::Requeue {
-                    late += 1;
-                    if late_tokens.len() < LATE_NAMED_MAX {
-                        late_tokens.push(ended.token);
-                    }
-                }
-                continue;
-            }
-            let frames = &mut state_now.frames;
-            state_now
-                .ledger
-                .settle(ended.token.tag, ending, now, frames);
-        }
-        self.flush_into(&mut state, now);
-        let due = state.ledger.due();
-        let cut = state
-            .ledger
-            .take_cut()
-            .and_then(|cut| state.patience.cut(cut));
-        if state.ledger.open() == 0 {
-            self.idle.notify_one();
-        }
-        drop(state);
-        if due.is_some_and(|due| due_before.is_none_or(|before| due < before)) {
-            self.bell.notify_one();
-        }
-        if let Some(cut) = cut {
-            self.trouble(&cut);
-        }
-        if late > 0 {
-            self.emitter.emit(&Event::LateResults {
-                producer: self.producer,
-                count: late,
-                affected: Affected::new(late_tokens.len(), &|index| {
-                    self.describe(&late_tokens[index])
-                }),
-            });
-        }
-    }
-
-    /// Nothing is read any more.
+    /// Records that nothing is read any more.
     pub(crate) fn stop(&self) {
         self.state().is_stopped = true;
     }
@@ -272,26 +171,146 @@ impl SharedChannel {
         self.state().is_stopped
     }
 
-    /// Tells the broker all that can be told, and says whether there is a channel for it.
+    fn next_generation(&self, state: &mut ChannelState) {
+        state.resume_offset = state.unsettled.resume_offset().or(state.resume_offset);
+        let pause_max = state.consumer_timeout.pause_max();
+        state.unsettled = Unsettled::new(self.window, self.is_stream, pause_max);
+        state.channel = None;
+        state.generation += 1;
+        // Under the lock, so that the copy never runs ahead of the state.
+        self.generation.store(state.generation, Ordering::Release);
+        self.channel_lost.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, ChannelState> {
+        // No panic leaves the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Deliveries and their settlement.
+impl SharedChannel {
+    /// Registers deliveries that the pipeline gets. Returns `false` if their channel is lost.
+    pub(crate) fn register(
+        &self,
+        generation: u64,
+        deliveries: impl Iterator<Item = NewDelivery>,
+    ) -> bool {
+        let mut state = self.state();
+        // The client closes the channel before the reader learns of it: asking the client here keeps deliveries of a channel that is
+        // already closed away from the pipeline.
+        let is_in_use = state.generation == generation
+            && state
+                .channel
+                .as_ref()
+                .is_some_and(|channel| channel.status().connected());
+        if is_in_use {
+            let now = Instant::now();
+            deliveries.for_each(|delivery| state.unsettled.deliver(delivery, now));
+        }
+        is_in_use
+    }
+
+    /// Rejects a delivery that the client could not read.
+    pub(crate) fn reject_unreadable(&self, generation: u64, tag: u64) {
+        let mut state = self.state();
+        if state.generation != generation {
+            return;
+        }
+        let now = Instant::now();
+        let ChannelState {
+            unsettled, frames, ..
+        } = &mut *state;
+        unsettled.settle(tag, Settlement::Reject, now, frames);
+        state.removed += 1;
+        self.flush_into(&mut state, now);
+        drop(state);
+        self.due_earlier.notify_one();
+    }
+
+    /// Keeps a delivery that the client could not read from the pipeline, and leaves it unsettled.
+    pub(crate) fn keep_unreadable(&self, generation: u64, tag: u64) {
+        let mut state = self.state();
+        if state.generation == generation {
+            state.unsettled.withdraw(tag);
+        }
+    }
+
+    /// Settles messages with their outcomes.
+    pub(crate) fn settle(&self, settled: &mut Vec<Settled<Token>>) {
+        let now = Instant::now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let due_before = state.unsettled.next_due();
+        let (mut late, mut described) = (0, Vec::new());
+        for message in settled.drain(..) {
+            let settlement = self.policy.settlement(&message);
+            let is_in_use = message.token.generation == state.generation;
+            let is_removed = matches!(settlement, Settlement::Ack | Settlement::Reject);
+            if is_removed && (is_in_use || state.channel.is_none()) {
+                state.removed += 1;
+            }
+            if is_in_use {
+                let frames = &mut state.frames;
+                let tag = message.token.tag;
+                state.unsettled.settle(tag, settlement, now, frames);
+            } else if settlement != Settlement::Requeue {
+                // A released message is not late: no handler began it, so no work is repeated.
+                late += 1;
+                if described.len() < LATE_DESCRIBED_MAX {
+                    described.push(message.token);
+                }
+            }
+        }
+        self.flush_into(state, now);
+        let due = state.unsettled.next_due();
+        let shortened = state
+            .unsettled
+            .take_shortened_pause()
+            .and_then(|pause| state.consumer_timeout.report_shortened(pause));
+        if state.unsettled.in_pipeline() == 0 {
+            self.idle.notify_one();
+        }
+        // Observers run without the lock: they may take long, or call back into the pipeline.
+        drop(guard);
+        if due.is_some_and(|due| due_before.is_none_or(|before| due < before)) {
+            self.due_earlier.notify_one();
+        }
+        if let Some(report) = shortened {
+            self.report_source_error(&report);
+        }
+        if late > 0 {
+            self.emitter.emit(&Event::LateResults {
+                producer: self.producer,
+                count: late,
+                affected: Affected::new(described.len(), &|index| self.describe(&described[index])),
+            });
+        }
+    }
+
+    /// Sends the frames that are due at `now`.
+    pub(crate) fn flush(&self, now: Instant) {
+        self.flush_into(&mut self.state(), now);
+    }
+
+    /// When [`flush`](Self::flush) has something to send, if nothing is settled before.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.state().unsettled.next_due()
+    }
+
+    /// Sends all frames that can be sent: pauses end now. Returns whether a channel is open.
     pub(crate) fn finish(&self) -> bool {
         let mut state = self.state();
-        let ChannelState { ledger, frames, .. } = &mut *state;
-        ledger.finish(frames);
+        let ChannelState {
+            unsettled, frames, ..
+        } = &mut *state;
+        unsettled.finish(frames);
         self.send(&mut state);
         state.channel.is_some()
     }
 
-    /// How many messages at most ended and may come again nevertheless, because the broker did not confirm that it knows of them. It
-    /// never has more unsettled than the window. A stream is read without being told.
-    pub(crate) fn unconfirmed(&self) -> u64 {
-        match self.is_stream {
-            true => 0,
-            false => self.state().taken.min(u64::from(self.window)),
-        }
-    }
-
-    /// Gives back messages that were never handed to the pipeline. From a stream they were not taken.
-    pub(crate) fn give_back(&self, generation: u64, tags: impl Iterator<Item = u64>) {
+    /// Requeues deliveries that the pipeline never got. A stream has nothing to requeue.
+    pub(crate) fn requeue_undelivered(&self, generation: u64, tags: impl Iterator<Item = u64>) {
         let mut state = self.state();
         if state.generation == generation && !self.is_stream {
             let requeue = true;
@@ -301,81 +320,36 @@ impl SharedChannel {
         }
     }
 
-    /// Nothing more is read from the queue, because of this message.
-    pub(crate) fn halted(&self, queue: &str, tag: u64, reason: &str) {
-        self.emitter.emit(&Event::Halted {
-            producer: self.producer,
-            part: queue,
-            position: i64::try_from(tag).unwrap_or(i64::MAX),
-            reason,
-        });
+    /// Whether the pipeline has no message of the channel in use.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().unsettled.in_pipeline() == 0
     }
 
-    pub(crate) fn trouble(&self, error: &str) {
-        self.emitter.emit(&Event::SourceTrouble {
-            producer: self.producer,
-            error,
-        });
-    }
-
-    /// What can be asked how many messages wait. `None` while there is no channel.
-    pub(crate) fn queue_depth(&self) -> Option<QueueDepth> {
-        let state = self.state();
-        state
-            .channel
-            .is_some()
-            .then(|| state.queue_depth.clone())
-            .flatten()
-    }
-
-    /// Tells how far the queue is behind, if so many messages are ready there. All is unknown while there is no channel.
-    pub(crate) fn tell_lag(&self, ready: Option<u64>) {
-        let state = self.state();
-        let Some(queue_depth) = state.queue_depth.clone() else {
-            return;
-        };
-        let is_up = state.channel.is_some();
-        let messages = ready
-            .filter(|_| is_up)
-            .map(|ready| ready + queue_depth.unsettled(&state.ledger));
-        let oldest = queue_depth::oldest(&state.ledger);
-        drop(state);
-        self.lag.report(&queue_depth.queue, messages, oldest);
-    }
-
-    /// Tells in time what nobody settles now: acknowledgements that were held back, and requeues whose pause is over. Never ends.
-    pub(crate) async fn keep(&self) {
-        loop {
-            let due = self.state().ledger.due();
-            let rung = self.bell.notified();
-            match due {
-                None => rung.await,
-                Some(due) => {
-                    tokio::select! {
-                        () = rung => {}
-                        () = sleep_until(due.into()) => {
-                            let mut state = self.state();
-                            self.flush_into(&mut state, Instant::now());
-                        }
-                    }
-                }
-            }
+    /// The most messages that were removed from the queue here and that the broker may deliver again, because it did not confirm that it
+    /// received the frames: it never has more unsettled than the window. 0 for a stream, from which nothing is removed.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        match self.is_stream {
+            true => 0,
+            false => self.state().removed.min(u64::from(self.window)),
         }
     }
 
     fn flush_into(&self, state: &mut ChannelState, now: Instant) {
-        let ChannelState { ledger, frames, .. } = state;
-        ledger.flush(now, frames);
+        let ChannelState {
+            unsettled, frames, ..
+        } = state;
+        unsettled.flush(now, frames);
         self.send(state);
     }
 
+    /// Queues the frames in the client, up to one that the client refuses: then the channel is lost.
     fn send(&self, state: &mut ChannelState) {
         let mut frames = std::mem::take(&mut state.frames);
         for frame in frames.drain(..) {
             let Some(channel) = &state.channel else {
                 break;
             };
-            // The frame is queued by the first poll; the rest would be to wait until it is written.
+            // The first poll queues the frame in the client. The future would then wait until it is written, which nothing here needs.
             let sent = match frame {
                 AckFrame::Ack { tag, multiple } => channel
                     .basic_ack(tag, BasicAckOptions { multiple })
@@ -387,40 +361,79 @@ impl SharedChannel {
                     };
                     channel.basic_nack(tag, options).now_or_never()
                 }
+                // A source that stops does not read the message again.
                 AckFrame::Reopen if state.is_stopped => continue,
                 AckFrame::Reopen => {
-                    self.move_on(state);
+                    self.next_generation(state);
                     break;
                 }
             };
             if let Some(Err(error)) = sent {
                 tracing::debug!(
                     producer = self.producer,
-                    error = words(&error),
-                    "channel lost"
+                    error = reply_text(&error),
+                    "the channel was lost"
                 );
-                self.move_on(state);
+                self.next_generation(state);
                 break;
             }
-            state.has_told = true;
+            state.has_settled = true;
         }
+        // The frames after a lost channel go nowhere: the broker delivers their messages again.
         frames.clear();
         state.frames = frames;
     }
+}
 
-    /// To the next generation, in which nothing is out.
-    fn move_on(&self, state: &mut ChannelState) {
-        state.resume = state.ledger.resume().or(state.resume);
-        let pause_max = state.patience.pause_max();
-        state.ledger = Unsettled::new(self.window, self.is_stream, pause_max);
-        state.channel = None;
-        state.generation += 1;
-        self.generation.store(state.generation, Ordering::Release);
-        self.given_up.notify_one();
+/// Reports.
+impl SharedChannel {
+    /// The queue and the delivery tag of a message.
+    pub(crate) fn describe(&self, token: &Token) -> MessageInfo {
+        MessageInfo::new(format!("{}#{}", self.queue, token.tag))
+            .attempt(token.redelivered.then_some(2))
     }
 
-    fn state(&self) -> MutexGuard<'_, ChannelState> {
-        // Nothing that panics leaves it half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Emits `Halted`: the source stops reading because of this message.
+    pub(crate) fn report_halted(&self, queue: &str, tag: u64, reason: &str) {
+        self.emitter.emit(&Event::Halted {
+            producer: self.producer,
+            part: queue,
+            position: i64::try_from(tag).unwrap_or(i64::MAX),
+            reason,
+        });
+    }
+
+    /// Emits `SourceTrouble`.
+    pub(crate) fn report_source_error(&self, error: &str) {
+        self.emitter.emit(&Event::SourceTrouble {
+            producer: self.producer,
+            error,
+        });
+    }
+
+    /// What to ask for the depth of the queue; `None` while no channel is open.
+    pub(crate) fn queue_depth(&self) -> Option<QueueDepth> {
+        let state = self.state();
+        state
+            .channel
+            .is_some()
+            .then(|| state.queue_depth.clone())
+            .flatten()
+    }
+
+    /// Emits `Lag`, given the number of ready messages. The number is unknown while no channel is open.
+    pub(crate) fn report_lag(&self, ready: Option<u64>) {
+        let state = self.state();
+        let Some(queue_depth) = state.queue_depth.clone() else {
+            return;
+        };
+        let is_open = state.channel.is_some();
+        let messages = ready
+            .filter(|_| is_open)
+            .map(|ready| ready + queue_depth.unsettled(&state.unsettled));
+        let oldest = state.unsettled.oldest_sent_secs();
+        drop(state);
+        let oldest = oldest.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs)));
+        self.lag.report(&queue_depth.queue, messages, oldest);
     }
 }

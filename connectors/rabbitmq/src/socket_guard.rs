@@ -1,8 +1,8 @@
-//! A second hold on the socket of a connection, to end it from outside.
+//! A second handle on the socket of a connection, to shut the connection down from outside of the client.
 //!
-//! The client has a thread for each connection, which waits for what the broker says. Before the greeting is over it would wait for
-//! ever for a broker that says nothing, whether or not anybody still waits for the connection; and to a broker that has blocked all
-//! who publish it does not even write a good-bye. With its socket shut down the thread ends, and the client drops all it had.
+//! The client has a thread for each connection, which waits for frames of the broker. Until the connection is open it waits without a
+//! timeout, whether or not anything still waits for the connection; and to a broker that blocks publishers it does not even write a
+//! close. When the socket is shut down the thread ends, and the client drops everything that belongs to the connection.
 
 use std::{
     io,
@@ -13,66 +13,65 @@ use std::{
 use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
 
-/// Ends the connection when it is dropped, unless it is let go before.
-#[must_use = "dropped, it ends the connection"]
+/// Shuts the socket down when it is dropped, unless it was released.
+#[must_use = "the connection is shut down when this is dropped"]
 pub(crate) struct SocketGuard(SocketSlot);
 
-/// What the thread of the client is given, to tell which socket it has come to.
+/// Where the client's thread puts the socket. It connects on its own, so it may arrive after the guard was dropped.
 #[derive(Clone)]
 pub(crate) struct SocketSlot(Arc<Mutex<SocketState>>);
 
 enum SocketState {
-    /// There is no socket yet.
-    Reaching,
-    Held(Socket),
-    /// Nobody waits for it any more.
-    Ended,
+    /// The client is still connecting.
+    Awaited,
+    Guarded(Socket),
+    /// The guard was dropped or released.
+    Unguarded,
 }
 
 impl SocketGuard {
     pub(crate) fn new() -> Self {
-        Self(SocketSlot(Arc::new(Mutex::new(SocketState::Reaching))))
+        Self(SocketSlot(Arc::new(Mutex::new(SocketState::Awaited))))
     }
 
-    pub(crate) fn hold(&self) -> SocketSlot {
+    pub(crate) fn slot(&self) -> SocketSlot {
         self.0.clone()
     }
 
-    /// The connection lives without us from now on. The hold goes too, since it would keep the socket open.
+    /// Leaves the connection to the client. The second handle is closed too: it would keep the socket open.
     pub(crate) fn release(self) {
-        *self.0.state() = SocketState::Ended;
+        *self.0.state() = SocketState::Unguarded;
     }
 }
 
 impl Drop for SocketGuard {
     fn drop(&mut self) {
-        if let SocketState::Held(socket) =
-            std::mem::replace(&mut *self.0.state(), SocketState::Ended)
-        {
-            // It fails for one that has ended.
+        let state = std::mem::replace(&mut *self.0.state(), SocketState::Unguarded);
+        if let SocketState::Guarded(socket) = state {
+            // Fails if the connection has ended already.
             drop(socket.shutdown(Shutdown::Both));
         }
     }
 }
 
 impl SocketSlot {
-    /// Takes a hold of this socket.
+    /// Puts a handle of this socket under the guard.
     ///
     /// # Errors
     ///
-    /// When nobody waits for it any more, or the system has no more handles.
-    pub(crate) fn take(&self, stream: &TcpStream) -> io::Result<()> {
+    /// Fails if the guard was dropped, so that the client closes the socket, or if the system has no handles left.
+    pub(crate) fn fill(&self, stream: &TcpStream) -> io::Result<()> {
         let socket = SockRef::from(stream).try_clone()?;
         let mut state = self.state();
-        if let SocketState::Ended = *state {
+        if let SocketState::Unguarded = *state {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        *state = SocketState::Held(socket);
+        *state = SocketState::Guarded(socket);
         Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, SocketState> {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,35 +90,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropped_it_ends_the_socket_that_another_owns() {
+    async fn a_dropped_guard_ends_the_socket_that_another_owns() {
         let (near, mut far) = pair().await;
-        let socket_guard = SocketGuard::new();
-        socket_guard.hold().take(&near).unwrap();
-        drop(socket_guard);
+        let guard = SocketGuard::new();
+        guard.slot().fill(&near).unwrap();
+        drop(guard);
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
         drop(near);
     }
 
     #[tokio::test]
-    async fn let_go_it_neither_ends_the_socket_nor_keeps_it_open() {
+    async fn a_released_guard_neither_ends_the_socket_nor_keeps_it_open() {
         let (near, mut far) = pair().await;
-        let socket_guard = SocketGuard::new();
-        let hold = socket_guard.hold();
-        hold.take(&near).unwrap();
-        socket_guard.release();
+        let guard = SocketGuard::new();
+        let slot = guard.slot();
+        slot.fill(&near).unwrap();
+        guard.release();
         near.try_write(b"x").unwrap();
         assert_eq!(far.read(&mut [0]).await.unwrap(), 1);
         drop(near);
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
-        drop(hold);
+        drop(slot);
     }
 
     #[tokio::test]
-    async fn a_socket_that_comes_too_late_is_refused() {
+    async fn a_socket_that_arrives_after_the_guard_was_dropped_is_refused() {
         let (near, _far) = pair().await;
-        let socket_guard = SocketGuard::new();
-        let hold = socket_guard.hold();
-        drop(socket_guard);
-        assert!(hold.take(&near).is_err());
+        let guard = SocketGuard::new();
+        let slot = guard.slot();
+        drop(guard);
+        assert!(slot.fill(&near).is_err());
     }
 }

@@ -1,117 +1,123 @@
-//! The two halves that the engine holds: [`RabbitMq`] opens producers, [`RabbitMqProducer`] delivers what its consumer gets.
+//! The source and its producer: [`RabbitMq`] opens producers, and [`RabbitMqProducer`] delivers what its consumer receives.
 
 use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Source, SourceProducer,
-    telemetry::MessageInfo,
+    connector::ConnectorError, telemetry::MessageInfo,
 };
 use futures_util::future::{FutureExt, join};
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     ack::RabbitMqAcknowledger,
+    ack_task,
     config::RabbitMq,
-    consume::OpenConsumer,
     delivery_reader::{ConsumerLoss, DeliveryBuffer, DeliveryReader, ReadOutcome},
-    error::{Trouble, words},
+    error::reply_text,
     lag,
-    reconnect::{chance, failures_after, pause},
+    reconnect::{Reconnected, failures_after, reconnect},
     record::RabbitMqRecord,
     shared::SharedChannel,
     wire::client_runtime,
 };
 
-/// A opened that lasted so long is a success, even if the queue was empty.
-const SETTLED_TIME: Duration = Duration::from_secs(30);
-/// How long closing waits for the connection, when the channel has been closed.
-const BYE_TIME: Duration = Duration::from_secs(1);
-/// After so many refusals in a row the producer fails. A broker that is starting may not know its users and vhosts yet.
-const REFUSALS_MAX: u32 = 6;
+/// A connection that lasts this long is a success even if it settled no message: the queue may be empty.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+/// How long `close` waits for the connection to close after the channel has closed. No message depends on it.
+const CONNECTION_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Source for RabbitMq {
     type Producer = RabbitMqProducer;
 
-    /// All options that cannot work: a uri that is none, names that AMQP cannot carry, what is out of range.
+    /// Validates the options without connecting: the URI, names that AMQP cannot carry, values out of range.
     fn check(&self) -> Vec<Problem> {
         self.problems()
     }
 
-    /// Connects, sets up and begins to read the queue.
+    /// Connects, sets up the queue and starts to consume it.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for options that cannot work, a [`prefetch`](RabbitMq::prefetch) below the size of a batch among them; otherwise a text that names the option: nobody answers within
-    /// `connect_timeout`, the credentials are refused, the queue does not exist or may not be read.
+    /// Fails with a [`ConfigError`] if options cannot work, among them a [`prefetch`](RabbitMq::prefetch) below the size of a batch.
+    /// Otherwise fails with a [`ConnectorError`] that names the option:
+    ///
+    /// - [`Transient`](broadway_core::connector::ConnectorErrorKind::Transient) if no broker answers within `connect_timeout`, or another
+    ///   consumer has exclusive access;
+    /// - [`Auth`](broadway_core::connector::ConnectorErrorKind::Auth) if the broker rejects the user or the vhost, or the user lacks a
+    ///   permission;
+    /// - [`Permanent`](broadway_core::connector::ConnectorErrorKind::Permanent) if the queue does not exist or has other properties.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: what the broker has sent goes back to the queue.
+    /// Cancel safe: messages that the broker has sent go back to the queue.
     async fn open(&self, cx: &OpenContext) -> Result<RabbitMqProducer, BoxError> {
         let mut problems = self.problems();
         problems.extend(self.problems_in(cx));
         ConfigError::check("the RabbitMQ source", problems)?;
         let mut source = self.clone();
         let name = || format!("{}-{}", cx.pipeline(), cx.producer());
-        source
-            .connect_options
-            .connection_name
-            .get_or_insert_with(name);
+        let connection_name = &mut source.connect_options.connection_name;
+        connection_name.get_or_insert_with(name);
         let window = self.window(cx);
-        let opened = source.connect(window, None).await;
-        let opened = opened.map_err(Trouble::into_error)?;
+        let opened = source.open_consumer(window, None).await;
+        let opened = opened.map_err(ConnectorError::from)?;
         let shared = Arc::new(SharedChannel::new(cx, self, window));
-        let mut keeper = JoinSet::new();
-        let (kept, lag_interval) = (shared.clone(), self.lag_interval);
-        let keeping = async move { join(kept.keep(), lag::tell(&kept, lag_interval)).await };
-        // With the connection: a handler that blocks its thread does not hold up acknowledgements.
-        keeper.spawn_on(keeping.map(drop), &client_runtime().await?);
+        let (of_task, lag_interval) = (shared.clone(), self.lag_interval);
+        let background = async move {
+            join(
+                ack_task::send_due(&of_task),
+                lag::report_lag(&of_task, lag_interval),
+            )
+            .await
+        };
+        // On the connection's thread: a handler that blocks its own thread does not delay acknowledgements.
+        let runtime = client_runtime().await.map_err(ConnectorError::transient)?;
+        let mut background_tasks = JoinSet::new();
+        background_tasks.spawn_on(background.map(drop), &runtime);
         Ok(RabbitMqProducer {
             acknowledger: Arc::new(RabbitMqAcknowledger::new(shared.clone())),
-            state: ConsumerState::Up(Box::new(DeliveryReader::begin(opened, &shared))),
+            consumer: ConsumerState::open(DeliveryReader::start(opened, &shared)),
             shared,
             source: Arc::new(source),
             failures: 0,
-            is_told: false,
-            _keeper: keeper,
+            is_reported: false,
+            _background_tasks: background_tasks,
         })
     }
 }
 
-/// Delivers what its consumer gets, and opens another when that is lost.
+/// Delivers the messages of one consumer, and opens another when that is lost.
 ///
-/// Dropped without [`close`](SourceProducer::close), it closes its connection: what is not acknowledged comes again.
+/// If it is dropped without [`close`](SourceProducer::close), its connection closes, and unacknowledged messages are delivered again.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct RabbitMqProducer {
     source: Arc<RabbitMq>,
     shared: Arc<SharedChannel>,
     acknowledger: Arc<RabbitMqAcknowledger>,
-    state: ConsumerState,
-    /// Connections that were lost before they delivered anything, and attempts that failed since.
+    consumer: ConsumerState,
+    /// Connections that were lost before they settled a message or lasted, and attempts that failed since.
     failures: u32,
-    /// What may come again after the end was told.
-    is_told: bool,
-    /// Ends with this.
-    _keeper: JoinSet<()>,
+    /// `close` has returned how many messages may be delivered again, so `drop` does not report it.
+    is_reported: bool,
+    /// Aborted when this is dropped.
+    _background_tasks: JoinSet<()>,
 }
 
 enum ConsumerState {
-    Up(Box<DeliveryReader>),
-    /// A task connects; it tells what it has failed at, and returns an error that no later attempt would mend.
-    Down(JoinSet<Result<Reconnected, BoxError>>),
-    /// Nothing more is read, for this reason; the pipeline still has messages of this opened.
+    Open(Box<DeliveryReader>),
+    /// A task connects. It fails if no later attempt would succeed.
+    Reconnecting(JoinSet<Result<Reconnected, BoxError>>),
+    /// Nothing more is read, for this reason; the pipeline still has messages of this consumer.
     Halted(Box<DeliveryReader>, String),
-    /// Nothing more is read. With the opened, if there is one.
+    /// Nothing more is read. With the consumer whose messages are still to be settled, if there is one.
     Stopped(Option<Box<DeliveryReader>>),
 }
 
-struct Reconnected {
-    opened: OpenConsumer,
-    /// With those before.
-    failures: u32,
+impl ConsumerState {
+    fn open(reader: DeliveryReader) -> Self {
+        Self::Open(Box::new(reader))
+    }
 }
 
 impl SourceProducer for RabbitMqProducer {
@@ -126,233 +132,225 @@ impl SourceProducer for RabbitMqProducer {
         MessageInfo::of_record(record).attempt(record.attempt())
     }
 
+    /// Waits for deliveries. A lost consumer is replaced here.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a [`ConnectorError`] if a lost consumer cannot be replaced, or if the source has halted because of an unreadable message
+    /// ([`Permanent`](broadway_core::connector::ConnectorErrorKind::Permanent)).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the client keeps deliveries until a poll returns them, and connecting is a task of its own.
     async fn produce(
         &mut self,
         demand: NonZeroUsize,
         out: &mut DeliveryBuffer,
     ) -> Result<Produced, BoxError> {
         loop {
-            // Cancel safe: what the consumer holds stays there until the poll that hands it over, and connecting is a task.
-            match &mut self.state {
-                ConsumerState::Up(open) => {
+            match &mut self.consumer {
+                ConsumerState::Open(reader) => {
                     let shared = &*self.shared;
-                    let taken = tokio::select! {
+                    let read = tokio::select! {
+                        // Deliveries first: what arrived before a loss of the channel is checked against it in `poll_read`.
                         biased;
-                        taken = poll_fn(|cx| open.poll_take(cx, shared, demand.get(), out)) => taken,
-                        () = shared.given_up.notified() => {
-                            if shared.generation() == open.generation {
-                                // That was an earlier channel.
+                        read = poll_fn(|cx| reader.poll_read(cx, shared, demand.get(), out)) => read,
+                        () = shared.channel_lost.notified() => {
+                            if shared.generation() == reader.generation {
+                                // The notification belongs to an earlier channel, for which nothing waited.
                                 continue;
                             }
                             Err(ConsumerLoss::new("the channel was given up"))
                         }
                     };
-                    match taken {
-                        Ok(ReadOutcome::Some) => return Ok(Produced::More),
-                        Ok(ReadOutcome::Halted(why)) => self.halt(why),
-                        Err(lost) => self.lost(&lost),
+                    match read {
+                        Ok(ReadOutcome::Deliveries) => return Ok(Produced::More),
+                        Ok(ReadOutcome::Halted(reason)) => self.halt(reason),
+                        Err(loss) => self.start_reconnect(&loss),
                     }
                 }
-                ConsumerState::Halted(open, why) => {
-                    let (within, why) = (self.source.close_timeout, why.clone());
-                    end_what_is_open(&self.shared, open, within).await;
-                    return Err(why.into());
+                ConsumerState::Halted(reader, reason) => {
+                    let (within, reason) = (self.source.close_timeout, reason.clone());
+                    settle_halted(&self.shared, reader, within).await;
+                    return Err(ConnectorError::permanent(reason).into());
                 }
-                ConsumerState::Down(attempt) => {
-                    let Some(ended) = attempt.join_next().await else {
-                        return Err("the connection to RabbitMQ is lost".into());
+                ConsumerState::Reconnecting(task) => {
+                    let Some(ended) = task.join_next().await else {
+                        let text = "the connection to RabbitMQ is lost";
+                        return Err(ConnectorError::transient(text).into());
                     };
                     let Reconnected { opened, failures } = ended??;
+                    // Counts as a failure until it settles a message or lasts.
                     self.failures = failures.saturating_add(1);
-                    self.state =
-                        ConsumerState::Up(Box::new(DeliveryReader::begin(opened, &self.shared)));
+                    self.consumer =
+                        ConsumerState::open(DeliveryReader::start(opened, &self.shared));
                 }
                 ConsumerState::Stopped(_) => return Ok(Produced::End),
             }
         }
     }
 
-    /// Cancels the consumer; what it had fetched and not delivered goes back to the queue.
+    /// Cancels the consumer. Messages that the client received and the pipeline did not get go back to the queue.
     async fn stop(&mut self) {
-        if let ConsumerState::Stopped(_) = self.state {
+        if let ConsumerState::Stopped(_) = self.consumer {
             return;
         }
         self.shared.stop();
-        let state = std::mem::replace(&mut self.state, ConsumerState::Stopped(None));
-        let mut open = match state {
-            ConsumerState::Up(open) => open,
-            ConsumerState::Halted(open, _) => {
-                self.state = ConsumerState::Stopped(Some(open));
+        let consumer = std::mem::replace(&mut self.consumer, ConsumerState::Stopped(None));
+        let mut reader = match consumer {
+            ConsumerState::Open(reader) => reader,
+            // Its consumer is cancelled already.
+            ConsumerState::Halted(reader, _) => {
+                self.consumer = ConsumerState::Stopped(Some(reader));
                 return;
             }
-            ConsumerState::Down(_) | ConsumerState::Stopped(_) => return,
+            ConsumerState::Reconnecting(_) | ConsumerState::Stopped(_) => return,
         };
-        match timeout(self.source.close_timeout, open.cancel()).await {
+        match timeout(self.source.close_timeout, reader.cancel()).await {
             Ok(Ok(tags)) => {
-                self.shared.give_back(open.generation, tags.into_iter());
-                self.state = ConsumerState::Stopped(Some(open));
+                let tags = tags.into_iter();
+                self.shared.requeue_undelivered(reader.generation, tags);
+                self.consumer = ConsumerState::Stopped(Some(reader));
             }
-            Ok(Err(error)) => self.trouble(&words(&error), open.generation),
-            Err(_) => self.trouble("the broker did not answer", open.generation),
+            Ok(Err(error)) => self.lost_while_stopping(&reply_text(&error), reader.generation),
+            Err(_) => self.lost_while_stopping("the broker did not answer", reader.generation),
         }
     }
 
-    /// Waits until the broker has taken all acknowledgements, for `close_timeout` at most.
+    /// Waits until the broker has received all acknowledgements, for at most `close_timeout`.
     ///
     /// # Errors
     ///
-    /// How many messages may come again at most, when the broker did not confirm that it has them.
+    /// Fails with a [`ConnectorError`] that contains the most messages that may be delivered again, if the broker did not confirm that it
+    /// received their acknowledgements.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, the same is told as `SourceTrouble`.
+    /// If it is dropped before it completes, `SourceTrouble` reports the same.
     async fn close(mut self) -> Result<(), BoxError> {
         self.shared.lag.end();
         let deadline = Deadline::after(self.source.close_timeout);
-        let state = std::mem::replace(&mut self.state, ConsumerState::Stopped(None));
-        let result = match state {
-            ConsumerState::Up(open)
-            | ConsumerState::Halted(open, _)
-            | ConsumerState::Stopped(Some(open))
+        let consumer = std::mem::replace(&mut self.consumer, ConsumerState::Stopped(None));
+        let result = match consumer {
+            ConsumerState::Open(reader)
+            | ConsumerState::Halted(reader, _)
+            | ConsumerState::Stopped(Some(reader))
                 if self.shared.finish() =>
             {
-                self.close_line(*open, deadline).await
+                self.close_consumer(*reader, deadline).await
             }
-            _ => self.unconfirmed("the connection was lost"),
+            _ => self.check_unconfirmed("the connection was lost"),
         };
-        self.is_told = true;
+        self.is_reported = true;
         result
     }
 }
 
 impl RabbitMqProducer {
-    async fn close_line(
+    async fn close_consumer(
         &mut self,
-        open: DeliveryReader,
+        reader: DeliveryReader,
         deadline: Deadline,
     ) -> Result<(), BoxError> {
-        // The broker takes frames in order: when it has closed the channel it has taken all acknowledgements.
-        let closed = deadline.within(open.opened.channel.close(200, "closed".into()));
+        // The broker handles the frames of a channel in order, and `finish` queued the last acknowledgements before this frame: when
+        // the broker confirms the close it has received them all.
+        let closed = deadline.within(reader.opened.channel.close(200, "closed".into()));
         let result = match closed.await {
             Some(Ok(())) => Ok(()),
-            Some(Err(error)) => self.unconfirmed(&words(&error)),
-            None => self.unconfirmed(&format!(
+            Some(Err(error)) => self.check_unconfirmed(&reply_text(&error)),
+            None => self.check_unconfirmed(&format!(
                 "the broker did not answer within {:?} (`close_timeout`)",
                 self.source.close_timeout
             )),
         };
-        // Nothing depends on it any more.
-        let bye = open.opened.connection.close(200, "closed".into());
-        drop(timeout(deadline.remaining().min(BYE_TIME), bye).await);
+        let closing = reader.opened.connection.close(200, "closed".into());
+        let within = deadline.remaining().min(CONNECTION_CLOSE_TIMEOUT);
+        drop(timeout(within, closing).await);
         result
     }
 
-    /// Begins to connect again.
-    fn lost(&mut self, lost: &ConsumerLoss) {
-        let mut why = lost.why.clone();
-        if let Some(limit) = lost.impatient {
-            why = format!("{why}; {}", self.shared.impatient(limit));
+    /// Starts the task that replaces the consumer.
+    fn start_reconnect(&mut self, loss: &ConsumerLoss) {
+        let mut reason = loss.reason.clone();
+        if let Some(limit) = loss.consumer_timeout {
+            // Before the channel is given up, and with it the age of its messages.
+            reason = format!("{reason}; {}", self.shared.consumer_timed_out(limit));
         }
-        if let ConsumerState::Up(open) = &self.state {
-            let has_lasted = open.since.elapsed() >= SETTLED_TIME;
-            self.failures = failures_after(self.failures, self.shared.has_told(), has_lasted);
-            self.shared.lose(open.generation);
+        if let ConsumerState::Open(reader) = &self.consumer {
+            let has_lasted = reader.since.elapsed() >= STABLE_AFTER;
+            self.failures = failures_after(self.failures, self.shared.has_settled(), has_lasted);
+            self.shared.lose_channel(reader.generation);
         }
-        self.shared.trouble(&format!(
-            "the consumer of {:?} was lost and is opened again: {why}",
+        self.shared.report_source_error(&format!(
+            "the consumer of {:?} was lost and is opened again: {reason}",
             self.source.queue
         ));
-        let mut attempt = JoinSet::new();
-        attempt.spawn(reconnect(
+        let mut task = JoinSet::new();
+        task.spawn(reconnect(
             self.source.clone(),
             self.shared.clone(),
             self.failures,
         ));
-        self.state = ConsumerState::Down(attempt);
+        self.consumer = ConsumerState::Reconnecting(task);
     }
 
-    fn halt(&mut self, why: String) {
-        self.state = match std::mem::replace(&mut self.state, ConsumerState::Stopped(None)) {
-            ConsumerState::Up(open) => ConsumerState::Halted(open, why),
-            state => state,
+    fn halt(&mut self, reason: String) {
+        self.consumer = match std::mem::replace(&mut self.consumer, ConsumerState::Stopped(None)) {
+            ConsumerState::Open(reader) => ConsumerState::Halted(reader, reason),
+            other => other,
         };
     }
 
-    fn trouble(&self, why: &str, generation: u64) {
-        self.shared.lose(generation);
-        self.shared.trouble(&format!(
-            "the consumer of {:?} was lost while it was stopped: {why}",
+    fn lost_while_stopping(&self, reason: &str, generation: u64) {
+        self.shared.lose_channel(generation);
+        self.shared.report_source_error(&format!(
+            "the consumer of {:?} was lost while it was being stopped: {reason}",
             self.source.queue
         ));
     }
 
-    /// What closing says when the broker did not confirm that it has taken the acknowledgements. Where none was due nothing was missed:
-    /// what is unsettled goes back to the queue with the connection.
-    fn unconfirmed(&self, why: &str) -> Result<(), BoxError> {
+    /// The result of closing if the broker did not confirm that it received the acknowledgements. Succeeds if none was due: unsettled
+    /// messages go back to the queue with the connection, as they should.
+    fn check_unconfirmed(&self, reason: &str) -> Result<(), BoxError> {
         match self.shared.unconfirmed() {
             0 => Ok(()),
-            n => Err(format!(
-                "up to {n} acknowledgements to `queue` = {:?} were not confirmed while closing: {why}; these messages come again",
+            n => Err(ConnectorError::transient(format!(
+                "up to {n} acknowledgements to `queue` = {:?} were not confirmed while closing: {reason}; these messages may be delivered again",
                 self.source.queue
-            )
+            ))
             .into()),
         }
     }
 }
 
-/// Waits until the pipeline has ended all messages of this opened, or the opened is lost; and then until the broker knows it. Cancel safe.
-async fn end_what_is_open(shared: &SharedChannel, open: &mut DeliveryReader, within: Duration) {
-    while shared.generation() == open.generation && !shared.is_idle() {
+/// Waits until the pipeline has settled all messages of a halted consumer, or its channel is lost; then until the broker has received the
+/// acknowledgements. Cancel safe.
+async fn settle_halted(shared: &SharedChannel, reader: &mut DeliveryReader, within: Duration) {
+    while shared.generation() == reader.generation && !shared.is_idle() {
         tokio::select! {
             () = shared.idle.notified() => {}
-            () = shared.given_up.notified() => {}
+            () = shared.channel_lost.notified() => {}
         }
     }
-    if shared.generation() == open.generation && shared.finish() {
-        // The broker takes frames in order.
-        let closing = open.opened.channel.close(200, "halted".into());
+    if shared.generation() == reader.generation && shared.finish() {
+        // The broker handles the frames of a channel in order.
+        let closing = reader.opened.channel.close(200, "halted".into());
         drop(timeout(within, closing).await);
     }
 }
 
-/// Connects until that succeeds, or cannot.
-async fn reconnect(
-    source: Arc<RabbitMq>,
-    shared: Arc<SharedChannel>,
-    mut failures: u32,
-) -> Result<Reconnected, BoxError> {
-    let mut refusals = 0;
-    loop {
-        sleep(pause(failures, chance())).await;
-        match source.connect(shared.window, shared.resume()).await {
-            Ok(opened) => return Ok(Reconnected { opened, failures }),
-            Err(Trouble::Lasting(error)) => return Err(error),
-            Err(Trouble::Refused(error)) => {
-                refusals += 1;
-                if refusals == REFUSALS_MAX {
-                    return Err(format!("refused {refusals} times in a row: {error}").into());
-                }
-                shared.trouble(&error.to_string());
-            }
-            Err(Trouble::Passing(error)) => {
-                refusals = 0;
-                shared.trouble(&error.to_string());
-            }
-        }
-        failures = failures.saturating_add(1);
-    }
-}
-
-/// Stopping or closing that was given up from outside, as by a drain whose time is over, still tells what may come again.
+/// A stop or a close that is dropped before it completes, as at the end of a drain's time, still reports the messages that may be
+/// delivered again.
 impl Drop for RabbitMqProducer {
     fn drop(&mut self) {
-        let is_given_up = self.shared.is_stopped() && !self.is_told;
-        let why = "closing was given up before the broker answered";
-        if is_given_up && let Err(error) = self.unconfirmed(why) {
-            self.shared.trouble(&error.to_string());
+        let is_unreported = self.shared.is_stopped() && !self.is_reported;
+        let reason = "closing was abandoned before the broker answered";
+        if is_unreported && let Err(error) = self.check_unconfirmed(reason) {
+            self.shared.report_source_error(&error.to_string());
         }
         self.shared.lag.end();
-        self.shared.lose(self.shared.generation());
+        // Acknowledgements that still arrive must not meet a channel that closes with this producer.
+        self.shared.lose_channel(self.shared.generation());
     }
 }
 

@@ -25,10 +25,10 @@ use crate::{
     record::RabbitMqRecord,
 };
 
-/// The size of a frame that clients and brokers agree on unless told otherwise.
+/// The size of a frame that clients and brokers negotiate by default.
 const FRAME_MAX: usize = 131_072;
 
-/// When records were sent, unless a test says otherwise: 2001-09-09 01:46:40 UTC.
+/// The default of the time at which a record was sent: 2001-09-09 01:46:40 UTC.
 const SENT: Duration = Duration::from_secs(1_000_000_000);
 
 /// A record with this payload, persistent, with the delivery tag 1, from the queue `test`, sent on 2001-09-09.
@@ -36,14 +36,14 @@ pub fn record(payload: impl Into<Bytes>) -> RecordBuilder {
     published(Outgoing::new(payload))
 }
 
-/// The record that comes when a [`RabbitMqPublisher`](crate::RabbitMqPublisher) has sent this message.
+/// The record that a source reads after a [`RabbitMqPublisher`](crate::RabbitMqPublisher) has sent this message.
 pub fn published(message: Outgoing) -> RecordBuilder {
     RecordBuilder::new(message)
 }
 
-/// A record in the making. Clones make equal records.
+/// Builds a [`RabbitMqRecord`]. Clones build equal records.
 #[derive(Debug, Clone)]
-#[must_use = "a builder makes its record in `build`"]
+#[must_use = "a builder builds its record in `build`"]
 pub struct RecordBuilder {
     message: Outgoing,
     has_payload: bool,
@@ -54,7 +54,7 @@ pub struct RecordBuilder {
     delivery_count: Option<u64>,
     stream_offset: Option<u64>,
     persistent: bool,
-    /// Those that the test has set.
+    /// The properties that the test has set.
     properties: BasicProperties,
 }
 
@@ -75,7 +75,7 @@ impl RecordBuilder {
         }
     }
 
-    /// A tombstone: no payload at all, which is not the same as an empty one.
+    /// Makes the record a tombstone: without a payload, which differs from an empty one.
     pub fn tombstone(mut self) -> Self {
         self.has_payload = false;
         self
@@ -93,55 +93,55 @@ impl RecordBuilder {
         self
     }
 
-    /// When it was sent, as its sender says: the property `timestamp`, to the second. 2001-09-09 01:46:40 UTC by default.
+    /// When it was sent: the property `timestamp`, in whole seconds. Defaults to 2001-09-09 01:46:40 UTC.
     pub fn time(mut self, time: SystemTime) -> Self {
         self.message = self.message.sent_at(time);
         self
     }
 
-    /// The name of the queue. `test` by default.
+    /// The name of the queue. Defaults to `test`.
     pub fn queue(mut self, name: impl Into<String>) -> Self {
         self.queue = name.into();
         self
     }
 
-    /// The exchange that it was published to. The default exchange, which is empty, by default.
+    /// The exchange to which it was published. Defaults to the default exchange, whose name is empty.
     pub fn exchange(mut self, name: impl Into<String>) -> Self {
         self.exchange = name.into();
         self
     }
 
-    /// The routing key that it was published with. The queue's name by default.
+    /// The routing key with which it was published. Defaults to the name of the queue.
     pub fn routing_key(mut self, key: impl Into<String>) -> Self {
         self.message = self.message.to(key);
         self
     }
 
-    /// The number of its delivery. 1 by default.
+    /// The delivery tag. Defaults to 1.
     pub fn delivery_tag(mut self, tag: u64) -> Self {
         self.delivery_tag = tag;
         self
     }
 
-    /// Whether it was delivered before. `false` by default.
+    /// Whether it was delivered before. Defaults to `false`.
     pub fn redelivered(mut self, redelivered: bool) -> Self {
         self.redelivered = redelivered;
         self
     }
 
-    /// How often a quorum queue has delivered it before. Not counted by default, as in other queues.
+    /// How many times a quorum queue has delivered it before. Not counted by default, as in other queues.
     pub fn delivery_count(mut self, count: u64) -> Self {
         self.delivery_count = Some(count);
         self
     }
 
-    /// Where it stands in a stream. From a queue by default.
+    /// Its offset in a stream. None by default, as in a queue.
     pub fn stream_offset(mut self, offset: u64) -> Self {
         self.stream_offset = Some(offset);
         self
     }
 
-    /// Whether the sender asked for it to be kept on disk. `true` by default.
+    /// Whether the sender asked the broker to store it on disk. Defaults to `true`.
     pub fn persistent(mut self, persistent: bool) -> Self {
         self.persistent = persistent;
         self
@@ -151,7 +151,7 @@ impl RecordBuilder {
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn content_type(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_content_type(short(value.as_ref()));
@@ -162,29 +162,29 @@ impl RecordBuilder {
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn content_encoding(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_content_encoding(short(value.as_ref()));
         self
     }
 
-    /// What ties an answer to its question.
+    /// The correlation id, which matches a reply with its request.
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn correlation_id(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_correlation_id(short(value.as_ref()));
         self
     }
 
-    /// Where answers go.
+    /// The address for replies.
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn reply_to(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_reply_to(short(value.as_ref()));
@@ -195,79 +195,79 @@ impl RecordBuilder {
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn expiration(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_expiration(short(value.as_ref()));
         self
     }
 
-    /// The id that its sender gave it.
+    /// The message id.
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn message_id(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_message_id(short(value.as_ref()));
         self
     }
 
-    /// What kind of message it is: the property `type`.
+    /// The property `type`.
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn kind(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_type(short(value.as_ref()));
         self
     }
 
-    /// The user that sent it.
+    /// The id of the user that sent it.
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn user_id(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_user_id(short(value.as_ref()));
         self
     }
 
-    /// The application that sent it.
+    /// The id of the application that sent it.
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn app_id(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_app_id(short(value.as_ref()));
         self
     }
 
-    /// The cluster that it was sent to.
+    /// The property `cluster-id`.
     ///
     /// # Panics
     ///
-    /// When it is longer than 255 bytes.
+    /// Panics if it is longer than 255 bytes.
     #[track_caller]
     pub fn cluster_id(mut self, value: impl AsRef<str>) -> Self {
         self.properties = self.properties.with_cluster_id(short(value.as_ref()));
         self
     }
 
-    /// Its priority, 0 to 255.
+    /// The priority, from 0 to 255.
     pub fn priority(mut self, priority: u8) -> Self {
         self.properties = self.properties.with_priority(priority);
         self
     }
 
-    /// The record.
+    /// Builds the record.
     ///
     /// # Panics
     ///
-    /// When RabbitMQ would not take such a message: its headers are larger than a frame of 128 KiB, or a name is longer than 255 bytes.
+    /// Panics if RabbitMQ would not accept the message: if its headers are larger than a frame of 128 KiB, or a name is longer than 255 bytes.
     #[must_use]
     #[track_caller]
     pub fn build(self) -> RabbitMqRecord {
@@ -281,12 +281,12 @@ impl RecordBuilder {
             message = without_payload(&message);
         }
         let payload = message.payload().map(|payload| payload.to_vec());
-        let entry = match converter.entry(&message, FRAME_MAX) {
-            Ok(entry) => entry,
-            Err(error) => panic!("RabbitMQ cannot have such a message: {error}"),
+        let sent = match converter.convert(&message, FRAME_MAX) {
+            Ok(sent) => sent,
+            Err(reason) => panic!("RabbitMQ does not accept such a message: {reason}"),
         };
         let exchange = short(&self.exchange);
-        let mut properties = merged(entry.properties, &self.properties);
+        let mut properties = merged(sent.properties, &self.properties);
         let counts = [
             (DELIVERY_COUNT, self.delivery_count),
             (OFFSET, self.stream_offset),
@@ -302,11 +302,11 @@ impl RecordBuilder {
         if headers != FieldTable::default() {
             properties = properties.with_headers(headers);
         }
-        RabbitMqRecord::made(
+        RabbitMqRecord::from_parts(
             &self.queue,
             self.delivery_tag,
             self.redelivered,
-            (exchange, entry.routing_key),
+            (exchange, sent.routing_key),
             properties,
             payload.unwrap_or_default(),
         )
@@ -317,11 +317,13 @@ impl RecordBuilder {
 fn short(text: &str) -> ShortString {
     match ShortString::try_new(text) {
         Ok(text) => text,
-        Err(_) => panic!("RabbitMQ cannot have such a message: {text:?} is longer than 255 bytes"),
+        Err(_) => {
+            panic!("RabbitMQ does not accept such a message: {text:?} is longer than 255 bytes")
+        }
     }
 }
 
-/// `sent`, with what is set of `given`.
+/// `sent`, with the properties that are set in `given`.
 fn merged(sent: BasicProperties, given: &BasicProperties) -> BasicProperties {
     let mut merged = sent;
     macro_rules! take {
@@ -373,7 +375,7 @@ impl MakeRecord for RecordBuilder {
         let again = delivery - 1;
         builder.redelivered |= again > 0;
         builder.delivery_tag += u64::from(again);
-        // A queue that does not count does not begin to.
+        // A queue that does not count deliveries does not start to.
         let count = builder.delivery_count;
         builder.delivery_count = count.map(|count| count + u64::from(again));
         builder.build()
@@ -387,7 +389,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_made_record_has_defaults() {
+    fn a_built_record_has_defaults() {
         let plain = record("hello").build();
         assert_eq!((plain.queue(), plain.id()), ("test", "test#1".to_owned()));
         assert_eq!((plain.exchange(), plain.routing_key()), ("", "test"));
@@ -397,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_record_has_what_it_was_given() {
+    fn a_built_record_has_what_it_was_given() {
         let made = record("hello")
             .queue("orders")
             .exchange("shop")
@@ -463,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_published_message_comes_back_as_it_was() {
+    fn a_published_message_is_read_unchanged() {
         let message = Outgoing::new([0, 0xff].to_vec())
             .key([0xfe].to_vec())
             .sent_at(UNIX_EPOCH + Duration::from_secs(1_500));
@@ -474,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_counts_deliveries_on_where_they_are_counted() {
+    fn a_queue_continues_the_delivery_count_where_there_is_one() {
         let again = record("x").make(2);
         assert!(again.redelivered());
         assert_eq!((again.delivery_tag(), again.delivery_count()), (2, None));

@@ -1,13 +1,15 @@
-//! Which messages of a channel are settled, and in which frames that is told to the broker.
+//! The deliveries of a channel that are unsettled, and the frames with which they are settled.
 //!
-//! A delivery tag belongs to its channel, and tags grow. `basic.ack` with `multiple` settles all up to a tag, so the messages
-//! that succeeded without a gap from the oldest on are told in one frame. What succeeded beyond a message that is still in
-//! work waits for it, but not for long: after [`HELD_TIME`], or when a quarter of the prefetch window waits so, each of these
-//! is told by itself, and one slow message never fills the window. A message that is to be requeued after a pause is
-//! unsettled until then, but no longer than the broker lets a message be (`consumer_timeout`): it goes back before. In a stream nothing can be requeued or rejected: there the channel is opened again at the oldest
-//! message that did not succeed.
+//! A delivery tag belongs to its channel, and tags count up. `basic.ack` with `multiple` settles all deliveries up to a tag, so messages
+//! that succeeded without a gap from the oldest on need one frame. The acknowledgement of a message that succeeded after one that is still
+//! in the pipeline is held back, but not for long: after [`ACK_DELAY_MAX`], or when a quarter of the prefetch window is held back, each
+//! of these gets a frame of its own, so one slow message never fills the window.
 //!
-//! Nothing here waits or looks at a clock. Memory is bounded by what is unsettled at the broker, the prefetch window.
+//! A message that waits for its requeue is unsettled until then, but no longer than the broker allows (`consumer_timeout`): it goes back
+//! before that. A stream can neither requeue nor reject a message: its consumer is opened again at the oldest message that did not
+//! succeed.
+//!
+//! This type never waits and reads no clock. Its size is bounded by the prefetch window: the broker sends nothing beyond it.
 
 use std::{
     cmp::Reverse,
@@ -18,10 +20,10 @@ use std::{
 #[cfg(test)]
 mod tests;
 
-/// The longest that the acknowledgement of one message waits for those before it.
-pub(crate) const HELD_TIME: Duration = Duration::from_millis(50);
+/// The longest that an acknowledgement is held back for those before it.
+pub(crate) const ACK_DELAY_MAX: Duration = Duration::from_millis(50);
 
-/// A delivery: a tag, and the generation of the channel that alone knows it.
+/// A delivery: its tag, and the generation of the channel to which the tag belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
     pub(crate) generation: u64,
@@ -29,7 +31,7 @@ pub struct Token {
     pub(crate) redelivered: bool,
 }
 
-/// One thing to tell the broker, in this order.
+/// A frame to send to the broker. Frames must be sent in the order in which they are produced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AckFrame {
     Ack {
@@ -40,21 +42,21 @@ pub(crate) enum AckFrame {
         tag: u64,
         requeue: bool,
     },
-    /// Nothing on this channel any more: it is to be opened again, for a message of a stream has to come again.
+    /// Nothing more on this channel: a message of a stream has to be delivered again, so the consumer is opened again.
     Reopen,
 }
 
-/// A message that is handed to the pipeline.
+/// A delivery that is handed to the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NewDelivery {
     pub(crate) tag: u64,
-    /// In a stream, where it stands.
+    /// Its offset in a stream.
     pub(crate) offset: Option<u64>,
-    /// When it was sent, as its sender says, in seconds since 1970.
-    pub(crate) sent: Option<u64>,
+    /// When it was sent, according to its sender, in seconds since 1970.
+    pub(crate) sent_secs: Option<u64>,
 }
 
-/// What becomes of a message.
+/// How a delivery is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settlement {
     Ack,
@@ -63,187 +65,175 @@ pub(crate) enum Settlement {
     RequeueAfter(Duration),
 }
 
+/// A pause that was shortened because the broker does not let a message be unsettled for that long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ShortenedPause {
+    pub(crate) requested: Duration,
+    pub(crate) actual: Duration,
+}
+
+/// The age of the oldest unsettled delivery, by what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OldestUnsettled {
+    /// The pipeline, or the acknowledgement of an earlier message.
+    InPipeline(Duration),
+    /// Its requeue.
+    Paused(Duration),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeliveryState {
-    /// With the pipeline.
-    Open,
-    /// Succeeded, not told yet.
-    Held,
-    /// Failed; comes again later.
-    Waiting,
-    /// The client could not read it, and the source halts over it.
+    InPipeline,
+    /// It succeeded, and its acknowledgement is held back.
+    AckHeld,
+    /// It failed, and its requeue is due later.
+    RequeuePending,
+    /// The client could not read it, and the source halts.
     Unreadable,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct UnsettledDelivery {
     state: DeliveryState,
-    /// In a stream, where it stands.
     offset: Option<u64>,
-    /// When it was delivered.
-    since: Instant,
-    /// When it was sent, if its sender says so.
-    sent: Option<u64>,
+    delivered_at: Instant,
+    sent_secs: Option<u64>,
 }
 
-/// A pause that was longer than the broker lets a message wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ShortenedPause {
-    pub(crate) asked: Duration,
-    pub(crate) given: Duration,
-}
-
-/// What a message has been at that was unsettled for this long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OldestUnsettled {
-    InWork(Duration),
-    Pausing(Duration),
-}
-
+/// The unsettled deliveries of one channel.
 #[derive(Debug)]
 pub(crate) struct Unsettled {
-    /// What is unsettled at the broker, by tag.
-    slots: BTreeMap<u64, UnsettledDelivery>,
-    held: usize,
-    held_max: usize,
+    /// By tag, so the first entry is the oldest.
+    deliveries: BTreeMap<u64, UnsettledDelivery>,
+    in_pipeline: usize,
+    acks_held: usize,
+    acks_held_max: usize,
+    /// When the first of the acknowledgements that are held back was held.
     held_since: Option<Instant>,
-    waiting: BinaryHeap<Reverse<(Instant, u64)>>,
-    /// With the pipeline.
-    open: usize,
-    /// The longest that a message may be unsettled for a pause.
+    /// Requeues by their due time, the earliest first.
+    requeues: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// The longest that a delivery may be unsettled for the sake of a pause.
     pause_max: Option<Duration>,
-    /// The longest pause that was cut and nobody was told of.
-    cut: Option<ShortenedPause>,
+    /// The longest pause that was shortened and not reported yet.
+    shortened: Option<ShortenedPause>,
     is_stream: bool,
-    /// In a stream, the offset after the last that was delivered.
+    /// The offset after the last delivery of a stream.
     next_offset: Option<u64>,
-    /// That of the last message that was delivered.
     last_tag: u64,
 }
 
 impl Unsettled {
     pub(crate) fn new(prefetch: u16, is_stream: bool, pause_max: Option<Duration>) -> Self {
         Self {
-            slots: BTreeMap::new(),
-            held: 0,
-            held_max: usize::from(prefetch / 4).max(1),
+            deliveries: BTreeMap::new(),
+            in_pipeline: 0,
+            acks_held: 0,
+            acks_held_max: usize::from(prefetch / 4).max(1),
             held_since: None,
-            waiting: BinaryHeap::new(),
-            open: 0,
+            requeues: BinaryHeap::new(),
             pause_max,
-            cut: None,
+            shortened: None,
             is_stream,
             next_offset: None,
             last_tag: 0,
         }
     }
 
-    /// A message was handed to the pipeline.
-    pub(crate) fn delivered(&mut self, arrival: NewDelivery, now: Instant) {
-        let NewDelivery { tag, offset, sent } = arrival;
-        let slot = UnsettledDelivery {
-            state: DeliveryState::Open,
+    /// Registers a delivery that the pipeline gets.
+    pub(crate) fn deliver(&mut self, delivery: NewDelivery, now: Instant) {
+        let NewDelivery {
+            tag,
             offset,
-            since: now,
-            sent,
+            sent_secs,
+        } = delivery;
+        let entry = UnsettledDelivery {
+            state: DeliveryState::InPipeline,
+            offset,
+            delivered_at: now,
+            sent_secs,
         };
         self.last_tag = tag;
-        let before = self.slots.insert(tag, slot);
+        let before = self.deliveries.insert(tag, entry);
         debug_assert!(before.is_none(), "a tag is delivered once");
-        self.open += 1;
+        self.in_pipeline += 1;
         if let Some(offset) = offset {
             self.next_offset = Some(offset + 1);
         }
     }
 
-    /// A message ended. What is to be told follows with [`flush`](Self::flush), except for what is to be told at once.
+    /// Settles a delivery. Frames that cannot be grouped are appended to `out`; the others follow with [`flush`](Self::flush).
     pub(crate) fn settle(
         &mut self,
         tag: u64,
-        ending: Settlement,
+        settlement: Settlement,
         now: Instant,
         out: &mut Vec<AckFrame>,
     ) {
-        let Some(slot) = self.slots.get_mut(&tag) else {
+        let Some(delivery) = self.deliveries.get_mut(&tag) else {
             debug_assert!(false, "a token is settled once");
             return;
         };
-        self.open -= 1;
-        match ending {
-            // In a stream a message can only be passed over.
+        self.in_pipeline -= 1;
+        match settlement {
             Settlement::Reject if !self.is_stream => self.nack(tag, false, out),
+            // To reject a message of a stream is to read on after it.
             Settlement::Ack | Settlement::Reject => {
-                slot.state = DeliveryState::Held;
-                self.held += 1;
+                delivery.state = DeliveryState::AckHeld;
+                self.acks_held += 1;
                 self.held_since.get_or_insert(now);
             }
-            // It comes again to whoever reads on from here.
-            Settlement::Requeue if self.is_stream => slot.state = DeliveryState::Waiting,
+            // A stream has nothing to give back: the entry keeps the offset at which to read on.
+            Settlement::Requeue if self.is_stream => {
+                delivery.state = DeliveryState::RequeuePending;
+            }
             Settlement::Requeue => self.nack(tag, true, out),
             Settlement::RequeueAfter(pause) => {
-                slot.state = DeliveryState::Waiting;
+                delivery.state = DeliveryState::RequeuePending;
                 let wanted = now + pause;
-                let at = match self.pause_max {
-                    Some(max) => wanted.min((slot.since + max).max(now)),
+                // The broker counts from the delivery, not from the failure. If that time is over, the requeue is due now.
+                let due = match self.pause_max {
+                    Some(max) => wanted.min((delivery.delivered_at + max).max(now)),
                     None => wanted,
                 };
-                if at < wanted && self.cut.is_none_or(|cut| cut.asked < pause) {
-                    self.cut = Some(ShortenedPause {
-                        asked: pause,
-                        given: at - now,
+                if due < wanted
+                    && self
+                        .shortened
+                        .is_none_or(|longest| longest.requested < pause)
+                {
+                    self.shortened = Some(ShortenedPause {
+                        requested: pause,
+                        actual: due - now,
                     });
                 }
-                self.waiting.push(Reverse((at, tag)));
+                self.requeues.push(Reverse((due, tag)));
             }
         }
     }
 
-    /// A message that was delivered is not for the pipeline: it stays unsettled until the channel ends.
-    pub(crate) fn set_aside(&mut self, tag: u64) {
-        if let Some(slot) = self.slots.get_mut(&tag)
-            && slot.state == DeliveryState::Open
+    /// Withdraws a delivery from the pipeline. It stays unsettled until the channel closes, and so goes back into its queue.
+    pub(crate) fn withdraw(&mut self, tag: u64) {
+        if let Some(delivery) = self.deliveries.get_mut(&tag)
+            && delivery.state == DeliveryState::InPipeline
         {
-            slot.state = DeliveryState::Unreadable;
-            self.open -= 1;
+            delivery.state = DeliveryState::Unreadable;
+            self.in_pipeline -= 1;
         }
     }
 
-    /// How many messages are with the pipeline.
-    pub(crate) fn open(&self) -> usize {
-        self.open
-    }
-
-    /// The longest pause that was cut since this was asked.
-    pub(crate) fn take_cut(&mut self) -> Option<ShortenedPause> {
-        self.cut.take()
-    }
-
-    /// What the message does that was unsettled for the longest time.
-    pub(crate) fn oldest(&self, now: Instant) -> Option<OldestUnsettled> {
-        let oldest = self.slots.values().min_by_key(|slot| slot.since)?;
-        let age = now.saturating_duration_since(oldest.since);
-        Some(match oldest.state {
-            DeliveryState::Waiting => OldestUnsettled::Pausing(age),
-            DeliveryState::Open | DeliveryState::Held | DeliveryState::Unreadable => {
-                OldestUnsettled::InWork(age)
-            }
-        })
-    }
-
-    /// What is to be told now.
+    /// Appends the frames that are due to `out`.
     pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<AckFrame>) {
-        // First, for they may stand in the way of a prefix.
+        // Requeues go first: a delivery that is gone no longer interrupts the prefix that one frame acknowledges.
         self.requeue_due(Some(now), out);
         self.ack_prefix(out);
         let is_due = self
             .held_since
-            .is_some_and(|since| now >= since + HELD_TIME);
-        if is_due || self.held >= self.held_max {
+            .is_some_and(|since| now >= since + ACK_DELAY_MAX);
+        if is_due || self.acks_held >= self.acks_held_max {
             self.ack_held(out);
         }
     }
 
-    /// All that can be told: pauses end now. What is left is with the pipeline.
+    /// Appends all frames that can be sent: pauses end now. Deliveries that are in the pipeline stay.
     pub(crate) fn finish(&mut self, out: &mut Vec<AckFrame>) {
         if !self.is_stream {
             self.requeue_due(None, out);
@@ -252,48 +242,73 @@ impl Unsettled {
         self.ack_held(out);
     }
 
-    /// When [`flush`](Self::flush) has something to tell, if nothing else happens.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        let held = self.held_since.map(|since| since + HELD_TIME);
-        let waiting = self.waiting.peek().map(|Reverse((at, _))| *at);
-        held.into_iter().chain(waiting).min()
+    /// When [`flush`](Self::flush) has something to send, if nothing is settled before.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let held = self.held_since.map(|since| since + ACK_DELAY_MAX);
+        let requeue = self.requeues.peek().map(|Reverse((due, _))| *due);
+        held.into_iter().chain(requeue).min()
     }
 
-    /// In a stream, where to read on: at the oldest message that did not succeed, or else after the last one.
-    pub(crate) fn resume(&self) -> Option<u64> {
-        let mut slots = self.slots.values();
-        let oldest = slots.find(|slot| slot.state != DeliveryState::Held);
-        oldest.map_or(self.next_offset, |slot| slot.offset)
+    /// The longest pause that was shortened since the last call.
+    pub(crate) fn take_shortened_pause(&mut self) -> Option<ShortenedPause> {
+        self.shortened.take()
     }
 
-    /// When the oldest message that is unsettled was sent, of those whose senders say so, in seconds since 1970.
-    pub(crate) fn oldest_sent(&self) -> Option<u64> {
-        self.slots.values().filter_map(|slot| slot.sent).min()
+    /// The offset at which to read a stream on: that of the oldest delivery that did not succeed, or else the one after the last delivery.
+    pub(crate) fn resume_offset(&self) -> Option<u64> {
+        let mut deliveries = self.deliveries.values();
+        let oldest = deliveries.find(|delivery| delivery.state != DeliveryState::AckHeld);
+        oldest.map_or(self.next_offset, |delivery| delivery.offset)
     }
 
-    /// The tag of the last message that was delivered; 0 before the first.
+    /// The number of deliveries that are unsettled at the broker.
+    pub(crate) fn len(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// The number of deliveries that the pipeline has.
+    pub(crate) fn in_pipeline(&self) -> usize {
+        self.in_pipeline
+    }
+
+    /// The delivery that has been unsettled for the longest time.
+    pub(crate) fn oldest(&self, now: Instant) -> Option<OldestUnsettled> {
+        let deliveries = self.deliveries.values();
+        let oldest = deliveries.min_by_key(|delivery| delivery.delivered_at)?;
+        let age = now.saturating_duration_since(oldest.delivered_at);
+        Some(match oldest.state {
+            DeliveryState::RequeuePending => OldestUnsettled::Paused(age),
+            DeliveryState::InPipeline | DeliveryState::AckHeld | DeliveryState::Unreadable => {
+                OldestUnsettled::InPipeline(age)
+            }
+        })
+    }
+
+    /// When the unsettled message that was sent first was sent, in seconds since 1970; `None` if no sender set a time.
+    pub(crate) fn oldest_sent_secs(&self) -> Option<u64> {
+        let deliveries = self.deliveries.values();
+        deliveries.filter_map(|delivery| delivery.sent_secs).min()
+    }
+
+    /// The tag of the last delivery; 0 before the first.
     pub(crate) fn last_tag(&self) -> u64 {
         self.last_tag
     }
 
-    /// How many messages were delivered and are unsettled at the broker.
-    pub(crate) fn unsettled(&self) -> usize {
-        self.slots.len()
-    }
-
     fn nack(&mut self, tag: u64, requeue: bool, out: &mut Vec<AckFrame>) {
-        self.slots.remove(&tag);
+        self.deliveries.remove(&tag);
         out.push(AckFrame::Nack { tag, requeue });
     }
 
-    /// Requeues what has waited until `now`, or all.
+    /// Requeues what is due at `now`, or everything that waits for its requeue.
     fn requeue_due(&mut self, now: Option<Instant>, out: &mut Vec<AckFrame>) {
-        while let Some(&Reverse((at, tag))) = self.waiting.peek() {
-            if now.is_some_and(|now| at > now) {
+        while let Some(&Reverse((due, tag))) = self.requeues.peek() {
+            if now.is_some_and(|now| due > now) {
                 return;
             }
-            self.waiting.pop();
+            self.requeues.pop();
             if self.is_stream {
+                // The entry stays, so that `resume_offset` finds it.
                 out.push(AckFrame::Reopen);
                 return;
             }
@@ -301,15 +316,17 @@ impl Unsettled {
         }
     }
 
+    /// Acknowledges what succeeded without a gap from the oldest delivery on.
     fn ack_prefix(&mut self, out: &mut Vec<AckFrame>) {
         let (mut last, mut n) = (0, 0);
-        while let Some(first) = self.slots.first_entry() {
-            if first.get().state != DeliveryState::Held {
+        while let Some(first) = self.deliveries.first_entry() {
+            if first.get().state != DeliveryState::AckHeld {
                 break;
             }
             last = first.remove_entry().0;
             n += 1;
         }
+        // Everything up to `last` is settled at the broker or here, so `multiple` settles these and nothing else.
         if n > 0 {
             let multiple = n > 1;
             out.push(AckFrame::Ack {
@@ -317,15 +334,16 @@ impl Unsettled {
                 multiple,
             });
         }
-        self.release(n);
+        self.remove_held(n);
     }
 
+    /// Acknowledges each message whose acknowledgement is held back, with a frame of its own.
     fn ack_held(&mut self, out: &mut Vec<AckFrame>) {
-        if self.held == 0 {
+        if self.acks_held == 0 {
             return;
         }
-        self.slots.retain(|&tag, slot| {
-            let is_held = slot.state == DeliveryState::Held;
+        self.deliveries.retain(|&tag, delivery| {
+            let is_held = delivery.state == DeliveryState::AckHeld;
             if is_held {
                 out.push(AckFrame::Ack {
                     tag,
@@ -334,12 +352,12 @@ impl Unsettled {
             }
             !is_held
         });
-        self.release(self.held);
+        self.remove_held(self.acks_held);
     }
 
-    fn release(&mut self, n: usize) {
-        self.held -= n;
-        if self.held == 0 {
+    fn remove_held(&mut self, n: usize) {
+        self.acks_held -= n;
+        if self.acks_held == 0 {
             self.held_since = None;
         }
     }

@@ -1,5 +1,4 @@
-//! Who may come in and what he may do: a user without permission, and credentials and vhosts that are gone when the source comes
-//! back.
+//! Permissions: a user without them, and credentials and vhosts that are gone when the source reconnects.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -52,7 +51,7 @@ fn says(said: &str, words: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_may_not_is_told_what_he_may_not() {
+async fn an_error_names_the_permission_that_the_user_lacks() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "forbidden").await;
     let user = User::create(NOTHING).await;
@@ -100,7 +99,7 @@ async fn credentials_that_are_refused_again_and_again_fail_the_producer() {
     let said = failed.err().unwrap().to_string();
     let words = ["6 times in a row", "`uri`", &user.name, "the password"];
     says(&said, &words);
-    // The broker may have been starting: so each time it was told, and tried again.
+    // The broker may be starting, so each rejection was reported and tried again.
     assert!(reader.recorder().count("source_trouble") >= 6);
     queue.delete().await;
     user.delete().await;

@@ -24,7 +24,7 @@ fn block_until(done: impl Future<Output = ()> + Send + 'static) {
     other.join().unwrap();
 }
 
-/// Blocks for as long as the broker bears a client without heartbeats, and a little longer: it has closed another one's connection.
+/// Blocks for a little longer than the broker tolerates a client without heartbeats: until it has closed the connection of another.
 fn block_longer_than_the_broker_bears(address: &str) {
     let address = address.to_owned();
     block_until(async move {
@@ -63,7 +63,7 @@ async fn acknowledgements_that_are_due_go_out_while_a_handler_blocks() {
     queue.send(0..3).await;
     let mut reader = Reader::open(&queue.source()).await.unwrap();
     let mut received = reader.exactly(3).await;
-    // The first is in work: so the others are told later.
+    // The first is being handled, so the acknowledgements of the others are held back.
     let first: Vec<_> = received.drain(..1).collect();
     reader.done(received).await;
     let path = format!("/api/queues/%2f/{}", queue.name);

@@ -65,7 +65,7 @@ async fn send(queue: &Queue, properties: BasicProperties) {
     assert!(sent.await.unwrap().await.unwrap().is_ack());
 }
 
-/// Reads one message, and gives a copy of what was made of it.
+/// Reads one message, and returns a copy of its record.
 async fn bridged(queue: &Queue, copy: impl FnOnce(&RabbitMqRecord) -> Outgoing) -> Outgoing {
     let mut reader: Reader<RabbitMqProducer> = Reader::open(&queue.source()).await.unwrap();
     let received = reader.exactly(1).await;
@@ -151,7 +151,7 @@ async fn a_dead_letter_of_a_message_that_expires_and_has_copies_stays_where_it_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_broker_says_of_its_own_dead_letters_can_be_read() {
+async fn the_headers_of_the_broker_s_own_dead_letters_can_be_read() {
     let Some(address) = broker() else { return };
     let dead = Queue::create(&address, "dead").await;
     let queue = Queue::open(&address, "alive").await;

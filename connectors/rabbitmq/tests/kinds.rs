@@ -1,4 +1,4 @@
-//! Quorum queues, streams, queues that the broker names, and what is set up after each connect.
+//! Quorum queues, streams, queues that the broker names, and the setup after each connect.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -39,7 +39,7 @@ async fn a_quorum_queue_gives_up_a_message_beyond_its_delivery_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_read_from_where_it_was_said() {
+async fn a_stream_is_read_from_its_offset_option() {
     let Some(address) = broker() else { return };
     let queue = Queue::open(&address, "stream").await;
     let source = queue.source().declare(Declare::stream());

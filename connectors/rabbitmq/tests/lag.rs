@@ -1,4 +1,4 @@
-//! How far a queue is behind, as the source tells it.
+//! The lag that the source reports.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;

@@ -50,13 +50,13 @@ async fn a_pipeline_handles_all_of_a_queue_over_lost_connections_and_drains() {
     }
     drained(&topology).await;
     topology.wait().await.unwrap();
-    // What failed last, or was cut off last, is back; whoever reads on handles it.
+    // Messages that failed or were interrupted last are in the queue again; the next run handles them.
     let left = queue.ready().await;
     assert!(left < 1_000, "{left} are left");
     queue.delete().await;
 }
 
-/// Batches all that comes, and says how large its batches are.
+/// Batches all messages, and records the sizes of the batches.
 struct Sizes(tokio::sync::mpsc::UnboundedSender<usize>);
 
 impl Handler for Sizes {

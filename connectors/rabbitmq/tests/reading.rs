@@ -1,4 +1,4 @@
-//! Reading from a real queue: what is sent arrives, is acknowledged when it is done, and comes again when it is not.
+//! Reading a real queue: messages arrive, are acknowledged when they are done, and are delivered again otherwise.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -30,7 +30,7 @@ async fn everything_sent_arrives_once_and_is_acknowledged_when_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_beyond_an_unsettled_message_is_acknowledged_and_that_one_is_not() {
+async fn messages_after_an_unsettled_one_are_acknowledged_and_that_one_is_not() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "multiple").await;
     queue.send(0..100).await;
@@ -38,7 +38,7 @@ async fn what_is_beyond_an_unsettled_message_is_acknowledged_and_that_one_is_not
     let mut received = reader.exactly(100).await;
     let straggler = received.remove(40);
     reader.done(received).await;
-    // Without a word about it, it goes back when the channel is closed; and nothing else does.
+    // It was not settled, so it goes back when the channel is closed, and no other does.
     drop(straggler);
     reader.close().await.unwrap();
     assert_eq!(queue.ready().await, 1);
@@ -172,7 +172,7 @@ async fn requeued_once_is_rejected_the_second_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_may_be_settled_otherwise_than_its_source_says() {
+async fn a_message_can_be_settled_differently_than_its_source_does() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "options").await;
     queue.send(0..2).await;
@@ -206,7 +206,7 @@ async fn a_drain_leaves_nothing_unacknowledged() {
     let mut reader = Reader::open(&queue.source().prefetch(500)).await.unwrap();
     let received = reader.exactly(100).await;
     reader.stop().await;
-    // What was fetched and not delivered is back before what is in work has ended.
+    // Messages that were fetched and not delivered are back before those in the pipeline are settled.
     queue.until_ready(900).await;
     reader.done(received).await;
     reader.close().await.unwrap();
@@ -215,7 +215,7 @@ async fn a_drain_leaves_nothing_unacknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_released_goes_back_at_once() {
+async fn released_messages_go_back_at_once() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "released").await;
     queue.send(0..2).await;

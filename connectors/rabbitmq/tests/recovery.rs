@@ -1,4 +1,4 @@
-//! Lost connections and channels: the source comes back by itself, nothing is lost, and no tag leaves its channel.
+//! Lost connections and channels: the source reconnects, no message is lost, and no tag leaves its channel.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -11,7 +11,7 @@ use common::{Queue, broker, management, number, numbers, proxy, unique};
 use lapin::options::QueueDeleteOptions;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_unacknowledged_comes_again_when_its_connection_was_killed() {
+async fn unacknowledged_messages_come_again_when_their_connection_was_killed() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "killed").await;
     queue.send(0..3).await;
@@ -49,7 +49,7 @@ async fn tags_of_a_lost_channel_are_never_used_on_the_next() {
     proxy.cut();
     let new = reader.exactly(1).await;
     // The tag of `new` is 1, which is also that of one of the old. On the new channel the others would be unknown, which closes it; and
-    // a message that nobody has handled would be acknowledged.
+    // a message that was never handled would be acknowledged.
     reader.done(old).await;
     drop(new);
     let recorder = reader.close().await.unwrap();
@@ -72,7 +72,7 @@ async fn a_hundred_cut_connections_lose_nothing() {
         done.extend(received.iter().map(number));
         reader.done(received).await;
         if cut % 2 == 0 {
-            // With messages in work.
+            // With messages in the pipeline.
             drop(reader.some(3).await.unwrap());
         }
         proxy.cut();
@@ -121,7 +121,7 @@ async fn a_deleted_queue_that_is_declared_is_made_again() {
             tokio::select! {
                 received = reader.exactly(1) => received,
                 () = async {
-                    // To a queue that may not be there yet: what is sent is then dropped, so until it arrives.
+                    // Repeats until one arrives: a message to a queue that does not exist yet is dropped.
                     loop {
                         queue.send(0..1).await;
                         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -186,7 +186,7 @@ async fn closing_without_a_broker_fails_in_time() {
         }
         reader.done(received).await;
         let Err(error) = reader.close().await else {
-            panic!("closed with nobody there");
+            panic!("closed without a broker");
         };
         assert!(error.to_string().contains("not confirmed"), "{error}");
         proxy.cut();
@@ -207,7 +207,7 @@ async fn closing_without_a_broker_succeeds_when_nothing_was_to_be_confirmed() {
         .uri(&uri)
         .close_timeout(Duration::from_millis(500));
     let mut reader = Reader::open(&source).await.unwrap();
-    // In work, and never ended: it goes back to the queue with the connection.
+    // Never settled: they go back to the queue with the connection.
     let held = reader.exactly(5).await;
     proxy.cut();
     reader.close().await.unwrap();
@@ -217,12 +217,12 @@ async fn closing_without_a_broker_succeeds_when_nothing_was_to_be_confirmed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_that_is_given_up_tells_as_many_as_come_again() {
+async fn an_abandoned_close_reports_the_number_of_messages_that_come_again() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "given-up").await;
     queue.send(0..300).await;
     let (proxy, uri) = proxy(&address).await;
-    // Longer than anybody waits.
+    // Longer than the test waits.
     let source = queue.source().uri(&uri).close_timeout(Duration::MAX);
     let mut reader = Reader::open(&source).await.unwrap();
     let received = reader.exactly(200).await;
@@ -230,7 +230,7 @@ async fn closing_that_is_given_up_tells_as_many_as_come_again() {
     proxy.freeze();
     reader.done(received).await;
     let closed = tokio::time::timeout(Duration::from_millis(200), reader.close()).await;
-    assert!(closed.is_err(), "closed with nobody there");
+    assert!(closed.is_err(), "closed without a broker");
     let told = recorder.of("source_trouble");
     let [told] = &told[..] else {
         panic!("{told:?}");
@@ -246,7 +246,7 @@ async fn closing_that_is_given_up_tells_as_many_as_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_of_a_lost_channel_are_counted() {
+async fn late_outcomes_of_a_lost_channel_are_counted() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "late").await;
     queue.send(0..10).await;

@@ -1,20 +1,35 @@
-//! Configurations that cannot work: opening fails in its time, and says which option is to blame and what to do.
+//! Configurations that cannot work: opening fails in time, with an error that names the option and what to do.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
 
 use std::time::Duration;
 
-use broadway_core::testing::Reader;
+use broadway_core::{
+    BoxError,
+    connector::{ConnectorError, ConnectorErrorKind},
+    testing::Reader,
+};
 use broadway_rabbitmq::{Declare, RabbitMq};
 use common::{Queue, broker, unique};
 use tokio::net::TcpListener;
 
 async fn refusal(source: &RabbitMq) -> String {
-    let Err(error) = Reader::open(source).await else {
-        panic!("opened {source:?}");
-    };
-    error.to_string()
+    error(source).await.to_string()
+}
+
+async fn error(source: &RabbitMq) -> BoxError {
+    match Reader::open(source).await {
+        Ok(_) => panic!("opened {source:?}"),
+        Err(error) => error,
+    }
+}
+
+/// The kind of error with which opening fails.
+async fn kind(source: &RabbitMq) -> ConnectorErrorKind {
+    let error = error(source).await;
+    let found = ConnectorError::find(error.as_ref());
+    found.expect("a connector error").kind()
 }
 
 fn says(error: &str, words: &[&str]) {
@@ -32,6 +47,24 @@ async fn a_missing_queue_is_named() {
         &refusal(&source).await,
         &["`queue`", &name, "create", "`declare`"],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_a_kind_by_which_a_program_decides() {
+    let Some(address) = broker() else { return };
+    let missing = RabbitMq::queue(unique("missing")).uri(format!("amqp://{address}"));
+    assert_eq!(kind(&missing).await, ConnectorErrorKind::Permanent);
+    let user = RabbitMq::queue("orders").uri(format!("amqp://guest:hush@{address}/%2f"));
+    assert_eq!(kind(&user).await, ConnectorErrorKind::Auth);
+    let vhost = RabbitMq::queue("orders").uri(format!("amqp://guest:guest@{address}/nowhere"));
+    assert_eq!(kind(&vhost).await, ConnectorErrorKind::Auth);
+    let queue = Queue::create(&address, "locked").await;
+    let first = Reader::open(&queue.source().exclusive(true)).await.unwrap();
+    assert_eq!(kind(&queue.source()).await, ConnectorErrorKind::Transient);
+    first.close().await.unwrap();
+    queue.delete().await;
+    let unreachable = RabbitMq::queue("orders").uri("amqp://127.0.0.1:1");
+    assert_eq!(kind(&unreachable).await, ConnectorErrorKind::Transient);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +108,7 @@ async fn a_hook_that_fails_fails_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_else_s_exclusive_consumer_is_told() {
+async fn exclusive_access_of_another_consumer_is_reported() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "exclusive").await;
     let first = Reader::open(&queue.source().exclusive(true)).await.unwrap();
@@ -104,7 +137,7 @@ async fn a_missing_vhost_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_nobody_listens_at_is_named() {
+async fn a_host_without_a_broker_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -116,8 +149,8 @@ async fn a_host_that_nobody_listens_at_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_never_answers_is_named_within_its_time() {
-    // Accepts connections, since the system does that, and says nothing.
+async fn a_host_that_never_answers_is_named_within_connect_timeout() {
+    // The system accepts connections, and nothing answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let source = RabbitMq::queue("orders")
@@ -128,8 +161,8 @@ async fn a_host_that_never_answers_is_named_within_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_drops_everything_is_told_within_its_time() {
-    // An address that is for documentation only: nothing answers, or the system says at once that there is no way.
+async fn a_network_that_drops_everything_is_reported_within_connect_timeout() {
+    // An address that is reserved for documentation: nothing answers, or the system reports at once that there is no route.
     let source = RabbitMq::queue("orders")
         .uri("amqp://192.0.2.1")
         .connect_timeout(Duration::from_secs(1));

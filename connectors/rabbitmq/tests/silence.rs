@@ -1,4 +1,4 @@
-//! Whoever listens and does not speak AMQP to its end: the attempt is given up in its time, and leaves nothing behind.
+//! A server that does not complete the handshake: the attempt ends within its timeout, and leaves nothing behind.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::{fs, time::Duration};
@@ -29,12 +29,12 @@ fn start() -> Vec<u8> {
 
 struct Peer {
     listener: TcpListener,
-    /// What it says to each that comes.
+    /// The bytes that it sends on each connection.
     words: Vec<u8>,
 }
 
 impl Peer {
-    async fn saying(words: Vec<u8>) -> Self {
+    async fn sending(words: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { listener, words }
     }
@@ -43,11 +43,11 @@ impl Peer {
         format!("amqp://{}", self.listener.local_addr().unwrap())
     }
 
-    /// Somebody who came, and has heard all that there is to hear.
+    /// A client that has connected and received all bytes.
     async fn visitor(&self) -> TcpStream {
         let (mut visitor, _) = timeout(PATIENCE, self.listener.accept())
             .await
-            .expect("somebody connects")
+            .expect("a client connects")
             .unwrap();
         visitor.write_all(&self.words).await.unwrap();
         visitor
@@ -78,9 +78,9 @@ async fn until_no_thread_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attempts_that_nobody_answers_leave_no_socket_and_no_thread() {
+async fn attempts_without_an_answer_leave_no_socket_and_no_thread() {
     for words in [Vec::new(), start()] {
-        let peer = Peer::saying(words).await;
+        let peer = Peer::sending(words).await;
         let source = RabbitMq::queue("orders")
             .uri(peer.uri())
             .connect_timeout(Duration::from_secs(1));
@@ -103,14 +103,14 @@ async fn attempts_that_nobody_answers_leave_no_socket_and_no_thread() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_is_dropped_ends_its_socket() {
-    let peer = Peer::saying(start()).await;
+    let peer = Peer::sending(start()).await;
     let source = RabbitMq::queue("orders")
         .uri(peer.uri())
         .connect_timeout(Duration::from_secs(3_600));
     // The attempt loses the race, and is dropped with it.
     let visitor = tokio::select! {
         visitor = peer.visitor() => visitor,
-        _ = Reader::open(&source) => panic!("nobody has let it in"),
+        _ = Reader::open(&source) => panic!("opened without an answer"),
     };
     until_gone(visitor).await;
 }

@@ -24,7 +24,7 @@ fn hostile() -> Vec<(u16, Vec<u8>)> {
     ]
 }
 
-/// Handles what comes until the source fails, and says why it did.
+/// Handles messages until the source fails, and returns its error.
 async fn until_it_halts(reader: &mut Reader<RabbitMqProducer>, handled: &mut Vec<u64>) -> String {
     loop {
         let mut received = Vec::new();
@@ -145,7 +145,7 @@ async fn one_that_is_mended_is_handled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_routing_key_that_is_not_text_is_told_and_the_next_message_is_not_taken_for_it() {
+async fn a_routing_key_that_is_not_utf_8_is_reported_and_the_next_message_is_not_affected() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "routing-key").await;
     let exchange = common::unique("topic");

@@ -1,4 +1,4 @@
-//! What cannot work, and what follows from the pipeline.
+//! Options that cannot work, alone or in a pipeline.
 
 use broadway_core::Source;
 
@@ -36,7 +36,7 @@ fn every_option_that_cannot_work_is_listed() {
 }
 
 #[test]
-fn a_pause_that_the_broker_would_close_the_channel_over_is_refused() {
+fn a_pause_beyond_the_consumer_timeout_is_a_problem() {
     let second = Duration::from_secs(1);
     let source = RabbitMq::queue("orders").requeue_delay(1_500 * second);
     assert_eq!(options(&source), ["requeue_delay"]);
@@ -50,14 +50,14 @@ fn a_pause_that_the_broker_would_close_the_channel_over_is_refused() {
     let [problem] = &source.problems()[..] else {
         panic!("{source:?}");
     };
-    let said = format!("{problem:?}");
+    let text = format!("{problem:?}");
     for word in ["on_failure", "120s", "60s", "48s", "`consumer_timeout`"] {
-        assert!(said.contains(word), "{word:?} is not in: {said}");
+        assert!(text.contains(word), "{word:?} is not in: {text}");
     }
 }
 
 #[test]
-fn names_that_amqp_cannot_carry_are_told_with_their_length() {
+fn names_that_amqp_cannot_carry_are_reported_with_their_length() {
     let long = "x".repeat(300);
     let source = RabbitMq::queue(&long)
         .uri(format!("amqp://localhost/{long}"))
@@ -77,7 +77,7 @@ fn names_that_amqp_cannot_carry_are_told_with_their_length() {
 }
 
 #[test]
-fn the_window_follows_the_pipeline_within_what_amqp_can_say() {
+fn the_window_follows_the_pipeline_within_the_limits_of_amqp() {
     let source = RabbitMq::queue("orders");
     let window = |source: &RabbitMq, held, batch| source.window(&cx(1, held, batch));
     assert_eq!(window(&source, 40, 0), 300);
@@ -93,22 +93,22 @@ fn a_batch_that_could_never_fill_is_a_problem() {
     assert!(source.problems_in(&cx(1, 40, 300)).is_empty());
     assert!(source.problems_in(&cx(4, 40, 1_200)).is_empty());
     for (producers, batch, least) in [(1, 301, "301"), (4, 1_201, "301"), (1, 1_800, "1800")] {
-        let said = source.problems_in(&cx(producers, 40, batch))[0].to_string();
-        assert!(said.contains("prefetch") && said.contains(least), "{said}");
+        let text = source.problems_in(&cx(producers, 40, batch))[0].to_string();
+        assert!(text.contains("prefetch") && text.contains(least), "{text}");
     }
-    // More than AMQP can ask for.
+    // More than AMQP can express.
     let source = RabbitMq::queue("orders");
     assert_eq!(source.problems_in(&cx(1, 40, 70_000)).len(), 1);
     assert!(source.problems_in(&cx(2, 40, 70_000)).is_empty());
 }
 
 #[tokio::test]
-async fn what_cannot_work_in_a_pipeline_is_listed_beside_what_never_works() {
+async fn options_that_cannot_work_in_a_pipeline_are_listed_with_those_that_never_work() {
     let source = RabbitMq::queue("orders").prefetch(10).exclusive(true);
     let source = source.close_timeout(Duration::ZERO);
-    let said = source.open(&cx(2, 40, 100)).await.unwrap_err().to_string();
+    let text = source.open(&cx(2, 40, 100)).await.unwrap_err().to_string();
     for option in ["close_timeout", "prefetch", "exclusive"] {
-        assert!(said.contains(&format!("\n  - {option}: ")), "{said}");
+        assert!(text.contains(&format!("\n  - {option}: ")), "{text}");
     }
 }
 

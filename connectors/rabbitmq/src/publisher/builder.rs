@@ -1,28 +1,28 @@
-//! Where to publish and how: [`RabbitMqPublisherBuilder`].
+//! The options of a publisher, their checks, and opening it: [`RabbitMqPublisherBuilder`].
 
 use std::{fmt, time::Duration};
 
-use broadway_core::{BoxError, Checks, ConfigError, Deadline, Problem, connector::readable};
+use broadway_core::{BoxError, Checks, ConfigError, Deadline, Problem, connector::ConnectorError};
 use lapin::{
     Connection, Error, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 
-use super::{RabbitMqPublisher, channels::Channels, confirms::explain, convert::Converter};
+use super::{RabbitMqPublisher, channels::Channels, convert::Converter, error::explain};
 use crate::{
     connect::{ConnectOptions, OpenConnection},
-    error::{NOT_FOUND, Trouble, code},
-    names::longer_than_amqp_carries,
+    error::{NOT_FOUND, kind_of, reply_code},
+    names::name_too_long,
 };
 
-/// The most that RabbitMQ 4 takes where nobody has said otherwise; 3 takes more.
-const BYTES_MAX: usize = 16 * 1_024 * 1_024;
-/// The most that any broker takes.
+/// RabbitMQ 4's default of `max_message_size`. RabbitMQ 3 has a larger one.
+const BYTES_MAX_DEFAULT: usize = 16 * 1_024 * 1_024;
+/// The largest value of `max_message_size` that RabbitMQ accepts.
 const BYTES_LIMIT: usize = 512 * 1_024 * 1_024;
 const IN_FLIGHT_LIMIT: usize = 1_000_000;
 
-/// The options of a [`RabbitMqPublisher`]; made by [`RabbitMqPublisher::exchange`] and [`RabbitMqPublisher::queue`].
+/// The options of a [`RabbitMqPublisher`]. Created by [`RabbitMqPublisher::exchange`] and [`RabbitMqPublisher::queue`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -39,10 +39,10 @@ const IN_FLIGHT_LIMIT: usize = 1_000_000;
 /// # }
 /// ```
 #[derive(Clone)]
-#[must_use = "a publisher is made by `open`"]
+#[must_use = "a publisher is opened by `open`"]
 pub struct RabbitMqPublisherBuilder {
     connect_options: ConnectOptions,
-    /// Empty is the default exchange, which knows every queue by its name.
+    /// Empty for the default exchange, which routes to each queue by its name.
     pub(super) exchange: String,
     to_queue: bool,
     routing_key: Option<String>,
@@ -54,19 +54,18 @@ pub struct RabbitMqPublisherBuilder {
     pub(super) close_timeout: Duration,
 }
 
+/// Options.
 impl RabbitMqPublisherBuilder {
     pub(super) fn exchange(name: String) -> Self {
-        let mut connect_options = ConnectOptions::new();
-        "amqp://guest:guest@localhost:5672/%2f".clone_into(&mut connect_options.uri);
         Self {
-            connect_options,
+            connect_options: ConnectOptions::new(),
             exchange: name,
             to_queue: false,
             routing_key: None,
             converter: Converter {
                 routing_key: String::new(),
                 persistent: true,
-                bytes_max: BYTES_MAX,
+                bytes_max: BYTES_MAX_DEFAULT,
             },
             mandatory: true,
             create_if_missing: false,
@@ -83,109 +82,117 @@ impl RabbitMqPublisherBuilder {
         builder
     }
 
-    /// Where the broker is: `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. Special characters are
-    /// percent-encoded; no vhost is the vhost `/`, as is `%2F`. `heartbeat`, `frame_max`, `channel_max` and `auth_mechanism` may
-    /// stand behind a `?`. The password is never shown. Default: `amqp://guest:guest@localhost:5672/%2f`.
+    /// The broker's address: `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. Defaults to
+    /// `amqp://guest:guest@localhost:5672/%2f`.
+    ///
+    /// Percent-encode special characters: a `/` in the name of the vhost is `%2f`. Without a path the vhost is `/`. The parameters
+    /// `heartbeat`, `frame_max`, `channel_max` and `auth_mechanism` are supported. Logs and errors do not contain the password.
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
         self.connect_options.uri = uri.into();
         self
     }
 
-    /// The routing key of messages that have none of their own ([`Outgoing::to`](broadway_core::Outgoing::to)), for an
-    /// exchange. Default: empty, which is what a fanout exchange needs.
-    pub fn routing_key(mut self, key: impl Into<String>) -> Self {
-        self.routing_key = Some(key.into());
-        self
-    }
-
-    /// Whether messages outlive a restart of the broker, in queues that do. Default: `true`.
-    pub fn persistent(mut self, persistent: bool) -> Self {
-        self.converter.persistent = persistent;
-        self
-    }
-
-    /// Whether a message that no queue is bound for is refused. Without it, such a message counts as confirmed and is lost. The
-    /// client logs what comes back, payload and all, as a warning of the target `lapin::returned_messages`. Default: `true`.
-    pub fn mandatory(mut self, mandatory: bool) -> Self {
-        self.mandatory = mandatory;
-        self
-    }
-
-    /// Creates the queue, or the exchange, at opening where it is missing: both durable, the queue a classic one, the exchange of type
-    /// topic. One that exists with other properties is used as it is; the client logs an error of the target `lapin` over the
-    /// question. For development and tests.
-    pub fn create_if_missing(mut self) -> Self {
-        self.create_if_missing = true;
-        self
-    }
-
-    /// The most messages unconfirmed at once, of all callers together; others wait. Default: 1,000.
-    pub fn in_flight_max(mut self, messages: usize) -> Self {
-        self.in_flight_max = messages;
-        self
-    }
-
-    /// How long a message may remain unconfirmed until it fails, how long a call waits for a lost connection to come back, and how
-    /// long [`flush`](broadway_core::Publisher::flush) waits. [`Duration::MAX`] is no limit. Default: 30 s.
-    pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
-        self.confirm_timeout = timeout;
-        self
-    }
-
-    /// How long opening waits for a broker that answers, and each attempt to connect again. [`Duration::MAX`] is no limit. Default: 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_options.connect_timeout = timeout;
-        self
-    }
-
-    /// How long closing waits for what is unconfirmed, and then for the broker's good-bye. [`Duration::MAX`] is no limit. Default: 10 s.
-    pub fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.close_timeout = timeout;
-        self
-    }
-
-    /// After twice this time without a sign of the broker the connection counts as lost; the broker may ask for less. Whole seconds, up
-    /// to an hour. Default: that of the uri, else 30 s.
-    pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.connect_options.heartbeat = Some(interval);
-        self
-    }
-
-    /// What the broker's own pages call this connection. Default: `broadway-publisher`.
-    pub fn connection_name(mut self, name: impl Into<String>) -> Self {
-        self.connect_options.connection_name = Some(name.into());
-        self
-    }
-
-    /// One more authority to trust for `amqps://`, as the text of a file in PEM, besides those of the system. The
-    /// certificate must name the host of the uri.
+    /// A certificate authority to trust for `amqps://`, in addition to the system's: the text of a PEM file, not its name. The
+    /// server's certificate must name the host of the URI.
     pub fn ca_certificate(mut self, pem: impl Into<String>) -> Self {
         self.connect_options.ca_certificate = Some(pem.into());
         self
     }
 
-    /// The most bytes of a payload; a larger one is refused before it is sent. The broker would close the channel over it, and
-    /// with it the call. Default: 16 MiB, which is what RabbitMQ 4 takes (`max_message_size`); RabbitMQ 3 takes 128 MiB.
+    /// The name of the connection in RabbitMQ's management UI. Defaults to `broadway-publisher`.
+    pub fn connection_name(mut self, name: impl Into<String>) -> Self {
+        self.connect_options.connection_name = Some(name.into());
+        self
+    }
+
+    /// The routing key of messages without one of their own ([`Outgoing::to`](broadway_core::Outgoing::to)), for an exchange. Defaults to
+    /// an empty key, which a fanout exchange ignores.
+    pub fn routing_key(mut self, key: impl Into<String>) -> Self {
+        self.routing_key = Some(key.into());
+        self
+    }
+
+    /// Whether messages survive a restart of the broker, in queues that do. Defaults to `true`.
+    pub fn persistent(mut self, persistent: bool) -> Self {
+        self.converter.persistent = persistent;
+        self
+    }
+
+    /// Whether a message that is routed to no queue is refused. Otherwise the broker confirms such a message and drops it. The client
+    /// logs a returned message, with its payload, as a warning with the target `lapin::returned_messages`. Defaults to `true`.
+    pub fn mandatory(mut self, mandatory: bool) -> Self {
+        self.mandatory = mandatory;
+        self
+    }
+
+    /// Creates the queue or the exchange when the publisher is opened, if it does not exist: a durable classic queue, or a durable topic
+    /// exchange. One that exists with other properties is used as it is; the client logs an error with the target `lapin` then. For
+    /// development and tests.
+    pub fn create_if_missing(mut self) -> Self {
+        self.create_if_missing = true;
+        self
+    }
+
+    /// The most unconfirmed messages of all callers together, from 1 to 1,000,000; further messages wait. Defaults to 1,000.
+    pub fn in_flight_max(mut self, messages: usize) -> Self {
+        self.in_flight_max = messages;
+        self
+    }
+
+    /// The largest payload in bytes, from 1 to 512 MiB. Defaults to 16 MiB, RabbitMQ 4's default of `max_message_size`; RabbitMQ 3 accepts
+    /// 128 MiB.
+    ///
+    /// A larger message is refused before it is sent, because the broker would close the channel over it and interrupt the call.
     pub fn bytes_max(mut self, bytes: usize) -> Self {
         self.converter.bytes_max = bytes;
         self
     }
 
-    /// Connects, and checks that the exchange or the queue is there.
+    /// Timeout of opening, and of each attempt to reconnect. [`Duration::MAX`] means no limit. Defaults to 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_options.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a message may be unconfirmed before it fails, how long a call waits for a lost connection to be replaced, and how long
+    /// [`flush`](broadway_core::Publisher::flush) waits. [`Duration::MAX`] means no limit. Defaults to 30 s.
+    pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
+        self.confirm_timeout = timeout;
+        self
+    }
+
+    /// How long closing waits for unconfirmed messages, and then for the broker to close the connection. [`Duration::MAX`] means no limit.
+    /// Defaults to 10 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Heartbeat interval, in whole seconds, from 1 s to 1 h. The connection counts as lost after 2 to 2.5 intervals of silence. Defaults
+    /// to the interval in the URI, else to 30 s. The broker may ask for a shorter one.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.connect_options.heartbeat = Some(interval);
+        self
+    }
+}
+
+/// Opening.
+impl RabbitMqPublisherBuilder {
+    /// Connects, and checks that the exchange or the queue exists.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with all options that cannot work; or within `connect_timeout`, a text that names the option: nobody
-    /// answers, the user or the vhost is refused, there is no such exchange or queue.
+    /// Fails with a [`ConfigError`] that lists all options that cannot work. Otherwise fails within `connect_timeout` with a
+    /// [`ConnectorError`] that names the option:
+    ///
+    /// - [`Transient`](broadway_core::connector::ConnectorErrorKind::Transient) if no broker answers;
+    /// - [`Auth`](broadway_core::connector::ConnectorErrorKind::Auth) if the broker rejects the user or the vhost, or the user lacks a permission;
+    /// - [`Permanent`](broadway_core::connector::ConnectorErrorKind::Permanent) if the exchange or the queue does not exist.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, the connection is let go.
-    pub async fn open(self) -> Result<RabbitMqPublisher, BoxError> {
-        self.try_open().await.map_err(readable)
-    }
-
-    async fn try_open(mut self) -> Result<RabbitMqPublisher, BoxError> {
+    /// If it is dropped before it completes, the connection is closed.
+    pub async fn open(mut self) -> Result<RabbitMqPublisher, BoxError> {
         ConfigError::check("the RabbitMQ publisher", self.problems())?;
         if let Some(key) = self.routing_key.take() {
             self.converter.routing_key = key;
@@ -193,26 +200,26 @@ impl RabbitMqPublisherBuilder {
         let name = &mut self.connect_options.connection_name;
         name.get_or_insert_with(|| "broadway-publisher".to_owned());
         let deadline = Deadline::after(self.connect_options.connect_timeout);
-        let connected = self.connect_options.connect().await;
         let OpenConnection {
             connection,
             socket_guard,
             ..
-        } = connected.map_err(Trouble::into_error)?;
-        match deadline.within(self.find(&connection)).await {
+        } = self.connect_options.connect().await?;
+        match deadline.within(self.find_destination(&connection)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => {
+                // The broker answers, so the client can close the connection in good order.
                 socket_guard.release();
-                return Err(error);
+                return Err(error.into());
             }
-            None => return Err(self.overdue().into()),
+            None => return Err(self.find_timed_out().into()),
         }
         let channel_max = connection.configuration().channel_max();
         let channels = Channels::new(self.connect_options.clone(), connection, socket_guard);
         Ok(RabbitMqPublisher::new(self, channels, channel_max))
     }
 
-    /// Where messages go, in words.
+    /// The exchange or the queue, for errors.
     pub(super) fn destination(&self) -> String {
         match &self.exchange[..] {
             "" => format!("queue `{}`", self.converter.routing_key),
@@ -220,40 +227,53 @@ impl RabbitMqPublisherBuilder {
         }
     }
 
-    /// Checks that it is there, or creates it. A question for what is missing would close its channel, over which the client logs an
-    /// error: so what may be created is declared first, and asked for only where that is refused, since it is there with other
-    /// properties or this user may not create it.
-    async fn find(&self, connection: &Connection) -> Result<(), BoxError> {
+    /// Checks that the destination exists, or creates it.
+    ///
+    /// A passive declaration of a missing destination closes its channel, and the client logs an error about that. So a destination that
+    /// may be created is declared actively first. Only if the broker refuses that, because the destination exists with other properties
+    /// or the user may not create it, is it declared passively.
+    async fn find_destination(&self, connection: &Connection) -> Result<(), ConnectorError> {
         let mut refused = None;
         if self.create_if_missing {
             match self.declare(connection, false).await {
                 Ok(()) => return Ok(()),
-                Err(error) => refused = Some(explain(&error)),
+                Err(error) => refused = Some(error),
             }
         }
         let Err(error) = self.declare(connection, true).await else {
             return Ok(());
         };
         let (option, destination) = (self.option(), self.destination());
-        let is_missing = code(&error) == Some(NOT_FOUND);
-        let text = match refused {
-            Some(why) if is_missing => format!(
-                "`create_if_missing`: the {destination} is missing and cannot be created: {why}"
+        let is_missing = reply_code(&error) == Some(NOT_FOUND);
+        let (kind, text) = match &refused {
+            Some(refused) if is_missing => (
+                kind_of(refused),
+                format!(
+                    "`create_if_missing`: the {destination} does not exist and cannot be created: {}",
+                    explain(refused)
+                ),
             ),
-            None if is_missing => format!(
-                "the broker has no {destination} (option `{option}`) in the vhost of `uri` = {:?}: create it, or correct the name",
-                self.connect_options.shown()
+            None if is_missing => (
+                kind_of(&error),
+                format!(
+                    "the {destination} (option `{option}`) does not exist in the vhost of `uri` = {:?}: create it, or correct the name",
+                    self.connect_options.shown_uri()
+                ),
             ),
-            _ => {
-                let why = explain(&error);
-                format!("no connect_options to the {destination} (option `{option}`): {why}")
-            }
+            _ => (
+                kind_of(&error),
+                format!(
+                    "cannot access the {destination} (option `{option}`): {}",
+                    explain(&error)
+                ),
+            ),
         };
-        Err(text.into())
+        Err(ConnectorError::new(kind, text))
     }
 
-    /// Asks for it when `passive`, creates it otherwise. The default exchange is always there.
+    /// Declares the destination. A passive declaration checks that it exists and creates nothing.
     async fn declare(&self, connection: &Connection, passive: bool) -> Result<(), Error> {
+        // A refusal closes the channel, so each declaration has one of its own.
         let channel = connection.create_channel().await?;
         if self.to_queue {
             let options = QueueDeclareOptions {
@@ -282,16 +302,16 @@ impl RabbitMqPublisherBuilder {
         if self.to_queue { "queue" } else { "exchange" }
     }
 
-    fn overdue(&self) -> String {
-        format!(
-            "the broker at `uri` = {:?} did not say within {:?} (`connect_timeout`) whether there is the {}",
-            self.connect_options.shown(),
+    fn find_timed_out(&self) -> ConnectorError {
+        ConnectorError::transient(format!(
+            "the broker at `uri` = {:?} did not answer within {:?} (`connect_timeout`) whether the {} exists: check the broker's log",
+            self.connect_options.shown_uri(),
             self.connect_options.connect_timeout,
             self.destination()
-        )
+        ))
     }
 
-    /// All that cannot work.
+    /// The options that cannot work.
     fn problems(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
         checks.extend(self.connect_options.problems());
@@ -302,38 +322,29 @@ impl RabbitMqPublisherBuilder {
         checks.require(
             !name.is_empty(),
             self.option(),
-            "is empty; name the exchange, or the queue, to publish to",
+            "is empty; name the exchange or the queue to publish to",
         );
-        if let Some(long) = longer_than_amqp_carries(name) {
-            checks.add(self.option(), long);
+        if let Some(problem) = name_too_long(name) {
+            checks.add(self.option(), problem);
         }
         let routing_key = self.routing_key.as_deref();
         checks.require(
             routing_key.is_none() || !self.to_queue,
             "routing_key",
-            "is given for a queue, whose name it is; publish to an exchange, or leave it out",
+            "has no effect for a queue, whose routing key is its name; publish to an exchange, or remove the option",
         );
-        if let Some(long) = routing_key.and_then(longer_than_amqp_carries) {
-            checks.add("routing_key", long);
+        if let Some(problem) = routing_key.and_then(name_too_long) {
+            checks.add("routing_key", problem);
         }
         checks.within("in_flight_max", self.in_flight_max, 1..=IN_FLIGHT_LIMIT);
         checks.within("bytes_max", self.converter.bytes_max, 1..=BYTES_LIMIT);
-        for (option, timeout) in [
-            ("confirm_timeout", self.confirm_timeout),
-            ("close_timeout", self.close_timeout),
-        ] {
-            checks.require(
-                timeout >= Duration::from_millis(1),
-                option,
-                format_args!(
-                    "is {timeout:?}; give a millisecond at least, or `Duration::MAX` for no limit"
-                ),
-            );
-        }
+        checks.timeout("confirm_timeout", self.confirm_timeout);
+        checks.timeout("close_timeout", self.close_timeout);
         checks.into_problems()
     }
 }
 
+/// Without secrets.
 impl fmt::Debug for RabbitMqPublisherBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitMqPublisherBuilder")
@@ -344,9 +355,9 @@ impl fmt::Debug for RabbitMqPublisherBuilder {
             .field("mandatory", &self.mandatory)
             .field("create_if_missing", &self.create_if_missing)
             .field("in_flight_max", &self.in_flight_max)
+            .field("bytes_max", &self.converter.bytes_max)
             .field("confirm_timeout", &self.confirm_timeout)
             .field("close_timeout", &self.close_timeout)
-            .field("bytes_max", &self.converter.bytes_max)
             .finish()
     }
 }
@@ -359,12 +370,12 @@ mod tests {
     fn every_option_that_cannot_work_is_listed() {
         let uri = "amqp://me:secret@localhost";
         assert!(RabbitMqPublisher::queue("q").uri(uri).problems().is_empty());
-        let patient = RabbitMqPublisher::queue("q").uri(uri);
-        let patient = patient
+        let unlimited = RabbitMqPublisher::queue("q").uri(uri);
+        let unlimited = unlimited
             .connect_timeout(Duration::MAX)
             .confirm_timeout(Duration::MAX)
             .close_timeout(Duration::MAX);
-        assert!(patient.problems().is_empty());
+        assert!(unlimited.problems().is_empty());
         assert!(
             RabbitMqPublisher::exchange("x")
                 .uri(uri)
@@ -397,8 +408,8 @@ mod tests {
         let wrong = RabbitMqPublisher::exchange("x".repeat(300))
             .routing_key("k".repeat(300))
             .problems();
-        let said = format!("{wrong:?}");
-        assert_eq!(said.matches("300 bytes").count(), 2, "{said}");
+        let text = format!("{wrong:?}");
+        assert_eq!(text.matches("300 bytes").count(), 2, "{text}");
     }
 
     #[test]

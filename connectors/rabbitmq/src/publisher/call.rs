@@ -1,8 +1,8 @@
-//! One call of `publish`: hands its messages to a channel in order, as far as the limit allows, and hears of each.
+//! One call of `publish`: hands its messages to a channel in order, as far as the limit allows, and collects the answers.
 //!
-//! The broker closes a channel over a message that it does not take, and does not say which one it is. Then those that have no answer
-//! go out again, each alone on a channel, and the one that the broker closes that channel over is refused; the rest of the call goes on.
-//! So a message is sent twice at most: together with others, and alone.
+//! The broker closes a channel over a message that it does not accept, and does not report which one. Then the messages without an answer
+//! are sent again, each alone on a channel. The one over which the broker closes that channel too is refused, and the rest of the call
+//! goes on. So a message is sent at most twice: once with others, and once alone.
 
 use std::{
     collections::VecDeque,
@@ -31,33 +31,13 @@ use super::{
     convert::AmqpMessage,
 };
 
-/// As good as no limit, and within what clocks can express.
+/// As good as no limit, and within what a clock can express.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
-/// The message at this place, and the answer to it.
+/// The index of a message, and the answer to it.
 type Answered = (usize, lapin::Result<Confirmation>);
 
-/// Some messages of a call on their way, on one channel.
-struct ChannelSend<'a> {
-    shared: &'a SharedPublisher,
-    channel: &'a Channel,
-    frame_max: usize,
-    messages: &'a [Outgoing],
-    confirms: &'a mut Confirms,
-    /// The next one to be sent, and where these messages end.
-    next: usize,
-    end: usize,
-    /// When each that was taken up must have landed; the first is that of `oldest`.
-    deadlines: VecDeque<Instant>,
-    /// All before this one have landed.
-    oldest: usize,
-    answers: FuturesUnordered<BoxFuture<'a, Answered>>,
-}
-
-/// Why nothing more of a call can be sent.
-struct CallStopped(String);
-
-/// Publishes all of it. Result `n` is that of message `n`.
+/// Publishes the messages. Result `n` belongs to message `n`.
 pub(super) async fn run(
     shared: &SharedPublisher,
     messages: &[Outgoing],
@@ -65,11 +45,14 @@ pub(super) async fn run(
     let mut confirms = Confirms::new(messages.len());
     let mut next = 0;
     let ended = send_all(shared, messages, &mut confirms, &mut next).await;
-    let why = ended.err().map(|CallStopped(why)| why);
-    confirms.results(next, why.as_deref())
+    let reason = ended.err().map(|CallStopped(reason)| reason);
+    confirms.into_results(next, reason.as_deref())
 }
 
-/// `next` is moved to the first message that was never sent.
+/// Why the rest of a call cannot be sent.
+struct CallStopped(String);
+
+/// Moves `next` to the first message that was never sent.
 async fn send_all(
     shared: &SharedPublisher,
     messages: &[Outgoing],
@@ -77,19 +60,19 @@ async fn send_all(
     next: &mut usize,
 ) -> Result<(), CallStopped> {
     while *next < messages.len() {
-        let objected = send(shared, messages, *next..messages.len(), confirms, next).await?;
-        for at in objected {
-            // It is answered before the next one is sent: what the broker closes the channel over is this one.
+        let suspects = send_range(shared, messages, *next..messages.len(), confirms, next).await?;
+        for at in suspects {
+            // Waits for the answer before it sends the next: a channel that the broker closes now is closed over this message.
             let mut after = at;
-            send(shared, messages, at..at + 1, confirms, &mut after).await?;
+            send_range(shared, messages, at..at + 1, confirms, &mut after).await?;
         }
     }
     Ok(())
 }
 
-/// Sends these messages, until each has an answer or the broker closes the channel over one of them. Gives those that have no answer then,
-/// unless it is only one, which is refused.
-async fn send(
+/// Sends these messages on one channel, until each has an answer or the broker closes the channel over one of them. In the second case
+/// returns the messages without an answer; if there is only one, it is refused instead.
+async fn send_range(
     shared: &SharedPublisher,
     messages: &[Outgoing],
     range: Range<usize>,
@@ -98,9 +81,9 @@ async fn send(
 ) -> Result<Vec<usize>, CallStopped> {
     let deadline = Deadline::after(shared.options.confirm_timeout);
     let found = shared.channels.channel(deadline).await;
-    let (link, channel) = found.map_err(CallStopped)?;
-    let frame_max = link.frame_max();
-    let mut flight = ChannelSend {
+    let (connection, channel) = found.map_err(CallStopped)?;
+    let frame_max = connection.frame_max();
+    let mut send = ChannelSend {
         shared,
         channel: &channel,
         frame_max,
@@ -112,88 +95,110 @@ async fn send(
         oldest: range.start,
         answers: FuturesUnordered::new(),
     };
-    let ended = flight.fly(&link).await;
-    *next = flight.next;
-    drop(flight);
-    let entry = |message: &Outgoing| shared.options.converter.entry(message, frame_max).ok();
-    let round = confirms.end_round(messages, entry);
+    let ended = send.run(&connection).await;
+    *next = send.next;
+    drop(send);
+    let convert = |message: &Outgoing| shared.options.converter.convert(message, frame_max).ok();
+    let channel_end = confirms.end_channel(messages, convert);
     ended.map_err(CallStopped)?;
-    match round {
-        ChannelEnd::Whole => {
-            link.put_back(channel);
+    match channel_end {
+        ChannelEnd::Intact => {
+            connection.return_channel(channel);
             Ok(Vec::new())
         }
-        ChannelEnd::Objected(unanswered) => Ok(unanswered),
-        ChannelEnd::Lost(why) => Err(CallStopped(why)),
+        ChannelEnd::ClosedOverMessage(unanswered) => Ok(unanswered),
+        ChannelEnd::ConnectionLost(reason) => Err(CallStopped(reason)),
     }
 }
 
+/// Some messages of a call, sent on one channel.
+struct ChannelSend<'a> {
+    shared: &'a SharedPublisher,
+    channel: &'a Channel,
+    frame_max: usize,
+    messages: &'a [Outgoing],
+    confirms: &'a mut Confirms,
+    /// The next message to send.
+    next: usize,
+    /// The end of these messages.
+    end: usize,
+    /// All messages before this one have an answer.
+    oldest: usize,
+    /// The deadlines of the answers to the messages from `oldest` on.
+    deadlines: VecDeque<Instant>,
+    answers: FuturesUnordered<BoxFuture<'a, Answered>>,
+}
+
 impl<'a> ChannelSend<'a> {
-    /// Returns when each message that was sent has an answer, or with the reason why nobody waits for it.
-    async fn fly(&mut self, link: &PublisherConnection) -> Result<(), String> {
-        let mut given_up = pin!(link.given_up());
-        let mut timer = pin!(sleep_until(self.deadline()));
+    /// Sends the messages, and returns when each that was sent has an answer.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason if the connection is given up.
+    async fn run(&mut self, connection: &PublisherConnection) -> Result<(), String> {
+        let mut given_up = pin!(connection.given_up());
+        // One timer for all messages: it is set to the deadline of the oldest when it fires, not for each message.
+        let mut timer = pin!(sleep_until(self.new_deadline()));
         loop {
-            let sends = self.next < self.end && !self.confirms.is_broken();
-            if !sends && self.answers.is_empty() {
+            let may_send = self.next < self.end && !self.confirms.is_channel_closed();
+            if !may_send && self.answers.is_empty() {
                 return Ok(());
             }
-            // Biased: what may be sent is sent first, so that the client writes much at once.
             tokio::select! {
+                // Sending before reading answers, so that the client writes many messages at once.
                 biased;
-                why = &mut given_up => {
-                    self.hear_the_rest();
-                    return Err(why);
+                reason = &mut given_up => {
+                    self.collect_ready_answers();
+                    return Err(reason);
                 }
-                permit = self.shared.in_flight.acquire(), if sends => {
-                    self.send(permit.expect("never closed"));
-                }
-                Some((at, answer)) = self.answers.next() => self.confirms.land(at, answer),
+                permit = self.shared.in_flight.acquire_borrowed(1), if may_send => self.send_next(permit),
+                Some((at, answer)) = self.answers.next() => self.confirms.record(at, answer),
                 () = &mut timer, if !self.answers.is_empty() => {
-                    let next = self.next_deadline();
-                    if next <= Instant::now() {
-                        let why = self.overdue(link);
-                        link.give_up(&why);
+                    let deadline = self.oldest_deadline();
+                    if deadline <= Instant::now() {
+                        // Ends this loop, and the loops of other calls on the connection, through `given_up`.
+                        connection.give_up(&self.timed_out(connection));
                     } else {
-                        timer.as_mut().reset(next);
+                        timer.as_mut().reset(deadline);
                     }
                 }
             }
         }
     }
 
-    /// When a message that is sent now must have landed.
-    fn deadline(&self) -> Instant {
-        let within = self.shared.options.confirm_timeout;
-        Deadline::after(within)
+    /// The deadline of the answer to a message that is sent now.
+    fn new_deadline(&self) -> Instant {
+        let timeout = self.shared.options.confirm_timeout;
+        Deadline::after(timeout)
             .at()
             .map_or_else(|| Instant::now() + FOREVER, Instant::from_std)
     }
 
     /// Hands the next message to the client.
-    fn send(&mut self, permit: SemaphorePermit<'a>) {
+    fn send_next(&mut self, permit: SemaphorePermit<'a>) {
         let at = self.next;
         self.next += 1;
-        self.deadlines.push_back(self.deadline());
+        self.deadlines.push_back(self.new_deadline());
         let message = &self.messages[at];
-        let entry = match self.shared.options.converter.entry(message, self.frame_max) {
-            Ok(entry) => entry,
-            Err(why) => return self.confirms.refuse(at, why),
+        let converter = &self.shared.options.converter;
+        let amqp_message = match converter.convert(message, self.frame_max) {
+            Ok(amqp_message) => amqp_message,
+            Err(reason) => return self.confirms.refuse(at, reason),
         };
-        let mut answer = self.answer(at, message, entry, permit).boxed();
-        // The client takes a message at the first poll of its future. So that they go in order, that is now.
+        let mut answer = self.publish(at, message, amqp_message, permit).boxed();
+        // The client queues a message at the first poll of its future. Polling here, and not in `FuturesUnordered`, keeps the order.
         let mut cx = Context::from_waker(Waker::noop());
         match answer.as_mut().poll(&mut cx) {
-            Poll::Ready((at, answer)) => self.confirms.land(at, answer),
+            Poll::Ready((at, answer)) => self.confirms.record(at, answer),
             Poll::Pending => self.answers.push(answer),
         }
     }
 
-    fn answer(
+    fn publish(
         &self,
         at: usize,
         message: &'a Outgoing,
-        entry: AmqpMessage,
+        amqp_message: AmqpMessage,
         permit: SemaphorePermit<'a>,
     ) -> impl Future<Output = Answered> + Send + use<'a> {
         let Self {
@@ -204,13 +209,12 @@ impl<'a> ChannelSend<'a> {
             ..BasicPublishOptions::default()
         };
         async move {
-            let exchange = shared.options.exchange.as_str().into();
             let sent = channel.basic_publish(
-                exchange,
-                entry.routing_key,
+                shared.options.exchange.as_str().into(),
+                amqp_message.routing_key,
                 options,
                 message.payload().map_or(&[], |payload| payload),
-                entry.properties,
+                amqp_message.properties,
             );
             let answer = match sent.await {
                 Ok(confirmation) => confirmation.await,
@@ -221,30 +225,30 @@ impl<'a> ChannelSend<'a> {
         }
     }
 
-    /// Takes the answers that have come, of a connection that was given up.
-    fn hear_the_rest(&mut self) {
+    /// Records the answers that have arrived on a connection that was given up.
+    fn collect_ready_answers(&mut self) {
         while let Some(Some((at, answer))) = self.answers.next().now_or_never() {
-            self.confirms.land(at, answer);
+            self.confirms.record(at, answer);
         }
     }
 
-    /// When the oldest message that has not landed must have.
-    fn next_deadline(&mut self) -> Instant {
-        while !self.deadlines.is_empty() && self.confirms.is_landed(self.oldest) {
+    /// The deadline of the oldest message without an answer.
+    fn oldest_deadline(&mut self) -> Instant {
+        while !self.deadlines.is_empty() && self.confirms.is_answered(self.oldest) {
             self.oldest += 1;
             self.deadlines.pop_front();
         }
         let deadline = self.deadlines.front().copied();
-        deadline.unwrap_or_else(|| self.deadline())
+        deadline.unwrap_or_else(|| self.new_deadline())
     }
 
-    fn overdue(&self, link: &PublisherConnection) -> String {
-        let within = self.shared.options.confirm_timeout;
-        let hint = if link.is_blocked() {
-            "; the broker has blocked all who publish (a memory or disk alarm): see its log"
+    fn timed_out(&self, connection: &PublisherConnection) -> String {
+        let timeout = self.shared.options.confirm_timeout;
+        let help = if connection.is_blocked() {
+            "; the broker blocks publishers (a memory or disk alarm): see its log"
         } else {
             ""
         };
-        format!("no confirmation within {within:?} (`confirm_timeout`){hint}")
+        format!("no confirmation within {timeout:?} (`confirm_timeout`){help}")
     }
 }

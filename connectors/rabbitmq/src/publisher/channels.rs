@@ -1,12 +1,14 @@
-//! The connection of a publisher, its channels, and the way to the next connection when it is lost.
+//! The connection of a publisher and its channels, and the way to the next connection when it is lost.
 
 use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use broadway_core::{BoxError, Deadline};
+use broadway_core::{
+    BoxError, Deadline,
+    connector::{Backoff, Jitter},
+};
 use lapin::{Channel, Connection, options::ConfirmSelectOptions};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch},
@@ -15,114 +17,123 @@ use tokio::{
 
 use crate::{
     connect::{ConnectOptions, OpenConnection},
-    error::Trouble,
     socket_guard::SocketGuard,
 };
 
-/// How soon after one attempt the next may begin: at first, and at last. Up to half of it is added by chance.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Pauses between attempts to connect. Shorter than a source's, because calls wait for the connection.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// One connection after the other.
+/// Hands out channels, and replaces a lost connection.
 pub(crate) struct Channels {
     connect_options: ConnectOptions,
-    /// Held while somebody connects, so that others wait for the same connection.
-    state: Arc<AsyncMutex<ReconnectState>>,
-    has_ended: watch::Sender<bool>,
+    /// Locked during an attempt to connect, so that all calls wait for the same connection.
+    current: Arc<AsyncMutex<CurrentConnection>>,
+    is_closed: watch::Sender<bool>,
 }
 
-struct ReconnectState {
-    link: Option<Arc<PublisherConnection>>,
-    /// Why there is none.
-    trouble: String,
-    pause: Duration,
-    not_before: Instant,
+struct CurrentConnection {
+    connection: Option<Arc<PublisherConnection>>,
+    /// Why the last attempt failed.
+    last_error: String,
+    /// Failed attempts in a row.
+    failures: u32,
+    next_attempt: Instant,
 }
 
-/// A connection, and the channels on it that nobody uses.
+/// A connection, and the channels on it that no call uses.
 pub(crate) struct PublisherConnection {
     connection: Connection,
-    /// Ends it where it does not end by itself. There until the link is dropped.
+    /// `None` only while this is being dropped.
     socket_guard: Option<SocketGuard>,
     idle: Mutex<Vec<Channel>>,
-    /// Why nobody shall wait for it any more.
+    /// Why no call waits for answers on this connection any more.
     given_up: watch::Sender<Option<String>>,
 }
 
 impl Channels {
-    /// Begins with this connection, and a channel on it.
+    /// Starts with this connection.
     pub(crate) fn new(
         connect_options: ConnectOptions,
         connection: Connection,
         socket_guard: SocketGuard,
     ) -> Self {
-        let state = ReconnectState {
-            link: Some(PublisherConnection::new(connection, socket_guard)),
-            trouble: String::new(),
-            pause: PAUSE_MIN,
-            not_before: Instant::now() + PAUSE_MIN,
+        let mut current = CurrentConnection {
+            connection: Some(PublisherConnection::new(connection, socket_guard)),
+            last_error: String::new(),
+            failures: 0,
+            next_attempt: Instant::now(),
         };
+        current.delay_next_attempt();
         Self {
             connect_options,
-            state: Arc::new(AsyncMutex::new(state)),
-            has_ended: watch::Sender::new(false),
+            current: Arc::new(AsyncMutex::new(current)),
+            is_closed: watch::Sender::new(false),
         }
     }
 
-    /// A channel for oneself, on a connection that lives. Connects where needed, and says why not at the deadline.
+    /// A channel that no other call uses, on a live connection. Connects if necessary, until the deadline.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason at the deadline, or when the publisher is closed.
     pub(crate) async fn channel(
         &self,
         deadline: Deadline,
     ) -> Result<(Arc<PublisherConnection>, Channel), String> {
-        let mut ended = self.has_ended.subscribe();
+        let mut is_closed = self.is_closed.subscribe();
         let channel = async {
             loop {
-                let link = self.link(deadline).await?;
-                if let Some(channel) = link.idle_channel() {
-                    return Ok((link, channel));
+                let connection = self.connection(deadline).await?;
+                if let Some(channel) = connection.idle_channel() {
+                    return Ok((connection, channel));
                 }
-                match deadline.within(link.open_channel()).await {
-                    Some(Ok(channel)) => return Ok((link, channel)),
-                    Some(Err(_)) if !link.is_alive() => {}
-                    Some(Err(error)) => return Err(format!("no channel: {error}")),
+                match deadline.within(connection.open_channel()).await {
+                    Some(Ok(channel)) => return Ok((connection, channel)),
+                    Some(Err(_)) if !connection.is_alive() => {}
+                    Some(Err(error)) => return Err(format!("cannot open a channel: {error}")),
                     None => {
-                        let why = "the broker opened no channel in time";
-                        link.give_up(why);
-                        return Err(why.to_owned());
+                        let reason = "the broker did not open a channel in time";
+                        connection.give_up(reason);
+                        return Err(reason.to_owned());
                     }
                 }
             }
         };
         tokio::select! {
-            _ = ended.wait_for(|ended| *ended) => Err("the publisher was closed".to_owned()),
-            found = channel => found,
+            _ = is_closed.wait_for(|is_closed| *is_closed) => Err("the publisher was closed".to_owned()),
+            channel = channel => channel,
         }
     }
 
-    async fn link(&self, deadline: Deadline) -> Result<Arc<PublisherConnection>, String> {
-        let turn = self.state.clone().lock_owned();
-        let Some(mut state) = deadline.within(turn).await else {
-            return Err("there was no connection in time (`confirm_timeout`)".to_owned());
+    /// The live connection, or a new one.
+    async fn connection(&self, deadline: Deadline) -> Result<Arc<PublisherConnection>, String> {
+        let lock = self.current.clone().lock_owned();
+        let Some(mut current) = deadline.within(lock).await else {
+            return Err("no connection in time (`confirm_timeout`)".to_owned());
         };
         loop {
-            if let Some(link) = state.link.as_ref().filter(|link| link.is_alive()) {
-                return Ok(Arc::clone(link));
+            let connection = current.connection.as_ref();
+            if let Some(connection) = connection.filter(|connection| connection.is_alive()) {
+                return Ok(Arc::clone(connection));
             }
-            state.link = None;
-            let not_before = state.not_before;
-            if deadline.at().is_some_and(|at| not_before.into_std() >= at) {
-                return Err(state.no_link());
+            current.connection = None;
+            let next_attempt = current.next_attempt;
+            if deadline
+                .at()
+                .is_some_and(|at| next_attempt.into_std() >= at)
+            {
+                return Err(current.no_connection());
             }
-            sleep_until(not_before).await;
-            // It goes on when the time of this call is over: calls with little time left would break off one attempt after the
-            // other, and nobody would ever connect. Who calls next waits for it, or finds what it has made.
+            sleep_until(next_attempt).await;
+            // A task, which goes on after the deadline of this call. Otherwise calls with little time left would abort one attempt after
+            // the other, and none would ever complete. The task keeps the lock: the next call waits for it, or finds its connection.
             let attempt = attempt(
-                state,
+                current,
                 self.connect_options.clone(),
-                self.has_ended.subscribe(),
+                self.is_closed.subscribe(),
             );
             match deadline.within(tokio::spawn(attempt)).await {
-                Some(Ok(tried)) => state = tried,
+                Some(Ok(after)) => current = after,
                 Some(Err(_)) => return Err("the attempt to connect has ended early".to_owned()),
                 None => {
                     return Err("no connection in time (`confirm_timeout`): no answer".to_owned());
@@ -131,14 +142,15 @@ impl Channels {
         }
     }
 
-    /// Ends the connection: in good order where the broker answers within this time.
+    /// Fails the calls that still run, and closes the connection, in good order if the broker answers within this time.
     pub(crate) async fn close(&self, within: Duration) {
-        self.has_ended.send_replace(true);
-        let Some(link) = self.state.lock().await.link.take() else {
+        // Before the lock: an attempt that holds it ends on this.
+        self.is_closed.send_replace(true);
+        let Some(connection) = self.current.lock().await.connection.take() else {
             return;
         };
-        link.give_up("the publisher was closed");
-        let closing = link
+        connection.give_up("the publisher was closed");
+        let closing = connection
             .connection
             .close(200, "the publisher was closed".into());
         if let Ok(Err(error)) = timeout(within, closing).await {
@@ -147,50 +159,48 @@ impl Channels {
     }
 }
 
-/// Tries to connect, until the publisher is closed or gone.
+/// One attempt to connect, unless the publisher is closed or dropped before it succeeds.
 async fn attempt(
-    mut state: OwnedMutexGuard<ReconnectState>,
+    mut current: OwnedMutexGuard<CurrentConnection>,
     connect_options: ConnectOptions,
-    mut has_ended: watch::Receiver<bool>,
-) -> OwnedMutexGuard<ReconnectState> {
+    mut is_closed: watch::Receiver<bool>,
+) -> OwnedMutexGuard<CurrentConnection> {
     let connected = tokio::select! {
-        _ = has_ended.wait_for(|ended| *ended) => return state,
+        _ = is_closed.wait_for(|is_closed| *is_closed) => return current,
         connected = connect_options.connect() => connected,
     };
-    state.tried();
+    current.delay_next_attempt();
     match connected {
         Ok(OpenConnection {
             connection,
             socket_guard,
             ..
         }) => {
-            tracing::info!(target: "broadway_rabbitmq", uri = connect_options.shown(), "a publisher has connected again");
-            state.link = Some(PublisherConnection::new(connection, socket_guard));
-            state.pause = PAUSE_MIN;
+            tracing::info!(target: "broadway_rabbitmq", uri = connect_options.shown_uri(), "a publisher has connected again");
+            current.connection = Some(PublisherConnection::new(connection, socket_guard));
+            current.failures = 0;
         }
-        Err(trouble) => {
-            state.trouble = Trouble::into_error(trouble).to_string();
-            tracing::debug!(target: "broadway_rabbitmq", error = state.trouble, "a publisher cannot connect");
+        Err(error) => {
+            current.last_error = error.to_string();
+            current.failures = current.failures.saturating_add(1);
+            tracing::debug!(target: "broadway_rabbitmq", error = current.last_error, "a publisher cannot connect");
         }
     }
-    state
+    current
 }
 
-impl ReconnectState {
-    /// After an attempt: the next one comes later.
-    fn tried(&mut self) {
-        let chance = RandomState::new().hash_one(0_u8) % 512;
-        let jitter = self.pause.mul_f64(chance as f64 / 1024.0);
-        self.not_before = Instant::now() + self.pause + jitter;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+impl CurrentConnection {
+    /// Also after a success: a broker that accepts connections and closes them at once is not asked in a loop.
+    fn delay_next_attempt(&mut self) {
+        self.next_attempt = Instant::now() + BACKOFF.pause(self.failures, Jitter::random());
     }
 
-    fn no_link(&self) -> String {
-        let why = match &self.trouble[..] {
+    fn no_connection(&self) -> String {
+        let reason = match &self.last_error[..] {
             "" => "no answer",
-            why => why,
+            error => error,
         };
-        format!("no connection in time (`confirm_timeout`): {why}")
+        format!("no connection in time (`confirm_timeout`): {reason}")
     }
 }
 
@@ -204,35 +214,38 @@ impl PublisherConnection {
         })
     }
 
-    /// The largest frame that the broker takes.
+    /// The largest frame that the broker accepts, in bytes.
     pub(crate) fn frame_max(&self) -> usize {
         usize::try_from(self.connection.configuration().frame_max()).unwrap_or(usize::MAX)
     }
 
-    /// Whether the broker has said that it reads nothing from those who publish.
+    /// Whether the broker has announced that it blocks publishers.
     pub(crate) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
     }
 
-    /// Fails what is on its way, and lets the next call make a new connection.
-    pub(crate) fn give_up(&self, why: &str) {
+    /// Fails unconfirmed messages on this connection, and lets the next call open a new one. The first reason counts.
+    pub(crate) fn give_up(&self, reason: &str) {
         self.given_up.send_if_modified(|given_up| {
             let is_first = given_up.is_none();
-            given_up.get_or_insert_with(|| why.to_owned());
+            given_up.get_or_insert_with(|| reason.to_owned());
             is_first
         });
         self.idle().clear();
     }
 
-    /// Waits until it is given up, and says why.
+    /// Waits until the connection is given up, and returns the reason.
     pub(crate) async fn given_up(&self) -> String {
         let mut given_up = self.given_up.subscribe();
-        let why = given_up.wait_for(Option::is_some).await;
-        why.ok().and_then(|why| why.clone()).unwrap_or_default()
+        let reason = given_up.wait_for(Option::is_some).await;
+        reason
+            .ok()
+            .and_then(|reason| reason.clone())
+            .unwrap_or_default()
     }
 
-    /// For others to use: nothing may be unconfirmed on it.
-    pub(crate) fn put_back(&self, channel: Channel) {
+    /// Makes the channel available to other calls. No message may be unconfirmed on it.
+    pub(crate) fn return_channel(&self, channel: Channel) {
         if self.is_alive() {
             self.idle().push(channel);
         }
@@ -255,12 +268,13 @@ impl PublisherConnection {
         Ok(channel)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Once given up, its socket is ended, since a broker that is mute or has blocked us hears no good-bye. Otherwise the client says it.
+/// A connection that was given up is shut down at the socket, since a broker that is silent or blocks publishers does not answer a close.
+/// Otherwise the client closes it in good order.
 impl Drop for PublisherConnection {
     fn drop(&mut self) {
         if self.given_up.borrow().is_none()

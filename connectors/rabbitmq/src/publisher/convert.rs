@@ -1,25 +1,25 @@
-//! What a message becomes for RabbitMQ, or why it cannot be sent.
+//! Converts messages to AMQP, or refuses those that RabbitMQ would not accept.
 
 use broadway_core::Outgoing;
 use lapin::{BasicProperties, types::ShortString};
 
 use super::headers;
+use crate::names::NAME_BYTES_MAX;
 
-/// The longest routing key.
-const NAME_BYTES_MAX: usize = 255;
+/// The values of the property `delivery_mode`.
 const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 
-/// What all messages of a publisher have in common.
+/// Converts the messages of a publisher.
 #[derive(Clone)]
 pub(crate) struct Converter {
-    /// Where messages go that do not say so themselves.
+    /// The routing key of messages without one of their own.
     pub(crate) routing_key: String,
     pub(crate) persistent: bool,
     pub(crate) bytes_max: usize,
 }
 
-/// A message but for its payload.
+/// A converted message, without its payload.
 #[derive(Debug, PartialEq)]
 pub(crate) struct AmqpMessage {
     pub(crate) routing_key: ShortString,
@@ -27,9 +27,12 @@ pub(crate) struct AmqpMessage {
 }
 
 impl Converter {
-    /// For a connection whose frames have this size. What the broker would not take is found here: it would close the channel, or
-    /// the connection, and with it all that is on its way.
-    pub(crate) fn entry(
+    /// Converts a message for a connection with frames of up to `frame_max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the broker would not accept the message: it would close the channel or the connection, and interrupt the other messages.
+    pub(crate) fn convert(
         &self,
         message: &Outgoing,
         frame_max: usize,
@@ -37,13 +40,13 @@ impl Converter {
         let bytes = message.payload().map_or(0, |payload| payload.len());
         if bytes > self.bytes_max {
             return Err(format!(
-                "it has {bytes} bytes, more than {} (`bytes_max`)",
+                "its payload has {bytes} bytes, more than {} (`bytes_max`)",
                 self.bytes_max
             ));
         }
         if let Some(partition) = message.partition() {
             return Err(format!(
-                "it is for the partition {partition}, but RabbitMQ has none; send it without"
+                "it is for the partition {partition}, but RabbitMQ has no partitions; send it without one"
             ));
         }
         let routing_key = message.destination().unwrap_or(&self.routing_key);
@@ -79,29 +82,29 @@ mod tests {
     }
 
     #[test]
-    fn a_message_becomes_what_the_table_says() {
+    fn a_message_is_converted_as_documented() {
         let message = Outgoing::new("x")
             .key("k")
             .header("text", "a")
             .header("raw", vec![0xff]);
-        let entry = converter().entry(&message, FRAME).unwrap();
-        assert_eq!(entry.routing_key.as_str(), "orders");
-        assert_eq!(*entry.properties.delivery_mode(), Some(PERSISTENT));
-        let headers = entry.properties.headers().as_ref().unwrap().inner();
+        let converted = converter().convert(&message, FRAME).unwrap();
+        assert_eq!(converted.routing_key.as_str(), "orders");
+        assert_eq!(*converted.properties.delivery_mode(), Some(PERSISTENT));
+        let headers = converted.properties.headers().as_ref().unwrap().inner();
         assert_eq!(headers["text"], AMQPValue::LongString("a".into()));
         assert_eq!(headers["raw"], AMQPValue::ByteArray(vec![0xff].into()));
         assert_eq!(headers[KEY], AMQPValue::LongString("k".into()));
         assert_eq!(headers.len(), 3);
 
-        let entry = converter()
-            .entry(&Outgoing::new("x").to("other"), FRAME)
+        let converted = converter()
+            .convert(&Outgoing::new("x").to("other"), FRAME)
             .unwrap();
-        assert_eq!(entry.routing_key.as_str(), "other");
-        assert_eq!(*entry.properties.headers(), None);
+        assert_eq!(converted.routing_key.as_str(), "other");
+        assert_eq!(*converted.properties.headers(), None);
     }
 
     #[test]
-    fn what_the_broker_would_not_take_is_refused_before() {
+    fn messages_that_the_broker_would_not_accept_are_refused() {
         let long = "x".repeat(256);
         let huge = "x".repeat(FRAME);
         for (message, why) in [
@@ -113,8 +116,8 @@ mod tests {
             (Outgoing::new("x").header("CC", "you"), "`CC`"),
             (Outgoing::new("x").header("BCC", "you"), "`BCC`"),
         ] {
-            let said = converter().entry(&message, FRAME).unwrap_err();
-            assert!(said.contains(why), "{said}");
+            let reason = converter().convert(&message, FRAME).unwrap_err();
+            assert!(reason.contains(why), "{reason}");
         }
     }
 }

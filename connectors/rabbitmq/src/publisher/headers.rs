@@ -1,4 +1,4 @@
-//! The headers of a message as AMQP carries them: properties, native headers, and JSON in one header for the rest.
+//! The headers of a message to send: properties, native headers, and JSON in one header for the rest.
 
 use std::{
     collections::HashSet,
@@ -20,20 +20,20 @@ use crate::{
     properties,
 };
 
-/// Headers that the broker takes for more routing keys. It closes the channel over one that is not a list.
+/// Headers in which the broker looks for further routing keys. It closes the channel if one is not a list.
 const ROUTES: [&str; 2] = ["CC", "BCC"];
-/// The header of a time that the property cannot carry.
+/// The header for a time that the property `timestamp` cannot carry.
 const TIME: &str = "broadway-time";
-/// Of a frame of headers, what is neither headers nor properties.
+/// The bytes of a content header frame that are neither headers nor properties, rounded up.
 const FRAME_OVERHEAD: usize = 32;
-/// So few headers are compared with each other, without a set.
-const FEW: usize = 8;
+/// Up to this number, headers are compared with each other, which needs no set.
+const COMPARED_MAX: usize = 8;
 
-/// The properties of a message, headers among them; `delivery_mode` is that of messages that do not say.
+/// The AMQP properties of a message, including its headers. `delivery_mode` applies to messages without one of their own.
 ///
 /// # Errors
 ///
-/// What the broker would not take, or would close the channel over.
+/// Fails with the reason if the broker would not accept the message.
 pub(super) fn encode(
     message: &Outgoing,
     delivery_mode: u8,
@@ -43,7 +43,8 @@ pub(super) fn encode(
     let repeated = repeated(message.headers());
     let mut properties = BasicProperties::default();
     let mut table = FieldTable::default();
-    let mut left = Vec::new();
+    // Headers that AMQP cannot carry natively.
+    let mut rest = Vec::new();
     for header in message.headers() {
         let name = header.name.as_str();
         let is_property = name.is_some_and(|name| {
@@ -55,10 +56,11 @@ pub(super) fn encode(
         let native = native(header, is_dead_letter)?;
         let is_repeated = repeated.contains(header.name.as_bytes());
         if native.is_none() || is_repeated {
-            left.push(header.clone());
+            rest.push(header.clone());
         }
         if let Some((name, value)) = native {
-            // The last one of a name stays.
+            // The last one of a name stays, for consumers that know nothing of `broadway-headers`, where all values of a repeated name
+            // are.
             table.insert(name, value);
         }
     }
@@ -74,11 +76,11 @@ pub(super) fn encode(
     if let Some(time) = message.time() {
         properties = with_time(time, properties, &mut table);
     }
-    add_rest(&left, &mut table, frame_max)?;
+    add_rest(&rest, &mut table, frame_max)?;
     let bytes = FRAME_OVERHEAD + properties::bytes(&properties) + table_bytes(&table);
     if bytes > frame_max {
         return Err(format!(
-            "its headers and key have some {bytes} bytes, more than a frame of the broker ({frame_max})"
+            "its headers and key have about {bytes} bytes, more than a frame of the broker ({frame_max})"
         ));
     }
     Ok(match table.inner().is_empty() {
@@ -87,14 +89,14 @@ pub(super) fn encode(
     })
 }
 
-/// Names that more than one header has.
+/// The names that more than one header has.
 fn repeated(headers: &[Header]) -> HashSet<&[u8]> {
     let is_new = |at: usize| {
         headers[..at]
             .iter()
             .all(|before| before.name != headers[at].name)
     };
-    if headers.len() <= FEW && (1..headers.len()).all(is_new) {
+    if headers.len() <= COMPARED_MAX && (1..headers.len()).all(is_new) {
         return HashSet::new();
     }
     let mut seen = HashSet::with_capacity(headers.len());
@@ -102,14 +104,14 @@ fn repeated(headers: &[Header]) -> HashSet<&[u8]> {
     names.filter(|name| !seen.insert(*name)).collect()
 }
 
-/// As AMQP carries it. `None` where it cannot, or the broker would act on it.
+/// The header as AMQP carries it. `None` if AMQP cannot carry it, or if the broker or the source would interpret it.
 fn native(
     header: &Header,
     is_dead_letter: bool,
 ) -> Result<Option<(ShortString, AMQPValue)>, String> {
     if levels(&header.value) > LEVELS_MAX {
         return Err(format!(
-            "its header {} has lists and tables within each other, more than {LEVELS_MAX} deep",
+            "its header {} nests lists and tables more than {LEVELS_MAX} levels deep",
             header.name
         ));
     }
@@ -117,13 +119,13 @@ fn native(
         return Ok(None);
     };
     if ROUTES.contains(&name) {
-        // It would go wherever the message went that failed.
+        // A dead letter must not be routed to the queues of the message that failed.
         if is_dead_letter {
             return Ok(None);
         }
-        if !is_list_of_texts(&header.value) {
+        if !is_list_of_strings(&header.value) {
             return Err(format!(
-                "its header `{name}` is no list of texts: RabbitMQ takes {name} for further routing keys, so give it such a list, or another name"
+                "its header `{name}` is not a list of strings: RabbitMQ reads further routing keys from {name}, so give a list of strings, or use another name"
             ));
         }
     }
@@ -131,14 +133,14 @@ fn native(
     Ok(name.and_then(|name| Some((name, to_amqp(&header.value)?))))
 }
 
-fn is_list_of_texts(value: &HeaderValue) -> bool {
+fn is_list_of_strings(value: &HeaderValue) -> bool {
     match value {
         HeaderValue::List(values) => values.iter().all(|value| value.as_str().is_some()),
         _ => false,
     }
 }
 
-/// In whole seconds. A time before 1970 is a header, in milliseconds as text.
+/// Sets the property `timestamp`, in whole seconds. A time before 1970 becomes a header, in milliseconds as text.
 fn with_time(
     time: SystemTime,
     properties: BasicProperties,
@@ -154,9 +156,9 @@ fn with_time(
     }
 }
 
-/// Puts these headers into one as JSON.
-fn add_rest(left: &[Header], table: &mut FieldTable, frame_max: usize) -> Result<(), String> {
-    if left.is_empty() {
+/// Adds one header that holds these headers as JSON.
+fn add_rest(rest: &[Header], table: &mut FieldTable, frame_max: usize) -> Result<(), String> {
+    if rest.is_empty() {
         return Ok(());
     }
     let limits = Limits {
@@ -164,7 +166,7 @@ fn add_rest(left: &[Header], table: &mut FieldTable, frame_max: usize) -> Result
         bytes_max: frame_max,
         is_native: &|_, _| false,
     };
-    let packed = portable::pack(left, &limits).map_err(|error| error.to_string())?;
+    let packed = portable::pack(rest, &limits).map_err(|error| error.to_string())?;
     for (name, json) in packed {
         table.insert(name.into(), from_bytes(&json));
     }

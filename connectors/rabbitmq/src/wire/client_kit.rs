@@ -1,4 +1,4 @@
-//! What the client takes its runtime and its sockets from: tokio's, with a screen in front of the socket.
+//! Gives the client its runtime and its sockets: tokio's, with the screen in front of each socket.
 
 use std::{
     io::{self, Error as IoError, ErrorKind as IoErrorKind, Read, Write},
@@ -36,7 +36,7 @@ impl ClientKit {
         }
     }
 
-    /// The same runtime, with sockets as they are.
+    /// The same runtime with plain sockets, for connecting: the screen is put on top after TLS.
     pub(crate) fn sockets(&self) -> TokioRuntime {
         TokioRuntime::tokio_with_handle(self.handle.clone())
     }
@@ -70,7 +70,7 @@ impl Reactor for ClientKit {
     type TcpStream = MendingStream;
     type Sleep = <Tokio as Reactor>::Sleep;
 
-    /// The client never asks for it.
+    /// Not supported: the client does not use it.
     fn register<H: Read + Write + Send + 'static>(
         &self,
         _socket: H,

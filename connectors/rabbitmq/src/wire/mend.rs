@@ -1,19 +1,19 @@
-//! One frame: what the client cannot parse in it, and its replacement, byte for byte in place.
+//! Replaces, in one frame, what the client cannot parse.
 //!
-//! The client takes short strings for text (UTF-8) and tables for well formed. A byte that belongs to no character becomes `?`; a
-//! table that has no end, a value of an unknown kind or too many levels becomes one header `?` that holds its bytes. Lengths stay, so
-//! that all around the replacement stays where it is.
+//! The client requires short strings to be UTF-8 and tables to be well formed. A byte that is not part of a UTF-8 character becomes `?`. A
+//! table that is incomplete, has a value of an unknown type or is nested too deep becomes one header `?` that holds its bytes. Lengths
+//! do not change, so everything around the replacement stays in place.
 
 use std::ops::Range;
 
-/// How deep tables and lists may be within each other. The client calls itself for each level, on the stack of its thread.
+/// How deep tables and lists may be nested. The client's parser is recursive, so a deeper value could exhaust the stack of its thread.
 const LEVELS_MAX: usize = 64;
-/// How much of a name that is not text is shown.
+/// How many bytes of a name that is not UTF-8 the description of the flaw shows.
 const SHOWN_BYTES: usize = 40;
-/// What becomes of a broken table, before the length of its bytes: the name `?`, the kind of a byte array.
+/// The beginning of the header that replaces a broken table: the name `?` and the type byte array. The length of the bytes follows.
 const WRAP: [u8; 3] = [1, b'?', b'x'];
 
-/// The properties of a message in the order of their flags, from bit 15 on.
+/// The properties of a message in the order of their flags, from bit 15 down.
 const PROPERTIES: [(&str, PropertyKind); 14] = [
     ("content_type", PropertyKind::Short),
     ("content_encoding", PropertyKind::Short),
@@ -38,23 +38,23 @@ enum PropertyKind {
     Bytes(usize),
 }
 
-/// Something that the client cannot parse, and where in the frame it stands.
+/// Something that the client cannot parse, with its place in the payload.
 #[derive(Debug, PartialEq, Eq)]
 enum FrameFlaw {
     Text(Range<usize>),
     Table(Range<usize>),
 }
 
-/// Where a walk through the payload of a frame has come to. `None` of a method means that the payload ends too early.
+/// A walk through the payload of a frame. Its methods return `None` if the payload ends too early.
 struct FrameWalk<'a> {
     bytes: &'a [u8],
     at: usize,
     flaws: Vec<FrameFlaw>,
-    /// What is wrong, of the first.
-    why: Option<String>,
+    /// A description of the first flaw.
+    description: Option<String>,
 }
 
-/// Mends the payload of a content header. Says what was wrong with the message.
+/// Mends the payload of a content header. Returns a description of the first flaw.
 pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
     mend(payload, |walk| {
         // Class, weight, size of the body.
@@ -74,20 +74,20 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
     })
 }
 
-/// Mends the payload of a method, for those that carry what others have chosen. Says what was wrong with the message.
+/// Mends the payload of a method that carries text of other clients. Returns a description of the first flaw.
 pub(super) fn method(payload: &mut [u8]) -> Option<String> {
     let id = payload.first_chunk::<4>().copied()?;
     mend(payload, |walk| {
         walk.take(4)?;
         match id {
-            // basic.deliver: tag of the consumer, tag and flag of the delivery.
+            // basic.deliver: consumer tag, delivery tag, redelivered, exchange, routing key.
             [0, 60, 0, 60] => {
                 walk.short("the consumer tag", "")?;
                 walk.take(9)?;
                 walk.short("the name of its exchange", "")?;
                 walk.short("its routing key", "")
             }
-            // connection.close and channel.close: the broker cuts a long text where a character may not end.
+            // connection.close and channel.close: the broker truncates a long reason, which can split a character.
             [0, 10, 0, 50] | [0, 20, 0, 40] => {
                 walk.take(2)?;
                 walk.short("the reason", "")
@@ -97,7 +97,7 @@ pub(super) fn method(payload: &mut [u8]) -> Option<String> {
     })
 }
 
-/// The tag of the delivery that this method begins, if it does so.
+/// The delivery tag, if this is the payload of `basic.deliver`.
 pub(super) fn delivery_tag(payload: &[u8]) -> Option<u64> {
     let rest = payload.strip_prefix(&[0, 60, 0, 60])?;
     let (&n, rest) = rest.split_first()?;
@@ -110,26 +110,28 @@ fn mend(payload: &mut [u8], walk: impl FnOnce(&mut FrameWalk) -> Option<()>) -> 
         bytes: payload,
         at: 0,
         flaws: Vec::new(),
-        why: None,
+        description: None,
     };
-    // One that ends too early is for the client to judge.
+    // A payload that ends too early is left to the client, which rejects it.
     let _ = walk(&mut walked);
-    let FrameWalk { flaws, why, .. } = walked;
+    let FrameWalk {
+        flaws, description, ..
+    } = walked;
     for flaw in &flaws {
         if let FrameFlaw::Text(at) = flaw {
             replace(&mut payload[at.clone()]);
         }
     }
-    // Behind the texts, which may stand in a broken table.
+    // After the texts: a text in a broken table becomes part of the bytes that the replacement holds.
     for flaw in flaws {
         if let FrameFlaw::Table(at) = flaw {
             wrap(&mut payload[at]);
         }
     }
-    why
+    description
 }
 
-/// Each byte that belongs to no character becomes `?`.
+/// Replaces each byte that is not part of a UTF-8 character by `?`.
 fn replace(text: &mut [u8]) {
     let mut at = 0;
     while let Err(error) = std::str::from_utf8(&text[at..]) {
@@ -140,7 +142,8 @@ fn replace(text: &mut [u8]) {
     }
 }
 
-/// One header with all bytes of the table but the first few. One that is too short is left: no broker has it.
+/// Replaces a table by one header that holds its bytes, except for the first few, which the header itself needs. A table that is too short
+/// for that stays as it is; RabbitMQ does not send such a one.
 fn wrap(table: &mut [u8]) {
     let head = WRAP.len() + 4;
     let rest = table.len().checked_sub(head);
@@ -180,7 +183,7 @@ impl FrameWalk<'_> {
         let at = self.take(usize::from(n))?;
         let text = &self.bytes[at.clone()];
         if std::str::from_utf8(text).is_err() {
-            self.why.get_or_insert_with(|| {
+            self.description.get_or_insert_with(|| {
                 let shown = text[..text.len().min(SHOWN_BYTES)].escape_ascii();
                 let name = if name.is_empty() {
                     ""
@@ -194,41 +197,41 @@ impl FrameWalk<'_> {
         Some(())
     }
 
-    /// The table of headers. A broken one is a flaw as a whole.
+    /// Walks through the table of headers. A broken table is one flaw, whatever is wrong in it.
     fn headers(&mut self) -> Option<()> {
         let n = self.length()?;
         let at = self.take(n)?;
         if self.entries(at.clone(), 0).is_none() {
-            self.why.get_or_insert_with(|| {
-                "its headers are a table that the client cannot read: a kind of value that it does not know, or tables in tables in tables".to_owned()
+            self.description.get_or_insert_with(|| {
+                "its headers are a table that the client cannot read: a value of an unknown type, or tables that are nested too deep".to_owned()
             });
             self.flaws.push(FrameFlaw::Table(at));
         }
         Some(())
     }
 
-    fn entries(&mut self, place: Range<usize>, level: usize) -> Option<()> {
-        self.within(place, |walk| {
+    fn entries(&mut self, range: Range<usize>, level: usize) -> Option<()> {
+        self.within(range, |walk| {
             walk.short("the name of a header", "")?;
             walk.value(level)
         })
     }
 
-    /// All that stands at this place, one after the other, and nothing but it.
+    /// Walks through `range`, item by item, and not beyond its end.
     fn within(
         &mut self,
-        place: Range<usize>,
-        mut one: impl FnMut(&mut Self) -> Option<()>,
+        range: Range<usize>,
+        mut item: impl FnMut(&mut Self) -> Option<()>,
     ) -> Option<()> {
         let all = self.bytes;
-        self.bytes = &all[..place.end];
-        self.at = place.start;
+        self.bytes = &all[..range.end];
+        self.at = range.start;
         let mut is_whole = true;
-        while is_whole && self.at < place.end {
-            is_whole = one(self).is_some();
+        while is_whole && self.at < range.end {
+            is_whole = item(self).is_some();
         }
         self.bytes = all;
-        self.at = place.end;
+        self.at = range.end;
         is_whole.then_some(())
     }
 

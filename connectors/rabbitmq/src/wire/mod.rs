@@ -1,15 +1,16 @@
-//! The socket of a connection as the client sees it.
+//! The bytes between the socket and the client, with repairs of what the client cannot parse.
 //!
 //! ```text
 //!  broker ── bytes ──▶ stream ── frames that the client can parse ──▶ client
 //!                        │
-//!                        └── mended: which deliveries were mended, and why ──▶ source
+//!                        └── mended: which deliveries were changed, and why ──▶ source
 //! ```
 //!
-//! The client gives up its connection over one frame that it cannot parse, and RabbitMQ accepts messages that make such frames: the
-//! names of headers and the short strings of the properties are bytes at the broker and text in the client. `stream` reads from the
-//! socket and cuts the bytes into frames with `screen`, which replaces what `mend` finds in a frame, in place, and mended the
-//! delivery. `kit` gives the client this stream and the runtime of `runtime`. See docs/decisions/014.
+//! The client closes its connection over one frame that it cannot parse, and RabbitMQ accepts messages that make such frames: the names of
+//! headers and the short strings of the properties are bytes to the broker and UTF-8 text to the client. `stream` reads from the socket
+//! and passes the bytes through `screen`, which finds the frames; `mend` replaces in place what the client cannot parse. `mended` remembers
+//! the delivery, so that the source can treat the message as `on_unreadable` asks. `client_kit` gives the client this stream, and the
+//! runtime of `runtime`. See docs/decisions/014.
 
 mod client_kit;
 mod mend;

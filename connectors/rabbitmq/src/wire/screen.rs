@@ -1,137 +1,143 @@
-//! Frames out of bytes, in whatever pieces those come; with each frame that a client could not parse mended.
+//! Finds the frames in a stream of bytes, whose reads can end anywhere, and mends those that the client could not parse.
 //!
-//! Nothing here waits. Bodies, which are most of what comes, are passed on where they stand; other frames are looked at where they
-//! stand, if they are there as a whole, and kept until they are otherwise.
+//! This type never waits. Bodies, which are most of the bytes, are passed on in place. Other frames are checked in place if they are
+//! complete, and kept until they are otherwise.
 
 use super::{MendedDelivery, mend};
 
-/// Kind, channel, length.
-const HEAD: usize = 7;
-/// What ends a frame.
-const TAIL: usize = 1;
+/// Type, channel and length of the payload.
+const FRAME_HEAD_BYTES: usize = 7;
+/// The frame-end octet.
+const FRAME_END_BYTES: usize = 1;
 const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
-/// Longer frames of other kinds than a body are passed on as they are. The longest that RabbitMQ sends, unless it is told otherwise, has
-/// 128 KiB, and the client takes no longer ones than it has agreed on.
-const LOOKED_AT_MAX: usize = 16 << 20;
+/// Longer frames are passed on unchecked, since a frame that is checked has to be kept as a whole. RabbitMQ's largest frame has 128 KiB by
+/// default, and the client accepts none beyond the size that it has negotiated.
+const CHECKED_BYTES_MAX: usize = 16 << 20;
 
-/// Cuts what a broker sends into frames.
+/// Splits the bytes of a broker into frames.
 #[derive(Debug, Default)]
 pub(super) struct FrameScreen {
-    /// The beginning of a frame whose end has not come yet.
-    begun: Vec<u8>,
-    /// What goes to the client before all else; `given` bytes of it have gone.
+    /// The beginning of a frame whose end has not arrived.
+    incomplete: Vec<u8>,
+    /// Checked bytes that the client gets before all others, from `ready_start` on.
     ready: Vec<u8>,
-    given: usize,
-    /// Of a frame that nothing is done with, how many bytes are still to come.
-    passing: usize,
-    /// This is not AMQP: all passes.
+    ready_start: usize,
+    /// The bytes still to arrive of a frame that is passed on unchecked.
+    unchecked: usize,
+    /// The stream is not AMQP, so everything is passed on, for the client to reject.
     is_off: bool,
-    /// The last delivery that began, by channel and tag, and what was wrong with it so far.
+    /// The last `basic.deliver`: its channel, its tag, and its flaw. The content header that follows belongs to it.
     delivery: Option<(u16, u64, Option<String>)>,
     mended: Vec<MendedDelivery>,
-    /// The tag of the last delivery that began, on whatever channel.
     last_tag: u64,
 }
 
 impl FrameScreen {
-    /// Takes the next bytes. The first so many are for the client now, as they stand; then comes what is [ready](Self::give).
-    pub(super) fn pass(&mut self, bytes: &mut [u8]) -> usize {
-        if !self.begun.is_empty() || self.given < self.ready.len() {
-            self.keep(bytes);
+    /// Takes the next bytes of the stream. The returned number of bytes, from the first on, are checked and for the client now; the others
+    /// follow through [`take_ready`](Self::take_ready).
+    pub(super) fn push(&mut self, bytes: &mut [u8]) -> usize {
+        // Kept bytes are older, so nothing may overtake them.
+        if !self.incomplete.is_empty() || self.ready_start < self.ready.len() {
+            self.push_kept(bytes);
             return 0;
         }
-        let at = self.advance(bytes);
-        self.begun.extend_from_slice(&bytes[at..]);
-        at
+        let end = self.check_frames(bytes);
+        self.incomplete.extend_from_slice(&bytes[end..]);
+        end
     }
 
-    /// Gives what is ready, as far as there is room for it.
-    pub(super) fn give(&mut self, room: &mut [u8]) -> usize {
-        let left = &self.ready[self.given..];
-        let n = left.len().min(room.len());
-        room[..n].copy_from_slice(&left[..n]);
-        self.given += n;
-        if self.given == self.ready.len() {
+    /// Moves checked bytes into `buffer`, and returns their number.
+    pub(super) fn take_ready(&mut self, buffer: &mut [u8]) -> usize {
+        let rest = &self.ready[self.ready_start..];
+        let n = rest.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&rest[..n]);
+        self.ready_start += n;
+        if self.ready_start == self.ready.len() {
             self.ready.clear();
-            self.given = 0;
+            self.ready_start = 0;
         }
         n
     }
 
-    /// Deliveries that were mended.
-    pub(super) fn mended(&mut self) -> std::vec::Drain<'_, MendedDelivery> {
+    /// Removes the deliveries that were mended since the last call.
+    pub(super) fn take_mended(&mut self) -> std::vec::Drain<'_, MendedDelivery> {
         self.mended.drain(..)
     }
 
-    pub(super) fn has_marks(&self) -> bool {
+    pub(super) fn has_mended(&self) -> bool {
         !self.mended.is_empty()
     }
 
-    /// The tag of the last delivery that began; 0 before the first. The connection of a source has one channel with deliveries.
+    /// The tag of the last delivery that began, on any channel; 0 before the first. A source has one channel with deliveries on its
+    /// connection, so this is the tag on that channel.
     pub(super) fn last_tag(&self) -> u64 {
         self.last_tag
     }
 
-    /// Takes bytes that the client cannot have at once.
-    fn keep(&mut self, bytes: &[u8]) {
-        let mut begun = std::mem::take(&mut self.begun);
-        begun.extend_from_slice(bytes);
-        let at = self.advance(&mut begun);
-        self.ready.extend_from_slice(&begun[..at]);
-        begun.drain(..at);
-        self.begun = begun;
+    /// Appends to the bytes that are kept, and moves complete frames to `ready`.
+    fn push_kept(&mut self, bytes: &[u8]) {
+        let mut kept = std::mem::take(&mut self.incomplete);
+        kept.extend_from_slice(bytes);
+        let end = self.check_frames(&mut kept);
+        self.ready.extend_from_slice(&kept[..end]);
+        kept.drain(..end);
+        self.incomplete = kept;
     }
 
-    /// Goes through the bytes, and says where the first frame begins whose end is missing.
-    fn advance(&mut self, bytes: &mut [u8]) -> usize {
+    /// Checks the complete frames in `bytes`. Returns where the first incomplete frame begins that has to be kept.
+    fn check_frames(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
         loop {
-            let n = self.passing.min(bytes.len() - at);
-            self.passing -= n;
+            let n = self.unchecked.min(bytes.len() - at);
+            self.unchecked -= n;
             at += n;
             if self.is_off {
                 return bytes.len();
             }
-            let Some(&head) = bytes[at..].first_chunk::<HEAD>() else {
+            let Some(&head) = bytes[at..].first_chunk::<FRAME_HEAD_BYTES>() else {
                 return at;
             };
             let [kind, c1, c2, size @ ..] = head;
             let size = u32::from_be_bytes(size) as usize;
             match kind {
-                METHOD | CONTENT_HEADER if size <= LOOKED_AT_MAX => {
-                    let end = at + HEAD + size + TAIL;
+                METHOD | CONTENT_HEADER if size <= CHECKED_BYTES_MAX => {
+                    let end = at + FRAME_HEAD_BYTES + size + FRAME_END_BYTES;
                     if end > bytes.len() {
                         return at;
                     }
                     let channel = u16::from_be_bytes([c1, c2]);
-                    let payload = &mut bytes[at + HEAD..end - TAIL];
-                    self.look(kind == METHOD, channel, payload);
+                    let payload = &mut bytes[at + FRAME_HEAD_BYTES..end - FRAME_END_BYTES];
+                    self.check(kind == METHOD, channel, payload);
                     at = end;
                 }
-                METHOD | CONTENT_HEADER | BODY | HEARTBEAT => self.passing = HEAD + size + TAIL,
+                METHOD | CONTENT_HEADER | BODY | HEARTBEAT => {
+                    self.unchecked = FRAME_HEAD_BYTES + size + FRAME_END_BYTES;
+                }
                 _ => self.is_off = true,
             }
         }
     }
 
-    fn look(&mut self, is_method: bool, channel: u16, payload: &mut [u8]) {
+    /// Mends one frame. A flaw of `basic.deliver` is kept for the content header, which follows it on the same channel: only then is the
+    /// delivery complete for the client.
+    fn check(&mut self, is_method: bool, channel: u16, payload: &mut [u8]) {
         if is_method {
-            let why = mend::method(payload);
+            let flaw = mend::method(payload);
             if let Some(tag) = mend::delivery_tag(payload) {
                 self.last_tag = tag;
-                self.delivery = Some((channel, tag, why));
+                self.delivery = Some((channel, tag, flaw));
             }
             return;
         }
-        let why = mend::content_header(payload);
-        if let Some((of, tag, before)) = self.delivery.take()
-            && of == channel
-            && let Some(why) = before.or(why)
+        let flaw = mend::content_header(payload);
+        if let Some((of_channel, tag, method_flaw)) = self.delivery.take()
+            && of_channel == channel
+            && let Some(flaw) = method_flaw.or(flaw)
         {
-            self.mended.push(MendedDelivery { channel, tag, why });
+            self.mended.push(MendedDelivery { channel, tag, flaw });
         }
     }
 }

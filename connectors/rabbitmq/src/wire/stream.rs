@@ -1,4 +1,4 @@
-//! The socket, with a screen in front of what is read from it.
+//! The socket, with a screen in front of its reads.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use super::{MendedDeliveries, screen::FrameScreen};
 
 type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
-/// Reads frames that the client can parse; writes as it is.
+/// Reads frames that the client can parse. Writes pass through unchanged.
 pub(crate) struct MendingStream {
     socket: Socket,
     screen: FrameScreen,
@@ -36,28 +36,30 @@ impl AsyncRead for MendingStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        room: &mut [u8],
+        buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         loop {
-            let given = this.screen.give(room);
-            if given > 0 || room.is_empty() {
-                return Poll::Ready(Ok(given));
+            // Bytes that the screen has kept come first: they are older than those in the socket.
+            let n = this.screen.take_ready(buffer);
+            if n > 0 || buffer.is_empty() {
+                return Poll::Ready(Ok(n));
             }
-            let n = ready!(Pin::new(&mut this.socket).poll_read(cx, room))?;
+            let n = ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
             if n == 0 {
                 return Poll::Ready(Ok(0));
             }
-            let passed = this.screen.pass(&mut room[..n]);
-            // Once a read, however many deliveries it had.
-            this.mended.has_come(this.screen.last_tag());
-            // Before the client has the frames.
-            if this.screen.has_marks() {
-                this.mended.add(this.screen.mended());
+            let passed = this.screen.push(&mut buffer[..n]);
+            // Once for each read, not for each delivery.
+            this.mended.set_last_tag(this.screen.last_tag());
+            // Before the client gets the frames: the source must know of a mended delivery when the client returns it.
+            if this.screen.has_mended() {
+                this.mended.add(this.screen.take_mended());
             }
             if passed > 0 {
                 return Poll::Ready(Ok(passed));
             }
+            // No complete frame yet, so 0 bytes, which would mean the end of the stream, must not be returned.
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests share: queues of their own, the broker's management, and a connection that can be cut.
+//! Shared by the tests: queues, the broker's management API, and a connection that can be cut.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -32,7 +32,7 @@ pub fn broker() -> Option<String> {
     broadway_test_brokers::broker("rabbitmq")
 }
 
-/// A way to the broker that can be cut, and the URI that goes it.
+/// A proxy in front of the broker that can be cut, and its URI.
 pub async fn proxy(broker: &str) -> (Proxy, String) {
     let broker = broker.to_socket_addrs().unwrap().next().unwrap();
     let proxy = Proxy::start(broker).await.unwrap();
@@ -135,7 +135,7 @@ impl Queue {
         }
     }
 
-    /// How many messages are ready: those that are out at somebody are not.
+    /// The number of ready messages, without those that are unsettled at a consumer.
     pub async fn ready(&self) -> u32 {
         let passive = QueueDeclareOptions {
             passive: true,
@@ -148,7 +148,7 @@ impl Queue {
         queue.await.unwrap().message_count()
     }
 
-    /// Waits until so many messages are ready. A queue tells nobody, so it is asked every few milliseconds.
+    /// Waits until `n` messages are ready. AMQP has no notification for that, so this asks every few milliseconds.
     pub async fn until_ready(&self, n: u32) {
         let reached = async {
             while self.ready().await != n {

@@ -1,4 +1,4 @@
-//! AMQP by hand: publishes messages as no client would, with whatever bytes.
+//! AMQP by hand: publishes messages that no client would send, with any bytes.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,7 +22,7 @@ impl Raw {
         Self::connect_with(address, 0).await
     }
 
-    /// Promises heartbeats of so many seconds, and sends none.
+    /// Negotiates heartbeats at this interval in seconds, and sends none.
     pub async fn connect_with(address: &str, heartbeat: u16) -> Self {
         let mut raw = Self(TcpStream::connect(address).await.unwrap());
         raw.0.write_all(b"AMQP\x00\x00\x09\x01").await.unwrap();
@@ -35,7 +35,7 @@ impl Raw {
         ];
         raw.send(METHOD, 0, &start_ok.concat()).await;
         let tune = raw.answer([0, 10, 0, 30]).await;
-        // As the broker says, but for the heartbeats.
+        // The broker's values, except for the heartbeat.
         let heartbeat = heartbeat.to_be_bytes();
         let tune_ok = [b"\x00\x0a\x00\x1f", &tune[4..10], &heartbeat].concat();
         raw.send(METHOD, 0, &tune_ok).await;
@@ -75,7 +75,7 @@ impl Raw {
         self.answer([0, 60, 0, 80]).await;
     }
 
-    /// Says nothing more, until the broker has no more patience.
+    /// Sends nothing more, until the broker closes the connection.
     pub async fn until_closed(mut self) {
         while let Ok(1..) = self.0.read(&mut [0; 64]).await {}
     }
@@ -94,7 +94,7 @@ impl Raw {
         let mut payload = vec![0; n as usize + 1];
         self.0.read_exact(&mut payload).await.unwrap();
         let shown = payload.escape_ascii();
-        assert_eq!(payload[..4], method, "the broker says: {shown}");
+        assert_eq!(payload[..4], method, "the broker sent: {shown}");
         payload
     }
 }
@@ -113,7 +113,7 @@ pub fn one_header(name: &[u8]) -> Vec<u8> {
     long(&[short(name), b"V".to_vec()].concat())
 }
 
-/// One header that is a list in a list in a list, so deep.
+/// One header with lists that are nested this deep.
 pub fn deep_header(levels: usize) -> Vec<u8> {
     let mut value = b"V".to_vec();
     for _ in 0..levels {

@@ -16,7 +16,7 @@ fn connections() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publisher_says_that_an_alarm_blocks_it_and_goes_on_after_it() {
+async fn a_publisher_reports_an_alarm_and_continues_after_it() {
     let Some(node) = Node::own().await else {
         return;
     };
@@ -32,7 +32,7 @@ async fn a_publisher_says_that_an_alarm_blocks_it_and_goes_on_after_it() {
     let before = connections();
 
     node.ctl(&["set_vm_memory_high_watermark", "0"]).await;
-    // The alarm reaches the connections one after the other; so does the word that it is one.
+    // The alarm reaches the connections one after the other, and so does its notification.
     in_time("an error that names the alarm", async {
         loop {
             let Err(error) = publisher.publish_one(Outgoing::new("11")).await else {
@@ -47,14 +47,14 @@ async fn a_publisher_says_that_an_alarm_blocks_it_and_goes_on_after_it() {
         }
     })
     .await;
-    // Each call gave a connection up, to a broker that hears no good-bye.
+    // Each call gave up a connection, while the broker reads no close.
     for _ in 0..3 {
         let call = publisher.publish_one(Outgoing::new("12"));
         in_time("a call", call).await.unwrap_err();
     }
     until("blocked connections are gone", || connections() <= before).await;
 
-    // Whoever only reads is not concerned.
+    // A connection that only consumes is not blocked.
     let mut reader = Reader::open(&queue.source()).await.unwrap();
     let received = reader.exactly(11).await;
     reader.done(received).await;

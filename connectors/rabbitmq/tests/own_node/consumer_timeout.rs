@@ -1,4 +1,4 @@
-//! A message in work for longer than the broker allows: half an hour, unless somebody says otherwise; and one that only pauses.
+//! A message that is handled for longer than the broker allows, which is half an hour by default; and one that is paused for longer.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use broadway_rabbitmq::OnFailure;
 
 use crate::{Node, common::Queue, in_time};
 
-/// How long a message may be in work on channels that are opened from now on, and how often the broker looks.
+/// Sets the consumer timeout of channels that are opened from now on, and how often the broker checks it.
 async fn allow(node: &Node, milliseconds: &str, look: &str) {
     let set = |name, value| format!("application:set_env(rabbit, {name}, {value})");
     let settings = [
@@ -84,15 +84,15 @@ async fn a_pause_longer_than_the_broker_allows_costs_one_channel_and_names_its_c
         panic!("{told:#?}");
     };
     for word in [
-        "has waited here",
+        "for its requeue",
         "`RequeueAfter`",
         "`consumer_timeout`",
         &queue.name,
     ] {
         assert!(closed.contains(word), "{word:?} is not in: {closed}");
     }
-    assert!(!closed.contains("in work"), "{closed}");
-    // That pauses are shorter from then on is told once.
+    assert!(!closed.contains("being handled"), "{closed}");
+    // The shorter pause is reported once.
     let cut = told.iter().filter(|said| said.contains("instead of 1200s"));
     assert_eq!(cut.count(), 1, "{told:#?}");
     assert_eq!(told.len(), 2, "{told:#?}");

@@ -1,4 +1,4 @@
-//! What a RabbitMQ node does that nobody else is at: it ends, in good order or not, runs out of memory, and loses its patience.
+//! Faults of a RabbitMQ node that no other test uses: it stops or crashes, runs out of memory, and closes channels on a timeout.
 //!
 //! `scripts/rabbitmq/own.sh test` starts such a node, runs these tests at it, and ends it; `scripts/test restarts` is the same. The
 //! node is at `BROADWAY_RABBITMQ`, and `BROADWAY_RABBITMQ_NODE` is the script that has power over it; without that they are left out.
@@ -29,7 +29,7 @@ struct Node {
 }
 
 impl Node {
-    /// `None`, and a word about it, without a node of our own.
+    /// `None`, with a message, if there is no such node.
     async fn own() -> Option<Self> {
         static TURN: Mutex<()> = Mutex::const_new(());
         let Ok(script) = std::env::var("BROADWAY_RABBITMQ_NODE") else {
@@ -45,7 +45,7 @@ impl Node {
         })
     }
 
-    /// What the script does with these words.
+    /// Runs the script with these arguments.
     async fn asked(&self, words: &[&str]) {
         let mut command = Command::new(&self.script);
         command.args(words).stdout(Stdio::null());

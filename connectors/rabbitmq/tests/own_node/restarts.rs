@@ -1,4 +1,4 @@
-//! Restarts of the broker, in the midst of reading and publishing. `BROADWAY_RABBITMQ_RESTARTS` says how many.
+//! Restarts of the broker, in the midst of reading and publishing. `BROADWAY_RABBITMQ_RESTARTS` is their number.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -25,7 +25,7 @@ struct Scene {
     publishes: Proxy,
     /// Numbers from 0 up to this are confirmed.
     sent: u64,
-    /// In work.
+    /// Messages that are not settled yet.
     held: Vec<Received<RabbitMqProducer>>,
     /// What came, repetitions too.
     deliveries: usize,
@@ -49,7 +49,7 @@ impl Scene {
         }
     }
 
-    /// Publishes the next numbers, and what was not confirmed again, until all are.
+    /// Publishes the next numbers, and repeats those that were not confirmed, until all are.
     async fn publish(&mut self) {
         let mut left: Vec<u64> = (self.sent..self.sent + EACH_TIME).collect();
         while !left.is_empty() {
@@ -73,7 +73,7 @@ impl Scene {
         }
     }
 
-    /// Settles what is in work but for the last `n` messages; says which these are.
+    /// Settles all messages but the last `n`, and returns those.
     async fn settle_all_but(&mut self, n: usize) -> BTreeSet<u64> {
         let rest = self.held.split_off(self.held.len().saturating_sub(n));
         let settled = std::mem::replace(&mut self.held, rest);
@@ -81,7 +81,7 @@ impl Scene {
         numbers(&self.held).into_iter().collect()
     }
 
-    /// One end of the broker, with messages in work, and its return.
+    /// Stops the broker with unsettled messages, and starts it again.
     async fn outlive(&mut self, node: &Node, how: &str) {
         self.publish().await;
         self.read((self.sent - EACH_TIME..self.sent).collect())
@@ -100,7 +100,7 @@ impl Scene {
             self.reader.nothing_until(noticed).await;
             self.publish().await;
         });
-        // Of the lost channel, so they are ignored, and come again.
+        // These belong to the lost channel, so their outcomes are ignored, and they are delivered again.
         self.settle_all_but(0).await;
         let fresh = self.sent - EACH_TIME..self.sent;
         self.read(unsettled.into_iter().chain(fresh).collect())
@@ -147,7 +147,7 @@ async fn a_broker_that_ends_again_and_again_loses_nothing_and_is_not_stormed() {
     scene.reader.close().await.unwrap();
     in_time("closing", scene.publisher.close()).await.unwrap();
 
-    // What is left was acknowledged when the broker ended, so it came before.
+    // The others were acknowledged when the broker stopped, so they arrived before.
     let mut queue_now = Queue::open(&address, "restarts").await;
     queue_now.name = queue.name.clone();
     let left = queue_now.ready().await as usize;

@@ -25,7 +25,7 @@ use tokio::{
 /// The bound on every wait: far above what is needed, so that only a hang meets it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The test broker; `None` (and a word about it) where there is none and none is required.
+/// The test broker; `None`, with a message, if there is none and none is required.
 pub(crate) fn broker() -> Option<String> {
     broadway_test_brokers::broker("rabbitmq")
 }

@@ -1,4 +1,4 @@
-//! What becomes of messages when the connection is lost, or answers no more.
+//! Messages on a connection that is lost or no longer answers.
 
 use std::{net::ToSocketAddrs, time::Duration};
 
@@ -28,7 +28,7 @@ async fn a_lost_connection_leaves_messages_unconfirmed_and_the_next_call_works()
         let publisher = publisher.clone();
         async move { publisher.publish(numbered(2)).await }
     });
-    // They are at the broker, which has answered to nobody.
+    // The broker has them, and its answers have not arrived.
     in_time(async {
         while queue
             .get()
@@ -160,7 +160,7 @@ async fn a_connection_closed_by_an_operator_is_replaced() {
         .await
         .unwrap();
     in_time(close_connection(&management, &name)).await;
-    // Whatever was on its way when it was closed says so; then it works again.
+    // A call that was open when the connection was closed fails; then publishing works again.
     in_time(async {
         while let Err(error) = publisher.publish_one(Outgoing::new("1")).await {
             assert_eq!(error.kind(), PublishErrorKind::Unconfirmed, "{error}");

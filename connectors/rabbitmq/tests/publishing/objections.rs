@@ -19,7 +19,7 @@ async fn arrived(queue: &Queue) -> BTreeMap<String, usize> {
     times
 }
 
-/// The culprits are refused, with this word; the others are confirmed, and arrived once, or twice where they had no answer when the
+/// The culprits are refused, with this word in the reason; the others are confirmed, and arrived once, or twice where they had no answer when the
 /// broker closed the channel.
 async fn assert_refused_alone(
     results: &[Result<(), PublishError>],

@@ -1,4 +1,4 @@
-//! Options that do not work: told in time, with the option, and never with the password.
+//! Options that cannot work: reported in time, with the option, and never with the password.
 
 use std::{
     fmt,
@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::{Outgoing, PublishErrorKind, Publisher};
+use broadway_core::{
+    BoxError, Outgoing, PublishErrorKind, Publisher,
+    connector::{ConnectorError, ConnectorErrorKind},
+};
 use broadway_rabbitmq::{RabbitMqPublisher, RabbitMqPublisherBuilder};
 use lapin::{
     Connection, ConnectionProperties,
@@ -17,14 +20,17 @@ use tracing_subscriber::{Layer, layer, prelude::*};
 
 use crate::broker::{Queue, broker, in_time, unique, uri};
 
-/// How long a bad configuration may take to be told.
-const TOLD_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take until a bad configuration is reported.
+const REPORTED_WITHIN: Duration = Duration::from_secs(10);
 
 async fn refusal(builder: RabbitMqPublisherBuilder) -> String {
     let begun = Instant::now();
-    let error = in_time(builder.open()).await.unwrap_err().to_string();
+    let error = in_time(builder.open()).await.unwrap_err();
+    // A `main` that returns the error prints its `Debug`.
+    assert_eq!(format!("{error:?}"), error.to_string());
+    let error = error.to_string();
     assert!(
-        begun.elapsed() <= TOLD_WITHIN + Duration::from_secs(1),
+        begun.elapsed() <= REPORTED_WITHIN + Duration::from_secs(1),
         "{error}"
     );
     assert!(!error.contains("secret"), "{error}");
@@ -32,7 +38,7 @@ async fn refusal(builder: RabbitMqPublisherBuilder) -> String {
 }
 
 #[tokio::test]
-async fn a_broker_that_does_not_let_us_in_is_told_with_the_option() {
+async fn a_rejected_connection_is_reported_with_the_option() {
     let Some(address) = broker() else { return };
     let queue = RabbitMqPublisher::queue("whatever");
     let said = refusal(
@@ -62,7 +68,7 @@ async fn a_broker_that_does_not_let_us_in_is_told_with_the_option() {
     );
     let said = refusal(queue.clone().uri("amqp://guest:secret@nope.invalid/%2f")).await;
     assert!(
-        said.contains("`uri`") && said.contains("cannot be reached"),
+        said.contains("`uri`") && said.contains("cannot reach the host"),
         "{said}"
     );
     let said = refusal(
@@ -75,8 +81,23 @@ async fn a_broker_that_does_not_let_us_in_is_told_with_the_option() {
 }
 
 #[tokio::test]
-async fn whoever_never_answers_is_told_within_connect_timeout() {
-    // Takes connections, and says nothing.
+async fn errors_have_a_kind_by_which_a_program_decides() {
+    let Some(address) = broker() else { return };
+    let kind = |error: BoxError| ConnectorError::find(error.as_ref()).map(ConnectorError::kind);
+    let missing = RabbitMqPublisher::queue(unique("missing")).uri(uri(&address));
+    let error = in_time(missing.open()).await.unwrap_err();
+    assert_eq!(kind(error), Some(ConnectorErrorKind::Permanent));
+    let user = RabbitMqPublisher::queue("q").uri(format!("amqp://guest:secret@{address}/%2f"));
+    let error = in_time(user.open()).await.unwrap_err();
+    assert_eq!(kind(error), Some(ConnectorErrorKind::Auth));
+    let unreachable = RabbitMqPublisher::queue("q").uri("amqp://127.0.0.1:1");
+    let error = in_time(unreachable.open()).await.unwrap_err();
+    assert_eq!(kind(error), Some(ConnectorErrorKind::Transient));
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_reported_within_connect_timeout() {
+    // Accepts connections, and sends nothing.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     for scheme in ["amqp", "amqps"] {
@@ -89,13 +110,13 @@ async fn whoever_never_answers_is_told_within_connect_timeout() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told_or_created() {
+async fn a_missing_destination_is_reported_or_created() {
     let Some(address) = broker() else { return };
     let name = unique("missing");
     let queue = RabbitMqPublisher::queue(&name).uri(uri(&address));
     let said = refusal(queue.clone()).await;
     assert!(
-        said.contains(&format!("queue `{name}` (option `queue`)")),
+        said.contains(&format!("queue `{name}` (option `queue`) does not exist")),
         "{said}"
     );
     let exchange = RabbitMqPublisher::exchange(&name)
@@ -103,7 +124,9 @@ async fn what_is_missing_is_told_or_created() {
         .routing_key(&name);
     let said = refusal(exchange.clone()).await;
     assert!(
-        said.contains(&format!("exchange `{name}` (option `exchange`)")),
+        said.contains(&format!(
+            "exchange `{name}` (option `exchange`) does not exist"
+        )),
         "{said}"
     );
 
@@ -111,7 +134,7 @@ async fn what_is_missing_is_told_or_created() {
     in_time(created.publish_one(Outgoing::new("x")))
         .await
         .unwrap();
-    // It is there now, as somebody else may have declared it.
+    // It exists now, as if another client had declared it.
     let found = queue.create_if_missing().open().await.unwrap();
     in_time(found.publish_one(Outgoing::new("y")))
         .await
@@ -125,7 +148,7 @@ async fn what_is_missing_is_told_or_created() {
 }
 
 #[tokio::test]
-async fn what_is_created_because_it_is_missing_is_no_error_in_the_log() {
+async fn creating_a_missing_destination_logs_no_error() {
     let Some(address) = broker() else { return };
     let errors = Errors::listen();
     let name = unique("created");
@@ -136,7 +159,7 @@ async fn what_is_created_because_it_is_missing_is_no_error_in_the_log() {
         in_time(publisher.close()).await.unwrap();
     }
     assert_eq!(errors.about(&name), Vec::<String>::new());
-    // It listens: without leave to create it, a missing queue is an error for the client too.
+    // The log is read: without `create_if_missing`, a missing queue is an error of the client too.
     let missing = format!("{name}-missing");
     let said = refusal(RabbitMqPublisher::queue(&missing).uri(uri(&address))).await;
     assert!(said.contains(&missing), "{said}");
@@ -145,7 +168,7 @@ async fn what_is_created_because_it_is_missing_is_no_error_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_queue_of_another_kind_is_used_as_it_is_though_it_may_be_created() {
+async fn a_queue_with_other_properties_is_used_as_it_is_with_create_if_missing() {
     let Some(address) = broker() else { return };
     // Not durable, as one that is created would be.
     let queue = Queue::create(&address, "other-kind").await;

@@ -183,7 +183,7 @@ fn what_is_too_deep_or_too_large_is_refused() {
     }
     let table = vec![("x".repeat(300), HeaderValue::from("x".repeat(FRAME)))];
     for (header, word) in [
-        (Header::new("deep", deep), "64 deep"),
+        (Header::new("deep", deep), "64 levels deep"),
         (Header::new("h", "x".repeat(FRAME)), "a frame"),
         (Header::new("h", HeaderValue::Table(table)), "bytes"),
         (Header::new("CC", HeaderValue::List(vec![1.into()])), "`CC`"),

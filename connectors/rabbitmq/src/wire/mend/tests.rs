@@ -1,3 +1,5 @@
+//! Payloads against the parser of the client.
+
 use lapin::types::{AMQPValue, FieldTable, parsing::parse_field_table};
 use proptest::prelude::*;
 
@@ -20,7 +22,7 @@ fn table(bytes: &[u8]) -> Vec<u8> {
 
 const HEADERS: u16 = 1 << 13;
 
-/// As the client reads the headers of such a payload.
+/// The headers of such a payload, as the client parses them.
 fn parsed(payload: &[u8]) -> FieldTable {
     let (rest, table) = parse_field_table(&payload[14..]).expect("a table that the client reads");
     assert!(rest.is_empty());
@@ -28,7 +30,7 @@ fn parsed(payload: &[u8]) -> FieldTable {
 }
 
 #[test]
-fn what_the_client_can_read_is_not_touched() {
+fn what_the_client_can_parse_is_not_changed() {
     let mut one = table(b"\x01aS\x00\x00\x00\x02\xff\xfe\x02\xc3\xa9V");
     one.extend_from_slice(b"\x02id");
     let before = header(HEADERS | 1 << 10, &one);
@@ -38,12 +40,12 @@ fn what_the_client_can_read_is_not_touched() {
 }
 
 #[test]
-fn a_name_that_is_not_text_is_replaced_and_said() {
+fn a_name_that_is_not_utf_8_is_replaced_and_described() {
     let mut payload = header(HEADERS, &table(b"\x04h\xffx\xc3V\x01yt\x01"));
-    let why = content_header(&mut payload).unwrap();
+    let description = content_header(&mut payload).unwrap();
     assert!(
-        why.contains(r"name of a header") && why.contains(r"h\xffx\xc3"),
-        "{why}"
+        description.contains(r"name of a header") && description.contains(r"h\xffx\xc3"),
+        "{description}"
     );
     let headers = parsed(&payload);
     let names: Vec<_> = headers.inner().keys().map(|name| name.as_str()).collect();
@@ -51,19 +53,19 @@ fn a_name_that_is_not_text_is_replaced_and_said() {
 }
 
 #[test]
-fn each_short_property_may_be_the_one() {
+fn each_short_property_is_mended() {
     for (bit, (name, kind)) in PROPERTIES.iter().enumerate() {
         if let PropertyKind::Short = kind {
             let mut payload = header(1 << (15 - bit), b"\x03a\x80b");
-            let why = content_header(&mut payload).unwrap();
-            assert!(why.contains(&format!("`{name}`")), "{why}");
+            let description = content_header(&mut payload).unwrap();
+            assert!(description.contains(&format!("`{name}`")), "{description}");
             assert_eq!(payload[14..], *b"\x03a?b");
         }
     }
 }
 
 #[test]
-fn a_table_that_cannot_be_read_becomes_one_header_with_its_bytes() {
+fn a_table_that_cannot_be_parsed_becomes_one_header_with_its_bytes() {
     let unknown = b"\x01aQ\x00\x00\x00\x00\x00\x00".to_vec();
     let endless = b"\x01aS\x00\x00\xff\xff-----".to_vec();
     // Lists in lists, from the inside.
@@ -74,8 +76,8 @@ fn a_table_that_cannot_be_read_becomes_one_header_with_its_bytes() {
     let deep = [b"\x01a".as_slice(), &deep].concat();
     for bytes in [unknown, endless, deep] {
         let mut payload = header(HEADERS, &table(&bytes));
-        let why = content_header(&mut payload).unwrap();
-        assert!(why.contains("headers"), "{why}");
+        let description = content_header(&mut payload).unwrap();
+        assert!(description.contains("headers"), "{description}");
         let headers = parsed(&payload);
         let AMQPValue::ByteArray(kept) = &headers.inner()["?"] else {
             panic!("{headers:?}");
@@ -89,8 +91,8 @@ fn a_delivery_and_a_reason_are_mended_and_other_methods_are_not() {
     let mut deliver =
         b"\x00\x3c\x00\x3c\x01c\x00\x00\x00\x00\x00\x00\x00\x07\x00\x01x\x02k\xff".to_vec();
     assert_eq!(delivery_tag(&deliver), Some(7));
-    let why = method(&mut deliver).unwrap();
-    assert!(why.contains("routing key"), "{why}");
+    let description = method(&mut deliver).unwrap();
+    assert!(description.contains("routing key"), "{description}");
     assert!(deliver.ends_with(b"\x01x\x02k?"));
     let mut close = b"\x00\x14\x00\x28\x01\x93\x03no\xe2\x00\x00\x00\x00".to_vec();
     assert!(method(&mut close).is_some());
@@ -138,14 +140,14 @@ fn tables() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Whatever the bytes are: mended, the client reads them, and only what it could not read was touched.
+    /// The client can parse any mended bytes, and only what it could not parse was changed.
     #[test]
-    fn the_client_reads_whatever_was_mended(bytes in tables()) {
+    fn the_client_parses_any_mended_table(bytes in tables()) {
         let before = header(HEADERS, &table(&bytes));
         let could = parse_field_table(&before[14..]).is_ok();
         let mut after = before.clone();
-        let why = content_header(&mut after);
-        prop_assert_eq!(why.is_none(), could);
+        let description = content_header(&mut after);
+        prop_assert_eq!(description.is_none(), could);
         prop_assert_eq!(after == before, could || bytes.len() < 7 && parse_field_table(&after[14..]).is_err());
         if bytes.len() >= 7 {
             parsed(&after);

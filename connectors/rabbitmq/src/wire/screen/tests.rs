@@ -1,3 +1,5 @@
+//! Messages that arrive in pieces.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -27,7 +29,7 @@ fn message(tag: u64, id: &[u8], body: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// What comes out when the bytes come in pieces of these sizes, and there is this much room for what is ready.
+/// The output for bytes that arrive in pieces of these sizes, with a buffer of `room` bytes for those that were kept.
 fn screened(mut bytes: &[u8], pieces: &[usize], room: usize) -> (Vec<u8>, Vec<MendedDelivery>) {
     let mut screen = FrameScreen::default();
     let (mut out, mut mended) = (Vec::new(), Vec::new());
@@ -37,28 +39,28 @@ fn screened(mut bytes: &[u8], pieces: &[usize], room: usize) -> (Vec<u8>, Vec<Me
         let n = (*sizes.next().unwrap()).min(bytes.len());
         let mut piece = bytes[..n].to_vec();
         bytes = &bytes[n..];
-        let passed = screen.pass(&mut piece);
+        let passed = screen.push(&mut piece);
         out.extend_from_slice(&piece[..passed]);
-        mended.extend(screen.mended());
+        mended.extend(screen.take_mended());
         loop {
-            let given = screen.give(&mut room);
-            if given == 0 {
+            let n = screen.take_ready(&mut room);
+            if n == 0 {
                 break;
             }
-            out.extend_from_slice(&room[..given]);
+            out.extend_from_slice(&room[..n]);
         }
     }
     (out, mended)
 }
 
 #[test]
-fn what_does_not_speak_amqp_passes() {
+fn bytes_that_are_not_amqp_pass_unchanged() {
     let bytes = b"AMQP\x00\x00\x09\x01 and more\xff";
     assert_eq!(screened(bytes, &[3], 2).0, bytes);
 }
 
 #[test]
-fn a_wrong_routing_key_marks_the_delivery_and_not_the_next() {
+fn a_routing_key_that_is_not_utf_8_is_a_flaw_of_its_delivery_only() {
     let mut bytes = message(1, b"a", b"x");
     let key = bytes
         .windows(4)
@@ -68,17 +70,17 @@ fn a_wrong_routing_key_marks_the_delivery_and_not_the_next() {
     bytes.extend(message(2, b"b", b"y"));
     let (out, mended) = screened(&bytes, &[1_000], 1);
     assert_eq!(out[key + 3], b'?');
-    let [mark] = &mended[..] else {
+    let [found] = &mended[..] else {
         panic!("{mended:?}");
     };
-    assert_eq!((mark.channel, mark.tag), (1, 1));
-    assert!(mark.why.contains("routing key"), "{mark:?}");
+    assert_eq!((found.channel, found.tag), (1, 1));
+    assert!(found.flaw.contains("routing key"), "{found:?}");
 }
 
 proptest! {
-    /// The pieces in which bytes come make no difference: each message is what it would be alone.
+    /// The sizes of the pieces make no difference: each message comes out as it would alone.
     #[test]
-    fn messages_are_mended_whatever_pieces_they_come_in(
+    fn messages_are_mended_in_pieces_of_any_size(
         messages in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..4), prop::collection::vec(any::<u8>(), 0..40)), 1..12),
         pieces in prop::collection::vec(1..60_usize, 1..6),
         room in 1..50_usize,
@@ -90,7 +92,7 @@ proptest! {
             if text.is_err() {
                 wrong.push(tag);
             }
-            // Byte for byte, from the end of what is text.
+            // Byte for byte, from the end of the valid text on.
             let mut mended = id.clone();
             while let Err(error) = std::str::from_utf8(&mended.clone()) {
                 mended[error.valid_up_to()] = b'?';
@@ -99,6 +101,6 @@ proptest! {
         }
         let (out, mended) = screened(&bytes, &pieces, room);
         prop_assert_eq!(out, expected);
-        prop_assert_eq!(mended.iter().map(|mark| mark.tag).collect::<Vec<_>>(), wrong);
+        prop_assert_eq!(mended.iter().map(|found| found.tag).collect::<Vec<_>>(), wrong);
     }
 }
