@@ -1,16 +1,17 @@
-//! The cost of a Kafka pipeline, compared with the bare client, on a real broker.
+//! Compares the Kafka pipeline with the bare client, on a real broker.
 //!
 //! Every scenario reads one topic of 100-byte messages from its beginning to its end, once with the pipeline (commits on,
-//! offsets tracked per message) and once with a loop over the bare client, round after round in this one process. Time and
-//! CPU (user and system, of this process only) run from the first message to the last, so that joining the group is not
-//! counted. The broker shares the machine, so only the ratio of the wall times of one run is meaningful.
+//! offsets tracked per message) and once with a loop over the bare client, in alternating rounds in this process. Time and
+//! CPU (user and system, of this process only) run from the first message to the last, so joining the group does not count.
+//! The broker shares the machine, so only the ratio of the wall times within one run is meaningful.
 //!
 //! ```console
 //! $ scripts/brokers up kafka
 //! $ cargo bench --features kafka --bench kafka -- --json
 //! ```
 
-mod bare;
+#[path = "../bare/kafka.rs"]
+mod baseline;
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod ours;
@@ -30,7 +31,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A program that reads a topic once.
 type Program = fn(&Topic, &tokio::runtime::Runtime) -> Result<Cost, BoxError>;
 
-/// A comparison.
+/// A pipeline and the program that it is compared with.
 struct Scenario {
     name: &'static str,
     about: &'static str,
@@ -47,35 +48,35 @@ const SCENARIOS: [Scenario; 5] = [
         about: "2 processors, 1 partition, commits on; against partition queues read in batches of 1,000",
         partitions: 1,
         ours: |topic, runtime| ours::tracked(topic, runtime, 2),
-        reference: ("bare_batch_loop", bare::batch_loop),
+        reference: ("bare_batch_loop", baseline::batch_loop),
     },
     Scenario {
         name: "four_partitions",
         about: "the same with 4 partitions",
         partitions: 4,
         ours: |topic, runtime| ours::tracked(topic, runtime, 2),
-        reference: ("bare_batch_loop", bare::batch_loop),
+        reference: ("bare_batch_loop", baseline::batch_loop),
     },
     Scenario {
         name: "eight_processors",
         about: "8 processors, 4 partitions, commits on",
         partitions: 4,
         ours: |topic, runtime| ours::tracked(topic, runtime, 8),
-        reference: ("bare_batch_loop", bare::batch_loop),
+        reference: ("bare_batch_loop", baseline::batch_loop),
     },
     Scenario {
         name: "no_acks",
         about: "2 processors, 4 partitions, nothing acknowledged: compare with four_partitions for the cost of tracking and commits",
         partitions: 4,
         ours: |topic, runtime| ours::untracked(topic, runtime, 2),
-        reference: ("bare_batch_loop", bare::batch_loop),
+        reference: ("bare_batch_loop", baseline::batch_loop),
     },
     Scenario {
         name: "stream_consumer",
         about: "2 processors, 4 partitions, commits on; against the StreamConsumer loop of rust-rdkafka's users",
         partitions: 4,
         ours: |topic, runtime| ours::tracked(topic, runtime, 2),
-        reference: ("stream_consumer", bare::stream_consumer),
+        reference: ("stream_consumer", baseline::stream_consumer),
     },
 ];
 

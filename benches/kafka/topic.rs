@@ -1,4 +1,4 @@
-//! A topic filled with messages.
+//! The topic that a run reads.
 
 use std::process;
 use std::time::{Duration, SystemTime};
@@ -11,10 +11,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::BoxError;
 
-/// The size used in the figures that we compare with.
+/// The size that published figures of other frameworks use.
 const MESSAGE_BYTES: usize = 100;
 
-/// A topic of this run.
+/// A topic that was created for this run.
 pub(crate) struct Topic {
     pub(crate) broker: String,
     pub(crate) name: String,
@@ -89,7 +89,7 @@ impl Topic {
         config
     }
 
-    /// A new group, so that reading begins at the first message.
+    /// A new group, so that reading starts at the beginning.
     pub(crate) fn new_group(&self) -> String {
         format!("{}-{}", self.name, nanos())
     }
