@@ -22,7 +22,7 @@ use std::{
 use broadway::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outgoing, Pipeline, Processors,
     Publisher, Record,
-    kafka::{Begin, Kafka, KafkaPublisher, KafkaRecord, NewTopic},
+    kafka::{Kafka, KafkaPublisher, KafkaRecord, NewTopic, StartOffset},
     telemetry::Summary,
 };
 use serde::Deserialize;
@@ -82,7 +82,7 @@ async fn main() -> Result<(), BoxError> {
     let source = Kafka::topics([TOPIC])
         .brokers(&broker)
         .group("flights-example")
-        .begin(Begin::Earliest);
+        .start_offset(StartOffset::Earliest);
     let summary = Summary::default();
     let topology = Pipeline::new(
         source,

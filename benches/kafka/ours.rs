@@ -1,10 +1,10 @@
-//! The pipeline: an empty handler, and defaults otherwise.
+//! The pipeline under test: an empty handler, and defaults for everything else.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use broadway::kafka::{Begin, Kafka, KafkaRecord};
+use broadway::kafka::{Kafka, KafkaRecord, StartOffset};
 use broadway::source::TokenOf;
 use broadway::telemetry::{Event, Observer};
 use broadway::{
@@ -40,7 +40,7 @@ fn source(topic: &Topic) -> Kafka {
     Kafka::topics([&topic.name])
         .brokers(&topic.broker)
         .group(topic.new_group())
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
 }
 
 async fn read<S>(topic: &Topic, source: S, processors: usize) -> Result<Cost, BoxError>
@@ -61,12 +61,12 @@ where
         .await?;
     end.notified().await;
     let cost = clock.cost().expect("the last message was seen");
-    // Only reading is measured; a reader that acknowledges nothing has nothing to drain.
+    // The drain is not measured, and an unacknowledged reader has nothing to drain.
     let _ = topology.drain().await;
     Ok(cost)
 }
 
-/// Looks at the first byte, as the loops over the bare client do.
+/// Reads the first byte, as the loops over the bare client do.
 struct Touch;
 
 impl Handler for Touch {
@@ -83,7 +83,7 @@ impl Handler for Touch {
     }
 }
 
-/// Counts chunks. The cost of an observer of chunks is part of the engine's cost.
+/// Counts messages by chunk. The cost of an observer of chunks is part of the measurement.
 struct Watch {
     clock: Clock,
     end: Arc<Notify>,
@@ -101,7 +101,7 @@ impl Observer for Watch {
     }
 }
 
-/// A source whose messages need no acknowledgement.
+/// A source whose messages are not acknowledged.
 struct Unacknowledged<S>(S);
 
 impl<S: Source> Source for Unacknowledged<S> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use broadway::{
     Batch, Batching, BoxError, Handler, Message, Next, OnDrain, OneBatcher, Pipeline, Processors,
     RateLimit, Record, Topology,
-    kafka::{Begin, Kafka, KafkaRecord},
+    kafka::{Kafka, KafkaRecord, StartOffset},
 };
 
 use crate::ledger::Entry;
@@ -57,7 +57,7 @@ pub(crate) async fn start(
     let source = Kafka::topics([topic])
         .brokers(broker)
         .group(group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .uncommitted_max(UNCOMMITTED_MAX)
         .commit_interval(Duration::from_millis(200))
         .set("heartbeat.interval.ms", "500")

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use broadway::{
     OnDrain,
-    kafka::{Begin, GroupProtocol, Kafka},
+    kafka::{GroupProtocol, Kafka, StartOffset},
     testing::{Proxy, conformance::ConnectorUnderTest},
 };
 
@@ -39,7 +39,7 @@ impl Broker for TestKafka {
             _ => Kafka::topics([place])
                 .brokers(address("kafka").unwrap().to_string())
                 .group(place)
-                .begin(Begin::Earliest)
+                .start_offset(StartOffset::Earliest)
                 .protocol(GroupProtocol::Consumer),
         };
         source

@@ -16,7 +16,6 @@ use crate::{
 /// Files that may import each other, by the beginning of their paths, with the reason.
 const EXCEPTIONS: &[(&[&str], &str)] = &[
     (&["broadway-core/src/"], "not separated yet"),
-    (&["connectors/kafka/src/"], "not separated yet"),
     (&["connectors/pubsub/src/"], "not separated yet"),
     (&["connectors/sqs/src/"], "not separated yet"),
 ];

@@ -1,70 +1,66 @@
-//! How results come back: by partition, in runs, into the ledgers that commits are read from.
+//! How results come back: [`KafkaAcknowledger`] records them by partition, in runs. Commits read from there.
 
 use std::{
     sync::{Arc, OnceLock, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use broadway_core::{Acknowledger, BoxError, Settled, telemetry::MessageInfo};
+use broadway_core::{
+    Acknowledger, BoxError, Settled, connector::ConnectorError, telemetry::MessageInfo,
+};
 
-use crate::shared::Shared;
+pub use crate::partition::Token;
+use crate::shared::SharedMember;
 
-/// How many partitions of a chunk are told apart without writing to each more than once.
+/// How many partitions `begin` tells apart within one chunk before it writes to one of them twice.
 const SLOTS: usize = 16;
 
-/// How long a drain handles what lies before a message that was begun.
+/// How long a drain handles messages before the last one that was begun.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
-/// By the clock of the runtime.
+/// The time by the clock of the runtime.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Which message of which assignment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token {
-    pub(crate) slot: u32,
-    pub(crate) epoch: u32,
-    pub(crate) offset: i64,
-}
-
-/// Learns how the messages of one member ended. Settling only writes it down; commits follow by interval, at revocation
-/// and at the end.
+/// Acknowledges the messages of one member. Settling only records results; commits follow at an interval, at revocation and when the source
+/// closes.
 pub struct KafkaAcknowledger {
-    shared: Arc<Shared>,
-    /// When a drain first asked what is released.
-    asked: OnceLock<Instant>,
+    shared: Arc<SharedMember>,
+    /// When a drain first asked which messages it may release.
+    drain_began: OnceLock<Instant>,
 }
 
 impl KafkaAcknowledger {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<SharedMember>) -> Self {
         Self {
             shared,
-            asked: OnceLock::new(),
+            drain_began: OnceLock::new(),
         }
     }
 
     fn settle_all(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
         let mut error = None;
         let mut rest = settled.drain(..).peekable();
+        // Each turn settles the run of results at the head that belong to one partition, with one lock for all of them.
         while let Some(next) = rest.peek() {
             let slot = next.token.slot;
             let partition = self
                 .shared
                 .with_partitions(|all| all[slot as usize].clone());
-            let ending = partition.settle(&mut rest, self.shared.on_failure);
-            for notice in ending.notices.into_iter().flatten() {
-                self.shared.tell(&partition, notice);
+            let report = partition.settle(&mut rest, self.shared.on_failure);
+            for notice in report.notices.into_iter().flatten() {
+                self.shared.handle_notice(&partition, notice);
             }
-            if ending.late > 0 {
-                let (part, late) = (&partition.origin.name, ending.late);
+            if report.late > 0 {
+                let (part, late) = (&partition.id.name, report.late);
                 tracing::debug!(target: "broadway_kafka", part, late, "results came after the partition was taken away");
             }
-            if let Some(text) = ending.error {
-                error.get_or_insert_with(|| format!("{}: {text}", partition.origin.name));
+            if let Some(text) = report.error {
+                error.get_or_insert_with(|| format!("{}: {text}", partition.id.name));
             }
         }
-        error.map_or(Ok(()), |error| Err(error.into()))
+        error.map_or(Ok(()), |error| Err(ConnectorError::permanent(error).into()))
     }
 }
 
@@ -79,24 +75,24 @@ impl Acknowledger for KafkaAcknowledger {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    /// What is released is not committed, and the group reads it again: also what was done behind it. So what lies before a
-    /// message that was begun is handled, as at a revocation, unless that takes longer than a second.
+    /// Released messages are not committed, so the group reads them again, together with later messages that were done. A drain therefore
+    /// handles the messages before the last one that was begun, as a revocation does, unless that takes longer than 1 s.
     fn redelivers(&self, token: &Token) -> bool {
-        let asked = *self.asked.get_or_init(now);
+        let drain_began = *self.drain_began.get_or_init(now);
         let is_behind = self
             .shared
             .with_partitions(|all| all[token.slot as usize].is_behind_all_begun(token.offset));
-        is_behind || now().saturating_duration_since(asked) >= CATCH_UP
+        is_behind || now().saturating_duration_since(drain_began) >= CATCH_UP
     }
 
     fn describe(&self, token: &Token) -> MessageInfo {
         self.shared.with_partitions(|all| {
-            let name = &all[token.slot as usize].origin.name;
+            let name = &all[token.slot as usize].id.name;
             MessageInfo::new(format!("{name}@{}", token.offset))
         })
     }
 
-    /// What was done behind a message that was not, or was not committed in time.
+    /// How many messages were done after an unfinished one, or could not be committed in time.
     fn repeats(&self) -> u64 {
         self.shared.repeats.load(Ordering::Relaxed)
     }
@@ -104,18 +100,19 @@ impl Acknowledger for KafkaAcknowledger {
     const WANTS_BEGIN: bool = true;
 
     fn begin<'a>(&self, tokens: impl Iterator<Item = &'a Token>) {
-        // Messages of several partitions alternate where keys are kept in order: one write for each partition, not each message.
+        // Messages of several partitions alternate where keys are kept in order. This collects the highest offset of each partition, so that
+        // there is one atomic write for each partition instead of each message. Two partitions that share an entry only cost more writes.
         let mut highest: [Option<Token>; SLOTS] = [None; SLOTS];
         self.shared.with_partitions(|all| {
             let raise = |token: Token| all[token.slot as usize].begin(token.epoch, token.offset);
             for token in tokens {
-                let place = &mut highest[token.slot as usize % SLOTS];
-                match place {
+                let entry = &mut highest[token.slot as usize % SLOTS];
+                match entry {
                     Some(high) if high.slot == token.slot && high.epoch == token.epoch => {
                         high.offset = high.offset.max(token.offset);
                     }
                     _ => {
-                        if let Some(other) = place.replace(*token) {
+                        if let Some(other) = entry.replace(*token) {
                             raise(other);
                         }
                     }

@@ -1,4 +1,4 @@
-//! The client of one member, and how it is freed: never on a thread that must not wait.
+//! The client of a member. Freeing one waits for its threads, so it happens on a thread that may block.
 
 use std::{ops::Deref, sync::Arc, thread};
 
@@ -7,16 +7,16 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
-use crate::events::Context;
+use crate::client_events::ConsumerCallbacks;
 
-/// The client. Shared by the member's thread, its queues, and messages that are still read somewhere.
-pub(crate) struct Client {
+/// The consumer of one member. Shared by the member's thread, its queues, and messages that are still in use.
+pub(crate) struct MemberClient {
     /// `None` only while it is dropped.
-    consumer: Option<BaseConsumer<Context>>,
+    consumer: Option<BaseConsumer<ConsumerCallbacks>>,
 }
 
-impl Client {
-    pub(crate) fn new(consumer: BaseConsumer<Context>) -> Arc<Self> {
+impl MemberClient {
+    pub(crate) fn new(consumer: BaseConsumer<ConsumerCallbacks>) -> Arc<Self> {
         Arc::new(Self {
             consumer: Some(consumer),
         })
@@ -27,7 +27,7 @@ impl Client {
         native.ptr()
     }
 
-    /// Frees the client here if nobody else holds it.
+    /// Frees the client on this thread if this is the last reference.
     pub(crate) fn free(self: Arc<Self>) {
         if let Some(mut client) = Arc::into_inner(self) {
             drop(client.consumer.take());
@@ -35,8 +35,8 @@ impl Client {
     }
 }
 
-impl Deref for Client {
-    type Target = BaseConsumer<Context>;
+impl Deref for MemberClient {
+    type Target = BaseConsumer<ConsumerCallbacks>;
 
     fn deref(&self) -> &Self::Target {
         self.consumer
@@ -45,23 +45,23 @@ impl Deref for Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for MemberClient {
     fn drop(&mut self) {
         let Some(consumer) = self.consumer.take() else {
             return;
         };
-        // The last message of a closed member was dropped, perhaps on a worker of the async runtime.
+        // The last message of a closed member was dropped, possibly on a worker of the async runtime, which must not block.
         free_elsewhere(consumer);
     }
 }
 
-/// Frees a client on a thread of its own, since that joins the client's threads. If there is none to be had, the client is
-/// leaked with a word about it.
+/// Frees a client on a new thread, because freeing joins the client's threads. If no thread can be started, the client is leaked and a
+/// warning is logged.
 pub(crate) fn free_elsewhere<C: Send + 'static>(client: C) {
     let freed = thread::Builder::new()
         .name("kafka-free".to_owned())
         .spawn(move || drop(client));
     if let Err(error) = freed {
-        tracing::warn!(target: "broadway_kafka", %error, "no thread to free a Kafka client");
+        tracing::warn!(target: "broadway_kafka", %error, "cannot start a thread to free a Kafka client, so it is leaked");
     }
 }

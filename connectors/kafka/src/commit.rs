@@ -1,8 +1,7 @@
 //! Commits: one in flight at a time, its result awaited on a queue of its own.
 //!
-//! A commit counts when the broker has confirmed it, not when it was sent: what failed is simply still to be committed, and
-//! goes with the next one. Only partitions of the present assignment are committed, each at the end of what is settled
-//! without a gap.
+//! A commit counts when the broker has confirmed it, not when it was sent: an offset whose commit failed stays uncommitted and is sent with
+//! the next commit. Only partitions of the current assignment are committed, each at the end of its settled prefix.
 
 use std::{
     sync::Arc,
@@ -10,54 +9,72 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadway_core::{Deadline, telemetry::Event};
+use broadway_core::{Deadline, connector::ConnectorError, telemetry::Event};
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::RDKafkaErrorCode};
 
 use crate::{
-    client::Client,
-    events::is_denial,
-    ffi::{Bell, CommitResult, Queue, Signal},
+    client::MemberClient,
+    error::{is_denial, kind_of},
+    ffi::{ClientQueue, CommitResult, QueueSignal, WakeTarget},
     partition::Partition,
-    shared::{SLEEP_MAX, Shared},
+    shared::{SLEEP_MAX, SharedMember},
 };
 
-/// The pause before a commit that failed is tried again while somebody waits for it.
+/// The pause before a failed commit is repeated while the thread waits for it.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-pub(crate) struct Commits {
-    queue: Queue,
-    client: Arc<Client>,
-    shared: Arc<Shared>,
-    pending: Vec<Pending>,
-    error: Option<Failed>,
+/// Commits the settled offsets of a member's partitions.
+pub(crate) struct Committer {
+    queue: ClientQueue,
+    client: Arc<MemberClient>,
+    shared: Arc<SharedMember>,
+    pending: Vec<PendingCommit>,
+    failure: Option<CommitFailure>,
 }
 
-struct Failed {
+/// The last failure of a commit.
+struct CommitFailure {
     text: String,
-    /// Trying again cannot help.
-    is_final: bool,
+    code: RDKafkaErrorCode,
 }
 
-struct Pending {
+impl CommitFailure {
+    /// Whether this member may not commit any more, now or later. An outdated generation is not final: the group may have moved on with this
+    /// member in it, and the next commit carries the new generation.
+    fn is_final(&self) -> bool {
+        is_denial(self.code)
+            || matches!(
+                self.code,
+                RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::FencedMemberEpoch
+                    | RDKafkaErrorCode::AssignmentLost
+            )
+    }
+}
+
+/// An offset in the commit that is in flight.
+struct PendingCommit {
     partition: Arc<Partition>,
     epoch: u32,
     offset: i64,
 }
 
-impl Commits {
-    pub(crate) fn new(client: &Arc<Client>, shared: Arc<Shared>) -> Option<Self> {
-        let signal = Signal::new(Bell::Thread(thread::current()));
-        let queue = Queue::of_results(client, signal)?;
+impl Committer {
+    pub(crate) fn new(client: &Arc<MemberClient>, shared: Arc<SharedMember>) -> Option<Self> {
+        let signal = QueueSignal::new(WakeTarget::Thread(thread::current()));
+        let queue = ClientQueue::of_results(client, signal)?;
         Some(Self {
             queue,
             client: client.clone(),
             shared,
             pending: Vec::new(),
-            error: None,
+            failure: None,
         })
     }
 
-    /// Sends what is to be committed, unless a commit is under way.
+    /// Sends a commit of all offsets that are due, unless one is in flight.
+    ///
+    /// With two in flight, the broker could answer them in either order, and a confirmation would not show which offset it has.
     pub(crate) fn send(&mut self) {
         if !self.pending.is_empty() {
             return;
@@ -67,12 +84,12 @@ impl Commits {
             let Some((epoch, offset)) = partition.to_commit() else {
                 continue;
             };
-            let origin = &partition.origin;
+            let id = &partition.id;
             if list
-                .add_partition_offset(&origin.topic, origin.partition, Offset::Offset(offset))
+                .add_partition_offset(&id.topic, id.partition, Offset::Offset(offset))
                 .is_ok()
             {
-                self.pending.push(Pending {
+                self.pending.push(PendingCommit {
                     partition,
                     epoch,
                     offset,
@@ -82,7 +99,7 @@ impl Commits {
         if self.pending.is_empty() {
             return;
         }
-        // In the order of `pending`: that is the order in which they were added.
+        // The list has the order of `pending`: both were filled together.
         for (element, pending) in list.elements().iter_mut().zip(&self.pending) {
             if let Some(marker) = pending.partition.marker() {
                 element.set_metadata(marker.text());
@@ -90,21 +107,21 @@ impl Commits {
         }
         if let Err(code) = self.queue.commit(&list) {
             self.pending.clear();
-            self.failed(code, None);
+            self.note_failure(code, None);
         }
     }
 
     /// Takes the results that have come.
     pub(crate) fn serve(&mut self) {
         while let Some(result) = self.queue.result() {
-            self.take(&result);
+            self.take_result(&result);
         }
     }
 
-    /// Commits all that is to be committed and waits for the broker to confirm it.
-    pub(crate) fn flush(&mut self, deadline: Deadline) -> Result<(), String> {
-        // A failure from before says nothing about now.
-        self.error = None;
+    /// Commits all offsets that are due and waits until the broker has confirmed them. Repeats failed commits until `deadline`.
+    pub(crate) fn flush(&mut self, deadline: Deadline) -> Result<(), ConnectorError> {
+        // An earlier failure does not matter for this flush.
+        self.failure = None;
         let mut send_at = Instant::now();
         loop {
             let was_pending = !self.pending.is_empty();
@@ -114,25 +131,27 @@ impl Commits {
                 if self.is_clean() {
                     return Ok(());
                 }
-                if was_pending && self.error.is_some() {
+                // The commit that was in flight failed: pause before the next one.
+                if was_pending && self.failure.is_some() {
                     send_at = now + RETRY_PAUSE;
                 }
             }
+            // Once the group has taken the assignment away, a commit cannot succeed, and could overwrite the commit of the new owner.
             let gives_up = self.pending.is_empty()
                 && self
-                    .error
+                    .failure
                     .as_ref()
-                    .is_some_and(|error| error.is_final || self.client.assignment_lost());
+                    .is_some_and(|failure| failure.is_final() || self.client.assignment_lost());
             if deadline.is_over() || gives_up {
-                let why = self.error.take().map(|error| error.text);
-                return Err(
-                    why.unwrap_or_else(|| "the broker did not answer a commit in time".to_owned())
-                );
+                return Err(self.failure.take().map_or_else(
+                    || ConnectorError::transient("the broker did not answer a commit in time"),
+                    |failure| ConnectorError::new(kind_of(failure.code), failure.text),
+                ));
             }
             let mut pause = deadline.remaining();
             if self.pending.is_empty() {
                 if now >= send_at {
-                    self.error = None;
+                    self.failure = None;
                     self.send();
                     send_at = now + RETRY_PAUSE;
                 } else {
@@ -150,32 +169,35 @@ impl Commits {
             .all(|partition| partition.to_commit().is_none())
     }
 
-    fn take(&mut self, result: &CommitResult) {
-        // Where the whole failed and no partition says why, none of them was committed.
-        let spoke = result.partitions.iter().any(|(.., result)| result.is_err());
+    fn take_result(&mut self, result: &CommitResult) {
+        // If the request failed as a whole and no partition has an error of its own, no partition was committed.
+        let names_partitions = result.partitions.iter().any(|(.., result)| result.is_err());
         for pending in std::mem::take(&mut self.pending) {
-            let origin = &pending.partition.origin;
+            let id = &pending.partition.id;
             let own = result
                 .partitions
                 .iter()
-                .find(|(topic, number, _)| *number == origin.partition && **topic == *origin.topic)
+                .find(|(topic, number, _)| *number == id.partition && **topic == *id.topic)
                 .map_or(result.whole, |(.., own)| *own);
             match (own, result.whole) {
-                (Err(code), _) => self.failed(code, Some(&origin.name)),
-                (Ok(()), Err(code)) if !spoke => self.failed(code, Some(&origin.name)),
-                (Ok(()), _) => self.confirmed(&pending),
+                (Err(code), _) => self.note_failure(code, Some(&id.name)),
+                (Ok(()), Err(code)) if !names_partitions => {
+                    self.note_failure(code, Some(&id.name));
+                }
+                (Ok(()), _) => self.confirm(&pending),
             }
         }
     }
 
-    fn confirmed(&self, pending: &Pending) {
-        let Pending {
+    fn confirm(&self, pending: &PendingCommit) {
+        let PendingCommit {
             partition,
             epoch,
             offset,
         } = pending;
+        // The partition ignores this if the epoch of the commit is over.
         partition.confirm(*epoch, *offset);
-        let part = partition.origin.name.as_str();
+        let part = partition.id.name.as_str();
         self.shared.emit(&Event::Committed {
             producer: self.shared.producer,
             part,
@@ -183,31 +205,16 @@ impl Commits {
         });
     }
 
-    fn failed(&mut self, code: RDKafkaErrorCode, part: Option<&str>) {
-        let error = match part {
+    fn note_failure(&mut self, code: RDKafkaErrorCode, part: Option<&str>) {
+        let text = match part {
             Some(part) => format!("the commit of {part} failed: {code}"),
             None => format!("the commit failed: {code}"),
         };
-        tracing::warn!(target: "broadway_kafka", error, "it is tried again while the partition is ours");
+        tracing::warn!(target: "broadway_kafka", error = text, "the commit is repeated while the partition is assigned");
         self.shared.emit(&Event::CommitFailed {
             producer: self.shared.producer,
-            error: &error,
+            error: &text,
         });
-        self.error = Some(Failed {
-            text: error,
-            is_final: is_final(code),
-        });
+        self.failure = Some(CommitFailure { text, code });
     }
-}
-
-/// Whether this member may not commit any more, now or ever. A generation that is over says no such thing: the group may have
-/// just moved on, with this member in it, and the next commit carries the new one.
-fn is_final(code: RDKafkaErrorCode) -> bool {
-    is_denial(code)
-        || matches!(
-            code,
-            RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::FencedMemberEpoch
-                | RDKafkaErrorCode::AssignmentLost
-        )
 }

@@ -1,59 +1,58 @@
-//! The first steps of a member: a client that is made, a broker that answers, topics that exist. A publisher asks at the
-//! same [`Door`].
+//! The first steps of a client: create it, wait for a broker and the topics, subscribe. [`ClusterProbe`] is shared with the publisher.
 
 use std::{sync::Arc, thread, time::Duration};
 
-use broadway_core::{BoxError, Deadline};
+use broadway_core::{Deadline, connector::ConnectorError};
 use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::{KafkaResult, RDKafkaErrorCode},
     metadata::Metadata,
 };
 
 use crate::{
-    begin::Known,
-    client::Client,
+    client::MemberClient,
+    client_events::{ClientEvents, ConsumerCallbacks},
     config::Kafka,
-    events::{Context, Mailbox, is_denial},
-    ffi::{CreateError, create_topic},
-    hint::advice,
+    error::{create_topic_help, help, is_denial, kind_of, kind_of_error, rejected_settings},
+    ffi::{CreateTopicError, create_topic},
+    new_topic::NewTopic,
     prefetch,
-    settings::{Settings, Side, is_secret},
-    shared::Shared,
-    topic::NewTopic,
+    settings::{ClientRole, ClientSettings},
+    shared::SharedMember,
+    start_offsets::KnownTopics,
 };
 
-/// How long one question for metadata waits, so that errors which came meanwhile are seen.
-const SLICE: Duration = Duration::from_secs(1);
-/// How often a broker may say that a topic is unknown, which takes three seconds: it may have been made a moment ago.
+/// How long one request for metadata waits, so that errors reported meanwhile are noticed.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many times a broker may answer that it does not know a topic, about 3 s in all: the topic may have been created a moment ago.
 const UNKNOWN_MAX: u32 = 12;
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(250);
 
-/// Connects, checks the topics, subscribes. On the member's own thread, since all of it blocks.
+/// Connects, checks the topics and subscribes. Blocks, so it runs on the member's thread.
 pub(crate) fn connect(
     source: &Kafka,
     config: &ClientConfig,
-    shared: &Shared,
-    mailbox: &Arc<Mailbox>,
-) -> Result<(Arc<Client>, Known), BoxError> {
-    let connected = subscribed(source, config.clone(), shared, mailbox);
+    shared: &SharedMember,
+    events: &Arc<ClientEvents>,
+) -> Result<(Arc<MemberClient>, KnownTopics), ConnectorError> {
+    let connected = subscribe(source, config.clone(), shared, events);
     if connected.is_err() {
-        mailbox.close();
+        events.close();
     }
-    Ok(connected?)
+    connected
 }
 
-fn subscribed(
+fn subscribe(
     source: &Kafka,
     mut config: ClientConfig,
-    shared: &Shared,
-    mailbox: &Arc<Mailbox>,
-) -> Result<(Arc<Client>, Known), String> {
-    let mut client = make(source, &config, shared, mailbox)?;
-    reach(&client, source, mailbox)?;
-    let known = Known::of_cluster(&client, source)?;
+    shared: &SharedMember,
+    events: &Arc<ClientEvents>,
+) -> Result<(Arc<MemberClient>, KnownTopics), ConnectorError> {
+    let mut client = create_client(source, &config, shared, events)?;
+    wait_for_topics(&client, source, events)?;
+    let known = KnownTopics::of_cluster(&client, source)?;
     let limits = prefetch::limit(
         &mut config,
         &source.settings,
@@ -61,48 +60,54 @@ fn subscribed(
         known.partitions,
     );
     if let Some(limits) = limits {
-        tracing::debug!(target: "broadway_kafka", ?limits, partitions = known.partitions, "the client's prefetch is bounded");
-        // The client takes its limits when it is made, and only now it is known how many partitions share them.
+        tracing::debug!(target: "broadway_kafka", ?limits, partitions = known.partitions, "prefetching is limited");
+        // The limits depend on the number of partitions, which only a connected client knows, and are fixed when a client is created.
+        // So the first client is replaced.
         client.free();
-        client = make(source, &config, shared, mailbox)?;
+        client = create_client(source, &config, shared, events)?;
     }
     let topics: Vec<&str> = source.topics.iter().map(String::as_str).collect();
-    client
-        .subscribe(&topics)
-        .map_err(|error| format!("cannot subscribe to `topics` = {topics:?}: {error}"))?;
+    client.subscribe(&topics).map_err(|error| {
+        let text = format!("cannot subscribe to `topics` = {topics:?}: {error}");
+        ConnectorError::new(kind_of_error(&error), text)
+    })?;
     Ok((client, known))
 }
 
-fn make(
+fn create_client(
     source: &Kafka,
     config: &ClientConfig,
-    shared: &Shared,
-    mailbox: &Arc<Mailbox>,
-) -> Result<Arc<Client>, String> {
-    let context = Context::new(mailbox.clone(), shared.emitter.clone(), shared.producer);
-    let mut consumer = BaseConsumer::from_config_and_context(config, context)
-        .map_err(|error| explain(&error, &source.settings))?;
+    shared: &SharedMember,
+    events: &Arc<ClientEvents>,
+) -> Result<Arc<MemberClient>, ConnectorError> {
+    let callbacks = ConsumerCallbacks::new(events.clone(), shared.emitter.clone(), shared.producer);
+    let mut consumer = BaseConsumer::from_config_and_context(config, callbacks)
+        .map_err(|error| rejected_settings(&error, &source.settings))?;
     let this = thread::current();
     consumer.set_nonempty_callback(move || this.unpark());
-    Ok(Client::new(consumer))
+    Ok(MemberClient::new(consumer))
 }
 
 /// Waits for a broker, then for every topic that is given by name.
-fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), String> {
+fn wait_for_topics(
+    client: &MemberClient,
+    source: &Kafka,
+    events: &ClientEvents,
+) -> Result<(), ConnectorError> {
     let metadata = |topic: Option<&str>, timeout| client.fetch_metadata(topic, timeout);
-    // Not subscribed yet: there is nothing but events, which the callbacks take.
+    // The client is not subscribed yet, so a poll returns no messages; events go to the callbacks.
     let poll = || drop(client.poll(Duration::ZERO));
-    let door = Door {
+    let probe = ClusterProbe {
         brokers: &source.brokers,
         connect_timeout: source.connect_timeout,
-        client: format!("this client, of group `{}` (option `group`)", source.group),
+        client: format!("this client of group `{}` (option `group`)", source.group),
         topic_option: "topics",
         settings: &source.settings,
-        side: Side::Source,
-        mailbox,
+        role: ClientRole::Source,
+        events,
         metadata: &metadata,
-        create: source.create_if_missing.as_ref(),
-        make: &|name, topic, timeout| create_topic(client.client(), name, topic, timeout),
+        new_topic: source.create_if_missing.as_ref(),
+        create_topic: &|name, topic, timeout| create_topic(client.client(), name, topic, timeout),
         poll: &poll,
     };
     let names: Vec<_> = source
@@ -111,67 +116,71 @@ fn reach(client: &Client, source: &Kafka, mailbox: &Mailbox) -> Result<(), Strin
         .filter(|topic| !topic.starts_with('^'))
         .map(String::as_str)
         .collect();
-    door.reach(&names)
+    probe.wait_for_topics(&names)
 }
 
-type Make<'a> = dyn Fn(&str, &NewTopic, Duration) -> Result<(), CreateError> + 'a;
+type CreateTopic<'a> = dyn Fn(&str, &NewTopic, Duration) -> Result<(), CreateTopicError> + 'a;
 
-type Ask<'a> = dyn Fn(Option<&str>, Duration) -> KafkaResult<Metadata> + 'a;
+type FetchMetadata<'a> = dyn Fn(Option<&str>, Duration) -> KafkaResult<Metadata> + 'a;
 
-/// What a client of either side asks of a cluster before anything else, and how it says that it cannot come in.
-pub(crate) struct Door<'a> {
+/// Checks a cluster before it is used: whether a broker answers, accepts this client, and has the topics. Used by sources and publishers.
+pub(crate) struct ClusterProbe<'a> {
     pub(crate) brokers: &'a str,
     pub(crate) connect_timeout: Duration,
-    /// Who is refused, in words.
+    /// The client, as error texts name it.
     pub(crate) client: String,
     /// The option that names the topics.
     pub(crate) topic_option: &'a str,
-    /// For what to do.
-    pub(crate) settings: &'a Settings,
-    pub(crate) side: Side,
-    pub(crate) mailbox: &'a Mailbox,
-    pub(crate) metadata: &'a Ask<'a>,
-    /// How a topic is created that is missing.
-    pub(crate) create: Option<&'a NewTopic>,
-    pub(crate) make: &'a Make<'a>,
-    /// Lets the client report one thing, if there is one.
+    pub(crate) settings: &'a ClientSettings,
+    pub(crate) role: ClientRole,
+    pub(crate) events: &'a ClientEvents,
+    pub(crate) metadata: &'a FetchMetadata<'a>,
+    /// How missing topics are created, if they are.
+    pub(crate) new_topic: Option<&'a NewTopic>,
+    pub(crate) create_topic: &'a CreateTopic<'a>,
+    /// Runs at most one callback of the client.
     pub(crate) poll: &'a dyn Fn(),
 }
 
-impl Door<'_> {
-    /// Waits for a broker that answers, and knows these topics.
-    pub(crate) fn reach(&self, topics: &[&str]) -> Result<(), String> {
+impl ClusterProbe<'_> {
+    /// Waits for a broker that answers and has these topics. Creates missing ones, if that was asked for.
+    pub(crate) fn wait_for_topics(&self, topics: &[&str]) -> Result<(), ConnectorError> {
         let deadline = Deadline::after(self.connect_timeout);
-        let known = |topic| self.ask(topic, deadline).map(drop);
+        let wait_for = |topic| self.fetch_metadata(topic, deadline).map(drop);
         if topics.is_empty() {
-            return known(None);
+            return wait_for(None);
         }
-        let Some(new) = self.create else {
-            return topics.iter().try_for_each(|topic| known(Some(topic)));
+        let Some(new_topic) = self.new_topic else {
+            return topics.iter().try_for_each(|topic| wait_for(Some(topic)));
         };
-        // Looked for in the list of all, and created before they are asked for by name: a broker that makes topics by itself would
-        // make one that it is asked for, with its own number of partitions.
-        let all = self.ask(None, deadline)?;
-        let is_there = |topic: &str| {
+        // Missing topics are found in the list of all topics, and created before the first request that names them: a broker with
+        // `auto.create.topics.enable` would create a topic at such a request, with its own number of partitions.
+        let all = self.fetch_metadata(None, deadline)?;
+        let exists = |topic: &str| {
             let mut listed = all.topics().iter();
             listed.any(|known| known.name() == topic && known.error().is_none())
         };
         topics.iter().try_for_each(|topic| {
-            if is_there(topic) {
+            if exists(topic) {
                 return Ok(());
             }
-            let created = self.create(topic, new, deadline);
-            // Who may not create a topic may still use one that is there.
-            known(Some(topic)).map_err(|error| created.err().unwrap_or(error))
+            let created = self.create(topic, new_topic, deadline);
+            // The topic may exist all the same: created meanwhile, or not listed for this client. Then a failure to create it does not matter.
+            wait_for(Some(topic)).map_err(|error| created.err().unwrap_or(error))
         })
     }
 
-    /// Creates a topic, or finds that it is there.
-    fn create(&self, topic: &str, new: &NewTopic, deadline: Deadline) -> Result<(), String> {
+    /// Creates a topic. Succeeds if it exists already.
+    fn create(
+        &self,
+        topic: &str,
+        new: &NewTopic,
+        deadline: Deadline,
+    ) -> Result<(), ConnectorError> {
         loop {
-            let made = (self.make)(topic, new, deadline.remaining());
-            self.hear();
-            let error = match made {
+            let created = (self.create_topic)(topic, new, deadline.remaining());
+            self.poll_callbacks();
+            let error = match created {
                 Ok(()) => {
                     tracing::info!(target: "broadway_kafka", topic, ?new, "topic created");
                     return Ok(());
@@ -179,36 +188,43 @@ impl Door<'_> {
                 Err(error) if error.code == RDKafkaErrorCode::TopicAlreadyExists => return Ok(()),
                 Err(error) => error,
             };
-            // The controller may just be moving.
+            // The controller may be moving to another broker.
             if error.code == RDKafkaErrorCode::NotController && !deadline.is_over() {
                 thread::sleep(UNKNOWN_PAUSE);
                 continue;
             }
-            return Err(format!(
+            let text = format!(
                 "the broker at `brokers` = {:?} does not create topic `{topic}` (option `create_if_missing`): {}{}",
                 self.brokers,
                 error.text,
-                create_advice(error.code)
-            ));
+                create_topic_help(error.code)
+            );
+            return Err(ConnectorError::new(kind_of(error.code), text));
         }
     }
 
-    fn ask(&self, topic: Option<&str>, deadline: Deadline) -> Result<Metadata, String> {
+    /// Returns the metadata of a topic that exists, or of all topics.
+    fn fetch_metadata(
+        &self,
+        topic: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Metadata, ConnectorError> {
         let mut unknown = 0;
         loop {
             let left = deadline.remaining();
             if left.is_zero() {
                 return Err(self.unreachable());
             }
-            let answer = (self.metadata)(topic, left.min(SLICE));
-            self.hear();
-            if let Some(denied) = self.mailbox.trouble().denied {
-                return Err(format!(
-                    "the broker at `brokers` = {:?} refuses {}: {denied}{}",
+            let answer = (self.metadata)(topic, left.min(METADATA_TIMEOUT));
+            self.poll_callbacks();
+            if let Some(denial) = self.events.errors().denial {
+                return Err(denial.to_error(format!(
+                    "the broker at `brokers` = {:?} rejects {}: {}{}",
                     self.brokers,
                     self.client,
-                    self.advice(&denied)
-                ));
+                    denial.text,
+                    self.help(&denial.text)
+                )));
             }
             let Ok(metadata) = answer else { continue };
             let Some(topic) = topic else {
@@ -223,11 +239,12 @@ impl Door<'_> {
                 return Ok(metadata);
             };
             if is_denial(code) {
-                return Err(format!(
-                    "the broker refuses topic `{topic}` (option `{}`): {code}{}",
+                let text = format!(
+                    "the broker denies access to topic `{topic}` (option `{}`): {code}{}",
                     self.topic_option,
-                    self.advice(&code.to_string())
-                ));
+                    self.help(&code.to_string())
+                );
+                return Err(ConnectorError::new(kind_of(code), text));
             }
             if matches!(
                 code,
@@ -236,95 +253,43 @@ impl Door<'_> {
                 unknown += 1;
             }
             if unknown >= UNKNOWN_MAX || code == RDKafkaErrorCode::InvalidTopic {
-                return Err(format!(
+                return Err(ConnectorError::permanent(format!(
                     "the broker at {:?} has no topic `{topic}` (option `{}`): create it (`create_if_missing` does), or correct the name ({code})",
                     self.brokers, self.topic_option
-                ));
+                )));
             }
             thread::sleep(UNKNOWN_PAUSE);
         }
     }
 
-    /// Lets the client report errors.
-    fn hear(&self) {
+    /// Runs the callbacks that are due, so that errors are recorded.
+    fn poll_callbacks(&self) {
         loop {
-            let calls = self.mailbox.calls();
+            let calls = self.events.calls();
             (self.poll)();
-            if self.mailbox.calls() == calls {
+            if self.events.calls() == calls {
                 return;
             }
         }
     }
 
-    fn unreachable(&self) -> String {
+    fn unreachable(&self) -> ConnectorError {
         let why = self
-            .mailbox
-            .trouble()
+            .events
+            .errors()
             .last
             .unwrap_or_else(|| "no answer".to_owned());
-        let advice = match self.advice(&why) {
-            advice if advice.is_empty() => {
-                "; check the hosts and ports, and the network".to_owned()
-            }
-            advice => advice,
+        let help = match self.help(&why) {
+            help if help.is_empty() => "; check the hosts and ports, and the network".to_owned(),
+            help => help,
         };
-        format!(
-            "no broker at `brokers` = {:?} answered within {:?} (`connect_timeout`): {why}{advice}",
+        ConnectorError::transient(format!(
+            "no broker at `brokers` = {:?} answered within {:?} (`connect_timeout`): {why}{help}",
             self.brokers, self.connect_timeout
-        )
+        ))
     }
 
-    fn advice(&self, words: &str) -> String {
-        advice(words, self.settings, self.side)
-    }
-}
-
-/// What to do where a topic is not created.
-fn create_advice(code: RDKafkaErrorCode) -> &'static str {
-    match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "; grant CREATE on the topic or on the cluster to this client's principal, or create the topic by hand"
-        }
-        RDKafkaErrorCode::InvalidReplicationFactor => {
-            "; give `NewTopic::replication` from 1 to the number of brokers"
-        }
-        RDKafkaErrorCode::InvalidPartitions => {
-            "; give `NewTopic::partitions` what the cluster allows"
-        }
-        RDKafkaErrorCode::InvalidConfig => "; check what is given to `NewTopic::set`",
-        RDKafkaErrorCode::InvalidTopic => "; correct the name",
-        RDKafkaErrorCode::PolicyViolation => {
-            "; the cluster has a policy for new topics: keep to it, or have the topic created by those who run the cluster"
-        }
-        _ => "",
-    }
-}
-
-/// What is wrong with the settings, without the value of a secret.
-pub(crate) fn explain(error: &KafkaError, settings: &Settings) -> String {
-    match error {
-        KafkaError::ClientConfig(_, why, name, _) if is_secret(name) => {
-            // The reason may hold the value, but not where it is that this build lacks a part.
-            let is_lacking = why.contains("not supported in this build");
-            let why = if is_lacking { why } else { "not shown here" };
-            format!(
-                "the value given for the setting `{name}` is not accepted by the Kafka client ({why})"
-            )
-        }
-        KafkaError::ClientConfig(_, why, name, value) => {
-            format!("the setting `{name}` = {value:?} is not accepted by the Kafka client: {why}")
-        }
-        KafkaError::ClientCreation(why) => {
-            let mut text = format!("the Kafka client does not accept the settings: {why}");
-            let named = settings
-                .iter()
-                .filter(|(name, _)| why.contains(name) && !is_secret(name));
-            for (name, value) in named {
-                text.push_str(&format!("; `{name}` = {value:?}"));
-            }
-            text
-        }
-        other => format!("the Kafka client cannot be made: {other}"),
+    fn help(&self, text: &str) -> String {
+        help(text, self.settings, self.role)
     }
 }

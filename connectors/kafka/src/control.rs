@@ -1,4 +1,4 @@
-//! Halted partitions, listed and resumed while the pipeline runs.
+//! Lists and resumes halted partitions while the pipeline runs: [`KafkaControl`].
 
 use std::{
     fmt,
@@ -6,21 +6,21 @@ use std::{
 };
 
 use crate::{
-    events::lock,
     partition::Partition,
-    shared::{Cause, Shared},
+    shared::{RestartCause, SharedMember},
+    sync::lock,
 };
 
-/// Lists halted partitions and resumes them without a restart. Made by [`Kafka::control`](crate::Kafka::control); cloning is
-/// cheap, and all clones do the same.
+/// Lists halted partitions and resumes them without a restart of the pipeline. Returned by [`Kafka::control`](crate::Kafka::control).
+/// Clones are cheap and interchangeable.
 ///
-/// A partition halts when a message of it failed ([`OnFailure::Halt`](crate::OnFailure)), or when messages were deleted before
-/// they were read ([`OnLost::Halt`](crate::OnLost)). Resumed, it is read again from the first message that is not committed:
-/// the one that failed comes again, and so does what was done behind it, as after a restart. Before that, messages
-/// in flight end, for up to `revoke_timeout`, and what is done is committed. If it fails again, it halts again.
+/// A partition halts when one of its messages fails ([`OnFailure::Halt`](crate::OnFailure)), or when messages were deleted before
+/// they were read ([`OnLost::Halt`](crate::OnLost)). A resumed partition first waits up to `revoke_timeout` for its messages in flight
+/// and commits. Then it is read again from the committed offset on: the failed message is repeated, and so are later messages that were
+/// done, as after a restart. If the message fails again, the partition halts again.
 ///
-/// The calls return at once; [`Event::Unhalted`](broadway_core::telemetry::Event::Unhalted) tells when reading goes on. They see the
-/// partitions of all pipelines in this process that were started with this source or a clone of it.
+/// The methods return at once; [`Event::Unhalted`](broadway_core::telemetry::Event::Unhalted) reports when reading continues. They cover
+/// the partitions of all pipelines in this process that were started with this source or a clone of it.
 ///
 /// ```
 /// use broadway_kafka::Kafka;
@@ -36,19 +36,18 @@ use crate::{
 /// ```
 #[derive(Clone, Default)]
 pub struct KafkaControl {
-    members: Arc<Mutex<Vec<Weak<Shared>>>>,
+    members: Arc<Mutex<Vec<Weak<SharedMember>>>>,
 }
 
-/// A partition that is not read.
+/// A halted partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HaltedPartition {
-    /// Its topic.
+    /// The topic.
     pub topic: String,
-    /// Its number.
+    /// The number of the partition in the topic.
     pub partition: i32,
-    /// The first offset that is not done (the last one that is, + 1): where reading goes on when it is resumed. `None` before anything
-    /// was read.
+    /// The first offset that is not settled: where reading continues when the partition is resumed. `None` before anything was read.
     pub position: Option<i64>,
 }
 
@@ -63,12 +62,12 @@ impl fmt::Display for HaltedPartition {
 }
 
 impl KafkaControl {
-    /// The partitions that are halted now.
+    /// The partitions that are currently halted.
     #[must_use]
     pub fn halted(&self) -> Vec<HaltedPartition> {
         let of = |partition: &Arc<Partition>| HaltedPartition {
-            topic: partition.origin.topic.to_string(),
-            partition: partition.origin.partition,
+            topic: partition.id.topic.to_string(),
+            partition: partition.id.partition,
             position: partition.position(),
         };
         self.each_halted()
@@ -79,13 +78,12 @@ impl KafkaControl {
 
     /// Resumes one partition. Returns whether it was halted.
     pub fn resume(&self, topic: &str, partition: i32) -> bool {
-        let is_it = |halted: &Partition| {
-            *halted.origin.topic == *topic && halted.origin.partition == partition
-        };
-        self.resume_where(is_it) > 0
+        let is_meant =
+            |halted: &Partition| *halted.id.topic == *topic && halted.id.partition == partition;
+        self.resume_where(is_meant) > 0
     }
 
-    /// Resumes all halted partitions. Returns how many there were.
+    /// Resumes all halted partitions. Returns their number.
     pub fn resume_all(&self) -> usize {
         self.resume_where(|_| true)
     }
@@ -95,17 +93,17 @@ impl KafkaControl {
         halted.retain(|(_, partition)| is_meant(partition));
         let n = halted.len();
         for (shared, partition) in halted {
-            shared.restart(partition, Cause::Resumed);
+            shared.restart(partition, RestartCause::Resumed);
         }
         n
     }
 
-    fn each_halted(&self) -> Vec<(Arc<Shared>, Arc<Partition>)> {
+    fn each_halted(&self) -> Vec<(Arc<SharedMember>, Arc<Partition>)> {
         let members: Vec<_> = lock(&self.members)
             .iter()
             .filter_map(Weak::upgrade)
             .collect();
-        let halted = |shared: Arc<Shared>| {
+        let halted = |shared: Arc<SharedMember>| {
             let partitions = shared.assigned().into_iter();
             partitions
                 .filter(|partition| partition.is_halted())
@@ -114,7 +112,8 @@ impl KafkaControl {
         members.into_iter().flat_map(halted).collect()
     }
 
-    pub(crate) fn enter(&self, member: &Arc<Shared>) {
+    /// Adds a member to those that the handle covers.
+    pub(crate) fn add(&self, member: &Arc<SharedMember>) {
         let mut members = lock(&self.members);
         members.retain(|known| known.strong_count() > 0);
         members.push(Arc::downgrade(member));

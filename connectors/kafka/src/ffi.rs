@@ -1,24 +1,24 @@
-//! The only unsafe code: what the safe client does not offer. Queues of single partitions read in batches, messages that
-//! may travel to other threads, commits with their results on a queue, the limits of topics, and a few lookups.
+//! All unsafe code: features of librdkafka that the safe client lacks. Queues of single partitions read in batches, messages that move
+//! between threads, commits with their results on a queue, the limits of topics, and a few lookups.
 //!
-//! Three rules of librdkafka are kept here by construction:
+//! Three rules of librdkafka are kept by construction:
 //!
-//! - *Nothing outlives the client.* A [`Queue`] holds an `Arc<Client>`; messages share one through their `Chunk`, which
-//!   counts them with one atomic subtraction each, cheaper than an `Arc` a message.
-//! - *A queue's callback is called with the queue's lock held.* So it only sets a flag and rings a [`Bell`], which take no
-//!   lock that is ever held around a call into librdkafka; and once it is disabled it does not run any more.
-//! - *A client closes only when its queue handles are gone.* Queues are owned by the partitions and the member's thread,
-//!   which drop them before they close; messages do not hold up a close, only the freeing of the client.
+//! - *Nothing outlives the client.* A [`ClientQueue`] holds an `Arc<MemberClient>`; messages share one through their `MessageChunk`, which
+//!   counts them with one atomic subtraction each, cheaper than an `Arc` per message.
+//! - *A queue's callback runs with the queue's lock held.* So it only sets a flag and wakes a [`WakeTarget`], which take no lock that is
+//!   ever held around a call into librdkafka. Once it is disabled it does not run again.
+//! - *A client closes only after its queue handles are destroyed.* Partitions and the member's thread own the queues and drop them
+//!   before they close the client. Messages do not delay closing a client, only freeing it.
 #![allow(unsafe_code)]
 
-mod create;
-mod describe;
-mod ends;
+mod create_topic;
+mod log_ends;
 mod message;
 mod produce;
 mod queue;
 mod signal;
-mod topics;
+mod topic_ids;
+mod topic_limits;
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -27,27 +27,27 @@ use std::{
 
 use rdkafka::{bindings, error::RDKafkaErrorCode};
 
-pub(crate) use create::{CreateError, create_topic};
-pub(crate) use describe::{TopicLimit, topic_limits};
-pub(crate) use ends::{End, EndOffsets};
-pub(crate) use message::{Raw, Scratch};
-pub(crate) use produce::{Headers, Parts, produce};
-pub(crate) use queue::{CommitResult, Queue};
-pub(crate) use signal::{Bell, Signal};
-pub(crate) use topics::TopicIds;
+pub(crate) use create_topic::{CreateTopicError, create_topic};
+pub(crate) use log_ends::{LogEnd, LogEndOffsets};
+pub(crate) use message::{PartitionId, PointerBuffer, RawMessage};
+pub(crate) use produce::{MessageParts, RawHeaders, produce};
+pub(crate) use queue::{ClientQueue, CommitResult};
+pub(crate) use signal::{QueueSignal, WakeTarget};
+pub(crate) use topic_ids::TopicIds;
+pub(crate) use topic_limits::{DescribedLimit, topic_limits};
 
-use crate::{client::Client, partition::Origin};
+use crate::client::MemberClient;
 
-/// The oldest offset of a partition and the one after its newest, as last heard from the broker. Doesn't ask.
-pub(crate) fn watermarks(client: &Client, origin: &Origin) -> Option<(i64, i64)> {
-    let topic = CString::new(&*origin.topic).ok()?;
+/// The oldest offset of a partition and the one after its newest, as the last fetch returned them. Sends no request.
+pub(crate) fn watermarks(client: &MemberClient, id: &PartitionId) -> Option<(i64, i64)> {
+    let topic = CString::new(&*id.topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client is alive, the name ends with NUL, both numbers are written.
     let code = unsafe {
         bindings::rd_kafka_get_watermark_offsets(
             client.native_ptr(),
             topic.as_ptr(),
-            origin.partition,
+            id.partition,
             &raw mut low,
             &raw mut high,
         )
@@ -56,9 +56,9 @@ pub(crate) fn watermarks(client: &Client, origin: &Origin) -> Option<(i64, i64)>
     (high >= 0).then_some((low, high))
 }
 
-/// The generation (member epoch) of the group that this member has joined; `None` before it has.
-pub(crate) fn generation(client: &Client) -> Option<i32> {
-    // SAFETY: the client is alive; what is returned is ours and destroyed below.
+/// The generation (member epoch) of the group that this member has joined; `None` until it has.
+pub(crate) fn generation(client: &MemberClient) -> Option<i32> {
+    // SAFETY: the client is alive; the result is owned here and destroyed below.
     unsafe {
         let metadata = NonNull::new(bindings::rd_kafka_consumer_group_metadata(
             client.native_ptr(),
@@ -70,8 +70,8 @@ pub(crate) fn generation(client: &Client) -> Option<i32> {
     }
 }
 
-/// What a fatal error was, if there has been one.
-pub(crate) fn fatal_error(client: &Client) -> Option<(RDKafkaErrorCode, String)> {
+/// The client's fatal error, if it has had one.
+pub(crate) fn fatal_error(client: &MemberClient) -> Option<(RDKafkaErrorCode, String)> {
     let mut text = [0 as c_char; 512];
     // SAFETY: the client is alive; the text is written with a NUL at its end, within the length given.
     unsafe {

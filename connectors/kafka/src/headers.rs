@@ -1,8 +1,8 @@
-//! Headers that Kafka has no word for, on their way through it.
+//! Maps headers to Kafka's and back.
 //!
-//! Kafka's headers are names with bytes or null, in order, repeated or not: nearly all go as they are. Typed values (an integer,
-//! a table, as RabbitMQ has them) go as JSON in the header `broadway-headers`, as core's [`portable`] describes, and are restored
-//! when they are read. All headers of one name go the same way, so that they keep their order.
+//! A header of Kafka is a name with bytes or null; headers are ordered and may repeat. Nearly all are sent unchanged. Typed values (an
+//! integer, a table, as RabbitMQ has them) are sent as JSON in the header `broadway-headers`, as core's [`portable`] describes, and are
+//! restored when they are read. All headers of one name are sent the same way, so that they keep their order.
 
 use std::borrow::Cow;
 
@@ -11,20 +11,20 @@ use broadway_core::{
     portable::{HEADERS, Limits, TooManyHeaders, pack, unpack},
 };
 
-/// A header as Kafka has it.
-pub(crate) type Native<'a> = (&'a [u8], Option<&'a [u8]>);
+/// A header as Kafka stores it.
+pub(crate) type NativeHeader<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// JSON in a single header: Kafka bounds a message, not its parts.
+/// All JSON goes into one header: Kafka limits the size of a message, not of its parts.
 const JSON: Limits<'static> = Limits {
     count_max: 1,
     bytes_max: usize::MAX,
     is_native: &|_, _| false,
 };
 
-/// Calls `add` with what the headers are sent as: natives in their order, and then the rest.
+/// Calls `add` with the headers to send: native ones in their order, then the others as JSON.
 pub(crate) fn carry(
     headers: &[Header],
-    add: &mut dyn FnMut(Native<'_>),
+    add: &mut dyn FnMut(NativeHeader<'_>),
 ) -> Result<(), TooManyHeaders> {
     if headers.iter().all(|header| native(header).is_some()) {
         headers.iter().filter_map(native).for_each(add);
@@ -44,8 +44,8 @@ pub(crate) fn carry(
     Ok(())
 }
 
-/// The header as Kafka has it, if it does. The client's names end at a NUL.
-fn native(header: &Header) -> Option<Native<'_>> {
+/// The header as Kafka stores it; `None` if Kafka cannot. A name with a NUL would be cut off there.
+fn native(header: &Header) -> Option<NativeHeader<'_>> {
     let name = header.name.as_bytes();
     let value = match &header.value {
         HeaderValue::Null => None,
@@ -59,9 +59,9 @@ fn is_carrier(name: &[u8]) -> bool {
     name.starts_with(HEADERS.as_bytes())
 }
 
-/// Visits the headers that were sent.
+/// Calls `visit` with the headers as they were sent.
 pub(crate) fn restore<'a>(
-    natives: impl Iterator<Item = Native<'a>> + Clone,
+    natives: impl Iterator<Item = NativeHeader<'a>> + Clone,
     visit: &mut dyn FnMut(Header),
 ) {
     let carried = natives.clone().filter(|(name, _)| is_carrier(name));
@@ -127,10 +127,10 @@ mod tests {
         })
     }
 
-    /// A copy of what goes to Kafka.
+    /// A copy of the headers that are sent to Kafka.
     fn sent(headers: &[Header]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let mut sent = Vec::new();
-        let mut add = |(name, value): Native<'_>| {
+        let mut add = |(name, value): NativeHeader<'_>| {
             sent.push((name.to_vec(), value.map(<[u8]>::to_vec)));
         };
         carry(headers, &mut add).expect("nothing is too much");
@@ -163,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn what_kafka_can_say_goes_as_it_is() {
+    fn headers_that_kafka_can_store_are_sent_unchanged() {
         let headers = [
             Header::new("b", "1"),
             Header::new("a", None::<&str>),
             Header::new("b", ""),
             Header::new(&b"\xff"[..], "2"),
         ];
-        let expected: [Native<'_>; 4] = [
+        let expected: [NativeHeader<'_>; 4] = [
             (b"b", Some(b"1")),
             (b"a", None),
             (b"b", Some(b"")),

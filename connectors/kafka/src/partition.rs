@@ -1,26 +1,29 @@
 //! One partition of a topic, across all the times it was assigned to this member.
 //!
-//! Each assignment is an *epoch*. A message carries its epoch, so a result that comes after the partition was taken away,
-//! or was given back, finds that it is late and changes nothing. In an epoch a partition goes
+//! Each assignment is an *epoch*. A message carries its epoch, so a result that comes after the partition was taken away, or was assigned
+//! again, is recognized as late and changes nothing. In an epoch a partition goes
 //!
 //! ```text
 //! idle ─ assign ─▶ open ─ drain ─▶ draining ─ release ─▶ idle
 //! ```
 //!
-//! and only an open one is read. Of a draining one, what handlers have begun and all before it is handled, and what lies
-//! beyond is released (see `mark`). Two locks: `reader` guards the queue, and is held while a batch is read and written into
-//! the ledger; `ledger` guards the offsets, and is held for moments. Where both are held, `reader` comes first. A
-//! revocation takes the reader away, so that afterwards all that was delivered stands in the ledger.
+//! and only an open one is read. Of a draining one, the messages that handlers have begun and all before them are handled, and later
+//! messages are released (see `begun_mark`).
+//!
+//! Two locks: `reader` guards the queue and is held while a batch is read and recorded as unsettled; `unsettled` guards the offsets and is held
+//! for moments. Where both are held, `reader` is taken first. A revocation takes the reader away, so that afterwards every delivered
+//! message is recorded.
 
-mod ledger;
-mod mark;
-mod times;
+mod begun_mark;
+mod commit_marker;
+mod timestamps;
+mod unsettled;
 
 use std::{
     iter::Peekable,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     vec::Drain,
 };
@@ -28,104 +31,93 @@ use std::{
 use broadway_core::{Delivery, Settled};
 use rdkafka::error::RDKafkaErrorCode;
 
-pub(crate) use self::ledger::Start;
-use self::{ledger::Ledger, mark::Mark};
+pub use self::unsettled::Token;
+use self::{begun_mark::BegunMark, unsettled::Unsettled};
+pub(crate) use self::{commit_marker::CommitMarker, unsettled::PartitionStart};
 use crate::{
-    ack::Token,
-    begin::Marker,
-    config::OnFailure,
-    events::lock,
-    ffi::{Queue, Raw, Scratch, Signal},
+    ffi::{ClientQueue, PartitionId, PointerBuffer, QueueSignal, RawMessage},
+    options::OnFailure,
     record::KafkaRecord,
+    sync::lock,
 };
 
-/// Which partition.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    pub(crate) topic: Arc<str>,
-    pub(crate) partition: i32,
-    /// As in `orders[3]`.
-    pub(crate) name: String,
-}
-
 pub(crate) struct Partition {
-    pub(crate) origin: Arc<Origin>,
+    pub(crate) id: Arc<PartitionId>,
     /// Its index in the member's table.
     slot: u32,
     /// The epoch whose messages may be begun; 0 while there is none.
     live: AtomicU32,
     /// How far handlers have got in this epoch.
-    mark: Mark,
-    /// It failed, and is not read any more in this epoch.
+    begun: BegunMark,
+    /// A message failed or was lost, so the partition is not read in the rest of this epoch.
     halted: AtomicBool,
-    reader: Mutex<Option<Reader>>,
-    ledger: Mutex<Ledger>,
+    reader: Mutex<Option<QueueReader>>,
+    unsettled: Mutex<Unsettled>,
 }
 
-struct Reader {
-    queue: Queue,
-    signal: Arc<Signal>,
+/// The queue of an open partition.
+struct QueueReader {
+    queue: ClientQueue,
+    signal: Arc<QueueSignal>,
     epoch: u32,
-    /// The client's position when this epoch began: perhaps that of an earlier one, which the client forgets a little later.
+    /// The client's position when this epoch started. It may belong to the previous epoch: the client forgets that a little later.
     stale: Option<i64>,
-    /// Up to here the client's position may come from an error: it takes one for a message, at the offset that could not be read.
+    /// Up to this offset the client's position may come from an error: librdkafka counts an error as a message at the offset that could
+    /// not be read.
     in_doubt: i64,
 }
 
-impl Reader {
-    /// One above what was taken from the queue in this epoch, if that is sure. To be called with the reader's lock held, so that
-    /// what was taken is in the ledger.
-    fn position(&self, origin: &Origin, has_delivered: bool) -> Option<i64> {
-        let position = self.queue.position(origin)?;
-        // The client begins to read only after it has forgotten the old position. So a position that differs from the old one is of
-        // this epoch, and so is any once a message has come.
+impl QueueReader {
+    /// One above the last offset taken from the queue in this epoch; `None` if that is not certain. The caller holds the reader's lock, so
+    /// every message that was taken is recorded.
+    fn position(&self, id: &PartitionId, has_delivered: bool) -> Option<i64> {
+        let position = self.queue.position(id)?;
+        // The client forgets the old position before it starts reading. So a position that differs from the old one belongs to this epoch,
+        // and so does any position once a message has come.
         let is_of_epoch = has_delivered || self.stale != Some(position);
         (is_of_epoch && position > self.in_doubt).then_some(position)
     }
 }
 
-/// What reading or settling has brought about, to be told outside the locks.
+/// What reading or settling has caused. Handled outside the locks.
 #[derive(Debug)]
-pub(crate) enum Notice {
+pub(crate) enum PartitionNotice {
     /// The partition halted at this offset.
     Halted { offset: i64, reason: String },
-    /// Of a draining partition all has ended that was begun.
+    /// All begun messages of a draining partition have ended.
     Drained,
-    /// The partition's queue brought an error.
-    Trouble(String),
-    /// The log went backwards: it was truncated, or the topic was made anew.
+    /// The queue returned an error.
+    Error(String),
+    /// The log went backwards: it was truncated, or the topic was recreated.
     Rewound { offset: i64 },
-    /// The broker has no such position any more, and reading has stopped.
-    Gone,
+    /// The position no longer exists at the broker, and reading has stopped.
+    PositionGone,
 }
 
 impl Partition {
     pub(crate) fn new(slot: u32, topic: &str, partition: i32) -> Self {
-        let name = format!("{topic}[{partition}]");
         Self {
-            origin: Arc::new(Origin {
-                topic: topic.into(),
-                partition,
-                name,
-            }),
+            id: Arc::new(PartitionId::new(topic, partition)),
             slot,
             live: AtomicU32::new(0),
-            mark: Mark::default(),
+            begun: BegunMark::default(),
             halted: AtomicBool::new(false),
             reader: Mutex::new(None),
-            ledger: Mutex::new(Ledger::idle()),
+            unsettled: Mutex::new(Unsettled::idle()),
         }
     }
 
-    /// A new epoch: reads from `queue` from now on.
-    pub(crate) fn open(&self, queue: Queue, signal: Arc<Signal>, start: Start) {
+    /// Starts an epoch that reads from `queue`.
+    pub(crate) fn open(&self, queue: ClientQueue, signal: Arc<QueueSignal>, start: PartitionStart) {
+        // The reader's lock is held throughout, so no message is read before the state of the new epoch is complete.
         let mut reader = lock(&self.reader);
-        let epoch = lock(&self.ledger).open(start);
+        let epoch = lock(&self.unsettled).open(start);
         self.halted.store(false, Ordering::Relaxed);
-        self.mark.reset();
+        self.begun.reset();
+        // Last: from here on messages of this epoch may be begun, which raises the mark that was just reset.
         self.live.store(epoch, Ordering::Release);
-        let stale = queue.position(&self.origin);
-        *reader = Some(Reader {
+        let stale = queue.position(&self.id);
+        *reader = Some(QueueReader {
             queue,
             signal,
             epoch,
@@ -134,7 +126,7 @@ impl Partition {
         });
     }
 
-    /// Reads nothing until this epoch is over.
+    /// Stops reading until this epoch is over.
     pub(crate) fn halt(&self) {
         self.halted.store(true, Ordering::Release);
     }
@@ -143,38 +135,39 @@ impl Partition {
         self.halted.load(Ordering::Acquire) && self.is_assigned()
     }
 
-    /// Stops reading for as long as `hold` lives, and tells it where reading would go on.
-    pub(crate) fn hold(&self) -> Hold<'_> {
+    /// Pauses reading until the result is dropped, which holds the offset to read next.
+    pub(crate) fn pause_reading(&self) -> ReadPause<'_> {
         let reader = lock(&self.reader);
-        let next = lock(&self.ledger).next_to_read();
-        Hold {
+        let next = lock(&self.unsettled).next_to_read();
+        ReadPause {
             next,
             _reader: reader,
         }
     }
 
-    pub(crate) fn marker(&self) -> Option<Marker> {
-        lock(&self.ledger).marker()
+    pub(crate) fn marker(&self) -> Option<CommitMarker> {
+        lock(&self.unsettled).marker()
     }
 
-    /// Stops reading; what is in flight may still end. [`freeze`](Self::freeze) follows, after the engine was made to ask
-    /// what is stale.
+    /// Stops reading; messages in flight may still end. [`freeze`](Self::freeze) must follow, once the engine asks which messages are
+    /// stale.
     pub(crate) fn drain(&self) {
         let mut guard = lock(&self.reader);
-        // What is in flight now may be settled by the time of the last commit.
+        // Messages in flight may be settled by the time of the last commit, so this is the last look at the client's position.
         if let Some(reader) = guard.as_ref() {
             self.pass(reader);
         }
         let reader = guard.take();
         drop(guard);
-        lock(&self.ledger).draining = true;
+        lock(&self.unsettled).draining = true;
+        // Dropped outside the locks: it waits for the queue's callback, which may be running.
         drop(reader);
     }
 
-    /// Learns how far the client has read: past markers of transactions and aborted messages, which nobody settles.
+    /// Records how far the client has read: past markers of transactions and aborted messages, which are never settled.
     pub(crate) fn catch_up(&self) {
         let guard = lock(&self.reader);
-        // While something is in flight the commit ends before that.
+        // While a message is in flight the commit ends before it, so the position does not matter.
         if let Some(reader) = guard.as_ref()
             && self.is_idle()
         {
@@ -182,67 +175,68 @@ impl Partition {
         }
     }
 
-    /// The reader's lock is held: no read comes between the look at the client and the ledger.
-    fn pass(&self, reader: &Reader) {
-        let has_delivered = lock(&self.ledger).offsets.next_offset().is_some();
-        if let Some(position) = reader.position(&self.origin, has_delivered) {
-            lock(&self.ledger).pass(position);
+    /// The caller holds the reader's lock: no read may come between asking the client and recording its answer.
+    fn pass(&self, reader: &QueueReader) {
+        let has_delivered = lock(&self.unsettled).offsets.next_offset().is_some();
+        if let Some(position) = reader.position(&self.id, has_delivered) {
+            lock(&self.unsettled).pass(position);
         }
     }
 
-    /// From here on messages beyond the last one that was begun are stale.
+    /// Makes messages after the last one that was begun stale.
     pub(crate) fn freeze(&self) {
-        if let Some(done) = lock(&self.ledger).offsets.last_done() {
-            self.mark.raise(done);
+        // A message may end without having been begun by a handler, so the last done one counts as begun, too.
+        if let Some(done) = lock(&self.unsettled).offsets.last_done() {
+            self.begun.raise(done);
         }
-        self.mark.freeze();
+        self.begun.freeze();
     }
 
-    /// The end of the epoch: what comes later is ignored.
-    pub(crate) fn release(&self) -> Rest {
+    /// Ends the epoch: later results are ignored.
+    pub(crate) fn release(&self) -> ReleasedWork {
         drop(lock(&self.reader).take());
         self.live.store(0, Ordering::Release);
-        let mut ledger = lock(&self.ledger);
-        let in_flight = self.pending(&ledger);
-        let repeats = ledger.offsets.done_beyond() + ledger.unconfirmed();
-        ledger.release();
-        Rest { in_flight, repeats }
+        let mut unsettled = lock(&self.unsettled);
+        let in_flight = self.pending(&unsettled);
+        let repeats = unsettled.offsets.done_beyond() + unsettled.unconfirmed();
+        unsettled.release();
+        ReleasedWork { in_flight, repeats }
     }
 
-    /// A handler may begin all up to this message.
+    /// Records that a handler may begin all messages up to this one.
     pub(crate) fn begin(&self, epoch: u32, offset: i64) {
         if self.live.load(Ordering::Acquire) == epoch {
-            self.mark.raise(offset);
+            self.begun.raise(offset);
         }
     }
 
-    /// Whether no handler has begun this message of the current epoch, or one behind it.
+    /// Whether no handler has begun this message of the current epoch, or a later one.
     pub(crate) fn is_behind_all_begun(&self, offset: i64) -> bool {
-        self.mark.get().is_none_or(|begun| offset > begun)
+        self.begun.get().is_none_or(|begun| offset > begun)
     }
 
     pub(crate) fn is_stale(&self, token: &Token) -> bool {
-        self.live.load(Ordering::Acquire) != token.epoch || self.mark.excludes(token.offset)
+        self.live.load(Ordering::Acquire) != token.epoch || self.begun.excludes(token.offset)
     }
 
-    /// Whether all has ended that a handler may have begun.
+    /// Whether all messages that a handler may have begun have ended.
     pub(crate) fn is_drained(&self) -> bool {
-        self.pending(&lock(&self.ledger)) == 0
+        self.pending(&lock(&self.unsettled)) == 0
     }
 
-    /// Whether all has ended that was delivered.
+    /// Whether all delivered messages have ended.
     pub(crate) fn is_idle(&self) -> bool {
-        lock(&self.ledger).offsets.in_flight() == 0
+        lock(&self.unsettled).offsets.in_flight() == 0
     }
 
-    /// How many messages have not ended that a handler may have begun.
-    fn pending(&self, ledger: &Ledger) -> u64 {
-        let begun = self.mark.get().max(ledger.offsets.last_done());
-        begun.map_or(0, |begun| ledger.offsets.in_flight_through(begun))
+    /// How many messages that a handler may have begun have not ended.
+    fn pending(&self, unsettled: &Unsettled) -> u64 {
+        let begun = self.begun.get().max(unsettled.offsets.last_done());
+        begun.map_or(0, |begun| unsettled.offsets.in_flight_through(begun))
     }
 
     pub(crate) fn is_assigned(&self) -> bool {
-        lock(&self.ledger).assigned
+        lock(&self.unsettled).assigned
     }
 
     /// How many messages wait in the client.
@@ -257,9 +251,9 @@ impl Partition {
         &self,
         n: usize,
         span_max: usize,
-        buffers: &mut Buffers,
-        out: &mut Out,
-    ) -> Option<Notice> {
+        buffers: &mut ReadBuffers,
+        out: &mut Deliveries,
+    ) -> Option<PartitionNotice> {
         let mut guard = lock(&self.reader);
         let reader = guard.as_mut()?;
         if self.halted.load(Ordering::Acquire) || !reader.signal.take() {
@@ -271,43 +265,20 @@ impl Partition {
         }
         reader
             .queue
-            .read(n, &self.origin, &mut buffers.scratch, &mut buffers.messages);
+            .read(n, &self.id, &mut buffers.pointers, &mut buffers.messages);
+        // A full batch may not have emptied the queue, and the queue signals only when it stops being empty.
         if buffers.messages.len() == n {
             reader.signal.keep();
         }
         let mut notice = None;
-        if buffers.messages.iter().any(Raw::is_error) {
-            let errors = buffers.messages.iter().filter(|message| message.is_error());
-            let in_doubt = errors.map(|error| error.offset().saturating_add(1)).max();
-            reader.in_doubt = reader.in_doubt.max(in_doubt.unwrap_or(-1));
-            let next = lock(&self.ledger).next_to_read();
-            notice = buffers
-                .messages
-                .iter()
-                .filter_map(|message| {
-                    let (code, text) = message.error()?;
-                    match code {
-                        // An error of an earlier epoch, reported late: reading has gone on beyond that position.
-                        RDKafkaErrorCode::AutoOffsetReset
-                            if (0..next.unwrap_or(0)).contains(&message.offset()) =>
-                        {
-                            None
-                        }
-                        RDKafkaErrorCode::AutoOffsetReset => Some(Notice::Gone),
-                        _ => Some(Notice::Trouble(text)),
-                    }
-                })
-                .reduce(|first, next| match next {
-                    Notice::Gone => next,
-                    _ => first,
-                });
-            buffers.messages.retain(|message| !message.is_error());
+        if buffers.messages.iter().any(RawMessage::is_error) {
+            notice = self.take_errors(reader, &mut buffers.messages);
         }
-        if let Err(offset) = lock(&self.ledger).deliver(&buffers.messages) {
+        if let Err(offset) = lock(&self.unsettled).deliver(&buffers.messages) {
             buffers.messages.clear();
-            // What is dropped here was taken from the client all the same.
+            // The dropped messages were taken from the client all the same, so its position is not to be committed.
             reader.in_doubt = i64::MAX;
-            return Some(Notice::Rewound { offset });
+            return Some(PartitionNotice::Rewound { offset });
         }
         let (slot, epoch) = (self.slot, reader.epoch);
         out.extend(buffers.messages.drain(..).map(|message| {
@@ -321,100 +292,132 @@ impl Partition {
         notice
     }
 
-    /// How many may be read before the ledger is full; if none, settling raises the signal again.
-    fn room(&self, reader: &Reader, span_max: usize) -> usize {
-        let mut ledger = lock(&self.ledger);
-        let span = usize::try_from(ledger.offsets.span()).unwrap_or(usize::MAX);
+    /// Removes the errors among `messages`. Returns the first notice, or that the position is gone if one of them reports it.
+    fn take_errors(
+        &self,
+        reader: &mut QueueReader,
+        messages: &mut Vec<RawMessage>,
+    ) -> Option<PartitionNotice> {
+        let errors = messages.iter().filter(|message| message.is_error());
+        let in_doubt = errors.map(|error| error.offset().saturating_add(1)).max();
+        reader.in_doubt = reader.in_doubt.max(in_doubt.unwrap_or(-1));
+        let next = lock(&self.unsettled).next_to_read();
+        let notice = messages
+            .iter()
+            .filter_map(|message| {
+                let (code, text) = message.error()?;
+                match code {
+                    // A late error of an earlier epoch: reading has already continued beyond that position, and restarting would repeat
+                    // messages.
+                    RDKafkaErrorCode::AutoOffsetReset
+                        if (0..next.unwrap_or(0)).contains(&message.offset()) =>
+                    {
+                        None
+                    }
+                    RDKafkaErrorCode::AutoOffsetReset => Some(PartitionNotice::PositionGone),
+                    _ => Some(PartitionNotice::Error(text)),
+                }
+            })
+            .reduce(|first, next| match next {
+                PartitionNotice::PositionGone => next,
+                _ => first,
+            });
+        messages.retain(|message| !message.is_error());
+        notice
+    }
+
+    /// How many messages may be read until `span_max` offsets are uncommitted. If none, settling raises the signal again.
+    fn room(&self, reader: &QueueReader, span_max: usize) -> usize {
+        let mut unsettled = lock(&self.unsettled);
+        let span = usize::try_from(unsettled.offsets.span()).unwrap_or(usize::MAX);
         let room = span_max.saturating_sub(span);
         if room == 0 {
-            ledger.full = Some(reader.signal.clone());
+            // Under the lock that settling takes: a result that makes room comes either before the look at the span, or finds the signal.
+            unsettled.full = Some(reader.signal.clone());
         }
         room
     }
 
-    /// Takes the results at the head of `settled` that are this partition's.
+    /// Takes the results at the head of `settled` that belong to this partition.
     pub(crate) fn settle(
         &self,
         settled: &mut Peekable<Drain<'_, Settled<Token>>>,
         policy: OnFailure,
-    ) -> Ending {
-        let mut ledger = lock(&self.ledger);
-        let settling = ledger.settle(self.slot, settled, policy);
-        let is_drained = ledger.draining && self.pending(&ledger) == 0;
-        // What fails while it is taken away comes again elsewhere; there is nothing to halt. The flag is set under the
-        // lock, or it could hit the next epoch.
-        let failed = settling.failed.filter(|_| !ledger.draining);
+    ) -> SettleReport {
+        let mut unsettled = lock(&self.unsettled);
+        let report = unsettled.settle(self.slot, settled, policy);
+        let is_drained = unsettled.draining && self.pending(&unsettled) == 0;
+        // A failed message of a draining partition is delivered again by the next owner: there is nothing to halt. The flag is set under
+        // the lock, or it could halt the next epoch.
+        let failed = report.failed.filter(|_| !unsettled.draining);
         let halted = failed.filter(|_| !self.halted.swap(true, Ordering::AcqRel));
-        let full = ledger.full.take();
-        drop(ledger);
+        let full = unsettled.full.take();
+        drop(unsettled);
         if let Some(signal) = full {
             signal.raise();
         }
-        let halted = halted.map(|(offset, reason)| Notice::Halted { offset, reason });
-        let drained = is_drained.then_some(Notice::Drained);
-        Ending {
+        let halted = halted.map(|(offset, reason)| PartitionNotice::Halted { offset, reason });
+        let drained = is_drained.then_some(PartitionNotice::Drained);
+        SettleReport {
             notices: [halted, drained],
-            late: settling.late,
-            error: settling.error,
+            late: report.late,
+            error: report.error,
         }
     }
 
-    /// What is to be committed, if it is not confirmed yet, and the epoch that this is said in.
+    /// The offset to commit, unless it is confirmed already, with the epoch that it belongs to.
     pub(crate) fn to_commit(&self) -> Option<(u32, i64)> {
-        let ledger = lock(&self.ledger);
-        Some((ledger.epoch, ledger.to_commit()?))
+        let unsettled = lock(&self.unsettled);
+        Some((unsettled.epoch, unsettled.to_commit()?))
     }
 
-    /// The broker has the commit.
+    /// Records that the broker has the commit. Ignored if the epoch is over: the next one may have started elsewhere.
     pub(crate) fn confirm(&self, epoch: u32, offset: i64) {
-        lock(&self.ledger).confirm(epoch, offset);
+        lock(&self.unsettled).confirm(epoch, offset);
     }
 
-    /// The first offset that is not settled, as far as is known.
+    /// The first offset that is not settled, if known.
     pub(crate) fn position(&self) -> Option<i64> {
-        lock(&self.ledger).position()
+        lock(&self.unsettled).position()
     }
 
-    /// When the oldest message was made that was delivered and is not settled, in milliseconds since 1970.
+    /// The timestamp of the oldest delivered message that is not settled, in milliseconds since 1970.
     pub(crate) fn oldest_ms(&self) -> Option<i64> {
-        lock(&self.ledger).oldest_ms()
+        lock(&self.unsettled).oldest_ms()
     }
 }
 
-/// Keeps a partition from being read.
-pub(crate) struct Hold<'a> {
-    /// The offset to be read next, the last one that was delivered + 1, as far as is known.
+/// Keeps a partition from being read until it is dropped.
+pub(crate) struct ReadPause<'a> {
+    /// The offset to read next (one above the last delivered message), if known.
     pub(crate) next: Option<i64>,
-    _reader: MutexGuard<'a, Option<Reader>>,
+    _reader: MutexGuard<'a, Option<QueueReader>>,
 }
 
-/// What an epoch left behind.
-pub(crate) struct Rest {
+/// What an epoch left unfinished.
+pub(crate) struct ReleasedWork {
     /// Messages that a handler may have begun and that had not ended.
     pub(crate) in_flight: u64,
-    /// Messages that are done and not covered by a confirmed commit: they are handled again.
+    /// Messages that are done and not covered by a confirmed commit. They are repeated.
     pub(crate) repeats: u64,
 }
 
-/// What came of one call of `settle`.
-pub(crate) struct Ending {
-    /// To be told outside the locks.
-    pub(crate) notices: [Option<Notice>; 2],
-    /// How many results were of an older epoch.
+/// The result of one call of `settle`.
+pub(crate) struct SettleReport {
+    /// To be handled outside the locks.
+    pub(crate) notices: [Option<PartitionNotice>; 2],
+    /// How many results belong to an older epoch.
     pub(crate) late: u64,
-    /// The first result that cannot be, in words.
+    /// The first invalid result.
     pub(crate) error: Option<String>,
 }
 
-/// What was delivered.
-pub(crate) type Out = Vec<Delivery<KafkaRecord, Token>>;
+/// Delivered messages.
+pub(crate) type Deliveries = Vec<Delivery<KafkaRecord, Token>>;
 
-/// Buffers that are used again at each read.
+/// Buffers that each read reuses.
 #[derive(Default)]
-pub(crate) struct Buffers {
-    scratch: Scratch,
-    messages: Vec<Raw>,
+pub(crate) struct ReadBuffers {
+    pointers: PointerBuffer,
+    messages: Vec<RawMessage>,
 }
-
-/// A counter that the engine reads to see whether messages may have become stale.
-pub(crate) type Generation = AtomicU64;

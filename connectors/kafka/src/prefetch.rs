@@ -1,16 +1,16 @@
-//! How much the client may hold of each partition, so that all of them together stay within a limit. The client knows only limits
-//! for one partition, and only those that it was made with.
+//! Limits how much the client prefetches for each partition, so that all partitions together stay within a limit. librdkafka has limits
+//! per partition only, and fixes them when a client is created.
 
 use rdkafka::ClientConfig;
 
-use crate::settings::Settings;
+use crate::settings::ClientSettings;
 
 const KBYTES: &str = "queued.max.messages.kbytes";
 const MESSAGES: &str = "queued.min.messages";
 const FETCH: &str = "fetch.message.max.bytes";
 const FETCH_ALIAS: &str = "max.partition.fetch.bytes";
 
-/// What the client keeps of a message besides its bytes, at most.
+/// The client's overhead per message, at most, in bytes.
 const OVERHEAD: usize = 512;
 
 /// The limits of one partition.
@@ -18,35 +18,35 @@ const OVERHEAD: usize = 512;
 pub(crate) struct Prefetch {
     /// Fetching pauses above this; in units of 1,000 bytes, as the client counts.
     kbytes: usize,
-    /// Fetching pauses above this, too.
+    /// Fetching pauses above this number, too.
     messages: usize,
-    /// The most that one fetch brings, after the last look at the two above.
+    /// The size of one fetch, which may come on top of the two limits above.
     fetch: usize,
 }
 
 impl Prefetch {
-    /// The client's own.
+    /// The defaults of librdkafka.
     const DEFAULT: Self = Self {
         kbytes: 65_536,
         messages: 100_000,
         fetch: 1_048_576,
     };
 
-    /// What the user has set, else the client's own. `None` if the client will not accept it.
-    fn told(settings: &Settings) -> Option<Self> {
-        let told = |name, otherwise| {
+    /// The user's settings, with librdkafka's defaults. `None` if librdkafka will reject them.
+    fn configured(settings: &ClientSettings) -> Option<Self> {
+        let configured = |name, otherwise| {
             settings
                 .get(name)
                 .map_or(Some(otherwise), |text| text.parse().ok())
         };
         Some(Self {
-            kbytes: told(KBYTES, Self::DEFAULT.kbytes)?,
-            messages: told(MESSAGES, Self::DEFAULT.messages)?,
-            fetch: told(FETCH, told(FETCH_ALIAS, Self::DEFAULT.fetch)?)?,
+            kbytes: configured(KBYTES, Self::DEFAULT.kbytes)?,
+            messages: configured(MESSAGES, Self::DEFAULT.messages)?,
+            fetch: configured(FETCH, configured(FETCH_ALIAS, Self::DEFAULT.fetch)?)?,
         })
     }
 
-    /// The limits of each of so many partitions that together hold at most `bytes`, and none above what the user has set.
+    /// The limits for each of `partitions` partitions that together hold at most `bytes`. None exceeds the user's settings.
     fn within(self, bytes: usize, partitions: usize) -> Self {
         let share = bytes / partitions.max(1);
         let fetch = self.fetch.min(share / 2).max(1_024);
@@ -58,16 +58,16 @@ impl Prefetch {
     }
 }
 
-/// Sets the limits of each of so many partitions. `None`: the client has them already.
+/// Sets the limits for each of `partitions` partitions. Returns `None` if the settings are within them already.
 pub(crate) fn limit(
     config: &mut ClientConfig,
-    settings: &Settings,
+    settings: &ClientSettings,
     bytes: usize,
     partitions: usize,
 ) -> Option<Prefetch> {
-    let told = Prefetch::told(settings)?;
-    let limits = told.within(bytes, partitions);
-    if limits == told {
+    let configured = Prefetch::configured(settings)?;
+    let limits = configured.within(bytes, partitions);
+    if limits == configured {
         return None;
     }
     config.set(KBYTES, limits.kbytes.to_string());
@@ -83,13 +83,13 @@ mod tests {
 
     const CAP: usize = 128 << 20;
 
-    /// What the client may hold of one partition.
+    /// How much the client may hold of one partition.
     fn bytes(limits: Prefetch) -> usize {
         limits.kbytes * 1_000 + limits.fetch
     }
 
-    fn settings(pairs: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::default();
+    fn settings(pairs: &[(&str, &str)]) -> ClientSettings {
+        let mut settings = ClientSettings::default();
         for (name, value) in pairs {
             settings.insert((*name).to_owned(), (*value).to_owned());
         }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn one_or_two_partitions_need_no_limit_below_the_clients() {
+    fn one_or_two_partitions_keep_the_clients_limits() {
         for partitions in [0, 1, 2] {
             let mut config = ClientConfig::new();
             assert_eq!(limit(&mut config, &settings(&[]), CAP, partitions), None);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_has_set_is_only_lowered() {
+    fn settings_of_the_user_are_only_lowered() {
         let small = settings(&[(KBYTES, "100"), (FETCH_ALIAS, "5000"), (MESSAGES, "10")]);
         let mut config = ClientConfig::new();
         assert_eq!(limit(&mut config, &small, CAP, 100), None);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_will_refuse_is_left_to_it() {
+    fn values_that_the_client_rejects_are_left_unchanged() {
         let wrong = settings(&[(KBYTES, "many")]);
         assert_eq!(limit(&mut ClientConfig::new(), &wrong, CAP, 100), None);
     }

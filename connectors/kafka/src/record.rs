@@ -1,4 +1,4 @@
-//! The item of the source: one Kafka record, read in place.
+//! The items of the source: [`KafkaRecord`], read in place.
 
 use std::{
     fmt,
@@ -9,22 +9,41 @@ use broadway_core::{Header, Record};
 use bytes::Bytes;
 
 use crate::{
-    config::OnFailure,
-    ffi::Raw,
-    headers::{Native, restore},
+    ffi::RawMessage,
+    headers::{NativeHeader, restore},
+    options::OnFailure,
 };
 
-/// One record. It owns the client's message; nothing is copied.
+/// A Kafka record. It owns the client's message; nothing is copied.
 ///
-/// Several records share the buffer that they were fetched in, so one that is kept keeps up to
-/// `fetch.message.max.bytes` (1 MiB unless set) in memory: copy out what is to be kept for long.
-pub struct KafkaRecord(Inner);
+/// Records that were fetched together share a buffer, so a record that is kept keeps up to `fetch.message.max.bytes` (1 MiB unless set)
+/// in memory. Copy data that is kept for long.
+pub struct KafkaRecord(RecordSource);
 
-enum Inner {
-    /// The client's message.
-    Read(Raw),
-    /// Made for a test.
-    Made(Box<Made>),
+enum RecordSource {
+    /// A message of the client.
+    Client(RawMessage),
+    /// A record built for a test.
+    Built(Box<BuiltRecord>),
+}
+
+/// The data of a record that was built for a test.
+pub(crate) struct BuiltRecord {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
+    pub(crate) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The time in milliseconds since 1970, and whether the broker set it.
+    pub(crate) timestamp_ms: Option<(i64, bool)>,
+}
+
+impl BuiltRecord {
+    pub(crate) fn header_at(&self, index: usize) -> Option<NativeHeader<'_>> {
+        let (name, value) = self.headers.get(index)?;
+        Some((name, value.as_deref()))
+    }
 }
 
 /// What a made record holds.
@@ -40,80 +59,80 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    fn header_at(&self, index: usize) -> Option<Native<'_>> {
+    fn header_at(&self, index: usize) -> Option<NativeHeader<'_>> {
         let (name, value) = self.headers.get(index)?;
         Some((name, value.as_deref()))
     }
 }
 
 impl KafkaRecord {
-    pub(crate) fn new(raw: Raw) -> Self {
-        Self(Inner::Read(raw))
+    pub(crate) fn new(raw: RawMessage) -> Self {
+        Self(RecordSource::Client(raw))
     }
 
     #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
-    pub(crate) fn made(made: Made) -> Self {
-        Self(Inner::Made(Box::new(made)))
+    pub(crate) fn built(built: BuiltRecord) -> Self {
+        Self(RecordSource::Built(Box::new(built)))
     }
 
-    fn header_at(&self, index: usize) -> Option<Native<'_>> {
+    fn header_at(&self, index: usize) -> Option<NativeHeader<'_>> {
         match &self.0 {
-            Inner::Read(raw) => raw.header_at(index),
-            Inner::Made(made) => made.header_at(index),
+            RecordSource::Client(raw) => raw.header_at(index),
+            RecordSource::Built(built) => built.header_at(index),
         }
     }
 
     fn timestamp_ms(&self) -> Option<(i64, bool)> {
         match &self.0 {
-            Inner::Read(raw) => raw.timestamp_ms(),
-            Inner::Made(made) => made.timestamp_ms,
+            RecordSource::Client(raw) => raw.timestamp_ms(),
+            RecordSource::Built(built) => built.timestamp_ms,
         }
     }
 
-    /// The topic it is from.
+    /// The topic.
     #[must_use]
     pub fn topic(&self) -> &str {
         match &self.0 {
-            Inner::Read(raw) => &raw.origin().topic,
-            Inner::Made(made) => &made.topic,
+            RecordSource::Client(raw) => &raw.id().topic,
+            RecordSource::Built(built) => &built.topic,
         }
     }
 
-    /// The partition it is from.
+    /// The partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
         match &self.0 {
-            Inner::Read(raw) => raw.origin().partition,
-            Inner::Made(made) => made.partition,
+            RecordSource::Client(raw) => raw.id().partition,
+            RecordSource::Built(built) => built.partition,
         }
     }
 
-    /// Its offset in the partition.
+    /// The offset in the partition.
     #[must_use]
     pub fn offset(&self) -> i64 {
         match &self.0 {
-            Inner::Read(raw) => raw.offset(),
-            Inner::Made(made) => made.offset,
+            RecordSource::Client(raw) => raw.offset(),
+            RecordSource::Built(built) => built.offset,
         }
     }
 
-    /// The value: `None` for a record without one (a *tombstone*), which [`payload`](Record::payload) shows as empty.
+    /// The value; `None` for a record without a value (a *tombstone*), for which [`payload`](Record::payload) returns an empty slice.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
         match &self.0 {
-            Inner::Read(raw) => raw.payload(),
-            Inner::Made(made) => made.value.as_deref(),
+            RecordSource::Client(raw) => raw.payload(),
+            RecordSource::Built(built) => built.value.as_deref(),
         }
     }
 
-    /// The headers as Kafka has them, names and values, in the order in which they were sent. Names are bytes, UTF-8 nearly always;
-    /// they may repeat, and a header may have no value. [`for_each_header`](Record::for_each_header) also restores what a
-    /// publisher of another broker's message has put into `broadway-headers`.
+    /// The headers as Kafka stores them, names and values, in the order in which they were sent. Names are bytes, nearly always UTF-8;
+    /// they may repeat, and a header may have no value. [`for_each_header`](Record::for_each_header) also restores the typed headers that
+    /// a publisher has put into `broadway-headers`.
     pub fn headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + Clone {
         (0..).map_while(|index| self.header_at(index))
     }
 
-    /// Whether [`time`](Record::time) is that of the broker rather than that of the sender.
+    /// Whether the broker set [`time`](Record::time) rather than the sender.
     #[must_use]
     pub fn is_time_of_broker(&self) -> bool {
         self.timestamp_ms().is_some_and(|(_, by_broker)| by_broker)
@@ -129,8 +148,8 @@ impl Record for KafkaRecord {
 
     fn key(&self) -> Option<&[u8]> {
         match &self.0 {
-            Inner::Read(raw) => raw.key(),
-            Inner::Made(made) => made.key.as_deref(),
+            RecordSource::Client(raw) => raw.key(),
+            RecordSource::Built(built) => built.key.as_deref(),
         }
     }
 
@@ -155,13 +174,15 @@ impl Record for KafkaRecord {
 
     fn id(&self) -> String {
         match &self.0 {
-            Inner::Read(raw) => format!("{}@{}", raw.origin().name, raw.offset()),
-            Inner::Made(made) => format!("{}[{}]@{}", made.topic, made.partition, made.offset),
+            RecordSource::Client(raw) => format!("{}@{}", raw.id().name, raw.offset()),
+            RecordSource::Built(built) => {
+                format!("{}[{}]@{}", built.topic, built.partition, built.offset)
+            }
         }
     }
 }
 
-/// Shows where it is from and how large it is, never its bytes.
+/// Shows the origin and the sizes, never the data.
 impl fmt::Debug for KafkaRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaRecord")

@@ -1,18 +1,18 @@
-//! Settings passed through to librdkafka: which of them are ours alone, and which must not be shown.
+//! Settings that are passed through to librdkafka: which of them are rejected, and whose values are never shown.
 //!
-//! Some settings decide whether messages are lost; those have an option of their own or a fixed value, and setting them
-//! by name is refused with the reason. Everything else is passed on as it is.
+//! Some settings decide whether messages are lost. These have a fixed value or an option of their own, and setting them by name is
+//! rejected with the reason. All others are passed on unchanged.
 
 use std::{collections::BTreeMap, fmt};
 
 use broadway_core::Problem;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
-/// Settings by name, in the words of librdkafka. `Debug` masks what is secret.
+/// Settings by their librdkafka name. `Debug` masks the values of secrets.
 #[derive(Clone, Default)]
-pub(crate) struct Settings(BTreeMap<String, String>);
+pub(crate) struct ClientSettings(BTreeMap<String, String>);
 
-impl Settings {
+impl ClientSettings {
     pub(crate) fn insert(&mut self, name: String, value: String) {
         self.0.insert(name, value);
     }
@@ -27,8 +27,8 @@ impl Settings {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Which lines of its log the client gives us. `tracing` chooses among them, so this is all that the client would write by
-    /// itself: it says nowhere else why a broker hung up.
+    /// The level from which the client logs. `tracing` filters the lines, so this is the most verbose level that is useful: only the
+    /// log has the reason why a broker closed a connection.
     pub(crate) fn log_level(&self) -> RDKafkaLogLevel {
         match self.get("debug") {
             Some(_) => RDKafkaLogLevel::Debug,
@@ -36,20 +36,20 @@ impl Settings {
         }
     }
 
-    /// A problem for each setting that is not the user's to set, that the client does not know, or whose value it does not take.
-    pub(crate) fn problems(&self, side: Side) -> impl Iterator<Item = Problem> {
-        let refused = self.0.keys().filter_map(move |name| {
-            side.refusal(name)
+    /// A problem for each setting that is reserved, that the client does not know, or whose value it does not accept.
+    pub(crate) fn problems(&self, role: ClientRole) -> impl Iterator<Item = Problem> {
+        let reserved = self.0.keys().filter_map(move |name| {
+            role.rejection(name)
                 .map(|why| Problem::new(name.as_str(), why))
         });
         let unknown = self.0.iter().filter_map(move |(name, value)| {
-            let is_ours = side.refusal(name).is_some();
-            (!is_ours).then(|| not_taken(name, value)).flatten()
+            let is_reserved = role.rejection(name).is_some();
+            (!is_reserved).then(|| not_accepted(name, value)).flatten()
         });
-        refused.chain(unknown).chain(self.without_tokens())
+        reserved.chain(unknown).chain(self.without_tokens())
     }
 
-    /// Without OIDC there is nobody to fetch tokens, and the client would wait for one for ever.
+    /// OAUTHBEARER without OIDC has no source of tokens: the client would wait for one indefinitely.
     fn without_tokens(&self) -> Option<Problem> {
         let name = ["sasl.mechanism", "sasl.mechanisms"]
             .into_iter()
@@ -57,21 +57,22 @@ impl Settings {
         let is_unsecured = self.get("enable.sasl.oauthbearer.unsecure.jwt") == Some("true");
         let is_oidc = self.get("sasl.oauthbearer.method") == Some("oidc");
         (!is_unsecured && !is_oidc).then(|| {
-            let why = "is OAUTHBEARER, for which tokens have to come from somewhere: set `sasl.oauthbearer.method` to oidc";
+            let why = "is OAUTHBEARER, which needs a source of tokens: set `sasl.oauthbearer.method` to oidc";
             Problem::new(name, why)
         })
     }
 }
 
-/// A setting that the client refuses by itself. It names only the first of several, so each is tried alone.
-fn not_taken(name: &str, value: &str) -> Option<Problem> {
+/// The problem with a setting that the client rejects. Each setting is tried alone, because the client names only the first one of
+/// several.
+fn not_accepted(name: &str, value: &str) -> Option<Problem> {
     let mut config = ClientConfig::new();
     config.set(name, value);
     let why = match config.create_native_config().err()? {
         KafkaError::ClientConfig(_, why, ..) => why,
         other => other.to_string(),
     };
-    // The reason may hold the value, but not where there is no such setting, or this build lacks a part.
+    // The reason may quote the value, except when it is about the name: an unknown setting, or a feature that this build lacks.
     let is_about_name = [
         "No such configuration property",
         "not supported in this build",
@@ -87,27 +88,27 @@ fn not_taken(name: &str, value: &str) -> Option<Problem> {
     Some(Problem::new(name, message))
 }
 
-/// Whose settings these are: each side has options and promises of its own.
+/// What a client is used for: the two roles reserve different settings and need different permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum ClientRole {
     Source,
     Publisher,
 }
 
-impl Side {
-    /// Why a setting is refused, and what to use in its place.
-    fn refusal(self, name: &str) -> Option<&'static str> {
+impl ClientRole {
+    /// Why a setting is rejected, and what to use instead.
+    fn rejection(self, name: &str) -> Option<&'static str> {
         if name == "log.queue" {
             return Some("logs go to `tracing`, under the target broadway_kafka");
         }
         match self {
-            Self::Source => refused_by_source(name),
-            Self::Publisher => refused_by_publisher(name),
+            Self::Source => reserved_by_source(name),
+            Self::Publisher => reserved_by_publisher(name),
         }
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
             .entries(self.0.iter().map(|(name, value)| {
@@ -140,30 +141,28 @@ pub(crate) fn is_secret(name: &str) -> bool {
         || (name.starts_with("sasl.oauthbearer") && name != "sasl.oauthbearer.method")
 }
 
-fn refused_by_source(name: &str) -> Option<&'static str> {
+fn reserved_by_source(name: &str) -> Option<&'static str> {
     Some(match name {
         "bootstrap.servers" | "metadata.broker.list" => "use Kafka::brokers",
         "group.id" => "use Kafka::group",
         "group.instance.id" => "use Kafka::instance_id, which makes one for each producer",
         "group.protocol" | "partition.assignment.strategy" => "use Kafka::protocol",
         "auto.offset.reset" | "topic.auto.offset.reset" => {
-            "use Kafka::begin, and Kafka::on_lost for a position that no longer exists"
+            "use Kafka::start_offset, and Kafka::on_lost for an offset that no longer exists"
         }
         "enable.auto.commit" | "auto.commit.enable" | "auto.commit.interval.ms" => {
-            "only what is settled may be committed, and this connector does it: use Kafka::commit_interval"
+            "the connector commits settled offsets only: use Kafka::commit_interval"
         }
-        "enable.auto.offset.store" => {
-            "only what is settled may be committed, and this connector does it"
-        }
-        "enable.partition.eof" => "a partition has no end for a pipeline",
+        "enable.auto.offset.store" => "the connector commits settled offsets only",
+        "enable.partition.eof" => "a pipeline reads partitions without an end",
         "offset.store.method" | "offset.store.path" | "offset.store.sync.interval.ms" => {
-            "offsets are stored in the group, at the broker"
+            "offsets are stored at the broker, in the group"
         }
         _ => return None,
     })
 }
 
-fn refused_by_publisher(name: &str) -> Option<&'static str> {
+fn reserved_by_publisher(name: &str) -> Option<&'static str> {
     Some(match name {
         "bootstrap.servers" | "metadata.broker.list" => "use KafkaPublisherBuilder::brokers",
         "message.timeout.ms" | "delivery.timeout.ms" => {
@@ -171,16 +170,16 @@ fn refused_by_publisher(name: &str) -> Option<&'static str> {
         }
         "linger.ms" | "queue.buffering.max.ms" => "use KafkaPublisherBuilder::linger",
         "enable.idempotence" => {
-            "it is always on: without it a retry could send twice or out of order"
+            "it is always on: without it a retry could duplicate or reorder messages"
         }
         "acks" | "request.required.acks" => {
-            "it is always `all`: less would confirm what a broker can still lose"
+            "it is always `all`: less would confirm messages that a broker can still lose"
         }
         "enable.gapless.guarantee" => {
-            "it would end the publisher at the first message that times out"
+            "it would break the publisher at the first message that times out"
         }
-        "transactional.id" => "this publisher has no transactions",
-        "delivery.report.only.error" => "each message is owed its confirmation",
+        "transactional.id" => "the publisher does not use transactions",
+        "delivery.report.only.error" => "the publisher reports a confirmation for each message",
         _ => return None,
     })
 }
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_and_the_rest_is_shown() {
-        let mut settings = Settings::default();
+        let mut settings = ClientSettings::default();
         for name in [
             "sasl.password",
             "ssl.key.pem",
@@ -210,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_a_guarantee_is_refused_by_name() {
-        let mut settings = Settings::default();
+    fn settings_that_would_break_a_guarantee_are_rejected_by_name() {
+        let mut settings = ClientSettings::default();
         for name in [
             "enable.auto.commit",
             "enable.auto.offset.store",
@@ -220,12 +219,12 @@ mod tests {
         ] {
             settings.insert(name.to_owned(), "true".to_owned());
         }
-        let refused: Vec<_> = settings
-            .problems(Side::Source)
+        let rejected: Vec<_> = settings
+            .problems(ClientRole::Source)
             .map(|problem| problem.option().to_owned())
             .collect();
         assert_eq!(
-            refused,
+            rejected,
             [
                 "auto.offset.reset",
                 "enable.auto.commit",
@@ -235,8 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_keeps_its_own_promises_and_takes_what_is_only_the_sources() {
-        let mut settings = Settings::default();
+    fn a_publisher_reserves_its_own_settings_and_accepts_those_of_the_source() {
+        let mut settings = ClientSettings::default();
         for (name, value) in [
             ("acks", "1"),
             ("enable.idempotence", "false"),
@@ -245,16 +244,16 @@ mod tests {
         ] {
             settings.insert(name.to_owned(), value.to_owned());
         }
-        let refused: Vec<_> = settings
-            .problems(Side::Publisher)
+        let rejected: Vec<_> = settings
+            .problems(ClientRole::Publisher)
             .map(|problem| problem.option().to_owned())
             .collect();
-        assert_eq!(refused, ["acks", "enable.idempotence"]);
+        assert_eq!(rejected, ["acks", "enable.idempotence"]);
     }
 
     #[test]
-    fn every_setting_that_the_client_does_not_take_is_listed_and_no_secret_is_shown() {
-        let mut settings = Settings::default();
+    fn every_setting_that_the_client_rejects_is_listed_and_no_secret_is_shown() {
+        let mut settings = ClientSettings::default();
         for (name, value) in [
             ("no.such.setting", "1"),
             ("fetch.min.bytes", "many"),
@@ -266,7 +265,7 @@ mod tests {
         ] {
             settings.insert(name.to_owned(), value.to_owned());
         }
-        let problems: Vec<_> = settings.problems(Side::Source).collect();
+        let problems: Vec<_> = settings.problems(ClientRole::Source).collect();
         let options: Vec<_> = problems.iter().map(Problem::option).collect();
         let expected = [
             "enable.auto.commit",

@@ -1,4 +1,4 @@
-//! What the producer, its acknowledger and the member's thread share.
+//! The state that a producer, its acknowledger and the member's thread share: [`SharedMember`].
 
 use std::{
     sync::{
@@ -11,88 +11,94 @@ use std::{
 
 use broadway_core::{
     BoxError, Fatal,
+    connector::ConnectorError,
     telemetry::{Emitter, Event},
 };
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    config::OnFailure,
-    events::lock,
-    hint::grant,
-    partition::{Generation, Notice, Origin, Partition},
-    settings::Side,
+    error::permission_help,
+    ffi::PartitionId,
+    options::OnFailure,
+    partition::{Partition, PartitionNotice},
+    settings::ClientRole,
+    sync::lock,
 };
 
-pub(crate) struct Shared {
-    /// Which producer of the pipeline this is, for events.
+/// The longest sleep of the member's thread: the bound on what a lost wakeup could cost.
+pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(250);
+
+/// One member of the consumer group.
+pub(crate) struct SharedMember {
+    /// The number of the producer in the pipeline, for events.
     pub(crate) producer: usize,
     pub(crate) emitter: Emitter,
     pub(crate) on_failure: OnFailure,
     pub(crate) uncommitted_max: usize,
-    /// Every partition that was ever assigned, by slot. Only grows.
+    /// Every partition that was ever assigned, by slot. Only grows, so a slot in a token stays valid.
     partitions: RwLock<Vec<Arc<Partition>>>,
-    /// Moves when partitions are taken away: the engine then asks which messages are stale.
-    pub(crate) generation: Generation,
-    /// Moves when partitions come or go: the producer then looks again which ones there are.
+    /// Incremented when partitions are taken away: the engine then asks which messages are stale.
+    pub(crate) generation: AtomicU64,
+    /// Incremented when partitions come or go: the producer then lists them again.
     pub(crate) assignment: AtomicU64,
-    /// Rung when there may be something for the producer.
-    pub(crate) bell: Arc<Notify>,
+    /// Notified when the producer may have something to do.
+    pub(crate) producer_wake: Arc<Notify>,
     /// Nothing is read any more.
     pub(crate) stopped: AtomicBool,
-    failure: Mutex<Option<Failure>>,
+    failure: Mutex<Option<MemberFailure>>,
     thread: OnceLock<Thread>,
-    order: Mutex<Option<Order>>,
-    restarts: Mutex<Vec<(Arc<Partition>, Cause)>>,
-    /// A partition brought an error: perhaps its topic is another one now.
-    pub(crate) is_doubtful: AtomicBool,
-    /// What was done and not committed when the member left its partitions.
+    command: Mutex<Option<MemberCommand>>,
+    restarts: Mutex<Vec<(Arc<Partition>, RestartCause)>>,
+    /// A partition reported an error: its topic may have been recreated.
+    pub(crate) should_check_topics: AtomicBool,
+    /// How many messages were done and not committed when the member gave up its partitions.
     pub(crate) repeats: AtomicU64,
 }
 
-/// Why the producer ends.
-pub(crate) struct Failure {
-    pub(crate) text: String,
-    /// It is not to be opened again.
+/// Why the producer fails.
+pub(crate) struct MemberFailure {
+    pub(crate) error: ConnectorError,
+    /// The source must not be opened again.
     pub(crate) is_final: bool,
 }
 
-impl Failure {
+impl MemberFailure {
     pub(crate) fn into_error(self) -> BoxError {
-        if self.is_final {
-            return Fatal::new(self.text).into();
+        match self.is_final {
+            true => Fatal::new(self.error).into(),
+            false => self.error.into(),
         }
-        self.text.into()
     }
 }
 
-/// Why a partition begins anew while it stays assigned.
+/// Why a partition restarts while it stays assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// The broker has no such position any more.
-    Gone,
-    /// Its topic was deleted and made again.
-    MadeAnew,
+pub(crate) enum RestartCause {
+    /// Its position no longer exists at the broker.
+    PositionGone,
+    /// Its topic was deleted and recreated.
+    TopicRecreated,
     /// An operator resumes it.
     Resumed,
 }
 
-/// What the member's thread is told to do.
-pub(crate) enum Order {
-    /// Commit, leave, and say how each of the two went.
-    Close(Farewell),
-    /// The producer was dropped. Wait for what is in flight as at a revocation, then commit and leave.
+/// What the member's thread is asked to do.
+pub(crate) enum MemberCommand {
+    /// Commit and leave, and report the result of each.
+    Close(CloseReplies),
+    /// The producer was dropped: wait for messages in flight as at a revocation, then commit and leave.
     Abandon,
 }
 
-/// Whom a closing member tells.
-pub(crate) struct Farewell {
-    pub(crate) committed: oneshot::Sender<Result<(), BoxError>>,
-    pub(crate) left: oneshot::Sender<Result<(), BoxError>>,
+/// Where a closing member reports its results.
+pub(crate) struct CloseReplies {
+    pub(crate) committed: oneshot::Sender<Result<(), ConnectorError>>,
+    pub(crate) left: oneshot::Sender<Result<(), ConnectorError>>,
 }
 
-impl Farewell {
-    /// To nobody.
-    pub(crate) fn unheard() -> Self {
+impl CloseReplies {
+    /// Replies without a receiver.
+    pub(crate) fn discarded() -> Self {
         Self {
             committed: oneshot::channel().0,
             left: oneshot::channel().0,
@@ -100,7 +106,7 @@ impl Farewell {
     }
 }
 
-impl Shared {
+impl SharedMember {
     pub(crate) fn new(
         producer: usize,
         emitter: Emitter,
@@ -115,18 +121,18 @@ impl Shared {
             partitions: RwLock::default(),
             generation: AtomicU64::new(0),
             assignment: AtomicU64::new(0),
-            bell: Arc::new(Notify::new()),
+            producer_wake: Arc::new(Notify::new()),
             stopped: AtomicBool::new(false),
             failure: Mutex::new(None),
             thread: OnceLock::new(),
-            order: Mutex::new(None),
+            command: Mutex::new(None),
             restarts: Mutex::default(),
-            is_doubtful: AtomicBool::new(false),
+            should_check_topics: AtomicBool::new(false),
             repeats: AtomicU64::new(0),
         }
     }
 
-    /// The partition of this name; made when it is seen for the first time.
+    /// The partition of this name; created the first time that it is asked for.
     pub(crate) fn partition(&self, topic: &str, number: i32) -> Arc<Partition> {
         let mut partitions = self
             .partitions
@@ -134,7 +140,7 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         let known = partitions
             .iter()
-            .find(|known| known.origin.partition == number && &*known.origin.topic == topic);
+            .find(|known| known.id.partition == number && &*known.id.topic == topic);
         if let Some(known) = known {
             return known.clone();
         }
@@ -144,9 +150,9 @@ impl Shared {
         partition
     }
 
-    /// Calls `look` with all partitions by slot. Short: an assignment waits for it.
-    pub(crate) fn with_partitions<R>(&self, look: impl FnOnce(&[Arc<Partition>]) -> R) -> R {
-        look(
+    /// Calls `read` with all partitions by slot. `read` must be short: an assignment waits for the lock.
+    pub(crate) fn with_partitions<R>(&self, read: impl FnOnce(&[Arc<Partition>]) -> R) -> R {
+        read(
             &self
                 .partitions
                 .read()
@@ -154,7 +160,7 @@ impl Shared {
         )
     }
 
-    /// Those that are assigned now, draining ones included.
+    /// The partitions that are assigned now, draining ones included.
     pub(crate) fn assigned(&self) -> Vec<Arc<Partition>> {
         self.with_partitions(|all| {
             all.iter()
@@ -166,28 +172,28 @@ impl Shared {
 
     pub(crate) fn assignment_changed(&self) {
         self.assignment.fetch_add(1, Ordering::Release);
-        self.bell.notify_one();
+        self.producer_wake.notify_one();
     }
 
-    /// The producer is to end with this error.
-    pub(crate) fn fail(&self, error: String) {
-        self.end(Failure {
-            text: error,
+    /// Makes the producer fail with this error. The first failure wins.
+    pub(crate) fn fail(&self, error: ConnectorError) {
+        self.end(MemberFailure {
+            error,
             is_final: false,
         });
     }
 
-    pub(crate) fn end(&self, failure: Failure) {
+    pub(crate) fn end(&self, failure: MemberFailure) {
         lock(&self.failure).get_or_insert(failure);
-        self.bell.notify_one();
+        self.producer_wake.notify_one();
     }
 
-    pub(crate) fn take_failure(&self) -> Option<Failure> {
+    pub(crate) fn take_failure(&self) -> Option<MemberFailure> {
         lock(&self.failure).take()
     }
 
+    /// Registers the member's thread. Called once, by the thread itself.
     pub(crate) fn runs_on(&self, thread: Thread) {
-        // Set once, by the thread itself.
         let _ = self.thread.set(thread);
     }
 
@@ -197,22 +203,22 @@ impl Shared {
         }
     }
 
-    pub(crate) fn order(&self, order: Order) {
-        *lock(&self.order) = Some(order);
+    pub(crate) fn send_command(&self, command: MemberCommand) {
+        *lock(&self.command) = Some(command);
         self.wake_thread();
     }
 
-    pub(crate) fn take_order(&self) -> Option<Order> {
-        lock(&self.order).take()
+    pub(crate) fn take_command(&self) -> Option<MemberCommand> {
+        lock(&self.command).take()
     }
 
-    /// The thread is to let a partition begin anew.
-    pub(crate) fn restart(&self, partition: Arc<Partition>, cause: Cause) {
+    /// Asks the thread to restart a partition.
+    pub(crate) fn restart(&self, partition: Arc<Partition>, cause: RestartCause) {
         lock(&self.restarts).push((partition, cause));
         self.wake_thread();
     }
 
-    pub(crate) fn take_restarts(&self) -> Vec<(Arc<Partition>, Cause)> {
+    pub(crate) fn take_restarts(&self) -> Vec<(Arc<Partition>, RestartCause)> {
         std::mem::take(&mut lock(&self.restarts))
     }
 
@@ -220,15 +226,16 @@ impl Shared {
         self.emitter.emit(event);
     }
 
-    pub(crate) fn trouble(&self, error: &str) {
-        tracing::warn!(target: "broadway_kafka", error, "trouble");
+    /// Reports an error that does not end the source.
+    pub(crate) fn report_error(&self, error: &str) {
+        tracing::warn!(target: "broadway_kafka", error, "the source met an error and continues");
         self.emit(&Event::SourceTrouble {
             producer: self.producer,
             error,
         });
     }
 
-    pub(crate) fn tell_halt(&self, part: &str, position: i64, reason: &str) {
+    pub(crate) fn report_halt(&self, part: &str, position: i64, reason: &str) {
         self.emit(&Event::Halted {
             producer: self.producer,
             part,
@@ -237,38 +244,38 @@ impl Shared {
         });
     }
 
-    /// Tells what became of a partition, and has done what follows from it.
-    pub(crate) fn tell(&self, partition: &Arc<Partition>, notice: Notice) {
-        let part = partition.origin.name.as_str();
+    /// Reports a notice of a partition, and starts what follows from it.
+    pub(crate) fn handle_notice(&self, partition: &Arc<Partition>, notice: PartitionNotice) {
+        let part = partition.id.name.as_str();
         match notice {
-            Notice::Halted { offset, reason } => {
-                let reason = format!("{reason}; {}", ways_out(&partition.origin));
-                self.tell_halt(part, offset, &reason);
+            PartitionNotice::Halted { offset, reason } => {
+                let reason = format!("{reason}; {}", ways_to_continue(&partition.id));
+                self.report_halt(part, offset, &reason);
             }
-            Notice::Drained => self.wake_thread(),
-            Notice::Trouble(text) => {
-                self.is_doubtful.store(true, Ordering::Release);
+            PartitionNotice::Drained => self.wake_thread(),
+            PartitionNotice::Error(text) => {
+                self.should_check_topics.store(true, Ordering::Release);
                 self.wake_thread();
-                self.trouble(&format!("{part}: {text}{}", grant(&text, Side::Source)));
+                let help = permission_help(&text, ClientRole::Source);
+                self.report_error(&format!("{part}: {text}{help}"));
             }
-            Notice::Gone => self.restart(Arc::clone(partition), Cause::Gone),
-            Notice::Rewound { offset } => self.fail(format!(
-                "the log of {part} went back to offset {offset}: it was truncated, or the topic was made anew"
-            )),
+            PartitionNotice::PositionGone => {
+                self.restart(Arc::clone(partition), RestartCause::PositionGone);
+            }
+            PartitionNotice::Rewound { offset } => self.fail(ConnectorError::transient(format!(
+                "the log of {part} went back to offset {offset}: it was truncated, or the topic was recreated"
+            ))),
         }
     }
 }
 
-/// What can be done about a partition that a failed message has halted.
-fn ways_out(origin: &Origin) -> String {
-    let Origin {
+/// What an operator can do about a partition that a failed message has halted.
+fn ways_to_continue(id: &PartitionId) -> String {
+    let PartitionId {
         topic, partition, ..
-    } = origin;
+    } = id;
     format!(
-        "when the cause is mended, `KafkaControl::resume({topic:?}, {partition})` or a restart reads on from this message; to lose such \
+        "once the cause is fixed, `KafkaControl::resume({topic:?}, {partition})` or a restart continues from this message; to lose such \
          messages instead, set `on_failure(OnFailure::Skip)`; to keep them elsewhere, wrap the handler in `DeadLetters`"
     )
 }
-
-/// How long the thread sleeps at most when nobody wakes it: the bound on what a lost wake-up could cost.
-pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(250);

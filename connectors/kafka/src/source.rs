@@ -1,4 +1,4 @@
-//! The two halves that the engine holds: [`Kafka`] opens members, [`KafkaProducer`] reads for one.
+//! The parts that the engine holds: [`Kafka`] opens members, [`KafkaProducer`] reads for one.
 
 use std::{
     num::NonZeroUsize,
@@ -9,7 +9,7 @@ use std::{
 
 use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Source, SourceProducer,
-    telemetry::MessageInfo,
+    connector::ConnectorError, telemetry::MessageInfo,
 };
 use tokio::sync::oneshot;
 
@@ -17,79 +17,81 @@ use crate::{
     ack::KafkaAcknowledger,
     config::Kafka,
     member,
-    partition::{Buffers, Out, Partition},
+    partition::{Deliveries, Partition, ReadBuffers},
     record::KafkaRecord,
-    shared::{Farewell, Order, Shared},
+    shared::{CloseReplies, MemberCommand, SharedMember},
 };
 
-/// The most messages that one read takes out of a partition, so that a revocation never waits long for it.
+/// The most messages that one read takes out of a partition, so that a revocation never waits long for the reader's lock.
 const READ_MAX: usize = 1_000;
-/// Below this many, a read isn't split between partitions for fairness; they take turns instead.
+/// Reads of fewer messages than this are not split between partitions for fairness; the partitions take turns instead.
 const SHARE_MIN: usize = 64;
-/// Closing has its own deadline on the thread; this much later the thread itself is given up.
+/// The member's thread observes `close_timeout`; this much later the thread itself is given up.
 const CLOSE_MARGIN: Duration = Duration::from_secs(2);
 
 impl Source for Kafka {
     type Producer = KafkaProducer;
 
-    /// All options that cannot work: what is missing, out of range, or refused by name.
+    /// Validates the options without connecting.
     fn check(&self) -> Vec<Problem> {
         self.problems()
     }
 
-    /// Joins the group. Returns when this member has its partitions and knows where each begins.
+    /// Joins the group. Returns when this member has its partitions and knows where each starts.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: no broker answers within
-    /// `connect_timeout`, a topic is unknown, authentication or authorization fails, the group lets nobody in within
-    /// `join_timeout`.
+    /// Fails with a [`ConfigError`] for invalid options, and otherwise with a [`ConnectorError`] whose text names the option: no broker
+    /// answers within `connect_timeout` (transient), a topic does not exist (permanent), authentication or authorization fails (auth),
+    /// or the group does not admit this member within `join_timeout` (transient).
     ///
     /// # Cancel safety
     ///
-    /// Dropped half-way, the member leaves the group again by itself.
+    /// If the future is dropped, the member leaves the group in the background.
     async fn open(&self, cx: &OpenContext) -> Result<KafkaProducer, BoxError> {
         ConfigError::check("the Kafka source", self.problems())?;
         let emitter = cx.emitter().clone();
-        let shared = Arc::new(Shared::new(
+        let shared = Arc::new(SharedMember::new(
             cx.producer(),
             emitter,
             self.on_failure,
             self.uncommitted_max,
         ));
-        self.control.enter(&shared);
+        self.control.add(&shared);
         let (reply, opened) = oneshot::channel();
         let (source, config, member) = (self.clone(), self.client_config(cx), shared.clone());
         thread::Builder::new()
             .name(format!("kafka-{}", cx.producer()))
             .spawn(move || member::run(source, &config, member, reply))
-            .map_err(|error| format!("no thread for the Kafka member: {error}"))?;
-        opened
-            .await
-            .map_err(|_| "the thread of the Kafka member ended: a defect of this connector")??;
+            .map_err(|error| {
+                ConnectorError::transient(format!(
+                    "cannot start a thread for the Kafka member: {error}"
+                ))
+            })?;
+        opened.await.map_err(|_| thread_ended())??;
         Ok(KafkaProducer {
             shared,
-            feed: Feed::default(),
+            reader: RoundRobin::default(),
             close_timeout: self.close_timeout,
             is_closed: false,
         })
     }
 }
 
-/// Reads the partitions of one group member, only as much as it is asked for.
+/// Reads the partitions of one group member, as much as is demanded.
 ///
-/// Dropped without [`close`](SourceProducer::close), the member waits for messages in flight as at a revocation, commits and
-/// leaves, on its own thread.
+/// If it is dropped without [`close`](SourceProducer::close), the member waits for messages in flight as at a revocation, commits and
+/// leaves the group, in the background.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct KafkaProducer {
-    shared: Arc<Shared>,
-    feed: Feed,
+    shared: Arc<SharedMember>,
+    reader: RoundRobin,
     close_timeout: Duration,
     is_closed: bool,
 }
 
 impl KafkaProducer {
-    /// How many messages the client holds that were not asked for yet.
+    /// How many messages the client has prefetched that were not delivered yet.
     #[must_use]
     pub fn prefetched(&self) -> usize {
         let assigned = self.shared.assigned();
@@ -105,26 +107,30 @@ impl SourceProducer for KafkaProducer {
         Arc::new(KafkaAcknowledger::new(self.shared.clone()))
     }
 
-    /// Kafka counts no deliveries.
+    /// Kafka does not count deliveries.
     fn describe(record: &KafkaRecord) -> MessageInfo {
         MessageInfo::of_record(record)
     }
 
-    async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Deliveries,
+    ) -> Result<Produced, BoxError> {
         loop {
-            // Cancel safe: the bell keeps a ring that nobody waited for, and nothing is awaited after a read.
-            if let Some(error) = self.shared.take_failure() {
-                return Err(error.into_error());
+            // Cancel safe: `Notify` keeps a notification that was not awaited, and nothing is awaited after a read.
+            if let Some(failure) = self.shared.take_failure() {
+                return Err(failure.into_error());
             }
-            if self.feed.take(&self.shared, demand.get(), out) > 0 {
+            if self.reader.read(&self.shared, demand.get(), out) > 0 {
                 return Ok(Produced::More);
             }
-            self.shared.bell.notified().await;
+            self.shared.producer_wake.notified().await;
         }
     }
 
     async fn stop(&mut self) {
-        // What was prefetched stays unread, and is not committed.
+        // Prefetched messages stay unread and are not committed.
         self.shared.stopped.store(true, Ordering::Release);
     }
 
@@ -132,22 +138,21 @@ impl SourceProducer for KafkaProducer {
         self.is_closed = true;
         let (committed, is_committed) = oneshot::channel();
         let (left, has_left) = oneshot::channel();
-        self.shared
-            .order(Order::Close(Farewell { committed, left }));
-        let ended = "the thread of the Kafka member ended: a defect of this connector";
+        let replies = CloseReplies { committed, left };
+        self.shared.send_command(MemberCommand::Close(replies));
         let deadline = Deadline::after(self.close_timeout.saturating_add(CLOSE_MARGIN));
         let committed = deadline.within(is_committed).await;
         let left = deadline.within(has_left).await;
-        // What was not committed says more than that the group did not let go.
+        // A failed commit matters more than a group that was not left, so it is returned first.
         for result in [committed, left] {
             let Some(result) = result else {
-                return Err(format!(
-                    "the group did not let this member go within {:?} (`close_timeout`); it is left to itself",
+                return Err(ConnectorError::transient(format!(
+                    "leaving the group timed out after {:?} (`close_timeout`); the member continues to leave in the background",
                     self.close_timeout
-                )
+                ))
                 .into());
             };
-            result.map_err(|_| ended)??;
+            result.map_err(|_| thread_ended())??;
         }
         Ok(())
     }
@@ -156,7 +161,7 @@ impl SourceProducer for KafkaProducer {
 impl Drop for KafkaProducer {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.shared.order(Order::Abandon);
+            self.shared.send_command(MemberCommand::Abandon);
         }
     }
 }
@@ -169,20 +174,20 @@ impl std::fmt::Debug for KafkaProducer {
     }
 }
 
-/// Takes turns between the assigned partitions.
+/// Reads the assigned partitions in turn.
 #[derive(Default)]
-struct Feed {
-    /// The assignment that `partitions` is of.
+struct RoundRobin {
+    /// The number of the assignment that `partitions` was taken from.
     seen: Option<u64>,
     partitions: Vec<Arc<Partition>>,
-    /// Whose turn it is.
+    /// The partition that was read last.
     next: usize,
-    buffers: Buffers,
+    buffers: ReadBuffers,
 }
 
-impl Feed {
-    /// Takes at most `demand` messages without waiting, and says how many.
-    fn take(&mut self, shared: &Shared, demand: usize, out: &mut Out) -> usize {
+impl RoundRobin {
+    /// Reads at most `demand` messages without waiting. Returns how many it read.
+    fn read(&mut self, shared: &SharedMember, demand: usize, out: &mut Deliveries) -> usize {
         if shared.stopped.load(Ordering::Acquire) {
             return 0;
         }
@@ -194,6 +199,7 @@ impl Feed {
         let n = self.partitions.len();
         let share = demand.div_ceil(n.max(1)).clamp(SHARE_MIN, READ_MAX);
         let before = out.len();
+        // Rounds over all partitions, until a round reads nothing or the demand is met.
         loop {
             let round = out.len();
             for _ in 0..n {
@@ -210,7 +216,7 @@ impl Feed {
                     out,
                 );
                 if let Some(notice) = notice {
-                    shared.tell(partition, notice);
+                    shared.handle_notice(partition, notice);
                 }
             }
             if out.len() == round {
@@ -218,4 +224,10 @@ impl Feed {
             }
         }
     }
+}
+
+fn thread_ended() -> ConnectorError {
+    ConnectorError::permanent(
+        "the thread of the Kafka member ended unexpectedly: a bug in this connector",
+    )
 }

@@ -17,25 +17,25 @@ use bytes::Bytes;
 
 use crate::{
     headers::carry,
-    record::{KafkaRecord, Made},
+    record::{BuiltRecord, KafkaRecord},
 };
 
-/// When records were sent, unless a test says otherwise: 2001-09-09 01:46:40 UTC.
+/// The default timestamp: 2001-09-09 01:46:40 UTC.
 const SENT: Duration = Duration::from_secs(1_000_000_000);
 
-/// A record with this payload, at offset 0 of partition 0 of the topic `test`, sent on 2001-09-09.
+/// Builds a record with this payload, at offset 0 of partition 0 of the topic `test`, sent on 2001-09-09.
 pub fn record(payload: impl Into<Bytes>) -> RecordBuilder {
     published(Outgoing::new(payload))
 }
 
-/// The record that comes when a [`KafkaPublisher`](crate::KafkaPublisher) has sent this message, with its topic, its partition and its time.
+/// Builds the record that is read when a [`KafkaPublisher`](crate::KafkaPublisher) has sent this message, with its topic, partition and time.
 pub fn published(message: Outgoing) -> RecordBuilder {
     RecordBuilder::new(message)
 }
 
-/// A record in the making. Clones make equal records.
+/// Builds a record. Clones build equal records.
 #[derive(Debug, Clone)]
-#[must_use = "a builder makes its record in `build`"]
+#[must_use = "a builder returns its record from `build`"]
 pub struct RecordBuilder {
     message: Outgoing,
     has_payload: bool,
@@ -55,7 +55,7 @@ impl RecordBuilder {
         }
     }
 
-    /// A tombstone: no payload at all, which is not the same as an empty one.
+    /// Makes it a tombstone: a record without a payload, which differs from an empty payload.
     pub fn tombstone(mut self) -> Self {
         self.has_payload = false;
         self
@@ -67,7 +67,7 @@ impl RecordBuilder {
         self
     }
 
-    /// Adds a header, which may repeat, and be null (`None::<&str>`).
+    /// Adds a header. Names may repeat, and values may be null (`None::<&str>`).
     pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
         self.message = self.message.header(name, value);
         self
@@ -91,23 +91,23 @@ impl RecordBuilder {
         self
     }
 
-    /// When it was sent, to the millisecond, as its sender says. 2001-09-09 01:46:40 UTC by default.
+    /// The time that the sender set, to the millisecond. 2001-09-09 01:46:40 UTC by default.
     pub fn time(mut self, time: SystemTime) -> Self {
         self.time = time;
         self
     }
 
-    /// When the broker appended it, for a topic whose times are those of the broker.
+    /// The time at which the broker appended it, for a topic with `message.timestamp.type=LogAppendTime`.
     pub fn time_of_broker(mut self, time: SystemTime) -> Self {
         self.is_time_of_broker = true;
         self.time(time)
     }
 
-    /// The record.
+    /// Builds the record.
     ///
     /// # Panics
     ///
-    /// When its headers nest too deep to be sent.
+    /// Panics if the headers nest too deeply to be sent.
     #[must_use]
     #[track_caller]
     pub fn build(self) -> KafkaRecord {
@@ -116,11 +116,11 @@ impl RecordBuilder {
             headers.push((name.to_vec(), value.map(<[u8]>::to_vec)));
         });
         if let Err(error) = carried {
-            panic!("Kafka cannot have such a record: {error}");
+            panic!("Kafka cannot store such a record: {error}");
         }
         let since = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        KafkaRecord::made(Made {
+        KafkaRecord::built(BuiltRecord {
             topic: self.message.destination().unwrap_or("test").to_owned(),
             partition: self.message.partition().unwrap_or_default(),
             offset: self.offset,
@@ -136,7 +136,7 @@ impl MakeRecord for RecordBuilder {
     type Record = KafkaRecord;
 
     fn make(&self, delivery: u32) -> KafkaRecord {
-        // Kafka does not tell how often a record was read.
+        // Kafka does not count deliveries.
         let _ = delivery;
         self.clone().build()
     }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_made_record_has_what_it_was_given_and_defaults_for_the_rest() {
+    fn a_built_record_has_the_given_values_and_defaults_for_the_rest() {
         let plain = record("hello").build();
         assert_eq!(
             (plain.topic(), plain.id()),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_builder_makes_the_same_record_at_each_delivery() {
+    fn a_builder_builds_the_same_record_for_each_delivery() {
         let builder = record("x").offset(7);
         assert_eq!(builder.make(1).id(), builder.make(4).id());
     }

@@ -6,7 +6,7 @@ mod common;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use broadway_kafka::{Begin, GroupProtocol, Kafka};
+use broadway_kafka::{GroupProtocol, Kafka, StartOffset};
 use common::{
     Collector, Reader, Received, add_partitions, admin, broker, committed, create_topic, publish,
     unique,
@@ -88,7 +88,7 @@ async fn an_added_partition_without_a_commit_does_not_stop_those_that_begin_at_c
     create_topic(&brokers, &topic, 1, &[]).await;
     let source = source(&brokers, &topic, &group);
     Reader::open(&source).await.close().await.unwrap();
-    let mut reader = Reader::open(&source.begin(Begin::Committed)).await;
+    let mut reader = Reader::open(&source.start_offset(StartOffset::Committed)).await;
     add_partitions(&brokers, &topic, 2).await;
     publish(&brokers, &topic, 2, 0..40);
     let received = reader.exactly(40).await;

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use broadway_core::{ConfigError, OpenContext, Outgoing, Publisher, Source};
-use broadway_kafka::{Begin, Kafka, KafkaPublisher, KafkaPublisherBuilder, NewTopic};
+use broadway_kafka::{Kafka, KafkaPublisher, KafkaPublisherBuilder, NewTopic, StartOffset};
 use common::{PATIENCE, Reader, admin, broker, create_topic, numbers, publish, unique};
 use rdkafka::{
     admin::{AdminOptions, ResourceSpecifier},
@@ -18,7 +18,7 @@ fn source(brokers: &str, topic: &str) -> Kafka {
     Kafka::topics([topic])
         .brokers(brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
 }
 
 fn publisher(brokers: &str, topic: &str) -> KafkaPublisherBuilder {
@@ -68,7 +68,7 @@ async fn a_source_creates_its_missing_topics() {
     let source = Kafka::topics(&topics)
         .brokers(&brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .create_if_missing(new);
     let mut reader = Reader::open(&source).await;
     for topic in &topics {

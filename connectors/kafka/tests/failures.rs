@@ -9,7 +9,7 @@ use broadway_core::{
     Acknowledger, Message, OpenContext, Outcome, Pipeline, Problem, Settled, Source, StartError,
     handler_fn,
 };
-use broadway_kafka::{Begin, ConfigError, GroupProtocol, Kafka, KafkaRecord, OnFailure};
+use broadway_kafka::{ConfigError, GroupProtocol, Kafka, KafkaRecord, OnFailure, StartOffset};
 use common::{
     Collector, Reader, broker, committed, create_topic, failed, numbers, publish, unique,
 };
@@ -23,7 +23,7 @@ async fn a_failed_message_halts_its_partition_only_and_comes_again() {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .lag_interval(Duration::from_millis(20));
     let mut reader = Reader::open(&source).await;
     let (mut first, second): (Vec<_>, Vec<_>) = reader
@@ -83,7 +83,7 @@ async fn a_halted_partition_is_resumed(protocol: GroupProtocol) {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .protocol(protocol);
     let control = source.control();
     let mut reader = Reader::open(&source).await;
@@ -143,7 +143,7 @@ async fn skipping_is_an_option_of_the_source() {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .on_failure(OnFailure::Skip);
     let mut reader = Reader::open(&source).await;
     let received = reader.exactly(10).await;
@@ -161,7 +161,7 @@ async fn a_message_may_choose_otherwise_than_its_source() {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest);
+        .start_offset(StartOffset::Earliest);
     let mut reader = Reader::open(&source).await;
     let mut settled: Vec<_> = reader
         .exactly(10)
@@ -187,7 +187,7 @@ async fn reading_stops_when_too_much_is_uncommitted_and_goes_on() {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .uncommitted_max(10);
     let mut reader = Reader::open(&source).await;
     let mut received = reader.exactly(10).await;

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use broadway_kafka::{Begin, GroupProtocol, Kafka};
+use broadway_kafka::{GroupProtocol, Kafka, StartOffset};
 use common::{Collector, Reader, committed, numbers, publish, unique};
 use rdkafka::{
     mocking::MockCluster,
@@ -42,7 +42,7 @@ impl Fixture {
         Kafka::topics([&self.topic])
             .brokers(&self.brokers)
             .group(&self.group)
-            .begin(Begin::Earliest)
+            .start_offset(StartOffset::Earliest)
             .protocol(GroupProtocol::Consumer)
             .commit_interval(Duration::from_millis(50))
             .set("reconnect.backoff.max.ms", "100")

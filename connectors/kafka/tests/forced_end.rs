@@ -9,7 +9,7 @@ use broadway_core::{
     BoxError, Handler, Message, Next, NoBatcher, Pipeline, Processors, Record, RunError, Topology,
     testing::Collector,
 };
-use broadway_kafka::{Begin, Kafka, KafkaRecord};
+use broadway_kafka::{Kafka, KafkaRecord, StartOffset};
 use common::{broker, create_topic, publish, unique};
 
 const MESSAGES: u64 = 300;
@@ -57,7 +57,7 @@ async fn told_and_came(
         let source = Kafka::topics([topic.as_str()])
             .brokers(brokers.clone())
             .group(group.clone());
-        source.begin(Begin::Earliest)
+        source.start_offset(StartOffset::Earliest)
     };
     let stuck = Stuck {
         seen: Collector::new(),

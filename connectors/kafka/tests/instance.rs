@@ -10,7 +10,7 @@ use std::{
 };
 
 use broadway_core::{Message, Pipeline, Record, RunError, Topology, handler_fn_async};
-use broadway_kafka::{Begin, GroupProtocol, Kafka, KafkaRecord};
+use broadway_kafka::{GroupProtocol, Kafka, KafkaRecord, StartOffset};
 use common::{Collector, Log, PATIENCE, Reader, broker, create_topic, publish, unique};
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ async fn source(name: &str) -> Option<(String, String, Kafka)> {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .commit_interval(Duration::from_millis(50))
         .instance_id("billing-7")
         .set("heartbeat.interval.ms", "200")
@@ -115,7 +115,7 @@ async fn a_kip_848_member_whose_name_is_in_use_is_refused_by_that_option() {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .protocol(GroupProtocol::Consumer)
         .instance_id("billing-7");
     let first = Reader::open(&source).await;

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use broadway_kafka::{Begin, GroupProtocol, Kafka};
+use broadway_kafka::{GroupProtocol, Kafka, StartOffset};
 use common::{
     Collector, Log, PATIENCE, Reader, broker, committed, create_topic, numbers, publish, unique,
 };
@@ -21,7 +21,7 @@ fn source(brokers: &str, topic: &str, group: &str) -> Kafka {
     Kafka::topics([topic])
         .brokers(brokers)
         .group(group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .lag_interval(Duration::from_millis(50))
         .commit_interval(Duration::from_millis(20))
 }

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use broadway_core::{Message, Pipeline, handler_fn};
-use broadway_kafka::{Begin, Kafka, KafkaRecord};
+use broadway_kafka::{Kafka, KafkaRecord, StartOffset};
 use common::{PATIENCE, Reader, broker, committed, create_topic, publish, unique};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -18,7 +18,7 @@ async fn unlimited(name: &str) -> Option<(String, String, String, Kafka)> {
     let source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .connect_timeout(Duration::MAX)
         .join_timeout(Duration::MAX)
         .close_timeout(Duration::MAX)

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use broadway_kafka::{Begin, Kafka};
+use broadway_kafka::{Kafka, StartOffset};
 use common::{PATIENCE, Reader, broker, create_topic, unique};
 use rdkafka::{
     ClientConfig,
@@ -62,7 +62,7 @@ async fn the_client_holds(limit: usize, bytes: usize, name: &str, batch: usize, 
     let source = Kafka::topics([chosen])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .prefetch_bytes_max(limit);
     let mut reader = Reader::open(&source).await;
     let held = prefetched(&reader).await * SIZE;

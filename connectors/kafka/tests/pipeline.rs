@@ -12,7 +12,7 @@ use broadway_core::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors, Record,
     Topology, Totals,
 };
-use broadway_kafka::{Begin, GroupProtocol, Kafka, KafkaRecord, OnFailure};
+use broadway_kafka::{GroupProtocol, Kafka, KafkaRecord, OnFailure, StartOffset};
 use common::{Collector, Log, PATIENCE, broker, committed, create_topic, publish, unique};
 use tokio::{
     sync::{Notify, Semaphore},
@@ -115,7 +115,7 @@ impl Fixture {
         let mut source = Kafka::topics([&topic])
             .brokers(&brokers)
             .group(&group)
-            .begin(Begin::Earliest)
+            .start_offset(StartOffset::Earliest)
             .protocol(protocol);
         if protocol != GroupProtocol::Consumer {
             source = source

@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use broadway_core::{Outgoing, PublishErrorKind, Publisher, Record};
-use broadway_kafka::{Begin, Kafka, KafkaPublisher, KafkaPublisherBuilder};
+use broadway_kafka::{Kafka, KafkaPublisher, KafkaPublisherBuilder, StartOffset};
 use common::{PATIENCE, Reader, Received, broker, create_topic, unique};
 use tokio::time::timeout;
 
@@ -25,7 +25,7 @@ async fn read(brokers: &str, topic: &str, n: usize) -> Vec<Received> {
     let source = Kafka::topics([topic])
         .brokers(brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest);
+        .start_offset(StartOffset::Earliest);
     let mut reader = Reader::open(&source).await;
     let received = reader.exactly(n).await;
     reader.close().await.unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use broadway_core::{
     Callback, HeaderName, HeaderValue, Outgoing, PublishErrorKind, Publisher, Reason, Record,
 };
-use broadway_kafka::{Begin, Kafka, KafkaPublisher};
+use broadway_kafka::{Kafka, KafkaPublisher, StartOffset};
 use common::{PATIENCE, Reader, Received, broker, create_topic, unique};
 use tokio::time::timeout;
 
@@ -36,7 +36,7 @@ async fn read(brokers: &str, topic: &str, n: usize) -> Vec<Received> {
     let source = Kafka::topics([topic])
         .brokers(brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest);
+        .start_offset(StartOffset::Earliest);
     let mut reader = Reader::open(&source).await;
     let received = reader.exactly(n).await;
     reader.close().await.unwrap();
@@ -299,7 +299,7 @@ async fn keys_until(brokers: &str, topic: &str, last: usize) -> Vec<Vec<u8>> {
     let source = Kafka::topics([topic])
         .brokers(brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest);
+        .start_offset(StartOffset::Earliest);
     let mut reader = Reader::open(&source).await;
     let mut keys = Vec::new();
     loop {

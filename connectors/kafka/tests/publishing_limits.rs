@@ -4,7 +4,7 @@
 mod common;
 
 use broadway_core::{Outgoing, PublishErrorKind, Publisher, Record};
-use broadway_kafka::{Begin, Kafka, KafkaPublisher};
+use broadway_kafka::{Kafka, KafkaPublisher, StartOffset};
 use common::{PATIENCE, Reader, admin, broker, create_topic, unique};
 use rdkafka::{
     admin::{AdminOptions, AlterConfig, ResourceSpecifier},
@@ -69,7 +69,7 @@ async fn arrived(brokers: &str, topic: &str, n: usize) -> Vec<usize> {
     let source = Kafka::topics([topic])
         .brokers(brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest);
+        .start_offset(StartOffset::Earliest);
     let mut reader = Reader::open(&source).await;
     let received = reader.exactly(n + 1).await;
     reader.close().await.unwrap();

@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeMap, time::Duration};
 
 use broadway_core::{OpenContext, Record, Source};
-use broadway_kafka::{Begin, Kafka};
+use broadway_kafka::{Kafka, StartOffset};
 use common::{
     Collector, Reader, add_partitions, broker, committed, create_topic, number, numbers, publish,
     unique,
@@ -16,7 +16,7 @@ fn source(brokers: &str, topic: &str) -> Kafka {
     Kafka::topics([topic])
         .brokers(brokers)
         .group(unique("group"))
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +78,7 @@ async fn latest_misses_nothing_that_is_published_after_open() {
     let topic = unique("latest");
     create_topic(&brokers, &topic, 3, &[]).await;
     publish(&brokers, &topic, 3, 0..300);
-    let source = source(&brokers, &topic).begin(Begin::Latest);
+    let source = source(&brokers, &topic).start_offset(StartOffset::Latest);
     let mut reader = Reader::open(&source).await;
     publish(&brokers, &topic, 3, 300..310);
     let mut received = numbers(&reader.exactly(10).await);
@@ -104,7 +104,8 @@ async fn a_time_begins_at_the_first_message_that_is_not_older() {
         std::hint::spin_loop();
     }
     publish(&brokers, &topic, 1, 5..10);
-    let mut reader = Reader::open(&source(&brokers, &topic).begin(Begin::Timestamp(between))).await;
+    let mut reader =
+        Reader::open(&source(&brokers, &topic).start_offset(StartOffset::Timestamp(between))).await;
     let received = reader.exactly(5).await;
     assert_eq!(numbers(&received), [5, 6, 7, 8, 9]);
     assert!(
@@ -342,7 +343,7 @@ async fn without_a_commit_begin_committed_is_an_error() {
     let topic = unique("uncommitted");
     create_topic(&brokers, &topic, 1, &[]).await;
     let error = source(&brokers, &topic)
-        .begin(Begin::Committed)
+        .start_offset(StartOffset::Committed)
         .open(&OpenContext::for_test())
         .await
         .unwrap_err();

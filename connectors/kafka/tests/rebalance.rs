@@ -10,7 +10,7 @@ use std::{
 };
 
 use broadway_core::{Acknowledger, Outcome};
-use broadway_kafka::{Begin, GroupProtocol, Kafka};
+use broadway_kafka::{GroupProtocol, Kafka, StartOffset};
 use common::{
     Collector, PATIENCE, Reader, Received, broker, committed, create_topic, number, publish, unique,
 };
@@ -23,7 +23,7 @@ fn source(brokers: &str, topic: &str, group: &str, protocol: GroupProtocol) -> K
     let source = Kafka::topics([topic])
         .brokers(brokers)
         .group(group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .protocol(protocol)
         .commit_interval(Duration::from_millis(50));
     if protocol == GroupProtocol::Consumer {

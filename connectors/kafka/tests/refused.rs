@@ -6,7 +6,7 @@ mod common;
 use std::{future::pending, time::Duration};
 
 use broadway_core::{OpenContext, Outgoing, Publisher, Source};
-use broadway_kafka::{Begin, Kafka, KafkaPublisher};
+use broadway_kafka::{Kafka, KafkaPublisher, StartOffset};
 use common::{Collector, Reader, sasl, tls::Identity};
 use rdkafka::{
     mocking::MockCluster,
@@ -222,7 +222,7 @@ fn orders(cluster: &MockCluster<'_, DefaultProducerContext>) -> Kafka {
     Kafka::topics(["orders"])
         .brokers(cluster.bootstrap_servers())
         .group("billing")
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
 }
 
 #[tokio::test(flavor = "multi_thread")]

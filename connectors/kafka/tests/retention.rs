@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use broadway_kafka::{Begin, GroupProtocol, Kafka, OnLost};
+use broadway_kafka::{GroupProtocol, Kafka, OnLost, StartOffset};
 use common::{Collector, Reader, admin, broker, committed, create_topic, numbers, publish, unique};
 use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
 
@@ -13,7 +13,7 @@ fn source(brokers: &str, topic: &str, group: &str, protocol: GroupProtocol) -> K
     let source = Kafka::topics([topic])
         .brokers(brokers)
         .group(group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .protocol(protocol)
         .commit_interval(Duration::from_millis(50))
         .lag_interval(Duration::from_millis(50));

@@ -13,7 +13,7 @@ use broadway_core::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Processors, Record,
     Topology,
 };
-use broadway_kafka::{Begin, GroupProtocol, Kafka, KafkaRecord};
+use broadway_kafka::{GroupProtocol, Kafka, KafkaRecord, StartOffset};
 use common::{Collector, Log, PATIENCE, broker, committed, create_topic, unique};
 use rdkafka::{
     ClientConfig,
@@ -179,7 +179,7 @@ async fn a_member_joins(protocol: GroupProtocol, pace: Pace) {
     let mut source = Kafka::topics([&topic])
         .brokers(&brokers)
         .group(&group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .protocol(protocol)
         .revoke_timeout(PATIENCE);
     if protocol != GroupProtocol::Consumer {

@@ -9,7 +9,7 @@ use broadway_core::{
     DeadLetters, Handler, Message, Pipeline, Processors, Record, handler_fn,
     telemetry::{Event, Observer},
 };
-use broadway_kafka::{Begin, Kafka, KafkaPublisher, KafkaRecord, NewTopic};
+use broadway_kafka::{Kafka, KafkaPublisher, KafkaRecord, NewTopic, StartOffset};
 use common::{
     Collector, Log, PATIENCE, Reader, broker, committed, create_topic, numbers, publish, unique,
 };
@@ -41,7 +41,7 @@ fn source(brokers: &str, topic: &str, group: &str) -> Kafka {
     Kafka::topics([topic])
         .brokers(brokers)
         .group(group)
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .commit_interval(Duration::from_millis(20))
 }
 

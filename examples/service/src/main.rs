@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 use broadway::{
     Batching, BoxError, DeadLetters, Pipeline, Processors,
-    kafka::{Begin, Kafka, KafkaPublisher, NewTopic},
+    kafka::{Kafka, KafkaPublisher, NewTopic, StartOffset},
     telemetry::MetricsObserver,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -59,7 +59,7 @@ async fn serve(settings: &Settings) -> Result<(), BoxError> {
     let source = Kafka::topics([settings.topic.as_str()])
         .brokers(&settings.brokers)
         .group("order-service")
-        .begin(Begin::Earliest)
+        .start_offset(StartOffset::Earliest)
         .create_if_missing(NewTopic::partitions(4));
     let dead_letters = KafkaPublisher::topic(settings.dead_letter_topic())
         .brokers(&settings.brokers)

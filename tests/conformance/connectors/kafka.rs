@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use broadway::{
     BoxError,
-    kafka::{Begin, GroupProtocol, Kafka, KafkaPublisher},
+    kafka::{GroupProtocol, Kafka, KafkaPublisher, StartOffset},
     testing::conformance::{Capabilities, ConnectorUnderTest, Redelivery},
 };
 use rdkafka::{
@@ -72,7 +72,7 @@ impl ConnectorUnderTest for TestKafka {
         Kafka::topics([place])
             .brokers(via.unwrap_or(self.broker).to_string())
             .group(place)
-            .begin(Begin::Earliest)
+            .start_offset(StartOffset::Earliest)
             // A member that was killed is noticed after the session time-out, and joining takes no seconds.
             .protocol(GroupProtocol::CooperativeSticky)
             .set("session.timeout.ms", "3000")

@@ -1,4 +1,4 @@
-//! Messages, owned and free to travel between threads.
+//! Messages of librdkafka, owned, and free to move between threads: [`RawMessage`].
 
 use std::{
     ffi::{CStr, c_char, c_void},
@@ -16,114 +16,116 @@ use rdkafka::{
 };
 
 use super::as_result;
-use crate::{client::Client, headers::Native, partition::Origin};
+use crate::{client::MemberClient, headers::NativeHeader};
+
+/// Identifies a partition.
+#[derive(Debug)]
+pub(crate) struct PartitionId {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    /// Both, as in `orders[3]`.
+    pub(crate) name: String,
+}
+
+impl PartitionId {
+    pub(crate) fn new(topic: &str, partition: i32) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+            name: format!("{topic}[{partition}]"),
+        }
+    }
+}
 
 /// A buffer for message pointers, empty between reads.
 #[derive(Default)]
-pub(crate) struct Scratch(Vec<Pointer>);
+pub(crate) struct PointerBuffer(Vec<Pointer>);
 
 #[repr(transparent)]
 struct Pointer(NonNull<rd_kafka_message_t>);
 
-// SAFETY: an empty buffer when it moves; and see `Raw`.
+// SAFETY: the buffer is empty whenever it moves to another thread; see also `RawMessage`.
 unsafe impl Send for Pointer {}
-// SAFETY: nothing can be done with a shared one.
+// SAFETY: a shared reference gives access to nothing.
 unsafe impl Sync for Pointer {}
 
-impl Scratch {
-    /// Room for `n` pointers.
+impl PointerBuffer {
+    /// Empties the buffer and returns room for `n` pointers.
     pub(super) fn room(&mut self, n: usize) -> *mut *mut rd_kafka_message_t {
         self.0.clear();
         self.0.reserve(n);
         self.0.as_mut_ptr().cast()
     }
 
-    /// Takes what was written into the room.
+    /// Takes the messages whose pointers were written into the room.
     ///
     /// # Safety
     ///
-    /// Since [`room`](Self::room) was called, `read` pointers were written into it: messages of `client` that nobody
-    /// else owns.
+    /// Since [`room`](Self::room) was called, `read` pointers were written into it, each to a message of `client` that has no other
+    /// owner.
     pub(super) unsafe fn adopt(
         &mut self,
         read: usize,
-        origin: &Arc<Origin>,
-        client: &Arc<Client>,
-        into: &mut Vec<Raw>,
+        id: &Arc<PartitionId>,
+        client: &Arc<MemberClient>,
+        into: &mut Vec<RawMessage>,
     ) {
         if read == 0 {
             return;
         }
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller promises that `read` elements were written.
         unsafe { self.0.set_len(read) };
-        let chunk = NonNull::from(Box::leak(Box::new(Chunk {
+        // One allocation for all messages of a read, counted by hand: an `Arc` for each message would cost an increment each.
+        let chunk = NonNull::from(Box::leak(Box::new(MessageChunk {
             messages: AtomicUsize::new(read),
-            origin: origin.clone(),
+            id: id.clone(),
             headers: Mutex::new(()),
             _client: client.clone(),
         })));
         into.extend(
             self.0
                 .drain(..)
-                .map(|Pointer(message)| Raw { message, chunk }),
+                .map(|Pointer(message)| RawMessage { message, chunk }),
         );
-    }
-
-    /// Shows the payloads of what was written into the room, and destroys the messages.
-    ///
-    /// # Safety
-    ///
-    /// As for [`adopt`](Self::adopt).
-    pub(super) unsafe fn see_and_destroy(&mut self, read: usize, mut see: impl FnMut(&[u8])) {
-        // SAFETY: as promised by the caller.
-        unsafe { self.0.set_len(read) };
-        for Pointer(message) in self.0.drain(..) {
-            // SAFETY: the message is ours until it is destroyed, and its payload lives as long as it does.
-            unsafe {
-                let raw = message.as_ref();
-                if !raw.payload.is_null() {
-                    see(slice::from_raw_parts(raw.payload.cast(), raw.len));
-                }
-                bindings::rd_kafka_message_destroy(message.as_ptr());
-            }
-        }
     }
 }
 
-/// What the messages of one read share.
-struct Chunk {
+/// Shared by the messages of one read.
+struct MessageChunk {
+    /// How many messages of the read are left.
     messages: AtomicUsize,
-    origin: Arc<Origin>,
-    /// Held while headers are looked up: librdkafka parses them at first sight, into the message.
+    id: Arc<PartitionId>,
+    /// Held while headers are looked up: librdkafka parses them at the first access and writes the result into the message.
     headers: Mutex<()>,
-    _client: Arc<Client>,
+    /// Keeps the client alive: messages must not outlive it.
+    _client: Arc<MemberClient>,
 }
 
 /// An owned message of librdkafka.
-pub(crate) struct Raw {
+pub(crate) struct RawMessage {
     message: NonNull<rd_kafka_message_t>,
-    chunk: NonNull<Chunk>,
+    chunk: NonNull<MessageChunk>,
 }
 
-// SAFETY: a message may be read and destroyed on any thread; what it shares (the fetched buffer, the partition) is counted
-// atomically by librdkafka, and the chunk by us.
-unsafe impl Send for Raw {}
-// SAFETY: all that `&self` does is reading, but for the headers, which is done under the chunk's lock.
-unsafe impl Sync for Raw {}
+// SAFETY: a message may be read and destroyed on any thread; librdkafka counts what it shares (the fetched buffer, the partition)
+// atomically, and this file counts the chunk atomically.
+unsafe impl Send for RawMessage {}
+// SAFETY: methods of `&self` only read, except for the headers, which are parsed under the chunk's lock.
+unsafe impl Sync for RawMessage {}
 
-impl Raw {
+impl RawMessage {
     fn message(&self) -> &rd_kafka_message_t {
-        // SAFETY: ours until dropped, and never written to by us.
+        // SAFETY: owned by `self` until it is dropped, and not written to.
         unsafe { self.message.as_ref() }
     }
 
-    fn chunk(&self) -> &Chunk {
+    fn chunk(&self) -> &MessageChunk {
         // SAFETY: the chunk lives until its last message is dropped.
         unsafe { self.chunk.as_ref() }
     }
 
-    pub(crate) fn origin(&self) -> &Arc<Origin> {
-        &self.chunk().origin
+    pub(crate) fn id(&self) -> &Arc<PartitionId> {
+        &self.chunk().id
     }
 
     pub(crate) fn offset(&self) -> i64 {
@@ -142,10 +144,10 @@ impl Raw {
         unsafe { bytes(message.key, message.key_len) }
     }
 
-    /// The time in milliseconds since 1970, and whether the broker gave it rather than the sender.
+    /// The time in milliseconds since 1970, and whether the broker set it rather than the sender.
     pub(crate) fn timestamp_ms(&self) -> Option<(i64, bool)> {
         let mut kind = bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: the message is ours; `kind` is written.
+        // SAFETY: the message is owned by `self`; `kind` is written.
         let time =
             unsafe { bindings::rd_kafka_message_timestamp(self.message.as_ptr(), &raw mut kind) };
         let by_broker =
@@ -153,8 +155,8 @@ impl Raw {
         (time >= 0).then_some((time, by_broker))
     }
 
-    /// The header at `index`, counted from 0 in the order in which they were sent.
-    pub(crate) fn header_at(&self, index: usize) -> Option<Native<'_>> {
+    /// The header at `index`, counted from 0, in the order in which they were sent.
+    pub(crate) fn header_at(&self, index: usize) -> Option<NativeHeader<'_>> {
         let headers = self.headers()?;
         let (mut name, mut value, mut len) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0);
         // SAFETY: the headers belong to the message; the three results are written.
@@ -181,14 +183,14 @@ impl Raw {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is ours; it may be parsed now, which the lock keeps to one thread at a time.
+        // SAFETY: the message is owned by `self`; it may be parsed now, which the lock restricts to one thread at a time.
         let code =
             unsafe { bindings::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers) };
         as_result(code).ok()?;
         NonNull::new(headers)
     }
 
-    /// What went wrong, if this is not a message but an error of its partition.
+    /// The error, if this is not a message but an error of its partition.
     pub(crate) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
         let code = as_result(self.message().err).err()?;
         let text = self
@@ -202,14 +204,14 @@ impl Raw {
     }
 }
 
-impl Drop for Raw {
+impl Drop for RawMessage {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again. The client lives, as the chunk holds it.
+        // SAFETY: owned by `self` and not used again. The chunk keeps the client alive.
         unsafe { bindings::rd_kafka_message_destroy(self.message.as_ptr()) };
-        // As `Arc` does it: all uses of the chunk happen before the last one drops it.
+        // As in `Arc`: the release and the fence order all uses of the chunk before its drop.
         if self.chunk().messages.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
-            // SAFETY: made by `Box::leak`, and this was its last message.
+            // SAFETY: the chunk came from `Box::leak`, and this was its last message.
             drop(unsafe { Box::from_raw(self.chunk.as_ptr()) });
         }
     }
@@ -222,6 +224,6 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
     if data.is_null() {
         return None;
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller promises it.
     Some(unsafe { slice::from_raw_parts(data.cast(), len) })
 }

@@ -1,4 +1,4 @@
-//! Handing over one message, with all that Kafka knows: header names that are not text, null and empty apart.
+//! Hands a message to the client with everything that Kafka can express: header names that are not UTF-8, null and empty values distinct.
 
 use std::{
     ffi::{CStr, c_void},
@@ -13,41 +13,41 @@ use rdkafka::{
 };
 
 use super::as_result;
-use crate::headers::Native;
+use crate::headers::NativeHeader;
 
-/// A message, copied when it is handed over.
-pub(crate) struct Parts<'a> {
+/// The parts of a message. They are copied when it is handed over, except for the headers.
+pub(crate) struct MessageParts<'a> {
     pub(crate) topic: &'a CStr,
-    /// -1: the one that the key chooses.
+    /// -1 for the partition that the key selects.
     pub(crate) partition: i32,
     pub(crate) payload: Option<&'a [u8]>,
     pub(crate) key: Option<&'a [u8]>,
-    /// Milliseconds since 1970; 0: now.
+    /// Milliseconds since 1970; 0 for now.
     pub(crate) timestamp_ms: i64,
-    pub(crate) headers: Headers,
-    /// What its delivery report brings back.
+    pub(crate) headers: RawHeaders,
+    /// Returned by the delivery report.
     pub(crate) opaque: usize,
 }
 
-/// Headers on their way to a message; none, or a list of the client's.
+/// Headers of a message that was not handed over yet: none, or a list of the client's.
 #[derive(Default)]
-pub(crate) struct Headers(Option<NonNull<rd_kafka_headers_t>>);
+pub(crate) struct RawHeaders(Option<NonNull<rd_kafka_headers_t>>);
 
-impl Headers {
-    /// Room for `n`.
+impl RawHeaders {
+    /// An empty list with room for `n` headers.
     pub(crate) fn with_capacity(n: usize) -> Self {
         if n == 0 {
             return Self(None);
         }
-        // SAFETY: no precondition; what is returned is ours.
+        // SAFETY: no precondition; the result is owned here.
         Self(NonNull::new(unsafe { bindings::rd_kafka_headers_new(n) }))
     }
 
-    /// One more. The name has no NUL in it.
-    pub(crate) fn add(&mut self, (name, value): Native<'_>) {
+    /// Adds a header. Its name must not contain a NUL.
+    pub(crate) fn add(&mut self, (name, value): NativeHeader<'_>) {
         let Some(list) = self.0 else { return };
         let (value, len) = data(value);
-        // SAFETY: the list is ours and not read-only; name and value are copied, by their lengths.
+        // SAFETY: the list is owned by `self` and not read-only; name and value are copied, by their lengths.
         let added = unsafe {
             bindings::rd_kafka_header_add(
                 list.as_ptr(),
@@ -57,7 +57,7 @@ impl Headers {
                 isize::try_from(len).expect("a slice is no longer"),
             )
         };
-        debug_assert!(as_result(added).is_ok(), "a list of our own can be written");
+        debug_assert!(as_result(added).is_ok(), "an owned list can be written");
     }
 
     fn as_ptr(&self) -> *mut rd_kafka_headers_t {
@@ -65,24 +65,24 @@ impl Headers {
     }
 }
 
-impl Drop for Headers {
+impl Drop for RawHeaders {
     fn drop(&mut self) {
         if let Some(list) = self.0 {
-            // SAFETY: ours, as no message has taken it.
+            // SAFETY: owned by `self`, because no message has taken it.
             unsafe { bindings::rd_kafka_headers_destroy(list.as_ptr()) };
         }
     }
 }
 
-/// Hands a message over. Never waits.
+/// Hands a message over. Does not wait.
 pub(crate) fn produce<C: ClientContext>(
     client: &Client<C>,
-    mut parts: Parts<'_>,
+    mut parts: MessageParts<'_>,
 ) -> Result<(), RDKafkaErrorCode> {
     let (payload, payload_len) = data(parts.payload);
     let (key, key_len) = data(parts.key);
-    // SAFETY: the client lives; each tag is followed by values of its types, and the last one ends the list; everything is
-    // copied, but for the headers, which become the message's if it is taken.
+    // SAFETY: the client is alive; each tag is followed by values of its types, and the last tag ends the list; everything is copied,
+    // except for the headers, which belong to the message if it is accepted.
     let code = unsafe {
         bindings::rd_kafka_producev(
             client.native_ptr(),
@@ -108,11 +108,12 @@ pub(crate) fn produce<C: ClientContext>(
         )
     };
     as_result(code)?;
+    // Accepted: the message owns the headers now, so they must not be destroyed here.
     parts.headers.0 = None;
     Ok(())
 }
 
-/// Null for `None`; never for what is empty.
+/// Null for `None`, and never null for an empty slice.
 fn data(bytes: Option<&[u8]>) -> (*const c_void, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| {
         (bytes.as_ptr().cast(), bytes.len())

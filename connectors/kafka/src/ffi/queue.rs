@@ -1,4 +1,4 @@
-//! Queues: of one partition's messages, read in batches, and of the results of commits.
+//! Queues of librdkafka: of one partition's messages, read in batches, and of results: [`ClientQueue`].
 
 use std::{
     ffi::{CStr, CString, c_void},
@@ -14,49 +14,50 @@ use rdkafka::{
 };
 
 use super::{
-    Signal, as_result,
-    message::{Raw, Scratch},
+    as_result,
+    message::{PartitionId, PointerBuffer, RawMessage},
+    signal::QueueSignal,
 };
-use crate::{client::Client, partition::Origin};
+use crate::client::MemberClient;
 
-/// A queue of librdkafka: of one partition's messages, or of commit results.
-pub(crate) struct Queue {
+/// A queue of one partition's messages, or of results.
+pub(crate) struct ClientQueue {
     raw: NonNull<rd_kafka_queue_t>,
-    client: Arc<Client>,
-    /// What the callback points at.
-    _signal: Arc<Signal>,
+    client: Arc<MemberClient>,
+    /// The target of the callback's pointer.
+    _signal: Arc<QueueSignal>,
 }
 
-// SAFETY: librdkafka's queues are locked inside; every function used here may be called from any thread.
-unsafe impl Send for Queue {}
+// SAFETY: librdkafka locks its queues; every function used here may be called from any thread.
+unsafe impl Send for ClientQueue {}
 // SAFETY: as above.
-unsafe impl Sync for Queue {}
+unsafe impl Sync for ClientQueue {}
 
-impl Queue {
-    /// The queue of one partition, cut off from the member's main queue. Made *before* the partition is assigned, so that
-    /// no message takes the other way.
+impl ClientQueue {
+    /// The queue of one partition, separated from the member's main queue. Create it *before* the partition is assigned: messages that
+    /// arrive earlier would go to the main queue.
     pub(crate) fn of_partition(
-        client: &Arc<Client>,
-        origin: &Origin,
-        signal: Arc<Signal>,
+        client: &Arc<MemberClient>,
+        id: &PartitionId,
+        signal: Arc<QueueSignal>,
     ) -> Option<Self> {
-        let topic = CString::new(&*origin.topic).ok()?;
+        let topic = CString::new(&*id.topic).ok()?;
         // SAFETY: the client lives as long as `client`; the name ends with NUL and is copied by the callee.
         let raw = unsafe {
             bindings::rd_kafka_queue_get_partition(
                 client.native_ptr(),
                 topic.as_ptr(),
-                origin.partition,
+                id.partition,
             )
         };
         let raw = NonNull::new(raw)?;
-        // SAFETY: `raw` was just returned; forwarding to null means to no other queue.
+        // SAFETY: `raw` was just returned; forwarding to null ends the forwarding to the main queue.
         unsafe { bindings::rd_kafka_queue_forward(raw.as_ptr(), ptr::null_mut()) };
         Some(Self::listening(raw, client, signal))
     }
 
-    /// A queue of its own for the results of commits.
-    pub(crate) fn of_results(client: &Arc<Client>, signal: Arc<Signal>) -> Option<Self> {
+    /// A new queue for the results of requests.
+    pub(crate) fn of_results(client: &Arc<MemberClient>, signal: Arc<QueueSignal>) -> Option<Self> {
         // SAFETY: the client lives as long as `client`.
         let raw = NonNull::new(unsafe { bindings::rd_kafka_queue_new(client.native_ptr()) })?;
         Some(Self::listening(raw, client, signal))
@@ -64,8 +65,8 @@ impl Queue {
 
     fn listening(
         raw: NonNull<rd_kafka_queue_t>,
-        client: &Arc<Client>,
-        signal: Arc<Signal>,
+        client: &Arc<MemberClient>,
+        signal: Arc<QueueSignal>,
     ) -> Self {
         let opaque = Arc::as_ptr(&signal).cast_mut().cast::<c_void>();
         // SAFETY: `opaque` points into `signal`, which this queue holds until it has disabled the callback.
@@ -77,30 +78,29 @@ impl Queue {
         }
     }
 
-    /// Moves at most `n` of what is there into `into`, without waiting. Errors come as messages too: see
-    /// [`Raw::error`].
+    /// Moves at most `n` waiting messages to `into`. Does not wait. Errors come as messages, too: see [`RawMessage::error`].
     pub(crate) fn read(
         &self,
         n: usize,
-        origin: &Arc<Origin>,
-        scratch: &mut Scratch,
-        into: &mut Vec<Raw>,
+        id: &Arc<PartitionId>,
+        pointers: &mut PointerBuffer,
+        into: &mut Vec<RawMessage>,
     ) {
-        let room = scratch.room(n);
-        // SAFETY: there is room for `n` pointers; the queue lives as long as `self`. A time-out of 0 returns at once.
+        let room = pointers.room(n);
+        // SAFETY: there is room for `n` pointers; the queue lives as long as `self`. A timeout of 0 returns at once.
         let read = unsafe { bindings::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, room, n) };
-        // Negative for an error, of which there is none for a queue that exists.
+        // Negative in case of an error, which does not occur for a queue that exists.
         let read = usize::try_from(read).unwrap_or(0);
-        // SAFETY: the callee has written `read` pointers to messages, which are ours now; `client` is theirs.
-        unsafe { scratch.adopt(read, origin, &self.client, into) };
+        // SAFETY: the callee has written `read` pointers to messages, which are owned here from now on; they belong to `client`.
+        unsafe { pointers.adopt(read, id, &self.client, into) };
     }
 
-    /// One above the last offset that was taken from the queue of this partition, markers of transactions and aborted messages
-    /// included, which the client passes over. `None` while nothing was taken.
-    pub(crate) fn position(&self, origin: &Origin) -> Option<i64> {
+    /// One above the last offset taken from the queue of this partition, including markers of transactions and aborted messages, which
+    /// the client skips. `None` until something was taken.
+    pub(crate) fn position(&self, id: &PartitionId) -> Option<i64> {
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(&origin.topic, origin.partition);
-        // SAFETY: the client lives as long as `self`; the offsets of the list, which is ours, are written.
+        list.add_partition(&id.topic, id.partition);
+        // SAFETY: the client lives as long as `self`; the offsets of the list, which is owned here, are written.
         let code = unsafe { bindings::rd_kafka_position(self.client.native_ptr(), list.ptr()) };
         as_result(code).ok()?;
         match list.elements().first()?.offset() {
@@ -109,27 +109,10 @@ impl Queue {
         }
     }
 
-    /// How many messages there are.
+    /// How many messages wait in the queue.
     pub(crate) fn len(&self) -> usize {
         // SAFETY: the queue lives as long as `self`.
         unsafe { bindings::rd_kafka_queue_length(self.raw.as_ptr()) }
-    }
-
-    /// Reads at most `n` of what is there without waiting, shows each payload, and destroys the messages at once; returns
-    /// how many there were. For the benchmark, which compares with the client alone.
-    pub(crate) fn read_through(
-        &self,
-        n: usize,
-        scratch: &mut Scratch,
-        see: impl FnMut(&[u8]),
-    ) -> usize {
-        let room = scratch.room(n);
-        // SAFETY: as in `read`.
-        let read = unsafe { bindings::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, room, n) };
-        let read = usize::try_from(read).unwrap_or(0);
-        // SAFETY: the callee has written `read` pointers to messages, which are ours now.
-        unsafe { scratch.see_and_destroy(read, see) };
-        read
     }
 
     /// The result of a commit, if there is one.
@@ -142,17 +125,18 @@ impl Queue {
         }
     }
 
-    /// Shows the next event to `see`, which must take out of it what it returns; `None`: there is no event.
+    /// Calls `read` with the next event. Its result must not refer to the event, which is destroyed afterwards. Returns `None` if there is
+    /// no event.
     pub(super) fn poll<R: 'static>(
         &self,
-        see: impl FnOnce(*mut bindings::rd_kafka_event_t) -> R,
+        read: impl FnOnce(*mut bindings::rd_kafka_event_t) -> R,
     ) -> Option<R> {
-        // SAFETY: the queue lives as long as `self`; a time-out of 0 returns at once.
+        // SAFETY: the queue lives as long as `self`; a timeout of 0 returns at once.
         let event = NonNull::new(unsafe { bindings::rd_kafka_queue_poll(self.raw.as_ptr(), 0) })?;
-        let seen = see(event.as_ptr());
-        // SAFETY: the event is ours, and what was seen borrows nothing from it.
+        let result = read(event.as_ptr());
+        // SAFETY: the event is owned here, and `result` is 'static.
         unsafe { bindings::rd_kafka_event_destroy(event.as_ptr()) };
-        Some(seen)
+        Some(result)
     }
 
     pub(super) fn raw(&self) -> *mut rd_kafka_queue_t {
@@ -163,7 +147,7 @@ impl Queue {
         self.client.native_ptr()
     }
 
-    /// Asks to commit the offsets of `list`; the answer comes as a [`result`](Self::result).
+    /// Requests a commit of the offsets in `list`. The answer comes as a [`result`](Self::result).
     pub(crate) fn commit(&self, list: &TopicPartitionList) -> Result<(), RDKafkaErrorCode> {
         // SAFETY: client and queue live as long as `self`; the list is copied. Without a callback the result comes as
         // an event on the queue.
@@ -180,9 +164,9 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for ClientQueue {
     fn drop(&mut self) {
-        // SAFETY: the handle is ours; disabling takes the queue's lock, under which the callback runs, so that it has
+        // SAFETY: the handle is owned by `self`; disabling takes the queue's lock, under which the callback runs, so the callback has
         // ended when `_signal` is dropped.
         unsafe {
             bindings::rd_kafka_queue_cb_event_enable(self.raw.as_ptr(), None, ptr::null_mut());
@@ -192,15 +176,15 @@ impl Drop for Queue {
 }
 
 unsafe extern "C" fn not_empty(_client: *mut rd_kafka_t, opaque: *mut c_void) {
-    // SAFETY: `opaque` is the signal of a queue that holds it until the callback is disabled.
-    unsafe { &*opaque.cast::<Signal>() }.raise();
+    // SAFETY: `opaque` points to the signal of a queue, which holds it until the callback is disabled.
+    unsafe { &*opaque.cast::<QueueSignal>() }.raise();
 }
 
-/// How a commit ended, for each partition.
+/// The result of a commit.
 pub(crate) struct CommitResult {
-    /// Topic, partition, the offset that was sent, and what the broker said of it.
+    /// Topic, partition, and the result for it.
     pub(crate) partitions: Vec<(String, i32, Result<(), RDKafkaErrorCode>)>,
-    /// What was said of the whole.
+    /// The result of the whole request.
     pub(crate) whole: Result<(), RDKafkaErrorCode>,
 }
 

@@ -1,5 +1,5 @@
-//! Safe, and here because it is what the callback of a queue touches: it may take no lock that is held around a call into
-//! librdkafka.
+//! What the callback of a queue touches: [`QueueSignal`]. Safe code, but subject to a rule of librdkafka: the callback runs with the
+//! queue's lock held, so it must take no lock that is ever held around a call into librdkafka.
 
 use std::{
     sync::{
@@ -11,16 +11,16 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Who wants to know that a queue is no longer empty.
-pub(crate) enum Bell {
+/// The task or thread to wake when a queue is no longer empty.
+pub(crate) enum WakeTarget {
     /// The producer, which waits in `produce`.
     Producer(Arc<Notify>),
     /// The member's thread, which is parked.
     Thread(Thread),
 }
 
-impl Bell {
-    pub(crate) fn ring(&self) {
+impl WakeTarget {
+    fn wake(&self) {
         match self {
             Self::Producer(notify) => notify.notify_one(),
             Self::Thread(thread) => thread.unpark(),
@@ -28,32 +28,34 @@ impl Bell {
     }
 }
 
-/// Whether there may be something in a queue, and whom to tell.
-pub(crate) struct Signal {
+/// Whether a queue may have something to read, and the target to wake.
+pub(crate) struct QueueSignal {
     ready: AtomicBool,
-    bell: Bell,
+    target: WakeTarget,
 }
 
-impl Signal {
-    pub(crate) fn new(bell: Bell) -> Arc<Self> {
+impl QueueSignal {
+    pub(crate) fn new(target: WakeTarget) -> Arc<Self> {
         Arc::new(Self {
             ready: AtomicBool::new(true),
-            bell,
+            target,
         })
     }
 
-    /// There may be something to read now.
+    /// Reports that there may be something to read, and wakes the target.
     pub(crate) fn raise(&self) {
         self.ready.store(true, Ordering::Release);
-        self.bell.ring();
+        self.target.wake();
     }
 
-    /// Takes the flag down; whoever does that must read until the queue is empty, or put it up again.
+    /// Clears the flag and returns whether it was set. The caller must then read until the queue is empty, or set the flag again with
+    /// [`keep`](Self::keep): the callback comes only when a queue stops being empty.
     pub(crate) fn take(&self) -> bool {
-        // A load first: most partitions of most rounds are idle, and a load doesn't claim the cache line.
+        // A load first: most partitions are idle in most rounds, and a load does not claim the cache line.
         self.ready.load(Ordering::Relaxed) && self.ready.swap(false, Ordering::AcqRel)
     }
 
+    /// Sets the flag without waking.
     pub(crate) fn keep(&self) {
         self.ready.store(true, Ordering::Release);
     }

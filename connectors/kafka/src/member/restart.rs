@@ -1,24 +1,25 @@
-//! A partition begins anew while it stays assigned: its position is gone at the broker, or an operator resumes it after it has
-//! halted. As at a move, what is in flight may end first, and what is done is committed.
+//! Restarts a partition that stays assigned: its position no longer exists at the broker, its topic was recreated, or an operator resumes
+//! it after it has halted. As at a revocation, messages in flight may end first, and settled offsets are committed.
 
 use std::sync::Arc;
 
-use broadway_core::{Deadline, telemetry::Event};
+use broadway_core::{Deadline, connector::ConnectorError, telemetry::Event};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{COMMIT_WAIT, Member};
 use crate::{
-    begin::{self, Found},
-    events::begin_anew,
-    ffi::{Bell, Queue, Signal},
-    partition::{Origin, Partition, Rest},
-    shared::Cause,
+    assignment,
+    error::kind_of_error,
+    ffi::PartitionId,
+    partition::{Partition, ReleasedWork},
+    shared::RestartCause,
+    start_offsets::{self, FoundStart},
 };
 
-/// A partition that waits for its messages in flight, to begin anew then.
-pub(super) struct Restarting {
+/// A partition that waits for its messages in flight before it restarts.
+pub(super) struct PendingRestart {
     pub(super) partition: Arc<Partition>,
-    cause: Cause,
+    cause: RestartCause,
     pub(super) deadline: Deadline,
 }
 
@@ -27,69 +28,72 @@ impl Member {
         for (partition, cause) in self.shared.take_restarts() {
             self.begin_restart(partition, cause);
         }
-        if self.revoking.is_some() {
-            return; // What is being taken away is no longer in this list; the rest waits its turn.
+        // A restart replaces assignments in the client, which must not happen in the middle of a revocation. Revoked partitions are no longer
+        // in this list; the others wait.
+        if self.revocation.is_some() {
+            return;
         }
-        let (due, rest): (Vec<_>, Vec<_>) = self.restarting.drain(..).partition(Restarting::is_due);
-        self.restarting = rest;
-        for restarting in due {
-            if let Err(error) = self.finish_restart(&restarting) {
+        let (due, rest): (Vec<_>, Vec<_>) =
+            self.restarts.drain(..).partition(PendingRestart::is_due);
+        self.restarts = rest;
+        for restart in due {
+            if let Err(error) = self.finish_restart(&restart) {
                 self.shared.fail(error);
             }
         }
     }
 
-    fn begin_restart(&mut self, partition: Arc<Partition>, cause: Cause) {
-        let is_known = |known: &Restarting| Arc::ptr_eq(&known.partition, &partition);
+    fn begin_restart(&mut self, partition: Arc<Partition>, cause: RestartCause) {
+        let is_known = |known: &PendingRestart| Arc::ptr_eq(&known.partition, &partition);
         let is_leaving = self
-            .revoking
+            .revocation
             .as_ref()
-            .is_some_and(|revoking| revoking.includes(&partition));
-        if is_leaving || !partition.is_assigned() || self.restarting.iter().any(is_known) {
+            .is_some_and(|revocation| revocation.includes(&partition));
+        if is_leaving || !partition.is_assigned() || self.restarts.iter().any(is_known) {
             return;
         }
         let deadline = match cause {
-            // What was read of a log that is gone can not be read again: all of it is handled.
-            Cause::Gone | Cause::MadeAnew => {
+            // Delivered messages of a deleted log cannot be read again, so all of them are handled, however long that takes.
+            RestartCause::PositionGone | RestartCause::TopicRecreated => {
                 partition.drain();
                 Deadline::never()
             }
-            Cause::Resumed => {
+            RestartCause::Resumed => {
                 self.drain_partitions(std::slice::from_ref(&partition));
                 Deadline::after(self.source.revoke_timeout)
             }
         };
-        self.restarting.push(Restarting {
+        self.restarts.push(PendingRestart {
             partition,
             cause,
             deadline,
         });
     }
 
-    fn finish_restart(&mut self, restarting: &Restarting) -> Result<(), String> {
-        let Restarting {
+    fn finish_restart(&mut self, restart: &PendingRestart) -> Result<(), ConnectorError> {
+        let PendingRestart {
             partition, cause, ..
-        } = restarting;
-        let _ = self.commits.flush(Deadline::after(COMMIT_WAIT));
+        } = restart;
+        // Before the position is read: settled offsets are committed in the epoch that delivered them.
+        let _ = self.committer.flush(Deadline::after(COMMIT_WAIT));
         let (position, marker) = (partition.position(), partition.marker());
-        let origin = &partition.origin;
-        let mut found = begin::again(&self.client, &self.source, origin, position, *cause)?;
+        let id = &partition.id;
+        let mut found =
+            start_offsets::find_restart(&self.client, &self.source, id, position, *cause)?;
         found.start.marker = marker;
-        let Rest { in_flight, repeats } = partition.release();
-        let part = origin.name.as_str();
-        tracing::info!(target: "broadway_kafka", part, ?cause, in_flight, repeats, "a partition begins anew");
-        let signal = Signal::new(Bell::Producer(self.shared.bell.clone()));
-        let queue = Queue::of_partition(&self.client, origin, signal.clone())
-            .ok_or_else(|| format!("the Kafka client has no queue for {part}"))?;
+        let ReleasedWork { in_flight, repeats } = partition.release();
+        let part = id.name.as_str();
+        tracing::info!(target: "broadway_kafka", part, ?cause, in_flight, repeats, "a partition restarts");
+        let (queue, signal) = self.partition_queue(partition)?;
         if !found.halts {
-            self.move_to(partition, found.start.position)?;
+            self.restart_client_at(partition, found.start.position)?;
         }
         partition.open(queue, signal, found.start);
         if found.moved.is_some() {
-            self.identities.begins(partition);
+            self.topic_ids.starts_at_oldest(partition);
         }
-        self.tell_found(partition, &found);
-        if let (Cause::Resumed, Some(position)) = (cause, found.start.position) {
+        self.report_start(partition, &found);
+        if let (RestartCause::Resumed, Some(position)) = (cause, found.start.position) {
             self.shared.emit(&Event::Unhalted {
                 producer: self.shared.producer,
                 part,
@@ -101,30 +105,39 @@ impl Member {
     }
 
     /// Makes the client read `partition` from `position` on, and all others from where they are.
-    fn move_to(&self, partition: &Partition, position: Option<i64>) -> Result<(), String> {
+    fn restart_client_at(
+        &self,
+        partition: &Partition,
+        position: Option<i64>,
+    ) -> Result<(), ConnectorError> {
         let assigned = self.shared.assigned();
         let (mut one, mut others) = (TopicPartitionList::new(), TopicPartitionList::new());
         let add = |list: &mut TopicPartitionList, of: &Partition, next: Option<i64>| {
             let offset = next.map_or(Offset::Beginning, Offset::Offset);
-            list.add_partition_offset(&of.origin.topic, of.origin.partition, offset)
+            list.add_partition_offset(&of.id.topic, of.id.partition, offset)
         };
         let mut added = add(&mut one, partition, position);
-        let mut holds = Vec::with_capacity(assigned.len());
+        // An eager protocol restarts the other partitions, too. They are not read until that is done: a message that was read after its
+        // partition's next offset was taken would be delivered twice.
+        let mut pauses = Vec::with_capacity(assigned.len());
         for other in &assigned {
-            if other.origin.name != partition.origin.name {
-                let hold = other.hold();
-                added = added.and(add(&mut others, other, hold.next));
-                holds.push(hold);
+            if other.id.name != partition.id.name {
+                let pause = other.pause_reading();
+                added = added.and(add(&mut others, other, pause.next));
+                pauses.push(pause);
             }
         }
         added
-            .and_then(|()| begin_anew(&self.client, &one, &others))
-            .map_err(|error| format!("{} cannot begin anew: {error}", partition.origin.name))
+            .and_then(|()| assignment::restart(&self.client, &one, &others))
+            .map_err(|error| {
+                let text = format!("cannot restart {}: {error}", partition.id.name);
+                ConnectorError::new(kind_of_error(&error), text)
+            })
     }
 
-    /// Tells how a partition begins, where that is not as it was left, and halts it if it has to.
-    pub(super) fn tell_found(&self, partition: &Arc<Partition>, found: &Found) {
-        let (producer, part) = (self.shared.producer, partition.origin.name.as_str());
+    /// Reports where a partition starts, if it is not where it stopped, and halts it if needed.
+    pub(super) fn report_start(&self, partition: &Arc<Partition>, found: &FoundStart) {
+        let (producer, part) = (self.shared.producer, partition.id.name.as_str());
         if let Some((from, to)) = found.lost {
             self.shared.emit(&Event::Lost {
                 producer,
@@ -144,30 +157,32 @@ impl Member {
                 position,
                 reason,
             });
-            tracing::warn!(target: "broadway_kafka", part, position, reason, "reading begins at the oldest message");
+            tracing::warn!(target: "broadway_kafka", part, position, reason, "reading starts at the oldest message");
         }
         if found.halts
             && let Some((position, to)) = found.lost
         {
             partition.halt();
-            let Origin {
+            let PartitionId {
                 topic, partition, ..
-            } = &*partition.origin;
+            } = &*partition.id;
             let reason = format!(
                 "the messages before offset {to} were deleted before they were read; `KafkaControl::resume({topic:?}, {partition})` accepts \
-                 that and reads on from there; without `on_lost(OnLost::Halt)` the source does so by itself"
+                 the loss and continues from there; without `on_lost(OnLost::Halt)` the source continues automatically"
             );
-            self.shared.tell_halt(part, position, &reason);
+            self.shared.report_halt(part, position, &reason);
         }
     }
 }
 
-impl Restarting {
+impl PendingRestart {
     fn is_due(&self) -> bool {
         self.deadline.is_over()
             || match self.cause {
-                Cause::Gone | Cause::MadeAnew => self.partition.is_idle(),
-                Cause::Resumed => self.partition.is_drained(),
+                RestartCause::PositionGone | RestartCause::TopicRecreated => {
+                    self.partition.is_idle()
+                }
+                RestartCause::Resumed => self.partition.is_drained(),
             }
     }
 }

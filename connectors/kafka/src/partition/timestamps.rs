@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// Times closer together than this are kept as one.
+/// Timestamps closer together than this are kept as one.
 const GRAIN_MS: i64 = 1_000;
 
 /// Timestamps by offset. A run of messages whose times lie within a second of its first one's takes one entry, so there are at most
 /// as many entries as unsettled messages, and few where messages come fast.
 #[derive(Debug, Default)]
-pub(super) struct Times(VecDeque<Run>);
+pub(super) struct Timestamps(VecDeque<Run>);
 
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -17,7 +17,7 @@ struct Run {
     ms: Option<i64>,
 }
 
-impl Times {
+impl Timestamps {
     /// The message at `offset`, above all before, has this time.
     #[inline]
     pub(super) fn push(&mut self, offset: i64, ms: Option<i64>) {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_message_has_its_own_time_to_a_second() {
-        let mut times = Times::default();
+        let mut times = Timestamps::default();
         let all = [
             (5, 10_000),
             (6, 10_400),
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_is_settled_is_forgotten() {
-        let mut times = Times::default();
+        let mut times = Timestamps::default();
         for offset in 0..100 {
             times.push(offset, Some(offset * 5_000));
         }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_message_without_a_time_has_none() {
-        let mut times = Times::default();
+        let mut times = Timestamps::default();
         assert_eq!(times.of(3), None);
         times.push(3, None);
         times.push(4, None);

@@ -1,4 +1,4 @@
-//! The first and the last offset of partitions, asked from the broker without waiting for the answer.
+//! Requests the first and the last offset of partitions without waiting for the answer: [`LogEndOffsets`].
 
 use std::{ffi::CStr, ptr, slice, sync::Arc, time::Duration};
 
@@ -7,19 +7,19 @@ use rdkafka::{
     bindings::{self, rd_kafka_event_t},
 };
 
-use super::{Queue, Signal, as_result};
-use crate::client::Client;
+use super::{as_result, queue::ClientQueue, signal::QueueSignal};
+use crate::client::MemberClient;
 
-/// Which end of a partition.
+/// An end of a partition's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Its oldest message.
+pub(crate) enum LogEnd {
+    /// The offset of the oldest message.
     First,
-    /// One above its newest message. Messages of open transactions count.
+    /// One above the newest message. Messages of open transactions count.
     Last,
 }
 
-impl End {
+impl LogEnd {
     fn as_offset(self) -> i64 {
         let spec = match self {
             Self::First => bindings::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
@@ -29,23 +29,27 @@ impl End {
     }
 }
 
-/// Topic, partition, and the offset.
-pub(crate) type EndOffset = (String, i32, i64);
+/// Topic, partition and offset.
+pub(crate) type LogEndOffset = (String, i32, i64);
 
-/// Asks for one end of partitions, and takes the answers. Every question gets one answer, at its timeout at the latest.
-pub(crate) struct EndOffsets {
-    queue: Queue,
-    end: End,
+/// Requests for one end of partitions. Every request gets one answer, at its timeout at the latest.
+pub(crate) struct LogEndOffsets {
+    queue: ClientQueue,
+    end: LogEnd,
 }
 
-impl EndOffsets {
-    pub(crate) fn new(client: &Arc<Client>, signal: Arc<Signal>, end: End) -> Option<Self> {
-        let queue = Queue::of_results(client, signal)?;
+impl LogEndOffsets {
+    pub(crate) fn new(
+        client: &Arc<MemberClient>,
+        signal: Arc<QueueSignal>,
+        end: LogEnd,
+    ) -> Option<Self> {
+        let queue = ClientQueue::of_results(client, signal)?;
         Some(Self { queue, end })
     }
 
-    /// Asks. Does not wait for the answer.
-    pub(crate) fn ask<'a>(
+    /// Sends a request. Does not wait for the answer.
+    pub(crate) fn request<'a>(
         &self,
         partitions: impl Iterator<Item = (&'a str, i32)>,
         timeout: Duration,
@@ -55,8 +59,8 @@ impl EndOffsets {
             list.add_partition(topic, partition);
         }
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: client and queue live as long as `self`; the list is an array of `cnt` elements, is written to here alone, and
-        // is copied by the callee; the options are made and destroyed here. An option that is not accepted stays as it was.
+        // SAFETY: client and queue live as long as `self`; the list is an array of `cnt` elements, is written to only here, and is copied
+        // by the callee; the options are created and destroyed here. An option that is not accepted keeps its default.
         unsafe {
             let raw = list.ptr();
             let (elements, n) = ((*raw).elems, usize::try_from((*raw).cnt).unwrap_or(0));
@@ -78,10 +82,10 @@ impl EndOffsets {
         }
     }
 
-    /// An answer, if there is one: without the partitions whose offset the broker did not tell.
-    pub(crate) fn answer(&self) -> Option<Vec<EndOffset>> {
+    /// The next answer, if one has come. Partitions whose offset the broker did not return are left out.
+    pub(crate) fn answer(&self) -> Option<Vec<LogEndOffset>> {
         self.queue.poll(|event| {
-            // SAFETY: the event is alive while this runs, and what is read belongs to it.
+            // SAFETY: the event is alive while this runs, and the result is copied from it.
             unsafe { offsets(event) }
         })
     }
@@ -90,9 +94,9 @@ impl EndOffsets {
 /// # Safety
 ///
 /// `event` is alive.
-unsafe fn offsets(event: *mut rd_kafka_event_t) -> Vec<EndOffset> {
-    // SAFETY: alive, as the caller promises; the accessor returns null for an event of another type. What is found belongs to the
-    // event: an array of `n` results, each with an element whose topic ends with NUL.
+unsafe fn offsets(event: *mut rd_kafka_event_t) -> Vec<LogEndOffset> {
+    // SAFETY: the caller promises that the event is alive; the accessor returns null for an event of another type. The result belongs to
+    // the event: an array of `n` elements, each with a topic that ends with NUL.
     unsafe {
         let result = bindings::rd_kafka_event_ListOffsets_result(event);
         if result.is_null() || as_result(bindings::rd_kafka_event_error(event)).is_err() {

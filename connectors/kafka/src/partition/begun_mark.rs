@@ -11,9 +11,9 @@ const FROZEN: u64 = 1 << 63;
 
 /// One above the highest offset, 0 if there is none; the top bit is that of a frozen mark.
 #[derive(Default)]
-pub(super) struct Mark(AtomicU64);
+pub(super) struct BegunMark(AtomicU64);
 
-impl Mark {
+impl BegunMark {
     /// Begins anew, not frozen.
     pub(super) fn reset(&self) {
         self.0.store(0, Ordering::Release);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_frozen_mark_excludes_what_lies_beyond_it_and_stays() {
-        let mark = Mark::default();
+        let mark = BegunMark::default();
         assert_eq!(mark.get(), None);
         mark.raise(7);
         mark.raise(3);
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_mark_that_freezes_before_anything_began_excludes_all() {
-        let mark = Mark::default();
+        let mark = BegunMark::default();
         mark.freeze();
         assert!(mark.excludes(0));
     }

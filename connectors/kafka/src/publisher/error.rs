@@ -1,51 +1,53 @@
-//! What an error of the client says about a message: was it refused, or may it have arrived?
+//! Maps the client's errors to [`PublishError`]s: was the message rejected, or may it have arrived?
 
 use std::time::Duration;
 
 use broadway_core::PublishError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::{hint::grant, settings::Side};
+use crate::{error::permission_help, settings::ClientRole};
 
-/// Why a message for `topic` was not confirmed. `trouble` is what the client last complained of.
-pub(crate) fn explain(
+/// The reason why a message to `topic` was not confirmed. `last` is the client's last error.
+pub(super) fn of_message(
     error: &KafkaError,
     topic: &str,
     confirm_timeout: Duration,
-    trouble: Option<&str>,
+    last: Option<&str>,
 ) -> PublishError {
     let Some(code) = error.rdkafka_error_code() else {
         return PublishError::refused(format!("topic `{topic}`: {error}"));
     };
     match code {
         code if is_of_size(code) => PublishError::refused(format!(
-            "too large for topic `{topic}`: send less, or raise `message.max.bytes` here and `max.message.bytes` of the \
+            "too large for topic `{topic}`: send less, or raise `message.max.bytes` of the publisher and `max.message.bytes` of the \
              topic ({code})"
         )),
         RDKafkaErrorCode::UnknownTopic
         | RDKafkaErrorCode::UnknownTopicOrPartition
         | RDKafkaErrorCode::InvalidTopic => PublishError::refused(format!(
-            "there is no topic `{topic}`: create it, or correct the name ({code})"
+            "topic `{topic}` does not exist: create it, or correct the name ({code})"
         )),
         RDKafkaErrorCode::MessageTimedOut => PublishError::unconfirmed(format!(
             "topic `{topic}` did not confirm it within {confirm_timeout:?} (`confirm_timeout`){}",
-            trouble.map_or_else(String::new, |trouble| format!("; last trouble: {trouble}"))
+            last.map_or_else(String::new, |last| format!(
+                "; last error of the client: {last}"
+            ))
         )),
         RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
             PublishError::unconfirmed(format!(
-                "topic `{topic}` had not confirmed it when the client was given up"
+                "topic `{topic}` had not confirmed it when the client was closed"
             ))
         }
-        code if is_refusal(code) => {
-            let advice = grant(&code.to_string(), Side::Publisher);
-            PublishError::refused(format!("topic `{topic}` does not take it: {code}{advice}"))
+        code if is_rejection(code) => {
+            let help = permission_help(&code.to_string(), ClientRole::Publisher);
+            PublishError::refused(format!("topic `{topic}` rejects it: {code}{help}"))
         }
         code => PublishError::unconfirmed(format!("topic `{topic}`: {code}")),
     }
 }
 
-/// Whether a broker that says so may mean another message of the same request.
-pub(crate) fn is_of_a_request(code: RDKafkaErrorCode) -> bool {
+/// Whether another message of the same request may have caused this error.
+pub(super) fn is_of_a_request(code: RDKafkaErrorCode) -> bool {
     is_of_size(code)
         || matches!(
             code,
@@ -59,8 +61,8 @@ pub(crate) fn is_of_a_request(code: RDKafkaErrorCode) -> bool {
         )
 }
 
-/// Whether it says that something is too large.
-pub(crate) fn is_of_size(code: RDKafkaErrorCode) -> bool {
+/// Whether the error is about size.
+pub(super) fn is_of_size(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::MessageSizeTooLarge
@@ -69,8 +71,8 @@ pub(crate) fn is_of_size(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Whether sending it again unchanged would not help. What is not known to be so, may have arrived.
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
+/// Whether sending the message again unchanged would fail again. With any other error the message may have arrived.
+fn is_rejection(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::TopicAuthorizationFailed
@@ -93,11 +95,11 @@ mod tests {
 
     fn of(code: RDKafkaErrorCode) -> PublishError {
         let error = KafkaError::MessageProduction(code);
-        explain(&error, "orders", Duration::from_secs(30), Some("no route"))
+        of_message(&error, "orders", Duration::from_secs(30), Some("no route"))
     }
 
     #[test]
-    fn what_cannot_help_is_refused_and_what_may_have_arrived_is_unconfirmed() {
+    fn rejected_messages_are_refused_and_those_that_may_have_arrived_are_unconfirmed() {
         for code in [
             RDKafkaErrorCode::MessageSizeTooLarge,
             RDKafkaErrorCode::UnknownTopicOrPartition,
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_out_names_the_option_the_topic_and_the_last_trouble() {
+    fn a_timeout_names_the_option_the_topic_and_the_last_error() {
         let text = of(RDKafkaErrorCode::MessageTimedOut).to_string();
         for part in ["confirm_timeout", "orders", "no route"] {
             assert!(text.contains(part), "{text}");

@@ -1,60 +1,68 @@
-//! The ledger of one partition: which offsets of this epoch were delivered, which have ended, and what of it the broker
-//! knows. [`Offsets`] decides; here is what goes with it.
+//! The unsettled messages of one partition: which offsets of this epoch were delivered, which of them have ended, and which the broker
+//! knows to be committed. [`Offsets`] decides; this adds epochs, commits and the times of messages.
 
 use std::{iter::Peekable, sync::Arc, vec::Drain};
 
 use broadway_core::{
     Outcome, Reason, Settled,
-    machine::offsets::{OffsetOutcome as Ended, Offsets},
+    machine::offsets::{OffsetOutcome, Offsets},
 };
 
-use super::times::Times;
+use super::{commit_marker::CommitMarker, timestamps::Timestamps};
 use crate::{
-    ack::Token,
-    begin::Marker,
-    config::OnFailure,
-    ffi::{Raw, Signal},
+    ffi::{QueueSignal, RawMessage},
+    options::OnFailure,
 };
 
-/// One epoch; or, before the first and between two, none.
-pub(super) struct Ledger {
+/// Identifies a message for its acknowledgement: its offset, and the assignment in which it was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// The partition's index in the member's table.
+    pub(crate) slot: u32,
+    /// The epoch of the partition. A token of an earlier epoch changes nothing.
+    pub(crate) epoch: u32,
+    pub(crate) offset: i64,
+}
+
+/// The state of one epoch; without an epoch (before the first and between two) it is idle.
+pub(super) struct Unsettled {
     pub(super) epoch: u32,
     pub(super) assigned: bool,
     pub(super) draining: bool,
     pub(super) offsets: Offsets,
-    times: Times,
-    /// Where reading began, if known.
+    timestamps: Timestamps,
+    /// Where reading started, if known.
     start: Option<i64>,
-    /// What lies below and was not delivered is no message: a marker of a transaction, or aborted.
+    /// Offsets below this that were not delivered are not messages: markers of transactions, or aborted messages.
     passed: Option<i64>,
     /// Commit `start` although nothing is settled yet.
     commit_start: bool,
-    /// What the broker has confirmed.
+    /// The offset that the broker has confirmed.
     committed: Option<i64>,
-    /// What goes with each commit.
-    marker: Option<Marker>,
-    /// Reading waits until the ledger has room; who is told then.
-    pub(super) full: Option<Arc<Signal>>,
+    /// The metadata of each commit.
+    marker: Option<CommitMarker>,
+    /// Reading waits for room; settling raises this signal.
+    pub(super) full: Option<Arc<QueueSignal>>,
 }
 
-/// How an epoch begins.
+/// How an epoch starts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Start {
+pub(crate) struct PartitionStart {
     pub(crate) position: Option<i64>,
-    /// The position was found rather than read from a commit, and must be committed.
+    /// The position was looked up rather than read from a commit, and must be committed.
     pub(crate) commit: bool,
     pub(crate) committed: Option<i64>,
-    pub(crate) marker: Option<Marker>,
+    pub(crate) marker: Option<CommitMarker>,
 }
 
-impl Ledger {
+impl Unsettled {
     pub(super) fn idle() -> Self {
         Self {
             epoch: 0,
             assigned: false,
             draining: false,
             offsets: Offsets::new(),
-            times: Times::default(),
+            timestamps: Timestamps::default(),
             start: None,
             passed: None,
             commit_start: false,
@@ -64,8 +72,8 @@ impl Ledger {
         }
     }
 
-    /// Begins the next epoch, and returns it. 0 stands for none, so no epoch has it.
-    pub(super) fn open(&mut self, start: Start) -> u32 {
+    /// Starts the next epoch and returns it. 0 stands for none, so no epoch has that number.
+    pub(super) fn open(&mut self, start: PartitionStart) -> u32 {
         let epoch = self.epoch.wrapping_add(1).max(1);
         *self = Self {
             epoch,
@@ -81,25 +89,30 @@ impl Ledger {
 
     /// Ends the epoch.
     pub(super) fn release(&mut self) {
+        // The number moves on here too, so that results which arrive between two epochs are recognized as late.
         *self = Self {
             epoch: self.epoch.wrapping_add(1),
             ..Self::idle()
         };
     }
 
-    /// Takes delivered messages down, a run without gaps at a time. The error is an offset that was delivered before.
-    pub(super) fn deliver(&mut self, messages: &[Raw]) -> Result<(), i64> {
+    /// Records delivered messages, one run without gaps at a time.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first offset that was delivered before.
+    pub(super) fn deliver(&mut self, messages: &[RawMessage]) -> Result<(), i64> {
         if let Some(open) = self.offsets.commit() {
-            self.times.forget_below(open);
+            self.timestamps.forget_below(open);
         }
         let mut rest = messages;
         while let [first, ..] = rest {
             let first = first.offset();
-            let in_run = |(message, offset): &(&Raw, i64)| message.offset() == *offset;
+            let in_run = |(message, offset): &(&RawMessage, i64)| message.offset() == *offset;
             let n = rest.iter().zip(first..).take_while(in_run).count();
             self.offsets.delivered_run(first, n).map_err(|_| first)?;
             for message in &rest[..n] {
-                self.times.push(
+                self.timestamps.push(
                     message.offset(),
                     message.timestamp_ms().map(|(time, _)| time),
                 );
@@ -109,22 +122,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// The client has read all below `position`, and what of it is a message was delivered.
+    /// Records that the client has read everything below `position`, and that all messages among it were delivered.
     pub(super) fn pass(&mut self, position: i64) {
         self.passed = self.passed.max(Some(position));
     }
 
-    /// One above all that is settled without a gap. Where all that was delivered is settled, that is where the client has read up
-    /// to: behind the last message may be markers of transactions, and messages that were aborted.
+    /// One above the settled prefix. If everything delivered is settled, this is where the client has read up to: the last message may be
+    /// followed by markers of transactions and by aborted messages.
     fn end_of_settled(&self) -> Option<i64> {
         let settled = self.offsets.commit();
         let all_are = settled == self.offsets.next_offset();
         settled.max(self.passed.filter(|_| all_are))
     }
 
-    /// When the oldest message was made that was delivered and is not settled, in milliseconds since 1970.
+    /// The timestamp of the oldest delivered message that is not settled, in milliseconds since 1970.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
-        self.times.of(self.offsets.first_open()?)
+        self.timestamps.of(self.offsets.first_open()?)
     }
 
     /// Takes the results at the head of `settled` that belong to `slot`.
@@ -133,51 +146,56 @@ impl Ledger {
         slot: u32,
         settled: &mut Peekable<Drain<'_, Settled<Token>>>,
         policy: OnFailure,
-    ) -> Settling {
-        let mut settling = Settling::default();
-        let mut run = Run::default();
+    ) -> UnsettledReport {
+        let mut report = UnsettledReport::default();
+        // Successive done offsets are recorded as one run: nearly all results are, so this is one call for many messages.
+        let mut run = OffsetRun::default();
         while let Some(next) = settled.next_if(|next| next.token.slot == slot) {
             if next.token.epoch != self.epoch || !self.assigned {
-                settling.late += 1;
+                report.late += 1;
                 continue;
             }
-            let (ended, offset) = (ended(&next, policy), next.token.offset);
-            if ended == Ended::Done {
+            let (outcome, offset) = (offset_outcome(&next, policy), next.token.offset);
+            if outcome == OffsetOutcome::Done {
                 if let Some(full) = run.push(offset) {
-                    settling.note(self.end(full));
+                    report.note(self.settle_run(full));
                 }
                 continue;
             }
-            settling.note(self.end(run.take()));
-            let result = self.offsets.settled(offset, ended);
-            settling.note(result.map_err(|error| error.to_string()));
-            // What was released goes no further either, but there is nothing to halt for: it comes again.
-            if ended == Ended::Failed && next.outcome.is_failed() && settling.failed.is_none() {
-                settling.failed = Some((offset, text(&next.outcome)));
+            // The run comes before this offset, so it is recorded first.
+            report.note(self.settle_run(run.take()));
+            let result = self.offsets.settled(offset, outcome);
+            report.note(result.map_err(|error| error.to_string()));
+            // A released message stops the commit like a failed one, but is no reason to halt: it is delivered again.
+            if outcome == OffsetOutcome::Failed
+                && next.outcome.is_failed()
+                && report.failed.is_none()
+            {
+                report.failed = Some((offset, failure_text(&next.outcome)));
             }
         }
-        settling.note(self.end(run));
-        settling
+        report.note(self.settle_run(run));
+        report
     }
 
-    fn end(&mut self, run: Run) -> Result<(), String> {
+    fn settle_run(&mut self, run: OffsetRun) -> Result<(), String> {
         let settled = match run.n {
-            1 => self.offsets.settled(run.first, Ended::Done),
-            n => self.offsets.settled_run(run.first, n, Ended::Done),
+            1 => self.offsets.settled(run.first, OffsetOutcome::Done),
+            n => self.offsets.settled_run(run.first, n, OffsetOutcome::Done),
         };
         settled.map_err(|error| error.to_string())
     }
 
-    pub(super) fn marker(&self) -> Option<Marker> {
+    pub(super) fn marker(&self) -> Option<CommitMarker> {
         self.marker
     }
 
-    /// The offset to be read next, the last one that was delivered + 1, as far as is known.
+    /// The offset to read next (one above the last delivered message), if known.
     pub(super) fn next_to_read(&self) -> Option<i64> {
         self.offsets.next_offset().or(self.start)
     }
 
-    /// What is to be committed, if it is not confirmed yet.
+    /// The offset to commit, unless the broker has confirmed it already.
     pub(super) fn to_commit(&self) -> Option<i64> {
         if !self.assigned {
             return None;
@@ -203,7 +221,7 @@ impl Ledger {
         }
     }
 
-    /// The first offset that is not settled, as far as is known.
+    /// The first offset that is not settled, if known.
     pub(super) fn position(&self) -> Option<i64> {
         self.end_of_settled().or(self.start)
     }
@@ -211,16 +229,16 @@ impl Ledger {
 
 /// What one call of `settle` did to one partition.
 #[derive(Default)]
-pub(super) struct Settling {
-    /// The first failure that counts, and why.
+pub(super) struct UnsettledReport {
+    /// The first failure that counts, with its reason.
     pub(super) failed: Option<(i64, String)>,
-    /// Results of an older epoch.
+    /// How many results belong to an older epoch.
     pub(super) late: u64,
-    /// The first result that cannot be, in words.
+    /// The first result that is invalid, such as one for an offset that was not delivered.
     pub(super) error: Option<String>,
 }
 
-impl Settling {
+impl UnsettledReport {
     fn note(&mut self, result: Result<(), String>) {
         if let Err(error) = result {
             self.error.get_or_insert(error);
@@ -228,15 +246,15 @@ impl Settling {
     }
 }
 
-/// Done offsets one after the other.
+/// Done offsets without a gap.
 #[derive(Default, Clone, Copy)]
-struct Run {
+struct OffsetRun {
     first: i64,
     n: usize,
 }
 
-impl Run {
-    /// Adds an offset; returns the run before it if it doesn't go on.
+impl OffsetRun {
+    /// Adds an offset. Returns the previous run if the offset does not continue it.
     #[inline]
     fn push(&mut self, offset: i64) -> Option<Self> {
         if self.n > 0 && self.first.wrapping_add_unsigned(self.n as u64) == offset {
@@ -257,19 +275,19 @@ impl Run {
 }
 
 /// What an outcome means for the commit.
-fn ended(settled: &Settled<Token>, policy: OnFailure) -> Ended {
+fn offset_outcome(settled: &Settled<Token>, policy: OnFailure) -> OffsetOutcome {
     match &settled.outcome {
-        Outcome::Done => Ended::Done,
+        Outcome::Done => OffsetOutcome::Done,
         Outcome::Failed(_) => match settled.options::<OnFailure>().copied().unwrap_or(policy) {
-            OnFailure::Skip => Ended::Skipped,
-            OnFailure::Halt => Ended::Failed,
+            OnFailure::Skip => OffsetOutcome::Skipped,
+            OnFailure::Halt => OffsetOutcome::Failed,
         },
-        // Nobody began it: it must not be committed, and comes again.
-        _ => Ended::Failed,
+        // No handler began it, so it must not be committed: it is delivered again.
+        _ => OffsetOutcome::Failed,
     }
 }
 
-fn text(outcome: &Outcome) -> String {
+fn failure_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Failed(reason) => Reason::to_string(reason),
         _ => "released unhandled".to_owned(),

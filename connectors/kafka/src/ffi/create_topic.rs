@@ -1,4 +1,4 @@
-//! Topics are created over a client's own connections: the safe client would need one more client for it.
+//! Creates topics over the connections of an existing client; the safe API would need a client of its own for it.
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -13,39 +13,39 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-use super::{as_result, describe::Reply};
-use crate::topic::NewTopic;
+use super::{as_result, topic_limits::ReplyQueue};
+use crate::new_topic::NewTopic;
 
 /// Why a topic was not created.
 #[derive(Debug)]
-pub(crate) struct CreateError {
+pub(crate) struct CreateTopicError {
     pub(crate) code: RDKafkaErrorCode,
-    /// The broker's own words, or the client's.
+    /// The broker's text, or the client's.
     pub(crate) text: String,
 }
 
-impl CreateError {
+impl CreateTopicError {
     fn new(code: RDKafkaErrorCode, text: Option<String>) -> Self {
         let text = text.unwrap_or_else(|| code.to_string());
         Self { code, text }
     }
 }
 
-/// Creates a topic. Blocks until the cluster has it, for as long as `timeout` and a moment more.
+/// Creates a topic. Blocks until the cluster has it, for at most `timeout` and 1 s.
 pub(crate) fn create_topic<C: ClientContext>(
     client: &Client<C>,
     name: &str,
     topic: &NewTopic,
     timeout: Duration,
-) -> Result<(), CreateError> {
+) -> Result<(), CreateTopicError> {
     let timeout_ms = i32::try_from(timeout.as_millis())
         .unwrap_or(i32::MAX)
         .clamp(1, 3_600_000);
-    let (client, new) = (client.native_ptr(), New::of(name, topic)?);
-    // SAFETY: the caller's borrow keeps the client alive; what is made here is destroyed here. A queue is destroyed after the event that
-    // came by it.
+    let (client, new) = (client.native_ptr(), RawNewTopic::of(name, topic)?);
+    // SAFETY: the caller's borrow keeps the client alive; everything created here is destroyed here. The queue is destroyed after its
+    // event, because it is declared before.
     unsafe {
-        let queue = Reply(bindings::rd_kafka_queue_new(client));
+        let queue = ReplyQueue(bindings::rd_kafka_queue_new(client));
         let options = bindings::rd_kafka_AdminOptions_new(
             client,
             bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS,
@@ -56,24 +56,28 @@ pub(crate) fn create_topic<C: ClientContext>(
         let mut topics = [new.0];
         bindings::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), 1, options, queue.0);
         bindings::rd_kafka_AdminOptions_destroy(options);
-        // The client ends the question itself when its time is over; the second more is for it to say so.
+        // The client ends the request at its timeout; the additional second leaves it time to report that.
         let event = bindings::rd_kafka_queue_poll(queue.0, timeout_ms.saturating_add(1_000));
         let Some(event) = NonNull::new(event) else {
-            return Err(CreateError::new(RDKafkaErrorCode::OperationTimedOut, None));
+            return Err(CreateTopicError::new(
+                RDKafkaErrorCode::OperationTimedOut,
+                None,
+            ));
         };
-        let event = Answer(event);
+        let event = CreateResult(event);
         event.result()
     }
 }
 
-/// A topic as the client names it.
-struct New(*mut rd_kafka_NewTopic_t);
+/// The client's description of a new topic.
+struct RawNewTopic(*mut rd_kafka_NewTopic_t);
 
-impl New {
-    fn of(name: &str, topic: &NewTopic) -> Result<Self, CreateError> {
-        let wrong =
-            |text: &str| CreateError::new(RDKafkaErrorCode::InvalidArgument, Some(text.to_owned()));
-        let nul = |_| wrong("a name or a value has a NUL in it");
+impl RawNewTopic {
+    fn of(name: &str, topic: &NewTopic) -> Result<Self, CreateTopicError> {
+        let invalid = |text: &str| {
+            CreateTopicError::new(RDKafkaErrorCode::InvalidArgument, Some(text.to_owned()))
+        };
+        let nul = |_| invalid("a name or a value has a NUL in it");
         let name = CString::new(name).map_err(nul)?;
         let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
         let replication = topic.replication.map_or(-1, i32::from);
@@ -91,7 +95,7 @@ impl New {
         if raw.is_null() {
             // SAFETY: as above.
             let text = unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy();
-            return Err(wrong(&text));
+            return Err(invalid(&text));
         }
         let new = Self(raw);
         for (name, value) in &topic.settings {
@@ -99,33 +103,33 @@ impl New {
                 CString::new(name.as_str()).map_err(nul)?,
                 CString::new(value.as_str()).map_err(nul)?,
             );
-            // SAFETY: both end with NUL and are copied; the topic is ours.
+            // SAFETY: both end with NUL and are copied; the topic is owned by `new`.
             let code = unsafe {
                 bindings::rd_kafka_NewTopic_set_config(new.0, name.as_ptr(), value.as_ptr())
             };
-            as_result(code).map_err(|code| CreateError::new(code, None))?;
+            as_result(code).map_err(|code| CreateTopicError::new(code, None))?;
         }
         Ok(new)
     }
 }
 
-impl Drop for New {
+impl Drop for RawNewTopic {
     fn drop(&mut self) {
-        // SAFETY: made by `of`, and not used again.
+        // SAFETY: created by `of`, and not used again.
         unsafe { bindings::rd_kafka_NewTopic_destroy(self.0) };
     }
 }
 
-struct Answer(NonNull<rd_kafka_event_t>);
+struct CreateResult(NonNull<rd_kafka_event_t>);
 
-impl Answer {
-    fn result(&self) -> Result<(), CreateError> {
+impl CreateResult {
+    fn result(&self) -> Result<(), CreateTopicError> {
         let event = self.0.as_ptr();
-        // SAFETY: the event lives until this is dropped, and what is returned belongs to it; there is one result for one topic.
+        // SAFETY: the event lives until `self` is dropped, and the results belong to it; there is one result for one topic.
         unsafe {
             if let Err(code) = as_result(bindings::rd_kafka_event_error(event)) {
                 let text = text(bindings::rd_kafka_event_error_string(event));
-                return Err(CreateError::new(code, text));
+                return Err(CreateTopicError::new(code, text));
             }
             let result = bindings::rd_kafka_event_CreateTopics_result(event);
             let mut n = 0;
@@ -135,10 +139,10 @@ impl Answer {
                 bindings::rd_kafka_CreateTopics_result_topics(result, &raw mut n)
             };
             if all.is_null() || n == 0 {
-                return Err(CreateError::new(RDKafkaErrorCode::BadMessage, None));
+                return Err(CreateTopicError::new(RDKafkaErrorCode::BadMessage, None));
             }
             as_result(bindings::rd_kafka_topic_result_error(*all)).map_err(|code| {
-                CreateError::new(
+                CreateTopicError::new(
                     code,
                     text(bindings::rd_kafka_topic_result_error_string(*all)),
                 )
@@ -147,9 +151,9 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for CreateResult {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
+        // SAFETY: owned by `self`, and not used again.
         unsafe { bindings::rd_kafka_event_destroy(self.0.as_ptr()) };
     }
 }
@@ -161,7 +165,7 @@ unsafe fn text(text: *const c_char) -> Option<String> {
     if text.is_null() {
         return None;
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller promises it.
     Some(
         unsafe { CStr::from_ptr(text) }
             .to_string_lossy()

@@ -1,4 +1,4 @@
-//! What a message is to the client: an [`Outgoing`] in Kafka's terms.
+//! Converts an [`Outgoing`] to the parts of a Kafka message.
 
 use std::{
     ffi::CStr,
@@ -7,24 +7,24 @@ use std::{
 
 use broadway_core::{Outgoing, PublishError};
 
-use super::flights::Ticket;
+use super::in_flight::Ticket;
 use crate::{
-    ffi::{Headers, Parts},
+    ffi::{MessageParts, RawHeaders},
     headers::carry,
 };
 
-/// The header that keeps a time which Kafka cannot express.
+/// The header for times that Kafka cannot express.
 const TIME: &[u8] = b"broadway-time";
-/// The partition is chosen by the key.
+/// Lets the key select the partition.
 const ANY: i32 = -1;
 
-/// The message as the client takes it.
+/// The parts of `message`.
 pub(crate) fn parts<'a>(
     message: &'a Outgoing,
     topic: &'a CStr,
     empty_is_tombstone: bool,
     ticket: Ticket,
-) -> Result<Parts<'a>, PublishError> {
+) -> Result<MessageParts<'a>, PublishError> {
     if let Some(partition) = message.partition().filter(|partition| *partition < 0) {
         return Err(PublishError::refused(format!(
             "topic {topic:?} has no partition {partition}: give 0 or more to `to_partition`"
@@ -33,7 +33,7 @@ pub(crate) fn parts<'a>(
     let payload = message.payload().map(|payload| &payload[..]);
     let odd_time = message.time().map(millis).filter(|ms| *ms <= 0);
     let odd_time = odd_time.map(|ms| ms.to_string());
-    Ok(Parts {
+    Ok(MessageParts {
         topic,
         partition: message.partition().unwrap_or(ANY),
         payload: payload.filter(|payload| !(empty_is_tombstone && payload.is_empty())),
@@ -44,14 +44,14 @@ pub(crate) fn parts<'a>(
     })
 }
 
-/// The timestamp that was chosen for it. To the client 0 is now, and what is less means nothing to a broker.
+/// The timestamp that was set for the message, if Kafka can express it: librdkafka takes 0 as now, and brokers reject negative ones.
 pub(crate) fn timestamp_ms(message: &Outgoing) -> Option<i64> {
     message.time().map(millis).filter(|ms| *ms > 0)
 }
 
-fn headers(message: &Outgoing, odd_time: Option<&str>) -> Result<Headers, PublishError> {
+fn headers(message: &Outgoing, odd_time: Option<&str>) -> Result<RawHeaders, PublishError> {
     let given = message.headers();
-    let mut headers = Headers::with_capacity(given.len() + usize::from(odd_time.is_some()));
+    let mut headers = RawHeaders::with_capacity(given.len() + usize::from(odd_time.is_some()));
     let carried = carry(given, &mut |header| headers.add(header));
     carried.map_err(PublishError::refused)?;
     if let Some(time) = odd_time {

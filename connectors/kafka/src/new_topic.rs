@@ -1,10 +1,9 @@
-//! The topic that a source or a publisher creates where it is missing: [`NewTopic`].
+//! A topic that a source or a publisher creates if it is missing: [`NewTopic`].
 
 use broadway_core::Checks;
 
-/// How a topic is created that is not there: for [`Kafka::create_if_missing`](crate::Kafka::create_if_missing) and
-/// [`KafkaPublisherBuilder::create_if_missing`](crate::KafkaPublisherBuilder::create_if_missing). A topic that exists is left as
-/// it is, whatever is said here.
+/// How a missing topic is created, for [`Kafka::create_if_missing`](crate::Kafka::create_if_missing) and
+/// [`KafkaPublisherBuilder::create_if_missing`](crate::KafkaPublisherBuilder::create_if_missing). An existing topic is never changed.
 ///
 /// ```
 /// use broadway_kafka::{Kafka, NewTopic};
@@ -19,7 +18,7 @@ use broadway_core::Checks;
 /// # let _ = source;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "it is given to `create_if_missing`"]
+#[must_use = "it takes effect when it is given to `create_if_missing`"]
 pub struct NewTopic {
     pub(crate) partitions: u32,
     pub(crate) replication: Option<u16>,
@@ -27,7 +26,7 @@ pub struct NewTopic {
 }
 
 impl NewTopic {
-    /// A topic of this many partitions, 1 to 1,000,000.
+    /// A topic with this number of partitions, 1 to 1,000,000.
     pub fn partitions(partitions: u32) -> Self {
         Self {
             partitions,
@@ -36,15 +35,15 @@ impl NewTopic {
         }
     }
 
-    /// How many brokers have a copy of each partition: 1 to the number of brokers. Defaults to the broker's
-    /// `default.replication.factor`, which brokers before Kafka 2.4 do not offer.
+    /// How many brokers hold a copy of each partition: at least 1, at most the number of brokers. Defaults to the broker's
+    /// `default.replication.factor`, which needs Kafka 2.4 or later.
     pub fn replication(mut self, replicas: u16) -> Self {
         self.replication = Some(replicas);
         self
     }
 
-    /// A setting of the topic, by the name that Kafka has for it: `retention.ms`, `cleanup.policy`, `max.message.bytes`. Called
-    /// again with the same name, the last value counts.
+    /// A setting of the topic, by its Kafka name, such as `retention.ms`, `cleanup.policy`, `max.message.bytes`. A second call with the
+    /// same name replaces the value.
     pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
         self.settings.retain(|(known, _)| *known != name);
@@ -52,7 +51,7 @@ impl NewTopic {
         self
     }
 
-    /// All that cannot work.
+    /// Adds the problems of these options.
     pub(crate) fn check(&self, checks: &mut Checks) {
         const OPTION: &str = "create_if_missing";
         checks.require(
@@ -63,7 +62,7 @@ impl NewTopic {
         checks.require(
             self.replication != Some(0) && self.replication.is_none_or(|n| n <= i16::MAX as u16),
             OPTION,
-            "has a replication out of range; give 1 to the number of brokers",
+            "has a replication out of range; give at least 1 and at most the number of brokers",
         );
         let has_nul =
             |(name, value): &(String, String)| name.contains('\0') || value.contains('\0');

@@ -1,4 +1,4 @@
-//! The ids of topics: a topic that is deleted and made again under its name has another one.
+//! Requests the IDs of topics: a topic that is deleted and recreated under the same name has another ID.
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -8,29 +8,29 @@ use std::{
 
 use rdkafka::bindings::{self, rd_kafka_event_t};
 
-use super::{Queue, Signal};
-use crate::client::Client;
+use super::{queue::ClientQueue, signal::QueueSignal};
+use crate::client::MemberClient;
 
-/// Asks for the ids of topics, and takes the answers.
+/// Requests for the IDs of topics.
 pub(crate) struct TopicIds {
-    queue: Queue,
+    queue: ClientQueue,
 }
 
 impl TopicIds {
-    pub(crate) fn new(client: &Arc<Client>, signal: Arc<Signal>) -> Option<Self> {
-        let queue = Queue::of_results(client, signal)?;
+    pub(crate) fn new(client: &Arc<MemberClient>, signal: Arc<QueueSignal>) -> Option<Self> {
+        let queue = ClientQueue::of_results(client, signal)?;
         Some(Self { queue })
     }
 
-    /// Asks; does not wait for the answer.
-    pub(crate) fn ask(&self, topics: &[&str]) {
+    /// Sends a request. Does not wait for the answer.
+    pub(crate) fn request(&self, topics: &[&str]) {
         let names: Vec<CString> = topics
             .iter()
             .filter_map(|topic| CString::new(*topic).ok())
             .collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: the names live until the end of this function and are copied by the callee; client and queue live as
-        // long as `self`. The collection is ours and destroyed once.
+        // long as `self`. The collection is created and destroyed here.
         unsafe {
             let collection = bindings::rd_kafka_TopicCollection_of_topic_names(
                 pointers.as_mut_ptr(),
@@ -46,10 +46,10 @@ impl TopicIds {
         }
     }
 
-    /// An answer, if there is one: topics and their ids, but for those that cannot be told.
+    /// The next answer, if one has come: topics and their IDs. Topics without an ID are left out.
     pub(crate) fn answer(&self) -> Option<Vec<(String, u128)>> {
         self.queue.poll(|event| {
-            // SAFETY: the event is alive while this runs, and what is read belongs to it.
+            // SAFETY: the event is alive while this runs, and the result is copied from it.
             unsafe { ids(event) }
         })
     }
@@ -60,14 +60,14 @@ impl TopicIds {
 /// `event` is alive.
 unsafe fn ids(event: *mut rd_kafka_event_t) -> Vec<(String, u128)> {
     let mut found = Vec::new();
-    // SAFETY: alive, as the caller promises.
+    // SAFETY: the caller promises that the event is alive.
     if unsafe { bindings::rd_kafka_event_type(event) }
         != bindings::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT
     {
         return found;
     }
-    // SAFETY: of this type, as was just seen. Descriptions, names, errors and ids belong to the event; the descriptions are an
-    // array of `n`.
+    // SAFETY: the event has this type, as checked above. Descriptions, names, errors and IDs belong to the event; the descriptions are
+    // an array of `n` elements.
     unsafe {
         let result = bindings::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {

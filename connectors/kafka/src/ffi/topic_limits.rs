@@ -1,4 +1,4 @@
-//! What a topic's settings are, asked over a client's own connections: the safe client would need one more client for it.
+//! Reads `max.message.bytes` of topics over the connections of an existing client; the safe API would need a client of its own for it.
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -16,31 +16,31 @@ use rdkafka::{
 
 use super::as_result;
 
-/// The setting that bounds a request to a topic, in bytes.
+/// The setting that limits a request to a topic, in bytes.
 const LIMIT: &CStr = c"max.message.bytes";
 
-/// A topic and its limit, or why the broker does not tell.
-pub(crate) type TopicLimit = (String, Result<usize, RDKafkaErrorCode>);
+/// A topic and its limit, or why the broker does not return it.
+pub(crate) type DescribedLimit = (String, Result<usize, RDKafkaErrorCode>);
 
-/// Asks for `max.message.bytes` of these topics in one request. Blocks for as long as `timeout`, and a moment more. Topics
-/// that can have no such name are left out of the answer.
+/// Reads `max.message.bytes` of these topics in one request. Blocks for at most `timeout` and 1 s. Names that no topic can have are left
+/// out of the answer.
 pub(crate) fn topic_limits<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
     timeout: Duration,
-) -> Result<Vec<TopicLimit>, RDKafkaErrorCode> {
-    let question = Question::of(topics);
-    if question.0.is_empty() {
+) -> Result<Vec<DescribedLimit>, RDKafkaErrorCode> {
+    let query = ConfigQuery::of(topics);
+    if query.0.is_empty() {
         return Ok(Vec::new());
     }
-    let answer = question.ask(client.native_ptr(), timeout)?;
-    Ok(answer.limits())
+    let result = query.send(client.native_ptr(), timeout)?;
+    Ok(result.limits())
 }
 
-/// Topics, as the client names them.
-struct Question(Vec<*mut rd_kafka_ConfigResource_t>);
+/// The client's list of topics to describe.
+struct ConfigQuery(Vec<*mut rd_kafka_ConfigResource_t>);
 
-impl Question {
+impl ConfigQuery {
     fn of(topics: &[&str]) -> Self {
         let resources = topics.iter().filter_map(|topic| {
             let topic = CString::new(*topic).ok()?;
@@ -52,18 +52,18 @@ impl Question {
         Self(resources.collect())
     }
 
-    fn ask(
+    fn send(
         mut self,
         client: *mut rd_kafka_t,
         timeout: Duration,
-    ) -> Result<Answer, RDKafkaErrorCode> {
+    ) -> Result<ConfigResult, RDKafkaErrorCode> {
         let timeout_ms = i32::try_from(timeout.as_millis())
             .unwrap_or(i32::MAX)
             .max(1);
-        // SAFETY: the caller's borrow keeps the client alive; what is made here is destroyed here; the answer keeps what it
-        // points at until it is destroyed.
+        // SAFETY: the caller's borrow keeps the client alive; everything created here is destroyed here, except for the result, which
+        // owns its event.
         unsafe {
-            let queue = Reply(bindings::rd_kafka_queue_new(client));
+            let queue = ReplyQueue(bindings::rd_kafka_queue_new(client));
             let options = bindings::rd_kafka_AdminOptions_new(
                 client,
                 bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS,
@@ -82,40 +82,40 @@ impl Question {
                 queue.0,
             );
             bindings::rd_kafka_AdminOptions_destroy(options);
-            // The client ends the question itself when its time is over; the second more is for it to say so.
+            // The client ends the request at its timeout; the additional second leaves it time to report that.
             let event = bindings::rd_kafka_queue_poll(queue.0, timeout_ms.saturating_add(1_000));
             let event = NonNull::new(event).ok_or(RDKafkaErrorCode::OperationTimedOut)?;
-            let answer = Answer(event);
+            let result = ConfigResult(event);
             as_result(bindings::rd_kafka_event_error(event.as_ptr()))?;
-            Ok(answer)
+            Ok(result)
         }
     }
 }
 
-impl Drop for Question {
+impl Drop for ConfigQuery {
     fn drop(&mut self) {
-        // SAFETY: made by `of`, and not used again.
+        // SAFETY: created by `of`, and not used again.
         unsafe {
             bindings::rd_kafka_ConfigResource_destroy_array(self.0.as_mut_ptr(), self.0.len())
         };
     }
 }
 
-/// The queue that the answer comes to.
-pub(super) struct Reply(pub(super) *mut rd_kafka_queue_t);
+/// The queue for the result of one request.
+pub(super) struct ReplyQueue(pub(super) *mut rd_kafka_queue_t);
 
-impl Drop for Reply {
+impl Drop for ReplyQueue {
     fn drop(&mut self) {
-        // SAFETY: made by `rd_kafka_queue_new`, and not used again.
+        // SAFETY: created by `rd_kafka_queue_new`, and not used again.
         unsafe { bindings::rd_kafka_queue_destroy(self.0) };
     }
 }
 
-struct Answer(NonNull<rd_kafka_event_t>);
+struct ConfigResult(NonNull<rd_kafka_event_t>);
 
-impl Answer {
-    fn limits(&self) -> Vec<TopicLimit> {
-        // SAFETY: what is returned belongs to the event, which lives until this is dropped.
+impl ConfigResult {
+    fn limits(&self) -> Vec<DescribedLimit> {
+        // SAFETY: the results belong to the event, which lives until `self` is dropped.
         unsafe {
             let result = bindings::rd_kafka_event_DescribeConfigs_result(self.0.as_ptr());
             if result.is_null() {
@@ -128,18 +128,18 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ConfigResult {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
+        // SAFETY: owned by `self`, and not used again.
         unsafe { bindings::rd_kafka_event_destroy(self.0.as_ptr()) };
     }
 }
 
 /// # Safety
 ///
-/// `resource` belongs to an answer that lives.
-unsafe fn limit(resource: *const rd_kafka_ConfigResource_t) -> TopicLimit {
-    // SAFETY: as promised by the caller; texts end with NUL and live as long as the answer.
+/// `resource` belongs to a result that is alive.
+unsafe fn limit(resource: *const rd_kafka_ConfigResource_t) -> DescribedLimit {
+    // SAFETY: the caller promises that it is alive; texts end with NUL and live as long as the result.
     unsafe {
         let topic = text(bindings::rd_kafka_ConfigResource_name(resource));
         if let Err(code) = as_result(bindings::rd_kafka_ConfigResource_error(resource)) {
@@ -164,7 +164,7 @@ unsafe fn array<'a, T>(first: *const T, n: usize) -> &'a [T] {
     if first.is_null() {
         return &[];
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller promises it.
     unsafe { slice::from_raw_parts(first, n) }
 }
 
@@ -175,6 +175,6 @@ unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller promises it.
     unsafe { CStr::from_ptr(text).to_string_lossy().into_owned() }
 }
