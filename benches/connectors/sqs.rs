@@ -1,17 +1,21 @@
-//! SQS, with its emulator: requests of ten messages on both sides, with the same concurrency.
+//! SQS, at an emulator: both programs use requests of ten, with equal concurrency.
+
+#[path = "../bare/sqs.rs"]
+mod bare;
 
 use std::time::Duration;
 
-use broadway::sqs::{Sqs, SqsPublisher, bare::Bare};
+use broadway::sqs::{Sqs, SqsPublisher};
 use tokio::runtime::Runtime;
 
 use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
+use bare::SqsBaseline;
 
-/// Concurrent polls in each program; each deletes the messages that it has received.
+/// Concurrent polls of both programs; each deletes what it received.
 const POLLS: usize = 8;
-/// Concurrent send requests in each program, as in the publisher.
+/// Concurrent send requests of both programs: the limit of the publisher.
 const REQUESTS: usize = 16;
 /// Callers of the publisher, and the messages of a call.
 const CALLERS: usize = 2;
@@ -48,8 +52,8 @@ fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contes
         messages,
         reads,
     };
-    // Check that the server runs.
-    let made = runtime.block_on(async { queue.make().await?.1.delete().await });
+    // Fails early if no emulator is running.
+    let made = runtime.block_on(async { queue.make().await?.delete().await });
     made.map_err(|error| {
         format!(
             "no SQS at {}: start one with `scripts/brokers up sqs` ({error})",
@@ -62,10 +66,10 @@ fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contes
 impl Contest for Queue {
     fn ours(&mut self, runtime: &Runtime) -> Result<Cost, BoxError> {
         runtime.block_on(async {
-            let (url, bare) = self.make().await?;
+            let baseline = self.make().await?;
             let cost = if self.reads {
-                self.fill(&bare).await?;
-                let source = Sqs::queue(&url)
+                self.fill(&baseline).await?;
+                let source = Sqs::queue(baseline.url())
                     .credentials("test", "test")
                     .region("elasticmq")
                     .receives_max(POLLS)
@@ -73,14 +77,14 @@ impl Contest for Queue {
                     .wait_time(Duration::from_secs(1));
                 load::read(source, self.messages).await?
             } else {
-                let publisher = SqsPublisher::queue(&url)
+                let publisher = SqsPublisher::queue(baseline.url())
                     .credentials("test", "test")
                     .region("elasticmq")
                     .open()
                     .await?;
                 load::publish(publisher, self.messages, CALLERS, CALL).await?
             };
-            bare.delete().await?;
+            baseline.delete().await?;
             Ok(cost)
         })
     }
@@ -88,18 +92,18 @@ impl Contest for Queue {
     fn reference(&mut self, runtime: &Runtime) -> Result<Cost, BoxError> {
         let clock = Clock::new(self.messages);
         runtime.block_on(async {
-            let (_, bare) = self.make().await?;
+            let baseline = self.make().await?;
             if self.reads {
-                self.fill(&bare).await?;
+                self.fill(&baseline).await?;
                 let first = clock.clone();
                 let see = move |_| first.begin();
-                load::bounded(bare.read(self.messages, POLLS, see)).await?;
+                load::bounded(baseline.read(self.messages, POLLS, see)).await?;
             } else {
                 clock.begin();
-                self.fill(&bare).await?;
+                self.fill(&baseline).await?;
             }
             clock.handled(self.messages);
-            bare.delete().await
+            baseline.delete().await
         })?;
         Ok(clock.cost().expect("all are counted"))
     }
@@ -110,15 +114,14 @@ impl Contest for Queue {
 }
 
 impl Queue {
-    /// A queue for one round, since a poll left over from the previous round would take messages of the next.
-    async fn make(&self) -> Result<(String, Bare), BoxError> {
-        let url = format!("http://{}/000000000000/{}", self.address, load::unique());
-        let bare = Bare::create(&url).await?;
-        Ok((url, bare))
+    /// A queue for one round: an open poll of the round before would take messages of the next.
+    async fn make(&self) -> Result<SqsBaseline, BoxError> {
+        let endpoint = format!("http://{}", self.address);
+        SqsBaseline::create(&endpoint, &load::unique()).await
     }
 
-    async fn fill(&self, bare: &Bare) -> Result<(), BoxError> {
+    async fn fill(&self, baseline: &SqsBaseline) -> Result<(), BoxError> {
         let payload = str::from_utf8(PAYLOAD)?;
-        load::bounded(bare.publish(self.messages, payload, REQUESTS)).await
+        load::bounded(baseline.publish(self.messages, payload, REQUESTS)).await
     }
 }

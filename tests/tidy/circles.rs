@@ -17,7 +17,6 @@ use crate::{
 const EXCEPTIONS: &[(&[&str], &str)] = &[
     (&["broadway-core/src/"], "not separated yet"),
     (&["connectors/pubsub/src/"], "not separated yet"),
-    (&["connectors/sqs/src/"], "not separated yet"),
 ];
 
 /// A path of module names from the root of a crate.

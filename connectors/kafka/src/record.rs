@@ -46,25 +46,6 @@ impl BuiltRecord {
     }
 }
 
-/// What a made record holds.
-pub(crate) struct Made {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) key: Option<Bytes>,
-    pub(crate) value: Option<Bytes>,
-    pub(crate) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// As of the client: the time in milliseconds, and whether the broker gave it.
-    pub(crate) timestamp_ms: Option<(i64, bool)>,
-}
-
-impl Made {
-    fn header_at(&self, index: usize) -> Option<NativeHeader<'_>> {
-        let (name, value) = self.headers.get(index)?;
-        Some((name, value.as_deref()))
-    }
-}
-
 impl KafkaRecord {
     pub(crate) fn new(raw: RawMessage) -> Self {
         Self(RecordSource::Client(raw))

@@ -1,25 +1,28 @@
-//! How results come back: into the ledger, and from there by the keeper to the queue.
+//! Acknowledging: results go into the shared state, and from there to the queue by the ack task.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use broadway_core::{Acknowledger, BoxError, Deadline, Settled, telemetry::MessageInfo};
 
 use crate::{
     leases::Token,
-    shared::{Shared, now},
+    shared::{SqsShared, now},
 };
 
-/// Learns how the messages of one producer ended. Settling only writes it down; deletes follow in tens, within 50 ms.
+/// Acknowledges the messages of one producer. `settle` only records results; deletes follow in requests of ten, within 50 ms.
 ///
 /// In a FIFO queue it keeps the order of each message group, in whatever order results come: a message is deleted when all
-/// before it in its group are, and one that is not deleted (it failed, was left, or was lost) breaks off those after it which
-/// are here. They are stale, go back to the queue whatever becomes of them, and come again after it.
+/// earlier ones of its group are. When one is not deleted (it failed, was left, or its lease was lost), the later ones of its group
+/// that were received become stale: they are returned to the queue, whatever their results, and are delivered again after it.
+///
+/// When it is dropped, messages without a result are returned to the queue, and the connector's background task ends when that is
+/// done, at the latest after [`close_timeout`](crate::Sqs::close_timeout).
 pub struct SqsAcknowledger {
-    shared: Arc<Shared>,
+    shared: Arc<SqsShared>,
 }
 
 impl SqsAcknowledger {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<SqsShared>) -> Self {
         Self { shared }
     }
 }
@@ -36,7 +39,7 @@ impl Acknowledger for SqsAcknowledger {
         self.shared.generation()
     }
 
-    /// What is released becomes visible to others at once.
+    /// Released messages are visible to other consumers at once.
     fn redelivers(&self, _: &Token) -> bool {
         true
     }
@@ -45,7 +48,7 @@ impl Acknowledger for SqsAcknowledger {
         self.shared.is_stale(*token)
     }
 
-    /// What was done behind a message of its group that was not.
+    /// Messages that succeeded, behind one of their group that did not.
     fn repeats(&self) -> u64 {
         self.shared.repeats()
     }
@@ -55,17 +58,16 @@ impl Acknowledger for SqsAcknowledger {
     }
 }
 
-/// Nobody is left to settle: what has not been goes back, and the keeper ends.
 impl Drop for SqsAcknowledger {
     fn drop(&mut self) {
-        self.shared.abandon();
+        self.shared.release_all();
         let deadline = Deadline::since(now(), self.shared.source.close_timeout);
-        self.shared.end(deadline);
+        self.shared.finish(deadline);
     }
 }
 
-impl std::fmt::Debug for SqsAcknowledger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SqsAcknowledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqsAcknowledger")
             .field("producer", &self.shared.producer)
             .finish_non_exhaustive()

@@ -1,8 +1,8 @@
-//! The first steps: a client that knows its region and has credentials, and a queue that is there.
+//! Connecting: the client, with a region and credentials, and the queue.
 //!
-//! Source and publisher begin alike, so what they share of their options is [`Access`].
+//! Source and publisher connect alike; the options that they share are [`QueueAccess`].
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::{
@@ -14,26 +14,29 @@ use aws_sdk_sqs::{
     types::QueueAttributeName,
 };
 use aws_smithy_http_client::{Builder, ConnectorBuilder, proxy::ProxyConfig, tls};
-use broadway_core::{BoxError, Checks, Deadline, Problem};
+use broadway_core::{
+    Checks, Deadline, Problem,
+    connector::{ClientRuntime, ConnectorError, error_chain, without_user_info},
+};
 use tokio::time::sleep;
 
 use crate::{
-    address::{Address, without_user},
-    trouble::{Trouble, chain, is_denied, is_missing_queue},
+    error::{connector_error, is_denied, is_missing_queue},
+    queue_url::{QueueUrl, USER_INFO},
 };
 
-/// A connection that lay idle longer is not used again: whoever stands in between may have forgotten it.
+/// Connections that were idle longer are not reused: a proxy or a firewall in between may have dropped them.
 const IDLE_MAX: Duration = Duration::from_secs(15);
-/// The most that the way to the service may take.
+/// Limit of a connection attempt.
 const CONNECT_MAX: Duration = Duration::from_secs(4);
-/// A year is as good as no limit, and cannot overflow a clock or a timer.
+/// Stands for no limit, and cannot overflow a clock or a timer.
 const LIMIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// The pause before the queue is asked for again.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Pause before the queue's attributes are requested again.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// How a queue is reached.
+/// How a queue is reached: the options that source and publisher share.
 #[derive(Clone)]
-pub(crate) struct Access {
+pub(crate) struct QueueAccess {
     pub(crate) url: String,
     pub(crate) region: Option<String>,
     pub(crate) endpoint: Option<String>,
@@ -44,7 +47,7 @@ pub(crate) struct Access {
     pub(crate) request_timeout: Duration,
 }
 
-impl Access {
+impl QueueAccess {
     pub(crate) fn new(url: String) -> Self {
         Self {
             url,
@@ -58,111 +61,120 @@ impl Access {
         }
     }
 
-    /// All that cannot work; `option` is what the URL was given to.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut checks = Checks::default();
-        match (Address::parse(&self.url), &self.region) {
-            (Err(wrong), _) => checks.add("queue", wrong),
-            (Ok(address), Some(region)) => {
-                let of_queue = address.region.as_ref().unwrap_or(region);
+    /// Adds the problems of the URL, the address and the client. The timeouts have [`check_timeouts`](Self::check_timeouts), so that
+    /// problems are listed in the order of the options.
+    pub(crate) fn check(&self, checks: &mut Checks) {
+        match (QueueUrl::parse(&self.url), &self.region) {
+            (Err(error), _) => checks.add("queue", error),
+            (Ok(url), Some(region)) => {
+                let of_url = url.region.as_ref().unwrap_or(region);
                 checks.require(
-                    of_queue == region,
+                    of_url == region,
                     "region",
                     format_args!(
-                        "is {region:?}, but the queue's URL is of {of_queue:?}; leave the option out, or correct one of them"
+                        "is {region:?}, but the queue's URL is in {of_url:?}; leave the option out, or correct one of them"
                     ),
                 );
             }
             _ => {}
         }
-        checks.extend(self.region_of_client());
         checks.extend(self.endpoint.as_deref().and_then(endpoint_problem));
+        checks.extend(self.client_region_problem());
         let is_configured =
             self.region.is_some() || self.endpoint.is_some() || self.credentials.is_some();
         checks.require(
             self.client.is_none() || !is_configured,
             "client",
-            "is given together with region, endpoint or credentials, which a configured client has already; leave one out",
+            "is set together with `region`, `endpoint` or `credentials`, which a configured client already has; leave one out",
         );
-        checks.above_zero("connect_timeout", self.connect_timeout);
-        checks.above_zero("request_timeout", self.request_timeout);
-        checks.into_problems()
     }
 
-    /// Requests are signed for the client's region, and no queue of another one takes them.
-    fn region_of_client(&self) -> Option<Problem> {
-        let ours = self.client.as_ref()?.config().region()?;
-        let queues = Address::parse(&self.url).ok()?.region?;
-        (ours.as_ref() != queues).then(|| {
+    pub(crate) fn check_timeouts(&self, checks: &mut Checks) {
+        checks.timeout("connect_timeout", self.connect_timeout);
+        checks.timeout("request_timeout", self.request_timeout);
+    }
+
+    /// Requests are signed for the client's region; a queue in another region rejects them.
+    fn client_region_problem(&self) -> Option<Problem> {
+        let of_client = self.client.as_ref()?.config().region()?;
+        let of_url = QueueUrl::parse(&self.url).ok()?.region?;
+        (of_client.as_ref() != of_url).then(|| {
             let message = format!(
-                "is of region {ours:?}, but the queue's URL is of {queues:?}; correct one of them",
-                ours = ours.as_ref()
+                "has the region {of_client:?}, but the queue's URL is in {of_url:?}; correct one of them",
+                of_client = of_client.as_ref()
             );
             Problem::new("client", message)
         })
     }
 
-    /// The queue's address, of options that were checked.
-    pub(crate) fn address(&self) -> Address {
-        Address::parse(&self.url).expect("the options were checked")
+    /// The parsed URL. Call it for options that were checked.
+    pub(crate) fn queue_url(&self) -> QueueUrl {
+        QueueUrl::parse(&self.url).expect("the options were checked")
     }
 
-    /// A client that could send a request: it has a region and credentials.
-    pub(crate) async fn connect(&self, deadline: Deadline) -> Result<Client, BoxError> {
+    /// A client that can sign a request: it has a region and credentials.
+    pub(crate) async fn connect(&self, deadline: Deadline) -> Result<Client, ConnectorError> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let address = self.address();
         let config = deadline
-            .within(self.load(&address))
+            .within(self.load(&self.queue_url()))
             .await
-            .ok_or_else(|| self.no_region(&self.overdue("; none was found")))?;
+            .ok_or_else(|| {
+                let reason = self.timed_out("; no region was found");
+                ConnectorError::transient(self.no_region(&reason))
+            })?;
         if config.region().is_none() {
-            return Err(self.no_region("").into());
+            return Err(ConnectorError::permanent(self.no_region("")));
         }
-        let provider = config
-            .credentials_provider()
-            .ok_or("the SDK has no provider of credentials: a defect of this connector")?;
+        let provider = config.credentials_provider().ok_or_else(|| {
+            ConnectorError::permanent(
+                "the SDK has no credentials provider, which is a bug in this connector",
+            )
+        })?;
         match deadline.within(provider.provide_credentials()).await {
             Some(Ok(_)) => Ok(Client::new(&config)),
-            Some(Err(error)) => Err(no_credentials(&chain(&error)).into()),
-            None => Err(no_credentials(&self.overdue("none came")).into()),
+            Some(Err(error)) => Err(ConnectorError::auth(no_credentials(&error_chain(&error)))),
+            None => {
+                let reason = self.timed_out("the provider did not answer");
+                Err(ConnectorError::transient(no_credentials(&reason)))
+            }
         }
     }
 
-    async fn load(&self, address: &Address) -> SdkConfig {
+    async fn load(&self, url: &QueueUrl) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
-        if let Some(region) = self.region.clone().or_else(|| address.region.clone()) {
+        if let Some(region) = self.region.clone().or_else(|| url.region.clone()) {
             loader = loader.region(Region::new(region));
         }
         if let Some(credentials) = self.credentials.clone() {
             loader = loader.credentials_provider(credentials);
         }
-        // The SDK goes by region; a queue that is elsewhere is where its URL says.
-        let elsewhere = (!address.is_regional).then(|| address.origin.clone());
-        if let Some(endpoint) = self.endpoint.clone().or(elsewhere) {
+        // The SDK derives the host from the region. A queue elsewhere (an emulator, a VPC endpoint) is at its URL's host.
+        let origin = (!url.is_regional).then(|| url.origin.clone());
+        if let Some(endpoint) = self.endpoint.clone().or(origin) {
             loader = loader.endpoint_url(endpoint);
         }
         loader.load().await
     }
 
-    /// Asks the queue for its visibility time-out, again and again until the deadline. `None`: that may not be known, but the
-    /// queue answers.
+    /// Requests the queue's visibility timeout, and repeats the request until the deadline. Returns `None` if the queue answers but
+    /// the permission to read it is missing.
     pub(crate) async fn find(
         &self,
         client: &Client,
         deadline: Deadline,
-    ) -> Result<Option<Duration>, BoxError> {
-        let mut last = self.unreachable(&self.overdue("no answer"));
+    ) -> Result<Option<Duration>, ConnectorError> {
+        let mut last = self.unreachable(&self.timed_out("no answer"));
         let mut may_create = self.create_if_missing;
         loop {
-            let ask = client
+            let request = client
                 .get_queue_attributes()
                 .queue_url(&self.url)
                 .attribute_names(QueueAttributeName::VisibilityTimeout)
                 .send();
-            let error = match deadline.within(ask).await {
-                None => return Err(last.into()),
+            let error = match deadline.within(request).await {
+                None => return Err(last),
                 Some(Ok(answer)) => {
                     let seconds = answer
                         .attributes()
@@ -180,75 +192,77 @@ impl Access {
                 self.create(client, deadline).await?;
                 continue;
             }
-            match Trouble::of(&error) {
-                Trouble::Lasting(why) => return Err(self.refused(client, &why).into()),
-                Trouble::Passing(why) if error.as_service_error().is_some() => {
-                    last = self.not_now(&why);
-                }
-                Trouble::Passing(why) => last = self.unreachable(&why),
+            let reason = connector_error(&error);
+            if !reason.is_transient() {
+                return Err(self.unusable(client, &reason));
             }
-            if ASK_AGAIN >= deadline.remaining() {
-                return Err(last.into());
+            last = match error.as_service_error() {
+                Some(_) => self.unavailable(&reason),
+                None => self.unreachable(&reason.to_string()),
+            };
+            if RETRY_PAUSE >= deadline.remaining() {
+                return Err(last);
             }
-            sleep(ASK_AGAIN).await;
+            sleep(RETRY_PAUSE).await;
         }
     }
 
-    async fn create(&self, client: &Client, deadline: Deadline) -> Result<(), BoxError> {
-        let address = self.address();
-        let mut ask = client.create_queue().queue_name(&address.name);
-        if address.is_fifo() {
-            ask = ask
+    async fn create(&self, client: &Client, deadline: Deadline) -> Result<(), ConnectorError> {
+        let url = self.queue_url();
+        let mut request = client.create_queue().queue_name(&url.name);
+        if url.is_fifo() {
+            request = request
                 .attributes(QueueAttributeName::FifoQueue, "true")
                 .attributes(QueueAttributeName::ContentBasedDeduplication, "true");
         }
-        match deadline.within(ask.send()).await {
+        match deadline.within(request.send()).await {
             Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(format!(
-                "`create_if_missing`: the queue of `queue` = {:?} is missing and cannot be created: {}",
-                self.url,
-                Trouble::of(&error).text()
-            )
-            .into()),
-            None => Err(self
-                .unreachable("no answer to the creation of the queue")
-                .into()),
+            Some(Err(error)) => {
+                let reason = connector_error(&error);
+                let text = format!(
+                    "`create_if_missing`: `queue` = {:?} does not exist and cannot be created: {reason}",
+                    self.url
+                );
+                Err(ConnectorError::new(reason.kind(), text))
+            }
+            None => Err(self.unreachable("no answer to the request that creates the queue")),
         }
     }
 
-    fn no_region(&self, why: &str) -> String {
+    fn no_region(&self, reason: &str) -> String {
         format!(
-            "no region is known for `queue` = {:?}{why}: set the option `region`, or AWS_REGION, or a region in the profile",
+            "no region is known for `queue` = {:?}{reason}: set the option `region`, or AWS_REGION, or a region in the profile",
             self.url
         )
     }
 
-    fn refused(&self, client: &Client, why: &str) -> String {
+    fn unusable(&self, client: &Client, reason: &ConnectorError) -> ConnectorError {
         let region = client.config().region().map(AsRef::as_ref);
         let region = region.unwrap_or("none");
-        format!(
-            "`queue` = {:?}{} cannot be used, asked with region {region:?}: {why}",
+        let text = format!(
+            "`queue` = {:?}{} cannot be used with region {region:?}: {reason}",
             self.url,
             self.endpoint_text()
-        )
+        );
+        ConnectorError::new(reason.kind(), text)
     }
 
-    fn unreachable(&self, why: &str) -> String {
-        format!(
-            "no answer for `queue` = {:?}{} within {:?} (`connect_timeout`): {why}; check the host and the network",
+    fn unreachable(&self, reason: &str) -> ConnectorError {
+        ConnectorError::transient(format!(
+            "no answer for `queue` = {:?}{} within {:?} (`connect_timeout`): {reason}; check the host and the network",
             self.url,
             self.endpoint_text(),
             self.connect_timeout
-        )
+        ))
     }
 
-    fn not_now(&self, why: &str) -> String {
-        format!(
-            "`queue` = {:?}{} could not be asked within {:?} (`connect_timeout`), for the service says {why}; start again later",
+    fn unavailable(&self, reason: &ConnectorError) -> ConnectorError {
+        ConnectorError::transient(format!(
+            "`queue` = {:?}{} was not available within {:?} (`connect_timeout`): {reason}; try again later",
             self.url,
             self.endpoint_text(),
             self.connect_timeout
-        )
+        ))
     }
 
     fn endpoint_text(&self) -> String {
@@ -258,7 +272,7 @@ impl Access {
         })
     }
 
-    fn overdue(&self, what: &str) -> String {
+    fn timed_out(&self, what: &str) -> String {
         format!(
             "{what} within {:?} (`connect_timeout`)",
             self.connect_timeout
@@ -266,13 +280,13 @@ impl Access {
     }
 }
 
-/// Shows no credentials: not those of the options, of a client, or those that were put into a URL by mistake.
-impl fmt::Debug for Access {
+/// Shows no credentials, whether from the options, from a client, or put into a URL by mistake.
+impl fmt::Debug for QueueAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access")
-            .field("url", &without_user(&self.url))
+        f.debug_struct("QueueAccess")
+            .field("url", &without_user_info(&self.url))
             .field("region", &self.region)
-            .field("endpoint", &self.endpoint.as_deref().map(without_user))
+            .field("endpoint", &self.endpoint.as_deref().map(without_user_info))
             .field("has_credentials", &self.credentials.is_some())
             .field("has_client", &self.client.is_some())
             .field("create_if_missing", &self.create_if_missing)
@@ -283,30 +297,59 @@ impl fmt::Debug for Access {
 }
 
 fn endpoint_problem(endpoint: &str) -> Option<Problem> {
-    // Not shown: it may be a password.
-    let shown = without_user(endpoint);
-    let message = if shown != endpoint {
-        "holds a user or a password before the host; credentials are given to the SDK".to_owned()
+    // The text does not show the URL: the part before the `@` may be a password.
+    let message = if without_user_info(endpoint) != endpoint {
+        USER_INFO.to_owned()
     } else if !(endpoint.starts_with("http://") || endpoint.starts_with("https://")) {
-        format!("is {endpoint:?}; give a URL, like https://host:port")
+        format!("is {endpoint:?}; give a URL, such as https://host:port")
     } else {
         return None;
     };
     Some(Problem::new("endpoint", message))
 }
 
-/// Credentials that a user hands in. `Debug` does not show the secret.
-pub(crate) fn given(access_key_id: String, secret_access_key: String) -> Credentials {
+static SHARED_RUNTIME: OnceLock<ClientRuntime> = OnceLock::new();
+
+/// The thread on which a producer's client, polls and ack task run.
+///
+/// Each producer has its own thread and its own client. A client that the user provides shares its connections with every client
+/// made from the same HTTP stack, and the thread on which a connection was made drives it. So all producers with such a client share
+/// one thread, which never ends: otherwise the end of one producer would end connections that another one uses.
+pub(crate) fn client_runtime(
+    producer: usize,
+    is_client_provided: bool,
+) -> Result<ClientRuntime, ConnectorError> {
+    if !is_client_provided {
+        return start_runtime(&format!("sqs-{producer}"));
+    }
+    if let Some(shared) = SHARED_RUNTIME.get() {
+        return Ok(shared.clone());
+    }
+    // If two start at once, one of them is dropped again.
+    let started = start_runtime("sqs-shared")?;
+    Ok(SHARED_RUNTIME.get_or_init(|| started).clone())
+}
+
+fn start_runtime(name: &str) -> Result<ClientRuntime, ConnectorError> {
+    ClientRuntime::start(name).map_err(|error| {
+        ConnectorError::transient(format!(
+            "cannot start the thread {name:?} of the SQS client: {error}"
+        ))
+    })
+}
+
+/// Credentials from the options. `Debug` does not show the secret.
+pub(crate) fn static_credentials(access_key_id: String, secret_access_key: String) -> Credentials {
     Credentials::new(access_key_id, secret_access_key, None, None, "option")
 }
 
-fn no_credentials(why: &str) -> String {
+fn no_credentials(reason: &str) -> String {
     format!(
-        "no credentials: {why}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role, or give a configured `client`"
+        "no credentials: {reason}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role, or provide a configured `client`"
     )
 }
 
-/// The SDK's own client but for how long idle connections are kept.
+/// The SDK's default HTTP client, with a shorter idle timeout for pooled connections.
 fn http_client() -> SharedHttpClient {
     Builder::new().build_with_connector_fn(|settings, components| {
         let crypto = tls::rustls_provider::CryptoMode::AwsLc;
@@ -322,23 +365,23 @@ fn http_client() -> SharedHttpClient {
     })
 }
 
-/// How long a request may take that the queue holds back for up to `wait`.
-pub(crate) fn limit(wait: Duration, request: Duration) -> Duration {
+/// The limit of a request for which the queue waits up to `wait` before it answers.
+pub(crate) fn request_limit(wait: Duration, request: Duration) -> Duration {
     wait.saturating_add(request).min(LIMIT_MAX)
 }
 
-/// Whose connections a client uses, of an HTTP stack that several clients share.
+/// Which connections a client uses, of an HTTP stack that several clients share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pool {
+pub(crate) enum ConnectionPool {
     /// Driven by the connector's thread.
     Source,
-    /// Driven by a runtime of the user's, which a handler may block.
+    /// Driven by the user's runtime, which a handler may block.
     Publisher,
 }
 
-impl Pool {
-    /// The SDK keeps connections apart by how long connecting may take, and by nothing else. A nanosecond less is a number that
-    /// no one else gives.
+impl ConnectionPool {
+    /// The SDK separates connection pools by the connect timeout, and by nothing else. One nanosecond less is a value that no other
+    /// client has.
     fn connect_timeout(self, request_timeout: Duration) -> Duration {
         let timeout = CONNECT_MAX.min(request_timeout);
         match self {
@@ -348,21 +391,21 @@ impl Pool {
     }
 }
 
-/// The same client with the time-outs of requests that the queue holds back for up to `wait`. A request that never ends is a
-/// known way of the service and of what stands in between, so there is a limit on each attempt and one on all of them.
-pub(crate) fn tuned(
+/// The client with timeouts for requests for which the queue waits up to `wait`. Requests to SQS, and to proxies in between, sometimes
+/// never end, so each attempt has a limit and all attempts together have one.
+pub(crate) fn with_timeouts(
     client: &Client,
-    pool: Pool,
+    pool: ConnectionPool,
     wait: Duration,
     request_timeout: Duration,
 ) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(pool.connect_timeout(request_timeout))
-        .operation_attempt_timeout(limit(wait, request_timeout))
-        .operation_timeout(limit(wait, request_timeout.saturating_mul(2)))
+        .operation_attempt_timeout(request_limit(wait, request_timeout))
+        .operation_timeout(request_limit(wait, request_timeout.saturating_mul(2)))
         .build();
-    // Two attempts: enough for a clock that is wrong and for a connection that has just been closed. What lasts longer is
-    // told and retried by those who ask. An idle long poll is no stalled stream; the limits above are the protection.
+    // Two attempts cover a clock that is wrong and a connection that was just closed; callers report and retry longer failures.
+    // An idle long poll is not a stalled stream, so the limits above replace that protection.
     let config = client
         .config()
         .to_builder()

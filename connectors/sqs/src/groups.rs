@@ -1,106 +1,107 @@
-//! Message groups: what may be said to the queue about messages whose order counts.
+//! Message groups: keeps the order of a FIFO queue when its messages are acknowledged.
 //!
-//! The queue hands out a group in order, and nothing more of it while any of it is out. What remains to be done here: never
-//! delete a message past one of its group that is unfinished or has not been deleted. Messages may end in any order; a
-//! success waits until all before it in its group are successes. When one is not deleted (failed, released, left, lost), those
-//! after it that are here are *broken off*: they go back, whatever becomes of them, and come again after it.
+//! The queue delivers a group in order, and no more of a group while some of it is in flight. So the source must never delete a
+//! message past an earlier one of its group that is unsettled or was not deleted. Messages may be settled in any order; a delete waits
+//! until all earlier messages of the group are deleted. When a message is not deleted (it failed, was released, left, or its lease was
+//! lost), the later ones of its group that were received are *invalidated*: they are returned to the queue, whatever their results,
+//! and are delivered again after it.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
-use crate::leases::{Ending, Token};
+use crate::leases::{AckAction, Token};
 
 #[cfg(test)]
 mod tests;
 
-/// The messages of each group that are here, in the order in which they were received.
+/// The unsettled messages of each group, in the order in which they were received.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    groups: HashMap<Arc<str>, VecDeque<Entry>>,
-    /// Messages that were done and went back all the same, behind one that was not.
+    groups: HashMap<Arc<str>, VecDeque<GroupMessage>>,
+    /// Messages that succeeded and were returned all the same.
     repeats: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct GroupMessage {
     token: Token,
+    /// Succeeded, and waits for earlier messages of its group.
     is_done: bool,
 }
 
-/// What follows for a group when one of its messages has ended.
+/// What settling one message of a group means for the group.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Consequences {
-    /// These have ended now, in this order.
-    pub(crate) ended: Vec<(Token, Ending)>,
-    /// These are not to be begun.
-    pub(crate) broken: Vec<Token>,
+pub(crate) struct GroupEffects {
+    /// Actions that are possible now, in order.
+    pub(crate) actions: Vec<(Token, AckAction)>,
+    /// Unsettled messages that no handler may start on.
+    pub(crate) invalidated: Vec<Token>,
 }
 
 impl Groups {
-    /// The shared name of a group, to be given back with each of its messages.
+    /// The shared name of a group, for [`admit`](Self::admit) and [`settle`](Self::settle).
     pub(crate) fn name(&self, group: &str) -> Arc<str> {
         self.groups
             .get_key_value(group)
             .map_or_else(|| Arc::from(group), |(name, _)| name.clone())
     }
 
-    /// How many messages were done and went back all the same, all in all.
+    /// Total number of messages that succeeded and were returned all the same.
     pub(crate) fn repeats(&self) -> u64 {
         self.repeats
     }
 
-    /// A message of the group was received.
+    /// Adds a received message to its group.
     pub(crate) fn admit(&mut self, group: Arc<str>, token: Token) {
-        let entry = Entry {
+        let message = GroupMessage {
             token,
             is_done: false,
         };
-        self.groups.entry(group).or_default().push_back(entry);
+        self.groups.entry(group).or_default().push_back(message);
     }
 
-    /// A message has ended; `None`: it was lost.
+    /// Settles a message. `None` means that its lease was lost.
     pub(crate) fn settle(
         &mut self,
         group: &Arc<str>,
         token: Token,
-        ending: Option<Ending>,
-    ) -> Consequences {
-        let mut consequences = Consequences::default();
-        let found = self.groups.get_mut(group).and_then(|entries| {
-            let index = entries.iter().position(|entry| entry.token == token)?;
-            Some((entries, index))
+        action: Option<AckAction>,
+    ) -> GroupEffects {
+        let mut effects = GroupEffects::default();
+        let found = self.groups.get_mut(group).and_then(|messages| {
+            let index = messages.iter().position(|message| message.token == token)?;
+            Some((messages, index))
         });
-        let Some((entries, index)) = found else {
-            // Broken off before: back it goes.
-            if ending.is_some() {
-                consequences.ended.push((token, Ending::Visible(0)));
+        let Some((messages, index)) = found else {
+            // It was invalidated, and so is returned whatever its result.
+            if action.is_some() {
+                effects.actions.push((token, AckAction::VisibleAfter(0)));
             }
-            return consequences;
+            return effects;
         };
-        if ending == Some(Ending::Delete) {
-            entries[index].is_done = true;
-            while let Some(first) = entries.pop_front_if(|first| first.is_done) {
-                consequences.ended.push((first.token, Ending::Delete));
+        if action == Some(AckAction::Delete) {
+            messages[index].is_done = true;
+            while let Some(first) = messages.pop_front_if(|first| first.is_done) {
+                effects.actions.push((first.token, AckAction::Delete));
             }
         } else {
-            let mut rest = entries.drain(index..).skip(1);
-            consequences
-                .ended
-                .extend(ending.map(|ending| (token, ending)));
-            for entry in rest.by_ref() {
-                if entry.is_done {
+            let mut later = messages.drain(index..).skip(1);
+            effects.actions.extend(action.map(|action| (token, action)));
+            for message in later.by_ref() {
+                if message.is_done {
                     self.repeats += 1;
-                    consequences.ended.push((entry.token, Ending::Visible(0)));
+                    let back = (message.token, AckAction::VisibleAfter(0));
+                    effects.actions.push(back);
                 } else {
-                    consequences.broken.push(entry.token);
+                    effects.invalidated.push(message.token);
                 }
             }
         }
-        if entries.is_empty() {
+        if messages.is_empty() {
             self.groups.remove(group);
         }
-        consequences
+        effects
     }
 }

@@ -1,4 +1,4 @@
-//! How far the queue is behind, told every `lag_interval`: the queue is asked how many messages it holds.
+//! Reports how far the queue is behind, every `lag_interval`: each report requests the queue's number of messages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,51 +7,51 @@ use aws_sdk_sqs::types::QueueAttributeName::{
 };
 use broadway_core::Deadline;
 
-use crate::{shared::Shared, trouble::Trouble};
+use crate::{error::connector_error, shared::SqsShared};
 
-/// When the queue is asked for the first time, unless the interval is shorter.
-const FIRST: Duration = Duration::from_secs(5);
+/// When the first report is made, unless the interval is shorter.
+const FIRST_REPORT: Duration = Duration::from_secs(5);
 
-/// Never ends.
-pub(crate) async fn tell(shared: Arc<Shared>) {
+/// Runs until it is aborted, or returns at once if the lag is turned off.
+pub(crate) async fn report(shared: Arc<SqsShared>) {
     let interval = shared.source.lag_interval;
     if interval == Duration::MAX {
         return;
     }
-    let mut pause = FIRST.min(interval);
-    let mut is_known = true;
+    let mut pause = FIRST_REPORT.min(interval);
+    let mut was_known = true;
     loop {
         Deadline::after(pause).reached().await;
         pause = interval;
-        let messages = ask(&shared).await;
-        if let (Err(why), true) = (&messages, is_known) {
+        let messages = count(&shared).await;
+        if let (Err(reason), true) = (&messages, was_known) {
             let url = &shared.source.access.url;
-            shared.tell_trouble(&format!(
-                "the lag of {url} is unknown: {why}; it is asked for again every {interval:?} (`lag_interval`)"
+            shared.report_source_trouble(&format!(
+                "the lag of {url} is unknown: {reason}; retrying every {interval:?} (`lag_interval`)"
             ));
         }
-        is_known = messages.is_ok();
-        shared.tell_lag(messages.ok());
+        was_known = messages.is_ok();
+        shared.report_lag(messages.ok());
     }
 }
 
-/// How many messages the queue holds, visible or in flight. The client has limits of its own.
-async fn ask(shared: &Shared) -> Result<u64, String> {
-    let ask = shared
-        .acks
+/// The queue's number of messages, visible or in flight. The client has timeouts of its own.
+async fn count(shared: &SqsShared) -> Result<u64, String> {
+    let request = shared
+        .ack_client
         .get_queue_attributes()
         .queue_url(&shared.source.access.url)
         .attribute_names(Visible)
         .attribute_names(InFlight);
-    let answer = ask
+    let response = request
         .send()
         .await
-        .map_err(|error| Trouble::of(&error).text().to_owned())?;
+        .map_err(|error| connector_error(&error).to_string())?;
     let count = |name: &QueueAttributeName| {
-        let text = answer.attributes()?.get(name)?;
+        let text = response.attributes()?.get(name)?;
         text.parse::<u64>().ok()
     };
     let counts = count(&Visible).zip(count(&InFlight));
-    let counts = counts.ok_or("the answer does not say how many messages there are")?;
+    let counts = counts.ok_or("the response does not contain the number of messages")?;
     Ok(counts.0 + counts.1)
 }

@@ -1,12 +1,10 @@
-//! Leases: how long each message that is here is still ours.
+//! Leases: until when each received message is hidden from other consumers.
 //!
-//! A message that was received is hidden from others until its visibility ends. A [`Leases`] knows when that is for each,
-//! says which are due to be extended (at half of the time-out), which have been lost, and what may be said to the queue
-//! when a message has ended. Nothing here waits, sends or looks at a clock.
+//! [`Leases`] knows the expiry of each lease, which leases are due to be extended (at half of the visibility timeout), which have
+//! expired, and which request a settled message needs. It is a pure value: it never waits, sends or reads a clock.
 //!
-//! An extension that is on its way is awaited before the message is deleted or made visible: overtaken by its own
-//! heartbeat, a message that was just returned would vanish again. So [`settle`](Leases::settle) keeps the ending and
-//! [`extended`](Leases::extended) hands it out.
+//! A delete or a return waits until the message's extension request has been answered. Otherwise the extension could arrive after the
+//! return and hide the message again. So [`settle`](Leases::settle) keeps the action, and [`extended`](Leases::extended) returns it.
 
 use std::{
     collections::BTreeSet,
@@ -17,81 +15,82 @@ use std::{
 #[cfg(test)]
 mod tests;
 
-/// Which message: a place among those that are here, and how often the place was taken before.
+/// Identifies an unsettled message: a slot, and how often the slot was reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
     slot: u32,
-    turn: u32,
+    generation: u32,
 }
 
 impl Token {
-    /// The place, which no other message has as long as this one is unsettled.
-    pub(crate) fn place(self) -> usize {
+    /// The slot, which no other message has while this one is unsettled.
+    pub(crate) fn index(self) -> usize {
         self.slot as usize
     }
 }
 
-/// What is said to the queue about a message that has ended.
+/// What to do at the queue with a settled message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum AckAction {
     Delete,
-    /// Visible after so many seconds.
-    Visible(u32),
-    /// Nothing: it becomes visible when its time is over.
+    /// Make it visible after this number of seconds.
+    VisibleAfter(u32),
+    /// Nothing: it becomes visible when its lease expires.
     Leave,
 }
 
-/// A message that leaves: what to say about it, and until when that makes sense.
+/// A settled message whose action has not been sent, or not been confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Parting {
+pub(crate) struct PendingAck {
     pub(crate) handle: String,
-    pub(crate) ending: Ending,
+    pub(crate) action: AckAction,
+    /// The expiry of the lease, after which the action has no effect.
     pub(crate) expires: Instant,
 }
 
-/// What became of a settled message.
+/// The result of settling a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Settling {
-    Now(Parting),
-    /// When the extension that is on its way has been answered.
-    Later,
-    /// It was no longer ours.
+pub(crate) enum SettleResult {
+    Ready(PendingAck),
+    /// The action follows when the extension that is in flight has been answered.
+    Deferred,
+    /// The lease had expired.
     Late,
 }
 
-/// One extension to ask for.
+/// An extension to request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Extension {
+pub(crate) struct LeaseExtension {
     pub(crate) token: Token,
     pub(crate) handle: String,
     pub(crate) seconds: u32,
 }
 
-/// What the queue said to an extension.
+/// The result of an extension request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ExtensionOutcome {
     Extended,
-    /// The message is not in our hands any more.
-    Gone,
-    /// No answer, or one that may be another the next time.
+    /// The queue rejects the receipt handle: the lease is lost.
+    NotOwned,
+    /// No answer, or an error that a later attempt may not meet.
     Failed,
 }
 
-/// The messages that are here.
+/// The leases of all unsettled messages.
 #[derive(Debug)]
 pub(crate) struct Leases {
     visibility: Duration,
-    hold_max: Duration,
-    slots: Vec<Slot>,
+    lease_max: Duration,
+    slots: Vec<LeaseSlot>,
     free: Vec<u32>,
-    /// When to look at which lease again; those that are being extended or lost are not in it.
+    /// When to check which lease next. Leases that are being extended, and lost ones, are not in it.
     due: BTreeSet<(Instant, u32)>,
     extending: usize,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
-    turn: u32,
+struct LeaseSlot {
+    generation: u32,
     lease: Option<Lease>,
 }
 
@@ -102,24 +101,24 @@ struct Lease {
     received: Instant,
     expires: Instant,
     due: Instant,
-    state: State,
-    /// Not to be begun: one before it in its group has failed.
-    is_broken: bool,
+    state: LeaseState,
+    /// Whether an earlier message of its group was not deleted, so that no handler may start on this one.
+    is_invalidated: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum LeaseState {
     Held,
-    Extending { then: Option<Ending> },
+    Extending { then: Option<AckAction> },
     Lost,
 }
 
 impl Leases {
-    /// No messages. `visibility` is in whole seconds, at least one.
-    pub(crate) fn new(visibility: Duration, hold_max: Duration) -> Self {
+    /// `visibility` must be in whole seconds, at least one.
+    pub(crate) fn new(visibility: Duration, lease_max: Duration) -> Self {
         Self {
             visibility,
-            hold_max,
+            lease_max,
             slots: Vec::new(),
             free: Vec::new(),
             due: BTreeSet::new(),
@@ -127,11 +126,11 @@ impl Leases {
         }
     }
 
-    /// A message was received just now.
+    /// Adds a message that was received at `now`.
     pub(crate) fn admit(&mut self, handle: String, group: Option<Arc<str>>, now: Instant) -> Token {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            u32::try_from(self.slots.len() - 1).expect("fewer than four billion messages are here")
+            self.slots.push(LeaseSlot::default());
+            u32::try_from(self.slots.len() - 1).expect("fewer than four billion unsettled messages")
         });
         let lease = Lease {
             handle,
@@ -139,34 +138,34 @@ impl Leases {
             received: now,
             expires: now + self.visibility,
             due: now + self.visibility / 2,
-            state: State::Held,
-            is_broken: false,
+            state: LeaseState::Held,
+            is_invalidated: false,
         };
         self.due.insert((lease.due, slot));
-        let place = &mut self.slots[slot as usize];
-        place.lease = Some(lease);
+        let entry = &mut self.slots[slot as usize];
+        entry.lease = Some(lease);
         Token {
             slot,
-            turn: place.turn,
+            generation: entry.generation,
         }
     }
 
-    /// How many extensions are on their way.
+    /// The number of extensions in flight.
     pub(crate) fn extending(&self) -> usize {
         self.extending
     }
 
-    /// When to ask for [`due`](Self::due) again.
+    /// When to call [`due`](Self::due) next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// Takes what is due: at most `max` leases to extend into `extensions`, and all that are over into `lost`.
+    /// Appends leases that are due: at most `max` to extend to `extensions`, and those that expired to `lost`.
     pub(crate) fn due(
         &mut self,
         now: Instant,
         max: usize,
-        extensions: &mut Vec<Extension>,
+        extensions: &mut Vec<LeaseExtension>,
         lost: &mut Vec<Token>,
     ) {
         let before = extensions.len();
@@ -179,23 +178,23 @@ impl Leases {
             let lease = self.slots[slot as usize]
                 .lease
                 .as_mut()
-                .expect("what is due is here");
+                .expect("leases that are due exist");
             if now >= lease.expires {
-                lease.state = State::Lost;
+                lease.state = LeaseState::Lost;
                 lost.push(token);
                 continue;
             }
-            let limit = (lease.received + self.hold_max).saturating_duration_since(now);
+            let limit = (lease.received + self.lease_max).saturating_duration_since(now);
             let seconds = limit.min(self.visibility).as_secs();
             if now + Duration::from_secs(seconds) <= lease.expires {
-                // Nothing to gain any more: the end is near.
+                // `lease_max` leaves no room to extend: check again at expiry.
                 lease.due = lease.expires;
                 self.due.insert((lease.due, slot));
                 continue;
             }
-            lease.state = State::Extending { then: None };
+            lease.state = LeaseState::Extending { then: None };
             self.extending += 1;
-            extensions.push(Extension {
+            extensions.push(LeaseExtension {
                 token,
                 handle: lease.handle.clone(),
                 seconds: u32::try_from(seconds).expect("12 hours at most"),
@@ -203,135 +202,145 @@ impl Leases {
         }
     }
 
-    /// An extension that was `sent` then has been answered. Gives what was kept for a message that ended meanwhile;
-    /// `true` beside it: the message has been lost.
+    /// Applies the outcome of an extension that was sent at `sent`. Returns the action of a message that was settled meanwhile, and
+    /// whether the lease was lost.
     pub(crate) fn extended(
         &mut self,
-        extension: &Extension,
-        answer: Answer,
+        extension: &LeaseExtension,
+        outcome: ExtensionOutcome,
         sent: Instant,
         now: Instant,
-    ) -> (Option<Parting>, bool) {
+    ) -> (Option<PendingAck>, bool) {
         let token = extension.token;
         let (visibility, slot) = (self.visibility, token.slot);
         let lease = self
             .get_mut(token)
             .expect("a lease stays while it is extended");
-        let State::Extending { then } = lease.state else {
-            unreachable!("a lease is extended once at a time");
+        let LeaseState::Extending { then } = lease.state else {
+            unreachable!("a lease has one extension in flight at a time");
         };
-        match answer {
-            Answer::Extended => {
+        // Expiry counts from sending, not from the answer: the queue may have applied the request at any moment in between, and the
+        // earliest is the safe one.
+        match outcome {
+            ExtensionOutcome::Extended => {
                 let length = Duration::from_secs(extension.seconds.into());
                 lease.expires = sent + length;
                 lease.due = sent + length / 2;
             }
-            // Soon again, while there is time.
-            Answer::Failed => lease.due = (now + visibility / 8).min(lease.expires),
-            Answer::Gone => lease.expires = sent.min(now),
+            // Retries several times before the lease expires.
+            ExtensionOutcome::Failed => lease.due = (now + visibility / 8).min(lease.expires),
+            ExtensionOutcome::NotOwned => lease.expires = sent.min(now),
         }
-        let is_over = now >= lease.expires;
-        lease.state = if is_over { State::Lost } else { State::Held };
+        let is_expired = now >= lease.expires;
+        lease.state = if is_expired {
+            LeaseState::Lost
+        } else {
+            LeaseState::Held
+        };
         let due = lease.due;
         self.extending -= 1;
         match then {
-            Some(ending) if !is_over => (Some(self.remove(token, ending)), false),
+            Some(action) if !is_expired => (Some(self.remove(token, action)), false),
             Some(_) => {
                 self.forget(token);
                 (None, true)
             }
             None => {
-                if !is_over {
+                if !is_expired {
                     self.due.insert((due, slot));
                 }
-                (None, is_over)
+                (None, is_expired)
             }
         }
     }
 
-    /// A message has ended.
-    pub(crate) fn settle(&mut self, token: Token, ending: Ending, now: Instant) -> Settling {
+    /// Settles a message. The first action of a message counts.
+    pub(crate) fn settle(&mut self, token: Token, action: AckAction, now: Instant) -> SettleResult {
         let Some(lease) = self.get_mut(token) else {
-            return Settling::Late;
+            return SettleResult::Late;
         };
         match &mut lease.state {
-            State::Held if now < lease.expires => Settling::Now(self.remove(token, ending)),
-            State::Held | State::Lost => {
-                self.forget(token);
-                Settling::Late
+            LeaseState::Held if now < lease.expires => {
+                SettleResult::Ready(self.remove(token, action))
             }
-            State::Extending { then } => {
-                then.get_or_insert(ending);
-                Settling::Later
+            LeaseState::Held | LeaseState::Lost => {
+                self.forget(token);
+                SettleResult::Late
+            }
+            LeaseState::Extending { then } => {
+                then.get_or_insert(action);
+                SettleResult::Deferred
             }
         }
     }
 
-    /// The group of a message, where it has one.
+    /// The group of a message, if it has one.
     pub(crate) fn group(&self, token: Token) -> Option<&Arc<str>> {
         self.get(token)?.group.as_ref()
     }
 
-    /// A message is not to be begun, as one before it in its group has failed.
-    pub(crate) fn break_off(&mut self, token: Token) {
+    /// Marks a message as stale: an earlier one of its group was not deleted.
+    pub(crate) fn invalidate(&mut self, token: Token) {
         if let Some(lease) = self.get_mut(token) {
-            lease.is_broken = true;
+            lease.is_invalidated = true;
         }
     }
 
-    /// Whether nobody should begin this message any more.
+    /// Whether no handler may start on this message.
     pub(crate) fn is_stale(&self, token: Token) -> bool {
         self.get(token)
-            .is_none_or(|lease| lease.is_broken || lease.state == State::Lost)
+            .is_none_or(|lease| lease.is_invalidated || lease.state == LeaseState::Lost)
     }
 
-    /// Every message that nobody has settled.
-    pub(crate) fn unsettled(&self) -> Vec<Token> {
+    /// All messages without a result.
+    pub(crate) fn unsettled_tokens(&self) -> Vec<Token> {
         let slots = (0..).zip(&self.slots);
         slots
             .filter(|(_, slot)| {
-                slot.lease
-                    .as_ref()
-                    .is_some_and(|lease| !matches!(lease.state, State::Extending { then: Some(_) }))
+                slot.lease.as_ref().is_some_and(|lease| {
+                    !matches!(lease.state, LeaseState::Extending { then: Some(_) })
+                })
             })
-            .map(|(slot, place)| Token {
+            .map(|(slot, entry)| Token {
                 slot,
-                turn: place.turn,
+                generation: entry.generation,
             })
             .collect()
     }
 
     fn get(&self, token: Token) -> Option<&Lease> {
-        let place = self.slots.get(token.slot as usize)?;
-        place.lease.as_ref().filter(|_| place.turn == token.turn)
+        let slot = self.slots.get(token.slot as usize)?;
+        slot.lease
+            .as_ref()
+            .filter(|_| slot.generation == token.generation)
     }
 
     fn get_mut(&mut self, token: Token) -> Option<&mut Lease> {
-        let place = self.slots.get_mut(token.slot as usize)?;
-        let is_same = place.turn == token.turn;
-        place.lease.as_mut().filter(|_| is_same)
+        let slot = self.slots.get_mut(token.slot as usize)?;
+        let is_same = slot.generation == token.generation;
+        slot.lease.as_mut().filter(|_| is_same)
     }
 
     fn token_at(&self, slot: u32) -> Token {
         Token {
             slot,
-            turn: self.slots[slot as usize].turn,
+            generation: self.slots[slot as usize].generation,
         }
     }
 
-    fn remove(&mut self, token: Token, ending: Ending) -> Parting {
+    fn remove(&mut self, token: Token, action: AckAction) -> PendingAck {
         let lease = self.forget(token);
-        Parting {
+        PendingAck {
             handle: lease.handle,
-            ending,
+            action,
             expires: lease.expires,
         }
     }
 
     fn forget(&mut self, token: Token) -> Lease {
-        let place = &mut self.slots[token.slot as usize];
-        let lease = place.lease.take().expect("it was looked at just now");
-        place.turn = place.turn.wrapping_add(1);
+        let slot = &mut self.slots[token.slot as usize];
+        let lease = slot.lease.take().expect("the caller checked the token");
+        slot.generation = slot.generation.wrapping_add(1);
         self.due.remove(&(lease.due, token.slot));
         self.free.push(token.slot);
         lease

@@ -1,66 +1,62 @@
 //! Amazon SQS for broadway: a source that reads a queue, and a publisher that sends to one.
 //!
-//! [`Sqs`] is the source and its options; its items are [`SqsRecord`]s. [`SqsPublisher`] sends.
+//! [`Sqs`] is the source and its options; its items are [`SqsRecord`]s. [`SqsPublisher`] sends messages.
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - **At least once.** A message is deleted when its last callback has succeeded, and never before. What fails is left: SQS
-//!   delivers it again, and its redrive policy counts.
-//! - **A slow handler keeps its message.** While a message is here, waiting or in work, its visibility is extended at
-//!   half of its time-out, for up to [`hold_max`](Sqs::hold_max) (12 hours, which is also the limit of SQS). After that it
-//!   is given up: nobody begins it any more, and a late result is ignored.
-//! - **Order per message group** of a FIFO queue: nothing of a group is deleted past one that is unfinished or failed.
-//! - **Back-pressure.** Messages are fetched for demand only. At most [`receives_max`](Sqs::receives_max) requests wait at
-//!   the queue, each for no more than what is asked for and not yet on its way.
-//! - **A drain gives the rest back.** What was fetched and not handled is visible to others at once.
+//! - **At least once.** A message is deleted after its last callback has succeeded, and never before. A failed message is left: SQS
+//!   delivers it again, and its redrive policy counts the deliveries.
+//! - **Slow handlers keep their messages.** While a message is unsettled, its visibility is extended at half of its timeout, for up
+//!   to [`lease_max`](Sqs::lease_max) (12 hours, which is also the limit of SQS). After that it is given up: no handler starts on it,
+//!   and a late result is ignored.
+//! - **Order in message groups** of a FIFO queue: no message is deleted before an earlier one of its group that is unsettled or
+//!   failed.
+//! - **Back-pressure.** Messages are polled on demand only, with at most [`receives_max`](Sqs::receives_max) concurrent polls, each for no
+//!   more than the demand that is not yet requested.
+//! - **A drain returns the rest.** Messages that were received and not handled are visible to other consumers at once.
 //!
-//! # How the parts move
+//! # Data flow
 //!
 //! ```text
 //!             polls (a task each) ── records ──▶ buffer ── produce ──▶ engine
 //!               ▲                      │                                 │ settle
 //!               │              leases, groups ◀──────────────────────────┘
-//!  SQS ─────────┤                      │ what is due, what has ended
+//!  SQS ─────────┤                      │ due extensions, pending acks
 //!               ▼                      ▼
-//!             keeper's task ◀── outbox: deletes and visibilities in tens
+//!            ack task ◀── ack queue: deletes and visibility changes in tens
 //! ```
 //!
-//! Polls and keeper run on a thread of the connector's own, so that a handler which blocks its thread loses no message.
-//! `leases`, `groups`, `outbox` and `pace` are values that decide and never wait; `state` has them all, and `shared` holds it
-//! under one lock; `poll` and `keeper` are the only tasks. Polls and acknowledgements have connections and limits of their own, so that
-//! long polls never hold up a delete.
+//! Polls and the ack task run on a thread of the connector's own, so a handler that blocks its thread loses no message. `leases`,
+//! `groups`, `ack_queue` and `poll_limit` are pure values; `shared` holds them under one lock. `poll` and `ack_task` are the only
+//! tasks. Polls and acknowledgements have connections and limits of their own, so that a long poll never holds up a delete.
 //!
 //! Credentials come from the SDK's chain: environment, profile, web identity, container, instance. For SSO or a credential process,
-//! depend on `aws-config` with those features yourself, or give a client with [`Sqs::client`].
+//! depend on `aws-config` with these features yourself, or provide a client with [`Sqs::client`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;
-mod address;
-#[doc(hidden)]
-pub mod bare;
+mod ack_queue;
+mod ack_task;
 mod config;
 mod connect;
+mod error;
 mod groups;
-mod keeper;
 mod lag;
 mod leases;
-mod ledger;
 mod options;
-mod outbox;
-mod pace;
 mod poll;
+mod poll_limit;
 mod publisher;
+mod queue_url;
 mod record;
-mod runtime;
 mod shared;
 mod source;
-mod state;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
-mod trouble;
+mod unsettled;
 
 pub use ack::SqsAcknowledger;
 pub use broadway_core::ConfigError;

@@ -1,43 +1,47 @@
-//! What becomes of a message when it has succeeded or failed.
+//! How messages are acknowledged: [`OnSuccess`], [`OnFailure`], and for one message [`AckOptions`].
 
 use std::time::Duration;
 
-use broadway_core::Outcome;
+use broadway_core::connector::{self, AckChoice, AckPolicy};
 
-use crate::leases::Ending;
+use crate::leases::AckAction;
+
+/// The longest time that SQS hides a message.
+pub(crate) const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// What happens to a message that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnSuccess {
-    /// It is deleted from the queue.
+    /// Deletes the message from the queue.
     #[default]
     Delete,
-    /// Nothing: it comes again when its visibility ends.
+    /// Leaves it: SQS delivers it again when its visibility timeout ends.
     Leave,
-    /// It comes again after this time, in whole seconds, rounded up; 12 hours at most.
+    /// Makes it visible again after this time, in whole seconds, rounded up, at most 12 hours.
     VisibleAfter(Duration),
 }
 
 /// What happens to a message that failed.
 ///
-/// Whatever comes again counts: after `maxReceiveCount` deliveries SQS moves it to the dead-letter queue, where the queue has a
-/// redrive policy.
+/// Each further delivery counts: a queue with a redrive policy moves the message to its dead-letter queue after `maxReceiveCount`
+/// deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// Nothing: it comes again when its visibility ends, between half of the visibility time-out and all of it from now.
+    /// Leaves the message: SQS delivers it again when its visibility timeout ends, between half of that timeout and all of it from
+    /// now.
     #[default]
     Leave,
-    /// It comes again after this time, in whole seconds, rounded up; 12 hours at most. Zero is at once: where the failure is the
-    /// message's own fault, that is a tight loop until the redrive policy ends it.
+    /// Makes it visible again after this time, in whole seconds, rounded up, at most 12 hours. Zero means at once: if the message
+    /// always fails, that is a tight loop until the redrive policy ends it.
     VisibleAfter(Duration),
-    /// It is deleted from the queue: lost, unless you have put it elsewhere.
+    /// Deletes the message from the queue. It is lost unless you stored it elsewhere.
     Delete,
 }
 
-/// How one message is to be acknowledged, for [`Message::configure_ack`](broadway_core::Message::configure_ack). What is not
-/// set stays as the source has it.
+/// How one message is acknowledged, for [`Message::configure_ack`](broadway_core::Message::configure_ack). A choice that is not set
+/// stays as the source has it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,77 +50,38 @@ pub enum OnFailure {
 /// let soon = AckOptions::new().on_failure(OnFailure::VisibleAfter(Duration::from_secs(5)));
 /// # let _ = soon;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[must_use = "options have an effect when they are given to a message"]
-pub struct AckOptions {
-    on_success: Option<OnSuccess>,
-    on_failure: Option<OnFailure>,
-}
+pub type AckOptions = connector::AckOptions<OnSuccess, OnFailure>;
 
-impl AckOptions {
-    /// Everything as the source has it.
-    pub const fn new() -> Self {
-        Self {
-            on_success: None,
-            on_failure: None,
-        }
-    }
+/// The choices of a source.
+pub(crate) type SqsAckPolicy = AckPolicy<OnSuccess, OnFailure>;
 
-    /// What happens if this message succeeds.
-    pub const fn on_success(mut self, on_success: OnSuccess) -> Self {
-        self.on_success = Some(on_success);
-        self
-    }
-
-    /// What happens if this message fails.
-    pub const fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.on_failure = Some(on_failure);
-        self
-    }
-}
-
-/// The policy of a source.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Policy {
-    pub(crate) on_success: OnSuccess,
-    pub(crate) on_failure: OnFailure,
-}
-
-/// The longest time that SQS hides a message.
-pub(crate) const HIDDEN_MAX: Duration = Duration::from_secs(12 * 60 * 60);
-
-impl Policy {
-    /// What is said to the queue about a message that ended so.
-    pub(crate) fn ending(&self, outcome: &Outcome, options: Option<&AckOptions>) -> Ending {
-        let options = options.copied().unwrap_or_default();
-        match outcome {
-            Outcome::Done => match options.on_success.unwrap_or(self.on_success) {
-                OnSuccess::Delete => Ending::Delete,
-                OnSuccess::Leave => Ending::Leave,
-                OnSuccess::VisibleAfter(time) => Ending::Visible(seconds(time)),
-            },
-            Outcome::Failed(_) => match options.on_failure.unwrap_or(self.on_failure) {
-                OnFailure::Delete => Ending::Delete,
-                OnFailure::Leave => Ending::Leave,
-                OnFailure::VisibleAfter(time) => Ending::Visible(seconds(time)),
-            },
-            // Nobody began it: others may have it at once.
-            _ => Ending::Visible(0),
+impl From<AckChoice<OnSuccess, OnFailure>> for AckAction {
+    fn from(choice: AckChoice<OnSuccess, OnFailure>) -> Self {
+        match choice {
+            AckChoice::Success(OnSuccess::Delete) | AckChoice::Failure(OnFailure::Delete) => {
+                Self::Delete
+            }
+            AckChoice::Success(OnSuccess::Leave) | AckChoice::Failure(OnFailure::Leave) => {
+                Self::Leave
+            }
+            AckChoice::Success(OnSuccess::VisibleAfter(time))
+            | AckChoice::Failure(OnFailure::VisibleAfter(time)) => {
+                Self::VisibleAfter(whole_seconds(time))
+            }
+            AckChoice::Release => Self::VisibleAfter(0),
         }
     }
 }
 
-/// Whole seconds, rounded up, within what SQS takes.
-fn seconds(time: Duration) -> u32 {
-    let rounded = time.min(HIDDEN_MAX).as_millis().div_ceil(1_000);
+/// Whole seconds, rounded up, within the limits of SQS.
+fn whole_seconds(time: Duration) -> u32 {
+    let rounded = time.min(VISIBILITY_MAX).as_millis().div_ceil(1_000);
     u32::try_from(rounded).expect("12 hours at most")
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
-
-    use broadway_core::{Callback, Reason};
+    use broadway_core::{Callback, Outcome, Reason, Settled};
 
     use super::*;
 
@@ -125,29 +90,34 @@ mod tests {
     }
 
     #[test]
-    fn a_success_is_deleted_and_a_failure_left_unless_told_otherwise() {
-        let policy = Policy::default();
-        assert_eq!(policy.ending(&Outcome::Done, None), Ending::Delete);
-        assert_eq!(policy.ending(&failed(), None), Ending::Leave);
-        assert_eq!(policy.ending(&Outcome::Released, None), Ending::Visible(0));
+    fn a_success_is_deleted_and_a_failure_left_by_default() {
+        let policy = SqsAckPolicy::default();
+        let action = |outcome| AckAction::from(policy.choose(&Settled::for_test((), outcome)));
+        assert_eq!(action(Outcome::Done), AckAction::Delete);
+        assert_eq!(action(failed()), AckAction::Leave);
+        assert_eq!(action(Outcome::Released), AckAction::VisibleAfter(0));
     }
 
     #[test]
     fn an_option_of_a_message_leaves_the_other_as_the_source_has_it() {
-        let policy = Policy {
+        let policy = SqsAckPolicy {
             on_success: OnSuccess::Leave,
             on_failure: OnFailure::Delete,
         };
         let options = AckOptions::new().on_failure(OnFailure::VisibleAfter(Duration::from_secs(7)));
-        assert_eq!(policy.ending(&failed(), Some(&options)), Ending::Visible(7));
-        assert_eq!(policy.ending(&Outcome::Done, Some(&options)), Ending::Leave);
+        let action = |outcome| {
+            let settled = Settled::for_test((), outcome).with_options(options);
+            AckAction::from(policy.choose(&settled))
+        };
+        assert_eq!(action(failed()), AckAction::VisibleAfter(7));
+        assert_eq!(action(Outcome::Done), AckAction::Leave);
     }
 
     #[test]
     fn times_are_rounded_up_to_seconds_and_cut_at_twelve_hours() {
-        assert_eq!(seconds(Duration::ZERO), 0);
-        assert_eq!(seconds(Duration::from_millis(1)), 1);
-        assert_eq!(seconds(Duration::from_millis(2_000)), 2);
-        assert_eq!(seconds(Duration::MAX), 43_200);
+        assert_eq!(whole_seconds(Duration::ZERO), 0);
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(2_000)), 2);
+        assert_eq!(whole_seconds(Duration::MAX), 43_200);
     }
 }

@@ -1,29 +1,27 @@
-//! One poll: asks for messages, writes down when each of them stops being ours, and puts them into the buffer.
+//! One poll: requests messages, and hands them to the shared state.
 //!
-//! Each runs as a task of its own, so that a producer which nobody polls (since there is no demand) still takes care of what
-//! is on its way.
+//! Each poll is a task of its own, so that it is handled even while the engine does not call `produce`.
 
 use std::{sync::Arc, time::Duration};
 
+use broadway_core::connector::{ConnectorError, Jitter};
 use tokio::time::timeout;
 
-use crate::{
-    connect::limit,
-    shared::Shared,
-    trouble::{Trouble, jitter},
-};
+use crate::{connect::request_limit, error::connector_error, shared::SqsShared};
 
-/// The SDK has time-outs of its own, for one attempt and for both. This one is for the case that it does not keep them.
+/// The SDK has limits for one attempt and for both. This one, a little later, covers the case that they do not work.
 const MARGIN: Duration = Duration::from_secs(1);
 
-pub(crate) async fn poll(shared: Arc<Shared>, ask: usize) {
+/// Requests at most `max` messages.
+pub(crate) async fn poll(shared: Arc<SqsShared>, max: usize) {
     let source = &shared.source;
+    let url = &source.access.url;
     let seconds = |time: Duration| i32::try_from(time.as_secs()).expect("12 hours at most");
     let mut request = shared
-        .polls
+        .poll_client
         .receive_message()
-        .queue_url(&source.access.url)
-        .max_number_of_messages(i32::try_from(ask).expect("ten at most"))
+        .queue_url(url)
+        .max_number_of_messages(i32::try_from(max).expect("ten at most"))
         .wait_time_seconds(seconds(source.wait_time))
         .set_visibility_timeout(source.visibility_timeout.map(seconds));
     if !source.message_attributes.is_empty() {
@@ -33,22 +31,21 @@ pub(crate) async fn poll(shared: Arc<Shared>, ask: usize) {
         let names = source.system_attributes.clone();
         request = request.set_message_system_attribute_names(Some(names));
     }
-    let requests = source.access.request_timeout.saturating_mul(2);
-    let limit = limit(source.wait_time, requests) + MARGIN;
-    let trouble = match timeout(limit, request.send()).await {
-        Ok(Ok(answer)) => return shared.arrived(answer.messages.unwrap_or_default(), ask),
-        Ok(Err(error)) => Trouble::of(&error),
-        Err(_) => Trouble::Passing(format!("a poll did not end within {limit:?}")),
+    let both_attempts = source.access.request_timeout.saturating_mul(2);
+    let limit = request_limit(source.wait_time, both_attempts) + MARGIN;
+    let error = match timeout(limit, request.send()).await {
+        Ok(Ok(response)) => {
+            return shared.on_messages(response.messages.unwrap_or_default(), max);
+        }
+        Ok(Err(error)) => connector_error(&error),
+        Err(_) => ConnectorError::transient(format!("a poll did not return within {limit:?}")),
     };
-    let url = &source.access.url;
-    match trouble {
-        Trouble::Lasting(why) => {
-            let text = format!("the service refuses to receive from `queue` = {url:?}: {why}");
-            shared.missed(ask, jitter(), Some(text));
-        }
-        Trouble::Passing(why) => {
-            shared.missed(ask, jitter(), None);
-            shared.tell_trouble(&format!("a poll of {url} failed: {why}"));
-        }
+    if error.is_transient() {
+        shared.on_poll_failed(max, Jitter::random(), None);
+        shared.report_source_trouble(&format!("a poll of {url} failed: {error}"));
+    } else {
+        let text = format!("the service rejects polls of `queue` = {url:?}: {error}");
+        let failure = ConnectorError::new(error.kind(), text);
+        shared.on_poll_failed(max, Jitter::random(), Some(failure));
     }
 }

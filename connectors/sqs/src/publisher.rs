@@ -1,41 +1,38 @@
-//! The sending side: [`SqsPublisher`], in requests of ten, with a result for each message.
+//! The publisher: [`SqsPublisher`] sends messages in requests of ten, with a result for each.
 //!
-//! `entry` and `attributes` make of a message what SQS takes, or say why they can't; `plan` cuts messages into requests and says which may
-//! run side by side; `send` makes a request and repeats it for those entries that may still succeed.
+//! `convert` and `attributes` make the entry that SQS accepts, or fail with the reason; `requests` splits messages into requests and
+//! decides which may run concurrently; `send` makes a request, and repeats it for entries that may still succeed.
 
 mod attributes;
 mod builder;
-pub(crate) mod entry;
-mod plan;
+pub(crate) mod convert;
+mod requests;
 mod send;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::Client;
-use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
+use broadway_core::{
+    BoxError, Deadline, Outgoing, PublishError, Publisher,
+    connector::{ConnectorError, InFlight},
+};
 use futures_util::{StreamExt, stream};
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::Semaphore;
 
+pub(crate) use builder::BYTES_MAX;
 pub use builder::SqsPublisherBuilder;
-use entry::Rules;
-use plan::{Lane, Prepared};
+use convert::ConversionRules;
+use requests::{IndexedMessage, RequestSequence};
 
-/// The most requests at once, of all callers together.
+/// Maximum number of concurrent requests of all callers together.
 const REQUESTS_MAX: usize = 16;
 
-/// What became of the message at this place.
-type Outcome = (usize, Result<(), PublishError>);
+/// The result of the message with this index.
+type IndexedResult = (usize, Result<(), PublishError>);
 
-/// Sends messages to a queue, ten in a request. Clones share one connection and one limit.
+/// Sends messages to a queue, ten in a request. Clones share one client and one limit.
 ///
-/// Hand over many messages at once: what is published by itself is a request of its own, and requests are what SQS counts.
+/// Pass many messages to one call: a message that is published alone needs a request of its own, and SQS charges by request.
 ///
 /// ```no_run
 /// use broadway_core::{Outgoing, Publisher};
@@ -53,119 +50,123 @@ type Outcome = (usize, Result<(), PublishError>);
 /// # }
 /// ```
 ///
-/// # What a message becomes
+/// # Conversion
 ///
-/// The payload is the body; headers are message attributes, text as `String` and the rest as `Binary`; the key is the message group
-/// in a FIFO queue, and in a standard one if [`fair`](SqsPublisherBuilder::fair) says so. What SQS does not take in that way is
-/// encoded, marked, and decoded by [`SqsRecord`](crate::SqsRecord): a payload that is empty, missing or no plain text
-/// (`broadway-encoding`), a key that is no message group (`broadway-key`), headers of other names, types and values, and those
-/// beyond the tenth (`broadway-headers`). In a FIFO queue a message without a key goes to
-/// [`default_group`](SqsPublisherBuilder::default_group). [`Outgoing::to`] and [`Outgoing::to_partition`] are refused, and so is
-/// what is larger than [`bytes_max`](SqsPublisherBuilder::bytes_max).
+/// The payload is the body. Headers are message attributes, text as `String` and other bytes as `Binary`. The key is the message
+/// group in a FIFO queue, and in a standard queue with [`fair`](SqsPublisherBuilder::fair). What SQS does not accept is encoded and
+/// marked, and [`SqsRecord`](crate::SqsRecord) decodes it: a payload that is empty, missing or not plain text (`broadway-encoding`), a
+/// key that cannot be a message group (`broadway-key`), and headers with other names, types and values, or beyond the tenth
+/// (`broadway-headers`). In a FIFO queue, messages without a key go to [`default_group`](SqsPublisherBuilder::default_group). Messages
+/// with [`Outgoing::to`] or [`Outgoing::to_partition`] are refused, and so are messages larger than
+/// [`bytes_max`](SqsPublisherBuilder::bytes_max).
 ///
 /// # Failures
 ///
-/// Entries that the service could not take are sent again, later each time, until `confirm_timeout`; so are requests without
-/// an answer, which may have been taken: in a standard queue such messages may arrive twice, in a FIFO queue their
-/// deduplication id prevents it. In a FIFO queue nothing is sent again that would then stand behind a later message of its group; it
-/// fails instead, as unconfirmed. What the service refuses fails alone, at once.
+/// Entries that the service failed to accept are sent again, after growing pauses, until `confirm_timeout`. So are requests without an
+/// answer, which the service may have accepted: in a standard queue such messages may arrive twice; in a FIFO queue their
+/// deduplication id prevents that. In a FIFO queue, a message is not sent again if it would follow a later one of its group; it fails
+/// as unconfirmed instead. A message that the service rejects fails alone, at once.
 ///
-/// Closing one clone closes all of them. Dropping clones ends nothing: what is on its way belongs to the calls that wait for it.
+/// # Flush, close and drop
+///
+/// [`flush`](Publisher::flush) waits for the calls of `publish` that began before it, for up to `confirm_timeout`; later calls are not
+/// held up. Closing one clone closes all of them: no call begins any more, and [`close`](Publisher::close) waits for open calls for up
+/// to `close_timeout`. Both fail with a [`ConnectorError`] at their timeout; open calls go on. Dropping clones cancels nothing: each call
+/// owns its messages until it returns.
 #[derive(Clone)]
-#[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
+#[must_use = "a publisher does nothing until `publish` is called"]
 pub struct SqsPublisher {
-    shared: Arc<Shared>,
+    shared: Arc<SqsPublisherShared>,
 }
 
-struct Shared {
+/// What clones share.
+struct SqsPublisherShared {
     client: Client,
     url: String,
-    rules: Rules,
-    in_flight_max: usize,
+    rules: ConversionRules,
+    in_flight: Arc<InFlight>,
     confirm_timeout: Duration,
-    /// Held to read by each call, and to write by a flush, which so waits for all calls before it: also for what they have not begun
-    /// to send yet.
-    calls: RwLock<()>,
-    /// One for each message that may be on its way.
-    in_flight: Semaphore,
-    /// One for each request.
+    close_timeout: Duration,
+    /// A permit for each request.
     requests: Semaphore,
-    is_closed: AtomicBool,
 }
 
 impl SqsPublisher {
-    /// The queue of this URL. A name that ends with `.fifo` is a FIFO queue.
+    /// Options of a publisher to the queue with this URL. A queue whose name ends with `.fifo` is a FIFO queue.
     pub fn queue(url: impl Into<String>) -> SqsPublisherBuilder {
         SqsPublisherBuilder::new(url.into())
     }
 }
 
-impl Shared {
-    /// One lane after the other request, as order demands.
-    async fn run(&self, lane: Lane) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        for batch in lane {
-            let n = u32::try_from(batch.len()).expect("ten at most");
-            let permit = self.in_flight.acquire_many(n).await;
-            outcomes.extend(send::send(self, batch).await);
-            drop(permit);
+impl SqsPublisherShared {
+    /// Sends requests one after the other, so that their messages keep their order.
+    async fn send_in_order(&self, sequence: RequestSequence) -> Vec<IndexedResult> {
+        let mut results = Vec::new();
+        for request in sequence {
+            let permits = self.in_flight.acquire(request.len()).await;
+            results.extend(send::send(self, request).await);
+            drop(permits);
         }
-        outcomes
+        results
+    }
+
+    async fn flush(&self, timeout: Duration, option: &str) -> Result<(), BoxError> {
+        let flushed = self.in_flight.flush(Deadline::after(timeout)).await;
+        flushed.map_err(|calls| {
+            ConnectorError::transient(format!(
+                "{calls} calls of `publish` to {} were not confirmed within {timeout:?} (`{option}`)",
+                self.url
+            ))
+            .into()
+        })
     }
 }
 
 impl Publisher for SqsPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let shared = &*self.shared;
-        let _call = shared.calls.read().await;
-        if shared.is_closed.load(Ordering::Acquire) {
+        let Ok(_call) = shared.in_flight.begin() else {
             return messages
                 .iter()
                 .map(|_| Err(PublishError::closed()))
                 .collect();
-        }
+        };
         let mut results: Vec<Option<Result<(), PublishError>>> = Vec::new();
-        let mut prepared = Vec::with_capacity(messages.len());
-        for (place, message) in messages.into_iter().enumerate() {
-            match shared.rules.entry(message) {
-                Ok(entry) => {
-                    prepared.push(Prepared { place, entry });
+        let mut converted = Vec::with_capacity(messages.len());
+        for (index, message) in messages.into_iter().enumerate() {
+            match shared.rules.convert(message) {
+                Ok(message) => {
+                    converted.push(IndexedMessage { index, message });
                     results.push(None);
                 }
-                Err(why) => results.push(Some(Err(PublishError::refused(why)))),
+                Err(reason) => results.push(Some(Err(PublishError::refused(reason)))),
             }
         }
-        let lanes = plan::lanes(prepared, &shared.rules, shared.in_flight_max);
-        let mut ended = stream::iter(lanes)
-            .map(|lane| shared.run(lane))
+        let messages_max = shared.in_flight.messages_max();
+        let sequences = requests::sequences(converted, &shared.rules, messages_max);
+        let mut sent = stream::iter(sequences)
+            .map(|sequence| shared.send_in_order(sequence))
             .buffer_unordered(REQUESTS_MAX);
-        while let Some(outcomes) = ended.next().await {
-            for (place, result) in outcomes {
-                results[place] = Some(result);
+        while let Some(indexed) = sent.next().await {
+            for (index, result) in indexed {
+                results[index] = Some(result);
             }
         }
         let results = results.into_iter();
         results
-            .map(|result| result.expect("every message is refused or in a lane"))
+            .map(|result| result.expect("every message is refused or in a sequence"))
             .collect()
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let shared = &*self.shared;
-        let deadline = Deadline::after(shared.confirm_timeout);
-        match deadline.within(shared.calls.write()).await {
-            Some(_) => Ok(()),
-            None => Err(format!(
-                "messages to {} were not confirmed within {:?} (`confirm_timeout`)",
-                shared.url, shared.confirm_timeout
-            )
-            .into()),
-        }
+        let timeout = self.shared.confirm_timeout;
+        self.shared.flush(timeout, "confirm_timeout").await
     }
 
     async fn close(&self) -> Result<(), BoxError> {
-        self.shared.is_closed.store(true, Ordering::Release);
-        self.flush().await
+        self.shared.in_flight.close();
+        let timeout = self.shared.close_timeout;
+        self.shared.flush(timeout, "close_timeout").await
     }
 }
 

@@ -11,21 +11,21 @@ use broadway_core::{Header, Record, portable::Restored};
 
 use crate::options::AckOptions;
 
-/// One message of the queue.
+/// A message of the queue.
 ///
-/// As a [`Record`] it is what was given to the publisher: what [`SqsPublisher`](crate::SqsPublisher) had to encode is decoded, and
-/// the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its own
-/// methods show the message as it is at the queue.
-pub struct SqsRecord(Box<Inner>);
+/// As a [`Record`] it is the message that was published: what [`SqsPublisher`](crate::SqsPublisher) encoded is decoded, and the
+/// attributes used for that (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its
+/// own methods return the message as it is at the queue.
+pub struct SqsRecord(Box<SqsRecordParts>);
 
-struct Inner {
+struct SqsRecordParts {
     message: Message,
     queue: Arc<str>,
-    /// What the publisher encoded, decoded at the first look.
+    /// What the publisher encoded, decoded on first use.
     restored: OnceLock<Option<Box<Restored>>>,
 }
 
-/// The value of a message attribute, and what its sender says it is.
+/// The value of a message attribute, with its data type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attribute<'a> {
     data_type: &'a str,
@@ -46,19 +46,19 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    /// `String`, `Number` or `Binary`, perhaps with a label of the sender's (`Number.int`).
+    /// Returns `String`, `Number` or `Binary`, optionally with a label (`Number.int`).
     #[must_use]
     pub fn data_type(&self) -> &'a str {
         self.data_type
     }
 
-    /// The bytes of a binary value, or the UTF-8 of a string or a number.
+    /// Returns the bytes of a binary value, or a string or number as UTF-8.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The text of a string or a number; `None` for bytes that are no UTF-8.
+    /// Returns the text of a string or a number. Returns `None` if the bytes are not UTF-8.
     #[must_use]
     pub fn text(&self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes).ok()
@@ -67,87 +67,87 @@ impl<'a> Attribute<'a> {
 
 impl SqsRecord {
     pub(crate) fn new(message: Message, queue: Arc<str>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(SqsRecordParts {
             message,
             queue,
             restored: OnceLock::new(),
         }))
     }
 
-    /// The name of the queue.
+    /// Returns the name of the queue.
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.0.queue
     }
 
-    /// The body as it is at the queue, which is always text: of a payload that is none, its base64 or a placeholder.
+    /// Returns the body as it is at the queue. It is always text: a payload that is not is sent as base64 or a placeholder.
     #[must_use]
     pub fn body(&self) -> &str {
         self.0.message.body.as_deref().unwrap_or_default()
     }
 
-    /// The id that SQS gave it: the same at each delivery.
+    /// Returns the id that SQS assigned, the same at each delivery.
     #[must_use]
     pub fn message_id(&self) -> &str {
         self.0.message.message_id.as_deref().unwrap_or_default()
     }
 
-    /// How often it was delivered, this time included; SQS calls it approximate.
+    /// Returns how often it was delivered, including this time. SQS counts approximately.
     #[must_use]
     pub fn receive_count(&self) -> Option<u32> {
         self.number(&MessageSystemAttributeName::ApproximateReceiveCount)
     }
 
-    /// When it was sent.
+    /// Returns when it was sent.
     #[must_use]
     pub fn sent_time(&self) -> Option<SystemTime> {
         self.instant(&MessageSystemAttributeName::SentTimestamp)
     }
 
-    /// When it was delivered for the first time.
+    /// Returns when it was first delivered.
     #[must_use]
     pub fn first_receive_time(&self) -> Option<SystemTime> {
         self.instant(&MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
     }
 
-    /// Its message group: the order of a FIFO queue, or the tenant of a fair queue.
+    /// Returns its message group: the unit of order in a FIFO queue, the tenant in a fair queue.
     #[must_use]
     pub fn group_id(&self) -> Option<&str> {
         self.system(&MessageSystemAttributeName::MessageGroupId)
     }
 
-    /// Its deduplication id, in a FIFO queue.
+    /// Returns its deduplication id, in a FIFO queue.
     #[must_use]
     pub fn deduplication_id(&self) -> Option<&str> {
         self.system(&MessageSystemAttributeName::MessageDeduplicationId)
     }
 
-    /// Its number in a FIFO queue: 20 digits, growing within a group.
+    /// Returns its sequence number, in a FIFO queue: 20 digits, increasing within a group.
     #[must_use]
     pub fn sequence_number(&self) -> Option<&str> {
         self.system(&MessageSystemAttributeName::SequenceNumber)
     }
 
-    /// The ARN of the queue that it is a dead letter of.
+    /// Returns the ARN of the queue from which it was moved as a dead letter.
     #[must_use]
     pub fn dead_letter_source(&self) -> Option<&str> {
         self.system(&MessageSystemAttributeName::DeadLetterQueueSourceArn)
     }
 
-    /// The message attribute of this name, with its data type.
+    /// Returns the message attribute with this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         let attributes = self.0.message.message_attributes.as_ref()?;
         attributes.get(name).map(Attribute::of)
     }
 
-    /// All message attributes, in no order.
+    /// Iterates over all message attributes, in no particular order.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, Attribute<'_>)> {
         let attributes = self.0.message.message_attributes.iter().flatten();
         attributes.map(|(name, value)| (name.as_str(), Attribute::of(value)))
     }
 
-    /// The system attribute of this name, in the words of SQS: `SenderId`, `AWSTraceHeader`.
+    /// Returns a system attribute by its name in SQS, such as `SenderId` or `AWSTraceHeader`.
     #[must_use]
     pub fn system_attribute(&self, name: &str) -> Option<&str> {
         self.system(&MessageSystemAttributeName::from(name))
@@ -190,7 +190,7 @@ impl Record for SqsRecord {
         self.restored().is_some_and(Restored::is_tombstone)
     }
 
-    /// The key that was sent, otherwise the message group.
+    /// Returns the key that was published, or else the message group.
     fn key(&self) -> Option<&[u8]> {
         let group = self.group_id().map(str::as_bytes);
         self.restored()
@@ -213,7 +213,7 @@ impl Record for SqsRecord {
         }
     }
 
-    /// The time that was given to the publisher, otherwise when the message was sent.
+    /// Returns the time that was set when the message was published, or else when it was sent.
     fn time(&self) -> Option<SystemTime> {
         let given = self.restored().and_then(Restored::time);
         given.or_else(|| self.sent_time())
@@ -224,7 +224,7 @@ impl Record for SqsRecord {
     }
 }
 
-/// Shows where it is from and how large it is, never its body or the values of its attributes.
+/// Shows the id and the size, never the body or the values of attributes.
 impl fmt::Debug for SqsRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqsRecord")

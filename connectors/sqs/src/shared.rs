@@ -1,4 +1,12 @@
-//! What polls, keeper, producer and acknowledger share: the values that decide, under one lock, and the bells between them.
+//! What the polls, the ack task, the producer and the acknowledger of one producer share: [`SqsShared`].
+//!
+//! Everything that decides is in [`SqsState`], under one lock, which is taken once for each chunk, response or step and never held
+//! across an await or while observers run. Three notifications connect the parts: one wakes the producer, one the ack task, and one the
+//! caller that waits until everything is sent.
+
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     mem,
@@ -12,83 +20,84 @@ use aws_sdk_sqs::{
 };
 use broadway_core::{
     Deadline, Delivery, OpenContext, Settled,
-    connector::LagReporter,
+    connector::{ConnectorError, Jitter, LagReporter},
     telemetry::{Affected, Emitter, Event, MessageInfo},
 };
 use tokio::sync::Notify;
 
 use crate::{
+    ack_queue::{ENTRIES_MAX, EXTENSION_REQUESTS_MAX},
     config::Sqs,
-    keeper::EXTENSIONS_MAX,
-    leases::{Ending, Parting, Token},
-    options::{AckOptions, Policy},
-    outbox::BATCH_MAX,
-    pace::SPACE_MAX,
+    leases::{AckAction, PendingAck, Token},
+    options::SqsAckPolicy,
+    poll_limit::SPACING_MAX,
     record::SqsRecord,
-    state::{Answered, Phase, State, Step, Taken, Told},
 };
+pub(crate) use state::{AckTaskStep, ResponseUpdate, TakeResult};
+use state::{ProducerPhase, ReportedCounts, SqsState};
 
-#[cfg(test)]
-mod tests;
+/// No polls start while more than this number of entries for each concurrent request wait in the ack queue.
+const BACKLOG_PER_REQUEST: usize = 40;
 
-/// While so many entries for each request that may be made wait in the outbox, no polls begin.
-const BACKLOG: usize = 40;
+/// What a producer appends its messages to.
+pub(crate) type Deliveries = Vec<Delivery<SqsRecord, Token>>;
 
-/// What a producer hands out.
-pub(crate) type Out = Vec<Delivery<SqsRecord, Token>>;
-
-pub(crate) struct Shared {
+pub(crate) struct SqsShared {
     pub(crate) producer: usize,
     emitter: Emitter,
     pub(crate) lag: LagReporter,
-    /// Its clients are replaced by these two, whose time-outs fit.
     pub(crate) source: Sqs,
-    pub(crate) polls: Client,
-    pub(crate) acks: Client,
+    /// Polls and acknowledgements have clients of their own, whose timeouts fit.
+    pub(crate) poll_client: Client,
+    pub(crate) ack_client: Client,
     queue: Arc<str>,
     is_fifo: bool,
     visibility: Duration,
-    policy: Policy,
+    policy: SqsAckPolicy,
     backlog_max: usize,
-    state: Mutex<State>,
-    /// Something has changed for who produces.
-    pub(crate) bell: Notify,
-    /// Something has changed for the keeper.
-    pub(crate) keeper: Notify,
-    /// Nothing is left to be said.
+    state: Mutex<SqsState>,
+    /// Something has changed for the producer.
+    pub(crate) producer_wakeup: Notify,
+    /// Something has changed for the ack task.
+    pub(crate) ack_task_wakeup: Notify,
+    /// Nothing is left to send.
     idle: Notify,
 }
 
-impl Shared {
+impl SqsShared {
     pub(crate) fn new(
         source: Sqs,
-        (polls, acks): (Client, Client),
+        (poll_client, ack_client): (Client, Client),
         visibility: Duration,
         cx: &OpenContext,
     ) -> Self {
-        let address = source.access.address();
-        let state = State::new(&source, visibility);
+        let url = source.access.queue_url();
+        let state = SqsState::new(&source, visibility);
         Self {
             producer: cx.producer(),
             emitter: cx.emitter().clone(),
             lag: LagReporter::new(cx),
-            polls,
-            acks,
-            queue: Arc::from(address.name.as_str()),
-            is_fifo: address.is_fifo(),
+            poll_client,
+            ack_client,
+            queue: Arc::from(url.name.as_str()),
+            is_fifo: url.is_fifo(),
             visibility,
             policy: source.policy,
-            backlog_max: source.deletes_max * BACKLOG,
+            backlog_max: source.deletes_max * BACKLOG_PER_REQUEST,
             source,
             state: Mutex::new(state),
-            bell: Notify::new(),
-            keeper: Notify::new(),
+            producer_wakeup: Notify::new(),
+            ack_task_wakeup: Notify::new(),
             idle: Notify::new(),
         }
     }
 
-    /// Gives what is there, at most `demand`, and says which polls to begin for the rest.
-    pub(crate) fn take(&self, demand: usize, out: &mut Out) -> Result<Taken, String> {
+    /// Appends at most `demand` buffered messages to `out`, and decides which polls to start for the rest.
+    pub(crate) fn take(
+        &self,
+        demand: usize,
+        out: &mut Deliveries,
+    ) -> Result<TakeResult, ConnectorError> {
         let now = now();
         let mut state = self.lock();
         if let Some(error) = state.failure.take() {
@@ -98,8 +107,8 @@ impl Shared {
         while out.len() - before < demand
             && let Some(delivery) = state.buffer.pop_front()
         {
-            // What has become stale here never gets to the engine.
-            if state.ledger.is_stale(delivery.token) {
+            // Messages that became stale in the buffer never reach the engine.
+            if state.unsettled.is_stale(delivery.token) {
                 state.release(delivery.token, now);
             } else {
                 out.push(delivery);
@@ -107,34 +116,33 @@ impl Shared {
         }
         let n = out.len() - before;
         let mut polls = Vec::new();
-        if state.phase == Phase::Running && state.outbox.len() < self.backlog_max {
-            while let Some(ask) = state.pace.begin(demand - n, now) {
-                polls.push(ask);
+        if state.phase == ProducerPhase::Running && state.ack_queue.len() < self.backlog_max {
+            while let Some(max) = state.poll_limit.start(demand - n, now) {
+                polls.push(max);
             }
         }
-        let again_at = state.pace.quiet_until(now);
-        self.release_lock(state, now);
-        Ok(Taken { n, polls, again_at })
+        let retry_at = state.poll_limit.paused_until(now);
+        self.finish_update(state, now);
+        Ok(TakeResult { n, polls, retry_at })
     }
 
-    /// A poll that asked for `ask` messages has brought these.
-    pub(crate) fn arrived(&self, messages: Vec<Message>, ask: usize) {
+    /// A poll that requested `max` messages has returned these.
+    pub(crate) fn on_messages(&self, messages: Vec<Message>, max: usize) {
         let now = now();
         let mut state = self.lock();
-        let is_spaced = state.pace.answered(ask, messages.len(), now);
+        let is_spaced = state.poll_limit.on_response(max, messages.len(), now);
         for mut message in messages {
             let Some(handle) = message.receipt_handle.take() else {
                 continue;
             };
-            if state.phase != Phase::Running {
-                let expires = now + self.visibility;
-                let (ending, parting_at) = (Ending::Visible(0), now);
-                let parting = Parting {
+            if state.phase != ProducerPhase::Running {
+                // Nobody will take it: it goes straight back.
+                let ack = PendingAck {
                     handle,
-                    ending,
-                    expires,
+                    action: AckAction::VisibleAfter(0),
+                    expires: now + self.visibility,
                 };
-                state.outbox.push(parting, parting_at);
+                state.ack_queue.push(ack, now);
                 continue;
             }
             let group = message
@@ -142,33 +150,40 @@ impl Shared {
                 .as_ref()
                 .filter(|_| self.is_fifo)
                 .and_then(|all| all.get(&MessageSystemAttributeName::MessageGroupId));
-            let token = state.ledger.admit(handle, group.map(String::as_str), now);
+            let token = state
+                .unsettled
+                .admit(handle, group.map(String::as_str), now);
             let record = SqsRecord::new(message, self.queue.clone());
-            state.name(token, &record);
+            state.remember(token, &record);
             state.buffer.push_back(Delivery::new(record, token));
         }
-        self.release_lock(state, now);
-        self.bell.notify_one();
+        self.finish_update(state, now);
+        self.producer_wakeup.notify_one();
         if is_spaced {
-            self.tell_spaced();
+            self.report_empty_polls();
         }
     }
 
-    /// A poll that asked for `ask` messages has failed.
-    pub(crate) fn missed(&self, ask: usize, jitter: u64, failure: Option<String>) {
+    /// A poll that requested `max` messages has failed. With `failure`, the producer fails too.
+    pub(crate) fn on_poll_failed(
+        &self,
+        max: usize,
+        jitter: Jitter,
+        failure: Option<ConnectorError>,
+    ) {
         let mut state = self.lock();
-        state.pace.failed(ask, jitter, now());
+        state.poll_limit.on_failure(max, jitter, now());
         if failure.is_some() {
             state.failure = failure;
         }
         drop(state);
-        self.bell.notify_one();
+        self.producer_wakeup.notify_one();
     }
 
-    /// The producer fails with this text.
-    pub(crate) fn fail(&self, text: String) {
-        self.lock().failure = Some(text);
-        self.bell.notify_one();
+    /// Makes the next call of `produce` fail.
+    pub(crate) fn fail(&self, error: ConnectorError) {
+        self.lock().failure = Some(error);
+        self.producer_wakeup.notify_one();
     }
 
     pub(crate) fn settle(&self, settled: &mut Vec<Settled<Token>>) {
@@ -177,133 +192,138 @@ impl Shared {
         let state = &mut *guard;
         for settled in settled.drain(..) {
             if !settled.outcome.is_done() && !settled.outcome.is_failed() {
-                // No handler began it, so there is no result that could be late.
+                // No handler started on it, so no result can be late.
                 state.release(settled.token, now);
                 continue;
             }
-            let options = settled.options::<AckOptions>();
-            let ending = self.policy.ending(&settled.outcome, options);
-            let partings = &mut state.partings;
-            let late = state.ledger.late();
-            state.ledger.settle(settled.token, ending, now, partings);
-            if state.ledger.late() > late {
+            let action = self.policy.choose(&settled).into();
+            let acks = &mut state.pending_acks;
+            let late = state.unsettled.late();
+            state.unsettled.settle(settled.token, action, now, acks);
+            if state.unsettled.late() > late {
                 state.note_late(settled.token);
             }
         }
-        self.release_lock(guard, now);
+        self.finish_update(guard, now);
     }
 
     pub(crate) fn generation(&self) -> u64 {
-        self.lock().ledger.generation()
+        self.lock().unsettled.generation()
     }
 
-    /// Which message it is, as its record's id says.
+    /// The id of the message's record.
     pub(crate) fn describe(&self, token: Token) -> String {
-        format!("{}@{}", self.queue, self.lock().id(token))
+        format!("{}@{}", self.queue, self.lock().message_id(token))
     }
 
     pub(crate) fn is_stale(&self, token: Token) -> bool {
-        self.lock().ledger.is_stale(token)
+        self.lock().unsettled.is_stale(token)
     }
 
-    /// Everything that the keeper has to do now.
-    pub(crate) fn step(&self) -> Step {
+    /// Everything that the ack task has to do now.
+    pub(crate) fn next_step(&self) -> AckTaskStep {
         let now = now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let room = EXTENSIONS_MAX - state.extensions;
+        let room = EXTENSION_REQUESTS_MAX - state.extension_requests;
         let extensions = match room {
             0 => Vec::new(),
-            _ => state.ledger.due(now, room * BATCH_MAX, &mut state.partings),
+            _ => state
+                .unsettled
+                .due(now, room * ENTRIES_MAX, &mut state.pending_acks),
         };
-        let requests = extensions.len().div_ceil(BATCH_MAX);
-        state.extensions += requests;
-        state.post(now);
-        let batches: Vec<_> = std::iter::from_fn(|| state.outbox.next(now)).collect();
-        let due = state.ledger.next_due().filter(|_| requests < room);
-        let mut wake = state.outbox.next_at().into_iter().chain(due).min();
+        let extension_requests = extensions.len().div_ceil(ENTRIES_MAX);
+        state.extension_requests += extension_requests;
+        // After `due`: the end of a lease in a group can release later messages of the group.
+        state.enqueue_acks(now);
+        let requests: Vec<_> = std::iter::from_fn(|| state.ack_queue.next(now)).collect();
+        let due = state
+            .unsettled
+            .next_due()
+            .filter(|_| extension_requests < room);
+        let mut wake_at = state.ack_queue.next_at().into_iter().chain(due).min();
         let is_idle = state.is_idle();
-        let mut is_over = false;
-        if let Phase::Ended(deadline) = state.phase {
+        let mut is_finished = false;
+        if let ProducerPhase::Finishing(deadline) = state.phase {
             let end = deadline.at();
-            is_over = is_idle || end.is_some_and(|end| now >= end);
-            wake = wake.into_iter().chain(end).min();
+            is_finished = is_idle || end.is_some_and(|end| now >= end);
+            wake_at = wake_at.into_iter().chain(end).min();
         }
-        state.wake = wake;
-        self.tell_counts(guard);
+        state.wake_at = wake_at;
+        self.report_counts(guard);
         if is_idle {
             self.idle.notify_waiters();
         }
-        Step {
-            batches,
+        AckTaskStep {
+            requests,
             extensions,
-            wake,
-            is_over,
+            wake_at,
+            is_finished,
         }
     }
 
-    /// A request of the keeper was answered; `digest` writes down what that means.
-    pub(crate) fn answered(&self, digest: impl FnOnce(&mut Answered<'_>)) {
+    /// Applies the response to a request of the ack task.
+    pub(crate) fn on_response(&self, apply: impl FnOnce(&mut ResponseUpdate<'_>)) {
         let now = now();
         let mut state = self.lock();
-        let was_full = state.outbox.len() >= self.backlog_max;
-        digest(&mut Answered {
+        let was_full = state.ack_queue.len() >= self.backlog_max;
+        apply(&mut ResponseUpdate {
             state: &mut state,
             now,
         });
-        state.post(now);
-        let has_room = was_full && state.outbox.len() < self.backlog_max;
+        state.enqueue_acks(now);
+        let has_room = was_full && state.ack_queue.len() < self.backlog_max;
         drop(state);
-        self.keeper.notify_one();
+        self.ack_task_wakeup.notify_one();
         if has_room {
-            self.bell.notify_one();
+            self.producer_wakeup.notify_one();
         }
     }
 
-    /// Fetches no more and gives back what nobody has got yet.
+    /// Starts no more polls, and returns buffered messages to the queue.
     pub(crate) fn stop(&self) {
         let now = now();
         let mut state = self.lock();
-        if state.phase == Phase::Running {
-            state.phase = Phase::Stopped;
+        if state.phase == ProducerPhase::Running {
+            state.phase = ProducerPhase::Stopped;
         }
         while let Some(delivery) = state.buffer.pop_front() {
             state.release(delivery.token, now);
         }
-        self.release_lock(state, now);
+        self.finish_update(state, now);
     }
 
-    /// Gives back what nobody has settled, and lets nothing wait any more.
-    pub(crate) fn abandon(&self) {
+    /// Returns all messages without a result to the queue. From now on, entries do not wait for others to share their request.
+    pub(crate) fn release_all(&self) {
         let now = now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let before = state.ledger.repeats();
-        state.ledger.abandon(now, &mut state.partings);
-        state.repeats += state.ledger.repeats() - before;
-        state.post(now);
-        state.outbox.hurry();
+        let before = state.unsettled.repeats();
+        state.unsettled.release_all(now, &mut state.pending_acks);
+        state.repeats += state.unsettled.repeats() - before;
+        state.enqueue_acks(now);
+        state.ack_queue.hurry();
         drop(guard);
-        self.keeper.notify_one();
+        self.ack_task_wakeup.notify_one();
     }
 
-    /// How many messages were done and went back when the source ended.
+    /// The number of messages that succeeded and were returned when the source closed.
     pub(crate) fn repeats(&self) -> u64 {
         self.lock().repeats
     }
 
-    /// Nobody settles any more: the keeper may end, and has to at `deadline`.
-    pub(crate) fn end(&self, deadline: Deadline) {
-        self.lock().phase = Phase::Ended(deadline);
-        self.keeper.notify_one();
+    /// No message will be settled any more: the ack task ends when nothing is left to send, at the latest at `deadline`.
+    pub(crate) fn finish(&self, deadline: Deadline) {
+        self.lock().phase = ProducerPhase::Finishing(deadline);
+        self.ack_task_wakeup.notify_one();
     }
 
-    /// Waits until nothing is left to be said.
-    pub(crate) async fn all_said(&self) {
+    /// Waits until nothing is left to send and everything is answered.
+    pub(crate) async fn wait_until_idle(&self) {
         loop {
             let next = self.idle.notified();
             tokio::pin!(next);
-            // From here on a ring counts, also one between the look and the wait.
+            // Registers before the state is read, so that a notification in between is not missed.
             next.as_mut().enable();
             if self.lock().is_idle() {
                 return;
@@ -315,97 +335,94 @@ impl Shared {
     /// How many entries were given up without a confirmation, and how many are left.
     pub(crate) fn unconfirmed(&self) -> (u64, usize) {
         let state = self.lock();
-        let left = state.outbox.len() + state.ledger.extending();
+        let left = state.ack_queue.len() + state.unsettled.extending();
         (state.unconfirmed, left)
     }
 
-    pub(crate) fn emit(&self, event: &Event<'_>) {
-        self.emitter.emit(event);
-    }
-
-    /// Tells how far the queue is behind, where it holds so many messages that are not deleted.
-    pub(crate) fn tell_lag(&self, messages: Option<u64>) {
+    /// Reports how far the queue is behind, where it has this number of undeleted messages.
+    pub(crate) fn report_lag(&self, messages: Option<u64>) {
         let oldest = self.lock().oldest_sent();
         self.lag.report(&self.queue, messages, oldest);
     }
 
-    pub(crate) fn tell_trouble(&self, error: &str) {
+    pub(crate) fn report_source_trouble(&self, error: &str) {
         let producer = self.producer;
-        self.emit(&Event::SourceTrouble { producer, error });
+        self.emitter.emit(&Event::SourceTrouble { producer, error });
     }
 
-    pub(crate) fn tell_unconfirmed(&self, error: &str) {
+    pub(crate) fn report_commit_failed(&self, error: &str) {
         let producer = self.producer;
-        self.emit(&Event::CommitFailed { producer, error });
+        self.emitter.emit(&Event::CommitFailed { producer, error });
     }
 
-    /// Polls come back empty at once, and are made more rarely. Told once by each producer.
-    fn tell_spaced(&self) {
+    /// Reports that polls of an empty queue return at once and are spaced out. Each producer reports it once.
+    fn report_empty_polls(&self) {
         let (url, wait_time) = (&self.source.access.url, self.source.wait_time);
-        let why = match wait_time {
+        let reason = match wait_time {
             Duration::ZERO => {
-                "`wait_time` is 0: 1 s or more costs less and brings messages sooner".to_owned()
+                "`wait_time` is 0: 1 s or more costs less and finds messages sooner".to_owned()
             }
             _ => format!(
-                "the queue does not wait for `wait_time` = {wait_time:?}: as many messages may be in flight as it allows, or it is a \
-                 stand-in"
+                "the queue does not wait for `wait_time` = {wait_time:?}: it may have its maximum number of messages in flight, or be \
+                 an emulator"
             ),
         };
-        self.tell_trouble(&format!(
-            "polls of {url} come back empty at once, so they are made only every {SPACE_MAX:?} until a message comes; {why}"
+        self.report_source_trouble(&format!(
+            "polls of {url} return empty at once, so one starts only every {SPACING_MAX:?} until a message comes; {reason}"
         ));
     }
 
-    /// Sends on what has ended, and lets go of the lock; then wakes the keeper if it would sleep too long.
-    fn release_lock(&self, mut state: MutexGuard<'_, State>, now: Instant) {
-        state.post(now);
-        let is_keeper_wanted = state.is_keeper_wanted(now);
-        self.tell_counts(state);
-        if is_keeper_wanted {
-            self.keeper.notify_one();
+    /// Enqueues acks and releases the lock; then wakes the ack task if it would sleep too long.
+    fn finish_update(&self, mut state: MutexGuard<'_, SqsState>, now: Instant) {
+        state.enqueue_acks(now);
+        let must_wake = state.must_wake_ack_task(now);
+        self.report_counts(state);
+        if must_wake {
+            self.ack_task_wakeup.notify_one();
         }
     }
 
-    /// Tells of late results and lost messages that nobody has heard of, without the lock.
-    fn tell_counts(&self, mut state: MutexGuard<'_, State>) {
-        let (late, lost) = (state.ledger.late(), state.ledger.lost());
-        let told = mem::replace(&mut state.told, Told { late, lost });
+    /// Releases the lock, then reports late results and lost messages that were not reported before.
+    fn report_counts(&self, mut state: MutexGuard<'_, SqsState>) {
+        let (late, lost) = (state.unsettled.late(), state.unsettled.lost());
+        let reported = mem::replace(&mut state.reported, ReportedCounts { late, lost });
         let late_ids = mem::take(&mut state.late_ids);
+        // Observers may call back into the pipeline, so they never run under the lock.
         drop(state);
         let queue = &*self.queue;
-        if late > told.late {
-            let count = usize::try_from(late - told.late).unwrap_or(usize::MAX);
+        if late > reported.late {
+            let count = usize::try_from(late - reported.late).unwrap_or(usize::MAX);
             let describe = |index: usize| MessageInfo::new(format!("{queue}@{}", late_ids[index]));
-            self.emit(&Event::LateResults {
+            self.emitter.emit(&Event::LateResults {
                 producer: self.producer,
                 count,
                 affected: Affected::new(late_ids.len(), &describe),
             });
         }
-        if lost > told.lost {
+        if lost > reported.lost {
             let text = format!(
-                "{} messages of {queue} are not ours any more: they were held for `hold_max` = {:?}, or could not be kept hidden; \
-                 they will be delivered again",
-                lost - told.lost,
-                self.source.hold_max,
+                "{} messages of {queue} were given up and will be delivered again: they were held for `lease_max` = {:?}, or their \
+                 visibility could not be extended",
+                lost - reported.lost,
+                self.source.lease_max,
             );
-            self.tell_trouble(&text);
+            self.report_source_trouble(&text);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock panics half-way through a change that the next one could not live with.
+    fn lock(&self) -> MutexGuard<'_, SqsState> {
+        // No code under this lock can panic half-way through a change and leave the state inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The clock, which is one for the threads of the user and the connector's own.
+/// The clock, which the user's threads and the connector's own share.
 #[cfg(not(test))]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The clock of the runtime, which tests can hold.
+/// The runtime's clock, which tests can pause.
 #[cfg(test)]
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()

@@ -1,14 +1,14 @@
-//! The two halves that the engine holds: [`Sqs`] opens producers, [`SqsProducer`] delivers what its polls bring.
+//! What the engine holds: [`Sqs`] opens producers, and [`SqsProducer`] delivers the messages that its polls return.
 //!
-//! Polls and the keeper run on a thread of the connector's own, where the client's connections are made and driven: a handler
-//! that blocks its thread holds up neither. `runtime` says whose thread that is.
+//! Polls and the ack task run on a thread of the connector's own, where the client's connections are made and driven, so a handler
+//! that blocks its thread holds up neither.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use broadway_core::{
     BoxError, ConfigError, Deadline, OpenContext, Problem, Produced, Source, SourceProducer,
-    connector::ClientRuntime,
+    connector::{ClientRuntime, ConnectorError},
     portable::{ENCODING, HEADERS, KEY, TIME},
     telemetry::MessageInfo,
 };
@@ -16,52 +16,52 @@ use tokio::{task::JoinSet, time::timeout_at};
 
 use crate::{
     ack::SqsAcknowledger,
-    config::{Sqs, is_visibility},
-    connect::{Pool, tuned},
-    keeper, lag, poll,
+    ack_task,
+    config::{Sqs, is_visibility_timeout},
+    connect::{ConnectionPool, client_runtime, with_timeouts},
+    lag, poll,
     record::SqsRecord,
-    runtime,
-    shared::{Out, Shared},
+    shared::{Deliveries, SqsShared},
 };
 
-/// The most attributes of a message.
+/// Maximum number of message attributes, a limit of SQS.
 const ATTRIBUTES_MAX: usize = 10;
 
 impl Source for Sqs {
     type Producer = SqsProducer;
 
-    /// All options that cannot work: a URL that is none, what is out of range, a region that is not the queue's.
+    /// Checks the options: an invalid URL, values out of range, a region that is not the queue's.
     fn check(&self) -> Vec<Problem> {
         self.problems()
     }
 
-    /// Finds the queue, and how long it hides messages.
+    /// Connects to the queue and reads its visibility timeout.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: no region or no credentials are
-    /// known, the queue does not exist or refuses us, nobody answers within `connect_timeout`.
+    /// Fails with a [`ConfigError`] if options are invalid. Otherwise fails with a [`ConnectorError`] that names the option: no region
+    /// or credentials are found, the queue does not exist or rejects the requests, or nothing answers within `connect_timeout`.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing was fetched.
+    /// Cancel safe: no message was received.
     async fn open(&self, cx: &OpenContext) -> Result<SqsProducer, BoxError> {
         let mut problems = self.problems();
-        problems.extend(self.problems_in(cx));
+        problems.extend(self.pipeline_problems(cx));
         ConfigError::check("the SQS source", problems)?;
-        let runtime = runtime::of(cx.producer(), self.access.client.is_some())?;
-        let (source, own) = (self.complete(), cx.clone());
+        let runtime = client_runtime(cx.producer(), self.access.client.is_some())?;
+        let (source, own_cx) = (self.with_required_attributes(), cx.clone());
         let shared = runtime
-            .run(async move { source.connect(&own).await })
+            .run(async move { source.connect(&own_cx).await })
             .await??;
-        let (keeper, alive) = (keeper::keep(shared.clone()), runtime.clone());
-        let keeping = runtime.spawn(async move {
-            keeper.await;
+        let (acks, alive) = (ack_task::run(shared.clone()), runtime.clone());
+        // Not joined: it outlives the producer, and keeps the thread alive, until the last message is settled.
+        drop(runtime.spawn(async move {
+            acks.await;
             drop(alive);
-        });
-        drop(keeping);
+        }));
         let mut lag = JoinSet::new();
-        lag.spawn_on(lag::tell(shared.clone()), runtime.handle());
+        lag.spawn_on(lag::report(shared.clone()), runtime.handle());
         Ok(SqsProducer {
             acknowledger: Arc::new(SqsAcknowledger::new(shared.clone())),
             shared,
@@ -73,67 +73,66 @@ impl Source for Sqs {
 }
 
 impl Sqs {
-    async fn connect(self, cx: &OpenContext) -> Result<Arc<Shared>, BoxError> {
+    async fn connect(self, cx: &OpenContext) -> Result<Arc<SqsShared>, ConnectorError> {
         let deadline = Deadline::after(self.access.connect_timeout);
         let client = self.access.connect(deadline).await?;
-        let tuned = |wait| tuned(&client, Pool::Source, wait, self.access.request_timeout);
-        let acks = tuned(Duration::ZERO);
-        let of_queue = self.access.find(&acks, deadline).await?;
-        let visibility = self.visibility(of_queue)?;
-        let clients = (tuned(self.wait_time), acks);
-        Ok(Arc::new(Shared::new(self, clients, visibility, cx)))
+        let request_timeout = self.access.request_timeout;
+        let tuned = |wait| with_timeouts(&client, ConnectionPool::Source, wait, request_timeout);
+        let ack_client = tuned(Duration::ZERO);
+        let of_queue = self.access.find(&ack_client, deadline).await?;
+        let visibility = self.effective_visibility(of_queue)?;
+        let clients = (tuned(self.wait_time), ack_client);
+        Ok(Arc::new(SqsShared::new(self, clients, visibility, cx)))
     }
 
-    /// With what is always asked for.
-    fn complete(&self) -> Self {
+    /// Adds the attributes that are always requested.
+    fn with_required_attributes(&self) -> Self {
         let mut source = self.clone();
         let names = &mut source.system_attributes;
         let (all, group) = (
             MessageSystemAttributeName::All,
             MessageSystemAttributeName::MessageGroupId,
         );
-        if self.access.address().is_fifo() && !names.contains(&all) && !names.contains(&group) {
+        if self.access.queue_url().is_fifo() && !names.contains(&all) && !names.contains(&group) {
             names.push(group);
         }
         let names = &mut source.message_attributes;
         if !names.iter().any(|name| name == "All") {
-            let more = (2..=ATTRIBUTES_MAX).map(|part| format!("{HEADERS}-{part}"));
+            let parts = (2..=ATTRIBUTES_MAX).map(|part| format!("{HEADERS}-{part}"));
             names.extend([ENCODING, KEY, TIME, HEADERS].map(str::to_owned));
-            names.extend(more);
+            names.extend(parts);
         }
         source
     }
 
-    fn visibility(&self, of_queue: Option<Duration>) -> Result<Duration, BoxError> {
+    fn effective_visibility(&self, of_queue: Option<Duration>) -> Result<Duration, ConnectorError> {
         let url = &self.access.url;
         let Some(visibility) = self.visibility_timeout.or(of_queue) else {
-            return Err(format!(
-                "the visibility time-out of `queue` = {url:?} is not known, for the permission sqs:GetQueueAttributes is missing; \
-                 grant it, or set the option `visibility_timeout`"
-            )
-            .into());
+            return Err(ConnectorError::auth(format!(
+                "cannot read the visibility timeout of `queue` = {url:?}: grant the permission sqs:GetQueueAttributes, or set the \
+                 option `visibility_timeout`"
+            )));
         };
-        if is_visibility(visibility) {
+        if is_visibility_timeout(visibility) {
             return Ok(visibility);
         }
-        Err(format!(
-            "`queue` = {url:?} hides messages for {visibility:?} only, so that none could be held; set the option `visibility_timeout`"
-        )
-        .into())
+        Err(ConnectorError::permanent(format!(
+            "`queue` = {url:?} has a visibility timeout of {visibility:?}, too short to extend; set the option `visibility_timeout`"
+        )))
     }
 }
 
-/// Delivers what its polls bring, only as much as it is asked for.
+/// Delivers the messages that its polls return, and polls on demand only.
 ///
-/// Dropped without [`close`](SourceProducer::close), it gives back what it has not delivered. What it has delivered is still kept hidden, and
-/// deleted when it is settled, by a task of its own.
+/// If it is dropped without [`close`](SourceProducer::close), messages that it has not delivered are returned to the queue. Those
+/// that it has delivered stay hidden, and are deleted when they are settled, by a background task.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct SqsProducer {
-    shared: Arc<Shared>,
-    /// Kept so that its end, which is that of the keeper, comes after that of the producer.
+    shared: Arc<SqsShared>,
+    /// Dropping the last one ends the ack task, so the producer keeps one.
     acknowledger: Arc<SqsAcknowledger>,
     polls: JoinSet<()>,
-    /// Ends with this.
+    /// Aborted with the producer.
     _lag: JoinSet<()>,
     runtime: ClientRuntime,
 }
@@ -150,61 +149,70 @@ impl SourceProducer for SqsProducer {
         MessageInfo::of_record(record).attempt(record.receive_count())
     }
 
-    async fn produce(&mut self, demand: NonZeroUsize, out: &mut Out) -> Result<Produced, BoxError> {
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Deliveries,
+    ) -> Result<Produced, BoxError> {
         loop {
-            // Cancel safe: polls are tasks, the bell keeps a ring that nobody waited for, and nothing is awaited after
+            // Cancel safe: polls are tasks, the `Notify` keeps a wakeup without a waiter, and nothing is awaited after
             // messages were taken.
             while self.polls.try_join_next().is_some() {}
             let taken = self.shared.take(demand.get(), out)?;
-            for ask in taken.polls {
-                let poll = poll::poll(self.shared.clone(), ask);
+            for max in taken.polls {
+                let poll = poll::poll(self.shared.clone(), max);
                 self.polls.spawn_on(poll, self.runtime.handle());
             }
             if taken.n > 0 {
                 return Ok(Produced::More);
             }
-            let rung = self.shared.bell.notified();
-            match taken.again_at {
-                None => rung.await,
-                Some(at) => drop(timeout_at(at.into(), rung).await),
+            let changed = self.shared.producer_wakeup.notified();
+            match taken.retry_at {
+                None => changed.await,
+                Some(at) => drop(timeout_at(at.into(), changed).await),
             }
         }
     }
 
-    /// Begins no more polls. What those on their way bring until [`close`](SourceProducer::close) goes back at once.
+    /// Starts no more polls. Messages that open polls return until [`close`](SourceProducer::close) go back to the queue at once.
     async fn stop(&mut self) {
         self.shared.stop();
     }
 
     async fn close(mut self) -> Result<(), BoxError> {
         self.shared.lag.end();
-        let deadline = Deadline::after(self.shared.source.close_timeout);
+        let close_timeout = self.shared.source.close_timeout;
+        let deadline = Deadline::after(close_timeout);
         self.shared.stop();
-        let (before, _) = self.shared.unconfirmed();
-        let all_ended = async { while self.polls.join_next().await.is_some() {} };
-        // One that is cut may take messages with it: they are hidden until their visibility ends.
+        let (given_up_before, _) = self.shared.unconfirmed();
+        let polls_ended = async { while self.polls.join_next().await.is_some() {} };
+        // A poll that is cancelled may take messages with it, which stay hidden until their visibility timeout ends.
         let polls_deadline = Deadline::after(self.shared.source.polls_timeout);
-        if polls_deadline.within(all_ended).await.is_none() {
+        if polls_deadline.within(polls_ended).await.is_none() {
             self.polls.shutdown().await;
         }
-        self.shared.abandon();
-        let is_late = deadline.within(self.shared.all_said()).await.is_none();
-        let (after, left) = self.shared.unconfirmed();
-        self.shared.end(deadline);
+        // Only after the polls, which still return messages.
+        self.shared.release_all();
+        let is_late = deadline
+            .within(self.shared.wait_until_idle())
+            .await
+            .is_none();
+        let (given_up, left) = self.shared.unconfirmed();
+        self.shared.finish(deadline);
         if is_late {
-            return Err(format!(
-                "{left} deletes and returns of messages were not confirmed within {:?} (`close_timeout`); these messages come \
-                 again when their visibility ends",
-                self.shared.source.close_timeout
-            )
-            .into());
+            let text = format!(
+                "{left} deletes and returns were not confirmed within {close_timeout:?} (`close_timeout`); their messages are \
+                 delivered again when their visibility timeout ends"
+            );
+            return Err(ConnectorError::transient(text).into());
         }
-        if after > before {
-            let n = after - before;
-            return Err(format!(
-                "{n} deletes and returns of messages were given up while closing; these messages come again when their visibility ends"
-            )
-            .into());
+        if given_up > given_up_before {
+            let n = given_up - given_up_before;
+            let text = format!(
+                "{n} deletes and returns were given up while closing; their messages are delivered again when their visibility \
+                 timeout ends"
+            );
+            return Err(ConnectorError::transient(text).into());
         }
         Ok(())
     }
@@ -217,8 +225,8 @@ impl Drop for SqsProducer {
     }
 }
 
-impl std::fmt::Debug for SqsProducer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SqsProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqsProducer")
             .field("producer", &self.shared.producer)
             .finish_non_exhaustive()

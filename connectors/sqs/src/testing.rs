@@ -23,34 +23,34 @@ use aws_sdk_sqs::{
 use broadway_core::{HeaderName, HeaderValue, Outgoing, testing::MakeRecord};
 use bytes::Bytes;
 
-use crate::{publisher::entry::Rules, record::SqsRecord};
+use crate::{
+    publisher::{BYTES_MAX, convert::ConversionRules},
+    record::SqsRecord,
+};
 
-/// The most bytes of a message.
-const BYTES_MAX: usize = 1_048_576;
-
-/// When records were sent, unless a test says otherwise: 2001-09-09 01:46:40 UTC.
+/// The default send time: 2001-09-09 01:46:40 UTC.
 const SENT: Duration = Duration::from_secs(1_000_000_000);
 
-/// A record with this payload, the message id `1`, received for the first time from the queue `test`, sent on 2001-09-09.
+/// Returns a record with this payload and the message id `1`, received for the first time from the queue `test`, sent on 2001-09-09.
 pub fn record(payload: impl Into<Bytes>) -> RecordBuilder {
     published(Outgoing::new(payload))
 }
 
-/// The record that comes when a [`SqsPublisher`](crate::SqsPublisher) has sent this message to a queue with message groups.
+/// Returns the record that a reader receives after a [`SqsPublisher`](crate::SqsPublisher) sent this message to a queue with message groups.
 pub fn published(message: Outgoing) -> RecordBuilder {
     RecordBuilder::new(message)
 }
 
-/// A record in the making. Clones make equal records.
+/// Builds a record. Clones build equal records.
 #[derive(Debug, Clone)]
-#[must_use = "a builder makes its record in `build`"]
+#[must_use = "a record is built by `build`"]
 pub struct RecordBuilder {
     message: Outgoing,
     has_payload: bool,
     queue: String,
     message_id: String,
     receive_count: u32,
-    /// In the words of SQS.
+    /// By their names in SQS.
     system: HashMap<Name, String>,
     attributes: Vec<(String, MessageAttributeValue)>,
 }
@@ -77,84 +77,84 @@ impl RecordBuilder {
         }
     }
 
-    /// A tombstone: no payload at all, which is not the same as an empty one.
+    /// Makes it a tombstone, which has no payload; that differs from an empty one.
     pub fn tombstone(mut self) -> Self {
         self.has_payload = false;
         self
     }
 
-    /// The key, which is the message group too, if SQS takes it as one. None by default.
+    /// Sets the key, which is also the message group if SQS accepts it as one. None by default.
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.message = self.message.key(key);
         self
     }
 
-    /// Adds a header, which is a message attribute if SQS takes it as one.
+    /// Adds a header, which is a message attribute if SQS accepts it as one.
     pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
         self.message = self.message.header(name, value);
         self
     }
 
-    /// The name of the queue. `test` by default.
+    /// Sets the name of the queue. Defaults to `test`.
     pub fn queue(mut self, name: impl Into<String>) -> Self {
         self.queue = name.into();
         self
     }
 
-    /// The id that SQS gave it. `1` by default.
+    /// Sets the message id. Defaults to `1`.
     pub fn message_id(mut self, id: impl Into<String>) -> Self {
         self.message_id = id.into();
         self
     }
 
-    /// How often it was delivered, this time included. 1 by default.
+    /// Sets the number of deliveries, including this one. Defaults to 1.
     pub fn receive_count(mut self, count: u32) -> Self {
         self.receive_count = count;
         self
     }
 
-    /// When it was sent. 2001-09-09 01:46:40 UTC by default.
+    /// Sets when it was sent. Defaults to 2001-09-09 01:46:40 UTC.
     pub fn sent_time(self, time: SystemTime) -> Self {
         self.system(Name::SentTimestamp, millis(time))
     }
 
-    /// When it was delivered for the first time. 2001-09-09 01:46:40 UTC by default.
+    /// Sets when it was first delivered. Defaults to 2001-09-09 01:46:40 UTC.
     pub fn first_receive_time(self, time: SystemTime) -> Self {
         self.system(Name::ApproximateFirstReceiveTimestamp, millis(time))
     }
 
-    /// The time that its sender gave it, which [`Record::time`](broadway_core::Record::time) then is; the time of sending by default.
+    /// Sets the time that its sender gave it, which [`Record::time`](broadway_core::Record::time) returns. Defaults to when it was sent.
     pub fn time(mut self, time: SystemTime) -> Self {
         self.message = self.message.sent_at(time);
         self
     }
 
-    /// Its message group, which is its key where it has no other.
+    /// Sets the message group, which is also the key if no other is set.
     pub fn group_id(self, id: impl Into<String>) -> Self {
         self.system(Name::MessageGroupId, id)
     }
 
-    /// Its deduplication id, in a FIFO queue.
+    /// Sets the deduplication id, as in a FIFO queue.
     pub fn deduplication_id(self, id: impl Into<String>) -> Self {
         self.system(Name::MessageDeduplicationId, id)
     }
 
-    /// Its number in a FIFO queue.
+    /// Sets the sequence number, as in a FIFO queue.
     pub fn sequence_number(self, number: impl Into<String>) -> Self {
         self.system(Name::SequenceNumber, number)
     }
 
-    /// The ARN of the queue that it is a dead letter of.
+    /// Sets the ARN of the queue from which it was moved as a dead letter.
     pub fn dead_letter_source(self, arn: impl Into<String>) -> Self {
         self.system(Name::DeadLetterQueueSourceArn, arn)
     }
 
-    /// A system attribute in the words of SQS: `SenderId`, `AWSTraceHeader`.
+    /// Sets a system attribute by its name in SQS, such as `SenderId` or `AWSTraceHeader`.
     pub fn system_attribute(self, name: &str, value: impl Into<String>) -> Self {
         self.system(Name::from(name), value)
     }
 
-    /// A message attribute as it is at the queue: `data_type` is `String`, `Number` or `Binary`, perhaps with a label (`Number.int`).
+    /// Adds a message attribute as it is at the queue. `data_type` is `String`, `Number` or `Binary`, optionally with a label (`Number.int`).
     pub fn attribute(
         mut self,
         name: impl Into<String>,
@@ -168,7 +168,7 @@ impl RecordBuilder {
             _ => builder.binary_value(Blob::new(value)),
         };
         let value = builder.data_type(data_type).build();
-        let value = value.expect("the type is there");
+        let value = value.expect("the type is set");
         self.attributes.push((name.into(), value));
         self
     }
@@ -178,11 +178,11 @@ impl RecordBuilder {
         self
     }
 
-    /// The record.
+    /// Builds the record.
     ///
     /// # Panics
     ///
-    /// When SQS would not take such a message: it is larger than 1 MiB, or has a destination.
+    /// Panics if SQS would not accept the message: it is larger than 1 MiB, or has a destination.
     #[must_use]
     #[track_caller]
     pub fn build(self) -> SqsRecord {
@@ -190,7 +190,7 @@ impl RecordBuilder {
         if !self.has_payload {
             message = without_payload(&message);
         }
-        let rules = Rules {
+        let rules = ConversionRules {
             is_fifo: false,
             is_fair: true,
             bytes_max: BYTES_MAX,
@@ -198,23 +198,23 @@ impl RecordBuilder {
             deduplicate: None,
             default_group: String::new(),
         };
-        let entry = match rules.entry(message) {
-            Ok(entry) => entry,
-            Err(error) => panic!("SQS cannot have such a message: {error}"),
+        let converted = match rules.convert(message) {
+            Ok(converted) => converted,
+            Err(error) => panic!("not a message that SQS accepts: {error}"),
         };
         let mut system = self.system;
         system.insert(
             Name::ApproximateReceiveCount,
             self.receive_count.to_string(),
         );
-        if let Some(group) = entry.group {
+        if let Some(group) = converted.group {
             system.entry(Name::MessageGroupId).or_insert(group);
         }
-        let mut attributes = entry.attributes.unwrap_or_default();
+        let mut attributes = converted.attributes.unwrap_or_default();
         attributes.extend(self.attributes);
         let message = Message::builder()
             .message_id(self.message_id)
-            .body(entry.body)
+            .body(converted.body)
             .set_attributes(Some(system))
             .set_message_attributes((!attributes.is_empty()).then_some(attributes))
             .build();
@@ -222,7 +222,7 @@ impl RecordBuilder {
     }
 }
 
-/// The same message without its payload.
+/// The message without its payload.
 fn without_payload(message: &Outgoing) -> Outgoing {
     let mut without = Outgoing::tombstone();
     if let Some(key) = message.message_key() {
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_made_record_has_what_it_was_given_and_defaults_for_the_rest() {
+    fn a_record_has_what_was_set_and_defaults_otherwise() {
         let plain = record("hello").build();
         assert_eq!((plain.body(), plain.id()), ("hello", "test@1".to_owned()));
         assert_eq!((plain.key(), plain.group_id()), (None, None));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_published_message_comes_back_as_it_was() {
+    fn a_published_message_is_received_as_it_was() {
         let message = Outgoing::new([0, 0xff].to_vec())
             .key([0xfe].to_vec())
             .header("gone", None::<&str>)
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_counts_deliveries_on() {
+    fn a_queue_counts_deliveries() {
         let builder = record("x").receive_count(2);
         let counts = [1, 2, 3].map(|delivery| builder.make(delivery).receive_count());
         assert_eq!(counts, [Some(2), Some(3), Some(4)]);

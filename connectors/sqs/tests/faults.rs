@@ -71,7 +71,7 @@ async fn an_expired_handle_is_told_as_a_probable_duplicate_and_not_tried_again()
     assert_eq!(fake.of("DeleteMessageBatch").len(), 1);
     let told = recorder.of("commit_failed");
     assert!(
-        told[0].to_string().contains("1 deletes came too late"),
+        told[0].to_string().contains("1 deletes were too late"),
         "{told:?}"
     );
 }

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{Outgoing, PublishErrorKind, Publisher, Record, testing::Reader};
+use broadway_core::{
+    Outgoing, PublishErrorKind, Publisher, Record, connector::ConnectorError, testing::Reader,
+};
 use broadway_sqs::{SqsPublisher, SqsPublisherBuilder};
 use common::{
     Queue, broker, client,
@@ -291,4 +293,46 @@ async fn clones_outlive_each_other_and_closing_one_closes_all() {
     assert_eq!(error.kind(), PublishErrorKind::Closed);
     second.close().await.unwrap();
     assert_eq!(fake.counts(), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_gives_up_after_its_timeout_and_open_calls_go_on() {
+    let fake = Fake::start().await;
+    for _ in 0..2 {
+        fake.fault("SendMessageBatch", Fault::Silence);
+    }
+    let publisher = to(&fake, &fake.url())
+        .close_timeout(Duration::from_millis(100))
+        .open()
+        .await
+        .unwrap();
+    let call = tokio::spawn({
+        let publisher = publisher.clone();
+        async move { publisher.publish_one(Outgoing::new("1")).await }
+    });
+    fake.requests
+        .wait_for(|request| request.action == "SendMessageBatch")
+        .await;
+    let error = publisher.close().await.unwrap_err();
+    assert!(error.to_string().contains("close_timeout"), "{error}");
+    assert!(ConnectorError::find(error.as_ref()).is_some_and(ConnectorError::is_transient));
+    call.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_does_not_hold_up_calls_that_begin_during_it() {
+    let fake = Fake::start().await;
+    for _ in 0..2 {
+        fake.fault("SendMessageBatch", Fault::Silence);
+    }
+    let publisher = to(&fake, &fake.url()).open().await.unwrap();
+    let mut first = Box::pin(publisher.publish_one(Outgoing::new("1")));
+    let mut flush = Box::pin(publisher.flush());
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut flush).is_pending());
+    publisher.publish(messages(0)).await;
+    assert!(futures_util::poll!(&mut flush).is_pending());
+    let (first, flushed) = tokio::join!(first, flush);
+    first.unwrap();
+    flushed.unwrap();
 }

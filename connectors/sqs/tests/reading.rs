@@ -118,14 +118,14 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "cap", 1).await;
     queue.send(0..1).await;
-    let source = queue.source().hold_max(Duration::from_secs(2));
+    let source = queue.source().lease_max(Duration::from_secs(2));
     let mut reader = Reader::open(&source).await.unwrap();
     let held = reader.exactly(1).await;
     let again = reader.exactly(1).await;
     assert_eq!(again[0].item.receive_count(), Some(2));
     reader
         .recorder()
-        .wait_for(|heard| heard.to_string().contains("hold_max"))
+        .wait_for(|heard| heard.to_string().contains("lease_max"))
         .await;
     let acknowledger = reader.acknowledger();
     let is_stale = |received: &[Received<SqsProducer>]| {

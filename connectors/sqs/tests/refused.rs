@@ -1,11 +1,18 @@
-//! Configurations that cannot work: opening fails in its time, and says which option is to blame and what to do.
+//! Configurations that cannot work: opening fails in time, and the error names the option and what to do.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
 
 use std::time::Duration;
 
-use broadway_core::{Outgoing, PublishErrorKind, Publisher, Source, testing::Reader};
+use broadway_core::{
+    BoxError, Outgoing, PublishErrorKind, Publisher, Source,
+    connector::{
+        ConnectorError,
+        ConnectorErrorKind::{self, Auth, Permanent, Transient},
+    },
+    testing::Reader,
+};
 use broadway_sqs::{Sqs, SqsPublisher, SqsPublisherBuilder};
 use common::{
     broker, client,
@@ -23,11 +30,15 @@ async fn refusal(source: &Sqs) -> String {
     error
 }
 
-/// The same of a publisher.
+/// As [`refusal`], for a publisher.
 async fn no_publisher(publisher: SqsPublisherBuilder) -> String {
     let error = publisher.open().await.unwrap_err().to_string();
     assert!(!error.contains("hush"), "{error}");
     error
+}
+
+fn kind(error: &BoxError) -> Option<ConnectorErrorKind> {
+    ConnectorError::find(error.as_ref()).map(ConnectorError::kind)
 }
 
 fn local(url: &str) -> Sqs {
@@ -62,14 +73,14 @@ async fn a_missing_queue_is_created_where_that_is_wanted() {
             .await
             .unwrap();
         reader.close().await.unwrap();
-        // It is there now.
+        // It exists now.
         let reader = Reader::open(&local(&url)).await.unwrap();
         reader.close().await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_nobody_listens_at_is_named() {
+async fn a_host_without_a_listener_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -87,7 +98,7 @@ async fn a_host_that_nobody_listens_at_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_never_answers_is_named() {
-    // Accepts connections, since the system does that, and says nothing.
+    // The operating system accepts connections; nothing answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let source = Sqs::queue("https://sqs.eu-central-1.amazonaws.com/123456789012/orders")
@@ -108,7 +119,7 @@ async fn a_host_that_never_answers_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_no_server_knows_is_named() {
+async fn a_host_name_that_does_not_resolve_is_named() {
     let error = refusal(&local("http://no-such-host.invalid/000000000000/orders")).await;
     says(&error, &["no-such-host.invalid", "connect_timeout"]);
 }
@@ -121,7 +132,7 @@ fn publisher(url: &str) -> SqsPublisherBuilder {
         .confirm_timeout(Duration::from_secs(60))
 }
 
-/// Codes with which AWS refuses a request whatever is in it, and what a person is told to do.
+/// Codes with which AWS rejects a request whatever its content, and what the error says to do.
 const REFUSALS: [(u16, &str, &str); 15] = [
     (400, "AWS.SimpleQueueService.NonExistentQueue", "create it"),
     (400, "QueueDoesNotExist", "create it"),
@@ -145,7 +156,7 @@ const REFUSALS: [(u16, &str, &str); 15] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_told_at_once_with_the_option_and_what_to_do() {
+async fn a_rejection_fails_at_once_and_names_the_option_and_what_to_do() {
     for (status, code, advice) in REFUSALS {
         let fake = Fake::start().await;
         for _ in 0..2 {
@@ -161,7 +172,43 @@ async fn a_refusal_is_told_at_once_with_the_option_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_received_fails_the_producer_with_what_to_do() {
+async fn errors_have_a_kind_that_says_who_must_act() {
+    for (status, code, expected) in [
+        (400, "QueueDoesNotExist", Permanent),
+        (404, "InvalidAddress", Permanent),
+        (400, "KMS.NotFoundException", Permanent),
+        (400, "KMS.AccessDeniedException", Auth),
+        (403, "InvalidClientTokenId", Auth),
+        (403, "SignatureDoesNotMatch", Auth),
+        (403, "ExpiredToken", Auth),
+    ] {
+        let fake = Fake::start().await;
+        for _ in 0..2 {
+            fake.fault("GetQueueAttributes", Fault::Refuse(status, code));
+        }
+        let error = Reader::open(&local(&fake.url())).await.err().unwrap();
+        assert_eq!(kind(&error), Some(expected), "{error}");
+        let error = publisher(&fake.url()).open().await.unwrap_err();
+        assert_eq!(kind(&error), Some(expected), "{error}");
+        // A `main` that returns it prints its `Debug`.
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
+    let unreachable = Reader::open(&local("http://127.0.0.1:1/000000000000/orders")).await;
+    assert_eq!(kind(&unreachable.err().unwrap()), Some(Transient));
+    let fake = Fake::start().await;
+    for action in ["ReceiveMessage", "GetQueueAttributes", "GetQueueAttributes"] {
+        fake.fault(action, Fault::Refuse(403, "AccessDenied"));
+    }
+    let error = Reader::open(&local(&fake.url())).await.err().unwrap();
+    assert_eq!(kind(&error), Some(Auth), "{error}");
+    let source = local(&fake.url()).visibility_timeout(Duration::from_secs(30));
+    let mut reader = Reader::open(&source).await.unwrap();
+    let error = reader.some(1).await.unwrap_err();
+    assert_eq!(kind(&error), Some(Auth), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_poll_fails_the_producer_and_says_what_to_do() {
     for (code, advice) in [
         ("AccessDeniedException", "grant"),
         ("AWS.SimpleQueueService.NonExistentQueue", "create it"),
@@ -177,7 +224,7 @@ async fn what_may_not_be_received_fails_the_producer_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_sent_is_refused_with_what_to_do() {
+async fn a_rejected_send_is_refused_and_says_what_to_do() {
     for (code, advice) in [
         ("AccessDenied", "grant"),
         ("KMS.AccessDeniedException", "kms:GenerateDataKey"),
@@ -194,7 +241,7 @@ async fn what_may_not_be_sent_is_refused_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttling_is_waited_out_and_told_as_such_when_it_lasts() {
+async fn throttling_is_retried_and_reported_when_it_lasts() {
     let fake = Fake::start().await;
     for _ in 0..1_000 {
         fake.fault("GetQueueAttributes", Fault::Refuse(403, "RequestThrottled"));
@@ -212,7 +259,7 @@ async fn throttling_is_waited_out_and_told_as_such_when_it_lasts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_should_have_been_signed_is_not_told() {
+async fn what_should_have_been_signed_is_not_shown() {
     const WORDS: &str = "The request signature we calculated does not match the signature you provided.\n\n\
         The Canonical String for this request should have been\n'POST\n/\nx-amz-security-token:hush\n'";
     let fake = Fake::start().await;
@@ -225,7 +272,7 @@ async fn what_should_have_been_signed_is_not_told() {
 }
 
 #[test]
-fn a_queue_of_another_region_than_its_client_is_found_before_anything_is_tried() {
+fn a_region_that_differs_from_the_clients_is_found_without_connecting() {
     const URL: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders";
     let client = client("http://127.0.0.1:1");
     let problems = Sqs::queue(URL).client(client.clone()).check();
@@ -246,7 +293,7 @@ fn a_queue_of_another_region_than_its_client_is_found_before_anything_is_tried()
 }
 
 #[test]
-fn no_secret_is_shown_wherever_it_was_put() {
+fn no_secret_is_shown_whatever_option_has_it() {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
         .credentials_provider(aws_sdk_sqs::config::Credentials::new(
@@ -270,7 +317,7 @@ fn no_secret_is_shown_wherever_it_was_put() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_out_that_may_not_be_asked_for_has_to_be_given() {
+async fn without_permission_to_read_it_the_visibility_timeout_must_be_set() {
     let fake = Fake::start().await;
     for _ in 0..2 {
         fake.fault("GetQueueAttributes", Fault::Refuse(403, "AccessDenied"));
@@ -283,7 +330,7 @@ async fn a_time_out_that_may_not_be_asked_for_has_to_be_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_in_trouble_is_asked_again_until_it_answers() {
+async fn a_service_that_fails_is_retried_until_it_answers() {
     let fake = Fake::start().await;
     for _ in 0..4 {
         fake.fault(
@@ -296,7 +343,7 @@ async fn a_service_in_trouble_is_asked_again_until_it_answers() {
     reader.close().await.unwrap();
 }
 
-/// Whether the environment says where, or who we are: then there is nothing to miss.
+/// Whether the environment has a region or credentials: then nothing is missing.
 fn is_configured(variables: &[&str]) -> bool {
     let home = std::env::var_os("HOME").unwrap_or_default();
     variables
@@ -306,7 +353,7 @@ fn is_configured(variables: &[&str]) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_region_is_told() {
+async fn a_missing_region_is_reported() {
     if is_configured(&["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"]) {
         return;
     }
@@ -317,7 +364,7 @@ async fn a_missing_region_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_credentials_are_told() {
+async fn missing_credentials_are_reported() {
     let variables = [
         "AWS_ACCESS_KEY_ID",
         "AWS_PROFILE",
@@ -338,7 +385,7 @@ async fn missing_credentials_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn options_that_cannot_work_are_listed_before_anything_is_tried() {
+async fn invalid_options_are_listed_without_connecting() {
     let source = Sqs::queue("orders").wait_time(Duration::from_secs(60));
     says(
         &refusal(&source).await,

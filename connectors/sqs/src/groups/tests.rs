@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-//! Groups, by the cases that have a name and against a naive model.
+//! Groups: named cases, and a comparison with a naive model.
 
 use std::time::{Duration, Instant};
 
@@ -31,58 +31,61 @@ fn group_of(n: usize) -> (Groups, Arc<str>, Vec<Token>) {
 #[test]
 fn nothing_is_deleted_past_an_unfinished_message() {
     let (mut groups, name, tokens) = group_of(3);
-    let delete = Some(Ending::Delete);
-    assert!(groups.settle(&name, tokens[2], delete).ended.is_empty());
-    assert!(groups.settle(&name, tokens[1], delete).ended.is_empty());
+    let delete = Some(AckAction::Delete);
+    assert!(groups.settle(&name, tokens[2], delete).actions.is_empty());
+    assert!(groups.settle(&name, tokens[1], delete).actions.is_empty());
     let all = groups.settle(&name, tokens[0], delete);
     let expected: Vec<_> = tokens
         .iter()
-        .map(|token| (*token, Ending::Delete))
+        .map(|token| (*token, AckAction::Delete))
         .collect();
-    assert_eq!(all.ended, expected);
+    assert_eq!(all.actions, expected);
     assert!(groups.groups.is_empty());
 }
 
 #[test]
-fn a_failed_head_sends_those_after_it_back() {
+fn a_failed_head_returns_the_messages_after_it() {
     let (mut groups, name, tokens) = group_of(3);
-    groups.settle(&name, tokens[2], Some(Ending::Delete));
-    let failed = groups.settle(&name, tokens[0], Some(Ending::Leave));
+    groups.settle(&name, tokens[2], Some(AckAction::Delete));
+    let failed = groups.settle(&name, tokens[0], Some(AckAction::Leave));
     assert_eq!(
-        failed.ended,
-        [(tokens[0], Ending::Leave), (tokens[2], Ending::Visible(0))]
+        failed.actions,
+        [
+            (tokens[0], AckAction::Leave),
+            (tokens[2], AckAction::VisibleAfter(0))
+        ]
     );
-    assert_eq!(failed.broken, [tokens[1]]);
-    // It was in work and succeeds: all the same it comes again after the head.
-    let late = groups.settle(&name, tokens[1], Some(Ending::Delete));
-    assert_eq!(late.ended, [(tokens[1], Ending::Visible(0))]);
+    assert_eq!(failed.invalidated, [tokens[1]]);
+    // It succeeds later, and is returned all the same: it is delivered again after the head.
+    let late = groups.settle(&name, tokens[1], Some(AckAction::Delete));
+    assert_eq!(late.actions, [(tokens[1], AckAction::VisibleAfter(0))]);
     assert!(groups.groups.is_empty());
 }
 
 #[test]
-fn those_before_a_failed_message_are_not_its_business() {
+fn a_failed_message_does_not_affect_earlier_ones() {
     let (mut groups, name, tokens) = group_of(3);
-    let failed = groups.settle(&name, tokens[1], Some(Ending::Visible(5)));
-    assert_eq!(failed.ended, [(tokens[1], Ending::Visible(5))]);
-    assert_eq!(failed.broken, [tokens[2]]);
-    let head = groups.settle(&name, tokens[0], Some(Ending::Delete));
-    assert_eq!(head.ended, [(tokens[0], Ending::Delete)]);
+    let failed = groups.settle(&name, tokens[1], Some(AckAction::VisibleAfter(5)));
+    assert_eq!(failed.actions, [(tokens[1], AckAction::VisibleAfter(5))]);
+    assert_eq!(failed.invalidated, [tokens[2]]);
+    let head = groups.settle(&name, tokens[0], Some(AckAction::Delete));
+    assert_eq!(head.actions, [(tokens[0], AckAction::Delete)]);
 }
 
 #[test]
-fn a_lost_message_breaks_its_group_and_says_nothing_itself() {
+fn a_lost_message_invalidates_later_ones_and_needs_no_request() {
     let (mut groups, name, tokens) = group_of(2);
     let lost = groups.settle(&name, tokens[0], None);
-    assert_eq!((lost.ended, lost.broken), (vec![], vec![tokens[1]]));
-    let late = groups.settle(&name, tokens[0], Some(Ending::Delete));
-    assert_eq!(late.ended, [(tokens[0], Ending::Visible(0))]);
+    assert_eq!((lost.actions, lost.invalidated), (vec![], vec![tokens[1]]));
+    let late = groups.settle(&name, tokens[0], Some(AckAction::Delete));
+    assert_eq!(late.actions, [(tokens[0], AckAction::VisibleAfter(0))]);
 }
 
-fn ending() -> impl Strategy<Value = Option<Ending>> {
+fn action() -> impl Strategy<Value = Option<AckAction>> {
     prop_oneof![
-        6 => Just(Some(Ending::Delete)),
-        1 => Just(Some(Ending::Leave)),
-        1 => Just(Some(Ending::Visible(3))),
+        6 => Just(Some(AckAction::Delete)),
+        1 => Just(Some(AckAction::Leave)),
+        1 => Just(Some(AckAction::VisibleAfter(3))),
         1 => Just(None),
     ]
 }
@@ -90,33 +93,33 @@ fn ending() -> impl Strategy<Value = Option<Ending>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// In whatever order messages end: what is deleted is a prefix of what was received, each message ends once, and who was
-    /// broken off is never deleted.
+    /// In whatever order messages are settled: the deleted ones are a prefix of the received ones, each message has one action, and
+    /// invalidated ones are never deleted.
     #[test]
     fn deletes_are_a_prefix(
         order in Just((0..8_usize).collect::<Vec<_>>()).prop_shuffle(),
-        endings in proptest::collection::vec(ending(), 8),
+        actions in proptest::collection::vec(action(), 8),
     ) {
         let (mut groups, name, tokens) = group_of(8);
         let place = |token: Token| tokens.iter().position(|other| *other == token).unwrap();
-        let (mut deleted, mut ended, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut deleted, mut acted, mut invalidated) = (Vec::new(), Vec::new(), Vec::new());
         for n in order {
-            let consequences = groups.settle(&name, tokens[n], endings[n]);
-            for (token, ending) in consequences.ended {
-                prop_assert!(!ended.contains(&place(token)));
-                ended.push(place(token));
-                if ending == Ending::Delete {
+            let effects = groups.settle(&name, tokens[n], actions[n]);
+            for (token, action) in effects.actions {
+                prop_assert!(!acted.contains(&place(token)));
+                acted.push(place(token));
+                if action == AckAction::Delete {
                     deleted.push(place(token));
                 }
             }
-            broken.extend(consequences.broken.into_iter().map(place));
+            invalidated.extend(effects.invalidated.into_iter().map(place));
         }
         prop_assert!(deleted.iter().copied().eq(0..deleted.len()));
-        let first_failure = endings.iter().position(|ending| *ending != Some(Ending::Delete)).unwrap_or(8);
+        let first_failure = actions.iter().position(|action| *action != Some(AckAction::Delete)).unwrap_or(8);
         prop_assert_eq!(deleted.len(), first_failure);
-        prop_assert!(broken.iter().all(|n| !deleted.contains(n)));
-        let said = endings.iter().filter(|ending| ending.is_some()).count();
-        prop_assert_eq!(ended.len(), said);
+        prop_assert!(invalidated.iter().all(|n| !deleted.contains(n)));
+        let settled = actions.iter().filter(|action| action.is_some()).count();
+        prop_assert_eq!(acted.len(), settled);
         prop_assert!(groups.groups.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-//! Leases against a naive model, and the cases that have a name.
+//! Leases: named cases, and a comparison with a naive model.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use proptest::prelude::*;
 use super::*;
 
 const V: Duration = Duration::from_secs(10);
-const HOLD: Duration = Duration::from_secs(35);
+const LEASE_MAX: Duration = Duration::from_secs(35);
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
 fn leases() -> (Leases, Instant) {
-    (Leases::new(V, HOLD), Instant::now())
+    (Leases::new(V, LEASE_MAX), Instant::now())
 }
 
-fn due(leases: &mut Leases, now: Instant) -> (Vec<Extension>, Vec<Token>) {
+fn due(leases: &mut Leases, now: Instant) -> (Vec<LeaseExtension>, Vec<Token>) {
     let (mut extensions, mut lost) = (Vec::new(), Vec::new());
     leases.due(now, usize::MAX, &mut extensions, &mut lost);
     (extensions, lost)
 }
 
 #[test]
-fn a_message_is_extended_at_half_of_its_time() {
+fn a_lease_is_extended_at_half_of_its_time() {
     let (mut leases, start) = leases();
     let token = leases.admit("a".to_owned(), None, start);
     assert_eq!(leases.next_due(), Some(start + V / 2));
@@ -34,27 +34,27 @@ fn a_message_is_extended_at_half_of_its_time() {
     let (extensions, _) = due(&mut leases, start + secs(5));
     assert_eq!((extensions[0].token, extensions[0].seconds), (token, 10));
     let (sent, now) = (start + secs(5), start + secs(6));
-    leases.extended(&extensions[0], Answer::Extended, sent, now);
-    // Counted from when it was sent: the queue may have begun then.
+    leases.extended(&extensions[0], ExtensionOutcome::Extended, sent, now);
+    // Counted from when it was sent: the queue may have applied it then.
     assert_eq!(leases.next_due(), Some(sent + V / 2));
 }
 
 #[test]
-fn an_ending_waits_for_the_extension_that_is_on_its_way() {
+fn an_action_waits_for_the_extension_in_flight() {
     let (mut leases, start) = leases();
     let token = leases.admit("a".to_owned(), None, start);
     let (extensions, _) = due(&mut leases, start + secs(5));
-    let ending = Ending::Visible(0);
+    let action = AckAction::VisibleAfter(0);
     let now = start + secs(6);
-    assert_eq!(leases.settle(token, ending, now), Settling::Later);
+    assert_eq!(leases.settle(token, action, now), SettleResult::Deferred);
     assert_eq!(leases.extending(), 1);
-    let (parting, is_lost) = leases.extended(&extensions[0], Answer::Failed, now, now);
-    assert_eq!(parting.unwrap().ending, ending);
+    let (ack, is_lost) = leases.extended(&extensions[0], ExtensionOutcome::Failed, now, now);
+    assert_eq!(ack.unwrap().action, action);
     assert!(!is_lost && leases.extending() == 0 && leases.next_due().is_none());
 }
 
 #[test]
-fn nothing_is_extended_past_the_most_that_it_may_be_held() {
+fn no_lease_is_extended_past_its_maximum() {
     let (mut leases, start) = leases();
     let token = leases.admit("a".to_owned(), None, start);
     let mut asked = Vec::new();
@@ -62,24 +62,27 @@ fn nothing_is_extended_past_the_most_that_it_may_be_held() {
         let now = leases.next_due().unwrap();
         let (extensions, lost) = due(&mut leases, now);
         for extension in &extensions {
-            assert!(now + secs(extension.seconds.into()) <= start + HOLD);
+            assert!(now + secs(extension.seconds.into()) <= start + LEASE_MAX);
             asked.push(extension.seconds);
-            leases.extended(extension, Answer::Extended, now, now);
+            leases.extended(extension, ExtensionOutcome::Extended, now, now);
         }
         if !lost.is_empty() {
-            assert_eq!(now, start + HOLD);
+            assert_eq!(now, start + LEASE_MAX);
             break lost;
         }
     };
     assert_eq!(lost, [token]);
     assert_eq!(asked, [10; 5]);
     assert!(leases.is_stale(token));
-    let now = start + HOLD;
-    assert_eq!(leases.settle(token, Ending::Delete, now), Settling::Late);
+    let now = start + LEASE_MAX;
+    assert_eq!(
+        leases.settle(token, AckAction::Delete, now),
+        SettleResult::Late
+    );
 }
 
 #[test]
-fn the_last_extension_is_cut_to_what_is_left() {
+fn the_last_extension_is_cut_to_the_rest() {
     let (mut leases, start) = (Leases::new(V, secs(13)), Instant::now());
     leases.admit("a".to_owned(), None, start);
     let now = start + secs(5);
@@ -88,7 +91,7 @@ fn the_last_extension_is_cut_to_what_is_left() {
 }
 
 #[test]
-fn a_message_that_could_not_be_extended_is_tried_again_until_it_is_lost() {
+fn a_failed_extension_is_retried_until_the_lease_is_lost() {
     let (mut leases, start) = leases();
     let token = leases.admit("a".to_owned(), None, start);
     let mut tries = 0;
@@ -100,33 +103,36 @@ fn a_message_that_could_not_be_extended_is_tried_again_until_it_is_lost() {
             break;
         }
         tries += 1;
-        let answer = leases.extended(&extensions[0], Answer::Failed, now, now);
+        let answer = leases.extended(&extensions[0], ExtensionOutcome::Failed, now, now);
         assert_eq!(answer, (None, false));
     }
     assert!(tries > 2);
 }
 
 #[test]
-fn a_message_that_the_queue_says_is_gone_is_lost_at_once() {
+fn a_lease_that_the_queue_rejects_is_lost_at_once() {
     let (mut leases, start) = leases();
     let token = leases.admit("a".to_owned(), None, start);
     let now = start + secs(5);
     let (extensions, _) = due(&mut leases, now);
-    let (parting, is_lost) = leases.extended(&extensions[0], Answer::Gone, now, now);
-    assert!(parting.is_none() && is_lost && leases.is_stale(token));
+    let (ack, is_lost) = leases.extended(&extensions[0], ExtensionOutcome::NotOwned, now, now);
+    assert!(ack.is_none() && is_lost && leases.is_stale(token));
 }
 
 #[test]
-fn a_place_that_is_taken_again_does_not_answer_to_its_old_token() {
+fn a_reused_slot_does_not_accept_its_old_token() {
     let (mut leases, start) = leases();
     let old = leases.admit("a".to_owned(), None, start);
     assert!(matches!(
-        leases.settle(old, Ending::Delete, start),
-        Settling::Now(_)
+        leases.settle(old, AckAction::Delete, start),
+        SettleResult::Ready(_)
     ));
     let new = leases.admit("b".to_owned(), None, start);
     assert!(leases.is_stale(old) && !leases.is_stale(new));
-    assert_eq!(leases.settle(old, Ending::Delete, start), Settling::Late);
+    assert_eq!(
+        leases.settle(old, AckAction::Delete, start),
+        SettleResult::Late
+    );
 }
 
 #[derive(Debug, Clone)]
@@ -135,33 +141,33 @@ enum Action {
     Settle(usize),
     Pass(u64),
     Due(usize),
-    Answer(usize, Answer),
+    ExtensionOutcome(usize, ExtensionOutcome),
 }
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let answer = prop_oneof![
-        4 => Just(Answer::Extended),
-        2 => Just(Answer::Failed),
-        1 => Just(Answer::Gone),
+        4 => Just(ExtensionOutcome::Extended),
+        2 => Just(ExtensionOutcome::Failed),
+        1 => Just(ExtensionOutcome::NotOwned),
     ];
     let action = prop_oneof![
         3 => Just(Action::Admit),
         3 => any::<usize>().prop_map(Action::Settle),
         4 => (0..6_000_u64).prop_map(Action::Pass),
         4 => (1..4_usize).prop_map(Action::Due),
-        4 => (any::<usize>(), answer).prop_map(|(n, answer)| Action::Answer(n, answer)),
+        4 => (any::<usize>(), answer).prop_map(|(n, answer)| Action::ExtensionOutcome(n, answer)),
     ];
     proptest::collection::vec(action, 1..200)
 }
 
-/// What is known of a message without any bookkeeping of times that are due.
+/// What a model without due times knows of a message.
 #[derive(Debug, Clone)]
 struct Naive {
     received: Instant,
-    /// Until when the queue certainly hides it.
+    /// Until when the queue hides it at least.
     hidden_until: Instant,
     extending: bool,
-    /// Ended while it was extended.
+    /// Settled while it was extended.
     ended: bool,
     lost: bool,
 }
@@ -169,13 +175,13 @@ struct Naive {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens in whatever order: each message leaves once, never while an extension is on its way, never when the
-    /// queue may have shown it to others; no extension reaches past the limit; and what is hidden no more is found out.
+    /// Whatever happens in whatever order: each message has one action, never while an extension is in flight, never when the queue may
+    /// have delivered it to others; no extension goes past the limit; and expired leases are noticed.
     #[test]
     fn leases_agree_with_a_naive_model(actions in actions()) {
         let (mut leases, mut now) = leases();
         let mut model: BTreeMap<usize, (Token, Naive)> = BTreeMap::new();
-        let mut on_their_way: Vec<(usize, Extension, Instant)> = Vec::new();
+        let mut in_flight: Vec<(usize, LeaseExtension, Instant)> = Vec::new();
         let mut count = 0;
         for action in actions {
             match action {
@@ -191,17 +197,17 @@ proptest! {
                     if open.is_empty() { continue; }
                     let id = open[n % open.len()];
                     let (token, naive) = model.get_mut(&id).unwrap();
-                    match leases.settle(*token, Ending::Delete, now) {
-                        Settling::Later => {
+                    match leases.settle(*token, AckAction::Delete, now) {
+                        SettleResult::Deferred => {
                             prop_assert!(naive.extending);
                             naive.ended = true;
                         }
-                        Settling::Now(parting) => {
+                        SettleResult::Ready(ack) => {
                             prop_assert!(!naive.extending && !naive.lost && now < naive.hidden_until);
-                            prop_assert_eq!(parting.handle, id.to_string());
+                            prop_assert_eq!(ack.handle, id.to_string());
                             model.remove(&id);
                         }
-                        Settling::Late => {
+                        SettleResult::Late => {
                             prop_assert!(!naive.extending && (naive.lost || now >= naive.hidden_until));
                             model.remove(&id);
                         }
@@ -221,33 +227,33 @@ proptest! {
                         let naive = &mut model.get_mut(&id).unwrap().1;
                         prop_assert!(!naive.lost && !naive.extending && now < naive.hidden_until);
                         let end = now + secs(extension.seconds.into());
-                        prop_assert!(end <= naive.received + HOLD && end > naive.hidden_until);
+                        prop_assert!(end <= naive.received + LEASE_MAX && end > naive.hidden_until);
                         naive.extending = true;
-                        on_their_way.push((id, extension, now));
+                        in_flight.push((id, extension, now));
                     }
                 }
-                Action::Answer(n, answer) => {
-                    if on_their_way.is_empty() { continue; }
-                    let n = n % on_their_way.len();
-                    let (id, extension, sent) = on_their_way.swap_remove(n);
-                    let (parting, is_lost) = leases.extended(&extension, answer, sent, now);
+                Action::ExtensionOutcome(n, answer) => {
+                    if in_flight.is_empty() { continue; }
+                    let n = n % in_flight.len();
+                    let (id, extension, sent) = in_flight.swap_remove(n);
+                    let (ack, is_lost) = leases.extended(&extension, answer, sent, now);
                     let naive = &mut model.get_mut(&id).unwrap().1;
                     naive.extending = false;
                     match answer {
-                        Answer::Extended => naive.hidden_until = sent + secs(extension.seconds.into()),
-                        Answer::Gone => naive.hidden_until = sent,
-                        Answer::Failed => {}
+                        ExtensionOutcome::Extended => naive.hidden_until = sent + secs(extension.seconds.into()),
+                        ExtensionOutcome::NotOwned => naive.hidden_until = sent,
+                        ExtensionOutcome::Failed => {}
                     }
                     prop_assert_eq!(is_lost, now >= naive.hidden_until);
-                    prop_assert_eq!(parting.is_some(), naive.ended && !is_lost);
+                    prop_assert_eq!(ack.is_some(), naive.ended && !is_lost);
                     naive.lost = is_lost;
                     if naive.ended { model.remove(&id); }
                 }
             }
-            prop_assert_eq!(leases.extending(), on_their_way.len());
+            prop_assert_eq!(leases.extending(), in_flight.len());
             for (token, naive) in model.values() {
                 prop_assert_eq!(leases.is_stale(*token), naive.lost);
-                // Whoever is neither lost nor being extended will be looked at before it is too late.
+                // A lease that is neither lost nor being extended is checked before it expires.
                 if !naive.lost && !naive.extending {
                     prop_assert!(leases.next_due().unwrap() <= naive.hidden_until);
                 }

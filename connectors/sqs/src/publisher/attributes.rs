@@ -1,4 +1,4 @@
-//! Headers as message attributes: natively where SQS takes them, and as JSON in one of them where it does not.
+//! Headers as message attributes: natively if SQS accepts them, otherwise as JSON in one attribute.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,15 @@ use broadway_core::{
 };
 use bytes::Bytes;
 
-/// The most that SQS takes.
+/// Limits of SQS on the number of attributes and the bytes of a name.
 const ATTRIBUTES_MAX: usize = 10;
 const NAME_MAX: usize = 256;
 
-/// Headers as they travel, with names and values that SQS takes. `bytes_max`: of a message.
+/// Headers with names and values that SQS accepts; `bytes_max` is the limit of the whole message.
+///
+/// # Errors
+///
+/// Fails if the headers do not fit.
 pub(super) fn packed(headers: &[Header], bytes_max: usize) -> Result<Vec<(String, Bytes)>, String> {
     let limits = Limits {
         count_max: ATTRIBUTES_MAX,
@@ -23,7 +27,7 @@ pub(super) fn packed(headers: &[Header], bytes_max: usize) -> Result<Vec<(String
     pack(headers, &limits).map_err(|error| error.to_string())
 }
 
-/// The attributes, and the bytes that SQS counts for them.
+/// The attributes, and their size as SQS counts it.
 pub(super) fn attributes(
     packed: Vec<(String, Bytes)>,
 ) -> (HashMap<String, MessageAttributeValue>, usize) {
@@ -45,10 +49,10 @@ fn attribute(value: &Bytes) -> MessageAttributeValue {
             .data_type("Binary")
             .binary_value(Blob::new(value.as_ref())),
     };
-    builder.build().expect("the type is there")
+    builder.build().expect("the type is set")
 }
 
-/// Whether SQS takes all characters of it.
+/// Whether SQS accepts every character of the text.
 pub(super) fn is_plain(text: &str) -> bool {
     text.chars().all(|c| {
         matches!(c, '\t' | '\n' | '\r') || (c >= ' ' && c != '\u{fffe}' && c != '\u{ffff}')
@@ -74,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_checked_as_sqs_does() {
+    fn names_are_checked_by_the_rules_of_sqs() {
         for name in ["a", "a-b_c.d", "9", "awsome"] {
             assert!(is_name(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! One request, made until each of its messages is taken, refused, or out of time.
+//! Sends one request until each of its messages is accepted, rejected, or out of time.
 
 use std::time::Duration;
 
@@ -6,71 +6,72 @@ use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
     operation::send_message_batch::{SendMessageBatchError, SendMessageBatchOutput},
 };
-use broadway_core::{Deadline, PublishError};
+use broadway_core::{
+    Deadline, PublishError,
+    connector::{Backoff, Jitter},
+};
 use tokio::time::sleep;
 
 use super::{
-    Outcome, Shared,
-    plan::{Prepared, Request},
+    IndexedResult, SqsPublisherShared,
+    requests::{IndexedMessage, SendRequest},
 };
-use crate::trouble::{Trouble, jitter};
+use crate::error::connector_error;
 
-/// The pause before a request is made again, at first and at most.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The pause before messages are sent again.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// What became of a message in one request.
+/// The result of a message in one attempt.
 #[derive(Debug, Clone)]
-enum Fate {
-    Sent,
-    Refused(String),
-    /// Not taken, or not known to be; again may be better.
-    Again(String),
+enum SendResult {
+    Accepted,
+    Rejected(String),
+    /// Not accepted, or not known to be; another attempt may succeed.
+    Retry(String),
 }
 
-/// Sends the messages of one request, again and again where that may help, and says what became of each.
-pub(super) async fn send(shared: &Shared, request: Request) -> Vec<Outcome> {
+/// Sends the messages of one request, with retries, and returns the result of each.
+pub(super) async fn send(shared: &SqsPublisherShared, request: SendRequest) -> Vec<IndexedResult> {
     let deadline = Deadline::after(shared.confirm_timeout);
-    let mut outcomes = Vec::with_capacity(request.len());
-    // Usually one: those that are sent together. More when one of them spoils the request for the others.
+    let mut results = Vec::with_capacity(request.len());
+    // Usually one request. More if one of its messages makes the service reject them all.
     let mut waiting = vec![(request, 0)];
     while let Some((request, failures)) = waiting.pop() {
-        let fates = match ask(shared, &request).await {
-            Ok(answer) => of_answer(answer, request.len()),
-            Err(error) if request.len() > 1 && is_about_one(&error) => {
-                // In their order: the last of the stack comes first.
+        let attempts = match attempt(shared, &request).await {
+            Ok(response) => entry_results(response, request.len()),
+            Err(error) if request.len() > 1 && may_be_one_message(&error) => {
+                // In reverse, since the stack returns the last one first: messages keep their order.
                 waiting.extend(request.into_iter().rev().map(|message| (vec![message], 0)));
                 continue;
             }
-            Err(error) => match Trouble::of(&error) {
-                Trouble::Lasting(why) => {
-                    let why = format!("`queue` = {:?} does not take it: {why}", shared.url);
-                    vec![Fate::Refused(why); request.len()]
-                }
-                Trouble::Passing(why) => vec![Fate::Again(why); request.len()],
-            },
+            Err(error) => {
+                let error = connector_error(&error);
+                let result = if error.is_transient() {
+                    SendResult::Retry(error.to_string())
+                } else {
+                    SendResult::Rejected(format!("`queue` = {:?} rejects it: {error}", shared.url))
+                };
+                vec![result; request.len()]
+            }
         };
-        let pause = RETRY_FIRST.saturating_mul(1 << failures.min(16));
-        let pause = pause
-            .min(RETRY_MAX)
-            .mul_f64(0.5 + jitter() as f64 / u64::MAX as f64 / 2.0);
-        let may_wait = pause < deadline.remaining();
+        let pause = RETRY.pause(failures, Jitter::random());
+        let may_retry = pause < deadline.remaining();
         let is_fifo = shared.rules.is_fifo;
-        let again = divide(request, fates, (is_fifo, may_wait), &mut outcomes);
-        if !again.is_empty() {
+        let retries = sort_out(request, attempts, (is_fifo, may_retry), &mut results);
+        if !retries.is_empty() {
             sleep(pause).await;
-            waiting.push((again, failures + 1));
+            waiting.push((retries, failures + 1));
         }
     }
-    outcomes
+    results
 }
 
-async fn ask(
-    shared: &Shared,
-    request: &Request,
+async fn attempt(
+    shared: &SqsPublisherShared,
+    request: &SendRequest,
 ) -> Result<SendMessageBatchOutput, SdkError<SendMessageBatchError>> {
     let entries = request.iter().enumerate();
-    let entries = entries.map(|(place, message)| message.entry.request(place));
+    let entries = entries.map(|(index, indexed)| indexed.message.entry(index));
     let _permit = shared.requests.acquire().await;
     shared
         .client
@@ -81,8 +82,8 @@ async fn ask(
         .await
 }
 
-/// Whether a message may be at fault for which the service refused all of them.
-fn is_about_one(error: &SdkError<SendMessageBatchError>) -> bool {
+/// Whether the service may have rejected the whole request because of one message.
+fn may_be_one_message(error: &SdkError<SendMessageBatchError>) -> bool {
     let code = error.code().unwrap_or_default();
     [
         "InvalidParameterValue",
@@ -91,70 +92,71 @@ fn is_about_one(error: &SdkError<SendMessageBatchError>) -> bool {
         "InvalidAttributeValue",
     ]
     .iter()
-    .any(|about_one| code.ends_with(about_one))
+    .any(|suffix| code.ends_with(suffix))
 }
 
-fn of_answer(answer: SendMessageBatchOutput, n: usize) -> Vec<Fate> {
-    let place = |id: &str| id.parse::<usize>().ok().filter(|place| *place < n);
-    let mut fates = vec![Fate::Again("the answer does not name it".to_owned()); n];
-    for sent in answer.successful {
-        if let Some(place) = place(&sent.id) {
-            fates[place] = Fate::Sent;
+fn entry_results(response: SendMessageBatchOutput, n: usize) -> Vec<SendResult> {
+    let index = |id: &str| id.parse::<usize>().ok().filter(|index| *index < n);
+    let missing = SendResult::Retry("the response does not contain the message".to_owned());
+    let mut results = vec![missing; n];
+    for sent in response.successful {
+        if let Some(index) = index(&sent.id) {
+            results[index] = SendResult::Accepted;
         }
     }
-    for failed in answer.failed {
-        let Some(place) = place(&failed.id) else {
+    for failed in response.failed {
+        let Some(index) = index(&failed.id) else {
             continue;
         };
-        let why = match failed.message {
+        let reason = match failed.message {
             Some(message) => format!("{}: {message}", failed.code),
             None => failed.code,
         };
-        fates[place] = if failed.sender_fault {
-            Fate::Refused(why)
+        results[index] = if failed.sender_fault {
+            SendResult::Rejected(reason)
         } else {
-            Fate::Again(why)
+            SendResult::Retry(reason)
         };
     }
-    fates
+    results
 }
 
-/// Writes down what has come to its end, and gives back what is to be sent again.
-fn divide(
-    request: Request,
-    fates: Vec<Fate>,
-    (is_fifo, may_wait): (bool, bool),
-    outcomes: &mut Vec<Outcome>,
-) -> Vec<Prepared> {
-    let mut again = Vec::new();
-    let messages: Vec<_> = request.into_iter().zip(fates).collect();
-    // The last message of each group that was taken: nothing before it may follow it now.
-    let overtaken: Vec<bool> = (0..messages.len())
+/// Appends final results, and returns the messages to send again.
+fn sort_out(
+    request: SendRequest,
+    attempts: Vec<SendResult>,
+    (is_fifo, may_retry): (bool, bool),
+    results: &mut Vec<IndexedResult>,
+) -> Vec<IndexedMessage> {
+    let mut retries = Vec::new();
+    let attempted: Vec<_> = request.into_iter().zip(attempts).collect();
+    // Whether a later message of the same group was accepted. Sending this one again would put it behind that one.
+    let overtaken: Vec<bool> = (0..attempted.len())
         .map(|n| {
-            let group = &messages[n].0.entry.group;
-            let later = &messages[n + 1..];
+            let group = &attempted[n].0.message.group;
+            let later = &attempted[n + 1..];
             is_fifo
-                && later
-                    .iter()
-                    .any(|(other, fate)| other.entry.group == *group && matches!(fate, Fate::Sent))
+                && later.iter().any(|(other, result)| {
+                    other.message.group == *group && matches!(result, SendResult::Accepted)
+                })
         })
         .collect();
-    for ((message, fate), is_overtaken) in messages.into_iter().zip(overtaken) {
-        let result = match fate {
-            Fate::Sent => Ok(()),
-            Fate::Refused(why) => Err(PublishError::refused(why)),
-            Fate::Again(why) if is_overtaken => Err(PublishError::unconfirmed(format!(
-                "{why}; it was not sent again, as a later message of its group had been taken"
+    for ((indexed, attempt), is_overtaken) in attempted.into_iter().zip(overtaken) {
+        let result = match attempt {
+            SendResult::Accepted => Ok(()),
+            SendResult::Rejected(reason) => Err(PublishError::refused(reason)),
+            SendResult::Retry(reason) if is_overtaken => Err(PublishError::unconfirmed(format!(
+                "{reason}; it was not sent again, since a later message of its group had been accepted"
             ))),
-            Fate::Again(_) if may_wait => {
-                again.push(message);
+            SendResult::Retry(_) if may_retry => {
+                retries.push(indexed);
                 continue;
             }
-            Fate::Again(why) => Err(PublishError::unconfirmed(format!(
-                "{why}, until `confirm_timeout` was over"
+            SendResult::Retry(reason) => Err(PublishError::unconfirmed(format!(
+                "{reason}; retried until `confirm_timeout`"
             ))),
         };
-        outcomes.push((message.place, result));
+        results.push((indexed.index, result));
     }
-    again
+    retries
 }

@@ -1,23 +1,23 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-//! What producer, polls and keeper do to each other, without tasks and without a queue.
+//! How producer, polls and ack task affect each other, without tasks and without a queue.
 
 use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use broadway_core::Outcome;
 
 use super::*;
-use crate::outbox::LINGER;
+use crate::ack_queue::LINGER;
 
 const V: Duration = Duration::from_secs(30);
 
-fn shared(source: Sqs) -> Shared {
+fn shared(source: Sqs) -> SqsShared {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("local"))
         .build();
     let client = Client::from_conf(config);
     let clients = (client.clone(), client);
-    Shared::new(source, clients, V, &OpenContext::for_test())
+    SqsShared::new(source, clients, V, &OpenContext::for_test())
 }
 
 fn source() -> Sqs {
@@ -29,20 +29,20 @@ fn messages(n: usize) -> Vec<Message> {
     (0..n).map(message).collect()
 }
 
-/// Asks for ten and lets a poll bring `n`.
-fn fetch(shared: &Shared, n: usize) {
+/// Demands ten, and lets a poll return `n`.
+fn fetch(shared: &SqsShared, n: usize) {
     let taken = shared.take(10, &mut Vec::new()).unwrap();
     assert_eq!((taken.n, taken.polls), (0, vec![10]));
-    shared.arrived(messages(n), 10);
+    shared.on_messages(messages(n), 10);
 }
 
-fn endings(step: &Step) -> Vec<Ending> {
-    let entries = step.batches.iter().flat_map(|batch| &batch.entries);
-    entries.map(|entry| entry.parting.ending).collect()
+fn actions(step: &AckTaskStep) -> Vec<AckAction> {
+    let entries = step.requests.iter().flat_map(|request| &request.entries);
+    entries.map(|entry| entry.ack.action).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_has_got_goes_back_when_it_stops() {
+async fn stopping_returns_messages_that_were_not_delivered() {
     let shared = shared(source());
     fetch(&shared, 3);
     let mut out = Vec::new();
@@ -50,40 +50,46 @@ async fn what_nobody_has_got_goes_back_when_it_stops() {
     assert_eq!(out.len(), 1);
     shared.stop();
     tokio::time::advance(LINGER).await;
-    // Two of three: the third is in work, and nobody gives that back yet.
-    assert_eq!(endings(&shared.step()), [Ending::Visible(0); 2]);
+    // Two of three: the third was delivered, and is not returned yet.
+    assert_eq!(
+        actions(&shared.next_step()),
+        [AckAction::VisibleAfter(0); 2]
+    );
     assert_eq!(shared.take(10, &mut out).unwrap().n, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_poll_brings_after_the_stop_goes_back() {
+async fn messages_of_a_poll_that_returns_after_the_stop_go_back() {
     let shared = shared(source());
     assert_eq!(shared.take(10, &mut Vec::new()).unwrap().polls, [10]);
     shared.stop();
-    shared.arrived(messages(2), 10);
+    shared.on_messages(messages(2), 10);
     tokio::time::advance(LINGER).await;
-    assert_eq!(endings(&shared.step()), [Ending::Visible(0); 2]);
+    assert_eq!(
+        actions(&shared.next_step()),
+        [AckAction::VisibleAfter(0); 2]
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_became_stale_in_the_buffer_is_never_handed_out() {
-    let shared = shared(source().hold_max(Duration::from_secs(1)));
+async fn messages_that_became_stale_in_the_buffer_are_never_delivered() {
+    let shared = shared(source().lease_max(Duration::from_secs(1)));
     fetch(&shared, 2);
     tokio::time::advance(V).await;
-    // Nobody may extend them, so their time is over.
-    assert!(shared.step().extensions.is_empty());
+    // `lease_max` leaves nothing to extend, so their leases have expired.
+    assert!(shared.next_step().extensions.is_empty());
     let mut out = Vec::new();
     assert_eq!(shared.take(10, &mut out).unwrap().n, 0);
     assert_eq!(shared.generation(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_polls_begin_while_too_many_deletes_wait() {
+async fn no_polls_start_while_too_many_deletes_wait() {
     let shared = shared(source().deletes_max(1));
     let mut out = Vec::new();
     for _ in 0..4 {
         shared.take(10, &mut out).unwrap();
-        shared.arrived(messages(10), 10);
+        shared.on_messages(messages(10), 10);
         shared.take(10, &mut out).unwrap();
     }
     assert_eq!(out.len(), 40);
@@ -94,20 +100,20 @@ async fn no_polls_begin_while_too_many_deletes_wait() {
     shared.settle(&mut settled);
     assert!(shared.take(10, &mut out).unwrap().polls.is_empty());
     // One request is made and answered.
-    assert_eq!(shared.step().batches.len(), 1);
-    shared.answered(|answered| {
-        answered.outbox(10);
+    assert_eq!(shared.next_step().requests.len(), 1);
+    shared.on_response(|update| {
+        update.ack_queue(10);
     });
     assert_eq!(shared.take(10, &mut out).unwrap().polls, [10]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_keeper_sleeps_until_the_first_extension_is_due() {
+async fn the_ack_task_sleeps_until_the_first_extension_is_due() {
     let shared = shared(source());
     fetch(&shared, 2);
     let due = now() + V / 2;
-    assert_eq!(shared.step().wake, Some(due));
+    assert_eq!(shared.next_step().wake_at, Some(due));
     tokio::time::advance(V / 2).await;
-    let step = shared.step();
-    assert_eq!((step.extensions.len(), step.wake), (2, None));
+    let step = shared.next_step();
+    assert_eq!((step.extensions.len(), step.wake_at), (2, None));
 }

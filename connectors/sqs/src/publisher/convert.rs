@@ -1,8 +1,8 @@
-//! One message in the words of SQS, or why it can't be.
+//! Converts an [`Outgoing`] message to an entry of SQS, or returns why SQS would not accept it.
 //!
-//! What SQS does not take is encoded, and [`SqsRecord`](crate::SqsRecord) decodes it: a payload that is not plain text travels in
-//! base64, an empty or missing one as a placeholder, headers and keys in message attributes or in JSON. Only a message that is too
-//! large, or meant for another place, is refused.
+//! What SQS does not accept is encoded, and [`SqsRecord`](crate::SqsRecord) decodes it: a payload that is not plain text travels as
+//! base64, an empty or missing one as a placeholder, headers and keys as message attributes or JSON. Only messages that are too large,
+//! or addressed to a destination or partition, are refused.
 
 use std::{
     collections::HashMap,
@@ -23,15 +23,15 @@ use bytes::Bytes;
 
 use super::attributes::{attributes, is_plain, packed};
 
-/// Gives a message its deduplication id.
+/// Returns the deduplication id of a message.
 pub(crate) type Deduplicate = dyn Fn(&Outgoing) -> String + Send + Sync;
 
 const ID_MAX: usize = 128;
-/// The body of a message without a payload, or with an empty one: SQS wants some text.
+/// The body of a message with an empty or missing payload: SQS does not accept an empty body.
 const PLACEHOLDER: &str = "-";
 
-/// What holds for all messages of a publisher.
-pub(crate) struct Rules {
+/// The options of a publisher that apply to each message.
+pub(crate) struct ConversionRules {
     pub(crate) is_fifo: bool,
     pub(crate) is_fair: bool,
     pub(crate) bytes_max: usize,
@@ -41,46 +41,48 @@ pub(crate) struct Rules {
     pub(crate) default_group: String,
 }
 
-/// A message that can be sent.
+/// A message that SQS accepts, as far as that is known without sending it.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct ConvertedMessage {
     pub(crate) body: String,
     pub(crate) attributes: Option<HashMap<String, MessageAttributeValue>>,
     pub(crate) group: Option<String>,
     pub(super) deduplication: Option<String>,
     delay_secs: Option<i32>,
-    /// As SQS counts them.
+    /// Size of body and attributes, counted as SQS does.
     pub(super) bytes: usize,
 }
 
-impl Entry {
-    /// For a request, with its place in it as id, so that no request has an id twice.
-    pub(super) fn request(&self, place: usize) -> SendMessageBatchRequestEntry {
+impl ConvertedMessage {
+    /// The entry for a request. Its index in the request is its id, which must be unique there.
+    pub(super) fn entry(&self, index: usize) -> SendMessageBatchRequestEntry {
         SendMessageBatchRequestEntry::builder()
-            .id(place.to_string())
+            .id(index.to_string())
             .message_body(&self.body)
             .set_message_attributes(self.attributes.clone())
             .set_message_group_id(self.group.clone())
             .set_message_deduplication_id(self.deduplication.clone())
             .set_delay_seconds(self.delay_secs)
             .build()
-            .expect("id and body are there")
+            .expect("id and body are set")
     }
 }
 
-impl Rules {
+impl ConversionRules {
+    /// Converts a message.
+    ///
     /// # Errors
     ///
-    /// Why SQS can't take it.
-    pub(crate) fn entry(&self, message: Outgoing) -> Result<Entry, String> {
+    /// Fails with the reason if SQS would not accept the message.
+    pub(crate) fn convert(&self, message: Outgoing) -> Result<ConvertedMessage, String> {
         if let Some(to) = message.destination() {
             return Err(format!(
-                "it is for {to:?}, but this publisher sends to its queue only; open one for each queue"
+                "the message has the destination {to:?}, but a publisher sends to its own queue only; open one for each queue"
             ));
         }
         if let Some(partition) = message.partition() {
             return Err(format!(
-                "it is for partition {partition}, and a queue of SQS has none"
+                "the message is for partition {partition}, but an SQS queue has no partitions"
             ));
         }
         let chosen = self.chosen_id(&message)?;
@@ -103,7 +105,7 @@ impl Rules {
         let (attributes, attribute_bytes) = attributes(packed);
         let bytes = body.len() + attribute_bytes;
         self.check_size(bytes, encoding)?;
-        Ok(Entry {
+        Ok(ConvertedMessage {
             body,
             attributes: (!attributes.is_empty()).then_some(attributes),
             group,
@@ -122,12 +124,12 @@ impl Rules {
             _ => "",
         };
         Err(format!(
-            "it has {bytes} bytes{how}, attributes included, and {} are the most (`bytes_max`)",
+            "the message has {bytes} bytes{how}, attributes included, and the limit is {} (`bytes_max`)",
             self.bytes_max
         ))
     }
 
-    /// The message group, and whether it is the key.
+    /// The message group, and whether it equals the key.
     fn group(&self, key: Option<&Bytes>) -> (Option<String>, bool) {
         let Some(key) = key else {
             return match self.is_fifo {
@@ -140,12 +142,12 @@ impl Rules {
         }
         match std::str::from_utf8(key) {
             Ok(text) if is_id(key) => (Some(text.to_owned()), true),
-            // One group for each key still: the order of its messages is kept.
+            // A digest is still one group for each key, which keeps the order of its messages.
             _ => (Some(Digest::new().with(key).name()), false),
         }
     }
 
-    /// The deduplication id by the user's rule.
+    /// The deduplication id from `deduplicate_by`.
     fn chosen_id(&self, message: &Outgoing) -> Result<Option<String>, String> {
         let Some(deduplicate) = &self.deduplicate else {
             return Ok(None);
@@ -154,13 +156,13 @@ impl Rules {
         match is_id(id.as_bytes()) {
             true => Ok(Some(id)),
             false => Err(format!(
-                "its deduplication id (`deduplicate_by`) is not {ID}"
+                "the deduplication id of the message (`deduplicate_by`) must be {ID_FORMAT}"
             )),
         }
     }
 
-    /// Where the queue's own rule, by which equal bodies are one message, would lose one: how an id of all that the message is
-    /// begins. `identity`: of a dead letter, whether its origin tells records apart.
+    /// The start of a digest to be used as deduplication id, for messages that content-based deduplication would lose because their
+    /// bodies are equal. `identity` is set for dead letters: whether the origin identifies the record.
     fn own_id(&self, identity: Option<bool>, encoding: Encoding) -> Option<Digest> {
         let is_placeholder = matches!(encoding, Encoding::Empty | Encoding::Null);
         match identity {
@@ -172,22 +174,22 @@ impl Rules {
     }
 }
 
-/// What a message group and a deduplication id may be.
-const ID: &str = "1 to 128 letters, digits and punctuation marks of ASCII";
+/// The format of a message group and a deduplication id, for error texts.
+pub(super) const ID_FORMAT: &str = "1 to 128 printable ASCII characters without spaces";
 
-/// Whether a group or a deduplication id may be this.
+/// Whether SQS accepts this as a message group or a deduplication id.
 pub(super) fn is_id(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.len() <= ID_MAX && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-/// Whether no two records have this origin: a delivery tag of RabbitMQ, after a `#`, counts from 1 on each channel.
+/// Whether this origin identifies a record. A delivery tag of RabbitMQ, after a `#`, does not: it counts from 1 on each channel.
 fn is_identity(origin: &str) -> bool {
     let tag = origin.rsplit_once('#').map(|(_, tag)| tag);
     let is_tag = tag.is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_digit()));
     !origin.is_empty() && !is_tag
 }
 
-/// With all that a message is: its origin is among the headers.
+/// Adds everything that a message carries. Its origin is among the headers.
 fn fingerprint(
     digest: Digest,
     body: &str,
@@ -201,7 +203,7 @@ fn fingerprint(
     })
 }
 
-/// What no other message has.
+/// Bytes that are unique to this call: time, a counter and the process.
 fn nonce() -> [u8; 28] {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

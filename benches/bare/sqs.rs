@@ -1,5 +1,4 @@
-//! The client alone, in the loops that one writes with it: what our benchmark compares the connector with. Not part of the
-//! public interface.
+//! The loops that one writes with the SDK alone: what the benchmark compares the connector with.
 
 use std::sync::{
     Arc,
@@ -8,46 +7,48 @@ use std::sync::{
 
 use aws_sdk_sqs::{
     Client,
+    config::{BehaviorVersion, Credentials, Region},
     types::{DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry},
 };
-use broadway_core::{BoxError, Deadline};
 use tokio::task::JoinSet;
 
-use crate::connect::{Access, given};
+use crate::BoxError;
 
-/// Entries of a request, the most that SQS takes.
-const REQUEST: usize = 10;
+/// Entries of a request, a limit of SQS.
+const ENTRIES_MAX: usize = 10;
 
-/// A queue at a stand-in of SQS, and the loops over its client.
-pub struct Bare {
+/// A queue at an emulator, and loops over its client.
+pub(crate) struct SqsBaseline {
     client: Client,
     url: String,
 }
 
-impl Bare {
-    /// Makes the queue of this URL, with credentials that nobody checks.
-    ///
-    /// # Errors
-    ///
-    /// When nobody answers.
-    pub async fn create(url: &str) -> Result<Self, BoxError> {
-        let mut access = Access::new(url.to_owned());
-        access.region = Some("elasticmq".to_owned());
-        access.credentials = Some(given("test".to_owned(), "test".to_owned()));
-        access.create_if_missing = true;
-        let deadline = Deadline::after(access.connect_timeout);
-        let client = access.connect(deadline).await?;
-        access.find(&client, deadline).await?;
-        let url = url.to_owned();
+impl SqsBaseline {
+    /// Creates a queue with this name, at an emulator that does not check credentials.
+    pub(crate) async fn create(endpoint: &str, name: &str) -> Result<Self, BoxError> {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("elasticmq"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "benchmark"))
+            .endpoint_url(endpoint)
+            .build();
+        let client = Client::from_conf(config);
+        client.create_queue().queue_name(name).send().await?;
+        let url = format!("{endpoint}/000000000000/{name}");
         Ok(Self { client, url })
     }
 
-    /// Sends `n` messages, ten in a request, with so many requests at once.
-    ///
-    /// # Errors
-    ///
-    /// What the client says, or that an entry was refused.
-    pub async fn publish(&self, n: u64, payload: &str, requests: usize) -> Result<(), BoxError> {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends `n` messages, ten in a request, with this number of concurrent requests.
+    pub(crate) async fn publish(
+        &self,
+        n: u64,
+        payload: &str,
+        requests: usize,
+    ) -> Result<(), BoxError> {
         let begun = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..requests {
@@ -55,16 +56,16 @@ impl Bare {
             let payload = payload.to_owned();
             tasks.spawn(async move {
                 loop {
-                    let from = begun.fetch_add(REQUEST as u64, Ordering::Relaxed);
-                    let entries: Vec<_> = (from..n.min(from + REQUEST as u64))
+                    let from = begun.fetch_add(ENTRIES_MAX as u64, Ordering::Relaxed);
+                    let entries: Vec<_> = (from..n.min(from + ENTRIES_MAX as u64))
                         .map(|number| entry(number, &payload))
                         .collect::<Result<_, _>>()?;
                     if entries.is_empty() {
                         return Ok::<(), BoxError>(());
                     }
-                    let ask = client.send_message_batch().queue_url(&url);
-                    let answer = ask.set_entries(Some(entries)).send().await?;
-                    if !answer.failed.is_empty() {
+                    let request = client.send_message_batch().queue_url(&url);
+                    let response = request.set_entries(Some(entries)).send().await?;
+                    if !response.failed.is_empty() {
                         return Err("an entry was refused".into());
                     }
                 }
@@ -73,12 +74,9 @@ impl Bare {
         all(tasks).await
     }
 
-    /// Receives and deletes `n` messages, ten in a request, with so many polls at once. `see` hears how many came.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn read(
+    /// Receives and deletes `n` messages, ten in a request, with this number of concurrent polls. Calls `see` with the number of
+    /// messages of each response.
+    pub(crate) async fn read(
         &self,
         n: u64,
         polls: usize,
@@ -91,9 +89,9 @@ impl Bare {
             let see = see.clone();
             tasks.spawn(async move {
                 while deleted.load(Ordering::Relaxed) < n {
-                    let ask = client.receive_message().queue_url(&url);
-                    let ask = ask.max_number_of_messages(10).wait_time_seconds(1);
-                    let messages = ask.send().await?.messages.unwrap_or_default();
+                    let request = client.receive_message().queue_url(&url);
+                    let request = request.max_number_of_messages(10).wait_time_seconds(1);
+                    let messages = request.send().await?.messages.unwrap_or_default();
                     if messages.is_empty() {
                         continue;
                     }
@@ -102,16 +100,16 @@ impl Bare {
                     let entries: Vec<_> = messages
                         .into_iter()
                         .enumerate()
-                        .map(|(at, message)| delete(at, message))
+                        .map(|(index, message)| delete(index, message))
                         .collect::<Result<_, _>>()?;
-                    let ask = client.delete_message_batch().queue_url(&url);
-                    ask.set_entries(Some(entries)).send().await?;
+                    let request = client.delete_message_batch().queue_url(&url);
+                    request.set_entries(Some(entries)).send().await?;
                     deleted.fetch_add(count, Ordering::Relaxed);
                 }
                 Ok::<(), BoxError>(())
             });
         }
-        // The others may still wait for a queue that is empty: their last poll is no part of the work.
+        // Other polls may still wait at the empty queue; they are not part of the work.
         while deleted.load(Ordering::Relaxed) < n {
             match tasks.join_next().await {
                 Some(ended) => ended??,
@@ -121,26 +119,14 @@ impl Bare {
         Ok(())
     }
 
-    /// Removes the queue.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn delete(&self) -> Result<(), BoxError> {
+    /// Deletes the queue.
+    pub(crate) async fn delete(&self) -> Result<(), BoxError> {
         self.client
             .delete_queue()
             .queue_url(&self.url)
             .send()
             .await?;
         Ok(())
-    }
-}
-
-impl std::fmt::Debug for Bare {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bare")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
     }
 }
 
@@ -151,9 +137,9 @@ fn entry(number: u64, payload: &str) -> Result<SendMessageBatchRequestEntry, Box
     Ok(entry.build()?)
 }
 
-fn delete(at: usize, message: Message) -> Result<DeleteMessageBatchRequestEntry, BoxError> {
+fn delete(index: usize, message: Message) -> Result<DeleteMessageBatchRequestEntry, BoxError> {
     let entry = DeleteMessageBatchRequestEntry::builder()
-        .id(at.to_string())
+        .id(index.to_string())
         .set_receipt_handle(message.receipt_handle);
     Ok(entry.build()?)
 }

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::SqsRecord;
 
-fn rules(is_fifo: bool) -> Rules {
-    Rules {
+fn rules(is_fifo: bool) -> ConversionRules {
+    ConversionRules {
         is_fifo,
         is_fair: false,
         bytes_max: 100_000,
@@ -20,8 +20,8 @@ fn rules(is_fifo: bool) -> Rules {
     }
 }
 
-/// What a reader gets.
-fn received(entry: Entry) -> SqsRecord {
+/// The record that a reader receives.
+fn received(entry: ConvertedMessage) -> SqsRecord {
     let mut message = Message::builder()
         .body(entry.body)
         .set_message_attributes(entry.attributes);
@@ -37,14 +37,14 @@ fn headers_of(record: &SqsRecord) -> Vec<Header> {
     headers
 }
 
-/// Headers by name: SQS keeps no order, but all values of a name do.
+/// Headers by name. SQS does not keep the order of attributes; values of one name keep theirs.
 fn sorted(mut headers: Vec<Header>) -> Vec<Header> {
     headers.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     headers
 }
 
-/// What SQS takes: the limits of its documentation, as far as they are checked without sending.
-fn assert_taken(entry: &Entry) {
+/// Checks the documented limits of SQS, as far as that is possible without sending.
+fn assert_accepted(entry: &ConvertedMessage) {
     assert!(!entry.body.is_empty() && is_plain(&entry.body));
     let attributes = entry.attributes.iter().flatten();
     assert!(attributes.clone().count() <= 10);
@@ -130,18 +130,18 @@ fn message() -> impl Strategy<Value = Outgoing> {
 
 proptest! {
     #[test]
-    fn whatever_is_sent_is_taken_and_read_as_it_was(message in message(), is_fifo: bool, is_fair: bool) {
-        let rules = Rules { is_fair, ..rules(is_fifo) };
-        let entry = rules.entry(message.clone()).unwrap();
-        assert_taken(&entry);
+    fn every_message_is_accepted_and_read_as_it_was_sent(message in message(), is_fifo: bool, is_fair: bool) {
+        let rules = ConversionRules { is_fair, ..rules(is_fifo) };
+        let entry = rules.convert(message.clone()).unwrap();
+        assert_accepted(&entry);
         let record = received(entry);
         prop_assert_eq!(record.is_tombstone(), message.payload().is_none());
         prop_assert_eq!(record.payload(), message.payload().map_or(&[][..], |payload| payload));
         prop_assert_eq!(record.key(), message.message_key().map(|key| &key[..]));
         prop_assert_eq!(record.time(), message.time());
         prop_assert_eq!(sorted(headers_of(&record)), sorted(message.headers().to_vec()));
-        // And once more, as a bridge would.
-        let again = received(rules.entry(Outgoing::from_record(&record)).unwrap());
+        // A bridge would send it once more.
+        let again = received(rules.convert(Outgoing::from_record(&record)).unwrap());
         prop_assert_eq!(again.payload(), record.payload());
         prop_assert_eq!(again.is_tombstone(), record.is_tombstone());
         prop_assert_eq!(again.key(), record.key());
@@ -150,12 +150,12 @@ proptest! {
 }
 
 #[test]
-fn a_plain_message_is_body_group_and_attributes_and_nothing_else() {
+fn a_plain_message_is_only_body_group_and_attributes() {
     let message = Outgoing::new("body")
         .key("g")
         .header("traceparent", "00-1")
         .header("raw", [0xff_u8, 0].as_slice());
-    let entry = rules(true).entry(message).unwrap();
+    let entry = rules(true).convert(message).unwrap();
     assert_eq!(
         (entry.body.as_str(), entry.group.as_deref()),
         ("body", Some("g"))
@@ -169,9 +169,9 @@ fn a_plain_message_is_body_group_and_attributes_and_nothing_else() {
 }
 
 #[test]
-fn a_marker_says_what_stands_for_the_payload() {
+fn the_encoding_attribute_names_the_encoding_of_the_body() {
     let marked = |message: Outgoing| {
-        let entry = rules(false).entry(message).unwrap();
+        let entry = rules(false).convert(message).unwrap();
         let attributes = entry.attributes.unwrap();
         let marker = attributes["broadway-encoding"].string_value().unwrap();
         (entry.body, marker.to_owned())
@@ -184,23 +184,23 @@ fn a_marker_says_what_stands_for_the_payload() {
 }
 
 #[test]
-fn a_key_that_is_no_group_keeps_a_group_of_its_own() {
+fn a_key_that_cannot_be_a_group_has_a_group_of_its_own() {
     let group = |key: &[u8]| {
         let message = Outgoing::new("x").key(Bytes::copy_from_slice(key));
-        rules(true).entry(message).unwrap().group.unwrap()
+        rules(true).convert(message).unwrap().group.unwrap()
     };
     let long = [b'x'; 129];
     for key in [&b"two words"[..], &[0xff], b"", &long] {
         assert_eq!(group(key), group(key));
         assert_ne!(group(key), group(b"other words"));
     }
-    let without = rules(true).entry(Outgoing::new("x")).unwrap();
+    let without = rules(true).convert(Outgoing::new("x")).unwrap();
     assert_eq!(without.group.as_deref(), Some("rest"));
 }
 
 #[test]
-fn dead_letters_and_placeholders_have_an_id_of_all_that_they_carry() {
-    let id = |message: Outgoing| rules(true).entry(message).unwrap().deduplication;
+fn dead_letters_and_placeholders_have_an_id_of_everything_they_carry() {
+    let id = |message: Outgoing| rules(true).convert(message).unwrap().deduplication;
     let letter = |origin: &str| Outgoing::new("same").header("broadway-origin", origin);
     let first = id(letter("orders[3]@1"));
     assert!(first.is_some());
@@ -213,28 +213,28 @@ fn dead_letters_and_placeholders_have_an_id_of_all_that_they_carry() {
     assert!(gone("a").is_some() && gone("a") == gone("a") && gone("a") != gone("b"));
     assert_ne!(gone("a"), id(Outgoing::new("").key("a")));
     assert_eq!(id(Outgoing::new("x").key("a")), None);
-    let standard = rules(false).entry(letter("orders[3]@1")).unwrap();
+    let standard = rules(false).convert(letter("orders[3]@1")).unwrap();
     assert_eq!(standard.deduplication, None);
 }
 
 #[test]
-fn a_rule_of_the_user_wins_and_is_checked() {
-    let rules = Rules {
+fn deduplicate_by_overrides_the_default_and_is_checked() {
+    let rules = ConversionRules {
         deduplicate: Some(Arc::new(|message| "i".repeat(message.headers().len()))),
         ..rules(true)
     };
     let letter = Outgoing::new("x").header("broadway-origin", "orders[3]@1");
     assert_eq!(
-        rules.entry(letter).unwrap().deduplication.as_deref(),
+        rules.convert(letter).unwrap().deduplication.as_deref(),
         Some("i")
     );
-    let error = rules.entry(Outgoing::new("x")).unwrap_err();
+    let error = rules.convert(Outgoing::new("x")).unwrap_err();
     assert!(error.contains("deduplicate_by"), "{error}");
 }
 
 #[test]
-fn what_is_too_large_or_for_elsewhere_is_refused_with_the_reason() {
-    let rules = Rules {
+fn messages_that_are_too_large_or_addressed_elsewhere_are_refused() {
+    let rules = ConversionRules {
         bytes_max: 100,
         ..rules(false)
     };
@@ -246,7 +246,7 @@ fn what_is_too_large_or_for_elsewhere_is_refused_with_the_reason() {
         (Outgoing::new(vec![0xff; 60]), "in base64"),
         (large, "bytes"),
     ] {
-        let error = rules.entry(message).unwrap_err();
+        let error = rules.convert(message).unwrap_err();
         assert!(error.contains(why), "{why}: {error}");
     }
 }
