@@ -20,7 +20,7 @@ use std::{
 use broadway::{
     Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outgoing, Pipeline, Processors,
     Publisher, Record,
-    pubsub::{Create, PubSub, PubSubPublisher, PubSubRecord},
+    pubsub::{NewSubscription, PubSub, PubSubPublisher, PubSubRecord},
     telemetry::Summary,
 };
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,7 @@ async fn main() -> Result<(), BoxError> {
     let endpoint = format!("http://{host}");
     let publisher = PubSubPublisher::topic(TOPIC)
         .endpoint(&endpoint)
-        .create_topic()
+        .create_if_missing()
         .open()
         .await
         .map_err(|error| {
@@ -106,7 +106,7 @@ async fn main() -> Result<(), BoxError> {
     let subscription = format!("projects/demo/subscriptions/sensors-{}", process::id());
     let source = PubSub::subscription(&subscription)
         .endpoint(&endpoint)
-        .create(Create::on(TOPIC).ordered());
+        .create_if_missing(NewSubscription::on(TOPIC).ordered());
     let (means, summary) = (Means::default(), Summary::default());
     let topology = Pipeline::new(source, means.clone())
         .name("sensors")

@@ -66,7 +66,7 @@ impl Handler for Deliver {
     ) -> Result<Next<NoBatcher, NoBatcher>, BoxError> {
         let order = *message.data();
         // The pauses delay a drain. Keep their sum well below `drain_timeout` and below the source's
-        // limit for a message (`max_lease` of SQS, `consumer_timeout` of RabbitMQ).
+        // limit for a message (`lease_max` of SQS, `consumer_timeout` of RabbitMQ).
         with_retries(5, Duration::from_millis(10), || self.service.deliver(order)).await?;
         Ok(Next::Ack)
     }

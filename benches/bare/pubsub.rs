@@ -1,9 +1,7 @@
-//! The client alone, in the loops that one writes with it: what our benchmark compares the connector with. Not part of the
-//! public interface.
+//! The loops that one writes with the client alone: what the benchmark compares the connector with.
 
 use std::{collections::VecDeque, time::Duration};
 
-use broadway_core::BoxError;
 use bytes::Bytes;
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_pubsub::{
@@ -11,39 +9,37 @@ use google_cloud_pubsub::{
     model::Message,
 };
 
-/// A topic with a subscription at an emulator, and the loops over the client.
-pub struct Bare {
+use crate::BoxError;
+
+/// A topic with a subscription at an emulator, and loops over the client.
+pub(crate) struct PubSubBaseline {
     endpoint: String,
     topic: String,
     subscription: String,
 }
 
-impl Bare {
-    /// Makes topic and subscription.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn create(endpoint: &str, topic: &str, subscription: &str) -> Result<Self, BoxError> {
-        let bare = Self {
+impl PubSubBaseline {
+    /// Creates topic and subscription.
+    pub(crate) async fn create(
+        endpoint: &str,
+        topic: &str,
+        subscription: &str,
+    ) -> Result<Self, BoxError> {
+        let baseline = Self {
             endpoint: endpoint.to_owned(),
             topic: topic.to_owned(),
             subscription: subscription.to_owned(),
         };
-        let topics = bare.topics().await?.create_topic();
+        let topics = baseline.topics().await?.create_topic();
         topics.set_name(topic).send().await?;
-        let subscriptions = bare.subscriptions().await?.create_subscription();
+        let subscriptions = baseline.subscriptions().await?.create_subscription();
         let wanted = subscriptions.set_name(subscription).set_topic(topic);
         wanted.set_ack_deadline_seconds(60).send().await?;
-        Ok(bare)
+        Ok(baseline)
     }
 
-    /// Publishes `n` messages and awaits the oldest of so many unconfirmed.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn publish(
+    /// Publishes `n` messages, with at most `window` unconfirmed.
+    pub(crate) async fn publish(
         &self,
         n: u64,
         payload: &'static [u8],
@@ -71,12 +67,8 @@ impl Bare {
         Ok(())
     }
 
-    /// Reads and acknowledges `n` messages from one stream, with so many outstanding. `see` hears of each.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn read(
+    /// Reads and acknowledges `n` messages from one stream, with at most `outstanding` unacknowledged. Calls `see` for each.
+    pub(crate) async fn read(
         &self,
         n: u64,
         outstanding: usize,
@@ -98,22 +90,18 @@ impl Bare {
             see();
             handler.ack();
         }
-        // Shutting down sends what is acknowledged.
+        // The shutdown sends the last acknowledgements.
         let shutdown = stream.shutdown_token();
         drop(stream);
         shutdown.shutdown().await;
         Ok(())
     }
 
-    /// Removes subscription and topic.
-    ///
-    /// # Errors
-    ///
-    /// What the client says.
-    pub async fn delete(&self) -> Result<(), BoxError> {
+    /// Deletes subscription and topic.
+    pub(crate) async fn delete(&self) -> Result<(), BoxError> {
         let subscriptions = self.subscriptions().await?.delete_subscription();
-        let ask = subscriptions.set_subscription(&self.subscription);
-        ask.send().await?;
+        let request = subscriptions.set_subscription(&self.subscription);
+        request.send().await?;
         let topics = self.topics().await?.delete_topic();
         topics.set_topic(&self.topic).send().await?;
         Ok(())
@@ -129,15 +117,6 @@ impl Bare {
         let builder = SubscriptionAdmin::builder().with_endpoint(&self.endpoint);
         let builder = builder.with_credentials(anonymous::Builder::new().build());
         Ok(builder.build().await?)
-    }
-}
-
-impl std::fmt::Debug for Bare {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bare")
-            .field("topic", &self.topic)
-            .field("subscription", &self.subscription)
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,15 @@
 //! Pub/Sub, with its emulator: one stream on both sides, with the same number of outstanding messages.
 
-use broadway::pubsub::{PubSub, PubSubPublisher, bare::Bare};
+#[path = "../bare/pubsub.rs"]
+mod bare;
+
+use broadway::pubsub::{PubSub, PubSubPublisher};
 use tokio::runtime::Runtime;
 
 use super::brokers::clock::{Clock, Cost};
 use super::load::{self, PAYLOAD};
 use super::{BoxError, Contest, Scenario};
+use bare::PubSubBaseline;
 
 /// Messages that are delivered and not acknowledged, or published and not confirmed, in each program.
 const OUTSTANDING: usize = 1_000;
@@ -43,7 +47,7 @@ struct Server {
 struct Topic {
     name: String,
     subscription: String,
-    bare: Bare,
+    baseline: PubSubBaseline,
 }
 
 fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contest>, BoxError> {
@@ -54,7 +58,7 @@ fn begin(runtime: &Runtime, messages: u64, reads: bool) -> Result<Box<dyn Contes
         reads,
     };
     // Check that the server runs.
-    let made = runtime.block_on(async { server.make().await?.bare.delete().await });
+    let made = runtime.block_on(async { server.make().await?.baseline.delete().await });
     made.map_err(|error| {
         format!("no Pub/Sub at {address}: start one with `scripts/brokers up pubsub` ({error})")
     })?;
@@ -69,7 +73,7 @@ impl Contest for Server {
                 self.fill(&topic).await?;
                 let source = PubSub::subscription(&topic.subscription)
                     .endpoint(&self.endpoint)
-                    .max_outstanding_messages(OUTSTANDING);
+                    .outstanding_messages_max(OUTSTANDING);
                 load::read(source, self.messages).await?
             } else {
                 let publisher = PubSubPublisher::topic(&topic.name)
@@ -79,7 +83,7 @@ impl Contest for Server {
                     .await?;
                 load::publish(publisher, self.messages, CALLERS, CALL).await?
             };
-            topic.bare.delete().await?;
+            topic.baseline.delete().await?;
             Ok(cost)
         })
     }
@@ -91,13 +95,13 @@ impl Contest for Server {
             if self.reads {
                 self.fill(&topic).await?;
                 let see = || clock.begin();
-                load::bounded(topic.bare.read(self.messages, OUTSTANDING, see)).await?;
+                load::bounded(topic.baseline.read(self.messages, OUTSTANDING, see)).await?;
             } else {
                 clock.begin();
                 self.fill(&topic).await?;
             }
             clock.handled(self.messages);
-            topic.bare.delete().await
+            topic.baseline.delete().await
         })?;
         Ok(clock.cost().expect("all are counted"))
     }
@@ -112,15 +116,15 @@ impl Server {
         let id = load::unique();
         let name = format!("projects/broadway/topics/{id}");
         let subscription = format!("projects/broadway/subscriptions/{id}");
-        let bare = Bare::create(&self.endpoint, &name, &subscription).await?;
+        let baseline = PubSubBaseline::create(&self.endpoint, &name, &subscription).await?;
         Ok(Topic {
             name,
             subscription,
-            bare,
+            baseline,
         })
     }
 
     async fn fill(&self, topic: &Topic) -> Result<(), BoxError> {
-        load::bounded(topic.bare.publish(self.messages, PAYLOAD, OUTSTANDING)).await
+        load::bounded(topic.baseline.publish(self.messages, PAYLOAD, OUTSTANDING)).await
     }
 }

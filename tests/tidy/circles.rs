@@ -16,7 +16,6 @@ use crate::{
 /// Files that may import each other, by the beginning of their paths, with the reason.
 const EXCEPTIONS: &[(&[&str], &str)] = &[
     (&["broadway-core/src/"], "not separated yet"),
-    (&["connectors/pubsub/src/"], "not separated yet"),
 ];
 
 /// A path of module names from the root of a crate.

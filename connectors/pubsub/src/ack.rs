@@ -1,4 +1,4 @@
-//! How results come back: as one group, to the handlers that are held.
+//! Acknowledging: results go, as a group, to the client's handlers of their messages.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,33 +11,32 @@ use google_cloud_pubsub::subscriber::ShutdownToken;
 
 use crate::{
     confirm::Confirmer,
-    held::{Ended, Held},
-    options::Policy,
+    options::PubSubAckPolicy,
+    unsettled::{SettledMessage, Token, UnsettledMessages},
 };
 
-/// Which of the messages that are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token(pub(crate) u32);
-
-/// Learns how the messages of one stream ended.
+/// Acknowledges the messages of one stream.
 ///
-/// Settling only hands over: the client sends acknowledgements every 100 ms, or a thousand at once. Those of a subscription
-/// with exactly-once delivery are confirmed, and [`Event::AckFailed`](broadway_core::telemetry::Event::AckFailed) tells which were
-/// not; those of others are not known to have arrived, and the message comes again if they did not.
+/// `settle` only passes results on: the client sends acknowledgements every 100 ms, or a thousand at once. With exactly-once delivery
+/// they are confirmed, and [`Event::AckFailed`] reports those that are not. Without it, it is not known whether an acknowledgement
+/// arrived; if it did not, the message is delivered again.
 ///
-/// Messages outlive their stream: the client opens another, and acknowledges by calls of their own. They are
-/// [stale](Acknowledger::is_stale) only when the connection was found dead, and so their leases lost.
+/// Messages outlive their stream: the client opens another, and acknowledges by separate requests. They are
+/// [stale](Acknowledger::is_stale) only after the connection was found dead, since their leases are lost then.
+///
+/// When it is dropped, messages without a result are nacked, and the last acknowledgements are sent in the background, for up to
+/// [`close_timeout`](crate::PubSub::close_timeout).
 pub struct PubSubAcknowledger {
-    held: Arc<Held>,
-    policy: Policy,
+    unsettled: Arc<UnsettledMessages>,
+    policy: PubSubAckPolicy,
     producer: usize,
     emitter: Emitter,
-    farewell: Farewell,
+    last_acks: LastAcks,
 }
 
-/// What the last acknowledgements need to arrive after the acknowledger is dropped: above all, the thread of the client.
+/// What the last acknowledgements need to arrive after the acknowledger is dropped: above all, the client's thread.
 #[derive(Clone)]
-pub(crate) struct Farewell {
+pub(crate) struct LastAcks {
     pub(crate) runtime: ClientRuntime,
     pub(crate) confirmer: Confirmer,
     pub(crate) shutdown: ShutdownToken,
@@ -46,17 +45,17 @@ pub(crate) struct Farewell {
 
 impl PubSubAcknowledger {
     pub(crate) fn new(
-        held: Arc<Held>,
-        policy: Policy,
+        unsettled: Arc<UnsettledMessages>,
+        policy: PubSubAckPolicy,
         (producer, emitter): (usize, Emitter),
-        farewell: Farewell,
+        last_acks: LastAcks,
     ) -> Self {
         Self {
-            held,
+            unsettled,
             policy,
             producer,
             emitter,
-            farewell,
+            last_acks,
         }
     }
 }
@@ -65,22 +64,22 @@ impl Acknowledger for PubSubAcknowledger {
     type Token = Token;
 
     async fn settle(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
-        let ended = settled.drain(..).map(|settled| {
-            let verdict = self.policy.verdict(&settled);
-            let is_result = settled.outcome.is_done() || settled.outcome.is_failed();
-            Ended {
+        let messages = settled.drain(..).map(|settled| {
+            let action = self.policy.choose(&settled).into();
+            let is_handled = settled.outcome.is_done() || settled.outcome.is_failed();
+            SettledMessage {
                 token: settled.token,
-                verdict,
-                is_result,
+                action,
+                is_handled,
             }
         });
-        let settling = self.held.settle(ended);
-        self.farewell.confirmer.confirm(settling.to_confirm);
-        if settling.late > 0 {
-            let ids = &settling.late_ids;
+        let report = self.unsettled.settle(messages);
+        self.last_acks.confirmer.confirm(report.to_confirm);
+        if report.late > 0 {
+            let ids = &report.late_ids;
             self.emitter.emit(&Event::LateResults {
                 producer: self.producer,
-                count: settling.late,
+                count: report.late,
                 affected: Affected::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
             });
         }
@@ -88,37 +87,38 @@ impl Acknowledger for PubSubAcknowledger {
     }
 
     fn generation(&self) -> u64 {
-        u64::from(self.held.is_lost())
+        u64::from(self.unsettled.is_lost())
     }
 
-    /// What is released is given back to the service at once.
+    /// Released messages are nacked at once.
     fn redelivers(&self, _: &Token) -> bool {
         true
     }
 
     fn is_stale(&self, _: &Token) -> bool {
-        self.held.is_lost()
+        self.unsettled.is_lost()
     }
 
     fn describe(&self, token: &Token) -> MessageInfo {
-        MessageInfo::new(self.held.describe(*token))
+        MessageInfo::new(self.unsettled.describe(*token))
     }
 }
 
-/// Gives back every message that is not settled. Acknowledgements that are on their way may still arrive.
 impl Drop for PubSubAcknowledger {
     fn drop(&mut self) {
-        self.held.let_go();
-        let farewell = self.farewell.clone();
-        let said = self.farewell.runtime.spawn(async move {
-            let all_said = async {
-                farewell.confirmer.flush().await;
-                farewell.shutdown.shutdown().await;
+        self.unsettled.nack_all();
+        let last_acks = self.last_acks.clone();
+        // The task holds a clone of the runtime, so the thread lives until it ends.
+        let task = self.last_acks.runtime.spawn(async move {
+            let all_sent = async {
+                // Confirmations first: the client's shutdown nacks what still waits for one.
+                last_acks.confirmer.flush().await;
+                last_acks.shutdown.shutdown().await;
             };
-            let deadline = Deadline::after(farewell.close_timeout);
-            let _in_time: Option<()> = deadline.within(all_said).await;
+            let deadline = Deadline::after(last_acks.close_timeout);
+            let _in_time: Option<()> = deadline.within(all_sent).await;
         });
-        drop(said);
+        drop(task);
     }
 }
 

@@ -1,7 +1,7 @@
-//! Confirmations of a subscription with exactly-once delivery: only what the service confirms is done.
+//! Confirmations of a subscription with exactly-once delivery, where only a confirmed acknowledgement counts: [`Confirmer`].
 //!
-//! One task waits for all of them, so that a processor need not wait out the tenth of a second for which the client collects
-//! acknowledgements. What was not confirmed is told as [`Event::AckFailed`].
+//! One task waits for all of them, so that a processor does not wait for the tenth of a second in which the client collects
+//! acknowledgements. It reports those that are not confirmed as [`Event::AckFailed`].
 
 use std::sync::{
     Arc,
@@ -12,99 +12,105 @@ use broadway_core::{
     Callback, Reason,
     telemetry::{Affected, Emitter, Event, MessageInfo},
 };
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{
+    FutureExt,
+    stream::{FuturesUnordered, StreamExt},
+};
 use google_cloud_pubsub::error::AckError;
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     oneshot,
 };
 
-use crate::held::Unconfirmed;
+use crate::unsettled::ExactlyOnceAck;
 
-/// How many results are told as one, at most.
-const TELL_MAX: usize = 1_000;
-/// How many of them are named.
+/// Maximum number of results in one report.
+const REPORT_MAX: usize = 1_000;
+/// How many of them are reported by id.
 const IDS_MAX: usize = 3;
 
-/// Where acknowledgements go that are to be confirmed.
+/// A handle to the task that confirms acknowledgements. The task ends when all handles are dropped and everything is confirmed or has
+/// failed.
 #[derive(Clone)]
 pub(crate) struct Confirmer {
-    orders: UnboundedSender<Order>,
+    commands: UnboundedSender<ConfirmCommand>,
     failed: Arc<AtomicU64>,
 }
 
-enum Order {
-    Confirm(Vec<Unconfirmed>),
-    /// To be answered when nothing waits any more.
+enum ConfirmCommand {
+    Confirm(Vec<ExactlyOnceAck>),
+    /// Answered when nothing waits any more.
     Flush(oneshot::Sender<()>),
 }
 
 impl Confirmer {
-    /// The confirmer, and its task, which ends when all confirmers are dropped and all is confirmed or has failed.
+    /// Spawns the task.
     pub(crate) fn spawn(producer: usize, emitter: Emitter) -> Self {
-        let (orders, received) = unbounded_channel();
+        let (commands, received) = unbounded_channel();
         let failed = Arc::new(AtomicU64::new(0));
         tokio::spawn(confirm(received, producer, emitter, failed.clone()));
-        Self { orders, failed }
+        Self { commands, failed }
     }
 
-    pub(crate) fn confirm(&self, handlers: Vec<Unconfirmed>) {
-        if !handlers.is_empty() {
-            // The task ends only after all senders; a runtime that shuts down drops the handlers, which gives them back.
-            drop(self.orders.send(Order::Confirm(handlers)));
+    pub(crate) fn confirm(&self, acks: Vec<ExactlyOnceAck>) {
+        if !acks.is_empty() {
+            // Sending fails only while the runtime shuts down. That drops the handlers, which nacks their messages.
+            drop(self.commands.send(ConfirmCommand::Confirm(acks)));
         }
     }
 
-    /// Waits until all that came before is confirmed or has failed.
+    /// Waits until all earlier acknowledgements are confirmed or have failed.
     pub(crate) async fn flush(&self) {
         let (reply, flushed) = oneshot::channel();
-        drop(self.orders.send(Order::Flush(reply)));
+        drop(self.commands.send(ConfirmCommand::Flush(reply)));
         drop(flushed.await);
     }
 
-    /// How many were not confirmed, up to now.
+    /// The number of acknowledgements that were not confirmed.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 }
 
 async fn confirm(
-    mut orders: UnboundedReceiver<Order>,
+    mut commands: UnboundedReceiver<ConfirmCommand>,
     producer: usize,
     emitter: Emitter,
     failed: Arc<AtomicU64>,
 ) {
-    // A handler that waits for its confirmation keeps the client's lease loop alive; without it, the client's shutdown would give
-    // back messages whose acknowledgement is on its way.
+    // A handler that waits for its confirmation keeps the client's lease loop alive. Without it, the client's shutdown would nack
+    // messages whose acknowledgement is in flight.
     let mut waiting = FuturesUnordered::new();
     let mut flushes = Vec::new();
     let mut is_open = true;
     while is_open || !waiting.is_empty() {
+        // Commands come in order, so an empty set means that everything before each flush is answered.
         if waiting.is_empty() {
             for reply in flushes.drain(..) {
                 let _: Result<(), ()> = oneshot::Sender::send(reply, ());
             }
         }
         tokio::select! {
-            order = orders.recv(), if is_open => match order {
-                Some(Order::Confirm(handlers)) => {
-                    waiting.extend(handlers.into_iter().map(|unconfirmed| async {
-                        let Unconfirmed { id, handler } = unconfirmed;
+            command = commands.recv(), if is_open => match command {
+                Some(ConfirmCommand::Confirm(acks)) => {
+                    waiting.extend(acks.into_iter().map(|ack| async {
+                        let ExactlyOnceAck { id, handler } = ack;
                         (id, handler.confirmed_ack().await)
                     }));
                 }
-                Some(Order::Flush(reply)) => flushes.push(reply),
+                Some(ConfirmCommand::Flush(reply)) => flushes.push(reply),
                 None => is_open = false,
             },
             Some(first) = waiting.next(), if !waiting.is_empty() => {
-                let mut report = Report::default();
+                // Results that are ready now share one event.
+                let mut report = ConfirmReport::default();
                 report.add(first);
-                while report.seen < TELL_MAX
-                    && let Some(Some(result)) = futures_util::FutureExt::now_or_never(waiting.next())
+                while report.seen < REPORT_MAX
+                    && let Some(Some(result)) = waiting.next().now_or_never()
                 {
                     report.add(result);
                 }
-                report.tell(producer, &emitter, &failed);
+                report.emit(producer, &emitter, &failed);
             }
         }
     }
@@ -112,7 +118,7 @@ async fn confirm(
 
 /// Results that came together.
 #[derive(Default)]
-struct Report {
+struct ConfirmReport {
     seen: usize,
     failed: usize,
     /// The ids of the first that failed.
@@ -120,7 +126,7 @@ struct Report {
     error: Option<AckError>,
 }
 
-impl Report {
+impl ConfirmReport {
     fn add(&mut self, (id, result): (Box<str>, Result<(), AckError>)) {
         self.seen += 1;
         if let Err(error) = result {
@@ -132,7 +138,7 @@ impl Report {
         }
     }
 
-    fn tell(self, producer: usize, emitter: &Emitter, failed: &AtomicU64) {
+    fn emit(self, producer: usize, emitter: &Emitter, failed: &AtomicU64) {
         let Some(error) = self.error else { return };
         failed.fetch_add(self.failed as u64, Ordering::Relaxed);
         let reason = Reason::error(Callback::Settle, format!("not confirmed: {error}"));

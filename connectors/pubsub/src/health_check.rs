@@ -1,7 +1,7 @@
-//! Whether the service can still be reached, asked while the stream is silent: the client opens a broken stream again by itself,
-//! with pauses of up to a minute, and tells nobody.
+//! Health check of a silent stream: the client reopens a broken stream automatically, with pauses of up to a minute, and does not report
+//! it.
 //!
-//! The question is the one that opening asks: for the subscription, over a connection of its own.
+//! The check requests the subscription, as opening does, over a connection of its own.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,84 +9,86 @@ use std::{
 };
 
 use broadway_core::{
-    BoxError,
+    connector::{Backoff, ConnectorError, Jitter},
     telemetry::{Emitter, Event},
 };
 use tokio::time::sleep;
 
 use crate::{
-    connect::{Access, Found, Limit, Target},
-    held::Held,
-    pulse::Pulse,
+    connect::{Lookup, ServiceAccess, TimeLimit},
+    error::Resource,
+    liveness::Liveness,
+    unsettled::UnsettledMessages,
 };
 
-/// How long the stream is silent before the first question, and how soon one that had no answer is asked again.
-const FIRST: Duration = Duration::from_secs(15);
-/// A stream may be silent for days: after each answer the pause doubles, up to this. Questions count against a quota.
-const LONGEST: Duration = Duration::from_secs(120);
-
-/// The most that one answer may take, whatever `connect_timeout` is: without a limit, a network that swallows everything is silent.
+/// How long a stream is silent before the first check, and the pause after one that failed.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+/// A stream may be silent for days, and requests count against a quota: each answer doubles the pause, up to two minutes.
+const PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(120));
+/// The limit of one check, whatever `connect_timeout` is: without a limit, a network that drops every packet would never be reported.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
-/// What asks, and where it reports.
-pub(crate) struct Probe {
-    pub(crate) access: Access,
+pub(crate) struct HealthCheck {
+    pub(crate) access: ServiceAccess,
     pub(crate) connect_timeout: Duration,
-    pub(crate) target: Target,
-    pub(crate) held: Arc<Held>,
-    pub(crate) pulse: Arc<Mutex<Pulse>>,
+    pub(crate) resource: Resource,
+    pub(crate) unsettled: Arc<UnsettledMessages>,
+    pub(crate) liveness: Arc<Mutex<Liveness>>,
     pub(crate) producer: usize,
     pub(crate) emitter: Emitter,
 }
 
-impl Probe {
-    /// Runs until the subscription is gone, or it is aborted.
+impl HealthCheck {
+    /// Runs until the subscription is deleted, which fails the producer, or until it is aborted.
     pub(crate) async fn run(self) {
-        let name = &self.target.name;
-        let ask = |limit| self.access.find_subscription(name, limit);
-        let brought = || {
-            let pulse = self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
-            pulse.times_brought()
+        let name = &self.resource.name;
+        let request = |limit| self.access.find_subscription(name, limit);
+        let receives = || {
+            let liveness = self.liveness.lock().unwrap_or_else(PoisonError::into_inner);
+            liveness.receives()
         };
-        let trouble = |error: &str| {
-            tracing::warn!(target: "broadway_pubsub", error, "the stream is silent, and the service does not answer");
+        let report = |error: &str| {
+            tracing::warn!(target: "broadway_pubsub", error, "the stream is silent and the service does not answer");
             self.emitter.emit(&Event::SourceTrouble {
                 producer: self.producer,
                 error,
             });
         };
-        watch(self.connect_timeout, brought, ask, trouble).await;
-        // Not every server ends the streams of what is deleted.
-        self.held.fail(self.target.missing(), false);
+        check(self.connect_timeout, receives, request, report).await;
+        // Some servers do not end the streams of a deleted subscription.
+        self.unsettled.fail(self.resource.missing());
     }
 }
 
-/// Asks whenever the stream has brought nothing for a while, until the answer is that there is no such subscription. `brought`
-/// counts what the stream has brought. Each question has its own limit, which begins with it.
-async fn watch<F>(
+/// Makes a request whenever the stream has returned nothing for a while, until the answer is that the subscription does not exist.
+/// `receives` counts how often the stream returned messages. Each request has a limit of its own.
+async fn check<F>(
     connect_timeout: Duration,
-    brought: impl Fn() -> u64,
-    ask: impl Fn(Limit) -> F,
-    trouble: impl Fn(&str),
+    receives: impl Fn() -> u64,
+    request: impl Fn(TimeLimit) -> F,
+    report: impl Fn(&str),
 ) where
-    F: Future<Output = Result<Found, BoxError>>,
+    F: Future<Output = Result<Lookup, ConnectorError>>,
 {
-    let mut pause = FIRST;
-    let mut before = brought();
+    let mut answers = 0;
+    let mut before = receives();
     loop {
-        sleep(pause).await;
-        let now = brought();
+        // Without jitter: each producer counts from its own last message.
+        sleep(PAUSES.pause(answers, Jitter::MAX)).await;
+        // A stream that returned messages meanwhile is alive, which saves a request.
+        let now = receives();
         if now != before {
             before = now;
-            pause = FIRST;
+            answers = 0;
             continue;
         }
-        match ask(Limit::of_probe(connect_timeout.min(ANSWER_MAX))).await {
-            Ok(Found::Yes | Found::Hidden) => pause = (pause * 2).min(LONGEST),
-            Ok(Found::No) => return,
+        let limit = TimeLimit::of_health_check(connect_timeout.min(ANSWER_MAX));
+        match request(limit).await {
+            Ok(Lookup::Found | Lookup::Hidden) => answers = answers.saturating_add(1),
+            Ok(Lookup::Missing) => return,
             Err(error) => {
-                pause = FIRST;
-                trouble(&error.to_string());
+                answers = 0;
+                report(&error.to_string());
             }
         }
     }
@@ -102,54 +104,57 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    /// An answer that takes `takes` of the limit which the question has.
-    async fn answer(limit: Limit, takes: Duration) -> Result<Found, BoxError> {
+    /// An answer after `takes`, unless the limit of its request comes first.
+    async fn answer(limit: TimeLimit, takes: Duration) -> Result<Lookup, ConnectorError> {
         match limit.deadline.within(sleep(takes)).await {
-            Some(()) => Ok(Found::Yes),
-            None => Err(format!("no answer within {:?}", limit.within).into()),
+            Some(()) => Ok(Lookup::Found),
+            None => Err(ConnectorError::transient(format!(
+                "no answer within {:?}",
+                limit.within
+            ))),
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_stream_of_a_healthy_service_is_no_trouble_for_hours() {
-        let (asked, troubles) = (Cell::new(0), RefCell::new(Vec::new()));
-        let ask = |limit: Limit| {
-            asked.set(asked.get() + 1);
+    async fn an_idle_stream_of_a_healthy_service_is_not_reported_for_hours() {
+        let (requests, failures) = (Cell::new(0), RefCell::new(Vec::new()));
+        let request = |limit: TimeLimit| {
+            requests.set(requests.get() + 1);
             answer(limit, Duration::from_secs(9))
         };
-        let trouble = |error: &str| troubles.borrow_mut().push(error.to_owned());
-        let watching = watch(Duration::from_secs(10), || 0, ask, trouble);
-        assert!(timeout(3 * HOUR, watching).await.is_err(), "it never ends");
-        assert_eq!(*troubles.borrow(), Vec::<String>::new());
-        assert!(asked.get() > 50, "asked {} times only", asked.get());
+        let report = |error: &str| failures.borrow_mut().push(error.to_owned());
+        let checking = check(Duration::from_secs(10), || 0, request, report);
+        assert!(timeout(3 * HOUR, checking).await.is_err(), "it never ends");
+        assert_eq!(*failures.borrow(), Vec::<String>::new());
+        assert!(requests.get() > 50, "only {} requests", requests.get());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_never_answers_is_trouble_also_without_a_limit_on_connecting() {
-        let troubles = RefCell::new(Vec::new());
-        let ask = |limit| answer(limit, 10 * HOUR);
-        let trouble = |error: &str| {
-            troubles
+    async fn a_service_that_never_answers_is_reported_also_without_a_connect_timeout() {
+        let failures = RefCell::new(Vec::new());
+        let request = |limit| answer(limit, 10 * HOUR);
+        let report = |error: &str| {
+            failures
                 .borrow_mut()
                 .push((Instant::now(), error.to_owned()))
         };
         let began = Instant::now();
-        let watching = watch(Duration::MAX, || 0, ask, trouble);
-        assert!(timeout(HOUR, watching).await.is_err(), "it never ends");
-        let troubles = troubles.into_inner();
-        assert_eq!(troubles[0].0 - began, FIRST + ANSWER_MAX);
-        assert!(troubles[0].1.contains("60s"), "{}", troubles[0].1);
+        let checking = check(Duration::MAX, || 0, request, report);
+        assert!(timeout(HOUR, checking).await.is_err(), "it never ends");
+        let failures = failures.into_inner();
+        assert_eq!(failures[0].0 - began, FIRST_PAUSE + ANSWER_MAX);
+        assert!(failures[0].1.contains("60s"), "{}", failures[0].1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_brings_messages_is_not_asked_about() {
+    async fn a_stream_that_returns_messages_is_not_checked() {
         let count = Cell::new(0);
-        let brought = || {
+        let receives = || {
             count.set(count.get() + 1);
             count.get()
         };
-        let ask = async |_| panic!("nothing is to be asked");
-        let watching = watch(Duration::from_secs(10), brought, ask, |_| ());
-        assert!(timeout(HOUR, watching).await.is_err());
+        let request = async |_| panic!("no request is expected");
+        let checking = check(Duration::from_secs(10), receives, request, |_| ());
+        assert!(timeout(HOUR, checking).await.is_err());
     }
 }

@@ -1,21 +1,21 @@
-//! How old the oldest message is, told every `lag_interval`. How many messages wait is a metric of Cloud Monitoring, which Pub/Sub
-//! itself does not tell.
+//! Reports how old the oldest message is, every `lag_interval`. The number of waiting messages is a metric of Cloud Monitoring, which
+//! Pub/Sub does not return to subscribers.
 
 use std::{sync::Arc, time::Duration};
 
 use broadway_core::{Deadline, connector::LagReporter};
 
-use crate::held::Held;
+use crate::unsettled::UnsettledMessages;
 
-/// Never ends.
-pub(crate) async fn tell(
-    held: Arc<Held>,
+/// Runs until it is aborted.
+pub(crate) async fn report(
+    unsettled: Arc<UnsettledMessages>,
     lag: Arc<LagReporter>,
     subscription: String,
     interval: Duration,
 ) {
     loop {
         Deadline::after(interval).reached().await;
-        lag.report(&subscription, None, held.oldest_published());
+        lag.report(&subscription, None, unsettled.oldest_published());
     }
 }

@@ -1,68 +1,67 @@
-//! Google Cloud Pub/Sub for broadway: a source that reads a subscription, and a publisher.
+//! Google Cloud Pub/Sub for broadway: a source that reads a subscription, and a publisher to a topic.
 //!
-//! [`PubSub`] is the source and its options; its items are [`PubSubRecord`]s. [`PubSubPublisher`] publishes to a topic.
+//! [`PubSub`] is the source and its options; its items are [`PubSubRecord`]s. [`PubSubPublisher`] publishes messages.
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - **At least once.** A message is acknowledged when its last callback has succeeded, and not before. What is in flight at a
-//!   crash comes again when its lease has run out, after [`max_lease_extension`](PubSub::max_lease_extension) at most: up to
-//!   [`max_outstanding_messages`](PubSub::max_outstanding_messages), and what was acknowledged in the last tenth of a second.
-//! - **Exactly-once subscriptions** are taken at their word: only a confirmed acknowledgement counts. One that is not confirmed is
-//!   told as [`Event::AckFailed`](broadway_core::telemetry::Event::AckFailed).
-//! - **Slow handlers keep their messages**: leases are extended as long as a message is held, up to
-//!   [`max_lease`](PubSub::max_lease).
-//! - **Back-pressure.** Each producer holds no more than
-//!   [`max_outstanding_messages`](PubSub::max_outstanding_messages) and
-//!   [`max_outstanding_bytes`](PubSub::max_outstanding_bytes), waiting ones included.
-//! - **A failed message neither spins nor is lost**: by default it comes again 10 seconds later; see [`OnFailure`].
-//! - **A stop loses and repeats nothing** that ends in time: what was fetched and not begun is given back, acknowledgements
-//!   arrive before [`close`](broadway_core::SourceProducer::close) returns. A leaked message does not hold it up.
+//! - **At least once.** A message is acknowledged after its last callback has succeeded, and never before. After a crash, messages in
+//!   flight are delivered again when their leases expire, at the latest after
+//!   [`lease_extension_max`](PubSub::lease_extension_max): up to [`outstanding_messages_max`](PubSub::outstanding_messages_max), and
+//!   those acknowledged in the last tenth of a second.
+//! - **Exactly-once subscriptions.** Only a confirmed acknowledgement counts. Those that are not confirmed are reported as
+//!   [`Event::AckFailed`](broadway_core::telemetry::Event::AckFailed).
+//! - **Slow handlers keep their messages**: leases are extended as long as a message is unsettled, up to
+//!   [`lease_max`](PubSub::lease_max).
+//! - **Back-pressure.** Each producer holds at most [`outstanding_messages_max`](PubSub::outstanding_messages_max) and
+//!   [`outstanding_bytes_max`](PubSub::outstanding_bytes_max), waiting messages included.
+//! - **A failed message is not lost, and is not retried in a tight loop**: by default it is nacked 10 seconds later; see [`OnFailure`].
+//! - **A stop in time loses and repeats nothing**: messages that no handler started on are nacked, and acknowledgements arrive before
+//!   [`close`](broadway_core::SourceProducer::close) returns. A leaked message does not hold it up.
 //!
-//! # How the parts move
+//! # Data flow
 //!
 //! ```text
-//! service ══ stream ══▶ reader's task ── arrive ──▶ held ── produce ──▶ engine
-//!    ▲                                              │  ▲                   │
-//!    └── client: leases, acks ◀── handlers ─────────┘  └───── settle ◀─────┘
+//! service ══ stream ══▶ reader's task ─ receive ─▶ unsettled ── produce ──▶ engine
+//!    ▲                                               │  ▲                     │
+//!    └── client: leases, acks ◀── handlers ──────────┘  └────── settle ◀──────┘
 //! ```
 //!
-//! All of it but `produce` and `settle` runs on a thread of the producer's own: a handler that blocks its thread holds up no
+//! Everything but `produce` and `settle` runs on a thread of the producer's own, so a handler that blocks its thread holds up no
 //! lease.
 //!
-//! `source` is what the engine holds, `held` every message with the handler that says its last word, `stream` the reader,
-//! `minder` what happens at its time, `confirm` the confirmations of exactly-once delivery, `pulse` the signs of a dead
-//! connection, `probe` the question whether the service is there, `connect` the first steps. The client is Google's own, and
-//! needs a C compiler to build.
+//! `source` is what the engine holds; `unsettled` has every message with the client's handler; `stream` reads; `timers` nacks delayed
+//! messages; `confirm` waits for the confirmations of exactly-once delivery; `liveness` notices a dead connection; `health_check` asks
+//! whether the service answers; `connect` opens. The client is Google's own, and needs a C compiler to build.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 mod ack;
-#[doc(hidden)]
-pub mod bare;
 mod config;
 mod confirm;
 mod connect;
-mod given;
-mod held;
+mod endpoint;
+mod error;
+mod health_check;
 mod lag;
-mod minder;
-mod names;
+mod liveness;
 mod options;
-mod probe;
 mod publisher;
-mod pulse;
 mod record;
+mod resource_name;
 mod source;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod timers;
+mod unsettled;
 
-pub use ack::{PubSubAcknowledger, Token};
+pub use ack::PubSubAcknowledger;
 pub use broadway_core::ConfigError;
-pub use config::{Create, PubSub};
-pub use options::{AckOptions, OnFailure, OnSuccess};
+pub use config::PubSub;
+pub use options::{AckOptions, NewSubscription, OnFailure, OnSuccess};
 pub use publisher::{PubSubPublisher, PubSubPublisherBuilder};
 pub use record::PubSubRecord;
 pub use source::PubSubProducer;
+pub use unsettled::Token;

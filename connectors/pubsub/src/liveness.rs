@@ -1,74 +1,74 @@
-//! The pulse of a stream: what can be told about its connection from when it wakes and what it brings.
+//! Whether a stream's connection is alive, judged by when the stream's future wakes and what it returns: [`Liveness`].
 //!
-//! The client mends a broken stream by itself, and says nothing. Two troubles it does not notice: a server that takes
-//! every connection and drops it again, to which it connects thousands of times a second; and a connection that is dead without
-//! having been closed, since it sends no keep-alive that would find out. Both show in the wakes of its future. A plain value that
-//! is told the time.
+//! The client reopens a broken stream automatically and does not report it. Two faults it does not notice: a server that accepts
+//! every connection and closes it at once, to which it reconnects thousands of times a second; and a connection that died
+//! without being closed, since it sends no keep-alive. Both show in the wakes of the stream's future. [`Liveness`] is a pure value: it
+//! never reads a clock.
 
 use std::time::{Duration, Instant};
 
-/// So many wakes without a message within [`STORM_WITHIN`] are not a large message that arrives in pieces: one of 10 MB has some
-/// 640 of them.
+/// This number of wakes without a message within [`STORM_WITHIN`] is a reconnect storm. A large message that arrives in pieces has
+/// fewer: one of 10 MB about 640.
 const STORM_WAKES: u32 = 2_000;
 const STORM_WITHIN: Duration = Duration::from_secs(30);
-/// A wake after so much silence that brings no message is a heartbeat of the service.
+/// A wake without a message after this silence is a heartbeat of the service.
 const HEARTBEAT_AFTER: Duration = Duration::from_secs(5);
-/// A service that sends heartbeats sends one at least every 30 seconds: after so long the connection is dead.
+/// A service that sends heartbeats sends one at least every 30 seconds. After this silence its connection is dead.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(120);
 
-/// When a stream woke, and whether that brought something.
+/// When a stream woke, and whether it returned messages.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct Liveness {
     is_reading: bool,
-    last: Instant,
-    /// Whether this service sends heartbeats at all. Emulators do not.
+    last_wake: Instant,
+    /// Whether this service sends heartbeats. Emulators do not.
     has_heartbeats: bool,
     empty_wakes: u32,
     empty_since: Instant,
-    times_brought: u64,
+    receives: u64,
 }
 
-impl Pulse {
+impl Liveness {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             is_reading: false,
-            last: now,
+            last_wake: now,
             has_heartbeats: false,
             empty_wakes: 0,
             empty_since: now,
-            times_brought: 0,
+            receives: 0,
         }
     }
 
-    /// The stream is read from now on.
+    /// Reading starts.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.is_reading = true;
-        self.last = now;
+        self.last_wake = now;
     }
 
-    /// It is not read, and so silent for reasons of ours.
+    /// Reading pauses, for want of room: silence means nothing now.
     pub(crate) fn pause(&mut self) {
         self.is_reading = false;
     }
 
-    /// It brought messages.
-    pub(crate) fn brought(&mut self, now: Instant) {
-        self.last = now;
+    /// The stream returned messages.
+    pub(crate) fn on_messages(&mut self, now: Instant) {
+        self.last_wake = now;
         self.empty_wakes = 0;
-        self.times_brought += 1;
+        self.receives += 1;
     }
 
-    /// How often it brought messages: who remembers it sees whether it did since.
-    pub(crate) fn times_brought(&self) -> u64 {
-        self.times_brought
+    /// How often the stream has returned messages. A caller that keeps it sees whether it has since.
+    pub(crate) fn receives(&self) -> u64 {
+        self.receives
     }
 
-    /// It woke for nothing. Whether it does so all the time: connections break as soon as they are made.
-    pub(crate) fn woke(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.last) >= HEARTBEAT_AFTER {
+    /// The stream woke without a message. Returns whether this is a reconnect storm.
+    pub(crate) fn on_empty_wake(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.last_wake) >= HEARTBEAT_AFTER {
             self.has_heartbeats = true;
         }
-        self.last = now;
+        self.last_wake = now;
         if self.empty_wakes == 0 || now.duration_since(self.empty_since) > STORM_WITHIN {
             self.empty_wakes = 0;
             self.empty_since = now;
@@ -77,9 +77,9 @@ impl Pulse {
         self.empty_wakes >= STORM_WAKES
     }
 
-    /// Whether nothing was heard for so long that the connection must be dead.
-    pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        self.is_reading && self.has_heartbeats && now.duration_since(self.last) >= SILENCE_MAX
+    /// Whether the stream was silent for so long that its connection must be dead.
+    pub(crate) fn is_dead(&self, now: Instant) -> bool {
+        self.is_reading && self.has_heartbeats && now.duration_since(self.last_wake) >= SILENCE_MAX
     }
 }
 
@@ -90,51 +90,51 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn silence_is_death_only_where_there_were_heartbeats() {
+    fn silence_means_a_dead_connection_only_after_heartbeats() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        pulse.resume(start);
-        pulse.brought(start);
+        let mut liveness = Liveness::new(start);
+        liveness.resume(start);
+        liveness.on_messages(start);
         assert!(
-            !pulse.is_silent(start + 60 * MINUTE),
-            "an emulator is silent by nature"
+            !liveness.is_dead(start + 60 * MINUTE),
+            "emulators send no heartbeats"
         );
-        assert!(!pulse.woke(start + MINUTE));
-        assert!(!pulse.is_silent(start + MINUTE + SILENCE_MAX - Duration::from_millis(1)));
-        assert!(pulse.is_silent(start + MINUTE + SILENCE_MAX));
+        assert!(!liveness.on_empty_wake(start + MINUTE));
+        assert!(!liveness.is_dead(start + MINUTE + SILENCE_MAX - Duration::from_millis(1)));
+        assert!(liveness.is_dead(start + MINUTE + SILENCE_MAX));
     }
 
     #[test]
-    fn a_stream_that_nobody_reads_is_not_silent() {
+    fn a_paused_stream_is_not_dead() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        pulse.resume(start);
-        pulse.woke(start + MINUTE);
-        pulse.pause();
-        assert!(!pulse.is_silent(start + 60 * MINUTE));
-        pulse.resume(start + 60 * MINUTE);
-        assert!(!pulse.is_silent(start + 61 * MINUTE));
-        assert!(pulse.is_silent(start + 62 * MINUTE));
+        let mut liveness = Liveness::new(start);
+        liveness.resume(start);
+        liveness.on_empty_wake(start + MINUTE);
+        liveness.pause();
+        assert!(!liveness.is_dead(start + 60 * MINUTE));
+        liveness.resume(start + 60 * MINUTE);
+        assert!(!liveness.is_dead(start + 61 * MINUTE));
+        assert!(liveness.is_dead(start + 62 * MINUTE));
     }
 
     #[test]
-    fn wakes_for_nothing_are_a_storm_only_when_they_come_close_together() {
+    fn empty_wakes_are_a_storm_only_when_they_are_close_together() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
+        let mut liveness = Liveness::new(start);
         let rarely = (0..STORM_WAKES * 2).map(|n| start + Duration::from_millis(20) * n);
-        assert!(!rarely.fold(false, |storm, at| storm | pulse.woke(at)));
+        assert!(!rarely.fold(false, |storm, at| storm | liveness.on_empty_wake(at)));
         let later = start + 60 * MINUTE;
         let often = (0..STORM_WAKES).map(|n| later + Duration::from_micros(400) * n);
-        assert_eq!(often.filter(|at| pulse.woke(*at)).count(), 1);
+        assert_eq!(often.filter(|at| liveness.on_empty_wake(*at)).count(), 1);
     }
 
     #[test]
     fn messages_end_a_storm() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
+        let mut liveness = Liveness::new(start);
         for _ in 0..STORM_WAKES * 3 {
-            assert!(!pulse.woke(start));
-            pulse.brought(start);
+            assert!(!liveness.on_empty_wake(start));
+            liveness.on_messages(start);
         }
     }
 }

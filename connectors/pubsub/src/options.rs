@@ -1,53 +1,54 @@
-//! What is said to the service when a message ends: [`OnSuccess`], [`OnFailure`], and for one message [`AckOptions`].
+//! How messages are acknowledged ([`OnSuccess`], [`OnFailure`], and for one message [`AckOptions`]), and a subscription to create
+//! ([`NewSubscription`]).
 
 use std::time::Duration;
 
-use broadway_core::Settled;
+use broadway_core::connector::{self, AckChoice, AckPolicy};
 
-/// Pub/Sub's own shortest pause of a retry policy: what a failed message waits where nothing else is said.
-const PAUSE: Duration = Duration::from_secs(10);
+/// The default pause of a failed message: the shortest backoff of a retry policy in Pub/Sub.
+const NACK_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is said of a message that succeeded.
+/// What happens to a message that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnSuccess {
-    /// It is acknowledged: the service forgets it.
+    /// Acknowledges the message: the service does not deliver it again.
     #[default]
     Ack,
-    /// It is given back at once, and comes again as the subscription's retry policy says.
+    /// Nacks it at once: the service delivers it again, following the subscription's retry policy.
     Nack,
-    /// It is kept under lease for this long and then given back.
+    /// Keeps it under lease for this time, then nacks it.
     NackAfter(Duration),
 }
 
-/// What is said of a message that failed.
+/// What happens to a message that failed.
 ///
-/// There is no way to leave it to its lease: the client gives back what it lets go of.
+/// Leaving a message until its lease expires is not possible: the client nacks every message that it drops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// It is kept under lease for this long and then given back; the subscription's retry policy, if it has one, adds its
-    /// own pause. 10 seconds are the default.
+    /// Keeps the message under lease for this time, then nacks it; the subscription's retry policy, if it has one, adds its own
+    /// backoff. The default, with 10 seconds.
     ///
-    /// While it waits, it counts as outstanding: a source whose messages all fail slows down to
-    /// [`max_outstanding_messages`](crate::PubSub::max_outstanding_messages) in this time, and never spins. Closing gives it back
-    /// at once.
+    /// While it is kept, the message counts as outstanding: a source whose messages all fail slows down to
+    /// [`outstanding_messages_max`](crate::PubSub::outstanding_messages_max) in this time instead of looping. Closing nacks it at
+    /// once.
     NackAfter(Duration),
-    /// It is given back at once. Without a retry policy the service sends it again at once, as often as it fails: only for
-    /// subscriptions that have one.
+    /// Nacks the message at once. Without a retry policy the service delivers it again at once, as often as it fails, so use this
+    /// only for subscriptions that have one.
     Nack,
-    /// It is acknowledged, and so lost: for what was written to a place of your own.
+    /// Acknowledges the message. It is lost unless you stored it elsewhere.
     Ack,
 }
 
 impl Default for OnFailure {
     fn default() -> Self {
-        Self::NackAfter(PAUSE)
+        Self::NackAfter(NACK_PAUSE)
     }
 }
 
-/// How one message is to be acknowledged, for [`Message::configure_ack`](broadway_core::Message::configure_ack). What is not
-/// set stays as the source has it.
+/// How one message is acknowledged, for [`Message::configure_ack`](broadway_core::Message::configure_ack). A choice that is not set
+/// stays as the source has it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,41 +57,52 @@ impl Default for OnFailure {
 /// let options = AckOptions::new().on_failure(OnFailure::NackAfter(Duration::from_secs(120)));
 /// # let _ = options;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[must_use = "options are given to `Message::configure_ack`"]
-pub struct AckOptions {
-    on_success: Option<OnSuccess>,
-    on_failure: Option<OnFailure>,
+pub type AckOptions = connector::AckOptions<OnSuccess, OnFailure>;
+
+/// The choices of a source.
+pub(crate) type PubSubAckPolicy = AckPolicy<OnSuccess, OnFailure>;
+
+/// A subscription to create if it does not exist, for [`PubSub::create_if_missing`](crate::PubSub::create_if_missing).
+#[derive(Debug, Clone)]
+#[must_use = "give it to `PubSub::create_if_missing`"]
+pub struct NewSubscription {
+    pub(crate) topic: String,
+    pub(crate) is_ordered: bool,
+    pub(crate) is_exactly_once: bool,
 }
 
-impl AckOptions {
-    /// Nothing set.
-    pub fn new() -> Self {
-        Self::default()
+impl NewSubscription {
+    /// A subscription to this topic, which must exist: `projects/p/topics/t`.
+    pub fn on(topic: impl Into<String>) -> Self {
+        Self {
+            topic: topic.into(),
+            is_ordered: false,
+            is_exactly_once: false,
+        }
     }
 
-    /// What is said if it succeeds.
-    pub fn on_success(mut self, on_success: OnSuccess) -> Self {
-        self.on_success = Some(on_success);
+    /// Enables message ordering: messages with the same ordering key are delivered in the order in which they were published.
+    pub fn ordered(mut self) -> Self {
+        self.is_ordered = true;
         self
     }
 
-    /// What is said if it fails.
-    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.on_failure = Some(on_failure);
+    /// Enables exactly-once delivery: after a confirmed acknowledgement, a message is not delivered again.
+    pub fn exactly_once(mut self) -> Self {
+        self.is_exactly_once = true;
         self
     }
 }
 
-/// What is said to the service, whatever the reason.
+/// What to do at the service with a settled message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum AckAction {
     Ack,
     Nack,
     NackAfter(Duration),
 }
 
-impl From<OnSuccess> for Verdict {
+impl From<OnSuccess> for AckAction {
     fn from(choice: OnSuccess) -> Self {
         match choice {
             OnSuccess::Ack => Self::Ack,
@@ -100,7 +112,7 @@ impl From<OnSuccess> for Verdict {
     }
 }
 
-impl From<OnFailure> for Verdict {
+impl From<OnFailure> for AckAction {
     fn from(choice: OnFailure) -> Self {
         match choice {
             OnFailure::Ack => Self::Ack,
@@ -110,32 +122,19 @@ impl From<OnFailure> for Verdict {
     }
 }
 
-/// The choices of a source.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Policy {
-    pub(crate) on_success: OnSuccess,
-    pub(crate) on_failure: OnFailure,
-}
-
-impl Policy {
-    /// What is to be said of a message that has ended. One that nobody began goes back at once.
-    pub(crate) fn verdict<K>(&self, settled: &Settled<K>) -> Verdict {
-        let own = settled.options::<AckOptions>();
-        if settled.outcome.is_done() {
-            let own = own.and_then(|options| options.on_success);
-            own.unwrap_or(self.on_success).into()
-        } else if settled.outcome.is_failed() {
-            let own = own.and_then(|options| options.on_failure);
-            own.unwrap_or(self.on_failure).into()
-        } else {
-            Verdict::Nack
+impl From<AckChoice<OnSuccess, OnFailure>> for AckAction {
+    fn from(choice: AckChoice<OnSuccess, OnFailure>) -> Self {
+        match choice {
+            AckChoice::Success(choice) => choice.into(),
+            AckChoice::Failure(choice) => choice.into(),
+            AckChoice::Release => Self::Nack,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use broadway_core::{Callback, Outcome, Reason};
+    use broadway_core::{Callback, Outcome, Reason, Settled};
 
     use super::*;
 
@@ -143,31 +142,37 @@ mod tests {
         Outcome::Failed(Reason::error(Callback::HandleMessage, "it does not work"))
     }
 
+    fn action(policy: PubSubAckPolicy, settled: &Settled<()>) -> AckAction {
+        policy.choose(settled).into()
+    }
+
     #[test]
     fn a_message_may_set_one_choice_and_keeps_the_other() {
-        let policy = Policy {
+        let policy = PubSubAckPolicy {
             on_success: OnSuccess::Nack,
             on_failure: OnFailure::Ack,
         };
         let own = AckOptions::new().on_failure(OnFailure::Nack);
-        let verdict = |outcome| policy.verdict(&Settled::for_test((), outcome).with_options(own));
-        assert_eq!(verdict(failed()), Verdict::Nack);
+        let action = |outcome| action(policy, &Settled::for_test((), outcome).with_options(own));
+        assert_eq!(action(failed()), AckAction::Nack);
         assert_eq!(
-            verdict(Outcome::Done),
-            Verdict::Nack,
-            "as the source has it"
+            action(Outcome::Done),
+            AckAction::Nack,
+            "the source's choice"
         );
     }
 
     #[test]
-    fn a_failed_message_is_neither_acknowledged_nor_given_back_at_once_by_default() {
-        let verdict = Policy::default().verdict(&Settled::for_test((), failed()));
-        assert_eq!(verdict, Verdict::NackAfter(PAUSE));
+    fn a_failed_message_is_neither_acknowledged_nor_nacked_at_once_by_default() {
+        let settled = Settled::for_test((), failed());
+        let action = action(PubSubAckPolicy::default(), &settled);
+        assert_eq!(action, AckAction::NackAfter(NACK_PAUSE));
     }
 
     #[test]
-    fn what_nobody_began_goes_back_at_once() {
-        let verdict = Policy::default().verdict(&Settled::for_test((), Outcome::Released));
-        assert_eq!(verdict, Verdict::Nack);
+    fn a_released_message_is_nacked_at_once() {
+        let settled = Settled::for_test((), Outcome::Released);
+        let action = action(PubSubAckPolicy::default(), &settled);
+        assert_eq!(action, AckAction::Nack);
     }
 }

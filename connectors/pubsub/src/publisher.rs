@@ -1,43 +1,41 @@
-//! The sending side: [`PubSubPublisher`], with a confirmation for each message.
+//! The publisher: [`PubSubPublisher`], with a confirmation for each message.
 //!
 //! ```text
-//! publish ── check ──▶ permits ──▶ client: batches by size, bytes and linger, one at a time for each key ──▶ service
-//!    ▲                                                                                                       │
-//!    └──────────────────────────── one result for each message, in order ◀───────────────────────────────────┘
+//! publish ── convert ──▶ permits ──▶ client: batches by size, bytes and linger, one at a time for each key ──▶ service
+//!    ▲                                                                                                         │
+//!    └──────────────────────────── one result for each message, in order ◀─────────────────────────────────────┘
 //! ```
 //!
-//! `builder` has the options, `outgoing` what the service would refuse, and `failure` the meaning of errors.
+//! `builder` has the options, `convert` makes the message that the service accepts or fails with the reason, and `error` classifies
+//! errors of the client.
 
 mod builder;
-mod failure;
-pub(crate) mod outgoing;
+pub(crate) mod convert;
+mod error;
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use broadway_core::{BoxError, Deadline, Outgoing, PublishError, Publisher};
-use google_cloud_pubsub::{client::Publisher as Client, error, publisher::PublishFuture};
-use tokio::sync::{RwLock, Semaphore};
+use broadway_core::{
+    BoxError, Deadline, Outgoing, PublishError, Publisher,
+    connector::{ConnectorError, InFlight},
+};
+use google_cloud_pubsub::{
+    client::Publisher as Client, error::PublishError as ClientPublishError,
+    publisher::PublishFuture,
+};
 
-use crate::connect::Target;
+use crate::error::Resource;
 pub use builder::PubSubPublisherBuilder;
 
-/// What the client may take besides `confirm_timeout`, before it is given up.
+/// How long the client may take beyond `confirm_timeout` before its message counts as unconfirmed.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Publishes to a topic. Clones share one connection and one limit.
-///
-/// [`Outgoing::key`] is the ordering key: messages of one key arrive in the order of [`publish`](Publisher::publish) at
-/// subscriptions that keep it, if they are published in one region. Headers are attributes, as text. What Pub/Sub does not take in
-/// that way is encoded, marked, and decoded by [`PubSubRecord`](crate::PubSubRecord): no payload at all (`broadway-encoding`), a key
-/// that is empty, no UTF-8 or above 1,024 bytes (`broadway-key`; the ordering key stands for it), headers of other names, types and
-/// values, and those beyond the hundredth (`broadway-headers`). [`Outgoing::to`] and [`Outgoing::to_partition`] are refused, and
-/// so are more than 10,000,000 bytes, or about 100 KB of headers.
-///
-/// What fails in a way that passes is tried again for `confirm_timeout`, and so may arrive twice. When a message with an ordering
-/// key fails for good, the client fails those behind it too; afterwards the key goes on.
-///
-/// Closing one clone closes all of them. When the last clone is dropped without [`close`](Publisher::close), what was handed to it is
-/// sent in the background.
 ///
 /// ```no_run
 /// use broadway_core::{Outgoing, Publisher};
@@ -50,37 +48,57 @@ const GRACE: Duration = Duration::from_secs(1);
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Conversion
+///
+/// [`Outgoing::key`] is the ordering key: messages with the same key arrive in the order of [`publish`](Publisher::publish) at
+/// subscriptions with message ordering, if they are published in one region. Headers are attributes, as text. What Pub/Sub does not
+/// accept is encoded and marked, and [`PubSubRecord`](crate::PubSubRecord) decodes it: a missing payload (`broadway-encoding`), a key
+/// that is empty, not UTF-8 or above 1,024 bytes (`broadway-key`, with a digest as the ordering key), and headers with other names, types
+/// and values, or beyond the hundredth (`broadway-headers`). Messages with [`Outgoing::to`] or [`Outgoing::to_partition`] are refused, and
+/// so are messages above 10,000,000 bytes or with more than about 100 KB of headers.
+///
+/// # Failures
+///
+/// The client retries transient errors for `confirm_timeout`, so a message may arrive twice. When a message with an ordering key
+/// fails, the client also fails later ones with the same key; after the call has returned, the key can be used again.
+///
+/// # Flush, close and drop
+///
+/// [`flush`](Publisher::flush) waits for the calls of `publish` that began before it, and sends messages that dropped calls have left,
+/// for up to `confirm_timeout` and two seconds; later calls are not held up. Closing one clone closes all of them: no call begins any more, and
+/// [`close`](Publisher::close) waits for open calls for up to `close_timeout`. Both fail with a [`ConnectorError`] at their timeout; open
+/// calls go on. When the last clone is dropped without [`close`](Publisher::close), messages that were passed to the client are sent in
+/// the background.
 #[derive(Clone)]
-#[must_use = "a publisher sends nothing by itself, and is closed when it is dropped"]
+#[must_use = "a publisher does nothing until `publish` is called"]
 pub struct PubSubPublisher {
-    shared: Arc<Shared>,
+    shared: Arc<PubSubPublisherShared>,
 }
 
 /// What clones share.
-struct Shared {
-    /// Calls of `publish` read it; who flushes or closes writes, and so waits for those before it.
-    client: RwLock<Option<Client>>,
-    in_flight: Semaphore,
-    in_flight_max: u32,
+struct PubSubPublisherShared {
+    /// `None` once the publisher is closed and everything is answered.
+    client: Mutex<Option<Client>>,
+    in_flight: Arc<InFlight>,
     confirm_timeout: Duration,
     close_timeout: Duration,
-    target: Target,
+    resource: Resource,
 }
 
 impl PubSubPublisher {
-    /// The options of a publisher to this topic, by its full name: `projects/p/topics/t`.
+    /// Options of a publisher to the topic with this full name: `projects/p/topics/t`.
     pub fn topic(name: impl Into<String>) -> PubSubPublisherBuilder {
         PubSubPublisherBuilder::new(name.into())
     }
 
-    fn new(client: Client, options: &PubSubPublisherBuilder, target: Target) -> Self {
-        let shared = Shared {
-            client: RwLock::new(Some(client)),
-            in_flight: Semaphore::new(options.in_flight_max),
-            in_flight_max: u32::try_from(options.in_flight_max).unwrap_or(u32::MAX),
+    fn new(client: Client, options: &PubSubPublisherBuilder, resource: Resource) -> Self {
+        let shared = PubSubPublisherShared {
+            client: Mutex::new(Some(client)),
+            in_flight: InFlight::new(options.in_flight_max),
             confirm_timeout: options.confirm_timeout,
             close_timeout: options.close_timeout,
-            target,
+            resource,
         };
         Self {
             shared: Arc::new(shared),
@@ -88,30 +106,36 @@ impl PubSubPublisher {
     }
 }
 
-impl Shared {
-    /// Sends messages for which there are permits, and waits for the results.
+impl PubSubPublisherShared {
+    /// A clone of the client, unless the publisher is closed.
+    fn client(&self) -> Option<Client> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.clone()
+    }
+
+    /// Sends messages for which there are permits, and appends their results.
     async fn send(
         &self,
         client: &Client,
-        group: impl Iterator<Item = Outgoing>,
+        messages: impl Iterator<Item = Outgoing>,
         results: &mut Vec<Result<(), PublishError>>,
     ) {
         let deadline = Deadline::after(self.confirm_timeout.saturating_add(GRACE));
-        let mut sent: Vec<Flight> = Vec::with_capacity(group.size_hint().0);
-        for message in group {
-            sent.push(match outgoing::convert(message) {
+        let mut pending: Vec<PendingPublish> = Vec::with_capacity(messages.size_hint().0);
+        for message in messages {
+            pending.push(match convert::convert(message) {
                 Ok(message) => {
                     let key = message.ordering_key.clone();
-                    Flight::Sent(client.publish(message), key)
+                    PendingPublish::Sent(client.publish(message), key)
                 }
-                Err(why) => Flight::Refused(why),
+                Err(reason) => PendingPublish::Refused(reason),
             });
         }
         let mut paused = BTreeSet::new();
-        for flight in sent {
-            results.push(match flight {
-                Flight::Refused(why) => Err(PublishError::refused(why)),
-                Flight::Sent(confirmation, key) => {
+        for pending in pending {
+            results.push(match pending {
+                PendingPublish::Refused(reason) => Err(PublishError::refused(reason)),
+                PendingPublish::Sent(confirmation, key) => {
                     let result = self.confirmed(confirmation, deadline).await;
                     if result.is_err() && !key.is_empty() {
                         paused.insert(key);
@@ -120,7 +144,7 @@ impl Shared {
                 }
             });
         }
-        // Only now: those behind a failed message of its key have failed by then, and what follows is in order again.
+        // Only after all results: resumed earlier, later messages with the key could be sent although an earlier one had failed.
         for key in paused {
             client.resume_publish(key);
         }
@@ -133,7 +157,7 @@ impl Shared {
     ) -> Result<(), PublishError> {
         match deadline.within(confirmation).await {
             Some(Ok(_message_id)) => Ok(()),
-            Some(Err(error)) => Err(self.failure(&error)),
+            Some(Err(error)) => Err(self.publish_error(&error)),
             None => Err(PublishError::unconfirmed(format!(
                 "no answer within {:?} (`confirm_timeout`)",
                 self.confirm_timeout
@@ -141,13 +165,32 @@ impl Shared {
         }
     }
 
-    fn failure(&self, error: &error::PublishError) -> PublishError {
-        failure::explain(error, &self.target)
+    fn publish_error(&self, error: &ClientPublishError) -> PublishError {
+        error::publish_error(error, &self.resource)
+    }
+
+    /// Waits for open calls, and for messages of calls that were dropped, which are still with the client.
+    async fn flush(&self, timeout: Duration, option: &str) -> Result<(), ConnectorError> {
+        let deadline = Deadline::after(timeout);
+        let late = |what: &str| {
+            ConnectorError::transient(format!(
+                "{what} to `topic` = {:?} at {} not confirmed within {timeout:?} ({option})",
+                self.resource.name, self.resource.endpoint
+            ))
+        };
+        // Calls first: they may still pass messages to the client.
+        let flushed = self.in_flight.flush(deadline).await;
+        flushed.map_err(|calls| late(&format!("{calls} calls of `publish`")))?;
+        let Some(client) = self.client() else {
+            return Ok(());
+        };
+        let flushed = deadline.within(client.flush()).await;
+        flushed.ok_or_else(|| late("messages of dropped calls of `publish`"))
     }
 }
 
-enum Flight {
-    /// With its ordering key.
+/// A message that was passed to the client, with its ordering key, or refused before.
+enum PendingPublish {
     Sent(PublishFuture, String),
     Refused(String),
 }
@@ -157,54 +200,49 @@ impl Publisher for PubSubPublisher {
         let shared = &*self.shared;
         let mut results = Vec::with_capacity(messages.len());
         let mut messages = messages.into_iter();
-        let link = shared.client.read().await;
-        let Some(client) = &*link else {
+        // The call begins before the client is taken: `close` waits for calls that have begun, and only then drops the client.
+        let (Ok(_call), Some(client)) = (shared.in_flight.begin(), shared.client()) else {
             return messages.map(|_| Err(PublishError::closed())).collect();
         };
-        // All of a group or nothing, so that two large calls never wait for each other's permits.
         while messages.len() > 0 {
-            let size = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-            let size = size.min(shared.in_flight_max);
-            let _permits = shared.in_flight.acquire_many(size).await;
-            let group = messages.by_ref().take(size as usize);
-            shared.send(client, group, &mut results).await;
+            let size = messages.len().min(shared.in_flight.messages_max());
+            // Held until the whole part is answered.
+            let _permits = shared.in_flight.acquire(size).await;
+            let part = messages.by_ref().take(size);
+            shared.send(&client, part, &mut results).await;
         }
         results
     }
 
     async fn flush(&self) -> Result<(), BoxError> {
-        let shared = &*self.shared;
-        let limit = shared.confirm_timeout.saturating_add(GRACE * 2);
-        let flushed = async {
-            // Whoever was before us has its results. What a dropped call has left is still with the client.
-            if let Some(client) = &*shared.client.write().await {
-                client.flush().await;
-            }
-        };
-        let flushed = Deadline::after(limit).within(flushed).await;
-        flushed.ok_or_else(|| format!("not everything was answered within {limit:?}").into())
+        let timeout = self.shared.confirm_timeout.saturating_add(GRACE * 2);
+        let flushed = self.shared.flush(timeout, "`confirm_timeout` and 2 s");
+        Ok(flushed.await?)
     }
 
     async fn close(&self) -> Result<(), BoxError> {
         let shared = &*self.shared;
-        let limit = shared.close_timeout;
-        let closed = async {
-            if let Some(client) = shared.client.write().await.take() {
-                client.flush().await;
-            }
-        };
-        let closed = Deadline::after(limit).within(closed).await;
-        closed.ok_or_else(|| {
-            format!("not everything was answered within {limit:?} (`close_timeout`)").into()
-        })
+        shared.in_flight.close();
+        shared
+            .flush(shared.close_timeout, "`close_timeout`")
+            .await?;
+        // Ends the client's task and connection. Calls that began before have ended, and no call begins any more.
+        drop(
+            shared
+                .client
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        Ok(())
     }
 }
 
 impl fmt::Debug for PubSubPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubSubPublisher")
-            .field("topic", &self.shared.target.name)
-            .field("endpoint", &self.shared.target.endpoint)
+            .field("topic", &self.shared.resource.name)
+            .field("endpoint", &self.shared.resource.endpoint)
             .finish_non_exhaustive()
     }
 }

@@ -12,15 +12,15 @@ use google_cloud_pubsub::model::Message;
 
 use crate::options::AckOptions;
 
-/// One message. Its attributes are the headers of a [`Record`], its ordering key is the key.
+/// A message. As a [`Record`], its attributes are the headers, and its ordering key is the key.
 ///
-/// As a [`Record`] it is what was given to the publisher: what [`PubSubPublisher`](crate::PubSubPublisher) had to encode is decoded,
-/// and the attributes that carry it (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its
-/// own methods show the message as it is at the service.
+/// The [`Record`] is the message that was published: what [`PubSubPublisher`](crate::PubSubPublisher) encoded is decoded, and the
+/// attributes used for that (`broadway-encoding`, `broadway-key`, `broadway-headers`, `broadway-time`) are not among its headers. Its
+/// own methods return the message as it is at the service.
 pub struct PubSubRecord {
     message: Message,
     delivery_attempt: Option<i32>,
-    /// What the publisher encoded, decoded at the first look.
+    /// What the publisher encoded, decoded on first use.
     restored: OnceLock<Option<Box<Restored>>>,
 }
 
@@ -42,19 +42,19 @@ impl PubSubRecord {
         restored.as_deref()
     }
 
-    /// The bytes that were published. A clone shares them.
+    /// Returns the bytes that were published. A clone shares them.
     #[must_use]
     pub fn data(&self) -> &Bytes {
         &self.message.data
     }
 
-    /// The id that the service gave it: unique in its topic.
+    /// Returns the id that the service assigned, unique in its topic.
     #[must_use]
     pub fn message_id(&self) -> &str {
         &self.message.message_id
     }
 
-    /// When the service received it.
+    /// Returns when the service received it.
     #[must_use]
     pub fn publish_time(&self) -> Option<SystemTime> {
         let time = self.message.publish_time.as_ref()?;
@@ -63,28 +63,28 @@ impl PubSubRecord {
         Some(UNIX_EPOCH + seconds + nanos)
     }
 
-    /// The ordering key, if it was published with one.
+    /// Returns the ordering key, if it was published with one.
     #[must_use]
     pub fn ordering_key(&self) -> Option<&str> {
         let key = self.message.ordering_key.as_str();
         (!key.is_empty()).then_some(key)
     }
 
-    /// Which delivery of this message it is, from 1. The service counts only where the subscription has a dead-letter topic,
-    /// and the count is approximate.
+    /// Returns the number of deliveries of this message, from 1. The service counts only if the subscription has a dead-letter topic,
+    /// and counts approximately.
     #[must_use]
     pub fn delivery_attempt(&self) -> Option<u32> {
         self.delivery_attempt
             .and_then(|attempt| u32::try_from(attempt).ok())
     }
 
-    /// The value of this attribute.
+    /// Returns the value of the attribute with this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.message.attributes.get(name).map(String::as_str)
     }
 
-    /// The attributes, in no particular order.
+    /// Iterates over all attributes, in no particular order.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         let attributes = self.message.attributes.iter();
         attributes.map(|(name, value)| (name.as_str(), value.as_str()))
@@ -104,7 +104,7 @@ impl Record for PubSubRecord {
         self.restored().is_some_and(Restored::is_tombstone)
     }
 
-    /// The key that was published, otherwise the ordering key.
+    /// Returns the key that was published, or else the ordering key.
     fn key(&self) -> Option<&[u8]> {
         let key = self.ordering_key().map(str::as_bytes);
         self.restored().map_or(key, |restored| restored.key(key))
@@ -126,19 +126,19 @@ impl Record for PubSubRecord {
         }
     }
 
-    /// The time that was given to the publisher, otherwise when the service received it.
+    /// Returns the time that was set when the message was published, or else when the service received it.
     fn time(&self) -> Option<SystemTime> {
         let given = self.restored().and_then(Restored::time);
         given.or_else(|| self.publish_time())
     }
 
-    /// The message id.
+    /// Returns the message id.
     fn id(&self) -> String {
         self.message.message_id.clone()
     }
 }
 
-/// Shows what it is and how large, never its bytes.
+/// Shows the id and the size, never the data or the values of attributes.
 impl fmt::Debug for PubSubRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.message.attributes.keys().collect();

@@ -1,4 +1,4 @@
-//! The two halves that the engine holds: [`PubSub`] opens streams, [`PubSubProducer`] delivers what one has brought.
+//! What the engine holds: [`PubSub`] opens streams, and [`PubSubProducer`] delivers the messages of one.
 //!
 //! The client, its leases and all tasks of a producer run on a thread of the producer's own, which no handler can block.
 
@@ -12,187 +12,204 @@ use std::{
 use broadway_core::{
     BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Source,
     SourceProducer,
-    connector::{ClientRuntime, LagReporter},
+    connector::{ClientRuntime, ConnectorError, LagReporter},
     telemetry::MessageInfo,
 };
 use futures_util::future::{FutureExt, OptionFuture, join3};
 use google_cloud_pubsub::{
     client::Subscriber,
-    subscriber::{ShutdownBehavior, ShutdownToken},
+    subscriber::{MessageStream, ShutdownBehavior, ShutdownToken},
 };
 use tokio::task::JoinHandle;
 
 use crate::{
-    ack::{Farewell, PubSubAcknowledger, Token},
+    ack::{LastAcks, PubSubAcknowledger},
     config::PubSub,
     confirm::Confirmer,
-    connect::{Access, Found, LIMIT_MAX, Limit, Target},
-    held::{Held, Limits},
-    lag, minder,
-    probe::Probe,
-    pulse::Pulse,
+    connect::{LIMIT_MAX, Lookup, ServiceAccess, TimeLimit},
+    error::Resource,
+    health_check::HealthCheck,
+    lag,
+    liveness::Liveness,
     record::PubSubRecord,
-    stream,
+    stream, timers,
+    unsettled::{OutstandingLimits, Token, UnsettledMessages},
 };
 
-/// How long opening waits for a refusal of the stream, where it isn't known beforehand that there can be none.
-const REFUSAL: Duration = Duration::from_secs(3);
+/// How long opening waits for the service to reject the stream, unless it is certain that it will not.
+const REJECTION_WAIT: Duration = Duration::from_secs(3);
 
 impl Source for PubSub {
     type Producer = PubSubProducer;
 
-    /// All options that cannot work.
+    /// Checks the options without connecting.
     fn check(&self) -> Vec<Problem> {
         self.problems()
     }
 
-    /// Opens a stream, after the service has answered a question for the subscription.
+    /// Requests the subscription, then opens a stream.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for options that cannot work; otherwise a text that names the option: there are no credentials, nothing
-    /// answers within `connect_timeout`, there is no such subscription, reading it is not permitted.
+    /// Fails with a [`ConfigError`] if options are invalid. Otherwise fails with a [`ConnectorError`] that names the option: there are
+    /// no credentials, nothing answers within `connect_timeout`, the subscription does not exist, or reading it is not permitted.
     ///
     /// # Cancel safety
     ///
-    /// Dropped half-way, the stream is closed and what it brought is given back.
+    /// Cancel safe: the stream is closed, and messages that it returned are nacked.
     async fn open(&self, cx: &OpenContext) -> Result<PubSubProducer, BoxError> {
         let mut problems = self.problems();
-        problems.extend(self.problems_in(cx));
+        problems.extend(self.pipeline_problems(cx));
         ConfigError::check("the Pub/Sub source", problems)?;
-        let runtime = ClientRuntime::start(&format!("pubsub-{}", cx.producer()))
-            .map_err(|error| format!("cannot start the thread of the Pub/Sub client: {error}"))?;
+        let name = format!("pubsub-{}", cx.producer());
+        let runtime = ClientRuntime::start(&name).map_err(|error| {
+            ConnectorError::transient(format!(
+                "cannot start the thread {name:?} of the Pub/Sub client: {error}"
+            ))
+        })?;
         let (source, cx, own) = (self.clone(), cx.clone(), runtime.clone());
         let opened = runtime.run(async move { source.open_on(own, &cx).await });
-        opened.await?
+        Ok(opened.await??)
     }
 }
 
 impl PubSub {
-    /// Opens a producer, on the runtime that this runs on.
+    /// Opens a producer on the current runtime, which must be `runtime`.
     async fn open_on(
         &self,
         runtime: ClientRuntime,
         cx: &OpenContext,
-    ) -> Result<PubSubProducer, BoxError> {
-        let limit = Limit::begin(self.connect_timeout);
-        let link = self.connect(limit).await?;
-        let is_certain = link.is_emulator && link.is_found;
-        let producer = PubSubProducer::start(self, link, runtime, cx);
-        // An emulator knows no permissions.
+    ) -> Result<PubSubProducer, ConnectorError> {
+        let limit = TimeLimit::of_opening(self.connect_timeout);
+        let service = self.connect(limit).await?;
+        // Emulators have no permissions, so a stream to a subscription that exists is never rejected.
+        let is_certain = service.is_emulator && service.is_found;
+        let producer = PubSubProducer::start(self, service, runtime, cx);
         if !is_certain {
-            producer.await_refusal(limit.deadline).await?;
+            producer.await_rejection(limit.deadline).await?;
         }
         Ok(producer)
     }
 
-    async fn connect(&self, limit: Limit) -> Result<Link, BoxError> {
+    async fn connect(&self, limit: TimeLimit) -> Result<ConnectedService, ConnectorError> {
         let name = &self.subscription;
         if let Some(client) = &self.client {
-            let target = Target {
+            let resource = Resource {
                 option: "subscription",
                 name: name.clone(),
                 endpoint: "the endpoint of `client`".to_owned(),
             };
-            return Ok(Link {
+            return Ok(ConnectedService {
                 client: client.get(limit).await?,
-                target,
+                resource,
                 access: None,
                 is_emulator: false,
                 is_found: false,
             });
         }
-        let access = Access::new(self.endpoint.as_deref(), limit).await?;
-        let target = access.target("subscription", name);
-        let found = access.find_subscription(name, limit).await?;
-        match (found, &self.create) {
-            (Found::No, Some(create)) => access.create_subscription(name, create, limit).await?,
-            (Found::No, None) => return Err(target.missing().into()),
-            (Found::Yes | Found::Hidden, _) => {}
+        let access = ServiceAccess::new(self.endpoint.as_deref(), limit).await?;
+        let resource = access.resource("subscription", name);
+        let lookup = access.find_subscription(name, limit).await?;
+        match (lookup, &self.create_if_missing) {
+            (Lookup::Missing, Some(new)) => access.create_subscription(name, new, limit).await?,
+            (Lookup::Missing, None) => return Err(resource.missing()),
+            (Lookup::Found | Lookup::Hidden, _) => {}
         }
-        Ok(Link {
+        Ok(ConnectedService {
             client: access.subscriber().await?,
-            target,
+            resource,
             is_emulator: access.endpoint.is_emulator(),
-            is_found: found != Found::Hidden,
+            is_found: lookup != Lookup::Hidden,
             access: Some(access),
         })
+    }
+
+    fn stream(&self, service: &ConnectedService, limits: OutstandingLimits) -> MessageStream {
+        let OutstandingLimits { messages, bytes } = limits;
+        service
+            .client
+            .subscribe(&self.subscription)
+            .set_max_outstanding_messages(i64::try_from(messages).unwrap_or(i64::MAX))
+            .set_max_outstanding_bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .set_max_lease(self.lease_max.min(LIMIT_MAX))
+            .set_max_lease_extension(self.lease_extension(service.is_emulator))
+            // The client then waits for handlers, which is how the last acknowledgements are sent. All handlers are in
+            // `UnsettledMessages`, so the producer decides when that wait ends.
+            .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
+            .build()
     }
 }
 
 /// A service that has answered.
-struct Link {
+struct ConnectedService {
     client: Subscriber,
-    target: Target,
-    /// To ask again. `None` with a client of the user's, which cannot ask.
-    access: Option<Access>,
+    resource: Resource,
+    /// For health checks. `None` with a client that the user provides, which cannot make these requests.
+    access: Option<ServiceAccess>,
     is_emulator: bool,
-    /// Whether the subscription was seen to exist.
+    /// Whether the service confirmed that the subscription exists.
     is_found: bool,
 }
 
-/// Delivers what a stream has brought, only as much as it is asked for.
+/// Delivers the messages of a stream on demand.
 ///
-/// Dropped without [`close`](SourceProducer::close), it stops reading and gives back what was never delivered. What was delivered
-/// can still be acknowledged.
+/// If it is dropped without [`close`](SourceProducer::close), it stops reading and nacks messages that it has not delivered. Those that
+/// it has delivered can still be acknowledged.
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct PubSubProducer {
-    held: Arc<Held>,
+    unsettled: Arc<UnsettledMessages>,
     lag: Arc<LagReporter>,
     acknowledger: Arc<PubSubAcknowledger>,
     confirmer: Confirmer,
     reader: JoinHandle<()>,
-    minder: JoinHandle<()>,
+    /// Timers, health check and lag.
+    background: JoinHandle<()>,
     shutdown: ShutdownToken,
     close_timeout: Duration,
 }
 
 impl PubSubProducer {
-    /// Starts the tasks of a producer, on the runtime that this runs on.
-    fn start(source: &PubSub, link: Link, runtime: ClientRuntime, cx: &OpenContext) -> Self {
-        let limits = source.limits(cx);
-        let Limits { messages, bytes } = limits;
-        let target = link.target;
-        let stream = link
-            .client
-            .subscribe(&source.subscription)
-            .set_max_outstanding_messages(i64::try_from(messages).unwrap_or(i64::MAX))
-            .set_max_outstanding_bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
-            .set_max_lease(source.max_lease.min(LIMIT_MAX))
-            .set_max_lease_extension(source.lease_extension(link.is_emulator))
-            // Its waiting for handlers is what brings the last acknowledgements home; all handlers are ours, so it
-            // ends when we want it to.
-            .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
-            .build();
+    /// Starts the tasks of a producer on the current runtime.
+    fn start(
+        source: &PubSub,
+        service: ConnectedService,
+        runtime: ClientRuntime,
+        cx: &OpenContext,
+    ) -> Self {
+        let limits = source.outstanding_limits(cx);
+        let stream = source.stream(&service, limits);
+        let resource = service.resource;
         let shutdown = stream.shutdown_token();
-        let held = Arc::new(Held::new(limits, source.max_lease));
-        let pulse = Arc::new(Mutex::new(Pulse::new(Instant::now())));
+        let unsettled = Arc::new(UnsettledMessages::new(limits, source.lease_max));
+        let liveness = Arc::new(Mutex::new(Liveness::new(Instant::now())));
         let confirmer = Confirmer::spawn(cx.producer(), cx.emitter().clone());
-        let minding = minder::mind(held.clone(), pulse.clone(), target.name.clone());
-        let probe = link.access.map(|access| Probe {
+        let lag = Arc::new(LagReporter::new(cx));
+        let health_check = service.access.map(|access| HealthCheck {
             access,
             connect_timeout: source.connect_timeout,
-            target: target.clone(),
-            held: held.clone(),
-            pulse: pulse.clone(),
+            resource: resource.clone(),
+            unsettled: unsettled.clone(),
+            liveness: liveness.clone(),
             producer: cx.producer(),
             emitter: cx.emitter().clone(),
         });
-        let probing = OptionFuture::from(probe.map(Probe::run));
-        let lag = Arc::new(LagReporter::new(cx));
-        let telling = lag::tell(
-            held.clone(),
-            lag.clone(),
-            target.name.clone(),
-            source.lag_interval,
+        let background = join3(
+            timers::run(unsettled.clone(), liveness.clone(), resource.name.clone()),
+            OptionFuture::from(health_check.map(HealthCheck::run)),
+            lag::report(
+                unsettled.clone(),
+                lag.clone(),
+                resource.name.clone(),
+                source.lag_interval,
+            ),
         );
-        let reading = stream::read(stream, held.clone(), pulse, Arc::new(target));
+        let reading = stream::read(stream, unsettled.clone(), liveness, Arc::new(resource));
         Self {
             acknowledger: Arc::new(PubSubAcknowledger::new(
-                held.clone(),
+                unsettled.clone(),
                 source.policy,
                 (cx.producer(), cx.emitter().clone()),
-                Farewell {
+                LastAcks {
                     runtime,
                     confirmer: confirmer.clone(),
                     shutdown: shutdown.clone(),
@@ -200,8 +217,8 @@ impl PubSubProducer {
                 },
             )),
             reader: tokio::spawn(reading),
-            minder: tokio::spawn(join3(minding, probing, telling).map(drop)),
-            held,
+            background: tokio::spawn(background.map(drop)),
+            unsettled,
             lag,
             confirmer,
             shutdown,
@@ -209,44 +226,40 @@ impl PubSubProducer {
         }
     }
 
-    /// Waits a little for the stream to fail or to bring something; most streams do neither.
-    async fn await_refusal(&self, deadline: Deadline) -> Result<(), BoxError> {
-        let sign = async {
+    /// Waits a little for the stream to fail or to return a message. Most streams do neither.
+    async fn await_rejection(&self, deadline: Deadline) -> Result<(), ConnectorError> {
+        let first_sign = async {
             loop {
-                if let Some(sign) = self.held.sign() {
+                if let Some(sign) = self.unsettled.first_sign() {
                     return sign;
                 }
-                self.held.arrived().await;
+                self.unsettled.ready().await;
             }
         };
-        let until = deadline.min(Deadline::after(REFUSAL));
-        match until.within(sign).await {
-            Some(Err(refusal)) => Err(refusal.into()),
-            Some(Ok(())) | None => Ok(()),
-        }
+        let deadline = deadline.min(Deadline::after(REJECTION_WAIT));
+        deadline.within(first_sign).await.unwrap_or(Ok(()))
     }
 
-    /// Waits until all that was said has arrived.
-    async fn confirm(&self) -> Result<(), BoxError> {
-        let failed = self.confirmer.failed();
-        let all_said = async {
+    /// Waits until all acks and nacks have been sent, and confirmed where that is possible.
+    async fn flush_acks(&self) -> Result<(), ConnectorError> {
+        let failed_before = self.confirmer.failed();
+        let all_sent = async {
+            // Confirmations first: the client's shutdown nacks what still waits for one.
             self.confirmer.flush().await;
             self.shutdown.shutdown().await;
         };
         let deadline = Deadline::after(self.close_timeout);
-        if deadline.within(all_said).await.is_none() {
-            return Err(format!(
-                "acknowledgements did not arrive within {:?} (`close_timeout`): their messages come again",
+        if deadline.within(all_sent).await.is_none() {
+            return Err(ConnectorError::transient(format!(
+                "acknowledgements were not sent within {:?} (`close_timeout`); their messages will be delivered again",
                 self.close_timeout
-            )
-            .into());
+            )));
         }
-        match self.confirmer.failed() - failed {
+        match self.confirmer.failed() - failed_before {
             0 => Ok(()),
-            failed => Err(format!(
-                "{failed} acknowledgements were not confirmed: their messages may come again"
-            )
-            .into()),
+            failed => Err(ConnectorError::transient(format!(
+                "{failed} acknowledgements were not confirmed; their messages may be delivered again"
+            ))),
         }
     }
 }
@@ -269,43 +282,47 @@ impl SourceProducer for PubSubProducer {
         out: &mut Vec<Delivery<PubSubRecord, Token>>,
     ) -> Result<Produced, BoxError> {
         loop {
-            if let Some(result) = self.held.take(demand, out) {
-                return result.map(|()| Produced::More);
+            // Cancel safe: the `Notify` keeps a wakeup without a waiter, and nothing is awaited after messages were taken.
+            if let Some(result) = self.unsettled.take(demand, out) {
+                return Ok(result.map(|()| Produced::More)?);
             }
-            self.held.arrived().await;
+            self.unsettled.ready().await;
         }
     }
 
-    /// Ends the stream first, and only then gives back what was never delivered: to an open stream the service would send it
-    /// again at once.
+    /// Ends the stream, and only then nacks messages that were not delivered: the service would send them to an open stream again at
+    /// once.
     async fn stop(&mut self) {
-        self.held.stop_reading();
+        self.unsettled.stop_reading();
         if !self.reader.is_finished() {
             let deadline = Deadline::after(self.close_timeout);
             if deadline.within(&mut self.reader).await.is_none() {
                 self.reader.abort();
             }
         }
-        self.held.give_back_idle();
+        self.unsettled.nack_ready();
     }
 
     async fn close(mut self) -> Result<(), BoxError> {
         self.lag.end();
+        // The stream ends before anything is nacked, and everything is nacked before the client shuts down, which waits for the last
+        // handler.
         self.stop().await;
-        let unsettled = self.held.let_go();
+        let unsettled = self.unsettled.nack_all();
         if unsettled > 0 {
-            tracing::warn!(target: "broadway_pubsub", unsettled, "messages that nobody settled are given back");
+            tracing::warn!(target: "broadway_pubsub", unsettled, "nacked messages without a result");
         }
-        self.confirm().await
+        Ok(self.flush_acks().await?)
     }
 }
 
 impl Drop for PubSubProducer {
     fn drop(&mut self) {
         self.lag.end();
+        // Ends the stream. The acknowledger keeps the client's thread for messages that are still unsettled.
         self.reader.abort();
-        self.minder.abort();
-        self.held.abandon();
+        self.background.abort();
+        self.unsettled.abandon();
     }
 }
 

@@ -1,18 +1,19 @@
-//! The reader of a stream: a task that takes what the service sends as long as there is room, so that the client keeps it
-//! under lease from the moment it arrives.
+//! Reads a stream: a task that takes messages as long as there is room, so that the client keeps them under lease from the moment
+//! they arrive.
 //!
-//! It ends when the stream does: by its [`ShutdownToken`](google_cloud_pubsub::subscriber::ShutdownToken), or for good by an
-//! error. Streams that break for a while are opened again by the client, with a growing pause of at most a minute where
-//! nobody can be reached; handlers outlive that.
+//! The task ends when the stream does: by its [`ShutdownToken`](google_cloud_pubsub::subscriber::ShutdownToken), or by an error that the
+//! client does not retry. The client reopens streams that break, with growing pauses of at most a minute while the service is
+//! unreachable; handlers outlive that.
 
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Instant,
 };
 
+use broadway_core::connector::ConnectorError;
 use google_cloud_pubsub::{
     Error,
     model::Message,
@@ -20,75 +21,76 @@ use google_cloud_pubsub::{
 };
 
 use crate::{
-    connect::Target,
-    held::{Held, Limits},
-    pulse::Pulse,
+    error::Resource,
+    liveness::Liveness,
+    unsettled::{OutstandingLimits, UnsettledMessages},
 };
 
-/// How many messages are taken in at once, at most.
+/// Maximum number of messages that are added at once.
 const CHUNK_MAX: usize = 1_000;
 
-/// Reads until the stream ends.
+/// Reads until the stream ends or reading stops.
 pub(crate) async fn read(
     mut stream: MessageStream,
-    held: Arc<Held>,
-    pulse: Arc<Mutex<Pulse>>,
-    target: Arc<Target>,
+    unsettled: Arc<UnsettledMessages>,
+    liveness: Arc<Mutex<Liveness>>,
+    resource: Arc<Resource>,
 ) {
-    let mut reader = Reader {
-        held: &held,
-        pulse: &pulse,
+    let mut reader = StreamReader {
+        unsettled: &unsettled,
+        liveness: &liveness,
         chunk: Vec::new(),
     };
-    while let Some(room) = held.room().await {
-        reader.pulse().resume(Instant::now());
-        // Told to stop, it drops the stream where it stands: what ends here can't lose anything any more.
+    while let Some(room) = unsettled.room().await {
+        reader.liveness().resume(Instant::now());
+        // Biased: a stop wins over a stream that is always ready. The stream is then dropped where it stands, which loses nothing that
+        // is still wanted.
         let end = tokio::select! {
             biased;
-            () = held.stopped() => End::Stopped,
+            () = unsettled.stopped() => ReadEnd::Stopped,
             end = reader.fill(&mut stream, room) => end,
         };
         reader.deliver();
-        reader.pulse().pause();
+        reader.liveness().pause();
         let error = match end {
-            End::Full => continue,
-            End::Stopped => break,
-            End::Failed(error) => target.explain(&error),
-            End::Storm => format!(
+            ReadEnd::NoRoom => continue,
+            ReadEnd::Stopped => break,
+            ReadEnd::Failed(error) => resource.explain(&error),
+            ReadEnd::ReconnectStorm => ConnectorError::transient(format!(
                 "connections for `subscription` = {:?} at {} break as soon as they are made",
-                target.name, target.endpoint
-            ),
+                resource.name, resource.endpoint
+            )),
         };
-        held.fail(error, false);
+        unsettled.fail(error);
         break;
     }
 }
 
-struct Reader<'a> {
-    held: &'a Held,
-    pulse: &'a Mutex<Pulse>,
+struct StreamReader<'a> {
+    unsettled: &'a UnsettledMessages,
+    liveness: &'a Mutex<Liveness>,
     chunk: Vec<(Message, Handler)>,
 }
 
-enum End {
-    /// There is no more room.
-    Full,
+/// Why reading ended.
+enum ReadEnd {
+    NoRoom,
     Stopped,
     Failed(Error),
-    Storm,
+    ReconnectStorm,
 }
 
-enum Next {
+enum StreamItem {
     Message(Message, Handler),
-    End(End),
+    End(ReadEnd),
 }
 
-impl Reader<'_> {
-    /// Takes messages in until the room is used up.
-    async fn fill(&mut self, stream: &mut MessageStream, mut room: Limits) -> End {
+impl StreamReader<'_> {
+    /// Reads until the room is used up or the stream ends.
+    async fn fill(&mut self, stream: &mut MessageStream, mut room: OutstandingLimits) -> ReadEnd {
         while room.messages > 0 && room.bytes > 0 {
             match self.next(stream).await {
-                Next::Message(message, handler) => {
+                StreamItem::Message(message, handler) => {
                     room.messages -= 1;
                     room.bytes = room.bytes.saturating_sub(message.data.len());
                     self.chunk.push((message, handler));
@@ -96,36 +98,39 @@ impl Reader<'_> {
                         self.deliver();
                     }
                 }
-                Next::End(end) => {
+                StreamItem::End(end) => {
                     self.deliver();
                     return end;
                 }
             }
         }
         self.deliver();
-        End::Full
+        ReadEnd::NoRoom
     }
 
-    /// The next message. What came before is handed on as soon as there is none at once.
+    /// Returns the next message. Delivers earlier ones first if it has to wait.
     ///
-    /// The future of the client is never dropped half-way: that would throw away a stream which is just being opened.
-    async fn next(&mut self, stream: &mut MessageStream) -> Next {
+    /// The client's future is polled to its end and never dropped half-way: that would drop a stream which is just being opened.
+    async fn next(&mut self, stream: &mut MessageStream) -> StreamItem {
         let mut next = pin!(stream.next());
+        // The first poll is not a wake of the stream, so it says nothing about the connection.
         let mut is_first = true;
         poll_fn(|cx| {
             let is_woken = !std::mem::take(&mut is_first);
             match next.as_mut().poll(cx) {
                 Poll::Ready(Some(Ok((message, handler)))) => {
-                    Poll::Ready(Next::Message(message, handler))
+                    Poll::Ready(StreamItem::Message(message, handler))
                 }
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Next::End(End::Failed(error))),
-                Poll::Ready(None) => Poll::Ready(Next::End(End::Stopped)),
+                Poll::Ready(Some(Err(error))) => {
+                    Poll::Ready(StreamItem::End(ReadEnd::Failed(error)))
+                }
+                Poll::Ready(None) => Poll::Ready(StreamItem::End(ReadEnd::Stopped)),
                 Poll::Pending if !self.chunk.is_empty() => {
                     self.deliver();
                     Poll::Pending
                 }
-                Poll::Pending if is_woken && self.pulse().woke(Instant::now()) => {
-                    Poll::Ready(Next::End(End::Storm))
+                Poll::Pending if is_woken && self.liveness().on_empty_wake(Instant::now()) => {
+                    Poll::Ready(StreamItem::End(ReadEnd::ReconnectStorm))
                 }
                 Poll::Pending => Poll::Pending,
             }
@@ -135,12 +140,12 @@ impl Reader<'_> {
 
     fn deliver(&mut self) {
         if !self.chunk.is_empty() {
-            self.pulse().brought(Instant::now());
-            self.held.arrive(&mut self.chunk);
+            self.liveness().on_messages(Instant::now());
+            self.unsettled.receive(&mut self.chunk);
         }
     }
 
-    fn pulse(&self) -> std::sync::MutexGuard<'_, Pulse> {
-        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    fn liveness(&self) -> MutexGuard<'_, Liveness> {
+        self.liveness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,24 +15,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use broadway_core::{HeaderName, HeaderValue, Outgoing, testing::MakeRecord};
 use bytes::Bytes;
 
-use crate::{publisher::outgoing::convert, record::PubSubRecord};
+use crate::{publisher::convert::convert, record::PubSubRecord};
 
-/// When records were sent, unless a test says otherwise: 2001-09-09 01:46:40 UTC.
+/// The default publish time: 2001-09-09 01:46:40 UTC.
 const SENT: Duration = Duration::from_secs(1_000_000_000);
 
-/// A record with this payload, the message id `1`, and no ordering key, published on 2001-09-09.
+/// Returns a record with this payload, the message id `1`, and no ordering key, published on 2001-09-09.
 pub fn record(payload: impl Into<Bytes>) -> RecordBuilder {
     published(Outgoing::new(payload))
 }
 
-/// The record that comes when a [`PubSubPublisher`](crate::PubSubPublisher) has sent this message.
+/// Returns the record that a reader receives after a [`PubSubPublisher`](crate::PubSubPublisher) published this message.
 pub fn published(message: Outgoing) -> RecordBuilder {
     RecordBuilder::new(message)
 }
 
-/// A record in the making. Clones make equal records.
+/// Builds a record. Clones build equal records.
 #[derive(Debug, Clone)]
-#[must_use = "a builder makes its record in `build`"]
+#[must_use = "a record is built by `build`"]
 pub struct RecordBuilder {
     message: Outgoing,
     has_payload: bool,
@@ -54,13 +54,13 @@ impl RecordBuilder {
         }
     }
 
-    /// A tombstone: no payload at all, which is not the same as an empty one.
+    /// Makes it a tombstone, which has no payload; that differs from an empty one.
     pub fn tombstone(mut self) -> Self {
         self.has_payload = false;
         self
     }
 
-    /// The key, which is the ordering key if it is text of 1 to 1,024 bytes. None by default.
+    /// Sets the key, which is also the ordering key if it is text of 1 to 1,024 bytes. None by default.
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.message = self.message.key(key);
         self
@@ -72,41 +72,41 @@ impl RecordBuilder {
         self
     }
 
-    /// The id that the service gave it. `1` by default.
+    /// Sets the message id. Defaults to `1`.
     pub fn message_id(mut self, id: impl Into<String>) -> Self {
         self.message_id = id.into();
         self
     }
 
-    /// When the service received it. 2001-09-09 01:46:40 UTC by default.
+    /// Sets when the service received it. Defaults to 2001-09-09 01:46:40 UTC.
     pub fn publish_time(mut self, time: SystemTime) -> Self {
         self.publish_time = time;
         self
     }
 
-    /// The time that its sender gave it, which [`Record::time`](broadway_core::Record::time) then is; the publish time by default.
+    /// Sets the time that its sender gave it, which [`Record::time`](broadway_core::Record::time) returns. Defaults to the publish time.
     pub fn time(mut self, time: SystemTime) -> Self {
         self.message = self.message.sent_at(time);
         self
     }
 
-    /// Which delivery it is, from 1, as for a subscription with a dead-letter topic. Not counted by default.
+    /// Sets the number of deliveries, from 1, as for a subscription with a dead-letter topic. Not counted by default.
     pub fn delivery_attempt(mut self, attempt: u32) -> Self {
         self.delivery_attempt = Some(attempt);
         self
     }
 
-    /// Adds an attribute as it is at the service, whatever its name.
+    /// Adds an attribute as it is at the service, with any name.
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes.push((name.into(), value.into()));
         self
     }
 
-    /// The record.
+    /// Builds the record.
     ///
     /// # Panics
     ///
-    /// When the service would not take such a message: it is larger than 10 MB, or has a destination.
+    /// Panics if the service would not accept the message: it is larger than 10 MB, or has a destination.
     #[must_use]
     #[track_caller]
     pub fn build(self) -> PubSubRecord {
@@ -116,7 +116,7 @@ impl RecordBuilder {
         }
         let mut message = match convert(message) {
             Ok(message) => message,
-            Err(error) => panic!("Pub/Sub cannot have such a message: {error}"),
+            Err(error) => panic!("not a message that Pub/Sub accepts: {error}"),
         };
         message.attributes.extend(self.attributes);
         message.message_id = self.message_id;
@@ -128,7 +128,7 @@ impl RecordBuilder {
     }
 }
 
-/// The same message without its payload.
+/// The message without its payload.
 fn without_payload(message: &Outgoing) -> Outgoing {
     let mut without = Outgoing::tombstone();
     if let Some(key) = message.message_key() {
@@ -148,7 +148,7 @@ impl MakeRecord for RecordBuilder {
 
     fn make(&self, delivery: u32) -> PubSubRecord {
         let mut builder = self.clone();
-        // Counted on from what the test says; a service that does not count does not begin to.
+        // Counts from the number that the test set. Without one, the service does not count.
         let before = builder.delivery_attempt;
         builder.delivery_attempt = before.map(|attempt| attempt + (delivery - 1));
         builder.build()
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_made_record_has_what_it_was_given_and_defaults_for_the_rest() {
+    fn a_record_has_what_was_set_and_defaults_otherwise() {
         let plain = record("hello").build();
         assert_eq!(
             (&plain.data()[..], plain.message_id()),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_published_message_comes_back_as_it_was() {
+    fn a_published_message_is_received_as_it_was() {
         let message = Outgoing::new([0, 0xff].to_vec())
             .key([0xfe].to_vec())
             .header("raw", [0xff].to_vec())
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_counts_deliveries_on_where_they_are_counted() {
+    fn a_queue_counts_deliveries_if_a_number_is_set() {
         assert_eq!(record("x").make(3).delivery_attempt(), None);
         let builder = record("x").delivery_attempt(2);
         assert_eq!(builder.make(3).delivery_attempt(), Some(4));

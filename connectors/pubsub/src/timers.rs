@@ -1,41 +1,48 @@
-//! What has to happen at its time: delayed messages are given back, and a dead connection is noticed.
+//! The timer task of a producer: it nacks delayed messages when they are due, and notices a dead connection.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use broadway_core::connector::ConnectorError;
 use tokio::time::{interval, sleep_until};
 
 use crate::{
-    held::Held,
-    pulse::{Pulse, SILENCE_MAX},
+    liveness::{Liveness, SILENCE_MAX},
+    unsettled::UnsettledMessages,
 };
 
-/// How often the pulse is felt.
-const FEEL: Duration = Duration::from_secs(15);
+/// How often liveness is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Runs until it is aborted.
-pub(crate) async fn mind(held: Arc<Held>, pulse: Arc<Mutex<Pulse>>, subscription: String) {
-    let mut feel = interval(FEEL);
+pub(crate) async fn run(
+    unsettled: Arc<UnsettledMessages>,
+    liveness: Arc<Mutex<Liveness>>,
+    subscription: String,
+) {
+    let mut check = interval(CHECK_INTERVAL);
     loop {
-        let due = held.next_due();
-        let wait = async {
+        let due = unsettled.next_due();
+        let next_due = async {
             match due {
                 Some(due) => sleep_until(due.into()).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = wait => held.give_back_due(Instant::now()),
-            () = held.delayed() => {}
-            _ = feel.tick() => {
-                let is_silent = pulse.lock().unwrap_or_else(PoisonError::into_inner).is_silent(Instant::now());
-                if is_silent {
-                    let error = format!(
-                        "nothing was heard from `subscription` = {subscription:?} for {SILENCE_MAX:?}, not even a heartbeat: the connection is dead"
-                    );
-                    held.fail(error, true);
+            () = next_due => unsettled.nack_due(Instant::now()),
+            // An earlier message is due: the loop reads `next_due` again.
+            () = unsettled.delayed() => {}
+            _ = check.tick() => {
+                let liveness = liveness.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_dead = liveness.is_dead(Instant::now());
+                drop(liveness);
+                if is_dead {
+                    unsettled.lose(ConnectorError::transient(format!(
+                        "the connection for `subscription` = {subscription:?} is dead: no messages and no heartbeats for {SILENCE_MAX:?}"
+                    )));
                 }
             }
         }

@@ -1,16 +1,16 @@
-//! What is held of a subscription: every message between its arrival and its last word, with the handler that says it.
+//! All messages that were received and not settled, each with the client's handler: [`UnsettledMessages`].
 //!
-//! A handler is what the client gives with each message: acknowledging and giving back go through it, the client keeps the
-//! message under lease as long as it lives, and the client's shutdown waits for the last one. So handlers do not travel with
-//! messages, where one could leak. They stay here, and a message carries the number of its slot; closing takes them all.
+//! The client returns a handler with each message. Acks and nacks go through it, the client keeps the message under lease as long as
+//! the handler lives, and the client's shutdown waits for the last one. So handlers do not travel with messages, where one could leak.
+//! They stay here, a message carries the number of its slot, and closing takes all of them.
 //!
 //! ```text
-//! stream ── arrive ──▶ ready ── take ──▶ engine ── settle ──▶ done: acknowledged, slot free
-//!    ▲                                              │    └───▶ failed: waits in `delays`, then given back, slot free
-//!    └── room ◀── slots and bytes below the limits ─┘
+//! stream ── receive ──▶ ready ── take ──▶ engine ── settle ──▶ done: acked, slot free
+//!    ▲                                                 │  └───▶ failed: waits in `delays`, then nacked, slot free
+//!    └── room ◀── slots and bytes below the limits ────┘
 //! ```
 //!
-//! One lock guards it all, taken once for each chunk and each group, never across an await.
+//! One lock guards the state. It is taken once for each chunk and each group of results, and never held across an await.
 
 use std::{
     cmp::Reverse,
@@ -23,117 +23,120 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use broadway_core::{BoxError, Delivery};
+use broadway_core::{Delivery, connector::ConnectorError};
 use google_cloud_pubsub::{
     model::Message,
     subscriber::handler::{ExactlyOnce, Handler},
 };
 use tokio::sync::Notify;
 
-use crate::{ack::Token, options::Verdict, record::PubSubRecord};
+use crate::{options::AckAction, record::PubSubRecord};
 
-/// Beyond this a clock may overflow, and every lease has ended long before.
+/// Longer delays could overflow a clock, and every lease ends long before.
 const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// How many late messages are reported by id.
+const LATE_IDS_MAX: usize = 3;
 
-/// The most that is held at a time.
+/// Identifies an unsettled message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Token(u32);
+
+/// Maximum number of outstanding messages and bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutstandingLimits {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
 }
 
-/// Everything held for one producer.
-pub(crate) struct Held {
-    limits: Limits,
+/// The unsettled messages of one producer.
+pub(crate) struct UnsettledMessages {
+    limits: OutstandingLimits,
     /// How long the client keeps a lease.
-    max_lease: Duration,
-    state: Mutex<State>,
-    /// Something is ready, or the stream has ended.
-    arrived: Notify,
-    /// There is room again, or there will be no more reading.
-    roomy: Notify,
-    /// There will be no more reading.
+    lease_max: Duration,
+    state: Mutex<UnsettledState>,
+    /// A message is ready, or the stream has ended.
+    ready: Notify,
+    /// There is room again, or reading stops.
+    room: Notify,
+    /// Reading stops.
     stopping: Notify,
-    /// What is due first has changed.
+    /// The earliest delay has changed.
     delayed: Notify,
-    /// The leases of all that is held are lost.
+    /// The leases of all unsettled messages are lost.
     is_lost: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
-    slots: Vec<Option<Slot>>,
+struct UnsettledState {
+    slots: Vec<Option<UnsettledMessage>>,
     free: Vec<u32>,
     bytes: usize,
     ready: VecDeque<Delivery<PubSubRecord, Token>>,
+    /// Messages to nack, by time.
     delays: BinaryHeap<Reverse<(Instant, u32)>>,
-    /// Why the stream has ended, until it is told.
-    error: Option<String>,
+    /// Why the stream has ended, until it is returned.
+    error: Option<ConnectorError>,
     is_stopping: bool,
-    /// Nobody minds delays any more.
+    /// The task that nacks delayed messages is gone.
     is_abandoned: bool,
 }
 
-struct Slot {
+struct UnsettledMessage {
     handler: Handler,
     bytes: usize,
-    arrived: Instant,
+    received: Instant,
     /// The message id, for logs.
     id: Box<str>,
     published: Option<SystemTime>,
 }
 
-/// How many of the messages whose results were late are named.
-const LATE_IDS_MAX: usize = 3;
-
-/// A message that has ended.
-pub(crate) struct Ended {
+/// A message with a result.
+pub(crate) struct SettledMessage {
     pub(crate) token: Token,
-    pub(crate) verdict: Verdict,
-    /// Whether a handler has dealt with it.
-    pub(crate) is_result: bool,
+    pub(crate) action: AckAction,
+    /// Whether a handler produced the result, rather than a release.
+    pub(crate) is_handled: bool,
 }
 
-/// What [`Held::settle`] has found.
+/// What [`UnsettledMessages::settle`] returns.
 #[derive(Default)]
-pub(crate) struct Settling {
-    /// To be acknowledged with a confirmation.
-    pub(crate) to_confirm: Vec<Unconfirmed>,
-    /// Results of messages that are not held any more, or whose leases have ended.
+pub(crate) struct SettleReport {
+    pub(crate) to_confirm: Vec<ExactlyOnceAck>,
+    /// The number of results whose messages are not unsettled any more, or whose leases have expired.
     pub(crate) late: usize,
-    /// The ids of the first of these, where they are known.
+    /// The ids of the first of these, if they are known.
     pub(crate) late_ids: Vec<Box<str>>,
 }
 
-/// To be acknowledged with a confirmation: the message of this id.
-pub(crate) struct Unconfirmed {
+/// A message with this id to acknowledge with a confirmation.
+pub(crate) struct ExactlyOnceAck {
     pub(crate) id: Box<str>,
     pub(crate) handler: ExactlyOnce,
 }
 
-impl Held {
-    pub(crate) fn new(limits: Limits, max_lease: Duration) -> Self {
+impl UnsettledMessages {
+    pub(crate) fn new(limits: OutstandingLimits, lease_max: Duration) -> Self {
         Self {
             limits,
-            max_lease,
+            lease_max,
             state: Mutex::default(),
-            arrived: Notify::new(),
-            roomy: Notify::new(),
+            ready: Notify::new(),
+            room: Notify::new(),
             stopping: Notify::new(),
             delayed: Notify::new(),
             is_lost: AtomicBool::new(false),
         }
     }
 
-    /// How much more may be read, as soon as it is something. `None`: nothing more is to be read.
-    pub(crate) async fn room(&self) -> Option<Limits> {
+    /// Waits until there is room, and returns how much. Returns `None` when reading stops. For one waiter.
+    pub(crate) async fn room(&self) -> Option<OutstandingLimits> {
         loop {
             {
                 let state = self.lock();
                 if state.is_stopping {
                     return None;
                 }
-                let room = Limits {
+                let room = OutstandingLimits {
                     messages: self.limits.messages.saturating_sub(state.count()),
                     bytes: self.limits.bytes.saturating_sub(state.bytes),
                 };
@@ -141,56 +144,62 @@ impl Held {
                     return Some(room);
                 }
             }
-            self.roomy.notified().await;
+            // A change between the check and here is kept by the `Notify`, so none is missed.
+            self.room.notified().await;
         }
     }
 
-    /// Takes in what the stream has brought.
-    pub(crate) fn arrive(&self, chunk: &mut Vec<(Message, Handler)>) {
-        let arrived = Instant::now();
+    /// Adds messages from the stream.
+    pub(crate) fn receive(&self, chunk: &mut Vec<(Message, Handler)>) {
+        let received = Instant::now();
         let mut state = self.lock();
         for (message, handler) in chunk.drain(..) {
             let attempt = handler.delivery_attempt();
             let record = PubSubRecord::new(message, attempt);
-            let token = state.insert(Slot {
+            let token = state.insert(UnsettledMessage {
                 bytes: record.data().len(),
                 handler,
-                arrived,
+                received,
                 id: record.message_id().into(),
                 published: record.publish_time(),
             });
             state.ready.push_back(Delivery::new(record, token));
         }
         drop(state);
-        self.arrived.notify_one();
+        self.ready.notify_one();
     }
 
-    /// The stream has ended. With `lost`, so have the leases of all that is held.
-    pub(crate) fn fail(&self, error: String, lost: bool) {
-        if lost {
-            self.is_lost.store(true, Ordering::Release);
-        }
+    /// Records that the stream has ended. The first error counts.
+    pub(crate) fn fail(&self, error: ConnectorError) {
         self.lock().error.get_or_insert(error);
-        self.arrived.notify_one();
+        self.ready.notify_one();
     }
 
-    /// What is ready, at most `demand`; the error only after it.
+    /// As [`fail`](Self::fail), for a dead connection: the leases of all unsettled messages are lost too.
+    pub(crate) fn lose(&self, error: ConnectorError) {
+        // Before the error: when `produce` has returned it, the engine asks at once which messages are stale.
+        self.is_lost.store(true, Ordering::Release);
+        self.fail(error);
+    }
+
+    /// Appends at most `demand` ready messages to `out`. Returns the error of the stream only after the last message, and `None` if
+    /// there is neither.
     pub(crate) fn take(
         &self,
         demand: NonZeroUsize,
         out: &mut Vec<Delivery<PubSubRecord, Token>>,
-    ) -> Option<Result<(), BoxError>> {
+    ) -> Option<Result<(), ConnectorError>> {
         let mut state = self.lock();
         if state.ready.is_empty() {
-            return state.error.take().map(|error| Err(error.into()));
+            return state.error.take().map(Err);
         }
         let count = demand.get().min(state.ready.len());
         out.extend(state.ready.drain(..count));
         Some(Ok(()))
     }
 
-    /// Whether the stream has given a sign: a message, or why it ended. The error is given once.
-    pub(crate) fn sign(&self) -> Option<Result<(), String>> {
+    /// Whether the stream has returned a message or an error. The error is returned once.
+    pub(crate) fn first_sign(&self) -> Option<Result<(), ConnectorError>> {
         let mut state = self.lock();
         match state.error.take() {
             Some(error) => Some(Err(error)),
@@ -198,57 +207,55 @@ impl Held {
         }
     }
 
-    /// Returns after [`arrive`](Self::arrive) or [`fail`](Self::fail). For one waiter.
-    pub(crate) async fn arrived(&self) {
-        self.arrived.notified().await;
+    /// Waits for [`receive`](Self::receive) or [`fail`](Self::fail). For one waiter.
+    pub(crate) async fn ready(&self) {
+        self.ready.notified().await;
     }
 
-    /// Says to the service what is to be said, and makes room.
-    pub(crate) fn settle(&self, ended: impl Iterator<Item = Ended>) -> Settling {
-        let mut settling = Settling::default();
+    /// Acks, nacks or delays messages, and makes room.
+    pub(crate) fn settle(&self, settled: impl Iterator<Item = SettledMessage>) -> SettleReport {
+        let mut report = SettleReport::default();
         let mut is_delayed = false;
         let (now, is_lost) = (Instant::now(), self.is_lost());
         let mut state = self.lock();
-        for Ended {
+        for SettledMessage {
             token,
-            verdict,
-            is_result,
-        } in ended
+            action,
+            is_handled,
+        } in settled
         {
             let age = state.age(token, now).filter(|_| !is_lost);
-            let is_leased = age.is_some_and(|age| age < self.max_lease);
-            if is_result && !is_leased {
-                settling.late += 1;
-                if settling.late_ids.len() < LATE_IDS_MAX {
-                    settling.late_ids.extend(state.id(token).map(Box::from));
+            let is_leased = age.is_some_and(|age| age < self.lease_max);
+            if is_handled && !is_leased {
+                report.late += 1;
+                if report.late_ids.len() < LATE_IDS_MAX {
+                    report.late_ids.extend(state.id(token).map(Box::from));
                 }
             }
-            match verdict {
-                Verdict::NackAfter(delay) if !state.is_abandoned => {
+            match action {
+                // The message keeps its slot, so it stays under lease and counts as outstanding.
+                AckAction::NackAfter(delay) if !state.is_abandoned => {
                     is_delayed |= state.delay(token, delay);
                 }
-                Verdict::Ack => {
-                    if let Some(Slot { id, handler, .. }) = state.remove_slot(token) {
+                AckAction::Ack => {
+                    if let Some(UnsettledMessage { id, handler, .. }) = state.remove(token) {
                         match handler {
                             Handler::ExactlyOnce(handler) => {
-                                settling.to_confirm.push(Unconfirmed { id, handler });
+                                report.to_confirm.push(ExactlyOnceAck { id, handler });
                             }
                             handler => handler.ack(),
                         }
                     }
                 }
-                Verdict::Nack | Verdict::NackAfter(_) => {
-                    let handler = state.remove(token);
-                    handler.into_iter().for_each(Handler::nack);
-                }
+                AckAction::Nack | AckAction::NackAfter(_) => state.nack(token),
             }
         }
         drop(state);
-        self.roomy.notify_one();
+        self.room.notify_one();
         if is_delayed {
             self.delayed.notify_one();
         }
-        settling
+        report
     }
 
     /// When the first delayed message is due.
@@ -256,141 +263,139 @@ impl Held {
         self.lock().delays.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// Returns when what is due first may have changed. For one waiter.
+    /// Waits until [`next_due`](Self::next_due) may have changed. For one waiter.
     pub(crate) async fn delayed(&self) {
         self.delayed.notified().await;
     }
 
-    /// Gives back what is due.
-    pub(crate) fn give_back_due(&self, now: Instant) {
+    /// Nacks delayed messages that are due.
+    pub(crate) fn nack_due(&self, now: Instant) {
         let mut state = self.lock();
         while let Some(Reverse((due, slot))) = state.delays.peek().copied() {
             if due > now {
                 break;
             }
             state.delays.pop();
-            state
-                .remove(Token(slot))
-                .into_iter()
-                .for_each(Handler::nack);
+            state.nack(Token(slot));
         }
         drop(state);
-        self.roomy.notify_one();
+        self.room.notify_one();
     }
 
-    /// No more is read.
+    /// Stops reading.
     pub(crate) fn stop_reading(&self) {
         self.lock().is_stopping = true;
-        self.roomy.notify_one();
+        self.room.notify_one();
         self.stopping.notify_one();
     }
 
-    /// Returns when no more is to be read. For one waiter.
+    /// Waits until reading stops. For one waiter.
     pub(crate) async fn stopped(&self) {
         while !self.lock().is_stopping {
             self.stopping.notified().await;
         }
     }
 
-    /// Gives back what nobody was given.
-    pub(crate) fn give_back_idle(&self) {
+    /// Nacks messages that were not delivered to the engine.
+    pub(crate) fn nack_ready(&self) {
         let mut state = self.lock();
         for delivery in std::mem::take(&mut state.ready) {
-            let handler = state.remove(delivery.token);
-            handler.into_iter().for_each(Handler::nack);
+            state.nack(delivery.token);
         }
     }
 
-    /// The producer is gone without a farewell: what was delivered may still end, all else is given back, now and from now on.
+    /// For a producer that is dropped: messages that were delivered can still be settled; all others, and delayed ones, are nacked now
+    /// and from now on.
     pub(crate) fn abandon(&self) {
         self.stop_reading();
-        self.give_back_idle();
+        self.nack_ready();
         let mut state = self.lock();
+        // Under the lock that `settle` takes: a delay was either added before and is drained here, or becomes a nack.
         state.is_abandoned = true;
         while let Some(Reverse((_, slot))) = state.delays.pop() {
-            state
-                .remove(Token(slot))
-                .into_iter()
-                .for_each(Handler::nack);
+            state.nack(Token(slot));
         }
     }
 
-    /// Gives back everything. How many of them nobody had settled.
-    pub(crate) fn let_go(&self) -> usize {
+    /// Nacks all messages. Returns how many had no result.
+    pub(crate) fn nack_all(&self) -> usize {
         self.abandon();
         let mut state = self.lock();
+        // Tokens that are settled after this find no slot and are ignored.
         let rest = std::mem::take(&mut state.slots);
         state.free.clear();
         state.bytes = 0;
         let rest = rest.into_iter().flatten();
-        rest.map(|slot| slot.handler.nack()).count()
+        rest.map(|message| message.handler.nack()).count()
     }
 
-    /// Which message it is, as its record's id says.
+    /// The id of the message's record. Empty if it is settled.
     pub(crate) fn describe(&self, token: Token) -> String {
         self.lock().id(token).unwrap_or_default().to_owned()
     }
 
-    /// When the oldest message that is held was published.
+    /// When the oldest unsettled message was published.
     pub(crate) fn oldest_published(&self) -> Option<SystemTime> {
         let state = self.lock();
-        let held = state.slots.iter().flatten();
-        held.filter_map(|slot| slot.published).min()
+        let messages = state.slots.iter().flatten();
+        messages.filter_map(|message| message.published).min()
     }
 
     pub(crate) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way; a poisoned lock would only hide the first panic behind others.
+    fn lock(&self) -> MutexGuard<'_, UnsettledState> {
+        // No code under this lock panics half-way. A poisoned lock would only hide the first panic behind others.
         self.state
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-impl State {
+impl UnsettledState {
     fn count(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    fn insert(&mut self, slot: Slot) -> Token {
-        self.bytes += slot.bytes;
-        if let Some(index) = self.free.pop() {
-            self.slots[index as usize] = Some(slot);
-            return Token(index);
+    fn insert(&mut self, message: UnsettledMessage) -> Token {
+        self.bytes += message.bytes;
+        // Slots are reused without a generation, since each token is settled once.
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = Some(message);
+            return Token(slot);
         }
-        let index = u32::try_from(self.slots.len()).expect("limits are below 2^32 messages");
-        self.slots.push(Some(slot));
-        Token(index)
+        let slot = u32::try_from(self.slots.len()).expect("limits are below 2^32 messages");
+        self.slots.push(Some(message));
+        Token(slot)
     }
 
-    /// `None` after [`Held::let_go`]: every token comes back once.
-    fn remove(&mut self, token: Token) -> Option<Handler> {
-        self.remove_slot(token).map(|slot| slot.handler)
+    fn nack(&mut self, token: Token) {
+        if let Some(message) = self.remove(token) {
+            message.handler.nack();
+        }
     }
 
-    fn remove_slot(&mut self, token: Token) -> Option<Slot> {
-        let slot = self.slots.get_mut(token.0 as usize)?.take()?;
+    /// Frees the slot. Returns `None` after [`UnsettledMessages::nack_all`], which took the message already.
+    fn remove(&mut self, token: Token) -> Option<UnsettledMessage> {
+        let message = self.slots.get_mut(token.0 as usize)?.take()?;
         self.free.push(token.0);
-        self.bytes -= slot.bytes;
-        Some(slot)
+        self.bytes -= message.bytes;
+        Some(message)
     }
 
-    /// Which message it is, while it is held.
     fn id(&self, token: Token) -> Option<&str> {
-        let slot = self.slots.get(token.0 as usize)?.as_ref()?;
-        Some(&slot.id)
+        let message = self.slots.get(token.0 as usize)?.as_ref()?;
+        Some(&message.id)
     }
 
-    /// How long ago a message that is held has arrived.
+    /// How long ago the message was received.
     fn age(&self, token: Token, now: Instant) -> Option<Duration> {
-        let slot = self.slots.get(token.0 as usize)?.as_ref()?;
-        Some(now.saturating_duration_since(slot.arrived))
+        let message = self.slots.get(token.0 as usize)?.as_ref()?;
+        Some(now.saturating_duration_since(message.received))
     }
 
-    /// Whether it is the first that is due now.
+    /// Delays a message. Returns whether it is now the first that is due.
     fn delay(&mut self, token: Token, delay: Duration) -> bool {
         let due = Instant::now() + delay.min(DELAY_MAX);
         let is_first = self

@@ -1,4 +1,4 @@
-//! Leases, acknowledgements, and giving back: what the service is told, and when.
+//! Leases, acknowledgements and nacks.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -14,7 +14,7 @@ fn failed() -> Outcome {
     Outcome::Failed(Reason::error(Callback::HandleMessage, "it does not work"))
 }
 
-/// The subscription's deadline is 10 s: without extensions the message would come again while it is held here for 25.
+/// The subscription's deadline is 10 s: without extensions the message would be delivered again within the 25 s for which it is held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_handler_keeps_its_lease() {
     let Some(fixture) = Fixture::new("slow").await else {
@@ -23,7 +23,7 @@ async fn a_slow_handler_keeps_its_lease() {
     fixture.publish_numbers(0..5).await;
     let source = fixture
         .source()
-        .max_lease_extension(Duration::from_secs(10));
+        .lease_extension_max(Duration::from_secs(10));
     let mut reader = Reader::open(&source).await.unwrap();
     let received = reader.exactly(5).await;
     let handling = tokio::time::sleep(Duration::from_secs(25));
@@ -34,10 +34,10 @@ async fn a_slow_handler_keeps_its_lease() {
 }
 
 #[test]
-fn an_ack_queued_at_close_arrives() {
+fn an_ack_in_flight_at_close_arrives() {
     let fixture = then_exit(async {
         let fixture = Fixture::new("queued").await?;
-        // More than the client sends in one request, so that some must still wait when closing begins.
+        // More than the client sends in one request, so that some still wait when closing begins.
         fixture.publish_numbers(0..1_500).await;
         let mut reader = fixture.open().await;
         let received = reader.exactly(1_500).await;
@@ -64,10 +64,10 @@ async fn a_leaked_message_does_not_hang_close() {
     reader.close().await.unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(9),
-        "it waited for its time-out"
+        "it waited for `close_timeout`"
     );
     assert_eq!(left, 1);
-    // It was given back, and so comes to the next reader.
+    // It was nacked, so the next reader receives it.
     let mut next = fixture.open().await;
     let again = patiently(&mut next, 1).await;
     next.done(again).await;
@@ -75,7 +75,7 @@ async fn a_leaked_message_does_not_hang_close() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_fetched_and_not_delivered_is_given_back_at_stop() {
+async fn undelivered_messages_are_nacked_at_stop() {
     let Some(fixture) = Fixture::new("fetched").await else {
         return;
     };
@@ -89,7 +89,7 @@ async fn what_was_fetched_and_not_delivered_is_given_back_at_stop() {
     let mut first = fixture.open().await;
     let one = first.exactly(1).await;
     first.stop().await;
-    // While the first still holds its one message, another reader gets all others.
+    // While the first reader still holds its one message, another one receives all others.
     let mut second = fixture.open().await;
     let others = second.exactly(49).await;
     first.done(one).await;
@@ -100,7 +100,7 @@ async fn what_was_fetched_and_not_delivered_is_given_back_at_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_message_comes_again_after_its_delay_and_not_before() {
+async fn a_failed_message_is_nacked_after_its_delay_and_not_before() {
     let Some(fixture) = Fixture::new("delay").await else {
         return;
     };
@@ -118,7 +118,7 @@ async fn a_failed_message_comes_again_after_its_delay_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn close_gives_back_at_once_what_waits_for_its_delay() {
+async fn close_nacks_delayed_messages_at_once() {
     let Some(fixture) = Fixture::new("flushed").await else {
         return;
     };
@@ -138,7 +138,7 @@ async fn close_gives_back_at_once_what_waits_for_its_delay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn options_of_a_message_win_over_those_of_the_source() {
+async fn options_of_a_message_override_the_source() {
     let Some(fixture) = Fixture::new("options").await else {
         return;
     };
@@ -152,12 +152,12 @@ async fn options_of_a_message_win_over_those_of_the_source() {
     let nack = AckOptions::new().on_failure(OnFailure::Nack);
     let settled = Settled::for_test(first.token, failed()).with_options(nack);
     acknowledger.settle(&mut vec![settled]).await.unwrap();
-    // It came back at once. Now it succeeds, and is given back all the same.
+    // It was delivered again at once. Now it succeeds, and is nacked all the same.
     let second = reader.exactly(1).await.pop().unwrap();
     let nack = AckOptions::new().on_success(OnSuccess::Nack);
     let settled = Settled::for_test(second.token, Outcome::Done).with_options(nack);
     acknowledger.settle(&mut vec![settled]).await.unwrap();
-    // And now it fails, and is acknowledged: handled elsewhere, say.
+    // Now it fails, and is acknowledged.
     let third = reader.exactly(1).await.pop().unwrap();
     let ack = AckOptions::new().on_failure(OnFailure::Ack);
     let settled = Settled::for_test(third.token, failed()).with_options(ack);
@@ -175,7 +175,7 @@ fn an_exactly_once_ack_is_confirmed() {
         let received = reader.exactly(300).await;
         assert_eq!(numbers(&received), (0..300).collect::<Vec<_>>());
         reader.done(received).await;
-        // Closing fails if one is not.
+        // Closing fails if an acknowledgement is not confirmed.
         let recorder = reader.close().await.unwrap();
         assert_eq!(recorder.count("ack_failed"), 0);
         Some(fixture)
@@ -208,7 +208,7 @@ async fn results_after_close_are_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_after_the_longest_lease_is_counted_as_late() {
+async fn a_result_after_lease_max_is_late() {
     let Some(fixture) = Fixture::new("longest").await else {
         return;
     };
@@ -216,16 +216,16 @@ async fn a_result_after_the_longest_lease_is_counted_as_late() {
     let source = fixture
         .source()
         .on_failure(OnFailure::Nack)
-        .max_lease_extension(lease)
-        .max_lease(lease);
+        .lease_extension_max(lease)
+        .lease_max(lease);
     let mut reader = Reader::open(&source).await.unwrap();
     fixture.publish_numbers(0..3).await;
     let mut received = reader.exactly(3).await;
-    // They come again while they are held: the leases have ended.
+    // They are delivered again while they are held: the leases have expired.
     let again = reader.exactly(3).await;
     reader.done(received.split_off(1)).await;
     assert_eq!(reader.recorder().sum("late_results", "count"), 2);
-    // What no handler began has no result that could be late.
+    // A released message has no result that could be late.
     reader.settle(&Outcome::Released, received).await.unwrap();
     reader.done(again).await;
     let recorder = reader.close().await.unwrap();
@@ -233,7 +233,7 @@ async fn a_result_after_the_longest_lease_is_counted_as_late() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_are_counted_where_there_is_a_dead_letter_topic() {
+async fn attempts_are_counted_with_a_dead_letter_topic() {
     let Some((fixture, dead)) = Fixture::dead_lettered("poison", 5).await else {
         return;
     };

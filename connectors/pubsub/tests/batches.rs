@@ -1,4 +1,4 @@
-//! Batches that are larger than what a source holds at a time.
+//! Batches that are larger than the default limit of outstanding messages.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -37,7 +37,7 @@ fn pipeline(source: PubSub, size: usize) -> Pipeline<PubSub, Batched> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_of_any_size_is_complete_by_its_size() {
+async fn a_large_batch_is_completed_by_its_size() {
     let Some(fixture) = Fixture::new("batch").await else {
         return;
     };
@@ -62,13 +62,13 @@ async fn a_limit_below_the_batch_size_is_an_error_at_the_start() {
     let Some(fixture) = Fixture::new("batch").await else {
         return;
     };
-    let source = fixture.source().max_outstanding_messages(1_000);
+    let source = fixture.source().outstanding_messages_max(1_000);
     let error = pipeline(source.clone(), 1_001).start().await.unwrap_err();
     let error = error.to_string();
-    for words in ["max_outstanding_messages", "1001 messages", "largest batch"] {
+    for words in ["outstanding_messages_max", "1001 messages", "largest batch"] {
         assert!(error.contains(words), "{error}");
     }
-    // Two of them hold it together.
+    // Two producers together can hold it.
     let both = pipeline(source, 1_001).producers(2).start().await.unwrap();
     both.drain().await.unwrap();
 }

@@ -41,7 +41,7 @@ fn block(threads: usize, source: impl FnOnce(&Fixture) -> PubSub) {
         return;
     };
     watch.block_on(fixture.publish_numbers(0..MESSAGES));
-    let source = source(&fixture).max_lease_extension(Duration::from_secs(10));
+    let source = source(&fixture).lease_extension_max(Duration::from_secs(10));
     let handled = Collector::new();
     let gate = Arc::new(RwLock::new(()));
     let closed = gate.write().unwrap();
@@ -56,7 +56,7 @@ fn block(threads: usize, source: impl FnOnce(&Fixture) -> PubSub) {
     });
     watch.block_on(async {
         handled.wait_len(threads).await;
-        // As with a slow handler: the time has to pass.
+        // A real wait: the leases run on the clock of the server.
         tokio::time::sleep(Duration::from_secs(25)).await;
     });
     drop(closed);

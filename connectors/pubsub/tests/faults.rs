@@ -1,4 +1,4 @@
-//! Connections that break, servers that go away, streams that end.
+//! Broken connections, unreachable servers, and streams that end.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -27,7 +27,7 @@ async fn a_hundred_cut_connections_lose_nothing() {
         return;
     };
     if common::is_emulator(&fixture.endpoint) {
-        eprintln!("left out: Google's emulator goes on sending to a hundred streams that are gone");
+        eprintln!("skipped: Google's emulator keeps sending to a hundred ended streams");
         return;
     }
     let (proxy, endpoint) = proxy(&fixture.endpoint).await;
@@ -56,7 +56,7 @@ async fn a_hundred_cut_connections_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_outlives_the_stream_that_brought_it() {
+async fn a_message_outlives_its_stream() {
     let Some(fixture) = Fixture::new("outlives").await else {
         return;
     };
@@ -66,9 +66,9 @@ async fn a_message_outlives_the_stream_that_brought_it() {
     fixture.publish_numbers(0..1).await;
     let held = reader.exactly(1).await;
     proxy.cut();
-    // Several, since an emulator may still send some of them to the stream that is gone.
+    // Several, since an emulator may still send some of them to the ended stream.
     fixture.publish_numbers(1..11).await;
-    // The stream is resumed, and brings more; the first is still ours, and can be acknowledged.
+    // The stream is reopened and returns more; the lease of the first was kept, so it can be acknowledged.
     let next = reader.some(10).await.unwrap();
     assert!(!numbers(&next).contains(&0), "its lease was kept");
     reader.done(held).await;
@@ -76,18 +76,17 @@ async fn a_message_outlives_the_stream_that_brought_it() {
     reader.close().await.unwrap();
     assert!(
         !fixture.rest().await.contains(&"0".to_owned()),
-        "it came again"
+        "it was delivered again"
     );
 }
 
-/// Nobody is connected any more, and nobody connects.
+/// Cuts all connections and refuses new ones.
 fn close_all(proxy: &Proxy) {
     proxy.refuse(true);
     proxy.cut();
 }
 
-/// A balancer: it leads to `server` as long as there are backends, and then closes what it accepts, in order, as one that has
-/// none.
+/// A balancer that forwards to `server` as long as there are backends, and otherwise closes the connections that it accepts.
 async fn balancer(server: std::net::SocketAddr, has_backends: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -122,7 +121,7 @@ async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
         "{error}"
     );
     drop(reader);
-    // Opened again, it is told again: at once, or by the stream.
+    // Opened again, it fails again: at once, or with the stream.
     if let Ok(mut reader) = Reader::open(&source).await {
         assert!(reader.some(1).await.is_err());
     }
@@ -131,8 +130,8 @@ async fn connections_that_break_as_soon_as_they_are_made_are_an_error() {
     reader.close().await.unwrap();
 }
 
-/// Waits until somebody connects, which nobody tells.
-async fn asked(proxy: &Proxy) {
+/// Waits for a new connection.
+async fn connected(proxy: &Proxy) {
     let before = proxy.accepted();
     let more = async {
         while proxy.accepted() == before {
@@ -140,41 +139,41 @@ async fn asked(proxy: &Proxy) {
         }
     };
     let more = tokio::time::timeout(PATIENCE, more).await;
-    more.expect("a question in time");
+    more.expect("a connection in time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_stream_of_a_service_that_answers_is_no_trouble() {
+async fn a_silent_stream_of_a_service_that_answers_is_not_reported() {
     let Some(fixture) = Fixture::new("quiet").await else {
         return;
     };
     let (proxy, endpoint) = proxy(&fixture.endpoint).await;
-    // Over when the service is asked for the first time, after 15 s.
+    // Has passed at the first health check, after 15 s.
     let source = fixture.source().endpoint(&endpoint);
     let source = source.connect_timeout(Duration::from_secs(10));
     let mut reader = Reader::open(&source).await.unwrap();
-    reader.nothing_until(asked(&proxy)).await;
-    // Asked again, it was answered before: the pauses are longer than an answer may take.
-    reader.nothing_until(asked(&proxy)).await;
+    reader.nothing_until(connected(&proxy)).await;
+    // A second health check means that the first was answered: the pause is longer than its limit.
+    reader.nothing_until(connected(&proxy)).await;
     assert_eq!(reader.recorder().count("source_trouble"), 0);
     reader.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_cannot_be_reached_is_told_while_the_client_tries_by_itself() {
+async fn an_unreachable_service_is_reported_while_the_client_retries() {
     let Some(fixture) = Fixture::new("unreachable").await else {
         return;
     };
     let (proxy, endpoint) = proxy(&fixture.endpoint).await;
     let source = fixture.source().endpoint(&endpoint);
     let mut reader = Reader::open(&source).await.unwrap();
-    // Reached, and silent: a new connection waits for ever.
+    // Reachable but silent: a new connection waits forever.
     proxy.freeze();
     proxy.cut();
     let recorder = reader.recorder().clone();
-    let told = recorder.wait_for(|heard| heard.get("error").is_some());
-    let told = reader.nothing_until(told).await;
-    let error = told.get("error").unwrap();
+    let reported = recorder.wait_for(|event| event.get("error").is_some());
+    let reported = reader.nothing_until(reported).await;
+    let error = reported.get("error").unwrap();
     assert!(
         error.contains(&fixture.subscription) && error.contains(&endpoint),
         "{error}"
@@ -195,7 +194,7 @@ async fn a_deleted_subscription_is_an_error_that_names_it() {
     let source = fixture.source().endpoint(&endpoint);
     let mut reader = Reader::open(&source).await.unwrap();
     fixture.delete_subscription().await;
-    // Not every server ends streams of what is gone; none lets one be resumed.
+    // Some servers do not end the streams of a deleted subscription; none lets a stream be reopened.
     proxy.cut();
     let error = reader.some(1).await.unwrap_err().to_string();
     assert!(
@@ -231,7 +230,7 @@ async fn closing_does_not_wait_for_a_server_that_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exactly_once_ack_that_is_not_confirmed_is_told() {
+async fn an_exactly_once_ack_that_is_not_confirmed_is_reported() {
     let Some(fixture) = Fixture::exactly_once("unconfirmed").await else {
         return;
     };
@@ -247,7 +246,7 @@ async fn an_exactly_once_ack_that_is_not_confirmed_is_told() {
     close_all(&proxy);
     reader.done(received).await;
     assert!(reader.close().await.is_err());
-    // Nor is it lost.
+    // The message is not lost.
     let mut next = fixture.open().await;
     let again = common::patiently(&mut next, 1).await;
     next.done(again).await;

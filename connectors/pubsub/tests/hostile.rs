@@ -1,4 +1,4 @@
-//! Messages that hold what Pub/Sub does not take as it is: they arrive, and are read as they were.
+//! Messages that Pub/Sub does not accept unchanged: they arrive, and are read as they were published.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -35,11 +35,11 @@ async fn publish_and_read(fixture: Option<Fixture>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_message_and_any_dead_letter_arrives_as_it_was() {
+async fn every_message_and_dead_letter_is_read_as_it_was_published() {
     publish_and_read(Fixture::new("hostile").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_message_arrives_in_the_order_of_its_key() {
+async fn every_message_arrives_in_the_order_of_its_key() {
     publish_and_read(Fixture::ordered("hostile").await).await;
 }

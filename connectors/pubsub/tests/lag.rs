@@ -1,4 +1,4 @@
-//! How old the oldest message of a subscription is, as the source tells it.
+//! The lag of a subscription, as the source reports it.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -12,7 +12,7 @@ use common::Fixture;
 use lags::Measured;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_age_is_that_of_the_oldest_message_held_and_how_many_wait_is_unknown() {
+async fn the_age_is_of_the_oldest_unsettled_message_and_the_number_is_unknown() {
     let Some(fixture) = Fixture::new("lag").await else {
         return;
     };

@@ -27,7 +27,7 @@ fn number_of(message: &Message<PubSubRecord>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_order_of_a_key_is_kept_and_nothing_is_left() {
+async fn the_order_of_a_key_is_kept_and_every_message_is_acknowledged() {
     let Some(fixture) = Fixture::ordered("keys").await else {
         return;
     };
@@ -54,7 +54,7 @@ async fn the_order_of_a_key_is_kept_and_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_message_comes_again_until_it_succeeds() {
+async fn a_failed_message_is_delivered_again_until_it_succeeds() {
     let Some(fixture) = Fixture::new("again").await else {
         return;
     };

@@ -1,4 +1,4 @@
-//! What is published arrives, in order and as it was, and each message has a result of its own.
+//! Published messages arrive in order and unchanged, and each has a result of its own.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -15,7 +15,7 @@ fn publisher(fixture: &Fixture) -> PubSubPublisherBuilder {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_message_is_confirmed_and_arrives_as_it_was() {
+async fn every_message_is_confirmed_and_arrives_unchanged() {
     let Some(fixture) = Fixture::new("sent").await else {
         return;
     };
@@ -25,7 +25,7 @@ async fn every_message_is_confirmed_and_arrives_as_it_was() {
             .header("unit", "celsius")
             .header("traceparent", "00-abc-def-01")
     });
-    // More than may be in flight, so that it goes in parts.
+    // More than may be in flight, so the call sends parts.
     let results = publisher.publish(messages.collect()).await;
     assert_eq!(results.len(), 1_800);
     results.into_iter().for_each(|result| result.unwrap());
@@ -42,7 +42,7 @@ async fn every_message_is_confirmed_and_arrives_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_order_of_a_key_is_that_of_publishing() {
+async fn messages_of_a_key_arrive_in_the_order_of_publishing() {
     let Some(fixture) = Fixture::ordered("order").await else {
         return;
     };
@@ -91,7 +91,7 @@ async fn a_refused_message_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_goes_on_after_a_failure() {
+async fn a_key_can_be_used_again_after_a_failure() {
     let Some(fixture) = Fixture::ordered("resumed").await else {
         return;
     };
@@ -125,7 +125,7 @@ async fn a_key_goes_on_after_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_publisher_takes_no_more() {
+async fn a_closed_publisher_refuses_messages() {
     let Some(fixture) = Fixture::new("closed").await else {
         return;
     };
@@ -139,11 +139,11 @@ async fn a_closed_publisher_takes_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flush_waits_for_what_a_dropped_call_has_left() {
+async fn flush_sends_what_a_dropped_call_has_left() {
     let Some(fixture) = Fixture::new("left").await else {
         return;
     };
-    // Without flushing, it would wait for others for a minute.
+    // Without flushing, it would linger for a minute.
     let publisher = publisher(&fixture)
         .linger(Duration::from_secs(60))
         .confirm_timeout(Duration::from_secs(120))
@@ -162,7 +162,7 @@ async fn flush_waits_for_what_a_dropped_call_has_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_topic_is_told_or_made() {
+async fn a_missing_topic_is_named_or_created() {
     let Some(server) = common::server() else {
         return;
     };
@@ -173,7 +173,7 @@ async fn a_missing_topic_is_told_or_made() {
         error.contains("`topic`") && error.contains(&topic),
         "{error}"
     );
-    let publisher = builder.create_topic().open().await.unwrap();
+    let publisher = builder.create_if_missing().open().await.unwrap();
     publisher.publish_one(Outgoing::new("0")).await.unwrap();
     publisher.close().await.unwrap();
 }
@@ -196,4 +196,27 @@ async fn clones_outlive_each_other_and_closing_one_closes_all() {
     assert_eq!(numbers(&received), [1]);
     reader.done(received).await;
     reader.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_does_not_hold_up_calls_that_begin_during_it() {
+    let Some(fixture) = Fixture::new("flushed").await else {
+        return;
+    };
+    let publisher = publisher(&fixture)
+        .linger(Duration::from_millis(500))
+        .open()
+        .await
+        .unwrap();
+    let mut first = Box::pin(publisher.publish_one(Outgoing::new("0")));
+    let mut flush = Box::pin(publisher.flush());
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut flush).is_pending());
+    // A call that begins now is not held up by the flush, which still waits for the first.
+    assert!(publisher.publish(Vec::new()).await.is_empty());
+    assert!(futures_util::poll!(&mut flush).is_pending());
+    let (first, flushed) = tokio::join!(first, flush);
+    first.unwrap();
+    flushed.unwrap();
+    publisher.close().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! What is read, and that nothing of it is lost or acknowledged unasked.
+//! Reading: no message is lost, or acknowledged without a result.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -11,7 +11,7 @@ use google_cloud_pubsub::model::Message;
 use common::{Fixture, numbers, texts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_published_is_read_once_and_stays_away() {
+async fn every_message_is_read_once_and_not_delivered_again() {
     let Some(fixture) = Fixture::new("all").await else {
         return;
     };
@@ -74,7 +74,7 @@ async fn a_record_has_all_that_was_published() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_began_is_given_back_at_once() {
+async fn released_messages_are_nacked_at_once() {
     let Some(fixture) = Fixture::new("released").await else {
         return;
     };
@@ -89,17 +89,17 @@ async fn what_nobody_began_is_given_back_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_more_is_held_than_the_limit_says() {
+async fn outstanding_messages_are_limited() {
     let Some(fixture) = Fixture::new("bounded").await else {
         return;
     };
     fixture.publish_numbers(0..100).await;
-    let source = fixture.source().max_outstanding_messages(10);
+    let source = fixture.source().outstanding_messages_max(10);
     let mut reader = broadway_core::testing::Reader::open(&source).await.unwrap();
     let mut all = Vec::new();
     let mut waiting = reader.exactly(10).await;
     while !waiting.is_empty() {
-        // All ten are ours: nothing may come until some are settled.
+        // All ten are outstanding: no message may come until some are settled.
         let quiet = tokio::time::sleep(Duration::from_millis(200));
         reader.nothing_until(quiet).await;
         all.extend(texts(&waiting));
@@ -112,13 +112,13 @@ async fn no_more_is_held_than_the_limit_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_are_bounded_too() {
+async fn outstanding_bytes_are_limited() {
     let Some(fixture) = Fixture::new("bytes").await else {
         return;
     };
     let large = |n: u8| Message::new().set_data(vec![n; 100_000]);
     fixture.publish((0..4).map(large)).await;
-    let source = fixture.source().max_outstanding_bytes(150_000);
+    let source = fixture.source().outstanding_bytes_max(150_000);
     let mut reader = broadway_core::testing::Reader::open(&source).await.unwrap();
     for _ in 0..2 {
         let two = reader.exactly(2).await;
@@ -130,7 +130,7 @@ async fn bytes_are_bounded_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_wait_loses_nothing() {
+async fn dropping_produce_loses_no_message() {
     let Some(fixture) = Fixture::new("cancel").await else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Credentials, permissions, certificates and endpoints that are wrong: source and publisher say so, and what to do.
+//! Invalid credentials, permissions, certificates and endpoints: the errors of source and publisher say what to do.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -9,7 +9,14 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::{BoxError, Outgoing, PublishErrorKind, Publisher, testing::Reader};
+use broadway_core::{
+    BoxError, Outgoing, PublishErrorKind, Publisher,
+    connector::{
+        ConnectorError,
+        ConnectorErrorKind::{self, Auth, Permanent},
+    },
+    testing::Reader,
+};
 use broadway_pubsub::{PubSub, PubSubPublisher};
 use common::{
     fake::{self, Refusal},
@@ -40,17 +47,19 @@ fn says(error: &str, words: &[&str]) {
     assert!(!error.contains("hush"), "{error}");
 }
 
-/// How a source is refused: when it is opened, or on a busy machine right after it.
-async fn source_is_told(source: &PubSub, words: &[&str]) {
+/// The source fails with these words: when it is opened, or on a busy machine right after it.
+async fn source_fails(source: &PubSub, kind: ConnectorErrorKind, words: &[&str]) {
     let error = match Reader::open(source).await {
         Err(error) => error,
         Ok(mut reader) => reader.some(1).await.unwrap_err(),
     };
+    let found = ConnectorError::find(error.as_ref()).map(ConnectorError::kind);
+    assert_eq!(found, Some(kind), "{error}");
     says(&error.to_string(), words);
 }
 
-/// How a publisher is refused: when it is opened, or by its first message.
-async fn publisher_is_told(opened: Result<PubSubPublisher, BoxError>, words: &[&str]) {
+/// The publisher fails with these words: when it is opened, or with its first message.
+async fn publisher_fails(opened: Result<PubSubPublisher, BoxError>, words: &[&str]) {
     let error = match opened {
         Err(error) => error.to_string(),
         Ok(publisher) => {
@@ -63,46 +72,51 @@ async fn publisher_is_told(opened: Result<PubSubPublisher, BoxError>, words: &[&
     says(&error, words);
 }
 
-async fn both_are_told(refusal: Refusal, of_source: &[&str], of_publisher: &[&str]) {
+async fn both_fail(
+    refusal: Refusal,
+    kind: ConnectorErrorKind,
+    of_source: &[&str],
+    of_publisher: &[&str],
+) {
     let endpoint = format!("http://{}", fake::start(refusal).await);
     let of_source = [of_source, &[SUBSCRIPTION, "`subscription`", &endpoint]].concat();
-    source_is_told(&source(&endpoint), &of_source).await;
+    source_fails(&source(&endpoint), kind, &of_source).await;
     let publisher = PubSubPublisher::topic(TOPIC).endpoint(&endpoint);
     let of_publisher = [of_publisher, &[TOPIC, "`topic`", &endpoint]].concat();
-    publisher_is_told(publisher.open().await, &of_publisher).await;
+    publisher_fails(publisher.open().await, &of_publisher).await;
 }
 
-const NOT_TO_BE_LOOKED_AT: (u16, &str) = (403, "PERMISSION_DENIED");
+const HIDDEN: (u16, &str) = (403, "PERMISSION_DENIED");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_permission_that_is_missing_is_told_with_the_role_that_has_it() {
+async fn a_missing_permission_is_reported_with_the_role_that_has_it() {
     let refusal = Refusal {
-        rest: NOT_TO_BE_LOOKED_AT,
+        rest: HIDDEN,
         grpc: 7,
         words: "User not authorized to perform this action.",
     };
     let words = ["no permission", "not authorized", "its project"];
     let of_source = [&words[..], &["roles/pubsub.subscriber"]].concat();
     let of_publisher = [&words[..], &["roles/pubsub.publisher"]].concat();
-    both_are_told(refusal, &of_source, &of_publisher).await;
+    both_fail(refusal, Auth, &of_source, &of_publisher).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_missing_is_told_even_where_it_may_not_be_looked_at() {
-    for rest in [(404, "NOT_FOUND"), NOT_TO_BE_LOOKED_AT] {
+async fn a_missing_resource_is_named_even_if_the_client_may_not_get_it() {
+    for rest in [(404, "NOT_FOUND"), HIDDEN] {
         let refusal = Refusal {
             rest,
             grpc: 5,
             words: "Resource not found (resource=sensors).",
         };
         let words = ["create it", "correct the name and its project"];
-        both_are_told(refusal, &words, &words).await;
+        both_fail(refusal, Permanent, &words, &words).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_that_are_not_accepted_are_told() {
-    for rest in [(401, "UNAUTHENTICATED"), NOT_TO_BE_LOOKED_AT] {
+async fn rejected_credentials_are_reported() {
+    for rest in [(401, "UNAUTHENTICATED"), HIDDEN] {
         let refusal = Refusal {
             rest,
             grpc: 16,
@@ -113,14 +127,14 @@ async fn credentials_that_are_not_accepted_are_told() {
             "invalid authentication credentials",
             "GOOGLE_APPLICATION_CREDENTIALS",
         ];
-        both_are_told(refusal, &words, &words).await;
+        both_fail(refusal, Auth, &words, &words).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_of_the_user_is_refused_in_the_same_words() {
+async fn a_provided_client_fails_with_the_same_words() {
     let refusal = Refusal {
-        rest: NOT_TO_BE_LOOKED_AT,
+        rest: HIDDEN,
         grpc: 7,
         words: "User not authorized to perform this action.",
     };
@@ -130,16 +144,16 @@ async fn a_client_of_the_user_is_refused_in_the_same_words() {
         .with_credentials(Anonymous::new().build());
     let source = PubSub::subscription(SUBSCRIPTION).client(subscriber.build().await.unwrap());
     let words = [SUBSCRIPTION, "`client`", "roles/pubsub.subscriber"];
-    source_is_told(&source, &words).await;
+    source_fails(&source, Auth, &words).await;
     let client = BasePublisher::builder()
         .with_endpoint(&endpoint)
         .with_credentials(Anonymous::new().build());
     let publisher = PubSubPublisher::topic(TOPIC).client(client.build().await.unwrap());
     let words = [TOPIC, "`client`", "roles/pubsub.publisher"];
-    publisher_is_told(publisher.open().await, &words).await;
+    publisher_fails(publisher.open().await, &words).await;
 }
 
-/// Answers every request with this, and with nothing if it is empty.
+/// Answers every request with this text, or closes if it is empty.
 async fn answering(answer: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -157,7 +171,7 @@ async fn answering(answer: String) -> SocketAddr {
     address
 }
 
-/// A key file, whose tokens a server of ours gives out, or refuses.
+/// A key file whose tokens come from a server of the test.
 async fn key_file(status: u16, answer: &str) -> PathBuf {
     let head =
         format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\nconnection: close\r\n");
@@ -180,7 +194,7 @@ fn file(text: &str) -> PathBuf {
 
 const TOKEN: &str = r#"{"access_token":"hush","expires_in":3600,"token_type":"Bearer"}"#;
 
-/// In a process of its own, with this key and these variables, source and publisher are refused in these words.
+/// In a process of its own, with this key and these variables, source and publisher fail with these words.
 fn alone(key: &Path, variables: &[(&str, &str)], words: &[&str]) {
     let key = ("GOOGLE_APPLICATION_CREDENTIALS", key.to_str().unwrap());
     let words = words.join("|");
@@ -208,7 +222,7 @@ async fn alone_refused() {
 }
 
 #[test]
-fn a_key_file_that_is_missing_or_malformed_is_told() {
+fn a_missing_or_malformed_key_file_is_reported() {
     let words = ["GOOGLE_APPLICATION_CREDENTIALS", "no credentials"];
     alone(Path::new("/nowhere/key.json"), &[], &words);
     let keys = [
@@ -222,7 +236,7 @@ fn a_key_file_that_is_missing_or_malformed_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_gets_no_token_is_told() {
+async fn a_key_without_a_token_is_reported() {
     let answer = r#"{"error":"invalid_grant","error_description":"Token has been revoked."}"#;
     let key = key_file(400, answer).await;
     alone(
@@ -237,7 +251,7 @@ async fn a_key_that_gets_no_token_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_is_not_accepted_is_told_and_not_shown() {
+async fn a_rejected_token_is_reported_and_not_shown() {
     let key = key_file(200, TOKEN).await;
     let body = r#"{"error":{"code":401,"status":"UNAUTHENTICATED","message":"by order"}}"#;
     let answer = format!(
@@ -269,7 +283,7 @@ async fn a_token_that_is_not_accepted_is_told_and_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_of_an_unknown_authority_is_told() {
+async fn a_certificate_of_an_unknown_authority_is_reported() {
     let key = key_file(200, TOKEN).await;
     let port = Identity::of(["localhost"])
         .listen(|_| std::future::pending())
@@ -280,7 +294,7 @@ async fn a_certificate_of_an_unknown_authority_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_for_another_name_is_told() {
+async fn a_certificate_for_another_name_is_reported() {
     let key = key_file(200, TOKEN).await;
     let identity = Identity::of(["pubsub.example.com"]);
     let port = identity.listen(|_| std::future::pending()).await;
@@ -294,30 +308,30 @@ async fn a_certificate_for_another_name_is_told() {
         "`endpoint`",
         &endpoint,
         "pubsub.example.com",
-        "a name that its certificate is for",
+        "must name the host",
     ];
     alone(&key, &variables, &words);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_on_one_side_only_is_told() {
+async fn tls_on_one_side_only_is_reported() {
     let key = key_file(200, TOKEN).await;
     let plain = answering("HTTP/1.1 400 Bad Request\r\n\r\n".to_owned()).await;
     let endpoint = format!("https://{plain}");
-    let words = ["`endpoint`", &endpoint, "nobody speaks TLS there"];
+    let words = ["`endpoint`", &endpoint, "does not use TLS"];
     alone(&key, &[("TEST_ENDPOINT", &endpoint)], &words);
     let port = Identity::of(["localhost"])
         .listen(|_| std::future::pending())
         .await;
     let endpoint = format!("http://localhost:{port}");
-    let words = ["`endpoint`", &endpoint, "give https://"];
-    source_is_told(&source(&endpoint), &words).await;
+    let words = ["`endpoint`", &endpoint, "use https://"];
+    source_fails(&source(&endpoint), Permanent, &words).await;
     let publisher = PubSubPublisher::topic(TOPIC).endpoint(&endpoint);
-    publisher_is_told(publisher.open().await, &words).await;
+    publisher_fails(publisher.open().await, &words).await;
 }
 
 #[test]
-fn a_variable_that_is_no_address_is_told_before_anything_is_tried() {
+fn a_variable_that_is_not_an_address_fails_without_connecting() {
     let nowhere = Path::new("/nowhere/key.json");
     for host in ["https://localhost:8085", "localhost", "localhost:8085/v1"] {
         let variables = [("PUBSUB_EMULATOR_HOST", host)];
@@ -328,7 +342,11 @@ fn a_variable_that_is_no_address_is_told_before_anything_is_tried() {
         );
     }
     let variables = [("PUBSUB_EMULATOR_HOST", "me:hush@localhost:1")];
-    alone(nowhere, &variables, &["PUBSUB_EMULATOR_HOST", "not shown"]);
+    alone(
+        nowhere,
+        &variables,
+        &["PUBSUB_EMULATOR_HOST", "…@localhost:1"],
+    );
     let variables = [("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")];
     alone(
         nowhere,

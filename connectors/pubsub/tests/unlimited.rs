@@ -1,4 +1,4 @@
-//! `Duration::MAX` means no limit, wherever a limit is given.
+//! `Duration::MAX` means no limit in every timeout.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -14,17 +14,17 @@ fn source(fixture: &Fixture, limit: Duration) -> PubSub {
         .source()
         .connect_timeout(limit)
         .close_timeout(limit)
-        .max_lease(limit)
+        .lease_max(limit)
 }
 
-/// Also what is just too long for a clock.
+/// Also a duration that is just too long for a clock.
 const LIMITS: [Duration; 3] = [
     Duration::MAX,
     Duration::from_secs(u64::MAX / 2),
     Duration::from_secs(i64::MAX as u64 - 1_000),
 ];
 
-/// The client looks at leases every few seconds, which is when one without an end would overflow.
+/// The client checks leases every few seconds, which is when one without an end would overflow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_without_limits_keeps_its_leases_and_closes() {
     let Some(fixture) = Fixture::new("unlimited").await else {
@@ -75,7 +75,7 @@ async fn a_publisher_without_limits_sends_flushes_and_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_linger_as_long_as_a_message_may_remain_unconfirmed_is_refused() {
+async fn a_linger_as_long_as_confirm_timeout_is_an_error() {
     let publisher = PubSubPublisher::topic("projects/p/topics/readings")
         .endpoint("http://127.0.0.1:1")
         .linger(Duration::MAX);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use broadway::{
     BoxError, Publisher,
-    pubsub::{Create, OnFailure, PubSub, PubSubPublisher},
+    pubsub::{NewSubscription, OnFailure, PubSub, PubSubPublisher},
     testing::conformance::{Capabilities, ConnectorUnderTest, Redelivery},
 };
 
@@ -60,10 +60,10 @@ impl ConnectorUnderTest for TestPubSub {
     fn source(&self, place: &str, via: Option<SocketAddr>) -> PubSub {
         PubSub::subscription(format!("projects/broadway/subscriptions/{place}"))
             .endpoint(self.endpoint(via))
-            .create(Create::on(topic(place)).ordered())
-            .max_lease_extension(Duration::from_secs(10))
+            .create_if_missing(NewSubscription::on(topic(place)).ordered())
+            .lease_extension_max(Duration::from_secs(10))
             // So that a process that is killed leaves others something to do until its leases end.
-            .max_outstanding_messages(OUTSTANDING_MAX)
+            .outstanding_messages_max(OUTSTANDING_MAX)
             .on_failure(OnFailure::NackAfter(Duration::from_secs(1)))
     }
 
@@ -74,7 +74,7 @@ impl ConnectorUnderTest for TestPubSub {
     ) -> Result<PubSubPublisher, BoxError> {
         PubSubPublisher::topic(topic(place))
             .endpoint(self.endpoint(via))
-            .create_topic()
+            .create_if_missing()
             .in_flight_max(IN_FLIGHT_MAX)
             .open()
             .await

@@ -1,11 +1,11 @@
-//! From [`Outgoing`] to a message of Pub/Sub.
+//! Converts an [`Outgoing`] message to a message of Pub/Sub, or returns why the service would reject it.
 //!
-//! What Pub/Sub does not take is encoded, and [`PubSubRecord`](crate::PubSubRecord) decodes it: headers that cannot be attributes
-//! travel as JSON in an attribute, a key that cannot be an ordering key as a header. Only a message that is too large, or meant for
-//! another place, is refused.
+//! What Pub/Sub does not accept is encoded, and [`PubSubRecord`](crate::PubSubRecord) decodes it: headers that cannot be attributes
+//! travel as JSON in an attribute, a key that cannot be an ordering key as a header. Only messages that are too large, or addressed
+//! to a destination or partition, are refused.
 //!
-//! The service refuses a request as a whole, and the client puts many messages into one. So what it would refuse is found
-//! here, or one message would fail its neighbours.
+//! The service rejects a request as a whole, and the client puts many messages into one. So invalid messages are found here;
+//! otherwise one of them would fail the others.
 
 use broadway_core::{
     Outgoing,
@@ -14,14 +14,14 @@ use broadway_core::{
 use bytes::Bytes;
 use google_cloud_pubsub::model::Message;
 
-/// The limits of the service, in bytes and attributes.
+/// Limits of the service, in bytes and attributes.
 const MESSAGE_MAX: usize = 10_000_000;
 const KEY_MAX: usize = 1_024;
 const ATTRIBUTES_MAX: usize = 100;
 const NAME_MAX: usize = 256;
 const VALUE_MAX: usize = 1_024;
 
-/// What the service takes as attributes.
+/// What the service accepts as attributes.
 const LIMITS: Limits<'_> = Limits {
     count_max: ATTRIBUTES_MAX,
     bytes_max: VALUE_MAX,
@@ -34,16 +34,20 @@ fn is_attribute(name: &str, value: &[u8]) -> bool {
         && std::str::from_utf8(value).is_ok()
 }
 
-/// The message, or why it would be refused.
+/// Converts a message.
+///
+/// # Errors
+///
+/// Fails with the reason if the service would reject the message.
 pub(crate) fn convert(outgoing: Outgoing) -> Result<Message, String> {
     if let Some(to) = outgoing.destination() {
         return Err(format!(
-            "it is for {to:?}, and this publisher only sends to its topic: open one for each"
+            "the message has the destination {to:?}, but a publisher publishes to its own topic only; open one for each topic"
         ));
     }
     if let Some(partition) = outgoing.partition() {
         return Err(format!(
-            "it is for partition {partition}, and a topic of Pub/Sub has none"
+            "the message is for partition {partition}, but a Pub/Sub topic has no partitions"
         ));
     }
     let time = time_header(&outgoing);
@@ -51,7 +55,7 @@ pub(crate) fn convert(outgoing: Outgoing) -> Result<Message, String> {
     headers.extend(time);
     let encoding = match &payload {
         None => Encoding::Null,
-        // One of them is needed.
+        // The service rejects a message that has neither data nor attributes.
         Some(payload) if payload.is_empty() && headers.is_empty() => Encoding::Empty,
         Some(_) => Encoding::Plain,
     };
@@ -68,7 +72,7 @@ pub(crate) fn convert(outgoing: Outgoing) -> Result<Message, String> {
         payload.len() + ordering_key.len() + attributes.iter().map(of_attribute).sum::<usize>();
     if size > MESSAGE_MAX {
         return Err(format!(
-            "it has {size} bytes, attributes included, and at most {MESSAGE_MAX} are allowed"
+            "the message has {size} bytes, attributes included, and the limit is {MESSAGE_MAX}"
         ));
     }
     let attributes = attributes
@@ -78,14 +82,14 @@ pub(crate) fn convert(outgoing: Outgoing) -> Result<Message, String> {
     Ok(message.set_ordering_key(ordering_key))
 }
 
-/// The ordering key, and whether it is the key.
+/// The ordering key, and whether it equals the key.
 fn ordering_key(key: Option<&Bytes>) -> (String, bool) {
     let Some(key) = key else {
         return (String::new(), true);
     };
     match std::str::from_utf8(key) {
         Ok(text) if !text.is_empty() && text.len() <= KEY_MAX => (text.to_owned(), true),
-        // One for each key still: the order of its messages is kept.
+        // A digest is still one ordering key for each key, which keeps the order of its messages.
         _ => (Digest::new().with(key).name(), false),
     }
 }

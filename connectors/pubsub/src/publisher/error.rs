@@ -1,16 +1,16 @@
-//! What an error of the client says about a message.
+//! Errors of the client about one message, as a [`PublishError`].
 
 use broadway_core::PublishError;
 use google_cloud_gax::error::rpc::Code;
-use google_cloud_pubsub::error;
+use google_cloud_pubsub::error::PublishError as ClientPublishError;
 
-use crate::connect::{Target, code};
+use crate::error::{Resource, status_code};
 
-pub(super) fn explain(error: &error::PublishError, target: &Target) -> PublishError {
+pub(super) fn publish_error(error: &ClientPublishError, resource: &Resource) -> PublishError {
     match error {
-        error::PublishError::Rpc(cause) => {
-            let text = target.explain(cause);
-            match code(cause) {
+        ClientPublishError::Rpc(cause) => {
+            let text = resource.explain(cause).to_string();
+            match status_code(cause) {
                 Some(
                     Code::NotFound
                     | Code::PermissionDenied
@@ -21,10 +21,10 @@ pub(super) fn explain(error: &error::PublishError, target: &Target) -> PublishEr
                 _ => PublishError::unconfirmed(text),
             }
         }
-        error::PublishError::OrderingKeyPaused => PublishError::unconfirmed(
-            "it was not sent, since a message before it with the same key had failed; send it again to keep the order",
+        ClientPublishError::OrderingKeyPaused => PublishError::unconfirmed(
+            "not sent, since an earlier message with the same key failed; publish it again to keep the order",
         ),
-        error::PublishError::Shutdown => PublishError::closed(),
+        ClientPublishError::Shutdown => PublishError::closed(),
         other => PublishError::unconfirmed(other.to_string()),
     }
 }
@@ -38,27 +38,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_pass_may_be_tried_again_and_the_rest_is_refused() {
-        let target = Target {
+    fn transient_errors_may_be_retried_and_others_are_refused() {
+        let resource = Resource {
             option: "topic",
             name: "projects/p/topics/readings".to_owned(),
             endpoint: "somewhere".to_owned(),
         };
-        let explain = |code: Code| {
+        let publish_error = |code: Code| {
             let status = Status::default().set_code(code).set_message("no");
-            let error = error::PublishError::Rpc(std::sync::Arc::new(Error::service(status)));
-            explain(&error, &target)
+            let error = ClientPublishError::Rpc(std::sync::Arc::new(Error::service(status)));
+            publish_error(&error, &resource)
         };
         for code in [
             Code::NotFound,
             Code::PermissionDenied,
             Code::InvalidArgument,
         ] {
-            let told = explain(code);
-            assert_eq!(told.kind(), PublishErrorKind::Refused, "{code:?}");
+            let error = publish_error(code);
+            assert_eq!(error.kind(), PublishErrorKind::Refused, "{code:?}");
             assert!(
-                told.to_string().contains("projects/p/topics/readings"),
-                "{told}"
+                error.to_string().contains("projects/p/topics/readings"),
+                "{error}"
             );
         }
         for code in [
@@ -66,7 +66,7 @@ mod tests {
             Code::DeadlineExceeded,
             Code::ResourceExhausted,
         ] {
-            assert!(explain(code).is_retryable(), "{code:?}");
+            assert!(publish_error(code).is_retryable(), "{code:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A stand-in of the service that refuses: every question by REST with one answer, every call by gRPC with one code.
+//! A fake of the service that rejects: every REST request with one answer, every gRPC call with one code.
 
 use std::net::SocketAddr;
 
@@ -8,10 +8,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What it says.
+/// Its answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal {
-    /// To REST: the HTTP status, and what `google.rpc.Code` calls it.
+    /// To REST: the HTTP status, and its name in `google.rpc.Code`.
     pub rest: (u16, &'static str),
     /// To gRPC: the number of the code.
     pub grpc: u8,
@@ -60,7 +60,7 @@ async fn rest(mut stream: TcpStream, refusal: Refusal) -> std::io::Result<()> {
         refusal.words
     );
     loop {
-        // The questions have no body.
+        // The requests have no body.
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
             request.push(stream.read_u8().await?);

@@ -1,4 +1,4 @@
-//! What the tests share: a server, topics and subscriptions on it, and messages in them.
+//! Helpers of the tests: a server, with topics, subscriptions and messages.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -31,25 +31,25 @@ use google_cloud_pubsub::{
 };
 use tokio::time::timeout;
 
-/// What a reader of this connector gives.
+/// A message from a reader of this connector.
 pub type Received = broadway_core::Delivery<PubSubRecord, Token>;
 
-/// The bound on every wait that is a test's own: far above what is needed, so that only a hang meets it.
+/// The limit on every wait of a test: far above what is needed, so that only a hang reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Set where a test runs by itself, in an environment of its own.
+/// Set in the process of a test that runs alone, with an environment of its own.
 const ALONE: &str = "BROADWAY_TEST_ALONE";
 
 pub fn is_alone() -> bool {
     std::env::var_os(ALONE).is_some()
 }
 
-/// Runs the test of this name in a process of its own, with these variables, and without credentials.
+/// Runs the test with this name in a process of its own, with these variables, and without credentials.
 pub fn run_alone(test: &str, variables: &[(&str, &str)]) {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]);
     command.env_remove("GOOGLE_APPLICATION_CREDENTIALS");
-    // Nothing in the home, and no metadata service either.
+    // Neither a home folder nor a metadata service has any.
     command.env("HOME", "/nonexistent");
     command.env("GCE_METADATA_HOST", "127.0.0.1:1");
     command.env(ALONE, "yes").envs(variables.iter().copied());
@@ -65,12 +65,12 @@ pub fn run_alone(test: &str, variables: &[(&str, &str)]) {
 /// Longer than a lease, which is 10 s at the servers that the tests use.
 const LEASE: Duration = Duration::from_secs(12);
 
-/// The test broker; `None` after printing that the test is left out.
+/// The address of the test broker. `None`, after printing that the test is skipped, if there is none.
 pub fn server() -> Option<String> {
     broadway_test_brokers::broker("pubsub")
 }
 
-/// A way to the server that can fail, and its endpoint.
+/// A proxy to the server that can fail, and its endpoint.
 pub async fn proxy(endpoint: &str) -> (Proxy, String) {
     let server = endpoint.trim_start_matches("http://");
     let server = server.to_socket_addrs().unwrap().next().unwrap();
@@ -79,8 +79,8 @@ pub async fn proxy(endpoint: &str) -> (Proxy, String) {
     (proxy, endpoint)
 }
 
-/// Whether the server is Google's emulator, which sends messages to streams that are gone until their leases run out. Both
-/// servers answer the same; only the other one says when.
+/// Whether the server is Google's emulator, which sends messages to ended streams until their leases expire. Its answers have no
+/// `Date` header.
 pub fn is_emulator(endpoint: &str) -> bool {
     use std::io::{BufRead, BufReader, Write};
     let address = endpoint.trim_start_matches("http://");
@@ -91,7 +91,7 @@ pub fn is_emulator(endpoint: &str) -> bool {
     !head.any(|line| line.to_ascii_lowercase().starts_with("date:"))
 }
 
-/// An id that no other test and no earlier run has.
+/// An id that is unique among tests and runs.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()
@@ -109,7 +109,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// With a plain subscription. `None` where no server answers.
+    /// With a plain subscription. `None` if no server is running.
     pub async fn new(name: &str) -> Option<Self> {
         Self::with(name, |subscription| subscription).await
     }
@@ -128,7 +128,7 @@ impl Fixture {
         .await
     }
 
-    /// With a dead-letter topic, to which messages go after `attempts` deliveries; its name comes too.
+    /// With a dead-letter topic, to which messages go after `attempts` deliveries. Returns that topic, too.
     pub async fn dead_lettered(name: &str, attempts: i32) -> Option<(Self, Self)> {
         let dead = Self::new(&format!("{name}-dead")).await?;
         let topic = dead.topic.clone();
@@ -208,7 +208,7 @@ impl Fixture {
         request.send().await.unwrap();
     }
 
-    /// The topic, with a new subscription instead of the one that lost its topic.
+    /// Creates the topic again, with a new subscription instead of the one that lost its topic.
     pub async fn create_topic_again(&self) {
         let admin = topic_admin(&self.endpoint).await;
         admin
@@ -236,9 +236,8 @@ impl Fixture {
             .unwrap();
     }
 
-    /// What a fresh reader is given besides markers, until every lease of an earlier reader has run out. Markers are
-    /// published until one comes, so that nothing is missed for want of a stream that works: an emulator may send some of them
-    /// to one that is gone.
+    /// The messages that a new reader receives, without markers, until every lease of an earlier reader has expired. Markers are
+    /// published until one comes, which proves that the stream works: an emulator may send some of them to an ended stream.
     pub async fn rest(&self) -> Vec<String> {
         const MARKER: &str = "marker";
         let mut reader = self.open().await;
@@ -266,7 +265,7 @@ impl Fixture {
     }
 }
 
-/// Exactly `n` messages that were given back before: an emulator may have sent them to a stream that is gone, several times.
+/// Receives exactly `n` messages that were nacked before: an emulator may have sent them to an ended stream, several times.
 pub async fn patiently(reader: &mut Reader<PubSubProducer>, n: usize) -> Vec<Received> {
     let begun = Instant::now();
     let mut received = Vec::new();
@@ -281,7 +280,7 @@ pub async fn patiently(reader: &mut Reader<PubSubProducer>, n: usize) -> Vec<Rec
     received
 }
 
-/// Runs in a runtime of its own, which ends at once afterwards as a process would: what is not done by then is never done.
+/// Runs the future on a runtime of its own, which ends at once afterwards, as a process would: tasks that still run are dropped.
 pub fn then_exit<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -336,7 +335,7 @@ pub fn numbers(received: &[Received]) -> Vec<u64> {
     numbers
 }
 
-/// How often each text came.
+/// The number of times of each text.
 pub fn counts(texts: impl IntoIterator<Item = String>) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for text in texts {

@@ -14,14 +14,14 @@ fn headers_of(record: &PubSubRecord) -> Vec<Header> {
     headers
 }
 
-/// Headers by name: Pub/Sub keeps no order, but all values of a name do.
+/// Headers by name. Pub/Sub does not keep the order of attributes; values of one name keep theirs.
 fn sorted(mut headers: Vec<Header>) -> Vec<Header> {
     headers.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     headers
 }
 
-/// The limits of the service's documentation.
-fn assert_taken(message: &Message) {
+/// Checks the documented limits of the service.
+fn assert_accepted(message: &Message) {
     assert!(!message.data.is_empty() || !message.attributes.is_empty());
     assert!(message.ordering_key.len() <= KEY_MAX);
     assert!(message.attributes.len() <= ATTRIBUTES_MAX);
@@ -94,9 +94,9 @@ fn message() -> impl Strategy<Value = Outgoing> {
 
 proptest! {
     #[test]
-    fn whatever_is_published_is_taken_and_read_as_it_was(outgoing in message()) {
+    fn every_message_is_accepted_and_read_as_it_was_published(outgoing in message()) {
         let message = convert(outgoing.clone()).unwrap();
-        assert_taken(&message);
+        assert_accepted(&message);
         let record = PubSubRecord::new(message, None);
         prop_assert_eq!(record.is_tombstone(), outgoing.payload().is_none());
         prop_assert_eq!(record.payload(), outgoing.payload().map_or(&[][..], |payload| payload));
@@ -107,7 +107,7 @@ proptest! {
 }
 
 #[test]
-fn a_plain_message_is_data_key_and_attributes_and_nothing_else() {
+fn a_plain_message_is_only_data_key_and_attributes() {
     let outgoing = Outgoing::new("21.5")
         .key("sensor-7")
         .header("unit", "celsius")
@@ -126,7 +126,7 @@ fn a_plain_message_is_data_key_and_attributes_and_nothing_else() {
 }
 
 #[test]
-fn a_payload_that_is_empty_or_missing_is_told_apart() {
+fn an_empty_payload_differs_from_a_missing_one() {
     let marker = |outgoing: Outgoing| {
         let message = convert(outgoing).unwrap();
         assert!(message.data.is_empty());
@@ -138,7 +138,7 @@ fn a_payload_that_is_empty_or_missing_is_told_apart() {
 }
 
 #[test]
-fn a_key_that_is_no_ordering_key_keeps_one_of_its_own() {
+fn a_key_that_cannot_be_an_ordering_key_has_one_of_its_own() {
     let key = |key: &[u8]| {
         let outgoing = Outgoing::new("x").key(Bytes::copy_from_slice(key));
         convert(outgoing).unwrap().ordering_key
@@ -153,7 +153,7 @@ fn a_key_that_is_no_ordering_key_keeps_one_of_its_own() {
 }
 
 #[test]
-fn what_is_too_large_or_for_elsewhere_is_refused_with_the_reason() {
+fn messages_that_are_too_large_or_addressed_elsewhere_are_refused() {
     let long = |n: usize| "x".repeat(n);
     let beyond = Outgoing::new("x").header("a", long(ATTRIBUTES_MAX * VALUE_MAX));
     for (outgoing, word) in [
