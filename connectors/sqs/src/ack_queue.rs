@@ -113,6 +113,7 @@ impl AckQueue {
         let line = self.line(is_delete);
         let n = line.entries.len().min(ENTRIES_MAX);
         let entries: Vec<_> = line.entries.drain(..n).collect();
+        // The rest lingers from now on: only the oldest entry's time is kept.
         line.since = (!line.entries.is_empty()).then_some(now);
         self.requests_in_flight += 1;
         self.entries_in_flight += n;
@@ -153,6 +154,7 @@ impl AckQueue {
         now: Instant,
     ) -> Option<AckEntry> {
         let at = now + RETRY.pause(entry.failures, jitter);
+        // After the lease has expired, the request would act on a message that another consumer may have.
         if at >= entry.ack.expires {
             return Some(entry);
         }

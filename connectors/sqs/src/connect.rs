@@ -184,10 +184,12 @@ impl QueueAccess {
                 }
                 Some(Err(error)) => error,
             };
+            // The queue exists and the credentials are valid: reading or sending may be permitted all the same.
             if is_denied(&error) {
                 return Ok(None);
             }
             if is_missing_queue(&error) && may_create {
+                // Once: a queue that is missing after that is an error.
                 may_create = false;
                 self.create(client, deadline).await?;
                 continue;

@@ -83,10 +83,12 @@ impl Groups {
         };
         if action == Some(AckAction::Delete) {
             messages[index].is_done = true;
+            // Deletes the whole prefix of successes, in order; later successes wait for the first that is missing.
             while let Some(first) = messages.pop_front_if(|first| first.is_done) {
                 effects.actions.push((first.token, AckAction::Delete));
             }
         } else {
+            // Invalidated messages leave the group, so that messages received after their return form a new prefix.
             let mut later = messages.drain(index..).skip(1);
             effects.actions.extend(action.map(|action| (token, action)));
             for message in later.by_ref() {

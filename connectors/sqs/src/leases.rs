@@ -109,7 +109,11 @@ struct Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LeaseState {
     Held,
-    Extending { then: Option<AckAction> },
+    /// An extension is in flight. `then` is the action of a message that was settled meanwhile.
+    Extending {
+        then: Option<AckAction>,
+    },
+    /// Expired, and not settled yet.
     Lost,
 }
 
@@ -137,6 +141,7 @@ impl Leases {
             group,
             received: now,
             expires: now + self.visibility,
+            // The other half of the timeout is left for retries.
             due: now + self.visibility / 2,
             state: LeaseState::Held,
             is_invalidated: false,
@@ -173,6 +178,7 @@ impl Leases {
             if due > now || extensions.len() - before == max {
                 return;
             }
+            // It comes back with the outcome of its extension.
             self.due.pop_first();
             let token = self.token_at(slot);
             let lease = self.slots[slot as usize]
@@ -227,7 +233,7 @@ impl Leases {
                 lease.expires = sent + length;
                 lease.due = sent + length / 2;
             }
-            // Retries several times before the lease expires.
+            // Due again soon, so that there are several attempts before the lease expires.
             ExtensionOutcome::Failed => lease.due = (now + visibility / 8).min(lease.expires),
             ExtensionOutcome::NotOwned => lease.expires = sent.min(now),
         }
@@ -263,6 +269,7 @@ impl Leases {
             LeaseState::Held if now < lease.expires => {
                 SettleResult::Ready(self.remove(token, action))
             }
+            // `due` may not have noticed yet that a held lease expired.
             LeaseState::Held | LeaseState::Lost => {
                 self.forget(token);
                 SettleResult::Late
@@ -340,6 +347,7 @@ impl Leases {
     fn forget(&mut self, token: Token) -> Lease {
         let slot = &mut self.slots[token.slot as usize];
         let lease = slot.lease.take().expect("the caller checked the token");
+        // Tokens of the message that had this slot match no longer.
         slot.generation = slot.generation.wrapping_add(1);
         self.due.remove(&(lease.due, token.slot));
         self.free.push(token.slot);

@@ -57,6 +57,7 @@ impl PollLimit {
         if self.paused_until(now).is_some() {
             return None;
         }
+        // What polls in flight have requested may still come.
         let missing = wanted.saturating_sub(self.requested);
         if missing == 0 || self.polls_in_flight >= self.polls_allowed {
             return None;
@@ -92,6 +93,7 @@ impl PollLimit {
     /// A poll failed. Polls that fail during a pause do not extend it.
     pub(crate) fn on_failure(&mut self, max: usize, jitter: Jitter, now: Instant) {
         self.on_end(max);
+        // One poll tests the queue after the pause. Polls that were cut off together count as one failure.
         self.polls_allowed = 1;
         if self.paused_until(now).is_some() {
             return;

@@ -104,6 +104,7 @@ impl SqsPublisherShared {
         let mut results = Vec::new();
         for request in sequence {
             let permits = self.in_flight.acquire(request.len()).await;
+            // Held through all retries: these messages are in flight until they have a result.
             results.extend(send::send(self, request).await);
             drop(permits);
         }
@@ -131,6 +132,7 @@ impl Publisher for SqsPublisher {
                 .map(|_| Err(PublishError::closed()))
                 .collect();
         };
+        // Requests finish in any order, so each result is stored at the index of its message.
         let mut results: Vec<Option<Result<(), PublishError>>> = Vec::new();
         let mut converted = Vec::with_capacity(messages.len());
         for (index, message) in messages.into_iter().enumerate() {

@@ -115,6 +115,7 @@ impl SqsShared {
             }
         }
         let n = out.len() - before;
+        // Polls for what the buffer could not satisfy, unless deletes fall behind: then more messages would only make it worse.
         let mut polls = Vec::new();
         if state.phase == ProducerPhase::Running && state.ack_queue.len() < self.backlog_max {
             while let Some(max) = state.poll_limit.start(demand - n, now) {
@@ -249,6 +250,7 @@ impl SqsShared {
             is_finished = is_idle || end.is_some_and(|end| now >= end);
             wake_at = wake_at.into_iter().chain(end).min();
         }
+        // Under the lock: updates after this compare with it to decide whether to wake the task.
         state.wake_at = wake_at;
         self.report_counts(guard);
         if is_idle {
@@ -274,6 +276,7 @@ impl SqsShared {
         state.enqueue_acks(now);
         let has_room = was_full && state.ack_queue.len() < self.backlog_max;
         drop(state);
+        // Always the ack task, since a request slot is free; the producer only if the backlog kept it from polling.
         self.ack_task_wakeup.notify_one();
         if has_room {
             self.producer_wakeup.notify_one();
@@ -298,6 +301,7 @@ impl SqsShared {
         let now = now();
         let mut guard = self.lock();
         let state = &mut *guard;
+        // Only repeats of this release count: those of failed messages before are the order of the group, not of the shutdown.
         let before = state.unsettled.repeats();
         state.unsettled.release_all(now, &mut state.pending_acks);
         state.repeats += state.unsettled.repeats() - before;

@@ -184,6 +184,7 @@ impl SourceProducer for SqsProducer {
         let close_timeout = self.shared.source.close_timeout;
         let deadline = Deadline::after(close_timeout);
         self.shared.stop();
+        // Entries that were given up earlier have been reported then.
         let (given_up_before, _) = self.shared.unconfirmed();
         let polls_ended = async { while self.polls.join_next().await.is_some() {} };
         // A poll that is cancelled may take messages with it, which stay hidden until their visibility timeout ends.
@@ -198,6 +199,7 @@ impl SourceProducer for SqsProducer {
             .await
             .is_none();
         let (given_up, left) = self.shared.unconfirmed();
+        // The ack task may still use the rest of the time.
         self.shared.finish(deadline);
         if is_late {
             let text = format!(
@@ -221,6 +223,7 @@ impl SourceProducer for SqsProducer {
 impl Drop for SqsProducer {
     fn drop(&mut self) {
         self.shared.lag.end();
+        // The ack task goes on: it ends with the last acknowledger, which the engine may still hold.
         self.shared.stop();
     }
 }

@@ -63,6 +63,7 @@ impl UnsettledMessages {
     pub(crate) fn release(&mut self, token: Token, now: Instant, acks: &mut Vec<PendingAck>) {
         let late = self.late;
         self.settle(token, AckAction::VisibleAfter(0), now, acks);
+        // The lease may have expired, but there was no result that could be late.
         self.late = late;
     }
 
@@ -155,6 +156,7 @@ impl UnsettledMessages {
         for (token, action) in effects.actions {
             self.settle_lease(token, action, now, acks);
         }
+        // A new generation makes the engine check which of its messages are stale.
         self.generation += u64::from(!effects.invalidated.is_empty());
         for token in effects.invalidated {
             self.leases.invalidate(token);

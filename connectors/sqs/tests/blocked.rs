@@ -66,7 +66,7 @@ fn block_on(threads: usize, user: Runtime, name: &str, source: impl FnOnce(&Queu
         handled.wait_len(threads).await;
         handled.all()
     });
-    // What was not fetched yet is visible, and goes back after a second.
+    // Messages that were not received yet are visible; they are returned after a second.
     let others = watch.block_on(async {
         let mut others = Vec::new();
         for _ in 0..2 {
@@ -82,7 +82,11 @@ fn block_on(threads: usize, user: Runtime, name: &str, source: impl FnOnce(&Queu
     let stolen = others
         .iter()
         .filter(|other| in_work.iter().any(|body| Some(body) == other.body.as_ref()));
-    assert_eq!(stolen.count(), 0, "another consumer got what is in work");
+    assert_eq!(
+        stolen.count(),
+        0,
+        "another consumer received a message that is being handled"
+    );
     let mut bodies = handled.all();
     bodies.sort();
     assert_eq!(bodies, ["0", "1", "2", "3"]);
@@ -130,18 +134,18 @@ fn messages_of_a_group_are_kept_while_their_handler_blocks() {
 }
 
 #[test]
-fn a_client_that_was_handed_in_keeps_messages_too() {
+fn a_provided_client_keeps_messages_too() {
     block(1, "blocked", Queue::source);
 }
 
-/// A client that shares its connections with all that are made of it, as those of the SDK's own configuration do.
+/// A client that shares its connections with all clients made from it, as with the SDK's own configuration.
 fn pooled(client: &Client) -> Client {
     let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
     let http = Builder::new().tls_provider(tls).build_https();
     Client::from_conf(client.config().to_builder().http_client(http).build())
 }
 
-/// What a publisher with the same client has connected is driven by the runtime that the handler blocks.
+/// Connections that a publisher with the same client made are driven by the runtime that the handler blocks.
 #[test]
 fn connections_of_a_publisher_with_the_same_client_are_not_used_for_leases() {
     let Some(address) = broker() else { return };
@@ -151,7 +155,7 @@ fn connections_of_a_publisher_with_the_same_client_are_not_used_for_leases() {
     let publisher = user.block_on(async {
         let publisher = SqsPublisher::queue(&letters.url).client(letters.client.clone());
         let publisher = publisher.open().await.unwrap();
-        // At once, so that several connections lie idle.
+        // Concurrently, so that several connections are idle afterwards.
         let all = (0..100).map(|n| Outgoing::new(n.to_string())).collect();
         let results = publisher.publish(all).await;
         assert!(results.iter().all(Result::is_ok));

@@ -1,4 +1,4 @@
-//! What the service does wrong: partial failures, throttling, silence, faults of its own. A stand-in does it on command.
+//! Faults of the service, made by a fake on command: partial failures, throttling, silence, server errors.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -59,7 +59,7 @@ async fn a_failed_entry_of_a_delete_batch_is_deleted_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_handle_is_told_as_a_probable_duplicate_and_not_tried_again() {
+async fn an_expired_handle_is_reported_as_a_probable_duplicate_and_not_retried() {
     let fake = Fake::start().await;
     fake.send(bodies(10));
     let places = vec![3];
@@ -69,15 +69,15 @@ async fn an_expired_handle_is_told_as_a_probable_duplicate_and_not_tried_again()
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
     assert_eq!(fake.of("DeleteMessageBatch").len(), 1);
-    let told = recorder.of("commit_failed");
+    let events = recorder.of("commit_failed");
     assert!(
-        told[0].to_string().contains("1 deletes were too late"),
-        "{told:?}"
+        events[0].to_string().contains("1 deletes were too late"),
+        "{events:?}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delete_that_fails_or_is_never_answered_is_made_again() {
+async fn a_delete_that_fails_or_is_never_answered_is_retried() {
     let fake = Fake::start().await;
     fake.send(bodies(10));
     for fault in [
@@ -98,7 +98,7 @@ async fn a_delete_that_fails_or_is_never_answered_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttled_polls_are_told_and_go_on() {
+async fn throttled_polls_are_reported_and_continue() {
     let fake = Fake::start().await;
     for _ in 0..4 {
         fake.fault("ReceiveMessage", Fault::Refuse(400, "RequestThrottled"));
@@ -108,7 +108,7 @@ async fn throttled_polls_are_told_and_go_on() {
     let received = reader.exactly(10).await;
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
-    // Each was tried twice.
+    // The SDK makes two attempts of each.
     assert_eq!(recorder.count("source_trouble"), 2);
 }
 
@@ -128,7 +128,7 @@ async fn a_poll_that_never_returns_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_service_refuses_for_good_fails_the_producer() {
+async fn permanent_errors_fail_the_producer() {
     for code in ["AccessDenied", "QueueDoesNotExist", "ExpiredToken"] {
         let fake = Fake::start().await;
         fake.fault("ReceiveMessage", Fault::Refuse(400, code));
@@ -193,7 +193,7 @@ async fn no_request_holds_a_message_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_ends_in_its_time_when_the_service_is_gone() {
+async fn closing_ends_in_time_when_the_service_is_gone() {
     let fake = Fake::start().await;
     fake.send(bodies(10));
     for _ in 0..100 {
@@ -214,8 +214,8 @@ async fn closing_ends_in_its_time_when_the_service_is_gone() {
 async fn an_extension_is_awaited_before_its_message_is_made_visible() {
     let fake = Fake::start().await;
     fake.send(bodies(1));
-    // The first extension is never answered, and gives up after a sixth of the time-out, twice: another sixth, four seconds, is left
-    // to give it back.
+    // The first extension is never answered: both attempts together take a third of the timeout. A sixth, four seconds, is left to
+    // return the message.
     for _ in 0..2 {
         fake.fault("ChangeMessageVisibilityBatch", Fault::Silence);
     }
@@ -249,19 +249,19 @@ async fn an_extension_is_awaited_before_its_message_is_made_visible() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_that_waits_for_twenty_seconds_is_no_trouble() {
+async fn a_poll_may_wait_for_twenty_seconds() {
     let fake = Fake::start().await;
     let source = Sqs::queue(fake.url()).client(client(&format!("http://{}", fake.address)));
     let mut reader = Reader::open(&source).await.unwrap();
     let requests = fake.requests.clone();
-    // One for the time-out of the queue, one that comes back empty, and the next.
+    // One for the visibility timeout of the queue, one that returns empty, and the next.
     reader.nothing_until(requests.wait_len(3)).await;
     assert_eq!(reader.recorder().count("source_trouble"), 0);
     reader.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_may_not_be_extended_is_deleted_when_it_is_done_in_time() {
+async fn a_message_that_cannot_be_extended_is_deleted_when_it_is_done_in_time() {
     let fake = Fake::start().await;
     fake.send(bodies(1));
     for _ in 0..100 {
@@ -274,8 +274,8 @@ async fn a_message_that_may_not_be_extended_is_deleted_when_it_is_done_in_time()
     let mut reader = Reader::open(&source).await.unwrap();
     let received = reader.exactly(1).await;
     let recorder = reader.recorder().clone();
-    let told = recorder.wait_for(|heard| heard.to_string().contains("AccessDenied"));
-    reader.nothing_until(told).await;
+    let reported = recorder.wait_for(|event| event.to_string().contains("AccessDenied"));
+    reader.nothing_until(reported).await;
     reader.done(received).await;
     reader.close().await.unwrap();
     assert_eq!(fake.counts(), (0, 0));
@@ -298,7 +298,7 @@ async fn deletes_that_are_not_permitted_fail_the_producer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_queue_that_answers_at_once_is_asked_ever_more_rarely_and_that_is_told_once() {
+async fn polls_of_an_empty_queue_that_answers_at_once_are_spaced_out_and_reported_once() {
     let fake = Fake::start().await;
     let source = source(&fake).wait_time(Duration::ZERO);
     let begun = Instant::now();
@@ -318,9 +318,9 @@ async fn an_empty_queue_that_answers_at_once_is_asked_ever_more_rarely_and_that_
     assert_eq!(sorted(&received), [0, 1, 2]);
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
-    let told = recorder.of("source_trouble");
-    let [told] = &told[..] else {
-        panic!("told {} times: {told:?}", told.len());
+    let events = recorder.of("source_trouble");
+    let [event] = &events[..] else {
+        panic!("reported {} times: {events:?}", events.len());
     };
-    assert!(told.to_string().contains("`wait_time`"), "{told}");
+    assert!(event.to_string().contains("`wait_time`"), "{event}");
 }

@@ -1,4 +1,4 @@
-//! FIFO queues: nothing of a message group is deleted past a message that is unfinished or failed.
+//! FIFO queues: no message is deleted before an earlier one of its group that is unsettled or failed.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -64,7 +64,7 @@ async fn groups_of_a_fifo_queue_stay_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_head_comes_again_before_all_that_follow_it() {
+async fn a_failed_head_is_delivered_again_before_its_successors() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "head.fifo", 2).await;
     queue.send_to_groups(0..5, one_group).await;
@@ -109,7 +109,7 @@ async fn a_late_success_after_a_failed_head_is_not_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_group_holds_up_no_other_group() {
+async fn a_failed_group_does_not_hold_up_others() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "others.fifo", 30).await;
     queue
@@ -130,7 +130,7 @@ async fn a_failed_group_holds_up_no_other_group() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_here_and_there_never_let_a_success_overtake() {
+async fn no_success_overtakes_a_failure_of_its_group() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "random.fifo", 30).await;
     queue
@@ -172,7 +172,7 @@ async fn failures_here_and_there_never_let_a_success_overtake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_abort_tells_of_what_was_done_behind_a_message_that_was_not() {
+async fn an_abort_counts_successes_behind_an_unsettled_message() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "abort.fifo", 30).await;
     queue.send_to_groups(0..10, one_group).await;

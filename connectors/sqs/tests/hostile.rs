@@ -1,4 +1,4 @@
-//! Messages that hold what SQS does not take as it is: they arrive, and are read as they were.
+//! Messages that SQS does not accept unchanged: they arrive, and are read as they were published.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -37,7 +37,7 @@ async fn publish_and_read(name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_message_and_any_dead_letter_arrives_as_it_was() {
+async fn every_message_and_dead_letter_is_read_as_it_was_published() {
     publish_and_read("hostile").await;
 }
 
@@ -102,7 +102,7 @@ async fn messages_without_a_key_share_a_group_that_can_be_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_carries_a_message_is_asked_for_by_a_source_that_wants_no_attributes() {
+async fn attributes_of_the_encoding_are_requested_even_without_others() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "few", 60).await;
     let publisher = SqsPublisher::queue(&queue.url).client(queue.client.clone());

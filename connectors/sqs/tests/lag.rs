@@ -1,4 +1,4 @@
-//! How far a queue is behind, as the source tells it.
+//! The lag of a queue, as the source reports it.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -19,7 +19,7 @@ use lags::Measured;
 const OFTEN: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lag_counts_what_is_visible_and_in_flight_and_the_age_is_that_of_the_oldest_in_the_pipeline()
+async fn the_lag_counts_visible_and_in_flight_messages_and_the_age_is_of_the_oldest_in_the_pipeline()
  {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "lag", 30).await;
@@ -48,7 +48,7 @@ fn source(fake: &Fake) -> Sqs {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_may_not_be_asked_is_told_once_and_its_lag_is_unknown() {
+async fn a_missing_permission_is_reported_once_and_the_lag_is_unknown() {
     let fake = Fake::start().await;
     let source = source(&fake).lag_interval(OFTEN);
     let mut reader = Reader::open(&source).await.unwrap();
@@ -62,7 +62,7 @@ async fn a_queue_that_may_not_be_asked_is_told_once_and_its_lag_is_unknown() {
     }
     let recorder = reader.recorder().clone();
     let known =
-        recorder.wait_for(|heard| heard.name() == "lag" && heard.get("messages") == Some("0"));
+        recorder.wait_for(|event| event.name() == "lag" && event.get("messages") == Some("0"));
     let asked = async {
         while fake.of("GetQueueAttributes").len() < 6 {
             fake.requests.wait_len(fake.requests.len() + 1).await;
@@ -75,10 +75,10 @@ async fn a_queue_that_may_not_be_asked_is_told_once_and_its_lag_is_unknown() {
         .iter()
         .filter(|lag| lag.get("messages") == Some("unknown"));
     assert_eq!(unknown.count(), 3);
-    let told = recorder.of("source_trouble");
-    assert_eq!(told.len(), 1, "{told:?}");
+    let events = recorder.of("source_trouble");
+    assert_eq!(events.len(), 1, "{events:?}");
     assert!(
-        told[0]
+        events[0]
             .to_string()
             .contains("no GetQueueAttributes for you")
     );
@@ -86,11 +86,11 @@ async fn a_queue_that_may_not_be_asked_is_told_once_and_its_lag_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_asked_where_the_lag_is_turned_off() {
+async fn no_request_is_made_when_the_lag_is_turned_off() {
     let fake = Fake::start().await;
     let source = source(&fake).lag_interval(Duration::MAX);
     let mut reader = Reader::open(&source).await.unwrap();
-    // Longer than until the first question by default, which is after 5 s.
+    // Longer than the 5 s after which the first report is made by default.
     let polled = async {
         while fake.of("ReceiveMessage").len() < 8 {
             fake.requests.wait_len(fake.requests.len() + 1).await;

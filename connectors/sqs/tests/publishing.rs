@@ -1,4 +1,4 @@
-//! Sending: each message is confirmed or has a reason, and arrives as it was sent.
+//! Publishing: each message is confirmed or fails with a reason, and arrives as it was published.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -41,7 +41,7 @@ fn messages(n: u64) -> Vec<Outgoing> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_confirmed_arrives_with_its_headers() {
+async fn confirmed_messages_arrive_with_their_headers() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "sent", 30).await;
     let publisher = queue.publisher().open().await.unwrap();
@@ -71,7 +71,7 @@ async fn what_is_confirmed_arrives_with_its_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_sent_fails_alone_and_says_why() {
+async fn an_invalid_message_fails_alone_with_the_reason() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "refused", 30).await;
     let publisher = queue.publisher().bytes_max(1_000).open().await.unwrap();
@@ -98,7 +98,7 @@ async fn what_cannot_be_sent_fails_alone_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_publisher_takes_nothing() {
+async fn a_closed_publisher_refuses_messages() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "closed", 30).await;
     let publisher = queue.publisher().open().await.unwrap();
@@ -109,7 +109,7 @@ async fn a_closed_publisher_takes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_of_a_group_arrive_in_the_order_they_were_sent() {
+async fn messages_of_a_group_arrive_in_order() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "groups.fifo", 30).await;
     let count = Arc::new(AtomicUsize::new(0));
@@ -157,7 +157,7 @@ async fn the_same_deduplication_id_is_stored_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_the_service_could_not_take_are_sent_again() {
+async fn entries_that_the_service_failed_to_accept_are_sent_again() {
     let fake = Fake::start().await;
     let places = vec![1, 3];
     fake.fault(
@@ -181,7 +181,7 @@ async fn entries_that_the_service_could_not_take_are_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_is_our_fault_is_refused_and_not_sent_again() {
+async fn an_entry_that_the_service_rejects_is_refused_and_not_sent_again() {
     let fake = Fake::start().await;
     let places = vec![2];
     fake.fault("SendMessageBatch", Fault::Entries { places, ours: true });
@@ -194,7 +194,7 @@ async fn an_entry_that_is_our_fault_is_refused_and_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_spoils_its_request_fails_alone() {
+async fn a_message_that_makes_its_request_fail_fails_alone() {
     let fake = Fake::start().await;
     // The request, and then the second of its messages by itself.
     fake.fault(
@@ -236,7 +236,7 @@ async fn without_an_answer_a_message_is_not_confirmed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_group_nothing_is_sent_again_behind_a_later_message() {
+async fn no_message_is_sent_again_behind_a_later_one_of_its_group() {
     let fake = Fake::start().await;
     let places = vec![1, 3];
     fake.fault(
@@ -251,14 +251,14 @@ async fn in_a_group_nothing_is_sent_again_behind_a_later_message() {
     let all = ["a", "a", "a", "b"].into_iter().enumerate();
     let all = all.map(|(n, group)| Outgoing::new(n.to_string()).key(group));
     let results = publisher.publish(all.collect()).await;
-    // 2 of the group was taken, so 1 can't follow; 3 is the last of its own.
+    // 2 of the group was accepted, so 1 must not follow it; 3 is the last of its own group.
     let error = results[1].as_ref().unwrap_err();
     assert_eq!(error.kind(), PublishErrorKind::Unconfirmed);
     assert!(results[0].is_ok() && results[2].is_ok() && results[3].is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_callers_get_through_a_small_limit() {
+async fn many_callers_share_a_small_limit() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "limit", 30).await;
     let publisher = queue.publisher().in_flight_max(3).open().await.unwrap();

@@ -1,4 +1,4 @@
-//! Reading from a real queue: what is sent arrives, is deleted when it is done, and comes again when it is not.
+//! Reading from a broker: messages arrive, are deleted when they are done, and are delivered again otherwise.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -13,7 +13,7 @@ use broadway_sqs::{OnFailure, OnSuccess, Sqs, SqsProducer};
 use common::{Queue, broker, number, numbers, sorted};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_sent_arrives_once_and_is_deleted_when_done() {
+async fn every_message_arrives_once_and_is_deleted_when_done() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "all", 30).await;
     queue.send(0..500).await;
@@ -30,7 +30,7 @@ async fn everything_sent_arrives_once_and_is_deleted_when_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_is_fetched_than_is_asked_for() {
+async fn no_more_is_received_than_demanded() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "demand", 30).await;
     queue.send(0..40).await;
@@ -43,7 +43,7 @@ async fn no_more_is_fetched_than_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_message_is_left_and_comes_again_when_its_visibility_ends() {
+async fn a_failed_message_is_left_until_its_visibility_timeout_ends() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "left", 1).await;
     queue.send(0..2).await;
@@ -62,7 +62,7 @@ async fn a_failed_message_is_left_and_comes_again_when_its_visibility_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_message_comes_again_after_the_time_that_was_set() {
+async fn a_failed_message_is_visible_after_the_time_that_was_set() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "after", 600).await;
     queue.send(0..1).await;
@@ -99,7 +99,7 @@ async fn a_slow_handler_keeps_its_message_hidden() {
     queue.send(0..1).await;
     let mut reader = Reader::open(&queue.source()).await.unwrap();
     let slow = reader.exactly(1).await;
-    // Four time-outs long somebody else waits for it.
+    // Another consumer waits for it, for four visibility timeouts.
     let other = queue
         .client
         .receive_message()
@@ -114,7 +114,7 @@ async fn a_slow_handler_keeps_its_message_hidden() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_given_up_when_it_was_held_too_long() {
+async fn a_message_is_given_up_after_lease_max() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "cap", 1).await;
     queue.send(0..1).await;
@@ -125,7 +125,7 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
     assert_eq!(again[0].item.receive_count(), Some(2));
     reader
         .recorder()
-        .wait_for(|heard| heard.to_string().contains("lease_max"))
+        .wait_for(|event| event.to_string().contains("lease_max"))
         .await;
     let acknowledger = reader.acknowledger();
     let is_stale = |received: &[Received<SqsProducer>]| {
@@ -144,14 +144,14 @@ async fn a_message_is_given_up_when_it_was_held_too_long() {
     assert_eq!(
         recorder.count("late_results"),
         1,
-        "what nobody began is no result"
+        "a release is not a result"
     );
     assert_eq!(queue.counts().await, (0, 0));
 }
 
 /// Its connections are shared: they must outlive the source that made them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_closes_disturbs_no_other_with_the_same_client() {
+async fn closing_a_source_does_not_disturb_another_with_the_same_client() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "shared", 30).await;
     let mut first = Reader::open(&queue.source()).await.unwrap();
@@ -180,7 +180,7 @@ async fn a_batch_that_the_queue_cannot_fill_is_an_error_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_returns_what_was_never_delivered_at_once() {
+async fn a_drain_returns_undelivered_messages_at_once() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "drain", 600).await;
     queue.send(0..30).await;
@@ -194,13 +194,13 @@ async fn a_drain_returns_what_was_never_delivered_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_that_may_come_back_takes_no_later_message_with_it() {
+async fn a_poll_that_is_not_cancelled_takes_no_later_message_with_it() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "polls", 600).await;
     queue.send(0..1).await;
     let source = queue.source().polls_timeout(Duration::from_secs(5));
     let mut reader = Reader::open(&source).await.unwrap();
-    // Asked for two, so that a poll is at the queue when it closes.
+    // Demands two, so that a poll is open when it closes.
     let received = reader.some(2).await.unwrap();
     reader.done(received).await;
     reader.close().await.unwrap();
@@ -209,7 +209,7 @@ async fn a_poll_that_may_come_back_takes_no_later_message_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
+async fn messages_of_a_dropped_producer_can_still_be_settled() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "dropped", 1).await;
     queue.send(0..10).await;
@@ -217,7 +217,7 @@ async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
     let received = reader.exactly(10).await;
     let acknowledger = reader.acknowledger();
     drop(reader);
-    // Three time-outs later they are hidden still.
+    // Three visibility timeouts later they are still hidden.
     let other = queue
         .client
         .receive_message()
@@ -237,7 +237,7 @@ async fn a_dropped_producer_leaves_its_messages_to_who_has_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_carries_what_the_queue_knows() {
+async fn a_record_has_the_attributes_of_the_queue() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "record.fifo", 30).await;
     queue

@@ -1,4 +1,4 @@
-//! Connections that break, and pipelines as users write them: nothing is lost, and little comes twice.
+//! Broken connections, and whole pipelines: no message is lost, and few are repeated.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -34,7 +34,7 @@ async fn a_hundred_cut_connections_lose_nothing() {
         reader.done(received).await;
     }
     reader.close().await.unwrap();
-    // Answers that were cut off are answers to receives too: their messages come again, and are deleted by another reader.
+    // Answers to polls are cut off too: their messages are delivered again, and another reader deletes them.
     let mut reader = Reader::open(&queue.source()).await.unwrap();
     let emptied = queue.emptied();
     tokio::pin!(emptied);
@@ -48,7 +48,7 @@ async fn a_hundred_cut_connections_lose_nothing() {
     assert!(seen.into_iter().eq(0..sent));
 }
 
-/// Writes batches that take three visibility time-outs each.
+/// Writes batches that take three visibility timeouts each.
 struct Slow {
     written: Collector<u64>,
 }
@@ -73,7 +73,7 @@ impl Handler for Slow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_in_batches_is_kept_hidden() {
+async fn messages_in_batches_are_kept_hidden() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "batches", 1).await;
     queue.send(0..60).await;
@@ -81,7 +81,7 @@ async fn what_waits_in_batches_is_kept_hidden() {
     let handler = Slow {
         written: written.clone(),
     };
-    // Three batches, one after the other: the last waits for six time-outs before its turn comes.
+    // Three batches, one after the other: the last waits for six visibility timeouts.
     let topology = Pipeline::new(queue.source(), handler)
         .processors(Processors::new(2))
         .batchers(|_| Batching::new(20, Duration::from_secs(1)))
@@ -98,7 +98,7 @@ async fn what_waits_in_batches_is_kept_hidden() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_may_say_for_itself_what_its_failure_means() {
+async fn a_message_may_choose_what_happens_when_it_fails() {
     let Some(address) = broker() else { return };
     let queue = Queue::create(&address, "itself", 600).await;
     queue.send(0..4).await;
@@ -108,7 +108,7 @@ async fn a_message_may_say_for_itself_what_its_failure_means() {
         counter.push(());
         let options = AckOptions::new();
         match (message.data().body(), message.data().receive_count()) {
-            // Never to be seen again.
+            // Deleted, so not delivered again.
             ("1", _) => message.configure_ack(options.on_failure(OnFailure::Delete)),
             // At once, until it works.
             ("2", Some(1..=2)) => {

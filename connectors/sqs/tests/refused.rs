@@ -276,9 +276,9 @@ fn a_region_that_differs_from_the_clients_is_found_without_connecting() {
     const URL: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders";
     let client = client("http://127.0.0.1:1");
     let problems = Sqs::queue(URL).client(client.clone()).check();
-    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    says(&told[0], &["client", "\"elasticmq\"", "\"eu-central-1\""]);
+    let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    says(&texts[0], &["client", "\"elasticmq\"", "\"eu-central-1\""]);
     let problems = Sqs::queue(URL).region("us-east-1").check();
     says(
         &problems[0].to_string(),

@@ -1,4 +1,4 @@
-//! Certificates that are not accepted, and TLS on one side only: opening fails at once, and says what to do.
+//! Invalid certificates, and TLS on one side only: opening fails at once, and the error says what to do.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -25,8 +25,8 @@ async fn fake_behind(identity: &Identity, host: &str) -> String {
     format!("https://{host}:{port}/000000000000/fake")
 }
 
-/// Source and publisher cannot be opened: at once, and in these words.
-async fn both_say(url: &str, words: &[&str]) {
+/// Source and publisher fail to open, at once, with these words.
+async fn both_fail(url: &str, words: &[&str]) {
     let patience = Duration::from_secs(60);
     let source = Sqs::queue(url)
         .region("local")
@@ -47,14 +47,14 @@ async fn both_say(url: &str, words: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_an_unknown_authority_is_told() {
+async fn a_certificate_of_an_unknown_authority_is_reported() {
     let identity = Identity::of(["localhost"]);
     let url = fake_behind(&identity, "localhost").await;
-    both_say(&url, &["UnknownIssuer", "authority", "SSL_CERT_FILE"]).await;
+    both_fail(&url, &["UnknownIssuer", "authority", "SSL_CERT_FILE"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_for_another_name_is_told() {
+async fn a_certificate_for_another_name_is_reported() {
     let identity = Identity::of(["sqs.example.com"]);
     let url = fake_behind(&identity, "localhost").await;
     let authority = identity.authority_file();
@@ -72,11 +72,11 @@ async fn alone_with_another_name() {
         return;
     }
     let url = std::env::var("TEST_URL").unwrap();
-    both_say(&url, &["sqs.example.com", "must name the host"]).await;
+    both_fail(&url, &["sqs.example.com", "must name the host"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_authority_and_the_right_name_are_all_that_is_needed() {
+async fn a_trusted_authority_and_the_right_name_suffice() {
     let identity = Identity::of(["localhost"]);
     let url = fake_behind(&identity, "localhost").await;
     let authority = identity.authority_file();
@@ -100,14 +100,14 @@ async fn alone_with_a_trusted_server() {
     reader.close().await.unwrap();
 }
 
-/// Says this to whoever comes, and nothing more.
+/// Answers each connection with this text, and nothing more.
 async fn plain(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             drop(stream.write_all(answer).await);
-            // Not closed before the other side has: what it sent and nobody read would be a reset.
+            // Reads until the client closes: unread bytes at the close would reset the connection.
             drop(stream.shutdown().await);
             drop(stream.read_to_end(&mut Vec::new()).await);
         }
@@ -116,13 +116,13 @@ async fn plain(answer: &'static [u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_tls_is_told_where_tls_is_spoken() {
+async fn a_server_without_tls_is_reported_to_a_client_with_tls() {
     let url = plain(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    both_say(&url, &["does not use TLS", "http://"]).await;
+    both_fail(&url, &["does not use TLS", "http://"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_up_may_be_one_without_tls() {
+async fn a_server_that_closes_during_the_handshake_may_not_use_tls() {
     let url = plain(b"").await;
     let source = Sqs::queue(&url)
         .region("local")
@@ -133,8 +133,8 @@ async fn a_server_that_hangs_up_may_be_one_without_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_tls_is_told_where_none_is_spoken() {
+async fn a_server_with_tls_is_reported_to_a_client_without_tls() {
     let identity = Identity::of(["localhost"]);
     let url = fake_behind(&identity, "localhost").await;
-    both_say(&url.replace("https://", "http://"), &["https://"]).await;
+    both_fail(&url.replace("https://", "http://"), &["https://"]).await;
 }

@@ -1,4 +1,4 @@
-//! `Duration::MAX` means no limit, wherever a limit is given.
+//! `Duration::MAX` means no limit in every timeout.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -20,7 +20,7 @@ fn source(fake: &Fake, limit: Duration) -> Sqs {
         .polls_timeout(limit)
 }
 
-/// Also what is just too long for a clock.
+/// Also a duration that is just too long for a clock.
 const LIMITS: [Duration; 3] = [
     Duration::MAX,
     Duration::from_secs(u64::MAX / 2),
@@ -42,7 +42,7 @@ async fn a_source_without_limits_reads_and_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_without_limits_gives_back_what_it_has_when_it_is_dropped() {
+async fn a_source_without_limits_returns_its_messages_when_it_is_dropped() {
     let fake = Fake::start().await;
     fake.send((0..3).map(|n| n.to_string()));
     let mut reader = Reader::open(&source(&fake, Duration::MAX)).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_publisher_without_limits_sends_flushes_and_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_longest_delay_of_a_failed_message_is_what_the_queue_allows() {
+async fn the_longest_delay_of_a_failed_message_is_the_limit_of_sqs() {
     let fake = Fake::start().await;
     fake.send(["0".to_owned()]);
     let source = source(&fake, Duration::MAX).on_failure(OnFailure::VisibleAfter(Duration::MAX));

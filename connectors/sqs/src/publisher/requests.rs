@@ -33,6 +33,7 @@ pub(super) fn sequences(
         let requests = split(messages, entries_max, rules.bytes_max);
         return requests.into_iter().map(|request| vec![request]).collect();
     }
+    // As many sequences as full requests need, so that few messages are not spread over many small requests.
     let n = messages.len().div_ceil(ENTRIES_MAX).clamp(1, REQUESTS_MAX);
     let (mut of_sequence, hasher) = (vec![Vec::new(); n], RandomState::new());
     for indexed in messages {

@@ -54,6 +54,7 @@ pub(super) async fn send(shared: &SqsPublisherShared, request: SendRequest) -> V
                 vec![result; request.len()]
             }
         };
+        // Decided for the whole request: a message is retried only if its next attempt begins before the deadline.
         let pause = RETRY.pause(failures, Jitter::random());
         let may_retry = pause < deadline.remaining();
         let is_fifo = shared.rules.is_fifo;
@@ -72,6 +73,7 @@ async fn attempt(
 ) -> Result<SendMessageBatchOutput, SdkError<SendMessageBatchError>> {
     let entries = request.iter().enumerate();
     let entries = entries.map(|(index, indexed)| indexed.message.entry(index));
+    // For this attempt only, not for pauses between attempts: others use the connection meanwhile.
     let _permit = shared.requests.acquire().await;
     shared
         .client

@@ -1,7 +1,7 @@
-//! A stand-in of SQS for what a real one does not do on command: partial failures, throttling, silence, answers that are cut off.
+//! A fake of SQS, for faults that a broker does not make on command: partial failures, throttling, silence, answers that are cut off.
 //!
-//! One queue in memory, over HTTP and JSON as the SDK speaks it. A test says which answer to which request is which fault, and
-//! looks at the requests that came. Messages are hidden for good once they are received, unless made visible.
+//! It has one queue in memory, over HTTP and JSON. A test sets which answers are faulty, and inspects the requests. Received messages
+//! stay hidden unless they are made visible.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,22 +16,22 @@ use tokio::{
     sync::Notify,
 };
 
-/// What is wrong with an answer.
+/// A faulty answer.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// This HTTP status and code instead; nothing is done.
+    /// An error with this HTTP status and code; the request has no effect.
     Refuse(u16, &'static str),
-    /// The same with these words.
+    /// As [`Refuse`](Self::Refuse), with this message.
     Explain(u16, &'static str, &'static str),
-    /// These entries of the batch (by place) fail as the service's fault, or as ours.
+    /// These entries of the batch (by index) fail, as a fault of the service or of the sender.
     Entries { places: Vec<usize>, ours: bool },
-    /// No answer, ever; nothing is done.
+    /// No answer; the request has no effect.
     Silence,
-    /// It is done, and the connection is closed instead of an answer.
+    /// The request has its effect, and the connection is closed without an answer.
     Cut,
 }
 
-/// A request that came: its action, and what it said.
+/// A request: its action and its body.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub action: String,
@@ -95,7 +95,7 @@ impl Fake {
         self.state.sent.notify_waiters();
     }
 
-    /// The next answer to this action is faulty; called again, the one after it.
+    /// Makes the next answer to this action faulty. Further calls queue further faults.
     pub fn fault(&self, action: &str, fault: Fault) {
         let mut inner = self.inner();
         inner

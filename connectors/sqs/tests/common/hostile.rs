@@ -1,4 +1,4 @@
-//! Messages that hold what brokers do not take as it is, and a look at whether they arrive as they were.
+//! Messages that brokers do not accept unchanged, and assertions that they arrive as they were published.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use broadway_core::{Header, HeaderValue, Outgoing, Record};
 
-/// Names each of the messages.
+/// The header that numbers the messages.
 const CASE: &str = "case";
 
 fn payloads() -> Vec<Outgoing> {
@@ -86,7 +86,7 @@ fn headers() -> Vec<Outgoing> {
     ]
 }
 
-/// All of them, also as dead letters, each with a header of its own name.
+/// All messages, plain and as dead letters, each with its number in a header.
 pub fn messages() -> Vec<Outgoing> {
     let plain = [payloads(), keys(), headers()].concat();
     let letters = plain.clone().into_iter().enumerate().map(|(n, letter)| {
@@ -105,7 +105,7 @@ fn sorted(mut headers: Vec<Header>) -> Vec<Header> {
     headers
 }
 
-/// Which of the messages it is, after a look at all that it holds.
+/// Asserts that the record equals the message that was sent, and returns its number.
 pub fn assert_is_as_it_was<R: Record>(record: &R, sent: &[Outgoing]) -> usize {
     let case = std::str::from_utf8(record.header(CASE).unwrap()).unwrap();
     let case: usize = case.parse().unwrap();
@@ -123,7 +123,7 @@ pub fn assert_is_as_it_was<R: Record>(record: &R, sent: &[Outgoing]) -> usize {
     record.for_each_header(&mut |header| headers.push(header));
     let mut expected = message.headers().to_vec();
     if let Some(time) = message.time() {
-        // Of a dead letter it stays a header, since the letter itself is younger.
+        // In a dead letter it stays a header, since the letter itself has a later time.
         if message.is_dead_letter() {
             let millis = time
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -138,7 +138,7 @@ pub fn assert_is_as_it_was<R: Record>(record: &R, sent: &[Outgoing]) -> usize {
     case
 }
 
-/// Each of them came.
+/// Asserts that every message arrived once.
 pub fn assert_all_came(cases: impl IntoIterator<Item = usize>, sent: &[Outgoing]) {
     let mut times: BTreeMap<usize, usize> = BTreeMap::new();
     for case in cases {

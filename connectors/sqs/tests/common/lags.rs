@@ -1,4 +1,4 @@
-//! One producer without an engine, and what it tells of its lag.
+//! A producer without an engine, and the lag that it reports.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::{num::NonZeroUsize, time::Duration};
@@ -10,7 +10,7 @@ use broadway_core::{
 };
 use tokio::time::timeout;
 
-/// Far above what is needed, so that only a hang meets it.
+/// Far above what is needed, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A report: how many messages, and how old the oldest is.
@@ -33,7 +33,7 @@ impl Observer for Lags {
     }
 }
 
-/// A producer in the hands of a test.
+/// A producer that a test drives.
 pub struct Measured<P: SourceProducer> {
     pub producer: P,
     lags: Lags,
@@ -70,7 +70,7 @@ impl<P: SourceProducer> Measured<P> {
             .unwrap();
     }
 
-    /// Waits for a report that was made from now on, of this part.
+    /// Waits for a new report of this part that satisfies `wanted`.
     pub async fn wait(&self, part: &str, mut wanted: impl FnMut(&Lag) -> bool) -> Lag {
         let mut left = self.lags.0.len();
         let found = self.lags.0.wait_for(|(of, lag)| {
@@ -79,11 +79,13 @@ impl<P: SourceProducer> Measured<P> {
             is_new && of == part && wanted(lag)
         });
         let found = timeout(PATIENCE, found).await;
-        let told = self.lags.0.all();
-        found.unwrap_or_else(|_| panic!("not told: {told:?}")).1
+        let reported = self.lags.0.all();
+        found
+            .unwrap_or_else(|_| panic!("not reported: {reported:?}"))
+            .1
     }
 
-    /// Closes it. Returns what it told last.
+    /// Closes the producer. Returns its last report.
     pub async fn close(mut self) -> Option<Lag> {
         self.producer.stop().await;
         timeout(PATIENCE, self.producer.close())

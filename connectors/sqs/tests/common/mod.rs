@@ -1,4 +1,4 @@
-//! What the tests share: queues with messages in them, and a look at what the queue says of itself.
+//! Helpers of the tests: queues with messages, and their counts.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -25,12 +25,12 @@ use aws_sdk_sqs::{
 use broadway_core::testing::Received;
 use broadway_sqs::{Sqs, SqsProducer};
 
-/// The test broker; `None` after printing that the test is left out.
+/// The address of the test broker. `None`, after printing that the test is skipped, if there is none.
 pub fn broker() -> Option<String> {
     broadway_test_brokers::broker("sqs")
 }
 
-/// A name that no other test and no earlier run has.
+/// A name that is unique among tests and runs.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()
@@ -40,7 +40,7 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{now:x}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A client with credentials that nobody checks.
+/// A client with credentials that the emulator does not check.
 pub fn client(endpoint: &str) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -51,14 +51,14 @@ pub fn client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
-/// Set where a test runs by itself, in an environment of its own.
+/// Set in the process of a test that runs alone, with an environment of its own.
 const ALONE: &str = "BROADWAY_TEST_ALONE";
 
 pub fn is_alone() -> bool {
     std::env::var_os(ALONE).is_some()
 }
 
-/// Runs the test of this name in a process of its own, with these variables.
+/// Runs the test with this name in a process of its own, with these variables.
 pub fn run_alone(test: &str, variables: &[(&str, &str)]) {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]);
@@ -72,21 +72,21 @@ pub fn run_alone(test: &str, variables: &[(&str, &str)]) {
     assert!(stdout.contains("1 passed"), "{stdout}");
 }
 
-/// Fails unless all of these are in the text.
+/// Asserts that the text contains all of these.
 pub fn says(error: &str, words: &[&str]) {
     for word in words {
         assert!(error.contains(word), "{word:?} is not in: {error}");
     }
 }
 
-/// A queue of its own for a test.
+/// A queue for one test.
 pub struct Queue {
     pub client: Client,
     pub url: String,
 }
 
 impl Queue {
-    /// With this visibility time-out in seconds. A name that ends with `.fifo` makes a FIFO queue.
+    /// Creates a queue with this visibility timeout in seconds. A name that ends with `.fifo` makes a FIFO queue.
     pub async fn create(address: &str, name: &str, visibility: u32) -> Self {
         let client = client(&format!("http://{address}"));
         let name = match name.strip_suffix(".fifo") {
@@ -107,7 +107,7 @@ impl Queue {
         Self { client, url }
     }
 
-    /// A source that reads it, with polls that are soon over.
+    /// A source that reads it, with short polls.
     pub fn source(&self) -> Sqs {
         Sqs::queue(&self.url)
             .client(self.client.clone())
@@ -137,7 +137,7 @@ impl Queue {
         }
     }
 
-    /// How many messages are visible, and how many hidden.
+    /// The numbers of visible and of hidden messages.
     pub async fn counts(&self) -> (u64, u64) {
         let (visible, hidden) = (
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -159,7 +159,7 @@ impl Queue {
         )
     }
 
-    /// Waits until there is nothing in it, visible or hidden. A queue tells nobody, so it is asked ten times a second.
+    /// Waits until it is empty, visible and hidden messages included, by asking ten times a second.
     pub async fn emptied(&self) {
         while self.counts().await != (0, 0) {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -167,7 +167,7 @@ impl Queue {
     }
 }
 
-/// The number that `send` put into a message.
+/// The number in a message of `send`.
 pub fn number(received: &Received<SqsProducer>) -> u64 {
     received.item.body().parse().unwrap()
 }

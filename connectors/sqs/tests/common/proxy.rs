@@ -1,4 +1,4 @@
-//! A way to the broker that breaks: it cuts connections on command, before or after an answer has passed.
+//! A proxy that cuts connections, before or after an answer has passed.
 
 use std::sync::{
     Arc,
@@ -13,8 +13,8 @@ use tokio::{
     },
 };
 
-/// Passes bytes on to a broker and cuts each connection at its third answer, until it has cut as many as it was told to. Every second time
-/// the answer is lost too, though the broker has acted.
+/// Forwards bytes to a broker and cuts each connection at its third answer, a given number of times. Every second time the answer is
+/// lost too, although the broker has acted.
 pub struct Proxy {
     pub address: String,
     left: Arc<AtomicUsize>,
@@ -44,7 +44,7 @@ impl Proxy {
         Self { address, left }
     }
 
-    /// How many cuts are still to come.
+    /// The number of cuts left.
     pub fn left(&self) -> usize {
         self.left.load(Ordering::Relaxed)
     }

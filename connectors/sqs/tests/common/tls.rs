@@ -1,4 +1,4 @@
-//! A server behind TLS, whose certificate an authority of its own has signed, made on the spot: nobody trusts it unless told to.
+//! A TLS server with a certificate from an authority of its own, which only clients with [`Identity::authority_file`] trust.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,7 +14,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-/// What a server shows, and who vouches for it.
+/// A server certificate and its authority.
 pub struct Identity {
     acceptor: TlsAcceptor,
     authority: String,
@@ -24,7 +24,7 @@ impl Identity {
     /// A certificate for these hosts, by name or address.
     pub fn of<const N: usize>(hosts: [&str; N]) -> Self {
         let mut params = CertificateParams::new([]).unwrap();
-        // Not the name that certificates have by default: a server's would look as if it had signed itself.
+        // A name that differs from the default one, or the server's certificate would look self-signed.
         params
             .distinguished_name
             .push(DnType::CommonName, "Authority for tests");
@@ -47,7 +47,7 @@ impl Identity {
         }
     }
 
-    /// Serves every connection whose handshake succeeds; the port comes back, at which it listens on 127.0.0.1.
+    /// Serves every connection whose handshake succeeds. Returns the port on 127.0.0.1.
     pub async fn listen<F>(
         &self,
         serve: impl Fn(TlsStream<TcpStream>) -> F + Send + Sync + 'static,
@@ -71,7 +71,7 @@ impl Identity {
         port
     }
 
-    /// A file with the authority's certificate, for who shall trust it. Left behind in the folder for temporary files.
+    /// A file with the authority's certificate, in the folder for temporary files, where it stays.
     pub fn authority_file(&self) -> PathBuf {
         let file =
             std::env::temp_dir().join(format!("{}.pem", super::unique("broadway-authority")));
