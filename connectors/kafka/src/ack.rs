@@ -12,7 +12,7 @@ use broadway_core::{
 pub use crate::partition::Token;
 use crate::shared::SharedMember;
 
-/// How many partitions `begin` tells apart within one chunk before it writes to one of them twice.
+/// How many partitions `begin` keeps apart in one chunk. With more, it may write to a partition twice.
 const SLOTS: usize = 16;
 
 /// How long a drain handles messages before the last one that was begun.

@@ -43,7 +43,7 @@ pub(crate) fn kind_of_error(error: &KafkaError) -> ConnectorErrorKind {
         .map_or(ConnectorErrorKind::Permanent, kind_of)
 }
 
-/// Whether the broker denies what was asked, so that `open` fails at once instead of retrying until its timeout.
+/// Whether the broker denies the request, so that `open` fails at once instead of retrying until its timeout.
 ///
 /// Narrower than [`kind_of`]: an unknown topic may have been created a moment ago, so `open` retries a while before it fails.
 pub(crate) fn is_denial(code: RDKafkaErrorCode) -> bool {

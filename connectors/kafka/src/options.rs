@@ -55,7 +55,7 @@ pub enum GroupProtocol {
 /// What happens to a partition when one of its messages fails.
 ///
 /// The source's option applies to all messages; [`Message::configure_ack`](broadway_core::Message::configure_ack) overrides it for one.
-/// There is no choice for success: a message that succeeded is committed.
+/// Success leaves no choice: a message that succeeded is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailure {

@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// of the call to [`publish`](Publisher::publish); messages of two concurrent calls go in either order. [`Outgoing::to`] names another
 /// topic of the same cluster.
 ///
-/// A broker that rejects a request does not reject each of its messages. Requests are no larger than the topic's `max.message.bytes`, and
+/// A broker that rejects a request does not reject each of its messages. Requests do not exceed the topic's `max.message.bytes`, and
 /// messages that were rejected together are sent again, each in a request of its own. Only a message that fails alone is
 /// [`Refused`](broadway_core::PublishErrorKind::Refused).
 ///

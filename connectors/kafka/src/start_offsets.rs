@@ -1,4 +1,4 @@
-//! Where reading starts in partitions that were just assigned: at the committed offset, where [`StartOffset`](crate::StartOffset) says,
+//! Where reading starts in partitions that were just assigned: at the committed offset, at the configured [`StartOffset`](crate::StartOffset),
 //! or at the oldest message of partitions that appeared after the group first joined.
 //!
 //! Offsets are looked up here and given to the client as numbers, instead of leaving them to its `auto.offset.reset`, for three
@@ -47,7 +47,7 @@ pub(crate) struct FoundStart {
     pub(crate) start: PartitionStart,
     /// Messages that were deleted before they were read: the first offset, and the one after the last.
     pub(crate) lost: Option<(i64, i64)>,
-    /// Why reading starts elsewhere than at a commit or where the options say.
+    /// Why reading starts neither at a commit nor as configured.
     pub(crate) moved: Option<&'static str>,
     /// The partition is not read until an operator resumes it.
     pub(crate) halts: bool,
@@ -87,7 +87,7 @@ impl KnownTopics {
         Ok(known)
     }
 
-    /// All partitions except those of Kafka's internal topics.
+    /// All partitions, without Kafka's internal topics.
     fn all_partitions(&self) -> Vec<PartitionName> {
         let topics = self
             .topics

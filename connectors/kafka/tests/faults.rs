@@ -5,8 +5,9 @@ mod common;
 
 use std::time::Duration;
 
+use broadway_core::connector::ConnectorErrorKind;
 use broadway_kafka::{GroupProtocol, Kafka, StartOffset};
-use common::{Collector, Reader, committed, numbers, publish, unique};
+use common::{Collector, Reader, committed, kind_of, numbers, publish, unique};
 use rdkafka::{
     mocking::MockCluster,
     producer::DefaultProducerContext,
@@ -123,9 +124,11 @@ async fn closing_says_that_the_last_commit_failed() {
         .cluster
         .request_errors(RDKafkaApiKey::OffsetCommit, &refusals);
     reader.done(received).await;
-    let error = reader.close().await.map(drop).unwrap_err().to_string();
+    let error = reader.close().await.map(drop).unwrap_err();
+    assert_eq!(kind_of(error.as_ref()), Some(ConnectorErrorKind::Auth));
+    let error = error.to_string();
     assert!(
-        error.contains("commit") && error.contains("come again"),
+        error.contains("commit") && error.contains("are repeated"),
         "{error}"
     );
 }

@@ -5,11 +5,11 @@ mod common;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use broadway_core::{OpenContext, Record, Source};
+use broadway_core::{OpenContext, Record, Source, connector::ConnectorErrorKind};
 use broadway_kafka::{Kafka, StartOffset};
 use common::{
-    Collector, Reader, add_partitions, broker, committed, create_topic, number, numbers, publish,
-    unique,
+    Collector, Reader, add_partitions, broker, committed, create_topic, kind_of, number, numbers,
+    publish, unique,
 };
 
 fn source(brokers: &str, topic: &str) -> Kafka {
@@ -338,7 +338,7 @@ fn source_group(source: &Kafka) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_commit_begin_committed_is_an_error() {
+async fn start_offset_committed_without_a_commit_is_a_permanent_error() {
     let Some(brokers) = broker() else { return };
     let topic = unique("uncommitted");
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -347,8 +347,10 @@ async fn without_a_commit_begin_committed_is_an_error() {
         .open(&OpenContext::for_test())
         .await
         .unwrap_err();
+    assert_eq!(kind_of(error.as_ref()), Some(ConnectorErrorKind::Permanent));
     assert!(
-        error.to_string().contains("committed nothing for") && error.to_string().contains("begin"),
+        error.to_string().contains("no committed offset for")
+            && error.to_string().contains("start_offset"),
         "{error}"
     );
 }

@@ -5,9 +5,9 @@ mod common;
 
 use std::{future::pending, time::Duration};
 
-use broadway_core::{OpenContext, Outgoing, Publisher, Source};
+use broadway_core::{OpenContext, Outgoing, Publisher, Source, connector::ConnectorErrorKind};
 use broadway_kafka::{Kafka, KafkaPublisher, StartOffset};
-use common::{Collector, Reader, sasl, tls::Identity};
+use common::{Collector, Reader, kind_of, sasl, tls::Identity};
 use rdkafka::{
     mocking::MockCluster,
     producer::DefaultProducerContext,
@@ -90,7 +90,7 @@ async fn a_certificate_for_another_name_is_told_at_once() {
         "certificate verify failed",
         authority,
         "`ssl.endpoint.identification.algorithm`",
-        "a name that it is for",
+        "must name the host",
     ];
     at_once(&format!("localhost:{port}"), &settings, &words).await;
 }
@@ -156,6 +156,39 @@ async fn a_wrong_password_is_told_at_once() {
         "`sasl.mechanism` (\"PLAIN\")",
     ];
     at_once(&brokers, &LOGIN, &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_opening_are_found_by_their_kind() {
+    let sasl = sasl::start("PLAIN").await;
+    let identity = Identity::of(["localhost"]);
+    let tls = format!("localhost:{}", identity.listen(|_| pending()).await);
+    let cases: [(&str, &[(&str, &str)], _); 3] = [
+        (&sasl, &LOGIN, ConnectorErrorKind::Auth),
+        (
+            &tls,
+            &[("security.protocol", "ssl")],
+            ConnectorErrorKind::Permanent,
+        ),
+        ("127.0.0.1:1", &[], ConnectorErrorKind::Transient),
+    ];
+    for (brokers, settings, kind) in cases {
+        let mut source = Kafka::topics(["orders"])
+            .brokers(brokers)
+            .group("billing")
+            .connect_timeout(SHORT);
+        let mut publisher = KafkaPublisher::topic("orders")
+            .brokers(brokers)
+            .connect_timeout(SHORT);
+        for (name, value) in settings {
+            source = source.set(*name, *value);
+            publisher = publisher.set(*name, *value);
+        }
+        let error = source.open(&OpenContext::for_test()).await.err().unwrap();
+        assert_eq!(kind_of(error.as_ref()), Some(kind), "{error}");
+        let error = publisher.open().await.err().unwrap();
+        assert_eq!(kind_of(error.as_ref()), Some(kind), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,7 +109,7 @@ impl Member {
 /// Leaves the group while messages are still in use.
 fn leave_group(client: &MemberClient, deadline: Deadline) -> Result<(), ()> {
     if client.close_queue().is_err() {
-        return Ok(()); // Closed already, or after a fatal error: there is no group to leave.
+        return Ok(()); // Closed already, or the client has a fatal error and is out of the group.
     }
     while !client.closed() {
         if deadline.is_over() {

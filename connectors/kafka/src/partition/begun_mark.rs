@@ -1,25 +1,26 @@
-//! How far into a partition handling has got, as one word: the highest offset that a handler may have begun, and whether it
-//! is *frozen*, from when on nothing above it may be begun.
+//! How far handlers have got in a partition, in one atomic word: [`BegunMark`] is the highest offset that a handler may have begun, and
+//! whether it is *frozen*. Nothing above a frozen mark may be begun.
 //!
-//! The engine raises the mark before it asks whether messages are stale; a revocation makes the engine ask and then
-//! freezes the mark. So each message is either below the mark when that freezes, or is asked about and found to lie
-//! beyond. What lies below is handled, what lies beyond is released: the commit can reach all that was done.
+//! The engine raises the mark before it asks whether messages are stale. A revocation makes the engine ask, and freezes the mark
+//! afterwards. So each message is either below the mark when it freezes, or is asked about and found above it. Messages below are
+//! handled, messages above are released, and the commit can reach everything that was done. One word, because raising and freezing
+//! must exclude each other: with two, a message could be begun after the freeze and not be counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const FROZEN: u64 = 1 << 63;
 
-/// One above the highest offset, 0 if there is none; the top bit is that of a frozen mark.
+/// One above the highest offset, or 0 without one. The top bit is set once the mark is frozen.
 #[derive(Default)]
 pub(super) struct BegunMark(AtomicU64);
 
 impl BegunMark {
-    /// Begins anew, not frozen.
+    /// Starts again, unfrozen.
     pub(super) fn reset(&self) {
         self.0.store(0, Ordering::Release);
     }
 
-    /// Messages up to `offset` may be begun. Changes nothing once the mark is frozen.
+    /// Records that messages up to `offset` may be begun. Does nothing once the mark is frozen.
     pub(super) fn raise(&self, offset: i64) {
         let above = offset.cast_unsigned() + 1;
         let mut now = self.0.load(Ordering::Acquire);
@@ -38,7 +39,7 @@ impl BegunMark {
         self.0.fetch_or(FROZEN, Ordering::AcqRel);
     }
 
-    /// The highest offset that may have been begun.
+    /// The highest offset that a handler may have begun.
     pub(super) fn get(&self) -> Option<i64> {
         let above = self.0.load(Ordering::Acquire) & !FROZEN;
         above.checked_sub(1).map(u64::cast_signed)
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frozen_mark_excludes_what_lies_beyond_it_and_stays() {
+    fn a_frozen_mark_excludes_later_offsets_and_stays() {
         let mark = BegunMark::default();
         assert_eq!(mark.get(), None);
         mark.raise(7);
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_freezes_before_anything_began_excludes_all() {
+    fn a_mark_that_freezes_before_anything_was_begun_excludes_all() {
         let mark = BegunMark::default();
         mark.freeze();
         assert!(mark.excludes(0));

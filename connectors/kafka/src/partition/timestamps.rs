@@ -1,24 +1,24 @@
-//! When the messages of one partition were made that are not settled, to tell the age of the oldest.
+//! The timestamps of a partition's unsettled messages, for the age of the oldest one: [`Timestamps`].
 
 use std::collections::VecDeque;
 
-/// Timestamps closer together than this are kept as one.
+/// Timestamps that differ by less are kept as one.
 const GRAIN_MS: i64 = 1_000;
 
-/// Timestamps by offset. A run of messages whose times lie within a second of its first one's takes one entry, so there are at most
-/// as many entries as unsettled messages, and few where messages come fast.
+/// Timestamps by offset. Consecutive messages within 1 s of the first one share an entry, so there are at most as many entries as
+/// unsettled messages, and few if messages come fast.
 #[derive(Debug, Default)]
-pub(super) struct Timestamps(VecDeque<Run>);
+pub(super) struct Timestamps(VecDeque<TimestampRun>);
 
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct TimestampRun {
     first: i64,
-    /// Milliseconds since 1970; `None` for messages without a time.
+    /// Milliseconds since 1970; `None` for messages without a timestamp.
     ms: Option<i64>,
 }
 
 impl Timestamps {
-    /// The message at `offset`, above all before, has this time.
+    /// Adds the timestamp of the message at `offset`, which is above all earlier ones.
     #[inline]
     pub(super) fn push(&mut self, offset: i64, ms: Option<i64>) {
         let is_close = self.0.back().is_some_and(|run| match (run.ms, ms) {
@@ -26,18 +26,18 @@ impl Timestamps {
             (last, ms) => last.is_none() && ms.is_none(),
         });
         if !is_close {
-            self.0.push_back(Run { first: offset, ms });
+            self.0.push_back(TimestampRun { first: offset, ms });
         }
     }
 
-    /// Forgets what is only about offsets below `offset`.
+    /// Forgets entries that cover only offsets below `offset`.
     pub(super) fn forget_below(&mut self, offset: i64) {
         while self.0.get(1).is_some_and(|next| next.first <= offset) {
             self.0.pop_front();
         }
     }
 
-    /// The time of the message at `offset`, which was pushed and not forgotten, exact to a second.
+    /// The timestamp of the message at `offset`, which was pushed and not forgotten, accurate to 1 s.
     pub(super) fn of(&self, offset: i64) -> Option<i64> {
         let after = self.0.partition_point(|run| run.first <= offset);
         self.0.get(after.checked_sub(1)?)?.ms
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_settled_is_forgotten() {
+    fn settled_messages_are_forgotten() {
         let mut times = Timestamps::default();
         for offset in 0..100 {
             times.push(offset, Some(offset * 5_000));

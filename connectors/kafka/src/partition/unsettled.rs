@@ -89,7 +89,7 @@ impl Unsettled {
 
     /// Ends the epoch.
     pub(super) fn release(&mut self) {
-        // The number moves on here too, so that results which arrive between two epochs are recognized as late.
+        // The number moves on here, too, so that a confirmation that arrives between two epochs is recognized as late.
         *self = Self {
             epoch: self.epoch.wrapping_add(1),
             ..Self::idle()
@@ -166,7 +166,7 @@ impl Unsettled {
             report.note(self.settle_run(run.take()));
             let result = self.offsets.settled(offset, outcome);
             report.note(result.map_err(|error| error.to_string()));
-            // A released message stops the commit like a failed one, but is no reason to halt: it is delivered again.
+            // A released message stops the commit like a failed one, but does not halt the partition: it is delivered again.
             if outcome == OffsetOutcome::Failed
                 && next.outcome.is_failed()
                 && report.failed.is_none()

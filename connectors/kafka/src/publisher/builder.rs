@@ -11,7 +11,7 @@ use crate::{
     settings::{ClientRole, ClientSettings},
 };
 
-/// The longest timeout that librdkafka can count, in milliseconds; longer ones are no limit.
+/// The longest timeout that librdkafka can count, in milliseconds; longer ones mean no limit.
 const TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 /// The longest `linger` that librdkafka accepts.
 const LINGER_MAX: Duration = Duration::from_secs(900);
@@ -107,7 +107,7 @@ impl KafkaPublisherBuilder {
         self
     }
 
-    /// How long opening waits for a broker that answers and knows the topic. At least 1 ms; `Duration::MAX` is no limit. Defaults to 10 s.
+    /// How long opening waits for a broker that answers and knows the topic. At least 1 ms; `Duration::MAX` means no limit. Defaults to 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -115,13 +115,13 @@ impl KafkaPublisherBuilder {
 
     /// How long a message may stay unconfirmed at the client, including all retries. After that it fails as
     /// [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed), within 1 s. At least 1 ms; `Duration::MAX`, like everything above
-    /// 24 days, is no limit. Defaults to 30 s.
+    /// 24 days, means no limit. Defaults to 30 s.
     pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
         self.confirm_timeout = timeout;
         self
     }
 
-    /// How long closing waits for unconfirmed messages. Ending the client takes up to 1 s more. At least 1 ms; `Duration::MAX` is no
+    /// How long closing waits for unconfirmed messages. Ending the client takes up to 1 s more. At least 1 ms; `Duration::MAX` means no
     /// limit. Defaults to 10 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;

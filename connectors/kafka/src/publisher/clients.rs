@@ -203,7 +203,7 @@ impl ProducerClients {
                 .insert(client.request_limit(), Arc::clone(&new));
         }
         tracing::warn!(target: "broadway_kafka", topic, why, "a publisher's client has broken and is replaced");
-        // After the new client is in place: callers whose messages fail now, and who try again, find that one.
+        // The new client is in place first, so that callers whose messages fail now and are sent again find it.
         client.end();
         new
     }

@@ -25,7 +25,7 @@ use crate::{client_events::ClientEvents, connect::ClusterProbe, settings::Client
 
 /// The state that the thread and the clones of the publisher share.
 pub(super) struct PublisherShared {
-    /// The messages that the client has. Has its own permits, released in batches, instead of those of [`InFlight`].
+    /// The messages that the client has. It has its own permits, which are released in batches; the permits of [`InFlight`] are not used.
     pub(super) in_flight: Arc<InFlightMessages>,
     /// The open calls, for `flush`.
     pub(super) calls: Arc<InFlight>,

@@ -11,11 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is kept; beyond that, all is forgotten and requested again.
+/// How many topics are kept. At this limit all are forgotten and requested again.
 const TOPICS_MAX: usize = 10_000;
 /// The smallest limit for which requests carry several messages.
 const SMALLEST: usize = 512;
-/// How often a topic is requested whose limit is not told.
+/// How often a limit is requested that the broker does not return.
 const REQUEST_AGAIN: Duration = Duration::from_secs(60);
 
 /// The most bytes that a client packs into one request. A larger message has a request of its own.
@@ -122,7 +122,7 @@ mod tests {
     const LARGEST: RequestLimit = RequestLimit(1_000_000);
 
     #[test]
-    fn no_width_is_above_its_limit_and_there_are_few_of_them() {
+    fn no_request_limit_exceeds_its_topics_and_there_are_few_of_them() {
         let mut request_limits = std::collections::BTreeSet::new();
         for limit in (0..1_100_000).step_by(37) {
             let request_limit = RequestLimit::for_limit(limit, LARGEST);
@@ -141,8 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_is_asked_again_when_its_limit_is_in_doubt_but_not_all_the_time_when_it_is_not_told()
-    {
+    fn a_doubtful_limit_is_requested_again_but_one_that_is_not_returned_only_once_in_a_while() {
         let start = Instant::now();
         let mut limits = TopicLimits::new(LARGEST);
         assert_eq!(limits.request_limit("a"), None);

@@ -1,5 +1,5 @@
-//! Decides where a partition without a commit starts: where the options say if it existed when the group first read its topic, and at its
-//! oldest message if it appeared later. Pure: the facts are passed in.
+//! Decides where a partition without a commit starts: as configured if it existed when the group first read its topic, and at its oldest
+//! message if it appeared later. Pure: the facts are passed in.
 
 use crate::{options::StartOffset, partition::CommitMarker};
 
@@ -36,7 +36,7 @@ pub(super) enum GroupCommits {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StartDecision {
-    /// Start where the option `start_offset` says.
+    /// Start at the configured `start_offset`.
     AsConfigured,
     /// Start at the oldest message, for this reason.
     Oldest(&'static str),

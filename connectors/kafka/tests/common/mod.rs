@@ -24,6 +24,7 @@ use std::{
 use broadway_core::{
     Acknowledger, BoxError, Callback, Delivery, OpenContext, Outcome, Reason, Record, Settled,
     Source, SourceProducer,
+    connector::{ConnectorError, ConnectorErrorKind},
     telemetry::{Emitter, Event, Observer},
 };
 use broadway_kafka::{Kafka, KafkaAcknowledger, KafkaProducer, KafkaRecord, Token};
@@ -375,6 +376,11 @@ impl Reader {
             .expect("close in time")?;
         Ok(self.log)
     }
+}
+
+/// The kind of a connector's error.
+pub fn kind_of(error: &(dyn std::error::Error + 'static)) -> Option<ConnectorErrorKind> {
+    ConnectorError::find(error).map(ConnectorError::kind)
 }
 
 pub fn failed() -> Outcome {
