@@ -1,5 +1,5 @@
-//! What appears after a group has joined is read from its start: partitions that are added, topics that a pattern comes to match,
-//! topics that are made anew.
+//! Partitions that appear after a group has joined are read from their start: added partitions, topics that a pattern comes to match,
+//! recreated topics.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -23,7 +23,7 @@ fn source(brokers: &str, topic: &str, group: &str) -> Kafka {
         .set("session.timeout.ms", "6000")
 }
 
-/// How many of `received` are of each partition.
+/// The number of messages in `received`, by partition.
 fn of_partition(received: &[Received], partition: i32) -> usize {
     received
         .iter()
@@ -31,7 +31,7 @@ fn of_partition(received: &[Received], partition: i32) -> usize {
         .count()
 }
 
-/// That reading began at the start was told.
+/// Waits until the event reports that reading starts at the oldest message.
 fn assert_repositioned(reader: &Reader, topic: &str, partition: i32) {
     let told = Collector::Repositioned {
         part: format!("{topic}[{partition}]"),
@@ -42,14 +42,14 @@ fn assert_repositioned(reader: &Reader, topic: &str, partition: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_that_is_added_is_read_from_its_start() {
+async fn an_added_partition_is_read_from_its_start() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("added"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
     publish(&brokers, &topic, 1, 0..10);
     let mut reader = Reader::open(&source(&brokers, &topic, &group)).await;
     add_partitions(&brokers, &topic, 2).await;
-    // Odd ones go to the new partition, before the member has it.
+    // Odd numbers go to the new partition before the member has it.
     publish(&brokers, &topic, 2, 0..40);
     let received = reader.exactly(40).await;
     assert_eq!(of_partition(&received, 1), 20);
@@ -82,7 +82,7 @@ async fn a_partition_that_was_added_while_no_member_ran_is_read_from_its_start()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_added_partition_without_a_commit_does_not_stop_those_that_begin_at_commits() {
+async fn an_added_partition_without_a_commit_does_not_stop_partitions_with_commits() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("commits"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -116,8 +116,8 @@ async fn a_topic_that_a_pattern_comes_to_match_is_read_from_its_start() {
     reader.close().await.unwrap();
 }
 
-/// 30 messages are read of a topic, which is then deleted and made again with `n` messages.
-async fn a_topic_is_made_anew_with(n: u64, protocol: GroupProtocol) {
+/// Reads 30 messages of a topic, which is then deleted and recreated with `n` messages.
+async fn a_topic_is_recreated_with(n: u64, protocol: GroupProtocol) {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("anew"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -146,9 +146,9 @@ async fn a_topic_is_made_anew_with(n: u64, protocol: GroupProtocol) {
         .delete_topics(&[&topic], &options)
         .await
         .unwrap();
-    remade(&brokers, &topic).await;
+    recreate(&brokers, &topic).await;
     publish(&brokers, &topic, 1, 0..n);
-    // What lies beyond the old position may come before that is known, and then comes again.
+    // Messages beyond the old position may be delivered before the change is detected, and are repeated then.
     let mut seen = BTreeSet::new();
     while seen.len() < usize::try_from(n).unwrap() {
         let received = reader.some(200).await;
@@ -162,27 +162,27 @@ async fn a_topic_is_made_anew_with(n: u64, protocol: GroupProtocol) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_was_made_anew_is_read_from_its_start() {
-    a_topic_is_made_anew_with(20, GroupProtocol::CooperativeSticky).await;
+async fn a_recreated_topic_is_read_from_its_start() {
+    a_topic_is_recreated_with(20, GroupProtocol::CooperativeSticky).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_was_made_anew_is_read_from_its_start_by_an_eager_member() {
-    a_topic_is_made_anew_with(20, GroupProtocol::Range).await;
+async fn a_recreated_topic_is_read_from_its_start_by_an_eager_member() {
+    a_topic_is_recreated_with(20, GroupProtocol::Range).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_was_made_anew_is_read_from_its_start_by_a_kip_848_member() {
-    a_topic_is_made_anew_with(20, GroupProtocol::Consumer).await;
+async fn a_recreated_topic_is_read_from_its_start_by_a_kip_848_member() {
+    a_topic_is_recreated_with(20, GroupProtocol::Consumer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_was_made_anew_and_has_more_than_was_read_is_read_from_its_start() {
-    a_topic_is_made_anew_with(100, GroupProtocol::CooperativeSticky).await;
+async fn a_recreated_topic_with_more_messages_than_were_read_is_read_from_its_start() {
+    a_topic_is_recreated_with(100, GroupProtocol::CooperativeSticky).await;
 }
 
-/// Makes a topic that is just being deleted.
-async fn remade(brokers: &str, name: &str) {
+/// Creates a topic whose deletion may still be in progress.
+async fn recreate(brokers: &str, name: &str) {
     use rdkafka::admin::{NewTopic, TopicReplication};
     let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
     loop {
@@ -198,7 +198,7 @@ async fn remade(brokers: &str, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_beyond_the_end_of_the_log_begins_at_its_start() {
+async fn a_commit_beyond_the_end_of_the_log_starts_at_the_oldest_message() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("beyond"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -213,7 +213,7 @@ async fn a_commit_beyond_the_end_of_the_log_begins_at_its_start() {
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(20)]);
 }
 
-/// As Kafka's own tools would.
+/// Commits an offset, as Kafka's tools do.
 fn commit(brokers: &str, group: &str, topic: &str, offset: i64) {
     use rdkafka::{
         ClientConfig, Offset, TopicPartitionList,
@@ -231,13 +231,13 @@ fn commit(brokers: &str, group: &str, topic: &str, offset: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn members_that_join_for_the_first_time_all_begin_at_the_end() {
+async fn members_that_join_for_the_first_time_all_start_at_the_end() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("first"), unique("group"));
     create_topic(&brokers, &topic, 4, &[]).await;
     publish(&brokers, &topic, 4, 0..400);
     let source = source(&brokers, &topic, &group);
-    // One after the other: the second finds what the first has committed for its own partitions, and nothing for the rest.
+    // One after the other: the second member finds commits of the first for some partitions, and none for the others.
     let (first, second) =
         tokio::join!(Reader::open(&source), async { Reader::open(&source).await });
     let committed_all = || {

@@ -1,4 +1,4 @@
-//! Topics that source and publisher create where they are missing.
+//! Source and publisher create missing topics.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -25,7 +25,7 @@ fn publisher(brokers: &str, topic: &str) -> KafkaPublisherBuilder {
     KafkaPublisher::topic(topic).brokers(brokers)
 }
 
-/// How many partitions a topic has, and one of its settings.
+/// The number of a topic's partitions, and the value of a setting.
 async fn look(brokers: &str, topic: &str, setting: &str) -> (usize, String) {
     let consumer: BaseConsumer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -85,7 +85,7 @@ async fn a_source_creates_its_missing_topics() {
 async fn a_publisher_creates_its_missing_topic() {
     let Some(brokers) = broker() else { return };
     let topic = unique("created");
-    // The number of copies is the broker's default.
+    // The replication is the broker's default.
     let new = NewTopic::partitions(3).set("cleanup.policy", "compact");
     let builder = publisher(&brokers, &topic).create_if_missing(new);
     let publisher = builder.open().await.unwrap();
@@ -100,7 +100,7 @@ async fn a_publisher_creates_its_missing_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_there_is_left_as_it_is() {
+async fn an_existing_topic_is_left_unchanged() {
     let Some(brokers) = broker() else { return };
     let topic = unique("there");
     create_topic(&brokers, &topic, 2, &[("retention.ms", "3600000")]).await;
@@ -114,7 +114,7 @@ async fn a_topic_that_is_there_is_left_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_that_create_a_topic_at_once_get_one() {
+async fn several_publishers_that_create_a_topic_at_once_get_one() {
     let Some(brokers) = broker() else { return };
     let topic = unique("race");
     let opening = (1..=8).map(|_| {
@@ -129,7 +129,7 @@ async fn several_that_create_a_topic_at_once_get_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_the_broker_refuses_is_an_error_that_says_what_to_change() {
+async fn a_topic_that_the_broker_does_not_create_is_an_error_that_names_the_option_to_change() {
     let Some(brokers) = broker() else { return };
     let replicas = NewTopic::partitions(1).replication(1_000);
     let setting = NewTopic::partitions(1).set("retention.hours", "5");
@@ -139,9 +139,9 @@ async fn a_topic_that_the_broker_refuses_is_an_error_that_says_what_to_change() 
         (setting, "`NewTopic::set`"),
         (value, "`NewTopic::set`"),
     ];
-    for (topic, advice) in cases {
+    for (topic, help) in cases {
         for error in refusals(&brokers, &topic, PATIENCE).await {
-            for words in ["`create_if_missing`", "`refused-", advice] {
+            for words in ["`create_if_missing`", "`refused-", help] {
                 assert!(error.contains(words), "{words} is not in: {error}");
             }
         }
@@ -149,11 +149,11 @@ async fn a_topic_that_the_broker_refuses_is_an_error_that_says_what_to_change() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_broker_the_reason_is_told_and_not_only_the_timeout() {
-    // A port that was free a moment ago.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = nobody.local_addr().unwrap().to_string();
-    drop(nobody);
+async fn without_a_broker_the_error_has_the_reason_and_not_only_the_timeout() {
+    // A port on which no process listens.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
     let topic = NewTopic::partitions(1);
     for error in refusals(&address, &topic, Duration::from_secs(3)).await {
         for words in ["Connection refused", "`connect_timeout`", &address] {
@@ -163,7 +163,7 @@ async fn without_a_broker_the_reason_is_told_and_not_only_the_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_cannot_create_topics_uses_those_that_are_there() {
+async fn a_client_that_cannot_create_topics_uses_existing_ones() {
     // The mock does not know the request to create a topic.
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("orders", 1, 1).unwrap();
@@ -177,7 +177,7 @@ async fn a_client_that_cannot_create_topics_uses_those_that_are_there() {
 }
 
 #[tokio::test]
-async fn what_no_topic_can_be_is_a_problem_of_the_option() {
+async fn an_impossible_topic_is_a_problem_of_the_option() {
     let wrong = [
         NewTopic::partitions(0),
         NewTopic::partitions(1).replication(0),

@@ -1,4 +1,4 @@
-//! What failed messages do to their partition, and what cannot work is told when the source is opened.
+//! Failed messages and their partitions, and errors of opening a source.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -6,16 +6,16 @@ mod common;
 use std::time::{Duration, Instant};
 
 use broadway_core::{
-    Acknowledger, Message, OpenContext, Outcome, Pipeline, Problem, Settled, Source, StartError,
-    handler_fn,
+    Acknowledger, BoxError, Message, OpenContext, Outcome, Pipeline, Problem, Settled, Source,
+    StartError, connector::ConnectorErrorKind, handler_fn,
 };
 use broadway_kafka::{ConfigError, GroupProtocol, Kafka, KafkaRecord, OnFailure, StartOffset};
 use common::{
-    Collector, Reader, broker, committed, create_topic, failed, numbers, publish, unique,
+    Collector, Reader, broker, committed, create_topic, failed, kind_of, numbers, publish, unique,
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_message_halts_its_partition_only_and_comes_again() {
+async fn a_failed_message_halts_its_partition_only_and_is_delivered_again() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("halt"), unique("group"));
     create_topic(&brokers, &topic, 2, &[]).await;
@@ -48,7 +48,7 @@ async fn a_failed_message_halts_its_partition_only_and_comes_again() {
                 }
         })
         .await;
-    // The other partition goes on; the halted one isn't read any more, although the client has its messages.
+    // The other partition continues. The halted one is not read, although the client has its messages.
     publish(&brokers, &topic, 2, 20..40);
     let more = reader.exactly(10).await;
     assert!(more.iter().all(|delivery| delivery.item.partition() == 1));
@@ -135,7 +135,7 @@ async fn a_halted_partition_of_a_kip_848_member_is_resumed_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn skipping_is_an_option_of_the_source() {
+async fn on_failure_skip_commits_past_failed_messages() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("skip"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -153,7 +153,7 @@ async fn skipping_is_an_option_of_the_source() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_may_choose_otherwise_than_its_source() {
+async fn a_message_may_override_the_option_of_its_source() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("choose"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -179,7 +179,7 @@ async fn a_message_may_choose_otherwise_than_its_source() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_stops_when_too_much_is_uncommitted_and_goes_on() {
+async fn reading_stops_at_uncommitted_max_and_continues() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("span"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -192,7 +192,7 @@ async fn reading_stops_when_too_much_is_uncommitted_and_goes_on() {
     let mut reader = Reader::open(&source).await;
     let mut received = reader.exactly(10).await;
     let slow = received.remove(0);
-    // Nine of ten are done, but the first one is not, so that nothing could be committed.
+    // Nine of ten are done, but the first one is not, so nothing can be committed.
     let lag = reader.log.clone();
     reader.done(received).await;
     reader.nothing_until(tokio::task::yield_now()).await;
@@ -203,25 +203,27 @@ async fn reading_stops_when_too_much_is_uncommitted_and_goes_on() {
     reader.close().await.unwrap();
 }
 
-async fn refusal(source: Kafka) -> (String, Duration) {
+/// The error of opening the source, and how long that took.
+async fn open_error(source: Kafka) -> (BoxError, Duration) {
     let began = Instant::now();
     let error = source
         .open(&OpenContext::for_test())
         .await
         .expect_err("it cannot work");
-    (error.to_string(), began.elapsed())
+    (error, began.elapsed())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_does_not_answer_is_an_error_that_names_the_option() {
     let timeout = Duration::from_millis(1_500);
-    let (error, _) = refusal(
+    let (error, _) = open_error(
         Kafka::topics(["t"])
             .brokers("127.0.0.1:1")
             .group("g")
             .connect_timeout(timeout),
     )
     .await;
+    let error = error.to_string();
     assert!(
         error.contains("`brokers` = \"127.0.0.1:1\"") && error.contains("`connect_timeout`"),
         "{error}"
@@ -229,14 +231,16 @@ async fn a_broker_that_does_not_answer_is_an_error_that_names_the_option() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_topic_is_an_error_that_names_it() {
+async fn an_unknown_topic_is_a_permanent_error_that_names_it() {
     let Some(brokers) = broker() else { return };
-    let (error, _) = refusal(
+    let (error, _) = open_error(
         Kafka::topics(["no-such-topic"])
             .brokers(&brokers)
             .group("g"),
     )
     .await;
+    assert_eq!(kind_of(error.as_ref()), Some(ConnectorErrorKind::Permanent));
+    let error = error.to_string();
     assert!(error.contains("no topic `no-such-topic`"), "{error}");
 }
 
@@ -265,25 +269,27 @@ async fn errors_never_show_a_secret() {
     ];
     for source in sources {
         assert!(!format!("{source:?}").contains(CANARY));
-        let (error, _) = refusal(source).await;
+        let (error, _) = open_error(source).await;
+        let error = error.to_string();
         assert!(!error.contains(CANARY), "{error}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_setting_that_does_not_exist_is_named() {
-    let (error, _) = refusal(
+async fn an_unknown_setting_is_named() {
+    let (error, _) = open_error(
         Kafka::topics(["t"])
             .brokers("b:1")
             .group("g")
             .set("fetch.wiat.max.ms", "5"),
     )
     .await;
+    let error = error.to_string();
     assert!(error.contains("- fetch.wiat.max.ms: "), "{error}");
 }
 
 #[tokio::test]
-async fn a_pipeline_refuses_by_name_what_would_break_a_promise() {
+async fn a_pipeline_rejects_settings_that_would_break_a_guarantee_by_name() {
     let source = Kafka::topics(["t"])
         .brokers("b:1")
         .group("g")
@@ -297,7 +303,7 @@ async fn a_pipeline_refuses_by_name_what_would_break_a_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn options_that_cannot_work_are_told_all_at_once() {
+async fn all_invalid_options_are_reported_at_once() {
     let source = Kafka::topics(["t"])
         .brokers("b:1")
         .group("")

@@ -1,4 +1,4 @@
-//! Faults, on librdkafka's mock cluster: brokers that go down, requests that are refused, a membership that is lost.
+//! Faults on librdkafka's mock cluster: brokers that go down, rejected requests, a lost membership.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -38,7 +38,7 @@ impl Fixture {
         }
     }
 
-    /// KIP-848, since joining takes the mock 3 s otherwise.
+    /// Uses KIP-848, because joining with a classic protocol takes the mock 3 s.
     fn source(&self) -> Kafka {
         Kafka::topics([&self.topic])
             .brokers(&self.brokers)
@@ -49,7 +49,7 @@ impl Fixture {
             .set("reconnect.backoff.max.ms", "100")
     }
 
-    /// Its heartbeats can be refused, which the mock doesn't offer for the new protocol.
+    /// Uses a classic protocol, because the mock can reject only its heartbeats.
     fn classic(&self) -> Kafka {
         let source = self.source().protocol(GroupProtocol::CooperativeSticky);
         source
@@ -63,7 +63,7 @@ impl Fixture {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_comes_back_is_read_on_without_loss() {
+async fn reading_continues_without_loss_when_a_broker_comes_back() {
     let fixture = Fixture::new(1);
     let mut reader = Reader::open(&fixture.source()).await;
     let received = reader.exactly(100).await;
@@ -72,7 +72,7 @@ async fn a_broker_that_comes_back_is_read_on_without_loss() {
     reader
         .log
         .wait_for("the broker's absence", |seen| {
-            matches!(seen, Collector::Trouble(_))
+            matches!(seen, Collector::Error(_))
         })
         .await;
     fixture.cluster.broker_up(1).unwrap();
@@ -85,7 +85,7 @@ async fn a_broker_that_comes_back_is_read_on_without_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_commit_is_told_and_tried_again() {
+async fn a_rejected_commit_is_reported_and_repeated() {
     let fixture = Fixture::new(1);
     let mut reader = Reader::open(&fixture.source()).await;
     let received = reader.exactly(100).await;
@@ -111,7 +111,7 @@ async fn a_refused_commit_is_told_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_says_that_the_last_commit_failed() {
+async fn closing_fails_if_the_last_commit_fails() {
     let fixture = Fixture::new(1);
     let source = fixture
         .source()
@@ -134,7 +134,7 @@ async fn closing_says_that_the_last_commit_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_commit_is_tried_again_when_the_group_has_just_moved_on() {
+async fn the_last_commit_is_repeated_when_the_group_has_a_new_generation() {
     let fixture = Fixture::new(1);
     let source = fixture.source().commit_interval(Duration::from_secs(3_600));
     let mut reader = Reader::open(&source).await;
@@ -152,7 +152,7 @@ async fn the_last_commit_is_tried_again_when_the_group_has_just_moved_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_without_a_broker_ends_and_says_what_is_not_committed() {
+async fn closing_without_a_broker_ends_and_reports_the_missing_commit() {
     let fixture = Fixture::new(1);
     let source = fixture
         .source()
@@ -167,7 +167,7 @@ async fn closing_without_a_broker_ends_and_says_what_is_not_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_fetches_are_tried_again() {
+async fn rejected_fetches_are_repeated() {
     let fixture = Fixture::new(1);
     let refusals = [
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -183,7 +183,7 @@ async fn refused_fetches_are_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_membership_is_never_committed_and_its_work_comes_again() {
+async fn a_lost_membership_is_never_committed_and_its_messages_are_repeated() {
     let fixture = Fixture::new(1);
     let source = fixture
         .classic()
@@ -211,7 +211,7 @@ async fn a_lost_membership_is_never_committed_and_its_work_comes_again() {
         !tried(&reader.log),
         "a lost partition is not even tried to be committed"
     );
-    // It joins again by itself, and what was not committed comes again. Late results of the first time don't count.
+    // It joins again automatically, and uncommitted messages are repeated. Late results of the first delivery do not count.
     let again = reader.exactly(100).await;
     assert!(numbers(&again).into_iter().eq(0..100));
     reader.done(rest).await;
@@ -262,7 +262,7 @@ async fn a_partition_that_comes_back_at_once_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_refuses_is_an_error_of_open() {
+async fn a_denied_group_is_an_error_of_open() {
     let fixture = Fixture::new(1);
     let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 20];
     fixture

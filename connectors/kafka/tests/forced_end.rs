@@ -1,4 +1,4 @@
-//! An end by force tells how much comes again: also what was done behind a message that was not.
+//! A forced end reports how many messages are repeated, including those that were done after an unfinished one.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -14,7 +14,7 @@ use common::{broker, create_topic, publish, unique};
 
 const MESSAGES: u64 = 300;
 
-/// Never comes back from message 5.
+/// A handler that never returns from message 5.
 #[derive(Clone)]
 struct Stuck {
     seen: Collector<u64>,
@@ -44,8 +44,8 @@ async fn started(source: Kafka, stuck: &Stuck) -> Topology<KafkaRecord> {
     pipeline.start().await.unwrap()
 }
 
-/// Message 5 hangs and all others are done; then the end. Returns how many were told, and how many came again.
-async fn told_and_came(
+/// Message 5 hangs and all others are done when the end comes. Returns how many repeats were reported, and how many messages were repeated.
+async fn reported_and_repeated(
     name: &str,
     end: impl AsyncFnOnce(&Topology<KafkaRecord>) -> u64,
 ) -> Option<(u64, u64)> {
@@ -71,15 +71,15 @@ async fn told_and_came(
         hangs: false,
     };
     let topology = started(source(), &again).await;
-    // The last of a single partition, so all that come again have come.
+    // The last message of a single partition, so all repeats have come.
     again.seen.wait_for(|number| *number == MESSAGES - 1).await;
     topology.drain().await.unwrap();
     Some((told, again.seen.len() as u64))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_abort_tells_as_many_as_come_again() {
-    let ended = told_and_came("abort", async |topology| match topology.abort().await {
+async fn an_abort_reports_as_many_messages_as_are_repeated() {
+    let ended = reported_and_repeated("abort", async |topology| match topology.abort().await {
         Err(RunError::Aborted { unsettled }) => unsettled,
         other => panic!("{other:?}"),
     });
@@ -90,8 +90,8 @@ async fn an_abort_tells_as_many_as_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_that_runs_out_of_time_tells_as_many_as_come_again() {
-    let ended = told_and_came("drain", async |topology| {
+async fn a_drain_that_times_out_reports_as_many_messages_as_are_repeated() {
+    let ended = reported_and_repeated("drain", async |topology| {
         match topology.drain_within(Duration::from_secs(1)).await {
             Err(RunError::DrainTimedOut { unsettled, .. }) => unsettled,
             other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! Two members with one `instance_id`: the older one is told, and does not take the name back.
+//! Two members with one `instance_id`: the older one is fenced, and does not take the ID back.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -46,7 +46,7 @@ async fn start(source: &Kafka, handled: &Handled) -> (Topology<KafkaRecord>, Log
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_whose_name_was_taken_ends_and_says_which_option_to_change() {
+async fn a_fenced_member_ends_with_an_error_that_names_the_option() {
     let Some((_, _, source)) = source("fenced").await else {
         return;
     };
@@ -86,7 +86,7 @@ async fn a_member_whose_name_was_taken_ends_and_says_which_option_to_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_that_is_told_to_claims_its_name_again() {
+async fn a_member_with_reclaim_instance_id_claims_its_id_again() {
     let Some((_, _, source)) = source("reclaims").await else {
         return;
     };
@@ -108,7 +108,7 @@ async fn a_member_that_is_told_to_claims_its_name_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kip_848_member_whose_name_is_in_use_is_refused_by_that_option() {
+async fn a_kip_848_member_whose_id_is_in_use_fails_with_an_error_that_names_the_option() {
     let Some((brokers, topic, _)) = source("in-use").await else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The lag that is told: of partitions that are not fetched, without a broker, behind transactions; and the age of the oldest message.
+//! The reported lag: of partitions that are not fetched, without a broker, with transactions; and the age of the oldest message.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -16,7 +16,7 @@ use rdkafka::{
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
-/// Tells the lag and commits often.
+/// A source that reports the lag and commits often.
 fn source(brokers: &str, topic: &str, group: &str) -> Kafka {
     Kafka::topics([topic])
         .brokers(brokers)
@@ -26,7 +26,7 @@ fn source(brokers: &str, topic: &str, group: &str) -> Kafka {
         .commit_interval(Duration::from_millis(20))
 }
 
-/// Waits until a lag of this many messages is told, and returns the age that is told with it.
+/// Waits until a lag of this many messages is reported, and returns the age that is reported with it.
 async fn lag(log: &Log, wanted: Option<u64>) -> Option<Duration> {
     let seen = log
         .wait_for(
@@ -41,12 +41,12 @@ async fn lag(log: &Log, wanted: Option<u64>) -> Option<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lag_of_a_halted_partition_grows_with_what_is_published() {
+async fn the_lag_of_a_halted_partition_grows_with_each_published_message() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("halted"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
     publish(&brokers, &topic, 1, 0..20);
-    // The client holds a few messages, so it soon fetches no more of a partition that is not read.
+    // The client holds a few messages, so it soon stops fetching a partition that is not read.
     let source = source(&brokers, &topic, &group).set("queued.min.messages", "10");
     let mut reader = Reader::open(&source).await;
     let mut received = reader.exactly(10).await;
@@ -64,7 +64,7 @@ async fn the_lag_of_a_halted_partition_grows_with_what_is_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lag_of_a_partition_that_nobody_reads_grows_with_what_is_published() {
+async fn the_lag_of_a_partition_that_is_not_read_grows_with_each_published_message() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("paused"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -82,7 +82,7 @@ async fn the_lag_of_a_partition_that_nobody_reads_grows_with_what_is_published()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_broker_the_lag_is_unknown_until_there_is_one_again() {
+async fn without_a_broker_the_lag_is_unknown_until_one_is_back() {
     let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
     let (topic, group) = (unique("mock"), unique("group"));
     cluster.create_topic(&topic, 1, 1).unwrap();
@@ -123,7 +123,7 @@ async fn without_a_broker_the_lag_is_unknown_until_there_is_one_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_age_is_that_of_the_oldest_message_that_is_not_settled() {
+async fn the_age_is_the_age_of_the_oldest_unsettled_message() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("age"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -144,12 +144,12 @@ async fn the_age_is_that_of_the_oldest_message_that_is_not_settled() {
     let mut reader = Reader::open(&source(&brokers, &topic, &group)).await;
     let mut received = reader.exactly(4).await.into_iter();
     let first = received.next();
-    // Settled out of order, the first one still is the oldest.
+    // Settled out of order: the first message is still the oldest.
     reader.done(received.by_ref().skip(2)).await;
     let oldest = lag(&reader.log, Some(4)).await.unwrap();
     assert!(oldest >= hours, "{oldest:?}");
     reader.done(first).await;
-    // Read once more: the second and the third come again after a close without them.
+    // A second run: the second and the third message are repeated, because they were not committed.
     reader.close().await.unwrap();
     let mut reader = Reader::open(&source(&brokers, &topic, &group)).await;
     let received = reader.exactly(3).await;
@@ -207,7 +207,7 @@ async fn the_end_of_a_topic_with_transactions_is_reached_and_committed() {
     log.wait_for("the commit behind the marker", |seen| *seen == end(11))
         .await;
     transaction(&brokers, &topic, 5_000, false);
-    // Ten messages, their marker, 5,000 that were aborted, and theirs.
+    // Ten messages and their marker, 5,000 aborted ones and theirs.
     let aborted = log.wait_for("the commit behind what was aborted", |seen| {
         *seen == end(5_012)
     });
@@ -217,7 +217,7 @@ async fn the_end_of_a_topic_with_transactions_is_reached_and_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_finds_aborted_messages_only_reaches_the_end() {
+async fn a_group_that_finds_only_aborted_messages_reaches_the_end() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("aborted"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -248,7 +248,7 @@ async fn a_marker_is_not_committed_while_a_message_before_it_is_in_flight() {
     let again = reader.exactly(1).await;
     assert_eq!(numbers(&again), [9]);
     reader.done(again).await;
-    // Closed at once: the marker may be committed by the last commit or not, but the message is.
+    // Closed at once: the last commit covers the message, and may cover the marker.
     reader.close().await.unwrap();
     assert!(committed(&brokers, &group, &topic, 1)[0] >= Some(10));
 }
@@ -269,7 +269,7 @@ async fn a_resumed_partition_keeps_its_commit(protocol: GroupProtocol) {
     reader.done(received).await;
     reader.failed([bad]).await;
     assert_eq!(control.resume_all(), 1);
-    // The client had read all ten, and forgets that a little later than the partition begins anew. Nothing is read meanwhile.
+    // The client has read all ten, and forgets that a little after the partition restarts. Nothing is read meanwhile.
     reader
         .log
         .wait_for("the restart", |seen| {
@@ -302,7 +302,7 @@ async fn an_eager_member_commits_nothing_that_a_resumed_partition_reads_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_cannot_be_read_is_not_passed_over() {
+async fn a_message_that_cannot_be_read_is_not_skipped() {
     let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
     let (topic, group) = (unique("mock"), unique("group"));
     cluster.create_topic(&topic, 1, 1).unwrap();
@@ -313,11 +313,11 @@ async fn a_message_that_cannot_be_read_is_not_passed_over() {
     let source = source(&brokers, &topic, &group).protocol(GroupProtocol::Consumer);
     let mut reader = Reader::open(&source).await;
     let log = reader.log.clone();
-    // The client counts the error as a message that was taken.
+    // The client counts the error as a delivered message.
     let looks = log.wait_until("a few looks after an error", |all| {
         let error = all
             .iter()
-            .position(|seen| matches!(seen, Collector::Trouble(_)))?;
+            .position(|seen| matches!(seen, Collector::Error(_)))?;
         let lags = all[error..].iter();
         let lags = lags.filter(|seen| matches!(seen, Collector::Lag { .. }));
         (lags.count() > 5).then_some(())

@@ -1,4 +1,4 @@
-//! Options of any length: `Duration::MAX` is no limit, and overflows nothing.
+//! Durations of any length: `Duration::MAX` means no limit, and overflows nothing.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What the client holds is bounded for all partitions together.
+//! The prefetched messages of all partitions together are limited.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -17,7 +17,7 @@ const SIZE: usize = 20_000;
 const PARTITIONS: i32 = 8;
 const MESSAGES: usize = 1_600;
 
-/// In batches of at most so many messages: the broker sends a batch whole, however small the share of its partition.
+/// Publishes batches of at most `batch` messages: the broker sends whole batches, however small a partition's share is.
 fn publish(brokers: &str, topic: &str, batch: usize) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -35,12 +35,12 @@ fn publish(brokers: &str, topic: &str, batch: usize) {
     producer.flush(PATIENCE).unwrap();
 }
 
-/// What the client holds when it fetches no more.
+/// The number of prefetched messages when the client has stopped fetching.
 async fn prefetched(reader: &Reader) -> usize {
     let mut same = 0;
     let mut last = 0;
     let settles = async {
-        // Longer than a fetch waits at an idle broker, several times over.
+        // Several times longer than a fetch waits at an idle broker.
         while same < 20 || last == 0 {
             sleep(Duration::from_millis(50)).await;
             let now = reader.producer.prefetched();
@@ -52,7 +52,7 @@ async fn prefetched(reader: &Reader) -> usize {
     last
 }
 
-/// The client is told `limit` and holds no more than `bytes`.
+/// With a limit of `limit`, the client holds at most `bytes`.
 async fn the_client_holds(limit: usize, bytes: usize, name: &str, batch: usize, pattern: bool) {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique(name), unique("group"));
@@ -67,7 +67,7 @@ async fn the_client_holds(limit: usize, bytes: usize, name: &str, batch: usize, 
     let mut reader = Reader::open(&source).await;
     let held = prefetched(&reader).await * SIZE;
     assert!(held <= bytes, "{held} bytes where {bytes} may be held");
-    // All of it is read all the same.
+    // All messages are read all the same.
     let received = reader.exactly(MESSAGES).await;
     reader.done(received).await;
     reader.close().await.unwrap();
@@ -79,7 +79,7 @@ async fn all_partitions_together_stay_within_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_do_those_of_topics_by_pattern() {
+async fn the_partitions_of_topics_by_pattern_stay_within_the_limit() {
     the_client_holds(8 << 20, 8 << 20, "matched", 10, true).await;
 }
 

@@ -1,4 +1,4 @@
-//! The source in whole pipelines: nothing is lost, and what goes well repeats nothing.
+//! The source in whole pipelines: nothing is lost, and nothing is repeated without a failure.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -21,7 +21,7 @@ use tokio::{
 
 const PARTITIONS: i32 = 4;
 
-/// What was handled, and what a handler is to do besides.
+/// The handled messages, and how the handler behaves.
 #[derive(Clone, Default)]
 struct Work(Arc<Inner>);
 
@@ -29,9 +29,9 @@ struct Work(Arc<Inner>);
 struct Inner {
     handled: Mutex<Vec<u64>>,
     changed: Notify,
-    /// Fails on these.
+    /// Fails on these messages.
     bad: Vec<u64>,
-    /// Skips, rather than halts, when it fails.
+    /// Sets `OnFailure::Skip` for messages that it fails.
     skips: bool,
     /// Waits for a permit for each message.
     gate: Option<Semaphore>,
@@ -166,13 +166,13 @@ async fn drain(topology: &Topology<KafkaRecord>) -> Totals {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drained_pipeline_has_committed_all_it_handled_and_repeats_nothing() {
+async fn a_drained_pipeline_has_committed_all_handled_messages_and_repeats_nothing() {
     let Some(fixture) = Fixture::new(GroupProtocol::CooperativeSticky).await else {
         return;
     };
     fixture.publish(0..50_000);
     let work = Work::default();
-    // Stopped and started again under load, three times.
+    // Stopped and restarted under load, three times.
     for stop_at in [5_000, 20_000, 30_000] {
         let (topology, _) = fixture.start(&work, 1).await;
         work.wait_for(stop_at).await;
@@ -191,7 +191,7 @@ async fn a_drained_pipeline_has_committed_all_it_handled_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_halts_nothing_over_what_it_releases_and_commits_all_that_is_done() {
+async fn a_drain_does_not_halt_partitions_of_released_messages_and_commits_all_done_ones() {
     let Some(fixture) = Fixture::new(GroupProtocol::CooperativeSticky).await else {
         return;
     };
@@ -226,7 +226,7 @@ async fn a_drain_halts_nothing_over_what_it_releases_and_commits_all_that_is_don
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_committed_when_it_was_handled() {
+async fn a_batch_is_committed_once_it_was_handled() {
     let Some(fixture) = Fixture::new(GroupProtocol::CooperativeSticky).await else {
         return;
     };
@@ -308,7 +308,7 @@ async fn queued_messages_of_a_revoked_partition_are_released_and_handled_by_the_
         return;
     };
     fixture.publish(0..1_000);
-    // Each of four handlers holds one message; the rest of what was delivered is queued behind them.
+    // Each of four handlers holds one message; the other delivered messages are queued behind them.
     let work = Work(Arc::new(Inner {
         gate: Some(Semaphore::new(0)),
         ..Inner::default()
@@ -323,7 +323,7 @@ async fn queued_messages_of_a_revoked_partition_are_released_and_handled_by_the_
     .expect("messages are queued");
     let other = Work::default();
     let release = async {
-        // The second waits for the first to let go; then the four messages may end.
+        // The second member waits until the first gives up the partition; then the four messages may end.
         first_log
             .wait_for("the assignment", |seen| {
                 matches!(seen, Collector::Assigned { .. })
@@ -352,7 +352,7 @@ async fn queued_messages_of_a_revoked_partition_are_released_and_handled_by_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_message_halts_its_partition_while_the_others_go_on() {
+async fn a_failed_message_halts_its_partition_while_the_others_continue() {
     let Some(fixture) = Fixture::new(GroupProtocol::CooperativeSticky).await else {
         return;
     };
@@ -378,7 +378,7 @@ async fn a_failed_message_halts_its_partition_while_the_others_go_on() {
     drain(&topology).await;
     let all = committed(&fixture.brokers, &fixture.group, &fixture.topic, PARTITIONS);
     assert_eq!(all, [Some(1_000), Some(100), Some(1_000), Some(1_000)]);
-    // It was mended: the next run goes on with the message that failed.
+    // The cause is fixed: the next run continues with the failed message.
     let again = Work::default();
     let (topology, _) = fixture.start(&again, 1).await;
     again.wait_for(900).await;
@@ -393,7 +393,7 @@ async fn a_failed_message_halts_its_partition_while_the_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_may_let_one_message_be_skipped() {
+async fn a_handler_may_skip_one_message() {
     let Some(fixture) = Fixture::new(GroupProtocol::CooperativeSticky).await else {
         return;
     };

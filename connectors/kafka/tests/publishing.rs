@@ -1,4 +1,4 @@
-//! Publishing: what arrives, in which order, and what each message is told.
+//! Publishing: which messages arrive, in which order, and the result of each.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -32,7 +32,7 @@ async fn read(brokers: &str, topic: &str, n: usize) -> Vec<Received> {
     received
 }
 
-/// Bounded, so that a hang is a failure.
+/// Publishes with a timeout, so that a hang is a failure.
 async fn publish(
     publisher: &KafkaPublisher,
     messages: Vec<Outgoing>,
@@ -45,7 +45,7 @@ async fn publish(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn key_headers_and_payload_arrive_as_they_were_given() {
+async fn key_headers_and_payload_arrive_unchanged() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
     let publisher = builder.open().await.unwrap();
@@ -77,7 +77,7 @@ async fn key_headers_and_payload_arrive_as_they_were_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_payload_is_a_tombstone_where_it_is_said_so() {
+async fn an_empty_payload_is_a_tombstone_if_the_option_is_set() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
     let publisher = builder.empty_is_tombstone().open().await.unwrap();
@@ -94,7 +94,7 @@ async fn an_empty_payload_is_a_tombstone_where_it_is_said_so() {
 async fn messages_of_a_key_arrive_in_order_through_a_small_window() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 4, &[]).await;
-    // Both bounds at work: that of the publisher, and the client's own queue.
+    // Both limits apply: the publisher's, and the client's own queue.
     let builder = builder
         .in_flight_max(100)
         .set("queue.buffering.max.messages", "7");
@@ -155,12 +155,12 @@ async fn a_message_that_is_too_large_is_refused_alone_and_in_its_place() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 1, &[("max.message.bytes", "2000")]).await;
     let publisher = builder.open().await.unwrap();
-    // The second is too large for the client, which says so at once.
+    // The second message is too large for the client, which rejects it at once.
     let sizes = [10, 2_000_000, 10];
     let messages = sizes.map(|bytes| Outgoing::new(vec![b'x'; bytes]));
     let results = publish(&publisher, messages.to_vec()).await;
     assert_eq!(results, [Ok(()), Err(PublishErrorKind::Refused), Ok(())]);
-    // This one for the topic only.
+    // This one is too large only for the topic.
     let error = publisher
         .publish_one(Outgoing::new(vec![b'x'; 5_000]))
         .await;
@@ -172,7 +172,7 @@ async fn a_message_that_is_too_large_is_refused_alone_and_in_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_goes_where_it_says_and_is_refused_where_there_is_nothing() {
+async fn a_message_goes_to_its_destination_and_is_refused_if_there_is_none() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
     let other = unique("publishing");
@@ -193,7 +193,7 @@ async fn a_message_goes_where_it_says_and_is_refused_where_there_is_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_after_closing_is_told_so() {
+async fn messages_published_after_closing_fail_as_closed() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
     let publisher = builder.open().await.unwrap();
@@ -212,7 +212,7 @@ async fn what_is_published_after_closing_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_dropped_call_handed_over_is_sent_though_the_publisher_is_dropped_too() {
+async fn messages_of_a_dropped_call_are_sent_although_the_publisher_is_dropped_too() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
     let publisher = builder
@@ -230,7 +230,7 @@ async fn what_a_dropped_call_handed_over_is_sent_though_the_publisher_is_dropped
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn durations_of_any_length_work_and_the_longest_are_no_limit() {
+async fn durations_of_any_length_work_and_the_longest_mean_no_limit() {
     let Some(brokers) = broker() else { return };
     let (builder, topic) = to_new_topic(&brokers, 1, &[]).await;
     let days = Duration::from_secs(24 * 60 * 60);
@@ -263,7 +263,7 @@ async fn a_missing_topic_is_named_with_its_option() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_does_not_answer_is_named_with_its_option() {
-    // A port that was free a moment ago: nobody listens there.
+    // A port on which no process listens.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nobody.local_addr().unwrap().to_string();
     drop(nobody);
@@ -279,7 +279,7 @@ async fn a_broker_that_does_not_answer_is_named_with_its_option() {
 }
 
 #[tokio::test]
-async fn options_that_cannot_work_are_refused_before_connecting_and_show_no_secret() {
+async fn invalid_options_are_rejected_before_connecting_and_show_no_secret() {
     let opened = KafkaPublisher::topic("orders")
         .set("enable.idempotence", "false")
         .set("sasl.password", "canary")

@@ -1,4 +1,4 @@
-//! What a message keeps on its way through Kafka: null and empty apart, headers of all kinds, its time, its partition.
+//! What a message keeps on its way through Kafka: null and empty values, headers of all kinds, its time, its partition.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -23,7 +23,7 @@ async fn publisher(brokers: &str, topic: &str) -> KafkaPublisher {
     builder.open().await.unwrap()
 }
 
-/// Confirmed, all of them.
+/// Publishes messages, all of which are confirmed.
 async fn send(brokers: &str, topic: &str, messages: Vec<Outgoing>) {
     let publisher = publisher(brokers, topic).await;
     for result in publisher.publish(messages).await {
@@ -48,7 +48,7 @@ fn copies(received: &[Received]) -> Vec<Outgoing> {
     received.iter().map(copy).collect()
 }
 
-/// Everything that could be lost, each with a time, so that a copy has the same.
+/// Messages with everything that could be lost. Each has a time, so that a copy has the same.
 fn messages() -> Vec<Outgoing> {
     let table = vec![
         ("count".to_owned(), HeaderValue::Int(3)),
@@ -91,7 +91,7 @@ fn messages() -> Vec<Outgoing> {
     all.into_iter().map(|one| one.sent_at(time)).collect()
 }
 
-/// The headers by name, each with all its values: natives come before those that Kafka has no word for.
+/// The headers by name, each with all its values: native headers come before those that Kafka cannot store.
 fn sorted(message: &Outgoing) -> Vec<(Vec<u8>, HeaderValue)> {
     let headers = message.headers().iter();
     let mut headers: Vec<_> = headers
@@ -109,7 +109,7 @@ fn assert_same(sent: &Outgoing, came: &Outgoing) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn null_empty_and_typed_survive_a_bridge() {
+async fn null_empty_and_typed_values_survive_a_bridge() {
     let Some(brokers) = broker() else { return };
     let from = new_topic(&brokers, 1, &[]).await;
     let to = new_topic(&brokers, 1, &[]).await;
@@ -132,7 +132,7 @@ async fn null_empty_and_typed_survive_a_bridge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn null_empty_and_typed_survive_a_dead_letter() {
+async fn null_empty_and_typed_values_survive_a_dead_letter() {
     let Some(brokers) = broker() else { return };
     let from = new_topic(&brokers, 1, &[]).await;
     let dead = new_topic(&brokers, 1, &[]).await;
@@ -200,7 +200,7 @@ async fn a_message_goes_to_its_partition_and_keeps_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_the_topic_does_not_take_is_refused_alone() {
+async fn a_message_whose_time_the_topic_rejects_is_refused_alone() {
     let Some(brokers) = broker() else { return };
     let setting = ("message.timestamp.before.max.ms", "3600000");
     let topic = new_topic(&brokers, 1, &[setting]).await;
@@ -219,7 +219,7 @@ async fn a_time_that_the_topic_does_not_take_is_refused_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_again_after_anothers_refusal_keeps_all_that_it_had() {
+async fn a_message_that_is_sent_again_after_anothers_rejection_is_unchanged() {
     let Some(brokers) = broker() else { return };
     let topic = new_topic(&brokers, 2, &[("cleanup.policy", "compact")]).await;
     let publisher = publisher(&brokers, &topic).await;
@@ -242,7 +242,7 @@ async fn what_is_sent_again_after_anothers_refusal_keeps_all_that_it_had() {
     }
 }
 
-/// With what makes a broker compact soon.
+/// A topic with settings that make a broker compact soon.
 const COMPACTED: [(&str, &str); 5] = [
     ("cleanup.policy", "compact"),
     ("min.cleanable.dirty.ratio", "0.01"),
@@ -264,7 +264,7 @@ async fn a_bridged_tombstone_deletes_its_key() {
     ];
     send(&brokers, &from, messages).await;
     let mut copies = copies(&read(&brokers, &from, 4).await);
-    // Older than what the broker keeps tombstones for.
+    // Older than the time for which the broker keeps tombstones.
     copies = copies
         .into_iter()
         .map(|copy| copy.sent_at(UNIX_EPOCH + Duration::from_secs(1)))
@@ -272,7 +272,7 @@ async fn a_bridged_tombstone_deletes_its_key() {
     send(&brokers, &to, copies).await;
     let compacted = async {
         for n in 0.. {
-            // The newest segment is never compacted: each filler may begin one.
+            // The newest segment is never compacted, and each filler may begin one.
             send(
                 &brokers,
                 &to,

@@ -1,4 +1,4 @@
-//! Publishing to librdkafka's mock cluster: brokers that go down, requests that are refused, a client that breaks.
+//! Publishing to librdkafka's mock cluster: brokers that go down, rejected requests, a client that breaks.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -52,7 +52,8 @@ async fn publish(publisher: &KafkaPublisher, n: usize) -> Vec<Result<(), Publish
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_broker_messages_are_unconfirmed_in_time_and_with_one_again_they_go() {
+async fn without_a_broker_messages_are_unconfirmed_in_time_and_once_it_is_back_they_are_confirmed()
+{
     let fixture = Fixture::new();
     let builder = fixture.builder().confirm_timeout(Duration::from_secs(1));
     let publisher = builder.open().await.unwrap();
@@ -61,7 +62,7 @@ async fn without_a_broker_messages_are_unconfirmed_in_time_and_with_one_again_th
     let results = publish(&publisher, 3).await;
     assert_eq!(results, [Err(PublishErrorKind::Unconfirmed); 3]);
     fixture.cluster.broker_up(1).unwrap();
-    // The client has to find the broker again, which may take longer than one message waits.
+    // The client must find the broker again, which may take longer than one message waits.
     let found = async { while publish(&publisher, 1).await != [Ok(())] {} };
     timeout(PATIENCE, found).await.expect("it is up again");
     assert_eq!(publish(&publisher, 3).await, [Ok(()); 3]);
@@ -69,7 +70,7 @@ async fn without_a_broker_messages_are_unconfirmed_in_time_and_with_one_again_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_broker_fails_for_a_while_is_sent_again_inside() {
+async fn requests_that_the_broker_fails_for_a_while_are_repeated_by_the_client() {
     let fixture = Fixture::new();
     let publisher = fixture.builder().open().await.unwrap();
     fixture.refuse(3, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
@@ -77,7 +78,7 @@ async fn what_the_broker_fails_for_a_while_is_sent_again_inside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_may_not_be_written_refuses() {
+async fn messages_to_a_topic_without_write_permission_are_refused() {
     let fixture = Fixture::new();
     let publisher = fixture.builder().open().await.unwrap();
     fixture.refuse(
@@ -89,12 +90,12 @@ async fn a_topic_that_may_not_be_written_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_breaks_for_good_is_replaced() {
+async fn a_client_with_a_fatal_error_is_replaced() {
     let fixture = Fixture::new();
     let builder = fixture.builder().confirm_timeout(Duration::from_secs(5));
     let publisher = builder.open().await.unwrap();
     assert_eq!(publish(&publisher, 1).await, [Ok(())]);
-    // For the only request on its way, a gap in the sequence cannot be: the client gives up as fatally broken.
+    // A gap in the sequence cannot occur for the only request in flight, so the client has a fatal error.
     fixture.refuse(
         1,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
@@ -107,7 +108,7 @@ async fn a_client_that_breaks_for_good_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_than_the_bound_is_in_flight_and_callers_wait() {
+async fn no_more_than_the_limit_is_in_flight_and_callers_wait() {
     let fixture = Fixture::new();
     let publisher = Arc::new(fixture.builder().in_flight_max(5).open().await.unwrap());
     fixture.cluster.broker_down(1).unwrap();
@@ -121,7 +122,7 @@ async fn no_more_than_the_bound_is_in_flight_and_callers_wait() {
         }
     };
     timeout(PATIENCE, shown).await.expect("five are in flight");
-    // Another caller gets nothing into the client, however often it is asked.
+    // Another caller can hand nothing to the client, however often its future is polled.
     {
         let mut second = pin!(publisher.publish(vec![Outgoing::new("13")]));
         let mut cx = std::task::Context::from_waker(Waker::noop());
@@ -133,7 +134,7 @@ async fn no_more_than_the_bound_is_in_flight_and_callers_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_without_a_broker_is_bounded_and_tells_each_message() {
+async fn closing_without_a_broker_ends_in_time_and_fails_each_message() {
     let fixture = Fixture::new();
     let builder = fixture
         .builder()
@@ -179,7 +180,7 @@ async fn without_limits_a_message_waits_for_its_broker_and_a_flush_for_the_messa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flush_waits_for_what_a_dropped_call_has_on_its_way() {
+async fn a_flush_waits_for_the_messages_of_a_dropped_call() {
     let fixture = Fixture::new();
     let publisher = fixture.builder().open().await.unwrap();
     fixture.cluster.broker_down(1).unwrap();
@@ -196,7 +197,7 @@ async fn a_flush_waits_for_what_a_dropped_call_has_on_its_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_frees_who_waits_for_the_clients_queue() {
+async fn closing_ends_calls_that_wait_for_the_clients_queue() {
     let fixture = Fixture::new();
     let builder = fixture
         .builder()

@@ -1,4 +1,4 @@
-//! Publishing to topics with limits: a request that is refused as a whole is no refusal of each of its messages.
+//! Publishing to topics with limits: a request that is rejected as a whole does not reject each of its messages.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -13,10 +13,10 @@ use rdkafka::{
 };
 use tokio::time::timeout;
 
-/// What is too large for one request of a topic with this limit, and what is for a single message.
+/// The number of messages that are too large together for a request to a topic with this limit, and the size of one that is too large alone.
 const LIMIT: (&str, &str) = ("max.message.bytes", "10000");
 
-/// Payloads that begin with their number, filled up to this length with what no compression shortens.
+/// Payloads that begin with their number, filled up to this length with incompressible data.
 fn message(number: usize, bytes: usize) -> Outgoing {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ number as u64;
     let noise = std::iter::repeat_with(|| {
@@ -45,7 +45,7 @@ async fn publisher(brokers: &str, topic: &str) -> KafkaPublisher {
     builder.open().await.unwrap()
 }
 
-/// The places of those that were not confirmed, all of which were refused. Bounded, so that a hang is a failure.
+/// The indexes of the messages that were not confirmed, all of which were refused. With a timeout, so that a hang is a failure.
 async fn refused(publisher: &KafkaPublisher, messages: Vec<Outgoing>) -> Vec<usize> {
     let n = messages.len();
     let results = timeout(PATIENCE, publisher.publish(messages)).await;
@@ -59,7 +59,7 @@ async fn refused(publisher: &KafkaPublisher, messages: Vec<Outgoing>) -> Vec<usi
     failed.collect()
 }
 
-/// The numbers of the first `n` messages of a topic, and that there are no more of them.
+/// The numbers of the first `n` messages of a topic. Checks that there are no more.
 async fn arrived(brokers: &str, topic: &str, n: usize) -> Vec<usize> {
     publisher(brokers, topic)
         .await
@@ -97,7 +97,7 @@ async fn a_call_larger_than_the_topics_limit_arrives_whole_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_too_large_for_the_topic_is_refused_alone_and_the_others_keep_their_order() {
+async fn a_message_too_large_for_the_topic_is_refused_alone_and_the_others_keep_their_order() {
     let Some(brokers) = broker() else { return };
     let topic = new_topic(&brokers, &[LIMIT]).await;
     let publisher = publisher(&brokers, &topic).await;
@@ -128,7 +128,7 @@ async fn each_destination_has_its_own_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_that_was_lowered_meanwhile_refuses_only_what_is_above_it() {
+async fn a_limit_that_was_lowered_meanwhile_refuses_only_messages_above_it() {
     let Some(brokers) = broker() else { return };
     let topic = new_topic(&brokers, &[]).await;
     let publisher = publisher(&brokers, &topic).await;
@@ -136,7 +136,7 @@ async fn a_limit_that_was_lowered_meanwhile_refuses_only_what_is_above_it() {
     let change = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set(LIMIT.0, LIMIT.1);
     let changed = admin(&brokers).alter_configs([&change], &AdminOptions::new());
     changed.await.unwrap()[0].as_ref().unwrap();
-    // It is the broker that knows when the change counts.
+    // The broker decides when the change takes effect.
     while refused(&publisher, vec![message(0, 20_000)]).await != [0] {}
     for _ in 0..2 {
         let messages = (0..40).map(|n| message(n, if n == 7 { 20_000 } else { 900 }));
@@ -145,7 +145,7 @@ async fn a_limit_that_was_lowered_meanwhile_refuses_only_what_is_above_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_without_a_key_is_refused_alone_by_a_compacted_topic() {
+async fn a_message_without_a_key_is_refused_alone_by_a_compacted_topic() {
     let Some(brokers) = broker() else { return };
     let topic = new_topic(&brokers, &[("cleanup.policy", "compact")]).await;
     let publisher = publisher(&brokers, &topic).await;
@@ -164,7 +164,7 @@ async fn one_without_a_key_is_refused_alone_by_a_compacted_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_compressed_message_is_measured_as_the_broker_gets_it() {
+async fn a_compressed_message_is_measured_by_its_compressed_size() {
     let Some(brokers) = broker() else { return };
     let topic = new_topic(&brokers, &[LIMIT]).await;
     let builder = KafkaPublisher::topic(&topic).brokers(&brokers);
@@ -180,9 +180,9 @@ async fn a_compressed_message_is_measured_as_the_broker_gets_it() {
     assert!(arrived(&brokers, &topic, 41).await.into_iter().eq(expected));
 }
 
-/// The mock cluster does not answer the question for a limit, as a broker that does not permit it.
+/// The mock cluster does not answer requests for a limit, like a broker that denies them.
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_limit_may_not_be_asked_what_was_refused_together_goes_again_one_by_one() {
+async fn without_a_known_limit_messages_that_were_rejected_together_are_sent_again_one_by_one() {
     use RDKafkaRespErr::{
         RD_KAFKA_RESP_ERR_INVALID_RECORD, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
         RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
@@ -199,7 +199,7 @@ async fn where_the_limit_may_not_be_asked_what_was_refused_together_goes_again_o
         cluster.request_errors(RDKafkaApiKey::Produce, &[code]);
         let messages = (0..10).map(|n| message(n, 50)).collect();
         assert_eq!(refused(&publisher, messages).await, [0; 0], "{code:?}");
-        // The first time together, the second time the first of them alone.
+        // Rejects the first request, with all messages, and the second one, with the first message alone.
         cluster.request_errors(RDKafkaApiKey::Produce, &[code, code]);
         let messages = (0..10).map(|n| message(n, 50)).collect();
         assert_eq!(refused(&publisher, messages).await, [0], "{code:?}");

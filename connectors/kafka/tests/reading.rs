@@ -1,4 +1,4 @@
-//! Reading from a real broker: what is published arrives, once, in the order of its partition, from where it should.
+//! Reading from a real broker: published messages arrive once, in the order of their partition, from the configured start.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -51,7 +51,7 @@ async fn everything_published_arrives_once_and_in_the_order_of_its_partition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_goes_on_after_the_last_settled_message() {
+async fn a_restart_continues_after_the_last_settled_message() {
     let Some(brokers) = broker() else { return };
     let topic = unique("restart");
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -73,7 +73,7 @@ async fn a_restart_goes_on_after_the_last_settled_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn latest_misses_nothing_that_is_published_after_open() {
+async fn latest_misses_no_message_that_is_published_after_open() {
     let Some(brokers) = broker() else { return };
     let topic = unique("latest");
     create_topic(&brokers, &topic, 3, &[]).await;
@@ -85,7 +85,7 @@ async fn latest_misses_nothing_that_is_published_after_open() {
     received.sort_unstable();
     assert!(received.into_iter().eq(300..310));
     reader.close().await.unwrap();
-    // Nothing was settled, yet the position that was found is committed: looking again would skip ten messages.
+    // Nothing was settled, yet the start offset is committed: looking it up again would skip ten messages.
     let mut reader = Reader::open(&source).await;
     let mut received = numbers(&reader.exactly(10).await);
     received.sort_unstable();
@@ -94,7 +94,7 @@ async fn latest_misses_nothing_that_is_published_after_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_begins_at_the_first_message_that_is_not_older() {
+async fn a_timestamp_starts_at_the_first_message_that_is_not_older() {
     let Some(brokers) = broker() else { return };
     let topic = unique("time");
     create_topic(&brokers, &topic, 2, &[]).await;
@@ -113,7 +113,7 @@ async fn a_time_begins_at_the_first_message_that_is_not_older() {
             .iter()
             .all(|delivery| delivery.item.time().unwrap() >= between - Duration::from_millis(1))
     );
-    // The second partition has nothing that is not older, and begins at its end.
+    // The second partition has only older messages, and starts at its end.
     reader.log.wait_for("the second partition", |seen| {
         matches!(seen, Collector::Assigned { part, position: Some(0) } if part.ends_with("[1]"))
     }).await;
@@ -121,7 +121,7 @@ async fn a_time_begins_at_the_first_message_that_is_not_older() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pattern_takes_all_topics_that_match() {
+async fn a_pattern_reads_all_topics_that_match() {
     let Some(brokers) = broker() else { return };
     let prefix = unique("pattern");
     let topics = [format!("{prefix}-a"), format!("{prefix}-b")];
@@ -166,7 +166,7 @@ async fn partitions_added_later_are_read_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_megabytes_are_one_message() {
+async fn a_message_of_ten_megabytes_is_delivered() {
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
     let Some(brokers) = broker() else { return };
     let topic = unique("large");
@@ -190,7 +190,7 @@ async fn ten_megabytes_are_one_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_key_and_tombstones_are_as_they_were_sent() {
+async fn headers_key_and_tombstones_arrive_unchanged() {
     use rdkafka::{
         message::{Header, OwnedHeaders},
         producer::{BaseProducer, BaseRecord, Producer as _},
@@ -265,7 +265,7 @@ async fn a_record_may_outlive_its_producer() {
     let received = reader.exactly(10).await;
     reader.close().await.unwrap();
     assert!(numbers(&received).into_iter().eq(0..10), "still readable");
-    // And the group was left, or this would have to wait for a session time-out.
+    // The group was left, or this would have to wait for the session timeout.
     let mut next = Reader::open(&source).await;
     drop(received);
     assert_eq!(next.exactly(10).await.len(), 10);
@@ -273,7 +273,7 @@ async fn a_record_may_outlive_its_producer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_that_retention_deleted_falls_back_to_the_oldest_message() {
+async fn an_offset_that_retention_deleted_falls_back_to_the_oldest_message() {
     use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
     let Some(brokers) = broker() else { return };
     let topic = unique("deleted");
@@ -301,7 +301,7 @@ async fn a_position_that_retention_deleted_falls_back_to_the_oldest_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_beyond_the_end_falls_back_and_is_put_right() {
+async fn a_commit_beyond_the_end_falls_back_and_is_corrected() {
     use rdkafka::{
         Offset, TopicPartitionList,
         consumer::{BaseConsumer, CommitMode, Consumer},
@@ -312,7 +312,7 @@ async fn a_commit_beyond_the_end_falls_back_and_is_put_right() {
     publish(&brokers, &topic, 1, 0..10);
     let source = source(&brokers, &topic);
     let group = source_group(&source);
-    // Somebody moved the group's offset while nobody was there.
+    // The group's offset was moved while no member ran.
     let outsider: BaseConsumer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", &brokers)
         .set("group.id", &group)
@@ -330,7 +330,7 @@ async fn a_commit_beyond_the_end_falls_back_and_is_put_right() {
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(10)]);
 }
 
-/// The group's name, which the source shows.
+/// The group's name, from the source's `Debug`.
 fn source_group(source: &Kafka) -> String {
     let shown = format!("{source:?}");
     let (_, rest) = shown.split_once("group: \"").unwrap();
@@ -356,7 +356,7 @@ async fn start_offset_committed_without_a_commit_is_a_permanent_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lag_counts_what_is_not_settled() {
+async fn the_lag_counts_unsettled_messages() {
     let Some(brokers) = broker() else { return };
     let topic = unique("lag");
     create_topic(&brokers, &topic, 1, &[]).await;

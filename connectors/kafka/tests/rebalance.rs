@@ -1,4 +1,4 @@
-//! Members come and go, by each protocol: nothing is lost, a graceful leave repeats nothing, order holds.
+//! Members come and go, with each protocol: nothing is lost, a graceful leave repeats nothing, and the order is kept.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -34,7 +34,7 @@ fn source(brokers: &str, topic: &str, group: &str, protocol: GroupProtocol) -> K
         .set("session.timeout.ms", "6000")
 }
 
-/// Every number that was handled, by whom, in the order in which it happened.
+/// Every handled number with its member, in the order of handling.
 #[derive(Clone, Default)]
 struct Handled(Arc<Mutex<Vec<u64>>>);
 
@@ -43,7 +43,7 @@ impl Handled {
         self.0.lock().unwrap().len()
     }
 
-    /// Each number once, and those of one partition in their order.
+    /// Checks that each number was handled once, and those of a partition in their order.
     fn assert_exactly_once_in_order(&self) {
         let handled = self.0.lock().unwrap();
         let mut last: BTreeMap<u64, u64> = BTreeMap::new();
@@ -55,7 +55,7 @@ impl Handled {
     }
 }
 
-/// Handles whatever comes until told to stop; releases what is stale, as the engine does.
+/// Handles messages until it is stopped. Releases stale ones, as the engine does.
 async fn member(mut reader: Reader, handled: Handled, mut stop: watch::Receiver<bool>) -> Reader {
     let mut generation = reader.acknowledger.generation();
     loop {
@@ -68,7 +68,7 @@ async fn member(mut reader: Reader, handled: Handled, mut stop: watch::Receiver<
             }
             _ = stop.wait_for(|stop| *stop) => false,
         };
-        // As the engine: chunks of a few, and stale messages are given back unhandled.
+        // As the engine does it: small chunks, and stale messages are released unhandled.
         while !out.is_empty() {
             let chunk: Vec<_> = out.drain(..out.len().min(20)).collect();
             let tokens = chunk.iter().map(|delivery: &Received| &delivery.token);
@@ -177,7 +177,7 @@ async fn a_revocation_waits_for_messages_in_flight_and_commits_them() {
     let mut first = Reader::open(&source).await;
     let received = first.exactly(20).await;
     let generation = first.acknowledger.generation();
-    // The second cannot get in before the first has let go.
+    // The second member cannot join before the first has given up its partitions.
     let (second, ()) = tokio::join!(Reader::open(&source), async {
         while first.acknowledger.generation() == generation {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -209,7 +209,7 @@ async fn a_revocation_waits_for_messages_in_flight_and_commits_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_waits_for_all_below_the_last_begun_message_and_releases_what_lies_beyond() {
+async fn a_revocation_waits_for_all_up_to_the_last_begun_message_and_releases_later_ones() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("below"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -223,7 +223,7 @@ async fn a_revocation_waits_for_all_below_the_last_begun_message_and_releases_wh
             .await
             .unwrap();
     }
-    // Of twenty, the eighth is in the hands of a handler when the partition is taken away, and the second is done.
+    // Of twenty messages, a handler has the eighth when the partition is revoked, and the second is done.
     let (second_done, eighth) = (received.remove(1), received[6].token);
     first
         .acknowledger
@@ -234,7 +234,7 @@ async fn a_revocation_waits_for_all_below_the_last_begun_message_and_releases_wh
         while first.acknowledger.generation() == generation {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // Frozen a moment after the generation moved.
+        // The mark freezes a moment after the generation changes.
         while !first.acknowledger.is_stale(&received[18].token) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -266,7 +266,7 @@ async fn a_revocation_waits_for_all_below_the_last_begun_message_and_releases_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_move_says_how_much_was_done_and_not_committed() {
+async fn a_revocation_reports_how_many_messages_were_done_and_not_committed() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("beyond"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -314,7 +314,7 @@ async fn results_after_the_revoke_timeout_are_ignored() {
         })
         .await;
     first.done(rest).await;
-    // The second closes with nothing of its own, the first without a right to the six that came late.
+    // The second member closes without messages of its own; the first may not commit the six that ended late.
     second.close().await.unwrap();
     first.close().await.unwrap();
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(4)]);

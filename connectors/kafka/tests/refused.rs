@@ -1,4 +1,4 @@
-//! Brokers that cannot be reached, are not trusted, or do not let us in: opening fails and says which setting is to blame.
+//! Brokers that cannot be reached, are not trusted, or reject this client: opening fails with an error that names the setting.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -17,12 +17,12 @@ use tokio::net::TcpListener;
 
 const SECRET: &str = "hush-7131";
 
-/// Longer than anything takes that is told at once.
+/// Much longer than errors take that are returned at once.
 const PATIENT: Duration = Duration::from_secs(60);
-/// For what may pass, and so is tried until the time is over.
+/// For errors that may pass, which are retried until the timeout.
 const SHORT: Duration = Duration::from_secs(5);
 
-/// The errors with which source and publisher are not opened. Neither shows the secret, nor does their `Debug`.
+/// The errors of opening a source and a publisher. Neither they nor the `Debug` of the options show the secret.
 async fn both(brokers: &str, connect_timeout: Duration, settings: &[(&str, &str)]) -> [String; 2] {
     let mut source = Kafka::topics(["orders"])
         .brokers(brokers)
@@ -47,31 +47,31 @@ async fn both(brokers: &str, connect_timeout: Duration, settings: &[(&str, &str)
     errors
 }
 
-fn says(error: &str, words: &[&str]) {
+fn assert_contains(error: &str, words: &[&str]) {
     for word in words {
         assert!(error.contains(word), "{word:?} is not in: {error}");
     }
 }
 
-/// Told before the time is over, in these words.
+/// The errors come before the timeout, with these words.
 async fn at_once(brokers: &str, settings: &[(&str, &str)], words: &[&str]) {
     for error in both(brokers, PATIENT, settings).await {
-        says(&error, &["`brokers`", brokers]);
-        says(&error, words);
+        assert_contains(&error, &["`brokers`", brokers]);
+        assert_contains(&error, words);
         assert!(!error.contains("connect_timeout"), "at once: {error}");
     }
 }
 
-/// Told when the time is over, in these words.
+/// The errors come at the timeout, with these words.
 async fn in_time(brokers: &str, settings: &[(&str, &str)], words: &[&str]) {
     for error in both(brokers, SHORT, settings).await {
-        says(&error, &["`brokers`", brokers, "`connect_timeout`"]);
-        says(&error, words);
+        assert_contains(&error, &["`brokers`", brokers, "`connect_timeout`"]);
+        assert_contains(&error, words);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_an_unknown_authority_is_told_at_once() {
+async fn a_certificate_of_an_unknown_authority_fails_at_once() {
     let identity = Identity::of(["localhost"]);
     let port = identity.listen(|_| pending()).await;
     let settings = [("security.protocol", "ssl")];
@@ -80,7 +80,7 @@ async fn a_certificate_of_an_unknown_authority_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_for_another_name_is_told_at_once() {
+async fn a_certificate_for_another_name_fails_at_once() {
     let identity = Identity::of(["kafka.example.com"]);
     let authority = identity.authority_file();
     let authority = authority.to_str().unwrap();
@@ -117,7 +117,7 @@ async fn a_trusted_certificate_for_the_right_name_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_without_tls_is_told_where_tls_is_spoken() {
+async fn a_broker_without_tls_is_an_error_that_names_security_protocol() {
     let cluster = MockCluster::new(1).unwrap();
     let settings = [("security.protocol", "ssl")];
     let words = ["`security.protocol` (\"ssl\")"];
@@ -125,7 +125,7 @@ async fn a_broker_without_tls_is_told_where_tls_is_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_with_tls_is_told_where_none_is_spoken() {
+async fn a_client_without_tls_is_an_error_that_names_security_protocol() {
     let identity = Identity::of(["localhost"]);
     let port = identity.listen(|_| pending()).await;
     let words = ["`security.protocol` (not set: plaintext)"];
@@ -133,7 +133,7 @@ async fn a_broker_with_tls_is_told_where_none_is_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_wants_a_login_is_told_where_there_is_none() {
+async fn a_client_without_sasl_is_an_error_that_names_security_protocol() {
     let brokers = sasl::start("PLAIN").await;
     let words = ["`security.protocol` (not set: plaintext)", "SASL"];
     in_time(&brokers, &[], &words).await;
@@ -147,7 +147,7 @@ const LOGIN: [(&str, &str); 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_at_once() {
+async fn a_wrong_password_fails_at_once() {
     let brokers = sasl::start("PLAIN").await;
     let words = [
         sasl::VERDICT,
@@ -192,47 +192,47 @@ async fn errors_of_opening_are_found_by_their_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mechanism_that_the_broker_does_not_have_is_told_at_once() {
+async fn a_mechanism_that_the_broker_does_not_support_fails_at_once() {
     let brokers = sasl::start("SCRAM-SHA-512").await;
     let words = ["SCRAM-SHA-512", "`sasl.mechanism` (\"PLAIN\")"];
     at_once(&brokers, &LOGIN, &words).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_that_nobody_fetches_are_told_before_anything_is_tried() {
+async fn oauthbearer_without_a_source_of_tokens_fails_before_connecting() {
     let settings = [
         ("security.protocol", "sasl_plaintext"),
         ("sasl.mechanism", "OAUTHBEARER"),
     ];
     for error in both("127.0.0.1:1", PATIENT, &settings).await {
-        says(&error, &["sasl.mechanism", "`sasl.oauthbearer.method`"]);
+        assert_contains(&error, &["sasl.mechanism", "`sasl.oauthbearer.method`"]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_not_there_is_named() {
+async fn a_missing_file_is_named() {
     let settings = [
         ("security.protocol", "ssl"),
         ("ssl.ca.location", "/nowhere/authority.pem"),
     ];
     for error in both("127.0.0.1:1", PATIENT, &settings).await {
-        says(&error, &["`ssl.ca.location`", "/nowhere/authority.pem"]);
+        assert_contains(&error, &["`ssl.ca.location`", "/nowhere/authority.pem"]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_without_a_password_is_told() {
+async fn a_login_without_a_password_is_an_error() {
     for error in both("127.0.0.1:1", PATIENT, &LOGIN[..3]).await {
-        says(&error, &["sasl.password must be set"]);
+        assert_contains(&error, &["sasl.password must be set"]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_at_the_brokers_is_told_with_the_reason() {
-    // A port that was free a moment ago.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = nobody.local_addr().unwrap().to_string();
-    drop(nobody);
+async fn brokers_that_do_not_answer_are_an_error_with_the_reason() {
+    // A port on which no process listens.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
     in_time(&address, &[], &["Connection refused", "check the hosts"]).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
@@ -242,13 +242,13 @@ async fn nobody_at_the_brokers_is_told_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_may_not_be_seen_is_told_at_once() {
+async fn a_topic_without_describe_permission_fails_at_once() {
     let cluster = MockCluster::new(1).unwrap();
     let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     cluster.topic_error("orders", denied).unwrap();
     let [source, publisher] = both(&cluster.bootstrap_servers(), PATIENT, &[]).await;
-    says(&source, &["`orders`", "`topics`", "grant READ"]);
-    says(&publisher, &["`orders`", "`topic`", "grant WRITE"]);
+    assert_contains(&source, &["`orders`", "`topics`", "grant READ"]);
+    assert_contains(&publisher, &["`orders`", "`topic`", "grant WRITE"]);
 }
 
 fn orders(cluster: &MockCluster<'_, DefaultProducerContext>) -> Kafka {
@@ -259,7 +259,7 @@ fn orders(cluster: &MockCluster<'_, DefaultProducerContext>) -> Kafka {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_may_not_be_joined_is_told_at_once() {
+async fn a_group_without_read_permission_fails_at_once() {
     let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
     for request in [
         RDKafkaApiKey::FindCoordinator,
@@ -271,16 +271,16 @@ async fn a_group_that_may_not_be_joined_is_told_at_once() {
         cluster.request_errors(request, &[denied; 100]);
         let source = orders(&cluster).join_timeout(PATIENT);
         let error = Reader::try_open(&source).await.err().unwrap().to_string();
-        says(&error, &["`billing`", "`group`", "grant READ on the group"]);
+        assert_contains(&error, &["`billing`", "`group`", "grant READ on the group"]);
         assert!(!error.contains("join_timeout"), "at once: {error}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_to_the_group_that_is_withdrawn_is_told_and_waited_for() {
+async fn a_withdrawn_permission_for_the_group_is_reported_and_waited_for() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("orders", 1, 1).unwrap();
-    // The mock waits so long for the member that it no longer knows.
+    // The mock waits this long for the member that it no longer knows.
     let source = orders(&cluster)
         .set("heartbeat.interval.ms", "100")
         .set("session.timeout.ms", "6000");
@@ -290,7 +290,7 @@ async fn a_right_to_the_group_that_is_withdrawn_is_told_and_waited_for() {
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
     cluster.request_errors(RDKafkaApiKey::Heartbeat, &[unknown]);
     let is_told = |seen: &Collector| match seen {
-        Collector::Trouble(text) => text.contains("grant READ on the group"),
+        Collector::Error(text) => text.contains("grant READ on the group"),
         _ => false,
     };
     reader.log.wait_for("the refusal", is_told).await;
@@ -298,13 +298,13 @@ async fn a_right_to_the_group_that_is_withdrawn_is_told_and_waited_for() {
     let publisher = publisher.open().await.unwrap();
     let results = publisher.publish(vec![Outgoing::new("17")]).await;
     results.into_iter().for_each(|result| result.unwrap());
-    // Granted again, it goes on by itself.
+    // Once the permission is granted again, reading continues automatically.
     assert_eq!(common::numbers(&reader.exactly(1).await), [17]);
     reader.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_to_read_that_is_withdrawn_is_told_and_waited_for() {
+async fn a_withdrawn_permission_to_read_is_reported_and_waited_for() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("orders", 1, 1).unwrap();
     let brokers = cluster.bootstrap_servers();
@@ -316,10 +316,10 @@ async fn a_right_to_read_that_is_withdrawn_is_told_and_waited_for() {
     let results = publisher.publish(vec![Outgoing::new("17")]).await;
     assert_eq!(results.len(), 1);
     results.into_iter().for_each(|result| result.unwrap());
-    // Granted again, it goes on by itself.
+    // Once the permission is granted again, reading continues automatically.
     assert_eq!(common::numbers(&reader.exactly(1).await), [17]);
     let is_told = |seen: &Collector| match seen {
-        Collector::Trouble(text) => text.contains("orders[0]") && text.contains("grant READ"),
+        Collector::Error(text) => text.contains("orders[0]") && text.contains("grant READ"),
         _ => false,
     };
     reader.log.wait_for("the refusal", is_told).await;

@@ -1,4 +1,4 @@
-//! Retention that runs past the group is told, with what was lost.
+//! Messages that retention deletes before the group has read them are reported.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -25,7 +25,7 @@ fn source(brokers: &str, topic: &str, group: &str, protocol: GroupProtocol) -> K
     }
 }
 
-/// Deletes what lies before `offset`, as retention does.
+/// Deletes the messages before `offset`, as retention does.
 async fn delete_before(brokers: &str, topic: &str, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Offset(offset))
@@ -46,7 +46,7 @@ fn lost(topic: &str, from: i64, to: i64) -> Collector {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_before_the_start_is_told() {
+async fn messages_deleted_before_the_start_are_reported() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("start"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -66,11 +66,11 @@ async fn what_was_deleted_before_the_start_is_told() {
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
 }
 
-async fn what_is_deleted_while_it_runs_is_told(protocol: GroupProtocol) {
+async fn messages_deleted_while_it_runs_are_reported(protocol: GroupProtocol) {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("runs"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
-    // The client holds no more than about ten messages, so that the rest is deleted before it is fetched.
+    // The client holds about ten messages at most, so the others are deleted before they are fetched.
     let source = source(&brokers, &topic, &group, protocol)
         .set("queued.min.messages", "10")
         .set("fetch.message.max.bytes", "10000");
@@ -96,7 +96,7 @@ async fn what_is_deleted_while_it_runs_is_told(protocol: GroupProtocol) {
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);
 }
 
-/// Messages of 5,000 bytes each, one a batch, so that a fetch brings few.
+/// Publishes messages of 5,000 bytes, one per batch, so that a fetch returns few.
 fn publish_large(brokers: &str, topic: &str, numbers: std::ops::Range<u64>) {
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
     let producer: BaseProducer = rdkafka::ClientConfig::new()
@@ -115,22 +115,22 @@ fn publish_large(brokers: &str, topic: &str, numbers: std::ops::Range<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deleted_while_a_cooperative_member_runs_is_told() {
-    what_is_deleted_while_it_runs_is_told(GroupProtocol::CooperativeSticky).await;
+async fn messages_deleted_while_a_cooperative_member_runs_are_reported() {
+    messages_deleted_while_it_runs_are_reported(GroupProtocol::CooperativeSticky).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deleted_while_an_eager_member_runs_is_told() {
-    what_is_deleted_while_it_runs_is_told(GroupProtocol::Range).await;
+async fn messages_deleted_while_an_eager_member_runs_are_reported() {
+    messages_deleted_while_it_runs_are_reported(GroupProtocol::Range).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deleted_while_a_kip_848_member_runs_is_told() {
-    what_is_deleted_while_it_runs_is_told(GroupProtocol::Consumer).await;
+async fn messages_deleted_while_a_kip_848_member_runs_are_reported() {
+    messages_deleted_while_it_runs_are_reported(GroupProtocol::Consumer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_halts_at_what_was_deleted_where_that_is_chosen_and_can_be_resumed() {
+async fn with_on_lost_halt_a_partition_halts_at_deleted_messages_and_can_be_resumed() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("halts"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;
@@ -158,7 +158,7 @@ async fn a_partition_halts_at_what_was_deleted_where_that_is_chosen_and_can_be_r
     assert!(numbers(&received).into_iter().eq(150..200));
     reader.done(received).await;
     reader.close().await.unwrap();
-    // An error of before the halt, which the client hands over late, moves nothing.
+    // An error from before the halt, which the client returns late, does not move the position.
     let moved = |seen: &Collector| matches!(seen, Collector::Repositioned { .. });
     assert!(!log.all().iter().any(moved), "{:?}", log.all());
     assert_eq!(committed(&brokers, &group, &topic, 1), [Some(200)]);

@@ -1,4 +1,4 @@
-//! Members join while some keys are slow: what was handled is committed before a partition moves, so nothing is handled twice.
+//! Members join while some keys are slow: handled messages are committed before a partition moves, so nothing is handled twice.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -28,13 +28,13 @@ const MESSAGES: u64 = 3_000;
 /// How long a handler takes, by key.
 #[derive(Clone, Copy, PartialEq)]
 enum Pace {
-    /// One key takes so many milliseconds, the others return at once.
+    /// One key takes this many milliseconds, the others return at once.
     OneSlowKey(u64),
     /// Keys take 0 to 9 ms.
     EachItsOwn,
     /// One key blocks its thread for 5 ms.
     Blocking,
-    /// One key takes 5 ms, and everything goes through batches.
+    /// One key takes 5 ms, and all messages go through batches.
     Batches,
 }
 
@@ -152,7 +152,7 @@ async fn start(source: &Kafka, work: &Work) -> (Topology<KafkaRecord>, Log) {
     (started.expect("start in time").unwrap(), log)
 }
 
-/// Every message was handled once, and those of a key in their order.
+/// Checks that every message was handled once, and those of a key in their order.
 fn assert_once_and_in_order(work: &Work, logs: &[&Log]) {
     let handled = work.handled.lock().unwrap();
     let mut last: BTreeMap<u64, u64> = BTreeMap::new();
@@ -225,7 +225,7 @@ async fn an_eager_move_repeats_nothing_where_one_key_is_slow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kip_848_move_repeats_nothing_where_one_key_is_slow() {
-    // The broker has members of this protocol wait for up to 5 s before it tells them of a move.
+    // With this protocol the broker may take 5 s to inform members of a new assignment.
     a_member_joins(GroupProtocol::Consumer, Pace::OneSlowKey(60)).await;
 }
 
@@ -240,6 +240,6 @@ async fn a_move_repeats_nothing_where_a_handler_blocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_move_repeats_nothing_of_what_waits_in_batches() {
+async fn a_move_repeats_no_messages_that_wait_in_batches() {
     a_member_joins(GroupProtocol::Range, Pace::Batches).await;
 }

@@ -1,4 +1,4 @@
-//! What can be done about failed messages: what a halt says, and dead letters. (How a partition is resumed: see `failures`.)
+//! The ways to continue after a failed message: the reason of a halt names them, and dead letters. Resuming is tested in `failures`.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
@@ -15,7 +15,7 @@ use common::{
 };
 use tokio::{sync::mpsc, time::timeout};
 
-/// Sends on why partitions halt.
+/// An observer that forwards the reasons of halts.
 struct Reasons(mpsc::UnboundedSender<String>);
 
 impl Observer for Reasons {
@@ -26,7 +26,7 @@ impl Observer for Reasons {
     }
 }
 
-/// Fails on multiples of ten.
+/// A handler that fails on multiples of ten.
 fn handler() -> impl Handler<In = KafkaRecord, Out = ()> {
     handler_fn(|message: &mut Message<KafkaRecord>| {
         let number: u64 = std::str::from_utf8(message.data().payload())?.parse()?;
@@ -46,7 +46,7 @@ fn source(brokers: &str, topic: &str, group: &str) -> Kafka {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_halt_says_what_can_be_done() {
+async fn the_reason_of_a_halt_names_the_ways_to_continue() {
     let Some(brokers) = broker() else { return };
     let (topic, group) = (unique("halt"), unique("group"));
     create_topic(&brokers, &topic, 1, &[]).await;

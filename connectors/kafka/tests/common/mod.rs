@@ -1,5 +1,4 @@
-//! What the tests share: topics with messages in them, an observer that remembers, and a small loop that stands for the
-//! engine.
+//! Shared by the tests: topics with messages, an observer that records events, and a small loop in place of the engine.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -37,15 +36,15 @@ use rdkafka::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-/// The bound on every wait: far above what is needed, so that only a hang meets it.
+/// The timeout of every wait: much longer than needed, so that only a hang reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The test broker; `None` after printing that the test is left out.
+/// The address of the test broker. Prints that the test is skipped and returns `None` if there is none.
 pub fn broker() -> Option<String> {
     broadway_test_brokers::broker("kafka")
 }
 
-/// A name that no other test and no earlier run has.
+/// A name that no other test and no earlier run uses.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()
@@ -106,7 +105,7 @@ pub fn publish(brokers: &str, topic: &str, partitions: i32, numbers: std::ops::R
     producer.flush(PATIENCE).unwrap();
 }
 
-/// What the group has committed, by partition.
+/// The committed offsets of the group, by partition.
 pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -126,7 +125,7 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> Ve
         .collect()
 }
 
-/// An event, as far as tests look at it.
+/// The parts of an event that tests look at.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Collector {
     Unhalted {
@@ -165,10 +164,10 @@ pub enum Collector {
         messages: Option<u64>,
         oldest: Option<Duration>,
     },
-    Trouble(String),
+    Error(String),
 }
 
-/// Remembers events, and lets tests wait for one.
+/// Records events, and lets tests wait for one.
 #[derive(Clone, Default)]
 pub struct Log {
     inner: Arc<(Mutex<Vec<Collector>>, Notify)>,
@@ -179,7 +178,7 @@ impl Log {
         self.inner.0.lock().unwrap().clone()
     }
 
-    /// Waits until there is such an event, and returns the first.
+    /// Waits for an event that matches, and returns the first one.
     pub async fn wait_for(
         &self,
         what: &str,
@@ -189,7 +188,7 @@ impl Log {
             .await
     }
 
-    /// Waits until `look` finds something in all that has happened.
+    /// Waits until `look` returns a value for the events so far.
     pub async fn wait_until<T>(
         &self,
         what: &str,
@@ -199,7 +198,7 @@ impl Log {
             loop {
                 let next = self.inner.1.notified();
                 tokio::pin!(next);
-                // From here on a notification counts, also one between the look and the wait.
+                // Registers before the check, so that a notification between check and wait is not missed.
                 next.as_mut().enable();
                 if let Some(found) = look(&self.all()) {
                     return found;
@@ -212,7 +211,7 @@ impl Log {
             .unwrap_or_else(|_| panic!("no event: {what}; there were {:?}", self.all()))
     }
 
-    /// No partition's confirmed commits ever fall.
+    /// Checks that the confirmed commits of each partition never decrease.
     pub fn assert_commits_rise(&self) {
         let mut last = BTreeMap::new();
         for seen in self.all() {
@@ -276,7 +275,7 @@ impl Observer for Log {
                 messages,
                 oldest,
             },
-            Event::SourceTrouble { error, .. } => Collector::Trouble(error.to_owned()),
+            Event::SourceTrouble { error, .. } => Collector::Error(error.to_owned()),
             _ => return,
         };
         self.inner.0.lock().unwrap().push(seen);
@@ -284,7 +283,7 @@ impl Observer for Log {
     }
 }
 
-/// One opened producer, and what a test does with it.
+/// An opened producer with its acknowledger and its events.
 pub struct Reader {
     pub producer: KafkaProducer,
     pub acknowledger: Arc<KafkaAcknowledger>,
@@ -312,7 +311,7 @@ impl Reader {
         })
     }
 
-    /// What comes next, at most `demand`. It counts as begun, as in the hands of a processor.
+    /// Reads the next messages, at most `demand`, and marks them as begun, as a processor does.
     pub async fn some(&mut self, demand: usize) -> Vec<Received> {
         let mut out = Vec::new();
         let produced = self
@@ -332,7 +331,7 @@ impl Reader {
         out
     }
 
-    /// Exactly `n` messages.
+    /// Reads exactly `n` messages.
     pub async fn exactly(&mut self, n: usize) -> Vec<Received> {
         let mut all = Vec::with_capacity(n);
         while all.len() < n {
@@ -341,7 +340,7 @@ impl Reader {
         all
     }
 
-    /// Whether nothing comes while something else, which has to happen, happens.
+    /// Checks that no message comes until `other` completes.
     pub async fn nothing_until<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut out = Vec::new();
         tokio::select! {
@@ -387,7 +386,7 @@ pub fn failed() -> Outcome {
     Outcome::Failed(Reason::error(Callback::HandleMessage, "it does not work"))
 }
 
-/// The number that `publish` put into a message.
+/// The number in the payload of a message of `publish`.
 pub fn number(received: &Received) -> u64 {
     std::str::from_utf8(received.item.payload())
         .unwrap()

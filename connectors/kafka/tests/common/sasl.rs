@@ -1,5 +1,4 @@
-//! A broker that speaks as much of Kafka's protocol as it takes to be turned away at its door: it knows one mechanism of SASL,
-//! and no password is right.
+//! A fake broker that implements Kafka's protocol up to the login: it supports one SASL mechanism and rejects every password.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,10 +13,10 @@ const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 const UNSUPPORTED_VERSION: i16 = 35;
 const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
-/// What it says to a password.
+/// The broker's answer to every password.
 pub const VERDICT: &str = "Authentication failed: Invalid username or password";
 
-/// Listens; its `host:port` comes back.
+/// Starts the broker and returns its `host:port`.
 pub async fn start(mechanism: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -35,10 +34,10 @@ async fn serve(mut stream: TcpStream, mechanism: &str) -> std::io::Result<()> {
         stream.read_exact(&mut request).await?;
         let number = |at: usize| i16::from_be_bytes([request[at], request[at + 1]]);
         let (api, version) = (number(0), number(2));
-        let mut answer = request[4..8].to_vec(); // The number of the request.
+        let mut answer = request[4..8].to_vec(); // The correlation ID.
         match api {
             API_VERSIONS => {
-                // Asked in the oldest words, it answers; in others, it says so in the oldest.
+                // Answers the oldest version, and rejects others in the format of the oldest.
                 let error = if version == 0 { 0 } else { UNSUPPORTED_VERSION };
                 answer.extend(error.to_be_bytes());
                 answer.extend(i32::from(SASL_AUTHENTICATE + 1).to_be_bytes());
