@@ -165,7 +165,8 @@ impl ClusterProbe<'_> {
                 return Ok(());
             }
             let created = self.create(topic, new_topic, deadline);
-            // The topic may exist all the same: created meanwhile, or not listed for this client. Then a failure to create it does not matter.
+            // The topic may exist all the same: created meanwhile, or not listed for this client. Then a failure to create it does not
+            // matter.
             wait_for(Some(topic)).map_err(|error| created.err().unwrap_or(error))
         })
     }

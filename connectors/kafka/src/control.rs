@@ -98,6 +98,7 @@ impl KafkaControl {
         n
     }
 
+    /// The halted partitions, each with its member.
     fn each_halted(&self) -> Vec<(Arc<SharedMember>, Arc<Partition>)> {
         let members: Vec<_> = lock(&self.members)
             .iter()

@@ -133,7 +133,7 @@ mod tests {
         let mut add = |(name, value): NativeHeader<'_>| {
             sent.push((name.to_vec(), value.map(<[u8]>::to_vec)));
         };
-        carry(headers, &mut add).expect("nothing is too much");
+        carry(headers, &mut add).expect("within the limits");
         sent
     }
 

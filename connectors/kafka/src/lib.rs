@@ -4,8 +4,8 @@
 //!
 //! # Guarantees
 //!
-//! - **At least once.** An offset is committed only when its message and all earlier ones of the partition are settled. No commit passes an
-//!   unfinished or failed message, unless [`OnFailure::Skip`] is set.
+//! - **At least once.** An offset is committed only when its message and all earlier ones of the partition are settled. No commit passes
+//!   an unfinished or failed message, unless [`OnFailure::Skip`] is set.
 //! - **Order per partition** of delivery. The pipeline's `partition_by` decides the order of handling.
 //! - **Rebalances repeat nothing** if messages in flight end within [`revoke_timeout`](Kafka::revoke_timeout). After a crash, messages
 //!   that ended since the last commit are repeated: at most [`uncommitted_max`](Kafka::uncommitted_max) per partition, usually

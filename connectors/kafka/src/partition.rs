@@ -10,8 +10,8 @@
 //! and only an open one is read. Of a draining one, the messages that handlers have begun and all before them are handled, and later
 //! messages are released (see `begun_mark`).
 //!
-//! Two locks: `reader` guards the queue and is held while a batch is read and recorded as unsettled; `unsettled` guards the offsets and is held
-//! for moments. Where both are held, `reader` is taken first. A revocation takes the reader away, so that afterwards every delivered
+//! Two locks: `reader` guards the queue and is held while a batch is read and recorded as unsettled; `unsettled` guards the offsets and is
+//! held for moments. Where both are held, `reader` is taken first. A revocation takes the reader away, so that afterwards every delivered
 //! message is recorded.
 
 mod begun_mark;

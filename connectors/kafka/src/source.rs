@@ -71,7 +71,7 @@ impl Source for Kafka {
         opened.await.map_err(|_| thread_ended())??;
         Ok(KafkaProducer {
             shared,
-            reader: RoundRobin::default(),
+            reader: FairReader::default(),
             close_timeout: self.close_timeout,
             is_closed: false,
         })
@@ -85,7 +85,7 @@ impl Source for Kafka {
 #[must_use = "a producer that is dropped without `close` leaves its messages to be delivered again"]
 pub struct KafkaProducer {
     shared: Arc<SharedMember>,
-    reader: RoundRobin,
+    reader: FairReader,
     close_timeout: Duration,
     is_closed: bool,
 }
@@ -174,9 +174,9 @@ impl std::fmt::Debug for KafkaProducer {
     }
 }
 
-/// Reads the assigned partitions in turn.
+/// Reads the assigned partitions in turn, a share of the demand from each.
 #[derive(Default)]
-struct RoundRobin {
+struct FairReader {
     /// The number of the assignment that `partitions` was taken from.
     seen: Option<u64>,
     partitions: Vec<Arc<Partition>>,
@@ -185,7 +185,7 @@ struct RoundRobin {
     buffers: ReadBuffers,
 }
 
-impl RoundRobin {
+impl FairReader {
     /// Reads at most `demand` messages without waiting. Returns how many it read.
     fn read(&mut self, shared: &SharedMember, demand: usize, out: &mut Deliveries) -> usize {
         if shared.stopped.load(Ordering::Acquire) {

@@ -1,5 +1,5 @@
-//! Where reading starts in partitions that were just assigned: at the committed offset, at the configured [`StartOffset`](crate::StartOffset),
-//! or at the oldest message of partitions that appeared after the group first joined.
+//! Where reading starts in partitions that were just assigned: at the committed offset, at the configured
+//! [`StartOffset`](crate::StartOffset), or at the oldest message of partitions that appeared after the group first joined.
 //!
 //! Offsets are looked up here and given to the client as numbers, instead of leaving them to its `auto.offset.reset`, for three
 //! reasons: `open` may return only when the end of each partition is known; an offset that was looked up must be committed before the

@@ -28,8 +28,8 @@ impl Member {
         for (partition, cause) in self.shared.take_restarts() {
             self.begin_restart(partition, cause);
         }
-        // A restart replaces assignments in the client, which must not happen in the middle of a revocation. Revoked partitions are no longer
-        // in this list; the others wait.
+        // A restart replaces assignments in the client, which must not happen in the middle of a revocation. Revoked partitions are no
+        // longer in this list; the others wait.
         if self.revocation.is_some() {
             return;
         }

@@ -191,8 +191,8 @@ impl InFlightMessages {
         if ended.is_some() {
             groups.free.push(slot);
         }
-        // Permits that are kept back are bounded by an eighth of all, so that a small limit is not held up, and none are kept when a group ends:
-        // no later message may come to release them.
+        // At most an eighth of all permits is kept back, so that a small limit does not stall. None is kept when a group ends, because no later
+        // message may come to release it.
         let batch = RELEASE_MAX.min(self.in_flight_max.div_ceil(8));
         let release = if ended.is_some() || groups.unreleased >= batch {
             std::mem::take(&mut groups.unreleased)

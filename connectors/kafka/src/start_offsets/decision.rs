@@ -64,13 +64,16 @@ impl GroupCommits {
     }
 }
 
+/// Decides where a partition without a commit starts.
 pub(super) fn decide(facts: &StartFacts) -> StartDecision {
+    // `Earliest` skips nothing, and `Timestamp` only older messages, whenever the partition appeared.
     if !matches!(
         facts.start_offset,
         StartOffset::Latest | StartOffset::Committed
     ) {
         return StartDecision::AsConfigured;
     }
+    // An offset was committed at its first assignment.
     if facts.was_assigned {
         return StartDecision::Oldest(
             "its commit is gone: the topic was recreated, or its offsets were deleted",
@@ -90,6 +93,7 @@ pub(super) fn decide(facts: &StartFacts) -> StartDecision {
             StartDecision::MissingCommit
         }
         GroupCommits::None => StartDecision::AsConfigured,
+        // The partition existed when the group joined, a short time ago: its owner may not have committed yet.
         GroupCommits::Marked(marker)
             if facts.start_offset == StartOffset::Latest
                 && facts.partition < marker.partitions
@@ -97,6 +101,7 @@ pub(super) fn decide(facts: &StartFacts) -> StartDecision {
         {
             StartDecision::AsConfigured
         }
+        // In doubt, repeating messages is better than skipping them.
         _ => StartDecision::Oldest(
             "the group has commits for other partitions of the topic, and none for this one",
         ),
@@ -167,7 +172,7 @@ mod tests {
                 partitions_at_open: None,
                 ..latest
             }),
-            "a topic made while it ran"
+            "a topic created while it ran"
         );
         assert!(
             is_start(StartFacts {
@@ -181,7 +186,7 @@ mod tests {
                 topic: marked(3, 3_000),
                 ..latest
             }),
-            "added since the group joined_ms"
+            "added since the group joined"
         );
         assert!(
             is_start(StartFacts {
@@ -209,7 +214,7 @@ mod tests {
                 topic: marked(4, 0),
                 ..facts(StartOffset::Committed)
             }),
-            "one that has to be committed"
+            "a partition that needs a commit"
         );
     }
 
