@@ -8,11 +8,12 @@
 //! Billing knows no account 4, so it fails orders 4 and 14. Expect `order 4: nacked` and
 //! `order 14: nacked`, although the audit has seen them, and 18 orders acknowledged.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use broadway::{
     BoxError, Outcome,
-    stage::{self, Consumer, Context, Nothing, Shared, Subscription, dispatch::Route},
+    machine::dispatch::Route,
+    stage::{self, Consumer, Context, Shared, Subscription},
 };
 use tokio::sync::mpsc;
 
@@ -43,7 +44,7 @@ impl Consumer for Desk {
         &mut self,
         orders: &mut Vec<Shared<Order>>,
         _from: &Subscription,
-        _cx: &mut Context<Nothing>,
+        _cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         for order in orders.drain(..) {
             tokio::time::sleep(self.pace).await;

@@ -1,7 +1,7 @@
 //! Hand-written tokio programs for the same work.
 //!
-//! Chunks are filled to 500 events, like the chunks of stages; a channel holds two of them, like the demand of 1,000. Consumers cannot
-//! come and go, there is no demand, and events cannot fail.
+//! Programs that send chunks fill them to 500 events, as stages do. A channel holds two chunks, as stages demand 1,000 events.
+//! Consumers cannot come or go, there is no demand, and nothing can fail.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const CHUNK: usize = 500;
 const CHUNKS: usize = 2;
 const EVENTS: usize = CHUNK * CHUNKS;
 
-const LISTENS: &str = "the receiver outlives the sender";
+const RECEIVER_LIVES: &str = "the receiver outlives the sender";
 
 /// Three tasks, and channels of vectors between them.
 pub(crate) async fn chunk_channels(events: u64) -> Tally {
@@ -25,14 +25,14 @@ pub(crate) async fn chunk_channels(events: u64) -> Tally {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         for chunk in chunks(0..events) {
-            first.send(chunk).await.expect(LISTENS);
+            first.send(chunk).await.expect(RECEIVER_LIVES);
         }
     });
     let forwarded = ledger.clone();
     tasks.spawn(async move {
         while let Some(chunk) = between.recv().await {
             forwarded.settle(chunk.len(), 0);
-            second.send(chunk).await.expect(LISTENS);
+            second.send(chunk).await.expect(RECEIVER_LIVES);
         }
     });
     tasks.spawn(sum_chunks(last, ledger.clone()));
@@ -40,7 +40,7 @@ pub(crate) async fn chunk_channels(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// Three tasks, and channels of events between them, which are received in chunks.
+/// Three tasks, and channels of events between them. Events are received in chunks.
 pub(crate) async fn event_channels(events: u64) -> Tally {
     let ledger = Ledger::default();
     let (first, mut between) = mpsc::channel(EVENTS);
@@ -48,7 +48,7 @@ pub(crate) async fn event_channels(events: u64) -> Tally {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         for event in 0..events {
-            first.send(event).await.expect(LISTENS);
+            first.send(event).await.expect(RECEIVER_LIVES);
         }
     });
     let forwarded = ledger.clone();
@@ -57,7 +57,7 @@ pub(crate) async fn event_channels(events: u64) -> Tally {
         while between.recv_many(&mut chunk, CHUNK).await > 0 {
             forwarded.settle(chunk.len(), 0);
             for event in chunk.drain(..) {
-                second.send(event).await.expect(LISTENS);
+                second.send(event).await.expect(RECEIVER_LIVES);
             }
         }
     });
@@ -72,13 +72,13 @@ pub(crate) async fn event_channels(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// A loop that spawns a task for each event, bounded by a semaphore.
+/// A loop that spawns, and a semaphore that limits the number of tasks.
 pub(crate) async fn semaphore(events: u64) -> Tally {
     let ledger = Ledger::default();
     let permits = Arc::new(Semaphore::new(EVENTS));
     for id in 0..events {
         let permit = Arc::clone(&permits).acquire_owned().await;
-        let permit = permit.expect("the semaphore is never closed");
+        let permit = permit.expect("the semaphore stays open");
         let ledger = ledger.clone();
         tokio::spawn(async move {
             ledger.settle(1, handle_id(id));
@@ -87,11 +87,11 @@ pub(crate) async fn semaphore(events: u64) -> Tally {
     }
     let all = u32::try_from(EVENTS).expect("few");
     let ended = permits.acquire_many(all).await;
-    ended.expect("the semaphore is never closed").forget();
+    ended.expect("the semaphore stays open").forget();
     ledger.tally()
 }
 
-/// Shared vectors, sent to four tasks over a channel each.
+/// Vectors that four tasks share. Each task has a channel of its own.
 pub(crate) async fn shared_chunks(events: u64) -> Tally {
     let ledger = Ledger::default();
     let mut tasks = JoinSet::new();
@@ -110,7 +110,10 @@ pub(crate) async fn shared_chunks(events: u64) -> Tally {
         for chunk in chunks(0..events) {
             let chunk = Arc::new(chunk);
             for channel in &channels {
-                channel.send(Arc::clone(&chunk)).await.expect(LISTENS);
+                channel
+                    .send(Arc::clone(&chunk))
+                    .await
+                    .expect(RECEIVER_LIVES);
             }
         }
     });
@@ -134,11 +137,11 @@ pub(crate) async fn chunk_per_key(events: u64) -> Tally {
             chunk.push(id);
             if chunk.len() == CHUNK {
                 let full = std::mem::replace(chunk, Vec::with_capacity(CHUNK));
-                channel.send(full).await.expect(LISTENS);
+                channel.send(full).await.expect(RECEIVER_LIVES);
             }
         }
         for (rest, channel) in channels {
-            channel.send(rest).await.expect(LISTENS);
+            channel.send(rest).await.expect(RECEIVER_LIVES);
         }
     });
     tasks.join_all().await;
@@ -151,7 +154,7 @@ async fn sum_chunks(mut chunks: mpsc::Receiver<Vec<u64>>, ledger: Ledger) {
     }
 }
 
-/// The events, in vectors of one chunk each.
+/// Splits the events into vectors of one chunk each.
 fn chunks(mut events: std::ops::Range<u64>) -> impl Iterator<Item = Vec<u64>> + Send {
     std::iter::from_fn(move || {
         let chunk: Vec<u64> = events.by_ref().take(CHUNK).collect();

@@ -1,15 +1,15 @@
 //! The cost of stages, compared with hand-written tokio programs.
 //!
-//! Measures like `by_hand`: programs in turn, round after round, in one process on two worker threads; medians of CPU time (user
-//! and system); every run checked by count and checksum. The meaning of "message" depends on the scenario:
+//! It measures as `by_hand` does: programs in turn, round after round, in one process on two worker threads; medians of CPU
+//! time (user and system); every run checked by count and checksum. Each scenario defines what it counts as a message:
 //!
-//! - `hop_500`: an event on one of two hops, producer to producer-consumer and producer-consumer to consumer. So half as many
-//!   events as messages are sent, and figures are per event and hop. Each hop carries chunks of 500 events (`max_demand` 1,000,
-//!   `min_demand` 500).
+//! - `hop_500`: an event on one of two hops, producer to producer-consumer and producer-consumer to consumer. So
+//!   half as many events as messages are sent, and a figure per message is one per event and hop. Each hop carries chunks of
+//!   500 events (`max_demand` 1,000, `min_demand` 500).
 //! - `task_per_event`: an event that is handled in a task.
-//! - `broadcast_4`: the delivery of an event to one of four consumers, which all receive every event. So a quarter as many events
-//!   as messages are sent.
-//! - `partition_4`: an event sent to one of four consumers by its key.
+//! - `broadcast_4`: the delivery of an event to one of four consumers, each of which gets all events. So a quarter as many events as
+//!   messages are sent.
+//! - `partition_4`: an event that goes to one of four consumers, by its key.
 //!
 //! ```console
 //! $ cargo bench --bench stages

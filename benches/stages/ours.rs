@@ -1,16 +1,17 @@
 //! Our side: stages with their default demand (`max_demand` 1,000, `min_demand` 500).
 
+use std::convert::Infallible;
+
 use broadway::BoxError;
 use broadway::stage::dispatch::{Broadcast, Partition};
 use broadway::stage::{
-    self, Consumer, Context, FromIter, Nothing, Output, ProducerBuilder, ProducerConsumer,
-    Subscription,
+    self, Consumer, Context, FromIter, Output, ProducerBuilder, ProducerConsumer, Subscription,
 };
 
 use crate::scenarios::CONSUMERS;
 use crate::support::workload::{Ledger, Tally, handle_id};
 
-/// Counts the events that it receives.
+/// Adds up the events.
 struct Sum(Ledger);
 
 impl Consumer for Sum {
@@ -20,7 +21,7 @@ impl Consumer for Sum {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         let count = events.len();
         self.0.settle(count, events.drain(..).map(handle_id).sum());
@@ -49,7 +50,7 @@ impl ProducerConsumer for Forward {
 
 const STARTS: &str = "the options are valid";
 
-/// Producer, producer-consumer, consumer.
+/// A producer, a producer-consumer and a consumer.
 pub(crate) async fn hops(events: u64) -> Tally {
     let ledger = Ledger::default();
     let ids = stage::from_iter(0..events).start().await.expect(STARTS);
@@ -79,7 +80,7 @@ pub(crate) async fn tasks(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// All events to all consumers.
+/// Sends all events to all consumers.
 pub(crate) async fn broadcast(events: u64) -> Tally {
     let ledger = Ledger::default();
     let ids = waiting(events).dispatcher(Broadcast::new());
@@ -89,7 +90,7 @@ pub(crate) async fn broadcast(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// Each event to the consumer of its partition.
+/// Sends each event to the consumer of its partition.
 pub(crate) async fn partition(events: u64) -> Tally {
     let ledger = Ledger::default();
     let consumers = usize::try_from(CONSUMERS).expect("few");
@@ -101,12 +102,12 @@ pub(crate) async fn partition(events: u64) -> Tally {
     ledger.tally()
 }
 
-/// A producer that sends no events until all its consumers have subscribed.
+/// A producer that sends nothing before all its consumers have subscribed.
 fn waiting(events: u64) -> ProducerBuilder<FromIter<std::ops::Range<u64>>> {
     stage::from_iter(0..events).accumulate()
 }
 
-/// Runs a consumer for each output, and waits until all have ended.
+/// Subscribes a consumer to each output, calls `begin`, and waits until all consumers have ended.
 async fn consume(outputs: Vec<Output<u64>>, begin: impl FnOnce(), ledger: &Ledger) {
     let mut consumers = Vec::new();
     for output in outputs {

@@ -16,7 +16,7 @@ debug_as_display! {
     crate::machine::rate::InvalidAllowance,
     crate::publisher::PublishError,
     crate::stage::Failure,
-    crate::stage::StageGone,
+    crate::stage::Closed,
     crate::stage::SubscribeError,
     crate::stage::TooManyRestarts,
 }

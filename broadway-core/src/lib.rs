@@ -103,6 +103,7 @@ mod rate_limit;
 pub mod source;
 pub mod stage;
 mod sync;
+mod task_id;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]

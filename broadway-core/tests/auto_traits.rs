@@ -11,10 +11,10 @@ use broadway_core::{
     machine::dispatch::Route,
     source,
     stage::{
-        self, Buffer, Cancel, ConsumerBuilder, ConsumerHandle, Context, End, EventStream, Failure,
-        FlatMap, FromIter, IntoSender, Output, ProducerBuilder, ProducerConsumerBuilder,
-        ProducerConsumerHandle, ProducerHandle, StageGone, StageStats, SubscribeError,
-        Subscription, SubscriptionId, Timer,
+        self, Buffer, Cancel, Closed, ConsumerBuilder, ConsumerHandle, Context, End, EventStream,
+        Failure, FlatMap, FromIter, IntoSender, Output, ProducerBuilder, ProducerConsumerBuilder,
+        ProducerConsumerHandle, ProducerHandle, StageStats, SubscribeError, Subscription,
+        SubscriptionId, Timer,
     },
 };
 
@@ -103,7 +103,7 @@ fn the_ends_of_stages_are_shared_whatever_flows_and_whatever_stages_hold() {
     send::<ProducerConsumerBuilder<FlatMap<Cell, Closure>>>();
     send::<ConsumerBuilder<IntoSender<Cell>>>();
     error::<SubscribeError>();
-    error::<StageGone>();
+    error::<Closed>();
     error::<Failure>();
 }
 

@@ -1,23 +1,23 @@
-//! The loop that every task of the engine runs.
+//! [`Actor`], and the one loop that every task of the engine runs.
 
 use std::{future::Future, ops::ControlFlow};
 
-/// Something that waits for what happens next, and then does something about it.
+/// Waits for its next event, then handles it.
 ///
-/// Producers, processors and batch processors of pipelines are such, and stages of all kinds. Both futures may be dropped at
-/// any await, when the task is aborted; each says what is lost then.
+/// Producers, processors and batch processors of pipelines are actors, and so are stages of all kinds. Both futures may be dropped
+/// at any await, when the task is aborted; each implementation documents which messages are lost then.
 pub(crate) trait Actor: Send {
-    /// What can happen to it.
+    /// Events that the actor handles.
     type Event: Send;
 
-    /// Waits. `None`: nothing will happen any more.
+    /// Waits for the next event. Returns `None` if there will be no more.
     fn next(&mut self) -> impl Future<Output = Option<Self::Event>> + Send;
 
-    /// Does something about it, and says whether to go on.
+    /// Handles an event. Returns whether the actor goes on.
     fn handle(&mut self, event: Self::Event) -> impl Future<Output = ControlFlow<()>> + Send;
 }
 
-/// Runs an actor to its end, and lets other tasks run between two happenings.
+/// Runs an actor until it ends, and returns it. Lets other tasks run between two events.
 pub(crate) async fn run<A: Actor>(mut actor: A) -> A {
     while let Some(event) = actor.next().await {
         if actor.handle(event).await.is_break() {
@@ -28,7 +28,7 @@ pub(crate) async fn run<A: Actor>(mut actor: A) -> A {
     actor
 }
 
-/// As [`run`], for who wants nothing of it afterwards.
-pub(crate) async fn to_the_end(actor: impl Actor) {
+/// Runs an actor until it ends, and drops it.
+pub(crate) async fn run_to_end(actor: impl Actor) {
     run(actor).await;
 }

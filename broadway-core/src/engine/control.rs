@@ -1,4 +1,4 @@
-//! What is said to producers and to the supervisor from above: run, pause, drain, abort.
+//! [`Control`]: the commands to a running topology (pause, drain, abort), as a state that its tasks watch.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::clock;
 use crate::{deadline::Deadline, telemetry::DrainCause};
 
-/// The state that everyone sees.
+/// The state that all tasks of a topology watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ControlState {
     pub(crate) paused: bool,
@@ -18,30 +18,30 @@ pub(crate) struct ControlState {
     pub(crate) aborted: bool,
 }
 
-/// A drain that has begun, and when it must have ended.
+/// A drain that has begun, and its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Drain {
     pub(crate) cause: DrainCause,
     pub(crate) began: Instant,
     pub(crate) deadline: Deadline,
-    /// Messages that no handler has begun are released, where their source delivers them again.
+    /// Whether messages that no handler has begun are released, where their source delivers them again.
     pub(crate) releases: bool,
 }
 
 impl ControlState {
-    /// See [`Drain::releases`].
+    /// Whether a drain has begun that [releases](Drain::releases).
     pub(crate) fn releases(&self) -> bool {
         self.drain.is_some_and(|drain| drain.releases)
     }
 }
 
-/// The saying side; shared by the handle, the producers and the supervisor.
+/// Changes the state. Shared by the handle, the producers and the supervisor.
 #[derive(Debug)]
 pub(crate) struct Control {
     state: watch::Sender<ControlState>,
-    /// Whether a drain releases, unless the source has ended by itself.
+    /// Whether a drain releases, unless its cause is the end of the source.
     may_release: bool,
-    /// That of the state, to be read once a chunk without its lock.
+    /// A copy of [`ControlState::releases`], which is read once per chunk without taking the lock of `state`.
     releases: AtomicBool,
 }
 
@@ -68,14 +68,14 @@ impl Control {
         *self.state.borrow()
     }
 
-    /// Returns whether this changed anything.
+    /// Pauses or resumes the producers. Returns whether that changed anything.
     pub(crate) fn pause(&self, paused: bool) -> bool {
         self.state
             .send_if_modified(|state| std::mem::replace(&mut state.paused, paused) != paused)
     }
 
-    /// Begins to drain; a later call may only shorten the limit, and release where the end of the source did not. Returns
-    /// whether this call began it.
+    /// Begins to drain. A later call can only shorten the limit, and release where the drain did not so far. Returns whether this
+    /// call began the drain.
     pub(crate) fn drain(&self, cause: DrainCause, limit: Duration) -> bool {
         let now = clock::now();
         let deadline = Deadline::since(now, limit);
@@ -97,13 +97,14 @@ impl Control {
             drain.releases |= releases;
             *drain != before
         });
+        // After the state: a task that reads this copy sees the drain as well.
         if releases {
             self.releases.store(true, Ordering::Release);
         }
         began
     }
 
-    /// Whether a drain has begun that releases what no handler has begun.
+    /// Whether a drain has begun that releases messages which no handler has begun.
     pub(crate) fn releases(&self) -> bool {
         self.releases.load(Ordering::Acquire)
     }
@@ -114,7 +115,7 @@ impl Control {
     }
 }
 
-/// The hearing side.
+/// Watches the state.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlWatcher {
     state: watch::Receiver<ControlState>,
@@ -131,13 +132,13 @@ impl ControlWatcher {
         let _ = self.state.wait_for(wanted).await;
     }
 
-    /// Runs `future` until `stop` holds; `None` when it was stopped and dropped. A future that is ready wins.
+    /// Runs `future` until `stop` holds. Returns `None` if it was stopped and dropped. A future that is ready wins.
     pub(crate) async fn run_until<F: Future>(
         &mut self,
         future: F,
         stop: impl FnMut(&ControlState) -> bool,
     ) -> Option<F::Output> {
-        // Biased: what a producer has is delivered, even when the drain begins at the same moment.
+        // Biased: messages that a producer has are delivered, even when the drain begins at the same moment.
         tokio::select! {
             biased;
             output = future => Some(output),
@@ -145,13 +146,16 @@ impl ControlWatcher {
         }
     }
 
-    /// Runs `future` to its end, unless the topology must end by force: aborted, or the drain ran out of time (then with
-    /// its limit).
+    /// Runs `future` to its end, unless the topology must end by force.
+    ///
+    /// # Errors
+    ///
+    /// `None` if the topology was aborted; the limit of the drain if the drain took longer.
     pub(crate) async fn run_until_forced<F: Future>(
         &mut self,
         future: F,
     ) -> Result<F::Output, Option<Duration>> {
-        // Biased: an end that was reached in time counts.
+        // Biased: an end that is reached at the last moment counts.
         tokio::select! {
             biased;
             output = future => Ok(output),
@@ -159,6 +163,7 @@ impl ControlWatcher {
         }
     }
 
+    /// Waits until the topology must end by force. Returns the limit of the drain, or `None` for an abort.
     async fn forced(&mut self) -> Option<Duration> {
         loop {
             let state = *self.state.borrow_and_update();

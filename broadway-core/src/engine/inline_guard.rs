@@ -1,4 +1,4 @@
-//! When a wake may run what it wakes, right there: see [`driven`](super::inline_task).
+//! Decides whether a wake may run the woken task on the spot: see [`inline_task`](super::inline_task).
 
 use std::cell::Cell;
 
@@ -6,31 +6,31 @@ use crate::sync::thread_local;
 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's has no const form")]
-    static MAY_RUN: Cell<bool> = Cell::new(false);
+    static ALLOWED: Cell<bool> = Cell::new(false);
 }
 
-/// Calls `wake`. Inline tasks that it wakes may run in it.
+/// Calls `wake`, in which inline tasks may run.
 ///
-/// Only for who holds no lock, and would otherwise wait for what they do.
-pub(crate) fn running(wake: impl FnOnce()) {
-    let permission = Permission(MAY_RUN.with(|may_run| may_run.replace(true)));
+/// Only for callers that hold no lock, and would otherwise wait for what those tasks do.
+pub(crate) fn allow(wake: impl FnOnce()) {
+    let guard = InlineGuard(ALLOWED.with(|allowed| allowed.replace(true)));
     wake();
-    drop(permission);
+    drop(guard);
 }
 
-/// Whether the one who wakes now may run what he wakes. If so nothing that this wakes may, until it is dropped: what
-/// drives others is not itself driven.
-pub(super) fn permission() -> Option<Permission> {
-    let may_run = MAY_RUN.with(|may_run| may_run.replace(false));
-    // Made only if there was one: dropped, it gives it back.
-    may_run.then(|| Permission(true))
+/// Returns a guard if the current wake may run the woken task. Until it is dropped, no other task runs inline on this thread: inline
+/// runs do not nest, so the stack stays shallow.
+pub(super) fn try_enter() -> Option<InlineGuard> {
+    let allowed = ALLOWED.with(|allowed| allowed.replace(false));
+    // Made only if it was allowed: dropping the guard allows it again.
+    allowed.then(|| InlineGuard(true))
 }
 
-/// Puts back what was.
-pub(super) struct Permission(bool);
+/// Restores, when dropped, whether inline runs were allowed before.
+pub(super) struct InlineGuard(bool);
 
-impl Drop for Permission {
+impl Drop for InlineGuard {
     fn drop(&mut self) {
-        MAY_RUN.with(|may_run| may_run.set(self.0));
+        ALLOWED.with(|allowed| allowed.set(self.0));
     }
 }

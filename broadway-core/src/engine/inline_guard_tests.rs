@@ -1,21 +1,21 @@
-//! Who may run what he wakes. Here and not in `inline.rs`, which the model checker compiles with thread-locals of its own.
+//! When a wake may run the woken task. Not in `inline_guard.rs`, which the model checker compiles with thread-locals of its own.
 
-use super::inline_guard::{permission, running};
+use super::inline_guard::{allow, try_enter};
 
 #[test]
-fn who_wakes_from_elsewhere_may_run_nothing_however_often() {
-    assert!(permission().is_none());
-    assert!(permission().is_none());
+fn a_wake_from_elsewhere_runs_nothing_inline() {
+    assert!(try_enter().is_none());
+    assert!(try_enter().is_none());
 }
 
 #[test]
-fn what_drives_others_is_not_driven_itself() {
-    running(|| {
-        let of_one = permission();
-        assert!(of_one.is_some());
-        assert!(permission().is_none());
-        drop(of_one);
-        assert!(permission().is_some(), "for the next that is woken");
+fn inline_runs_do_not_nest() {
+    allow(|| {
+        let first = try_enter();
+        assert!(first.is_some());
+        assert!(try_enter().is_none());
+        drop(first);
+        assert!(try_enter().is_some(), "for the next task that is woken");
     });
-    assert!(permission().is_none());
+    assert!(try_enter().is_none());
 }

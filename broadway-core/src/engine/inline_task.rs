@@ -1,17 +1,16 @@
-//! A task that others may run on the spot.
+//! [`InlineTask`]: a task that another thread may run on the spot.
 //!
-//! To wake a task costs a message to a queue and often a system call, for the thread that shall run it may be parked. Where
-//! the one who wakes has nothing better to do than to wait for what the task does, it is cheaper to do that at once: an
-//! inlet that takes from a link, and so gives a producer something to do, runs the producer's loop right there
-//! ([`inline`](super::inline_guard) says when). From everywhere else, and whenever somebody runs it already, a wake is the wake of
-//! an ordinary task.
+//! Waking a task costs a message to a queue and often a system call, as the thread that will run it may be parked. If the waking
+//! thread would only wait for what the task does, running the task right there is cheaper. So an inlet that takes from a link, and
+//! thereby creates demand, runs the producer's loop itself ([`inline_guard`] decides when). From everywhere else, and while the task
+//! runs already, a wake is an ordinary wake.
 //!
-//! One atomic number says what the task is doing, so that a wake is never lost: who wakes a task that runs marks it, and who
-//! ran it finds the mark when it stops. `tests/link-model` tries all orders.
+//! One atomic number holds the task's state, so that no wake is lost: a wake of a running task marks it, and the thread that ran it
+//! finds the mark when it stops. `tests/link-model` tries all orders.
 //!
-//! A panic in the body is kept and goes on in the task, whoever ran it. When the task is dropped the body is, by the task or,
-//! if somebody is just running it, by that one, when it stops. The body must not rely on being the current task of its
-//! runtime: task-local values are those of who runs it.
+//! A panic in the body is kept and resumed in the task, whichever thread ran the body. When the task is dropped, so is the body: by
+//! the task, or, if another thread is running it, by that thread when it stops. The body must not rely on being the current task of
+//! its runtime: task-local values belong to the task that runs it.
 
 use std::{
     any::Any,
@@ -32,49 +31,50 @@ use crate::sync::{
     },
 };
 
-/// A body that took longer than this, when it was run on the spot, is left to its task: who takes from a link should not wait
-/// for somebody's work that another thread could do.
+/// A body whose inline run took longer than this is left to its task: a thread that takes from a link should not do slow work that
+/// another thread could do.
 const SLOW: Duration = Duration::from_micros(5);
-/// How often the task then runs before it is tried on the spot again.
+/// How often the task itself runs a slow body before it is tried inline again.
 const RUNS_WHILE_SLOW: u32 = 64;
-/// Of so many runs on the spot one is timed.
-const LOOK_EVERY: u32 = 8;
+/// One of this many inline runs is timed.
+const TIMED_EVERY: u32 = 8;
 
-/// Nothing to do; nobody runs it.
+/// Nothing to do, and no thread runs it.
 const IDLE: u8 = 0;
 /// The task has been woken and is about to run it.
 const SCHEDULED: u8 = 1;
-/// Somebody runs it.
+/// A thread runs it.
 const RUNNING: u8 = 2;
-/// Somebody runs it, and it was woken again meanwhile.
+/// A thread runs it, and it was woken meanwhile.
 const WOKEN: u8 = 3;
-/// It has ended, and what it left is for the task.
+/// It has ended; the task is to collect the output.
 const DONE: u8 = 4;
-/// The task is gone.
+/// The task was dropped.
 const CLOSED: u8 = 5;
 
-/// The task's side: to be spawned.
+/// The future to spawn as a task.
 pub(crate) struct InlineTask<F: Future + Send + 'static>
 where
     F::Output: Send,
 {
-    shared: Arc<Shared<F>>,
+    cell: Arc<TaskCell<F>>,
 }
 
-/// What the task and its wakers have together.
-struct Shared<F: Future> {
+/// What the task and its wakers share.
+struct TaskCell<F: Future> {
     state: AtomicU8,
-    /// Locked by who has set the state to `RUNNING`, and by the task when nobody can.
-    body: Mutex<Body<F>>,
+    /// Locked by the thread that set the state to `RUNNING`, and by the task in states in which no other thread can. So no thread
+    /// ever waits for this lock.
+    body: Mutex<TaskBody<F>>,
     /// Wakes the task.
     task: Mutex<Option<Waker>>,
     /// How many more runs are left to the task.
-    slow: AtomicU32,
-    /// Runs on the spot so far.
-    runs: AtomicU32,
+    slow_runs: AtomicU32,
+    /// Inline runs so far.
+    inline_runs: AtomicU32,
 }
 
-enum Body<F: Future> {
+enum TaskBody<F: Future> {
     Running(Pin<Box<F>>),
     Ended(Result<F::Output, Box<dyn Any + Send>>),
     Gone,
@@ -86,12 +86,12 @@ where
 {
     pub(crate) fn new(body: F) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            cell: Arc::new(TaskCell {
                 state: AtomicU8::new(SCHEDULED),
-                body: Mutex::new(Body::Running(Box::pin(body))),
+                body: Mutex::new(TaskBody::Running(Box::pin(body))),
                 task: Mutex::new(None),
-                slow: AtomicU32::new(0),
-                runs: AtomicU32::new(0),
+                slow_runs: AtomicU32::new(0),
+                inline_runs: AtomicU32::new(0),
             }),
         }
     }
@@ -104,23 +104,23 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let shared = &self.shared;
-        let before = shared.task().replace(cx.waker().clone());
-        // After the lock: a waker may run code of any kind.
+        let cell = &self.cell;
+        let before = cell.task().replace(cx.waker().clone());
+        // After the lock: dropping a waker may run any code.
         drop(before);
-        if shared.step(SCHEDULED, RUNNING) {
-            // Racing with `wake`, at worst a run more or less is counted.
-            let left = shared.slow.load(Relaxed);
-            shared.slow.store(left.saturating_sub(1), Relaxed);
-            Shared::run(shared);
+        if cell.transition(SCHEDULED, RUNNING) {
+            // A race with `wake` miscounts by one run at worst.
+            let left = cell.slow_runs.load(Relaxed);
+            cell.slow_runs.store(left.saturating_sub(1), Relaxed);
+            TaskCell::run(cell);
         }
-        if shared.state.load(Acquire) != DONE {
+        if cell.state.load(Acquire) != DONE {
             return Poll::Pending;
         }
-        match mem::replace(&mut *shared.body(), Body::Gone) {
-            Body::Ended(Ok(output)) => Poll::Ready(output),
-            Body::Ended(Err(payload)) => resume_unwind(payload),
-            Body::Running(_) | Body::Gone => panic!("not polled again after it has ended"),
+        match mem::replace(&mut *cell.body(), TaskBody::Gone) {
+            TaskBody::Ended(Ok(output)) => Poll::Ready(output),
+            TaskBody::Ended(Err(payload)) => resume_unwind(payload),
+            TaskBody::Running(_) | TaskBody::Gone => panic!("polled again after it has ended"),
         }
     }
 }
@@ -130,15 +130,15 @@ where
     F::Output: Send,
 {
     fn drop(&mut self) {
-        match self.shared.state.swap(CLOSED, AcqRel) {
-            // Whoever runs it finds the mark.
+        match self.cell.state.swap(CLOSED, AcqRel) {
+            // The thread that runs it finds the mark when it stops, and drops the body.
             RUNNING | WOKEN => {}
-            _ => self.shared.discard(),
+            _ => self.cell.discard(),
         }
     }
 }
 
-impl<F: Future + Send + 'static> Wake for Shared<F>
+impl<F: Future + Send + 'static> Wake for TaskCell<F>
 where
     F::Output: Send,
 {
@@ -147,17 +147,19 @@ where
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.slow.load(Relaxed) == 0
-            && let Some(_permission) = inline_guard::permission()
-            && (self.step(IDLE, RUNNING) || self.step(SCHEDULED, RUNNING))
+        // The guard lives to the end of this block, so that the body does not run other tasks inline. A scheduled body may be run here,
+        // too: its task then finds it idle and does nothing.
+        if self.slow_runs.load(Relaxed) == 0
+            && let Some(_guard) = inline_guard::try_enter()
+            && (self.transition(IDLE, RUNNING) || self.transition(SCHEDULED, RUNNING))
         {
-            self.run_and_look();
+            self.run_inline();
             return;
         }
         let before = self.change(|state| match state {
             IDLE => SCHEDULED,
             RUNNING => WOKEN,
-            // It has been marked, or its task woken, for another wake: that does for this one, or it is over.
+            // An earlier wake has marked it or woken its task, which serves this one as well; or it is over.
             other => other,
         });
         if before == IDLE {
@@ -166,15 +168,16 @@ where
     }
 }
 
-impl<F: Future> Shared<F>
+impl<F: Future> TaskCell<F>
 where
     F::Output: Send,
     F: Send + 'static,
 {
-    /// Polls the body. The state is `RUNNING`, set by the caller.
+    /// Polls the body. The caller has set the state to `RUNNING`.
     fn run(self: &Arc<Self>) {
         let waker = Waker::from(Arc::clone(self));
         let ended = self.body().poll(&mut Context::from_waker(&waker));
+        // From here on another thread may run the body: what follows touches only the waker, unless the task is gone.
         let before = self.change(|state| match (state, ended) {
             (CLOSED, _) => CLOSED,
             (_, true) => DONE,
@@ -189,17 +192,17 @@ where
         }
     }
 
-    /// Runs the body on the spot, and looks at the clock now and then: each look costs as much as two messages.
-    fn run_and_look(self: &Arc<Self>) {
-        let runs = self.runs.load(Relaxed);
-        self.runs.store(runs.wrapping_add(1), Relaxed);
-        if !runs.is_multiple_of(LOOK_EVERY) {
+    /// Runs the body inline, and times some of the runs: reading the clock costs as much as two messages.
+    fn run_inline(self: &Arc<Self>) {
+        let runs = self.inline_runs.load(Relaxed);
+        self.inline_runs.store(runs.wrapping_add(1), Relaxed);
+        if !runs.is_multiple_of(TIMED_EVERY) {
             return Self::run(self);
         }
         let began = Instant::now();
         Self::run(self);
         if began.elapsed() > SLOW {
-            self.slow.store(RUNS_WHILE_SLOW, Relaxed);
+            self.slow_runs.store(RUNS_WHILE_SLOW, Relaxed);
         }
     }
 
@@ -210,20 +213,21 @@ where
         }
     }
 
-    /// Drops what there is of the body.
+    /// Drops the body, or what it left.
     fn discard(&self) {
-        let body = mem::replace(&mut *self.body(), Body::Gone);
-        // After the lock: the user's values in it may do anything.
+        let body = mem::replace(&mut *self.body(), TaskBody::Gone);
+        // After the lock: destructors of the user's values may run any code.
         drop(body);
     }
 
-    fn step(&self, from: u8, to: u8) -> bool {
-        let stepped = self.state.compare_exchange(from, to, AcqRel, Acquire);
-        stepped.is_ok()
+    /// Sets the state if it is `from`. Returns whether it was.
+    fn transition(&self, from: u8, to: u8) -> bool {
+        let exchanged = self.state.compare_exchange(from, to, AcqRel, Acquire);
+        exchanged.is_ok()
     }
 
-    /// Changes the state and returns what it was. Also writes a state that stays the same, so that who changes it next sees
-    /// what was done before.
+    /// Changes the state and returns the one before. Writes also a state that stays the same: the thread that changes it next then
+    /// sees all that happened before this call.
     fn change(&self, next: impl Fn(u8) -> u8) -> u8 {
         let mut state = self.state.load(Acquire);
         loop {
@@ -237,7 +241,7 @@ where
         }
     }
 
-    fn body(&self) -> MutexGuard<'_, Body<F>> {
+    fn body(&self) -> MutexGuard<'_, TaskBody<F>> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -246,7 +250,7 @@ where
     }
 }
 
-impl<F: Future> Body<F> {
+impl<F: Future> TaskBody<F> {
     /// Returns whether it has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let Self::Running(future) = self else {

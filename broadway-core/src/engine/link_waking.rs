@@ -1,4 +1,4 @@
-//! Whom a link wakes, and for how much work. Beside the folder of the link, which the model checker compiles with its own
+//! Which inlets a link wakes, and for how much work. Not in the folder of the link, which the model checker compiles with its own
 //! lock: these tests run without it.
 
 use std::{
@@ -39,7 +39,7 @@ type Ends = (
     Inlet<u32, Demand<u32>>,
 );
 
-/// One outlet, and two inlets of which the first is busy and took a microsecond a message so far.
+/// One outlet and two inlets. The first inlet is busy and took a microsecond per message so far.
 fn one_busy() -> Ends {
     let link = Link::new(Demand::new());
     let credit = Credit::new(1_000, 500).expect("500 is less than 1,000");
@@ -47,7 +47,7 @@ fn one_busy() -> Ends {
     for _ in 0..2 {
         outlet.send(&mut vec![1]);
         assert!(poll_take(&mut busy, Waker::noop()).is_ready());
-        busy.pace(1, MICROSECOND);
+        busy.record_service_time(1, MICROSECOND);
     }
     (outlet, busy, idle)
 }
@@ -58,7 +58,7 @@ fn poll_take(inlet: &mut Inlet<u32, Demand<u32>>, waker: &Waker) -> Poll<bool> {
     take.poll(&mut Context::from_waker(waker))
 }
 
-/// Runs `during` while `idle` waits, and tells how often it was woken.
+/// Runs `during` while `idle` waits, and returns how often it was woken.
 fn woken(idle: &mut Inlet<u32, Demand<u32>>, during: impl FnOnce()) -> usize {
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
@@ -74,7 +74,7 @@ fn woken(idle: &mut Inlet<u32, Demand<u32>>, during: impl FnOnce()) -> usize {
 }
 
 #[test]
-fn work_that_is_not_worth_a_wake_is_left_to_who_is_up() {
+fn work_that_is_not_worth_a_wake_is_left_to_the_awake_inlet() {
     let (outlet, _busy, mut idle) = one_busy();
     assert_eq!(woken(&mut idle, || outlet.send(&mut vec![1; 5])), 0);
 }
@@ -86,7 +86,7 @@ fn work_that_is_worth_a_wake_wakes_another_inlet() {
 }
 
 #[test]
-fn when_nobody_is_up_the_least_work_wakes() {
+fn without_an_awake_inlet_the_least_work_wakes_one() {
     let (outlet, busy, mut idle) = one_busy();
     let during = || {
         drop(busy);
@@ -96,7 +96,7 @@ fn when_nobody_is_up_the_least_work_wakes() {
 }
 
 #[test]
-fn what_waits_behind_an_inlet_that_suspends_wakes_another() {
+fn messages_behind_an_inlet_that_suspends_wake_another() {
     let (outlet, busy, mut idle) = one_busy();
     let mut task = pin!(watch_suspension(busy.suspension_watch(), pending()));
     let during = || {
@@ -108,7 +108,7 @@ fn what_waits_behind_an_inlet_that_suspends_wakes_another() {
 }
 
 #[test]
-fn before_a_pace_is_known_everything_is_worth_a_wake() {
+fn before_a_service_time_is_known_all_work_is_worth_a_wake() {
     let link = Link::new(Demand::new());
     let credit = Credit::new(1_000, 500).expect("500 is less than 1,000");
     let (outlet, mut busy, mut idle) = (link.outlet(credit, 1_000), link.inlet(), link.inlet());

@@ -1,14 +1,15 @@
-//! The engine room: what pipelines and stages both run on.
+//! The engine: what pipelines and stages both run on.
 //!
 //! - [`link`]: outlets and inlets over a shared queue, with demand and back-pressure.
-//! - [`actor`]: the one loop that every task runs. Wait for the next event, then handle it.
+//! - [`actor`]: the one loop that every task runs. It waits for the next event, then handles it.
 //! - [`inline_task`], [`inline_guard`]: run a producer's loop on the thread of the processor that takes from it.
 //! - [`spawn`]: starts tasks, waits for them, and reports how they ended.
-//! - [`control`]: the state that everyone watches: run, pause, drain, abort.
+//! - [`control`]: the state that all tasks of a topology watch: paused, draining, aborted.
 //! - [`watchdog`]: reports handlers that block their thread.
 //! - [`clock`], [`signal`], [`runtime`]: time, operating-system signals, and the tokio runtime.
 //!
-//! Nothing here knows pipelines or stages; `tests/tidy` checks it. Tasks are spawned and `select!` is written in this folder only.
+//! The engine knows neither pipelines nor stages. Tasks are spawned and `select!` is written only here and in `stage/`.
+//! `tests/tidy` checks both.
 
 pub(crate) mod actor;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! The signals that ask a program to stop.
+//! Catches the signals that ask a program to stop.
 
 use std::{io, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     machine::stop_signals::{StopRequest, StopSignals},
 };
 
-/// SIGINT and, on Unix, SIGTERM, from when it is made: none that comes later is missed.
+/// Receives SIGINT and, on Unix, SIGTERM. None that comes after it was made is missed.
 struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -43,22 +43,22 @@ impl Signals {
     #[cfg(not(unix))]
     async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
-            // Signals cannot be caught here: as if none came.
+            // Signals cannot be caught on this system: wait forever, as if none came.
             std::future::pending().await
         }
     }
 }
 
-/// Runs `future` to its end, and calls `caught` with what each stop signal asks for meanwhile.
+/// Runs `future` to its end. Meanwhile calls `caught` with what each stop signal requests.
 ///
 /// # Errors
 ///
-/// Signals cannot be caught: why, and what to do. `future` was not polled.
+/// Fails if signals cannot be caught, with the reason and what to do. `future` was not polled then.
 pub(crate) async fn until_signal<F: Future>(
     future: F,
     mut caught: impl FnMut(StopRequest),
 ) -> Result<F::Output, Arc<str>> {
-    // tokio has no question for a runtime without IO: it panics.
+    // tokio panics on a runtime without IO, and cannot be asked for it before.
     let mut signals = match guarded(Signals::listen) {
         Ok(Ok(signals)) => signals,
         Ok(Err(error)) => return Err(error.to_string().into()),
@@ -73,10 +73,10 @@ pub(crate) async fn until_signal<F: Future>(
             caught(requests.caught(clock::now()));
         }
     };
-    // Biased: an end that was reached counts.
+    // Biased: an end that is reached at the same moment as a signal counts.
     tokio::select! {
         biased;
         output = future => Ok(output),
-        () = catch => unreachable!("it never ends"),
+        () = catch => unreachable!("the loop never ends"),
     }
 }

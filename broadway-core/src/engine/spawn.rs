@@ -1,4 +1,4 @@
-//! Spawns the loops of a topology by name, and tells how they ended.
+//! Spawns the tasks of a topology, and reports how they ended.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -10,45 +10,46 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::error::{RunError, panic_text};
 
-/// Loops of one kind. Dropping it aborts those that still run.
+/// The tasks of one kind. Dropping it aborts those that still run.
 #[derive(Debug)]
 pub(crate) struct TaskSet<T> {
     kind: &'static str,
-    loops: JoinSet<T>,
+    tasks: JoinSet<T>,
 }
 
 impl<T: Send + 'static> TaskSet<T> {
     pub(crate) fn new(kind: &'static str) -> Self {
         Self {
             kind,
-            loops: JoinSet::new(),
+            tasks: JoinSet::new(),
         }
     }
 
-    /// Spawns one more loop. Returns the id of its task.
+    /// Spawns one more task. Returns its id.
     pub(crate) fn spawn(&mut self, body: impl Future<Output = T> + Send + 'static) -> Id {
-        self.loops.spawn(body).id()
+        self.tasks.spawn(body).id()
     }
 
-    /// Waits for the next loop to end. `None`: all have.
+    /// Waits for the next task to end, and returns its output. Returns `None` if all have ended.
     ///
     /// # Errors
     ///
-    /// The loop panicked, a defect of the engine, since user code is caught where it is called; or its runtime is shut down.
+    /// Fails if the task panicked, which is a defect of the engine, as panics of user code are caught where it is called; or if its
+    /// runtime is shut down.
     pub(crate) async fn next(&mut self) -> Option<Result<T, RunError>> {
-        let ended = self.loops.join_next().await?;
+        let ended = self.tasks.join_next().await?;
         Some(ended.map_err(|error| self.defect(error)))
     }
 
-    /// Waits for all loops to end.
+    /// Waits for all tasks to end.
     ///
     /// # Errors
     ///
-    /// The first panic.
+    /// As [`next`](Self::next), for the first task that fails.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: loops that have ended stay ended.
+    /// Cancel safe: tasks that have ended stay ended.
     pub(crate) async fn all(&mut self) -> Result<(), RunError> {
         while let Some(ended) = self.next().await {
             ended?;
@@ -56,9 +57,9 @@ impl<T: Send + 'static> TaskSet<T> {
         Ok(())
     }
 
-    /// Ends all loops at their next await and waits until they are gone.
+    /// Aborts all tasks at their next await, and waits until they are gone.
     pub(crate) async fn abort(&mut self) {
-        self.loops.shutdown().await;
+        self.tasks.shutdown().await;
     }
 
     fn defect(&self, error: tokio::task::JoinError) -> RunError {
@@ -67,19 +68,19 @@ impl<T: Send + 'static> TaskSet<T> {
                 task: Arc::from(self.kind),
                 panic: Arc::from(panic_text(payload.as_ref())),
             },
-            // Not by us, so by its runtime. Counted when all have stopped.
+            // Cancelled by its runtime, as the engine does not. Unsettled messages are counted once all tasks have stopped.
             Err(_cancelled) => RunError::RuntimeShutDown { unsettled: 0 },
         }
     }
 }
 
-/// Runs three futures together until one of them ends.
+/// Runs three futures together until one of them ends, and returns its output.
 pub(crate) async fn first_of<T>(
     first: impl Future<Output = T>,
     second: impl Future<Output = T>,
     third: impl Future<Output = T>,
 ) -> T {
-    // Biased, so that a topology that has ended is not said to be broken by what happens afterwards.
+    // Biased, in the order of the arguments: the end of a topology must not be reported as a failure that happens afterwards.
     tokio::select! {
         biased;
         output = first => output,
@@ -88,17 +89,17 @@ pub(crate) async fn first_of<T>(
     }
 }
 
-/// Spawns a task that outlives its handle; it must end by itself.
+/// Spawns a task that nothing waits for and nothing aborts. Its body must end without help.
 pub(crate) fn detach(body: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(body);
 }
 
-/// A random number for back-off: what the standard library seeds its hash maps with.
+/// Returns a random number for back-off, from the source with which the standard library seeds its hash maps.
 pub(crate) fn jitter() -> u64 {
     RandomState::new().hash_one(Instant::now())
 }
 
-/// Spawns a task that can be told to end at its next await.
+/// Spawns a task, and returns a handle that aborts it at its next await.
 pub(crate) fn spawn(body: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
     tokio::spawn(body).abort_handle()
 }

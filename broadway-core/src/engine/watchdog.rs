@@ -1,7 +1,8 @@
-//! Tells of a worker that blocks its thread: one thread for all topologies of the process, since theirs may be the blocked ones.
+//! Reports workers that block their thread.
 //!
-//! A worker's task counts its turns in a [`Turns`], which costs two stores for each poll and one for each chunk, and no clock. The
-//! thread looks at all of them twice a second. It starts with the first topology and ends when there is none.
+//! The watchdog is one thread of its own for all topologies of the process, as their threads may be the blocked ones. A worker's task
+//! counts its turns in a [`Turns`], which costs two stores per poll and one per chunk, and reads no clock. The thread checks all
+//! counters twice a second. It starts with the first topology and ends when none is left.
 
 use std::{
     future::poll_fn,
@@ -16,32 +17,32 @@ use std::{
 
 use crate::machine::stall_detector::StallDetector;
 
-/// A worker that takes longer than this for a piece of work can afford to describe the next.
+/// A worker that takes longer than this for a piece of work can afford to describe the next one.
 const SLOW: Duration = Duration::from_millis(1);
-/// How often the thread looks.
+/// How often the thread checks.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Counts the turns of one worker: odd while it runs.
+/// Counts the turns of one worker. The count is odd while the worker runs.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     count: AtomicU64,
-    /// What it works on, where it has said so.
+    /// What the worker works on; empty if unknown.
     work: Mutex<String>,
 }
 
 impl Turns {
-    /// Another piece of work in the same poll.
+    /// Counts another piece of work in the same poll.
     pub(crate) fn next(&self) {
         self.add(2);
     }
 
-    /// What it works on from here on; empty: not known.
+    /// Describes what the worker works on from here on; empty if unknown.
     pub(crate) fn set_work(&self, work: String) {
         *lock(&self.work) = work;
     }
 
-    /// `n` pieces of work took `elapsed`. Says in `is_slow` whether that is long enough for the next to be described, and forgets a
-    /// description when it is not any more.
+    /// Records that `n` pieces of work took `elapsed`. Sets `is_slow` to whether that is long enough for the next one to be described,
+    /// and clears the description when it no longer is.
     pub(crate) fn finished(&self, elapsed: Duration, n: usize, is_slow: &mut bool) {
         let was_slow = *is_slow;
         *is_slow = elapsed > SLOW && elapsed.as_nanos() > SLOW.as_nanos() * n as u128;
@@ -50,14 +51,14 @@ impl Turns {
         }
     }
 
-    /// The worker alone writes, so a load and a store will do.
+    /// Only the worker writes, so a load and a store suffice: no read-modify-write.
     fn add(&self, n: u64) {
         let count = self.count.load(Ordering::Relaxed);
         self.count.store(count.wrapping_add(n), Ordering::Relaxed);
     }
 }
 
-/// Runs a worker's task, and counts its polls.
+/// Runs a worker's task and counts its polls.
 pub(crate) async fn counted(turns: Arc<Turns>, task: impl Future<Output = ()>) {
     let mut task = pin!(task);
     poll_fn(|cx| {
@@ -69,23 +70,23 @@ pub(crate) async fn counted(turns: Arc<Turns>, task: impl Future<Output = ()>) {
     .await;
 }
 
-/// Called with the index of the worker, for how long it is blocked, and on what.
-type Tell = Box<dyn Fn(usize, Duration, &str) + Send + Sync>;
+/// Called with the index of the worker, how long it has been blocked, and what it works on.
+type OnBlocked = Box<dyn Fn(usize, Duration, &str) + Send + Sync>;
 
-/// The workers of one topology. Not watched any more when it is dropped.
+/// The workers of one topology. Dropping it ends the watch.
 pub(crate) struct Watched {
     workers: Vec<Arc<Turns>>,
-    tell: Tell,
+    on_blocked: OnBlocked,
     watches: Mutex<Vec<StallDetector>>,
 }
 
 impl Watched {
-    /// From here on `tell` is called for each of `workers` that has been in one turn for `after`. It runs on a thread of its own.
-    /// [`Duration::MAX`]: never.
+    /// Watches `workers`. Calls `on_blocked`, on the watchdog's thread, for each worker that has been in one turn for `after`;
+    /// never if that is [`Duration::MAX`].
     pub(crate) fn start(
         workers: Vec<Arc<Turns>>,
         after: Duration,
-        tell: impl Fn(usize, Duration, &str) + Send + Sync + 'static,
+        on_blocked: impl Fn(usize, Duration, &str) + Send + Sync + 'static,
     ) -> Arc<Self> {
         let now = Instant::now();
         let watches = workers
@@ -94,7 +95,7 @@ impl Watched {
             .collect();
         let watched = Arc::new(Self {
             workers,
-            tell: Box::new(tell),
+            on_blocked: Box::new(on_blocked),
             watches: Mutex::new(watches),
         });
         if after != Duration::MAX {
@@ -103,41 +104,41 @@ impl Watched {
         watched
     }
 
-    fn look(&self, now: Instant) {
+    fn check(&self, now: Instant) {
         let mut watches = lock(&self.watches);
         for (index, (turns, watch)) in self.workers.iter().zip(watches.iter_mut()).enumerate() {
             if let Some(blocked) = watch.observe(turns.count.load(Ordering::Relaxed), now) {
                 let work = lock(&turns.work).clone();
-                (self.tell)(index, blocked, &work);
+                (self.on_blocked)(index, blocked, &work);
             }
         }
     }
 }
 
 static WATCHDOG: Watchdog = Watchdog {
-    state: Mutex::new(State {
+    state: Mutex::new(WatchdogState {
         watched: Vec::new(),
-        runs: false,
+        has_thread: false,
     }),
 };
 
 struct Watchdog {
-    state: Mutex<State>,
+    state: Mutex<WatchdogState>,
 }
 
-struct State {
+struct WatchdogState {
     watched: Vec<Weak<Watched>>,
-    runs: bool,
+    has_thread: bool,
 }
 
 impl Watchdog {
     fn watch(&'static self, watched: &Arc<Watched>) {
         let mut state = lock(&self.state);
         state.watched.push(Arc::downgrade(watched));
-        if !state.runs {
+        if !state.has_thread {
             let thread = thread::Builder::new().name("broadway-watchdog".to_owned());
-            // Without a thread nothing is watched; all else works.
-            state.runs = thread.spawn(|| self.run()).is_ok();
+            // If no thread can be spawned nothing is watched; all else works.
+            state.has_thread = thread.spawn(|| self.run()).is_ok();
         }
     }
 
@@ -148,15 +149,15 @@ impl Watchdog {
                 let mut state = lock(&self.state);
                 state.watched.retain(|watched| watched.strong_count() > 0);
                 if state.watched.is_empty() {
-                    // Under the lock: whoever comes next starts another.
-                    state.runs = false;
+                    // Under the lock, which `watch` takes as well: a topology that comes now finds no thread and starts another.
+                    state.has_thread = false;
                     return;
                 }
                 state.watched.iter().filter_map(Weak::upgrade).collect()
             };
-            // Not under the lock: observers are called.
+            // After the lock: observers are called, which may start a topology.
             let now = Instant::now();
-            watched.iter().for_each(|watched| watched.look(now));
+            watched.iter().for_each(|watched| watched.check(now));
         }
     }
 }

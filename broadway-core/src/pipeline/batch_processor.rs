@@ -88,8 +88,8 @@ where
         }
         let elapsed = self.handle_and_settle(batch, started).await;
         self.turns.finished(elapsed, 1, &mut self.is_slow);
-        self.inlet.pace(1, elapsed);
-        self.stopped = match clock::give_way(elapsed).await {
+        self.inlet.record_service_time(1, elapsed);
+        self.stopped = match clock::yield_if_long(elapsed).await {
             true => None,
             false => Some(started + elapsed),
         };

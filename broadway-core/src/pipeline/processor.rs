@@ -133,7 +133,7 @@ where
             self.chunk_size.finished(count, elapsed);
         }
         let returned = returned.unwrap_or(0);
-        self.inlet.pace(count - returned, elapsed);
+        self.inlet.record_service_time(count - returned, elapsed);
         let counts = mem::take(&mut self.results.counts);
         self.results.context.emitter.emit(&Event::ChunkStopped {
             processor,
@@ -144,7 +144,7 @@ where
             elapsed,
         });
         // After a yield the time since `now` is not ours.
-        if held_its_thread && clock::give_way(elapsed).await {
+        if held_its_thread && clock::yield_if_long(elapsed).await {
             self.stopped = None;
         }
         ControlFlow::Continue(())

@@ -1,190 +1,122 @@
-//! The builders of stages: options, checked at start.
+//! The builders of stages: [`producer`], [`producer_consumer`] and [`consumer`].
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::future::FutureExt;
 use tokio::sync::mpsc;
 
 use super::{
-    Buffer, Consumer, ConsumerHandle, Context, End, Output, Producer, ProducerConsumer,
-    ProducerConsumerHandle, ProducerHandle,
-    body::{Body, Both, Consuming, Producing},
-    emission::{Emission, Emits, Silent},
-    farewell::{Farewell, farewell},
-    handle::{self, Common, Sending},
-    input::Inputs,
-    output::Notice,
-    runner::{Again, Desk, Runner},
-    stats::Counters,
+    Buffer, Consumer, ConsumerHandle, Output, Producer, ProducerConsumer, ProducerConsumerHandle,
+    ProducerHandle,
+    any_stage::{AnyConsumer, AnyProducer, AnyProducerConsumer, AnyStage},
+    launch::{start, start_sender},
+    options::{OutputOptions, StageOptions},
+    stage_output::NoOutput,
+    stats::StageCounters,
 };
 use crate::{
-    end::Failure,
-    engine::{actor, link::Link, runtime, spawn},
-};
-use crate::{
-    error::{Callback, Problem, Reason, StartError},
+    error::StartError,
     machine::{
         dispatch::{Demand, Dispatch},
-        restart::{Restart, RestartPolicy},
+        restart::RestartPolicy,
     },
-    telemetry::{Observer, Observers, StageEvent},
+    telemetry::{Observer, Observers},
 };
 
-/// A producer, not started yet.
+/// Builds a producer.
 pub fn producer<P: Producer>(producer: P) -> ProducerBuilder<P> {
     ProducerBuilder {
         stage: producer,
-        common: Options::new("producer"),
-        sending: SendingOptions::new(Demand::new()),
+        options: StageOptions::new("producer"),
+        output: OutputOptions::new(Demand::new()),
     }
 }
 
-/// A producer-consumer, not started yet.
+/// Builds a producer-consumer.
 pub fn producer_consumer<S: ProducerConsumer>(stage: S) -> ProducerConsumerBuilder<S> {
     ProducerConsumerBuilder {
         stage,
-        common: Options::new("producer_consumer"),
-        sending: SendingOptions::new(Demand::new()),
+        options: StageOptions::new("producer_consumer"),
+        output: OutputOptions::new(Demand::new()),
         outputs: Vec::new(),
     }
 }
 
-/// A consumer, not started yet.
+/// Builds a consumer.
 pub fn consumer<C: Consumer>(consumer: C) -> ConsumerBuilder<C> {
     ConsumerBuilder {
         stage: consumer,
-        common: Options::new("consumer"),
+        options: StageOptions::new("consumer"),
         outputs: Vec::new(),
     }
 }
 
-/// Options of a producer. Made by [`producer`].
+/// The options of a producer. Made by [`producer`].
 #[must_use = "a stage does nothing until it is started"]
 pub struct ProducerBuilder<P: Producer, D = Demand<<P as Producer>::Event>> {
     stage: P,
-    common: Options<P>,
-    sending: SendingOptions<D>,
+    options: StageOptions<P>,
+    output: OutputOptions<D>,
 }
 
-/// Options of a producer-consumer. Made by [`producer_consumer`].
+/// The options of a producer-consumer. Made by [`producer_consumer`].
 #[must_use = "a stage does nothing until it is started"]
 pub struct ProducerConsumerBuilder<S: ProducerConsumer, D = Demand<<S as ProducerConsumer>::Out>> {
     stage: S,
-    common: Options<S>,
-    sending: SendingOptions<D>,
+    options: StageOptions<S>,
+    output: OutputOptions<D>,
     outputs: Vec<Output<S::In>>,
 }
 
-/// Options of a consumer. Made by [`consumer`].
+/// The options of a consumer. Made by [`consumer`].
 #[must_use = "a stage does nothing until it is started"]
 pub struct ConsumerBuilder<C: Consumer> {
     stage: C,
-    common: Options<C>,
+    options: StageOptions<C>,
     outputs: Vec<Output<C::Event>>,
-}
-
-/// What every stage can be told.
-pub(super) struct Options<S> {
-    pub(super) name: String,
-    mailbox: usize,
-    restart: Option<(RestartPolicy, Make<S>)>,
-    pub(super) observers: Observers,
-    counters: Arc<Counters>,
-}
-
-type Make<S> = Box<dyn FnMut() -> S + Send>;
-
-/// What stages that send can be told.
-struct SendingOptions<D> {
-    dispatcher: D,
-    buffer: Buffer,
-    forward: bool,
-}
-
-const MAILBOX_MAX: usize = 1_000_000;
-
-impl<S> Options<S> {
-    pub(super) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            mailbox: 1_000,
-            restart: None,
-            observers: Observers::default(),
-            counters: Arc::default(),
-        }
-    }
-
-    pub(super) fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.name.trim().is_empty() {
-            let message = "is empty: give the stage a name for its metrics and logs";
-            problems.push(Problem::new("name", message));
-        }
-        if self.mailbox == 0 || self.mailbox > MAILBOX_MAX {
-            let message = format!("is {}: give 1 to {MAILBOX_MAX}", self.mailbox);
-            problems.push(Problem::new("mailbox", message));
-        }
-        problems
-    }
-}
-
-impl<D> SendingOptions<D> {
-    const fn new(dispatcher: D) -> Self {
-        Self {
-            dispatcher,
-            buffer: Buffer::wait(10_000),
-            forward: true,
-        }
-    }
-
-    fn problems(&self, found: &mut Vec<Problem>) {
-        if self.buffer.size() == 0 {
-            let message = "has a size of 0: give at least 1";
-            found.push(Problem::new("buffer", message));
-        }
-    }
 }
 
 macro_rules! common_options {
     ($stage:ty) => {
-        /// The name of the stage in logs, metrics and errors. By default that of its kind.
+        /// Sets the name of the stage in logs, metrics and errors. Defaults to its kind, such as `producer`.
         pub fn name(mut self, name: impl Into<String>) -> Self {
-            self.common.name = name.into();
+            self.options.name = name.into();
             self
         }
 
-        /// How many messages may wait to be received: 1 to 1,000,000, by default 1,000. Who sends more waits for room.
+        /// Sets how many messages the mailbox holds, 1 to 1,000,000. Defaults to 1,000. Senders wait while it is full.
         pub fn mailbox(mut self, size: usize) -> Self {
-            self.common.mailbox = size;
+            self.options.mailbox = size;
             self
         }
 
-        /// After a failure the stage begins anew with a value that `make` makes, after a pause that grows, as often as the
-        /// policy allows. Subscriptions on both sides, what waits in links, buffer and mailbox, and the demand
-        /// that was not served outlive the restart. Only the chunk in hand is lost, and what the failed callback emitted. A failed
-        /// message is not received again.
+        /// Restarts the stage after a failure, with a value that `make` makes, after a delay that grows, as often as `policy` allows. By
+        /// default a failure ends the stage.
         ///
-        /// A failure of the first `init` is an error of `start` and not tried again.
+        /// Subscriptions on both sides, events in links and in the buffer, the mailbox, and the outstanding demand outlive a restart.
+        /// Only the current chunk is lost, and what the failed callback emitted. A message at which the stage failed is not received
+        /// again.
+        ///
+        /// A failure of the first `init` is an error of `start`, and is not retried.
         pub fn restart(
             mut self,
             policy: RestartPolicy,
             make: impl FnMut() -> $stage + Send + 'static,
         ) -> Self {
-            self.common.restart = Some((policy, Box::new(make)));
+            self.options.restart = Some((policy, Box::new(make)));
             self
         }
 
-        /// Adds an observer, which is called with the [events](crate::telemetry::StageEvent) of the stage. Called more than once, all
-        /// hear.
+        /// Adds an observer of the stage's [events](crate::telemetry::StageEvent). Observers are called in the order they were added.
+        /// None by default.
         pub fn observe(mut self, observer: impl Observer) -> Self {
-            self.common.observers.observe(observer);
+            self.options.observers.observe(observer);
             self
         }
 
-        /// The stage logs nothing by itself. By default, with the feature `tracing`, it logs failures and restarts to target
+        /// Turns off the stage's own log lines. By default, with the feature `tracing`, it logs failures and restarts to the target
         /// `broadway`.
         pub fn without_logs(mut self) -> Self {
-            self.common.observers.without_logs();
+            self.options.observers.without_logs();
             self
         }
     };
@@ -192,29 +124,29 @@ macro_rules! common_options {
 
 macro_rules! sending_options {
     ($builder:ident<$stage:ident>, $event:ty, { $($field:ident),* }) => {
-        /// Who gets which event. By default any consumer any event, as they demand:
-        /// [`Demand`](crate::stage::dispatch::Demand).
+        /// Sets the dispatcher, which decides which consumer gets which event. Defaults to
+        /// [`Demand`](crate::stage::dispatch::Demand): any consumer may take any event.
         pub fn dispatcher<N: Dispatch<$event>>(self, dispatcher: N) -> $builder<$stage, N> {
             $builder {
-                sending: SendingOptions {
+                output: OutputOptions {
                     dispatcher,
-                    buffer: self.sending.buffer,
-                    forward: self.sending.forward,
+                    buffer: self.output.buffer,
+                    forward: self.output.forward,
                 },
                 $($field: self.$field),*
             }
         }
 
-        /// Where events wait that nobody has asked for.
+        /// Sets where events wait that were emitted without demand. Defaults to [`Buffer::wait`] with 10,000 events.
         pub fn buffer(mut self, buffer: Buffer) -> Self {
-            self.sending.buffer = buffer;
+            self.output.buffer = buffer;
             self
         }
 
-        /// Keeps demand, and what is emitted, until [`forward_demand`](ProducerHandle::forward_demand) is called: for consumers
-        /// that should all have subscribed before the first event.
+        /// Accumulates demand, and buffers emitted events, until [`forward_demand`](ProducerHandle::forward_demand) is called: for
+        /// consumers that should all have subscribed before the first event.
         pub fn accumulate(mut self) -> Self {
-            self.sending.forward = false;
+            self.output.forward = false;
             self
         }
     };
@@ -222,7 +154,7 @@ macro_rules! sending_options {
 
 macro_rules! receiving_options {
     ($event:ty) => {
-        /// Subscribes to an output at start. May be called more than once.
+        /// Subscribes the stage to an output when it starts. May be called more than once.
         pub fn subscribe_to(mut self, output: Output<$event>) -> Self {
             self.outputs.push(output);
             self
@@ -232,196 +164,73 @@ macro_rules! receiving_options {
 
 impl<P: Producer, D> ProducerBuilder<P, D> {
     common_options!(P);
-    sending_options!(ProducerBuilder<P>, P::Event, { stage, common });
+    sending_options!(ProducerBuilder<P>, P::Event, { stage, options });
 
     /// Starts the stage, and waits for its `init`.
     ///
     /// # Errors
     ///
-    /// Options that cannot work, all of them; `init` failed; or there is no tokio runtime with timers.
+    /// Fails with all invalid options at once, if there are any; if `init` failed; or without a tokio runtime with timers.
     pub async fn start(self) -> Result<ProducerHandle<P, D>, StartError>
     where
         D: Dispatch<P::Event, Options: Send> + Send + 'static,
     {
-        let body = Producing::new(self.stage);
-        let (common, sending) = start_sending(body, self.common, self.sending, Vec::new()).await?;
-        Ok(ProducerHandle { common, sending })
+        let stage = AnyProducer::new(self.stage);
+        let (core, outputs) = start_sender(stage, self.options, self.output, Vec::new()).await?;
+        Ok(ProducerHandle { core, outputs })
     }
 }
 
 impl<S: ProducerConsumer, D> ProducerConsumerBuilder<S, D> {
     common_options!(S);
-    sending_options!(ProducerConsumerBuilder<S>, S::Out, { stage, common, outputs });
+    sending_options!(ProducerConsumerBuilder<S>, S::Out, { stage, options, outputs });
     receiving_options!(S::In);
 
     /// Starts the stage, and waits for its `init`.
     ///
     /// # Errors
     ///
-    /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime with timers.
+    /// Fails with all invalid options at once, including subscription options, if there are any; if `init` failed; or without a tokio
+    /// runtime with timers.
     pub async fn start(self) -> Result<ProducerConsumerHandle<S, D>, StartError>
     where
         D: Dispatch<S::Out, Options: Send> + Send + 'static,
     {
-        let body = Both::new(self.stage);
-        let (common, sending) =
-            start_sending(body, self.common, self.sending, self.outputs).await?;
-        Ok(ProducerConsumerHandle { common, sending })
+        let stage = AnyProducerConsumer::new(self.stage);
+        let (core, outputs) = start_sender(stage, self.options, self.output, self.outputs).await?;
+        Ok(ProducerConsumerHandle { core, outputs })
     }
 }
 
 impl<C: Consumer> ConsumerBuilder<C> {
     common_options!(C);
 
-    /// By those of others.
+    /// Replaces the observers, for a member of a pool.
     pub(super) fn observed_by(mut self, observers: Observers) -> Self {
-        self.common.observers = observers;
+        self.options.observers = observers;
         self
     }
 
-    /// Counts with others what it does.
-    pub(super) fn counting(mut self, counters: &Arc<Counters>) -> Self {
-        self.common.counters = Arc::clone(counters);
+    /// Shares counters, for a member of a pool.
+    pub(super) fn counting(mut self, counters: &Arc<StageCounters>) -> Self {
+        self.options.counters = Arc::clone(counters);
         self
     }
+
     receiving_options!(C::Event);
 
     /// Starts the stage, and waits for its `init`.
     ///
     /// # Errors
     ///
-    /// Options that cannot work, those of subscriptions too, all of them; `init` failed; or there is no tokio runtime with timers.
+    /// Fails with all invalid options at once, including subscription options, if there are any; if `init` failed; or without a tokio
+    /// runtime with timers.
     pub async fn start(self) -> Result<ConsumerHandle<C>, StartError> {
-        let problems = self.common.problems();
+        let problems = self.options.problems();
         let notices = mpsc::unbounded_channel();
-        let body = Consuming::new(self.stage);
-        let common = start(body, self.common, problems, self.outputs, notices, || {
-            Silent
-        })
-        .await?;
-        Ok(ConsumerHandle { common })
+        let stage = AnyConsumer::new(self.stage);
+        let outputs = self.outputs;
+        let core = start(stage, self.options, problems, outputs, notices, || NoOutput).await?;
+        Ok(ConsumerHandle { core })
     }
-}
-
-type CommonOf<B> = Common<<B as Body>::Stage, <B as Body>::In, <B as Body>::Out>;
-type Channel<T> = (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>);
-type Started<B, D> = (CommonOf<B>, Sending<<B as Body>::Out, D>);
-
-async fn start_sending<B, D>(
-    body: B,
-    common: Options<B::Stage>,
-    options: SendingOptions<D>,
-    outputs: Vec<Output<B::In>>,
-) -> Result<Started<B, D>, StartError>
-where
-    B: Body,
-    D: Dispatch<B::Out, Options: Send> + Send + 'static,
-{
-    let mut problems = common.problems();
-    options.problems(&mut problems);
-    let SendingOptions {
-        dispatcher,
-        buffer,
-        forward,
-    } = options;
-    let link = Arc::new(Link::new(dispatcher));
-    let outlet = link.outlet_to_order();
-    let (notices, heard) = mpsc::unbounded_channel();
-    let heard = (notices.clone(), heard);
-    let emission = || Emission::new(outlet, buffer, forward);
-    let common = start(body, common, problems, outputs, heard, emission).await?;
-    Ok((common, Sending { link, notices }))
-}
-
-/// Checks, connects, initialises and spawns a stage.
-pub(super) async fn start<B: Body, O: Emits<B::Out> + 'static>(
-    body: B,
-    options: Options<B::Stage>,
-    mut problems: Vec<Problem>,
-    outputs: Vec<Output<B::In>>,
-    notices: Channel<Notice>,
-    output: impl FnOnce() -> O,
-) -> Result<CommonOf<B>, StartError> {
-    runtime::current()?;
-    let name: Arc<str> = Arc::from(options.name.as_str());
-    let (control, orders) = mpsc::unbounded_channel();
-    let mut inputs = Inputs::new();
-    for output in &outputs {
-        match handle::connect(&control, output) {
-            Ok(input) => inputs.add(input),
-            Err(error) => problems.push(Problem::new("subscribe_to", error.to_string())),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(StartError::Invalid(problems));
-    }
-    let (mail, letters) = mpsc::channel(options.mailbox);
-    let counters = options.counters;
-    let mut runner = Runner {
-        body,
-        again: options.restart.map(|(policy, make)| Again {
-            restart: Restart::new(policy),
-            make,
-            restarts: 0,
-        }),
-        cx: Context::new(Arc::clone(&name)),
-        inputs,
-        output: output(),
-        desk: Desk {
-            control: orders,
-            notices: notices.1,
-            mail: letters,
-            mail_closed: false,
-            _open: (control.clone(), notices.0),
-        },
-        emitter: options.observers.into_emitter(&name),
-        counters: Arc::clone(&counters),
-        chunk: Vec::new(),
-        discarded: Vec::new(),
-        behind: VecDeque::new(),
-        resting: false,
-        mail_first: false,
-        demand_last: false,
-        end: None,
-    };
-    runner.begin().await.map_err(|reason| StartError::Init {
-        stage: Arc::clone(&name),
-        reason,
-    })?;
-    runner.tell(StageEvent::Started);
-    // Made here: a task that is aborted before it is polled says how it ended, too.
-    let (farewell, ended) = farewell(runner.emitter.clone());
-    let abort = spawn::spawn(live(runner, Arc::clone(&name), farewell));
-    Ok(Common {
-        name,
-        control,
-        mail,
-        counters,
-        ended,
-        abort,
-    })
-}
-
-/// The life of a stage, which ends in a word about how.
-async fn live<B: Body, O: Emits<B::Out>>(
-    mut runner: Runner<B, O>,
-    name: Arc<str>,
-    farewell: Farewell,
-) {
-    let life = async move {
-        if runner.open().await.is_continue() {
-            runner = actor::run(runner).await;
-        }
-        runner.end.take()
-    };
-    let lived = AssertUnwindSafe(life).catch_unwind().await;
-    farewell.say(match lived {
-        Ok(Some(end)) => end,
-        Ok(None) => End::Normal,
-        // User code is caught where it is called, but for what its destructors do.
-        Err(payload) => {
-            let reason = Reason::panic(Callback::Terminate, payload);
-            End::Failed(Failure::new(&name, reason))
-        }
-    });
 }

@@ -1,21 +1,23 @@
-//! [`Consumer`]: a stage where events end.
+//! [`Consumer`]: a stage that receives events and sends none.
 
+use std::convert::Infallible;
 use std::future::Future;
 
-use super::{Context, End, Nothing, Subscription, Timer};
+use super::{Context, End, Subscription, Timer};
 use crate::error::BoxError;
 
-/// A stage that receives events, and sends none.
+/// A stage that receives events and sends none.
 ///
-/// It demands events of the producers that it is subscribed to: up to `max_demand` of each, and more when no more than
-/// `min_demand` of those are still to be handled. So a chunk has at most `max_demand - min_demand` events.
+/// It demands up to `max_demand` events of each producer that it is subscribed to, and more when no more than `min_demand` of those are
+/// still to be handled. So a chunk has at most `max_demand - min_demand` events.
 ///
-/// All callbacks of one stage run one after the other, in one task. An error, or a panic, in any of them ends the stage as
-/// [`End::Failed`], unless the stage [restarts](super::ConsumerBuilder::restart). Either way the chunk in hand is gone: what
-/// must not be lost needs acknowledgements, as a [pipeline](crate::Pipeline) has them.
+/// The callbacks of a stage run one after the other, in one task. An error or a panic in any of them ends the stage as
+/// [`End::Failed`], unless the stage [restarts](super::ConsumerBuilder::restart). Either way the current chunk is lost. Events that
+/// must not be lost need acknowledgements, as a [pipeline](crate::Pipeline) has.
 ///
 /// ```
-/// use broadway_core::{BoxError, stage::{self, Consumer, Context, Nothing, Subscription}};
+/// use broadway_core::{BoxError, stage::{self, Consumer, Context, Subscription}};
+/// use std::convert::Infallible;
 ///
 /// struct Printer;
 ///
@@ -26,7 +28,7 @@ use crate::error::BoxError;
 ///         &mut self,
 ///         events: &mut Vec<u64>,
 ///         _from: &Subscription,
-///         _cx: &mut Context<Nothing>,
+///         _cx: &mut Context<Infallible>,
 ///     ) -> Result<(), BoxError> {
 ///         println!("{events:?}");
 ///         Ok(())
@@ -50,61 +52,61 @@ use crate::error::BoxError;
     note = "implement `broadway::stage::Consumer` for it, or wrap an async closure with `stage::for_each`"
 )]
 pub trait Consumer: Send + Sized + 'static {
-    /// What it receives.
+    /// The events that it receives.
     type Event: Send + 'static;
 
-    /// A chunk of events, in their order; never empty. Drain the `Vec` or just look at it: what is left in it is dropped, and
-    /// its memory used again. More is asked for when this returns.
+    /// Handles a chunk of events, in their order; it is never empty. Draining the `Vec` is optional: events left in it are dropped, and
+    /// its memory is reused. More events are demanded when this returns.
     fn handle_events(
         &mut self,
         events: &mut Vec<Self::Event>,
         from: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Before anything else, also after a restart.
+    /// Called before any other callback, also after a restart.
     fn init(
         &mut self,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = cx;
         async { Ok(()) }
     }
 
-    /// The stage is subscribed to a producer. After a restart, again for each subscription that there is. With
-    /// [manual demand](super::Output::manual) nothing comes before it is [asked](Subscription::ask) for.
+    /// Called when the stage is subscribed to a producer. After a restart it is called again for each subscription. With
+    /// [manual demand](super::Output::manual) no events arrive before the stage [asks](Subscription::ask) for them.
     fn handle_subscribe(
         &mut self,
         producer: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = (producer, cx);
         async { Ok(()) }
     }
 
-    /// A subscription has ended, and all that came by it was handled. Afterwards its [`Cancel`](super::Cancel) mode
-    /// decides whether the stage ends too.
+    /// Called when a subscription has ended and all its events are handled. Afterwards its [`Cancel`](super::Cancel) mode decides
+    /// whether the stage ends, too.
     fn handle_cancel(
         &mut self,
         producer: &Subscription,
         end: &End,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = (producer, end, cx);
         async { Ok(()) }
     }
 
-    /// A timer that was [started](Context::start_timer) has run out.
+    /// Called when a timer that the stage [started](Context::start_timer) has run out.
     fn handle_timer(
         &mut self,
         timer: Timer,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = (timer, cx);
         async { Ok(()) }
     }
 
-    /// The last call, also after a failure, but not after a panic.
+    /// Called last, also after an error, but not after a panic.
     fn terminate(&mut self, end: &End) -> impl Future<Output = ()> + Send {
         let _ = end;
         async {}

@@ -1,17 +1,17 @@
-//! Consumers made of what programs have: an async closure, a channel. The counterpart of [`from_iter`](super::from_iter) and
-//! its kin.
+//! [`for_each`] and [`into_sender`]: consumers from an async closure or a channel. The counterpart of
+//! [`from_iter`](super::from_iter).
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{convert::Infallible, fmt, future::Future, pin::Pin};
 
 use tokio::sync::mpsc;
 
-use super::{Consumer, ConsumerBuilder, Context, Nothing, Subscription, builder::consumer};
+use super::{Consumer, ConsumerBuilder, Context, Subscription, builder::consumer};
 use crate::error::BoxError;
 
 /// A consumer that calls a closure with each event, one after the other.
 ///
-/// An error, or a panic, ends the stage as [failed](super::End::Failed); the rest of the chunk is gone then. For what works
-/// on many events at once, implement [`Consumer`].
+/// An error or a panic ends the stage as [failed](super::End::Failed), and the rest of the chunk is lost. To handle many events at
+/// once, implement [`Consumer`].
 ///
 /// ```
 /// use broadway_core::stage;
@@ -37,12 +37,12 @@ where
     consumer(ForEach(Box::new(call))).name("for_each")
 }
 
-/// A consumer that sends each event to a channel, and waits for room there: so the receiver slows down the producers.
+/// A consumer that sends each event to a channel, and waits while the channel is full, so a slow receiver slows down the producers.
 ///
-/// It ends normally when the receiver is gone, which it sees at the next event; the rest of the chunk is gone then. When it
-/// ends itself the channel is closed, once all that was taken has been sent. As long as it waits for room it is in a callback:
-/// [`stop`](super::ConsumerHandle::stop) waits for that, [`abort`](super::ConsumerHandle::abort) does not. So with a slow
-/// receiver small chunks are better: [`max_demand`](super::Output::max_demand).
+/// It ends normally at the first event after the receiver was dropped; the rest of the chunk is lost then. When the stage ends for
+/// another reason, it sends the current chunk and closes the channel. While it waits for room it is in a callback:
+/// [`stop`](super::ConsumerHandle::stop) waits for that, [`abort`](super::ConsumerHandle::abort) does not. Use small chunks with a
+/// slow receiver: [`max_demand`](super::Output::max_demand).
 ///
 /// ```
 /// use broadway_core::stage;
@@ -64,8 +64,8 @@ pub fn into_sender<T: Send + 'static>(sender: mpsc::Sender<T>) -> ConsumerBuilde
 
 /// Made by [`for_each`].
 ///
-/// It does not name the closure: the compiler fails to see that a future is `Send` which keeps a type whose bounds speak of an
-/// async block with a boxed error. This costs an allocation for each chunk.
+/// The type of the closure is erased, at the cost of an allocation per chunk: with it, the compiler cannot prove that the future of
+/// `start` is `Send` if the closure returns an async block with a boxed error.
 #[must_use = "a stage does nothing until it is started"]
 pub struct ForEach<T>(Box<dyn HandleEach<T>>);
 
@@ -83,7 +83,7 @@ impl<T: Send + 'static> Consumer for ForEach<T> {
         &mut self,
         events: &mut Vec<T>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.0.handle_each(events).await
     }
@@ -91,10 +91,10 @@ impl<T: Send + 'static> Consumer for ForEach<T> {
 
 /// A closure that is called with each event of a chunk.
 trait HandleEach<T>: Send {
-    fn handle_each<'a>(&'a mut self, events: &'a mut Vec<T>) -> Handled<'a>;
+    fn handle_each<'a>(&'a mut self, events: &'a mut Vec<T>) -> HandleEachFuture<'a>;
 }
 
-type Handled<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+type HandleEachFuture<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
 
 impl<T, F, R> HandleEach<T> for F
 where
@@ -102,7 +102,7 @@ where
     F: FnMut(T) -> R + Send,
     R: Future<Output = Result<(), BoxError>> + Send,
 {
-    fn handle_each<'a>(&'a mut self, events: &'a mut Vec<T>) -> Handled<'a> {
+    fn handle_each<'a>(&'a mut self, events: &'a mut Vec<T>) -> HandleEachFuture<'a> {
         Box::pin(async move {
             for event in events.drain(..) {
                 self(event).await?;
@@ -125,7 +125,7 @@ impl<T: Send + 'static> Consumer for IntoSender<T> {
         &mut self,
         events: &mut Vec<T>,
         _: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         for event in events.drain(..) {
             if self.0.send(event).await.is_err() {

@@ -1,4 +1,4 @@
-//! Producers made of what programs have: iterators, streams, channels.
+//! [`from_iter`], [`from_stream`] and [`from_receiver`]: producers from iterators, streams and channels.
 
 use std::{
     pin::Pin,
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{Context, Producer, ProducerBuilder, builder::producer};
 use crate::error::BoxError;
 
-/// A producer that takes from an iterator exactly as many items as are asked for, and ends when the iterator does.
+/// A producer that takes exactly as many items from an iterator as consumers demand, and ends with the iterator.
 ///
 /// The iterator runs in the stage's task, so it must not block for long.
 ///
@@ -33,7 +33,7 @@ where
     producer(FromIter(items.into_iter())).name("from_iter")
 }
 
-/// A producer that polls a stream as long as events are asked for, and ends when the stream does.
+/// A producer that polls a stream while there is demand, and ends with the stream.
 ///
 /// ```
 /// use broadway_core::stage;
@@ -54,8 +54,8 @@ where
     producer(FromStream(Box::pin(stream))).name("from_stream")
 }
 
-/// A producer that receives from a channel as long as events are asked for, so that senders feel the back-pressure. It ends
-/// when the channel is closed and empty.
+/// A producer that receives from a channel while there is demand, so that back-pressure reaches the senders. It ends when the channel
+/// is closed and empty.
 ///
 /// ```
 /// use broadway_core::stage;
@@ -145,7 +145,7 @@ impl<T: Send + 'static> Producer for FromReceiver<T> {
     }
 }
 
-/// Emits what is ready, as far as it is asked for. Ready if there was something, or at the end.
+/// Emits items that are ready, as far as there is demand. Ready if it emitted any, or at the end.
 fn drain<T>(
     cx: &mut Context<T>,
     mut poll: impl FnMut(&mut Task<'_>) -> Poll<Option<T>>,

@@ -1,221 +1,224 @@
 //! The handles of running stages: [`ProducerHandle`], [`ProducerConsumerHandle`], [`ConsumerHandle`].
 //!
-//! All three can send messages, stop the stage and wait for its end. Those that send events have outputs; those that
-//! receive some can subscribe.
+//! All three send messages to the stage, stop it and wait for its end. Stages that send events have outputs; stages that receive
+//! events can subscribe.
 
-use std::{fmt, hash::Hash, sync::Arc};
+use std::{convert::Infallible, fmt, hash::Hash, sync::Arc};
 
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
-    Consumer, End, Output, PlainSeat, Producer, ProducerConsumer, Receive, StageGone, StageStats,
-    SubscribeError, Subscription, SubscriptionId,
-    farewell::Ended,
+    Closed, Consumer, DefaultSubscription, End, Output, Producer, ProducerConsumer, Receive,
+    StageStats, SubscribeError, Subscription, SubscriptionId,
+    exit_notifier::ExitWatcher,
     input::Input,
-    mail::{Delivery, Mail},
-    output::{Connector, Notice},
-    runner::Control,
-    stats::Counters,
-    subscription::Cancels,
+    mailbox::{DeliveryOrder, StageMessage},
+    notice::ConsumerNotice,
+    output::SubscribableLink,
+    runner::StageCommand,
+    stats::StageCounters,
+    subscription::CancelSubscription,
 };
-use crate::engine::link::Link;
-use crate::machine::dispatch::{
-    Broadcast, Demand, Dispatch, Partition, PartitionName, Route, Selector,
+use crate::{
+    engine::link::Link,
+    machine::dispatch::{Broadcast, Demand, Dispatch, Partition, PartitionName, Route, Selector},
 };
 
-/// What all handles have.
-pub(super) struct Common<S, I, E> {
+/// What the handles of all stages have in common.
+pub(super) struct HandleCore<S, I, E> {
     pub(super) name: Arc<str>,
-    pub(super) control: mpsc::UnboundedSender<Control<I>>,
-    pub(super) mail: mpsc::Sender<Mail<S, E>>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) ended: Ended,
+    pub(super) commands: mpsc::UnboundedSender<StageCommand<I>>,
+    pub(super) messages: mpsc::Sender<StageMessage<S, E>>,
+    pub(super) counters: Arc<StageCounters>,
+    pub(super) exit: ExitWatcher,
     pub(super) abort: AbortHandle,
 }
 
-/// The sending side of a stage: makes outputs.
-pub(super) struct Sending<E, D: Dispatch<E>> {
+/// Makes the outputs of a stage.
+pub(super) struct OutputFactory<E, D: Dispatch<E>> {
     pub(super) link: Arc<Link<E, D>>,
-    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    pub(super) notices: mpsc::UnboundedSender<ConsumerNotice>,
 }
 
 /// A running producer. Cheap to clone.
 ///
-/// Dropping it does not stop the stage. But when nobody is left who could reach it (no handle, no [`Output`], no
-/// subscription), it is shut down.
+/// Dropping it does not stop the stage. A producer that nothing can reach any more (no handle, no [`Output`], no subscription) is
+/// shut down.
 #[must_use = "a producer that nothing can reach any more is shut down: keep its handle, or subscribe to it"]
 pub struct ProducerHandle<P: Producer, D: Dispatch<P::Event> = Demand<<P as Producer>::Event>> {
-    pub(super) common: Common<P, super::Nothing, P::Event>,
-    pub(super) sending: Sending<P::Event, D>,
+    pub(super) core: HandleCore<P, Infallible, P::Event>,
+    pub(super) outputs: OutputFactory<P::Event, D>,
 }
 
 /// A running producer-consumer. Cheap to clone.
 ///
-/// Dropping it does not stop the stage. But when nobody is left who could reach it (no handle, no [`Output`], no
-/// subscription to it), it is shut down; and when nothing can reach it any more, it ends.
+/// Dropping it does not stop the stage. It is shut down when no consumer can demand events any more (no handle, no [`Output`], no
+/// subscription to it), and ends when nothing can reach it any more.
 #[must_use = "a stage that nothing can reach any more ends: keep its handle, or subscribe to it"]
 pub struct ProducerConsumerHandle<
     S: ProducerConsumer,
     D: Dispatch<S::Out> = Demand<<S as ProducerConsumer>::Out>,
 > {
-    pub(super) common: Common<S, S::In, S::Out>,
-    pub(super) sending: Sending<S::Out, D>,
+    pub(super) core: HandleCore<S, S::In, S::Out>,
+    pub(super) outputs: OutputFactory<S::Out, D>,
 }
 
 /// A running consumer. Cheap to clone.
 ///
-/// Dropping it does not stop the stage. But when nothing can reach it any more (no handle, no subscription, no timer), it
-/// ends.
+/// Dropping it does not stop the stage. A consumer that nothing can reach any more (no handle, no subscription, no timer) ends.
 #[must_use = "a consumer that nothing can reach any more ends: keep its handle, and wait for its end with `join`"]
 pub struct ConsumerHandle<C: Consumer> {
-    pub(super) common: Common<C, C::Event, super::Nothing>,
+    pub(super) core: HandleCore<C, C::Event, Infallible>,
 }
 
 macro_rules! common_methods {
     ($stage:ty, $event:ty) => {
-        /// The name of the stage.
+        /// Returns the name of the stage.
         #[must_use]
         pub fn name(&self) -> &str {
-            &self.common.name
+            &self.core.name
         }
 
-        /// Sends a message and waits for the reply, which comes behind the events that were emitted on the way.
+        /// Sends a message and waits for the reply. Events that the stage emits on the way are sent before the reply.
         ///
         /// # Errors
         ///
-        /// The stage has ended, or failed at this message.
+        /// Fails if the stage has ended, or fails at this message.
         ///
         /// # Cancel safety
         ///
-        /// Dropped before it completes, the message may or may not be received.
+        /// Not cancel safe: if it is dropped before it completes, the message may or may not be received.
         pub async fn call<M>(
             &self,
             message: M,
-        ) -> Result<<$stage as Receive<M, $event>>::Reply, StageGone>
+        ) -> Result<<$stage as Receive<M, $event>>::Reply, Closed>
         where
             $stage: Receive<M, $event>,
             M: Send + 'static,
         {
-            self.common.call(message).await
+            self.core.call(message).await
         }
 
-        /// Sends a message, as soon as there is room in the mailbox, and does not wait for it to be received.
+        /// Sends a message as soon as the mailbox has room. Does not wait until it is received.
         ///
         /// # Errors
         ///
-        /// The stage has ended.
+        /// Fails if the stage has ended.
         ///
         /// # Cancel safety
         ///
-        /// Dropped before it completes, the message was not sent.
-        pub async fn cast<M>(&self, message: M) -> Result<(), StageGone>
+        /// If it is dropped before it completes, the message was not sent.
+        pub async fn cast<M>(&self, message: M) -> Result<(), Closed>
         where
             $stage: Receive<M, $event>,
             M: Send + 'static,
         {
-            self.common.send(message, Delivery::Now).await
+            self.core.send(message, DeliveryOrder::Now).await
         }
 
-        /// Sends a message that is received when all events that are buffered before it have been asked for.
+        /// Sends a message that is received once all events that are buffered before it have been asked for.
         ///
         /// # Errors
         ///
-        /// The stage has ended.
+        /// Fails if the stage has ended.
         ///
         /// # Cancel safety
         ///
-        /// Dropped before it completes, the message was not sent.
-        pub async fn info<M>(&self, message: M) -> Result<(), StageGone>
+        /// If it is dropped before it completes, the message was not sent.
+        pub async fn info<M>(&self, message: M) -> Result<(), Closed>
         where
             $stage: Receive<M, $event>,
             M: Send + 'static,
         {
-            self.common.send(message, Delivery::BehindEvents).await
+            self.core.send(message, DeliveryOrder::AfterEvents).await
         }
 
-        /// Ends the stage as [`End::Shutdown`] once the callback in hand returns, and waits until it has ended. Messages that
-        /// wait are dropped.
+        /// Ends the stage as [`End::Shutdown`] once the current callback returns, and waits until it has ended. Messages in the mailbox
+        /// are dropped.
         ///
         /// # Cancel safety
         ///
-        /// Once polled, the stage stops, also when this future is dropped.
+        /// Once polled, the stage stops, even if this future is dropped.
         pub async fn stop(&self) -> End {
-            self.common.stop().await
+            self.core.stop().await
         }
 
-        /// Ends the stage at its next await, in the middle of a callback perhaps; `terminate` is not called. For who
-        /// is connected it was shut down.
+        /// Ends the stage at its next await, perhaps in the middle of a callback. `terminate` is not called. Its producers and consumers
+        /// see [`End::Shutdown`].
         pub fn abort(&self) {
-            self.common.abort.abort();
+            self.core.abort.abort();
         }
 
-        /// Waits until the stage has ended, and tells how.
+        /// Waits until the stage has ended, and returns how. May be called any number of times, also after the end.
         ///
         /// # Cancel safety
         ///
-        /// Cancel safe; may be called any number of times, also after the end.
+        /// Cancel safe.
         pub async fn join(&self) -> End {
-            self.common.ended.join().await
+            self.core.exit.join().await
         }
 
-        /// How the stage ended, if it has.
+        /// Returns how the stage ended, if it has.
         #[must_use]
         pub fn end(&self) -> Option<End> {
-            self.common.ended.end()
+            self.core.exit.end()
         }
 
-        /// What it has done so far.
+        /// Returns the counts of what the stage has done so far.
         #[must_use]
         pub fn stats(&self) -> StageStats {
-            self.common.counters.stats()
+            self.core.counters.stats()
         }
     };
 }
 
 macro_rules! sending_methods {
     ($event:ty, $dispatch:ty) => {
-        /// Where consumers subscribe, with the options of a subscription.
+        /// Returns an output, to which consumers subscribe.
         pub fn output(&self) -> Output<$event>
         where
-            $dispatch: Dispatch<$event, Options: PlainSeat + Clone + Send + Sync> + Send + 'static,
+            $dispatch: Dispatch<$event, Options: DefaultSubscription + Clone + Send + Sync>
+                + Send
+                + 'static,
         {
             self.output_at(<$dispatch as Dispatch<$event>>::Options::default())
         }
 
-        /// As [`output`](Self::output), at a seat of a dispatcher of one's own.
+        /// As [`output`](Self::output), with the subscription options that the dispatcher defines as its
+        /// [`Options`](Dispatch::Options).
         pub fn output_at(&self, seat: <$dispatch as Dispatch<$event>>::Options) -> Output<$event>
         where
             $dispatch: Dispatch<$event, Options: Clone + Send + Sync> + Send + 'static,
         {
-            self.sending.output(&self.common.name, seat)
+            self.outputs.output(&self.core.name, seat)
         }
 
-        /// Tells the stage what was asked of it while it [accumulated](super::ProducerBuilder::accumulate) demand, and
-        /// sends what it emitted meanwhile.
+        /// Reports demand that the stage has [accumulated](super::ProducerBuilder::accumulate) to it, and sends what it emitted
+        /// meanwhile.
         pub fn forward_demand(&self) {
-            let _ = self.common.control.send(Control::Forward(true));
+            let _ = self.core.commands.send(StageCommand::ForwardDemand(true));
         }
 
-        /// Keeps demand from here on, and what is emitted, until it is [forwarded](Self::forward_demand).
+        /// Accumulates demand, and buffers emitted events, until demand is [forwarded](Self::forward_demand).
         pub fn accumulate_demand(&self) {
-            let _ = self.common.control.send(Control::Forward(false));
+            let _ = self.core.commands.send(StageCommand::ForwardDemand(false));
         }
     };
 }
 
 macro_rules! receiving_methods {
     ($event:ty) => {
-        /// Subscribes the stage to an output, beside those that it is subscribed to. It asks for events at once.
+        /// Subscribes the stage to another output. It demands events at once.
         ///
         /// # Errors
         ///
-        /// See [`SubscribeError`]. An output whose stage has ended is no error: the subscription ends as soon as the stage
-        /// looks at it, with all that its [mode](super::Cancel) says.
+        /// See [`SubscribeError`]. Subscribing to the output of a stage that has ended succeeds: the subscription then ends like any
+        /// other, with the effect of its [mode](super::Cancel).
         pub fn subscribe(&self, output: &Output<$event>) -> Result<Subscription, SubscribeError> {
-            self.common.subscribe(output)
+            self.core.subscribe(output)
         }
 
-        /// Cancels one subscription and makes another. The new one is made first; if it cannot be, the old one stays.
+        /// Replaces a subscription. The new one is made first; if that fails, the old one stays.
         ///
         /// # Errors
         ///
@@ -244,14 +247,14 @@ impl<S: ProducerConsumer, D: Dispatch<S::Out>> ProducerConsumerHandle<S, D> {
 }
 
 impl<C: Consumer> ConsumerHandle<C> {
-    common_methods!(C, super::Nothing);
+    common_methods!(C, Infallible);
     receiving_methods!(C::Event);
 }
 
 macro_rules! broadcast_methods {
     ($event:ty) => {
-        /// Where consumers subscribe who want only the events of which `wanted` says so. It is called for every event, under
-        /// the lock of the link: it must be quick.
+        /// Returns an output for consumers of the events for which `wanted` returns true. It is called for every event, under the lock
+        /// of the link, so it must be quick.
         pub fn selecting(
             &self,
             wanted: impl Fn(&$event) -> bool + Send + Sync + 'static,
@@ -263,8 +266,8 @@ macro_rules! broadcast_methods {
 
 macro_rules! partition_methods {
     ($event:ty) => {
-        /// Where the consumer of one partition subscribes. Subscribing to one that there is not, or that has a consumer, is an
-        /// error then.
+        /// Returns the output for the consumer of one partition. Subscribing to it fails if the partition does not exist or has a
+        /// consumer.
         pub fn partition(&self, partition: K) -> Output<$event> {
             self.output_at(PartitionName(partition))
         }
@@ -273,8 +276,8 @@ macro_rules! partition_methods {
 
 macro_rules! route_methods {
     ($event:ty) => {
-        /// Where the consumer of one target subscribes. Subscribing to one that there is not, or that has a consumer, is an
-        /// error then.
+        /// Returns the output for the consumer of one target. Subscribing to it fails if the target does not exist or has a
+        /// consumer.
         pub fn target(&self, target: K) -> Output<$event> {
             self.output_at(PartitionName(target))
         }
@@ -323,86 +326,86 @@ where
     route_methods!(S::Out);
 }
 
-impl<S, I, E> Common<S, I, E>
+impl<S, I, E> HandleCore<S, I, E>
 where
     S: Send + 'static,
     I: Send + 'static,
     E: Send + 'static,
 {
-    async fn call<M>(&self, message: M) -> Result<S::Reply, StageGone>
+    async fn call<M>(&self, message: M) -> Result<S::Reply, Closed>
     where
         S: Receive<M, E>,
         M: Send + 'static,
     {
-        let (mail, reply) = Mail::new(message, Delivery::Now);
-        let gone = || StageGone::new(&self.name);
-        self.mail.send(mail).await.map_err(|_| gone())?;
-        reply.await.map_err(|_| gone())
+        let (message, reply) = StageMessage::new(message, DeliveryOrder::Now);
+        let closed = || Closed::new(&self.name);
+        self.messages.send(message).await.map_err(|_| closed())?;
+        reply.await.map_err(|_| closed())
     }
 
-    async fn send<M>(&self, message: M, delivery: Delivery) -> Result<(), StageGone>
+    async fn send<M>(&self, message: M, order: DeliveryOrder) -> Result<(), Closed>
     where
         S: Receive<M, E>,
         M: Send + 'static,
     {
-        let (mail, _reply) = Mail::new(message, delivery);
-        let sent = self.mail.send(mail).await;
-        sent.map_err(|_| StageGone::new(&self.name))
+        let (message, _reply) = StageMessage::new(message, order);
+        let sent = self.messages.send(message).await;
+        sent.map_err(|_| Closed::new(&self.name))
     }
 
     pub(super) async fn stop(&self) -> End {
-        // If nobody hears it, the stage has ended.
-        let _ = self.control.send(Control::Stop);
-        self.ended.join().await
+        // Fails if the stage has ended.
+        let _ = self.commands.send(StageCommand::Stop);
+        self.exit.join().await
     }
 
     pub(super) fn subscribe(&self, output: &Output<I>) -> Result<Subscription, SubscribeError> {
-        subscribe(&self.control, output)
+        subscribe(&self.commands, output)
     }
 }
 
-/// Makes a subscription and gives it to the stage.
+/// Makes a subscription and passes it to the stage.
 pub(super) fn subscribe<I: Send + 'static>(
-    control: &mpsc::UnboundedSender<Control<I>>,
+    commands: &mpsc::UnboundedSender<StageCommand<I>>,
     output: &Output<I>,
 ) -> Result<Subscription, SubscribeError> {
-    if control.is_closed() {
-        // Not even for a moment is anything asked for.
+    if commands.is_closed() {
+        // Before the subscription is made: the producer must not be asked for events that nothing will handle.
         return Err(SubscribeError::ConsumerEnded);
     }
-    let input = connect(control, output)?;
+    let input = new_input(commands, output)?;
     let subscription = input.subscription.clone();
-    let sent = control.send(Control::Subscribe(input));
+    let sent = commands.send(StageCommand::Subscribe(input));
     sent.map_err(|_| SubscribeError::ConsumerEnded)?;
     Ok(subscription)
 }
 
-/// Makes a subscription for the stage that listens to `control`.
-pub(super) fn connect<I: Send + 'static>(
-    control: &mpsc::UnboundedSender<Control<I>>,
+/// Makes a subscription for the stage that receives `commands`.
+pub(super) fn new_input<I: Send + 'static>(
+    commands: &mpsc::UnboundedSender<StageCommand<I>>,
     output: &Output<I>,
 ) -> Result<Input<I>, SubscribeError> {
-    let joined = output.connect()?;
-    let cancels = Arc::new(Canceller(control.clone()));
-    let subscription = Subscription::new(joined.id, joined.producer, joined.asks, cancels);
-    Ok(Input::new(subscription, joined.inlet, output.cancel))
+    let new = output.subscribe()?;
+    let consumer = Arc::new(CommandSender(commands.clone()));
+    let subscription = Subscription::new(new.id, new.producer, new.handle, consumer);
+    Ok(Input::new(subscription, new.inlet, output.cancel))
 }
 
-/// Tells the loop of a stage. The stage itself may keep one: that its control channel closes means nothing to it.
-struct Canceller<I>(mpsc::UnboundedSender<Control<I>>);
+/// Sends commands to a stage. The stage itself may hold one, by its subscriptions, so the closing of this channel ends nothing.
+struct CommandSender<I>(mpsc::UnboundedSender<StageCommand<I>>);
 
-impl<I: Send> Cancels for Canceller<I> {
+impl<I: Send> CancelSubscription for CommandSender<I> {
     fn cancel(&self, id: SubscriptionId, end: End) -> bool {
-        self.0.send(Control::Cancel(id, end)).is_ok()
+        self.0.send(StageCommand::Cancel(id, end)).is_ok()
     }
 }
 
-impl<E: Send + 'static, D: Dispatch<E>> Sending<E, D> {
+impl<E: Send + 'static, D: Dispatch<E>> OutputFactory<E, D> {
     fn output(&self, name: &Arc<str>, seat: D::Options) -> Output<E>
     where
         D: Dispatch<E, Options: Clone + Send + Sync> + Send + 'static,
     {
-        Output::new(Arc::new(Connector {
+        Output::new(Arc::new(SubscribableLink {
             link: Arc::clone(&self.link),
             seat,
             notices: self.notices.clone(),
@@ -411,20 +414,20 @@ impl<E: Send + 'static, D: Dispatch<E>> Sending<E, D> {
     }
 }
 
-impl<S, I, E> Clone for Common<S, I, E> {
+impl<S, I, E> Clone for HandleCore<S, I, E> {
     fn clone(&self) -> Self {
         Self {
             name: Arc::clone(&self.name),
-            control: self.control.clone(),
-            mail: self.mail.clone(),
+            commands: self.commands.clone(),
+            messages: self.messages.clone(),
             counters: Arc::clone(&self.counters),
-            ended: self.ended.clone(),
+            exit: self.exit.clone(),
             abort: self.abort.clone(),
         }
     }
 }
 
-impl<E, D: Dispatch<E>> Clone for Sending<E, D> {
+impl<E, D: Dispatch<E>> Clone for OutputFactory<E, D> {
     fn clone(&self) -> Self {
         Self {
             link: Arc::clone(&self.link),
@@ -444,14 +447,14 @@ macro_rules! clone_and_debug {
         impl<$stage: $kind $(, $dispatch: Dispatch<$event>)?> fmt::Debug for $handle<$stage $(, $dispatch)?> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($handle))
-                    .field("name", &self.common.name)
-                    .field("end", &self.common.ended)
+                    .field("name", &self.core.name)
+                    .field("end", &self.core.exit)
                     .finish_non_exhaustive()
             }
         }
     };
 }
 
-clone_and_debug!(ProducerHandle [P: Producer, D: [P::Event]] { common, sending });
-clone_and_debug!(ProducerConsumerHandle [S: ProducerConsumer, D: [S::Out]] { common, sending });
-clone_and_debug!(ConsumerHandle [C: Consumer] { common });
+clone_and_debug!(ProducerHandle [P: Producer, D: [P::Event]] { core, outputs });
+clone_and_debug!(ProducerConsumerHandle [S: ProducerConsumer, D: [S::Out]] { core, outputs });
+clone_and_debug!(ConsumerHandle [C: Consumer] { core });

@@ -1,54 +1,56 @@
-//! The receiving side of a stage: its subscriptions, taken from in turn.
+//! [`Inputs`]: the receiving side of a stage, which takes from its subscriptions in turn.
 
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
-use super::{Cancel, End, Subscription, SubscriptionId, output::Notice};
-use crate::engine::link::Inlet;
-use crate::machine::dispatch::Dispatch;
+use super::{Cancel, End, Subscription, SubscriptionId, notice::ConsumerNotice};
+use crate::{engine::link::Inlet, machine::dispatch::Dispatch};
 
 /// An inlet of a link with any dispatcher.
 pub(super) trait AnyInlet<T>: Send {
     fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool>;
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-    fn rest(&mut self);
-    fn done(&mut self);
+    fn cancel_wait(&mut self);
+    fn finish_chunk(&mut self);
     fn end(&self) -> End;
-    /// What the producer is told when this is dropped.
-    fn leave_as(&mut self, end: End);
+    /// Sets the end that the producer is notified of when this is dropped.
+    fn set_cancel_reason(&mut self, end: End);
 }
 
-/// An inlet whose producer is told when it is gone.
-pub(super) struct Connected<T, D: Dispatch<T>> {
+/// An inlet whose producer is notified when it is dropped.
+pub(super) struct SubscribedInlet<T, D: Dispatch<T>> {
     inlet: Inlet<T, D>,
-    /// Behind the inlet, so that its seat is free when the producer is told.
-    parting: Parting,
+    /// Declared, and so dropped, after the inlet: when the producer is notified, the seat is free.
+    cancel_notice: CancelNotice,
 }
 
-/// Tells the producer, when dropped.
-struct Parting {
+/// Notifies the producer when it is dropped.
+struct CancelNotice {
     id: SubscriptionId,
-    notices: mpsc::UnboundedSender<Notice>,
+    notices: mpsc::UnboundedSender<ConsumerNotice>,
     end: End,
 }
 
-impl<T, D: Dispatch<T>> Connected<T, D> {
+impl<T, D: Dispatch<T>> SubscribedInlet<T, D> {
     pub(super) fn new(
         id: SubscriptionId,
         inlet: Inlet<T, D>,
-        notices: mpsc::UnboundedSender<Notice>,
+        notices: mpsc::UnboundedSender<ConsumerNotice>,
     ) -> Self {
-        let parting = Parting {
+        let cancel_notice = CancelNotice {
             id,
             notices,
             end: End::Shutdown,
         };
-        Self { inlet, parting }
+        Self {
+            inlet,
+            cancel_notice,
+        }
     }
 }
 
-impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
+impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for SubscribedInlet<T, D> {
     fn poll_take(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool> {
         self.inlet.poll_take(cx, max, out)
     }
@@ -57,37 +59,37 @@ impl<T: Send, D: Dispatch<T> + Send> AnyInlet<T> for Connected<T, D> {
         self.inlet.poll_ended(cx)
     }
 
-    fn rest(&mut self) {
-        self.inlet.rest();
+    fn cancel_wait(&mut self) {
+        self.inlet.cancel_wait();
     }
 
-    fn done(&mut self) {
-        self.inlet.done();
+    fn finish_chunk(&mut self) {
+        self.inlet.finish_chunk();
     }
 
     fn end(&self) -> End {
         self.inlet.end()
     }
 
-    fn leave_as(&mut self, end: End) {
-        self.parting.end = end;
+    fn set_cancel_reason(&mut self, end: End) {
+        self.cancel_notice.end = end;
     }
 }
 
-impl Drop for Parting {
+impl Drop for CancelNotice {
     fn drop(&mut self) {
-        // If the stage has ended there is nobody to tell.
+        // Fails if the producer has ended and needs no notice.
         let end = self.end.clone();
-        let _ = self.notices.send(Notice::Cancelled(self.id, end));
+        let _ = self.notices.send(ConsumerNotice::Cancelled(self.id, end));
     }
 }
 
-/// One subscription, as the consumer's loop has it.
+/// One subscription, as the loop of the consumer holds it.
 pub(super) struct Input<T> {
     pub(super) subscription: Subscription,
     pub(super) inlet: Box<dyn AnyInlet<T>>,
     pub(super) cancel: Cancel,
-    /// It was polled in vain, and events may be promised to it.
+    /// Its last poll was pending, so the link may have promised events to it.
     waiting: bool,
 }
 
@@ -109,15 +111,15 @@ impl<T> Input<T> {
 /// The subscriptions of a stage.
 pub(super) struct Inputs<T> {
     all: Vec<Input<T>>,
-    /// Who is asked first, so that a busy producer does not starve the others.
-    turn: usize,
+    /// The index that is polled first. It moves on, so that a busy producer does not starve the others.
+    first: usize,
 }
 
-/// What came of a subscription.
-pub(super) enum Came {
-    /// Events, now in the chunk.
+/// What a subscription has for the stage.
+pub(super) enum InputEvent {
+    /// Events, which are in the chunk now.
     Events(Subscription),
-    /// There will be no more.
+    /// The end: no more events will come.
     Ended(SubscriptionId, End),
 }
 
@@ -125,7 +127,7 @@ impl<T> Inputs<T> {
     pub(super) const fn new() -> Self {
         Self {
             all: Vec::new(),
-            turn: 0,
+            first: 0,
         }
     }
 
@@ -151,60 +153,64 @@ impl<T> Inputs<T> {
         Some(self.all.remove(index))
     }
 
-    /// The events that came last are handled.
-    pub(super) fn done(&mut self, id: SubscriptionId) {
+    /// Completes the chunk that was taken from the subscription last.
+    pub(super) fn finish_chunk(&mut self, id: SubscriptionId) {
         if let Some(index) = self.position(id) {
-            self.all[index].inlet.done();
+            self.all[index].inlet.finish_chunk();
         }
     }
 
-    /// Everyone learns how the stage ended.
-    pub(super) fn leave_as(&mut self, end: &End) {
+    /// Cancels all subscriptions. Their producers are notified of how the stage ended.
+    pub(super) fn cancel_all(&mut self, end: &End) {
         for mut input in self.all.drain(..) {
-            input.inlet.leave_as(end.clone());
+            input.inlet.set_cancel_reason(end.clone());
         }
     }
 
-    /// The next events, or end, of any subscription, in turn.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, chunk: &mut Vec<T>) -> Poll<Came> {
+    /// Waits for the next events, or the end, of any subscription, in turn.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &mut Vec<T>,
+    ) -> Poll<InputEvent> {
         self.poll_in_turn(|inlet| inlet.poll_take(cx, usize::MAX, chunk))
     }
 
-    /// The end of any subscription of which all is handled. Nothing is taken, and nothing promised.
-    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+    /// Waits for the end of any subscription whose events are all handled. Takes nothing.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<InputEvent> {
         self.poll_in_turn(|inlet| inlet.poll_ended(cx).map(|()| false))
     }
 
-    /// Polls for whether there are events (`true`) or there is an end.
+    /// `poll` is ready with `true` if there are events, and with `false` at the end.
     fn poll_in_turn(
         &mut self,
         mut poll: impl FnMut(&mut dyn AnyInlet<T>) -> Poll<bool>,
-    ) -> Poll<Came> {
+    ) -> Poll<InputEvent> {
         let n = self.all.len();
-        for index in (0..n).map(|step| (self.turn + step) % n) {
+        for index in (0..n).map(|step| (self.first + step) % n) {
             let input = &mut self.all[index];
             let polled = poll(&mut *input.inlet);
             input.waiting = polled.is_pending();
-            let Poll::Ready(some) = polled else {
+            let Poll::Ready(has_events) = polled else {
                 continue;
             };
-            let came = if some {
-                Came::Events(input.subscription.clone())
+            let event = if has_events {
+                InputEvent::Events(input.subscription.clone())
             } else {
-                Came::Ended(input.subscription.id(), input.inlet.end())
+                InputEvent::Ended(input.subscription.id(), input.inlet.end())
             };
-            self.turn = (index + 1) % n;
-            self.rest();
-            return Poll::Ready(came);
+            self.first = (index + 1) % n;
+            self.cancel_waits();
+            return Poll::Ready(event);
         }
         Poll::Pending
     }
 
-    /// Nobody waits for events any more: what they were woken for is for others.
-    pub(super) fn rest(&mut self) {
+    /// Stops waiting for events. What the links promised to this stage goes to other consumers.
+    pub(super) fn cancel_waits(&mut self) {
         for input in self.all.iter_mut().filter(|input| input.waiting) {
             input.waiting = false;
-            input.inlet.rest();
+            input.inlet.cancel_wait();
         }
     }
 

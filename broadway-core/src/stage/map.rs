@@ -1,4 +1,4 @@
-//! Producer-consumers made of closures.
+//! [`map`] and [`flat_map`]: producer-consumers from closures.
 
 use std::{fmt, marker::PhantomData};
 
@@ -9,7 +9,7 @@ use crate::error::BoxError;
 
 /// A producer-consumer that sends one event for each that it receives.
 ///
-/// The closure runs in the stage's task, so it must not block for long. For what has to wait, or can fail, implement
+/// The closure runs in the stage's task, so it must not block for long. For work that awaits or can fail, implement
 /// [`ProducerConsumer`].
 ///
 /// ```
@@ -37,11 +37,11 @@ where
     .name("map")
 }
 
-/// A producer-consumer that sends any number of events for each that it receives, in their order. With a closure that returns
-/// an [`Option`] it is a filter.
+/// A producer-consumer that sends any number of events for each that it receives, in their order. A closure that returns an
+/// [`Option`] makes it a filter.
 ///
-/// The closure, and the iterator that it returns, run in the stage's task, so they must not block for long. All events that
-/// come of one chunk are in memory at once.
+/// The closure, and the iterator that it returns, run in the stage's task, so they must not block for long. All events made
+/// from one chunk are in memory at once.
 ///
 /// ```
 /// use broadway_core::stage;

@@ -1,4 +1,4 @@
-//! [`Output`]: where a stage can be subscribed to, and how.
+//! [`Output`]: where consumers subscribe to a stage, with the options of the subscription.
 
 use std::{fmt, sync::Arc};
 
@@ -6,11 +6,12 @@ use tokio::sync::mpsc;
 
 use super::{
     Cancel, End, SubscriptionId,
-    input::{AnyInlet, Connected},
-    subscription::Asks,
+    input::{AnyInlet, SubscribedInlet},
+    notice::ConsumerNotice,
+    subscription::AnyInletHandle,
 };
-use crate::engine::link::{Flow, Link};
 use crate::{
+    engine::link::{DemandMode, Link},
     error::Problem,
     machine::{
         credit::{Credit, InvalidCredit},
@@ -21,48 +22,49 @@ use crate::{
 
 /// The output of a stage that sends events of type `T`, with the options of a subscription to it.
 ///
-/// Give it to [`subscribe_to`](super::ConsumerBuilder::subscribe_to) or [`subscribe`](super::ConsumerHandle::subscribe) of a
-/// stage, or make it a [stream](Self::stream). It can be cloned and used any number of times; each use is a subscription of its
-/// own. It keeps the stage reachable: a producer with neither subscriptions nor outputs nor handles is shut down.
+/// Pass it to [`subscribe_to`](super::ConsumerBuilder::subscribe_to) or [`subscribe`](super::ConsumerHandle::subscribe) of a
+/// stage, or turn it into a [stream](Self::stream). It can be cloned and used any number of times; each use makes a new
+/// subscription. It keeps the stage reachable: a producer without subscriptions, outputs and handles is shut down.
 ///
-/// By default a consumer demands up to 1,000 events, and more when 500 of them are handled, and ends with its producer.
+/// By default a consumer demands up to 1,000 events, demands more when 500 of them are handled, and ends with its producer.
 #[must_use = "an output does nothing until it is subscribed to"]
 pub struct Output<T> {
-    connect: Arc<dyn Connect<T>>,
-    demand: Demanding,
+    link: Arc<dyn AnyLink<T>>,
+    demand: DemandOption,
     pub(super) cancel: Cancel,
 }
 
-/// A seat of a [dispatcher](Dispatch) that a consumer gets without saying which: any that has a default.
+/// Subscription options of a [dispatcher](Dispatch) that have a default, so that a consumer can subscribe without choosing any.
 #[diagnostic::on_unimplemented(
-    message = "this dispatcher has no output that is for just any consumer",
-    label = "which part of the events is wanted?",
-    note = "use `partition` with the name of one, or `output_at` with a `{Self}`"
+    message = "this dispatcher has no default output: each consumer subscribes to a part of the events",
+    label = "which part?",
+    note = "use `partition` or `target` with the name of one, or `output_at` with a `{Self}`"
 )]
-pub trait PlainSeat: Default {}
+pub trait DefaultSubscription: Default {}
 
 #[diagnostic::do_not_recommend]
-impl<S: Default> PlainSeat for S {}
+impl<S: Default> DefaultSubscription for S {}
 
 #[derive(Debug, Clone, Copy)]
-enum Demanding {
+enum DemandOption {
     Automatic {
         max: usize,
         min: Option<usize>,
     },
     Manual,
-    /// By a consumer that has slots for events, as they get free: so many, asked for by so many. `None`: nobody said.
-    TaskSlots(Option<(usize, usize)>),
+    /// By a consumer with a slot for each event, as slots become free: the number of slots, and how many are asked for at once.
+    /// `None` if the output has manual demand.
+    Slots(Option<(usize, usize)>),
 }
 
-/// The most that a subscription may demand: a slip above it is refused.
+/// The most that a subscription may demand. A larger value is most likely a mistake.
 const MAX_DEMAND: usize = 1_000_000;
 
 impl<T: Send + 'static> Output<T> {
-    pub(super) fn new(connect: Arc<dyn Connect<T>>) -> Self {
+    pub(super) fn new(link: Arc<dyn AnyLink<T>>) -> Self {
         Self {
-            connect,
-            demand: Demanding::Automatic {
+            link,
+            demand: DemandOption::Automatic {
                 max: 1_000,
                 min: None,
             },
@@ -70,132 +72,133 @@ impl<T: Send + 'static> Output<T> {
         }
     }
 
-    /// The most events that are demanded and not handled yet: 1 to 1,000,000, by default 1,000.
+    /// Sets the most events that are demanded and not handled yet, 1 to 1,000,000. Defaults to 1,000.
     pub fn max_demand(self, max: usize) -> Self {
         let min = match self.demand {
-            Demanding::Automatic { min, .. } => min,
-            Demanding::Manual | Demanding::TaskSlots(_) => None,
+            DemandOption::Automatic { min, .. } => min,
+            DemandOption::Manual | DemandOption::Slots(_) => None,
         };
-        let demand = Demanding::Automatic { max, min };
+        let demand = DemandOption::Automatic { max, min };
         Self { demand, ..self }
     }
 
-    /// More is demanded when this many or fewer are still to be handled: below `max_demand`, by default half of it. A chunk has
-    /// at most `max_demand - min_demand` events: a high minimum means small chunks and little waiting, a low one large chunks.
+    /// Sets at how many events still to be handled, or fewer, more are demanded. Must be below `max_demand`; defaults to half of it.
+    /// A chunk has at most `max_demand - min_demand` events: a high minimum means small chunks and little waiting, a low one large
+    /// chunks.
     pub fn min_demand(self, min: usize) -> Self {
         let max = match self.demand {
-            Demanding::Automatic { max, .. } => max,
-            Demanding::Manual | Demanding::TaskSlots(_) => 1_000,
+            DemandOption::Automatic { max, .. } => max,
+            DemandOption::Manual | DemandOption::Slots(_) => 1_000,
         };
-        let demand = Demanding::Automatic {
+        let demand = DemandOption::Automatic {
             max,
             min: Some(min),
         };
         Self { demand, ..self }
     }
 
-    /// Nothing is demanded but by [`Subscription::ask`](super::Subscription::ask). A chunk then has as many events as are there,
-    /// at most those asked for.
+    /// Demands events only through [`Subscription::ask`](super::Subscription::ask). A chunk then has the events that are there, at
+    /// most as many as were asked for.
     pub fn manual(self) -> Self {
         Self {
-            demand: Demanding::Manual,
+            demand: DemandOption::Manual,
             ..self
         }
     }
 
-    /// What the end of the producer means for the consumer.
+    /// Sets what the end of the producer means for the consumer. Defaults to [`Cancel::Permanent`].
     pub fn cancel(self, cancel: Cancel) -> Self {
         Self { cancel, ..self }
     }
 
-    /// The name of the stage.
+    /// Returns the name of the stage.
     #[must_use]
     pub fn producer(&self) -> &str {
-        self.connect.name()
+        self.link.name()
     }
 
-    /// How many events of the stage have been asked for and wait until a consumer takes them.
+    /// Returns how many events of the stage were asked for and wait until a consumer takes them.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.connect.waiting()
+        self.link.waiting()
     }
 
-    /// The largest number of events that are demanded by themselves, and of which on more are.
-    pub(super) fn limits(&self) -> Option<(usize, usize)> {
+    /// Returns `max_demand` and `min_demand`. `None` if the demand is not automatic.
+    pub(super) fn demand_limits(&self) -> Option<(usize, usize)> {
         match self.demand {
-            Demanding::Automatic { max, min } => Some((max, min.unwrap_or(max / 2))),
-            Demanding::Manual | Demanding::TaskSlots(_) => None,
+            DemandOption::Automatic { max, min } => Some((max, min.unwrap_or(max / 2))),
+            DemandOption::Manual | DemandOption::Slots(_) => None,
         }
     }
 
-    /// For a consumer whose events have slots, as many as may be demanded.
+    /// Returns this output for a consumer that has a slot for each event, `max_demand` in all.
     pub(super) fn in_slots(&self) -> Self {
-        let demand = Demanding::TaskSlots(self.limits());
+        let demand = DemandOption::Slots(self.demand_limits());
         Self {
             demand,
             ..self.clone()
         }
     }
 
-    /// How the stage ended, if it has.
+    /// Returns how the stage ended, if it has.
     pub(super) fn end(&self) -> Option<End> {
-        self.connect.end()
+        self.link.end()
     }
 
-    /// Whether a consumer may hold all that it has demanded, so that nothing needs to be there for others.
+    /// Whether a consumer may hold all events that it has demanded, so that none wait visibly.
     pub(super) fn is_exhaustible(&self) -> bool {
-        self.limits().is_none_or(|(_, min)| min == 0)
+        self.demand_limits().is_none_or(|(_, min)| min == 0)
     }
 
-    /// Whether equal consumers can share it.
+    /// Checks that equal consumers can share the output.
     ///
     /// # Errors
     ///
-    /// The options can't work, or events are tied to consumers.
+    /// Fails if the options are invalid, or the dispatcher ties events to consumers.
     pub(super) fn check_for_pool(&self) -> Result<(), SubscribeError> {
-        self.flow()?;
-        if self.connect.any_inlet() {
+        self.demand_mode()?;
+        if self.link.any_inlet() {
             return Ok(());
         }
-        let reason = "its dispatcher chooses the consumer of each event, so the members of a pool could not do each other's work: let it dispatch by demand";
+        let reason = "its dispatcher chooses the consumer of each event, so the members of a pool could not share the events: dispatch by demand";
         Err(self.refused(JoinError::new(reason)))
     }
 
-    /// The option that cannot work, if there is one.
+    /// Returns the invalid option, if there is one.
     pub(crate) fn problem(&self) -> Option<Problem> {
-        let (max, min) = self.limits()?;
+        let (max, min) = self.demand_limits()?;
         match credit(max, min) {
             Err(SubscribeError::Invalid(problem)) => Some(problem),
             _ => None,
         }
     }
 
-    pub(super) fn connect(&self) -> Result<Joined<T>, SubscribeError> {
+    pub(super) fn subscribe(&self) -> Result<NewSubscription<T>, SubscribeError> {
         let slots = match self.demand {
-            Demanding::TaskSlots(limits) => Some(slots(limits)?),
-            Demanding::Automatic { .. } | Demanding::Manual => None,
+            DemandOption::Slots(limits) => Some(slots(limits)?),
+            DemandOption::Automatic { .. } | DemandOption::Manual => None,
         };
-        let joined = self.connect.connect(self.flow()?);
-        let mut joined = joined.map_err(|error| self.refused(error))?;
+        let subscribed = self.link.subscribe(self.demand_mode()?);
+        let mut new = subscribed.map_err(|error| self.refused(error))?;
         if let Some(slots) = slots {
-            joined.asks = Arc::new(InSlots {
-                asks: joined.asks,
+            new.handle = Arc::new(SlottedInletHandle {
+                handle: new.handle,
                 slots,
             });
         }
-        Ok(joined)
+        Ok(new)
     }
 
-    fn flow(&self) -> Result<Flow, SubscribeError> {
-        Ok(match self.limits() {
-            None => Flow::Manual { pending: 0 },
-            Some((max, min)) => Flow::Automatic(credit(max, min)?),
+    fn demand_mode(&self) -> Result<DemandMode, SubscribeError> {
+        Ok(match self.demand_limits() {
+            None => DemandMode::Manual { pending: 0 },
+            Some((max, min)) => DemandMode::Automatic(credit(max, min)?),
         })
     }
 
     fn refused(&self, error: JoinError) -> SubscribeError {
         SubscribeError::Refused {
-            producer: Arc::clone(self.connect.name()),
+            producer: Arc::clone(self.link.name()),
             error,
         }
     }
@@ -208,7 +211,7 @@ fn credit(max: usize, min: usize) -> Result<Credit, SubscribeError> {
 
 fn slots(limits: Option<(usize, usize)>) -> Result<TaskSlots, SubscribeError> {
     let Some((max, min)) = limits else {
-        let message = "does not go with a task for each event: give `max_demand`, the most tasks";
+        let message = "does not work with a task for each event: set `max_demand`, the number of tasks at once";
         return Err(SubscribeError::Invalid(Problem::new("manual", message)));
     };
     check_max(max)?;
@@ -228,19 +231,19 @@ fn invalid(max: usize, error: InvalidCredit) -> SubscribeError {
     SubscribeError::Invalid(Problem::new(option, error.to_string()))
 }
 
-/// Asks for a consumer whose events have slots.
-struct InSlots {
-    asks: Arc<dyn Asks>,
+/// The handle of an inlet whose consumer has a slot for each event.
+struct SlottedInletHandle {
+    handle: Arc<dyn AnyInletHandle>,
     slots: TaskSlots,
 }
 
-impl Asks for InSlots {
+impl AnyInletHandle for SlottedInletHandle {
     fn ask(&self, n: usize) -> bool {
-        self.asks.ask(n)
+        self.handle.ask(n)
     }
 
-    fn waits(&self) -> Option<bool> {
-        self.asks.waits()
+    fn is_waiting(&self) -> Option<bool> {
+        self.handle.is_waiting()
     }
 
     fn slots(&self) -> Option<TaskSlots> {
@@ -251,7 +254,7 @@ impl Asks for InSlots {
 impl<T> Clone for Output<T> {
     fn clone(&self) -> Self {
         Self {
-            connect: Arc::clone(&self.connect),
+            link: Arc::clone(&self.link),
             demand: self.demand,
             cancel: self.cancel,
         }
@@ -261,65 +264,58 @@ impl<T> Clone for Output<T> {
 impl<T> fmt::Debug for Output<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output")
-            .field("producer", self.connect.name())
+            .field("producer", self.link.name())
             .field("demand", &self.demand)
             .field("cancel", &self.cancel)
             .finish()
     }
 }
 
-/// The ends of a new subscription.
-pub(super) struct Joined<T> {
+/// The parts of a new subscription.
+pub(super) struct NewSubscription<T> {
     pub(super) id: SubscriptionId,
     pub(super) producer: Arc<str>,
     pub(super) inlet: Box<dyn AnyInlet<T>>,
-    pub(super) asks: Arc<dyn Asks>,
+    pub(super) handle: Arc<dyn AnyInletHandle>,
 }
 
-/// Makes subscriptions, whatever the dispatcher.
-pub(super) trait Connect<T>: Send + Sync {
-    fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError>;
+/// The link of a stage, with any dispatcher, as its consumers see it.
+pub(super) trait AnyLink<T>: Send + Sync {
+    fn subscribe(&self, demand: DemandMode) -> Result<NewSubscription<T>, JoinError>;
     fn name(&self) -> &Arc<str>;
     fn waiting(&self) -> usize;
     fn end(&self) -> Option<End>;
-    /// Whether any consumer may have any event.
+    /// Whether any consumer may take any event.
     fn any_inlet(&self) -> bool;
 }
 
-/// What a producing stage is told of its consumers.
-#[derive(Debug)]
-pub(super) enum Notice {
-    Subscribed(SubscriptionId),
-    Cancelled(SubscriptionId, End),
-}
-
-/// The one who makes subscriptions to one seat of one stage.
-pub(super) struct Connector<T, D: Dispatch<T>> {
+/// The link of a stage, with the options of one kind of subscription to it.
+pub(super) struct SubscribableLink<T, D: Dispatch<T>> {
     pub(super) link: Arc<Link<T, D>>,
     pub(super) seat: D::Options,
-    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    pub(super) notices: mpsc::UnboundedSender<ConsumerNotice>,
     pub(super) name: Arc<str>,
 }
 
-impl<T, D> Connect<T> for Connector<T, D>
+impl<T, D> AnyLink<T> for SubscribableLink<T, D>
 where
     T: Send + 'static,
     D: Dispatch<T, Options: Clone + Send + Sync> + Send + 'static,
 {
-    fn connect(&self, flow: Flow) -> Result<Joined<T>, JoinError> {
-        let mut inlet = self.link.join(self.seat.clone(), flow)?;
+    fn subscribe(&self, demand: DemandMode) -> Result<NewSubscription<T>, JoinError> {
+        let mut inlet = self.link.subscribe_paused(self.seat.clone(), demand)?;
         let id = SubscriptionId::next();
-        // If the stage has ended there is nobody to tell.
-        let _ = self.notices.send(Notice::Subscribed(id));
-        // The stage hears of its consumer before it hears of the demand.
-        inlet.begin();
-        let asks = Arc::new(inlet.asking());
+        // Before the demand starts: the stage must be notified of a consumer before it is asked for that consumer's events. Fails
+        // if the stage has ended and needs no notice.
+        let _ = self.notices.send(ConsumerNotice::Subscribed(id));
+        inlet.start_demand();
+        let handle = Arc::new(inlet.handle());
         let notices = self.notices.clone();
-        Ok(Joined {
+        Ok(NewSubscription {
             id,
             producer: Arc::clone(&self.name),
-            inlet: Box::new(Connected::new(id, inlet, notices)),
-            asks,
+            inlet: Box::new(SubscribedInlet::new(id, inlet, notices)),
+            handle,
         })
     }
 
@@ -340,20 +336,20 @@ where
     }
 }
 
-/// Why there is no subscription.
+/// Why a subscription could not be made.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// An option that cannot work.
+    /// An option is invalid.
     Invalid(Problem),
-    /// The dispatcher of the producer has no place: no such partition, or somebody has it.
+    /// The dispatcher of the producer refused: the partition does not exist, or has a consumer.
     Refused {
         /// The producer.
         producer: Arc<str>,
-        /// What is in the way.
+        /// The reason.
         error: JoinError,
     },
-    /// The stage that was to subscribe has ended.
+    /// The stage that should subscribe has ended.
     ConsumerEnded,
 }
 
@@ -364,7 +360,7 @@ impl fmt::Display for SubscribeError {
             Self::Refused { producer, error } => {
                 write!(f, "cannot subscribe to {producer}: {error}")
             }
-            Self::ConsumerEnded => f.write_str("cannot subscribe a stage that has ended"),
+            Self::ConsumerEnded => f.write_str("cannot subscribe: the consumer has ended"),
         }
     }
 }

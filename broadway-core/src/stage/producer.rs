@@ -1,4 +1,4 @@
-//! [`Producer`]: a stage that makes events when it is asked.
+//! [`Producer`]: a stage that produces events on demand.
 
 use std::{
     future::Future,
@@ -8,11 +8,11 @@ use std::{
 use super::{Context, End, SubscriptionId, Timer};
 use crate::error::BoxError;
 
-/// A stage that sends events, and receives none.
+/// A stage that sends events and receives none.
 ///
-/// It is asked with [`handle_demand`](Self::handle_demand), and may emit then, later, or from any other callback. All
-/// callbacks of one stage run one after the other, in one task. An error, or a panic, in any of them ends the stage as
-/// [`End::Failed`], unless the stage [restarts](super::ProducerBuilder::restart).
+/// [`handle_demand`](Self::handle_demand) asks it for events. It may emit them then, later, or from any other callback. The callbacks
+/// of a stage run one after the other, in one task. An error or a panic in any of them ends the stage as [`End::Failed`], unless the
+/// stage [restarts](super::ProducerBuilder::restart).
 ///
 /// ```
 /// use broadway_core::{BoxError, stage::{self, Context, Producer}};
@@ -40,30 +40,30 @@ use crate::error::BoxError;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a producing stage",
     label = "`stage::producer` takes one",
-    note = "implement `broadway::stage::Producer` for it, or use `stage::from_iter`, `from_stream` or `from_receiver` for what is at hand"
+    note = "implement `broadway::stage::Producer` for it, or use `stage::from_iter`, `from_stream` or `from_receiver`"
 )]
 pub trait Producer: Send + Sized + 'static {
-    /// What it sends.
+    /// The events that it sends.
     type Event: Send + 'static;
 
-    /// `demand` more events are asked for, at least one: the new part only. What was asked for before and not emitted is still
-    /// wanted; [`Context::demand`] is the sum.
+    /// Called when consumers ask for `demand` more events, at least one. `demand` is the new part only: events that were asked for
+    /// before and not emitted are still wanted. [`Context::demand`] returns the sum.
     ///
-    /// Emit as many now or later. What is emitted beyond the demand waits in the stage's [`Buffer`](super::Buffer).
+    /// Emit that many events now or later. Events beyond the demand wait in the stage's [`Buffer`](super::Buffer).
     ///
-    /// Nothing else happens to the stage until this returns, not even an orderly [stop](super::ProducerHandle::stop). What waits
-    /// long for something from outside is better read in [`poll_more`](Self::poll_more), as [`from_stream`](super::from_stream)
-    /// does, or by a task of its own, which [casts](super::ProducerHandle::cast) it here.
+    /// The stage does nothing else until this returns; even a [stop](super::ProducerHandle::stop) waits. To read from something that
+    /// may take long, use [`poll_more`](Self::poll_more), as [`from_stream`](super::from_stream) does, or a separate task that
+    /// [casts](super::ProducerHandle::cast) what it reads to the stage.
     fn handle_demand(
         &mut self,
         demand: usize,
         cx: &mut Context<Self::Event>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Polled while events are asked for and nothing else happens, for what comes by itself: a stream, a socket, a channel.
-    /// Emit up to [`Context::demand`] events and be ready, or arrange to be woken and be pending. Unlike what
-    /// `handle_demand` awaits, this holds up neither messages nor a stop. Must not block, and an event must not be lost between
-    /// two polls.
+    /// Reads events from outside, such as a stream, a socket or a channel. Polled while there is demand and nothing else to do.
+    ///
+    /// Emit up to [`Context::demand`] events and return ready, or arrange to be woken and return pending. Unlike what
+    /// `handle_demand` awaits, this delays neither messages nor a stop. It must not block, nor lose an event between two polls.
     fn poll_more(
         &mut self,
         task: &mut Task<'_>,
@@ -73,7 +73,7 @@ pub trait Producer: Send + Sized + 'static {
         Poll::Pending
     }
 
-    /// Before anything else, also after a restart.
+    /// Called before any other callback, also after a restart.
     fn init(
         &mut self,
         cx: &mut Context<Self::Event>,
@@ -82,7 +82,7 @@ pub trait Producer: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// A consumer has subscribed.
+    /// Called when a consumer has subscribed.
     fn consumer_subscribed(
         &mut self,
         consumer: SubscriptionId,
@@ -92,8 +92,8 @@ pub trait Producer: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// A subscription has ended: cancelled, or its consumer came to its end. What it had demanded and did not get is for
-    /// others.
+    /// Called when a subscription has ended: it was cancelled, or its consumer has ended. Events that it demanded and did not get go to
+    /// other consumers.
     fn consumer_cancelled(
         &mut self,
         consumer: SubscriptionId,
@@ -104,7 +104,7 @@ pub trait Producer: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// A timer that was [started](Context::start_timer) has run out.
+    /// Called when a timer that the stage [started](Context::start_timer) has run out.
     fn handle_timer(
         &mut self,
         timer: Timer,
@@ -114,8 +114,8 @@ pub trait Producer: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// Events that had no room in the [buffer](super::Buffer) are discarded. Called with those, oldest first; what is left in
-    /// the `Vec` is dropped. Not for events that the function of a partition dispatcher maps to `None`: it has chosen so.
+    /// Called with events that are discarded as the [buffer](super::Buffer) has no room for them, oldest first. Events left in the
+    /// `Vec` are dropped. Not called for events that the function of a partition dispatcher maps to `None`.
     fn handle_discarded(
         &mut self,
         discarded: &mut Vec<Self::Event>,
@@ -125,7 +125,7 @@ pub trait Producer: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// The last call, also after a failure, but not after a panic.
+    /// Called last, also after an error, but not after a panic.
     fn terminate(&mut self, end: &End) -> impl Future<Output = ()> + Send {
         let _ = end;
         async {}

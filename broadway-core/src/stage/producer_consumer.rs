@@ -1,4 +1,4 @@
-//! [`ProducerConsumer`]: a stage in the middle.
+//! [`ProducerConsumer`]: a stage that receives events and sends others.
 
 use std::future::Future;
 
@@ -7,12 +7,12 @@ use crate::error::BoxError;
 
 /// A stage that receives events and sends others: none, one or many for each.
 ///
-/// It takes a chunk only when what is behind it has demanded something, so a slow consumer slows it down, and through it its
-/// producers. It may emit more than was demanded; the rest waits in its [`Buffer`](super::Buffer), and no further chunk is
-/// taken until that is gone. As each stage demands for itself, up to `max_demand` events of each producer wait before it.
+/// It takes a chunk only while its consumers have demand, so a slow consumer slows it down, and through it its producers. It may emit
+/// more than was demanded: the surplus waits in its [`Buffer`](super::Buffer), and no further chunk is taken before that is empty. Each
+/// stage has a demand of its own, so up to `max_demand` events of each producer wait before it.
 ///
-/// All callbacks of one stage run one after the other, in one task. An error, or a panic, in any of them ends the stage as
-/// [`End::Failed`], unless the stage [restarts](super::ProducerConsumerBuilder::restart). Either way the chunk in hand is gone.
+/// The callbacks of a stage run one after the other, in one task. An error or a panic in any of them ends the stage as
+/// [`End::Failed`], unless the stage [restarts](super::ProducerConsumerBuilder::restart). Either way the current chunk is lost.
 ///
 /// ```
 /// use broadway_core::{BoxError, stage::{self, Context, ProducerConsumer, Subscription}};
@@ -49,13 +49,13 @@ use crate::error::BoxError;
     note = "implement `broadway::stage::ProducerConsumer` for it, or wrap a closure with `stage::map` or `stage::flat_map`"
 )]
 pub trait ProducerConsumer: Send + Sized + 'static {
-    /// What it receives.
+    /// The events that it receives.
     type In: Send + 'static;
-    /// What it sends.
+    /// The events that it sends.
     type Out: Send + 'static;
 
-    /// A chunk of events, in their order; never empty. What is left in the `Vec` is dropped, and its memory used again. More
-    /// is asked for when this returns.
+    /// Handles a chunk of events, in their order; it is never empty. Events left in the `Vec` are dropped, and its memory is reused.
+    /// More events are demanded when this returns.
     fn handle_events(
         &mut self,
         events: &mut Vec<Self::In>,
@@ -63,7 +63,7 @@ pub trait ProducerConsumer: Send + Sized + 'static {
         cx: &mut Context<Self::Out>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Before anything else, also after a restart.
+    /// Called before any other callback, also after a restart.
     fn init(
         &mut self,
         cx: &mut Context<Self::Out>,
@@ -114,7 +114,7 @@ pub trait ProducerConsumer: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// A timer that was [started](Context::start_timer) has run out.
+    /// Called when a timer that the stage [started](Context::start_timer) has run out.
     fn handle_timer(
         &mut self,
         timer: Timer,
@@ -134,7 +134,7 @@ pub trait ProducerConsumer: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// The last call, also after a failure, but not after a panic.
+    /// Called last, also after an error, but not after a panic.
     fn terminate(&mut self, end: &End) -> impl Future<Output = ()> + Send {
         let _ = end;
         async {}

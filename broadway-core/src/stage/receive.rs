@@ -1,31 +1,31 @@
-//! [`Receive`]: messages to a stage, beside the events.
+//! [`Receive`]: messages to a stage, besides its events.
 
+use std::convert::Infallible;
 use std::future::Future;
 
-use super::{Context, Nothing};
+use super::Context;
 use crate::error::BoxError;
 
-/// A stage that can be sent messages of type `M`. Implement it once for each type of message.
+/// A stage that receives messages of type `M`. Implement it once for each type of message.
 ///
 /// Messages go through a mailbox of limited size and are received one at a time, between other callbacks:
 ///
-/// - `call` waits for the reply. Events that were emitted on the way are sent before the reply is.
-/// - `cast` waits only for room in the mailbox; the reply is dropped.
-/// - `info` is received after all events that are buffered when it arrives have been asked for by consumers. A stage that
-///   sends no events receives it like a cast.
+/// - `call` waits for the reply. Events that the stage emits on the way are sent before the reply.
+/// - `cast` waits only for room in the mailbox. The reply is dropped.
+/// - `info` is received after consumers have asked for all events that are buffered when it arrives. A stage that sends no events
+///   receives it like a cast.
 ///
-/// Calls and casts of one sender are received in the order in which they were made, and so are infos. A stage whose buffer is
-/// full receives nothing until there is room again: senders wait. Neither does one where as many infos wait behind events as
-/// its mailbox has room for, until the first of them was received. An error ends the stage as
-/// [failed](super::End::Failed), and the caller learns that there will be no reply.
+/// Calls and casts of one sender are received in the order in which they were made, and so are infos. A stage receives nothing, and
+/// senders wait, while its buffer is full, and while as many infos wait behind events as its mailbox holds messages. An error ends the
+/// stage as [failed](super::End::Failed), and the call fails with [`Closed`](super::Closed).
 ///
-/// `E` is what the stage may emit: the event type of a producer, and nothing for a consumer. A stage that calls itself, or
-/// two that call one another, wait for ever.
+/// `E` is the event type that the stage may emit; a consumer emits none. A stage that calls itself waits forever, and so do two
+/// stages that call each other.
 ///
 /// ```
 /// use broadway_core::{BoxError, stage::{self, Context, Producer, Receive}};
 ///
-/// /// Sends what it is given.
+/// /// Emits the texts that are pushed to it.
 /// struct Queue;
 /// struct Push(&'static str);
 ///
@@ -57,11 +57,11 @@ use crate::error::BoxError;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent `{M}`",
-    label = "it does not receive such messages",
+    label = "the stage does not receive this type of message",
     note = "implement `broadway::stage::Receive<{M}, {E}>` for `{Self}`"
 )]
-pub trait Receive<M, E = Nothing>: Send + 'static {
-    /// What `call` returns.
+pub trait Receive<M, E = Infallible>: Send + 'static {
+    /// The value that `call` returns.
     type Reply: Send + 'static;
 
     /// Receives one message.

@@ -1,10 +1,9 @@
-//! [`Share`]: one of several parts in the settlement of one event. The last one to end settles it, for all.
+//! [`Share`]: one of several shares in the settlement of an event. The last share to be settled settles the event.
 //!
-//! Nothing is locked and nobody waits: how a share ended is noted in a cell that is written once, and that a share is the last
-//! one is what the reference count says. It does so to one of them, once, and only after all others have noted how they
-//! ended.
+//! This takes no lock and waits for nothing. The first failure is noted in a cell that is written once. The reference count identifies
+//! the last share: exactly one share sees it reach zero, and only after all others have noted their outcomes.
 //!
-//! `tests/link-model` ends shares in every order.
+//! `tests/link-model` settles shares in every order.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -18,69 +17,72 @@ use crate::{
     },
 };
 
-/// A part in the settlement of one event. Dropped unsettled, it has failed.
+/// A share in the settlement of an event. Dropped unsettled, it counts as failed.
 pub(crate) struct Share {
-    /// `None` once it has ended.
-    joint: Option<Arc<Joint>>,
+    /// `None` once it is settled.
+    settlement: Option<Arc<SharedSettlement>>,
 }
 
 /// What all shares of an event have in common.
-struct Joint {
+struct SharedSettlement {
     /// The first failure.
     failed: OnceLock<Reason>,
-    /// Some share was released.
+    /// Whether a share was released.
     released: AtomicBool,
-    /// Never locked: this makes any function one that threads may share.
-    settle: Mutex<Settle>,
+    /// Never locked: the mutex only makes the function `Sync`.
+    settle: Mutex<SettleFn>,
 }
 
-type Settle = Box<dyn FnOnce(Outcome) + Send>;
+type SettleFn = Box<dyn FnOnce(Outcome) + Send>;
 
 impl Share {
-    /// The only share as yet.
+    /// Makes the first share. `settle` is called with the outcome of the event.
     pub(crate) fn new(settle: impl FnOnce(Outcome) + Send + 'static) -> Self {
-        let joint = Joint {
+        let settlement = SharedSettlement {
             failed: OnceLock::new(),
             released: AtomicBool::new(false),
             settle: Mutex::new(Box::new(settle)),
         };
         Self {
-            joint: Some(Arc::new(joint)),
+            settlement: Some(Arc::new(settlement)),
         }
     }
 
-    /// One more.
-    pub(crate) fn another(&self) -> Self {
+    /// Makes another share in the same settlement.
+    pub(crate) fn split(&self) -> Self {
         Self {
-            joint: self.joint.clone(),
+            settlement: self.settlement.clone(),
         }
     }
 
-    /// It has ended like this.
+    /// Settles this share.
     pub(crate) fn settle(mut self, outcome: Outcome) {
-        self.end(outcome);
+        self.settle_once(outcome);
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        let Some(joint) = self.joint.take() else {
+    /// Does nothing if the share is settled already.
+    fn settle_once(&mut self, outcome: Outcome) {
+        let Some(settlement) = self.settlement.take() else {
             return;
         };
         match outcome {
             Outcome::Done => {}
             Outcome::Failed(reason) => {
-                // Only the first failure is told.
-                let _ = joint.failed.set(reason);
+                // Fails if another share has failed before: the first reason counts.
+                let _ = settlement.failed.set(reason);
             }
-            Outcome::Released => joint.released.store(true, Relaxed),
+            Outcome::Released => settlement.released.store(true, Relaxed),
         }
-        if let Some(joint) = into_inner(joint) {
-            joint.settle();
+        // After the outcome is noted. Of shares that are settled at the same time, exactly one gets the value; `Arc::try_unwrap` could
+        // give it to none.
+        if let Some(settlement) = into_inner(settlement) {
+            settlement.settle();
         }
     }
 }
 
-impl Joint {
-    /// All have ended: the worst end is the end of the event.
+impl SharedSettlement {
+    /// Settles the event with the worst outcome of its shares.
     fn settle(self) {
         let outcome = match self.failed.into_inner() {
             Some(reason) => Outcome::Failed(reason),
@@ -94,9 +96,9 @@ impl Joint {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if self.joint.is_some() {
+        if self.settlement.is_some() {
             let unsettled = "a share of the event was dropped before it was settled";
-            self.end(Outcome::Failed(Reason::error(
+            self.settle_once(Outcome::Failed(Reason::error(
                 Callback::HandleEvents,
                 unsettled,
             )));

@@ -1,4 +1,4 @@
-//! [`Shared`]: an event that is acknowledged when all who got it are done.
+//! [`Shared`]: an event that is settled once all its consumers are done.
 
 use std::fmt;
 
@@ -10,30 +10,31 @@ use crate::{
     error::{BoxError, Callback, Reason},
 };
 
-/// An event, and a share in its settlement: joint acknowledgement for events that go to several consumers.
+/// An event with a share in its settlement: joint acknowledgement for events that go to several consumers.
 ///
-/// Each clone is one more share. When the last share has ended, the function that the event was made with is called, once, with
-/// the worst end of all: [`Done`](Outcome::Done) if all were done; [`Failed`](Outcome::Failed), with the first reason, if any
-/// failed; [`Released`](Outcome::Released) if any was released and none failed. What is dropped without a word counts as
-/// failed and says so: an event in the hands of a consumer that panics, one that a full buffer or a dispatcher discards, one that
-/// is buffered when the program ends. So nothing is ever acknowledged that was not done.
+/// Each clone is another share. When the last share is settled, the function that the event was made with is called, once, with the
+/// worst outcome of all shares: [`Done`](Outcome::Done) if all were done; [`Failed`](Outcome::Failed), with the first reason, if any
+/// failed; [`Released`](Outcome::Released) if any was released and none failed. A share that is dropped unsettled counts as failed: an
+/// event that a consumer holds when it panics, one that a full buffer or a dispatcher discards, one that is buffered when the program
+/// ends. So an event is acknowledged only if all its consumers are done with it.
 ///
 /// ```
 /// use broadway_core::{Outcome, stage::Shared};
 ///
 /// let (order, outcome) = Shared::with_outcome("order 7");
-/// let copy = order.clone(); // as a dispatcher does, for each target but one
+/// let copy = order.clone(); // as a dispatcher does, for every target but one
 /// order.done();
-/// copy.failed("the billing service is away");
+/// copy.failed("the billing service is down");
 /// let Outcome::Failed(reason) = outcome.blocking_recv()? else { unreachable!() };
-/// assert_eq!(reason.to_string(), "handle_events failed: the billing service is away");
+/// assert_eq!(reason.to_string(), "handle_events failed: the billing service is down");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// A consumer settles each event that it has handled:
 ///
 /// ```
-/// # use broadway_core::{BoxError, stage::{Consumer, Context, Nothing, Shared, Subscription}};
+/// # use broadway_core::{BoxError, stage::{Consumer, Context, Shared, Subscription}};
+/// # use std::convert::Infallible;
 /// # struct Billing;
 /// # impl Billing { async fn book(&self, _: &str) -> Result<(), BoxError> { Ok(()) } }
 /// impl Consumer for Billing {
@@ -43,7 +44,7 @@ use crate::{
 ///         &mut self,
 ///         orders: &mut Vec<Shared<String>>,
 ///         _from: &Subscription,
-///         _cx: &mut Context<Nothing>,
+///         _cx: &mut Context<Infallible>,
 ///     ) -> Result<(), BoxError> {
 ///         for order in orders.drain(..) {
 ///             match self.book(order.data()).await {
@@ -56,8 +57,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// **Cost.** Two small allocations for an event, whatever the number of shares; a share costs what a clone of an `Arc` does,
-/// and no lock.
+/// **Cost.** Two small allocations per event, whatever the number of shares. A share costs the clone of an `Arc`, and no lock.
 #[must_use = "an event that is dropped unsettled counts as failed"]
 pub struct Shared<T> {
     data: T,
@@ -65,11 +65,11 @@ pub struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// An event whose end is told to `settle`.
+    /// Makes an event whose outcome is passed to `settle`.
     ///
-    /// That is called wherever the last share ends: in any task, perhaps while events are dropped under the lock of a link. So it
-    /// should be short and not call stages: let it send to a channel, or add to a list. If it panics, whoever ended the last
-    /// share meets the panic; if that was panicking already, the program aborts.
+    /// `settle` is called where the last share is settled or dropped: in any task, perhaps while events are dropped under the lock of a
+    /// link. So it should be short and must not call stages: let it send to a channel, or add to a list. If it panics, the panic
+    /// reaches the code that settled the last share; if that is panicking already, the program aborts.
     pub fn new(data: T, settle: impl FnOnce(Outcome) + Send + 'static) -> Self {
         Self {
             data,
@@ -77,44 +77,44 @@ impl<T> Shared<T> {
         }
     }
 
-    /// An event whose end can be waited for. Who does not want to know any more may drop the receiver.
+    /// Makes an event whose outcome can be awaited. The receiver may be dropped at any time.
     pub fn with_outcome(data: T) -> (Self, oneshot::Receiver<Outcome>) {
-        let (tell, outcome) = oneshot::channel();
+        let (sender, outcome) = oneshot::channel();
         let shared = Self::new(data, move |outcome| {
-            // Nobody wants to know any more.
-            let _ = tell.send(outcome);
+            // Fails if the receiver was dropped.
+            let _ = sender.send(outcome);
         });
         (shared, outcome)
     }
 
-    /// The event.
+    /// Returns the event.
     pub const fn data(&self) -> &T {
         &self.data
     }
 
-    /// The event. Other shares have copies of their own.
+    /// Returns the event for changes. Other shares have their own copies.
     pub const fn data_mut(&mut self) -> &mut T {
         &mut self.data
     }
 
-    /// This share ends well. Returns the event.
+    /// Settles this share as done. Returns the event.
     pub fn done(self) -> T {
         self.settle(Outcome::Done)
     }
 
-    /// This share has failed, and with it the event. Returns the event.
+    /// Settles this share, and with it the event, as failed. Returns the event.
     pub fn failed(self, reason: impl Into<BoxError>) -> T {
         let reason = Reason::error(Callback::HandleEvents, reason);
         self.settle(Outcome::Failed(reason))
     }
 
-    /// This share ends as something else has, such as a message of a pipeline. Returns the event.
+    /// Settles this share with an outcome, such as the outcome of a pipeline's message. Returns the event.
     pub fn settle(self, outcome: Outcome) -> T {
         self.share.settle(outcome);
         self.data
     }
 
-    /// Another event in the place of this one, with its share. If `f` panics, the share has failed.
+    /// Replaces the event, and keeps the share. If `f` panics, the share counts as failed.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Shared<U> {
         let Self { data, share } = self;
         Shared {
@@ -123,7 +123,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Another event beside this one, with one more share: for one event that becomes several.
+    /// Makes another event, with another share in the same settlement: for one event that becomes several.
     ///
     /// ```
     /// use broadway_core::stage::Shared;
@@ -141,12 +141,12 @@ impl<T> Shared<T> {
     pub fn share<U>(&self, data: U) -> Shared<U> {
         Shared {
             data,
-            share: self.share.another(),
+            share: self.share.split(),
         }
     }
 }
 
-/// One more share. If the clone of the data panics, there is none.
+/// Makes another share. If the clone of the data panics, the settlement is unchanged.
 impl<T: Clone> Clone for Shared<T> {
     fn clone(&self) -> Self {
         self.share(self.data.clone())

@@ -1,4 +1,4 @@
-//! [`StageStats`]: what a stage has done so far, in numbers.
+//! [`StageStats`]: counts of what a stage has done so far.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StageStats {
-    /// Events that it received.
+    /// Events that the stage received.
     pub received: u64,
-    /// Events that it emitted.
+    /// Events that the stage emitted.
     pub emitted: u64,
-    /// Emitted events that were discarded, as the [buffer](super::Buffer) was full.
+    /// Emitted events that were discarded because the [buffer](super::Buffer) was full.
     pub discarded: u64,
-    /// Emitted events that the function of the dispatcher wanted nobody to have.
+    /// Emitted events that the function of the dispatcher dropped.
     pub dropped: u64,
-    /// Received events that were in hand when a callback failed.
+    /// Received events that were lost because `handle_events` failed.
     pub lost: u64,
-    /// How often it was restarted.
+    /// How often the stage was restarted.
     pub restarts: u64,
-    /// Events that wait in its [buffer](super::Buffer), as nobody has asked for them.
+    /// Events that wait in the [buffer](super::Buffer) for demand.
     pub buffered: u64,
 }
 
-/// The counters behind it, written once per chunk. The members of a pool share them.
+/// The counters behind [`StageStats`], written once per chunk. The members of a pool share them.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct StageCounters {
     received: AtomicU64,
     emitted: AtomicU64,
     discarded: AtomicU64,
@@ -34,7 +34,7 @@ pub(super) struct Counters {
     buffered: AtomicU64,
 }
 
-impl Counters {
+impl StageCounters {
     pub(super) fn received(&self, n: usize) {
         self.received.fetch_add(n as u64, Relaxed);
     }
@@ -59,7 +59,7 @@ impl Counters {
         self.restarts.fetch_add(1, Relaxed);
     }
 
-    /// Returns whether that is news.
+    /// Sets the number of buffered events. Returns whether it has changed.
     pub(super) fn buffered(&self, n: usize) -> bool {
         let changed = self.buffered.load(Relaxed) != n as u64;
         if changed {
@@ -68,6 +68,7 @@ impl Counters {
         changed
     }
 
+    /// Returns the current counts.
     pub(super) fn stats(&self) -> StageStats {
         StageStats {
             received: self.received.load(Relaxed),

@@ -4,46 +4,49 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures_util::Stream;
 
-use super::{End, Output, SubscribeError, SubscriptionId, input::AnyInlet, subscription::Asks};
+use super::{
+    End, Output, SubscribeError, SubscriptionId, input::AnyInlet, subscription::AnyInletHandle,
+};
 
 /// The events of a stage, one by one, with back-pressure. Made by [`Output::stream`].
 ///
-/// It is a consumer without a task: who polls it takes a chunk, at most `max_demand - min_demand` events, and gets those one
-/// by one; more are asked for when the first event after the chunk is polled for. It ends when the producer has ended and
-/// all is taken; [`end`](Self::end) then tells how. Dropping it cancels the subscription: what was taken and not polled for is
-/// gone, what waits in the producer's link goes to others.
+/// It is a consumer without a task. A poll takes a chunk of at most `max_demand - min_demand` events and returns the first; the next
+/// polls return the others. More events are demanded when the first event after the chunk is polled for. The stream ends when the
+/// producer has ended and all its events are taken; [`end`](Self::end) then returns how. Dropping the stream cancels the
+/// subscription: events that were taken and not polled for are lost, those that wait in the producer's link go to other consumers.
 ///
-/// With a [manual](Output::manual) demand, [`ask`](Self::ask) before polling.
+/// With [manual](Output::manual) demand, call [`ask`](Self::ask) before polling.
 ///
-/// A stream that was polled as a [`Stream`], without success, and is not polled again may hold up events that another consumer
-/// of the same producer could have. [`next`](Self::next) and [`next_chunk`](Self::next_chunk) do not, whenever they are dropped.
+/// A stream that was polled as a [`Stream`], was pending, and is not polled again may hold up events that another consumer of the
+/// same producer could take. [`next`](Self::next) and [`next_chunk`](Self::next_chunk) do not, whenever they are dropped.
 #[must_use = "a stream does nothing unless polled, and dropping it cancels its subscription"]
 pub struct EventStream<T> {
     id: SubscriptionId,
     inlet: Box<dyn AnyInlet<T>>,
-    asks: std::sync::Arc<dyn Asks>,
-    /// The chunk in hand, last event first.
+    handle: Arc<dyn AnyInletHandle>,
+    /// The current chunk, last event first.
     chunk: Vec<T>,
     ended: Option<End>,
 }
 
 impl<T: Send + 'static> Output<T> {
-    /// Subscribes, and gives the events as a stream. The [`cancel`](Self::cancel) mode has no meaning here.
+    /// Subscribes, and returns the events as a stream. The [`cancel`](Self::cancel) mode has no effect.
     ///
     /// # Errors
     ///
     /// See [`SubscribeError`].
     pub fn stream(&self) -> Result<EventStream<T>, SubscribeError> {
-        let joined = self.connect()?;
+        let new = self.subscribe()?;
         Ok(EventStream {
-            id: joined.id,
-            inlet: joined.inlet,
-            asks: joined.asks,
+            id: new.id,
+            inlet: new.inlet,
+            handle: new.handle,
             chunk: Vec::new(),
             ended: None,
         })
@@ -51,18 +54,18 @@ impl<T: Send + 'static> Output<T> {
 }
 
 impl<T> EventStream<T> {
-    /// The next event; `None` at the end.
+    /// Waits for the next event. Returns `None` at the end.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no event is lost, and none is kept from other consumers.
+    /// Cancel safe: no event is lost, and none is withheld from other consumers.
     pub async fn next(&mut self) -> Option<T> {
-        let there = self.fill(usize::MAX).await;
-        there.then(|| self.chunk.pop()).flatten()
+        let filled = self.fill(usize::MAX).await;
+        filled.then(|| self.chunk.pop()).flatten()
     }
 
-    /// The next events, as many as are there: at least one, at most `max_demand - min_demand`. `None` at the end. More are asked
-    /// for when this is called again.
+    /// Waits for the next events, and returns those that are there: at least one, at most `max_demand - min_demand`. Returns `None` at
+    /// the end. More events are demanded when this is called again.
     ///
     /// # Cancel safety
     ///
@@ -74,37 +77,37 @@ impl<T> EventStream<T> {
         })
     }
 
-    /// The next events, at most `max`.
+    /// As [`next_chunk`](Self::next_chunk), with at most `max` events.
     pub(crate) async fn next_up_to(&mut self, max: usize) -> Option<impl Iterator<Item = T>> {
-        let there = self.fill(max).await;
-        there.then(|| self.chunk.drain(..).rev())
+        let filled = self.fill(max).await;
+        filled.then(|| self.chunk.drain(..).rev())
     }
 
-    /// How the producer ended, once the stream has.
+    /// Returns how the producer ended, once the stream has.
     #[must_use]
     pub const fn end(&self) -> Option<&End> {
         self.ended.as_ref()
     }
 
-    /// Which subscription this is.
+    /// Returns the id of the subscription.
     #[must_use]
     pub const fn id(&self) -> SubscriptionId {
         self.id
     }
 
-    /// Demands `n` more events by hand. Changes nothing if the demand is automatic.
+    /// Demands `n` more events. Does nothing if the demand is automatic.
     pub fn ask(&self, n: usize) {
-        self.asks.ask(n);
+        self.handle.ask(n);
     }
 
-    /// Waits until there is an event in the chunk. `false`: there will be none.
+    /// Waits until the chunk has an event. Returns `false` if there will be none.
     async fn fill(&mut self, max: usize) -> bool {
-        let mut filling = Filling {
+        let mut wait = FillWait {
             stream: self,
             max,
-            waits: false,
+            waiting: false,
         };
-        poll_fn(|cx| filling.poll(cx)).await
+        poll_fn(|cx| wait.poll(cx)).await
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<bool> {
@@ -119,25 +122,25 @@ impl<T> EventStream<T> {
     }
 }
 
-/// A wait for events. Dropped before they come, it lets others have what may have been promised to the stream.
-struct Filling<'a, T> {
+/// A wait for events. Dropped while it waits, it passes events that the link promised to the stream on to other consumers.
+struct FillWait<'a, T> {
     stream: &'a mut EventStream<T>,
     max: usize,
-    waits: bool,
+    waiting: bool,
 }
 
-impl<T> Filling<'_, T> {
+impl<T> FillWait<'_, T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let polled = self.stream.poll_fill(cx, self.max);
-        self.waits = polled.is_pending();
+        self.waiting = polled.is_pending();
         polled
     }
 }
 
-impl<T> Drop for Filling<'_, T> {
+impl<T> Drop for FillWait<'_, T> {
     fn drop(&mut self) {
-        if self.waits {
-            self.stream.inlet.rest();
+        if self.waiting {
+            self.stream.inlet.cancel_wait();
         }
     }
 }
@@ -159,7 +162,7 @@ impl<T> Unpin for EventStream<T> {}
 
 impl<T> Drop for EventStream<T> {
     fn drop(&mut self) {
-        self.inlet.leave_as(End::Normal);
+        self.inlet.set_cancel_reason(End::Normal);
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Subscription`]: the consumer's view of one subscription, and [`Cancel`], what its end means.
+//! [`Subscription`]: the consumer's view of one subscription, and [`Cancel`]: what the end of its producer means.
 
 use std::{
     fmt,
@@ -9,10 +9,12 @@ use std::{
 };
 
 use super::End;
-use crate::engine::link::Ask;
-use crate::machine::{dispatch::Dispatch, task_slots::TaskSlots};
+use crate::{
+    engine::link::InletHandle,
+    machine::{dispatch::Dispatch, task_slots::TaskSlots},
+};
 
-/// Names a subscription, for the producer and the consumer alike. No two of a program are equal.
+/// Names a subscription, for the producer and the consumer alike. Unique within the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriptionId(u64);
 
@@ -37,21 +39,21 @@ impl fmt::Display for SubscriptionId {
 /// | `Transient` | it goes on | it fails the same way |
 /// | `Temporary` | it goes on | it goes on |
 ///
-/// In any case all that the producer had emitted is handled before. A subscription that the consumer's side cancels never ends
-/// the consumer.
+/// In each mode the consumer first handles everything that the producer emitted. A subscription that the consumer's side cancels
+/// never ends the consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cancel {
-    /// The consumer makes no sense without this producer.
+    /// The consumer ends with its producer.
     #[default]
     Permanent,
-    /// The consumer outlives a producer that is done, not one that failed.
+    /// The consumer outlives a producer that ends normally or is shut down, but not one that fails.
     Transient,
-    /// The consumer outlives its producer in any case.
+    /// The consumer outlives its producer, however that ends.
     Temporary,
 }
 
 impl Cancel {
-    /// Whether a producer that ended like this ends the consumer.
+    /// Returns whether a producer that ended like this ends the consumer.
     #[must_use]
     pub const fn ends_consumer(self, end: &End) -> bool {
         match self {
@@ -65,41 +67,43 @@ impl Cancel {
 /// One subscription of a consumer to a producer. Cheap to clone; dropping it changes nothing.
 #[derive(Clone)]
 pub struct Subscription {
-    /// One pointer, as it is cloned for each chunk.
-    shared: Arc<Shared>,
+    /// One pointer, as a subscription is cloned for each chunk.
+    inner: Arc<SubscriptionInner>,
 }
 
-struct Shared {
+struct SubscriptionInner {
     id: SubscriptionId,
     producer: Arc<str>,
-    asks: Arc<dyn Asks>,
-    cancels: Arc<dyn Cancels>,
+    inlet: Arc<dyn AnyInletHandle>,
+    consumer: Arc<dyn CancelSubscription>,
 }
 
-/// Asks for more events of a link.
-pub(super) trait Asks: Send + Sync {
+/// The handle of an inlet with any dispatcher.
+pub(super) trait AnyInletHandle: Send + Sync {
+    /// Demands `n` more events. Returns whether the inlet still exists.
     fn ask(&self, n: usize) -> bool;
-    /// Whether it waits for events; `None` if it has ended.
-    fn waits(&self) -> Option<bool>;
+    /// Returns whether the inlet waits for events. `None` if it no longer exists.
+    fn is_waiting(&self) -> Option<bool>;
 
-    /// How it is to be asked, if its events are to have slots.
+    /// Returns the slots of its events, all free, if it was subscribed with slots.
     fn slots(&self) -> Option<TaskSlots> {
         None
     }
 }
 
-impl<T: Send, D: Dispatch<T> + Send> Asks for Ask<T, D> {
+impl<T: Send, D: Dispatch<T> + Send> AnyInletHandle for InletHandle<T, D> {
     fn ask(&self, n: usize) -> bool {
         self.ask(n)
     }
 
-    fn waits(&self) -> Option<bool> {
-        self.waits()
+    fn is_waiting(&self) -> Option<bool> {
+        self.is_waiting()
     }
 }
 
-/// Tells a consumer that one of its subscriptions is cancelled.
-pub(super) trait Cancels: Send + Sync {
+/// Cancels subscriptions of one consumer.
+pub(super) trait CancelSubscription: Send + Sync {
+    /// Returns whether the consumer still exists.
     fn cancel(&self, id: SubscriptionId, end: End) -> bool;
 }
 
@@ -107,59 +111,58 @@ impl Subscription {
     pub(super) fn new(
         id: SubscriptionId,
         producer: Arc<str>,
-        asks: Arc<dyn Asks>,
-        cancels: Arc<dyn Cancels>,
+        inlet: Arc<dyn AnyInletHandle>,
+        consumer: Arc<dyn CancelSubscription>,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let inner = Arc::new(SubscriptionInner {
             id,
             producer,
-            asks,
-            cancels,
+            inlet,
+            consumer,
         });
-        Self { shared }
+        Self { inner }
     }
 
-    /// Whether the consumer waits for events of it; `None` if it has ended.
-    pub(super) fn waits(&self) -> Option<bool> {
-        self.shared.asks.waits()
+    /// Returns whether the consumer waits for its events. `None` if it has ended.
+    pub(super) fn is_waiting(&self) -> Option<bool> {
+        self.inner.inlet.is_waiting()
     }
 
-    /// Which subscription this is.
+    /// Returns the id of the subscription.
     #[must_use]
     pub fn id(&self) -> SubscriptionId {
-        self.shared.id
+        self.inner.id
     }
 
-    /// The name of the producer.
+    /// Returns the name of the producer.
     #[must_use]
     pub fn producer(&self) -> &str {
-        &self.shared.producer
+        &self.inner.producer
     }
 
-    /// Demands `n` more events, in a subscription with [manual demand](super::Output::manual); 0 is allowed and changes nothing.
-    /// In an automatic one nothing changes either. Returns whether the subscription still is.
+    /// Demands `n` more events, in a subscription with [manual demand](super::Output::manual). Does nothing if the demand is automatic,
+    /// or `n` is 0. Returns whether the subscription still exists.
     pub fn ask(&self, n: usize) -> bool {
-        self.shared.asks.ask(n)
+        self.inner.inlet.ask(n)
     }
 
-    /// All of the slots that its events are to have, free, if it was made for such.
+    /// Returns the slots of its events, all free, if it was subscribed with slots.
     pub(super) fn slots(&self) -> Option<TaskSlots> {
-        self.shared.asks.slots()
+        self.inner.inlet.slots()
     }
 
-    /// Ends the subscription once the chunk in hand is handled. The consumer goes on, whatever the
-    /// [mode](Cancel); what was buffered for it goes to others, as the producer's dispatcher has it. Returns whether the
-    /// consumer still is.
+    /// Ends the subscription once the current chunk is handled. The consumer goes on, whatever the [mode](Cancel). Events that were
+    /// buffered for it go to other consumers, as the producer's dispatcher decides. Returns whether the consumer still exists.
     pub fn cancel(&self) -> bool {
-        self.shared.cancels.cancel(self.shared.id, End::Normal)
+        self.inner.consumer.cancel(self.inner.id, End::Normal)
     }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("id", &self.shared.id.0)
-            .field("producer", &self.shared.producer)
+            .field("id", &self.inner.id.0)
+            .field("producer", &self.inner.producer)
             .finish_non_exhaustive()
     }
 }

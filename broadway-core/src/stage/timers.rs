@@ -1,4 +1,4 @@
-//! The timers of one stage: deadlines in order, and one sleep for the next.
+//! [`Timers`]: the timers of one stage, as deadlines in order and one sleep for the next of them.
 
 use std::{
     collections::BTreeSet,
@@ -9,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::context::Timer;
 use crate::deadline::Deadline;
+
+/// Names a timer of one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timer(u64);
 
 /// Timers that have been started and have not run out.
 #[derive(Default)]
@@ -24,7 +27,7 @@ impl Timers {
     pub(super) fn start(&mut self, after: Duration) -> Timer {
         self.started += 1;
         let timer = Timer(self.started);
-        // A timer of centuries need not come.
+        // A deadline beyond the clock's range, centuries away, never comes.
         if let Some(deadline) = Deadline::after(after).at() {
             self.deadlines.insert((deadline, timer));
         }
@@ -45,7 +48,7 @@ impl Timers {
         self.deadlines.is_empty()
     }
 
-    /// The next timer, once it has run out.
+    /// Waits for the next timer to run out.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
         let Some(&(deadline, timer)) = self.deadlines.first() else {
             self.sleep = None;

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use super::{Affected, DrainCause, Event, MessageInfo, Settlement, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
+    end::{End, Failure},
     error::{BoxError, Callback, Reason},
     publisher::PublishError,
-    stage::{End, Failure, TaskId},
+    task_id::TaskId,
 };
 
 pub(super) const LATENCIES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];

@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use crate::{
+    end::End,
     error::{Callback, Reason},
-    stage::{End, TaskId},
+    task_id::TaskId,
 };
 
 /// Something that happened to a [stage](crate::stage); the name that observers are given is the stage's.

@@ -1,8 +1,10 @@
-//! A consumer has nobody to send events to.
+//! A consumer cannot emit events.
+
+use std::convert::Infallible;
 
 use broadway_core::{
     BoxError,
-    stage::{Consumer, Context, Nothing, Subscription},
+    stage::{Consumer, Context, Subscription},
 };
 
 struct Talkative;
@@ -14,7 +16,7 @@ impl Consumer for Talkative {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         cx.emit(events[0]);
         Ok(())

@@ -312,7 +312,7 @@ impl stage::Consumer for Refusing {
         &mut self,
         _: &mut Vec<u64>,
         _: &stage::Subscription,
-        _: &mut stage::Context<stage::Nothing>,
+        _: &mut stage::Context<std::convert::Infallible>,
     ) -> Result<(), BoxError> {
         Err("refused".into())
     }

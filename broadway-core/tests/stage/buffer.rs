@@ -1,4 +1,4 @@
-//! Events that nobody asked for: where they wait, and when they are discarded.
+//! Events emitted without demand: where they wait, and when they are discarded.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use broadway_core::{
@@ -29,7 +29,7 @@ fn numbers(to: u64) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_nobody_asked_for_wait() {
+async fn events_emitted_without_demand_wait() {
     let (stage, log) = puppet(Buffer::default()).await;
     stage.call(Emit(vec![1, 2, 3])).await.unwrap();
     let mut stream = stage.output().manual().stream().unwrap();
@@ -42,7 +42,7 @@ async fn events_that_nobody_asked_for_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_emitted_beyond_the_demand_waits_behind_what_waits_already() {
+async fn events_beyond_the_demand_wait_behind_buffered_ones() {
     let (stage, _) = puppet(Buffer::default()).await;
     let mut stream = stage.output().manual().stream().unwrap();
     stream.ask(2);
@@ -55,7 +55,7 @@ async fn what_is_emitted_beyond_the_demand_waits_behind_what_waits_already() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_buffer_keeps_its_first_events_if_told_to() {
+async fn a_full_buffer_with_keep_first_keeps_its_first_events() {
     let (stage, log) = puppet(Buffer::keep_first(3)).await;
     stage.call(Emit(vec![1, 2])).await.unwrap();
     stage.call(Emit(vec![3, 4, 5])).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_full_buffer_keeps_its_first_events_if_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_buffer_keeps_its_last_events_if_told_to() {
+async fn a_full_buffer_with_keep_last_keeps_its_last_events() {
     let (stage, log) = puppet(Buffer::keep_last(3)).await;
     stage.call(Emit(vec![1, 2])).await.unwrap();
     stage.call(Emit(vec![3, 4, 5])).await.unwrap();
@@ -92,7 +92,7 @@ async fn one_list_can_be_more_than_a_buffer_that_discards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_goes_beyond_the_demand_is_discarded() {
+async fn only_events_beyond_the_demand_are_discarded() {
     let (stage, log) = puppet(Buffer::keep_last(1)).await;
     let mut stream = stage.output().manual().stream().unwrap();
     stream.ask(2);
@@ -105,7 +105,7 @@ async fn only_what_goes_beyond_the_demand_is_discarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn discarding_is_told_as_telemetry() {
+async fn discarded_events_are_reported_as_telemetry() {
     let heard = Log::new();
     let stage = stage::producer(Puppet::new().0)
         .buffer(Buffer::keep_last(2))
@@ -119,7 +119,7 @@ async fn discarding_is_told_as_telemetry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_fails_at_what_is_discarded_has_lost_nothing_else() {
+async fn a_stage_that_fails_at_discarded_events_has_lost_no_others() {
     let stage = stage::producer(Puppet::new().0.at("handle_discarded", How::Error))
         .buffer(Buffer::keep_last(2))
         .start()
@@ -181,7 +181,7 @@ async fn timers_rest_while_a_buffer_that_loses_nothing_is_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_with_a_full_buffer_can_be_stopped_and_its_consumers_get_what_waits() {
+async fn a_stage_with_a_full_buffer_can_be_stopped_and_its_consumers_get_the_buffered_events() {
     let (stage, _) = puppet(Buffer::wait(1)).await;
     let mut stream = stage.output().manual().stream().unwrap();
     stage.call(Emit(vec![1, 2])).await.unwrap();

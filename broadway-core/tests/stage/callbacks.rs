@@ -1,4 +1,4 @@
-//! Which callback is called when, and what happens if it fails, panics or stops the stage.
+//! The order of callbacks, and the effect if one fails, panics or stops the stage.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use std::{
@@ -21,7 +21,7 @@ use crate::common::{
     ready, settle,
 };
 
-/// A producer to subscribe to, which emits nothing by itself.
+/// A producer to subscribe to, which emits only on messages.
 async fn source() -> ProducerHandle<Puppet> {
     let source = stage::producer(Puppet::new().0).name("source");
     source.start().await.unwrap()
@@ -294,7 +294,7 @@ async fn a_producer_consumer_is_called_in_this_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn terminate_is_told_of_each_kind_of_end() {
+async fn terminate_gets_each_kind_of_end() {
     let (puppet, log) = Puppet::new();
     let stage = stage::producer(puppet)
         .name("puppet")
@@ -333,7 +333,7 @@ async fn a_call_may_stop_the_stage_and_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_failed_callback_emitted_is_not_sent() {
+async fn events_of_a_failed_callback_are_not_sent() {
     for how in [How::Error, How::Panic] {
         let source = source().await;
         let mut stream = source.output().stream().unwrap();
@@ -401,7 +401,7 @@ async fn a_stage_in_the_middle_learns_of_an_end_when_nothing_waits_before_it() {
     let (stage, log) = both(&source).await;
     settle().await;
     log.take();
-    // Nobody asks anything of it, so events would wait, but there are none.
+    // It has no demand, so events would wait, but there are none.
     source.stop().await;
     assert!(matches!(stage.join().await, End::Shutdown));
     assert_eq!(
@@ -411,7 +411,7 @@ async fn a_stage_in_the_middle_learns_of_an_end_when_nothing_waits_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_in_the_middle_learns_of_an_end_behind_what_waits_before_it() {
+async fn a_stage_in_the_middle_sees_an_end_behind_the_events_before_it() {
     let source = source().await;
     let (stage, log) = both(&source).await;
     source.call(Emit(vec![1])).await.unwrap();
@@ -448,7 +448,7 @@ async fn a_stage_in_the_middle_hands_a_failure_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_selector_that_panics_over_what_waits_ends_its_producer_and_not_who_asked() {
+async fn a_selector_that_panics_over_waiting_events_ends_its_producer_and_no_consumer() {
     let (counter, _) = Counter::new(0..4);
     let counter = stage::producer(counter)
         .dispatcher(Broadcast::new())
@@ -466,7 +466,7 @@ async fn a_selector_that_panics_over_what_waits_ends_its_producer_and_not_who_as
     slow.ask(1);
     counter.forward_demand();
     assert_eq!((slow.next().await, broken.next().await), (Some(0), Some(0)));
-    slow.ask(3); // what waits is handed out here, in the task of one who can't help it
+    slow.ask(3); // waiting events are handed out here, in the task of an innocent consumer
     let end = counter.join().await;
     let failure = end.failure().expect("the producer's function panicked");
     assert_eq!(failure.reason().callback(), Callback::Dispatch);

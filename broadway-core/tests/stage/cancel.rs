@@ -1,13 +1,12 @@
-//! What the end of a producer means for its consumers, mode by mode.
+//! The effect of a producer's end on its consumers, by mode.
 
 mod stopping;
 
+use std::convert::Infallible;
+
 use broadway_core::{
     BoxError,
-    stage::{
-        self, Cancel, Consumer, Context, End, Nothing, ProducerConsumer, ProducerHandle,
-        Subscription,
-    },
+    stage::{self, Cancel, Consumer, Context, End, ProducerConsumer, ProducerHandle, Subscription},
 };
 
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
     subscriptions::{Order, Probe, Push, Queue, queue},
 };
 
-/// How a producer comes to its end.
+/// How a producer ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Ending {
     Stop,
@@ -96,7 +95,7 @@ impl ProducerConsumer for Between {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_producer_means_for_a_consumer_what_its_mode_says() {
+async fn the_end_of_a_producer_ends_a_consumer_by_its_mode() {
     for ending in Ending::ALL {
         for cancel in MODES {
             let (queue, _) = queue("queue").await;
@@ -128,7 +127,7 @@ async fn the_end_of_a_producer_means_for_a_consumer_what_its_mode_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_producer_means_for_a_producer_consumer_what_its_mode_says() {
+async fn the_end_of_a_producer_ends_a_producer_consumer_by_its_mode() {
     for ending in Ending::ALL {
         for cancel in MODES {
             let (queue, _) = queue("queue").await;
@@ -164,7 +163,7 @@ async fn the_end_of_a_producer_means_for_a_producer_consumer_what_its_mode_says(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_consumer_that_nobody_asks_learns_that_its_producer_has_ended() {
+async fn a_producer_consumer_without_demand_sees_the_end_of_its_producer() {
     for ending in Ending::ALL {
         let (queue, _) = queue("queue").await;
         let forwarder = stage::producer_consumer(Forwarder)
@@ -181,7 +180,7 @@ async fn a_producer_consumer_that_nobody_asks_learns_that_its_producer_has_ended
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_consumer_that_nobody_asks_does_not_end_before_it_has_handled_all() {
+async fn a_producer_consumer_without_demand_does_not_end_before_it_has_handled_all_events() {
     let (queue, _) = queue("queue").await;
     let forwarder = stage::producer_consumer(Forwarder)
         .subscribe_to(queue.output())
@@ -198,7 +197,7 @@ async fn a_producer_consumer_that_nobody_asks_does_not_end_before_it_has_handled
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_known_by_stage_and_reason_to_all_who_end_of_it() {
+async fn a_failure_reaches_all_stages_that_end_of_it_with_stage_and_reason() {
     let (queue, _) = queue("the queue").await;
     let forwarder = stage::producer_consumer(Forwarder)
         .name("forwarder")
@@ -269,7 +268,7 @@ async fn a_chain_that_is_stopped_at_its_head_handles_all_that_was_emitted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_failed_producer_had_emitted_before_is_handled() {
+async fn events_that_a_producer_emitted_before_it_failed_are_handled() {
     let (queue, _) = queue("queue").await;
     let (recorder, chunks) = Recorder::new();
     let consumer = stage::consumer(recorder).subscribe_to(queue.output().max_demand(10));
@@ -326,7 +325,7 @@ async fn a_consumer_that_ends_leaves_the_events_of_its_other_producers_to_others
     settle().await;
     second.call(Push(5..7)).await.unwrap();
     Ending::Fail.end(&first).await;
-    // One permit: it handles the chunk in hand, and is stopped.
+    // One permit: it handles its current chunk, and is stopped.
     let stopping = tokio::spawn({
         let probe = probe.clone();
         async move { probe.stop().await }
@@ -369,7 +368,7 @@ impl Consumer for Touchy {
         &mut self,
         _: &mut Vec<u64>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         Ok(())
     }
@@ -378,7 +377,7 @@ impl Consumer for Touchy {
         &mut self,
         _: &Subscription,
         _: &End,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.0.obey(cx)
     }

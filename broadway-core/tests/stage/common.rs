@@ -1,16 +1,17 @@
-//! Stages that tests are made of.
+//! Stages that tests use.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 pub(crate) mod puppet;
 
 use std::{
+    convert::Infallible,
     ops::Range,
     sync::{Arc, Mutex},
 };
 
 use broadway_core::{
     BoxError,
-    stage::{Consumer, Context, EventStream, Nothing, Producer, ProducerConsumer, Subscription},
+    stage::{Consumer, Context, EventStream, Producer, ProducerConsumer, Subscription},
     telemetry::{Event, Observer, StageEvent},
 };
 use futures_util::FutureExt;
@@ -29,7 +30,7 @@ impl<T> Log<T> {
         self.0.lock().unwrap().push(entry);
     }
 
-    /// All so far, leaving none.
+    /// Takes all entries.
     pub(crate) fn take(&self) -> Vec<T> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
@@ -41,7 +42,7 @@ impl<T> Clone for Log<T> {
     }
 }
 
-/// Emits numbers as they are asked for, and logs how many those are.
+/// Emits numbers on demand, and logs the demands.
 pub(crate) struct Counter {
     pub(crate) numbers: Range<u64>,
     pub(crate) demands: Log<usize>,
@@ -97,7 +98,7 @@ impl Consumer for Recorder {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.chunks.push(events.clone());
         Ok(())
@@ -146,7 +147,7 @@ impl Consumer for Gated {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.chunks.push(events.clone());
         self.gate.acquire().await?.forget();
@@ -154,7 +155,7 @@ impl Consumer for Gated {
     }
 }
 
-/// Logs how many events stages discard, as telemetry tells it.
+/// Logs how many events stages discard, from telemetry.
 #[derive(Clone)]
 pub(crate) struct DiscardedObserver(pub(crate) Log<usize>);
 
@@ -166,7 +167,7 @@ impl Observer for DiscardedObserver {
     }
 }
 
-/// What the stream has to give once all tasks have done what they can.
+/// Returns the events that the stream has once all tasks wait.
 pub(crate) async fn ready(stream: &mut EventStream<u64>) -> Vec<u64> {
     let mut events = Vec::new();
     loop {
@@ -178,7 +179,7 @@ pub(crate) async fn ready(stream: &mut EventStream<u64>) -> Vec<u64> {
     }
 }
 
-/// Lets all tasks run until none can go on. For tests on paused time and one thread.
+/// Lets all tasks run until all of them wait. For tests on paused time and one thread.
 pub(crate) async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

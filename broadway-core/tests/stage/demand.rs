@@ -1,4 +1,4 @@
-//! How much is asked for, and when.
+//! How many events are demanded, and when.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use broadway_core::{
@@ -31,7 +31,7 @@ fn numbers(to: u64) -> Vec<u64> {
     (0..to).collect()
 }
 
-/// The sizes of the chunks in which `count` numbers come, and what was asked for.
+/// Returns the sizes of the chunks in which `count` numbers arrive, and the demands.
 async fn rhythm(count: u64, max: usize, min: usize) -> (Vec<usize>, Vec<usize>) {
     let (counter, demands) = Counter::new(0..count);
     let counter = stage::producer(counter).start().await.unwrap();
@@ -51,7 +51,7 @@ async fn a_consumer_handles_half_of_its_maximum_at_a_time_and_asks_for_no_more_t
     assert!(!consumer.join().await.is_failed());
     let demands = demands.take();
     assert_eq!(demands[0], 1_000);
-    // What is asked while the producer has no turn is told it in one.
+    // Demand that arrives while the producer is busy is combined.
     assert!(demands.iter().all(|demand| [500, 1_000].contains(demand)));
     let chunks = chunks.take();
     assert!(chunks.iter().all(|chunk| chunk.len() == 500));
@@ -86,7 +86,7 @@ async fn a_maximum_of_one_means_one_event_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunk_has_what_came_in_several_lists() {
+async fn a_chunk_has_events_of_several_lists() {
     let (puppet, _) = Puppet::new();
     let puppet = stage::producer(puppet).start().await.unwrap();
     let (gated, chunks, gate) = Gated::new();
@@ -105,7 +105,7 @@ async fn a_chunk_has_what_came_in_several_lists() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_for_while_the_producer_has_no_turn_is_told_in_one() {
+async fn demand_while_the_producer_is_busy_is_combined() {
     let (puppet, log) = Puppet::new();
     let puppet = stage::producer(puppet).start().await.unwrap();
     let first = puppet.output().manual().stream().unwrap();
@@ -141,7 +141,7 @@ async fn a_chain_passes_everything_on_and_ends() {
     assert_eq!(chunks.take().concat(), numbers(10_000));
 }
 
-/// The sizes of the chunks that reach the consumer of a chain.
+/// Returns the sizes of the chunks that reach the consumer of a chain.
 async fn chain(min: usize, late: bool) -> Vec<usize> {
     let (counter, demands) = Counter::new(0..1_000);
     let counter = stage::producer(counter).start().await.unwrap();
@@ -233,7 +233,7 @@ async fn a_stage_that_passes_little_on_goes_on_asking() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_before_a_stage_outlives_its_producer() {
+async fn events_that_wait_before_a_stage_outlive_its_producer() {
     let (counter, _) = Counter::new(0..10);
     let counter = stage::producer(counter).start().await.unwrap();
     let forwarder = forwarder(counter.output().max_demand(10)).await;
@@ -248,7 +248,7 @@ async fn what_waits_before_a_stage_outlives_its_producer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_asks_for_what_the_slowest_wants_and_for_nothing_twice() {
+async fn a_broadcast_asks_for_the_demand_of_the_slowest_and_asks_once() {
     let (puppet, log) = Puppet::new();
     let puppet = stage::producer(puppet).dispatcher(Broadcast::new());
     let puppet = puppet.start().await.unwrap();
@@ -317,7 +317,7 @@ async fn a_broadcast_in_the_middle_passes_everything_on_to_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_accumulates_is_not_told_of_demand_until_it_is_forwarded() {
+async fn a_stage_that_accumulates_gets_no_demand_until_it_is_forwarded() {
     let (puppet, log) = Puppet::new();
     let puppet = stage::producer(puppet).accumulate().start().await.unwrap();
     let mut stream = puppet.output().manual().stream().unwrap();
@@ -360,13 +360,13 @@ async fn demand_can_be_forwarded_before_anybody_subscribes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_emitted_while_demand_is_kept_comes_when_it_is_forwarded() {
+async fn events_emitted_while_demand_accumulates_come_when_it_is_forwarded() {
     let (puppet, log) = Puppet::new();
     let puppet = stage::producer(puppet).start().await.unwrap();
     let mut stream = puppet.output().manual().stream().unwrap();
     stream.ask(5);
     settle().await;
-    // The stage has been told of 5, and then demand is kept.
+    // The stage has got a demand of 5; then demand accumulates.
     puppet.accumulate_demand();
     settle().await;
     log.take();
@@ -380,7 +380,7 @@ async fn what_is_emitted_while_demand_is_kept_comes_when_it_is_forwarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn demand_that_is_kept_during_a_restart_is_told_when_it_is_forwarded() {
+async fn demand_that_accumulates_during_a_restart_is_reported_when_it_is_forwarded() {
     use crate::common::puppet::How;
 
     let (puppet, log) = Puppet::new();
@@ -404,7 +404,7 @@ async fn demand_that_is_kept_during_a_restart_is_told_when_it_is_forwarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscription_with_manual_demand_gets_what_it_asks_for() {
+async fn a_subscription_with_manual_demand_gets_the_events_it_asks_for() {
     let (counter, demands) = Counter::new(0..100);
     let counter = stage::producer(counter).start().await.unwrap();
     let (at_start, chunks_of_first) = recorder(counter.output().manual()).await;

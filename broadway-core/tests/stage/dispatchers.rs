@@ -1,4 +1,4 @@
-//! Who gets which event: each dispatcher between stages, and one of a test's own.
+//! Which consumer gets which event: each dispatcher between stages, and a custom one.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 use std::sync::Arc;
@@ -33,7 +33,7 @@ where
     (stage.start().await.unwrap(), log)
 }
 
-/// What was told of demand so far.
+/// Returns the sum of the demands so far.
 fn demands(log: &Log<String>) -> Vec<String> {
     let entries = log.take().into_iter();
     entries
@@ -80,7 +80,7 @@ async fn by_demand_the_demand_of_a_consumer_that_left_serves_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_demand_what_was_sent_to_nobody_goes_to_the_next_consumer() {
+async fn by_demand_events_sent_without_a_consumer_go_to_the_next() {
     let (stage, _) = puppet(broadway_core::machine::dispatch::Demand::new()).await;
     let first = stream(&stage, 10);
     settle().await;
@@ -147,7 +147,7 @@ async fn when_the_slowest_consumer_of_a_broadcast_leaves_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_last_consumer_of_a_broadcast_left_goes_to_the_next_in_order() {
+async fn events_that_the_last_consumer_of_a_broadcast_left_go_to_the_next_in_order() {
     let (stage, _) = puppet(Broadcast::new()).await;
     let last = stream(&stage, 10);
     settle().await;
@@ -160,7 +160,7 @@ async fn what_the_last_consumer_of_a_broadcast_left_goes_to_the_next_in_order() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_sends_each_what_it_selects_and_starves_nobody() {
+async fn a_broadcast_sends_each_consumer_the_events_it_selects_and_starves_none() {
     let (counter, _) = Counter::new(0..1_000);
     let counter = stage::producer(counter)
         .dispatcher(Broadcast::new())
@@ -251,7 +251,7 @@ async fn events_with_the_same_key_go_to_the_same_partition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_no_partition_gets_starve_nobody() {
+async fn events_that_no_partition_gets_starve_no_consumer() {
     let (counter, _) = Counter::new(1..1_000);
     let few = |number: &u64| number.is_multiple_of(100).then_some(0);
     let counter = stage::producer(counter)
@@ -286,7 +286,7 @@ async fn events_of_a_partition_without_a_consumer_wait_for_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_that_nobody_takes_holds_back_the_others_at_its_limit() {
+async fn a_partition_without_a_consumer_holds_back_the_others_at_its_limit() {
     let (counter, demands) = Counter::new(0..1_000);
     let counter = stage::producer(counter)
         .dispatcher(Partition::new(2, |number: &u64| Some((number % 2) as usize)).queue_max(20))
@@ -295,7 +295,7 @@ async fn a_partition_that_nobody_takes_holds_back_the_others_at_its_limit() {
         .unwrap();
     let mut even = counter.partition(0).max_demand(4).stream().unwrap();
     let got = ready(&mut even).await.len();
-    // Of each two events one is for the other partition: 20 there, and what was on order at that moment.
+    // One of each two events is for the other partition: 20 there, and those that were requested at that moment.
     assert!((20..=24).contains(&got), "{got}");
     let asked = demands.take().iter().sum::<usize>();
     assert!(asked <= 2 * 24, "{asked}");
@@ -309,7 +309,7 @@ async fn a_partition_that_nobody_takes_holds_back_the_others_at_its_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_for_a_partition_that_there_is_not_ends_the_producer_and_names_it() {
+async fn an_event_for_a_partition_that_does_not_exist_ends_the_producer_and_names_it() {
     let to_itself = |number: &u64| Some(*number as usize);
     let (stage, _) = puppet(Partition::new(2, to_itself)).await;
     let mut first = stage.partition(0).stream().unwrap();
@@ -350,7 +350,7 @@ async fn a_partition_has_one_consumer_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_that_there_is_not_cannot_be_subscribed_to() {
+async fn a_partition_that_does_not_exist_cannot_be_subscribed_to() {
     let (stage, _) = puppet(Partition::named(["even", "odd"], even_or_odd)).await;
     let refused = stage.partition("prime").stream().unwrap_err();
     assert!(refused.to_string().contains("\"prime\""), "{refused}");
@@ -358,7 +358,7 @@ async fn a_partition_that_there_is_not_cannot_be_subscribed_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_function_that_panicked_once_starves_nobody_after_the_restart() {
+async fn a_partition_function_that_panicked_once_starves_no_consumer_after_the_restart() {
     let mut panicked = false;
     let once = move |_: &u64| {
         assert!(std::mem::replace(&mut panicked, true), "not today");
@@ -389,9 +389,9 @@ async fn events_that_no_partition_gets_are_counted_also_if_they_were_buffered() 
     assert_eq!(stage.stats().dropped, 2);
 }
 
-// One's own.
+// Custom.
 
-/// Serves the largest number first, to consumers that are known by a name.
+/// Serves the largest number first, to consumers with a known name.
 #[derive(Default)]
 struct LargestFirst {
     numbers: std::collections::BinaryHeap<u64>,
@@ -399,7 +399,7 @@ struct LargestFirst {
     demands: InletDemands,
 }
 
-/// Only those who know the word may subscribe.
+/// Only consumers with the password may subscribe.
 #[derive(Clone)]
 struct Word(Arc<str>);
 
@@ -460,7 +460,7 @@ impl Dispatch<u64> for LargestFirst {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dispatcher_of_ones_own_decides_who_gets_what() {
+async fn a_custom_dispatcher_decides_which_consumer_gets_which_event() {
     let (stage, log) = puppet(LargestFirst::default()).await;
     let word = |word: &str| stage.output_at(Word(word.into())).manual();
     let refused = word("please").stream().unwrap_err();

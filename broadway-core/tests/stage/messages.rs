@@ -6,7 +6,7 @@ use std::time::Duration;
 use broadway_core::{
     BoxError, StartError,
     machine::dispatch::{Broadcast, Partition},
-    stage::{self, Buffer, Context, Producer, ProducerHandle, Receive, StageGone, Timer},
+    stage::{self, Buffer, Closed, Context, Producer, ProducerHandle, Receive, Timer},
 };
 use futures_util::FutureExt;
 
@@ -34,7 +34,7 @@ async fn a_reply_comes_behind_the_events_of_its_call() {
     stream.ask(2);
     settle().await;
     assert_eq!(stage.call(Emit(vec![7])).await, Ok(1));
-    // The reply is here, so the event is.
+    // The reply has arrived, so the event has, too.
     assert_eq!(stream.next().now_or_never(), Some(Some(7)));
 }
 
@@ -67,7 +67,7 @@ async fn an_info_is_received_at_once_by_a_consumer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_info_is_received_at_once_by_a_stage_in_the_middle_whatever_waits_before_it() {
+async fn an_info_is_received_at_once_by_a_stage_in_the_middle_whatever_events_wait_before_it() {
     for waiting in [vec![], vec![1, 2, 3]] {
         let (source, _) = puppet(Buffer::default()).await;
         let (puppet, log) = Puppet::new();
@@ -137,7 +137,7 @@ async fn an_info_to_a_full_buffer_that_loses_nothing_waits_for_room_and_then_beh
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_info_does_not_wait_for_what_is_emitted_after_it() {
+async fn an_info_does_not_wait_for_events_emitted_after_it() {
     let (stage, log) = puppet(Buffer::default()).await;
     stage.call(Emit(vec![0, 1])).await.unwrap();
     stage.info(Note("a")).await.unwrap();
@@ -233,7 +233,7 @@ async fn an_info_waits_for_events_that_are_put_aside_for_a_partition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_info_does_not_wait_for_a_partition_that_nobody_takes() {
+async fn an_info_does_not_wait_for_a_partition_without_a_consumer() {
     let (puppet, log) = Puppet::new();
     let stage = stage::producer(puppet)
         .dispatcher(Partition::new(2, |n: &u64| Some((n % 2) as usize)))
@@ -331,7 +331,7 @@ async fn messages_that_wait_when_a_stage_stops_are_dropped_and_callers_learn_it(
     });
     settle().await;
     stage.stop().await;
-    let gone: StageGone = waits.await.unwrap().unwrap_err();
+    let gone: Closed = waits.await.unwrap().unwrap_err();
     assert!(gone.to_string().starts_with("stage producer has ended"));
     assert_eq!(log.take(), ["terminate: shut down"]);
 }

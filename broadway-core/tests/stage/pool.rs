@@ -6,6 +6,7 @@
 )]
 
 use std::{
+    convert::Infallible,
     ops::Range,
     sync::{
         Arc,
@@ -20,9 +21,7 @@ use broadway_core::{
         dispatch::{Broadcast, Partition},
         restart::RestartPolicy,
     },
-    stage::{
-        self, Cancel, Consumer, ConsumerHandle, Context, End, Nothing, PoolBuilder, Subscription,
-    },
+    stage::{self, Cancel, Consumer, ConsumerHandle, Context, End, PoolBuilder, Subscription},
     telemetry::{Event, Observer, StageEvent},
 };
 use proptest::prelude::*;
@@ -46,7 +45,7 @@ impl Consumer for Worker {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         sleep(self.pace).await;
         if self.fails_at.is_some_and(|at| events.contains(&at)) {
@@ -57,7 +56,7 @@ impl Consumer for Worker {
     }
 }
 
-/// A pool of workers of one to four, and what they handled.
+/// A pool of one to four workers, and the log of what they handled.
 fn workers(pace: Duration) -> (PoolBuilder<Worker>, Log<Vec<u64>>) {
     failing_workers(pace, None)
 }
@@ -113,7 +112,7 @@ async fn a_pool_that_is_quick_enough_stays_small() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_whose_members_hold_all_that_they_demanded_grows_while_nobody_is_idle() {
+async fn a_pool_whose_members_hold_all_that_they_demanded_grows_while_no_member_is_idle() {
     let (pool, handled) = workers(70 * MS);
     let numbers = numbers(0..500).await;
     let output = numbers.output().max_demand(1);
@@ -125,7 +124,7 @@ async fn a_pool_whose_members_hold_all_that_they_demanded_grows_while_nobody_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_bounds_hold_at_once_and_who_leaves_finishes_its_chunk() {
+async fn new_bounds_hold_at_once_and_a_stopped_member_finishes_its_chunk() {
     let (pool, handled) = workers(100 * MS);
     let numbers = numbers(0..1_000).await;
     let output = numbers.output().max_demand(10);
@@ -186,7 +185,7 @@ async fn a_producer_that_dispatches_otherwise_than_by_demand_is_refused() {
     };
     let options: Vec<&str> = problems.iter().map(|problem| problem.option()).collect();
     assert_eq!(options, ["subscribe_to", "subscribe_to", "max"]);
-    let text = "cannot subscribe to halves: its dispatcher chooses the consumer of each event, so the members of a pool could not do each other's work: let it dispatch by demand";
+    let text = "cannot subscribe to halves: its dispatcher chooses the consumer of each event, so the members of a pool could not share the events: dispatch by demand";
     assert_eq!(problems[1].message(), text);
 
     let (pool, _) = workers(MS);
@@ -232,7 +231,7 @@ impl Consumer for Once {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.0.push(events.clone());
         cx.stop();
@@ -252,13 +251,13 @@ async fn a_member_that_stops_itself_is_replaced_if_there_are_too_few() {
     assert_eq!(sorted(&chunks), (0..100).collect::<Vec<_>>());
 }
 
-/// Cannot be started but by the first so many.
+/// Fails to start, except for the first values.
 struct Scarce(Arc<AtomicUsize>, Worker);
 
 impl Consumer for Scarce {
     type Event = u64;
 
-    async fn init(&mut self, _: &mut Context<Nothing>) -> Result<(), BoxError> {
+    async fn init(&mut self, _: &mut Context<Infallible>) -> Result<(), BoxError> {
         let left = self.0.load(Ordering::Relaxed).checked_sub(1);
         self.0
             .store(left.ok_or("no connection left")?, Ordering::Relaxed);
@@ -269,13 +268,13 @@ impl Consumer for Scarce {
         &mut self,
         events: &mut Vec<u64>,
         from: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.1.handle_events(events, from, cx).await
     }
 }
 
-/// Logs who failed, and sizes.
+/// Logs failures and sizes.
 struct RecordedEvent(Log<String>);
 
 impl Observer for RecordedEvent {
@@ -293,7 +292,7 @@ impl Observer for RecordedEvent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_says_how_large_it_is_to_be() {
+async fn a_pool_reports_each_resize() {
     let (pool, _) = workers(MS);
     let heard = Log::new();
     let pool = pool
@@ -309,7 +308,7 @@ async fn a_pool_says_how_large_it_is_to_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_that_cannot_grow_goes_on_and_says_so() {
+async fn a_pool_that_cannot_grow_goes_on_and_reports_it() {
     let handled = Log::new();
     let (log, left) = (handled.clone(), Arc::new(AtomicUsize::new(2)));
     let make = move || {
@@ -340,9 +339,9 @@ async fn a_pool_that_cannot_grow_goes_on_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_that_nobody_can_reach_ends_with_its_last_producer() {
+async fn a_pool_without_handles_ends_with_its_last_producer() {
     let log = Log::new();
-    // The pool has this for as long as it is.
+    // The pool owns this until it ends.
     let alive = Arc::new(log.clone());
     let gone = Arc::downgrade(&alive);
     let pool = stage::pool(move || {
@@ -391,7 +390,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..30)
 }
 
-/// Consumers beside the pool, and their subscriptions.
+/// Consumers besides the pool, and their subscriptions.
 type Others = Vec<(ConsumerHandle<Worker>, Subscription)>;
 
 async fn step(

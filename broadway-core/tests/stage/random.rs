@@ -1,8 +1,8 @@
-//! Random topologies, and the defects that they and a second look at the engine have found.
+//! Random topologies, and the defects that they and a review of the engine have found.
 //!
-//! A plan describes a topology and what is done to it; it runs on paused time, and every stage enters all it does into a
-//! ledger. Afterwards nothing may be lost but what the mode says, nothing doubled or out of order within a subscription,
-//! nobody asked for more than was wanted, and nothing may wait where it could flow.
+//! A plan describes a topology and what is done to it. It runs on paused time, and every stage records everything it does in a
+//! ledger. Afterwards events may be lost only as the options allow, none may be repeated or out of order within a subscription, no
+//! stage may have been asked for more than was wanted, and no event may wait where it could flow.
 
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
@@ -17,7 +17,7 @@ use proptest::{
     test_runner::{Config, TestError, TestRunner},
 };
 
-/// Runs so many plans, one after the other in one runtime.
+/// Runs this many plans, one after the other in one runtime.
 fn check(plans: impl Strategy<Value = plan::Plan>, cases: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

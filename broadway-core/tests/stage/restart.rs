@@ -1,4 +1,4 @@
-//! Stages that fail begin anew, and what is lost then.
+//! Restarts of stages that fail, and the events that are lost.
 
 mod callbacks;
 mod parts;
@@ -27,7 +27,7 @@ use parts::{Fragile, Plan, RecordedEvent, pause, policy};
 
 const BOTH: [Order; 2] = [Order::Fail, Order::Panic];
 
-/// A consumer of chunks of five numbers of twenty, whose first value fails with the first chunk.
+/// Consumes twenty numbers in chunks of five. The first value fails at the first chunk.
 async fn failed_consumer(plan: &Plan) -> (ConsumerHandle<Fragile>, Log<usize>) {
     let (counter, demands) = Counter::new(0..20);
     let counter = stage::producer(counter).start().await.unwrap();
@@ -118,7 +118,7 @@ async fn timers_do_not_outlive_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restarted_producer_is_asked_for_what_was_not_served() {
+async fn a_restarted_producer_is_asked_for_the_outstanding_demand() {
     let plan = Plan::new("receive", Order::Fail);
     let producer = stage::producer(plan.make()).restart(policy(), plan.maker());
     let producer = producer.start().await.unwrap();
@@ -139,7 +139,7 @@ async fn a_restarted_producer_is_asked_for_what_was_not_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_for_during_the_pause_is_told_once_after_it() {
+async fn demand_during_the_back_off_is_reported_once_after_it() {
     let plan = Plan::new("receive", Order::Fail);
     let producer = stage::producer(plan.make()).restart(policy(), plan.maker());
     let producer = producer.start().await.unwrap();
@@ -155,7 +155,7 @@ async fn what_is_asked_for_during_the_pause_is_told_once_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_stage_had_buffered_is_sent_in_order_although_it_fails() {
+async fn buffered_events_of_a_stage_that_fails_are_sent_in_order() {
     let plan = Plan::new("handle_timer", Order::Fail);
     let producer = stage::producer(plan.make()).restart(policy(), plan.maker());
     let producer = producer.start().await.unwrap();
@@ -174,7 +174,7 @@ async fn what_a_stage_had_buffered_is_sent_in_order_although_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restarted_producer_consumer_loses_the_chunk_in_hand_and_what_came_of_it_only() {
+async fn a_restarted_producer_consumer_loses_only_the_current_chunk_and_its_results() {
     let plan = Plan::new("handle_events", Order::Fail);
     let (counter, _) = Counter::new(0..100);
     let counter = stage::producer(counter).start().await.unwrap();
@@ -299,7 +299,7 @@ async fn a_stop_during_the_pause_works_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_nobody_can_reach_does_not_rest_to_the_end() {
+async fn an_unreachable_producer_does_not_wait_for_its_restart() {
     let plan = Plan::new("receive", Order::Fail);
     let producer = stage::producer(plan.make()).restart(policy(), plan.maker());
     let producer = producer.start().await.unwrap();
@@ -312,7 +312,7 @@ async fn a_producer_that_nobody_can_reach_does_not_rest_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_subscribed_and_cancelled_during_the_pause_is_so_after_it() {
+async fn subscribing_and_cancelling_during_the_back_off_holds_after_it() {
     let plan = Plan::new("receive", Order::Fail);
     let (old, _) = queue("old").await;
     let (new, _) = queue("new").await;
@@ -337,7 +337,7 @@ async fn what_is_subscribed_and_cancelled_during_the_pause_is_so_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_producer_during_the_pause_is_told_after_it_behind_its_events() {
+async fn the_end_of_a_producer_during_the_back_off_is_seen_after_it_behind_its_events() {
     let plan = Plan::new("receive", Order::Fail);
     let (queue, _) = queue("queue").await;
     let consumer = plan.consumer().subscribe_to(queue.output());
@@ -376,7 +376,7 @@ async fn a_producer_that_rests_is_still_there_for_its_consumers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_of_a_stage_without_restart_ends_it_and_counts_what_was_in_hand() {
+async fn a_failure_of_a_stage_without_restart_ends_it_and_counts_the_lost_chunk() {
     for order in BOTH {
         let plan = Plan::new("handle_events", order);
         let heard = RecordedEvent::new();
@@ -397,7 +397,7 @@ async fn a_failure_of_a_stage_without_restart_ends_it_and_counts_what_was_in_han
     }
 }
 
-/// Holds the only seat there is, as a server holds its port.
+/// Holds the only seat, as a server holds its port.
 struct Seated {
     seats: Arc<AtomicUsize>,
     fails: bool,
@@ -430,7 +430,7 @@ impl Producer for Seated {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_is_dropped_before_another_is_made() {
+async fn a_failed_value_is_dropped_before_another_is_made() {
     let seats = Arc::new(AtomicUsize::new(1));
     let again = Arc::clone(&seats);
     let producer = stage::producer(Seated::take_a_seat(&seats, true))

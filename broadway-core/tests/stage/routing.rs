@@ -1,18 +1,17 @@
-//! Events that go to several consumers by predicates, and are settled when all of these are done.
+//! Events that go to several consumers by predicates, and are settled when all consumers are done.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot be set up has failed"
 )]
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use broadway_core::{
     BoxError, Callback, Outcome, Reason,
     machine::dispatch::Route,
-    stage::{
-        self, Buffer, Consumer, Context, Nothing, Producer, Shared, SubscribeError, Subscription,
-    },
+    stage::{self, Buffer, Consumer, Context, Producer, Shared, SubscribeError, Subscription},
 };
 use proptest::prelude::*;
 use tokio::sync::oneshot;
@@ -66,7 +65,7 @@ async fn each_target_gets_every_event_that_it_wants_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_target_wants_is_dropped_and_counted() {
+async fn events_that_no_target_wants_are_dropped_and_counted() {
     let (counter, _) = Counter::new(0..100);
     let numbers = stage::producer(counter).dispatcher(route()).start().await;
     let numbers = numbers.unwrap();
@@ -103,7 +102,7 @@ async fn a_target_without_a_consumer_holds_back_the_others_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_has_one_consumer_and_one_that_there_is_not_has_none() {
+async fn a_target_has_one_consumer_and_one_that_does_not_exist_has_none() {
     let (counter, _) = Counter::new(0..10);
     let numbers = stage::producer(counter).start().await.unwrap();
     let forwarder = stage::producer_consumer(Forwarder)
@@ -127,7 +126,7 @@ async fn a_target_has_one_consumer_and_one_that_there_is_not_has_none() {
 struct Source(std::vec::IntoIter<Shared<u64>>);
 
 impl Source {
-    /// Numbers, and what became of each.
+    /// Numbers, and their outcomes.
     fn new(numbers: impl Iterator<Item = u64>) -> (Self, Vec<oneshot::Receiver<Outcome>>) {
         let (events, outcomes): (Vec<_>, _) = numbers.map(Shared::with_outcome).unzip();
         (Self(events.into_iter()), outcomes)
@@ -150,7 +149,7 @@ impl Producer for Source {
     }
 }
 
-/// Settles all that it gets, but fails at one number and panics at another.
+/// Settles all events, but fails at one number and panics at another.
 struct Settler {
     fails_at: u64,
     panics_at: u64,
@@ -163,7 +162,7 @@ impl Consumer for Settler {
         &mut self,
         events: &mut Vec<Shared<u64>>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         for event in events.drain(..) {
             assert_ne!(*event.data(), self.panics_at, "what a number");
@@ -187,7 +186,7 @@ fn routed(rest: Option<Target>) -> Route<Shared<u64>, Target> {
     }
 }
 
-/// Runs both consumers over some numbers, and tells what became of each of these.
+/// Runs both consumers over some numbers, and returns their outcomes.
 async fn outcomes(numbers: std::ops::Range<u64>, even: Settler, tens: Settler) -> Vec<String> {
     let (source, outcomes) = Source::new(numbers);
     let source = stage::producer(source)
@@ -207,7 +206,7 @@ async fn outcomes(numbers: std::ops::Range<u64>, even: Settler, tens: Settler) -
     for consumer in consumers {
         consumer.join().await;
     }
-    // What nobody took any more goes with its link.
+    // Events that were not taken are dropped with the link.
     drop(source);
     let mut told = Vec::new();
     for outcome in outcomes {
@@ -234,7 +233,7 @@ fn settler(fails_at: u64, panics_at: u64) -> Settler {
 #[tokio::test(start_paused = true)]
 async fn an_event_is_done_when_all_its_targets_are() {
     let told = outcomes(2..5, settler(NEVER, NEVER), settler(NEVER, NEVER)).await;
-    // Nobody wanted the 3: it was not done.
+    // No target wanted the 3, so it was not done.
     assert_eq!(told, ["done", UNSETTLED, "done"]);
     let told = outcomes(10..11, settler(NEVER, NEVER), settler(NEVER, NEVER)).await;
     assert_eq!(told, ["done"]);
@@ -248,13 +247,13 @@ async fn an_event_fails_with_any_of_its_targets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_consumer_had_in_hand_when_it_panicked_has_failed() {
+async fn events_that_a_consumer_held_when_it_panicked_have_failed() {
     let told = outcomes(10..11, settler(NEVER, NEVER), settler(NEVER, 10)).await;
     assert_eq!(told, [UNSETTLED]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_target_that_never_comes_is_not_done() {
+async fn events_for_a_target_that_never_subscribes_are_not_done() {
     let (source, outcomes) = Source::new(10..11);
     let source = stage::producer(source)
         .dispatcher(routed(Some(Target::Rest)))
@@ -273,7 +272,7 @@ async fn what_waits_for_a_target_that_never_comes_is_not_done() {
     assert!(outcomes[0].try_recv().unwrap().is_failed());
 }
 
-/// What is done with some share.
+/// How a share is settled.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Clone(usize),
@@ -347,7 +346,7 @@ proptest! {
 }
 
 #[test]
-fn the_first_failure_is_told() {
+fn the_first_failure_is_reported() {
     let (first, outcome) = Shared::with_outcome(());
     let second = first.clone();
     let reason = Reason::error(Callback::HandleBatch, "too late");

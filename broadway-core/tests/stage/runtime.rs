@@ -1,10 +1,10 @@
-//! A runtime that is shut down under stages: whoever waits for them elsewhere is told, at once.
+//! A runtime that is shut down under stages: waits for them on other runtimes end at once.
 
-use std::{future::pending, thread, time::Duration};
+use std::{convert::Infallible, future::pending, thread, time::Duration};
 
 use broadway_core::{
     BoxError, StartError,
-    stage::{self, Consumer, Context, End, Nothing, Subscription},
+    stage::{self, Consumer, Context, End, Subscription},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -13,7 +13,7 @@ fn runtime() -> Runtime {
     builder.worker_threads(2).enable_time().build().unwrap()
 }
 
-/// Fails where the future would wait for ever.
+/// Fails where the future would wait forever.
 fn soon<T>(future: impl Future<Output = T>) -> T {
     runtime().block_on(async {
         let ended = tokio::time::timeout(Duration::from_secs(60), future).await;
@@ -30,7 +30,7 @@ impl Consumer for Hanging {
         &mut self,
         _: &mut Vec<u64>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         pending().await
     }

@@ -31,7 +31,7 @@ fn counted() -> (impl Iterator<Item = u64> + Send + 'static, Arc<AtomicUsize>) {
     (numbers, taken)
 }
 
-/// Yields nothing, and says whether it is still there.
+/// Yields nothing. Its reference count shows whether it still exists.
 struct Silent(Arc<()>);
 
 impl Stream for Silent {
@@ -93,7 +93,7 @@ async fn a_stream_that_is_dropped_cancels_its_subscription() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_dropped_leaves_to_others_what_it_had_not_taken() {
+async fn a_stream_that_is_dropped_leaves_untaken_events_to_others() {
     let (queue, _) = queue("queue").await;
     let output = queue.output().max_demand(10);
     queue.call(Push(0..10)).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_stream_that_is_dropped_leaves_to_others_what_it_had_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_with_its_producer_and_tells_how() {
+async fn a_stream_ends_with_its_producer_and_returns_how() {
     for (order, fails) in [(Order::Stop, false), (Order::Fail, true)] {
         let (queue, _) = queue("queue").await;
         let mut stream = queue.output().stream().unwrap();
@@ -136,7 +136,7 @@ async fn chunks_are_no_larger_than_half_of_the_demand_and_begin_behind_single_ev
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_with_manual_demand_gets_what_it_asks_for() {
+async fn a_stream_with_manual_demand_gets_the_events_it_asks_for() {
     let (numbers, taken) = counted();
     let numbers = stage::from_iter(numbers).start().await.unwrap();
     let mut stream = numbers.output().manual().stream().unwrap();
@@ -213,7 +213,7 @@ async fn an_iterator_that_panics_fails_its_stage() {
     while let Some(event) = stream.next().await {
         events.push(event);
     }
-    // At most what was asked for with it is gone.
+    // At most the events that it had demanded are lost.
     assert!(events.len() >= 5 && events.is_sorted());
     let end = stream.end().unwrap();
     assert!(end.to_string().contains("no seven"), "{end}");
@@ -374,7 +374,7 @@ async fn closures_map_and_flatten_and_filter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_sends_more_than_was_asked_for_takes_no_more_until_that_is_gone() {
+async fn a_stage_that_sends_beyond_the_demand_takes_no_more_until_its_buffer_is_empty() {
     let (numbers, taken) = counted();
     let numbers = stage::from_iter(numbers).start().await.unwrap();
     let many = stage::flat_map(|n: u64| vec![n; 1_000]);
@@ -426,7 +426,7 @@ async fn a_pipeline_handles_the_events_of_a_stage_and_ends_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipeline_says_what_is_wrong_with_the_output_that_it_reads() {
+async fn a_pipeline_reports_the_invalid_options_of_the_output_that_it_reads() {
     let numbers = stage::from_iter(0..3_u64).start().await.unwrap();
     let output = numbers.output().max_demand(5).min_demand(5);
     let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
@@ -435,7 +435,7 @@ async fn a_pipeline_says_what_is_wrong_with_the_output_that_it_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipeline_that_is_stopped_leaves_to_the_stage_what_it_has_not_taken() {
+async fn a_pipeline_that_is_stopped_leaves_untaken_events_with_the_stage() {
     let (queue, log) = queue("queue").await;
     let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
     let pipeline = Pipeline::new(queue.output().max_demand(10), handler);

@@ -7,11 +7,12 @@ mod reach;
 
 pub(crate) use parts::{Order, Probe, Push, Queue, queue};
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use broadway_core::{
     BoxError,
-    stage::{self, Cancel, Consumer, Context, End, Nothing, ProducerHandle, Subscription},
+    stage::{self, Cancel, Consumer, Context, End, ProducerHandle, Subscription},
 };
 
 use crate::common::{Counter, Log, Recorder, settle};
@@ -22,7 +23,7 @@ async fn counter(numbers: Range<u64>) -> ProducerHandle<Counter> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_subscribes_at_start_and_at_run_time_and_is_told_before_the_first_event() {
+async fn a_stage_subscribes_at_start_and_at_run_time_and_is_notified_before_the_first_event() {
     let (first, _) = queue("first").await;
     let (second, _) = queue("second").await;
     first.call(Push(0..2)).await.unwrap();
@@ -41,7 +42,7 @@ async fn a_stage_subscribes_at_start_and_at_run_time_and_is_told_before_the_firs
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_is_told_of_a_consumer_and_of_its_cancellation_by_the_same_id() {
+async fn a_producer_is_notified_of_a_consumer_and_of_its_cancellation_by_the_same_id() {
     let (queue, log) = queue("queue").await;
     let consumer = stage::consumer(Probe::new().0).start().await.unwrap();
     let first = consumer.subscribe(&queue.output()).unwrap();
@@ -75,7 +76,7 @@ async fn a_consumer_gets_all_events_of_several_producers_and_those_of_each_in_or
         let joining = consumer.clone();
         drop(consumer);
         settle().await;
-        // All producers have ended, and it goes on.
+        // All producers have ended, and the consumer goes on.
         assert!(joining.end().is_none());
         joining.stop().await
     };
@@ -193,7 +194,7 @@ impl Consumer for Once {
         &mut self,
         _: &mut Vec<u64>,
         from: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         assert!(from.cancel());
         Ok(())
@@ -215,7 +216,7 @@ async fn a_stage_cancels_its_own_subscription_in_a_callback_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_tells_whether_the_consumer_still_is() {
+async fn cancelling_returns_whether_the_consumer_still_exists() {
     let (queue, _) = queue("queue").await;
     let probe = stage::consumer(Probe::new().0).start().await.unwrap();
     let subscription = probe.subscribe(&queue.output()).unwrap();
@@ -235,7 +236,7 @@ async fn consumers_come_and_go_and_no_event_is_lost() {
     let mut subscription = consumer.subscribe(&output).unwrap();
     let mut stream = output.stream().unwrap();
     let mut streamed = Vec::new();
-    // A stream is dropped with nothing in hand, a subscription at any moment.
+    // A stream is dropped while it holds no event, a subscription at any moment.
     while counter.end().is_none() {
         streamed.extend(stream.next_chunk().await.unwrap_or_default());
         stream = output.stream().unwrap();

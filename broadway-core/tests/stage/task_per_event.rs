@@ -1,4 +1,4 @@
-//! A task for each event: how many run, what their ends mean, and how the stage ends.
+//! A task for each event: how many run, the effect of their ends, and the end of the stage.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ mod restarts;
 mod slots;
 mod threads;
 
-/// Lets tasks end, as many as it is told.
+/// Lets a number of tasks end.
 #[derive(Clone)]
 struct Gate {
     permits: Arc<Semaphore>,
@@ -68,7 +68,7 @@ impl Gate {
 
 type TaskFuture = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-/// As many numbers as anybody asks for.
+/// Produces numbers on demand, without end.
 async fn numbers() -> (stage::ProducerHandle<Counter>, Log<usize>) {
     let (counter, demands) = Counter::new(0..u64::MAX);
     (stage::producer(counter).start().await.unwrap(), demands)
@@ -83,7 +83,7 @@ const THREE_IN_FIVE_S: Intensity = Intensity {
     window: Duration::from_secs(5),
 };
 
-/// Logs the failures of tasks: whether they were run again.
+/// Logs whether failed tasks were restarted.
 struct Failures(Log<(TaskId, bool)>);
 
 impl Observer for Failures {
@@ -94,7 +94,7 @@ impl Observer for Failures {
     }
 }
 
-/// A stage for one task, which fails as often as its event says, with errors and panics in turn.
+/// A stage for one task, which fails as often as the number of its event, with errors and panics in turn.
 async fn failing(failures: &Log<(TaskId, bool)>, intensity: Option<Intensity>) -> Failing {
     let failed = Arc::new(AtomicU64::new(0));
     let tasks = stage::task_per_event(move |times: u64| {

@@ -1,19 +1,18 @@
-//! What stages tell about themselves, and that it is all there is to tell.
+//! The telemetry of stages, and that it is complete.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use broadway_core::{
     BoxError,
     machine::{dispatch::Partition, restart::RestartPolicy},
-    stage::{
-        self, Buffer, Consumer, Context, End, Nothing, Producer, Receive, Subscription, Timer,
-    },
+    stage::{self, Buffer, Consumer, Context, End, Producer, Receive, Subscription, Timer},
     testing::{RecordedEvent, Recorder},
 };
 
 use crate::common::{Counter, Forwarder, settle};
 
-/// Sends what it is given, and, a second later, a zero.
+/// Emits the numbers that it is sent and, a second later, a zero.
 struct Queue;
 struct Push(Vec<u64>);
 
@@ -40,7 +39,7 @@ impl Receive<Push, u64> for Queue {
     }
 }
 
-/// Refuses chunks with a 3, but for a second one.
+/// Fails at the first chunk with a 3.
 struct Unlucky {
     refuses: bool,
 }
@@ -52,7 +51,7 @@ impl Consumer for Unlucky {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         match self.refuses && events.contains(&3) {
             true => Err("unlucky".into()),
@@ -65,14 +64,14 @@ fn names(heard: &[RecordedEvent]) -> Vec<&'static str> {
     heard.iter().map(RecordedEvent::name).collect()
 }
 
-/// A recorder's last word about a level, such as the size of a buffer.
+/// The last value that a recorder has of a level, such as the size of a buffer.
 fn last(recorder: &Recorder, name: &str, field: &str) -> u64 {
     let heard = recorder.of(name);
     heard.last().expect("it was told").number(field)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_in_the_middle_tells_every_boundary() {
+async fn a_stage_in_the_middle_reports_every_boundary() {
     let recorder = Recorder::new();
     let numbers = stage::producer(Counter::new(0..4).0)
         .name("numbers")
@@ -116,7 +115,7 @@ async fn a_stage_in_the_middle_tells_every_boundary() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_emitted_by_messages_and_timers_is_told_too() {
+async fn events_emitted_by_messages_and_timers_are_reported_too() {
     let recorder = Recorder::new();
     let odd_is_for_nobody = |n: &u64| n.is_multiple_of(2).then_some(0);
     let queue = stage::producer(Queue)
@@ -155,7 +154,7 @@ async fn what_is_emitted_by_messages_and_timers_is_told_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_is_told_as_such_and_what_was_lost_with_the_failure() {
+async fn a_restart_and_the_lost_events_are_reported() {
     let recorder = Recorder::new();
     let numbers = stage::from_iter(0..10).start().await.unwrap();
     let unlucky = stage::consumer(Unlucky { refuses: true })
@@ -180,13 +179,13 @@ async fn a_restart_is_told_as_such_and_what_was_lost_with_the_failure() {
     let mut life = names(&all);
     life.retain(|name| ["stage_started", "stage_failed", "stage_restarted"].contains(name));
     assert_eq!(life, ["stage_started", "stage_failed", "stage_restarted"]);
-    // Before the end of the producer, the subscription is told at the start and again to the stage that was made anew.
+    // The subscription is reported at the start, and again to the restarted stage, before the end of the producer.
     assert_eq!(recorder.count("stage_subscribed"), 2);
     assert_eq!(last(&recorder, "stage_subscribed", "subscriptions"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_is_aborted_tells_its_end_also_before_it_first_ran() {
+async fn a_stage_that_is_aborted_reports_its_end_also_before_its_first_poll() {
     for runs_before in [false, true] {
         let recorder = Recorder::new();
         let queue = stage::producer(Queue)
@@ -204,7 +203,7 @@ async fn a_stage_that_is_aborted_tells_its_end_also_before_it_first_ran() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_cannot_start_tells_nothing() {
+async fn a_stage_that_cannot_start_reports_no_event() {
     struct Broken;
 
     impl Producer for Broken {
@@ -226,7 +225,7 @@ async fn a_stage_that_cannot_start_tells_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stages_that_share_a_recorder_are_told_apart() {
+async fn stages_that_share_a_recorder_are_distinguished() {
     let recorder = Recorder::new();
     let numbers = stage::from_iter(0..4)
         .name("numbers")

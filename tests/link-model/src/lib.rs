@@ -1,12 +1,12 @@
 //! Every order in which the engine's locks can be taken, tried by loom.
 //!
 //! The engine's own source files are compiled here a second time, with loom's lock, pointers and atomics in the place of the
-//! standard ones (they import them from `crate::sync`). A model is a small program over them; loom runs it once for each order
+//! standard ones (they import them from `crate::sync`). A model is a small program that uses them; loom runs it once for each order
 //! in which its threads can be switched, up to `PREEMPTIONS` forced switches, and for each value that a load may see. A run in
-//! which somebody waits for ever is reported as a deadlock. So each model that ends proves that no wake-up is lost in it.
+//! which a thread waits forever is reported as a deadlock. So each model that passes proves that no wake is lost in it.
 //!
-//! Waits, wakes and thread ends are not forced switches: two to four forced ones at the wrong places are what known bugs of
-//! this kind need, and keep the whole below a minute. `LOOM_LOG=trace LOOM_LOCATION=1` tell the story of a failure.
+//! Switches at waits, wakes and thread ends are not forced ones. Known bugs of this kind need two to four forced switches, and that
+//! limit keeps all models together below a minute. `LOOM_LOG=trace LOOM_LOCATION=1` print the history of a failure.
 //!
 //! - `engine/`: links. Nothing is lost, duplicated or reordered; every waiter is woken; demand holds; the end is seen.
 //!   Inline tasks: no wake is lost, whichever thread runs the task.
@@ -27,8 +27,8 @@ mod sync {
         thread_local,
     };
 
-    /// No time passes. A clock that ran would make a run of a model differ from the one that it continues, and loom lose its way:
-    /// it then hangs, or fails in itself.
+    /// A clock that stands still. With a running one, a run of a model could differ from the run that it continues, and loom would hang
+    /// or fail internally.
     pub(crate) struct Instant;
 
     impl Instant {
@@ -45,7 +45,7 @@ mod sync {
         static ref ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
     }
 
-    /// What the standard one promises: when it is called with all that point to a value, in any order, one gets it.
+    /// Behaves as the standard one: called with all pointers to a value, in any order, it returns the value to one of them.
     pub(crate) fn into_inner<T>(last: Arc<T>) -> Option<T> {
         let turn = ONE_AFTER_THE_OTHER.lock();
         let inner = Arc::try_unwrap(last).ok();
@@ -54,19 +54,19 @@ mod sync {
     }
 }
 
-/// As much as settlement needs of it.
+/// The part that settlement needs.
 mod message {
     pub(crate) type AckOptions = Option<Box<Box<dyn std::any::Any + Send>>>;
 }
 
-/// As much as errors need of it.
+/// The part that errors need.
 mod caught {
     pub(crate) fn discard<T>(value: T) {
         drop(value);
     }
 }
 
-/// As much as acknowledgers need of it.
+/// The part that acknowledgers need.
 mod telemetry {
     #[derive(Default)]
     pub struct MessageInfo {}

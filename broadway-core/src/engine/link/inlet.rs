@@ -1,4 +1,4 @@
-//! The receiving end of a link.
+//! [`Inlet`]: the receiving end of a link.
 
 use std::{
     pin::Pin,
@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{ask::Ask, hub::Hub, suspension::SuspensionWatch, wake_list::WakeList};
+use super::{
+    inlet_handle::InletHandle, state::SharedLink, suspension::SuspensionWatch, wake_list::WakeList,
+};
 use crate::{
     end::End,
     engine::inline_guard,
@@ -14,64 +16,67 @@ use crate::{
     sync::Arc,
 };
 
-/// Takes from a link. Dropping it cancels: what it held unhandled is gone, what was buffered goes to others.
+/// Takes messages from a link. Dropping it cancels the subscription: messages that it holds are lost, buffered ones go to other
+/// inlets.
 pub(crate) struct Inlet<T, D: Dispatch<T>> {
-    hub: Arc<Hub<T, D>>,
+    shared: Arc<SharedLink<T, D>>,
     id: InletId,
     serial: u64,
-    /// To be entered with the next take.
-    pace_ns: Option<u64>,
+    /// To be recorded with the next take, under the lock that this needs anyway.
+    service_time_ns: Option<u64>,
     /// Whether the last take had to wait.
     waited: bool,
 }
 
 impl<T, D: Dispatch<T>> Inlet<T, D> {
-    pub(super) fn new(hub: Arc<Hub<T, D>>, id: InletId, serial: u64) -> Self {
+    pub(super) fn new(shared: Arc<SharedLink<T, D>>, id: InletId, serial: u64) -> Self {
         Self {
-            hub,
+            shared,
             id,
             serial,
-            pace_ns: None,
+            service_time_ns: None,
             waited: true,
         }
     }
 
-    /// Asks for the first time. Only after [`Link::join`](super::Link::join).
-    pub(crate) fn begin(&mut self) {
+    /// Requests the first messages. Must be called once after [`Link::subscribe_paused`](super::Link::subscribe_paused), and only
+    /// then.
+    pub(crate) fn start_demand(&mut self) {
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
-        state.ask_again(self.id);
-        state.changed(&mut wakes);
+        let mut state = self.shared.lock();
+        state.request_more(self.id);
+        state.propagate(&mut wakes);
         drop(state);
         wakes.wake();
     }
 
-    /// Says that `n` messages took `elapsed`.
-    pub(crate) fn pace(&mut self, n: usize, elapsed: Duration) {
+    /// Reports that handling `n` messages took `elapsed`.
+    pub(crate) fn record_service_time(&mut self, n: usize, elapsed: Duration) {
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        self.pace_ns = elapsed_ns.checked_div(n as u64);
+        self.service_time_ns = elapsed_ns.checked_div(n as u64);
     }
 
-    /// Whether time has passed since the chunk before was done that was not work: this take, or that chunk, had to wait.
+    /// Whether time other than work has passed since the chunk before was completed: this take had to wait, or the handling of that
+    /// chunk did.
     pub(crate) fn waited(&self) -> bool {
         self.waited
     }
 
-    /// For [`watch_suspension`](super::watch_suspension).
+    /// Returns the argument of [`watch_suspension`](super::watch_suspension).
     pub(crate) fn suspension_watch(&self) -> SuspensionWatch<T, D> {
-        SuspensionWatch::new(Arc::clone(&self.hub), self.id)
+        SuspensionWatch::new(Arc::clone(&self.shared), self.id)
     }
 
-    /// Says that what was taken before is handled, and waits for between one and `max` messages, which are appended to
-    /// `out`. `false`: the link has ended.
+    /// Completes the chunk before, and waits for one to `max` messages, which are appended to `out`. Returns `false` if the link has
+    /// ended.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is taken before it completes.
-    pub(crate) fn take<'a>(&'a mut self, max: usize, out: &'a mut Vec<T>) -> Take<'a, T, D> {
-        debug_assert!(max > 0, "who takes nothing would wait for ever");
+    pub(crate) fn take<'a>(&'a mut self, max: usize, out: &'a mut Vec<T>) -> TakeFuture<'a, T, D> {
+        debug_assert!(max > 0, "a take of nothing would wait forever");
         self.waited = false;
-        Take {
+        TakeFuture {
             inlet: self,
             max,
             out,
@@ -79,7 +84,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         }
     }
 
-    /// As [`take`](Self::take), by hand. If it is pending and not polled again soon, [`rest`](Self::rest).
+    /// As [`take`](Self::take), polled by hand. If it is pending and not polled again soon, call [`cancel_wait`](Self::cancel_wait).
     pub(crate) fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
@@ -94,104 +99,107 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
     fn attempt(&mut self, cx: &mut Context<'_>, max: usize, out: &mut Vec<T>) -> Poll<bool> {
         let id = self.id;
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
-        // Not up: it suspended since it took last, so time went by that is not work.
-        self.waited |= !state.is_up(id);
-        state.done(id);
-        if let Some(sample_ns) = self.pace_ns.take() {
-            state.set_pace(sample_ns);
+        let mut state = self.shared.lock();
+        // Not awake: its task was suspended since the last take, so time passed that was not work.
+        self.waited |= !state.is_awake(id);
+        // Before the take: the chunk before may hold lanes that this inlet can take from again.
+        state.finish_chunk(id);
+        if let Some(sample_ns) = self.service_time_ns.take() {
+            state.update_service_time(sample_ns);
         }
         let taken = state.take(id, max, out, &mut wakes);
         let before = state.waker(id).take();
         let polled = if taken > 0 {
             Poll::Ready(true)
-        } else if state.finished_for(id) {
+        } else if state.is_finished_for(id) {
             Poll::Ready(false)
         } else {
-            state.sleep(id, max, cx.waker().clone());
+            state.park(id, max, cx.waker().clone());
             Poll::Pending
         };
-        // Handling the chunk before may have freed lanes that others wait for.
-        state.changed(&mut wakes);
+        // Also after a take: completing the chunk before may have freed lanes that other inlets wait for.
+        state.propagate(&mut wakes);
         drop(state);
+        // After the lock: dropping a waker may run any code.
         drop(before);
-        // Whoever has been asked for more may make it here and now.
-        inline_guard::running(|| wakes.wake());
+        // A producer that was asked for more may run right here: this thread holds no lock and would otherwise wait for it.
+        inline_guard::allow(|| wakes.wake());
         polled
     }
 
-    /// Waits no more; what it may have been woken for goes to others.
-    pub(crate) fn rest(&mut self) {
+    /// Stops waiting. A wake that the inlet may have received goes to other inlets.
+    pub(crate) fn cancel_wait(&mut self) {
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
+        let mut state = self.shared.lock();
         let waker = state.waker(self.id).take();
-        state.set_up(self.id, false);
+        state.set_awake(self.id, false);
+        // Asking for 0 withdraws the ask, and releases the events that were promised to this inlet.
         state.dispatch.wait_for(self.id, 0);
-        state.changed(&mut wakes);
+        state.propagate(&mut wakes);
         drop(state);
         // After the lock: with its last waker a task may drop ends of this link.
         drop(waker);
         wakes.wake();
     }
 
-    /// Waits until the link has ended, and takes nothing; what it may have been woken for goes to others.
+    /// Waits until the link has ended, and takes nothing. A wake that the inlet may have received goes to other inlets.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let id = self.id;
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
+        let mut state = self.shared.lock();
         let before = state.waker(id).take();
-        state.set_up(id, false);
+        state.set_awake(id, false);
         state.dispatch.wait_for(id, 0);
-        let polled = if state.finished_for(id) {
+        let polled = if state.is_finished_for(id) {
             Poll::Ready(())
         } else {
             state.await_end(id, cx.waker().clone());
             Poll::Pending
         };
-        state.changed(&mut wakes);
+        state.propagate(&mut wakes);
         drop(state);
         drop(before);
         wakes.wake();
         polled
     }
 
-    /// Says that what was taken before is handled, and asks for more, without waiting for it.
-    pub(crate) fn done(&mut self) {
+    /// Completes the chunk that was taken, and requests more without waiting for it.
+    pub(crate) fn finish_chunk(&mut self) {
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
-        state.done(self.id);
-        state.changed(&mut wakes);
+        let mut state = self.shared.lock();
+        state.finish_chunk(self.id);
+        state.propagate(&mut wakes);
         drop(state);
         wakes.wake();
     }
 
-    /// How the sending side ended; of interest after a take said that it has.
+    /// Returns how the sending side ended. Meaningful once a take returned `false`.
     pub(crate) fn end(&self) -> End {
-        self.hub.lock().end()
+        self.shared.lock().end()
     }
 
-    /// For asking from elsewhere.
-    pub(crate) fn asking(&self) -> Ask<T, D> {
-        Ask::new(Arc::clone(&self.hub), self.id, self.serial)
+    /// Returns a handle for tasks other than the one that takes.
+    pub(crate) fn handle(&self) -> InletHandle<T, D> {
+        InletHandle::new(Arc::clone(&self.shared), self.id, self.serial)
     }
 
-    /// Says that what was taken before is handled, except its last message.
+    /// Completes the chunk that was taken, except for its last message.
     pub(crate) fn keep_last(&mut self) {
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
+        let mut state = self.shared.lock();
         state.dispatch.done_except_last(self.id);
-        state.changed(&mut wakes);
+        state.propagate(&mut wakes);
         drop(state);
         wakes.wake();
     }
 
-    /// Returns the tail of what was taken last, in its order, so that others take it; it goes to the front. Only for an inlet
-    /// that takes [whatever is there](super::Flow::Any): the others learn of the end without waiting for it.
+    /// Returns the tail of the chunk to the front of the queue, in its order, for any inlet to take. Only for an inlet whose demand is
+    /// [`Unlimited`](super::DemandMode::Unlimited): other inlets see the end without waiting for those that state a demand.
     pub(crate) fn give_back(&mut self, rest: &mut Vec<T>) {
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
+        let mut state = self.shared.lock();
         state.give_back(self.id, rest);
-        state.changed(&mut wakes);
+        state.propagate(&mut wakes);
         drop(state);
         wakes.wake();
     }
@@ -200,10 +208,10 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
 impl<T, D: Dispatch<T>> Drop for Inlet<T, D> {
     fn drop(&mut self) {
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
-        let waker = state.leave(self.id);
-        state.changed(&mut wakes);
-        state.abandoned(&mut wakes);
+        let mut state = self.shared.lock();
+        let waker = state.remove_inlet(self.id);
+        state.propagate(&mut wakes);
+        state.is_abandoned(&mut wakes);
         drop(state);
         // After the lock: with its last waker a task may drop ends of this link.
         drop(waker);
@@ -213,14 +221,14 @@ impl<T, D: Dispatch<T>> Drop for Inlet<T, D> {
 
 /// The future of [`Inlet::take`].
 #[must_use = "futures do nothing unless awaited"]
-pub(crate) struct Take<'a, T, D: Dispatch<T>> {
+pub(crate) struct TakeFuture<'a, T, D: Dispatch<T>> {
     inlet: &'a mut Inlet<T, D>,
     max: usize,
     out: &'a mut Vec<T>,
     waiting: bool,
 }
 
-impl<T, D: Dispatch<T>> Future for Take<'_, T, D> {
+impl<T, D: Dispatch<T>> Future for TakeFuture<'_, T, D> {
     type Output = bool;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
@@ -231,10 +239,10 @@ impl<T, D: Dispatch<T>> Future for Take<'_, T, D> {
     }
 }
 
-impl<T, D: Dispatch<T>> Drop for Take<'_, T, D> {
+impl<T, D: Dispatch<T>> Drop for TakeFuture<'_, T, D> {
     fn drop(&mut self) {
         if self.waiting {
-            self.inlet.rest();
+            self.inlet.cancel_wait();
         }
     }
 }

@@ -1,54 +1,59 @@
-//! Links between stages: [`Outlet`] and [`Inlet`] over one shared hub, pulled.
+//! Links between stages: [`Outlet`]s send to a shared queue, and [`Inlet`]s take from it.
 //!
-//! A hub is a short synchronous lock around a dispatcher (a pure machine that holds what is buffered and decides who gets
-//! it), the credit of each outlet, and the wakers of who waits. An inlet *pulls*: [`Inlet::take`] says that the chunk before
-//! is handled, and moves what is there, up to its demand, into a `Vec` that the caller owns and uses again. If nothing is
-//! there the inlet leaves its demand and a waker. An outlet waits for [`Outlet::demand`], then sends a whole `Vec`. Coming
-//! back for more is the ask; not coming back is the back-pressure.
+//! A link's state is a dispatcher (a pure machine that buffers messages and decides which inlet gets them), an entry for each
+//! outlet and inlet, and the wakers of those that wait, all behind one short synchronous lock. An inlet *pulls*: [`Inlet::take`]
+//! completes the chunk before, and moves buffered messages, as many as the inlet's demand allows, into a `Vec` that the caller
+//! owns and reuses. If nothing is buffered, the inlet leaves its demand and a waker. An outlet waits for [`Outlet::demand`], then
+//! sends a whole `Vec`. An inlet that comes back asks for more; one that does not come back causes back-pressure.
 //!
-//! **Demand.** Each outlet has a credit of `max` messages: what it was asked for and has not been taken by an inlet yet. When
-//! no more than `min` of it is outstanding, the outlet is asked for the rest, so a producer is woken once per `max - min`
-//! messages and not once per message. Buffered messages are thus bounded by the sum of the outlets' `max`, plus one `Vec`
-//! for each concurrent sender that sends more than it was asked for. That is how pipelines ask.
+//! **Demand.** There are two kinds of outlets.
 //!
-//! An outlet to order has no credit: there the inlets say what they want, each by a [`Flow`], and the dispatcher adds it up
-//! ([`wanted`]). After each change the link orders what is missing; what it has ordered and was not sent is on order, and an outlet
-//! is told of each order once. Demand is renewed when a chunk is handled, not when it is taken, so an inlet has and awaits no more
-//! than it asked for. That is how stages ask.
+//! - An outlet *with a credit*, as pipelines use it, may be ahead of the inlets by `max` messages: those requested from it and not
+//!   taken by an inlet yet. When no more than `min` of them are left, the outlet is asked for the rest, so a producer is woken once
+//!   per `max - min` messages instead of once per message. Buffered messages are bounded by the sum of the outlets' `max`, plus one
+//!   `Vec` for each concurrent sender that sends more than was requested.
+//! - An outlet *on demand*, as stages use it, has no credit. Each inlet states its demand by its [`DemandMode`], and the dispatcher
+//!   adds the demands up ([`wanted`]). After each change the link requests the missing messages. A requested message is *unassigned* until
+//!   an outlet learns of it, then *outstanding* at that outlet until it is sent. Each request goes to one outlet. An inlet renews
+//!   its demand when a chunk is handled, not when it is taken, so it never holds and awaits more than it asked for.
 //!
-//! **Ending.** A link has ended when every outlet is closed; an inlet learns it when nothing is buffered for it and no other inlet
-//! holds a chunk that it could still give back. Whoever subscribes later learns it at once. An outlet learns from
-//! [`Outlet::demand`] that the last inlet is gone, or, if it is to order, that none can come any more. A [`Link`] that is dropped before it gave an outlet has ended, one that
-//! is dropped before it gave an inlet is abandoned, so nobody waits for an end that can't come.
+//! **Ending.** A link has ended when every outlet is closed. An inlet sees the end when nothing is buffered for it and no other inlet
+//! holds a chunk that it could still give back; an inlet that subscribes later sees it at once. [`Outlet::demand`] returns `None` when
+//! the last inlet is gone; on demand, when also the [`Link`] is gone, which could make more inlets. A [`Link`] that is dropped before
+//! it made an outlet has ended. One that is dropped before it made an inlet is abandoned. So no end waits for one that cannot come.
 //!
-//! **Waking.** Wakers are collected under the lock; they are woken, and those not needed any more dropped, after it. A [`Take`]
-//! that is dropped while it waits passes a wake that it may have received on to others, so no wake is lost.
+//! **Waking.** Wakers are collected under the lock. They are woken, and replaced ones dropped, after it is released: both may run any
+//! code. A [`TakeFuture`] that is dropped while it waits passes a wake that it may have received on to other inlets, so no wake is lost.
 //!
-//! Waking a thread costs some microseconds. So while an inlet is *up* (woken, or busy with a chunk and not suspended) others
-//! are woken only for work that is worth it by the pace of the chunks before, as [`Inlet::pace`] tells it. An inlet that is up
-//! comes back and takes the rest; one that suspends counts as down at once ([`watch_suspension`]). What remains is a handler that
-//! suddenly blocks its thread: behind it messages may wait that its pace had called a matter of microseconds. Before any pace is
-//! known, everything is worth a wake.
+//! Waking a thread costs some microseconds. So while an inlet is *awake* (woken, or busy with a chunk and not suspended), other inlets
+//! are woken only if the buffered work is worth a wake, by the service time that [`Inlet::record_service_time`] reported for earlier
+//! chunks. An awake inlet comes back and takes the rest. One that suspends counts as parked at once ([`watch_suspension`]). One case
+//! remains: a handler that suddenly blocks its thread keeps messages waiting that were expected to take microseconds. Before any
+//! service time is known, all work is worth a wake.
 //!
-//! **Limits.** The numbers of inlets that left are used again; those of outlets are not, as their messages may outlive them:
-//! some 100 bytes for each outlet that a link ever had.
+//! **Limits.** Ids of inlets that left are reused. Ids of outlets are not, as their messages may outlive them: a link keeps about
+//! 100 bytes for each outlet that a link ever had.
 //!
-//! `tests/link-model` runs this folder in every order in which its lock can be taken.
+//! **Files.** `state` is what all ends share and knows none of them. `outlet` and `inlet` are the ends, `inlet_handle` and `suspension`
+//! reach an inlet from outside its task, and `handle` is the [`Link`] that makes them. `tests/link-model` runs this folder in every
+//! order in which its lock can be taken.
 //!
-//! [`Take`]: inlet::Take
+//! [`TakeFuture`]: inlet::TakeFuture
 //! [`wanted`]: crate::machine::dispatch::Dispatch::unmet_demand
 
-mod ask;
-mod hub;
+mod handle;
 mod inlet;
+mod inlet_handle;
+mod inlet_state;
 mod outlet;
-mod port;
+mod outlet_state;
+mod state;
 mod suspension;
 mod wake_list;
 
-pub(crate) use ask::Ask;
-pub(crate) use hub::Link;
+pub(crate) use handle::Link;
 pub(crate) use inlet::Inlet;
+pub(crate) use inlet_handle::InletHandle;
+pub(crate) use inlet_state::DemandMode;
 pub(crate) use outlet::Outlet;
-pub(crate) use port::Flow;
 pub(crate) use suspension::watch_suspension;

@@ -1,4 +1,4 @@
-//! The sending end of a link.
+//! [`Outlet`]: the sending end of a link.
 
 use std::{
     num::NonZeroUsize,
@@ -7,75 +7,77 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{hub::Hub, wake_list::WakeList};
+use super::{state::SharedLink, wake_list::WakeList};
 use crate::{
     end::End,
     machine::dispatch::{Dispatch, Mark, Offered, OutletId},
     sync::Arc,
 };
 
-/// Sends to a link. Closed by [`close`](Self::close) or drop.
+/// Sends to a link. Closed by [`close`](Self::close) or by dropping it.
 pub(crate) struct Outlet<T, D: Dispatch<T>> {
-    hub: Arc<Hub<T, D>>,
+    shared: Arc<SharedLink<T, D>>,
     id: OutletId,
 }
 
 impl<T, D: Dispatch<T>> Outlet<T, D> {
-    pub(super) fn new(hub: Arc<Hub<T, D>>, id: OutletId) -> Self {
-        Self { hub, id }
+    pub(super) fn new(shared: Arc<SharedLink<T, D>>, id: OutletId) -> Self {
+        Self { shared, id }
     }
 
-    /// Waits until messages are asked for, and says how many. `None`: no inlet is left, or the outlet is closed.
+    /// Waits until messages are requested, and returns how many. Returns `None` if no inlet is left, or the outlet is closed.
     ///
-    /// Several tasks may wait on one outlet; all are told the same demand, so together they may exceed it by one `Vec` each.
+    /// Several tasks may wait on one outlet. All see the same demand, so together they may exceed it by one `Vec` each.
     ///
     /// # Panics
     ///
-    /// If a function of the dispatcher's panicked when an inlet asked or left.
+    /// Resumes a panic of the dispatcher that happened when an inlet asked or left.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is taken.
-    pub(crate) fn demand(&self) -> Demanded<'_, T, D> {
-        Demanded {
+    /// Cancel safe: the demand stays.
+    pub(crate) fn demand(&self) -> DemandFuture<'_, T, D> {
+        DemandFuture {
             outlet: self,
             wait: None,
         }
     }
 
-    /// As [`demand`](Self::demand), by hand, with its panics. `wait` is the number of this wait, to be given with each poll, and to
-    /// [`forget`](Self::forget) when it is not polled again.
+    /// As [`demand`](Self::demand), polled by hand, with the same panics. `wait` holds the number of this wait. Pass it with each poll,
+    /// and to [`cancel_wait`](Self::cancel_wait) if it is not polled again.
     pub(crate) fn poll_demand(
         &self,
         wait: &mut Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<NonZeroUsize>> {
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
+        let mut state = self.shared.lock();
         if let Some(payload) = state.panic.take() {
+            // Not under the lock, which the unwinding would poison.
             drop(state);
             resume_unwind(payload);
         }
-        let gone = state.abandoned(&mut wakes) || !state.port(self.id).is_open();
+        let gone = state.is_abandoned(&mut wakes) || !state.outlet(self.id).is_open();
         let (polled, before) = if gone {
             (Poll::Ready(None), None)
-        } else if let Some(demand) = NonZeroUsize::new(state.ask(self.id)) {
+        } else if let Some(demand) = NonZeroUsize::new(state.request_from(self.id)) {
             (Poll::Ready(Some(demand)), None)
         } else {
-            let (number, before) = state.port(self.id).wait(*wait, cx.waker());
+            let (number, before) = state.outlet(self.id).wait(*wait, cx.waker());
             *wait = Some(number);
             (Poll::Pending, before)
         };
         drop(state);
+        // After the lock: dropping a waker may run any code.
         drop(before);
         wakes.wake();
         polled
     }
 
-    /// Takes back a wait.
-    pub(crate) fn forget(&self, wait: &mut Option<u64>) {
+    /// Removes a wait.
+    pub(crate) fn cancel_wait(&self, wait: &mut Option<u64>) {
         if let Some(number) = wait.take() {
-            let waker = self.hub.lock().port(self.id).forget(number);
+            let waker = self.shared.lock().outlet(self.id).cancel_wait(number);
             // After the lock: with its last waker a task may drop ends of this link.
             drop(waker);
         }
@@ -83,58 +85,58 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
 
     /// Sends all of `events` and leaves the `Vec` empty. Never waits: wait for [`demand`](Self::demand) before.
     ///
-    /// For dispatchers that place everything, as those of pipelines do.
+    /// For dispatchers that place every event, as pipelines' do.
     pub(crate) fn send(&self, events: &mut Vec<T>) {
         let offered = self.offer(events);
         debug_assert!(offered.discarded == 0 && offered.misrouted.is_empty());
     }
 
-    /// As [`send`](Self::send), and tells what the dispatcher did not place.
+    /// As [`send`](Self::send), and returns what the dispatcher did not place.
     ///
     /// # Panics
     ///
-    /// If a function of the dispatcher's panics; nothing is sent then.
+    /// Panics if a function of the dispatcher does. Nothing is sent then.
     pub(crate) fn offer(&self, events: &mut Vec<T>) -> Offered<T> {
         if events.is_empty() {
             return Offered::all();
         }
         let mut wakes = WakeList::default();
-        let mut state = self.hub.lock();
+        let mut state = self.shared.lock();
         let offered = state.offer(self.id, events);
-        state.changed(&mut wakes);
+        state.propagate(&mut wakes);
         drop(state);
         wakes.wake();
         offered
     }
 
-    /// How many messages of an outlet with a credit were sent and not taken.
+    /// Returns how many messages were sent and not taken. 0 for an outlet on demand.
     pub(crate) fn waiting(&self) -> usize {
-        self.hub.lock().port(self.id).waiting()
+        self.shared.lock().outlet(self.id).waiting()
     }
 
-    /// A point behind all that was sent.
+    /// Returns a mark behind all that was sent so far.
     pub(crate) fn mark(&self) -> Mark {
-        self.hub.lock().dispatch.mark()
+        self.shared.lock().dispatch.mark()
     }
 
-    /// Whether all before the mark is where it was asked for. If not, who waits for demand is woken when that may have
-    /// changed.
+    /// Returns whether all events before the mark were taken, or at least demanded by the inlet that will take them. If not, tasks that
+    /// wait for demand are woken when that may have changed.
     pub(crate) fn has_passed(&self, mark: &Mark) -> bool {
-        let mut state = self.hub.lock();
+        let mut state = self.shared.lock();
         let passed = state.dispatch.has_passed(mark);
-        state.watched |= !passed;
+        state.mark_watched |= !passed;
         passed
     }
 
-    /// Says that nothing more comes from this outlet. Harmless when repeated.
+    /// Closes the outlet: nothing more comes from it. Idempotent.
     pub(crate) fn close(&self) {
         self.close_as(End::Normal);
     }
 
-    /// As [`close`](Self::close), and says how it came to that.
+    /// As [`close`](Self::close), with the reason for the end.
     pub(crate) fn close_as(&self, end: End) {
         let mut wakes = WakeList::default();
-        self.hub.lock().close(self.id, end, &mut wakes);
+        self.shared.lock().close_outlet(self.id, end, &mut wakes);
         wakes.wake();
     }
 }
@@ -147,13 +149,13 @@ impl<T, D: Dispatch<T>> Drop for Outlet<T, D> {
 
 /// The future of [`Outlet::demand`].
 #[must_use = "futures do nothing unless awaited"]
-pub(crate) struct Demanded<'a, T, D: Dispatch<T>> {
+pub(crate) struct DemandFuture<'a, T, D: Dispatch<T>> {
     outlet: &'a Outlet<T, D>,
     /// The number under which the outlet knows this wait.
     wait: Option<u64>,
 }
 
-impl<T, D: Dispatch<T>> Future for Demanded<'_, T, D> {
+impl<T, D: Dispatch<T>> Future for DemandFuture<'_, T, D> {
     type Output = Option<NonZeroUsize>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -162,8 +164,8 @@ impl<T, D: Dispatch<T>> Future for Demanded<'_, T, D> {
     }
 }
 
-impl<T, D: Dispatch<T>> Drop for Demanded<'_, T, D> {
+impl<T, D: Dispatch<T>> Drop for DemandFuture<'_, T, D> {
     fn drop(&mut self) {
-        self.outlet.forget(&mut self.wait);
+        self.outlet.cancel_wait(&mut self.wait);
     }
 }

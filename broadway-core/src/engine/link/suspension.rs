@@ -1,33 +1,33 @@
-//! Tells a link when the task of an inlet waits while it holds a chunk.
+//! [`watch_suspension`]: notices when the task of an inlet waits while it holds a chunk.
 
 use std::{future::poll_fn, pin::pin};
 
-use super::{hub::Hub, wake_list::WakeList};
+use super::{state::SharedLink, wake_list::WakeList};
 use crate::{
     machine::dispatch::{Dispatch, InletId},
     sync::Arc,
 };
 
-/// Knows an inlet from outside the task that owns it.
+/// Reports an inlet's suspension to the link, from outside the task that owns the inlet.
 pub(crate) struct SuspensionWatch<T, D: Dispatch<T>> {
-    hub: Arc<Hub<T, D>>,
+    shared: Arc<SharedLink<T, D>>,
     id: InletId,
 }
 
 impl<T, D: Dispatch<T>> SuspensionWatch<T, D> {
-    pub(super) fn new(hub: Arc<Hub<T, D>>, id: InletId) -> Self {
-        Self { hub, id }
+    pub(super) fn new(shared: Arc<SharedLink<T, D>>, id: InletId) -> Self {
+        Self { shared, id }
     }
 
     fn suspended(&self) {
         let mut wakes = WakeList::default();
-        self.hub.lock().suspended(self.id, &mut wakes);
+        self.shared.lock().suspended(self.id, &mut wakes);
         wakes.wake();
     }
 }
 
-/// Runs the task of an inlet. Whenever it waits while it holds a chunk, for whatever reason, others are woken for what it would
-/// have taken next.
+/// Runs the task of an inlet. Whenever the task is pending while the inlet holds a chunk, for whatever reason, other inlets are
+/// woken for the messages that this one would have taken next.
 pub(crate) async fn watch_suspension<T, D: Dispatch<T>>(
     suspension: SuspensionWatch<T, D>,
     task: impl Future<Output = ()>,

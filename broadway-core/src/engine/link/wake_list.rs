@@ -1,10 +1,11 @@
-//! Wakers collected under a lock and woken after it is released.
+//! Wakers that are collected under a lock and woken after it is released.
 
 use std::task::Waker;
 
+/// Wakers held without an allocation.
 const INLINE: usize = 8;
 
-/// Holds up to eight wakers without allocating; more spill into a `Vec`.
+/// Holds up to 8 wakers without allocating; more spill into a `Vec`.
 #[derive(Default)]
 pub(super) struct WakeList {
     inline: [Option<Waker>; INLINE],
@@ -26,7 +27,7 @@ impl WakeList {
         wakers.into_iter().for_each(|waker| self.push(waker));
     }
 
-    /// Wakes all. Not to be called under a lock: a waker may run code of any kind.
+    /// Wakes all. Must not be called under a lock: a waker may run any code.
     pub(super) fn wake(self) {
         let Self {
             inline,

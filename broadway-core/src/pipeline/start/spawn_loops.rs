@@ -76,7 +76,7 @@ where
                 is_slow: true,
             };
             let (suspension, turns) = (processor.inlet.suspension_watch(), processor.turns.clone());
-            let task = watchdog::counted(turns, actor::to_the_end(processor));
+            let task = watchdog::counted(turns, actor::run_to_end(processor));
             let task = tasks.spawn(link::watch_suspension(suspension, task));
             handler_tasks.tasks.insert(task);
         }
@@ -96,7 +96,7 @@ where
                 let turns = handler_tasks.add(Some(batcher.key.name()), worker);
                 let processor = self.batch_processor(batcher, worker, turns.clone());
                 let suspension = processor.inlet.suspension_watch();
-                let task = watchdog::counted(turns, actor::to_the_end(processor));
+                let task = watchdog::counted(turns, actor::run_to_end(processor));
                 let task = tasks.spawn(link::watch_suspension(suspension, task));
                 handler_tasks.tasks.insert(task);
             }

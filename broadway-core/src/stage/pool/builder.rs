@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
-use super::{PoolHandle, manager::Manager, member::Recipe};
+use super::{PoolHandle, manager::PoolManager, member::MemberSpec};
 use crate::{
     engine::{actor, runtime, spawn},
     error::{Problem, StartError},
@@ -12,19 +12,20 @@ use crate::{
         pool::{InvalidPool, Pool, PoolOptions},
         restart::RestartPolicy,
     },
-    stage::{Consumer, ConsumerHandle, Output, farewell::farewell},
+    stage::{Consumer, ConsumerHandle, End, Output, exit_notifier::exit_channel},
     telemetry::{Emitter, Observer, Observers},
 };
 
-/// A pool of consumers that share the events of outputs, not started yet. `make` makes each of them.
+/// Builds a pool of consumers that share the events of outputs. `make` makes each member.
 ///
-/// The pool grows after events have waited for [`grow_after`](PoolBuilder::grow_after) while no member was idle: by one member, then by
-/// twice as many each time for as long as that lasts, and never by more members than events wait. It shrinks after some members
-/// have been idle for all of [`shrink_after`](PoolBuilder::shrink_after): half of those leave, at least one. A member that leaves finishes its chunk; what waits stays for
-/// the others, so nothing is lost and nothing comes twice. The order of events holds for each member, not among them.
+/// The pool grows while events wait and no member is idle, and shrinks when some members have been idle for long;
+/// [`machine::pool`](crate::machine::pool) has the exact rules. A member that is stopped finishes its current chunk. Waiting events
+/// stay for the other members, so none is lost and none is handled twice. The order of events holds within each member, not among
+/// members.
 ///
 /// ```
-/// use broadway_core::{BoxError, stage::{self, Consumer, Context, Nothing, Subscription}};
+/// use broadway_core::{BoxError, stage::{self, Consumer, Context, Subscription}};
+/// use std::convert::Infallible;
 ///
 /// struct Printer;
 ///
@@ -35,7 +36,7 @@ use crate::{
 ///         &mut self,
 ///         events: &mut Vec<u64>,
 ///         _from: &Subscription,
-///         _cx: &mut Context<Nothing>,
+///         _cx: &mut Context<Infallible>,
 ///     ) -> Result<(), BoxError> {
 ///         println!("{events:?}");
 ///         Ok(())
@@ -59,21 +60,20 @@ use crate::{
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 ///
-/// # What it sees
+/// # When it grows
 ///
-/// What waits is what members have demanded and none has taken. A member of an output with a
-/// [`min_demand`](Output::min_demand) of 0, as with a [`max_demand`](Output::max_demand) of 1, may hold all that it has
-/// demanded, and then nothing waits that could be seen. So there a pool of which nobody is idle grows, by one member at a time,
-/// and finds out.
+/// Events wait if members have demanded them and none has taken them. With a [`min_demand`](Output::min_demand) of 0, or a
+/// [`max_demand`](Output::max_demand) of 1, a member may hold all events that it has demanded, and none can be seen to wait.
+/// There a pool without idle members grows by one member at a time.
 ///
 /// # Ends
 ///
-/// A pool ends like one stage: when its producer ends, as the [`Cancel`](crate::stage::Cancel) mode says; when a member fails that
-/// is not restarted, or too often, after the others have finished their chunks; when it is [stopped](PoolHandle::stop). A member that
-/// stops itself is replaced if there are too few without it.
+/// A pool ends like one stage: with its producer, as the [`Cancel`](crate::stage::Cancel) mode decides; when a member fails that is
+/// not restarted, or too often, after the others have finished their current chunks; when it is [stopped](PoolHandle::stop). A member
+/// that stops itself is replaced if the pool has too few members without it.
 pub fn pool<C: Consumer>(make: impl Fn() -> C + Send + Sync + 'static) -> PoolBuilder<C> {
     PoolBuilder {
-        recipe: Recipe {
+        spec: MemberSpec {
             name: "pool".to_owned(),
             make: Arc::new(make),
             restart: None,
@@ -85,72 +85,73 @@ pub fn pool<C: Consumer>(make: impl Fn() -> C + Send + Sync + 'static) -> PoolBu
     }
 }
 
-/// Options of a pool. Made by [`pool`].
+/// The options of a pool. Made by [`pool`].
 #[must_use = "a pool does nothing until it is started"]
 pub struct PoolBuilder<C: Consumer> {
-    recipe: Recipe<C>,
+    spec: MemberSpec<C>,
     options: PoolOptions,
     outputs: Vec<Output<C::Event>>,
 }
 
 impl<C: Consumer> PoolBuilder<C> {
-    /// Never fewer members than this: at least 1, which is the default.
+    /// Sets the least number of members. Must be at least 1; defaults to 1.
     pub const fn min(mut self, min: usize) -> Self {
         self.options.min = min;
         self
     }
 
-    /// Never more members than this, by default 8. Each is a task, and more or less memory, as the consumer has it: there is no
-    /// other limit.
+    /// Sets the largest number of members. Defaults to 8. The number has no upper limit, but each member is a task and needs the memory of a
+    /// consumer.
     pub const fn max(mut self, max: usize) -> Self {
         self.options.max = max;
         self
     }
 
-    /// How long events must wait, while no member is idle, before it grows: by default 100 ms.
+    /// Sets how long events must wait, while no member is idle, before the pool grows. Defaults to 100 ms.
     pub const fn grow_after(mut self, grow_after: Duration) -> Self {
         self.options.grow_after = grow_after;
         self
     }
 
-    /// How long members must be idle before half of those go: by default 10 s.
+    /// Sets how long members must be idle before half of those are stopped. Defaults to 10 s.
     ///
-    /// The pool is looked at twice in the shorter of the two times, but at most every millisecond and at least every second.
+    /// The pool checks its size twice within the shorter of `grow_after` and `shrink_after`, but at most every millisecond and at least
+    /// every second.
     pub const fn shrink_after(mut self, shrink_after: Duration) -> Self {
         self.options.shrink_after = shrink_after;
         self
     }
 
-    /// The name of the pool, by default `pool`. Its members are called by it and a number: `pool-0`. The numbers of members that left
-    /// are used again.
+    /// Sets the name of the pool. Defaults to `pool`. Members are named by it and a number, such as `pool-0`. The numbers of members that
+    /// ended are reused.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.recipe.name = name.into();
+        self.spec.name = name.into();
         self
     }
 
-    /// A member that fails begins anew, as in [`ConsumerBuilder::restart`](crate::stage::ConsumerBuilder::restart). The policy
-    /// is each member's own.
+    /// Restarts members that fail, as [`ConsumerBuilder::restart`](crate::stage::ConsumerBuilder::restart) does. The policy applies to
+    /// each member separately.
     pub fn restart(mut self, policy: RestartPolicy) -> Self {
-        self.recipe.restart = Some(policy);
+        self.spec.restart = Some(policy);
         self
     }
 
-    /// Hears the [events](crate::telemetry::StageEvent) of all members, and, under the pool's name, when it is resized, and of members
-    /// that could not be started. Called more than once, all hear.
+    /// Adds an observer of the [events](crate::telemetry::StageEvent) of all members and, under the pool's name, of its resizing and of
+    /// members that could not be started. Observers are called in the order they were added. None by default.
     pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.recipe.observers.observe(observer);
+        self.spec.observers.observe(observer);
         self
     }
 
-    /// Neither the pool nor its members log anything by themselves. By default, with the feature `tracing`, they log failures and
-    /// restarts to target `broadway`.
+    /// Turns off the log lines of the pool and its members. By default, with the feature `tracing`, they log failures and restarts to the
+    /// target `broadway`.
     pub fn without_logs(mut self) -> Self {
-        self.recipe.observers.without_logs();
+        self.spec.observers.without_logs();
         self
     }
 
-    /// Subscribes all members to an output, with its options for each. May be called more than once. The output must be that of a
-    /// stage that dispatches by demand, as all do if nothing else is said.
+    /// Subscribes all members to an output, each with its options. May be called more than once. The stage must dispatch by demand,
+    /// which is the default.
     pub fn subscribe_to(mut self, output: Output<C::Event>) -> Self {
         self.outputs.push(output);
         self
@@ -160,35 +161,40 @@ impl<C: Consumer> PoolBuilder<C> {
     ///
     /// # Errors
     ///
-    /// Options that cannot work, all of them; an output whose dispatcher is not by demand; `init` of a member failed; or there is
-    /// no tokio runtime with timers.
+    /// Fails with all invalid options at once, if there are any; if a stage does not dispatch by demand; if `init` of a member failed; or
+    /// without a tokio runtime with timers.
     pub async fn start(self) -> Result<PoolHandle<C::Event>, StartError> {
         let machine = self.check()?;
-        let Self {
-            recipe, outputs, ..
-        } = self;
-        let members = start_all(&recipe, machine.options().min).await?;
-        let name: Arc<str> = Arc::from(recipe.name.as_str());
-        let counters = Arc::clone(&recipe.counters);
-        let emitter = recipe.observers.clone().into_emitter(&name);
-        let (order, orders) = mpsc::unbounded_channel();
-        let (sized, size) = watch::channel(members.len());
-        let manager = Manager::new(recipe, machine, outputs, members, (orders, sized), emitter);
-        // Its members tell their ends themselves.
-        let (farewell, ended) = farewell(Emitter::silent(&name));
+        let Self { spec, outputs, .. } = self;
+        let members = start_all(&spec, machine.options().min).await?;
+        let name: Arc<str> = Arc::from(spec.name.as_str());
+        let counters = Arc::clone(&spec.counters);
+        let emitter = spec.observers.clone().into_emitter(&name);
+        let (commands, command_receiver) = mpsc::unbounded_channel();
+        let (size, size_watcher) = watch::channel(members.len());
+        let channels = (command_receiver, size);
+        let manager = PoolManager::new(spec, machine, outputs, members, channels, emitter);
+        // Silent: the members report their ends themselves.
+        let (notifier, exit) = exit_channel(Emitter::silent(&name));
         let _abort = spawn::spawn(async move {
             let manager = actor::run(manager).await;
             let end = manager.end.clone();
-            // Before anybody hears of the end: who waits for it shall find the outputs let go.
+            // Before the notification: when `join` returns, the pool holds no outputs any more.
             drop(manager);
-            farewell.say(end.unwrap_or(crate::stage::End::Shutdown));
+            notifier.notify(end.unwrap_or(End::Shutdown));
         });
-        Ok(PoolHandle::new(name, order, size, counters, ended))
+        Ok(PoolHandle::new(
+            name,
+            commands,
+            size_watcher,
+            counters,
+            exit,
+        ))
     }
 
     fn check(&self) -> Result<Pool, StartError> {
         runtime::current()?;
-        let mut problems = self.recipe.problems();
+        let mut problems = self.spec.problems();
         for output in &self.outputs {
             if let Err(error) = output.check_for_pool() {
                 problems.push(Problem::new("subscribe_to", error.to_string()));
@@ -208,14 +214,14 @@ impl<C: Consumer> PoolBuilder<C> {
     }
 }
 
-/// All of them, or none.
+/// Starts `n` members. If one fails to start, stops the others.
 async fn start_all<C: Consumer>(
-    recipe: &Recipe<C>,
+    spec: &MemberSpec<C>,
     n: usize,
 ) -> Result<Vec<ConsumerHandle<C>>, StartError> {
     let mut members = Vec::new();
     for number in 0..n {
-        match recipe.start(number).await {
+        match spec.start(number).await {
             Ok(member) => members.push(member),
             Err(error) => {
                 for member in members {

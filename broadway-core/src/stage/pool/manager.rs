@@ -1,4 +1,4 @@
-//! [`Manager`]: the loop that keeps a pool at its size.
+//! [`PoolManager`]: the loop that keeps a pool at the right size.
 
 use std::{
     ops::ControlFlow,
@@ -10,7 +10,10 @@ use std::{
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 
-use super::member::{Member, Recipe};
+use super::{
+    command::PoolCommand,
+    member::{MemberSpec, PoolMember},
+};
 use crate::{
     end::Failure,
     engine::{actor::Actor, clock},
@@ -20,85 +23,77 @@ use crate::{
     telemetry::{Emitter, Event, StageEvent},
 };
 
-/// It looks at least, and at most, as often as this.
-const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// The shortest and the longest time between two checks of the size.
+const CHECK_INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
-/// Keeps a pool at its size until it ends.
-pub(super) struct Manager<C: Consumer> {
+/// Keeps a pool at the right size until it ends.
+pub(super) struct PoolManager<C: Consumer> {
     name: Arc<str>,
-    recipe: Arc<Recipe<C>>,
+    spec: Arc<MemberSpec<C>>,
     machine: Pool,
     outputs: Vec<Output<C::Event>>,
-    orders: mpsc::UnboundedReceiver<Order<C::Event>>,
-    /// Somebody has a handle.
-    reachable: bool,
-    members: Vec<Member<C>>,
+    commands: mpsc::UnboundedReceiver<PoolCommand<C::Event>>,
+    /// Whether a handle is left.
+    has_handles: bool,
+    members: Vec<PoolMember<C>>,
     /// The numbers of members whose `init` runs.
     starting: Vec<usize>,
-    /// Members that start, and members that will have ended.
-    work: FuturesUnordered<Work<C>>,
-    next_look: Instant,
-    /// How many events waited at the look before.
-    waited: usize,
+    /// Waits for members to be started, and for members to end.
+    changes: FuturesUnordered<MemberFuture<C>>,
+    next_check: Instant,
+    /// How many events waited at the last check.
+    last_waiting: usize,
     size: watch::Sender<usize>,
     emitter: Emitter,
-    /// The pool ends like this, when its last member has.
+    /// How the pool ends once its last member has ended.
     pub(super) end: Option<End>,
 }
 
-type Work<C> = Pin<Box<dyn Future<Output = Progress<C>> + Send>>;
+type MemberFuture<C> = Pin<Box<dyn Future<Output = MemberChange<C>> + Send>>;
 
-/// What comes of [`Work`], of the member of this number.
-pub(super) enum Progress<C: Consumer> {
+/// A change of the member with this number.
+pub(super) enum MemberChange<C: Consumer> {
     Started(usize, Result<ConsumerHandle<C>, StartError>),
     Ended(usize, End),
 }
 
-/// What the handle says.
-pub(super) enum Order<T> {
-    Subscribe(Output<T>),
-    Bounds { min: usize, max: usize },
-    Stop,
+pub(super) enum PoolEvent<C: Consumer> {
+    Command(PoolCommand<C::Event>),
+    LastHandleDropped,
+    Member(MemberChange<C>),
+    CheckDue,
 }
 
-pub(super) enum ManagerEvent<C: Consumer> {
-    Order(Order<C::Event>),
-    /// The last handle is gone.
-    Alone,
-    Progress(Progress<C>),
-    Look,
-}
+impl<C: Consumer> Actor for PoolManager<C> {
+    type Event = PoolEvent<C>;
 
-impl<C: Consumer> Actor for Manager<C> {
-    type Event = ManagerEvent<C>;
-
-    async fn next(&mut self) -> Option<ManagerEvent<C>> {
-        // Biased: who orders something shall not wait behind a busy pool, and a look sees what has happened before.
+    async fn next(&mut self) -> Option<PoolEvent<C>> {
+        // Biased: commands do not wait behind a busy pool, and a check sees all changes before it.
         Some(tokio::select! {
             biased;
-            order = self.orders.recv(), if self.reachable => match order {
-                Some(order) => ManagerEvent::Order(order),
-                None => ManagerEvent::Alone,
+            command = self.commands.recv(), if self.has_handles => match command {
+                Some(command) => PoolEvent::Command(command),
+                None => PoolEvent::LastHandleDropped,
             },
-            Some(progress) = self.work.next() => ManagerEvent::Progress(progress),
-            () = clock::sleep_until(self.next_look), if self.end.is_none() => ManagerEvent::Look,
+            Some(change) = self.changes.next() => PoolEvent::Member(change),
+            () = clock::sleep_until(self.next_check), if self.end.is_none() => PoolEvent::CheckDue,
             else => return None,
         })
     }
 
-    async fn handle(&mut self, event: ManagerEvent<C>) -> ControlFlow<()> {
+    async fn handle(&mut self, event: PoolEvent<C>) -> ControlFlow<()> {
         match event {
-            ManagerEvent::Order(order) => self.obey(order),
-            ManagerEvent::Alone => self.reachable = false,
-            ManagerEvent::Progress(Progress::Started(number, started)) => {
-                self.started(number, started);
+            PoolEvent::Command(command) => self.handle_command(command),
+            PoolEvent::LastHandleDropped => self.has_handles = false,
+            PoolEvent::Member(MemberChange::Started(number, started)) => {
+                self.member_started(number, started);
             }
-            ManagerEvent::Progress(Progress::Ended(number, end)) => self.ended(number, end),
-            ManagerEvent::Look => self.look(),
+            PoolEvent::Member(MemberChange::Ended(number, end)) => self.member_ended(number, end),
+            PoolEvent::CheckDue => self.check_size(),
         }
         self.size.send_if_modified(|size| {
-            let now = self.members.iter().filter(|member| !member.leaving).count();
-            let now = now + self.starting.len();
+            let staying = self.members.iter().filter(|member| !member.stopping);
+            let now = staying.count() + self.starting.len();
             std::mem::replace(size, now) != now
         });
         if self.end.is_some() && self.members.is_empty() && self.starting.is_empty() {
@@ -108,31 +103,31 @@ impl<C: Consumer> Actor for Manager<C> {
     }
 }
 
-impl<C: Consumer> Manager<C> {
-    /// Of members that have started, in the order of their numbers.
+impl<C: Consumer> PoolManager<C> {
+    /// Manages `members` that have started, in the order of their numbers.
     pub(super) fn new(
-        recipe: Recipe<C>,
+        spec: MemberSpec<C>,
         machine: Pool,
         outputs: Vec<Output<C::Event>>,
         members: Vec<ConsumerHandle<C>>,
-        (orders, size): (
-            mpsc::UnboundedReceiver<Order<C::Event>>,
+        (commands, size): (
+            mpsc::UnboundedReceiver<PoolCommand<C::Event>>,
             watch::Sender<usize>,
         ),
         emitter: Emitter,
     ) -> Self {
         let mut manager = Self {
-            name: Arc::from(recipe.name.as_str()),
-            recipe: Arc::new(recipe),
+            name: Arc::from(spec.name.as_str()),
+            spec: Arc::new(spec),
             machine,
             outputs,
-            orders,
-            reachable: true,
+            commands,
+            has_handles: true,
             members: Vec::new(),
             starting: Vec::new(),
-            work: FuturesUnordered::new(),
-            next_look: clock::now(),
-            waited: 0,
+            changes: FuturesUnordered::new(),
+            next_check: clock::now(),
+            last_waiting: 0,
             size,
             emitter,
             end: None,
@@ -143,60 +138,62 @@ impl<C: Consumer> Manager<C> {
         manager
     }
 
-    fn obey(&mut self, order: Order<C::Event>) {
-        match order {
-            Order::Subscribe(output) => {
-                for member in self.members.iter_mut().filter(|member| !member.leaving) {
+    fn handle_command(&mut self, command: PoolCommand<C::Event>) {
+        match command {
+            PoolCommand::Subscribe(output) => {
+                for member in self.members.iter_mut().filter(|member| !member.stopping) {
                     member.subscribe(&output);
                 }
                 self.outputs.push(output);
             }
-            Order::Bounds { min, max } => {
+            PoolCommand::SetBounds { min, max } => {
                 let options = PoolOptions {
                     min,
                     max,
                     ..self.machine.options()
                 };
-                self.machine = Pool::new(options).expect("the handle has checked them");
-                self.next_look = clock::now();
+                self.machine = Pool::new(options).expect("the handle has checked the bounds");
+                self.next_check = clock::now();
             }
-            Order::Stop => self.close(End::Shutdown),
+            PoolCommand::Stop => self.end_with(End::Shutdown),
         }
     }
 
-    /// A member that stopped without being told to ends the pool only if it failed, or if all members will stop like it.
-    fn ended(&mut self, number: usize, end: End) {
+    /// A member that was not stopped ends the pool only if it failed, or if the end of its producer ends all members.
+    fn member_ended(&mut self, number: usize, end: End) {
         let index = self
             .members
             .iter()
             .position(|member| member.number == number);
-        let member = self.members.remove(index.expect("each ends once"));
+        let member = self.members.remove(index.expect("a member ends once"));
         if end.is_failed() {
-            self.close(end);
-        } else if !member.leaving {
-            self.see_outputs();
+            self.end_with(end);
+        } else if !member.stopping {
+            self.drop_ended_outputs();
         }
     }
 
-    fn started(&mut self, number: usize, started: Result<ConsumerHandle<C>, StartError>) {
+    fn member_started(&mut self, number: usize, started: Result<ConsumerHandle<C>, StartError>) {
         self.starting.retain(|&other| other != number);
         match started {
             Ok(member) => {
                 self.add(number, member);
+                // The pool has ended while the member started.
                 if self.end.is_some() {
-                    self.members.iter_mut().for_each(Member::let_go);
+                    self.members.iter_mut().for_each(PoolMember::stop);
                 }
             }
-            Err(StartError::Init { stage, reason }) => self.not_started(&stage, reason),
+            Err(StartError::Init { stage, reason }) => self.start_failed(&stage, reason),
             Err(error) => {
                 let reason = Reason::error(Callback::Init, error);
-                self.not_started(&Arc::clone(&self.name), reason);
+                self.start_failed(&Arc::clone(&self.name), reason);
             }
         }
     }
 
-    /// The others go on, and when there is still too much to do, growing is tried again.
-    fn not_started(&mut self, stage: &Arc<str>, reason: Reason) {
+    /// Reports that a member could not be started. The other members go on; if events still wait at the next check, the pool tries to
+    /// grow again.
+    fn start_failed(&mut self, stage: &Arc<str>, reason: Reason) {
         let event = StageEvent::Failed {
             reason: &reason,
             lost: 0,
@@ -204,19 +201,20 @@ impl<C: Consumer> Manager<C> {
         };
         self.emitter.emit(&Event::Stage(event));
         if self.members.is_empty() && self.starting.is_empty() {
-            self.close(End::Failed(Failure::new(stage, reason)));
+            self.end_with(End::Failed(Failure::new(stage, reason)));
         }
     }
 
-    fn look(&mut self) {
-        self.see_outputs();
+    /// Samples the pool, and grows or shrinks it as the machine decides.
+    fn check_size(&mut self) {
+        self.drop_ended_outputs();
         if self.end.is_some() {
             return;
         }
         let now = clock::now();
-        self.next_look = now + self.patience();
-        let staying = self.members.iter_mut().filter(|member| !member.leaving);
-        let idle: Vec<bool> = staying.map(Member::is_idle).collect();
+        self.next_check = now + self.check_interval();
+        let staying = self.members.iter_mut().filter(|member| !member.stopping);
+        let idle: Vec<bool> = staying.map(PoolMember::is_idle).collect();
         let look = PoolObservation {
             now,
             waiting: self.waiting(),
@@ -239,26 +237,26 @@ impl<C: Consumer> Manager<C> {
         self.emitter.emit(&Event::Stage(event));
     }
 
-    /// Half of what the machine is to notice, so that it does in time.
-    fn patience(&self) -> Duration {
+    /// Half of the shortest time that the machine must notice.
+    fn check_interval(&self) -> Duration {
         let options = self.machine.options();
         let shortest = options.grow_after.min(options.shrink_after);
-        (shortest / 2).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
+        (shortest / 2).clamp(CHECK_INTERVAL.0, CHECK_INTERVAL.1)
     }
 
-    /// How many events nobody has begun to handle, now or at the look before: when a member has just taken, its producer may not
-    /// have answered yet. Where members hold all that they have demanded nothing can be seen: there one is assumed, so that a
-    /// pool of which nobody is idle grows in single steps.
+    /// Returns how many events wait to be handled, now or at the last check: when a member has just taken events, its producer may not
+    /// have sent more yet. Where members hold all that they have demanded, waiting events cannot be seen. One is assumed then, so that
+    /// a pool without idle members grows in steps of one.
     fn waiting(&mut self) -> usize {
         let waiting: usize = self.outputs.iter().map(|output| output.waiting()).sum();
-        let before = std::mem::replace(&mut self.waited, waiting);
+        let before = std::mem::replace(&mut self.last_waiting, waiting);
         let unseen = self.outputs.iter().any(Output::is_exhaustible);
         waiting.max(before).max(usize::from(unseen))
     }
 
-    /// What has ended, and from which nothing is left to take, needs no new members. If it takes the members with it, the pool ends
-    /// with them.
-    fn see_outputs(&mut self) {
+    /// Drops outputs that have ended and have no events left, as new members need not subscribe to them. If the end of one ends the
+    /// members, too, the pool ends like them.
+    fn drop_ended_outputs(&mut self) {
         let mut last = None;
         self.outputs.retain(|output| {
             let Some(end) = output.end().filter(|_| output.waiting() == 0) else {
@@ -271,18 +269,18 @@ impl<C: Consumer> Manager<C> {
         });
         if let Some(end) = last {
             self.end.get_or_insert(end);
-        } else if self.outputs.is_empty() && !self.reachable {
-            self.close(End::Normal);
+        } else if self.outputs.is_empty() && !self.has_handles {
+            self.end_with(End::Normal);
         }
     }
 
-    /// All members finish their chunks and go. A failure is told in any case.
-    fn close(&mut self, end: End) {
+    /// Ends the pool: all members finish their current chunks. A failure takes precedence over an earlier end.
+    fn end_with(&mut self, end: End) {
         let known = self.end.as_ref();
         if known.is_none_or(|known| end.is_failed() && !known.is_failed()) {
             self.end = Some(end);
         }
-        self.members.iter_mut().for_each(Member::let_go);
+        self.members.iter_mut().for_each(PoolMember::stop);
     }
 
     fn grow(&mut self) {
@@ -291,32 +289,34 @@ impl<C: Consumer> Manager<C> {
             starting || self.members.iter().any(|member| member.number == number)
         };
         let mut numbers = 0..;
-        // A name that somebody had before: so the names in logs and metrics are few.
-        let number = numbers.find(|number| !taken(number)).expect("endless");
+        // The lowest free number: reused names keep the number of series in logs and metrics small.
+        let number = numbers
+            .find(|number| !taken(number))
+            .expect("the range has no end");
         self.starting.push(number);
-        let recipe = Arc::clone(&self.recipe);
-        self.work.push(Box::pin(async move {
-            Progress::Started(number, recipe.start(number).await)
+        let spec = Arc::clone(&self.spec);
+        self.changes.push(Box::pin(async move {
+            MemberChange::Started(number, spec.start(number).await)
         }));
     }
 
     fn add(&mut self, number: usize, handle: ConsumerHandle<C>) {
         let running = handle.clone();
-        self.work.push(Box::pin(async move {
-            Progress::Ended(number, running.join().await)
+        self.changes.push(Box::pin(async move {
+            MemberChange::Ended(number, running.join().await)
         }));
         self.members
-            .push(Member::new(number, handle, &self.outputs));
+            .push(PoolMember::new(number, handle, &self.outputs));
     }
 
-    /// Idle members go first, and of equals the youngest.
+    /// Stops `n` members: idle ones first, and of those the one with the highest number.
     fn shrink(&mut self, n: usize) {
-        let staying = self.members.iter_mut().filter(|member| !member.leaving);
-        let mut staying: Vec<(bool, &mut Member<C>)> =
+        let staying = self.members.iter_mut().filter(|member| !member.stopping);
+        let mut staying: Vec<(bool, &mut PoolMember<C>)> =
             staying.map(|member| (member.is_idle(), member)).collect();
         staying.sort_by_key(|(idle, member)| (!*idle, usize::MAX - member.number));
         for (_, member) in staying.into_iter().take(n) {
-            member.let_go();
+            member.stop();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the members of a pool are made, and what its manager knows of one.
+//! [`MemberSpec`]: how the members of a pool are made; [`PoolMember`]: what its manager knows of one.
 
 use std::sync::Arc;
 
@@ -7,22 +7,23 @@ use crate::{
     error::{Callback, Problem, StartError},
     machine::restart::RestartPolicy,
     stage::{
-        self, Consumer, ConsumerHandle, Output, Subscription, runner::Control, stats::Counters,
+        self, Consumer, ConsumerHandle, Output, Subscription, runner::StageCommand,
+        stats::StageCounters,
     },
     telemetry::Observers,
 };
 
 /// What all members have in common.
-pub(super) struct Recipe<C> {
+pub(super) struct MemberSpec<C> {
     pub(super) name: String,
     pub(super) make: Arc<dyn Fn() -> C + Send + Sync>,
     pub(super) restart: Option<RestartPolicy>,
     pub(super) observers: Observers,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Arc<StageCounters>,
 }
 
-impl<C: Consumer> Recipe<C> {
-    /// Makes and starts a member. It has no subscriptions yet, so nothing is promised to it while its `init` runs.
+impl<C: Consumer> MemberSpec<C> {
+    /// Makes and starts a member. It has no subscriptions yet, so links promise it no events while its `init` runs.
     pub(super) async fn start(&self, number: usize) -> Result<ConsumerHandle<C>, StartError> {
         let name = format!("{}-{number}", self.name);
         let made = caught(async { Ok((self.make)()) }).await;
@@ -49,17 +50,17 @@ impl<C: Consumer> Recipe<C> {
     }
 }
 
-/// A member that runs.
-pub(super) struct Member<C: Consumer> {
+/// A running member.
+pub(super) struct PoolMember<C: Consumer> {
     pub(super) number: usize,
     handle: ConsumerHandle<C>,
     subscriptions: Vec<Subscription>,
-    /// It was told to go.
-    pub(super) leaving: bool,
+    /// The manager has stopped it.
+    pub(super) stopping: bool,
 }
 
-impl<C: Consumer> Member<C> {
-    /// Subscribes it to all of `outputs`.
+impl<C: Consumer> PoolMember<C> {
+    /// Subscribes the member to all of `outputs`.
     pub(super) fn new(
         number: usize,
         handle: ConsumerHandle<C>,
@@ -69,7 +70,7 @@ impl<C: Consumer> Member<C> {
             number,
             handle,
             subscriptions: Vec::new(),
-            leaving: false,
+            stopping: false,
         };
         for output in outputs {
             member.subscribe(output);
@@ -78,24 +79,24 @@ impl<C: Consumer> Member<C> {
     }
 
     pub(super) fn subscribe(&mut self, output: &Output<C::Event>) {
-        // It was checked, so it fails only if the member has ended, of which the manager learns anyway.
+        // The options were checked, so this fails only if the member has ended, which the manager notices anyway.
         if let Ok(subscription) = self.handle.subscribe(output) {
             self.subscriptions.push(subscription);
         }
     }
 
-    /// Whether it waits for events of all its producers.
+    /// Whether the member waits for events of all its producers.
     pub(super) fn is_idle(&mut self) -> bool {
         self.subscriptions
-            .retain(|subscription| subscription.waits().is_some());
+            .retain(|subscription| subscription.is_waiting().is_some());
         let mut all = self.subscriptions.iter();
-        all.all(|subscription| subscription.waits() == Some(true))
+        all.all(|subscription| subscription.is_waiting() == Some(true))
     }
 
-    /// It ends when the chunk in hand is handled.
-    pub(super) fn let_go(&mut self) {
-        self.leaving = true;
-        // If nobody hears it, it has ended.
-        let _ = self.handle.common.control.send(Control::Stop);
+    /// Stops the member once its current chunk is handled. Does not wait for that.
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
+        // Fails if the member has ended.
+        let _ = self.handle.core.commands.send(StageCommand::Stop);
     }
 }

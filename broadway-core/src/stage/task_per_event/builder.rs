@@ -1,6 +1,6 @@
-//! The builder of the stage.
+//! [`task_per_event`], and its options.
 
-use std::{marker::PhantomData, sync::Arc, time::Duration};
+use std::{marker::PhantomData, sync::Arc};
 
 use tokio::{
     runtime::Handle,
@@ -8,37 +8,34 @@ use tokio::{
 };
 
 use super::{
-    body::Tasks,
     handle::TaskPerEventHandle,
-    pool::{Pool, Scratch, Starts},
+    registry::TaskRegistry,
     restarts::TooManyRestarts,
-    roster::Roster,
+    shutdown::Shutdown,
+    spawner::{SpawnScratch, SpawnTasks, TaskSpawner},
+    stage::TaskStage,
 };
 use crate::{
     engine::runtime,
     error::{BoxError, StartError},
     machine::restart::Intensity,
-    stage::{
-        Output,
-        builder::{self, Options},
-        emission::Silent,
-    },
+    stage::{Output, launch, options::StageOptions, stage_output::NoOutput},
     telemetry::{Emitter, Observer},
 };
 
-/// A stage that runs a task for each event that it receives, not started yet.
+/// Builds a stage that runs a task for each event that it receives.
 ///
-/// `run` is called in the new task. A task that returns an error or panics has failed: it is gone, and so is its event, unless
-/// failed tasks are [restarted](TaskPerEventBuilder::restart_transient). Either way it is counted and told to
-/// [observers](TaskPerEventBuilder::observe); it does no harm to other tasks. Tasks run in any order.
+/// `run` is called in the new task. A task that returns an error or panics has failed, and its event is lost, unless failed tasks are
+/// [restarted](TaskPerEventBuilder::restart_transient). A failure is counted and reported to
+/// [observers](TaskPerEventBuilder::observe), and does not affect other tasks. Tasks run in any order.
 ///
 /// # Demand
 ///
-/// For each subscription there are `max_demand` slots: an event takes one when it is asked for and frees it when its task has
-/// ended. So `max_demand` is the most tasks at once that run for a subscription. `min_demand` is how many of them must have
-/// ended before more is asked for, and so many are asked for at once; note that for other consumers it is what is *left* when
-/// more is asked for. 0 counts as 1. By default 1,000 tasks, and more are asked for by 500: for tasks that take long, of which
-/// as many as possible should run at any time, choose a low `min_demand`. An output with [manual](Output::manual) demand is refused.
+/// Each subscription has `max_demand` slots. An event occupies one from when it is demanded until its task has ended, so at most
+/// `max_demand` tasks run at once for a subscription. `min_demand` is how many tasks must have ended before more events are demanded,
+/// and how many are demanded at once; 0 counts as 1. For other consumers, in contrast, it is the number that is *left* when more are
+/// demanded. By default a subscription has 1,000 slots and demands 500 events at a time. Choose a low `min_demand` for long tasks of
+/// which as many as possible should run at any time. An output with [manual](Output::manual) demand is refused.
 ///
 /// ```
 /// use broadway_core::{BoxError, stage};
@@ -53,7 +50,7 @@ use crate::{
 /// let pages = stage::from_iter(1..=20).start().await?;
 /// let fetchers = stage::task_per_event(fetch)
 ///     .name("fetchers")
-///     .subscribe_to(pages.output().max_demand(8).min_demand(1)) // 8 at once
+///     .subscribe_to(pages.output().max_demand(8).min_demand(1)) // 8 at a time
 ///     .start()
 ///     .await?;
 /// assert!(!fetchers.join().await.is_failed()); // the pages end, and then the tasks
@@ -72,43 +69,25 @@ where
         run,
         restart: None,
         shutdown: Shutdown::default(),
-        common: Options::new("task_per_event"),
+        options: StageOptions::new("task_per_event"),
         outputs: Vec::new(),
         event: PhantomData,
     }
 }
 
-/// What happens to tasks that still run when their stage ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// They end at their next await.
-    Abort,
-    /// The stage waits for them, for as long as it takes.
-    Wait,
-    /// The stage waits so long for them; those that are left then end at their next await.
-    After(Duration),
-}
-
-impl Default for Shutdown {
-    /// 5 seconds, as Elixir's supervisors.
-    fn default() -> Self {
-        Self::After(Duration::from_secs(5))
-    }
-}
-
-/// Options of a stage that runs a task for each event. Made by [`task_per_event`](super::task_per_event()).
+/// The options of a stage that runs a task for each event. Made by [`task_per_event`](super::task_per_event()).
 #[must_use = "a stage does nothing until it is started"]
 pub struct TaskPerEventBuilder<T: Send + 'static, F> {
     run: F,
-    restart: Option<Transient<T>>,
+    restart: Option<TransientRestart<T>>,
     shutdown: Shutdown,
-    common: Options<Tasks<T>>,
+    options: StageOptions<TaskStage<T>>,
     outputs: Vec<Output<T>>,
     event: PhantomData<fn(T)>,
 }
 
-/// Failed tasks are started again, with copies of their events.
-struct Transient<T> {
+/// Restarts failed tasks, with copies of their events.
+struct TransientRestart<T> {
     intensity: Intensity,
     copy: fn(&T) -> T,
 }
@@ -119,38 +98,40 @@ where
     F: Fn(T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    /// The name of the stage in logs, metrics and errors. By default that of its kind.
+    /// Sets the name of the stage in logs, metrics and errors. Defaults to `task_per_event`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.common.name = name.into();
+        self.options.name = name.into();
         self
     }
 
-    /// Hears the [events](crate::telemetry::StageEvent) of the stage, and of each task that fails; of those it is called in the
-    /// task, so perhaps from many threads at once. Called more than once, all hear.
+    /// Adds an observer of the [events](crate::telemetry::StageEvent) of the stage and of its failed tasks. For a failed task it is called
+    /// in that task, so perhaps on several threads at once. Observers are called in the order they were added. None by default.
     pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.common.observers.observe(observer);
+        self.options.observers.observe(observer);
         self
     }
 
-    /// The stage logs nothing by itself. By default, with the feature `tracing`, it logs failed tasks and its own failure to target
+    /// Turns off the stage's own log lines. By default, with the feature `tracing`, it logs failed tasks and its own failure to the target
     /// `broadway`.
     pub fn without_logs(mut self) -> Self {
-        self.common.observers.without_logs();
+        self.options.observers.without_logs();
         self
     }
 
-    /// Subscribes to an output at start. May be called more than once.
+    /// Subscribes the stage to an output when it starts. May be called more than once.
     pub fn subscribe_to(mut self, output: Output<T>) -> Self {
         self.outputs.push(output);
         self
     }
 
-    /// A task that fails is run again at once, with a copy of its event. It keeps its slot and its [id](super::TaskId). With
-    /// more restarts, of all tasks together, than `intensity` allows the stage fails with
-    /// [`TooManyRestarts`](super::TooManyRestarts), as something is wrong then that does not go away by trying again; by
-    /// default (`Intensity::default()`) with more than 3 in 5 s. Restarts go on while the stage waits for its last tasks.
+    /// Restarts a task that fails, at once, with a copy of its event. The task keeps its slot and its [id](super::TaskId). By default
+    /// failed tasks are not restarted.
     ///
-    /// Each task keeps its event to make copies of, beside the copy that it works on.
+    /// If all tasks together are restarted more often than `intensity` allows, the cause will most likely not go away, and the stage
+    /// fails with [`TooManyRestarts`](super::TooManyRestarts). `Intensity::default()` allows 3 restarts in 5 s. Tasks are also restarted
+    /// while the stage waits for its last tasks.
+    ///
+    /// Each task keeps its event to copy it, besides the copy that it handles.
     ///
     /// ```
     /// use broadway_core::{Intensity, stage};
@@ -178,11 +159,11 @@ where
         T: Clone,
     {
         let copy = T::clone;
-        self.restart = Some(Transient { intensity, copy });
+        self.restart = Some(TransientRestart { intensity, copy });
         self
     }
 
-    /// What happens to tasks that still run when the stage ends, for whatever reason: they are waited for, by default for 5 s.
+    /// Sets what happens to tasks that still run when the stage ends, for whatever reason. By default the stage waits 5 s for them.
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.shutdown = shutdown;
         self
@@ -192,51 +173,51 @@ where
     ///
     /// # Errors
     ///
-    /// Options that cannot work, those of subscriptions too, all of them; or there is no tokio runtime with timers.
+    /// Fails with all invalid options at once, including subscription options, if there are any; or without a tokio runtime with timers.
     pub async fn start(self) -> Result<TaskPerEventHandle<T>, StartError> {
         let runtime = runtime::current()?;
-        let problems = self.common.problems();
+        let problems = self.options.problems();
         let outputs = self.outputs.iter().map(Output::in_slots).collect();
-        let name: Arc<str> = Arc::from(self.common.name.as_str());
-        // For the tasks: the loop makes one of its own, with the same observers.
-        let emitter = self.common.observers.clone().into_emitter(&name);
-        let (pool, troubles) = pool(self.run, self.restart, runtime, emitter);
-        let body = Tasks {
+        let name: Arc<str> = Arc::from(self.options.name.as_str());
+        // For the tasks. The loop has its own emitter, with the same observers.
+        let emitter = self.options.observers.clone().into_emitter(&name);
+        let (spawner, failures) = spawner(self.run, self.restart, runtime, emitter);
+        let stage = TaskStage {
             name,
-            pool: Arc::clone(&pool),
-            troubles,
+            spawner: Arc::clone(&spawner),
+            failures,
             shutdown: self.shutdown,
-            scratch: Scratch::default(),
+            scratch: SpawnScratch::default(),
         };
         let notices = mpsc::unbounded_channel();
-        let started = builder::start(body, self.common, problems, outputs, notices, || Silent);
+        let started = launch::start(stage, self.options, problems, outputs, notices, || NoOutput);
         Ok(TaskPerEventHandle {
-            common: started.await?,
-            pool,
+            core: started.await?,
+            spawner,
         })
     }
 }
 
-type Made<T> = (Arc<dyn Starts<T>>, UnboundedReceiver<TooManyRestarts>);
+type SpawnerAndFailures<T> = (Arc<dyn SpawnTasks<T>>, UnboundedReceiver<TooManyRestarts>);
 
-fn pool<T, F, Fut>(
+fn spawner<T, F, Fut>(
     run: F,
-    restart: Option<Transient<T>>,
+    restart: Option<TransientRestart<T>>,
     runtime: Handle,
     emitter: Emitter,
-) -> Made<T>
+) -> SpawnerAndFailures<T>
 where
     T: Send + 'static,
     F: Fn(T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    let (trouble, troubles) = mpsc::unbounded_channel();
+    let (failures, receiver) = mpsc::unbounded_channel();
     let intensity = restart.as_ref().map(|transient| transient.intensity);
-    let pool = Pool {
+    let spawner = TaskSpawner {
         run,
         copy: restart.map(|transient| transient.copy),
         runtime,
-        roster: Roster::new(intensity, trouble, emitter),
+        registry: TaskRegistry::new(intensity, failures, emitter),
     };
-    (Arc::new(pool), troubles)
+    (Arc::new(spawner), receiver)
 }

@@ -1,20 +1,21 @@
-//! The handle of a running stage of tasks.
+//! [`TaskPerEventHandle`]: a running stage of tasks.
 
-use std::{fmt, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc};
 
 use super::{
-    body::Tasks,
-    pool::{Scratch, Starts},
-    table::{TaskCounts, TaskId},
+    spawner::{SpawnScratch, SpawnTasks},
+    stage::TaskStage,
+    table::TaskCounts,
 };
-use crate::stage::{
-    End, Nothing, Output, StageGone, StageStats, SubscribeError, Subscription, handle::Common,
+use crate::{
+    stage::{Closed, End, Output, StageStats, SubscribeError, Subscription, handle::HandleCore},
+    task_id::TaskId,
 };
 
 /// A running stage of tasks. Cheap to clone.
 ///
-/// Dropping it does not stop the stage. But when nothing can reach it any more (no handle, no subscription), it ends, as
-/// [`End::Normal`]. Whenever it ends, its tasks have a time to end first: see [`Shutdown`](super::Shutdown).
+/// Dropping it does not stop the stage. A stage that nothing can reach any more (no handle, no subscription) ends as [`End::Normal`].
+/// Whenever the stage ends, it first waits for its tasks: see [`Shutdown`](super::Shutdown).
 ///
 /// ```
 /// use broadway_core::stage;
@@ -25,7 +26,7 @@ use crate::stage::{
 ///     Ok(())
 /// });
 /// let tasks = tasks.start().await?;
-/// tasks.start_task("world")?; // by hand, beside what comes of subscriptions
+/// tasks.start_task("world")?; // besides the events of subscriptions
 /// tasks.stop().await;
 /// assert_eq!((tasks.count().done, tasks.count().active), (1, 0));
 /// # Ok(())
@@ -34,30 +35,29 @@ use crate::stage::{
 /// ```
 #[must_use = "a stage of tasks that nothing can reach any more ends: keep its handle, and wait for its end with `join`"]
 pub struct TaskPerEventHandle<T: Send + 'static> {
-    pub(super) common: Common<Tasks<T>, T, Nothing>,
-    pub(super) pool: Arc<dyn Starts<T>>,
+    pub(super) core: HandleCore<TaskStage<T>, T, Infallible>,
+    pub(super) spawner: Arc<dyn SpawnTasks<T>>,
 }
 
 impl<T: Send + 'static> TaskPerEventHandle<T> {
-    /// The name of the stage.
+    /// Returns the name of the stage.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.common.name
+        &self.core.name
     }
 
-    /// Subscribes the stage to an output, beside those that it is subscribed to, with slots of its own. It asks for events at
-    /// once.
+    /// Subscribes the stage to another output. The subscription has its own slots, and demands events at once.
     ///
     /// # Errors
     ///
-    /// See [`SubscribeError`]. An output whose stage has ended is no error: the subscription ends as soon as the stage looks at
-    /// it, with all that its [mode](crate::stage::Cancel) says.
+    /// See [`SubscribeError`]. Subscribing to the output of a stage that has ended succeeds: the subscription then ends like any other,
+    /// with the effect of its [mode](crate::stage::Cancel).
     pub fn subscribe(&self, output: &Output<T>) -> Result<Subscription, SubscribeError> {
-        self.common.subscribe(&output.in_slots())
+        self.core.subscribe(&output.in_slots())
     }
 
-    /// Cancels one subscription and makes another. The new one is made first; if it cannot be, the old one stays. Tasks of the
-    /// old one go on, and take no slots of the new one.
+    /// Replaces a subscription. The new one is made first; if that fails, the old one stays. Tasks of the old one go on, and occupy no
+    /// slots of the new one.
     ///
     /// # Errors
     ///
@@ -72,85 +72,86 @@ impl<T: Send + 'static> TaskPerEventHandle<T> {
         Ok(new)
     }
 
-    /// Starts a task for an event that nobody sent, beside those for events that were demanded: it takes no slot. It may be
-    /// called from any thread, and there is no limit.
+    /// Starts a task for an event that does not come from a subscription. The task occupies no slot, so the number of such tasks has no
+    /// limit. May be called on any thread.
     ///
     /// # Errors
     ///
-    /// The stage has ended, or only waits for its last tasks. The event is dropped.
-    pub fn start_task(&self, event: T) -> Result<TaskId, StageGone> {
-        let mut scratch = Scratch::default();
-        let pool = Arc::clone(&self.pool);
-        pool.start(&mut vec![event], None, &mut scratch);
-        let gone = || StageGone::new(&self.common.name);
-        scratch.last.ok_or_else(gone)
+    /// Fails, and drops the event, if the stage has ended or waits for its last tasks.
+    pub fn start_task(&self, event: T) -> Result<TaskId, Closed> {
+        let mut scratch = SpawnScratch::default();
+        let spawner = Arc::clone(&self.spawner);
+        spawner.spawn(&mut vec![event], None, &mut scratch);
+        let closed = || Closed::new(&self.core.name);
+        scratch.last.ok_or_else(closed)
     }
 
-    /// The tasks that have not ended, also those that were started by hand; the one that was started first comes first.
+    /// Returns the tasks that have not ended, in the order they were started, including tasks of [`start_task`](Self::start_task).
     ///
-    /// It looks at as many places as tasks ever ran at once, under the lock at which tasks start and end.
+    /// Takes time in proportion to the largest number of tasks that ever ran at once, under the lock that starting and ending tasks take.
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskId> {
-        self.pool.roster().table().ids()
+        self.spawner.registry().table().ids()
     }
 
-    /// Ends a task at its next await, which may be its first: its future is dropped, and then its slot is free. It does not count
-    /// as failed and is not run again. A task that never awaits can't be ended.
+    /// Ends a task at its next await, which may be its first: its future is dropped, and its slot becomes free. The task counts as
+    /// terminated and is not restarted. A task that never awaits cannot be terminated.
     ///
-    /// Returns whether the task had not ended yet; it may still come to its end by itself.
+    /// Returns whether the task was still running. It may still complete before its next await.
     pub fn terminate_task(&self, task: TaskId) -> bool {
-        self.pool.roster().terminate(task)
+        self.spawner.registry().terminate(task)
     }
 
-    /// How many tasks run, and what became of the others.
+    /// Returns how many tasks are running, and how the others ended.
     #[must_use]
     pub fn count(&self) -> TaskCounts {
-        self.pool.roster().table().counts()
+        self.spawner.registry().table().counts()
     }
 
-    /// Ends the stage as [`End::Shutdown`] and waits until it has ended. It receives nothing any more: events that were sent to
-    /// it and have no task yet go to others, as the producer's dispatcher has it. Its tasks have the time that
+    /// Ends the stage as [`End::Shutdown`] and waits until it has ended. It takes no more events: those that have no task yet go to
+    /// other consumers, as the producer's dispatcher decides. Tasks have the time that
     /// [`shutdown`](super::TaskPerEventBuilder::shutdown) gives them.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the stage stops, also when this future is dropped.
+    /// Once polled, the stage stops, even if this future is dropped.
     pub async fn stop(&self) -> End {
-        self.common.stop().await
+        self.core.stop().await
     }
 
     /// Ends the stage, and all its tasks, at their next await. Does not wait for them.
     pub fn abort(&self) {
-        self.common.abort.abort();
+        self.core.abort.abort();
     }
 
-    /// Waits until the stage has ended, and tells how. Its tasks have ended before, but after an [`abort`](Self::abort).
+    /// Waits until the stage has ended, and returns how. Its tasks have ended by then, except after an [`abort`](Self::abort). May be
+    /// called any number of times, also after the end.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe; may be called any number of times, also after the end.
+    /// Cancel safe.
     pub async fn join(&self) -> End {
-        self.common.ended.join().await
+        self.core.exit.join().await
     }
 
-    /// How the stage ended, if it has.
+    /// Returns how the stage ended, if it has.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        self.common.ended.end()
+        self.core.exit.end()
     }
 
-    /// What it has received so far. Its tasks have [counts](Self::count) of their own.
+    /// Returns the counts of the stage. Its tasks are [counted](Self::count) separately.
     #[must_use]
     pub fn stats(&self) -> StageStats {
-        self.common.counters.stats()
+        self.core.counters.stats()
     }
 }
 
 impl<T: Send + 'static> Clone for TaskPerEventHandle<T> {
     fn clone(&self) -> Self {
         Self {
-            common: self.common.clone(),
-            pool: Arc::clone(&self.pool),
+            core: self.core.clone(),
+            spawner: Arc::clone(&self.spawner),
         }
     }
 }
@@ -158,9 +159,9 @@ impl<T: Send + 'static> Clone for TaskPerEventHandle<T> {
 impl<T: Send + 'static> fmt::Debug for TaskPerEventHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskPerEventHandle")
-            .field("name", &self.common.name)
+            .field("name", &self.core.name)
             .field("count", &self.count())
-            .field("end", &self.common.ended)
+            .field("end", &self.core.exit)
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,10 @@
-//! [`TooManyRestarts`]: why a stage whose tasks are started again gives up.
+//! [`TooManyRestarts`]: why a stage that restarts its tasks fails.
 
 use std::{error::Error, fmt};
 
 use crate::{error::Reason, machine::restart::Intensity};
 
-/// Tasks of a stage failed more often than its [intensity](super::TaskPerEventBuilder::restart_transient) allows, and so the
-/// stage did.
+/// The stage failed because its tasks failed more often than its [intensity](super::TaskPerEventBuilder::restart_transient) allows.
 #[derive(Clone)]
 pub struct TooManyRestarts {
     intensity: Intensity,
@@ -17,13 +16,13 @@ impl TooManyRestarts {
         Self { intensity, last }
     }
 
-    /// How often tasks might have been started again.
+    /// Returns how often tasks may be restarted.
     #[must_use]
     pub const fn intensity(&self) -> Intensity {
         self.intensity
     }
 
-    /// Why the last task failed.
+    /// Returns why the last task failed.
     #[must_use]
     pub const fn last(&self) -> &Reason {
         &self.last

@@ -1,56 +1,40 @@
-//! [`Table`]: which tasks there are, whose slots they take, and how the others ended.
+//! [`TaskTable`]: the running tasks, the slots that they occupy, and the counts of those that ended.
 //!
-//! Tasks have places in a `Vec`, which is as long as the most tasks that ever ran at once and does not shrink. A place is
-//! taken before its task is spawned, so that a task that ends at once finds it.
+//! Tasks have entries in a `Vec`, which is as long as the largest number of tasks that ever ran at once and does not shrink. An entry
+//! is reserved before its task is spawned, so that a task that ends at once finds it.
 
-use std::{collections::HashMap, fmt};
+use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use tokio::task::AbortHandle;
 
-use super::super::{Subscription, SubscriptionId};
-use crate::machine::task_slots::TaskSlots;
+use crate::{
+    machine::task_slots::TaskSlots,
+    stage::{Subscription, SubscriptionId},
+    task_id::TaskId,
+};
 
-/// Names a task of one stage, for as long as the stage is. Ids that are compared tell which task was started first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TaskId {
-    serial: u64,
-    place: u32,
-}
-
-impl TaskId {
-    pub(crate) const fn new(serial: u64, place: u32) -> Self {
-        Self { serial, place }
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serial.fmt(f)
-    }
-}
-
-/// What became of the tasks of one stage. Every task that was started is active, done, failed or terminated.
+/// Counts of the tasks of one stage. Every task that was started is active, done, failed or terminated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TaskCounts {
     /// Tasks that have not ended.
     pub active: usize,
-    /// Tasks that were started; starting one again does not count.
+    /// Tasks that were started. Restarts do not count.
     pub started: u64,
-    /// Tasks that ended well.
+    /// Tasks that succeeded.
     pub done: u64,
     /// Tasks that ended with an error or a panic.
     pub failed: u64,
-    /// How often tasks were started again.
+    /// How often tasks were restarted.
     pub restarted: u64,
-    /// Tasks that were ended from outside: one by one, at the deadline of the stage, or by the runtime.
+    /// Tasks that were terminated: individually, at the deadline of the stage, or by the runtime.
     pub terminated: u64,
 }
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum TaskOutcome {
     Done,
     Failed,
     Terminated,
@@ -58,77 +42,82 @@ pub(super) enum Ending {
 
 /// The tasks of one stage.
 #[derive(Default)]
-pub(super) struct Table {
-    places: Vec<Place>,
+pub(super) struct TaskTable {
+    entries: Vec<TaskEntry>,
+    /// Indices of free entries.
     free: Vec<u32>,
-    sources: HashMap<SubscriptionId, Source, RandomState>,
+    subscriptions: HashMap<SubscriptionId, SubscriptionSlots, RandomState>,
     counts: TaskCounts,
-    /// Nothing more is started.
+    /// No more tasks are started.
     closed: bool,
 }
 
-struct Place {
+struct TaskEntry {
     serial: u64,
-    /// Whose slot the task takes.
+    /// The subscription whose slot the task occupies. `None` for a task that was started by hand.
     from: Option<SubscriptionId>,
-    state: State,
+    state: TaskState,
 }
 
-enum State {
+enum TaskState {
     Free,
     /// Being spawned.
     Starting,
-    /// Being spawned, and to be aborted then.
-    Doomed,
+    /// Being spawned, to be aborted as soon as its handle is known.
+    TerminatedEarly,
     Running(AbortHandle),
 }
 
-/// A subscription, and the slots that its events take.
-struct Source {
+/// A subscription, and the slots that its events occupy.
+struct SubscriptionSlots {
     subscription: Subscription,
     slots: TaskSlots,
 }
 
-/// More events to ask for, after the lock.
+/// Events to ask for, after the lock is released.
 #[must_use = "the slots count as taken"]
-pub(super) struct Due {
+pub(super) struct DueAsk {
     subscription: Subscription,
     n: usize,
 }
 
-impl Due {
+impl DueAsk {
     pub(super) fn ask(self) {
-        // A producer that is gone needs no asking.
+        // Does nothing if the subscription has ended.
         self.subscription.ask(self.n);
     }
 }
 
-/// What is left of a task that has ended.
-pub(super) struct Left {
-    pub(super) due: Option<Due>,
-    /// It was the last one.
+/// The remaining work for a task that has ended, to be done after the lock is released.
+pub(super) struct EndedTask {
+    pub(super) due: Option<DueAsk>,
+    /// No task is left.
     pub(super) idle: bool,
-    /// To be dropped after the lock.
+    /// Dropped after the lock: with the last handle tokio may free the task.
     _handle: Option<AbortHandle>,
 }
 
-impl Table {
-    pub(super) fn subscribed(&mut self, subscription: Subscription, mut slots: TaskSlots) -> Due {
+impl TaskTable {
+    pub(super) fn subscribed(
+        &mut self,
+        subscription: Subscription,
+        mut slots: TaskSlots,
+    ) -> DueAsk {
         let n = slots.request();
-        let source = Source {
+        let entry = SubscriptionSlots {
             subscription: subscription.clone(),
             slots,
         };
-        self.sources.insert(subscription.id(), source);
-        Due { subscription, n }
+        self.subscriptions.insert(subscription.id(), entry);
+        DueAsk { subscription, n }
     }
 
-    /// The tasks of the subscription go on, and free no slots.
+    /// Forgets the subscription. Its tasks go on, and free no slots.
     pub(super) fn cancelled(&mut self, subscription: SubscriptionId) {
-        self.sources.remove(&subscription);
+        self.subscriptions.remove(&subscription);
     }
 
-    /// Takes places for `n` tasks and appends their ids. `false`: the table is closed.
+    /// Reserves entries for `n` tasks and appends their ids. Returns `false` if the table is closed.
     pub(super) fn reserve(
         &mut self,
         n: usize,
@@ -140,67 +129,67 @@ impl Table {
         }
         for _ in 0..n {
             self.counts.started += 1;
-            let entry = Place {
+            let entry = TaskEntry {
                 serial: self.counts.started,
                 from,
-                state: State::Starting,
+                state: TaskState::Starting,
             };
-            let place = match self.free.pop() {
-                Some(place) => {
-                    self.places[place as usize] = entry;
-                    place
+            let index = match self.free.pop() {
+                Some(index) => {
+                    self.entries[index as usize] = entry;
+                    index
                 }
                 None => {
-                    self.places.push(entry);
-                    u32::try_from(self.places.len() - 1).expect("fewer than four billion tasks")
+                    self.entries.push(entry);
+                    u32::try_from(self.entries.len() - 1).expect("fewer than four billion tasks")
                 }
             };
-            let serial = self.counts.started;
-            ids.push(TaskId::new(serial, place));
+            ids.push(TaskId::new(self.counts.started, index));
         }
         self.counts.active += n;
         true
     }
 
-    /// The task is spawned. Returns its handle if it is to be aborted; or has ended, where that does no harm.
-    #[must_use = "what is returned is to be aborted, after the lock"]
+    /// Records the handle of a spawned task. Returns it if the task is to be aborted, and also if it has ended, when an abort does no
+    /// harm.
+    #[must_use = "the returned handle is to be aborted, after the lock is released"]
     pub(super) fn spawned(&mut self, id: TaskId, handle: AbortHandle) -> Option<AbortHandle> {
-        let Some(place) = self.place(id) else {
+        let Some(entry) = self.entry(id) else {
             return Some(handle);
         };
-        let doomed = matches!(place.state, State::Doomed).then(|| handle.clone());
-        place.state = State::Running(handle);
-        doomed
+        let terminated = matches!(entry.state, TaskState::TerminatedEarly).then(|| handle.clone());
+        entry.state = TaskState::Running(handle);
+        terminated
     }
 
-    pub(super) fn ended(&mut self, id: TaskId, ending: Ending) -> Left {
-        let place = self.place(id).expect("a task ends once");
-        let handle = match std::mem::replace(&mut place.state, State::Free) {
-            State::Running(handle) => Some(handle),
-            State::Free | State::Starting | State::Doomed => None,
+    pub(super) fn ended(&mut self, id: TaskId, outcome: TaskOutcome) -> EndedTask {
+        let entry = self.entry(id).expect("a task ends once");
+        let handle = match std::mem::replace(&mut entry.state, TaskState::Free) {
+            TaskState::Running(handle) => Some(handle),
+            TaskState::Free | TaskState::Starting | TaskState::TerminatedEarly => None,
         };
-        let from = place.from;
-        self.free.push(id.place);
+        let from = entry.from;
+        self.free.push(id.index);
         self.counts.active -= 1;
-        *match ending {
-            Ending::Done => &mut self.counts.done,
-            Ending::Failed => &mut self.counts.failed,
-            Ending::Terminated => &mut self.counts.terminated,
+        *match outcome {
+            TaskOutcome::Done => &mut self.counts.done,
+            TaskOutcome::Failed => &mut self.counts.failed,
+            TaskOutcome::Terminated => &mut self.counts.terminated,
         } += 1;
-        Left {
-            due: from.and_then(|from| self.freed(from)),
+        EndedTask {
+            due: from.and_then(|from| self.slot_freed(from)),
             idle: self.counts.active == 0,
             _handle: handle,
         }
     }
 
-    /// A slot of the subscription is free, if that still is. Returns what to ask for, if it is time to.
-    fn freed(&mut self, from: SubscriptionId) -> Option<Due> {
-        let source = self.sources.get_mut(&from)?;
-        match source.slots.ended(1) {
+    /// Frees a slot of the subscription, if that still exists. Returns what to ask for, if enough slots are free.
+    fn slot_freed(&mut self, from: SubscriptionId) -> Option<DueAsk> {
+        let subscription = self.subscriptions.get_mut(&from)?;
+        match subscription.slots.ended(1) {
             0 => None,
-            n => Some(Due {
-                subscription: source.subscription.clone(),
+            n => Some(DueAsk {
+                subscription: subscription.subscription.clone(),
                 n,
             }),
         }
@@ -210,36 +199,37 @@ impl Table {
         self.counts.restarted += 1;
     }
 
-    /// Returns whether the task has not ended, and what to abort, if it is spawned already.
+    /// Returns whether the task was still running, and the handle to abort, if it is spawned already.
     pub(super) fn terminate(&mut self, id: TaskId) -> (bool, Option<AbortHandle>) {
-        let Some(place) = self.place(id) else {
+        let Some(entry) = self.entry(id) else {
             return (false, None);
         };
-        match &place.state {
-            State::Running(handle) => (true, Some(handle.clone())),
-            State::Free | State::Starting | State::Doomed => {
-                place.state = State::Doomed;
+        match &entry.state {
+            TaskState::Running(handle) => (true, Some(handle.clone())),
+            TaskState::Free | TaskState::Starting | TaskState::TerminatedEarly => {
+                entry.state = TaskState::TerminatedEarly;
                 (true, None)
             }
         }
     }
 
-    /// Nothing is started any more, and without sources nothing is asked for.
+    /// Starts no more tasks, and asks for no more events.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        self.sources.clear();
+        self.subscriptions.clear();
     }
 
-    /// The tasks that have not ended, first started first.
+    /// Returns the tasks that have not ended, in the order they were started.
     pub(super) fn ids(&self) -> Vec<TaskId> {
-        let taken = |(place, entry): (usize, &Place)| match entry.state {
-            State::Free => None,
-            State::Starting | State::Doomed | State::Running(_) => {
-                let place = u32::try_from(place).expect("fewer than four billion tasks");
-                Some(TaskId::new(entry.serial, place))
+        let running = |(index, entry): (usize, &TaskEntry)| match entry.state {
+            TaskState::Free => None,
+            TaskState::Starting | TaskState::TerminatedEarly | TaskState::Running(_) => {
+                let index = u32::try_from(index).expect("fewer than four billion tasks");
+                Some(TaskId::new(entry.serial, index))
             }
         };
-        let mut ids: Vec<_> = self.places.iter().enumerate().filter_map(taken).collect();
+        let entries = self.entries.iter().enumerate();
+        let mut ids: Vec<_> = entries.filter_map(running).collect();
         ids.sort_unstable();
         ids
     }
@@ -248,11 +238,11 @@ impl Table {
         self.counts
     }
 
-    /// The place of a task that has not ended.
-    fn place(&mut self, id: TaskId) -> Option<&mut Place> {
-        let place = self.places.get_mut(id.place as usize)?;
-        let same = place.serial == id.serial && !matches!(place.state, State::Free);
-        same.then_some(place)
+    /// Returns the entry of a task that has not ended.
+    fn entry(&mut self, id: TaskId) -> Option<&mut TaskEntry> {
+        let entry = self.entries.get_mut(id.index as usize)?;
+        let same = entry.serial == id.serial && !matches!(entry.state, TaskState::Free);
+        same.then_some(entry)
     }
 }
 
@@ -260,7 +250,7 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn one(table: &mut Table) -> TaskId {
+    fn one(table: &mut TaskTable) -> TaskId {
         let mut ids = Vec::new();
         assert!(table.reserve(1, None, &mut ids));
         ids[0]
@@ -272,22 +262,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_is_terminated_while_it_is_spawned_is_aborted_then() {
-        let mut table = Table::default();
-        let (doomed, other) = (one(&mut table), one(&mut table));
-        let (there, handle) = table.terminate(doomed);
-        assert!(there && handle.is_none());
-        assert!(table.spawned(doomed, pending()).is_some());
+        let mut table = TaskTable::default();
+        let (terminated, other) = (one(&mut table), one(&mut table));
+        let (running, handle) = table.terminate(terminated);
+        assert!(running && handle.is_none());
+        assert!(table.spawned(terminated, pending()).is_some());
         assert!(table.spawned(other, pending()).is_none());
         assert!(table.terminate(other).1.is_some());
     }
 
     #[tokio::test]
-    async fn a_task_that_ends_while_it_is_spawned_leaves_its_place_to_the_next() {
-        let mut table = Table::default();
+    async fn a_task_that_ends_while_it_is_spawned_leaves_its_entry_to_the_next() {
+        let mut table = TaskTable::default();
         let first = one(&mut table);
-        assert!(table.ended(first, Ending::Done).idle);
+        assert!(table.ended(first, TaskOutcome::Done).idle);
         let second = one(&mut table);
-        assert_eq!((first.place, table.ids()), (second.place, vec![second]));
+        assert_eq!((first.index, table.ids()), (second.index, vec![second]));
         assert!(table.spawned(first, pending()).is_some());
         assert!(!table.terminate(first).0);
         assert!(table.spawned(second, pending()).is_none());

@@ -1,8 +1,10 @@
 //! Ends that come from outside: stop and abort.
 
+use std::convert::Infallible;
+
 use broadway_core::{
     BoxError,
-    stage::{self, Consumer, Context, End, Nothing, Receive, Subscription},
+    stage::{self, Consumer, Context, End, Receive, Subscription},
 };
 
 use crate::{
@@ -83,7 +85,7 @@ async fn a_failing_terminate_changes_nothing_about_the_end() {
             &mut self,
             _: &mut Vec<u64>,
             _: &Subscription,
-            _: &mut Context<Nothing>,
+            _: &mut Context<Infallible>,
         ) -> Result<(), BoxError> {
             Ok(())
         }
@@ -99,7 +101,7 @@ async fn a_failing_terminate_changes_nothing_about_the_end() {
         async fn receive(
             &mut self,
             order: Order,
-            cx: &mut Context<Nothing>,
+            cx: &mut Context<Infallible>,
         ) -> Result<(), BoxError> {
             order.obey(cx)
         }

@@ -1,17 +1,19 @@
-//! [`Puppet`]: a stage of any kind that does what it is told, and logs what happens to it.
+//! [`Puppet`]: a stage of any kind that follows its messages, and logs its callbacks.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+use std::convert::Infallible;
+
 use broadway_core::{
     BoxError,
     stage::{
-        Consumer, Context, End, Nothing, Producer, ProducerConsumer, Receive, Subscription,
-        SubscriptionId, Timer,
+        Consumer, Context, End, Producer, ProducerConsumer, Receive, Subscription, SubscriptionId,
+        Timer,
     },
 };
 
 use crate::common::Log;
 
-/// How a callback comes to its end.
+/// How a callback ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
     Error,
@@ -19,7 +21,7 @@ pub(crate) enum How {
     Stop,
 }
 
-/// Emits only what messages tell it to; in the middle, also what it receives.
+/// Emits the events of its messages; in the middle, also those that it receives.
 #[derive(Clone)]
 pub(crate) struct Puppet {
     log: Log<String>,
@@ -36,7 +38,7 @@ impl Puppet {
         (puppet, log)
     }
 
-    /// Ends like this at a callback.
+    /// Makes it end like this at a callback.
     pub(crate) fn at(self, callback: &'static str, how: How) -> Self {
         Self {
             misbehaves: Some((callback, how)),
@@ -69,16 +71,16 @@ fn end_as<E>(how: How, cx: &mut Context<E>) -> Result<(), BoxError> {
     }
 }
 
-/// Emits these, and replies how many more are asked for.
+/// Emits these events, and replies with the outstanding demand.
 pub(crate) struct Emit(pub(crate) Vec<u64>);
 
-/// Is logged, and comes back as the reply.
+/// Is logged, and returned as the reply.
 pub(crate) struct Note(pub(crate) &'static str);
 
 /// Starts a timer of one second.
 pub(crate) struct StartTimer;
 
-/// Emits the number, and ends the callback like this.
+/// Emits the number, and then ends the callback like this.
 pub(crate) struct EmitAndEnd(pub(crate) u64, pub(crate) How);
 
 impl Receive<Emit, u64> for Puppet {
@@ -116,7 +118,7 @@ impl<E: Send + 'static> Receive<StartTimer, E> for Puppet {
     }
 }
 
-/// The callbacks that stages of several kinds have alike.
+/// Callbacks that several kinds of stages share.
 macro_rules! callbacks {
     (all: $event:ty) => {
         async fn init(&mut self, cx: &mut Context<$event>) -> Result<(), BoxError> {
@@ -232,11 +234,11 @@ impl Consumer for Puppet {
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.called("handle_events", format!("events {events:?}"), cx)
     }
 
-    callbacks!(all: Nothing);
-    callbacks!(receiving: Nothing);
+    callbacks!(all: Infallible);
+    callbacks!(receiving: Infallible);
 }

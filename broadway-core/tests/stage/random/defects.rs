@@ -1,5 +1,6 @@
-//! One test for each defect.
+//! One test for each defect that was found.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use broadway_core::{
@@ -9,7 +10,7 @@ use broadway_core::{
         restart::RestartPolicy,
     },
     stage::{
-        self, Buffer, Consumer, Context, EventStream, Nothing, Producer, ProducerHandle, Receive,
+        self, Buffer, Consumer, Context, EventStream, Producer, ProducerHandle, Receive,
         Subscription, SubscriptionId,
     },
 };
@@ -17,7 +18,7 @@ use futures_util::FutureExt;
 
 use crate::common::{Counter, Forwarder, Log, settle};
 
-/// Emits what it is given, and logs what happens to it.
+/// Emits the numbers that it is sent, and logs its callbacks.
 struct ByHand(Log<RecordedEvent>);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -98,13 +99,13 @@ async fn by_hand() -> (ProducerHandle<ByHand>, Log<RecordedEvent>) {
     (by_hand, log)
 }
 
-/// What comes without waiting.
+/// Returns the events that are ready.
 fn ready(stream: &mut EventStream<u64>) -> Vec<u64> {
     std::iter::from_fn(|| stream.next().now_or_never().flatten()).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_asked_for_and_emitted_while_demand_was_kept_is_sent_when_it_is_forwarded() {
+async fn events_for_earlier_demand_emitted_while_it_accumulates_are_sent_when_it_is_forwarded() {
     let (by_hand, log) = by_hand().await;
     let mut stream = by_hand
         .output()
@@ -132,7 +133,7 @@ async fn what_was_asked_for_and_emitted_while_demand_was_kept_is_sent_when_it_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_asked_for_and_discarded_while_demand_was_kept_is_asked_for_again() {
+async fn demand_whose_events_were_discarded_while_it_accumulated_is_reported_again() {
     let log = Log::new();
     let by_hand = stage::producer(ByHand(log.clone())).buffer(Buffer::keep_first(1));
     let by_hand = by_hand.start().await.unwrap();
@@ -148,7 +149,7 @@ async fn what_was_asked_for_and_discarded_while_demand_was_kept_is_asked_for_aga
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_is_restarted_while_demand_is_kept_is_told_it_later() {
+async fn a_stage_that_is_restarted_while_demand_accumulates_gets_it_later() {
     let (by_hand, log) = by_hand().await;
     let _stream = by_hand.output().max_demand(5).stream().unwrap();
     settle().await;
@@ -173,7 +174,7 @@ async fn a_stream_with_a_chunk_in_hand_does_not_keep_others_from_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_lost_by_a_dispatcher_that_panics_is_asked_for_again() {
+async fn events_lost_by_a_dispatcher_that_panics_are_asked_for_again() {
     let dispatcher = Partition::new(1, |&number: &u64| {
         assert!(number >= 100, "no such number");
         Some(0)
@@ -191,7 +192,7 @@ async fn what_is_lost_by_a_dispatcher_that_panics_is_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_dispatcher_drops_counts_also_if_it_was_buffered_before() {
+async fn events_that_the_dispatcher_drops_count_also_if_they_were_buffered() {
     let odd = Partition::new(1, |&number: &u64| (number % 2 == 1).then_some(0));
     let stage = stage::producer(ByHand(Log::new())).dispatcher(odd);
     let by_hand = stage.start().await.unwrap();
@@ -203,7 +204,7 @@ async fn what_the_dispatcher_drops_counts_also_if_it_was_buffered_before() {
     assert_eq!(by_hand.stats().buffered, 0);
 }
 
-/// Cancels a subscription at its first event, or waits as long as it is told to.
+/// Cancels a subscription at its first event, or waits for the duration of a message.
 struct Canceller(Log<bool>);
 
 impl Consumer for Canceller {
@@ -213,7 +214,7 @@ impl Consumer for Canceller {
         &mut self,
         _: &mut Vec<u64>,
         from: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.0.push(from.cancel());
         Ok(())
@@ -223,14 +224,18 @@ impl Consumer for Canceller {
 impl Receive<Duration> for Canceller {
     type Reply = ();
 
-    async fn receive(&mut self, wait: Duration, _: &mut Context<Nothing>) -> Result<(), BoxError> {
+    async fn receive(
+        &mut self,
+        wait: Duration,
+        _: &mut Context<Infallible>,
+    ) -> Result<(), BoxError> {
         tokio::time::sleep(wait).await;
         Ok(())
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn subscriptions_are_cancelled_and_told_of_also_when_all_handles_are_gone() {
+async fn subscriptions_are_cancelled_and_reported_also_without_handles() {
     let (by_hand, log) = by_hand().await;
     let output = by_hand.output().max_demand(1);
     by_hand.call(Emit(vec![1])).await.unwrap();
@@ -343,7 +348,7 @@ async fn a_stage_that_is_asked_without_end_receives_messages_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_in_the_middle_learns_of_the_end_also_while_nobody_asks() {
+async fn a_stage_in_the_middle_sees_the_end_also_without_demand() {
     let numbers = stage::from_iter(0..0).start().await.unwrap();
     let forwarder = stage::producer_consumer(Forwarder).subscribe_to(numbers.output());
     let forwarder = forwarder.start().await.unwrap();
@@ -354,7 +359,7 @@ async fn a_stage_in_the_middle_learns_of_the_end_also_while_nobody_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_discards_has_sent_what_was_asked_for() {
+async fn a_stage_that_discards_has_sent_the_events_asked_for() {
     let log = Log::new();
     let by_hand = stage::producer(ByHand(log.clone())).buffer(Buffer::keep_first(1));
     let by_hand = by_hand.start().await.unwrap();
@@ -394,7 +399,7 @@ impl Producer for Overflowing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_emitted_for_what_was_discarded_at_last_is_sent_before_the_end() {
+async fn events_emitted_by_a_last_handle_discarded_are_sent_before_the_end() {
     let overflowing = stage::producer(Overflowing).buffer(Buffer::keep_last(1));
     let overflowing = overflowing.start().await.unwrap();
     let mut stream = overflowing.output().max_demand(1).stream().unwrap();

@@ -1,4 +1,4 @@
-//! Running stages of any kind, behind one face.
+//! Running stages of any kind, behind one interface.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -29,7 +29,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The output that a subscription wishes for.
+    /// The output with the options of a subscription.
     pub(super) fn wished(&self, wish: &Wish) -> Output<u64> {
         let output = self
             .output
@@ -43,7 +43,7 @@ impl Node {
     }
 }
 
-/// A node of a handle; what only some handles have is given.
+/// Makes a node of a handle. What only some handles have is given by closures.
 macro_rules! node {
     ($handle:ident, $output:expr, $subscribe:expr, $forward:expr) => {{
         let (stop, abort) = ($handle.clone(), $handle.clone());
@@ -80,7 +80,7 @@ macro_rules! subscribing {
     }};
 }
 
-/// Starts `$builder` with each dispatcher that there is.
+/// Starts `$builder` with the dispatcher of the plan.
 macro_rules! dispatched {
     ($builder:ident, $dispatching:expr, $handle:ident => $subscribe:expr) => {
         match $dispatching {

@@ -1,4 +1,4 @@
-//! What a topology is like, and what is done to it: values that shrink.
+//! Plans: a topology, and what is done to it, as values that shrink.
 
 use broadway_core::stage::Cancel;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ pub(super) struct Plan {
     pub(super) actions: Vec<(u64, Action)>,
 }
 
-/// How a producer makes its events.
+/// How a producer produces its events.
 #[derive(Clone, Debug)]
 pub(super) struct Making {
     pub(super) count: u64,
@@ -23,15 +23,15 @@ pub(super) struct Making {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Style {
-    /// What is asked for, and so many more.
+    /// The demand, and this many more.
     AtOnce { extra: usize },
-    /// What is asked for, a millisecond later.
+    /// The demand, a millisecond later.
     Later,
-    /// One at a time, by itself.
+    /// One at a time, from `poll_more`.
     Polled,
 }
 
-/// Fails with each of so many calls, counted over restarts.
+/// Fails at each call with one of these numbers, counted over restarts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failing {
     pub(super) every: Option<u32>,
@@ -48,7 +48,7 @@ pub(super) struct Sending {
 pub(super) enum Dispatching {
     Demand,
     Broadcast,
-    /// So many partitions, and one in so many and one events is for none.
+    /// This many partitions. One event of each `n + 1` is for none of them.
     Partition(u64),
 }
 
@@ -59,7 +59,7 @@ pub(super) enum Keeping {
     Last,
 }
 
-/// What a stage does that receives events.
+/// What a stage that receives events does.
 #[derive(Clone, Debug)]
 pub(super) struct Working {
     pub(super) wishes: Vec<Wish>,
@@ -69,7 +69,7 @@ pub(super) struct Working {
     pub(super) failing: Failing,
 }
 
-/// A subscription. `back` says how many stages further up than the next it goes to.
+/// A subscription. It skips `back` stages upstream.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
     pub(super) back: usize,
@@ -84,7 +84,7 @@ pub(super) enum Demanding {
     Manual(usize),
 }
 
-/// Stages and subscriptions by number, modulo how many there are.
+/// Names stages and subscriptions by number, modulo their count.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     Cancel(usize),
@@ -94,7 +94,7 @@ pub(super) enum Action {
     Abort(usize),
     Accumulate(usize),
     Forward(usize),
-    /// A stream takes so many events and is dropped.
+    /// A stream takes this many events and is dropped.
     Stream(usize, u64, usize),
 }
 
@@ -110,14 +110,14 @@ impl Demanding {
     pub(super) const fn chunk(self) -> usize {
         match self {
             Self::Automatic { max, min } => max - min,
-            // What is asked for on receipt counts already.
+            // Demand that is stated on receipt counts already.
             Self::Manual(max) => max,
         }
     }
 }
 
 impl Dispatching {
-    /// Whether an event goes to who has this seat.
+    /// Whether an event goes to the consumer with this seat.
     pub(super) fn selects(self, seat: u64, event: u64) -> bool {
         match self {
             Self::Demand => true,

@@ -12,7 +12,7 @@ use super::{
     stages::{Entries, Ledger, Middle, Sink, Source, Stage, Subscribed, Worker},
 };
 
-/// On paused time: long after all that can happen has happened.
+/// On paused time: longer than everything in a plan takes.
 const LONG: Duration = Duration::from_secs(3_600);
 
 struct Run {
@@ -134,7 +134,7 @@ impl Run {
                     self.subscribe(consumer, wish, false, Some(&old));
                 }
             }
-            // Polled once: the stage stops whether anybody waits for it or not.
+            // Polled once: the stage stops, whether the future is awaited or not.
             Action::Stop(n) => drop((self.nodes[n % stages].stop)().now_or_never()),
             Action::Abort(n) => {
                 self.ledger.open().stages[n % stages].aborted = true;
@@ -193,7 +193,7 @@ impl Run {
             && consumer.is_some_and(|consumer| !self.has_ended(consumer))
     }
 
-    /// Whether what this stage receives flows on.
+    /// Whether events that this stage receives flow on.
     fn flows(&self, stage: usize, entries: &Entries) -> bool {
         if stage >= self.producing {
             return true;
@@ -213,7 +213,7 @@ impl Run {
         }
     }
 
-    /// Where everything flows, it has flown to its end.
+    /// Checks that no event waits where all stages could go on.
     fn check_that_nothing_waits(&self) {
         let entries = &*self.ledger.open();
         let open = (0..self.nodes.len()).filter(|&stage| !self.has_ended(stage));
@@ -233,7 +233,7 @@ impl Run {
         }
     }
 
-    /// After all have ended: where is everything that the stage has emitted?
+    /// Accounts for every event that the stage emitted, after all stages have ended.
     async fn check_stage(&self, number: usize) {
         let dispatching = self.ledger.open().stages[number].dispatching;
         let dispatching = dispatching.expect("it sends");
@@ -267,7 +267,7 @@ impl Run {
         if dispatching == Dispatching::Broadcast {
             let everything_only = to_it.iter().all(|to_it| to_it.wish.seat.is_multiple_of(3));
             for to_it in &to_it {
-                // When the last consumer leaves, the next gets what that one had selected and not taken.
+                // When the last consumer leaves, the next gets the events that it had selected and not taken.
                 if to_it.early || everything_only {
                     check_copies(number, stage, to_it, &offered);
                 }
@@ -302,7 +302,7 @@ impl Run {
     }
 }
 
-/// A subscription to a broadcast gets all that it selects, without a gap.
+/// Checks that a subscription to a broadcast gets all events that it selects, without a gap.
 fn check_copies(number: usize, stage: &Stage, to_it: &Subscribed, offered: &[u64]) {
     let selects = |event: &&u64| Dispatching::Broadcast.selects(to_it.wish.seat, **event);
     let wanted: Vec<u64> = offered.iter().filter(selects).copied().collect();
@@ -343,7 +343,7 @@ fn check_order(number: usize, dispatching: Dispatching, to_it: &Subscribed) {
     );
 }
 
-/// Everything that was offered was received by one, dropped by the dispatcher, or is left.
+/// Checks that every offered event was received by one consumer, dropped by the dispatcher, or is left.
 fn check_once(
     number: usize,
     stage: &Stage,

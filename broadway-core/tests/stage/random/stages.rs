@@ -1,7 +1,8 @@
-//! Stages that enter all they do into a [`Ledger`].
+//! Stages that record everything they do in a [`Ledger`].
 
 use std::{
     collections::{BTreeSet, HashMap},
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context as Task, Poll},
     time::Duration,
@@ -10,14 +11,13 @@ use std::{
 use broadway_core::{
     BoxError,
     stage::{
-        Consumer, Context, End, Nothing, Producer, ProducerConsumer, Subscription, SubscriptionId,
-        Timer,
+        Consumer, Context, End, Producer, ProducerConsumer, Subscription, SubscriptionId, Timer,
     },
 };
 
 use super::plan::{Demanding, Dispatching, Failing, Making, Style, Wish, Working};
 
-/// What happened in one run.
+/// The record of one run.
 #[derive(Clone, Default)]
 pub(super) struct Ledger(Arc<Mutex<Entries>>);
 
@@ -25,7 +25,7 @@ pub(super) struct Ledger(Arc<Mutex<Entries>>);
 pub(super) struct Entries {
     pub(super) stages: Vec<Stage>,
     pub(super) subscriptions: HashMap<SubscriptionId, Subscribed>,
-    /// What must never be.
+    /// Violations that were seen on the way.
     pub(super) faults: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl Ledger {
         self.open().subscriptions.insert(id, subscribed);
     }
 
-    /// Whether this call is to fail.
+    /// Whether this call must fail.
     fn fails(&self, stage: usize, failing: Failing) -> bool {
         let calls = &mut self.open().stages[stage].calls;
         *calls += 1;
@@ -94,7 +94,7 @@ impl Ledger {
         *emitted += n as u64;
     }
 
-    /// The last `n` events went with a call that failed.
+    /// Records that a failed call lost the last `n` events.
     fn lose(&self, stage: usize, n: usize) {
         let stage = &mut self.open().stages[stage];
         stage.lost.extend(stage.emitted - n as u64..stage.emitted);
@@ -135,7 +135,7 @@ impl Ledger {
         known.expect("it was entered when it was made").ended = true;
     }
 
-    /// Nobody is asked for more than consumers may want together.
+    /// Checks that the stage is asked for no more than its consumers may want together.
     fn asked(&self, stage: usize, demand: usize) {
         let entries = &mut *self.open();
         let to_it = entries.subscriptions.values();
@@ -157,7 +157,7 @@ pub(super) struct Source {
     pub(super) number: usize,
     pub(super) making: Making,
     pub(super) ledger: Ledger,
-    /// Asked for, and to be made when the timer has run out.
+    /// Demand to be served when the timer has run out.
     pub(super) later: usize,
 }
 
@@ -294,7 +294,7 @@ impl ProducerConsumer for Middle {
     }
 }
 
-/// Where events end.
+/// Receives events.
 #[derive(Clone)]
 pub(super) struct Sink(pub(super) Worker);
 
@@ -305,7 +305,7 @@ impl Consumer for Sink {
         &mut self,
         events: &mut Vec<u64>,
         from: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.0.work(events, from).await
     }
@@ -313,7 +313,7 @@ impl Consumer for Sink {
     async fn handle_subscribe(
         &mut self,
         producer: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.0.ledger.begin(producer);
         Ok(())
@@ -323,7 +323,7 @@ impl Consumer for Sink {
         &mut self,
         producer: &Subscription,
         _: &End,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.0.ledger.end(producer.id());
         Ok(())

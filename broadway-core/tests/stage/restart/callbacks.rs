@@ -1,4 +1,4 @@
-//! Every callback may fail, and every stage begins anew then.
+//! Every callback may fail, and every kind of stage restarts then.
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 

@@ -1,6 +1,7 @@
-//! A stage of any kind that fails where it is told to, and is sound when it is made again.
+//! A stage of any kind that fails where its plan has it, and succeeds after the restart.
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -13,8 +14,8 @@ use broadway_core::{
     BoxError, Callback,
     machine::restart::RestartPolicy,
     stage::{
-        self, Consumer, ConsumerBuilder, Context, End, Nothing, Producer, ProducerConsumer,
-        Receive, Subscription, SubscriptionId, Timer,
+        self, Consumer, ConsumerBuilder, Context, End, Producer, ProducerConsumer, Receive,
+        Subscription, SubscriptionId, Timer,
     },
     telemetry::{Event, Observer, StageEvent},
 };
@@ -25,7 +26,7 @@ use crate::{
     subscriptions::{Order, Push},
 };
 
-/// Pauses of 10 to 20 s at first, then twice that, and so on, as often as it takes.
+/// A back-off of 10 to 20 s at first, then twice that, and so on, without a limit.
 pub(super) fn policy() -> RestartPolicy {
     RestartPolicy {
         first: Duration::from_secs(20),
@@ -35,18 +36,18 @@ pub(super) fn policy() -> RestartPolicy {
     }
 }
 
-/// Longer than any pause.
+/// Longer than any back-off.
 pub(super) async fn pause() {
     advance(Duration::from_secs(41)).await;
     settle().await;
 }
 
-/// The plan of a stage that is made again and again.
+/// The plan of a stage that is restarted.
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) log: Log<String>,
     pub(super) made: Arc<AtomicUsize>,
-    /// The first value fails in this callback; the others are sound.
+    /// The first value fails in this callback; the others succeed.
     pub(super) flaw: &'static str,
     pub(super) order: Order,
     /// How many values after the first fail in `init`.
@@ -81,7 +82,7 @@ impl Plan {
     }
 }
 
-/// A stage of any kind, which fails where its plan says. Emits, or is sent, numbers.
+/// A stage of any kind, which fails where its plan has it. Emits or receives numbers.
 pub(super) struct Fragile {
     pub(super) number: usize,
     pub(super) plan: Plan,
@@ -187,14 +188,14 @@ macro_rules! sending_callbacks {
 impl Consumer for Fragile {
     type Event = u64;
 
-    common_callbacks!(Nothing);
-    receiving_callbacks!(Nothing);
+    common_callbacks!(Infallible);
+    receiving_callbacks!(Infallible);
 
     async fn handle_events(
         &mut self,
         events: &mut Vec<u64>,
         _: &Subscription,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.called("handle_events", &events, cx)
     }
@@ -257,7 +258,7 @@ impl Receive<&'static str> for Fragile {
     async fn receive(
         &mut self,
         note: &'static str,
-        cx: &mut Context<Nothing>,
+        cx: &mut Context<Infallible>,
     ) -> Result<usize, BoxError> {
         self.called("receive", note, cx)?;
         Ok(self.number)

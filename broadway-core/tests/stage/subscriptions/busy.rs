@@ -1,8 +1,10 @@
-//! Nobody waits for a stage that is busy, idle or not polled.
+//! No event waits for a stage that is busy, idle or not polled.
+
+use std::convert::Infallible;
 
 use broadway_core::{
     BoxError,
-    stage::{self, Cancel, Context, Nothing, Receive},
+    stage::{self, Cancel, Context, Receive},
 };
 
 use super::{Probe, Push, counter, queue};
@@ -14,7 +16,7 @@ struct Hold;
 impl Receive<Hold> for Probe {
     type Reply = ();
 
-    async fn receive(&mut self, _: Hold, _: &mut Context<Nothing>) -> Result<(), BoxError> {
+    async fn receive(&mut self, _: Hold, _: &mut Context<Infallible>) -> Result<(), BoxError> {
         let gate = self.gate.as_ref().unwrap();
         gate.acquire().await.unwrap().forget();
         Ok(())
@@ -65,7 +67,7 @@ async fn events_do_not_wait_for_a_consumer_that_is_busy_with_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_do_not_wait_for_a_stage_that_nobody_asks_any_more() {
+async fn events_do_not_wait_for_a_stage_that_has_lost_its_demand() {
     let (queue, _) = queue("queue").await;
     let forwarder = stage::producer_consumer(Forwarder)
         .subscribe_to(queue.output())
@@ -79,7 +81,7 @@ async fn events_do_not_wait_for_a_stage_that_nobody_asks_any_more() {
     asked.cancel();
     settle().await;
     log.take();
-    // What was asked of it was once asked, so it may have that much; the rest is for others.
+    // It may hold the events that it was once asked for; the rest goes to others.
     queue.call(Push(0..5_000)).await.unwrap();
     probe.subscribe(&queue.output().max_demand(2)).unwrap();
     settle().await;

@@ -1,4 +1,4 @@
-//! Subscriptions that cannot be, and those to stages that have ended.
+//! Invalid subscriptions, and subscriptions to stages that have ended.
 
 use broadway_core::{
     StartError,
@@ -22,7 +22,7 @@ async fn resubscribing_with_bad_options_leaves_the_old_subscription() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_options_are_errors_that_say_what_to_do() {
+async fn bad_options_are_errors_with_a_remedy() {
     let (queue, log) = queue("queue").await;
     let probe = stage::consumer(Probe::new().0).start().await.unwrap();
     let refused = |output| probe.subscribe(&output).unwrap_err().to_string();
@@ -46,7 +46,7 @@ async fn bad_options_are_errors_that_say_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_cannot_start_says_all_that_is_wrong_and_subscribes_to_nothing() {
+async fn a_stage_that_cannot_start_reports_all_problems_and_subscribes_to_nothing() {
     let (queue, log) = queue("queue").await;
     let error = stage::producer_consumer(Forwarder)
         .name(" ")
@@ -69,7 +69,7 @@ async fn a_stage_that_cannot_start_says_all_that_is_wrong_and_subscribes_to_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_has_ended_cannot_subscribe_and_the_producer_hears_nothing_of_it() {
+async fn a_stage_that_has_ended_cannot_subscribe_and_the_producer_is_not_notified() {
     let (queue, log) = queue("queue").await;
     let probe = stage::consumer(Probe::new().0).start().await.unwrap();
     probe.stop().await;
@@ -77,7 +77,7 @@ async fn a_stage_that_has_ended_cannot_subscribe_and_the_producer_hears_nothing_
     assert!(matches!(refused, SubscribeError::ConsumerEnded));
     assert_eq!(
         refused.to_string(),
-        "cannot subscribe a stage that has ended"
+        "cannot subscribe: the consumer has ended"
     );
     settle().await;
     assert_eq!(log.take(), [""; 0]);
@@ -101,7 +101,7 @@ async fn subscribed_to_an_ended_stage(
 }
 
 #[tokio::test(start_paused = true)]
-async fn subscribing_to_a_stage_that_has_ended_ends_the_consumer_as_the_mode_says() {
+async fn subscribing_to_a_stage_that_has_ended_ends_the_consumer_by_its_mode() {
     use Cancel::{Permanent, Temporary, Transient};
     use Order::{Fail, Stop};
     for (order, cancel, ends) in [
@@ -122,7 +122,7 @@ async fn subscribing_to_a_stage_that_has_ended_ends_the_consumer_as_the_mode_say
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_subscribes_to_a_stage_that_has_ended_gets_what_it_left() {
+async fn a_consumer_that_subscribes_to_a_stage_that_has_ended_gets_its_buffered_events() {
     let (queue, _) = queue("queue").await;
     queue.call(Push(0..3)).await.unwrap();
     queue.call(Order::Stop).await.unwrap();

@@ -1,11 +1,11 @@
-//! A producer and a consumer that log what happens to them, and do as they are told.
+//! A producer and a consumer that log their callbacks and follow messages.
 
-use std::{ops::Range, sync::Arc};
+use std::{convert::Infallible, ops::Range, sync::Arc};
 
 use broadway_core::{
     BoxError,
     stage::{
-        self, Consumer, Context, End, Nothing, Producer, ProducerHandle, Receive, Subscription,
+        self, Consumer, Context, End, Producer, ProducerHandle, Receive, Subscription,
         SubscriptionId,
     },
 };
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::common::Log;
 
-/// Emits what it is given, and logs its consumers.
+/// Emits the numbers that it is sent, and logs its consumers.
 pub(crate) struct Queue {
     pub(crate) log: Log<String>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Queue {
 /// For a [`Queue`].
 pub(crate) struct Push(pub(crate) Range<u64>);
 
-/// What a stage is told to do.
+/// What a message makes a stage do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Order {
     Stop,
@@ -30,7 +30,7 @@ pub(crate) enum Order {
 }
 
 impl Order {
-    /// Does as it is told.
+    /// Follows the order.
     pub(crate) fn obey<E>(self, cx: &mut Context<E>) -> Result<(), BoxError> {
         match self {
             Self::Stop => cx.stop(),
@@ -97,7 +97,7 @@ pub(crate) async fn queue(name: &str) -> (ProducerHandle<Queue>, Log<String>) {
     (handle, log)
 }
 
-/// Logs all that happens to it. It handles a chunk when its gate has a permit for it.
+/// Logs its callbacks. Handles a chunk when its gate has a permit for it.
 pub(crate) struct Probe {
     pub(crate) log: Log<String>,
     pub(crate) gate: Option<Arc<Semaphore>>,
@@ -128,7 +128,7 @@ impl Consumer for Probe {
         &mut self,
         events: &mut Vec<u64>,
         from: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.log.push(format!("{} {events:?}", from.producer()));
         if let Some(gate) = &self.gate {
@@ -141,7 +141,7 @@ impl Consumer for Probe {
     async fn handle_subscribe(
         &mut self,
         producer: &Subscription,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.log.push(format!("subscribed {}", producer.producer()));
         Ok(())
@@ -151,7 +151,7 @@ impl Consumer for Probe {
         &mut self,
         producer: &Subscription,
         end: &End,
-        _: &mut Context<Nothing>,
+        _: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         self.log
             .push(format!("cancelled {}: {end}", producer.producer()));
@@ -166,7 +166,11 @@ impl Consumer for Probe {
 impl Receive<Order> for Probe {
     type Reply = ();
 
-    async fn receive(&mut self, order: Order, cx: &mut Context<Nothing>) -> Result<(), BoxError> {
+    async fn receive(
+        &mut self,
+        order: Order,
+        cx: &mut Context<Infallible>,
+    ) -> Result<(), BoxError> {
         order.obey(cx)
     }
 }

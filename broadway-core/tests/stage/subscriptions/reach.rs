@@ -1,8 +1,10 @@
-//! Stages that nobody can reach end, and leave nothing behind.
+//! Stages that nothing can reach end, and leave nothing behind.
+
+use std::convert::Infallible;
 
 use broadway_core::{
     BoxError,
-    stage::{self, Consumer, Context, Nothing, Subscription},
+    stage::{self, Consumer, Context, Subscription},
 };
 
 use super::{Probe, counter, queue};
@@ -15,7 +17,7 @@ fn tasks() -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_nobody_can_reach_is_shut_down() {
+async fn an_unreachable_producer_is_shut_down() {
     let (queue, log) = queue("queue").await;
     let output = queue.output();
     drop(queue);
@@ -39,7 +41,7 @@ async fn a_consumer_that_nothing_can_reach_ends() {
     drop(probe);
     settle().await;
     log.take();
-    // It keeps its subscription, and what it is subscribed to.
+    // It keeps its subscription, and its producer.
     assert_eq!(tasks(), 2);
     assert!(subscription.cancel());
     settle().await;
@@ -51,7 +53,7 @@ async fn a_consumer_that_nothing_can_reach_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chain_that_nobody_holds_runs_to_its_end_and_leaves_no_task() {
+async fn a_chain_without_handles_runs_to_its_end_and_leaves_no_task() {
     let counter = counter(0..5_000).await;
     let forwarder = stage::producer_consumer(Forwarder).subscribe_to(counter.output());
     let forwarder = forwarder.start().await.unwrap();
@@ -69,7 +71,7 @@ async fn a_chain_that_nobody_holds_runs_to_its_end_and_leaves_no_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_consumer_ends_all_stages_behind_which_nobody_is_left() {
+async fn the_end_of_a_consumer_ends_all_stages_that_have_no_other() {
     let (queue, _) = queue("queue").await;
     let forwarder = stage::producer_consumer(Forwarder).subscribe_to(queue.output());
     let forwarder = forwarder.start().await.unwrap();
@@ -97,12 +99,12 @@ async fn a_stage_that_fails_to_start_leaves_no_task_and_no_subscription() {
             &mut self,
             _: &mut Vec<u64>,
             _: &Subscription,
-            _: &mut Context<Nothing>,
+            _: &mut Context<Infallible>,
         ) -> Result<(), BoxError> {
             Ok(())
         }
 
-        async fn init(&mut self, _: &mut Context<Nothing>) -> Result<(), BoxError> {
+        async fn init(&mut self, _: &mut Context<Infallible>) -> Result<(), BoxError> {
             Err("no disk".into())
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Tasks that take 2 s, and one that takes for ever.
+/// Tasks that take 2 s, and one that never ends.
 async fn slow(shutdown: Option<Shutdown>) -> TaskPerEventHandle<Option<u64>> {
     let tasks = stage::task_per_event(|secs: Option<u64>| async move {
         match secs {
@@ -218,7 +218,7 @@ async fn an_aborted_stage_takes_its_tasks_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_stopped_stage_asked_for_in_vain_goes_to_others() {
+async fn the_unserved_demand_of_a_stopped_stage_goes_to_others() {
     let (counter, _) = Counter::new(0..u64::MAX);
     let counter = stage::producer(counter)
         .dispatcher(Broadcast::new())
@@ -240,7 +240,7 @@ async fn what_a_stopped_stage_asked_for_in_vain_goes_to_others() {
         async move { slow.stop().await }
     });
     settle().await;
-    // Its task still runs; the others wait for it no more.
+    // Its task still runs; the others no longer wait for it.
     assert_eq!(stream.next().await, Some(1));
     assert!(!stopping.is_finished());
     gate.open(1).await;

@@ -1,4 +1,4 @@
-//! What is refused, and subscriptions that come and go.
+//! Options that are refused, and subscriptions that come and go.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn without_a_runtime_it_does_not_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_can_be_subscribed_and_subscribed_anew_while_it_runs() {
+async fn it_can_be_subscribed_and_resubscribed_while_it_runs() {
     let (first, _) = numbers().await;
     let (second, demands) = numbers().await;
     let gate = Gate::new();

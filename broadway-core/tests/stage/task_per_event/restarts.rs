@@ -1,4 +1,4 @@
-//! What becomes of a task that fails.
+//! Tasks that fail, with and without restarts.
 
 use super::*;
 

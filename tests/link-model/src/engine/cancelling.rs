@@ -1,6 +1,6 @@
-//! A wait that is given up takes nothing with it: no message, and no wake.
+//! A wait that is dropped loses neither a message nor a wake.
 //!
-//! The outlet stays open while others are waited for, so that the end can't wake whom a lost wake forgot.
+//! The outlet stays open while a model waits for other inlets, so that the end cannot hide a lost wake.
 
 use loom::{future::block_on, thread};
 
@@ -39,7 +39,7 @@ fn an_inlet_that_leaves_leaves_message_and_wake_to_others() {
             (link.outlet(credit(1), 1), link.inlet(), link.inlet());
         let leaving = thread::spawn(move || {
             let mut taken = Vec::new();
-            // Forgotten, so that only the drop of the inlet can withdraw what it asked for.
+            // Forgotten, so that only dropping the inlet can withdraw its ask.
             let mut take = Box::pin(fickle.take(1, &mut taken));
             give_up(take.as_mut());
             std::mem::forget(take);

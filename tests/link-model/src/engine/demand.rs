@@ -1,4 +1,4 @@
-//! Who sends what was asked for never has more on its way than its credit.
+//! A sender that follows the demand never exceeds its credit.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -9,7 +9,7 @@ use crate::{PREEMPTIONS, check, machine::credit::Credit, sync::Arc};
 
 const MESSAGES: usize = 3;
 
-/// Counted outside of the model: to look must not change what can happen.
+/// Counts outside of the model, so that counting does not change the possible orders.
 #[derive(Default)]
 struct Collector {
     sent: AtomicUsize,
@@ -69,7 +69,7 @@ fn two_inlets_ask_for_no_more_than_one() {
 }
 
 #[test]
-fn what_is_given_back_is_not_asked_for_again() {
+fn given_back_messages_are_not_asked_for_again() {
     check(PREEMPTIONS, || {
         let link = numbers();
         let (outlet, mut inlet) = (link.outlet(credit(2), 2), link.inlet());
@@ -88,7 +88,7 @@ fn what_is_given_back_is_not_asked_for_again() {
 }
 
 #[test]
-fn what_was_sent_unasked_or_given_back_counts_until_it_is_taken() {
+fn messages_sent_unasked_or_given_back_count_until_they_are_taken() {
     check(PREEMPTIONS, || {
         let link = numbers();
         let (outlet, mut inlet) = (link.outlet(credit(2), 2), link.inlet());
@@ -101,7 +101,7 @@ fn what_was_sent_unasked_or_given_back_counts_until_it_is_taken() {
 }
 
 #[test]
-fn two_who_wait_on_one_outlet_are_both_told() {
+fn two_waits_on_one_outlet_both_see_the_demand() {
     check(PREEMPTIONS - 2, || {
         let link = numbers();
         let (outlet, mut inlet) = (Arc::new(link.outlet(credit(1), 1)), link.inlet());

@@ -1,4 +1,4 @@
-//! The end is seen by everyone, on both sides, whenever they come; also on links that were never used.
+//! All ends, on both sides, see the end, whenever they come; also on links that were never used.
 
 use std::future::poll_fn;
 
@@ -8,7 +8,7 @@ use super::parts::{credit, joined, numbers, send, take, take_all, taker};
 use crate::{PREEMPTIONS, check, sync::Arc};
 
 #[test]
-fn everyone_who_waits_and_everyone_who_comes_late_sees_the_end() {
+fn waiting_and_late_inlets_see_the_end() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let outlets = [link.outlet(credit(1), 1), link.outlet(credit(1), 1)];
@@ -39,7 +39,7 @@ fn an_outlet_may_close_more_than_once() {
 }
 
 #[test]
-fn who_waits_for_what_another_holds_sees_the_end_when_it_leaves() {
+fn an_inlet_sees_the_end_when_another_that_holds_messages_leaves() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let outlet = link.outlet(credit(1), 1);
@@ -53,7 +53,7 @@ fn who_waits_for_what_another_holds_sees_the_end_when_it_leaves() {
 }
 
 #[test]
-fn who_waits_for_what_another_holds_sees_the_end_when_it_comes_back() {
+fn an_inlet_sees_the_end_when_another_that_holds_messages_comes_back() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let outlet = link.outlet(credit(2), 2);
@@ -63,7 +63,7 @@ fn who_waits_for_what_another_holds_sees_the_end_when_it_comes_back() {
         let mut taken = take(&mut holding, 2);
         let rest = taken.len().min(1);
         holding.give_back(&mut taken.split_off(rest));
-        // It stays, having said by coming back that the rest is handled.
+        // It stays. By coming back it has completed the rest.
         let again = take(&mut holding, 2);
         let last = if again.is_empty() {
             again
@@ -77,14 +77,14 @@ fn who_waits_for_what_another_holds_sees_the_end_when_it_comes_back() {
 }
 
 #[test]
-fn who_waits_for_the_end_alone_takes_nothing_and_sees_it_when_all_is_taken() {
+fn an_inlet_that_waits_only_for_the_end_takes_nothing_and_sees_it_when_all_is_taken() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let (outlet, mut watching) = (link.outlet(credit(1), 1), link.inlet());
         let taking = taker(link.inlet(), 1);
         let watching = thread::spawn(move || {
             block_on(poll_fn(|cx| watching.poll_ended(cx)));
-            // It stays: if it left, that would tell the other.
+            // It stays: if it left, that would wake the other.
             watching
         });
         send(&outlet, &[1]);
@@ -96,7 +96,7 @@ fn who_waits_for_the_end_alone_takes_nothing_and_sees_it_when_all_is_taken() {
 }
 
 #[test]
-fn whoever_waits_for_demand_learns_that_the_last_inlet_left() {
+fn a_wait_for_demand_ends_when_the_last_inlet_leaves() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let outlets = [link.outlet(credit(1), 1), link.outlet(credit(1), 1)];
@@ -115,7 +115,7 @@ fn whoever_waits_for_demand_learns_that_the_last_inlet_left() {
 }
 
 #[test]
-fn whoever_waits_for_demand_learns_that_another_closed_the_outlet() {
+fn a_wait_for_demand_ends_when_another_closes_the_outlet() {
     check(PREEMPTIONS, || {
         let link = numbers();
         let (outlet, inlet) = (Arc::new(link.outlet(credit(1), 1)), link.inlet());

@@ -1,4 +1,4 @@
-//! Tasks that others run on the spot: no wake is lost, whoever runs them, and what they own is dropped once.
+//! Inline tasks: no wake is lost, whichever thread runs the task, and its values are dropped once.
 
 use std::{
     future::poll_fn,
@@ -14,7 +14,7 @@ use loom::{future::block_on, sync::Mutex, thread};
 use super::{inline_guard, inline_task::InlineTask};
 use crate::{PREEMPTIONS, check};
 
-/// Counts posts, and wakes who waits for them.
+/// Counts posts, and wakes the task that waits for them.
 #[derive(Clone)]
 struct Posts(loom::sync::Arc<Mutex<(usize, Option<Waker>)>>);
 
@@ -35,10 +35,10 @@ impl Posts {
         }
     }
 
-    /// As a link does it, in which somebody takes.
+    /// Wakes as a link does when an inlet takes.
     fn post_and_run(&self) {
         if let Some(waker) = self.post() {
-            inline_guard::running(|| waker.wake());
+            inline_guard::allow(|| waker.wake());
         }
     }
 
@@ -57,7 +57,7 @@ impl Posts {
 }
 
 #[test]
-fn a_task_hears_every_wake_whoever_runs_it() {
+fn a_task_misses_no_wake_whichever_thread_runs_it() {
     check(PREEMPTIONS - 2, || {
         let posts = Posts::new();
         let (running, waking) = (posts.clone(), posts.clone());
@@ -70,7 +70,7 @@ fn a_task_hears_every_wake_whoever_runs_it() {
 }
 
 #[test]
-fn two_who_run_it_do_not_miss_each_other() {
+fn two_threads_that_run_it_do_not_miss_each_other() {
     check(PREEMPTIONS - 3, || {
         let posts = Posts::new();
         let (one, other) = (posts.clone(), posts.clone());

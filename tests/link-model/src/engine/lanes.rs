@@ -1,4 +1,4 @@
-//! Links by key: one inlet has a key at a time, and whoever waits for a key gets it when it comes free.
+//! Links by key: one inlet has a key at a time, and an inlet that waits for a key gets it when it becomes free.
 
 use std::sync::{
     Mutex,
@@ -15,7 +15,7 @@ const A2: Keyed8 = Keyed8('a', 2);
 const B1: Keyed8 = Keyed8('b', 1);
 const B2: Keyed8 = Keyed8('b', 2);
 
-/// Collector outside of the model: to look must not change what can happen.
+/// Collects outside of the model, so that collecting does not change the possible orders.
 #[derive(Default)]
 struct Collector {
     a_in_hand: AtomicBool,
@@ -67,7 +67,7 @@ fn a_key_is_in_one_hand_at_a_time_and_in_order() {
     });
 }
 
-/// One inlet has taken `taken` when `left` comes; what `let_go` does then frees it for the other, while the outlet stays open.
+/// One inlet has taken `taken` when `left` is sent. `let_go` must free the key for the other inlet, while the outlet stays open.
 fn comes_free(
     taken: &'static [Keyed8],
     left: &'static [Keyed8],

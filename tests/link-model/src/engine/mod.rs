@@ -1,4 +1,4 @@
-//! The engine's links and inline tasks, and their models by what they are about.
+//! The engine's links and inline tasks, and their models by topic.
 
 #[path = "../../../../broadway-core/src/engine/inline_guard.rs"]
 mod inline_guard;

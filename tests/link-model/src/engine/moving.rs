@@ -1,4 +1,4 @@
-//! Messages arrive once, in order, whoever takes them.
+//! Messages arrive once and in order, whichever inlet takes them.
 
 use loom::{future::block_on, thread};
 
@@ -34,7 +34,7 @@ fn two_inlets_share_everything_and_each_takes_in_order() {
 }
 
 #[test]
-fn what_two_outlets_send_keeps_the_order_of_each() {
+fn messages_of_two_outlets_keep_the_order_of_each() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let sending = [[1, 2], [11, 12]].map(|pair| {
@@ -53,7 +53,7 @@ fn what_two_outlets_send_keeps_the_order_of_each() {
 }
 
 #[test]
-fn what_is_given_back_is_taken_by_another_even_when_the_outlet_has_closed() {
+fn given_back_messages_are_taken_by_another_even_when_the_outlet_has_closed() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let outlet = link.outlet(credit(3), 3);
@@ -73,7 +73,7 @@ fn what_is_given_back_is_taken_by_another_even_when_the_outlet_has_closed() {
 }
 
 #[test]
-fn who_joins_late_takes_what_waited_and_may_have_the_number_of_one_who_left() {
+fn a_late_inlet_takes_waiting_messages_and_may_reuse_an_id() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let outlet = link.outlet(credit(1), 1);

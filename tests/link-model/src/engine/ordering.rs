@@ -1,4 +1,4 @@
-//! Links that are ordered by their inlets: what is demanded is told, once, to one outlet, however ends come and go.
+//! Links with outlets on demand: each demand goes to one outlet, once, however ends come and go.
 
 use std::{
     future::poll_fn,
@@ -10,7 +10,7 @@ use std::{
 use loom::{future::block_on, thread};
 
 use super::{
-    link::{Ask, Flow, Inlet, Link, Outlet},
+    link::{DemandMode, Inlet, InletHandle, Link, Outlet},
     parts::{Numbers, credit, joined, numbers, send, sorted, take, take_all},
 };
 use crate::{
@@ -20,17 +20,17 @@ use crate::{
 };
 
 fn manual<D: Dispatch<u8, Options = ()>>(link: &Link<u8, D>) -> Inlet<u8, D> {
-    let subscribed = link.subscribe((), Flow::Manual { pending: 0 });
-    subscribed.expect("who has no wishes can't be refused")
+    let subscribed = link.subscribe((), DemandMode::Manual { pending: 0 });
+    subscribed.expect("a dispatcher without seats refuses no inlet")
 }
 
 /// Demands one at a time.
 fn single(link: &Link<u8, Numbers>) -> Inlet<u8, Numbers> {
-    let subscribed = link.subscribe((), Flow::Automatic(credit(1)));
-    subscribed.expect("who has no wishes can't be refused")
+    let subscribed = link.subscribe((), DemandMode::Automatic(credit(1)));
+    subscribed.expect("a dispatcher without seats refuses no inlet")
 }
 
-/// Sends as many as are demanded, as long as somebody may demand; returns how many that were.
+/// Sends as many messages as are demanded, until no inlet can demand any more. Returns their number.
 fn serve(outlet: &Outlet<u8, Numbers>) -> usize {
     let mut told = 0;
     while let Some(demand) = block_on(outlet.demand()) {
@@ -42,25 +42,25 @@ fn serve(outlet: &Outlet<u8, Numbers>) -> usize {
 }
 
 #[test]
-fn who_comes_back_is_served_again_and_nothing_is_asked_twice() {
+fn an_inlet_that_comes_back_is_served_again_and_nothing_is_asked_twice() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
-        let (outlet, mut inlet) = (link.outlet_to_order(), single(&link));
+        let (outlet, mut inlet) = (link.outlet_on_demand(), single(&link));
         drop(link);
         let serving = thread::spawn(move || serve(&outlet));
         assert_eq!(take(&mut inlet, 1), [0]);
         assert_eq!(take(&mut inlet, 1), [1]);
-        inlet.done();
+        inlet.finish_chunk();
         drop(inlet);
         assert!((2..=3).contains(&joined(serving)));
     });
 }
 
 #[test]
-fn who_subscribes_has_asked_before_it_takes() {
+fn an_inlet_that_subscribes_has_asked_before_it_takes() {
     check(PREEMPTIONS, || {
         let link = numbers();
-        let outlet = link.outlet_to_order();
+        let outlet = link.outlet_on_demand();
         let waiting = thread::spawn(move || block_on(outlet.demand()).map(usize::from));
         let inlet = single(&link);
         assert_eq!(joined(waiting), Some(1));
@@ -69,33 +69,33 @@ fn who_subscribes_has_asked_before_it_takes() {
 }
 
 #[test]
-fn who_joins_asks_when_it_begins_and_not_before() {
+fn a_paused_inlet_asks_when_its_demand_starts_and_not_before() {
     check(PREEMPTIONS, || {
         let link = numbers();
-        let outlet = link.outlet_to_order();
+        let outlet = link.outlet_on_demand();
         let began = Arc::new(AtomicUsize::new(0));
         let waiting = thread::spawn({
             let began = began.clone();
             move || {
                 assert_eq!(block_on(outlet.demand()).map(usize::from), Some(1));
-                assert_eq!(began.load(SeqCst), 1, "nobody had begun");
+                assert_eq!(began.load(SeqCst), 1, "the demand had not started");
             }
         });
-        let joining = link.join((), Flow::Automatic(credit(1)));
-        let mut inlet = joining.expect("who has no wishes can't be refused");
+        let joining = link.subscribe_paused((), DemandMode::Automatic(credit(1)));
+        let mut inlet = joining.expect("a dispatcher without seats refuses no inlet");
         thread::yield_now();
         began.store(1, SeqCst);
-        inlet.begin();
+        inlet.start_demand();
         joined(waiting);
         drop(inlet);
     });
 }
 
 #[test]
-fn two_outlets_together_are_told_what_was_demanded() {
+fn two_outlets_together_get_the_demand_once() {
     check(PREEMPTIONS - 3, || {
         let link = numbers();
-        let outlets = [link.outlet_to_order(), link.outlet_to_order()];
+        let outlets = [link.outlet_on_demand(), link.outlet_on_demand()];
         let mut inlet = single(&link);
         drop(link);
         let serving = outlets.map(|outlet| thread::spawn(move || serve(&outlet)));
@@ -108,10 +108,10 @@ fn two_outlets_together_are_told_what_was_demanded() {
 }
 
 #[test]
-fn what_an_outlet_that_closes_was_told_is_told_to_another() {
+fn the_demand_of_an_outlet_that_closes_goes_to_another() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
-        let outlets = [link.outlet_to_order(), link.outlet_to_order()];
+        let outlets = [link.outlet_on_demand(), link.outlet_on_demand()];
         let mut inlet = single(&link);
         drop(link);
         let told = Arc::new(AtomicUsize::new(0));
@@ -135,10 +135,10 @@ fn what_an_outlet_that_closes_was_told_is_told_to_another() {
 fn inlets_come_and_go_while_an_outlet_waits() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
-        let outlet = link.outlet_to_order();
+        let outlet = link.outlet_on_demand();
         let serving = thread::spawn(move || serve(&outlet));
         for _ in 0..2 {
-            // The one before is gone: only the link keeps the outlet from giving up.
+            // The inlet before is gone: only the link keeps the outlet from ending.
             let mut inlet = single(&link);
             assert_eq!(take(&mut inlet, 1).len(), 1);
         }
@@ -151,7 +151,7 @@ fn inlets_come_and_go_while_an_outlet_waits() {
 fn an_outlet_is_abandoned_when_neither_inlets_nor_link_are_left_in_any_order() {
     check(PREEMPTIONS, || {
         let link = numbers();
-        let (outlet, inlet) = (link.outlet_to_order(), single(&link));
+        let (outlet, inlet) = (link.outlet_on_demand(), single(&link));
         let dropping = thread::spawn(move || drop(inlet));
         let serving = thread::spawn(move || serve(&outlet));
         drop(link);
@@ -161,12 +161,12 @@ fn an_outlet_is_abandoned_when_neither_inlets_nor_link_are_left_in_any_order() {
 }
 
 #[test]
-fn an_ask_from_elsewhere_reaches_who_waits() {
+fn an_ask_from_elsewhere_reaches_the_waiting_inlet() {
     check(PREEMPTIONS - 2, || {
         let link = numbers();
-        let (outlet, mut inlet) = (link.outlet_to_order(), manual(&link));
+        let (outlet, mut inlet) = (link.outlet_on_demand(), manual(&link));
         drop(link);
-        let asks: [Ask<u8, Numbers>; 2] = [inlet.asking(), inlet.asking()];
+        let asks: [InletHandle<u8, Numbers>; 2] = [inlet.handle(), inlet.handle()];
         let serving = thread::spawn(move || serve(&outlet));
         let [mine, others] = asks;
         let asking = thread::spawn(move || assert!(others.ask(1)));
@@ -186,17 +186,17 @@ fn an_ask_from_elsewhere_reaches_who_waits() {
 }
 
 #[test]
-fn who_rests_leaves_what_was_promised_to_others() {
+fn an_inlet_that_cancels_its_wait_leaves_promised_messages_to_others() {
     check(PREEMPTIONS - 1, || {
         let link = numbers();
         let (outlet, mut fickle, mut patient) =
-            (link.outlet_to_order(), single(&link), single(&link));
+            (link.outlet_on_demand(), single(&link), single(&link));
         let resting = thread::spawn(move || {
             let mut taken = Vec::new();
             let mut cx = Context::from_waker(Waker::noop());
             if fickle.poll_take(&mut cx, 1, &mut taken).is_pending() {
                 thread::yield_now();
-                fickle.rest();
+                fickle.cancel_wait();
             }
             // It stays: if it left, that would pass the wake on.
             (taken, fickle)
@@ -214,11 +214,11 @@ fn who_rests_leaves_what_was_promised_to_others() {
 }
 
 #[test]
-fn who_keeps_a_chunk_that_it_asked_for_keeps_nobody_from_the_end() {
+fn an_inlet_that_holds_a_demanded_chunk_does_not_delay_the_end_for_others() {
     check(PREEMPTIONS, || {
         let link = numbers();
         let (outlet, mut holding, mut waiting) =
-            (link.outlet_to_order(), single(&link), single(&link));
+            (link.outlet_on_demand(), single(&link), single(&link));
         send(&outlet, &[1]);
         assert_eq!(take(&mut holding, 1), [1]);
         let waiting = thread::spawn(move || take(&mut waiting, 1));
@@ -233,7 +233,7 @@ fn broadcast() -> Link<u8, Broadcast<u8>> {
 }
 
 fn listener(link: &Link<u8, Broadcast<u8>>) -> Inlet<u8, Broadcast<u8>> {
-    let subscribed = link.subscribe(Selector::everything(), Flow::Automatic(credit(1)));
+    let subscribed = link.subscribe(Selector::everything(), DemandMode::Automatic(credit(1)));
     subscribed.expect("anybody may listen")
 }
 
@@ -241,7 +241,7 @@ fn listener(link: &Link<u8, Broadcast<u8>>) -> Inlet<u8, Broadcast<u8>> {
 fn each_inlet_of_a_broadcast_gets_everything_and_the_end() {
     check(PREEMPTIONS - 2, || {
         let link = broadcast();
-        let outlet = link.outlet_to_order();
+        let outlet = link.outlet_on_demand();
         let listening = [listener(&link), listener(&link)];
         drop(link);
         let listening = listening.map(|inlet| thread::spawn(move || take_all(inlet, 1)));
@@ -259,7 +259,7 @@ fn each_inlet_of_a_broadcast_gets_everything_and_the_end() {
 fn when_the_slowest_inlet_of_a_broadcast_leaves_the_other_goes_on_to_the_end() {
     check(PREEMPTIONS - 1, || {
         let link = broadcast();
-        let outlet = link.outlet_to_order();
+        let outlet = link.outlet_on_demand();
         let (slow, quick) = (listener(&link), listener(&link));
         drop(link);
         let quick = thread::spawn(move || take_all(quick, 1));
@@ -276,11 +276,11 @@ fn each_inlet_of_a_partition_gets_its_part_and_the_end() {
     check(PREEMPTIONS - 2, || {
         let place = |message: &u8| Some(usize::from(message % 2));
         let link = Link::new(Partition::new(2, place));
-        let outlet = link.outlet_to_order();
+        let outlet = link.outlet_on_demand();
         let parted = [0, 1].map(|number| {
-            let flow = Flow::Automatic(credit(1));
-            let subscribed = link.subscribe(PartitionName(number), flow);
-            let inlet = subscribed.expect("nobody else has that seat");
+            let demand = DemandMode::Automatic(credit(1));
+            let subscribed = link.subscribe(PartitionName(number), demand);
+            let inlet = subscribed.expect("no other inlet has that seat");
             thread::spawn(move || take_all(inlet, 1))
         });
         send(&outlet, &[1, 2, 3]);
@@ -291,10 +291,10 @@ fn each_inlet_of_a_partition_gets_its_part_and_the_end() {
 }
 
 #[test]
-fn who_waits_for_a_point_to_be_asked_for_is_told() {
+fn a_wait_for_a_mark_is_woken_when_it_is_passed() {
     check(PREEMPTIONS, || {
         let link = broadcast();
-        let (outlet, mut inlet) = (link.outlet_to_order(), listener(&link));
+        let (outlet, mut inlet) = (link.outlet_on_demand(), listener(&link));
         send(&outlet, &[1, 2]);
         let mark = outlet.mark();
         let waiting = thread::spawn(move || {
@@ -311,7 +311,7 @@ fn who_waits_for_a_point_to_be_asked_for_is_told() {
             block_on(passing.as_mut());
         });
         assert_eq!(take(&mut inlet, 1), [1]);
-        inlet.done();
+        inlet.finish_chunk();
         joined(waiting);
     });
 }

@@ -1,4 +1,4 @@
-//! What the models are made of: short links, threads that take, and futures that are given up.
+//! Parts of the models: short links, threads that take, and futures that are dropped early.
 
 use std::{
     num::NonZeroU64,
@@ -43,12 +43,12 @@ pub(super) fn keyed() -> Link<Keyed8, ByKey> {
     Link::new(Lanes::new())
 }
 
-/// Sends without having been asked.
+/// Sends without waiting for demand.
 pub(super) fn send<T: Clone, D: Dispatch<T>>(outlet: &Outlet<T, D>, messages: &[T]) {
     outlet.send(&mut messages.to_vec());
 }
 
-/// Takes once; empty at the end.
+/// Takes once. Returns nothing at the end.
 pub(super) fn take<T, D: Dispatch<T>>(inlet: &mut Inlet<T, D>, max: usize) -> Vec<T> {
     let mut taken = Vec::new();
     let some = block_on(inlet.take(max, &mut taken));
@@ -78,14 +78,14 @@ where
     thread::spawn(move || take_all(inlet, max))
 }
 
-/// Polls `future` once and drops it: what a lost `select!` does. The waker is heard by nobody.
+/// Polls `future` once and drops it, as a `select!` does with the branches that lose. Its waker wakes nothing.
 pub(super) fn give_up<F: Future>(future: F) -> Option<F::Output> {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let polled = match pin!(future).poll(&mut cx) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
     };
-    // Others run between the poll and the drop as well.
+    // Other threads may run between the poll and the drop, too.
     thread::yield_now();
     polled
 }

@@ -1,4 +1,4 @@
-//! Wakes that are saved: while an inlet is up, others are not woken for little work. Nothing may wait for ever for it.
+//! While an inlet is awake, other inlets are not woken for little work. No message may wait forever because of that.
 
 use std::{
     future::poll_fn,
@@ -18,23 +18,23 @@ use super::{
 };
 use crate::{PREEMPTIONS, check};
 
-/// A pace by which nothing in these models is worth a wake of another inlet.
+/// A service time with which no work in these models is worth waking another inlet.
 const QUICK: Duration = Duration::from_nanos(1);
 
 type NumberInlet = Inlet<u8, Numbers>;
 
-/// Takes one at a time, to the end, and says each time how quick that was.
+/// Takes one at a time, to the end, and records a short service time for each.
 fn take_quickly(mut inlet: NumberInlet) -> Vec<u8> {
     let mut all = Vec::new();
-    inlet.pace(1, QUICK);
+    inlet.record_service_time(1, QUICK);
     while block_on(inlet.take(1, &mut all)) {
-        inlet.pace(1, QUICK);
+        inlet.record_service_time(1, QUICK);
     }
     all
 }
 
 #[test]
-fn what_is_not_worth_a_wake_is_taken_by_who_is_up() {
+fn work_not_worth_a_wake_is_taken_by_the_awake_inlet() {
     check(PREEMPTIONS - 2, || {
         let link = numbers();
         let (outlet, first, second) = (link.outlet(credit(3), 3), link.inlet(), link.inlet());
@@ -48,14 +48,14 @@ fn what_is_not_worth_a_wake_is_taken_by_who_is_up() {
     });
 }
 
-/// One inlet may be woken for a message and does `let_go` instead of coming for it. It is up no more then, or the other would
-/// wait for ever: one message is not worth a wake while somebody is up. The outlet stays open, so that the end wakes nobody.
-fn is_up_no_more(let_go: fn(NumberInlet) -> Option<NumberInlet>) {
+/// One inlet may be woken for a message, and calls `let_go` instead of taking it. It must not count as awake then, or the other inlet
+/// would wait forever: one message is not worth a wake while an inlet is awake. The outlet stays open, so that the end wakes no inlet.
+fn is_not_awake_after(let_go: fn(NumberInlet) -> Option<NumberInlet>) {
     check(PREEMPTIONS - 1, move || {
         let link = numbers();
         let (outlet, mut fickle, mut patient) =
             (link.outlet(credit(1), 1), link.inlet(), link.inlet());
-        fickle.pace(1, QUICK);
+        fickle.record_service_time(1, QUICK);
         let going = thread::spawn(move || {
             let mut taken = Vec::new();
             let mut cx = Context::from_waker(Waker::noop());
@@ -78,21 +78,21 @@ fn is_up_no_more(let_go: fn(NumberInlet) -> Option<NumberInlet>) {
 }
 
 #[test]
-fn an_inlet_that_rests_is_up_no_more() {
-    is_up_no_more(|mut inlet| {
-        inlet.rest();
+fn an_inlet_that_cancels_its_wait_is_not_awake() {
+    is_not_awake_after(|mut inlet| {
+        inlet.cancel_wait();
         Some(inlet)
     });
 }
 
 #[test]
-fn an_inlet_that_leaves_is_up_no_more() {
-    is_up_no_more(|_| None);
+fn an_inlet_that_leaves_is_not_awake() {
+    is_not_awake_after(|_| None);
 }
 
 #[test]
-fn an_inlet_that_waits_for_the_end_alone_is_up_no_more() {
-    is_up_no_more(|mut inlet| {
+fn an_inlet_that_waits_only_for_the_end_is_not_awake() {
+    is_not_awake_after(|mut inlet| {
         let polled = inlet.poll_ended(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending(), "the outlet is open");
         Some(inlet)
@@ -108,7 +108,7 @@ struct Flag {
 
 fn set(flag: &Mutex<Flag>) {
     let waker = {
-        let mut flag = flag.lock().expect("nobody panics");
+        let mut flag = flag.lock().expect("no thread panics");
         flag.set = true;
         flag.waker.take()
     };
@@ -117,7 +117,7 @@ fn set(flag: &Mutex<Flag>) {
 
 async fn is_set(flag: &Mutex<Flag>) {
     poll_fn(|cx| {
-        let mut flag = flag.lock().expect("nobody panics");
+        let mut flag = flag.lock().expect("no thread panics");
         if flag.set {
             return Poll::Ready(());
         }
@@ -128,17 +128,17 @@ async fn is_set(flag: &Mutex<Flag>) {
 }
 
 #[test]
-fn who_suspends_with_a_chunk_hands_the_rest_to_others() {
+fn an_inlet_that_suspends_with_a_chunk_leaves_the_rest_to_others() {
     check(PREEMPTIONS - 2, || {
         let link = numbers();
         let (outlet, mut slow, other) = (link.outlet(credit(2), 2), link.inlet(), link.inlet());
         drop(link);
         let flag = Arc::new(Mutex::new(Flag::default()));
-        // Holds one message until the other inlet has had one: it would wait for ever if that one were not woken.
+        // Holds one message until the other inlet has had one: it would wait forever if that one were not woken.
         let waiting = Arc::clone(&flag);
         let slow = thread::spawn(move || {
             let mut all = Vec::new();
-            slow.pace(1, QUICK);
+            slow.record_service_time(1, QUICK);
             let suspension = slow.suspension_watch();
             let task = async {
                 while slow.take(1, &mut all).await {
@@ -151,14 +151,14 @@ fn who_suspends_with_a_chunk_hands_the_rest_to_others() {
         let other = thread::spawn(move || {
             let mut other = other;
             let mut all = Vec::new();
-            other.pace(1, QUICK);
+            other.record_service_time(1, QUICK);
             while block_on(other.take(1, &mut all)) {
                 set(&flag);
-                other.pace(1, QUICK);
+                other.record_service_time(1, QUICK);
             }
             all
         });
-        // Apart: the second finds one inlet up, and is not worth a wake.
+        // Sent separately: the second message finds an inlet awake, and is not worth a wake.
         send(&outlet, &[1]);
         send(&outlet, &[2]);
         drop(outlet);

@@ -1,4 +1,4 @@
-//! The shares of one event end in several threads.
+//! Threads settle the shares of one event.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use crate::{
     error::{Callback, Reason},
 };
 
-/// What the source was told. Not modelled: threads don't meet here.
+/// The outcomes that the source received. Not modelled: the threads do not synchronize here.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
@@ -43,10 +43,10 @@ fn an_event_is_done_once_when_its_last_share_is() {
     check(PREEMPTIONS, || {
         let told = Told::default();
         let share = told.share();
-        let other = share.another();
+        let other = share.split();
         let thread = thread::spawn(move || {
             // A share of a share counts like any other.
-            let third = other.another();
+            let third = other.split();
             other.settle(Outcome::Done);
             third.settle(Outcome::Done);
         });
@@ -57,11 +57,11 @@ fn an_event_is_done_once_when_its_last_share_is() {
 }
 
 #[test]
-fn one_share_that_fails_fails_the_event_whoever_is_the_last() {
+fn one_share_that_fails_fails_the_event_whichever_is_the_last() {
     check(PREEMPTIONS, || {
         let told = Told::default();
         let share = told.share();
-        let (second, third) = (share.another(), share.another());
+        let (second, third) = (share.split(), share.split());
         let failing = thread::spawn(move || second.settle(failed("no")));
         let releasing = thread::spawn(move || third.settle(Outcome::Released));
         share.settle(Outcome::Done);
@@ -72,11 +72,11 @@ fn one_share_that_fails_fails_the_event_whoever_is_the_last() {
 }
 
 #[test]
-fn one_share_that_is_released_releases_the_event_whoever_is_the_last() {
+fn one_share_that_is_released_releases_the_event_whichever_is_the_last() {
     check(PREEMPTIONS, || {
         let told = Told::default();
         let share = told.share();
-        let other = share.another();
+        let other = share.split();
         let releasing = thread::spawn(move || other.settle(Outcome::Released));
         share.settle(Outcome::Done);
         releasing.join().expect("no panic");
@@ -85,11 +85,11 @@ fn one_share_that_is_released_releases_the_event_whoever_is_the_last() {
 }
 
 #[test]
-fn one_share_that_is_dropped_fails_the_event_whoever_is_the_last() {
+fn one_share_that_is_dropped_fails_the_event_whichever_is_the_last() {
     check(PREEMPTIONS, || {
         let told = Told::default();
         let share = told.share();
-        let other = share.another();
+        let other = share.split();
         let dropping = thread::spawn(move || drop(other));
         share.settle(Outcome::Done);
         dropping.join().expect("no panic");
@@ -99,11 +99,11 @@ fn one_share_that_is_dropped_fails_the_event_whoever_is_the_last() {
 }
 
 #[test]
-fn of_two_failures_one_is_told() {
+fn of_two_failures_one_is_reported() {
     check(PREEMPTIONS, || {
         let told = Told::default();
         let share = told.share();
-        let other = share.another();
+        let other = share.split();
         let failing = thread::spawn(move || other.settle(failed("one")));
         share.settle(failed("two"));
         failing.join().expect("no panic");

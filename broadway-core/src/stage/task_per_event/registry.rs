@@ -1,6 +1,6 @@
-//! [`Roster`]: what the loop of the stage, its tasks and its handles share.
+//! [`TaskRegistry`]: what the loop of the stage, its tasks and its handles share.
 //!
-//! The lock is held for a few instructions a task, and for nothing of the user's: events, observers and the link are dealt
+//! The lock is held for a few instructions per task. Nothing of the user's runs under it: events, observers and the link are dealt
 //! with outside.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,30 +12,31 @@ use tokio::{
 
 use super::{
     restarts::TooManyRestarts,
-    table::{Ending, Table, TaskId},
+    table::{TaskOutcome, TaskTable},
 };
 use crate::{
     engine::clock,
     error::Reason,
     machine::restart::{Intensity, IntensityWindow},
+    task_id::TaskId,
     telemetry::{Emitter, Event, StageEvent},
 };
 
-pub(super) struct Roster {
-    table: Mutex<Table>,
-    /// Restarts so far; `None`, and `Some(None)` after too many: nothing is started again.
+pub(super) struct TaskRegistry {
+    table: Mutex<TaskTable>,
+    /// The restarts so far. `None` if tasks are not restarted; the window is `None` after too many restarts.
     restarts: Option<(Intensity, Mutex<Option<IntensityWindow>>)>,
-    /// The last task has ended.
+    /// Notified when the last task has ended.
     idle: Notify,
-    /// Tells the loop that the stage must fail.
-    troubles: mpsc::UnboundedSender<TooManyRestarts>,
+    /// Fails the stage.
+    failures: mpsc::UnboundedSender<TooManyRestarts>,
     emitter: Emitter,
 }
 
-impl Roster {
+impl TaskRegistry {
     pub(super) fn new(
         intensity: Option<Intensity>,
-        troubles: mpsc::UnboundedSender<TooManyRestarts>,
+        failures: mpsc::UnboundedSender<TooManyRestarts>,
         emitter: Emitter,
     ) -> Self {
         let restarts = intensity.map(|intensity| {
@@ -43,46 +44,47 @@ impl Roster {
             (intensity, Mutex::new(Some(window)))
         });
         Self {
-            table: Mutex::new(Table::default()),
+            table: Mutex::new(TaskTable::default()),
             restarts,
             idle: Notify::new(),
-            troubles,
+            failures,
             emitter,
         }
     }
 
-    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
-        // Nothing panics under this lock but a defect, which is reported where it happens.
+    pub(super) fn table(&self) -> MutexGuard<'_, TaskTable> {
+        // Only a defect can panic under this lock, and it is reported where it happens.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The tasks of these ids are spawned. Leaves both empty.
+    /// Records the handles of the tasks with these ids. Leaves both empty.
     pub(super) fn spawned(&self, ids: &mut Vec<TaskId>, handles: &mut Vec<AbortHandle>) {
         let mut table = self.table();
         let tasks = ids.drain(..).zip(handles.drain(..));
         let unwanted: Vec<_> = tasks
             .filter_map(|(id, handle)| table.spawned(id, handle))
             .collect();
+        // Before the aborts: an abort may drop the task right here, and its guard takes the lock.
         drop(table);
         for handle in unwanted {
             handle.abort();
         }
     }
 
-    pub(super) fn ended(&self, id: TaskId, ending: Ending) {
-        // A binding of its own, so that the lock is gone before anybody is asked.
-        let left = self.table().ended(id, ending);
-        if let Some(due) = left.due {
+    pub(super) fn ended(&self, id: TaskId, outcome: TaskOutcome) {
+        // A binding of its own, so that the lock is released before the producer is asked.
+        let ended = self.table().ended(id, outcome);
+        if let Some(due) = ended.due {
             due.ask();
         }
-        if left.idle {
+        if ended.idle {
             self.idle.notify_one();
         }
     }
 
-    /// A task failed, which may be started again if `again`. Returns whether it is.
-    pub(super) fn failed(&self, id: TaskId, reason: &Reason, again: bool) -> bool {
-        let restarts = again && self.restarts(reason);
+    /// Reports that a task failed. Returns whether it is restarted, which happens only if `may_restart`.
+    pub(super) fn failed(&self, id: TaskId, reason: &Reason, may_restart: bool) -> bool {
+        let restarts = may_restart && self.admit_restart(reason);
         let event = StageEvent::TaskFailed {
             task: id,
             reason,
@@ -95,8 +97,8 @@ impl Roster {
         restarts
     }
 
-    /// Whether one more restart is within the limits. The first that is not is told to the loop.
-    fn restarts(&self, reason: &Reason) -> bool {
+    /// Returns whether one more restart is within the limit. The first one that is not fails the stage.
+    fn admit_restart(&self, reason: &Reason) -> bool {
         let Some((intensity, window)) = &self.restarts else {
             return false;
         };
@@ -107,32 +109,32 @@ impl Roster {
         let admitted = admitting.admit(clock::now());
         if !admitted {
             *window = None;
-            // If the loop is gone, so is the stage.
+            // Fails if the stage has ended.
             let _ = self
-                .troubles
+                .failures
                 .send(TooManyRestarts::new(*intensity, reason.clone()));
         }
         admitted
     }
 
-    /// Ends a task at its next await. Returns whether it has not ended yet.
+    /// Ends a task at its next await. Returns whether it was still running.
     pub(super) fn terminate(&self, id: TaskId) -> bool {
-        let (there, handle) = self.table().terminate(id);
+        let (running, handle) = self.table().terminate(id);
         if let Some(handle) = handle {
             handle.abort();
         }
-        there
+        running
     }
 
     pub(super) fn terminate_all(&self) {
-        // Not under one lock: an abort may run anything.
+        // One lock for each task: an abort may run any code, also code that takes this lock.
         let ids = self.table().ids();
         for id in ids {
             self.terminate(id);
         }
     }
 
-    /// Waits until no task is left. For one who waits, after the table is closed.
+    /// Waits until no task is left. The table must be closed. Only one task may wait.
     pub(super) async fn idle(&self) {
         while self.table().counts().active > 0 {
             self.idle.notified().await;

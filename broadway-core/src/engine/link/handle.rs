@@ -1,0 +1,121 @@
+//! [`Link`]: makes the outlets and inlets of a link, and keeps it open for more of them.
+
+use super::{
+    inlet::Inlet,
+    inlet_state::DemandMode,
+    outlet::Outlet,
+    outlet_state::OutletState,
+    state::{LinkState, SharedLink},
+    wake_list::WakeList,
+};
+use crate::{
+    end::End,
+    machine::{
+        credit::Credit,
+        dispatch::{Dispatch, InletId, JoinError},
+    },
+    sync::Arc,
+};
+
+/// Makes the outlets and inlets of one link. Dropping it means that no more ends will come.
+pub(crate) struct Link<T, D: Dispatch<T>> {
+    shared: Arc<SharedLink<T, D>>,
+}
+
+impl<T, D: Dispatch<T>> Link<T, D> {
+    pub(crate) fn new(dispatch: D) -> Self {
+        Self {
+            shared: Arc::new(SharedLink::new(dispatch)),
+        }
+    }
+
+    /// Makes an outlet that is asked for up to `credit.max()` messages ahead of the inlets, at most `chunk_max` at a time: a `Vec` of
+    /// the size that an inlet takes changes hands without being copied.
+    pub(crate) fn outlet(&self, credit: Credit, chunk_max: usize) -> Outlet<T, D> {
+        self.add_outlet(OutletState::new(Some(credit), chunk_max))
+    }
+
+    /// Makes an outlet that is asked for what the inlets demand.
+    pub(crate) fn outlet_on_demand(&self) -> Outlet<T, D> {
+        self.add_outlet(OutletState::new(None, usize::MAX))
+    }
+
+    fn add_outlet(&self, outlet: OutletState) -> Outlet<T, D> {
+        let id = self.shared.lock().add_outlet(outlet);
+        Outlet::new(Arc::clone(&self.shared), id)
+    }
+
+    /// Makes an inlet that takes as `demand` allows, and requests its first messages.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the dispatcher refuses `seat`: it does not exist, or another inlet has it.
+    pub(crate) fn subscribe(
+        &self,
+        seat: D::Options,
+        demand: DemandMode,
+    ) -> Result<Inlet<T, D>, JoinError> {
+        self.add_inlet(LinkState::request_more, seat, demand)
+    }
+
+    /// As [`subscribe`](Self::subscribe), but requests nothing before [`Inlet::start_demand`].
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe`.
+    pub(crate) fn subscribe_paused(
+        &self,
+        seat: D::Options,
+        demand: DemandMode,
+    ) -> Result<Inlet<T, D>, JoinError> {
+        self.add_inlet(|_, _| {}, seat, demand)
+    }
+
+    fn add_inlet(
+        &self,
+        then: fn(&mut LinkState<T, D>, InletId),
+        seat: D::Options,
+        demand: DemandMode,
+    ) -> Result<Inlet<T, D>, JoinError> {
+        let mut wakes = WakeList::default();
+        let mut state = self.shared.lock();
+        let (id, serial) = state.add_inlet(seat, demand)?;
+        // In one critical section with the join: no other end sees an inlet that has subscribed and demands nothing.
+        then(&mut state, id);
+        state.propagate(&mut wakes);
+        drop(state);
+        wakes.wake();
+        Ok(Inlet::new(Arc::clone(&self.shared), id, serial))
+    }
+
+    /// Returns the number of messages that wait to be taken.
+    pub(crate) fn buffered(&self) -> usize {
+        self.shared.lock().dispatch.buffered()
+    }
+
+    /// Returns how the last outlet closed, if all have. Buffered messages may still be left to take.
+    pub(crate) fn end(&self) -> Option<End> {
+        let state = self.shared.lock();
+        state.has_ended().then(|| state.end())
+    }
+}
+
+impl<T, D: Dispatch<T, Options = ()>> Link<T, D> {
+    /// Makes an inlet that takes whatever is buffered.
+    pub(crate) fn inlet(&self) -> Inlet<T, D> {
+        let subscribed = self.subscribe((), DemandMode::Unlimited);
+        subscribed.expect("a dispatcher without seats refuses no inlet")
+    }
+}
+
+impl<T, D: Dispatch<T>> Drop for Link<T, D> {
+    fn drop(&mut self) {
+        let mut wakes = WakeList::default();
+        let mut state = self.shared.lock();
+        state.complete = true;
+        state.propagate(&mut wakes);
+        state.is_abandoned(&mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+}
