@@ -12,8 +12,7 @@ use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use broadway::{
     BoxError, Outcome,
-    machine::dispatch::Route,
-    stage::{self, Consumer, Context, Shared, Subscription},
+    stage::{self, Consumer, Context, Shared, Subscription, dispatch::Route},
 };
 use tokio::sync::mpsc;
 

@@ -18,10 +18,12 @@ use crate::{
 
 /// Builds a pool of consumers that share the events of outputs. `make` makes each member.
 ///
-/// The pool grows while events wait and no member is idle, and shrinks when some members have been idle for long;
-/// [`machine::pool`](crate::machine::pool) has the exact rules. A member that is stopped finishes its current chunk. Waiting events
-/// stay for the other members, so none is lost and none is handled twice. The order of events holds within each member, not among
-/// members.
+/// The pool grows after events have waited for [`grow_after`](PoolBuilder::grow_after) while no member was idle: by one member, then by
+/// twice as many each time for as long as that lasts, and never by more members than events wait. It shrinks after some members have
+/// been idle for all of [`shrink_after`](PoolBuilder::shrink_after): half of those are stopped, at least one.
+///
+/// A member that is stopped finishes its current chunk. Waiting events stay for the other members, so none is lost and none is handled
+/// twice. The order of events holds within each member, not among members.
 ///
 /// ```
 /// use broadway_core::{BoxError, stage::{self, Consumer, Context, Subscription}};

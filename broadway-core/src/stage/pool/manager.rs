@@ -215,24 +215,24 @@ impl<C: Consumer> PoolManager<C> {
         self.next_check = now + self.check_interval();
         let staying = self.members.iter_mut().filter(|member| !member.stopping);
         let idle: Vec<bool> = staying.map(PoolMember::is_idle).collect();
-        let look = PoolObservation {
+        let observed = PoolObservation {
             now,
             waiting: self.waiting(),
             members: idle.len() + self.starting.len(),
             idle: idle.iter().filter(|&&idle| idle).count(),
         };
-        let members = match self.machine.observe(look) {
+        let members = match self.machine.observe(observed) {
             Resize::Stay => return,
             Resize::Grow(n) => {
                 (0..n).for_each(|_| self.grow());
-                look.members + n
+                observed.members + n
             }
             Resize::Shrink(n) => {
                 self.shrink(n);
-                look.members - n
+                observed.members - n
             }
         };
-        let before = look.members;
+        let before = observed.members;
         let event = StageEvent::Resized { before, members };
         self.emitter.emit(&Event::Stage(event));
     }
