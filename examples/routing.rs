@@ -2,11 +2,11 @@
 //!
 //! Run: `cargo run --example routing`
 //!
-//! Every order goes to the audit; large ones go to the fraud check too, and paid ones to billing. Each
-//! order is `Shared`: what a clone of it is for one more target is one more share in its
-//! acknowledgement. The source is told once for each order, when the last of its targets is through.
-//! Billing knows no account 4, so it fails orders 4 and 14. Expect `order 4: nacked` and
-//! `order 14: nacked`, although the audit has seen them, and 18 orders acknowledged.
+//! Every order goes to the audit. Large orders also go to the fraud check, and paid ones to billing. Each
+//! order is `Shared`: a clone for another target is another share in its acknowledgement. The source
+//! receives one acknowledgement per order, when the last of its targets is done. Billing does not know
+//! account 4, so it fails orders 4 and 14. Expect `order 4: nacked` and `order 14: nacked`, although the
+//! audit has seen them, and 18 orders acknowledged.
 
 use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
@@ -30,13 +30,13 @@ enum Target {
     Billing,
 }
 
-/// What each target does with an order. It takes its time, so that they end in any order.
-struct Desk {
+/// Handles the orders for one target. Targets take different times, so they finish in any order.
+struct Department {
     target: Target,
-    pace: Duration,
+    service_time: Duration,
 }
 
-impl Consumer for Desk {
+impl Consumer for Department {
     type Event = Shared<Order>;
 
     async fn handle_events(
@@ -46,9 +46,9 @@ impl Consumer for Desk {
         _cx: &mut Context<Infallible>,
     ) -> Result<(), BoxError> {
         for order in orders.drain(..) {
-            tokio::time::sleep(self.pace).await;
+            tokio::time::sleep(self.service_time).await;
             match (self.target, order.data().account) {
-                (Target::Billing, 4) => order.failed("billing knows no account 4"),
+                (Target::Billing, 4) => order.failed("billing does not know account 4"),
                 _ => order.done(),
             };
         }
@@ -58,7 +58,7 @@ impl Consumer for Desk {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // What a broker would be told: its ack may be any function of the outcome.
+    // Stands in for a broker: any function of the outcome can acknowledge an order.
     let (acks, mut outcomes) = mpsc::unbounded_channel();
     let orders = (1..=20).map(move |id| {
         let order = Order {
@@ -68,7 +68,7 @@ async fn main() -> Result<(), BoxError> {
         };
         let acks = acks.clone();
         Shared::new(order, move |outcome| {
-            // Nobody listens any more if the program ends.
+            // Fails if the program is ending.
             let _ = acks.send((id, outcome));
         })
     });
@@ -82,23 +82,23 @@ async fn main() -> Result<(), BoxError> {
         .dispatcher(route)
         .start()
         .await?;
-    let mut desks = Vec::new();
-    for (target, pace_ms) in [
+    let mut departments = Vec::new();
+    for (target, service_time_ms) in [
         (Target::Audit, 1),
         (Target::FraudCheck, 10),
         (Target::Billing, 5),
     ] {
-        let desk = Desk {
+        let department = Department {
             target,
-            pace: Duration::from_millis(pace_ms),
+            service_time: Duration::from_millis(service_time_ms),
         };
-        // What waits for a target that has not subscribed yet is kept for it.
-        let desk = stage::consumer(desk)
+        // Orders for a target that has not subscribed yet wait for it.
+        let department = stage::consumer(department)
             .name(format!("{target:?}"))
             .subscribe_to(orders.target(target).max_demand(4))
             .start()
             .await?;
-        desks.push(desk);
+        departments.push(department);
     }
 
     let mut counts = BTreeMap::new();
@@ -114,12 +114,12 @@ async fn main() -> Result<(), BoxError> {
         *counts.entry(kind).or_insert(0) += 1;
     }
     println!("orders: {counts:?}");
-    for desk in desks {
-        let end = desk.join().await;
+    for department in departments {
+        let end = department.join().await;
         println!(
             "{} {end}, after {} orders",
-            desk.name(),
-            desk.stats().received
+            department.name(),
+            department.stats().received
         );
     }
     Ok(())

@@ -105,6 +105,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let cell = &self.cell;
+        // Before the state is read: a thread that ends the body after that wakes this waker, and one that did so before left `DONE`.
         let before = cell.task().replace(cx.waker().clone());
         // After the lock: dropping a waker may run any code.
         drop(before);
@@ -177,7 +178,7 @@ where
     fn run(self: &Arc<Self>) {
         let waker = Waker::from(Arc::clone(self));
         let ended = self.body().poll(&mut Context::from_waker(&waker));
-        // From here on another thread may run the body: what follows touches only the waker, unless the task is gone.
+        // Once the state has changed another thread may run the body, so what follows touches only the waker, unless the task is gone.
         let before = self.change(|state| match (state, ended) {
             (CLOSED, _) => CLOSED,
             (_, true) => DONE,

@@ -124,7 +124,7 @@ where
         self
     }
 
-    /// Restarts a task that fails, at once, with a copy of its event. The task keeps its slot and its [id](super::TaskId). By default
+    /// Restarts a task that fails, at once, with a copy of its event. The task keeps its slot and its [id](crate::stage::TaskId). By default
     /// failed tasks are not restarted.
     ///
     /// If all tasks together are restarted more often than `intensity` allows, the cause will most likely not go away, and the stage
