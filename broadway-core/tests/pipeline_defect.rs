@@ -1,7 +1,7 @@
-//! A loop that panics ends the topology, wherever it is: nobody goes on feeding a stage that is gone.
+//! A loop that panics ends the topology, in every layer: no producer keeps delivering to a layer that is gone.
 //!
-//! User code is caught where it is called, and where its values are dropped. What is left is our own mistakes, and those of a key of
-//! batchers that was written by hand: its name is asked for everywhere.
+//! Panics of user code are caught where it is called, and where its values are dropped. The rest are defects of the engine, and panics
+//! of a hand-written `BatcherKey`, whose name is read everywhere.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -54,7 +54,7 @@ impl Handler for ToBatch {
     }
 }
 
-// Time is paused: it moves on only when every task waits, which is how a topology that hangs is noticed.
+// Time is paused: it advances only when every task waits, so a topology that hangs is detected at once.
 #[tokio::test(start_paused = true)]
 async fn a_batch_processor_that_panics_ends_a_topology_whose_source_goes_on() {
     let topology = Pipeline::new(source::idle(), ToBatch)

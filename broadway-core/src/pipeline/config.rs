@@ -131,8 +131,11 @@ where
 
     /// Limits how many messages all producers together let through. Defaults to no limit.
     ///
-    /// Messages that were fetched and may not pass yet wait in their producer, at most as many as it was asked
-    /// for. [`Topology::push`] is not limited. [`Topology::set_rate_limit`] changes the limit at run time.
+    /// Messages that were fetched and may not pass yet wait in their producer, at most as many as it was asked for.
+    /// [`Topology::push`] is not limited. [`Topology::set_rate_limit`] changes the limit at run time.
+    ///
+    /// [`Topology::push`]: crate::Topology::push
+    /// [`Topology::set_rate_limit`]: crate::Topology::set_rate_limit
     ///
     /// ```
     /// # use broadway_core::{Message, Pipeline, handler_fn, source};

@@ -28,7 +28,7 @@ use crate::{
 /// What every loop of a topology reads and counts in. `A` is the acknowledger of its source.
 pub(super) struct PipelineContext<A> {
     pub(super) acknowledgers: AcknowledgerTable<A>,
-    /// Shared with the handle, which may outlive the topology and must not keep its acknowledgers.
+    /// In an `Arc` of their own for the handle, whose type does not name the acknowledger.
     pub(super) counters: Arc<Counters>,
     pub(super) emitter: Emitter,
     pub(super) started: Instant,

@@ -13,7 +13,8 @@ pub struct Description {
     pub name: String,
     /// The number of producers.
     pub producers: usize,
-    /// The rate limit that the topology was started with. [`Topology::rate_limit`](crate::Topology::rate_limit) returns the current one.
+    /// The rate limit that the topology was started with. [`Topology::rate_limit`](crate::Topology::rate_limit) returns the current
+    /// one.
     pub rate_limit: Option<RateLimit>,
     /// The number of processors.
     pub processors: usize,

@@ -66,7 +66,7 @@ impl RateLimiter {
         clock::within(until, changes.changed()).await;
     }
 
-    /// The limit that was set last.
+    /// Returns the limit that was set last.
     pub(super) fn limit(&self) -> RateLimit {
         let rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let allowance = rate.allowance();
@@ -89,7 +89,7 @@ impl RateLimiter {
                 *current = rate(limit, now)?;
             }
         }
-        // After the new rate is in place: who wakes must see it.
+        // After the new rate is in place: a producer that wakes must see it.
         self.changes.send_modify(|changes| *changes += 1);
         Ok(())
     }

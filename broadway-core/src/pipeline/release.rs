@@ -1,8 +1,9 @@
 //! Which messages a drain releases: those that no handler has begun and that their source delivers again.
 //!
 //! They are found in three places: with a producer that the rate limit holds back (`producer`), in the link to the processors
-//! ([`LinkRelease`]), and with processors, which check each chunk before they begin it ([`ChunkRelease`]). All three wait until
-//! all producers have stopped: a source that is still read would deliver a released message again, to this topology.
+//! ([`LinkRelease`]), and with processors, which check each chunk before they begin it ([`ChunkRelease`]). A source that is still read
+//! would deliver a released message again, to this topology. So a producer releases its messages only when it has stopped, and the other
+//! two wait until all producers have.
 
 use std::{mem, sync::Arc};
 

@@ -214,3 +214,25 @@ impl<T: Send, K: Send> Messages<T> for SlotMessages<'_, T, K> {
         Box::new(tracked.map(|tracked| &mut tracked.message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_of_a_small_item_fits_a_cache_line() {
+        assert!(size_of::<MessageSlot<u64, u64>>() <= 64);
+    }
+
+    #[test]
+    fn an_ack_ref_keeps_its_parts_apart() {
+        let mut ack_ref = AckRef::new(u16::MAX, u64::MAX);
+        assert!(!ack_ref.is_prepared());
+        let before = ack_ref.acknowledger_and_generation();
+        ack_ref.set_prepared();
+        assert!(ack_ref.is_prepared());
+        assert_eq!(ack_ref.acknowledger_and_generation(), before);
+        assert_eq!(ack_ref.acknowledger(), u16::MAX);
+        assert!(ack_ref.is_of_generation(u64::MAX) && !ack_ref.is_of_generation(0));
+    }
+}

@@ -1,4 +1,4 @@
-//! Settlement: once for each message, in groups, and told to whoever delivered it.
+//! Settlement: once for each message, in groups, with the acknowledger of the producer that delivered it.
 
 use broadway_core::{
     Batch, Batching, BoxError, Callback, Handler, Message, Next, Pipeline, Processors, Record,
@@ -105,7 +105,7 @@ async fn failures_of_a_chunk_are_settled_before_its_successes_reach_a_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_batch_go_to_the_producers_that_delivered_them() {
-    // Two producers share one feed; the books check that each gets back its own.
+    // Two producers share one feed; its ledger checks that each gets its own tokens back.
     let (pipeline, feed) = fed(Script::batching());
     let topology = pipeline
         .producers(2)
@@ -143,10 +143,10 @@ async fn acknowledger_in_trouble(fault: Fault, expected: &str) {
         let topology = pipeline.start().await.unwrap();
         outcomes([feed.push(1), feed.push(2)]).await;
         assert_eq!(drained(&topology).await.done, 2);
-        let heard = recorder.of("ack_failed");
-        assert_eq!(heard.len(), 1);
+        let events = recorder.of("ack_failed");
+        assert_eq!(events.len(), 1);
         assert_eq!(
-            (heard[0].number("count"), heard[0].get("reason")),
+            (events[0].number("count"), events[0].get("reason")),
             (1, Some(expected))
         );
         feed.assert_settled_once();
@@ -172,7 +172,7 @@ async fn a_slow_acknowledger_holds_back_only_its_processor() {
     feed.assert_settled_once();
 }
 
-/// What [`Early`] does about the numbers that it is given.
+/// How [`Early`] handles a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ask {
     Nothing,
@@ -208,7 +208,7 @@ impl Handler for Early {
                 Ok(Next::Ack)
             }
             Ask::Polled => {
-                // Made and dropped: asks nothing.
+                // Created and dropped without being polled: requests nothing.
                 drop(message.ack_now());
                 Err("refused".into())
             }
@@ -244,7 +244,7 @@ fn early() -> (
 }
 
 #[tokio::test(start_paused = true)]
-async fn ack_now_settles_the_message_once_and_for_all() {
+async fn a_message_that_ack_now_acknowledged_is_not_settled_again() {
     let (pipeline, feed, answers) = early();
     let topology = pipeline.start().await.unwrap();
     let outcomes = outcomes([
@@ -271,7 +271,7 @@ async fn ack_now_that_is_never_awaited_settles_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ack_now_tells_what_the_acknowledger_said() {
+async fn ack_now_returns_the_error_of_the_acknowledger() {
     let (pipeline, feed, answers) = early();
     feed.faults()
         .at(Callback::Settle, 0, Fault::error("broker away"));
@@ -320,11 +320,11 @@ async fn ack_now_of_one_message_leaves_its_chunk_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ack_now_is_answered_behind_a_failure_in_the_same_chunk() {
-    // Once the request was taken up by `handle_failed` for the message before, and never answered.
+async fn ack_now_completes_after_a_failure_in_the_same_chunk() {
+    // A bug: `handle_failed` for the message before took the request, and it was never answered.
     let (pipeline, feed, answers) = early();
     let topology = pipeline.start().await.unwrap();
-    // Chunks of one, two, and then both that count.
+    // Chunks of one and two messages first, then the chunk under test.
     let asks = [
         Ask::Nothing,
         Ask::Nothing,
@@ -339,7 +339,7 @@ async fn ack_now_is_answered_behind_a_failure_in_the_same_chunk() {
     feed.assert_settled_once();
 }
 
-/// A record that is acknowledged as its text says.
+/// A record whose text names its ack options.
 #[derive(Debug, Clone)]
 struct Parcel(&'static str);
 
@@ -407,7 +407,7 @@ async fn messages_of_a_producer_that_failed_are_settled_with_its_own_acknowledge
     feed.assert_settled_once();
 }
 
-/// Acknowledges in combinators that poll only what was woken.
+/// Acknowledges in combinators that poll only woken futures.
 struct Combined;
 
 impl Handler for Combined {
@@ -431,7 +431,7 @@ impl Handler for Combined {
     }
 
     async fn handle_batch(&self, _: Sink, batch: &mut Batch<u64>) -> Result<(), BoxError> {
-        // More than 30, from where on `join_all` polls only what was woken.
+        // More than 30: above that, `join_all` polls only woken futures.
         let answers = batch.rows().map(|row| batch.ack_now([row]));
         for answer in futures_util::future::join_all(answers).await {
             answer?;
@@ -441,7 +441,7 @@ impl Handler for Combined {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ack_now_completes_in_combinators_that_poll_only_what_was_woken() {
+async fn ack_now_completes_in_combinators_that_poll_only_woken_futures() {
     let (pipeline, feed) = fed(Combined);
     let pipeline = pipeline.batchers(|_| Batching::new(100, SECOND));
     let topology = pipeline.start().await.unwrap();
@@ -452,7 +452,7 @@ async fn ack_now_completes_in_combinators_that_poll_only_what_was_woken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ack_now_that_a_select_drops_is_not_made_for_another_message() {
+async fn ack_now_that_a_select_drops_acknowledges_no_other_message() {
     struct Impatient;
     impl Handler for Impatient {
         type In = u64;

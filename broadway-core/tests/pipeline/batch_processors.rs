@@ -1,4 +1,4 @@
-//! How batches and the messages in them end, and how many are handled at once.
+//! Outcomes of batches and of their messages, and how many batches are handled at once.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ async fn all_messages_of_a_batch_that_panics_fail_and_the_next_batch_is_handled(
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_named_with_fail_fail_alone() {
+async fn messages_failed_by_their_row_fail_alone() {
     let script = Script::batching().batch(|_, batch: &mut Batch<u64>| {
         let rows: Vec<_> = batch.rows().collect();
         batch.fail(&rows[3], "three");
@@ -119,7 +119,7 @@ async fn failing_a_row_of_another_batch_fails_the_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_can_be_taken_out_of_a_batch_that_still_stands_for_its_messages() {
+async fn a_batch_whose_data_was_taken_still_settles_its_messages() {
     let taken = Collector::new();
     let script = Script::batching().batch({
         let taken = taken.clone();

@@ -1,4 +1,4 @@
-//! When batches are complete, and what is in them.
+//! When batches are complete, and which messages they hold.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::common::{Packed, SECOND, Script, Sink, Wait, fed, long, outcomes, reason, settle_down};
 
-/// Pushes `items` together into batches of these options, ends, and tells the batches in the order in which they were
+/// Pushes `items` together into batches with these options, and drains. Returns the batches in the order in which they were
 /// handled.
 async fn batched(
     items: impl IntoIterator<Item = u64>,
@@ -61,7 +61,7 @@ async fn a_batch_is_complete_before_its_bytes_are_exceeded() {
         .iter()
         .map(|batch| (batch.data.clone(), batch.bytes))
         .collect();
-    // 99 is larger than a batch may be, and makes one of its own.
+    // 99 is larger than the limit, and is a batch of its own.
     assert_eq!(
         data,
         [(vec![4, 5], 9), (vec![3], 3), (vec![99], 99), (vec![2], 2)]
@@ -74,7 +74,7 @@ async fn a_batch_is_complete_before_its_bytes_are_exceeded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_of_different_keys_are_apart() {
+async fn messages_of_different_batch_keys_are_in_different_batches() {
     let batches = batched([1, 101, 2, 102, 201], || Batching::new(2, SECOND * 60)).await;
     let mut of: Vec<_> = batches
         .iter()
@@ -93,7 +93,7 @@ async fn batches_of_different_keys_are_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_splitter_ends_batches_and_keeps_what_it_counted() {
+async fn a_split_function_ends_batches_and_keeps_its_state() {
     let sums = || {
         long().split(|| {
             let mut sum = 0;
@@ -120,7 +120,7 @@ async fn a_splitter_ends_batches_and_keeps_what_it_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_key_has_a_splitter_of_its_own() {
+async fn each_batch_key_has_its_own_split_function() {
     let pairs = || {
         long().split(|| {
             let mut seen = 0;
@@ -168,7 +168,7 @@ async fn a_panic_of_the_size_function_fails_that_message_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_splitter_fails_that_message_alone() {
+async fn a_panic_of_the_split_function_fails_that_message_alone() {
     let (pipeline, feed) = fed(Script::batching());
     let pipeline = pipeline.batchers(|_| {
         long().split(|| {
@@ -188,7 +188,7 @@ async fn a_panic_of_the_splitter_fails_that_message_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_remaining_messages_go_when_the_time_is_over() {
+async fn an_incomplete_batch_is_sent_at_its_timeout() {
     let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline
@@ -211,7 +211,7 @@ async fn the_remaining_messages_go_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_batch_counts_from_its_first_message() {
+async fn the_timeout_of_a_batch_counts_from_its_first_message() {
     let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline
@@ -237,7 +237,7 @@ async fn the_time_of_a_batch_counts_from_its_first_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_batch_that_is_gone_does_not_end_the_next() {
+async fn the_timeout_of_a_sent_batch_does_not_end_the_next_one() {
     let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline
@@ -248,7 +248,7 @@ async fn the_time_of_a_batch_that_is_gone_does_not_end_the_next() {
     feed.push(0);
     settle_down().await;
     tokio::time::advance(Duration::from_millis(900)).await;
-    // Completes the first batch by its size, and begins the second, 100 ms before the first one's time.
+    // Completes the first batch by its size, and opens the second, 100 ms before the timeout of the first.
     feed.push_all([1, 2]);
     batches.wait_len(1).await;
     let began = tokio::time::Instant::now();
@@ -262,21 +262,21 @@ async fn the_time_of_a_batch_that_is_gone_does_not_end_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_is_kept_also_after_a_batch_that_left_nothing_open() {
+async fn the_timer_works_after_a_batch_that_left_nothing_open() {
     let (pipeline, feed) = fed(Script::<u64>::batching());
     let pipeline = pipeline.batchers(|_| {
         Batching::new(10, SECOND)
             .split(|| |n: &u64| if *n < 6 { Split::Emit } else { Split::Continue })
     });
     let topology = pipeline.start().await.unwrap();
-    // Complete as soon as it is pushed, so that no time has to be kept; then one that is not.
+    // The first batch is complete at once and needs no timer; the second needs one.
     outcomes(feed.push_all([0, 1, 2, 3, 4, 5])).await;
     assert!(outcomes([feed.push(6)]).await[0].is_done());
     drained(&topology).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_sends_what_its_key_has_without_waiting() {
+async fn a_flush_sends_the_batch_of_its_key_without_waiting() {
     let batches = Collector::new();
     let script = Script::new()
         .message(|message| {
@@ -300,7 +300,7 @@ async fn a_flush_sends_what_its_key_has_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_limit_of_open_keys_the_oldest_batch_goes() {
+async fn at_the_limit_of_open_keys_the_oldest_batch_is_sent() {
     let batches = batched([1, 101, 201, 301], || long().open_max(2)).await;
     let expected = [
         (Trigger::Limit, vec![1]),
@@ -312,7 +312,7 @@ async fn at_the_limit_of_open_keys_the_oldest_batch_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_limit_of_waiting_messages_the_oldest_batch_goes() {
+async fn at_the_limit_of_waiting_messages_the_oldest_batch_is_sent() {
     let batches = batched([1, 2, 101, 102, 103], || {
         Batching::new(4, SECOND * 60).buffered_max(4)
     })
@@ -382,7 +382,7 @@ async fn due_batches_stay_open_while_no_batch_processor_is_free() {
         .observe(recorder.clone());
     let topology = pipeline.start().await.unwrap();
     feed.push_all([1, 2, 3]);
-    // The only batch processor hangs in the first batch. The others are due, and grow until it takes them.
+    // The only batch processor hangs in the first batch. The other batches are due, and grow until it takes them.
     recorder.wait_count("batch_ready", 1).await;
     tokio::time::sleep(SECOND * 60).await;
     feed.push_all([2, 3]);
@@ -414,7 +414,7 @@ async fn a_batch_keeps_the_order_in_which_messages_were_routed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_processors_fill_one_batcher_and_lose_nothing() {
+async fn many_processors_fill_one_batcher_without_loss() {
     let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching()
         .wait(|n| if n % 7 == 0 { Wait::Yield } else { Wait::No })

@@ -1,4 +1,4 @@
-//! A handler made of functions, and what tests of it share.
+//! A handler made of functions, and helpers that tests of pipelines share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,13 +19,13 @@ type BatchFn<T> = Box<dyn Fn(Sink, &mut Batch<T>) -> Result<(), BoxError> + Send
 type FailedFn<T> = Box<dyn Fn(&mut [Failed<T, T>]) + Send + Sync>;
 type WaitFn<T> = Box<dyn Fn(&T) -> Wait + Send + Sync>;
 
-/// What a handler waits for before it does its work.
+/// What a handler waits for before it handles a message.
 pub(crate) enum Wait {
     No,
-    /// Lets others run first.
+    /// Yields once.
     Yield,
     For(Duration),
-    /// For a permit, which it keeps.
+    /// Waits for a permit, and does not return it.
     Permit(Arc<Semaphore>),
     Ever,
 }
@@ -90,7 +90,7 @@ impl<T: Clone + Send + Sync + 'static> Script<T> {
         self
     }
 
-    /// Decides by the first message of the batch.
+    /// Sets how a batch ends, by its first message.
     pub(crate) fn batch_wait(mut self, f: impl Fn(&T) -> Wait + Send + Sync + 'static) -> Self {
         self.batch_wait = Box::new(f);
         self
@@ -112,7 +112,7 @@ impl<T: Clone + Send + Sync + 'static> Script<T> {
         self
     }
 
-    /// Writes down what batches hold.
+    /// Collects the contents of batches.
     pub(crate) fn batches_to(self, seen: &Collector<Packed<T>>) -> Self {
         let seen = seen.clone();
         self.batch(move |sink, batch| {
@@ -170,7 +170,7 @@ impl<T: Clone> Packed<T> {
     }
 }
 
-/// A pipeline over a hand-fed source, with one processor, and batches that only end when a test says so.
+/// A pipeline over a manual source, with one processor, and batches that end only on a drain.
 pub(crate) fn fed<T, H>(handler: H) -> (Pipeline<ManualSource<T>, H>, Feed<T>)
 where
     T: Send + 'static,
@@ -183,14 +183,14 @@ where
     (pipeline, feed)
 }
 
-/// Batches that end by nothing that a test does by accident.
+/// Batches with limits that no test reaches by accident.
 pub(crate) fn long<T>() -> Batching<T> {
     Batching::new(1_000, Duration::from_secs(86_400))
 }
 
-/// How each message ended, in the order of the receipts.
+/// Returns the outcome of each message, in the order of the receipts.
 ///
-/// Time is paused: when everything waits and nothing will happen, the day is over at once, and the test fails.
+/// Time is paused: if all tasks wait forever, the timeout of a day passes at once, and the test fails.
 pub(crate) async fn outcomes(receipts: impl IntoIterator<Item = Receipt>) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for (index, receipt) in receipts.into_iter().enumerate() {

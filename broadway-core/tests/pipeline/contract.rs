@@ -1,4 +1,4 @@
-//! What a pipeline without batchers owes its source: opened before anything is handled, and told of each message by its token.
+//! The contract of a pipeline without batchers with its source: opened before any message is handled, and every token comes back.
 
 use broadway_core::{
     Message, Pipeline, Processors, handler_fn,

@@ -1,4 +1,4 @@
-//! Back-pressure: nothing is fetched that was not asked for, and a handler that hangs stops the source.
+//! Back-pressure: producers deliver no more than they were asked for, and a handler that hangs stops the source.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ async fn a_producer_never_delivers_more_than_it_was_asked_for() {
     }
 }
 
-/// Every handler hangs: tells how much was fetched, and checks that it ends well.
+/// Returns how many messages are fetched while every handler hangs, and checks that the topology ends well.
 async fn fetched_while_all_hang(processors: usize, max_demand: usize, producers: usize) -> usize {
     let gate = Arc::new(Semaphore::new(0));
     let script = Script::<u64>::new().wait({
@@ -70,7 +70,7 @@ async fn handlers_that_hang_stop_the_source_at_the_bound_on_messages_in_flight()
         (3, 7, 5),
     ] {
         let fetched = fetched_while_all_hang(processors, max_demand, producers).await;
-        // What all processors may hold and have waiting; each producer is asked for what one processor takes at least.
+        // The messages that all processors may hold and have waiting. Each producer is asked for at least a chunk.
         let share = (processors * max_demand)
             .div_ceil(producers)
             .max(max_demand);
@@ -84,8 +84,8 @@ async fn handlers_that_hang_stop_the_source_at_the_bound_on_messages_in_flight()
 }
 
 #[tokio::test(start_paused = true)]
-async fn min_demand_says_when_the_producer_is_asked_again() {
-    // Asked for all eight, and again only when none waits any more.
+async fn the_producer_is_asked_again_at_min_demand() {
+    // Asked for all eight, and again only when no message waits.
     let gate = Arc::new(Semaphore::new(0));
     let script = Script::<u64>::new().wait({
         let gate = Arc::clone(&gate);
@@ -104,7 +104,7 @@ async fn min_demand_says_when_the_producer_is_asked_again() {
     settle_down().await;
     gate.add_permits(64);
     recorder
-        .wait_for(|heard| heard.name() == "produced" && heard.number("demand") == 8)
+        .wait_for(|event| event.name() == "produced" && event.number("demand") == 8)
         .await;
     drained(&topology).await;
     feed.assert_settled_once();
@@ -131,8 +131,7 @@ async fn a_batch_that_hangs_stops_the_source() {
     let topology = pipeline.start().await.unwrap();
     settle_down().await;
     let fetched = feed.delivered();
-    // One batch hangs, 200 messages wait in batches; each processor may push a chunk more, before all that it holds and has
-    // waiting.
+    // One batch hangs, and 200 messages wait in batches. Each processor may push one more chunk, and holds and has waiting two.
     assert!(fetched <= 350, "{fetched} messages were fetched");
     gate.add_permits(5_000);
     assert_eq!(outcomes(receipts).await.len(), 5_000);

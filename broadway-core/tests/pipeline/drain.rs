@@ -1,4 +1,4 @@
-//! Ends: a drain waits for everything, within its time; an abort for nothing; and the source is closed either way.
+//! Ends: a drain waits for messages in flight, within its timeout; an abort does not; the source is closed either way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::common::{SECOND, Script, Wait, fed, outcomes, settle_down};
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_all_that_was_delivered() {
+async fn a_drain_waits_for_all_delivered_messages() {
     let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::For(SECOND)));
     let topology = pipeline
         .processors(Processors::new(2))
@@ -29,7 +29,7 @@ async fn a_drain_waits_for_all_that_was_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_completes_batches_that_are_open() {
+async fn a_drain_completes_open_batches() {
     let batches = Collector::new();
     let (pipeline, feed) = fed(Script::batching().batches_to(&batches));
     let topology = pipeline.start().await.unwrap();
@@ -64,7 +64,7 @@ async fn nothing_is_fetched_once_a_drain_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_runs_out_of_time_says_how_many_were_left() {
+async fn a_drain_that_times_out_reports_how_many_messages_were_left() {
     let recorder = Recorder::new();
     let script = Script::<u64>::new().wait(|n| if *n < 2 { Wait::Ever } else { Wait::No });
     let (pipeline, feed) = fed(script);
@@ -140,7 +140,7 @@ async fn an_abort_ends_at_once_and_settles_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_of_a_message_that_an_abort_dropped_says_that_nobody_knows() {
+async fn the_receipt_of_a_message_that_an_abort_dropped_has_no_outcome() {
     let (pipeline, _feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology = pipeline.start().await.unwrap();
     let receipts = topology.push([1]).await.unwrap();
@@ -182,7 +182,7 @@ async fn dropping_the_handle_drains() {
             .iter()
             .all(|outcome| outcome.is_done())
     );
-    let ended = recorder.wait_for(|heard| heard.name() == "drained").await;
+    let ended = recorder.wait_for(|event| event.name() == "drained").await;
     assert_eq!(ended.number("unsettled"), 0);
     assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
     feed.assert_settled_once();
@@ -200,7 +200,7 @@ async fn a_paused_topology_can_be_drained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_arrive_as_the_drain_begins_are_handled_or_never_taken() {
+async fn messages_that_arrive_as_the_drain_begins_are_handled_or_not_accepted() {
     // Each round begins the drain a little later in the life of a delivery.
     for round in 0..60 {
         let (pipeline, feed) = fed(
@@ -294,16 +294,16 @@ async fn the_drain_ends_batches_of_every_layer_on_a_busy_topology() {
     feed.assert_settled_once();
 }
 
-/// Counted when the loops have stopped: a handler that blocks its thread as time runs out still settles what it has.
+/// Counted when the loops have stopped: a handler that blocks its thread when the drain times out still settles its messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_a_forced_end_says_is_left_is_what_comes_again() {
+async fn a_forced_end_reports_as_many_unsettled_messages_as_are_delivered_again() {
     for round in 0..4 {
         let (enter, entered) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = std::sync::Mutex::new(released);
         let script = Script::<u64>::new().message(move |_| {
             let _ = enter.send(());
-            // Blocks until the sender is gone, and not at all from then on.
+            // Blocks until the sender is dropped, and then no more.
             let _ = released.lock().unwrap().recv();
             Ok(Next::Ack)
         });
@@ -315,7 +315,7 @@ async fn what_a_forced_end_says_is_left_is_what_comes_again() {
         feed.wait_delivered(10).await;
         tokio::task::block_in_place(|| entered.recv().unwrap());
         let unblock = async {
-            // Not needed for the promise; so that the end comes first, which is the case in question.
+            // So that the topology ends before the handler returns, which is the case under test.
             tokio::time::sleep(Duration::from_millis(50)).await;
             drop(release);
         };

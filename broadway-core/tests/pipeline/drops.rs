@@ -1,4 +1,4 @@
-//! A panic in the user's `Drop` fails the messages at hand, and ends nothing else.
+//! A panic in the user's `Drop` fails the messages of its chunk or batch, and nothing else.
 
 use std::panic::{panic_any, resume_unwind};
 
@@ -104,7 +104,7 @@ impl Handler for Careless {
     }
 }
 
-/// What becomes of a chunk or a batch of these, and of one message after it.
+/// Returns the outcomes of a chunk or a batch of these, and of one message after it.
 async fn ended(chunk: &[Where]) -> Vec<Outcome> {
     let (source, feed) = manual_source();
     let size = chunk.len().max(1);
@@ -139,7 +139,7 @@ async fn a_panic_in_the_drop_of_an_item_or_output_of_a_batch_fails_the_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_the_drop_of_what_a_panic_left_is_one_failure() {
+async fn a_panic_in_the_drop_of_a_panic_payload_is_one_failure() {
     for at in [Where::Payload, Where::PayloadInBatch, Where::Error] {
         let outcomes = ended(&[at, at]).await;
         assert!(
@@ -155,7 +155,7 @@ async fn item_and_output_of_a_failed_batch_that_both_panic_do_not_end_the_proces
     assert!(outcomes.iter().all(Outcome::is_failed), "{outcomes:?}");
 }
 
-/// Does not end, so that the messages behind wait, wherever that is.
+/// Never returns, so that messages wait at every step behind it.
 struct Stuck;
 
 impl Handler for Stuck {
@@ -181,8 +181,8 @@ impl Handler for Stuck {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_drops_many_that_panic_wherever_they_wait() {
-    // In the link and with a processor; in open, ready and taken batches, and where there is no room for more.
+async fn an_abort_drops_messages_that_panic_wherever_they_wait() {
+    // In the link, with a processor, in open, ready and taken batches, and with a processor that waits for room.
     for (at, size) in [
         (Where::Item, 1),
         (Where::Both, 1_000),
@@ -195,11 +195,11 @@ async fn an_abort_drops_many_that_panic_wherever_they_wait() {
             .batchers(move |_| Batching::new(size, SECOND * 60));
         let topology = pipeline.start().await.unwrap();
         feed.push_all((0..400).map(|_| Item::new(at)));
-        // On paused time: everything has come as far as it can.
+        // On paused time: when this sleep ends, every message has moved as far as it can.
         tokio::time::sleep(SECOND).await;
         let ended = topology.abort().await;
         assert!(matches!(ended, Err(RunError::Aborted { unsettled: 1.. })));
-        // What was not asked for is the feed's.
+        // The feed keeps the messages that were not asked for.
         std::mem::forget(feed);
     }
 }

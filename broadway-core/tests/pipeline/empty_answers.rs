@@ -1,4 +1,4 @@
-//! A producer that returns nothing at once is asked less and less often, and told of once.
+//! A producer that returns no messages without waiting is asked less and less often, and reported once.
 
 use std::{
     num::NonZeroUsize,
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::common::{SECOND, Script, settle_down};
 
-/// Returns nothing at once, but for every so many calls.
+/// Returns no messages at once, except on every n-th call.
 #[derive(Clone)]
 struct Empty {
     calls: Arc<AtomicUsize>,
@@ -72,7 +72,7 @@ impl SourceProducer for Empty {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_returns_nothing_at_once_does_not_spin() {
+async fn a_producer_that_returns_no_messages_at_once_does_not_spin() {
     let (source, recorder) = (Empty::new(usize::MAX), Recorder::new());
     let pipeline = Pipeline::new(source.clone(), Script::<u64>::new());
     let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
@@ -80,16 +80,20 @@ async fn a_producer_that_returns_nothing_at_once_does_not_spin() {
     // 1, 2, 4 … 64 ms, and then ten times a second.
     assert!((90..=120).contains(&source.calls()), "{}", source.calls());
     assert_eq!(source.times.all()[..9], [0, 1, 3, 7, 15, 31, 63, 127, 227]);
-    let told = recorder.of("source_trouble");
-    assert_eq!(told.len(), 1, "once");
-    assert!(told[0].to_string().contains("no messages"), "{}", told[0]);
+    let reported = recorder.of("source_trouble");
+    assert_eq!(reported.len(), 1, "once");
+    assert!(
+        reported[0].to_string().contains("no messages"),
+        "{}",
+        reported[0]
+    );
     let began = Instant::now();
     drained(&topology).await;
     assert_eq!(began.elapsed().as_millis(), 0, "a drain ends a pause");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_ends_the_pauses_and_a_few_empty_answers_are_not_told() {
+async fn a_message_ends_the_pauses_and_a_few_empty_answers_are_not_reported() {
     let (source, recorder) = (Empty::new(4), Recorder::new());
     let pipeline = Pipeline::new(source.clone(), Script::<u64>::new());
     let topology = pipeline.observe(recorder.clone()).start().await.unwrap();

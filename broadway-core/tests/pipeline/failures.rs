@@ -1,4 +1,4 @@
-//! `handle_failed`: what it sees, and what it cannot do.
+//! `handle_failed`: the failures that it gets, and the limits of what it can change.
 
 use broadway_core::{
     Batching, BoxError, Callback, Failed, Handler, Message, Next, NoBatcher, Record,
@@ -26,7 +26,7 @@ fn glimpses(
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_sees_messages_that_a_processor_failed() {
+async fn it_gets_messages_that_failed_in_a_processor() {
     let seen = Collector::new();
     let script = Script::new()
         .message(|message| match *message.data() {
@@ -71,7 +71,7 @@ async fn it_is_called_once_for_all_failures_of_a_chunk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_not_called_when_nothing_failed() {
+async fn it_is_not_called_without_a_failure() {
     let seen = Collector::new();
     let (pipeline, feed) = fed(Script::batching().failed(glimpses(&seen)));
     let topology = pipeline.start().await.unwrap();
@@ -81,7 +81,7 @@ async fn it_is_not_called_when_nothing_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_sees_messages_named_in_a_batch_with_their_output() {
+async fn it_gets_messages_failed_by_their_row_with_their_output() {
     let seen = Collector::new();
     let script = Script::new()
         .message(|message| Ok(Next::batch(Sink::One, *message.data() + 100)))
@@ -109,7 +109,7 @@ async fn it_sees_messages_named_in_a_batch_with_their_output() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_sees_the_whole_batch_when_the_batch_fails() {
+async fn it_gets_the_whole_batch_when_the_batch_fails() {
     let seen = Collector::new();
     let script = Script::batching()
         .batch(|_, _| panic!("broken"))
@@ -165,7 +165,7 @@ async fn contained(script: Script<u64>, expected: &str) {
     );
     drained(&topology).await;
     let panic = recorder
-        .wait_for(|heard| heard.get("panic").is_some())
+        .wait_for(|event| event.get("panic").is_some())
         .await;
     assert_eq!(
         panic.get("panic"),
@@ -174,7 +174,7 @@ async fn contained(script: Script<u64>, expected: &str) {
     feed.assert_settled_once();
 }
 
-/// A record whose acknowledgement can be told what to do.
+/// A record with ack options.
 #[derive(Debug)]
 pub(crate) struct Letter(u64);
 
@@ -211,7 +211,7 @@ impl Handler for Returning {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_it_says_about_acknowledgement_reaches_the_source() {
+async fn ack_options_that_it_sets_reach_the_source() {
     let (source, feed) = manual_source::<Letter>();
     let topology = broadway_core::Pipeline::new(source, Returning)
         .start()

@@ -1,4 +1,4 @@
-//! Pipelines that feed themselves: a handler pushes what it found, without waiting, and the end is when nothing is left.
+//! Pipelines that feed themselves: a handler pushes the work that it finds without waiting, until none is left.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ impl Page {
     }
 }
 
-/// Pushes what it finds, and keeps what does not fit until a later page has been handled.
+/// Pushes the pages that it finds, and keeps those that do not fit until a later page has been handled.
 #[derive(Clone)]
 struct Crawler {
     pusher: Pusher<Page>,
@@ -42,7 +42,7 @@ impl Crawler {
     }
 
     fn found(&self, pages: impl Iterator<Item = Page>) -> Result<(), BoxError> {
-        // The lock is held over the push: who comes later finds what did not fit.
+        // The lock is held over the push: a later handler finds the pages that did not fit.
         let mut frontier = self.frontier.lock().unwrap();
         frontier.extend(pages);
         *frontier = self.pusher.try_push(frontier.drain(..))?.rest;
@@ -93,7 +93,7 @@ async fn crawl(processors: usize, pushed_max: usize, batched: bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_pushes_what_it_finds_reaches_the_end() {
+async fn a_handler_that_pushes_new_work_reaches_the_end() {
     for processors in [1, 4] {
         for batched in [false, true] {
             crawl(processors, 10_000, batched).await;
@@ -102,7 +102,7 @@ async fn a_handler_that_pushes_what_it_finds_reaches_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_fit_can_be_kept_and_pushed_later() {
+async fn messages_that_do_not_fit_can_be_kept_and_pushed_later() {
     for pushed_max in [3, 50] {
         for batched in [false, true] {
             crawl(2, pushed_max, batched).await;
@@ -111,14 +111,14 @@ async fn what_does_not_fit_can_be_kept_and_pushed_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn it_is_never_said_to_be_idle_while_something_is_in_flight() {
+async fn wait_idle_does_not_return_while_a_message_is_in_flight() {
     for _ in 0..20 {
         crawl(6, 10_000, false).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_that_does_not_wait_takes_what_fits_and_gives_back_the_rest() {
+async fn try_push_accepts_the_messages_that_fit_and_returns_the_rest() {
     let (pipeline, _feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let pipeline = pipeline.processors(Processors::new(1).max_demand(1));
     let topology = pipeline.pushed_max(5).start().await.unwrap();
@@ -135,7 +135,7 @@ async fn a_push_that_does_not_wait_takes_what_fits_and_gives_back_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn receipts_of_pushes_that_do_not_wait_tell_how_each_ended() {
+async fn receipts_of_try_push_report_how_each_message_ended() {
     let script = Script::<u64>::new().message(|message| match message.data() % 2 {
         0 => Ok(Next::Ack),
         _ => Err("odd".into()),
@@ -149,7 +149,7 @@ async fn receipts_of_pushes_that_do_not_wait_tell_how_each_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pusher_takes_messages_only_while_its_topology_does() {
+async fn a_pusher_accepts_messages_only_while_its_topology_does() {
     let pusher = Pusher::new();
     assert_eq!(pusher.try_push([1]).unwrap_err().into_messages(), [1]);
     let (pipeline, _feed) = fed(Script::<u64>::new().wait(|_| Wait::For(SECOND)));
@@ -190,7 +190,7 @@ async fn a_pusher_is_connected_before_its_handler_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_idle_ends_at_once_when_nothing_is_there_and_with_the_topology() {
+async fn wait_idle_returns_at_once_without_messages_and_at_the_end_of_the_topology() {
     let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology = pipeline.start().await.unwrap();
     topology.wait_idle().await;

@@ -43,7 +43,7 @@ async fn a_paused_topology_fetches_nothing_and_a_resumed_one_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_flight_goes_on_while_paused_and_pushes_pass() {
+async fn messages_in_flight_are_handled_while_paused_and_pushes_pass() {
     let (pipeline, feed) = fed(Script::<u64>::batching().wait(|_| Wait::Yield));
     let topology = pipeline
         .batchers(|_| Batching::new(2, SECOND * 60))
@@ -62,7 +62,7 @@ async fn what_is_in_flight_goes_on_while_paused_and_pushes_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everyone_who_waits_is_told_and_again_afterwards() {
+async fn all_callers_of_wait_get_the_result_and_so_do_later_ones() {
     let topology = Pipeline::new(from_iter(|_| 0..10_u64), Script::new())
         .start()
         .await
@@ -79,7 +79,7 @@ async fn everyone_who_waits_is_told_and_again_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn totals_count_what_was_received_and_how_it_ended() {
+async fn totals_count_received_messages_and_their_outcomes() {
     let script = Script::new().message(|message: &mut broadway_core::Message<u64>| {
         match message.data() % 2 {
             0 => Ok(broadway_core::Next::Ack),
@@ -101,7 +101,7 @@ async fn totals_count_what_was_received_and_how_it_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn totals_show_what_is_in_flight() {
+async fn totals_show_messages_in_flight() {
     let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology: Topology<u64> = pipeline.start().await.unwrap();
     feed.push_all(0..3);
@@ -132,7 +132,7 @@ async fn busy(producers: usize) {
 }
 
 #[test]
-fn a_runtime_of_one_thread_will_do() {
+fn a_pipeline_runs_on_a_runtime_of_one_thread() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -141,7 +141,7 @@ fn a_runtime_of_one_thread_will_do() {
 }
 
 #[test]
-fn a_runtime_of_many_threads_will_do() {
+fn a_pipeline_runs_on_a_runtime_of_many_threads() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_time()

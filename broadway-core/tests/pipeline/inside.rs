@@ -1,4 +1,4 @@
-//! Handlers that use the handle of their own pipeline: what would wait for itself is refused.
+//! Handlers that use the handle of their own pipeline: calls that would wait for themselves are refused.
 
 use std::sync::{Arc, OnceLock};
 
@@ -29,7 +29,7 @@ async fn waiting_for_the_end_in_a_handler_is_refused() {
         let (handle, errors) = (Arc::clone(&handle), errors.clone());
         async move |_: &mut Message<u64>| {
             let topology = handle.get().unwrap();
-            // Not at once: the handler is then polled in another place.
+            // After a yield: the processor polls a handler that has to wait in another place.
             tokio::task::yield_now().await;
             for ended in [
                 topology.wait().await,
@@ -50,7 +50,7 @@ async fn waiting_for_the_end_in_a_handler_is_refused() {
         assert!(matches!(error, RunError::InsideHandler), "{error}");
         assert!(error.to_string().contains("begin_drain"), "{error}");
     }
-    // Nothing was begun.
+    // No drain has begun.
     assert!(outcomes([feed.push(2)]).await[0].is_done());
     handle.get().unwrap().drain().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Limits of any length: what no clock can express is no limit, and overflows nothing.
+//! Durations of any length: one beyond the range of the clock means no limit, and does not overflow.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const HUGE: [Duration; 4] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_without_a_limit_takes_as_long_as_it_takes() {
+async fn a_drain_without_a_limit_waits_for_its_handlers() {
     for limit in HUGE {
         let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::For(SECOND * 86_400 * 400)));
         let pipeline = pipeline.processors(Processors::new(3)).drain_timeout(limit);
@@ -32,7 +32,7 @@ async fn a_drain_without_a_limit_takes_as_long_as_it_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_without_a_limit_can_be_given_one() {
+async fn a_drain_without_a_limit_can_get_one_later() {
     for limit in HUGE {
         let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
         let topology = pipeline.drain_timeout(limit).start().await.unwrap();

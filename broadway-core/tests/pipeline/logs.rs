@@ -1,4 +1,4 @@
-//! What a pipeline logs without being asked.
+//! What a pipeline logs by default.
 
 mod capture;
 mod orders;
@@ -141,7 +141,7 @@ async fn the_log_is_configured_with_an_observer_of_its_kind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_storm_is_ten_lines_a_second_and_describes_no_other_message() {
+async fn a_burst_of_failures_is_ten_lines_a_second_and_describes_no_other_message() {
     let captured = Captured::at(Level::INFO);
     let orders = Orders::new(100_000);
     let described = orders.described();
@@ -151,13 +151,13 @@ async fn a_storm_is_ten_lines_a_second_and_describes_no_other_message() {
     assert_eq!(totals.failed, 100_000);
     // On paused time all of it happens within a second.
     assert_eq!(captured.of("message_failed").len(), 10);
-    // Beside these, the first message of each processor, for the watchdog.
+    // In addition, the first message of each processor is described for the watchdog.
     assert!(described.get() < 200, "{} were described", described.get());
     assert_eq!(captured.of("suppressed")[0].field("suppressed"), "99990");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_storm_left_out_is_told_while_all_goes_well_again() {
+async fn the_number_of_omitted_lines_is_logged_after_the_failures_end() {
     let captured = Captured::at(Level::INFO);
     let (source, feed) = manual_source::<u64>();
     let handler = handler_fn(|message: &mut Message<u64>| match *message.data() {
@@ -175,7 +175,7 @@ async fn what_a_storm_left_out_is_told_while_all_goes_well_again() {
     topology.wait().await.unwrap();
 }
 
-/// Batches what `fails` lets through, and fails rows and whole batches by what it says.
+/// Sends the messages that `fails` accepts into batches, and fails rows and whole batches as it returns.
 struct Rows(fn(&[u64]) -> Result<(), BoxError>);
 
 impl Handler for Rows {
@@ -253,7 +253,7 @@ async fn no_payload_is_logged_at_any_level() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_acknowledgement_names_what_was_left_unacknowledged() {
+async fn a_failed_acknowledgement_names_the_unacknowledged_messages() {
     let captured = Captured::at(Level::INFO);
     let orders = Orders::new(5).failing_to_acknowledge();
     let topology = Pipeline::new(orders, handler_fn(|_: &mut Message<Order>| Ok(())))
@@ -319,7 +319,7 @@ impl stage::Consumer for Refusing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_fails_is_logged_unless_that_is_turned_off() {
+async fn a_failed_stage_is_logged_unless_its_log_is_turned_off() {
     let lines = failing_stage(false).await;
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].field("stage"), "doubler");

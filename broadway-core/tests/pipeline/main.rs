@@ -1,6 +1,6 @@
-//! What a pipeline promises, one file per topic, through the public API only.
+//! The guarantees of a pipeline, one file per topic, through the public API only.
 //!
-//! Time is paused where it matters, and nothing sleeps to wait: tests wait for events, receipts and the books of a hand-fed
+//! Time is paused where it matters, and no test sleeps to wait: tests wait for events, receipts and the ledger of a manual
 //! source.
 
 #![allow(

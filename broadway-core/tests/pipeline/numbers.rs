@@ -1,4 +1,4 @@
-//! One model of what became of messages, wherever it is asked: received = done + failed + resolved + released.
+//! All counts agree: in totals, events, metrics and the summary, received = done + failed + resolved + released.
 
 use broadway_core::{
     Batching, Callback, DeadLetters, Message, Next, NoAckOptions, Outcome, Processors, Record,
@@ -22,9 +22,9 @@ fn assert_one_model(totals: &Totals, recorder: &Recorder, summary: &Summary) {
         "{totals:?}"
     );
     assert_eq!(totals.in_flight(), 0);
-    let told = |kind| recorder.sum("settled", kind) + recorder.sum("pushed_settled", kind);
-    let told = KINDS.map(told);
-    assert_eq!(told, of(totals), "events");
+    let reported = |kind| recorder.sum("settled", kind) + recorder.sum("pushed_settled", kind);
+    let reported = KINDS.map(reported);
+    assert_eq!(reported, of(totals), "events");
     let summed = [
         summary.ok(),
         summary.failed(),
@@ -74,7 +74,7 @@ fn mixed() -> Script<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_received_is_done_failed_resolved_or_released_wherever_it_is_told() {
+async fn received_messages_are_done_failed_resolved_or_released_in_all_counts() {
     let (recorder, summary) = (Recorder::new(), Summary::new());
     let (pipeline, feed) = fed(mixed());
     let pipeline = pipeline
@@ -110,7 +110,7 @@ impl Record for Text {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_became_dead_letters_are_told_as_resolved() {
+async fn messages_that_became_dead_letters_are_counted_as_resolved() {
     let (recorder, summary) = (Recorder::new(), Summary::new());
     let script = Script::<Text>::new().message(|_| Err("refused".into()));
     let (pipeline, feed) = fed(DeadLetters::of(script, RecordingPublisher::new()));
@@ -148,9 +148,9 @@ async fn hanging(feed: &Feed<u64>) {
     settle_down().await;
 }
 
-/// The error of the topology is one, and says nothing of a close that failed too; the events do.
+/// The topology returns one error only; a close that failed too is an event.
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_cannot_close_is_told_also_behind_another_error() {
+async fn a_producer_that_cannot_close_is_reported_beside_another_error() {
     for abort in [true, false] {
         let recorder = Recorder::new();
         let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
@@ -171,8 +171,13 @@ async fn a_producer_that_cannot_close_is_told_also_behind_another_error() {
             ),
             "{error}"
         );
-        let told = recorder.of("close_failed");
-        assert_eq!(told.len(), 1);
-        assert!(told[0].get("error").unwrap().contains("flush timed out"));
+        let reported = recorder.of("close_failed");
+        assert_eq!(reported.len(), 1);
+        assert!(
+            reported[0]
+                .get("error")
+                .unwrap()
+                .contains("flush timed out")
+        );
     }
 }

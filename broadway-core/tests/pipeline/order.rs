@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::common::{Packed, SECOND, Script, Sink, Wait, fed, outcomes, reason, settle_down};
 
-/// A key and a number that rises with each message of it.
+/// A key, and a number that rises with each message of the key.
 type Keyed = (u64, u64);
 
 fn keyed(keys: u64, each: u64) -> Vec<Keyed> {
@@ -27,7 +27,7 @@ fn by_key(concurrency: usize) -> Processors<Keyed> {
     Processors::new(concurrency).partition_by(|message: &Message<Keyed>| message.data().0)
 }
 
-/// Waits differently long, the same for the same message.
+/// Waits for a time that depends on the message.
 fn uneven(&(key, n): &Keyed) -> Wait {
     match (key * 7 + n * 13) % 5 {
         0 | 1 => Wait::No,
@@ -64,7 +64,7 @@ async fn messages_of_a_key_are_handled_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn without_partition_by_the_same_messages_come_out_of_order() {
-    // What the other tests here would see if nothing kept order: else they prove nothing.
+    // Checks the other tests: without order per key, their messages do come out of order.
     let seen = Collector::new();
     let script = Script::new().wait(uneven).message({
         let seen = seen.clone();
@@ -186,7 +186,7 @@ async fn a_key_that_hangs_does_not_hold_back_others_of_its_chunk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_hangs_does_not_hold_back_those_handled_before_it_in_its_chunk() {
+async fn a_key_that_hangs_does_not_hold_back_keys_handled_before_it_in_its_chunk() {
     // The last key of the chunk hangs, when the others have had their first message handled.
     hang((19, 1), 2).await;
 }
@@ -210,7 +210,7 @@ async fn hang(stuck: Keyed, processors: usize) {
         .start()
         .await
         .unwrap();
-    // Chunks grow: what follows comes in chunks of many keys.
+    // Chunks grow: the following messages come in chunks of many keys.
     outcomes(feed.push_all((0..200).map(|n| (100, n)))).await;
     let messages = keyed(20, 10);
     let receipts = feed.push_all(messages.clone());
@@ -228,7 +228,7 @@ async fn hang(stuck: Keyed, processors: usize) {
         held.len(),
         "only the key that hangs waits"
     );
-    // Nor those that come later, of keys that were in the same chunk.
+    // Nor does it hold back later messages of the keys in its chunk.
     let later = (0..20).filter(|key| *key != stuck.0).map(|key| (key, 10));
     let later = outcomes(feed.push_all(later)).await;
     assert!(later.iter().all(|outcome| outcome.is_done()));
@@ -239,7 +239,7 @@ async fn hang(stuck: Keyed, processors: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_hangs_does_not_hold_back_those_of_other_keys() {
+async fn a_batch_that_hangs_does_not_hold_back_batches_of_other_keys() {
     let gate = Arc::new(Semaphore::new(0));
     let batches = Collector::new();
     let script = Script::new()

@@ -1,4 +1,4 @@
-//! An outcome belongs to its message, whatever the user does with what the engine hands out: sort it, reverse it, swap it, take it.
+//! An outcome belongs to its message, even if the handler sorts, reverses, swaps or takes the values that the engine hands out.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::common::{SECOND, outcomes};
 
-/// What shall become of a message.
+/// The intended outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Fate {
     Done,
@@ -32,7 +32,7 @@ enum Fate {
 struct Item {
     number: u64,
     fate: Fate,
-    /// By which everything is sorted.
+    /// The sort key.
     rank: u64,
 }
 
@@ -48,7 +48,7 @@ impl Record for Item {
     }
 }
 
-/// How a batch is looked at.
+/// How the handler accesses a batch.
 #[derive(Debug, Clone, Copy)]
 enum View {
     Rows,
@@ -56,7 +56,7 @@ enum View {
     Taken,
 }
 
-/// Reorders all that it is given.
+/// Reorders all messages and rows that it gets.
 struct Sorter(View);
 
 impl Handler for Sorter {

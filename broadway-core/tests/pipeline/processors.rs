@@ -1,4 +1,4 @@
-//! What a processor does with messages: each is prepared once, handled once, and fails alone.
+//! Processors: each message is prepared once, handled once, and fails alone.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -164,7 +164,7 @@ async fn messages_given_back_are_not_prepared_again() {
                 Ok(())
             }
         })
-        // Chunks grow as long as nothing waits; then every third does.
+        // Chunks grow while no handler waits; then every third handler does.
         .wait(|n| {
             if *n > 20 && n % 3 == 0 {
                 Wait::Yield
@@ -196,7 +196,7 @@ async fn messages_given_back_are_not_prepared_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prepare_error_fails_its_chunk_and_skips_handle_message() {
+async fn an_error_of_prepare_messages_fails_its_chunk_unhandled() {
     let handled = Collector::new();
     let script = Script::new()
         .prepare(
@@ -225,14 +225,14 @@ async fn a_prepare_error_fails_its_chunk_and_skips_handle_message() {
     let not_handled: Vec<_> = [9, 10, 11].map(|n| !handled.all().contains(&n)).to_vec();
     assert_eq!(
         fates, not_handled,
-        "those of the chunk fail unhandled, all others succeed"
+        "messages of the chunk fail unhandled, all others succeed"
     );
     drained(&topology).await;
     feed.assert_settled_once();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prepare_panic_fails_its_chunk_and_the_next_goes_on() {
+async fn a_panic_of_prepare_messages_fails_its_chunk_and_the_next_is_handled() {
     let (script, plan) = Faults::of(Script::<u64>::new());
     plan.at(Callback::PrepareMessages, 0, Fault::panic("no query"));
     let (pipeline, feed) = fed(script);

@@ -1,4 +1,4 @@
-//! What happens when a source cannot deliver: it is opened again, alone, and what it had delivered is settled.
+//! Producers that fail: each is reopened alone, and its delivered messages are settled.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn only_the_producer_that_failed_is_opened_again() {
     let topology = pipeline.producers(3).start().await.unwrap();
     feed.fail("connection lost");
     let began = Instant::now();
-    // The others go on meanwhile.
+    // The others deliver meanwhile.
     assert_eq!(outcomes((0..10).map(|n| feed.push(n))).await.len(), 10);
     assert_eq!(began.elapsed(), Duration::ZERO);
     tokio::time::sleep(SECOND).await;
@@ -123,7 +123,7 @@ async fn a_producer_that_panics_is_opened_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_cannot_be_opened_again_is_tried_until_it_can() {
+async fn reopening_a_source_is_retried_until_it_succeeds() {
     let recorder = Recorder::new();
     let (pipeline, feed) = fed(Script::<u64>::new());
     for n in 1..=5 {
@@ -230,7 +230,7 @@ async fn the_other_producers_are_closed_when_one_ends_the_topology() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_cannot_be_opened_at_the_start_closes_those_that_could() {
+async fn a_producer_that_cannot_be_opened_at_the_start_closes_the_open_ones() {
     for fault in [Fault::error("no such topic"), Fault::panic("no such topic")] {
         let (pipeline, feed) = fed(Script::<u64>::new());
         feed.faults().at(Callback::Open, 1, fault);
@@ -246,7 +246,7 @@ async fn a_source_that_cannot_be_opened_at_the_start_closes_those_that_could() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_it_stops_does_not_keep_a_producer_from_being_closed() {
+async fn a_producer_whose_stop_panics_is_closed() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     feed.faults()
         .next(Callback::Stop, Fault::panic("while stopping"));
@@ -283,7 +283,7 @@ async fn a_producer_that_cannot_close_is_an_error_of_the_topology() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_does_not_end_to_close_is_given_up() {
+async fn a_producer_whose_close_hangs_is_given_up() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     feed.faults().at(Callback::Close, 0, Fault::Hang);
     let topology = pipeline.drain_timeout(SECOND * 3).start().await.unwrap();
@@ -296,13 +296,13 @@ async fn a_producer_that_does_not_end_to_close_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_does_not_end_to_stop_is_given_up() {
+async fn a_producer_whose_stop_hangs_is_given_up() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     feed.faults().at(Callback::Stop, 0, Fault::Hang);
     let topology = pipeline.drain_timeout(SECOND * 3).start().await.unwrap();
     outcomes([feed.push(1)]).await;
     let began = Instant::now();
-    // The drain has as much time as the stop; whether it is said to have run out of time, it ends.
+    // The drain has as much time as the stop, so it may end with or without a timeout; but it ends.
     let _ = topology.drain().await;
     assert!(began.elapsed() <= SECOND * 10);
     assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
@@ -310,7 +310,7 @@ async fn a_producer_that_does_not_end_to_stop_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_does_not_wait_for_a_producer_to_come_back() {
+async fn a_drain_does_not_wait_for_a_restart() {
     let policy = RestartPolicy {
         first: SECOND * 3_600,
         max: SECOND * 3_600,

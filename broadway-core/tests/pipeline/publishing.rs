@@ -1,4 +1,4 @@
-//! The sending side in a pipeline: batches that are published, dead letters, and what observers hear of it.
+//! Publishers in a pipeline: published batches, dead letters, and the events about them.
 
 use broadway_core::{
     Batch, BatchKey, Batching, BoxError, Callback, DeadLetters, Handler, Header, HeaderValue,
@@ -139,7 +139,7 @@ fn a_trace_is_continued_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_confirmed_dead_letter_is_done_at_its_source_and_says_why_it_failed() {
+async fn a_confirmed_dead_letter_is_done_at_its_source_and_has_the_reason() {
     let outbox = RecordingPublisher::new();
     let handler = handler_fn(|message: &mut Message<Letter>| match message.data().text {
         "bad" => Err("cannot be read".into()),
@@ -212,7 +212,7 @@ async fn a_dead_letter_that_is_not_confirmed_is_sent_again_however_long_that_tak
     let outcomes = two_failures(DeadLetters::of(Unreadable, outbox.clone())).await;
     assert!(outcomes.iter().all(Outcome::is_done), "{outcomes:?}");
     assert_eq!(outbox.sent().len(), 2);
-    // On paused time: an outage longer than every time-out.
+    // On paused time: an outage longer than every timeout.
     assert!(began.elapsed() > SECOND * 600);
 }
 
@@ -289,7 +289,7 @@ fn null_stays_null_on_its_way_through_a_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observed_publisher_tells_of_each_call() {
+async fn an_observed_publisher_reports_each_call() {
     let (outbox, recorder) = (RecordingPublisher::new(), Recorder::new());
     let publisher = outbox.clone().observed("audit", recorder.clone());
     let publisher = publisher.clone();
@@ -308,7 +308,7 @@ async fn an_observed_publisher_tells_of_each_call() {
 }
 
 #[tokio::test]
-async fn a_closed_publisher_says_so() {
+async fn a_closed_publisher_refuses_with_a_clear_error() {
     let outbox = RecordingPublisher::new();
     outbox.publish_one(Outgoing::new("in time")).await.unwrap();
     outbox.close().await.unwrap();

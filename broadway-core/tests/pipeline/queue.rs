@@ -1,4 +1,4 @@
-//! The test kit's queue: it treats records as a broker does.
+//! The test kit's queue, which behaves like a broker.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn letter(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_comes_again_a_bounded_number_of_times() {
+async fn failed_messages_are_redelivered_a_limited_number_of_times() {
     let queue = Queue::new().deliveries_max(3);
     for number in 0..3 {
         assert_eq!(queue.publish(letter(None, number)), number as usize);
@@ -136,7 +136,7 @@ async fn an_ordered_queue_delivers_nothing_of_a_key_past_a_message_that_has_not_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unordered_queue_goes_on_past_a_message_that_fails() {
+async fn an_unordered_queue_delivers_past_a_failed_message() {
     let queue = Queue::new();
     for number in 0..3 {
         queue.publish(letter(Some("a"), number));
@@ -164,7 +164,7 @@ async fn an_unordered_queue_goes_on_past_a_message_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_not_told_delivers_again() {
+async fn a_queue_redelivers_unsettled_messages() {
     let queue = Queue::new();
     queue.publish(letter(None, 0));
     queue.end();
@@ -184,7 +184,7 @@ async fn a_queue_that_is_not_told_delivers_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_drain_leaves_is_still_in_the_queue() {
+async fn messages_that_a_drain_leaves_are_still_in_the_queue() {
     let queue = Queue::new();
     queue.publish(letter(None, 0));
     let script = Script::new().wait(|_| Wait::For(SECOND));

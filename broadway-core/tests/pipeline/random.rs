@@ -1,8 +1,8 @@
-//! Thousands of random topologies against the books: whatever is done to one, every message that it took is settled once, as
-//! its handler meant it, in order where order is promised, and the totals add up.
+//! Thousands of random topologies against a ledger: whatever is done to one, every accepted message is settled once, with the outcome
+//! that its handler intended, in order where order is guaranteed, and the totals add up.
 //!
 //! Time is paused, so a run of hours takes milliseconds. A failure names its seed: `SEED=17 cargo test random` runs that one
-//! alone, and `RUNS=100000` runs so many.
+//! alone, and `RUNS=100000` sets the number of runs.
 
 #[path = "random/load.rs"]
 mod load;
@@ -25,7 +25,7 @@ use crate::common::Sink;
 /// SplitMix64 (Steele, Lea, Flood): small, and the same everywhere.
 pub(crate) struct Dice {
     state: u64,
-    /// What stands for a millisecond.
+    /// The duration that is used as a millisecond.
     unit: Duration,
 }
 
@@ -51,18 +51,18 @@ impl Dice {
     }
 }
 
-/// What stands for a millisecond where time is paused: a millisecond.
+/// The duration that is used as a millisecond on paused time.
 const PAUSED: Duration = Duration::from_millis(1);
-/// And where it is not, so that a run is short.
+/// The same on real time: shorter, so that a run is short.
 const REAL: Duration = Duration::from_micros(10);
 
 #[test]
-fn whatever_happens_every_message_is_settled_once_as_its_handler_meant_it() {
+fn every_message_is_settled_once_with_the_intended_outcome() {
     all_seeds(2_500, run_paused);
 }
 
 #[test]
-fn whatever_happens_on_many_threads_every_message_is_settled_once_as_its_handler_meant_it() {
+fn every_message_is_settled_once_with_the_intended_outcome_on_many_threads() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_time()
@@ -100,7 +100,7 @@ fn run_paused(seed: u64) -> u64 {
     runtime.block_on(Run::start(seed, PAUSED))
 }
 
-/// One random topology, and what is known of it.
+/// One random topology, and the facts about it.
 struct Run {
     dice: Dice,
     books: Arc<Books>,
@@ -170,7 +170,7 @@ impl Run {
         }
     }
 
-    /// Beside those of the source; with keys of their own, since order is per producer.
+    /// Pushes messages with keys of their own, since order is per producer.
     async fn push(&mut self) {
         let n = self.dice.size(9);
         let loads: Vec<_> = (0..n).map(|_| self.load(1_000)).collect();
@@ -192,7 +192,7 @@ impl Run {
                 let (messages, interval) = (self.dice.size(50), self.dice.ms(500));
                 let reset = self.dice.one_in(2);
                 let limit = RateLimit::per(messages, interval);
-                // Refused where there is no limit to change.
+                // Refused without a rate limit.
                 let _ = match reset {
                     true => self.topology().reset_rate_limit(limit),
                     false => self.topology().set_rate_limit(limit),

@@ -12,7 +12,7 @@ use crate::common::{SECOND, Script, fed, outcomes, settle_down};
 
 type TimedPipeline = Pipeline<ManualSource<u64>, Script<u64>>;
 
-/// A pipeline that writes down in which millisecond it handled each message.
+/// A pipeline that records in which millisecond it handled each message.
 fn timed() -> (TimedPipeline, Feed<u64>, Collector<u128>) {
     let (times, began) = (Collector::new(), Instant::now());
     let script = Script::new().message({
@@ -38,7 +38,7 @@ fn per_second(times: &[u128], seconds: usize) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exactly_what_is_allowed_passes_in_each_window() {
+async fn exactly_the_allowed_number_passes_in_each_window() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..50);
     feed.end();
@@ -179,7 +179,7 @@ async fn without_a_limit_there_is_none_to_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_lets_out_what_is_held_at_the_limited_pace() {
+async fn a_drain_sends_held_messages_at_the_limited_pace() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..25);
     let topology = pipeline
@@ -195,7 +195,7 @@ async fn a_drain_lets_out_what_is_held_at_the_limited_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_runs_out_of_time_leaves_what_is_held() {
+async fn a_drain_that_times_out_leaves_held_messages() {
     let (pipeline, feed, times) = timed();
     feed.push_all(0..25);
     let topology = pipeline

@@ -1,4 +1,4 @@
-//! A drain gives back what no handler has begun, where the source delivers it again, and waits for no more than the rest.
+//! A drain releases messages that no handler has begun, if the source delivers them again, and waits for the others only.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::common::{SECOND, Script, Wait, long, outcomes, settle_down};
 
-/// A pipeline over a source that delivers again what is released, with four processors.
+/// A pipeline with four processors, over a source that delivers released messages again.
 fn broker<H: Handler<In = u64>>(handler: H) -> (Pipeline<ManualSource<u64>, H>, Feed<u64>) {
     let (source, feed) = manual_source::<u64>();
     let pipeline = Pipeline::new(source.redelivers(), handler)
@@ -20,7 +20,7 @@ fn broker<H: Handler<In = u64>>(handler: H) -> (Pipeline<ManualSource<u64>, H>, 
     (pipeline, feed)
 }
 
-/// Handles a message in a second, and writes down which it has begun.
+/// Handles a message in a second, and records the messages that it has begun.
 fn slow(begun: &Collector<u64>) -> Script<u64> {
     let begun = begun.clone();
     Script::new().wait(move |n| {
@@ -68,7 +68,7 @@ async fn a_drain_ends_with_the_handlers_that_have_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_given_back_while_handlers_go_on() {
+async fn waiting_messages_are_released_while_handlers_run() {
     let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let topology = pipeline.start().await.unwrap();
@@ -87,7 +87,7 @@ async fn what_waits_is_given_back_while_handlers_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_runs_out_of_time_leaves_only_what_was_begun() {
+async fn a_drain_that_times_out_leaves_only_begun_messages() {
     let (pipeline, feed) = broker(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology = pipeline.start().await.unwrap();
     feed.push_all(0..300);
@@ -101,7 +101,7 @@ async fn a_drain_that_runs_out_of_time_leaves_only_what_was_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_behind_its_key_is_given_back() {
+async fn messages_that_wait_behind_their_key_are_released() {
     let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let processors = Processors::new(4).partition_by(|message| message.data() % 2);
@@ -119,7 +119,7 @@ async fn what_waits_behind_its_key_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_rate_limit_holds_is_given_back_at_once() {
+async fn messages_that_the_rate_limit_holds_are_released_at_once() {
     let (pipeline, feed) = broker(Script::<u64>::new());
     let pipeline = pipeline.rate_limit(RateLimit::per(10, SECOND * 60));
     let topology = pipeline.start().await.unwrap();
@@ -145,12 +145,12 @@ async fn open_batches_are_flushed_and_begun_batches_finish() {
     let pipeline = pipeline.batchers(|_| Batching::new(6, SECOND * 86_400));
     let topology = pipeline.start().await.unwrap();
     let receipts = feed.push_all(0..200);
-    // By now a batch of six is in work, and two messages are in an open one.
+    // By now a batch of six is being handled, and two messages are in an open one.
     tokio::time::sleep(SECOND * 2 + SECOND / 2).await;
     let began = Instant::now();
     let totals = drained(&topology).await;
     assert_eq!(totals.done, 12, "eight handled, four in handlers");
-    // The batch in work, then the other one.
+    // The batch that is being handled, then the open one.
     assert!(began.elapsed() <= SECOND * 4, "{:?}", began.elapsed());
     let sizes = batches
         .all()
@@ -163,7 +163,7 @@ async fn open_batches_are_flushed_and_begun_batches_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_were_only_prepared_are_given_back() {
+async fn messages_that_were_only_prepared_are_released() {
     let prepared = Collector::new();
     let script = Script::new().wait(|_| Wait::For(SECOND)).prepare({
         let prepared = prepared.clone();
@@ -188,7 +188,7 @@ async fn messages_that_were_only_prepared_are_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_given_back_before_the_source_has_stopped() {
+async fn no_message_is_released_before_the_source_has_stopped() {
     let (pipeline, feed) = broker(Script::<u64>::new().wait(|_| Wait::For(SECOND)));
     feed.faults().at(Callback::Stop, 0, Fault::Hang);
     let topology = pipeline.start().await.unwrap();
@@ -231,7 +231,7 @@ async fn pushed_messages_are_handled_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pushed_messages_keep_their_key_when_what_lies_between_is_given_back() {
+async fn pushed_messages_keep_their_order_when_messages_between_them_are_released() {
     let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let processors = Processors::new(2).partition_by(|message| message.data() % 3);
@@ -279,7 +279,7 @@ async fn a_source_that_has_ended_is_handled_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_after_the_end_of_the_source_gives_back_the_rest() {
+async fn a_drain_after_the_end_of_the_source_releases_the_rest() {
     let (pipeline, feed) = broker(Script::<u64>::new().wait(|_| Wait::For(SECOND)));
     let receipts = feed.push_all(0..100);
     feed.end();
@@ -308,7 +308,7 @@ async fn a_producer_that_failed_for_good_is_a_drain_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_finish_a_drain_waits_for_all_that_was_delivered() {
+async fn with_finish_a_drain_waits_for_all_delivered_messages() {
     let begun = Collector::new();
     let (pipeline, feed) = broker(slow(&begun));
     let topology = pipeline.on_drain(OnDrain::Finish).start().await.unwrap();

@@ -1,4 +1,4 @@
-//! A runtime that is shut down under a topology: whoever waits elsewhere is told, at once.
+//! A runtime that is shut down under a topology: callers that wait on another runtime get an error at once.
 
 use std::{thread, time::Duration};
 
@@ -22,7 +22,7 @@ fn threads(n: usize) -> Runtime {
     builder.enable_time().build().unwrap()
 }
 
-/// Fails where the future would wait for ever.
+/// Fails if the future does not complete in time.
 fn soon<T>(future: impl Future<Output = T>) -> T {
     threads(0).block_on(async {
         let ended = tokio::time::timeout(SECOND * 60, future).await;
@@ -55,7 +55,7 @@ fn started(runtime: &Runtime) -> (Topology<u64>, Feed<u64>) {
 }
 
 #[test]
-fn whoever_waits_drains_or_aborts_on_a_runtime_that_is_gone_gets_an_error() {
+fn wait_drain_and_abort_fail_after_the_runtime_was_shut_down() {
     for workers in [0, 1, 4] {
         let runtime = threads(workers);
         let (topology, _feed) = started(&runtime);
@@ -72,7 +72,7 @@ fn whoever_waits_drains_or_aborts_on_a_runtime_that_is_gone_gets_an_error() {
 }
 
 #[test]
-fn whoever_waits_while_the_runtime_goes_is_told() {
+fn wait_fails_when_the_runtime_is_shut_down_meanwhile() {
     for workers in [1, 4] {
         let runtime = threads(workers);
         let (topology, _feed) = started(&runtime);
@@ -90,7 +90,7 @@ fn whoever_waits_while_the_runtime_goes_is_told() {
 fn receipts_and_pushes_end_with_the_runtime() {
     let runtime = threads(1);
     let (topology, _feed) = started(&runtime);
-    // The first is in the handler's hands, the others wait for a processor, which has taken what it can.
+    // The first message is being handled, the others wait for a processor.
     let mut receipts = Vec::new();
     runtime.block_on(async {
         while let Ok(pushed) = tokio::time::timeout(SECOND / 5, topology.push([9; 100])).await {
@@ -107,7 +107,7 @@ fn receipts_and_pushes_end_with_the_runtime() {
     }
 }
 
-/// As above, by an abort: no message that waits keeps its receipt waiting.
+/// The same with an abort: receipts of waiting messages end.
 #[tokio::test(start_paused = true)]
 async fn receipts_of_messages_that_no_processor_took_end_with_an_abort() {
     let (pipeline, feed) = hanging();
@@ -118,7 +118,7 @@ async fn receipts_of_messages_that_no_processor_took_end_with_an_abort() {
     topology.abort().await.unwrap_err();
     for receipt in receipts {
         let outcome = tokio::time::timeout(SECOND * 3_600, receipt.outcome()).await;
-        assert!(outcome.expect("it is never told").is_none());
+        assert!(outcome.expect("the receipt ends").is_none());
     }
 }
 
@@ -134,7 +134,7 @@ fn a_runtime_without_timers_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_runtime_without_io_cannot_wait_for_signals_and_says_so() {
+fn wait_or_signal_fails_on_a_runtime_without_io() {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let (pipeline, feed) = fed(Script::<u64>::new());

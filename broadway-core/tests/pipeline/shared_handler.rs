@@ -1,4 +1,4 @@
-//! A handler that the test keeps a hold on: an `Arc` of one is a handler too.
+//! A handler that the test keeps: an `Arc` of a handler is a handler too.
 
 use std::sync::{
     Arc,

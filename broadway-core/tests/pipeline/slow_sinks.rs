@@ -1,4 +1,4 @@
-//! Sinks that are slow, and sinks that hang: batches grow while they wait, and other batchers go on.
+//! Slow sinks and sinks that hang: due batches grow while they wait, and other batchers go on.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::common::{Packed, SECOND, Script, Sink, Wait, fed, outcomes, settle_do
 
 const MS: Duration = Duration::from_millis(1);
 
-/// 2,000 messages a second over 100 keys for so many seconds.
+/// 2,000 messages a second over 100 keys, for this number of seconds.
 async fn steady(feed: &Feed<u64>, seconds: u64) {
     for tick in 0..seconds * 100 {
         feed.push_all(tick * 20..tick * 20 + 20);
@@ -84,9 +84,9 @@ async fn order_holds_while_due_batches_grow() {
     feed.assert_settled_once();
 }
 
-/// Full batches of a hot key keep the sink busy for ever; a message of another key still gets its turn.
+/// Full batches of a hot key keep the sink busy forever; a message of another key still gets its turn.
 #[tokio::test(start_paused = true)]
-async fn a_due_batch_goes_though_full_ones_never_stop() {
+async fn full_batches_do_not_starve_a_due_one() {
     let batches = Collector::new();
     let script = keyed(|n| u64::from(n == 77)).batch_wait(|_| Wait::For(MS * 50));
     let (pipeline, feed) = fed(script.batches_to(&batches));
@@ -101,7 +101,7 @@ async fn a_due_batch_goes_though_full_ones_never_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_due_batch_goes_at_once_to_a_sink_that_is_idle() {
+async fn a_due_batch_is_sent_at_once_to_an_idle_sink() {
     let batches = Collector::new();
     let (pipeline, feed) = fed(keyed(|n| n % 3).batches_to(&batches));
     let pipeline = pipeline.batchers(|_| Batching::new(100, MS * 100));
@@ -167,7 +167,8 @@ async fn beyond_its_bound_a_sink_that_hangs_holds_the_others_up() {
     let receipts = feed.push_all(0..20_000);
     tokio::time::sleep(SECOND * 3_600).await;
     settle_down().await;
-    // The bound, a batch in the sink's hands, and what processors hold and have waiting: twice two chunks, half of it odd.
+    // The bound, a batch that the sink is handling, and the messages that processors hold and have waiting: twice two chunks, half
+    // of them odd.
     let held = topology.totals().in_flight();
     assert!(
         (1_000..=1_000 + 10 + 2 * 2 * 10 + 20).contains(&held),
@@ -184,7 +185,7 @@ async fn beyond_its_bound_a_sink_that_hangs_holds_the_others_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_with_a_sink_that_hangs_ends_in_time_and_says_how_many_are_left() {
+async fn a_drain_with_a_sink_that_hangs_times_out_and_reports_how_many_are_left() {
     for pushed in [400, 20_000] {
         let gate = Arc::new(Semaphore::new(0));
         let (pipeline, feed) = fed(half_hangs(&gate));
@@ -205,7 +206,7 @@ async fn a_drain_with_a_sink_that_hangs_ends_in_time_and_says_how_many_are_left(
     }
 }
 
-/// With one batcher alone there is nobody to go on: the bound stays as tight as it is for a slow sink.
+/// A single batcher has no others to spare: its bound stays as tight as for a slow sink.
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_is_merely_slow_holds_the_source_back() {
     let script = Script::batching().batch_wait(|_| Wait::For(MS * 500));

@@ -1,4 +1,4 @@
-//! The ready sources, and what ends a topology by itself.
+//! The ready sources, and topologies that end with them.
 
 use broadway_core::{
     Batch, Batching, BoxError, Message, Next, OneBatcher, Pipeline, Processors, SourceExt,
@@ -49,7 +49,7 @@ async fn each_producer_has_an_iterator_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topology_over_nothing_ends_at_once() {
+async fn a_topology_over_an_empty_iterator_ends_at_once() {
     let topology = Pipeline::new(from_iter(|_| 0..0_u64), Script::new())
         .producers(3)
         .start()
@@ -102,7 +102,7 @@ async fn a_stream_is_polled_only_as_far_as_there_is_demand() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mapped_source_delivers_what_the_function_makes_and_acknowledges_the_original() {
+async fn a_mapped_source_delivers_the_result_and_acknowledges_the_original() {
     let seen = Collector::new();
     let (source, feed) = manual_source::<u64>();
     let topology = Pipeline::new(source.map(|n| n * 10), seeing(&seen))
@@ -117,7 +117,7 @@ async fn a_mapped_source_delivers_what_the_function_makes_and_acknowledges_the_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_mapping_function_opens_the_producer_again() {
+async fn a_panic_of_the_mapping_function_reopens_the_producer() {
     let recorder = Recorder::new();
     let (source, feed) = manual_source::<u64>();
     let source = source.map(|n| {
@@ -160,7 +160,7 @@ async fn an_idle_source_leaves_the_topology_to_pushes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_that_comes_too_late_gives_the_messages_back() {
+async fn a_push_after_the_end_returns_the_messages() {
     let topology = Pipeline::new(source::idle(), Script::<u64>::new())
         .start()
         .await
@@ -176,7 +176,7 @@ async fn a_push_that_comes_too_late_gives_the_messages_back() {
 
 #[tokio::test(start_paused = true)]
 async fn the_topology_goes_on_until_the_last_producer_is_exhausted() {
-    // The books of the feed say End to each producer only when all is delivered.
+    // The feed returns `End` to each producer only when all messages are delivered.
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline.producers(3).start().await.unwrap();
     feed.push_all(0..10);
@@ -189,7 +189,7 @@ async fn the_topology_goes_on_until_the_last_producer_is_exhausted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_pushed_while_the_source_ends_are_settled_or_given_back() {
+async fn messages_pushed_while_the_source_ends_are_settled_or_returned() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline.start().await.unwrap();
     feed.end();

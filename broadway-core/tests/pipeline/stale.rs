@@ -1,4 +1,4 @@
-//! Messages that are no longer ours are released unhandled; results of them are reported all the same.
+//! Stale messages are released unhandled; outcomes of begun ones are reported all the same.
 
 use broadway_core::{
     Callback, Next, Outcome, Processors,
@@ -8,7 +8,7 @@ use broadway_core::{
 use crate::common::{Script, fed, outcomes};
 
 #[tokio::test(start_paused = true)]
-async fn stale_messages_that_nobody_began_are_released_unhandled() {
+async fn stale_messages_that_no_handler_began_are_released_unhandled() {
     let (handled, recorder) = (Collector::new(), Recorder::new());
     let script = Script::<u64>::new().message({
         let handled = handled.clone();
@@ -29,7 +29,7 @@ async fn stale_messages_that_nobody_began_are_released_unhandled() {
     feed.wait_delivered(13).await;
     plan.release();
     let stale = outcomes(stale).await;
-    // The first had begun: its result is told, and the source ignores it if it must.
+    // The first had begun: its outcome is reported, and the source may ignore it.
     assert!(stale[0].is_done());
     assert!(
         stale[1..]

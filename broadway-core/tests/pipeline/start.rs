@@ -1,4 +1,4 @@
-//! Before anything is consumed: options are checked, all of them at once, and the shape is told.
+//! Before any message is consumed: all options are checked at once, and the shape is described.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn idle() -> Pipeline<source::Idle<u64>, Script<u64>> {
     Pipeline::new(source::idle(), Script::new())
 }
 
-/// A source that could never be opened, and says so.
+/// A source whose options are invalid.
 struct Unopenable;
 
 impl Source for Unopenable {
@@ -53,7 +53,7 @@ async fn the_problems_of_a_source_are_listed_beside_those_of_its_pipeline() {
 #[tokio::test(start_paused = true)]
 async fn an_error_that_main_returns_prints_as_sentences() {
     let error = idle().producers(0).name(" ").start().await.unwrap_err();
-    // `main` prints the `Debug` of what it returns, in a box.
+    // `main` prints the `Debug` of the boxed error that it returns.
     let printed = format!("Error: {:?}", BoxError::from(error));
     assert!(
         printed.starts_with("Error: 2 option(s) cannot work:\n  - "),
@@ -65,7 +65,7 @@ async fn an_error_that_main_returns_prints_as_sentences() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_option_that_cannot_work_is_listed_with_its_path() {
+async fn every_invalid_option_is_listed_with_its_path() {
     let pipeline = idle()
         .name(" ")
         .producers(0)
@@ -119,7 +119,7 @@ async fn values_that_are_too_large_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_max_demand_of_nothing_is_refused() {
+async fn a_max_demand_of_zero_is_refused() {
     let problems = problems(idle().processors(Processors::new(1).max_demand(0))).await;
     assert_eq!(
         problems,
@@ -157,7 +157,7 @@ async fn two_batchers_of_one_name_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_opened_when_an_option_cannot_work() {
+async fn no_producer_is_opened_with_an_invalid_option() {
     let (source, feed) = manual_source::<u64>();
     let error = Pipeline::new(source, Script::new())
         .producers(0)
@@ -173,7 +173,7 @@ async fn nothing_is_opened_when_an_option_cannot_work() {
 }
 
 #[test]
-fn outside_a_runtime_start_says_so() {
+fn start_outside_a_runtime_fails_with_a_clear_error() {
     let error = futures_executor(idle().start());
     assert!(matches!(error, Err(StartError::NoRuntime)));
 }
@@ -247,7 +247,7 @@ async fn a_pipeline_without_batchers_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_numbers_that_were_asked_for_are_started() {
+async fn as_many_tasks_are_started_as_configured() {
     let recorder = broadway_core::testing::Recorder::new();
     let (pipeline, feed) = fed(Script::<u64>::new());
     let pipeline = pipeline

@@ -1,4 +1,4 @@
-//! Every event that the engine emits is emitted, and an observer cannot break a topology.
+//! Every event of the engine is emitted, and an observer cannot break a topology.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +11,7 @@ use broadway_core::{
 
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
-/// What only connectors emit.
+/// Events that only connectors emit.
 const OF_CONNECTORS: [&str; 12] = [
     "assigned",
     "revoked",
@@ -27,7 +27,7 @@ const OF_CONNECTORS: [&str; 12] = [
     "published",
 ];
 
-/// All names that there are, from the place that gives them.
+/// All event names, from the file that defines them.
 fn every_name() -> BTreeSet<String> {
     let source = include_str!("../../src/telemetry/event.rs");
     let (_, names) = source.split_once("pub const fn name").unwrap();
@@ -81,20 +81,20 @@ async fn every_event_of_the_engine_is_emitted() {
     feed.push(99);
     feed.fail("connection lost again");
     topology.wait().await.unwrap_err();
-    let heard: BTreeSet<_> = recorder
+    let emitted: BTreeSet<_> = recorder
         .all()
         .iter()
-        .map(|heard| heard.name().to_owned())
+        .map(|event| event.name().to_owned())
         .collect();
     let mut expected = every_name();
     OF_CONNECTORS
         .iter()
         .for_each(|name| assert!(expected.remove(*name), "{name} is an event"));
-    // Here no producer is left to close: `numbers`.
+    // Not here, since no producer is left to close: see `numbers`.
     assert!(expected.remove("close_failed"));
-    // On real time only: `watchdog`.
+    // On real time only: see `watchdog`.
     assert!(expected.remove("handler_blocked"));
-    assert_eq!(heard, expected);
+    assert_eq!(emitted, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn a_panic_of_an_observer_is_contained() {
     struct Broken;
     impl Observer for Broken {
         fn on_event(&self, _: &str, event: &Event<'_>) {
-            panic!("cannot hear {}", event.name());
+            panic!("cannot observe {}", event.name());
         }
     }
     let (pipeline, feed) = fed(Script::<u64>::batching());
@@ -156,7 +156,7 @@ async fn a_panic_of_an_observer_is_contained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_observers_hear() {
+async fn all_observers_get_all_events() {
     let (first, second) = (Recorder::new(), Recorder::new());
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline
@@ -171,7 +171,7 @@ async fn all_observers_hear() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latency_is_from_delivery_to_settlement_for_who_asks() {
+async fn observers_that_ask_get_latencies_from_delivery_to_settlement() {
     struct Latency(Collector<Duration>);
     impl Observer for Latency {
         fn on_event(&self, _: &str, event: &Event<'_>) {

@@ -1,4 +1,4 @@
-//! The test kit itself: a ledger that does not notice anything is worth nothing.
+//! The test kit itself: its checks fail when they should.
 
 use std::{num::NonZeroUsize, panic::AssertUnwindSafe};
 
@@ -22,7 +22,7 @@ fn panics(f: impl FnOnce()) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_ledger_notices_what_was_never_settled() {
+async fn the_ledger_detects_unsettled_messages() {
     let (source, feed) = manual_source::<u64>();
     let mut producer = source.open(&OpenContext::for_test()).await.unwrap();
     feed.push_all([1, 2]);
@@ -77,7 +77,7 @@ fn a_fault_for_a_call_that_was_made_is_a_clear_mistake() {
 }
 
 #[test]
-fn order_that_is_broken_is_told_with_its_key() {
+fn broken_order_is_reported_with_its_key() {
     assert_order_per_key([("a", 1), ("b", 2), ("a", 3), ("b", 4)]);
     let text = panics(|| assert_order_per_key([("a", 2), ("b", 1), ("a", 1)]));
     assert_eq!(text, "key \"a\" is out of order: 1 came after 2");
@@ -85,7 +85,7 @@ fn order_that_is_broken_is_told_with_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_leaves_something_is_told() {
+async fn a_drain_that_leaves_messages_is_detected() {
     let (pipeline, feed) = fed(Script::<u64>::new().wait(|_| Wait::Ever));
     let topology = pipeline.start().await.unwrap();
     feed.push(1);
@@ -99,7 +99,7 @@ async fn a_drain_that_leaves_something_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_meet_the_calls_that_they_were_planned_for() {
+async fn faults_hit_the_calls_that_they_were_planned_for() {
     let (script, plan) = broadway_core::testing::Faults::of(Script::<u64>::new());
     plan.at(Callback::HandleMessage, 1, Fault::error("second"));
     plan.next(Callback::HandleMessage, Fault::panic("first"));
@@ -117,11 +117,11 @@ async fn faults_meet_the_calls_that_they_were_planned_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recorder_waits_for_what_is_to_come_and_finds_what_was() {
+async fn a_recorder_waits_for_future_events_and_finds_past_ones() {
     let recorder = Recorder::new();
     let waiting = tokio::spawn({
         let recorder = recorder.clone();
-        async move { recorder.wait_for(|heard| heard.name() == "resumed").await }
+        async move { recorder.wait_for(|event| event.name() == "resumed").await }
     });
     recorder.on_event("orders", &Event::Paused);
     tokio::task::yield_now().await;
@@ -136,13 +136,13 @@ async fn a_recorder_waits_for_what_is_to_come_and_finds_what_was() {
         restart_after: None,
     };
     recorder.on_event("orders", &failed);
-    let heard = recorder.of("producer_failed").remove(0);
+    let event = recorder.of("producer_failed").remove(0);
     assert_eq!(
-        heard.to_string(),
+        event.to_string(),
         "producer_failed producer=3 callback=open error=away restarts=false"
     );
-    assert_eq!((heard.number("producer"), heard.get("nothing")), (3, None));
-    assert!(panics(|| assert_eq!(heard.number("error"), 0)).contains("no number named error"));
+    assert_eq!((event.number("producer"), event.get("nothing")), (3, None));
+    assert!(panics(|| assert_eq!(event.number("error"), 0)).contains("no number named error"));
 }
 
 #[tokio::test(start_paused = true)]

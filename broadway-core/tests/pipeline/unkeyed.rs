@@ -1,4 +1,4 @@
-//! Messages without a key, where order is kept per key: they wait for nothing, and nothing waits for them.
+//! Messages without a key in a pipeline with order per key: they do not wait for others, and others do not wait for them.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -42,7 +42,7 @@ async fn messages_without_a_key_use_all_processors() {
         time_of(Processors::<MaybeKeyed>::new(8), |n| (None, n)).await,
         rounds
     );
-    // What they took when they counted as one key.
+    // The time that they would take as one key.
     assert_eq!(time_of(by_key(8), |n| (Some(7), n)).await, WORK * 200);
 }
 

@@ -1,4 +1,4 @@
-//! A handler that blocks its thread is told of, by name.
+//! A handler that blocks its thread is reported, with its message.
 
 use std::{
     num::NonZeroUsize,
@@ -68,13 +68,13 @@ impl SourceProducer for LogProducer {
     }
 }
 
-/// Above all that the watchdog needs; only a hang meets it.
+/// Longer than the watchdog needs; reached only by a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Batcher and message of a handler that blocks.
 type Which = (Option<&'static str>, Option<String>);
 
-/// Passes on what is told of blocked handlers.
+/// Passes on the reports of blocked handlers.
 struct Told(Mutex<Sender<Which>>);
 
 impl Observer for Told {
@@ -83,15 +83,15 @@ impl Observer for Told {
             batcher, message, ..
         } = event
         {
-            let told = (*batcher, message.map(str::to_owned));
-            let _ = self.0.lock().unwrap().send(told);
+            let reported = (*batcher, message.map(str::to_owned));
+            let _ = self.0.lock().unwrap().send(reported);
         }
     }
 }
 
-/// Blocks its thread until that is told.
+/// Blocks its thread until that is reported.
 struct Blocking {
-    told: Mutex<Receiver<Which>>,
+    reported: Mutex<Receiver<Which>>,
     seen: Collector<Which>,
     in_batch: bool,
 }
@@ -101,7 +101,7 @@ impl Blocking {
         let (sender, receiver) = channel();
         let seen = Collector::new();
         let blocking = Self {
-            told: Mutex::new(receiver),
+            reported: Mutex::new(receiver),
             seen: seen.clone(),
             in_batch,
         };
@@ -110,7 +110,7 @@ impl Blocking {
 
     fn block(&self) -> Result<(), BoxError> {
         self.seen
-            .push(self.told.lock().unwrap().recv_timeout(PATIENCE)?);
+            .push(self.reported.lock().unwrap().recv_timeout(PATIENCE)?);
         Ok(())
     }
 }
@@ -136,24 +136,27 @@ impl Handler for Blocking {
     }
 }
 
-// On real time: a blocked thread knows no other. The runtime has one thread, and it is blocked: nothing on it could tell.
+// On real time, since paused time does not advance on a blocked thread. The runtime has one thread, and that is blocked: no task could
+// report it.
 #[tokio::test]
-async fn a_handler_that_blocks_its_thread_is_told_of_with_its_message_while_it_blocks() {
-    let (handler, told, seen) = Blocking::new(false);
+async fn a_handler_that_blocks_its_thread_is_reported_with_its_message_while_it_blocks() {
+    let (handler, reported, seen) = Blocking::new(false);
     let pipeline = Pipeline::new(Log, handler).processors(Processors::new(1));
-    let pipeline = pipeline.blocked_after(Duration::from_secs(1)).observe(told);
+    let pipeline = pipeline
+        .blocked_after(Duration::from_secs(1))
+        .observe(reported);
     let totals = pipeline.start().await.unwrap().wait().await.unwrap();
     assert_eq!((totals.done, totals.failed), (3, 0));
     assert_eq!(seen.all(), [(None, Some("log@0".to_owned()))]);
 }
 
 #[tokio::test]
-async fn a_handle_batch_that_blocks_is_told_of_with_its_batcher() {
-    let (handler, told, seen) = Blocking::new(true);
+async fn a_handle_batch_that_blocks_is_reported_with_its_batcher() {
+    let (handler, reported, seen) = Blocking::new(true);
     let pipeline = Pipeline::new(Log, handler)
         .batchers(|OneBatcher| Batching::new(3, Duration::from_secs(1)))
         .blocked_after(Duration::from_secs(1))
-        .observe(told);
+        .observe(reported);
     pipeline.start().await.unwrap().wait().await.unwrap();
     assert_eq!(seen.all(), [(Some("batcher"), Some("log@0".to_owned()))]);
 }

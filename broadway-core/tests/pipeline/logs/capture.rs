@@ -53,7 +53,7 @@ impl Visit for Line {
     }
 }
 
-/// What is logged on this thread while it lives, as a program has it that logs at this level.
+/// Captures the log of this thread while it lives, as a program gets it that logs at this level.
 pub(super) struct Captured {
     lines: Lines,
     _default: DefaultGuard,

@@ -1,4 +1,4 @@
-//! Messages that say how they want to be handled, the handler that does it, and what it meant to become of them.
+//! Messages that carry how they are to be handled, the handler that does it, and the outcomes that it intended.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -61,7 +61,7 @@ impl Load {
     }
 }
 
-/// What a handler meant to become of a message.
+/// The outcome that a handler intended for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meant {
     Done,
@@ -109,7 +109,7 @@ impl Books {
         self.lock().fed[number]
     }
 
-    /// Checks one outcome against what was meant. 0 done, 1 failed, 2 released.
+    /// Checks one outcome against the intended one. 0 done, 1 failed, 2 released.
     pub(crate) fn check(&self, id: u64, outcome: &Outcome) -> usize {
         let state = self.lock();
         let (meant, begun) = (state.meant.get(&id), state.begun.contains(&id));
@@ -161,7 +161,7 @@ impl Books {
         self.lock().meant.insert(id, meant);
     }
 
-    /// What was acknowledged early stays so.
+    /// A message that was acknowledged early stays acknowledged.
     fn mean_unless_done(&self, id: u64, meant: Meant) {
         let mut state = self.lock();
         if state.meant.get(&id) != Some(&Meant::Done) {
@@ -182,12 +182,12 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// Does what messages ask for, and writes down what it meant.
+/// Handles messages as they ask, and records the intended outcomes.
 pub(crate) struct Loader {
     books: Arc<Books>,
     /// Whether `prepare_messages` fails now and then, and `handle_failed` panics.
     clumsy: bool,
-    /// What stands for a millisecond.
+    /// The duration that is used as a millisecond.
     unit: Duration,
 }
 
