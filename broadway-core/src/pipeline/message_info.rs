@@ -62,7 +62,16 @@ impl<S: Source> MessageDescriber<S> {
         pending: &PendingAck<TokenOfSource<S>>,
     ) -> MessageInfo {
         let item = message.data();
-        let from_item = guarded(|| S::Producer::describe(item)).unwrap_or_default();
+        let from_item = guarded(|| match &pending.target {
+            // A boxed producer is described by its acknowledger, the only part of it that still knows its type.
+            AckTarget::Source(_) => {
+                let number = pending.ack_ref.acknowledger();
+                let entry = self.context.acknowledgers.get(number);
+                S::Producer::describe_delivered(&entry.acknowledger, item)
+            }
+            _ => S::Producer::describe(item),
+        })
+        .unwrap_or_default();
         let from_token = self.context.describe(pending);
         MessageInfo {
             producer: from_token.producer,

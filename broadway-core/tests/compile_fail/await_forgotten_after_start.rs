@@ -1,4 +1,4 @@
-//! `start` is a future.
+//! `start` returns a future, which must be awaited.
 
 use broadway_core::{BoxError, Message, Pipeline, handler_fn, source};
 

@@ -1,4 +1,4 @@
-//! A position says nothing once rows were sorted: a row is failed, not a position.
+//! `Batch::fail` takes a row, not a position: positions change when rows are sorted.
 
 use broadway_core::Batch;
 

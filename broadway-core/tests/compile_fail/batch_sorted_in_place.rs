@@ -1,4 +1,4 @@
-//! Data that was sorted would no longer belong to its messages: rows can be sorted instead.
+//! Sorted data would no longer belong to its messages: sort rows instead.
 
 use broadway_core::Batch;
 

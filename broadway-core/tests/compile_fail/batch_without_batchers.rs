@@ -1,4 +1,4 @@
-//! A pipeline without batchers has nowhere to put a batch.
+//! A pipeline without batchers has no batches.
 
 use broadway_core::{BoxError, Handler, Message, Next, NoBatcher, OneBatcher};
 

@@ -1,4 +1,4 @@
-//! Options for some of the batchers: the `match` says which was forgotten.
+//! Options for some of the batchers: the compiler names the missing ones.
 
 use std::time::Duration;
 

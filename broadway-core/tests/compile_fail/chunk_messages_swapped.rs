@@ -1,4 +1,4 @@
-//! Two messages of a chunk cannot change places: what is owed for each stays with it.
+//! Two messages of a chunk cannot be swapped: the acknowledgement of each belongs to its slot.
 
 use broadway_core::{Chunk, Message};
 

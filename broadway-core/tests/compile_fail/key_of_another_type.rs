@@ -1,4 +1,4 @@
-//! What can be a key is said, not guessed: an `Option` would be hashed too.
+//! Only types that implement `PartitionKey` are keys.
 
 use std::{ffi::OsString, hash::Hash};
 

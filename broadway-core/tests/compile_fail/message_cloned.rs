@@ -1,4 +1,4 @@
-//! Two of one message would be acknowledged twice.
+//! A message cannot be cloned: it would be acknowledged twice.
 
 use broadway_core::Message;
 

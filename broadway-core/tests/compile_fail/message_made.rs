@@ -1,4 +1,4 @@
-//! Messages are made by the engine only, each for one delivery.
+//! Only the engine creates messages, each for one delivery.
 
 use broadway_core::Message;
 

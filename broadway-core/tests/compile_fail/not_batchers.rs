@@ -1,4 +1,4 @@
-//! Batchers are a closed set: text names none.
+//! Batchers are a closed set: a string does not name one.
 
 use broadway_core::{BoxError, Handler, Message, Next};
 

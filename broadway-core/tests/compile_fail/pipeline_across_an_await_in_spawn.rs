@@ -1,4 +1,4 @@
-//! A limit of the compiler, which forgets what it knows of closures inside of a future that is spawned.
+//! A limit of the compiler: it forgets lifetimes of closures inside a spawned future.
 
 use broadway_core::{Message, Pipeline, handler_fn, source};
 

@@ -1,4 +1,4 @@
-//! `handle_message` says what comes next.
+//! `handle_message` returns a `Next`.
 
 use broadway_core::{BoxError, Handler, Message, Next, NoBatcher};
 

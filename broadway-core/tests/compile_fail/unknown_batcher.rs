@@ -1,4 +1,4 @@
-//! A batcher that was not declared cannot be named.
+//! A message can be sent only to a declared batcher.
 
 use broadway_core::{BoxError, Handler, Message, Next, batchers};
 

@@ -1,4 +1,4 @@
-//! A pipeline that is started and dropped in one statement, and one that is not even started.
+//! A pipeline that is started and dropped in one statement, and pipelines that are not started.
 #![deny(unused_must_use)]
 
 use broadway_core::{BoxError, Message, Pipeline, handler_fn, source};

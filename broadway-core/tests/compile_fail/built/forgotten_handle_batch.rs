@@ -1,4 +1,4 @@
-//! A handler that routes to a batcher and handles no batches would acknowledge them, and write nothing.
+//! A handler that sends messages to a batcher must implement `handle_batch`.
 
 use broadway_core::{BoxError, Handler, Message, Next, OneBatcher, Pipeline, source};
 
