@@ -115,7 +115,7 @@ impl Deadline {
 }
 
 /// Now, by the runtime's clock, also outside a runtime.
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

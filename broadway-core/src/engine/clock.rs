@@ -3,11 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
-
-/// Returns the current time by the runtime's clock.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
+pub(crate) use crate::deadline::now;
 
 /// Returns when a chunk was taken: at `before`, when the chunk before was handled, unless its worker has `waited` since. Saves
 /// reading the clock, which costs as much as two messages.

@@ -29,7 +29,7 @@ use crate::{
     error::{BoxError, Callback, Reason},
     handler::Handler,
     source::{AcknowledgerOf, Source, SourceProducer, TokenOfSource},
-    telemetry::{Affected, Event},
+    telemetry::{AffectedMessages, Event},
 };
 
 /// The loop of one batch processor.
@@ -133,7 +133,7 @@ where
                 worker,
                 count,
                 reason,
-                affected: Affected::new(count, &describe),
+                affected: AffectedMessages::new(count, &describe),
             });
         }
         let failed = self.settle(&mut batch, &mut messages, handled.err()).await;
@@ -244,7 +244,7 @@ where
             // If the whole batch failed, `BatchFailed` has reported all of its messages.
             if let (Some(reason), None) = (&reason, whole) {
                 let describe = |_| self.describer.describe(&tracked.message, &tracked.pending);
-                self.report_failed(reason, Affected::new(1, &describe));
+                self.report_failed(reason, AffectedMessages::new(1, &describe));
             }
             if let Some(reason) = reason.or_else(|| whole.cloned()) {
                 let failure = FailedMessage::new(tracked, output, reason);
@@ -264,7 +264,7 @@ where
                     let reason = panicked.reason(Callback::HandleBatch);
                     // Without its key: the message is gone.
                     let describe = |_| self.context.describe(&pending);
-                    self.report_failed(&reason, Affected::new(1, &describe));
+                    self.report_failed(&reason, AffectedMessages::new(1, &describe));
                     failed_in_drop += 1;
                     Outcome::Failed(reason)
                 }
@@ -274,7 +274,7 @@ where
         failed_in_drop
     }
 
-    fn report_failed(&self, reason: &Reason, affected: Affected<'_>) {
+    fn report_failed(&self, reason: &Reason, affected: AffectedMessages<'_>) {
         self.context.emitter.emit(&Event::FailedInBatch {
             batcher: self.batcher.key.name(),
             worker: self.worker,

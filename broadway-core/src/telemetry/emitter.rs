@@ -67,10 +67,10 @@ impl Observers {
 /// The sending side: what the engine and connectors call. Cheap to clone.
 #[derive(Clone)]
 pub struct Emitter {
-    shared: Arc<Shared>,
+    shared: Arc<EmitterShared>,
 }
 
-struct Shared {
+struct EmitterShared {
     /// Of the pipeline or the stage.
     name: Arc<str>,
     observer: Option<Arc<dyn Observer>>,
@@ -101,7 +101,7 @@ impl Emitter {
             .as_ref()
             .is_some_and(|observer| observer.wants_latency());
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(EmitterShared {
                 name: Arc::from(name),
                 observer,
                 logger,

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Affected, StageEvent};
+use super::{AffectedMessages, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
@@ -113,7 +113,7 @@ pub enum Event<'a> {
     MessageFailed {
         processor: usize,
         reason: &'a Reason,
-        affected: Affected<'a>,
+        affected: AffectedMessages<'a>,
     },
     /// A processor (of the batcher of this name, or of messages) has not come back from a poll for `blocked`: a handler blocks its
     /// thread. Told after [`Pipeline::blocked_after`](crate::Pipeline::blocked_after), and again each time that this doubles, by a
@@ -153,7 +153,7 @@ pub enum Event<'a> {
         batcher: &'static str,
         worker: usize,
         reason: &'a Reason,
-        affected: Affected<'a>,
+        affected: AffectedMessages<'a>,
     },
     /// A whole batch failed: `handle_batch` returned an error or panicked.
     BatchFailed {
@@ -161,7 +161,7 @@ pub enum Event<'a> {
         worker: usize,
         count: usize,
         reason: &'a Reason,
-        affected: Affected<'a>,
+        affected: AffectedMessages<'a>,
     },
     /// `handle_failed` was called for `count` messages. With a `panic`, it was contained.
     FailedHandled {
@@ -182,7 +182,7 @@ pub enum Event<'a> {
         producer: usize,
         count: usize,
         reason: &'a Reason,
-        affected: Affected<'a>,
+        affected: AffectedMessages<'a>,
     },
     /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers these messages
     /// again. Told for each producer, also when the topology ends for another reason.
@@ -272,7 +272,7 @@ pub enum Event<'a> {
     LateResults {
         producer: usize,
         count: usize,
-        affected: Affected<'a>,
+        affected: AffectedMessages<'a>,
     },
     /// An [observed](crate::Publisher::observed) publisher sent messages: so many were confirmed, so many failed, the first
     /// of them with `error`. The observer is called with the publisher's name.

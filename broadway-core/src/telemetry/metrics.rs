@@ -16,7 +16,7 @@ mod seconds;
 mod stage;
 
 use self::{handles::PipelineMetrics, publisher::PublisherMetrics, stage::StageMetrics};
-use super::{Event, Observer, known::Known};
+use super::{Event, Observer, named_values::NamedValues};
 
 /// Feeds the events of topologies and stages to the recorder of the `metrics` facade.
 ///
@@ -34,9 +34,9 @@ use super::{Event, Observer, known::Known};
 #[derive(Debug, Default)]
 pub struct MetricsObserver {
     wants_latency: bool,
-    pipelines: Known<str, PipelineMetrics>,
-    publishers: Known<str, PublisherMetrics>,
-    stages: Known<str, StageMetrics>,
+    pipelines: NamedValues<str, PipelineMetrics>,
+    publishers: NamedValues<str, PublisherMetrics>,
+    stages: NamedValues<str, StageMetrics>,
 }
 
 impl MetricsObserver {
@@ -45,9 +45,9 @@ impl MetricsObserver {
     pub const fn new() -> Self {
         Self {
             wants_latency: false,
-            pipelines: Known::new(),
-            publishers: Known::new(),
-            stages: Known::new(),
+            pipelines: NamedValues::new(),
+            publishers: NamedValues::new(),
+            stages: NamedValues::new(),
         }
     }
 

@@ -10,13 +10,13 @@
 //! default) writes logs, `MetricsObserver` (feature `metrics`) feeds the `metrics` facade, [`Summary`] makes the closing
 //! table of a command-line program, and [`Tee`] calls two.
 
-mod affected;
 mod emitter;
 mod event;
-#[cfg(any(feature = "tracing", feature = "metrics"))]
-mod known;
+mod message_info;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod named_values;
 #[cfg(test)]
 mod samples;
 mod stage;
@@ -28,10 +28,10 @@ mod tracing;
 
 use std::sync::Arc;
 
-pub use affected::{Affected, MessageInfo, key_hash};
 pub use emitter::Emitter;
 pub(crate) use emitter::Observers;
 pub use event::{DrainCause, Event, Settlement};
+pub use message_info::{AffectedMessages, MessageInfo, key_hash};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use metrics::MetricsObserver;

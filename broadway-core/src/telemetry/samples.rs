@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Affected, DrainCause, Event, MessageInfo, Settlement, StageEvent};
+use super::{AffectedMessages, DrainCause, Event, MessageInfo, Settlement, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     end::{End, Failure},
@@ -25,8 +25,8 @@ pub(super) fn info(index: usize) -> MessageInfo {
     info
 }
 
-pub(super) fn affected(len: usize) -> Affected<'static> {
-    Affected::new(len, &info)
+pub(super) fn affected(len: usize) -> AffectedMessages<'static> {
+    AffectedMessages::new(len, &info)
 }
 
 pub(super) fn refused() -> Reason {

@@ -1,10 +1,10 @@
 //! [`Summary`]: what a command-line program shows, a line while it runs and a table at the end.
 //!
-//! `ledger.rs` counts, and is told the time; `table.rs` writes. This file shares the ledger between the topology, which
+//! `counts.rs` counts, and is told the time; `table.rs` writes. This file shares the counts between the topology, which
 //! tells, and the program, which asks.
 
+mod counts;
 mod latency;
-mod ledger;
 mod table;
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::ledger::Ledger;
+use self::counts::SummaryCounts;
 use super::{Event, Observer, event::trigger_name};
 use crate::batch::Trigger;
 
@@ -45,7 +45,7 @@ use crate::batch::Trigger;
 /// ```
 #[derive(Clone, Default)]
 pub struct Summary {
-    ledger: Arc<Mutex<Ledger>>,
+    counts: Arc<Mutex<SummaryCounts>>,
 }
 
 impl Summary {
@@ -111,12 +111,12 @@ impl Summary {
     /// Why messages failed and how many, the most frequent first. Those that are not told apart come last, as `other`.
     #[must_use]
     pub fn reasons(&self) -> Vec<(String, u64)> {
-        let ledger = self.lock();
-        let told = ledger
+        let counts = self.lock();
+        let told = counts
             .reasons_by_count()
             .into_iter()
             .map(|(text, count)| (text.to_owned(), count));
-        told.chain((ledger.other_reasons > 0).then(|| ("other".to_owned(), ledger.other_reasons)))
+        told.chain((counts.other_reasons > 0).then(|| ("other".to_owned(), counts.other_reasons)))
             .collect()
     }
 
@@ -149,8 +149,8 @@ impl Summary {
     }
 
     /// The counts stay usable when a thread panicked with the lock: each is right by itself.
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SummaryCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,15 +159,15 @@ impl Observer for Summary {
         match *event {
             // The text is made without the lock.
             Event::MessageFailed { reason, .. } => {
-                let text = ledger::reason_text(reason);
+                let text = counts::reason_text(reason);
                 self.lock().count_reason(text, 1);
             }
             Event::FailedInBatch { reason, .. } => {
-                let text = ledger::reason_text(reason);
+                let text = counts::reason_text(reason);
                 self.lock().count_reason(text, 1);
             }
             Event::BatchFailed { count, reason, .. } => {
-                let text = ledger::reason_text(reason);
+                let text = counts::reason_text(reason);
                 self.lock().count_reason(text, count as u64);
             }
             Event::TopologyStarted { .. } => self.lock().start(pipeline, Instant::now()),
@@ -209,12 +209,12 @@ impl fmt::Display for Summary {
 
 impl fmt::Debug for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ledger = self.lock();
+        let counts = self.lock();
         f.debug_struct("Summary")
-            .field("read", &ledger.read)
-            .field("ok", &ledger.done)
-            .field("failed", &ledger.failed)
-            .field("resolved", &ledger.resolved)
+            .field("read", &counts.read)
+            .field("ok", &counts.done)
+            .field("failed", &counts.failed)
+            .field("resolved", &counts.resolved)
             .finish_non_exhaustive()
     }
 }

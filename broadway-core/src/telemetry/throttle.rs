@@ -25,7 +25,7 @@ struct Window {
 
 /// What to do about a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ThrottleDecision {
     /// Write it. Before it, tell how many lines of the window before were left out, if any.
     Write { suppressed_before: u64 },
     /// Leave it out; it is counted.
@@ -42,7 +42,7 @@ impl Throttle {
     }
 
     /// A line is to be written.
-    pub(super) fn admit(&mut self, now: Instant) -> Verdict {
+    pub(super) fn admit(&mut self, now: Instant) -> ThrottleDecision {
         let suppressed_before = self.overdue(now).unwrap_or(0);
         let window = self.window.get_or_insert(Window {
             opened: now,
@@ -51,11 +51,11 @@ impl Throttle {
         });
         if window.written < self.lines_max {
             window.written += 1;
-            Verdict::Write { suppressed_before }
+            ThrottleDecision::Write { suppressed_before }
         } else {
             // Only with a limit of 0 is there anything to carry over: any other new window writes its first line.
             window.suppressed += suppressed_before + 1;
-            Verdict::Suppress
+            ThrottleDecision::Suppress
         }
     }
 
@@ -87,9 +87,9 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict::*, *};
+    use super::{ThrottleDecision::*, *};
 
-    const FRESH: Verdict = Write {
+    const FRESH: ThrottleDecision = Write {
         suppressed_before: 0,
     };
 

@@ -17,14 +17,15 @@
 //! payloads nor batch keys are logged. The *text* of an error is: a handler that puts a payload into its errors puts it into
 //! the log.
 //!
-//! A storm of failures does not melt the log: of each kind of repeating failure (messages, batches, `handle_failed`,
+//! A kind of failures does not melt the log: of each kind of repeating failure (messages, batches, `handle_failed`,
 //! acknowledgements, the source; those of a stage, and what its buffer discards), and of parts that come and go, a pipeline or
 //! stage logs at most [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND) lines a second; those left out are counted,
 //! and the count is logged in a line of its own with the field `suppressed`, at the first event after that second. Messages of
 //! lines that are left out, or whose level is off, are not put into words.
 
 mod failed;
-mod line;
+mod milliseconds;
+mod pipeline;
 mod stage;
 
 use std::{
@@ -39,10 +40,10 @@ use ::tracing::level_filters::LevelFilter;
 
 use super::{
     Event, Observer, StageEvent,
-    known::Known,
-    throttle::{Throttle, Verdict},
+    named_values::NamedValues,
+    throttle::{Throttle, ThrottleDecision},
 };
-use crate::engine::clock;
+use crate::deadline;
 
 /// The target of every event.
 const TARGET: &str = "broadway";
@@ -71,8 +72,8 @@ pub(super) fn takes_routine() -> bool {
 pub struct TracingObserver {
     failures_per_second: u32,
     keys: bool,
-    pipelines: Known<str, Throttles>,
-    stages: Known<str, Throttles>,
+    pipelines: NamedValues<str, Throttles>,
+    stages: NamedValues<str, Throttles>,
     /// How many of the throttles have left out lines that were not told of yet.
     holding: AtomicUsize,
 }
@@ -87,8 +88,8 @@ impl TracingObserver {
         Self {
             failures_per_second: Self::FAILURES_PER_SECOND,
             keys: false,
-            pipelines: Known::new(),
-            stages: Known::new(),
+            pipelines: NamedValues::new(),
+            stages: NamedValues::new(),
             holding: AtomicUsize::new(0),
         }
     }
@@ -124,17 +125,17 @@ impl TracingObserver {
             _ => &self.pipelines,
         };
         let throttles = known.get(name, || Throttles::new(self.failures_per_second));
-        match Storm::of(event) {
-            Some(storm) => match throttles.admit(storm, now, &self.holding) {
-                Verdict::Suppress => return,
-                Verdict::Write {
+        match FailureKind::of(event) {
+            Some(kind) => match throttles.admit(kind, now, &self.holding) {
+                ThrottleDecision::Suppress => return,
+                ThrottleDecision::Write {
                     suppressed_before: 0,
                 } => {}
-                Verdict::Write { suppressed_before } => storm.tell(name, suppressed_before),
+                ThrottleDecision::Write { suppressed_before } => kind.tell(name, suppressed_before),
             },
             None => throttles.tell(name, event, now, &self.holding),
         }
-        line::write(name, event, self.keys);
+        pipeline::write(name, event, self.keys);
     }
 }
 
@@ -147,7 +148,7 @@ impl Default for TracingObserver {
 impl Observer for TracingObserver {
     fn on_event(&self, name: &str, event: &Event<'_>) {
         if self.wants(event) {
-            self.observe(name, event, clock::now());
+            self.observe(name, event, deadline::now());
         }
     }
 
@@ -156,9 +157,9 @@ impl Observer for TracingObserver {
     }
 }
 
-/// What may come in a storm, nearly all of it failures. Each is limited by itself, so that one does not hide another.
+/// What may come in a kind, nearly all of it failures. Each is limited by itself, so that one does not hide another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Storm {
+enum FailureKind {
     Message,
     Batch,
     FailedHandler,
@@ -171,7 +172,7 @@ enum Storm {
     Task,
 }
 
-impl Storm {
+impl FailureKind {
     const ALL: [Self; 10] = [
         Self::Message,
         Self::Batch,
@@ -209,7 +210,7 @@ impl Storm {
             Self::Stage | Self::Discarded | Self::Task => {
                 stage::suppressed(name, self.event(), suppressed)
             }
-            _ => line::suppressed(name, self.event(), suppressed),
+            _ => pipeline::suppressed(name, self.event(), suppressed),
         }
     }
 
@@ -233,16 +234,16 @@ impl Storm {
 /// The throttles of one pipeline or stage.
 #[derive(Debug)]
 struct Throttles {
-    by_storm: Mutex<[Throttle; Storm::ALL.len()]>,
+    by_kind: Mutex<[Throttle; FailureKind::ALL.len()]>,
     /// Whether a throttle may have something to tell: spares quiet pipelines the lock. Written under it.
     holding: AtomicBool,
 }
 
 impl Throttles {
     fn new(lines_max: u32) -> Self {
-        let by_storm = Mutex::new(Storm::ALL.map(|_| Throttle::new(lines_max)));
+        let by_kind = Mutex::new(FailureKind::ALL.map(|_| Throttle::new(lines_max)));
         Self {
-            by_storm,
+            by_kind,
             holding: AtomicBool::new(false),
         }
     }
@@ -259,10 +260,10 @@ impl Throttles {
         }
     }
 
-    fn admit(&self, storm: Storm, now: Instant, all: &AtomicUsize) -> Verdict {
-        let mut by_storm = self.by_storm.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdict = by_storm[storm as usize].admit(now);
-        if verdict == Verdict::Suppress {
+    fn admit(&self, kind: FailureKind, now: Instant, all: &AtomicUsize) -> ThrottleDecision {
+        let mut by_kind = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = by_kind[kind as usize].admit(now);
+        if verdict == ThrottleDecision::Suppress {
             self.set_holding(true, all);
         }
         verdict
@@ -277,9 +278,9 @@ impl Throttles {
             event,
             Event::Drained { .. } | Event::Stage(StageEvent::Ended { .. })
         );
-        for (storm, suppressed) in self.take_overdue(ended, now, all) {
+        for (kind, suppressed) in self.take_overdue(ended, now, all) {
             if let Some(suppressed) = suppressed {
-                storm.tell(name, suppressed);
+                kind.tell(name, suppressed);
             }
         }
     }
@@ -290,12 +291,12 @@ impl Throttles {
         ended: bool,
         now: Instant,
         all: &AtomicUsize,
-    ) -> [(Storm, Option<u64>); Storm::ALL.len()] {
-        let mut by_storm = self.by_storm.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = Storm::ALL.map(|storm| {
-            let throttle = &mut by_storm[storm as usize];
+    ) -> [(FailureKind, Option<u64>); FailureKind::ALL.len()] {
+        let mut by_kind = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = FailureKind::ALL.map(|kind| {
+            let throttle = &mut by_kind[kind as usize];
             (
-                storm,
+                kind,
                 if ended {
                     throttle.flush()
                 } else {
@@ -303,7 +304,7 @@ impl Throttles {
                 },
             )
         });
-        let holding = by_storm.iter().any(Throttle::is_holding);
+        let holding = by_kind.iter().any(Throttle::is_holding);
         self.set_holding(holding, all);
         counts
     }

@@ -26,10 +26,10 @@ use tokio::sync::watch;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 pub struct Collector<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<CollectorShared<T>>,
 }
 
-struct Shared<T> {
+struct CollectorShared<T> {
     items: Mutex<Vec<T>>,
     /// Counts what was pushed; a watch, so that nobody who waits misses one.
     len: watch::Sender<usize>,
@@ -40,7 +40,7 @@ impl<T> Collector<T> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(CollectorShared {
                 items: Mutex::new(Vec::new()),
                 len: watch::Sender::new(0),
             }),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::plan::FaultPlan;
+use super::fault_plan::FaultPlan;
 use crate::{
     batch::Batch,
     chunk::Chunk,
@@ -62,7 +62,7 @@ impl<H: Handler> Handler for Faults<H> {
     type Batcher = H::Batcher;
 
     async fn prepare_messages(&self, chunk: &mut Chunk<'_, H::In>) -> Result<(), BoxError> {
-        self.plan.meet(Callback::PrepareMessages).await?;
+        self.plan.apply(Callback::PrepareMessages).await?;
         self.inner.prepare_messages(chunk).await
     }
 
@@ -70,7 +70,7 @@ impl<H: Handler> Handler for Faults<H> {
         &self,
         message: &mut Message<H::In>,
     ) -> Result<Next<H::Out, H::Batcher>, BoxError> {
-        self.plan.meet(Callback::HandleMessage).await?;
+        self.plan.apply(Callback::HandleMessage).await?;
         self.inner.handle_message(message).await
     }
 
@@ -79,12 +79,12 @@ impl<H: Handler> Handler for Faults<H> {
         batcher: H::Batcher,
         batch: &mut Batch<H::Out>,
     ) -> Result<(), BoxError> {
-        self.plan.meet(Callback::HandleBatch).await?;
+        self.plan.apply(Callback::HandleBatch).await?;
         self.inner.handle_batch(batcher, batch).await
     }
 
     async fn handle_failed(&self, failed: &mut [Failed<H::In, H::Out>]) {
-        if let Err(error) = self.plan.meet(Callback::HandleFailed).await {
+        if let Err(error) = self.plan.apply(Callback::HandleFailed).await {
             panic!("{error}");
         }
         self.inner.handle_failed(failed).await;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    ledger::{Fed, Step},
-    manual_source::{Entry, Shared},
-    plan::FaultPlan,
+    delivery_log::{FeedToken, ProducerCall},
+    fault_plan::FaultPlan,
+    feed_state::{FeedEntry, FeedState},
 };
 use crate::{
     ack::Settled,
@@ -21,11 +21,11 @@ use crate::{
 ///
 /// Dropping it ends nothing: call [`end`](Self::end), or drain the topology.
 pub struct Feed<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<FeedState<T>>,
 }
 
 impl<T: Send + 'static> Feed<T> {
-    pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
+    pub(super) fn new(shared: Arc<FeedState<T>>) -> Self {
         Self { shared }
     }
 
@@ -50,34 +50,34 @@ impl<T: Send + 'static> Feed<T> {
     pub fn push_all(&self, items: impl IntoIterator<Item = T>) -> Vec<Receipt> {
         let mut queue = self.shared.queue();
         assert!(!queue.ended, "cannot push: the feed was ended");
-        let mut ledger = self.shared.ledger();
+        let mut log = self.shared.log();
         let (mut together, mut receipts) = (VecDeque::new(), Vec::new());
         for item in items {
             let (ticket, receipt) = ReceiptSender::new();
-            ledger.issued(queue.pushed, ticket);
+            log.issued(queue.pushed, ticket);
             together.push_back((queue.pushed, item));
             receipts.push(receipt);
             queue.pushed += 1;
         }
         if !together.is_empty() {
-            queue.entries.push_back(Entry::Together(together));
+            queue.entries.push_back(FeedEntry::Together(together));
         }
-        drop((queue, ledger));
-        self.shared.moved();
+        drop((queue, log));
+        self.shared.notify();
         receipts
     }
 
     /// When all before it is delivered, the producer that is asked next fails with `error`.
     pub fn fail(&self, error: impl Into<BoxError>) {
-        let failure = Entry::Failure(error.into());
+        let failure = FeedEntry::Failure(error.into());
         self.shared.queue().entries.push_back(failure);
-        self.shared.moved();
+        self.shared.notify();
     }
 
     /// When all is delivered, every producer says that it is exhausted.
     pub fn end(&self) {
         self.shared.queue().ended = true;
-        self.shared.moved();
+        self.shared.notify();
     }
 
     /// Makes everything stale that was delivered up to now and is not settled, as a revoked partition does.
@@ -102,32 +102,32 @@ impl<T: Send + 'static> Feed<T> {
     /// How many messages producers have delivered.
     #[must_use]
     pub fn delivered(&self) -> usize {
-        self.shared.ledger().delivered_count()
+        self.shared.log().delivered_count()
     }
 
     /// Waits until producers have delivered at least `n` messages.
     pub async fn wait_delivered(&self, n: usize) {
-        let enough = |shared: &Shared<T>| (shared.ledger().delivered_count() >= n).then_some(());
+        let enough = |shared: &FeedState<T>| (shared.log().delivered_count() >= n).then_some(());
         self.shared.wait(enough).await;
     }
 
     /// The groups in which messages were settled since this was called last, in order.
     #[must_use]
-    pub fn take_groups(&self) -> Vec<Vec<Settled<Fed>>> {
-        std::mem::take(&mut self.shared.ledger().groups)
+    pub fn take_groups(&self) -> Vec<Vec<Settled<FeedToken>>> {
+        std::mem::take(&mut self.shared.log().groups)
     }
 
     /// What was called on producers, in order: opened, stopped, closed, dropped.
     #[must_use]
-    pub fn steps(&self) -> Vec<Step> {
-        self.shared.ledger().steps.clone()
+    pub fn producer_calls(&self) -> Vec<ProducerCall> {
+        self.shared.log().calls.clone()
     }
 
     /// Waits until `step` has been taken `n` times.
-    pub async fn wait_step(&self, step: Step, n: usize) {
-        let taken = |shared: &Shared<T>| {
-            let ledger = shared.ledger();
-            let taken = ledger.steps.iter().filter(|taken| **taken == step).count();
+    pub async fn wait_producer_call(&self, call: ProducerCall, n: usize) {
+        let taken = |shared: &FeedState<T>| {
+            let log = shared.log();
+            let taken = log.calls.iter().filter(|made| **made == call).count();
             (taken >= n).then_some(())
         };
         self.shared.wait(taken).await;
@@ -136,7 +136,7 @@ impl<T: Send + 'static> Feed<T> {
     /// The numbers of the messages that were delivered and are not settled.
     #[must_use]
     pub fn unsettled(&self) -> Vec<usize> {
-        self.shared.ledger().unsettled()
+        self.shared.log().unsettled()
     }
 
     /// Checks that the engine kept its contract: every message that was delivered is settled once, with the acknowledger of
@@ -162,8 +162,8 @@ impl<T: Send + 'static> Feed<T> {
     /// Lists what went wrong.
     #[track_caller]
     pub fn assert_contract(&self) {
-        let ledger = self.shared.ledger();
-        let violations = ledger.violations();
+        let log = self.shared.log();
+        let violations = log.violations();
         assert!(violations.is_empty(), "{}", violations.join("\n"));
     }
 }

@@ -1,21 +1,15 @@
 //! The source side of a feed: a [`Source`] whose producers deliver what a [`Feed`] was given.
 
 use std::{
-    collections::VecDeque,
     fmt,
     num::NonZeroUsize,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
-use tokio::sync::watch;
-
 use super::{
+    delivery_log::{FeedToken, ProducerCall},
     feed::Feed,
-    ledger::{Fed, Ledger, Step},
-    plan::FaultPlan,
+    feed_state::{FeedEntry, FeedState},
 };
 use crate::{
     ack::{Acknowledger, Settled},
@@ -28,19 +22,7 @@ use crate::{
 ///
 /// See the [module docs](super) for an example.
 pub fn manual_source<T: Send + 'static>() -> (ManualSource<T>, Feed<T>) {
-    let shared = Arc::new(Shared {
-        queue: Mutex::new(Queue {
-            entries: VecDeque::new(),
-            pushed: 0,
-            ended: false,
-        }),
-        ledger: Mutex::new(Ledger::default()),
-        moved: watch::Sender::new(0),
-        generation: AtomicU64::new(0),
-        redelivers: AtomicBool::new(false),
-        openings: AtomicUsize::new(0),
-        faults: FaultPlan::new(),
-    });
+    let shared = Arc::new(FeedState::new());
     let source = ManualSource {
         shared: Arc::clone(&shared),
     };
@@ -50,7 +32,7 @@ pub fn manual_source<T: Send + 'static>() -> (ManualSource<T>, Feed<T>) {
 /// See [`manual_source`].
 #[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct ManualSource<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<FeedState<T>>,
 }
 
 impl<T> ManualSource<T> {
@@ -62,71 +44,14 @@ impl<T> ManualSource<T> {
     }
 }
 
-/// What a feed and its producers share.
-pub(super) struct Shared<T> {
-    pub(super) queue: Mutex<Queue<T>>,
-    pub(super) ledger: Mutex<Ledger>,
-    /// Moves with everything that happens, for those who wait.
-    pub(super) moved: watch::Sender<u64>,
-    pub(super) generation: AtomicU64,
-    redelivers: AtomicBool,
-    openings: AtomicUsize,
-    pub(super) faults: FaultPlan,
-}
-
-/// What is still to be delivered.
-pub(super) struct Queue<T> {
-    pub(super) entries: VecDeque<Entry<T>>,
-    pub(super) pushed: usize,
-    pub(super) ended: bool,
-}
-
-pub(super) enum Entry<T> {
-    /// Delivered together, as far as demand goes.
-    Together(VecDeque<(usize, T)>),
-    /// The producer that comes here fails.
-    Failure(BoxError),
-}
-
-impl<T> Shared<T> {
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn moved(&self) {
-        self.moved.send_modify(|moved| *moved += 1);
-    }
-
-    fn step(&self, step: Step) {
-        self.ledger().steps.push(step);
-        self.moved();
-    }
-
-    /// Waits until `reached` answers.
-    pub(super) async fn wait<R>(&self, mut reached: impl FnMut(&Self) -> Option<R>) -> R {
-        let mut moved = self.moved.subscribe();
-        loop {
-            moved.borrow_and_update();
-            if let Some(answer) = reached(self) {
-                return answer;
-            }
-            moved.changed().await.expect("the sender is ours");
-        }
-    }
-}
-
 #[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Source for ManualSource<T> {
     type Producer = ManualProducer<T>;
 
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
-        self.shared.faults.meet(Callback::Open).await?;
+        self.shared.faults.apply(Callback::Open).await?;
         let opening = self.shared.openings.fetch_add(1, Ordering::Relaxed);
-        self.shared.step(Step::Opened(cx.producer()));
+        self.shared.record(ProducerCall::Opened(cx.producer()));
         let shared = Arc::clone(&self.shared);
         Ok(ManualProducer {
             index: cx.producer(),
@@ -144,7 +69,7 @@ pub struct ManualProducer<T> {
 }
 
 impl<T> ManualProducer<T> {
-    fn shared(&self) -> &Arc<Shared<T>> {
+    fn shared(&self) -> &Arc<FeedState<T>> {
         &self.acknowledger.shared
     }
 
@@ -152,24 +77,24 @@ impl<T> ManualProducer<T> {
     fn deliver(
         &self,
         demand: NonZeroUsize,
-        out: &mut Vec<Delivery<T, Fed>>,
+        out: &mut Vec<Delivery<T, FeedToken>>,
     ) -> Option<Result<Produced, BoxError>> {
         let mut queue = self.shared().queue();
         let Some(entry) = queue.entries.front_mut() else {
             return queue.ended.then_some(Ok(Produced::End));
         };
-        if let Entry::Together(items) = entry {
-            let mut ledger = self.shared().ledger();
+        if let FeedEntry::Together(items) = entry {
+            let mut log = self.shared().log();
             let generation = self.shared().generation.load(Ordering::Acquire);
             let opening = self.acknowledger.opening;
             let n = items.len().min(demand.get());
             for (number, item) in items.drain(..n) {
-                let fed = Fed {
+                let fed = FeedToken {
                     number,
                     opening,
                     generation,
                 };
-                ledger.delivered(fed);
+                log.delivered(fed);
                 out.push(Delivery::new(item, fed));
             }
             if items.is_empty() {
@@ -178,7 +103,7 @@ impl<T> ManualProducer<T> {
             return Some(Ok(Produced::More));
         }
         match queue.entries.pop_front() {
-            Some(Entry::Failure(error)) => Some(Err(error)),
+            Some(FeedEntry::Failure(error)) => Some(Err(error)),
             _ => None,
         }
     }
@@ -196,18 +121,18 @@ impl<T: Send + 'static> SourceProducer for ManualProducer<T> {
     async fn produce(
         &mut self,
         demand: NonZeroUsize,
-        out: &mut Vec<Delivery<T, Fed>>,
+        out: &mut Vec<Delivery<T, FeedToken>>,
     ) -> Result<Produced, BoxError> {
-        self.shared().faults.meet(Callback::Produce).await?;
+        self.shared().faults.apply(Callback::Produce).await?;
         let shared = Arc::clone(self.shared());
         let produced = shared.wait(|_| self.deliver(demand, out)).await;
-        shared.moved();
+        shared.notify();
         produced
     }
 
     async fn stop(&mut self) {
-        let met = self.shared().faults.meet(Callback::Stop).await;
-        self.shared().step(Step::Stopped(self.index));
+        let met = self.shared().faults.apply(Callback::Stop).await;
+        self.shared().record(ProducerCall::Stopped(self.index));
         if let Err(error) = met {
             panic!("{error}");
         }
@@ -216,41 +141,41 @@ impl<T: Send + 'static> SourceProducer for ManualProducer<T> {
     async fn close(mut self) -> Result<(), BoxError> {
         self.closed = true;
         let (opening, index) = (self.acknowledger.opening, self.index);
-        self.shared().ledger().closed(opening, index);
-        self.shared().moved();
-        self.shared().faults.meet(Callback::Close).await
+        self.shared().log().closed(opening, index);
+        self.shared().notify();
+        self.shared().faults.apply(Callback::Close).await
     }
 }
 
 impl<T> Drop for ManualProducer<T> {
     fn drop(&mut self) {
         if !self.closed {
-            self.shared().step(Step::Dropped(self.index));
+            self.shared().record(ProducerCall::Dropped(self.index));
         }
     }
 }
 
 /// The acknowledger of [`manual_source`]: one for each opening of a producer.
 pub struct ManualAcknowledger<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<FeedState<T>>,
     opening: usize,
 }
 
 impl<T: Send + 'static> Acknowledger for ManualAcknowledger<T> {
-    type Token = Fed;
+    type Token = FeedToken;
 
-    fn describe(&self, fed: &Fed) -> MessageInfo {
+    fn describe(&self, fed: &FeedToken) -> MessageInfo {
         MessageInfo::new(format!("message {}", fed.number))
     }
 
-    async fn settle(&self, settled: &mut Vec<Settled<Fed>>) -> Result<(), BoxError> {
-        // Entered first, whatever happens then: the engine has handed it over. One that hangs is entered afterwards.
-        let entered = Entered {
+    async fn settle(&self, settled: &mut Vec<Settled<FeedToken>>) -> Result<(), BoxError> {
+        // SettleGuard first, whatever happens then: the engine has handed it over. One that hangs is guard afterwards.
+        let guard = SettleGuard {
             acknowledger: self,
             group: Some(std::mem::take(settled)),
         };
-        let met = self.shared.faults.meet(Callback::Settle).await;
-        drop(entered);
+        let met = self.shared.faults.apply(Callback::Settle).await;
+        drop(guard);
         met
     }
 
@@ -258,27 +183,27 @@ impl<T: Send + 'static> Acknowledger for ManualAcknowledger<T> {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    fn redelivers(&self, _: &Fed) -> bool {
+    fn redelivers(&self, _: &FeedToken) -> bool {
         self.shared.redelivers.load(Ordering::Acquire)
     }
 
-    fn is_stale(&self, token: &Fed) -> bool {
+    fn is_stale(&self, token: &FeedToken) -> bool {
         token.generation < self.generation()
     }
 }
 
-/// A group that is entered when its settling ends, also by a panic.
-struct Entered<'a, T> {
+/// A group that is guard when its settling ends, also by a panic.
+struct SettleGuard<'a, T> {
     acknowledger: &'a ManualAcknowledger<T>,
-    group: Option<Vec<Settled<Fed>>>,
+    group: Option<Vec<Settled<FeedToken>>>,
 }
 
-impl<T> Drop for Entered<'_, T> {
+impl<T> Drop for SettleGuard<'_, T> {
     fn drop(&mut self) {
         let ManualAcknowledger { shared, opening } = self.acknowledger;
         if let Some(group) = self.group.take() {
-            shared.ledger().settled(*opening, group);
-            shared.moved();
+            shared.log().settled(*opening, group);
+            shared.notify();
         }
     }
 }

@@ -41,13 +41,14 @@ mod collector;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
+mod delivery_log;
 mod ends;
+mod fault_plan;
 mod faults;
 mod feed;
+mod feed_state;
 mod fields;
-mod ledger;
 mod manual_source;
-mod plan;
 #[cfg(feature = "conformance")]
 mod proxy;
 mod queue;
@@ -59,12 +60,12 @@ mod recording_publisher;
 #[doc(inline)]
 pub use crate::__conformance as conformance;
 pub use collector::Collector;
+pub use delivery_log::{FeedToken, ProducerCall};
 pub use ends::{assert_order_per_key, drained};
+pub use fault_plan::{Fault, FaultPlan};
 pub use faults::Faults;
 pub use feed::Feed;
-pub use ledger::{Fed, Step};
 pub use manual_source::{ManualAcknowledger, ManualProducer, ManualSource, manual_source};
-pub use plan::{Fault, FaultPlan};
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub use proxy::Proxy;

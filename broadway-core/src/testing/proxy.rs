@@ -3,15 +3,15 @@
 //! ```text
 //!  client ──► 127.0.0.1:port ──► connection: two flows, there and back ──► broker
 //!                                     ▲
-//!  test ── cut, freeze, delay … ──► State (a watch: every connection sees each change)
+//!  test ── cut, freeze, delay … ──► NetworkState (a watch: every connection sees each change)
 //! ```
 //!
 //! `state` is what the test wants and what the proxy counted, `connection` one client with its way to the broker, `flow` one
-//! direction of it, `line` what both ask of the state. One task accepts; it owns the tasks of its connections, and the [`Proxy`] owns it: nothing outlives that.
+//! direction of it, `network` what both ask of the state. One task accepts; it owns the tasks of its connections, and the [`Proxy`] owns it: nothing outlives that.
 
 mod connection;
 mod flow;
-mod line;
+mod network;
 mod state;
 
 use std::{
@@ -29,8 +29,8 @@ use tokio::{
 
 use self::{
     connection::connection,
-    line::Line,
-    state::{Counts, State},
+    network::ConnectionNetwork,
+    state::{NetworkState, ProxyCounts},
 };
 
 /// A TCP proxy on 127.0.0.1 before a broker, whose network fails when a test says so.
@@ -66,8 +66,8 @@ use self::{
 pub struct Proxy {
     address: SocketAddr,
     broker: SocketAddr,
-    state: watch::Sender<State>,
-    counts: Arc<Counts>,
+    state: watch::Sender<NetworkState>,
+    counts: Arc<ProxyCounts>,
     accepting: AbortHandle,
 }
 
@@ -119,8 +119,8 @@ impl Proxy {
 
     fn with(listener: TcpListener, broker: SocketAddr) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let state = watch::Sender::new(State::default());
-        let counts = Arc::new(Counts::default());
+        let state = watch::Sender::new(NetworkState::default());
+        let counts = Arc::new(ProxyCounts::default());
         let accepting = tokio::spawn(accept(listener, broker, state.subscribe(), counts.clone()));
         Ok(Self {
             address,
@@ -222,8 +222,8 @@ impl fmt::Debug for Proxy {
 async fn accept(
     listener: TcpListener,
     broker: SocketAddr,
-    state: watch::Receiver<State>,
-    counts: Arc<Counts>,
+    state: watch::Receiver<NetworkState>,
+    counts: Arc<ProxyCounts>,
 ) {
     let mut connections = JoinSet::new();
     loop {
@@ -231,8 +231,8 @@ async fn accept(
             tokio::time::sleep(ACCEPT_AGAIN).await;
             continue;
         };
-        let line = Line::begin(&state, &counts);
-        connections.spawn(connection(client, broker, line));
+        let network = ConnectionNetwork::begin(&state, &counts);
+        connections.spawn(connection(client, broker, network));
         while connections.try_join_next().is_some() {}
     }
 }

@@ -87,7 +87,7 @@ where
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 pub struct Queue<R: Record> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<QueueShared<R>>,
 }
 
 /// How a message of a [`Queue`] ended.
@@ -99,18 +99,18 @@ pub enum QueueEnd {
     GivenUp,
 }
 
-struct Shared<R: Record> {
+struct QueueShared<R: Record> {
     source: ManualSource<R>,
     feed: Feed<R>,
-    state: Mutex<State<R>>,
+    state: Mutex<QueueState<R>>,
     /// The messages that have ended, in this order.
     ended: Collector<usize>,
 }
 
-type Make<R> = Arc<dyn MakeRecord<Record = R>>;
+type RecordMaker<R> = Arc<dyn MakeRecord<Record = R>>;
 
-struct State<R> {
-    messages: Vec<Published<R>>,
+struct QueueState<R> {
+    messages: Vec<QueuedMessage<R>>,
     /// Which message the delivery of this number in the feed is of.
     out: HashMap<usize, usize>,
     /// Of each key, messages that have not ended; the first one is out. Only where order is kept.
@@ -120,8 +120,8 @@ struct State<R> {
     is_closed: bool,
 }
 
-struct Published<R> {
-    make: Make<R>,
+struct QueuedMessage<R> {
+    make: RecordMaker<R>,
     key: Option<Vec<u8>>,
     outcomes: Vec<Outcome>,
     deliveries: u32,
@@ -133,7 +133,7 @@ impl<R: Record> Queue<R> {
     #[must_use]
     pub fn new() -> Self {
         let (source, feed) = manual_source();
-        let state = State {
+        let state = QueueState {
             messages: Vec::new(),
             out: HashMap::new(),
             lines: HashMap::new(),
@@ -142,7 +142,7 @@ impl<R: Record> Queue<R> {
             is_closed: false,
         };
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(QueueShared {
                 source,
                 feed,
                 state: Mutex::new(state),
@@ -197,7 +197,7 @@ impl<R: Record> Queue<R> {
         let number = state.messages.len();
         let first = record.make(1);
         let key = first.key().map(<[u8]>::to_vec);
-        state.messages.push(Published {
+        state.messages.push(QueuedMessage {
             make: Arc::new(record),
             key: key.clone(),
             outcomes: Vec::new(),
@@ -291,13 +291,13 @@ impl<R: Record> Queue<R> {
     }
 }
 
-impl<R: Record> Shared<R> {
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
+impl<R: Record> QueueShared<R> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts the message where a producer takes it.
-    fn deliver(&self, state: &mut State<R>, number: usize, record: Option<R>) {
+    fn deliver(&self, state: &mut QueueState<R>, number: usize, record: Option<R>) {
         let message = &mut state.messages[number];
         message.deliveries += 1;
         let record = record.unwrap_or_else(|| message.make.make(message.deliveries));
@@ -332,16 +332,16 @@ impl<R: Record> Shared<R> {
         self.ended.push(number);
     }
 
-    fn end_if_over(&self, state: &State<R>) {
+    fn end_if_over(&self, state: &QueueState<R>) {
         if state.is_closed && state.messages.iter().all(|message| message.end.is_some()) {
             self.feed.end();
         }
     }
 }
 
-impl<R> State<R> {
+impl<R> QueueState<R> {
     #[track_caller]
-    fn message(&self, number: usize) -> &Published<R> {
+    fn message(&self, number: usize) -> &QueuedMessage<R> {
         let count = self.messages.len();
         let message = self.messages.get(number);
         message.unwrap_or_else(|| panic!("no message {number}: {count} were published"))

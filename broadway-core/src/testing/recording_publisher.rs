@@ -31,11 +31,11 @@ use crate::{
 /// ```
 #[derive(Clone, Default)]
 pub struct RecordingPublisher {
-    shared: Arc<Shared>,
+    shared: Arc<RecordingPublisherShared>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct RecordingPublisherShared {
     sent: Collector<Outgoing>,
     /// What the next messages fail with.
     failures: Mutex<VecDeque<PublishError>>,

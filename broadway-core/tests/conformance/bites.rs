@@ -26,47 +26,47 @@ macro_rules! caught {
 
 caught! {
     tokio::test(start_paused = true);
-    early_acknowledgements_are_caught: AcksEarly by nothing_is_acknowledged_before_it_is_done, "lost";
-    dropping_when_full_is_caught: DropsWhenFull by delivers_all, "lost";
-    acknowledging_the_next_is_caught: AcksTheNext by a_failed_message_comes_again, "lost";
-    acknowledging_all_before_is_caught: AcksAllBefore by results_in_any_order_acknowledge_their_own, "lost";
-    acknowledging_twice_is_caught: AcksTwice by what_is_done_does_not_come_again, "is not out to this consumer";
-    forgotten_acknowledgements_are_caught: ForgetsAcks by what_is_done_does_not_come_again, "not acknowledged";
+    early_acknowledgements_are_caught: AcksEarly by no_message_is_acknowledged_before_it_is_done, "lost";
+    dropping_when_full_is_caught: DropsWhenFull by delivers_every_message, "lost";
+    acknowledging_the_next_is_caught: AcksTheNext by a_failed_message_is_redelivered, "lost";
+    acknowledging_all_before_is_caught: AcksAllBefore by results_in_any_order_acknowledge_the_right_messages, "lost";
+    acknowledging_twice_is_caught: AcksTwice by done_messages_are_not_redelivered, "is not out to this consumer";
+    forgotten_acknowledgements_are_caught: ForgetsAcks by done_messages_are_not_redelivered, "not acknowledged";
     losing_at_a_drain_is_caught: LosesAtADrain by a_drain_loses_nothing_and_repeats_nothing, "lost";
-    finishing_at_a_drain_is_caught: FinishesAtADrain by a_drain_gives_back_what_no_handler_has_begun, "finished";
-    losing_what_is_released_is_caught: LosesReleased by a_drain_gives_back_what_no_handler_has_begun, "lost";
-    keeping_what_is_released_is_caught: KeepsReleased by a_drain_gives_back_what_no_handler_has_begun, "left leased";
-    leaving_leases_is_caught: LeavesLeases by a_drain_leaves_nothing_leased, "left leased";
+    finishing_at_a_drain_is_caught: FinishesAtADrain by a_drain_returns_unhandled_messages, "finished";
+    losing_what_is_released_is_caught: LosesReleased by a_drain_returns_unhandled_messages, "lost";
+    keeping_what_is_released_is_caught: KeepsReleased by a_drain_returns_unhandled_messages, "left leased";
+    leaving_leases_is_caught: LeavesLeases by a_drain_leaves_no_message_leased, "left leased";
     letting_leases_end_is_caught: ExtendsNothing by a_slow_handler_keeps_its_message, "something came where nothing should";
     reordering_a_key_is_caught: Reorders by keys_keep_their_order, "reordered";
-    fetching_without_bound_is_caught: FetchesAll by fetches_no_more_than_it_says, "fetched more than it says";
-    swallowing_what_failed_is_caught: SwallowsFailed by a_failed_message_comes_again, "lost";
-    swallowing_poison_is_caught: SwallowsFailed by poison_spoils_nothing_else, "lost";
+    fetching_without_bound_is_caught: FetchesAll by prefetch_stays_within_its_limit, "fetched more than it says";
+    swallowing_what_failed_is_caught: SwallowsFailed by a_failed_message_is_redelivered, "lost";
+    swallowing_poison_is_caught: SwallowsFailed by a_poison_message_does_not_affect_others, "lost";
     changing_bytes_is_caught: ChangesBytes by any_bytes_arrive_or_are_refused, "changed";
-    confirming_early_is_caught: ConfirmsEarly by what_is_confirmed_can_be_read, "lost";
-    a_flush_that_waits_for_nothing_is_caught: FlushesNothing by a_flush_waits_for_what_was_handed_over, "lost";
-    failing_neighbours_is_caught: FailsNeighbours by too_large_is_refused_in_its_place, "and no other";
-    taking_messages_when_closed_is_caught: StaysOpen by a_closed_publisher_says_so, "closed";
-    dropping_empty_headers_is_caught: DropsEmptyHeaders by odd_headers_arrive_or_are_refused, "was changed on its way";
-    fetching_into_a_future_is_caught: FetchesIntoAFuture by a_dropped_produce_loses_nothing, "lost";
-    filling_null_is_caught: FillsNull by null_and_empty_arrive_apart, "changed";
-    wanting_text_is_caught: WantsText by any_dead_letter_arrives, "lost";
-    changing_bytes_of_dead_letters_is_caught: ChangesBytes by any_dead_letter_arrives, "changed";
-    dropping_empty_headers_of_dead_letters_is_caught: DropsEmptyHeaders by any_dead_letter_arrives, "changed";
-    letting_leases_end_in_an_outage_is_caught: ExtendsNothing by a_dead_letter_outage_gives_up_nothing, "repeated";
-    failing_many_neighbours_is_caught: FailsNeighbours by a_refused_message_costs_its_neighbours_nothing, "and no other";
-    stumbling_is_caught: Stumbles by an_unreadable_message_costs_its_neighbours_nothing, "repeated";
-    swallowing_failed_rows_is_caught: SwallowsFailed by a_sorted_batch_acknowledges_its_own, "lost";
-    naming_nothing_is_caught: NamesNothing by a_failed_message_is_named, "not named";
-    keeping_when_dropped_is_caught: KeepsWhenDropped by a_dropped_source_gives_back_what_it_held, "lost";
+    confirming_early_is_caught: ConfirmsEarly by confirmed_messages_can_be_read, "lost";
+    a_flush_that_waits_for_nothing_is_caught: FlushesNothing by a_flush_waits_for_messages_in_flight, "lost";
+    failing_neighbours_is_caught: FailsNeighbours by an_oversized_message_fails_at_its_index, "and no other";
+    taking_messages_when_closed_is_caught: StaysOpen by a_closed_publisher_returns_errors, "closed";
+    dropping_empty_headers_is_caught: DropsEmptyHeaders by unusual_headers_arrive_or_are_refused, "was changed on its way";
+    fetching_into_a_future_is_caught: FetchesIntoAFuture by dropping_produce_loses_nothing, "lost";
+    filling_null_is_caught: FillsNull by null_and_empty_payloads_stay_distinct, "changed";
+    wanting_text_is_caught: WantsText by every_dead_letter_arrives, "lost";
+    changing_bytes_of_dead_letters_is_caught: ChangesBytes by every_dead_letter_arrives, "changed";
+    dropping_empty_headers_of_dead_letters_is_caught: DropsEmptyHeaders by every_dead_letter_arrives, "changed";
+    letting_leases_end_in_an_outage_is_caught: ExtendsNothing by a_dead_letter_outage_loses_no_message, "repeated";
+    failing_many_neighbours_is_caught: FailsNeighbours by a_refused_message_does_not_affect_its_neighbours, "and no other";
+    stumbling_is_caught: Stumbles by an_unreadable_message_does_not_affect_its_neighbours, "repeated";
+    swallowing_failed_rows_is_caught: SwallowsFailed by a_sorted_batch_acknowledges_the_right_messages, "lost";
+    naming_nothing_is_caught: NamesNothing by a_failed_message_is_identified, "not named";
+    keeping_when_dropped_is_caught: KeepsWhenDropped by a_dropped_source_returns_its_messages, "lost";
 }
 
 caught! {
     tokio::test;
     replaying_is_caught: Replays by reconnects_after_a_cut, "acknowledged and delivered again";
-    mistaking_late_results_is_caught: MistakesLateResults by late_results_harm_nobody, "lost";
+    mistaking_late_results_is_caught: MistakesLateResults by late_results_are_ignored, "lost";
     minding_in_passing_is_caught: MindsInPassing by a_blocked_handler_keeps_connection_and_lease, "repeated|not acknowledged";
-    taking_in_all_is_caught: TakesInAll by a_silent_broker_holds_up_publishers, "took in more than it says";
+    taking_in_all_is_caught: TakesInAll by a_silent_broker_slows_publishers, "took in more than it says";
 }
 
 fn check(defect: Defect, ended: Result<Verdict, tokio::task::JoinError>, words: &str) {

@@ -13,7 +13,8 @@ use broadway_core::{
     StartError, handler_fn, source,
     telemetry::{Event, MessageInfo, Observer},
     testing::{
-        Collector, Fault, Faults, Feed, Recorder, RecordingPublisher, Step, drained, manual_source,
+        Collector, Fault, Faults, Feed, ProducerCall, Recorder, RecordingPublisher, drained,
+        manual_source,
     },
 };
 use futures_util::FutureExt;
@@ -57,8 +58,14 @@ async fn results_of_a_failed_producer_reach_the_acknowledger_that_they_began_wit
     let pipeline = Pipeline::new(source, slow).processors(Processors::new(4).max_demand(20));
     let totals = pipeline.start().await.unwrap().wait().await.unwrap();
     assert_eq!(totals.done, 220);
-    let opened = |step: &Step| matches!(step, Step::Opened(_));
-    assert_eq!(feed.steps().iter().filter(|step| opened(step)).count(), 11);
+    let opened = |step: &ProducerCall| matches!(step, ProducerCall::Opened(_));
+    assert_eq!(
+        feed.producer_calls()
+            .iter()
+            .filter(|step| opened(step))
+            .count(),
+        11
+    );
     // Tokens name the opening, and the ledger of the feed compares it with the acknowledger's.
     feed.assert_settled_once();
 }
@@ -75,8 +82,8 @@ async fn a_drain_releases_what_no_handler_of_a_boxed_source_has_begun() {
     assert!(totals.released > 0, "{totals:?}");
     assert_eq!(totals.done + totals.released, totals.received);
     drop(receipts);
-    let steps = feed.steps();
-    assert!(steps.contains(&Step::Stopped(0)) && steps.contains(&Step::Closed(0)));
+    let steps = feed.producer_calls();
+    assert!(steps.contains(&ProducerCall::Stopped(0)) && steps.contains(&ProducerCall::Closed(0)));
     feed.assert_contract();
 }
 

@@ -2,7 +2,7 @@
 
 use broadway_core::{
     Message, Pipeline, Processors, handler_fn,
-    testing::{Collector, Step, manual_source},
+    testing::{Collector, ProducerCall, manual_source},
 };
 
 use crate::common::{outcomes, reason};
@@ -32,8 +32,12 @@ async fn all_producers_are_open_before_the_first_message_is_handled() {
     let handler = handler_fn({
         let (feed, opened) = (feed.clone(), opened.clone());
         move |_: &mut Message<u64>| {
-            let steps = feed.steps().into_iter();
-            opened.push(steps.filter(|step| matches!(step, Step::Opened(_))).count());
+            let steps = feed.producer_calls().into_iter();
+            opened.push(
+                steps
+                    .filter(|step| matches!(step, ProducerCall::Opened(_)))
+                    .count(),
+            );
             Ok(())
         }
     });

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use broadway_core::{
     Batching, Next, Pipeline, Processors, RunError,
-    testing::{Collector, Recorder, Step, drained},
+    testing::{Collector, ProducerCall, Recorder, drained},
 };
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -22,8 +22,12 @@ async fn a_drain_waits_for_all_delivered_messages() {
     feed.wait_delivered(10).await;
     assert_eq!(drained(&topology).await.done, 10);
     assert_eq!(
-        feed.steps(),
-        [Step::Opened(0), Step::Stopped(0), Step::Closed(0)]
+        feed.producer_calls(),
+        [
+            ProducerCall::Opened(0),
+            ProducerCall::Stopped(0),
+            ProducerCall::Closed(0)
+        ]
     );
     feed.assert_settled_once();
 }
@@ -84,8 +88,8 @@ async fn a_drain_that_times_out_reports_how_many_messages_were_left() {
     assert_eq!(began.elapsed().as_secs(), 7);
     assert_eq!(feed.unsettled(), [0, 1]);
     assert_eq!(
-        feed.steps().last(),
-        Some(&Step::Closed(0)),
+        feed.producer_calls().last(),
+        Some(&ProducerCall::Closed(0)),
         "the source is closed all the same"
     );
     assert_eq!(recorder.of("dropped_unsettled")[0].number("count"), 2);
@@ -132,7 +136,7 @@ async fn an_abort_ends_at_once_and_settles_nothing_more() {
     );
     assert_eq!(feed.unsettled().len(), 5);
     assert!(
-        feed.steps().contains(&Step::Closed(0)),
+        feed.producer_calls().contains(&ProducerCall::Closed(0)),
         "the source is closed in order"
     );
     drop(receipts);
@@ -184,7 +188,7 @@ async fn dropping_the_handle_drains() {
     );
     let ended = recorder.wait_for(|event| event.name() == "drained").await;
     assert_eq!(ended.number("unsettled"), 0);
-    assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
+    assert_eq!(feed.producer_calls().last(), Some(&ProducerCall::Closed(0)));
     feed.assert_settled_once();
 }
 

@@ -3,7 +3,7 @@
 use broadway_core::{
     Batching, Pipeline, Processors, Topology, Totals,
     source::from_iter,
-    testing::{Recorder, Step, drained, manual_source},
+    testing::{ProducerCall, Recorder, drained, manual_source},
 };
 
 use crate::common::{SECOND, Script, Wait, fed, outcomes, settle_down};
@@ -36,7 +36,7 @@ async fn a_paused_topology_fetches_nothing_and_a_resumed_one_goes_on() {
         (1, 1)
     );
     assert!(
-        !feed.steps().contains(&Step::Dropped(0)),
+        !feed.producer_calls().contains(&ProducerCall::Dropped(0)),
         "no producer was opened anew"
     );
     feed.assert_settled_once();

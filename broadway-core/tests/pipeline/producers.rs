@@ -5,7 +5,7 @@ use std::time::Duration;
 use broadway_core::{
     Callback, Fatal, RunError, StartError,
     machine::restart::{Intensity, RestartPolicy},
-    testing::{Fault, Recorder, Step, drained},
+    testing::{Fault, ProducerCall, Recorder, drained},
 };
 use tokio::time::Instant;
 
@@ -27,13 +27,13 @@ async fn a_producer_that_fails_is_opened_again_after_a_pause() {
     );
     drained(&topology).await;
     assert_eq!(
-        feed.steps(),
+        feed.producer_calls(),
         [
-            Step::Opened(0),
-            Step::Dropped(0),
-            Step::Opened(0),
-            Step::Stopped(0),
-            Step::Closed(0)
+            ProducerCall::Opened(0),
+            ProducerCall::Dropped(0),
+            ProducerCall::Opened(0),
+            ProducerCall::Stopped(0),
+            ProducerCall::Closed(0)
         ]
     );
     let failed = recorder.of("producer_failed");
@@ -61,7 +61,10 @@ async fn a_fatal_error_ends_the_topology_whatever_the_policy() {
         outcomes([receipt]).await[0].is_done(),
         "it was delivered before"
     );
-    assert_eq!(feed.steps(), [Step::Opened(0), Step::Dropped(0)]);
+    assert_eq!(
+        feed.producer_calls(),
+        [ProducerCall::Opened(0), ProducerCall::Dropped(0)]
+    );
     assert_eq!(
         recorder.of("producer_failed")[0].to_string(),
         "producer_failed producer=0 callback=produce error=another consumer has taken over restarts=false"
@@ -79,10 +82,10 @@ async fn only_the_producer_that_failed_is_opened_again() {
     assert_eq!(outcomes((0..10).map(|n| feed.push(n))).await.len(), 10);
     assert_eq!(began.elapsed(), Duration::ZERO);
     tokio::time::sleep(SECOND).await;
-    let steps = feed.steps();
+    let steps = feed.producer_calls();
     let dropped: Vec<_> = steps
         .iter()
-        .filter(|step| matches!(step, Step::Dropped(_)))
+        .filter(|step| matches!(step, ProducerCall::Dropped(_)))
         .collect();
     assert_eq!((steps.len(), dropped.len()), (5, 1), "{steps:?}");
     drained(&topology).await;
@@ -210,11 +213,11 @@ async fn the_other_producers_are_closed_when_one_ends_the_topology() {
     let topology = pipeline.producers(2).restart(policy).start().await.unwrap();
     feed.fail("gone");
     topology.wait().await.unwrap_err();
-    let steps = feed.steps();
+    let steps = feed.producer_calls();
     assert_eq!(
         steps
             .iter()
-            .filter(|step| matches!(step, Step::Closed(_)))
+            .filter(|step| matches!(step, ProducerCall::Closed(_)))
             .count(),
         1,
         "{steps:?}"
@@ -222,7 +225,7 @@ async fn the_other_producers_are_closed_when_one_ends_the_topology() {
     assert_eq!(
         steps
             .iter()
-            .filter(|step| matches!(step, Step::Dropped(_)))
+            .filter(|step| matches!(step, ProducerCall::Dropped(_)))
             .count(),
         1,
         "{steps:?}"
@@ -238,9 +241,9 @@ async fn a_producer_that_cannot_be_opened_at_the_start_closes_the_open_ones() {
         assert!(
             matches!(&error, StartError::Open { producer: 1, error } if error.to_string().contains("no such topic"))
         );
-        let mut steps = feed.steps();
-        steps.retain(|step| matches!(step, Step::Closed(_)));
-        assert_eq!(steps, [Step::Closed(0), Step::Closed(2)]);
+        let mut steps = feed.producer_calls();
+        steps.retain(|step| matches!(step, ProducerCall::Closed(_)));
+        assert_eq!(steps, [ProducerCall::Closed(0), ProducerCall::Closed(2)]);
         assert_eq!(feed.delivered(), 0);
     }
 }
@@ -253,7 +256,7 @@ async fn a_producer_whose_stop_panics_is_closed() {
     let topology = pipeline.start().await.unwrap();
     outcomes([feed.push(1)]).await;
     drained(&topology).await;
-    assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
+    assert_eq!(feed.producer_calls().last(), Some(&ProducerCall::Closed(0)));
     feed.assert_settled_once();
 }
 
@@ -273,9 +276,9 @@ async fn a_producer_that_cannot_close_is_an_error_of_the_topology() {
             "{error}"
         );
         let closed = feed
-            .steps()
+            .producer_calls()
             .iter()
-            .filter(|step| matches!(step, Step::Closed(_)))
+            .filter(|step| matches!(step, ProducerCall::Closed(_)))
             .count();
         assert_eq!(closed, 2, "the other one is closed all the same");
         feed.assert_settled_once();
@@ -305,7 +308,7 @@ async fn a_producer_whose_stop_hangs_is_given_up() {
     // The drain has as much time as the stop, so it may end with or without a timeout; but it ends.
     let _ = topology.drain().await;
     assert!(began.elapsed() <= SECOND * 10);
-    assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
+    assert_eq!(feed.producer_calls().last(), Some(&ProducerCall::Closed(0)));
     feed.assert_settled_once();
 }
 

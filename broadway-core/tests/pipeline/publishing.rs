@@ -308,7 +308,7 @@ async fn an_observed_publisher_reports_each_call() {
 }
 
 #[tokio::test]
-async fn a_closed_publisher_refuses_with_a_clear_error() {
+async fn a_closed_publisher_returns_errors() {
     let outbox = RecordingPublisher::new();
     outbox.publish_one(Outgoing::new("in time")).await.unwrap();
     outbox.close().await.unwrap();

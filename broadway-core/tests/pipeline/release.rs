@@ -5,7 +5,9 @@ use std::time::Duration;
 use broadway_core::{
     Batching, Callback, Handler, Message, Next, OnDrain, Outcome, Pipeline, Processors, RateLimit,
     RunError, Totals, handler_fn_async, source,
-    testing::{Collector, Fault, Feed, ManualSource, Recorder, Step, drained, manual_source},
+    testing::{
+        Collector, Fault, Feed, ManualSource, ProducerCall, Recorder, drained, manual_source,
+    },
 };
 use tokio::time::Instant;
 
@@ -209,8 +211,12 @@ async fn no_message_is_released_before_the_source_has_stopped() {
     assert_eq!(early, 0);
     assert_eq!(totals.unwrap().released, 46);
     assert_eq!(
-        feed.steps(),
-        [Step::Opened(0), Step::Stopped(0), Step::Closed(0)]
+        feed.producer_calls(),
+        [
+            ProducerCall::Opened(0),
+            ProducerCall::Stopped(0),
+            ProducerCall::Closed(0)
+        ]
     );
     feed.assert_settled_once();
 }

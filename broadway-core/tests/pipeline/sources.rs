@@ -4,7 +4,7 @@ use broadway_core::{
     Batch, Batching, BoxError, Message, Next, OneBatcher, Pipeline, Processors, SourceExt,
     handler_fn, handler_fn_async,
     source::{self, from_iter, from_stream},
-    testing::{Collector, Recorder, Step, drained, manual_source},
+    testing::{Collector, ProducerCall, Recorder, drained, manual_source},
 };
 use futures_util::{StreamExt, stream};
 
@@ -112,7 +112,7 @@ async fn a_mapped_source_delivers_the_result_and_acknowledges_the_original() {
     outcomes(feed.push_all([1, 2, 3])).await;
     drained(&topology).await;
     assert_eq!(all(&seen), [10, 20, 30]);
-    assert_eq!(feed.steps().last(), Some(&Step::Closed(0)));
+    assert_eq!(feed.producer_calls().last(), Some(&ProducerCall::Closed(0)));
     feed.assert_settled_once();
 }
 
@@ -182,8 +182,8 @@ async fn the_topology_goes_on_until_the_last_producer_is_exhausted() {
     feed.push_all(0..10);
     feed.end();
     assert_eq!(topology.wait().await.unwrap().done, 10);
-    let mut closed = feed.steps();
-    closed.retain(|step| matches!(step, Step::Closed(_)));
+    let mut closed = feed.producer_calls();
+    closed.retain(|step| matches!(step, ProducerCall::Closed(_)));
     assert_eq!(closed.len(), 3);
     feed.assert_settled_once();
 }

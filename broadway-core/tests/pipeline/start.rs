@@ -169,7 +169,7 @@ async fn no_producer_is_opened_with_an_invalid_option() {
             .to_string()
             .starts_with("1 option(s) cannot work:\n  - producers")
     );
-    assert!(feed.steps().is_empty());
+    assert!(feed.producer_calls().is_empty());
 }
 
 #[test]
@@ -260,6 +260,6 @@ async fn as_many_tasks_are_started_as_configured() {
         recorder.all()[0].to_string(),
         "topology_started producers=3 processors=5 batchers=2"
     );
-    assert_eq!(feed.steps().len(), 3);
+    assert_eq!(feed.producer_calls().len(), 3);
     drained(&topology).await;
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use broadway_core::{
     Acknowledger, BoxError, Deadline, Settled,
     connector::ClientRuntime,
-    telemetry::{Affected, Emitter, Event, MessageInfo},
+    telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
 use google_cloud_pubsub::subscriber::ShutdownToken;
 
@@ -80,7 +80,7 @@ impl Acknowledger for PubSubAcknowledger {
             self.emitter.emit(&Event::LateResults {
                 producer: self.producer,
                 count: report.late,
-                affected: Affected::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
+                affected: AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
             });
         }
         Ok(())

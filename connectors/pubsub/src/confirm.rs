@@ -10,7 +10,7 @@ use std::sync::{
 
 use broadway_core::{
     Callback, Reason,
-    telemetry::{Affected, Emitter, Event, MessageInfo},
+    telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
 use futures_util::{
     FutureExt,
@@ -147,7 +147,7 @@ impl ConfirmReport {
             producer,
             count: self.failed,
             reason: &reason,
-            affected: Affected::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
+            affected: AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
         });
     }
 }

@@ -18,7 +18,7 @@ use std::{
 use broadway_core::{
     OpenContext, Settled,
     connector::LagReporter,
-    telemetry::{Affected, Emitter, Event, MessageInfo},
+    telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
 use futures_util::FutureExt;
 use lapin::{
@@ -283,7 +283,9 @@ impl SharedChannel {
             self.emitter.emit(&Event::LateResults {
                 producer: self.producer,
                 count: late,
-                affected: Affected::new(described.len(), &|index| self.describe(&described[index])),
+                affected: AffectedMessages::new(described.len(), &|index| {
+                    self.describe(&described[index])
+                }),
             });
         }
     }

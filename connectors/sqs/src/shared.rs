@@ -21,7 +21,7 @@ use aws_sdk_sqs::{
 use broadway_core::{
     Deadline, Delivery, OpenContext, Settled,
     connector::{ConnectorError, Jitter, LagReporter},
-    telemetry::{Affected, Emitter, Event, MessageInfo},
+    telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
 use tokio::sync::Notify;
 
@@ -400,7 +400,7 @@ impl SqsShared {
             self.emitter.emit(&Event::LateResults {
                 producer: self.producer,
                 count,
-                affected: Affected::new(late_ids.len(), &describe),
+                affected: AffectedMessages::new(late_ids.len(), &describe),
             });
         }
         if lost > reported.lost {

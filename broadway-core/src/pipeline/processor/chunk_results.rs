@@ -17,7 +17,7 @@ use crate::{
     error::{BoxError, Callback, Reason},
     handler::{Handler, Next},
     source::{AcknowledgerOf, Source, SourceProducer, TokenOfSource},
-    telemetry::{Affected, Event},
+    telemetry::{AffectedMessages, Event},
 };
 
 /// What `handle_message` returned, or its panic.
@@ -138,7 +138,7 @@ where
         self.context.emitter.emit(&Event::MessageFailed {
             processor: self.processor,
             reason: &failed.reason,
-            affected: Affected::new(1, &describe),
+            affected: AffectedMessages::new(1, &describe),
         });
     }
 

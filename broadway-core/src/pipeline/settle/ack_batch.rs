@@ -11,7 +11,7 @@ use crate::{
     engine::clock,
     error::{Callback, Reason},
     message::AckOptions,
-    telemetry::{Affected, Event},
+    telemetry::{AffectedMessages, Event},
 };
 
 /// The messages that go to one acknowledger with the next flush. The memory is reused for each chunk.
@@ -84,7 +84,7 @@ impl<A: Acknowledger> AckBatch<A> {
     pub(super) fn fail_done(
         &mut self,
         reason: &Reason,
-        mut report: impl FnMut(Affected<'_>),
+        mut report: impl FnMut(AffectedMessages<'_>),
     ) -> usize {
         self.gather_done();
         let mut failed = 0;
@@ -94,7 +94,9 @@ impl<A: Acknowledger> AckBatch<A> {
             }
             settled.outcome = Outcome::Failed(reason.clone());
             failed += 1;
-            report(Affected::new(1, &|_| self.entry.describe(&settled.token)));
+            report(AffectedMessages::new(1, &|_| {
+                self.entry.describe(&settled.token)
+            }));
         }
         self.counts.done -= failed;
         self.counts.failed += failed;
@@ -141,7 +143,7 @@ impl<A: Acknowledger> AckBatch<A> {
             producer: self.entry.producer,
             count: self.counts.total(),
             reason,
-            affected: Affected::new(left.len(), &describe),
+            affected: AffectedMessages::new(left.len(), &describe),
         });
     }
 

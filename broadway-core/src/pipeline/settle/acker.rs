@@ -15,7 +15,7 @@ use crate::{
     ack::{Acknowledger, Outcome},
     error::{BoxError, Reason},
     message::{AckOptions, Message},
-    telemetry::{Affected, Event},
+    telemetry::{AffectedMessages, Event},
 };
 
 /// The way of one processor or batch processor to the acknowledgers.
@@ -156,7 +156,7 @@ impl<A: Acknowledger> Acker<A> {
     pub(in crate::pipeline) fn fail_done(
         &mut self,
         reason: &Reason,
-        mut report: impl FnMut(Affected<'_>),
+        mut report: impl FnMut(AffectedMessages<'_>),
     ) -> usize {
         let batches = self.batches.iter_mut();
         batches

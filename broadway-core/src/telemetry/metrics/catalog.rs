@@ -9,14 +9,14 @@ use ::metrics::{
 #[derive(Debug)]
 pub(super) struct Metric {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: InstrumentKind,
     pub(super) unit: Unit,
     pub(super) labels: &'static [&'static str],
     pub(super) help: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum InstrumentKind {
     Counter,
     Gauge,
     Histogram,
@@ -24,17 +24,17 @@ pub(super) enum Kind {
 
 impl Metric {
     pub(super) fn counter(&self, values: &[&str]) -> Counter {
-        debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
+        debug_assert_eq!(self.kind, InstrumentKind::Counter, "{}", self.name);
         counter!(self.name, self.labels(values))
     }
 
     pub(super) fn gauge(&self, values: &[&str]) -> Gauge {
-        debug_assert_eq!(self.kind, Kind::Gauge, "{}", self.name);
+        debug_assert_eq!(self.kind, InstrumentKind::Gauge, "{}", self.name);
         gauge!(self.name, self.labels(values))
     }
 
     pub(super) fn histogram(&self, values: &[&str]) -> Histogram {
-        debug_assert_eq!(self.kind, Kind::Histogram, "{}", self.name);
+        debug_assert_eq!(self.kind, InstrumentKind::Histogram, "{}", self.name);
         histogram!(self.name, self.labels(values))
     }
 
@@ -59,9 +59,9 @@ pub(super) fn describe() {
     } in ALL
     {
         match kind {
-            Kind::Counter => describe_counter!(name, unit, help),
-            Kind::Gauge => describe_gauge!(name, unit, help),
-            Kind::Histogram => describe_histogram!(name, unit, help),
+            InstrumentKind::Counter => describe_counter!(name, unit, help),
+            InstrumentKind::Gauge => describe_gauge!(name, unit, help),
+            InstrumentKind::Histogram => describe_histogram!(name, unit, help),
         }
     }
 }
@@ -71,7 +71,7 @@ macro_rules! metrics {
     ($($constant:ident = $kind:ident $name:literal $unit:ident [$($label:literal),*] $help:literal;)*) => {
         $(pub(super) const $constant: Metric = Metric {
             name: $name,
-            kind: Kind::$kind,
+            kind: InstrumentKind::$kind,
             unit: Unit::$unit,
             labels: &[$($label),*],
             help: $help,

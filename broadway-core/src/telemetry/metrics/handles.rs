@@ -7,11 +7,11 @@ use std::{
 
 use ::metrics::{Counter, Gauge, Histogram};
 
-use super::{catalog, parts::SourceMetrics, seconds::Seconds};
+use super::{catalog, parts::SourceMetrics, seconds::SecondsCounter};
 use crate::{
     batch::Trigger,
     error::{Callback, Reason},
-    telemetry::{Event, Settlement, event::trigger_name, known::Known},
+    telemetry::{Event, Settlement, event::trigger_name, named_values::NamedValues},
 };
 
 /// Stands for the producer of what is pushed by hand.
@@ -26,16 +26,16 @@ pub(super) struct PipelineMetrics {
     draining: Gauge,
     paused: Gauge,
     processors: MessageMetrics,
-    busy: Known<usize, Seconds>,
+    busy: NamedValues<usize, SecondsCounter>,
     returned: Counter,
     chunk_size: Histogram,
     chunk_seconds: Histogram,
-    batchers: Known<str, BatcherMetrics>,
+    batchers: NamedValues<str, BatcherMetrics>,
     handle_failed_seconds: Histogram,
-    panics: Known<str, Counter>,
+    panics: NamedValues<str, Counter>,
     handlers_blocked: Counter,
     end_to_end: Histogram,
-    producers: Known<usize, ProducerMetrics>,
+    producers: NamedValues<usize, ProducerMetrics>,
     dropped_unsettled: Counter,
     source: SourceMetrics,
 }
@@ -55,16 +55,16 @@ impl PipelineMetrics {
             draining: catalog::DRAINING.gauge(&own),
             paused: catalog::PAUSED.gauge(&own),
             processors: MessageMetrics::new(pipeline, "processors"),
-            busy: Known::new(),
+            busy: NamedValues::new(),
             returned: catalog::RETURNED.counter(&own),
             chunk_size: catalog::CHUNK_SIZE.histogram(&own),
             chunk_seconds: catalog::CHUNK_SECONDS.histogram(&own),
-            batchers: Known::new(),
+            batchers: NamedValues::new(),
             handle_failed_seconds: catalog::HANDLE_FAILED_SECONDS.histogram(&own),
-            panics: Known::new(),
+            panics: NamedValues::new(),
             handlers_blocked: catalog::HANDLERS_BLOCKED.counter(&own),
             end_to_end: catalog::END_TO_END.histogram(&own),
-            producers: Known::new(),
+            producers: NamedValues::new(),
             dropped_unsettled: catalog::DROPPED_UNSETTLED.counter(&own),
             source: SourceMetrics::new(pipeline),
         }
@@ -229,9 +229,9 @@ impl PipelineMetrics {
         }
     }
 
-    fn busy(&self, processor: usize) -> &Seconds {
+    fn busy(&self, processor: usize) -> &SecondsCounter {
         let make = || {
-            Seconds::new(
+            SecondsCounter::new(
                 &catalog::BUSY_SECONDS,
                 &[&self.pipeline, &processor.to_string()],
             )
@@ -309,7 +309,7 @@ struct BatcherMetrics {
     messages: MessageMetrics,
     size: Histogram,
     bytes: Histogram,
-    flushed: Known<str, Counter>,
+    flushed: NamedValues<str, Counter>,
     seconds: Histogram,
     failures: Counter,
 }
@@ -323,7 +323,7 @@ impl BatcherMetrics {
             messages: MessageMetrics::new(pipeline, &format!("batcher:{batcher}")),
             size: catalog::BATCH_SIZE.histogram(&own),
             bytes: catalog::BATCH_BYTES.histogram(&own),
-            flushed: Known::new(),
+            flushed: NamedValues::new(),
             seconds: catalog::BATCH_SECONDS.histogram(&own),
             failures: catalog::BATCH_FAILURES.counter(&own),
         }
@@ -357,8 +357,8 @@ struct ProducerMetrics {
     close_failures: Counter,
     ack_failures: Counter,
     ack_failed_messages: Counter,
-    rate_limited: Seconds,
-    failures: Known<str, Counter>,
+    rate_limited: SecondsCounter,
+    failures: NamedValues<str, Counter>,
     restarts: Counter,
     trouble: Counter,
     late: Counter,
@@ -381,8 +381,8 @@ impl ProducerMetrics {
             close_failures: catalog::CLOSE_FAILURES.counter(&own),
             ack_failures: catalog::ACK_FAILURES.counter(&own),
             ack_failed_messages: catalog::ACK_FAILED_MESSAGES.counter(&own),
-            rate_limited: Seconds::new(&catalog::RATE_LIMITED_SECONDS, &own),
-            failures: Known::new(),
+            rate_limited: SecondsCounter::new(&catalog::RATE_LIMITED_SECONDS, &own),
+            failures: NamedValues::new(),
             restarts: catalog::PRODUCER_RESTARTS.counter(&own),
             trouble: catalog::SOURCE_TROUBLE.counter(&own),
             late: catalog::LATE_RESULTS.counter(&own),

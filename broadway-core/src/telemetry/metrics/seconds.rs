@@ -1,4 +1,4 @@
-//! [`Seconds`]: a counter of time.
+//! [`SecondsCounter`]: a counter of time.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -12,12 +12,12 @@ use super::catalog::Metric;
 /// A counter of seconds. The facade's counters are integers, so that what is short of a second waits here for the rest of
 /// it.
 #[derive(Debug)]
-pub(super) struct Seconds {
+pub(super) struct SecondsCounter {
     counter: Counter,
     nanos: AtomicU64,
 }
 
-impl Seconds {
+impl SecondsCounter {
     pub(super) fn new(metric: &Metric, values: &[&str]) -> Self {
         Self {
             counter: metric.counter(values),

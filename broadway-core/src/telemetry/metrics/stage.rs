@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, Histogram};
 
-use super::{catalog, seconds::Seconds};
+use super::{catalog, seconds::SecondsCounter};
 use crate::{
     error::Callback,
-    telemetry::{StageEvent, known::Known},
+    telemetry::{StageEvent, named_values::NamedValues},
 };
 
 /// The metrics of the stages of one name. All are made at its first event, but for those by callback: what a kind of stage
@@ -27,9 +27,9 @@ pub(super) struct StageMetrics {
     lost: Counter,
     restarts: Counter,
     chunk_size: Histogram,
-    calls: Known<str, Histogram>,
-    busy: Seconds,
-    failures: Known<str, Counter>,
+    calls: NamedValues<str, Histogram>,
+    busy: SecondsCounter,
+    failures: NamedValues<str, Counter>,
 }
 
 impl StageMetrics {
@@ -50,9 +50,9 @@ impl StageMetrics {
             lost: catalog::STAGE_LOST.counter(&own),
             restarts: catalog::STAGE_RESTARTS.counter(&own),
             chunk_size: catalog::STAGE_CHUNK_SIZE.histogram(&own),
-            calls: Known::new(),
-            busy: Seconds::new(&catalog::STAGE_BUSY_SECONDS, &own),
-            failures: Known::new(),
+            calls: NamedValues::new(),
+            busy: SecondsCounter::new(&catalog::STAGE_BUSY_SECONDS, &own),
+            failures: NamedValues::new(),
         }
     }
 

@@ -14,7 +14,7 @@ use metrics_util::{
 };
 
 use super::{
-    catalog::{ALL, Kind, Metric},
+    catalog::{ALL, InstrumentKind, Metric},
     *,
 };
 use crate::telemetry::{DrainCause, samples};
@@ -89,9 +89,9 @@ fn every_metric_of_the_catalog_is_recorded_as_it_says_and_no_other() {
     {
         let series = &recorded[*name];
         let kind = match kind {
-            Kind::Counter => MetricKind::Counter,
-            Kind::Gauge => MetricKind::Gauge,
-            Kind::Histogram => MetricKind::Histogram,
+            InstrumentKind::Counter => MetricKind::Counter,
+            InstrumentKind::Gauge => MetricKind::Gauge,
+            InstrumentKind::Histogram => MetricKind::Histogram,
         };
         assert_eq!(
             (series.kind, series.unit, series.help.as_deref()),

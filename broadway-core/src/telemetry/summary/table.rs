@@ -5,18 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::ledger::{Ledger, Progress};
+use super::counts::{ProgressSnapshot, SummaryCounts};
 
 /// The closing table; its last line has no line feed.
-pub(super) fn closing(ledger: &Ledger, now: Instant) -> String {
+pub(super) fn closing(counts: &SummaryCounts, now: Instant) -> String {
     let mut table = String::new();
-    write_all(&mut table, ledger, now).expect("a string takes all");
+    write_all(&mut table, counts, now).expect("a string takes all");
     table.truncate(table.trim_end().len());
     table
 }
 
-pub(super) fn progress_line(progress: &Progress) -> String {
-    let Progress {
+pub(super) fn progress_line(progress: &ProgressSnapshot) -> String {
+    let ProgressSnapshot {
         settled,
         rate,
         failed,
@@ -36,18 +36,18 @@ pub(super) fn progress_line(progress: &Progress) -> String {
     format!("{settled} messages  {rate} msg/s  {failed} failed{resolved}  p99 {p99}")
 }
 
-fn write_all(out: &mut String, ledger: &Ledger, now: Instant) -> fmt::Result {
-    write_head(out, ledger, now)?;
-    write_counts(out, ledger)?;
-    write_speed(out, ledger, now)?;
-    write_reasons(out, ledger)?;
-    write_batches(out, ledger)
+fn write_all(out: &mut String, counts: &SummaryCounts, now: Instant) -> fmt::Result {
+    write_head(out, counts, now)?;
+    write_counts(out, counts)?;
+    write_speed(out, counts, now)?;
+    write_reasons(out, counts)?;
+    write_batches(out, counts)
 }
 
-fn write_head(out: &mut String, ledger: &Ledger, now: Instant) -> fmt::Result {
-    let pipeline = clipped(&ledger.pipeline, 40);
-    let elapsed = human(ledger.elapsed(now));
-    match (ledger.started, ledger.ended) {
+fn write_head(out: &mut String, counts: &SummaryCounts, now: Instant) -> fmt::Result {
+    let pipeline = clipped(&counts.pipeline, 40);
+    let elapsed = human(counts.elapsed(now));
+    match (counts.started, counts.ended) {
         (None, _) => writeln!(out, "no pipeline started"),
         (Some(_), None) => writeln!(out, "pipeline {pipeline}, running for {elapsed}"),
         (Some(_), Some(_)) => writeln!(out, "pipeline {pipeline}, ended after {elapsed}"),
@@ -55,31 +55,31 @@ fn write_head(out: &mut String, ledger: &Ledger, now: Instant) -> fmt::Result {
 }
 
 /// What went well is always there; what went wrong, when it did.
-fn write_counts(out: &mut String, ledger: &Ledger) -> fmt::Result {
-    let settled = ledger.settled();
-    write_count(out, "read", ledger.read, "")?;
-    write_count(out, "ok", ledger.done, &percent(ledger.done, settled))?;
+fn write_counts(out: &mut String, counts: &SummaryCounts) -> fmt::Result {
+    let settled = counts.settled();
+    write_count(out, "read", counts.read, "")?;
+    write_count(out, "ok", counts.done, &percent(counts.done, settled))?;
     write_count(
         out,
         "failed",
-        ledger.failed,
-        &percent(ledger.failed, settled),
+        counts.failed,
+        &percent(counts.failed, settled),
     )?;
-    if ledger.resolved > 0 {
-        let share = percent(ledger.resolved, settled);
+    if counts.resolved > 0 {
+        let share = percent(counts.resolved, settled);
         let note = format!("{share}  failed, then taken care of");
-        write_count(out, "resolved", ledger.resolved, &note)?;
+        write_count(out, "resolved", counts.resolved, &note)?;
     }
     let rare = [
-        ("released", ledger.released, "unhandled, no longer ours"),
+        ("released", counts.released, "unhandled, no longer ours"),
         (
             "dropped unsettled",
-            ledger.dropped_unsettled,
+            counts.dropped_unsettled,
             "will be delivered again",
         ),
         (
             "acknowledgement failed",
-            ledger.ack_failures,
+            counts.ack_failures,
             "will be delivered again",
         ),
     ];
@@ -87,15 +87,15 @@ fn write_counts(out: &mut String, ledger: &Ledger) -> fmt::Result {
     seen.try_for_each(|(name, count, note)| write_count(out, name, *count, note))
 }
 
-fn write_speed(out: &mut String, ledger: &Ledger, now: Instant) -> fmt::Result {
+fn write_speed(out: &mut String, counts: &SummaryCounts, now: Instant) -> fmt::Result {
     write_count(
         out,
         "throughput",
-        ledger.throughput(now).round() as u64,
+        counts.throughput(now).round() as u64,
         "msg/s",
     )?;
     for (name, quantile) in [("latency p50", 0.5), ("latency p99", 0.99)] {
-        if let Some(latency) = ledger.latencies.quantile(quantile) {
+        if let Some(latency) = counts.latencies.quantile(quantile) {
             writeln!(out, "  {name:<24}{:>16}", human(latency))?;
         }
     }
@@ -107,12 +107,12 @@ fn write_count(out: &mut String, name: &str, count: u64, note: &str) -> fmt::Res
     writeln!(out, "{}", line.trim_end())
 }
 
-fn write_reasons(out: &mut String, ledger: &Ledger) -> fmt::Result {
+fn write_reasons(out: &mut String, counts: &SummaryCounts) -> fmt::Result {
     let unsorted = [
-        ("(other reasons)", ledger.other_reasons),
-        ("(no reason told)", ledger.unexplained()),
+        ("(other reasons)", counts.other_reasons),
+        ("(no reason told)", counts.unexplained()),
     ];
-    let reasons = ledger
+    let reasons = counts
         .reasons_by_count()
         .into_iter()
         .chain(unsorted.into_iter().filter(|(_, count)| *count > 0));
@@ -125,8 +125,8 @@ fn write_reasons(out: &mut String, ledger: &Ledger) -> fmt::Result {
     Ok(())
 }
 
-fn write_batches(out: &mut String, ledger: &Ledger) -> fmt::Result {
-    if ledger.batches.is_empty() {
+fn write_batches(out: &mut String, counts: &SummaryCounts) -> fmt::Result {
+    if counts.batches.is_empty() {
         return Ok(());
     }
     writeln!(
@@ -134,7 +134,7 @@ fn write_batches(out: &mut String, ledger: &Ledger) -> fmt::Result {
         "\n  {:<34}{:<10}{:>16}{:>16}",
         "batches of", "by", "batches", "messages"
     )?;
-    for ((batcher, trigger), tally) in &ledger.batches {
+    for ((batcher, trigger), tally) in &counts.batches {
         let (batches, messages) = (thousands(tally.batches), thousands(tally.messages));
         writeln!(
             out,

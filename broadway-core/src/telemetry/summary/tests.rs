@@ -189,7 +189,7 @@ fn progress_tells_the_time_since_the_line_before() {
 #[test]
 fn a_line_of_progress_reads_well() {
     let p99 = Some(Duration::from_micros(8_400));
-    let progress = ledger::Progress {
+    let progress = counts::ProgressSnapshot {
         settled: 1_204_511,
         rate: 80_644.6,
         resolved: 0,

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use ::tracing::{Level, enabled, error, field::display, warn};
 
 use super::{IDS_MAX, TARGET};
-use crate::telemetry::{Affected, Event, MessageInfo};
+use crate::telemetry::{AffectedMessages, Event, MessageInfo};
 
 /// How much of a key is shown.
 const KEY_BYTES_MAX: usize = 200;
@@ -17,9 +17,9 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
     }
 }
 
-fn one(pipeline: &str, told: &Event<'_>, keys: bool) {
-    let event = told.name();
-    let (worker, reason, affected) = match *told {
+fn one(pipeline: &str, emitted_event: &Event<'_>, keys: bool) {
+    let event = emitted_event.name();
+    let (worker, reason, affected) = match *emitted_event {
         Event::MessageFailed {
             processor,
             reason,
@@ -42,7 +42,7 @@ fn one(pipeline: &str, told: &Event<'_>, keys: bool) {
     }
     let (processor, batcher, worker) = worker;
     let info = affected.first().unwrap_or_default();
-    let key = Key::of(&info, keys);
+    let key = LoggedKey::of(&info, keys);
     let (key, key_hash) = (key.shown.map(display), key.hash.map(display));
     let MessageInfo {
         producer,
@@ -60,9 +60,9 @@ fn one(pipeline: &str, told: &Event<'_>, keys: bool) {
     }
 }
 
-fn several(pipeline: &str, told: &Event<'_>) {
-    let event = told.name();
-    match *told {
+fn several(pipeline: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         Event::BatchFailed {
             batcher,
             worker,
@@ -97,7 +97,7 @@ fn several(pipeline: &str, told: &Event<'_>) {
 }
 
 /// `orders[3]@12, orders[3]@13, orders[0]@7 and 97 more`. `None` if the source knows no ids.
-fn ids(affected: Affected<'_>, count: usize) -> Option<String> {
+fn ids(affected: AffectedMessages<'_>, count: usize) -> Option<String> {
     let infos = affected.iter().take(IDS_MAX);
     let infos: Vec<_> = infos.filter(|info| !info.id.is_empty()).collect();
     let mut ids = String::new();
@@ -113,15 +113,15 @@ fn ids(affected: Affected<'_>, count: usize) -> Option<String> {
 }
 
 /// The key, if it may be shown, or its hash.
-struct Key<'a> {
+struct LoggedKey<'a> {
     shown: Option<ShownKey<'a>>,
-    hash: Option<Hash>,
+    hash: Option<HexHash>,
 }
 
-impl<'a> Key<'a> {
+impl<'a> LoggedKey<'a> {
     fn of(info: &'a MessageInfo, keys: bool) -> Self {
         let shown = info.key.as_deref().filter(|_| keys).map(ShownKey);
-        let hash = info.key_hash.filter(|_| shown.is_none()).map(Hash);
+        let hash = info.key_hash.filter(|_| shown.is_none()).map(HexHash);
         Self { shown, hash }
     }
 }
@@ -139,9 +139,9 @@ impl fmt::Display for ShownKey<'_> {
     }
 }
 
-struct Hash(u64);
+struct HexHash(u64);
 
-impl fmt::Display for Hash {
+impl fmt::Display for HexHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }

@@ -2,19 +2,19 @@
 
 use ::tracing::{debug, error, info, trace, warn};
 
-use super::{TARGET, line::ms};
+use super::{TARGET, milliseconds::ms};
 use crate::telemetry::StageEvent;
 
-pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
-    match told {
+pub(super) fn write(stage: &str, emitted_event: &StageEvent<'_>) {
+    match emitted_event {
         StageEvent::Started
         | StageEvent::Failed { .. }
         | StageEvent::Restarted { .. }
-        | StageEvent::Ended { .. } => life(stage, told),
+        | StageEvent::Ended { .. } => life(stage, emitted_event),
         StageEvent::Subscribed { .. }
         | StageEvent::Cancelled { .. }
         | StageEvent::ConsumerSubscribed
-        | StageEvent::ConsumerCancelled { .. } => subscription(stage, told),
+        | StageEvent::ConsumerCancelled { .. } => subscription(stage, emitted_event),
         StageEvent::Demanded { .. }
         | StageEvent::Handled { .. }
         | StageEvent::Called { .. }
@@ -23,7 +23,7 @@ pub(super) fn write(stage: &str, told: &StageEvent<'_>) {
         | StageEvent::Buffered { .. }
         | StageEvent::Discarded { .. }
         | StageEvent::Resized { .. }
-        | StageEvent::TaskFailed { .. } => work(stage, told),
+        | StageEvent::TaskFailed { .. } => work(stage, emitted_event),
     }
 }
 
@@ -32,9 +32,9 @@ pub(super) fn suppressed(stage: &str, what: &'static str, suppressed: u64) {
     warn!(target: TARGET, event = "suppressed", stage, what, suppressed, "too many lines of this kind to log each");
 }
 
-fn life(stage: &str, told: &StageEvent<'_>) {
-    let event = told.name();
-    match *told {
+fn life(stage: &str, emitted_event: &StageEvent<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         StageEvent::Started => debug!(target: TARGET, event, stage, "stage started"),
         StageEvent::Failed {
             reason,
@@ -66,9 +66,9 @@ fn life(stage: &str, told: &StageEvent<'_>) {
     }
 }
 
-fn subscription(stage: &str, told: &StageEvent<'_>) {
-    let event = told.name();
-    match *told {
+fn subscription(stage: &str, emitted_event: &StageEvent<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         StageEvent::Subscribed {
             producer,
             subscriptions,
@@ -92,9 +92,9 @@ fn subscription(stage: &str, told: &StageEvent<'_>) {
     }
 }
 
-fn work(stage: &str, told: &StageEvent<'_>) {
-    let event = told.name();
-    match *told {
+fn work(stage: &str, emitted_event: &StageEvent<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         StageEvent::Demanded {
             demand,
             outstanding,

@@ -164,7 +164,7 @@ fn durations_have_digits_that_are_worth_reading() {
         (0, 0.0),
     ];
     for (nanos, ms) in digits {
-        assert_eq!(line::ms(Duration::from_nanos(nanos)), ms);
+        assert_eq!(milliseconds::ms(Duration::from_nanos(nanos)), ms);
     }
 }
 

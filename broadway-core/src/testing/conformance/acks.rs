@@ -6,7 +6,7 @@ use super::{
 };
 
 /// What was acknowledged does not come again: at once, after a reopening, or when its lease would have ended.
-pub async fn what_is_done_does_not_come_again<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn done_messages_are_not_redelivered<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "done", 0..100).await;
     let mut reader = fixture.open().await;
     for _ in 0..10 {
@@ -20,7 +20,7 @@ pub async fn what_is_done_does_not_come_again<S: ConnectorUnderTest>(connector: 
 
 /// Results that come in any order acknowledge exactly their own messages: when the later half is done, the earlier half is
 /// still to come.
-pub async fn results_in_any_order_acknowledge_their_own<S: ConnectorUnderTest>(
+pub async fn results_in_any_order_acknowledge_the_right_messages<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "any_order", 0..60).await;
@@ -50,7 +50,7 @@ pub async fn results_in_any_order_acknowledge_their_own<S: ConnectorUnderTest>(
 }
 
 /// A message that was delivered and not settled is not acknowledged: closed without a result, it comes again.
-pub async fn nothing_is_acknowledged_before_it_is_done<S: ConnectorUnderTest>(
+pub async fn no_message_is_acknowledged_before_it_is_done<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "before_done", 0..40).await;
@@ -68,7 +68,7 @@ pub async fn nothing_is_acknowledged_before_it_is_done<S: ConnectorUnderTest>(
 }
 
 /// A failed message is not acknowledged: it comes again, as the broker delivers such messages.
-pub async fn a_failed_message_comes_again<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn a_failed_message_is_redelivered<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "failed", 0..20).await;
     let mut reader = fixture.open().await;
     let mut came = reader.exactly(20).await;

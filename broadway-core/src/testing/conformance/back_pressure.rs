@@ -19,7 +19,7 @@ use crate::publisher::{Outgoing, Publisher};
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A producer of which little is asked leaves the rest to others.
-pub async fn fetches_no_more_than_it_says<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn prefetch_stays_within_its_limit<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(fetch_max) = connector.capabilities().fetch_max else {
         return Verdict::DoesNotApply("what was fetched ahead is not to be seen from outside");
     };
@@ -57,7 +57,7 @@ pub async fn fetches_no_more_than_it_says<S: ConnectorUnderTest>(connector: &S) 
 
 /// While the broker says nothing a publisher takes in no more than its limit: of what callers had for it who then went away, no
 /// more is ever sent. Whoever waits gets confirmations when the broker speaks again.
-pub async fn a_silent_broker_holds_up_publishers<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn a_silent_broker_slows_publishers<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(max) = connector.capabilities().in_flight_max else {
         return Verdict::DoesNotApply("how much the publisher takes in is not said");
     };

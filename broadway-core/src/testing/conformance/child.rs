@@ -11,16 +11,16 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
+    child_task::ChildTask,
     fixture::{PATIENCE, must},
-    killed::Task,
 };
 use crate::error::BoxError;
 
 /// How often its files are looked at: another process writes them, so there is nothing to wait for but time.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Children of one test, one after the other, with the ledger that they write.
-pub(super) struct Children {
+/// ChildProcesses of one test, one after the other, with the ledger that they write.
+pub(super) struct ChildProcesses {
     test: &'static str,
     fixture: String,
     ledger: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct Children {
     said: PathBuf,
 }
 
-impl Children {
+impl ChildProcesses {
     pub(super) fn of(test: &'static str, fixture: &str) -> Self {
         let stem = format!("{}-{}", process::id(), test.replace("::", "-"));
         let path = |end| env::temp_dir().join(format!("broadway-{stem}.{end}"));
@@ -58,8 +58,8 @@ impl Children {
     }
 
     /// A child that handles so many messages.
-    pub(super) fn start(&self, share: u64) -> Working<'_> {
-        let task = Task {
+    pub(super) fn start(&self, share: u64) -> RunningChild<'_> {
+        let task = ChildTask {
             fixture: self.fixture.clone(),
             ledger: self.ledger.clone(),
             share,
@@ -74,14 +74,14 @@ impl Children {
             .stdout(Stdio::null())
             .stderr(said)
             .spawn();
-        Working {
+        RunningChild {
             child: must("start this program again", child.map_err(BoxError::from)),
             children: self,
         }
     }
 }
 
-impl Drop for Children {
+impl Drop for ChildProcesses {
     fn drop(&mut self) {
         for path in [&self.ledger, &self.said] {
             // A file that stays in a folder for such files does no harm.
@@ -91,12 +91,12 @@ impl Drop for Children {
 }
 
 /// A child that runs; it does not outlive this.
-pub(super) struct Working<'a> {
+pub(super) struct RunningChild<'a> {
     child: Child,
-    children: &'a Children,
+    children: &'a ChildProcesses,
 }
 
-impl Working<'_> {
+impl RunningChild<'_> {
     /// Waits until the ledger is as it should be.
     pub(super) async fn wait(&mut self, is_enough: impl AsyncFn() -> bool) {
         let mut last = (0, Instant::now());
@@ -165,7 +165,7 @@ impl Working<'_> {
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for RunningChild<'_> {
     fn drop(&mut self) {
         self.end_now();
     }

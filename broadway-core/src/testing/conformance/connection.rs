@@ -168,9 +168,7 @@ pub async fn a_slow_connection_loses_nothing<S: ConnectorUnderTest>(connector: &
 }
 
 /// Opening a source at a broker that refuses, or never answers, is an error with words, and no hang.
-pub async fn an_unreachable_broker_is_an_error_in_time<S: ConnectorUnderTest>(
-    connector: &S,
-) -> Verdict {
+pub async fn an_unreachable_broker_fails_in_time<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };

@@ -147,7 +147,7 @@ fn headers() -> Vec<Hostile> {
 }
 
 /// A dead letter arrives whatever the message that failed was made of, and has its payload, key and headers unchanged.
-pub async fn any_dead_letter_arrives<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn every_dead_letter_arrives<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "hostile").await;
     let publisher = fixture.publisher().await;
     let mut reader = fixture.open().await;
@@ -235,7 +235,7 @@ const OUTAGE: Duration = Duration::from_secs(3);
 
 /// While dead letters cannot be sent, for longer than a lease, the others go on; and when they can, the failed message is
 /// acknowledged, after one dead letter and no second delivery.
-pub async fn a_dead_letter_outage_gives_up_nothing<S: ConnectorUnderTest>(
+pub async fn a_dead_letter_outage_loses_no_message<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "outage", 0..20).await;

@@ -10,8 +10,8 @@ use super::{
 };
 
 /// Every message comes, with the payload that was sent.
-pub async fn delivers_all<S: ConnectorUnderTest>(connector: &S) -> Verdict {
-    let fixture = Fixture::with(connector, "delivers_all", 0..500).await;
+pub async fn delivers_every_message<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    let fixture = Fixture::with(connector, "delivers_every_message", 0..500).await;
     let mut reader = fixture.open().await;
     for (number, times) in fixture.finish_all(&mut reader, 0..500).await {
         assert_eq!(
@@ -25,7 +25,7 @@ pub async fn delivers_all<S: ConnectorUnderTest>(connector: &S) -> Verdict {
 }
 
 /// A source that is opened again goes on where the one before ended.
-pub async fn goes_on_after_a_reopening<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn resumes_after_reopening<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "goes_on", 0..100).await;
     let mut reader = fixture.open().await;
     // Not a number that a fetch or a batch would end with: what follows is in the connector's hands.
@@ -46,7 +46,7 @@ pub async fn goes_on_after_a_reopening<S: ConnectorUnderTest>(connector: &S) -> 
 }
 
 /// No more comes than was asked for, and something comes as soon as there is something.
-pub async fn delivers_on_demand_only<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn delivers_only_on_demand<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "on_demand", 0..20).await;
     let mut reader = fixture.open().await;
     let mut came = Vec::new();
@@ -60,7 +60,7 @@ pub async fn delivers_on_demand_only<S: ConnectorUnderTest>(connector: &S) -> Ve
 }
 
 /// The engine drops `produce` to stop or to pause, wherever it waits: nothing is lost by that, and nothing comes twice.
-pub async fn a_dropped_produce_loses_nothing<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn dropping_produce_loses_nothing<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "dropped", 0..90).await;
     let mut reader = fixture.open().await;
     let mut out = Vec::new();

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// What a closed source had and nobody has done comes again well before its lease would end: it was given back.
-pub async fn a_drain_leaves_nothing_leased<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn a_drain_leaves_no_message_leased<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(lease) = connector.capabilities().lease else {
         return Verdict::DoesNotApply(
             "there are no leases: what was held is free with the connection",
@@ -35,7 +35,7 @@ pub async fn a_drain_leaves_nothing_leased<S: ConnectorUnderTest>(connector: &S)
 
 /// A source that is dropped without a close, as the engine does with one that failed, takes nothing along: what it held comes
 /// again, where there are leases when they have ended.
-pub async fn a_dropped_source_gives_back_what_it_held<S: ConnectorUnderTest>(
+pub async fn a_dropped_source_returns_its_messages<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "dropped_source", 0..40).await;

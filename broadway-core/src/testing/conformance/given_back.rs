@@ -20,9 +20,9 @@ use tokio::{
 
 use super::{
     ConnectorUnderTest, Redelivery, Verdict,
-    child::Children,
+    child::ChildProcesses,
+    child_task::ChildTask,
     fixture::{Fixture, PATIENCE, must, number_of},
-    killed::Task,
     through_a_pipeline::{IN_FLIGHT_MAX, PROCESSORS, run_at_most, wait_distinct},
     verdict::test_name,
 };
@@ -39,9 +39,7 @@ const DOES_NOT: Verdict = Verdict::DoesNotApply(
 
 /// A drain waits for the messages that handlers have begun, and for no other: those come again, well before a lease would end.
 /// None is lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
-pub async fn a_drain_gives_back_what_no_handler_has_begun<S: ConnectorUnderTest>(
-    connector: &S,
-) -> Verdict {
+pub async fn a_drain_returns_unhandled_messages<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     if !connector.capabilities().releases_at_drain {
         return DOES_NOT;
     }
@@ -121,10 +119,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A process that gets a SIGTERM ends with exit code 0 when its handlers have: what they had not begun comes again. None is
 /// lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
-pub async fn a_signal_gives_back_what_no_handler_has_begun<S: ConnectorUnderTest>(
-    connector: &S,
-) -> Verdict {
-    if let Some(task) = Task::of_this_process() {
+pub async fn a_signal_returns_unhandled_messages<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+    if let Some(task) = ChildTask::of_this_process() {
         work(connector, &task).await;
     }
     let capabilities = connector.capabilities();
@@ -140,7 +136,7 @@ pub async fn a_signal_gives_back_what_no_handler_has_begun<S: ConnectorUnderTest
         );
     };
     let fixture = Fixture::with(connector, "signal", 0..TOTAL).await;
-    let children = Children::of(test, &fixture.name);
+    let children = ChildProcesses::of(test, &fixture.name);
     let mut child = children.start(TOTAL);
     child.wait(async || children.distinct() >= SHARE).await;
     let begun = Instant::now();
@@ -164,7 +160,7 @@ fn tell(text: &str) {
 }
 
 /// Handles slowly, with four processors, until it is told to end by a signal.
-async fn work<S: ConnectorUnderTest>(connector: &S, task: &Task) -> ! {
+async fn work<S: ConnectorUnderTest>(connector: &S, task: &ChildTask) -> ! {
     let ledger = Arc::new(Mutex::new(task.open_ledger()));
     let handler = handler_fn_async(async move |message: &mut Message<_>| {
         let line = format!("{}\n", number_of(message.data()));

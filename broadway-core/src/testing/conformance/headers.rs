@@ -36,7 +36,9 @@ pub async fn trace_context_and_key_survive<S: ConnectorUnderTest>(connector: &S)
 }
 
 /// Headers that are odd arrive as they were sent, or their message is refused; they are never changed or left out.
-pub async fn odd_headers_arrive_or_are_refused<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn unusual_headers_arrive_or_are_refused<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
     let fixture = Fixture::new(connector, "headers").await;
     let many = (0..fixture.capabilities().headers_max)
         .map(|n| (format!("name-{n}"), format!("value-{n}").into()));

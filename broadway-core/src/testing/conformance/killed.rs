@@ -15,10 +15,7 @@
 //! does: when it is asked to, or when its parent is gone.
 
 use std::{
-    env,
-    fs::File,
     io::{self, Read, Write},
-    path::PathBuf,
     process,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -27,7 +24,8 @@ use tokio::{sync::Semaphore, task::block_in_place};
 
 use super::{
     ConnectorUnderTest, Verdict,
-    child::Children,
+    child::ChildProcesses,
+    child_task::ChildTask,
     fixture::{Fixture, PATIENCE, must, number_of},
     verdict::test_name,
 };
@@ -47,7 +45,7 @@ const CALM_KILL: u64 = 2;
 
 /// Of a process that is killed again and again nothing is lost, and no more is repeated than can have been unacknowledged.
 pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdict {
-    if let Some(task) = Task::of_this_process() {
+    if let Some(task) = ChildTask::of_this_process() {
         work(connector, &task).await;
     }
     let capabilities = connector.capabilities();
@@ -58,7 +56,7 @@ pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdi
         return Verdict::DoesNotApply("only a test of `conformance!` can start itself again");
     };
     let fixture = Fixture::with(connector, "killed", 0..TOTAL).await;
-    let children = Children::of(test, &fixture.name);
+    let children = ChildProcesses::of(test, &fixture.name);
     let mut repeats_max = 0;
     for kill in 1..=KILLS {
         let mut child = children.start(SHARE);
@@ -102,47 +100,8 @@ pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdi
     Verdict::Kept
 }
 
-/// What a child is told.
-pub(super) struct Task {
-    pub(super) fixture: String,
-    pub(super) ledger: PathBuf,
-    /// How many messages it handles.
-    pub(super) share: u64,
-}
-
-const PLACE: &str = "BROADWAY_CONFORMANCE_PLACE";
-const LEDGER: &str = "BROADWAY_CONFORMANCE_LEDGER";
-const SHARE_OF: &str = "BROADWAY_CONFORMANCE_SHARE";
-
-impl Task {
-    pub(super) fn of_this_process() -> Option<Self> {
-        let ledger = env::var_os(LEDGER)?.into();
-        let fixture = env::var(PLACE).expect("set with the ledger");
-        let share = env::var(SHARE_OF).expect("set with the ledger");
-        let share = share.parse().expect("a number");
-        Some(Self {
-            fixture,
-            ledger,
-            share,
-        })
-    }
-
-    pub(super) fn open_ledger(&self) -> File {
-        let ledger = File::options().append(true).open(&self.ledger);
-        must("open the ledger", ledger.map_err(BoxError::from))
-    }
-
-    pub(super) fn variables(&self) -> [(&'static str, std::ffi::OsString); 3] {
-        [
-            (PLACE, self.fixture.clone().into()),
-            (LEDGER, self.ledger.clone().into()),
-            (SHARE_OF, self.share.to_string().into()),
-        ]
-    }
-}
-
 /// Handles its share, and waits with the next in hand for its end: a kill, or that of its standard input.
-async fn work<S: ConnectorUnderTest>(connector: &S, task: &Task) -> ! {
+async fn work<S: ConnectorUnderTest>(connector: &S, task: &ChildTask) -> ! {
     let ledger = Arc::new(Mutex::new(task.open_ledger()));
     let permits = usize::try_from(task.share).expect("a share fits");
     let permits = Arc::new(Semaphore::new(permits));

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Results of what came before a cut, settled after it, count for their own messages or not at all: they acknowledge no other,
 /// and the source reads on.
-pub async fn late_results_harm_nobody<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn late_results_are_ignored<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
     };

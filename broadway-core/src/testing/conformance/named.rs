@@ -46,9 +46,9 @@ impl<R: Record> Handler for Refusing<R> {
 }
 
 /// What observers learn of messages that failed.
-struct Names(Collector<MessageInfo>);
+struct DescribedMessages(Collector<MessageInfo>);
 
-impl Observer for Names {
+impl Observer for DescribedMessages {
     fn on_event(&self, _: &str, event: &Event<'_>) {
         if let Event::MessageFailed { affected, .. } = event {
             self.0.push(affected.first().unwrap_or_default());
@@ -58,7 +58,7 @@ impl Observer for Names {
 
 /// A message that fails is named in the log: by the id and the key of its record. A first delivery is the first attempt, where attempts
 /// are counted.
-pub async fn a_failed_message_is_named<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn a_failed_message_is_identified<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "named", 0..1).await;
     let (refused, named) = (Collector::new(), Collector::new());
     let handler = Refusing {
@@ -69,7 +69,7 @@ pub async fn a_failed_message_is_named<S: ConnectorUnderTest>(connector: &S) -> 
         .name("conformance")
         .processors(Processors::new(1))
         .drain_timeout(PATIENCE)
-        .observe(Names(named.clone()))
+        .observe(DescribedMessages(named.clone()))
         .start()
         .await;
     let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));

@@ -10,7 +10,9 @@ use crate::{
 };
 
 /// A payload, a key or a header that is missing does not arrive as an empty one, nor an empty one as missing.
-pub async fn null_and_empty_arrive_apart<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn null_and_empty_payloads_stay_distinct<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
     let fixture = Fixture::new(connector, "null").await;
     let mut reader = fixture.open().await;
     let cases = [

@@ -11,7 +11,7 @@ use super::{
 use crate::publisher::{PublishError, PublishErrorKind, Publisher};
 
 /// Every message that was confirmed can be read, and each has its own result.
-pub async fn what_is_confirmed_can_be_read<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn confirmed_messages_can_be_read<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "confirmed").await;
     let publisher = fixture.publisher().await;
     let messages =
@@ -36,7 +36,7 @@ pub async fn what_is_confirmed_can_be_read<S: ConnectorUnderTest>(connector: &S)
 }
 
 /// A closed publisher refuses, and can be closed again.
-pub async fn a_closed_publisher_says_so<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn a_closed_publisher_returns_errors<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "closed").await;
     let publisher = fixture.publisher().await;
     must(
@@ -59,9 +59,7 @@ pub async fn a_closed_publisher_says_so<S: ConnectorUnderTest>(connector: &S) ->
 
 /// What was handed over before a flush is confirmed when the flush ends: it can be read, though nobody waited for the results
 /// and the publisher is gone without a close.
-pub async fn a_flush_waits_for_what_was_handed_over<S: ConnectorUnderTest>(
-    connector: &S,
-) -> Verdict {
+pub async fn a_flush_waits_for_messages_in_flight<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "flush").await;
     let publisher = fixture.publisher().await;
     let messages = (0..200).map(|number| fixture.numbered(number)).collect();
@@ -87,7 +85,9 @@ pub async fn a_flush_waits_for_what_was_handed_over<S: ConnectorUnderTest>(
 }
 
 /// A message that the broker cannot take fails alone, and its result stands in its fixture.
-pub async fn too_large_is_refused_in_its_place<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn an_oversized_message_fails_at_its_index<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
     let fixture = Fixture::new(connector, "too_large").await;
     let Some(bytes) = fixture.capabilities().refused_from else {
         return Verdict::DoesNotApply("no size is known that is always refused");
@@ -115,7 +115,7 @@ pub async fn too_large_is_refused_in_its_place<S: ConnectorUnderTest>(connector:
 }
 
 /// Of many messages in one call, the one that the broker cannot take is refused, alone; the others are confirmed, and arrive once.
-pub async fn a_refused_message_costs_its_neighbours_nothing<S: ConnectorUnderTest>(
+pub async fn a_refused_message_does_not_affect_its_neighbours<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::new(connector, "neighbours").await;
@@ -143,7 +143,9 @@ pub async fn a_refused_message_costs_its_neighbours_nothing<S: ConnectorUnderTes
 }
 
 /// Publishing nothing is nothing, and does not hang.
-pub async fn no_messages_have_no_results<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn publishing_nothing_returns_no_results<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
     let fixture = Fixture::new(connector, "nothing").await;
     let publisher = fixture.publisher().await;
     assert!(publisher.publish(Vec::new()).await.is_empty());

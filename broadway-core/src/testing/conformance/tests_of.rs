@@ -12,49 +12,49 @@ macro_rules! __conformance {
 
             $crate::__promises! {
                 $connector;
-                delivers_all
-                delivers_on_demand_only
-                a_dropped_produce_loses_nothing
-                goes_on_after_a_reopening
-                what_is_done_does_not_come_again
-                results_in_any_order_acknowledge_their_own
-                nothing_is_acknowledged_before_it_is_done
-                a_failed_message_comes_again
+                delivers_every_message
+                delivers_only_on_demand
+                dropping_produce_loses_nothing
+                resumes_after_reopening
+                done_messages_are_not_redelivered
+                results_in_any_order_acknowledge_the_right_messages
+                no_message_is_acknowledged_before_it_is_done
+                a_failed_message_is_redelivered
                 a_slow_handler_keeps_its_message
                 a_blocked_handler_keeps_connection_and_lease
-                fetches_no_more_than_it_says
+                prefetch_stays_within_its_limit
                 smallest_and_largest_payloads_arrive
                 any_bytes_arrive_or_are_refused
                 trace_context_and_key_survive
-                odd_headers_arrive_or_are_refused
-                null_and_empty_arrive_apart
-                any_dead_letter_arrives
-                a_dead_letter_outage_gives_up_nothing
-                what_is_confirmed_can_be_read
-                a_closed_publisher_says_so
-                no_messages_have_no_results
-                a_flush_waits_for_what_was_handed_over
-                too_large_is_refused_in_its_place
-                a_refused_message_costs_its_neighbours_nothing
+                unusual_headers_arrive_or_are_refused
+                null_and_empty_payloads_stay_distinct
+                every_dead_letter_arrives
+                a_dead_letter_outage_loses_no_message
+                confirmed_messages_can_be_read
+                a_closed_publisher_returns_errors
+                publishing_nothing_returns_no_results
+                a_flush_waits_for_messages_in_flight
+                an_oversized_message_fails_at_its_index
+                a_refused_message_does_not_affect_its_neighbours
                 keys_keep_their_order
-                poison_spoils_nothing_else
-                a_failed_message_is_named
-                an_unreadable_message_costs_its_neighbours_nothing
-                a_sorted_batch_acknowledges_its_own
+                a_poison_message_does_not_affect_others
+                a_failed_message_is_identified
+                an_unreadable_message_does_not_affect_its_neighbours
+                a_sorted_batch_acknowledges_the_right_messages
                 a_drain_loses_nothing_and_repeats_nothing
-                a_drain_gives_back_what_no_handler_has_begun
-                a_drain_leaves_nothing_leased
-                a_dropped_source_gives_back_what_it_held
+                a_drain_returns_unhandled_messages
+                a_drain_leaves_no_message_leased
+                a_dropped_source_returns_its_messages
                 reconnects_after_a_cut
                 survives_a_hundred_cuts
                 survives_silence
                 a_slow_connection_loses_nothing
-                an_unreachable_broker_is_an_error_in_time
+                an_unreachable_broker_fails_in_time
                 publisher_reconnects_after_a_cut
-                late_results_harm_nobody
-                a_silent_broker_holds_up_publishers
+                late_results_are_ignored
+                a_silent_broker_slows_publishers
                 resumes_after_a_kill
-                a_signal_gives_back_what_no_handler_has_begun
+                a_signal_returns_unhandled_messages
             }
         }
     };

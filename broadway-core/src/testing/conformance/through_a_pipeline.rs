@@ -141,7 +141,9 @@ pub async fn keys_keep_their_order<S: ConnectorUnderTest>(connector: &S) -> Verd
 }
 
 /// What always fails, or panics, fails alone: the rest is done, and the pipeline lives.
-pub async fn poison_spoils_nothing_else<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn a_poison_message_does_not_affect_others<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
     let fixture = Fixture::with(connector, "poison", 0..60).await;
     let (topology, done) = run(&fixture, |number| match number {
         // The last two: where a failure stops those behind it, there are none.
@@ -201,7 +203,9 @@ impl<R: Record> Handler for Sorter<R> {
 }
 
 /// A batch whose rows were sorted acknowledges those that succeeded, and fails those that were failed.
-pub async fn a_sorted_batch_acknowledges_its_own<S: ConnectorUnderTest>(connector: &S) -> Verdict {
+pub async fn a_sorted_batch_acknowledges_the_right_messages<S: ConnectorUnderTest>(
+    connector: &S,
+) -> Verdict {
     let fixture = Fixture::with(connector, "sorted", 0..40).await;
     let done = Collector::new();
     let sorter = Sorter {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A message that cannot be read costs its neighbours nothing: each is handled, once, and acknowledged.
-pub async fn an_unreadable_message_costs_its_neighbours_nothing<S: ConnectorUnderTest>(
+pub async fn an_unreadable_message_does_not_affect_its_neighbours<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "unreadable", 0..10).await;

@@ -5,18 +5,22 @@ use std::{io, net::SocketAddr, pin::pin, time::Duration};
 use futures_util::future::{Either, select, try_join};
 use tokio::net::TcpStream;
 
-use super::{flow::flow, line::Line};
+use super::{flow::flow, network::ConnectionNetwork};
 
 /// Serves one client to the end.
-pub(super) async fn connection(mut client: TcpStream, broker: SocketAddr, line: Line) {
-    if line.is_refused() {
+pub(super) async fn connection(
+    mut client: TcpStream,
+    broker: SocketAddr,
+    network: ConnectionNetwork,
+) {
+    if network.is_refused() {
         reset(&client);
         return;
     }
     let mut far = None;
     let end = {
-        let served = pin!(serve(&mut client, &mut far, broker, &line));
-        match select(pin!(line.cut()), served).await {
+        let served = pin!(serve(&mut client, &mut far, broker, &network));
+        match select(pin!(network.cut()), served).await {
             Either::Left(_) => Err(io::ErrorKind::ConnectionReset.into()),
             Either::Right((served, _)) => served,
         }
@@ -33,17 +37,17 @@ async fn serve(
     client: &mut TcpStream,
     far: &mut Option<TcpStream>,
     broker: SocketAddr,
-    line: &Line,
+    network: &ConnectionNetwork,
 ) -> io::Result<()> {
     // Whoever connects into a silent network reaches nobody.
-    line.open().await?;
+    network.open().await?;
     let far = far.insert(TcpStream::connect(broker).await?);
     client.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let (client_in, client_out) = client.split();
     let (far_in, far_out) = far.split();
-    let there = flow(client_in, far_out, line);
-    let back = flow(far_in, client_out, line);
+    let there = flow(client_in, far_out, network);
+    let back = flow(far_in, client_out, network);
     try_join(there, back).await?;
     Ok(())
 }

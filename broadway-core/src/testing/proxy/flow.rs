@@ -13,7 +13,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::line::Line;
+use super::network::ConnectionNetwork;
 use crate::deadline::Deadline;
 
 /// The most that is read at once; with [`CHUNKS_MAX`] it makes 1 MiB.
@@ -25,7 +25,7 @@ const CHUNKS_MAX: usize = 64;
 /// A slow flow passes this many pieces a second, rather than one large one after a long silence.
 const PIECES_PER_SECOND: u32 = 20;
 
-struct Chunk {
+struct DelayedChunk {
     due: Deadline,
     /// What was read: bytes, the end, or that the connection broke, which arrives no sooner than the bytes before it.
     read: io::Result<Vec<u8>>,
@@ -35,21 +35,29 @@ struct Chunk {
 ///
 /// # Errors
 ///
-/// When either side broke, or the line was cut.
-pub(super) async fn flow(from: ReadHalf<'_>, to: WriteHalf<'_>, line: &Line) -> io::Result<()> {
+/// When either side broke, or the network was cut.
+pub(super) async fn flow(
+    from: ReadHalf<'_>,
+    to: WriteHalf<'_>,
+    network: &ConnectionNetwork,
+) -> io::Result<()> {
     let (tx, rx) = mpsc::channel(CHUNKS_MAX);
-    try_join(read(from, tx, line), write(to, rx, line)).await?;
+    try_join(read(from, tx, network), write(to, rx, network)).await?;
     Ok(())
 }
 
 /// Ends with the end of `from`, or when the writer has ended.
-async fn read(mut from: ReadHalf<'_>, tx: mpsc::Sender<Chunk>, line: &Line) -> io::Result<()> {
+async fn read(
+    mut from: ReadHalf<'_>,
+    tx: mpsc::Sender<DelayedChunk>,
+    network: &ConnectionNetwork,
+) -> io::Result<()> {
     loop {
         let mut bytes = Vec::with_capacity(CHUNK_BYTES);
         let read = from.read_buf(&mut bytes).await.map(|_| bytes);
         let is_last = !matches!(&read, Ok(bytes) if !bytes.is_empty());
-        let due = Deadline::after(line.delay());
-        if tx.send(Chunk { due, read }).await.is_err() || is_last {
+        let due = Deadline::after(network.delay());
+        if tx.send(DelayedChunk { due, read }).await.is_err() || is_last {
             return Ok(());
         }
     }
@@ -57,20 +65,20 @@ async fn read(mut from: ReadHalf<'_>, tx: mpsc::Sender<Chunk>, line: &Line) -> i
 
 async fn write(
     mut to: WriteHalf<'_>,
-    mut rx: mpsc::Receiver<Chunk>,
-    line: &Line,
+    mut rx: mpsc::Receiver<DelayedChunk>,
+    network: &ConnectionNetwork,
 ) -> io::Result<()> {
     while let Some(chunk) = rx.recv().await {
         chunk.due.reached().await;
-        line.open().await?;
+        network.open().await?;
         let bytes = chunk.read?;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            line.open().await?;
-            let (piece, pause) = next_piece(rest.len(), line.bytes_per_second());
+            network.open().await?;
+            let (piece, pause) = next_piece(rest.len(), network.bytes_per_second());
             let (now, later) = rest.split_at(piece);
             to.write_all(now).await?;
-            line.pass(piece);
+            network.pass(piece);
             rest = later;
             if !pause.is_zero() {
                 sleep(pause).await;

@@ -7,7 +7,7 @@ use std::{
 
 /// What holds now. A plain value in a watch: whoever waits for a change of it waits for the watch.
 #[derive(Debug, Clone, Default)]
-pub(super) struct State {
+pub(super) struct NetworkState {
     /// How often all connections were cut. One that began at another number is cut.
     pub(super) cuts: u64,
     pub(super) is_refusing: bool,
@@ -18,12 +18,12 @@ pub(super) struct State {
 
 /// Only ever counted up, by all connections.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct ProxyCounts {
     accepted: AtomicUsize,
     passed: AtomicU64,
 }
 
-impl Counts {
+impl ProxyCounts {
     pub(super) fn accept(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }

@@ -2,20 +2,20 @@
 
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
-use super::Shared;
+use super::QueueShared;
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
     error::BoxError,
     message::Record,
     source::{Delivery, OpenContext, Produced, Source, SourceProducer},
     telemetry::MessageInfo,
-    testing::{Fed, ManualAcknowledger, ManualProducer},
+    testing::{FeedToken, ManualAcknowledger, ManualProducer},
 };
 
 /// The source of a [`Queue`](super::Queue).
 #[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct QueueSource<R: Record> {
-    pub(super) shared: Arc<Shared<R>>,
+    pub(super) shared: Arc<QueueShared<R>>,
 }
 
 #[diagnostic::do_not_recommend]
@@ -52,7 +52,7 @@ impl<R: Record> SourceProducer for QueueProducer<R> {
     fn produce(
         &mut self,
         demand: NonZeroUsize,
-        out: &mut Vec<Delivery<R, Fed>>,
+        out: &mut Vec<Delivery<R, FeedToken>>,
     ) -> impl Future<Output = Result<Produced, BoxError>> + Send {
         self.inner.produce(demand, out)
     }
@@ -73,13 +73,13 @@ impl<R: Record> SourceProducer for QueueProducer<R> {
 /// The acknowledger of a [`Queue`](super::Queue).
 pub struct QueueAcknowledger<R: Record> {
     inner: Arc<ManualAcknowledger<R>>,
-    shared: Arc<Shared<R>>,
+    shared: Arc<QueueShared<R>>,
 }
 
 impl<R: Record> Acknowledger for QueueAcknowledger<R> {
-    type Token = Fed;
+    type Token = FeedToken;
 
-    async fn settle(&self, settled: &mut Vec<Settled<Fed>>) -> Result<(), BoxError> {
+    async fn settle(&self, settled: &mut Vec<Settled<FeedToken>>) -> Result<(), BoxError> {
         let ended: Vec<_> = settled
             .iter()
             .map(|settled| (settled.token.number(), settled.outcome.clone()))
@@ -100,15 +100,15 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
         self.inner.generation()
     }
 
-    fn is_stale(&self, token: &Fed) -> bool {
+    fn is_stale(&self, token: &FeedToken) -> bool {
         self.inner.is_stale(token)
     }
 
-    fn redelivers(&self, _: &Fed) -> bool {
+    fn redelivers(&self, _: &FeedToken) -> bool {
         true
     }
 
-    fn describe(&self, token: &Fed) -> MessageInfo {
+    fn describe(&self, token: &FeedToken) -> MessageInfo {
         let state = self.shared.lock();
         let number = state.out.get(&token.number());
         number.map_or_else(MessageInfo::default, |number| {

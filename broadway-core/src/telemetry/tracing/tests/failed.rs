@@ -7,10 +7,10 @@ use ::tracing::{level_filters::LevelFilter, subscriber::NoSubscriber};
 use super::*;
 use crate::{
     error::Reason,
-    telemetry::{Affected, MessageInfo},
+    telemetry::{AffectedMessages, MessageInfo},
 };
 
-fn failed<'a>(reason: &'a Reason, affected: Affected<'a>) -> Event<'a> {
+fn failed<'a>(reason: &'a Reason, affected: AffectedMessages<'a>) -> Event<'a> {
     Event::MessageFailed {
         processor: 1,
         reason,
@@ -56,7 +56,10 @@ fn a_key_is_escaped_and_cut() {
         info.key = Some([b"\n\xff".as_slice(), &[b'x'; 1_000]].concat());
         info
     };
-    let line = logged(&observer, &failed(&refused, Affected::new(1, &describe)));
+    let line = logged(
+        &observer,
+        &failed(&refused, AffectedMessages::new(1, &describe)),
+    );
     let expected = format!("\\n\\xff{}… (802 bytes more)", "x".repeat(198));
     assert_eq!(line.field("key"), expected);
 }
@@ -66,7 +69,7 @@ fn what_is_not_known_of_a_message_is_not_in_its_line() {
     let refused = samples::refused();
     let line = logged(
         &TracingObserver::new(),
-        &failed(&refused, Affected::unknown()),
+        &failed(&refused, AffectedMessages::unknown()),
     );
     for field in ["producer", "id", "attempt", "key", "key_hash"] {
         assert_eq!(line.field(field), "(none)");
@@ -107,7 +110,7 @@ fn messages_of_lines_that_are_left_out_are_not_described() {
                 described.set(described.get() + 1);
                 MessageInfo::new("17")
             };
-            let event = failed(&refused, Affected::new(1, &describe));
+            let event = failed(&refused, AffectedMessages::new(1, &describe));
             observer.observe("orders", &event, start);
         }
     });
@@ -118,7 +121,7 @@ fn messages_of_lines_that_are_left_out_are_not_described() {
 fn messages_of_a_level_that_is_off_are_not_described() {
     let refused = samples::refused();
     let describe = |_| panic!("nobody asked");
-    let event = failed(&refused, Affected::new(1, &describe));
+    let event = failed(&refused, AffectedMessages::new(1, &describe));
     with_default(NoSubscriber::new(), || {
         TracingObserver::new().observe("orders", &event, Instant::now());
     });

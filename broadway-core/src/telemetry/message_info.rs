@@ -1,4 +1,4 @@
-//! [`Affected`]: which messages an event is about. Nothing is put into words before an observer asks.
+//! [`AffectedMessages`]: which messages an event is about. Nothing is put into words before an observer asks.
 
 use std::fmt;
 
@@ -97,12 +97,12 @@ pub fn key_hash(key: &[u8]) -> u64 {
 ///
 /// There may be fewer than the event counts, where the source does not know which they were.
 #[derive(Clone, Copy)]
-pub struct Affected<'a> {
+pub struct AffectedMessages<'a> {
     len: usize,
     describe: &'a dyn Fn(usize) -> MessageInfo,
 }
 
-impl<'a> Affected<'a> {
+impl<'a> AffectedMessages<'a> {
     /// `len` messages; `describe` is called with an index below `len`.
     #[must_use]
     pub fn new(len: usize, describe: &'a dyn Fn(usize) -> MessageInfo) -> Self {
@@ -140,9 +140,9 @@ impl<'a> Affected<'a> {
     }
 }
 
-impl fmt::Debug for Affected<'_> {
+impl fmt::Debug for AffectedMessages<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Affected")
+        f.debug_struct("AffectedMessages")
             .field("len", &self.len)
             .finish_non_exhaustive()
     }
@@ -161,12 +161,12 @@ mod tests {
             described.set(described.get() + 1);
             MessageInfo::new(format!("orders[0]@{index}"))
         };
-        let affected = Affected::new(1_000_000, &describe);
+        let affected = AffectedMessages::new(1_000_000, &describe);
         assert_eq!((affected.len(), described.get()), (1_000_000, 0));
         let first: Vec<_> = affected.iter().take(2).map(|info| info.id).collect();
         assert_eq!(first, ["orders[0]@0", "orders[0]@1"]);
         assert_eq!(described.get(), 2);
-        assert!(Affected::unknown().first().is_none());
+        assert!(AffectedMessages::unknown().first().is_none());
     }
 
     #[test]

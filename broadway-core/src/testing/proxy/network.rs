@@ -4,19 +4,19 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::state::{Counts, State};
+use super::state::{NetworkState, ProxyCounts};
 
-pub(super) struct Line {
-    state: watch::Receiver<State>,
-    counts: Arc<Counts>,
+pub(super) struct ConnectionNetwork {
+    state: watch::Receiver<NetworkState>,
+    counts: Arc<ProxyCounts>,
     /// How often all connections had been cut when this one came.
     cuts: u64,
     is_refused: bool,
 }
 
-impl Line {
+impl ConnectionNetwork {
     /// As it is for a client that has come now, which is counted only afterwards: whoever cuts what was counted cuts this one.
-    pub(super) fn begin(state: &watch::Receiver<State>, counts: &Arc<Counts>) -> Self {
+    pub(super) fn begin(state: &watch::Receiver<NetworkState>, counts: &Arc<ProxyCounts>) -> Self {
         let (cuts, is_refused) = {
             let now = state.borrow();
             (now.cuts, now.is_refusing)
@@ -36,7 +36,7 @@ impl Line {
 
     /// Returns when this connection is cut.
     pub(super) async fn cut(&self) {
-        let is_cut = |state: &State| state.cuts != self.cuts;
+        let is_cut = |state: &NetworkState| state.cuts != self.cuts;
         // The sender is gone when the proxy is; its connections are aborted then.
         let _ = self.state.clone().wait_for(is_cut).await;
     }
@@ -48,7 +48,7 @@ impl Line {
     ///
     /// When it was cut.
     pub(super) async fn open(&self) -> io::Result<()> {
-        let is_decided = |state: &State| !state.is_frozen || state.cuts != self.cuts;
+        let is_decided = |state: &NetworkState| !state.is_frozen || state.cuts != self.cuts;
         let mut state = self.state.clone();
         match state.wait_for(is_decided).await {
             Ok(state) if state.cuts == self.cuts => Ok(()),

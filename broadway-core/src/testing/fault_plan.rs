@@ -40,17 +40,17 @@ impl Fault {
 /// Calls are counted from 0, per callback, over all processors and producers together.
 #[derive(Clone)]
 pub struct FaultPlan {
-    shared: Arc<Shared>,
+    shared: Arc<FaultPlanShared>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct FaultPlanShared {
+    state: Mutex<FaultPlanState>,
     /// Moves with each call and each release.
     moved: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct State {
+struct FaultPlanState {
     calls: HashMap<Callback, usize>,
     faults: HashMap<(Callback, usize), Fault>,
     /// How often those who hang were released.
@@ -63,8 +63,8 @@ impl FaultPlan {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            shared: Arc::new(Shared {
-                state: Mutex::new(State::default()),
+            shared: Arc::new(FaultPlanShared {
+                state: Mutex::new(FaultPlanState::default()),
                 moved: watch::Sender::new(0),
             }),
         }
@@ -124,7 +124,7 @@ impl FaultPlan {
     }
 
     /// Counts a call and lets happen what was planned for it.
-    pub(super) async fn meet(&self, callback: Callback) -> Result<(), BoxError> {
+    pub(super) async fn apply(&self, callback: Callback) -> Result<(), BoxError> {
         let (fault, releases) = {
             let mut state = self.lock();
             let calls = state.calls.entry(callback).or_default();
@@ -138,14 +138,14 @@ impl FaultPlan {
             Some(Fault::Error(text)) => Err(text.into()),
             Some(Fault::Panic(text)) => panic!("{text}"),
             Some(Fault::Hang) => {
-                let _hanging = Hanging::new(self);
+                let _hanging = HangingCall::new(self);
                 self.wait(|state| state.releases > releases).await;
                 Ok(())
             }
         }
     }
 
-    async fn wait(&self, reached: impl Fn(&State) -> bool) {
+    async fn wait(&self, reached: impl Fn(&FaultPlanState) -> bool) {
         let mut moved = self.shared.moved.subscribe();
         loop {
             moved.borrow_and_update();
@@ -160,7 +160,7 @@ impl FaultPlan {
         self.shared.moved.send_modify(|moved| *moved += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FaultPlanState> {
         self.shared
             .state
             .lock()
@@ -169,9 +169,9 @@ impl FaultPlan {
 }
 
 /// Counts one who hangs, also if it is dropped before it is released.
-struct Hanging<'a>(&'a FaultPlan);
+struct HangingCall<'a>(&'a FaultPlan);
 
-impl<'a> Hanging<'a> {
+impl<'a> HangingCall<'a> {
     fn new(plan: &'a FaultPlan) -> Self {
         plan.lock().hanging += 1;
         plan.moved();
@@ -179,7 +179,7 @@ impl<'a> Hanging<'a> {
     }
 }
 
-impl Drop for Hanging<'_> {
+impl Drop for HangingCall<'_> {
     fn drop(&mut self) {
         self.0.lock().hanging -= 1;
         self.0.moved();

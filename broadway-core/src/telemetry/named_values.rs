@@ -1,7 +1,7 @@
-//! [`Known`]: a value for each of a few names, made when a name is first met and kept for good.
+//! [`NamedValues`]: a value for each of a few names, made when a name is first met and kept for good.
 //!
 //! An observer is called from every thread of a topology, with names that are always the same few: pipelines, batchers,
-//! indices of producers. `Known` is a list that only grows, each link a [`OnceLock`]: finding a name takes no lock and
+//! indices of producers. `NamedValues` is a list that only grows, each link a [`OnceLock`]: finding a name takes no lock and
 //! writes nothing, so that processors on different cores do not disturb each other. The price is a walk from the
 //! front, so it is not for names without a small bound; those go into a map.
 
@@ -12,19 +12,19 @@ use std::{
 };
 
 /// Values by name, for names that are few.
-pub(super) struct Known<Q: ?Sized + ToOwned, V> {
-    first: Link<Q, V>,
+pub(super) struct NamedValues<Q: ?Sized + ToOwned, V> {
+    first: NamedValueLink<Q, V>,
 }
 
-type Link<Q, V> = OnceLock<Box<Entry<Q, V>>>;
+type NamedValueLink<Q, V> = OnceLock<Box<NamedValue<Q, V>>>;
 
-struct Entry<Q: ?Sized + ToOwned, V> {
+struct NamedValue<Q: ?Sized + ToOwned, V> {
     name: Q::Owned,
     value: V,
-    next: Link<Q, V>,
+    next: NamedValueLink<Q, V>,
 }
 
-impl<Q: ?Sized + ToOwned + Eq, V> Known<Q, V> {
+impl<Q: ?Sized + ToOwned + Eq, V> NamedValues<Q, V> {
     pub(super) const fn new() -> Self {
         Self {
             first: OnceLock::new(),
@@ -40,7 +40,7 @@ impl<Q: ?Sized + ToOwned + Eq, V> Known<Q, V> {
                 let make = make
                     .take()
                     .expect("an entry made here has our name, and ends the walk");
-                Box::new(Entry {
+                Box::new(NamedValue {
                     name: name.to_owned(),
                     value: make(),
                     next: OnceLock::new(),
@@ -54,13 +54,13 @@ impl<Q: ?Sized + ToOwned + Eq, V> Known<Q, V> {
     }
 }
 
-impl<Q: ?Sized + ToOwned + Eq, V> Default for Known<Q, V> {
+impl<Q: ?Sized + ToOwned + Eq, V> Default for NamedValues<Q, V> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<Q: ?Sized + ToOwned + Eq, V> fmt::Debug for Known<Q, V>
+impl<Q: ?Sized + ToOwned + Eq, V> fmt::Debug for NamedValues<Q, V>
 where
     Q::Owned: fmt::Debug,
 {
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_value_is_made_once_for_each_name() {
-        let known = Known::<str, usize>::new();
+        let known = NamedValues::<str, usize>::new();
         assert_eq!(*known.get("a", || 1), 1);
         assert_eq!(*known.get("b", || 2), 2);
         assert_eq!(*known.get("a", || 3), 1);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn threads_that_race_for_a_name_share_its_value() {
-        let known = Known::<usize, ()>::new();
+        let known = NamedValues::<usize, ()>::new();
         let made = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! [`Ledger`]: the counts of a summary. Time comes in as a parameter.
+//! [`SummaryCounts`]: the counts of a summary. Time comes in as a parameter.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,7 +12,7 @@ use crate::{error::Reason, telemetry::Settlement};
 const REASON_CHARS_MAX: usize = 200;
 
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct SummaryCounts {
     pub(super) pipeline: String,
     pub(super) started: Option<Instant>,
     pub(super) ended: Option<Instant>,
@@ -25,7 +25,7 @@ pub(super) struct Ledger {
     pub(super) ack_failures: u64,
     pub(super) other_reasons: u64,
     /// By batcher and trigger.
-    pub(super) batches: BTreeMap<(&'static str, &'static str), Tally>,
+    pub(super) batches: BTreeMap<(&'static str, &'static str), BatchCounts>,
     pub(super) latencies: Latencies,
     reasons: HashMap<String, u64>,
     /// When progress was last asked for, and how many messages were settled then.
@@ -33,14 +33,14 @@ pub(super) struct Ledger {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Tally {
+pub(super) struct BatchCounts {
     pub(super) batches: u64,
     pub(super) messages: u64,
 }
 
 /// What a line of progress says.
 #[derive(Debug, PartialEq)]
-pub(super) struct Progress {
+pub(super) struct ProgressSnapshot {
     pub(super) settled: u64,
     /// Messages a second since the line before.
     pub(super) rate: f64,
@@ -50,7 +50,7 @@ pub(super) struct Progress {
     pub(super) p99: Option<Duration>,
 }
 
-impl Ledger {
+impl SummaryCounts {
     pub(super) fn start(&mut self, pipeline: &str, now: Instant) {
         if self.started.is_none() {
             pipeline.clone_into(&mut self.pipeline);
@@ -121,13 +121,13 @@ impl Ledger {
         rate(self.settled(), self.elapsed(now))
     }
 
-    pub(super) fn progress(&mut self, now: Instant) -> Progress {
+    pub(super) fn progress(&mut self, now: Instant) -> ProgressSnapshot {
         let settled = self.settled();
         let (since, before) = self
             .progress_before
             .unwrap_or((self.started.unwrap_or(now), 0));
         self.progress_before = Some((now, settled));
-        Progress {
+        ProgressSnapshot {
             settled,
             rate: rate(settled - before, now.saturating_duration_since(since)),
             failed: self.failed,

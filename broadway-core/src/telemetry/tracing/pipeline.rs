@@ -1,11 +1,9 @@
 //! One line for each event: its level, its fields, its words. [`write`] names every event and sends it to the function of
 //! its group; a test sees that each group writes what it is sent.
 
-use std::time::Duration;
-
 use ::tracing::{debug, error, info, trace, warn};
 
-use super::{TARGET, failed, stage};
+use super::{TARGET, failed, milliseconds::ms, stage};
 use crate::telemetry::{DrainCause, Event, event::trigger_name};
 
 /// Writes the line of `event`; with the keys of failed messages, or with their hashes.
@@ -52,14 +50,14 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
     }
 }
 
-fn publisher(publisher: &str, told: &Event<'_>) {
-    let event = told.name();
+fn publisher(publisher: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
     let Event::Published {
         done,
         failed,
         elapsed,
         error,
-    } = *told
+    } = *emitted_event
     else {
         return;
     };
@@ -77,22 +75,9 @@ pub(super) fn suppressed(pipeline: &str, what: &'static str, suppressed: u64) {
     warn!(target: TARGET, event = "suppressed", pipeline, what, suppressed, "too many lines of this kind to log each");
 }
 
-/// Milliseconds, with as much of their fraction as is worth reading: three decimals below 10 ms, since chunks take microseconds,
-/// and none from a second on.
-pub(super) fn ms(duration: Duration) -> f64 {
-    let ms = duration.as_secs_f64() * 1e3;
-    let scale = match ms {
-        ..10.0 => 1e3,
-        ..100.0 => 1e2,
-        ..1000.0 => 1e1,
-        _ => 1.0,
-    };
-    (ms * scale).round() / scale
-}
-
-fn topology(pipeline: &str, told: &Event<'_>) {
-    let event = told.name();
-    match *told {
+fn topology(pipeline: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         Event::TopologyStarted {
             producers,
             processors,
@@ -133,9 +118,9 @@ fn topology(pipeline: &str, told: &Event<'_>) {
     }
 }
 
-fn processor(pipeline: &str, told: &Event<'_>) {
-    let event = told.name();
-    match *told {
+fn processor(pipeline: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         Event::ChunkStarted { processor, count } => {
             trace!(target: TARGET, event, pipeline, processor, count, "chunk started");
         }
@@ -178,9 +163,9 @@ fn processor(pipeline: &str, told: &Event<'_>) {
     }
 }
 
-fn batcher(pipeline: &str, told: &Event<'_>) {
-    let event = told.name();
-    match *told {
+fn batcher(pipeline: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         Event::BatchReady {
             batcher,
             key: _,
@@ -215,9 +200,9 @@ fn batcher(pipeline: &str, told: &Event<'_>) {
     }
 }
 
-fn producer(pipeline: &str, told: &Event<'_>) {
-    let event = told.name();
-    match *told {
+fn producer(pipeline: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         Event::Produced {
             producer,
             count,
@@ -274,9 +259,9 @@ fn producer(pipeline: &str, told: &Event<'_>) {
     }
 }
 
-fn source(pipeline: &str, told: &Event<'_>) {
-    let event = told.name();
-    match *told {
+fn source(pipeline: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         Event::Assigned {
             producer,
             part,
@@ -335,9 +320,9 @@ fn source(pipeline: &str, told: &Event<'_>) {
 }
 
 /// What an operator has to look at.
-fn part(pipeline: &str, told: &Event<'_>) {
-    let event = told.name();
-    match *told {
+fn part(pipeline: &str, emitted_event: &Event<'_>) {
+    let event = emitted_event.name();
+    match *emitted_event {
         Event::Halted {
             producer,
             part,

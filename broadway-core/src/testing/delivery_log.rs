@@ -6,13 +6,13 @@ use crate::{ack::Settled, pipeline::ReceiptSender};
 
 /// The token of a hand-fed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fed {
+pub struct FeedToken {
     pub(super) number: usize,
     pub(super) opening: usize,
     pub(super) generation: u64,
 }
 
-impl Fed {
+impl FeedToken {
     /// Which message of the feed it is, from 0 in the order of pushes.
     #[must_use]
     pub const fn number(self) -> usize {
@@ -23,7 +23,7 @@ impl Fed {
 /// A call in the life of a hand-fed producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Step {
+pub enum ProducerCall {
     /// The producer of this index was opened, or opened again.
     Opened(usize),
     /// It was told to stop.
@@ -36,33 +36,33 @@ pub enum Step {
 
 /// The books of one feed. A plain value; its owner locks it.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct DeliveryLog {
     tickets: BTreeMap<usize, ReceiptSender>,
     /// Who delivered each message, and how often it was settled.
-    delivered: BTreeMap<usize, Account>,
+    delivered: BTreeMap<usize, DeliveredMessage>,
     closed_openings: Vec<usize>,
-    pub(super) groups: Vec<Vec<Settled<Fed>>>,
-    pub(super) steps: Vec<Step>,
+    pub(super) groups: Vec<Vec<Settled<FeedToken>>>,
+    pub(super) calls: Vec<ProducerCall>,
     violations: Vec<String>,
 }
 
-struct Account {
+struct DeliveredMessage {
     opening: usize,
     settled: usize,
 }
 
-impl Ledger {
+impl DeliveryLog {
     /// A message was pushed, and has a receipt.
     pub(super) fn issued(&mut self, number: usize, ticket: ReceiptSender) {
         self.tickets.insert(number, ticket);
     }
 
     /// It was given to the engine.
-    pub(super) fn delivered(&mut self, fed: Fed) {
-        let Fed {
+    pub(super) fn delivered(&mut self, fed: FeedToken) {
+        let FeedToken {
             number, opening, ..
         } = fed;
-        let account = Account {
+        let account = DeliveredMessage {
             opening,
             settled: 0,
         };
@@ -70,7 +70,7 @@ impl Ledger {
     }
 
     /// A group came back to the acknowledger of `opening`.
-    pub(super) fn settled(&mut self, opening: usize, group: Vec<Settled<Fed>>) {
+    pub(super) fn settled(&mut self, opening: usize, group: Vec<Settled<FeedToken>>) {
         if group.is_empty() {
             self.violations
                 .push("an empty group was settled".to_owned());
@@ -90,7 +90,7 @@ impl Ledger {
         self.groups.push(group);
     }
 
-    fn settle_one(&mut self, opening: usize, token: Fed) {
+    fn settle_one(&mut self, opening: usize, token: FeedToken) {
         let number = token.number;
         let Some(account) = self.delivered.get_mut(&number) else {
             self.violations
@@ -113,7 +113,7 @@ impl Ledger {
 
     pub(super) fn closed(&mut self, opening: usize, producer: usize) {
         self.closed_openings.push(opening);
-        self.steps.push(Step::Closed(producer));
+        self.calls.push(ProducerCall::Closed(producer));
     }
 
     pub(super) fn delivered_count(&self) -> usize {
