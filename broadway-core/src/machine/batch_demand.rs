@@ -1,13 +1,12 @@
-//! How many due batches the batch processors of one batcher would take now.
+//! [`BatchDemand`]: how many due batches to send to the batch processors of one batcher now.
 //!
-//! A full batch is sent at once. A batch that is only *due* is better kept open until a batch
-//! processor is free for it, since it grows meanwhile. Full batches of busy keys could keep all
-//! processors from ever being free, so of the batches that end while others wait every second one
-//! lets a due batch go as well.
+//! A full batch is sent at once. A batch that is only *due* stays open until a batch processor is free for it, because
+//! it grows meanwhile. Full batches of busy keys could keep every processor busy forever, so every second batch that
+//! ends while others wait lets one due batch go as well.
 //!
-//! A batch whose order matters has a lane, and the batches of one lane are handled one after the
-//! other: the batches of a lane that are on their way keep one processor busy, however many they
-//! are, and a due batch of that lane stays open until they have ended.
+//! A batch whose order matters has a lane, and batches of one lane are handled one after the other. However many
+//! batches of a lane have been sent, they keep one processor busy, and a due batch of that lane stays open until they
+//! have ended.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -16,7 +15,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-/// Counts batch processors, and the batches that are on their way to them or with them.
+/// Counts the batch processors and the batches that were sent to them and have not ended.
 ///
 /// ```
 /// use broadway_core::machine::batch_demand::BatchDemand;
@@ -31,40 +30,40 @@ use foldhash::fast::RandomState;
 #[derive(Debug, Clone, Default)]
 pub struct BatchDemand {
     processors: usize,
-    /// Batches that were sent and have not ended; of each lane one.
+    /// Batches that were sent and have not ended, counting one for each lane.
     busy: usize,
-    /// How many batches of each lane were sent and have not ended.
+    /// The number of batches of each lane that were sent and have not ended.
     lanes: HashMap<NonZeroU64, usize, RandomState>,
-    /// Whether the last batch that ended while others waited let a due one go.
+    /// Whether the last batch that ended while others waited let a due batch go.
     turn: bool,
 }
 
 impl BatchDemand {
-    /// No processors yet.
+    /// Creates a count without processors.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more processor comes for batches.
+    /// Adds a processor.
     pub fn joined(&mut self) {
         self.processors += 1;
     }
 
-    /// How many batches would be taken at once.
+    /// Returns how many batches the idle processors would take now.
     #[must_use]
     pub fn wanted(&self) -> usize {
         self.processors.saturating_sub(self.busy)
     }
 
-    /// Whether a batch of this lane could be taken, if a processor is free. `None`, here and below: a batch without a lane,
-    /// which is in order with no other.
+    /// Returns whether a batch of this lane could be taken if a processor is free. `None`, here and below, is a batch
+    /// without a lane, which has no order to keep.
     #[must_use]
     pub fn may(&self, lane: Option<NonZeroU64>) -> bool {
         lane.is_none_or(|lane| !self.lanes.contains_key(&lane))
     }
 
-    /// A batch of this lane was sent.
+    /// Records that a batch of this lane was sent.
     pub fn sent(&mut self, lane: Option<NonZeroU64>) {
         match lane {
             None => self.busy += 1,
@@ -76,8 +75,8 @@ impl BatchDemand {
         }
     }
 
-    /// A batch of this lane was handled, and its processor comes for the next. Returns how many due
-    /// batches may go now.
+    /// Records that a batch of this lane was handled and that its processor asks for the next. Returns how many due
+    /// batches may be sent now.
     #[must_use]
     pub fn ended(&mut self, lane: Option<NonZeroU64>) -> usize {
         match lane {

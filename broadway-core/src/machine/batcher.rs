@@ -1,24 +1,27 @@
-//! Open batches by key, and what closes them.
+//! [`Batcher`]: open batches by key, and the rules that close them.
 //!
-//! Every key with an open batch has a slot in a slab, found by a map, or without it when the key is
-//! that of the message before. A batch is delivered when it has `size` messages or `bytes` bytes
-//! ([`Trigger::Size`], [`Trigger::Bytes`]; a message that would overfill a batch closes it and
-//! starts the next, and one that alone reaches the limit is a batch by itself), when its
-//! splitter says that a message is the last ([`Trigger::Split`]), when a message asked for a flush
-//! and its chunk ends ([`Trigger::Flush`]), or `timeout` after its first message, whatever came
-//! later ([`Trigger::Timeout`]). A batch whose time has come is *due*: it stays open, and grows up to
-//! its size, until the caller has a use for it ([`Batcher::expire`]); the one that has been due the
-//! longest goes first. At `open_max` keys or `buffered_max` messages the batch open the
-//! longest is delivered ([`Trigger::Limit`]), so memory has a bound also with millions of keys.
+//! Each key with an open batch has a slot in a slab. A map finds the slot, unless the previous message
+//! had the same key. A batch is delivered
 //!
-//! All batches have the same timeout and time never goes back here, so the list of batches in
-//! order of opening is also the list of deadlines, and its head is the oldest: a doubly linked list
-//! through the slab serves timeouts, limits and drain, and a closed batch leaves nothing behind in
-//! it. Splitter state belongs to the key and outlives the batch: with a stateful splitter the slot
-//! stays, counts as a key, and is forgotten, the longest idle first, when a new key needs room.
-//! BatchLimits: fewer than 2^32 keys; slab and map keep the largest size they ever had; at most
-//! [`SPARE_BUFFERS`] emptied bins (of small batches more) are kept. Memory is bounded by `buffered_max` messages and their
-//! bins' growth, plus the slots of `open_max` keys.
+//! - when it has `size` messages or `bytes` bytes ([`Trigger::Size`], [`Trigger::Bytes`]). A message that would exceed
+//!   `bytes` closes the batch and starts the next; a message that reaches the limit alone is a batch of one;
+//! - when its splitter marks a message as the last ([`Trigger::Split`]);
+//! - when a message requested a flush and its chunk ends ([`Trigger::Flush`]);
+//! - `timeout` after its first message ([`Trigger::Timeout`]). From then on the batch is *due*: it stays open, and
+//!   grows up to its size, until the caller can use it ([`Batcher::expire`]). The batch that has been due longest goes
+//!   first;
+//! - when it is the oldest of `open_max` keys or `buffered_max` messages ([`Trigger::Limit`]), which bounds memory even
+//!   with millions of keys.
+//!
+//! All batches have the same timeout, and time never goes back here. The list of batches in order of opening is
+//! therefore also the list of deadlines, with the oldest at its head: one doubly linked list through the slab serves
+//! timeouts, limits and drain, and a closed batch leaves nothing behind. Splitter state belongs to the key and outlives
+//! the batch: with a stateful splitter the slot stays and counts as a key. When a new key needs room, the key that has
+//! been idle longest is forgotten.
+//!
+//! Limits: fewer than 2^32 keys. Slab and map keep the largest size they ever had. At most [`SPARE_BUFFERS`] emptied
+//! buffers are kept, more for small batches. Memory is bounded by `buffered_max` messages and the growth of their
+//! buffers, plus the slots of `open_max` keys.
 
 mod open_batches;
 mod split;
@@ -34,27 +37,27 @@ use foldhash::fast::RandomState;
 use open_batches::{OpenBatch, OpenBatches};
 pub use split::{BatchItems, NeverSplit, SplitDecision, Splitter};
 
-/// How many emptied bins are kept for reuse. Few, because each keeps the room of a full batch and
-/// the next key may need little of it; but more of small batches, up to [`SPARE_BUFFERS_SMALL`], as long
-/// as they have room for no more than [`SPARE_ROOM`] messages together.
+/// The number of emptied buffers kept for reuse. It is low because each keeps the capacity of a full batch, which the
+/// next key may not need. Small batches keep more, up to [`SPARE_BUFFERS_SMALL`], as long as the buffers together have
+/// room for at most [`SPARE_ROOM`] messages.
 pub const SPARE_BUFFERS: usize = 64;
-/// How many emptied bins of small batches are kept: a chunk may complete hundreds of them at once.
+/// The number of emptied buffers kept for small batches. One chunk may complete hundreds of them.
 pub const SPARE_BUFFERS_SMALL: usize = 512;
-/// For how many messages bins are kept, beyond [`SPARE_BUFFERS`].
+/// The total capacity, in messages, of the buffers kept beyond [`SPARE_BUFFERS`].
 pub const SPARE_ROOM: usize = 32_768;
 
-/// When batches are delivered.
+/// The limits at which batches are delivered.
 #[derive(Clone, Debug)]
 pub struct BatchLimits {
-    /// Messages in a full batch, at least 1.
+    /// Messages in a full batch. At least 1.
     pub size: usize,
-    /// Bytes in a full batch; `None` does not count them.
+    /// Bytes in a full batch. `None` does not count bytes.
     pub bytes: Option<usize>,
     /// How long a batch stays open after its first message.
     pub timeout: Duration,
-    /// How many keys may be known at a time, at least 1.
+    /// The number of keys known at a time. At least 1.
     pub open_max: usize,
-    /// How many messages may wait in open batches together, at least 1.
+    /// The number of messages in all open batches together. At least 1.
     pub buffered_max: usize,
 }
 
@@ -62,32 +65,32 @@ pub struct BatchLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Trigger {
-    /// It has its size.
+    /// The batch reached its size.
     Size,
-    /// It has its bytes, or the next message would exceed them.
+    /// The batch reached its bytes, or the next message would exceed them.
     Bytes,
-    /// Its first message waited long enough.
+    /// The timeout after its first message passed.
     Timeout,
-    /// A message of it asked not to wait.
+    /// A message requested a flush.
     Flush,
-    /// The splitter said so.
+    /// The splitter ended the batch.
     Split,
-    /// Too many keys or messages were open, and it was the oldest.
+    /// The batch was the oldest when too many keys or messages were open.
     Limit,
-    /// The input has ended.
+    /// The input ended.
     Drain,
 }
 
 /// A batch to deliver.
 #[derive(Debug)]
 pub struct ClosedBatch<K, B> {
-    /// What its messages have in common.
+    /// The key of its messages.
     pub key: K,
     /// The messages, at least one, in the order they were pushed.
     pub bin: B,
-    /// Sum of their bytes.
+    /// The sum of the messages' bytes.
     pub bytes: usize,
-    /// Why now.
+    /// Why the batch is delivered.
     pub trigger: Trigger,
     /// When its first message was pushed.
     pub opened: Instant,
@@ -100,15 +103,15 @@ pub struct Batcher<K, B: BatchItems, S: Splitter<B::Item> = NeverSplit> {
     splitter: S,
     slots: OpenBatches<K, B, S::State>,
     by_key: HashMap<K, u32, RandomState>,
-    /// The slot of the last message: runs of one key need no look-up.
+    /// The slot of the last message. A run of one key needs no look-up.
     last: u32,
     buffered: usize,
-    /// OpenBatches and batches in which a message of this chunk asked for a flush; the batch may have
-    /// left since, and the slot may even have another key's.
+    /// Slots and batch ids for which a message of this chunk requested a flush. The batch may be gone since, and the
+    /// slot may belong to another key.
     flushing: Vec<(u32, u64)>,
     spare: Vec<B>,
     spare_max: usize,
-    /// The latest time ever given.
+    /// The latest time ever passed in.
     now: Option<Instant>,
 }
 
@@ -118,11 +121,11 @@ where
     B: BatchItems,
     S: Splitter<B::Item>,
 {
-    /// Nothing open.
+    /// Creates a batcher without open batches.
     ///
     /// # Panics
     ///
-    /// When `size`, `open_max` or `buffered_max` is 0.
+    /// Panics if `size`, `open_max` or `buffered_max` is 0.
     #[track_caller]
     pub fn new(limits: BatchLimits, splitter: S) -> Self {
         assert!(limits.size > 0, "a batch holds at least one message");
@@ -143,12 +146,11 @@ where
         }
     }
 
-    /// The bin into which a message of this key just goes, neither closing nor opening a batch; the
-    /// message is counted, and the caller must put exactly one there. `None`: [`push`](Self::push)
-    /// it.
+    /// Counts a message of this key in and returns the buffer to put it into, if the message neither closes nor opens a
+    /// batch. The caller must put exactly one message there. Returns `None` if the message needs [`push`](Self::push).
     ///
-    /// Nothing but a short cut for the common case: the message goes straight from the caller's
-    /// memory into the bin, where `push` has to move it once more (which costs 10 ns).
+    /// This is a short cut for the common case: the message moves from the caller's memory straight into the buffer.
+    /// `push` moves it once more, which costs 10 ns.
     #[inline]
     pub fn counted_in(&mut self, key: &K, bytes: usize) -> Option<&mut B> {
         if self.limits.bytes.is_some()
@@ -169,15 +171,15 @@ where
         Some(&mut batch.bin)
     }
 
-    /// Adds a message to its key's batch and appends what this closed to `ready`.
+    /// Adds a message to its key's batch and appends the batches that this closed to `ready`.
     ///
-    /// `now` is the time of the chunk; an earlier time than one given before counts as that one.
-    /// `flush` asks that the batch not outlive the chunk; see [`end_chunk`](Self::end_chunk).
+    /// `now` is the time of the chunk; an earlier time than one passed before counts as that one. `flush` requests that
+    /// the batch not outlive the chunk; see [`end_chunk`](Self::end_chunk).
     ///
     /// # Errors
     ///
-    /// The message, if the splitter refused it. Nothing else has changed then, except what the
-    /// splitter did to its state; a key that was not known stays unknown.
+    /// Returns the message if the splitter refused it. Nothing else changes then, except the splitter's own state; a
+    /// key that was not known stays unknown.
     #[inline]
     pub fn push(
         &mut self,
@@ -195,8 +197,8 @@ where
         self.push_into(slot, split, item, bytes, flush, now, ready)
     }
 
-    /// Ends a chunk: batches that a message of it asked to flush are delivered if they are still
-    /// open, in the order they were first asked for.
+    /// Ends a chunk: delivers the batches for which one of its messages requested a flush, in the order of the
+    /// requests, if they are still open.
     pub fn end_chunk(&mut self, ready: &mut Vec<ClosedBatch<K, B>>) {
         if self.flushing.is_empty() {
             return;
@@ -210,8 +212,8 @@ where
         self.flushing = flushing;
     }
 
-    /// When the next batch becomes due after `now`. `None`: none will, or the timeout is longer than
-    /// the clock can tell.
+    /// Returns when the next batch becomes due after `now`. Returns `None` if none will, or if the timeout exceeds what
+    /// the clock can represent.
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let mut open = self.slots.oldest_open();
         while let Some(slot) = open {
@@ -224,8 +226,8 @@ where
         None
     }
 
-    /// Delivers up to `max` batches that are due at `now` and whose key `may` go, the one that has
-    /// been due the longest first. Returns how many. Those that are left stay open and grow.
+    /// Delivers up to `max` batches that are due at `now` and whose key `may` be sent, the one that has been due
+    /// longest first. Returns how many. The others stay open and grow.
     pub fn expire(
         &mut self,
         now: Instant,
@@ -253,7 +255,7 @@ where
         self.slots.opened(slot).checked_add(self.limits.timeout)
     }
 
-    /// Delivers all that is open, in the order of opening.
+    /// Delivers all open batches, in the order of opening.
     pub fn drain(&mut self, ready: &mut Vec<ClosedBatch<K, B>>) {
         while let Some(oldest) = self.slots.oldest_open() {
             self.deliver(oldest, Trigger::Drain, ready);
@@ -261,8 +263,8 @@ where
         self.flushing.clear();
     }
 
-    /// Takes an emptied bin for reuse. It must come back cleared; one that did not is dropped,
-    /// with what is in it, and fails a debug assertion.
+    /// Takes back an emptied buffer for reuse. A buffer that is not empty is dropped with its contents, and fails a
+    /// debug assertion.
     pub fn recycle(&mut self, bin: B) {
         debug_assert!(bin.len() == 0, "a recycled bin is empty");
         if bin.len() == 0 && self.spare.len() < self.spare_max {
@@ -270,17 +272,17 @@ where
         }
     }
 
-    /// How many messages wait in open batches.
+    /// Returns the number of messages in open batches.
     pub fn buffered(&self) -> usize {
         self.buffered
     }
 
-    /// How many batches are open.
+    /// Returns the number of open batches.
     pub fn open(&self) -> usize {
         self.slots.open()
     }
 
-    /// How many keys are known: those with an open batch and those with splitter state only.
+    /// Returns the number of known keys: those with an open batch and those with splitter state only.
     pub fn keys(&self) -> usize {
         self.by_key.len()
     }
@@ -360,7 +362,7 @@ where
         Some(slot)
     }
 
-    /// A slot for a new key; at the cap another key makes way.
+    /// Makes a slot for a new key. At the limit another key makes room.
     fn admit(&mut self, key: K, state: S::State, ready: &mut Vec<ClosedBatch<K, B>>) -> u32 {
         if self.by_key.len() >= self.limits.open_max {
             if let Some(idle) = self.slots.oldest_idle() {
@@ -376,7 +378,7 @@ where
         slot
     }
 
-    /// Closes what stands in the way of one more message of `bytes` in `slot`, which stays.
+    /// Closes the batches that leave no room for one more message of `bytes` in `slot`. The slot itself stays.
     fn make_room(&mut self, slot: u32, bytes: usize, ready: &mut Vec<ClosedBatch<K, B>>) {
         if let Some(limit) = self.limits.bytes
             && let Some(batch) = self.slots.batch(slot)
@@ -396,15 +398,15 @@ where
     }
 
     fn open_batch(&mut self, slot: u32, now: Instant) -> &mut OpenBatch<B> {
-        // Processors read the clock before they get the lock, so chunks may come slightly out of
-        // order; the list of deadlines must not.
+        // Processors read the clock before they take the lock, so chunks may arrive slightly out of order. The list of
+        // deadlines must stay in order.
         let opened = self.now.map_or(now, |latest| latest.max(now));
         self.now = Some(opened);
         let bin = self.spare.pop().unwrap_or_default();
         self.slots.open_batch(slot, bin, opened)
     }
 
-    /// Closes the batch, and lets its key go unless there is state to keep.
+    /// Closes the batch and frees its key, unless there is state to keep.
     fn deliver(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<ClosedBatch<K, B>>) {
         self.close(slot, trigger, ready);
         if !self.splitter.keeps_state() {
@@ -412,7 +414,7 @@ where
         }
     }
 
-    /// Closes the batch; its key keeps the slot, idle.
+    /// Closes the batch. Its key keeps the slot, idle.
     fn close(&mut self, slot: u32, trigger: Trigger, ready: &mut Vec<ClosedBatch<K, B>>) {
         let (key, batch) = self.slots.close_batch(slot);
         self.buffered -= batch.n;

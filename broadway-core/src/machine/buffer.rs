@@ -1,30 +1,30 @@
-//! EventBuffer: messages that came before anybody asked for them.
+//! [`EventBuffer`]: messages that arrived before they were demanded.
 //!
-//! A first-in, first-out queue that is filled by whole lists and emptied by demand. Lists move as
-//! blocks: into an empty buffer, and out of one that is taken whole, the storage itself changes
-//! hands and nothing is copied; else a list is copied as memory, not message by message. The `Vec`s
-//! of the caller keep an allocation (not always their own) and can be used again.
+//! A FIFO queue that is filled by whole lists and emptied by demand. Lists move as blocks: into an empty buffer, and
+//! out of a buffer that is taken whole, the storage itself changes hands and nothing is copied. Otherwise a list is
+//! copied as memory, not message by message. The caller's `Vec`s keep an allocation, not always their own, and can be
+//! used again.
 //!
-//! With a capacity, a push that finds too little room discards as many messages as do not fit: the
-//! newest ([`Keep::First`]) or the oldest ([`Keep::Last`]). It hands them out if asked, as a message
-//! may have to be settled. What is given back to the front is never discarded on arrival, so the
-//! buffer may hold more than its capacity; a push then discards as many as it brings. Without a
-//! capacity the only limit is memory. The two ways to keep are GenStage's `buffer_keep`.
+//! With a capacity, a push that exceeds it discards the surplus: the newest messages ([`Keep::First`]) or the oldest
+//! ([`Keep::Last`]). It hands them out on request, because a message may have to be settled. Messages that are given
+//! back to the front are never discarded on arrival, so the buffer may hold more than its capacity; a push then
+//! discards as many messages as it brings. Without a capacity the only limit is memory. GenStage's `buffer_keep` has
+//! the same two modes.
 
 use std::collections::VecDeque;
 use std::mem;
 
-/// What stays when not all messages fit.
+/// Which messages to keep when not all fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
-    /// The oldest stay; the newest are discarded.
+    /// Keeps the oldest and discards the newest.
     First,
-    /// The newest stay; the oldest are discarded.
+    /// Keeps the newest and discards the oldest.
     #[default]
     Last,
 }
 
-/// A queue between lists of messages and demand.
+/// A queue between incoming lists of messages and demand.
 ///
 /// ```
 /// use broadway_core::machine::buffer::{EventBuffer, Keep};
@@ -43,7 +43,7 @@ pub struct EventBuffer<T> {
 }
 
 impl<T> EventBuffer<T> {
-    /// An empty buffer for `capacity` messages; `None`: as many as come.
+    /// Creates an empty buffer for `capacity` messages. `None` is unlimited.
     #[must_use]
     pub const fn new(capacity: Option<usize>, keep: Keep) -> Self {
         Self {
@@ -53,14 +53,14 @@ impl<T> EventBuffer<T> {
         }
     }
 
-    /// Moves all of `incoming` to the end, drops what does not fit and returns how many those were.
+    /// Moves all of `incoming` to the end, drops the messages that do not fit and returns their number.
     pub fn push(&mut self, incoming: &mut Vec<T>) -> usize {
         let mut discarded = Vec::new();
         self.push_or_discard(incoming, &mut discarded);
         discarded.len()
     }
 
-    /// Moves all of `incoming` to the end, and what does not fit to the end of `discarded`.
+    /// Moves all of `incoming` to the end, and the messages that do not fit to the end of `discarded`.
     pub fn push_or_discard(&mut self, incoming: &mut Vec<T>, discarded: &mut Vec<T>) {
         let excess = self.excess(incoming.len());
         if excess > 0 && self.keep == Keep::First {
@@ -73,7 +73,7 @@ impl<T> EventBuffer<T> {
         }
     }
 
-    /// Moves up to `n` of the oldest messages to the end of `out`; returns how many.
+    /// Moves up to `n` of the oldest messages to the end of `out`. Returns how many.
     pub fn take(&mut self, n: usize, out: &mut Vec<T>) -> usize {
         let taken = n.min(self.queue.len());
         if taken == self.queue.len() && out.is_empty() {
@@ -85,7 +85,7 @@ impl<T> EventBuffer<T> {
         taken
     }
 
-    /// Moves all of `messages` to the front, in their order. Never discards.
+    /// Moves all of `messages` to the front, in their order. Never discards any.
     pub fn give_back(&mut self, messages: &mut Vec<T>) {
         if messages.len() < self.queue.len() {
             self.queue.reserve(messages.len());
@@ -99,24 +99,24 @@ impl<T> EventBuffer<T> {
         }
     }
 
-    /// How many messages there are.
+    /// Returns the number of messages.
     #[must_use]
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the buffer is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// The messages, oldest first.
+    /// Iterates over the messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.queue.iter()
     }
 
-    /// How many of `n` more messages do not fit.
+    /// Returns how many of `n` more messages would not fit.
     fn excess(&self, n: usize) -> usize {
         match self.capacity {
             Some(capacity) => n.saturating_sub(capacity.saturating_sub(self.queue.len())),

@@ -1,18 +1,15 @@
-//! Chunk size: how many messages a processor takes at once.
+//! [`ChunkSize`]: how many messages a processor takes at once.
 //!
-//! Large chunks are cheap, but a slow message must not hold back the rest of its chunk: what was
-//! taken along with it cannot be handled by a neighbour that is idle. So a chunk should hold about
-//! as much work as the `target` time lets pass unnoticed. After each chunk the processor says how
-//! many messages it held and how long they took; as many as fit into the target at that pace are the
-//! next limit, except that it at most doubles at once, and only after a chunk that was full, for a
-//! chunk that was not says nothing of larger ones. A handler that *suspends* (returns pending) waits
-//! for something else, where time measured is not work: then the messages that it had done before
-//! are the next limit.
+//! Large chunks are cheap, but a slow message must not hold back the rest of its chunk, which an idle processor could
+//! handle. A chunk should therefore hold about `target` worth of work. After each chunk the processor reports how many
+//! messages it held and how long they took; the next limit is the number that would fit into the target at that pace.
+//! The limit at most doubles at once, and only after a full chunk, because a smaller chunk reveals nothing about larger
+//! ones. A handler that *suspends* (returns pending) waits for something else, and the time measured is not work: then
+//! the limit becomes the number of messages that were done before.
 //!
-//! The limit starts at 1, is at least 1 and at most `max`. Full speed is reached after log2(`max`)
-//! chunks. A chunk can exceed the target when messages become slower than those before; by how much
-//! is the slowness of that one chunk. The shape (grow by doubling, cut to what was measured) is
-//! that of congestion windows in TCP's slow start.
+//! The limit starts at 1 and stays between 1 and `max`. Full speed is reached after log2(`max`) chunks. A chunk exceeds
+//! the target when its messages are slower than those before it, by the slowness of that one chunk. Congestion windows in
+//! TCP's slow start have the same shape: grow by doubling, cut to the measurement.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -37,10 +34,10 @@ pub struct ChunkSize {
 }
 
 impl ChunkSize {
-    /// A good target: long beside the cost of taking a chunk, short beside what a message may wait.
+    /// The default target: long beside the cost of taking a chunk, short beside the time a message may wait.
     pub const TARGET: Duration = Duration::from_millis(1);
 
-    /// Chunks of 1 to `max` messages that should take `target` or less. The first limit is 1.
+    /// Creates a limit for chunks of 1 to `max` messages that should take at most `target`. The first limit is 1.
     ///
     /// A target of zero keeps every chunk at one message.
     #[must_use]
@@ -52,13 +49,13 @@ impl ChunkSize {
         }
     }
 
-    /// How many messages the next chunk may hold: 1 to `max`.
+    /// Returns how many messages the next chunk may hold: 1 to `max`.
     #[must_use]
     pub const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// A chunk of `n` messages was handled in `elapsed` without a suspension.
+    /// Records that a chunk of `n` messages was handled in `elapsed` without a suspension.
     pub fn finished(&mut self, n: usize, elapsed: Duration) {
         if n == 0 {
             return;
@@ -72,14 +69,14 @@ impl ChunkSize {
         self.set(grown.min(self.fitting(n, elapsed)));
     }
 
-    /// The handler of a chunk suspended for the first time after `done` messages were handled.
+    /// Records that the handler of a chunk suspended for the first time after `done` messages.
     pub fn suspended(&mut self, done: usize) {
         self.set(done);
     }
 
-    /// How many messages fit into the target at the pace of `n` in `elapsed`.
+    /// Returns how many messages fit into the target at the pace of `n` in `elapsed`.
     fn fitting(&self, n: usize, elapsed: Duration) -> usize {
-        // usize::MAX * u64::MAX fits; a longer target than 584 years saturates.
+        // usize::MAX * u64::MAX fits; a target above 584 years saturates.
         let work = (n as u128).saturating_mul(self.target_ns);
         match work.checked_div(elapsed.as_nanos()) {
             Some(fitting) => usize::try_from(fitting).unwrap_or(usize::MAX),

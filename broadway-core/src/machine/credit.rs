@@ -1,21 +1,21 @@
-//! Credit: how much a consumer has asked of one producer that has not come yet.
+//! [`Credit`]: how many messages a consumer has requested from one producer and not consumed.
 //!
-//! A consumer asks for `max` at first and then stays silent until what is still to come has fallen
-//! to `min`; then it tops up to `max` in one ask. So asks are few and large, and never more than
-//! `max` messages are on their way. What is consumed is counted in pieces of at most
-//! [`chunk`](Credit::chunk) = `max - min`, which makes the rhythm regular: with 1000 and 500 the
-//! consumer works in pieces of 500 and asks for 500 after each; with 1 and 0 it takes single messages.
+//! A consumer requests `max` messages at first. It requests no more until the number pending has fallen to `min`, and
+//! then tops up to `max` in one request. Requests are therefore few and large, and never more than `max` messages are
+//! on their way. Consumption is counted in chunks of at most [`chunk`](Credit::chunk) = `max - min`, which makes the
+//! rhythm regular: with 1000 and 500 the consumer works in chunks of 500 and requests 500 after each; with 1 and 0 it
+//! takes single messages.
 //!
-//! The counter is of what was asked, not of what arrived: a producer that sends more than it was
-//! asked for does not enlarge the next ask, for the counter stops at zero. Credit that is given back
-//! ([`returned`](Credit::returned)), or a smaller `max` ([`resize`](Credit::resize)), may leave more
-//! pending than `max`; then nothing is asked until it has fallen to `min`.
+//! The counter tracks requests, not arrivals. A producer that sends more than was requested does not enlarge the next
+//! request, because the counter stops at zero. Credit that is given back ([`returned`](Credit::returned)) or a smaller
+//! `max` ([`resize`](Credit::resize)) may leave more pending than `max`; then nothing is requested until the number has
+//! fallen to `min`.
 //!
-//! The rule is that of GenStage's automatic consumers (`gen_stage.ex`, `max_demand` and `min_demand`).
+//! GenStage's automatic consumers follow the same rule (`gen_stage.ex`, `max_demand` and `min_demand`).
 
 use std::fmt;
 
-/// The demand bookkeeping of one subscription.
+/// The demand accounting of one subscription.
 ///
 /// ```
 /// use broadway_core::machine::credit::Credit;
@@ -36,10 +36,11 @@ pub struct Credit {
 }
 
 impl Credit {
-    /// No more than `max` are ever asked and not consumed; an ask is due at `min` or less.
+    /// Creates a credit: at most `max` messages are requested and not consumed, and a request is due at `min` or fewer.
     ///
     /// # Errors
-    /// `max` is 0, or `min` is not below `max`.
+    ///
+    /// Fails if `max` is 0 or `min` is not below `max`.
     pub const fn new(max: usize, min: usize) -> Result<Self, InvalidCredit> {
         match validate(max, min) {
             Ok(()) => Ok(Self {
@@ -54,13 +55,14 @@ impl Credit {
     /// As [`new`](Self::new) with `min` at half of `max`, rounded down.
     ///
     /// # Errors
-    /// `max` is 0.
+    ///
+    /// Fails if `max` is 0.
     pub const fn half(max: usize) -> Result<Self, InvalidCredit> {
         Self::new(max, max / 2)
     }
 
-    /// How much to ask for now; it counts as asked from here on. 0: nothing is due.
-    #[must_use = "what is returned counts as asked"]
+    /// Returns how many messages to request now, and counts them as requested. Returns 0 if no request is due.
+    #[must_use = "the returned number counts as requested"]
     pub const fn request(&mut self) -> usize {
         if self.pending > self.min {
             return 0;
@@ -70,25 +72,26 @@ impl Credit {
         asked
     }
 
-    /// `n` messages came and were dealt with. More than were asked for count as those asked for.
+    /// Records that `n` messages arrived and were consumed. Messages beyond those requested are not counted.
     pub const fn consumed(&mut self, n: usize) {
         self.pending = self.pending.saturating_sub(n);
     }
 
-    /// `n` of what was asked for will never come, for instance as the producer is gone.
+    /// Records that `n` of the requested messages will never arrive, for instance because the producer is gone.
     pub const fn cancelled(&mut self, n: usize) {
         self.pending = self.pending.saturating_sub(n);
     }
 
-    /// `n` consumed messages went back to where they came from, and will come again received_unrequested.
+    /// Records that `n` consumed messages went back to where they came from, and will arrive again without a request.
     pub const fn returned(&mut self, n: usize) {
         self.pending = self.pending.saturating_add(n);
     }
 
-    /// Changes the limits; what is pending stays pending.
+    /// Changes the limits. Pending messages stay pending.
     ///
     /// # Errors
-    /// As [`new`](Self::new); nothing is changed then.
+    ///
+    /// As [`new`](Self::new). Nothing changes then.
     pub const fn resize(&mut self, max: usize, min: usize) -> Result<(), InvalidCredit> {
         match validate(max, min) {
             Ok(()) => {
@@ -100,42 +103,42 @@ impl Credit {
         }
     }
 
-    /// The largest piece to handle between two asks, `max - min`: at least 1.
+    /// Returns the largest chunk to handle between two requests, `max - min`: at least 1.
     #[must_use]
     pub const fn chunk(&self) -> usize {
         self.max - self.min
     }
 
-    /// How many were asked for and neither consumed nor cancelled.
+    /// Returns how many messages were requested and neither consumed nor cancelled.
     #[must_use]
     pub const fn pending(&self) -> usize {
         self.pending
     }
 
-    /// The most that is ever asked for and not consumed.
+    /// Returns the most messages that are ever requested and not consumed.
     #[must_use]
     pub const fn max(&self) -> usize {
         self.max
     }
 
-    /// An ask is due when this many or fewer are pending.
+    /// Returns the number of pending messages at which a request is due.
     #[must_use]
     pub const fn min(&self) -> usize {
         self.min
     }
 }
 
-/// Why a pair of limits is no [`Credit`].
+/// Why a pair of limits is not a valid [`Credit`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCredit {
-    /// With a `max` of 0 nothing would ever be asked for.
+    /// With a `max` of 0 no message would ever be requested.
     ZeroMax,
-    /// With a `min` of `max` or more every ask would be for nothing.
+    /// With a `min` of `max` or more every request would be for 0 messages.
     MinNotBelowMax {
-        /// The `max` that was given.
+        /// The `max` that was passed.
         max: usize,
-        /// The `min` that was given.
+        /// The `min` that was passed.
         min: usize,
     },
 }

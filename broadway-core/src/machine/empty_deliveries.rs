@@ -1,7 +1,8 @@
-//! Pauses for a producer that is asked for messages and returns none at once: without them, asking again takes a core.
+//! [`EmptyDeliveries`]: pauses for a producer that returns no messages at once, so that polling it does not occupy a
+//! core.
 //!
-//! The first pause is [`PAUSE_MIN`]; each empty answer doubles it, up to [`PAUSE_MAX`]; a message ends it. A producer that
-//! reaches the longest pause is reported once: one empty answer now and then is allowed.
+//! The first pause is [`PAUSE_MIN`]. Each empty delivery doubles it, up to [`PAUSE_MAX`]; a message ends the pauses. A
+//! producer that reaches the longest pause is reported once: an occasional empty delivery is allowed.
 
 use std::time::Duration;
 
@@ -10,16 +11,17 @@ pub const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The longest pause.
 pub const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// The pause after an empty answer.
+/// The pause after an empty delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// How long it is.
+    /// How long to pause.
     pub length: Duration,
-    /// Whether this is to be reported: for the first time, the answers were empty for so long that the pause is the longest.
+    /// Whether to report the producer: its deliveries have been empty for so long that the pause is the longest, for
+    /// the first time.
     pub is_news: bool,
 }
 
-/// The empty answers of one producer.
+/// Counts the empty deliveries of one producer.
 ///
 /// ```
 /// use broadway_core::machine::empty_deliveries::{EmptyDeliveries, PAUSE_MIN};
@@ -37,7 +39,7 @@ pub struct EmptyDeliveries {
 }
 
 impl EmptyDeliveries {
-    /// The producer returned no messages at once.
+    /// Records that the producer returned no messages, and returns how long to pause.
     pub fn empty(&mut self) -> Pause {
         let doubled = 2_u32.checked_pow(self.in_a_row);
         let length = doubled.map_or(PAUSE_MAX, |times| {
@@ -50,7 +52,7 @@ impl EmptyDeliveries {
         Pause { length, is_news }
     }
 
-    /// The producer returned messages.
+    /// Records that the producer returned messages.
     pub fn filled(&mut self) {
         self.in_a_row = 0;
     }

@@ -1,21 +1,18 @@
-//! Order per live key, without tying keys to workers.
+//! [`Lanes`]: order per live key, without tying keys to workers.
 //!
-//! Every key that has something queued or in work has a *lane*: a FIFO threaded through one slab
-//! of events, found by a map from key to lane. A lane that no inlet holds and that has something
-//! queued stands in the ready FIFO. An inlet takes whole lanes from the front of it, several
-//! events of a lane at once, and holds them until `done`; then a lane with more queued goes to the
-//! back, an empty one is removed. So events of one key are in the hands of one inlet at a time
-//! and come out in order, while a slow key holds back only itself, whichever inlet has it. What is
-//! given back goes to the front of its lane, and a lane of which nothing else is held becomes
-//! ready at the front, for anyone.
+//! Each key with queued or held events has a *lane*: a FIFO threaded through one slab of events and found by a map from
+//! key to lane. A lane that no inlet holds and that has events queued is in the ready FIFO. An inlet takes whole lanes
+//! from its front, several events of a lane at once, and holds them until `done`. Then a lane with more events goes to
+//! the back, and an empty lane is removed. One inlet at a time therefore has the events of a key, and they come out in
+//! order, while a slow key holds back only itself. Events that are given back go to the front of their lane; if nothing
+//! else of the lane is held, the lane becomes ready at the front, for any inlet.
 //!
-//! An event without a key has no order: it gets a lane of its own, which is in no map and ends with it.
+//! An event without a key has no order: it gets a lane of its own, which is in no map and ends with the event.
 //!
-//! Each event with a key costs one map look-up (none if its key is that of the event before), and two slab
-//! writes; nothing is allocated once slab and map have grown. Limits: at most 2^32 - 1 buffered
-//! events and as many live keys, slab and map keep the largest size they ever had, and equal
-//! `u64`s are one lane: hash collisions of user keys cost parallelism, never order. A chunk is
-//! released as a whole: keys handled early in it wait for its last event.
+//! Each event with a key costs one map look-up (none if the previous event has the same key) and two slab writes.
+//! Nothing is allocated once slab and map have grown. Limits: at most 2^32 - 1 buffered events and as many live keys.
+//! Slab and map keep the largest size they ever had. Equal `u64`s are one lane: hash collisions of user keys cost
+//! parallelism, never order. A chunk is released as a whole: keys handled early in it wait for its last event.
 
 mod slab;
 #[cfg(test)]
@@ -31,37 +28,37 @@ use foldhash::fast::RandomState;
 use super::dispatch::{Dispatch, InletId, InletTable, JoinError, Offered, OutletId, WaitingInlets};
 use slab::{EventSlab, LaneQueue};
 
-/// Something that belongs to a lane.
+/// An event that belongs to a lane.
 pub trait Keyed {
-    /// The hash of the key; events of equal numbers stay in order. `None`: it has no key, and is in order with nothing.
+    /// Returns the hash of the key. Events with equal hashes stay in order; `None` has no key and no order.
     ///
-    /// Called once per offer, under the hub's lock: return a number computed before. A panic here
-    /// would lose the rest of the chunk.
+    /// Called once per offer, under the link's lock: return a number computed before. A panic here would lose the rest
+    /// of the chunk.
     fn lane(&self) -> Option<NonZeroU64>;
 }
 
-/// Dispatch with order per key; see the [module docs](self).
+/// The dispatcher with order per key; see the [module docs](self).
 #[derive(Debug)]
 pub struct Lanes<T> {
     slab: EventSlab<T>,
     lanes: Vec<Lane>,
     free_lanes: Vec<u32>,
     by_key: HashMap<NonZeroU64, u32, RandomState>,
-    /// Lanes with something queued that nobody holds, each once.
+    /// Lanes with queued events that no inlet holds, each once.
     ready: VecDeque<u32>,
-    /// Sum of the queues of ready lanes.
+    /// The number of events queued in ready lanes.
     ready_events: usize,
-    /// What each inlet holds, in the order it was taken.
+    /// The events that each inlet holds, in the order it took them.
     inlets: InletTable<Vec<HeldRun>>,
     waiting: WaitingInlets,
-    /// The lane of the last event offered: runs of one key need no look-up.
+    /// The lane of the last event offered. A run of one key needs no look-up.
     last: u32,
 }
 
-/// Free: nothing queued, nothing held. Ready: something queued, nothing held. Else held.
+/// Free: nothing queued or held. Ready: queued and not held. Otherwise held.
 #[derive(Debug)]
 struct Lane {
-    /// `None`: made for one event without a key.
+    /// `None` for a lane made for one event without a key.
     key: Option<NonZeroU64>,
     queue: LaneQueue,
     held: usize,
@@ -73,7 +70,7 @@ impl Lane {
     }
 }
 
-/// `n` neighbouring events of one lane and outlet in an inlet's hands.
+/// `n` neighbouring events of one lane and outlet that an inlet holds.
 #[derive(Debug)]
 struct HeldRun {
     lane: u32,
@@ -82,7 +79,7 @@ struct HeldRun {
 }
 
 impl<T> Lanes<T> {
-    /// Nothing buffered, nobody joined.
+    /// Creates a dispatcher without events or inlets.
     pub fn new() -> Self {
         Self {
             slab: EventSlab::new(),
@@ -97,7 +94,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// How many keys have something queued or in work.
+    /// Returns how many keys have events queued or held.
     pub fn live_keys(&self) -> usize {
         self.by_key.len()
     }
@@ -119,7 +116,7 @@ impl<T> Lanes<T> {
         index
     }
 
-    /// Takes up to `max` from a ready lane; what is left of it is not ready any more.
+    /// Takes up to `max` events from a ready lane, which is then no longer ready.
     fn take_lane(&mut self, index: u32, max: usize, out: &mut Vec<T>, holds: &mut Vec<HeldRun>) {
         let lane = &mut self.lanes[index as usize];
         self.ready_events -= lane.queue.len();
@@ -140,7 +137,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// `n` held events of the lane were handled; the last one lets go of the lane.
+    /// Records that `n` held events of the lane were handled. The last one releases the lane.
     fn settle(&mut self, index: u32, n: usize) {
         let lane = &mut self.lanes[index as usize];
         lane.held -= n;
@@ -243,8 +240,8 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
         returned: &mut dyn FnMut(OutletId, usize),
     ) {
         let holds = self.inlets.of(inlet);
-        // From the last to the first, so that pushing to the front restores the order, of the
-        // events within their lanes and of the lanes among the ready ones.
+        // From the last to the first, so that pushing to the front restores the order of the events within their lanes
+        // and of the lanes among the ready ones.
         while let Some(event) = rest.pop() {
             let hold = holds
                 .last_mut()
@@ -288,7 +285,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
     }
 }
 
-/// An empty lane, in the place of one that has ended if there is one.
+/// Makes an empty lane, reusing the index of one that has ended.
 fn new_lane(key: Option<NonZeroU64>, lanes: &mut Vec<Lane>, free_lanes: &mut Vec<u32>) -> u32 {
     let lane = Lane {
         key,
@@ -303,7 +300,7 @@ fn new_lane(key: Option<NonZeroU64>, lanes: &mut Vec<Lane>, free_lanes: &mut Vec
     u32::try_from(lanes.len() - 1).expect("no more live lanes than buffered events")
 }
 
-/// One call per run of an outlet, not per lane.
+/// Reports one call per run of an outlet, not one per lane.
 fn report<'a>(holds: impl Iterator<Item = &'a HeldRun>, freed: &mut dyn FnMut(OutletId, usize)) {
     let mut run: Option<(OutletId, usize)> = None;
     for hold in holds {

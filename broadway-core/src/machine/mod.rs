@@ -1,24 +1,29 @@
 //! Pure state machines: what the engine decides, without the engine.
 //!
-//! Nothing here knows a runtime, waits, locks, logs or reads a clock. Values, `now` and random numbers come in, decisions
-//! come out, so that a million steps can be tested in a second and every rule can be read in one place. The stages own the
-//! locks, the wakers and the timers around these machines.
+//! This module is an implementation detail. It is public for the project's own connectors and tests, and carries no
+//! promise of stability. The types that programs need are re-exported where they are used:
+//! [`RestartPolicy`](crate::RestartPolicy), [`Trigger`](crate::Trigger), and the dispatchers in
+//! [`stage::dispatch`](crate::stage::dispatch).
 //!
-//! - [`dispatch`]: who gets which event of a link: any inlet, every inlet, or one inlet per partition.
-//! - [`lanes`]: a dispatch that keeps order per live key without tying keys to workers.
+//! No machine knows a runtime, waits, locks, logs or reads a clock. Values, `now` and random numbers come in, decisions
+//! come out, so that a million steps can be tested in a second and every rule stands in one place. The engine,
+//! pipelines and stages own the locks, wakers and timers around the machines.
+//!
+//! - [`dispatch`]: which inlet of a link gets which event: any inlet, every inlet, or one inlet per partition.
+//! - [`lanes`]: a dispatcher that keeps order per live key without tying keys to workers.
 //! - [`buffer`]: a FIFO with a limit, filled by chunks and emptied by demand.
-//! - [`credit`]: how much an outlet is asked for.
+//! - [`credit`]: how many messages a consumer requests.
 //! - [`chunk_size`]: how many messages a processor takes at once.
 //! - [`batcher`]: open batches by key, closed by size, bytes, time, flush, a splitter, or a limit.
 //! - [`batch_demand`]: how many due batches are sent, and how many stay open and grow.
 //! - [`pool`]: when a pool of consumers grows and shrinks.
-//! - [`task_slots`]: how much is asked for by who starts a task for each event.
+//! - [`task_slots`]: how many events a consumer with a task per event requests.
 //! - [`rate`]: how many messages may pass in a span of time.
 //! - [`restart`]: when a failed producer is opened again.
-//! - [`stop_signals`]: what a signal asks for.
-//! - [`empty_deliveries`]: how long to wait after a producer returned nothing.
+//! - [`stop_signals`]: what a signal requests.
+//! - [`empty_deliveries`]: how long to wait after a producer returned no messages.
 //! - [`stall_detector`]: whether a worker has been inside one call for too long.
-//! - [`offsets`] and [`partitions`]: what may be committed of a log that is handled out of order.
+//! - [`offsets`] and [`partitions`]: which offset of a log may be committed when messages are settled out of order.
 
 pub mod batch_demand;
 pub mod batcher;

@@ -1,22 +1,19 @@
-//! Offsets: what of one partition may be committed, when messages are settled in any order.
+//! [`Offsets`]: which offset of one partition may be committed, when messages are settled in any order.
 //!
-//! A log is committed by a single number, the last covered offset + 1, so a message may be covered only
-//! when all delivered before it are settled. Delivered messages are numbered densely; one bit per
-//! number says that it is done, in a ring of words, and the *head* is the first number that is not.
-//! When the head itself is done it moves over all ones that follow, a word at a time. Offsets may
-//! have gaps (compaction, transaction markers), so numbers map to offsets through a list of *runs*
-//! without a gap, which is one entry long where there are none.
+//! A log is committed by a single number, the last covered offset + 1, so a message may be covered only when all
+//! messages delivered before it are settled. Delivered messages are numbered densely. One bit per number, in a ring of
+//! words, records that it is done; the *head* is the first number that is not. When the head itself is done, it moves
+//! over all done numbers that follow, a word at a time. Offsets may have gaps (compaction, transaction markers), so
+//! numbers map to offsets through a list of *runs* without a gap, which has one entry without gaps.
 //!
-//! A failed message stops the head for ever ([`halted`](Offsets::halted)), as what it failed on would
-//! otherwise be lost with the next commit; unless it is settled as [`OffsetOutcome::Skipped`], then or later.
-//! Failures have a second ring, made with the first of them. A wrong settlement (twice, or never
-//! delivered) is an error value and changes nothing.
+//! A failed message stops the head for good ([`halted`](Offsets::halted)), because the next commit would otherwise lose
+//! it, unless it is settled as [`OffsetOutcome::Skipped`], then or later. Failures have a second ring, made with the
+//! first of them. A wrong settlement (twice, or never delivered) is an error value and changes nothing.
 //!
-//! Memory: one bit for each message from the head to the last delivered ([`span`](Offsets::span)), and
-//! 16 bytes for each gap among them; the ring keeps the size of its largest span. The span is what a
-//! caller should bound: it grows while one slow message holds the head, and after a halt with all
-//! that is still delivered, so a halted partition should not be read on. Offsets are 0 to
-//! `i64::MAX - 1`. The rule (the contiguous prefix of *delivered* offsets) is that of
+//! Memory: one bit for each message from the head to the last delivered ([`span`](Offsets::span)), and 16 bytes for
+//! each gap among them. The ring keeps the size of its largest span. The caller should bound the span: it grows while
+//! one slow message holds the head, and after a halt with every further delivery, so a halted partition should not be
+//! read on. Offsets are 0 to `i64::MAX - 1`. The rule (the contiguous prefix of *delivered* offsets) comes from
 //! `broadway_kafka`'s `acknowledger.ex`; the ring is our own.
 
 mod bit_ring;
@@ -32,9 +29,9 @@ use self::runs::OffsetRuns;
 pub enum OffsetOutcome {
     /// It was handled.
     Done,
-    /// It was not, and nothing after it may be committed.
+    /// It was not handled, and no later message may be committed.
     Failed,
-    /// It was not, and somebody decided that this does not matter. Also lifts an earlier failure.
+    /// It was not handled, and an operator decided to go on. Also lifts an earlier failure.
     Skipped,
 }
 
@@ -58,7 +55,7 @@ pub struct Offsets {
     failed: Option<BitRing>,
     /// The first number that is not done.
     head: u64,
-    /// The offsets of the numbers from `head - 1` on; knows the tail, one above the last number.
+    /// The offsets of the numbers from `head - 1` on, and the tail, one above the last number.
     runs: OffsetRuns,
     in_flight: u64,
     failures: u64,
@@ -69,7 +66,7 @@ pub struct Offsets {
 }
 
 impl Offsets {
-    /// Nothing is delivered yet.
+    /// Creates a state without delivered messages.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -84,19 +81,21 @@ impl Offsets {
         }
     }
 
-    /// The message at `offset` was handed out.
+    /// Records that the message at `offset` was delivered.
     ///
     /// # Errors
+    ///
     /// As [`delivered_run`](Self::delivered_run).
     pub fn delivered(&mut self, offset: i64) -> Result<(), DeliverError> {
         self.delivered_run(offset, 1)
     }
 
-    /// The messages at `first`, `first + 1`, … were handed out, `n` of them.
+    /// Records that the `n` messages at `first`, `first + 1`, … were delivered.
     ///
     /// # Errors
-    /// `first` is not above all that was delivered before, or the run leaves the range of offsets.
-    /// Nothing is changed then.
+    ///
+    /// Fails if `first` is not above all offsets delivered before, or if the run leaves the range of offsets. Nothing
+    /// changes then.
     pub fn delivered_run(&mut self, first: i64, n: usize) -> Result<(), DeliverError> {
         if n == 0 {
             return Ok(());
@@ -105,7 +104,7 @@ impl Offsets {
         if expected.is_some_and(|expected| first < expected) {
             return Err(DeliverError::NotAscending { offset: first });
         }
-        // The end itself must be an offset: it may be committed.
+        // The end itself must be a valid offset, because it may be committed.
         let fits = i64::try_from(n).is_ok_and(|n| first.checked_add(n).is_some());
         if first < 0 || !fits {
             return Err(DeliverError::OutOfRange { offset: first, n });
@@ -121,10 +120,11 @@ impl Offsets {
         Ok(())
     }
 
-    /// The message at `offset` ended.
+    /// Records how the message at `offset` ended.
     ///
     /// # Errors
-    /// It was never delivered, or is settled already. Nothing is changed then.
+    ///
+    /// Fails if the message was never delivered, or is settled already. Nothing changes then.
     #[inline]
     pub fn settled(&mut self, offset: i64, outcome: OffsetOutcome) -> Result<(), SettleError> {
         let Some(number) = self.runs.number_of(offset) else {
@@ -146,11 +146,12 @@ impl Offsets {
         Ok(())
     }
 
-    /// The messages at `first`, `first + 1`, … ended alike, `n` of them; whole words at a time.
+    /// Records that the `n` messages at `first`, `first + 1`, … ended alike, whole words at a time.
     ///
     /// # Errors
-    /// One of them was never delivered, or is settled already. Nothing is changed then. In a run,
-    /// `Skipped` does not lift failures: those are settled already.
+    ///
+    /// Fails if one of them was never delivered, or is settled already. Nothing changes then. In a run, `Skipped` does
+    /// not lift failures, because failed messages are settled already.
     pub fn settled_run(
         &mut self,
         first: i64,
@@ -193,15 +194,16 @@ impl Offsets {
         Ok(())
     }
 
-    /// The last offset of those that are done without a gap, + 1: where reading goes on. `None` before there is any.
+    /// Returns the offset at which reading resumes: the last offset of the gapless done prefix, plus 1. `None` before
+    /// there is any.
     ///
-    /// It only ever rises.
+    /// It never falls.
     #[must_use]
     pub fn commit(&self) -> Option<i64> {
         self.runs.offset_before(self.head)
     }
 
-    /// As [`commit`](Self::commit), but only if it moved since the last call.
+    /// As [`commit`](Self::commit), but only if it has moved since the last call.
     #[must_use = "it is returned once"]
     pub fn take_commit(&mut self) -> Option<i64> {
         if self.taken == self.head {
@@ -211,25 +213,26 @@ impl Offsets {
         self.commit()
     }
 
-    /// The lowest offset that failed and was not skipped: no commit will pass it.
+    /// Returns the lowest offset that failed and was not skipped. No commit passes it.
     #[must_use]
     pub fn halted(&self) -> Option<i64> {
         self.halt.map(|halt| self.runs.offset_of(halt))
     }
 
-    /// How many are delivered and not settled.
+    /// Returns how many messages are delivered and not settled.
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
         self.in_flight
     }
 
-    /// How many are done and yet cannot be committed, as one before them is not.
+    /// Returns how many messages are done and cannot be committed, because an earlier one is not done.
     #[must_use]
     pub const fn done_beyond(&self) -> u64 {
         self.span() - self.in_flight - self.failures
     }
 
-    /// The highest offset that is done; `None` before there is any. Looks at a bit of each that the commit does not cover.
+    /// Returns the highest offset that is done; `None` before there is any. Reads one bit for each message that the
+    /// commit does not cover.
     #[must_use]
     pub fn last_done(&self) -> Option<i64> {
         match self.done.last_in(self.head, self.runs.tail()) {
@@ -238,9 +241,10 @@ impl Offsets {
         }
     }
 
-    /// How many of those up to `offset`, itself included, are delivered and not settled. Looks at a bit or two of each.
+    /// Returns how many messages up to and including `offset` are delivered and not settled. Reads one or two bits for
+    /// each.
     ///
-    /// With it a caller that gives a partition up knows when all that it began has ended.
+    /// A caller that gives a partition up uses it to find out when all the messages it began have ended.
     #[must_use]
     pub fn in_flight_through(&self, offset: i64) -> u64 {
         let end = self.runs.numbers_through(offset);
@@ -251,33 +255,33 @@ impl Offsets {
         span - count(&self.done) - self.failed.as_ref().map_or(0, count)
     }
 
-    /// The lowest offset that is delivered and not done, failed ones included; `None` where all are done.
+    /// Returns the lowest offset that is delivered and not done, failed ones included; `None` if all are done.
     ///
-    /// Above [`commit`](Self::commit) where the offsets between the two have no message.
+    /// It is above [`commit`](Self::commit) if the offsets between the two have no message.
     #[must_use]
     pub fn first_open(&self) -> Option<i64> {
         (self.head < self.runs.tail()).then(|| self.runs.offset_of(self.head))
     }
 
-    /// How many failed and were not skipped.
+    /// Returns how many messages failed and were not skipped.
     #[must_use]
     pub const fn failures(&self) -> u64 {
         self.failures
     }
 
-    /// How many are delivered and not covered by the commit: what memory is proportional to.
+    /// Returns how many messages are delivered and not covered by the commit. Memory is proportional to it.
     #[must_use]
     pub const fn span(&self) -> u64 {
         self.runs.tail() - self.head
     }
 
-    /// One above the last delivered offset.
+    /// Returns one above the last delivered offset.
     #[must_use]
     pub fn next_offset(&self) -> Option<i64> {
         self.runs.next_offset()
     }
 
-    /// Why `offset` has no number. Below the commit, messages are no longer told from gaps.
+    /// Finds out why `offset` has no number. Below the commit, messages and gaps cannot be distinguished.
     #[cold]
     fn unknown(&self, offset: i64) -> SettleError {
         if self.head > 0 && self.runs.is_forgotten(offset) {
@@ -339,7 +343,7 @@ impl Offsets {
         }
     }
 
-    /// Moves the head over all that is done, and forgets the runs below it.
+    /// Moves the head over all done messages, and forgets the runs below it.
     #[inline]
     fn advance(&mut self) {
         self.head = self.done.advance(self.head);

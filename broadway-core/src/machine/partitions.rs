@@ -1,17 +1,17 @@
-//! Partitions: the [`Offsets`] of each assigned partition, guarded against results that come too late.
+//! [`Partitions`]: the [`Offsets`] of each assigned partition, guarded against late results.
 //!
-//! A partition that is taken away and comes back begins again at the committed offset, while
-//! results of the earlier assignment may still be on their way. They must not count: the message was
-//! or will be delivered again. So each assignment has an [`Epoch`] that goes with every message, and
-//! a settlement of another epoch than the present one is [`SettleOutcome::Stale`]: ignored, no error.
+//! A partition that is revoked and assigned again starts at the committed offset, while results of the earlier
+//! assignment may still arrive. They must not count, because those messages were or will be delivered again. Each
+//! assignment therefore has an [`Epoch`] that travels with every message. A settlement of another epoch than the
+//! current one is [`SettleOutcome::Stale`]: ignored, and not an error.
 //!
-//! Partitions are known by a small *slot* number, which the caller gives out; a slot is an index into a
-//! table, so a lookup costs no hash. Slots go up to [`SLOTS_MAX`], epochs are never used twice in one
-//! table. The generation as a part of the key is from `broadway_kafka`'s acknowledger references.
+//! Partitions are identified by a small *slot* number that the caller assigns. A slot is an index into a table, so a
+//! look-up costs no hash. Slots are below [`SLOTS_MAX`]; epochs are never reused within one table. The generation as a
+//! part of the key is from `broadway_kafka`'s acknowledger references.
 
 use super::offsets::{OffsetOutcome, Offsets, SettleError};
 
-/// The number of slots a table can have: 65,536, at some 160 bytes each up to the highest in use.
+/// The number of slots in a table: 65,536, at about 160 bytes each up to the highest in use.
 pub const SLOTS_MAX: usize = 1 << 16;
 
 /// One assignment of one partition.
@@ -21,9 +21,9 @@ pub struct Epoch(pub u64);
 /// Whether a settlement counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// It did.
+    /// The settlement counted.
     Counted,
-    /// It belongs to an assignment that is over.
+    /// The settlement belongs to an assignment that is over.
     Stale,
 }
 
@@ -48,7 +48,7 @@ pub struct Partitions {
 }
 
 impl Partitions {
-    /// No partition is assigned.
+    /// Creates a table without assigned partitions.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -57,10 +57,11 @@ impl Partitions {
         }
     }
 
-    /// Begins an assignment; one that is in `slot` already is over.
+    /// Begins an assignment. An earlier assignment of `slot` is over.
     ///
     /// # Panics
-    /// `slot` is [`SLOTS_MAX`] or more.
+    ///
+    /// Panics if `slot` is [`SLOTS_MAX`] or more.
     #[track_caller]
     pub fn assign(&mut self, slot: usize) -> Epoch {
         assert!(slot < SLOTS_MAX, "slot {slot} of a table of {SLOTS_MAX}");
@@ -78,9 +79,10 @@ impl Partitions {
         self.slots.get_mut(slot)?.take()
     }
 
-    /// Settles one message if `epoch` is the present one of `slot`.
+    /// Settles one message if `epoch` is the current one of `slot`.
     ///
     /// # Errors
+    ///
     /// As [`Offsets::settled`].
     #[inline]
     pub fn settled(
@@ -98,9 +100,10 @@ impl Partitions {
         }
     }
 
-    /// Settles `n` messages from `first` on if `epoch` is the present one of `slot`.
+    /// Settles `n` messages from `first` on if `epoch` is the current one of `slot`.
     ///
     /// # Errors
+    ///
     /// As [`Offsets::settled_run`].
     pub fn settled_run(
         &mut self,
@@ -118,7 +121,7 @@ impl Partitions {
         }
     }
 
-    /// The offsets of `slot` if `epoch` is its present assignment.
+    /// Returns the offsets of `slot` if `epoch` is its current assignment.
     #[inline]
     pub fn get_mut(&mut self, slot: usize, epoch: Epoch) -> Option<&mut Offsets> {
         match self.slots.get_mut(slot) {
@@ -127,13 +130,13 @@ impl Partitions {
         }
     }
 
-    /// The present epoch of `slot`.
+    /// Returns the current epoch of `slot`.
     #[must_use]
     pub fn epoch(&self, slot: usize) -> Option<Epoch> {
         self.slots.get(slot)?.as_ref().map(|(epoch, _)| *epoch)
     }
 
-    /// All that are assigned: slot, epoch and offsets.
+    /// Iterates over the assigned partitions: slot, epoch and offsets.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, Epoch, &mut Offsets)> {
         let entries = self.slots.iter_mut().enumerate();
         entries.filter_map(|(slot, entry)| {
@@ -142,7 +145,7 @@ impl Partitions {
         })
     }
 
-    /// How many messages of all partitions are delivered and not settled.
+    /// Returns how many messages of all partitions are delivered and not settled.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.slots

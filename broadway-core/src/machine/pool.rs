@@ -1,37 +1,35 @@
-//! Pool: when a pool of consumers grows, and when it shrinks.
+//! [`Pool`]: when a pool of consumers grows, and when it shrinks.
 //!
-//! The owner of a pool looks at it now and then, tells what it sees, and does what it is told. The
-//! pool is *pressed* while events wait in the link and no member is idle. When it has been pressed
-//! for `grow_after` without a break it grows, by one at first and by twice as many each time as long
-//! as it stays pressed, so that a burst is met in a few steps; it never grows by more than there are
-//! events waiting. When at every look for `shrink_after` some members were idle, half of those that
-//! were idle at all these looks go (one, if it was one). So under a constant load the pool settles:
-//! it grows while it is too small, may go too far by one step, and then only shrinks, until no member
-//! is idle all the time.
+//! The owner of a pool observes it from time to time, passes in what it observed, and applies the result. The pool is
+//! *pressed* while events wait in the link and no member is idle. After it has been pressed for `grow_after` without a
+//! break it grows, by one member at first and by twice as many each time while it stays pressed, so that it meets a
+//! burst in a few steps. It never grows by more members than there are events waiting. After some members were idle at
+//! every observation for `shrink_after`, half of those that were idle throughout leave, at least one. Under a constant
+//! load the pool therefore settles: it grows while it is too small, may overshoot by one step, and then shrinks until
+//! no member is idle all the time.
 //!
-//! Two looks that are further apart than these times decide as one would: what counts is the time
-//! between a look that saw the state begin and the present one. Look at least as often as
-//! `grow_after`, or bursts are met late. A pool that is outside its bounds (members ended by
-//! themselves, or the bounds changed) is brought back into them at once.
+//! Two observations that are further apart than these times count as one: the time counts from the observation that saw
+//! the state begin to the current one. Observe at least every `grow_after`, or bursts are met late. A pool outside its
+//! bounds (members ended, or the bounds changed) is brought back at once.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Bounds and patience of a pool.
+/// The bounds of a pool, and how long it waits before it changes size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolOptions {
-    /// Never fewer members than this; at least 1.
+    /// The minimum number of members. At least 1.
     pub min: usize,
-    /// Never more members than this.
+    /// The maximum number of members.
     pub max: usize,
-    /// How long it must have been pressed before it grows.
+    /// How long the pool must have been pressed before it grows.
     pub grow_after: Duration,
-    /// How long some members must have been idle before some of them go.
+    /// How long some members must have been idle before some of them leave.
     pub shrink_after: Duration,
 }
 
 impl PoolOptions {
-    /// Between `min` and `max` members; grows after 100 ms, shrinks after 10 s.
+    /// Between `min` and `max` members. Grows after 100 ms, shrinks after 10 s.
     #[must_use]
     pub const fn new(min: usize, max: usize) -> Self {
         Self {
@@ -43,27 +41,27 @@ impl PoolOptions {
     }
 }
 
-/// What the owner of a pool sees.
+/// What the owner of a pool observes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolObservation {
-    /// When. Looks come in the order of time.
+    /// The time. Observations are in the order of time.
     pub now: Instant,
     /// How many events wait in the link.
     pub waiting: usize,
-    /// How many members there are, without those that were told to go.
+    /// How many members there are, not counting those that are leaving.
     pub members: usize,
-    /// How many of them wait for events.
+    /// How many of the members wait for events.
     pub idle: usize,
 }
 
-/// What to do about the size of a pool.
+/// How to change the size of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
-    /// Nothing.
+    /// Do nothing.
     Stay,
-    /// Start so many more members, at least one.
+    /// Start this many more members, at least one.
     Grow(usize),
-    /// Let so many members go, at least one, idle ones first.
+    /// Stop this many members, at least one, idle members first.
     Shrink(usize),
 }
 
@@ -87,29 +85,29 @@ pub struct Pool {
     state: PoolLoad,
 }
 
-/// How the pool does, and since when.
+/// The load of the pool, and since when.
 #[derive(Debug, Clone, Copy)]
 enum PoolLoad {
-    /// Everybody works, nothing waits; or nobody has looked yet.
+    /// No event waits and no member is idle, or nothing was observed yet.
     Even,
     Pressed {
         since: Instant,
-        /// By how much it grows next.
+        /// By how many members the pool grows next.
         step: usize,
     },
     Idle {
         since: Instant,
-        /// How many were idle at least, at each look since then.
+        /// The lowest number of idle members at any observation since then.
         least: usize,
     },
 }
 
 impl Pool {
-    /// Nobody has looked yet.
+    /// Creates a pool that was not observed yet.
     ///
     /// # Errors
     ///
-    /// `min` is 0 or above `max`.
+    /// Fails if `min` is 0 or above `max`.
     pub const fn new(options: PoolOptions) -> Result<Self, InvalidPool> {
         if options.min == 0 {
             return Err(InvalidPool::ZeroMin);
@@ -126,7 +124,7 @@ impl Pool {
         })
     }
 
-    /// What to do now. The owner does it before it looks again.
+    /// Returns how to change the size now. The owner applies it before the next observation.
     #[must_use = "the pool counts on it that this is done"]
     pub fn observe(&mut self, observation: PoolObservation) -> Resize {
         let PoolOptions { min, max, .. } = self.options;
@@ -144,7 +142,7 @@ impl Pool {
         }
     }
 
-    /// The bounds and the patience.
+    /// Returns the bounds and the times.
     #[must_use]
     pub const fn options(&self) -> PoolOptions {
         self.options
@@ -169,14 +167,14 @@ impl Pool {
         if spare == 0 || patient {
             return Resize::Stay;
         }
-        // Those who stay have to be seen idle anew.
+        // Members that stay must be observed idle again from the start.
         self.state = PoolLoad::Even;
         Resize::Shrink(least.div_ceil(2).min(spare))
     }
 }
 
 impl PoolLoad {
-    /// The state after one more observation.
+    /// The load after one more observation.
     fn after(self, observation: PoolObservation) -> Self {
         match self {
             Self::Idle { since, least } if observation.idle > 0 => Self::Idle {
@@ -197,17 +195,17 @@ impl PoolLoad {
     }
 }
 
-/// Why a pair of bounds is no [`Pool`].
+/// Why a pair of bounds is not a valid [`Pool`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidPool {
-    /// A pool without members would never be asked for anything, so it could not see that it has to grow.
+    /// A pool without members would never request anything, so it could not find out that it has to grow.
     ZeroMin,
     /// No size is within the bounds.
     MinAboveMax {
-        /// The `min` that was given.
+        /// The `min` that was passed.
         min: usize,
-        /// The `max` that was given.
+        /// The `max` that was passed.
         max: usize,
     },
 }

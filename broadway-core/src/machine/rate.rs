@@ -1,17 +1,16 @@
-//! Rate: how many messages may pass now, and when the next one may.
+//! [`Rate`]: how many messages may pass now, and when the next one may.
 //!
-//! Two machines of one shape, behind [`Rate`]. [`FixedWindow`] is a counter that is set to the
-//! allowance at each boundary of an interval, counted from its creation; nothing is carried over, so
-//! up to twice the allowance can pass around a boundary. [`TokenBucket`] fills continuously: in any
-//! stretch of time `t` at most `burst + messages × t / interval` pass, which is smoother. Both grant
-//! what they can of what is wanted (perhaps nothing) and never more than they hold; the caller keeps
-//! what was not granted and comes back at [`next`](Rate::next).
+//! Two limiters of one shape, behind [`Rate`]. [`FixedWindow`] is a counter that is reset to the allowance at each
+//! boundary of an interval, counted from its creation. Nothing is carried over, so up to twice the allowance can pass
+//! around a boundary. [`TokenBucket`] fills continuously: in any time `t` at most `burst + messages × t / interval`
+//! messages pass, which is smoother. Both grant as much of the request as they can, possibly nothing; the caller keeps
+//! the rest and returns at [`next`](Rate::next).
 //!
-//! All arithmetic is on whole numbers, so there is no drift and nothing is lost to rounding: a token
-//! is as many units as the interval has nanoseconds, and each nanosecond adds as many units as
-//! messages are allowed. Intervals are from 1 ns to [`Allowance::INTERVAL_MAX`]. Idle time of any
-//! length is fine, and a `now` that lies before an earlier one adds nothing. The window is that of
-//! Broadway's rate limiter, the bucket the generic cell rate algorithm (ITU-T I.371) kept as a level.
+//! All arithmetic uses whole numbers, so nothing drifts and nothing is lost to rounding: a token is as many units as
+//! the interval has nanoseconds, and each nanosecond adds as many units as messages are allowed. Intervals range from 1
+//! ns to [`Allowance::INTERVAL_MAX`]. Idle time of any length is fine, and a `now` before an earlier one adds nothing.
+//! The window follows Broadway's rate limiter; the bucket is the generic cell rate algorithm (ITU-T I.371), kept as
+//! a level.
 
 mod allowance;
 mod fixed_window;
@@ -28,7 +27,7 @@ pub use self::token_bucket::TokenBucket;
 pub enum Change {
     /// When the current interval ends. A bucket has no intervals: at once, keeping its level.
     AtIntervalEnd,
-    /// At once and from the start: a new window begins, a bucket is filled up.
+    /// At once and from the start: a new window begins, a bucket is filled.
     Reset,
 }
 
@@ -48,15 +47,15 @@ pub enum Change {
 /// ```
 #[derive(Debug, Clone)]
 pub enum Rate {
-    /// So many in each interval.
+    /// A fixed number of messages in each interval.
     FixedWindow(FixedWindow),
     /// A level that fills continuously.
     TokenBucket(TokenBucket),
 }
 
 impl Rate {
-    /// Takes up to `wanted`; returns how many may pass now.
-    #[must_use = "what is granted counts as passed"]
+    /// Takes up to `wanted` messages. Returns how many may pass now.
+    #[must_use = "granted messages count as passed"]
     pub fn take(&mut self, now: Instant, wanted: usize) -> usize {
         match self {
             Self::FixedWindow(window) => window.take(now, wanted),
@@ -64,7 +63,7 @@ impl Rate {
         }
     }
 
-    /// The earliest time, `now` or later, at which a message may pass.
+    /// Returns the earliest time, `now` or later, at which a message may pass.
     #[must_use]
     pub fn next(&self, now: Instant) -> Instant {
         match self {
@@ -73,7 +72,7 @@ impl Rate {
         }
     }
 
-    /// `n` of what was granted at `taken_at` did not pass after all.
+    /// Returns `n` of the messages granted at `taken_at` that did not pass after all.
     pub fn refund(&mut self, n: usize, taken_at: Instant) {
         match self {
             Self::FixedWindow(window) => window.refund(n, taken_at),
@@ -89,7 +88,7 @@ impl Rate {
         }
     }
 
-    /// The allowance that was set last, in effect or to take effect when the interval ends.
+    /// Returns the allowance that was set last, in effect now or when the interval ends.
     #[must_use]
     pub fn allowance(&self) -> Allowance {
         match self {

@@ -1,35 +1,33 @@
-//! Restart: when, and whether, a producer that failed is opened again.
+//! [`Restart`]: when, and whether, a failed producer is opened again.
 //!
-//! Each failure doubles the delay before the next attempt, from `first` up to `max`; half of the
-//! delay is certain and half is scaled by a random number of the caller, so that many producers that
-//! lost the same broker do not come back at the same instant. A producer that has been healthy for
-//! `healthy_after` begins at `first` again. Independently, more than `restarts_max` failures
-//! within `window` are too many: [`RestartDecision::GiveUp`], and that is final.
+//! Each failure doubles the delay before the next attempt, from `first` up to `max`. Half of the delay is fixed, and
+//! half is scaled by a random number from the caller, so that many producers that lost the same broker do not return at
+//! the same instant. A producer that has been healthy for `healthy_after` starts at `first` again. Independently, more
+//! than `restarts_max` failures within `window` are too many: [`RestartDecision::GiveUp`], which is final.
 //!
-//! The two must fit: delays grow, so a short window never sees enough failures to give up. With the
-//! defaults (200 ms to 30 s) ten attempts take one to two minutes. At most 65,535 restarts can be
-//! counted in a window (16 bytes each, as they happen). The intensity limit is that of Erlang's
-//! supervisors (`supervisor.erl`, `add_restart`), the jitter the "equal jitter" of AWS's article on
-//! exponential back-off.
+//! The two must fit: delays grow, so a short window never sees enough failures to give up. With the defaults (200 ms to
+//! 30 s) ten attempts take one to two minutes. At most 65,535 restarts can be counted in a window (16 bytes each, as
+//! they happen). The intensity limit comes from Erlang's supervisors (`supervisor.erl`, `add_restart`), the jitter the
+//! "equal jitter" of AWS's article on exponential back-off.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How a failed producer is reopened.
+/// How a failed producer is opened again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestartPolicy {
-    /// The delay after the first failure. Doubled 32 times it is `max`, however small it was.
+    /// The delay after the first failure. After 32 doublings the delay is `max`, however small `first` is.
     pub first: Duration,
-    /// The longest delay. One that is below `first` is the delay of every attempt.
+    /// The longest delay. If it is below `first`, it is the delay of every attempt.
     pub max: Duration,
     /// How long a producer must have been healthy for its next failure to count as the first.
     pub healthy_after: Duration,
-    /// How many restarts are too many. `None`: it is tried for ever.
+    /// How many restarts are too many. `None` retries indefinitely.
     pub intensity: Option<Intensity>,
 }
 
 impl Default for RestartPolicy {
-    /// From 200 ms to 30 s, healthy after 60 s, tried for ever.
+    /// From 200 ms to 30 s, healthy after 60 s, retried indefinitely.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(200),
@@ -40,17 +38,17 @@ impl Default for RestartPolicy {
     }
 }
 
-/// The most restarts that may happen within a sliding window.
+/// The maximum number of restarts within a sliding window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {
-    /// This many restarts are granted; the next one within the window is refused. 0: none at all.
+    /// This many restarts are granted; the next one within the window is refused. 0 allows none.
     pub restarts_max: u16,
     /// A restart is forgotten when it is older than this.
     pub window: Duration,
 }
 
 impl Default for Intensity {
-    /// 3 in 5 s, as Elixir's supervisors.
+    /// 3 restarts in 5 s, as Elixir's supervisors.
     fn default() -> Self {
         Self {
             restarts_max: 3,
@@ -59,7 +57,7 @@ impl Default for Intensity {
     }
 }
 
-/// The restarts that fall into the window of an [`Intensity`].
+/// The restarts within the window of an [`Intensity`].
 ///
 /// ```
 /// use broadway_core::machine::restart::{Intensity, IntensityWindow};
@@ -78,7 +76,7 @@ pub struct IntensityWindow {
 }
 
 impl IntensityWindow {
-    /// Nothing was restarted yet.
+    /// Creates a window without restarts.
     #[must_use]
     pub const fn new(intensity: Intensity) -> Self {
         Self {
@@ -87,8 +85,8 @@ impl IntensityWindow {
         }
     }
 
-    /// Whether one more restart may happen now; if so, it counts from here on. A refused one does not.
-    #[must_use = "what is admitted counts as a restart"]
+    /// Returns whether one more restart may happen now, and counts it if so. A refused restart does not count.
+    #[must_use = "an admitted restart counts"]
     pub fn admit(&mut self, now: Instant) -> bool {
         while let Some(&oldest) = self.recent.front()
             && now.saturating_duration_since(oldest) > self.intensity.window
@@ -106,13 +104,13 @@ impl IntensityWindow {
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartDecision {
-    /// Open it again after this time.
+    /// Open the producer again after this time.
     After(Duration),
-    /// It failed too often.
+    /// The producer failed too often.
     GiveUp,
 }
 
-/// The restarts of one producer.
+/// Tracks the restarts of one producer.
 ///
 /// ```
 /// use broadway_core::machine::restart::{RestartDecision, Restart, RestartPolicy};
@@ -133,7 +131,7 @@ pub struct Restart {
 }
 
 impl Restart {
-    /// Nothing has failed yet.
+    /// Creates a state without failures.
     #[must_use]
     pub const fn new(policy: RestartPolicy) -> Self {
         let window = match policy.intensity {
@@ -149,9 +147,9 @@ impl Restart {
         }
     }
 
-    /// The producer failed, to open or while it ran. `jitter` is uniformly random.
+    /// Records that the producer failed, to open or while it ran. `jitter` is uniformly random.
     ///
-    /// The delay is between a half (`jitter` 0) and the whole of the present step.
+    /// The delay is between half (`jitter` 0) and all of the current step.
     pub fn failed(&mut self, now: Instant, jitter: u64) -> RestartDecision {
         let window = self.window.as_mut();
         if self.gave_up || !window.is_none_or(|window| window.admit(now)) {
@@ -170,20 +168,20 @@ impl Restart {
         RestartDecision::After(jittered(step, jitter))
     }
 
-    /// The producer works: call it once it is open, or with whatever it delivers.
+    /// Records that the producer works. Call it once the producer is open, or with whatever it delivers.
     ///
-    /// Only the first call after a failure counts: it is where the healthy period begins.
+    /// Only the first call after a failure counts: the healthy period begins there.
     pub fn healthy(&mut self, now: Instant) {
         self.healthy_since.get_or_insert(now);
     }
 
-    /// How many attempts in a row were not followed by a healthy period.
+    /// Returns the number of consecutive attempts without a healthy period.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The delay of the present attempt before jitter: `first` doubled `attempts` times, up to `max`.
+    /// The delay of the current attempt before jitter: `first` doubled `attempts` times, up to `max`.
     fn step(&self) -> Duration {
         let doubled = 2_u32
             .checked_pow(self.attempts)
@@ -192,7 +190,7 @@ impl Restart {
     }
 }
 
-/// From a half of `step` (0) to the whole of it (`u64::MAX`).
+/// Scales `step` between half (0) and all of it (`u64::MAX`).
 fn jittered(step: Duration, jitter: u64) -> Duration {
     let certain = step / 2;
     let rest = step - certain;

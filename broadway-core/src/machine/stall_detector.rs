@@ -1,12 +1,13 @@
-//! Whether a worker has been inside one call for too long: for a watchdog that looks from time to time.
+//! [`StallDetector`]: whether a worker has been inside one call for too long, for a watchdog that checks from time to
+//! time.
 //!
-//! A worker counts its turns: odd while it runs, even while it waits. A watchdog that sees the same odd count again and again tells
-//! that the worker has not come back, without a clock on the worker's side. It tells once when the time is over, and again each time
-//! that it has doubled.
+//! A worker counts its turns: odd while it runs, even while it waits. A watchdog that observes the same odd count
+//! repeatedly knows that the worker has not returned, without a clock on the worker's side. It reports once when the
+//! time has passed, and again each time that the time has doubled.
 
 use std::time::{Duration, Instant};
 
-/// What is known of one worker.
+/// The observations of one worker.
 #[derive(Debug, Clone)]
 pub struct StallDetector {
     after: Duration,
@@ -16,7 +17,7 @@ pub struct StallDetector {
 }
 
 impl StallDetector {
-    /// Tells when a worker has been in one turn for `after`.
+    /// Creates a detector that reports a worker that has been in one turn for `after`.
     #[must_use]
     pub const fn new(after: Duration, now: Instant) -> Self {
         Self {
@@ -27,7 +28,8 @@ impl StallDetector {
         }
     }
 
-    /// Looks at the worker's count. Returns how long it has been in this turn, at least, if that is to be told now.
+    /// Observes the worker's count. Returns how long the worker has been in this turn, at least, if that is to be
+    /// reported now.
     pub fn observe(&mut self, turns: u64, now: Instant) -> Option<Duration> {
         let is_inside = turns % 2 == 1;
         if !is_inside || turns != self.seen {

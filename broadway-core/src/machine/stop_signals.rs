@@ -1,21 +1,21 @@
-//! What a program that is asked to stop does at each signal: the first one drains, a later one aborts.
+//! [`StopSignals`]: what each signal requests. The first one drains, a later one aborts.
 //!
-//! A service manager or a terminal may send a signal to the process group and to the process, so that one request arrives twice.
-//! A signal within [`TOGETHER`] of the first belongs to it.
+//! A service manager or a terminal may signal both the process group and the process, so that one request arrives
+//! twice. A signal within [`TOGETHER`] of the first belongs to it.
 
 use std::time::{Duration, Instant};
 
-/// Signals that follow the first within this time are the same request.
+/// Signals within this time of the first are the same request.
 pub const TOGETHER: Duration = Duration::from_millis(500);
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopRequest {
-    /// To drain.
+    /// Drain.
     Drain,
-    /// To abort the drain.
+    /// Abort the drain.
     Abort,
-    /// Nothing that an earlier signal did not ask for.
+    /// Nothing that an earlier signal did not request.
     Nothing,
 }
 
@@ -37,7 +37,7 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// A signal was caught.
+    /// Records that a signal was caught, and returns what it requests.
     pub fn caught(&mut self, now: Instant) -> StopRequest {
         let Some(first) = self.first else {
             self.first = Some(now);

@@ -1,13 +1,13 @@
-//! TaskSlots for events that are handled in a task each, and how many more to ask for when tasks end.
+//! [`TaskSlots`]: slots for events that are each handled in a task of their own, and how many to request when tasks
+//! end.
 //!
-//! A consumer that starts a task for each event has `max` slots. It asks for `max` events at first.
-//! An event that was asked for has a slot, from then until its task has ended; free slots are
-//! collected until there are `min` of them, and are then asked for in one ask. So no more than `max`
-//! tasks run, and the producer is asked once for `min` tasks and not once for each. Note that `min` is
-//! the size of an ask here, while the `min` of a [`Credit`] is what is left when one is due: with
-//! `max` 100 and `min` 10 an ask for 10 is due when 90 events are still outstanding.
+//! A consumer that starts a task for each event has `max` slots and requests `max` events at first. A requested event
+//! holds a slot until its task has ended. Free slots are collected until there are `min` of them, and are then
+//! requested at once. At most `max` tasks run, and the producer receives one request for `min` tasks rather than one
+//! for each. Note that `min` is the size of a request here, while the `min` of a [`Credit`] is the number pending at
+//! which a request is due: with `max` 100 and `min` 10, a request for 10 is due when 90 events are outstanding.
 //!
-//! The rule is that of GenStage's `ConsumerSupervisor`.
+//! GenStage's `ConsumerSupervisor` follows the same rule.
 
 use super::credit::{Credit, InvalidCredit};
 
@@ -28,11 +28,11 @@ pub struct TaskSlots {
 }
 
 impl TaskSlots {
-    /// `max` slots, asked for by `min` at once; a `min` of 0 counts as 1.
+    /// Creates `max` slots, requested `min` at a time. A `min` of 0 counts as 1.
     ///
     /// # Errors
     ///
-    /// `max` is 0, or `min` is not below `max`.
+    /// Fails if `max` is 0 or `min` is not below `max`.
     pub const fn new(max: usize, min: usize) -> Result<Self, InvalidCredit> {
         match validate(max, min) {
             Ok(left) => match Credit::new(max, left) {
@@ -43,31 +43,31 @@ impl TaskSlots {
         }
     }
 
-    /// How many events to ask for now; their slots are taken from here on. All of them at first.
-    #[must_use = "what is returned counts as asked"]
+    /// Returns how many events to request now, and takes their slots. At first that is all of them.
+    #[must_use = "the returned number counts as requested"]
     pub const fn request(&mut self) -> usize {
         self.credit.request()
     }
 
-    /// `n` tasks have ended, or could not be started. Returns how many events to ask for now.
-    #[must_use = "what is returned counts as asked"]
+    /// Records that `n` tasks have ended, or could not be started. Returns how many events to request now.
+    #[must_use = "the returned number counts as requested"]
     pub const fn ended(&mut self, n: usize) -> usize {
         self.credit.consumed(n);
         self.credit.request()
     }
 
-    /// `n` events came that nobody had asked for. Their tasks need slots as well, above `max` if
-    /// need be; nothing is asked for until so many have ended.
+    /// Records that `n` events arrived without a request. Their tasks need slots too, above `max` if necessary; nothing
+    /// is requested until that many have ended.
     pub const fn received_unrequested(&mut self, n: usize) {
         self.credit.returned(n);
     }
 
-    /// Changes the limits. Returns how many events to ask for now. With fewer slots, tasks that are
-    /// too many go on; nothing is asked for until enough have ended.
+    /// Changes the limits. Returns how many events to request now. With fewer slots, surplus tasks continue, and
+    /// nothing is requested until enough have ended.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); nothing is changed then.
+    /// As [`new`](Self::new). Nothing changes then.
     pub const fn resize(&mut self, max: usize, min: usize) -> Result<usize, InvalidCredit> {
         match validate(max, min) {
             Ok(left) => match self.credit.resize(max, left) {
@@ -78,20 +78,20 @@ impl TaskSlots {
         }
     }
 
-    /// How many slots are taken: by events that were asked for, or by their tasks.
+    /// Returns how many slots are taken, by requested events or by their tasks.
     #[must_use]
     pub const fn taken(&self) -> usize {
         self.credit.pending()
     }
 
-    /// How many slots there are.
+    /// Returns the number of slots.
     #[must_use]
     pub const fn max(&self) -> usize {
         self.credit.max()
     }
 }
 
-/// How many slots are taken when an ask is due.
+/// Returns how many slots are taken when a request is due.
 const fn validate(max: usize, min: usize) -> Result<usize, InvalidCredit> {
     if max == 0 {
         return Err(InvalidCredit::ZeroMax);

@@ -1,4 +1,4 @@
-//! [`Emitter`]: what the engine and connectors call. [`Observers`]: what a builder remembers to make one.
+//! [`Emitter`]: reports events to the observers. [`Observers`]: the observers that a builder collects for it.
 
 use std::{
     fmt,
@@ -13,14 +13,14 @@ use super::TracingObserver;
 use super::{Event, Observer, Tee};
 use crate::caught::guarded;
 
-/// Writes the log unless it is turned off. There is nothing to write it with without the feature.
+/// Writes the log, unless it is turned off. Uninhabited without the feature `tracing`.
 #[cfg(feature = "tracing")]
 type Logger = TracingObserver;
 #[cfg(not(feature = "tracing"))]
 type Logger = std::convert::Infallible;
 
-/// Who observes a pipeline or a stage: whoever the user named, and the log, unless that is turned off or one of the
-/// others writes it.
+/// The observers of a pipeline or a stage: those that the user added, and the default logger, unless the log is turned
+/// off or one of the others writes it.
 #[derive(Clone)]
 pub(crate) struct Observers {
     named: Option<Arc<dyn Observer>>,
@@ -64,14 +64,14 @@ impl Observers {
     }
 }
 
-/// The sending side: what the engine and connectors call. Cheap to clone.
+/// Reports events to the observers. The engine and connectors call it. Cheap to clone.
 #[derive(Clone)]
 pub struct Emitter {
     shared: Arc<EmitterShared>,
 }
 
 struct EmitterShared {
-    /// Of the pipeline or the stage.
+    /// The name of the pipeline or the stage.
     name: Arc<str>,
     observer: Option<Arc<dyn Observer>>,
     logger: Option<Arc<Logger>>,
@@ -80,13 +80,13 @@ struct EmitterShared {
 }
 
 impl Emitter {
-    /// An emitter for the pipeline, or the stage, of this name. Only this observer is called: nothing else is logged.
+    /// Creates an emitter for the pipeline or stage of this name. It calls only this observer, and nothing else logs.
     #[must_use]
     pub fn new(name: &str, observer: impl Observer) -> Self {
         Self::from_parts(name, Some(Arc::new(observer)), None)
     }
 
-    /// An emitter without observers, which logs nothing.
+    /// Creates an emitter without observers, which logs nothing.
     #[must_use]
     pub fn silent(name: &str) -> Self {
         Self::from_parts(name, None, None)
@@ -111,8 +111,8 @@ impl Emitter {
         }
     }
 
-    /// Calls the observers.
-    // Inlined, so that the compiler knows at most call sites which event it is, and whether the log ever wants it.
+    /// Reports an event to the observers.
+    // Inlined, so that at most call sites the compiler knows the event, and whether the logger ever wants it.
     #[inline(always)]
     pub fn emit(&self, event: &Event<'_>) {
         if self.logs(event) {
@@ -154,8 +154,8 @@ impl Emitter {
         }
     }
 
-    /// Whether events that come per chunk and per batch, and the lag, are observed: for what is costly to compute. The default
-    /// log takes them only while the level `debug` is enabled.
+    /// Returns whether events that come per chunk and per batch, and the lag, are observed, so that callers can skip
+    /// work that only these need. The default logger takes them only while the level `debug` is enabled.
     #[must_use]
     pub fn is_heard(&self) -> bool {
         #[cfg(feature = "tracing")]

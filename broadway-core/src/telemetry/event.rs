@@ -1,4 +1,4 @@
-//! Every boundary of a topology, and of stages, as one closed enum.
+//! [`Event`]: everything that a topology or a stage reports, as one closed enum.
 
 use std::{fmt, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     publisher::PublishError,
 };
 
-/// A trigger's name in logs, metrics and tables: the word of the option that it comes from.
+/// Returns a trigger's name in logs, metrics and tables: the name of the option behind it.
 pub(super) const fn trigger_name(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Size => "size",
@@ -50,57 +50,57 @@ impl fmt::Display for DrainCause {
     }
 }
 
-/// How many messages of a chunk or batch were settled how, and how long they had been here.
+/// How many messages of a chunk or batch were settled with each outcome, and their latencies.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Settlement<'a> {
-    /// Succeeded.
+    /// Messages that succeeded.
     pub done: usize,
-    /// Failed.
+    /// Messages that failed.
     pub failed: usize,
-    /// Failed, and then [resolved](crate::Failed::resolve): acknowledged like those that are done.
+    /// Messages that failed and were then [resolved](crate::Failed::resolve): acknowledged like those that are done.
     pub resolved: usize,
-    /// Released unhandled.
+    /// Messages released unhandled.
     pub released: usize,
-    /// For each of them, the time since its producer delivered it. Empty unless
+    /// For each message, the time since its producer delivered it. Empty unless
     /// [`Observer::wants_latency`](super::Observer::wants_latency).
     pub latencies: &'a [Duration],
 }
 
-/// Something that happened in a topology, or to a stage.
+/// An event of a topology, a publisher or a stage.
 ///
-/// `producer`, `processor` and `worker` are indices from 0; `batcher` is a batcher's name. Durations are wall time. `affected` are the
-/// messages that the event is about, described when an observer asks.
+/// `producer`, `processor` and `worker` are indices from 0; `batcher` is a batcher's name. Durations are wall time.
+/// `affected` identifies the messages that the event is about, which are described when an observer asks for them.
 #[derive(Debug)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields that recur are described above")]
 pub enum Event<'a> {
-    /// `start` is about to return: producers are open, loops run.
+    /// `start` is about to return: producers are open, and tasks run.
     TopologyStarted {
         producers: usize,
         processors: usize,
         batchers: usize,
     },
-    /// No more is fetched; what is in flight goes on to its end.
+    /// The topology fetches no more messages. Messages in flight finish.
     Draining { cause: DrainCause },
-    /// The topology has ended. `unsettled` is 0 unless it was aborted or the drain ran out of time.
+    /// The topology has ended. `unsettled` is 0 unless it was aborted or the drain timed out.
     Drained { elapsed: Duration, unsettled: u64 },
-    /// Producers were paused; what is in flight goes on.
+    /// Producers were paused. Messages in flight continue.
     Paused,
     /// Producers run again.
     Resumed,
-    /// A producer delivered `count` messages, having been asked for `demand`.
+    /// A producer delivered `count` messages in response to `demand`.
     Produced {
         producer: usize,
         count: usize,
         demand: usize,
     },
-    /// `count` messages were pushed by hand, beside those of producers.
+    /// `count` messages were pushed by the program.
     Pushed { count: usize },
     /// A processor took a chunk of `count` messages.
     ChunkStarted { processor: usize, count: usize },
-    /// The processor has handled and settled it and sent on what goes to batchers. `returned` messages were given back, so
-    /// that others take them, because a handler had to wait.
+    /// The processor has handled and settled the chunk and forwarded messages to batchers. `returned` messages were
+    /// given back for other processors, because a handler had to wait.
     ChunkStopped {
         processor: usize,
         done: usize,
@@ -109,15 +109,16 @@ pub enum Event<'a> {
         returned: usize,
         elapsed: Duration,
     },
-    /// A message failed in a processor: an error or a panic.
+    /// A message failed in a processor, with an error or a panic.
     MessageFailed {
         processor: usize,
         reason: &'a Reason,
         affected: AffectedMessages<'a>,
     },
-    /// A processor (of the batcher of this name, or of messages) has not come back from a poll for `blocked`: a handler blocks its
-    /// thread. Told after [`Pipeline::blocked_after`](crate::Pipeline::blocked_after), and again each time that this doubles, by a
-    /// thread of its own. `message` is what it works on, as far as that is known: the first message of its chunk or batch.
+    /// A processor (of the batcher of this name, or of messages) has not returned from a poll for `blocked`: a handler
+    /// blocks its thread. Reported by a separate thread after
+    /// [`Pipeline::blocked_after`](crate::Pipeline::blocked_after), and again each time that the time has doubled.
+    /// `message` is the first message of the chunk or batch being handled, if it is known.
     HandlerBlocked {
         batcher: Option<&'static str>,
         worker: usize,
@@ -132,7 +133,7 @@ pub enum Event<'a> {
         count: usize,
         bytes: usize,
     },
-    /// A batch processor took it.
+    /// A batch processor took a batch.
     BatchStarted {
         batcher: &'static str,
         worker: usize,
@@ -163,37 +164,38 @@ pub enum Event<'a> {
         reason: &'a Reason,
         affected: AffectedMessages<'a>,
     },
-    /// `handle_failed` was called for `count` messages. With a `panic`, it was contained.
+    /// `handle_failed` was called for `count` messages. `panic` is its contained panic, if any.
     FailedHandled {
         count: usize,
         elapsed: Duration,
         panic: Option<&'a Reason>,
     },
-    /// Messages were handed to the acknowledger of a producer.
+    /// Messages were passed to the acknowledger of a producer.
     Settled {
         producer: usize,
         settlement: Settlement<'a>,
     },
-    /// Pushed messages ended. Their latencies are not told.
+    /// Pushed messages were settled. They have no latencies.
     PushedSettled { settlement: Settlement<'a> },
-    /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again. `affected` are those
-    /// that it left in its list.
+    /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again.
+    /// `affected` are the messages that the acknowledger left in its list.
     AckFailed {
         producer: usize,
         count: usize,
         reason: &'a Reason,
         affected: AffectedMessages<'a>,
     },
-    /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers these messages
-    /// again. Told for each producer, also when the topology ends for another reason.
+    /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers those
+    /// messages again. Reported for each producer, even if the topology ends for another reason.
     CloseFailed { producer: usize, error: &'a str },
-    /// A producer holds `held` messages that the rate limit does not let through yet; it goes on after `wait`.
+    /// A producer holds `held` messages that the rate limit does not admit yet. It continues after `wait`.
     RateLimited {
         producer: usize,
         held: usize,
         wait: Duration,
     },
-    /// A producer failed in `callback`; its source is opened again after `restart_after`, or, with `None`, not any more.
+    /// A producer failed in `callback`. Its source is opened again after `restart_after`, or not at all if that is
+    /// `None`.
     ProducerFailed {
         producer: usize,
         callback: Callback,
@@ -202,93 +204,97 @@ pub enum Event<'a> {
     },
     /// A producer that had failed delivers again.
     ProducerRestarted { producer: usize, restarts: u64 },
-    /// A topology ended with messages that were not settled, or that were done and that the source could not acknowledge: it will
-    /// deliver them again.
+    /// A topology ended with messages that were not settled, or that were done and that the source could not
+    /// acknowledge. The source will deliver them again.
     DroppedUnsettled { count: u64 },
-    /// A source was given a part of its input (a partition): `part` is a name such as `orders[3]`, `position` that of the next message
-    /// to be read (the last settled one's + 1), if the source knows it.
+    /// A source was assigned a part of its input (a partition). `part` is a name such as `orders[3]`; `position` is the
+    /// position of the next message to read (that of the last settled message + 1), if the source knows it.
     Assigned {
         producer: usize,
         part: &'a str,
         position: Option<i64>,
     },
-    /// A part was taken away. `settled` is false when work on it had not ended or was not committed in time, and will be
-    /// repeated elsewhere; `repeats` counts what was done of that.
+    /// A part was taken away. `settled` is false if work on it had not ended or was not committed in time, and will be
+    /// repeated elsewhere; `repeats` is the number of its messages that were done.
     Revoked {
         producer: usize,
         part: &'a str,
         settled: bool,
         repeats: u64,
     },
-    /// A part takes no more messages after a failure, until an operator decides; `position` is that of the failed message.
+    /// A part takes no more messages after a failure until an operator decides. `position` is the position of the
+    /// failed message.
     Halted {
         producer: usize,
         part: &'a str,
         position: i64,
         reason: &'a str,
     },
-    /// A part that had halted takes messages again, from `position` on, since an operator decided so.
+    /// An operator let a halted part take messages again, from `position` on.
     Unhalted {
         producer: usize,
         part: &'a str,
         position: i64,
     },
-    /// Messages of a part were deleted at the source before they were read: the positions from `from` up to, and without, `to`.
+    /// Messages of a part were deleted at the source before they were read: the positions from `from` up to, and
+    /// excluding, `to`.
     Lost {
         producer: usize,
         part: &'a str,
         from: i64,
         to: i64,
     },
-    /// Reading of a part begins elsewhere than at its last commit, or than the options say for a part without one.
+    /// Reading of a part begins somewhere other than at its last commit, or than the options specify for a part without
+    /// a commit.
     Repositioned {
         producer: usize,
         part: &'a str,
         position: i64,
         reason: &'a str,
     },
-    /// How far a part is behind: a partition, a queue or a subscription. `messages` counts those at the broker that are not
-    /// settled, in flight or not; `None` means that the source does not know it now. `oldest` is the age of the oldest of them;
-    /// `None` means unknown, or that there is none. Each connector documents where its figures come from.
+    /// How far a part (a partition, a queue or a subscription) is behind. `messages` is the number of messages at the
+    /// broker that are not settled, in flight or not; `None` means that the source does not know it now. `oldest` is
+    /// the age of the oldest of them; `None` means that it is unknown or that there is none. Each connector documents
+    /// the origin of its figures.
     Lag {
         producer: usize,
         part: &'a str,
         messages: Option<u64>,
         oldest: Option<Duration>,
     },
-    /// A commit (or whatever makes settlements durable at the source) was confirmed. `position` is where reading begins after a
-    /// restart: the position of the last settled message + 1.
+    /// A commit (or whatever makes settlements durable at the source) was confirmed. `position` is where reading
+    /// resumes after a restart: the position of the last settled message + 1.
     Committed {
         producer: usize,
         part: &'a str,
         position: i64,
     },
-    /// A commit failed; it is tried again where that can help.
+    /// A commit failed. It is retried if that can help.
     CommitFailed { producer: usize, error: &'a str },
-    /// The connection of a source has trouble that it deals with by itself.
+    /// The connection of a source failed in a way that the source recovers from.
     SourceTrouble { producer: usize, error: &'a str },
-    /// `count` messages ended after the source had lost its claim on them: their lease was over, or their connection was gone.
-    /// Their results are ignored, and the source delivers them again, or has done so already.
+    /// `count` messages ended after the source had lost its claim on them: their lease was over, or their connection
+    /// was gone. Their results are ignored, and the source delivers the messages again, or has done so already.
     LateResults {
         producer: usize,
         count: usize,
         affected: AffectedMessages<'a>,
     },
-    /// An [observed](crate::Publisher::observed) publisher sent messages: so many were confirmed, so many failed, the first
-    /// of them with `error`. The observer is called with the publisher's name.
+    /// An [observed](crate::Publisher::observed) publisher sent messages: `done` were confirmed and `failed` were not,
+    /// the first of them with `error`. The observer is called with the publisher's name.
     Published {
         done: usize,
         failed: usize,
         elapsed: Duration,
         error: Option<&'a PublishError>,
     },
-    /// Something happened to a [stage](crate::stage), which is no part of a pipeline.
+    /// An event of a [stage](crate::stage), which is not part of a pipeline.
     Stage(StageEvent<'a>),
 }
 
 impl Event<'_> {
-    /// Whether it belongs to the course of things: it comes per chunk, per batch or at intervals, and nobody needs to know. Logs show it
-    /// at the levels `debug` and `trace` only.
+    /// Returns whether the event is routine: it comes per chunk, per batch or at intervals, and requires no attention.
+    /// Logs have it at the levels `debug` and `trace` only.
     #[must_use]
     #[inline(always)]
     pub const fn is_routine(&self) -> bool {
@@ -312,7 +318,7 @@ impl Event<'_> {
         }
     }
 
-    /// The event's name in logs and tests, in snake case.
+    /// Returns the event's name in logs and tests, in snake case.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

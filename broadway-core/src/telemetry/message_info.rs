@@ -1,33 +1,34 @@
-//! [`AffectedMessages`]: which messages an event is about. Nothing is put into words before an observer asks.
+//! [`MessageInfo`] and [`AffectedMessages`]: the messages that an event is about. No message is described before an
+//! observer asks for it.
 
 use std::fmt;
 
 use crate::message::Record;
 
-/// What is known of one message: where it is from, never its payload.
+/// Describes one message: where it comes from, never its payload.
 ///
-/// Sources give `id`, `attempt` and `key`, by [`SourceProducer::describe`](crate::SourceProducer::describe) and
-/// [`Acknowledger::describe`](crate::Acknowledger::describe); the pipeline adds the rest. `Debug` and `Display` do not show the
-/// key.
+/// Sources provide `id`, `attempt` and `key` through [`SourceProducer::describe`](crate::SourceProducer::describe) and
+/// [`Acknowledger::describe`](crate::Acknowledger::describe); the pipeline adds the rest. `Debug` and `Display` do not
+/// show the key.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageInfo {
     /// The producer that delivered it, counted from 0. `None` for a message that was pushed.
     pub producer: Option<usize>,
-    /// Its coordinates at the source: `orders[3]@88127`, a message id. Empty if the source has none.
+    /// Its coordinates at the source: `orders[3]@88127`, or a message id. Empty if the source has none.
     pub id: String,
-    /// Which delivery of the message this is, from 1. `None` where the broker does not say; RabbitMQ's classic queues only say that it is
-    /// not the first, which is 2 here.
+    /// Which delivery of the message this is, from 1. `None` if the broker does not count. RabbitMQ's classic queues
+    /// only mark deliveries after the first, which are 2 here.
     pub attempt: Option<u32>,
     /// The key of the record. `None` if it has none.
     pub key: Option<Vec<u8>>,
-    /// A hash of the key, the same for all messages of a key: with [`partition_by`](crate::Processors::partition_by) the hash that
-    /// keeps their order, else [`key_hash`] of the record's key. `None` without a key.
+    /// A hash of the key, the same for all messages of a key: with [`partition_by`](crate::Processors::partition_by)
+    /// the hash that keeps their order, otherwise [`key_hash`] of the record's key. `None` without a key.
     pub key_hash: Option<u64>,
 }
 
 impl MessageInfo {
-    /// A message with these coordinates.
+    /// Describes a message with these coordinates.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         Self {
@@ -36,7 +37,7 @@ impl MessageInfo {
         }
     }
 
-    /// The id and the key of a record.
+    /// Describes a record by its id and key.
     #[must_use]
     pub fn of_record(record: &impl Record) -> Self {
         Self {
@@ -45,7 +46,7 @@ impl MessageInfo {
         }
     }
 
-    /// The same, with the number of the delivery, from 1.
+    /// Sets the number of the delivery, from 1.
     #[must_use]
     pub fn attempt(mut self, attempt: impl Into<Option<u32>>) -> Self {
         self.attempt = attempt.into();
@@ -53,7 +54,7 @@ impl MessageInfo {
     }
 }
 
-/// The coordinates, and the attempt after the first one: `orders@17 (attempt 3)`.
+/// Writes the coordinates, and the attempt after the first one: `orders@17 (attempt 3)`.
 impl fmt::Display for MessageInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.id)?;
@@ -76,9 +77,9 @@ impl fmt::Debug for MessageInfo {
     }
 }
 
-/// The hash of a record's key as logs show it, in hexadecimal with 16 digits.
+/// Returns the hash of a record's key. Logs show it in hexadecimal with 16 digits.
 ///
-/// The same in every process that uses this version of the library.
+/// It is the same in every process that uses this version of the library.
 ///
 /// ```
 /// use broadway_core::telemetry::key_hash;
@@ -93,9 +94,9 @@ pub fn key_hash(key: &[u8]) -> u64 {
     foldhash::fast::FixedState::default().hash_one(key)
 }
 
-/// The messages that an event is about. Each is described when it is asked for, and not before.
+/// The messages that an event is about. Each is described when an observer asks for it, and not before.
 ///
-/// There may be fewer than the event counts, where the source does not know which they were.
+/// There may be fewer than the event counts, if the source does not know which they were.
 #[derive(Clone, Copy)]
 pub struct AffectedMessages<'a> {
     len: usize,
@@ -103,25 +104,25 @@ pub struct AffectedMessages<'a> {
 }
 
 impl<'a> AffectedMessages<'a> {
-    /// `len` messages; `describe` is called with an index below `len`.
+    /// `len` messages, described by `describe` with an index below `len`.
     #[must_use]
     pub fn new(len: usize, describe: &'a dyn Fn(usize) -> MessageInfo) -> Self {
         Self { len, describe }
     }
 
-    /// It is not known which.
+    /// Messages that are not known.
     #[must_use]
     pub fn unknown() -> Self {
         Self::new(0, &|_| MessageInfo::default())
     }
 
-    /// How many can be described.
+    /// Returns how many messages can be described.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none can be described.
+    /// Returns whether no message can be described.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,12 +1,13 @@
-//! [`MetricsObserver`]: the events of topologies and stages as metrics, by way of the `metrics` facade.
+//! [`MetricsObserver`]: the events of topologies and stages as metrics, through the `metrics` facade.
 //!
-//! What there is, with types, units and labels, stands in one place in code (`catalog.rs`) and one for readers
-//! (`docs/telemetry.md`); a test keeps them the same. `handles.rs` holds the handles and says what each event moves, `parts.rs`
-//! those of a source's partitions, `publisher.rs` those of publishers, `stage.rs` those of stages.
+//! The metrics, with types, units and labels, are listed once in code (`catalog.rs`) and once for readers
+//! (`docs/telemetry.md`); a test keeps the two equal. `handles.rs` holds the handles of a pipeline and updates them
+//! with each event, `parts.rs` those of a source's partitions, `publisher.rs` those of publishers, `stage.rs` those of
+//! stages.
 //!
-//! A handle is made once for each pipeline or stage and set of labels and then kept, since looking one up costs several times what
-//! moving it does. Labels are indices of producers and processors, names of stages, batchers and parts: all few. Keys and
-//! ids of messages are never labels.
+//! A handle is created once for each pipeline or stage and set of labels and then kept, because a look-up costs several
+//! times as much as an update. Labels are indices of producers and processors, and names of stages, batchers and parts:
+//! all few. Keys and ids of messages are never labels.
 
 mod catalog;
 mod handles;
@@ -18,12 +19,12 @@ mod stage;
 use self::{handles::PipelineMetrics, publisher::PublisherMetrics, stage::StageMetrics};
 use super::{Event, Observer, named_values::NamedValues};
 
-/// Feeds the events of topologies and stages to the recorder of the `metrics` facade.
+/// Reports the events of topologies and stages to the recorder of the `metrics` facade.
 ///
-/// Install the recorder (an exporter does) before the pipeline or stage starts: the handles are made at its first event,
-/// and those made without a recorder stay silent. Topologies that share an observer, or a recorder, are told apart by the
-/// names of their pipelines, and so are stages by theirs. The handles of a name are kept for good: stages that come and go
-/// should share a few names.
+/// Install the recorder (an exporter does) before the pipeline or stage starts: handles are created at its first event,
+/// and handles created without a recorder stay silent. Topologies that share an observer or a recorder are
+/// distinguished by the names of their pipelines, and stages by theirs. The handles of a name are kept for the life of
+/// the observer: stages that come and go should share a few names.
 ///
 /// ```
 /// use broadway_core::telemetry::MetricsObserver;
@@ -40,7 +41,7 @@ pub struct MetricsObserver {
 }
 
 impl MetricsObserver {
-    /// An observer of everything but latencies.
+    /// Creates an observer of everything but latencies.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -51,7 +52,7 @@ impl MetricsObserver {
         }
     }
 
-    /// Records `broadway_end_to_end_seconds` too: the only metric that costs something for each message.
+    /// Also records `broadway_end_to_end_seconds`, the only metric with a cost per message.
     #[must_use]
     pub const fn with_latency(mut self) -> Self {
         self.wants_latency = true;

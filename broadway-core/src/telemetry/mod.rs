@@ -1,14 +1,12 @@
-//! What topologies and [stages](crate::stage) tell about themselves: one closed [`Event`] enum, and [`Observer`], which
-//! hears it.
+//! Events of topologies and [stages](crate::stage): one closed [`Event`] enum, and [`Observer`], which receives it.
 //!
-//! Events come per chunk and per batch, never per message, but for failures, and for the messages that are sent to stages
-//! by hand. An observer is called on the thread where the
-//! event happened and must not block; a panic of an observer is contained and logged once. Without an observer nothing is
-//! computed for it.
+//! Events are reported per chunk and per batch, not per message, except for failures and for messages sent to stages.
+//! An observer is called on the thread where the event happened and must not block. A panic of an observer is contained
+//! and logged once. Without an observer nothing is computed for it.
 //!
-//! Ready observers: [`Totals`](crate::Totals) are always counted; `TracingObserver` (feature `tracing`, on by
-//! default) writes logs, `MetricsObserver` (feature `metrics`) feeds the `metrics` facade, [`Summary`] makes the closing
-//! table of a command-line program, and [`Tee`] calls two.
+//! Ready-made observers: `TracingObserver` (feature `tracing`, on by default) writes logs, `MetricsObserver` (feature
+//! `metrics`) reports to the `metrics` facade, [`Summary`] makes the closing table of a command-line program, and
+//! [`Tee`] calls two observers. [`Totals`](crate::Totals) are always counted.
 
 mod emitter;
 mod event;
@@ -41,25 +39,26 @@ pub use summary::Summary;
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use tracing::TracingObserver;
 
-/// Hears the events of a topology, or of a stage.
+/// Receives the events of a topology or of a stage.
 pub trait Observer: Send + Sync + 'static {
-    /// Called for each event of the pipeline of this name, or of the stage: then it is an [`Event::Stage`]. Must not block.
+    /// Called for each event. `name` is the name of the pipeline, of the publisher for [`Event::Published`], or of the
+    /// stage for [`Event::Stage`]. Must not block.
     fn on_event(&self, name: &str, event: &Event<'_>);
 
-    /// Whether [`Event::Settled`] should carry each message's latency. Asked once at start; costs about 2 ns a message.
-    /// Stages have no latencies to tell.
+    /// Whether [`Event::Settled`] should carry each message's latency. Called once at start; costs about 2 ns per
+    /// message. Stages report no latencies.
     fn wants_latency(&self) -> bool {
         false
     }
 
-    /// Whether it writes the log itself. Such an observer replaces the log that a pipeline or a stage writes by default, so that
-    /// nothing is logged twice. Asked once at start. Defaults to `false`.
+    /// Whether this observer writes the log. Such an observer replaces the default logger of the pipeline or stage, so
+    /// that nothing is logged twice. Called once at start. Defaults to `false`.
     fn writes_log(&self) -> bool {
         false
     }
 }
 
-/// Hears nothing.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoopObserver;
 
@@ -81,8 +80,8 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
     }
 }
 
-/// Calls two observers, the first one first. What [`Pipeline::observe`](crate::Pipeline::observe), and that of
-/// stages, makes when it is called more than once.
+/// Calls two observers, the first one first. [`Pipeline::observe`](crate::Pipeline::observe), and `observe` of stages,
+/// make one when called more than once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tee<A, B>(pub A, pub B);
 

@@ -1,9 +1,9 @@
-//! [`NamedValues`]: a value for each of a few names, made when a name is first met and kept for good.
+//! [`NamedValues`]: a value for each of a few names, created when a name first occurs and then kept.
 //!
-//! An observer is called from every thread of a topology, with names that are always the same few: pipelines, batchers,
-//! indices of producers. `NamedValues` is a list that only grows, each link a [`OnceLock`]: finding a name takes no lock and
-//! writes nothing, so that processors on different cores do not disturb each other. The price is a walk from the
-//! front, so it is not for names without a small bound; those go into a map.
+//! An observer is called from every thread of a topology with names that are always the same few: pipelines, batchers,
+//! indices of producers. `NamedValues` is a list that only grows, each link a [`OnceLock`]: finding a name takes no
+//! lock and writes nothing, so processors on different cores do not slow each other down. The cost is a walk from the
+//! front, so names without a small bound go into a map instead.
 
 use std::{
     borrow::{Borrow, ToOwned},
@@ -11,7 +11,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// Values by name, for names that are few.
+/// Values by name, for a small number of names.
 pub(super) struct NamedValues<Q: ?Sized + ToOwned, V> {
     first: NamedValueLink<Q, V>,
 }
@@ -31,7 +31,8 @@ impl<Q: ?Sized + ToOwned + Eq, V> NamedValues<Q, V> {
         }
     }
 
-    /// The value of `name`, made now if there is none. Two threads that ask for a new name at once get the same value.
+    /// Returns the value of `name`, created now if there is none. Two threads that request a new name at once get the
+    /// same value.
     pub(super) fn get(&self, name: &Q, make: impl FnOnce() -> V) -> &V {
         let mut make = Some(make);
         let mut link = &self.first;

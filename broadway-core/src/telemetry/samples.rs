@@ -1,4 +1,4 @@
-//! One of each event, for the tests of observers: what they do with *every* event is told by these.
+//! One of each event, for the tests of observers: they check what an observer does with *every* event.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,10 +13,10 @@ use crate::{
 
 pub(super) const LATENCIES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
 
-/// Text that stands for users' data, which no log and no metric may carry.
+/// Text that stands for user data, which no log and no metric may contain.
 pub(super) const SECRET_KEY: &str = "customer-4711";
 
-/// Message `index` of a Kafka-like source; its key is a secret.
+/// Describes message `index` of a Kafka-like source. Its key is a secret.
 pub(super) fn info(index: usize) -> MessageInfo {
     let mut info = MessageInfo::new(format!("orders[3]@{index}")).attempt(2);
     info.producer = Some(0);
@@ -47,9 +47,9 @@ pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlem
     }
 }
 
-/// Calls `hear` with one of each event (and with the variants of those that mean different things), in an order in
-/// which a topology might tell them.
-pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
+/// Calls `observe` with one of each event (and with the variants of events that mean different things), in an order in
+/// which a topology might report them.
+pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
     let key = BatchKey::from(SECRET_KEY);
     let (refused, broken) = (refused(), panicked(Callback::HandleBatch));
     let error = BoxError::from("connection reset");
@@ -286,17 +286,17 @@ pub(super) fn every_event(mut hear: impl FnMut(&Event<'_>)) {
             unsettled: 1,
         },
     ];
-    events.iter().for_each(&mut hear);
-    every_stage_event(|event| hear(&Event::Stage(event)));
+    events.iter().for_each(&mut observe);
+    every_stage_event(|event| observe(&Event::Stage(event)));
 }
 
-/// How a stage ended that `refused` a chunk.
+/// The end of a stage that `refused` a chunk.
 pub(super) fn failed_end() -> End {
     let reason = Reason::error(Callback::HandleEvents, "refused");
     End::Failed(Failure::new(&Arc::from("numbers"), reason))
 }
 
-fn every_stage_event(mut hear: impl FnMut(StageEvent<'_>)) {
+fn every_stage_event(mut observe: impl FnMut(StageEvent<'_>)) {
     let ms = Duration::from_millis;
     let refused = Reason::error(Callback::HandleEvents, "refused");
     let broken = panicked(Callback::HandleTimer);
@@ -353,5 +353,5 @@ fn every_stage_event(mut hear: impl FnMut(StageEvent<'_>)) {
         },
         StageEvent::Ended { end: &failed },
     ];
-    events.into_iter().for_each(&mut hear);
+    events.into_iter().for_each(&mut observe);
 }

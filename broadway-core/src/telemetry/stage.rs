@@ -1,4 +1,4 @@
-//! What stages tell, beside pipelines: each of their boundaries.
+//! [`StageEvent`]: everything that a stage reports.
 //!
 //! ```text
 //! Subscribed, Cancelled                          ConsumerSubscribed, ConsumerCancelled
@@ -14,83 +14,85 @@ use crate::{
     task_id::TaskId,
 };
 
-/// Something that happened to a [stage](crate::stage); the name that observers are given is the stage's.
+/// An event of a [stage](crate::stage). Observers are called with the stage's name.
 ///
-/// Told per chunk and per demand, never per event; but per message that a stage [receives](crate::stage::Receive). Counts
-/// are events of the stage's type unless they say otherwise. `elapsed` is wall time, of a single call, what it waited for
-/// included; it is measured only if somebody hears. What a stage told adds up to its
-/// [`StageStats`](crate::stage::StageStats).
+/// Reported per chunk and per demand, not per event; but once for each message that a stage
+/// [receives](crate::stage::Receive). Counts are events of the stage's type unless stated otherwise. `elapsed` is the
+/// wall time of a single call, including its waits; it is measured only if there is an observer. The reported counts
+/// add up to the stage's [`StageStats`](crate::stage::StageStats).
 #[derive(Debug)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are described with their events")]
 pub enum StageEvent<'a> {
-    /// It has been initialised, for the first time. `Ended` will follow in any case, if only when it is aborted.
+    /// The stage has been initialized for the first time. `Ended` follows in any case, even if it is aborted.
     Started,
-    /// It is subscribed to the stage `producer`, one of now `subscriptions`. After a restart told again for each.
+    /// The stage subscribed to the stage `producer`, and now has this many `subscriptions`. Reported again for each
+    /// subscription after a restart.
     Subscribed {
         producer: &'a str,
         subscriptions: usize,
     },
-    /// A subscription to the stage `producer` has ended, because that has, as `end` says, or because it was cancelled.
-    /// `subscriptions` are left. Not told of those that go when the stage itself ends.
+    /// A subscription to the stage `producer` ended, because that stage ended with `end`, or because it was cancelled.
+    /// `subscriptions` are left. Not reported for subscriptions that end with the stage itself.
     Cancelled {
         producer: &'a str,
         end: &'a End,
         subscriptions: usize,
     },
-    /// A consumer has subscribed to it.
+    /// A consumer subscribed to the stage.
     ConsumerSubscribed,
-    /// The subscription of a consumer has ended: cancelled, or the consumer ended as `end` says. Not told of those that are
-    /// left when the stage itself ends.
+    /// The subscription of a consumer ended: it was cancelled, or the consumer ended with `end`. Not reported for
+    /// subscriptions that end with the stage itself.
     ConsumerCancelled { end: &'a End },
-    /// Consumers ask for `demand` more events than wait in its buffer, and with them for `outstanding` in all. After a restart
-    /// told once more, with all that is outstanding as its demand.
+    /// Consumers request `demand` events beyond those in the buffer, and `outstanding` in all. After a restart reported
+    /// once more, with all outstanding events as the demand.
     Demanded { demand: usize, outstanding: usize },
-    /// It received a chunk of `count` events, and handled it in `elapsed`. `emitted` are those that it emitted meanwhile; an
-    /// `Emitted` follows.
+    /// The stage received a chunk of `count` events and handled it in `elapsed`. It emitted `emitted` events meanwhile;
+    /// an `Emitted` event follows.
     Handled {
         count: usize,
         emitted: usize,
         elapsed: Duration,
     },
-    /// Another callback than `handle_events` returned or failed after `elapsed`: `handle_demand`, `handle_timer`, `receive` or
-    /// one of those about subscriptions. Also `handle_events`, if it failed. Not told of `init`, `poll_more`,
-    /// `handle_discarded` and `terminate`.
+    /// A callback other than `handle_events` returned or failed after `elapsed`: `handle_demand`, `handle_timer`,
+    /// `receive` or one of the subscription callbacks. Also `handle_events`, if it failed. Not reported for `init`,
+    /// `poll_more`, `handle_discarded` and `terminate`.
     Called {
         callback: Callback,
         elapsed: Duration,
     },
-    /// It emitted `count` events, in whatever callback. Consumers ask for `outstanding` more.
+    /// The stage emitted `count` events, in any callback. Consumers still request `outstanding`.
     Emitted { count: usize, outstanding: usize },
-    /// `count` emitted events are for nobody: the function of its dispatcher says so.
+    /// The dispatcher's function discarded `count` emitted events.
     Dropped { count: usize },
-    /// Now `count` events wait in its buffer, since nobody has asked for them. Told when that changed.
+    /// `count` events now wait in the stage's buffer without demand. Reported when the number changes.
     Buffered { count: usize },
-    /// Its buffer was full, and `count` emitted events were discarded.
+    /// The buffer was full, and `count` emitted events were discarded.
     Discarded { count: usize },
-    /// A callback failed. The stage is restarted after `restart_after`, or, with `None`, ends. The chunk in hand, of `lost` events
-    /// that were received, is gone, and so is what the callback emitted.
+    /// A callback failed. The stage is restarted after `restart_after`, or ends if that is `None`. The current chunk,
+    /// of `lost` received events, is gone, and so are the events that the callback emitted.
     Failed {
         reason: &'a Reason,
         lost: usize,
         restart_after: Option<Duration>,
     },
-    /// It has failed, was made and initialised anew, and runs again. It was the `restarts`th attempt since the stage started.
+    /// A failed stage was created and initialized again, and runs. It was attempt `restarts` since the stage started.
     Restarted { restarts: u64 },
-    /// A [pool](crate::stage::pool) had so many members before, and is to have so many now. The name is the pool's.
+    /// A [pool](crate::stage::pool) changes size from `before` to `members`. The name is the pool's.
     Resized { before: usize, members: usize },
-    /// One of its [tasks](crate::stage::task_per_event()) failed; it is run again, with the same event, or it is gone.
+    /// A [task](crate::stage::task_per_event()) of the stage failed. It runs again with the same event if `restarts`;
+    /// otherwise it is gone.
     TaskFailed {
         task: TaskId,
         reason: &'a Reason,
         restarts: bool,
     },
-    /// It has ended, for good: the last event of a stage.
+    /// The stage has ended. This is its last event.
     Ended { end: &'a End },
 }
 
 impl StageEvent<'_> {
-    /// As [`Event::is_routine`](super::Event::is_routine). Failures, restarts and what is discarded are not routine.
+    /// As [`Event::is_routine`](super::Event::is_routine). Failures, restarts and discarded events are not routine.
     #[must_use]
     #[inline]
     pub const fn is_routine(&self) -> bool {
@@ -106,7 +108,7 @@ impl StageEvent<'_> {
         )
     }
 
-    /// The event's name in logs and tests, in snake case.
+    /// Returns the event's name in logs and tests, in snake case.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

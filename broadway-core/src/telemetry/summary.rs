@@ -1,7 +1,7 @@
-//! [`Summary`]: what a command-line program shows, a line while it runs and a table at the end.
+//! [`Summary`]: the output of a command-line program: one line while it runs, and a table at the end.
 //!
-//! `counts.rs` counts, and is told the time; `table.rs` writes. This file shares the counts between the topology, which
-//! tells, and the program, which asks.
+//! `counts.rs` counts, with time as a parameter; `table.rs` formats. This file shares the counts between the topology,
+//! which reports events, and the program, which reads them.
 
 mod counts;
 mod latency;
@@ -17,22 +17,22 @@ use self::counts::SummaryCounts;
 use super::{Event, Observer, event::trigger_name};
 use crate::batch::Trigger;
 
-/// Counts what happens in a topology, for a closing table ([`Display`](fmt::Display)) and a
+/// Counts the events of a topology, for a closing table ([`Display`](fmt::Display)) and a
 /// [`progress_line`](Self::progress_line).
 ///
-/// A clone shares the counts: give one to the pipeline and keep the other. One summary is for one topology; several that
-/// share one are added up. Stages are not counted: they settle nothing.
+/// A clone shares the counts: give one to the pipeline and keep the other. One summary is for one topology; the counts
+/// of several that share one are added up. Stages are not counted, because they settle nothing.
 ///
 /// # Cost
 ///
-/// A short lock for each event but those of chunks. It asks for latencies, so that each settled message costs about
-/// 2 ns for reading the clock and some 5 ns for sorting it into a histogram, under that lock.
+/// A short lock for each event except those of chunks. It requests latencies, so each settled message costs about 2 ns
+/// for reading the clock and about 5 ns for sorting it into a histogram, under that lock.
 ///
 /// # Limits
 ///
-/// It tells apart the first [`REASONS_MAX`](Self::REASONS_MAX) reasons of failures; further ones are counted together. Of
-/// a reason it keeps the first line, up to 200 characters. Latencies are kept to about 1 %, and those above one hour count
-/// as one hour.
+/// The first [`REASONS_MAX`](Self::REASONS_MAX) reasons of failures are counted separately, further ones together. The
+/// first line of a reason is kept, up to 200 characters. Latencies are accurate to about 1 %, and those above one hour
+/// count as one hour.
 ///
 /// ```
 /// use broadway_core::telemetry::Summary;
@@ -49,78 +49,80 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// How many reasons of failures are told apart.
+    /// How many reasons of failures are counted separately.
     pub const REASONS_MAX: usize = 20;
 
-    /// A summary of nothing yet.
+    /// Creates an empty summary.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One line for now: messages settled, messages a second and the 99th percentile of the latency since the line before,
-    /// and failures. As in `1,204,511 messages  80,645 msg/s  12 failed  p99 8.4 ms`.
+    /// Returns one line about the time since the last call: messages settled, messages per second, failures, and the
+    /// 99th percentile of the latency. For example `1,204,511 messages  80,645 msg/s  12 failed  p99 8.4 ms`.
     #[must_use]
     pub fn progress_line(&self) -> String {
         let progress = self.lock().progress(Instant::now());
         table::progress_line(&progress)
     }
 
-    /// Messages that producers delivered, or that were pushed.
+    /// Returns how many messages producers delivered or programs pushed.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.lock().read
     }
 
-    /// Messages settled as succeeded.
+    /// Returns how many messages were settled as done.
     #[must_use]
     pub fn ok(&self) -> u64 {
         self.lock().done
     }
 
-    /// Messages settled as failed: their source decides what becomes of them.
+    /// Returns how many messages were settled as failed. Their source decides what happens to them.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.lock().failed
     }
 
-    /// Messages that failed and were then [resolved](crate::Failed::resolve), as by dead letters.
+    /// Returns how many messages failed and were then [resolved](crate::Failed::resolve), for example as dead letters.
     #[must_use]
     pub fn resolved(&self) -> u64 {
         self.lock().resolved
     }
 
-    /// Messages released unhandled.
+    /// Returns how many messages were released unhandled.
     #[must_use]
     pub fn released(&self) -> u64 {
         self.lock().released
     }
 
-    /// Messages that were not settled when the topology ended.
+    /// Returns how many messages were not settled when the topology ended.
     #[must_use]
     pub fn dropped_unsettled(&self) -> u64 {
         self.lock().dropped_unsettled
     }
 
-    /// Messages whose acknowledgement failed.
+    /// Returns how many messages could not be acknowledged.
     #[must_use]
     pub fn ack_failures(&self) -> u64 {
         self.lock().ack_failures
     }
 
-    /// Why messages failed and how many, the most frequent first. Those that are not told apart come last, as `other`.
+    /// Returns the reasons of failures with their counts, the most frequent first. Reasons that are not counted
+    /// separately come last, as `other`.
     #[must_use]
     pub fn reasons(&self) -> Vec<(String, u64)> {
         let counts = self.lock();
-        let told = counts
+        let separate = counts
             .reasons_by_count()
             .into_iter()
             .map(|(text, count)| (text.to_owned(), count));
-        told.chain((counts.other_reasons > 0).then(|| ("other".to_owned(), counts.other_reasons)))
+        separate
+            .chain((counts.other_reasons > 0).then(|| ("other".to_owned(), counts.other_reasons)))
             .collect()
     }
 
-    /// How many batches of `batcher` were completed by `trigger`.
+    /// Returns how many batches of `batcher` were completed by `trigger`.
     #[must_use]
     pub fn batches(&self, batcher: &str, trigger: Trigger) -> u64 {
         self.lock()
@@ -129,26 +131,26 @@ impl Summary {
             .map_or(0, |tally| tally.batches)
     }
 
-    /// The time from the topology's start to its end, or until now.
+    /// Returns the time from the topology's start to its end, or until now.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.lock().elapsed(Instant::now())
     }
 
-    /// Messages settled as succeeded, failed or resolved, for each second of [`elapsed`](Self::elapsed).
+    /// Returns the messages settled as done, failed or resolved per second of [`elapsed`](Self::elapsed).
     #[must_use]
     pub fn throughput(&self) -> f64 {
         self.lock().throughput(Instant::now())
     }
 
-    /// The time within which the fraction `quantile` of the messages was settled, counted from their delivery, as in `0.99`
-    /// for the 99th percentile. `None` before the first settled message.
+    /// Returns the time within which the fraction `quantile` of the messages was settled, counted from their delivery;
+    /// 0.99 is the 99th percentile. `None` before the first settled message.
     #[must_use]
     pub fn latency(&self, quantile: f64) -> Option<Duration> {
         self.lock().latencies.quantile(quantile)
     }
 
-    /// The counts stay usable when a thread panicked with the lock: each is right by itself.
+    /// The counts stay usable after a panic under the lock, because each is correct on its own.
     fn lock(&self) -> MutexGuard<'_, SummaryCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,7 +191,7 @@ impl Observer for Summary {
             }
             Event::AckFailed { count, .. } => self.lock().ack_failures += count as u64,
             Event::DroppedUnsettled { count } => self.lock().dropped_unsettled += count,
-            // Those of stages too.
+            // Includes the events of stages.
             _ => {}
         }
     }
@@ -201,7 +203,7 @@ impl Observer for Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Written aside first: whatever `f` writes to must not hold up the topology.
+        // Formatted into a string first: a slow `f` must not hold up the topology.
         let text = table::closing(&self.lock(), Instant::now());
         f.write_str(&text)
     }

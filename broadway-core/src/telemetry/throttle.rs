@@ -1,12 +1,12 @@
-//! [`Throttle`]: at most so many lines a second, and a count of those left out.
+//! [`Throttle`]: limits the lines per second, and counts those that are suppressed.
 //!
-//! Time comes in as a parameter. A window opens with the first line and lasts [`WINDOW`]; the lines of a window over the
-//! limit are counted. The count is told when the window is over: by the next line, or by [`overdue`](Throttle::overdue)
-//! when no further line comes.
+//! Time is a parameter. A window opens with the first line and lasts [`WINDOW`]; lines above the limit are counted. The
+//! count is reported when the window is over: with the next line, or by [`overdue`](Throttle::overdue) if no further
+//! line comes.
 
 use std::time::{Duration, Instant};
 
-/// How long a window is.
+/// The length of a window.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
 /// Decides which lines are written.
@@ -26,14 +26,14 @@ struct Window {
 /// What to do about a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ThrottleDecision {
-    /// Write it. Before it, tell how many lines of the window before were left out, if any.
+    /// Write it, and before it, the number of lines suppressed in the last window, if any.
     Write { suppressed_before: u64 },
-    /// Leave it out; it is counted.
+    /// Suppress it. It is counted.
     Suppress,
 }
 
 impl Throttle {
-    /// At most `lines_max` lines in a window; with 0, all are left out and counted.
+    /// Creates a throttle for at most `lines_max` lines per window. With 0, all lines are suppressed and counted.
     pub(super) const fn new(lines_max: u32) -> Self {
         Self {
             lines_max,
@@ -41,7 +41,7 @@ impl Throttle {
         }
     }
 
-    /// A line is to be written.
+    /// Decides about a line.
     pub(super) fn admit(&mut self, now: Instant) -> ThrottleDecision {
         let suppressed_before = self.overdue(now).unwrap_or(0);
         let window = self.window.get_or_insert(Window {
@@ -53,25 +53,25 @@ impl Throttle {
             window.written += 1;
             ThrottleDecision::Write { suppressed_before }
         } else {
-            // Only with a limit of 0 is there anything to carry over: any other new window writes its first line.
+            // Only with a limit of 0 is there a count to carry over: any other new window writes its first line.
             window.suppressed += suppressed_before + 1;
             ThrottleDecision::Suppress
         }
     }
 
-    /// The lines left out in a window that is over, if any: told once.
+    /// Returns the number of lines suppressed in a window that is over, if any. Returned once.
     pub(super) fn overdue(&mut self, now: Instant) -> Option<u64> {
         self.window
             .take_if(|window| now.saturating_duration_since(window.opened) >= WINDOW)?
-            .told()
+            .into_suppressed()
     }
 
-    /// The lines left out so far, whether or not the window is over: for the end.
+    /// Returns the number of lines suppressed so far, whether or not the window is over. For the end.
     pub(super) fn flush(&mut self) -> Option<u64> {
-        self.window.take()?.told()
+        self.window.take()?.into_suppressed()
     }
 
-    /// Whether lines were left out that have not been told.
+    /// Returns whether there are suppressed lines that have not been reported.
     pub(super) fn is_holding(&self) -> bool {
         self.window
             .as_ref()
@@ -80,7 +80,7 @@ impl Throttle {
 }
 
 impl Window {
-    fn told(self) -> Option<u64> {
+    fn into_suppressed(self) -> Option<u64> {
         (self.suppressed > 0).then_some(self.suppressed)
     }
 }

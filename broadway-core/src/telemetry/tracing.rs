@@ -1,8 +1,8 @@
-//! [`TracingObserver`]: every event of a topology, or of a stage, as a line of the log.
+//! [`TracingObserver`]: every event of a topology or a stage as a line of the log.
 //!
-//! Each [`Event`] becomes one `tracing` event with target `broadway`, the field `event` (its name, as [`Event::name`]
-//! says it), the field `pipeline`, or `stage` for those of stages, and its own fields. Numbers stay numbers; durations are
-//! milliseconds.
+//! Each [`Event`] becomes one `tracing` event with target `broadway`, the field `event` (its name, from
+//! [`Event::name`]), the field `pipeline`, or `stage` for events of stages, and its own fields. Numbers stay numbers;
+//! durations are in milliseconds.
 //!
 //! | level | what |
 //! | --- | --- |
@@ -12,16 +12,17 @@
 //! | debug | batches, rate limits, lag; the start and end of a stage, its subscriptions |
 //! | trace | chunks, deliveries, settlements, commits; demand, callbacks and buffers of stages |
 //!
-//! A line about a failed message says which: `producer`, `id` (its coordinates at the source), `attempt`, and `key_hash`
-//! or, with [`keys`](TracingObserver::keys), `key`. A line about several has the `ids` of the first [`IDS_MAX`]. Neither
-//! payloads nor batch keys are logged. The *text* of an error is: a handler that puts a payload into its errors puts it into
-//! the log.
+//! A line about a failed message identifies it: `producer`, `id` (its coordinates at the source), `attempt`, and
+//! `key_hash` or, with [`keys`](TracingObserver::keys), `key`. A line about several messages has the `ids` of the first
+//! [`IDS_MAX`]. Neither payloads nor batch keys are logged. The *text* of an error is logged: a handler that puts a
+//! payload into its errors puts it into the log.
 //!
-//! A kind of failures does not melt the log: of each kind of repeating failure (messages, batches, `handle_failed`,
-//! acknowledgements, the source; those of a stage, and what its buffer discards), and of parts that come and go, a pipeline or
-//! stage logs at most [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND) lines a second; those left out are counted,
-//! and the count is logged in a line of its own with the field `suppressed`, at the first event after that second. Messages of
-//! lines that are left out, or whose level is off, are not put into words.
+//! Many failures at once do not flood the log. A pipeline or stage logs at most
+//! [`FAILURES_PER_SECOND`](TracingObserver::FAILURES_PER_SECOND) lines per second of each kind of repeating failure
+//! (messages, batches, `handle_failed`, acknowledgements, the source, a stage, events that its buffer discards), and of
+//! parts that come and go. Suppressed lines are counted, and the count is logged in a line of its own with the field
+//! `suppressed`, at the first event after that second. The messages of lines that are suppressed, or whose level is
+//! off, are not formatted.
 
 mod failed;
 mod milliseconds;
@@ -48,19 +49,19 @@ use crate::deadline;
 /// The target of every event.
 const TARGET: &str = "broadway";
 
-/// How many messages a line about several names.
+/// How many messages a line about several messages identifies.
 const IDS_MAX: usize = 3;
 
-/// Whether anything below the level `info` is logged by anybody in this process.
+/// Returns whether any subscriber in this process logs below the level `info`.
 #[inline]
 pub(super) fn takes_routine() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
 }
 
-/// Writes the events of topologies and stages to the log, by way of `tracing`.
+/// Writes the events of topologies and stages to the log, through `tracing`.
 ///
-/// Every pipeline and every stage has one of its own with these defaults. [`Pipeline::log_with`](crate::Pipeline::log_with)
-/// gives it another.
+/// Every pipeline and every stage has an observer with these defaults.
+/// [`Pipeline::log_with`](crate::Pipeline::log_with) replaces it.
 ///
 /// ```
 /// use broadway_core::telemetry::TracingObserver;
@@ -74,15 +75,15 @@ pub struct TracingObserver {
     keys: bool,
     pipelines: NamedValues<str, Throttles>,
     stages: NamedValues<str, Throttles>,
-    /// How many of the throttles have left out lines that were not told of yet.
+    /// How many of the throttles have suppressed lines that were not reported yet.
     holding: AtomicUsize,
 }
 
 impl TracingObserver {
-    /// How many failures of one kind a pipeline or stage logs in a second, unless told otherwise.
+    /// How many failures of one kind a pipeline or stage logs per second by default.
     pub const FAILURES_PER_SECOND: u32 = 10;
 
-    /// An observer with the default limit on failures, which shows hashes of keys.
+    /// Creates an observer with the default limit on failures, which logs hashes of keys.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -94,22 +95,24 @@ impl TracingObserver {
         }
     }
 
-    /// Sets how many failures of one kind a pipeline or stage logs in a second. With 0 only their number is logged.
+    /// Sets how many failures of one kind a pipeline or stage logs per second. With 0 only their number is logged.
     #[must_use]
     pub const fn failures_per_second(mut self, lines_max: u32) -> Self {
         self.failures_per_second = lines_max;
         self
     }
 
-    /// Whether the keys of failed records are logged, as the field `key`, rather than their hashes, as `key_hash`. Defaults to
-    /// `false`: keys are often names and numbers of people. A key is cut after 200 bytes; bytes that are no printable ASCII are escaped.
+    /// Whether the keys of failed records are logged, as the field `key`, rather than their hashes, as `key_hash`.
+    /// Defaults to `false`, because keys often identify people. A key is cut after 200 bytes; bytes that are not
+    /// printable ASCII are escaped.
     #[must_use]
     pub const fn keys(mut self, keys: bool) -> Self {
         self.keys = keys;
         self
     }
 
-    /// Whether it has something to do about `event`: its level may be enabled, or a count of lines left out may be due.
+    /// Returns whether there is something to do about `event`: its level may be enabled, or a count of suppressed lines
+    /// may be due.
     #[inline(always)]
     pub(super) fn wants(&self, event: &Event<'_>) -> bool {
         if event.is_routine() {
@@ -131,9 +134,11 @@ impl TracingObserver {
                 ThrottleDecision::Write {
                     suppressed_before: 0,
                 } => {}
-                ThrottleDecision::Write { suppressed_before } => kind.tell(name, suppressed_before),
+                ThrottleDecision::Write { suppressed_before } => {
+                    kind.log_suppressed(name, suppressed_before)
+                }
             },
-            None => throttles.tell(name, event, now, &self.holding),
+            None => throttles.log_overdue(name, event, now, &self.holding),
         }
         pipeline::write(name, event, self.keys);
     }
@@ -157,7 +162,8 @@ impl Observer for TracingObserver {
     }
 }
 
-/// What may come in a kind, nearly all of it failures. Each is limited by itself, so that one does not hide another.
+/// The kinds of events that may come in large numbers, nearly all of them failures. Each is limited separately, so that
+/// one does not hide another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailureKind {
     Message,
@@ -204,8 +210,8 @@ impl FailureKind {
         }
     }
 
-    /// Logs that lines were left out.
-    fn tell(self, name: &str, suppressed: u64) {
+    /// Logs that lines were suppressed.
+    fn log_suppressed(self, name: &str, suppressed: u64) {
         match self {
             Self::Stage | Self::Discarded | Self::Task => {
                 stage::suppressed(name, self.event(), suppressed)
@@ -214,7 +220,7 @@ impl FailureKind {
         }
     }
 
-    /// Which events were left out, for the log.
+    /// Returns which events were suppressed, for the log.
     const fn event(self) -> &'static str {
         match self {
             Self::Message => "message_failed",
@@ -235,7 +241,7 @@ impl FailureKind {
 #[derive(Debug)]
 struct Throttles {
     by_kind: Mutex<[Throttle; FailureKind::ALL.len()]>,
-    /// Whether a throttle may have something to tell: spares quiet pipelines the lock. Written under it.
+    /// Whether a throttle may have a count to report, so that quiet pipelines need not lock. Written under the lock.
     holding: AtomicBool,
 }
 
@@ -248,7 +254,8 @@ impl Throttles {
         }
     }
 
-    /// Counts in `all`, for the observer, how many hold. Called under the lock, so that each change is counted once.
+    /// Counts in `all`, for the observer, how many pipelines and stages have counts to report. Called under the lock,
+    /// so that each change is counted once.
     fn set_holding(&self, holding: bool, all: &AtomicUsize) {
         if self.holding.swap(holding, Ordering::Relaxed) == holding {
             return;
@@ -269,8 +276,8 @@ impl Throttles {
         verdict
     }
 
-    /// Logs what was left out in windows that are over; at the end of the topology or stage, in all.
-    fn tell(&self, name: &str, event: &Event<'_>, now: Instant, all: &AtomicUsize) {
+    /// Logs the counts of windows that are over; at the end of the topology or stage, all counts.
+    fn log_overdue(&self, name: &str, event: &Event<'_>, now: Instant, all: &AtomicUsize) {
         if !self.holding.load(Ordering::Relaxed) {
             return;
         }
@@ -280,12 +287,12 @@ impl Throttles {
         );
         for (kind, suppressed) in self.take_overdue(ended, now, all) {
             if let Some(suppressed) = suppressed {
-                kind.tell(name, suppressed);
+                kind.log_suppressed(name, suppressed);
             }
         }
     }
 
-    /// Takes the counts under the lock; the log is written without it.
+    /// Takes the counts under the lock. The log is written without it.
     fn take_overdue(
         &self,
         ended: bool,

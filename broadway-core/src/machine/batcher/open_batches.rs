@@ -8,17 +8,17 @@ const NIL: u32 = u32::MAX;
 /// An open batch.
 #[derive(Debug)]
 pub(super) struct OpenBatch<B> {
-    /// No two batches of a batcher have the same.
+    /// Unique among the batches of a batcher.
     pub(super) id: u64,
     pub(super) bin: B,
     pub(super) n: usize,
     pub(super) bytes: usize,
     pub(super) opened: Instant,
-    /// Whether a message of it asked for a flush.
+    /// Whether one of its messages requested a flush.
     pub(super) flush: bool,
 }
 
-/// A known key. With a batch it stands in the open list, without in the idle list.
+/// A known key. With a batch it is in the open list, without one in the idle list.
 #[derive(Debug)]
 struct KeySlot<K, B, St> {
     key: K,
@@ -41,7 +41,7 @@ impl SlotList {
     };
 }
 
-/// OpenBatches are named by their index, which is reused when a key is removed.
+/// Slots are identified by their index, which is reused when a key is removed.
 #[derive(Debug)]
 pub(super) struct OpenBatches<K, B, St> {
     slots: Vec<Option<KeySlot<K, B, St>>>,
@@ -82,7 +82,7 @@ impl<K: Clone + Eq, B, St> OpenBatches<K, B, St> {
         self.of(slot).batch.as_mut()
     }
 
-    /// Whether that batch is still open; the slot may be free or another key's by now.
+    /// Returns whether that batch is still open. The slot may be free or belong to another key by now.
     pub(super) fn has_batch(&self, slot: u32, id: u64) -> bool {
         let slot = self.slots[slot as usize].as_ref();
         let batch = slot.and_then(|slot| slot.batch.as_ref());
@@ -103,7 +103,7 @@ impl<K: Clone + Eq, B, St> OpenBatches<K, B, St> {
         (self.open.head != NIL).then_some(self.open.head)
     }
 
-    /// The batch that was opened next after that of `slot`, which is open.
+    /// Returns the batch that was opened after the batch of `slot`, which is open.
     pub(super) fn next_open(&self, slot: u32) -> Option<u32> {
         let next = self.slots[slot as usize].as_ref()?.next;
         (next != NIL).then_some(next)
@@ -118,7 +118,7 @@ impl<K: Clone + Eq, B, St> OpenBatches<K, B, St> {
         (self.idle.head != NIL).then_some(self.idle.head)
     }
 
-    /// A new key, idle.
+    /// Adds a key, idle.
     pub(super) fn insert(&mut self, key: K, state: St) -> u32 {
         let slot = Some(KeySlot {
             key,
@@ -168,7 +168,7 @@ impl<K: Clone + Eq, B, St> OpenBatches<K, B, St> {
         })
     }
 
-    /// Takes the batch; the key is idle then.
+    /// Takes the batch. The key is idle then.
     pub(super) fn close_batch(&mut self, slot: u32) -> (K, OpenBatch<B>) {
         unlink(&mut self.slots, &mut self.open, slot);
         link(&mut self.slots, &mut self.idle, slot);

@@ -1,17 +1,17 @@
-//! What a batch collects into, and who else may end it.
+//! The traits that a batcher's caller implements: storage for a batch's messages, and a splitter that may end batches.
 
-/// Where the messages of a batch are collected.
+/// The storage for the messages of a batch.
 pub trait BatchItems: Default {
     /// One message.
     type Item;
 
-    /// Adds a message behind the others.
+    /// Adds a message at the end.
     fn push(&mut self, item: Self::Item);
 
-    /// How many messages are in it.
+    /// Returns the number of messages.
     fn len(&self) -> usize;
 
-    /// Whether nothing is in it.
+    /// Returns whether it is empty.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -29,46 +29,46 @@ impl<T> BatchItems for Vec<T> {
     }
 }
 
-/// Ends batches by looking at the messages, beside size and bytes.
+/// Ends batches by the content of their messages, besides size and bytes.
 ///
-/// There is one state per key. It is kept when a batch is delivered, for whatever reason, and
-/// started anew only for a key that is not known (any more).
+/// There is one state per key. It survives the delivery of a batch, for whatever reason, and is created anew only for a
+/// key that is not known (any more).
 pub trait Splitter<T> {
-    /// What is remembered between the messages of a key. See [`keeps_state`](Self::keeps_state).
+    /// The state kept between the messages of a key. See [`keeps_state`](Self::keeps_state).
     type State;
 
-    /// Whether a key is remembered when its batch is gone, for the sake of its state.
+    /// Returns whether a key is remembered after its batch is gone, for the sake of its state.
     fn keeps_state(&self) -> bool {
         size_of::<Self::State>() > 0
     }
 
-    /// Whether every message would be [`SplitDecision::Continue`]. Then nobody needs to be asked.
+    /// Returns whether every message would be [`SplitDecision::Continue`]. Then `split` is not called.
     fn never_splits(&self) -> bool {
         false
     }
 
-    /// The state of a new key.
+    /// Creates the state of a new key.
     fn start(&self) -> Self::State;
 
     /// Decides about the next message of a key.
     ///
-    /// A panic here leaves the batcher as it was but drops the message with the unwinding: whoever
-    /// calls a user's function from here catches its panic and refuses the message.
+    /// A panic here leaves the batcher unchanged but drops the message while unwinding. A caller that runs a user's
+    /// function here catches its panic and refuses the message.
     fn split(&self, state: &mut Self::State, item: &T) -> SplitDecision;
 }
 
-/// What a [`Splitter`] says about a message.
+/// The decision of a [`Splitter`] about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitDecision {
-    /// It belongs to the batch, which goes on.
+    /// It belongs to the batch, which stays open.
     Continue,
-    /// It is the last of the batch.
+    /// It is the last message of the batch.
     Emit,
-    /// It belongs to no batch; whoever pushed it gets it back.
+    /// It belongs to no batch; `push` returns it to the caller.
     Refuse,
 }
 
-/// Leaves it to size, bytes and time.
+/// Never ends a batch: size, bytes and time decide.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NeverSplit;
 

@@ -1,33 +1,30 @@
-//! Every event to every inlet, at the pace of the slowest.
+//! [`Broadcast`]: every event to every inlet, at the pace of the slowest.
 //!
-//! What was offered waits in a common *backlog* until every inlet has demanded it; then each inlet
-//! gets a copy of it into a queue of its own, of which it takes when it comes. So no queue ever holds
-//! more than its inlet has demanded, and the backlog no more than was offered beyond the demand of
-//! the slowest. An inlet that has just joined has demanded nothing yet: nothing is distributed until
-//! it does. When the slowest inlet leaves, the others go on.
+//! Offered events wait in a common *backlog* until every inlet has demanded them. Then each inlet gets a copy into a
+//! queue of its own, from which it takes when it is ready. No queue therefore holds more than its inlet has demanded,
+//! and the backlog no more than was offered beyond the demand of the slowest inlet. An inlet that has just joined has
+//! not demanded anything: nothing is distributed until it does. When the slowest inlet leaves, the others go on.
 //!
-//! **Copies.** An event is cloned once for each inlet but one, by whole chunks; the last inlet gets
-//! the chunk itself. With one inlet nothing is cloned. Put what is dear to clone into an `Arc`.
+//! **Copies.** An event is cloned once for each inlet but one, by whole chunks; the last inlet gets the chunk itself.
+//! With one inlet nothing is cloned. Put events that are expensive to clone into an `Arc`.
 //!
-//! **Selection.** What the [`Selector`] of an inlet rejects counts as demanded again on behalf of
-//! that inlet, so it goes on being served; its demand counts events that it gets.
+//! **Selection.** Events that the [`Selector`] of an inlet rejects are demanded again on behalf of that inlet, so its
+//! demand counts only events that it gets.
 //!
-//! **Leaving.** With an inlet go the copies that it had not taken, unless it is the last one: then
-//! they go back to the front of the backlog, so that the next inlet gets them, and in order. Without
-//! inlets everything stays in the backlog. (GenStage delivers in that case late and out of order,
-//! its issue 311.)
+//! **Leaving.** The copies that an inlet had not taken leave with it, unless it is the last one: then they go back to
+//! the front of the backlog, in order, for the next inlet. Without inlets everything stays in the backlog. (GenStage
+//! delivers in that case late and out of order, its issue 311.)
 //!
-//! **Counting.** An event is freed, in the eyes of the outlets, when it is distributed, which the next
-//! `take` of any inlet reports: from then on it is covered by the demand of the inlets.
-//! [`buffered`](Dispatch::buffered) counts the backlog and the longest queue, so an event that waits
-//! for several inlets counts once; with selectors it is the least that waits.
+//! **Counting.** For the outlets an event is freed when it is distributed, which the next `take` of any inlet reports:
+//! from then on the demand of the inlets covers it. [`buffered`](Dispatch::buffered) counts the backlog and the longest
+//! queue, so an event that waits for several inlets counts once. With selectors it is the least that waits.
 //!
-//! **Panics.** A selector or a clone that panics leaves everything as it was before: the chunk is
-//! whole, in the outlet's `Vec` if it was on offer, and in the backlog if it waited there. The panic
-//! goes to who offered, demanded or left.
+//! **Panics.** A selector or a clone that panics leaves everything as it was: the chunk is whole, in the outlet's `Vec`
+//! if it was being offered, and in the backlog if it waited there. The panic propagates to the caller of `offer`,
+//! `demand` or `leave`.
 //!
-//! It serves only links that are ordered by their inlets: where nobody demands, nothing is
-//! distributed. What an operation costs grows with the number of inlets.
+//! It serves only links whose inlets demand: without demand nothing is distributed. The cost of an operation grows with
+//! the number of inlets.
 
 mod copies;
 mod selector;
@@ -45,7 +42,7 @@ use super::outlet_runs::OutletRuns;
 use super::segments::Segments;
 use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 
-/// Dispatch to all; see the [module docs](self).
+/// The dispatcher to all inlets; see the [module docs](self).
 ///
 /// ```
 /// use broadway_core::machine::dispatch::{Broadcast, Dispatch, InletId, OutletId, Selector};
@@ -69,39 +66,39 @@ use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 pub struct Broadcast<T> {
     /// Offered and not distributed.
     backlog: EventQueue<T>,
-    /// How many events at the front of the backlog were distributed, and freed, once before.
+    /// How many events at the front of the backlog were distributed, and freed, before.
     fallen_back: usize,
     /// Distributed and not reported as freed yet.
     freed: OutletRuns,
     /// How many events were ever offered.
     offered: u64,
     inlets: InletTable<BroadcastInlet<T>>,
-    /// Who has joined, in that order.
+    /// The inlets, in the order in which they joined.
     joined: Vec<InletId>,
     /// The least that any inlet has demanded beyond what was distributed; 0 without inlets.
     room: usize,
-    /// InletTable that may have become servable; `wake` looks again.
+    /// Inlets to check in `wake`: there may be events for them now.
     due: VecDeque<InletId>,
-    /// Scratch.
+    /// Reused between chunks.
     copies: Copies<T>,
 }
 
-/// What is known about an inlet.
+/// The state of one inlet.
 #[derive(Debug)]
 struct BroadcastInlet<T> {
     selector: Selector<T>,
-    /// Its copies of what was distributed.
+    /// Its copies of the distributed events.
     queue: Segments<T>,
-    /// What it has demanded beyond what was distributed.
+    /// How much it has demanded beyond what was distributed.
     room: usize,
     /// How many events it took and is not done with.
     held: usize,
-    /// What it sleeps for; 0 while awake.
+    /// How many events it sleeps for; 0 while awake.
     asked: usize,
 }
 
 impl<T> Broadcast<T> {
-    /// Nothing buffered, nobody joined.
+    /// Creates a dispatcher without events or inlets.
     pub fn new() -> Self {
         Self {
             backlog: EventQueue::default(),
@@ -122,7 +119,7 @@ impl<T> Broadcast<T> {
         self.room = members.map(|member| member.room).min().unwrap_or(0);
     }
 
-    /// Hands out the front of the backlog, of which `copies` were made.
+    /// Distributes the front of the backlog, of which `copies` were made.
     fn distribute(&mut self, mut copies: Copies<T>) {
         let n = copies.len();
         let mut runs = OutletRuns::default();
@@ -133,13 +130,13 @@ impl<T> Broadcast<T> {
         for (at, &inlet) in self.joined.iter().enumerate() {
             let member = self.inlets.of(inlet);
             let mut part = copies.part(at, &mut original);
-            // The first events of an empty queue are those that may have to wake.
+            // Only the first events of an empty queue can make a sleeping inlet servable.
             if member.asked > 0 && member.queue.len() == 0 && !part.is_empty() {
                 self.due.push_back(inlet);
             }
             member.room = copies.room(at);
             member.queue.append(&mut part);
-            // The memory goes back to where it came from: that of the originals to who offers next.
+            // Memory returns to where it came from: that of the originals goes to the next outlet that offers.
             if at + 1 < self.joined.len() {
                 member.queue.recycle(part);
             } else {
@@ -150,7 +147,8 @@ impl<T> Broadcast<T> {
         self.measure();
     }
 
-    /// `n` events of these outlets are distributed. Those that were before are not freed again.
+    /// Records that `n` events of these outlets are distributed. Events that were distributed before are not freed
+    /// again.
     fn count_freed(&mut self, n: usize, runs: &mut OutletRuns) {
         let mut before = self.fallen_back.min(n);
         self.fallen_back -= before;
@@ -165,7 +163,7 @@ impl<T> Broadcast<T> {
 }
 
 impl<T: Clone> Broadcast<T> {
-    /// Distributes of the backlog what everybody has demanded.
+    /// Distributes the part of the backlog that every inlet has demanded.
     fn catch_up(&mut self) {
         if self.room == 0 || self.backlog.len() == 0 {
             return;
@@ -185,7 +183,8 @@ impl<T: Clone> Broadcast<T> {
         }
     }
 
-    /// Drops what was to be distributed: it would be tried again at every demand, and nobody would ever see the end.
+    /// Drops the events that were to be distributed. They would panic again at every demand, and the link would never
+    /// end.
     fn drop_due(&mut self) {
         let (mut due, mut runs) = (Vec::new(), OutletRuns::default());
         self.backlog
@@ -240,7 +239,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
             let mut copies = std::mem::take(&mut self.copies);
             let source = EventSlices::new(std::iter::once(events.as_slice()));
             copies.make(source, &mut self.inlets, &self.joined);
-            // All of the user's code has run: from here on the chunk may move.
+            // All user code has run: from here on the chunk may move.
             self.backlog.append(outlet, events);
             self.distribute(copies);
         }
@@ -275,7 +274,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
 
     fn wake(&mut self, out: &mut Vec<InletId>) {
         while let Some(inlet) = self.due.pop_front() {
-            // It may have left, and another of its number may have joined since.
+            // The inlet may have left, and another with its number may have joined since.
             if self.inlets.get(inlet).is_none() {
                 continue;
             }
@@ -287,7 +286,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
         }
     }
 
-    /// The rest goes to the front of the inlet's own queue: the others have theirs, so no outlet is charged.
+    /// The rest goes to the front of the inlet's own queue. The others have their copies, so no outlet is charged.
     fn give_back(
         &mut self,
         inlet: InletId,

@@ -1,45 +1,47 @@
-//! The contract between a link's hub and the machine that decides who gets what.
+//! [`Dispatch`]: the contract between a link and the machine that decides which inlet gets which event.
 
-/// QueueNames one inlet (a consumer's end) of a hub.
+/// Identifies one inlet, a consumer's end of a link.
 ///
-/// Machines keep a table indexed by this number, so a hub hands out the lowest free number and
-/// reuses those of inlets that left: memory follows the highest number ever joined.
+/// Dispatchers keep a table indexed by this number, so a link assigns the lowest free number and reuses the numbers of
+/// inlets that left. Memory follows the highest number ever joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InletId(pub u32);
 
-/// QueueNames one outlet (a producer's end) of a hub.
+/// Identifies one outlet, a producer's end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutletId(pub u32);
 
-/// Decides who gets which event; see the [module docs](super) for the terms.
+/// Decides which inlet gets which event.
+///
+/// Outlets *offer* whole chunks and inlets *take* from the dispatcher's buffer. An inlet *holds* the events it took
+/// until `done`. An inlet that finds nothing *waits* until `wake` lists it.
 ///
 /// # Write your own
 ///
-/// A dispatcher is plain data behind the link's lock: nothing in it waits, and everything in it
-/// should be quick. A link calls it in this order, and after each of these lines it reads
-/// [`unmet_demand`](Self::unmet_demand) and calls [`wake`](Self::wake), before it lets go of the lock:
+/// A dispatcher is plain data behind the link's lock: it must not wait, and everything in it should be quick. A link
+/// calls it as follows, and after each of these lines reads [`unmet_demand`](Self::unmet_demand) and calls
+/// [`wake`](Self::wake) before it releases the lock:
 ///
-/// | what happens | what the link calls |
+/// | event | calls |
 /// |---|---|
 /// | a consumer subscribes | `join`, then `demand` |
 /// | a producer sends | `offer` |
-/// | a consumer comes for more | `done` with what it took before, `demand` if some is due, `take`; if there was nothing, `wait_for` |
+/// | a consumer requests more | `done` with what it took before, `demand` if some is due, `take`; if there was nothing, `wait_for` |
 /// | a consumer's subscription ends | `leave` |
-/// | a note is sent behind all events | `mark`, and later `has_passed` until it is true |
+/// | a notice is sent behind all events | `mark`, and later `has_passed` until it is true |
 ///
-/// Two things can go wrong. An event that is neither taken nor counted in
-/// [`buffered`](Self::buffered) is lost. An inlet that sleeps after its `wait_for` while there is
-/// something for it, and is not named by `wake`, sleeps for ever. [`WaitingInlets`](super::WaitingInlets) gets the
-/// sleepers right for all dispatchers that let any inlet take what is there, and
-/// [`InletDemands`](super::InletDemands) does the sums.
+/// Two mistakes are possible. An event that is neither taken nor counted in [`buffered`](Self::buffered) is lost. An
+/// inlet that sleeps after `wait_for` while there is an event for it, and is not listed by `wake`, sleeps forever.
+/// [`WaitingInlets`](super::WaitingInlets) handles the sleepers for all dispatchers that let any inlet take any event,
+/// and [`InletDemands`](super::InletDemands) adds up the demand.
 ///
-/// All else has a default: `done`, `done_except_last` and `give_back` are for dispatchers whose inlets hold
-/// something (links between stages give nothing back), `mark` and `has_passed` for those that put events
-/// aside for inlets that have not demanded them. `demand` and `unmet_demand` have one too, but without
-/// them a link between stages orders nothing. Where inlets order, nobody counts the room of outlets:
-/// `freed` need not be called there.
+/// The other methods have defaults. `done`, `done_except_last` and `give_back` are for dispatchers whose inlets hold
+/// events (links between stages give nothing back); `mark` and `has_passed` for those that set events aside for inlets
+/// that have not demanded them. `demand` and `unmet_demand` have defaults too, but without them a link between stages
+/// requests nothing from its producers. Links whose inlets demand do not count the room of outlets: there `freed` need
+/// not be called.
 ///
-/// This one serves urgent events before all others:
+/// This dispatcher serves urgent events before all others:
 ///
 /// ```
 /// use broadway_core::machine::dispatch::{
@@ -137,39 +139,38 @@ pub struct OutletId(pub u32);
 ///
 /// # Panics
 ///
-/// Every method but [`leave`](Self::leave) may panic when its inlet has not joined:
-/// the hub's bookkeeping is broken then, and guessing on would lose events.
+/// Every method but [`leave`](Self::leave) may panic if its inlet has not joined: the link's accounting is broken then,
+/// and going on would lose events.
 pub trait Dispatch<T> {
-    /// Whether any inlet may take anything that can be taken at all, so that one that comes anyway can do for another.
+    /// Whether any inlet may take any event, so that an inlet that is awake can serve in place of another.
     ///
-    /// If so, a link may spare itself a wake while an inlet is awake. Say `false` where each inlet has events of its own.
+    /// If so, a link may skip a wake while an inlet is awake. Set it to `false` if each inlet has events of its own.
     const ANY_INLET: bool = true;
 
-    /// What an inlet says of itself when it joins: which partition it wants, what it selects, or nothing, `()`.
+    /// The options with which an inlet joins: the partition it takes from, the events it selects, or `()`.
     type Options;
 
-    /// The inlet may take from now on. Joining twice is the same as leaving and joining.
+    /// Adds an inlet, which may take from now on. Joining twice is the same as leaving and joining.
     ///
     /// # Errors
     ///
-    /// There is no such seat, or it is taken: the inlet has not joined then.
+    /// Fails if the options name something that does not exist or is taken. The inlet has not joined then.
     fn join(&mut self, inlet: InletId, seat: Self::Options) -> Result<(), JoinError>;
 
-    /// The inlet is gone. Its ask and what was promised to it are forgotten, and what it still
-    /// held counts as handled: [`give_back`](Self::give_back) first what was not.
-    /// An inlet that never joined is ignored.
+    /// Removes an inlet, with its wait and the events promised to it. Events it still holds count as handled: call
+    /// [`give_back`](Self::give_back) first for those that were not. An inlet that never joined is ignored.
     fn leave(&mut self, inlet: InletId);
 
-    /// Takes all of `events`, in their order. The `Vec` comes back empty with its capacity.
+    /// Takes all of `events`, in their order. The `Vec` is left empty and keeps a capacity.
     ///
-    /// What the answer counts or carries never entered the buffer, so the outlet may
-    /// use that room again at once.
+    /// Events that the return value counts or contains never entered the buffer, so the outlet may use their room again
+    /// at once.
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T>;
 
-    /// Moves up to `max` events for `inlet` to the end of `out` and returns how many.
+    /// Moves up to `max` events for `inlet` to the end of `out`. Returns how many.
     ///
-    /// Calls `freed` for what left the buffer, by outlet. The inlet holds the events until
-    /// [`done`](Self::done); taking again before that adds to what it holds.
+    /// Calls `freed` with the number of events that left the buffer, by outlet. The inlet holds the events until
+    /// [`done`](Self::done); taking again before that adds to them.
     fn take(
         &mut self,
         inlet: InletId,
@@ -178,25 +179,25 @@ pub trait Dispatch<T> {
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize;
 
-    /// The inlet found nothing, or too little, and sleeps until `n` more can be had, or fewer.
+    /// Records that the inlet found too few events and sleeps until `n` more are available, or fewer.
     ///
-    /// Replaces an earlier ask of the inlet; asking for 0 withdraws it.
+    /// Replaces an earlier wait of the inlet. Waiting for 0 withdraws it.
     fn wait_for(&mut self, inlet: InletId, n: usize);
 
-    /// Appends the inlets whose asks can be served now, best first, and forgets their asks.
+    /// Appends the inlets whose waits can be served now, best first, and forgets their waits.
     ///
-    /// No inlet stays asleep while there is something for it that is promised to nobody, and no
-    /// more inlets are woken than the buffered events can serve.
+    /// No inlet stays asleep while there is an event for it that is not promised to another, and no more inlets are
+    /// woken than the buffered events can serve.
     fn wake(&mut self, out: &mut Vec<InletId>);
 
-    /// The tail of what the inlet holds comes back unhandled, in its order, and goes to the front.
+    /// Puts the last of the events that the inlet holds back to the front of the buffer, unhandled and in their order.
     ///
-    /// Empties `rest`, keeping its capacity, and calls `returned` for what entered the buffer
-    /// again, by outlet. Only pipelines give back; if nothing else is said nothing is accepted.
+    /// Empties `rest`, keeping its capacity, and calls `returned` with the number of events that entered the buffer
+    /// again, by outlet. Only pipelines give events back; the default accepts none.
     ///
     /// # Panics
     ///
-    /// When `rest` is longer than what the inlet holds.
+    /// Panics if `rest` is longer than what the inlet holds.
     fn give_back(
         &mut self,
         inlet: InletId,
@@ -207,22 +208,22 @@ pub trait Dispatch<T> {
         assert!(rest.is_empty(), "this dispatcher takes nothing back");
     }
 
-    /// All that the inlet holds has been handled, except the last event.
+    /// Records that all events that the inlet holds have been handled, except the last.
     ///
-    /// What is held because of the others becomes free; dispatchers that hold nothing do nothing.
+    /// Events that were blocked by the others become available. Dispatchers that hold nothing back ignore it.
     fn done_except_last(&mut self, inlet: InletId) {
         let _ = inlet;
     }
 
-    /// All that the inlet holds has been handled. Dispatchers that hold nothing do nothing.
+    /// Records that all events that the inlet holds have been handled. Dispatchers that hold nothing back ignore it.
     fn done(&mut self, inlet: InletId) {
         let _ = inlet;
     }
 
-    /// How many events wait in the buffer; those that inlets hold do not count.
+    /// Returns how many events wait in the buffer. Events that inlets hold do not count.
     fn buffered(&self) -> usize;
 
-    /// How many of the buffered events this inlet alone could take, if it were given time.
+    /// Returns how many of the buffered events this inlet alone could take, given time.
     ///
     /// When it is 0 and the outlets are closed, the link has ended for this inlet.
     fn buffered_for(&self, inlet: InletId) -> usize {
@@ -230,38 +231,39 @@ pub trait Dispatch<T> {
         self.buffered()
     }
 
-    /// The inlet will take `n` more events than it said before. It takes no more than it has demanded.
+    /// Adds `n` to the demand of the inlet, which takes no more events than it has demanded.
     ///
-    /// Only links that are asked by their inlets call this, and [`unmet_demand`](Self::unmet_demand); those whose
-    /// outlets have a credit of their own do not.
+    /// Only links whose inlets demand call this and [`unmet_demand`](Self::unmet_demand). Links whose outlets have a
+    /// credit do not.
     fn demand(&mut self, inlet: InletId, n: usize) {
         let _ = (inlet, n);
     }
 
-    /// How many events the inlets could take beside those that are buffered.
+    /// Returns how many more events the inlets could take, beyond those that are buffered.
     ///
-    /// The link keeps that many on order: what it has ordered and was not offered yet is not ordered
-    /// again. So events that end without being taken (discarded, or put aside for an inlet that has not
-    /// demanded them) need no further bookkeeping: they were offered, and `unmet_demand` has not fallen.
+    /// The link keeps that many requested from its outlets. It does not request events again that are requested and
+    /// not yet offered. Events that end without being taken (discarded, or set aside for an inlet that has not demanded them)
+    /// need no further accounting: they were offered, and `unmet_demand` has not fallen.
     fn unmet_demand(&self) -> usize {
         0
     }
 
-    /// A point behind everything that was offered so far.
+    /// Returns a mark behind everything offered so far.
     fn mark(&self) -> Mark {
         Mark::default()
     }
 
-    /// Whether everything before the mark was taken, is gone, or is at least demanded by who will take it.
+    /// Returns whether every event before the mark was taken, is gone, or is at least demanded by the inlet that will
+    /// take it.
     ///
-    /// A dispatcher that puts nothing aside for inlets that have not demanded it has nothing to wait for.
+    /// A dispatcher that sets nothing aside for inlets that have not demanded it returns true.
     fn has_passed(&self, mark: &Mark) -> bool {
         let _ = mark;
         true
     }
 }
 
-/// A point in what was offered, one count for each queue of the dispatcher.
+/// A point in the sequence of offered events, with one count for each queue of the dispatcher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark(pub Vec<u64>);
 
@@ -272,7 +274,7 @@ pub struct JoinError {
 }
 
 impl JoinError {
-    /// With a text that says what was asked for, what is in the way, and what to do.
+    /// Creates an error with a text that names the request, the obstacle, and the remedy.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -288,18 +290,18 @@ impl std::fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// What became of an offer, apart from what was buffered.
+/// The events of an offer that were not buffered.
 #[derive(Debug)]
 #[must_use = "discarded and misrouted events have to be given back to the outlet's room, and misrouted ones settled"]
 pub struct Offered<T> {
-    /// How many events were dropped because the partition function wanted none of them.
+    /// How many events were dropped because the partition function discarded them.
     pub discarded: usize,
-    /// Events that name a partition which does not exist.
+    /// Events for a partition that does not exist.
     pub misrouted: Vec<Misrouted<T>>,
 }
 
 impl<T> Offered<T> {
-    /// Everything was buffered.
+    /// All events were buffered.
     pub fn all() -> Self {
         Self {
             discarded: 0,
@@ -308,14 +310,14 @@ impl<T> Offered<T> {
     }
 }
 
-/// An event whose partition does not exist, handed back with what was wrong.
+/// An event for a partition that does not exist, handed back.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misrouted<T> {
     /// The event, untouched.
     pub event: T,
-    /// The partition that the function named, as text.
+    /// The partition that the function returned, as text.
     pub partition: String,
-    /// Which partitions there are, in words.
+    /// The partitions that exist, as text.
     pub partitions: String,
 }
 

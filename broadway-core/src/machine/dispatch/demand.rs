@@ -1,42 +1,42 @@
-//! Any inlet may take anything.
+//! [`Demand`]: any inlet may take any event.
 //!
-//! One FIFO buffer for all. An inlet that comes takes a contiguous piece from the front, so a chunk
-//! of one outlet usually stays together. InletTable that sleep are woken by the size of their ask, the
-//! largest first and in order among equals, as GenStage's demand dispatcher serves them.
+//! One FIFO buffer serves all inlets. An inlet takes a contiguous part from the front, so a chunk of one outlet usually
+//! stays together. Sleeping inlets are woken by the number of events they wait for, the largest first and in order
+//! among equals, as GenStage's demand dispatcher serves them.
 //!
-//! Beside the events run lengths tell the outlet each came from, and per inlet those of what it
-//! holds, so that what is given back is counted to the right outlet. Order holds only up to
-//! `take`: two inlets work at the same time. The buffer itself has no cap; the hub's credit for
-//! outlets is the cap, and the ring keeps the largest size it ever had.
+//! Run lengths beside the events record the outlet of each, and per inlet the outlets of the events it holds, so that events
+//! that are given back count towards the right outlet. Order holds only up to `take`, because inlets work at the same
+//! time. The buffer itself has no limit: the credit of the outlets is the limit. The ring keeps the largest size it
+//! ever had.
 //!
-//! In a link that is ordered by its inlets, what is wanted is the sum of their demands less what is
-//! buffered. An inlet that leaves gives up its demand. All of it is constant time.
+//! In a link whose inlets demand, the unmet demand is the sum of their demands less the buffered events. An inlet that
+//! leaves gives up its demand. Everything takes constant time.
 
 use super::event_queue::EventQueue;
 use super::inlet_table::InletTable;
 use super::outlet_runs::OutletRuns;
 use super::{Dispatch, InletDemands, InletId, JoinError, Offered, OutletId, WaitingInlets};
 
-/// Dispatch by demand; see the [module docs](self).
+/// The dispatcher by demand; see the [module docs](self).
 #[derive(Debug)]
 pub struct Demand<T> {
     queue: EventQueue<T>,
-    /// What each inlet holds.
+    /// The events that each inlet holds.
     inlets: InletTable<HeldEvents>,
     waiting: WaitingInlets,
     demands: InletDemands,
 }
 
-/// What an inlet took last.
+/// The events that an inlet took and has not finished.
 #[derive(Debug, Default)]
 struct HeldEvents {
     runs: OutletRuns,
-    /// How many of them lowered the inlet's demand. All 0 where nobody demands.
+    /// How many of them reduced the inlet's demand. 0 in links without demand.
     demanded: usize,
 }
 
 impl<T> Demand<T> {
-    /// Nothing buffered, nobody joined.
+    /// Creates a dispatcher without events or inlets.
     pub fn new() -> Self {
         Self {
             queue: EventQueue::default(),

@@ -1,13 +1,13 @@
-//! One dispatcher or another, chosen when a link is made.
+//! [`Either`]: one of two dispatchers, chosen when a link is made.
 
 use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 
-/// A dispatcher of one of two kinds. Costs one branch per call, and calls are per chunk.
+/// One of two dispatchers. Costs one branch per call, and calls are per chunk.
 #[derive(Debug)]
 pub enum Either<L, R> {
-    /// The one.
+    /// The first kind.
     Left(L),
-    /// The other.
+    /// The second kind.
     Right(R),
 }
 

@@ -1,4 +1,4 @@
-//! A FIFO of events that knows where each came from.
+//! [`EventQueue`]: a FIFO of events with the outlet of each.
 
 use super::OutletId;
 use super::outlet_runs::{OutletRun, OutletRuns};
@@ -59,7 +59,7 @@ impl<T> EventQueue<T> {
         n
     }
 
-    /// Moves `rest`, the last of what `held` describes, back to the front.
+    /// Moves `rest`, the last of the events that `held` describes, back to the front.
     pub(super) fn give_back(
         &mut self,
         rest: &mut Vec<T>,
@@ -78,7 +78,7 @@ impl<T> EventQueue<T> {
         self.events.prepend(rest);
     }
 
-    /// The events in their order, as slices.
+    /// Iterates over the events in their order, as slices.
     pub(super) fn slices(&self) -> impl Iterator<Item = &[T]> {
         self.events.slices()
     }
@@ -87,8 +87,8 @@ impl<T> EventQueue<T> {
         self.events.recycle(emptied);
     }
 
-    /// Puts all of `first` before what is here. Whoever takes them finds them counted to the outlet with the highest
-    /// number, as where they came from is not known any more.
+    /// Puts all of `first` before the events here. Their outlets are not known any more, so they count towards the
+    /// outlet with the highest number.
     pub(super) fn prepend_all(&mut self, first: Segments<T>) {
         let n = first.len();
         if n > 0 {

@@ -1,11 +1,11 @@
-//! What each inlet has demanded and not got yet, and the sum.
+//! [`InletDemands`]: how much each inlet has demanded and not received, and the sum.
 
 use super::InletId;
 
-/// The demand of every inlet, for dispatchers that let any inlet take anything.
+/// The demand of every inlet, for dispatchers that let any inlet take any event.
 ///
-/// Everything is constant time. Memory follows the highest inlet number that ever demanded: 8 bytes
-/// each. Together the inlets demand at most `usize::MAX`; what is above that is not counted.
+/// Everything takes constant time. Memory follows the highest inlet number that ever demanded: 8 bytes each. Together
+/// the inlets demand at most `usize::MAX`; more is not counted.
 ///
 /// ```
 /// use broadway_core::machine::dispatch::{InletDemands, InletId};
@@ -25,7 +25,7 @@ pub struct InletDemands {
 }
 
 impl InletDemands {
-    /// The inlet demands `n` more.
+    /// Adds `n` to the inlet's demand.
     pub fn add(&mut self, inlet: InletId, n: usize) {
         let index = inlet.0 as usize;
         if index >= self.of.len() {
@@ -36,9 +36,10 @@ impl InletDemands {
         self.total += counted;
     }
 
-    /// The inlet got `n`. Returns by how much its demand fell: by less if it had not demanded as many.
+    /// Records that the inlet received `n` events. Returns by how much its demand fell, which is less if it had not
+    /// demanded that many.
     pub fn reduce(&mut self, inlet: InletId, n: usize) -> usize {
-        // Links that nobody demands of, as those of pipelines, pay for this comparison only.
+        // Links without demand, as in pipelines, pay for this comparison only.
         if self.total == 0 {
             return 0;
         }
@@ -51,12 +52,12 @@ impl InletDemands {
         lowered
     }
 
-    /// The inlet gives up what is left of its demand: returns that.
+    /// Removes the inlet's demand and returns it.
     pub fn remove(&mut self, inlet: InletId) -> usize {
         self.reduce(inlet, usize::MAX)
     }
 
-    /// What all inlets have demanded and not got.
+    /// Returns how much all inlets have demanded and not received.
     #[must_use]
     pub const fn total(&self) -> usize {
         self.total

@@ -1,4 +1,4 @@
-//! A table of what a machine knows about each inlet, indexed by its small number.
+//! [`InletTable`]: a dispatcher's state per inlet, indexed by the inlet's small number.
 
 use super::InletId;
 
@@ -31,7 +31,7 @@ impl<S> InletTable<S> {
 
     /// # Panics
     ///
-    /// When the inlet has not joined.
+    /// Panics if the inlet has not joined.
     pub(in crate::machine) fn of(&mut self, inlet: InletId) -> &mut S {
         self.table
             .get_mut(inlet.0 as usize)

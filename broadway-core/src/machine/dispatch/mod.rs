@@ -1,43 +1,43 @@
-//! Who gets which event of a link.
+//! Which inlet of a link gets which event.
 //!
-//! A link's hub holds one [`Dispatch`] behind a short lock. Outlets [`offer`](Dispatch::offer)
-//! whole chunks; inlets *pull*: they come back with [`done`](Dispatch::done) and
-//! [`take`](Dispatch::take), and only when nothing is there for them do they
-//! [`wait_for`](Dispatch::wait_for) and sleep. Coming back is the demand; not coming back is the
+//! A link holds one [`Dispatch`] behind a short lock. Outlets [`offer`](Dispatch::offer) whole chunks. Inlets *pull*:
+//! they return with [`done`](Dispatch::done) and [`take`](Dispatch::take), and only if none is there for them do
+//! they [`wait_for`](Dispatch::wait_for) one and sleep. An inlet that returns is the demand; one that does not is the
 //! back-pressure.
 //!
-//! After any call that changes something the hub calls [`wake`](Dispatch::wake) before it lets go
-//! of the lock, and wakes the inlets it is told. A woken inlet is *on its way*: what it asked for
-//! counts as promised to it until it takes, asks again or leaves, so that the same events never
-//! wake two sleepers. The hub must therefore let every woken inlet do one of the three.
+//! After any call that changes something the link calls [`wake`](Dispatch::wake) before it releases the lock, and wakes
+//! the inlets that this lists. The events that a woken inlet waited for are promised to it until it takes, waits again
+//! or leaves, so that the same events never wake two inlets. The link must therefore let every woken inlet do one of
+//! the three.
 //!
-//! What an inlet took it *holds*, until `done`. What it will not handle it gives back, to the
-//! front of the buffer, and the outlet it came from is charged for it again.
+//! An inlet *holds* the events it took until `done`. Events that it will not handle it gives back, to the front of the
+//! buffer, and their outlet is charged for them again.
 //!
-//! - [`Demand`]: any inlet may take anything, first come first served.
-//! - [`Partition`]: a function maps each event to a partition, each partition has one inlet.
+//! - [`Demand`]: any inlet may take any event, first come, first served.
+//! - [`Partition`]: a function maps each event to a partition; each partition has one inlet.
 //! - [`Broadcast`]: every inlet gets every event that it selects, at the pace of the slowest.
-//! - [`Route`]: predicates map each event to any number of targets, each target has one inlet.
+//! - [`Route`]: predicates map each event to any number of targets; each target has one inlet.
 //! - [`Lanes`](super::lanes::Lanes): order per live key, any inlet.
 //! - [`Either`] of two, when the choice is made at run time.
 //!
-//! # Who orders
+//! # Credit and demand
 //!
-//! In a pipeline each outlet has a credit: it is asked for more when inlets have taken what it sent.
-//! Between stages the *inlets order*: each says with [`demand`](Dispatch::demand) how much more it
-//! will take, the dispatcher says with [`unmet_demand`](Dispatch::unmet_demand) what that comes to, and the link
-//! keeps so much on order from its outlets. So that is where the dispatchers differ:
+//! In a pipeline each outlet has a credit: it is asked for more when inlets have taken what it sent. Between stages the
+//! *inlets demand*: each adds to its demand with [`demand`](Dispatch::demand), the dispatcher returns the sum as
+//! [`unmet_demand`](Dispatch::unmet_demand), and the link requests that many events from its outlets. There the
+//! dispatchers differ:
 //!
-//! | | what the link has on order, and what is buffered, add up to |
+//! | | requested and buffered events add up to |
 //! |---|---|
-//! | [`Demand`] | the sum of what the inlets have demanded |
-//! | [`Broadcast`] | what the slowest has demanded |
-//! | [`Partition`] | the sum of what each inlet has demanded; what is buffered for a partition counts no further than its inlet has demanded it |
+//! | [`Demand`] | the sum of the inlets' demands |
+//! | [`Broadcast`] | the demand of the slowest inlet |
+//! | [`Partition`] | the sum of the inlets' demands; events buffered for a partition count no further than its inlet has demanded them |
 //!
-//! It is more where inlets left that had demanded something: what was ordered is not taken back, the
-//! demands of others come to it first.
+//! The sum is higher if an inlet left with demand: requests are not taken back, and meet the demand of the others
+//! first.
 //!
-//! [`Dispatch`] tells how to write a dispatcher of one's own; [`WaitingInlets`] and [`InletDemands`] do half of it.
+//! The page of [`Dispatch`] shows how to write a dispatcher; [`WaitingInlets`] and [`InletDemands`] do half of the
+//! work.
 
 pub mod broadcast;
 mod contract;

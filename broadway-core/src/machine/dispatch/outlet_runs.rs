@@ -1,4 +1,4 @@
-//! Which outlet each event of a sequence came from, as run lengths.
+//! [`OutletRuns`]: which outlet each event of a sequence came from, as run lengths.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ pub(super) struct OutletRun {
     pub(super) n: usize,
 }
 
-/// OutletRun lengths beside a queue of events; neighbours of one outlet are one run.
+/// Run lengths beside a queue of events. Neighbours of one outlet are one run.
 #[derive(Debug, Default)]
 pub(super) struct OutletRuns {
     runs: VecDeque<OutletRun>,
@@ -32,7 +32,7 @@ impl OutletRuns {
         }
     }
 
-    /// Up to `max` events off the first run.
+    /// Removes up to `max` events from the first run.
     pub(super) fn pop_front(&mut self, max: usize) -> Option<OutletRun> {
         let first = self.runs.front_mut()?;
         let n = first.n.min(max);
@@ -44,7 +44,7 @@ impl OutletRuns {
         Some(OutletRun { outlet, n })
     }
 
-    /// Up to `max` events off the last run.
+    /// Removes up to `max` events from the last run.
     pub(super) fn pop_back(&mut self, max: usize) -> Option<OutletRun> {
         let last = self.runs.back_mut()?;
         let n = last.n.min(max);

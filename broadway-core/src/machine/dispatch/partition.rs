@@ -1,24 +1,22 @@
-//! One inlet per partition, and a function that says where each event belongs.
+//! [`Partition`]: one inlet per partition, and a function that maps events to partitions.
 //!
-//! Every partition has a FIFO of its own, filled at `offer` and emptied by the one inlet that has
-//! joined with its [`PartitionName`]. Events of a partition without an inlet wait for the next one,
-//! also those that an inlet which left had not taken (GenStage drops them). What the function maps
-//! to `None` is discarded and counted in the answer of `offer`, so discarding never starves anyone.
-//! What it maps to a partition that does not exist comes back with that answer, as an error value
-//! that carries the event. If the function panics, nothing has happened: the chunk is still whole
-//! in the outlet's `Vec`.
+//! Every partition has a FIFO of its own, filled by `offer` and emptied by the one inlet that joined with its
+//! [`PartitionName`]. Events of a partition without an inlet wait for the next one, including those that an inlet had
+//! not taken when it left (GenStage drops them). Events that the function maps to `None` are discarded and counted in
+//! the result of `offer`, so discarding never starves an inlet. Events that it maps to a partition that does not exist
+//! are returned in that result. If the function panics, nothing has happened: the chunk is still whole in the outlet's
+//! `Vec`.
 //!
-//! In a link that is ordered by its inlets, what is wanted is the sum, over the partitions, of what
-//! the inlet has demanded beyond what lies in its queue. What turns out to belong to another
-//! partition is put aside there and ordered again. So that a partition which nobody empties does
-//! not grow for ever, nothing is wanted while any queue holds [`queue_max`](Partition::queue_max)
-//! events or more: then that partition holds back the others, and nothing is lost. A queue thus
-//! holds at most `queue_max`, plus what was on order when it got there.
+//! In a link whose inlets demand, the unmet demand is the sum, over the partitions, of the demand beyond the events in
+//! the queue. Events that turn out to belong to another partition are set aside there, and more are requested. To keep
+//! the queue of a partition that is not emptied from growing without bound, the unmet demand is 0 while any queue holds
+//! [`queue_max`](Partition::queue_max) events or more. That partition then holds back the others, and nothing is lost.
+//! A queue holds at most `queue_max` events, plus those that were requested by then.
 //!
-//! Order holds per partition. Each event costs one call of the function, for names one look-up, and
-//! one move; nothing depends on the number of partitions but [`mark`](Dispatch::mark) and
-//! [`has_passed`](Dispatch::has_passed). Where a slow partition must not hold back the others and keys are
-//! many, [`Lanes`](crate::machine::lanes::Lanes) serves better.
+//! Order holds per partition. Each event costs one call of the function, one look-up if partitions have names, and one
+//! move. Only [`mark`](Dispatch::mark) and [`has_passed`](Dispatch::has_passed) depend on the number of partitions.
+//! [`Lanes`](crate::machine::lanes::Lanes) is better if there are many keys and a slow one must not hold back the
+//! others.
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +29,7 @@ use foldhash::quality::FixedState;
 use super::partition_queues::{PartitionQueues, QueueNames, dispatch_by_queues};
 use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
 
-/// Dispatch by partition; see the [module docs](self).
+/// The dispatcher by partition; see the [module docs](self).
 ///
 /// ```
 /// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, Partition, PartitionName};
@@ -54,13 +52,13 @@ use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
 pub struct Partition<T, K, F> {
     route: F,
     queues: PartitionQueues<T, K>,
-    /// The answers of `route` for the chunk in hand.
+    /// The destinations of the current chunk's events.
     routes: Vec<Destination>,
 }
 
-/// The partition, or the target of a [`Route`](super::Route), that an inlet wants to have for itself until it leaves.
+/// The name of the partition, or of the target of a [`Route`](super::Route), that an inlet takes from until it leaves.
 ///
-/// There is no default: a subscription to a stage that partitions or routes has to say which one.
+/// There is no default: a subscription to a stage that partitions or routes has to name one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PartitionName<K>(pub K);
 
@@ -76,14 +74,14 @@ impl<T, F> Partition<T, usize, F>
 where
     F: FnMut(&T) -> Option<usize>,
 {
-    /// The partitions `0..partitions`. `route` says to which of them an event belongs; `None` discards it.
+    /// Creates the partitions `0..partitions`. `route` returns the partition of an event; `None` discards it.
     pub fn new(partitions: usize, route: F) -> Self {
         Self::over(QueueNames::numbers(partitions), route)
     }
 }
 
 impl<T> Partition<T, usize, fn(&T) -> Option<usize>> {
-    /// The partitions `0..partitions`; events whose keys are equal belong to the same one.
+    /// Creates the partitions `0..partitions`. Events with equal keys go to the same one.
     ///
     /// The hash is the same for the life of the process, not from one build of it to the next.
     ///
@@ -112,8 +110,8 @@ where
     K: Eq + Hash + Clone + Debug,
     F: FnMut(&T) -> Option<K>,
 {
-    /// Partitions with these names, of which a repeated one counts once. `route` says to which of
-    /// them an event belongs; `None` discards it.
+    /// Creates partitions with these names; a repeated name counts once. `route` returns the partition of an event;
+    /// `None` discards it.
     pub fn named(names: impl IntoIterator<Item = K>, route: F) -> Self {
         Self::over(QueueNames::named(names), route)
     }
@@ -128,8 +126,7 @@ impl<T, K, F> Partition<T, K, F> {
         }
     }
 
-    /// Orders nothing more while `n` events or more wait for any one partition. 10,000 if nothing
-    /// is said; 0 counts as 1.
+    /// Requests no more events while `n` or more wait for any one partition. Defaults to 10,000; 0 counts as 1.
     #[must_use]
     pub fn queue_max(mut self, n: usize) -> Self {
         self.queues.set_queue_max(n);
@@ -153,7 +150,7 @@ where
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
         let mut routes = std::mem::take(&mut self.routes);
         routes.clear();
-        // All of the user's code runs before the first event moves: it may panic.
+        // All user code runs before the first event moves, because it may panic.
         let mut nowhere = Vec::new();
         routes.extend(events.iter().map(|event| {
             let Some(name) = (self.route)(event) else {

@@ -1,8 +1,8 @@
-//! Named places, each with a queue of its own and one inlet at most: what [`Partition`](super::Partition) and
-//! [`Route`](super::Route) have in common.
+//! Named queues with at most one inlet each: the common part of [`Partition`](super::Partition) and
+//! [`Route`](super::Route).
 //!
-//! The two differ in who goes where, and in how much that is: a dispatcher decides in its `offer` and gives each event to
-//! [`push`](PartitionQueues::push). All the rest is here.
+//! The two differ in where events go, and in how much they demand. A dispatcher decides in its `offer` and passes each
+//! event to [`push`](PartitionQueues::push). Everything else is here.
 
 mod names;
 mod queue;
@@ -13,28 +13,28 @@ pub(super) use self::names::QueueNames;
 use self::queue::{PartitionQueue, QueueTotals};
 use super::{InletId, JoinError, Mark, OutletId, inlet_table::InletTable, outlet_runs::OutletRuns};
 
-/// As many events may wait at one place before nothing more is ordered, if nothing else is said.
+/// The default number of events in one queue at which no more are requested.
 const QUEUE_MAX: usize = 10_000;
 
-/// The places of one dispatcher.
+/// The queues of one dispatcher.
 pub(super) struct PartitionQueues<T, K> {
-    /// What a place is called in errors.
+    /// The noun for a queue in errors.
     noun: &'static str,
     names: QueueNames<K>,
     queues: Vec<PartitionQueue<T>>,
     totals: QueueTotals,
     inlets: InletTable<JoinedInlet>,
-    /// InletTable that may have become servable, in that order; `wake` looks again.
+    /// Inlets to check in `wake`, in this order: there may be events for them now.
     due: VecDeque<InletId>,
 }
 
-/// What is known about an inlet.
+/// The state of one inlet.
 struct JoinedInlet {
     place: usize,
     held: OutletRuns,
-    /// How many of what it holds lowered its demand.
+    /// How many of the events it holds reduced its demand.
     held_demanded: usize,
-    /// What it sleeps for; 0 while awake.
+    /// How many events it sleeps for; 0 while awake.
     asked: usize,
 }
 
@@ -63,10 +63,10 @@ impl<T, K> PartitionQueues<T, K> {
         self.queues.len()
     }
 
-    /// The end of the queue at this place gets an event.
+    /// Appends an event to the queue with this number.
     pub(super) fn push(&mut self, outlet: OutletId, event: T, place: usize) {
         let place = &mut self.queues[place];
-        // The first event of an empty queue is the one that may have to wake.
+        // Only the first event of an empty queue can make a sleeping inlet servable.
         if place.is_empty()
             && let Some(inlet) = place.inlet()
             && self.inlets.of(inlet).asked > 0
@@ -76,7 +76,7 @@ impl<T, K> PartitionQueues<T, K> {
         self.totals.change(place, |place| place.push(outlet, event));
     }
 
-    /// What all inlets together have demanded beyond what lies there for them; 0 while a queue is full.
+    /// Returns the demand of all inlets together beyond the events in their queues; 0 while a queue is full.
     pub(super) fn total_unmet_demand(&self) -> usize {
         if self.totals.is_full() {
             return 0;
@@ -84,7 +84,7 @@ impl<T, K> PartitionQueues<T, K> {
         self.totals.short()
     }
 
-    /// What one inlet at most has demanded beyond what lies there for it; 0 while a queue is full.
+    /// Returns the largest demand of one inlet beyond the events in its queue; 0 while a queue is full.
     pub(super) fn largest_unmet_demand(&self) -> usize {
         if self.totals.is_full() {
             return 0;
@@ -129,7 +129,7 @@ impl<T, K> PartitionQueues<T, K> {
 
     pub(super) fn wake(&mut self, out: &mut Vec<InletId>) {
         while let Some(inlet) = self.due.pop_front() {
-            // It may have left, and another of its number may have joined since.
+            // The inlet may have left, and another with its number may have joined since.
             let Some(place) = self.inlets.get(inlet).map(|seat| seat.place) else {
                 continue;
             };
@@ -191,14 +191,14 @@ impl<T, K> PartitionQueues<T, K> {
 }
 
 impl<T, K: Eq + Hash> PartitionQueues<T, K> {
-    /// Which number the place of this name has.
+    /// Returns the number of the queue with this name.
     pub(super) fn number(&self, name: &K) -> Option<usize> {
         self.names.number(name)
     }
 }
 
 impl<T, K: Eq + Hash + Clone> PartitionQueues<T, K> {
-    /// The number of the place of this name, which is made if it does not exist.
+    /// Returns the number of the queue with this name, which is made if it does not exist.
     pub(super) fn enter(&mut self, name: K) -> usize {
         let number = self.names.enter(name);
         if number == self.queues.len() {
@@ -209,7 +209,7 @@ impl<T, K: Eq + Hash + Clone> PartitionQueues<T, K> {
 }
 
 impl<T, K: Debug> PartitionQueues<T, K> {
-    /// What exists, for an error message.
+    /// Lists the queues that exist, for an error message.
     pub(super) fn list(&self) -> String {
         self.names.list()
     }
@@ -244,7 +244,7 @@ impl<T, K: Eq + Hash + Debug> PartitionQueues<T, K> {
     }
 }
 
-/// The methods of [`Dispatch`](super::Dispatch) that are the same wherever the field `places` is.
+/// The methods of [`Dispatch`](super::Dispatch) that are the same in every dispatcher with a field `queues`.
 macro_rules! dispatch_by_queues {
     ($event:ty) => {
         fn leave(&mut self, inlet: InletId) {

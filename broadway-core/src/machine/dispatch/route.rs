@@ -1,23 +1,23 @@
-//! Named targets with predicates: an event goes to every target whose predicate holds.
+//! [`Route`]: named targets with predicates. An event goes to every target whose predicate holds.
 //!
-//! Where no predicate holds it goes to [`otherwise`](Route::otherwise), if there is such a target, and is discarded if not;
-//! the answer of `offer` counts those. Each target has a queue of its own and one inlet, which has joined with the name of
-//! the target as its [`PartitionName`]. What is there for a target without an inlet waits for the next one.
+//! An event for which no predicate holds goes to [`otherwise`](Route::otherwise), if there is such a target. Otherwise
+//! it is discarded and counted in the result of `offer`. Each target has a queue of its own and one inlet, which joined
+//! with the name of the target as its [`PartitionName`]. Events for a target without an inlet wait for the next one.
 //!
-//! **Demand.** One event may serve all targets. So what is wanted is the most that any inlet has demanded beyond what lies in
-//! its queue, not the sum; what comes for other targets on that occasion waits in their queues. Nothing is wanted while any
-//! queue holds [`queue_max`](Route::queue_max) events or more: then that target holds back the others, and nothing is
-//! lost. A queue thus holds at most `queue_max`, plus what was on order when it got there.
+//! **Demand.** One event may serve all targets. The unmet demand is therefore the largest demand of one inlet beyond
+//! the events in its queue, not the sum; events that arrive for other targets wait in their queues. It is 0 while any
+//! queue holds [`queue_max`](Route::queue_max) events or more. That target then holds back the others, and nothing is
+//! lost. A queue holds at most `queue_max` events, plus those that were requested by then.
 //!
-//! **Copies.** An event is cloned once for each of its targets but the last one, which gets the event itself. Put what is dear
-//! to clone into an `Arc`. Where the source wants to know that all targets are done with an event, let the events be
-//! [`Shared`](crate::stage::Shared).
+//! **Copies.** An event is cloned once for each of its targets but the last one, which gets the event itself. Put
+//! events that are expensive to clone into an `Arc`. If the source has to know when all targets are done with an event,
+//! use [`Shared`](crate::stage::Shared) events.
 //!
-//! **Order** holds per target. [`buffered`](Dispatch::buffered) counts copies: an event that waits for two targets counts
-//! twice. So `Route` serves only links that are ordered by their inlets, as those between stages are.
+//! **Order** holds per target. [`buffered`](Dispatch::buffered) counts copies: an event that waits for two targets
+//! counts twice. `Route` therefore serves only links whose inlets demand, as those between stages do.
 //!
-//! **Panics.** Predicates and clones are called for a whole chunk before any of its events moves. If one of them panics, nothing
-//! has happened: the chunk is still whole in the outlet's `Vec`.
+//! **Panics.** Predicates and clones are called for a whole chunk before any of its events moves. If one of them
+//! panics, nothing has happened: the chunk is still whole in the outlet's `Vec`.
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use std::hash::Hash;
 use super::partition_queues::{PartitionQueues, QueueNames, dispatch_by_queues};
 use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId, PartitionName};
 
-/// Dispatch by predicates; see the [module docs](self).
+/// The dispatcher by predicates; see the [module docs](self).
 ///
 /// ```
 /// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, PartitionName, Route};
@@ -50,11 +50,11 @@ use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId, PartitionName
 /// # Ok::<(), broadway_core::machine::dispatch::JoinError>(())
 /// ```
 pub struct Route<T, K> {
-    /// The predicates of each place.
+    /// The predicates of each target.
     predicates: Vec<Vec<Predicate<T>>>,
     otherwise: Option<usize>,
     queues: PartitionQueues<T, K>,
-    /// The targets of the chunk in hand, event by event, and where those of each event end. Kept for their memory.
+    /// The targets of the current chunk, event by event, and where those of each event end. Kept for their memory.
     targets: Vec<usize>,
     ends: Vec<usize>,
 }
@@ -62,7 +62,7 @@ pub struct Route<T, K> {
 type Predicate<T> = Box<dyn FnMut(&T) -> bool + Send>;
 
 impl<T, K: Eq + Hash + Clone> Route<T, K> {
-    /// No targets: everything is discarded.
+    /// Creates a dispatcher without targets, which discards everything.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -74,24 +74,25 @@ impl<T, K: Eq + Hash + Clone> Route<T, K> {
         }
     }
 
-    /// An event goes to `target` if `unmet_demand` says so. Said twice of one target: if either does, and once.
+    /// Sends an event to `target` if `predicate` holds. A target with several predicates gets the event once if any of
+    /// them holds.
     ///
-    /// It is called under the link's lock, at most once for each event: keep it short.
+    /// The predicate is called under the link's lock, at most once for each event: keep it short.
     #[must_use]
-    pub fn to(mut self, target: K, wanted: impl FnMut(&T) -> bool + Send + 'static) -> Self {
+    pub fn to(mut self, target: K, predicate: impl FnMut(&T) -> bool + Send + 'static) -> Self {
         let place = self.enter(target);
-        self.predicates[place].push(Box::new(wanted));
+        self.predicates[place].push(Box::new(predicate));
         self
     }
 
-    /// An event that no predicate wants goes to `target`. Said again, the last one counts. The target may have predicates too.
+    /// Sends an event for which no predicate holds to `target`, which may have predicates too. The last call counts.
     #[must_use]
     pub fn otherwise(mut self, target: K) -> Self {
         self.otherwise = Some(self.enter(target));
         self
     }
 
-    /// Orders nothing more while `n` events or more wait for any one target. 10,000 if nothing is said; 0 counts as 1.
+    /// Requests no more events while `n` or more wait for any one target. Defaults to 10,000; 0 counts as 1.
     #[must_use]
     pub fn queue_max(mut self, n: usize) -> Self {
         self.queues.set_queue_max(n);
@@ -114,7 +115,7 @@ impl<T, K: Eq + Hash + Clone> Default for Route<T, K> {
 }
 
 impl<T: Clone, K> Route<T, K> {
-    /// WaitingInlets all predicates, and makes the copies, in the order in which they will be handed out.
+    /// Calls all predicates, and makes the copies, in the order in which they will be handed out.
     fn decide(&mut self, events: &[T]) -> Vec<T> {
         self.targets.clear();
         self.ends.clear();
@@ -122,7 +123,7 @@ impl<T: Clone, K> Route<T, K> {
         for event in events {
             let begin = self.targets.len();
             for (place, predicates) in self.predicates.iter_mut().enumerate() {
-                if predicates.iter_mut().any(|wanted| wanted(event)) {
+                if predicates.iter_mut().any(|predicate| predicate(event)) {
                     self.targets.push(place);
                 }
             }
@@ -151,7 +152,7 @@ where
     }
 
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
-        // All of the user's code runs before the first event moves: it may panic.
+        // All user code runs before the first event moves, because it may panic.
         let mut copies = self.decide(events).into_iter();
         let mut offered = Offered::all();
         let mut begin = 0;

@@ -1,24 +1,23 @@
-//! A FIFO of events that stay in the `Vec`s in which they came.
+//! [`Segments`]: a FIFO of events that stay in the `Vec`s in which they came.
 //!
-//! A chunk that is taken as it was sent changes hands by its pointer, and nothing of it is copied.
-//! Only what is taken in other pieces than it was sent in is moved, each event once: segments are
-//! rings, so what is left behind stays where it is. (As plain `Vec`s, of which the rest moves up
-//! with each piece, batches of one message cost 80 ns more.) Emptied `Vec`s go round: who sends a
-//! chunk gets the memory of one that was taken.
+//! A chunk that is taken as it was sent changes hands by its pointer, and nothing is copied. Only events that are taken
+//! in other parts than they were sent in are moved, each once: segments are rings, so the rest stays where it is. (As
+//! plain `Vec`s, whose rest moves up with each part, batches of one message cost 80 ns more.) Emptied `Vec`s are
+//! reused: an outlet that sends a chunk gets the memory of one that was taken.
 
 use std::collections::VecDeque;
 
-/// Longest segment: what may have to move when a part of a segment is taken.
+/// The longest segment: the most events that may have to move when a part of a segment is taken.
 const SEGMENT_MAX: usize = 1_024;
 /// Sends below this size are collected in a segment of up to four times that.
 const SMALL: usize = 8;
-/// Emptied `Vec`s that are kept.
+/// The number of emptied `Vec`s that are kept.
 const SPARE_MAX: usize = 16;
 
 /// Events in segments.
 #[derive(Debug)]
 pub(super) struct Segments<T> {
-    /// None of them empty.
+    /// None of them is empty.
     segments: VecDeque<VecDeque<T>>,
     /// Whether a part of the first segment was taken already.
     cut: bool,
@@ -42,7 +41,7 @@ impl<T> Segments<T> {
         self.len
     }
 
-    /// The events in their order, as slices.
+    /// Iterates over the events in their order, as slices.
     pub(super) fn slices(&self) -> impl Iterator<Item = &[T]> {
         self.segments.iter().flat_map(|segment| {
             let (front, back) = segment.as_slices();
@@ -50,7 +49,7 @@ impl<T> Segments<T> {
         })
     }
 
-    /// An empty `Vec`, with memory if some is left over.
+    /// Returns an empty `Vec`, with memory if a spare one is kept.
     pub(super) fn spare(&mut self) -> Vec<T> {
         self.spare.pop().unwrap_or_default()
     }
@@ -95,7 +94,7 @@ impl<T> Segments<T> {
         }
     }
 
-    /// Moves the first `n` events, of which there are as many, to the end of `out`.
+    /// Moves the first `n` events to the end of `out`. There must be that many.
     pub(super) fn take(&mut self, n: usize, out: &mut Vec<T>) {
         self.len -= n;
         let mut left = n;
@@ -114,7 +113,7 @@ impl<T> Segments<T> {
             self.cut = false;
             let mut emptied = self.segments.pop_front().unwrap_or_default();
             if whole {
-                // Free of charge, since the ring begins where its memory does.
+                // The conversion copies nothing, because the ring begins where its memory does.
                 self.recycle(std::mem::replace(out, emptied.into()));
             } else {
                 out.extend(emptied.drain(..));
@@ -135,7 +134,7 @@ impl<T> Segments<T> {
         self.cut = false;
     }
 
-    /// Puts all of `first` before what is here.
+    /// Puts all of `first` before the events here.
     pub(super) fn prepend_all(&mut self, mut first: Self) {
         self.len += first.len;
         self.cut = first.cut || (first.len == 0 && self.cut);

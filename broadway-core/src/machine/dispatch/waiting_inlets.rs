@@ -1,20 +1,20 @@
-//! Sleeping inlets, and how many of them some events are worth waking.
+//! [`WaitingInlets`]: the sleeping inlets, and how many of them to wake for a number of events.
 
 use std::collections::VecDeque;
 
 use super::InletId;
 
-/// Waiting asks, the largest first and in order of arrival among equals, as GenStage's demand
-/// dispatcher keeps them; and the asks of those who were woken and have not come yet.
+/// Waiting inlets, those that wait for most events first and in order of arrival among equals, as GenStage's demand
+/// dispatcher keeps them; and the inlets that were woken and have not taken yet.
 ///
-/// Does the work of [`wait_for`](super::Dispatch::wait_for) and [`wake`](super::Dispatch::wake) for dispatchers that let any inlet take
-/// what is there; call [`forget`](Self::forget) whenever an inlet takes or leaves.
+/// Implements [`wait_for`](super::Dispatch::wait_for) and [`wake`](super::Dispatch::wake) for dispatchers that let any
+/// inlet take any event. Call [`remove`](Self::remove) whenever an inlet takes or leaves.
 #[derive(Debug, Default)]
 pub struct WaitingInlets {
     waiting: VecDeque<(usize, InletId)>,
     /// By inlet number.
     states: Vec<WaitState>,
-    /// Sum of the asks of those on their way, and how many they are.
+    /// The number of events promised to woken inlets, and the number of those inlets.
     promised: usize,
     woken: usize,
 }
@@ -28,7 +28,7 @@ enum WaitState {
 }
 
 impl WaitingInlets {
-    /// The inlet came by itself: neither waits nor is owed anything. Cheap when it was awake.
+    /// Removes an inlet that took or left: it neither waits nor is promised anything. Cheap if it was awake.
     pub fn remove(&mut self, inlet: InletId) {
         let Some(state) = self.states.get_mut(inlet.0 as usize) else {
             return;
@@ -43,7 +43,7 @@ impl WaitingInlets {
         }
     }
 
-    /// Replaces whatever the inlet had asked; 0 asks for nothing.
+    /// Replaces the inlet's wait. 0 waits for nothing.
     pub fn add(&mut self, inlet: InletId, n: usize) {
         self.remove(inlet);
         if n == 0 {
@@ -58,9 +58,10 @@ impl WaitingInlets {
         self.waiting.insert(behind_equals, (n, inlet));
     }
 
-    /// Appends to `out` as many inlets as `events` events can serve, less what those on their way will use.
+    /// Appends to `out` as many inlets as `events` can serve, less the events promised to woken inlets.
     ///
-    /// Each needs at least one of `slots` things that only one inlet can have, as a lane; `usize::MAX` if there are none.
+    /// Each inlet needs one of `slots` things that only one inlet can have, such as a lane; `usize::MAX` if there are
+    /// none.
     pub fn wake(&mut self, events: usize, slots: usize, out: &mut Vec<InletId>) {
         while self.promised < events && self.woken < slots {
             let Some((n, inlet)) = self.waiting.pop_front() else {

@@ -2,10 +2,10 @@
 
 use crate::machine::dispatch::OutletId;
 
-/// No node: the end of a list.
+/// No entry: the end of a list.
 const NIL: u32 = u32::MAX;
 
-/// One lane's queue: a list through the slab.
+/// The queue of one lane: a list through the slab.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LaneQueue {
     head: u32,
@@ -31,14 +31,14 @@ impl LaneQueue {
 
 #[derive(Debug)]
 struct SlabEntry<T> {
-    /// `None` while the node is free.
+    /// `None` while the entry is free.
     event: Option<T>,
     outlet: OutletId,
     next: u32,
 }
 
-/// All queued events of all lanes. Freed slab are used again, the warmest first; the slab keeps
-/// the largest size it ever had, at most 2^32 - 1 events.
+/// All queued events of all lanes. Freed entries are reused, the most recent first. The slab keeps the largest size it
+/// ever had, at most 2^32 - 1 events.
 #[derive(Debug)]
 pub(super) struct EventSlab<T> {
     slab: Vec<SlabEntry<T>>,
@@ -80,11 +80,11 @@ impl<T> EventSlab<T> {
         fifo.len += 1;
     }
 
-    /// Moves the first event to the end of `out` and tells where it came from.
+    /// Moves the first event to the end of `out` and returns the outlet it came from.
     ///
     /// # Panics
     ///
-    /// When the queue is empty.
+    /// Panics if the queue is empty.
     #[inline]
     pub(super) fn pop_front(&mut self, fifo: &mut LaneQueue, out: &mut Vec<T>) -> OutletId {
         let index = fifo.head;

@@ -1,14 +1,14 @@
-//! A sliding set of sequence numbers: one bit each, in a ring of words.
+//! [`BitRing`]: a sliding set of sequence numbers, one bit each, in a ring of words.
 //!
-//! The ring covers the words from that of the lowest live number to that of the highest; a number's
-//! place is its own value modulo the ring. Words leave at the bottom as zeros, so they are clean when
-//! they come round again at the top. The caller keeps the bounds and never asks beyond them.
+//! The ring covers the words from the lowest live number to the highest. The position of a number is
+//! its value modulo the ring. Words leave at the bottom as zeros, so they are clean when they return at the top. The
+//! caller keeps the bounds and never reads beyond them.
 
 const BITS: u64 = u64::BITS as u64;
 
 #[derive(Debug, Clone)]
 pub(super) struct BitRing {
-    /// A power of two of them.
+    /// A power of two in number.
     words: Box<[u64]>,
 }
 
@@ -19,7 +19,7 @@ impl BitRing {
         }
     }
 
-    /// Makes room for the numbers `low..high`; those set in the range stay set.
+    /// Makes room for the numbers `low..high`. Bits set in the range stay set.
     pub(super) fn reserve(&mut self, low: u64, old_high: u64, high: u64) {
         if high == low {
             return;
@@ -41,7 +41,7 @@ impl BitRing {
         self.words[place] |= bit(number);
     }
 
-    /// Sets the bit and says whether it was clear before.
+    /// Sets the bit and returns whether it was clear before.
     #[inline]
     pub(super) fn insert_new(&mut self, number: u64) -> bool {
         let place = self.place(number);
@@ -56,7 +56,7 @@ impl BitRing {
         self.words[place] &= !bit(number);
     }
 
-    /// The lowest number of `first..end` that is in the set.
+    /// Returns the lowest number of `first..end` in the set.
     pub(super) fn first_in(&self, first: u64, end: u64) -> Option<u64> {
         pieces(first, end).find_map(|(start, mask)| {
             let found = self.words[self.place(start)] & mask;
@@ -64,7 +64,7 @@ impl BitRing {
         })
     }
 
-    /// The highest number of `first..end` that is in the set.
+    /// Returns the highest number of `first..end` in the set.
     pub(super) fn last_in(&self, first: u64, end: u64) -> Option<u64> {
         pieces(first, end)
             .filter_map(|(start, mask)| {
@@ -75,7 +75,7 @@ impl BitRing {
             .last()
     }
 
-    /// How many numbers of `first..end` are in the set.
+    /// Returns how many numbers of `first..end` are in the set.
     pub(super) fn count_in(&self, first: u64, end: u64) -> u64 {
         pieces(first, end)
             .map(|(start, mask)| u64::from((self.words[self.place(start)] & mask).count_ones()))
@@ -90,7 +90,7 @@ impl BitRing {
         }
     }
 
-    /// The first number from `head` on that is not set; full words on the way are cleared.
+    /// Returns the first number from `head` on that is not set, and clears the full words before it.
     #[inline]
     pub(super) fn advance(&mut self, mut head: u64) -> u64 {
         loop {
@@ -133,7 +133,7 @@ fn words_between(low: u64, high: u64) -> usize {
     usize::try_from((high - 1) / BITS - low / BITS + 1).expect("a ring that fits into memory")
 }
 
-/// The words that `first..end` touches: the first number in each, and its bits of the range.
+/// Iterates over the words that `first..end` touches: the first number in each, and its bits of the range.
 #[inline]
 fn pieces(first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
     let mut start = first;

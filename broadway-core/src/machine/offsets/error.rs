@@ -1,8 +1,8 @@
-//! What a caller can get wrong about offsets.
+//! Errors of deliveries and settlements that contradict earlier ones.
 
 use std::fmt;
 
-/// A delivery that cannot be.
+/// Why a delivery was refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliverError {
@@ -15,7 +15,7 @@ pub enum DeliverError {
     OutOfRange {
         /// The first offset of the run.
         offset: i64,
-        /// Its length.
+        /// The length of the run.
         n: usize,
     },
 }
@@ -39,18 +39,18 @@ impl fmt::Display for DeliverError {
 
 impl std::error::Error for DeliverError {}
 
-/// A settlement that cannot be.
+/// Why a settlement was refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettleError {
     /// The offset was not delivered in this assignment.
     NotDelivered {
-        /// The offset, in a run the first such.
+        /// The offset; in a run, the first such one.
         offset: i64,
     },
-    /// The offset is settled, or lies below the commit (where gaps are not told from messages).
+    /// The offset is settled, or lies below the commit, where gaps and messages cannot be distinguished.
     AlreadySettled {
-        /// The offset, in a run the first such.
+        /// The offset; in a run, the first such one.
         offset: i64,
     },
 }

@@ -1,8 +1,8 @@
-//! Which number belongs to which offset: a table of the runs without a gap.
+//! [`OffsetRuns`]: which number belongs to which offset, as a table of runs without a gap.
 //!
-//! Numbers are dense and offsets are not, so the table has one entry per gap. OffsetRuns only grow at their
-//! end and are forgotten from the front, hence a copy of one stays true for ever: the run of the last
-//! lookup is kept at hand, and most lookups never see the table.
+//! Numbers are dense and offsets are not, so the table has one entry per gap. Runs only grow at their end and are
+//! forgotten from the front, so a copy of one stays correct. The run of the last look-up is cached, and most look-ups
+//! never read the table.
 
 use std::collections::VecDeque;
 
@@ -12,9 +12,9 @@ pub(super) struct OffsetRuns {
     table: VecDeque<OffsetRun>,
     /// One above the last number.
     tail: u64,
-    /// What the last search found.
+    /// The result of the last search.
     near: CachedRun,
-    /// Where in `table` it found it: the next one is likely to end near.
+    /// Its index in `table`. The next search is likely to end near it.
     hint: usize,
 }
 
@@ -25,7 +25,7 @@ struct OffsetRun {
     offset: i64,
 }
 
-/// A run and how long it was when it was looked up.
+/// A run, and its length when it was looked up.
 #[derive(Debug, Clone, Copy)]
 struct CachedRun {
     run: OffsetRun,
@@ -53,7 +53,7 @@ impl OffsetRuns {
         self.tail
     }
 
-    /// One above the last offset.
+    /// Returns one above the last offset.
     pub(super) fn next_offset(&self) -> Option<i64> {
         self.table.back().map(|run| run.offset_of(self.tail))
     }
@@ -77,20 +77,20 @@ impl OffsetRuns {
         }
     }
 
-    /// As [`number_of`](Self::number_of), and how many numbers follow in its run, itself included.
+    /// As [`number_of`](Self::number_of), with the count of numbers that follow in its run, itself included.
     pub(super) fn rest_of_run(&mut self, offset: i64) -> Option<(u64, u64)> {
-        // The run at hand may have grown since it was looked up.
+        // The cached run may have grown since it was looked up.
         let number = self.search(offset)?;
         Some((number, self.near.run.number + self.near.length - number))
     }
 
-    /// The offset of a number that is in the table.
+    /// Returns the offset of a number that is in the table.
     pub(super) fn offset_of(&self, number: u64) -> i64 {
         let after = self.table.partition_point(|run| run.number <= number);
         self.table[after - 1].offset_of(number)
     }
 
-    /// How many numbers there are up to `offset`, itself included; those that were forgotten count.
+    /// Returns how many numbers there are up to and including `offset`. Forgotten ones count.
     pub(super) fn numbers_through(&self, offset: i64) -> u64 {
         let after = self.table.partition_point(|run| run.offset <= offset);
         let Some(index) = after.checked_sub(1) else {
@@ -102,13 +102,13 @@ impl OffsetRuns {
         end.min(run.number.saturating_add(into).saturating_add(1))
     }
 
-    /// One above the offset of `head - 1`, whose run is the first after `forget_below(head)`.
+    /// Returns one above the offset of `head - 1`, whose run is the first after `forget_below(head)`.
     pub(super) fn offset_before(&self, head: u64) -> Option<i64> {
         let run = self.table.front().filter(|_| head > 0)?;
         Some(run.offset_of(head))
     }
 
-    /// Whether `offset` is below all that the table still knows of.
+    /// Returns whether `offset` is below everything that the table still holds.
     pub(super) fn is_forgotten(&self, offset: i64) -> bool {
         self.table.front().is_some_and(|run| offset < run.offset)
     }
@@ -133,9 +133,9 @@ impl OffsetRuns {
         Some(number)
     }
 
-    /// The run that `offset` is in, or else the one before it.
+    /// Returns the run that contains `offset`, or else the one before it.
     fn index_of(&self, offset: i64) -> Option<usize> {
-        // Mostly the same run, which has grown, or its neighbour: settlements come nearly in order.
+        // Usually the same run, which has grown, or its neighbour: settlements arrive nearly in order.
         for index in [self.hint, self.hint + 1] {
             let stretch = self.stretch(index);
             if stretch.is_some_and(|stretch| stretch.number_of(offset).is_some()) {
@@ -163,7 +163,7 @@ impl OffsetRuns {
 }
 
 impl OffsetRun {
-    /// The offset of `number`, which lies in this run or one above its end.
+    /// Returns the offset of `number`, which lies in this run or one above its end.
     fn offset_of(&self, number: u64) -> i64 {
         self.offset
             + i64::try_from(number - self.number).expect("a run within the range of offsets")

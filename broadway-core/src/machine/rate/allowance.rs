@@ -1,9 +1,9 @@
-//! What a rate allows: messages per interval, in numbers that cannot overflow later.
+//! [`Allowance`]: messages per interval, in numbers that cannot overflow later.
 
 use std::fmt;
 use std::time::Duration;
 
-/// So many messages per interval.
+/// A number of messages per interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     messages: usize,
@@ -14,10 +14,11 @@ impl Allowance {
     /// The longest interval: 365 days.
     pub const INTERVAL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-    /// `messages` in each `interval`.
+    /// Allows `messages` in each `interval`.
     ///
     /// # Errors
-    /// `messages` is 0, or `interval` is zero or above [`INTERVAL_MAX`](Self::INTERVAL_MAX).
+    ///
+    /// Fails if `messages` is 0, or if `interval` is zero or above [`INTERVAL_MAX`](Self::INTERVAL_MAX).
     pub const fn new(messages: usize, interval: Duration) -> Result<Self, InvalidAllowance> {
         if messages == 0 {
             return Err(InvalidAllowance::NoMessages);
@@ -29,7 +30,7 @@ impl Allowance {
         Ok(Self { messages, interval })
     }
 
-    /// Every reason why these numbers are no allowance. [`new`](Self::new) returns the first of them.
+    /// Returns every reason why these numbers are not a valid allowance. [`new`](Self::new) returns the first of them.
     pub fn problems(messages: usize, interval: Duration) -> impl Iterator<Item = InvalidAllowance> {
         let each = [
             Self::new(messages, Self::INTERVAL_MAX).err(),
@@ -38,24 +39,24 @@ impl Allowance {
         each.into_iter().flatten()
     }
 
-    /// How many messages may pass in each interval.
+    /// Returns how many messages may pass in each interval.
     #[must_use]
     pub const fn messages(&self) -> usize {
         self.messages
     }
 
-    /// The interval.
+    /// Returns the interval.
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval
     }
 }
 
-/// Why numbers are no [`Allowance`].
+/// Why numbers are not a valid [`Allowance`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidAllowance {
-    /// With no message allowed nothing would ever pass.
+    /// With 0 messages nothing would ever pass.
     NoMessages,
     /// The interval is zero or too long.
     Interval(Duration),

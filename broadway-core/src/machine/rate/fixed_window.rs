@@ -1,10 +1,10 @@
-//! The fixed window: a counter, the end of its interval, and what will be in force from there.
+//! [`FixedWindow`]: a counter, the end of its interval, and the allowance from then on.
 
 use std::time::{Duration, Instant};
 
 use super::{Allowance, Change};
 
-/// A counter that is set to the allowance at each interval's start.
+/// A counter that is reset to the allowance at the start of each interval.
 #[derive(Debug, Clone)]
 pub struct FixedWindow {
     /// In force until `end`.
@@ -17,7 +17,7 @@ pub struct FixedWindow {
 }
 
 impl FixedWindow {
-    /// The first interval starts at `now`.
+    /// Starts the first interval at `now`.
     #[must_use]
     pub fn new(allowance: Allowance, now: Instant) -> Self {
         Self {
@@ -29,8 +29,8 @@ impl FixedWindow {
         }
     }
 
-    /// Takes up to `wanted` of what is left in the interval of `now`.
-    #[must_use = "what is granted counts as passed"]
+    /// Takes up to `wanted` of the messages left in the interval of `now`.
+    #[must_use = "granted messages count as passed"]
     pub fn take(&mut self, now: Instant, wanted: usize) -> usize {
         if now >= self.end {
             self.roll(now);
@@ -40,7 +40,7 @@ impl FixedWindow {
         granted
     }
 
-    /// `now` if something is left, else the end of the interval.
+    /// Returns `now` if messages are left, else the end of the interval.
     #[must_use]
     pub fn next(&self, now: Instant) -> Instant {
         if self.left > 0 {
@@ -50,9 +50,9 @@ impl FixedWindow {
         }
     }
 
-    /// `n` of what was granted at `taken_at` did not pass after all.
+    /// Returns `n` of the messages granted at `taken_at` that did not pass after all.
     ///
-    /// Ignored if that interval is over: what is unused is not carried over.
+    /// Ignored if that interval is over, because nothing is carried over.
     pub fn refund(&mut self, n: usize, taken_at: Instant) {
         if taken_at >= self.start {
             self.left = self.left.saturating_add(n).min(self.current.messages());
@@ -63,7 +63,7 @@ impl FixedWindow {
     pub fn update(&mut self, now: Instant, allowance: Allowance, change: Change) {
         match change {
             Change::AtIntervalEnd => {
-                // An interval that ended unseen keeps the boundaries it would have had.
+                // An interval that ended unobserved keeps the boundaries it would have had.
                 if now >= self.end {
                     self.roll(now);
                 }
@@ -73,13 +73,13 @@ impl FixedWindow {
         }
     }
 
-    /// The allowance that was set last.
+    /// Returns the allowance that was set last.
     #[must_use]
     pub const fn allowance(&self) -> Allowance {
         self.upcoming
     }
 
-    /// Begins the interval that `now` lies in: the boundaries follow the last one without a gap.
+    /// Begins the interval that contains `now`. Its boundaries follow the last one without a gap.
     fn roll(&mut self, now: Instant) {
         let interval = self.upcoming.interval();
         let since_end_ns = now.duration_since(self.end).as_nanos();

@@ -1,4 +1,4 @@
-//! The token bucket: a level in units so small that each nanosecond adds a whole number of them.
+//! [`TokenBucket`]: a level in units so small that each nanosecond adds a whole number of them.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// Full at `now`. A burst of 0 counts as 1, for with none nothing would ever pass.
+    /// Creates a bucket that is full at `now`. A burst of 0 counts as 1, because no message would ever pass otherwise.
     #[must_use]
     pub const fn new(allowance: Allowance, burst: usize, now: Instant) -> Self {
         let burst = if burst == 0 { 1 } else { burst };
@@ -32,7 +32,7 @@ impl TokenBucket {
     }
 
     /// Takes up to `wanted` whole tokens.
-    #[must_use = "what is granted counts as passed"]
+    #[must_use = "granted messages count as passed"]
     pub fn take(&mut self, now: Instant, wanted: usize) -> usize {
         self.fill(now);
         let price = wanted as u128 * self.token;
@@ -40,13 +40,13 @@ impl TokenBucket {
             self.level -= price;
             return wanted;
         }
-        // Divides only when it runs dry: 128-bit division is the one slow step here.
+        // Divides only when it runs dry: 128-bit division is the one slow operation here.
         let granted = self.level / self.token;
         self.level -= granted * self.token;
-        usize::try_from(granted).expect("less than what was wanted")
+        usize::try_from(granted).expect("fewer than wanted")
     }
 
-    /// `now` if there is a whole token, else the nanosecond in which it will be whole.
+    /// Returns `now` if there is a whole token, else the nanosecond in which it will be whole.
     #[must_use]
     pub fn next(&self, now: Instant) -> Instant {
         let Some(missing) = self.token.checked_sub(self.level) else {
@@ -58,7 +58,7 @@ impl TokenBucket {
         now.max(self.filled_at + wait)
     }
 
-    /// `n` of what was granted did not pass after all. The level stays within the burst.
+    /// Returns `n` of the granted messages that did not pass after all. The level stays within the burst.
     pub fn refund(&mut self, n: usize) {
         self.level = self
             .level
@@ -66,7 +66,7 @@ impl TokenBucket {
             .min(self.full());
     }
 
-    /// Changes the allowance at once, keeping the burst; fractions of a token are rounded down.
+    /// Changes the allowance at once and keeps the burst. Fractions of a token are rounded down.
     pub fn update(&mut self, now: Instant, allowance: Allowance, change: Change) {
         self.fill(now);
         let whole = self.level / self.token;
@@ -80,13 +80,13 @@ impl TokenBucket {
         }
     }
 
-    /// The allowance that was set last.
+    /// Returns the allowance that was set last.
     #[must_use]
     pub const fn allowance(&self) -> Allowance {
         self.allowance
     }
 
-    /// The most that can pass at one instant.
+    /// Returns the most messages that can pass at one instant.
     #[must_use]
     pub const fn burst(&self) -> usize {
         self.burst

@@ -1,11 +1,11 @@
-//! Every metric there is: its name, type, unit, labels and meaning. `docs/telemetry.md` shows the same as a table.
+//! All metrics: name, type, unit, labels and meaning. `docs/telemetry.md` shows the same as a table.
 
 use ::metrics::{
     Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge,
     describe_histogram, gauge, histogram,
 };
 
-/// One metric. Label names come from here and nowhere else.
+/// One metric. Label names are defined here only.
 #[derive(Debug)]
 pub(super) struct Metric {
     pub(super) name: &'static str,
@@ -48,7 +48,7 @@ impl Metric {
     }
 }
 
-/// Tells the recorder what each metric means.
+/// Describes every metric to the recorder.
 pub(super) fn describe() {
     for &Metric {
         name,
@@ -66,7 +66,7 @@ pub(super) fn describe() {
     }
 }
 
-/// Declares the metrics and the list of all of them, so that none can be left out of the list.
+/// Declares the metrics and the list of all of them, so that none can be missing from the list.
 macro_rules! metrics {
     ($($constant:ident = $kind:ident $name:literal $unit:ident [$($label:literal),*] $help:literal;)*) => {
         $(pub(super) const $constant: Metric = Metric {
@@ -85,11 +85,11 @@ metrics! {
     MESSAGES = Counter "broadway_messages_total" Count ["pipeline", "stage", "result"]
         "messages that left a stage (processors, or batcher:NAME), by result: ok, failed, forwarded";
     PRODUCED = Counter "broadway_produced_total" Count ["pipeline", "producer"]
-        "messages delivered by a producer; those pushed by hand have the producer `pushed`";
+        "messages delivered by a producer; pushed messages have the producer `pushed`";
     SETTLED = Counter "broadway_settled_total" Count ["pipeline", "producer", "result"]
-        "messages handed to a producer's acknowledger, by result: ok, failed, resolved, released";
+        "messages passed to a producer's acknowledger, by result: ok, failed, resolved, released";
     RETURNED = Counter "broadway_returned_total" Count ["pipeline"]
-        "messages given back by a processor whose handler had to wait, for others to take";
+        "messages returned by a processor whose handler had to wait, for other processors to take";
     IN_FLIGHT = Gauge "broadway_in_flight" Count ["pipeline"]
         "messages delivered and not settled yet";
     RUNNING = Gauge "broadway_pipeline_running" Count ["pipeline"]
@@ -107,9 +107,9 @@ metrics! {
     BATCH_SIZE = Histogram "broadway_batch_size" Count ["pipeline", "batcher"]
         "messages in a batch";
     BATCH_BYTES = Histogram "broadway_batch_bytes" Bytes ["pipeline", "batcher"]
-        "bytes of a batch, where the batcher measures them";
+        "bytes of a batch, if the batcher measures them";
     BATCH_FLUSH = Counter "broadway_batch_flush_total" Count ["pipeline", "batcher", "reason"]
-        "batches made, by what completed them: size, bytes, timeout, flush, split, limit, drain";
+        "completed batches, by trigger: size, bytes, timeout, flush, split, limit, drain";
     BATCH_SECONDS = Histogram "broadway_batch_duration_seconds" Seconds ["pipeline", "batcher"]
         "time from taking a batch to having handled and settled it";
     BATCH_FAILURES = Counter "broadway_batch_failures_total" Count ["pipeline", "batcher"]
@@ -117,13 +117,13 @@ metrics! {
     HANDLE_FAILED_SECONDS = Histogram "broadway_handle_failed_duration_seconds" Seconds ["pipeline"]
         "time in a call of handle_failed";
     HANDLER_PANICS = Counter "broadway_handler_panics_total" Count ["pipeline", "callback"]
-        "messages, batches and calls that a panic failed, by callback";
+        "messages, batches and calls that failed because of a panic, by callback";
     END_TO_END = Histogram "broadway_end_to_end_seconds" Seconds ["pipeline"]
-        "time from a message's delivery to its settlement, if asked for";
+        "time from a message's delivery to its settlement, if enabled";
     HANDLERS_BLOCKED = Counter "broadway_handlers_blocked_total" Count ["pipeline"]
-        "times that a handler was found to block its thread";
+        "times that a handler was observed to block its thread";
     RATE_LIMITED_SECONDS = Counter "broadway_rate_limited_seconds_total" Seconds ["pipeline", "producer"]
-        "time that a producer was made to wait by the rate limit, in whole seconds";
+        "time that a producer waited for the rate limit, in whole seconds";
     ACK_FAILURES = Counter "broadway_ack_failures_total" Count ["pipeline", "producer"]
         "failed calls of a producer's acknowledger";
     ACK_FAILED_MESSAGES = Counter "broadway_ack_failed_messages_total" Count ["pipeline", "producer"]
@@ -135,33 +135,33 @@ metrics! {
     PRODUCER_RESTARTS = Counter "broadway_producer_restarts_total" Count ["pipeline", "producer"]
         "times that a failed producer delivered again";
     DROPPED_UNSETTLED = Counter "broadway_dropped_unsettled_total" Count ["pipeline"]
-        "messages that nobody had settled when a topology ended, which are delivered again";
+        "messages that were not settled when a topology ended, which are delivered again";
     PARTS = Gauge "broadway_source_parts" Count ["pipeline"]
-        "parts (partitions) that are ours";
+        "parts (partitions) that are assigned to the pipeline";
     ASSIGNED = Counter "broadway_parts_assigned_total" Count ["pipeline"]
-        "parts given to a producer";
+        "parts assigned to a producer";
     REVOKED = Counter "broadway_parts_revoked_total" Count ["pipeline", "settled"]
         "parts taken away, by whether all work on them had ended: true, false";
     LAG = Gauge "broadway_source_lag" Count ["pipeline", "part"]
-        "messages of a part that are at the broker and not settled; NaN while unknown; 0 once it is not ours";
+        "messages of a part that are at the broker and not settled; NaN while unknown; 0 once it is revoked";
     OLDEST = Gauge "broadway_source_oldest_seconds" Seconds ["pipeline", "part"]
         "age of the oldest message of a part that is at the broker and not settled; NaN while unknown; 0 without one";
     COMMITTED_POSITION = Gauge "broadway_source_committed_position" Count ["pipeline", "part"]
-        "the last position of a part that was committed: where reading begins after a restart, the offset of the last settled message + 1";
+        "the last committed position of a part, at which reading resumes after a restart, the offset of the last settled message + 1";
     HALTED = Gauge "broadway_source_halted" Count ["pipeline", "part"]
-        "1 while a part is halted by a failure; 0 once it is committed past that, resumed, assigned anew or revoked";
+        "1 while a part is halted by a failure; 0 once it is committed past the failure, resumed, assigned again or revoked";
     LOST = Counter "broadway_source_lost_total" Count ["pipeline", "part"]
         "positions of a part that were deleted at the source before they were read";
     COMMITS = Counter "broadway_commits_total" Count ["pipeline", "result"]
         "commits at the source, by result: ok, failed";
     SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]
-        "times that a source told of trouble with its connection";
+        "connection failures that a source reported and recovered from";
     LATE_RESULTS = Counter "broadway_late_results_total" Count ["pipeline", "producer"]
-        "messages whose results came after the source had lost its claim on them";
+        "messages whose results arrived after the source had lost its claim on them";
     PUBLISHED = Counter "broadway_published_total" Count ["publisher", "result"]
         "messages sent by an observed publisher, by result: ok (confirmed), failed";
     PUBLISH_SECONDS = Histogram "broadway_publish_duration_seconds" Seconds ["publisher"]
-        "time from handing messages to an observed publisher to the last confirmation";
+        "time from passing messages to an observed publisher to the last confirmation";
     STAGE_RUNNING = Gauge "broadway_stage_running" Count ["stage"]
         "stages of this name that were started and have not ended; those that wait for a restart count";
     STAGE_RECEIVED = Counter "broadway_stage_events_received_total" Count ["stage"]
@@ -169,15 +169,15 @@ metrics! {
     STAGE_EMITTED = Counter "broadway_stage_events_emitted_total" Count ["stage"]
         "events that a stage emitted";
     STAGE_DISCARDED = Counter "broadway_stage_events_discarded_total" Count ["stage"]
-        "emitted events that were discarded, as the buffer was full";
+        "emitted events that were discarded because the buffer was full";
     STAGE_DROPPED = Counter "broadway_stage_events_dropped_total" Count ["stage"]
-        "emitted events that the function of the dispatcher wanted nobody to have";
+        "emitted events that the dispatcher's function discarded";
     STAGE_LOST = Counter "broadway_stage_events_lost_total" Count ["stage"]
-        "received events that were in hand when a callback failed";
+        "received events that were lost when a callback failed";
     STAGE_DEMAND = Gauge "broadway_stage_demand" Count ["stage"]
-        "events that consumers have asked for and the stage has not emitted";
+        "events that consumers have requested and the stage has not emitted";
     STAGE_BUFFERED = Gauge "broadway_stage_buffered" Count ["stage"]
-        "emitted events that wait in the buffer, as nobody has asked for them";
+        "emitted events that wait in the buffer for demand";
     STAGE_SUBSCRIPTIONS = Gauge "broadway_stage_subscriptions" Count ["stage"]
         "subscriptions of a stage to producers";
     STAGE_CONSUMERS = Gauge "broadway_stage_consumers" Count ["stage"]
@@ -187,7 +187,7 @@ metrics! {
     STAGE_CALLBACK_SECONDS = Histogram "broadway_stage_callback_duration_seconds" Seconds ["stage", "callback"]
         "time in a call of a callback, by callback: handle_events, handle_demand, receive, handle_timer, handle_subscription";
     STAGE_BUSY_SECONDS = Counter "broadway_stage_busy_seconds_total" Seconds ["stage"]
-        "time that a stage spent in those callbacks, in whole seconds";
+        "time that a stage spent in these callbacks, in whole seconds";
     STAGE_FAILURES = Counter "broadway_stage_failures_total" Count ["stage", "callback"]
         "failures of a stage, errors and panics, by callback";
     STAGE_RESTARTS = Counter "broadway_stage_restarts_total" Count ["stage"]

@@ -1,4 +1,4 @@
-//! The handles of one pipeline, and what each event moves.
+//! The handles of one pipeline, and how each event updates them.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -14,10 +14,10 @@ use crate::{
     telemetry::{Event, Settlement, event::trigger_name, named_values::NamedValues},
 };
 
-/// Stands for the producer of what is pushed by hand.
+/// The label `producer` of messages that were pushed.
 const PUSHED: usize = usize::MAX;
 
-/// The metrics of one pipeline. Those without further labels have their handles here, the others where their labels are.
+/// The metrics of one pipeline. Metrics without further labels have their handles here, the others with their labels.
 #[derive(Debug)]
 pub(super) struct PipelineMetrics {
     pipeline: String,
@@ -70,7 +70,7 @@ impl PipelineMetrics {
         }
     }
 
-    /// Moves what `event` moves.
+    /// Updates the metrics that `event` affects.
     pub(super) fn record(&self, event: &Event<'_>, latency: bool) {
         match *event {
             Event::TopologyStarted { .. } => self.start(),
@@ -157,7 +157,9 @@ impl PipelineMetrics {
             Event::ProducerRestarted { producer, .. } => {
                 self.producer(producer).restarts.increment(1)
             }
-            Event::SourceTrouble { producer, .. } => self.producer(producer).trouble.increment(1),
+            Event::SourceTrouble { producer, .. } => {
+                self.producer(producer).source_trouble.increment(1)
+            }
             Event::LateResults {
                 producer, count, ..
             } => self.producer(producer).late.increment(count as u64),
@@ -167,7 +169,7 @@ impl PipelineMetrics {
             Event::Halted { part, position, .. } => self.source.halted(part, position),
             Event::Unhalted { part, .. } => self.source.resumed(part),
             Event::Lost { part, from, to, .. } => self.source.lost(part, from, to),
-            // Where reading begins is no number to add up; the log says why.
+            // A position cannot be added up; the log has the reason.
             Event::Repositioned { .. } => {}
             Event::Lag {
                 part,
@@ -177,9 +179,9 @@ impl PipelineMetrics {
             } => self.source.lag(part, messages, oldest),
             Event::Committed { part, position, .. } => self.source.committed(part, position),
             Event::CommitFailed { .. } => self.source.commit_failed(),
-            // Its size and trigger were told by `BatchReady`.
+            // `BatchReady` reported its size and trigger.
             Event::BatchStarted { .. } => {}
-            // `PublisherMetrics` and `StageMetrics` are told instead.
+            // `PublisherMetrics` and `StageMetrics` handle these.
             Event::Published { .. } | Event::Stage(_) => {}
         }
     }
@@ -250,8 +252,8 @@ impl PipelineMetrics {
     }
 }
 
-/// The gauge of messages in flight. It also counts itself, to take back what a topology left when it ended: a gauge
-/// that kept them would never come down to 0 again.
+/// The gauge of messages in flight. It also keeps the count itself, to take back the messages that a topology left when
+/// it ended: otherwise the gauge would never return to 0.
 #[derive(Debug)]
 struct InFlight {
     gauge: Gauge,
@@ -277,7 +279,7 @@ impl InFlight {
     }
 }
 
-/// What left processors or a batcher.
+/// Records messages that left processors or a batcher.
 #[derive(Debug)]
 struct MessageMetrics {
     done: Counter,
@@ -360,7 +362,7 @@ struct ProducerMetrics {
     rate_limited: SecondsCounter,
     failures: NamedValues<str, Counter>,
     restarts: Counter,
-    trouble: Counter,
+    source_trouble: Counter,
     late: Counter,
 }
 
@@ -384,7 +386,7 @@ impl ProducerMetrics {
             rate_limited: SecondsCounter::new(&catalog::RATE_LIMITED_SECONDS, &own),
             failures: NamedValues::new(),
             restarts: catalog::PRODUCER_RESTARTS.counter(&own),
-            trouble: catalog::SOURCE_TROUBLE.counter(&own),
+            source_trouble: catalog::SOURCE_TROUBLE.counter(&own),
             late: catalog::LATE_RESULTS.counter(&own),
             pipeline: pipeline.to_owned(),
             producer,

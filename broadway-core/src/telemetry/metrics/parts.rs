@@ -1,7 +1,8 @@
-//! The parts (partitions) of a source: the only labels that come and go while a topology runs.
+//! The metrics of a source's parts (partitions), the only labels that come and go while a topology runs.
 //!
-//! The facade cannot forget a series, so that what is no longer ours is set to 0: a sum over the instances of a program
-//! stays right. There may be thousands of parts, so they are in a map behind a lock; their events are a few a second.
+//! The facade cannot forget a series, so the series of a part that was taken away are set to 0: then a sum over the
+//! instances of a program stays correct. There may be thousands of parts, so they are in a map behind a lock; their
+//! events are a few per second.
 
 use std::{
     collections::HashMap,
@@ -77,7 +78,7 @@ impl SourceMetrics {
         });
     }
 
-    /// The topology has ended: nothing is ours any more, told or not.
+    /// Handles the end of the topology: no part is assigned any more, whether or not that was reported.
     pub(super) fn end(&self) {
         let mut by_part = self.by_part.lock().unwrap_or_else(PoisonError::into_inner);
         for part in by_part.values_mut() {
@@ -149,7 +150,7 @@ impl PartMetrics {
         }
     }
 
-    /// Sets what is unknown to NaN: a figure that is frozen would look like a true one.
+    /// Sets unknown values to NaN. A value that stays at its last figure would look like a true one.
     fn lag(&self, messages: Option<u64>, oldest: Option<Duration>) {
         let none_waits = messages == Some(0);
         self.lag

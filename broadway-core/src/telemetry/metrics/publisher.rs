@@ -1,4 +1,4 @@
-//! The handles of one publisher.
+//! The handles of one publisher, and how its events update them.
 
 use std::time::Duration;
 

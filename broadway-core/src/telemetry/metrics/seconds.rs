@@ -1,4 +1,4 @@
-//! [`SecondsCounter`]: a counter of time.
+//! [`SecondsCounter`]: a counter of elapsed time.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,8 +9,8 @@ use ::metrics::Counter;
 
 use super::catalog::Metric;
 
-/// A counter of seconds. The facade's counters are integers, so that what is short of a second waits here for the rest of
-/// it.
+/// A counter of seconds. The facade's counters are integers, so fractions of a second are kept here until they make a
+/// whole one.
 #[derive(Debug)]
 pub(super) struct SecondsCounter {
     counter: Counter,

@@ -1,4 +1,4 @@
-//! The handles of one stage, and what each of its events moves.
+//! The handles of one stage, and how each of its events updates them.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::{
     telemetry::{StageEvent, named_values::NamedValues},
 };
 
-/// The metrics of the stages of one name. All are made at its first event, but for those by callback: what a kind of stage
-/// cannot do stays 0.
+/// The metrics of the stages of one name. All but those by callback are created at its first event: metrics that a kind
+/// of stage cannot have stay 0.
 #[derive(Debug)]
 pub(super) struct StageMetrics {
     stage: String,
@@ -56,7 +56,7 @@ impl StageMetrics {
         }
     }
 
-    /// Moves what `event` moves.
+    /// Updates the metrics that `event` affects.
     pub(super) fn record(&self, event: &StageEvent<'_>) {
         match *event {
             StageEvent::Started => self.running.increment(1),
@@ -67,7 +67,7 @@ impl StageMetrics {
             StageEvent::ConsumerSubscribed => self.consumers.increment(1),
             StageEvent::ConsumerCancelled { .. } => self.consumers.decrement(1),
             StageEvent::Demanded { outstanding, .. } => self.demand.set(outstanding as f64),
-            // What it emitted is told by the `Emitted` that follows.
+            // The `Emitted` event that follows reports the emitted events.
             StageEvent::Handled { count, elapsed, .. } => {
                 self.received.increment(count as u64);
                 self.chunk_size.record(count as f64);
@@ -84,7 +84,7 @@ impl StageMetrics {
             StageEvent::Failed { reason, lost, .. } => self.failed(reason.callback(), lost),
             StageEvent::TaskFailed { reason, .. } => self.failed(reason.callback(), 0),
             StageEvent::Restarted { .. } => self.restarts.increment(1),
-            // Members tell their beginnings and ends themselves: `running` is how many there are.
+            // Members report their own starts and ends: `running` is the number of members.
             StageEvent::Resized { .. } => {}
             StageEvent::Ended { .. } => self.end(),
         }
@@ -97,7 +97,7 @@ impl StageMetrics {
         self.busy.add(elapsed);
     }
 
-    /// Received were also those that are lost: no `Handled` tells them.
+    /// Lost events were received too, and no `Handled` reports them.
     fn failed(&self, callback: Callback, lost: usize) {
         self.received.increment(lost as u64);
         self.lost.increment(lost as u64);
@@ -106,7 +106,7 @@ impl StageMetrics {
         self.failures.get(name, make).increment(1);
     }
 
-    /// Subscriptions that are left, on both sides, end with the stage and are not told.
+    /// The remaining subscriptions, on both sides, end with the stage without an event of their own.
     fn end(&self) {
         self.running.decrement(1);
         for state in [

@@ -1,4 +1,4 @@
-//! [`SummaryCounts`]: the counts of a summary. Time comes in as a parameter.
+//! [`SummaryCounts`]: the counts of a summary. Time is a parameter.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +28,7 @@ pub(super) struct SummaryCounts {
     pub(super) batches: BTreeMap<(&'static str, &'static str), BatchCounts>,
     pub(super) latencies: Latencies,
     reasons: HashMap<String, u64>,
-    /// When progress was last asked for, and how many messages were settled then.
+    /// When progress was last requested, and how many messages were settled then.
     progress_before: Option<(Instant, u64)>,
 }
 
@@ -38,15 +38,15 @@ pub(super) struct BatchCounts {
     pub(super) messages: u64,
 }
 
-/// What a line of progress says.
+/// The figures of a progress line.
 #[derive(Debug, PartialEq)]
 pub(super) struct ProgressSnapshot {
     pub(super) settled: u64,
-    /// Messages a second since the line before.
+    /// Messages per second since the last line.
     pub(super) rate: f64,
     pub(super) failed: u64,
     pub(super) resolved: u64,
-    /// Of the messages since the line before.
+    /// Of the messages since the last line.
     pub(super) p99: Option<Duration>,
 }
 
@@ -105,7 +105,7 @@ impl SummaryCounts {
         reasons
     }
 
-    /// Failed messages, resolved ones too, for which no event said why: those that a batch handler named one by one.
+    /// Failed and resolved messages without an event that had a reason: those that a batch handler failed one by one.
     pub(super) fn unexplained(&self) -> u64 {
         (self.failed + self.resolved)
             .saturating_sub(self.reasons.values().sum::<u64>() + self.other_reasons)
@@ -141,7 +141,7 @@ impl SummaryCounts {
     }
 }
 
-/// The first line of a reason, cut where it is too long.
+/// Returns the first line of a reason, cut if it is too long.
 pub(super) fn reason_text(reason: &Reason) -> String {
     let text = reason.to_string();
     text.lines()

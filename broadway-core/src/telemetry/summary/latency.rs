@@ -1,16 +1,16 @@
-//! [`Latencies`]: a histogram of all, and of those since somebody last looked.
+//! [`Latencies`]: a histogram of all latencies, and of those since the last progress line.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// One hour, in microseconds: what takes longer counts as this.
+/// One hour, in microseconds: the upper limit of the histogram.
 const HOUR_US: u64 = 3_600_000_000;
 
-/// Two digits, which is 1 %, make a histogram of some 25 kB.
+/// Two digits, which is 1 %, make a histogram of about 25 kB.
 const DIGITS: u8 = 2;
 
-/// Latencies, in microseconds. Each is sorted in once, into `recent`; looking moves these over to `older`.
+/// Latencies, in microseconds. Each is sorted once, into `recent`; reading moves these to `older`.
 pub(super) struct Latencies {
     older: Histogram<u64>,
     recent: Histogram<u64>,
@@ -22,14 +22,14 @@ impl Latencies {
             .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// The quantile of all.
+    /// Returns the quantile of all latencies.
     pub(super) fn quantile(&self, quantile: f64) -> Option<Duration> {
         let mut all = self.older.clone();
         all += &self.recent;
         quantile_of(&all, quantile)
     }
 
-    /// The quantile of those since the last call.
+    /// Returns the quantile of the latencies since the last call.
     pub(super) fn take_recent(&mut self, quantile: f64) -> Option<Duration> {
         let found = quantile_of(&self.recent, quantile);
         self.older += &self.recent;

@@ -1,4 +1,4 @@
-//! The closing table and the line of progress, as text: aligned, at most 80 columns.
+//! The closing table and the progress line as text: aligned, at most 80 columns.
 
 use std::{
     fmt::{self, Write},
@@ -7,7 +7,7 @@ use std::{
 
 use super::counts::{ProgressSnapshot, SummaryCounts};
 
-/// The closing table; its last line has no line feed.
+/// Returns the closing table. Its last line has no line feed.
 pub(super) fn closing(counts: &SummaryCounts, now: Instant) -> String {
     let mut table = String::new();
     write_all(&mut table, counts, now).expect("a string takes all");
@@ -54,7 +54,7 @@ fn write_head(out: &mut String, counts: &SummaryCounts, now: Instant) -> fmt::Re
     }
 }
 
-/// What went well is always there; what went wrong, when it did.
+/// Successes are always shown; failures only if there were any.
 fn write_counts(out: &mut String, counts: &SummaryCounts) -> fmt::Result {
     let settled = counts.settled();
     write_count(out, "read", counts.read, "")?;
@@ -110,7 +110,7 @@ fn write_count(out: &mut String, name: &str, count: u64, note: &str) -> fmt::Res
 fn write_reasons(out: &mut String, counts: &SummaryCounts) -> fmt::Result {
     let unsorted = [
         ("(other reasons)", counts.other_reasons),
-        ("(no reason told)", counts.unexplained()),
+        ("(no reason given)", counts.unexplained()),
     ];
     let reasons = counts
         .reasons_by_count()
@@ -145,7 +145,7 @@ fn write_batches(out: &mut String, counts: &SummaryCounts) -> fmt::Result {
     Ok(())
 }
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -158,7 +158,7 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// A duration with a unit that suits it.
+/// Formats a duration with a suitable unit.
 pub(super) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
@@ -172,7 +172,7 @@ pub(super) fn human(duration: Duration) -> String {
     }
 }
 
-/// A share, which says neither `0.0 %` of something nor `100.0 %` of less than all.
+/// Formats a share, which is never `0.0 %` of something nor `100.0 %` of less than all.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return String::new();

@@ -7,14 +7,14 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn hear(summary: &Summary, event: &Event<'_>) {
+fn observe(summary: &Summary, event: &Event<'_>) {
     summary.on_event("orders", event);
 }
 
 fn fail(summary: &Summary, text: &str, times: usize) {
     let reason = Reason::error(Callback::HandleMessage, text);
     (0..times).for_each(|_| {
-        hear(
+        observe(
             summary,
             &Event::MessageFailed {
                 processor: 0,
@@ -30,7 +30,7 @@ fn settle(summary: &Summary, done: usize, failed: usize, latencies: &[Duration])
         latencies,
         ..samples::settlement(done, failed, 0)
     };
-    hear(
+    observe(
         summary,
         &Event::Settled {
             producer: 0,
@@ -51,7 +51,7 @@ fn ended_after(seconds: u32, work: impl FnOnce(&Summary)) -> Summary {
 #[test]
 fn every_event_is_heard_and_counted_once() {
     let summary = Summary::new();
-    samples::every_event(|event| hear(&summary, event));
+    samples::every_event(|event| observe(&summary, event));
     let counts = [
         summary.read(),
         summary.ok(),
@@ -72,7 +72,7 @@ fn every_event_is_heard_and_counted_once() {
 #[test]
 fn a_clone_shares_the_counts() {
     let summary = Summary::new();
-    hear(
+    observe(
         &summary.clone(),
         &Event::Produced {
             producer: 0,
@@ -89,7 +89,7 @@ fn reasons_are_grouped_by_their_text_the_most_frequent_first() {
     fail(&summary, "no such user", 1);
     fail(&summary, "bad json\nat line 1", 3);
     let reason = samples::panicked(Callback::HandleBatch);
-    hear(
+    observe(
         &summary,
         &Event::BatchFailed {
             batcher: "events",
@@ -209,7 +209,7 @@ fn a_line_of_progress_reads_well() {
 #[test]
 fn the_closing_table_is_aligned() {
     let summary = ended_after(10, |summary| {
-        hear(
+        observe(
             summary,
             &Event::Produced {
                 producer: 0,
@@ -220,7 +220,7 @@ fn the_closing_table_is_aligned() {
         fail(summary, "bad json", 1500);
         settle(summary, 998_000, 2_000, &[Duration::from_millis(4)]);
         let (key, trigger) = (BatchKey::None, Trigger::Timeout);
-        hear(
+        observe(
             summary,
             &Event::BatchReady {
                 batcher: "events",
@@ -230,7 +230,7 @@ fn the_closing_table_is_aligned() {
                 bytes: 0,
             },
         );
-        hear(summary, &Event::DroppedUnsettled { count: 7 });
+        observe(summary, &Event::DroppedUnsettled { count: 7 });
     });
     let expected = "\
 pipeline orders, ended after 10.00 s
@@ -244,7 +244,7 @@ pipeline orders, ended after 10.00 s
 
   failed because                                                      messages
   handle_message failed: bad json                                        1,500
-  (no reason told)                                                         500
+  (no reason given)                                                        500
 
   batches of                        by                 batches        messages
   events                            timeout                  1           1,200";
@@ -255,11 +255,11 @@ pipeline orders, ended after 10.00 s
 fn no_line_of_the_table_is_wider_than_80_columns() {
     let summary = Summary::new();
     summary.lock().start(&"p".repeat(200), Instant::now());
-    samples::every_event(|event| hear(&summary, event));
+    samples::every_event(|event| observe(&summary, event));
     fail(&summary, &"long ".repeat(100), 1);
     let (key, trigger, count) = (BatchKey::None, Trigger::Size, 1_000_000_000);
     let batcher = "a_batcher_with_a_name_that_nobody_would_ever_type_twice";
-    hear(
+    observe(
         &summary,
         &Event::BatchReady {
             batcher,

@@ -1,4 +1,5 @@
-//! The lines about messages that failed: they say which. A message is put into words only if the level of its line is enabled.
+//! The lines about failed messages, which identify them. A message is formatted only if the level of its line is
+//! enabled.
 
 use std::fmt::{self, Write};
 
@@ -7,7 +8,7 @@ use ::tracing::{Level, enabled, error, field::display, warn};
 use super::{IDS_MAX, TARGET};
 use crate::telemetry::{AffectedMessages, Event, MessageInfo};
 
-/// How much of a key is shown.
+/// How much of a key is logged.
 const KEY_BYTES_MAX: usize = 200;
 
 pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
@@ -81,7 +82,7 @@ fn several(pipeline: &str, emitted_event: &Event<'_>) {
         } if enabled!(target: TARGET, Level::ERROR) => {
             let ids = ids(affected, count);
             error!(target: TARGET, event, pipeline, producer, count, ids, %reason,
-                "acknowledging failed, the source will deliver again");
+                "acknowledging failed; the source will deliver the messages again");
         }
         Event::LateResults {
             producer,
@@ -90,13 +91,13 @@ fn several(pipeline: &str, emitted_event: &Event<'_>) {
         } if enabled!(target: TARGET, Level::WARN) => {
             let ids = ids(affected, count);
             warn!(target: TARGET, event, pipeline, producer, count, ids,
-                "results came too late and are ignored; the source delivers their messages again");
+                "results arrived too late and are ignored; the source delivers their messages again");
         }
         _ => {}
     }
 }
 
-/// `orders[3]@12, orders[3]@13, orders[0]@7 and 97 more`. `None` if the source knows no ids.
+/// Returns `orders[3]@12, orders[3]@13, orders[0]@7 and 97 more`. `None` if the source knows no ids.
 fn ids(affected: AffectedMessages<'_>, count: usize) -> Option<String> {
     let infos = affected.iter().take(IDS_MAX);
     let infos: Vec<_> = infos.filter(|info| !info.id.is_empty()).collect();
@@ -112,7 +113,7 @@ fn ids(affected: AffectedMessages<'_>, count: usize) -> Option<String> {
     (!infos.is_empty()).then_some(ids)
 }
 
-/// The key, if it may be shown, or its hash.
+/// The key, if it may be logged, or its hash.
 struct LoggedKey<'a> {
     shown: Option<ShownKey<'a>>,
     hash: Option<HexHash>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Milliseconds, with as much of their fraction as is worth reading: three decimals below 10 ms, since chunks take microseconds,
+/// Returns milliseconds with the digits worth reading: three decimals below 10 ms, because chunks take microseconds,
 /// and none from a second on.
 pub(super) fn ms(duration: Duration) -> f64 {
     let ms = duration.as_secs_f64() * 1e3;

@@ -1,12 +1,12 @@
-//! One line for each event: its level, its fields, its words. [`write`] names every event and sends it to the function of
-//! its group; a test sees that each group writes what it is sent.
+//! One line for each event: its level, its fields, its text. [`write`] matches every event and calls the function of
+//! its group; a test checks that each group writes the events passed to it.
 
 use ::tracing::{debug, error, info, trace, warn};
 
 use super::{TARGET, failed, milliseconds::ms, stage};
 use crate::telemetry::{DrainCause, Event, event::trigger_name};
 
-/// Writes the line of `event`; with the keys of failed messages, or with their hashes.
+/// Writes the line of `event`, with the keys of failed messages or with their hashes.
 pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
     match event {
         Event::TopologyStarted { .. }
@@ -70,7 +70,7 @@ fn publisher(publisher: &str, emitted_event: &Event<'_>) {
     }
 }
 
-/// Writes that `suppressed` lines of `what` were left out.
+/// Writes that `suppressed` lines of `what` were suppressed.
 pub(super) fn suppressed(pipeline: &str, what: &'static str, suppressed: u64) {
     warn!(target: TARGET, event = "suppressed", pipeline, what, suppressed, "too many lines of this kind to log each");
 }
@@ -94,7 +94,7 @@ fn topology(pipeline: &str, emitted_event: &Event<'_>) {
             cause: cause @ DrainCause::Dropped,
         } => {
             warn!(target: TARGET, event, pipeline, %cause,
-                "topology drains, as its handle was dropped: keep the handle, and wait or drain");
+                "topology drains because its handle was dropped: keep the handle, and wait or drain");
         }
         Event::Draining { cause } => {
             info!(target: TARGET, event, pipeline, %cause, "topology drains")
@@ -110,7 +110,7 @@ fn topology(pipeline: &str, emitted_event: &Event<'_>) {
                 "topology ended with unsettled messages");
         }
         Event::DroppedUnsettled { count } => {
-            warn!(target: TARGET, event, pipeline, count, "messages left unsettled will be delivered again");
+            warn!(target: TARGET, event, pipeline, count, "unsettled messages will be delivered again");
         }
         Event::Paused => info!(target: TARGET, event, pipeline, "topology paused"),
         Event::Resumed => info!(target: TARGET, event, pipeline, "topology resumed"),
@@ -226,7 +226,7 @@ fn producer(pipeline: &str, emitted_event: &Event<'_>) {
         }
         Event::CloseFailed { producer, error } => {
             error!(target: TARGET, event, pipeline, producer, error,
-                "closing failed, what was not confirmed will be delivered again");
+                "closing failed; unconfirmed messages will be delivered again");
         }
         Event::RateLimited {
             producer,
@@ -242,7 +242,7 @@ fn producer(pipeline: &str, emitted_event: &Event<'_>) {
             restart_after: Some(wait),
         } => {
             warn!(target: TARGET, event, pipeline, producer, %callback, %error, restart_after_ms = ms(wait),
-                "producer failed, its source is opened again");
+                "producer failed; its source is opened again");
         }
         Event::ProducerFailed {
             producer,
@@ -284,7 +284,7 @@ fn source(pipeline: &str, emitted_event: &Event<'_>) {
             repeats,
         } => {
             warn!(target: TARGET, event, pipeline, producer, part, settled = false, repeats,
-                "part revoked before its work had ended, which will be repeated elsewhere");
+                "part revoked before its messages were settled; they are repeated elsewhere");
         }
         Event::Lag {
             producer,
@@ -313,13 +313,13 @@ fn source(pipeline: &str, emitted_event: &Event<'_>) {
             warn!(target: TARGET, event, pipeline, producer, error, "commit failed");
         }
         Event::SourceTrouble { producer, error } => {
-            warn!(target: TARGET, event, pipeline, producer, error, "the source has trouble");
+            warn!(target: TARGET, event, pipeline, producer, error, "the connection of the source failed; it recovers");
         }
         _ => {}
     }
 }
 
-/// What an operator has to look at.
+/// Writes the lines that an operator has to look at.
 fn part(pipeline: &str, emitted_event: &Event<'_>) {
     let event = emitted_event.name();
     match *emitted_event {

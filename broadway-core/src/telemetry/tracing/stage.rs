@@ -27,7 +27,7 @@ pub(super) fn write(stage: &str, emitted_event: &StageEvent<'_>) {
     }
 }
 
-/// Writes that `suppressed` lines of `what` were left out.
+/// Writes that `suppressed` lines of `what` were suppressed.
 pub(super) fn suppressed(stage: &str, what: &'static str, suppressed: u64) {
     warn!(target: TARGET, event = "suppressed", stage, what, suppressed, "too many lines of this kind to log each");
 }
@@ -44,10 +44,10 @@ fn life(stage: &str, emitted_event: &StageEvent<'_>) {
             let restart_after_ms = ms(wait);
             if reason.is_panic() {
                 error!(target: TARGET, event, stage, %reason, lost, restart_after_ms,
-                    "stage failed, it is made anew");
+                    "stage failed; it is restarted");
             } else {
                 warn!(target: TARGET, event, stage, %reason, lost, restart_after_ms,
-                    "stage failed, it is made anew");
+                    "stage failed; it is restarted");
             }
         }
         StageEvent::Failed {
@@ -59,7 +59,7 @@ fn life(stage: &str, emitted_event: &StageEvent<'_>) {
             info!(target: TARGET, event, stage, restarts, "stage runs again");
         }
         StageEvent::Ended { end } if end.is_failed() => {
-            warn!(target: TARGET, event, stage, %end, "stage ended by a failure");
+            warn!(target: TARGET, event, stage, %end, "stage ended with a failure");
         }
         StageEvent::Ended { end } => debug!(target: TARGET, event, stage, %end, "stage ended"),
         _ => {}
@@ -73,7 +73,7 @@ fn subscription(stage: &str, emitted_event: &StageEvent<'_>) {
             producer,
             subscriptions,
         } => {
-            debug!(target: TARGET, event, stage, producer, subscriptions, "stage is subscribed");
+            debug!(target: TARGET, event, stage, producer, subscriptions, "stage subscribed");
         }
         StageEvent::Cancelled {
             producer,
@@ -83,10 +83,10 @@ fn subscription(stage: &str, emitted_event: &StageEvent<'_>) {
             debug!(target: TARGET, event, stage, producer, %end, subscriptions, "a subscription ended");
         }
         StageEvent::ConsumerSubscribed => {
-            debug!(target: TARGET, event, stage, "a consumer has subscribed");
+            debug!(target: TARGET, event, stage, "a consumer subscribed");
         }
         StageEvent::ConsumerCancelled { end } => {
-            debug!(target: TARGET, event, stage, %end, "a consumer is gone");
+            debug!(target: TARGET, event, stage, %end, "a consumer's subscription ended");
         }
         _ => {}
     }
@@ -99,7 +99,7 @@ fn work(stage: &str, emitted_event: &StageEvent<'_>) {
             demand,
             outstanding,
         } => {
-            trace!(target: TARGET, event, stage, demand, outstanding, "stage was asked for events");
+            trace!(target: TARGET, event, stage, demand, outstanding, "stage received demand");
         }
         StageEvent::Handled {
             count,
@@ -115,13 +115,13 @@ fn work(stage: &str, emitted_event: &StageEvent<'_>) {
             trace!(target: TARGET, event, stage, count, outstanding, "stage emitted events");
         }
         StageEvent::Dropped { count } => {
-            trace!(target: TARGET, event, stage, count, "events are for nobody");
+            trace!(target: TARGET, event, stage, count, "the dispatcher discarded events");
         }
         StageEvent::Buffered { count } => {
             trace!(target: TARGET, event, stage, count, "events wait in the stage's buffer");
         }
         StageEvent::Discarded { count } => {
-            warn!(target: TARGET, event, stage, count, "stage discarded events, as its buffer is full");
+            warn!(target: TARGET, event, stage, count, "stage discarded events because its buffer is full");
         }
         StageEvent::Resized { before, members } => {
             debug!(target: TARGET, event, stage, before, members, "pool resized");

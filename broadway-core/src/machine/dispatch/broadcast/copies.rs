@@ -1,26 +1,26 @@
-//! The copies that are made of some events before any of them moves.
+//! The copies that are made of events before any of them moves.
 //!
-//! Selectors and clones are the user's code and may panic. So all of them run here, on events that
-//! stay where they are, and only a whole set of copies is handed out.
+//! Selectors and clones are user code and may panic. All of them therefore run here, on events that stay where they
+//! are, and only a complete set of copies is handed out.
 
 use super::BroadcastInlet;
 use crate::machine::dispatch::{InletId, InletTable};
 
-/// One part for each inlet, in the order in which they joined; the last one will get the originals.
+/// One part for each inlet, in the order in which they joined. The last one gets the originals.
 #[derive(Debug)]
 pub(super) struct Copies<T> {
     parts: Vec<InletCopies<T>>,
-    /// Which of the originals the last inlet gets; empty: all.
+    /// Which of the originals the last inlet gets. Empty means all.
     keep: Vec<bool>,
     len: usize,
 }
 
-/// What an inlet will get.
+/// The events that an inlet will get.
 #[derive(Debug)]
 struct InletCopies<T> {
     /// Stays empty for the last inlet.
     copies: Vec<T>,
-    /// What the inlet will have demanded then, beyond what it got.
+    /// How much the inlet will have demanded then, beyond what it got.
     room: usize,
 }
 
@@ -60,7 +60,7 @@ impl<T: Clone> Copies<T> {
             room: inlets.of(*last).room,
         });
         loop {
-            // What a selector rejects makes room again.
+            // A rejected event makes room again.
             let room = self.parts.iter().map(|part| part.room).min();
             let Some(events) = source.next(room.unwrap_or(0)) else {
                 return;
@@ -101,12 +101,12 @@ impl<T: Clone> InletCopies<T> {
 }
 
 impl<T> Copies<T> {
-    /// How many events were copied.
+    /// Returns how many events were copied.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// What the inlet at this place gets. The last one gets the originals: ask for it last.
+    /// Returns the events for the inlet at this index. The last inlet gets the originals, so call this for it last.
     pub(super) fn part(&mut self, at: usize, original: &mut Vec<T>) -> Vec<T> {
         if at + 1 < self.parts.len() {
             return std::mem::take(&mut self.parts[at].copies);
@@ -118,16 +118,16 @@ impl<T> Copies<T> {
         std::mem::take(original)
     }
 
-    /// What the inlet at this place has demanded beyond what it got now.
+    /// Returns how much the inlet at this index has demanded beyond what it gets now.
     pub(super) fn room(&self, at: usize) -> usize {
         self.parts[at].room
     }
 }
 
-/// Events in slices, read in pieces.
+/// Events in slices, read in parts.
 pub(super) struct EventSlices<'a, T, S> {
     slices: S,
-    /// What is left of the present slice.
+    /// The rest of the current slice.
     rest: &'a [T],
 }
 
@@ -136,7 +136,7 @@ impl<'a, T, S: Iterator<Item = &'a [T]>> EventSlices<'a, T, S> {
         Self { slices, rest: &[] }
     }
 
-    /// The next events, at least one and at most `max` of them.
+    /// Returns the next events, at least one and at most `max`.
     fn next(&mut self, max: usize) -> Option<&'a [T]> {
         if max == 0 {
             return None;

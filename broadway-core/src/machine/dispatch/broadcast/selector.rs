@@ -1,9 +1,9 @@
-//! Which events of a broadcast an inlet wants.
+//! [`Selector`]: which events of a broadcast an inlet gets.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Says which events of a [`Broadcast`](super::Broadcast) a subscription gets; all, if nothing is said.
+/// Selects the events of a [`Broadcast`](super::Broadcast) that a subscription gets. Defaults to all.
 ///
 /// Clones share the function. It is called under the link's lock, once for each event: keep it short.
 ///
@@ -15,27 +15,27 @@ use std::sync::Arc;
 /// assert!(Selector::default().selects(&5));
 /// ```
 pub struct Selector<T> {
-    /// None: everything, which costs no call.
+    /// `None` selects everything and costs no call.
     selects: Option<Arc<Select<T>>>,
 }
 
 type Select<T> = dyn Fn(&T) -> bool + Send + Sync;
 
 impl<T> Selector<T> {
-    /// Gets the events for which `selects` is true.
+    /// Selects the events for which `selects` returns true.
     pub fn new(selects: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
         Self {
             selects: Some(Arc::new(selects)),
         }
     }
 
-    /// Gets every event.
+    /// Selects every event.
     #[must_use]
     pub const fn everything() -> Self {
         Self { selects: None }
     }
 
-    /// Whether it gets this one.
+    /// Returns whether this event is selected.
     #[must_use]
     pub fn selects(&self, event: &T) -> bool {
         self.selects.as_ref().is_none_or(|selects| selects(event))

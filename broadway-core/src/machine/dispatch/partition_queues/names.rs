@@ -1,4 +1,4 @@
-//! What the places are called, and which number has which name.
+//! [`QueueNames`]: the names of queues, and the number of each.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -6,15 +6,15 @@ use std::hash::Hash;
 
 use foldhash::fast::FixedState;
 
-/// As many names are listed in an error at most.
+/// The number of names listed in an error.
 const LISTED_MAX: usize = 8;
 
-/// The names of places; each has a number, counted from 0.
+/// The names of queues. Each has a number, counted from 0.
 pub(in crate::machine::dispatch) enum QueueNames<K> {
-    /// The names are the numbers: no table is needed.
+    /// The names are the numbers, without a table.
     Numbers {
         count: usize,
-        /// The identity, since `K` is `usize` then.
+        /// The identity: `K` is `usize` then.
         number: fn(&K) -> usize,
     },
     Named {
@@ -33,7 +33,7 @@ impl QueueNames<usize> {
 }
 
 impl<K: Eq + Hash + Clone> QueueNames<K> {
-    /// A name that comes twice is one place.
+    /// A repeated name is one queue.
     pub(in crate::machine::dispatch) fn named(all: impl IntoIterator<Item = K>) -> Self {
         let mut named = Self::Named {
             names: Vec::new(),
@@ -45,7 +45,7 @@ impl<K: Eq + Hash + Clone> QueueNames<K> {
         named
     }
 
-    /// The number of this name, which is the next one if it is new. Numbers stay as they are.
+    /// Returns the number of this name, which is the next one if the name is new. Numbers do not change.
     pub(super) fn enter(&mut self, name: K) -> usize {
         match self {
             Self::Numbers { number, .. } => number(&name),
@@ -76,7 +76,7 @@ impl<K: Eq + Hash> QueueNames<K> {
 }
 
 impl<K: Debug> QueueNames<K> {
-    /// What exists, for an error message.
+    /// Lists the names, for an error message.
     pub(in crate::machine::dispatch) fn list(&self) -> String {
         match self {
             Self::Numbers { count: 0, .. } => "there are none".into(),

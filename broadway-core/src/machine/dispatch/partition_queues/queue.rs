@@ -1,4 +1,4 @@
-//! One place: its queue and who takes from it; and the sums over all of them.
+//! [`PartitionQueue`]: the queue of one partition and its inlet; [`QueueTotals`]: the sums over all queues.
 
 use crate::machine::dispatch::event_queue::EventQueue;
 use crate::machine::dispatch::outlet_runs::OutletRuns;
@@ -8,9 +8,9 @@ use crate::machine::dispatch::{InletId, OutletId};
 pub(super) struct PartitionQueue<T> {
     queue: EventQueue<T>,
     inlet: Option<InletId>,
-    /// What the inlet has demanded and not taken; 0 without one.
+    /// How much the inlet has demanded and not taken; 0 without an inlet.
     demand: usize,
-    /// How many events were ever offered to this place.
+    /// How many events were ever pushed to this queue.
     offered: u64,
 }
 
@@ -56,7 +56,7 @@ impl<T> PartitionQueue<T> {
         self.offered += 1;
     }
 
-    /// Returns how many were taken, and how many of them had been demanded.
+    /// Returns how many events were taken, and how many of them had been demanded.
     pub(super) fn take(
         &mut self,
         max: usize,
@@ -83,23 +83,24 @@ impl<T> PartitionQueue<T> {
         self.offered
     }
 
-    /// Whether the first `offered` events were taken or at least demanded. Nobody waits where nobody takes.
+    /// Returns whether the first `offered` events were taken or at least demanded. Always true without an inlet, which
+    /// no event could wait for.
     pub(super) fn has_passed(&self, offered: u64) -> bool {
         let gone = self.offered - self.len() as u64;
         self.inlet.is_none() || offered.saturating_sub(gone) <= self.demand as u64
     }
 
-    /// What the inlet has demanded and does not lie here yet.
+    /// Returns how much the inlet has demanded beyond the events that are here.
     pub(super) fn short(&self) -> usize {
         self.demand.saturating_sub(self.len())
     }
 }
 
-/// Sums over all places, kept with each change of one.
+/// Sums over all queues, updated with each change of one.
 pub(super) struct QueueTotals {
     queue_max: usize,
     buffered: usize,
-    /// Wide enough for any number of inlets that demand all they can.
+    /// Wide enough for any number of inlets that demand `usize::MAX`.
     short: u128,
     /// How many queues hold `queue_max` events or more.
     full: usize,
@@ -119,7 +120,7 @@ impl QueueTotals {
         self.buffered
     }
 
-    /// Whether some queue is.
+    /// Returns whether any queue is full.
     pub(super) fn is_full(&self) -> bool {
         self.full > 0
     }
@@ -128,7 +129,7 @@ impl QueueTotals {
         usize::try_from(self.short).unwrap_or(usize::MAX)
     }
 
-    /// Changes a place and what the sums say of it.
+    /// Changes a queue and updates the sums.
     pub(super) fn change<T, R>(
         &mut self,
         place: &mut PartitionQueue<T>,
