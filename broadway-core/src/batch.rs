@@ -22,6 +22,7 @@ pub use row::{Row, RowId};
 ///
 /// Numbers and strings of up to 23 bytes take no allocation. Keys of different kinds are different keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum BatchKey {
     /// No key: all messages of the batcher together.
     #[default]

@@ -20,12 +20,9 @@ proptest! {
         // Wait, whether it works now (else it fails), jitter. In half seconds, so that limits are hit exactly.
         history in prop::collection::vec(((0..8_u64).prop_map(|halves| halves * 500), any::<bool>(), any::<u64>()), 0..40),
     ) {
-        let mut restart = Restart::new(RestartPolicy {
-            first: ms(first),
-            max: ms(max),
-            healthy_after: ms(healthy_after),
-            intensity: intensity.map(|(restarts_max, window)| Intensity { restarts_max, window: ms(window) }),
-        });
+        let mut policy = RestartPolicy::default().first(ms(first)).max(ms(max)).healthy_after(ms(healthy_after));
+        policy.intensity = intensity.map(|(restarts_max, window)| Intensity { restarts_max, window: ms(window) });
+        let mut restart = Restart::new(policy);
         let start = Instant::now();
         let mut now = 0;
         let mut failures: Vec<u64> = Vec::new();

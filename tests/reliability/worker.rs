@@ -75,10 +75,7 @@ pub(crate) async fn start<B: Broker>(
         record: PhantomData::<fn(ItemOf<B>)>,
     };
     let dead = broker.publisher(&places.dead, via).await?;
-    let policy = RestartPolicy {
-        max: Duration::from_millis(500),
-        ..RestartPolicy::default()
-    };
+    let policy = RestartPolicy::default().max(Duration::from_millis(500));
     let source = broker.member(&places.work, via, variant);
     let topology = Pipeline::new(source, DeadLetters::of(worker, dead))
         .name("ledger")

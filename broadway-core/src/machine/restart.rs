@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 /// How a failed producer is opened again.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RestartPolicy {
     /// The delay after the first failure. After 32 doublings the delay is `max`, however small `first` is.
     pub first: Duration,
@@ -24,6 +25,36 @@ pub struct RestartPolicy {
     pub healthy_after: Duration,
     /// How many restarts are too many. `None` retries indefinitely.
     pub intensity: Option<Intensity>,
+}
+
+impl RestartPolicy {
+    /// Sets [`first`](Self::first).
+    #[must_use]
+    pub const fn first(mut self, delay: Duration) -> Self {
+        self.first = delay;
+        self
+    }
+
+    /// Sets [`max`](Self::max).
+    #[must_use]
+    pub const fn max(mut self, delay: Duration) -> Self {
+        self.max = delay;
+        self
+    }
+
+    /// Sets [`healthy_after`](Self::healthy_after).
+    #[must_use]
+    pub const fn healthy_after(mut self, time: Duration) -> Self {
+        self.healthy_after = time;
+        self
+    }
+
+    /// Sets [`intensity`](Self::intensity).
+    #[must_use]
+    pub const fn intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = Some(intensity);
+        self
+    }
 }
 
 impl Default for RestartPolicy {

@@ -43,6 +43,7 @@ impl ReceiptSender {
 /// The messages that [`Topology::try_push`](crate::Topology::try_push) accepted, and those that did not fit.
 #[derive(Debug)]
 #[must_use = "messages in `rest` did not fit, and are lost if this is dropped"]
+#[non_exhaustive]
 pub struct Pushed<T> {
     /// One receipt for each accepted message, in their order.
     pub receipts: Vec<Receipt>,

@@ -9,6 +9,7 @@ use crate::{
 
 /// What a function given to [`Batching::split`](crate::Batching::split) returns for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Split {
     /// The message belongs to the batch, which stays open.
     Continue,

@@ -17,6 +17,7 @@ use crate::{ack::Outcome, telemetry::Settlement};
 ///
 /// [`Settlement`]: crate::telemetry::Settlement
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Delivered by producers, or pushed.
     pub received: u64,

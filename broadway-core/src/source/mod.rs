@@ -183,6 +183,7 @@ impl<T, K> Delivery<T, K> {
 
 /// What [`SourceProducer::produce`] says about the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Produced {
     /// There may be more.
     More,

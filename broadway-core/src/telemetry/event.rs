@@ -76,31 +76,38 @@ pub struct Settlement<'a> {
 #[allow(missing_docs, reason = "the fields that recur are described above")]
 pub enum Event<'a> {
     /// `start` is about to return: producers are open, and tasks run.
+    #[non_exhaustive]
     TopologyStarted {
         producers: usize,
         processors: usize,
         batchers: usize,
     },
     /// The topology fetches no more messages. Messages in flight finish.
+    #[non_exhaustive]
     Draining { cause: DrainCause },
     /// The topology has ended. `unsettled` is 0 unless it was aborted or the drain timed out.
+    #[non_exhaustive]
     Drained { elapsed: Duration, unsettled: u64 },
     /// Producers were paused. Messages in flight continue.
     Paused,
     /// Producers run again.
     Resumed,
     /// A producer delivered `count` messages in response to `demand`.
+    #[non_exhaustive]
     Produced {
         producer: usize,
         count: usize,
         demand: usize,
     },
     /// `count` messages were pushed by the program.
+    #[non_exhaustive]
     Pushed { count: usize },
     /// A processor took a chunk of `count` messages.
+    #[non_exhaustive]
     ChunkStarted { processor: usize, count: usize },
     /// The processor has handled and settled the chunk and forwarded messages to batchers. `returned` messages were
     /// given back for other processors, because a handler had to wait.
+    #[non_exhaustive]
     ChunkStopped {
         processor: usize,
         done: usize,
@@ -110,6 +117,7 @@ pub enum Event<'a> {
         elapsed: Duration,
     },
     /// A message failed in a processor, with an error or a panic.
+    #[non_exhaustive]
     MessageFailed {
         processor: usize,
         reason: &'a Reason,
@@ -119,6 +127,7 @@ pub enum Event<'a> {
     /// blocks its thread. Reported by a separate thread after
     /// [`Pipeline::blocked_after`](crate::Pipeline::blocked_after), and again each time that the time has doubled.
     /// `message` is the first message of the chunk or batch being handled, if it is known.
+    #[non_exhaustive]
     HandlerBlocked {
         batcher: Option<&'static str>,
         worker: usize,
@@ -126,6 +135,7 @@ pub enum Event<'a> {
         message: Option<&'a str>,
     },
     /// A batch is complete.
+    #[non_exhaustive]
     BatchReady {
         batcher: &'static str,
         key: &'a BatchKey,
@@ -134,6 +144,7 @@ pub enum Event<'a> {
         bytes: usize,
     },
     /// A batch processor took a batch.
+    #[non_exhaustive]
     BatchStarted {
         batcher: &'static str,
         worker: usize,
@@ -142,6 +153,7 @@ pub enum Event<'a> {
         count: usize,
     },
     /// The batch was handled and settled.
+    #[non_exhaustive]
     BatchStopped {
         batcher: &'static str,
         worker: usize,
@@ -150,6 +162,7 @@ pub enum Event<'a> {
         elapsed: Duration,
     },
     /// `handle_batch` failed one message of its batch.
+    #[non_exhaustive]
     FailedInBatch {
         batcher: &'static str,
         worker: usize,
@@ -157,6 +170,7 @@ pub enum Event<'a> {
         affected: AffectedMessages<'a>,
     },
     /// A whole batch failed: `handle_batch` returned an error or panicked.
+    #[non_exhaustive]
     BatchFailed {
         batcher: &'static str,
         worker: usize,
@@ -165,20 +179,24 @@ pub enum Event<'a> {
         affected: AffectedMessages<'a>,
     },
     /// `handle_failed` was called for `count` messages. `panic` is its contained panic, if any.
+    #[non_exhaustive]
     FailedHandled {
         count: usize,
         elapsed: Duration,
         panic: Option<&'a Reason>,
     },
     /// Messages were passed to the acknowledger of a producer.
+    #[non_exhaustive]
     Settled {
         producer: usize,
         settlement: Settlement<'a>,
     },
     /// Pushed messages were settled. They have no latencies.
+    #[non_exhaustive]
     PushedSettled { settlement: Settlement<'a> },
     /// The acknowledger of a producer returned an error or panicked: the source will deliver `count` messages again.
     /// `affected` are the messages that the acknowledger left in its list.
+    #[non_exhaustive]
     AckFailed {
         producer: usize,
         count: usize,
@@ -187,8 +205,10 @@ pub enum Event<'a> {
     },
     /// A producer could not close: its last acknowledgements may not have reached the broker, which then delivers those
     /// messages again. Reported for each producer, even if the topology ends for another reason.
+    #[non_exhaustive]
     CloseFailed { producer: usize, error: &'a str },
     /// A producer holds `held` messages that the rate limit does not admit yet. It continues after `wait`.
+    #[non_exhaustive]
     RateLimited {
         producer: usize,
         held: usize,
@@ -196,6 +216,7 @@ pub enum Event<'a> {
     },
     /// A producer failed in `callback`. Its source is opened again after `restart_after`, or not at all if that is
     /// `None`.
+    #[non_exhaustive]
     ProducerFailed {
         producer: usize,
         callback: Callback,
@@ -203,12 +224,15 @@ pub enum Event<'a> {
         restart_after: Option<Duration>,
     },
     /// A producer that had failed delivers again.
+    #[non_exhaustive]
     ProducerRestarted { producer: usize, restarts: u64 },
     /// A topology ended with messages that were not settled, or that were done and that the source could not
     /// acknowledge. The source will deliver them again.
+    #[non_exhaustive]
     DroppedUnsettled { count: u64 },
     /// A source was assigned a part of its input (a partition). `part` is a name such as `orders[3]`; `position` is the
     /// position of the next message to read (that of the last settled message + 1), if the source knows it.
+    #[non_exhaustive]
     Assigned {
         producer: usize,
         part: &'a str,
@@ -216,6 +240,7 @@ pub enum Event<'a> {
     },
     /// A part was taken away. `settled` is false if work on it had not ended or was not committed in time, and will be
     /// repeated elsewhere; `repeats` is the number of its messages that were done.
+    #[non_exhaustive]
     Revoked {
         producer: usize,
         part: &'a str,
@@ -224,6 +249,7 @@ pub enum Event<'a> {
     },
     /// A part takes no more messages after a failure until an operator decides. `position` is the position of the
     /// failed message.
+    #[non_exhaustive]
     Halted {
         producer: usize,
         part: &'a str,
@@ -231,6 +257,7 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// An operator let a halted part take messages again, from `position` on.
+    #[non_exhaustive]
     Unhalted {
         producer: usize,
         part: &'a str,
@@ -238,6 +265,7 @@ pub enum Event<'a> {
     },
     /// Messages of a part were deleted at the source before they were read: the positions from `from` up to, and
     /// excluding, `to`.
+    #[non_exhaustive]
     Lost {
         producer: usize,
         part: &'a str,
@@ -246,6 +274,7 @@ pub enum Event<'a> {
     },
     /// Reading of a part begins somewhere other than at its last commit, or than the options specify for a part without
     /// a commit.
+    #[non_exhaustive]
     Repositioned {
         producer: usize,
         part: &'a str,
@@ -256,6 +285,7 @@ pub enum Event<'a> {
     /// broker that are not settled, in flight or not; `None` means that the source does not know it now. `oldest` is
     /// the age of the oldest of them; `None` means that it is unknown or that there is none. Each connector documents
     /// the origin of its figures.
+    #[non_exhaustive]
     Lag {
         producer: usize,
         part: &'a str,
@@ -264,17 +294,21 @@ pub enum Event<'a> {
     },
     /// A commit (or whatever makes settlements durable at the source) was confirmed. `position` is where reading
     /// resumes after a restart: the position of the last settled message + 1.
+    #[non_exhaustive]
     Committed {
         producer: usize,
         part: &'a str,
         position: i64,
     },
     /// A commit failed. It is retried if that can help.
+    #[non_exhaustive]
     CommitFailed { producer: usize, error: &'a str },
     /// The connection of a source failed in a way that the source recovers from.
+    #[non_exhaustive]
     SourceTrouble { producer: usize, error: &'a str },
     /// `count` messages ended after the source had lost its claim on them: their lease was over, or their connection
     /// was gone. Their results are ignored, and the source delivers the messages again, or has done so already.
+    #[non_exhaustive]
     LateResults {
         producer: usize,
         count: usize,
@@ -282,6 +316,7 @@ pub enum Event<'a> {
     },
     /// An [observed](crate::Publisher::observed) publisher sent messages: `done` were confirmed and `failed` were not,
     /// the first of them with `error`. The observer is called with the publisher's name.
+    #[non_exhaustive]
     Published {
         done: usize,
         failed: usize,

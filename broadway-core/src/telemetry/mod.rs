@@ -17,6 +17,7 @@ mod metrics;
 mod named_values;
 #[cfg(test)]
 mod samples;
+mod source_events;
 mod stage;
 mod summary;
 #[cfg(feature = "tracing")]

@@ -28,12 +28,14 @@ pub enum StageEvent<'a> {
     Started,
     /// The stage subscribed to the stage `producer`, and now has this many `subscriptions`. Reported again for each
     /// subscription after a restart.
+    #[non_exhaustive]
     Subscribed {
         producer: &'a str,
         subscriptions: usize,
     },
     /// A subscription to the stage `producer` ended, because that stage ended with `end`, or because it was cancelled.
     /// `subscriptions` are left. Not reported for subscriptions that end with the stage itself.
+    #[non_exhaustive]
     Cancelled {
         producer: &'a str,
         end: &'a End,
@@ -43,12 +45,15 @@ pub enum StageEvent<'a> {
     ConsumerSubscribed,
     /// The subscription of a consumer ended: it was cancelled, or the consumer ended with `end`. Not reported for
     /// subscriptions that end with the stage itself.
+    #[non_exhaustive]
     ConsumerCancelled { end: &'a End },
     /// Consumers request `demand` events beyond those in the buffer, and `outstanding` in all. After a restart reported
     /// once more, with all outstanding events as the demand.
+    #[non_exhaustive]
     Demanded { demand: usize, outstanding: usize },
     /// The stage received a chunk of `count` events and handled it in `elapsed`. It emitted `emitted` events meanwhile;
     /// an `Emitted` event follows.
+    #[non_exhaustive]
     Handled {
         count: usize,
         emitted: usize,
@@ -57,37 +62,47 @@ pub enum StageEvent<'a> {
     /// A callback other than `handle_events` returned or failed after `elapsed`: `handle_demand`, `handle_timer`,
     /// `receive` or one of the subscription callbacks. Also `handle_events`, if it failed. Not reported for `init`,
     /// `poll_more`, `handle_discarded` and `terminate`.
+    #[non_exhaustive]
     Called {
         callback: Callback,
         elapsed: Duration,
     },
     /// The stage emitted `count` events, in any callback. Consumers still request `outstanding`.
+    #[non_exhaustive]
     Emitted { count: usize, outstanding: usize },
     /// The dispatcher's function discarded `count` emitted events.
+    #[non_exhaustive]
     Dropped { count: usize },
     /// `count` events now wait in the stage's buffer without demand. Reported when the number changes.
+    #[non_exhaustive]
     Buffered { count: usize },
     /// The buffer was full, and `count` emitted events were discarded.
+    #[non_exhaustive]
     Discarded { count: usize },
     /// A callback failed. The stage is restarted after `restart_after`, or ends if that is `None`. The current chunk,
     /// of `lost` received events, is gone, and so are the events that the callback emitted.
+    #[non_exhaustive]
     Failed {
         reason: &'a Reason,
         lost: usize,
         restart_after: Option<Duration>,
     },
     /// A failed stage was created and initialized again, and runs. It was attempt `restarts` since the stage started.
+    #[non_exhaustive]
     Restarted { restarts: u64 },
     /// A [pool](crate::stage::pool) changes size from `before` to `members`. The name is the pool's.
+    #[non_exhaustive]
     Resized { before: usize, members: usize },
     /// A [task](crate::stage::task_per_event()) of the stage failed. It runs again with the same event if `restarts`;
     /// otherwise it is gone.
+    #[non_exhaustive]
     TaskFailed {
         task: TaskId,
         reason: &'a Reason,
         restarts: bool,
     },
     /// The stage has ended. This is its last event.
+    #[non_exhaustive]
     Ended { end: &'a End },
 }
 

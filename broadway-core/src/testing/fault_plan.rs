@@ -12,6 +12,7 @@ use crate::error::{BoxError, Callback};
 
 /// One way to go wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// Returns an error with this text. A callback that returns no error panics with it.
     Error(String),

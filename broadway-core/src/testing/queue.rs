@@ -92,6 +92,7 @@ pub struct Queue<R: Record> {
 
 /// How a message of a [`Queue`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum QueueEnd {
     /// It was done, or its dead letter was confirmed.
     Acknowledged,

@@ -79,12 +79,10 @@ async fn a_batch_without_a_limit_waits_for_its_size() {
 async fn a_pause_without_a_limit_before_a_restart_ends_with_the_drain() {
     for limit in HUGE {
         let (pipeline, feed) = fed(Script::<u64>::new());
-        let restart = RestartPolicy {
-            first: limit,
-            max: limit,
-            healthy_after: limit,
-            intensity: None,
-        };
+        let restart = RestartPolicy::default()
+            .first(limit)
+            .max(limit)
+            .healthy_after(limit);
         let topology = pipeline.restart(restart).start().await.unwrap();
         outcomes(feed.push_all(0..2)).await;
         feed.fail("gone");

@@ -153,14 +153,10 @@ async fn reopening_a_source_is_retried_until_it_succeeds() {
 }
 
 fn twice() -> RestartPolicy {
-    let intensity = Intensity {
+    RestartPolicy::default().intensity(Intensity {
         restarts_max: 2,
         window: SECOND * 60,
-    };
-    RestartPolicy {
-        intensity: Some(intensity),
-        ..RestartPolicy::default()
-    }
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,13 +199,10 @@ async fn a_producer_that_fails_too_often_ends_the_topology_when_all_is_settled()
 #[tokio::test(start_paused = true)]
 async fn the_other_producers_are_closed_when_one_ends_the_topology() {
     let (pipeline, feed) = fed(Script::<u64>::new());
-    let policy = RestartPolicy {
-        intensity: Some(Intensity {
-            restarts_max: 0,
-            window: SECOND,
-        }),
-        ..RestartPolicy::default()
-    };
+    let policy = RestartPolicy::default().intensity(Intensity {
+        restarts_max: 0,
+        window: SECOND,
+    });
     let topology = pipeline.producers(2).restart(policy).start().await.unwrap();
     feed.fail("gone");
     topology.wait().await.unwrap_err();
@@ -314,11 +307,9 @@ async fn a_producer_whose_stop_hangs_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_does_not_wait_for_a_restart() {
-    let policy = RestartPolicy {
-        first: SECOND * 3_600,
-        max: SECOND * 3_600,
-        ..RestartPolicy::default()
-    };
+    let policy = RestartPolicy::default()
+        .first(SECOND * 3_600)
+        .max(SECOND * 3_600);
     let recorder = Recorder::new();
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline

@@ -222,13 +222,10 @@ async fn a_limit_on_sending_dead_letters_again_leaves_the_message_failed() {
     for _ in 0..20 {
         outbox.fail_next(PublishError::unconfirmed("no answer"));
     }
-    let retry = RestartPolicy {
-        intensity: Some(Intensity {
-            restarts_max: 2,
-            window: SECOND * 60,
-        }),
-        ..RestartPolicy::default()
-    };
+    let retry = RestartPolicy::default().intensity(Intensity {
+        restarts_max: 2,
+        window: SECOND * 60,
+    });
     let outcomes = two_failures(DeadLetters::of(Unreadable, outbox.clone()).retry(retry)).await;
     assert!(outcomes.iter().all(Outcome::is_failed), "{outcomes:?}");
 }

@@ -289,12 +289,12 @@ fn options(
         restarts_max: 2,
         window: dice.unit * 5_000,
     });
-    let pipeline = pipeline.restart(RestartPolicy {
-        first: dice.unit * 200,
-        max: dice.unit * 30_000,
-        healthy_after: dice.unit * 60_000,
-        intensity,
-    });
+    let mut policy = RestartPolicy::default()
+        .first(dice.unit * 200)
+        .max(dice.unit * 30_000)
+        .healthy_after(dice.unit * 60_000);
+    policy.intensity = intensity;
+    let pipeline = pipeline.restart(policy);
     // Far longer than any run takes; on paused time a run that hangs is over at once all the same.
     let days = if dice.unit == PAUSED { 30 } else { 1 };
     pipeline.drain_timeout(Duration::from_secs(86_400 * days))

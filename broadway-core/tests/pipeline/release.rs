@@ -56,12 +56,10 @@ async fn a_drain_ends_with_the_handlers_that_have_begun() {
     let outcomes = outcomes(receipts.into_iter().take(delivered)).await;
     assert_eq!(split(&outcomes), (begun.len(), delivered - begun.len()));
     assert_eq!(begun.len(), 16);
-    let expected = Totals {
-        received: delivered as u64,
-        done: 16,
-        released: delivered as u64 - 16,
-        ..Totals::default()
-    };
+    let mut expected = Totals::default();
+    expected.received = delivered as u64;
+    expected.done = 16;
+    expected.released = expected.received - 16;
     assert_eq!(totals, expected);
     assert_eq!(recorder.sum("settled", "released"), totals.released);
     assert_eq!(recorder.of("drained")[0].number("unsettled"), 0);

@@ -59,13 +59,10 @@ async fn every_event_of_the_engine_is_emitted() {
     let (pipeline, feed) = fed(script);
     feed.faults()
         .at(Callback::Settle, 0, Fault::error("broker away"));
-    let restart = RestartPolicy {
-        intensity: Some(Intensity {
-            restarts_max: 1,
-            window: SECOND * 60,
-        }),
-        ..RestartPolicy::default()
-    };
+    let restart = RestartPolicy::default().intensity(Intensity {
+        restarts_max: 1,
+        window: SECOND * 60,
+    });
     let pipeline = pipeline
         .rate_limit(RateLimit::per(2, SECOND))
         .restart(restart)

@@ -129,12 +129,7 @@ async fn a_recorder_waits_for_future_events_and_finds_past_ones() {
     assert_eq!(waiting.await.unwrap().to_string(), "resumed");
     recorder.wait_count("paused", 1).await;
     let error: broadway_core::BoxError = "away".into();
-    let failed = Event::ProducerFailed {
-        producer: 3,
-        callback: Callback::Open,
-        error: &error,
-        restart_after: None,
-    };
+    let failed = Event::producer_failed(3, Callback::Open, &error, None);
     recorder.on_event("orders", &failed);
     let event = recorder.of("producer_failed").remove(0);
     assert_eq!(

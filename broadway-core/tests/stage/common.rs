@@ -161,7 +161,7 @@ pub(crate) struct DiscardedObserver(pub(crate) Log<usize>);
 
 impl Observer for DiscardedObserver {
     fn on_event(&self, _: &str, event: &Event<'_>) {
-        if let Event::Stage(StageEvent::Discarded { count }) = event {
+        if let Event::Stage(StageEvent::Discarded { count, .. }) = event {
             self.0.push(*count);
         }
     }

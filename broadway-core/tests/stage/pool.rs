@@ -283,7 +283,9 @@ impl Observer for RecordedEvent {
             Event::Stage(StageEvent::Failed { reason, .. }) => {
                 self.0.push(format!("{stage}: {reason}"));
             }
-            Event::Stage(StageEvent::Resized { before, members }) => {
+            Event::Stage(StageEvent::Resized {
+                before, members, ..
+            }) => {
                 self.0.push(format!("{stage}: {before} to {members}"));
             }
             _ => {}

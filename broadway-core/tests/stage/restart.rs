@@ -231,13 +231,10 @@ async fn each_failure_makes_the_pause_longer_and_a_failing_init_is_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stage_that_fails_too_often_is_given_up_and_ends_as_failed() {
-    let policy = RestartPolicy {
-        intensity: Some(Intensity {
-            restarts_max: 2,
-            window: Duration::from_secs(3_600),
-        }),
-        ..policy()
-    };
+    let policy = policy().intensity(Intensity {
+        restarts_max: 2,
+        window: Duration::from_secs(3_600),
+    });
     let mut plan = Plan::new("handle_events", Order::Fail);
     plan.unlucky = usize::MAX;
     let (queue, log) = queue("queue").await;

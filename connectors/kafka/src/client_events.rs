@@ -157,10 +157,8 @@ impl ClientContext for ConsumerCallbacks {
         self.events.count_call();
         let mut text = self.events.record_error(&error, reason);
         text.push_str(permission_help(&text, ClientRole::Source));
-        self.emitter.emit(&Event::SourceTrouble {
-            producer: self.producer,
-            error: &text,
-        });
+        self.emitter
+            .emit(&Event::source_trouble(self.producer, &text));
     }
 }
 

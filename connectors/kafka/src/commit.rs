@@ -198,11 +198,8 @@ impl Committer {
         // The partition ignores this if the epoch of the commit is over.
         partition.confirm(*epoch, *offset);
         let part = partition.id.name.as_str();
-        self.shared.emit(&Event::Committed {
-            producer: self.shared.producer,
-            part,
-            position: *offset,
-        });
+        self.shared
+            .emit(&Event::committed(self.shared.producer, part, *offset));
     }
 
     fn note_failure(&mut self, code: RDKafkaErrorCode, part: Option<&str>) {
@@ -211,10 +208,8 @@ impl Committer {
             None => format!("the commit failed: {code}"),
         };
         tracing::warn!(target: "broadway_kafka", error = text, "the commit is repeated while the partition is assigned");
-        self.shared.emit(&Event::CommitFailed {
-            producer: self.shared.producer,
-            error: &text,
-        });
+        self.shared
+            .emit(&Event::commit_failed(self.shared.producer, &text));
         self.failure = Some(CommitFailure { text, code });
     }
 }

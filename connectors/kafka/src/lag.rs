@@ -119,12 +119,12 @@ impl LagWatch {
                 let age = u64::try_from(now_ms.saturating_sub(ms)).unwrap_or(0);
                 Duration::from_millis(age)
             });
-            self.shared.emit(&Event::Lag {
-                producer: self.shared.producer,
-                part: partition.id.name.as_str(),
+            self.shared.emit(&Event::lag(
+                self.shared.producer,
+                partition.id.name.as_str(),
                 messages,
                 oldest,
-            });
+            ));
         }
     }
 }

@@ -229,19 +229,11 @@ impl SharedMember {
     /// Reports an error that does not end the source.
     pub(crate) fn report_error(&self, error: &str) {
         tracing::warn!(target: "broadway_kafka", error, "the source met an error and continues");
-        self.emit(&Event::SourceTrouble {
-            producer: self.producer,
-            error,
-        });
+        self.emit(&Event::source_trouble(self.producer, error));
     }
 
     pub(crate) fn report_halt(&self, part: &str, position: i64, reason: &str) {
-        self.emit(&Event::Halted {
-            producer: self.producer,
-            part,
-            position,
-            reason,
-        });
+        self.emit(&Event::halted(self.producer, part, position, reason));
     }
 
     /// Reports a notice of a partition, and starts what follows from it.

@@ -77,11 +77,11 @@ impl Acknowledger for PubSubAcknowledger {
         self.last_acks.confirmer.confirm(report.to_confirm);
         if report.late > 0 {
             let ids = &report.late_ids;
-            self.emitter.emit(&Event::LateResults {
-                producer: self.producer,
-                count: report.late,
-                affected: AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
-            });
+            self.emitter.emit(&Event::late_results(
+                self.producer,
+                report.late,
+                AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
+            ));
         }
         Ok(())
     }

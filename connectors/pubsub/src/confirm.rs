@@ -143,11 +143,11 @@ impl ConfirmReport {
         failed.fetch_add(self.failed as u64, Ordering::Relaxed);
         let reason = Reason::error(Callback::Settle, format!("not confirmed: {error}"));
         let ids = &self.ids;
-        emitter.emit(&Event::AckFailed {
+        emitter.emit(&Event::ack_failed(
             producer,
-            count: self.failed,
-            reason: &reason,
-            affected: AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
-        });
+            self.failed,
+            &reason,
+            AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
+        ));
     }
 }

@@ -280,13 +280,11 @@ impl SharedChannel {
             self.report_source_error(&report);
         }
         if late > 0 {
-            self.emitter.emit(&Event::LateResults {
-                producer: self.producer,
-                count: late,
-                affected: AffectedMessages::new(described.len(), &|index| {
-                    self.describe(&described[index])
-                }),
-            });
+            self.emitter.emit(&Event::late_results(
+                self.producer,
+                late,
+                AffectedMessages::new(described.len(), &|index| self.describe(&described[index])),
+            ));
         }
     }
 
@@ -397,20 +395,18 @@ impl SharedChannel {
 
     /// Emits `Halted`: the source stops reading because of this message.
     pub(crate) fn report_halted(&self, queue: &str, tag: u64, reason: &str) {
-        self.emitter.emit(&Event::Halted {
-            producer: self.producer,
-            part: queue,
-            position: i64::try_from(tag).unwrap_or(i64::MAX),
+        self.emitter.emit(&Event::halted(
+            self.producer,
+            queue,
+            i64::try_from(tag).unwrap_or(i64::MAX),
             reason,
-        });
+        ));
     }
 
     /// Emits `SourceTrouble`.
     pub(crate) fn report_source_error(&self, error: &str) {
-        self.emitter.emit(&Event::SourceTrouble {
-            producer: self.producer,
-            error,
-        });
+        self.emitter
+            .emit(&Event::source_trouble(self.producer, error));
     }
 
     /// What to ask for the depth of the queue; `None` while no channel is open.

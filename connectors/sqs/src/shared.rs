@@ -351,12 +351,12 @@ impl SqsShared {
 
     pub(crate) fn report_source_trouble(&self, error: &str) {
         let producer = self.producer;
-        self.emitter.emit(&Event::SourceTrouble { producer, error });
+        self.emitter.emit(&Event::source_trouble(producer, error));
     }
 
     pub(crate) fn report_commit_failed(&self, error: &str) {
         let producer = self.producer;
-        self.emitter.emit(&Event::CommitFailed { producer, error });
+        self.emitter.emit(&Event::commit_failed(producer, error));
     }
 
     /// Reports that polls of an empty queue return at once and are spaced out. Each producer reports it once.
@@ -397,11 +397,11 @@ impl SqsShared {
         if late > reported.late {
             let count = usize::try_from(late - reported.late).unwrap_or(usize::MAX);
             let describe = |index: usize| MessageInfo::new(format!("{queue}@{}", late_ids[index]));
-            self.emitter.emit(&Event::LateResults {
-                producer: self.producer,
+            self.emitter.emit(&Event::late_results(
+                self.producer,
                 count,
-                affected: AffectedMessages::new(late_ids.len(), &describe),
-            });
+                AffectedMessages::new(late_ids.len(), &describe),
+            ));
         }
         if lost > reported.lost {
             let text = format!(

@@ -157,9 +157,7 @@ fn buffer(sending: &Sending) -> Buffer {
 }
 
 fn policy() -> RestartPolicy {
-    RestartPolicy {
-        first: Duration::from_millis(4),
-        max: Duration::from_millis(20),
-        ..RestartPolicy::default()
-    }
+    RestartPolicy::default()
+        .first(Duration::from_millis(4))
+        .max(Duration::from_millis(20))
 }

@@ -28,12 +28,10 @@ use crate::{
 
 /// A back-off of 10 to 20 s at first, then twice that, and so on, without a limit.
 pub(super) fn policy() -> RestartPolicy {
-    RestartPolicy {
-        first: Duration::from_secs(20),
-        max: Duration::from_secs(40),
-        healthy_after: Duration::from_secs(3_600),
-        intensity: None,
-    }
+    RestartPolicy::default()
+        .first(Duration::from_secs(20))
+        .max(Duration::from_secs(40))
+        .healthy_after(Duration::from_secs(3_600))
 }
 
 /// Longer than any back-off.
@@ -281,6 +279,7 @@ impl Observer for RecordedEvent {
             reason,
             lost,
             restart_after,
+            ..
         }) = event
         {
             let entry = (reason.callback(), reason.is_panic(), *lost, *restart_after);

@@ -187,7 +187,7 @@ async fn a_stage_that_nothing_can_reach_ends_after_its_tasks() {
     struct Ended(Log<bool>);
     impl Observer for Ended {
         fn on_event(&self, _: &str, event: &Event<'_>) {
-            if let Event::Stage(StageEvent::Ended { end }) = event {
+            if let Event::Stage(StageEvent::Ended { end, .. }) = event {
                 self.0.push(end.is_failed());
             }
         }

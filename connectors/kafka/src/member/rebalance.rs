@@ -97,11 +97,8 @@ impl Member {
             commit |= start.commit;
             let part = partition.id.name.as_str();
             tracing::debug!(target: "broadway_kafka", part, position = start.position, "assigned");
-            self.shared.emit(&Event::Assigned {
-                producer: self.shared.producer,
-                part,
-                position: start.position,
-            });
+            self.shared
+                .emit(&Event::assigned(self.shared.producer, part, start.position));
             if found.moved.is_some() {
                 self.topic_ids.starts_at_oldest(&partition);
             }
@@ -194,12 +191,11 @@ impl Member {
                     "a partition was given up with uncommitted work, which its next owner repeats"
                 );
             }
-            self.shared.emit(&Event::Revoked {
-                producer: self.shared.producer,
+            self.shared.emit(&Event::revoked(
+                self.shared.producer,
                 part,
-                settled,
-                repeats,
-            });
+                (!settled).then_some(repeats),
+            ));
         }
         if let Err(error) = unassign(&self.client, &revocation.list) {
             self.shared

@@ -94,11 +94,8 @@ impl Member {
         }
         self.report_start(partition, &found);
         if let (RestartCause::Resumed, Some(position)) = (cause, found.start.position) {
-            self.shared.emit(&Event::Unhalted {
-                producer: self.shared.producer,
-                part,
-                position,
-            });
+            self.shared
+                .emit(&Event::unhalted(self.shared.producer, part, position));
         }
         self.shared.assignment_changed();
         Ok(())
@@ -139,24 +136,15 @@ impl Member {
     pub(super) fn report_start(&self, partition: &Arc<Partition>, found: &FoundStart) {
         let (producer, part) = (self.shared.producer, partition.id.name.as_str());
         if let Some((from, to)) = found.lost {
-            self.shared.emit(&Event::Lost {
-                producer,
-                part,
-                from,
-                to,
-            });
+            self.shared.emit(&Event::lost(producer, part, from..to));
             tracing::error!(
                 target: "broadway_kafka", part, from, to,
                 "messages were deleted before the group had read them: retention is too short, or the group too slow"
             );
         }
         if let (Some(reason), Some(position)) = (found.moved, found.start.position) {
-            self.shared.emit(&Event::Repositioned {
-                producer,
-                part,
-                position,
-                reason,
-            });
+            self.shared
+                .emit(&Event::repositioned(producer, part, position, reason));
             tracing::warn!(target: "broadway_kafka", part, position, reason, "reading starts at the oldest message");
         }
         if found.halts
