@@ -1,6 +1,6 @@
 //! The scenarios: their programs, and the number of messages.
 
-use broadway::BatchKey;
+use broadway::handler::BatchKey;
 
 use crate::engine;
 use crate::reference::processors::{Workers, async_channel, full_chunks, recv_many};

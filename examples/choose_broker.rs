@@ -11,8 +11,10 @@ use std::env;
 
 #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 use broadway::Record;
-use broadway::source::{BoxSource, SourceExt};
-use broadway::{BoxError, Message, Pipeline, handler_fn, source};
+use broadway::{
+    BoxError, Message, Pipeline, handler_fn,
+    source::{self, BoxSource, SourceExt},
+};
 
 /// What the handler sees, whichever broker it is from.
 struct Order(String);

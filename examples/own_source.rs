@@ -14,8 +14,11 @@ use std::{
 };
 
 use broadway::{
-    Acknowledger, BoxError, Delivery, Message, OpenContext, Outcome, Pipeline, Produced, Settled,
-    Source, SourceProducer, handler_fn, telemetry::MessageInfo,
+    BoxError, Message, Pipeline, handler_fn,
+    source::{
+        Acknowledger, Delivery, OpenContext, Outcome, Produced, Settled, Source, SourceProducer,
+    },
+    telemetry::MessageInfo,
 };
 use tokio::sync::Notify;
 

@@ -9,8 +9,8 @@
 use std::{sync::Arc, time::Duration};
 
 use broadway::{
-    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Outcome, Pipeline, Topology,
-    source,
+    Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, Topology,
+    source::{self, Outcome},
 };
 
 struct Store;

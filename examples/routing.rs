@@ -11,7 +11,8 @@
 use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use broadway::{
-    BoxError, Outcome,
+    BoxError,
+    source::Outcome,
     stage::{self, Consumer, Context, Shared, Subscription, dispatch::Route},
 };
 use tokio::sync::mpsc;

@@ -1,22 +1,22 @@
 //! Ingestion pipelines: concurrent, batched, in order per key, and acknowledged only when done.
 //!
-//! `broadway` reads messages from a source, handles them on many tasks at once, collects them into
-//! batches for the sinks, and tells the source how each of them ended. It is for Rust what
-//! [Broadway] is for Elixir.
+//! `broadway` reads messages from a source, handles them in many concurrent tasks, collects them
+//! into batches, and reports to the source how each message ended. It is to Rust what [Broadway] is
+//! to Elixir.
 //!
 //! ```text
 //!             demand ▲           demand ▲            demand ▲
 //!                    │                  │                   │
-//!  Source ─opens─► Producer ═════► Processor ═════► Batcher ═════► BatchProcessor   messages go down
+//!  Source ─opens─► Producer ═════► Processor ═════► Batcher ═════► BatchProcessor   messages
 //!                    ▲           handle_message     by key         handle_batch
 //!                    │            │ done / failed                   │ done / failed
-//!                    └── settle ◄─┴─────────────────────────────────┘               settlement goes home
+//!                    └── settle ◄─┴─────────────────────────────────┘               acknowledgements
 //! ```
 //!
-//! You write the callbacks of a [`Handler`] and choose a [`Source`]. The rest is the pipeline's:
-//! nothing is fetched that nobody asked for, a message that fails or panics fails alone, a batch is
-//! acknowledged after it was written and never before, and on SIGTERM what is in flight comes to
-//! its end before the program does.
+//! You write the callbacks of a [`Handler`] and choose a source. The pipeline fetches only what its
+//! processors have room for, fails a message on its own when its callback fails or panics,
+//! acknowledges a batch only after it was written, and finishes the messages in flight when the
+//! process receives SIGTERM.
 //!
 //! # Ten lines
 //!
@@ -36,45 +36,61 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 //! ```
 //!
-//! A pipeline with batches, keys and a path for bad records is in `examples/quickstart.rs`.
+//! `examples/quickstart.rs` has batches, keys and dead letters.
 //!
-//! # Where to find what
+//! # Types of a pipeline
 //!
-//! | you want to | look at |
+//! The root of the crate holds the 25 types that users of a pipeline meet, two functions and a macro:
+//!
+//! | to | use |
 //! |---|---|
-//! | handle messages and batches | [`Handler`], or [`handler_fn`] for a closure |
-//! | name batchers | [`batchers!`], [`Next::batch`] |
-//! | configure and start | [`Pipeline`], [`Processors`], [`Batching`] |
-//! | watch, pause, drain | [`Topology`] |
-//! | keep the order of a key | [`Processors::partition_by`], [`Processors::by_record_key`] |
-//! | read from something of your own | [`Source`], [`SourceProducer`], [`Acknowledger`] |
-//! | wire producers and consumers by hand, also at run time | [`stage`] |
-//! | have logs, metrics, a closing table | [`telemetry`] |
+//! | handle messages | [`Handler`], [`Message`], [`Next`], [`Chunk`], [`Failed`], [`NoBatcher`]; [`handler_fn`] and [`handler_fn_async`] for closures |
+//! | handle batches | [`batchers!`], [`Batch`], [`Batching`], [`OneBatcher`] |
+//! | configure and start | [`Pipeline`], [`Processors`], [`RateLimit`], [`RestartPolicy`], [`OnDrain`] |
+//! | watch, pause, drain | [`Topology`], [`Totals`] |
+//! | push messages | [`Pusher`], [`Receipt`] |
+//! | read records of any broker | [`Record`] |
+//! | publish, and send dead letters | [`Publisher`], [`Outgoing`], [`DeadLetters`] |
+//! | handle errors | [`BoxError`], [`StartError`], [`RunError`] |
 //!
-//! Guides, in the repository: `docs/delivery.md` (what is promised, and all limits),
-//! `docs/testing.md`, `docs/tuning.md`, `docs/telemetry.md`, `docs/writing-stages.md`; `ARCHITECTURE.md` for who wants to look inside.
+//! Everything else is in a module:
+//!
+//! | module | for |
+//! |---|---|
+//! | `kafka`, `pubsub`, `rabbitmq`, `sqs` | the sources and publishers of a broker, each behind the feature of its name |
+//! | [`source`] | sources from iterators and streams, sources chosen at run time, and the traits for a source of your own |
+//! | [`publisher`] | what publishers share, and publishers chosen at run time |
+//! | [`handler`], [`pipeline`], [`error`] | types that you seldom name |
+//! | [`telemetry`] | logs, metrics, and a summary table |
+//! | `testing` | the test kit (feature `testing`) |
+//! | [`stage`] | producers and consumers that you connect yourself, also at run time |
+//! | [`connector`] | tools for authors of connectors |
+//!
+//! The guides are in the repository: `docs/delivery.md` (guarantees and limits), `docs/testing.md`,
+//! `docs/tuning.md`, `docs/telemetry.md` and `docs/writing-stages.md`. `ARCHITECTURE.md` is for
+//! contributors.
 //!
 //! # Features
 //!
-//! | feature | default | gives |
+//! | feature | default | adds |
 //! |---|---|---|
-//! | `tracing` | yes | failures, restarts, start and end are logged through the `tracing` crate: `telemetry::TracingObserver` |
-//! | `metrics` | no | `telemetry::MetricsObserver`: metrics through the `metrics` facade |
-//! | `kafka` | no | `kafka::Kafka`: a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
+//! | `tracing` | yes | `telemetry::TracingObserver`, which logs failures, restarts, start and end through the `tracing` crate |
+//! | `metrics` | no | `telemetry::MetricsObserver`, which records metrics through the `metrics` facade |
+//! | `kafka` | no | `kafka::Kafka`, a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
+//! | `pubsub` | no | `pubsub::PubSub`, a source that reads Google Cloud Pub/Sub; needs a C compiler |
+//! | `rabbitmq` | no | `rabbitmq::RabbitMq`, a source that reads RabbitMQ; needs a C compiler |
+//! | `sqs` | no | `sqs::Sqs`, a source that reads Amazon SQS; needs a C compiler |
 //! | `testing` | no | `testing`, the test kit, and `testing` of each connector: a feature for `[dev-dependencies]` |
 //! | `conformance` | no | `testing::conformance`, the suite that connectors pass, and `testing::Proxy`; implies `testing` |
-//! | `portable` | no | `portable`: for connectors, headers that a broker cannot express |
-//! | `pubsub` | no | `pubsub::PubSub`: a source that reads Google Cloud Pub/Sub; needs a C compiler |
-//! | `rabbitmq` | no | `rabbitmq::RabbitMq`: a source that reads RabbitMQ; needs a C compiler |
-//! | `sqs` | no | `sqs::Sqs`: a source that reads Amazon SQS; needs a C compiler |
+//! | `portable` | no | `portable`, for connectors: headers that a broker cannot represent |
 //!
-//! Each of the four has a publisher beside its source. No other feature needs a C compiler.
+//! Each broker's feature adds a publisher, too. No other feature needs a C compiler.
 //!
 //! # Runtime
 //!
-//! Pipelines run on tokio, with its time driver enabled; on its IO driver too where
-//! [`Topology::wait_or_signal`] listens for signals. `#[tokio::main]` has both.
-//! Without timers `start` fails with [`StartError::NoTimers`]; without IO `wait_or_signal` fails with [`RunError::Signals`].
+//! Pipelines run on tokio with its time driver enabled; [`Topology::wait_or_signal`] also needs the
+//! IO driver. `#[tokio::main]` enables both. Without timers, [`Pipeline::start`] fails with
+//! [`StartError::NoTimers`]; without IO, `wait_or_signal` fails with [`RunError::Signals`].
 //!
 //! [Broadway]: https://elixir-broadway.org
 
@@ -82,16 +98,52 @@
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 pub use broadway_core::{
-    Acknowledger, Batch, BatchKey, BatcherDescription, BatcherKey, Batching, BoxError, Callback,
-    Checks, Chunk, ConfigError, DeadLetters, Deadline, Delivery, Description, Failed, Fatal,
-    Handler, HandlerFn, Header, HeaderName, HeaderValue, Intensity, KeyHash, Message, MessageMut,
-    Next, NoAckOptions, NoBatcher, NoopAcknowledger, Observed, OnDrain, OneBatcher, OpenContext,
-    Outcome, Outgoing, PartitionKey, Pipeline, Problem, Processors, Produced, PublishError,
-    PublishErrorKind, Publisher, PushError, Pushed, Pusher, RateLimit, Reason, Receipt, Record,
-    RestartPolicy, Row, RowId, RunError, Settled, Source, SourceExt, SourceProducer, Split,
-    StartError, Topology, Totals, Trigger, batchers, connector, handler_fn, handler_fn_async,
-    source, stage, telemetry,
+    Batch, Batching, BoxError, Chunk, DeadLetters, Failed, Handler, Message, Next, NoBatcher,
+    OnDrain, OneBatcher, Outgoing, Pipeline, Processors, Publisher, Pusher, RateLimit, Receipt,
+    Record, RestartPolicy, RunError, StartError, Topology, Totals, batchers, handler_fn,
+    handler_fn_async, stage, telemetry,
 };
+
+/// Parts of messages and batches: keys, rows, batchers, and the handlers that closures make.
+pub mod handler {
+    pub use broadway_core::{BatchKey, BatcherKey, HandlerFn, MessageMut, Row, RowId, Trigger};
+}
+
+/// Values that pipelines take and return: descriptions, partition keys, restart intensity, and the results of pushing.
+pub mod pipeline {
+    pub use broadway_core::{
+        BatcherDescription, Description, Intensity, KeyHash, PartitionKey, PushError, Pushed, Split,
+    };
+}
+
+/// Parts of errors: why a message failed, in which callback, and which options are invalid.
+pub mod error {
+    pub use broadway_core::{Callback, ConfigError, Fatal, Problem, Reason};
+}
+
+/// Where messages come from: sources from iterators and streams, sources whose type is erased, and the traits for a source of your own.
+///
+/// A [`Source`] opens [`SourceProducer`]s, which deliver messages on demand. When a message ends, its [`Acknowledger`] gets back the
+/// token that was delivered with it, once, with an [`Outcome`]. `examples/own_source.rs` implements all three.
+pub mod source {
+    pub use broadway_core::source::*;
+    pub use broadway_core::{Acknowledger, NoAckOptions, NoopAcknowledger, Outcome, Settled};
+}
+
+/// The sending side: headers and errors of messages to be published, publishers that are observed, and publishers whose type is erased.
+///
+/// The traits and types of every publisher, [`Publisher`](crate::Publisher) and [`Outgoing`](crate::Outgoing), are in the root of the crate.
+pub mod publisher {
+    pub use broadway_core::{
+        BoxPublisher, Header, HeaderName, HeaderValue, Observed, PublishError, PublishErrorKind,
+    };
+}
+
+/// Tools for authors of connectors: option checks, deadlines, back-off, typed client errors, redaction, and more.
+pub mod connector {
+    pub use broadway_core::connector::*;
+    pub use broadway_core::{Checks, Deadline};
+}
 
 #[cfg(feature = "portable")]
 #[cfg_attr(docsrs, doc(cfg(feature = "portable")))]

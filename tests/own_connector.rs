@@ -19,8 +19,10 @@ use std::{
 };
 
 use broadway::{
-    Acknowledger, BoxError, Delivery, OpenContext, Outcome, Produced, Record, Settled, Source,
-    SourceProducer,
+    BoxError, Record,
+    source::{
+        Acknowledger, Delivery, OpenContext, Outcome, Produced, Settled, Source, SourceProducer,
+    },
     testing::{
         Reader,
         conformance::{Capabilities, ConnectorUnderTest, Redelivery, keep, resumes_after_a_kill},

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use broadway::telemetry::{Event, Observer};
 use broadway::{
-    Handler, Message, Next, NoBatcher, Outgoing, Pipeline, Processors, Publisher, Record, Source,
-    SourceProducer,
+    Handler, Message, Next, NoBatcher, Outgoing, Pipeline, Processors, Publisher, Record,
+    source::{Source, SourceProducer},
 };
 use tokio::sync::Notify;
 use tokio::task::JoinSet;

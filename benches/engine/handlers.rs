@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use broadway::{Batch, BatchKey, BoxError, Handler, Message, Next, NoBatcher, OneBatcher};
+use broadway::{Batch, BoxError, Handler, Message, Next, NoBatcher, OneBatcher, handler::BatchKey};
 
 use crate::support::workload::handle_id;
 

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use broadway::telemetry::{Event, Observer};
-use broadway::{BatchKey, BatcherKey, Batching, Handler, Message, Pipeline, Processors};
+use broadway::{
+    Batching, Handler, Message, Pipeline, Processors,
+    handler::{BatchKey, BatcherKey},
+};
 
 pub(crate) use self::handlers::{Alone, Decode, ToBatches};
 use self::source::{Documents, Ids};

@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use broadway::{
-    Acknowledger, BoxError, Delivery, OpenContext, Produced, Settled, Source, SourceProducer,
+    BoxError,
+    source::{Acknowledger, Delivery, OpenContext, Produced, Settled, Source, SourceProducer},
 };
 
 use crate::support::workload::{Ledger, document, document_id};

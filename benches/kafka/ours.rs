@@ -8,8 +8,8 @@ use broadway::kafka::{Kafka, KafkaRecord, StartOffset};
 use broadway::source::TokenOf;
 use broadway::telemetry::{Event, Observer};
 use broadway::{
-    BoxError, Delivery, Handler, Message, Next, NoBatcher, NoopAcknowledger, OpenContext, Pipeline,
-    Processors, Produced, Record, Source, SourceProducer,
+    BoxError, Handler, Message, Next, NoBatcher, Pipeline, Processors, Record,
+    source::{Delivery, NoopAcknowledger, OpenContext, Produced, Source, SourceProducer},
 };
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;

@@ -34,8 +34,8 @@ use foldhash::fast::FixedState;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a key that `partition_by` can keep in order",
     label = "this returns `{Self}`",
-    note = "for a type of yours that is `Hash`: `impl broadway::PartitionKey for {Self} {{}}`",
-    note = "for a type of another crate: return `broadway::KeyHash::of_any(&key)`"
+    note = "for a type of yours that is `Hash`: `impl broadway::pipeline::PartitionKey for {Self} {{}}`",
+    note = "for a type of another crate: return `broadway::pipeline::KeyHash::of_any(&key)`"
 )]
 pub trait PartitionKey: Hash {
     /// Returns the hash of this key, or [`KeyHash::NONE`] if the value means that there is no key. By default hashes the whole value.

@@ -3,7 +3,8 @@
 use std::{io, net::SocketAddr};
 
 use broadway::{
-    OnDrain, Source, SourceProducer,
+    OnDrain,
+    source::{Source, SourceProducer},
     testing::{Proxy, conformance::ConnectorUnderTest},
 };
 

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use broadway::{BoxError, Header, HeaderName, Message, Pipeline, Record, Topology, handler_fn};
+use broadway::{
+    BoxError, Message, Pipeline, Record, Topology, handler_fn,
+    publisher::{Header, HeaderName},
+};
 
 use crate::{
     broker::{Broker, ItemOf},

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use broadway::{PublishError, PublishErrorKind, Publisher};
+use broadway::{
+    Publisher,
+    publisher::{PublishError, PublishErrorKind},
+};
 
 use crate::{
     broker::Broker,

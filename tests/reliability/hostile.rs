@@ -2,7 +2,7 @@
 //!
 //! A broker that cannot take one refuses it when it is fed; then no dead letter is expected of it, and the figures count it.
 
-use broadway::{HeaderValue, Outgoing};
+use broadway::{Outgoing, publisher::HeaderValue};
 
 /// What the handler does with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -195,7 +195,7 @@ pub enum Produced {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a producer",
     label = "a source opens producers",
-    note = "implement `broadway::SourceProducer` for it"
+    note = "implement `broadway::source::SourceProducer` for it"
 )]
 pub trait SourceProducer: Send + 'static {
     /// What it delivers.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use broadway::{
-    Acknowledger, BoxError, Settled,
+    BoxError,
     connector::{self, AckChoice, AckPolicy},
+    source::{Acknowledger, Settled},
     telemetry::MessageInfo,
 };
 

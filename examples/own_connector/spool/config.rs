@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use broadway::{Checks, Problem};
+use broadway::{connector::Checks, error::Problem};
 
 use super::{ack::OnFailure, folders::Folders};
 

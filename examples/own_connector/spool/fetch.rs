@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use broadway::Delivery;
+use broadway::source::Delivery;
 
 use super::{
     ack::{AckAction, Token},

@@ -15,8 +15,9 @@
 use std::fmt::Write;
 
 use broadway::{
-    Header, Outgoing,
+    Outgoing,
     portable::{Limits, TooManyHeaders, pack, unpack},
+    publisher::Header,
 };
 
 const FIRST: &str = "spool 1";

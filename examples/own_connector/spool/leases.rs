@@ -21,8 +21,9 @@ use super::{
     folders::{Folders, Lease, in_ms},
 };
 use broadway::{
-    BoxError, OpenContext,
+    BoxError,
     connector::LagReporter,
+    source::OpenContext,
     telemetry::{Emitter, Event},
 };
 

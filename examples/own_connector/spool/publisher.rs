@@ -11,8 +11,10 @@ use std::{
 };
 
 use broadway::{
-    BoxError, Checks, ConfigError, Deadline, Outgoing, Problem, PublishError, Publisher,
-    connector::{ConnectorError, InFlight, PublishCall},
+    BoxError, Outgoing, Publisher,
+    connector::{Checks, ConnectorError, Deadline, InFlight, PublishCall},
+    error::{ConfigError, Problem},
+    publisher::PublishError,
 };
 
 use super::{blocking::blocking, file, folders::Folders};

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use broadway::{Header, Record};
+use broadway::{Record, publisher::Header};
 
 use super::{ack::AckOptions, file::Contents};
 

@@ -3,8 +3,11 @@
 use std::{collections::VecDeque, fs, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use broadway::{
-    BoxError, ConfigError, Deadline, Delivery, OpenContext, Problem, Produced, Source,
-    SourceProducer, connector::ConnectorError, telemetry::MessageInfo,
+    BoxError,
+    connector::{ConnectorError, Deadline},
+    error::{ConfigError, Problem},
+    source::{Delivery, OpenContext, Produced, Source, SourceProducer},
+    telemetry::MessageInfo,
 };
 use tokio::{
     task::{JoinHandle, spawn_blocking},
