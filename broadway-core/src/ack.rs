@@ -1,8 +1,8 @@
-//! Settlement: how the end of a message reaches the source that delivered it.
+//! Settlement: how the outcome of a message reaches the source that delivered it.
 //!
-//! A producer gives every message a *token* of a type of its own (a partition and an offset, a receipt handle, a
-//! delivery tag). The engine keeps the token beside the message, out of the user's reach, and hands it back exactly once
-//! with an [`Outcome`]: grouped, per chunk and per batch, never one call a message.
+//! A producer delivers every message with a *token* of its own type (a partition and an offset, a receipt handle, a delivery tag).
+//! The pipeline keeps the token beside the message, where users cannot reach it, and returns it exactly once, with an [`Outcome`], in
+//! groups: one call per chunk or batch, never one per message.
 
 use std::sync::Arc;
 
@@ -16,35 +16,35 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its last callback succeeded.
+    /// The last callback succeeded.
     Done,
-    /// A callback failed or panicked. Never to be acknowledged silently: what happens is the source's policy.
+    /// A callback failed or panicked. The source's policy decides what happens; it must not acknowledge the message silently.
     Failed(Reason),
-    /// Not handled: the source took it away (a revoked partition, an expired lease), or the topology drains and the source
+    /// The message was not handled: the source lost it (a revoked partition, an expired lease), or the topology drains and the source
     /// [delivers it again](Acknowledger::redelivers). Neither an acknowledgement nor a failure.
     Released,
 }
 
 impl Outcome {
-    /// Whether the message succeeded.
+    /// Returns whether the message succeeded.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
 
-    /// Whether the message failed.
+    /// Returns whether the message failed.
     #[must_use]
     pub const fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
 }
 
-/// A token that comes back to its acknowledger.
+/// A token that returns to its acknowledger, with the outcome of its message.
 #[derive(Debug)]
 pub struct Settled<K> {
-    /// What the producer gave with the message.
+    /// The token that the producer delivered with the message.
     pub token: K,
-    /// How the message ended.
+    /// The outcome of the message.
     pub outcome: Outcome,
     options: AckOptions,
 }
@@ -58,7 +58,7 @@ impl<K> Settled<K> {
         }
     }
 
-    /// The same end of a message under another token.
+    /// Replaces the token.
     pub(crate) fn map<L>(self, f: impl FnOnce(K) -> L) -> Settled<L> {
         Settled {
             token: f(self.token),
@@ -67,21 +67,21 @@ impl<K> Settled<K> {
         }
     }
 
-    /// As the engine makes it: for tests of a connector by itself.
+    /// Creates one as the pipeline does, for tests of a connector without a pipeline.
     #[must_use]
     pub fn for_test(token: K, outcome: Outcome) -> Self {
         Self::new(token, outcome, None)
     }
 
-    /// With what a user would have set with [`Message::configure_ack`](crate::Message::configure_ack).
+    /// Adds options as a user would with [`Message::configure_ack`](crate::Message::configure_ack).
     #[must_use]
     pub fn with_options<O: Send + 'static>(mut self, options: O) -> Self {
         self.options = Some(Box::new(Box::new(options)));
         self
     }
 
-    /// What the user set for this message with [`Message::configure_ack`](crate::Message::configure_ack), if
-    /// anything.
+    /// Returns the options that the user set with [`Message::configure_ack`](crate::Message::configure_ack), or `None` if none
+    /// were set or they are of another type.
     #[must_use]
     pub fn options<O: 'static>(&self) -> Option<&O> {
         self.options
@@ -90,81 +90,81 @@ impl<K> Settled<K> {
     }
 }
 
-/// The half of a producer that learns how messages ended. Implemented by connectors; users never meet it.
+/// The half of a producer that receives the outcomes of messages. Implemented by authors of sources.
 ///
-/// It is shared by all processors and batch processors, which call it concurrently, and it outlives its producer: results
-/// of messages still in flight when a producer failed and was reopened come to the acknowledger that they began
-/// with.
+/// Processors and batch processors share the acknowledger and call it concurrently. It outlives its producer: when a producer fails
+/// and is opened again, the outcomes of messages in flight go to the acknowledger of the producer that delivered them.
 pub trait Acknowledger: Send + Sync + 'static {
-    /// What identifies a delivery. Keep it small: it travels with every message.
+    /// Identifies a delivery. Keep it small: it travels with every message.
     type Token: Send + 'static;
 
-    /// Takes a group of ended messages, in the order in which they ended. Drain the `Vec`: its memory is used
-    /// again.
+    /// Settles a group of messages, in the order in which they ended. Drain the `Vec`: its memory is reused.
     ///
-    /// Settling may buffer (ten deletes in one call, a commit per interval): a settled message is *handed over*, and
-    /// [`SourceProducer::close`](crate::SourceProducer::close) returns only when all that was handed over is confirmed, or fails.
+    /// An implementation may buffer (ten deletes in one call, one commit per interval): a settled message is *handed over*.
+    /// [`SourceProducer::close`](crate::SourceProducer::close) returns only when everything that was handed over is confirmed, or
+    /// fails.
     ///
     /// # Errors
     ///
-    /// Reported as an event, with the number of messages; the pipeline goes on. Retry inside where that can help. Messages left in
-    /// the `Vec` are named in the event and its log line.
+    /// An error is reported as an event with the number of messages, and the pipeline continues. Retry inside if that can help.
+    /// Messages left in the `Vec` are named in the event and its log line.
     ///
     /// # Cancel safety
     ///
-    /// Dropped only when the topology is aborted.
+    /// The future is dropped only if the topology is aborted.
     fn settle(
         &self,
         settled: &mut Vec<Settled<Self::Token>>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// A counter that moves whenever delivered messages may have become somebody else's (a revoked partition, a lost
-    /// channel). Read once per chunk; only when it moved is [`is_stale`](Self::is_stale) asked for each message.
+    /// Returns a counter that changes whenever the source may have lost delivered messages (a revoked partition, a closed channel).
+    /// Read once per chunk; [`is_stale`](Self::is_stale) is called for each message only after a change. Defaults to 0.
     fn generation(&self) -> u64 {
         0
     }
 
-    /// Whether the message of this token is no longer ours. Such a message is released unhandled.
+    /// Returns whether the source has lost the message of this token. Such a message is released unhandled. Defaults to `false`.
     fn is_stale(&self, token: &Self::Token) -> bool {
         let _ = token;
         false
     }
 
-    /// Whether the source delivers the message of this token again when it is [released](Outcome::Released): to another consumer,
-    /// or to this program when it runs again. Asked when a topology drains, of messages that no handler has begun: with `true`
-    /// the message is released, and the drain does not wait for it. With `false` it is handled first. Defaults to `false`.
+    /// Returns whether the source delivers the message of this token again after it is [released](Outcome::Released): to another
+    /// consumer, or to this program after a restart. Defaults to `false`.
     ///
-    /// Messages are released after [`SourceProducer::stop`](crate::SourceProducer::stop) has returned, so a source that stopped reading does
-    /// not get them back. It may be asked more than once for a message, and may change its mind.
+    /// A draining topology calls this for messages that no handler has begun. If it returns `true`, the message is released and the
+    /// drain does not wait for it; otherwise the message is handled first. Messages are released after
+    /// [`SourceProducer::stop`](crate::SourceProducer::stop) has returned, so a source that has stopped reading does not receive them
+    /// again. May be called more than once for a message, and may return another answer.
     fn redelivers(&self, token: &Self::Token) -> bool {
         let _ = token;
         false
     }
 
-    /// What logs say of the message of this token: its coordinates (`orders[3]@88127`, a delivery tag, a message id), as a
-    /// [`MessageInfo::new`]. Never its payload.
+    /// Returns the coordinates of the message of this token for logs (`orders[3]@88127`, a delivery tag, a message id), as a
+    /// [`MessageInfo::new`]. Never its payload. Empty by default.
     ///
-    /// Called only for messages that are named in a log, a few in a second, and where the item is not at hand or
-    /// [`SourceProducer::describe`](crate::SourceProducer::describe) says less of it. Defaults to nothing.
+    /// Called only for messages that a log names, a few per second, to fill in what
+    /// [`SourceProducer::describe`](crate::SourceProducer::describe) leaves empty, or if the item is gone.
     fn describe(&self, token: &Self::Token) -> MessageInfo {
         let _ = token;
         MessageInfo::default()
     }
 
-    /// How many messages that were settled as done will be delivered again all the same, if the source ends now: a log commits no
-    /// further than its first unfinished message. Asked when a topology has ended by force, after its producers were closed, for
-    /// the number that [`RunError`](crate::RunError) tells. Defaults to 0.
+    /// Returns how many messages that were settled as done will still be delivered again if the source ends now: a log commits only up
+    /// to its first unfinished message. Called after an abort, once the producers are closed, and added to the number of unsettled
+    /// messages in [`RunError`](crate::RunError). Defaults to 0.
     fn repeats(&self) -> u64 {
         0
     }
 
-    /// Whether [`begin`](Self::begin) is called. Defaults to false, which costs nothing.
+    /// Whether the pipeline calls [`begin`](Self::begin). Defaults to `false`, which costs nothing.
     const WANTS_BEGIN: bool = false;
 
-    /// The messages of these tokens are about to be handled: called once per chunk, before
-    /// [`generation`](Self::generation) is read for it. A message that was not begun and is [stale](Self::is_stale) is never
-    /// handled; so a source that takes a part of its input away knows what may still end as done. Some of the chunk may
-    /// be given back and begun again later.
+    /// Called once per chunk with the tokens of the messages that are about to be handled, before
+    /// [`generation`](Self::generation) is read for the chunk. A message that was not begun and is [stale](Self::is_stale) is never
+    /// handled, so a source that gives up a part of its input knows which messages may still end as done. A processor may return
+    /// messages of the chunk, which are then begun again later.
     fn begin<'a>(&self, tokens: impl Iterator<Item = &'a Self::Token>)
     where
         Self::Token: 'a,
@@ -213,7 +213,7 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
     }
 }
 
-/// For sources that need no acknowledgement: the token is `()` and settling does nothing.
+/// The acknowledger of sources that need none: the token is `()` and settling has no effect.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoopAcknowledger;
 

@@ -1,4 +1,4 @@
-//! What `handle_batch` is given: [`Batch`], and [`BatchKey`], by which messages are grouped.
+//! The argument of `handle_batch`: [`Batch`], and [`BatchKey`], by which messages are grouped.
 
 mod row;
 
@@ -20,7 +20,7 @@ pub use row::{Row, RowId};
 
 /// Groups the messages of one batcher: a batch holds messages of one key.
 ///
-/// Numbers and strings of up to 23 bytes take no allocation. Keys of different kinds are different keys.
+/// Numbers, and strings of up to 23 bytes, do not allocate. Keys of different kinds are different keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum BatchKey {
@@ -29,7 +29,7 @@ pub enum BatchKey {
     None,
     /// A number.
     Number(u64),
-    /// A text.
+    /// A string.
     Text(SmolStr),
 }
 
@@ -88,11 +88,11 @@ impl From<&String> for BatchKey {
 
 /// Messages of one batcher and one key, in the order in which they were routed.
 ///
-/// All of them succeed when `handle_batch` returns `Ok`, except those named with [`fail`](Self::fail); all fail when it returns an
+/// All of them succeed when `handle_batch` returns `Ok`, except those that were [failed](Self::fail). All fail when it returns an
 /// error or panics.
 ///
-/// The data can be read as a slice ([`data`](Self::data)), but it can be reordered only as [`Row`]s, which know their message. What
-/// `std::mem::swap` does to the data of two rows is not noticed: then each message has the data of the other.
+/// The data can be read as a slice ([`data`](Self::data)), but reordered only as [`Row`]s, which know their message. Swapping the data
+/// of two rows with `std::mem::swap` goes unnoticed: each message then has the data of the other.
 #[derive(Debug)]
 pub struct Batch<T> {
     pub(crate) data: Discarding<T>,
@@ -102,7 +102,7 @@ pub struct Batch<T> {
     info: BatchInfo,
 }
 
-/// Why and from what a batch was made.
+/// The key of a batch, and how it was completed.
 #[derive(Debug, Clone)]
 pub(crate) struct BatchInfo {
     pub(crate) key: BatchKey,
@@ -112,7 +112,7 @@ pub(crate) struct BatchInfo {
 }
 
 impl<T> Batch<T> {
-    /// `number` differs from that of batches that are handled at the same time.
+    /// `number` differs between batches that are handled at the same time.
     pub(crate) fn new(data: Discarding<T>, number: u32, info: BatchInfo) -> Self {
         Self {
             len: data.len(),
@@ -123,37 +123,38 @@ impl<T> Batch<T> {
         }
     }
 
-    /// The messages' data, in order. Empty once [taken](Self::take).
+    /// Returns the data of the messages, in order. Empty once [taken](Self::take).
     #[must_use]
     pub fn data(&self) -> &[T] {
         &self.data
     }
 
-    /// The data by reference, in order. Nothing once taken.
+    /// Iterates over the data, in order. Empty once taken.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.data.iter()
     }
 
-    /// The data, to be changed in place. Nothing once taken.
+    /// Iterates over the data, to be changed in place. Empty once taken.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.data.iter_mut()
     }
 
-    /// The data by reference, each with which message it is: to sort, and to [`fail`](Self::fail) single ones. Nothing once taken.
+    /// Iterates over the data, each with the identity of its message: to sort it, and to [`fail`](Self::fail) single messages. Empty
+    /// once taken.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<&T>> {
         let ids = ids(self.number);
         ids.zip(self.data.iter())
             .map(|(id, data)| Row::new(id, data))
     }
 
-    /// The data, to be changed in place, each with which message it is. Nothing once taken.
+    /// Iterates over the data, to be changed in place, each with the identity of its message. Empty once taken.
     pub fn rows_mut(&mut self) -> impl ExactSizeIterator<Item = Row<&mut T>> {
         let ids = ids(self.number);
         ids.zip(self.data.iter_mut())
             .map(|(id, data)| Row::new(id, data))
     }
 
-    /// Moves the data out, each with which message it is. The batch still stands for its messages.
+    /// Takes the data out, each with the identity of its message. The outcome of the batch still applies to all its messages.
     #[must_use = "the data is gone from the batch"]
     pub fn take(&mut self) -> Vec<Row<T>> {
         let data = self.data.take();
@@ -161,55 +162,55 @@ impl<T> Batch<T> {
         rows.map(|(id, data)| Row::new(id, data)).collect()
     }
 
-    /// Moves the data out, for a sink that wants a `Vec` and accepts or refuses it as a whole. Copies nothing. To fail single
-    /// messages use [`take`](Self::take), since the data does not know its message.
+    /// Takes the data out without copying, for a sink that takes a `Vec` and accepts or refuses it as a whole. To fail single messages,
+    /// use [`take`](Self::take).
     #[must_use = "the data is gone from the batch"]
     pub fn take_data(&mut self) -> Vec<T> {
         self.data.take()
     }
 
-    /// How many messages the batch stands for; at least one.
+    /// Returns the number of messages, taken or not; at least one.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Always `false`: a batch has at least one message.
+    /// Returns `false`: a batch has at least one message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The key that its messages share.
+    /// Returns the key of the messages.
     #[must_use]
     pub fn key(&self) -> &BatchKey {
         &self.info.key
     }
 
-    /// What completed it.
+    /// Returns what completed the batch.
     #[must_use]
     pub fn trigger(&self) -> Trigger {
         self.info.trigger
     }
 
-    /// The sum of the sizes that the function given to [`Batching::bytes`](crate::Batching::bytes) returned; 0 without one.
+    /// Returns the sum of the sizes that the function of [`Batching::bytes`](crate::Batching::bytes) returned; 0 without one.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.info.bytes
     }
 
-    /// The partition of its messages, `0..concurrency`, where the pipeline has a `partition_by`. `None` without one, and for
+    /// Returns the partition of the messages, `0..concurrency`, if the pipeline has a `partition_by`; `None` otherwise, and for
     /// messages without a key.
     #[must_use]
     pub fn partition(&self) -> Option<usize> {
         self.info.partition
     }
 
-    /// Fails the message of `row` (a [`Row`], a reference to one, or its [`RowId`]), alone. Failing one twice keeps the first reason.
+    /// Fails the message of `row` (a [`Row`], a reference to one, or its [`RowId`]). Failing a message twice keeps the first error.
     ///
     /// # Panics
     ///
-    /// When the row is of another batch: then the whole batch fails.
+    /// Panics if the row belongs to another batch, which fails the whole batch.
     #[track_caller]
     pub fn fail(&self, row: impl Into<RowId>, error: impl Into<BoxError>) {
         let index = self.index_of(row.into());
@@ -220,16 +221,16 @@ impl<T> Batch<T> {
     }
 
     /// Acknowledges the messages of these rows now, before the batch ends, as
-    /// [`Message::ack_now`](crate::Message::ack_now) does for one: `batch.ack_now(batch.rows())` for all. Several may be awaited at
-    /// once.
+    /// [`Message::ack_now`](crate::Message::ack_now) does for one message. `batch.ack_now(batch.rows())` acknowledges all. Several
+    /// calls may be awaited at once.
     ///
     /// # Errors
     ///
-    /// What a source's acknowledger returned.
+    /// Fails if an acknowledger fails. The messages count as settled all the same.
     ///
     /// # Panics
     ///
-    /// When a row is of another batch: then the whole batch fails.
+    /// Panics if a row belongs to another batch, which fails the whole batch.
     #[track_caller]
     pub fn ack_now<R: Into<RowId>>(
         &self,
@@ -253,7 +254,7 @@ impl<T> Batch<T> {
         row.index
     }
 
-    /// The messages that were failed alone, in order, each with its first reason.
+    /// Takes the messages that were failed singly, in order, each with its first reason.
     pub(crate) fn take_failed(&mut self) -> Vec<(u32, Reason)> {
         let failed = self.failed.get_mut();
         let mut failed = std::mem::take(failed.unwrap_or_else(PoisonError::into_inner));

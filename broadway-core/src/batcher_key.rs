@@ -1,10 +1,10 @@
-//! Which batcher a message goes to: an enum of the user's own, so that an unknown batcher cannot be written.
+//! The batchers of a pipeline: an enum of the user's own, so that a route to an unknown batcher does not compile.
 
 use std::fmt;
 
-/// The batchers of a pipeline, as a closed set. Make one with [`batchers!`](crate::batchers).
+/// The batchers of a pipeline, as a closed set. Declare it with [`batchers!`](crate::batchers).
 ///
-/// Pipelines without batchers use [`NoBatcher`], which has no value, so that nothing can be routed to one.
+/// Pipelines without batchers use [`NoBatcher`], which has no values, so that no message can be routed to one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name batchers",
     note = "declare them with `broadway::batchers! {{ pub enum Sink {{ First, Second }} }}`, or use `NoBatcher`"
@@ -13,14 +13,14 @@ pub trait BatcherKey: Copy + Eq + fmt::Debug + Send + Sync + 'static {
     /// All batchers, in the order of their [`index`](Self::index).
     const ALL: &'static [Self];
 
-    /// The position in [`ALL`](Self::ALL).
+    /// Returns the position in [`ALL`](Self::ALL).
     fn index(self) -> usize;
 
-    /// The name in logs, metrics and errors: the variant in snake case.
+    /// Returns the name in logs, metrics and errors: the variant in snake case.
     fn name(self) -> &'static str;
 }
 
-/// The batchers of a pipeline that has none. There is no value of this type.
+/// The batchers of a pipeline that has none. This type has no values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoBatcher {}
 
@@ -99,7 +99,7 @@ macro_rules! batchers {
 
 #[doc(hidden)]
 pub mod batcher_name {
-    //! The name of a variant, put into snake case at compile time. For [`batchers!`](crate::batchers) only.
+    //! The name of a variant, converted to snake case at compile time. For [`batchers!`](crate::batchers) only.
 
     /// Longest name, in bytes.
     const BYTES_MAX: usize = 64;

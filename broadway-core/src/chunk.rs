@@ -1,4 +1,4 @@
-//! What `prepare_messages` is given: the messages that a processor took together.
+//! The argument of `prepare_messages`: the messages that a processor took together.
 
 use std::{fmt, ops::Deref};
 
@@ -6,12 +6,12 @@ use crate::message::{Message, Record};
 
 /// The messages of one chunk, in the order in which they will be handled.
 ///
-/// A processor takes between one and `max_demand` messages at once: what is there, never waiting for more.
+/// A processor takes between one and `max_demand` messages at once: those that are available, without waiting for more.
 pub struct Chunk<'a, T> {
     messages: &'a mut (dyn Messages<T> + Send),
 }
 
-/// The engine's own storage, whose type carries more than users are to see.
+/// The pipeline's storage of a chunk, whose type holds more than users may see.
 pub(crate) trait Messages<T> {
     fn len(&self) -> usize;
     fn get_mut(&mut self, index: usize) -> Option<&mut Message<T>>;
@@ -23,24 +23,24 @@ impl<'a, T> Chunk<'a, T> {
         Self { messages }
     }
 
-    /// How many messages; at least one.
+    /// Returns the number of messages; at least one.
     #[must_use]
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Never: a chunk has at least one message.
+    /// Returns `false`: a chunk has at least one message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.messages.len() == 0
     }
 
-    /// The message at `index`.
+    /// Returns the message at `index`.
     pub fn get_mut(&mut self, index: usize) -> Option<MessageMut<'_, T>> {
         self.messages.get_mut(index).map(MessageMut)
     }
 
-    /// All messages. They can be collected and sorted; the engine handles them in the order of the chunk. Allocates once.
+    /// Iterates over the messages. They can be collected and sorted; they are handled in the order of the chunk. Allocates once.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = MessageMut<'_, T>> + Send {
         self.messages.iter_mut().map(MessageMut)
     }
@@ -48,16 +48,16 @@ impl<'a, T> Chunk<'a, T> {
 
 /// One message of a [`Chunk`], to be changed in place.
 ///
-/// Not a `&mut Message`, so that two of a chunk cannot be swapped: what is owed for a message stays with it.
+/// Not a `&mut Message`, which would allow swapping two messages of a chunk, and with them their acknowledgements.
 pub struct MessageMut<'a, T>(&'a mut Message<T>);
 
 impl<T> MessageMut<'_, T> {
-    /// As [`Message::data_mut`].
+    /// Returns the item, to be changed in place. See [`Message::data_mut`].
     pub fn data_mut(&mut self) -> &mut T {
         self.0.data_mut()
     }
 
-    /// As [`Message::configure_ack`].
+    /// Sets the acknowledgement options. See [`Message::configure_ack`].
     pub fn configure_ack(&mut self, options: T::AckOptions)
     where
         T: Record,

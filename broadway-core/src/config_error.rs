@@ -1,13 +1,13 @@
-//! Options of a connector that cannot work, as one error.
+//! The invalid options of a connector, as one error.
 
 use std::{error::Error, fmt, ops::RangeInclusive, time::Duration};
 
 use crate::error::Problem;
 
-/// Options of a source or a publisher that cannot work: all of them, each with what would.
+/// The invalid options of a source or a publisher: all of them, each with its valid values.
 ///
-/// A source tells them by [`Source::check`](crate::Source::check) too, so that
-/// [`StartError::Invalid`](crate::StartError::Invalid) lists them together with those of the pipeline.
+/// A source returns them from [`Source::check`](crate::Source::check), too, so that
+/// [`StartError::Invalid`](crate::StartError::Invalid) lists them together with the pipeline's.
 #[derive(Clone)]
 pub struct ConfigError {
     what: &'static str,
@@ -15,11 +15,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// For connectors: `Err` with the problems, if there are any. `what` names whose they are, as in "the Kafka source".
+    /// Fails if there are problems, for connectors. `what` names the owner of the options, such as "the Kafka source".
     ///
     /// # Errors
     ///
-    /// When there is a problem.
+    /// Fails if `problems` is not empty.
     pub fn check(what: &'static str, problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() {
             return Ok(());
@@ -27,7 +27,7 @@ impl ConfigError {
         Err(Self { what, problems })
     }
 
-    /// Each option and what is wrong with it.
+    /// Returns the problem of each option.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -36,7 +36,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has options that cannot work:", self.what)?;
+        write!(f, "{} has invalid options:", self.what)?;
         self.problems
             .iter()
             .try_for_each(|problem| write!(f, "\n  - {problem}"))
@@ -45,7 +45,7 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// Collects which options cannot work, each with its value and what would. Pipelines check theirs with it, and connectors.
+/// Collects invalid options, each with its value and the valid ones. Pipelines and connectors check their options with it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,20 +64,20 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// A problem with `option`; `message` says what was given and what would work.
+    /// Adds a problem with `option`. `message` names the value and the valid ones.
     pub fn add(&mut self, option: impl Into<String>, message: impl fmt::Display) {
         self.problems
             .push(Problem::new(option, message.to_string()));
     }
 
-    /// The same unless this is so. Nothing is put into words where it is.
+    /// Adds a problem unless `is_so`, and formats `message` only then.
     pub fn require(&mut self, is_so: bool, option: impl Into<String>, message: impl fmt::Display) {
         if !is_so {
             self.add(option, message);
         }
     }
 
-    /// A number has to be within a range.
+    /// Requires a number within a range.
     pub fn within(
         &mut self,
         option: impl Into<String>,
@@ -129,7 +129,7 @@ impl Checks {
         );
     }
 
-    /// All that was found.
+    /// Returns the problems.
     #[must_use]
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems

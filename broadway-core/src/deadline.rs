@@ -1,22 +1,21 @@
-//! [`Deadline`]: a point in time that something must not pass, which no length of a limit can overflow.
+//! [`Deadline`]: the end of a time limit, which no limit can make overflow.
 
 use std::{
     cmp::Ordering,
     time::{Duration, Instant},
 };
 
-/// A limit that ends later than this after now is none: far beyond the life of a process, and far within what every
-/// clock and tokio's timers can express.
+/// Limits above this are treated as no limit: far beyond the life of a process, and far within the range of every clock and of
+/// tokio's timers.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// The point in time at which a limit ends, by the clock of the runtime (so tests on paused time see it move).
+/// The point in time at which a limit ends, by the clock of the runtime (which tests can pause).
 ///
-/// The engine and the connectors keep every limit that a user chooses as one of these. Adding a [`Duration`] to an [`Instant`]
-/// panics when the sum cannot be expressed; a `Deadline` that far ahead never comes. [`Duration::MAX`], and everything
-/// above 30 years, means *no limit*.
+/// The pipeline and the connectors keep every time limit of a user as a deadline. Adding a [`Duration`] to an [`Instant`] panics on
+/// overflow; a `Deadline` that far ahead is never reached. [`Duration::MAX`], and everything above 30 years, means *no limit*.
 ///
-/// Deadlines are ordered: the earlier one is less, and [`never`](Self::never) is the greatest, so that `min` is the stricter
-/// of two limits.
+/// Deadlines are ordered: the earlier one is less, and [`never`](Self::never) is the greatest, so `min` returns the stricter of two
+/// limits.
 ///
 /// ```
 /// use broadway_core::Deadline;
@@ -38,15 +37,15 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// Now and `limit`; never, if `limit` is above 30 years.
+    /// Creates a deadline `limit` from now, or one that is never reached if `limit` is above 30 years.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         Self::since(now(), limit)
     }
 
-    /// `limit` after `start`; never, if `limit` is above 30 years.
+    /// Creates a deadline `limit` after `start`, or one that is never reached if `limit` is above 30 years.
     ///
-    /// For what has begun earlier, and for machines that read no clock.
+    /// For work that started earlier, and for code that must not read a clock.
     #[must_use]
     pub fn since(start: Instant, limit: Duration) -> Self {
         if limit > FAR {
@@ -55,36 +54,36 @@ impl Deadline {
         Self(start.checked_add(limit))
     }
 
-    /// A deadline that does not come.
+    /// Creates a deadline that is never reached.
     #[must_use]
     pub const fn never() -> Self {
         Self(None)
     }
 
-    /// When it is. `None`: never. Convert it with [`tokio::time::Instant::from_std`] for tokio's timers.
+    /// Returns the point in time, or `None` for never. Convert it with [`tokio::time::Instant::from_std`] for tokio's timers.
     #[must_use]
     pub const fn at(self) -> Option<Instant> {
         self.0
     }
 
-    /// Whether it has been reached.
+    /// Returns whether it has been reached.
     #[must_use]
     pub fn is_over(self) -> bool {
         self.0.is_some_and(|at| at <= now())
     }
 
-    /// How long until then: zero when it is over, [`Duration::MAX`] when it never comes.
+    /// Returns the time until the deadline: zero once it is reached, [`Duration::MAX`] if it never is.
     #[must_use]
     pub fn remaining(self) -> Duration {
         self.0
             .map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
     }
 
-    /// Waits until it is over; forever, if it never comes.
+    /// Waits until the deadline; forever, if it is never reached.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime that has its timers enabled, unless it never comes.
+    /// Panics outside a tokio runtime with timers, unless the deadline is never reached.
     ///
     /// # Cancel safety
     ///
@@ -96,16 +95,16 @@ impl Deadline {
         }
     }
 
-    /// Runs `future` until the deadline. `None`: the deadline came first, and the future was dropped. A future that is ready
-    /// at its first poll wins, also when the deadline is over.
+    /// Runs `future` until the deadline. Returns `None`, and drops the future, if the deadline comes first. A future that is ready at
+    /// its first poll wins even if the deadline is over.
     ///
     /// # Panics
     ///
-    /// As [`reached`](Self::reached).
+    /// Same as [`reached`](Self::reached).
     ///
     /// # Cancel safety
     ///
-    /// As cancel safe as `future` is.
+    /// As cancel safe as `future`.
     pub async fn within<F: Future>(self, future: F) -> Option<F::Output> {
         match self.0 {
             Some(at) => tokio::time::timeout_at(at.into(), future).await.ok(),
@@ -114,7 +113,7 @@ impl Deadline {
     }
 }
 
-/// Now, by the runtime's clock, also outside a runtime.
+/// Returns the current time by the runtime's clock; works outside a runtime, too.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
@@ -123,7 +122,7 @@ impl Ord for Deadline {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.0, other.0) {
             (Some(at), Some(other)) => at.cmp(&other),
-            // What never comes is the latest.
+            // `never` is the latest.
             (at, other) => other.is_some().cmp(&at.is_some()),
         }
     }

@@ -1,32 +1,32 @@
-//! [`End`]: how a stage, and with it its subscriptions, came to its end.
+//! [`End`]: how a stage and its subscriptions ended.
 
 use std::{error::Error, fmt, sync::Arc};
 
 use crate::error::Reason;
 
-/// How a stage ended, and so why it sends nothing any more.
+/// How a stage ended.
 ///
-/// Cheap to clone: everyone downstream hears of the same failure. What a consumer makes of the end of a producer is up to
-/// its [`Cancel`](crate::stage::Cancel) mode.
+/// Cheap to clone: all consumers receive the same failure. A consumer's [`Cancel`](crate::stage::Cancel) mode decides how it reacts to
+/// the end of a producer.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum End {
-    /// It had no more to do: its input ended, or it said so with [`Context::stop`](crate::stage::Context::stop).
+    /// It completed: its input ended, or it called [`Context::stop`](crate::stage::Context::stop).
     Normal,
-    /// It was told to stop, or nobody could reach it any more.
+    /// It was stopped, or all its handles were dropped.
     Shutdown,
-    /// A callback returned an error or panicked, and the stage is not restarted, or was too often.
+    /// A callback returned an error or panicked, and the stage is not restarted, or its restarts are exhausted.
     Failed(Failure),
 }
 
 impl End {
-    /// Whether the stage failed.
+    /// Returns whether the stage failed.
     #[must_use]
     pub const fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
 
-    /// The failure, if there was one.
+    /// Returns the failure, if it failed.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
@@ -61,13 +61,13 @@ impl Failure {
         }
     }
 
-    /// The name of the stage.
+    /// Returns the name of the stage.
     #[must_use]
     pub fn stage(&self) -> &str {
         &self.stage
     }
 
-    /// The callback, and what it returned or how it panicked.
+    /// Returns the callback, and its error or panic.
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         &self.reason

@@ -4,13 +4,12 @@ use std::{error::Error, fmt};
 
 use crate::error::BoxError;
 
-/// An error of a source that opening it again would not cure, or must not try to.
+/// An error of a source that opening it again cannot or must not correct.
 ///
-/// The engine opens a producer that failed again, by the pipeline's
-/// [`RestartPolicy`](crate::RestartPolicy). A source whose [`produce`](crate::SourceProducer::produce) or
-/// [`open`](crate::Source::open) returns a `Fatal` is not opened again: the topology drains, and ends with
-/// [`RunError::Producer`](crate::RunError::Producer). For a right that another process has taken over, for instance, and not
-/// for what an operator can mend while the pipeline waits.
+/// The pipeline opens a failed producer again by its [`RestartPolicy`](crate::RestartPolicy), unless
+/// [`produce`](crate::SourceProducer::produce) or [`open`](crate::Source::open) returned a `Fatal`: then the topology drains, and ends
+/// with [`RunError::Producer`](crate::RunError::Producer). Use it when another process has taken over the source's identity, for
+/// instance; not for problems that an operator can solve while the pipeline waits.
 ///
 /// ```
 /// use broadway_core::{BoxError, Fatal};
@@ -24,7 +23,7 @@ use crate::error::BoxError;
 pub struct Fatal(BoxError);
 
 impl Fatal {
-    /// An error that ends the producer for good.
+    /// Wraps an error, so that the producer is not opened again.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())
     }

@@ -1,4 +1,4 @@
-//! What users write: [`Handler`], its four callbacks, and [`handler_fn`] for a pipeline of ten lines.
+//! [`Handler`] and its four callbacks, and [`handler_fn`] for handlers made of closures.
 
 mod closure;
 mod dead_letters;
@@ -17,10 +17,11 @@ use crate::{
     message::{Message, Record},
 };
 
-/// What a pipeline does with messages.
+/// Handles the messages of a pipeline.
 ///
-/// One value is shared by all processors and batch processors, so state is `self` behind whatever lock or channel it
-/// needs. To keep a hold on it, give the pipeline an `Arc` of it, which is a handler too. All callbacks may be called concurrently; an error or a panic fails the messages at hand and nothing else.
+/// All processors and batch processors share one handler and call it concurrently, so its state needs locks, channels or atomics. To
+/// keep access to it, give the pipeline an `Arc` of it, which is a handler too. An error or a panic fails only the messages that the
+/// callback was called with.
 ///
 /// ```
 /// use broadway_core::{Batch, BoxError, Handler, Message, Next, batchers};
@@ -55,19 +56,19 @@ use crate::{
     note = "implement `broadway::Handler` for it, or wrap a closure with `broadway::handler_fn`"
 )]
 pub trait Handler: Send + Sync + 'static {
-    /// What the source delivers.
+    /// The item of the source.
     type In: Send + 'static;
-    /// What goes into batches; `()` in a pipeline without batchers.
+    /// The data in batches; `()` in a pipeline without batchers.
     type Out: Send + 'static;
     /// The batchers; [`NoBatcher`](crate::NoBatcher) if there are none.
     type Batcher: BatcherKey;
 
-    /// Called once for each chunk that a processor takes, before its messages are handled one by one: to look up many
-    /// things in one query. What it puts into the messages, `handle_message` sees.
+    /// Called once for each chunk that a processor takes, before its messages are handled one by one: to look up data for many
+    /// messages in one query. `handle_message` sees the changes to the messages. Does nothing by default.
     ///
     /// # Errors
     ///
-    /// All messages of the chunk fail; `handle_message` is called for none of them.
+    /// An error fails all messages of the chunk; `handle_message` is called for none of them.
     fn prepare_messages(
         &self,
         chunk: &mut Chunk<'_, Self::In>,
@@ -76,15 +77,15 @@ pub trait Handler: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Called once for each message. Says what comes next for it: [`Next::Ack`], or a batcher.
+    /// Called once for each message. Returns the next step of the message: [`Next::Ack`], or a batcher.
     ///
     /// # Errors
     ///
-    /// The message fails: `handle_failed` sees it, and its source is told.
+    /// An error fails the message: `handle_failed` is called with it, and its source is informed.
     ///
     /// # Cancel safety
     ///
-    /// Dropped at an await only when the topology is aborted or its drain ran out of time.
+    /// The future is dropped at an await only if the topology is aborted or its drain times out.
     fn handle_message(
         &self,
         message: &mut Message<Self::In>,
@@ -93,18 +94,18 @@ pub trait Handler: Send + Sync + 'static {
     /// Called once for each batch. Fail single messages with [`Batch::fail`].
     ///
     /// Must be implemented unless `Batcher` is [`NoBatcher`](crate::NoBatcher): a handler with batchers and without it does not
-    /// compile (the compiler says so when it builds the program, not yet in `cargo check`).
+    /// compile (`cargo build` reports it, `cargo check` does not).
     ///
     /// # Errors
     ///
-    /// All messages of the batch fail.
+    /// An error fails all messages of the batch.
     fn handle_batch(
         &self,
         batcher: Self::Batcher,
         batch: &mut Batch<Self::Out>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         const {
-            // Without this, a forgotten callback would acknowledge every batch and write nothing.
+            // Otherwise a forgotten callback would acknowledge every batch and write nothing.
             assert!(
                 Self::Batcher::ALL.is_empty(),
                 "this handler has batchers, but no `handle_batch`: implement it, or set `type Batcher = NoBatcher`"
@@ -114,11 +115,11 @@ pub trait Handler: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Called with the failures of a chunk or of a batch, before their source is told: to log, to count, to set per
-    /// message how it is acknowledged, or to send them elsewhere and then [`resolve`](Failed::resolve) them. The slice may be
-    /// reordered: each failure knows its message.
+    /// Called with the failed messages of a chunk or batch, before they are reported to the source: to log or count them, to set their
+    /// acknowledgement options, or to send them elsewhere and [`resolve`](Failed::resolve) them. The slice may be reordered. Does
+    /// nothing by default.
     ///
-    /// A panic here is contained: it is an event, and the messages fail as they would have.
+    /// A panic is contained: it is reported as an event, and the messages fail as they would have.
     fn handle_failed(
         &self,
         failed: &mut [Failed<Self::In, Self::Out>],
@@ -128,7 +129,7 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-/// A handler that others have too: a test that looks at its counters, several pipelines.
+/// Shares a handler with several pipelines, or with a test that reads its counters.
 #[diagnostic::do_not_recommend]
 impl<H: Handler> Handler for Arc<H> {
     type In = H::In;
@@ -165,16 +166,16 @@ impl<H: Handler> Handler for Arc<H> {
     }
 }
 
-/// What comes next for a message that was handled.
+/// The next step of a message that was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next<T, K> {
-    /// Nothing: it is done, and acknowledged with its chunk.
+    /// The message is done, and acknowledged with its chunk.
     Ack,
-    /// It goes into a batch.
+    /// The message goes into a batch.
     Batch(ToBatch<T, K>),
 }
 
-/// Where a message goes: part of [`Next::Batch`].
+/// The batcher, key and data of a [`Next::Batch`]; made by [`Next::batch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToBatch<T, K> {
     pub(crate) batcher: K,
@@ -184,7 +185,7 @@ pub struct ToBatch<T, K> {
 }
 
 impl<T, K> Next<T, K> {
-    /// `data` goes to `batcher`, with no key.
+    /// Sends `data` to `batcher`, without a key.
     #[must_use]
     pub fn batch(batcher: K, data: T) -> Self {
         Self::Batch(ToBatch {
@@ -195,7 +196,7 @@ impl<T, K> Next<T, K> {
         })
     }
 
-    /// Groups by `key`: a batch holds messages of one key. No effect on [`Next::Ack`].
+    /// Sets the batch key: a batch holds messages of one key. Has no effect on [`Next::Ack`].
     #[must_use]
     pub fn key(mut self, key: impl Into<BatchKey>) -> Self {
         if let Self::Batch(to) = &mut self {
@@ -204,7 +205,7 @@ impl<T, K> Next<T, K> {
         self
     }
 
-    /// Delivers the batch at once, with what its key has when this chunk ends. No effect on [`Next::Ack`].
+    /// Completes the batch of this key at the end of the current chunk. Has no effect on [`Next::Ack`].
     #[must_use]
     pub fn flush(mut self) -> Self {
         if let Self::Batch(to) = &mut self {
@@ -214,9 +215,9 @@ impl<T, K> Next<T, K> {
     }
 }
 
-/// A message that failed, as `handle_failed` sees it. What is done to it applies to this message, wherever it is moved in the slice.
+/// A message that failed, as [`Handler::handle_failed`] receives it. Its methods act on this message, wherever it is in the slice.
 pub struct Failed<In, Out> {
-    /// Its place in the engine's list, which has what is owed for it: the user may reorder the slice.
+    /// The index of its pending acknowledgement in the engine's list: the user may reorder the slice.
     pub(crate) place: usize,
     pub(crate) message: Message<In>,
     pub(crate) output: Option<Out>,
@@ -224,7 +225,7 @@ pub struct Failed<In, Out> {
     pub(crate) is_resolved: bool,
 }
 
-/// The output by itself, so that a panic in its `Drop` does not meet one of the message, which would end the process.
+/// Drops the output separately: if its `Drop` and that of the message both panicked, the process would abort.
 impl<In, Out> Drop for Failed<In, Out> {
     fn drop(&mut self) {
         if let Some(output) = self.output.take() {
@@ -234,12 +235,12 @@ impl<In, Out> Drop for Failed<In, Out> {
 }
 
 impl<In, Out> Failed<In, Out> {
-    /// The message as the source delivered it, with what the callbacks changed in place.
+    /// Returns the message, with the changes that callbacks made in place.
     pub fn message(&self) -> &Message<In> {
         &self.message
     }
 
-    /// As [`Message::configure_ack`]: how this message is acknowledged, or what its source does with it as a failure.
+    /// Sets the acknowledgement options of this message, as [`Message::configure_ack`] does: what its source does with the failure.
     pub fn configure_ack(&mut self, options: In::AckOptions)
     where
         In: Record,
@@ -247,23 +248,24 @@ impl<In, Out> Failed<In, Out> {
         self.message.configure_ack(options);
     }
 
-    /// What `handle_message` had made of it, if it failed in a batch that still has it.
+    /// Returns the data that `handle_message` made of it, if it failed in a batch and the batch still has the data.
     pub fn output(&self) -> Option<&Out> {
         self.output.as_ref()
     }
 
-    /// Why it failed.
+    /// Returns the reason of the failure.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
 
-    /// It is taken care of elsewhere, for instance as a confirmed dead letter: its source is told that it is done, and will not
-    /// deliver it again. Events and metrics of the stage where it failed still count it as failed, those of settlement as done.
+    /// Marks the failure as handled elsewhere, for instance by a confirmed dead letter. The message is reported to its source as done,
+    /// which does not deliver it again. The processor's or batch processor's events and metrics still count it as failed; settlement's
+    /// count it as done.
     pub fn resolve(&mut self) {
         self.is_resolved = true;
     }
 
-    /// Whether it was [resolved](Self::resolve).
+    /// Returns whether it was [resolved](Self::resolve).
     pub fn is_resolved(&self) -> bool {
         self.is_resolved
     }

@@ -1,4 +1,4 @@
-//! [`Header`]: a name and a typed value, as the brokers together know them.
+//! [`Header`]: a name and a value of any type that one of the brokers has.
 
 use std::{fmt, time::SystemTime};
 
@@ -7,14 +7,14 @@ use bytes::Bytes;
 /// One header of a message (attribute, property).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Its name.
+    /// The name.
     pub name: HeaderName,
-    /// Its value.
+    /// The value.
     pub value: HeaderValue,
 }
 
 impl Header {
-    /// A header of this name and value.
+    /// Creates a header.
     pub fn new(name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
         Self {
             name: name.into(),
@@ -35,20 +35,20 @@ impl fmt::Debug for Header {
 pub struct HeaderName(Bytes);
 
 impl HeaderName {
-    /// The name as text. `None` if it is not UTF-8.
+    /// Returns the name as text, or `None` if it is not UTF-8.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// The bytes of the name.
+    /// Returns the bytes of the name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Bytes that are not UTF-8 are escaped.
+/// Escapes bytes that are not UTF-8.
 impl fmt::Display for HeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.escape_ascii().fmt(f)
@@ -108,13 +108,13 @@ impl From<&[u8]> for HeaderName {
 
 /// The value of a header.
 ///
-/// Most headers are [`Bytes`](Self::Bytes): text and binary values are told apart by no broker but RabbitMQ and SQS, whose
-/// publishers send what is UTF-8 as text. The other kinds are those of AMQP, for RabbitMQ; the publishers of other brokers keep
-/// them as the module `portable` of `broadway-core` describes, and the record that is read has them again.
+/// Most headers are [`Bytes`](Self::Bytes). Only RabbitMQ and SQS distinguish text from binary values: their publishers send UTF-8 as
+/// text. The other kinds are AMQP's, for RabbitMQ. Publishers of other brokers encode them as described in the module `portable` of
+/// `broadway-core`, and the record on the reading side restores them.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum HeaderValue {
-    /// No value, which is not the same as an empty one. Kafka calls it null, AMQP void.
+    /// No value, as distinct from an empty one: null in Kafka, void in AMQP.
     Null,
     /// Text or binary data.
     Bytes(Bytes),
@@ -126,7 +126,7 @@ pub enum HeaderValue {
     Float(f64),
     /// `value` divided by 10 to the power of `scale`.
     Decimal {
-        /// How many decimal places.
+        /// The number of decimal places.
         scale: u8,
         /// The number without its point.
         value: u32,
@@ -140,7 +140,7 @@ pub enum HeaderValue {
 }
 
 impl HeaderValue {
-    /// The data of [`Bytes`](Self::Bytes), `None` for every other kind.
+    /// Returns the data of [`Bytes`](Self::Bytes), or `None` for every other kind.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
@@ -149,7 +149,7 @@ impl HeaderValue {
         }
     }
 
-    /// The text of [`Bytes`](Self::Bytes) that are UTF-8, `None` for everything else.
+    /// Returns the text of [`Bytes`](Self::Bytes) that are UTF-8, or `None`.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(self.as_bytes()?).ok()

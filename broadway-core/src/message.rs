@@ -1,19 +1,19 @@
-//! What flows: [`Message`], and [`Record`], the trait that every connector's item implements.
+//! [`Message`], and [`Record`], the trait that the items of all connectors implement.
 
 use std::{any::Any, fmt, time::SystemTime};
 
 use crate::{ack_now::AckNow, error::BoxError, header::Header};
 
-/// One message on its way through a pipeline: the source's item and what belongs to its delivery.
+/// One message in a pipeline: the item that the source delivered, and the state of its delivery.
 ///
-/// Handlers borrow messages; they can neither lose nor duplicate one. The original item stays with the message until
-/// it is settled, so that failures can still look at it.
+/// Handlers borrow messages, so they can neither lose nor duplicate one. The item stays with the message until the message is
+/// settled, so that [`Handler::handle_failed`](crate::Handler::handle_failed) can still read it.
 pub struct Message<T> {
     data: T,
     ack_options: AckOptions,
 }
 
-/// What was set with `configure_ack`. Boxed twice, to be one pointer in every message and cost only who uses it.
+/// The options set with `configure_ack`. Boxed twice, so that they are one pointer in every message and cost only users of them.
 pub(crate) type AckOptions = Option<Box<Box<dyn Any + Send>>>;
 
 impl<T> Message<T> {
@@ -24,37 +24,37 @@ impl<T> Message<T> {
         }
     }
 
-    /// The source's item.
+    /// Returns the item.
     pub fn data(&self) -> &T {
         &self.data
     }
 
-    /// The source's item, to be changed in place: what `prepare_messages` adds, `handle_message` sees.
+    /// Returns the item, to be changed in place: `handle_message` sees the changes that `prepare_messages` made.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.data
     }
 
-    /// Acknowledges this message now, before it is handled: for work that must rather be lost than repeated.
+    /// Acknowledges this message now, before it is handled: for work that may be lost but must not be repeated.
     ///
-    /// The message still runs through the rest of the pipeline; when it ends, or fails, nothing more is said to the
-    /// source. Acknowledging twice does nothing.
+    /// The message continues through the pipeline, but its result is no longer reported to the source. Acknowledging a message
+    /// twice has no effect.
+    ///
+    /// The future completes only inside the callback that borrows this message; awaited elsewhere, which the borrow makes hard,
+    /// it never does.
     ///
     /// # Errors
     ///
-    /// What the source's acknowledger said; the message counts as settled all the same.
-    ///
-    /// Awaited elsewhere than in the callback that was given this message (which the borrow makes hard to do), it never
-    /// completes.
+    /// Fails if the source's acknowledger fails. The message counts as settled all the same.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, the acknowledgement may or may not have been made.
+    /// If the future is dropped before it completes, the acknowledgement may or may not have been made.
     pub fn ack_now(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send + use<'_, T> {
         AckNow::message()
     }
 
-    /// Sets how this one message is to be acknowledged, in the words of its connector: what to do when it
-    /// fails, for instance. Overrides the options of the source; the last call wins.
+    /// Sets the connector's acknowledgement options for this message: what to do when it fails, for instance. Overrides the
+    /// options of the source; the last call wins.
     pub fn configure_ack(&mut self, options: T::AckOptions)
     where
         T: Record,
@@ -79,8 +79,8 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
     }
 }
 
-/// What the records of all connectors have in common, so that a handler written over `R: Record` moves between
-/// brokers unchanged, and a dead letter can carry the original bytes.
+/// What the records of all connectors share, so that a handler over `R: Record` works with every broker, and a dead letter carries
+/// the original bytes.
 ///
 /// ```
 /// use broadway_core::{BoxError, Message, Record};
@@ -93,50 +93,51 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a record of a connector",
     label = "not a record",
-    note = "only what a connector delivers has acknowledgement options, a payload and headers",
+    note = "only items of connectors have acknowledgement options, a payload and headers",
     note = "`DeadLetters` and `by_record_key` need records; implement `broadway::Record` for an item of your own"
 )]
 pub trait Record: Send + 'static {
-    /// What [`Message::configure_ack`] takes. [`NoAckOptions`] where there is nothing to choose.
+    /// The argument of [`Message::configure_ack`]. [`NoAckOptions`] if there is nothing to choose.
     type AckOptions: Send + 'static;
 
-    /// The bytes that the sender sent. Empty for a [tombstone](Self::is_tombstone).
+    /// Returns the payload. Empty for a [tombstone](Self::is_tombstone).
     fn payload(&self) -> &[u8];
 
-    /// Whether there is no payload at all, which is not the same as an empty one: a *tombstone* of Kafka, which deletes its key in
-    /// a compacted topic, also where it came by way of another broker. Defaults to `false`.
+    /// Returns whether the payload is null rather than empty: a *tombstone*, which deletes its key in a compacted Kafka topic. Other
+    /// brokers carry the mark in a header. Defaults to `false`.
     fn is_tombstone(&self) -> bool {
         false
     }
 
-    /// The key that the sender gave, which may be empty. `None` where it gave none.
+    /// Returns the key, which may be empty, or `None` if the sender set none. Defaults to `None`.
     fn key(&self) -> Option<&[u8]> {
         None
     }
 
-    /// The text or bytes of the first header (attribute, property) of this name; `None` for a null value.
+    /// Returns the text or bytes of the first header (attribute, property) with this name; `None` if there is none or its value is
+    /// null. Defaults to `None`.
     fn header(&self, name: &str) -> Option<&[u8]> {
         let _ = name;
         None
     }
 
-    /// Calls `visit` with every header, null values among them, in the order of the message where it has one. Copies names and
-    /// values; [`header`](Self::header) does not.
+    /// Calls `visit` with every header, null values included, in the order of the message if it has one. Copies names and values;
+    /// [`header`](Self::header) does not. Defaults to no headers.
     fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
         let _ = visit;
     }
 
-    /// When the sender or the broker says it was sent.
+    /// Returns the time at which the message was sent, according to the sender or the broker. Defaults to `None`.
     fn time(&self) -> Option<SystemTime> {
         None
     }
 
-    /// Where it is from, for logs and dead letters: `orders[3]@88127`.
+    /// Returns the coordinates of the record for logs and dead letters, such as `orders[3]@88127`. Empty by default.
     fn id(&self) -> String {
         String::new()
     }
 }
 
-/// The options of an acknowledger that has none: there is no value of this type.
+/// The acknowledgement options of a source that has none. This type has no values.
 #[derive(Debug, Clone, Copy)]
 pub enum NoAckOptions {}

@@ -1,4 +1,4 @@
-//! What `partition_by` keeps in order: [`PartitionKey`], and [`KeyHash`] for keys that are borrowed or of foreign types.
+//! The keys of `partition_by`: [`PartitionKey`], and [`KeyHash`] for keys that are borrowed or of foreign types.
 
 use std::{
     borrow::Cow,
@@ -12,11 +12,11 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-/// A key by which messages are kept in order: what the function of [`Processors::partition_by`](crate::Processors::partition_by)
-/// returns.
+/// A key by which messages are kept in order; returned by the function of
+/// [`Processors::partition_by`](crate::Processors::partition_by).
 ///
-/// Implemented for numbers, `bool`, `char`, text, bytes, lists, tuples, and references to them. In an `Option`, `None` means no key:
-/// the message is in no order. A tuple, an array or a list is always a key, whatever it holds.
+/// Implemented for numbers, `bool`, `char`, text, bytes, lists, tuples, and references to them. `None` means that the message has no
+/// key, and its order is not kept. A tuple, an array or a list is always a key, whatever it holds.
 ///
 /// A key type of your own needs one line:
 ///
@@ -38,7 +38,7 @@ use foldhash::fast::FixedState;
     note = "for a type of another crate: return `broadway::pipeline::KeyHash::of_any(&key)`"
 )]
 pub trait PartitionKey: Hash {
-    /// Returns the hash of this key, or [`KeyHash::NONE`] if the value means that there is no key. By default hashes the whole value.
+    /// Returns the hash of this key, or [`KeyHash::NONE`] if the value stands for a missing key. Hashes the whole value by default.
     fn key_hash(&self) -> KeyHash {
         KeyHash::of_any(self)
     }
@@ -46,8 +46,8 @@ pub trait PartitionKey: Hash {
 
 /// The 64-bit hash of a key, or no key. Itself a [`PartitionKey`].
 ///
-/// A closure cannot return a key that it borrows from its message (the compiler says "lifetime may not live long enough"); it can
-/// return the hash of it:
+/// A closure cannot return a key that it borrows from its message (the compiler reports "lifetime may not live long enough"), but it
+/// can return its hash:
 ///
 /// ```
 /// use broadway_core::{KeyHash, Processors};
@@ -55,7 +55,7 @@ pub trait PartitionKey: Hash {
 /// struct Visit { tenant: String, user: Option<String> }
 ///
 /// let per_tenant = Processors::<Visit>::new(8).partition_by(|visit| KeyHash::of(visit.data().tenant.as_str()));
-/// // Visits without a user are in no order.
+/// // Visits without a user have no key.
 /// let per_user = Processors::<Visit>::new(8).partition_by(|visit| {
 ///     let visit = visit.data();
 ///     KeyHash::of(visit.user.as_ref().map(|user| (visit.tenant.as_str(), user.as_str())))
@@ -63,21 +63,21 @@ pub trait PartitionKey: Hash {
 /// # let _ = (per_tenant, per_user);
 /// ```
 ///
-/// Not to be stored: another version of this crate may hash differently.
+/// Do not store it: another version of this crate may hash differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash(Option<NonZeroU64>);
 
 impl KeyHash {
-    /// No key: the message is in no order.
+    /// No key: the order of the message is not kept.
     pub const NONE: Self = Self(None);
 
-    /// The hash of a key, by value or by reference; [`NONE`](Self::NONE) of a `None`.
+    /// Returns the hash of a key, given by value or by reference. `None` gives [`NONE`](Self::NONE).
     #[must_use]
     pub fn of(key: impl PartitionKey) -> Self {
         key.key_hash()
     }
 
-    /// The hash of any value that can be hashed. Everything is a key here, a `None` too: where a key may be missing, use
+    /// Returns the hash of any value that implements `Hash`. Every value is a key here, including `None`: if a key may be missing, use
     /// `key.as_ref().map(KeyHash::of_any)`, whose `None` means no key.
     #[must_use]
     pub fn of_any<K: Hash + ?Sized>(key: &K) -> Self {
@@ -105,7 +105,7 @@ impl<K: PartitionKey> PartitionKey for Option<K> {
     }
 }
 
-/// What points to a key is the same key.
+/// A pointer to a key is the same key.
 macro_rules! pointers {
     ($($pointer:ty),*) => {$(
         #[diagnostic::do_not_recommend]

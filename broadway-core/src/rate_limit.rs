@@ -83,8 +83,7 @@ impl RateLimit {
         self.burst
     }
 
-    /// Returns every reason why this limit cannot work: the option, and what is wrong
-    /// with it.
+    /// Returns every problem of this limit: the option, and a text.
     pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
         let allowance = Allowance::problems(self.messages, self.interval)
             .map(|error| ("rate_limit", error.to_string()));

@@ -1,5 +1,5 @@
-//! The lock, the shared pointer and the clock that `stage::link` and `stage::driven` are built on, named here so that the model
-//! checker can put its own in their place (see `tests/link-model`).
+//! The lock, the shared pointer and the clock that links and inline tasks are built on, named here so that the model checker can
+//! substitute its own (see `tests/link-model`).
 
 pub(crate) use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic},
@@ -7,7 +7,7 @@ pub(crate) use std::{
     time::Instant,
 };
 
-/// What is in it, for the last of all that point to it; `None` for the others.
+/// Returns the value if `last` is its only pointer, and `None` otherwise.
 pub(crate) fn into_inner<T>(last: Arc<T>) -> Option<T> {
     Arc::into_inner(last)
 }

@@ -1,4 +1,4 @@
-//! [`Row`]: the data of one message of a batch, and which message it is.
+//! [`Row`]: the data of one message of a batch, with the identity of the message.
 
 use std::{
     cmp::Ordering,
@@ -7,7 +7,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-/// The data of one message of a [`Batch`](crate::Batch), together with which message it is.
+/// The data of one message of a [`Batch`](crate::Batch), with the identity of the message.
 ///
 /// `D` is `&T`, `&mut T` or `T`, by [`rows`](crate::Batch::rows), [`rows_mut`](crate::Batch::rows_mut) and
 /// [`take`](crate::Batch::take). A row dereferences to its data and is compared, ordered and hashed by it, so rows can be sorted,
@@ -33,10 +33,10 @@ pub struct Row<D> {
     data: D,
 }
 
-/// Which message of which batch a [`Row`] belongs to.
+/// Identifies the message of a [`Row`] in its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowId {
-    /// Tells batches apart, at least those that are handled at about the same time.
+    /// Differs between batches that are handled at about the same time.
     pub(super) batch: u32,
     pub(super) index: u32,
 }
@@ -46,12 +46,12 @@ impl<D> Row<D> {
         Self { id, data }
     }
 
-    /// Which message it is: to keep where the row itself cannot be kept.
+    /// Returns the identity of the message, which can be kept when the row cannot.
     pub fn id(&self) -> RowId {
         self.id
     }
 
-    /// The data by value.
+    /// Returns the data by value.
     pub fn into_data(self) -> D {
         self.data
     }

@@ -37,7 +37,7 @@ where
 }
 
 /// What the function of [`handler_fn`] returns: `Result<(), BoxError>` and nothing else.
-// A trait so that the compiler can say what to do about the future of an async closure.
+// A trait, so that the compiler's error can name the function for async closures.
 #[diagnostic::on_unimplemented(
     message = "the function given to `handler_fn` returns `{Self}`, not `Result<(), BoxError>`",
     label = "returns `{Self}`",
@@ -230,8 +230,8 @@ where
     T: Send + 'static,
     F: Fn(&mut Message<T>) -> Result<(), BoxError> + Send + Sync + 'static,
 {
-    /// Adds one batcher. `next` is called with each message that the function of [`handler_fn`] accepted, and returns what goes
-    /// into the batch; `batch` is called with each batch, and cloned for it.
+    /// Adds one batcher. `next` is called with each message that the function of [`handler_fn`] accepted, and returns the data
+    /// for the batch; `batch` is called with each batch, and cloned for it.
     ///
     /// ```
     /// use broadway_core::{Batch, Message, Next, OneBatcher, handler_fn};

@@ -1,4 +1,4 @@
-//! A message to be sent, in terms that all brokers share.
+//! [`Outgoing`]: a message to be sent, in terms that all brokers share.
 
 use std::{
     fmt,
@@ -13,13 +13,13 @@ use crate::{
     message::Record,
 };
 
-/// The header of a dead letter that names the reason of the failure.
+/// The header of a dead letter with the reason of the failure.
 const REASON: &str = "broadway-reason";
-/// The header of a dead letter that names the record it was.
+/// The header of a dead letter with the coordinates of its record.
 const ORIGIN: &str = "broadway-origin";
-/// The header of a dead letter that holds the time of the record it was.
+/// The header of a dead letter with the time of its record.
 const TIME: &str = "broadway-time";
-/// What continues a trace, as W3C Trace Context and Baggage name it.
+/// The headers that continue a trace, by W3C Trace Context and Baggage.
 const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 /// The most bytes of a reason that a dead letter carries: brokers limit headers.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -36,9 +36,9 @@ const REASON_BYTES_MAX: usize = 1_024;
 /// | [`to_partition`](Self::to_partition) | partition | refused | refused | refused |
 /// | [`sent_at`](Self::sent_at) | timestamp | timestamp, in seconds | header `broadway-time` | attribute `broadway-time` |
 ///
-/// What a broker cannot express natively (a binary value of a Pub/Sub attribute, an empty SQS body, more headers than it takes)
-/// is encoded and marked, and the record that is read on the other side has it again: each connector's page has the list. Nothing
-/// is dropped silently: what cannot be encoded either is refused.
+/// Values that a broker cannot represent natively (a binary value in a Pub/Sub attribute, an empty SQS body, more headers than its
+/// limit) are encoded and marked, and the record on the reading side restores them: each connector's page has the list. Nothing is
+/// dropped silently: a message that cannot be encoded is refused.
 ///
 /// ```
 /// use broadway_core::Outgoing;
@@ -60,7 +60,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// A message with this payload and nothing else.
+    /// Creates a message with this payload and nothing else.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
             payload: Some(payload.into()),
@@ -68,7 +68,7 @@ impl Outgoing {
         }
     }
 
-    /// A message without a payload, which is not the same as an empty one: in a compacted topic of Kafka it deletes its
+    /// Creates a message with a null payload, as distinct from an empty one: in a compacted Kafka topic it deletes its
     /// [`key`](Self::key).
     pub fn tombstone() -> Self {
         Self {
@@ -81,8 +81,8 @@ impl Outgoing {
         }
     }
 
-    /// Copies what a record carries: payload, key, headers (the trace context among them) and time, with null where the record
-    /// has null. Its partition is not copied, since another topic has others.
+    /// Copies the payload, key, headers (the trace context included) and time of a record; null stays null. The partition is not
+    /// copied, since another topic has other partitions.
     pub fn from_record<R: Record>(record: &R) -> Self {
         let mut outgoing = match record.is_tombstone() {
             true => Self::tombstone(),
@@ -94,11 +94,11 @@ impl Outgoing {
         outgoing
     }
 
-    /// A dead letter: the [record](Self::from_record), with the headers `broadway-origin` (its [`id`](Record::id)),
+    /// Creates a dead letter: a copy of the [record](Self::from_record) with the headers `broadway-origin` (its [`id`](Record::id)),
     /// `broadway-reason` (why it failed, at most 1,024 bytes) and `broadway-time` (its time, in milliseconds since 1970, as text).
     ///
-    /// The broker dates a dead letter when it arrives: with the record's own time, retention could remove it at once. A dead letter
-    /// that fails again has these headers anew, instead of those it came with.
+    /// The broker dates a dead letter when it arrives: with the time of the record, retention could delete it at once. If a dead letter
+    /// fails again, its own headers replace the earlier ones.
     pub fn dead_letter<R: Record>(record: &R, reason: &Reason) -> Self {
         let mut text = reason.to_string();
         text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
@@ -117,20 +117,20 @@ impl Outgoing {
         letter
     }
 
-    /// The key: messages of one key keep their order, where the broker has an order.
+    /// Sets the key: messages of one key keep their order, if the broker has an order.
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Adds a header. Where a broker wants names to differ, the last one of a name is sent natively and the others are encoded.
+    /// Adds a header. If a broker requires distinct names, the last header of a name is sent natively and the others are encoded.
     pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
         self.headers.push(Header::new(name, value));
         self
     }
 
-    /// Continues the trace of `record`: copies its `traceparent`, `tracestate` and `baggage`, as far as it has them and this
-    /// message has none.
+    /// Continues the trace of `record`: copies its headers `traceparent`, `tracestate` and `baggage`, except those that this message
+    /// has.
     pub fn trace_of<R: Record>(mut self, record: &R) -> Self {
         for name in TRACE {
             let is_new = self.headers.iter().all(|header| header.name != *name);
@@ -141,75 +141,75 @@ impl Outgoing {
         self
     }
 
-    /// Where it goes, instead of where the publisher sends by default.
+    /// Sets the destination. Defaults to the publisher's.
     pub fn to(mut self, destination: impl Into<String>) -> Self {
         self.to = Some(destination.into());
         self
     }
 
-    /// The partition of the topic it goes to, instead of the one that its key chooses. Kafka only.
+    /// Sets the partition of the topic. Chosen by the key by default. Kafka only.
     pub fn to_partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
         self
     }
 
-    /// When the event that it tells of happened. Defaults to the time of sending. Brokers keep milliseconds, RabbitMQ seconds.
+    /// Sets the time of the event in the message. Defaults to the time of sending. Brokers keep milliseconds, RabbitMQ seconds.
     pub fn sent_at(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// Its payload; `None` for a [tombstone](Self::tombstone).
+    /// Returns the payload, or `None` for a [tombstone](Self::tombstone).
     #[must_use]
     pub fn payload(&self) -> Option<&Bytes> {
         self.payload.as_ref()
     }
 
-    /// Its key, if it has one, which may be empty.
+    /// Returns the key, which may be empty.
     #[must_use]
     pub fn message_key(&self) -> Option<&Bytes> {
         self.key.as_ref()
     }
 
-    /// Its headers, in the order in which they were given.
+    /// Returns the headers, in the order in which they were added.
     #[must_use]
     pub fn headers(&self) -> &[Header] {
         &self.headers
     }
 
-    /// Where it goes, if not where the publisher sends by default.
+    /// Returns the destination, or `None` for the publisher's.
     #[must_use]
     pub fn destination(&self) -> Option<&str> {
         self.to.as_deref()
     }
 
-    /// The partition it goes to, if that was [chosen](Self::to_partition).
+    /// Returns the partition, or `None` if the key [chooses it](Self::to_partition).
     #[must_use]
     pub fn partition(&self) -> Option<i32> {
         self.partition
     }
 
-    /// The time that was [given](Self::sent_at).
+    /// Returns the time, if one was [set](Self::sent_at).
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
         self.time
     }
 
-    /// Whether it is a [dead letter](Self::dead_letter), or is copied from one. For connectors: what made the original expire, or
-    /// sent it to several places, must not apply to its dead letter.
+    /// Returns whether it is a [dead letter](Self::dead_letter), or a copy of one. For connectors: properties that made the original
+    /// expire, or sent it to several places, must not apply to its dead letter.
     #[must_use]
     pub fn is_dead_letter(&self) -> bool {
         self.origin().is_some()
     }
 
-    /// The [`id`](Record::id) of the record that a dead letter was: the last `broadway-origin`.
+    /// Returns the [`id`](Record::id) of the record of a dead letter: the last `broadway-origin`.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         let origins = self.headers.iter().filter(|header| header.name == ORIGIN);
         origins.last()?.value.as_str()
     }
 
-    /// Payload, key and headers by value, for a client that takes them so.
+    /// Returns payload, key and headers by value, for clients that take ownership.
     #[must_use]
     pub fn into_parts(self) -> (Option<Bytes>, Option<Bytes>, Vec<Header>) {
         (self.payload, self.key, self.headers)

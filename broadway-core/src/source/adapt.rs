@@ -1,4 +1,4 @@
-//! Changing what a source delivers, without touching how it is acknowledged.
+//! Adaptors that change the items of a source, or erase its type, and leave acknowledgements as they are.
 
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
@@ -7,9 +7,9 @@ use crate::error::{BoxError, Problem};
 
 /// Adaptors for every source.
 pub trait SourceExt: Source + Sized {
-    /// Delivers what `f` makes of each item; acknowledgements go to the original. Broadway calls this a transformer.
+    /// Converts each item with `f`; acknowledgements go to the original. Broadway calls this a transformer.
     ///
-    /// A panic of `f` fails the producer, which is opened again: prefer to let the handler do what can fail.
+    /// A panic of `f` fails the producer, which is opened again: leave work that can fail to the handler.
     ///
     /// ```
     /// use broadway_core::source::{self, SourceExt};
@@ -37,7 +37,7 @@ pub trait SourceExt: Source + Sized {
 
 impl<S: Source> SourceExt for S {}
 
-/// See [`SourceExt::map`]. As a source it maps what its producers deliver; as a producer it is one of these.
+/// The source that [`SourceExt::map`] makes.
 #[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct MapSource<S, F> {
     inner: S,
@@ -101,7 +101,7 @@ where
         self.inner.acknowledger()
     }
 
-    // Cancel safe: what a dropped call left in `raw` is delivered by the next one.
+    // Cancel safe: the next call delivers the items that a dropped call left in `raw`.
     async fn produce(
         &mut self,
         demand: NonZeroUsize,

@@ -39,7 +39,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// ```
 ///
 /// Everything that a source can do passes through: option checks, acknowledgement options, release at a drain, stale messages, log
-/// coordinates, `stop` and `close`. Acknowledgement options keep their type: those of a mapped item reach the connector if the item's
+/// coordinates, `stop` and `close`. The options of a mapped item reach the connector if the item's
 /// [`AckOptions`](crate::Record::AckOptions) are the connector's.
 ///
 /// # Cost
@@ -196,7 +196,7 @@ impl<P: SourceProducer> ErasedProducer<P::Item> for TypedProducer<P> {
             out,
         };
         Box::pin(async move {
-            // By its drop, so that what a failed, cancelled or panicking call has delivered counts as delivered.
+            // Moved by its drop, so that the messages of a failed, cancelled or panicking call count as delivered, too.
             let erase = erase;
             inner.produce(demand, &mut *erase.delivered).await
         })
@@ -211,7 +211,7 @@ impl<P: SourceProducer> ErasedProducer<P::Item> for TypedProducer<P> {
     }
 }
 
-/// Moves what was delivered to the pipeline's list, with erased tokens, when the call of `produce` ends in any way.
+/// Moves the delivered messages to the pipeline's list, with erased tokens, however the call of `produce` ends.
 struct EraseOnDrop<'a, P: SourceProducer> {
     delivered: &'a mut Vec<Delivery<P::Item, TokenOf<P>>>,
     acknowledger: &'a TypedAcknowledger<P>,

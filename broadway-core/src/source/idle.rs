@@ -1,16 +1,16 @@
-//! A source that never delivers: for pipelines that are fed by [`Topology::push`](crate::Topology::push) alone.
+//! A source that delivers no messages, for pipelines that receive them only by [`Topology::push`](crate::Topology::push).
 
 use std::{future, marker::PhantomData, num::NonZeroUsize, sync::Arc};
 
 use super::{Delivery, OpenContext, Produced, Source, SourceProducer};
 use crate::{ack::NoopAcknowledger, error::BoxError};
 
-/// A source of `T` that never delivers one.
+/// Makes a source that delivers no messages, for pipelines that receive them only by [`Topology::push`](crate::Topology::push).
 pub fn idle<T: Send + 'static>() -> Idle<T> {
     Idle { item: PhantomData }
 }
 
-/// See [`idle`].
+/// The source that [`idle`] makes.
 #[derive(Debug)]
 #[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct Idle<T> {

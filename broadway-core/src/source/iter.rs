@@ -5,11 +5,11 @@ use std::{fmt, iter, num::NonZeroUsize, sync::Arc};
 use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Source, SourceProducer};
 use crate::error::BoxError;
 
-/// A source of what iterators yield; `open` is called with the index of each producer and gives it an iterator of its
-/// own.
+/// Makes a source of iterators: `open` is called with the index of each producer and returns its iterator. The pipeline ends when
+/// all iterators are exhausted.
 ///
-/// The iterator is driven on a runtime thread: it must not block for long. Nothing is acknowledged, and an iterator that
-/// panics is begun anew by the restart.
+/// The iterator runs on a runtime thread and must not block for long. Nothing is acknowledged. After a panic of the iterator, the
+/// producer is opened again with a new one.
 ///
 /// ```
 /// use broadway_core::source;
@@ -25,7 +25,7 @@ where
     IterSource { open }
 }
 
-/// See [`from_iter`].
+/// The source that [`from_iter`] makes.
 #[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct IterSource<F> {
     open: F,
@@ -56,7 +56,7 @@ where
 /// The producer of [`from_iter`].
 pub struct IterProducer<I> {
     iter: iter::Fuse<I>,
-    /// That of the next item.
+    /// The number of the next item.
     number: u64,
 }
 

@@ -1,8 +1,7 @@
-//! Where messages come from: a [`Source`] opens [`SourceProducer`]s, and a producer delivers what is asked for.
+//! Where messages come from: a [`Source`] opens [`SourceProducer`]s, which deliver messages on demand.
 //!
-//! Connectors implement these two traits and [`Acknowledger`]. For tests, tools and files there are
-//! ready ones: [`from_iter`], [`from_stream`], [`idle`]; the [`Output`](crate::stage::Output) of a stage is one; and
-//! [`SourceExt`] changes what a source delivers.
+//! Connectors implement these two traits and [`Acknowledger`]. [`from_iter`], [`from_stream`] and [`idle`] make sources for tests,
+//! tools and files; the [`Output`](crate::stage::Output) of a stage is a source; [`SourceExt`] adapts sources.
 
 mod adapt;
 mod boxed;
@@ -37,41 +36,41 @@ pub(crate) type AcknowledgerOf<S> = <<S as Source>::Producer as SourceProducer>:
 /// The token type of a source's acknowledger.
 pub(crate) type TokenOfSource<S> = <AcknowledgerOf<S> as Acknowledger>::Token;
 
-/// The item type that a source delivers.
+/// The item type of a source.
 pub type ItemOf<S> = <<S as Source>::Producer as SourceProducer>::Item;
 
-/// Opens producers. It is the configuration; the connection is the [`SourceProducer`].
+/// The configuration of a source, which opens producers. Each [`SourceProducer`] is a connection.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source",
     label = "a pipeline reads from a source",
     note = "use a connector's source, or `broadway::source::from_iter` for data at hand"
 )]
 pub trait Source: Send + Sync + 'static {
-    /// What it opens.
+    /// The producer that it opens.
     type Producer: SourceProducer;
 
-    /// What can be told of the options to be wrong without connecting anywhere; listed by [`StartError::Invalid`]
-    /// together with the problems of the pipeline's own options. Nothing, by default.
+    /// Validates the options without connecting. [`StartError::Invalid`] lists the problems together with those of the pipeline.
+    /// Returns none by default.
     ///
     /// [`StartError::Invalid`]: crate::StartError::Invalid
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
 
-    /// Opens one producer: connect, check that it can work, and return only when messages published from now on will
-    /// not be missed. Called once for each producer at start, and again for each that failed.
+    /// Opens one producer: connects, checks that it can work, and returns once no message that is published from then on will be
+    /// missed. Called once for each producer at start, and again for each that failed.
     ///
     /// # Errors
     ///
-    /// At start they make [`Pipeline::start`](crate::Pipeline::start) fail; later they count as a failed restart. Say which
-    /// option is to blame and what to do, and never put a secret into the text.
+    /// At start, an error makes [`Pipeline::start`](crate::Pipeline::start) fail; later it counts as a failed restart. The text names
+    /// the option at fault and the remedy, and contains no secret.
     fn open(
         &self,
         cx: &OpenContext,
     ) -> impl Future<Output = Result<Self::Producer, BoxError>> + Send;
 }
 
-/// What [`Source::open`] is told.
+/// The argument of [`Source::open`]: the pipeline, and which of its producers to open.
 #[derive(Debug, Clone)]
 pub struct OpenContext {
     pub(crate) pipeline: Arc<str>,
@@ -83,7 +82,7 @@ pub struct OpenContext {
 }
 
 impl OpenContext {
-    /// A context for tests of a connector by itself: pipeline `"test"`, one producer, no batchers, no observer.
+    /// Creates a context for tests of a connector without a pipeline: pipeline `"test"`, one producer, no batchers, no observer.
     #[must_use]
     pub fn for_test() -> Self {
         Self {
@@ -96,98 +95,97 @@ impl OpenContext {
         }
     }
 
-    /// The same context with another observer.
+    /// Sets the emitter.
     #[must_use]
     pub fn with_emitter(mut self, emitter: Emitter) -> Self {
         self.emitter = emitter;
         self
     }
 
-    /// The same context of a pipeline with so many producers.
+    /// Sets the number of producers.
     #[must_use]
     pub fn with_producers(mut self, producers: usize) -> Self {
         self.producers = producers;
         self
     }
 
-    /// The same context of a pipeline whose processors hold `messages` at most.
+    /// Sets [`in_flight_max`](Self::in_flight_max).
     #[must_use]
     pub fn with_in_flight_max(mut self, messages: usize) -> Self {
         self.in_flight_max = messages;
         self
     }
 
-    /// The same context of a pipeline whose largest batches hold `size` messages.
+    /// Sets [`batch_size_max`](Self::batch_size_max).
     #[must_use]
     pub fn with_batch_size_max(mut self, size: usize) -> Self {
         self.batch_size_max = size;
         self
     }
 
-    /// The name of the pipeline.
+    /// Returns the name of the pipeline.
     #[must_use]
     pub fn pipeline(&self) -> &str {
         &self.pipeline
     }
 
-    /// Which producer is opened, counted from 0.
+    /// Returns the index of the producer to open, from 0.
     #[must_use]
     pub fn producer(&self) -> usize {
         self.producer
     }
 
-    /// How many producers the pipeline has.
+    /// Returns the number of producers of the pipeline.
     #[must_use]
     pub fn producers(&self) -> usize {
         self.producers
     }
 
-    /// The most messages that processors hold or have waiting at any time, batches apart: a hint for how much to
-    /// fetch ahead.
+    /// Returns the most messages that processors hold or have waiting at any time, without those in batches: a hint for how much to
+    /// prefetch.
     #[must_use]
     pub fn in_flight_max(&self) -> usize {
         self.in_flight_max
     }
 
-    /// The largest [`Batching`](crate::Batching) size of the pipeline's batchers; 0 without batchers.
+    /// Returns the largest [`Batching`](crate::Batching) size of the pipeline's batchers; 0 without batchers.
     ///
-    /// A source that delivers no more than so many messages before the first of them are settled never fills such a batch:
-    /// each waits for its timeout.
+    /// A source that has fewer messages than this in flight never fills such a batch: each batch waits for its timeout.
     #[must_use]
     pub fn batch_size_max(&self) -> usize {
         self.batch_size_max
     }
 
-    /// Where the connector tells what happens to it.
+    /// Returns the emitter, through which the source reports its events.
     #[must_use]
     pub fn emitter(&self) -> &Emitter {
         &self.emitter
     }
 }
 
-/// One message as a producer delivers it.
+/// A message as a producer delivers it.
 #[derive(Debug)]
 pub struct Delivery<T, K> {
-    /// What the handler sees.
+    /// The item, which the handler receives.
     pub item: T,
-    /// What the acknowledger gets back, once.
+    /// The token, which returns to the acknowledger once.
     pub token: K,
 }
 
 impl<T, K> Delivery<T, K> {
-    /// An item and its token.
+    /// Creates a delivery from an item and its token.
     pub const fn new(item: T, token: K) -> Self {
         Self { item, token }
     }
 }
 
-/// What [`SourceProducer::produce`] says about the future.
+/// Whether a producer may deliver more messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Produced {
-    /// There may be more.
+    /// There may be more messages.
     More,
-    /// Exhausted: what is in `out` is the last. When all producers are, the topology drains and ends.
+    /// The producer is exhausted: `out` has its last messages. When all producers are exhausted, the topology drains and ends.
     End,
 }
 
@@ -198,50 +196,51 @@ pub enum Produced {
     note = "implement `broadway::source::SourceProducer` for it"
 )]
 pub trait SourceProducer: Send + 'static {
-    /// What it delivers.
+    /// The item of each message.
     type Item: Send + 'static;
-    /// Who learns how deliveries ended.
+    /// Receives the outcomes of the messages.
     type Acknowledger: Acknowledger;
 
-    /// The acknowledger of this producer's deliveries. Asked once, right after it was opened.
+    /// Returns the acknowledger of this producer's messages. Called once, after the producer was opened.
     fn acknowledger(&self) -> Arc<Self::Acknowledger>;
 
-    /// Appends at least one and at most `demand` messages; waits if there is nothing, and doesn't wait for more than there
-    /// is. May append nothing only together with [`Produced::End`], or to be asked again: after a pause of 1 ms, which doubles with
-    /// each such answer in a row, up to 100 ms, where it is told as [`Event::SourceTrouble`], once each time the source was opened.
-    /// A message ends the pauses.
+    /// Appends at least one and at most `demand` messages to `out`. Waits while there are none, but not for more once there is one.
+    ///
+    /// It may append none together with [`Produced::End`]. Otherwise an empty result makes the pipeline call again after a pause: 1 ms,
+    /// doubled with each empty result in a row, up to 100 ms. At 100 ms it reports an [`Event::SourceTrouble`], once for each opening
+    /// of the source. A message ends the pauses.
+    ///
+    /// The future is polled by a task of its own or by the task of a processor that has just made room. So do not rely on task-local
+    /// values, and do not block the thread: that blocks the processor.
     ///
     /// [`Event::SourceTrouble`]: crate::telemetry::Event::SourceTrouble
     ///
-    /// It may be polled by the task of a processor that has just made room, as well as by a task of its own: task-local values
-    /// are no one's in particular, and what blocks its thread holds up that processor.
-    ///
     /// # Errors
     ///
-    /// The producer is dropped and opened again after a pause; what is already in `out` counts as delivered.
+    /// After an error the producer is dropped, and opened again after a pause. Messages in `out` count as delivered.
     ///
     /// # Cancel safety
     ///
-    /// Must be cancel safe: the engine drops this future to stop or pause. What is already in `out` counts as delivered,
-    /// and nothing else may be lost.
+    /// Must be cancel safe: the pipeline drops the future to stop or to pause. Messages in `out` count as delivered; no other message
+    /// may be lost.
     fn produce(
         &mut self,
         demand: NonZeroUsize,
         out: &mut Vec<Delivery<Self::Item, TokenOf<Self>>>,
     ) -> impl Future<Output = Result<Produced, BoxError>> + Send;
 
-    /// What logs say of this item: a connector returns [`MessageInfo::of_record`], with the
-    /// [attempt](MessageInfo::attempt) where the broker counts deliveries. Never its payload.
+    /// Describes an item for logs. Connectors return [`MessageInfo::of_record`], with the [attempt](MessageInfo::attempt) if the
+    /// broker counts deliveries. Never its payload.
     ///
-    /// Called only for messages that are named in a log, a few in a second. Defaults to nothing; what is missing is taken from
-    /// [`Acknowledger::describe`].
+    /// Called only for messages that a log names, a few per second. Empty by default; [`Acknowledger::describe`] fills in missing
+    /// parts.
     #[must_use]
     fn describe(item: &Self::Item) -> MessageInfo {
         let _ = item;
         MessageInfo::default()
     }
 
-    /// Describes an item whose acknowledger is at hand. For producers whose type is erased: only their acknowledger knows it.
+    /// Describes an item by way of its acknowledger, which alone knows the producer's type if that is erased.
     #[doc(hidden)]
     #[must_use]
     fn describe_delivered(acknowledger: &Self::Acknowledger, item: &Self::Item) -> MessageInfo {
@@ -249,17 +248,19 @@ pub trait SourceProducer: Send + 'static {
         Self::describe(item)
     }
 
-    /// Draining begins: stop fetching and hand back what was never delivered. What is in flight still settles; what no handler has
-    /// begun is released only after this has returned, where the source [delivers it again](Acknowledger::redelivers).
+    /// Stops fetching, and returns messages that were fetched but not delivered. Called when the topology begins to drain. Messages in
+    /// flight are still settled; those that no handler has begun are released after this has returned, if the source
+    /// [delivers them again](Acknowledger::redelivers). Does nothing by default.
     fn stop(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// All that was delivered is settled, or the deadline passed: flush acknowledgements, commit, leave. The last call.
+    /// Flushes acknowledgements, commits, and disconnects. The last call: every delivered message is settled, or the deadline has
+    /// passed.
     ///
     /// # Errors
     ///
-    /// What could not be confirmed; the topology ends with [`RunError::Close`](crate::RunError::Close).
+    /// Fails if acknowledgements could not be confirmed. The topology then ends with [`RunError::Close`](crate::RunError::Close).
     fn close(self) -> impl Future<Output = Result<(), BoxError>> + Send
     where
         Self: Sized,

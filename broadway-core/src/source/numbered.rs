@@ -1,4 +1,4 @@
-//! What sources without acknowledgements tell of their items: their numbers.
+//! The acknowledger of sources without acknowledgements: it only numbers their items for logs.
 
 use crate::{
     ack::{Acknowledger, Settled},

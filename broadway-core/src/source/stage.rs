@@ -9,15 +9,15 @@ use crate::{
     stage::{End, EventStream, Output},
 };
 
-/// Each producer of the pipeline is a subscription of its own to the stage, with the options of this output; its
-/// [`cancel`](Output::cancel) mode has no meaning here.
+/// Each producer of the pipeline subscribes to the stage with the options of this output. The [`cancel`](Output::cancel) mode has no
+/// effect.
 ///
-/// Nothing is acknowledged: stages do not keep what they have sent. When the pipeline is stopped, what its producers had not
-/// taken yet stays with the stage, for others.
+/// Nothing is acknowledged: stages do not keep sent events. When the pipeline stops, events that its producers have not taken stay with
+/// the stage, for other consumers.
 ///
-/// The pipeline ends when the stage ends. If the stage failed, the producer fails with its failure and is opened again as the
-/// pipeline's restart policy says, in vain, since a stage that has ended stays so: give the policy a limit, or give the stage a
-/// [restart](crate::stage::ProducerBuilder::restart) of its own, of which the pipeline notices nothing but the pause.
+/// The pipeline ends when the stage ends. If the stage fails, the producer fails with the same error, and the pipeline's restart policy
+/// opens it again in vain, since a stage that has ended does not start again. Give the policy a limit, or give the stage a
+/// [restart](crate::stage::ProducerBuilder::restart) of its own, which the pipeline notices only as a pause.
 ///
 /// ```
 /// use broadway_core::{Message, Pipeline, handler_fn, stage};

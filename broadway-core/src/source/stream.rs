@@ -7,7 +7,7 @@ use futures_util::{Stream, stream::Fuse, stream::StreamExt};
 use super::{Delivery, NumberedAcknowledger, OpenContext, Produced, Source, SourceProducer};
 use crate::error::BoxError;
 
-/// A source of what streams yield; `open` is called with the index of each producer and gives it a stream of its own.
+/// Makes a source of streams: `open` is called with the index of each producer and returns its stream.
 ///
 /// Nothing is acknowledged. The pipeline ends when all streams have ended.
 ///
@@ -26,7 +26,7 @@ where
     StreamSource { open }
 }
 
-/// See [`from_stream`].
+/// The source that [`from_stream`] makes.
 #[must_use = "a source delivers nothing until a pipeline reads it"]
 pub struct StreamSource<F> {
     open: F,
@@ -57,7 +57,7 @@ where
 /// The producer of [`from_stream`].
 pub struct StreamProducer<S> {
     stream: Pin<Box<Fuse<S>>>,
-    /// That of the next item.
+    /// The number of the next item.
     number: u64,
 }
 

@@ -118,7 +118,7 @@ impl<P: SourceProducer> TypedAcknowledger<P> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Exchanges the tokens of a group. What is left of it returns to `group` when the result is dropped.
+    /// Exchanges the tokens of a group. Messages that are left return to `group` when the result is dropped.
     fn exchange<'a>(&'a self, group: &'a mut Vec<Settled<BoxToken>>) -> Exchanged<'a, P> {
         let mut settled = self.spare().pop().unwrap_or_default();
         let mut tokens = self.tokens();
@@ -193,7 +193,7 @@ struct Exchanged<'a, P: SourceProducer> {
 }
 
 impl<P: SourceProducer> Drop for Exchanged<'_, P> {
-    /// Gives back what an error or a panic has left unsettled: the pipeline names it in its event, and drops it.
+    /// Returns the messages that an error or a panic has left unsettled: the pipeline names them in its event, and drops them.
     fn drop(&mut self) {
         let left = self.settled.drain(..);
         self.group
