@@ -1,4 +1,4 @@
-//! Calling user code: errors and panics become values. Also where user code runs unseen: when a value of the user's is dropped.
+//! Calling user code: errors and panics become values. This includes the `Drop` of values of the user's.
 
 use std::{
     any::Any,
@@ -11,9 +11,10 @@ use std::{
 
 use futures_util::future::FutureExt;
 
+pub(crate) use crate::discard::discard;
 use crate::error::{BoxError, Callback, Reason};
 
-/// How a call of user code went wrong.
+/// The error or panic of a call of user code.
 pub(crate) enum Failure {
     Error(BoxError),
     Panic(Panicked),
@@ -35,7 +36,7 @@ impl Failure {
     }
 }
 
-/// What a panic leaves. Dropping it does not panic, even if the payload's own `Drop` does.
+/// The payload of a panic. Dropping it does not panic, even if the payload's own `Drop` does.
 pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
 
 impl Panicked {
@@ -66,15 +67,8 @@ pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::from)
 }
 
-/// Drops a value of the user's. A panic in its `Drop` ends here; of what it leaves, nothing is dropped any more.
-pub(crate) fn discard<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        mem::forget(payload);
-    }
-}
-
-/// Drops values of the user's, each by itself, so that a panic in the `Drop` of one neither keeps the others nor meets a second
-/// panic, which would end the process. `drop_at` drops the value at an index. Returns the first panic.
+/// Drops values of the user's separately, so that a panic in the `Drop` of one neither leaks the others nor coincides with a second
+/// panic, which would abort the process. `drop_at` drops the value at an index. Returns the first panic.
 #[inline]
 pub(crate) fn discard_each(len: usize, mut drop_at: impl FnMut(usize)) -> Option<Panicked> {
     let (mut next, mut first) = (0, None);
@@ -91,8 +85,8 @@ pub(crate) fn discard_each(len: usize, mut drop_at: impl FnMut(usize)) -> Option
     first
 }
 
-/// A list of values of the user's that is emptied each by itself when it is dropped: two panics in their `Drop` would end the
-/// process. For where loops are dropped with all that they hold.
+/// A list of values of the user's that are dropped separately: two panics in their `Drop` at once would abort the process. Used where
+/// a loop may be dropped with everything that it holds.
 #[derive(Debug)]
 pub(crate) struct Discarding<T>(Vec<T>);
 
@@ -135,7 +129,7 @@ impl<T> Drop for Discarding<T> {
     }
 }
 
-/// Empties a list of values of the user's, each by itself. Returns the first panic.
+/// Drops the values of a list separately. Returns the first panic.
 #[inline]
 pub(crate) fn clear<T>(values: &mut Vec<T>) -> Option<Panicked> {
     if !mem::needs_drop::<T>() {
@@ -150,8 +144,7 @@ pub(crate) fn clear<T>(values: &mut Vec<T>) -> Option<Panicked> {
     first
 }
 
-/// Polls the future of a callback. For the hot path: no wrapper around the future that its result would have to be copied
-/// through.
+/// Polls the future of a callback. For the hot path: a wrapper around the future would copy its result once more.
 #[inline]
 pub(crate) fn polled<F: Future>(
     call: Pin<&mut F>,
@@ -164,7 +157,7 @@ pub(crate) fn polled<F: Future>(
     }
 }
 
-/// Runs a callback to its end. Give it an `async` block that makes the callback's future, since that may panic too.
+/// Runs a callback to its end. Pass an `async` block that creates the callback's future, since creating it may panic, too.
 pub(crate) async fn caught<T>(
     call: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, Failure> {

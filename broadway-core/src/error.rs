@@ -1,21 +1,19 @@
 //! Errors, one small type for each phase of a pipeline's life.
 //!
-//! What *users'* code returns is a [`BoxError`]; the engine never looks inside. What the *engine* says is one of
-//! three: a [`Reason`] why a message failed, a [`StartError`] why a pipeline did not start, a [`RunError`] why a
-//! running topology ended other than by draining.
+//! User code returns a [`BoxError`], which the pipeline passes on as it is. The pipeline itself returns a [`Reason`] when a message
+//! fails, a [`StartError`] when a pipeline does not start, and a [`RunError`] when a running topology ends other than by draining.
 
 use std::{any::Any, error::Error, fmt, mem, sync::Arc, time::Duration};
 
-use crate::caught;
+use crate::discard::discard;
 
-/// What handlers, sources and acknowledgers may fail with: any error, boxed.
+/// The error of handlers, sources and acknowledgers: any error, boxed.
 ///
-/// `?` converts every error that is `Send + Sync + 'static`, `&str` and `String`. It does not convert a `Box<dyn Error>`, which may not
-/// be sent to another thread: make the function that returns it return a `BoxError`, or keep the text:
-/// `.map_err(|error| error.to_string())?`.
+/// `?` converts every error that is `Send + Sync + 'static`, `&str` and `String`. It does not convert a `Box<dyn Error>`, which cannot
+/// be sent to another thread: let the function return a `BoxError`, or keep only the text: `.map_err(|error| error.to_string())?`.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// The piece of user code in which something went wrong.
+/// The piece of user code that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Callback {
@@ -73,7 +71,7 @@ pub enum Callback {
 }
 
 impl Callback {
-    /// The callback's name as it is written in code.
+    /// Returns the name of the callback, as in code.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -114,10 +112,10 @@ impl fmt::Display for Callback {
 
 /// Why a message failed. Cheap to clone: a whole batch shares one.
 #[derive(Debug, Clone)]
-pub struct Reason(Arc<Inner>);
+pub struct Reason(Arc<ReasonInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct ReasonInner {
     callback: Callback,
     cause: Cause,
 }
@@ -128,60 +126,61 @@ enum Cause {
     Panic(String),
 }
 
-/// Whoever drops the last clone must not meet a panic in the `Drop` of the user's error.
-impl Drop for Inner {
+/// Contains a panic in the `Drop` of the user's error, which would otherwise reach the task that drops the last clone.
+impl Drop for ReasonInner {
     fn drop(&mut self) {
         let cause = mem::replace(&mut self.cause, Cause::Panic(String::new()));
         if let Cause::Error(error) = cause {
-            caught::discard(error);
+            discard(error);
         }
     }
 }
 
 impl Reason {
-    /// User code returned an error.
+    /// Creates the reason of user code that returned an error.
     #[must_use]
     pub fn error(callback: Callback, error: impl Into<BoxError>) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(ReasonInner {
             callback,
             cause: Cause::Error(error.into()),
         }))
     }
 
-    /// User code panicked; `payload` is what `catch_unwind` gave. Its text is kept. Dropping it may panic without harm.
+    /// Creates the reason of user code that panicked. Keeps the text of `payload`, which `catch_unwind` returned, and drops the rest; a
+    /// panic of that drop is contained.
     #[must_use]
     pub fn panic(callback: Callback, payload: Box<dyn Any + Send>) -> Self {
         let text = panic_text(payload.as_ref());
-        caught::discard(payload);
-        Self(Arc::new(Inner {
+        discard(payload);
+        Self(Arc::new(ReasonInner {
             callback,
             cause: Cause::Panic(text),
         }))
     }
 
-    /// This reason, with `more` to say. The error is not to be had from it any more.
+    /// Adds `more` to the text. The result no longer holds the error itself.
     pub(crate) fn and(&self, more: &str) -> Self {
         let cause = match &self.0.cause {
             Cause::Error(error) => Cause::Error(format!("{error}; {more}").into()),
             Cause::Panic(text) => Cause::Panic(format!("{text}; {more}")),
         };
         let callback = self.0.callback;
-        Self(Arc::new(Inner { callback, cause }))
+        Self(Arc::new(ReasonInner { callback, cause }))
     }
 
-    /// The callback that failed.
+    /// Returns the callback that failed.
     #[must_use]
     pub fn callback(&self) -> Callback {
         self.0.callback
     }
 
-    /// Whether user code panicked rather than returned an error.
+    /// Returns whether user code panicked rather than returned an error.
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(self.0.cause, Cause::Panic(_))
     }
 
-    /// The error that user code returned, for a `downcast_ref`. `None` after a panic.
+    /// Returns the error of user code, for a `downcast_ref`. `None` after a panic.
     #[must_use]
     pub fn as_error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0.cause {
@@ -200,7 +199,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The text of a panic, where it has one.
+/// Returns the text of a panic, if it has one.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         (*text).to_owned()
@@ -211,7 +210,7 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// One option that cannot work, found by [`Pipeline::start`](crate::Pipeline::start).
+/// An invalid option, found by [`Pipeline::start`](crate::Pipeline::start).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     option: String,
@@ -219,7 +218,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with `option`; `message` says what was given and what would work.
+    /// Creates a problem with `option`. `message` names the value and the valid ones.
     #[must_use]
     pub fn new(option: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -228,7 +227,7 @@ impl Problem {
         }
     }
 
-    /// The same problem with a path that begins with `section`.
+    /// Prefixes the path of the option with `section`.
     #[must_use]
     pub fn within(self, section: &str) -> Self {
         Self {
@@ -237,13 +236,13 @@ impl Problem {
         }
     }
 
-    /// The path of the option, as in `batchers.events.size`.
+    /// Returns the path of the option, such as `batchers.events.size`.
     #[must_use]
     pub fn option(&self) -> &str {
         &self.option
     }
 
-    /// What is wrong with it, and what would work.
+    /// Returns the text: the value, and the valid ones.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -256,23 +255,23 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why a pipeline, or a stage, did not start. Nothing was consumed.
+/// Why a pipeline or a stage did not start. No message was consumed.
 #[non_exhaustive]
 pub enum StartError {
-    /// Options that cannot work: every one of them, not just the first.
+    /// Options are invalid. Lists all of them, not just the first.
     Invalid(Vec<Problem>),
-    /// The source could not be opened. Producers that had been opened were closed again.
+    /// The source could not be opened. Producers that were already open were closed.
     Open {
-        /// Which producer, counted from 0.
+        /// The index of the producer, from 0.
         producer: usize,
-        /// What the source said.
+        /// The error of the source.
         error: BoxError,
     },
     /// The first `init` of a [stage](crate::stage) failed.
     Init {
         /// The name of the stage.
         stage: Arc<str>,
-        /// What it said.
+        /// The error or panic.
         reason: Reason,
     },
     /// `start` was called outside a tokio runtime.
@@ -285,7 +284,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(problems) => {
-                write!(f, "{} option(s) cannot work:", problems.len())?;
+                write!(f, "{} invalid option(s):", problems.len())?;
                 problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
             }
             Self::Open { producer, error } => {
@@ -314,55 +313,53 @@ impl Error for StartError {
 
 /// Why a running topology ended other than by draining.
 ///
-/// Clonable, since everyone who waits for the topology is told.
+/// Clonable, since every task that waits for the topology receives it.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A producer failed more often than its restart limit allows. What it had delivered was still handled and
-    /// settled.
+    /// A producer failed more often than its restart limit allows. The messages that it had delivered were still handled and settled.
     Producer {
-        /// Which producer, counted from 0.
+        /// The index of the producer, from 0.
         producer: usize,
         /// The last failure.
         error: Arc<str>,
     },
-    /// The drain did not end in its time. The messages left were not settled: the broker delivers them again.
+    /// The drain timed out. The remaining messages were not settled: the broker delivers them again.
     DrainTimedOut {
-        /// The deadline that had been set.
+        /// The timeout.
         after: Duration,
-        /// How many accepted messages were not settled when all work had stopped.
+        /// The number of messages that were not settled when all work had stopped.
         unsettled: u64,
     },
     /// [`Topology::abort`](crate::Topology::abort) was called.
     Aborted {
-        /// How many accepted messages were not settled when all work had stopped.
+        /// The number of messages that were not settled when all work had stopped.
         unsettled: u64,
     },
-    /// Everything was handled, but a producer could not close: its last acknowledgements may not have reached
-    /// the broker, which then delivers these messages again.
+    /// All messages were handled, but a producer could not close: its last acknowledgements may not have reached the broker, which then
+    /// delivers these messages again.
     Close {
-        /// Which producer, counted from 0.
+        /// The index of the producer, from 0.
         producer: usize,
-        /// What it said.
+        /// The error of the producer.
         error: Arc<str>,
     },
-    /// The tokio runtime on which the topology ran was shut down. Messages left were not settled, and the source was not
-    /// closed.
+    /// The tokio runtime of the topology was shut down. The remaining messages were not settled, and the source was not closed.
     RuntimeShutDown {
-        /// How many accepted messages were not settled.
+        /// The number of messages that were not settled.
         unsettled: u64,
     },
-    /// [`Topology::wait_or_signal`](crate::Topology::wait_or_signal) cannot catch signals. The topology runs on.
+    /// [`Topology::wait_or_signal`](crate::Topology::wait_or_signal) cannot listen for signals. The topology keeps running.
     Signals {
-        /// Why not, and what to do.
+        /// The cause and the remedy.
         error: Arc<str>,
     },
-    /// [`Topology::wait`](crate::Topology::wait) or [`Topology::drain`](crate::Topology::drain) was awaited in a handler of the
-    /// same topology, which would wait for itself. The topology runs on as before.
+    /// A handler awaited [`Topology::wait`](crate::Topology::wait) or [`Topology::drain`](crate::Topology::drain) of its own topology,
+    /// which would wait for itself. The topology keeps running.
     InsideHandler,
-    /// A loop of the engine panicked: a defect of this library, please report it.
+    /// A loop of the library panicked. This is a bug: please report it.
     Internal {
-        /// Which loop.
+        /// The name of the loop.
         task: Arc<str>,
         /// The text of the panic.
         panic: Arc<str>,
@@ -416,7 +413,7 @@ impl fmt::Display for RunError {
 impl Error for RunError {}
 
 impl RunError {
-    /// The same error, with the number of messages that are left after all loops have stopped.
+    /// Sets the number of messages that are unsettled after all loops have stopped.
     pub(crate) fn with_unsettled(mut self, n: u64) -> Self {
         match &mut self {
             Self::DrainTimedOut { unsettled, .. }

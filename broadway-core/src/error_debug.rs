@@ -1,4 +1,4 @@
-//! `Debug` of our errors is their `Display`: a `main` that returns an error prints its `Debug`, and so does `unwrap`.
+//! The errors whose `Debug` is their `Display`: a `main` that returns an error prints its `Debug`, and so does `unwrap`.
 
 use crate::debug_as_display::debug_as_display;
 
@@ -14,7 +14,7 @@ debug_as_display! {
     crate::machine::offsets::SettleError,
     crate::machine::pool::InvalidPool,
     crate::machine::rate::InvalidAllowance,
-    crate::publisher::PublishError,
+    crate::publish_error::PublishError,
     crate::stage::Failure,
     crate::stage::Closed,
     crate::stage::SubscribeError,

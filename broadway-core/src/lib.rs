@@ -83,6 +83,7 @@ mod config_error;
 pub mod connector;
 mod deadline;
 mod debug_as_display;
+mod discard;
 mod end;
 mod engine;
 mod error;
@@ -98,6 +99,7 @@ mod pipeline;
 #[cfg(feature = "portable")]
 #[cfg_attr(docsrs, doc(cfg(feature = "portable")))]
 pub mod portable;
+mod publish_error;
 mod publisher;
 mod rate_limit;
 pub mod source;
@@ -128,6 +130,7 @@ pub use pipeline::{
     BatcherDescription, Batching, Description, OnDrain, Pipeline, Processors, PushError, Pushed,
     Pusher, Receipt, Split, Topology, Totals,
 };
-pub use publisher::{BoxPublisher, Observed, Outgoing, PublishError, PublishErrorKind, Publisher};
+pub use publish_error::{PublishError, PublishErrorKind};
+pub use publisher::{BoxPublisher, Observed, Outgoing, Publisher};
 pub use rate_limit::RateLimit;
 pub use source::{BoxSource, Delivery, OpenContext, Produced, Source, SourceExt, SourceProducer};

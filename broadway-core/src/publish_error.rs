@@ -4,27 +4,28 @@ use std::{error::Error, fmt};
 
 use crate::error::BoxError;
 
-/// What is known of a message that was not confirmed.
+/// Whether a message that was not confirmed may have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PublishErrorKind {
-    /// The broker or its client said no, and it was not sent: too large, no such destination, no permission. Sending it again
-    /// unchanged does not help.
+    /// Not sent: the broker or its client refused it (too large, no such destination, no permission). Sending it again unchanged fails
+    /// again.
     Refused,
-    /// No answer in time, or the connection was lost: it may have arrived or not. Sending it again may send it twice.
+    /// Unknown: no response in time, or the connection was lost. The message may or may not have arrived, and sending it again may
+    /// duplicate it.
     Unconfirmed,
-    /// The publisher is closed: it was not sent.
+    /// Not sent: the publisher is closed.
     Closed,
 }
 
-/// Why a message was not confirmed: what is known of it, and what the client said.
+/// Why a message was not confirmed: its kind, and the error of the client.
 pub struct PublishError {
     kind: PublishErrorKind,
     error: BoxError,
 }
 
 impl PublishError {
-    /// For connectors: an error of this kind, with a text that says what, where, and what to do.
+    /// Creates an error of this kind, for connectors. The text names the problem, the place and the remedy.
     #[must_use]
     pub fn new(kind: PublishErrorKind, error: impl Into<BoxError>) -> Self {
         Self {
@@ -33,36 +34,36 @@ impl PublishError {
         }
     }
 
-    /// Not sent, and sending it again unchanged does not help.
+    /// Creates a [`Refused`](PublishErrorKind::Refused) error.
     #[must_use]
     pub fn refused(error: impl Into<BoxError>) -> Self {
         Self::new(PublishErrorKind::Refused, error)
     }
 
-    /// It may have arrived or not.
+    /// Creates an [`Unconfirmed`](PublishErrorKind::Unconfirmed) error.
     #[must_use]
     pub fn unconfirmed(error: impl Into<BoxError>) -> Self {
         Self::new(PublishErrorKind::Unconfirmed, error)
     }
 
-    /// Not sent, since the publisher is closed.
+    /// Creates a [`Closed`](PublishErrorKind::Closed) error.
     #[must_use]
     pub fn closed() -> Self {
         Self::new(PublishErrorKind::Closed, "it takes no more messages")
     }
 
-    /// A publisher owes a result for each message.
-    pub(super) fn no_result() -> Self {
+    /// Creates the error of a message for which a publisher returned no result.
+    pub(crate) fn no_result() -> Self {
         Self::unconfirmed("the publisher gave no result for this message: a defect of it")
     }
 
-    /// What is known of the message.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> PublishErrorKind {
         self.kind
     }
 
-    /// Whether sending it again can help. It may then arrive twice.
+    /// Returns whether sending the message again can help. It may then arrive twice.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind == PublishErrorKind::Unconfirmed

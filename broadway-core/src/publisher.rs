@@ -1,26 +1,23 @@
-//! The sending side: a [`Publisher`] sends [`Outgoing`] messages to a broker and says of each whether it was confirmed.
+//! The sending side: a [`Publisher`] sends [`Outgoing`] messages to a broker and returns, for each, whether it was confirmed.
 //!
-//! Every connector has one. Sinks use it in `handle_batch`, a bridge between two brokers is nothing but that, and dead
-//! letters are sent with it in `handle_failed`.
+//! Every connector has one. Handlers publish in `handle_batch`, which makes a bridge between two brokers, and send dead letters in
+//! `handle_failed`.
 
 mod boxed;
-mod error;
 mod observed;
 mod outgoing;
 
 pub use boxed::BoxPublisher;
-pub use error::{PublishError, PublishErrorKind};
 pub use observed::Observed;
 pub use outgoing::Outgoing;
 
-use crate::{batch::Batch, error::BoxError, telemetry::Observer};
+use crate::{batch::Batch, error::BoxError, publish_error::PublishError, telemetry::Observer};
 
 /// Sends messages to a broker, with a confirmation for each.
 ///
-/// A publisher is shared: all methods take `&self`, and any number of tasks may publish at once. It keeps no more than a
-/// stated number of messages in flight (an option of each connector's publisher) and lets callers wait beyond that: this is
-/// its back-pressure. Publishers of the connectors are `Clone`: clones share the connection and the limit, closing one closes all, and
-/// dropping one leaves the others as they are.
+/// A publisher is shared: all methods take `&self`, and any number of tasks may publish at once. It limits the messages in flight (an
+/// option of each connector's publisher), and callers wait beyond the limit: this is its back-pressure. The connectors' publishers are
+/// `Clone`: clones share the connection and the limit, closing one closes all, and dropping one leaves the others open.
 ///
 /// A bridge, from a source of records to a publisher:
 ///
@@ -63,52 +60,53 @@ use crate::{batch::Batch, error::BoxError, telemetry::Observer};
     note = "use a connector's publisher, or implement `broadway::Publisher`"
 )]
 pub trait Publisher: Send + Sync + 'static {
-    /// Sends the messages and waits until each of them is confirmed or has failed. Result `n` is that of message `n`, and
-    /// there are as many results as messages.
+    /// Sends the messages and waits until each is confirmed or has failed. Returns one result for each message, in the same order.
     ///
-    /// Messages of one key are sent in the order given, where the broker has an order. After a failure among them nothing is
-    /// promised of their order.
+    /// Messages of one key are sent in the given order, if the broker has an order. After a failure among them, their order is not
+    /// guaranteed.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, any of the messages may be sent or not. [`flush`](Self::flush) waits for those on their way.
+    /// If the future is dropped before it completes, each message may or may not be sent. [`flush`](Self::flush) waits for messages in
+    /// flight.
     fn publish(
         &self,
         messages: Vec<Outgoing>,
     ) -> impl Future<Output = Vec<Result<(), PublishError>>> + Send;
 
-    /// Waits until all that was handed to [`publish`](Self::publish) before, by anybody, is confirmed or has failed.
+    /// Waits until every message that any task has passed to [`publish`](Self::publish) before is confirmed or has failed.
     ///
     /// # Errors
     ///
-    /// When that can't be known within the publisher's time-out. Failures of single messages are told by `publish` only.
+    /// Fails if that is not known within the publisher's timeout. Only `publish` returns failures of single messages.
     ///
     /// # Cancel safety
     ///
-    /// Can be dropped and called again.
+    /// Cancel safe: the future can be dropped, and `flush` called again.
     fn flush(&self) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Accepts no more, [flushes](Self::flush), and lets the connection go. Messages published later fail with
-    /// [`PublishErrorKind::Closed`]. Closing again does nothing.
+    /// Stops accepting messages, [flushes](Self::flush), and disconnects. Messages published later fail with
+    /// [`PublishErrorKind::Closed`](crate::PublishErrorKind::Closed). Idempotent.
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush); the publisher is closed all the same.
+    /// Fails as [`flush`](Self::flush) does. The publisher is closed all the same.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, the publisher accepts no more; call it again to wait for the rest.
+    /// If the future is dropped before it completes, the publisher accepts no more messages; call `close` again to wait for messages in
+    /// flight.
     fn close(&self) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Sends one message: [`publish`](Self::publish) of a single one. Many at once are cheaper.
+    /// Sends one message. Sending many with one call of [`publish`](Self::publish) is cheaper.
     ///
     /// # Errors
     ///
-    /// Why it was not confirmed.
+    /// Fails if the message is not confirmed.
     ///
     /// # Cancel safety
     ///
-    /// As [`publish`](Self::publish).
+    /// Same as [`publish`](Self::publish).
     fn publish_one(
         &self,
         message: Outgoing,
@@ -121,12 +119,12 @@ pub trait Publisher: Send + Sync + 'static {
         }
     }
 
-    /// Sends the messages of a batch, which is empty of data afterwards, and [fails](Batch::fail) those of its messages
-    /// that were not confirmed. The others are done when `handle_batch` returns `Ok`.
+    /// Sends the messages of a batch and [fails](Batch::fail) those that are not confirmed. The others are done when `handle_batch`
+    /// returns `Ok`. Takes the data out of the batch.
     ///
     /// # Cancel safety
     ///
-    /// As [`publish`](Self::publish).
+    /// Same as [`publish`](Self::publish).
     fn publish_batch(&self, batch: &mut Batch<Outgoing>) -> impl Future<Output = ()> + Send {
         async {
             let rows = batch.take().into_iter();
@@ -144,8 +142,8 @@ pub trait Publisher: Send + Sync + 'static {
         }
     }
 
-    /// The same publisher, telling `observer` of each call as [`Event::Published`](crate::telemetry::Event::Published)
-    /// under this name: the observers of a pipeline will do.
+    /// Reports each call to `observer` as an [`Event::Published`](crate::telemetry::Event::Published) with this name. Pipelines and
+    /// publishers can share an observer.
     fn observed(self, name: &str, observer: impl Observer) -> Observed<Self>
     where
         Self: Sized,

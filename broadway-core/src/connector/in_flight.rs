@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::{deadline::Deadline, publisher::PublishError};
+use crate::{deadline::Deadline, publish_error::PublishError};
 
 /// The messages that a publisher has accepted and not answered yet: bounds their number, and knows which calls of
 /// [`publish`](crate::Publisher::publish) are open.

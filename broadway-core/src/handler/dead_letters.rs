@@ -1,4 +1,4 @@
-//! A handler whose failed messages go to a publisher.
+//! A handler that sends failed messages to a publisher.
 
 use std::{fmt, time::Duration};
 
@@ -11,20 +11,23 @@ use crate::{
     error::BoxError,
     machine::restart::{Restart, RestartDecision, RestartPolicy},
     message::{Message, Record},
-    publisher::{Outgoing, PublishError, Publisher},
+    publish_error::PublishError,
+    publisher::{Outgoing, Publisher},
 };
 
-/// A handler in front of another, which sends what failed to a publisher as [dead letters](Outgoing::dead_letter).
+/// A handler around another, which sends failed messages to a publisher as [dead letters](Outgoing::dead_letter).
 ///
-/// A message whose dead letter was confirmed is [resolved](Failed::resolve): its source is told that it is done. The inner
-/// handler's `handle_failed` is called first; what it resolves itself is not sent.
+/// A message whose dead letter was confirmed is [resolved](Failed::resolve): it is reported to its source as done. The inner
+/// handler's `handle_failed` is called first; messages that it resolves are not sent.
 ///
-/// A dead letter that is not confirmed (the broker is down, an answer is lost) is sent again after a pause, by default without
-/// limit: see [`retry`](Self::retry). It may arrive twice. Meanwhile the processor or batch processor waits, so the message's key
-/// waits too, and the source is asked for no more than its bounds allow; nothing is lost, and a drain that runs out of time leaves
-/// the message unsettled. Each pause is logged as a warning (feature `tracing`). One that is *refused* (too large, no such topic, no
-/// permission) stays failed, and its source does with the message what its options say; so does one whose publisher is closed, and one
-/// for which `retry` has given up. Each is logged as an error, and the message's [reason](Failed::reason) names it.
+/// A dead letter that is *not confirmed* (the broker is down, a response was lost) is sent again after a pause, by default without
+/// limit: see [`retry`](Self::retry). It may arrive twice. Meanwhile the processor or batch processor waits, and with it the message's
+/// key; demand on the source stays within its limits. No message is lost, and a drain that times out leaves the message unsettled.
+/// Each pause is logged as a warning (feature `tracing`).
+///
+/// A dead letter that is *refused* (too large, no such topic, no permission) leaves its message failed, and the source handles the
+/// failure by its options. The same holds if the publisher is closed or `retry` gives up. Each case is logged as an error, and the
+/// message's [reason](Failed::reason) names it.
 ///
 /// ```
 /// use broadway_core::{DeadLetters, Handler, Pipeline, Publisher, Record, Source};
@@ -48,7 +51,7 @@ pub struct DeadLetters<H, P> {
 }
 
 impl<H, P> DeadLetters<H, P> {
-    /// `inner`, with `publisher` for what it fails. The source has to deliver [`Record`]s: a dead letter is a copy of one.
+    /// Sends the failed messages of `inner` to `publisher`. The source must deliver [`Record`]s: a dead letter is a copy of one.
     pub fn of(inner: H, publisher: P) -> Self
     where
         H: Handler<In: Record>,
@@ -62,20 +65,20 @@ impl<H, P> DeadLetters<H, P> {
         }
     }
 
-    /// Sends them to this destination (see [`Outgoing::to`]) rather than where the publisher sends by default.
+    /// Sets the [destination](Outgoing::to) of dead letters. Defaults to the publisher's.
     pub fn to(mut self, destination: impl Into<String>) -> Self {
         self.to = Some(destination.into());
         self
     }
 
-    /// How dead letters that are not confirmed are sent again. Defaults to [`RestartPolicy::default`]: after 200 ms, doubling up to
-    /// 30 s, without limit. When an intensity is exceeded, the messages stay failed.
+    /// Sets when dead letters that are not confirmed are sent again. Defaults to [`RestartPolicy::default`]: after 200 ms, doubling
+    /// up to 30 s, without limit. If an intensity is exceeded, the messages stay failed.
     pub fn retry(mut self, policy: RestartPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// The inner handler.
+    /// Returns the inner handler.
     pub fn inner(&self) -> &H {
         &self.inner
     }
@@ -104,7 +107,7 @@ impl<H, P> DeadLetters<H, P> {
     }
 }
 
-/// The message stays failed: for two reasons from here on.
+/// Leaves the message failed, and adds the publisher's error to its reason.
 fn given_up<In: Record, Out>(failed: &mut Failed<In, Out>, error: &PublishError) {
     let id = failed.message().data().id();
     #[cfg(feature = "tracing")]

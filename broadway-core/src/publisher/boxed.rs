@@ -2,8 +2,8 @@
 
 use std::{any, fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::{Outgoing, PublishError, Publisher};
-use crate::error::BoxError;
+use super::{Outgoing, Publisher};
+use crate::{error::BoxError, publish_error::PublishError};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -24,7 +24,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// # let _ = publisher(true);
 /// ```
 #[derive(Clone)]
-#[must_use = "a publisher sends nothing by itself"]
+#[must_use = "a publisher sends nothing until it is called"]
 pub struct BoxPublisher(Arc<dyn ErasedPublisher>);
 
 impl BoxPublisher {

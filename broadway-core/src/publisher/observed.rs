@@ -1,17 +1,18 @@
-//! A publisher whose sending is told to an observer.
+//! A publisher that reports its calls to an observer.
 
 use std::fmt;
 
-use super::{Outgoing, PublishError, Publisher};
+use super::{Outgoing, Publisher};
 use crate::{
     engine::clock,
     error::BoxError,
+    publish_error::PublishError,
     telemetry::{Emitter, Event, Observer},
 };
 
-/// A publisher that tells an observer of each call: see [`Publisher::observed`]. A clone shares the observer.
+/// A publisher that reports each call to an observer; made by [`Publisher::observed`]. Clones share the observer.
 #[derive(Clone)]
-#[must_use = "a publisher sends nothing by itself"]
+#[must_use = "a publisher sends nothing until it is called"]
 pub struct Observed<P> {
     inner: P,
     emitter: Emitter,
@@ -25,7 +26,7 @@ impl<P> Observed<P> {
         }
     }
 
-    /// The publisher itself.
+    /// Returns the inner publisher.
     pub fn inner(&self) -> &P {
         &self.inner
     }

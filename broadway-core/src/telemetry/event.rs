@@ -6,7 +6,7 @@ use super::{AffectedMessages, StageEvent};
 use crate::{
     batch::{BatchKey, Trigger},
     error::{BoxError, Callback, Reason},
-    publisher::PublishError,
+    publish_error::PublishError,
 };
 
 /// Returns a trigger's name in logs, metrics and tables: the name of the option behind it.

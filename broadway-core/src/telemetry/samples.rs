@@ -7,7 +7,7 @@ use crate::{
     batch::{BatchKey, Trigger},
     end::{End, Failure},
     error::{BoxError, Callback, Reason},
-    publisher::PublishError,
+    publish_error::PublishError,
     task_id::TaskId,
 };
 

@@ -12,7 +12,8 @@ use std::{
 use super::Collector;
 use crate::{
     error::BoxError,
-    publisher::{Outgoing, PublishError, Publisher},
+    publish_error::PublishError,
+    publisher::{Outgoing, Publisher},
 };
 
 /// A publisher that confirms everything and keeps it, but for what it was told to fail. Clones share one memory.

@@ -56,7 +56,7 @@ async fn an_error_that_main_returns_prints_as_sentences() {
     // `main` prints the `Debug` of the boxed error that it returns.
     let printed = format!("Error: {:?}", BoxError::from(error));
     assert!(
-        printed.starts_with("Error: 2 option(s) cannot work:\n  - "),
+        printed.starts_with("Error: 2 invalid option(s):\n  - "),
         "{printed}"
     );
     let topology = idle().start().await.unwrap();
@@ -167,7 +167,7 @@ async fn no_producer_is_opened_with_an_invalid_option() {
     assert!(
         error
             .to_string()
-            .starts_with("1 option(s) cannot work:\n  - producers")
+            .starts_with("1 invalid option(s):\n  - producers")
     );
     assert!(feed.producer_calls().is_empty());
 }

@@ -60,7 +60,7 @@ mod message {
 }
 
 /// The part that errors need.
-mod caught {
+mod discard {
     pub(crate) fn discard<T>(value: T) {
         drop(value);
     }

@@ -21,7 +21,8 @@ use crate::{
     header::{Header, HeaderName, HeaderValue},
     message::{Message, NoAckOptions, Record},
     pipeline::{Pipeline, Processors},
-    publisher::{Outgoing, PublishError, Publisher},
+    publish_error::PublishError,
+    publisher::{Outgoing, Publisher},
     source::SourceProducer,
     testing::Collector,
 };

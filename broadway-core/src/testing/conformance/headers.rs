@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     message::Record,
-    publisher::{Outgoing, PublishErrorKind, Publisher},
+    publish_error::PublishErrorKind,
+    publisher::{Outgoing, Publisher},
 };
 
 /// What continues a trace arrives, and so does the key where there are keys.

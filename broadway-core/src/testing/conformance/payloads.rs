@@ -6,10 +6,7 @@ use super::{
     ConnectorUnderTest, Verdict,
     fixture::{Fixture, must},
 };
-use crate::{
-    message::Record,
-    publisher::{PublishErrorKind, Publisher},
-};
+use crate::{message::Record, publish_error::PublishErrorKind, publisher::Publisher};
 
 /// The smallest and the largest payload arrive as they were sent.
 pub async fn smallest_and_largest_payloads_arrive<S: ConnectorUnderTest>(connector: &S) -> Verdict {

@@ -8,7 +8,10 @@ use super::{
     ConnectorUnderTest, Verdict,
     fixture::{Fixture, must},
 };
-use crate::publisher::{PublishError, PublishErrorKind, Publisher};
+use crate::{
+    publish_error::{PublishError, PublishErrorKind},
+    publisher::Publisher,
+};
 
 /// Every message that was confirmed can be read, and each has its own result.
 pub async fn confirmed_messages_can_be_read<S: ConnectorUnderTest>(connector: &S) -> Verdict {
