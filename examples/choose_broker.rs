@@ -1,11 +1,11 @@
-//! How do I choose the broker when the program runs, not when it is compiled?
+//! How do I choose the broker at run time?
 //!
-//! Run: `cargo run --example choose_broker -- words`, then with `numbers` instead of `words`. With
-//! `--features kafka` or `--features rabbitmq` it also knows the sources of that name.
+//! Run: `cargo run --example choose_broker -- words`, and then with `numbers`. With `--features kafka`
+//! or `--features rabbitmq` the program also accepts the names of these brokers.
 //!
-//! The sources of different brokers have different types and deliver different records. `map` makes
-//! one type of the records, `boxed` one type of the sources; the pipeline stays the same. Expect
-//! `words: 3 orders`, or `numbers: 5 orders`.
+//! Sources of different brokers have different types and deliver different records. `map` converts the
+//! records to one type, `boxed` the sources to one type, and the pipeline stays the same. Prints
+//! `words: 3 orders` or `numbers: 5 orders`.
 
 use std::env;
 
@@ -16,7 +16,7 @@ use broadway::{
     source::{self, BoxSource, SourceExt},
 };
 
-/// What the handler sees, whichever broker it is from.
+/// The item of the pipeline, from any broker.
 struct Order(String);
 
 #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
