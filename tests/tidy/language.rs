@@ -48,7 +48,9 @@ const PHRASES: &[Phrase] = &[
     ),
     Phrase {
         pattern: r"\b([Tt]here )?([Ii]s|[Aa]re|[Ww]as|[Ww]ere) no [A-Za-z]+",
-        unless: Some(r"^[Tt]here | no longer$"),
+        unless: Some(
+            r"^[Tt]here | no (longer|larger|smaller|more|less|fewer|later|earlier|higher|lower)$",
+        ),
         instead: "'is not a', 'does not exist'",
     },
     avoid(r"\b([Tt]hat|[Tt]hose) of\b", "repeat the noun"),
