@@ -2,13 +2,13 @@
 //!
 //! [`ProducerBuilder::dispatcher`](super::ProducerBuilder::dispatcher) sets one; [`Demand`] is the default.
 //!
-//! | dispatcher | an event goes to | pace |
+//! | dispatcher | an event goes to | the producer keeps pace with |
 //! |---|---|---|
-//! | [`Demand`] | one consumer, whichever is first to have demand | that of all consumers together |
-//! | [`Broadcast`] | every consumer whose [`Selector`] selects it | that of the slowest consumer |
-//! | [`Partition`] | the consumer of its partition | that of each consumer, up to the limit of its queue |
-//! | [`Route`] | the consumers of all targets whose predicate holds | that of each consumer, up to the limit of its queue |
-//! | [`Either`] | as one of two dispatchers, chosen at run time | that of the chosen one |
+//! | [`Demand`] | one consumer, whichever is first to have demand | all consumers together |
+//! | [`Broadcast`] | every consumer whose [`Selector`] selects it | the slowest consumer |
+//! | [`Partition`] | the consumer of its partition | each consumer, up to the limit of its queue |
+//! | [`Route`] | the consumers of all targets whose predicate holds | each consumer, up to the limit of its queue |
+//! | [`Either`] | as one of two dispatchers, chosen at run time | as the chosen one |
 //!
 //! To write another one, implement [`Dispatch`], whose page has the rules; [`WaitingInlets`] and [`InletDemands`] keep the accounts that most
 //! dispatchers need.

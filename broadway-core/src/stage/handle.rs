@@ -186,11 +186,11 @@ macro_rules! sending_methods {
 
         /// As [`output`](Self::output), with the subscription options that the dispatcher defines as its
         /// [`Options`](Dispatch::Options).
-        pub fn output_at(&self, seat: <$dispatch as Dispatch<$event>>::Options) -> Output<$event>
+        pub fn output_at(&self, options: <$dispatch as Dispatch<$event>>::Options) -> Output<$event>
         where
             $dispatch: Dispatch<$event, Options: Clone + Send + Sync> + Send + 'static,
         {
-            self.outputs.output(&self.core.name, seat)
+            self.outputs.output(&self.core.name, options)
         }
 
         /// Reports demand that the stage has [accumulated](super::ProducerBuilder::accumulate) to it, and sends what it emitted
@@ -401,13 +401,13 @@ impl<I: Send> CancelSubscription for CommandSender<I> {
 }
 
 impl<E: Send + 'static, D: Dispatch<E>> OutputFactory<E, D> {
-    fn output(&self, name: &Arc<str>, seat: D::Options) -> Output<E>
+    fn output(&self, name: &Arc<str>, options: D::Options) -> Output<E>
     where
         D: Dispatch<E, Options: Clone + Send + Sync> + Send + 'static,
     {
         Output::new(Arc::new(SubscribableLink {
             link: Arc::clone(&self.link),
-            seat,
+            options,
             notices: self.notices.clone(),
             name: Arc::clone(name),
         }))

@@ -21,7 +21,7 @@ pub(super) trait AnyInlet<T>: Send {
 /// An inlet whose producer is notified when it is dropped.
 pub(super) struct SubscribedInlet<T, D: Dispatch<T>> {
     inlet: Inlet<T, D>,
-    /// Declared, and so dropped, after the inlet: when the producer is notified, the seat is free.
+    /// Declared, and so dropped, after the inlet: when the producer is notified, the partition is free.
     cancel_notice: CancelNotice,
 }
 

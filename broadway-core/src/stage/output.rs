@@ -292,7 +292,7 @@ pub(super) trait AnyLink<T>: Send + Sync {
 /// The link of a stage, with the options of one kind of subscription to it.
 pub(super) struct SubscribableLink<T, D: Dispatch<T>> {
     pub(super) link: Arc<Link<T, D>>,
-    pub(super) seat: D::Options,
+    pub(super) options: D::Options,
     pub(super) notices: mpsc::UnboundedSender<ConsumerNotice>,
     pub(super) name: Arc<str>,
 }
@@ -303,7 +303,7 @@ where
     D: Dispatch<T, Options: Clone + Send + Sync> + Send + 'static,
 {
     fn subscribe(&self, demand: DemandMode) -> Result<NewSubscription<T>, JoinError> {
-        let mut inlet = self.link.subscribe_paused(self.seat.clone(), demand)?;
+        let mut inlet = self.link.subscribe_paused(self.options.clone(), demand)?;
         let id = SubscriptionId::next();
         // Before the demand starts: the stage must be notified of a consumer before it is asked for that consumer's events. Fails
         // if the stage has ended and needs no notice.

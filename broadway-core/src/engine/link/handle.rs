@@ -49,13 +49,13 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     ///
     /// # Errors
     ///
-    /// Fails if the dispatcher refuses `seat`: it does not exist, or another inlet has it.
+    /// Fails if the dispatcher refuses `options`: their partition does not exist, or another inlet has it.
     pub(crate) fn subscribe(
         &self,
-        seat: D::Options,
+        options: D::Options,
         demand: DemandMode,
     ) -> Result<Inlet<T, D>, JoinError> {
-        self.add_inlet(LinkState::request_more, seat, demand)
+        self.add_inlet(LinkState::request_more, options, demand)
     }
 
     /// As [`subscribe`](Self::subscribe), but requests nothing before [`Inlet::start_demand`].
@@ -65,21 +65,21 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// As `subscribe`.
     pub(crate) fn subscribe_paused(
         &self,
-        seat: D::Options,
+        options: D::Options,
         demand: DemandMode,
     ) -> Result<Inlet<T, D>, JoinError> {
-        self.add_inlet(|_, _| {}, seat, demand)
+        self.add_inlet(|_, _| {}, options, demand)
     }
 
     fn add_inlet(
         &self,
         then: fn(&mut LinkState<T, D>, InletId),
-        seat: D::Options,
+        options: D::Options,
         demand: DemandMode,
     ) -> Result<Inlet<T, D>, JoinError> {
         let mut wakes = WakeList::default();
         let mut state = self.shared.lock();
-        let (id, serial) = state.add_inlet(seat, demand)?;
+        let (id, serial) = state.add_inlet(options, demand)?;
         // In one critical section with the join: no other end sees an inlet that has subscribed and demands nothing.
         then(&mut state, id);
         state.propagate(&mut wakes);
@@ -104,7 +104,7 @@ impl<T, D: Dispatch<T, Options = ()>> Link<T, D> {
     /// Makes an inlet that takes whatever is buffered.
     pub(crate) fn inlet(&self) -> Inlet<T, D> {
         let subscribed = self.subscribe((), DemandMode::Unlimited);
-        subscribed.expect("a dispatcher without seats refuses no inlet")
+        subscribed.expect("a dispatcher without options refuses no inlet")
     }
 }
 

@@ -108,7 +108,7 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
     /// ones with that id.
     pub(super) fn add_inlet(
         &mut self,
-        seat: D::Options,
+        options: D::Options,
         demand: DemandMode,
     ) -> Result<(InletId, u64), JoinError> {
         self.last_serial += 1;
@@ -120,7 +120,7 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
             None => self.inlets.push(inlet),
         }
         let id = InletId(end_number(index));
-        if let Err(error) = self.dispatch.join(id, seat) {
+        if let Err(error) = self.dispatch.join(id, options) {
             self.inlet(id).in_use = false;
             return Err(error);
         }

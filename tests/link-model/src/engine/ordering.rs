@@ -21,13 +21,13 @@ use crate::{
 
 fn manual<D: Dispatch<u8, Options = ()>>(link: &Link<u8, D>) -> Inlet<u8, D> {
     let subscribed = link.subscribe((), DemandMode::Manual { pending: 0 });
-    subscribed.expect("a dispatcher without seats refuses no inlet")
+    subscribed.expect("a dispatcher without options refuses no inlet")
 }
 
 /// Demands one at a time.
 fn single(link: &Link<u8, Numbers>) -> Inlet<u8, Numbers> {
     let subscribed = link.subscribe((), DemandMode::Automatic(credit(1)));
-    subscribed.expect("a dispatcher without seats refuses no inlet")
+    subscribed.expect("a dispatcher without options refuses no inlet")
 }
 
 /// Sends as many messages as are demanded, until no inlet can demand any more. Returns their number.
@@ -82,7 +82,7 @@ fn a_paused_inlet_asks_when_its_demand_starts_and_not_before() {
             }
         });
         let joining = link.subscribe_paused((), DemandMode::Automatic(credit(1)));
-        let mut inlet = joining.expect("a dispatcher without seats refuses no inlet");
+        let mut inlet = joining.expect("a dispatcher without options refuses no inlet");
         thread::yield_now();
         began.store(1, SeqCst);
         inlet.start_demand();
@@ -280,7 +280,7 @@ fn each_inlet_of_a_partition_gets_its_part_and_the_end() {
         let parted = [0, 1].map(|number| {
             let demand = DemandMode::Automatic(credit(1));
             let subscribed = link.subscribe(PartitionName(number), demand);
-            let inlet = subscribed.expect("no other inlet has that seat");
+            let inlet = subscribed.expect("no other inlet has that partition");
             thread::spawn(move || take_all(inlet, 1))
         });
         send(&outlet, &[1, 2, 3]);
