@@ -1,4 +1,4 @@
-//! The connector of the guide keeps what every connector promises.
+//! The connector of the guide keeps the promises of every connector.
 
 #![allow(dead_code, reason = "the example uses what this test does not")]
 
@@ -32,7 +32,7 @@ use spool::{Folders, Spool, SpoolPublisher, SpoolRecord};
 
 const LEASE: Duration = Duration::from_secs(2);
 
-/// Spools below a folder of this run, gone with the last of them.
+/// Spools below a folder of this run, which is deleted with the last of them.
 struct TestSpool {
     root: PathBuf,
 }
@@ -68,7 +68,7 @@ impl ConnectorUnderTest for TestSpool {
     async fn create(&self, promise: &str) -> Result<String, BoxError> {
         let folder = self.root.join(promise);
         fs::create_dir_all(&folder)?;
-        // The whole path, by which another process finds it too.
+        // The full path, by which another process finds it too.
         Ok(folder.into_os_string().into_string().expect("in UTF-8"))
     }
 
@@ -130,7 +130,7 @@ async fn a_late_result_changes_nothing() -> Result<(), BoxError> {
     fs::write(folders.path("new", "one"), "spool 1\n\nhello")?;
     let mut reader = Reader::open(&connector.source(&place, None)).await?;
     let received = reader.exactly(1).await;
-    // As somebody would for whom the lease is over.
+    // Acts as a consumer whose lease is over.
     folders.give_back_expired(u64::MAX)?;
     reader.done(received).await;
     assert_eq!(folders.waiting()?, ["one"]);
@@ -142,7 +142,7 @@ type SpoolProducer = <Spool as Source>::Producer;
 type SpoolAcknowledger = <SpoolProducer as SourceProducer>::Acknowledger;
 type Token = <SpoolAcknowledger as Acknowledger>::Token;
 
-/// The same connector, in haste: what it delivers it has acknowledged before.
+/// The same connector, with early acknowledgements: every delivered message is acknowledged at once.
 struct Hasty<T>(T);
 
 impl ConnectorUnderTest for Hasty<TestSpool> {

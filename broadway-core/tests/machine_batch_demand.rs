@@ -115,10 +115,10 @@ impl Rig {
                 let opened = longest.map(|(opened, _)| opened);
                 assert_eq!(opened, Some(batch.opened), "the longest due goes first");
             }
-            assert!((1..=SIZE).contains(&batch.bin.len()));
+            assert!((1..=SIZE).contains(&batch.items.len()));
             self.open[usize::from(key)] = None;
             self.demand.sent(self.lane(key));
-            let items = batch.bin;
+            let items = batch.items;
             self.queue.push_back(Sent { key, items });
         }
         self.take();

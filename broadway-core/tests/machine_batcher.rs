@@ -310,10 +310,10 @@ fn compare<S: Splitter<Item>>(
 ) {
     let mut delivered = Vec::new();
     for mut batch in ready.drain(..) {
-        let items = batch.bin.clone();
+        let items = batch.items.clone();
         delivered.push((batch.key, items, batch.bytes, batch.trigger, batch.opened));
-        batch.bin.clear();
-        batcher.recycle(batch.bin);
+        batch.items.clear();
+        batcher.recycle(batch.items);
     }
     assert_eq!(delivered, model.delivered);
     all.append(&mut model.delivered);

@@ -1,8 +1,9 @@
-//! What every connector promises, kept by ours on real brokers: one module for each connector, one test for each promise.
+//! The promises of every connector, kept by ours on real brokers: one module for each connector, one test for each
+//! promise.
 //!
-//! Needs the brokers of `scripts/brokers up`, or those that `BROADWAY_KAFKA`, `BROADWAY_RABBITMQ`, `BROADWAY_SQS` and
-//! `BROADWAY_PUBSUB` name. Without a broker its tests say that they were left out, unless `BROADWAY_REQUIRE_BROKERS` is set: then
-//! they fail.
+//! Needs the brokers of `scripts/brokers up`, or those at the addresses in `BROADWAY_KAFKA`, `BROADWAY_RABBITMQ`,
+//! `BROADWAY_SQS` and `BROADWAY_PUBSUB`. Without a broker its tests print that they were skipped; with
+//! `BROADWAY_REQUIRE_BROKERS` they fail.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 

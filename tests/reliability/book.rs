@@ -1,4 +1,5 @@
-//! The book of a run, a file that every worker appends to: a line for each handling, written before it is acknowledged.
+//! The book of a run, a file that every worker appends to: one line for each handling, written before the message is
+//! acknowledged.
 
 use std::{
     fs::File,
@@ -9,11 +10,11 @@ use std::{
 
 use broadway::BoxError;
 
-/// One handling.
+/// One handling of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) id: u64,
-    /// Whether the message was as the plan says.
+    /// Whether the message was as planned.
     pub(crate) is_intact: bool,
 }
 
@@ -26,7 +27,7 @@ impl Book {
         Self(Mutex::new(file.unwrap()))
     }
 
-    /// All or nothing: one call, into the kernel's hands. What stands there before a kill stays.
+    /// All or nothing: one call to the kernel. A line that is written before a kill stays.
     pub(crate) fn write<'a>(
         &self,
         entries: impl IntoIterator<Item = &'a Entry>,
@@ -41,10 +42,10 @@ impl Book {
     }
 }
 
-/// The reading end: goes on where it stopped.
+/// The reading end. Continues where it stopped.
 pub(crate) struct Reading {
     file: File,
-    /// The beginning of a line that is not at its end yet.
+    /// The beginning of an incomplete line.
     torn: String,
 }
 
@@ -56,7 +57,7 @@ impl Reading {
         }
     }
 
-    /// What was written since the last time.
+    /// Returns the lines written since the last call.
     pub(crate) fn news(&mut self) -> Vec<Entry> {
         let mut text = std::mem::take(&mut self.torn);
         self.file.read_to_string(&mut text).unwrap();

@@ -1,4 +1,4 @@
-//! What the run has to know of a broker besides what the conformance suite knows.
+//! The properties of a broker that the run needs, besides those that the conformance suite needs.
 
 use std::{io, net::SocketAddr};
 
@@ -8,56 +8,57 @@ use broadway::{
     testing::{Proxy, conformance::ConnectorUnderTest},
 };
 
-/// What a source of this broker delivers.
+/// The item of this broker's source.
 pub(crate) type ItemOf<B> =
     <<<B as ConnectorUnderTest>::Source as Source>::Producer as SourceProducer>::Item;
 
 /// A broker, as the run uses it.
 pub(crate) trait Broker: ConnectorUnderTest + Clone {
-    /// As it stands in the figures, and in the environment of a worker.
+    /// Its name in the report, and in the environment of a worker.
     const NAME: &'static str;
 
-    /// How many ids a run has unless it is told.
+    /// The default number of ids of a run.
     const IDS: u64;
 
     /// Whether messages have keys whose order is checked.
     const IS_KEYED: bool;
 
-    /// How many messages a lost worker, or one whose connection is lost, makes come again at most. `None`: it is only
-    /// counted.
+    /// How many messages are delivered again at most when a worker, or its connection, is lost. `None` only counts
+    /// them.
     const REPEATS_MAX: Option<u64>;
 
-    /// What workers do at a drain, so that it repeats nothing.
+    /// The drain mode of workers, such that a drain repeats no message.
     const ON_DRAIN: OnDrain = OnDrain::Release;
 
-    /// Whether the id of a record is the same whenever it comes, so that it tells two messages apart.
+    /// Whether the id of a record is the same at each delivery, so that it distinguishes messages.
     const HAS_ORIGINS: bool = true;
 
-    /// How many ways there are to be a member, each of which has a graceful run.
+    /// How many membership protocols there are. Each has a graceful run.
     const VARIANTS: usize = 1;
 
     /// How many producers a worker has.
     const PRODUCERS: usize = 1;
 
-    /// The broker of the tests; `None`, said, where there is none.
+    /// Returns the broker of the tests; `None`, after printing that, if there is none.
     fn find() -> Option<Self>;
 
-    /// A source as a worker reads, through the proxy where there is one.
+    /// Returns a source for a worker, through the proxy if there is one.
     fn member(&self, place: &str, via: Option<SocketAddr>, variant: usize) -> Self::Source {
         let _ = variant;
         self.source(place, via)
     }
 
-    /// Why this broker's own behaviour after a fault would be taken for ours, if so: then the run with faults is left out.
+    /// If the broker's own behaviour after a fault would look like a defect of the connector, the reason: then the run
+    /// with faults is skipped.
     fn misbehaves(&self) -> Option<&'static str> {
         None
     }
 
-    /// A proxy before this broker.
+    /// Starts a proxy in front of this broker.
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send;
 }
 
-/// The two places of a run: where it reads, and where its dead letters go.
+/// The two fixtures of a run: its queue, and the queue of its dead letters.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) work: String,

@@ -1,4 +1,4 @@
-//! Compares what happened with the plan. Knows no broker, no clock and no file.
+//! Compares the outcome with the plan. Knows no broker, no clock and no file.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,13 +20,13 @@ pub(crate) struct Ledger {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Letter {
     pub(crate) id: u64,
-    /// Where the message stood, as its dead letter says.
+    /// The origin of the message, according to its dead letter.
     pub(crate) origin: String,
-    /// Whether it carries all that the message did.
+    /// Whether it carries everything that the message did.
     pub(crate) is_intact: bool,
 }
 
-/// What came out.
+/// The result of the comparison.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     pub(crate) lost: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Findings {
     pub(crate) dead_found: u64,
     /// Dead letters beyond the first of a message.
     pub(crate) dead_twice: u64,
-    /// Dead letters of messages that are not hostile, or that claim an origin that is not theirs.
+    /// Dead letters of messages that are not hostile, or with the origin of another message.
     pub(crate) dead_wrong: u64,
     pub(crate) dead_damaged: u64,
 }
@@ -71,19 +71,19 @@ impl Ledger {
         }
     }
 
-    /// How many ids were handled, once or more often.
+    /// Returns how many ids were handled, once or more often.
     pub(crate) fn distinct(&self) -> u64 {
         self.distinct
     }
 
-    /// How many handlings there were beyond the first of an id.
+    /// Returns how many handlings there were beyond the first of an id.
     pub(crate) fn repeated(&self) -> u64 {
         let all: u64 = self.handled.iter().map(|count| u64::from(*count)).sum();
         all - self.distinct
     }
 
-    /// The verdict, if the broker did not take the hostile messages `refused` when they were fed. Letters may claim the origin of
-    /// another message only where origins do not tell messages apart.
+    /// Returns the result, if the broker did not accept the hostile messages `refused` when they were fed. Dead letters
+    /// may have the origin of another message only if origins do not distinguish messages.
     pub(crate) fn check(
         &self,
         letters: &[Letter],

@@ -1,4 +1,4 @@
-//! The box of dead letters: reads them all, and looks whether each carries what its message did.
+//! The queue of dead letters: reads all of them, and checks whether each carries everything that its message did.
 
 use std::{
     collections::BTreeSet,
@@ -38,7 +38,7 @@ impl<B: Broker> DeadBox<B> {
         self.letters.lock().unwrap().len()
     }
 
-    /// How many messages there is a letter of.
+    /// Returns for how many messages there is a dead letter.
     pub(crate) fn distinct(&self) -> u64 {
         let letters = self.letters.lock().unwrap();
         let ids: BTreeSet<_> = letters.iter().map(|letter| letter.id).collect();

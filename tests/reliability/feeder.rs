@@ -1,4 +1,4 @@
-//! Sends the messages of a plan, and knows which of them the broker has.
+//! Sends the messages of a plan, and records which of them the broker has.
 
 use std::collections::BTreeSet;
 
@@ -12,15 +12,16 @@ use crate::{
     plan::{Kind, Plan},
 };
 
-/// How many messages one call hands over.
+/// How many messages one call publishes.
 const CALL: usize = 200;
-/// After so many calls comes a message that the connector's client cannot read, where there is one; fewer in a full run.
+/// After this many calls a message follows that the connector's client cannot read, if there is such a message; fewer
+/// in a full run.
 const UNREADABLE_EVERY: [usize; 2] = [1, 10];
 
-/// What became of it.
+/// The result of feeding.
 #[derive(Debug, Default)]
 pub(crate) struct Fed {
-    /// The hostile messages that this broker cannot take.
+    /// The hostile messages that this broker cannot accept.
     pub(crate) refused: BTreeSet<u64>,
     /// Messages that were not confirmed and sent again: they may be there twice.
     pub(crate) again: u64,

@@ -1,6 +1,7 @@
-//! Messages that handlers fail, and that a dead letter finds hard to carry. Add yours to the list.
+//! Messages that handlers fail, and that are hard to carry in a dead letter. Add yours to the list.
 //!
-//! A broker that cannot take one refuses it when it is fed; then no dead letter is expected of it, and the figures count it.
+//! A broker that cannot accept one refuses it when it is fed; then no dead letter of it is expected, and the report
+//! counts it.
 
 use broadway::{Outgoing, publisher::HeaderValue};
 
@@ -14,7 +15,7 @@ pub(crate) enum Harm {
 pub(crate) struct Hostile {
     pub(crate) name: &'static str,
     pub(crate) harm: Harm,
-    /// The message of this id; it is unlike all others of its kind only in its id.
+    /// Makes the message of this id. It differs from all others of its kind only in its id.
     pub(crate) make: fn(u64) -> Outgoing,
 }
 

@@ -1,4 +1,4 @@
-//! Kafka: three protocols to join and leave by.
+//! Kafka, with its three membership protocols.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -21,9 +21,9 @@ impl Broker for TestKafka {
     const NAME: &'static str = "kafka";
     const IDS: u64 = 4_000;
     const IS_KEYED: bool = true;
-    /// What one worker may have done and not committed.
+    /// How many messages one worker may have done and not committed.
     const REPEATS_MAX: Option<u64> = Some(PARTITIONS * UNCOMMITTED_MAX as u64);
-    /// Where keys are slow, what is released takes with it what was done behind it.
+    /// With slow keys, a released message is followed by messages that were done, which are then repeated.
     const ON_DRAIN: OnDrain = OnDrain::Finish;
     const VARIANTS: usize = 3;
 
@@ -35,7 +35,7 @@ impl Broker for TestKafka {
         let source = match variant {
             0 => self.source(place, via),
             1 => self.source(place, via).protocol(GroupProtocol::Range),
-            // Of the new protocol the broker sets the times.
+            // The broker sets the timeouts of the new protocol.
             _ => Kafka::topics([place])
                 .brokers(address("kafka").unwrap().to_string())
                 .group(place)
@@ -48,7 +48,7 @@ impl Broker for TestKafka {
     }
 
     fn proxy(&self) -> impl Future<Output = io::Result<Proxy>> + Send {
-        // The listener whose clients are sent on to the proxy, and the proxy: see `scripts/brokers.env`.
+        // The listener whose clients are sent to the proxy, and the proxy: see `scripts/brokers.env`.
         let [listener, proxy] =
             ["kafka_proxied", "kafka_proxy"].map(broadway_test_brokers::loopback);
         Proxy::start_at(proxy, listener)

@@ -1,5 +1,5 @@
-//! The ledger run: ids go through a broker and a pipeline while processes die, networks break and every hundredth message is
-//! hostile; then every id must be accounted for.
+//! The ledger run: ids go through a broker and a pipeline while processes are killed, networks fail and every hundredth
+//! message is hostile; then every id must be accounted for.
 //!
 //! ```text
 //! feeder ─▶ broker ─▶ [proxy] ─▶ workers: pipelines behind dead letters ─▶ book (a file: one line for each handling)
@@ -8,17 +8,18 @@
 //!                                                                   └──▶ checker ─▶ figures
 //! ```
 //!
-//! `plan` says what each id is, from a seed; `hostile` which hostile messages there are; `feeder` sends; `worker` handles;
-//! `book` and `dead` hold what happened; `checker` compares it with the plan; `nemesis` breaks things; `run` brings them together,
-//! `phases` are the three runs of each broker, and `report` prints the figures. One small file for each broker says what it can do.
+//! `plan` derives every id's message from a seed; `hostile` lists the hostile messages; `feeder` sends; `worker`
+//! handles; `book` and `dead` record the outcome; `checker` compares it with the plan; `nemesis` injects faults; `run`
+//! connects them, `phases` are the three runs of each broker, and `report` prints the figures. One small file for each
+//! broker describes it.
 //!
-//! - *hostile*: one worker, nothing breaks. Lost 0, repeated 0, dead letters exact.
+//! - *hostile*: one worker, no faults. Lost 0, repeated 0, dead letters exact.
 //! - *graceful*: workers join and leave, handlers take unevenly long. The same.
-//! - *faults*: workers are killed, their network is cut and silent. Lost 0, dead letters exact but perhaps twice, repeats
-//!   bounded.
+//! - *faults*: workers are killed, their network is cut and silent. Lost 0, dead letters exact but perhaps twice,
+//!   repeats bounded.
 //!
-//! `BROADWAY_LEDGER_IDS` is the number of ids of a broker (by default few enough for `scripts/test`), `SEED` the seed, which every run prints.
-//! `scripts/ledger` runs the full size. Brokers are found as in `tests/conformance`.
+//! `BROADWAY_LEDGER_IDS` is the number of ids of a broker (by default few enough for `scripts/test`), `SEED` the seed,
+//! which every run prints. `scripts/ledger` runs the full size. Brokers are found as in `tests/conformance`.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod book;

@@ -1,14 +1,14 @@
-//! What breaks, and when: at which share of the work, from the seed.
+//! The faults of a run, and the share of the work after which each strikes, from the seed.
 
 use crate::plan::Plan;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
-    /// The worker dies (SIGKILL) and another one begins.
+    /// The worker is killed (SIGKILL) and another one starts.
     Kill,
     /// All its connections are reset.
     Cut,
-    /// The network carries nothing for a while, and then all of it.
+    /// The network is silent for a while, and then delivers everything.
     Silence,
 }
 

@@ -10,10 +10,10 @@ use crate::{
     worker::{Process, Task},
 };
 
-/// How long a network is silent.
+/// How long the network is silent.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// All of them, one after the other; then the figures, and what is wrong with them.
+/// Runs all of them, one after the other, then prints the figures and checks them.
 pub(crate) async fn all<B: Broker>() {
     let Some(broker) = B::find() else { return };
     let (seed, ids) = (seed(), ids(B::IDS));
@@ -49,7 +49,7 @@ pub(crate) async fn all<B: Broker>() {
     );
 }
 
-/// One worker, and nothing breaks but the messages.
+/// One worker, and no faults besides the hostile messages.
 async fn hostile<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
     let mut run = Run::begin(broker, "hostile".to_owned(), seed, ids).await;
     let worker = run.join(0).await;
@@ -58,7 +58,7 @@ async fn hostile<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
     run.end(Vec::new(), Some(0)).await
 }
 
-/// Workers join and leave, each while the others are at work: there are one or two at any time, and three in all.
+/// Workers join and leave while others run: one or two at any time, and three in all.
 async fn graceful<B: Broker>(broker: &B, seed: u64, ids: u64, variant: usize) -> Figures {
     let mut run = Run::begin(broker, format!("graceful {variant}"), seed, ids).await;
     let mut worker = run.join(variant).await;
@@ -74,7 +74,7 @@ async fn graceful<B: Broker>(broker: &B, seed: u64, ids: u64, variant: usize) ->
     run.end(Vec::new(), Some(0)).await
 }
 
-/// Workers die, and their network fails.
+/// Workers are killed, and their network fails.
 async fn faults<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
     let mut run = Run::begin(broker, "faults".to_owned(), seed, ids).await;
     let proxy = broker.proxy().await.unwrap();

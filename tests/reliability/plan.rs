@@ -1,4 +1,4 @@
-//! What each id is, from a seed alone: every process computes the same.
+//! The message of each id, from a seed alone: every process computes the same.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use broadway::{BoxError, Outgoing, Record};
 
 use crate::hostile::HOSTILE;
 
-/// The header that every message carries its id in: a hostile payload has no room for it.
+/// The header with the id of a message: a hostile payload has no room for it.
 pub(crate) const ID: &str = "ledger-id";
-/// From so many ids on a run is a full one.
+/// A run with at least this many ids is a full one.
 const FULL: u64 = 2_500;
 const KEYS: u64 = 200;
-/// One key in so many is slow, and its handlers take up to `PAUSE_MAX`.
+/// One key in this many is slow: its handlers take up to `PAUSE_MAX`.
 const SLOW_EVERY: u64 = 40;
 const PAUSE_MAX_US: u64 = 20_000;
 /// How far the neighbours of a hostile message are.
 const NEIGHBOURS: u64 = 5;
 
-/// The id that a record carries.
+/// Returns the id of a record.
 pub(crate) fn id_of<R: Record>(record: &R) -> Result<u64, BoxError> {
     let mut id = record.header(ID).map(<[u8]>::to_vec);
     if id.is_none() {
-        // Some brokers take few headers, and it is among those that were packed.
+        // Some brokers allow few headers, and the id is among the packed ones.
         record.for_each_header(&mut |header| {
             if header.name == ID {
                 id = header.value.as_bytes().map(<[u8]>::to_vec);
@@ -32,7 +32,7 @@ pub(crate) fn id_of<R: Record>(record: &R) -> Result<u64, BoxError> {
     Ok(id.parse()?)
 }
 
-/// What a message is, and what its handler makes of it.
+/// The kind of a message, which decides what its handler does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Good,
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
     Hostile(usize),
 }
 
-/// A run's ids: those below `ids`, and the probes behind them, which are all good.
+/// The ids of a run: those below `ids`, and the probes after them, which are all good.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -64,7 +64,8 @@ impl Plan {
         if self.is_full() { 100 } else { 20 }
     }
 
-    /// How many messages a worker handles in a second at most: it shall be at work while others come, go and die.
+    /// The maximum number of messages that a worker handles per second, so that it is busy while other workers come, go
+    /// and are killed.
     pub(crate) fn per_second(&self) -> u64 {
         (self.ids / if self.is_full() { 10 } else { 2 }).max(10)
     }
@@ -82,24 +83,24 @@ impl Plan {
         self.kind(id) == Kind::Good
     }
 
-    /// Whether a hostile message is among the nearest.
+    /// Returns whether a neighbour is hostile.
     pub(crate) fn is_neighbour(&self, id: u64) -> bool {
         let near = id.saturating_sub(NEIGHBOURS)..=id + NEIGHBOURS;
         near.into_iter().any(|other| !self.is_good(other))
     }
 
-    /// The key of a good message.
+    /// Returns the key of a good message.
     pub(crate) fn key(&self, id: u64) -> u64 {
         self.random(id, 1) % KEYS
     }
 
-    /// How long its handler takes, if it takes its time.
+    /// Returns how long its handler takes, if it is slow.
     pub(crate) fn pause(&self, id: u64) -> Option<Duration> {
         let is_slow = self.key(id).is_multiple_of(SLOW_EVERY);
         is_slow.then(|| Duration::from_micros(self.random(id, 2) % PAUSE_MAX_US))
     }
 
-    /// The payload of a good message: no other id has it, and a byte that is wrong shows.
+    /// Returns the payload of a good message: no other id has it, and a wrong byte is detected.
     pub(crate) fn payload(&self, id: u64) -> String {
         let mut payload = format!("{id}");
         for part in 0..self.random(id, 3) % 8 {
@@ -119,7 +120,7 @@ impl Plan {
         message.header(ID, id.to_string())
     }
 
-    /// A number that nobody would guess and everybody computes (splitmix64).
+    /// A pseudo-random number that every process computes (splitmix64).
     pub(crate) fn random(&self, id: u64, salt: u64) -> u64 {
         let mut x = self.seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (salt << 56);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -128,7 +129,7 @@ impl Plan {
     }
 }
 
-/// Of a full run.
+/// For a full run.
 #[test]
 fn one_in_a_hundred_is_hostile_and_no_payload_is_twice() {
     let plan = Plan {

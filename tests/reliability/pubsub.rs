@@ -1,4 +1,4 @@
-//! Google Cloud Pub/Sub. `pstest` delivers 70 to 95 messages a second on a stream, so there are several.
+//! Google Cloud Pub/Sub. `pstest` delivers 70 to 95 messages per second on a stream, so there are several streams.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -25,7 +25,7 @@ impl Broker for TestPubSub {
         Self::new()
     }
 
-    /// Only `pstest` says when it answers.
+    /// Only `pstest` reports when it has processed an acknowledgement.
     fn misbehaves(&self) -> Option<&'static str> {
         let server = address("pubsub").unwrap();
         let mut connection = TcpStream::connect(server).unwrap();

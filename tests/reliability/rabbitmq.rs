@@ -1,4 +1,4 @@
-//! RabbitMQ: a quorum queue, which counts deliveries and keeps messages through everything.
+//! RabbitMQ, with a quorum queue, which counts deliveries and survives restarts.
 
 use std::{io, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::{
 impl Broker for TestRabbitMq {
     const NAME: &'static str = "rabbitmq";
     const IDS: u64 = 4_000;
-    /// What comes back to a queue may come behind others of its key.
+    /// A message that returns to a queue may come after others of its key.
     const IS_KEYED: bool = false;
     /// The prefetch of a worker.
     const REPEATS_MAX: Option<u64> = Some(100);
 
-    /// It names a delivery.
+    /// It identifies a delivery, not a message.
     const HAS_ORIGINS: bool = false;
 
     fn find() -> Option<Self> {

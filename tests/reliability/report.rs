@@ -1,4 +1,4 @@
-//! The figures, as lines of a table: `scripts/ledger` picks them out.
+//! The figures, as lines of a table that `scripts/ledger` extracts.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,23 +9,23 @@ use crate::{
     plan::{Kind, Plan},
 };
 
-/// What one run of a broker came to.
+/// The result of one run of a broker.
 pub(crate) struct Figures {
     pub(crate) broker: &'static str,
     pub(crate) phase: String,
     pub(crate) plan: Plan,
-    /// How many workers took turns.
+    /// How many workers took part.
     pub(crate) members: u64,
     pub(crate) findings: Findings,
     /// The faults that struck.
     pub(crate) faults: Vec<Fault>,
-    /// How many repeats are allowed; `None`: any number.
+    /// How many repeats are allowed. `None` allows any number.
     pub(crate) repeats_max: Option<u64>,
-    /// Hostile messages that the broker did not take.
+    /// Hostile messages that the broker did not accept.
     pub(crate) refused: BTreeSet<u64>,
-    /// The messages whose dead letters did not carry what they did.
+    /// Messages whose dead letters did not carry everything.
     pub(crate) damaged: BTreeSet<u64>,
-    /// Messages that were fed twice, perhaps.
+    /// Messages that may have been fed twice.
     pub(crate) fed_again: u64,
     /// Messages among them that the client cannot read.
     pub(crate) unreadable: u64,
@@ -70,7 +70,7 @@ impl Figures {
         )
     }
 
-    /// What is not as it must be.
+    /// Returns what is wrong with the result.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let f = &self.findings;
         let is_calm = self.faults.is_empty();
@@ -98,7 +98,7 @@ impl Figures {
         complaints
     }
 
-    /// What these messages are.
+    /// Describes these messages.
     pub(crate) fn names(&self, ids: &BTreeSet<u64>) -> BTreeSet<&'static str> {
         let names = ids.iter().map(|id| match self.plan.kind(*id) {
             Kind::Hostile(index) => HOSTILE[index].name,

@@ -1,4 +1,4 @@
-//! One run: its places, its plan, its book, its dead letters, and its end.
+//! One run: its fixtures, plan, book, dead letters, and end.
 
 use std::{
     env,
@@ -21,13 +21,13 @@ use crate::{
     worker,
 };
 
-/// How long nothing may happen before it counts as lost: above the lease of every broker here.
+/// How long no progress is tolerated before messages count as lost: longer than the lease of every broker here.
 const PATIENCE: Duration = Duration::from_secs(100);
-/// What another process or the broker does can only be looked for.
+/// How often to check on another process or the broker, which send no event.
 const PAUSE: Duration = Duration::from_millis(20);
-/// So many looks without a new dead letter, and no more are expected.
+/// After this many checks without a new dead letter, no more are expected.
 const QUIET: usize = 50;
-/// Sent at the end to a fresh worker: it gets what was left behind, and must get these.
+/// Sent at the end to a new worker, which gets the remaining messages and must get these.
 const PROBES: u64 = 20;
 
 pub(crate) struct Run<B: Broker> {
@@ -41,7 +41,7 @@ pub(crate) struct Run<B: Broker> {
     dead: DeadBox<B>,
     feeding: JoinHandle<Fed>,
     begun: Instant,
-    /// How many workers were seen at work while there was work.
+    /// How many workers were seen busy while there was work.
     pub(crate) members: u64,
 }
 
@@ -54,14 +54,14 @@ pub(crate) fn seed() -> u64 {
     })
 }
 
-/// The number of ids of a broker.
+/// Returns the number of ids of a broker.
 pub(crate) fn ids(default: u64) -> u64 {
     let given = env::var("BROADWAY_LEDGER_IDS").ok();
     given.map_or(default, |ids| ids.parse().unwrap())
 }
 
 impl<B: Broker> Run<B> {
-    /// Empty places, and a feeder at work.
+    /// Makes empty fixtures, and starts a feeder.
     pub(crate) async fn begin(broker: &B, phase: String, seed: u64, ids: u64) -> Self {
         println!("{} {phase}: SEED={seed}, {ids} ids", B::NAME);
         let plan = Plan {
@@ -72,7 +72,7 @@ impl<B: Broker> Run<B> {
         };
         let begun = Instant::now();
         let places = Places::new(broker).await;
-        // Some brokers make a place when a publisher comes, others when a reader does.
+        // Some brokers make a fixture when a publisher connects, others when a reader does.
         drop(broker.publisher(&places.work, None).await.unwrap());
         drop(broker.publisher(&places.dead, None).await.unwrap());
         let book = env::temp_dir().join(format!("{}.book", places.work.replace('/', "-")));
@@ -96,14 +96,14 @@ impl<B: Broker> Run<B> {
         }
     }
 
-    /// Another worker in this process.
+    /// Starts another worker in this process.
     pub(crate) async fn join(&self, variant: usize) -> Topology<ItemOf<B>> {
         let book = (self.plan, &*self.book);
         let started = worker::start(&self.broker, &self.places, None, variant, book);
         started.await.unwrap()
     }
 
-    /// How many good ids there are below `share` thousandths of all.
+    /// Returns how many good ids there are below `share` thousandths of all.
     pub(crate) fn good(&self, share: u64) -> u64 {
         let good = (0..self.plan.ids).filter(|id| self.plan.is_good(*id));
         good.count() as u64 * share / 1_000
@@ -118,8 +118,8 @@ impl<B: Broker> Run<B> {
         self.ledger.repeated()
     }
 
-    /// Waits until so many ids were handled; less time than `PATIENCE` without one. Looks at `also` meanwhile. Returns whether
-    /// they were.
+    /// Waits until this many ids were handled, with progress at least every `PATIENCE`, and calls `also` meanwhile.
+    /// Returns whether they were.
     pub(crate) async fn until(&mut self, enough: u64, mut also: impl FnMut()) -> bool {
         let mut last = (self.handled(), Instant::now());
         loop {
@@ -143,7 +143,7 @@ impl<B: Broker> Run<B> {
         }
     }
 
-    /// Waits until this worker has handled so many, or nothing is left for it. Returns whether it has.
+    /// Waits until this worker has handled this many ids, or no ids are left for it. Returns whether it has.
     pub(crate) async fn until_at_work(
         &mut self,
         worker: &Topology<ItemOf<B>>,
@@ -159,7 +159,7 @@ impl<B: Broker> Run<B> {
         false
     }
 
-    /// After the last worker: a fresh one, the dead letters, and the figures.
+    /// Ends the run: a new worker, the dead letters, and the figures.
     pub(crate) async fn end(mut self, faults: Vec<Fault>, repeats_max: Option<u64>) -> Figures {
         let fed = (&mut self.feeding).await.unwrap();
         let probes = self.plan.ids..self.plan.all();
@@ -194,7 +194,7 @@ impl<B: Broker> Run<B> {
         }
     }
 
-    /// Waits until there is a dead letter of so many messages, and then until no more come.
+    /// Waits until there are dead letters of this many messages, and then until no more come.
     async fn until_dead(&self, enough: u64) {
         let mut last = (self.dead.len(), Instant::now());
         let mut quiet = 0;

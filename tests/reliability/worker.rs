@@ -1,5 +1,5 @@
-//! A worker: a pipeline behind dead letters that writes what it handles into the book. In this process, or in one of its own that
-//! can be killed: the test program again, which is told by its environment what to do.
+//! A worker: a pipeline with dead letters that writes each handled message to the book. It runs in this process, or in
+//! a process of its own that can be killed: the test program again, with its task in the environment.
 
 use std::{
     env,
@@ -61,7 +61,7 @@ impl<R: Record> Handler for Worker<R> {
     }
 }
 
-/// Starts one in this process.
+/// Starts a worker in this process.
 pub(crate) async fn start<B: Broker>(
     broker: &B,
     places: &Places,
@@ -93,7 +93,7 @@ pub(crate) async fn start<B: Broker>(
     Ok(topology)
 }
 
-/// What a worker in a process of its own is told.
+/// The task of a worker in a process of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) plan: Plan,
@@ -156,7 +156,7 @@ impl Task {
     }
 }
 
-/// A worker in a process of its own; it does not outlive this.
+/// A worker in a process of its own, which is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
     said: PathBuf,
@@ -182,19 +182,19 @@ impl Process {
         Self { child, said }
     }
 
-    /// SIGKILL: no drain, no goodbye.
+    /// Kills it with SIGKILL, without a drain.
     pub(crate) fn kill(mut self) {
         self.end_now();
     }
 
-    /// What it said, if it has ended by itself.
+    /// Returns its output, if it has ended.
     pub(crate) fn has_ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().unwrap()?;
         let said = std::fs::read_to_string(&self.said).unwrap_or_default();
         Some(format!("{status}: {said}"))
     }
 
-    /// Lets it drain, which its standard input asks for by its end.
+    /// Ends its standard input, and waits for it to drain.
     pub(crate) fn ask_to_end(&mut self) {
         drop(self.child.stdin.take());
     }
@@ -212,7 +212,7 @@ impl Process {
     }
 
     fn end_now(&mut self) {
-        // It may have ended.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -243,7 +243,7 @@ async fn the_worker_that_is_killed() {
 async fn work<B: Broker>(task: &Task) {
     let broker = B::find().unwrap();
     let topology = loop {
-        // It may begin while its network is cut.
+        // It may start while its network is cut.
         let book = (task.plan, &*task.book);
         match start(&broker, &task.places, Some(task.via), 0, book).await {
             Ok(topology) => break topology,
@@ -252,9 +252,10 @@ async fn work<B: Broker>(task: &Task) {
     };
     tokio::task::block_in_place(|| std::io::stdin().read_to_end(&mut Vec::new())).unwrap();
     if let Err(error) = topology.drain().await {
-        // Its connection may have been cut a moment ago: then what it could not acknowledge comes again, as it says.
+        // Its connection may have been cut a moment ago: then unacknowledged messages are delivered again, as the error
+        // states.
         eprintln!("it could not end as it should: {error}");
     }
-    // Of the other tests nothing may run here.
+    // Nothing of the other tests may run here.
     process::exit(0);
 }

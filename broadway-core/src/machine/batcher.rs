@@ -87,7 +87,7 @@ pub struct ClosedBatch<K, B> {
     /// The key of its messages.
     pub key: K,
     /// The messages, at least one, in the order they were pushed.
-    pub bin: B,
+    pub items: B,
     /// The sum of the messages' bytes.
     pub bytes: usize,
     /// Why the batch is delivered.
@@ -168,7 +168,7 @@ where
         batch.n += 1;
         batch.bytes = batch.bytes.saturating_add(bytes);
         self.buffered += 1;
-        Some(&mut batch.bin)
+        Some(&mut batch.items)
     }
 
     /// Adds a message to its key's batch and appends the batches that this closed to `ready`.
@@ -265,10 +265,10 @@ where
 
     /// Takes back an emptied buffer for reuse. A buffer that is not empty is dropped with its contents, and fails a
     /// debug assertion.
-    pub fn recycle(&mut self, bin: B) {
-        debug_assert!(bin.len() == 0, "a recycled bin is empty");
-        if bin.len() == 0 && self.spare.len() < self.spare_max {
-            self.spare.push(bin);
+    pub fn recycle(&mut self, items: B) {
+        debug_assert!(items.len() == 0, "a recycled buffer is empty");
+        if items.len() == 0 && self.spare.len() < self.spare_max {
+            self.spare.push(items);
         }
     }
 
@@ -329,7 +329,7 @@ where
             Some(batch) => batch,
             None => self.open_batch(slot, now),
         };
-        batch.bin.push(item);
+        batch.items.push(item);
         batch.n += 1;
         batch.bytes = batch.bytes.saturating_add(bytes);
         let (id, n, total) = (batch.id, batch.n, batch.bytes);
@@ -402,8 +402,8 @@ where
         // deadlines must stay in order.
         let opened = self.now.map_or(now, |latest| latest.max(now));
         self.now = Some(opened);
-        let bin = self.spare.pop().unwrap_or_default();
-        self.slots.open_batch(slot, bin, opened)
+        let items = self.spare.pop().unwrap_or_default();
+        self.slots.open_batch(slot, items, opened)
     }
 
     /// Closes the batch and frees its key, unless there is state to keep.
@@ -420,7 +420,7 @@ where
         self.buffered -= batch.n;
         ready.push(ClosedBatch {
             key,
-            bin: batch.bin,
+            items: batch.items,
             bytes: batch.bytes,
             trigger,
             opened: batch.opened,

@@ -242,7 +242,7 @@ where
         } = locked;
         for ClosedBatch {
             key: group,
-            bin: buffer,
+            items: buffer,
             bytes,
             trigger,
             opened: _,

@@ -231,7 +231,7 @@ pub enum Event<'a> {
     #[non_exhaustive]
     DroppedUnsettled { count: u64 },
     /// A source was assigned a part of its input (a partition). `part` is a name such as `orders[3]`; `position` is the
-    /// position of the next message to read (that of the last settled message + 1), if the source knows it.
+    /// position of the next message to read (the last settled position + 1), if the source knows it.
     #[non_exhaustive]
     Assigned {
         producer: usize,

@@ -1,9 +1,9 @@
 //! [`MetricsObserver`]: the events of topologies and stages as metrics, through the `metrics` facade.
 //!
 //! The metrics, with types, units and labels, are listed once in code (`catalog.rs`) and once for readers
-//! (`docs/telemetry.md`); a test keeps the two equal. `handles.rs` holds the handles of a pipeline and updates them
-//! with each event, `parts.rs` those of a source's partitions, `publisher.rs` those of publishers, `stage.rs` those of
-//! stages.
+//! (`docs/telemetry.md`); a test keeps the two equal. `handles.rs` holds the handles of a pipeline and
+//! updates them with each event; `parts.rs`, `publisher.rs` and `stage.rs` do the same for a source's partitions, for
+//! publishers and for stages.
 //!
 //! A handle is created once for each pipeline or stage and set of labels and then kept, because a look-up costs several
 //! times as much as an update. Labels are indices of producers and processors, and names of stages, batchers and parts:

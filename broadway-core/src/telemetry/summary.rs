@@ -25,7 +25,7 @@ use crate::batch::Trigger;
 ///
 /// # Cost
 ///
-/// A short lock for each event except those of chunks. It requests latencies, so each settled message costs about 2 ns
+/// A short lock for each event, except chunk events. It requests latencies, so each settled message costs about 2 ns
 /// for reading the clock and about 5 ns for sorting it into a histogram, under that lock.
 ///
 /// # Limits

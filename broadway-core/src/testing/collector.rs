@@ -1,4 +1,4 @@
-//! A list that one side writes and the other waits for.
+//! [`Collector`]: a list that handlers append to and tests wait for.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-/// What a handler has seen, in the order in which it saw it. Clones share one list.
+/// Items in the order in which a handler pushed them. Clones share one list.
 ///
 /// ```
 /// use broadway_core::{Message, Pipeline, handler_fn, source, testing::Collector};
@@ -31,12 +31,12 @@ pub struct Collector<T> {
 
 struct CollectorShared<T> {
     items: Mutex<Vec<T>>,
-    /// Counts what was pushed; a watch, so that nobody who waits misses one.
+    /// Counts the pushed items. A watch, so that no waiter misses a change.
     len: watch::Sender<usize>,
 }
 
 impl<T> Collector<T> {
-    /// Nothing seen yet.
+    /// Creates an empty list.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -47,19 +47,19 @@ impl<T> Collector<T> {
         }
     }
 
-    /// Adds one at the end.
+    /// Appends an item.
     pub fn push(&self, item: T) {
         self.lock().push(item);
         self.shared.len.send_modify(|len| *len += 1);
     }
 
-    /// How many there are.
+    /// Returns the number of items.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -74,19 +74,19 @@ impl<T> Collector<T> {
 }
 
 impl<T: Clone> Collector<T> {
-    /// All of them.
+    /// Returns all items.
     #[must_use]
     pub fn all(&self) -> Vec<T> {
         self.lock().clone()
     }
 
-    /// Waits until there are at least `len`, and returns all of them.
+    /// Waits until there are at least `len` items, and returns all of them.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is taken.
+    /// Cancel safe: nothing is removed.
     pub async fn wait_len(&self, len: usize) -> Vec<T> {
-        // The sender is ours.
+        // `self` keeps the sender alive.
         let _ = self
             .shared
             .len
@@ -96,11 +96,11 @@ impl<T: Clone> Collector<T> {
         self.all()
     }
 
-    /// Waits until one of them is what `wanted` accepts, also one that is there already, and returns the first.
+    /// Waits for an item that `wanted` accepts, and returns the first. Items that were pushed before count.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is taken.
+    /// Cancel safe: nothing is removed.
     pub async fn wait_for(&self, mut wanted: impl FnMut(&T) -> bool) -> T {
         let mut len = self.shared.len.subscribe();
         let mut looked_at = 0;

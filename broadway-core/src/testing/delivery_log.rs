@@ -1,10 +1,10 @@
-//! What a hand-fed source knows of each message: given to the engine, settled, and whether that went by the contract.
+//! [`DeliveryLog`]: the deliveries and settlements of a manual source, and whether they kept the contract.
 
 use std::collections::BTreeMap;
 
 use crate::{ack::Settled, pipeline::ReceiptSender};
 
-/// The token of a hand-fed message.
+/// The token of a message from a manual source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeedToken {
     pub(super) number: usize,
@@ -13,32 +13,32 @@ pub struct FeedToken {
 }
 
 impl FeedToken {
-    /// Which message of the feed it is, from 0 in the order of pushes.
+    /// Returns which message of the feed it is, from 0 in the order of pushes.
     #[must_use]
     pub const fn number(self) -> usize {
         self.number
     }
 }
 
-/// A call in the life of a hand-fed producer.
+/// A call to a producer of a manual source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProducerCall {
-    /// The producer of this index was opened, or opened again.
+    /// The producer with this index was opened, or opened again.
     Opened(usize),
-    /// It was told to stop.
+    /// The producer was stopped.
     Stopped(usize),
-    /// It was closed.
+    /// The producer was closed.
     Closed(usize),
-    /// It was dropped without being closed, as it is after a failure.
+    /// The producer was dropped without being closed, as it is after a failure.
     Dropped(usize),
 }
 
-/// The books of one feed. A plain value; its owner locks it.
+/// The log of one feed. A plain value; its owner locks it.
 #[derive(Default)]
 pub(super) struct DeliveryLog {
     tickets: BTreeMap<usize, ReceiptSender>,
-    /// Who delivered each message, and how often it was settled.
+    /// The opening that delivered each message, and how often the message was settled.
     delivered: BTreeMap<usize, DeliveredMessage>,
     closed_openings: Vec<usize>,
     pub(super) groups: Vec<Vec<Settled<FeedToken>>>,
@@ -52,12 +52,12 @@ struct DeliveredMessage {
 }
 
 impl DeliveryLog {
-    /// A message was pushed, and has a receipt.
+    /// Records that a message was pushed, and has a receipt.
     pub(super) fn issued(&mut self, number: usize, ticket: ReceiptSender) {
         self.tickets.insert(number, ticket);
     }
 
-    /// It was given to the engine.
+    /// Records that a message was delivered to the engine.
     pub(super) fn delivered(&mut self, fed: FeedToken) {
         let FeedToken {
             number, opening, ..
@@ -69,7 +69,7 @@ impl DeliveryLog {
         self.delivered.insert(number, account);
     }
 
-    /// A group came back to the acknowledger of `opening`.
+    /// Records that a group was settled by the acknowledger of `opening`.
     pub(super) fn settled(&mut self, opening: usize, group: Vec<Settled<FeedToken>>) {
         if group.is_empty() {
             self.violations
@@ -120,7 +120,7 @@ impl DeliveryLog {
         self.delivered.len()
     }
 
-    /// The messages that were given to the engine and have not come back.
+    /// Returns the messages that were delivered to the engine and are not settled.
     pub(super) fn unsettled(&self) -> Vec<usize> {
         let open = self
             .delivered

@@ -4,7 +4,8 @@ use std::{collections::HashMap, fmt, hash::Hash};
 
 use crate::pipeline::{Topology, Totals};
 
-/// Checks that the values of each key only rise: what `partition_by` promises of messages numbered by their sender.
+/// Checks that the values of each key only rise: the order that `partition_by` guarantees for messages numbered by
+/// their sender.
 ///
 /// ```
 /// use broadway_core::testing::assert_order_per_key;
@@ -14,7 +15,7 @@ use crate::pipeline::{Topology, Totals};
 ///
 /// # Panics
 ///
-/// Names the first key and the two values that are out of order, or the same.
+/// Panics with the first key and the two values that are out of order, or equal.
 #[track_caller]
 pub fn assert_order_per_key<K, V>(handled: impl IntoIterator<Item = (K, V)>)
 where
@@ -33,7 +34,7 @@ where
     }
 }
 
-/// Drains a topology and checks that nothing is left in it.
+/// Drains a topology and checks that every message was settled.
 ///
 /// ```
 /// use broadway_core::{Message, Pipeline, handler_fn, source, testing::drained};
@@ -50,7 +51,7 @@ where
 ///
 /// # Panics
 ///
-/// When the drain fails, or messages were received and not settled.
+/// Panics if the drain fails, or if messages were received and not settled.
 pub async fn drained<T: Send + 'static>(topology: &Topology<T>) -> Totals {
     match topology.drain().await {
         Ok(totals) => {

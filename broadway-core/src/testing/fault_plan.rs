@@ -1,4 +1,4 @@
-//! When user code is to go wrong, and how.
+//! [`FaultPlan`]: when user code fails, and how.
 
 use std::{
     collections::HashMap,
@@ -10,15 +10,15 @@ use tokio::sync::watch;
 
 use crate::error::{BoxError, Callback};
 
-/// One way to go wrong.
+/// One way to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Returns an error with this text. A callback that returns no error panics with it.
+    /// Returns an error with this text. A callback that cannot return an error panics with it.
     Error(String),
     /// Panics with this text.
     Panic(String),
-    /// Waits until [`FaultPlan::release`], and then goes on as if nothing had been.
+    /// Waits until [`FaultPlan::release`], and then continues normally.
     Hang,
 }
 
@@ -36,7 +36,7 @@ impl Fault {
     }
 }
 
-/// Says at which call of which callback a [`Fault`] happens, and counts calls. Clones share one plan.
+/// Plans at which call of which callback a [`Fault`] happens, and counts calls. Clones share one plan.
 ///
 /// Calls are counted from 0, per callback, over all processors and producers together.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ pub struct FaultPlan {
 
 struct FaultPlanShared {
     state: Mutex<FaultPlanState>,
-    /// Moves with each call and each release.
+    /// Changes with each call and each release.
     moved: watch::Sender<u64>,
 }
 
@@ -54,13 +54,13 @@ struct FaultPlanShared {
 struct FaultPlanState {
     calls: HashMap<Callback, usize>,
     faults: HashMap<(Callback, usize), Fault>,
-    /// How often those who hang were released.
+    /// How often hanging calls were released.
     releases: u64,
     hanging: usize,
 }
 
 impl FaultPlan {
-    /// Nothing goes wrong.
+    /// Creates a plan without faults.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -71,11 +71,11 @@ impl FaultPlan {
         }
     }
 
-    /// The `n`th call of `callback`, from 0, meets `fault`.
+    /// Plans `fault` for the `n`th call of `callback`, from 0.
     ///
     /// # Panics
     ///
-    /// When that call was made already, or has a fault already: the test would not test what it says.
+    /// Panics if that call was made already or has a fault already: the test would not test what it states.
     #[track_caller]
     pub fn at(&self, callback: Callback, n: usize, fault: Fault) {
         let mut state = self.lock();
@@ -91,7 +91,7 @@ impl FaultPlan {
         );
     }
 
-    /// The next call of `callback` that has none yet meets `fault`.
+    /// Plans `fault` for the next call of `callback` without a fault.
     pub fn next(&self, callback: Callback, fault: Fault) {
         let mut state = self.lock();
         let mut n = state.calls.get(&callback).copied().unwrap_or(0);
@@ -101,13 +101,13 @@ impl FaultPlan {
         state.faults.insert((callback, n), fault);
     }
 
-    /// Lets every call go on that hangs now.
+    /// Lets every hanging call continue.
     pub fn release(&self) {
         self.lock().releases += 1;
         self.moved();
     }
 
-    /// How many calls of `callback` were made.
+    /// Returns how many calls of `callback` were made.
     #[must_use]
     pub fn calls(&self, callback: Callback) -> usize {
         self.lock().calls.get(&callback).copied().unwrap_or(0)
@@ -124,7 +124,7 @@ impl FaultPlan {
         self.wait(|state| state.hanging >= n).await;
     }
 
-    /// Counts a call and lets happen what was planned for it.
+    /// Counts a call and applies the fault that was planned for it.
     pub(super) async fn apply(&self, callback: Callback) -> Result<(), BoxError> {
         let (fault, releases) = {
             let mut state = self.lock();
@@ -169,7 +169,7 @@ impl FaultPlan {
     }
 }
 
-/// Counts one who hangs, also if it is dropped before it is released.
+/// Counts a hanging call, also if it is dropped before it is released.
 struct HangingCall<'a>(&'a FaultPlan);
 
 impl<'a> HangingCall<'a> {

@@ -1,4 +1,4 @@
-//! A handler that goes wrong on purpose.
+//! [`Faults`]: a handler that fails on purpose.
 
 use std::fmt;
 
@@ -11,8 +11,7 @@ use crate::{
     message::Message,
 };
 
-/// A handler in front of another, whose calls fail, panic or hang as its [`FaultPlan`] says; all others reach the inner
-/// handler.
+/// Wraps a handler. Calls fail, panic or hang as the [`FaultPlan`] specifies; all others reach the inner handler.
 ///
 /// ```
 /// use broadway_core::{Callback, Message, Pipeline, handler_fn, source};
@@ -36,7 +35,7 @@ pub struct Faults<H> {
 }
 
 impl<H: Handler> Faults<H> {
-    /// `inner`, and the plan that says when it goes wrong: never, at first.
+    /// Wraps `inner`. Returns the plan too, which has no faults at first.
     pub fn of(inner: H) -> (Self, FaultPlan) {
         let plan = FaultPlan::new();
         let faults = Self {

@@ -1,4 +1,4 @@
-//! The test's side of a hand-fed source: [`Feed`].
+//! [`Feed`]: the test's side of a manual source.
 
 use std::{
     collections::VecDeque,
@@ -17,9 +17,10 @@ use crate::{
     pipeline::{Receipt, ReceiptSender},
 };
 
-/// Feeds a source made by [`manual_source`](super::manual_source()), and keeps its books. Clones are the same feed.
+/// Feeds a source made by [`manual_source`](super::manual_source()), and records its deliveries. Clones are the same
+/// feed.
 ///
-/// Dropping it ends nothing: call [`end`](Self::end), or drain the topology.
+/// Dropping a feed ends nothing: call [`end`](Self::end), or drain the topology.
 pub struct Feed<T> {
     shared: Arc<FeedState<T>>,
 }
@@ -29,23 +30,22 @@ impl<T: Send + 'static> Feed<T> {
         Self { shared }
     }
 
-    /// Queues one message, which is delivered by itself when a producer is asked for some. The receipt tells how it
-    /// ended.
+    /// Queues one message, which is delivered alone when a producer has demand. The receipt reports how it ended.
     ///
     /// # Panics
     ///
-    /// After [`end`](Self::end).
+    /// Panics after [`end`](Self::end).
     #[track_caller]
     pub fn push(&self, item: T) -> Receipt {
         let mut receipts = self.push_all([item]);
         receipts.pop().expect("one message has one receipt")
     }
 
-    /// Queues messages that are delivered together, as far as the demand goes.
+    /// Queues messages that are delivered together, as far as the demand allows.
     ///
     /// # Panics
     ///
-    /// After [`end`](Self::end).
+    /// Panics after [`end`](Self::end).
     #[track_caller]
     pub fn push_all(&self, items: impl IntoIterator<Item = T>) -> Vec<Receipt> {
         let mut queue = self.shared.queue();
@@ -67,39 +67,39 @@ impl<T: Send + 'static> Feed<T> {
         receipts
     }
 
-    /// When all before it is delivered, the producer that is asked next fails with `error`.
+    /// Makes the next producer fail with `error` once all earlier messages are delivered.
     pub fn fail(&self, error: impl Into<BoxError>) {
         let failure = FeedEntry::Failure(error.into());
         self.shared.queue().entries.push_back(failure);
         self.shared.notify();
     }
 
-    /// When all is delivered, every producer says that it is exhausted.
+    /// Makes every producer report the end of the source once all messages are delivered.
     pub fn end(&self) {
         self.shared.queue().ended = true;
         self.shared.notify();
     }
 
-    /// Makes everything stale that was delivered up to now and is not settled, as a revoked partition does.
+    /// Makes all messages stale that were delivered and not settled, as a revoked partition does.
     pub fn make_stale(&self) {
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// What goes wrong in `open`, `produce`, `stop`, `close` and `settle`.
+    /// Returns the faults of `open`, `produce`, `stop`, `close` and `settle`.
     ///
-    /// A group whose settling fails or panics counts as settled all the same: the engine has handed it over. One that hangs
-    /// counts when it goes on.
+    /// A group counts as settled even if its settling fails or panics, because the engine has handed it over. If the
+    /// settling hangs, the group counts when it continues.
     #[must_use]
     pub fn faults(&self) -> &FaultPlan {
         &self.shared.faults
     }
 
-    /// How many messages were pushed: the number of the next one.
+    /// Returns how many messages were pushed: the number of the next one.
     pub(super) fn pushed(&self) -> usize {
         self.shared.queue().pushed
     }
 
-    /// How many messages producers have delivered.
+    /// Returns how many messages producers have delivered.
     #[must_use]
     pub fn delivered(&self) -> usize {
         self.shared.log().delivered_count()
@@ -111,19 +111,19 @@ impl<T: Send + 'static> Feed<T> {
         self.shared.wait(enough).await;
     }
 
-    /// The groups in which messages were settled since this was called last, in order.
+    /// Returns the groups in which messages were settled since the last call, in order.
     #[must_use]
     pub fn take_groups(&self) -> Vec<Vec<Settled<FeedToken>>> {
         std::mem::take(&mut self.shared.log().groups)
     }
 
-    /// What was called on producers, in order: opened, stopped, closed, dropped.
+    /// Returns the calls to producers, in order: opened, stopped, closed, dropped.
     #[must_use]
     pub fn producer_calls(&self) -> Vec<ProducerCall> {
         self.shared.log().calls.clone()
     }
 
-    /// Waits until `step` has been taken `n` times.
+    /// Waits until `call` was made `n` times.
     pub async fn wait_producer_call(&self, call: ProducerCall, n: usize) {
         let taken = |shared: &FeedState<T>| {
             let log = shared.log();
@@ -133,18 +133,18 @@ impl<T: Send + 'static> Feed<T> {
         self.shared.wait(taken).await;
     }
 
-    /// The numbers of the messages that were delivered and are not settled.
+    /// Returns the numbers of the messages that were delivered and are not settled.
     #[must_use]
     pub fn unsettled(&self) -> Vec<usize> {
         self.shared.log().unsettled()
     }
 
-    /// Checks that the engine kept its contract: every message that was delivered is settled once, with the acknowledger of
-    /// the producer that delivered it, before that one was closed.
+    /// Checks that the engine kept its contract: every delivered message is settled once, with the acknowledger of the
+    /// producer that delivered it, before that producer was closed.
     ///
     /// # Panics
     ///
-    /// Lists what went wrong, and the numbers of the messages that are not settled.
+    /// Panics with the violations, and with the numbers of the messages that are not settled.
     #[track_caller]
     pub fn assert_settled_once(&self) {
         self.assert_contract();
@@ -155,11 +155,12 @@ impl<T: Send + 'static> Feed<T> {
         );
     }
 
-    /// As [`assert_settled_once`](Self::assert_settled_once), where messages may be left: after an abort, say.
+    /// As [`assert_settled_once`](Self::assert_settled_once), but messages may be unsettled, for example after an
+    /// abort.
     ///
     /// # Panics
     ///
-    /// Lists what went wrong.
+    /// Panics with the violations.
     #[track_caller]
     pub fn assert_contract(&self) {
         let log = self.shared.log();

@@ -1,4 +1,4 @@
-//! The state that a [`Feed`](super::Feed) shares with the producers and acknowledgers of its source.
+//! [`FeedState`]: the state that a [`Feed`](super::Feed) shares with the producers and acknowledgers of its source.
 
 use std::{
     collections::VecDeque,
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::error::BoxError;
 
-/// What a feed and its producers share.
+/// The state that a feed and its producers share.
 pub(super) struct FeedState<T> {
     pub(super) queue: Mutex<FeedQueue<T>>,
     pub(super) log: Mutex<DeliveryLog>,
-    /// Moves with everything that happens, for those who wait.
+    /// Changes with every call, push and settlement, to wake waiters.
     pub(super) changes: watch::Sender<u64>,
     pub(super) generation: AtomicU64,
     pub(super) redelivers: AtomicBool,
@@ -28,7 +28,7 @@ pub(super) struct FeedState<T> {
     pub(super) faults: FaultPlan,
 }
 
-/// What is still to be delivered.
+/// The messages and failures that are still to be delivered.
 pub(super) struct FeedQueue<T> {
     pub(super) entries: VecDeque<FeedEntry<T>>,
     pub(super) pushed: usize,
@@ -36,9 +36,9 @@ pub(super) struct FeedQueue<T> {
 }
 
 pub(super) enum FeedEntry<T> {
-    /// Delivered together, as far as demand goes.
+    /// Messages that are delivered together, as far as demand allows.
     Together(VecDeque<(usize, T)>),
-    /// The producer that comes here fails.
+    /// The producer that reaches this entry fails.
     Failure(BoxError),
 }
 
@@ -76,7 +76,7 @@ impl<T> FeedState<T> {
         self.notify();
     }
 
-    /// Waits until `reached` answers.
+    /// Waits until `reached` returns a value.
     pub(super) async fn wait<R>(&self, mut reached: impl FnMut(&Self) -> Option<R>) -> R {
         let mut moved = self.changes.subscribe();
         loop {

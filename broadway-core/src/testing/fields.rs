@@ -1,4 +1,4 @@
-//! The fields of events as text, but for durations and which messages are affected.
+//! The fields of events as text, except durations and affected messages.
 
 use crate::telemetry::{Event, Settlement, StageEvent};
 
@@ -165,7 +165,7 @@ fn of_batch(event: &Event<'_>) -> Fields {
     }
 }
 
-/// What connectors tell.
+/// Events that connectors report.
 fn of_source(event: &Event<'_>) -> Fields {
     match event {
         Event::Assigned {

@@ -1,4 +1,4 @@
-//! The source side of a feed: a [`Source`] whose producers deliver what a [`Feed`] was given.
+//! [`manual_source`]: a [`Source`] whose producers deliver the messages of a [`Feed`].
 
 use std::{
     fmt,
@@ -18,7 +18,8 @@ use crate::{
     telemetry::MessageInfo,
 };
 
-/// A source and the [`Feed`] that fills it. With several producers, whichever is asked first delivers what comes next.
+/// Returns a source and the [`Feed`] that fills it. With several producers, the first one with demand delivers the next
+/// messages.
 ///
 /// See the [module docs](super) for an example.
 pub fn manual_source<T: Send + 'static>() -> (ManualSource<T>, Feed<T>) {
@@ -36,8 +37,8 @@ pub struct ManualSource<T> {
 }
 
 impl<T> ManualSource<T> {
-    /// Says to the engine that it [delivers again](Acknowledger::redelivers) what a drain releases, as brokers do. It does not:
-    /// a released message ends as such, and its receipt says so.
+    /// Declares to the engine that the source [delivers again](Acknowledger::redelivers) what a drain releases, as
+    /// brokers do. It does not: a released message ends as released, and its receipt reports that.
     pub fn redelivers(self) -> Self {
         self.shared.redelivers.store(true, Ordering::Release);
         self
@@ -73,7 +74,7 @@ impl<T> ManualProducer<T> {
         &self.acknowledger.shared
     }
 
-    /// What the queue has for a producer now. `None`: nothing yet.
+    /// Delivers what the queue has for a producer now. `None` if there is nothing yet.
     fn deliver(
         &self,
         demand: NonZeroUsize,
@@ -117,7 +118,7 @@ impl<T: Send + 'static> SourceProducer for ManualProducer<T> {
         Arc::clone(&self.acknowledger)
     }
 
-    // Cancel safe: nothing is taken before it is in `out`, and then there is no await.
+    // Cancel safe: a message is taken only when it is put into `out`, and nothing is awaited after that.
     async fn produce(
         &mut self,
         demand: NonZeroUsize,
@@ -169,7 +170,8 @@ impl<T: Send + 'static> Acknowledger for ManualAcknowledger<T> {
     }
 
     async fn settle(&self, settled: &mut Vec<Settled<FeedToken>>) -> Result<(), BoxError> {
-        // SettleGuard first, whatever happens then: the engine has handed it over. One that hangs is guard afterwards.
+        // The guard records the group whatever happens next, because the engine has handed it over. A group whose
+        // settling hangs is recorded afterwards.
         let guard = SettleGuard {
             acknowledger: self,
             group: Some(std::mem::take(settled)),
@@ -192,7 +194,7 @@ impl<T: Send + 'static> Acknowledger for ManualAcknowledger<T> {
     }
 }
 
-/// A group that is guard when its settling ends, also by a panic.
+/// Records a group when its settling ends, also by a panic.
 struct SettleGuard<'a, T> {
     acknowledger: &'a ManualAcknowledger<T>,
     group: Option<Vec<Settled<FeedToken>>>,

@@ -1,18 +1,22 @@
-//! A kit to test pipelines with: your handlers, your sources, and this engine itself.
+//! The test kit: for your handlers, your sources, and the engine itself.
 //!
-//! - [`manual_source`] gives a source and the [`Feed`] that fills it: each message with a [`Receipt`](crate::Receipt), a ledger that
-//!   catches what is settled twice or never, and messages that turn stale. If all you need is to put messages into a pipeline,
-//!   [`Topology::push`](crate::Topology::push) with [`source::idle`](crate::source::idle) is enough.
-//! - [`Queue`] is a queue of records in memory that behaves as a broker does: what fails comes again, a bounded number of times, and
-//!   it knows how each message ended. The connectors' `testing` modules make records for it.
-//! - [`Recorder`] is an observer, of pipelines and of stages, that keeps what it heard and waits for what is to come.
-//! - [`Faults`] makes any handler fail, panic or hang at a chosen call; a [`FaultPlan`] says when. A feed has one too.
+//! - [`manual_source`] returns a source and the [`Feed`] that fills it. Each message has a [`Receipt`](crate::Receipt);
+//!   the feed finds messages that are settled twice or never, and can make messages stale. If you only need to put
+//!   messages into a pipeline, use [`Topology::push`](crate::Topology::push) with
+//!   [`source::idle`](crate::source::idle).
+//! - [`Queue`] is an in-memory queue of records that behaves as a broker does: failed messages are delivered again, a
+//!   limited number of times, and the queue records how each message ended. The connectors' `testing` modules build
+//!   records for it.
+//! - [`Recorder`] is an observer of pipelines and stages that records events and waits for them.
+//! - [`Faults`] makes any handler fail, panic or hang at a chosen call; a [`FaultPlan`] specifies which. A feed has one
+//!   too.
 //! - [`Reader`] holds one producer without an engine, for tests of a connector.
-//! - [`RecordingPublisher`] is a publisher that keeps what it is given.
-//! - [`Collector`] is a list that handlers write and tests wait for; [`assert_order_per_key`] and [`drained`] check ends.
+//! - [`RecordingPublisher`] is a publisher that records the messages it is sent.
+//! - [`Collector`] is a list that handlers append to and tests wait for; [`assert_order_per_key`] and [`drained`] check
+//!   how a run ended.
 //!
-//! Nothing here sleeps: all waiting is for something to happen, so tests run at full speed, and with
-//! `#[tokio::test(start_paused = true)]` time-outs and rate limits take no time at all.
+//! Nothing here sleeps: every wait is for an event, so tests run at full speed. With `#[tokio::test(start_paused =
+//! true)]` timeouts and rate limits take no time at all.
 //!
 //! ```
 //! use broadway_core::{Message, Pipeline, handler_fn, testing};

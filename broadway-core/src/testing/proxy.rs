@@ -1,4 +1,4 @@
-//! The network between a client and its broker, in the hands of a test: cut, silent, slow, or not there.
+//! [`Proxy`]: a network between a client and its broker that a test cuts, silences, slows or refuses.
 //!
 //! ```text
 //!  client ──► 127.0.0.1:port ──► connection: two flows, there and back ──► broker
@@ -6,8 +6,9 @@
 //!  test ── cut, freeze, delay … ──► NetworkState (a watch: every connection sees each change)
 //! ```
 //!
-//! `state` is what the test wants and what the proxy counted, `connection` one client with its way to the broker, `flow` one
-//! direction of it, `network` what both ask of the state. One task accepts; it owns the tasks of its connections, and the [`Proxy`] owns it: nothing outlives that.
+//! `state` holds the settings of the test and the proxy's counts, `connection` serves one client, `flow` is one
+//! direction of a connection, and `network` is the state as one connection sees it. One task accepts connections and
+//! owns their tasks; the [`Proxy`] owns that task, so nothing outlives it.
 
 mod connection;
 mod flow;
@@ -33,13 +34,13 @@ use self::{
     state::{NetworkState, ProxyCounts},
 };
 
-/// A TCP proxy on 127.0.0.1 before a broker, whose network fails when a test says so.
+/// A TCP proxy on 127.0.0.1 in front of a broker, whose network fails on request.
 ///
-/// What is said of it holds for the connections that are there and for those to come, both ways, until it is taken back; only
-/// [`cut`](Self::cut) is over at once. Dropped, it closes its connections and its port.
+/// A setting applies to present and future connections, in both directions, until it is changed back; only
+/// [`cut`](Self::cut) is momentary. Dropping the proxy closes its connections and its port.
 ///
-/// Limits: a connection holds up to 1 MiB in each direction that it has read and not yet passed on; beyond that the sender finds
-/// its window full, as with a real network. A broker that tells its clients other addresses (Kafka) has to be told this one.
+/// Limits: a connection buffers up to 1 MiB in each direction. Beyond that the sender finds its window full, as on a
+/// real network. A broker that sends its clients other addresses (Kafka) has to be configured with this one.
 ///
 /// ```
 /// use broadway_core::testing::Proxy;
@@ -71,32 +72,32 @@ pub struct Proxy {
     accepting: AbortHandle,
 }
 
-/// How long it waits after the system refused it a connection, for instance because too many files are open.
+/// The pause after the system refused a connection, for instance because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long it waits for an address that another has.
+/// How long to wait for an address that is in use.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(120);
 
 impl Proxy {
-    /// Listens at a free port of 127.0.0.1 and leads to `broker`, which need not be there yet.
+    /// Listens on a free port of 127.0.0.1 and forwards to `broker`, which need not exist yet.
     ///
     /// # Errors
     ///
-    /// When there is no free port.
+    /// Fails if no port is free.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with its network enabled.
+    /// Panics outside a tokio runtime with its network enabled.
     pub async fn start(broker: SocketAddr) -> io::Result<Self> {
         Self::with(TcpListener::bind("127.0.0.1:0").await?, broker)
     }
 
-    /// As [`start`](Self::start), at this address, to which the broker sends its clients. Waits for up to two minutes until
-    /// another has left it.
+    /// As [`start`](Self::start), at this address, to which the broker sends its clients. Waits up to two minutes for
+    /// an address that is in use.
     ///
     /// # Errors
     ///
-    /// When the address is still taken then, or is none of this machine's.
+    /// Fails if the address is still in use then, or does not belong to this machine.
     ///
     /// # Panics
     ///
@@ -131,62 +132,63 @@ impl Proxy {
         })
     }
 
-    /// Where clients connect.
+    /// Returns the address that clients connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it leads to.
+    /// Returns the address of the broker.
     #[must_use]
     pub fn broker(&self) -> SocketAddr {
         self.broker
     }
 
-    /// How many connections came, refused ones too.
+    /// Returns how many connections arrived, including refused ones.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.counts.accepted()
     }
 
-    /// How many bytes were passed on, both ways together: whether something moves.
+    /// Returns how many bytes were forwarded in both directions together.
     #[must_use]
     pub fn passed(&self) -> u64 {
         self.counts.passed()
     }
 
-    /// Resets all present connections, to the client and to the broker. What was under way is lost, and what is sent after this
-    /// call arrives nowhere. New connections are not concerned.
+    /// Resets all present connections, to the client and to the broker. Data in transit is lost, and data sent after
+    /// this call arrives nowhere. New connections are not affected.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// Whether new connections are reset as soon as they are made. Those that are there stay: [cut](Self::cut) them.
+    /// Sets whether new connections are reset at once. Present connections stay: [cut](Self::cut) them.
     pub fn refuse(&self, refuse: bool) {
         self.state.send_modify(|state| state.is_refusing = refuse);
     }
 
-    /// Silence: connections stay open, nothing passes that is sent after this call, and no side learns that the other closed or reset its end. New connections
-    /// are accepted, and silent.
+    /// Silences the network: connections stay open, data sent after this call is not forwarded, and neither side learns
+    /// that the other closed or reset its end. New connections are accepted, and silent.
     pub fn freeze(&self) {
         self.state.send_modify(|state| state.is_frozen = true);
     }
 
-    /// The end of [`freeze`](Self::freeze): what was held is delivered, the end of a connection too.
+    /// Ends [`freeze`](Self::freeze): held data is delivered, and so is the end of a connection.
     pub fn thaw(&self) {
         self.state.send_modify(|state| state.is_frozen = false);
     }
 
-    /// Everything arrives this much later, each way, in order and no slower. What was read before keeps its time. Zero ends it.
+    /// Delays all data by this time, in each direction, in order and without reducing the throughput. Data read before
+    /// keeps its time. Zero ends the delay.
     pub fn delay(&self, delay: Duration) {
         self.state.send_modify(|state| state.delay = delay);
     }
 
-    /// At most this many bytes a second, for each connection and direction.
+    /// Limits each connection and direction to this many bytes per second.
     ///
     /// # Panics
     ///
-    /// When it is 0: that would be [`freeze`](Self::freeze).
+    /// Panics if it is 0: use [`freeze`](Self::freeze).
     #[track_caller]
     pub fn slow(&self, bytes_per_second: u32) {
         assert!(bytes_per_second > 0, "at least a byte a second");
@@ -194,7 +196,7 @@ impl Proxy {
             .send_modify(|state| state.bytes_per_second = Some(bytes_per_second));
     }
 
-    /// The end of [`slow`](Self::slow).
+    /// Ends [`slow`](Self::slow).
     pub fn full_speed(&self) {
         self.state
             .send_modify(|state| state.bytes_per_second = None);
@@ -218,7 +220,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Accepts until it is aborted, which aborts its connections: they are in its set.
+/// Accepts connections until it is aborted, which aborts its connections too: they are in its set.
 async fn accept(
     listener: TcpListener,
     broker: SocketAddr,

@@ -1,4 +1,4 @@
-//! A queue in memory that treats records as a broker does: [`Queue`].
+//! [`Queue`]: an in-memory queue that treats records as a broker does.
 
 mod source;
 
@@ -13,22 +13,22 @@ use crate::{ack::Outcome, message::Record};
 
 pub use source::{QueueAcknowledger, QueueProducer, QueueSource};
 
-/// How often a message is delivered before it is given up, unless that is said.
+/// The default number of deliveries of a message.
 const DELIVERIES_MAX: u32 = 5;
 
-/// Makes a record for each of its deliveries: the record builders of the connectors (`broadway::kafka::testing` and its like), and
-/// functions of the number of the delivery, from 1.
+/// Makes a record for each of its deliveries. Implemented by the record builders of the connectors
+/// (`broadway::kafka::testing` and so on), and by functions of the number of the delivery, from 1.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not make records",
     label = "not a record builder",
     note = "publish a builder, as `broadway::kafka::testing::record(…)` returns it (without `build`), or a function `|delivery: u32| record`"
 )]
 pub trait MakeRecord: Send + Sync + 'static {
-    /// What it makes.
+    /// The type of the record.
     type Record: Record;
 
-    /// The record of this delivery, counted from 1. A builder tells the number where its broker would: as the receive count of SQS,
-    /// the redelivered flag of RabbitMQ, the delivery attempt of Pub/Sub.
+    /// Makes the record of this delivery, counted from 1. A builder sets the number where its broker would: the receive
+    /// count of SQS, the redelivered flag of RabbitMQ, the delivery attempt of Pub/Sub.
     fn make(&self, delivery: u32) -> Self::Record;
 }
 
@@ -45,14 +45,15 @@ where
     }
 }
 
-/// A queue in memory, to run a handler with records as they come from a broker. Clones are the same queue.
+/// An in-memory queue, to run a handler with records as they come from a broker. Clones are the same queue.
 ///
-/// What is published is delivered in this order. A message that fails, or is released, is delivered again, behind what waits, until it
-/// was delivered [`deliveries_max`](Self::deliveries_max) times; then it is given up, as with a redrive policy. With
-/// [`ordered`](Self::ordered), nothing of a key is delivered past a message of that key that has not ended, as in a FIFO queue.
+/// Messages are delivered in the order of publication. A message that fails or is released is delivered again, behind
+/// the waiting messages, until it was delivered [`deliveries_max`](Self::deliveries_max) times; then it is given up, as
+/// with a redrive policy. With [`ordered`](Self::ordered), a message is delivered only when all earlier messages of its
+/// key have ended, as in a FIFO queue.
 ///
-/// A message that [`DeadLetters`](crate::DeadLetters) has sent away counts as acknowledged, as at a broker; the letter is in the
-/// [`RecordingPublisher`](super::RecordingPublisher). Nothing here waits for time to pass.
+/// A message that [`DeadLetters`](crate::DeadLetters) has sent counts as acknowledged, as at a broker; the dead letter
+/// is in the [`RecordingPublisher`](super::RecordingPublisher). Nothing here waits for time to pass.
 ///
 /// ```
 /// use broadway_core::{Message, NoAckOptions, Pipeline, Record, handler_fn, testing::{QueueEnd, Queue}};
@@ -96,7 +97,7 @@ pub struct Queue<R: Record> {
 pub enum QueueEnd {
     /// It was done, or its dead letter was confirmed.
     Acknowledged,
-    /// It was delivered as often as the queue allows, and never done.
+    /// It was delivered as often as the queue allows, and was never done.
     GivenUp,
 }
 
@@ -104,7 +105,7 @@ struct QueueShared<R: Record> {
     source: ManualSource<R>,
     feed: Feed<R>,
     state: Mutex<QueueState<R>>,
-    /// The messages that have ended, in this order.
+    /// The messages that have ended, in order.
     ended: Collector<usize>,
 }
 
@@ -112,9 +113,9 @@ type RecordMaker<R> = Arc<dyn MakeRecord<Record = R>>;
 
 struct QueueState<R> {
     messages: Vec<QueuedMessage<R>>,
-    /// Which message the delivery of this number in the feed is of.
+    /// The message behind each delivery, by the delivery's number in the feed.
     out: HashMap<usize, usize>,
-    /// Of each key, messages that have not ended; the first one is out. Only where order is kept.
+    /// The messages of each key that have not ended; the first one is delivered. Only with order.
     lines: HashMap<Vec<u8>, VecDeque<usize>>,
     deliveries_max: u32,
     ordered: bool,
@@ -130,7 +131,7 @@ struct QueuedMessage<R> {
 }
 
 impl<R: Record> Queue<R> {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub fn new() -> Self {
         let (source, feed) = manual_source();
@@ -152,19 +153,19 @@ impl<R: Record> Queue<R> {
         }
     }
 
-    /// How often a message is delivered before it is given up. Defaults to 5; 0 counts as 1.
+    /// Sets how often a message is delivered before it is given up. Defaults to 5; 0 counts as 1.
     #[must_use]
     pub fn deliveries_max(self, deliveries: u32) -> Self {
         self.shared.lock().deliveries_max = deliveries.max(1);
         self
     }
 
-    /// Delivers one message of a [key](Record::key) at a time, and the next one when it has ended. Records without a key are in no
-    /// order.
+    /// Delivers one message of a [key](Record::key) at a time, and the next one when it has ended. Records without a
+    /// key have no order.
     ///
     /// # Panics
     ///
-    /// When something was published already.
+    /// Panics if a message was published already.
     #[must_use]
     #[track_caller]
     pub fn ordered(self) -> Self {
@@ -179,18 +180,18 @@ impl<R: Record> Queue<R> {
         self
     }
 
-    /// The source, for a pipeline. Several pipelines, and several producers of one, share the messages.
+    /// Returns the source, for a pipeline. Several pipelines, and several producers of one, share the messages.
     pub fn source(&self) -> QueueSource<R> {
         QueueSource {
             shared: Arc::clone(&self.shared),
         }
     }
 
-    /// Adds a message, and returns its number: 0 for the first one.
+    /// Adds a message and returns its number: 0 for the first one.
     ///
     /// # Panics
     ///
-    /// After [`end`](Self::end).
+    /// Panics after [`end`](Self::end).
     #[track_caller]
     pub fn publish(&self, record: impl MakeRecord<Record = R>) -> usize {
         let mut state = self.shared.lock();
@@ -216,76 +217,77 @@ impl<R: Record> Queue<R> {
         number
     }
 
-    /// When every message has ended, producers say that there are no more, and the pipeline ends.
+    /// Makes producers report the end of the source once every message has ended; then the pipeline ends.
     pub fn end(&self) {
         let mut state = self.shared.lock();
         state.is_closed = true;
         self.shared.end_if_over(&state);
     }
 
-    /// Waits until every message that was published up to now has ended.
+    /// Waits until every message published before this call has ended.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is taken.
+    /// Cancel safe: nothing is removed.
     pub async fn wait_ended(&self) {
         let count = self.shared.lock().messages.len();
         self.shared.ended.wait_len(count).await;
     }
 
-    /// How the message of this number ended; `None` if it has not.
+    /// Returns how the message with this number ended; `None` if it has not.
     ///
     /// # Panics
     ///
-    /// When no message has this number.
+    /// Panics if no message has this number.
     #[must_use]
     #[track_caller]
     pub fn end_of(&self, number: usize) -> Option<QueueEnd> {
         self.shared.lock().message(number).end
     }
 
-    /// How often the message of this number was delivered, or put where a producer takes it.
+    /// Returns how often the message with this number was delivered, or queued for delivery.
     ///
     /// # Panics
     ///
-    /// When no message has this number.
+    /// Panics if no message has this number.
     #[must_use]
     #[track_caller]
     pub fn deliveries_of(&self, number: usize) -> u32 {
         self.shared.lock().message(number).deliveries
     }
 
-    /// How each delivery of this message ended, in order.
+    /// Returns how each delivery of this message ended, in order.
     ///
     /// # Panics
     ///
-    /// When no message has this number.
+    /// Panics if no message has this number.
     #[must_use]
     #[track_caller]
     pub fn outcomes_of(&self, number: usize) -> Vec<Outcome> {
         self.shared.lock().message(number).outcomes.clone()
     }
 
-    /// The numbers of the messages that were acknowledged, rising.
+    /// Returns the numbers of the acknowledged messages, in ascending order.
     #[must_use]
     pub fn acknowledged(&self) -> Vec<usize> {
         self.shared.lock().ended(Some(QueueEnd::Acknowledged))
     }
 
-    /// The numbers of the messages that were given up, rising.
+    /// Returns the numbers of the messages that were given up, in ascending order.
     #[must_use]
     pub fn given_up(&self) -> Vec<usize> {
         self.shared.lock().ended(Some(QueueEnd::GivenUp))
     }
 
-    /// The numbers of the messages that have not ended, rising.
+    /// Returns the numbers of the messages that have not ended, in ascending order.
     #[must_use]
     pub fn left(&self) -> Vec<usize> {
         self.shared.lock().ended(None)
     }
 
-    /// The feed below: faults, what was called on producers, the groups in which messages were settled with their
-    /// [options](crate::Settled::options), and the check that each delivery was settled once. Do not push to it or end it.
+    /// Returns the underlying feed: faults, the calls to producers, the groups in which messages were settled with
+    /// their [options](crate::Settled::options), and the check that each delivery was settled once. Do not push to it
+    /// or end it.
     #[must_use]
     pub fn feed(&self) -> &Feed<R> {
         &self.shared.feed
@@ -297,20 +299,20 @@ impl<R: Record> QueueShared<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts the message where a producer takes it.
+    /// Queues the message for delivery.
     fn deliver(&self, state: &mut QueueState<R>, number: usize, record: Option<R>) {
         let message = &mut state.messages[number];
         message.deliveries += 1;
         let record = record.unwrap_or_else(|| message.make.make(message.deliveries));
-        // Under the lock: the delivery must be known before it can be settled.
+        // Under the lock: the delivery must be recorded before it can be settled.
         state.out.insert(self.feed.pushed(), number);
         drop(self.feed.push(record));
     }
 
-    /// A delivery came back.
+    /// Records how a delivery ended.
     fn settled(&self, delivery: usize, outcome: Outcome) {
         let mut state = self.lock();
-        // Settled twice, or pushed by somebody else: the feed's books have it.
+        // A delivery that was settled twice, or pushed to the feed directly, is in the feed's log.
         let Some(number) = state.out.remove(&delivery) else {
             return;
         };
@@ -354,7 +356,7 @@ impl<R> QueueState<R> {
         ended.map(|(number, _)| number).collect()
     }
 
-    /// The message that waited for this one to end.
+    /// Returns the message that waited for this one to end.
     fn next_in_line(&mut self, number: usize) -> Option<usize> {
         let key = self.messages[number].key.as_ref()?;
         let line = self.lines.get_mut(key)?;

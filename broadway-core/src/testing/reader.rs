@@ -1,4 +1,4 @@
-//! A producer without an engine: what tests of a connector do by hand.
+//! [`Reader`]: a producer without an engine, for tests of a connector.
 
 use std::{fmt, future::Future, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::{
     telemetry::Emitter,
 };
 
-/// What a producer of type `P` delivers.
+/// A delivery of a producer of type `P`.
 pub type Received<P> = Delivery<<P as SourceProducer>::Item, TokenOf<P>>;
 
-/// One opened producer in the hands of a test, which stands for the engine: it asks, looks, settles, and closes.
+/// One open producer that a test drives in place of the engine: it demands, inspects, settles and closes.
 ///
-/// Every wait is bounded by a minute, so that a connector that hangs fails its test and says where.
+/// Every wait is limited to a minute, so that a connector that hangs fails its test with the place.
 ///
 /// ```
 /// use broadway_core::{source, testing::Reader};
@@ -40,7 +40,7 @@ pub struct Reader<P: SourceProducer> {
     recorder: Recorder,
 }
 
-/// Far above what is needed, so that only a hang meets it.
+/// Far above the time that is needed, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl<P: SourceProducer> Reader<P> {
@@ -48,11 +48,11 @@ impl<P: SourceProducer> Reader<P> {
     ///
     /// # Errors
     ///
-    /// What [`Source::open`] says.
+    /// Returns the error of [`Source::open`].
     ///
     /// # Panics
     ///
-    /// When it hangs.
+    /// Panics if it hangs.
     pub async fn open<S: Source<Producer = P>>(source: &S) -> Result<Self, BoxError> {
         let recorder = Recorder::new();
         let cx = OpenContext::for_test().with_emitter(Emitter::new("test", recorder.clone()));
@@ -64,28 +64,29 @@ impl<P: SourceProducer> Reader<P> {
         })
     }
 
-    /// What it told the observers of its pipeline.
+    /// Returns the events that the producer reported.
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
     }
 
-    /// Its acknowledger, which may outlive it.
+    /// Returns the acknowledger, which may outlive the reader.
     #[must_use]
     pub fn acknowledger(&self) -> Arc<P::Acknowledger> {
         self.acknowledger.clone()
     }
 
-    /// What comes next, at most `demand`.
+    /// Returns the next messages, at most `demand`.
     ///
     /// # Errors
     ///
-    /// What [`SourceProducer::produce`] says; the engine would open the source again. What came before the error is lost to this
-    /// reader, as it is to nobody else: use [`some_into`](Self::some_into) to see it.
+    /// Returns the error of [`SourceProducer::produce`], after which the engine would open the source again. This
+    /// reader loses the messages that came before the error, unlike the engine: use [`some_into`](Self::some_into) to
+    /// keep them.
     ///
     /// # Panics
     ///
-    /// When nothing comes, when more comes than was asked for, or when `demand` is 0.
+    /// Panics if no message comes, if more come than were demanded, or if `demand` is 0.
     pub async fn some(&mut self, demand: usize) -> Result<Vec<Received<P>>, BoxError> {
         let mut out = Vec::new();
         self.some_into(demand, &mut out).await?;
@@ -96,7 +97,7 @@ impl<P: SourceProducer> Reader<P> {
     ///
     /// # Errors
     ///
-    /// As [`some`](Self::some); what came before the error is in `out`.
+    /// As [`some`](Self::some). Messages that came before the error are in `out`.
     ///
     /// # Panics
     ///
@@ -117,11 +118,11 @@ impl<P: SourceProducer> Reader<P> {
         Ok(())
     }
 
-    /// Exactly `n` messages, in the order in which they came.
+    /// Returns exactly `n` messages, in order.
     ///
     /// # Panics
     ///
-    /// When fewer come, or the producer fails.
+    /// Panics if fewer come, or if the producer fails.
     pub async fn exactly(&mut self, n: usize) -> Vec<Received<P>> {
         let mut all = Vec::with_capacity(n);
         while all.len() < n {
@@ -133,11 +134,11 @@ impl<P: SourceProducer> Reader<P> {
         all
     }
 
-    /// Asks for a message while `other`, which has to come to its end, does: nothing may be delivered until then.
+    /// Demands a message while `other` runs to its end, and checks that none is delivered until then.
     ///
     /// # Panics
     ///
-    /// When something comes, or the producer fails.
+    /// Panics if a message comes, or if the producer fails.
     pub async fn nothing_until<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut out = Vec::new();
         let value = {
@@ -157,11 +158,11 @@ impl<P: SourceProducer> Reader<P> {
     ///
     /// # Errors
     ///
-    /// What [`Acknowledger::settle`] says.
+    /// Returns the error of [`Acknowledger::settle`].
     ///
     /// # Panics
     ///
-    /// When it hangs, or does not drain what it is given.
+    /// Panics if it hangs, or if it does not drain its list.
     pub async fn settle(
         &self,
         outcome: &Outcome,
@@ -172,7 +173,7 @@ impl<P: SourceProducer> Reader<P> {
             .map(|delivery| Settled::for_test(delivery.token, outcome.clone()))
             .collect();
         let result = timely("settle", self.acknowledger.settle(&mut settled)).await;
-        assert!(settled.is_empty(), "settle drains what it is given");
+        assert!(settled.is_empty(), "settle drains its list");
         result
     }
 
@@ -180,7 +181,7 @@ impl<P: SourceProducer> Reader<P> {
     ///
     /// # Panics
     ///
-    /// When the acknowledger fails.
+    /// Panics if the acknowledger fails.
     pub async fn done(&self, received: impl IntoIterator<Item = Received<P>>) {
         if let Err(error) = self.settle(&Outcome::Done, received).await {
             panic!("the acknowledger failed: {error}");
@@ -191,7 +192,7 @@ impl<P: SourceProducer> Reader<P> {
     ///
     /// # Panics
     ///
-    /// When the acknowledger fails.
+    /// Panics if the acknowledger fails.
     pub async fn failed(&self, received: impl IntoIterator<Item = Received<P>>) {
         let reason = Reason::error(Callback::HandleMessage, "it does not work");
         if let Err(error) = self.settle(&Outcome::Failed(reason), received).await {
@@ -199,24 +200,24 @@ impl<P: SourceProducer> Reader<P> {
         }
     }
 
-    /// Draining begins: see [`SourceProducer::stop`].
+    /// Stops the producer, as a drain does: see [`SourceProducer::stop`].
     ///
     /// # Panics
     ///
-    /// When it hangs.
+    /// Panics if it hangs.
     pub async fn stop(&mut self) {
         timely("stop", self.producer.stop()).await;
     }
 
-    /// Stops and closes, and gives what was told meanwhile.
+    /// Stops and closes the producer, and returns the events that it reported.
     ///
     /// # Errors
     ///
-    /// What [`SourceProducer::close`] says.
+    /// Returns the error of [`SourceProducer::close`].
     ///
     /// # Panics
     ///
-    /// When it hangs.
+    /// Panics if it hangs.
     pub async fn close(mut self) -> Result<Recorder, BoxError> {
         self.stop().await;
         timely("close", self.producer.close()).await?;

@@ -1,11 +1,11 @@
-//! An observer that remembers.
+//! [`Recorder`]: an observer that records events.
 
 use std::fmt;
 
 use super::{collector::Collector, fields};
 use crate::telemetry::{Event, Observer};
 
-/// An observer that keeps what it heard, of pipelines and of [stages](crate::stage). Clones share one memory.
+/// Records the events of pipelines and of [stages](crate::stage). Clones share one list.
 ///
 /// ```
 /// use broadway_core::{Message, Pipeline, handler_fn, source, testing::{Recorder, drained}};
@@ -15,7 +15,7 @@ use crate::telemetry::{Event, Observer};
 /// let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
 /// let topology = Pipeline::new(source::idle(), handler).observe(recorder.clone()).start().await?;
 /// topology.push([1, 2, 3]).await?;
-/// recorder.wait_for(|heard| heard.name() == "chunk_stopped").await;
+/// recorder.wait_for(|recorded| recorded.name() == "chunk_stopped").await;
 /// drained(&topology).await;
 /// assert_eq!(recorder.sum("chunk_stopped", "done"), 3);
 /// assert_eq!(recorder.count("message_failed"), 0);
@@ -25,64 +25,67 @@ use crate::telemetry::{Event, Observer};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Recorder {
-    heard: Collector<RecordedEvent>,
+    recorded: Collector<RecordedEvent>,
 }
 
 impl Recorder {
-    /// Nothing heard yet.
+    /// Creates an empty recorder.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Everything heard, in order.
+    /// Returns all events, in order.
     #[must_use]
     pub fn all(&self) -> Vec<RecordedEvent> {
-        self.heard.all()
+        self.recorded.all()
     }
 
-    /// The events of this name, in order.
+    /// Returns the events with this name, in order.
     #[must_use]
     pub fn of(&self, name: &str) -> Vec<RecordedEvent> {
-        let mut heard = self.all();
-        heard.retain(|heard| heard.name == name);
-        heard
+        let mut recorded = self.all();
+        recorded.retain(|recorded| recorded.name == name);
+        recorded
     }
 
-    /// How many events of this name were heard.
+    /// Returns how many events with this name were recorded.
     #[must_use]
     pub fn count(&self, name: &str) -> usize {
         self.of(name).len()
     }
 
-    /// The sum of a field over all events of this name.
+    /// Returns the sum of a field over all events with this name.
     ///
     /// # Panics
     ///
-    /// When one of them has no such number.
+    /// Panics if the field of one of them is not a number.
     #[must_use]
     #[track_caller]
     pub fn sum(&self, name: &str, field: &str) -> u64 {
-        self.of(name).iter().map(|heard| heard.number(field)).sum()
+        self.of(name)
+            .iter()
+            .map(|recorded| recorded.number(field))
+            .sum()
     }
 
-    /// Waits for an event, also one that was heard already, and returns the first.
+    /// Waits for an event and returns the first. Events that were recorded before count.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is forgotten.
+    /// Cancel safe: nothing is removed.
     pub async fn wait_for(&self, wanted: impl FnMut(&RecordedEvent) -> bool) -> RecordedEvent {
-        self.heard.wait_for(wanted).await
+        self.recorded.wait_for(wanted).await
     }
 
-    /// Waits until at least `n` events of this name were heard.
+    /// Waits until at least `n` events with this name were recorded.
     pub async fn wait_count(&self, name: &str, n: usize) {
         if n == 0 {
             return;
         }
         let mut found = 0;
-        let counted = |heard: &RecordedEvent| {
-            found += usize::from(heard.name == name);
+        let counted = |recorded: &RecordedEvent| {
+            found += usize::from(recorded.name == name);
             found == n
         };
         self.wait_for(counted).await;
@@ -91,7 +94,7 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn on_event(&self, teller: &str, event: &Event<'_>) {
-        self.heard.push(RecordedEvent {
+        self.recorded.push(RecordedEvent {
             teller: teller.to_owned(),
             name: event.name(),
             fields: fields::of(event),
@@ -99,9 +102,9 @@ impl Observer for Recorder {
     }
 }
 
-/// An event as a [`Recorder`] remembers it: its name, and its fields but for durations, which are never the same twice.
+/// A recorded event: its name, and its fields except durations, which are never the same twice.
 ///
-/// Shown as `chunk_started processor=0 count=3`.
+/// Displayed as `chunk_started processor=0 count=3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedEvent {
     teller: String,
@@ -110,30 +113,30 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    /// The name of the pipeline, or of the stage, that told it.
+    /// Returns the name of the pipeline, publisher or stage that reported it.
     #[must_use]
     pub fn teller(&self) -> &str {
         &self.teller
     }
 
-    /// The event's name, as of [`Event::name`].
+    /// Returns the event's name, as [`Event::name`].
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// A field as text: a number, a name, an error. `None`: the event has no such field, or it was empty.
+    /// Returns a field as text: a number, a name, an error. `None` if the event has no such field, or if it was empty.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(name, _)| *name == field);
         found.map(|(_, text)| text.as_str())
     }
 
-    /// A field as a number.
+    /// Returns a field as a number.
     ///
     /// # Panics
     ///
-    /// When the event has no such field, or it is no number.
+    /// Panics if the event has no such field, or if it is not a number.
     #[must_use]
     #[track_caller]
     pub fn number(&self, field: &str) -> u64 {

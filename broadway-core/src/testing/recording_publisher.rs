@@ -1,4 +1,4 @@
-//! A publisher that keeps what it is given.
+//! [`RecordingPublisher`]: a publisher that records messages.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,7 @@ use crate::{
     publisher::{Outgoing, Publisher},
 };
 
-/// A publisher that confirms everything and keeps it, but for what it was told to fail. Clones share one memory.
+/// Confirms and records every message, except those that a test lets fail. Clones share one list.
 ///
 /// ```
 /// use broadway_core::{Outgoing, PublishError, Publisher, testing::RecordingPublisher};
@@ -38,25 +38,25 @@ pub struct RecordingPublisher {
 #[derive(Default)]
 struct RecordingPublisherShared {
     sent: Collector<Outgoing>,
-    /// What the next messages fail with.
+    /// The errors of the next messages.
     failures: Mutex<VecDeque<PublishError>>,
     is_closed: AtomicBool,
 }
 
 impl RecordingPublisher {
-    /// Nothing sent yet.
+    /// Creates an empty publisher.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was confirmed, in order.
+    /// Returns the confirmed messages, in order.
     #[must_use]
     pub fn sent(&self) -> &Collector<Outgoing> {
         &self.shared.sent
     }
 
-    /// Fails the next message that isn't failed yet. Each call fails one.
+    /// Makes one more message fail with this error: the next one that does not fail yet.
     pub fn fail_next(&self, error: PublishError) {
         self.failures().push_back(error);
     }

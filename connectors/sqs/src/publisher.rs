@@ -19,6 +19,7 @@ use broadway_core::{
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use builder::BYTES_MAX;
 pub use builder::SqsPublisherBuilder;
 use convert::ConversionRules;

@@ -1,4 +1,4 @@
-//! Which brokers there are, names that nothing else uses, and the little HTTP that their own interfaces need.
+//! The addresses of the brokers, unique names, and the small HTTP client for the brokers' own interfaces.
 
 use std::{
     io::{Read, Write},
@@ -10,17 +10,17 @@ use std::{
 
 use broadway::BoxError;
 
-/// The most that our publishers take in: few, so that it is soon reached.
+/// The in-flight limit of our publishers: low, so that it is reached soon.
 pub(crate) const IN_FLIGHT_MAX: usize = 100;
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The address of a broker; `None` after printing that the test is left out.
+/// Returns the address of a broker; `None` after printing that the test is skipped.
 pub(crate) fn address(name: &str) -> Option<SocketAddr> {
     let address = broadway_test_brokers::broker(name)?;
     Some(address.parse().expect("an IP address and a port"))
 }
 
-/// A name that nothing else uses.
+/// Returns a unique name.
 pub(crate) fn unique(what: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
@@ -28,7 +28,7 @@ pub(crate) fn unique(what: &str) -> String {
     format!("conform-{what}-{}-{nanos:x}-{count}", process::id()).replace('_', "-")
 }
 
-/// What the server answers to a GET of `path`, head and body.
+/// Returns the server's response to a GET of `path`, head and body.
 pub(crate) async fn get(server: SocketAddr, path: String) -> Result<String, BoxError> {
     let answered = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect_timeout(&server, ANSWER)?;

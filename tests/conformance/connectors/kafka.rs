@@ -42,7 +42,7 @@ impl ConnectorUnderTest for TestKafka {
     type Publisher = KafkaPublisher;
 
     fn capabilities(&self) -> Capabilities {
-        // A listener whose clients are sent on to where the proxy has to be.
+        // A listener whose clients are sent to the proxy's address.
         let [listener, proxy] =
             ["kafka_proxied", "kafka_proxy"].map(broadway_test_brokers::loopback);
         Capabilities::new(Some(listener))
@@ -50,7 +50,7 @@ impl ConnectorUnderTest for TestKafka {
             .orders_keys(true)
             .payload_max(900_000)
             .headers_max(100)
-            // More than `message.max.bytes` of the client.
+            // More than the client's `message.max.bytes`.
             .payload_refused_from(1_100_000)
             .outlives_its_process(true)
             .in_flight_max(IN_FLIGHT_MAX as u64)
@@ -73,7 +73,7 @@ impl ConnectorUnderTest for TestKafka {
             .brokers(via.unwrap_or(self.broker).to_string())
             .group(place)
             .start_offset(StartOffset::Earliest)
-            // A member that was killed is noticed after the session time-out, and joining takes no seconds.
+            // A member that was killed is noticed after the session timeout, and joining takes no seconds.
             .protocol(GroupProtocol::CooperativeSticky)
             .set("session.timeout.ms", "3000")
             .set("heartbeat.interval.ms", "300")
@@ -103,7 +103,7 @@ impl ConnectorUnderTest for TestKafka {
     }
 }
 
-/// How many messages the group has not committed.
+/// Returns how many messages the group has not committed.
 fn uncommitted(consumer: &BaseConsumer, topic: &str) -> Result<u64, BoxError> {
     let mut list = TopicPartitionList::new();
     list.add_partition_range(topic, 0, PARTITIONS - 1);

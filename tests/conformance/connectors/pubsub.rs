@@ -50,7 +50,7 @@ impl ConnectorUnderTest for TestPubSub {
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {
         let place = unique(promise);
-        // The topic, and then the subscription, which gets only what is published after it.
+        // The topic first, and then the subscription, which gets only messages that are published after it.
         self.publisher(&place, None).await?.close().await?;
         let reader = broadway::testing::Reader::open(&self.source(&place, None)).await?;
         reader.close().await?;
@@ -62,7 +62,7 @@ impl ConnectorUnderTest for TestPubSub {
             .endpoint(self.endpoint(via))
             .create_if_missing(NewSubscription::on(topic(place)).ordered())
             .lease_extension_max(Duration::from_secs(10))
-            // So that a process that is killed leaves others something to do until its leases end.
+            // So that a killed process leaves messages for others until its leases end.
             .outstanding_messages_max(OUTSTANDING_MAX)
             .on_failure(OnFailure::NackAfter(Duration::from_secs(1)))
     }

@@ -22,7 +22,7 @@ use broadway::{
 use super::broker::{IN_FLIGHT_MAX, address, unique};
 
 const PREFETCH: usize = 100;
-/// Short, so that a client that falls silent is soon noticed; not so short that a busy machine looks like one.
+/// Short, so that a silent client is noticed soon; not so short that a slow machine looks like one.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl TestRabbitMq {
         })
     }
 
-    /// With another heartbeat, where more processes run than there are cores.
+    /// With another heartbeat, for tests with more processes than cores.
     #[allow(dead_code, reason = "the reliability run uses it")]
     pub(crate) fn with_heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
@@ -69,7 +69,7 @@ impl ConnectorUnderTest for TestRabbitMq {
             .outlives_its_process(true)
             .in_flight_max(IN_FLIGHT_MAX as u64)
             .repeats_max(PREFETCH as u64)
-            // The broker looks every half of the interval.
+            // The broker checks every half of the interval.
             .silence_max(self.heartbeat * 3)
     }
 

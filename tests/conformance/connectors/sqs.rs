@@ -83,7 +83,7 @@ impl ConnectorUnderTest for TestSqs {
         publisher.open().await
     }
 
-    /// Those that wait, those that are out, and those that are delayed.
+    /// Waiting, in-flight and delayed messages.
     async fn unacknowledged(&self, place: &str) -> Result<Option<u64>, BoxError> {
         let path = format!("/000000000000/{place}?Action=GetQueueAttributes&AttributeName.1=All");
         let answer = get(self.broker, path).await?;

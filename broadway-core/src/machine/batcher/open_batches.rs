@@ -10,7 +10,7 @@ const NIL: u32 = u32::MAX;
 pub(super) struct OpenBatch<B> {
     /// Unique among the batches of a batcher.
     pub(super) id: u64,
-    pub(super) bin: B,
+    pub(super) items: B,
     pub(super) n: usize,
     pub(super) bytes: usize,
     pub(super) opened: Instant,
@@ -152,7 +152,7 @@ impl<K: Clone + Eq, B, St> OpenBatches<K, B, St> {
     }
 
     /// Opens a batch for an idle key.
-    pub(super) fn open_batch(&mut self, slot: u32, bin: B, opened: Instant) -> &mut OpenBatch<B> {
+    pub(super) fn open_batch(&mut self, slot: u32, items: B, opened: Instant) -> &mut OpenBatch<B> {
         unlink(&mut self.slots, &mut self.idle, slot);
         link(&mut self.slots, &mut self.open, slot);
         self.open_len += 1;
@@ -160,7 +160,7 @@ impl<K: Clone + Eq, B, St> OpenBatches<K, B, St> {
         let id = self.opened;
         self.of(slot).batch.insert(OpenBatch {
             id,
-            bin,
+            items,
             n: 0,
             bytes: 0,
             opened,

@@ -59,7 +59,7 @@ impl<S: Splitter<u32>> Bench<S> {
     fn ready(&mut self) -> Vec<(u8, Vec<u32>, Trigger)> {
         let ready = self.ready.drain(..);
         ready
-            .map(|batch| (batch.key, batch.bin, batch.trigger))
+            .map(|batch| (batch.key, batch.items, batch.trigger))
             .collect()
     }
 }
@@ -348,5 +348,5 @@ fn emptied_bins_are_used_again_up_to_a_bound() {
     assert_eq!(bench.batcher.spare.len(), SPARE_BUFFERS_SMALL);
     bench.push(1, 0);
     bench.batcher.drain(&mut bench.ready);
-    assert!(bench.ready[0].bin.capacity() >= 1000);
+    assert!(bench.ready[0].items.capacity() >= 1000);
 }

@@ -1,11 +1,12 @@
-//! What is done stays done; what is not comes again.
+//! Done messages stay done; all others are delivered again.
 
 use super::{
     ConnectorUnderTest, Redelivery, Verdict,
     fixture::{Fixture, must, number},
 };
 
-/// What was acknowledged does not come again: at once, after a reopening, or when its lease would have ended.
+/// An acknowledged message is not delivered again: not at once, not after reopening, and not when its lease would have
+/// ended.
 pub async fn done_messages_are_not_redelivered<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "done", 0..100).await;
     let mut reader = fixture.open().await;
@@ -18,8 +19,8 @@ pub async fn done_messages_are_not_redelivered<S: ConnectorUnderTest>(connector:
     Verdict::Kept
 }
 
-/// Results that come in any order acknowledge exactly their own messages: when the later half is done, the earlier half is
-/// still to come.
+/// Results in any order acknowledge exactly their own messages: when the later half is done, the earlier half is
+/// delivered again.
 pub async fn results_in_any_order_acknowledge_the_right_messages<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
@@ -33,11 +34,11 @@ pub async fn results_in_any_order_acknowledge_the_right_messages<S: ConnectorUnd
         reader.done([received]).await;
     }
     reader.done(last).await;
-    // What it says about messages that nobody settled is not the point.
+    // `close` may fail here, because messages are unsettled.
     let _ = reader.close().await;
     drop(came);
     let mut reader = fixture.open().await;
-    // A log is read on from the first that was not done, and gives the later half again.
+    // A log resumes at the first message that was not done, and delivers the later half again.
     let again = match fixture.capabilities().redelivery {
         Redelivery::AfterReopening => 0..60,
         Redelivery::ToAnyone => 0..30,
@@ -49,14 +50,14 @@ pub async fn results_in_any_order_acknowledge_the_right_messages<S: ConnectorUnd
     Verdict::Kept
 }
 
-/// A message that was delivered and not settled is not acknowledged: closed without a result, it comes again.
+/// A message that was delivered and not settled is not acknowledged: closed without a result, it is delivered again.
 pub async fn no_message_is_acknowledged_before_it_is_done<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "before_done", 0..40).await;
     let mut reader = fixture.open().await;
     let held = reader.exactly(40).await;
-    // What it says about messages that nobody settled is not the point.
+    // `close` may fail here, because messages are unsettled.
     let _ = reader.close().await;
     drop(held);
     let mut reader = fixture.open().await;
@@ -67,7 +68,7 @@ pub async fn no_message_is_acknowledged_before_it_is_done<S: ConnectorUnderTest>
     Verdict::Kept
 }
 
-/// A failed message is not acknowledged: it comes again, as the broker delivers such messages.
+/// A failed message is not acknowledged: it is delivered again, as the broker delivers such messages.
 pub async fn a_failed_message_is_redelivered<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "failed", 0..20).await;
     let mut reader = fixture.open().await;

@@ -1,4 +1,4 @@
-//! Nothing is fetched that nobody asked for, and nothing taken in that cannot be sent.
+//! A source fetches no more than the demand, and a publisher accepts no more than it can send.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use super::{
 };
 use crate::publisher::{Outgoing, Publisher};
 
-/// Long enough for a publisher to take in what it will.
+/// Long enough for a publisher to accept all the messages that it will.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// A producer of which little is asked leaves the rest to others.
+/// A producer with little demand leaves the other messages to other producers.
 pub async fn prefetch_stays_within_its_limit<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(fetch_max) = connector.capabilities().fetch_max else {
-        return Verdict::DoesNotApply("what was fetched ahead is not to be seen from outside");
+        return Verdict::DoesNotApply("prefetched messages cannot be observed");
     };
     let total = 2 * fetch_max + 100;
     let fixture = Fixture::new(connector, "fetches").await;
-    // Each with a key of its own: of a key that is out, others get nothing, and should not.
+    // Each has a key of its own, because other producers get no message of a key that is in flight.
     let message = |number: usize| {
         let message = Outgoing::new(number.to_string());
         match connector.capabilities().orders_keys {
@@ -41,7 +41,7 @@ pub async fn prefetch_stays_within_its_limit<S: ConnectorUnderTest>(connector: &
     while came.len() < total - 10 - fetch_max {
         let Ok(some) = timeout(PATIENCE / 2, busy.some(100)).await else {
             panic!(
-                "fetched more than it says: others get {} of {total}, when {fetch_max} may be fetched ahead",
+                "fetched ahead more than documented: others get {} of {total}, when {fetch_max} may be fetched ahead",
                 came.len()
             );
         };
@@ -55,11 +55,11 @@ pub async fn prefetch_stays_within_its_limit<S: ConnectorUnderTest>(connector: &
     Verdict::Kept
 }
 
-/// While the broker says nothing a publisher takes in no more than its limit: of what callers had for it who then went away, no
-/// more is ever sent. Whoever waits gets confirmations when the broker speaks again.
+/// While the broker is silent, a publisher accepts no more messages than its limit: messages of callers that were
+/// cancelled beyond it are never sent. Callers that wait get confirmations when the broker answers again.
 pub async fn a_silent_broker_slows_publishers<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(max) = connector.capabilities().in_flight_max else {
-        return Verdict::DoesNotApply("how much the publisher takes in is not said");
+        return Verdict::DoesNotApply("the limit of the publisher is not declared");
     };
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -69,7 +69,7 @@ pub async fn a_silent_broker_slows_publishers<S: ConnectorUnderTest>(connector: 
         .publisher(&fixture.name, Some(proxy.address()))
         .await;
     let publisher = must("open the publisher", publisher);
-    // What a client makes with its first message is there then.
+    // After this, the objects that a client creates with its first message exist.
     let first = publisher.publish_one(fixture.numbered(0)).await;
     must("publish", first.map_err(Into::into));
     proxy.freeze();
@@ -80,7 +80,10 @@ pub async fn a_silent_broker_slows_publishers<S: ConnectorUnderTest>(connector: 
     let mut calls: FuturesUnordered<_> = calls.collect();
     let results = async { while calls.next().await.is_some_and(|result| result.is_err()) {} };
     let confirmed = timeout(SILENCE, results).await;
-    assert!(confirmed.is_err(), "confirmed by nobody, or all failed");
+    assert!(
+        confirmed.is_err(),
+        "confirmed by a silent broker, or all failed"
+    );
     drop(calls);
     let patient = 3 * max + 1..3 * max + 11;
     let messages = patient.clone().map(|number| fixture.numbered(number));
@@ -103,7 +106,7 @@ pub async fn a_silent_broker_slows_publishers<S: ConnectorUnderTest>(connector: 
     let taken = impatient.filter(|number| came.contains_key(number)).count() as u64;
     assert!(
         taken <= max,
-        "took in more than it says: {taken} messages when nothing was confirmed, {max} at most"
+        "accepted more than its limit: {taken} messages when nothing was confirmed, {max} at most"
     );
     Verdict::Kept
 }

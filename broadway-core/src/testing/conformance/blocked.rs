@@ -16,15 +16,15 @@ use crate::{
     testing::Collector,
 };
 
-/// Handlers that block every thread of the runtime, for longer than a lease and than the broker bears a silent client, lose neither
-/// the connection nor their messages: each is handled once.
+/// Handlers that block every thread of the runtime, for longer than a lease and than the broker tolerates a silent
+/// client, lose neither the connection nor their messages: each message is handled once.
 pub async fn a_blocked_handler_keeps_connection_and_lease<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let capabilities = connector.capabilities();
     let patience = capabilities.lease.max(capabilities.silence_max);
     let Some(patience) = patience else {
-        return Verdict::DoesNotApply("there are no leases, and a silent client is borne");
+        return Verdict::DoesNotApply("the broker has neither leases nor a limit on silence");
     };
     let fixture = Fixture::with(connector, "blocked", 0..4).await;
     let (done, blocked_for) = (Collector::new(), patience * 3 / 2);
@@ -37,7 +37,7 @@ pub async fn a_blocked_handler_keeps_connection_and_lease<S: ConnectorUnderTest>
         },
     );
     let topology = Pipeline::new(fixture.source(), handler)
-        // As many as the runtime of a promise has threads, twice: none is left for anything else.
+        // Twice the number of threads of the promise's runtime, so that none is free.
         .processors(Processors::new(4).max_demand(1))
         .start()
         .await;
@@ -54,7 +54,7 @@ pub async fn a_blocked_handler_keeps_connection_and_lease<S: ConnectorUnderTest>
     Verdict::Kept
 }
 
-/// What no handler should do, and some do.
+/// Handlers should not block their thread; some do.
 fn block(time: Duration) {
     thread::sleep(time);
 }

@@ -1,4 +1,4 @@
-//! What a broker can do, so that nothing is asked of it that it never promised.
+//! [`Capabilities`]: what a broker supports, so that the suite tests only what it guarantees.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,13 +6,13 @@ use std::{net::SocketAddr, time::Duration};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
-    /// To whoever reads, without more ado, or after a pause.
+    /// To any reader, at once or after a pause.
     ToAnyone,
     /// When the source is opened again.
     AfterReopening,
 }
 
-/// What a broker can do. A promise that needs more does not apply, and says so.
+/// Describes what a broker supports. A promise that needs more does not apply, and prints that.
 #[derive(Debug, Clone, Copy)]
 pub struct Capabilities {
     pub(super) broker: Option<SocketAddr>,
@@ -34,7 +34,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Of a broker at this address, before which a proxy can stand; `None` where there is no such thing.
+    /// For a broker at this address, in front of which a proxy can stand; `None` if that is not possible.
     #[must_use]
     pub const fn new(broker: Option<SocketAddr>) -> Self {
         Self {
@@ -57,111 +57,111 @@ impl Capabilities {
         }
     }
 
-    /// Where the broker is, if a proxy can stand before it.
+    /// Returns the address of the broker, if a proxy can stand in front of it.
     #[must_use]
     pub const fn broker(&self) -> Option<SocketAddr> {
         self.broker
     }
 
-    /// The proxy must listen here, since the broker sends its clients to this address. Default: anywhere.
+    /// The address at which the proxy must listen, because the broker sends its clients there. Defaults to any.
     #[must_use]
     pub const fn proxy_at(mut self, address: SocketAddr) -> Self {
         self.proxy_at = Some(address);
         self
     }
 
-    /// The smallest payload in bytes. Default: 0.
+    /// The smallest payload in bytes. Defaults to 0.
     #[must_use]
     pub const fn payload_min(mut self, bytes: usize) -> Self {
         self.payload_min = bytes;
         self
     }
 
-    /// The largest payload in bytes that is tried. Default: 64 KiB.
+    /// The largest payload in bytes to test. Defaults to 64 KiB.
     #[must_use]
     pub const fn payload_max(mut self, bytes: usize) -> Self {
         self.payload_max = bytes;
         self
     }
 
-    /// A size of a payload in bytes that is always refused. Default: none is known, and none is tried.
+    /// A payload size in bytes that is always refused. Defaults to none: no refusal is tested.
     #[must_use]
     pub const fn payload_refused_from(mut self, bytes: usize) -> Self {
         self.refused_from = Some(bytes);
         self
     }
 
-    /// Payloads are text: bytes that aren't UTF-8 must be refused. Default: any bytes.
+    /// Whether payloads are text, so that bytes that are not UTF-8 must be refused. Defaults to any bytes.
     #[must_use]
     pub const fn text_only(mut self) -> Self {
         self.is_binary = false;
         self
     }
 
-    /// The most headers of a message. Default: 10.
+    /// The maximum number of headers of a message. Defaults to 10.
     #[must_use]
     pub const fn headers_max(mut self, headers: usize) -> Self {
         self.headers_max = headers;
         self
     }
 
-    /// Messages of one key are delivered in order. Default: they are not.
+    /// Whether messages of one key are delivered in order. Defaults to `false`.
     #[must_use]
     pub const fn orders_keys(mut self, orders_keys: bool) -> Self {
         self.orders_keys = orders_keys;
         self
     }
 
-    /// How long the broker leaves a message to a consumer that says nothing. Default: there are no leases.
+    /// How long the broker leaves a message to a silent consumer. Defaults to no leases.
     #[must_use]
     pub const fn lease(mut self, lease: Option<Duration>) -> Self {
         self.lease = lease;
         self
     }
 
-    /// How long the broker bears a client that says nothing (heartbeats, a session), as the connector opens its source, before it counts
-    /// the connection as lost. Default: for as long as it is open.
+    /// How long the broker tolerates a silent client (heartbeats, a session) with the connector's settings before it
+    /// considers the connection lost. Defaults to as long as the connection is open.
     #[must_use]
     pub const fn silence_max(mut self, silence: Duration) -> Self {
         self.silence_max = Some(silence);
         self
     }
 
-    /// When a failed message comes again. Default: [`Redelivery::ToAnyone`].
+    /// When a failed message is delivered again. Defaults to [`Redelivery::ToAnyone`].
     #[must_use]
     pub const fn redelivers(mut self, redelivery: Redelivery) -> Self {
         self.redelivery = redelivery;
         self
     }
 
-    /// The most messages that one producer fetches ahead of those that it delivered, as the connector documents it, where
-    /// others could have them meanwhile. Default: not to be seen from outside.
+    /// The maximum number of messages that one producer fetches beyond those that it delivered, as the connector
+    /// documents it, if other consumers could have them meanwhile. Defaults to unobservable.
     #[must_use]
     pub const fn fetch_max(mut self, messages: usize) -> Self {
         self.fetch_max = Some(messages);
         self
     }
 
-    /// Places outlive the process that made them, and another that makes the connector anew reaches them by their name. Then
-    /// processes are killed: the test starts itself again. Default: no, as of what is in memory, or of a broker that the connector
-    /// starts.
+    /// Whether fixtures outlive the process that made them, and another process reaches them by name. Then processes
+    /// are killed: the test starts itself again. Defaults to `false`, as for an in-memory broker or one that the
+    /// connector starts.
     #[must_use]
     pub const fn outlives_its_process(mut self, outlives: bool) -> Self {
         self.outlives_its_process = outlives;
         self
     }
 
-    /// The most messages that come again, although they were handled, when a process or a connection of one producer ends: what
-    /// the connector, as documented, may have that is handled and not acknowledged. Where the broker can be asked it is asked
-    /// instead. Default: any.
+    /// The maximum number of handled messages that are delivered again when a process or a connection of one producer
+    /// ends: those that the connector, as documented, may have handled and not acknowledged. If the broker can be
+    /// asked, its answer counts instead. Defaults to any number.
     #[must_use]
     pub const fn repeats_max(mut self, messages: u64) -> Self {
         self.repeats_max = Some(messages);
         self
     }
 
-    /// The most messages that the publisher, as the connector opens it, takes in before one of them is confirmed. A few hundred at
-    /// most, so that it is soon reached. Default: not said, and not tried.
+    /// The maximum number of messages that the publisher, as the connector opens it, accepts before one of them is
+    /// confirmed. A few hundred at most, so that the limit is reached soon. Defaults to unknown, which is not tested.
     #[must_use]
     pub const fn in_flight_max(mut self, messages: u64) -> Self {
         self.in_flight_max = Some(messages);

@@ -1,4 +1,4 @@
-//! This test again, as a process of its own that can be killed.
+//! The test program started again, as a process that can be killed.
 
 use std::{
     collections::BTreeSet,
@@ -16,16 +16,16 @@ use super::{
 };
 use crate::error::BoxError;
 
-/// How often its files are looked at: another process writes them, so there is nothing to wait for but time.
+/// How often a child's files are read. Another process writes them, so no event wakes this one.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// ChildProcesses of one test, one after the other, with the ledger that they write.
+/// The children of one test, one after the other, and the log that they write.
 pub(super) struct ChildProcesses {
     test: &'static str,
     fixture: String,
-    ledger: PathBuf,
-    /// What they say, which only matters when one fails.
-    said: PathBuf,
+    log: PathBuf,
+    /// Their output, which is shown if one fails.
+    output: PathBuf,
 }
 
 impl ChildProcesses {
@@ -35,44 +35,44 @@ impl ChildProcesses {
         let children = Self {
             test,
             fixture: fixture.to_owned(),
-            ledger: path("ledger"),
-            said: path("said"),
+            log: path("log"),
+            output: path("output"),
         };
-        for path in [&children.ledger, &children.said] {
+        for path in [&children.log, &children.output] {
             must("make a file", fs::write(path, "").map_err(BoxError::from));
         }
         children
     }
 
-    /// What was handled by all of them, in order.
-    pub(super) fn ledger(&self) -> Vec<u64> {
-        let text = fs::read_to_string(&self.ledger);
-        let text = must("read the ledger", text.map_err(BoxError::from));
-        // All lines are whole: each was written by one call.
+    /// Returns the numbers that all of them handled, in order.
+    pub(super) fn log(&self) -> Vec<u64> {
+        let text = fs::read_to_string(&self.log);
+        let text = must("read the log", text.map_err(BoxError::from));
+        // All lines are complete: each was written by one call.
         let numbers = text.lines().map(|line| line.parse().expect("a number"));
         numbers.collect()
     }
 
     pub(super) fn distinct(&self) -> u64 {
-        self.ledger().into_iter().collect::<BTreeSet<_>>().len() as u64
+        self.log().into_iter().collect::<BTreeSet<_>>().len() as u64
     }
 
-    /// A child that handles so many messages.
+    /// Starts a child that handles `share` messages.
     pub(super) fn start(&self, share: u64) -> RunningChild<'_> {
         let task = ChildTask {
             fixture: self.fixture.clone(),
-            ledger: self.ledger.clone(),
+            log: self.log.clone(),
             share,
         };
-        let said = fs::File::options().append(true).open(&self.said);
-        let said = must("open a file", said.map_err(BoxError::from));
+        let output = fs::File::options().append(true).open(&self.output);
+        let output = must("open a file", output.map_err(BoxError::from));
         let program = must("find this program", env::current_exe().map_err(Into::into));
         let child = Command::new(program)
             .args(["--exact", self.test, "--nocapture"])
             .envs(task.variables())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(said)
+            .stderr(output)
             .spawn();
         RunningChild {
             child: must("start this program again", child.map_err(BoxError::from)),
@@ -83,21 +83,21 @@ impl ChildProcesses {
 
 impl Drop for ChildProcesses {
     fn drop(&mut self) {
-        for path in [&self.ledger, &self.said] {
-            // A file that stays in a folder for such files does no harm.
+        for path in [&self.log, &self.output] {
+            // A file that stays in the temporary folder does no harm.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// A child that runs; it does not outlive this.
+/// A running child. It is killed when this is dropped.
 pub(super) struct RunningChild<'a> {
     child: Child,
     children: &'a ChildProcesses,
 }
 
 impl RunningChild<'_> {
-    /// Waits until the ledger is as it should be.
+    /// Waits until the log satisfies `is_enough`.
     pub(super) async fn wait(&mut self, is_enough: impl AsyncFn() -> bool) {
         let mut last = (0, Instant::now());
         while !is_enough().await {
@@ -108,7 +108,7 @@ impl RunningChild<'_> {
                     self.children.test
                 ));
             }
-            let len = self.children.ledger().len();
+            let len = self.children.log().len();
             if last.0 != len {
                 last = (len, Instant::now());
             }
@@ -120,18 +120,18 @@ impl RunningChild<'_> {
         }
     }
 
-    /// SIGKILL: no drain, no goodbye.
+    /// Kills the child with SIGKILL, without a drain.
     pub(super) fn kill(mut self) {
         self.end_now();
     }
 
-    /// Lets it drain.
+    /// Ends the child's input and waits for it to drain.
     pub(super) async fn end(mut self) {
         drop(self.child.stdin.take());
         self.ends_well().await;
     }
 
-    /// SIGTERM: it drains.
+    /// Sends SIGTERM and waits for the child to drain.
     pub(super) async fn terminate(mut self) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status();
@@ -154,14 +154,14 @@ impl RunningChild<'_> {
     }
 
     fn end_now(&mut self) {
-        // It may have ended.
+        // The child may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     fn fail(&self, what: &str) -> ! {
-        let said = fs::read_to_string(&self.children.said).unwrap_or_default();
-        panic!("{what}; it said: {said}");
+        let output = fs::read_to_string(&self.children.output).unwrap_or_default();
+        panic!("{what}; its output: {output}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Networks fail: a proxy between connector and broker cuts, freezes, slows and refuses, and nothing may be lost by it.
+//! Network failures: a proxy between connector and broker cuts, freezes, slows and refuses connections, and no message
+//! may be lost.
 
 use std::time::{Duration, Instant};
 
@@ -24,13 +25,13 @@ type ItemOf<S> = <ProducerOf<S> as SourceProducer>::Item;
 
 pub(super) const NO_ADDRESS: Verdict =
     Verdict::DoesNotApply("no proxy can stand before this broker");
-/// The most connections that may be made for each cut: clients hold several, and try more than once.
+/// The maximum number of connections for each cut: clients hold several, and retry.
 const CONNECTIONS_PER_CUT: usize = 10;
-/// What a client makes at its start.
+/// The maximum number of connections that a client opens at its start.
 const CONNECTIONS_AT_START: usize = 10;
 const CUTS: usize = 100;
 const SILENCE: Duration = Duration::from_secs(4);
-/// Connectors give up after 10 s; the rest is for a busy machine, on which only a hang meets it.
+/// Connectors give up after 10 s; the rest is for a slow machine, on which only a hang reaches it.
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) async fn proxy_before(capabilities: Capabilities) -> Option<Proxy> {
@@ -42,7 +43,7 @@ pub(super) async fn proxy_before(capabilities: Capabilities) -> Option<Proxy> {
     Some(must("start the proxy", proxy.map_err(BoxError::from)))
 }
 
-/// A pipeline that reads through the proxy, and is never long in coming back: how long is the engine's business, not tried here.
+/// A pipeline that reads through the proxy, with short restart delays: the delays of the engine are not tested here.
 async fn run<S: ConnectorUnderTest>(
     fixture: &Fixture<'_, S>,
     proxy: &Proxy,
@@ -65,17 +66,18 @@ async fn run<S: ConnectorUnderTest>(
     (topology, done)
 }
 
-/// Ends it; what the source says of a connection that was cut is not the point.
+/// Ends the pipeline. The source's errors about cut connections do not matter.
 async fn ended<T: Send + 'static>(topology: Topology<T>) {
     let _ = topology.drain().await;
 }
 
-/// Reads what the cuts left: nothing may stay at the broker.
+/// Reads the messages that the cuts left: none may stay at the broker.
 async fn nothing_stays<S: ConnectorUnderTest>(fixture: &Fixture<'_, S>) -> usize {
     fixture.finish_rest().await.values().sum()
 }
 
-/// After a cut the source reads on, and nothing is lost. What the broker knew to be done before it does not come again.
+/// After a cut the source continues, and no message is lost. Messages that the broker knew to be done before the cut
+/// are not delivered again.
 pub async fn reconnects_after_a_cut<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -87,9 +89,9 @@ pub async fn reconnects_after_a_cut<S: ConnectorUnderTest>(connector: &S) -> Ver
     wait_distinct(&done, 100).await;
     fixture.assert_unacknowledged_at_most(0).await;
     let repeats_max = match fixture.unacknowledged().await {
-        // It has heard of all of them.
+        // The broker has all acknowledgements.
         Some(_) => 0,
-        // Those of the first cut, too, may still be on their way back.
+        // Messages of the first cut may still be in transit too.
         None => fixture
             .capabilities()
             .repeats_max
@@ -109,7 +111,7 @@ pub async fn reconnects_after_a_cut<S: ConnectorUnderTest>(connector: &S) -> Ver
     Verdict::Kept
 }
 
-/// A hundred cuts, each after some progress, lose nothing and are not answered by a storm of connections.
+/// A hundred cuts, each after some progress, lose no message and do not cause a storm of connections.
 pub async fn survives_a_hundred_cuts<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -135,7 +137,7 @@ pub async fn survives_a_hundred_cuts<S: ConnectorUnderTest>(connector: &S) -> Ve
     Verdict::Kept
 }
 
-/// A network that is silent for seconds, with connections half open, loses nothing.
+/// A network that is silent for seconds, with connections half open, loses no message.
 pub async fn survives_silence<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -153,7 +155,7 @@ pub async fn survives_silence<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     Verdict::Kept
 }
 
-/// A slow and distant network is only slow.
+/// A slow and distant network only slows the pipeline.
 pub async fn a_slow_connection_loses_nothing<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -167,7 +169,7 @@ pub async fn a_slow_connection_loses_nothing<S: ConnectorUnderTest>(connector: &
     Verdict::Kept
 }
 
-/// Opening a source at a broker that refuses, or never answers, is an error with words, and no hang.
+/// Opening a source at a broker that refuses, or never answers, fails with a text and does not hang.
 pub async fn an_unreachable_broker_fails_in_time<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -187,7 +189,7 @@ async fn fails_to_open<S: ConnectorUnderTest>(fixture: &Fixture<'_, S>, proxy: &
         .source(&fixture.name, Some(proxy.address()));
     let begun = Instant::now();
     let Ok(opened) = timeout(OPEN_WITHIN, Reader::open(&source)).await else {
-        panic!("hangs: a broker that {what} is no error after {OPEN_WITHIN:?}");
+        panic!("hangs: opening at a broker that {what} did not fail within {OPEN_WITHIN:?}");
     };
     let Err(error) = opened else {
         panic!("a source was opened at a broker that {what}");
@@ -197,7 +199,7 @@ async fn fails_to_open<S: ConnectorUnderTest>(fixture: &Fixture<'_, S>, proxy: &
     println!("a broker that {what}: {text} (after {:?})", begun.elapsed());
 }
 
-/// After a cut the publisher confirms again, and what it confirmed can be read.
+/// After a cut the publisher confirms messages again, and confirmed messages can be read.
 pub async fn publisher_reconnects_after_a_cut<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -210,7 +212,7 @@ pub async fn publisher_reconnects_after_a_cut<S: ConnectorUnderTest>(connector: 
     let mut number = 0;
     for _ in 0..3 {
         let begun = Instant::now();
-        // What was under way at the cut may fail; the caller sends it again.
+        // Messages in transit at the cut may fail; the caller sends them again.
         while let Err(error) = publisher.publish_one(fixture.numbered(number)).await {
             assert!(
                 begun.elapsed() < 2 * OPEN_WITHIN,

@@ -1,4 +1,4 @@
-//! What an author of a connector gives to the suite.
+//! [`ConnectorUnderTest`]: the trait that an author of a connector implements for the suite.
 
 use std::net::SocketAddr;
 
@@ -10,46 +10,46 @@ use crate::{
     source::{Source, SourceProducer},
 };
 
-/// A connector under test, and the way to its broker.
+/// A connector, and access to its broker.
 pub trait ConnectorUnderTest: Send + Sync + 'static {
     /// The source under test.
     type Source: Source<Producer: SourceProducer<Item: Record>>;
-    /// The publisher under test, which also fills the places that are read.
+    /// The publisher under test, which also fills the fixtures that are read.
     type Publisher: Publisher;
 
-    /// What this broker can do.
+    /// Returns what this broker supports.
     fn capabilities(&self) -> Capabilities;
 
-    /// Makes a fresh, empty fixture (a queue; a topic with its subscription), and names it. `promise` is a stem for the name,
-    /// which must be one that nothing else has. It keeps the order of keys, where the capabilities say so. Where places
-    /// [outlive their process](Capabilities::outlives_its_process), another one finds this one by the name.
+    /// Makes a new, empty fixture (a queue; a topic with its subscription), and returns its name. `promise` is a stem
+    /// for the name, which must be unique. It keeps the order of keys if the capabilities declare that. If fixtures
+    /// [outlive their process](Capabilities::outlives_its_process), another process finds this one by its name.
     ///
     /// # Errors
     ///
-    /// Fail the test.
+    /// Errors fail the test.
     fn create(&self, promise: &str) -> impl Future<Output = Result<String, BoxError>> + Send;
 
-    /// A source that reads the fixture; through the proxy at `via`, if there is one, rather than from the broker itself.
+    /// Returns a source that reads the fixture, through the proxy at `via` if there is one.
     fn source(&self, fixture: &str, via: Option<SocketAddr>) -> Self::Source;
 
-    /// A publisher to the fixture, opened; through the proxy at `via`, if there is one.
+    /// Opens a publisher to the fixture, through the proxy at `via` if there is one.
     ///
     /// # Errors
     ///
-    /// Fail the test, but for those that want an error.
+    /// Errors fail the test, except tests that expect one.
     fn publisher(
         &self,
         fixture: &str,
         via: Option<SocketAddr>,
     ) -> impl Future<Output = Result<Self::Publisher, BoxError>> + Send;
 
-    /// Puts a message into the fixture that the connector's client cannot parse, or that the connector cannot decode, between those
-    /// that are there and those that follow. `false`: there is no such message, and nothing was sent. The source under test must
-    /// go on after it, where it can be told to.
+    /// Puts a message into the fixture that the connector's client cannot parse, or that the connector cannot decode,
+    /// between the present messages and those that follow. Returns `false` if such a message does not exist and nothing was
+    /// sent. The source under test must continue after it, if it has an option for that.
     ///
     /// # Errors
     ///
-    /// Fail the test.
+    /// Errors fail the test.
     fn send_unreadable(
         &self,
         fixture: &str,
@@ -58,12 +58,12 @@ pub trait ConnectorUnderTest: Send + Sync + 'static {
         async { Ok(false) }
     }
 
-    /// How many messages of the fixture the broker keeps that are not acknowledged, leased ones too: exactly, and as of now. `None`
-    /// where it cannot be asked, or only guesses: then only what comes again tells.
+    /// Returns how many messages of the fixture are not acknowledged at the broker, including leased ones: exactly, and
+    /// as of now. `None` if the broker cannot be asked, or only estimates: then only redeliveries show it.
     ///
     /// # Errors
     ///
-    /// Fail the test.
+    /// Errors fail the test.
     fn unacknowledged(
         &self,
         fixture: &str,

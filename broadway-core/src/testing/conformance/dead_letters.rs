@@ -1,4 +1,4 @@
-//! Dead letters: whatever failed arrives, and while it cannot, nothing is given up.
+//! Dead letters: every failed message arrives as one, and while they cannot be sent, no message is lost.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ use crate::{
     testing::Collector,
 };
 
-/// A record such as users complain about.
+/// A record with unusual bytes, names and headers.
 #[derive(Debug, Clone, Default)]
 struct Hostile {
     payload: Option<Vec<u8>>,
@@ -147,7 +147,7 @@ fn headers() -> Vec<Hostile> {
     sets.into_iter().map(with).collect()
 }
 
-/// A dead letter arrives whatever the message that failed was made of, and has its payload, key and headers unchanged.
+/// The dead letter of any failed message arrives, with its payload, key and headers unchanged.
 pub async fn every_dead_letter_arrives<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "hostile").await;
     let publisher = fixture.publisher().await;
@@ -177,7 +177,7 @@ pub async fn every_dead_letter_arrives<S: ConnectorUnderTest>(connector: &S) -> 
     Verdict::Kept
 }
 
-/// Each name has the values that it had, in their order, and the three of a dead letter are there.
+/// Each name has its values, in their order, and the three headers of a dead letter are present.
 fn assert_headers<R: Record>(item: &R, hostile: &Hostile) {
     let mut came = Vec::new();
     item.for_each_header(&mut |header| came.push(header));
@@ -201,7 +201,7 @@ fn assert_headers<R: Record>(item: &R, hostile: &Hostile) {
     }
 }
 
-/// Confirms nothing until the outage is over, and says so each time it is asked.
+/// Confirms nothing until the outage is over, and counts the attempts.
 #[derive(Clone)]
 struct Away {
     until: Instant,
@@ -234,8 +234,8 @@ impl Publisher for Away {
 /// Without a lease, how long dead letters cannot be sent.
 const OUTAGE: Duration = Duration::from_secs(3);
 
-/// While dead letters cannot be sent, for longer than a lease, the others go on; and when they can, the failed message is
-/// acknowledged, after one dead letter and no second delivery.
+/// While dead letters cannot be sent, for longer than a lease, other messages continue. When they can be sent again,
+/// the failed message is acknowledged after one dead letter and no second delivery.
 pub async fn a_dead_letter_outage_loses_no_message<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
@@ -262,7 +262,7 @@ pub async fn a_dead_letter_outage_loses_no_message<S: ConnectorUnderTest>(
         },
     );
     let topology = Pipeline::new(fixture.source(), DeadLetters::of(handler, away.clone()))
-        // One message at a time, so that none waits behind the one that waits.
+        // One message at a time, so that none waits behind the message that waits for its dead letter.
         .processors(Processors::new(4).max_demand(1))
         .start()
         .await;
@@ -278,7 +278,10 @@ pub async fn a_dead_letter_outage_loses_no_message<S: ConnectorUnderTest>(
     assert_eq!(all.len(), 20, "repeated during the outage: {all:?}");
     assert_eq!(done.len(), 20, "repeated after the outage: {done:?}");
     assert_eq!(away.letters.len(), 1, "one dead letter for one failure");
-    assert_eq!(totals.failed, 0, "what has a dead letter is not failed");
+    assert_eq!(
+        totals.failed, 0,
+        "a message with a dead letter is not failed"
+    );
     fixture.assert_nothing_left().await;
     Verdict::Kept
 }

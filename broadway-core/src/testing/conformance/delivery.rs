@@ -1,4 +1,4 @@
-//! All that was sent comes, and only once where nothing went wrong.
+//! Every message is delivered, and only once without failures.
 
 use std::{collections::BTreeSet, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{
     fixture::{Fixture, must, number},
 };
 
-/// Every message comes, with the payload that was sent.
+/// Every message is delivered with its payload.
 pub async fn delivers_every_message<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "delivers_every_message", 0..500).await;
     let mut reader = fixture.open().await;
@@ -24,11 +24,11 @@ pub async fn delivers_every_message<S: ConnectorUnderTest>(connector: &S) -> Ver
     Verdict::Kept
 }
 
-/// A source that is opened again goes on where the one before ended.
+/// A source that is opened again resumes where the last one ended.
 pub async fn resumes_after_reopening<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "goes_on", 0..100).await;
     let mut reader = fixture.open().await;
-    // Not a number that a fetch or a batch would end with: what follows is in the connector's hands.
+    // Not a number at which a fetch or a batch would end: the connector holds further messages.
     let first = reader.exactly(33).await;
     let done: BTreeSet<u64> = first.iter().map(number).collect();
     reader.done(first).await;
@@ -45,13 +45,13 @@ pub async fn resumes_after_reopening<S: ConnectorUnderTest>(connector: &S) -> Ve
     Verdict::Kept
 }
 
-/// No more comes than was asked for, and something comes as soon as there is something.
+/// No more messages are delivered than demanded, and some as soon as there are any.
 pub async fn delivers_only_on_demand<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "on_demand", 0..20).await;
     let mut reader = fixture.open().await;
     let mut came = Vec::new();
     while came.len() < 20 {
-        // `some` panics when more comes than this.
+        // `some` panics if more come.
         came.extend(must("read", reader.some(3).await));
     }
     reader.done(came).await;
@@ -59,7 +59,7 @@ pub async fn delivers_only_on_demand<S: ConnectorUnderTest>(connector: &S) -> Ve
     Verdict::Kept
 }
 
-/// The engine drops `produce` to stop or to pause, wherever it waits: nothing is lost by that, and nothing comes twice.
+/// The engine drops `produce` to stop or to pause, at any await: no message is lost or delivered twice by that.
 pub async fn dropping_produce_loses_nothing<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "dropped", 0..90).await;
     let mut reader = fixture.open().await;
@@ -88,7 +88,7 @@ pub async fn dropping_produce_loses_nothing<S: ConnectorUnderTest>(connector: &S
     Verdict::Kept
 }
 
-/// `None` when it was dropped: it had been polled so often, or had not woken for a while.
+/// `None` if it was dropped: after this many polls, or without a wake for a while.
 async fn polled_at_most<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -103,7 +103,7 @@ async fn polled_at_most<T>(polls: usize, future: impl Future<Output = T>) -> Opt
         }
     });
     let polled = timeout(Duration::from_millis(20), counted).await;
-    // Also where nobody waited: what works for the connector in the background gets a turn.
+    // Yields even if no poll was pending, so that the connector's background tasks run.
     sleep(Duration::from_millis(1)).await;
     polled.ok().flatten()
 }

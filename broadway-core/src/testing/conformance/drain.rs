@@ -1,4 +1,4 @@
-//! Who leaves takes nothing along.
+//! A source that leaves returns its messages.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,18 @@ use super::{
     fixture::{Fixture, must, number},
 };
 
-/// What a closed source had and nobody has done comes again well before its lease would end: it was given back.
+/// Unsettled messages of a closed source are delivered again well before their lease would end: the source returned
+/// them.
 pub async fn a_drain_leaves_no_message_leased<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(lease) = connector.capabilities().lease else {
         return Verdict::DoesNotApply(
-            "there are no leases: what was held is free with the connection",
+            "the broker has no leases: messages are released with the connection",
         );
     };
     let fixture = Fixture::with(connector, "leaves", 0..30).await;
     let mut reader = fixture.open().await;
     let held = reader.exactly(5).await;
-    // What it says about messages that nobody settled is not the point.
+    // `close` may fail here, because messages are unsettled.
     let _ = reader.close().await;
     drop(held);
     let mut reader = fixture.open().await;
@@ -33,8 +34,8 @@ pub async fn a_drain_leaves_no_message_leased<S: ConnectorUnderTest>(connector: 
     Verdict::Kept
 }
 
-/// A source that is dropped without a close, as the engine does with one that failed, takes nothing along: what it held comes
-/// again, where there are leases when they have ended.
+/// A source that is dropped without a close, as the engine does after a failure, keeps no message: its messages are
+/// delivered again, with leases when these have ended.
 pub async fn a_dropped_source_returns_its_messages<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
@@ -50,7 +51,7 @@ pub async fn a_dropped_source_returns_its_messages<S: ConnectorUnderTest>(
     let came = fixture.read_all(&mut reader, rest).await;
     reader.done(came.into_values().flatten()).await;
     must("close", reader.close().await);
-    // Also of those that were done, if the drop was faster than their acknowledgement.
+    // Done messages may be delivered again too, if the drop was faster than their acknowledgement.
     fixture.finish_rest().await;
     Verdict::Kept
 }

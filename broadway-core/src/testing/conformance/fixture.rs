@@ -1,4 +1,4 @@
-//! A fixture at the broker, as promises use it: filled, read, looked at.
+//! [`Fixture`]: a queue or topic at the broker, with the operations that promises use.
 
 use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::Duration};
 
@@ -14,11 +14,11 @@ use crate::{
     testing::{Reader, Received},
 };
 
-/// Above what any broker needs to say what it was asked.
+/// More than any broker needs for one operation.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// How long one call to produce may wait: less than a reader's patience, whose words say less.
+/// How long one call to produce may wait: less than a reader's limit, whose message is less specific.
 const SLICE: Duration = Duration::from_secs(5);
-/// How often the broker is asked for a count, which nobody tells.
+/// How often the broker is asked for a count, which no event reports.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) type ProducerOf<S> = <<S as ConnectorUnderTest>::Source as Source>::Producer;
@@ -35,7 +35,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         Self { connector, name }
     }
 
-    /// With these numbers in it, as payloads in decimal.
+    /// Makes a fixture with these numbers in it, as payloads in decimal.
     pub(super) async fn with(connector: &'a S, promise: &str, numbers: Range<u64>) -> Self {
         let fixture = Self::new(connector, promise).await;
         fixture.send_numbers(numbers).await;
@@ -59,18 +59,19 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         must("open the source", Reader::open(&self.source()).await)
     }
 
-    /// Numbers in decimal, each of a key of its own where keys have an order: they can all be out at once.
+    /// Publishes numbers in decimal, each with a key of its own if keys have an order, so that all can be in flight at
+    /// once.
     pub(super) async fn send_numbers(&self, numbers: Range<u64>) {
         let message = |number: u64| self.message(number.to_string(), number);
         self.send(numbers.map(message).collect()).await;
     }
 
-    /// A number in decimal.
+    /// Makes a message with a number in decimal.
     pub(super) fn numbered(&self, number: u64) -> Outgoing {
         self.message(number.to_string(), number)
     }
 
-    /// A message of this key, where keys have an order; without one elsewhere.
+    /// Makes a message with this key if keys have an order, without a key otherwise.
     pub(super) fn message(&self, payload: impl Into<Bytes>, key: u64) -> Outgoing {
         let message = Outgoing::new(payload);
         match self.capabilities().orders_keys {
@@ -79,7 +80,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         }
     }
 
-    /// All of them must be confirmed.
+    /// Publishes messages, all of which must be confirmed.
     pub(super) async fn send(&self, messages: Vec<Outgoing>) {
         let publisher = self.publisher().await;
         let count = messages.len();
@@ -91,7 +92,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         must("close the publisher", publisher.close().await);
     }
 
-    /// Reads until all these numbers have come, which may come more than once.
+    /// Reads until all these numbers have come. Each may come more than once.
     pub(super) async fn read_all(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
@@ -103,7 +104,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         all
     }
 
-    /// As `read_all`, within this time; and whether all came.
+    /// As `read_all`, within this time. Returns whether all came.
     pub(super) async fn read_within(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
@@ -128,7 +129,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
             if some.is_empty() {
                 let left = self.unacknowledged().await;
                 if left.is_some_and(|left| left <= all.len() as u64) {
-                    // What is held here is all that is not acknowledged: nothing else will ever come.
+                    // Everything that is not acknowledged is held here, so nothing else will come.
                     return (all, false);
                 }
             }
@@ -139,8 +140,8 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         (all, true)
     }
 
-    /// Reads until all these numbers have come, settling them as done chunk by chunk, since a broker may send no more than so many
-    /// unsettled ones; how often each came.
+    /// Reads until all these numbers have come, settling them as done chunk by chunk, because a broker may limit
+    /// unsettled messages. Returns how often each came.
     pub(super) async fn finish_all(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
@@ -153,7 +154,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         counts
     }
 
-    /// As `finish_all`, within this time; and whether all came.
+    /// As `finish_all`, within this time. Returns also whether all came.
     pub(super) async fn finish_within(
         &self,
         reader: &mut Reader<ProducerOf<S>>,
@@ -185,7 +186,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         (counts, true)
     }
 
-    /// Nothing that was there before may come again: not to who reads now, nor later when leases end.
+    /// Checks that no earlier message is delivered again, neither now nor when leases end.
     pub(super) async fn assert_nothing_left(&self) {
         self.assert_acknowledged().await;
         let mut reader = self.open().await;
@@ -203,8 +204,8 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         must("close", reader.close().await);
     }
 
-    /// Reads and finishes what is left until nothing can be: what was sent before this has come, and leases have ended. How
-    /// often each came.
+    /// Reads and finishes the remaining messages until none can be left: all were delivered, and leases have ended.
+    /// Returns how often each came.
     pub(super) async fn finish_rest(&self) -> BTreeMap<u64, usize> {
         let mut reader = self.open().await;
         self.send_numbers(PROBE..PROBE + 1).await;
@@ -214,7 +215,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         while !counts.contains_key(&PROBE) || !self.is_empty_since(came_last).await {
             assert!(
                 Instant::now() < deadline,
-                "what is left does not come: only {counts:?}"
+                "the remaining messages do not come: only {counts:?}"
             );
             let mut some = Vec::new();
             let slice = Instant::now() + 3 * PAUSE;
@@ -235,7 +236,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         counts
     }
 
-    /// Where the broker cannot be asked, leases tell: those of the messages that came are over by now.
+    /// If the broker cannot be asked, leases decide: the leases of the delivered messages are over by now.
     async fn is_empty_since(&self, came_last: Instant) -> bool {
         match self.unacknowledged().await {
             Some(left) => left == 0,
@@ -251,12 +252,12 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
         must("ask the broker", unacknowledged)
     }
 
-    /// Where the broker can be asked, it must say that all is acknowledged.
+    /// Checks that all messages are acknowledged, if the broker can be asked.
     async fn assert_acknowledged(&self) {
         self.assert_unacknowledged_at_most(0).await;
     }
 
-    /// Where the broker can be asked, it must say that no more than so many are not acknowledged.
+    /// Checks that at most `max` messages are not acknowledged, if the broker can be asked.
     pub(super) async fn assert_unacknowledged_at_most(&self, max: u64) {
         let deadline = Instant::now() + PATIENCE;
         while let Some(left) = self.unacknowledged().await {
@@ -276,7 +277,7 @@ impl<'a, S: ConnectorUnderTest> Fixture<'a, S> {
 /// A number that no promise sends otherwise.
 const PROBE: u64 = 1_000_000;
 
-/// The number that a payload is.
+/// Parses a payload.
 pub(super) fn number<T: Record, K>(received: &crate::source::Delivery<T, K>) -> u64 {
     number_of(&received.item)
 }
@@ -284,7 +285,12 @@ pub(super) fn number<T: Record, K>(received: &crate::source::Delivery<T, K>) -> 
 pub(super) fn number_of<R: Record>(record: &R) -> u64 {
     let text = std::str::from_utf8(record.payload()).ok();
     let number = text.and_then(|text| text.parse().ok());
-    number.unwrap_or_else(|| panic!("changed: a payload is not what was sent: {}", record.id()))
+    number.unwrap_or_else(|| {
+        panic!(
+            "changed: a payload differs from the sent one: {}",
+            record.id()
+        )
+    })
 }
 
 pub(super) fn must<T>(what: &str, result: Result<T, BoxError>) -> T {

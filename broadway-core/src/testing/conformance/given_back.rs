@@ -1,6 +1,6 @@
-//! A drain gives back what no handler has begun: asked for in this process, and by a signal to another.
+//! A drain returns messages that no handler has begun: in this process, and after a signal in another.
 //!
-//! Both begin it when every processor has a message at hand and many wait, and go on where it ended.
+//! Both drain when every processor has a message and many wait, and then resume where the drain ended.
 
 use std::{
     collections::BTreeSet,
@@ -37,19 +37,20 @@ const DOES_NOT: Verdict = Verdict::DoesNotApply(
     "the source does not deliver again what a drain releases, so all of it is handled",
 );
 
-/// A drain waits for the messages that handlers have begun, and for no other: those come again, well before a lease would end.
-/// None is lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
+/// A drain waits only for the messages that handlers have begun; the others are delivered again, well before a lease
+/// would end. No message is lost, and none is repeated, except in a log those that were done behind the first that was
+/// not begun.
 pub async fn a_drain_returns_unhandled_messages<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     if !connector.capabilities().releases_at_drain {
         return DOES_NOT;
     }
     let fixture = Fixture::with(connector, "released", 0..150).await;
-    // Work stands still when 50 are done: each processor has one at hand.
+    // Handlers stop when 50 messages are done: each processor has one in progress.
     let permits = Arc::new(Semaphore::new(50));
     let (topology, done) = run_at_most(&fixture, |_| None, permits.clone(), OnDrain::Release).await;
     wait_distinct(&done, 50).await;
     let mut drain = pin!(topology.drain());
-    // Polled once, it has begun.
+    // After one poll, the drain has begun.
     let begun = future::poll_immediate(&mut drain).await;
     permits.add_permits(Semaphore::MAX_PERMITS / 2);
     let drained = match begun {
@@ -73,7 +74,8 @@ pub async fn a_drain_returns_unhandled_messages<S: ConnectorUnderTest>(connector
     Verdict::Kept
 }
 
-/// All that was not done comes again within this time, and of what was done no more than can be: how many.
+/// Checks that all messages that were not done are delivered again within this time, and no more done messages than can
+/// be. Returns how many.
 async fn comes_again<S: ConnectorUnderTest>(
     fixture: &Fixture<'_, S>,
     all: u64,
@@ -110,15 +112,16 @@ const LONG: Duration = Duration::from_secs(2 * PATIENCE.as_secs());
 
 /// How many messages the other process handles at least before the signal: two rounds of its handlers.
 const SHARE: u64 = 8;
-/// Far more than its handlers could do within the drain timeout.
+/// Far more than its handlers could handle within the drain timeout.
 const TOTAL: u64 = 400;
-/// How long each of them takes.
+/// How long each handler takes.
 const HANDLER: Duration = Duration::from_secs(1);
-/// For its drain, the close of its source apart.
+/// For its drain, without the close of its source.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A process that gets a SIGTERM ends with exit code 0 when its handlers have: what they had not begun comes again. None is
-/// lost, and nothing is repeated, but in a log what was done behind the first that was not begun.
+/// A process that gets a SIGTERM exits with code 0 when its handlers have finished, and the messages they had not begun
+/// are delivered again. No message is lost, and none is repeated, except in a log those that were done behind the first
+/// that was not begun.
 pub async fn a_signal_returns_unhandled_messages<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     if let Some(task) = ChildTask::of_this_process() {
         work(connector, &task).await;
@@ -128,7 +131,7 @@ pub async fn a_signal_returns_unhandled_messages<S: ConnectorUnderTest>(connecto
         return DOES_NOT;
     }
     if !capabilities.outlives_its_process {
-        return Verdict::DoesNotApply("its messages are not said to outlive this process");
+        return Verdict::DoesNotApply("its messages are not declared to outlive this process");
     }
     let Some(test) = test_name().filter(|_| cfg!(unix)) else {
         return Verdict::DoesNotApply(
@@ -142,32 +145,32 @@ pub async fn a_signal_returns_unhandled_messages<S: ConnectorUnderTest>(connecto
     let begun = Instant::now();
     child.terminate().await;
     let elapsed = begun.elapsed().as_secs_f64();
-    let ledger = children.ledger();
-    let done: BTreeSet<u64> = ledger.iter().copied().collect();
-    assert_eq!(ledger.len(), done.len(), "repeated before the signal");
+    let log = children.log();
+    let done: BTreeSet<u64> = log.iter().copied().collect();
+    assert_eq!(log.len(), done.len(), "repeated before the signal");
     let repeats = comes_again(&fixture, TOTAL, &done, LONG).await;
-    tell(&format!(
+    write_to_parent(&format!(
         "{test}: exit code 0 after {elapsed:.1} s with {} of {TOTAL} messages done, and {repeats} of them repeated\n",
         done.len()
     ));
     Verdict::Kept
 }
 
-/// Not by `println`, which the harness swallows.
-fn tell(text: &str) {
-    let told = io::stderr().write_all(text.as_bytes());
-    told.expect("standard error is open");
+/// Not with `println`, which the harness captures.
+fn write_to_parent(text: &str) {
+    let written = io::stderr().write_all(text.as_bytes());
+    written.expect("standard error is open");
 }
 
-/// Handles slowly, with four processors, until it is told to end by a signal.
+/// Handles messages slowly, with four processors, until a signal ends it.
 async fn work<S: ConnectorUnderTest>(connector: &S, task: &ChildTask) -> ! {
-    let ledger = Arc::new(Mutex::new(task.open_ledger()));
+    let log = Arc::new(Mutex::new(task.open_log()));
     let handler = handler_fn_async(async move |message: &mut Message<_>| {
         let line = format!("{}\n", number_of(message.data()));
         sleep(HANDLER).await;
-        let mut ledger: std::sync::MutexGuard<'_, File> =
-            ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.write_all(line.as_bytes())?;
+        let mut log: std::sync::MutexGuard<'_, File> =
+            log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.write_all(line.as_bytes())?;
         Ok(())
     });
     let topology = Pipeline::new(connector.source(&task.fixture, None), handler)
@@ -179,6 +182,6 @@ async fn work<S: ConnectorUnderTest>(connector: &S, task: &ChildTask) -> ! {
     let topology = topology.unwrap_or_else(|error| panic!("cannot start the pipeline: {error}"));
     let ended = topology.wait_or_signal().await;
     must("drain", ended.map_err(BoxError::from));
-    // Of the test around this nothing may run in a child.
+    // Nothing of the test around this may run in a child.
     process::exit(0);
 }

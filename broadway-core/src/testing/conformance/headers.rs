@@ -1,4 +1,4 @@
-//! Headers and keys make the journey too.
+//! Headers and keys arrive unchanged.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::{
     publisher::{Outgoing, Publisher},
 };
 
-/// What continues a trace arrives, and so does the key where there are keys.
+/// The headers that continue a trace arrive, and so does the key if there are keys.
 pub async fn trace_context_and_key_survive<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "trace").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -36,7 +36,7 @@ pub async fn trace_context_and_key_survive<S: ConnectorUnderTest>(connector: &S)
     Verdict::Kept
 }
 
-/// Headers that are odd arrive as they were sent, or their message is refused; they are never changed or left out.
+/// Unusual headers arrive as they were sent, or their message is refused; they are never changed or dropped.
 pub async fn unusual_headers_arrive_or_are_refused<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
@@ -62,7 +62,7 @@ pub async fn unusual_headers_arrive_or_are_refused<S: ConnectorUnderTest>(
             assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
             assert!(
                 headers.len() == 1,
-                "{} headers, as many as the capabilities say, were refused: {error}",
+                "{} headers, as many as the capabilities declare, were refused: {error}",
                 headers.len()
             );
             continue;

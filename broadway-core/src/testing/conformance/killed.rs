@@ -1,18 +1,18 @@
-//! A process dies in the midst of its work, and another goes on.
+//! A process is killed while it works, and another one continues.
 //!
-//! The test starts its own program again as a child that runs this one test, and tells it by the environment what to do: a
-//! pipeline over the same fixture, which writes each number it has handled into a ledger, a file. The parent looks at the ledger
-//! and kills.
+//! The test starts its own program again as a child that runs this one test, and passes the task in the environment: a
+//! pipeline over the same fixture, which writes each number it has handled to a log file. The parent reads the log and
+//! kills the child.
 //!
 //! ```text
 //! parent: fills the fixture ─▶ child 1: handles a share, hangs ─▶ SIGKILL ─▶ … ─▶ the last: handles the rest, drains, exits
 //!            ▲                        │ writes, then acknowledges
-//!            └──────── ledger ◄───────┘
+//!            └──────── log ◄───────┘
 //! ```
 //!
-//! A child that handled its share keeps what it has in hand, so that each kill meets messages that are handled and
-//! acknowledged, handled and perhaps not, begun, and fetched ahead, however fast the machine is. It ends when its standard input
-//! does: when it is asked to, or when its parent is gone.
+//! A child that has handled its share keeps the messages it holds, so that each kill meets messages that are
+//! acknowledged, handled and perhaps acknowledged, begun, and fetched ahead, however fast the machine is. A child ends
+//! when its standard input ends: because its parent ends it, or is gone.
 
 use std::{
     io::{self, Read, Write},
@@ -36,21 +36,22 @@ use crate::{
     pipeline::{Pipeline, Processors},
 };
 
-/// More than a share may come again after a kill, where that is documented: else nothing could be too much.
+/// More messages than a share may be delivered again after a kill, if that is documented: otherwise no number could be
+/// too high.
 const SHARE: u64 = 150;
 const KILLS: u64 = 3;
 const TOTAL: u64 = SHARE * (KILLS + 1);
-/// The kill before which the broker, where it can be asked, must have heard of all that was handled.
+/// Before this kill the broker, if it can be asked, must have all acknowledgements.
 const CALM_KILL: u64 = 2;
 
-/// Of a process that is killed again and again nothing is lost, and no more is repeated than can have been unacknowledged.
+/// Repeated kills of a process lose no message, and repeat no more messages than can have been unacknowledged.
 pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     if let Some(task) = ChildTask::of_this_process() {
         work(connector, &task).await;
     }
     let capabilities = connector.capabilities();
     if !capabilities.outlives_its_process {
-        return Verdict::DoesNotApply("its messages are not said to outlive this process");
+        return Verdict::DoesNotApply("its messages are not declared to outlive this process");
     }
     let Some(test) = test_name() else {
         return Verdict::DoesNotApply("only a test of `conformance!` can start itself again");
@@ -61,17 +62,17 @@ pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdi
     for kill in 1..=KILLS {
         let mut child = children.start(SHARE);
         child
-            .wait(async || children.ledger().len() as u64 >= kill * SHARE)
+            .wait(async || children.log().len() as u64 >= kill * SHARE)
             .await;
         let unhandled = TOTAL - children.distinct();
         if kill == CALM_KILL {
-            // What a child before handled may be leased to it still.
+            // Messages that an earlier child handled may still be leased to it.
             let unacknowledged_max = unhandled + repeats_max;
             fixture
                 .assert_unacknowledged_at_most(unacknowledged_max)
                 .await;
         }
-        // What is handled by now stays so: the child has no permit for more. So what comes again is among these.
+        // The number of handled messages is final: the child has no permit for more. Only these can be delivered again.
         repeats_max += match fixture.unacknowledged().await {
             Some(unacknowledged) => unacknowledged.saturating_sub(unhandled),
             None => capabilities.repeats_max.map_or(SHARE, |max| SHARE.min(max)),
@@ -82,7 +83,7 @@ pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdi
     last.wait(async || {
         let left = fixture.unacknowledged().await;
         let distinct = children.distinct();
-        // In this order: what is acknowledged stands in the ledger.
+        // In this order: acknowledged messages are in the log.
         assert!(
             left != Some(0) || distinct == TOTAL,
             "lost: of {TOTAL} messages {distinct} were handled, and the broker has no more"
@@ -92,7 +93,7 @@ pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdi
     .await;
     last.end().await;
     let again: usize = fixture.finish_rest().await.values().sum();
-    let repeats = (children.ledger().len() + again) as u64 - TOTAL;
+    let repeats = (children.log().len() + again) as u64 - TOTAL;
     assert!(
         repeats <= repeats_max,
         "{repeats} messages were repeated after {KILLS} kills, of {repeats_max} that can have been unacknowledged"
@@ -100,22 +101,23 @@ pub async fn resumes_after_a_kill<S: ConnectorUnderTest>(connector: &S) -> Verdi
     Verdict::Kept
 }
 
-/// Handles its share, and waits with the next in hand for its end: a kill, or that of its standard input.
+/// Handles its share, and then holds the next message until it ends: by a kill, or with its standard input.
 async fn work<S: ConnectorUnderTest>(connector: &S, task: &ChildTask) -> ! {
-    let ledger = Arc::new(Mutex::new(task.open_ledger()));
+    let log = Arc::new(Mutex::new(task.open_log()));
     let permits = usize::try_from(task.share).expect("a share fits");
     let permits = Arc::new(Semaphore::new(permits));
     let handler = handler_fn_async(async move |message: &mut Message<_>| {
         let line = format!("{}\n", number_of(message.data()));
         permits.acquire().await?.forget();
-        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        // One call, into the kernel's hands: what stands there before a kill stays.
-        ledger.write_all(line.as_bytes())?;
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        // One call to the kernel: a line that is written before a kill stays.
+        log.write_all(line.as_bytes())?;
         Ok(())
     });
     let topology = Pipeline::new(connector.source(&task.fixture, None), handler)
         .name("conformance")
-        // One, so that all it handled can be acknowledged: in a log not even one that waits stands before them.
+        // One processor, so that all handled messages can be acknowledged: in a log, not even a waiting message
+        // precedes them.
         .processors(Processors::new(1).max_demand(7))
         .drain_timeout(PATIENCE)
         .start()
@@ -127,6 +129,6 @@ async fn work<S: ConnectorUnderTest>(connector: &S, task: &ChildTask) -> ! {
         read.map_err(BoxError::from),
     );
     must("drain", topology.drain().await.map_err(BoxError::from));
-    // Of the test around this nothing may run in a child.
+    // Nothing of the test around this may run in a child.
     process::exit(0);
 }

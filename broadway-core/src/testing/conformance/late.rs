@@ -1,4 +1,4 @@
-//! Results that come when their connection is gone.
+//! Results that arrive after their connection is gone.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::{
 
 /// How long one call to produce may wait.
 const SLICE: Duration = Duration::from_secs(1);
-/// Before a source that failed is opened again.
+/// The pause before a source that failed is opened again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Results of what came before a cut, settled after it, count for their own messages or not at all: they acknowledge no other,
-/// and the source reads on.
+/// Results of messages delivered before a cut, settled after it, count for their own messages or not at all: they
+/// acknowledge no other message, and the source continues.
 pub async fn late_results_are_ignored<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(proxy) = proxy_before(connector.capabilities()).await else {
         return NO_ADDRESS;
@@ -30,7 +30,7 @@ pub async fn late_results_are_ignored<S: ConnectorUnderTest>(connector: &S) -> V
     let mut reader = must("open the source", Reader::open(&source).await);
     let mut early = reader.exactly(30).await;
     let known: BTreeSet<u64> = early.iter().map(number).collect();
-    // Those that are done shift the rest: by its fixture in the order of deliveries, a late one is another now.
+    // Done messages shift the rest: the same position among the deliveries is another message now.
     let late = early.split_off(10);
     reader.done(early).await;
     let acknowledger = reader.acknowledger();
@@ -42,13 +42,13 @@ pub async fn late_results_are_ignored<S: ConnectorUnderTest>(connector: &S) -> V
     let settled = late
         .into_iter()
         .map(|received| Settled::for_test(received.token, Outcome::Done));
-    // It may say that they are late.
+    // The acknowledger may report that they are late.
     let _ = acknowledger.settle(&mut settled.collect()).await;
     reader = read_on::<S>(&source, reader, &mut held, &fresh, after).await;
-    // What it says about messages that nobody settled is not the point.
+    // `close` may fail here, because messages are unsettled.
     let _ = reader.close().await;
     drop(held);
-    // None of these was done by anybody.
+    // None of these messages was done.
     let mut reader = fixture.open().await;
     let came = fixture.read_all(&mut reader, fresh).await;
     reader.done(came.into_values().flatten()).await;
@@ -57,7 +57,7 @@ pub async fn late_results_are_ignored<S: ConnectorUnderTest>(connector: &S) -> V
     Verdict::Kept
 }
 
-/// Reads until so many of the numbers are held, opening the source again when it fails, as the engine does.
+/// Reads until this many of the numbers are held, opening the source again when it fails, as the engine does.
 async fn read_on<S: ConnectorUnderTest>(
     source: &S::Source,
     mut reader: Reader<ProducerOf<S>>,

@@ -1,4 +1,4 @@
-//! Who is slow keeps what it has.
+//! A slow handler keeps its lease.
 
 use tokio::time::sleep;
 
@@ -7,11 +7,11 @@ use super::{
     fixture::{Fixture, must},
 };
 
-/// A message that is held for longer than its lease is delivered to nobody else, and its result counts.
+/// A message that is held for longer than its lease is not delivered to another consumer, and its result counts.
 pub async fn a_slow_handler_keeps_its_message<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let Some(lease) = connector.capabilities().lease else {
         return Verdict::DoesNotApply(
-            "there are no leases: a message is kept for as long as its connection",
+            "the broker has no leases: a message is kept for as long as its connection",
         );
     };
     let fixture = Fixture::with(connector, "slow", 0..1).await;

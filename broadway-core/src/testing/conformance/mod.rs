@@ -1,7 +1,8 @@
-//! What a connector must keep, as tests that run against its broker.
+//! The conformance suite: the promises of every connector, as tests that run against its broker.
 //!
-//! Whoever writes a connector implements [`ConnectorUnderTest`] (how to make an empty queue, how to open the source and the publisher) and
-//! says with [`Capabilities`] what the broker can do. [`conformance!`](crate::testing::conformance!) makes a test of every promise.
+//! The author of a connector implements [`ConnectorUnderTest`] (how to make an empty queue, how to open the source and
+//! the publisher) and declares with [`Capabilities`] what the broker supports.
+//! [`conformance!`](crate::testing::conformance!) makes a test of every promise.
 //!
 //! ```text
 //! broadway::testing::conformance! {
@@ -12,14 +13,14 @@
 //! test spool::done_messages_are_not_redelivered ... ok
 //! ```
 //!
-//! A promise that is broken panics, with a word for what was broken: *lost*, *delivered twice*, *acknowledged and delivered again*,
-//! *changed*, *reordered*. One that the broker cannot keep, for it has no leases, say, does not apply, and prints that: its test
-//! passes, and whoever counts tests counts those lines off.
+//! A broken promise panics with a word for what happened: *lost*, *delivered twice*, *acknowledged and delivered
+//! again*, *changed*, *reordered*. A promise that does not apply, for example because the broker has no leases, prints
+//! that, and its test passes: subtract those lines when you count tests.
 //!
 //! [`resumes_after_a_kill`] and [`a_signal_returns_unhandled_messages`] start the test program again, and so need the
 //! standard harness.
 //!
-//! `docs/writing-a-connector.md` in the repository goes from nothing to a connector that passes.
+//! `docs/writing-a-connector.md` in the repository builds a connector that passes, step by step.
 
 mod acks;
 mod back_pressure;

@@ -1,4 +1,4 @@
-//! What a log says of a message that failed.
+//! Events identify failed messages.
 
 use std::marker::PhantomData;
 
@@ -19,7 +19,7 @@ use crate::{
     testing::Collector,
 };
 
-/// Fails whatever comes, and remembers its id and its key.
+/// Fails every message, and records its id and its key.
 struct Refusing<R> {
     refused: Collector<(String, Option<Vec<u8>>)>,
     record: PhantomData<fn(R)>,
@@ -45,7 +45,7 @@ impl<R: Record> Handler for Refusing<R> {
     }
 }
 
-/// What observers learn of messages that failed.
+/// Records the descriptions of failed messages.
 struct DescribedMessages(Collector<MessageInfo>);
 
 impl Observer for DescribedMessages {
@@ -56,8 +56,8 @@ impl Observer for DescribedMessages {
     }
 }
 
-/// A message that fails is named in the log: by the id and the key of its record. A first delivery is the first attempt, where attempts
-/// are counted.
+/// A failed message is identified in the log by the id and the key of its record. A first delivery is the first
+/// attempt, if attempts are counted.
 pub async fn a_failed_message_is_identified<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "named", 0..1).await;
     let (refused, named) = (Collector::new(), Collector::new());

@@ -1,4 +1,4 @@
-//! Null is not empty.
+//! Null and empty are distinct.
 
 use super::{
     ConnectorUnderTest, Verdict,
@@ -9,7 +9,7 @@ use crate::{
     publisher::Outgoing,
 };
 
-/// A payload, a key or a header that is missing does not arrive as an empty one, nor an empty one as missing.
+/// A missing payload, key or header does not arrive as an empty one, nor an empty one as missing.
 pub async fn null_and_empty_payloads_stay_distinct<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {

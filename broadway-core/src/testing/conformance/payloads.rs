@@ -1,4 +1,4 @@
-//! What arrives is what was sent, to the byte.
+//! Payloads arrive as they were sent, to the byte.
 
 use bytes::Bytes;
 
@@ -33,7 +33,7 @@ pub async fn smallest_and_largest_payloads_arrive<S: ConnectorUnderTest>(connect
     Verdict::Kept
 }
 
-/// Any bytes arrive as they were sent; where payloads are text, others are refused and not changed.
+/// Any bytes arrive as they were sent; if payloads are text, other bytes are refused and not changed.
 pub async fn any_bytes_arrive_or_are_refused<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "bytes").await;
     let all: Vec<u8> = (0..=255).collect();
@@ -41,7 +41,7 @@ pub async fn any_bytes_arrive_or_are_refused<S: ConnectorUnderTest>(connector: &
     let result = publisher.publish_one(fixture.message(all.clone(), 0)).await;
     must("close the publisher", publisher.close().await);
     if !fixture.capabilities().is_binary {
-        let error = result.expect_err("changed: bytes that are no text were accepted");
+        let error = result.expect_err("changed: bytes that are not text were accepted");
         assert_eq!(error.kind(), PublishErrorKind::Refused, "{error}");
         return Verdict::Kept;
     }

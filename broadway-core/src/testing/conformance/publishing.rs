@@ -1,4 +1,4 @@
-//! The sending side: what is confirmed is there.
+//! The publisher: confirmed messages are at the broker.
 
 use std::pin::pin;
 
@@ -13,13 +13,13 @@ use crate::{
     publisher::Publisher,
 };
 
-/// Every message that was confirmed can be read, and each has its own result.
+/// Every confirmed message can be read, and each message has its own result.
 pub async fn confirmed_messages_can_be_read<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "confirmed").await;
     let publisher = fixture.publisher().await;
     let messages =
         |from: u64| (from..from + 150).map(|number| fixture.message(number.to_string(), number));
-    // Three calls at once: results go to those who sent.
+    // Three calls at once: each caller gets its own results.
     let (a, b, c) = futures_util::join!(
         publisher.publish(messages(0).collect()),
         publisher.publish(messages(150).collect()),
@@ -38,7 +38,7 @@ pub async fn confirmed_messages_can_be_read<S: ConnectorUnderTest>(connector: &S
     Verdict::Kept
 }
 
-/// A closed publisher refuses, and can be closed again.
+/// A closed publisher refuses messages, and can be closed again.
 pub async fn a_closed_publisher_returns_errors<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "closed").await;
     let publisher = fixture.publisher().await;
@@ -60,8 +60,8 @@ pub async fn a_closed_publisher_returns_errors<S: ConnectorUnderTest>(connector:
     Verdict::Kept
 }
 
-/// What was handed over before a flush is confirmed when the flush ends: it can be read, though nobody waited for the results
-/// and the publisher is gone without a close.
+/// Messages passed to the publisher before a flush are confirmed when the flush ends: they can be read, even if no
+/// caller waited for the results and the publisher is dropped without a close.
 pub async fn a_flush_waits_for_messages_in_flight<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::new(connector, "flush").await;
     let publisher = fixture.publisher().await;
@@ -69,7 +69,7 @@ pub async fn a_flush_waits_for_messages_in_flight<S: ConnectorUnderTest>(connect
     {
         let sent = pin!(publisher.publish(messages));
         let flushed = pin!(publisher.flush());
-        // The messages are handed over first: `select` begins with its left side.
+        // The messages are passed first, because `select` polls its left side first.
         match select(sent, flushed).await {
             Either::Left((results, flushed)) => {
                 for result in results {
@@ -87,7 +87,7 @@ pub async fn a_flush_waits_for_messages_in_flight<S: ConnectorUnderTest>(connect
     Verdict::Kept
 }
 
-/// A message that the broker cannot take fails alone, and its result stands in its fixture.
+/// A message that the broker cannot take fails alone, and its error has the message's index.
 pub async fn an_oversized_message_fails_at_its_index<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
@@ -117,7 +117,8 @@ pub async fn an_oversized_message_fails_at_its_index<S: ConnectorUnderTest>(
     Verdict::Kept
 }
 
-/// Of many messages in one call, the one that the broker cannot take is refused, alone; the others are confirmed, and arrive once.
+/// Of many messages in one call, the one that the broker cannot take is refused, alone; the others are confirmed, and
+/// arrive once.
 pub async fn a_refused_message_does_not_affect_its_neighbours<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
@@ -145,7 +146,7 @@ pub async fn a_refused_message_does_not_affect_its_neighbours<S: ConnectorUnderT
     Verdict::Kept
 }
 
-/// Publishing nothing is nothing, and does not hang.
+/// Publishing no messages returns no results, and does not hang.
 pub async fn publishing_nothing_returns_no_results<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {

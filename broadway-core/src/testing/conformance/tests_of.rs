@@ -1,8 +1,9 @@
-//! The macro that makes a test of every promise. The list of them stands here, once.
+//! The macro that makes a test of every promise, with the only list of them.
 
 /// Makes a module of this name with a test for each promise of [`conformance`](mod@crate::testing::conformance).
 ///
-/// `connector` is an expression of type `Option<impl ConnectorUnderTest>`; with `None` the tests do nothing, and whoever made it has said why.
+/// `connector` is an expression of type `Option<impl ConnectorUnderTest>`. With `None` the tests do nothing; the
+/// expression has reported why.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance {

@@ -1,4 +1,4 @@
-//! What only shows when an engine drives the connector: order, failures, drains.
+//! Promises that need an engine: order, failures, drains.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,16 +30,16 @@ use crate::{
 type ItemOf<S> = <ProducerOf<S> as SourceProducer>::Item;
 
 pub(super) const PROCESSORS: usize = 4;
-/// Seven, so that demand and what is fetched don't end together.
+/// Seven, so that demand and prefetched messages do not end together.
 const MAX_DEMAND: usize = 7;
-/// The most messages that processors hold or have waiting.
+/// The maximum number of messages that processors hold or have waiting.
 pub(super) const IN_FLIGHT_MAX: usize = 2 * PROCESSORS * MAX_DEMAND;
 
-/// Writes down what it has done, but for what it was told to fail.
+/// Records each done message, and fails those that the test chose.
 struct Worker<R> {
     done: Collector<u64>,
     failing: fn(u64) -> Option<bool>,
-    /// So many messages are handled; the others wait for more of these.
+    /// The number of messages to handle; the others wait for more permits.
     permits: Arc<Semaphore>,
     record: std::marker::PhantomData<fn(R)>,
 }
@@ -59,8 +59,8 @@ impl<R: Record> Handler for Worker<R> {
             Some(false) => Err("poison".into()),
             None => {
                 let permit = self.permits.acquire().await;
-                permit.expect("nobody closes it").forget();
-                // Others get a turn, so that messages of different keys are handled at once.
+                permit.expect("the semaphore is never closed").forget();
+                // Yields, so that messages of different keys are handled at once.
                 tokio::task::yield_now().await;
                 self.done.push(number);
                 Ok(Next::Ack)
@@ -129,7 +129,7 @@ pub async fn keys_keep_their_order<S: ConnectorUnderTest>(connector: &S) -> Verd
     drained::<S>(topology).await;
     let mut last: BTreeMap<u64, u64> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    // A repeat is at-least-once; what is new must not come before what was sent earlier.
+    // Repeats are allowed (at least once); a new message must not come before one that was sent earlier.
     for number in all.into_iter().filter(|number| seen.insert(*number)) {
         let before = last.insert(number % 10, number);
         assert!(
@@ -140,13 +140,13 @@ pub async fn keys_keep_their_order<S: ConnectorUnderTest>(connector: &S) -> Verd
     Verdict::Kept
 }
 
-/// What always fails, or panics, fails alone: the rest is done, and the pipeline lives.
+/// A message that always fails, or panics, fails alone: the others are done, and the pipeline continues.
 pub async fn a_poison_message_does_not_affect_others<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "poison", 0..60).await;
     let (topology, done) = run(&fixture, |number| match number {
-        // The last two: where a failure stops those behind it, there are none.
+        // The last two, so that no message stands behind a failure that stops those after it.
         58 => Some(false),
         59 => Some(true),
         _ => None,
@@ -154,7 +154,7 @@ pub async fn a_poison_message_does_not_affect_others<S: ConnectorUnderTest>(
     .await;
     let all: BTreeSet<u64> = wait_distinct(&done, 58).await.into_iter().collect();
     assert!((0..58).all(|number| all.contains(&number)));
-    // Of the two, nothing was acknowledged; a drain is not held up by them.
+    // Neither was acknowledged, and they do not delay a drain.
     drained::<S>(topology).await;
     let mut reader = fixture.open().await;
     let left = fixture.read_all(&mut reader, 58..60).await;
@@ -164,13 +164,13 @@ pub async fn a_poison_message_does_not_affect_others<S: ConnectorUnderTest>(
     Verdict::Kept
 }
 
-/// Sorts its batches, and fails the largest numbers, alone.
+/// Sorts its batches, and fails the largest numbers, one by one.
 struct Sorter<R> {
     done: Collector<u64>,
     record: std::marker::PhantomData<fn(R)>,
 }
 
-/// From here on numbers fail: the last, so that a failure stops none behind it.
+/// Numbers from here on fail: the last ones, so that no message stands behind a failure that stops those after it.
 const FAILING_FROM: u64 = 38;
 
 impl<R: Record> Handler for Sorter<R> {
@@ -202,7 +202,7 @@ impl<R: Record> Handler for Sorter<R> {
     }
 }
 
-/// A batch whose rows were sorted acknowledges those that succeeded, and fails those that were failed.
+/// A batch whose rows were sorted acknowledges the rows that succeeded, and fails those that were failed.
 pub async fn a_sorted_batch_acknowledges_the_right_messages<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
@@ -236,19 +236,20 @@ pub async fn a_sorted_batch_acknowledges_the_right_messages<S: ConnectorUnderTes
     Verdict::Kept
 }
 
-/// A drain in the midst of work that [finishes](OnDrain::Finish) what was delivered loses nothing and repeats nothing.
+/// A drain that [finishes](OnDrain::Finish) delivered messages, in the middle of the work, loses and repeats no
+/// message.
 pub async fn a_drain_loses_nothing_and_repeats_nothing<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {
     let fixture = Fixture::with(connector, "drain", 0..400).await;
-    // The drain begins when work stands still in the midst, and ends when that goes on.
+    // The drain begins when the handlers wait in the middle, and ends when they continue.
     let permits = Arc::new(Semaphore::new(50));
     let (topology, done) = run_at_most(&fixture, |_| None, permits.clone(), OnDrain::Finish).await;
     wait_distinct(&done, 50).await;
     let mut drain = pin!(drained::<S>(topology));
     let ended = timeout(Duration::from_millis(100), &mut drain).await;
     permits.add_permits(Semaphore::MAX_PERMITS / 2);
-    // A broker that is slow may have had nothing more out when it began.
+    // A slow broker may have had no further messages in flight when the drain began.
     if ended.is_err() {
         drain.await;
     }
@@ -272,7 +273,7 @@ pub async fn a_drain_loses_nothing_and_repeats_nothing<S: ConnectorUnderTest>(
     Verdict::Kept
 }
 
-/// Waits until so many different numbers are done, and gives all that are.
+/// Waits until this many different numbers are done, and returns all of them.
 pub(super) async fn wait_distinct(done: &Collector<u64>, count: usize) -> Vec<u64> {
     let mut len = count;
     loop {

@@ -12,7 +12,7 @@ use crate::{
     source::SourceProducer, testing::Collector,
 };
 
-/// A message that cannot be read costs its neighbours nothing: each is handled, once, and acknowledged.
+/// A message that cannot be read does not affect its neighbours: each is handled once, and acknowledged.
 pub async fn an_unreadable_message_does_not_affect_its_neighbours<S: ConnectorUnderTest>(
     connector: &S,
 ) -> Verdict {

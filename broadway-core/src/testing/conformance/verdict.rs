@@ -1,4 +1,4 @@
-//! How a promise is judged, and what runs it as a test.
+//! [`Verdict`]: the result of a promise, and the function that runs one as a test.
 
 use std::{
     io::{self, Write},
@@ -9,35 +9,36 @@ use tokio::{runtime::Builder, time::timeout};
 
 use super::ConnectorUnderTest;
 
-/// How long one promise may take: far more than any does, so that only a hang meets it.
+/// The time limit of one promise: far more than any takes, so that only a hang reaches it.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What became of a promise. One that is broken panics instead.
+/// The result of a promise. A broken promise panics instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// It was kept.
+    /// The promise was kept.
     Kept,
-    /// The broker cannot do what it is about, for this reason.
+    /// The broker does not support it, for this reason.
     DoesNotApply(&'static str),
 }
 
 tokio::task_local! {
-    /// The test that runs, as the harness names it.
+    /// The running test, as the harness names it.
     static TEST: &'static str;
 }
 
-/// What the harness calls this test; `None` in a promise that something else runs.
+/// Returns the name of this test in the harness; `None` if the promise runs elsewhere.
 pub(super) fn test_name() -> Option<&'static str> {
     TEST.try_with(|name| *name).ok()
 }
 
-/// Runs one promise on a runtime of its own. What [`conformance!`](crate::testing::conformance!) calls; without a connector it does
-/// nothing, since whoever found no broker has said so. `path` is that of the test, with its crate.
+/// Runs one promise on a runtime of its own. [`conformance!`](crate::testing::conformance!) calls it. Without a
+/// connector it does nothing, because the caller has reported the missing broker. `path` is the path of the test,
+/// with its crate.
 ///
 /// # Panics
 ///
-/// When the promise is broken, or takes more than five minutes.
+/// Panics if the promise is broken, or takes more than five minutes.
 #[doc(hidden)]
 pub fn keep<S: ConnectorUnderTest>(
     path: &'static str,
@@ -45,7 +46,7 @@ pub fn keep<S: ConnectorUnderTest>(
     promise: impl AsyncFnOnce(&S) -> Verdict,
 ) {
     let Some(connector) = connector else { return };
-    // The harness leaves out the crate.
+    // The harness omits the crate.
     let name = path.split_once("::").map_or(path, |(_, name)| name);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -59,10 +60,11 @@ pub fn keep<S: ConnectorUnderTest>(
     match verdict {
         Ok(Verdict::Kept) => {}
         Ok(Verdict::DoesNotApply(why)) => {
-            // Not `println`: the harness swallows what a test prints that passes. In one piece, for tests run side by side.
-            let told = format!("{name} does not apply: {why}\n");
-            let told = io::stderr().write_all(told.as_bytes());
-            told.expect("standard error is open");
+            // Not with `println`, because the harness captures the output of tests that pass. In one piece, for tests
+            // that run side by side.
+            let line = format!("{name} does not apply: {why}\n");
+            let written = io::stderr().write_all(line.as_bytes());
+            written.expect("standard error is open");
         }
         Err(_) => panic!("{name} did not end within {LIMIT:?}"),
     }

@@ -1,4 +1,5 @@
-//! One client, with its way to the broker: two flows, until both have ended, one has failed, or the test cuts them.
+//! One client and its connection to the broker: two flows, until both have ended, one has failed, or the test cuts
+//! them.
 
 use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -7,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::{flow::flow, network::ConnectionNetwork};
 
-/// Serves one client to the end.
+/// Serves one client until its connection ends.
 pub(super) async fn connection(
     mut client: TcpStream,
     broker: SocketAddr,
@@ -25,21 +26,21 @@ pub(super) async fn connection(
             Either::Right((served, _)) => served,
         }
     };
-    // An orderly end was passed on by the flows. What failed on one side, or was cut, is reset on both.
+    // The flows have forwarded an orderly end. A failure on one side, or a cut, is reset on both.
     if end.is_err() {
         reset(&client);
         far.iter().for_each(reset);
     }
 }
 
-/// Connects to the broker, into `far`, and passes both ways.
+/// Connects to the broker, stores the stream in `far`, and forwards in both directions.
 async fn serve(
     client: &mut TcpStream,
     far: &mut Option<TcpStream>,
     broker: SocketAddr,
     network: &ConnectionNetwork,
 ) -> io::Result<()> {
-    // Whoever connects into a silent network reaches nobody.
+    // A connection into a silent network reaches no broker.
     network.open().await?;
     let far = far.insert(TcpStream::connect(broker).await?);
     client.set_nodelay(true)?;
@@ -52,13 +53,13 @@ async fn serve(
     Ok(())
 }
 
-/// Makes that dropping it resets the connection instead of ending it: for a broken network, not for an orderly close, because
-/// what the system has not yet sent is thrown away.
+/// Makes a drop reset the connection instead of closing it: for a broken network, not for an orderly close, because
+/// unsent data is discarded.
 fn reset(stream: &TcpStream) {
-    // Without waiting: it is the waiting of longer times that blocks a thread, and why tokio advises against this function. The
-    // one that tokio has instead is younger than the oldest tokio we build with.
+    // Zero does not wait. Longer times block a thread, which is why tokio advises against this function; the
+    // replacement is younger than the oldest tokio that we support.
     #[allow(deprecated, reason = "zero does not block")]
     let set = stream.set_linger(Some(Duration::ZERO));
-    // It fails for a socket that is reset already.
+    // It fails on a socket that is reset already.
     drop(set);
 }

@@ -1,7 +1,7 @@
-//! One direction of a connection: reads at once, and passes on when the state of the network lets it.
+//! One direction of a connection: reads at once, and forwards when the state of the network permits.
 //!
-//! Reading and writing are two loops with a bounded queue between them, so that a delay makes bytes later without making them
-//! fewer, and a sender does not notice a freeze before its window is full.
+//! Reading and writing are two loops with a bounded queue between them, so that a delay postpones bytes without
+//! reducing the throughput, and a sender does not notice a freeze before its window is full.
 
 use std::{io, time::Duration};
 
@@ -16,26 +16,26 @@ use tokio::{
 use super::network::ConnectionNetwork;
 use crate::deadline::Deadline;
 
-/// The most that is read at once; with [`CHUNKS_MAX`] it makes 1 MiB.
+/// The most bytes read at once; with [`CHUNKS_MAX`] this makes 1 MiB.
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// The most chunks that wait.
 const CHUNKS_MAX: usize = 64;
 
-/// A slow flow passes this many pieces a second, rather than one large one after a long silence.
+/// A slow flow forwards this many pieces per second, rather than one large piece after a long silence.
 const PIECES_PER_SECOND: u32 = 20;
 
 struct DelayedChunk {
     due: Deadline,
-    /// What was read: bytes, the end, or that the connection broke, which arrives no sooner than the bytes before it.
+    /// The result of a read: bytes, the end, or a broken connection, which arrives no sooner than the bytes before it.
     read: io::Result<Vec<u8>>,
 }
 
-/// Passes on from `from` to `to` until `from` ends, and that too.
+/// Forwards from `from` to `to` until `from` ends, including the end.
 ///
 /// # Errors
 ///
-/// When either side broke, or the network was cut.
+/// Fails if either side broke, or the connection was cut.
 pub(super) async fn flow(
     from: ReadHalf<'_>,
     to: WriteHalf<'_>,
@@ -46,7 +46,7 @@ pub(super) async fn flow(
     Ok(())
 }
 
-/// Ends with the end of `from`, or when the writer has ended.
+/// Ends when `from` ends, or when the writer has ended.
 async fn read(
     mut from: ReadHalf<'_>,
     tx: mpsc::Sender<DelayedChunk>,
@@ -88,7 +88,7 @@ async fn write(
     to.shutdown().await
 }
 
-/// How many of `len` bytes go now, and how long it takes until the next may.
+/// Returns how many of `len` bytes to send now, and how long to wait before the next.
 fn next_piece(len: usize, bytes_per_second: Option<u32>) -> (usize, Duration) {
     let Some(speed) = bytes_per_second else {
         return (len, Duration::ZERO);

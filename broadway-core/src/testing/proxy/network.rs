@@ -1,4 +1,5 @@
-//! The state of the network as one connection sees it: the one thing that its parts ask before they pass anything on.
+//! [`ConnectionNetwork`]: the state of the network as one connection sees it. Its parts check it before they forward
+//! data.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -9,13 +10,14 @@ use super::state::{NetworkState, ProxyCounts};
 pub(super) struct ConnectionNetwork {
     state: watch::Receiver<NetworkState>,
     counts: Arc<ProxyCounts>,
-    /// How often all connections had been cut when this one came.
+    /// How many cuts had happened when this connection arrived.
     cuts: u64,
     is_refused: bool,
 }
 
 impl ConnectionNetwork {
-    /// As it is for a client that has come now, which is counted only afterwards: whoever cuts what was counted cuts this one.
+    /// The state for a client that has just connected. The client is counted afterwards, so that a test that cuts the
+    /// counted connections cuts this one too.
     pub(super) fn begin(state: &watch::Receiver<NetworkState>, counts: &Arc<ProxyCounts>) -> Self {
         let (cuts, is_refused) = {
             let now = state.borrow();
@@ -37,16 +39,16 @@ impl ConnectionNetwork {
     /// Returns when this connection is cut.
     pub(super) async fn cut(&self) {
         let is_cut = |state: &NetworkState| state.cuts != self.cuts;
-        // The sender is gone when the proxy is; its connections are aborted then.
+        // When the proxy and its sender are dropped, the connections are aborted.
         let _ = self.state.clone().wait_for(is_cut).await;
     }
 
-    /// Waits while the network is frozen. Asked after the bytes were read, so that nothing passes that was sent after a cut or a
-    /// freeze.
+    /// Waits while the network is frozen. Call it after reading, so that nothing is forwarded that was sent after a cut
+    /// or a freeze.
     ///
     /// # Errors
     ///
-    /// When it was cut.
+    /// Fails if the connection was cut.
     pub(super) async fn open(&self) -> io::Result<()> {
         let is_decided = |state: &NetworkState| !state.is_frozen || state.cuts != self.cuts;
         let mut state = self.state.clone();

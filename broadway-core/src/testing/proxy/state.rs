@@ -1,14 +1,14 @@
-//! What the test wants of the network, and what the proxy has seen.
+//! The settings of the test, and the counts of the proxy.
 
 use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
-/// What holds now. A plain value in a watch: whoever waits for a change of it waits for the watch.
+/// The current settings. A plain value in a watch: to wait for a change, wait for the watch.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NetworkState {
-    /// How often all connections were cut. One that began at another number is cut.
+    /// How often all connections were cut. A connection that began at another number is cut.
     pub(super) cuts: u64,
     pub(super) is_refusing: bool,
     pub(super) is_frozen: bool,
@@ -16,7 +16,7 @@ pub(super) struct NetworkState {
     pub(super) bytes_per_second: Option<u32>,
 }
 
-/// Only ever counted up, by all connections.
+/// Counted by all connections; never falls.
 #[derive(Debug, Default)]
 pub(super) struct ProxyCounts {
     accepted: AtomicUsize,

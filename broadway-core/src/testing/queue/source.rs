@@ -1,4 +1,5 @@
-//! The source of a [`Queue`](super::Queue): that of its feed, with an acknowledger that delivers again.
+//! The source of a [`Queue`](super::Queue): its feed's source, with an acknowledger that delivers failed messages
+//! again.
 
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
@@ -84,16 +85,16 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
             .iter()
             .map(|settled| (settled.token.number(), settled.outcome.clone()))
             .collect();
-        let told = self.inner.settle(settled).await;
+        let acknowledged = self.inner.settle(settled).await;
         for (delivery, outcome) in ended {
-            // A queue that was not told delivers again.
-            let outcome = match told {
+            // A failed acknowledgement makes the queue deliver again, as a broker does.
+            let outcome = match acknowledged {
                 Ok(()) => outcome,
                 Err(_) => Outcome::Released,
             };
             self.shared.settled(delivery, outcome);
         }
-        told
+        acknowledged
     }
 
     fn generation(&self) -> u64 {
