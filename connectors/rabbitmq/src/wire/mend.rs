@@ -58,16 +58,16 @@ struct FrameWalk<'a> {
 pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
     mend(payload, |walk| {
         // Class, weight, size of the body.
-        walk.take(12)?;
+        walk.advance(12)?;
         let flags = walk.u16()?;
         for (bit, (name, kind)) in PROPERTIES.iter().enumerate() {
             if flags & (1 << (15 - bit)) == 0 {
                 continue;
             }
             match kind {
-                PropertyKind::Short => walk.short("the property", name)?,
+                PropertyKind::Short => walk.short_string("the property", name)?,
                 PropertyKind::Table => walk.headers()?,
-                PropertyKind::Bytes(n) => walk.take(*n).map(|_| ())?,
+                PropertyKind::Bytes(n) => walk.advance(*n).map(|_| ())?,
             }
         }
         Some(())
@@ -78,19 +78,19 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<String> {
 pub(super) fn method(payload: &mut [u8]) -> Option<String> {
     let id = payload.first_chunk::<4>().copied()?;
     mend(payload, |walk| {
-        walk.take(4)?;
+        walk.advance(4)?;
         match id {
             // basic.deliver: consumer tag, delivery tag, redelivered, exchange, routing key.
             [0, 60, 0, 60] => {
-                walk.short("the consumer tag", "")?;
-                walk.take(9)?;
-                walk.short("the name of its exchange", "")?;
-                walk.short("its routing key", "")
+                walk.short_string("the consumer tag", "")?;
+                walk.advance(9)?;
+                walk.short_string("the name of its exchange", "")?;
+                walk.short_string("its routing key", "")
             }
             // connection.close and channel.close: the broker truncates a long reason, which can split a character.
             [0, 10, 0, 50] | [0, 20, 0, 40] => {
-                walk.take(2)?;
-                walk.short("the reason", "")
+                walk.advance(2)?;
+                walk.short_string("the reason", "")
             }
             _ => Some(()),
         }
@@ -119,20 +119,20 @@ fn mend(payload: &mut [u8], walk: impl FnOnce(&mut FrameWalk) -> Option<()>) -> 
     } = walked;
     for flaw in &flaws {
         if let FrameFlaw::Text(at) = flaw {
-            replace(&mut payload[at.clone()]);
+            replace_invalid_bytes(&mut payload[at.clone()]);
         }
     }
-    // After the texts: a text in a broken table becomes part of the bytes that the replacement holds.
+    // After the texts: one in a broken table can overlap the bytes that become the head of the replacement.
     for flaw in flaws {
         if let FrameFlaw::Table(at) = flaw {
-            wrap(&mut payload[at]);
+            wrap_table(&mut payload[at]);
         }
     }
     description
 }
 
 /// Replaces each byte that is not part of a UTF-8 character by `?`.
-fn replace(text: &mut [u8]) {
+fn replace_invalid_bytes(text: &mut [u8]) {
     let mut at = 0;
     while let Err(error) = std::str::from_utf8(&text[at..]) {
         let bad = at + error.valid_up_to();
@@ -144,7 +144,7 @@ fn replace(text: &mut [u8]) {
 
 /// Replaces a table by one header that holds its bytes, except for the first few, which the header itself needs. A table that is too short
 /// for that stays as it is; RabbitMQ does not send such a one.
-fn wrap(table: &mut [u8]) {
+fn wrap_table(table: &mut [u8]) {
     let head = WRAP.len() + 4;
     let rest = table.len().checked_sub(head);
     let rest = rest.and_then(|rest| u32::try_from(rest).ok());
@@ -155,7 +155,8 @@ fn wrap(table: &mut [u8]) {
 }
 
 impl FrameWalk<'_> {
-    fn take(&mut self, n: usize) -> Option<Range<usize>> {
+    /// Steps over `n` bytes, and returns their range.
+    fn advance(&mut self, n: usize) -> Option<Range<usize>> {
         let end = self.at.checked_add(n)?;
         let taken = (end <= self.bytes.len()).then_some(self.at..end)?;
         self.at = end;
@@ -163,24 +164,25 @@ impl FrameWalk<'_> {
     }
 
     fn u8(&mut self) -> Option<u8> {
-        let at = self.take(1)?.start;
+        let at = self.advance(1)?.start;
         Some(self.bytes[at])
     }
 
     fn u16(&mut self) -> Option<u16> {
-        let bytes = self.take(2)?;
+        let bytes = self.advance(2)?;
         Some(u16::from_be_bytes(self.bytes[bytes].try_into().ok()?))
     }
 
     fn length(&mut self) -> Option<usize> {
-        let bytes = self.take(4)?;
+        let bytes = self.advance(4)?;
         let n = u32::from_be_bytes(self.bytes[bytes].try_into().ok()?);
         usize::try_from(n).ok()
     }
 
-    fn short(&mut self, what: &str, name: &str) -> Option<()> {
+    /// Steps over a short string. `part` and `name` describe it in a flaw.
+    fn short_string(&mut self, part: &str, name: &str) -> Option<()> {
         let n = self.u8()?;
-        let at = self.take(usize::from(n))?;
+        let at = self.advance(usize::from(n))?;
         let text = &self.bytes[at.clone()];
         if std::str::from_utf8(text).is_err() {
             self.description.get_or_insert_with(|| {
@@ -190,7 +192,7 @@ impl FrameWalk<'_> {
                 } else {
                     &format!(" `{name}`")
                 };
-                format!("{what}{name} is not UTF-8 text: \"{shown}\"")
+                format!("{part}{name} is not UTF-8 text: \"{shown}\"")
             });
             self.flaws.push(FrameFlaw::Text(at));
         }
@@ -200,7 +202,7 @@ impl FrameWalk<'_> {
     /// Walks through the table of headers. A broken table is one flaw, whatever is wrong in it.
     fn headers(&mut self) -> Option<()> {
         let n = self.length()?;
-        let at = self.take(n)?;
+        let at = self.advance(n)?;
         if self.entries(at.clone(), 0).is_none() {
             self.description.get_or_insert_with(|| {
                 "its headers are a table that the client cannot read: a value of an unknown type, or tables that are nested too deep".to_owned()
@@ -212,7 +214,7 @@ impl FrameWalk<'_> {
 
     fn entries(&mut self, range: Range<usize>, level: usize) -> Option<()> {
         self.within(range, |walk| {
-            walk.short("the name of a header", "")?;
+            walk.short_string("the name of a header", "")?;
             walk.value(level)
         })
     }
@@ -247,7 +249,7 @@ impl FrameWalk<'_> {
             b'S' | b'x' | b'F' | b'A' => self.length()?,
             _ => return None,
         };
-        let at = self.take(n)?;
+        let at = self.advance(n)?;
         match kind {
             b'F' | b'A' if level == LEVELS_MAX => None,
             b'F' => self.entries(at, level + 1),
