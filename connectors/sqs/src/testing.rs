@@ -24,7 +24,7 @@ use broadway_core::{HeaderName, HeaderValue, Outgoing, testing::MakeRecord};
 use bytes::Bytes;
 
 use crate::{
-    publisher::{BYTES_MAX, convert::ConversionRules},
+    publisher::convert::{BYTES_MAX, ConversionRules},
     record::SqsRecord,
 };
 

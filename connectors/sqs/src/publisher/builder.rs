@@ -9,12 +9,10 @@ use tokio::sync::Semaphore;
 
 use super::{
     REQUESTS_MAX, SqsPublisher, SqsPublisherShared,
-    convert::{ConversionRules, Deduplicate, ID_FORMAT, is_id},
+    convert::{BYTES_MAX, ConversionRules, Deduplicate, ID_FORMAT, is_id},
 };
 use crate::connect::{ConnectionPool, QueueAccess, static_credentials, with_timeouts};
 
-/// The limit of SQS on one message, and on all messages of a request.
-pub(crate) const BYTES_MAX: usize = 1_048_576;
 const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 const IN_FLIGHT_MAX: usize = 1_000_000;
 

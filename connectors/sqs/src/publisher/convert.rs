@@ -26,6 +26,8 @@ use super::attributes::{attributes, is_plain, packed};
 /// Returns the deduplication id of a message.
 pub(crate) type Deduplicate = dyn Fn(&Outgoing) -> String + Send + Sync;
 
+/// The limit of SQS on one message, and on all messages of a request.
+pub(crate) const BYTES_MAX: usize = 1_048_576;
 const ID_MAX: usize = 128;
 /// The body of a message with an empty or missing payload: SQS does not accept an empty body.
 const PLACEHOLDER: &str = "-";
