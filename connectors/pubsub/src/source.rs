@@ -283,7 +283,7 @@ impl SourceProducer for PubSubProducer {
     ) -> Result<Produced, BoxError> {
         loop {
             // Cancel safe: the `Notify` keeps a wakeup without a waiter, and nothing is awaited after messages were taken.
-            if let Some(result) = self.unsettled.take(demand, out) {
+            if let Some(result) = self.unsettled.take_ready(demand, out) {
                 return Ok(result.map(|()| Produced::More)?);
             }
             self.unsettled.ready().await;

@@ -5,9 +5,9 @@
 //! They stay here, a message carries the number of its slot, and closing takes all of them.
 //!
 //! ```text
-//! stream ── receive ──▶ ready ── take ──▶ engine ── settle ──▶ done: acked, slot free
-//!    ▲                                                 │  └───▶ failed: waits in `delays`, then nacked, slot free
-//!    └── room ◀── slots and bytes below the limits ────┘
+//! stream ── receive ──▶ ready ── take_ready ──▶ engine ── settle ──▶ done: acked, slot free
+//!    ▲                                                       │  └───▶ failed: waits in `delays`, then nacked, slot free
+//!    └── room ◀── slots and bytes below the limits ──────────┘
 //! ```
 //!
 //! One lock guards the state. It is taken once for each chunk and each group of results, and never held across an await.
@@ -184,7 +184,7 @@ impl UnsettledMessages {
 
     /// Appends at most `demand` ready messages to `out`. Returns the error of the stream only after the last message, and `None` if
     /// there is neither.
-    pub(crate) fn take(
+    pub(crate) fn take_ready(
         &self,
         demand: NonZeroUsize,
         out: &mut Vec<Delivery<PubSubRecord, Token>>,

@@ -205,13 +205,13 @@ async fn delete(shared: &SqsShared, entries: &[AckEntry]) -> BatchResponse {
         .queue_url(&shared.source.access.url)
         .set_entries(Some(entries.collect()));
     match request.send().await {
-        Ok(answer) => BatchResponse::Entries {
-            done: answer
+        Ok(response) => BatchResponse::Entries {
+            done: response
                 .successful
                 .into_iter()
                 .map(|entry| entry.id)
                 .collect(),
-            failed: answer.failed,
+            failed: response.failed,
         },
         Err(error) => BatchResponse::Error(connector_error(&error)),
     }
@@ -235,13 +235,13 @@ async fn change_visibility(
         .queue_url(&shared.source.access.url)
         .set_entries(Some(entries.collect()));
     match request.send().await {
-        Ok(answer) => BatchResponse::Entries {
-            done: answer
+        Ok(response) => BatchResponse::Entries {
+            done: response
                 .successful
                 .into_iter()
                 .map(|entry| entry.id)
                 .collect(),
-            failed: answer.failed,
+            failed: response.failed,
         },
         Err(error) => BatchResponse::Error(connector_error(&error)),
     }

@@ -175,8 +175,8 @@ impl QueueAccess {
                 .send();
             let error = match deadline.within(request).await {
                 None => return Err(last),
-                Some(Ok(answer)) => {
-                    let seconds = answer
+                Some(Ok(response)) => {
+                    let seconds = response
                         .attributes()
                         .and_then(|all| all.get(&QueueAttributeName::VisibilityTimeout))
                         .and_then(|text| text.parse().ok());

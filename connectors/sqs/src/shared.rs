@@ -93,7 +93,7 @@ impl SqsShared {
     }
 
     /// Appends at most `demand` buffered messages to `out`, and decides which polls to start for the rest.
-    pub(crate) fn take(
+    pub(crate) fn take_buffered(
         &self,
         demand: usize,
         out: &mut Deliveries,

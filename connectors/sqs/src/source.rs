@@ -158,7 +158,7 @@ impl SourceProducer for SqsProducer {
             // Cancel safe: polls are tasks, the `Notify` keeps a wakeup without a waiter, and nothing is awaited after
             // messages were taken.
             while self.polls.try_join_next().is_some() {}
-            let taken = self.shared.take(demand.get(), out)?;
+            let taken = self.shared.take_buffered(demand.get(), out)?;
             for max in taken.polls {
                 let poll = poll::poll(self.shared.clone(), max);
                 self.polls.spawn_on(poll, self.runtime.handle());

@@ -101,18 +101,18 @@ proptest! {
         actions in proptest::collection::vec(action(), 8),
     ) {
         let (mut groups, name, tokens) = group_of(8);
-        let place = |token: Token| tokens.iter().position(|other| *other == token).unwrap();
+        let index = |token: Token| tokens.iter().position(|other| *other == token).unwrap();
         let (mut deleted, mut acted, mut invalidated) = (Vec::new(), Vec::new(), Vec::new());
         for n in order {
             let effects = groups.settle(&name, tokens[n], actions[n]);
             for (token, action) in effects.actions {
-                prop_assert!(!acted.contains(&place(token)));
-                acted.push(place(token));
+                prop_assert!(!acted.contains(&index(token)));
+                acted.push(index(token));
                 if action == AckAction::Delete {
-                    deleted.push(place(token));
+                    deleted.push(index(token));
                 }
             }
-            invalidated.extend(effects.invalidated.into_iter().map(place));
+            invalidated.extend(effects.invalidated.into_iter().map(index));
         }
         prop_assert!(deleted.iter().copied().eq(0..deleted.len()));
         let first_failure = actions.iter().position(|action| *action != Some(AckAction::Delete)).unwrap_or(8);

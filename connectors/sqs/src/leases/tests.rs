@@ -57,13 +57,13 @@ fn an_action_waits_for_the_extension_in_flight() {
 fn no_lease_is_extended_past_its_maximum() {
     let (mut leases, start) = leases();
     let token = leases.admit("a".to_owned(), None, start);
-    let mut asked = Vec::new();
+    let mut requested = Vec::new();
     let lost = loop {
         let now = leases.next_due().unwrap();
         let (extensions, lost) = due(&mut leases, now);
         for extension in &extensions {
             assert!(now + secs(extension.seconds.into()) <= start + LEASE_MAX);
-            asked.push(extension.seconds);
+            requested.push(extension.seconds);
             leases.extended(extension, ExtensionOutcome::Extended, now, now);
         }
         if !lost.is_empty() {
@@ -72,7 +72,7 @@ fn no_lease_is_extended_past_its_maximum() {
         }
     };
     assert_eq!(lost, [token]);
-    assert_eq!(asked, [10; 5]);
+    assert_eq!(requested, [10; 5]);
     assert!(leases.is_stale(token));
     let now = start + LEASE_MAX;
     assert_eq!(
@@ -103,8 +103,8 @@ fn a_failed_extension_is_retried_until_the_lease_is_lost() {
             break;
         }
         tries += 1;
-        let answer = leases.extended(&extensions[0], ExtensionOutcome::Failed, now, now);
-        assert_eq!(answer, (None, false));
+        let outcome = leases.extended(&extensions[0], ExtensionOutcome::Failed, now, now);
+        assert_eq!(outcome, (None, false));
     }
     assert!(tries > 2);
 }
@@ -141,11 +141,11 @@ enum Action {
     Settle(usize),
     Pass(u64),
     Due(usize),
-    ExtensionOutcome(usize, ExtensionOutcome),
+    Respond(usize, ExtensionOutcome),
 }
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
-    let answer = prop_oneof![
+    let outcome = prop_oneof![
         4 => Just(ExtensionOutcome::Extended),
         2 => Just(ExtensionOutcome::Failed),
         1 => Just(ExtensionOutcome::NotOwned),
@@ -155,7 +155,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         3 => any::<usize>().prop_map(Action::Settle),
         4 => (0..6_000_u64).prop_map(Action::Pass),
         4 => (1..4_usize).prop_map(Action::Due),
-        4 => (any::<usize>(), answer).prop_map(|(n, answer)| Action::ExtensionOutcome(n, answer)),
+        4 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Respond(n, outcome)),
     ];
     proptest::collection::vec(action, 1..200)
 }
@@ -232,14 +232,14 @@ proptest! {
                         in_flight.push((id, extension, now));
                     }
                 }
-                Action::ExtensionOutcome(n, answer) => {
+                Action::Respond(n, outcome) => {
                     if in_flight.is_empty() { continue; }
                     let n = n % in_flight.len();
                     let (id, extension, sent) = in_flight.swap_remove(n);
-                    let (ack, is_lost) = leases.extended(&extension, answer, sent, now);
+                    let (ack, is_lost) = leases.extended(&extension, outcome, sent, now);
                     let naive = &mut model.get_mut(&id).unwrap().1;
                     naive.extending = false;
-                    match answer {
+                    match outcome {
                         ExtensionOutcome::Extended => naive.hidden_until = sent + secs(extension.seconds.into()),
                         ExtensionOutcome::NotOwned => naive.hidden_until = sent,
                         ExtensionOutcome::Failed => {}

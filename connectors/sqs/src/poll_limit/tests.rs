@@ -55,8 +55,8 @@ fn polls_pause_for_longer_after_each_failure() {
     let (mut poll_limit, mut now) = (PollLimit::new(8), Instant::now());
     let mut pauses = Vec::new();
     for _ in 0..10 {
-        let ask = poll_limit.start(10, now).unwrap();
-        poll_limit.on_failure(ask, Jitter::MAX, now);
+        let max = poll_limit.start(10, now).unwrap();
+        poll_limit.on_failure(max, Jitter::MAX, now);
         assert_eq!(poll_limit.start(10, now), None);
         let until = poll_limit.paused_until(now).unwrap();
         pauses.push((until - now).as_millis());
@@ -64,13 +64,13 @@ fn polls_pause_for_longer_after_each_failure() {
     }
     assert_eq!(&pauses[..4], [200, 400, 800, 1_600]);
     assert_eq!(pauses[9], 30_000);
-    let ask = poll_limit.start(10, now).unwrap();
+    let max = poll_limit.start(10, now).unwrap();
     assert_eq!(
         poll_limit.paused_until(now),
         None,
         "not paused while a poll is in flight"
     );
-    poll_limit.on_response(ask, 1, now);
+    poll_limit.on_response(max, 1, now);
     assert_eq!(poll_limit.paused_until(now), None);
 }
 
@@ -78,10 +78,10 @@ fn polls_pause_for_longer_after_each_failure() {
 fn polls_that_fail_together_count_as_one_failure() {
     let (mut poll_limit, now) = (PollLimit::new(8), Instant::now());
     poll_limit.polls_allowed = 3;
-    let asks: Vec<_> = std::iter::from_fn(|| poll_limit.start(30, now)).collect();
+    let started: Vec<_> = std::iter::from_fn(|| poll_limit.start(30, now)).collect();
     let mut until = Vec::new();
-    for ask in asks {
-        poll_limit.on_failure(ask, Jitter::MIN, now);
+    for max in started {
+        poll_limit.on_failure(max, Jitter::MIN, now);
         until.push(poll_limit.paused_until(now));
     }
     assert!(until.iter().all(|other| *other == until[0]));
@@ -94,9 +94,9 @@ fn empty_responses_that_come_at_once_space_polls_out_until_a_message_comes() {
     let (mut pauses, mut reported) = (Vec::new(), Vec::new());
     for _ in 0..9 {
         let begun = now;
-        let ask = poll_limit.start(10, now).unwrap();
+        let max = poll_limit.start(10, now).unwrap();
         now += Duration::from_millis(8);
-        reported.push(poll_limit.on_response(ask, 0, now));
+        reported.push(poll_limit.on_response(max, 0, now));
         assert_eq!(poll_limit.start(10, now), None);
         now = poll_limit.paused_until(now).unwrap();
         pauses.push((now - begun).as_millis());
@@ -104,10 +104,10 @@ fn empty_responses_that_come_at_once_space_polls_out_until_a_message_comes() {
     assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000]);
     let reports: Vec<_> = (0..9).filter(|n| reported[*n]).collect();
     assert_eq!(reports, [5], "once, when spacing is at its maximum");
-    let ask = poll_limit.start(10, now).unwrap();
-    poll_limit.on_response(ask, 1, now);
-    let ask = poll_limit.start(10, now).unwrap();
-    poll_limit.on_response(ask, 0, now);
+    let max = poll_limit.start(10, now).unwrap();
+    poll_limit.on_response(max, 1, now);
+    let max = poll_limit.start(10, now).unwrap();
+    poll_limit.on_response(max, 0, now);
     let until = poll_limit.paused_until(now).unwrap();
     assert_eq!(until - now, FIRST_SPACING);
 }
@@ -115,11 +115,11 @@ fn empty_responses_that_come_at_once_space_polls_out_until_a_message_comes() {
 #[test]
 fn an_empty_response_resets_the_count_of_failures() {
     let (mut poll_limit, mut now) = (PollLimit::new(8), Instant::now());
-    let ask = poll_limit.start(10, now).unwrap();
-    poll_limit.on_failure(ask, Jitter::MAX, now);
+    let max = poll_limit.start(10, now).unwrap();
+    poll_limit.on_failure(max, Jitter::MAX, now);
     now = poll_limit.paused_until(now).unwrap();
-    let ask = poll_limit.start(10, now).unwrap();
-    poll_limit.on_response(ask, 0, now);
+    let max = poll_limit.start(10, now).unwrap();
+    poll_limit.on_response(max, 0, now);
     assert_eq!(
         (poll_limit.failures, poll_limit.paused_until(now)),
         (0, Some(now + FIRST_SPACING))

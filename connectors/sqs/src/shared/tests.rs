@@ -31,7 +31,7 @@ fn messages(n: usize) -> Vec<Message> {
 
 /// Demands ten, and lets a poll return `n`.
 fn fetch(shared: &SqsShared, n: usize) {
-    let taken = shared.take(10, &mut Vec::new()).unwrap();
+    let taken = shared.take_buffered(10, &mut Vec::new()).unwrap();
     assert_eq!((taken.n, taken.polls), (0, vec![10]));
     shared.on_messages(messages(n), 10);
 }
@@ -46,7 +46,7 @@ async fn stopping_returns_messages_that_were_not_delivered() {
     let shared = shared(source());
     fetch(&shared, 3);
     let mut out = Vec::new();
-    shared.take(1, &mut out).unwrap();
+    shared.take_buffered(1, &mut out).unwrap();
     assert_eq!(out.len(), 1);
     shared.stop();
     tokio::time::advance(LINGER).await;
@@ -55,13 +55,16 @@ async fn stopping_returns_messages_that_were_not_delivered() {
         actions(&shared.next_step()),
         [AckAction::VisibleAfter(0); 2]
     );
-    assert_eq!(shared.take(10, &mut out).unwrap().n, 0);
+    assert_eq!(shared.take_buffered(10, &mut out).unwrap().n, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_poll_that_returns_after_the_stop_go_back() {
     let shared = shared(source());
-    assert_eq!(shared.take(10, &mut Vec::new()).unwrap().polls, [10]);
+    assert_eq!(
+        shared.take_buffered(10, &mut Vec::new()).unwrap().polls,
+        [10]
+    );
     shared.stop();
     shared.on_messages(messages(2), 10);
     tokio::time::advance(LINGER).await;
@@ -79,7 +82,7 @@ async fn messages_that_became_stale_in_the_buffer_are_never_delivered() {
     // `lease_max` leaves nothing to extend, so their leases have expired.
     assert!(shared.next_step().extensions.is_empty());
     let mut out = Vec::new();
-    assert_eq!(shared.take(10, &mut out).unwrap().n, 0);
+    assert_eq!(shared.take_buffered(10, &mut out).unwrap().n, 0);
     assert_eq!(shared.generation(), 2);
 }
 
@@ -88,9 +91,9 @@ async fn no_polls_start_while_too_many_deletes_wait() {
     let shared = shared(source().deletes_max(1));
     let mut out = Vec::new();
     for _ in 0..4 {
-        shared.take(10, &mut out).unwrap();
+        shared.take_buffered(10, &mut out).unwrap();
         shared.on_messages(messages(10), 10);
-        shared.take(10, &mut out).unwrap();
+        shared.take_buffered(10, &mut out).unwrap();
     }
     assert_eq!(out.len(), 40);
     let mut settled: Vec<_> = out
@@ -98,13 +101,13 @@ async fn no_polls_start_while_too_many_deletes_wait() {
         .map(|delivery| Settled::for_test(delivery.token, Outcome::Done))
         .collect();
     shared.settle(&mut settled);
-    assert!(shared.take(10, &mut out).unwrap().polls.is_empty());
+    assert!(shared.take_buffered(10, &mut out).unwrap().polls.is_empty());
     // One request is made and answered.
     assert_eq!(shared.next_step().requests.len(), 1);
     shared.on_response(|update| {
         update.ack_queue(10);
     });
-    assert_eq!(shared.take(10, &mut out).unwrap().polls, [10]);
+    assert_eq!(shared.take_buffered(10, &mut out).unwrap().polls, [10]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -176,11 +176,11 @@ fn the_encoding_attribute_names_the_encoding_of_the_body() {
         let marker = attributes["broadway-encoding"].string_value().unwrap();
         (entry.body, marker.to_owned())
     };
-    let told = |body: &str, marker: &str| (body.to_owned(), marker.to_owned());
-    assert_eq!(marked(Outgoing::new("")), told("-", "empty"));
-    assert_eq!(marked(Outgoing::tombstone()), told("-", "null"));
-    assert_eq!(marked(Outgoing::new("\u{1}")), told("AQ==", "base64"));
-    assert_eq!(marked(Outgoing::new(vec![0xff])), told("/w==", "base64"));
+    let pair = |body: &str, marker: &str| (body.to_owned(), marker.to_owned());
+    assert_eq!(marked(Outgoing::new("")), pair("-", "empty"));
+    assert_eq!(marked(Outgoing::tombstone()), pair("-", "null"));
+    assert_eq!(marked(Outgoing::new("\u{1}")), pair("AQ==", "base64"));
+    assert_eq!(marked(Outgoing::new(vec![0xff])), pair("/w==", "base64"));
 }
 
 #[test]
