@@ -76,27 +76,6 @@ const EXCEPTIONS_MAX: usize = 50;
 /// Places that are meant: the file, the part of the line that holds the phrase, and the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
-/// Areas, by the beginning of their paths, that are rewritten elsewhere.
-const NOT_YET: &[&str] = &[
-    "benches/bare/pubsub.rs",
-    "broadway-core/",
-    "connectors/",
-    "docs/coming-from-genstage.md",
-    "docs/delivery.md",
-    "docs/kafka.md",
-    "docs/pubsub.md",
-    "docs/rabbitmq.md",
-    "docs/sqs.md",
-    "docs/telemetry.md",
-    "docs/testing.md",
-    "docs/tuning.md",
-    "docs/writing-a-connector.md",
-    "docs/writing-stages.md",
-    "examples/own_connector/",
-    "examples/routing.rs",
-    "src/",
-];
-
 #[test]
 fn texts_use_plain_words() {
     let checks = checks();
@@ -200,8 +179,7 @@ fn checked_files() -> impl Iterator<Item = (String, String)> {
         let listed =
             PAGES.contains(&path.as_str()) || FOLDERS.iter().any(|folder| path.starts_with(folder));
         let is_test = path.contains("/tests/") || path.ends_with("/tests.rs");
-        let not_yet = NOT_YET.iter().any(|area| path.starts_with(area));
-        listed && !is_test && !not_yet
+        listed && !is_test
     })
 }
 

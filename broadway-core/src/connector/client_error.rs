@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use crate::error::BoxError;
 
-/// Whether an operation that failed can succeed later, and who must act.
+/// Whether an operation that failed can succeed later, and whether an operator must act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectorErrorKind {

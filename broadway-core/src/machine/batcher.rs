@@ -309,7 +309,7 @@ where
     #[inline(never)]
     #[expect(
         clippy::too_many_arguments,
-        reason = "the message and what is known of it"
+        reason = "the message and its batch key, size and flags"
     )]
     fn push_into(
         &mut self,

@@ -9,7 +9,7 @@ use crate::error::{BoxError, Callback, Reason};
 /// Events that a source reports through its [`Emitter`](super::Emitter), and one for tests of observers. `producer` is the index from
 /// [`OpenContext::producer`](crate::OpenContext::producer), and `part` names a partition, queue or subscription.
 impl<'a> Event<'a> {
-    /// Creates an [`Assigned`](Self::Assigned): the source reads `part` from now on. `position` is that of the next message to be
+    /// Creates an [`Assigned`](Self::Assigned): the source reads `part` from now on. `position` is the position of the next message to
     /// read, if the source knows it.
     #[must_use]
     pub const fn assigned(producer: usize, part: &'a str, position: Option<i64>) -> Self {
@@ -117,7 +117,7 @@ impl<'a> Event<'a> {
         Self::CommitFailed { producer, error }
     }
 
-    /// Creates a [`SourceTrouble`](Self::SourceTrouble): a problem with the connection that the source handles by itself.
+    /// Creates a [`SourceTrouble`](Self::SourceTrouble): a problem that the source recovers from.
     #[must_use]
     pub const fn source_trouble(producer: usize, error: &'a str) -> Self {
         Self::SourceTrouble { producer, error }

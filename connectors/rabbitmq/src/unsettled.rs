@@ -254,7 +254,7 @@ impl Unsettled {
         self.shortened.take()
     }
 
-    /// The offset at which to read a stream on: that of the oldest delivery that did not succeed, or else the one after the last delivery.
+    /// The offset at which to continue a stream: the offset of the oldest delivery that did not succeed, or else the offset after the last delivery.
     pub(crate) fn resume_offset(&self) -> Option<u64> {
         let mut deliveries = self.deliveries.values();
         let oldest = deliveries.find(|delivery| delivery.state != DeliveryState::AckHeld);
@@ -300,7 +300,7 @@ impl Unsettled {
         out.push(AckFrame::Nack { tag, requeue });
     }
 
-    /// Requeues what is due at `now`, or everything that waits for its requeue.
+    /// Requeues the messages that are due at `now`, or all messages that wait for their requeue.
     fn requeue_due(&mut self, now: Option<Instant>, out: &mut Vec<AckFrame>) {
         while let Some(&Reverse((due, tag))) = self.requeues.peek() {
             if now.is_some_and(|now| due > now) {

@@ -45,7 +45,7 @@ pub(crate) struct AckRequest {
 pub(crate) struct AckQueue {
     deletes: EntryLine,
     returns: EntryLine,
-    /// Entries that wait to be sent again, by time; the number tells equal times apart.
+    /// Entries that wait to be sent again, by time; the number distinguishes equal times.
     retries: BTreeMap<(Instant, u64), AckEntry>,
     retried: u64,
     /// Entries in requests in flight.

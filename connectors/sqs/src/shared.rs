@@ -137,7 +137,7 @@ impl SqsShared {
                 continue;
             };
             if state.phase != ProducerPhase::Running {
-                // Nobody will take it: it goes straight back.
+                // The pipeline takes no more messages, so this one goes straight back.
                 let ack = PendingAck {
                     handle,
                     action: AckAction::VisibleAfter(0),
@@ -301,7 +301,7 @@ impl SqsShared {
         let now = now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        // Only repeats of this release count: those of failed messages before are the order of the group, not of the shutdown.
+        // Only repeats of this release count: earlier repeats, of failed messages, keep the order of a group and are no part of the shutdown.
         let before = state.unsettled.repeats();
         state.unsettled.release_all(now, &mut state.pending_acks);
         state.repeats += state.unsettled.repeats() - before;

@@ -78,7 +78,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, String> {
             (Some("key"), Some(key), None) => contents.key = Some(unescape(key)?),
             (Some("header"), Some(name), Some(value)) => {
                 let name = String::from_utf8(unescape(name)?)
-                    .map_err(|_| format!("the name of a header is no UTF-8: {line:?}"))?;
+                    .map_err(|_| format!("the name of a header is not UTF-8: {line:?}"))?;
                 headers.push((name, unescape(value)?));
             }
             (Some("tombstone"), None, None) => is_tombstone = true,

@@ -75,7 +75,7 @@ pub struct Broadcast<T> {
     inlets: InletTable<BroadcastInlet<T>>,
     /// The inlets, in the order in which they joined.
     joined: Vec<InletId>,
-    /// The least that any inlet has demanded beyond what was distributed; 0 without inlets.
+    /// The least demand of any inlet beyond the distributed events. 0 without inlets.
     room: usize,
     /// Inlets to check in `wake`: there may be events for them now.
     due: VecDeque<InletId>,
@@ -89,7 +89,7 @@ struct BroadcastInlet<T> {
     selector: Selector<T>,
     /// Its copies of the distributed events.
     queue: Segments<T>,
-    /// How much it has demanded beyond what was distributed.
+    /// The demand beyond the distributed events.
     room: usize,
     /// How many events it took and is not done with.
     held: usize,
@@ -136,7 +136,7 @@ impl<T> Broadcast<T> {
             }
             member.room = copies.room(at);
             member.queue.append(&mut part);
-            // Memory returns to where it came from: that of the originals goes to the next outlet that offers.
+            // The memory of the originals is reused by the next outlet that offers events.
             if at + 1 < self.joined.len() {
                 member.queue.recycle(part);
             } else {

@@ -54,7 +54,7 @@ pub struct Route<T, K> {
     predicates: Vec<Vec<Predicate<T>>>,
     otherwise: Option<usize>,
     queues: PartitionQueues<T, K>,
-    /// The targets of the current chunk, event by event, and where those of each event end. Kept for their memory.
+    /// The targets of the current chunk, event by event, and where the targets of each event end. Kept to reuse their memory.
     targets: Vec<usize>,
     ends: Vec<usize>,
 }
