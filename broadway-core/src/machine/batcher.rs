@@ -324,6 +324,7 @@ where
         if matches!(split, SplitDecision::Refuse) {
             return Err(item);
         }
+        // Before the batch is looked up: this may close it, and the message then opens the next one.
         self.make_room(slot, bytes, ready);
         let batch = match self.slots.batch(slot) {
             Some(batch) => batch,
@@ -333,6 +334,7 @@ where
         batch.n += 1;
         batch.bytes = batch.bytes.saturating_add(bytes);
         let (id, n, total) = (batch.id, batch.n, batch.bytes);
+        // The id, and not only the slot: by the end of the chunk the slot may hold another batch.
         if flush && !std::mem::replace(&mut batch.flush, true) {
             self.flushing.push((slot, id));
         }
@@ -365,6 +367,7 @@ where
     /// Makes a slot for a new key. At the limit another key makes room.
     fn admit(&mut self, key: K, state: S::State, ready: &mut Vec<ClosedBatch<K, B>>) -> u32 {
         if self.by_key.len() >= self.limits.open_max {
+            // An idle key costs only its splitter state. Without one, the oldest batch is delivered early.
             if let Some(idle) = self.slots.oldest_idle() {
                 self.forget(idle);
             } else if let Some(oldest) = self.slots.oldest_open() {

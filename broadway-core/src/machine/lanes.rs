@@ -121,6 +121,7 @@ impl<T> Lanes<T> {
         let lane = &mut self.lanes[index as usize];
         self.ready_events -= lane.queue.len();
         let n = lane.queue.len().min(max);
+        // The rest of the lane stays queued but not ready: another inlet that took it would overtake this one.
         lane.held = n;
         let first_hold = holds.len();
         out.reserve(n);
@@ -188,6 +189,7 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
         for event in events.drain(..) {
             let index = self.lane_of(event.lane());
             let lane = &mut self.lanes[index as usize];
+            // A held lane becomes ready when its holder is done, so only lanes that are not held count as ready.
             if lane.held == 0 {
                 if lane.queue.is_empty() {
                     self.ready.push_back(index);

@@ -133,6 +133,7 @@ impl Offsets {
         if number < self.head {
             return Err(SettleError::AlreadySettled { offset });
         }
+        // The second ring exists only after a failure, so the common case reads one bit.
         if self.failures > 0 || outcome == OffsetOutcome::Failed {
             return self.settled_with_failures(offset, number, outcome);
         }
@@ -172,6 +173,7 @@ impl Offsets {
             return Err(SettleError::NotDelivered { offset: missing });
         }
         let end = number + n;
+        // Both rings are checked before either changes, so that an error changes nothing.
         let settled = [Some(&self.done), self.failed.as_ref()];
         let twice = settled
             .into_iter()

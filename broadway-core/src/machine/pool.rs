@@ -128,6 +128,7 @@ impl Pool {
     #[must_use = "the pool counts on it that this is done"]
     pub fn observe(&mut self, observation: PoolObservation) -> Resize {
         let PoolOptions { min, max, .. } = self.options;
+        // Bounds come before load: a pool outside them is corrected without waiting.
         if observation.members < min {
             return Resize::Grow(min - observation.members);
         }

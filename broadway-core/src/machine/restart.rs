@@ -183,6 +183,7 @@ impl Restart {
     /// The delay is between half (`jitter` 0) and all of the current step.
     pub fn failed(&mut self, now: Instant, jitter: u64) -> RestartDecision {
         let window = self.window.as_mut();
+        // The window counts this failure even if a healthy period resets the delay below.
         if self.gave_up || !window.is_none_or(|window| window.admit(now)) {
             self.gave_up = true;
             return RestartDecision::GiveUp;

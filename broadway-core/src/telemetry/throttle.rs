@@ -43,6 +43,7 @@ impl Throttle {
 
     /// Decides about a line.
     pub(super) fn admit(&mut self, now: Instant) -> ThrottleDecision {
+        // Closes a window that is over first, so that its count is reported before a line of the next one.
         let suppressed_before = self.overdue(now).unwrap_or(0);
         let window = self.window.get_or_insert(Window {
             opened: now,

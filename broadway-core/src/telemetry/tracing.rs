@@ -270,6 +270,7 @@ impl Throttles {
     fn admit(&self, kind: FailureKind, now: Instant, all: &AtomicUsize) -> ThrottleDecision {
         let mut by_kind = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
         let verdict = by_kind[kind as usize].admit(now);
+        // Still under the lock: `take_overdue` clears the flag under the same lock, so neither change is lost.
         if verdict == ThrottleDecision::Suppress {
             self.set_holding(true, all);
         }

@@ -75,6 +75,7 @@ impl DeliveryLog {
             self.violations
                 .push("an empty group was settled".to_owned());
         }
+        // Acknowledgements after a close cannot reach the source any more: the contract forbids them.
         if self.closed_openings.contains(&opening) {
             let numbers: Vec<_> = group.iter().map(|settled| settled.token.number).collect();
             self.violations.push(format!(

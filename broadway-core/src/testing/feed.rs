@@ -48,6 +48,7 @@ impl<T: Send + 'static> Feed<T> {
     /// Panics after [`end`](Self::end).
     #[track_caller]
     pub fn push_all(&self, items: impl IntoIterator<Item = T>) -> Vec<Receipt> {
+        // Lock order: the queue before the log, as in `ManualProducer::deliver`.
         let mut queue = self.shared.queue();
         assert!(!queue.ended, "cannot push: the feed was ended");
         let mut log = self.shared.log();

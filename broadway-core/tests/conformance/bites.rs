@@ -39,7 +39,7 @@ caught! {
     leaving_leases_is_caught: LeavesLeases by a_drain_leaves_no_message_leased, "left leased";
     letting_leases_end_is_caught: ExtendsNothing by a_slow_handler_keeps_its_message, "something came where nothing should";
     reordering_a_key_is_caught: Reorders by keys_keep_their_order, "reordered";
-    fetching_without_bound_is_caught: FetchesAll by prefetch_stays_within_its_limit, "fetched more than it says";
+    fetching_without_bound_is_caught: FetchesAll by prefetch_stays_within_its_limit, "fetched ahead more than documented";
     swallowing_what_failed_is_caught: SwallowsFailed by a_failed_message_is_redelivered, "lost";
     swallowing_poison_is_caught: SwallowsFailed by a_poison_message_does_not_affect_others, "lost";
     changing_bytes_is_caught: ChangesBytes by any_bytes_arrive_or_are_refused, "changed";
@@ -66,7 +66,7 @@ caught! {
     replaying_is_caught: Replays by reconnects_after_a_cut, "acknowledged and delivered again";
     mistaking_late_results_is_caught: MistakesLateResults by late_results_are_ignored, "lost";
     minding_in_passing_is_caught: MindsInPassing by a_blocked_handler_keeps_connection_and_lease, "repeated|not acknowledged";
-    taking_in_all_is_caught: TakesInAll by a_silent_broker_slows_publishers, "took in more than it says";
+    taking_in_all_is_caught: TakesInAll by a_silent_broker_slows_publishers, "accepted more than its limit";
 }
 
 fn check(defect: Defect, ended: Result<Verdict, tokio::task::JoinError>, words: &str) {

@@ -322,6 +322,7 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
 
     fn demand(&mut self, inlet: InletId, n: usize) {
         let member = self.inlets.of(inlet);
+        // Only the slowest inlet holds the others back, so only its demand can release events.
         let slowest = member.room == self.room;
         member.room = member.room.saturating_add(n);
         if slowest {

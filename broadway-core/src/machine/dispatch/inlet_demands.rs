@@ -31,6 +31,7 @@ impl InletDemands {
         if index >= self.of.len() {
             self.of.resize(index + 1, 0);
         }
+        // The sum must not overflow, and each part must fit into it: `reduce` subtracts both alike.
         let counted = n.min(usize::MAX - self.total);
         self.of[index] += counted;
         self.total += counted;

@@ -30,7 +30,7 @@ pub(super) struct PartitionQueues<T, K> {
 
 /// The state of one inlet.
 struct JoinedInlet {
-    place: usize,
+    queue: usize,
     held: OutletRuns,
     /// How many of the events it holds reduced its demand.
     held_demanded: usize,
@@ -54,8 +54,8 @@ impl<T, K> PartitionQueues<T, K> {
     /// 0 counts as 1.
     pub(super) fn set_queue_max(&mut self, n: usize) {
         self.totals = QueueTotals::new(n.max(1));
-        for place in &self.queues {
-            self.totals.enter(place);
+        for queue in &self.queues {
+            self.totals.enter(queue);
         }
     }
 
@@ -64,16 +64,16 @@ impl<T, K> PartitionQueues<T, K> {
     }
 
     /// Appends an event to the queue with this number.
-    pub(super) fn push(&mut self, outlet: OutletId, event: T, place: usize) {
-        let place = &mut self.queues[place];
+    pub(super) fn push(&mut self, outlet: OutletId, event: T, queue: usize) {
+        let queue = &mut self.queues[queue];
         // Only the first event of an empty queue can make a sleeping inlet servable.
-        if place.is_empty()
-            && let Some(inlet) = place.inlet()
+        if queue.is_empty()
+            && let Some(inlet) = queue.inlet()
             && self.inlets.of(inlet).asked > 0
         {
             self.due.push_back(inlet);
         }
-        self.totals.change(place, |place| place.push(outlet, event));
+        self.totals.change(queue, |queue| queue.push(outlet, event));
     }
 
     /// Returns the demand of all inlets together beyond the events in their queues; 0 while a queue is full.
@@ -97,9 +97,9 @@ impl<T, K> PartitionQueues<T, K> {
     }
 
     pub(super) fn leave(&mut self, inlet: InletId) {
-        if let Some(seat) = self.inlets.remove(inlet) {
-            let place = &mut self.queues[seat.place];
-            self.totals.change(place, PartitionQueue::vacate);
+        if let Some(joined) = self.inlets.remove(inlet) {
+            let queue = &mut self.queues[joined.queue];
+            self.totals.change(queue, PartitionQueue::vacate);
         }
     }
 
@@ -110,12 +110,12 @@ impl<T, K> PartitionQueues<T, K> {
         out: &mut Vec<T>,
         freed: &mut dyn FnMut(OutletId, usize),
     ) -> usize {
-        let seat = self.inlets.of(inlet);
-        seat.asked = 0;
-        let place = &mut self.queues[seat.place];
-        self.totals.change(place, |place| {
-            let (taken, demanded) = place.take(max, out, &mut seat.held, freed);
-            seat.held_demanded += demanded;
+        let joined = self.inlets.of(inlet);
+        joined.asked = 0;
+        let queue = &mut self.queues[joined.queue];
+        self.totals.change(queue, |queue| {
+            let (taken, demanded) = queue.take(max, out, &mut joined.held, freed);
+            joined.held_demanded += demanded;
             taken
         })
     }
@@ -130,12 +130,12 @@ impl<T, K> PartitionQueues<T, K> {
     pub(super) fn wake(&mut self, out: &mut Vec<InletId>) {
         while let Some(inlet) = self.due.pop_front() {
             // The inlet may have left, and another with its number may have joined since.
-            let Some(place) = self.inlets.get(inlet).map(|seat| seat.place) else {
+            let Some(queue) = self.inlets.get(inlet).map(|joined| joined.queue) else {
                 continue;
             };
-            let seat = self.inlets.of(inlet);
-            if seat.asked > 0 && !self.queues[place].is_empty() {
-                seat.asked = 0;
+            let joined = self.inlets.of(inlet);
+            if joined.asked > 0 && !self.queues[queue].is_empty() {
+                joined.asked = 0;
                 out.push(inlet);
             }
         }
@@ -147,23 +147,23 @@ impl<T, K> PartitionQueues<T, K> {
         rest: &mut Vec<T>,
         returned: &mut dyn FnMut(OutletId, usize),
     ) {
-        let seat = self.inlets.of(inlet);
-        if seat.asked > 0 {
+        let joined = self.inlets.of(inlet);
+        if joined.asked > 0 {
             self.due.push_back(inlet);
         }
-        let demanded = rest.len().min(seat.held_demanded);
-        seat.held_demanded -= demanded;
-        let place = &mut self.queues[seat.place];
-        self.totals.change(place, |place| {
-            place.give_back(rest, &mut seat.held, returned);
-            place.demand(demanded);
+        let demanded = rest.len().min(joined.held_demanded);
+        joined.held_demanded -= demanded;
+        let queue = &mut self.queues[joined.queue];
+        self.totals.change(queue, |queue| {
+            queue.give_back(rest, &mut joined.held, returned);
+            queue.demand(demanded);
         });
     }
 
     pub(super) fn done(&mut self, inlet: InletId) {
-        let seat = self.inlets.of(inlet);
-        seat.held.clear();
-        seat.held_demanded = 0;
+        let joined = self.inlets.of(inlet);
+        joined.held.clear();
+        joined.held_demanded = 0;
     }
 
     pub(super) fn buffered(&self) -> usize {
@@ -171,13 +171,13 @@ impl<T, K> PartitionQueues<T, K> {
     }
 
     pub(super) fn buffered_for(&self, inlet: InletId) -> usize {
-        let seat = self.inlets.get(inlet);
-        seat.map_or(0, |seat| self.queues[seat.place].len())
+        let joined = self.inlets.get(inlet);
+        joined.map_or(0, |joined| self.queues[joined.queue].len())
     }
 
     pub(super) fn demand(&mut self, inlet: InletId, n: usize) {
-        let place = &mut self.queues[self.inlets.of(inlet).place];
-        self.totals.change(place, |place| place.demand(n));
+        let queue = &mut self.queues[self.inlets.of(inlet).queue];
+        self.totals.change(queue, |queue| queue.demand(n));
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -185,8 +185,8 @@ impl<T, K> PartitionQueues<T, K> {
     }
 
     pub(super) fn has_passed(&self, mark: &Mark) -> bool {
-        let mut places = self.queues.iter().zip(&mark.0);
-        places.all(|(place, &offered)| place.has_passed(offered))
+        let mut queues = self.queues.iter().zip(&mark.0);
+        queues.all(|(queue, &offered)| queue.has_passed(offered))
     }
 }
 
@@ -225,21 +225,21 @@ impl<T, K: Eq + Hash + Debug> PartitionQueues<T, K> {
                 self.names.list()
             )));
         };
-        let place = &mut self.queues[number];
-        if let Some(owner) = place.inlet() {
+        let queue = &mut self.queues[number];
+        if let Some(owner) = queue.inlet() {
             return Err(JoinError::new(format!(
                 "{noun} {name:?} has inlet {} already: cancel that subscription first, or subscribe to another {noun}",
                 owner.0
             )));
         }
-        self.totals.change(place, |place| place.seat(inlet));
-        let seat = JoinedInlet {
-            place: number,
+        self.totals.change(queue, |queue| queue.assign(inlet));
+        let joined = JoinedInlet {
+            queue: number,
             held: OutletRuns::default(),
             held_demanded: 0,
             asked: 0,
         };
-        self.inlets.insert(inlet, seat);
+        self.inlets.insert(inlet, joined);
         Ok(())
     }
 }

@@ -80,8 +80,8 @@ impl<T, K: Eq + Hash + Clone> Route<T, K> {
     /// The predicate is called under the link's lock, at most once for each event: keep it short.
     #[must_use]
     pub fn to(mut self, target: K, predicate: impl FnMut(&T) -> bool + Send + 'static) -> Self {
-        let place = self.enter(target);
-        self.predicates[place].push(Box::new(predicate));
+        let queue = self.enter(target);
+        self.predicates[queue].push(Box::new(predicate));
         self
     }
 
@@ -100,11 +100,11 @@ impl<T, K: Eq + Hash + Clone> Route<T, K> {
     }
 
     fn enter(&mut self, target: K) -> usize {
-        let place = self.queues.enter(target);
-        if place == self.predicates.len() {
+        let queue = self.queues.enter(target);
+        if queue == self.predicates.len() {
             self.predicates.push(Vec::new());
         }
-        place
+        queue
     }
 }
 
@@ -122,9 +122,9 @@ impl<T: Clone, K> Route<T, K> {
         let mut copies = Vec::new();
         for event in events {
             let begin = self.targets.len();
-            for (place, predicates) in self.predicates.iter_mut().enumerate() {
+            for (queue, predicates) in self.predicates.iter_mut().enumerate() {
                 if predicates.iter_mut().any(|predicate| predicate(event)) {
-                    self.targets.push(place);
+                    self.targets.push(queue);
                 }
             }
             if self.targets.len() == begin {
@@ -147,8 +147,8 @@ where
 
     const ANY_INLET: bool = false;
 
-    fn join(&mut self, inlet: InletId, seat: PartitionName<K>) -> Result<(), JoinError> {
-        self.queues.join(inlet, &seat.0)
+    fn join(&mut self, inlet: InletId, joined: PartitionName<K>) -> Result<(), JoinError> {
+        self.queues.join(inlet, &joined.0)
     }
 
     fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {

@@ -109,6 +109,7 @@ impl<T> Segments<T> {
                 return;
             }
             left -= front.len();
+            // After a cut the ring no longer begins where its memory does, and a conversion would move every event.
             let whole = out.is_empty() && !self.cut;
             self.cut = false;
             let mut emptied = self.segments.pop_front().unwrap_or_default();

@@ -54,6 +54,7 @@ impl WaitingInlets {
             self.states.resize(index + 1, WaitState::Awake);
         }
         self.states[index] = WaitState::Waiting;
+        // Sorted at insertion, so that `wake`, which runs after every change of the link, only pops.
         let behind_equals = self.waiting.partition_point(|&(other, _)| other >= n);
         self.waiting.insert(behind_equals, (n, inlet));
     }

@@ -69,6 +69,7 @@ impl TokenBucket {
     /// Changes the allowance at once and keeps the burst. Fractions of a token are rounded down.
     pub fn update(&mut self, now: Instant, allowance: Allowance, change: Change) {
         self.fill(now);
+        // Whole tokens are kept exactly; the fraction is scaled to the new size of a token.
         let whole = self.level / self.token;
         let part = self.level % self.token;
         let token = allowance.interval().as_nanos();

@@ -38,7 +38,7 @@ impl<T> PartitionQueue<T> {
         self.inlet
     }
 
-    pub(super) fn seat(&mut self, inlet: InletId) {
+    pub(super) fn assign(&mut self, inlet: InletId) {
         self.inlet = Some(inlet);
     }
 
@@ -132,20 +132,21 @@ impl QueueTotals {
     /// Changes a queue and updates the sums.
     pub(super) fn change<T, R>(
         &mut self,
-        place: &mut PartitionQueue<T>,
+        queue: &mut PartitionQueue<T>,
         change: impl FnOnce(&mut PartitionQueue<T>) -> R,
     ) -> R {
-        self.buffered -= place.len();
-        self.short -= place.short() as u128;
-        self.full -= usize::from(place.len() >= self.queue_max);
-        let changed = change(place);
-        self.enter(place);
+        // Takes the old values out and adds the new ones, so that no change can leave the sums behind.
+        self.buffered -= queue.len();
+        self.short -= queue.short() as u128;
+        self.full -= usize::from(queue.len() >= self.queue_max);
+        let changed = change(queue);
+        self.enter(queue);
         changed
     }
 
-    pub(super) fn enter<T>(&mut self, place: &PartitionQueue<T>) {
-        self.buffered += place.len();
-        self.short += place.short() as u128;
-        self.full += usize::from(place.len() >= self.queue_max);
+    pub(super) fn enter<T>(&mut self, queue: &PartitionQueue<T>) {
+        self.buffered += queue.len();
+        self.short += queue.short() as u128;
+        self.full += usize::from(queue.len() >= self.queue_max);
     }
 }
