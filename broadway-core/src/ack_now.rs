@@ -1,10 +1,10 @@
-//! How `ack_now` inside a callback reaches the engine, which holds the token.
+//! How `ack_now` inside a callback reaches the pipeline, which holds the token.
 //!
-//! The callback's future and the engine's loop run on the same thread, one inside a poll of the other. So a request is left in a
-//! thread-local list, with a cell for its answer, and the future returns pending. After each poll of a callback that was pending the
-//! engine takes the list, settles with the tokens that it holds, fills the cells and wakes their wakers, and polls the callback
-//! again. So any number of requests may wait at once, in any combinator. A callback that never asks pays nothing. A request is
-//! withdrawn when its future is dropped, so none is left behind for the next callback on this thread.
+//! The callback's future runs inside a poll of the pipeline's loop, on the same thread. So `ack_now` adds a request to a thread-local
+//! list, with a cell for the result, and returns pending. After each pending poll of a callback, the pipeline takes the list, settles
+//! with the tokens that it holds, fills the cells, wakes their wakers, and polls the callback again. Any number of requests may wait at
+//! once, in any combinator. A callback without requests costs nothing. Dropping the future withdraws its request, so none is left for
+//! the next callback on this thread.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,76 +16,76 @@ use std::{
 
 use crate::error::BoxError;
 
-/// What to acknowledge: the message at hand, or some of the batch at hand.
+/// What to acknowledge: the message of the callback, or rows of its batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
     Message,
     Rows(Vec<u32>),
 }
 
-/// A request, and where its answer goes.
-struct Asked {
+/// A request in the list, and the cell for its result.
+struct PendingRequest {
     request: Request,
-    answer: Arc<Answer>,
+    cell: Arc<AckCell>,
 }
 
 thread_local! {
-    static ASKED: RefCell<Vec<Asked>> = const { RefCell::new(Vec::new()) };
-    /// Whether the list has anything: looked at after every poll, and cheaper than the list, which has to be destroyed.
-    static HAS_ASKED: Cell<bool> = const { Cell::new(false) };
+    static REQUESTS: RefCell<Vec<PendingRequest>> = const { RefCell::new(Vec::new()) };
+    /// Whether the list has requests. Read after every poll: cheaper than the list itself, which has a destructor.
+    static HAS_REQUESTS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Filled by the engine, read by the future.
+/// The cell for a result: filled by the pipeline, read by the future.
 #[derive(Debug, Default)]
-struct Answer(Mutex<Waiting>);
+struct AckCell(Mutex<AckResult>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct AckResult {
     waker: Option<Waker>,
     result: Option<Result<(), BoxError>>,
 }
 
-impl Answer {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+impl AckCell {
+    fn lock(&self) -> MutexGuard<'_, AckResult> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give(&self, result: Result<(), BoxError>) {
+    fn fill(&self, result: Result<(), BoxError>) {
         let waker = {
-            let mut waiting = self.lock();
-            waiting.result = Some(result);
-            waiting.waker.take()
+            let mut result_cell = self.lock();
+            result_cell.result = Some(result);
+            result_cell.waker.take()
         };
-        // Not under the lock: a waker is code of the user's combinator.
+        // Without the lock: the waker is code of the user's combinator, which may poll the future.
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 }
 
-/// The user's side: leaves a request, then waits for the answer.
+/// The future of `ack_now`: adds a request, then waits for its result.
 #[derive(Debug)]
 pub(crate) struct AckNow {
-    state: State,
+    state: AckNowState,
 }
 
 #[derive(Debug)]
-enum State {
+enum AckNowState {
     New(Request),
-    Asked(Arc<Answer>),
+    Asked(Arc<AckCell>),
     Finished,
 }
 
 impl AckNow {
     pub(crate) fn message() -> Self {
         Self {
-            state: State::New(Request::Message),
+            state: AckNowState::New(Request::Message),
         }
     }
 
     pub(crate) fn rows(rows: Vec<u32>) -> Self {
         Self {
-            state: State::New(Request::Rows(rows)),
+            state: AckNowState::New(Request::Rows(rows)),
         }
     }
 }
@@ -94,91 +94,95 @@ impl Future for AckNow {
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match std::mem::replace(&mut self.state, State::Finished) {
-            State::New(request) => {
-                let answer = Arc::new(Answer::default());
-                answer.lock().waker = Some(cx.waker().clone());
-                self.state = State::Asked(Arc::clone(&answer));
-                ASKED.with_borrow_mut(|asked| asked.push(Asked { request, answer }));
-                HAS_ASKED.set(true);
+        match std::mem::replace(&mut self.state, AckNowState::Finished) {
+            AckNowState::New(request) => {
+                let cell = Arc::new(AckCell::default());
+                cell.lock().waker = Some(cx.waker().clone());
+                self.state = AckNowState::Asked(Arc::clone(&cell));
+                REQUESTS
+                    .with_borrow_mut(|requests| requests.push(PendingRequest { request, cell }));
+                HAS_REQUESTS.set(true);
                 Poll::Pending
             }
-            State::Asked(answer) => {
+            AckNowState::Asked(cell) => {
                 let result = {
-                    let mut waiting = answer.lock();
-                    let result = waiting.result.take();
+                    let mut result_cell = cell.lock();
+                    let result = result_cell.result.take();
                     if result.is_none() {
-                        waiting.waker = Some(cx.waker().clone());
+                        result_cell.waker = Some(cx.waker().clone());
                     }
                     result
                 };
                 match result {
                     Some(result) => Poll::Ready(result),
                     None => {
-                        self.state = State::Asked(answer);
+                        self.state = AckNowState::Asked(cell);
                         Poll::Pending
                     }
                 }
             }
-            State::Finished => Poll::Pending,
+            AckNowState::Finished => Poll::Pending,
         }
     }
 }
 
 impl Drop for AckNow {
     fn drop(&mut self) {
-        if let State::Asked(answer) = &self.state {
-            // In the list only if it is dropped in the poll in which it asked. On another thread's list it is not.
-            ASKED.with_borrow_mut(|asked| {
-                asked.retain(|asked| !Arc::ptr_eq(&asked.answer, answer));
+        if let AckNowState::Asked(cell) = &self.state {
+            // It is in the list only if it is dropped in the poll that added it, and then on the same thread.
+            REQUESTS.with_borrow_mut(|requests| {
+                requests.retain(|request| !Arc::ptr_eq(&request.cell, cell));
             });
         }
     }
 }
 
-/// The engine's side: runs `callback` to its end, which has been polled once or not at all, and lets `settle` answer each
-/// request that it leaves. The callback does not panic: its panics are values by now.
+/// Runs `callback`, which was polled at most once before, to its end, and passes each of its requests to `settle`. The callback does
+/// not panic: its panics are values already.
 pub(crate) async fn serve<F: Future>(callback: F, mut settle: impl Settle) -> F::Output {
     let mut callback = pin!(callback);
-    let mut asked = take_asked();
+    let mut requests = take_requests();
     loop {
-        for Asked { request, answer } in asked {
+        for PendingRequest { request, cell } in requests {
             let result = settle.settle(request).await;
-            answer.give(result);
+            cell.fill(result);
         }
         match poll_fn(|cx| poll_once(callback.as_mut(), cx)).await {
-            Step::Finished(output) => return output,
-            Step::Asked(more) => asked = more,
+            CallbackPoll::Finished(output) => return output,
+            CallbackPoll::Requests(more) => requests = more,
         }
     }
 }
 
-/// Who holds the tokens of a callback's messages.
+/// Settles requests; holds the tokens of the callback's messages.
 pub(crate) trait Settle: Send {
     fn settle(&mut self, request: Request) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
-enum Step<T> {
+enum CallbackPoll<T> {
     Finished(T),
-    Asked(Vec<Asked>),
+    Requests(Vec<PendingRequest>),
 }
 
-fn poll_once<F: Future>(callback: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Step<F::Output>> {
+fn poll_once<F: Future>(
+    callback: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<CallbackPoll<F::Output>> {
     let polled = callback.poll(cx);
-    // Also when it is ready: the list is empty for the next callback on this thread.
-    let asked = take_asked();
+    // Also if it is ready: the list must be empty for the next callback on this thread.
+    let requests = take_requests();
     match polled {
-        Poll::Ready(output) => Poll::Ready(Step::Finished(output)),
-        Poll::Pending if asked.is_empty() => Poll::Pending,
-        Poll::Pending => Poll::Ready(Step::Asked(asked)),
+        Poll::Ready(output) => Poll::Ready(CallbackPoll::Finished(output)),
+        Poll::Pending if requests.is_empty() => Poll::Pending,
+        Poll::Pending => Poll::Ready(CallbackPoll::Requests(requests)),
     }
 }
 
 #[inline]
-fn take_asked() -> Vec<Asked> {
-    match HAS_ASKED.replace(false) {
-        true => ASKED.take(),
-        // Has no memory: nothing is allocated unless something was asked.
+fn take_requests() -> Vec<PendingRequest> {
+    match HAS_REQUESTS.replace(false) {
+        true => REQUESTS.take(),
+        // An empty `Vec` does not allocate.
         false => Vec::new(),
     }
 }

@@ -1,18 +1,18 @@
-//! The engine of `broadway`: stages, pipelines, and the state machines that decide.
+//! The core of `broadway`: the traits that sources, publishers and handlers implement, pipelines, and stages.
 //!
-//! Programs depend on the package `broadway-rs`, which re-exports all of this as `broadway`. Connectors depend on this one, which changes
-//! less.
+//! Programs depend on the package `broadway-rs`, whose crate `broadway` re-exports this one by topic. Connectors depend on this crate,
+//! which changes less.
 //!
 //! ```text
 //!              demand ▲            demand ▲               demand ▲
-//!  Source ─opens─► Producer ═══► Processor ═══► Batcher ═══► BatchProcessor     messages, one way down
+//!  Source ─opens─► Producer ═══► Processor ═══► Batcher ═══► BatchProcessor     messages
 //!                     ▲           │ done / failed              │ done / failed
-//!                     └─ settle ◄─┴────────────────────────────┘                settlement, straight home
+//!                     └─ settle ◄─┴────────────────────────────┘                acknowledgements
 //! ```
 //!
-//! A [`Source`] opens [`SourceProducer`]s, which deliver messages when they are asked. Processors call
-//! [`Handler::handle_message`]; what it routes to a batcher is collected, by key, for [`Handler::handle_batch`]. When a
-//! message ends, its [`Acknowledger`] gets back the token that the producer gave with it, once, with an [`Outcome`].
+//! A [`Source`] opens [`SourceProducer`]s, which deliver messages on demand. Processors call [`Handler::handle_message`]; messages that
+//! it routes to a batcher are collected by key for [`Handler::handle_batch`]. When a message ends, its [`Acknowledger`] receives the
+//! token that the producer delivered with it, once, with an [`Outcome`].
 //!
 //! ```
 //! use broadway_core::{Batch, Batching, BoxError, Handler, Message, Next, OneBatcher, Pipeline, source};
@@ -50,15 +50,16 @@
 //!
 //! # Modules
 //!
-//! | module | what it is for |
+//! | module | contents |
 //! |---|---|
-//! | [`source`] | where messages come from: the traits, ready sources, adaptors |
-//! | [`connector`] | what authors of connectors share |
-//! | [`telemetry`] | what a topology tells about itself, and who listens |
+//! | [`source`] | the traits of sources, sources from iterators and streams, adaptors |
+//! | [`connector`] | tools for authors of connectors |
+//! | [`telemetry`] | events and their observers: logs, metrics, a summary table |
 //! | `testing` | the test kit (feature `testing`): sources and queues in memory, a recorder of events, faults |
-//! | `message`, `ack`, `handler`, `batch`, `batcher_key`, `publisher`, `deadline`, `error` | the contract between users, connectors and engine; re-exported here |
-//! | `pipeline` | source → processors → batchers → batch processors; [`Pipeline`], [`Topology`] |
-//! | [`stage`] | producers and consumers linked by demand; below them links and loops, which pipelines run on too |
+//! | [`stage`] | producers and consumers that are connected by demand |
+//!
+//! The root holds everything else: messages, handlers, batches, publishers and errors, and [`Pipeline`] with its options and
+//! [`Topology`].
 //!
 //! # Features
 //!

@@ -1,39 +1,37 @@
-//! Headers, keys and payloads that a broker cannot express, carried by what it can. For connector authors.
+//! Headers, keys and payloads that a broker cannot represent, encoded in headers that it can. For connector authors.
 //!
-//! Brokers differ in what a header may be: SQS takes ten attributes of text or bytes, Pub/Sub a hundred of text, Kafka bytes or
-//! null, RabbitMQ typed values. [`pack`] sends natively what a broker takes ([`Limits`]) and puts everything else into one header,
-//! [`HEADERS`], as JSON; [`unpack`] restores it on the reading side. So a message keeps all its headers on its way through any of
-//! them, and a consumer that knows nothing of this reads the native ones as ever.
+//! Brokers limit headers differently: SQS takes ten attributes of text or bytes, Pub/Sub a hundred of text, Kafka bytes or null,
+//! RabbitMQ typed values. [`pack`] sends natively the headers that a broker accepts ([`HeaderLimits`]) and puts all others into one
+//! header, [`HEADERS`], as JSON; [`unpack`] restores them on the reading side. So a message keeps all its headers through any broker,
+//! and a consumer without this library still reads the native ones.
 //!
-//! These headers are reserved for this and never visited by a record's
-//! [`for_each_header`](crate::Record::for_each_header):
+//! These headers are reserved, and a record's [`for_each_header`](crate::Record::for_each_header) skips them:
 //!
-//! | header | what it carries |
+//! | header | content |
 //! |---|---|
-//! | [`HEADERS`] `broadway-headers`, and `broadway-headers-2`, … | headers as JSON; continued where one value would be too long |
-//! | [`KEY`] `broadway-key` | the key, where the broker has none or cannot take this one |
-//! | [`ENCODING`] `broadway-encoding` | how the payload is sent: `base64`, `empty` or `null` |
-//! | [`TIME`] `broadway-time` | the time of the message, where the broker dates messages itself; of a dead letter it is a plain header |
+//! | [`HEADERS`] `broadway-headers`, and `broadway-headers-2`, … | headers as JSON, in several values if one would be too long |
+//! | [`KEY`] `broadway-key` | the key, if the broker has none or cannot take this one |
+//! | [`ENCODING`] `broadway-encoding` | the encoding of the payload: `base64`, `empty` or `null` |
+//! | [`TIME`] `broadway-time` | the time of the message, if the broker dates messages itself; a plain header of dead letters |
 //!
-//! [`Carriers`] puts them there and takes them away again. A message that has such headers itself keeps them: those of the
-//! publisher stand before them.
+//! [`Carriers`] adds and removes them. If a message has such headers itself, it keeps them: the publisher's come first.
 //!
 //! # The JSON
 //!
-//! A list of pairs of a name and a value, in order. Names and values that are UTF-8 are strings; all others are tagged:
+//! The JSON is a list of pairs of a name and a value, in order. UTF-8 names and values are strings; all others are tagged:
 //!
 //! ```json
 //! [["note", ""], ["gone", null], ["n", 7], ["raw", {"base64": "/w=="}], ["x-death", {"list": [{"table": [["count", 1]]}]}]]
 //! ```
 //!
-//! Further tags are `float` (its shortest text, such as `"1.5"` or `"NaN"`), `decimal` (`[scale, value]`) and `time` (milliseconds
+//! Further tags are `float` (the shortest text, such as `"1.5"` or `"NaN"`), `decimal` (`[scale, value]`) and `time` (milliseconds
 //! since 1970). A name that is not UTF-8 is `{"base64": …}` too.
 //!
 //! ```
-//! use broadway_core::{Header, portable::{Limits, pack, unpack}};
+//! use broadway_core::{Header, portable::{HeaderLimits, pack, unpack}};
 //!
 //! let headers = vec![Header::new("trace", "00-1"), Header::new("gone", None::<&str>)];
-//! let limits = Limits { count_max: 8, bytes_max: 1_024, is_native: &|_, _| true };
+//! let limits = HeaderLimits { count_max: 8, bytes_max: 1_024, is_native: &|_, _| true };
 //! let sent = pack(&headers, &limits).unwrap();
 //! assert_eq!(sent.len(), 2); // `trace`, and `broadway-headers` with the null
 //! let read = unpack(sent.iter().map(|(name, value)| (name.as_str(), &value[..])));
@@ -61,42 +59,42 @@ use crate::header::{Header, HeaderValue};
 pub const HEADERS: &str = "broadway-headers";
 /// The header that carries a key.
 pub const KEY: &str = "broadway-key";
-/// The header that says how the payload is sent.
+/// The header with the encoding of the payload.
 pub const ENCODING: &str = "broadway-encoding";
 
-/// The header that carries the time of a message, in milliseconds since 1970 as text, where the broker dates messages itself.
+/// The header with the time of a message, in milliseconds since 1970 as text, if the broker dates messages itself.
 pub const TIME: &str = "broadway-time";
 
-/// What every name of ours begins with: such headers are the last to be moved into JSON, so that tools see them.
+/// The prefix of the reserved names. Headers with it are the last to be moved into JSON, so that tools can see them.
 const RESERVED: &str = "broadway-";
 
-/// What a broker takes as headers.
-pub struct Limits<'a> {
-    /// The most headers of a message.
+/// The headers that a broker accepts natively.
+pub struct HeaderLimits<'a> {
+    /// The most headers per message.
     pub count_max: usize,
-    /// The most bytes of one value.
+    /// The most bytes per value.
     pub bytes_max: usize,
-    /// Whether the broker takes this name and this value, within `bytes_max`.
+    /// Returns whether the broker accepts this name and this value of up to `bytes_max` bytes.
     pub is_native: &'a dyn Fn(&str, &[u8]) -> bool,
 }
 
-impl fmt::Debug for Limits<'_> {
+impl fmt::Debug for HeaderLimits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limits")
+        f.debug_struct("HeaderLimits")
             .field("count_max", &self.count_max)
             .field("bytes_max", &self.bytes_max)
             .finish_non_exhaustive()
     }
 }
 
-/// The headers do not fit, not even as JSON.
+/// The error for headers that do not fit, not even as JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TooManyHeaders {
-    /// How many headers there are.
+    /// The number of headers.
     pub count: usize,
-    /// How many bytes they have as JSON.
+    /// Their size as JSON, in bytes.
     pub bytes: usize,
-    /// The most bytes that the broker takes: of one value, times the most values.
+    /// The most bytes that the broker accepts: per value, times the number of values.
     pub bytes_max: usize,
 }
 
@@ -109,32 +107,31 @@ impl fmt::Display for TooManyHeaders {
         } = self;
         write!(
             f,
-            "its {count} headers have {bytes} bytes, more than the {bytes_max} that fit: put what is large into the payload"
+            "its {count} headers have {bytes} bytes, more than the {bytes_max} that fit: move large values into the payload"
         )
     }
 }
 
 impl std::error::Error for TooManyHeaders {}
 
-/// Native headers with different names: what the broker takes as it is, and the rest as JSON in [`HEADERS`].
+/// Converts headers to native ones with distinct names: those that the broker accepts, and all others as JSON in [`HEADERS`].
 ///
-/// Of a name that repeats, the last value is native if it can be, and the JSON has all of them. The order of natives is that of
-/// `headers`.
+/// If a name repeats, its last value is native if it can be, and the JSON has all its values. Native headers keep their order.
 ///
 /// # Errors
 ///
-/// [`TooManyHeaders`] if they do not fit within `limits` either way.
+/// Fails with [`TooManyHeaders`] if the headers do not fit within `limits`.
 pub fn pack(
     headers: &[Header],
-    limits: &Limits<'_>,
+    limits: &HeaderLimits<'_>,
 ) -> Result<Vec<(String, Bytes)>, TooManyHeaders> {
     let places = places(headers, limits);
     let natives_max = places.iter().filter(|place| place.is_native).count();
-    // Most messages: everything is native, and there is nothing to encode.
+    // The common case: all headers are native, and none needs to be encoded.
     if places.iter().all(|place| !place.needs_json) && natives_max <= limits.count_max {
         return Ok(natives(headers, &places, natives_max));
     }
-    // The fewer natives, the longer the JSON, and the more values it takes: so from the most natives down.
+    // Fewer native headers make the JSON longer, and it then needs more values. So try the most native headers first.
     for kept in (0..=natives_max.min(limits.count_max)).rev() {
         let json = json::encode(left_over(headers, &places, kept));
         let parts = split(&json, limits.bytes_max);
@@ -151,16 +148,16 @@ pub fn pack(
     })
 }
 
-/// How one header travels.
+/// How one header is sent.
 struct Place {
     is_native: bool,
-    /// It is in the JSON, whether native or not.
+    /// Whether it is in the JSON, native or not.
     needs_json: bool,
-    /// Among the natives, how soon it has to give way: the largest first.
+    /// The order in which native headers move into the JSON: the highest rank first.
     rank: usize,
 }
 
-fn places(headers: &[Header], limits: &Limits<'_>) -> Vec<Place> {
+fn places(headers: &[Header], limits: &HeaderLimits<'_>) -> Vec<Place> {
     let mut times: HashMap<&[u8], usize> = HashMap::with_capacity(headers.len());
     for header in headers {
         *times.entry(header.name.as_bytes()).or_default() += 1;
@@ -181,7 +178,7 @@ fn places(headers: &[Header], limits: &Limits<'_>) -> Vec<Place> {
             }
         })
         .collect();
-    // Ours first, then in the order given.
+    // Reserved names first, then in the given order.
     let mut order: Vec<_> = (0..headers.len())
         .filter(|at| places[*at].is_native)
         .collect();
@@ -197,8 +194,8 @@ fn places(headers: &[Header], limits: &Limits<'_>) -> Vec<Place> {
     places
 }
 
-/// Name and value, if the broker takes them as they are.
-fn native<'a>(header: &'a Header, limits: &Limits<'_>) -> Option<(&'a str, &'a Bytes)> {
+/// Returns name and value, if the broker accepts them as they are.
+fn native<'a>(header: &'a Header, limits: &HeaderLimits<'_>) -> Option<(&'a str, &'a Bytes)> {
     let name = header.name.as_str().filter(|name| !is_carrier(name))?;
     let HeaderValue::Bytes(value) = &header.value else {
         return None;
@@ -207,12 +204,12 @@ fn native<'a>(header: &'a Header, limits: &Limits<'_>) -> Option<(&'a str, &'a B
     fits.then_some((name, value))
 }
 
-/// Whether the name is taken by the JSON itself.
+/// Returns whether the JSON itself uses the name.
 fn is_carrier(name: &str) -> bool {
     part(name).is_some()
 }
 
-/// Which part of the JSON a header of this name is, counted from 1.
+/// Returns which part of the JSON a header of this name is, from 1.
 fn part(name: &str) -> Option<usize> {
     let rest = name.strip_prefix(HEADERS)?;
     if rest.is_empty() {
@@ -249,7 +246,7 @@ fn left_over<'a>(
         .map(|(header, _)| header)
 }
 
-/// The JSON in values of at most `bytes_max` bytes.
+/// Splits the JSON into values of at most `bytes_max` bytes.
 fn split(json: &str, bytes_max: usize) -> Vec<(String, Bytes)> {
     let mut parts = Vec::new();
     let mut rest = json;
@@ -266,8 +263,8 @@ fn split(json: &str, bytes_max: usize) -> Vec<(String, Bytes)> {
     parts
 }
 
-/// The headers that [`pack`] was given, from those that the broker brought: natives in their order, then what was in JSON. What is
-/// no JSON of ours is kept as it is.
+/// Restores the headers that were [packed](pack) from a broker's native ones: native headers in their order, then those in the JSON.
+/// A reserved header whose JSON is not valid stays as it is.
 pub fn unpack<'a>(native: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<Header> {
     let mut parts = Vec::new();
     let mut headers = Vec::new();
@@ -288,7 +285,7 @@ pub fn unpack<'a>(native: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<
         .collect();
     match is_whole.then(|| json::decode(&json)).flatten() {
         Some(restored) => {
-            // A name that is in the JSON has all its values there.
+            // The JSON has all values of each of its names.
             headers.retain(|header| restored.iter().all(|other| other.name != header.name));
             headers.extend(restored);
         }

@@ -1,7 +1,7 @@
-//! Payload, key and time of a message, where a broker cannot express them: what publishers add to the headers, and records take
-//! away again.
+//! The payload's encoding, the key and the time of a message in headers, if a broker cannot represent them: publishers add these
+//! headers, and records remove them.
 //!
-//! The first header of a name counts, so a message that has headers of these names itself keeps them: ours stand before them.
+//! The first header of a name counts. So a message that has headers of these names keeps them: the publisher's come first.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,20 +14,20 @@ use crate::{
     publisher::Outgoing,
 };
 
-/// The header that only a dead letter has.
+/// The header that marks a dead letter.
 const ORIGIN: &str = "broadway-origin";
 
-/// How a payload travels.
+/// The encoding of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// As it is.
+    /// Unchanged.
     #[default]
     Plain,
-    /// As text in base64.
+    /// Base64.
     Base64,
-    /// It is empty, whatever stands in its place.
+    /// Empty, whatever the broker's payload is.
     Empty,
-    /// There is none, whatever stands in its place.
+    /// Null, whatever the broker's payload is.
     Null,
 }
 
@@ -49,29 +49,29 @@ impl Encoding {
     }
 }
 
-/// A payload as text.
+/// Encodes a payload as text.
 #[must_use]
 pub fn to_base64(payload: &[u8]) -> String {
     STANDARD.encode(payload)
 }
 
-/// The payload that was [made text](to_base64). `None` if the text is not base64.
+/// Decodes the text of [`to_base64`]. Returns `None` if it is not base64.
 #[must_use]
 pub fn from_base64(text: &[u8]) -> Option<Bytes> {
     STANDARD.decode(text).ok().map(Bytes::from)
 }
 
-/// What a message carries in its headers.
+/// The parts of a message that its headers carry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Carriers {
-    /// How its payload travels.
+    /// The encoding of the payload.
     pub encoding: Encoding,
-    /// Its key, or that it has none, whatever the broker's own key is. `None`: the broker's own key is the key.
+    /// The key, or `Some(None)` for no key, whatever the broker's own key is. `None`: the broker's own key counts.
     pub key: Option<Option<Bytes>>,
 }
 
 impl Carriers {
-    /// Puts the carriers before `headers`, to be [packed](super::pack) with them.
+    /// Adds the carriers before `headers`, to be [packed](super::pack) with them.
     pub fn put(self, native_key: Option<&Bytes>, headers: Vec<Header>) -> Vec<Header> {
         let is_taken = |name: &str| headers.iter().any(|header| header.name == name);
         if self == Self::default() && !is_taken(ENCODING) && !is_taken(KEY) {
@@ -91,7 +91,7 @@ impl Carriers {
         all
     }
 
-    /// Takes the carriers out of `headers` that were [unpacked](super::unpack).
+    /// Removes the carriers from `headers` that were [unpacked](super::unpack).
     pub fn take(headers: &mut Vec<Header>) -> Self {
         let mut carriers = Self::default();
         if let Some(at) = headers.iter().position(|header| header.name == ENCODING)
@@ -114,8 +114,8 @@ impl Carriers {
     }
 }
 
-/// The header that carries the [time](Outgoing::sent_at) of a message, for brokers that date messages themselves: milliseconds since
-/// 1970, as text. `None` where it has no time, or such a header already.
+/// Returns the header with the [time](Outgoing::sent_at) of a message, for brokers that date messages themselves: milliseconds since
+/// 1970, as text. Returns `None` if the message has no time, or has such a header already.
 #[must_use]
 pub fn time_header(message: &Outgoing) -> Option<Header> {
     let is_new = message.headers().iter().all(|header| header.name != TIME);
@@ -127,7 +127,8 @@ pub fn time_header(message: &Outgoing) -> Option<Header> {
     Some(Header::new(TIME, format!("{sign}{}", distance.as_millis())))
 }
 
-/// Takes the header out that carries the time of the message. A dead letter keeps it: there it is the time of another message.
+/// Removes the header with the time of the message, and returns the time. A dead letter keeps it: there it is the time of another
+/// message.
 pub fn take_time(headers: &mut Vec<Header>) -> Option<SystemTime> {
     if headers.iter().any(|header| header.name == ORIGIN) {
         return None;
@@ -135,7 +136,7 @@ pub fn take_time(headers: &mut Vec<Header>) -> Option<SystemTime> {
     let at = headers.iter().position(|header| header.name == TIME)?;
     let text = headers[at].value.as_str()?;
     let millis: i64 = text.parse().ok()?;
-    // Anything else would come out changed on its way on.
+    // Any other text would change when it is sent on.
     if millis.to_string() != text {
         return None;
     }

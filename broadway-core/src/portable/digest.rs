@@ -1,6 +1,6 @@
-//! A short name for bytes of any length, the same in every process and every version.
+//! [`Digest`]: a short name for bytes of any length, the same in every process and version.
 
-/// Bytes as a number of 128 bits (FNV-1a). Not for secrets: other bytes of the same digest are easy to find.
+/// A 128-bit hash of bytes (FNV-1a). Not for secrets: collisions are easy to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(u128);
 
@@ -8,13 +8,13 @@ const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 impl Digest {
-    /// Of nothing yet.
+    /// Creates the digest of no bytes.
     #[must_use]
     pub const fn new() -> Self {
         Self(BASIS)
     }
 
-    /// With `part` too. Parts are told apart: `ab`, `c` has another digest than `a`, `bc`.
+    /// Adds `part`. Boundaries count: `ab`, `c` has another digest than `a`, `bc`.
     #[must_use]
     pub fn with(self, part: &[u8]) -> Self {
         let length = (part.len() as u64).to_le_bytes();
@@ -24,7 +24,7 @@ impl Digest {
         }))
     }
 
-    /// As a name of 41 letters, digits and hyphens, which begins with `broadway-`.
+    /// Returns a name of 41 letters, digits and hyphens, which starts with `broadway-`.
     #[must_use]
     pub fn name(self) -> String {
         format!("broadway-{:032x}", self.0)

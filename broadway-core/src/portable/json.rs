@@ -1,4 +1,4 @@
-//! Headers as JSON and back.
+//! Encoding and decoding of headers as JSON.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::header::{Header, HeaderName, HeaderValue};
 
-/// How deep lists and tables may be nested when they are read: what is deeper is not ours.
+/// The deepest nesting of lists and tables that is decoded; no publisher of this library sends deeper ones.
 const DEPTH_MAX: usize = 64;
 
 pub(super) fn encode<'a>(headers: impl Iterator<Item = &'a Header>) -> String {

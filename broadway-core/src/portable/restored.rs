@@ -1,4 +1,4 @@
-//! [`Restored`]: a message as it was before it was packed, for the records of brokers that carry some of it in headers.
+//! [`Restored`]: a message as it was before it was packed, for records of brokers that carry parts of it in headers.
 
 use std::time::SystemTime;
 
@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::{Carriers, Encoding, from_base64, take_time, unpack};
 use crate::header::Header;
 
-/// What every name of ours begins with.
+/// The prefix of the reserved names.
 const RESERVED: &str = "broadway-";
 
-/// Payload, key, time and headers as they were given to the publisher, as far as they did not travel natively.
+/// The payload, key, time and headers that the publisher was given, as far as they were not sent natively.
 #[derive(Debug, Clone)]
 pub struct Restored {
     encoding: Encoding,
-    /// The payload, if it came in base64.
+    /// The decoded payload, if it was sent as base64.
     decoded: Bytes,
     key: Option<Option<Bytes>>,
     time: Option<SystemTime>,
@@ -22,8 +22,8 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// Of the headers that the broker brought, and the payload as it brought it. `None` where none of the headers is ours, which
-    /// costs a look at each name: all is what it seems then.
+    /// Restores a message from the broker's native headers and payload. Returns `None` if no header has a reserved name: then the
+    /// message is as it was sent. Reads each name once.
     pub fn of<'a, I>(native: I, payload: &[u8]) -> Option<Self>
     where
         I: Iterator<Item = (&'a str, &'a [u8])> + Clone,
@@ -39,7 +39,7 @@ impl Restored {
         if carriers.encoding == Encoding::Base64 {
             match from_base64(payload) {
                 Some(bytes) => decoded = bytes,
-                // Not from a publisher of ours: nothing of it is changed.
+                // Not from a publisher of this library: leave it unchanged.
                 None => (carriers, headers) = (Carriers::default(), unpacked),
             }
         }
@@ -53,7 +53,7 @@ impl Restored {
         })
     }
 
-    /// The payload, which came as `native`.
+    /// Returns the payload; `native` is the broker's.
     #[must_use]
     pub fn payload<'a>(&'a self, native: &'a [u8]) -> &'a [u8] {
         match self.encoding {
@@ -63,13 +63,13 @@ impl Restored {
         }
     }
 
-    /// Whether there is no payload at all.
+    /// Returns whether the payload is null.
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
         self.encoding == Encoding::Null
     }
 
-    /// The key, where the broker brought it as `native`, or something else in its place.
+    /// Returns the key; `native` is the broker's.
     #[must_use]
     pub fn key<'a>(&'a self, native: Option<&'a [u8]>) -> Option<&'a [u8]> {
         match &self.key {
@@ -78,20 +78,20 @@ impl Restored {
         }
     }
 
-    /// The time that the sender gave.
+    /// Returns the time that the sender set.
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
         self.time
     }
 
-    /// The text or bytes of the first header of this name.
+    /// Returns the text or bytes of the first header with this name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let header = self.headers.iter().find(|header| header.name == *name);
         header?.value.as_bytes()
     }
 
-    /// The headers without those that carried something.
+    /// Returns the headers without the reserved ones.
     #[must_use]
     pub fn headers(&self) -> &[Header] {
         &self.headers

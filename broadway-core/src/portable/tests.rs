@@ -75,7 +75,7 @@ proptest! {
             .map(|(name, value)| Header { name, value })
             .collect();
         let is_native = |name: &str, value: &[u8]| !name.is_empty() && value.is_ascii();
-        let limits = Limits { count_max, bytes_max, is_native: &is_native };
+        let limits = HeaderLimits { count_max, bytes_max, is_native: &is_native };
         match pack(&headers, &limits) {
             Ok(packed) => {
                 prop_assert!(packed.len() <= count_max);
@@ -96,7 +96,7 @@ proptest! {
     }
 }
 
-const ANY: Limits<'static> = Limits {
+const ANY: HeaderLimits<'static> = HeaderLimits {
     count_max: 8,
     bytes_max: 1_024,
     is_native: &|_, value| !value.is_empty(),

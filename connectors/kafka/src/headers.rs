@@ -8,14 +8,14 @@ use std::borrow::Cow;
 
 use broadway_core::{
     Header, HeaderValue,
-    portable::{HEADERS, Limits, TooManyHeaders, pack, unpack},
+    portable::{HEADERS, HeaderLimits, TooManyHeaders, pack, unpack},
 };
 
 /// A header as Kafka stores it.
 pub(crate) type NativeHeader<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// All JSON goes into one header: Kafka limits the size of a message, not of its parts.
-const JSON: Limits<'static> = Limits {
+const JSON: HeaderLimits<'static> = HeaderLimits {
     count_max: 1,
     bytes_max: usize::MAX,
     is_native: &|_, _| false,

@@ -16,7 +16,7 @@ use std::fmt::Write;
 
 use broadway::{
     Outgoing,
-    portable::{Limits, TooManyHeaders, pack, unpack},
+    portable::{HeaderLimits, TooManyHeaders, pack, unpack},
     publisher::Header,
 };
 
@@ -32,7 +32,7 @@ pub(super) struct Contents {
 }
 
 /// Lines can hold every header except null, typed values, and names that repeat or are not text. Those are packed into one line.
-const LIMITS: Limits<'static> = Limits {
+const LIMITS: HeaderLimits<'static> = HeaderLimits {
     count_max: usize::MAX,
     bytes_max: usize::MAX,
     is_native: &|_, _| true,

@@ -9,7 +9,7 @@
 
 use broadway_core::{
     Outgoing,
-    portable::{Carriers, Digest, Encoding, Limits, pack, time_header},
+    portable::{Carriers, Digest, Encoding, HeaderLimits, pack, time_header},
 };
 use bytes::Bytes;
 use google_cloud_pubsub::model::Message;
@@ -22,7 +22,7 @@ const NAME_MAX: usize = 256;
 const VALUE_MAX: usize = 1_024;
 
 /// What the service accepts as attributes.
-const LIMITS: Limits<'_> = Limits {
+const LIMITS: HeaderLimits<'_> = HeaderLimits {
     count_max: ATTRIBUTES_MAX,
     bytes_max: VALUE_MAX,
     is_native: &is_attribute,

@@ -7,7 +7,7 @@ use std::{
 
 use broadway_core::{
     Header, HeaderValue, Outgoing,
-    portable::{self, Limits},
+    portable::{self, HeaderLimits},
 };
 use lapin::{
     BasicProperties,
@@ -161,7 +161,7 @@ fn add_rest(rest: &[Header], table: &mut FieldTable, frame_max: usize) -> Result
     if rest.is_empty() {
         return Ok(());
     }
-    let limits = Limits {
+    let limits = HeaderLimits {
         count_max: 1,
         bytes_max: frame_max,
         is_native: &|_, _| false,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_sqs::{primitives::Blob, types::MessageAttributeValue};
 use broadway_core::{
     Header,
-    portable::{Limits, pack},
+    portable::{HeaderLimits, pack},
 };
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ const NAME_MAX: usize = 256;
 ///
 /// Fails if the headers do not fit.
 pub(super) fn packed(headers: &[Header], bytes_max: usize) -> Result<Vec<(String, Bytes)>, String> {
-    let limits = Limits {
+    let limits = HeaderLimits {
         count_max: ATTRIBUTES_MAX,
         bytes_max,
         is_native: &|name, value| is_name(name) && !value.is_empty(),
