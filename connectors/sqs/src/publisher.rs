@@ -20,7 +20,6 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
 #[cfg(any(test, feature = "testing"))]
-#[cfg(any(test, feature = "testing"))]
 pub use builder::SqsPublisherBuilder;
 use convert::ConversionRules;
 use requests::{IndexedMessage, RequestSequence};
