@@ -63,7 +63,7 @@ impl UnsettledMessages {
     pub(crate) fn release(&mut self, token: Token, now: Instant, acks: &mut Vec<PendingAck>) {
         let late = self.late;
         self.settle(token, AckAction::VisibleAfter(0), now, acks);
-        // The lease may have expired, but there was no result that could be late.
+        // The lease may have expired, but a release has no result that could be late.
         self.late = late;
     }
 
