@@ -20,7 +20,11 @@ use broadway::{
 struct Order(String);
 
 #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
-fn order(record: impl Record) -> Order {
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "`SourceExt::map` passes each record by value"
+)]
+fn order<R: Record>(record: R) -> Order {
     Order(String::from_utf8_lossy(record.payload()).into_owned())
 }
 

@@ -184,7 +184,7 @@ impl<S: Source> ProducerLoop<S> {
             self.intake
                 .context
                 .emitter
-                .emit(&Event::SourceTrouble { producer, error });
+                .emit(&Event::SourceError { producer, error });
         }
         let over = Deadline::after(pause.length);
         self.watcher.run_until(over.reached(), is_ending).await;

@@ -207,13 +207,13 @@ pub trait SourceProducer: Send + 'static {
     /// Appends at least one and at most `demand` messages to `out`. Waits while there are none, but not for more once there is one.
     ///
     /// It may append none together with [`Produced::End`]. Otherwise an empty result makes the pipeline call again after a pause: 1 ms,
-    /// doubled with each empty result in a row, up to 100 ms. At 100 ms it reports an [`Event::SourceTrouble`], once for each opening
+    /// doubled with each empty result in a row, up to 100 ms. At 100 ms it reports an [`Event::SourceError`], once for each opening
     /// of the source. A message ends the pauses.
     ///
     /// The future is polled by a task of its own or by the task of a processor that has just made room. So do not rely on task-local
     /// values, and do not block the thread: that blocks the processor.
     ///
-    /// [`Event::SourceTrouble`]: crate::telemetry::Event::SourceTrouble
+    /// [`Event::SourceError`]: crate::telemetry::Event::SourceError
     ///
     /// # Errors
     ///

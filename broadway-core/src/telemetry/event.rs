@@ -305,7 +305,7 @@ pub enum Event<'a> {
     CommitFailed { producer: usize, error: &'a str },
     /// The connection of a source failed in a way that the source recovers from.
     #[non_exhaustive]
-    SourceTrouble { producer: usize, error: &'a str },
+    SourceError { producer: usize, error: &'a str },
     /// `count` messages ended after the source had lost its claim on them: their lease was over, or their connection
     /// was gone. Their results are ignored, and the source delivers the messages again, or has done so already.
     #[non_exhaustive]
@@ -391,7 +391,7 @@ impl Event<'_> {
             Self::Lag { .. } => "lag",
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",
-            Self::SourceTrouble { .. } => "source_trouble",
+            Self::SourceError { .. } => "source_error",
             Self::LateResults { .. } => "late_results",
             Self::Published { .. } => "published",
             Self::Stage(event) => event.name(),

@@ -203,7 +203,7 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
             producer: 0,
             error: "flush timed out",
         },
-        Event::SourceTrouble {
+        Event::SourceError {
             producer: 0,
             error: "broker down",
         },

@@ -117,10 +117,10 @@ impl<'a> Event<'a> {
         Self::CommitFailed { producer, error }
     }
 
-    /// Creates a [`SourceTrouble`](Self::SourceTrouble): a problem that the source recovers from.
+    /// Creates a [`SourceError`](Self::SourceError): a problem that the source recovers from.
     #[must_use]
-    pub const fn source_trouble(producer: usize, error: &'a str) -> Self {
-        Self::SourceTrouble { producer, error }
+    pub const fn source_error(producer: usize, error: &'a str) -> Self {
+        Self::SourceError { producer, error }
     }
 
     /// Creates a [`LateResults`](Self::LateResults): `count` messages ended after the source had lost them.

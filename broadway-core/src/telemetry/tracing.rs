@@ -198,9 +198,9 @@ impl FailureKind {
             Event::BatchFailed { .. } => Some(Self::Batch),
             Event::FailedHandled { panic: Some(_), .. } => Some(Self::FailedHandler),
             Event::AckFailed { .. } => Some(Self::Ack),
-            Event::CommitFailed { .. }
-            | Event::SourceTrouble { .. }
-            | Event::LateResults { .. } => Some(Self::Source),
+            Event::CommitFailed { .. } | Event::SourceError { .. } | Event::LateResults { .. } => {
+                Some(Self::Source)
+            }
             Event::Assigned { .. } | Event::Revoked { settled: true, .. } => Some(Self::Part),
             Event::Published { error: Some(_), .. } => Some(Self::Publisher),
             Event::Stage(StageEvent::Failed { .. }) => Some(Self::Stage),
@@ -227,7 +227,7 @@ impl FailureKind {
             Self::Batch => "batch_failed",
             Self::FailedHandler => "failed_handled",
             Self::Ack => "ack_failed",
-            Self::Source => "commit_failed, source_trouble, late_results",
+            Self::Source => "commit_failed, source_error, late_results",
             Self::Part => "assigned, revoked",
             Self::Publisher => "published",
             Self::Stage => "stage_failed",

@@ -66,7 +66,7 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. }
+        | Event::SourceError { .. }
         | Event::LateResults { .. } => of_source(event),
     }
 }
@@ -216,7 +216,7 @@ fn of_source(event: &Event<'_>) -> Fields {
             part,
             position,
         } => texts![producer, part, position],
-        Event::CommitFailed { producer, error } | Event::SourceTrouble { producer, error } => {
+        Event::CommitFailed { producer, error } | Event::SourceError { producer, error } => {
             texts![producer, error]
         }
         Event::LateResults {

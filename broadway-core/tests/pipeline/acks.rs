@@ -124,15 +124,15 @@ async fn messages_of_a_batch_go_to_the_producers_that_delivered_them() {
 
 #[tokio::test(start_paused = true)]
 async fn an_acknowledger_that_fails_is_an_event_and_the_pipeline_goes_on() {
-    acknowledger_in_trouble(Fault::error("broker away"), "settle failed: broker away").await;
+    failing_acknowledger(Fault::error("broker away"), "settle failed: broker away").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_acknowledger_that_panics_is_an_event_and_the_pipeline_goes_on() {
-    acknowledger_in_trouble(Fault::panic("broken pipe"), "settle panicked: broken pipe").await;
+    failing_acknowledger(Fault::panic("broken pipe"), "settle panicked: broken pipe").await;
 }
 
-async fn acknowledger_in_trouble(fault: Fault, expected: &str) {
+async fn failing_acknowledger(fault: Fault, expected: &str) {
     for script in [Script::new(), Script::batching()] {
         let recorder = Recorder::new();
         let (pipeline, feed) = fed(script);

@@ -80,7 +80,7 @@ async fn a_producer_that_returns_no_messages_at_once_does_not_spin() {
     // 1, 2, 4 … 64 ms, and then ten times a second.
     assert!((90..=120).contains(&source.calls()), "{}", source.calls());
     assert_eq!(source.times.all()[..9], [0, 1, 3, 7, 15, 31, 63, 127, 227]);
-    let reported = recorder.of("source_trouble");
+    let reported = recorder.of("source_error");
     assert_eq!(reported.len(), 1, "once");
     assert!(
         reported[0].to_string().contains("no messages"),
@@ -100,6 +100,6 @@ async fn a_message_ends_the_pauses_and_a_few_empty_answers_are_not_reported() {
     tokio::time::sleep(SECOND).await;
     settle_down().await;
     assert!(topology.totals().done >= 100, "{:?}", topology.totals());
-    assert!(recorder.of("source_trouble").is_empty());
+    assert!(recorder.of("source_error").is_empty());
     drained(&topology).await;
 }

@@ -22,7 +22,7 @@ const OF_CONNECTORS: [&str; 12] = [
     "lag",
     "committed",
     "commit_failed",
-    "source_trouble",
+    "source_error",
     "late_results",
     "published",
 ];

@@ -158,7 +158,7 @@ impl ClientContext for ConsumerCallbacks {
         let mut text = self.events.record_error(&error, reason);
         text.push_str(permission_help(&text, ClientRole::Source));
         self.emitter
-            .emit(&Event::source_trouble(self.producer, &text));
+            .emit(&Event::source_error(self.producer, &text));
     }
 }
 

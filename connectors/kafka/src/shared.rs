@@ -229,7 +229,7 @@ impl SharedMember {
     /// Reports an error that does not end the source.
     pub(crate) fn report_error(&self, error: &str) {
         tracing::warn!(target: "broadway_kafka", error, "the source met an error and continues");
-        self.emit(&Event::source_trouble(self.producer, error));
+        self.emit(&Event::source_error(self.producer, error));
     }
 
     pub(crate) fn report_halt(&self, part: &str, position: i64, reason: &str) {

@@ -50,7 +50,7 @@ impl HealthCheck {
         let report = |error: &str| {
             tracing::warn!(target: "broadway_pubsub", error, "the stream is silent and the service does not answer");
             self.emitter
-                .emit(&Event::source_trouble(self.producer, error));
+                .emit(&Event::source_error(self.producer, error));
         };
         check(self.connect_timeout, receives, request, report).await;
         // Some servers do not end the streams of a deleted subscription.

@@ -155,7 +155,7 @@ async fn a_silent_stream_of_a_service_that_answers_is_not_reported() {
     reader.nothing_until(connected(&proxy)).await;
     // A second health check means that the first was answered: the pause is longer than its limit.
     reader.nothing_until(connected(&proxy)).await;
-    assert_eq!(reader.recorder().count("source_trouble"), 0);
+    assert_eq!(reader.recorder().count("source_error"), 0);
     reader.close().await.unwrap();
 }
 

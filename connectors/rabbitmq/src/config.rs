@@ -231,7 +231,7 @@ impl RabbitMq {
     }
 
     /// A hook that runs after each connect, before the queue is declared: the place to declare exchanges. If it fails at the start, the
-    /// start fails; if it fails later, `SourceTrouble` reports it, and the source tries again.
+    /// start fails; if it fails later, `SourceError` reports it, and the source tries again.
     pub fn after_connect<F, R>(mut self, hook: F) -> Self
     where
         F: Fn(Setup) -> R + Send + Sync + 'static,

@@ -56,10 +56,10 @@ pub enum OnUnreadable {
     #[default]
     Halt,
     /// Reject it unchanged: RabbitMQ moves it to the queue's dead-letter exchange, or drops it if the queue has none. In a stream, the
-    /// source reads on after it. `SourceTrouble` reports each one.
+    /// source reads on after it. `SourceError` reports each one.
     Reject,
     /// Handle it like any other message, with `?` for each byte that is not part of a UTF-8 character, and with one header `?` that holds
-    /// the bytes of headers that cannot be decoded. `SourceTrouble` reports each one.
+    /// the bytes of headers that cannot be decoded. `SourceError` reports each one.
     Mend,
 }
 

@@ -403,10 +403,10 @@ impl SharedChannel {
         ));
     }
 
-    /// Emits `SourceTrouble`.
+    /// Emits `SourceError`.
     pub(crate) fn report_source_error(&self, error: &str) {
         self.emitter
-            .emit(&Event::source_trouble(self.producer, error));
+            .emit(&Event::source_error(self.producer, error));
     }
 
     /// What to ask for the depth of the queue; `None` while no channel is open.

@@ -226,7 +226,7 @@ impl SourceProducer for RabbitMqProducer {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped before it completes, `SourceTrouble` reports the same.
+    /// If it is dropped before it completes, `SourceError` reports the same.
     async fn close(mut self) -> Result<(), BoxError> {
         self.shared.lag.end();
         let deadline = Deadline::after(self.source.close_timeout);

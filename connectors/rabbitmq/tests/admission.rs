@@ -100,7 +100,7 @@ async fn credentials_that_are_refused_again_and_again_fail_the_producer() {
     let words = ["6 times in a row", "`uri`", &user.name, "the password"];
     says(&said, &words);
     // The broker may be starting, so each rejection was reported and tried again.
-    assert!(reader.recorder().count("source_trouble") >= 6);
+    assert!(reader.recorder().count("source_error") >= 6);
     queue.delete().await;
     user.delete().await;
 }

@@ -50,7 +50,7 @@ async fn a_source_keeps_its_connection_while_a_handler_blocks() {
     assert_eq!(numbers(&next), [3]);
     reader.done(next).await;
     let recorder = reader.close().await.unwrap();
-    assert_eq!(recorder.count("source_trouble"), 0);
+    assert_eq!(recorder.count("source_error"), 0);
     assert_eq!(recorder.count("late_results"), 0);
     assert_eq!(queue.ready().await, 0);
     queue.delete().await;

@@ -32,7 +32,7 @@ async fn unacknowledged_messages_come_again_when_their_connection_was_killed() {
     reader.done(held).await;
     reader.done(again).await;
     let recorder = reader.close().await.unwrap();
-    assert!(recorder.count("source_trouble") > 0);
+    assert!(recorder.count("source_error") > 0);
     assert_eq!(queue.ready().await, 0);
     queue.delete().await;
 }
@@ -53,7 +53,7 @@ async fn tags_of_a_lost_channel_are_never_used_on_the_next() {
     reader.done(old).await;
     drop(new);
     let recorder = reader.close().await.unwrap();
-    assert_eq!(recorder.count("source_trouble"), 1);
+    assert_eq!(recorder.count("source_error"), 1);
     assert_eq!(queue.ready().await, 100);
     queue.delete().await;
 }
@@ -151,7 +151,7 @@ async fn a_silent_broker_is_noticed_by_its_missing_heartbeats() {
     let recorder = reader.recorder().clone();
     reader
         .nothing_until(async {
-            while recorder.count("source_trouble") == 0 {
+            while recorder.count("source_error") == 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
@@ -231,7 +231,7 @@ async fn an_abandoned_close_reports_the_number_of_messages_that_come_again() {
     reader.done(received).await;
     let closed = tokio::time::timeout(Duration::from_millis(200), reader.close()).await;
     assert!(closed.is_err(), "closed without a broker");
-    let told = recorder.of("source_trouble");
+    let told = recorder.of("source_error");
     let [told] = &told[..] else {
         panic!("{told:?}");
     };

@@ -65,7 +65,7 @@ async fn neighbours_of_a_message_that_cannot_be_read_are_handled_once() {
                     assert!(error.contains(word), "{word:?} is not in: {error}");
                 }
                 let told = reader.recorder().clone();
-                assert_eq!((told.count("halted"), told.count("source_trouble")), (1, 0));
+                assert_eq!((told.count("halted"), told.count("source_error")), (1, 0));
             } else {
                 // It has used up its own deliveries by then, and none of the others'.
                 handled.extend(numbers(&reader.exactly(10).await));
@@ -107,7 +107,7 @@ async fn one_that_is_rejected_is_a_dead_letter_as_it_was() {
     assert!(received.iter().all(|one| !one.item.redelivered()));
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
-    assert_eq!(recorder.count("source_trouble"), 3);
+    assert_eq!(recorder.count("source_error"), 3);
     assert_eq!((queue.ready().await, dead.ready().await), (0, 3));
     // With its properties: it is as unreadable there.
     let mut reader = Reader::open(&dead.source()).await.unwrap();
@@ -183,7 +183,7 @@ async fn a_routing_key_that_is_not_utf_8_is_reported_and_the_next_message_is_not
     );
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
-    let told = recorder.of("source_trouble");
+    let told = recorder.of("source_error");
     let [told] = &told[..] else {
         panic!("{told:?}");
     };

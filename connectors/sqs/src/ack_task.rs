@@ -121,7 +121,7 @@ async fn extend(shared: Arc<SqsShared>, extensions: Vec<LeaseExtension>) {
     });
     if let Some(reason) = failed.reason {
         let n = failed.n;
-        shared.report_source_trouble(&format!(
+        shared.report_source_error(&format!(
             "could not extend the visibility of {n} messages, retrying: {reason}"
         ));
     }
@@ -276,7 +276,7 @@ impl FailureReport {
     fn emit(&self, shared: &SqsShared, is_delete: bool) {
         let what = if is_delete { "deletes" } else { "returns" };
         if let Some((n, reason)) = self.retried.first() {
-            shared.report_source_trouble(&format!("{n} {what} failed, retrying: {reason}"));
+            shared.report_source_error(&format!("{n} {what} failed, retrying: {reason}"));
         }
         if let Some((n, reason)) = self.given_up.first() {
             shared.report_commit_failed(&format!(

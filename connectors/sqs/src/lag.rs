@@ -26,7 +26,7 @@ pub(crate) async fn report(shared: Arc<SqsShared>) {
         let messages = count(&shared).await;
         if let (Err(reason), true) = (&messages, was_known) {
             let url = &shared.source.access.url;
-            shared.report_source_trouble(&format!(
+            shared.report_source_error(&format!(
                 "the lag of {url} is unknown: {reason}; retrying every {interval:?} (`lag_interval`)"
             ));
         }

@@ -42,7 +42,7 @@ pub(crate) async fn poll(shared: Arc<SqsShared>, max: usize) {
     };
     if error.is_transient() {
         shared.on_poll_failed(max, Jitter::random(), None);
-        shared.report_source_trouble(&format!("a poll of {url} failed: {error}"));
+        shared.report_source_error(&format!("a poll of {url} failed: {error}"));
     } else {
         let text = format!("the service rejects polls of `queue` = {url:?}: {error}");
         let failure = ConnectorError::new(error.kind(), text);

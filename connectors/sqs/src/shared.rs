@@ -349,9 +349,9 @@ impl SqsShared {
         self.lag.report(&self.queue, messages, oldest);
     }
 
-    pub(crate) fn report_source_trouble(&self, error: &str) {
+    pub(crate) fn report_source_error(&self, error: &str) {
         let producer = self.producer;
-        self.emitter.emit(&Event::source_trouble(producer, error));
+        self.emitter.emit(&Event::source_error(producer, error));
     }
 
     pub(crate) fn report_commit_failed(&self, error: &str) {
@@ -371,7 +371,7 @@ impl SqsShared {
                  an emulator"
             ),
         };
-        self.report_source_trouble(&format!(
+        self.report_source_error(&format!(
             "polls of {url} return empty at once, so one starts only every {SPACING_MAX:?} until a message comes; {reason}"
         ));
     }
@@ -410,7 +410,7 @@ impl SqsShared {
                 lost - reported.lost,
                 self.source.lease_max,
             );
-            self.report_source_trouble(&text);
+            self.report_source_error(&text);
         }
     }
 

@@ -55,7 +55,7 @@ async fn a_failed_entry_of_a_delete_batch_is_deleted_again() {
         .collect();
     assert_eq!(handles.len(), 2);
     assert_eq!(handles[1], [handles[0][2].clone(), handles[0][5].clone()]);
-    assert!(recorder.count("source_trouble") > 0 && recorder.count("commit_failed") == 0);
+    assert!(recorder.count("source_error") > 0 && recorder.count("commit_failed") == 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +94,7 @@ async fn a_delete_that_fails_or_is_never_answered_is_retried() {
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
     assert_eq!(fake.counts(), (0, 0));
-    assert!(recorder.count("source_trouble") > 0);
+    assert!(recorder.count("source_error") > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn throttled_polls_are_reported_and_continue() {
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
     // The SDK makes two attempts of each.
-    assert_eq!(recorder.count("source_trouble"), 2);
+    assert_eq!(recorder.count("source_error"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +124,7 @@ async fn a_poll_that_never_returns_is_given_up() {
     assert_eq!(sorted(&received), [0, 1, 2]);
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
-    assert!(recorder.count("source_trouble") > 0);
+    assert!(recorder.count("source_error") > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,7 +256,7 @@ async fn a_poll_may_wait_for_twenty_seconds() {
     let requests = fake.requests.clone();
     // One for the visibility timeout of the queue, one that returns empty, and the next.
     reader.nothing_until(requests.wait_len(3)).await;
-    assert_eq!(reader.recorder().count("source_trouble"), 0);
+    assert_eq!(reader.recorder().count("source_error"), 0);
     reader.close().await.unwrap();
 }
 
@@ -318,7 +318,7 @@ async fn polls_of_an_empty_queue_that_answers_at_once_are_spaced_out_and_reporte
     assert_eq!(sorted(&received), [0, 1, 2]);
     reader.done(received).await;
     let recorder = reader.close().await.unwrap();
-    let events = recorder.of("source_trouble");
+    let events = recorder.of("source_error");
     let [event] = &events[..] else {
         panic!("reported {} times: {events:?}", events.len());
     };

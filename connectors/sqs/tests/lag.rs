@@ -75,7 +75,7 @@ async fn a_missing_permission_is_reported_once_and_the_lag_is_unknown() {
         .iter()
         .filter(|lag| lag.get("messages") == Some("unknown"));
     assert_eq!(unknown.count(), 3);
-    let events = recorder.of("source_trouble");
+    let events = recorder.of("source_error");
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(
         events[0]

@@ -167,7 +167,7 @@ async fn closing_a_source_does_not_disturb_another_with_the_same_client() {
         second.done(received).await;
     }
     let recorder = second.close().await.unwrap();
-    assert_eq!(recorder.count("source_trouble"), 0);
+    assert_eq!(recorder.count("source_error"), 0);
     assert_eq!(queue.counts().await, (0, 0));
 }
 

@@ -155,7 +155,7 @@ impl Leases {
     /// Reports an error that the source recovers from.
     pub(super) fn report(&self, error: &str) {
         let producer = self.producer;
-        self.emitter.emit(&Event::source_trouble(producer, error));
+        self.emitter.emit(&Event::source_error(producer, error));
     }
 
     /// Reports how many messages are unsettled, taken ones included.

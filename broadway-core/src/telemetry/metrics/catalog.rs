@@ -154,7 +154,7 @@ metrics! {
         "positions of a part that were deleted at the source before they were read";
     COMMITS = Counter "broadway_commits_total" Count ["pipeline", "result"]
         "commits at the source, by result: ok, failed";
-    SOURCE_TROUBLE = Counter "broadway_source_trouble_total" Count ["pipeline", "producer"]
+    SOURCE_ERRORS = Counter "broadway_source_errors_total" Count ["pipeline", "producer"]
         "connection failures that a source reported and recovered from";
     LATE_RESULTS = Counter "broadway_late_results_total" Count ["pipeline", "producer"]
         "messages whose results arrived after the source had lost its claim on them";

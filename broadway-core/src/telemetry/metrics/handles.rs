@@ -157,8 +157,8 @@ impl PipelineMetrics {
             Event::ProducerRestarted { producer, .. } => {
                 self.producer(producer).restarts.increment(1)
             }
-            Event::SourceTrouble { producer, .. } => {
-                self.producer(producer).source_trouble.increment(1)
+            Event::SourceError { producer, .. } => {
+                self.producer(producer).source_error.increment(1)
             }
             Event::LateResults {
                 producer, count, ..
@@ -362,7 +362,7 @@ struct ProducerMetrics {
     rate_limited: SecondsCounter,
     failures: NamedValues<str, Counter>,
     restarts: Counter,
-    source_trouble: Counter,
+    source_error: Counter,
     late: Counter,
 }
 
@@ -386,7 +386,7 @@ impl ProducerMetrics {
             rate_limited: SecondsCounter::new(&catalog::RATE_LIMITED_SECONDS, &own),
             failures: NamedValues::new(),
             restarts: catalog::PRODUCER_RESTARTS.counter(&own),
-            source_trouble: catalog::SOURCE_TROUBLE.counter(&own),
+            source_error: catalog::SOURCE_ERRORS.counter(&own),
             late: catalog::LATE_RESULTS.counter(&own),
             pipeline: pipeline.to_owned(),
             producer,

@@ -40,7 +40,7 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
-        | Event::SourceTrouble { .. } => source(pipeline, event),
+        | Event::SourceError { .. } => source(pipeline, event),
         Event::Halted { .. }
         | Event::Unhalted { .. }
         | Event::Lost { .. }
@@ -312,7 +312,7 @@ fn source(pipeline: &str, emitted_event: &Event<'_>) {
         Event::CommitFailed { producer, error } => {
             warn!(target: TARGET, event, pipeline, producer, error, "commit failed");
         }
-        Event::SourceTrouble { producer, error } => {
+        Event::SourceError { producer, error } => {
             warn!(target: TARGET, event, pipeline, producer, error, "the connection of the source failed; it recovers");
         }
         _ => {}

@@ -275,7 +275,7 @@ impl Observer for Log {
                 messages,
                 oldest,
             },
-            Event::SourceTrouble { error, .. } => Collector::Error(error.to_owned()),
+            Event::SourceError { error, .. } => Collector::Error(error.to_owned()),
             _ => return,
         };
         self.inner.0.lock().unwrap().push(seen);

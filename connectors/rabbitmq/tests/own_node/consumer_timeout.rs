@@ -30,11 +30,11 @@ async fn a_message_that_takes_longer_than_the_broker_allows_comes_again() {
     let mut reader = Reader::open(&source).await.unwrap();
     let held = reader.exactly(1).await;
     let recorder = reader.recorder().clone();
-    let told = recorder.wait_count("source_trouble", 1);
+    let told = recorder.wait_count("source_error", 1);
     reader
         .nothing_until(in_time("the broker loses its patience", told))
         .await;
-    let said = recorder.of("source_trouble");
+    let said = recorder.of("source_error");
     let said = said[0].get("error").unwrap();
     for word in ["timed out", "`consumer_timeout`", &queue.name] {
         assert!(said.contains(word), "{word:?} is not in: {said}");
@@ -74,7 +74,7 @@ async fn a_pause_longer_than_the_broker_allows_costs_one_channel_and_names_its_c
     }
     let received = reader.exactly(1).await;
     assert!(received[0].item.redelivered());
-    let told = recorder.of("source_trouble");
+    let told = recorder.of("source_error");
     let told: Vec<_> = told.iter().filter_map(|told| told.get("error")).collect();
     let closed: Vec<_> = told
         .iter()

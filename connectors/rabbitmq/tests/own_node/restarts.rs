@@ -90,12 +90,12 @@ impl Scene {
 
         let before = (self.reads.accepted(), self.publishes.accepted());
         let recorder = self.reader.recorder().clone();
-        let troubles = recorder.count("source_trouble");
+        let source_errors = recorder.count("source_error");
         let began = Instant::now();
         let how = [how];
         tokio::join!(node.asked(&how), async {
             let noticed = until("the reader notices the end", || {
-                recorder.count("source_trouble") > troubles
+                recorder.count("source_error") > source_errors
             });
             self.reader.nothing_until(noticed).await;
             self.publish().await;
