@@ -123,8 +123,9 @@ pub mod error {
 
 /// Where messages come from: sources from iterators and streams, sources whose type is erased, and the traits for a source of your own.
 ///
-/// A [`Source`] opens [`SourceProducer`]s, which deliver messages on demand. When a message ends, its [`Acknowledger`] gets back the
-/// token that was delivered with it, once, with an [`Outcome`]. `examples/own_source.rs` implements all three.
+/// A [`Source`](source::Source) opens [`SourceProducer`](source::SourceProducer)s, which deliver messages on demand. When a message
+/// ends, its [`Acknowledger`](source::Acknowledger) receives the token that was delivered with it, once, with an
+/// [`Outcome`](source::Outcome). `examples/own_source.rs` implements all three.
 pub mod source {
     pub use broadway_core::source::*;
     pub use broadway_core::{Acknowledger, NoAckOptions, NoopAcknowledger, Outcome, Settled};
@@ -132,7 +133,7 @@ pub mod source {
 
 /// The sending side: headers and errors of messages to be published, publishers that are observed, and publishers whose type is erased.
 ///
-/// The traits and types of every publisher, [`Publisher`](crate::Publisher) and [`Outgoing`](crate::Outgoing), are in the root of the crate.
+/// The traits and types of every publisher, [`Publisher`] and [`Outgoing`], are in the root of the crate.
 pub mod publisher {
     pub use broadway_core::{
         BoxPublisher, Header, HeaderName, HeaderValue, Observed, PublishError, PublishErrorKind,
