@@ -19,7 +19,6 @@ use broadway_core::{
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
-#[cfg(any(test, feature = "testing"))]
 pub use builder::SqsPublisherBuilder;
 use convert::ConversionRules;
 use requests::{IndexedMessage, RequestSequence};
