@@ -225,7 +225,7 @@ pub struct Failed<In, Out> {
     pub(crate) is_resolved: bool,
 }
 
-/// Drops the output separately: if its `Drop` and that of the message both panicked, the process would abort.
+/// Drops the output separately: if its `Drop` and the `Drop` of the message both panicked, the process would abort.
 impl<In, Out> Drop for Failed<In, Out> {
     fn drop(&mut self) {
         if let Some(output) = self.output.take() {

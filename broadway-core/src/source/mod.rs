@@ -49,7 +49,7 @@ pub trait Source: Send + Sync + 'static {
     /// The producer that it opens.
     type Producer: SourceProducer;
 
-    /// Validates the options without connecting. [`StartError::Invalid`] lists the problems together with those of the pipeline.
+    /// Validates the options without connecting. [`StartError::Invalid`] lists the problems together with the problems of the pipeline.
     /// Returns none by default.
     ///
     /// [`StartError::Invalid`]: crate::StartError::Invalid

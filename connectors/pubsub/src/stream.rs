@@ -113,7 +113,7 @@ impl StreamReader<'_> {
     /// The client's future is polled to its end and never dropped half-way: that would drop a stream which is just being opened.
     async fn next(&mut self, stream: &mut MessageStream) -> StreamItem {
         let mut next = pin!(stream.next());
-        // The first poll is not a wake of the stream, so it is no sign of a bad connection.
+        // The first poll is not a wake of the stream, so it does not count as a sign of a bad connection.
         let mut is_first = true;
         poll_fn(|cx| {
             let is_woken = !std::mem::take(&mut is_first);

@@ -301,7 +301,7 @@ impl SqsShared {
         let now = now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        // Only repeats of this release count: earlier repeats, of failed messages, keep the order of a group and are no part of the shutdown.
+        // Only repeats of this release count: earlier repeats, of failed messages, keep the order of a group and do not belong to the shutdown.
         let before = state.unsettled.repeats();
         state.unsettled.release_all(now, &mut state.pending_acks);
         state.repeats += state.unsettled.repeats() - before;
