@@ -27,6 +27,11 @@ impl Fatal {
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())
     }
+
+    /// The error that was made fatal.
+    pub(crate) fn inner(&self) -> &(dyn Error + 'static) {
+        self.0.as_ref()
+    }
 }
 
 impl fmt::Display for Fatal {

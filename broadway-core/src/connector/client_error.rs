@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::error::BoxError;
+use crate::{error::BoxError, fatal::Fatal};
 
 /// Whether an operation that failed can succeed later, and whether an operator must act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +83,11 @@ impl ConnectorError {
             if let Some(found) = error.downcast_ref() {
                 return Some(found);
             }
-            next = error.source();
+            // `Fatal` shows the text of its error as its own, so its `source` passes over that error.
+            next = match error.downcast_ref::<Fatal>() {
+                Some(fatal) => Some(fatal.inner()),
+                None => error.source(),
+            };
         }
         None
     }
@@ -147,6 +151,8 @@ mod tests {
         assert_eq!(found.kind(), ConnectorErrorKind::Permanent);
         assert!(!found.is_transient());
         assert!(ConnectorError::find(&Outer("other".into())).is_none());
+        let fatal = Fatal::new(ConnectorError::auth("fenced"));
+        assert!(ConnectorError::find(&fatal).is_some());
     }
 
     #[test]

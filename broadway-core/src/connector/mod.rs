@@ -10,7 +10,6 @@
 //! | a publisher's limit, flush and close | [`InFlight`], [`PublishCall`] |
 //! | reporting lag | [`LagReporter`] |
 //! | a thread that no handler can block | [`ClientRuntime`] |
-//! | names and keys in logs | [`readable`] |
 //!
 //! These are plain functions and small types. Connectors share no base trait: offsets, leases and delivery tags differ too
 //! much. The guide `docs/writing-a-connector.md` builds a connector with them.
@@ -20,7 +19,6 @@ mod backoff;
 mod client_error;
 mod in_flight;
 mod lag;
-mod readable;
 mod redact;
 mod runtime;
 mod tls;
@@ -30,7 +28,6 @@ pub use backoff::{Backoff, Jitter};
 pub use client_error::{ConnectorError, ConnectorErrorKind, error_chain};
 pub use in_flight::{InFlight, PublishCall};
 pub use lag::LagReporter;
-pub use readable::readable;
 pub use redact::{without_password, without_user_info};
 pub use runtime::ClientRuntime;
 pub use tls::TlsFault;
