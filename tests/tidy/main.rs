@@ -1,6 +1,7 @@
 //! The rules of the project as tests, so that no reviewer has to check them by hand.
 //!
 //! - `circles`: files of one folder do not import each other in circles.
+//! - `connectors`: the connectors have the same files and the same sections in their pages.
 //! - `graph`: the crates that a user compiles. Few, and no C without a broker.
 //! - `language`: texts and names use plain words.
 //! - `layers`: which folder may import which. Machines know no runtime, tasks are spawned in two folders, the core names no broker.
@@ -11,6 +12,7 @@
 //! A failure names each file and line, and the remedy. Exceptions are listed beside their rule, with the reason.
 
 mod circles;
+mod connectors;
 mod graph;
 mod language;
 mod layers;
