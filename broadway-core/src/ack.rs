@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{BoxError, Reason},
-    message::AckOptions,
+    message::{self, AckOptions},
     telemetry::MessageInfo,
 };
 
@@ -82,11 +82,17 @@ impl<K> Settled<K> {
 
     /// Returns the options that the user set with [`Message::configure_ack`](crate::Message::configure_ack), or `None` if none
     /// were set or they are of another type.
+    ///
+    /// Options of another type reach a source if its items were mapped to an item with other
+    /// [`AckOptions`](crate::Record::AckOptions). The first time that happens in a process, a warning is logged (feature `tracing`).
     #[must_use]
     pub fn options<O: 'static>(&self) -> Option<&O> {
-        self.options
-            .as_ref()
-            .and_then(|options| options.downcast_ref())
+        let given = self.options.as_ref()?;
+        let options = given.downcast_ref();
+        if options.is_none() {
+            message::warn_of_ignored_options(std::any::type_name::<O>());
+        }
+        options
     }
 }
 

@@ -321,8 +321,8 @@ pub enum RunError {
     Producer {
         /// The index of the producer, from 0.
         producer: usize,
-        /// The last failure.
-        error: Arc<str>,
+        /// The last failure, as the source returned it.
+        error: Arc<dyn Error + Send + Sync>,
     },
     /// The drain timed out. The remaining messages were not settled: the broker delivers them again.
     DrainTimedOut {
@@ -341,8 +341,8 @@ pub enum RunError {
     Close {
         /// The index of the producer, from 0.
         producer: usize,
-        /// The error of the producer.
-        error: Arc<str>,
+        /// The error of the producer, as it returned it.
+        error: Arc<dyn Error + Send + Sync>,
     },
     /// The tokio runtime of the topology was shut down. The remaining messages were not settled, and the source was not closed.
     RuntimeShutDown {
@@ -410,7 +410,19 @@ impl fmt::Display for RunError {
     }
 }
 
-impl Error for RunError {}
+impl Error for RunError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Producer { error, .. } | Self::Close { error, .. } => Some(error.as_ref()),
+            Self::DrainTimedOut { .. }
+            | Self::Aborted { .. }
+            | Self::RuntimeShutDown { .. }
+            | Self::Signals { .. }
+            | Self::InsideHandler
+            | Self::Internal { .. } => None,
+        }
+    }
+}
 
 impl RunError {
     /// Sets the number of messages that are unsettled after all loops have stopped.

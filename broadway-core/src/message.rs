@@ -141,3 +141,18 @@ pub trait Record: Send + 'static {
 /// The acknowledgement options of a source that has none. This type has no values.
 #[derive(Debug, Clone, Copy)]
 pub enum NoAckOptions {}
+
+/// Logs, once in a process, that acknowledgement options are ignored.
+pub(crate) fn warn_of_ignored_options(expected: &str) {
+    static WARNED: std::sync::Once = std::sync::Once::new();
+    WARNED.call_once(|| {
+        #[cfg(feature = "tracing")]
+        ::tracing::warn!(
+            target: "broadway",
+            expected,
+            "acknowledgement options given to `configure_ack` are ignored: the source expects another type; set them before `map`, or \
+             map to an item whose `AckOptions` are those of the source"
+        );
+        let _ = expected;
+    });
+}

@@ -16,11 +16,16 @@ use std::borrow::Cow;
 /// ```
 #[must_use]
 pub fn without_password(address: &str) -> Cow<'_, str> {
-    let Some((begin, at)) = user_info(address) else {
-        return Cow::Borrowed(address);
-    };
-    let user = address[begin..at].split(':').next().unwrap_or_default();
-    Cow::Owned(format!("{}{user}{}", &address[..begin], &address[at..]))
+    match (user_info(address), misplaced_password(address)) {
+        (Some((begin, at)), _) => {
+            let user = address[begin..at].split(':').next().unwrap_or_default();
+            Cow::Owned(format!("{}{user}{}", &address[..begin], &address[at..]))
+        }
+        (None, Some((begin, end))) => {
+            Cow::Owned(format!("{}…{}", &address[..begin], &address[end..]))
+        }
+        (None, None) => Cow::Borrowed(address),
+    }
 }
 
 /// The address without user and password: `https://user:secret@host/queue` becomes `https://…@host/queue`. For addresses that should
@@ -34,10 +39,33 @@ pub fn without_password(address: &str) -> Cow<'_, str> {
 /// ```
 #[must_use]
 pub fn without_user_info(address: &str) -> Cow<'_, str> {
-    match user_info(address) {
+    match user_info(address).or_else(|| misplaced_password(address)) {
         None => Cow::Borrowed(address),
-        Some((begin, at)) => Cow::Owned(format!("{}…{}", &address[..begin], &address[at..])),
+        Some((begin, end)) => Cow::Owned(format!("{}…{}", &address[..begin], &address[end..])),
     }
+}
+
+/// Where a password may stand in an address without an `@`: in place of the port, as in `amqp://user:secret/vhost`, or in the
+/// parameters, as in `?password=secret`.
+fn misplaced_password(address: &str) -> Option<(usize, usize)> {
+    let begin = address.find("//").map_or(0, |at| at + 2);
+    let end = address[begin..].find(['/', '?', '#']);
+    let end = end.map_or(address.len(), |at| begin + at);
+    let authority = &address[begin..end];
+    // The colons of an IPv6 address are in brackets.
+    let host_end = authority.rfind(']').unwrap_or(0);
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(colon) = authority[host_end..].find(':') {
+        let port = begin + host_end + colon + 1;
+        if !is_port(&address[port..end]) && address[..begin].contains("//") {
+            return Some((port, end));
+        }
+    }
+    let query = end + address[end..].find('?')? + 1;
+    let names_secret = ["pass", "secret", "token", "key"]
+        .iter()
+        .any(|mark| address[query..].to_ascii_lowercase().contains(mark));
+    names_secret.then_some((query, address.len()))
 }
 
 /// Where user and password begin, and the `@` that ends them.
@@ -73,8 +101,29 @@ mod tests {
     }
 
     #[test]
+    fn a_password_without_a_host_is_not_shown_either() {
+        for address in [
+            "amqp://me:secret/%2f",
+            "amqp://me:secret",
+            "amqp://host?password=secret",
+            "https://host:1/path?access_token=secret",
+        ] {
+            let (shown, bare) = (without_password(address), without_user_info(address));
+            assert!(!shown.contains("secret"), "{address}: {shown}");
+            assert!(!bare.contains("secret"), "{address}: {bare}");
+        }
+    }
+
+    #[test]
     fn an_address_without_user_is_shown_as_it_is() {
-        for address in ["", "host:9092", "https://host/a/b?c=d", "http://[::1]:80"] {
+        for address in [
+            "",
+            "host:9092",
+            "a:1,b:2",
+            "https://host/a/b?c=d",
+            "http://[::1]:80",
+            "amqp://h:1/v?heartbeat=5",
+        ] {
             assert_eq!(without_password(address), address);
             assert_eq!(without_user_info(address), address);
         }

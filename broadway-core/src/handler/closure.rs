@@ -253,6 +253,50 @@ where
         G: AsyncFn(&mut Batch<O>) -> Result<(), BoxError>,
         G: for<'a> AsyncCallback<'a, Batch<O>> + Send + Sync + 'static,
     {
+        self.with_batches(next, batch)
+    }
+}
+
+impl<T, F> HandlerFn<T, Async<F>, NoBatches>
+where
+    T: Send + 'static,
+    F: for<'a> AsyncCallback<'a, Message<T>> + Send + Sync + 'static,
+{
+    /// Adds one batcher. `next` is called with each message that the function of [`handler_fn_async`] accepted, and returns the data
+    /// for the batch; `batch` is called with each batch, and cloned for it.
+    ///
+    /// ```
+    /// use broadway_core::{Batch, Message, Next, OneBatcher, handler_fn_async};
+    ///
+    /// let handler = handler_fn_async(async |message: &mut Message<u64>| {
+    ///     tokio::task::yield_now().await; // a lookup, for example
+    ///     match message.data() {
+    ///         0 => Err("zero".into()),
+    ///         _ => Ok(()),
+    ///     }
+    /// })
+    /// .batch(
+    ///     |message: &mut Message<u64>| Ok(Next::batch(OneBatcher, *message.data())),
+    ///     async |batch: &mut Batch<u64>| {
+    ///         println!("{:?}", batch.data());
+    ///         Ok(())
+    ///     },
+    /// );
+    /// # let _ = handler;
+    /// ```
+    pub fn batch<O, M, G>(self, next: M, batch: G) -> HandlerFn<T, Async<F>, Batches<O, M, G>>
+    where
+        O: Send + 'static,
+        M: Fn(&mut Message<T>) -> Result<Next<O, OneBatcher>, BoxError> + Send + Sync + 'static,
+        G: AsyncFn(&mut Batch<O>) -> Result<(), BoxError>,
+        G: for<'a> AsyncCallback<'a, Batch<O>> + Send + Sync + 'static,
+    {
+        self.with_batches(next, batch)
+    }
+}
+
+impl<T, F> HandlerFn<T, F, NoBatches> {
+    fn with_batches<O, M, G>(self, next: M, batch: G) -> HandlerFn<T, F, Batches<O, M, G>> {
         let batch = Batches {
             message: next,
             batch,
@@ -284,6 +328,34 @@ where
         message: &mut Message<T>,
     ) -> Result<Next<O, OneBatcher>, BoxError> {
         (self.message)(message)?;
+        (self.batch.message)(message)
+    }
+
+    async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<O>) -> Result<(), BoxError> {
+        let f = self.batch.batch.cloned();
+        f.call(batch).await
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, F, O, M, G> Handler for HandlerFn<T, Async<F>, Batches<O, M, G>>
+where
+    T: Send + 'static,
+    F: for<'a> AsyncCallback<'a, Message<T>> + Send + Sync + 'static,
+    O: Send + 'static,
+    M: Fn(&mut Message<T>) -> Result<Next<O, OneBatcher>, BoxError> + Send + Sync + 'static,
+    G: for<'a> AsyncCallback<'a, Batch<O>> + Send + Sync + 'static,
+{
+    type In = T;
+    type Out = O;
+    type Batcher = OneBatcher;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<T>,
+    ) -> Result<Next<O, OneBatcher>, BoxError> {
+        let f = self.message.0.cloned();
+        f.call(message).await?;
         (self.batch.message)(message)
     }
 

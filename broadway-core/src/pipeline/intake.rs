@@ -134,15 +134,13 @@ impl<S: Source> Intake<S> {
                     let mut passing: Vec<_> = self.accepted.drain(..granted).collect();
                     self.outlet.send(&mut passing);
                 }
-                Err(next) => {
-                    let (producer, held) = (self.producer, self.accepted.len());
-                    let wait = next.saturating_duration_since(clock::now());
+                Err(wait) => {
                     self.context.emitter.emit(&Event::RateLimited {
-                        producer,
-                        held,
-                        wait,
+                        producer: self.producer,
+                        held: self.accepted.len(),
+                        wait: wait.left(),
                     });
-                    limiter.wait_until(next).await;
+                    wait.over().await;
                 }
             }
         }

@@ -84,13 +84,13 @@ impl<S: Source> ProducerLoop<S> {
         .await;
         let error = match closed {
             Some(Ok(())) => return Ok(()),
-            Some(Err(failure)) => failure.into_error(Callback::Close).to_string(),
-            None => format!("close did not end within {:?}", shutdown.close_timeout),
+            Some(Err(failure)) => failure.into_error(Callback::Close),
+            None => format!("close did not end within {:?}", shutdown.close_timeout).into(),
         };
         // An event as well as an error: the topology returns only its first error.
         context.emitter.emit(&Event::CloseFailed {
             producer: index,
-            error: &error,
+            error: &error.to_string(),
         });
         Err(RunError::Close {
             producer: index,
@@ -219,7 +219,7 @@ impl<S: Source> ProducerLoop<S> {
                 // Before the drain begins: the topology must not end before its error is recorded.
                 self.shutdown.record_failure(RunError::Producer {
                     producer,
-                    error: error.to_string().into(),
+                    error: error.into(),
                 });
                 self.begin_drain(DrainCause::ProducerFailed);
                 return None;

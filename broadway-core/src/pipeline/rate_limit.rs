@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -29,12 +29,12 @@ impl RateLimiter {
         })
     }
 
-    /// Takes permits for up to `wanted` messages. Returns how many may pass now, or, if none, when to try again.
-    pub(super) fn acquire(&self, wanted: usize) -> Result<usize, Instant> {
+    /// Takes permits for up to `wanted` messages. Returns how many may pass now, or, if none, until when to wait.
+    pub(super) fn acquire(&self, wanted: usize) -> Result<usize, Wait> {
         let now = clock::now();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         match rate.take(now, wanted) {
-            0 if wanted > 0 => Err(rate.next(now)),
+            0 if wanted > 0 => Err(self.wait(&rate, now)),
             granted => Ok(granted),
         }
     }
@@ -42,28 +42,25 @@ impl RateLimiter {
     /// Waits until at least one message may pass. Takes no permit: another producer may be faster.
     pub(super) async fn wait_until_open(&self) {
         loop {
-            let next = {
+            let wait = {
                 let now = clock::now();
-                let next = self
-                    .rate
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .next(now);
-                if next <= now {
+                let rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+                if rate.next(now) <= now {
                     return;
                 }
-                next
+                self.wait(&rate, now)
             };
-            self.wait_until(next).await;
+            wait.over().await;
         }
     }
 
-    /// Waits until `instant`, or until the limit is changed.
-    pub(super) async fn wait_until(&self, instant: Instant) {
-        // A change between the caller's look and this subscription is missed: the caller then looks again at `instant`.
-        let mut changes = self.changes.subscribe();
-        let until = instant.saturating_duration_since(clock::now());
-        clock::within(until, changes.changed()).await;
+    /// Takes the locked rate: `update` changes it under the same lock and signals afterwards, so a change that this look did not see
+    /// is signalled after the subscription, and ends the wait.
+    fn wait(&self, rate: &Rate, now: Instant) -> Wait {
+        Wait {
+            until: rate.next(now),
+            changes: self.changes.subscribe(),
+        }
     }
 
     /// Returns the limit that was set last.
@@ -95,6 +92,25 @@ impl RateLimiter {
     }
 }
 
+/// Until when nothing may pass, unless the limit is changed first.
+#[derive(Debug)]
+pub(super) struct Wait {
+    until: Instant,
+    changes: watch::Receiver<u64>,
+}
+
+impl Wait {
+    /// The time that is left.
+    pub(super) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(clock::now())
+    }
+
+    /// Waits until the time has come, or until the limit is changed, also if it was changed before this call.
+    pub(super) async fn over(mut self) {
+        clock::within(self.left(), self.changes.changed()).await;
+    }
+}
+
 fn rate(limit: RateLimit, now: Instant) -> Result<Rate, InvalidAllowance> {
     let allowance = Allowance::new(limit.messages(), limit.interval())?;
     Ok(match limit.burst() {
@@ -107,5 +123,27 @@ fn burst(rate: &Rate) -> Option<usize> {
     match rate {
         Rate::FixedWindow(_) => None,
         Rate::TokenBucket(bucket) => Some(bucket.burst()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_between_the_look_and_the_wait_ends_the_wait() {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        let started = clock::now();
+        let limiter = RateLimiter::new(RateLimit::per(1, HOUR), started).expect("a valid limit");
+        assert_eq!(limiter.acquire(1).ok(), Some(1));
+        let wait = limiter
+            .acquire(1)
+            .expect_err("nothing is left of this hour");
+        limiter
+            .update(RateLimit::per(100, HOUR), Change::Reset)
+            .expect("a valid limit");
+        wait.over().await;
+        assert_eq!(clock::now(), started, "it did not wait for the next hour");
+        assert_eq!(limiter.acquire(5).ok(), Some(5));
     }
 }

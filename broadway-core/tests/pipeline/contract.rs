@@ -1,7 +1,9 @@
 //! The contract of a pipeline without batchers with its source: opened before any message is handled, and every token comes back.
 
+use std::time::Duration;
+
 use broadway_core::{
-    Message, Pipeline, Processors, handler_fn,
+    Batch, Batching, Message, Next, OneBatcher, Pipeline, Processors, handler_fn, handler_fn_async,
     testing::{Collector, ProducerCall, manual_source},
 };
 
@@ -74,4 +76,37 @@ async fn the_token_of_each_message_comes_back_with_its_outcome() {
     settled.sort_unstable();
     let expected: Vec<_> = (0..50).map(|number| (number, number % 3 == 0)).collect();
     assert_eq!(settled, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_async_function_with_batches_batches_only_the_messages_that_it_accepts() {
+    let (source, feed) = manual_source::<u64>();
+    let batches = Collector::new();
+    let seen = batches.clone();
+    let handler = handler_fn_async(async |message: &mut Message<u64>| {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        match message.data() {
+            3 => Err("three is refused".into()),
+            _ => Ok(()),
+        }
+    })
+    .batch(
+        |message: &mut Message<u64>| Ok(Next::batch(OneBatcher, *message.data())),
+        async move |batch: &mut Batch<u64>| {
+            seen.push(batch.data().to_vec());
+            Ok(())
+        },
+    );
+    let topology = Pipeline::new(source, handler)
+        .processors(Processors::new(1))
+        .batchers(|OneBatcher| Batching::new(4, Duration::from_secs(1)))
+        .start()
+        .await
+        .unwrap();
+    let outcomes = outcomes(feed.push_all(0..5)).await;
+    let failed: Vec<_> = (0..5).filter(|&n| outcomes[n].is_failed()).collect();
+    assert_eq!(failed, [3]);
+    assert!(reason(&outcomes[3]).contains("three is refused"));
+    assert_eq!(batches.all(), [[0, 1, 2, 4]]);
+    topology.drain().await.unwrap();
 }

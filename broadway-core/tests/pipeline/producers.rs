@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use broadway_core::{
     Callback, Fatal, RunError, StartError,
+    connector::{ConnectorError, ConnectorErrorKind},
     machine::restart::{Intensity, RestartPolicy},
     testing::{Fault, ProducerCall, Recorder, drained},
 };
@@ -51,10 +52,18 @@ async fn a_fatal_error_ends_the_topology_whatever_the_policy() {
     let (pipeline, feed) = fed(Script::<u64>::new());
     let topology = pipeline.observe(recorder.clone()).start().await.unwrap();
     let receipt = feed.push(1);
-    feed.fail(Fatal::new("another consumer has taken over"));
+    feed.fail(Fatal::new(ConnectorError::auth(
+        "another consumer has taken over",
+    )));
     let error = topology.wait().await.unwrap_err();
+    let kind = ConnectorError::find(&error).map(ConnectorError::kind);
+    assert_eq!(
+        kind,
+        Some(ConnectorErrorKind::Auth),
+        "the source's own error is kept"
+    );
     assert!(
-        matches!(&error, RunError::Producer { producer: 0, error } if &**error == "another consumer has taken over"),
+        matches!(&error, RunError::Producer { producer: 0, error } if error.to_string() == "another consumer has taken over"),
         "{error:?}"
     );
     assert!(
@@ -177,7 +186,7 @@ async fn a_producer_that_fails_too_often_ends_the_topology_when_all_is_settled()
     }
     let error = topology.wait().await.unwrap_err();
     assert!(
-        matches!(&error, RunError::Producer { error, .. } if error.starts_with("failure")),
+        matches!(&error, RunError::Producer { error, .. } if error.to_string().starts_with("failure")),
         "{error}"
     );
     assert!(
@@ -265,7 +274,7 @@ async fn a_producer_that_cannot_close_is_an_error_of_the_topology() {
         outcomes([feed.push(1)]).await;
         let error = topology.drain().await.unwrap_err();
         assert!(
-            matches!(&error, RunError::Close { error, .. } if **error == *expected),
+            matches!(&error, RunError::Close { error, .. } if error.to_string() == expected),
             "{error}"
         );
         let closed = feed

@@ -259,6 +259,12 @@ impl Kafka {
             "brokers",
             "is empty; give host:port, several separated by commas",
         );
+        // Not shown: the part before the `@` may be a password.
+        checks.require(
+            !self.brokers.contains('@'),
+            "brokers",
+            "contains a user or a password before the host; set `sasl.username` and `sasl.password`",
+        );
         checks.require(
             !self.group.is_empty(),
             "group",

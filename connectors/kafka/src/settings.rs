@@ -73,14 +73,12 @@ fn not_accepted(name: &str, value: &str) -> Option<Problem> {
         other => other.to_string(),
     };
     // The reason may quote the value, except when it is about the name: an unknown setting, or a feature that this build lacks.
-    let is_about_name = [
-        "No such configuration property",
-        "not supported in this build",
-    ]
-    .iter()
-    .any(|mark| why.contains(mark));
-    let is_shown = !is_secret(name) || is_about_name;
-    let message = match (is_secret(name), is_shown) {
+    let is_unknown = why.contains("No such configuration property");
+    let is_about_name = is_unknown || why.contains("not supported in this build");
+    // The value of an unknown setting is not shown: the name may be a misspelt `sasl.password`.
+    let is_secret = is_secret(name) || is_unknown;
+    let is_shown = !is_secret || is_about_name;
+    let message = match (is_secret, is_shown) {
         (false, _) => format!("is {value:?}, which the Kafka client does not accept: {why}"),
         (true, true) => format!("is not accepted by the Kafka client: {why}"),
         (true, false) => "has a value that the Kafka client does not accept".to_owned(),
@@ -249,6 +247,18 @@ mod tests {
             .map(|problem| problem.option().to_owned())
             .collect();
         assert_eq!(rejected, ["acks", "enable.idempotence"]);
+    }
+
+    #[test]
+    fn the_value_of_an_unknown_setting_is_not_shown() {
+        let mut settings = ClientSettings::default();
+        settings.insert("sasl.pasword".to_owned(), "canary".to_owned());
+        let problems: Vec<_> = settings.problems(ClientRole::Source).collect();
+        let shown = format!("{problems:?}");
+        assert!(
+            shown.contains("sasl.pasword") && !shown.contains("canary"),
+            "{shown}"
+        );
     }
 
     #[test]

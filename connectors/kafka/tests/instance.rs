@@ -58,7 +58,10 @@ async fn a_fenced_member_ends_with_an_error_that_names_the_option() {
     let RunError::Producer { error, .. } = &error else {
         panic!("{error:?}");
     };
-    assert!(error.contains("`instance_id` = \"billing-7\""), "{error}");
+    assert!(
+        error.to_string().contains("`instance_id` = \"billing-7\""),
+        "{error}"
+    );
     let all = async {
         let distinct = || {
             handled

@@ -57,6 +57,8 @@ mod sync {
 /// The part that settlement needs.
 mod message {
     pub(crate) type AckOptions = Option<Box<Box<dyn std::any::Any + Send>>>;
+
+    pub(crate) fn warn_of_ignored_options(_expected: &str) {}
 }
 
 /// The part that errors need.

@@ -147,6 +147,12 @@ impl KafkaPublisherBuilder {
             "brokers",
             "is empty; give host:port, several separated by commas",
         );
+        // Not shown: the part before the `@` may be a password.
+        checks.require(
+            !self.brokers.contains('@'),
+            "brokers",
+            "contains a user or a password before the host; set `sasl.username` and `sasl.password`",
+        );
         if let Some(topic) = &self.create_if_missing {
             topic.check(&mut checks);
         }
