@@ -255,7 +255,7 @@ impl ClusterProbe<'_> {
             }
             if unknown >= UNKNOWN_MAX || code == RDKafkaErrorCode::InvalidTopic {
                 return Err(ConnectorError::permanent(format!(
-                    "the broker at {:?} has no topic `{topic}` (option `{}`): create it (`create_if_missing` does), or correct the name ({code})",
+                    "the broker at `brokers` = {:?} has no topic `{topic}` (option `{}`): create it (`create_if_missing` does), or correct the name ({code})",
                     self.brokers, self.topic_option
                 )));
             }

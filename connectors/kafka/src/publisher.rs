@@ -244,7 +244,7 @@ impl Publisher for KafkaPublisher {
             .await;
         flushed.map_err(|open| {
             ConnectorError::transient(format!(
-                "{open} calls of `publish` to topic `{}` are still open after {within:?} (`confirm_timeout` and 2 s)",
+                "calls of `publish` to topic `{}` that did not end within {within:?} (`confirm_timeout` and 2 s): {open}",
                 self.handle.options.topic
             ))
             .into()

@@ -44,8 +44,8 @@ impl Resource {
             ),
             _ if error.is_authentication() => no_credentials(&reason),
             _ if error.is_connect() => format!(
-                "cannot connect to {endpoint} for `{option}` = {name:?}: {reason}{}",
-                tls_help(&reason)
+                "cannot connect to {endpoint} for `{option}` = {name:?}: {reason}; {}",
+                TlsFault::in_text(&reason).map_or("check the host and the network", TlsFault::help)
             ),
             _ => format!(
                 "`{option}` = {name:?} at {endpoint}: {reason}{}",

@@ -172,20 +172,26 @@ impl PubSubPublisherShared {
     /// Waits for open calls, and for messages of calls that were dropped, which are still with the client.
     async fn flush(&self, timeout: Duration, option: &str) -> Result<(), ConnectorError> {
         let deadline = Deadline::after(timeout);
-        let late = |what: &str| {
-            ConnectorError::transient(format!(
-                "{what} to `topic` = {:?} at {} not confirmed within {timeout:?} ({option})",
-                self.resource.name, self.resource.endpoint
-            ))
-        };
+        let topic = format!(
+            "`topic` = {:?} at {}",
+            self.resource.name, self.resource.endpoint
+        );
         // Calls first: they may still pass messages to the client.
         let flushed = self.in_flight.flush(deadline).await;
-        flushed.map_err(|calls| late(&format!("{calls} calls of `publish`")))?;
+        flushed.map_err(|calls| {
+            ConnectorError::transient(format!(
+                "calls of `publish` to {topic} that did not end within {timeout:?} (`{option}`): {calls}"
+            ))
+        })?;
         let Some(client) = self.client() else {
             return Ok(());
         };
         let flushed = deadline.within(client.flush()).await;
-        flushed.ok_or_else(|| late("messages of dropped calls of `publish`"))
+        flushed.ok_or_else(|| {
+            ConnectorError::transient(format!(
+                "messages of dropped calls of `publish` to {topic} were not confirmed within {timeout:?} (`{option}`)"
+            ))
+        })
     }
 }
 

@@ -186,11 +186,18 @@ impl RabbitMq {
     /// The error of a step that needs `permission`, with what to do.
     fn set_up_error(&self, step: &str, permission: &str, error: &Error) -> ConnectorError {
         let kind = kind_of(error);
+        let reply = reply_text(error);
+        if reply_code(error) == Some(NOT_FOUND) && reply.contains("no queue") {
+            let text = format!(
+                "the queue `{}` (option `queue`) does not exist in the vhost of `uri` = {:?}: create it (`declare` does), or correct the name",
+                self.queue,
+                self.connect_options.shown_uri(),
+            );
+            return ConnectorError::new(kind, text);
+        }
         let grant;
         let help = match reply_code(error) {
-            Some(NOT_FOUND) => {
-                "; create it, or use `declare` for the queue and `after_connect` for exchanges"
-            }
+            Some(NOT_FOUND) => "; create it (the hook `after_connect` can), or correct the name",
             Some(ACCESS_REFUSED) if kind == ConnectorErrorKind::Auth => {
                 grant = format!("; grant the user the permission {permission}");
                 &grant
@@ -204,10 +211,9 @@ impl RabbitMq {
             _ => "",
         };
         let text = format!(
-            "the broker at `uri` = {:?} did not {step}, `queue` = {:?}: {}{help}",
+            "the broker at `uri` = {:?} did not {step}, `queue` = {:?}: {reply}{help}",
             self.connect_options.shown_uri(),
             self.queue,
-            reply_text(error)
         );
         ConnectorError::new(kind, text)
     }

@@ -141,7 +141,7 @@ impl RabbitMqPublisher {
         flushed.map_err(|open| {
             let destination = self.shared.options.destination();
             ConnectorError::transient(format!(
-                "messages to {destination} were not confirmed within {timeout:?} (`{option}`): {open} calls are still open"
+                "calls of `publish` to {destination} that did not end within {timeout:?} (`{option}`): {open}"
             ))
             .into()
         })

@@ -45,7 +45,11 @@ async fn a_missing_queue_is_named() {
     let source = RabbitMq::queue(&name).uri(format!("amqp://{address}"));
     says(
         &refusal(&source).await,
-        &["`queue`", &name, "create", "`declare`"],
+        &[
+            &format!("the queue `{name}` (option `queue`) does not exist"),
+            "create",
+            "`declare`",
+        ],
     );
 }
 

@@ -114,7 +114,7 @@ impl SqsPublisherShared {
         let flushed = self.in_flight.flush(Deadline::after(timeout)).await;
         flushed.map_err(|calls| {
             ConnectorError::transient(format!(
-                "{calls} calls of `publish` to {} were not confirmed within {timeout:?} (`{option}`)",
+                "calls of `publish` to {} that did not end within {timeout:?} (`{option}`): {calls}",
                 self.url
             ))
             .into()

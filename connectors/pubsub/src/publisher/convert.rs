@@ -42,12 +42,12 @@ fn is_attribute(name: &str, value: &[u8]) -> bool {
 pub(crate) fn convert(outgoing: Outgoing) -> Result<Message, String> {
     if let Some(to) = outgoing.destination() {
         return Err(format!(
-            "the message has the destination {to:?}, but a publisher publishes to its own topic only; open one for each topic"
+            "it has the destination {to:?}, but a publisher publishes to its own topic only; open one for each topic"
         ));
     }
     if let Some(partition) = outgoing.partition() {
         return Err(format!(
-            "the message is for partition {partition}, but a Pub/Sub topic has no partitions"
+            "it is for partition {partition}, but a Pub/Sub topic has no partitions"
         ));
     }
     let time = time_header(&outgoing);
@@ -72,7 +72,7 @@ pub(crate) fn convert(outgoing: Outgoing) -> Result<Message, String> {
         payload.len() + ordering_key.len() + attributes.iter().map(of_attribute).sum::<usize>();
     if size > MESSAGE_MAX {
         return Err(format!(
-            "the message has {size} bytes, attributes included, and the limit is {MESSAGE_MAX}"
+            "it has {size} bytes, attributes included, and the limit is {MESSAGE_MAX}"
         ));
     }
     let attributes = attributes

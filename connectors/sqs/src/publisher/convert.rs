@@ -79,12 +79,12 @@ impl ConversionRules {
     pub(crate) fn convert(&self, message: Outgoing) -> Result<ConvertedMessage, String> {
         if let Some(to) = message.destination() {
             return Err(format!(
-                "the message has the destination {to:?}, but a publisher sends to its own queue only; open one for each queue"
+                "it has the destination {to:?}, but a publisher sends to its own queue only; open one for each queue"
             ));
         }
         if let Some(partition) = message.partition() {
             return Err(format!(
-                "the message is for partition {partition}, but an SQS queue has no partitions"
+                "it is for partition {partition}, but an SQS queue has no partitions"
             ));
         }
         let chosen = self.chosen_id(&message)?;
@@ -126,7 +126,7 @@ impl ConversionRules {
             _ => "",
         };
         Err(format!(
-            "the message has {bytes} bytes{how}, attributes included, and the limit is {} (`bytes_max`)",
+            "it has {bytes} bytes{how}, attributes included, and the limit is {} (`bytes_max`)",
             self.bytes_max
         ))
     }
@@ -158,7 +158,7 @@ impl ConversionRules {
         match is_id(id.as_bytes()) {
             true => Ok(Some(id)),
             false => Err(format!(
-                "the deduplication id of the message (`deduplicate_by`) must be {ID_FORMAT}"
+                "its deduplication id (`deduplicate_by`) must be {ID_FORMAT}"
             )),
         }
     }
