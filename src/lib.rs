@@ -180,18 +180,6 @@ struct WritingStages;
 #[doc = include_str!("../docs/delivery.md")]
 struct DeliveryPage;
 
-/// Compiles and runs what the page about testing shows.
-#[cfg(all(
-    doctest,
-    feature = "kafka",
-    feature = "pubsub",
-    feature = "rabbitmq",
-    feature = "sqs",
-    feature = "testing"
-))]
-#[doc = include_str!("../docs/testing.md")]
-struct TestingPage;
-
 /// Compiles what the page about Kubernetes shows.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/kubernetes.md")]

@@ -57,6 +57,12 @@ fn every_block_of_the_guide_to_services_is_in_the_example() {
     assert!(n >= 5, "only {n} blocks of the guide name a file");
 }
 
+#[test]
+fn every_block_of_the_page_about_testing_is_a_test() {
+    let n = blocks_in_code("docs/testing.md", "tests/testing_page");
+    assert!(n >= 5, "only {n} blocks of the page name a file");
+}
+
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let folders = [
