@@ -88,8 +88,10 @@ fn source(broker: &str) -> Result<BoxSource<Order>, BoxError> {
         "rabbitmq" => rabbitmq(),
         _ => {
             let known = BROKERS.join(", ");
-            let hint = "other brokers need their feature (`--features kafka,rabbitmq`)";
-            return Err(format!("unknown broker {broker:?}: use one of {known}; {hint}").into());
+            return Err(format!(
+                "unknown broker {broker}: this build has {known} (see `--features kafka,rabbitmq`)"
+            )
+            .into());
         }
     })
 }
