@@ -7,6 +7,10 @@ readonly PACKAGES=(broadway-core broadway-kafka broadway-rabbitmq broadway-sqs b
 # Packs each package and builds it from the archive; needs no commit.
 packages_pack() {
   local name options=()
+  # cargo unpacks each archive once per version: an older archive of the same version must not be compiled in its place. The
+  # folders of registries on disk begin with a dash.
+  local unpacked=${CARGO_HOME:-$HOME/.cargo}/registry/src
+  for name in "${PACKAGES[@]}"; do rm -rf "$unpacked"/-*/"$name"-[0-9]*; done
   for name in "${PACKAGES[@]}"; do options+=(-p "$name"); done
   # Hide the notices about tests that are not in the connectors' packages.
   cargo package --locked --allow-dirty "${options[@]}" 2> >(grep -v 'ignoring test' >&2)
