@@ -151,7 +151,7 @@ pub(crate) fn warn_of_ignored_options(expected: &str) {
             target: "broadway",
             expected,
             "acknowledgement options given to `configure_ack` are ignored: the source expects another type; set them before `map`, or \
-             map to an item whose `AckOptions` are those of the source"
+             map to an item whose `AckOptions` are the options of the source"
         );
         let _ = expected;
     });
