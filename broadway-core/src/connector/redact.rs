@@ -1,6 +1,6 @@
 //! Addresses without their secrets, for logs, errors and `Debug`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// The address without its password: `amqp://user:secret@host/vhost` becomes `amqp://user@host/vhost`.
 ///
@@ -16,16 +16,12 @@ use std::borrow::Cow;
 /// ```
 #[must_use]
 pub fn without_password(address: &str) -> Cow<'_, str> {
-    match (user_info(address), misplaced_password(address)) {
-        (Some((begin, at)), _) => {
-            let user = address[begin..at].split(':').next().unwrap_or_default();
-            Cow::Owned(format!("{}{user}{}", &address[..begin], &address[at..]))
-        }
-        (None, Some((begin, end))) => {
-            Cow::Owned(format!("{}…{}", &address[..begin], &address[end..]))
-        }
-        (None, None) => Cow::Borrowed(address),
-    }
+    let Some((begin, at)) = user_info(address) else {
+        return without_misplaced_password(Cow::Borrowed(address));
+    };
+    let user = address[begin..at].split(':').next().unwrap_or_default();
+    let shown = format!("{}{user}{}", &address[..begin], &address[at..]);
+    without_misplaced_password(Cow::Owned(shown))
 }
 
 /// The address without user and password: `https://user:secret@host/queue` becomes `https://…@host/queue`. For addresses that should
@@ -39,33 +35,46 @@ pub fn without_password(address: &str) -> Cow<'_, str> {
 /// ```
 #[must_use]
 pub fn without_user_info(address: &str) -> Cow<'_, str> {
-    match user_info(address).or_else(|| misplaced_password(address)) {
-        None => Cow::Borrowed(address),
-        Some((begin, end)) => Cow::Owned(format!("{}…{}", &address[..begin], &address[end..])),
-    }
+    let Some((begin, at)) = user_info(address) else {
+        return without_misplaced_password(Cow::Borrowed(address));
+    };
+    let shown = format!("{}…{}", &address[..begin], &address[at..]);
+    without_misplaced_password(Cow::Owned(shown))
 }
 
-/// Where a password may stand in an address without an `@`: in place of the port, as in `amqp://user:secret/vhost`, or in the
-/// parameters, as in `?password=secret`.
-fn misplaced_password(address: &str) -> Option<(usize, usize)> {
-    let begin = address.find("//").map_or(0, |at| at + 2);
-    let end = address[begin..].find(['/', '?', '#']);
-    let end = end.map_or(address.len(), |at| begin + at);
-    let authority = &address[begin..end];
-    // The colons of an IPv6 address are in brackets.
-    let host_end = authority.rfind(']').unwrap_or(0);
-    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(colon) = authority[host_end..].find(':') {
-        let port = begin + host_end + colon + 1;
-        if !is_port(&address[port..end]) && address[..begin].contains("//") {
-            return Some((port, end));
+/// Hides what may be a password in another place: in the parameters, as in `?password=secret`, and, in an address without an `@`, in
+/// place of the port, as in `amqp://user:secret/vhost`.
+fn without_misplaced_password(mut address: Cow<'_, str>) -> Cow<'_, str> {
+    // The parameters first: they end the address, so the place of the port stays as it is.
+    for hidden in [secret_parameters, malformed_port] {
+        if let Some(range) = hidden(&address) {
+            address.to_mut().replace_range(range, "…");
         }
     }
-    let query = end + address[end..].find('?')? + 1;
-    let names_secret = ["pass", "secret", "token", "key"]
+    address
+}
+
+fn secret_parameters(address: &str) -> Option<Range<usize>> {
+    let query = address.find('?')? + 1;
+    let names = address[query..].to_ascii_lowercase();
+    let is_secret = ["pass", "secret", "token", "key"]
         .iter()
-        .any(|mark| address[query..].to_ascii_lowercase().contains(mark));
-    names_secret.then_some((query, address.len()))
+        .any(|mark| names.contains(mark));
+    is_secret.then_some(query..address.len())
+}
+
+fn malformed_port(address: &str) -> Option<Range<usize>> {
+    let begin = address.find("//")? + 2;
+    if address.contains('@') {
+        return None;
+    }
+    let end = address[begin..].find(['/', '?', '#']);
+    let end = end.map_or(address.len(), |at| begin + at);
+    // The colons of an IPv6 address are in brackets.
+    let host_end = begin + address[begin..end].rfind(']').unwrap_or(0);
+    let port = host_end + address[host_end..end].find(':')? + 1;
+    let is_number = address[port..end].bytes().all(|byte| byte.is_ascii_digit());
+    (!is_number).then_some(port..end)
 }
 
 /// Where user and password begin, and the `@` that ends them.
@@ -106,6 +115,8 @@ mod tests {
             "amqp://me:secret/%2f",
             "amqp://me:secret",
             "amqp://host?password=secret",
+            "amqp://me:secret@host:5672/v?password=secret",
+            "amqp://me:secret?token=secret",
             "https://host:1/path?access_token=secret",
         ] {
             let (shown, bare) = (without_password(address), without_user_info(address));

@@ -264,7 +264,7 @@ mod tests {
             resize
         }
 
-        /// The sizes after each of so many changes under the same observation.
+        /// The sizes after each change, over `looks` equal observations.
         fn sizes(&mut self, looks: usize, waiting: usize, idle: usize) -> Vec<usize> {
             let mut sizes = Vec::new();
             for _ in 0..looks {

@@ -72,7 +72,7 @@ pub(crate) trait Model {
     fn offer(&mut self, event: Event);
     /// All that the inlet could take now, in order.
     fn available(&self, inlet: u32) -> Vec<Event>;
-    /// The inlet took so many of them.
+    /// The inlet took this number of events.
     fn take(&mut self, inlet: u32, n: usize);
     fn give_back(&mut self, inlet: u32, rest: &[Event]);
     fn wanted(&self) -> usize;

@@ -247,7 +247,7 @@ impl Acknowledger for Texts {
 #[derive(Debug, Clone)]
 enum Action {
     Produce(usize),
-    /// Settles up to so many, from this one on.
+    /// Settles up to this number of messages, beginning at this index.
     Settle(usize, usize, u8),
 }
 
