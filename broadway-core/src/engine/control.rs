@@ -33,6 +33,16 @@ impl ControlState {
     pub(crate) fn releases(&self) -> bool {
         self.drain.is_some_and(|drain| drain.releases)
     }
+
+    /// Whether the topology ends: it drains, or was aborted.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.drain.is_some() || self.aborted
+    }
+
+    /// Whether producers must not be called: the topology is paused, or ends.
+    pub(crate) fn stops_producing(&self) -> bool {
+        self.paused || self.is_ending()
+    }
 }
 
 /// Changes the state. Shared by the handle, the producers and the supervisor.
@@ -43,6 +53,8 @@ pub(crate) struct Control {
     may_release: bool,
     /// A copy of [`ControlState::releases`], which is read once per chunk without taking the lock of `state`.
     releases: AtomicBool,
+    /// A copy of [`ControlState::stops_producing`], likewise.
+    stops_producing: AtomicBool,
 }
 
 impl Control {
@@ -50,6 +62,7 @@ impl Control {
         Self {
             may_release,
             releases: AtomicBool::new(false),
+            stops_producing: AtomicBool::new(false),
             state: watch::Sender::new(ControlState {
                 paused: false,
                 drain: None,
@@ -70,8 +83,18 @@ impl Control {
 
     /// Pauses or resumes the producers. Returns whether that changed anything.
     pub(crate) fn pause(&self, paused: bool) -> bool {
-        self.state
-            .send_if_modified(|state| std::mem::replace(&mut state.paused, paused) != paused)
+        self.change(|state| std::mem::replace(&mut state.paused, paused) != paused)
+    }
+
+    /// Changes the state. `change` returns whether it did.
+    fn change(&self, change: impl FnOnce(&mut ControlState) -> bool) -> bool {
+        self.state.send_if_modified(|state| {
+            let changed = change(state);
+            // Under the lock of the state, so that of two changes the later one counts here as well.
+            self.stops_producing
+                .store(state.stops_producing(), Ordering::Release);
+            changed
+        })
     }
 
     /// Begins to drain. A later call can only shorten the limit, and release where the drain did not so far. Returns whether this
@@ -81,7 +104,7 @@ impl Control {
         let deadline = Deadline::since(now, limit);
         let releases = self.may_release && cause != DrainCause::SourceEnded;
         let mut began = false;
-        self.state.send_if_modified(|state| {
+        self.change(|state| {
             let Some(drain) = &mut state.drain else {
                 began = true;
                 state.drain = Some(Drain {
@@ -109,9 +132,13 @@ impl Control {
         self.releases.load(Ordering::Acquire)
     }
 
+    /// Whether producers must not be called. See [`ControlState::stops_producing`].
+    pub(crate) fn stops_producing(&self) -> bool {
+        self.stops_producing.load(Ordering::Acquire)
+    }
+
     pub(crate) fn abort(&self) {
-        self.state
-            .send_if_modified(|state| !std::mem::replace(&mut state.aborted, true));
+        self.change(|state| !std::mem::replace(&mut state.aborted, true));
     }
 }
 

@@ -98,7 +98,11 @@ fn without_an_awake_inlet_the_least_work_wakes_one() {
 #[test]
 fn messages_behind_an_inlet_that_suspends_wake_another() {
     let (outlet, busy, mut idle) = one_busy();
-    let mut task = pin!(watch_suspension(busy.suspension_watch(), pending()));
+    let watch = busy.suspension_watch();
+    let suspended = || {
+        watch.suspended(false);
+    };
+    let mut task = pin!(watch_suspension(suspended, pending()));
     let during = || {
         outlet.send(&mut vec![1]);
         let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -2,7 +2,7 @@
 //!
 //! - [`link`]: outlets and inlets over a shared queue, with demand and back-pressure.
 //! - [`actor`]: the one loop that every task runs. It waits for the next event, then handles it.
-//! - [`inline_task`], [`inline_guard`]: run a producer's loop on the thread of the processor that takes from it.
+//! - [`pull_inlet`], [`lending`]: processors take from a link, or poll a producer that its task has lent to them.
 //! - [`spawn`]: starts tasks, waits for them, and reports how they ended.
 //! - [`control`]: the state that all tasks of a topology watch: paused, draining, aborted.
 //! - [`watchdog`]: reports handlers that block their thread.
@@ -14,13 +14,11 @@
 pub(crate) mod actor;
 pub(crate) mod clock;
 pub(crate) mod control;
-pub(crate) mod inline_guard;
-#[cfg(test)]
-mod inline_guard_tests;
-pub(crate) mod inline_task;
+pub(crate) mod lending;
 pub(crate) mod link;
 #[cfg(test)]
 mod link_waking;
+pub(crate) mod pull_inlet;
 pub(crate) mod runtime;
 pub(crate) mod signal;
 pub(crate) mod spawn;

@@ -28,7 +28,7 @@ use crate::{
 /// A producer's way into the topology.
 pub(super) struct Intake<S: Source> {
     pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
-    pub(super) outlet: SourceOutlet<S>,
+    pub(super) outlet: Arc<SourceOutlet<S>>,
     pub(super) limiter: Option<Arc<RateLimiter>>,
     pub(super) partition_by: Option<PartitionBy<ItemOf<S>>>,
     pub(super) producer: usize,
@@ -74,12 +74,14 @@ impl<S: Source> Intake<S> {
         Some(demand)
     }
 
-    /// Accepts deliveries: from here on the topology owes their acknowledgements. Returns when, or `None` if there are none.
+    /// Accepts deliveries, which are appended to `accepted`: from here on the topology owes their acknowledgements. Returns when, or
+    /// `None` if there are none.
     ///
     /// `generation` is the acknowledger's generation before they were produced.
     pub(super) fn accept(
-        &mut self,
+        &self,
         deliveries: &mut Vec<DeliveryOf<S>>,
+        accepted: &mut Vec<SlotOf<S>>,
         entry: &AcknowledgerEntry<AcknowledgerOf<S>>,
         generation: u64,
         demand: NonZeroUsize,
@@ -95,18 +97,17 @@ impl<S: Source> Intake<S> {
         let received_ns = self.context.elapsed_ns(now);
         let ack_ref = AckRef::new(entry.number, generation);
         let partition_by = self.partition_by.as_deref();
-        self.accepted
-            .extend(deliveries.drain(..).map(|Delivery { item, token }| {
-                let message = Message::new(item);
-                let (key_hash, fault) =
-                    partition_by.map_or((None, None), |key| hash_key(key, &message));
-                let pending = PendingAck {
-                    target: AckTarget::Source(token),
-                    received_ns,
-                    ack_ref,
-                };
-                MessageSlot::new(message, pending, key_hash, fault)
-            }));
+        accepted.extend(deliveries.drain(..).map(|Delivery { item, token }| {
+            let message = Message::new(item);
+            let (key_hash, fault) =
+                partition_by.map_or((None, None), |key| hash_key(key, &message));
+            let pending = PendingAck {
+                target: AckTarget::Source(token),
+                received_ns,
+                ack_ref,
+            };
+            MessageSlot::new(message, pending, key_hash, fault)
+        }));
         let (producer, demand) = (self.producer, demand.get());
         self.context.emitter.emit(&Event::Produced {
             producer,

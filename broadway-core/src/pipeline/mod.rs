@@ -33,6 +33,7 @@ mod rate_limit;
 mod receipt;
 mod release;
 mod settle;
+mod source_reader;
 mod split;
 mod start;
 mod supervisor;

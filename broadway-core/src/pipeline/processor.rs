@@ -1,4 +1,4 @@
-//! The processor's loop: takes a chunk from the link, calls `prepare_messages` and `handle_message`, then settles the messages
+//! The processor's loop: takes a chunk from the link or from a producer, calls `prepare_messages` and `handle_message`, then settles the messages
 //! that have ended and pushes the others into batchers.
 //!
 //! Messages are handled one after the other, where they lie in the chunk. If a handler has to wait, the rest of the chunk goes
@@ -13,6 +13,7 @@ mod staleness;
 use std::{
     future::poll_fn,
     mem,
+    num::NonZeroUsize,
     ops::ControlFlow,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
@@ -27,9 +28,9 @@ pub(super) use self::chunk_results::ChunkResults;
 use self::{chunk_results::Handled, staleness::StalenessCheck};
 use super::{
     batcher::SharedBatchers,
-    context::SourceInlet,
     release::ChunkRelease,
     settle::Acker,
+    source_reader::ProcessorInlet,
     tracked::{PendingAck, SlotMessages, SlotOf, TrackedMessage},
 };
 use crate::{
@@ -53,7 +54,7 @@ where
 {
     pub(super) handler: Arc<H>,
     pub(super) release: ChunkRelease,
-    pub(super) inlet: SourceInlet<S>,
+    pub(super) inlet: ProcessorInlet<S>,
     pub(super) chunk_size: ChunkSize,
     pub(super) batchers: Arc<SharedBatchers<S, H>>,
     pub(super) results: ChunkResults<S, H>,
@@ -85,8 +86,9 @@ where
     type Event = ChunkTaken;
 
     async fn next(&mut self) -> Option<ChunkTaken> {
-        let max = self.chunk_size.limit();
-        let some = self.inlet.take(max, &mut self.chunk).await;
+        let max = NonZeroUsize::new(self.chunk_size.limit()).unwrap_or(NonZeroUsize::MIN);
+        let Self { inlet, chunk, .. } = self;
+        let some = poll_fn(|cx| inlet.poll_next(cx, max, chunk)).await;
         some.then_some(ChunkTaken)
     }
 

@@ -1,19 +1,20 @@
-//! The producer's loop: waits for demand, calls the user's producer, sends on what the rate limit lets pass, and reopens the
-//! source after a failure.
+//! The producer's task: waits for demand, calls the user's producer, sends on what the rate limit lets pass, lends the producer to
+//! processors while it has messages at once, and reopens the source after a failure.
 //!
 //! If the loop is dropped at an await, accepted messages that were not sent on are counted as received, and so show as
 //! unsettled.
 
-use std::{num::NonZeroUsize, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{future::poll_fn, num::NonZeroUsize, ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::{
     context::ShutdownState,
-    intake::{DeliveryOf, Intake, OpenProducer},
+    intake::{Intake, OpenProducer},
     release::release_redelivered,
     settle::Acker,
+    source_reader::{ReaderLending, Report, SourceReader},
 };
 use crate::{
-    caught::{Discarding, caught},
+    caught::caught,
     deadline::Deadline,
     engine::{
         actor::{self, Actor},
@@ -35,7 +36,7 @@ use crate::{
 pub(super) struct ProducerLoop<S: Source> {
     pub(super) source: Arc<S>,
     pub(super) open_context: OpenContext,
-    pub(super) intake: Intake<S>,
+    pub(super) lending: Arc<ReaderLending<S>>,
     pub(super) control: Arc<Control>,
     pub(super) watcher: ControlWatcher,
     pub(super) restart: RestartPolicy,
@@ -52,10 +53,6 @@ enum DeliveryEnd {
     Failed(Callback, BoxError),
 }
 
-fn is_ending(state: &ControlState) -> bool {
-    state.drain.is_some() || state.aborted
-}
-
 impl<S: Source> ProducerLoop<S> {
     /// Delivers until the source is exhausted, the topology drains, or the producer failed for good. Then waits until everything
     /// is settled, and closes the producer.
@@ -63,16 +60,16 @@ impl<S: Source> ProducerLoop<S> {
     /// # Errors
     ///
     /// Fails if closing fails or takes longer than the close timeout. Other failures are recorded in [`ShutdownState`].
-    pub(super) async fn run(mut self, opened: OpenProducer<S>) -> Result<(), RunError> {
-        let producer = self.deliver_all(opened).await;
-        let (shutdown, index) = (Arc::clone(&self.shutdown), self.intake.producer);
-        let context = Arc::clone(&self.intake.context);
+    pub(super) async fn run(mut self, reader: Box<SourceReader<S>>) -> Result<(), RunError> {
+        let (shutdown, index) = (Arc::clone(&self.shutdown), reader.intake.producer);
+        let context = Arc::clone(&reader.intake.context);
+        let (intake, producer) = self.deliver_all(reader).await;
         // Before the outlet closes: the drain of an ended source has begun by the time that processors can see the end.
         if self.shutdown.producer_stopped() && !self.control.state().aborted {
-            self.begin_drain(DrainCause::SourceEnded);
+            self.begin_drain(&intake, DrainCause::SourceEnded);
         }
         // Closes the outlet. Processors see the end of the link once they have taken the buffered messages.
-        drop(self);
+        drop((self, intake));
         let Some(producer) = producer else {
             return Ok(());
         };
@@ -100,16 +97,18 @@ impl<S: Source> ProducerLoop<S> {
 
     /// Delivers, and reopens the source after failures. Returns the producer to close, or `None` if it was given up or the
     /// topology ended while the source was being reopened.
-    async fn deliver_all(&mut self, opened: OpenProducer<S>) -> Option<S::Producer> {
+    async fn deliver_all(
+        &mut self,
+        mut reader: Box<SourceReader<S>>,
+    ) -> (Intake<S>, Option<S::Producer>) {
         let mut restart = Restart::new(self.restart.clone());
         let mut restarts = 0;
-        let mut opened = opened;
         loop {
-            let ended = self.deliver(&mut opened, &mut restart).await;
+            let (mut read, ended) = self.deliver(reader, &mut restart).await;
             // Also while draining, when messages that no handler has begun are not released: at the limited pace.
-            self.send_accepted().await;
+            self.send_accepted(&mut read.intake).await;
             if let DeliveryEnd::Draining = ended {
-                let producer = &mut opened.producer;
+                let producer = &mut read.opened.producer;
                 // Its panic or timeout is ignored: the producer is closed all the same, and `close` reports errors.
                 let stop = caught(async {
                     producer.stop().await;
@@ -118,81 +117,95 @@ impl<S: Source> ProducerLoop<S> {
                 clock::within(self.shutdown.close_timeout, stop).await;
             }
             // After `stop`: a producer that still reads would receive the released messages again.
-            self.release_accepted().await;
+            self.release_accepted(&mut read.intake).await;
+            let SourceReader {
+                mut intake, opened, ..
+            } = *read;
             let (callback, error) = match ended {
-                DeliveryEnd::Exhausted | DeliveryEnd::Draining => return Some(opened.producer),
+                DeliveryEnd::Exhausted | DeliveryEnd::Draining => {
+                    return (intake, Some(opened.producer));
+                }
                 DeliveryEnd::Failed(callback, error) => (callback, error),
             };
             // Messages in flight keep the acknowledger in the table; the client behind the producer goes now, before the next one
             // connects.
-            self.intake.context.acknowledgers.retire(&opened.entry);
+            intake.context.acknowledgers.retire(&opened.entry);
             drop(opened.producer);
-            opened = self.reopen(&mut restart, callback, error).await?;
+            let Some(opened) = self
+                .reopen(&mut intake, &mut restart, callback, error)
+                .await
+            else {
+                return (intake, None);
+            };
             restarts += 1;
-            let producer = self.intake.producer;
-            self.intake
+            let producer = intake.producer;
+            intake
                 .context
                 .emitter
                 .emit(&Event::ProducerRestarted { producer, restarts });
+            reader = SourceReader::new(intake, opened, &self.control);
         }
     }
 
     async fn deliver(
         &mut self,
-        opened: &mut OpenProducer<S>,
+        reader: Box<SourceReader<S>>,
         restart: &mut Restart,
-    ) -> DeliveryEnd {
+    ) -> (Box<SourceReader<S>>, DeliveryEnd) {
         let delivering = DeliveryActor {
             producer: self,
-            opened,
+            reader: Some(reader),
             restart,
             answers: EmptyDeliveries::default(),
-            deliveries: Discarding::default(),
+            may_lend: false,
             ended: DeliveryEnd::Draining,
         };
-        actor::run(delivering).await.ended
+        let DeliveryActor { reader, ended, .. } = actor::run(delivering).await;
+        (reader.expect("back from each loan"), ended)
     }
 
     /// Sends the accepted messages, at the limited pace, until the topology is aborted or a drain releases them.
-    async fn send_accepted(&mut self) {
-        let send = self.intake.send_accepted();
+    async fn send_accepted(&mut self, intake: &mut Intake<S>) {
         let stops = |state: &ControlState| state.aborted || state.releases();
-        self.watcher.run_until(send, stops).await;
+        self.watcher.run_until(intake.send_accepted(), stops).await;
     }
 
     /// Releases accepted messages that a drain has left here, and sends those that must be handled. Called when the producer
     /// has stopped.
-    async fn release_accepted(&mut self) {
-        if self.intake.accepted.is_empty() || self.control.state().aborted {
+    async fn release_accepted(&mut self, intake: &mut Intake<S>) {
+        if intake.accepted.is_empty() || self.control.state().aborted {
             return;
         }
-        let mut acker = Acker::new(Arc::clone(&self.intake.context));
-        release_redelivered(&mut acker, &mut self.intake.accepted);
+        let mut acker = Acker::new(Arc::clone(&intake.context));
+        release_redelivered(&mut acker, &mut intake.accepted);
         // The acker has reported errors as events.
         let _ = acker.flush().await;
-        self.intake.accepted.retain(|slot| slot.tracked.is_some());
-        let send = self.intake.send_accepted();
+        intake.accepted.retain(|slot| slot.tracked.is_some());
+        let send = intake.send_accepted();
         self.watcher.run_until(send, |state| state.aborted).await;
     }
 
     /// Waits before the next `produce`, after one that returned no messages. Ends early if the topology drains.
-    async fn pause(&mut self, pause: Pause) {
+    async fn pause(&mut self, intake: &mut Intake<S>, pause: Pause) {
         if pause.is_news {
-            let producer = self.intake.producer;
+            let producer = intake.producer;
             let error = "`produce` returns no messages at once, again and again, where it should wait for some: \
                          the pipeline asks it ten times a second until it returns messages";
-            self.intake
+            intake
                 .context
                 .emitter
                 .emit(&Event::SourceError { producer, error });
         }
         let over = Deadline::after(pause.length);
-        self.watcher.run_until(over.reached(), is_ending).await;
+        self.watcher
+            .run_until(over.reached(), ControlState::is_ending)
+            .await;
     }
 
     /// Reopens the source after a pause, until it succeeds. Returns `None` if the restart policy gives up or the topology drains.
     async fn reopen(
         &mut self,
+        intake: &mut Intake<S>,
         restart: &mut Restart,
         callback: Callback,
         error: BoxError,
@@ -208,8 +221,8 @@ impl<S: Source> ProducerLoop<S> {
                 RestartDecision::After(delay) => Some(delay),
                 RestartDecision::GiveUp => None,
             };
-            let producer = self.intake.producer;
-            self.intake.context.emitter.emit(&Event::ProducerFailed {
+            let producer = intake.producer;
+            intake.context.emitter.emit(&Event::ProducerFailed {
                 producer,
                 callback,
                 error: &error,
@@ -221,16 +234,20 @@ impl<S: Source> ProducerLoop<S> {
                     producer,
                     error: error.into(),
                 });
-                self.begin_drain(DrainCause::ProducerFailed);
+                self.begin_drain(intake, DrainCause::ProducerFailed);
                 return None;
             };
             self.watcher
-                .run_until(Deadline::after(delay).reached(), is_ending)
+                .run_until(Deadline::after(delay).reached(), ControlState::is_ending)
                 .await?;
             let (source, open_context) = (&self.source, &self.open_context);
             let open = caught(async { source.open(open_context).await });
-            match self.watcher.run_until(open, is_ending).await? {
-                Ok(producer) => match self.intake.register(producer) {
+            match self
+                .watcher
+                .run_until(open, ControlState::is_ending)
+                .await?
+            {
+                Ok(producer) => match intake.register(producer) {
                     Some(opened) => return Some(opened),
                     None => error = "too many failed producers have messages in flight".into(),
                 },
@@ -240,14 +257,14 @@ impl<S: Source> ProducerLoop<S> {
         }
     }
 
-    fn begin_drain(&self, cause: DrainCause) {
+    fn begin_drain(&self, intake: &Intake<S>, cause: DrainCause) {
         // A source that ended sets no limit: its last messages may take as long as they need.
         let limit = match cause {
             DrainCause::SourceEnded => Duration::MAX,
             _ => self.shutdown.drain_timeout,
         };
         if self.control.drain(cause, limit) {
-            self.intake.context.emitter.emit(&Event::Draining { cause });
+            intake.context.emitter.emit(&Event::Draining { cause });
         }
     }
 }
@@ -256,56 +273,71 @@ impl<S: Source> ProducerLoop<S> {
 /// topology drains.
 struct DeliveryActor<'a, S: Source> {
     producer: &'a mut ProducerLoop<S>,
-    opened: &'a mut OpenProducer<S>,
+    /// `None` while it is lent.
+    reader: Option<Box<SourceReader<S>>>,
     restart: &'a mut Restart,
     answers: EmptyDeliveries,
-    deliveries: Discarding<DeliveryOf<S>>,
+    /// Whether the producer had messages at once: then processors may call it themselves.
+    may_lend: bool,
     ended: DeliveryEnd,
 }
 
-impl<S: Source> Actor for DeliveryActor<'_, S> {
-    type Event = NonZeroUsize;
+/// What the task of a producer does next.
+enum DeliveryEvent {
+    /// Calls the producer for this many messages.
+    Produce(NonZeroUsize),
+    /// Goes on after a loan, which has ended.
+    Returned,
+}
 
-    async fn next(&mut self) -> Option<NonZeroUsize> {
-        let ProducerLoop {
-            watcher, intake, ..
-        } = &mut *self.producer;
+impl<S: Source> Actor for DeliveryActor<'_, S> {
+    type Event = DeliveryEvent;
+
+    async fn next(&mut self) -> Option<DeliveryEvent> {
+        if std::mem::take(&mut self.may_lend) {
+            self.lend().await;
+            return Some(DeliveryEvent::Returned);
+        }
+        let reader = self.reader.as_mut().expect("not lent");
+        let watcher = &mut self.producer.watcher;
         loop {
             let demand = watcher
-                .run_until(intake.wait_for_demand(), is_ending)
+                .run_until(reader.intake.wait_for_demand(), ControlState::is_ending)
                 .await
                 .flatten()?;
             let state = watcher.state();
             // `run_until` polls the demand first: if both are ready, it returns demand, and the drain is seen only here.
-            if is_ending(&state) {
+            if state.is_ending() {
                 return None;
             }
             if !state.paused {
-                return Some(demand);
+                return Some(DeliveryEvent::Produce(demand));
             }
             watcher
-                .until(|state| !state.paused || is_ending(state))
+                .until(|state| !state.paused || state.is_ending())
                 .await;
         }
     }
 
-    async fn handle(&mut self, demand: NonZeroUsize) -> ControlFlow<()> {
-        // Read before `produce`: a message that becomes stale while it is produced then differs from the generation, and the
-        // processor asks about it.
-        let generation = self.opened.generation();
-        let (producer, out) = (&mut self.opened.producer, &mut self.deliveries);
-        let produce = caught(async { producer.produce(demand, out).await });
-        let produced = self
-            .producer
-            .watcher
-            .run_until(produce, |state| state.paused || is_ending(state))
-            .await;
-        // Accepted whatever `produce` returned, also if it was dropped: appended messages are the topology's.
-        let entry = &self.opened.entry;
-        let accepted = self
-            .producer
-            .intake
-            .accept(&mut self.deliveries, entry, generation, demand);
+    async fn handle(&mut self, event: DeliveryEvent) -> ControlFlow<()> {
+        let reader = self.reader.as_mut().expect("not lent");
+        let report = match event {
+            DeliveryEvent::Produce(demand) => {
+                let watcher = &mut self.producer.watcher;
+                let (report, may_lend) = reader.produce(demand, watcher).await;
+                self.may_lend = may_lend;
+                report
+            }
+            DeliveryEvent::Returned => reader.take_report(),
+        };
+        let Report {
+            produced,
+            delivered,
+        } = report;
+        if let Some(now) = delivered {
+            self.restart.healthy(now);
+            self.answers.filled();
+        }
         match produced {
             None => {}
             Some(Err(failure)) => {
@@ -317,18 +349,44 @@ impl<S: Source> Actor for DeliveryActor<'_, S> {
                 self.ended = DeliveryEnd::Exhausted;
                 return ControlFlow::Break(());
             }
-            Some(Ok(Produced::More)) => match accepted {
-                Some(now) => {
-                    self.restart.healthy(now);
-                    self.answers.filled();
-                }
-                None => {
+            Some(Ok(Produced::More)) => {
+                if delivered.is_none() {
                     let pause = self.answers.empty();
-                    self.producer.pause(pause).await;
+                    self.producer.pause(&mut reader.intake, pause).await;
                 }
-            },
+            }
         }
-        self.producer.send_accepted().await;
+        self.producer.send_accepted(&mut reader.intake).await;
         ControlFlow::Continue(())
+    }
+}
+
+impl<S: Source> DeliveryActor<'_, S> {
+    /// Lends the producer to the processors, until one of them returns it, or the topology pauses or ends.
+    async fn lend(&mut self) {
+        let reader = self.reader.take().expect("not lent");
+        let ProducerLoop {
+            lending, watcher, ..
+        } = &mut *self.producer;
+        let outlet = Arc::clone(&reader.intake.outlet);
+        lending.lend(reader);
+        // After it is lent: the processor that this wakes must find it. If all processors are suspended, this task goes on by itself:
+        // it fills the link, and sees failures of the producer.
+        if !outlet.wake_idle() {
+            lending.recall();
+        }
+        drop(outlet);
+        let returned = poll_fn(|cx| lending.poll_returned(cx));
+        let reader = match watcher
+            .run_until(returned, ControlState::stops_producing)
+            .await
+        {
+            Some(reader) => reader,
+            None => {
+                lending.recall();
+                poll_fn(|cx| lending.poll_returned(cx)).await
+            }
+        };
+        self.reader = Some(reader);
     }
 }

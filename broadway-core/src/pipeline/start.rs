@@ -22,6 +22,7 @@ use super::{
     push::PushIntake,
     pusher::PushTarget,
     rate_limit::RateLimiter,
+    source_reader::{LentReaders, lendings},
     supervisor::Supervisor,
     topology::{Topology, TopologyState},
     validate,
@@ -92,6 +93,7 @@ struct TopologyBuilder<S: Source, H: Handler> {
     control: Arc<Control>,
     shutdown: Arc<ShutdownState>,
     link: SourceLink<S>,
+    readers: LentReaders<S>,
 }
 
 impl<S, H> TopologyBuilder<S, H>
@@ -110,6 +112,7 @@ where
             options.drain_timeout,
             options.drain_timeout,
         );
+        let readers = lendings(options.producers);
         Self {
             source: Arc::new(source),
             handler: Arc::new(handler),
@@ -119,6 +122,7 @@ where
             control: Arc::new(Control::new(may_release)),
             shutdown: Arc::new(shutdown),
             link: Link::new(dispatch(keeps_order)),
+            readers,
         }
     }
 
@@ -271,9 +275,10 @@ where
     fn intake(&self, producer: usize, limiter: Option<&Arc<RateLimiter>>) -> Intake<S> {
         Intake {
             context: Arc::clone(&self.context),
-            outlet: self
-                .link
-                .outlet(self.credit(), self.options.processors.max_demand),
+            outlet: Arc::new(
+                self.link
+                    .outlet(self.credit(), self.options.processors.max_demand),
+            ),
             limiter: limiter.map(Arc::clone),
             partition_by: self.options.processors.partition_by.clone(),
             producer,

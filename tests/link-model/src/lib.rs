@@ -9,7 +9,7 @@
 //! limit keeps all models together below a minute. `LOOM_LOG=trace LOOM_LOCATION=1` print the history of a failure.
 //!
 //! - `engine/`: links. Nothing is lost, duplicated or reordered; every waiter is woken; demand holds; the end is seen.
-//!   Inline tasks: no wake is lost, whichever thread runs the task.
+//!   Lent producers: one thread has a producer at a time, and none is forgotten while a processor waits.
 //! - `stage/`: shares of an event. The last share settles the event, once, with the worst outcome of all shares.
 //! - `pipeline/`: the table of acknowledgers. A number becomes free once, when the last message is settled.
 #![cfg(test)]
@@ -22,24 +22,7 @@
 mod sync {
     pub(crate) use std::sync::PoisonError;
 
-    pub(crate) use loom::{
-        sync::{Arc, Mutex, MutexGuard, RwLock, atomic},
-        thread_local,
-    };
-
-    /// A clock that stands still. With a running one, a run of a model could differ from the run that it continues, and loom would hang
-    /// or fail internally.
-    pub(crate) struct Instant;
-
-    impl Instant {
-        pub(crate) fn now() -> Self {
-            Self
-        }
-
-        pub(crate) fn elapsed(&self) -> std::time::Duration {
-            std::time::Duration::ZERO
-        }
-    }
+    pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, RwLock, atomic};
 
     loom::lazy_static! {
         static ref ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());

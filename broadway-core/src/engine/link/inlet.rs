@@ -1,17 +1,20 @@
 //! [`Inlet`]: the receiving end of a link.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use super::{
-    inlet_handle::InletHandle, state::SharedLink, suspension::SuspensionWatch, wake_list::WakeList,
+    inlet_handle::InletHandle,
+    state::{SharedLink, is_worth_a_wake},
+    suspension::SuspensionWatch,
+    wake_list::WakeList,
 };
 use crate::{
     end::End,
-    engine::inline_guard,
     machine::dispatch::{Dispatch, InletId},
     sync::Arc,
 };
@@ -24,8 +27,26 @@ pub(crate) struct Inlet<T, D: Dispatch<T>> {
     serial: u64,
     /// To be recorded with the next take, under the lock that this needs anyway.
     service_time_ns: Option<u64>,
+    /// The service time of all inlets, at the last take.
+    link_service_time_ns: u64,
     /// Whether the last take had to wait.
     waited: bool,
+    /// Whether the last attempt found nothing and parked.
+    parked: bool,
+}
+
+/// What [`Inlet::try_take`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Messages, which it took.
+    Taken,
+    /// Nothing to take now.
+    Empty {
+        /// How many messages wait that cannot be taken now.
+        buffered: usize,
+    },
+    /// The end of the link.
+    Ended,
 }
 
 impl<T, D: Dispatch<T>> Inlet<T, D> {
@@ -35,7 +56,9 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
             id,
             serial,
             service_time_ns: None,
+            link_service_time_ns: u64::MAX,
             waited: true,
+            parked: false,
         }
     }
 
@@ -92,7 +115,8 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         out: &mut Vec<T>,
     ) -> Poll<bool> {
         let polled = self.attempt(cx, max, out);
-        self.waited |= polled.is_pending();
+        self.parked = polled.is_pending();
+        self.waited |= self.parked;
         polled
     }
 
@@ -122,9 +146,50 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         drop(state);
         // After the lock: dropping a waker may run any code.
         drop(before);
-        // A producer that was asked for more may run right here: this thread holds no lock and would otherwise wait for it.
-        inline_guard::allow(|| wakes.wake());
+        wakes.wake();
         polled
+    }
+
+    /// As [`poll_take`](Self::poll_take), but does not park if there is nothing to take. The inlet then counts as awake with a chunk,
+    /// for a caller that gets its messages elsewhere, until the next take.
+    pub(crate) fn try_take(&mut self, max: usize, out: &mut Vec<T>) -> Attempt {
+        let id = self.id;
+        let mut wakes = WakeList::default();
+        let mut state = self.shared.lock();
+        self.waited = mem::take(&mut self.parked) || !state.is_awake(id);
+        state.finish_chunk(id);
+        if let Some(sample_ns) = self.service_time_ns.take() {
+            state.update_service_time(sample_ns);
+        }
+        self.link_service_time_ns = state.service_time_ns();
+        let taken = state.take(id, max, out, &mut wakes);
+        let before = state.waker(id).take();
+        let attempt = if taken > 0 {
+            Attempt::Taken
+        } else if state.is_finished_for(id) {
+            Attempt::Ended
+        } else {
+            state.hold_elsewhere(id);
+            Attempt::Empty {
+                buffered: state.dispatch.buffered(),
+            }
+        };
+        state.propagate(&mut wakes);
+        drop(state);
+        // After the lock: dropping a waker may run any code.
+        drop(before);
+        wakes.wake();
+        attempt
+    }
+
+    /// Wakes a parked inlet if `n` more messages are worth a wake.
+    pub(crate) fn wake_another(&self, n: usize) {
+        if !is_worth_a_wake(self.link_service_time_ns, n) {
+            return;
+        }
+        let mut wakes = WakeList::default();
+        self.shared.lock().wake_parked(&mut wakes);
+        wakes.wake();
     }
 
     /// Stops waiting. A wake that the inlet may have received goes to other inlets.

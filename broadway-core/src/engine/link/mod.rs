@@ -52,8 +52,8 @@ mod suspension;
 mod wake_list;
 
 pub(crate) use handle::Link;
-pub(crate) use inlet::Inlet;
+pub(crate) use inlet::{Attempt, Inlet};
 pub(crate) use inlet_handle::InletHandle;
 pub(crate) use inlet_state::DemandMode;
 pub(crate) use outlet::Outlet;
-pub(crate) use suspension::watch_suspension;
+pub(crate) use suspension::{SuspensionWatch, watch_suspension};

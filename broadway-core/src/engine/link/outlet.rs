@@ -109,6 +109,15 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         offered
     }
 
+    /// Wakes a parked inlet unless an inlet is awake, so that one looks for messages that do not come from the link. Returns whether
+    /// one is awake.
+    pub(crate) fn wake_idle(&self) -> bool {
+        let mut wakes = WakeList::default();
+        let is_any_awake = self.shared.lock().wake_idle(&mut wakes);
+        wakes.wake();
+        is_any_awake
+    }
+
     /// Returns how many messages were sent and not taken. 0 for an outlet on demand.
     pub(crate) fn waiting(&self) -> usize {
         self.shared.lock().outlet(self.id).waiting()

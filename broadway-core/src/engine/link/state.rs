@@ -315,6 +315,15 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         *self.waker(inlet) = Some(waker);
     }
 
+    /// Counts an inlet that found nothing to take as awake with a chunk: it gets one elsewhere.
+    pub(super) fn hold_elsewhere(&mut self, inlet: InletId) {
+        let state = self.inlet(inlet);
+        state.held = 1;
+        let may_give_back = state.demand.may_give_back();
+        self.busy += usize::from(may_give_back);
+        self.set_awake(inlet, true);
+    }
+
     pub(super) fn is_awake(&self, inlet: InletId) -> bool {
         self.inlets[inlet.0 as usize].awake
     }
@@ -329,13 +338,48 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
     }
 
     /// Records that the task of the inlet waits for something. If the inlet holds a chunk it may not come back soon, so others are
-    /// woken for what it would have taken next.
-    pub(super) fn suspended(&mut self, inlet: InletId, wakes: &mut WakeList) {
-        let state = &self.inlets[inlet.0 as usize];
-        if state.awake && state.held > 0 {
+    /// woken for what it would have taken next from the link. With `wakes_idle`, also for what it would have pulled. Returns whether
+    /// any inlet is awake.
+    pub(super) fn suspended(
+        &mut self,
+        inlet: InletId,
+        wakes_idle: bool,
+        wakes: &mut WakeList,
+    ) -> bool {
+        if self.inlets[inlet.0 as usize].held == 0 {
+            // It waits for messages, and is woken for them.
+            return true;
+        }
+        if self.is_awake(inlet) {
             self.set_awake(inlet, false);
             self.wake_inlets(wakes);
         }
+        if wakes_idle {
+            self.wake_idle(wakes);
+        }
+        self.awake > 0
+    }
+
+    /// Wakes a parked inlet unless an inlet is awake. Returns whether one is awake then.
+    pub(super) fn wake_idle(&mut self, wakes: &mut WakeList) -> bool {
+        if self.awake == 0 {
+            self.wake_parked(wakes);
+        }
+        self.awake > 0
+    }
+
+    /// Wakes a parked inlet, if there is one.
+    pub(super) fn wake_parked(&mut self, wakes: &mut WakeList) {
+        let parked = self.inlets.iter().position(|inlet| inlet.waker.is_some());
+        if let Some(index) = parked {
+            let id = InletId(end_number(index));
+            wakes.extend(self.waker(id).take());
+            self.set_awake(id, true);
+        }
+    }
+
+    pub(super) fn service_time_ns(&self) -> u64 {
+        self.service_time_ns
     }
 
     /// Records how long a message took. A longer time counts at once, so that other inlets come to help; a shorter one gradually.
@@ -380,10 +424,9 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
 
     /// Wakes the inlets that have something to take now, if that is worth a wake.
     fn wake_inlets(&mut self, wakes: &mut WakeList) {
-        let buffered = self.dispatch.buffered() as u64;
-        let work_ns = self.service_time_ns.saturating_mul(buffered);
+        let is_worth = is_worth_a_wake(self.service_time_ns, self.dispatch.buffered());
         // Safe to skip only where any inlet may take anything: the awake one comes back and takes the rest.
-        if D::ANY_INLET && self.awake > 0 && work_ns < WAKE_WORTH_NS {
+        if D::ANY_INLET && self.awake > 0 && !is_worth {
             return;
         }
         let mut woken = std::mem::take(&mut self.woken);
@@ -396,6 +439,11 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         }
         self.woken = woken;
     }
+}
+
+/// Whether `n` messages are worth waking an inlet while another one is awake.
+pub(super) fn is_worth_a_wake(service_time_ns: u64, n: usize) -> bool {
+    service_time_ns.saturating_mul(n as u64) >= WAKE_WORTH_NS
 }
 
 fn end_number(index: usize) -> u32 {

@@ -19,24 +19,25 @@ impl<T, D: Dispatch<T>> SuspensionWatch<T, D> {
         Self { shared, id }
     }
 
-    fn suspended(&self) {
+    /// Records a suspension. With `wakes_idle`, a parked inlet is woken if none is awake. Returns whether one is awake.
+    pub(crate) fn suspended(&self, wakes_idle: bool) -> bool {
         let mut wakes = WakeList::default();
-        self.shared.lock().suspended(self.id, &mut wakes);
+        let is_any_awake = self
+            .shared
+            .lock()
+            .suspended(self.id, wakes_idle, &mut wakes);
         wakes.wake();
+        is_any_awake
     }
 }
 
-/// Runs the task of an inlet. Whenever the task is pending while the inlet holds a chunk, for whatever reason, other inlets are
-/// woken for the messages that this one would have taken next.
-pub(crate) async fn watch_suspension<T, D: Dispatch<T>>(
-    suspension: SuspensionWatch<T, D>,
-    task: impl Future<Output = ()>,
-) {
+/// Runs the task of an inlet, and calls `suspended` whenever it is pending, for whatever reason.
+pub(crate) async fn watch_suspension(suspended: impl Fn(), task: impl Future<Output = ()>) {
     let mut task = pin!(task);
     poll_fn(|cx| {
         let polled = task.as_mut().poll(cx);
         if polled.is_pending() {
-            suspension.suspended();
+            suspended();
         }
         polled
     })

@@ -68,9 +68,10 @@ impl<T> EventQueue<T> {
     ) {
         let mut left = rest.len();
         while left > 0 {
-            let run = held
-                .pop_back(left)
-                .expect("an inlet gives back no more than it holds");
+            let run = held.pop_back(left).unwrap_or(OutletRun {
+                outlet: OutletId(0),
+                n: left,
+            });
             left -= run.n;
             self.runs.push_front(run);
             returned(run.outlet, run.n);

@@ -6,12 +6,14 @@ use super::{
     super::{
         batch_processor::BatchProcessorLoop,
         batcher::{SharedBatcher, SharedBatchers},
+        config::Processors,
         intake::OpenProducer,
         processor::{ChunkResults, ProcessorLoop},
         producer::ProducerLoop,
         rate_limit::RateLimiter,
         release::{ChunkRelease, LinkRelease},
         settle::Acker,
+        source_reader::{ProcessorInlet, SourceReader},
     },
     TopologyBuilder,
     handler_tasks::HandlerTasks,
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     batcher_key::BatcherKey,
     caught::Discarding,
-    engine::{actor, inline_task::InlineTask, link, spawn::TaskSet, watchdog},
+    engine::{actor, link, pull_inlet::PullInlet, spawn::TaskSet, watchdog},
     error::RunError,
     handler::Handler,
     machine::chunk_size::ChunkSize,
@@ -41,13 +43,14 @@ where
             let producer = ProducerLoop {
                 source: Arc::clone(&self.source),
                 open_context: self.open_context(index),
-                intake: self.intake(index, limiter),
+                lending: Arc::clone(&self.readers[index]),
                 control: Arc::clone(&self.control),
                 watcher: self.control.watch(),
                 restart: self.options.restart.clone(),
                 shutdown: Arc::clone(&self.shutdown),
             };
-            tasks.spawn(InlineTask::new(producer.run(opened)));
+            let reader = SourceReader::new(self.intake(index, limiter), opened, &self.control);
+            tasks.spawn(producer.run(reader));
         }
         tasks
     }
@@ -64,7 +67,7 @@ where
             let processor = ProcessorLoop {
                 handler: Arc::clone(&self.handler),
                 release: ChunkRelease::new(&self.control, &self.shutdown),
-                inlet: self.link.inlet(),
+                inlet: self.processor_inlet(),
                 chunk_size: ChunkSize::new(max, ChunkSize::TARGET),
                 batchers: Arc::clone(batchers),
                 results: ChunkResults::new(index, &self.context, &self.describer),
@@ -75,9 +78,9 @@ where
                 turns: handler_tasks.add(None, index),
                 is_slow: true,
             };
-            let (suspension, turns) = (processor.inlet.suspension_watch(), processor.turns.clone());
+            let (watch, turns) = (processor.inlet.watch(), processor.turns.clone());
             let task = watchdog::counted(turns, actor::run_to_end(processor));
-            let task = tasks.spawn(link::watch_suspension(suspension, task));
+            let task = tasks.spawn(link::watch_suspension(move || watch.suspended(), task));
             handler_tasks.tasks.insert(task);
         }
         tasks
@@ -95,9 +98,12 @@ where
             for worker in 0..batching.concurrency {
                 let turns = handler_tasks.add(Some(batcher.key.name()), worker);
                 let processor = self.batch_processor(batcher, worker, turns.clone());
-                let suspension = processor.inlet.suspension_watch();
+                let watch = processor.inlet.suspension_watch();
                 let task = watchdog::counted(turns, actor::run_to_end(processor));
-                let task = tasks.spawn(link::watch_suspension(suspension, task));
+                let suspended = move || {
+                    watch.suspended(false);
+                };
+                let task = tasks.spawn(link::watch_suspension(suspended, task));
                 handler_tasks.tasks.insert(task);
             }
             let batcher = Arc::clone(batcher);
@@ -128,6 +134,22 @@ where
             turns,
             is_slow: true,
         }
+    }
+
+    fn processor_inlet(&self) -> ProcessorInlet<S> {
+        let Processors {
+            concurrency,
+            max_demand,
+            ref partition_by,
+            ..
+        } = self.options.processors;
+        let (keeps_order, buffered_max) = (partition_by.is_some(), concurrency * max_demand);
+        PullInlet::new(
+            self.link.inlet(),
+            self.readers.clone(),
+            keeps_order,
+            buffered_max,
+        )
     }
 
     pub(super) fn link_release(&self) -> LinkRelease<S> {

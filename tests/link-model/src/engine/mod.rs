@@ -1,18 +1,19 @@
-//! The engine's links and inline tasks, and their models by topic.
+//! The engine's links, lendings and pull inlets, and their models by topic.
 
-#[path = "../../../../broadway-core/src/engine/inline_guard.rs"]
-mod inline_guard;
-#[path = "../../../../broadway-core/src/engine/inline_task.rs"]
-mod inline_task;
+#[path = "../../../../broadway-core/src/engine/lending.rs"]
+mod lending;
 #[path = "../../../../broadway-core/src/engine/link/mod.rs"]
 mod link;
+#[path = "../../../../broadway-core/src/engine/pull_inlet.rs"]
+mod pull_inlet;
 
 mod cancelling;
 mod demand;
 mod ending;
-mod inline_task_model;
 mod lanes;
+mod lending_model;
 mod moving;
 mod ordering;
 mod parts;
+mod pulling;
 mod suspension;

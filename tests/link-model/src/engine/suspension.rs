@@ -139,13 +139,16 @@ fn an_inlet_that_suspends_with_a_chunk_leaves_the_rest_to_others() {
         let slow = thread::spawn(move || {
             let mut all = Vec::new();
             slow.record_service_time(1, QUICK);
-            let suspension = slow.suspension_watch();
+            let watch = slow.suspension_watch();
             let task = async {
                 while slow.take(1, &mut all).await {
                     is_set(&waiting).await;
                 }
             };
-            block_on(watch_suspension(suspension, task));
+            let suspended = || {
+                watch.suspended(false);
+            };
+            block_on(watch_suspension(suspended, task));
             all
         });
         let other = thread::spawn(move || {
