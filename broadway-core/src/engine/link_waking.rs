@@ -102,7 +102,7 @@ fn messages_behind_an_inlet_that_suspends_wake_another() {
     let suspended = || {
         watch.suspended(false);
     };
-    let mut task = pin!(watch_suspension(suspended, pending()));
+    let mut task = watch_suspension(suspended, Box::pin(pending()));
     let during = || {
         outlet.send(&mut vec![1]);
         let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -182,8 +182,9 @@ impl<T, D: Dispatch<T>, P: Pull<T>> PullInlet<T, D, P> {
         if self.ordered.is_none() {
             return Some(max);
         }
-        // More than one chunk: several messages of a key are taken together, which costs less than one by one.
-        NonZeroUsize::new(self.buffered_max.saturating_sub(self.buffered))
+        // Two chunks: several messages of a key that are taken together cost less than one by one.
+        let room = NonZeroUsize::new(self.buffered_max.saturating_sub(self.buffered))?;
+        Some(room.min(max.saturating_add(max.get())))
     }
 }
 

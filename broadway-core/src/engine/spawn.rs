@@ -1,4 +1,7 @@
 //! Spawns the tasks of a topology, and reports how they ended.
+//!
+//! All of them are spawned as boxed futures: tokio's code for a task is compiled once, here, and not for each loop in the crate of
+//! each user.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -6,18 +9,19 @@ use std::{
     time::Instant,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::error::{RunError, panic_text};
 
 /// The tasks of one kind. Dropping it aborts those that still run.
 #[derive(Debug)]
-pub(crate) struct TaskSet<T> {
+pub(crate) struct TaskSet {
     kind: &'static str,
-    tasks: JoinSet<T>,
+    tasks: JoinSet<Result<(), RunError>>,
 }
 
-impl<T: Send + 'static> TaskSet<T> {
+impl TaskSet {
     pub(crate) fn new(kind: &'static str) -> Self {
         Self {
             kind,
@@ -26,7 +30,16 @@ impl<T: Send + 'static> TaskSet<T> {
     }
 
     /// Spawns one more task. Returns its id.
-    pub(crate) fn spawn(&mut self, body: impl Future<Output = T> + Send + 'static) -> Id {
+    pub(crate) fn spawn(&mut self, body: BoxFuture<'static, Result<(), RunError>>) -> Id {
+        self.tasks.spawn(body).id()
+    }
+
+    /// Spawns one more task that cannot fail. Returns its id.
+    pub(crate) fn spawn_infallible(&mut self, body: BoxFuture<'static, ()>) -> Id {
+        let body = async move {
+            body.await;
+            Ok(())
+        };
         self.tasks.spawn(body).id()
     }
 
@@ -36,7 +49,7 @@ impl<T: Send + 'static> TaskSet<T> {
     ///
     /// Fails if the task panicked, which is a defect of the engine, as panics of user code are caught where it is called; or if its
     /// runtime is shut down.
-    pub(crate) async fn next(&mut self) -> Option<Result<T, RunError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Result<(), RunError>, RunError>> {
         let ended = self.tasks.join_next().await?;
         Some(ended.map_err(|error| self.defect(error)))
     }
@@ -45,14 +58,14 @@ impl<T: Send + 'static> TaskSet<T> {
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next), for the first task that fails.
+    /// As [`next`](Self::next), and with the error of a task, for the first task that fails.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: tasks that have ended stay ended.
     pub(crate) async fn all(&mut self) -> Result<(), RunError> {
         while let Some(ended) = self.next().await {
-            ended?;
+            ended??;
         }
         Ok(())
     }
@@ -90,7 +103,7 @@ pub(crate) async fn first_of<T>(
 }
 
 /// Spawns a task that nothing waits for and nothing aborts. Its body must end without help.
-pub(crate) fn detach(body: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn detach(body: BoxFuture<'static, ()>) {
     tokio::spawn(body);
 }
 
@@ -100,6 +113,6 @@ pub(crate) fn jitter() -> u64 {
 }
 
 /// Spawns a task, and returns a handle that aborts it at its next await.
-pub(crate) fn spawn(body: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+pub(crate) fn spawn(body: BoxFuture<'static, ()>) -> AbortHandle {
     tokio::spawn(body).abort_handle()
 }

@@ -6,7 +6,6 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -14,6 +13,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use futures_util::future::BoxFuture;
 
 use crate::machine::stall_detector::StallDetector;
 
@@ -59,15 +60,16 @@ impl Turns {
 }
 
 /// Runs a worker's task and counts its polls.
-pub(crate) async fn counted(turns: Arc<Turns>, task: impl Future<Output = ()>) {
-    let mut task = pin!(task);
-    poll_fn(|cx| {
+pub(crate) fn counted(
+    turns: Arc<Turns>,
+    mut task: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, ()> {
+    Box::pin(poll_fn(move |cx| {
         turns.add(1);
         let polled = task.as_mut().poll(cx);
         turns.add(1);
         polled
-    })
-    .await;
+    }))
 }
 
 /// Called with the index of the worker, how long it has been blocked, and what it works on.

@@ -3,6 +3,7 @@
 //! A processor waits until there is room (`room`), then takes the lock once for its whole chunk and sends all batches that became
 //! complete. A batch that is only due (`due`) is sent when a batch processor is free for it.
 
+mod any_batcher;
 mod buffer;
 mod due;
 mod room;
@@ -15,22 +16,25 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use foldhash::fast::FixedState;
 use tokio::sync::Notify;
 
-use self::{
-    buffer::{BatchBuffer, BatchItem},
-    routed::BatchGroup,
-};
 pub(super) use self::{
+    any_batcher::{AnyBatcher, BatchersOf, room_in},
     buffer::{FinishedBatch, ReadyBatch},
     routed::RoutedOutput,
 };
+use self::{
+    buffer::{BatchBuffer, BatchItem},
+    room::RoomWait,
+    routed::BatchGroup,
+};
 use super::{
     config::{Batching, SizeOf},
-    context::{KeyedOrDemand, PipelineContext, dispatch},
+    context::{Closable, KeyedOrDemand, PipelineContext, dispatch},
     failures::FailedMessage,
     split::UserSplit,
     tracked::SlotOf,
@@ -61,8 +65,6 @@ const READY_MESSAGES: usize = 200;
 /// The most batches that may wait ready, beyond one for each batch processor.
 const READY_BATCHES: usize = 128;
 
-/// The batchers of a pipeline, by index.
-pub(super) type SharedBatchers<S, H> = Vec<Arc<SharedBatcher<S, H>>>;
 /// A batch on the link to the batch processors.
 pub(super) type ReadyBatchOf<S, H> =
     ReadyBatch<<H as Handler>::In, <H as Handler>::Out, TokenOfSource<S>>;
@@ -163,76 +165,7 @@ where
         self.link.inlet()
     }
 
-    /// Waits for room, then moves messages from the chunk into their batches and sends the batches that become complete. Messages
-    /// on which the user's functions panicked are added to `failures`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: while it waits, no message was moved.
-    pub(super) async fn push(
-        &self,
-        routed: &mut Vec<RoutedOutput<H::Out>>,
-        chunk: &mut [SlotOf<S>],
-        failures: &mut Vec<FailedMessage<H::In, H::Out, TokenOfSource<S>>>,
-    ) {
-        if !self.wait_for_room().await {
-            return;
-        }
-        let now = clock::now();
-        // One lock for the whole chunk, held until the complete batches are in the link: another processor that pushes messages of
-        // the same key comes after them, so batches of a key leave in the order in which their messages came.
-        let mut locked = self.lock();
-        let LockedBatcher { batcher, ready, .. } = &mut *locked;
-        for output in routed.iter_mut() {
-            let slot = &mut chunk[output.index];
-            if let Some(partitions) = self.partitions {
-                let key_hash = slot.lane();
-                output.group.partition = key_hash.map(|hash| partition_of(hash, partitions));
-            }
-            // The short cut for most messages: straight from the slot into the batch.
-            if self.size_of.is_none()
-                && !output.flush
-                && let Some(buffer) = batcher.counted_in(&output.group, 0)
-            {
-                buffer.take_from(&mut output.data, slot);
-                continue;
-            }
-            let (Some(data), Some(tracked)) = (output.data.take(), slot.tracked.take()) else {
-                continue;
-            };
-            let bytes = match self.bytes_of(&data) {
-                Ok(bytes) => bytes,
-                Err(reason) => {
-                    failures.push(FailedMessage::new(tracked, Some(data), reason));
-                    continue;
-                }
-            };
-            let item = BatchItem { data, tracked };
-            let pushed = batcher.push(&output.group, item, bytes, output.flush, now, ready);
-            if let Err(refused) = pushed {
-                failures.push(refused.into_failure());
-            }
-        }
-        routed.clear();
-        batcher.end_chunk(ready);
-        self.send_ready(&mut locked);
-        if locked.batcher.open() > 0 {
-            let wanted = locked.demand.wanted();
-            self.send_due(&mut locked, wanted, now);
-            self.set_timer(locked, now);
-        }
-    }
-
-    /// Sends the open batches and closes the link. Called when all processors have ended.
-    pub(super) fn close(&self) {
-        let mut locked = self.lock();
-        let LockedBatcher { batcher, ready, .. } = &mut *locked;
-        batcher.drain(ready);
-        self.send_ready(&mut locked);
-        self.outlet.close();
-    }
-
-    /// Sends complete batches. Under the lock: see [`push`](Self::push).
+    /// Sends complete batches. Under the lock: see [`push`](AnyBatcher::push).
     fn send_ready(&self, locked: &mut LockedBatcher<S, H>) {
         let LockedBatcher {
             ready,
@@ -294,6 +227,86 @@ where
 
     fn lock(&self) -> MutexGuard<'_, LockedBatcher<S, H>> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S, H> AnyBatcher<H::In, H::Out, TokenOfSource<S>> for SharedBatcher<S, H>
+where
+    S: Source<Producer: SourceProducer<Item = H::In>>,
+    H: Handler,
+{
+    fn poll_room(&self, wait: &mut RoomWait, cx: &mut Context<'_>) -> Poll<bool> {
+        self.poll_for_room(wait, cx)
+    }
+
+    fn cancel_wait(&self, wait: &mut RoomWait) {
+        self.outlet.cancel_wait(&mut wait.demand);
+    }
+
+    fn push(
+        &self,
+        routed: &mut Vec<RoutedOutput<H::Out>>,
+        chunk: &mut [SlotOf<S>],
+        failures: &mut Vec<FailedMessage<H::In, H::Out, TokenOfSource<S>>>,
+    ) {
+        let now = clock::now();
+        // One lock for the whole chunk, held until the complete batches are in the link: another processor that pushes messages of
+        // the same key comes after them, so batches of a key leave in the order in which their messages came.
+        let mut locked = self.lock();
+        let LockedBatcher { batcher, ready, .. } = &mut *locked;
+        for output in routed.iter_mut() {
+            let slot = &mut chunk[output.index];
+            if let Some(partitions) = self.partitions {
+                let key_hash = slot.lane();
+                output.group.partition = key_hash.map(|hash| partition_of(hash, partitions));
+            }
+            // The short cut for most messages: straight from the slot into the batch.
+            if self.size_of.is_none()
+                && !output.flush
+                && let Some(buffer) = batcher.counted_in(&output.group, 0)
+            {
+                buffer.take_from(&mut output.data, slot);
+                continue;
+            }
+            let (Some(data), Some(tracked)) = (output.data.take(), slot.tracked.take()) else {
+                continue;
+            };
+            let bytes = match self.bytes_of(&data) {
+                Ok(bytes) => bytes,
+                Err(reason) => {
+                    failures.push(FailedMessage::new(tracked, Some(data), reason));
+                    continue;
+                }
+            };
+            let item = BatchItem { data, tracked };
+            let pushed = batcher.push(&output.group, item, bytes, output.flush, now, ready);
+            if let Err(refused) = pushed {
+                failures.push(refused.into_failure());
+            }
+        }
+        routed.clear();
+        batcher.end_chunk(ready);
+        self.send_ready(&mut locked);
+        if locked.batcher.open() > 0 {
+            let wanted = locked.demand.wanted();
+            self.send_due(&mut locked, wanted, now);
+            self.set_timer(locked, now);
+        }
+    }
+}
+
+impl<S, H> Closable for SharedBatcher<S, H>
+where
+    S: Source<Producer: SourceProducer<Item = H::In>>,
+    H: Handler,
+{
+    /// Sends the open batches and closes the link. Called when all processors have ended.
+    fn close(&self) {
+        let mut locked = self.lock();
+        let LockedBatcher { batcher, ready, .. } = &mut *locked;
+        batcher.drain(ready);
+        self.send_ready(&mut locked);
+        self.outlet.close();
     }
 }
 

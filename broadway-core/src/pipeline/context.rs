@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 use super::{acknowledgers::AcknowledgerTable, totals::Counters, tracked::SlotOf};
 use crate::{
+    ack::Acknowledger,
+    caught::guarded,
     engine::{
         clock,
         link::{Inlet, Link, Outlet},
@@ -44,10 +46,25 @@ impl<A> PipelineContext<A> {
         }
     }
 
+    /// Counts the messages that are done and that their sources repeat all the same, after a run that failed.
+    pub(super) fn repeats(&self) -> u64
+    where
+        A: Acknowledger,
+    {
+        let repeats = |acknowledger: &A| guarded(|| acknowledger.repeats()).unwrap_or_default();
+        self.acknowledgers.sum(repeats)
+    }
+
     /// Nanoseconds since the topology started.
     pub(super) fn elapsed_ns(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// A part that accepts messages until the supervisor closes it, whatever their type.
+pub(super) trait Closable: Send + Sync {
+    /// Passes on what it holds, and accepts nothing more. Idempotent.
+    fn close(&self);
 }
 
 /// How far the shutdown has come: which producers still deliver, and whether they may close.

@@ -27,7 +27,7 @@ use futures_util::future::{self, FutureExt};
 pub(super) use self::chunk_results::ChunkResults;
 use self::{chunk_results::Handled, staleness::StalenessCheck};
 use super::{
-    batcher::SharedBatchers,
+    batcher::BatchersOf,
     release::ChunkRelease,
     settle::Acker,
     source_reader::ProcessorInlet,
@@ -56,7 +56,7 @@ where
     pub(super) release: ChunkRelease,
     pub(super) inlet: ProcessorInlet<S>,
     pub(super) chunk_size: ChunkSize,
-    pub(super) batchers: Arc<SharedBatchers<S, H>>,
+    pub(super) batchers: BatchersOf<S, H>,
     pub(super) results: ChunkResults<S, H>,
     /// For `ack_now`. A second acker, because a handler may call it while the acker of `results` is flushed.
     pub(super) early_acker: Acker<AcknowledgerOf<S>>,

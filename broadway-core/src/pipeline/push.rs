@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     config::PartitionBy,
-    context::{PipelineContext, SourceOutlet},
+    context::{Closable, PipelineContext, SourceOutlet},
     intake::hash_key,
     pusher::{PushFuture, PushTarget},
     receipt::{PushError, Pushed, Receipt, ReceiptSender},
@@ -19,7 +19,7 @@ use crate::{
 
 /// Where pushed messages enter the link: an outlet beside the outlets of the producers.
 pub(super) struct PushIntake<S: Source> {
-    /// `None` once it is closed. Messages are sent while this lock is held, so none is sent after [`close`](Self::close)
+    /// `None` once it is closed. Messages are sent while this lock is held, so none is sent after [`close`](Closable::close)
     /// returned. The outlet keeps the link and all that is buffered in it alive, and the handle may outlive the topology: so
     /// closing drops it.
     outlet: Mutex<Option<Arc<SourceOutlet<S>>>>,
@@ -41,15 +41,6 @@ impl<S: Source> PushIntake<S> {
             outlet: Mutex::new(Some(Arc::new(outlet))),
             partition_by,
             context,
-        }
-    }
-
-    /// Stops accepting messages. Idempotent.
-    pub(super) fn close(&self) {
-        let outlet = self.lock_outlet().take();
-        // Closed after the lock was released: that wakes processors, and calls to `push` that wait.
-        if let Some(outlet) = outlet {
-            outlet.close();
         }
     }
 
@@ -102,6 +93,16 @@ impl<S: Source> PushIntake<S> {
 
     fn lock_outlet(&self) -> MutexGuard<'_, Option<Arc<SourceOutlet<S>>>> {
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Source> Closable for PushIntake<S> {
+    fn close(&self) {
+        let outlet = self.lock_outlet().take();
+        // Closed after the lock was released: that wakes processors, and calls to `push` that wait.
+        if let Some(outlet) = outlet {
+            outlet.close();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Pipeline::start`]: from options to running loops.
 
 mod handler_tasks;
+mod open_close;
 mod spawn_loops;
 
 use std::{
@@ -8,12 +9,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use futures_util::future;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use self::handler_tasks::HandlerTasks;
 use super::{
-    batcher::{SharedBatcher, SharedBatchers},
     config::{OnDrain, Options, Pipeline, Processors},
     context::{PipelineContext, ShutdownState, SourceLink, dispatch},
     describe::Description,
@@ -28,9 +28,8 @@ use super::{
     validate,
 };
 use crate::{
-    caught::caught,
-    engine::{clock, control::Control, link::Link, runtime, spawn},
-    error::{Callback, StartError},
+    engine::{clock, control::Control, link::Link, runtime},
+    error::StartError,
     handler::Handler,
     machine::credit::Credit,
     source::{AcknowledgerOf, OpenContext, Source, SourceProducer},
@@ -131,13 +130,16 @@ where
             Arc::new(RateLimiter::new(limit, clock::now()).expect("checked by validate"))
         });
         let opened = self.open_all().await?;
-        let (batchers, description) = (self.batchers(), Description::of(&self.options));
-        self.context.emitter.emit(&Event::TopologyStarted {
-            producers: self.options.producers,
-            processors: self.options.processors.concurrency,
-            batchers: batchers.len(),
-        });
-        let push = Arc::new(PushIntake::new(
+        Ok(self.run(opened, limiter))
+    }
+
+    /// Spawns the loops.
+    fn run(
+        self,
+        opened: Vec<OpenProducer<S>>,
+        limiter: Option<Arc<RateLimiter>>,
+    ) -> Topology<H::In> {
+        let push = Arc::new(PushIntake::<S>::new(
             self.link
                 .outlet(self.credit(), self.options.processors.max_demand),
             self.options.processors.partition_by.clone(),
@@ -145,77 +147,85 @@ where
             Arc::clone(&self.context),
         ));
         let push_target: Arc<dyn PushTarget<H::In>> = Arc::clone(&push) as _;
+        let topology = self.topology_state(limiter.clone());
         // Before any loop is spawned: the first handler may push.
         let pushers = self.options.pushers.iter();
         pushers.for_each(|pusher| pusher.connect(&push_target));
-        let topology = Arc::new(TopologyState {
-            description,
-            control: Arc::clone(&self.control),
-            limiter: limiter.clone(),
-            emitter: self.context.emitter.clone(),
-            drain_timeout: self.options.drain_timeout,
-            counters: Arc::clone(&self.context.counters),
-            push: push_target,
-            result: watch::Sender::new(None),
-            handler_tasks: OnceLock::new(),
-        });
         // From the last layer to the first, so that each loop finds those that take from it.
         let mut handler_tasks = HandlerTasks::default();
-        let (batch_processors, timers) = self.spawn_batch_processors(&batchers, &mut handler_tasks);
-        let processors = self.spawn_processors(&batchers, &mut handler_tasks);
+        let batch_layer = self.spawn_batch_layer(&mut handler_tasks);
+        let processors = self.spawn_processors(&batch_layer.batchers, &mut handler_tasks);
         // Before a producer delivers: a handler that waits for its own topology must be found in this list.
         let tasks = mem::take(&mut handler_tasks.tasks);
         let _is_first = topology.handler_tasks.set(tasks);
         let supervisor = Supervisor {
+            topology: Arc::clone(&topology),
             processors,
             _watched: handler_tasks.watch(self.options.blocked_after, self.context.emitter.clone()),
             producers: self.spawn_producers(opened, limiter.as_ref()),
-            batch_processors,
-            timers,
-            batchers,
-            control: Arc::clone(&self.control),
+            batch_processors: batch_layer.processors,
+            timers: batch_layer.timers,
+            batchers: batch_layer.closable,
             shutdown: Arc::clone(&self.shutdown),
-            context: Arc::clone(&self.context),
+            started: self.context.started,
             push,
-            link_release: Some(self.link_release()),
+            link_release: Some(Box::pin(self.link_release().run())),
         };
-        spawn::detach(supervisor.run(Arc::clone(&topology)));
-        Ok(Topology::new(topology))
+        let context = Arc::clone(&self.context);
+        supervisor.spawn(Box::new(move || context.repeats()));
+        Topology::new(topology, push_target)
+    }
+
+    fn topology_state(&self, limiter: Option<Arc<RateLimiter>>) -> Arc<TopologyState> {
+        let description = Description::of(&self.options);
+        let emitter = self.context.emitter.clone();
+        emitter.emit(&Event::TopologyStarted {
+            producers: description.producers,
+            processors: description.processors,
+            batchers: description.batchers.len(),
+        });
+        Arc::new(TopologyState {
+            description,
+            control: Arc::clone(&self.control),
+            limiter,
+            emitter,
+            drain_timeout: self.options.drain_timeout,
+            counters: Arc::clone(&self.context.counters),
+            result: watch::Sender::new(None),
+            handler_tasks: OnceLock::new(),
+        })
     }
 
     /// Opens all producers at once: members of a consumer group find each other sooner that way. If one fails, closes the others.
     async fn open_all(&self) -> Result<Vec<OpenProducer<S>>, StartError> {
-        let opening = (0..self.options.producers).map(|producer| {
-            let context = self.open_context(producer);
-            let source = &self.source;
-            async move { caught(async { source.open(&context).await }).await }
-        });
-        let mut opened = Vec::new();
-        let mut failed = None;
-        for (producer, result) in future::join_all(opening).await.into_iter().enumerate() {
-            match result {
-                Ok(open) => opened.push((producer, open)),
-                Err(failure) => {
-                    let error = failure.into_error(Callback::Open);
-                    failed.get_or_insert(StartError::Open { producer, error });
-                }
-            }
+        let mut opened: Vec<Option<S::Producer>> = Vec::new();
+        opened.resize_with(self.options.producers, || None);
+        let mut opening = Vec::new();
+        for (index, place) in opened.iter_mut().enumerate() {
+            let (source, context) = (&self.source, self.open_context(index));
+            let open: BoxFuture<'_, _> = Box::pin(async move {
+                *place = Some(source.open(&context).await?);
+                Ok(())
+            });
+            opening.push(open);
         }
-        if let Some(error) = failed {
-            for (_, producer) in opened {
-                // Its error is dropped: `start` returns the one that came first.
-                let close = caught(async move { producer.close().await });
-                clock::within(self.shutdown.close_timeout, close).await;
+        if let Err(error) = open_close::open_all(opening).await {
+            let mut closing = Vec::new();
+            for producer in opened.into_iter().flatten() {
+                let close: BoxFuture<'_, _> = Box::pin(async move { producer.close().await });
+                closing.push(close);
             }
+            open_close::close_all(closing, self.shutdown.close_timeout).await;
             return Err(error);
         }
-        let register = |(index, producer): (usize, S::Producer)| {
+        let mut registered = Vec::new();
+        for (index, producer) in opened.into_iter().flatten().enumerate() {
             let acknowledger = producer.acknowledger();
             let entry = self.context.acknowledgers.register(index, acknowledger);
             let entry = entry.expect("validate allows fewer producers than the table has numbers");
-            OpenProducer { producer, entry }
-        };
-        Ok(opened.into_iter().map(register).collect())
+            registered.push(OpenProducer { producer, entry });
+        }
+        Ok(registered)
     }
 
     fn open_context(&self, producer: usize) -> OpenContext {
@@ -257,19 +267,6 @@ where
             .max(max_demand);
         let min = max * min_demand.unwrap_or(max_demand / 2) / max_demand;
         Credit::new(max, min).expect("checked by validate")
-    }
-
-    fn batchers(&self) -> Arc<SharedBatchers<S, H>> {
-        let keeps_order = self.options.processors.partition_by.is_some();
-        let batcher = |(key, batching): &(H::Batcher, _)| {
-            Arc::new(SharedBatcher::new(
-                *key,
-                batching,
-                keeps_order,
-                &self.context,
-            ))
-        };
-        Arc::new(self.options.batching.iter().map(batcher).collect())
     }
 
     fn intake(&self, producer: usize, limiter: Option<&Arc<RateLimiter>>) -> Intake<S> {

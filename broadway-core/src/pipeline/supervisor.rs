@@ -10,78 +10,71 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use futures_util::future;
+use futures_util::future::{self, BoxFuture};
 
 use self::exit_report::report_exit;
 use super::{
-    batcher::SharedBatchers,
-    context::{PipelineContext, ShutdownState},
-    push::PushIntake,
-    release::LinkRelease,
+    context::{Closable, ShutdownState},
     topology::{RunResult, TopologyState},
 };
 use crate::{
-    ack::Acknowledger,
-    caught,
     engine::{
         clock,
-        control::Control,
         spawn::{self, TaskSet},
         watchdog::Watched,
     },
     error::RunError,
-    handler::Handler,
-    source::{AcknowledgerOf, Source, SourceProducer},
     telemetry::Event,
 };
 
-/// The loops of a topology, from the first to the last layer.
-pub(super) struct Supervisor<S, H>
-where
-    S: Source<Producer: SourceProducer<Item = H::In>>,
-    H: Handler,
-{
-    pub(super) producers: TaskSet<Result<(), RunError>>,
-    pub(super) processors: TaskSet<()>,
-    pub(super) batch_processors: TaskSet<()>,
-    pub(super) timers: TaskSet<()>,
-    pub(super) batchers: Arc<SharedBatchers<S, H>>,
-    pub(super) control: Arc<Control>,
+/// The loops of a topology, from the first to the last layer, whatever its source and handler.
+pub(super) struct Supervisor {
+    pub(super) topology: Arc<TopologyState>,
+    pub(super) producers: TaskSet,
+    pub(super) processors: TaskSet,
+    pub(super) batch_processors: TaskSet,
+    pub(super) timers: TaskSet,
+    pub(super) batchers: Vec<Arc<dyn Closable>>,
     pub(super) shutdown: Arc<ShutdownState>,
-    pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
-    pub(super) push: Arc<PushIntake<S>>,
-    /// Taken by a drain that releases.
-    pub(super) link_release: Option<LinkRelease<S>>,
+    pub(super) started: Instant,
+    /// The intake of pushed messages.
+    pub(super) push: Arc<dyn Closable>,
+    /// Releases the messages in the link. Taken by a drain that releases.
+    pub(super) link_release: Option<BoxFuture<'static, ()>>,
     /// Reports blocked handlers until it is dropped.
     pub(super) _watched: Arc<Watched>,
 }
 
-impl<S, H> Supervisor<S, H>
-where
-    S: Source<Producer: SourceProducer<Item = H::In>>,
-    H: Handler,
-{
-    /// Runs the topology to its end, and publishes its result.
+/// Counts the messages that are done and that the source repeats all the same. Called after a run that failed.
+pub(super) type Repeats = Box<dyn FnOnce() -> u64 + Send>;
+
+impl Supervisor {
+    /// Spawns the task that runs the topology to its end, and publishes its result.
+    pub(super) fn spawn(self, repeats: Repeats) {
+        spawn::detach(Box::pin(self.run(repeats)));
+    }
+
     // Not `async fn`: the result is published even if the future is dropped before it is first polled.
-    pub(super) fn run(
-        self,
-        topology: Arc<TopologyState<H::In>>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let (context, push) = (Arc::clone(&self.context), Arc::clone(&self.push));
+    fn run(self, repeats: Repeats) -> impl Future<Output = ()> + Send + 'static {
+        let (topology, push, started) = (
+            Arc::clone(&self.topology),
+            Arc::clone(&self.push),
+            self.started,
+        );
         report_exit(self.run_to_end(), move |result| {
             // Closed here too: when the runtime is shut down, nothing else closes it. That may drop messages, and a panic in the
             // `Drop` of one must not keep the result from those that wait for it.
             let _ = catch_unwind(AssertUnwindSafe(|| push.close()));
-            let result = count_unsettled(&context, result);
+            let result = count_unsettled(&topology, started, repeats, result);
             topology.result.send_replace(Some(result));
         })
     }
 
     async fn run_to_end(mut self) -> Result<(), RunError> {
-        let mut watcher = self.control.watch();
+        let mut watcher = self.topology.control.watch();
         let ended = watcher.run_until_forced(self.run_layers()).await;
         let result = ended.unwrap_or_else(|limit| Err(forced(limit)));
         if result.is_err() {
@@ -92,7 +85,7 @@ where
         let closed = self.close_producers().await;
         let result = result.and(closed);
         debug_assert!(
-            result.is_err() || self.context.counters.totals().in_flight() == 0,
+            result.is_err() || self.topology.counters.totals().in_flight() == 0,
             "an orderly end settles every message"
         );
         result
@@ -107,10 +100,11 @@ where
             batchers,
             push,
             link_release,
-            control,
+            topology,
             shutdown,
             ..
         } = self;
+        let control = &topology.control;
         let processed = async {
             processors.all().await?;
             // Only when all processors have ended: each of them may still complete a batch.
@@ -133,7 +127,7 @@ where
             watcher.until(|state| state.releases()).await;
             shutdown.wait_until_stopped().await;
             if let Some(link_release) = link_release.take() {
-                link_release.run().await;
+                link_release.await;
             }
         };
         let drain = async {
@@ -154,7 +148,7 @@ where
 
     async fn stop_loops(&mut self) {
         // The producers first, through the control word: they must not produce for processors that are gone.
-        self.control.abort();
+        self.topology.control.abort();
         self.push.close();
         self.processors.abort().await;
         self.batch_processors.abort().await;
@@ -189,25 +183,26 @@ fn forced(limit: Option<Duration>) -> RunError {
 }
 
 /// Counts the unsettled messages and reports them to observers. Called when no message can be settled any more.
-fn count_unsettled<A: Acknowledger>(
-    context: &PipelineContext<A>,
+fn count_unsettled(
+    topology: &TopologyState,
+    started: Instant,
+    repeats: Repeats,
     result: Result<(), RunError>,
 ) -> RunResult {
-    let totals = context.counters.totals();
+    let TopologyState {
+        counters, emitter, ..
+    } = topology;
+    let totals = counters.totals();
     let mut unsettled = totals.in_flight();
     if result.is_err() {
         // A log repeats messages that are done, too, if they lie behind an unfinished one.
-        unsettled += context
-            .acknowledgers
-            .sum(|acknowledger| caught::guarded(|| acknowledger.repeats()).unwrap_or_default());
+        unsettled += repeats();
     }
     if unsettled > 0 {
-        context
-            .emitter
-            .emit(&Event::DroppedUnsettled { count: unsettled });
+        emitter.emit(&Event::DroppedUnsettled { count: unsettled });
     }
-    let elapsed = clock::now().saturating_duration_since(context.started);
-    context.emitter.emit(&Event::Drained { elapsed, unsettled });
+    let elapsed = clock::now().saturating_duration_since(started);
+    emitter.emit(&Event::Drained { elapsed, unsettled });
     match result {
         Ok(()) => Ok(totals),
         Err(error) => Err(error.with_unsettled(unsettled)),

@@ -36,29 +36,29 @@ use crate::{
 /// makes no progress, and neither does its topology.
 #[must_use = "dropping the topology drains it: keep it, and `wait`, `wait_or_signal` or `drain` it"]
 pub struct Topology<T: Send + 'static> {
-    state: Arc<TopologyState<T>>,
+    state: Arc<TopologyState>,
+    push: Arc<dyn PushTarget<T>>,
 }
 
 /// How the topology ended.
 pub(super) type RunResult = Result<Totals, RunError>;
 
-/// What the handle needs of a running topology, whatever its source.
-pub(super) struct TopologyState<T> {
+/// What the handle needs of a running topology, whatever its source and its items.
+pub(super) struct TopologyState {
     pub(super) description: Description,
     pub(super) control: Arc<Control>,
     pub(super) limiter: Option<Arc<RateLimiter>>,
     pub(super) emitter: Emitter,
     pub(super) drain_timeout: Duration,
     pub(super) counters: Arc<Counters>,
-    pub(super) push: Arc<dyn PushTarget<T>>,
     pub(super) result: watch::Sender<Option<RunResult>>,
     /// The tasks that run handlers. Empty until they are spawned.
     pub(super) handler_tasks: OnceLock<HashSet<task::Id>>,
 }
 
 impl<T: Send + 'static> Topology<T> {
-    pub(super) fn new(state: Arc<TopologyState<T>>) -> Self {
-        Self { state }
+    pub(super) fn new(state: Arc<TopologyState>, push: Arc<dyn PushTarget<T>>) -> Self {
+        Self { state, push }
     }
 
     /// Waits until the topology has ended: its source is exhausted, it was drained or aborted, or it failed.
@@ -220,7 +220,7 @@ impl<T: Send + 'static> Topology<T> {
         &self,
         messages: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Receipt>, PushError<T>> {
-        self.state.push.push(messages.into_iter().collect()).await
+        self.push.push(messages.into_iter().collect()).await
     }
 
     /// Pushes as many messages as fit, without waiting, and returns the others. Messages fit as long as no more than
@@ -233,7 +233,7 @@ impl<T: Send + 'static> Topology<T> {
         &self,
         messages: impl IntoIterator<Item = T>,
     ) -> Result<Pushed<T>, PushError<T>> {
-        self.state.push.try_push(messages.into_iter().collect())
+        self.push.try_push(messages.into_iter().collect())
     }
 
     /// Waits until no message is in flight: all that were received so far, pushed or from the source, have been settled. Also

@@ -120,7 +120,7 @@ pub(super) async fn start<S: AnyStage, O: StageOutput<S::Out> + 'static>(
     runner.report(StageEvent::Started);
     // Made before the task is spawned: a task that is aborted before its first poll must notify of its end, too.
     let (notifier, exit) = exit_channel(runner.emitter.clone());
-    let abort = spawn::spawn(run(runner, Arc::clone(&name), notifier));
+    let abort = spawn::spawn(Box::pin(run(runner, Arc::clone(&name), notifier)));
     Ok(HandleCore {
         name,
         commands,

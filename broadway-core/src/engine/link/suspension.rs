@@ -1,6 +1,8 @@
 //! [`watch_suspension`]: notices when the task of an inlet waits while it holds a chunk.
 
-use std::{future::poll_fn, pin::pin};
+use std::future::poll_fn;
+
+use futures_util::future::BoxFuture;
 
 use super::{state::SharedLink, wake_list::WakeList};
 use crate::{
@@ -31,15 +33,16 @@ impl<T, D: Dispatch<T>> SuspensionWatch<T, D> {
     }
 }
 
-/// Runs the task of an inlet, and calls `suspended` whenever it is pending, for whatever reason.
-pub(crate) async fn watch_suspension(suspended: impl Fn(), task: impl Future<Output = ()>) {
-    let mut task = pin!(task);
-    poll_fn(|cx| {
+/// Returns the task of an inlet, which calls `suspended` whenever it is pending, for whatever reason.
+pub(crate) fn watch_suspension<'a>(
+    suspended: impl Fn() + Send + 'a,
+    mut task: BoxFuture<'a, ()>,
+) -> BoxFuture<'a, ()> {
+    Box::pin(poll_fn(move |cx| {
         let polled = task.as_mut().poll(cx);
         if polled.is_pending() {
             suspended();
         }
         polled
-    })
-    .await;
+    }))
 }

@@ -4,11 +4,18 @@
 //! processors, and with them all other batchers. So in a pipeline with several batchers, one that has finished no batch for
 //! [`STUCK_AFTER`] accepts messages although none are asked for, as long as it holds fewer than its `buffered_max`.
 
-use std::{future::poll_fn, pin::pin, sync::atomic::Ordering, task::Poll, time::Duration};
+use std::{
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::Sleep;
 
 use super::SharedBatcher;
 use crate::{
-    deadline::Deadline,
+    engine::clock,
     handler::Handler,
     source::{Source, SourceProducer},
 };
@@ -16,39 +23,57 @@ use crate::{
 /// A batcher that finishes no batch for this long, though processors wait for room, is stuck until it finishes one.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 
+/// The state of a processor's wait for room.
+#[derive(Default)]
+pub(in crate::pipeline) struct RoomWait {
+    /// The number under which the outlet knows the wait.
+    pub(super) demand: Option<u64>,
+    /// In a pipeline with several batchers, once there was no room.
+    patience: Option<Patience>,
+}
+
+/// Ends when the batcher is stuck, unless it has finished a batch meanwhile.
+struct Patience {
+    over: Pin<Box<Sleep>>,
+    /// How many batches were handled when it began.
+    finished: u64,
+}
+
 impl<S, H> SharedBatcher<S, H>
 where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    /// Waits until messages may be pushed. Returns `false` if no batch processor is left.
-    pub(super) async fn wait_for_room(&self) -> bool {
-        let mut demand = pin!(self.outlet.demand());
+    /// As [`AnyBatcher::poll_room`](super::AnyBatcher::poll_room).
+    pub(super) fn poll_for_room(&self, wait: &mut RoomWait, cx: &mut Context<'_>) -> Poll<bool> {
         // The common case, for every chunk: neither a clock read nor this batcher's lock.
-        let polled = poll_fn(|cx| Poll::Ready(demand.as_mut().poll(cx))).await;
-        if let Poll::Ready(demand) = polled {
-            return demand.is_some();
+        if let Poll::Ready(demand) = self.outlet.poll_demand(&mut wait.demand, cx) {
+            return Poll::Ready(demand.is_some());
         }
         if !self.has_other_batchers {
-            return demand.await.is_some();
+            return Poll::Pending;
         }
         loop {
-            let finished = {
+            let Some(patience) = &mut wait.patience else {
                 let locked = self.lock();
                 // Not exact, since `ready_messages` moves without the lock: each processor may exceed the bound by one chunk.
                 let held = locked.batcher.buffered() + self.ready_messages.load(Ordering::Relaxed);
                 if locked.is_stuck && held < self.buffered_max {
-                    return true;
+                    return Poll::Ready(true);
                 }
-                locked.finished
+                let finished = locked.finished;
+                drop(locked);
+                let over = Box::pin(tokio::time::sleep_until(
+                    (clock::now() + STUCK_AFTER).into(),
+                ));
+                wait.patience = Some(Patience { over, finished });
+                continue;
             };
-            let patience = Deadline::after(STUCK_AFTER);
-            if let Some(demand) = patience.within(demand.as_mut()).await {
-                return demand.is_some();
-            }
+            ready!(patience.over.as_mut().poll(cx));
             // Stuck only if nothing was finished during the whole wait: `request_batch` may just have cleared the flag.
             let mut locked = self.lock();
-            locked.is_stuck |= locked.finished == finished;
+            locked.is_stuck |= locked.finished == patience.finished;
+            wait.patience = None;
         }
     }
 }

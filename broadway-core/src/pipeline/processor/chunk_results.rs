@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use super::super::{
-    batcher::{RoutedOutput, SharedBatchers},
+    batcher::{BatchersOf, RoutedOutput, room_in},
     context::PipelineContext,
     failures::{FailedMessage, handle_failed},
     message_info::MessageDescriber,
@@ -154,10 +154,13 @@ where
                 // The message stays in its slot until the chunk is cleared: moving it out costs 5 ns.
                 self.acker.add_done(message, pending);
             }
+            // Not compiled for pipelines without batchers.
             Ok(Ok(Next::Batch(to))) => {
-                self.counts.forwarded += 1;
-                // The message stays in its slot until it moves into its batch.
-                RoutedOutput::push(&mut self.routed[to.batcher.index()], index, to);
+                if const { !H::Batcher::ALL.is_empty() } {
+                    self.counts.forwarded += 1;
+                    // The message stays in its slot until it moves into its batch.
+                    RoutedOutput::push(&mut self.routed[to.batcher.index()], index, to);
+                }
             }
             Ok(Err(error)) => self.fail(slot, Reason::error(Callback::HandleMessage, error)),
             Err(panicked) => self.fail(slot, panicked.reason(Callback::HandleMessage)),
@@ -170,7 +173,7 @@ where
     pub(super) async fn finish(
         &mut self,
         handler: &H,
-        batchers: &SharedBatchers<S, H>,
+        batchers: &BatchersOf<S, H>,
         chunk: &mut [SlotOf<S>],
     ) {
         // In this order. Successes are dropped before they are settled, so that a panic in a `Drop` can still fail them.
@@ -178,9 +181,12 @@ where
         // sink: messages that have ended must not wait with it.
         self.drop_done(chunk);
         self.settle(handler).await;
+        if const { H::Batcher::ALL.is_empty() } {
+            return;
+        }
         for (batcher, routed) in batchers.iter().zip(&mut self.routed) {
-            if !routed.is_empty() {
-                batcher.push(routed, chunk, &mut self.failures).await;
+            if !routed.is_empty() && room_in(&**batcher).await {
+                batcher.push(routed, chunk, &mut self.failures);
             }
         }
         if !self.failures.is_empty() {

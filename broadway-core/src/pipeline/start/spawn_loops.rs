@@ -2,11 +2,14 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+use futures_util::future::BoxFuture;
+
 use super::{
     super::{
         batch_processor::BatchProcessorLoop,
-        batcher::{SharedBatcher, SharedBatchers},
+        batcher::{BatchersOf, SharedBatcher},
         config::Processors,
+        context::Closable,
         intake::OpenProducer,
         processor::{ChunkResults, ProcessorLoop},
         producer::ProducerLoop,
@@ -28,6 +31,20 @@ use crate::{
     source::{Source, SourceProducer},
 };
 
+/// The batchers of a topology, and their loops.
+pub(super) struct BatchLayer<S, H>
+where
+    S: Source<Producer: SourceProducer<Item = H::In>>,
+    H: Handler,
+{
+    /// As processors see them.
+    pub(super) batchers: BatchersOf<S, H>,
+    /// As the supervisor sees them.
+    pub(super) closable: Vec<Arc<dyn Closable>>,
+    pub(super) processors: TaskSet,
+    pub(super) timers: TaskSet,
+}
+
 impl<S, H> TopologyBuilder<S, H>
 where
     S: Source<Producer: SourceProducer<Item = H::In>>,
@@ -37,7 +54,7 @@ where
         &self,
         opened: Vec<OpenProducer<S>>,
         limiter: Option<&Arc<RateLimiter>>,
-    ) -> TaskSet<Result<(), RunError>> {
+    ) -> TaskSet {
         let mut tasks = TaskSet::new("producer");
         for (index, opened) in opened.into_iter().enumerate() {
             let producer = ProducerLoop {
@@ -50,16 +67,16 @@ where
                 shutdown: Arc::clone(&self.shutdown),
             };
             let reader = SourceReader::new(self.intake(index, limiter), opened, &self.control);
-            tasks.spawn(producer.run(reader));
+            tasks.spawn(Box::pin(producer.run(reader)));
         }
         tasks
     }
 
     pub(super) fn spawn_processors(
         &self,
-        batchers: &Arc<SharedBatchers<S, H>>,
+        batchers: &BatchersOf<S, H>,
         handler_tasks: &mut HandlerTasks,
-    ) -> TaskSet<()> {
+    ) -> TaskSet {
         let mut tasks = TaskSet::new("processor");
         let max =
             NonZeroUsize::new(self.options.processors.max_demand).expect("checked by validate");
@@ -79,37 +96,65 @@ where
                 is_slow: true,
             };
             let (watch, turns) = (processor.inlet.watch(), processor.turns.clone());
-            let task = watchdog::counted(turns, actor::run_to_end(processor));
-            let task = tasks.spawn(link::watch_suspension(move || watch.suspended(), task));
+            let task = watchdog::counted(turns, Box::pin(actor::run_to_end(processor)));
+            let task = link::watch_suspension(move || watch.suspended(), task);
+            let task = tasks.spawn_infallible(task);
             handler_tasks.tasks.insert(task);
         }
         tasks
     }
 
-    /// Spawns the batch processors of all batchers, and one timer for each batcher.
-    pub(super) fn spawn_batch_processors(
-        &self,
-        batchers: &SharedBatchers<S, H>,
-        handler_tasks: &mut HandlerTasks,
-    ) -> (TaskSet<()>, TaskSet<()>) {
-        let (mut tasks, mut timers) =
+    /// Makes the batchers, and spawns their batch processors and one timer for each of them.
+    pub(super) fn spawn_batch_layer(&self, handler_tasks: &mut HandlerTasks) -> BatchLayer<S, H> {
+        let (mut processors, mut timers) =
             (TaskSet::new("batch processor"), TaskSet::new("batch timer"));
+        // The rest is not compiled for pipelines without batchers: a batcher, its link and its loops are half of a topology's code.
+        if const { H::Batcher::ALL.is_empty() } {
+            return BatchLayer {
+                batchers: Arc::default(),
+                closable: Vec::new(),
+                processors,
+                timers,
+            };
+        }
+        let batchers = self.batchers();
         for (batcher, (_, batching)) in batchers.iter().zip(&self.options.batching) {
             for worker in 0..batching.concurrency {
                 let turns = handler_tasks.add(Some(batcher.key.name()), worker);
                 let processor = self.batch_processor(batcher, worker, turns.clone());
                 let watch = processor.inlet.suspension_watch();
-                let task = watchdog::counted(turns, actor::run_to_end(processor));
+                let task = watchdog::counted(turns, Box::pin(actor::run_to_end(processor)));
                 let suspended = move || {
                     watch.suspended(false);
                 };
-                let task = tasks.spawn(link::watch_suspension(suspended, task));
+                let task = processors.spawn_infallible(link::watch_suspension(suspended, task));
                 handler_tasks.tasks.insert(task);
             }
             let batcher = Arc::clone(batcher);
-            timers.spawn(async move { batcher.run_timer().await });
+            timers.spawn_infallible(Box::pin(async move { batcher.run_timer().await }));
         }
-        (tasks, timers)
+        BatchLayer {
+            closable: batchers
+                .iter()
+                .map(|batcher| Arc::clone(batcher) as _)
+                .collect(),
+            batchers: batchers.into_iter().map(|batcher| batcher as _).collect(),
+            processors,
+            timers,
+        }
+    }
+
+    fn batchers(&self) -> Vec<Arc<SharedBatcher<S, H>>> {
+        let keeps_order = self.options.processors.partition_by.is_some();
+        let batcher = |(key, batching): &(H::Batcher, _)| {
+            Arc::new(SharedBatcher::new(
+                *key,
+                batching,
+                keeps_order,
+                &self.context,
+            ))
+        };
+        self.options.batching.iter().map(batcher).collect()
     }
 
     fn batch_processor(

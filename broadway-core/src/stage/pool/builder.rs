@@ -178,13 +178,13 @@ impl<C: Consumer> PoolBuilder<C> {
         let manager = PoolManager::new(spec, machine, outputs, members, channels, emitter);
         // Silent: the members report their ends themselves.
         let (notifier, exit) = exit_channel(Emitter::silent(&name));
-        let _abort = spawn::spawn(async move {
+        let _abort = spawn::spawn(Box::pin(async move {
             let manager = actor::run(manager).await;
             let end = manager.end.clone();
             // Before the notification: when `join` returns, the pool holds no outputs any more.
             drop(manager);
             notifier.notify(end.unwrap_or(End::Shutdown));
-        });
+        }));
         Ok(PoolHandle::new(
             name,
             commands,

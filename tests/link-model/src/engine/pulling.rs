@@ -200,7 +200,7 @@ fn a_processor_that_suspends_leaves_the_lent_producer_to_others() {
                     slow.record_service_time(1, QUICK);
                 }
             };
-            block_on(watch_suspension(|| watch.suspended(), task));
+            block_on(watch_suspension(|| watch.suspended(), Box::pin(task)));
             all
         });
         let other = thread::spawn(move || {
@@ -239,7 +239,7 @@ fn the_last_processor_that_suspends_returns_the_producer_to_its_task() {
                 // Until the task has its producer back, though the producer has more messages.
                 waiting.wait().await;
             };
-            block_on(watch_suspension(|| watch.suspended(), task));
+            block_on(watch_suspension(|| watch.suspended(), Box::pin(task)));
         });
         let producer = Messages {
             left: vec![2, 1],

@@ -148,7 +148,7 @@ fn an_inlet_that_suspends_with_a_chunk_leaves_the_rest_to_others() {
             let suspended = || {
                 watch.suspended(false);
             };
-            block_on(watch_suspension(suspended, task));
+            block_on(watch_suspension(suspended, Box::pin(task)));
             all
         });
         let other = thread::spawn(move || {
