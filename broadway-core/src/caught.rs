@@ -2,14 +2,13 @@
 
 use std::{
     any::Any,
+    future::poll_fn,
     mem,
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
-
-use futures_util::future::FutureExt;
 
 pub(crate) use crate::discard::discard;
 use crate::error::{BoxError, Callback, Reason};
@@ -146,7 +145,7 @@ pub(crate) fn clear<T>(values: &mut Vec<T>) -> Option<Panicked> {
 
 /// Polls the future of a callback. For the hot path: a wrapper around the future would copy its result once more.
 #[inline]
-pub(crate) fn polled<F: Future>(
+pub(crate) fn polled<F: Future + ?Sized>(
     call: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, Panicked>> {
@@ -159,11 +158,20 @@ pub(crate) fn polled<F: Future>(
 
 /// Runs a callback to its end. Pass an `async` block that creates the callback's future, since creating it may panic, too.
 pub(crate) async fn caught<T>(
-    call: impl Future<Output = Result<T, BoxError>>,
+    call: impl Future<Output = Result<T, BoxError>> + Send,
 ) -> Result<T, Failure> {
-    match AssertUnwindSafe(call).catch_unwind().await {
+    let mut call: Pin<&mut (dyn Future<Output = Result<T, BoxError>> + Send)> = pin!(call);
+    poll_fn(|cx| poll_caught(call.as_mut(), cx)).await
+}
+
+/// Not generic over the future: its code is compiled once for each type of value.
+fn poll_caught<T>(
+    call: Pin<&mut (dyn Future<Output = Result<T, BoxError>> + Send)>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, Failure>> {
+    polled(call, cx).map(|returned| match returned {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Failure::Error(error)),
-        Err(payload) => Err(Failure::Panic(payload.into())),
-    }
+        Err(panicked) => Err(Failure::Panic(panicked)),
+    })
 }

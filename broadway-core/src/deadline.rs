@@ -2,7 +2,15 @@
 
 use std::{
     cmp::Ordering,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
     time::{Duration, Instant},
+};
+
+use tokio::{
+    task::unconstrained,
+    time::{Sleep, sleep_until},
 };
 
 /// Limits above this are treated as no limit: far beyond the life of a process, and far within the range of every clock and of
@@ -90,7 +98,7 @@ impl Deadline {
     /// Cancel safe.
     pub async fn reached(self) {
         match self.0 {
-            Some(at) => tokio::time::sleep_until(at.into()).await,
+            Some(at) => sleep_until(at.into()).await,
             None => std::future::pending().await,
         }
     }
@@ -106,10 +114,22 @@ impl Deadline {
     ///
     /// As cancel safe as `future`.
     pub async fn within<F: Future>(self, future: F) -> Option<F::Output> {
-        match self.0 {
-            Some(at) => tokio::time::timeout_at(at.into(), future).await.ok(),
-            None => Some(future.await),
-        }
+        let mut future = pin!(future);
+        let mut over = pin!(self.0.map(|at| sleep_until(at.into())));
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => poll_over(over.as_mut(), cx).map(|()| None),
+        })
+        .await
+    }
+}
+
+/// Not generic, so that tokio's part is not compiled again for each future that has a deadline.
+fn poll_over(over: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+    match over.as_pin_mut() {
+        // Outside the budget of the task: a future that uses all of it, at each poll, would never see its deadline.
+        Some(over) => pin!(unconstrained(over)).poll(cx),
+        None => Poll::Pending,
     }
 }
 

@@ -1,11 +1,19 @@
 //! [`Control`]: the commands to a running topology (pause, drain, abort), as a state that its tasks watch.
+//!
+//! Watchers poll instead of awaiting: their code is compiled here and not in the crate of each user.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, futures::OwnedNotified};
 
 use super::clock;
 use crate::{deadline::Deadline, telemetry::DrainCause};
@@ -48,37 +56,67 @@ impl ControlState {
 /// Changes the state. Shared by the handle, the producers and the supervisor.
 #[derive(Debug)]
 pub(crate) struct Control {
-    state: watch::Sender<ControlState>,
+    shared: Arc<SharedControl>,
     /// Whether a drain releases, unless its cause is the end of the source.
     may_release: bool,
-    /// A copy of [`ControlState::releases`], which is read once per chunk without taking the lock of `state`.
+    /// A copy of [`ControlState::releases`], which is read once per chunk without taking the lock of the state.
     releases: AtomicBool,
     /// A copy of [`ControlState::stops_producing`], likewise.
     stops_producing: AtomicBool,
 }
 
+/// What a [`Control`] and its watchers share.
+#[derive(Debug)]
+struct SharedControl {
+    state: Mutex<ControlState>,
+    /// Notified after each change.
+    changed: Arc<Notify>,
+}
+
+impl SharedControl {
+    fn lock(&self) -> MutexGuard<'_, ControlState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes the watchers, if `change` returns that it has changed anything. Returns the same.
+    fn change(&self, change: impl FnOnce(&mut ControlState) -> bool) -> bool {
+        let changed = change(&mut self.lock());
+        if changed {
+            self.changed.notify_waiters();
+        }
+        changed
+    }
+}
+
 impl Control {
     pub(crate) fn new(may_release: bool) -> Self {
+        let state = ControlState {
+            paused: false,
+            drain: None,
+            aborted: false,
+        };
+        let shared = SharedControl {
+            state: Mutex::new(state),
+            changed: Arc::default(),
+        };
         Self {
             may_release,
             releases: AtomicBool::new(false),
             stops_producing: AtomicBool::new(false),
-            state: watch::Sender::new(ControlState {
-                paused: false,
-                drain: None,
-                aborted: false,
-            }),
+            shared: Arc::new(shared),
         }
     }
 
     pub(crate) fn watch(&self) -> ControlWatcher {
+        let changed = Arc::clone(&self.shared.changed).notified_owned();
         ControlWatcher {
-            state: self.state.subscribe(),
+            shared: Arc::clone(&self.shared),
+            changed: Box::pin(changed),
         }
     }
 
     pub(crate) fn state(&self) -> ControlState {
-        *self.state.borrow()
+        *self.shared.lock()
     }
 
     /// Pauses or resumes the producers. Returns whether that changed anything.
@@ -88,7 +126,7 @@ impl Control {
 
     /// Changes the state. `change` returns whether it did.
     fn change(&self, change: impl FnOnce(&mut ControlState) -> bool) -> bool {
-        self.state.send_if_modified(|state| {
+        self.shared.change(|state| {
             let changed = change(state);
             // Under the lock of the state, so that of two changes the later one counts here as well.
             self.stops_producing
@@ -143,34 +181,42 @@ impl Control {
 }
 
 /// Watches the state.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct ControlWatcher {
-    state: watch::Receiver<ControlState>,
+    shared: Arc<SharedControl>,
+    /// Completes after the next change. Made before the state is read, so that no change is missed between the two.
+    changed: Pin<Box<OwnedNotified>>,
 }
+
+/// A condition on the state that a task waits for.
+pub(crate) type Condition = fn(&ControlState) -> bool;
 
 impl ControlWatcher {
     pub(crate) fn state(&self) -> ControlState {
-        *self.state.borrow()
+        *self.shared.lock()
     }
 
     /// Waits until `wanted` holds.
-    pub(crate) async fn until(&mut self, wanted: impl FnMut(&ControlState) -> bool) {
-        // The sender lives as long as the topology, whose tasks are the only callers.
-        let _ = self.state.wait_for(wanted).await;
+    pub(crate) fn until(&mut self, wanted: Condition) -> Until<'_> {
+        Until {
+            watcher: self,
+            wanted,
+        }
     }
 
     /// Runs `future` until `stop` holds. Returns `None` if it was stopped and dropped. A future that is ready wins.
     pub(crate) async fn run_until<F: Future>(
         &mut self,
         future: F,
-        stop: impl FnMut(&ControlState) -> bool,
+        stop: Condition,
     ) -> Option<F::Output> {
-        // Biased: messages that a producer has are delivered, even when the drain begins at the same moment.
-        tokio::select! {
-            biased;
-            output = future => Some(output),
-            () = self.until(stop) => None,
-        }
+        let mut future = pin!(future);
+        // The future first: messages that a producer has are delivered, even when the drain begins at the same moment.
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll_until(stop, cx).map(|()| None),
+        })
+        .await
     }
 
     /// Runs `future` to its end, unless the topology must end by force.
@@ -190,21 +236,53 @@ impl ControlWatcher {
         }
     }
 
+    fn poll_until(&mut self, wanted: Condition, cx: &mut Context<'_>) -> Poll<()> {
+        while !wanted(&self.state()) {
+            ready!(self.poll_changed(cx));
+        }
+        Poll::Ready(())
+    }
+
+    /// Waits until the state has changed since the last call that was ready, or earlier.
+    fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.changed.as_mut().poll(cx));
+        let next = Arc::clone(&self.shared.changed).notified_owned();
+        self.changed.set(next);
+        Poll::Ready(())
+    }
+
     /// Waits until the topology must end by force. Returns the limit of the drain, or `None` for an abort.
     async fn forced(&mut self) -> Option<Duration> {
         loop {
-            let state = *self.state.borrow_and_update();
+            let state = self.state();
             if state.aborted {
                 return None;
             }
             let deadline = state
                 .drain
                 .map_or(Deadline::never(), |drain| drain.deadline);
-            if deadline.within(self.state.changed()).await.is_none()
+            let changed = poll_fn(|cx| self.poll_changed(cx));
+            if deadline.within(changed).await.is_none()
                 && let (Some(drain), Some(at)) = (state.drain, deadline.at())
             {
                 return Some(at.saturating_duration_since(drain.began));
             }
         }
+    }
+}
+
+/// The future of [`ControlWatcher::until`].
+#[must_use = "futures do nothing unless awaited"]
+pub(crate) struct Until<'a> {
+    watcher: &'a mut ControlWatcher,
+    wanted: Condition,
+}
+
+impl Future for Until<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { watcher, wanted } = self.get_mut();
+        watcher.poll_until(*wanted, cx)
     }
 }
