@@ -118,4 +118,9 @@ impl Acknowledger for Count {
         self.0.settle(messages, checksum);
         Ok(())
     }
+
+    async fn settle_done(&self, done: &mut Vec<u64>) -> Result<(), BoxError> {
+        self.0.settle(done.len(), done.drain(..).sum());
+        Ok(())
+    }
 }

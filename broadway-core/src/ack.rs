@@ -50,12 +50,16 @@ pub struct Settled<K> {
 }
 
 impl<K> Settled<K> {
-    pub(crate) fn new(token: K, outcome: Outcome, options: AckOptions) -> Self {
+    pub(crate) const fn new(token: K, outcome: Outcome, options: AckOptions) -> Self {
         Self {
             token,
             outcome,
             options,
         }
+    }
+
+    pub(crate) const fn done(token: K) -> Self {
+        Self::new(token, Outcome::Done, None)
     }
 
     /// Replaces the token.
@@ -122,6 +126,33 @@ pub trait Acknowledger: Send + Sync + 'static {
         &self,
         settled: &mut Vec<Settled<Self::Token>>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Settles a group of messages that all simply succeeded: with [`Outcome::Done`], and without
+    /// [options](Settled::options). Defaults to calling [`settle`](Self::settle) with them.
+    ///
+    /// The pipeline calls this or `settle` for a group, never both. Messages come in the order in which they ended across both, so
+    /// a group in which one message failed goes to `settle` as a whole. Implement it where a token alone is cheaper to record than
+    /// a [`Settled`]; both must have the same effect. Drain the `Vec`: its memory is reused.
+    ///
+    /// # Errors
+    ///
+    /// As for `settle`: an error or a panic is reported as an event, with the messages that were left in the `Vec`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped only if the topology is aborted.
+    fn settle_done(
+        &self,
+        done: &mut Vec<Self::Token>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        async move {
+            let mut group = DoneGroup {
+                settled: done.drain(..).map(Settled::done).collect(),
+                done,
+            };
+            self.settle(&mut group.settled).await
+        }
+    }
 
     /// Returns a counter that changes whenever the source may have lost delivered messages (a revoked partition, a closed channel).
     /// Read once per chunk; [`is_stale`](Self::is_stale) is called for each message only after a change. Defaults to 0.
@@ -198,6 +229,13 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
         A::settle(self, settled)
     }
 
+    fn settle_done(
+        &self,
+        done: &mut Vec<Self::Token>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        A::settle_done(self, done)
+    }
+
     fn generation(&self) -> u64 {
         A::generation(self)
     }
@@ -219,6 +257,20 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
     }
 }
 
+/// Messages that succeeded, while `settle` has them in place of `settle_done`.
+struct DoneGroup<'a, K> {
+    settled: Vec<Settled<K>>,
+    done: &'a mut Vec<K>,
+}
+
+impl<K> Drop for DoneGroup<'_, K> {
+    /// Returns the messages that an error or a panic has left, so that the pipeline names them.
+    fn drop(&mut self) {
+        let left = self.settled.drain(..);
+        self.done.extend(left.map(|settled| settled.token));
+    }
+}
+
 /// The acknowledger of sources that need none: the token is `()` and settling has no effect.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoopAcknowledger;
@@ -228,6 +280,11 @@ impl Acknowledger for NoopAcknowledger {
 
     async fn settle(&self, settled: &mut Vec<Settled<()>>) -> Result<(), BoxError> {
         settled.clear();
+        Ok(())
+    }
+
+    async fn settle_done(&self, done: &mut Vec<()>) -> Result<(), BoxError> {
+        done.clear();
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub enum Callback {
     Stop,
     /// [`SourceProducer::close`](crate::SourceProducer::close)
     Close,
-    /// [`Acknowledger::settle`](crate::Acknowledger::settle)
+    /// [`Acknowledger::settle`](crate::Acknowledger::settle) and [`settle_done`](crate::Acknowledger::settle_done)
     Settle,
     /// `init` of a stage.
     Init,

@@ -19,6 +19,11 @@ impl Acknowledger for NumberedAcknowledger {
         Ok(())
     }
 
+    async fn settle_done(&self, done: &mut Vec<u64>) -> Result<(), BoxError> {
+        done.clear();
+        Ok(())
+    }
+
     fn describe(&self, number: &u64) -> MessageInfo {
         MessageInfo::new(format!("item {number}"))
     }

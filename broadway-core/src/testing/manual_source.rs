@@ -170,15 +170,12 @@ impl<T: Send + 'static> Acknowledger for ManualAcknowledger<T> {
     }
 
     async fn settle(&self, settled: &mut Vec<Settled<FeedToken>>) -> Result<(), BoxError> {
-        // The guard records the group whatever happens next, because the engine has handed it over. A group whose
-        // settling hangs is recorded afterwards.
-        let guard = SettleGuard {
-            acknowledger: self,
-            group: Some(std::mem::take(settled)),
-        };
-        let met = self.shared.faults.apply(Callback::Settle).await;
-        drop(guard);
-        met
+        self.record(std::mem::take(settled)).await
+    }
+
+    async fn settle_done(&self, done: &mut Vec<FeedToken>) -> Result<(), BoxError> {
+        self.record(done.drain(..).map(Settled::done).collect())
+            .await
     }
 
     fn generation(&self) -> u64 {
@@ -191,6 +188,20 @@ impl<T: Send + 'static> Acknowledger for ManualAcknowledger<T> {
 
     fn is_stale(&self, token: &FeedToken) -> bool {
         token.generation < self.generation()
+    }
+}
+
+impl<T: Send + 'static> ManualAcknowledger<T> {
+    async fn record(&self, group: Vec<Settled<FeedToken>>) -> Result<(), BoxError> {
+        // The guard records the group whatever happens next, because the engine has handed it over. A group whose
+        // settling hangs is recorded afterwards.
+        let guard = SettleGuard {
+            acknowledger: self,
+            group: Some(group),
+        };
+        let met = self.shared.faults.apply(Callback::Settle).await;
+        drop(guard);
+        met
     }
 }
 

@@ -154,7 +154,7 @@ impl<P: SourceProducer> Reader<P> {
         value
     }
 
-    /// Settles messages as the engine does, in one group.
+    /// Settles messages in one group, with [`Acknowledger::settle`].
     ///
     /// # Errors
     ///
@@ -177,15 +177,21 @@ impl<P: SourceProducer> Reader<P> {
         result
     }
 
-    /// Settles messages as done.
+    /// Settles messages as done, in one group, with [`Acknowledger::settle_done`].
     ///
     /// # Panics
     ///
-    /// Panics if the acknowledger fails.
+    /// Panics if the acknowledger fails, hangs, or does not drain its list.
     pub async fn done(&self, received: impl IntoIterator<Item = Received<P>>) {
-        if let Err(error) = self.settle(&Outcome::Done, received).await {
+        let mut done = received
+            .into_iter()
+            .map(|delivery| delivery.token)
+            .collect();
+        let result = timely("settle_done", self.acknowledger.settle_done(&mut done)).await;
+        if let Err(error) = result {
             panic!("the acknowledger failed: {error}");
         }
+        assert!(done.is_empty(), "settle_done drains its list");
     }
 
     /// Settles messages as failed, as after an error of `handle_message`.

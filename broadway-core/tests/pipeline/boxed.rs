@@ -254,9 +254,12 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (1..20_usize).prop_map(Action::Produce),
-        (0..40_usize, 1..20_usize, 0..3_u8).prop_map(|(from, n, end)| Action::Settle(from, n, end)),
+        (0..40_usize, 1..20_usize, 0..4_u8).prop_map(|(from, n, end)| Action::Settle(from, n, end)),
     ]
 }
+
+/// The end of messages that are settled with `settle_done`.
+const SETTLED_AS_DONE: u8 = 3;
 
 fn outcome(end: u8) -> (Outcome, &'static str) {
     match end {
@@ -295,23 +298,34 @@ proptest! {
                 }
                 Action::Settle(from, n, end) => {
                     let numbers: Vec<u64> = in_flight.keys().copied().skip(from).take(n).collect();
-                    let mut group = Vec::new();
+                    let (mut group, mut done) = (Vec::new(), Vec::new());
                     let mut left = Vec::new();
                     for number in numbers {
                         let token = in_flight.remove(&number).unwrap();
-                        let (outcome, end) = outcome(end);
-                        group.push(Settled::for_test(token, outcome).with_options(end.len() as u8));
+                        let (end, options) = if end == SETTLED_AS_DONE {
+                            done.push(token);
+                            ("done", None)
+                        } else {
+                            let (outcome, end) = outcome(end);
+                            let options = end.len() as u8;
+                            group.push(Settled::for_test(token, outcome).with_options(options));
+                            (end, Some(options))
+                        };
                         let typed = format!("token {number}");
                         match typed.contains('9') {
                             true => left.push(typed),
-                            false => expected.push((typed, end, Some(end.len() as u8))),
+                            false => expected.push((typed, end, options)),
                         }
                     }
-                    let result = acknowledger.settle(&mut group).now_or_never().unwrap();
-                    prop_assert_eq!(result.is_err(), !left.is_empty());
+                    let result = match done.is_empty() {
+                        true => acknowledger.settle(&mut group).now_or_never(),
+                        false => acknowledger.settle_done(&mut done).now_or_never(),
+                    };
+                    prop_assert_eq!(result.unwrap().is_err(), !left.is_empty());
                     // What is left can still be named, and then be dropped.
+                    let tokens = group.iter().map(|one| &one.token).chain(&done);
                     let named: Vec<_> =
-                        group.iter().map(|one| acknowledger.describe(&one.token).id).collect();
+                        tokens.map(|token| acknowledger.describe(token).id).collect();
                     prop_assert_eq!(named, left);
                 }
             }

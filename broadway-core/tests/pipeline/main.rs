@@ -36,6 +36,7 @@ mod random;
 mod rate;
 mod release;
 mod runtime;
+mod settle_done;
 mod shared_handler;
 mod slow_sinks;
 mod sources;

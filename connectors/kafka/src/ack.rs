@@ -1,8 +1,10 @@
 //! How results come back: [`KafkaAcknowledger`] records them by partition, in runs. Commits read from there.
 
 use std::{
+    iter::Peekable,
     sync::{Arc, OnceLock, atomic::Ordering},
     time::{Duration, Instant},
+    vec::Drain,
 };
 
 use broadway_core::{
@@ -10,7 +12,10 @@ use broadway_core::{
 };
 
 pub use crate::partition::Token;
-use crate::shared::SharedMember;
+use crate::{
+    partition::{Partition, SettleReport},
+    shared::SharedMember,
+};
 
 /// How many partitions `begin` keeps apart in one chunk. With more, it may write to a partition twice.
 const SLOTS: usize = 16;
@@ -39,16 +44,21 @@ impl KafkaAcknowledger {
         }
     }
 
-    fn settle_all(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
+    /// Settles results with `settle`, which takes the run at the head that belongs to one partition, with one lock for all of it.
+    fn settle_runs<R>(
+        &self,
+        results: &mut Vec<R>,
+        token: impl Fn(&R) -> Token,
+        settle: impl Fn(&Partition, &mut Peekable<Drain<'_, R>>) -> SettleReport,
+    ) -> Result<(), BoxError> {
         let mut error = None;
-        let mut rest = settled.drain(..).peekable();
-        // Each turn settles the run of results at the head that belong to one partition, with one lock for all of them.
+        let mut rest = results.drain(..).peekable();
         while let Some(next) = rest.peek() {
-            let slot = next.token.slot;
+            let slot = token(next).slot;
             let partition = self
                 .shared
                 .with_partitions(|all| all[slot as usize].clone());
-            let report = partition.settle(&mut rest, self.shared.on_failure);
+            let report = settle(&partition, &mut rest);
             for notice in report.notices.into_iter().flatten() {
                 self.shared.handle_notice(&partition, notice);
             }
@@ -68,7 +78,16 @@ impl Acknowledger for KafkaAcknowledger {
     type Token = Token;
 
     async fn settle(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
-        self.settle_all(settled)
+        let policy = self.shared.on_failure;
+        self.settle_runs(
+            settled,
+            |settled| settled.token,
+            |partition, results| partition.settle(results, policy),
+        )
+    }
+
+    async fn settle_done(&self, done: &mut Vec<Token>) -> Result<(), BoxError> {
+        self.settle_runs(done, |token| *token, Partition::settle_done)
     }
 
     fn generation(&self) -> u64 {

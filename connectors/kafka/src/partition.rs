@@ -32,7 +32,10 @@ use broadway_core::{Delivery, Settled};
 use rdkafka::error::RDKafkaErrorCode;
 
 pub use self::unsettled::Token;
-use self::{begun_mark::BegunMark, unsettled::Unsettled};
+use self::{
+    begun_mark::BegunMark,
+    unsettled::{Unsettled, UnsettledReport},
+};
 pub(crate) use self::{commit_marker::CommitMarker, unsettled::PartitionStart};
 use crate::{
     ffi::{ClientQueue, PartitionId, PointerBuffer, QueueSignal, RawMessage},
@@ -344,8 +347,17 @@ impl Partition {
         settled: &mut Peekable<Drain<'_, Settled<Token>>>,
         policy: OnFailure,
     ) -> SettleReport {
+        self.settle_with(|unsettled| unsettled.settle(self.slot, settled, policy))
+    }
+
+    /// Takes the messages at the head of `done` that belong to this partition. All of them succeeded.
+    pub(crate) fn settle_done(&self, done: &mut Peekable<Drain<'_, Token>>) -> SettleReport {
+        self.settle_with(|unsettled| unsettled.settle_done(self.slot, done))
+    }
+
+    fn settle_with(&self, settle: impl FnOnce(&mut Unsettled) -> UnsettledReport) -> SettleReport {
         let mut unsettled = lock(&self.unsettled);
-        let report = unsettled.settle(self.slot, settled, policy);
+        let report = settle(&mut unsettled);
         let is_drained = unsettled.draining && self.pending(&unsettled) == 0;
         // A failed message of a draining partition is delivered again by the next owner: there is nothing to halt. The flag is set under
         // the lock, or it could halt the next epoch.

@@ -60,6 +60,21 @@ impl PubSubAcknowledger {
     }
 }
 
+impl PubSubAcknowledger {
+    fn settle_all(&self, messages: impl Iterator<Item = SettledMessage>) {
+        let report = self.unsettled.settle(messages);
+        self.last_acks.confirmer.confirm(report.to_confirm);
+        if report.late > 0 {
+            let ids = &report.late_ids;
+            self.emitter.emit(&Event::late_results(
+                self.producer,
+                report.late,
+                AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
+            ));
+        }
+    }
+}
+
 impl Acknowledger for PubSubAcknowledger {
     type Token = Token;
 
@@ -73,16 +88,17 @@ impl Acknowledger for PubSubAcknowledger {
                 is_handled,
             }
         });
-        let report = self.unsettled.settle(messages);
-        self.last_acks.confirmer.confirm(report.to_confirm);
-        if report.late > 0 {
-            let ids = &report.late_ids;
-            self.emitter.emit(&Event::late_results(
-                self.producer,
-                report.late,
-                AffectedMessages::new(ids.len(), &|index| MessageInfo::new(&*ids[index])),
-            ));
-        }
+        self.settle_all(messages);
+        Ok(())
+    }
+
+    async fn settle_done(&self, done: &mut Vec<Token>) -> Result<(), BoxError> {
+        let action = self.policy.on_success.into();
+        self.settle_all(done.drain(..).map(|token| SettledMessage {
+            token,
+            action,
+            is_handled: true,
+        }));
         Ok(())
     }
 

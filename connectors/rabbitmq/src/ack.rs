@@ -29,6 +29,11 @@ impl Acknowledger for RabbitMqAcknowledger {
         Ok(())
     }
 
+    async fn settle_done(&self, done: &mut Vec<Token>) -> Result<(), BoxError> {
+        self.shared.settle_done(done);
+        Ok(())
+    }
+
     /// Changes when a channel is lost.
     fn generation(&self) -> u64 {
         self.shared.generation()

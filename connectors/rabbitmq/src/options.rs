@@ -88,11 +88,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 impl SettlementPolicy {
     /// How to settle a message with this outcome and these options.
     pub(crate) fn settlement(&self, settled: &Settled<Token>) -> Settlement {
-        let later = Settlement::RequeueAfter(self.requeue_delay.min(PAUSE_MAX));
+        let later = self.later();
         match self.acks.choose(settled) {
-            AckChoice::Success(OnSuccess::Ack) => Settlement::Ack,
-            AckChoice::Success(OnSuccess::Reject) => Settlement::Reject,
-            AckChoice::Success(OnSuccess::Requeue) => later,
+            AckChoice::Success(choice) => self.of_success(choice),
             AckChoice::Failure(OnFailure::Requeue) => later,
             AckChoice::Failure(OnFailure::RequeueAfter(pause)) => {
                 Settlement::RequeueAfter(pause.min(PAUSE_MAX))
@@ -106,6 +104,23 @@ impl SettlementPolicy {
             // No handler began it, so another consumer can have it without a pause.
             AckChoice::Release => Settlement::Requeue,
         }
+    }
+
+    /// How to settle messages that succeeded and have no options.
+    pub(crate) fn of_done(&self) -> Settlement {
+        self.of_success(self.acks.on_success)
+    }
+
+    fn of_success(&self, choice: OnSuccess) -> Settlement {
+        match choice {
+            OnSuccess::Ack => Settlement::Ack,
+            OnSuccess::Reject => Settlement::Reject,
+            OnSuccess::Requeue => self.later(),
+        }
+    }
+
+    fn later(&self) -> Settlement {
+        Settlement::RequeueAfter(self.requeue_delay.min(PAUSE_MAX))
     }
 }
 

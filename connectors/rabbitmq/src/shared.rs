@@ -238,27 +238,40 @@ impl SharedChannel {
 
     /// Settles messages with their outcomes.
     pub(crate) fn settle(&self, settled: &mut Vec<Settled<Token>>) {
+        let policy = &self.policy;
+        self.settle_all(
+            settled
+                .drain(..)
+                .map(|settled| (settled.token, policy.settlement(&settled))),
+        );
+    }
+
+    /// Settles messages that succeeded.
+    pub(crate) fn settle_done(&self, done: &mut Vec<Token>) {
+        let settlement = self.policy.of_done();
+        self.settle_all(done.drain(..).map(|token| (token, settlement)));
+    }
+
+    fn settle_all(&self, settled: impl Iterator<Item = (Token, Settlement)>) {
         let now = Instant::now();
         let mut guard = self.state();
         let state = &mut *guard;
         let due_before = state.unsettled.next_due();
         let (mut late, mut described) = (0, Vec::new());
-        for message in settled.drain(..) {
-            let settlement = self.policy.settlement(&message);
-            let is_in_use = message.token.generation == state.generation;
+        for (token, settlement) in settled {
+            let is_in_use = token.generation == state.generation;
             let is_removed = matches!(settlement, Settlement::Ack | Settlement::Reject);
             if is_removed && (is_in_use || state.channel.is_none()) {
                 state.removed += 1;
             }
             if is_in_use {
                 let frames = &mut state.frames;
-                let tag = message.token.tag;
-                state.unsettled.settle(tag, settlement, now, frames);
+                state.unsettled.settle(token.tag, settlement, now, frames);
             } else if settlement != Settlement::Requeue {
                 // A released message is not late: no handler began it, so no work is repeated.
                 late += 1;
                 if described.len() < LATE_DESCRIBED_MAX {
-                    described.push(message.token);
+                    described.push(token);
                 }
             }
         }

@@ -35,6 +35,11 @@ impl Acknowledger for SqsAcknowledger {
         Ok(())
     }
 
+    async fn settle_done(&self, done: &mut Vec<Token>) -> Result<(), BoxError> {
+        self.shared.settle_done(done);
+        Ok(())
+    }
+
     fn generation(&self) -> u64 {
         self.shared.generation()
     }

@@ -20,7 +20,7 @@ use aws_sdk_sqs::{
 };
 use broadway_core::{
     Deadline, Delivery, OpenContext, Settled,
-    connector::{ConnectorError, Jitter, LagReporter},
+    connector::{AckChoice, ConnectorError, Jitter, LagReporter},
     telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
 use tokio::sync::Notify;
@@ -198,14 +198,19 @@ impl SqsShared {
                 continue;
             }
             let action = self.policy.choose(&settled).into();
-            let acks = &mut state.pending_acks;
-            let late = state.unsettled.late();
-            state.unsettled.settle(settled.token, action, now, acks);
-            if state.unsettled.late() > late {
-                state.note_late(settled.token);
-            }
+            state.settle(settled.token, action, now);
         }
         self.finish_update(guard, now);
+    }
+
+    pub(crate) fn settle_done(&self, done: &mut Vec<Token>) {
+        let now = now();
+        let mut state = self.lock();
+        let action = AckChoice::Success(self.policy.on_success).into();
+        for token in done.drain(..) {
+            state.settle(token, action, now);
+        }
+        self.finish_update(state, now);
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -19,7 +19,8 @@ pub(super) struct AckBatch<A: Acknowledger> {
     pub(super) entry: Arc<AcknowledgerEntry<A>>,
     /// The number of the entry, copied: every thread counts in the entry's cache line.
     number: u16,
-    /// Messages that simply succeeded after those in `settled`. Tokens only, since this is the hot path.
+    /// Messages that simply succeeded after those in `settled`. Tokens only, since this is the hot path: if there are no others,
+    /// the acknowledger gets the tokens.
     done: Vec<A::Token>,
     settled: Vec<Settled<A::Token>>,
     /// Failures that `handle_failed` resolved. They are done for the acknowledger, and come after all others.
@@ -107,20 +108,30 @@ impl<A: Acknowledger> AckBatch<A> {
     fn gather_done(&mut self) {
         self.counts.done += self.done.len();
         let done = self.done.drain(..);
-        self.settled
-            .extend(done.map(|token| Settled::new(token, Outcome::Done, None)));
+        self.settled.extend(done.map(Settled::done));
     }
 
     /// Hands all messages to the acknowledger, counts them, and reports them to observers.
     ///
     /// If the future is dropped while the acknowledger is called, the messages are not counted as settled.
     pub(super) async fn flush(&mut self, context: &PipelineContext<A>) -> Result<(), Reason> {
-        self.gather_done();
-        self.settled.append(&mut self.resolved);
-        let (settled, acknowledger) = (&mut self.settled, &self.entry.acknowledger);
+        let all_are_done = self.settled.is_empty() && self.resolved.is_empty();
+        if all_are_done {
+            self.counts.done += self.done.len();
+        } else {
+            self.gather_done();
+            self.settled.append(&mut self.resolved);
+        }
+        let (done, settled) = (&mut self.done, &mut self.settled);
+        let acknowledger = &self.entry.acknowledger;
         let called = caught(async {
-            acknowledger.settle(settled).await?;
-            settled.clear();
+            if all_are_done {
+                acknowledger.settle_done(done).await?;
+                done.clear();
+            } else {
+                acknowledger.settle(settled).await?;
+                settled.clear();
+            }
             Ok(())
         });
         let result = called
@@ -130,15 +141,21 @@ impl<A: Acknowledger> AckBatch<A> {
             self.report_failure(context, reason);
         }
         // After an error or a panic some are left. They are settled all the same: the acknowledger had its one call.
-        let _ = clear(&mut self.settled);
+        let _ = (clear(&mut self.done), clear(&mut self.settled));
         self.count_settled(context);
         result
     }
 
     #[cold]
     fn report_failure(&self, context: &PipelineContext<A>, reason: &Reason) {
-        let left = &self.settled;
-        let describe = |index: usize| self.entry.describe(&left[index].token);
+        // The acknowledger had only one of the two lists; the other is empty.
+        let left: Vec<_> = self.settled.iter().map(|settled| &settled.token).collect();
+        let left = if left.is_empty() {
+            self.done.iter().collect()
+        } else {
+            left
+        };
+        let describe = |index: usize| self.entry.describe(left[index]);
         context.emitter.emit(&Event::AckFailed {
             producer: self.entry.producer,
             count: self.counts.total(),

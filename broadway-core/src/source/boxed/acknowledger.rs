@@ -1,7 +1,7 @@
 //! The acknowledger of an erased producer: exchanges numbers for typed tokens, and passes everything on.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,7 +13,7 @@ use crate::{
     telemetry::MessageInfo,
 };
 
-/// How many emptied lists an acknowledger keeps for their memory: about as many as settle at the same time.
+/// How many emptied lists of a kind an acknowledger keeps for their memory: about as many as settle at the same time.
 const SPARE_MAX: usize = 16;
 
 /// The acknowledger of a [`BoxSource`](super::BoxSource).
@@ -49,6 +49,10 @@ impl<T: Send + 'static> Acknowledger for BoxAcknowledger<T> {
         self.0.settle(settled).await
     }
 
+    async fn settle_done(&self, done: &mut Vec<BoxToken>) -> Result<(), BoxError> {
+        self.0.settle_done(done).await
+    }
+
     fn generation(&self) -> u64 {
         self.0.generation()
     }
@@ -79,6 +83,11 @@ trait ErasedAcknowledger<T>: Send + Sync {
         settled: &'a mut Vec<Settled<BoxToken>>,
     ) -> BoxFuture<'a, Result<(), BoxError>>;
 
+    fn settle_done<'a>(
+        &'a self,
+        done: &'a mut Vec<BoxToken>,
+    ) -> BoxFuture<'a, Result<(), BoxError>>;
+
     fn generation(&self) -> u64;
 
     fn is_stale(&self, token: &BoxToken) -> bool;
@@ -98,7 +107,8 @@ trait ErasedAcknowledger<T>: Send + Sync {
 pub(super) struct TypedAcknowledger<P: SourceProducer> {
     inner: Arc<P::Acknowledger>,
     tokens: Mutex<Tokens<TokenOf<P>>>,
-    spare: Mutex<Vec<Vec<Settled<TokenOf<P>>>>>,
+    spare: Spare<Settled<TokenOf<P>>>,
+    spare_done: Spare<TokenOf<P>>,
 }
 
 impl<P: SourceProducer> TypedAcknowledger<P> {
@@ -106,7 +116,8 @@ impl<P: SourceProducer> TypedAcknowledger<P> {
         Self {
             inner,
             tokens: Mutex::default(),
-            spare: Mutex::default(),
+            spare: Spare::default(),
+            spare_done: Spare::default(),
         }
     }
 
@@ -114,20 +125,35 @@ impl<P: SourceProducer> TypedAcknowledger<P> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn spare(&self) -> MutexGuard<'_, Vec<Vec<Settled<TokenOf<P>>>>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Exchanges the tokens of a group. Messages that are left return to `group` when the result is dropped.
+    fn exchange<'a>(
+        &'a self,
+        group: &'a mut Vec<Settled<BoxToken>>,
+    ) -> Exchanged<'a, Settled<TokenOf<P>>, Settled<BoxToken>> {
+        let mut typed = self.spare.take();
+        let mut tokens = self.tokens();
+        let boxed = group.drain(..);
+        typed.extend(boxed.map(|settled| settled.map(|token| tokens.remove(token))));
+        Exchanged {
+            spare: &self.spare,
+            typed,
+            left: |settled| settled.map(BoxToken::left),
+            group,
+        }
     }
 
-    /// Exchanges the tokens of a group. Messages that are left return to `group` when the result is dropped.
-    fn exchange<'a>(&'a self, group: &'a mut Vec<Settled<BoxToken>>) -> Exchanged<'a, P> {
-        let mut settled = self.spare().pop().unwrap_or_default();
+    /// As `exchange`, for messages that all succeeded.
+    fn exchange_done<'a>(
+        &'a self,
+        group: &'a mut Vec<BoxToken>,
+    ) -> Exchanged<'a, TokenOf<P>, BoxToken> {
+        let mut typed = self.spare_done.take();
         let mut tokens = self.tokens();
-        let group_tokens = group.drain(..);
-        settled.extend(group_tokens.map(|settled| settled.map(|token| tokens.remove(token))));
-        drop(tokens);
+        typed.extend(group.drain(..).map(|token| tokens.remove(token)));
         Exchanged {
-            acknowledger: self,
-            settled,
+            spare: &self.spare_done,
+            typed,
+            left: BoxToken::left,
             group,
         }
     }
@@ -148,7 +174,17 @@ impl<P: SourceProducer> ErasedAcknowledger<P::Item> for TypedAcknowledger<P> {
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async move {
             let mut exchanged = self.exchange(settled);
-            self.inner.settle(&mut exchanged.settled).await
+            self.inner.settle(&mut exchanged.typed).await
+        })
+    }
+
+    fn settle_done<'a>(
+        &'a self,
+        done: &'a mut Vec<BoxToken>,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async move {
+            let mut exchanged = self.exchange_done(done);
+            self.inner.settle_done(&mut exchanged.typed).await
         })
     }
 
@@ -186,21 +222,43 @@ impl<P: SourceProducer> ErasedAcknowledger<P::Item> for TypedAcknowledger<P> {
 }
 
 /// A group with its typed tokens, while the inner acknowledger settles it.
-struct Exchanged<'a, P: SourceProducer> {
-    acknowledger: &'a TypedAcknowledger<P>,
-    settled: Vec<Settled<TokenOf<P>>>,
-    group: &'a mut Vec<Settled<BoxToken>>,
+struct Exchanged<'a, K, L> {
+    spare: &'a Spare<K>,
+    typed: Vec<K>,
+    left: fn(K) -> L,
+    group: &'a mut Vec<L>,
 }
 
-impl<P: SourceProducer> Drop for Exchanged<'_, P> {
+impl<K, L> Drop for Exchanged<'_, K, L> {
     /// Returns the messages that an error or a panic has left unsettled: the pipeline names them in its event, and drops them.
     fn drop(&mut self) {
-        let left = self.settled.drain(..);
-        self.group
-            .extend(left.map(|settled| settled.map(BoxToken::left)));
-        let mut spare = self.acknowledger.spare();
-        if spare.len() < SPARE_MAX {
-            spare.push(std::mem::take(&mut self.settled));
+        self.group.extend(self.typed.drain(..).map(self.left));
+        self.spare.keep(mem::take(&mut self.typed));
+    }
+}
+
+/// Emptied lists, kept for their memory.
+struct Spare<K>(Mutex<Vec<Vec<K>>>);
+
+impl<K> Default for Spare<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K> Spare<K> {
+    fn lists(&self) -> MutexGuard<'_, Vec<Vec<K>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<K> {
+        self.lists().pop().unwrap_or_default()
+    }
+
+    fn keep(&self, emptied: Vec<K>) {
+        let mut lists = self.lists();
+        if lists.len() < SPARE_MAX {
+            lists.push(emptied);
         }
     }
 }

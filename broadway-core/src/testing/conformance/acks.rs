@@ -1,18 +1,22 @@
 //! Done messages stay done; all others are delivered again.
 
+use crate::Outcome;
+
 use super::{
     ConnectorUnderTest, Redelivery, Verdict,
     fixture::{Fixture, must, number},
 };
 
 /// An acknowledged message is not delivered again: not at once, not after reopening, and not when its lease would have
-/// ended.
+/// ended. It makes no difference whether `settle_done` or `settle` acknowledges it.
 pub async fn done_messages_are_not_redelivered<S: ConnectorUnderTest>(connector: &S) -> Verdict {
     let fixture = Fixture::with(connector, "done", 0..100).await;
     let mut reader = fixture.open().await;
-    for _ in 0..10 {
+    for _ in 0..5 {
         let some = reader.exactly(10).await;
         reader.done(some).await;
+        let others = reader.exactly(10).await;
+        must("settle", reader.settle(&Outcome::Done, others).await);
     }
     must("close", reader.close().await);
     fixture.assert_nothing_left().await;

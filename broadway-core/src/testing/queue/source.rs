@@ -86,15 +86,16 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
             .map(|settled| (settled.token.number(), settled.outcome.clone()))
             .collect();
         let acknowledged = self.inner.settle(settled).await;
-        for (delivery, outcome) in ended {
-            // A failed acknowledgement makes the queue deliver again, as a broker does.
-            let outcome = match acknowledged {
-                Ok(()) => outcome,
-                Err(_) => Outcome::Released,
-            };
-            self.shared.settled(delivery, outcome);
-        }
-        acknowledged
+        self.finish(ended, acknowledged)
+    }
+
+    async fn settle_done(&self, done: &mut Vec<FeedToken>) -> Result<(), BoxError> {
+        let ended: Vec<_> = done
+            .iter()
+            .map(|token| (token.number(), Outcome::Done))
+            .collect();
+        let acknowledged = self.inner.settle_done(done).await;
+        self.finish(ended, acknowledged)
     }
 
     fn generation(&self) -> u64 {
@@ -115,6 +116,24 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
         number.map_or_else(MessageInfo::default, |number| {
             MessageInfo::new(format!("message {number}"))
         })
+    }
+}
+
+impl<R: Record> QueueAcknowledger<R> {
+    fn finish(
+        &self,
+        ended: Vec<(usize, Outcome)>,
+        acknowledged: Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        for (delivery, outcome) in ended {
+            // A failed acknowledgement makes the queue deliver again, as a broker does.
+            let outcome = match acknowledged {
+                Ok(()) => outcome,
+                Err(_) => Outcome::Released,
+            };
+            self.shared.settled(delivery, outcome);
+        }
+        acknowledged
     }
 }
 

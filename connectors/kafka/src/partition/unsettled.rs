@@ -178,6 +178,25 @@ impl Unsettled {
         report
     }
 
+    /// Takes the messages at the head of `done` that belong to `slot`. All of them succeeded.
+    pub(super) fn settle_done(
+        &mut self,
+        slot: u32,
+        done: &mut Peekable<Drain<'_, Token>>,
+    ) -> UnsettledReport {
+        let mut report = UnsettledReport::default();
+        let mut run = OffsetRun::default();
+        while let Some(token) = done.next_if(|token| token.slot == slot) {
+            if token.epoch != self.epoch || !self.assigned {
+                report.late += 1;
+            } else if let Some(full) = run.push(token.offset) {
+                report.note(self.settle_run(full));
+            }
+        }
+        report.note(self.settle_run(run));
+        report
+    }
+
     fn settle_run(&mut self, run: OffsetRun) -> Result<(), String> {
         let settled = match run.n {
             1 => self.offsets.settled(run.first, OffsetOutcome::Done),

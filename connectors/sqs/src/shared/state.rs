@@ -131,8 +131,18 @@ impl SqsState {
         summary.map_or("", |summary| &summary.message_id)
     }
 
+    /// Settles a message that a handler has had.
+    pub(crate) fn settle(&mut self, token: Token, action: AckAction, now: Instant) {
+        let late = self.unsettled.late();
+        self.unsettled
+            .settle(token, action, now, &mut self.pending_acks);
+        if self.unsettled.late() > late {
+            self.note_late(token);
+        }
+    }
+
     /// Keeps the id of a late message for the event that reports it, up to [`LATE_IDS_MAX`].
-    pub(crate) fn note_late(&mut self, token: Token) {
+    fn note_late(&mut self, token: Token) {
         if self.late_ids.len() < LATE_IDS_MAX {
             self.late_ids.push(self.message_id(token).to_owned());
         }
