@@ -274,7 +274,18 @@ fn check<S: Splitter<Item>>(steps: &[Step], limits: &BatchLimits, splitter: fn()
             } => {
                 let item = Item { number, value };
                 let then = now - Duration::from_millis(late);
-                let result = batcher.push(&key, item, bytes, flush, then, &mut ready);
+                // The short cut first, as the pipeline calls it.
+                let short_cut = match flush {
+                    true => None,
+                    false => batcher.counted_in(&key, bytes, then, &mut ready),
+                };
+                let result = match short_cut {
+                    Some(items) => {
+                        items.push(item);
+                        Ok(())
+                    }
+                    None => batcher.push(&key, item, bytes, flush, then, &mut ready),
+                };
                 let accepted = model.push(key, item, bytes, flush, then);
                 assert_eq!(result, if accepted { Ok(()) } else { Err(item) });
                 if accepted {

@@ -19,6 +19,8 @@
 //! the batch: with a stateful splitter the slot stays and counts as a key. When a new key needs room, the key that has
 //! been idle longest is forgotten.
 //!
+//! With a size of 1 and no splitter every message is a batch of its own, and neither a slot nor the map is used.
+//!
 //! Limits: fewer than 2^32 keys. Slab and map keep the largest size they ever had. At most [`SPARE_BUFFERS`] emptied
 //! buffers are kept, more for small batches. Memory is bounded by `buffered_max` messages and the growth of their
 //! buffers, plus the slots of `open_max` keys.
@@ -147,14 +149,23 @@ where
     }
 
     /// Counts a message of this key in and returns the buffer to put it into, if the message neither closes nor opens a
-    /// batch. The caller must put exactly one message there. Returns `None` if the message needs [`push`](Self::push).
+    /// batch, or is a batch of its own, which is appended to `ready`. The caller must put exactly one message there. Returns `None`
+    /// if the message needs [`push`](Self::push).
     ///
-    /// This is a short cut for the common case: the message moves from the caller's memory straight into the buffer.
+    /// This is a short cut for the common cases: the message moves from the caller's memory straight into the buffer.
     /// `push` moves it once more, which costs 10 ns.
     #[inline]
-    pub fn counted_in(&mut self, key: &K, bytes: usize) -> Option<&mut B> {
+    pub fn counted_in<'a>(
+        &'a mut self,
+        key: &K,
+        bytes: usize,
+        now: Instant,
+        ready: &'a mut Vec<ClosedBatch<K, B>>,
+    ) -> Option<&'a mut B> {
+        if self.is_alone() {
+            return Some(self.close_alone(key, bytes, now, ready));
+        }
         if self.limits.bytes.is_some()
-            || self.limits.size == 1
             || self.buffered >= self.limits.buffered_max
             || !self.splitter.never_splits()
         {
@@ -190,11 +201,42 @@ where
         now: Instant,
         ready: &mut Vec<ClosedBatch<K, B>>,
     ) -> Result<(), B::Item> {
+        if self.is_alone() {
+            self.close_alone(key, bytes, now, ready).push(item);
+            return Ok(());
+        }
         let Some(slot) = self.find(key) else {
             return self.push_unknown(key, item, bytes, flush, now, ready);
         };
         let split = self.splitter.split(self.slots.state(slot), &item);
         self.push_into(slot, split, item, bytes, flush, now, ready)
+    }
+
+    /// Whether every message is a batch of its own. Then no key needs a slot, and no batch is ever open.
+    #[inline]
+    fn is_alone(&self) -> bool {
+        self.limits.size == 1 && self.splitter.never_splits()
+    }
+
+    /// Appends a batch for one message, which the caller puts into the buffer that this returns.
+    #[inline]
+    fn close_alone<'a>(
+        &mut self,
+        key: &K,
+        bytes: usize,
+        now: Instant,
+        ready: &'a mut Vec<ClosedBatch<K, B>>,
+    ) -> &'a mut B {
+        let opened = self.advance(now);
+        ready.push(ClosedBatch {
+            key: key.clone(),
+            items: self.spare.pop().unwrap_or_default(),
+            bytes,
+            trigger: Trigger::Size,
+            opened,
+        });
+        let last = ready.len() - 1;
+        &mut ready[last].items
     }
 
     /// Ends a chunk: delivers the batches for which one of its messages requested a flush, in the order of the
@@ -401,12 +443,17 @@ where
     }
 
     fn open_batch(&mut self, slot: u32, now: Instant) -> &mut OpenBatch<B> {
-        // Processors read the clock before they take the lock, so chunks may arrive slightly out of order. The list of
-        // deadlines must stay in order.
-        let opened = self.now.map_or(now, |latest| latest.max(now));
-        self.now = Some(opened);
+        let opened = self.advance(now);
         let items = self.spare.pop().unwrap_or_default();
         self.slots.open_batch(slot, items, opened)
+    }
+
+    /// Returns the latest time ever passed in. Processors read the clock before they take the lock, so chunks may arrive slightly
+    /// out of order, and the list of deadlines must stay in order.
+    fn advance(&mut self, now: Instant) -> Instant {
+        let latest = self.now.map_or(now, |latest| latest.max(now));
+        self.now = Some(latest);
+        latest
     }
 
     /// Closes the batch and frees its key, unless there is state to keep.

@@ -1,13 +1,18 @@
-//! The batch processor's loop: takes one batch, calls `handle_batch`, settles its messages, and comes back for the next.
+//! The batch processor's loop: takes batches, calls `handle_batch` for one after the other, settles their messages, and comes back
+//! for more.
 //!
-//! If the loop is dropped at an await, the messages of its batch that were not settled yet stay unsettled.
+//! It takes several batches at once if they are small and quickly handled: they are settled together, and their memory goes back
+//! to the batcher under one lock. If a handler has to wait, the batches behind it go back to the link for idle batch processors,
+//! and those before it are settled meanwhile.
+//!
+//! If the loop is dropped at an await, the messages of its batches that were not settled yet stay unsettled.
 
 use std::{
-    mem,
-    ops::ControlFlow,
-    sync::Arc,
-    time::{Duration, Instant},
+    future::poll_fn, mem, ops::ControlFlow, pin::pin, sync::Arc, task::Poll, time::Instant,
+    vec::Drain,
 };
+
+use futures_util::future;
 
 use super::{
     batcher::{
@@ -28,6 +33,7 @@ use crate::{
     engine::{actor::Actor, clock, watchdog::Turns},
     error::{BoxError, Callback, Reason},
     handler::Handler,
+    machine::chunk_size::ChunkSize,
     source::{AcknowledgerOf, Source, SourceProducer, TokenOfSource},
     telemetry::{AffectedMessages, Event},
 };
@@ -45,11 +51,15 @@ where
     pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
     pub(super) describer: Arc<MessageDescriber<S>>,
     pub(super) acker: Acker<AcknowledgerOf<S>>,
+    /// For `ack_now`. A second acker, because a handler may call it while `acker` is flushed.
+    pub(super) early_acker: Acker<AcknowledgerOf<S>>,
     pub(super) failures: Discarding<FailedMessage<H::In, H::Out, TokenOfSource<S>>>,
-    /// The batch that the inlet had, for a moment; otherwise empty.
+    /// How many batches to take at once: several if they are small and quickly handled.
+    pub(super) take_size: ChunkSize,
+    /// The batches, while the loop waits for some. Empty otherwise; the memory is reused.
     pub(super) taken: Vec<ReadyBatchOf<S, H>>,
-    /// The memory of the previous batch, until it goes back to the batcher.
-    pub(super) finished: Option<FinishedBatchOf<S, H>>,
+    /// The memory of batches that were handled, until it goes back to the batcher.
+    pub(super) finished: Vec<FinishedBatchOf<S, H>>,
     /// When the previous batch was finished, if nothing has happened since. Saves a clock read.
     pub(super) stopped: Option<Instant>,
     /// The number of the previous batch. Rows carry the number of their batch.
@@ -60,38 +70,56 @@ where
     pub(super) is_slow: bool,
 }
 
+/// The inlet had batches.
+pub(super) struct BatchesTaken;
+
+/// The batches that were taken and not begun.
+type BatchesLeft<'a, S, H> = Drain<'a, ReadyBatchOf<S, H>>;
+
 impl<S, H> Actor for BatchProcessorLoop<S, H>
 where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    type Event = ReadyBatchOf<S, H>;
+    type Event = BatchesTaken;
 
-    async fn next(&mut self) -> Option<ReadyBatchOf<S, H>> {
+    async fn next(&mut self) -> Option<BatchesTaken> {
         let now = self.stopped.unwrap_or_else(clock::now);
         // Before it waits: a batch that is due is sent now, because this processor is free for it.
-        self.batcher.request_batch(self.finished.take(), now);
-        self.inlet.take(1, &mut self.taken).await;
-        let batch = self.taken.pop()?;
-        self.batcher.batch_taken(batch.messages.len());
-        Some(batch)
+        self.batcher.finish_batches(&mut self.finished, now);
+        let max = self.take_size.limit();
+        let some = self.inlet.take(max, &mut self.taken).await;
+        some.then_some(BatchesTaken)
     }
 
-    async fn handle(&mut self, batch: ReadyBatchOf<S, H>) -> ControlFlow<()> {
+    async fn handle(&mut self, BatchesTaken: BatchesTaken) -> ControlFlow<()> {
+        let mut taken = mem::take(&mut self.taken);
+        let messages = taken.iter().map(|batch| batch.messages.len()).sum();
+        self.batcher.batches_taken(messages);
         let started = clock::taken_at(self.stopped, self.inlet.waited());
-        self.turns.next();
-        if self.is_slow {
-            let first = batch.messages.first();
-            let info =
-                first.map(|first| self.describer.coordinates(&first.message, &first.pending));
-            self.turns.set_work(info.unwrap_or_default().to_string());
+        let (mut count, mut stopped, mut has_waited) = (0, started, false);
+        let mut left = taken.drain(..);
+        while let Some(batch) = left.next() {
+            self.turns.next();
+            if self.is_slow {
+                self.describe_work(&batch);
+            }
+            (stopped, has_waited) = self.handle_one(batch, &mut left, stopped).await;
+            count += 1;
         }
-        let elapsed = self.handle_and_settle(batch, started).await;
-        self.turns.finished(elapsed, 1, &mut self.is_slow);
-        self.inlet.record_service_time(1, elapsed);
+        drop(left);
+        self.taken = taken;
+        let elapsed = stopped.saturating_duration_since(started);
+        self.turns.finished(elapsed, count, &mut self.is_slow);
+        // Only batches without a wait measure how long they keep the thread. At the first wait the others were given back.
+        match has_waited {
+            true => self.take_size.suspended(count - 1),
+            false => self.take_size.finished(count, elapsed),
+        }
+        self.inlet.record_service_time(count, elapsed);
         self.stopped = match clock::yield_if_long(elapsed).await {
             true => None,
-            false => Some(started + elapsed),
+            false => Some(stopped),
         };
         ControlFlow::Continue(())
     }
@@ -102,12 +130,24 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    /// Returns how long it took.
-    async fn handle_and_settle(&mut self, batch: ReadyBatchOf<S, H>, started: Instant) -> Duration {
+    #[cold]
+    fn describe_work(&self, batch: &ReadyBatchOf<S, H>) {
+        let first = batch.messages.first();
+        let info = first.map(|first| self.describer.coordinates(&first.message, &first.pending));
+        self.turns.set_work(info.unwrap_or_default().to_string());
+    }
+
+    /// Handles one batch, and settles its messages, unless others follow it at once: then all are settled together. Returns when
+    /// it was finished, and whether its handler had to wait. In that case nothing is left in `left`.
+    async fn handle_one(
+        &mut self,
+        batch: ReadyBatchOf<S, H>,
+        left: &mut BatchesLeft<'_, S, H>,
+        started: Instant,
+    ) -> (Instant, bool) {
         let (batcher, worker, count) = (self.batcher.key.name(), self.worker, batch.messages.len());
-        let emitter = self.context.emitter.clone();
         let (key, trigger) = (&batch.info.key, batch.info.trigger);
-        emitter.emit(&Event::BatchStarted {
+        self.context.emitter.emit(&Event::BatchStarted {
             batcher,
             worker,
             key,
@@ -122,73 +162,140 @@ where
         } = batch;
         self.number = self.number.wrapping_add(1);
         let mut batch = Batch::new(data, self.number, info);
-        let handled = self.call_handler(&mut batch, &mut messages).await;
+        let (handled, has_waited) = self.call_handler(&mut batch, &mut messages, left).await;
         if let Err(reason) = &handled {
-            let describe = |index: usize| {
-                let TrackedMessage { message, pending } = &messages[index];
-                self.describer.describe(message, pending)
-            };
-            emitter.emit(&Event::BatchFailed {
-                batcher,
-                worker,
-                count,
-                reason,
-                affected: AffectedMessages::new(count, &describe),
-            });
+            self.report_batch_failed(reason, &messages);
         }
-        let failed = self.settle(&mut batch, &mut messages, handled.err()).await;
-        self.finished = Some(FinishedBatch::new(key_hash, batch.data, messages));
-        let elapsed = clock::now().saturating_duration_since(started);
+        let failed = self
+            .add_ended(&mut batch, &mut messages, handled.err())
+            .await;
+        self.finished
+            .push(FinishedBatch::new(key_hash, batch.data, messages));
+        let is_last = left.len() == 0;
+        if is_last {
+            // The acker has reported errors as events.
+            let _ = self.acker.flush().await;
+        }
+        let emitter = &self.context.emitter;
+        // A batch among others is timed for observers alone.
+        let stopped = match is_last || emitter.is_heard() {
+            true => clock::now(),
+            false => started,
+        };
         emitter.emit(&Event::BatchStopped {
             batcher,
             worker,
             done: count - failed,
             failed,
-            elapsed,
+            elapsed: stopped.saturating_duration_since(started),
         });
-        elapsed
+        (stopped, has_waited)
     }
 
+    #[cold]
+    fn report_batch_failed(
+        &self,
+        reason: &Reason,
+        messages: &[TrackedMessage<H::In, TokenOfSource<S>>],
+    ) {
+        let describe = |index: usize| {
+            let TrackedMessage { message, pending } = &messages[index];
+            self.describer.describe(message, pending)
+        };
+        self.context.emitter.emit(&Event::BatchFailed {
+            batcher: self.batcher.key.name(),
+            worker: self.worker,
+            count: messages.len(),
+            reason,
+            affected: AffectedMessages::new(messages.len(), &describe),
+        });
+    }
+
+    /// Calls `handle_batch`. Returns its result, and whether it had to wait.
     async fn call_handler(
         &mut self,
         batch: &mut Batch<H::Out>,
         messages: &mut [TrackedMessage<H::In, TokenOfSource<S>>],
-    ) -> Result<(), Reason> {
+        left: &mut BatchesLeft<'_, S, H>,
+    ) -> (Result<(), Reason>, bool) {
         let Self {
             handler,
             batcher,
+            inlet,
             acker,
+            early_acker,
+            finished,
             ..
         } = self;
         let key = batcher.key;
-        let call = caught(async { handler.handle_batch(key, batch).await });
-        let handled = ack_now::serve(call, EarlyRowAck { acker, messages }).await;
-        handled.map_err(|failure| failure.reason(Callback::HandleBatch))
+        let mut call = pin!(caught(async { handler.handle_batch(key, batch).await }));
+        let polled = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        let has_waited = polled.is_pending();
+        let handled = match polled {
+            Poll::Ready(handled) => handled,
+            Poll::Pending => {
+                // Before the wait: other batch processors take the rest meanwhile.
+                let mut rest: Vec<_> = left.collect();
+                batcher.batches_given_back(rest.iter().map(|batch| batch.messages.len()).sum());
+                inlet.give_back(&mut rest);
+                let finish_before = async {
+                    // The acker has reported errors as events.
+                    let _ = acker.flush().await;
+                    batcher.finish_batches(finished, clock::now());
+                    // After they are settled: from here on another batch processor may handle the next batch of their keys.
+                    inlet.keep_last();
+                };
+                let early = EarlyRowAck {
+                    acker: early_acker,
+                    messages,
+                };
+                // The call is polled first, as in the processor: its request for `ack_now` lies in a thread-local list.
+                future::join(ack_now::serve(call, early), finish_before)
+                    .await
+                    .0
+            }
+        };
+        let handled = handled.map_err(|failure| failure.reason(Callback::HandleBatch));
+        (handled, has_waited)
     }
 
-    /// Settles all messages of a batch. `whole` is why `handle_batch` failed. Returns how many messages failed.
-    async fn settle(
+    /// Adds all messages of a batch to the acker. `whole` is why `handle_batch` failed. Returns how many messages failed.
+    async fn add_ended(
         &mut self,
         batch: &mut Batch<H::Out>,
         messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
         whole: Option<Reason>,
     ) -> usize {
         let rows = batch.take_failed();
-        let mut failed = 0;
         if whole.is_none() && rows.is_empty() {
+            // A panic in a `Drop` fails the messages of this batch, and not those of the batches before it.
+            self.acker.keep_added();
             for TrackedMessage { message, pending } in messages.iter_mut() {
                 self.acker.add_done(message, pending);
             }
-            failed += self.drop_done(&mut batch.data, messages);
-        } else {
-            failed += self.settle_each(&mut batch.data, messages, rows, whole.as_ref());
+            return self.drop_done(&mut batch.data, messages);
         }
+        self.add_failed(&mut batch.data, messages, rows, whole)
+            .await
+    }
+
+    #[cold]
+    async fn add_failed(
+        &mut self,
+        data: &mut Vec<H::Out>,
+        messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
+        rows: Vec<(u32, Reason)>,
+        whole: Option<Reason>,
+    ) -> usize {
+        // The batches before this one must not wait for `handle_failed`. The acker has reported errors as events.
+        let _ = self.acker.flush().await;
+        let mut failed = self.add_each(data, messages, rows, whole.as_ref());
         failed += self.failures.len();
         if !self.failures.is_empty() {
             let emitter = &self.context.emitter;
             handle_failed(&*self.handler, &mut self.failures, &mut self.acker, emitter).await;
         }
-        // The acker has reported errors as events.
+        // Failures are settled at once, with the rest of their batch.
         let _ = self.acker.flush().await;
         failed
     }
@@ -226,7 +333,7 @@ where
 
     /// Adds the messages of a batch that ended in different ways: `rows` failed each for its reason, `whole` fails the others.
     /// Returns how many failed without being in `failures`.
-    fn settle_each(
+    fn add_each(
         &mut self,
         data: &mut Vec<H::Out>,
         messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,

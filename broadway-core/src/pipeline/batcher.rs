@@ -11,7 +11,7 @@ mod routed;
 
 use std::{
     hash::BuildHasher,
-    num::NonZeroU64,
+    num::{NonZeroU64, NonZeroUsize},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -97,6 +97,7 @@ pub(super) struct SharedBatcher<S: Source, H: Handler> {
     buffered_max: usize,
     /// Messages in batches that were sent and not taken.
     ready_messages: AtomicUsize,
+    take_max: NonZeroUsize,
 }
 
 /// The part of a batcher behind its lock.
@@ -158,11 +159,19 @@ where
             has_other_batchers: H::Batcher::ALL.len() > 1,
             buffered_max: batching.buffered_max,
             ready_messages: AtomicUsize::new(0),
+            take_max: NonZeroUsize::new(small_batches(batching.size)).unwrap_or(NonZeroUsize::MIN),
         }
     }
 
+    /// Adds a batch processor, and returns its end of the link.
     pub(super) fn inlet(&self) -> BatchInlet<S, H> {
+        self.lock().demand.joined();
         self.link.inlet()
+    }
+
+    /// How many batches a batch processor may take at once: as many small ones as may wait ready.
+    pub(super) fn take_max(&self) -> NonZeroUsize {
+        self.take_max
     }
 
     /// Sends complete batches. Under the lock: see [`push`](AnyBatcher::push).
@@ -173,6 +182,7 @@ where
             demand,
             ..
         } = locked;
+        let mut messages = 0;
         for ClosedBatch {
             key: group,
             items: buffer,
@@ -191,8 +201,7 @@ where
             });
             let key_hash = self.key_hash_of(&group);
             demand.sent(key_hash);
-            // Before the batch is in the link: a batch processor subtracts when it takes it.
-            self.ready_messages.fetch_add(count, Ordering::Relaxed);
+            messages += count;
             let partition = group.partition.map(|partition| partition as usize);
             let info = BatchInfo {
                 key: group.key,
@@ -207,6 +216,8 @@ where
                 key_hash,
             });
         }
+        // Before the batches are in the link: a batch processor subtracts when it takes them.
+        self.ready_messages.fetch_add(messages, Ordering::Relaxed);
         self.outlet.send(sending);
     }
 
@@ -263,7 +274,7 @@ where
             // The short cut for most messages: straight from the slot into the batch.
             if self.size_of.is_none()
                 && !output.flush
-                && let Some(buffer) = batcher.counted_in(&output.group, 0)
+                && let Some(buffer) = batcher.counted_in(&output.group, 0, now, ready)
             {
                 buffer.take_from(&mut output.data, slot);
                 continue;
@@ -313,11 +324,16 @@ where
 /// Returns how many batches may wait ready: one for each batch processor, or as many small ones as hold [`READY_MESSAGES`], up to
 /// [`READY_BATCHES`].
 fn credit(concurrency: usize, size: usize) -> Credit {
-    let max = concurrency.max((READY_MESSAGES / size).min(READY_BATCHES));
+    let max = concurrency.max(small_batches(size));
     // One for each batch processor: every batch that is taken makes room. Many small ones: processors wait until half of them are
     // taken, so that they are not woken for each.
     let min = if max > concurrency { max / 2 } else { max - 1 };
     Credit::new(max, min).expect("checked by validate")
+}
+
+/// Returns how many small batches hold [`READY_MESSAGES`], up to [`READY_BATCHES`]. 0 if a batch holds more.
+fn small_batches(size: usize) -> usize {
+    (READY_MESSAGES / size).min(READY_BATCHES)
 }
 
 fn partition_of(key_hash: NonZeroU64, partitions: u32) -> u32 {

@@ -143,7 +143,7 @@ pub enum Event<'a> {
         count: usize,
         bytes: usize,
     },
-    /// A batch processor took a batch.
+    /// A batch processor begins a batch.
     #[non_exhaustive]
     BatchStarted {
         batcher: &'static str,
@@ -152,7 +152,8 @@ pub enum Event<'a> {
         trigger: Trigger,
         count: usize,
     },
-    /// The batch was handled and settled.
+    /// The batch was handled. It is settled, too, unless the batch processor goes on with other small batches that it has taken: then
+    /// they are settled together.
     #[non_exhaustive]
     BatchStopped {
         batcher: &'static str,

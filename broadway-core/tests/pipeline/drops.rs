@@ -27,6 +27,8 @@ impl Drop for Mine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Where {
     Nowhere,
+    /// As `Nowhere`, for a message that goes into a batch.
+    InBatch,
     Item,
     /// The item of a message that goes into a batch.
     ItemInBatch,
@@ -136,6 +138,24 @@ async fn a_panic_in_the_drop_of_an_item_or_output_of_a_batch_fails_the_batch() {
         let outcomes = ended(&[at, at]).await;
         assert!(outcomes.iter().all(Outcome::is_failed), "{outcomes:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_drop_of_an_output_fails_its_small_batch_and_none_before_it() {
+    let (source, feed) = manual_source();
+    let pipeline = Pipeline::new(source, Careless).batchers(|_| Batching::new(1, SECOND));
+    let topology = pipeline.start().await.unwrap();
+    let is_armed = |n: usize| n % 50 == 49;
+    let items = (0..500).map(|n| match is_armed(n) {
+        true => Item::new(Where::Output),
+        false => Item::new(Where::InBatch),
+    });
+    let outcomes = outcomes(feed.push_all(items)).await;
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        assert_eq!(outcome.is_failed(), is_armed(n), "{n}");
+    }
+    drained(&topology).await;
+    feed.assert_settled_once();
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,6 +39,7 @@ mod runtime;
 mod settle_done;
 mod shared_handler;
 mod slow_sinks;
+mod small_batches;
 mod sources;
 mod stale;
 mod start;

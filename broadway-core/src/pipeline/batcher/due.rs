@@ -20,35 +20,40 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    /// Counts a batch processor that is free for a batch: its first one, or the next after `finished`.
-    pub(in crate::pipeline) fn request_batch(
+    /// Takes back the memory of batches that a batch processor has handled, and sends batches that are due and that it may handle
+    /// next.
+    pub(in crate::pipeline) fn finish_batches(
         &self,
-        finished: Option<FinishedBatchOf<S, H>>,
+        finished: &mut Vec<FinishedBatchOf<S, H>>,
         now: Instant,
     ) {
+        if finished.is_empty() {
+            return;
+        }
         let mut locked = self.lock();
-        let wanted = match finished {
-            None => {
-                locked.demand.joined();
-                locked.demand.wanted()
+        locked.finished += finished.len() as u64;
+        locked.is_stuck = false;
+        for FinishedBatch { key_hash, buffer } in finished.drain(..) {
+            locked.batcher.recycle(buffer);
+            let wanted = locked.demand.ended(key_hash);
+            // Nothing is open if every batch is complete at once, as with a size of 1.
+            if locked.batcher.open() > 0 {
+                self.send_due(&mut locked, wanted, now);
             }
-            Some(FinishedBatch { key_hash, buffer }) => {
-                locked.batcher.recycle(buffer);
-                locked.finished += 1;
-                locked.is_stuck = false;
-                locked.demand.ended(key_hash)
-            }
-        };
-        // Nothing is open if every batch is complete at once, as with a size of 1.
+        }
         if locked.batcher.open() > 0 {
-            self.send_due(&mut locked, wanted, now);
             self.set_timer(locked, now);
         }
     }
 
-    /// Counts a batch of `count` messages that a batch processor took from the link.
-    pub(in crate::pipeline) fn batch_taken(&self, count: usize) {
-        self.ready_messages.fetch_sub(count, Ordering::Relaxed);
+    /// Counts the messages of batches that a batch processor took from the link.
+    pub(in crate::pipeline) fn batches_taken(&self, messages: usize) {
+        self.ready_messages.fetch_sub(messages, Ordering::Relaxed);
+    }
+
+    /// Counts the messages of batches that a batch processor gives back to the link.
+    pub(in crate::pipeline) fn batches_given_back(&self, messages: usize) {
+        self.ready_messages.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// Sends up to `max` batches that are due and that a batch processor can take.
@@ -88,7 +93,7 @@ where
                 let (mut locked, now) = (self.lock(), clock::now());
                 let wanted = locked.demand.wanted();
                 self.send_due(&mut locked, wanted, now);
-                // Without a free batch processor no deadline matters: `request_batch` wakes this again.
+                // Without a free batch processor no deadline matters: `finish_batches` wakes this again.
                 let is_wanted = locked.demand.wanted() > 0;
                 let deadline = locked.batcher.next_deadline(now).filter(|_| is_wanted);
                 locked.timer_is_set = deadline.is_some();

@@ -70,7 +70,7 @@ where
                 continue;
             };
             ready!(patience.over.as_mut().poll(cx));
-            // Stuck only if nothing was finished during the whole wait: `request_batch` may just have cleared the flag.
+            // Stuck only if nothing was finished during the whole wait: `finish_batches` may just have cleared the flag.
             let mut locked = self.lock();
             locked.is_stuck |= locked.finished == patience.finished;
             wait.patience = None;

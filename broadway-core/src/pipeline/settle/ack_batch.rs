@@ -25,6 +25,8 @@ pub(super) struct AckBatch<A: Acknowledger> {
     settled: Vec<Settled<A::Token>>,
     /// Failures that `handle_failed` resolved. They are done for the acknowledger, and come after all others.
     resolved: Vec<Settled<A::Token>>,
+    /// How many messages, from the first in `settled` on, [`fail_done`](Self::fail_done) must not fail.
+    kept: usize,
     counts: OutcomeCounts,
     /// When the messages were received. Filled only if an observer wants latencies.
     received_ns: Vec<u64>,
@@ -38,6 +40,7 @@ impl<A: Acknowledger> AckBatch<A> {
             done: Vec::new(),
             settled: Vec::new(),
             resolved: Vec::new(),
+            kept: 0,
             counts: OutcomeCounts::default(),
             received_ns: Vec::new(),
         }
@@ -81,7 +84,13 @@ impl<A: Acknowledger> AckBatch<A> {
         self.received_ns.push(received_ns);
     }
 
-    /// Fails all messages that succeeded and were not handed over yet, and calls `report` with each. Returns how many.
+    /// Keeps [`fail_done`](Self::fail_done) from failing messages that were added before this.
+    #[inline]
+    pub(super) fn keep_added(&mut self) {
+        self.kept = self.settled.len() + self.done.len();
+    }
+
+    /// Fails all messages that succeeded, were not handed over yet and are not kept, and calls `report` with each. Returns how many.
     pub(super) fn fail_done(
         &mut self,
         reason: &Reason,
@@ -89,7 +98,7 @@ impl<A: Acknowledger> AckBatch<A> {
     ) -> usize {
         self.gather_done();
         let mut failed = 0;
-        for settled in &mut self.settled {
+        for settled in &mut self.settled[self.kept..] {
             if !settled.outcome.is_done() {
                 continue;
             }
@@ -115,6 +124,7 @@ impl<A: Acknowledger> AckBatch<A> {
     ///
     /// If the future is dropped while the acknowledger is called, the messages are not counted as settled.
     pub(super) async fn flush(&mut self, context: &PipelineContext<A>) -> Result<(), Reason> {
+        self.kept = 0;
         let all_are_done = self.settled.is_empty() && self.resolved.is_empty();
         if all_are_done {
             self.counts.done += self.done.len();

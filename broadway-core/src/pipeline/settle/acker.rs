@@ -150,8 +150,14 @@ impl<A: Acknowledger> Acker<A> {
         }
     }
 
-    /// Fails all messages of the source that were added as successful since the last flush, and calls `report` with each.
-    /// Returns how many.
+    /// Keeps [`fail_done`](Self::fail_done) from failing messages that were added before this.
+    #[inline]
+    pub(in crate::pipeline) fn keep_added(&mut self) {
+        self.batches.iter_mut().for_each(AckBatch::keep_added);
+    }
+
+    /// Fails all messages of the source that were added as successful since the last flush, and after the last
+    /// [`keep_added`](Self::keep_added). Calls `report` with each. Returns how many.
     #[cold]
     pub(in crate::pipeline) fn fail_done(
         &mut self,
