@@ -2,8 +2,6 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use futures_util::future::BoxFuture;
-
 use super::{
     super::{
         batch_processor::BatchProcessorLoop,
@@ -25,7 +23,6 @@ use crate::{
     batcher_key::BatcherKey,
     caught::Discarding,
     engine::{actor, link, pull_inlet::PullInlet, spawn::TaskSet, watchdog},
-    error::RunError,
     handler::Handler,
     machine::chunk_size::ChunkSize,
     source::{Source, SourceProducer},
