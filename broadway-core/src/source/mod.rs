@@ -210,8 +210,9 @@ pub trait SourceProducer: Send + 'static {
     /// doubled with each empty result in a row, up to 100 ms. At 100 ms it reports an [`Event::SourceError`], once for each opening
     /// of the source. A message ends the pauses.
     ///
-    /// The future is polled by a task of its own or by the task of a processor that has just made room. So do not rely on task-local
-    /// values, and do not block the thread: that blocks the processor.
+    /// While a producer has messages at once, processors call this themselves: they poll the future once, and drop it if it is pending.
+    /// The producer's own task then calls it again and waits. So return messages that are there on the first poll, do not rely on
+    /// task-local values, and do not block the thread: that blocks the processor.
     ///
     /// [`Event::SourceError`]: crate::telemetry::Event::SourceError
     ///
