@@ -187,6 +187,7 @@ pub struct ToBatch<T, K> {
 impl<T, K> Next<T, K> {
     /// Sends `data` to `batcher`, without a key.
     #[must_use]
+    #[inline]
     pub fn batch(batcher: K, data: T) -> Self {
         Self::Batch(ToBatch {
             batcher,
@@ -198,6 +199,7 @@ impl<T, K> Next<T, K> {
 
     /// Sets the batch key: a batch holds messages of one key. Has no effect on [`Next::Ack`].
     #[must_use]
+    #[inline]
     pub fn key(mut self, key: impl Into<BatchKey>) -> Self {
         if let Self::Batch(to) = &mut self {
             to.key = key.into();

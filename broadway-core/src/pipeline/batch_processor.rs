@@ -268,7 +268,7 @@ where
     ) -> usize {
         let rows = batch.take_failed();
         if whole.is_none() && rows.is_empty() {
-            // A panic in a `Drop` fails the messages of this batch, and not those of the batches before it.
+            // A panic in a `Drop` fails the messages of this batch, and leaves the batches before it alone.
             self.acker.keep_added();
             for TrackedMessage { message, pending } in messages.iter_mut() {
                 self.acker.add_done(message, pending);

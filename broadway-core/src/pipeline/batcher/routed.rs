@@ -1,13 +1,36 @@
 //! What a processor keeps of a message that goes to a batcher, until the batcher has room.
 
+use std::hash::{Hash, Hasher};
+
 use crate::{batch::BatchKey, handler::ToBatch};
 
 /// The batch of a message: messages that are equal here share one.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Eq)]
 pub(super) struct BatchGroup {
     pub(super) key: BatchKey,
     /// The partition of the message's key. `None` if order is not kept, or the message has no key.
     pub(super) partition: Option<u32>,
+}
+
+/// Not derived: this is inlined for the keys of most batchers, and is called for each message.
+impl PartialEq for BatchGroup {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_key = match (&self.key, &other.key) {
+            (BatchKey::None, BatchKey::None) => true,
+            (BatchKey::Number(one), BatchKey::Number(other)) => one == other,
+            (BatchKey::Text(one), BatchKey::Text(other)) => one == other,
+            _ => false,
+        };
+        is_same_key && self.partition == other.partition
+    }
+}
+
+impl Hash for BatchGroup {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+        self.partition.hash(state);
+    }
 }
 
 /// The handler's output for a message that goes into a batch. The message itself stays in its slot of the chunk.
