@@ -4,7 +4,7 @@ use crate::BoxError;
 use crate::child::{CHILD, Request};
 use crate::scenarios::{SCENARIOS, Scenario};
 
-/// What the command line selects.
+/// The action that the command line selects.
 pub(crate) enum Action {
     Help,
     Compare(Options),

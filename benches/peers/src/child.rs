@@ -26,7 +26,7 @@ const WORKER_THREADS: usize = 2;
 /// A program that does not reach the last message in this time has stopped.
 const RUN_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What a child runs.
+/// The task of a child.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Request {
     scenario: String,
@@ -38,7 +38,7 @@ pub(crate) struct Request {
     group: String,
 }
 
-/// What a child measured.
+/// The measurement of a child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// To the last commit; to the last message of a program that commits nothing.
@@ -91,7 +91,7 @@ pub(crate) fn ask(
     Ok(serde_json::from_slice(&child.stdout)?)
 }
 
-/// The child: runs the requested program and prints what it measured.
+/// The child: runs the requested program and prints the measurement.
 ///
 /// # Errors
 ///
@@ -143,8 +143,8 @@ fn without_commits(cost: Cost) -> Sample {
     }
 }
 
-/// Runs a program until the broker has its last commit. Its own shutdown, which begins at the last message, makes that commit; what the
-/// shutdown does afterwards is not measured.
+/// Runs a program until the broker has its last commit. Its own shutdown, which begins at the last message, makes that commit; the
+/// rest of the shutdown is not measured.
 fn with_commits(
     run: &'static Run,
     start: fn(&'static Run) -> Running,
@@ -175,7 +175,7 @@ fn spent(cost: Cost) -> Spent {
     }
 }
 
-/// The peak since `exec`, unlike that of `getrusage`, which begins with the parent's.
+/// The peak since `exec`, unlike the peak of `getrusage`, which begins with the parent's.
 fn peak_rss_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status

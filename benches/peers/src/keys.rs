@@ -48,7 +48,7 @@ fn fill(topic: &Topic) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What a message says about its key and its handler.
+/// The content of a message.
 #[derive(Debug, Clone, Copy)]
 struct Keyed {
     key: u32,
@@ -99,7 +99,7 @@ impl KeyOrder {
         }
     }
 
-    /// Waits as long as the message says.
+    /// Waits for the time in the message.
     pub(crate) async fn handle(&self, payload: &[u8]) {
         let message = Keyed::decode(payload);
         let key = &self.keys[message.key as usize];

@@ -2,7 +2,7 @@
 //!
 //! Every program reads the same topic from its beginning to its end with an empty handler and commits its offsets. It runs in a process of
 //! its own, round after round in turn with the others. Time and CPU run from the first message to the last commit, which is read back from
-//! the broker. README.md says what each program does and does not do.
+//! the broker. README.md describes each program and its limits.
 //!
 //! ```console
 //! $ scripts/brokers up kafka

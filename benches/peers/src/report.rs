@@ -36,7 +36,7 @@ struct Line<'a> {
     wall_ns_max: f64,
     handled_cpu_ns: f64,
     handled_wall_ns: f64,
-    /// The program's CPU time over that of the first program.
+    /// The program's CPU time over the CPU time of the first program.
     cpu_times: f64,
     committed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ impl Report {
         };
         report.talk(&format!(
             "Medians (least–most) of {} interleaved rounds, each in a process of its own, from the first message to the last\n\
-             commit. CPU is user + system of the process; \"x\" is its ratio to that of the scenario's first program.\n",
+             commit. CPU is user + system of the process; \"x\" is its ratio to the scenario's first program.\n",
             options.rounds
         ))?;
         Ok(report)

@@ -1,4 +1,4 @@
-//! One run of one program: what it reads, and what its handlers report.
+//! One run of one program: its topic, and the reports of its handlers.
 
 use std::hint::black_box;
 
@@ -50,7 +50,7 @@ impl Run {
         self.count(n);
     }
 
-    /// The handler with keys: waits as long as the message says and counts it.
+    /// The handler with keys: waits for the time in the message and counts it.
     pub(crate) async fn wait(&self, payload: &[u8]) {
         self.begin();
         self.order.handle(payload).await;

@@ -1,4 +1,4 @@
-//! The scenarios: what is read, and by which programs.
+//! The scenarios: topics, and the programs that read them.
 
 use crate::BoxError;
 use crate::keys;

@@ -1,4 +1,4 @@
-//! Programs over the bare client: what users write today, and the fastest loop that the client allows.
+//! Programs over the bare client: the usual loops, and the fastest loop that the client allows.
 
 use futures_util::{StreamExt, TryStreamExt};
 use rdkafka::Message;
@@ -11,7 +11,7 @@ use crate::run::Run;
 
 pub(crate) const STREAM_CONSUMER: Program = Program {
     name: "stream_consumer",
-    about: "StreamConsumer::recv in a loop; the client commits what it handed over",
+    about: "StreamConsumer::recv in a loop; the client commits the messages it handed over",
     body: Body::Commits(stream_consumer),
 };
 
@@ -23,7 +23,7 @@ pub(crate) const BATCH_LOOP: Program = Program {
 
 pub(crate) const FOR_EACH_CONCURRENT: Program = Program {
     name: "for_each_concurrent",
-    about: "100 at once in any order: the ideal; the client commits what it handed over",
+    about: "100 at once in any order: the ideal; the client commits the messages it handed over",
     body: Body::Commits(for_each_concurrent),
 };
 
@@ -73,7 +73,7 @@ fn subscribed(run: &Run) -> Result<StreamConsumer, BoxError> {
     Ok(consumer)
 }
 
-/// Commits what is stored and leaves the group; both block.
+/// Commits the stored offsets and leaves the group; both block.
 async fn commit(consumer: StreamConsumer) -> Result<(), BoxError> {
     let committed =
         tokio::task::spawn_blocking(move || consumer.commit_consumer_state(CommitMode::Sync));

@@ -1,4 +1,4 @@
-//! What the programs have in common: their form, and the settings that all of them get as far as they can be set.
+//! The common parts of all programs: their form, and the settings that all of them get as far as they can be set.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) enum Body {
 /// A program that runs.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-/// What the handlers do.
+/// The work of the handlers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Work {
     /// Nothing.
