@@ -22,6 +22,7 @@ mod failures;
 mod feedback;
 mod handle;
 mod inside;
+mod lent;
 mod limits;
 #[cfg(feature = "tracing")]
 mod logs;
