@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::link::{Inlet, Link, Outlet, watch_suspension};
-use crate::machine::{credit::Credit, dispatch::Demand};
+use crate::machine::{dispatch::Demand, link_bound::LinkBound};
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 
@@ -39,11 +39,15 @@ type Ends = (
     Inlet<u32, Demand<u32>>,
 );
 
+fn bounded() -> Link<u32, Demand<u32>> {
+    let bound = LinkBound::new(1_000, 500).expect("500 is less than 1,000");
+    Link::bounded(Demand::new(), bound)
+}
+
 /// One outlet and two inlets. The first inlet is busy and took a microsecond per message so far.
 fn one_busy() -> Ends {
-    let link = Link::new(Demand::new());
-    let credit = Credit::new(1_000, 500).expect("500 is less than 1,000");
-    let (outlet, mut busy, idle) = (link.outlet(credit, 1_000), link.inlet(), link.inlet());
+    let link = bounded();
+    let (outlet, mut busy, idle) = (link.outlet(1_000), link.inlet(), link.inlet());
     for _ in 0..2 {
         outlet.send(&mut vec![1]);
         assert!(poll_take(&mut busy, Waker::noop()).is_ready());
@@ -113,9 +117,8 @@ fn messages_behind_an_inlet_that_suspends_wake_another() {
 
 #[test]
 fn before_a_service_time_is_known_all_work_is_worth_a_wake() {
-    let link = Link::new(Demand::new());
-    let credit = Credit::new(1_000, 500).expect("500 is less than 1,000");
-    let (outlet, mut busy, mut idle) = (link.outlet(credit, 1_000), link.inlet(), link.inlet());
+    let link = bounded();
+    let (outlet, mut busy, mut idle) = (link.outlet(1_000), link.inlet(), link.inlet());
     outlet.send(&mut vec![1]);
     assert!(poll_take(&mut busy, Waker::noop()).is_ready());
     assert_eq!(woken(&mut idle, || outlet.send(&mut vec![1])), 1);

@@ -28,7 +28,10 @@ use super::{
     lending::{Borrowed, Lending},
     link::{Attempt, Inlet, SuspensionWatch},
 };
-use crate::{machine::dispatch::Dispatch, sync::Arc};
+use crate::{
+    machine::dispatch::{Dispatch, GiveBack},
+    sync::Arc,
+};
 
 /// A producer that can be polled by the processor that borrows it.
 pub(crate) trait Pull<T> {
@@ -106,7 +109,10 @@ impl<T, D: Dispatch<T>, P: Pull<T>> PullInlet<T, D, P> {
     }
 
     /// See [`Inlet::give_back`].
-    pub(crate) fn give_back(&mut self, rest: &mut Vec<T>) {
+    pub(crate) fn give_back(&mut self, rest: &mut Vec<T>)
+    where
+        D: GiveBack<T>,
+    {
         self.inlet.give_back(rest);
     }
 

@@ -160,7 +160,7 @@ impl fmt::Display for InvalidCredit {
 
 impl std::error::Error for InvalidCredit {}
 
-const fn validate(max: usize, min: usize) -> Result<(), InvalidCredit> {
+pub(super) const fn validate(max: usize, min: usize) -> Result<(), InvalidCredit> {
     if max == 0 {
         return Err(InvalidCredit::ZeroMax);
     }

@@ -25,7 +25,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::dispatch::{Dispatch, InletId, InletTable, JoinError, Offered, OutletId, WaitingInlets};
+use super::dispatch::{Dispatch, GiveBack, InletId, InletTable, JoinError, Offered, WaitingInlets};
 use slab::{EventSlab, LaneQueue};
 
 /// An event that belongs to a lane.
@@ -70,11 +70,10 @@ impl Lane {
     }
 }
 
-/// `n` neighbouring events of one lane and outlet that an inlet holds.
+/// `n` neighbouring events of one lane that an inlet holds.
 #[derive(Debug)]
 struct HeldRun {
     lane: u32,
-    outlet: OutletId,
     n: usize,
 }
 
@@ -123,18 +122,10 @@ impl<T> Lanes<T> {
         let n = lane.queue.len().min(max);
         // The rest of the lane stays queued but not ready: another inlet that took it would overtake this one.
         lane.held = n;
-        let first_hold = holds.len();
+        holds.push(HeldRun { lane: index, n });
         out.reserve(n);
         for _ in 0..n {
-            let outlet = self.slab.pop_front(&mut lane.queue, out);
-            match holds[first_hold..].last_mut() {
-                Some(hold) if hold.outlet == outlet => hold.n += 1,
-                _ => holds.push(HeldRun {
-                    lane: index,
-                    outlet,
-                    n: 1,
-                }),
-            }
+            self.slab.pop_front(&mut lane.queue, out);
         }
     }
 
@@ -153,12 +144,6 @@ impl<T> Lanes<T> {
         } else {
             self.ready_events += lane.queue.len();
             self.ready.push_back(index);
-        }
-    }
-
-    fn settle_all(&mut self, holds: &mut Vec<HeldRun>) {
-        for hold in holds.drain(..) {
-            self.settle(hold.lane, hold.n);
         }
     }
 }
@@ -180,12 +165,12 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
 
     fn leave(&mut self, inlet: InletId) {
         self.waiting.remove(inlet);
-        if let Some(mut holds) = self.inlets.remove(inlet) {
-            self.settle_all(&mut holds);
+        for hold in self.inlets.remove(inlet).unwrap_or_default() {
+            self.settle(hold.lane, hold.n);
         }
     }
 
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+    fn offer(&mut self, events: &mut Vec<T>) -> Offered<T> {
         for event in events.drain(..) {
             let index = self.lane_of(event.lane());
             let lane = &mut self.lanes[index as usize];
@@ -196,21 +181,15 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
                 }
                 self.ready_events += 1;
             }
-            self.slab.push_back(&mut lane.queue, outlet, event);
+            self.slab.push_back(&mut lane.queue, event);
         }
         Offered::all()
     }
 
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<T>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
+    fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<T>) -> usize {
         self.waiting.remove(inlet);
         let mut holds = std::mem::take(self.inlets.of(inlet));
-        let (first_event, first_hold) = (out.len(), holds.len());
+        let first_event = out.len();
         loop {
             let room = max - (out.len() - first_event);
             if room == 0 {
@@ -221,7 +200,6 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
             };
             self.take_lane(index, room, out, &mut holds);
         }
-        report(holds[first_hold..].iter(), freed);
         *self.inlets.of(inlet) = holds;
         out.len() - first_event
     }
@@ -235,12 +213,32 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
         self.waiting.wake(self.ready_events, self.ready.len(), out);
     }
 
-    fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<T>,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
+    fn done(&mut self, inlet: InletId, kept: usize) {
+        let mut holds = std::mem::take(self.inlets.of(inlet));
+        // The first run of which any event is kept, and how many of its events are not.
+        let (mut first_kept, mut left, mut handled) = (holds.len(), kept, 0);
+        while left > 0 && first_kept > 0 {
+            first_kept -= 1;
+            handled = holds[first_kept].n.saturating_sub(left);
+            left -= holds[first_kept].n - handled;
+        }
+        for hold in holds.drain(..first_kept) {
+            self.settle(hold.lane, hold.n);
+        }
+        if handled > 0 {
+            holds[0].n -= handled;
+            self.settle(holds[0].lane, handled);
+        }
+        *self.inlets.of(inlet) = holds;
+    }
+
+    fn buffered(&self) -> usize {
+        self.slab.len()
+    }
+}
+
+impl<T: Keyed> GiveBack<T> for Lanes<T> {
+    fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>) {
         let holds = self.inlets.of(inlet);
         // From the last to the first, so that pushing to the front restores the order of the events within their lanes
         // and of the lanes among the ready ones.
@@ -248,42 +246,19 @@ impl<T: Keyed> Dispatch<T> for Lanes<T> {
             let hold = holds
                 .last_mut()
                 .expect("an inlet gives back no more than it holds");
-            let (index, outlet) = (hold.lane, hold.outlet);
+            let index = hold.lane;
             hold.n -= 1;
             if hold.n == 0 {
                 holds.pop();
             }
-            returned(outlet, 1);
             let lane = &mut self.lanes[index as usize];
-            self.slab.push_front(&mut lane.queue, outlet, event);
+            self.slab.push_front(&mut lane.queue, event);
             lane.held -= 1;
             if lane.held == 0 {
                 self.ready_events += lane.queue.len();
                 self.ready.push_front(index);
             }
         }
-    }
-
-    fn done_except_last(&mut self, inlet: InletId) {
-        let mut holds = std::mem::take(self.inlets.of(inlet));
-        if let Some(last) = holds.pop() {
-            self.settle_all(&mut holds);
-            if last.n > 1 {
-                self.settle(last.lane, last.n - 1);
-            }
-            holds.push(HeldRun { n: 1, ..last });
-        }
-        *self.inlets.of(inlet) = holds;
-    }
-
-    fn done(&mut self, inlet: InletId) {
-        let mut holds = std::mem::take(self.inlets.of(inlet));
-        self.settle_all(&mut holds);
-        *self.inlets.of(inlet) = holds;
-    }
-
-    fn buffered(&self) -> usize {
-        self.slab.len()
     }
 }
 
@@ -300,22 +275,4 @@ fn new_lane(key: Option<NonZeroU64>, lanes: &mut Vec<Lane>, free_lanes: &mut Vec
     }
     lanes.push(lane);
     u32::try_from(lanes.len() - 1).expect("no more live lanes than buffered events")
-}
-
-/// Reports one call per run of an outlet, not one per lane.
-fn report<'a>(holds: impl Iterator<Item = &'a HeldRun>, freed: &mut dyn FnMut(OutletId, usize)) {
-    let mut run: Option<(OutletId, usize)> = None;
-    for hold in holds {
-        match &mut run {
-            Some((outlet, n)) if *outlet == hold.outlet => *n += hold.n,
-            _ => {
-                if let Some((outlet, n)) = run.replace((hold.outlet, hold.n)) {
-                    freed(outlet, n);
-                }
-            }
-        }
-    }
-    if let Some((outlet, n)) = run {
-        freed(outlet, n);
-    }
 }

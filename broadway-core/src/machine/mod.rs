@@ -13,6 +13,7 @@
 //! - [`lanes`]: a dispatcher that keeps order per live key without tying keys to workers.
 //! - [`buffer`]: a FIFO with a limit, filled by chunks and emptied by demand.
 //! - [`credit`]: how many messages a consumer requests.
+//! - [`link_bound`]: how many messages a link requests, where the link bounds them.
 //! - [`chunk_size`]: how many messages a processor takes at once.
 //! - [`batcher`]: open batches by key, closed by size, bytes, time, flush, a splitter, or a limit.
 //! - [`batch_demand`]: how many due batches are sent, and how many stay open and grow.
@@ -33,6 +34,7 @@ pub mod credit;
 pub mod dispatch;
 pub mod empty_deliveries;
 pub mod lanes;
+pub mod link_bound;
 pub mod offsets;
 pub mod partitions;
 pub mod pool;

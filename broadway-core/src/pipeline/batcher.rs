@@ -52,8 +52,8 @@ use crate::{
     machine::{
         batch_demand::BatchDemand,
         batcher::{BatchLimits, Batcher, ClosedBatch},
-        credit::Credit,
         lanes::Keyed,
+        link_bound::LinkBound,
     },
     source::{AcknowledgerOf, Source, SourceProducer, TokenOfSource},
     telemetry::Event,
@@ -135,8 +135,8 @@ where
             open_max: batching.open_max,
             buffered_max: batching.buffered_max,
         };
-        let link = Link::new(dispatch(keeps_order));
-        let credit = credit(batching.concurrency, batching.size);
+        let bound = ready_bound(batching.concurrency, batching.size);
+        let link = Link::bounded(dispatch(keeps_order), bound);
         Self {
             key,
             context: Arc::clone(context),
@@ -149,7 +149,7 @@ where
                 finished: 0,
                 is_stuck: false,
             }),
-            outlet: link.outlet(credit, usize::MAX),
+            outlet: link.outlet(usize::MAX),
             link,
             size_of,
             partitions: keeps_order
@@ -323,12 +323,12 @@ where
 
 /// Returns how many batches may wait ready: one for each batch processor, or as many small ones as hold [`READY_MESSAGES`], up to
 /// [`READY_BATCHES`].
-fn credit(concurrency: usize, size: usize) -> Credit {
+fn ready_bound(concurrency: usize, size: usize) -> LinkBound {
     let max = concurrency.max(small_batches(size));
     // One for each batch processor: every batch that is taken makes room. Many small ones: processors wait until half of them are
     // taken, so that they are not woken for each.
     let min = if max > concurrency { max / 2 } else { max - 1 };
-    Credit::new(max, min).expect("checked by validate")
+    LinkBound::new(max, min).expect("checked by validate")
 }
 
 /// Returns how many small batches hold [`READY_MESSAGES`], up to [`READY_BATCHES`]. 0 if a batch holds more.

@@ -120,7 +120,7 @@ impl<S: Source> PushTarget<ItemOf<S>> for PushIntake<S> {
         let Some(outlet) = &*open else {
             return Err(PushError::new(items));
         };
-        let room = self.waiting_max.saturating_sub(outlet.waiting());
+        let room = self.waiting_max.saturating_sub(outlet.unrequested());
         let rest = items.split_off(room.min(items.len()));
         let receipts = self.send(outlet, items);
         Ok(Pushed { receipts, rest })

@@ -25,13 +25,14 @@ use super::{
     source_reader::{LentReaders, lendings},
     supervisor::Supervisor,
     topology::{Topology, TopologyState},
+    tracked::SlotOf,
     validate,
 };
 use crate::{
     engine::{clock, control::Control, link::Link, runtime},
     error::StartError,
     handler::Handler,
-    machine::credit::Credit,
+    machine::link_bound::LinkBound,
     source::{AcknowledgerOf, OpenContext, Source, SourceProducer},
     telemetry::Event,
 };
@@ -105,6 +106,8 @@ where
         let partition_by = options.processors.partition_by.clone();
         let keeps_order = partition_by.is_some();
         let describer = MessageDescriber::new(&context, partition_by);
+        let bound = source_bound(&options.processors, options.producers);
+        let link = Link::bounded_beside(dispatch(keeps_order), bound, SlotOf::<S>::is_pushed);
         let may_release = options.on_drain == OnDrain::Release;
         let shutdown = ShutdownState::new(
             options.producers,
@@ -120,7 +123,7 @@ where
             describer: Arc::new(describer),
             control: Arc::new(Control::new(may_release)),
             shutdown: Arc::new(shutdown),
-            link: Link::new(dispatch(keeps_order)),
+            link,
             readers,
         }
     }
@@ -140,8 +143,7 @@ where
         limiter: Option<Arc<RateLimiter>>,
     ) -> Topology<H::In> {
         let push = Arc::new(PushIntake::<S>::new(
-            self.link
-                .outlet(self.credit(), self.options.processors.max_demand),
+            self.link.outlet_unrequested(),
             self.options.processors.partition_by.clone(),
             self.options.pushed_max,
             Arc::clone(&self.context),
@@ -253,33 +255,32 @@ where
         sizes.max().unwrap_or(0)
     }
 
-    /// Returns what one producer is asked for: its share of what all processors together may have waiting, and at least what one
-    /// processor takes.
-    fn credit(&self) -> Credit {
-        let Processors {
-            concurrency,
-            max_demand,
-            min_demand,
-            ..
-        } = self.options.processors;
-        let max = (concurrency * max_demand)
-            .div_ceil(self.options.producers)
-            .max(max_demand);
-        let min = max * min_demand.unwrap_or(max_demand / 2) / max_demand;
-        Credit::new(max, min).expect("checked by validate")
-    }
-
     fn intake(&self, producer: usize, limiter: Option<&Arc<RateLimiter>>) -> Intake<S> {
         Intake {
             context: Arc::clone(&self.context),
-            outlet: Arc::new(
-                self.link
-                    .outlet(self.credit(), self.options.processors.max_demand),
-            ),
+            outlet: Arc::new(self.link.outlet(self.options.processors.max_demand)),
             limiter: limiter.map(Arc::clone),
             partition_by: self.options.processors.partition_by.clone(),
             producer,
             accepted: Vec::new(),
         }
     }
+}
+
+/// Returns how many messages may be requested from the producers or wait for the processors: what each processor may take, and at least
+/// `max_demand` for each producer.
+fn source_bound<T>(processors: &Processors<T>, producers: usize) -> LinkBound {
+    let Processors {
+        concurrency,
+        max_demand,
+        min_demand,
+        ..
+    } = *processors;
+    let min_demand = min_demand.unwrap_or(max_demand / 2);
+    let max = concurrency.max(producers) * max_demand;
+    // Requested at once: what one producer's share leaves above its minimum. Producers that are asked and have nothing keep up to
+    // `max_demand` each, so with a larger step the last one would not be asked again.
+    let share = max.div_ceil(producers);
+    let step = share - share * min_demand / max_demand;
+    LinkBound::new(max, max - step).expect("checked by validate")
 }

@@ -164,6 +164,12 @@ impl<T, K> MessageSlot<T, K> {
             .is_none_or(|tracked| tracked.pending.ack_ref.is_prepared())
     }
 
+    /// Whether the message was pushed and has not ended.
+    pub(super) fn is_pushed(&self) -> bool {
+        let target = self.tracked.as_ref().map(|tracked| &tracked.pending.target);
+        matches!(target, Some(AckTarget::Pushed(_)))
+    }
+
     /// Drops the message if it has ended.
     pub(super) fn drop_settled(&mut self) {
         if self

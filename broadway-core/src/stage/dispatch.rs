@@ -16,5 +16,5 @@
 #[doc(inline)]
 pub use crate::machine::dispatch::{
     Broadcast, Demand, Dispatch, Either, InletDemands, InletId, JoinError, Mark, Misrouted,
-    Offered, OutletId, Partition, PartitionName, Route, Selector, WaitingInlets,
+    Offered, Partition, PartitionName, Route, Selector, WaitingInlets,
 };

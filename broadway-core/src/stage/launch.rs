@@ -49,8 +49,8 @@ where
         buffer,
         forward,
     } = output;
-    let link = Arc::new(Link::new(dispatcher));
-    let outlet = link.outlet_on_demand();
+    let link = Arc::new(Link::on_demand(dispatcher));
+    let outlet = link.outlet(usize::MAX);
     let (notices, receiver) = mpsc::unbounded_channel();
     let channel = (notices.clone(), receiver);
     let output = || LinkOutput::new(outlet, buffer, forward);

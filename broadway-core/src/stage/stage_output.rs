@@ -149,7 +149,7 @@ impl<E: Send, D: Dispatch<E> + Send> StageOutput<E> for LinkOutput<E, D> {
                 }
             }
             let (outlet, wait) = (&self.outlet, &mut self.wait);
-            let polled = guarded(|| outlet.poll_demand(wait, cx));
+            let polled = guarded(|| outlet.poll_new_demand(wait, cx));
             let polled = polled.unwrap_or_else(|panicked| {
                 self.error = Some(panicked.reason(Callback::Dispatch));
                 Poll::Pending

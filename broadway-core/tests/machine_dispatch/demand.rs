@@ -25,7 +25,7 @@ impl Rules for OneQueue {
         self.0.splice(0..0, rest.iter().copied());
     }
 
-    fn done(&mut self, _inlet: u32, _held: &[Event]) {}
+    fn done(&mut self, _inlet: u32, _handled: &[Event], _kept: &[Event]) {}
 
     fn buffered(&self) -> Vec<Event> {
         self.0.clone()
@@ -45,6 +45,6 @@ proptest! {
 
     #[test]
     fn demand_serves_whoever_comes_in_order_and_loses_nothing(steps in steps()) {
-        Hub::new(Demand::new(), OneQueue::default(), |_| ()).run(&steps);
+        Hub::new(Demand::new(), OneQueue::default(), |_| ()).giving_back().run(&steps);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU64};
 
-use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId};
+use broadway_core::machine::dispatch::{Dispatch, GiveBack, InletId};
 use broadway_core::machine::lanes::Keyed;
 use proptest::prelude::*;
 
@@ -12,7 +12,6 @@ pub(crate) const INLETS: u32 = 4;
 pub(crate) struct Event {
     /// 0 is no key, where order is kept per key.
     pub(crate) key: u8,
-    pub(crate) outlet: u32,
     /// Rises with every event offered.
     pub(crate) number: usize,
 }
@@ -27,11 +26,24 @@ impl Keyed for Event {
 pub(crate) enum Step {
     Join(u32),
     Leave(u32),
-    Offer { outlet: u32, keys: Vec<u8> },
-    Take { inlet: u32, max: usize },
-    Ask { inlet: u32, n: usize },
-    GiveBack { inlet: u32, n: usize },
-    Done(u32),
+    Offer(Vec<u8>),
+    Take {
+        inlet: u32,
+        max: usize,
+    },
+    Ask {
+        inlet: u32,
+        n: usize,
+    },
+    GiveBack {
+        inlet: u32,
+        n: usize,
+    },
+    /// All but the last `kept` were handled.
+    Done {
+        inlet: u32,
+        kept: usize,
+    },
 }
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -39,12 +51,12 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         1 => inlet.clone().prop_map(Step::Join),
         1 => inlet.clone().prop_map(Step::Leave),
-        4 => (0..3u32, prop::collection::vec(0..6u8, 0..8))
-            .prop_map(|(outlet, keys)| Step::Offer { outlet, keys }),
+        4 => prop::collection::vec(0..6u8, 0..8).prop_map(Step::Offer),
         5 => (inlet.clone(), 0..6usize).prop_map(|(inlet, max)| Step::Take { inlet, max }),
         4 => (inlet.clone(), 0..6usize).prop_map(|(inlet, n)| Step::Ask { inlet, n }),
         2 => (inlet.clone(), 0..6usize).prop_map(|(inlet, n)| Step::GiveBack { inlet, n }),
-        4 => inlet.prop_map(Step::Done),
+        3 => inlet.clone().prop_map(|inlet| Step::Done { inlet, kept: 0 }),
+        1 => (inlet, 1..3usize).prop_map(|(inlet, kept)| Step::Done { inlet, kept }),
     ];
     prop::collection::vec(step, 0..32)
 }
@@ -57,8 +69,8 @@ pub(crate) trait Rules: Clone {
     fn take(&mut self, inlet: u32, max: usize) -> Vec<Event>;
     /// `still_held` is what the inlet keeps.
     fn give_back(&mut self, inlet: u32, rest: &[Event], still_held: &[Event]);
-    /// `held` has been handled.
-    fn done(&mut self, inlet: u32, held: &[Event]);
+    /// `handled` has been, and `kept` has not.
+    fn done(&mut self, inlet: u32, handled: &[Event], kept: &[Event]);
     /// All that is buffered, in any order.
     fn buffered(&self) -> Vec<Event>;
     /// How many events the inlet could take now, and the most inlets that could share in them.
@@ -73,13 +85,13 @@ pub(crate) struct Hub<D: Dispatch<Event>, R> {
     dispatch: D,
     /// What each inlet joins with.
     seat: fn(u32) -> D::Options,
+    /// Where the dispatcher takes events back.
+    give_back: Option<fn(&mut D, InletId, &mut Vec<Event>)>,
     rules: R,
     joined: Vec<bool>,
     held: Vec<Vec<Event>>,
     asleep: BTreeMap<u32, usize>,
     on_its_way: BTreeMap<u32, usize>,
-    /// By outlet: offered or returned, less freed.
-    room_used: BTreeMap<u32, usize>,
     offered: usize,
     refused: usize,
     pub(crate) handled: Vec<Event>,
@@ -96,15 +108,26 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
         Self {
             dispatch,
             seat,
+            give_back: None,
             rules,
             joined: vec![true; INLETS as usize],
             held: vec![Vec::new(); INLETS as usize],
             asleep: BTreeMap::new(),
             on_its_way: BTreeMap::new(),
-            room_used: BTreeMap::new(),
             offered: 0,
             refused: 0,
             handled: Vec::new(),
+        }
+    }
+
+    /// Inlets also give back what they took.
+    pub(crate) fn giving_back(self) -> Self
+    where
+        D: GiveBack<Event>,
+    {
+        Self {
+            give_back: Some(D::give_back),
+            ..self
         }
     }
 
@@ -127,13 +150,13 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
                 self.joined[inlet as usize] = true;
             }
             Step::Leave(inlet) => self.leave(inlet),
-            Step::Offer { outlet, ref keys } => self.offer(outlet, keys),
+            Step::Offer(ref keys) => self.offer(keys),
             Step::Take { inlet, max } if self.is_joined(inlet) => {
                 self.take(inlet, max);
             }
             Step::Ask { inlet, n } if self.is_joined(inlet) => self.ask(inlet, n),
             Step::GiveBack { inlet, n } if self.is_joined(inlet) => self.give_back(inlet, n),
-            Step::Done(inlet) if self.is_joined(inlet) => self.done(inlet),
+            Step::Done { inlet, kept } if self.is_joined(inlet) => self.done(inlet, kept),
             _ => {}
         }
     }
@@ -147,40 +170,37 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
         self.joined[inlet as usize] = false;
         self.asleep.remove(&inlet);
         self.on_its_way.remove(&inlet);
-        self.settle(inlet);
+        self.settle(inlet, 0);
     }
 
-    fn done(&mut self, inlet: u32) {
-        self.dispatch.done(InletId(inlet));
-        self.settle(inlet);
+    fn done(&mut self, inlet: u32, kept: usize) {
+        self.dispatch.done(InletId(inlet), kept);
+        self.settle(inlet, kept);
     }
 
-    fn settle(&mut self, inlet: u32) {
-        let held = std::mem::take(&mut self.held[inlet as usize]);
-        self.rules.done(inlet, &held);
-        self.handled.extend(held);
+    fn settle(&mut self, inlet: u32, kept: usize) {
+        let held = &mut self.held[inlet as usize];
+        let kept = held.split_off(held.len().saturating_sub(kept));
+        let handled = std::mem::replace(held, kept);
+        self.rules.done(inlet, &handled, held);
+        self.handled.extend(handled);
     }
 
-    fn offer(&mut self, outlet: u32, keys: &[u8]) {
+    fn offer(&mut self, keys: &[u8]) {
         let mut events = Vec::new();
         let mut refused = 0;
         for &key in keys {
             let number = self.offered;
-            let event = Event {
-                key,
-                outlet,
-                number,
-            };
+            let event = Event { key, number };
             self.offered += 1;
             events.push(event);
             if self.rules.accepts(event) {
                 self.rules.offer(event);
-                *self.room_used.entry(outlet).or_default() += 1;
             } else {
                 refused += 1;
             }
         }
-        let offered = self.dispatch.offer(OutletId(outlet), &mut events);
+        let offered = self.dispatch.offer(&mut events);
         assert!(events.is_empty());
         assert_eq!(offered.discarded + offered.misrouted.len(), refused);
         self.refused += refused;
@@ -188,12 +208,7 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
 
     fn take(&mut self, inlet: u32, max: usize) -> usize {
         let mut out = Vec::new();
-        let room_used = &mut self.room_used;
-        let n = self
-            .dispatch
-            .take(InletId(inlet), max, &mut out, &mut |outlet, n| {
-                *room_used.get_mut(&outlet.0).expect("a known outlet") -= n;
-            });
+        let n = self.dispatch.take(InletId(inlet), max, &mut out);
         self.asleep.remove(&inlet);
         self.on_its_way.remove(&inlet);
         assert_eq!(n, out.len());
@@ -213,14 +228,13 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
     }
 
     fn give_back(&mut self, inlet: u32, n: usize) {
+        let Some(give_back) = self.give_back else {
+            return;
+        };
         let held = &mut self.held[inlet as usize];
         let mut rest = held.split_off(held.len().saturating_sub(n));
         self.rules.give_back(inlet, &rest, held);
-        let room_used = &mut self.room_used;
-        self.dispatch
-            .give_back(InletId(inlet), &mut rest, &mut |outlet, n| {
-                *room_used.get_mut(&outlet.0).expect("a known outlet") += n;
-            });
+        give_back(&mut self.dispatch, InletId(inlet), &mut rest);
         assert!(rest.is_empty());
     }
 
@@ -258,10 +272,6 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
     fn check_counts(&self) {
         let buffered = self.rules.buffered();
         assert_eq!(self.dispatch.buffered(), buffered.len());
-        for (&outlet, &used) in &self.room_used {
-            let of_outlet = buffered.iter().filter(|event| event.outlet == outlet);
-            assert_eq!(of_outlet.count(), used, "room used by outlet {outlet}");
-        }
     }
 
     /// Lets all inlets work until nothing is left: then each event was handled exactly once.
@@ -272,7 +282,7 @@ impl<D: Dispatch<Event>, R: Rules> Hub<D, R> {
         loop {
             let mut n = 0;
             for inlet in 0..INLETS {
-                self.done(inlet);
+                self.done(inlet, 0);
                 n += self.take(inlet, 7);
                 self.check_counts();
             }

@@ -4,7 +4,7 @@
 //! its orders, or sends what nobody asked for. A naive model decides beside the machine, and both
 //! must agree on every event. What holds for every dispatcher is checked here.
 
-use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId};
+use broadway_core::machine::dispatch::{Dispatch, InletId};
 use proptest::prelude::*;
 
 use crate::hub::{Event, INLETS};
@@ -26,10 +26,6 @@ pub(crate) enum Step {
         max: usize,
     },
     Ask(u32),
-    GiveBack {
-        inlet: u32,
-        n: usize,
-    },
     Done(u32),
 }
 
@@ -59,7 +55,6 @@ fn calm_step() -> impl Strategy<Value = Step> {
         5 => keys().prop_map(Step::Answer),
         5 => (inlet.clone(), 0..9_usize).prop_map(|(inlet, max)| Step::Take { inlet, max }),
         3 => inlet.clone().prop_map(Step::Ask),
-        1 => (inlet.clone(), 0..5_usize).prop_map(|(inlet, n)| Step::GiveBack { inlet, n }),
         2 => inlet.prop_map(Step::Done),
     ]
 }
@@ -74,7 +69,6 @@ pub(crate) trait Model {
     fn available(&self, inlet: u32) -> Vec<Event>;
     /// The inlet took this number of events.
     fn take(&mut self, inlet: u32, n: usize);
-    fn give_back(&mut self, inlet: u32, rest: &[Event]);
     fn wanted(&self) -> usize;
     fn buffered(&self) -> usize;
     /// Checks what holds in a calm link right after the hub has ordered.
@@ -148,9 +142,8 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
                 self.dispatch.wait_for(InletId(inlet), 1);
                 self.asleep[inlet as usize] = true;
             }
-            Step::GiveBack { inlet, n } if self.joined[inlet as usize] => self.give_back(inlet, n),
             Step::Done(inlet) if self.joined[inlet as usize] => {
-                self.dispatch.done(InletId(inlet));
+                self.dispatch.done(InletId(inlet), 0);
                 self.held[inlet as usize].clear();
             }
             _ => {}
@@ -188,16 +181,12 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
         let mut events = Vec::new();
         for &key in keys {
             let number = self.offered.len();
-            let event = Event {
-                key,
-                outlet: 0,
-                number,
-            };
+            let event = Event { key, number };
             self.offered.push(event);
             self.model.offer(event);
             events.push(event);
         }
-        let _ = self.dispatch.offer(OutletId(0), &mut events);
+        let _ = self.dispatch.offer(&mut events);
         assert!(events.is_empty());
         self.ordered = self.ordered.saturating_sub(keys.len());
     }
@@ -207,8 +196,7 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
         let index = inlet as usize;
         let max = max.min(self.demand[index]);
         let mut out = Vec::new();
-        self.dispatch
-            .take(InletId(inlet), max, &mut out, &mut |_, _| {});
+        self.dispatch.take(InletId(inlet), max, &mut out);
         self.asleep[index] = false;
         let mut expected = self.model.available(inlet);
         expected.truncate(max);
@@ -218,18 +206,6 @@ impl<D: Dispatch<Event>, M: Model> Link<D, M> {
         self.got[index].extend(&out);
         self.held[index].extend(&out);
         out.len()
-    }
-
-    fn give_back(&mut self, inlet: u32, n: usize) {
-        let index = inlet as usize;
-        let held = &mut self.held[index];
-        let mut rest = held.split_off(held.len().saturating_sub(n));
-        self.demand[index] += rest.len();
-        let kept = self.got[index].len() - rest.len();
-        self.got[index].truncate(kept);
-        self.model.give_back(inlet, &rest);
-        self.dispatch
-            .give_back(InletId(inlet), &mut rest, &mut |_, _| {});
     }
 
     fn order(&mut self) {

@@ -98,10 +98,6 @@ impl Model for Copies {
         self.member(inlet).queue.drain(..n);
     }
 
-    fn give_back(&mut self, inlet: u32, rest: &[Event]) {
-        self.member(inlet).queue.splice(0..0, rest.iter().copied());
-    }
-
     fn wanted(&self) -> usize {
         self.slowest().saturating_sub(self.backlog.len())
     }
@@ -171,7 +167,6 @@ proptest! {
         let alone = |step: &Step| match *step {
             Step::Join(inlet) | Step::Leave(inlet) | Step::Ask(inlet) | Step::Done(inlet)
             | Step::Demand { inlet, .. } | Step::Take { inlet, .. } => inlet == first,
-            Step::GiveBack { .. } => false,
             Step::Answer(_) | Step::Unasked(_) => true,
         };
         let steps: Vec<Step> = steps.into_iter().filter(alone).collect();

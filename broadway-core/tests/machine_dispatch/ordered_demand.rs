@@ -42,11 +42,6 @@ impl Model for OneQueue {
         self.demand[inlet as usize] -= n;
     }
 
-    fn give_back(&mut self, inlet: u32, rest: &[Event]) {
-        self.queue.splice(0..0, rest.iter().copied());
-        self.demand[inlet as usize] += rest.len();
-    }
-
     fn wanted(&self) -> usize {
         self.demanded().saturating_sub(self.queue.len())
     }

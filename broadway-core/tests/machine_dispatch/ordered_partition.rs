@@ -58,11 +58,6 @@ impl Model for ByKey {
         self.demand[inlet as usize] -= n;
     }
 
-    fn give_back(&mut self, inlet: u32, rest: &[Event]) {
-        self.queue.splice(0..0, rest.iter().copied());
-        self.demand[inlet as usize] += rest.len();
-    }
-
     fn wanted(&self) -> usize {
         if self.is_full() { 0 } else { self.short() }
     }

@@ -77,12 +77,6 @@ impl Model for ByPredicate {
         self.demand[inlet as usize] -= n;
     }
 
-    fn give_back(&mut self, inlet: u32, rest: &[Event]) {
-        let copies = rest.iter().map(|event| (inlet, *event));
-        self.copies.splice(0..0, copies);
-        self.demand[inlet as usize] += rest.len();
-    }
-
     fn wanted(&self) -> usize {
         if self.is_full() { 0 } else { self.shortest() }
     }

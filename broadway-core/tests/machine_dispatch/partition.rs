@@ -29,7 +29,7 @@ impl Rules for ByKey {
         self.0.splice(0..0, rest.iter().copied());
     }
 
-    fn done(&mut self, _inlet: u32, _held: &[Event]) {}
+    fn done(&mut self, _inlet: u32, _handled: &[Event], _kept: &[Event]) {}
 
     fn buffered(&self) -> Vec<Event> {
         self.0.clone()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use broadway_core::{
     machine::{
         dispatch::{
-            Broadcast, Dispatch, InletDemands, InletId, JoinError, Offered, OutletId, Partition,
+            Broadcast, Dispatch, InletDemands, InletId, JoinError, Offered, Partition,
             WaitingInlets,
         },
         restart::RestartPolicy,
@@ -418,18 +418,12 @@ impl Dispatch<u64> for LargestFirst {
         self.demands.remove(inlet);
     }
 
-    fn offer(&mut self, _: OutletId, events: &mut Vec<u64>) -> Offered<u64> {
+    fn offer(&mut self, events: &mut Vec<u64>) -> Offered<u64> {
         self.numbers.extend(events.drain(..));
         Offered::all()
     }
 
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<u64>,
-        _: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
+    fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<u64>) -> usize {
         self.waiting.remove(inlet);
         let before = out.len();
         out.extend(std::iter::from_fn(|| self.numbers.pop()).take(max));

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     end::End,
     machine::{
-        credit::Credit,
         dispatch::{Dispatch, InletId, JoinError},
+        link_bound::LinkBound,
     },
     sync::Arc,
 };
@@ -23,25 +23,21 @@ pub(crate) struct Link<T, D: Dispatch<T>> {
 }
 
 impl<T, D: Dispatch<T>> Link<T, D> {
-    pub(crate) fn new(dispatch: D) -> Self {
+    /// Makes a link that requests what its inlets demand.
+    pub(crate) fn on_demand(dispatch: D) -> Self {
         Self {
-            shared: Arc::new(SharedLink::new(dispatch)),
+            shared: Arc::new(SharedLink::new(dispatch, None, |_| false)),
         }
     }
 
-    /// Makes an outlet that is asked for up to `credit.max()` messages ahead of the inlets, at most `chunk_max` at a time: a `Vec` of
-    /// the size that an inlet takes changes hands without being copied.
-    pub(crate) fn outlet(&self, credit: Credit, chunk_max: usize) -> Outlet<T, D> {
-        self.add_outlet(OutletState::new(Some(credit), chunk_max))
-    }
-
-    /// Makes an outlet that is asked for what the inlets demand.
-    pub(crate) fn outlet_on_demand(&self) -> Outlet<T, D> {
-        self.add_outlet(OutletState::new(None, usize::MAX))
-    }
-
-    fn add_outlet(&self, outlet: OutletState) -> Outlet<T, D> {
-        let id = self.shared.lock().add_outlet(outlet);
+    /// Makes an outlet of which at most `chunk_max` messages are requested at a time: a `Vec` of the size that an inlet takes changes
+    /// hands without being copied.
+    ///
+    /// What is requested from an outlet is not requested from others. For no outlet to starve while others have nothing to send, a
+    /// bounded link must request more while each of the others has its `chunk_max` outstanding: its `min` must be as high as those
+    /// together.
+    pub(crate) fn outlet(&self, chunk_max: usize) -> Outlet<T, D> {
+        let id = self.shared.lock().add_outlet(OutletState::new(chunk_max));
         Outlet::new(Arc::clone(&self.shared), id)
     }
 
@@ -101,7 +97,30 @@ impl<T, D: Dispatch<T>> Link<T, D> {
 }
 
 impl<T, D: Dispatch<T, Options = ()>> Link<T, D> {
-    /// Makes an inlet that takes whatever is buffered.
+    /// Makes a link that requests as many messages as `bound` allows, whether inlets are there or not.
+    pub(crate) fn bounded(dispatch: D, bound: LinkBound) -> Self {
+        Self::bounded_beside(dispatch, bound, |_| false)
+    }
+
+    /// As [`bounded`](Self::bounded), for a link to which messages are sent that are not requested: those that `is_unrequested`
+    /// recognizes. They do not count towards the bound.
+    pub(crate) fn bounded_beside(
+        dispatch: D,
+        bound: LinkBound,
+        is_unrequested: fn(&T) -> bool,
+    ) -> Self {
+        Self {
+            shared: Arc::new(SharedLink::new(dispatch, Some(bound), is_unrequested)),
+        }
+    }
+
+    /// Makes an outlet for unrequested messages. Its [`demand`](Outlet::demand) returns 1 while no more of them are buffered than the
+    /// bound's `min`, and nothing is requested from it.
+    pub(crate) fn outlet_unrequested(&self) -> Outlet<T, D> {
+        self.outlet(0)
+    }
+
+    /// Makes an inlet of a bounded link: it takes whatever is buffered.
     pub(crate) fn inlet(&self) -> Inlet<T, D> {
         let subscribed = self.subscribe((), DemandMode::Unlimited);
         subscribed.expect("a dispatcher without options refuses no inlet")

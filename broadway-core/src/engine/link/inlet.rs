@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     end::End,
-    machine::dispatch::{Dispatch, InletId},
+    machine::dispatch::{Dispatch, GiveBack, InletId},
     sync::Arc,
 };
 
@@ -252,14 +252,16 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
     pub(crate) fn keep_last(&mut self) {
         let mut wakes = WakeList::default();
         let mut state = self.shared.lock();
-        state.dispatch.done_except_last(self.id);
+        state.dispatch.done(self.id, 1);
         state.propagate(&mut wakes);
         drop(state);
         wakes.wake();
     }
+}
 
-    /// Returns the tail of the chunk to the front of the queue, in its order, for any inlet to take. Only for an inlet whose demand is
-    /// [`Unlimited`](super::DemandMode::Unlimited): other inlets see the end without waiting for those that state a demand.
+impl<T, D: GiveBack<T>> Inlet<T, D> {
+    /// Returns the tail of the chunk to the front of the queue, in its order, for any inlet to take. Only for bounded links: where inlets
+    /// demand, they see the end without waiting for those that hold a chunk.
     pub(crate) fn give_back(&mut self, rest: &mut Vec<T>) {
         let mut wakes = WakeList::default();
         let mut state = self.shared.lock();

@@ -7,7 +7,7 @@ use crate::machine::credit::Credit;
 /// How much an inlet may take, and when its demand is renewed.
 #[derive(Debug)]
 pub(crate) enum DemandMode {
-    /// Takes whatever is buffered, and states no demand: the outlets have credits.
+    /// Takes whatever is buffered, and states no demand: the link is bounded.
     Unlimited,
     /// Takes as many as it demanded. Demands more whenever it has handled enough.
     Automatic(Credit),
@@ -28,8 +28,7 @@ impl DemandMode {
         }
     }
 
-    /// Whether the inlet may give back what it took. Inlets that state a demand handle what they took, or lose it.
-    pub(super) fn may_give_back(&self) -> bool {
+    pub(super) fn is_unlimited(&self) -> bool {
         matches!(self, Self::Unlimited)
     }
 

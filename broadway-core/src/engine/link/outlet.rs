@@ -7,10 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{state::SharedLink, wake_list::WakeList};
+use super::{
+    outlet_state::{OutletId, OutletState},
+    state::SharedLink,
+    wake_list::WakeList,
+};
 use crate::{
     end::End,
-    machine::dispatch::{Dispatch, Mark, Offered, OutletId},
+    machine::dispatch::{Dispatch, Mark, Offered},
     sync::Arc,
 };
 
@@ -25,9 +29,11 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         Self { shared, id }
     }
 
-    /// Waits until messages are requested, and returns how many. Returns `None` if no inlet is left, or the outlet is closed.
+    /// Waits until messages are requested from this outlet, and returns how many: also those that were returned before and not sent.
+    /// Returns `None` if no inlet is left, or the outlet is closed.
     ///
-    /// Several tasks may wait on one outlet. All see the same demand, so together they may exceed it by one `Vec` each.
+    /// Several tasks may wait on one outlet. All see the same demand, so together they may exceed it by one `Vec` each. What is requested
+    /// here is requested nowhere else until it is sent or the outlet closes.
     ///
     /// # Panics
     ///
@@ -35,7 +41,7 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the demand stays.
+    /// Cancel safe: demand that was returned before stays, and other demand goes to other outlets.
     pub(crate) fn demand(&self) -> DemandFuture<'_, T, D> {
         DemandFuture {
             outlet: self,
@@ -50,6 +56,41 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         wait: &mut Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<NonZeroUsize>> {
+        self.poll_told(OutletState::tell_all, wait, cx)
+    }
+
+    /// Removes a wait. Requests that were meant for it go to other outlets.
+    pub(crate) fn cancel_wait(&self, wait: &mut Option<u64>) {
+        let Some(number) = wait.take() else {
+            return;
+        };
+        let mut wakes = WakeList::default();
+        let waker = self
+            .shared
+            .lock()
+            .cancel_demand_wait(self.id, number, &mut wakes);
+        // After the lock: with its last waker a task may drop ends of this link.
+        drop(waker);
+        wakes.wake();
+    }
+
+    /// Waits until more messages are requested than the calls before have returned, and returns how many more. For one task that keeps
+    /// account of them. Polled by hand, with the panics of [`demand`](Self::demand); `wait` holds the number of this wait: pass it with
+    /// each poll.
+    pub(crate) fn poll_new_demand(
+        &self,
+        wait: &mut Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<NonZeroUsize>> {
+        self.poll_told(OutletState::tell_new, wait, cx)
+    }
+
+    fn poll_told(
+        &self,
+        tell: fn(&mut OutletState) -> usize,
+        wait: &mut Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<NonZeroUsize>> {
         let mut wakes = WakeList::default();
         let mut state = self.shared.lock();
         if let Some(payload) = state.panic.take() {
@@ -60,7 +101,7 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         let gone = state.is_abandoned(&mut wakes) || !state.outlet(self.id).is_open();
         let (polled, before) = if gone {
             (Poll::Ready(None), None)
-        } else if let Some(demand) = NonZeroUsize::new(state.request_from(self.id)) {
+        } else if let Some(demand) = NonZeroUsize::new(state.request_from(self.id, tell)) {
             (Poll::Ready(Some(demand)), None)
         } else {
             let (number, before) = state.outlet(self.id).wait(*wait, cx.waker());
@@ -72,15 +113,6 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         drop(before);
         wakes.wake();
         polled
-    }
-
-    /// Removes a wait.
-    pub(crate) fn cancel_wait(&self, wait: &mut Option<u64>) {
-        if let Some(number) = wait.take() {
-            let waker = self.shared.lock().outlet(self.id).cancel_wait(number);
-            // After the lock: with its last waker a task may drop ends of this link.
-            drop(waker);
-        }
     }
 
     /// Sends all of `events` and leaves the `Vec` empty. Never waits: wait for [`demand`](Self::demand) before.
@@ -118,9 +150,9 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         is_any_awake
     }
 
-    /// Returns how many messages were sent and not taken. 0 for an outlet on demand.
-    pub(crate) fn waiting(&self) -> usize {
-        self.shared.lock().outlet(self.id).waiting()
+    /// Returns how many [unrequested](super::Link::outlet_unrequested) messages are buffered.
+    pub(crate) fn unrequested(&self) -> usize {
+        self.shared.lock().unrequested.buffered()
     }
 
     /// Returns a mark behind all that was sent so far.

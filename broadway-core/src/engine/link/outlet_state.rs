@@ -3,15 +3,18 @@
 use std::task::Waker;
 
 use super::wake_list::WakeList;
-use crate::machine::credit::Credit;
+
+/// Identifies an outlet of a link. Not reused: a closed outlet keeps its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutletId(pub(super) usize);
 
 /// One outlet, as the link knows it.
 pub(super) struct OutletState {
-    /// `None`: an outlet on demand.
-    pub(super) credit: Option<Credit>,
     /// Requested from this outlet and not sent yet.
     outstanding: usize,
-    /// The most that is requested at once.
+    /// How many of them no task has learned of yet.
+    untold: usize,
+    /// The most that may be outstanding. 0: what it sends is never requested.
     chunk_max: usize,
     open: bool,
     waits: Vec<DemandWait>,
@@ -26,10 +29,10 @@ struct DemandWait {
 }
 
 impl OutletState {
-    pub(super) fn new(credit: Option<Credit>, chunk_max: usize) -> Self {
+    pub(super) fn new(chunk_max: usize) -> Self {
         Self {
-            credit,
             outstanding: 0,
+            untold: 0,
             chunk_max,
             open: true,
             waits: Vec::new(),
@@ -46,68 +49,57 @@ impl OutletState {
         std::mem::take(&mut self.open)
     }
 
-    /// Returns how many messages the outlet is to send next, including earlier requests if it has a credit. An outlet on demand
-    /// takes all of `unassigned` and returns only that: each request goes to one outlet, the first that comes.
-    pub(super) fn request(&mut self, unassigned: &mut usize) -> usize {
-        match &mut self.credit {
-            Some(credit) => {
-                self.outstanding += credit.request();
-                self.outstanding.min(self.chunk_max)
-            }
-            None => {
-                let assigned = std::mem::take(unassigned);
-                self.outstanding += assigned;
-                assigned
-            }
-        }
+    /// Whether it sends messages that were not requested.
+    pub(super) fn is_unrequested(&self) -> bool {
+        self.chunk_max == 0
     }
 
-    /// Records that `n` messages were sent. Unrequested ones count against the next requests. Returns how many of the inlets'
-    /// requests they serve.
+    /// Whether a task waits for demand.
+    pub(super) fn has_waits(&self) -> bool {
+        !self.waits.is_empty()
+    }
+
+    /// Moves as many requests to this outlet as it may have outstanding. Returns whether that was any.
+    pub(super) fn assign(&mut self, unassigned: &mut usize) -> bool {
+        let n = (*unassigned).min(self.chunk_max - self.outstanding);
+        *unassigned -= n;
+        self.outstanding += n;
+        self.untold += n;
+        n > 0
+    }
+
+    /// Takes back up to `max` requests that no task has learned of. Returns how many.
+    pub(super) fn take_back(&mut self, max: usize) -> usize {
+        let n = self.untold.min(max);
+        self.untold -= n;
+        self.outstanding -= n;
+        n
+    }
+
+    /// Returns how many messages are requested that no task had learned of: the caller now does.
+    pub(super) fn tell_new(&mut self) -> usize {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// Returns how many messages are requested and not sent, whether a task has learned of them or not.
+    pub(super) fn tell_all(&mut self) -> usize {
+        self.untold = 0;
+        self.outstanding
+    }
+
+    /// Records that `n` messages were sent. Returns how many of them had been requested.
     pub(super) fn sent(&mut self, n: usize) -> usize {
         debug_assert!(self.open, "nothing is sent on a closed outlet");
-        let requested = n.min(self.outstanding);
-        self.outstanding -= requested;
-        match &mut self.credit {
-            Some(credit) => {
-                credit.returned(n - requested);
-                0
-            }
-            None => requested,
-        }
+        let served = n.min(self.outstanding);
+        self.outstanding -= served;
+        self.untold = self.untold.min(self.outstanding);
+        served
     }
 
-    /// Returns how many messages were sent and not taken. 0 for an outlet on demand.
-    pub(super) fn waiting(&self) -> usize {
-        let pending = self.credit.as_ref().map_or(0, Credit::pending);
-        pending.saturating_sub(self.outstanding)
-    }
-
-    /// Returns how many of the inlets' requests this outlet will not serve any more, and forgets them.
+    /// Forgets what was requested and not sent. Returns how many messages that is.
     pub(super) fn cancel_outstanding(&mut self) -> usize {
-        match self.credit {
-            Some(_) => 0,
-            None => std::mem::take(&mut self.outstanding),
-        }
-    }
-
-    /// Records that inlets took `n` of its messages.
-    pub(super) fn taken(&mut self, n: usize, wakes: &mut WakeList) {
-        let Some(credit) = &mut self.credit else {
-            return;
-        };
-        credit.consumed(n);
-        let has_demand = self.outstanding > 0 || credit.pending() <= credit.min();
-        if has_demand && !self.waits.is_empty() {
-            self.wake(wakes);
-        }
-    }
-
-    /// Records that `n` of its messages were given back.
-    pub(super) fn given_back(&mut self, n: usize) {
-        if let Some(credit) = &mut self.credit {
-            credit.returned(n);
-        }
+        self.untold = 0;
+        std::mem::take(&mut self.outstanding)
     }
 
     /// Registers a task that waits for demand, or updates its waker if `number` is a known wait. Returns the wait's number, and the

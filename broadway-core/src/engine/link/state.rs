@@ -2,19 +2,22 @@
 
 use std::{
     any::Any,
-    marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
 };
 
 use super::{
     inlet_state::{DemandMode, InletState},
-    outlet_state::OutletState,
+    outlet_state::{OutletId, OutletState},
+    unrequested::Unrequested,
     wake_list::WakeList,
 };
 use crate::{
     end::End,
-    machine::dispatch::{Dispatch, InletId, JoinError, Offered, OutletId},
+    machine::{
+        dispatch::{Dispatch, GiveBack, InletId, JoinError, Offered},
+        link_bound::LinkBound,
+    },
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -28,25 +31,34 @@ pub(super) struct SharedLink<T, D> {
 }
 
 impl<T, D: Dispatch<T>> SharedLink<T, D> {
-    pub(super) fn new(dispatch: D) -> Self {
+    /// `is_unrequested` recognizes messages that are sent without having been requested.
+    pub(super) fn new(
+        dispatch: D,
+        bound: Option<LinkBound>,
+        is_unrequested: fn(&T) -> bool,
+    ) -> Self {
+        // Requested before there is any end: the first outlet finds them.
+        let requested = bound.map_or(0, |bound| bound.wanted(0, 0));
         let state = LinkState {
             dispatch,
+            bound,
+            unrequested: Unrequested::new(is_unrequested),
             outlets: Vec::new(),
             outlets_open: 0,
+            next_outlet: 0,
             end: End::Normal,
             inlets: Vec::new(),
             inlets_open: 0,
             last_serial: 0,
             complete: false,
-            requested: 0,
-            unassigned: 0,
+            requested,
+            unassigned: requested,
             mark_watched: false,
             panic: None,
             busy: 0,
             awake: 0,
             service_time_ns: u64::MAX,
             woken: Vec::new(),
-            item: PhantomData,
         };
         Self {
             state: Mutex::new(state),
@@ -66,8 +78,13 @@ impl<T, D: Dispatch<T>> SharedLink<T, D> {
 /// lock, and wakes what that collected afterwards.
 pub(super) struct LinkState<T, D> {
     pub(super) dispatch: D,
+    /// How many messages the link requests. `None`: as many as its inlets demand.
+    bound: Option<LinkBound>,
+    pub(super) unrequested: Unrequested<T>,
     outlets: Vec<OutletState>,
     outlets_open: usize,
+    /// The outlet that gets the next requests, if it waits for some.
+    next_outlet: usize,
     /// How the outlet that closed last did so.
     end: End,
     inlets: Vec<InletState>,
@@ -76,16 +93,15 @@ pub(super) struct LinkState<T, D> {
     last_serial: u64,
     /// The [`Link`](super::Link) is gone: no more ends will come.
     pub(super) complete: bool,
-    /// How many messages the inlets requested that were not offered yet: the unassigned ones, and those outstanding at outlets on
-    /// demand.
+    /// How many messages are requested and were not offered yet: the unassigned ones, and those outstanding at outlets.
     requested: usize,
-    /// How many of them no outlet has learned of yet.
+    /// How many of them no outlet has been given yet. If there are any, no outlet waits that could be given more.
     unassigned: usize,
     /// A task that waits for demand also waits for a mark to be passed, and is to be woken at the next change.
     pub(super) mark_watched: bool,
     /// A panic of the dispatcher that an outlet is to resume.
     pub(super) panic: Option<Box<dyn Any + Send>>,
-    /// How many inlets hold a chunk that they may give back.
+    /// How many inlets hold a chunk.
     busy: usize,
     /// How many inlets are awake.
     awake: usize,
@@ -93,15 +109,13 @@ pub(super) struct LinkState<T, D> {
     service_time_ns: u64,
     /// Scratch memory for [`Dispatch::wake`].
     woken: Vec<InletId>,
-    item: PhantomData<fn() -> T>,
 }
 
 impl<T, D: Dispatch<T>> LinkState<T, D> {
     pub(super) fn add_outlet(&mut self, outlet: OutletState) -> OutletId {
-        let id = OutletId(end_number(self.outlets.len()));
         self.outlets.push(outlet);
         self.outlets_open += 1;
-        id
+        OutletId(self.outlets.len() - 1)
     }
 
     /// Adds an inlet with the lowest id that is free. Returns the id, and the serial number that distinguishes this inlet from earlier
@@ -114,12 +128,17 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         self.last_serial += 1;
         let free = self.inlets.iter().position(|inlet| !inlet.in_use);
         let index = free.unwrap_or(self.inlets.len());
+        debug_assert_eq!(
+            self.bound.is_some(),
+            demand.is_unlimited(),
+            "either the link is bounded or its inlets demand"
+        );
         let inlet = InletState::new(self.last_serial, demand);
         match free {
             Some(index) => self.inlets[index] = inlet,
             None => self.inlets.push(inlet),
         }
-        let id = InletId(end_number(index));
+        let id = inlet_id(index);
         if let Err(error) = self.dispatch.join(id, options) {
             self.inlet(id).in_use = false;
             return Err(error);
@@ -129,7 +148,7 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
     }
 
     pub(super) fn outlet(&mut self, outlet: OutletId) -> &mut OutletState {
-        &mut self.outlets[outlet.0 as usize]
+        &mut self.outlets[outlet.0]
     }
 
     fn inlet(&mut self, inlet: InletId) -> &mut InletState {
@@ -140,9 +159,33 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         &mut self.inlet(inlet).waker
     }
 
-    /// Returns how many messages the outlet is to send next.
-    pub(super) fn request_from(&mut self, outlet: OutletId) -> usize {
-        self.outlets[outlet.0 as usize].request(&mut self.unassigned)
+    /// Gives the outlet its piece of the unassigned requests, and returns what `tell` reads there. For an outlet that sends unrequested
+    /// messages, returns 1 while few enough of them are buffered.
+    pub(super) fn request_from(
+        &mut self,
+        outlet: OutletId,
+        tell: fn(&mut OutletState) -> usize,
+    ) -> usize {
+        let state = &mut self.outlets[outlet.0];
+        if state.is_unrequested() {
+            return usize::from(self.has_room_for_unrequested());
+        }
+        state.assign(&mut self.unassigned);
+        tell(state)
+    }
+
+    fn has_room_for_unrequested(&self) -> bool {
+        self.bound
+            .is_none_or(|bound| self.unrequested.buffered() <= bound.min())
+    }
+
+    fn wake_for_unrequested(&mut self, wakes: &mut WakeList) {
+        if self.has_room_for_unrequested() {
+            let outlets = self.outlets.iter_mut();
+            outlets
+                .filter(|outlet| outlet.is_unrequested())
+                .for_each(|outlet| outlet.wake(wakes));
+        }
     }
 
     /// Returns whether no inlet will ever take again. If so, wakes all tasks that wait for demand.
@@ -150,9 +193,8 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         if self.inlets_open > 0 {
             return false;
         }
-        // A link with outlets on demand expects inlets to come and go for as long as the `Link` can make them.
-        let on_demand = self.outlets.iter().any(|outlet| outlet.credit.is_none());
-        let abandoned = self.complete || (!on_demand && !self.inlets.is_empty());
+        // Where inlets demand, they are expected to come and go for as long as the `Link` can make them.
+        let abandoned = self.complete || (self.bound.is_some() && !self.inlets.is_empty());
         if abandoned {
             self.outlets
                 .iter_mut()
@@ -163,8 +205,8 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
 
     /// Whether there will never be anything to take for this inlet.
     pub(super) fn is_finished_for(&self, inlet: InletId) -> bool {
-        // An inlet that holds a chunk may give it back, and any inlet may take it then.
-        let may_come_back = D::ANY_INLET && self.busy > 0;
+        // In a bounded link an inlet that holds a chunk may give it back, and any inlet may take it then.
+        let may_come_back = self.bound.is_some() && self.busy > 0;
         self.has_ended() && !may_come_back && self.dispatch.buffered_for(inlet) == 0
     }
 
@@ -177,7 +219,7 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         self.end.clone()
     }
 
-    /// Passes a change on to the other ends: requests what the inlets want, and wakes inlets that have something to take or have
+    /// Passes a change on to the other ends: requests what is wanted now, and wakes inlets that have something to take or have
     /// seen the end. Must be called after every change, under the same lock.
     pub(super) fn propagate(&mut self, wakes: &mut WakeList) {
         self.update_requests(wakes);
@@ -194,37 +236,93 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
 
     fn wake_finished(&mut self, wakes: &mut WakeList) {
         for index in 0..self.inlets.len() {
-            let id = InletId(end_number(index));
+            let id = inlet_id(index);
             if self.inlets[index].waker.is_some() && self.is_finished_for(id) {
                 wakes.extend(self.inlets[index].waker.take());
             }
         }
     }
 
-    /// Brings the number of requested messages to the number that inlets want. If fewer are wanted, only unassigned requests are
-    /// cancelled: an outlet that has learned of a request may be serving it.
+    /// Brings the number of requested messages to the number that the bound allows, or that the inlets demand.
     fn update_requests(&mut self, wakes: &mut WakeList) {
-        let wanted = self.dispatch.unmet_demand();
+        let wanted = match &self.bound {
+            Some(bound) => {
+                let buffered = self.dispatch.buffered() - self.unrequested.buffered();
+                bound.wanted(buffered, self.requested)
+            }
+            None => self.dispatch.unmet_demand(),
+        };
         if wanted > self.requested {
             self.unassigned += wanted - self.requested;
             self.requested = wanted;
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.wake(wakes));
-        } else {
-            let cancelled = self.unassigned.min(self.requested - wanted);
-            self.unassigned -= cancelled;
-            self.requested -= cancelled;
+            self.assign(wakes);
+        } else if wanted < self.requested {
+            self.cancel_requests(self.requested - wanted);
         }
+    }
+
+    /// Gives the unassigned requests to outlets that wait for some, in turn, and wakes their tasks. Given here and not when a task comes
+    /// for them: a quick producer would take all of them each time, before a slower one or a push runs.
+    fn assign(&mut self, wakes: &mut WakeList) {
+        let (first, count) = (self.next_outlet, self.outlets.len());
+        for index in (first..count).chain(0..first) {
+            if self.unassigned == 0 {
+                return;
+            }
+            let outlet = &mut self.outlets[index];
+            if outlet.has_waits() && outlet.assign(&mut self.unassigned) {
+                outlet.wake(wakes);
+                self.next_outlet = index + 1;
+            }
+        }
+    }
+
+    /// Takes up to `n` requests back, as far as no task has learned of them: one that has may be serving them.
+    fn cancel_requests(&mut self, n: usize) {
+        let mut left = n;
+        let unassigned = self.unassigned.min(left);
+        self.unassigned -= unassigned;
+        left -= unassigned;
+        for outlet in &mut self.outlets {
+            if left == 0 {
+                break;
+            }
+            left -= outlet.take_back(left);
+        }
+        self.requested -= n - left;
+    }
+
+    /// Removes a task's wait for demand, and returns its waker, to be dropped after the lock. Requests that were meant for the last
+    /// such task of the outlet go to other outlets.
+    pub(super) fn cancel_demand_wait(
+        &mut self,
+        outlet: OutletId,
+        number: u64,
+        wakes: &mut WakeList,
+    ) -> Option<Waker> {
+        let state = self.outlet(outlet);
+        let waker = state.cancel_wait(number);
+        if !state.has_waits() {
+            let given = state.take_back(usize::MAX);
+            self.unassigned += given;
+            self.assign(wakes);
+        }
+        waker
     }
 
     /// Sends all of `events`.
     pub(super) fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
         let n = events.len();
-        // The dispatcher first: it may call functions of the user's. If one panics, nothing has changed yet.
-        let offered = self.dispatch.offer(outlet, events);
-        let served = self.outlet(outlet).sent(n);
-        self.requested -= served;
+        // The dispatcher first: it may call functions of the user's. If one panics, nothing has changed yet. It leaves `events` empty.
+        if self.outlets[outlet.0].is_unrequested() {
+            self.unrequested.entered(events);
+            return self.dispatch.offer(events);
+        }
+        let offered = self.dispatch.offer(events);
+        let state = &mut self.outlets[outlet.0];
+        // What it sends without having learned of a request serves one all the same.
+        state.assign(&mut self.unassigned);
+        self.requested -= state.sent(n);
         offered
     }
 
@@ -267,10 +365,9 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
 
     /// Counts what the inlet holds, and did not give back, as handled.
     pub(super) fn finish_chunk(&mut self, inlet: InletId) {
-        let state = &self.inlets[inlet.0 as usize];
-        if state.held > 0 {
-            self.busy -= usize::from(state.demand.may_give_back());
-            self.dispatch.done(inlet);
+        if self.inlets[inlet.0 as usize].held > 0 {
+            self.busy -= 1;
+            self.dispatch.done(inlet, 0);
             self.request_more(inlet);
         }
     }
@@ -289,14 +386,13 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         wakes: &mut WakeList,
     ) -> usize {
         let max = max.min(self.inlet(inlet).take_max());
-        let outlets = &mut self.outlets;
-        let mut freed = |outlet: OutletId, n| outlets[outlet.0 as usize].taken(n, wakes);
-        let taken = self.dispatch.take(inlet, max, out, &mut freed);
+        let taken = self.dispatch.take(inlet, max, out);
         if taken > 0 {
-            let state = self.inlet(inlet);
-            state.held = taken;
-            let may_give_back = state.demand.may_give_back();
-            self.busy += usize::from(may_give_back);
+            if self.unrequested.taken(&out[out.len() - taken..]) {
+                self.wake_for_unrequested(wakes);
+            }
+            self.inlet(inlet).held = taken;
+            self.busy += 1;
         }
         self.set_awake(inlet, taken > 0);
         taken
@@ -317,10 +413,9 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
 
     /// Counts an inlet that found nothing to take as awake with a chunk: it gets one elsewhere.
     pub(super) fn hold_elsewhere(&mut self, inlet: InletId) {
-        let state = self.inlet(inlet);
-        state.held = 1;
-        let may_give_back = state.demand.may_give_back();
-        self.busy += usize::from(may_give_back);
+        // How many is not known yet. It may give back any part of them.
+        self.inlet(inlet).held = usize::MAX;
+        self.busy += 1;
         self.set_awake(inlet, true);
     }
 
@@ -372,7 +467,7 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
     pub(super) fn wake_parked(&mut self, wakes: &mut WakeList) {
         let parked = self.inlets.iter().position(|inlet| inlet.waker.is_some());
         if let Some(index) = parked {
-            let id = InletId(end_number(index));
+            let id = inlet_id(index);
             wakes.extend(self.waker(id).take());
             self.set_awake(id, true);
         }
@@ -388,13 +483,6 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
             u64::MAX => sample_ns,
             before_ns => sample_ns.max(before_ns - before_ns / 4),
         };
-    }
-
-    pub(super) fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>) {
-        let outlets = &mut self.outlets;
-        let mut given_back = |outlet: OutletId, n| outlets[outlet.0 as usize].given_back(n);
-        self.dispatch.give_back(inlet, rest, &mut given_back);
-        self.set_awake(inlet, false);
     }
 
     /// Removes an inlet. Returns its waker, to be dropped after the lock.
@@ -441,11 +529,23 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
     }
 }
 
+impl<T, D: GiveBack<T>> LinkState<T, D> {
+    pub(super) fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>) {
+        assert!(
+            self.bound.is_some() && rest.len() <= self.inlets[inlet.0 as usize].held,
+            "an inlet of a bounded link gives back no more than it holds"
+        );
+        self.unrequested.entered(rest);
+        self.dispatch.give_back(inlet, rest);
+        self.set_awake(inlet, false);
+    }
+}
+
 /// Whether `n` messages are worth waking an inlet while another one is awake.
 pub(super) fn is_worth_a_wake(service_time_ns: u64, n: usize) -> bool {
     service_time_ns.saturating_mul(n as u64) >= WAKE_WORTH_NS
 }
 
-fn end_number(index: usize) -> u32 {
-    u32::try_from(index).expect("a link has fewer than four billion ends over its life")
+fn inlet_id(index: usize) -> InletId {
+    InletId(u32::try_from(index).expect("a link has fewer than four billion inlets at a time"))
 }

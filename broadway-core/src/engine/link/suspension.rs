@@ -1,8 +1,6 @@
 //! [`watch_suspension`]: notices when the task of an inlet waits while it holds a chunk.
 
-use std::future::poll_fn;
-
-use futures_util::future::BoxFuture;
+use std::{future::poll_fn, pin::Pin};
 
 use super::{state::SharedLink, wake_list::WakeList};
 use crate::{
@@ -33,11 +31,14 @@ impl<T, D: Dispatch<T>> SuspensionWatch<T, D> {
     }
 }
 
+/// The boxed task of an inlet.
+type InletTask<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Returns the task of an inlet, which calls `suspended` whenever it is pending, for whatever reason.
 pub(crate) fn watch_suspension<'a>(
     suspended: impl Fn() + Send + 'a,
-    mut task: BoxFuture<'a, ()>,
-) -> BoxFuture<'a, ()> {
+    mut task: InletTask<'a>,
+) -> InletTask<'a> {
     Box::pin(poll_fn(move |cx| {
         let polled = task.as_mut().poll(cx);
         if polled.is_pending() {

@@ -2,24 +2,24 @@
 
 use std::task::Waker;
 
-/// Wakers held without an allocation.
-const INLINE: usize = 8;
-
-/// Holds up to 8 wakers without allocating; more spill into a `Vec`.
+/// Holds up to two wakers without an allocation. Most locks wake nothing, and most others one task, so an empty list is small and quick to
+/// make and drop.
 #[derive(Default)]
 pub(super) struct WakeList {
-    inline: [Option<Waker>; INLINE],
-    len: usize,
-    spilled: Vec<Waker>,
+    first: Option<Waker>,
+    second: Option<Waker>,
+    /// More, after those. Empty unless both are set.
+    others: Vec<Waker>,
 }
 
 impl WakeList {
     pub(super) fn push(&mut self, waker: Waker) {
-        if self.len < INLINE {
-            self.inline[self.len] = Some(waker);
-            self.len += 1;
+        if self.first.is_none() {
+            self.first = Some(waker);
+        } else if self.second.is_none() {
+            self.second = Some(waker);
         } else {
-            self.spilled.push(waker);
+            self.others.push(waker);
         }
     }
 
@@ -28,18 +28,24 @@ impl WakeList {
     }
 
     /// Wakes all. Must not be called under a lock: a waker may run any code.
+    #[inline]
     pub(super) fn wake(self) {
-        let Self {
-            inline,
-            spilled,
-            len,
-        } = self;
-        if len > 0 {
-            inline
-                .into_iter()
-                .flatten()
-                .chain(spilled)
-                .for_each(Waker::wake);
+        if self.first.is_some() {
+            self.wake_some();
         }
+    }
+
+    #[inline(never)]
+    fn wake_some(self) {
+        let Self {
+            first,
+            second,
+            others,
+        } = self;
+        first
+            .into_iter()
+            .chain(second)
+            .chain(others)
+            .for_each(Waker::wake);
     }
 }

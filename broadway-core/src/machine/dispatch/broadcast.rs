@@ -15,9 +15,8 @@
 //! the front of the backlog, in order, for the next inlet. Without inlets everything stays in the backlog. (GenStage
 //! delivers in that case late and out of order, its issue 311.)
 //!
-//! **Counting.** For the outlets an event is freed when it is distributed, which the next `take` of any inlet reports:
-//! from then on the demand of the inlets covers it. [`buffered`](Dispatch::buffered) counts the backlog and the longest
-//! queue, so an event that waits for several inlets counts once. With selectors it is the least that waits.
+//! **Counting.** [`buffered`](Dispatch::buffered) counts the backlog and the longest queue, so an event that waits for
+//! several inlets counts once. With selectors it is the least that waits.
 //!
 //! **Panics.** A selector or a clone that panics leaves everything as it was: the chunk is whole, in the outlet's `Vec`
 //! if it was being offered, and in the backlog if it waited there. The panic propagates to the caller of `offer`,
@@ -36,16 +35,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use self::copies::{Copies, EventSlices};
 pub use self::selector::Selector;
-use super::event_queue::EventQueue;
 use super::inlet_table::InletTable;
-use super::outlet_runs::OutletRuns;
 use super::segments::Segments;
-use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
+use super::{Dispatch, InletId, JoinError, Mark, Offered};
 
 /// The dispatcher to all inlets; see the [module docs](self).
 ///
 /// ```
-/// use broadway_core::machine::dispatch::{Broadcast, Dispatch, InletId, OutletId, Selector};
+/// use broadway_core::machine::dispatch::{Broadcast, Dispatch, InletId, Selector};
 ///
 /// let (all, even) = (InletId(0), InletId(1));
 /// let mut broadcast = Broadcast::new();
@@ -55,21 +52,17 @@ use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
 /// broadcast.demand(even, 3);
 /// assert_eq!(broadcast.unmet_demand(), 3);
 ///
-/// let _ = broadcast.offer(OutletId(0), &mut vec![1, 2, 3, 4]);
+/// let _ = broadcast.offer(&mut vec![1, 2, 3, 4]);
 /// let (mut first, mut second) = (Vec::new(), Vec::new());
-/// broadcast.take(all, 10, &mut first, &mut |_, _| {});
-/// broadcast.take(even, 10, &mut second, &mut |_, _| {});
+/// broadcast.take(all, 10, &mut first);
+/// broadcast.take(even, 10, &mut second);
 /// assert_eq!((first, second), (vec![1, 2, 3, 4], vec![2, 4]));
 /// # Ok::<(), broadway_core::machine::dispatch::JoinError>(())
 /// ```
 #[derive(Debug)]
 pub struct Broadcast<T> {
     /// Offered and not distributed.
-    backlog: EventQueue<T>,
-    /// How many events at the front of the backlog were distributed, and freed, before.
-    fallen_back: usize,
-    /// Distributed and not reported as freed yet.
-    freed: OutletRuns,
+    backlog: Segments<T>,
     /// How many events were ever offered.
     offered: u64,
     inlets: InletTable<BroadcastInlet<T>>,
@@ -91,8 +84,6 @@ struct BroadcastInlet<T> {
     queue: Segments<T>,
     /// The demand beyond the distributed events.
     room: usize,
-    /// How many events it took and is not done with.
-    held: usize,
     /// How many events it sleeps for; 0 while awake.
     asked: usize,
 }
@@ -101,9 +92,7 @@ impl<T> Broadcast<T> {
     /// Creates a dispatcher without events or inlets.
     pub fn new() -> Self {
         Self {
-            backlog: EventQueue::default(),
-            fallen_back: 0,
-            freed: OutletRuns::default(),
+            backlog: Segments::default(),
             offered: 0,
             inlets: InletTable::new(),
             joined: Vec::new(),
@@ -122,11 +111,8 @@ impl<T> Broadcast<T> {
     /// Distributes the front of the backlog, of which `copies` were made.
     fn distribute(&mut self, mut copies: Copies<T>) {
         let n = copies.len();
-        let mut runs = OutletRuns::default();
         let mut original = Vec::new();
-        self.backlog
-            .take(n, &mut original, &mut runs, &mut |_, _| {});
-        self.count_freed(n, &mut runs);
+        self.backlog.take(n, &mut original);
         for (at, &inlet) in self.joined.iter().enumerate() {
             let member = self.inlets.of(inlet);
             let mut part = copies.part(at, &mut original);
@@ -145,20 +131,6 @@ impl<T> Broadcast<T> {
         }
         self.copies = copies;
         self.measure();
-    }
-
-    /// Records that `n` events of these outlets are distributed. Events that were distributed before are not freed
-    /// again.
-    fn count_freed(&mut self, n: usize, runs: &mut OutletRuns) {
-        let mut before = self.fallen_back.min(n);
-        self.fallen_back -= before;
-        while before > 0 {
-            let run = runs.pop_front(before).expect("a run for each event");
-            before -= run.n;
-        }
-        while let Some(run) = runs.pop_front(usize::MAX) {
-            self.freed.push_back(run);
-        }
     }
 }
 
@@ -186,9 +158,8 @@ impl<T: Clone> Broadcast<T> {
     /// Drops the events that were to be distributed. They would panic again at every demand, and the link would never
     /// end.
     fn drop_due(&mut self) {
-        let (mut due, mut runs) = (Vec::new(), OutletRuns::default());
-        self.backlog
-            .take(self.room, &mut due, &mut runs, &mut |_, _| {});
+        let due = self.room.min(self.backlog.len());
+        self.backlog.take(due, &mut Vec::new());
     }
 }
 
@@ -209,7 +180,6 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
             selector,
             queue: Segments::default(),
             room: 0,
-            held: 0,
             asked: 0,
         };
         self.inlets.insert(inlet, member);
@@ -224,44 +194,33 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
         };
         self.joined.retain(|&other| other != inlet);
         if self.joined.is_empty() {
-            self.fallen_back += member.queue.len();
             self.backlog.prepend_all(member.queue);
         }
         self.measure();
         self.catch_up();
     }
 
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+    fn offer(&mut self, events: &mut Vec<T>) -> Offered<T> {
         let n = events.len() as u64;
         if self.room == 0 || self.backlog.len() > 0 {
-            self.backlog.append(outlet, events);
+            self.backlog.append(events);
         } else {
             let mut copies = std::mem::take(&mut self.copies);
             let source = EventSlices::new(std::iter::once(events.as_slice()));
             copies.make(source, &mut self.inlets, &self.joined);
             // All user code has run: from here on the chunk may move.
-            self.backlog.append(outlet, events);
+            self.backlog.append(events);
             self.distribute(copies);
         }
         self.offered += n;
         Offered::all()
     }
 
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<T>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
-        while let Some(run) = self.freed.pop_front(usize::MAX) {
-            freed(run.outlet, run.n);
-        }
+    fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<T>) -> usize {
         let member = self.inlets.of(inlet);
         let n = member.queue.len().min(max);
         member.queue.take(n, out);
         member.asked = 0;
-        member.held += n;
         n
     }
 
@@ -284,26 +243,6 @@ impl<T: Clone> Dispatch<T> for Broadcast<T> {
                 out.push(inlet);
             }
         }
-    }
-
-    /// The rest goes to the front of the inlet's own queue. The others have their copies, so no outlet is charged.
-    fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<T>,
-        _returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        let member = self.inlets.of(inlet);
-        let held = member.held.checked_sub(rest.len());
-        member.held = held.expect("an inlet gives back no more than it holds");
-        member.queue.prepend(rest);
-        if member.asked > 0 {
-            self.due.push_back(inlet);
-        }
-    }
-
-    fn done(&mut self, inlet: InletId) {
-        self.inlets.of(inlet).held = 0;
     }
 
     fn buffered(&self) -> usize {

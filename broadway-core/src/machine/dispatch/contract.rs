@@ -7,13 +7,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InletId(pub u32);
 
-/// Identifies one outlet, a producer's end of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OutletId(pub u32);
-
 /// Decides which inlet gets which event.
 ///
-/// Outlets *offer* whole chunks and inlets *take* from the dispatcher's buffer. An inlet *holds* the events it took
+/// Producers *offer* whole chunks and inlets *take* from the dispatcher's buffer. An inlet *holds* the events it took
 /// until `done`. An inlet that finds nothing *waits* until `wake` lists it.
 ///
 /// # Write your own
@@ -35,17 +31,15 @@ pub struct OutletId(pub u32);
 /// [`WaitingInlets`](super::WaitingInlets) handles the sleepers for all dispatchers that let any inlet take any event,
 /// and [`InletDemands`](super::InletDemands) adds up the demand.
 ///
-/// The other methods have defaults. `done`, `done_except_last` and `give_back` are for dispatchers whose inlets hold
-/// events (links between stages give nothing back); `mark` and `has_passed` for those that set events aside for inlets
-/// that have not demanded them. `demand` and `unmet_demand` have defaults too, but without them a link between stages
-/// requests nothing from its producers. Links whose inlets demand do not count the room of outlets: there `freed` need
-/// not be called.
+/// The other methods have defaults. `done` is for dispatchers that hold events back until others are handled; `mark` and
+/// `has_passed` for those that set events aside for inlets that have not demanded them. `demand` and `unmet_demand` have
+/// defaults too, but without them a link between stages requests nothing from its producers.
 ///
 /// This dispatcher serves urgent events before all others:
 ///
 /// ```
 /// use broadway_core::machine::dispatch::{
-///     WaitingInlets, InletDemands, Dispatch, InletId, JoinError, Offered, OutletId,
+///     WaitingInlets, InletDemands, Dispatch, InletId, JoinError, Offered,
 /// };
 /// use std::collections::VecDeque;
 ///
@@ -74,7 +68,7 @@ pub struct OutletId(pub u32);
 ///         self.demands.remove(inlet);
 ///     }
 ///
-///     fn offer(&mut self, _: OutletId, events: &mut Vec<Alarm>) -> Offered<Alarm> {
+///     fn offer(&mut self, events: &mut Vec<Alarm>) -> Offered<Alarm> {
 ///         for alarm in events.drain(..) {
 ///             if alarm.urgent {
 ///                 self.urgent.push_back(alarm);
@@ -85,13 +79,7 @@ pub struct OutletId(pub u32);
 ///         Offered::all()
 ///     }
 ///
-///     fn take(
-///         &mut self,
-///         inlet: InletId,
-///         max: usize,
-///         out: &mut Vec<Alarm>,
-///         _: &mut dyn FnMut(OutletId, usize),
-///     ) -> usize {
+///     fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<Alarm>) -> usize {
 ///         self.waiting.remove(inlet);
 ///         let n = max.min(self.buffered());
 ///         let urgent = n.min(self.urgent.len());
@@ -130,9 +118,9 @@ pub struct OutletId(pub u32);
 ///
 /// let alarm = |urgent, text| Alarm { urgent, text };
 /// let mut sent = vec![alarm(false, "tea is cold"), alarm(true, "fire")];
-/// let _ = dispatch.offer(OutletId(0), &mut sent);
+/// let _ = dispatch.offer(&mut sent);
 /// let mut taken = Vec::new();
-/// dispatch.take(inlet, 1, &mut taken, &mut |_, _| {});
+/// dispatch.take(inlet, 1, &mut taken);
 /// assert_eq!(taken[0].text, "fire");
 /// # Ok::<(), JoinError>(())
 /// ```
@@ -157,27 +145,19 @@ pub trait Dispatch<T> {
     /// Fails if the options name something that does not exist or is taken. The inlet has not joined then.
     fn join(&mut self, inlet: InletId, seat: Self::Options) -> Result<(), JoinError>;
 
-    /// Removes an inlet, with its wait and the events promised to it. Events it still holds count as handled: call
-    /// [`give_back`](Self::give_back) first for those that were not. An inlet that never joined is ignored.
+    /// Removes an inlet, with its wait and the events promised to it. Events it still holds count as handled. An inlet
+    /// that never joined is ignored.
     fn leave(&mut self, inlet: InletId);
 
     /// Takes all of `events`, in their order. The `Vec` is left empty and keeps a capacity.
     ///
-    /// Events that the return value counts or contains never entered the buffer, so the outlet may use their room again
-    /// at once.
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T>;
+    /// Events that the return value counts or contains never entered the buffer.
+    fn offer(&mut self, events: &mut Vec<T>) -> Offered<T>;
 
     /// Moves up to `max` events for `inlet` to the end of `out`. Returns how many.
     ///
-    /// Calls `freed` with the number of events that left the buffer, by outlet. The inlet holds the events until
-    /// [`done`](Self::done); taking again before that adds to them.
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<T>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize;
+    /// The inlet holds the events until [`done`](Self::done); taking again before that adds to them.
+    fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<T>) -> usize;
 
     /// Records that the inlet found too few events and sleeps until `n` more are available, or fewer.
     ///
@@ -190,34 +170,11 @@ pub trait Dispatch<T> {
     /// woken than the buffered events can serve.
     fn wake(&mut self, out: &mut Vec<InletId>);
 
-    /// Puts the last of the events that the inlet holds back to the front of the buffer, unhandled and in their order.
-    ///
-    /// Empties `rest`, keeping its capacity, and calls `returned` with the number of events that entered the buffer
-    /// again, by outlet. Only pipelines give events back; the default accepts none.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `rest` is longer than what the inlet holds.
-    fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<T>,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        let _ = (inlet, returned);
-        assert!(rest.is_empty(), "this dispatcher takes nothing back");
-    }
-
-    /// Records that all events that the inlet holds have been handled, except the last.
+    /// Records that all events that the inlet holds have been handled, except the last `kept`.
     ///
     /// Events that were blocked by the others become available. Dispatchers that hold nothing back ignore it.
-    fn done_except_last(&mut self, inlet: InletId) {
-        let _ = inlet;
-    }
-
-    /// Records that all events that the inlet holds have been handled. Dispatchers that hold nothing back ignore it.
-    fn done(&mut self, inlet: InletId) {
-        let _ = inlet;
+    fn done(&mut self, inlet: InletId, kept: usize) {
+        let _ = (inlet, kept);
     }
 
     /// Returns how many events wait in the buffer. Events that inlets hold do not count.
@@ -233,15 +190,15 @@ pub trait Dispatch<T> {
 
     /// Adds `n` to the demand of the inlet, which takes no more events than it has demanded.
     ///
-    /// Only links whose inlets demand call this and [`unmet_demand`](Self::unmet_demand). Links whose outlets have a
-    /// credit do not.
+    /// Links between stages call this and [`unmet_demand`](Self::unmet_demand). The links of pipelines are bounded
+    /// instead, and do not.
     fn demand(&mut self, inlet: InletId, n: usize) {
         let _ = (inlet, n);
     }
 
     /// Returns how many more events the inlets could take, beyond those that are buffered.
     ///
-    /// The link keeps that many requested from its outlets. It does not request events again that are requested and
+    /// The link keeps that many requested from its producers. It does not request events again that are requested and
     /// not yet offered. Events that end without being taken (discarded, or set aside for an inlet that has not demanded them)
     /// need no further accounting: they were offered, and `unmet_demand` has not fallen.
     fn unmet_demand(&self) -> usize {
@@ -261,6 +218,17 @@ pub trait Dispatch<T> {
         let _ = mark;
         true
     }
+}
+
+/// A dispatcher that takes events back: those of the links in pipelines.
+pub trait GiveBack<T>: Dispatch<T> {
+    /// Puts the last of the events that the inlet holds back to the front of the buffer, unhandled and in their order.
+    /// Empties `rest`, keeping its capacity.
+    ///
+    /// # Panics
+    ///
+    /// May panic if `rest` is longer than what the inlet holds.
+    fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>);
 }
 
 /// A point in the sequence of offered events, with one count for each queue of the dispatcher.
@@ -292,7 +260,7 @@ impl std::error::Error for JoinError {}
 
 /// The events of an offer that were not buffered.
 #[derive(Debug)]
-#[must_use = "discarded and misrouted events have to be given back to the outlet's room, and misrouted ones settled"]
+#[must_use = "discarded events have to be counted, and misrouted ones reported"]
 pub struct Offered<T> {
     /// How many events were dropped because the partition function discarded them.
     pub discarded: usize,

@@ -4,43 +4,28 @@
 //! stays together. Sleeping inlets are woken by the number of events they wait for, the largest first and in order
 //! among equals, as GenStage's demand dispatcher serves them.
 //!
-//! Run lengths beside the events record the outlet of each, and per inlet the outlets of the events it holds, so that events
-//! that are given back count towards the right outlet. Order holds only up to `take`, because inlets work at the same
-//! time. The buffer itself has no limit: the credit of the outlets is the limit. The ring keeps the largest size it
-//! ever had.
+//! Order holds only up to `take`, because inlets work at the same time. The buffer itself has no limit: what the link
+//! requests is the limit. Up to 16 emptied chunks are kept for the next ones.
 //!
 //! In a link whose inlets demand, the unmet demand is the sum of their demands less the buffered events. An inlet that
 //! leaves gives up its demand. Everything takes constant time.
 
-use super::event_queue::EventQueue;
-use super::inlet_table::InletTable;
-use super::outlet_runs::OutletRuns;
-use super::{Dispatch, InletDemands, InletId, JoinError, Offered, OutletId, WaitingInlets};
+use super::segments::Segments;
+use super::{Dispatch, GiveBack, InletDemands, InletId, JoinError, Offered, WaitingInlets};
 
 /// The dispatcher by demand; see the [module docs](self).
 #[derive(Debug)]
 pub struct Demand<T> {
-    queue: EventQueue<T>,
-    /// The events that each inlet holds.
-    inlets: InletTable<HeldEvents>,
+    queue: Segments<T>,
     waiting: WaitingInlets,
     demands: InletDemands,
-}
-
-/// The events that an inlet took and has not finished.
-#[derive(Debug, Default)]
-struct HeldEvents {
-    runs: OutletRuns,
-    /// How many of them reduced the inlet's demand. 0 in links without demand.
-    demanded: usize,
 }
 
 impl<T> Demand<T> {
     /// Creates a dispatcher without events or inlets.
     pub fn new() -> Self {
         Self {
-            queue: EventQueue::default(),
-            inlets: InletTable::new(),
+            queue: Segments::default(),
             waiting: WaitingInlets::default(),
             demands: InletDemands::default(),
         }
@@ -58,37 +43,28 @@ impl<T> Dispatch<T> for Demand<T> {
 
     fn join(&mut self, inlet: InletId, (): ()) -> Result<(), JoinError> {
         self.leave(inlet);
-        self.inlets.insert(inlet, HeldEvents::default());
         Ok(())
     }
 
     fn leave(&mut self, inlet: InletId) {
         self.waiting.remove(inlet);
         self.demands.remove(inlet);
-        self.inlets.remove(inlet);
     }
 
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
-        self.queue.append(outlet, events);
+    fn offer(&mut self, events: &mut Vec<T>) -> Offered<T> {
+        self.queue.append(events);
         Offered::all()
     }
 
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<T>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
+    fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<T>) -> usize {
         self.waiting.remove(inlet);
-        let held = self.inlets.of(inlet);
-        let taken = self.queue.take(max, out, &mut held.runs, freed);
-        held.demanded += self.demands.reduce(inlet, taken);
+        let taken = self.queue.len().min(max);
+        self.queue.take(taken, out);
+        self.demands.reduce(inlet, taken);
         taken
     }
 
     fn wait_for(&mut self, inlet: InletId, n: usize) {
-        self.inlets.of(inlet);
         self.waiting.add(inlet, n);
     }
 
@@ -96,38 +72,22 @@ impl<T> Dispatch<T> for Demand<T> {
         self.waiting.wake(self.queue.len(), usize::MAX, out);
     }
 
-    fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<T>,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        let held = self.inlets.of(inlet);
-        let demanded = rest.len().min(held.demanded);
-        self.queue.give_back(rest, &mut held.runs, returned);
-        if demanded > 0 {
-            held.demanded -= demanded;
-            self.demands.add(inlet, demanded);
-        }
-    }
-
-    fn done(&mut self, inlet: InletId) {
-        let held = self.inlets.of(inlet);
-        held.runs.clear();
-        held.demanded = 0;
-    }
-
     fn buffered(&self) -> usize {
         self.queue.len()
     }
 
     fn demand(&mut self, inlet: InletId, n: usize) {
-        self.inlets.of(inlet);
         self.demands.add(inlet, n);
     }
 
     fn unmet_demand(&self) -> usize {
         self.demands.total().saturating_sub(self.queue.len())
+    }
+}
+
+impl<T> GiveBack<T> for Demand<T> {
+    fn give_back(&mut self, _inlet: InletId, rest: &mut Vec<T>) {
+        self.queue.prepend(rest);
     }
 }
 
@@ -138,8 +98,6 @@ mod tests {
     const A: InletId = InletId(0);
     const B: InletId = InletId(1);
     const C: InletId = InletId(2);
-    const OUTLET: OutletId = OutletId(7);
-    const OTHER: OutletId = OutletId(8);
 
     fn joined() -> Demand<u32> {
         let mut demand = Demand::new();
@@ -149,19 +107,17 @@ mod tests {
         demand
     }
 
-    fn offer(demand: &mut Demand<u32>, outlet: OutletId, events: std::ops::Range<u32>) {
+    fn offer(demand: &mut Demand<u32>, events: std::ops::Range<u32>) {
         let mut events = events.collect();
-        assert_eq!(demand.offer(outlet, &mut events).discarded, 0);
+        assert_eq!(demand.offer(&mut events).discarded, 0);
         assert!(events.is_empty());
     }
 
-    fn take(demand: &mut Demand<u32>, inlet: InletId, max: usize) -> (Vec<u32>, Vec<(u32, usize)>) {
-        let (mut out, mut freed) = (Vec::new(), Vec::new());
-        let n = demand.take(inlet, max, &mut out, &mut |outlet, n| {
-            freed.push((outlet.0, n));
-        });
+    fn take(demand: &mut Demand<u32>, inlet: InletId, max: usize) -> Vec<u32> {
+        let mut out = Vec::new();
+        let n = demand.take(inlet, max, &mut out);
         assert_eq!(n, out.len());
-        (out, freed)
+        out
     }
 
     fn woken(demand: &mut Demand<u32>) -> Vec<InletId> {
@@ -171,15 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn events_come_out_in_order_and_are_counted_to_their_outlets() {
+    fn events_come_out_in_order() {
         let mut demand = joined();
-        offer(&mut demand, OUTLET, 0..3);
-        offer(&mut demand, OTHER, 3..5);
-        assert_eq!(
-            take(&mut demand, A, 4),
-            (vec![0, 1, 2, 3], vec![(7, 3), (8, 1)])
-        );
-        assert_eq!(take(&mut demand, B, 4), (vec![4], vec![(8, 1)]));
+        offer(&mut demand, 0..3);
+        offer(&mut demand, 3..5);
+        assert_eq!(take(&mut demand, A, 4), [0, 1, 2, 3]);
+        assert_eq!(take(&mut demand, B, 4), [4]);
         assert_eq!(demand.buffered(), 0);
     }
 
@@ -189,7 +142,7 @@ mod tests {
         demand.wait_for(A, 5);
         demand.wait_for(B, 10);
         demand.wait_for(C, 5);
-        offer(&mut demand, OUTLET, 0..100);
+        offer(&mut demand, 0..100);
         assert_eq!(woken(&mut demand), [B, A, C]);
         assert_eq!(woken(&mut demand), []);
     }
@@ -199,11 +152,11 @@ mod tests {
         let mut demand = joined();
         demand.wait_for(A, 5);
         demand.wait_for(B, 5);
-        offer(&mut demand, OUTLET, 0..5);
+        offer(&mut demand, 0..5);
         assert_eq!(woken(&mut demand), [A]);
         // A has not come yet: its five events are no reason to wake B.
         assert_eq!(woken(&mut demand), []);
-        offer(&mut demand, OUTLET, 5..6);
+        offer(&mut demand, 5..6);
         assert_eq!(woken(&mut demand), [B]);
     }
 
@@ -212,9 +165,9 @@ mod tests {
         let mut demand = joined();
         demand.wait_for(A, 5);
         demand.wait_for(B, 5);
-        offer(&mut demand, OUTLET, 0..5);
+        offer(&mut demand, 0..5);
         assert_eq!(woken(&mut demand), [A]);
-        assert_eq!(take(&mut demand, A, 2).0, [0, 1]);
+        assert_eq!(take(&mut demand, A, 2), [0, 1]);
         assert_eq!(woken(&mut demand), [B]);
         demand.leave(B);
         assert_eq!(demand.buffered(), 3);
@@ -227,25 +180,18 @@ mod tests {
         let mut demand = joined();
         demand.wait_for(A, 5);
         demand.wait_for(A, 0);
-        offer(&mut demand, OUTLET, 0..5);
+        offer(&mut demand, 0..5);
         assert_eq!(woken(&mut demand), []);
     }
 
     #[test]
-    fn what_comes_back_is_first_again_and_counted_to_its_outlet() {
+    fn what_comes_back_is_first_again() {
         let mut demand = joined();
-        offer(&mut demand, OUTLET, 0..3);
-        offer(&mut demand, OTHER, 3..6);
+        offer(&mut demand, 0..3);
+        offer(&mut demand, 3..6);
         take(&mut demand, A, 5);
-        let mut returned = Vec::new();
-        demand.give_back(A, &mut vec![2, 3, 4], &mut |outlet, n| {
-            returned.push((outlet.0, n));
-        });
-        assert_eq!(returned, [(8, 2), (7, 1)]);
-        assert_eq!(
-            take(&mut demand, B, 9),
-            (vec![2, 3, 4, 5], vec![(7, 1), (8, 3)])
-        );
+        demand.give_back(A, &mut vec![2, 3, 4]);
+        assert_eq!(take(&mut demand, B, 9), [2, 3, 4, 5]);
     }
 
     #[test]
@@ -255,7 +201,7 @@ mod tests {
         demand.demand(A, 10);
         demand.demand(B, 5);
         assert_eq!(demand.unmet_demand(), 15);
-        offer(&mut demand, OUTLET, 0..7);
+        offer(&mut demand, 0..7);
         assert_eq!(demand.unmet_demand(), 8);
         take(&mut demand, B, 5);
         assert_eq!(
@@ -263,7 +209,7 @@ mod tests {
             8,
             "what was there went to who had demanded it"
         );
-        offer(&mut demand, OUTLET, 7..20);
+        offer(&mut demand, 7..20);
         assert_eq!(demand.unmet_demand(), 0);
     }
 
@@ -279,15 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_is_demanded_again_as_far_as_it_was() {
+    fn all_demands_together_are_counted_up_to_the_highest_number() {
         let mut demand = joined();
         demand.demand(A, 2);
-        offer(&mut demand, OUTLET, 0..3);
-        let (mut taken, _) = take(&mut demand, A, 3);
-        demand.give_back(A, &mut taken, &mut |_, _| {});
-        demand.leave(C);
-        assert_eq!(take(&mut demand, B, 3).0, [0, 1, 2]);
-        assert_eq!(demand.unmet_demand(), 2);
         demand.demand(B, usize::MAX);
         assert_eq!(demand.unmet_demand(), usize::MAX);
     }
@@ -295,20 +235,10 @@ mod tests {
     #[test]
     fn where_nobody_demands_nothing_is_wanted() {
         let mut demand = joined();
-        offer(&mut demand, OUTLET, 0..3);
-        let (mut taken, _) = take(&mut demand, A, 2);
-        demand.give_back(A, &mut taken, &mut |_, _| {});
+        offer(&mut demand, 0..3);
+        let mut taken = take(&mut demand, A, 2);
+        demand.give_back(A, &mut taken);
         assert_eq!(demand.unmet_demand(), 0);
         assert!(demand.has_passed(&demand.mark()));
-    }
-
-    #[test]
-    #[should_panic(expected = "no more than it holds")]
-    fn giving_back_what_was_done_is_refused() {
-        let mut demand = joined();
-        offer(&mut demand, OUTLET, 0..3);
-        take(&mut demand, A, 3);
-        demand.done(A);
-        demand.give_back(A, &mut vec![2], &mut |_, _| {});
     }
 }

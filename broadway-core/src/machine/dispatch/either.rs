@@ -1,6 +1,6 @@
 //! [`Either`]: one of two dispatchers, chosen when a link is made.
 
-use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId};
+use super::{Dispatch, GiveBack, InletId, JoinError, Mark, Offered};
 
 /// One of two dispatchers. Costs one branch per call, and calls are per chunk.
 #[derive(Debug)]
@@ -33,18 +33,12 @@ impl<T, L: Dispatch<T, Options = ()>, R: Dispatch<T, Options = ()>> Dispatch<T> 
         forward!(self, dispatch => dispatch.leave(inlet));
     }
 
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
-        forward!(self, dispatch => dispatch.offer(outlet, events))
+    fn offer(&mut self, events: &mut Vec<T>) -> Offered<T> {
+        forward!(self, dispatch => dispatch.offer(events))
     }
 
-    fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<T>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
-        forward!(self, dispatch => dispatch.take(inlet, max, out, freed))
+    fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<T>) -> usize {
+        forward!(self, dispatch => dispatch.take(inlet, max, out))
     }
 
     fn wait_for(&mut self, inlet: InletId, n: usize) {
@@ -55,21 +49,8 @@ impl<T, L: Dispatch<T, Options = ()>, R: Dispatch<T, Options = ()>> Dispatch<T> 
         forward!(self, dispatch => dispatch.wake(out));
     }
 
-    fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<T>,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        forward!(self, dispatch => dispatch.give_back(inlet, rest, returned));
-    }
-
-    fn done_except_last(&mut self, inlet: InletId) {
-        forward!(self, dispatch => dispatch.done_except_last(inlet));
-    }
-
-    fn done(&mut self, inlet: InletId) {
-        forward!(self, dispatch => dispatch.done(inlet));
+    fn done(&mut self, inlet: InletId, kept: usize) {
+        forward!(self, dispatch => dispatch.done(inlet, kept));
     }
 
     fn buffered(&self) -> usize {
@@ -94,5 +75,11 @@ impl<T, L: Dispatch<T, Options = ()>, R: Dispatch<T, Options = ()>> Dispatch<T> 
 
     fn has_passed(&self, mark: &Mark) -> bool {
         forward!(self, dispatch => dispatch.has_passed(mark))
+    }
+}
+
+impl<T, L: GiveBack<T, Options = ()>, R: GiveBack<T, Options = ()>> GiveBack<T> for Either<L, R> {
+    fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>) {
+        forward!(self, dispatch => dispatch.give_back(inlet, rest));
     }
 }

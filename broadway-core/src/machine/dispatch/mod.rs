@@ -1,6 +1,6 @@
 //! Which inlet of a link gets which event.
 //!
-//! A link holds one [`Dispatch`] behind a short lock. Outlets [`offer`](Dispatch::offer) whole chunks. Inlets *pull*:
+//! A link holds one [`Dispatch`] behind a short lock. Producers [`offer`](Dispatch::offer) whole chunks. Inlets *pull*:
 //! they return with [`done`](Dispatch::done) and [`take`](Dispatch::take), and only if none is there for them do
 //! they [`wait_for`](Dispatch::wait_for) one and sleep. An inlet that returns is the demand; one that does not is the
 //! back-pressure.
@@ -10,8 +10,9 @@
 //! or leaves, so that the same events never wake two inlets. The link must therefore let every woken inlet do one of
 //! the three.
 //!
-//! An inlet *holds* the events it took until `done`. Events that it will not handle it gives back, to the front of the
-//! buffer, and their outlet is charged for them again.
+//! An inlet *holds* the events it took until `done`. In a pipeline it gives back those that it will not handle
+//! ([`GiveBack`]), to the front of the buffer. No dispatcher knows which producer an event came from: a link requests
+//! events from all of them together.
 //!
 //! - [`Demand`]: any inlet may take any event, first come, first served.
 //! - [`Partition`]: a function maps each event to a partition; each partition has one inlet.
@@ -20,11 +21,12 @@
 //! - [`Lanes`](super::lanes::Lanes): order per live key, any inlet.
 //! - [`Either`] of two, when the choice is made at run time.
 //!
-//! # Credit and demand
+//! # Demand
 //!
-//! In a pipeline each outlet has a credit: it is asked for more when inlets have taken what it sent. Between stages the
-//! *inlets demand*: each adds to its demand with [`demand`](Dispatch::demand), the dispatcher returns the sum as
-//! [`unmet_demand`](Dispatch::unmet_demand), and the link requests that many events from its outlets. There the
+//! The link of a pipeline is *bounded*: it requests events while few are buffered
+//! ([`LinkBound`](super::link_bound::LinkBound)), and its inlets demand nothing. Between stages the *inlets demand*: each
+//! adds to its demand with [`demand`](Dispatch::demand), the dispatcher returns the sum as
+//! [`unmet_demand`](Dispatch::unmet_demand), and the link requests that many events from its producers. There the
 //! dispatchers differ:
 //!
 //! | | requested and buffered events add up to |
@@ -43,10 +45,8 @@ pub mod broadcast;
 mod contract;
 pub mod demand;
 mod either;
-mod event_queue;
 mod inlet_demands;
 mod inlet_table;
-mod outlet_runs;
 pub mod partition;
 mod partition_queues;
 pub mod route;
@@ -54,7 +54,7 @@ mod segments;
 mod waiting_inlets;
 
 pub use broadcast::{Broadcast, Selector};
-pub use contract::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
+pub use contract::{Dispatch, GiveBack, InletId, JoinError, Mark, Misrouted, Offered};
 pub use demand::Demand;
 pub use either::Either;
 pub use inlet_demands::InletDemands;

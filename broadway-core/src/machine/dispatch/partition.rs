@@ -27,12 +27,12 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::quality::FixedState;
 
 use super::partition_queues::{PartitionQueues, QueueNames, dispatch_by_queues};
-use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
+use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered};
 
 /// The dispatcher by partition; see the [module docs](self).
 ///
 /// ```
-/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, Partition, PartitionName};
+/// use broadway_core::machine::dispatch::{Dispatch, InletId, Partition, PartitionName};
 ///
 /// let mut partition = Partition::named(["even", "odd"], |n: &u32| match n {
 ///     0 => None, // discarded
@@ -41,11 +41,11 @@ use super::{Dispatch, InletId, JoinError, Mark, Misrouted, Offered, OutletId};
 /// });
 /// let inlet = InletId(0);
 /// partition.join(inlet, PartitionName("odd"))?;
-/// let offered = partition.offer(OutletId(0), &mut vec![0, 1, 2, 3]);
+/// let offered = partition.offer(&mut vec![0, 1, 2, 3]);
 /// assert_eq!(offered.discarded, 1);
 ///
 /// let mut odd = Vec::new();
-/// partition.take(inlet, 10, &mut odd, &mut |_, _| {});
+/// partition.take(inlet, 10, &mut odd);
 /// assert_eq!(odd, [1, 3]);
 /// # Ok::<(), broadway_core::machine::dispatch::JoinError>(())
 /// ```
@@ -147,7 +147,7 @@ where
         self.queues.join(inlet, &seat.0)
     }
 
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+    fn offer(&mut self, events: &mut Vec<T>) -> Offered<T> {
         let mut routes = std::mem::take(&mut self.routes);
         routes.clear();
         // All user code runs before the first event moves, because it may panic.
@@ -168,7 +168,7 @@ where
         let mut nowhere = nowhere.into_iter();
         for (event, route) in events.drain(..).zip(&routes) {
             match *route {
-                Destination::Queue(partition) => self.queues.push(outlet, event, partition),
+                Destination::Queue(partition) => self.queues.push(event, partition),
                 Destination::Discard => offered.discarded += 1,
                 Destination::Unknown => offered.misrouted.push(Misrouted {
                     event,

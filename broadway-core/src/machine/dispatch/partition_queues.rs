@@ -11,7 +11,7 @@ use std::{collections::VecDeque, fmt::Debug, hash::Hash};
 
 pub(super) use self::names::QueueNames;
 use self::queue::{PartitionQueue, QueueTotals};
-use super::{InletId, JoinError, Mark, OutletId, inlet_table::InletTable, outlet_runs::OutletRuns};
+use super::{InletId, JoinError, Mark, inlet_table::InletTable};
 
 /// The default number of events in one queue at which no more are requested.
 const QUEUE_MAX: usize = 10_000;
@@ -31,9 +31,6 @@ pub(super) struct PartitionQueues<T, K> {
 /// The state of one inlet.
 struct JoinedInlet {
     queue: usize,
-    held: OutletRuns,
-    /// How many of the events it holds reduced its demand.
-    held_demanded: usize,
     /// How many events it sleeps for; 0 while awake.
     asked: usize,
 }
@@ -64,7 +61,7 @@ impl<T, K> PartitionQueues<T, K> {
     }
 
     /// Appends an event to the queue with this number.
-    pub(super) fn push(&mut self, outlet: OutletId, event: T, queue: usize) {
+    pub(super) fn push(&mut self, event: T, queue: usize) {
         let queue = &mut self.queues[queue];
         // Only the first event of an empty queue can make a sleeping inlet servable.
         if queue.is_empty()
@@ -73,7 +70,7 @@ impl<T, K> PartitionQueues<T, K> {
         {
             self.due.push_back(inlet);
         }
-        self.totals.change(queue, |queue| queue.push(outlet, event));
+        self.totals.change(queue, |queue| queue.push(event));
     }
 
     /// Returns the demand of all inlets together beyond the events in their queues; 0 while a queue is full.
@@ -103,21 +100,11 @@ impl<T, K> PartitionQueues<T, K> {
         }
     }
 
-    pub(super) fn take(
-        &mut self,
-        inlet: InletId,
-        max: usize,
-        out: &mut Vec<T>,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> usize {
+    pub(super) fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<T>) -> usize {
         let joined = self.inlets.of(inlet);
         joined.asked = 0;
         let queue = &mut self.queues[joined.queue];
-        self.totals.change(queue, |queue| {
-            let (taken, demanded) = queue.take(max, out, &mut joined.held, freed);
-            joined.held_demanded += demanded;
-            taken
-        })
+        self.totals.change(queue, |queue| queue.take(max, out))
     }
 
     pub(super) fn wait_for(&mut self, inlet: InletId, n: usize) {
@@ -139,31 +126,6 @@ impl<T, K> PartitionQueues<T, K> {
                 out.push(inlet);
             }
         }
-    }
-
-    pub(super) fn give_back(
-        &mut self,
-        inlet: InletId,
-        rest: &mut Vec<T>,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        let joined = self.inlets.of(inlet);
-        if joined.asked > 0 {
-            self.due.push_back(inlet);
-        }
-        let demanded = rest.len().min(joined.held_demanded);
-        joined.held_demanded -= demanded;
-        let queue = &mut self.queues[joined.queue];
-        self.totals.change(queue, |queue| {
-            queue.give_back(rest, &mut joined.held, returned);
-            queue.demand(demanded);
-        });
-    }
-
-    pub(super) fn done(&mut self, inlet: InletId) {
-        let joined = self.inlets.of(inlet);
-        joined.held.clear();
-        joined.held_demanded = 0;
     }
 
     pub(super) fn buffered(&self) -> usize {
@@ -235,8 +197,6 @@ impl<T, K: Eq + Hash + Debug> PartitionQueues<T, K> {
         self.totals.change(queue, |queue| queue.assign(inlet));
         let joined = JoinedInlet {
             queue: number,
-            held: OutletRuns::default(),
-            held_demanded: 0,
             asked: 0,
         };
         self.inlets.insert(inlet, joined);
@@ -251,14 +211,8 @@ macro_rules! dispatch_by_queues {
             self.queues.leave(inlet);
         }
 
-        fn take(
-            &mut self,
-            inlet: InletId,
-            max: usize,
-            out: &mut Vec<$event>,
-            freed: &mut dyn FnMut(OutletId, usize),
-        ) -> usize {
-            self.queues.take(inlet, max, out, freed)
+        fn take(&mut self, inlet: InletId, max: usize, out: &mut Vec<$event>) -> usize {
+            self.queues.take(inlet, max, out)
         }
 
         fn wait_for(&mut self, inlet: InletId, n: usize) {
@@ -267,19 +221,6 @@ macro_rules! dispatch_by_queues {
 
         fn wake(&mut self, out: &mut Vec<InletId>) {
             self.queues.wake(out);
-        }
-
-        fn give_back(
-            &mut self,
-            inlet: InletId,
-            rest: &mut Vec<$event>,
-            returned: &mut dyn FnMut(OutletId, usize),
-        ) {
-            self.queues.give_back(inlet, rest, returned);
-        }
-
-        fn done(&mut self, inlet: InletId) {
-            self.queues.done(inlet);
         }
 
         fn buffered(&self) -> usize {

@@ -26,12 +26,12 @@ use std::fmt::{self, Debug};
 use std::hash::Hash;
 
 use super::partition_queues::{PartitionQueues, QueueNames, dispatch_by_queues};
-use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId, PartitionName};
+use super::{Dispatch, InletId, JoinError, Mark, Offered, PartitionName};
 
 /// The dispatcher by predicates; see the [module docs](self).
 ///
 /// ```
-/// use broadway_core::machine::dispatch::{Dispatch, InletId, OutletId, PartitionName, Route};
+/// use broadway_core::machine::dispatch::{Dispatch, InletId, PartitionName, Route};
 ///
 /// let mut route = Route::new()
 ///     .to("even", |n: &u32| n % 2 == 0)
@@ -40,11 +40,11 @@ use super::{Dispatch, InletId, JoinError, Mark, Offered, OutletId, PartitionName
 /// let (even, small) = (InletId(0), InletId(1));
 /// route.join(even, PartitionName("even"))?;
 /// route.join(small, PartitionName("small"))?;
-/// let _ = route.offer(OutletId(0), &mut vec![1, 2, 3, 4]);
+/// let _ = route.offer(&mut vec![1, 2, 3, 4]);
 ///
 /// let (mut first, mut second) = (Vec::new(), Vec::new());
-/// route.take(even, 10, &mut first, &mut |_, _| {});
-/// route.take(small, 10, &mut second, &mut |_, _| {});
+/// route.take(even, 10, &mut first);
+/// route.take(small, 10, &mut second);
 /// assert_eq!((first, second), (vec![2, 4], vec![1, 2]));
 /// assert_eq!(route.buffered(), 1); // the 3 waits for somebody who wants the rest
 /// # Ok::<(), broadway_core::machine::dispatch::JoinError>(())
@@ -151,7 +151,7 @@ where
         self.queues.join(inlet, &joined.0)
     }
 
-    fn offer(&mut self, outlet: OutletId, events: &mut Vec<T>) -> Offered<T> {
+    fn offer(&mut self, events: &mut Vec<T>) -> Offered<T> {
         // All user code runs before the first event moves, because it may panic.
         let mut copies = self.decide(events).into_iter();
         let mut offered = Offered::all();
@@ -165,9 +165,9 @@ where
             };
             for &target in others {
                 let copy = copies.next().expect("a copy for each target but the last");
-                self.queues.push(outlet, copy, target);
+                self.queues.push(copy, target);
             }
-            self.queues.push(outlet, event, last);
+            self.queues.push(event, last);
         }
         offered
     }

@@ -1,7 +1,5 @@
 //! One slab of events, threaded into many FIFOs.
 
-use crate::machine::dispatch::OutletId;
-
 /// No entry: the end of a list.
 const NIL: u32 = u32::MAX;
 
@@ -33,7 +31,6 @@ impl LaneQueue {
 struct SlabEntry<T> {
     /// `None` while the entry is free.
     event: Option<T>,
-    outlet: OutletId,
     next: u32,
 }
 
@@ -60,8 +57,8 @@ impl<T> EventSlab<T> {
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, fifo: &mut LaneQueue, outlet: OutletId, event: T) {
-        let index = self.insert(outlet, event, NIL);
+    pub(super) fn push_back(&mut self, fifo: &mut LaneQueue, event: T) {
+        let index = self.insert(event, NIL);
         if fifo.is_empty() {
             fifo.head = index;
         } else {
@@ -71,8 +68,8 @@ impl<T> EventSlab<T> {
         fifo.len += 1;
     }
 
-    pub(super) fn push_front(&mut self, fifo: &mut LaneQueue, outlet: OutletId, event: T) {
-        let index = self.insert(outlet, event, fifo.head);
+    pub(super) fn push_front(&mut self, fifo: &mut LaneQueue, event: T) {
+        let index = self.insert(event, fifo.head);
         if fifo.is_empty() {
             fifo.tail = index;
         }
@@ -80,13 +77,13 @@ impl<T> EventSlab<T> {
         fifo.len += 1;
     }
 
-    /// Moves the first event to the end of `out` and returns the outlet it came from.
+    /// Moves the first event to the end of `out`.
     ///
     /// # Panics
     ///
     /// Panics if the queue is empty.
     #[inline]
-    pub(super) fn pop_front(&mut self, fifo: &mut LaneQueue, out: &mut Vec<T>) -> OutletId {
+    pub(super) fn pop_front(&mut self, fifo: &mut LaneQueue, out: &mut Vec<T>) {
         let index = fifo.head;
         let node = &mut self.slab[index as usize];
         out.push(node.event.take().expect("a listed node has its event"));
@@ -95,17 +92,15 @@ impl<T> EventSlab<T> {
         node.next = self.free;
         self.free = index;
         self.len -= 1;
-        node.outlet
     }
 
     #[inline]
-    fn insert(&mut self, outlet: OutletId, event: T, next: u32) -> u32 {
+    fn insert(&mut self, event: T, next: u32) -> u32 {
         self.len += 1;
         if let Some(node) = self.slab.get_mut(self.free as usize) {
             let index = self.free;
             self.free = node.next;
             node.event = Some(event);
-            node.outlet = outlet;
             node.next = next;
             return index;
         }
@@ -115,7 +110,6 @@ impl<T> EventSlab<T> {
             .expect("fewer than 2^32 - 1 buffered events");
         self.slab.push(SlabEntry {
             event: Some(event),
-            outlet,
             next,
         });
         index

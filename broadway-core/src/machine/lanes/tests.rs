@@ -22,22 +22,22 @@ fn joined() -> Lanes<Event> {
     lanes
 }
 
-fn offer(lanes: &mut Lanes<Event>, outlet: u32, events: &[(u64, u32)]) {
+fn offer(lanes: &mut Lanes<Event>, events: &[(u64, u32)]) {
     let mut events = events.iter().map(|&(key, n)| Event(key, n)).collect();
-    assert_eq!(lanes.offer(OutletId(outlet), &mut events).discarded, 0);
+    assert_eq!(lanes.offer(&mut events).discarded, 0);
     assert!(events.is_empty());
 }
 
 fn take(lanes: &mut Lanes<Event>, inlet: InletId, max: usize) -> Vec<(u64, u32)> {
     let mut out = Vec::new();
-    let n = lanes.take(inlet, max, &mut out, &mut |_, _| {});
+    let n = lanes.take(inlet, max, &mut out);
     assert_eq!(n, out.len());
     out.into_iter().map(|event| (event.0, event.1)).collect()
 }
 
 fn give_back(lanes: &mut Lanes<Event>, inlet: InletId, rest: &[(u64, u32)]) {
     let mut rest = rest.iter().map(|&(key, n)| Event(key, n)).collect();
-    lanes.give_back(inlet, &mut rest, &mut |_, _| {});
+    lanes.give_back(inlet, &mut rest);
     assert!(rest.is_empty());
 }
 
@@ -50,12 +50,12 @@ fn woken(lanes: &mut Lanes<Event>) -> Vec<InletId> {
 #[test]
 fn a_key_in_work_waits_and_blocks_no_other() {
     let mut lanes = joined();
-    offer(&mut lanes, 0, &[(1, 0)]);
+    offer(&mut lanes, &[(1, 0)]);
     assert_eq!(take(&mut lanes, A, 10), [(1, 0)]);
-    offer(&mut lanes, 0, &[(1, 1), (2, 2), (1, 3)]);
+    offer(&mut lanes, &[(1, 1), (2, 2), (1, 3)]);
     assert_eq!(take(&mut lanes, B, 10), [(2, 2)]);
     assert_eq!(take(&mut lanes, C, 10), []);
-    lanes.done(A);
+    lanes.done(A, 0);
     assert_eq!(take(&mut lanes, C, 10), [(1, 1), (1, 3)]);
     assert_eq!(lanes.buffered(), 0);
 }
@@ -63,9 +63,9 @@ fn a_key_in_work_waits_and_blocks_no_other() {
 #[test]
 fn what_is_left_of_a_lane_goes_behind_the_others() {
     let mut lanes = joined();
-    offer(&mut lanes, 0, &[(1, 0), (1, 1), (1, 2), (2, 3)]);
+    offer(&mut lanes, &[(1, 0), (1, 1), (1, 2), (2, 3)]);
     assert_eq!(take(&mut lanes, A, 2), [(1, 0), (1, 1)]);
-    lanes.done(A);
+    lanes.done(A, 0);
     assert_eq!(take(&mut lanes, A, 9), [(2, 3), (1, 2)]);
 }
 
@@ -74,9 +74,9 @@ fn a_key_that_is_done_leaves_nothing_behind() {
     let mut lanes = joined();
     // Includes 0, which means no key.
     for round in 0..1000 {
-        offer(&mut lanes, 0, &[(round, 0)]);
+        offer(&mut lanes, &[(round, 0)]);
         assert_eq!(take(&mut lanes, A, 9), [(round, 0)]);
-        lanes.done(A);
+        lanes.done(A, 0);
     }
     assert_eq!(lanes.live_keys(), 0);
     assert_eq!((lanes.lanes.len(), lanes.buffered()), (1, 0));
@@ -85,28 +85,30 @@ fn a_key_that_is_done_leaves_nothing_behind() {
 #[test]
 fn what_comes_back_is_first_again_and_free_for_others() {
     let mut lanes = joined();
-    offer(&mut lanes, 0, &[(1, 0), (2, 1), (1, 2), (3, 3)]);
+    offer(&mut lanes, &[(1, 0), (2, 1), (1, 2), (3, 3)]);
     assert_eq!(take(&mut lanes, A, 9), [(1, 0), (1, 2), (2, 1), (3, 3)]);
-    offer(&mut lanes, 0, &[(2, 4), (4, 5)]);
+    offer(&mut lanes, &[(2, 4), (4, 5)]);
     give_back(&mut lanes, A, &[(1, 2), (2, 1), (3, 3)]);
     // Key 1 is still in the hands of A, with its first event.
     assert_eq!(take(&mut lanes, B, 9), [(2, 1), (2, 4), (3, 3), (4, 5)]);
-    lanes.done(A);
+    lanes.done(A, 0);
     assert_eq!(take(&mut lanes, A, 9), [(1, 2)]);
 }
 
 #[test]
-fn outlets_are_counted_by_run_also_when_events_come_back() {
+fn the_last_that_are_kept_keep_their_lanes() {
     let mut lanes = joined();
-    offer(&mut lanes, 5, &[(1, 0), (2, 1)]);
-    offer(&mut lanes, 6, &[(2, 2)]);
-    let (mut out, mut freed, mut returned) = (Vec::new(), Vec::new(), Vec::new());
-    lanes.take(A, 9, &mut out, &mut |outlet, n| freed.push((outlet.0, n)));
-    assert_eq!(freed, [(5, 2), (6, 1)]);
-    lanes.give_back(A, &mut out, &mut |outlet, n| returned.push((outlet.0, n)));
-    returned.sort_unstable();
-    assert_eq!(returned, [(5, 1), (5, 1), (6, 1)]);
-    assert_eq!(lanes.buffered(), 3);
+    offer(&mut lanes, &[(1, 0), (2, 1), (2, 2), (3, 3)]);
+    assert_eq!(take(&mut lanes, A, 9), [(1, 0), (2, 1), (2, 2), (3, 3)]);
+    offer(&mut lanes, &[(1, 4), (2, 5), (3, 6)]);
+    lanes.done(A, 2);
+    assert_eq!(take(&mut lanes, B, 9), [(1, 4)]);
+    give_back(&mut lanes, A, &[(2, 2), (3, 3)]);
+    assert_eq!(take(&mut lanes, C, 9), [(2, 2), (2, 5), (3, 3), (3, 6)]);
+    lanes.done(A, 9);
+    lanes.done(B, 0);
+    lanes.done(C, 0);
+    assert_eq!((lanes.live_keys(), lanes.buffered()), (0, 0));
 }
 
 #[test]
@@ -115,20 +117,20 @@ fn a_lane_wakes_one_inlet_however_much_is_in_it() {
     for inlet in [A, B, C] {
         lanes.wait_for(inlet, 2);
     }
-    offer(&mut lanes, 0, &[(1, 0), (1, 1), (1, 2), (1, 3)]);
+    offer(&mut lanes, &[(1, 0), (1, 1), (1, 2), (1, 3)]);
     assert_eq!(woken(&mut lanes), [A]);
-    offer(&mut lanes, 0, &[(2, 4)]);
+    offer(&mut lanes, &[(2, 4)]);
     assert_eq!(woken(&mut lanes), [B]);
     assert_eq!(take(&mut lanes, A, 2).len(), 2);
     assert_eq!(woken(&mut lanes), []);
-    lanes.done(A);
+    lanes.done(A, 0);
     assert_eq!(woken(&mut lanes), [C]);
 }
 
 #[test]
 fn an_inlet_that_leaves_lets_go_of_its_keys() {
     let mut lanes = joined();
-    offer(&mut lanes, 0, &[(1, 0), (1, 1)]);
+    offer(&mut lanes, &[(1, 0), (1, 1)]);
     assert_eq!(take(&mut lanes, A, 1), [(1, 0)]);
     lanes.wait_for(B, 1);
     assert_eq!(woken(&mut lanes), []);
@@ -140,12 +142,12 @@ fn an_inlet_that_leaves_lets_go_of_its_keys() {
 #[test]
 fn events_without_a_key_wait_for_nothing() {
     let mut lanes = joined();
-    offer(&mut lanes, 0, &[(0, 0), (0, 1), (7, 2), (0, 3), (7, 4)]);
+    offer(&mut lanes, &[(0, 0), (0, 1), (7, 2), (0, 3), (7, 4)]);
     assert_eq!(take(&mut lanes, A, 1), [(0, 0)]);
     assert_eq!(take(&mut lanes, B, 2), [(0, 1), (7, 2)]);
     // Key 7 is in the hands of B; what has no key is for anyone.
     assert_eq!(take(&mut lanes, C, 9), [(0, 3)]);
-    lanes.done(B);
+    lanes.done(B, 0);
     assert_eq!(take(&mut lanes, C, 9), [(7, 4)]);
 }
 
@@ -155,18 +157,18 @@ fn each_event_without_a_key_wakes_an_inlet() {
     for inlet in [A, B, C] {
         lanes.wait_for(inlet, 1);
     }
-    offer(&mut lanes, 0, &[(0, 0), (0, 1), (0, 2)]);
+    offer(&mut lanes, &[(0, 0), (0, 1), (0, 2)]);
     assert_eq!(woken(&mut lanes).len(), 3);
 }
 
 #[test]
 fn an_event_without_a_key_that_comes_back_is_first_again() {
     let mut lanes = joined();
-    offer(&mut lanes, 0, &[(0, 0), (0, 1), (0, 2)]);
+    offer(&mut lanes, &[(0, 0), (0, 1), (0, 2)]);
     assert_eq!(take(&mut lanes, A, 2), [(0, 0), (0, 1)]);
     give_back(&mut lanes, A, &[(0, 1)]);
     assert_eq!(take(&mut lanes, B, 9), [(0, 1), (0, 2)]);
-    lanes.done(A);
-    lanes.done(B);
+    lanes.done(A, 0);
+    lanes.done(B, 0);
     assert_eq!((lanes.live_keys(), lanes.buffered()), (0, 0));
 }

@@ -4,15 +4,14 @@
 
 use loom::{future::block_on, thread};
 
-use super::parts::{credit, give_up, joined, numbers, send, take, take_all};
+use super::parts::{give_up, joined, numbers, send, take, take_all};
 use crate::{PREEMPTIONS, check, sync::Arc};
 
 #[test]
 fn a_take_that_is_given_up_leaves_message_and_wake_to_others() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let (outlet, mut fickle, mut patient) =
-            (link.outlet(credit(1), 1), link.inlet(), link.inlet());
+        let link = numbers(1);
+        let (outlet, mut fickle, mut patient) = (link.outlet(1), link.inlet(), link.inlet());
         let giving_up = thread::spawn(move || {
             let mut taken = Vec::new();
             give_up(fickle.take(1, &mut taken));
@@ -34,9 +33,8 @@ fn a_take_that_is_given_up_leaves_message_and_wake_to_others() {
 #[test]
 fn an_inlet_that_leaves_leaves_message_and_wake_to_others() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let (outlet, mut fickle, mut patient) =
-            (link.outlet(credit(1), 1), link.inlet(), link.inlet());
+        let link = numbers(1);
+        let (outlet, mut fickle, mut patient) = (link.outlet(1), link.inlet(), link.inlet());
         let leaving = thread::spawn(move || {
             let mut taken = Vec::new();
             // Forgotten, so that only dropping the inlet can withdraw its ask.
@@ -59,8 +57,8 @@ fn an_inlet_that_leaves_leaves_message_and_wake_to_others() {
 #[test]
 fn a_take_may_be_given_up_and_tried_again() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let (outlet, mut inlet) = (link.outlet(credit(1), 1), link.inlet());
+        let link = numbers(1);
+        let (outlet, mut inlet) = (link.outlet(1), link.inlet());
         let taking = thread::spawn(move || {
             let mut taken = Vec::new();
             give_up(inlet.take(1, &mut taken));
@@ -77,8 +75,8 @@ fn a_take_may_be_given_up_and_tried_again() {
 #[test]
 fn a_demand_that_is_given_up_is_left_to_others() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let (outlet, mut inlet) = (Arc::new(link.outlet(credit(1), 1)), link.inlet());
+        let link = numbers(1);
+        let (outlet, mut inlet) = (Arc::new(link.outlet(1)), link.inlet());
         assert_eq!(block_on(outlet.demand()).map(usize::from), Some(1));
         send(&outlet, &[1]);
         let giving_up = thread::spawn({

@@ -4,14 +4,14 @@ use std::future::poll_fn;
 
 use loom::{future::block_on, thread};
 
-use super::parts::{credit, joined, numbers, send, take, take_all, taker};
+use super::parts::{joined, numbers, send, take, take_all, taker};
 use crate::{PREEMPTIONS, check, sync::Arc};
 
 #[test]
 fn waiting_and_late_inlets_see_the_end() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlets = [link.outlet(credit(1), 1), link.outlet(credit(1), 1)];
+        let link = numbers(2);
+        let outlets = [link.outlet(1), link.outlet(1)];
         let waiting = taker(link.inlet(), 1);
         let closing = thread::spawn(move || drop(outlets));
         assert_eq!(take_all(link.inlet(), 1), []);
@@ -24,8 +24,8 @@ fn waiting_and_late_inlets_see_the_end() {
 #[test]
 fn an_outlet_may_close_more_than_once() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let (closed, open) = (link.outlet(credit(1), 1), link.outlet(credit(1), 1));
+        let link = numbers(2);
+        let (closed, open) = (link.outlet(1), link.outlet(1));
         let taking = taker(link.inlet(), 1);
         let closing = thread::spawn(move || {
             closed.close();
@@ -41,8 +41,8 @@ fn an_outlet_may_close_more_than_once() {
 #[test]
 fn an_inlet_sees_the_end_when_another_that_holds_messages_leaves() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlet = link.outlet(credit(1), 1);
+        let link = numbers(1);
+        let outlet = link.outlet(1);
         let inlets = [link.inlet(), link.inlet()];
         let taking = inlets.map(|mut inlet| thread::spawn(move || take(&mut inlet, 1)));
         send(&outlet, &[1]);
@@ -55,8 +55,8 @@ fn an_inlet_sees_the_end_when_another_that_holds_messages_leaves() {
 #[test]
 fn an_inlet_sees_the_end_when_another_that_holds_messages_comes_back() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlet = link.outlet(credit(2), 2);
+        let link = numbers(2);
+        let outlet = link.outlet(2);
         let (mut holding, waiting) = (link.inlet(), taker(link.inlet(), 2));
         send(&outlet, &[1, 2]);
         drop(outlet);
@@ -79,8 +79,8 @@ fn an_inlet_sees_the_end_when_another_that_holds_messages_comes_back() {
 #[test]
 fn an_inlet_that_waits_only_for_the_end_takes_nothing_and_sees_it_when_all_is_taken() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let (outlet, mut watching) = (link.outlet(credit(1), 1), link.inlet());
+        let link = numbers(1);
+        let (outlet, mut watching) = (link.outlet(1), link.inlet());
         let taking = taker(link.inlet(), 1);
         let watching = thread::spawn(move || {
             block_on(poll_fn(|cx| watching.poll_ended(cx)));
@@ -98,8 +98,8 @@ fn an_inlet_that_waits_only_for_the_end_takes_nothing_and_sees_it_when_all_is_ta
 #[test]
 fn a_wait_for_demand_ends_when_the_last_inlet_leaves() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlets = [link.outlet(credit(1), 1), link.outlet(credit(1), 1)];
+        let link = numbers(2);
+        let outlets = [link.outlet(1), link.outlet(1)];
         let inlets = [link.inlet(), link.inlet()];
         let sending = outlets.map(|outlet| {
             send(&outlet, &[1]);
@@ -117,8 +117,8 @@ fn a_wait_for_demand_ends_when_the_last_inlet_leaves() {
 #[test]
 fn a_wait_for_demand_ends_when_another_closes_the_outlet() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let (outlet, inlet) = (Arc::new(link.outlet(credit(1), 1)), link.inlet());
+        let link = numbers(1);
+        let (outlet, inlet) = (Arc::new(link.outlet(1)), link.inlet());
         send(&outlet, &[1]);
         let waiting = thread::spawn({
             let outlet = outlet.clone();
@@ -133,9 +133,9 @@ fn a_wait_for_demand_ends_when_another_closes_the_outlet() {
 #[test]
 fn ends_that_are_never_used_count_as_gone_when_they_are_dropped() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let (outlet, inlet) = (link.outlet(credit(1), 1), link.inlet());
-        let (unused_outlet, unused_inlet) = (link.outlet(credit(1), 1), link.inlet());
+        let link = numbers(2);
+        let (outlet, inlet) = (link.outlet(1), link.inlet());
+        let (unused_outlet, unused_inlet) = (link.outlet(1), link.inlet());
         let dropping = thread::spawn(move || drop((unused_outlet, unused_inlet)));
         let taking = taker(inlet, 1);
         send(&outlet, &[1]);
@@ -148,7 +148,7 @@ fn ends_that_are_never_used_count_as_gone_when_they_are_dropped() {
 #[test]
 fn a_link_without_outlets_ends_when_it_is_dropped() {
     check(PREEMPTIONS, || {
-        let link = numbers();
+        let link = numbers(1);
         let taking = taker(link.inlet(), 1);
         drop(link);
         assert_eq!(joined(taking), []);
@@ -158,8 +158,8 @@ fn a_link_without_outlets_ends_when_it_is_dropped() {
 #[test]
 fn a_link_without_inlets_is_abandoned_when_it_is_dropped() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let outlet = link.outlet(credit(1), 1);
+        let link = numbers(1);
+        let outlet = link.outlet(1);
         send(&outlet, &[1]);
         let waiting = thread::spawn(move || block_on(outlet.demand()));
         drop(link);

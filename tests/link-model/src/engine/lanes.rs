@@ -7,7 +7,7 @@ use std::sync::{
 
 use loom::thread;
 
-use super::parts::{ByKeyInlet, Keyed8, credit, joined, keyed, send, sorted, take};
+use super::parts::{ByKeyInlet, Keyed8, joined, keyed, send, sorted, take};
 use crate::{PREEMPTIONS, check, sync::Arc};
 
 const A1: Keyed8 = Keyed8('a', 1);
@@ -38,8 +38,8 @@ impl Collector {
 #[test]
 fn a_key_is_in_one_hand_at_a_time_and_in_order() {
     check(PREEMPTIONS - 2, || {
-        let (link, seen) = (keyed(), Arc::new(Collector::default()));
-        let outlet = link.outlet(credit(3), 3);
+        let (link, seen) = (keyed(3), Arc::new(Collector::default()));
+        let outlet = link.outlet(3);
         let handling = [link.inlet(), link.inlet()].map(|mut inlet| {
             let seen = seen.clone();
             thread::spawn(move || {
@@ -74,9 +74,8 @@ fn comes_free(
     let_go: fn(ByKeyInlet, Vec<Keyed8>) -> Option<ByKeyInlet>,
 ) {
     check(PREEMPTIONS, move || {
-        let link = keyed();
-        let (outlet, mut inlet, mut other) =
-            (link.outlet(credit(3), 3), link.inlet(), link.inlet());
+        let link = keyed(3);
+        let (outlet, mut inlet, mut other) = (link.outlet(3), link.inlet(), link.inlet());
         send(&outlet, taken);
         let held = take(&mut inlet, 2);
         assert_eq!(held, taken);
@@ -112,9 +111,8 @@ fn a_key_comes_free_when_it_is_given_back() {
 #[test]
 fn a_key_comes_free_when_its_inlet_comes_back() {
     check(PREEMPTIONS, || {
-        let link = keyed();
-        let (outlet, mut inlet, mut other) =
-            (link.outlet(credit(4), 4), link.inlet(), link.inlet());
+        let link = keyed(4);
+        let (outlet, mut inlet, mut other) = (link.outlet(4), link.inlet(), link.inlet());
         send(&outlet, &[A1, B1]);
         assert_eq!(take(&mut inlet, 2), [A1, B1]);
         let waiting = thread::spawn(move || take(&mut other, 1));

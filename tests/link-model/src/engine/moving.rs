@@ -2,14 +2,14 @@
 
 use loom::{future::block_on, thread};
 
-use super::parts::{credit, give_up, joined, numbers, send, sorted, take, take_all, taker};
+use super::parts::{give_up, joined, numbers, send, sorted, take, take_all, taker};
 use crate::{PREEMPTIONS, check};
 
 #[test]
 fn one_inlet_takes_everything_once_and_in_order() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let (outlet, inlet) = (link.outlet(credit(2), 2), link.inlet());
+        let link = numbers(2);
+        let (outlet, inlet) = (link.outlet(2), link.inlet());
         let taking = taker(inlet, 2);
         send(&outlet, &[1, 2]);
         send(&outlet, &[3]);
@@ -21,8 +21,8 @@ fn one_inlet_takes_everything_once_and_in_order() {
 #[test]
 fn two_inlets_share_everything_and_each_takes_in_order() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlet = link.outlet(credit(3), 3);
+        let link = numbers(3);
+        let outlet = link.outlet(3);
         let taking = [taker(link.inlet(), 1), taker(link.inlet(), 2)];
         send(&outlet, &[1, 2]);
         send(&outlet, &[3]);
@@ -36,9 +36,9 @@ fn two_inlets_share_everything_and_each_takes_in_order() {
 #[test]
 fn messages_of_two_outlets_keep_the_order_of_each() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
+        let link = numbers(2);
         let sending = [[1, 2], [11, 12]].map(|pair| {
-            let outlet = link.outlet(credit(1), 1);
+            let outlet = link.outlet(1);
             thread::spawn(move || {
                 for number in pair {
                     send(&outlet, &[number]);
@@ -55,8 +55,8 @@ fn messages_of_two_outlets_keep_the_order_of_each() {
 #[test]
 fn given_back_messages_are_taken_by_another_even_when_the_outlet_has_closed() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlet = link.outlet(credit(3), 3);
+        let link = numbers(3);
+        let outlet = link.outlet(3);
         let (mut giver, other) = (link.inlet(), taker(link.inlet(), 3));
         let giving = thread::spawn(move || {
             let mut taken = take(&mut giver, 3);
@@ -75,8 +75,8 @@ fn given_back_messages_are_taken_by_another_even_when_the_outlet_has_closed() {
 #[test]
 fn a_late_inlet_takes_waiting_messages_and_may_reuse_an_id() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlet = link.outlet(credit(1), 1);
+        let link = numbers(1);
+        let outlet = link.outlet(1);
         let mut early = link.inlet();
         let leaving = thread::spawn(move || {
             let mut taken = Vec::new();

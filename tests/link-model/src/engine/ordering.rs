@@ -1,4 +1,4 @@
-//! Links with outlets on demand: each demand goes to one outlet, once, however ends come and go.
+//! Links whose inlets demand: each demand goes to one outlet, once, however ends come and go.
 
 use std::{
     future::poll_fn,
@@ -11,7 +11,7 @@ use loom::{future::block_on, thread};
 
 use super::{
     link::{DemandMode, Inlet, InletHandle, Link, Outlet},
-    parts::{Numbers, credit, joined, numbers, send, sorted, take, take_all},
+    parts::{Numbers, credit, joined, numbers_on_demand, send, sorted, take, take_all},
 };
 use crate::{
     PREEMPTIONS, check,
@@ -44,8 +44,8 @@ fn serve(outlet: &Outlet<u8, Numbers>) -> usize {
 #[test]
 fn an_inlet_that_comes_back_is_served_again_and_nothing_is_asked_twice() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let (outlet, mut inlet) = (link.outlet_on_demand(), single(&link));
+        let link = numbers_on_demand();
+        let (outlet, mut inlet) = (link.outlet(usize::MAX), single(&link));
         drop(link);
         let serving = thread::spawn(move || serve(&outlet));
         assert_eq!(take(&mut inlet, 1), [0]);
@@ -59,8 +59,8 @@ fn an_inlet_that_comes_back_is_served_again_and_nothing_is_asked_twice() {
 #[test]
 fn an_inlet_that_subscribes_has_asked_before_it_takes() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let outlet = link.outlet_on_demand();
+        let link = numbers_on_demand();
+        let outlet = link.outlet(usize::MAX);
         let waiting = thread::spawn(move || block_on(outlet.demand()).map(usize::from));
         let inlet = single(&link);
         assert_eq!(joined(waiting), Some(1));
@@ -71,8 +71,8 @@ fn an_inlet_that_subscribes_has_asked_before_it_takes() {
 #[test]
 fn a_paused_inlet_asks_when_its_demand_starts_and_not_before() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let outlet = link.outlet_on_demand();
+        let link = numbers_on_demand();
+        let outlet = link.outlet(usize::MAX);
         let began = Arc::new(AtomicUsize::new(0));
         let waiting = thread::spawn({
             let began = began.clone();
@@ -94,8 +94,8 @@ fn a_paused_inlet_asks_when_its_demand_starts_and_not_before() {
 #[test]
 fn two_outlets_together_get_the_demand_once() {
     check(PREEMPTIONS - 3, || {
-        let link = numbers();
-        let outlets = [link.outlet_on_demand(), link.outlet_on_demand()];
+        let link = numbers_on_demand();
+        let outlets = [link.outlet(usize::MAX), link.outlet(usize::MAX)];
         let mut inlet = single(&link);
         drop(link);
         let serving = outlets.map(|outlet| thread::spawn(move || serve(&outlet)));
@@ -110,8 +110,8 @@ fn two_outlets_together_get_the_demand_once() {
 #[test]
 fn the_demand_of_an_outlet_that_closes_goes_to_another() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlets = [link.outlet_on_demand(), link.outlet_on_demand()];
+        let link = numbers_on_demand();
+        let outlets = [link.outlet(usize::MAX), link.outlet(usize::MAX)];
         let mut inlet = single(&link);
         drop(link);
         let told = Arc::new(AtomicUsize::new(0));
@@ -134,8 +134,8 @@ fn the_demand_of_an_outlet_that_closes_goes_to_another() {
 #[test]
 fn inlets_come_and_go_while_an_outlet_waits() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
-        let outlet = link.outlet_on_demand();
+        let link = numbers_on_demand();
+        let outlet = link.outlet(usize::MAX);
         let serving = thread::spawn(move || serve(&outlet));
         for _ in 0..2 {
             // The inlet before is gone: only the link keeps the outlet from ending.
@@ -150,8 +150,8 @@ fn inlets_come_and_go_while_an_outlet_waits() {
 #[test]
 fn an_outlet_is_abandoned_when_neither_inlets_nor_link_are_left_in_any_order() {
     check(PREEMPTIONS, || {
-        let link = numbers();
-        let (outlet, inlet) = (link.outlet_on_demand(), single(&link));
+        let link = numbers_on_demand();
+        let (outlet, inlet) = (link.outlet(usize::MAX), single(&link));
         let dropping = thread::spawn(move || drop(inlet));
         let serving = thread::spawn(move || serve(&outlet));
         drop(link);
@@ -163,8 +163,8 @@ fn an_outlet_is_abandoned_when_neither_inlets_nor_link_are_left_in_any_order() {
 #[test]
 fn an_ask_from_elsewhere_reaches_the_waiting_inlet() {
     check(PREEMPTIONS - 2, || {
-        let link = numbers();
-        let (outlet, mut inlet) = (link.outlet_on_demand(), manual(&link));
+        let link = numbers_on_demand();
+        let (outlet, mut inlet) = (link.outlet(usize::MAX), manual(&link));
         drop(link);
         let asks: [InletHandle<u8, Numbers>; 2] = [inlet.handle(), inlet.handle()];
         let serving = thread::spawn(move || serve(&outlet));
@@ -188,9 +188,9 @@ fn an_ask_from_elsewhere_reaches_the_waiting_inlet() {
 #[test]
 fn an_inlet_that_cancels_its_wait_leaves_promised_messages_to_others() {
     check(PREEMPTIONS - 1, || {
-        let link = numbers();
+        let link = numbers_on_demand();
         let (outlet, mut fickle, mut patient) =
-            (link.outlet_on_demand(), single(&link), single(&link));
+            (link.outlet(usize::MAX), single(&link), single(&link));
         let resting = thread::spawn(move || {
             let mut taken = Vec::new();
             let mut cx = Context::from_waker(Waker::noop());
@@ -216,9 +216,9 @@ fn an_inlet_that_cancels_its_wait_leaves_promised_messages_to_others() {
 #[test]
 fn an_inlet_that_holds_a_demanded_chunk_does_not_delay_the_end_for_others() {
     check(PREEMPTIONS, || {
-        let link = numbers();
+        let link = numbers_on_demand();
         let (outlet, mut holding, mut waiting) =
-            (link.outlet_on_demand(), single(&link), single(&link));
+            (link.outlet(usize::MAX), single(&link), single(&link));
         send(&outlet, &[1]);
         assert_eq!(take(&mut holding, 1), [1]);
         let waiting = thread::spawn(move || take(&mut waiting, 1));
@@ -229,7 +229,7 @@ fn an_inlet_that_holds_a_demanded_chunk_does_not_delay_the_end_for_others() {
 }
 
 fn broadcast() -> Link<u8, Broadcast<u8>> {
-    Link::new(Broadcast::new())
+    Link::on_demand(Broadcast::new())
 }
 
 fn listener(link: &Link<u8, Broadcast<u8>>) -> Inlet<u8, Broadcast<u8>> {
@@ -241,7 +241,7 @@ fn listener(link: &Link<u8, Broadcast<u8>>) -> Inlet<u8, Broadcast<u8>> {
 fn each_inlet_of_a_broadcast_gets_everything_and_the_end() {
     check(PREEMPTIONS - 2, || {
         let link = broadcast();
-        let outlet = link.outlet_on_demand();
+        let outlet = link.outlet(usize::MAX);
         let listening = [listener(&link), listener(&link)];
         drop(link);
         let listening = listening.map(|inlet| thread::spawn(move || take_all(inlet, 1)));
@@ -259,7 +259,7 @@ fn each_inlet_of_a_broadcast_gets_everything_and_the_end() {
 fn when_the_slowest_inlet_of_a_broadcast_leaves_the_other_goes_on_to_the_end() {
     check(PREEMPTIONS - 1, || {
         let link = broadcast();
-        let outlet = link.outlet_on_demand();
+        let outlet = link.outlet(usize::MAX);
         let (slow, quick) = (listener(&link), listener(&link));
         drop(link);
         let quick = thread::spawn(move || take_all(quick, 1));
@@ -275,8 +275,8 @@ fn when_the_slowest_inlet_of_a_broadcast_leaves_the_other_goes_on_to_the_end() {
 fn each_inlet_of_a_partition_gets_its_part_and_the_end() {
     check(PREEMPTIONS - 2, || {
         let place = |message: &u8| Some(usize::from(message % 2));
-        let link = Link::new(Partition::new(2, place));
-        let outlet = link.outlet_on_demand();
+        let link = Link::on_demand(Partition::new(2, place));
+        let outlet = link.outlet(usize::MAX);
         let parted = [0, 1].map(|number| {
             let demand = DemandMode::Automatic(credit(1));
             let subscribed = link.subscribe(PartitionName(number), demand);
@@ -294,13 +294,13 @@ fn each_inlet_of_a_partition_gets_its_part_and_the_end() {
 fn a_wait_for_a_mark_is_woken_when_it_is_passed() {
     check(PREEMPTIONS, || {
         let link = broadcast();
-        let (outlet, mut inlet) = (link.outlet_on_demand(), listener(&link));
+        let (outlet, mut inlet) = (link.outlet(usize::MAX), listener(&link));
         send(&outlet, &[1, 2]);
         let mark = outlet.mark();
         let waiting = thread::spawn(move || {
             let mut wait = None;
             let mut passing = pin!(poll_fn(|cx| {
-                let demand = outlet.poll_demand(&mut wait, cx);
+                let demand = outlet.poll_new_demand(&mut wait, cx);
                 assert!(demand.is_pending() || outlet.has_passed(&mark));
                 if outlet.has_passed(&mark) {
                     Poll::Ready(())

@@ -13,12 +13,23 @@ use crate::machine::{
     credit::Credit,
     dispatch::{Demand, Dispatch},
     lanes::{Keyed, Lanes},
+    link_bound::LinkBound,
 };
 
 pub(super) type Numbers = Demand<u8>;
 
-pub(super) fn numbers() -> Link<u8, Numbers> {
-    Link::new(Demand::new())
+/// Requests `max` at first, and again when all are taken.
+pub(super) fn numbers(max: usize) -> Link<u8, Numbers> {
+    Link::bounded(Demand::new(), bound(max, 0))
+}
+
+/// Requests what its inlets demand.
+pub(super) fn numbers_on_demand() -> Link<u8, Numbers> {
+    Link::on_demand(Demand::new())
+}
+
+pub(super) fn bound(max: usize, min: usize) -> LinkBound {
+    LinkBound::new(max, min).expect("min below max")
 }
 
 /// Asks for `max` at first, and again when all are taken.
@@ -39,8 +50,8 @@ impl Keyed for Keyed8 {
 pub(super) type ByKey = Lanes<Keyed8>;
 pub(super) type ByKeyInlet = Inlet<Keyed8, ByKey>;
 
-pub(super) fn keyed() -> Link<Keyed8, ByKey> {
-    Link::new(Lanes::new())
+pub(super) fn keyed(max: usize) -> Link<Keyed8, ByKey> {
+    Link::bounded(Lanes::new(), bound(max, 0))
 }
 
 /// Sends without waiting for demand.

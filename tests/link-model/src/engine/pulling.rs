@@ -12,7 +12,7 @@ use loom::{future::block_on, sync::Mutex, thread};
 use super::{
     lending::Lending,
     link::{Outlet, watch_suspension},
-    parts::{Keyed8, credit, joined, keyed, numbers, send, sorted},
+    parts::{Keyed8, joined, keyed, numbers, send, sorted},
     pull_inlet::{LentProducers, Pull, PullInlet, Pulled},
 };
 use crate::{PREEMPTIONS, check, machine::dispatch::Dispatch, sync::Arc};
@@ -104,8 +104,8 @@ fn lend<T, D: Dispatch<T>>(
 #[test]
 fn two_processors_share_the_messages_of_a_lent_producer() {
     check(PREEMPTIONS - 3, || {
-        let (link, producers) = (numbers(), producers(1));
-        let outlet = link.outlet(credit(1), 1);
+        let (link, producers) = (numbers(1), producers(1));
+        let outlet = link.outlet(1);
         let taking = [link.inlet(), link.inlet()].map(|inlet| {
             let inlet = PullInlet::new(inlet, producers.clone(), false, usize::MAX);
             thread::spawn(move || take_quickly(inlet))
@@ -119,8 +119,8 @@ fn two_processors_share_the_messages_of_a_lent_producer() {
 #[test]
 fn a_producer_that_is_lent_while_the_processor_parks_is_found() {
     check(PREEMPTIONS - 2, || {
-        let (link, producers) = (numbers(), producers(2));
-        let outlets = [link.outlet(credit(1), 1), link.outlet(credit(1), 1)];
+        let (link, producers) = (numbers(1), producers(2));
+        let outlets = [link.outlet(1), link.outlet(1)];
         let inlet = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
         let taking = thread::spawn(move || take_quickly(inlet));
         drop(link);
@@ -134,8 +134,8 @@ fn a_producer_that_is_lent_while_the_processor_parks_is_found() {
 #[test]
 fn messages_of_a_key_that_are_pulled_stay_in_order() {
     check(PREEMPTIONS - 3, || {
-        let (link, producers) = (keyed(), producers(1));
-        let outlet = link.outlet(credit(2), 2);
+        let (link, producers) = (keyed(2), producers(1));
+        let outlet = link.outlet(2);
         let taking = [link.inlet(), link.inlet()].map(|inlet| {
             let inlet = PullInlet::new(inlet, producers.clone(), true, 2);
             thread::spawn(move || take_quickly(inlet))
@@ -181,8 +181,8 @@ impl Flag {
 #[test]
 fn a_processor_that_suspends_leaves_the_lent_producer_to_others() {
     check(PREEMPTIONS - 3, || {
-        let (link, producers) = (numbers(), producers(1));
-        let outlet = link.outlet(credit(1), 1);
+        let (link, producers) = (numbers(1), producers(1));
+        let outlet = link.outlet(1);
         let mut slow = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
         let mut other = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
         drop(link);
@@ -219,8 +219,8 @@ fn a_processor_that_suspends_leaves_the_lent_producer_to_others() {
 #[test]
 fn the_last_processor_that_suspends_returns_the_producer_to_its_task() {
     check(PREEMPTIONS, || {
-        let (link, producers) = (numbers(), producers(1));
-        let outlet = Arc::new(link.outlet(credit(1), 1));
+        let (link, producers) = (numbers(1), producers(1));
+        let outlet = Arc::new(link.outlet(1));
         let mut only = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
         drop(link);
         // Parked before the producer is lent.

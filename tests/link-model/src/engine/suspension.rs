@@ -14,7 +14,7 @@ use loom::{
 
 use super::{
     link::{Inlet, watch_suspension},
-    parts::{Numbers, credit, joined, numbers, send, sorted, take},
+    parts::{Numbers, joined, numbers, send, sorted, take},
 };
 use crate::{PREEMPTIONS, check};
 
@@ -36,8 +36,8 @@ fn take_quickly(mut inlet: NumberInlet) -> Vec<u8> {
 #[test]
 fn work_not_worth_a_wake_is_taken_by_the_awake_inlet() {
     check(PREEMPTIONS - 2, || {
-        let link = numbers();
-        let (outlet, first, second) = (link.outlet(credit(3), 3), link.inlet(), link.inlet());
+        let link = numbers(3);
+        let (outlet, first, second) = (link.outlet(3), link.inlet(), link.inlet());
         drop(link);
         let first = thread::spawn(move || take_quickly(first));
         let second = thread::spawn(move || take_quickly(second));
@@ -52,9 +52,8 @@ fn work_not_worth_a_wake_is_taken_by_the_awake_inlet() {
 /// would wait forever: one message is not worth a wake while an inlet is awake. The outlet stays open, so that the end wakes no inlet.
 fn is_not_awake_after(let_go: fn(NumberInlet) -> Option<NumberInlet>) {
     check(PREEMPTIONS - 1, move || {
-        let link = numbers();
-        let (outlet, mut fickle, mut patient) =
-            (link.outlet(credit(1), 1), link.inlet(), link.inlet());
+        let link = numbers(1);
+        let (outlet, mut fickle, mut patient) = (link.outlet(1), link.inlet(), link.inlet());
         fickle.record_service_time(1, QUICK);
         let going = thread::spawn(move || {
             let mut taken = Vec::new();
@@ -130,8 +129,8 @@ async fn is_set(flag: &Mutex<Flag>) {
 #[test]
 fn an_inlet_that_suspends_with_a_chunk_leaves_the_rest_to_others() {
     check(PREEMPTIONS - 2, || {
-        let link = numbers();
-        let (outlet, mut slow, other) = (link.outlet(credit(2), 2), link.inlet(), link.inlet());
+        let link = numbers(2);
+        let (outlet, mut slow, other) = (link.outlet(2), link.inlet(), link.inlet());
         drop(link);
         let flag = Arc::new(Mutex::new(Flag::default()));
         // Holds one message until the other inlet has had one: it would wait forever if that one were not woken.

@@ -3,7 +3,6 @@ use super::*;
 const A: InletId = InletId(0);
 const B: InletId = InletId(1);
 const C: InletId = InletId(2);
-const OUTLET: OutletId = OutletId(0);
 
 type Route = fn(&u32) -> Option<usize>;
 type Numbered = Partition<u32, usize, Route>;
@@ -30,14 +29,14 @@ fn offer<K: Eq + Hash + Debug>(
     events: &[u32],
 ) -> Offered<u32> {
     let mut events = events.to_vec();
-    let offered = partition.offer(OUTLET, &mut events);
+    let offered = partition.offer(&mut events);
     assert!(events.is_empty());
     offered
 }
 
 fn take(partition: &mut impl Dispatch<u32>, inlet: InletId, max: usize) -> Vec<u32> {
     let mut out = Vec::new();
-    partition.take(inlet, max, &mut out, &mut |_, _| {});
+    partition.take(inlet, max, &mut out);
     out
 }
 
@@ -162,26 +161,13 @@ fn a_seat_that_does_not_exist_or_is_taken_is_refused() {
 }
 
 #[test]
-fn what_comes_back_is_first_again_and_demanded_again() {
-    let mut partition = joined();
-    partition.demand(A, 5);
-    assert_eq!(offer(&mut partition, &[3, 6, 9]).discarded, 0);
-    let mut taken = take(&mut partition, A, 2);
-    partition.give_back(A, &mut taken, &mut |_, _| {});
-    assert_eq!(partition.buffered(), 3);
-    assert_eq!(partition.unmet_demand(), 2);
-    assert_eq!(take(&mut partition, A, 9), [3, 6, 9]);
-    assert_eq!(partition.unmet_demand(), 2);
-}
-
-#[test]
 fn a_function_that_panics_leaves_the_chunk_whole() {
     let mut partition = Partition::new(1, |&event: &u32| {
         assert!(event < 3, "too large");
         Some(0)
     });
     let mut events = vec![1, 2, 3];
-    let offer = std::panic::AssertUnwindSafe(|| partition.offer(OUTLET, &mut events));
+    let offer = std::panic::AssertUnwindSafe(|| partition.offer(&mut events));
     assert!(std::panic::catch_unwind(offer).is_err());
     assert_eq!(events, [1, 2, 3]);
     assert_eq!(partition.buffered(), 0);

@@ -1,12 +1,11 @@
 //! [`PartitionQueue`]: the queue of one partition and its inlet; [`QueueTotals`]: the sums over all queues.
 
-use crate::machine::dispatch::event_queue::EventQueue;
-use crate::machine::dispatch::outlet_runs::OutletRuns;
-use crate::machine::dispatch::{InletId, OutletId};
+use crate::machine::dispatch::InletId;
+use crate::machine::dispatch::segments::Segments;
 
 /// The events of a partition or target, and the inlet that takes them.
 pub(super) struct PartitionQueue<T> {
-    queue: EventQueue<T>,
+    queue: Segments<T>,
     inlet: Option<InletId>,
     /// How much the inlet has demanded and not taken; 0 without an inlet.
     demand: usize,
@@ -17,7 +16,7 @@ pub(super) struct PartitionQueue<T> {
 impl<T> Default for PartitionQueue<T> {
     fn default() -> Self {
         Self {
-            queue: EventQueue::default(),
+            queue: Segments::default(),
             inlet: None,
             demand: 0,
             offered: 0,
@@ -51,32 +50,17 @@ impl<T> PartitionQueue<T> {
         self.demand = self.demand.saturating_add(n);
     }
 
-    pub(super) fn push(&mut self, outlet: OutletId, event: T) {
-        self.queue.push(outlet, event);
+    pub(super) fn push(&mut self, event: T) {
+        self.queue.push(event);
         self.offered += 1;
     }
 
-    /// Returns how many events were taken, and how many of them had been demanded.
-    pub(super) fn take(
-        &mut self,
-        max: usize,
-        out: &mut Vec<T>,
-        held: &mut OutletRuns,
-        freed: &mut dyn FnMut(OutletId, usize),
-    ) -> (usize, usize) {
-        let taken = self.queue.take(max, out, held, freed);
-        let demanded = taken.min(self.demand);
-        self.demand -= demanded;
-        (taken, demanded)
-    }
-
-    pub(super) fn give_back(
-        &mut self,
-        rest: &mut Vec<T>,
-        held: &mut OutletRuns,
-        returned: &mut dyn FnMut(OutletId, usize),
-    ) {
-        self.queue.give_back(rest, held, returned);
+    /// Returns how many events were taken.
+    pub(super) fn take(&mut self, max: usize, out: &mut Vec<T>) -> usize {
+        let taken = self.len().min(max);
+        self.queue.take(taken, out);
+        self.demand = self.demand.saturating_sub(taken);
+        taken
     }
 
     pub(super) fn offered(&self) -> u64 {

@@ -3,7 +3,6 @@ use super::*;
 const A: InletId = InletId(0);
 const B: InletId = InletId(1);
 const C: InletId = InletId(2);
-const OUTLET: OutletId = OutletId(0);
 
 /// Multiples of 2 and of 3, below 1000.
 fn empty() -> Route<u32, &'static str> {
@@ -22,14 +21,14 @@ fn joined() -> Route<u32, &'static str> {
 
 fn offer(route: &mut impl Dispatch<u32>, events: &[u32]) -> usize {
     let mut events = events.to_vec();
-    let offered = route.offer(OUTLET, &mut events);
+    let offered = route.offer(&mut events);
     assert!(events.is_empty());
     offered.discarded
 }
 
 fn take(route: &mut impl Dispatch<u32>, inlet: InletId, max: usize) -> Vec<u32> {
     let mut out = Vec::new();
-    route.take(inlet, max, &mut out, &mut |_, _| {});
+    route.take(inlet, max, &mut out);
     out
 }
 
@@ -66,7 +65,7 @@ fn a_target_that_is_named_twice_wants_what_either_predicate_wants_once() {
 fn an_event_is_cloned_for_each_of_its_targets_but_the_last() {
     let event = std::sync::Arc::new(());
     let mut route = Route::new().to(1, |_| true).to(2, |_| true).to(3, |_| true);
-    let _ = route.offer(OUTLET, &mut vec![event.clone()]);
+    let _ = route.offer(&mut vec![event.clone()]);
     assert_eq!(std::sync::Arc::strong_count(&event), 1 + 3);
 }
 
@@ -112,7 +111,7 @@ fn a_predicate_that_panics_leaves_the_chunk_whole() {
         true
     });
     let mut events = vec![1, 2, 3];
-    let offer = std::panic::AssertUnwindSafe(|| route.offer(OUTLET, &mut events));
+    let offer = std::panic::AssertUnwindSafe(|| route.offer(&mut events));
     assert!(std::panic::catch_unwind(offer).is_err());
     assert_eq!(events, [1, 2, 3]);
     assert_eq!(route.buffered(), 0);
@@ -130,7 +129,7 @@ fn a_clone_that_panics_leaves_the_chunk_whole() {
     }
     let mut route = Route::new().to(1, |_: &Dear| true).to(2, |_| true);
     let mut events = vec![Dear(2), Dear(3)];
-    let offer = std::panic::AssertUnwindSafe(|| route.offer(OUTLET, &mut events));
+    let offer = std::panic::AssertUnwindSafe(|| route.offer(&mut events));
     assert!(std::panic::catch_unwind(offer).is_err());
     assert_eq!(events, [Dear(2), Dear(3)]);
     assert_eq!(route.buffered(), 0);
