@@ -33,7 +33,7 @@ impl<T, D: Dispatch<T>> Link<T, D> {
     /// Makes an outlet of which at most `chunk_max` messages are requested at a time: a `Vec` of the size that an inlet takes changes
     /// hands without being copied.
     ///
-    /// What is requested from an outlet is not requested from others. For no outlet to starve while others have nothing to send, a
+    /// Messages requested from an outlet are not requested from others. For no outlet to starve while others have nothing to send, a
     /// bounded link must request more while each of the others has its `chunk_max` outstanding: its `min` must be as high as those
     /// together.
     pub(crate) fn outlet(&self, chunk_max: usize) -> Outlet<T, D> {

@@ -32,8 +32,8 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
     /// Waits until messages are requested from this outlet, and returns how many: also those that were returned before and not sent.
     /// Returns `None` if no inlet is left, or the outlet is closed.
     ///
-    /// Several tasks may wait on one outlet. All see the same demand, so together they may exceed it by one `Vec` each. What is requested
-    /// here is requested nowhere else until it is sent or the outlet closes.
+    /// Several tasks may wait on one outlet. All see the same demand, so together they may exceed it by one `Vec` each. Messages requested
+    /// here are requested nowhere else until they are sent or the outlet closes.
     ///
     /// # Panics
     ///
@@ -56,7 +56,7 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         wait: &mut Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<NonZeroUsize>> {
-        self.poll_told(OutletState::tell_all, wait, cx)
+        self.poll_requests(OutletState::learn_all, wait, cx)
     }
 
     /// Removes a wait. Requests that were meant for it go to other outlets.
@@ -82,12 +82,12 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         wait: &mut Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<NonZeroUsize>> {
-        self.poll_told(OutletState::tell_new, wait, cx)
+        self.poll_requests(OutletState::learn_new, wait, cx)
     }
 
-    fn poll_told(
+    fn poll_requests(
         &self,
-        tell: fn(&mut OutletState) -> usize,
+        read: fn(&mut OutletState) -> usize,
         wait: &mut Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<NonZeroUsize>> {
@@ -101,7 +101,7 @@ impl<T, D: Dispatch<T>> Outlet<T, D> {
         let gone = state.is_abandoned(&mut wakes) || !state.outlet(self.id).is_open();
         let (polled, before) = if gone {
             (Poll::Ready(None), None)
-        } else if let Some(demand) = NonZeroUsize::new(state.request_from(self.id, tell)) {
+        } else if let Some(demand) = NonZeroUsize::new(state.request_from(self.id, read)) {
             (Poll::Ready(Some(demand)), None)
         } else {
             let (number, before) = state.outlet(self.id).wait(*wait, cx.waker());

@@ -77,12 +77,12 @@ impl OutletState {
     }
 
     /// Returns how many messages are requested that no task had learned of: the caller now does.
-    pub(super) fn tell_new(&mut self) -> usize {
+    pub(super) fn learn_new(&mut self) -> usize {
         std::mem::take(&mut self.untold)
     }
 
     /// Returns how many messages are requested and not sent, whether a task has learned of them or not.
-    pub(super) fn tell_all(&mut self) -> usize {
+    pub(super) fn learn_all(&mut self) -> usize {
         self.untold = 0;
         self.outstanding
     }

@@ -159,33 +159,24 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         &mut self.inlet(inlet).waker
     }
 
-    /// Gives the outlet its piece of the unassigned requests, and returns what `tell` reads there. For an outlet that sends unrequested
+    /// Gives the outlet its piece of the unassigned requests, and returns the number that `read` finds there. For an outlet that sends unrequested
     /// messages, returns 1 while few enough of them are buffered.
     pub(super) fn request_from(
         &mut self,
         outlet: OutletId,
-        tell: fn(&mut OutletState) -> usize,
+        read: fn(&mut OutletState) -> usize,
     ) -> usize {
         let state = &mut self.outlets[outlet.0];
         if state.is_unrequested() {
             return usize::from(self.has_room_for_unrequested());
         }
         state.assign(&mut self.unassigned);
-        tell(state)
+        read(state)
     }
 
     fn has_room_for_unrequested(&self) -> bool {
         self.bound
             .is_none_or(|bound| self.unrequested.buffered() <= bound.min())
-    }
-
-    fn wake_for_unrequested(&mut self, wakes: &mut WakeList) {
-        if self.has_room_for_unrequested() {
-            let outlets = self.outlets.iter_mut();
-            outlets
-                .filter(|outlet| outlet.is_unrequested())
-                .for_each(|outlet| outlet.wake(wakes));
-        }
     }
 
     /// Returns whether no inlet will ever take again. If so, wakes all tasks that wait for demand.
@@ -388,8 +379,11 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         let max = max.min(self.inlet(inlet).take_max());
         let taken = self.dispatch.take(inlet, max, out);
         if taken > 0 {
-            if self.unrequested.taken(&out[out.len() - taken..]) {
-                self.wake_for_unrequested(wakes);
+            let unrequested = self.unrequested.taken(&out[out.len() - taken..]);
+            if unrequested && self.has_room_for_unrequested() {
+                let outlets = self.outlets.iter_mut();
+                let outlets = outlets.filter(|outlet| outlet.is_unrequested());
+                outlets.for_each(|outlet| outlet.wake(wakes));
             }
             self.inlet(inlet).held = taken;
             self.busy += 1;
