@@ -96,7 +96,7 @@ impl OutletState {
         served
     }
 
-    /// Forgets what was requested and not sent. Returns how many messages that is.
+    /// Forgets all outstanding requests. Returns how many messages that is.
     pub(super) fn cancel_outstanding(&mut self) -> usize {
         self.untold = 0;
         std::mem::take(&mut self.outstanding)

@@ -210,7 +210,7 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         self.end.clone()
     }
 
-    /// Passes a change on to the other ends: requests what is wanted now, and wakes inlets that have something to take or have
+    /// Passes a change on to the other ends: updates the requests, and wakes inlets that have something to take or have
     /// seen the end. Must be called after every change, under the same lock.
     pub(super) fn propagate(&mut self, wakes: &mut WakeList) {
         self.update_requests(wakes);

@@ -220,7 +220,7 @@ pub trait Dispatch<T> {
     }
 }
 
-/// A dispatcher that takes events back: those of the links in pipelines.
+/// A dispatcher that takes events back, as the links of pipelines need.
 pub trait GiveBack<T>: Dispatch<T> {
     /// Puts the last of the events that the inlet holds back to the front of the buffer, unhandled and in their order.
     /// Empties `rest`, keeping its capacity.
