@@ -36,6 +36,14 @@ impl BatcherKey for NoBatcher {
     }
 }
 
+/// Makes a value for each batcher, in order. Compiles `make` for no pipeline without batchers.
+pub(crate) fn for_each_batcher<K: BatcherKey, V>(make: impl Fn(K) -> V) -> Vec<V> {
+    if const { K::ALL.is_empty() } {
+        return Vec::new();
+    }
+    K::ALL.iter().map(|key| make(*key)).collect()
+}
+
 /// The only batcher of a pipeline that has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneBatcher;

@@ -90,10 +90,6 @@ pub(crate) fn discard_each(len: usize, mut drop_at: impl FnMut(usize)) -> Option
 pub(crate) struct Discarding<T>(Vec<T>);
 
 impl<T> Discarding<T> {
-    pub(crate) const fn new(values: Vec<T>) -> Self {
-        Self(values)
-    }
-
     pub(crate) fn take(&mut self) -> Vec<T> {
         mem::take(&mut self.0)
     }

@@ -88,8 +88,11 @@ impl<A> AcknowledgerTable<A> {
     /// Returns the sum of `count` over all registered acknowledgers.
     pub(super) fn sum(&self, count: impl Fn(&A) -> u64) -> u64 {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let entries = entries.iter().flatten();
-        entries.map(|entry| count(&entry.acknowledger)).sum()
+        let mut sum = 0;
+        for entry in entries.iter().flatten() {
+            sum += count(&entry.acknowledger);
+        }
+        sum
     }
 
     /// Marks an acknowledger whose producer delivers nothing more. Called once for each.

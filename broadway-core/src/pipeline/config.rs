@@ -12,7 +12,7 @@ pub use self::{batching::Batching, on_drain::OnDrain, processors::Processors};
 pub(super) use self::{batching::SizeOf, processors::PartitionBy};
 use super::pusher::Pusher;
 use crate::{
-    batcher_key::BatcherKey,
+    batcher_key::for_each_batcher,
     handler::Handler,
     machine::restart::RestartPolicy,
     rate_limit::RateLimit,
@@ -80,10 +80,7 @@ where
             name: "pipeline".to_owned(),
             producers: 1,
             processors: Processors::default(),
-            batching: H::Batcher::ALL
-                .iter()
-                .map(|key| (*key, Batching::default()))
-                .collect(),
+            batching: for_each_batcher(|key| (key, Batching::default())),
             rate_limit: None,
             restart: RestartPolicy::default(),
             drain_timeout: Duration::from_secs(30),
@@ -122,10 +119,7 @@ where
     ///
     /// Defaults to [`Batching::default`] for all.
     pub fn batchers(mut self, options: impl Fn(H::Batcher) -> Batching<H::Out>) -> Self {
-        self.options.batching = H::Batcher::ALL
-            .iter()
-            .map(|key| (*key, options(*key)))
-            .collect();
+        self.options.batching = for_each_batcher(|key| (key, options(key)));
         self
     }
 

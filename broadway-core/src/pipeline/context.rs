@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::{acknowledgers::AcknowledgerTable, totals::Counters, tracked::SlotOf};
@@ -103,9 +104,8 @@ impl ShutdownState {
     }
 
     /// Waits until all producers have stopped.
-    pub(super) async fn wait_until_stopped(&self) {
-        // It cannot fail: the sender is a field of `self`.
-        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    pub(super) fn wait_until_stopped(&self) -> BoxFuture<'_, ()> {
+        Box::pin(wait_for_step(&self.stopped))
     }
 
     /// Lets producers close: everything is settled, or the topology was aborted.
@@ -114,9 +114,8 @@ impl ShutdownState {
     }
 
     /// Waits for [`allow_close`](Self::allow_close).
-    pub(super) async fn wait_until_settled(&self) {
-        // It cannot fail: the sender is a field of `self`.
-        let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+    pub(super) fn wait_until_settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(wait_for_step(&self.settled))
     }
 
     /// Records why the topology ends. The first failure wins.
@@ -133,6 +132,11 @@ impl ShutdownState {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+}
+
+async fn wait_for_step(step: &watch::Sender<bool>) {
+    // It cannot fail: the sender is borrowed meanwhile.
+    let _ = step.subscribe().wait_for(|taken| *taken).await;
 }
 
 /// Dispatch with order per key if `partition_by` is set, and by demand otherwise.

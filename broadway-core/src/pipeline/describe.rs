@@ -44,14 +44,18 @@ pub struct BatcherDescription {
 
 impl Description {
     pub(super) fn of<H: Handler>(options: &Options<H>) -> Self {
-        let batcher =
-            |(key, batching): &(H::Batcher, super::config::Batching<H::Out>)| BatcherDescription {
-                name: key.name(),
-                size: batching.size,
-                bytes: batching.bytes.as_ref().map(|(max, _)| *max),
-                timeout: batching.timeout,
-                concurrency: batching.concurrency,
-            };
+        let mut batchers = Vec::new();
+        if const { !H::Batcher::ALL.is_empty() } {
+            for (key, batching) in &options.batching {
+                batchers.push(BatcherDescription {
+                    name: key.name(),
+                    size: batching.size,
+                    bytes: batching.bytes.as_ref().map(|(max, _)| *max),
+                    timeout: batching.timeout,
+                    concurrency: batching.concurrency,
+                });
+            }
+        }
         Self {
             name: options.name.clone(),
             producers: options.producers,
@@ -59,7 +63,7 @@ impl Description {
             processors: options.processors.concurrency,
             max_demand: options.processors.max_demand,
             partitioned: options.processors.partition_by.is_some(),
-            batchers: options.batching.iter().map(batcher).collect(),
+            batchers,
         }
     }
 }

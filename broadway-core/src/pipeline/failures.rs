@@ -46,15 +46,16 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         return;
     }
     let (count, started) = (failures.len(), clock::now());
-    let (shown, mut pending): (Vec<_>, Vec<_>) = failures
-        .drain(..)
-        .enumerate()
-        .map(|(place, mut failure)| {
-            failure.failed.place = place;
-            (failure.failed, Some(failure.pending))
-        })
-        .unzip();
-    let mut shown = Discarding::new(shown);
+    let (mut shown, mut pending) = (Discarding::default(), Vec::with_capacity(count));
+    for FailedMessage {
+        mut failed,
+        pending: owed,
+    } in failures.drain(..)
+    {
+        failed.place = pending.len();
+        shown.push(failed);
+        pending.push(Some(owed));
+    }
     let slice = shown.as_mut_slice();
     let called = caught(async {
         handler.handle_failed(slice).await;

@@ -65,10 +65,12 @@ impl<S: Source> PushIntake<S> {
             return Vec::new();
         }
         self.context.counters.add_received(count);
-        let (mut slots, receipts): (Vec<_>, Vec<_>) = items
-            .into_iter()
-            .map(|item| self.track(item, received_ns))
-            .unzip();
+        let (mut slots, mut receipts) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for item in items {
+            let (slot, receipt) = self.track(item, received_ns);
+            slots.push(slot);
+            receipts.push(receipt);
+        }
         // Reported before they are sent: an observer must not see them settled first.
         self.context.emitter.emit(&Event::Pushed { count });
         outlet.send(&mut slots);

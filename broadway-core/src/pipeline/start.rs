@@ -4,13 +4,9 @@ mod handler_tasks;
 mod open_close;
 mod spawn_loops;
 
-use std::{
-    mem,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use self::handler_tasks::HandlerTasks;
 use super::{
@@ -29,6 +25,7 @@ use super::{
     validate,
 };
 use crate::{
+    batcher_key::BatcherKey,
     engine::{clock, control::Control, link::Link, runtime},
     error::StartError,
     handler::Handler,
@@ -133,14 +130,14 @@ where
             Arc::new(RateLimiter::new(limit, clock::now()).expect("checked by validate"))
         });
         let opened = self.open_all().await?;
-        Ok(self.run(opened, limiter))
+        Ok(self.run(opened, limiter.as_ref()))
     }
 
     /// Spawns the loops.
     fn run(
         self,
         opened: Vec<OpenProducer<S>>,
-        limiter: Option<Arc<RateLimiter>>,
+        limiter: Option<&Arc<RateLimiter>>,
     ) -> Topology<H::In> {
         let push = Arc::new(PushIntake::<S>::new(
             self.link.outlet_unrequested(),
@@ -149,22 +146,22 @@ where
             Arc::clone(&self.context),
         ));
         let push_target: Arc<dyn PushTarget<H::In>> = Arc::clone(&push) as _;
-        let topology = self.topology_state(limiter.clone());
+        let topology = self.topology_state(limiter.cloned());
         // Before any loop is spawned: the first handler may push.
-        let pushers = self.options.pushers.iter();
-        pushers.for_each(|pusher| pusher.connect(&push_target));
+        for pusher in &self.options.pushers {
+            pusher.connect(&push_target);
+        }
         // From the last layer to the first, so that each loop finds those that take from it.
         let mut handler_tasks = HandlerTasks::default();
         let batch_layer = self.spawn_batch_layer(&mut handler_tasks);
         let processors = self.spawn_processors(&batch_layer.batchers, &mut handler_tasks);
         // Before a producer delivers: a handler that waits for its own topology must be found in this list.
-        let tasks = mem::take(&mut handler_tasks.tasks);
-        let _is_first = topology.handler_tasks.set(tasks);
+        topology.set_handler_tasks(handler_tasks.take_ids());
         let supervisor = Supervisor {
             topology: Arc::clone(&topology),
             processors,
             _watched: handler_tasks.watch(self.options.blocked_after, self.context.emitter.clone()),
-            producers: self.spawn_producers(opened, limiter.as_ref()),
+            producers: self.spawn_producers(opened, limiter),
             batch_processors: batch_layer.processors,
             timers: batch_layer.timers,
             batchers: batch_layer.closable,
@@ -193,7 +190,7 @@ where
             emitter,
             drain_timeout: self.options.drain_timeout,
             counters: Arc::clone(&self.context.counters),
-            result: watch::Sender::new(None),
+            result: TopologyState::no_result(),
             handler_tasks: OnceLock::new(),
         })
     }
@@ -247,12 +244,13 @@ where
     }
 
     fn batch_size_max(&self) -> usize {
-        let sizes = self
-            .options
-            .batching
-            .iter()
-            .map(|(_, batching)| batching.size);
-        sizes.max().unwrap_or(0)
+        let mut max = 0;
+        if const { !H::Batcher::ALL.is_empty() } {
+            for (_, batching) in &self.options.batching {
+                max = max.max(batching.size);
+            }
+        }
+        max
     }
 
     fn intake(&self, producer: usize, limiter: Option<&Arc<RateLimiter>>) -> Intake<S> {

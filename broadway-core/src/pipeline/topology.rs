@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future;
+use futures_util::future::{self, BoxFuture};
 use tokio::{sync::watch, task};
 
 use super::{
@@ -76,8 +76,7 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Cancel safe. May be called any number of times, also after the end.
     pub async fn wait(&self) -> Result<Totals, RunError> {
-        self.check_outside()?;
-        self.wait_for_result().await
+        self.state.wait().await
     }
 
     /// Waits until the topology has ended, and drains it on SIGINT or SIGTERM (outside Unix: on Ctrl-C). A second signal aborts.
@@ -98,13 +97,7 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Cancel safe. A drain that has begun goes on.
     pub async fn wait_or_signal(&self) -> Result<Totals, RunError> {
-        self.check_outside()?;
-        let ended = signal::until_signal(self.wait_for_result(), |request| match request {
-            StopRequest::Drain => self.begin_drain_as(DrainCause::Signal, self.state.drain_timeout),
-            StopRequest::Abort => self.state.control.abort(),
-            StopRequest::Nothing => {}
-        });
-        ended.await.map_err(|error| RunError::Signals { error })?
+        self.state.wait_or_signal().await
     }
 
     /// Drains the topology within the pipeline's drain timeout: stops fetching, releases messages that no handler has begun,
@@ -123,7 +116,7 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Once polled, the topology drains, also when this future is dropped.
     pub async fn drain(&self) -> Result<Totals, RunError> {
-        self.drain_within(self.state.drain_timeout).await
+        self.state.drain(self.state.drain_timeout).await
     }
 
     /// Drains the topology as [`drain`](Self::drain) does, within `limit`. [`Duration::MAX`] means no limit. Shortens the limit of
@@ -133,15 +126,14 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Fails as [`drain`](Self::drain) does.
     pub async fn drain_within(&self, limit: Duration) -> Result<Totals, RunError> {
-        self.check_outside()?;
-        self.begin_drain_as(DrainCause::Asked, limit);
-        self.wait_for_result().await
+        self.state.drain(limit).await
     }
 
     /// Begins a [`drain`](Self::drain) and does not wait for its end. May be called in handlers: their messages are handled to the
     /// end.
     pub fn begin_drain(&self) {
-        self.begin_drain_as(DrainCause::Asked, self.state.drain_timeout);
+        self.state
+            .begin_drain(DrainCause::Asked, self.state.drain_timeout);
     }
 
     /// Ends the topology at once: handlers are dropped at their next await, and messages in flight are not settled, so they will be
@@ -151,22 +143,17 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Always returns [`RunError::Aborted`], unless the topology had ended before in another way.
     pub async fn abort(&self) -> Result<Totals, RunError> {
-        self.state.control.abort();
-        self.wait_for_result().await
+        self.state.abort().await
     }
 
     /// Stops asking producers for messages. Messages in flight are handled, and pushed messages still pass.
     pub fn pause(&self) {
-        if self.state.control.pause(true) {
-            self.state.emitter.emit(&Event::Paused);
-        }
+        self.state.pause();
     }
 
     /// Asks producers for messages again.
     pub fn resume(&self) {
-        if self.state.control.pause(false) {
-            self.state.emitter.emit(&Event::Resumed);
-        }
+        self.state.resume();
     }
 
     /// Whether producers are paused.
@@ -190,7 +177,7 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Fails, and changes nothing, if the limit is [invalid](RateLimit#errors) or if the pipeline was started without one.
     pub fn set_rate_limit(&self, limit: RateLimit) -> Result<(), Problem> {
-        self.update_rate_limit(limit, Change::AtIntervalEnd)
+        self.state.update_rate_limit(limit, Change::AtIntervalEnd)
     }
 
     /// Changes the rate limit at once: a new interval begins, and a token bucket is full again.
@@ -199,7 +186,7 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Fails as [`set_rate_limit`](Self::set_rate_limit) does.
     pub fn reset_rate_limit(&self, limit: RateLimit) -> Result<(), Problem> {
-        self.update_rate_limit(limit, Change::Reset)
+        self.state.update_rate_limit(limit, Change::Reset)
     }
 
     /// Pushes messages into the pipeline, beside the messages of the source: waits until processors ask for messages, then sends
@@ -247,8 +234,7 @@ impl<T: Send + 'static> Topology<T> {
     ///
     /// Cancel safe.
     pub async fn wait_idle(&self) {
-        let idle = pin!(self.state.counters.wait_idle());
-        future::select(idle, pin!(self.wait_for_result())).await;
+        self.state.wait_idle().await;
     }
 
     /// Returns how many messages were received, and how they ended.
@@ -262,10 +248,90 @@ impl<T: Send + 'static> Topology<T> {
     pub fn describe(&self) -> &Description {
         &self.state.description
     }
+}
+
+impl<T: Send + 'static> Drop for Topology<T> {
+    fn drop(&mut self) {
+        self.state
+            .begin_drain(DrainCause::Dropped, self.state.drain_timeout);
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Topology<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topology")
+            .field("description", self.describe())
+            .field("totals", &self.totals())
+            .finish()
+    }
+}
+
+/// What the handle does, whatever its items. The futures are boxed: their code is compiled here, and not in the crate of each user.
+impl TopologyState {
+    /// Returns the place for a result that is not published yet.
+    pub(super) fn no_result() -> watch::Sender<Option<RunResult>> {
+        watch::Sender::new(None)
+    }
+
+    /// Sets which tasks run handlers, once they are spawned.
+    pub(super) fn set_handler_tasks(&self, tasks: HashSet<task::Id>) {
+        let _is_first = self.handler_tasks.set(tasks);
+    }
+
+    fn wait(&self) -> BoxFuture<'_, RunResult> {
+        Box::pin(async {
+            self.check_outside()?;
+            self.wait_for_result().await
+        })
+    }
+
+    fn wait_or_signal(&self) -> BoxFuture<'_, RunResult> {
+        Box::pin(async {
+            self.check_outside()?;
+            let ended = signal::until_signal(self.wait_for_result(), |request| match request {
+                StopRequest::Drain => self.begin_drain(DrainCause::Signal, self.drain_timeout),
+                StopRequest::Abort => self.control.abort(),
+                StopRequest::Nothing => {}
+            });
+            ended.await.map_err(|error| RunError::Signals { error })?
+        })
+    }
+
+    fn drain(&self, limit: Duration) -> BoxFuture<'_, RunResult> {
+        Box::pin(async move {
+            self.check_outside()?;
+            self.begin_drain(DrainCause::Asked, limit);
+            self.wait_for_result().await
+        })
+    }
+
+    fn abort(&self) -> BoxFuture<'_, RunResult> {
+        self.control.abort();
+        Box::pin(self.wait_for_result())
+    }
+
+    fn pause(&self) {
+        if self.control.pause(true) {
+            self.emitter.emit(&Event::Paused);
+        }
+    }
+
+    fn resume(&self) {
+        if self.control.pause(false) {
+            self.emitter.emit(&Event::Resumed);
+        }
+    }
+
+    fn wait_idle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let idle = pin!(self.counters.wait_idle());
+            future::select(idle, pin!(self.wait_for_result())).await;
+        })
+    }
 
     /// Waits for the end. Without the check for handlers: `abort` may be called anywhere.
     async fn wait_for_result(&self) -> RunResult {
-        let mut result = self.state.result.subscribe();
+        let mut result = self.result.subscribe();
         let ended = result.wait_for(Option::is_some).await;
         let ended = ended.ok().and_then(|ended| ended.clone());
         // Cannot be `None`: the sender lives as long as this handle, and the supervisor reports a result in any case.
@@ -273,7 +339,7 @@ impl<T: Send + 'static> Topology<T> {
     }
 
     fn update_rate_limit(&self, limit: RateLimit, change: Change) -> Result<(), Problem> {
-        let Some(limiter) = &self.state.limiter else {
+        let Some(limiter) = &self.limiter else {
             return Err(Problem::new(
                 "rate_limit",
                 "the pipeline was started without one: set one before start",
@@ -289,31 +355,16 @@ impl<T: Send + 'static> Topology<T> {
 
     /// Fails if the current task runs handlers of this topology.
     fn check_outside(&self) -> Result<(), RunError> {
-        let (workers, task) = (self.state.handler_tasks.get(), task::try_id());
+        let (workers, task) = (self.handler_tasks.get(), task::try_id());
         match (workers, task) {
             (Some(workers), Some(task)) if workers.contains(&task) => Err(RunError::InsideHandler),
             _ => Ok(()),
         }
     }
 
-    fn begin_drain_as(&self, cause: DrainCause, limit: Duration) {
-        if self.state.control.drain(cause, limit) {
-            self.state.emitter.emit(&Event::Draining { cause });
+    fn begin_drain(&self, cause: DrainCause, limit: Duration) {
+        if self.control.drain(cause, limit) {
+            self.emitter.emit(&Event::Draining { cause });
         }
-    }
-}
-
-impl<T: Send + 'static> Drop for Topology<T> {
-    fn drop(&mut self) {
-        self.begin_drain_as(DrainCause::Dropped, self.state.drain_timeout);
-    }
-}
-
-impl<T: Send + 'static> fmt::Debug for Topology<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topology")
-            .field("description", self.describe())
-            .field("totals", &self.totals())
-            .finish()
     }
 }

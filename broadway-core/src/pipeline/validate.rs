@@ -1,9 +1,12 @@
 //! Checks options, and lists all problems at once.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::config::{Batching, Options, Processors};
-use crate::{batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler};
+use crate::{
+    batcher_key::BatcherKey, config_error::Checks, error::Problem, handler::Handler,
+    rate_limit::RateLimit,
+};
 
 /// Limits on the number of tasks, far above useful values: they catch slips.
 const PRODUCERS: RangeInclusive<usize> = 1..=1_024;
@@ -13,6 +16,50 @@ const SIZE: RangeInclusive<usize> = 1..=1_000_000;
 
 pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
     let mut found = Checks::default();
+    general(&options.into(), &mut found);
+    if const { !H::Batcher::ALL.is_empty() } {
+        batchers(&options.batching, &mut found);
+    }
+    if let Some(rate) = &options.rate_limit {
+        rate_limit(rate, &mut found);
+    }
+    found.into_problems()
+}
+
+/// The options that do not depend on the types of the handler.
+struct General<'a> {
+    name: &'a str,
+    producers: usize,
+    drain_timeout: Duration,
+    pushed_max: usize,
+    blocked_after: Duration,
+    concurrency: usize,
+    max_demand: usize,
+    min_demand: Option<usize>,
+}
+
+impl<'a, H: Handler> From<&'a Options<H>> for General<'a> {
+    fn from(options: &'a Options<H>) -> Self {
+        let Processors {
+            concurrency,
+            max_demand,
+            min_demand,
+            ..
+        } = options.processors;
+        Self {
+            name: &options.name,
+            producers: options.producers,
+            drain_timeout: options.drain_timeout,
+            pushed_max: options.pushed_max,
+            blocked_after: options.blocked_after,
+            concurrency,
+            max_demand,
+            min_demand,
+        }
+    }
+}
+
+fn general(options: &General<'_>, found: &mut Checks) {
     if options.name.trim().is_empty() {
         found.add(
             "name",
@@ -23,11 +70,32 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
     found.above_zero("drain_timeout", options.drain_timeout);
     found.within("pushed_max", options.pushed_max, 1..=usize::MAX);
     found.above_zero("blocked_after", options.blocked_after);
-    processors(&options.processors, &mut found);
-    for (key, batching) in &options.batching {
-        batcher(key.name(), batching, &mut found);
+    processors(options, found);
+}
+
+fn rate_limit(rate: &RateLimit, found: &mut Checks) {
+    for (option, message) in rate.problems() {
+        found.add(option, message);
     }
-    for (index, key) in H::Batcher::ALL
+}
+
+fn processors(options: &General<'_>, found: &mut Checks) {
+    found.within("processors.concurrency", options.concurrency, CONCURRENCY);
+    found.within("processors.max_demand", options.max_demand, DEMAND);
+    if let Some(min) = options.min_demand.filter(|min| *min >= options.max_demand) {
+        let max = options.max_demand;
+        found.add(
+            "processors.min_demand",
+            format!("is {min}, but must be below max_demand, which is {max}"),
+        );
+    }
+}
+
+fn batchers<K: BatcherKey, T>(batchings: &[(K, Batching<T>)], found: &mut Checks) {
+    for (key, batching) in batchings {
+        batcher(key.name(), batching, found);
+    }
+    for (index, key) in K::ALL
         .iter()
         .enumerate()
         .filter(|(index, key)| key.index() != *index)
@@ -38,37 +106,12 @@ pub(super) fn problems<H: Handler>(options: &Options<H>) -> Vec<Problem> {
         );
         found.add(format!("batchers.{}", key.name()), message);
     }
-    let mut names: Vec<_> = H::Batcher::ALL.iter().map(|key| key.name()).collect();
+    let mut names: Vec<_> = K::ALL.iter().map(|key| key.name()).collect();
     names.sort_unstable();
     for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
         found.add(
             format!("batchers.{}", pair[0]),
             "is the name of two batchers: rename one of them",
-        );
-    }
-    if let Some(rate) = &options.rate_limit {
-        for (option, message) in rate.problems() {
-            found.add(option, message);
-        }
-    }
-    found.into_problems()
-}
-
-fn processors<T>(processors: &Processors<T>, found: &mut Checks) {
-    found.within(
-        "processors.concurrency",
-        processors.concurrency,
-        CONCURRENCY,
-    );
-    found.within("processors.max_demand", processors.max_demand, DEMAND);
-    if let Some(min) = processors
-        .min_demand
-        .filter(|min| *min >= processors.max_demand)
-    {
-        let max = processors.max_demand;
-        found.add(
-            "processors.min_demand",
-            format!("is {min}, but must be below max_demand, which is {max}"),
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
@@ -29,6 +30,9 @@ const SHARE_MIN: usize = 64;
 /// The member's thread observes `close_timeout`; this much later the thread itself is given up.
 const CLOSE_MARGIN: Duration = Duration::from_secs(2);
 
+/// A future that runs once for each producer.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+
 impl Source for Kafka {
     type Producer = KafkaProducer;
 
@@ -49,31 +53,40 @@ impl Source for Kafka {
     ///
     /// If the future is dropped, the member leaves the group in the background.
     async fn open(&self, cx: &OpenContext) -> Result<KafkaProducer, BoxError> {
-        ConfigError::check("the Kafka source", self.problems())?;
-        let emitter = cx.emitter().clone();
-        let shared = Arc::new(SharedMember::new(
-            cx.producer(),
-            emitter,
-            self.on_failure,
-            self.uncommitted_max,
-        ));
-        self.control.add(&shared);
-        let (reply, opened) = oneshot::channel();
-        let (source, config, member) = (self.clone(), self.client_config(cx), shared.clone());
-        thread::Builder::new()
-            .name(format!("kafka-{}", cx.producer()))
-            .spawn(move || member::run(source, &config, member, reply))
-            .map_err(|error| {
-                ConnectorError::transient(format!(
-                    "cannot start a thread for the Kafka member: {error}"
-                ))
-            })?;
-        opened.await.map_err(|_| thread_ended())??;
-        Ok(KafkaProducer {
-            shared,
-            reader: FairReader::default(),
-            close_timeout: self.close_timeout,
-            is_closed: false,
+        self.join_group(cx).await
+    }
+}
+
+impl Kafka {
+    // Boxed: an async function is compiled in the crate that awaits it, which would be the user's.
+    fn join_group<'a>(&'a self, cx: &'a OpenContext) -> Boxed<'a, KafkaProducer> {
+        Box::pin(async move {
+            ConfigError::check("the Kafka source", self.problems())?;
+            let emitter = cx.emitter().clone();
+            let shared = Arc::new(SharedMember::new(
+                cx.producer(),
+                emitter,
+                self.on_failure,
+                self.uncommitted_max,
+            ));
+            self.control.add(&shared);
+            let (reply, opened) = oneshot::channel();
+            let (source, config, member) = (self.clone(), self.client_config(cx), shared.clone());
+            thread::Builder::new()
+                .name(format!("kafka-{}", cx.producer()))
+                .spawn(move || member::run(source, &config, member, reply))
+                .map_err(|error| {
+                    ConnectorError::transient(format!(
+                        "cannot start a thread for the Kafka member: {error}"
+                    ))
+                })?;
+            opened.await.map_err(|_| thread_ended())??;
+            Ok(KafkaProducer {
+                shared,
+                reader: FairReader::default(),
+                close_timeout: self.close_timeout,
+                is_closed: false,
+            })
         })
     }
 }
@@ -96,6 +109,32 @@ impl KafkaProducer {
     pub fn prefetched(&self) -> usize {
         let assigned = self.shared.assigned();
         assigned.iter().map(|partition| partition.queued()).sum()
+    }
+
+    // Boxed, as `Kafka::join_group` is.
+    fn leave_group(mut self) -> Boxed<'static, ()> {
+        Box::pin(async move {
+            self.is_closed = true;
+            let (committed, is_committed) = oneshot::channel();
+            let (left, has_left) = oneshot::channel();
+            let replies = CloseReplies { committed, left };
+            self.shared.send_command(MemberCommand::Close(replies));
+            let deadline = Deadline::after(self.close_timeout.saturating_add(CLOSE_MARGIN));
+            let committed = deadline.within(is_committed).await;
+            let left = deadline.within(has_left).await;
+            // A failed commit matters more than a group that was not left, so it is returned first.
+            for result in [committed, left] {
+                let Some(result) = result else {
+                    return Err(ConnectorError::transient(format!(
+                    "leaving the group timed out after {:?} (`close_timeout`); the member continues to leave in the background",
+                    self.close_timeout
+                ))
+                .into());
+                };
+                result.map_err(|_| thread_ended())??;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -134,27 +173,8 @@ impl SourceProducer for KafkaProducer {
         self.shared.stopped.store(true, Ordering::Release);
     }
 
-    async fn close(mut self) -> Result<(), BoxError> {
-        self.is_closed = true;
-        let (committed, is_committed) = oneshot::channel();
-        let (left, has_left) = oneshot::channel();
-        let replies = CloseReplies { committed, left };
-        self.shared.send_command(MemberCommand::Close(replies));
-        let deadline = Deadline::after(self.close_timeout.saturating_add(CLOSE_MARGIN));
-        let committed = deadline.within(is_committed).await;
-        let left = deadline.within(has_left).await;
-        // A failed commit matters more than a group that was not left, so it is returned first.
-        for result in [committed, left] {
-            let Some(result) = result else {
-                return Err(ConnectorError::transient(format!(
-                    "leaving the group timed out after {:?} (`close_timeout`); the member continues to leave in the background",
-                    self.close_timeout
-                ))
-                .into());
-            };
-            result.map_err(|_| thread_ended())??;
-        }
-        Ok(())
+    async fn close(self) -> Result<(), BoxError> {
+        self.leave_group().await
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::{
 };
 use crate::{
     ack::{Acknowledger, Outcome},
-    batcher_key::BatcherKey,
+    batcher_key::{BatcherKey, for_each_batcher},
     caught::{Discarding, Panicked, discard_each},
     error::{BoxError, Callback, Reason},
     handler::{Handler, Next},
@@ -64,10 +64,7 @@ where
             describer: Arc::clone(describer),
             acker: Acker::new(Arc::clone(context)),
             failures: Discarding::default(),
-            routed: H::Batcher::ALL
-                .iter()
-                .map(|_| Discarding::default())
-                .collect(),
+            routed: for_each_batcher(|_: H::Batcher| Discarding::default()),
             counts: ChunkCounts::default(),
         }
     }

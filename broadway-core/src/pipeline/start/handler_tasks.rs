@@ -1,6 +1,6 @@
 //! The tasks that run handlers, as the watchdog and the handle know them.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 
 use tokio::task;
 
@@ -16,7 +16,7 @@ pub(super) struct HandlerTasks {
     /// Of each task, its batcher, if it is a batch processor, and its index.
     names: Vec<(Option<&'static str>, usize)>,
     /// Tells whether a method of the handle is called inside a handler.
-    pub(super) tasks: HashSet<task::Id>,
+    tasks: HashSet<task::Id>,
 }
 
 impl HandlerTasks {
@@ -26,6 +26,16 @@ impl HandlerTasks {
         self.turns.push(Arc::clone(&turns));
         self.names.push((batcher, worker));
         turns
+    }
+
+    /// Adds the id of a task that was spawned.
+    pub(super) fn spawned(&mut self, task: task::Id) {
+        self.tasks.insert(task);
+    }
+
+    /// Returns the ids of all tasks that were spawned.
+    pub(super) fn take_ids(&mut self) -> HashSet<task::Id> {
+        mem::take(&mut self.tasks)
     }
 
     /// Reports handlers that block their thread for longer than `after`, until the returned value is dropped.

@@ -96,7 +96,7 @@ where
             let task = watchdog::counted(turns, Box::pin(actor::run_to_end(processor)));
             let task = link::watch_suspension(move || watch.suspended(), task);
             let task = tasks.spawn_infallible(task);
-            handler_tasks.tasks.insert(task);
+            handler_tasks.spawned(task);
         }
         tasks
     }
@@ -125,7 +125,7 @@ where
                     watch.suspended(false);
                 };
                 let task = processors.spawn_infallible(link::watch_suspension(suspended, task));
-                handler_tasks.tasks.insert(task);
+                handler_tasks.spawned(task);
             }
             let batcher = Arc::clone(batcher);
             timers.spawn_infallible(Box::pin(async move { batcher.run_timer().await }));
