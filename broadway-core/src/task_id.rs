@@ -6,13 +6,11 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId {
     pub(crate) serial: u64,
-    /// Where the stage keeps the task. Indices of tasks that ended are reused.
-    pub(crate) index: u32,
 }
 
 impl TaskId {
-    pub(crate) const fn new(serial: u64, index: u32) -> Self {
-        Self { serial, index }
+    pub(crate) const fn new(serial: u64) -> Self {
+        Self { serial }
     }
 }
 

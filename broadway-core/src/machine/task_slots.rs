@@ -84,6 +84,12 @@ impl TaskSlots {
         self.credit.pending()
     }
 
+    /// Returns how many slots must be free when events are requested.
+    #[must_use]
+    pub const fn request_size(&self) -> usize {
+        self.credit.max() - self.credit.min()
+    }
+
     /// Returns the number of slots.
     #[must_use]
     pub const fn max(&self) -> usize {
@@ -113,7 +119,7 @@ mod tests {
         assert_eq!(slots.request(), 10);
         assert_eq!(slots.request(), 0);
         assert_eq!([1, 1, 1, 5].map(|n| slots.ended(n)), [0, 0, 3, 5]);
-        assert_eq!(slots.taken(), 10);
+        assert_eq!((slots.taken(), slots.request_size()), (10, 3));
     }
 
     #[test]
@@ -121,6 +127,7 @@ mod tests {
         let mut slots = TaskSlots::new(1, 0).unwrap();
         assert_eq!(slots.request(), 1);
         assert_eq!([1, 0, 1].map(|n| slots.ended(n)), [1, 0, 1]);
+        assert_eq!(slots.request_size(), 1);
     }
 
     #[test]

@@ -336,7 +336,7 @@ fn every_stage_event(mut observe: impl FnMut(StageEvent<'_>)) {
         },
         StageEvent::Restarted { restarts: 1 },
         StageEvent::TaskFailed {
-            task: TaskId::new(7, 0),
+            task: TaskId::new(7),
             reason: &no_task,
             restarts: false,
         },

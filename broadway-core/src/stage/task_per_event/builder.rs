@@ -8,11 +8,12 @@ use tokio::{
 };
 
 use super::{
+    event_task::TaskContext,
     handle::TaskPerEventHandle,
     registry::TaskRegistry,
     restarts::TooManyRestarts,
     shutdown::Shutdown,
-    spawner::{SpawnScratch, SpawnTasks, TaskSpawner},
+    spawner::{SpawnTasks, TaskSpawner},
     stage::TaskStage,
 };
 use crate::{
@@ -187,7 +188,6 @@ where
             spawner: Arc::clone(&spawner),
             failures,
             shutdown: self.shutdown,
-            scratch: SpawnScratch::default(),
         };
         let notices = mpsc::unbounded_channel();
         let started = launch::start(stage, self.options, problems, outputs, notices, || NoOutput);
@@ -213,11 +213,11 @@ where
 {
     let (failures, receiver) = mpsc::unbounded_channel();
     let intensity = restart.as_ref().map(|transient| transient.intensity);
+    let registry = TaskRegistry::new(intensity, failures, emitter);
     let spawner = TaskSpawner {
-        run,
+        context: Arc::new(TaskContext { run, registry }),
         copy: restart.map(|transient| transient.copy),
         runtime,
-        registry: TaskRegistry::new(intensity, failures, emitter),
     };
     (Arc::new(spawner), receiver)
 }

@@ -2,11 +2,7 @@
 
 use std::{convert::Infallible, fmt, sync::Arc};
 
-use super::{
-    spawner::{SpawnScratch, SpawnTasks},
-    stage::TaskStage,
-    table::TaskCounts,
-};
+use super::{spawner::SpawnTasks, stage::TaskStage, table::TaskCounts};
 use crate::{
     stage::{Closed, End, Output, StageStats, SubscribeError, Subscription, handle::HandleCore},
     task_id::TaskId,
@@ -79,16 +75,13 @@ impl<T: Send + 'static> TaskPerEventHandle<T> {
     ///
     /// Fails, and drops the event, if the stage has ended or waits for its last tasks.
     pub fn start_task(&self, event: T) -> Result<TaskId, Closed> {
-        let mut scratch = SpawnScratch::default();
-        let spawner = Arc::clone(&self.spawner);
-        spawner.spawn(&mut vec![event], None, &mut scratch);
-        let closed = || Closed::new(&self.core.name);
-        scratch.last.ok_or_else(closed)
+        let started = self.spawner.spawn(&mut vec![event], None);
+        started.ok_or_else(|| Closed::new(&self.core.name))
     }
 
     /// Returns the tasks that have not ended, in the order they were started, including tasks of [`start_task`](Self::start_task).
     ///
-    /// Takes time in proportion to the largest number of tasks that ever ran at once, under the lock that starting and ending tasks take.
+    /// Takes time in proportion to the number of tasks, under the lock that starting tasks takes.
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskId> {
         self.spawner.registry().table().ids()

@@ -1,18 +1,16 @@
 //! [`TaskRegistry`]: what the loop of the stage, its tasks and its handles share.
 //!
-//! The lock is held for a few instructions per task. Nothing of the user's runs under it: events, observers and the link are dealt
-//! with outside.
+//! The lock is taken once for each group of tasks, and for each task that does not succeed. Nothing of the user's runs under it:
+//! events, observers and the link are dealt with outside.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::{
-    sync::{Notify, mpsc},
-    task::AbortHandle,
-};
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     restarts::TooManyRestarts,
     table::{TaskOutcome, TaskTable},
+    task_group::TaskGroup,
 };
 use crate::{
     engine::clock,
@@ -57,27 +55,21 @@ impl TaskRegistry {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the handles of the tasks with these ids. Leaves both empty.
-    pub(super) fn spawned(&self, ids: &mut Vec<TaskId>, handles: &mut Vec<AbortHandle>) {
-        let mut table = self.table();
-        let tasks = ids.drain(..).zip(handles.drain(..));
-        let unwanted: Vec<_> = tasks
-            .filter_map(|(id, handle)| table.spawned(id, handle))
-            .collect();
-        // Before the aborts: an abort may drop the task right here, and its guard takes the lock.
-        drop(table);
-        for handle in unwanted {
-            handle.abort();
+    /// Records that a task has ended. Demands events if enough slots are free, and wakes a stage that waits for its last task.
+    pub(super) fn ended(&self, group: &TaskGroup, index: usize, outcome: TaskOutcome) {
+        let is_last = match outcome {
+            TaskOutcome::Done => group.ended(index),
+            TaskOutcome::Failed | TaskOutcome::Terminated => {
+                // Both under the lock, which makes them one for `counts`.
+                let mut table = self.table();
+                table.not_done(outcome);
+                group.ended(index)
+            }
+        };
+        if let Some(slots) = group.slots() {
+            slots.freed();
         }
-    }
-
-    pub(super) fn ended(&self, id: TaskId, outcome: TaskOutcome) {
-        // A binding of its own, so that the lock is released before the producer is asked.
-        let ended = self.table().ended(id, outcome);
-        if let Some(due) = ended.due {
-            due.ask();
-        }
-        if ended.idle {
+        if is_last && self.table().remove(group.first()) {
             self.idle.notify_one();
         }
     }
@@ -119,15 +111,13 @@ impl TaskRegistry {
 
     /// Ends a task at its next await. Returns whether it was still running.
     pub(super) fn terminate(&self, id: TaskId) -> bool {
-        let (running, handle) = self.table().terminate(id);
-        if let Some(handle) = handle {
-            handle.abort();
-        }
-        running
+        // A binding of its own, so that the lock is released before the task is woken.
+        let found = self.table().find(id);
+        found.is_some_and(|(group, index)| (*group).as_ref().terminate(index))
     }
 
     pub(super) fn terminate_all(&self) {
-        // One lock for each task: an abort may run any code, also code that takes this lock.
+        // One lock for each task: to wake a task may run any code, also code that takes this lock.
         let ids = self.table().ids();
         for id in ids {
             self.terminate(id);
@@ -136,7 +126,7 @@ impl TaskRegistry {
 
     /// Waits until no task is left. The table must be closed. Only one task may wait.
     pub(super) async fn idle(&self) {
-        while self.table().counts().active > 0 {
+        while !self.table().is_empty() {
             self.idle.notified().await;
         }
     }

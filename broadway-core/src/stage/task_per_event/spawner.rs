@@ -1,56 +1,33 @@
 //! [`TaskSpawner`]: spawns a task for each event.
 //!
-//! Nothing joins the tasks, which are tokio's: the [guard](super::task_guard) that each holds reports its end.
+//! Nothing joins the tasks, which are tokio's: the guard that each holds reports its end.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::future::{FutureExt, lazy};
-use tokio::{
-    runtime::Handle,
-    task::{AbortHandle, yield_now},
-};
+use tokio::runtime::Handle;
 
 use super::{
+    event_task::{EventTask, Original, SpawnedGroup, TaskContext, TaskGuard},
     registry::TaskRegistry,
-    task_guard::{TaskGuard, TaskResult},
+    task_group::GROUP_MAX,
 };
-use crate::{
-    caught::{Panicked, guarded},
-    error::BoxError,
-    stage::SubscriptionId,
-    task_id::TaskId,
-};
+use crate::{error::BoxError, stage::SubscriptionId, task_id::TaskId};
 
 /// Runs `run` for each event.
 pub(super) struct TaskSpawner<T, F> {
-    pub(super) run: F,
+    pub(super) context: Arc<TaskContext<F>>,
     /// Copies an event before it is handled, so that a failed task can be restarted. `None`: tasks are not restarted.
     pub(super) copy: Option<fn(&T) -> T>,
     pub(super) runtime: Handle,
-    pub(super) registry: TaskRegistry,
 }
 
 /// A spawner whose function type is erased.
 pub(super) trait SpawnTasks<T>: Send + Sync {
     fn registry(&self) -> &TaskRegistry;
 
-    /// Spawns a task for each event, in their order, and leaves the `Vec` empty. Returns `false`, and spawns nothing, if the stage is
-    /// about to end.
-    fn spawn(
-        self: Arc<Self>,
-        events: &mut Vec<T>,
-        from: Option<SubscriptionId>,
-        scratch: &mut SpawnScratch,
-    ) -> bool;
-}
-
-/// Memory that is reused for each chunk.
-#[derive(Default)]
-pub(super) struct SpawnScratch {
-    ids: Vec<TaskId>,
-    handles: Vec<AbortHandle>,
-    /// The task that was started last.
-    pub(super) last: Option<TaskId>,
+    /// Spawns a task for each event, in their order, and leaves the `Vec` empty. Returns the last task, or `None`, and spawns
+    /// nothing, if the stage is about to end.
+    fn spawn(&self, events: &mut Vec<T>, from: Option<SubscriptionId>) -> Option<TaskId>;
 }
 
 impl<T, F, Fut> SpawnTasks<T> for TaskSpawner<T, F>
@@ -60,41 +37,28 @@ where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     fn registry(&self) -> &TaskRegistry {
-        &self.registry
+        &self.context.registry
     }
 
-    fn spawn(
-        self: Arc<Self>,
-        events: &mut Vec<T>,
-        from: Option<SubscriptionId>,
-        scratch: &mut SpawnScratch,
-    ) -> bool {
-        let SpawnScratch { ids, handles, last } = scratch;
-        // A binding of its own, so that the lock is released before tasks are spawned. Entries are reserved before, as a task may end
-        // before its handle is known here.
-        let open = self.registry.table().reserve(events.len(), from, ids);
-        if !open {
-            return false;
-        }
-        *last = ids.last().copied();
-        for (event, &id) in events.drain(..).zip(&*ids) {
-            let guard = TaskGuard::new(Arc::clone(&self), id);
-            handles.push(match self.copy {
-                None => self.spawn_once(event, guard),
-                Some(copy) => {
-                    let task = run_until_done(event, guard, copy);
-                    self.runtime.spawn(task).abort_handle()
-                }
+    fn spawn(&self, events: &mut Vec<T>, from: Option<SubscriptionId>) -> Option<TaskId> {
+        let registry = &self.context.registry;
+        let mut last = None;
+        let mut events = events.drain(..);
+        while events.len() > 0 {
+            let len = events.len().min(GROUP_MAX);
+            // A binding of its own, so that the lock is released before tasks are spawned. The table has the group before: a task may
+            // end before the next line.
+            let group = registry.table().open(len, from, |tasks| SpawnedGroup {
+                context: Arc::clone(&self.context),
+                tasks,
             });
+            let group = group?;
+            for (index, event) in events.by_ref().take(len).enumerate() {
+                self.spawn_one(event, TaskGuard::new(Arc::clone(&group), index));
+            }
+            last = Some(group.tasks.id(len - 1));
         }
-        self.registry.spawned(ids, handles);
-        true
-    }
-}
-
-impl<T, F> AsRef<TaskRegistry> for TaskSpawner<T, F> {
-    fn as_ref(&self) -> &TaskRegistry {
-        &self.registry
+        last
     }
 }
 
@@ -104,45 +68,14 @@ where
     F: Fn(T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    /// Spawns a task that is not restarted. Made of combinators, as those keep the event and the future that is made from it in the
-    /// same memory, and drop the future before the guard.
-    fn spawn_once(self: &Arc<Self>, event: T, mut guard: TaskGuard<Self>) -> AbortHandle {
-        let spawner = Arc::clone(self);
-        let running = lazy(move |_| (spawner.run)(event)).flatten();
-        let task = AssertUnwindSafe(running).catch_unwind().map(move |result| {
-            guard.finish(result.map_err(Panicked::from), false);
-        });
-        self.runtime.spawn(task).abort_handle()
-    }
-}
-
-/// Runs an event until it succeeds, or fails for good.
-async fn run_until_done<T, F, Fut>(
-    event: T,
-    mut guard: TaskGuard<TaskSpawner<T, F>>,
-    copy: fn(&T) -> T,
-) where
-    T: Send + 'static,
-    F: Fn(T) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
-{
-    loop {
-        // Made apart from the await, which would borrow the event and require it to be `Sync`.
-        let made = guarded(|| {
-            let event = copy(&event);
-            (guard.spawner().run)(event)
-        });
-        let result: TaskResult = match made {
-            Ok(future) => {
-                let result = AssertUnwindSafe(future).catch_unwind().await;
-                result.map_err(Panicked::from)
+    fn spawn_one(&self, event: T, guard: TaskGuard<F>) {
+        // Detached: the guard reports the end.
+        drop(match self.copy {
+            None => self.runtime.spawn(EventTask::new(Some(event), (), guard)),
+            Some(copy) => {
+                let original = Original { event, copy };
+                self.runtime.spawn(EventTask::new(None, original, guard))
             }
-            Err(panicked) => Err(panicked),
-        };
-        if guard.finish(result, true) {
-            return;
-        }
-        // A task that always fails at once must not keep others from running.
-        yield_now().await;
+        });
     }
 }

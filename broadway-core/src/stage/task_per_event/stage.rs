@@ -10,9 +10,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    restarts::TooManyRestarts,
-    shutdown::Shutdown,
-    spawner::{SpawnScratch, SpawnTasks},
+    counted_slots::CountedSlots, restarts::TooManyRestarts, shutdown::Shutdown, spawner::SpawnTasks,
 };
 use crate::{
     engine::clock,
@@ -30,7 +28,6 @@ pub(in crate::stage) struct TaskStage<T: Send + 'static> {
     /// Receives the error that the stage must fail with.
     pub(super) failures: mpsc::UnboundedReceiver<TooManyRestarts>,
     pub(super) shutdown: Shutdown,
-    pub(super) scratch: SpawnScratch,
 }
 
 impl<T: Send + 'static> AnyStage for TaskStage<T> {
@@ -57,9 +54,8 @@ impl<T: Send + 'static> AnyStage for TaskStage<T> {
         from: &Subscription,
         _: &mut Context<Infallible>,
     ) -> CallbackResult {
-        let spawner = Arc::clone(&self.spawner);
-        let open = spawner.spawn(events, Some(from.id()), &mut self.scratch);
-        debug_assert!(open, "the registry is closed only after the loop");
+        let last = self.spawner.spawn(events, Some(from.id()));
+        debug_assert!(last.is_some(), "the registry is closed only after the loop");
         Ok(())
     }
 
@@ -70,13 +66,13 @@ impl<T: Send + 'static> AnyStage for TaskStage<T> {
     ) -> CallbackResult {
         let slots = producer.slots();
         let slots = slots.expect("subscribed to an output in slots");
-        // A binding of its own, so that the lock is released before the producer is asked.
-        let due = self
-            .spawner
-            .registry()
+        let slots = Arc::new(CountedSlots::new(producer.clone(), slots));
+        let registry = self.spawner.registry();
+        registry
             .table()
-            .subscribed(producer.clone(), slots);
-        due.ask();
+            .subscribed(producer.id(), Arc::clone(&slots));
+        // Without the lock.
+        slots.request_all();
         Ok(())
     }
 

@@ -1,18 +1,14 @@
-//! [`TaskTable`]: the running tasks, the slots that they occupy, and the counts of those that ended.
-//!
-//! Tasks have entries in a `Vec`, which is as long as the largest number of tasks that ever ran at once and does not shrink. An entry
-//! is reserved before its task is spawned, so that a task that ends at once finds it.
+//! [`TaskTable`]: the groups of running tasks, the subscriptions whose slots they occupy, and the counts of tasks that ended.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
-use tokio::task::AbortHandle;
 
-use crate::{
-    machine::task_slots::TaskSlots,
-    stage::{Subscription, SubscriptionId},
-    task_id::TaskId,
-};
+use super::{counted_slots::CountedSlots, task_group::TaskGroup};
+use crate::{stage::SubscriptionId, task_id::TaskId};
 
 /// Counts of the tasks of one stage. Every task that was started is active, done, failed or terminated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,247 +36,148 @@ pub(super) enum TaskOutcome {
     Terminated,
 }
 
+/// A group together with what its tasks need.
+pub(super) type AnyGroup = dyn AsRef<TaskGroup> + Send + Sync;
+
 /// The tasks of one stage.
 #[derive(Default)]
 pub(super) struct TaskTable {
-    entries: Vec<TaskEntry>,
-    /// Indices of free entries.
-    free: Vec<u32>,
-    subscriptions: HashMap<SubscriptionId, SubscriptionSlots, RandomState>,
+    /// The groups with running tasks, by the serial number of the first task.
+    groups: BTreeMap<u64, Arc<AnyGroup>>,
+    subscriptions: HashMap<SubscriptionId, Arc<CountedSlots>, RandomState>,
+    /// `active` and `done` are 0: they follow from the bits of the groups.
     counts: TaskCounts,
     /// No more tasks are started.
     closed: bool,
 }
 
-struct TaskEntry {
-    serial: u64,
-    /// The subscription whose slot the task occupies. `None` for a task that was started by hand.
-    from: Option<SubscriptionId>,
-    state: TaskState,
-}
-
-enum TaskState {
-    Free,
-    /// Being spawned.
-    Starting,
-    /// Being spawned, to be aborted as soon as its handle is known.
-    TerminatedEarly,
-    Running(AbortHandle),
-}
-
-/// A subscription, and the slots that its events occupy.
-struct SubscriptionSlots {
-    subscription: Subscription,
-    slots: TaskSlots,
-}
-
-/// Events to ask for, after the lock is released.
-#[must_use = "the slots count as taken"]
-pub(super) struct DueAsk {
-    subscription: Subscription,
-    n: usize,
-}
-
-impl DueAsk {
-    pub(super) fn ask(self) {
-        // Does nothing if the subscription has ended.
-        self.subscription.ask(self.n);
-    }
-}
-
-/// The remaining work for a task that has ended, to be done after the lock is released.
-pub(super) struct EndedTask {
-    pub(super) due: Option<DueAsk>,
-    /// No task is left.
-    pub(super) idle: bool,
-    /// Dropped after the lock: with the last handle tokio may free the task.
-    _handle: Option<AbortHandle>,
-}
-
 impl TaskTable {
-    pub(super) fn subscribed(
-        &mut self,
-        subscription: Subscription,
-        mut slots: TaskSlots,
-    ) -> DueAsk {
-        let n = slots.request();
-        let entry = SubscriptionSlots {
-            subscription: subscription.clone(),
-            slots,
-        };
-        self.subscriptions.insert(subscription.id(), entry);
-        DueAsk { subscription, n }
+    pub(super) fn subscribed(&mut self, id: SubscriptionId, slots: Arc<CountedSlots>) {
+        self.subscriptions.insert(id, slots);
     }
 
-    /// Forgets the subscription. Its tasks go on, and free no slots.
+    /// Forgets the subscription. Its tasks go on, and no more events are requested when they end.
     pub(super) fn cancelled(&mut self, subscription: SubscriptionId) {
-        self.subscriptions.remove(&subscription);
+        if let Some(slots) = self.subscriptions.remove(&subscription) {
+            slots.close();
+        }
     }
 
-    /// Reserves entries for `n` tasks and appends their ids. Returns `false` if the table is closed.
-    pub(super) fn reserve(
+    /// Adds a group of `len` tasks, which `make` completes. Returns `None` if the table is closed.
+    pub(super) fn open<G: AsRef<TaskGroup> + Send + Sync + 'static>(
         &mut self,
-        n: usize,
+        len: usize,
         from: Option<SubscriptionId>,
-        ids: &mut Vec<TaskId>,
-    ) -> bool {
+        make: impl FnOnce(TaskGroup) -> G,
+    ) -> Option<Arc<G>> {
         if self.closed {
-            return false;
+            return None;
         }
-        for _ in 0..n {
-            self.counts.started += 1;
-            let entry = TaskEntry {
-                serial: self.counts.started,
-                from,
-                state: TaskState::Starting,
-            };
-            let index = match self.free.pop() {
-                Some(index) => {
-                    self.entries[index as usize] = entry;
-                    index
-                }
-                None => {
-                    self.entries.push(entry);
-                    u32::try_from(self.entries.len() - 1).expect("fewer than four billion tasks")
-                }
-            };
-            ids.push(TaskId::new(self.counts.started, index));
-        }
-        self.counts.active += n;
-        true
+        let first = self.counts.started + 1;
+        self.counts.started += len as u64;
+        let slots = from.and_then(|from| self.subscriptions.get(&from).cloned());
+        let group = Arc::new(make(TaskGroup::new(first, len, slots)));
+        let shared: Arc<AnyGroup> = Arc::<G>::clone(&group);
+        self.groups.insert(first, shared);
+        Some(group)
     }
 
-    /// Records the handle of a spawned task. Returns it if the task is to be aborted, and also if it has ended, when an abort does no
-    /// harm.
-    #[must_use = "the returned handle is to be aborted, after the lock is released"]
-    pub(super) fn spawned(&mut self, id: TaskId, handle: AbortHandle) -> Option<AbortHandle> {
-        let Some(entry) = self.entry(id) else {
-            return Some(handle);
-        };
-        let terminated = matches!(entry.state, TaskState::TerminatedEarly).then(|| handle.clone());
-        entry.state = TaskState::Running(handle);
-        terminated
-    }
-
-    pub(super) fn ended(&mut self, id: TaskId, outcome: TaskOutcome) -> EndedTask {
-        let entry = self.entry(id).expect("a task ends once");
-        let handle = match std::mem::replace(&mut entry.state, TaskState::Free) {
-            TaskState::Running(handle) => Some(handle),
-            TaskState::Free | TaskState::Starting | TaskState::TerminatedEarly => None,
-        };
-        let from = entry.from;
-        self.free.push(id.index);
-        self.counts.active -= 1;
-        *match outcome {
-            TaskOutcome::Done => &mut self.counts.done,
-            TaskOutcome::Failed => &mut self.counts.failed,
-            TaskOutcome::Terminated => &mut self.counts.terminated,
-        } += 1;
-        EndedTask {
-            due: from.and_then(|from| self.slot_freed(from)),
-            idle: self.counts.active == 0,
-            _handle: handle,
+    /// Counts a task that did not succeed. Its bit must be cleared under the same lock.
+    pub(super) const fn not_done(&mut self, outcome: TaskOutcome) {
+        match outcome {
+            TaskOutcome::Done => {}
+            TaskOutcome::Failed => self.counts.failed += 1,
+            TaskOutcome::Terminated => self.counts.terminated += 1,
         }
     }
 
-    /// Frees a slot of the subscription, if that still exists. Returns what to ask for, if enough slots are free.
-    fn slot_freed(&mut self, from: SubscriptionId) -> Option<DueAsk> {
-        let subscription = self.subscriptions.get_mut(&from)?;
-        match subscription.slots.ended(1) {
-            0 => None,
-            n => Some(DueAsk {
-                subscription: subscription.subscription.clone(),
-                n,
-            }),
-        }
+    /// Removes a group whose last task has ended, and which that task still holds. Returns whether no task is left.
+    pub(super) fn remove(&mut self, first: u64) -> bool {
+        self.groups.remove(&first);
+        self.groups.is_empty()
     }
 
     pub(super) const fn restarted(&mut self) {
         self.counts.restarted += 1;
     }
 
-    /// Returns whether the task was still running, and the handle to abort, if it is spawned already.
-    pub(super) fn terminate(&mut self, id: TaskId) -> (bool, Option<AbortHandle>) {
-        let Some(entry) = self.entry(id) else {
-            return (false, None);
-        };
-        match &entry.state {
-            TaskState::Running(handle) => (true, Some(handle.clone())),
-            TaskState::Free | TaskState::Starting | TaskState::TerminatedEarly => {
-                entry.state = TaskState::TerminatedEarly;
-                (true, None)
-            }
-        }
+    /// Returns the group of a task, unless all its tasks have ended, and the index of the task.
+    pub(super) fn find(&self, id: TaskId) -> Option<(Arc<AnyGroup>, usize)> {
+        let (_, group) = self.groups.range(..=id.serial).next_back()?;
+        let index = (**group).as_ref().index(id)?;
+        Some((Arc::clone(group), index))
     }
 
-    /// Starts no more tasks, and asks for no more events.
+    /// Starts no more tasks, and requests no more events.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        self.subscriptions.clear();
+        for (_, slots) in self.subscriptions.drain() {
+            slots.close();
+        }
     }
 
     /// Returns the tasks that have not ended, in the order they were started.
     pub(super) fn ids(&self) -> Vec<TaskId> {
-        let running = |(index, entry): (usize, &TaskEntry)| match entry.state {
-            TaskState::Free => None,
-            TaskState::Starting | TaskState::TerminatedEarly | TaskState::Running(_) => {
-                let index = u32::try_from(index).expect("fewer than four billion tasks");
-                Some(TaskId::new(entry.serial, index))
-            }
-        };
-        let entries = self.entries.iter().enumerate();
-        let mut ids: Vec<_> = entries.filter_map(running).collect();
-        ids.sort_unstable();
-        ids
+        self.groups().flat_map(TaskGroup::ids).collect()
     }
 
-    pub(super) const fn counts(&self) -> TaskCounts {
-        self.counts
+    pub(super) fn counts(&self) -> TaskCounts {
+        let mut counts = self.counts;
+        counts.active = self.groups().map(TaskGroup::active).sum();
+        counts.done = counts.started - counts.active as u64 - counts.failed - counts.terminated;
+        counts
     }
 
-    /// Returns the entry of a task that has not ended.
-    fn entry(&mut self, id: TaskId) -> Option<&mut TaskEntry> {
-        let entry = self.entries.get_mut(id.index as usize)?;
-        let same = entry.serial == id.serial && !matches!(entry.state, TaskState::Free);
-        same.then_some(entry)
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &TaskGroup> {
+        self.groups.values().map(|group| (**group).as_ref())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
-    fn one(table: &mut TaskTable) -> TaskId {
-        let mut ids = Vec::new();
-        assert!(table.reserve(1, None, &mut ids));
-        ids[0]
+    struct Group(TaskGroup);
+
+    impl AsRef<TaskGroup> for Group {
+        fn as_ref(&self) -> &TaskGroup {
+            &self.0
+        }
     }
 
-    fn pending() -> AbortHandle {
-        tokio::spawn(std::future::pending::<()>()).abort_handle()
-    }
-
-    #[tokio::test]
-    async fn a_task_that_is_terminated_while_it_is_spawned_is_aborted_then() {
+    #[test]
+    fn a_task_is_found_until_its_group_is_removed() {
         let mut table = TaskTable::default();
-        let (terminated, other) = (one(&mut table), one(&mut table));
-        let (running, handle) = table.terminate(terminated);
-        assert!(running && handle.is_none());
-        assert!(table.spawned(terminated, pending()).is_some());
-        assert!(table.spawned(other, pending()).is_none());
-        assert!(table.terminate(other).1.is_some());
+        let first = table.open(2, None, Group).unwrap();
+        let second = table.open(3, None, Group).unwrap();
+        assert_eq!(table.find(TaskId::new(2)).unwrap().1, 1);
+        assert_eq!(table.find(TaskId::new(5)).unwrap().1, 2);
+        assert!(table.find(TaskId::new(6)).is_none());
+        assert!(!first.0.ended(0) && first.0.ended(1));
+        assert!(!table.remove(first.0.first()));
+        assert!(table.find(TaskId::new(2)).is_none());
+        assert!(!second.0.ended(0));
+        assert_eq!(table.ids(), [TaskId::new(4), TaskId::new(5)]);
+        assert!(table.remove(second.0.first()));
     }
 
-    #[tokio::test]
-    async fn a_task_that_ends_while_it_is_spawned_leaves_its_entry_to_the_next() {
+    #[test]
+    fn tasks_are_counted_as_done_unless_they_are_counted_otherwise() {
         let mut table = TaskTable::default();
-        let first = one(&mut table);
-        assert!(table.ended(first, TaskOutcome::Done).idle);
-        let second = one(&mut table);
-        assert_eq!((first.index, table.ids()), (second.index, vec![second]));
-        assert!(table.spawned(first, pending()).is_some());
-        assert!(!table.terminate(first).0);
-        assert!(table.spawned(second, pending()).is_none());
-        assert!(first < second);
+        let group = table.open(3, None, Group).unwrap();
+        assert!(!group.0.ended(0));
+        table.not_done(TaskOutcome::Failed);
+        assert!(!group.0.ended(2));
+        let counts = table.counts();
+        assert_eq!((counts.active, counts.started), (1, 3));
+        assert_eq!((counts.done, counts.failed, counts.terminated), (1, 1, 0));
+        table.close();
+        assert!(table.open(1, None, Group).is_none());
     }
 }

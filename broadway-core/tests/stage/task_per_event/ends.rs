@@ -111,6 +111,40 @@ async fn a_terminated_task_is_gone_and_not_run_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_is_terminated_before_its_first_poll_never_begins() {
+    let gate = Gate::new();
+    let tasks = stage::task_per_event(gate.tasks()).start().await.unwrap();
+    let ids = [0, 1].map(|event| tasks.start_task(event).unwrap());
+    assert!(tasks.terminate_task(ids[0]));
+    settle().await;
+    assert_eq!(gate.came.take(), [1]);
+    assert_eq!(tasks.tasks(), [ids[1]]);
+    assert_eq!(tasks.count().terminated, 1);
+}
+
+/// A task ends wherever it is when it is terminated: between the poll of its future and its wait, too.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_terminates_itself_ends_at_its_next_await() {
+    let own: Arc<std::sync::OnceLock<TaskPerEventHandle<u64>>> = Arc::default();
+    let of_task = own.clone();
+    let tasks = stage::task_per_event(move |_: u64| {
+        let of_task = of_task.clone();
+        async move {
+            let tasks = of_task.get().unwrap();
+            assert!(tasks.terminate_task(tasks.tasks()[0]));
+            pending().await
+        }
+    });
+    let tasks = tasks.start().await.unwrap();
+    assert!(own.set(tasks.clone()).is_ok());
+    tasks.start_task(1).unwrap();
+    settle().await;
+    let count = tasks.count();
+    assert_eq!((count.terminated, count.active), (1, 0));
+    tasks.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_is_being_run_again_can_be_terminated() {
     let tasks = stage::task_per_event(|()| async { Err("again".into()) })
         .restart_transient(Intensity {
