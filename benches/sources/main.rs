@@ -17,9 +17,12 @@ use self::programs::{Figure, fairness, latency, throughput};
 
 const ROUNDS: usize = 5;
 
+/// A name, and a run.
+type Scenario = (&'static str, fn() -> Figure);
+
 fn main() -> ExitCode {
     let is_json = std::env::args().any(|argument| argument == "--json");
-    let scenarios: [(&str, fn() -> Figure); 6] = [
+    let scenarios: [Scenario; 6] = [
         ("latency_idle", || latency(1, Duration::from_millis(1))),
         ("latency_beside_a_busy_producer", || {
             latency(2, Duration::from_millis(1))

@@ -339,7 +339,6 @@ impl<S: Source> Actor for DeliveryActor<'_, S> {
             self.answers.filled();
         }
         match produced {
-            None => {}
             Some(Err(failure)) => {
                 let error = failure.into_error(Callback::Produce);
                 self.ended = DeliveryEnd::Failed(Callback::Produce, error);
@@ -349,12 +348,11 @@ impl<S: Source> Actor for DeliveryActor<'_, S> {
                 self.ended = DeliveryEnd::Exhausted;
                 return ControlFlow::Break(());
             }
-            Some(Ok(Produced::More)) => {
-                if delivered.is_none() {
-                    let pause = self.answers.empty();
-                    self.producer.pause(&mut reader.intake, pause).await;
-                }
+            Some(Ok(Produced::More)) if delivered.is_none() => {
+                let pause = self.answers.empty();
+                self.producer.pause(&mut reader.intake, pause).await;
             }
+            Some(Ok(Produced::More)) | None => {}
         }
         self.producer.send_accepted(&mut reader.intake).await;
         ControlFlow::Continue(())
