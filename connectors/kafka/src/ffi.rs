@@ -3,8 +3,9 @@
 //!
 //! Three rules of librdkafka are kept by construction:
 //!
-//! - *Nothing outlives the client.* A [`ClientQueue`] holds an `Arc<MemberClient>`; messages share one through their `MessageChunk`, which
-//!   counts them with one atomic subtraction each, cheaper than an `Arc` per message.
+//! - *Nothing outlives the client.* A [`ClientQueue`] holds an `Arc<MemberClient>`, and so does a [`MessageQueue`] for the messages that it
+//!   has read ahead; delivered messages share one through their `MessageChunk`, which counts them with one atomic subtraction each, cheaper
+//!   than an `Arc` per message.
 //! - *A queue's callback runs with the queue's lock held.* So it only sets a flag and wakes a [`WakeTarget`], which take no lock that is
 //!   ever held around a call into librdkafka. Once it is disabled it does not run again.
 //! - *A client closes only after its queue handles are destroyed.* Partitions and the member's thread own the queues and drop them
@@ -14,6 +15,7 @@
 mod create_topic;
 mod log_ends;
 mod message;
+mod message_queue;
 mod produce;
 mod queue;
 mod signal;
@@ -29,7 +31,8 @@ use rdkafka::{bindings, error::RDKafkaErrorCode};
 
 pub(crate) use create_topic::{CreateTopicError, create_topic};
 pub(crate) use log_ends::{LogEnd, LogEndOffsets};
-pub(crate) use message::{PartitionId, PointerBuffer, RawMessage};
+pub(crate) use message::{PartitionId, RawMessage, UnreadMessage};
+pub(crate) use message_queue::{MessageQueue, ReadAhead};
 pub(crate) use produce::{MessageParts, RawHeaders, produce};
 pub(crate) use queue::{ClientQueue, CommitResult};
 pub(crate) use signal::{QueueSignal, WakeTarget};

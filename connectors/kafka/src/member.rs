@@ -33,10 +33,11 @@ use crate::{
     config::Kafka,
     connect::connect,
     error::{help, kind_of},
-    ffi,
+    ffi::{self, ReadAhead},
     lag::LagWatch,
     options::GroupProtocol,
     partition::Partition,
+    prefetch,
     settings::ClientRole,
     shared::{MemberCommand, MemberFailure, SLEEP_MAX, SharedMember},
     start_offsets::KnownTopics,
@@ -60,6 +61,7 @@ pub(crate) struct Member {
     committer: Committer,
     known: KnownTopics,
     topic_ids: TopicIdWatch,
+    read_ahead: ReadAhead,
     revocation: Option<PendingRevocation>,
     restarts: Vec<PendingRestart>,
     opening: Option<PendingOpen>,
@@ -106,6 +108,8 @@ pub(crate) fn run(
     });
     let commit_at = Deadline::since(now, source.commit_interval);
     let lag = LagWatch::new(&client, &shared, source.lag_interval);
+    let bytes = source.prefetch_bytes_max;
+    let read_ahead = prefetch::read_ahead(&source.settings, bytes, known.partitions);
     Member {
         source,
         shared,
@@ -114,6 +118,7 @@ pub(crate) fn run(
         committer,
         known,
         topic_ids,
+        read_ahead,
         revocation: None,
         restarts: Vec::new(),
         opening,

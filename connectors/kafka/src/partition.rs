@@ -38,7 +38,7 @@ use self::{
 };
 pub(crate) use self::{commit_marker::CommitMarker, unsettled::PartitionStart};
 use crate::{
-    ffi::{ClientQueue, PartitionId, PointerBuffer, QueueSignal, RawMessage},
+    ffi::{MessageQueue, PartitionId},
     options::OnFailure,
     record::KafkaRecord,
     sync::lock,
@@ -60,8 +60,7 @@ pub(crate) struct Partition {
 
 /// The queue of an open partition.
 struct QueueReader {
-    queue: ClientQueue,
-    signal: Arc<QueueSignal>,
+    queue: MessageQueue,
     epoch: u32,
     /// The client's position when this epoch started. It may belong to the previous epoch: the client forgets that a little later.
     stale: Option<i64>,
@@ -71,8 +70,8 @@ struct QueueReader {
 }
 
 impl QueueReader {
-    /// One above the last offset taken from the queue in this epoch; `None` if that is not certain. The caller holds the reader's lock, so
-    /// every message that was taken is recorded.
+    /// One above the last offset that was delivered or skipped by the client in this epoch; `None` if that is not certain. The caller holds
+    /// the reader's lock, so every message that was delivered is recorded.
     fn position(&self, id: &PartitionId, has_delivered: bool) -> Option<i64> {
         let position = self.queue.position(id)?;
         // The client forgets the old position before it starts reading. So a position that differs from the old one belongs to this epoch,
@@ -111,7 +110,7 @@ impl Partition {
     }
 
     /// Starts an epoch that reads from `queue`.
-    pub(crate) fn open(&self, queue: ClientQueue, signal: Arc<QueueSignal>, start: PartitionStart) {
+    pub(crate) fn open(&self, queue: MessageQueue, start: PartitionStart) {
         // The reader's lock is held throughout, so no message is read before the state of the new epoch is complete.
         let mut reader = lock(&self.reader);
         let epoch = lock(&self.unsettled).open(start);
@@ -122,7 +121,6 @@ impl Partition {
         let stale = queue.position(&self.id);
         *reader = Some(QueueReader {
             queue,
-            signal,
             epoch,
             stale,
             in_doubt: -1,
@@ -141,7 +139,8 @@ impl Partition {
     /// Pauses reading until the result is dropped, which holds the offset to read next.
     pub(crate) fn pause_reading(&self) -> ReadPause<'_> {
         let reader = lock(&self.reader);
-        let next = lock(&self.unsettled).next_to_read();
+        let read_ahead = reader.as_ref().and_then(|reader| reader.queue.end());
+        let next = read_ahead.or_else(|| lock(&self.unsettled).next_to_read());
         ReadPause {
             next,
             _reader: reader,
@@ -242,103 +241,75 @@ impl Partition {
         lock(&self.unsettled).assigned
     }
 
-    /// How many messages wait in the client.
+    /// How many messages wait to be delivered.
     pub(crate) fn queued(&self) -> usize {
         lock(&self.reader)
             .as_ref()
             .map_or(0, |reader| reader.queue.len())
     }
 
-    /// Delivers at most `n` messages.
+    /// Delivers at most `n` messages. Returns none only if none may be read now: the next ones raise the queue's signal.
     pub(crate) fn read(
         &self,
         n: usize,
         span_max: usize,
-        buffers: &mut ReadBuffers,
         out: &mut Deliveries,
     ) -> Option<PartitionNotice> {
         let mut guard = lock(&self.reader);
         let reader = guard.as_mut()?;
-        if self.halted.load(Ordering::Acquire) || !reader.signal.take() {
+        if self.halted.load(Ordering::Acquire) {
             return None;
         }
-        let n = n.min(self.room(reader, span_max));
+        reader.queue.fill(n);
+        let notice = self.take_errors(reader);
+        let mut unsettled = lock(&self.unsettled);
+        let room = unsettled.room(span_max);
+        if room == 0 {
+            // Under the lock that settling takes: a result that makes room comes either before the look at the room, or finds the signal.
+            unsettled.full = Some(reader.queue.signal().clone());
+        }
+        let messages = reader.queue.next(n.min(room));
+        let n = messages.len();
         if n == 0 {
-            return None;
+            return notice;
         }
-        reader
-            .queue
-            .read(n, &self.id, &mut buffers.pointers, &mut buffers.messages);
-        // A full batch may not have emptied the queue, and the queue signals only when it stops being empty.
-        if buffers.messages.len() == n {
-            reader.signal.keep();
-        }
-        let mut notice = None;
-        if buffers.messages.iter().any(RawMessage::is_error) {
-            notice = self.take_errors(reader, &mut buffers.messages);
-        }
-        if let Err(offset) = lock(&self.unsettled).deliver(&buffers.messages) {
-            buffers.messages.clear();
+        let delivered = unsettled.deliver(messages);
+        drop(unsettled);
+        if let Err(offset) = delivered {
+            reader.queue.clear();
             // The dropped messages were taken from the client all the same, so its position is not to be committed.
             reader.in_doubt = i64::MAX;
             return Some(PartitionNotice::Rewound { offset });
         }
         let (slot, epoch) = (self.slot, reader.epoch);
-        out.extend(buffers.messages.drain(..).map(|message| {
+        out.reserve(n);
+        reader.queue.take(n, &self.id, |message| {
             let token = Token {
                 slot,
                 epoch,
                 offset: message.offset(),
             };
-            Delivery::new(KafkaRecord::new(message), token)
-        }));
+            out.push(Delivery::new(KafkaRecord::new(message), token));
+        });
         notice
     }
 
-    /// Removes the errors among `messages`. Returns the first notice, or that the position is gone if one of them reports it.
-    fn take_errors(
-        &self,
-        reader: &mut QueueReader,
-        messages: &mut Vec<RawMessage>,
-    ) -> Option<PartitionNotice> {
-        let errors = messages.iter().filter(|message| message.is_error());
-        let in_doubt = errors.map(|error| error.offset().saturating_add(1)).max();
-        reader.in_doubt = reader.in_doubt.max(in_doubt.unwrap_or(-1));
-        let next = lock(&self.unsettled).next_to_read();
-        let notice = messages
-            .iter()
-            .filter_map(|message| {
-                let (code, text) = message.error()?;
-                match code {
-                    // A late error of an earlier epoch: reading has already continued beyond that position, and restarting would repeat
-                    // messages.
-                    RDKafkaErrorCode::AutoOffsetReset
-                        if (0..next.unwrap_or(0)).contains(&message.offset()) =>
-                    {
-                        None
-                    }
-                    RDKafkaErrorCode::AutoOffsetReset => Some(PartitionNotice::PositionGone),
-                    _ => Some(PartitionNotice::Error(text)),
-                }
-            })
-            .reduce(|first, next| match next {
-                PartitionNotice::PositionGone => next,
-                _ => first,
-            });
-        messages.retain(|message| !message.is_error());
-        notice
-    }
-
-    /// How many messages may be read until `span_max` offsets are uncommitted. If none, settling raises the signal again.
-    fn room(&self, reader: &QueueReader, span_max: usize) -> usize {
-        let mut unsettled = lock(&self.unsettled);
-        let span = usize::try_from(unsettled.offsets.span()).unwrap_or(usize::MAX);
-        let room = span_max.saturating_sub(span);
-        if room == 0 {
-            // Under the lock that settling takes: a result that makes room comes either before the look at the span, or finds the signal.
-            unsettled.full = Some(reader.signal.clone());
+    /// Removes the errors before the next message. Returns the first notice, or that the position is gone if one of them reports it.
+    fn take_errors(&self, reader: &mut QueueReader) -> Option<PartitionNotice> {
+        let mut notice = None;
+        while let Some((offset, code, text)) = reader.queue.take_error() {
+            reader.in_doubt = reader.in_doubt.max(offset.saturating_add(1));
+            if code != RDKafkaErrorCode::AutoOffsetReset {
+                notice.get_or_insert(PartitionNotice::Error(text));
+                continue;
+            }
+            // A late error of an earlier epoch: reading has already continued beyond that position, and restarting would repeat messages.
+            let next = lock(&self.unsettled).next_to_read();
+            if !(0..next.unwrap_or(0)).contains(&offset) {
+                notice = Some(PartitionNotice::PositionGone);
+            }
         }
-        room
+        notice
     }
 
     /// Takes the results at the head of `settled` that belong to this partition.
@@ -426,10 +397,3 @@ pub(crate) struct SettleReport {
 
 /// Delivered messages.
 pub(crate) type Deliveries = Vec<Delivery<KafkaRecord, Token>>;
-
-/// Buffers that each read reuses.
-#[derive(Default)]
-pub(crate) struct ReadBuffers {
-    pointers: PointerBuffer,
-    messages: Vec<RawMessage>,
-}

@@ -1,9 +1,9 @@
-//! Limits how much the client prefetches for each partition, so that all partitions together stay within a limit. librdkafka has limits
-//! per partition only, and fixes them when a client is created.
+//! Limits how much the client prefetches for each partition, and how much of that is read ahead of the pipeline's demand, so that all
+//! partitions together stay within a limit. librdkafka has limits per partition only, and fixes them when a client is created.
 
 use rdkafka::ClientConfig;
 
-use crate::settings::ClientSettings;
+use crate::{ffi::ReadAhead, settings::ClientSettings};
 
 const KBYTES: &str = "queued.max.messages.kbytes";
 const MESSAGES: &str = "queued.min.messages";
@@ -12,6 +12,12 @@ const FETCH_ALIAS: &str = "max.partition.fetch.bytes";
 
 /// The client's overhead per message, at most, in bytes.
 const OVERHEAD: usize = 512;
+
+/// The most messages of a partition that are read ahead. More make no difference, because the cost of a read is shared by all of them.
+const AHEAD_MESSAGES: usize = 1_000;
+
+/// The most bytes of a partition that are read ahead, besides a part of its share.
+const AHEAD_BYTES: usize = 512 << 10;
 
 /// The limits of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +56,27 @@ impl Prefetch {
     fn within(self, bytes: usize, partitions: usize) -> Self {
         let share = bytes / partitions.max(1);
         let fetch = self.fetch.min(share / 2).max(1_024);
+        let queued = share.saturating_sub(fetch + ahead_bytes(share));
         Self {
-            kbytes: self.kbytes.min(share.saturating_sub(fetch) / 1_000).max(1),
+            kbytes: self.kbytes.min(queued / 1_000).max(1),
             messages: self.messages.min(share / OVERHEAD).max(1),
             fetch,
         }
+    }
+}
+
+/// How many bytes are read ahead of a partition for which `bytes` may be prefetched.
+fn ahead_bytes(bytes: usize) -> usize {
+    AHEAD_BYTES.min(bytes / 16)
+}
+
+/// How much may be read ahead of each of `partitions` partitions. It is a part of `bytes`, and small if the user's settings are.
+pub(crate) fn read_ahead(settings: &ClientSettings, bytes: usize, partitions: usize) -> ReadAhead {
+    let configured = Prefetch::configured(settings).unwrap_or(Prefetch::DEFAULT);
+    let share = bytes / partitions.max(1);
+    ReadAhead {
+        messages: AHEAD_MESSAGES.min(configured.messages),
+        bytes: ahead_bytes(share.min(configured.kbytes.saturating_mul(1_000))),
     }
 }
 
@@ -83,9 +105,9 @@ mod tests {
 
     const CAP: usize = 128 << 20;
 
-    /// How much the client may hold of one partition.
-    fn bytes(limits: Prefetch) -> usize {
-        limits.kbytes * 1_000 + limits.fetch
+    /// How much may be held of each of `partitions` partitions.
+    fn bytes(limits: Prefetch, settings: &ClientSettings, partitions: usize) -> usize {
+        limits.kbytes * 1_000 + limits.fetch + read_ahead(settings, CAP, partitions).bytes
     }
 
     fn settings(pairs: &[(&str, &str)]) -> ClientSettings {
@@ -101,7 +123,7 @@ mod tests {
         for partitions in [1, 2, 3, 12, 100, 1_000, 50_000] {
             let limits = Prefetch::DEFAULT.within(CAP, partitions);
             assert!(
-                bytes(limits) * partitions <= CAP,
+                bytes(limits, &settings(&[]), partitions) * partitions <= CAP,
                 "{partitions}: {limits:?}"
             );
             assert!(limits.messages * OVERHEAD * partitions <= CAP, "{limits:?}");
@@ -124,9 +146,19 @@ mod tests {
         let large = settings(&[(KBYTES, "1000000"), (FETCH_ALIAS, "50000000")]);
         config.set(FETCH_ALIAS, "50000000");
         let limits = limit(&mut config, &large, CAP, 4).unwrap();
-        assert!(bytes(limits) * 4 <= CAP);
+        assert!(bytes(limits, &large, 4) * 4 <= CAP);
         assert_eq!(config.get(FETCH_ALIAS), None, "one of the two names");
         assert_eq!(config.get(FETCH), Some("16777216"));
+    }
+
+    #[test]
+    fn less_is_read_ahead_where_little_is_prefetched() {
+        let ahead = |pairs, partitions| read_ahead(&settings(pairs), CAP, partitions);
+        let (messages, bytes) = (AHEAD_MESSAGES, AHEAD_BYTES);
+        assert_eq!(ahead(&[], 1), ReadAhead { messages, bytes });
+        assert_eq!(ahead(&[], 1_000).bytes, CAP / 1_000 / 16);
+        assert_eq!(ahead(&[(KBYTES, "160")], 1).bytes, 10_000);
+        assert_eq!(ahead(&[(MESSAGES, "10")], 1).messages, 10);
     }
 
     #[test]

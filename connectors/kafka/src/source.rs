@@ -18,7 +18,7 @@ use crate::{
     ack::KafkaAcknowledger,
     config::Kafka,
     member,
-    partition::{Deliveries, Partition, ReadBuffers},
+    partition::{Deliveries, Partition},
     record::KafkaRecord,
     shared::{CloseReplies, MemberCommand, SharedMember},
 };
@@ -202,7 +202,6 @@ struct FairReader {
     partitions: Vec<Arc<Partition>>,
     /// The partition that was read last.
     next: usize,
-    buffers: ReadBuffers,
 }
 
 impl FairReader {
@@ -229,12 +228,7 @@ impl FairReader {
                 }
                 self.next = (self.next + 1) % n;
                 let partition = &self.partitions[self.next];
-                let notice = partition.read(
-                    room.min(share),
-                    shared.uncommitted_max,
-                    &mut self.buffers,
-                    out,
-                );
+                let notice = partition.read(room.min(share), shared.uncommitted_max, out);
                 if let Some(notice) = notice {
                     shared.handle_notice(partition, notice);
                 }

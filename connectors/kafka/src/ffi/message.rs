@@ -1,4 +1,4 @@
-//! Messages of librdkafka, owned, and free to move between threads: [`RawMessage`].
+//! Messages of librdkafka, owned, and free to move between threads: [`UnreadMessage`] before it is delivered, [`RawMessage`] afterwards.
 
 use std::{
     ffi::{CStr, c_char, c_void},
@@ -37,85 +37,116 @@ impl PartitionId {
     }
 }
 
-/// A buffer for message pointers, empty between reads.
-#[derive(Default)]
-pub(crate) struct PointerBuffer(Vec<Pointer>);
-
+/// A message, or an error of its partition, that was taken from its queue and not delivered yet. It must be dropped before its client.
 #[repr(transparent)]
-struct Pointer(NonNull<rd_kafka_message_t>);
+pub(crate) struct UnreadMessage(NonNull<rd_kafka_message_t>);
 
-// SAFETY: the buffer is empty whenever it moves to another thread; see also `RawMessage`.
-unsafe impl Send for Pointer {}
-// SAFETY: a shared reference gives access to nothing.
-unsafe impl Sync for Pointer {}
+// SAFETY: a message may be read and destroyed on any thread; librdkafka counts what it shares (the fetched buffer, the partition)
+// atomically.
+unsafe impl Send for UnreadMessage {}
+// SAFETY: methods of `&self` only read.
+unsafe impl Sync for UnreadMessage {}
 
-impl PointerBuffer {
-    /// Empties the buffer and returns room for `n` pointers.
-    pub(super) fn room(&mut self, n: usize) -> *mut *mut rd_kafka_message_t {
-        self.0.clear();
-        self.0.reserve(n);
-        self.0.as_mut_ptr().cast()
+impl UnreadMessage {
+    fn message(&self) -> &rd_kafka_message_t {
+        // SAFETY: owned by `self` until it is dropped, and not written to.
+        unsafe { self.0.as_ref() }
     }
 
-    /// Takes the messages whose pointers were written into the room.
-    ///
-    /// # Safety
-    ///
-    /// Since [`room`](Self::room) was called, `read` pointers were written into it, each to a message of `client` that has no other
-    /// owner.
-    pub(super) unsafe fn adopt(
-        &mut self,
-        read: usize,
-        id: &Arc<PartitionId>,
-        client: &Arc<MemberClient>,
-        into: &mut Vec<RawMessage>,
-    ) {
-        if read == 0 {
-            return;
-        }
-        // SAFETY: the caller promises that `read` elements were written.
-        unsafe { self.0.set_len(read) };
-        // One allocation for all messages of a read, counted by hand: an `Arc` for each message would cost an increment each.
-        let chunk = NonNull::from(Box::leak(Box::new(MessageChunk {
-            messages: AtomicUsize::new(read),
-            id: id.clone(),
-            headers: Mutex::new(()),
-            _client: client.clone(),
-        })));
-        into.extend(
-            self.0
-                .drain(..)
-                .map(|Pointer(message)| RawMessage { message, chunk }),
-        );
+    #[inline]
+    pub(crate) fn offset(&self) -> i64 {
+        self.message().offset
+    }
+
+    /// The bytes of payload and key.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        let message = self.message();
+        message.len.saturating_add(message.key_len)
+    }
+
+    /// The time in milliseconds since 1970, and whether the broker set it rather than the sender.
+    pub(crate) fn timestamp_ms(&self) -> Option<(i64, bool)> {
+        // SAFETY: the message is owned by `self`.
+        unsafe { timestamp_ms(self.0) }
+    }
+
+    /// The error, if this is not a message.
+    pub(crate) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        let message = self.message();
+        let code = as_result(message.err).err()?;
+        // SAFETY: payload and length belong together and live as long as the message.
+        let text = unsafe { bytes(message.payload, message.len) };
+        let text = text.map(|text| String::from_utf8_lossy(text).into_owned());
+        Some((code, text.unwrap_or_else(|| code.to_string())))
+    }
+
+    #[inline]
+    pub(crate) fn is_error(&self) -> bool {
+        self.message().err != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
     }
 }
 
-/// Shared by the messages of one read.
+impl Drop for UnreadMessage {
+    fn drop(&mut self) {
+        // SAFETY: owned by `self` and not used again; the client is alive.
+        unsafe { bindings::rd_kafka_message_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Messages that were delivered together. They are destroyed together, when the last of them is dropped: destroying them one by one,
+/// between other work and on several threads, contends with the client's own thread for the allocator and for counters that they share.
 struct MessageChunk {
-    /// How many messages of the read are left.
-    messages: AtomicUsize,
+    /// How many of the messages are left.
+    left: AtomicUsize,
     id: Arc<PartitionId>,
     /// Held while headers are looked up: librdkafka parses them at the first access and writes the result into the message.
     headers: Mutex<()>,
-    /// Keeps the client alive: messages must not outlive it.
+    /// Declared before the client: messages must not outlive it.
+    messages: Vec<UnreadMessage>,
     _client: Arc<MemberClient>,
 }
 
-/// An owned message of librdkafka.
+/// Passes `messages`, which belong to `client`, to `deliver`, one by one and in their order.
+pub(super) fn share(
+    messages: Vec<UnreadMessage>,
+    id: &Arc<PartitionId>,
+    client: &Arc<MemberClient>,
+    mut deliver: impl FnMut(RawMessage),
+) {
+    let n = messages.len();
+    if n == 0 {
+        return;
+    }
+    // One allocation for all, counted by hand: an `Arc` for each message would cost an increment each.
+    let chunk = NonNull::from(Box::leak(Box::new(MessageChunk {
+        left: AtomicUsize::new(n),
+        id: id.clone(),
+        headers: Mutex::new(()),
+        messages,
+        _client: client.clone(),
+    })));
+    for index in 0..n {
+        // SAFETY: the chunk lives at least until `n` messages are dropped, and fewer were made so far.
+        let message = unsafe { chunk.as_ref() }.messages[index].0;
+        deliver(RawMessage { message, chunk });
+    }
+}
+
+/// A delivered message. Its chunk owns librdkafka's message.
 pub(crate) struct RawMessage {
     message: NonNull<rd_kafka_message_t>,
     chunk: NonNull<MessageChunk>,
 }
 
-// SAFETY: a message may be read and destroyed on any thread; librdkafka counts what it shares (the fetched buffer, the partition)
-// atomically, and this file counts the chunk atomically.
+// SAFETY: as for `UnreadMessage`; this file counts the messages of a chunk atomically.
 unsafe impl Send for RawMessage {}
 // SAFETY: methods of `&self` only read, except for the headers, which are parsed under the chunk's lock.
 unsafe impl Sync for RawMessage {}
 
 impl RawMessage {
     fn message(&self) -> &rd_kafka_message_t {
-        // SAFETY: owned by `self` until it is dropped, and not written to.
+        // SAFETY: the chunk owns the message, and lives until its last message is dropped. It is not written to.
         unsafe { self.message.as_ref() }
     }
 
@@ -146,13 +177,8 @@ impl RawMessage {
 
     /// The time in milliseconds since 1970, and whether the broker set it rather than the sender.
     pub(crate) fn timestamp_ms(&self) -> Option<(i64, bool)> {
-        let mut kind = bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: the message is owned by `self`; `kind` is written.
-        let time =
-            unsafe { bindings::rd_kafka_message_timestamp(self.message.as_ptr(), &raw mut kind) };
-        let by_broker =
-            kind == bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
-        (time >= 0).then_some((time, by_broker))
+        // SAFETY: the message lives as long as `self`.
+        unsafe { timestamp_ms(self.message) }
     }
 
     /// The header at `index`, counted from 0, in the order in which they were sent.
@@ -183,38 +209,35 @@ impl RawMessage {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is owned by `self`; it may be parsed now, which the lock restricts to one thread at a time.
+        // SAFETY: the message lives as long as `self`; it may be parsed now, which the lock restricts to one thread at a time.
         let code =
             unsafe { bindings::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers) };
         as_result(code).ok()?;
         NonNull::new(headers)
     }
-
-    /// The error, if this is not a message but an error of its partition.
-    pub(crate) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        let code = as_result(self.message().err).err()?;
-        let text = self
-            .payload()
-            .map(|text| String::from_utf8_lossy(text).into_owned());
-        Some((code, text.unwrap_or_else(|| code.to_string())))
-    }
-
-    pub(crate) fn is_error(&self) -> bool {
-        self.message().err != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
-    }
 }
 
 impl Drop for RawMessage {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: owned by `self` and not used again. The chunk keeps the client alive.
-        unsafe { bindings::rd_kafka_message_destroy(self.message.as_ptr()) };
         // As in `Arc`: the release and the fence order all uses of the chunk before its drop.
-        if self.chunk().messages.fetch_sub(1, Ordering::Release) == 1 {
+        if self.chunk().left.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
             // SAFETY: the chunk came from `Box::leak`, and this was its last message.
             drop(unsafe { Box::from_raw(self.chunk.as_ptr()) });
         }
     }
+}
+
+/// # Safety
+///
+/// `message` is alive.
+unsafe fn timestamp_ms(message: NonNull<rd_kafka_message_t>) -> Option<(i64, bool)> {
+    let mut kind = bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    // SAFETY: the caller promises that the message is alive; `kind` is written.
+    let time = unsafe { bindings::rd_kafka_message_timestamp(message.as_ptr(), &raw mut kind) };
+    let by_broker = kind == bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
+    (time >= 0).then_some((time, by_broker))
 }
 
 /// # Safety

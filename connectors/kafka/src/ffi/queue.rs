@@ -1,4 +1,4 @@
-//! Queues of librdkafka: of one partition's messages, read in batches, and of results: [`ClientQueue`].
+//! Queues of librdkafka, of one partition's messages and of results: [`ClientQueue`].
 
 use std::{
     ffi::{CStr, CString, c_void},
@@ -9,13 +9,13 @@ use std::{
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    bindings::{self, rd_kafka_queue_t, rd_kafka_t},
+    bindings::{self, rd_kafka_message_t, rd_kafka_queue_t, rd_kafka_t},
     error::RDKafkaErrorCode,
 };
 
 use super::{
     as_result,
-    message::{PartitionId, PointerBuffer, RawMessage},
+    message::{PartitionId, UnreadMessage},
     signal::QueueSignal,
 };
 use crate::client::MemberClient;
@@ -78,21 +78,25 @@ impl ClientQueue {
         }
     }
 
-    /// Moves at most `n` waiting messages to `into`. Does not wait. Errors come as messages, too: see [`RawMessage::error`].
-    pub(crate) fn read(
-        &self,
-        n: usize,
-        id: &Arc<PartitionId>,
-        pointers: &mut PointerBuffer,
-        into: &mut Vec<RawMessage>,
-    ) {
-        let room = pointers.room(n);
+    /// Appends at most `n` waiting messages to `into` and returns their number. Does not wait. Errors come as messages, too: see
+    /// [`UnreadMessage::error`].
+    ///
+    /// # Safety
+    ///
+    /// The messages are dropped before the client of this queue.
+    pub(super) unsafe fn read(&self, n: usize, into: &mut Vec<UnreadMessage>) -> usize {
+        into.reserve(n);
+        let room = into
+            .spare_capacity_mut()
+            .as_mut_ptr()
+            .cast::<*mut rd_kafka_message_t>();
         // SAFETY: there is room for `n` pointers; the queue lives as long as `self`. A timeout of 0 returns at once.
         let read = unsafe { bindings::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, room, n) };
         // Negative in case of an error, which does not occur for a queue that exists.
         let read = usize::try_from(read).unwrap_or(0);
-        // SAFETY: the callee has written `read` pointers to messages, which are owned here from now on; they belong to `client`.
-        unsafe { pointers.adopt(read, id, &self.client, into) };
+        // SAFETY: the callee has written `read` pointers to messages, which are owned here from now on; an `UnreadMessage` is a pointer.
+        unsafe { into.set_len(into.len() + read) };
+        read
     }
 
     /// One above the last offset taken from the queue of this partition, including markers of transactions and aborted messages, which
@@ -145,6 +149,10 @@ impl ClientQueue {
 
     pub(super) fn client(&self) -> *mut rd_kafka_t {
         self.client.native_ptr()
+    }
+
+    pub(super) fn owner(&self) -> &Arc<MemberClient> {
+        &self.client
     }
 
     /// Requests a commit of the offsets in `list`. The answer comes as a [`result`](Self::result).

@@ -20,7 +20,7 @@ use crate::{
     assignment::{assign, unassign},
     client_events::Rebalance,
     error::kind_of_error,
-    ffi::{ClientQueue, QueueSignal, WakeTarget},
+    ffi::{MessageQueue, QueueSignal, WakeTarget},
     partition::{Partition, ReleasedWork},
     start_offsets,
 };
@@ -83,17 +83,17 @@ impl Member {
         let mut opening = Vec::with_capacity(found.len());
         for (element, found) in list.elements().iter().zip(found) {
             let partition = self.shared.partition(element.topic(), element.partition());
-            let (queue, signal) = self.partition_queue(&partition)?;
-            opening.push((partition, queue, signal, found));
+            let queue = self.partition_queue(&partition)?;
+            opening.push((partition, queue, found));
         }
         assign(&self.client, list).map_err(|error| {
             let text = format!("the Kafka client does not accept an assignment: {error}");
             ConnectorError::new(kind_of_error(&error), text)
         })?;
         let mut commit = false;
-        for (partition, queue, signal, found) in opening {
+        for (partition, queue, found) in opening {
             let start = found.start;
-            partition.open(queue, signal, start);
+            partition.open(queue, start);
             commit |= start.commit;
             let part = partition.id.name.as_str();
             tracing::debug!(target: "broadway_kafka", part, position = start.position, "assigned");
@@ -121,19 +121,17 @@ impl Member {
         Ok(())
     }
 
-    /// A queue for a partition that is about to be assigned, with the signal that wakes the producer.
+    /// A queue for a partition that is about to be assigned. It wakes the producer.
     pub(super) fn partition_queue(
         &self,
         partition: &Partition,
-    ) -> Result<(ClientQueue, Arc<QueueSignal>), ConnectorError> {
+    ) -> Result<MessageQueue, ConnectorError> {
         let wake = WakeTarget::Producer(self.shared.producer_wake.clone());
         let signal = QueueSignal::new(wake);
-        let queue = ClientQueue::of_partition(&self.client, &partition.id, signal.clone())
-            .ok_or_else(|| {
-                let text = format!("the Kafka client has no queue for {}", partition.id.name);
-                ConnectorError::new(ConnectorErrorKind::Transient, text)
-            })?;
-        Ok((queue, signal))
+        MessageQueue::new(&self.client, &partition.id, signal, self.read_ahead).ok_or_else(|| {
+            let text = format!("the Kafka client has no queue for {}", partition.id.name);
+            ConnectorError::new(ConnectorErrorKind::Transient, text)
+        })
     }
 
     fn begin_revocation(&mut self, list: TopicPartitionList) {

@@ -84,11 +84,11 @@ impl Member {
         let ReleasedWork { in_flight, repeats } = partition.release();
         let part = id.name.as_str();
         tracing::info!(target: "broadway_kafka", part, ?cause, in_flight, repeats, "a partition restarts");
-        let (queue, signal) = self.partition_queue(partition)?;
+        let queue = self.partition_queue(partition)?;
         if !found.halts {
             self.restart_client_at(partition, found.start.position)?;
         }
-        partition.open(queue, signal, found.start);
+        partition.open(queue, found.start);
         if found.moved.is_some() {
             self.topic_ids.starts_at_oldest(partition);
         }

@@ -10,7 +10,7 @@ use broadway_core::{
 
 use super::{commit_marker::CommitMarker, timestamps::Timestamps};
 use crate::{
-    ffi::{QueueSignal, RawMessage},
+    ffi::{QueueSignal, UnreadMessage},
     options::OnFailure,
 };
 
@@ -96,19 +96,25 @@ impl Unsettled {
         };
     }
 
+    /// How many messages may be delivered until `span_max` offsets are uncommitted.
+    pub(super) fn room(&self, span_max: usize) -> usize {
+        let span = usize::try_from(self.offsets.span()).unwrap_or(usize::MAX);
+        span_max.saturating_sub(span)
+    }
+
     /// Records delivered messages, one run without gaps at a time.
     ///
     /// # Errors
     ///
     /// Returns the first offset that was delivered before.
-    pub(super) fn deliver(&mut self, messages: &[RawMessage]) -> Result<(), i64> {
+    pub(super) fn deliver(&mut self, messages: &[UnreadMessage]) -> Result<(), i64> {
         if let Some(open) = self.offsets.commit() {
             self.timestamps.forget_below(open);
         }
         let mut rest = messages;
         while let [first, ..] = rest {
             let first = first.offset();
-            let in_run = |(message, offset): &(&RawMessage, i64)| message.offset() == *offset;
+            let in_run = |(message, offset): &(&UnreadMessage, i64)| message.offset() == *offset;
             let n = rest.iter().zip(first..).take_while(in_run).count();
             self.offsets.delivered_run(first, n).map_err(|_| first)?;
             for message in &rest[..n] {
