@@ -7,21 +7,12 @@ use crate::reference::processors::{Workers, async_channel, full_chunks, recv_man
 use crate::reference::{batcher, decode, keys, partition};
 use crate::support::scenario::{Program, Scenario};
 use crate::support::workload::{
-    document, handle_id, handle_typed, handle_value, string_key, sum_of_document_ids, sum_of_ids,
+    document, handle_id, handle_typed, handle_value, scattered, string_key, sum_of_document_ids,
+    sum_of_ids,
 };
 
-const BY_100: Workers = Workers {
-    count: 2,
-    chunk: 100,
-};
-const BY_10: Workers = Workers {
-    count: 2,
-    chunk: 10,
-};
-const MANY: Workers = Workers {
-    count: 64,
-    chunk: 100,
-};
+/// Messages of a run in `growth`'s reference.
+const SHORT_RUN: u64 = 1_000_000;
 
 /// Names a program and boxes its future.
 macro_rules! program {
@@ -36,193 +27,255 @@ macro_rules! program {
 /// Every scenario, in the order of the table.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = processors();
+    all.extend(partitions());
     all.extend(batches());
+    all.extend(batches_by_key());
     all.extend(json());
     all
 }
 
+/// A scenario without further programs, whose messages are numbers.
+fn numbers(
+    name: &'static str,
+    about: &'static str,
+    full: u64,
+    ours: Program,
+    competing: Vec<Program>,
+) -> Scenario {
+    Scenario {
+        name,
+        about,
+        full,
+        checksum: sum_of_ids,
+        ours,
+        competing,
+        hand_over: None,
+        for_scale: vec![],
+        goal: None,
+        steady: false,
+        counted: true,
+    }
+}
+
+/// The programs by hand of a scenario with processors only.
+macro_rules! processors_by_hand {
+    ($count:literal, $chunk:literal) => {{
+        const WORKERS: Workers = Workers {
+            count: $count,
+            chunk: $chunk,
+        };
+        let competing = vec![
+            program!("recv_many", |n| recv_many(0..n, WORKERS, handle_id)),
+            program!("async_channel", |n| async_channel(0..n, WORKERS, handle_id)),
+        ];
+        let for_scale = vec![program!("full_chunks", |n| full_chunks(
+            0..n,
+            WORKERS,
+            handle_id
+        ))];
+        (competing, for_scale)
+    }};
+}
+
 fn processors() -> Vec<Scenario> {
+    let about = "2 processors, chunks of 100, an empty handler";
+    let ours = program!("broadway", |n| engine::processors(n, 2, 100));
+    let (competing, for_scale) = processors_by_hand!(2, 100);
+    let by_100 = Scenario {
+        for_scale,
+        goal: Some(4.0),
+        steady: true,
+        ..numbers("processors_100", about, 4_000_000, ours, competing)
+    };
+
+    let about = "2 processors, chunks of 10, an empty handler";
+    let ours = program!("broadway", |n| engine::processors(n, 2, 10));
+    let (competing, for_scale) = processors_by_hand!(2, 10);
+    let by_10 = Scenario {
+        for_scale,
+        goal: Some(2.2),
+        steady: true,
+        ..numbers("processors_10", about, 4_000_000, ours, competing)
+    };
+
+    let about = "64 processors on 2 threads, chunks of 100, an empty handler";
+    let ours = program!("broadway", |n| engine::processors(n, 64, 100));
+    let (competing, for_scale) = processors_by_hand!(64, 100);
+    let of_64 = Scenario {
+        for_scale,
+        steady: true,
+        ..numbers("processors_64", about, 4_000_000, ours, competing)
+    };
+
+    let about =
+        "one run with 64 processors; the reference is the same with 2, in runs of 1,000,000";
+    let short_runs = program!("short_runs_of_2", |n| engine::short_runs(n, SHORT_RUN));
+    let growth = Scenario {
+        goal: Some(0.77),
+        steady: true,
+        ..numbers("growth", about, 30_000_000, ours, vec![short_runs])
+    };
+    vec![by_100, by_10, of_64, growth]
+}
+
+fn partitions() -> Vec<Scenario> {
+    const WORKERS: Workers = Workers {
+        count: 2,
+        chunk: 100,
+    };
+    let about = "2 processors, 100 keys, an empty handler; keys take turns";
+    let ours = program!("broadway", |n| engine::partition_by(n, |id| id % 100));
+    let by_hand = program!("hashed_channels", |n| {
+        partition::hashed_channels(n, WORKERS, |id| id % 100)
+    });
+    let in_turn = Scenario {
+        goal: Some(3.0),
+        steady: true,
+        ..numbers("partition_by", about, 4_000_000, ours, vec![by_hand])
+    };
+
+    let about = "2 processors, 100 keys, an empty handler; keys are scattered";
+    let ours = program!("broadway", |n| {
+        engine::partition_by(n, |id| scattered(id, 100))
+    });
+    let by_hand = program!("hashed_channels", |n| {
+        partition::hashed_channels(n, WORKERS, |id| scattered(id, 100))
+    });
+    let scattered = Scenario {
+        steady: true,
+        ..numbers(
+            "partition_by_scattered",
+            about,
+            4_000_000,
+            ours,
+            vec![by_hand],
+        )
+    };
+    vec![in_turn, scattered]
+}
+
+fn batches() -> Vec<Scenario> {
+    let about = "2 processors, then batches of 100 or 1 s";
+    let ours = program!("broadway", |n| engine::batches(n, 100, |_| BatchKey::None));
+    let by_hand = vec![
+        program!("chunks_timeout", |n| batcher::chunks_timeout(n, 100)),
+        program!("recv_until", |n| batcher::recv_until(n, 100)),
+    ];
+    let of_100 = Scenario {
+        goal: Some(3.3),
+        steady: true,
+        ..numbers("batcher_100", about, 3_000_000, ours, by_hand)
+    };
+
+    let about = "2 processors, then batches of one message";
+    let ours = program!("broadway", |n| engine::batches(n, 1, |_| BatchKey::None));
+    let by_hand = vec![
+        program!("chunks_timeout", |n| batcher::chunks_timeout(n, 1)),
+        program!("recv_until", |n| batcher::recv_until(n, 1)),
+    ];
+    let of_1 = Scenario {
+        goal: Some(1.8),
+        ..numbers("batch_size_1", about, 2_000_000, ours, by_hand)
+    };
+    vec![of_100, of_1]
+}
+
+/// A scenario with batches by the key that a function gives.
+macro_rules! by_key {
+    ($name:literal, $about:literal, $key:expr) => {{
+        let ours = program!("broadway", |n| engine::batches(n, 100, |id| {
+            let key: fn(u64) -> _ = $key;
+            BatchKey::from(key(id))
+        }));
+        let by_hand = vec![
+            program!("map_task", |n| keys::map_task(n, $key)),
+            program!("map_mutex", |n| keys::map_mutex(n, $key)),
+        ];
+        Scenario {
+            hand_over: Some(program!("handed_over", |n| keys::handed_over(n, $key))),
+            ..numbers($name, $about, 3_000_000, ours, by_hand)
+        }
+    }};
+}
+
+fn batches_by_key() -> Vec<Scenario> {
     vec![
         Scenario {
-            name: "processors_100",
-            about: "2 processors, chunks of 100, an empty handler",
-            full: 4_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::processors(n, 2, 100))),
-            by_hand: vec![
-                program!("recv_many", |n| recv_many(0..n, BY_100, handle_id)),
-                program!("async_channel", |n| async_channel(0..n, BY_100, handle_id)),
-            ],
-            for_scale: vec![program!("full_chunks", |n| full_chunks(
-                0..n,
-                BY_100,
-                handle_id
-            ))],
+            goal: Some(1.6),
+            steady: true,
+            ..by_key!(
+                "keys_100_u64",
+                "2 processors, then batches of 100 or 1 s by 100 integer keys; keys take turns",
+                |id| id % 100
+            )
         },
         Scenario {
-            name: "processors_10",
-            about: "2 processors, chunks of 10, an empty handler",
-            full: 4_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::processors(n, 2, 10))),
-            by_hand: vec![
-                program!("recv_many", |n| recv_many(0..n, BY_10, handle_id)),
-                program!("async_channel", |n| async_channel(0..n, BY_10, handle_id)),
-            ],
-            for_scale: vec![program!("full_chunks", |n| full_chunks(
-                0..n,
-                BY_10,
-                handle_id
-            ))],
+            goal: Some(1.2),
+            steady: true,
+            ..by_key!(
+                "keys_100_str",
+                "2 processors, then batches of 100 or 1 s by 100 keys of 15 bytes; keys take turns",
+                string_key
+            )
         },
         Scenario {
-            name: "processors_64",
-            about: "64 processors on 2 threads, chunks of 100, an empty handler",
-            full: 4_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::processors(n, 64, 100))),
-            by_hand: vec![
-                program!("recv_many", |n| recv_many(0..n, MANY, handle_id)),
-                program!("async_channel", |n| async_channel(0..n, MANY, handle_id)),
-            ],
-            for_scale: vec![program!("full_chunks", |n| full_chunks(
-                0..n,
-                MANY,
-                handle_id
-            ))],
+            steady: true,
+            ..by_key!(
+                "keys_100_scattered",
+                "2 processors, then batches of 100 or 1 s by 100 integer keys; keys are scattered",
+                |id| scattered(id, 100)
+            )
         },
         Scenario {
-            name: "partition_by",
-            about: "2 processors, 100 keys in order, an empty handler",
-            full: 4_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::partition_by(n, 100))),
-            by_hand: vec![program!("hashed_channels", |n| {
-                partition::hashed_channels(n, BY_100, |id| id % 100)
-            })],
-            for_scale: vec![],
+            goal: Some(1.0),
+            counted: false,
+            ..by_key!(
+                "keys_100k_u64",
+                "2 processors, then batches of 100 or 1 s by 100,000 integer keys; keys take turns",
+                |id| id % 100_000
+            )
         },
     ]
 }
 
-fn batches() -> Vec<Scenario> {
-    vec![
+/// A scenario whose messages are documents that a function decodes.
+macro_rules! decoding {
+    ($name:literal, $about:literal, $handle:ident) => {{
+        const WORKERS: Workers = Workers {
+            count: 2,
+            chunk: 100,
+        };
+        let ours = program!("broadway", |n| engine::decode(n, $handle));
+        let by_hand = vec![
+            program!("recv_many", |n| {
+                recv_many((0..n).map(document), WORKERS, $handle)
+            }),
+            program!("async_channel", |n| {
+                async_channel((0..n).map(document), WORKERS, $handle)
+            }),
+        ];
         Scenario {
-            name: "batcher_100",
-            about: "2 processors, then batches of 100 or 1 s",
-            full: 3_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::batches(n, 100, |_| {
-                BatchKey::None
-            }))),
-            by_hand: vec![
-                program!("chunks_timeout", |n| batcher::chunks_timeout(n, 100)),
-                program!("recv_until", |n| batcher::recv_until(n, 100)),
-            ],
-            for_scale: vec![],
-        },
-        Scenario {
-            name: "batch_size_1",
-            about: "2 processors, then batches of one message",
-            full: 2_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::batches(n, 1, |_| {
-                BatchKey::None
-            }))),
-            by_hand: vec![
-                program!("chunks_timeout", |n| batcher::chunks_timeout(n, 1)),
-                program!("recv_until", |n| batcher::recv_until(n, 1)),
-            ],
-            for_scale: vec![],
-        },
-        Scenario {
-            name: "keys_100_u64",
-            about: "2 processors, then batches of 100 or 1 s by 100 integer keys",
-            full: 3_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::batches(n, 100, |id| (id
-                % 100)
-                .into()))),
-            by_hand: vec![
-                program!("map_task", |n| keys::map_task(n, |id| id % 100)),
-                program!("map_mutex", |n| keys::map_mutex(n, |id| id % 100)),
-            ],
-            for_scale: vec![],
-        },
-        Scenario {
-            name: "keys_100_str",
-            about: "2 processors, then batches of 100 or 1 s by 100 keys of 15 bytes",
-            full: 3_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::batches(n, 100, |id| {
-                string_key(id).into()
-            }))),
-            by_hand: vec![
-                program!("map_task", |n| keys::map_task(n, string_key)),
-                program!("map_mutex", |n| keys::map_mutex(n, string_key)),
-            ],
-            for_scale: vec![],
-        },
-        Scenario {
-            name: "keys_100k_u64",
-            about: "2 processors, then batches of 100 or 1 s by 100,000 integer keys",
-            full: 3_000_000,
-            checksum: sum_of_ids,
-            ours: Some(program!("broadway", |n| engine::batches(n, 100, |id| (id
-                % 100_000)
-                .into()))),
-            by_hand: vec![
-                program!("map_task", |n| keys::map_task(n, |id| id % 100_000)),
-                program!("map_mutex", |n| keys::map_mutex(n, |id| id % 100_000)),
-            ],
-            for_scale: vec![],
-        },
-    ]
+            checksum: sum_of_document_ids,
+            for_scale: vec![program!("decode_loop", |n| decode::loop_alone(n, $handle))],
+            ..numbers($name, $about, 400_000, ours, by_hand)
+        }
+    }};
 }
 
 fn json() -> Vec<Scenario> {
     vec![
         Scenario {
-            name: "json_typed",
-            about: "2 processors decode 250 bytes of JSON into a struct",
-            full: 400_000,
-            checksum: sum_of_document_ids,
-            ours: Some(program!("broadway", |n| engine::decode(n, handle_typed))),
-            by_hand: vec![
-                program!("recv_many", |n| recv_many(
-                    (0..n).map(document),
-                    BY_100,
-                    handle_typed
-                )),
-                program!("async_channel", |n| {
-                    async_channel((0..n).map(document), BY_100, handle_typed)
-                }),
-            ],
-            for_scale: vec![program!("decode_loop", |n| decode::loop_alone(
-                n,
+            goal: Some(1.3),
+            ..decoding!(
+                "json_typed",
+                "2 processors decode 250 bytes of JSON into a struct",
                 handle_typed
-            ))],
+            )
         },
-        Scenario {
-            name: "json_value",
-            about: "2 processors decode 250 bytes of JSON into a dynamic value",
-            full: 400_000,
-            checksum: sum_of_document_ids,
-            ours: Some(program!("broadway", |n| engine::decode(n, handle_value))),
-            by_hand: vec![
-                program!("recv_many", |n| recv_many(
-                    (0..n).map(document),
-                    BY_100,
-                    handle_value
-                )),
-                program!("async_channel", |n| {
-                    async_channel((0..n).map(document), BY_100, handle_value)
-                }),
-            ],
-            for_scale: vec![program!("decode_loop", |n| decode::loop_alone(
-                n,
-                handle_value
-            ))],
-        },
+        decoding!(
+            "json_value",
+            "2 processors decode 250 bytes of JSON into a dynamic value",
+            handle_value
+        ),
     ]
 }

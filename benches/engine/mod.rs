@@ -14,7 +14,7 @@ use broadway::{
 
 pub(crate) use self::handlers::{Alone, Decode, ToBatches};
 use self::source::{Documents, Ids};
-use crate::support::workload::{Ledger, Tally};
+use crate::support::workload::{Ledger, Tally, sum_of_ids};
 
 /// As in the hand-written programs with batches, which have at least two tasks for them.
 const BATCH_PROCESSORS: usize = 2;
@@ -36,9 +36,28 @@ pub(crate) async fn processors(messages: u64, processors: usize, max_demand: usi
     run_ids(messages, Alone, processors, 100).await
 }
 
+/// Two processors, in runs of this many messages, one after the other.
+pub(crate) async fn short_runs(messages: u64, run: u64) -> Tally {
+    let mut settled = 0;
+    while settled < messages {
+        let next = run.min(messages - settled);
+        let tally = processors(next, 2, 100).await;
+        assert_eq!(
+            tally.checksum,
+            sum_of_ids(next),
+            "each run handles its messages"
+        );
+        settled += tally.settled;
+    }
+    Tally {
+        settled,
+        checksum: sum_of_ids(settled),
+    }
+}
+
 /// Processors that keep order per key.
-pub(crate) async fn partition_by(messages: u64, keys: u64) -> Tally {
-    let key = move |message: &Message<u64>| message.data() % keys;
+pub(crate) async fn partition_by(messages: u64, key: fn(u64) -> u64) -> Tally {
+    let key = move |message: &Message<u64>| key(*message.data());
     run_ids(messages, Alone, Processors::new(2).partition_by(key), 100).await
 }
 

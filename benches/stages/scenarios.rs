@@ -18,8 +18,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             about: "chunks of 500 over two hops; a message is an event on one hop",
             full: 16_000_000,
             checksum: |messages| sum_of_ids(messages / HOPS),
-            ours: Some(program("stages", |n| Box::pin(ours::hops(n / HOPS)))),
-            by_hand: vec![
+            ours: program("stages", |n| Box::pin(ours::hops(n / HOPS))),
+            competing: vec![
                 program("chunk_channels", |n| {
                     Box::pin(by_hand::chunk_channels(n / HOPS))
                 }),
@@ -27,40 +27,54 @@ pub(crate) fn all() -> Vec<Scenario> {
                     Box::pin(by_hand::event_channels(n / HOPS))
                 }),
             ],
+            hand_over: None,
             for_scale: vec![],
+            goal: None,
+            steady: true,
+            counted: true,
         },
         Scenario {
             name: "task_per_event",
             about: "a task for each event, 1,000 at once",
             full: 2_000_000,
             checksum: sum_of_ids,
-            ours: Some(program("stages", |n| Box::pin(ours::tasks(n)))),
-            by_hand: vec![program("semaphore", |n| Box::pin(by_hand::semaphore(n)))],
+            ours: program("stages", |n| Box::pin(ours::tasks(n))),
+            competing: vec![program("semaphore", |n| Box::pin(by_hand::semaphore(n)))],
+            hand_over: None,
             for_scale: vec![],
+            goal: Some(0.9),
+            steady: false,
+            counted: true,
         },
         Scenario {
             name: "broadcast_4",
             about: "each event to 4 consumers; a message is an event at one of them",
             full: 16_000_000,
             checksum: |messages| CONSUMERS * sum_of_ids(messages / CONSUMERS),
-            ours: Some(program("stages", |n| {
-                Box::pin(ours::broadcast(n / CONSUMERS))
-            })),
-            by_hand: vec![program("shared_chunks", |n| {
+            ours: program("stages", |n| Box::pin(ours::broadcast(n / CONSUMERS))),
+            competing: vec![program("shared_chunks", |n| {
                 Box::pin(by_hand::shared_chunks(n / CONSUMERS))
             })],
+            hand_over: None,
             for_scale: vec![],
+            goal: None,
+            steady: false,
+            counted: true,
         },
         Scenario {
             name: "partition_4",
             about: "each event to one of 4 consumers, by its key",
             full: 8_000_000,
             checksum: sum_of_ids,
-            ours: Some(program("stages", |n| Box::pin(ours::partition(n)))),
-            by_hand: vec![program("chunk_per_key", |n| {
+            ours: program("stages", |n| Box::pin(ours::partition(n))),
+            competing: vec![program("chunk_per_key", |n| {
                 Box::pin(by_hand::chunk_per_key(n))
             })],
+            hand_over: None,
             for_scale: vec![],
+            goal: None,
+            steady: false,
+            counted: true,
         },
     ]
 }

@@ -9,9 +9,14 @@ pub(crate) fn usage(bench: &str) -> String {
 
 const OPTIONS: &str = "\
   --json             one JSON object a line on stdout, the table on stderr
+  --markdown         the rows of docs/benchmarks.md on stdout, the table on stderr
   --quick            a tenth of the messages and 3 rounds: shows direction, not figures
   --scenario NAME    only this scenario
+  --messages N       messages per run, in every scenario
   --rounds N         interleaved rounds per scenario (default 5, with --quick 3)
+  --instructions     counts our instructions per message with valgrind, and fails above the limits
+                     in benches/instructions.json
+  --bless            the same, and replaces the limits
   --help             this text";
 
 /// Measures the memory of one program. Passed by the parent process only.
@@ -21,15 +26,28 @@ pub(crate) const MEMORY_OF: &str = "--memory-of";
 pub(crate) enum Action {
     Help,
     Compare(Options),
+    CountInstructions {
+        scenario: Option<String>,
+        bless: bool,
+    },
     MeasureMemory(MemoryRequest),
 }
 
 /// The options of a comparison.
 pub(crate) struct Options {
-    pub(crate) json: bool,
+    pub(crate) output: Output,
     pub(crate) quick: bool,
     pub(crate) scenario: Option<String>,
+    pub(crate) messages: Option<u64>,
     pub(crate) rounds: usize,
+}
+
+/// The form of the results on stdout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    Table,
+    Json,
+    Markdown,
 }
 
 /// The program that a child process runs.
@@ -48,7 +66,9 @@ pub(crate) fn parse(
     bench: &str,
     mut words: impl Iterator<Item = String>,
 ) -> Result<Action, BoxError> {
-    let (mut json, mut quick, mut scenario, mut rounds) = (false, false, None, None);
+    let (mut output, mut quick, mut scenario) = (Output::Table, false, None);
+    let (mut messages, mut rounds) = (None, None);
+    let (mut instructions, mut bless) = (false, false);
     while let Some(word) = words.next() {
         let mut value = || {
             words
@@ -57,10 +77,14 @@ pub(crate) fn parse(
         };
         match word.as_str() {
             "--bench" => {} // cargo passes it to every benchmark
-            "--json" => json = true,
+            "--json" => output = Output::Json,
+            "--markdown" => output = Output::Markdown,
             "--quick" => quick = true,
             "--scenario" => scenario = Some(value()?),
+            "--messages" => messages = Some(positive("--messages", &value()?)?),
             "--rounds" => rounds = Some(positive("--rounds", &value()?)?),
+            "--instructions" => instructions = true,
+            "--bless" => bless = true,
             "--help" | "-h" => return Ok(Action::Help),
             MEMORY_OF => {
                 return Ok(Action::MeasureMemory(MemoryRequest {
@@ -74,12 +98,16 @@ pub(crate) fn parse(
             }
         }
     }
+    if instructions || bless {
+        return Ok(Action::CountInstructions { scenario, bless });
+    }
     let rounds = rounds.unwrap_or(if quick { 3 } else { 5 });
     let rounds = usize::try_from(rounds)?;
     Ok(Action::Compare(Options {
-        json,
+        output,
         quick,
         scenario,
+        messages,
         rounds,
     }))
 }

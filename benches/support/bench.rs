@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::args::{self, Action, Options};
 use super::scenario::Scenario;
-use super::{BoxError, measure, memory, report};
+use super::{BoxError, instructions, measure, memory, report};
 
 /// Runs the benchmark of this name and returns its exit code.
 pub(crate) fn main(bench: &'static str, scenarios: fn() -> Vec<Scenario>) -> ExitCode {
@@ -12,16 +12,9 @@ pub(crate) fn main(bench: &'static str, scenarios: fn() -> Vec<Scenario>) -> Exi
         eprintln!("{bench}: built without optimisation, nothing measured; use `cargo bench`");
         return ExitCode::SUCCESS;
     }
-    let outcome = match args::parse(bench, std::env::args().skip(1)) {
-        Ok(Action::Help) => {
-            println!("{}", args::usage(bench));
-            Ok(())
-        }
-        Ok(Action::Compare(options)) => compare(bench, scenarios(), &options),
-        Ok(Action::MeasureMemory(request)) => memory::answer(&request, &scenarios()),
-        Err(error) => Err(error),
-    };
-    match outcome {
+    match args::parse(bench, std::env::args().skip(1))
+        .and_then(|action| act(bench, scenarios(), action))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{bench}: {error}");
@@ -30,12 +23,28 @@ pub(crate) fn main(bench: &'static str, scenarios: fn() -> Vec<Scenario>) -> Exi
     }
 }
 
+fn act(bench: &'static str, all: Vec<Scenario>, action: Action) -> Result<(), BoxError> {
+    match action {
+        Action::Help => println!("{}", args::usage(bench)),
+        Action::Compare(options) => compare(bench, all, &options)?,
+        Action::MeasureMemory(request) => memory::answer(&request, &all)?,
+        Action::CountInstructions { scenario, bless } => {
+            let mut chosen = chosen(all, scenario.as_deref())?;
+            chosen.retain(|scenario| scenario.counted);
+            instructions::check(bench, &chosen, scenario.is_none(), bless)?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs the selected scenarios, and reports each when it is measured.
 fn compare(bench: &'static str, all: Vec<Scenario>, options: &Options) -> Result<(), BoxError> {
-    let scenarios = chosen(all, options)?;
-    let mut report = report::Report::begin(bench, options.json, options.rounds)?;
+    let scenarios = chosen(all, options.scenario.as_deref())?;
+    let mut report = report::Report::begin(bench, options.output, options.rounds)?;
     for scenario in scenarios {
-        let messages = scenario.messages(options.quick);
+        let messages = options
+            .messages
+            .unwrap_or_else(|| scenario.messages(options.quick));
         let mut figures = measure::interleaved(&scenario, messages, options.rounds)?;
         for figure in &mut figures {
             figure.memory = Some(memory::ask(scenario.name, figure.program, messages)?);
@@ -45,8 +54,8 @@ fn compare(bench: &'static str, all: Vec<Scenario>, options: &Options) -> Result
     Ok(())
 }
 
-fn chosen(all: Vec<Scenario>, options: &Options) -> Result<Vec<Scenario>, BoxError> {
-    let Some(name) = &options.scenario else {
+fn chosen(all: Vec<Scenario>, name: Option<&str>) -> Result<Vec<Scenario>, BoxError> {
+    let Some(name) = name else {
         return Ok(all);
     };
     let names: Vec<&str> = all.iter().map(|scenario| scenario.name).collect();

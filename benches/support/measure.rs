@@ -28,12 +28,44 @@ const WARM_UP_SHARE: u64 = 10;
 pub(crate) struct Figure {
     pub(crate) role: Role,
     pub(crate) program: &'static str,
-    pub(crate) cpu_ns: f64,
-    pub(crate) wall_ns: f64,
+    pub(crate) cpu_ns: Rounds,
+    pub(crate) wall_ns: Rounds,
     pub(crate) memory: Option<Memory>,
 }
 
-/// Runs every program once per round, in turn, and returns the medians.
+/// A figure of each round, in the order of the rounds.
+pub(crate) struct Rounds(Vec<f64>);
+
+impl Rounds {
+    /// The middle value, or the mean of the two in the middle.
+    pub(crate) fn median(&self) -> f64 {
+        let mut values = self.0.clone();
+        values.sort_by(f64::total_cmp);
+        let upper = values[values.len() / 2];
+        let lower = values[(values.len() - 1) / 2];
+        f64::midpoint(lower, upper)
+    }
+
+    /// The lowest and the highest value.
+    pub(crate) fn range(&self) -> (f64, f64) {
+        let low = self.0.iter().copied().reduce(f64::min);
+        let high = self.0.iter().copied().reduce(f64::max);
+        low.zip(high).expect("there is at least one round")
+    }
+
+    /// This figure over the other one, round by round: programs of one round run under the same load.
+    pub(crate) fn over(&self, other: &Self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .zip(&other.0)
+                .map(|(this, other)| this / other)
+                .collect(),
+        )
+    }
+}
+
+/// Runs every program once per round, in turn, and returns the figures of all rounds.
 ///
 /// # Errors
 ///
@@ -56,22 +88,22 @@ pub(crate) fn interleaved(
     let figures = scenario
         .programs()
         .zip(costs)
-        .map(|((role, program), costs)| Figure {
-            role,
-            program: program.name,
-            cpu_ns: median(
-                costs
-                    .iter()
-                    .map(|cost| per_message(cost.cpu, messages))
-                    .collect(),
-            ),
-            wall_ns: median(
-                costs
-                    .iter()
-                    .map(|cost| per_message(cost.wall, messages))
-                    .collect(),
-            ),
-            memory: None,
+        .map(|((role, program), costs)| {
+            let rounds = |time: fn(&Cost) -> Duration| {
+                Rounds(
+                    costs
+                        .iter()
+                        .map(|cost| per_message(time(cost), messages))
+                        .collect(),
+                )
+            };
+            Figure {
+                role,
+                program: program.name,
+                cpu_ns: rounds(|cost| cost.cpu),
+                wall_ns: rounds(|cost| cost.wall),
+                memory: None,
+            }
         });
     Ok(figures.collect())
 }
@@ -138,12 +170,4 @@ fn duration(time: TimeVal) -> Result<Duration, BoxError> {
 
 fn per_message(time: Duration, messages: u64) -> f64 {
     time.as_secs_f64() * 1e9 / messages as f64
-}
-
-/// The middle value, or the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let upper = values[values.len() / 2];
-    let lower = values[(values.len() - 1) / 2];
-    f64::midpoint(lower, upper)
 }

@@ -28,13 +28,18 @@ pub(crate) struct Memory {
 /// Fails if the child process cannot be started, fails, or prints an unexpected result.
 pub(crate) fn ask(scenario: &str, program: &str, messages: u64) -> Result<Memory, BoxError> {
     let child = Command::new(std::env::current_exe()?)
-        .args([MEMORY_OF, scenario, program, &messages.to_string()])
+        .args(arguments(scenario, program, messages))
         .output()?;
     if !child.status.success() {
         let output = String::from_utf8_lossy(&child.stderr);
         return Err(format!("measuring the memory of {scenario} {program}: {output}").into());
     }
     Ok(serde_json::from_slice(&child.stdout)?)
+}
+
+/// The arguments of the child process.
+pub(crate) fn arguments(scenario: &str, program: &str, messages: u64) -> [String; 4] {
+    [MEMORY_OF, scenario, program, &messages.to_string()].map(str::to_owned)
 }
 
 /// The child process: measures the requested program and prints the result.

@@ -1,7 +1,9 @@
-//! Shared by all benchmarks: arguments, clocks, memory, tables.
+//! Shared by the benchmarks of the engine: arguments, clocks, memory, instructions, tables.
 
 pub(crate) mod args;
 pub(crate) mod bench;
+pub(crate) mod instructions;
+pub(crate) mod limits;
 pub(crate) mod measure;
 pub(crate) mod memory;
 pub(crate) mod report;

@@ -14,11 +14,12 @@ pub(crate) struct Program {
     pub(crate) run: fn(u64) -> Running,
 }
 
-/// The role of a program: ours, a competitor, or for scale.
+/// The role of a program in a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Ours,
-    ByHand,
+    Competing,
+    HandOver,
     ForScale,
 }
 
@@ -31,12 +32,20 @@ pub(crate) struct Scenario {
     pub(crate) full: u64,
     /// The expected sum of the handlers' results for a number of messages.
     pub(crate) checksum: fn(u64) -> u64,
-    /// The program that uses the engine, if there is one.
-    pub(crate) ours: Option<Program>,
-    /// Hand-written programs. The one with the lowest CPU time is the reference.
-    pub(crate) by_hand: Vec<Program>,
+    /// The program that uses the library.
+    pub(crate) ours: Program,
+    /// The one with the lowest CPU time is the reference.
+    pub(crate) competing: Vec<Program>,
+    /// A program by hand that moves batches as the library does: it hands them to tasks, which settle by token.
+    pub(crate) hand_over: Option<Program>,
     /// Programs that do not compete: lower bounds, and programs with too few features to compare.
     pub(crate) for_scale: Vec<Program>,
+    /// The ratio to the reference that we want to reach.
+    pub(crate) goal: Option<f64>,
+    /// Whether our program allocates no memory per message once it runs.
+    pub(crate) steady: bool,
+    /// Whether its instructions are counted. They depend on time if batches are completed by their timeout.
+    pub(crate) counted: bool,
 }
 
 impl Scenario {
@@ -47,12 +56,10 @@ impl Scenario {
 
     /// All programs in the order in which a round runs them.
     pub(crate) fn programs(&self) -> impl Iterator<Item = (Role, Program)> {
-        let ours = self.ours.iter().map(|program| (Role::Ours, *program));
-        let by_hand = self.by_hand.iter().map(|program| (Role::ByHand, *program));
-        let for_scale = self
-            .for_scale
-            .iter()
-            .map(|program| (Role::ForScale, *program));
-        ours.chain(by_hand).chain(for_scale)
+        let ours = std::iter::once((Role::Ours, self.ours));
+        let competing = self.competing.iter().map(|one| (Role::Competing, *one));
+        let hand_over = self.hand_over.iter().map(|one| (Role::HandOver, *one));
+        let for_scale = self.for_scale.iter().map(|one| (Role::ForScale, *one));
+        ours.chain(competing).chain(hand_over).chain(for_scale)
     }
 }

@@ -69,6 +69,13 @@ pub(crate) fn string_key(id: u64) -> &'static str {
     KEYS[(id % STRING_KEYS) as usize]
 }
 
+/// A number of few distinct values, in an order that looks random and is the same in every run.
+pub(crate) fn scattered(id: u64, values: u64) -> u64 {
+    let mixed = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    (mixed ^ (mixed >> 32)) % values
+}
+
 /// An event as a user would declare it.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "the fields are there to be decoded")]

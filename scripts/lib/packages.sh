@@ -22,6 +22,11 @@ require_build_packages() {
   install_packages "${missing[@]}"
 }
 
+# Counts machine instructions.
+require_valgrind() {
+  command -v valgrind >/dev/null || install_packages valgrind
+}
+
 # The packages that the native brokers NAME … need.
 require_broker_packages() {
   local name need missing=()

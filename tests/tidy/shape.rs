@@ -29,8 +29,7 @@ fn files_are_small() {
 #[test]
 fn functions_fit_a_screen() {
     /// Lists and tables.
-    const EXCEPTIONS: [(&str, &str); 3] = [
-        ("benches/scenarios.rs", "batches"),
+    const EXCEPTIONS: [(&str, &str); 2] = [
         ("broadway-core/src/telemetry/metrics/handles.rs", "record"),
         ("broadway-core/src/telemetry/samples.rs", "every_event"),
     ];
