@@ -1,4 +1,4 @@
-//! The pipelines of the scenarios, and what is measured of each.
+//! The pipelines of the scenarios, and their figures.
 
 use std::{
     sync::{

@@ -128,7 +128,7 @@ impl Control {
     fn change(&self, change: impl FnOnce(&mut ControlState) -> bool) -> bool {
         self.shared.change(|state| {
             let changed = change(state);
-            // Under the lock of the state, so that of two changes the later one counts here as well.
+            // Under the lock of the state: the later of two changes counts here as well.
             self.stops_producing
                 .store(state.stops_producing(), Ordering::Release);
             changed

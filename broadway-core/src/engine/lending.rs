@@ -70,7 +70,7 @@ impl<V> Lending<V> {
         debug_assert_eq!(before, OWNED, "only the owner lends");
     }
 
-    /// Returns the value to its owner, whoever calls: at once if it is not borrowed, otherwise when its borrower is done. Does nothing
+    /// Returns the value to its owner, from any thread: at once if it is not borrowed, otherwise when its borrower is done. Does nothing
     /// if the owner has it.
     pub(crate) fn recall(&self) {
         loop {

@@ -131,7 +131,7 @@ impl<T, D: Dispatch<T>, P: Pull<T>> PullInlet<T, D, P> {
             if let Poll::Ready(some) = self.inlet.poll_take(cx, max.get(), out) {
                 return Poll::Ready(some);
             }
-            // After it has parked: whoever lent a producer before that saw this inlet awake, and woke none.
+            // After it has parked: a task that lent its producer before that saw this inlet awake, and woke none.
             if self.room(max).is_none() || !any_lent(&self.producers) {
                 return Poll::Pending;
             }

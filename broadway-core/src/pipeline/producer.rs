@@ -368,8 +368,8 @@ impl<S: Source> DeliveryActor<'_, S> {
         } = &mut *self.producer;
         let outlet = Arc::clone(&reader.intake.outlet);
         lending.lend(reader);
-        // After it is lent: the processor that this wakes must find it. If all processors are suspended, this task goes on by itself:
-        // it fills the link, and sees failures of the producer.
+        // After it is lent: the processor that this wakes must find it. If all processors are suspended, this task takes it
+        // back: it fills the link, and sees failures of the producer.
         if !outlet.wake_idle() {
             lending.recall();
         }

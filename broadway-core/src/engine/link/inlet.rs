@@ -8,10 +8,8 @@ use std::{
 };
 
 use super::{
-    inlet_handle::InletHandle,
-    state::{SharedLink, is_worth_a_wake},
-    suspension::SuspensionWatch,
-    wake_list::WakeList,
+    inlet_handle::InletHandle, state::SharedLink, suspension::SuspensionWatch, wake_list::WakeList,
+    waking::is_worth_a_wake,
 };
 use crate::{
     end::End,

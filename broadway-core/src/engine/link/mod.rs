@@ -52,6 +52,7 @@ mod state;
 mod suspension;
 mod unrequested;
 mod wake_list;
+mod waking;
 
 pub(crate) use handle::Link;
 pub(crate) use inlet::{Attempt, Inlet};

@@ -132,7 +132,7 @@ impl MessageQueue {
         }
     }
 
-    /// Drops what was read ahead.
+    /// Drops the messages that were read ahead.
     pub(crate) fn clear(&mut self) {
         self.ahead = Vec::new().into_iter();
     }
