@@ -67,9 +67,14 @@ async fn the_client_holds(limit: usize, bytes: usize, name: &str, batch: usize, 
     let mut reader = Reader::open(&source).await;
     let held = prefetched(&reader).await * SIZE;
     assert!(held <= bytes, "{held} bytes where {bytes} may be held");
+    // Also when some of them are read ahead of the demand.
+    let first = reader.some(1).await;
+    let held = prefetched(&reader).await * SIZE;
+    assert!(held <= bytes, "{held} bytes where {bytes} may be held");
     // All messages are read all the same.
-    let received = reader.exactly(MESSAGES).await;
-    reader.done(received).await;
+    let rest = reader.exactly(MESSAGES - first.len()).await;
+    reader.done(first).await;
+    reader.done(rest).await;
     reader.close().await.unwrap();
 }
 

@@ -34,7 +34,7 @@
 //! **Limits.** Ids of inlets that left are reused. Ids of outlets are not: a link keeps about 100 bytes for each outlet that it ever had.
 //! A bounded link buffers at most the bound's `max`, what senders send beyond their requests, and unrequested messages.
 //!
-//! **Files.** `state` is what all ends share and knows none of them. `outlet` and `inlet` are the ends, `inlet_handle` and `suspension`
+//! **Files.** `state` is what all ends share and knows none of them; `waking` is the part that decides which inlets are woken. `outlet` and `inlet` are the ends, `inlet_handle` and `suspension`
 //! reach an inlet from outside its task, and `handle` is the [`Link`] that makes them. `tests/link-model` runs this folder in every
 //! order in which its lock can be taken.
 //!
