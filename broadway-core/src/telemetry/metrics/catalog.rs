@@ -111,7 +111,7 @@ metrics! {
     BATCH_FLUSH = Counter "broadway_batch_flush_total" Count ["pipeline", "batcher", "reason"]
         "completed batches, by trigger: size, bytes, timeout, flush, split, limit, drain";
     BATCH_SECONDS = Histogram "broadway_batch_duration_seconds" Seconds ["pipeline", "batcher"]
-        "time from taking a batch to having handled and settled it";
+        "time from beginning a batch to having handled it, and settled it unless other small batches followed at once";
     BATCH_FAILURES = Counter "broadway_batch_failures_total" Count ["pipeline", "batcher"]
         "batches that failed as a whole";
     HANDLE_FAILED_SECONDS = Histogram "broadway_handle_failed_duration_seconds" Seconds ["pipeline"]
