@@ -3,7 +3,7 @@
 //! CPU time moves with the load of the machine, and instructions hardly do. `valgrind --tool=callgrind` runs our program of each
 //! scenario twice, with different numbers of messages; the difference in instructions, divided by the difference in messages,
 //! leaves out the start and the end of the program. The number of chunks and wakes depends on the order in which threads run, so
-//! counts vary by a few percent, which [`MARGIN_PERCENT`] allows for.
+//! counts vary by some percent: a count above its limit is repeated, and the lowest one counts. [`MARGIN_PERCENT`] allows for the rest.
 //!
 //! The same runs count allocations. Scenarios that allocate nothing per message stay below [`ALLOCS_MAX`].
 
@@ -19,6 +19,9 @@ const SHORT_SHARE: u64 = 20;
 
 /// Messages of the longer run per message of the shorter one.
 const LONG_BY_SHORT: u64 = 3;
+
+/// How often a scenario above its limit is counted.
+const COUNTS_MAX: usize = 3;
 
 /// Allocations per message that round to none: buffers that still grow.
 const ALLOCS_MAX: f64 = 0.01;
@@ -42,8 +45,8 @@ pub(crate) fn check(
     );
     let mut complaints = Vec::new();
     for scenario in scenarios {
-        let counted = count(scenario)?;
         let limit = limits.get(bench, scenario.name);
+        let counted = lowest(scenario, limit, bless)?;
         println!(
             "  {:<20} {:>13.1} {:>8} {:>8} {:>10.4}",
             scenario.name,
@@ -54,7 +57,7 @@ pub(crate) fn check(
         );
         if scenario.steady && counted.allocs > ALLOCS_MAX {
             complaints.push(format!(
-                "{bench}: {} allocates {:.3} times a message, and at most {ALLOCS_MAX} are allowed: find the allocation, its limit \
+                "{} allocates {:.3} times a message, and at most {ALLOCS_MAX} are allowed: find the allocation, its limit \
                  cannot be raised",
                 scenario.name, counted.allocs,
             ));
@@ -62,8 +65,7 @@ pub(crate) fn check(
         if bless {
             limits.set(bench, scenario.name, counted.instructions);
         } else {
-            complaints
-                .extend(Verdict::of(limit, counted.instructions).complaint(bench, scenario.name));
+            complaints.extend(Verdict::of(limit, counted.instructions).complaint(scenario.name));
         }
     }
     if all {
@@ -80,7 +82,7 @@ pub(crate) fn check(
     if complaints.is_empty() {
         Ok(())
     } else {
-        Err(complaints.join("\n").into())
+        Err(complaints.join(&format!("\n{bench}: ")).into())
     }
 }
 
@@ -88,6 +90,22 @@ pub(crate) fn check(
 struct Counted {
     instructions: f64,
     allocs: f64,
+}
+
+/// Counts a scenario, again as long as it is above its limit, and returns the lowest count. For new limits, all counts are made.
+fn lowest(scenario: &Scenario, limit: Option<f64>, bless: bool) -> Result<Counted, BoxError> {
+    let mut lowest = count(scenario)?;
+    for _ in 1..COUNTS_MAX {
+        if !bless && Verdict::of(limit, lowest.instructions) == Verdict::Within {
+            break;
+        }
+        let again = count(scenario)?;
+        lowest = Counted {
+            instructions: lowest.instructions.min(again.instructions),
+            allocs: lowest.allocs.min(again.allocs),
+        };
+    }
+    Ok(lowest)
 }
 
 fn count(scenario: &Scenario) -> Result<Counted, BoxError> {
