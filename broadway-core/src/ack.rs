@@ -127,8 +127,7 @@ pub trait Acknowledger: Send + Sync + 'static {
         settled: &mut Vec<Settled<Self::Token>>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Settles a group of messages that all simply succeeded: with [`Outcome::Done`], and without
-    /// [options](Settled::options). Defaults to calling [`settle`](Self::settle) with them.
+    /// Settles a group of messages that all have [`Outcome::Done`] and no [options](Settled::options). Defaults to calling [`settle`](Self::settle) with them.
     ///
     /// The pipeline calls this or `settle` for a group, never both. Messages come in the order in which they ended across both, so
     /// a group in which one message failed goes to `settle` as a whole. Implement it where a token alone is cheaper to record than

@@ -1,4 +1,4 @@
-//! Which inlets a link wakes, and for how much work. Not in the folder of the link, which the model checker compiles with its own
+//! Which inlets a link wakes, and for how much work, and which outlets it asks. Not in the folder of the link, which the model checker compiles with its own
 //! lock: these tests run without it.
 
 use std::{
@@ -122,4 +122,41 @@ fn before_a_service_time_is_known_all_work_is_worth_a_wake() {
     outlet.send(&mut vec![1]);
     assert!(poll_take(&mut busy, Waker::noop()).is_ready());
     assert_eq!(woken(&mut idle, || outlet.send(&mut vec![1])), 1);
+}
+
+/// Polls for demand once, and leaves the wait behind.
+fn poll_demand(outlet: &Outlet<u32, Demand<u32>>, wait: &mut Option<u64>) -> Option<usize> {
+    match outlet.poll_demand(wait, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(demand) => demand.map(usize::from),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn an_outlet_is_asked_while_the_others_hold_requests_and_send_nothing() {
+    let bound = LinkBound::new(30, 20).expect("20 is less than 30");
+    let link = Link::bounded(Demand::new(), bound);
+    let outlets = [link.outlet(10), link.outlet(10), link.outlet(10)];
+    let mut inlet = link.inlet();
+    let mut waits = [None, None, None];
+    for (outlet, wait) in outlets.iter().zip(&mut waits) {
+        assert_eq!(poll_demand(outlet, wait), Some(10));
+    }
+    // The first two keep theirs. The third goes on alone.
+    for _ in 0..5 {
+        outlets[2].send(&mut vec![1; 10]);
+        assert!(poll_take(&mut inlet, Waker::noop()).is_ready());
+        assert_eq!(poll_demand(&outlets[2], &mut waits[2]), Some(10));
+    }
+}
+
+#[test]
+#[should_panic(expected = "gives back no more than it holds")]
+fn giving_back_more_than_is_held_is_refused() {
+    let link = bounded();
+    let (outlet, mut inlet) = (link.outlet(1_000), link.inlet());
+    outlet.send(&mut vec![1, 2, 3]);
+    assert!(poll_take(&mut inlet, Waker::noop()).is_ready());
+    inlet.finish_chunk();
+    inlet.give_back(&mut vec![3]);
 }

@@ -282,3 +282,33 @@ fn source_bound<T>(processors: &Processors<T>, producers: usize) -> LinkBound {
     let step = share - share * min_demand / max_demand;
     LinkBound::new(max, max - step).expect("checked by validate")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the bound's `max` and `min`.
+    fn bound(processors: &Processors<u64>, producers: usize) -> (usize, usize) {
+        let bound = source_bound(processors, producers);
+        (bound.max(), bound.min())
+    }
+
+    #[test]
+    fn the_last_producer_is_asked_while_the_others_hold_what_they_were_asked_for() {
+        let processors = Processors::new(2).max_demand(100);
+        assert_eq!(bound(&processors, 1), (200, 100));
+        for producers in [2, 5, 64] {
+            let (max, min) = bound(&processors, producers);
+            assert_eq!(max, producers * 100);
+            assert!(min >= (producers - 1) * 100, "{producers}: {min}");
+        }
+    }
+
+    #[test]
+    fn a_lower_minimum_asks_later() {
+        let processors = Processors::new(1).max_demand(100).min_demand(0);
+        assert_eq!(bound(&processors, 1), (100, 0));
+        // Not below what the other producer may hold.
+        assert_eq!(bound(&processors, 2), (200, 100));
+    }
+}

@@ -146,7 +146,8 @@ impl<T: Send + 'static> Topology<T> {
         self.state.abort().await
     }
 
-    /// Stops asking producers for messages. Messages in flight are handled, and pushed messages still pass.
+    /// Stops asking producers for messages. A call of `produce` that waits is dropped; one that runs at this moment may still deliver.
+    /// Messages in flight are handled, and pushed messages still pass.
     pub fn pause(&self) {
         self.state.pause();
     }

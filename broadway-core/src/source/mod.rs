@@ -211,19 +211,20 @@ pub trait SourceProducer: Send + 'static {
     /// of the source. A message ends the pauses.
     ///
     /// While a producer has messages at once, processors call this themselves: they poll the future once, and drop it if it is pending.
-    /// The producer's own task then calls it again and waits. So return messages that are there on the first poll, do not rely on
-    /// task-local values, and do not block the thread: that blocks the processor.
+    /// The producer's own task then calls it again and waits. So return messages that are there on the first poll, do not begin work
+    /// that a dropped call would repeat, do not rely on task-local values, and do not block the thread: that blocks the processor. If a
+    /// call takes longer than 20 microseconds (every eighth is timed), only the producer's own task makes the next ones.
     ///
     /// [`Event::SourceError`]: crate::telemetry::Event::SourceError
     ///
     /// # Errors
     ///
-    /// After an error the producer is dropped, and opened again after a pause. Messages in `out` count as delivered.
+    /// After an error or a panic the producer is dropped, and opened again after a pause. Messages in `out` count as delivered.
     ///
     /// # Cancel safety
     ///
-    /// Must be cancel safe: the pipeline drops the future to stop or to pause. Messages in `out` count as delivered; no other message
-    /// may be lost.
+    /// Must be cancel safe: the pipeline drops the future to stop or to pause, and when a processor found it pending. Messages in `out`
+    /// count as delivered; no other message may be lost.
     fn produce(
         &mut self,
         demand: NonZeroUsize,
