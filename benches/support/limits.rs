@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::BoxError;
 
-/// How far a count may exceed the one in the file, in percent. Most scenarios vary by 2 %, and those of stages by up to 14 % between a
+/// How far a count may exceed the one in the file, in percent. Most scenarios vary by 2 %, and stages by up to 14 % between a
 /// loaded and a quiet machine; the rest is for compilers and C libraries of other versions.
 pub(crate) const MARGIN_PERCENT: f64 = 20.0;
 

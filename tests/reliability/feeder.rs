@@ -12,11 +12,11 @@ use crate::{
     plan::{Kind, Plan},
 };
 
-/// How many messages one call publishes.
+/// The most messages that one call publishes.
 const CALL: usize = 200;
-/// After this many calls a message follows that the connector's client cannot read, if there is such a message; fewer
-/// in a full run.
-const UNREADABLE_EVERY: [usize; 2] = [1, 10];
+/// How many messages there are for each one that the connector's client cannot read, if there is such a message. Fewer of those
+/// come in a full run.
+const UNREADABLE_EVERY: [usize; 2] = [CALL, 10 * CALL];
 
 /// The result of feeding.
 #[derive(Debug, Default)]
@@ -41,14 +41,15 @@ pub(crate) async fn feed<B: Broker>(
     let mut left: Vec<u64> = ids.collect();
     left.reverse();
     let every = UNREADABLE_EVERY[usize::from(plan.is_full())];
-    for number in 0.. {
-        if left.is_empty() {
-            break;
+    let mut since_unreadable = every;
+    while !left.is_empty() {
+        if since_unreadable >= every {
+            since_unreadable = 0;
+            fed.unreadable += u64::from(broker.send_unreadable(place).await.unwrap());
         }
-        if number % every == 0 && broker.send_unreadable(place).await.unwrap() {
-            fed.unreadable += 1;
-        }
-        let call = left.split_off(left.len().saturating_sub(CALL));
+        let next = next_call(plan, &left);
+        since_unreadable += next;
+        let call = left.split_off(left.len() - next);
         let call: Vec<_> = call.into_iter().rev().collect();
         let messages = call.iter().map(|id| plan.message(*id)).collect();
         let results = publisher.publish(messages).await;
@@ -61,6 +62,18 @@ pub(crate) async fn feed<B: Broker>(
     }
     publisher.close().await.unwrap();
     fed
+}
+
+/// Returns how many of the ids at the end of `left` to publish together. A hostile message goes alone: if the broker closes the channel
+/// over it, a publisher may send the other messages of the call twice, and the repeats would not be the pipeline's.
+fn next_call(plan: Plan, left: &[u64]) -> usize {
+    let is_hostile = |id: &u64| matches!(plan.kind(*id), Kind::Hostile(_));
+    let good = left
+        .iter()
+        .rev()
+        .take(CALL)
+        .take_while(|id| !is_hostile(id));
+    good.count().max(1)
 }
 
 impl Fed {
