@@ -1,7 +1,7 @@
 //! How the engine treats sources that are not merely quick: the latency of a lone message, the shares of several producers, and
 //! producers that are slow or block their thread.
 //!
-//! There is no program to compare with: run it before and after a change of the engine, in turn, and compare the medians.
+//! It has no reference program. Run it several times before and after a change of the engine, in turn, and compare the medians.
 //!
 //! ```console
 //! $ cargo bench --bench sources                  # a table

@@ -182,6 +182,10 @@ where
             demand,
             ..
         } = locked;
+        if ready.is_empty() {
+            // Most chunks complete no batch: they leave the shared count alone.
+            return;
+        }
         let mut messages = 0;
         for ClosedBatch {
             key: group,

@@ -17,7 +17,7 @@ use crate::{
 /// A Kafka record. It owns the client's message; nothing is copied.
 ///
 /// Records that were fetched together share a buffer, so a record that is kept keeps up to `fetch.message.max.bytes` (1 MiB unless set)
-/// in memory, and so do the records that were delivered with it, up to 64 KiB. Copy data that is kept for long.
+/// in memory, and so do the records that were delivered with it: 64 KiB and one record at most. Copy data that is kept for long.
 pub struct KafkaRecord(RecordSource);
 
 enum RecordSource {

@@ -58,9 +58,7 @@ impl PubSubAcknowledger {
             last_acks,
         }
     }
-}
 
-impl PubSubAcknowledger {
     fn settle_all(&self, messages: impl Iterator<Item = SettledMessage>) {
         let report = self.unsettled.settle(messages);
         self.last_acks.confirmer.confirm(report.to_confirm);

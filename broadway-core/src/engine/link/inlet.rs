@@ -159,7 +159,7 @@ impl<T, D: Dispatch<T>> Inlet<T, D> {
         if let Some(sample_ns) = self.service_time_ns.take() {
             state.update_service_time(sample_ns);
         }
-        self.link_service_time_ns = state.service_time_ns();
+        self.link_service_time_ns = state.service_time_ns;
         let taken = state.take(id, max, out, &mut wakes);
         let before = state.waker(id).take();
         let attempt = if taken > 0 {

@@ -155,8 +155,8 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         &mut self.inlet(inlet).waker
     }
 
-    /// Gives the outlet its piece of the unassigned requests, and returns the number that `read` finds there. For an outlet that sends unrequested
-    /// messages, returns 1 while few enough of them are buffered.
+    /// Gives the outlet its piece of the unassigned requests, and returns the number that `read` finds there. For an outlet that sends
+    /// unrequested messages, returns 1 while few enough of them are buffered.
     pub(super) fn request_from(
         &mut self,
         outlet: OutletId,
