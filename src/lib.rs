@@ -40,7 +40,7 @@
 //!
 //! # Types of a pipeline
 //!
-//! The root of the crate holds the 25 types that users of a pipeline meet, two functions and a macro:
+//! The root of the crate holds the 26 types that users of a pipeline meet, two functions and a macro:
 //!
 //! | to | use |
 //! |---|---|
@@ -50,6 +50,7 @@
 //! | watch, pause, drain | [`Topology`], [`Totals`] |
 //! | push messages | [`Pusher`], [`Receipt`] |
 //! | read records of any broker | [`Record`] |
+//! | add layers: time limits, a circuit breaker | [`HandlerExt`], with the types of [`layer`] |
 //! | publish, and send dead letters | [`Publisher`], [`Outgoing`], [`DeadLetters`] |
 //! | handle errors | [`BoxError`], [`StartError`], [`RunError`] |
 //!
@@ -60,13 +61,17 @@
 //! | `kafka`, `pubsub`, `rabbitmq`, `sqs` | the sources and publishers of a broker, each behind the feature of its name |
 //! | [`source`] | sources from iterators and streams, sources chosen at run time, and the traits for a source of your own |
 //! | [`publisher`] | what publishers share, and publishers chosen at run time |
+//! | [`layer`] | handlers around a handler: timeouts, a circuit breaker, quotas per key, deduplication |
+//! | [`failure`] | the class of an error, retries, and what happens to messages that fail |
+//! | [`dead_letters`] | reading, listing and replaying dead letters |
 //! | [`handler`], [`pipeline`], [`error`] | types that you seldom name |
 //! | [`telemetry`] | logs, metrics, and a summary table |
 //! | `testing` | the test kit (feature `testing`) |
 //! | [`stage`] | producers and consumers that you connect yourself, also at run time |
 //! | [`connector`] | tools for authors of connectors |
 //!
-//! The guides are in the repository: `docs/delivery.md` (guarantees and limits), `docs/testing.md`,
+//! The guides are in the repository: `docs/delivery.md` (guarantees and limits), `docs/failures.md` (when things fail),
+//! `docs/dead-letters.md`, `docs/testing.md`,
 //! `docs/tuning.md`, `docs/telemetry.md` and `docs/writing-stages.md`. `ARCHITECTURE.md` is for
 //! contributors.
 //!
@@ -98,10 +103,10 @@
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
 
 pub use broadway_core::{
-    Batch, Batching, BoxError, Chunk, DeadLetters, Failed, Handler, Message, Next, NoBatcher,
-    OnDrain, OneBatcher, Outgoing, Pipeline, Processors, Publisher, Pusher, RateLimit, Receipt,
-    Record, RestartPolicy, RunError, StartError, Topology, Totals, batchers, handler_fn,
-    handler_fn_async, stage, telemetry,
+    Batch, Batching, BoxError, Chunk, DeadLetters, Failed, Handler, HandlerExt, Message, Next,
+    NoBatcher, OnDrain, OneBatcher, Outgoing, Pipeline, Processors, Publisher, Pusher, RateLimit,
+    Receipt, Record, RestartPolicy, RunError, StartError, Topology, Totals, batchers, handler_fn,
+    handler_fn_async, layer, stage, telemetry,
 };
 
 /// Parts of messages and batches: keys, rows, batchers, and the handlers that closures make.
@@ -112,7 +117,16 @@ pub mod handler {
 /// Values that pipelines take and return: descriptions, partition keys, restart intensity, and the results of pushing.
 pub mod pipeline {
     pub use broadway_core::{
-        BatcherDescription, Description, Intensity, KeyHash, PartitionKey, PushError, Pushed, Split,
+        BatcherDescription, Description, Intensity, KeyHash, PartitionKey, Pause, PushError,
+        Pushed, RunningBatcher, RunningPipeline, SourceDescription, Split,
+    };
+}
+
+/// When things fail: the class of an error, and the policy for messages that fail. See `docs/failures.md`.
+pub mod failure {
+    pub use broadway_core::{
+        ClassifiedError, Classify, ErrorClass, FailureAction, FailurePolicy, Retry, permanent,
+        poison, postpone, transient,
     };
 }
 
@@ -137,6 +151,16 @@ pub mod source {
 pub mod publisher {
     pub use broadway_core::{
         BoxPublisher, Header, HeaderName, HeaderValue, Observed, PublishError, PublishErrorKind,
+    };
+}
+
+/// Dead letters: what they carry, and how to list them and replay their messages. [`DeadLetters`] sends them.
+///
+/// The program `broadway-dlq` does the same from the command line.
+pub mod dead_letters {
+    pub use broadway_core::dead_letter::{DeadLetter, DeadLetterInfo, headers};
+    pub use broadway_core::replay::{
+        DeadLetterQueue, Leave, ListedLetter, Replay, ReplayError, ReplayReport, StopReason,
     };
 }
 
@@ -179,6 +203,15 @@ struct WritingStages;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/delivery.md")]
 struct DeliveryPage;
+
+/// Compiles what the page about failures shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/failures.md")]
+struct FailuresPage;
+/// Compiles what the page about dead letters shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/dead-letters.md")]
+struct DeadLettersPage;
 
 /// Compiles what the page about Kubernetes shows.
 #[cfg(doctest)]

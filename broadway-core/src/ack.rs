@@ -4,7 +4,7 @@
 //! The pipeline keeps the token beside the message, where users cannot reach it, and returns it exactly once, with an [`Outcome`], in
 //! groups: one call per chunk or batch, never one per message.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     error::{BoxError, Reason},
@@ -23,6 +23,9 @@ pub enum Outcome {
     /// The message was not handled: the source lost it (a revoked partition, an expired lease), or the topology drains and the source
     /// [delivers it again](Acknowledger::redelivers). Neither an acknowledgement nor a failure.
     Released,
+    /// The message was not handled; the source delivers it again after this time, not before. Neither an acknowledgement nor a
+    /// failure. At most the [`Acknowledger::delay_max`] of its token; a source that cannot delay it treats it as released.
+    Delayed(Duration),
 }
 
 impl Outcome {
@@ -177,6 +180,16 @@ pub trait Acknowledger: Send + Sync + 'static {
         false
     }
 
+    /// Returns the longest time for which the source can keep the message of this token before it delivers it
+    /// [again](Outcome::Delayed), as of now; `None` if it cannot delay. Defaults to `None`.
+    ///
+    /// Called only for messages that are about to be delayed. May return another answer later: a lease that ends shortens it. The
+    /// source delivers the message no earlier; how much later it may be depends on the broker.
+    fn delay_max(&self, token: &Self::Token) -> Option<Duration> {
+        let _ = token;
+        None
+    }
+
     /// Returns the coordinates of the message of this token for logs (`orders[3]@88127`, a delivery tag, a message id), as a
     /// [`MessageInfo::new`]. Never its payload. Empty by default.
     ///
@@ -245,6 +258,10 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
 
     fn redelivers(&self, token: &Self::Token) -> bool {
         A::redelivers(self, token)
+    }
+
+    fn delay_max(&self, token: &Self::Token) -> Option<Duration> {
+        A::delay_max(self, token)
     }
 
     fn describe(&self, token: &Self::Token) -> MessageInfo {

@@ -99,7 +99,7 @@ pub struct Batch<T> {
     failed: Mutex<Vec<(u32, Reason)>>,
     len: usize,
     number: u32,
-    info: BatchInfo,
+    pub(crate) info: BatchInfo,
 }
 
 /// The key of a batch, and how it was completed.
@@ -109,6 +109,8 @@ pub(crate) struct BatchInfo {
     pub(crate) trigger: Trigger,
     pub(crate) bytes: usize,
     pub(crate) partition: Option<usize>,
+    /// Which attempt this is, from 1.
+    pub(crate) attempt: u32,
 }
 
 impl<T> Batch<T> {
@@ -206,6 +208,13 @@ impl<T> Batch<T> {
         self.info.partition
     }
 
+    /// Returns which attempt at these messages this is: 1 for the first, 2 after one failure that was [retried](crate::Retry), and so
+    /// on.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.info.attempt
+    }
+
     /// Fails the message of `row` (a [`Row`], a reference to one, or its [`RowId`]). Failing a message twice keeps the first error.
     ///
     /// # Panics
@@ -252,6 +261,15 @@ impl<T> Batch<T> {
             "the row is of another batch than the one that is asked to fail or acknowledge it"
         );
         row.index
+    }
+
+    /// Returns the messages that were failed singly, in order, each with its first reason.
+    pub(crate) fn failed(&mut self) -> &[(u32, Reason)] {
+        let failed = self.take_failed();
+        let place = self.failed.get_mut();
+        let place = place.unwrap_or_else(PoisonError::into_inner);
+        *place = failed;
+        place
     }
 
     /// Takes the messages that were failed singly, in order, each with its first reason.

@@ -85,3 +85,18 @@ impl<T> fmt::Debug for Chunk<'_, T> {
         f.debug_struct("Chunk").field("len", &self.len()).finish()
     }
 }
+
+#[cfg(test)]
+impl<T: Send> Messages<T> for Vec<Message<T>> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut Message<T>> {
+        self.as_mut_slice().get_mut(index)
+    }
+
+    fn iter_mut(&mut self) -> Box<dyn Iterator<Item = &mut Message<T>> + Send + '_> {
+        Box::new(self.as_mut_slice().iter_mut())
+    }
+}

@@ -124,6 +124,26 @@ impl Deadline {
     }
 }
 
+/// Runs `future` until it has waited for `limit`. Returns `None`, and drops the future, if it takes longer. Reads the clock and makes a
+/// timer only when the future is pending. A result that is ready in the poll after the limit counts.
+pub(crate) async fn within_wait<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut over = pin!(None);
+    let mut waits = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if !waits {
+            waits = true;
+            let at = Deadline::after(limit).at();
+            over.set(at.map(|at| sleep_until(at.into())));
+        }
+        poll_over(over.as_mut(), cx).map(|()| None)
+    })
+    .await
+}
+
 /// Not generic, so that tokio's part is not compiled again for each future that has a deadline.
 fn poll_over(over: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
     match over.as_pin_mut() {

@@ -25,8 +25,12 @@ pub enum Callback {
     HandleBatch,
     /// [`Handler::handle_failed`](crate::Handler::handle_failed)
     HandleFailed,
+    /// [`Handler::handle_done`](crate::Handler::handle_done)
+    HandleDone,
     /// The function given to [`Processors::partition_by`](crate::Processors::partition_by)
     PartitionBy,
+    /// The function given to [`Pipeline::in_flight_bytes_max`](crate::Pipeline::in_flight_bytes_max)
+    SizeOf,
     /// The functions given to [`Batching::bytes`](crate::Batching::bytes) and
     /// [`Batching::split`](crate::Batching::split)
     Batching,
@@ -79,7 +83,9 @@ impl Callback {
             Self::HandleMessage => "handle_message",
             Self::HandleBatch => "handle_batch",
             Self::HandleFailed => "handle_failed",
+            Self::HandleDone => "handle_done",
             Self::PartitionBy => "partition_by",
+            Self::SizeOf => "size_of",
             Self::Batching => "batching",
             Self::Open => "open",
             Self::Produce => "produce",
@@ -180,9 +186,8 @@ impl Reason {
         matches!(self.0.cause, Cause::Panic(_))
     }
 
-    /// Returns the error of user code, for a `downcast_ref`. `None` after a panic.
-    #[must_use]
-    pub fn as_error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+    /// Returns the error of user code as it was returned, with its class around it. `None` after a panic.
+    pub(crate) fn boxed(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0.cause {
             Cause::Error(error) => Some(error.as_ref()),
             Cause::Panic(_) => None,
@@ -331,6 +336,11 @@ pub enum RunError {
         /// The number of messages that were not settled when all work had stopped.
         unsettled: u64,
     },
+    /// A message failed whose policy is [`FailureAction::Halt`](crate::FailureAction::Halt). The messages in flight were still handled.
+    Halted {
+        /// Why the message failed.
+        reason: Reason,
+    },
     /// [`Topology::abort`](crate::Topology::abort) was called.
     Aborted {
         /// The number of messages that were not settled when all work had stopped.
@@ -381,6 +391,9 @@ impl fmt::Display for RunError {
                     "the drain did not end within {after:?}: {unsettled} message(s) unsettled"
                 )
             }
+            Self::Halted { reason } => {
+                write!(f, "a message failed, which halts the pipeline: {reason}")
+            }
             Self::Aborted { unsettled } => {
                 write!(
                     f,
@@ -414,6 +427,10 @@ impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Producer { error, .. } | Self::Close { error, .. } => Some(error.as_ref()),
+            Self::Halted { reason } => {
+                let error = reason.boxed()?;
+                Some(error)
+            }
             Self::DrainTimedOut { .. }
             | Self::Aborted { .. }
             | Self::RuntimeShutDown { .. }
@@ -432,6 +449,7 @@ impl RunError {
             | Self::Aborted { unsettled }
             | Self::RuntimeShutDown { unsettled } => *unsettled = n,
             Self::Producer { .. }
+            | Self::Halted { .. }
             | Self::Close { .. }
             | Self::Signals { .. }
             | Self::InsideHandler

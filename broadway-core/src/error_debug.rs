@@ -3,6 +3,7 @@
 use crate::debug_as_display::debug_as_display;
 
 debug_as_display! {
+    crate::layer::TimedOut,
     crate::config_error::ConfigError,
     crate::connector::ConnectorError,
     crate::error::RunError,
@@ -15,6 +16,7 @@ debug_as_display! {
     crate::machine::pool::InvalidPool,
     crate::machine::rate::InvalidAllowance,
     crate::publish_error::PublishError,
+    crate::replay::ReplayError,
     crate::stage::Failure,
     crate::stage::Closed,
     crate::stage::SubscribeError,

@@ -13,8 +13,10 @@ use crate::{
     batcher_key::BatcherKey,
     caught,
     chunk::Chunk,
-    error::{BoxError, Reason},
+    error::{BoxError, Problem, Reason},
+    failure::{ErrorClass, FailureAction},
     message::{Message, Record},
+    running::RunningPipeline,
 };
 
 /// Handles the messages of a pipeline.
@@ -62,6 +64,12 @@ pub trait Handler: Send + Sync + 'static {
     type Out: Send + 'static;
     /// The batchers; [`NoBatcher`](crate::NoBatcher) if there are none.
     type Batcher: BatcherKey;
+
+    /// Validates the options of the handler. [`StartError::Invalid`](crate::StartError::Invalid) lists the problems together with the
+    /// problems of the pipeline. Returns none by default.
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// Called once for each chunk that a processor takes, before its messages are handled one by one: to look up data for many
     /// messages in one query. `handle_message` sees the changes to the messages. Does nothing by default.
@@ -117,7 +125,7 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Called with the failed messages of a chunk or batch, before they are reported to the source: to log or count them, to set their
     /// acknowledgement options, or to send them elsewhere and [`resolve`](Failed::resolve) them. The slice may be reordered. Does
-    /// nothing by default.
+    /// nothing by default. Not called for messages that will be [retried](crate::Retry).
     ///
     /// A panic is contained: it is reported as an event, and the messages fail as they would have.
     fn handle_failed(
@@ -127,6 +135,23 @@ pub trait Handler: Send + Sync + 'static {
         let _ = failed;
         async {}
     }
+
+    /// Called with the messages of a chunk or batch that succeeded, just before they are acknowledged: to count them, or to take the
+    /// step that must follow their success. Called for a chunk with the messages that ended there with [`Next::Ack`], and for a batch
+    /// with its messages. If the program ends between this call and the acknowledgement, the messages are delivered again. Does nothing
+    /// by default.
+    ///
+    /// A panic is contained: it is reported as an event, and the messages are acknowledged all the same.
+    fn handle_done(&self, done: &mut Chunk<'_, Self::In>) -> impl Future<Output = ()> + Send {
+        let _ = done;
+        async {}
+    }
+
+    /// Called once when the pipeline starts, before its first message: to keep a handle that pauses or drains it. Does nothing by
+    /// default.
+    fn on_start(&self, pipeline: &RunningPipeline) {
+        let _ = pipeline;
+    }
 }
 
 /// Shares a handler with several pipelines, or with a test that reads its counters.
@@ -135,6 +160,10 @@ impl<H: Handler> Handler for Arc<H> {
     type In = H::In;
     type Out = H::Out;
     type Batcher = H::Batcher;
+
+    fn check(&self) -> Vec<Problem> {
+        H::check(self)
+    }
 
     fn prepare_messages(
         &self,
@@ -163,6 +192,14 @@ impl<H: Handler> Handler for Arc<H> {
         failed: &mut [Failed<H::In, H::Out>],
     ) -> impl Future<Output = ()> + Send {
         H::handle_failed(self, failed)
+    }
+
+    fn handle_done(&self, done: &mut Chunk<'_, H::In>) -> impl Future<Output = ()> + Send {
+        H::handle_done(self, done)
+    }
+
+    fn on_start(&self, pipeline: &RunningPipeline) {
+        H::on_start(self, pipeline);
     }
 }
 
@@ -224,6 +261,7 @@ pub struct Failed<In, Out> {
     pub(crate) message: Message<In>,
     pub(crate) output: Option<Out>,
     pub(crate) reason: Reason,
+    pub(crate) action: FailureAction,
     pub(crate) is_resolved: bool,
 }
 
@@ -260,6 +298,23 @@ impl<In, Out> Failed<In, Out> {
         &self.reason
     }
 
+    /// Returns the class of the failure: the same as [`Reason::class`].
+    pub fn class(&self) -> ErrorClass {
+        self.reason.class()
+    }
+
+    /// Returns what happens to the message after this callback, by the [policy](crate::FailurePolicy) and by the handler's error.
+    /// Dead letters are sent only for [`FailureAction::DeadLetter`].
+    pub fn action(&self) -> FailureAction {
+        self.action
+    }
+
+    /// Returns how often the message was tried in all, in `handle_message` and in batches: at least 1.
+    pub fn attempts(&self) -> u32 {
+        let (alone, in_batches) = self.message.failed_attempts();
+        alone.saturating_add(in_batches).max(1)
+    }
+
     /// Marks the failure as handled elsewhere, for instance by a confirmed dead letter. The message is reported to its source as done,
     /// which does not deliver it again. The processor's or batch processor's events and metrics still count it as failed; settlement's
     /// count it as done.
@@ -279,6 +334,7 @@ impl<In: fmt::Debug, Out: fmt::Debug> fmt::Debug for Failed<In, Out> {
             .field("message", &self.message)
             .field("output", &self.output)
             .field("reason", &self.reason)
+            .field("action", &self.action)
             .field("is_resolved", &self.is_resolved)
             .finish()
     }

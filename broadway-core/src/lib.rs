@@ -53,7 +53,10 @@
 //! | module | contents |
 //! |---|---|
 //! | [`source`] | the traits of sources, sources from iterators and streams, adaptors |
+//! | [`layer`] | handlers around a handler: timeouts, a circuit breaker, quotas per key, deduplication |
 //! | [`connector`] | tools for authors of connectors |
+//! | [`dead_letter`] | what a dead letter carries, and how to read it |
+//! | [`replay`] | listing dead letters, and sending them again |
 //! | [`telemetry`] | events and their observers: logs, metrics, a summary table |
 //! | `testing` | the test kit (feature `testing`): sources and queues in memory, a recorder of events, faults |
 //! | [`stage`] | producers and consumers that are connected by demand |
@@ -82,6 +85,7 @@ mod caught;
 mod chunk;
 mod config_error;
 pub mod connector;
+pub mod dead_letter;
 mod deadline;
 mod debug_as_display;
 mod discard;
@@ -89,9 +93,11 @@ mod end;
 mod engine;
 mod error;
 mod error_debug;
+mod failure;
 mod fatal;
 mod handler;
 mod header;
+pub mod layer;
 #[doc(hidden)]
 pub mod machine;
 mod message;
@@ -103,6 +109,8 @@ pub mod portable;
 mod publish_error;
 mod publisher;
 mod rate_limit;
+pub mod replay;
+mod running;
 pub mod source;
 pub mod stage;
 mod sync;
@@ -121,17 +129,23 @@ pub use chunk::{Chunk, MessageMut};
 pub use config_error::{Checks, ConfigError};
 pub use deadline::Deadline;
 pub use error::{BoxError, Callback, Problem, Reason, RunError, StartError};
+pub use failure::{
+    ClassifiedError, Classify, ErrorClass, FailureAction, FailurePolicy, Retry, permanent, poison,
+    postpone, transient,
+};
 pub use fatal::Fatal;
 pub use handler::{DeadLetters, Failed, Handler, HandlerFn, Next, handler_fn, handler_fn_async};
 pub use header::{Header, HeaderName, HeaderValue};
+pub use layer::HandlerExt;
 pub use machine::restart::{Intensity, RestartPolicy};
 pub use message::{Message, NoAckOptions, Record};
 pub use partition_key::{KeyHash, PartitionKey};
 pub use pipeline::{
     BatcherDescription, Batching, Description, OnDrain, Pipeline, Processors, PushError, Pushed,
-    Pusher, Receipt, Split, Topology, Totals,
+    Pusher, Receipt, RunningBatcher, SourceDescription, Split, Topology, Totals,
 };
 pub use publish_error::{PublishError, PublishErrorKind};
 pub use publisher::{BoxPublisher, Observed, Outgoing, Publisher};
 pub use rate_limit::RateLimit;
+pub use running::{Pause, RunningPipeline};
 pub use source::{BoxSource, Delivery, OpenContext, Produced, Source, SourceExt, SourceProducer};

@@ -10,18 +10,25 @@ use crate::{ack_now::AckNow, error::BoxError, header::Header};
 /// settled, so that [`Handler::handle_failed`](crate::Handler::handle_failed) can still read it.
 pub struct Message<T> {
     data: T,
-    ack_options: AckOptions,
+    extras: Option<Box<Extras>>,
 }
 
-/// The options set with `configure_ack`. Boxed twice, so that they are one pointer in every message and cost only users of them.
+/// What few messages have, in a box: one pointer in every message.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) ack_options: AckOptions,
+    /// How often `handle_message` failed on it.
+    pub(crate) attempts: u32,
+    /// How often `handle_batch` failed on it.
+    pub(crate) batch_attempts: u32,
+}
+
+/// The options set with `configure_ack`. Boxed twice, so that they are one pointer wherever they pass.
 pub(crate) type AckOptions = Option<Box<Box<dyn Any + Send>>>;
 
 impl<T> Message<T> {
     pub(crate) fn new(data: T) -> Self {
-        Self {
-            data,
-            ack_options: None,
-        }
+        Self { data, extras: None }
     }
 
     /// Returns the item.
@@ -59,15 +66,35 @@ impl<T> Message<T> {
     where
         T: Record,
     {
-        self.ack_options = Some(Box::new(Box::new(options)));
+        self.extras().ack_options = Some(Box::new(Box::new(options)));
     }
 
-    pub(crate) fn has_ack_options(&self) -> bool {
-        self.ack_options.is_some()
+    /// Returns which attempt at this message this is: 1 for the first, 2 after one failure in `handle_message` that was
+    /// [retried](crate::Retry), and so on. For the attempts of the broker, see [`Record::deliveries`].
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        let failed = self.extras.as_ref().map_or(0, |extras| extras.attempts);
+        failed.saturating_add(1)
+    }
+
+    /// How often a callback failed on it: in `handle_message`, and in batches.
+    pub(crate) fn failed_attempts(&self) -> (u32, u32) {
+        let extras = self.extras.as_ref();
+        extras.map_or((0, 0), |extras| (extras.attempts, extras.batch_attempts))
+    }
+
+    /// Whether it has anything that few messages have.
+    pub(crate) fn has_extras(&self) -> bool {
+        self.extras.is_some()
+    }
+
+    #[cold]
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 
     pub(crate) fn take_ack_options(&mut self) -> AckOptions {
-        self.ack_options.take()
+        self.extras.as_mut()?.ack_options.take()
     }
 }
 
@@ -129,6 +156,12 @@ pub trait Record: Send + 'static {
 
     /// Returns the time at which the message was sent, according to the sender or the broker. Defaults to `None`.
     fn time(&self) -> Option<SystemTime> {
+        None
+    }
+
+    /// Returns how often the broker has delivered this message, this delivery included, as far as it counts: 1 for the first. Attempts
+    /// of a program that was restarted in between thus count as well. Defaults to `None`, for brokers that do not count.
+    fn deliveries(&self) -> Option<u32> {
         None
     }
 

@@ -39,7 +39,6 @@
 //! ```
 
 mod carriers;
-mod digest;
 mod json;
 mod restored;
 #[cfg(test)]
@@ -50,10 +49,13 @@ use std::{collections::HashMap, fmt};
 use bytes::Bytes;
 
 pub use carriers::{Carriers, Encoding, from_base64, take_time, time_header, to_base64};
-pub use digest::Digest;
 pub use restored::Restored;
 
-use crate::header::{Header, HeaderValue};
+pub use crate::machine::digest::Digest;
+use crate::{
+    dead_letter::headers::DETAILS,
+    header::{Header, HeaderValue},
+};
 
 /// The header that carries headers as JSON.
 pub const HEADERS: &str = "broadway-headers";
@@ -65,7 +67,8 @@ pub const ENCODING: &str = "broadway-encoding";
 /// The header with the time of a message, in milliseconds since 1970 as text, if the broker dates messages itself.
 pub const TIME: &str = "broadway-time";
 
-/// The prefix of the reserved names. Headers with it are the last to be moved into JSON, so that tools can see them.
+/// The prefix of the reserved names. Headers with it are the last to be moved into JSON, so that tools can see them; except the details
+/// of a dead letter, which are the first: they must not displace the message's own.
 const RESERVED: &str = "broadway-";
 
 /// The headers that a broker accepts natively.
@@ -178,15 +181,14 @@ fn places(headers: &[Header], limits: &HeaderLimits<'_>) -> Vec<Place> {
             }
         })
         .collect();
-    // Reserved names first, then in the given order.
+    // Reserved names first, then the message's own, then details; each in the given order.
     let mut order: Vec<_> = (0..headers.len())
         .filter(|at| places[*at].is_native)
         .collect();
-    order.sort_by_key(|at| {
-        !headers[*at]
-            .name
-            .as_bytes()
-            .starts_with(RESERVED.as_bytes())
+    order.sort_by_key(|at| match headers[*at].name.as_str() {
+        Some(name) if DETAILS.contains(&name) => 2,
+        Some(name) if name.starts_with(RESERVED) => 0,
+        _ => 1,
     });
     for (rank, at) in order.into_iter().enumerate() {
         places[at].rank = rank;

@@ -1,8 +1,11 @@
 //! How many messages a pipeline lets through, as a value: [`RateLimit`].
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
-use crate::machine::rate::Allowance;
+use crate::machine::rate::{Allowance, FixedWindow, InvalidAllowance, Rate, TokenBucket};
 
 /// A limit on the messages that the producers of a pipeline deliver together.
 ///
@@ -81,6 +84,15 @@ impl RateLimit {
     #[must_use]
     pub const fn burst(&self) -> Option<usize> {
         self.burst
+    }
+
+    /// Returns the machine that keeps this limit, from `now` on.
+    pub(crate) fn machine(self, now: Instant) -> Result<Rate, InvalidAllowance> {
+        let allowance = Allowance::new(self.messages, self.interval)?;
+        Ok(match self.burst {
+            None => Rate::FixedWindow(FixedWindow::new(allowance, now)),
+            Some(burst) => Rate::TokenBucket(TokenBucket::new(allowance, burst, now)),
+        })
     }
 
     /// Returns every problem of this limit: the option, and a text.

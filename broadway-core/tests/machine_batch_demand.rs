@@ -68,6 +68,7 @@ impl Rig {
             size: SIZE,
             bytes: None,
             timeout: TIMEOUT,
+            idle_timeout: Duration::MAX,
             open_max: 100,
             buffered_max: 1_000,
         };

@@ -29,6 +29,9 @@ enum Step {
     Wait(u64),
     /// As many as this, and not this key.
     Expire(usize, u8),
+    Flush,
+    Size(usize),
+    Timeouts(u64, Option<u64>),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -46,17 +49,38 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::EndChunk),
         2 => (0..8u64).prop_map(Step::Wait),
         2 => (0..4usize, 0..8u8).prop_map(|(max, not)| Step::Expire(max, not)),
+        1 => changes(),
     ];
     prop::collection::vec(step, 0..60)
 }
 
+/// What is changed while batches are open.
+fn changes() -> impl Strategy<Value = Step> {
+    let timeouts = (0..20u64, idle_timeout());
+    prop_oneof![
+        Just(Step::Flush),
+        (1..6usize).prop_map(Step::Size),
+        timeouts.prop_map(|(timeout, idle)| Step::Timeouts(timeout, idle)),
+    ]
+}
+
+fn idle_timeout() -> impl Strategy<Value = Option<u64>> {
+    prop::option::of(0..8u64)
+}
+
+fn idle_of(millis: Option<u64>) -> Duration {
+    millis.map_or(Duration::MAX, Duration::from_millis)
+}
+
 fn limits() -> impl Strategy<Value = BatchLimits> {
     let bytes = prop::option::of(1..12usize);
-    (1..6usize, bytes, 0..20u64, 1..5usize, 1..10usize).prop_map(
-        |(size, bytes, timeout, open_max, buffered_max)| BatchLimits {
+    let timeouts = (0..20u64, idle_timeout());
+    (1..6usize, bytes, timeouts, 1..5usize, 1..10usize).prop_map(
+        |(size, bytes, (timeout, idle), open_max, buffered_max)| BatchLimits {
             size,
             bytes,
             timeout: Duration::from_millis(timeout),
+            idle_timeout: idle_of(idle),
             open_max,
             buffered_max,
         },
@@ -91,6 +115,10 @@ struct Open {
     items: Vec<Item>,
     bytes: usize,
     opened: Instant,
+    /// When the last message came, while quiet periods count.
+    last: Instant,
+    /// Rises with the first message at each time.
+    touched: usize,
     flush: Option<usize>,
 }
 
@@ -107,6 +135,7 @@ struct Model<S: Splitter<Item>> {
     /// Keys with state and no batch, in the order their last batch left.
     idle: Vec<u8>,
     flushes: usize,
+    touches: usize,
     latest: Option<Instant>,
     delivered: Vec<Delivered>,
 }
@@ -185,19 +214,31 @@ impl<S: Splitter<Item>> Model<S> {
             let stays = self.open[0].key == key;
             self.deliver(0, Trigger::Limit, stays);
         }
+        // Every message of a batch of one has a time, and so has every message whose quiet period counts.
+        let alone = self.limits.size == 1 && !self.keeps_state;
+        if alone || self.counts_quiet() || self.position(key).is_none() {
+            self.latest = Some(self.latest.map_or(now, |latest| latest.max(now)));
+        }
+        self.touches += 1;
+        let (latest, touched) = (self.latest.unwrap_or(now), self.touches);
         let at = self.position(key).unwrap_or_else(|| {
-            let opened = self.latest.map_or(now, |latest| latest.max(now));
-            self.latest = Some(opened);
+            let opened = latest;
             self.idle.retain(|&idle| idle != key);
             self.open.push(Open {
                 key,
                 items: Vec::new(),
                 bytes: 0,
                 opened,
+                last: opened,
+                touched,
                 flush: None,
             });
             self.open.len() - 1
         });
+        if self.counts_quiet() && self.open[at].last != latest {
+            self.open[at].last = latest;
+            self.open[at].touched = touched;
+        }
         let open = &mut self.open[at];
         open.items.push(item);
         open.bytes += bytes;
@@ -225,24 +266,71 @@ impl<S: Splitter<Item>> Model<S> {
         }
     }
 
+    fn counts_quiet(&self) -> bool {
+        self.limits.idle_timeout != Duration::MAX
+    }
+
+    /// When the batch is due, and why.
+    fn due(&self, open: &Open) -> (Instant, Trigger) {
+        let age = open.opened + self.limits.timeout;
+        let idle = open.last.checked_add(self.limits.idle_timeout);
+        match idle.filter(|idle| *idle < age) {
+            Some(idle) => (idle, Trigger::Idle),
+            None => (age, Trigger::Timeout),
+        }
+    }
+
     fn deadline(&self, now: Instant) -> Option<Instant> {
-        let deadlines = self.open.iter();
-        deadlines
-            .map(|open| open.opened + self.limits.timeout)
-            .filter(|deadline| *deadline > now)
-            .min()
+        let deadlines = self.open.iter().map(|open| self.due(open).0);
+        deadlines.filter(|deadline| *deadline > now).min()
     }
 
     fn expire(&mut self, now: Instant, max: usize, not: u8) -> usize {
-        let timeout = self.limits.timeout;
-        let due = |open: &Open| open.opened + timeout <= now && open.key != not;
         for delivered in 0..max {
-            let Some(at) = self.open.iter().position(due) else {
+            let due = self.open.iter().enumerate().filter_map(|(at, open)| {
+                let (deadline, trigger) = self.due(open);
+                // Among those that are due for as long: by age first, in the order of opening; then in the order of the last messages.
+                let order = match trigger {
+                    Trigger::Idle => (1, open.touched),
+                    _ => (0, at),
+                };
+                (deadline <= now && open.key != not).then_some((deadline, order, at, trigger))
+            });
+            let first = due.min_by_key(|(deadline, order, ..)| (*deadline, *order));
+            let Some((_, _, at, trigger)) = first else {
                 return delivered;
             };
-            self.deliver(at, Trigger::Timeout, false);
+            self.deliver(at, trigger, false);
         }
         max
+    }
+
+    fn flush(&mut self) -> usize {
+        let open = self.open.len();
+        while !self.open.is_empty() {
+            self.deliver(0, Trigger::Flush, false);
+        }
+        open
+    }
+
+    fn set_size(&mut self, size: usize) {
+        self.limits.size = size;
+        while let Some(at) = self.open.iter().position(|open| open.items.len() >= size) {
+            self.deliver(at, Trigger::Size, false);
+        }
+    }
+
+    fn set_timeouts(&mut self, timeout: Duration, idle_timeout: Duration, now: Instant) {
+        let now = self.latest.map_or(now, |latest| latest.max(now));
+        self.latest = Some(now);
+        let begins = !self.counts_quiet() && idle_timeout != Duration::MAX;
+        (self.limits.timeout, self.limits.idle_timeout) = (timeout, idle_timeout);
+        if begins {
+            for open in &mut self.open {
+                self.touches += 1;
+                (open.last, open.touched) = (now, self.touches);
+            }
+        }
     }
 }
 
@@ -256,6 +344,7 @@ fn check<S: Splitter<Item>>(steps: &[Step], limits: &BatchLimits, splitter: fn()
         states: Vec::new(),
         idle: Vec::new(),
         flushes: 0,
+        touches: 0,
         latest: None,
         delivered: Vec::new(),
     };
@@ -301,6 +390,7 @@ fn check<S: Splitter<Item>>(steps: &[Step], limits: &BatchLimits, splitter: fn()
                 let expired = batcher.expire(now, max, |key| *key != not, &mut ready);
                 assert_eq!(expired, model.expire(now, max, not));
             }
+            ref change => apply(change, now, &mut batcher, &mut model, &mut ready),
         }
         compare(&mut batcher, &mut model, &mut ready, &mut all);
         assert_eq!(batcher.next_deadline(now), model.deadline(now));
@@ -311,6 +401,28 @@ fn check<S: Splitter<Item>>(steps: &[Step], limits: &BatchLimits, splitter: fn()
     }
     compare(&mut batcher, &mut model, &mut ready, &mut all);
     check_nothing_lost(&pushed, &all);
+}
+
+/// Changes the batcher and its model alike.
+fn apply<S: Splitter<Item>>(
+    change: &Step,
+    now: Instant,
+    batcher: &mut Batcher<u8, Vec<Item>, S>,
+    model: &mut Model<S>,
+    ready: &mut Vec<ClosedBatch<u8, Vec<Item>>>,
+) {
+    match *change {
+        Step::Size(size) => {
+            batcher.set_size(size, ready);
+            model.set_size(size);
+        }
+        Step::Timeouts(millis, idle) => {
+            let (timeout, idle) = (Duration::from_millis(millis), idle_of(idle));
+            batcher.set_timeouts(timeout, idle, now);
+            model.set_timeouts(timeout, idle, now);
+        }
+        _ => assert_eq!(batcher.flush(ready), model.flush()),
+    }
 }
 
 fn compare<S: Splitter<Item>>(

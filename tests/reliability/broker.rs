@@ -36,6 +36,9 @@ pub(crate) trait Broker: ConnectorUnderTest + Clone {
     /// How many membership protocols there are. Each has a graceful run.
     const VARIANTS: usize = 1;
 
+    /// How many runs can have a proxy at the same time.
+    const PROXIES: usize = 5;
+
     /// How many producers a worker has.
     const PRODUCERS: usize = 1;
 
@@ -49,7 +52,7 @@ pub(crate) trait Broker: ConnectorUnderTest + Clone {
     }
 
     /// If the broker's own behaviour after a fault would look like a defect of the connector, the reason: then the run
-    /// with faults is skipped.
+    /// with faults is skipped, and those with failing handlers.
     fn misbehaves(&self) -> Option<&'static str> {
         None
     }

@@ -137,6 +137,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Failures;
 
     const IDS: u64 = 40;
     /// One in twenty is hostile: 3 and 23.
@@ -145,6 +146,7 @@ mod tests {
         ids: IDS,
         probes: 0,
         is_keyed: true,
+        failures: Failures::No,
     };
 
     fn ledger(ids: impl IntoIterator<Item = u64>) -> Ledger {

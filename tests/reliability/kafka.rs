@@ -26,6 +26,8 @@ impl Broker for TestKafka {
     /// With slow keys, a released message is followed by messages that were done, which are then repeated.
     const ON_DRAIN: OnDrain = OnDrain::Finish;
     const VARIANTS: usize = 3;
+    /// The proxy has a port that the broker must know.
+    const PROXIES: usize = 1;
 
     fn find() -> Option<Self> {
         Self::new()

@@ -17,9 +17,13 @@
 //! - *graceful*: workers join and leave, handlers take unevenly long. The same.
 //! - *faults*: workers are killed, their network is cut and silent. Lost 0, dead letters exact but perhaps twice,
 //!   repeats bounded.
+//! - *failures*: the same, for several seeds, with handlers that fail good messages and batches for a while, and hang; both
+//!   are retried, `in_flight`, on even seeds in order per key. What the handler cannot handle is poison, panics, or uses up
+//!   its attempts.
 //!
 //! `BROADWAY_LEDGER_IDS` is the number of ids of a broker (by default few enough for `scripts/test`), `SEED` the seed,
-//! which every run prints. `scripts/ledger` runs the full size. Brokers are found as in `tests/conformance`.
+//! which every run prints, and `BROADWAY_LEDGER_SEEDS` the number of seeds of *failures*, from `SEED` on, each with a tenth of
+//! the ids. By default one. The same handlers in memory, with many more seeds: `broadway-core/tests/ledger`. `scripts/ledger` runs the full size. Brokers are found as in `tests/conformance`.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod book;

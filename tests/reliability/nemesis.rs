@@ -1,6 +1,6 @@
 //! The faults of a run, and the share of the work after which each strikes, from the seed.
 
-use crate::plan::Plan;
+use crate::plan::{Failures, Plan};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
@@ -21,9 +21,13 @@ pub(crate) struct Strike {
 
 /// Few faults for few ids: each costs seconds.
 pub(crate) fn strikes(plan: Plan) -> Vec<Strike> {
-    let counts = match plan.is_full() {
-        true => [(Fault::Kill, 8), (Fault::Cut, 20), (Fault::Silence, 3)],
-        false => [(Fault::Kill, 2), (Fault::Cut, 2), (Fault::Silence, 1)],
+    let counts = match (plan.failures, plan.is_full()) {
+        // There are several such runs.
+        (Failures::Yes | Failures::ByKey, _) => {
+            [(Fault::Kill, 1), (Fault::Cut, 1), (Fault::Silence, 0)]
+        }
+        (Failures::No, true) => [(Fault::Kill, 8), (Fault::Cut, 20), (Fault::Silence, 3)],
+        (Failures::No, false) => [(Fault::Kill, 2), (Fault::Cut, 2), (Fault::Silence, 1)],
     };
     let faults = counts
         .into_iter()
@@ -48,6 +52,7 @@ fn a_run_has_its_faults_in_its_midst() {
         ids: 1_000,
         probes: 10,
         is_keyed: false,
+        failures: Failures::No,
     };
     let strikes = strikes(plan);
     assert_eq!(strikes.len(), 5);

@@ -1,12 +1,14 @@
-//! The three runs of a broker.
+//! The runs of a broker.
 
 use std::{net::SocketAddr, time::Duration};
+
+use tokio::task::JoinSet;
 
 use crate::{
     broker::Broker,
     nemesis::{Fault, Strike, strikes},
     report::{Figures, HEAD},
-    run::{Run, ids, seed},
+    run::{Run, failing_seeds, ids, seed},
     worker::{Process, Task},
 };
 
@@ -23,8 +25,11 @@ pub(crate) async fn all<B: Broker>() {
         all.push(graceful(&broker, seed, share, variant).await);
     }
     match broker.misbehaves() {
-        Some(how) => println!("{} faults: left out: {how}", B::NAME),
-        None => all.push(faults(&broker, seed, ids / 2).await),
+        Some(how) => println!("{} faults and failures: left out: {how}", B::NAME),
+        None => {
+            all.push(faults(&broker, seed, ids / 2).await);
+            all.extend(failures(&broker, seed, (ids / 10).max(100)).await);
+        }
     }
     println!("{HEAD}");
     let mut complaints = Vec::new();
@@ -76,7 +81,34 @@ async fn graceful<B: Broker>(broker: &B, seed: u64, ids: u64, variant: usize) ->
 
 /// Workers are killed, and their network fails.
 async fn faults<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
-    let mut run = Run::begin(broker, "faults".to_owned(), seed, ids).await;
+    let run = Run::begin(broker, "faults".to_owned(), seed, ids).await;
+    under_faults(run).await
+}
+
+/// Handlers fail, hang and panic, and their messages and batches are retried, while workers are killed and the network is cut, that to the
+/// dead letters, too. Several seeds at once, if each can have a proxy.
+async fn failures<B: Broker>(broker: &B, seed: u64, ids: u64) -> Vec<Figures> {
+    let seeds: Vec<_> = (0..failing_seeds()).map(|n| seed + n).collect();
+    let mut all = Vec::new();
+    for together in seeds.chunks(B::PROXIES) {
+        let mut runs = JoinSet::new();
+        for &seed in together {
+            let broker = broker.clone();
+            runs.spawn(async move { failing(&broker, seed, ids).await });
+        }
+        all.extend(runs.join_all().await);
+    }
+    all
+}
+
+async fn failing<B: Broker>(broker: &B, seed: u64, ids: u64) -> Figures {
+    let phase = format!("failures {seed}");
+    let run = Run::begin_failing(broker, phase, seed, ids).await;
+    under_faults(run).await
+}
+
+async fn under_faults<B: Broker>(mut run: Run<B>) -> Figures {
+    let broker = run.broker.clone();
     let proxy = broker.proxy().await.unwrap();
     let task = task(&run, proxy.address());
     let mut process = Process::start::<B>(&task);

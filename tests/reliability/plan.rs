@@ -48,6 +48,36 @@ pub(crate) struct Plan {
     pub(crate) probes: u64,
     /// Whether messages have keys, and keys an order.
     pub(crate) is_keyed: bool,
+    pub(crate) failures: Failures,
+}
+
+/// Whether handlers fail good messages for a while, and retry them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failures {
+    No,
+    Yes,
+    /// They do, and processors keep the messages of a key in order.
+    ByKey,
+}
+
+impl Failures {
+    const ALL: [Self; 3] = [Self::No, Self::Yes, Self::ByKey];
+
+    pub(crate) fn number(self) -> u64 {
+        self as u64
+    }
+
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self::ALL[usize::try_from(number).unwrap()]
+    }
+}
+
+/// One failure of a good message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Error,
+    /// It hangs until its handler gives up.
+    Hang,
 }
 
 impl Plan {
@@ -100,6 +130,25 @@ impl Plan {
         is_slow.then(|| Duration::from_micros(self.random(id, 2) % PAUSE_MAX_US))
     }
 
+    /// Returns how this attempt at a good message fails, if it does. A message fails at most twice.
+    pub(crate) fn failure(&self, id: u64, attempt: u32) -> Option<Failure> {
+        let times = match self.random(id, 4) % 16 {
+            0..3 => 1,
+            3 => 2,
+            _ => 0,
+        };
+        let fails = self.failures != Failures::No && attempt <= times;
+        fails.then_some(match self.random(id, 5) % 4 {
+            0 => Failure::Hang,
+            _ => Failure::Error,
+        })
+    }
+
+    /// Returns whether this attempt at a batch fails, by the first id in it.
+    pub(crate) fn batch_fails(&self, first: u64, attempt: u32) -> bool {
+        self.failures != Failures::No && attempt == 1 && self.random(first, 6).is_multiple_of(4)
+    }
+
     /// Returns the payload of a good message: no other id has it, and a wrong byte is detected.
     pub(crate) fn payload(&self, id: u64) -> String {
         let mut payload = format!("{id}");
@@ -137,6 +186,7 @@ fn one_in_a_hundred_is_hostile_and_no_payload_is_twice() {
         ids: 10_000,
         probes: 10,
         is_keyed: true,
+        failures: Failures::No,
     };
     let hostile = (0..plan.all()).filter(|id| !plan.is_good(*id)).count();
     assert_eq!(hostile, 100);

@@ -16,7 +16,7 @@ use crate::{
     dead::DeadBox,
     feeder::{Fed, feed},
     nemesis::Fault,
-    plan::Plan,
+    plan::{Failures, Plan},
     report::Figures,
     worker,
 };
@@ -60,16 +60,44 @@ pub(crate) fn ids(default: u64) -> u64 {
     given.map_or(default, |ids| ids.parse().unwrap())
 }
 
+/// Returns how many seeds have a run with handlers that fail for a while.
+pub(crate) fn failing_seeds() -> u64 {
+    let given = env::var("BROADWAY_LEDGER_SEEDS").ok();
+    given.map_or(1, |seeds| seeds.parse().unwrap())
+}
+
 impl<B: Broker> Run<B> {
     /// Makes empty fixtures, and starts a feeder.
     pub(crate) async fn begin(broker: &B, phase: String, seed: u64, ids: u64) -> Self {
-        println!("{} {phase}: SEED={seed}, {ids} ids", B::NAME);
         let plan = Plan {
             seed,
             ids,
             probes: PROBES,
             is_keyed: B::IS_KEYED,
+            failures: Failures::No,
         };
+        Self::of(broker, phase, plan).await
+    }
+
+    /// The same, with handlers that fail good messages for a while, on every other seed in order per key.
+    pub(crate) async fn begin_failing(broker: &B, phase: String, seed: u64, ids: u64) -> Self {
+        let by_key = seed.is_multiple_of(2);
+        let plan = Plan {
+            seed,
+            ids,
+            probes: PROBES,
+            is_keyed: B::IS_KEYED && by_key,
+            failures: if by_key {
+                Failures::ByKey
+            } else {
+                Failures::Yes
+            },
+        };
+        Self::of(broker, phase, plan).await
+    }
+
+    async fn of(broker: &B, phase: String, plan: Plan) -> Self {
+        println!("{} {phase}: SEED={}, {} ids", B::NAME, plan.seed, plan.ids);
         let begun = Instant::now();
         let places = Places::new(broker).await;
         // Some brokers make a fixture when a publisher connects, others when a reader does.

@@ -5,6 +5,7 @@ use std::{
     env,
     ffi::OsString,
     fs::File,
+    future::pending,
     io::Read,
     marker::PhantomData,
     net::SocketAddr,
@@ -16,6 +17,7 @@ use std::{
 use broadway::{
     Batch, Batching, BoxError, DeadLetters, Handler, Message, Next, OneBatcher, Pipeline,
     Processors, RateLimit, Record, RestartPolicy, Topology,
+    failure::{Retry, poison},
 };
 
 use crate::{
@@ -23,8 +25,11 @@ use crate::{
     broker::{Broker, ItemOf, Places},
     connectors::{TestKafka, TestPubSub, TestRabbitMq, TestSqs},
     hostile::{HOSTILE, Harm},
-    plan::{Kind, Plan, id_of},
+    plan::{Failure, Failures, Kind, Plan, id_of},
 };
+
+/// How long a handler lets a call hang.
+const HANG_MAX: Duration = Duration::from_millis(50);
 
 struct Worker<R> {
     plan: Plan,
@@ -47,8 +52,19 @@ impl<R: Record> Handler for Worker<R> {
             let Harm::Error = HOSTILE[index].harm else {
                 panic!("{}", HOSTILE[index].name);
             };
-            return Err(HOSTILE[index].name.into());
+            // Others of them use up their attempts, where there are several.
+            let error = HOSTILE[index].name;
+            return Err(match id % 2 {
+                0 => poison(error),
+                _ => error.into(),
+            });
         }
+        match self.plan.failure(id, message.attempt()) {
+            Some(Failure::Error) => return Err("not yet".into()),
+            Some(Failure::Hang) => tokio::time::timeout(HANG_MAX, pending::<()>()).await?,
+            None => {}
+        }
+        let record = message.data();
         let is_intact = record.payload() == self.plan.payload(id).as_bytes();
         if let Some(pause) = self.plan.pause(id) {
             tokio::time::sleep(pause).await;
@@ -57,6 +73,9 @@ impl<R: Record> Handler for Worker<R> {
     }
 
     async fn handle_batch(&self, _: OneBatcher, batch: &mut Batch<Entry>) -> Result<(), BoxError> {
+        if self.plan.batch_fails(batch.data()[0].id, batch.attempt()) {
+            return Err("not yet".into());
+        }
         self.book.write(batch.iter())
     }
 }
@@ -77,11 +96,15 @@ pub(crate) async fn start<B: Broker>(
     let dead = broker.publisher(&places.dead, via).await?;
     let policy = RestartPolicy::default().max(Duration::from_millis(500));
     let source = broker.member(&places.work, via, variant);
+    let attempts = if plan.failures == Failures::No { 1 } else { 4 };
+    let retry = Retry::exponential(Duration::from_millis(20), Duration::from_millis(100))
+        .attempts(attempts);
     let topology = Pipeline::new(source, DeadLetters::of(worker, dead))
         .name("ledger")
         .producers(B::PRODUCERS)
         .restart(policy)
-        .processors(Processors::new(8).by_record_key())
+        .processors(processors::<B>(plan))
+        .on_failure(retry)
         .rate_limit(RateLimit::per(
             usize::try_from(plan.per_second().div_ceil(10))?,
             Duration::from_millis(100),
@@ -91,6 +114,17 @@ pub(crate) async fn start<B: Broker>(
         .start()
         .await?;
     Ok(topology)
+}
+
+fn processors<B: Broker>(plan: Plan) -> Processors<ItemOf<B>> {
+    match plan.failures {
+        Failures::No => Processors::new(8).by_record_key(),
+        Failures::Yes => Processors::new(4).in_flight(64),
+        // Hostile messages have no key of the plan, and some have no id that can be read.
+        Failures::ByKey => Processors::new(4)
+            .in_flight(64)
+            .partition_by(move |message| id_of(message.data()).ok().map(|id| plan.key(id))),
+    }
 }
 
 /// The task of a worker in a process of its own.
@@ -115,7 +149,7 @@ impl Task {
         let text = |name| env::var(name).unwrap();
         let plan = text(PLAN);
         let numbers: Vec<u64> = plan.split(' ').map(|n| n.parse().unwrap()).collect();
-        let [seed, ids, probes, is_keyed] = numbers[..] else {
+        let [seed, ids, probes, is_keyed, failures] = numbers[..] else {
             panic!("{PLAN} is {plan:?}");
         };
         let task = Self {
@@ -124,6 +158,7 @@ impl Task {
                 ids,
                 probes,
                 is_keyed: is_keyed == 1,
+                failures: Failures::from_number(failures),
             },
             places: Places {
                 work: text(WORK),
@@ -141,7 +176,9 @@ impl Task {
             ids,
             probes,
             is_keyed,
+            failures,
         } = self.plan;
+        let (is_keyed, failures) = (u8::from(is_keyed), failures.number());
         [
             (BROKER, broker.into()),
             (WORK, self.places.work.clone().into()),
@@ -150,7 +187,7 @@ impl Task {
             (BOOK, self.book.clone().into()),
             (
                 PLAN,
-                format!("{seed} {ids} {probes} {}", u8::from(is_keyed)).into(),
+                format!("{seed} {ids} {probes} {is_keyed} {failures}").into(),
             ),
         ]
     }

@@ -1,5 +1,7 @@
 //! How a source acknowledges, and how one message differs: [`AckPolicy`], [`AckOptions`].
 
+use std::time::Duration;
+
 use crate::ack::{Outcome, Settled};
 
 /// How one message is acknowledged, for [`Message::configure_ack`](crate::Message::configure_ack). A choice that is not set stays as
@@ -73,6 +75,8 @@ pub enum AckChoice<S, F> {
     Failure(F),
     /// It was [released](Outcome::Released) before a handler began it: make it available to other consumers at once.
     Release,
+    /// It was [delayed](Outcome::Delayed): make it available to other consumers after this time.
+    Delay(Duration),
 }
 
 impl<S: Copy + 'static, F: Copy + 'static> AckPolicy<S, F> {
@@ -84,6 +88,7 @@ impl<S: Copy + 'static, F: Copy + 'static> AckPolicy<S, F> {
             Outcome::Done => AckChoice::Success(own.on_success.unwrap_or(self.on_success)),
             Outcome::Failed(_) => AckChoice::Failure(own.on_failure.unwrap_or(self.on_failure)),
             Outcome::Released => AckChoice::Release,
+            Outcome::Delayed(time) => AckChoice::Delay(time),
         }
     }
 }
@@ -108,6 +113,8 @@ mod tests {
         assert_eq!(choose(Outcome::Done), AckChoice::Success("ack"));
         assert_eq!(choose(failed()), AckChoice::Failure("retry"));
         assert_eq!(choose(Outcome::Released), AckChoice::Release);
+        let minute = Duration::from_secs(60);
+        assert_eq!(choose(Outcome::Delayed(minute)), AckChoice::Delay(minute));
     }
 
     #[test]
@@ -117,5 +124,7 @@ mod tests {
         assert_eq!(choose(failed()), AckChoice::Failure("drop"));
         assert_eq!(choose(Outcome::Done), AckChoice::Success("ack"));
         assert_eq!(choose(Outcome::Released), AckChoice::Release);
+        let delayed = Outcome::Delayed(Duration::ZERO);
+        assert_eq!(choose(delayed), AckChoice::Delay(Duration::ZERO));
     }
 }

@@ -21,7 +21,14 @@ use crate::{deadline::Deadline, telemetry::DrainCause};
 /// The state that all tasks of a topology watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ControlState {
+    /// Paused by the handle.
     pub(crate) paused: bool,
+    /// How many others keep the producers paused.
+    pub(crate) pauses: usize,
+    /// The sources that are paused alone, one bit each. A watcher of one source sees the pause of that source as `paused`.
+    paused_sources: u64,
+    /// A rate limit applies: producers must stay with their tasks, which wait for it.
+    limited: bool,
     pub(crate) drain: Option<Drain>,
     pub(crate) aborted: bool,
 }
@@ -49,8 +56,33 @@ impl ControlState {
 
     /// Whether producers must not be called: the topology is paused, or ends.
     pub(crate) fn stops_producing(&self) -> bool {
-        self.paused || self.is_ending()
+        self.is_paused() || self.is_ending()
     }
+
+    /// Whether processors must not call producers: producers must not be called at all, or the rate limit holds them back.
+    pub(crate) fn stops_lending(&self) -> bool {
+        self.limited || self.stops_producing()
+    }
+
+    /// The state as this source has it.
+    fn of_source(mut self, source: usize) -> Self {
+        self.paused |= self.pauses_source(source);
+        self
+    }
+
+    /// Whether this source alone is paused.
+    pub(crate) fn pauses_source(&self, source: usize) -> bool {
+        self.paused_sources & bit(source) != 0
+    }
+
+    /// Whether anyone keeps the producers paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused || self.pauses > 0
+    }
+}
+
+fn bit(source: usize) -> u64 {
+    1_u64 << source
 }
 
 /// Changes the state. Shared by the handle, the producers and the supervisor.
@@ -61,8 +93,8 @@ pub(crate) struct Control {
     may_release: bool,
     /// A copy of [`ControlState::releases`], which is read once per chunk without taking the lock of the state.
     releases: AtomicBool,
-    /// A copy of [`ControlState::stops_producing`], likewise.
-    stops_producing: AtomicBool,
+    /// For each source, a copy of its [`ControlState::stops_lending`], likewise.
+    stops_lending: Box<[AtomicBool]>,
 }
 
 /// What a [`Control`] and its watchers share.
@@ -89,9 +121,13 @@ impl SharedControl {
 }
 
 impl Control {
-    pub(crate) fn new(may_release: bool) -> Self {
+    /// Creates the control of a topology with up to 64 sources.
+    pub(crate) fn new(may_release: bool, sources: usize) -> Self {
         let state = ControlState {
             paused: false,
+            pauses: 0,
+            paused_sources: 0,
+            limited: false,
             drain: None,
             aborted: false,
         };
@@ -102,15 +138,25 @@ impl Control {
         Self {
             may_release,
             releases: AtomicBool::new(false),
-            stops_producing: AtomicBool::new(false),
+            stops_lending: (0..sources).map(|_| AtomicBool::new(false)).collect(),
             shared: Arc::new(shared),
         }
     }
 
     pub(crate) fn watch(&self) -> ControlWatcher {
+        self.watch_as(None)
+    }
+
+    /// As [`watch`](Self::watch), for a producer of one source: that source's pause counts as a pause.
+    pub(crate) fn watch_source(&self, source: usize) -> ControlWatcher {
+        self.watch_as(Some(source))
+    }
+
+    fn watch_as(&self, source: Option<usize>) -> ControlWatcher {
         let changed = Arc::clone(&self.shared.changed).notified_owned();
         ControlWatcher {
             shared: Arc::clone(&self.shared),
+            source,
             changed: Box::pin(changed),
         }
     }
@@ -119,9 +165,44 @@ impl Control {
         *self.shared.lock()
     }
 
-    /// Pauses or resumes the producers. Returns whether that changed anything.
+    /// Pauses or resumes the producers for the handle. Returns whether that changed anything for the producers.
     pub(crate) fn pause(&self, paused: bool) -> bool {
-        self.change(|state| std::mem::replace(&mut state.paused, paused) != paused)
+        self.change_pause(|state| state.paused = paused)
+    }
+
+    /// Pauses the producers until [`remove_pause`](Self::remove_pause). Returns whether that changed anything for them.
+    pub(crate) fn add_pause(&self) -> bool {
+        self.change_pause(|state| state.pauses += 1)
+    }
+
+    /// Ends one pause. Returns whether that changed anything for the producers.
+    pub(crate) fn remove_pause(&self) -> bool {
+        self.change_pause(|state| state.pauses -= 1)
+    }
+
+    /// Pauses or resumes one source. Returns whether that changed anything.
+    pub(crate) fn pause_source(&self, source: usize, paused: bool) -> bool {
+        self.change(|state| {
+            let before = state.paused_sources;
+            match paused {
+                true => state.paused_sources |= bit(source),
+                false => state.paused_sources &= !bit(source),
+            }
+            state.paused_sources != before
+        })
+    }
+
+    /// Keeps all producers with their tasks from now on, which wait for the rate limit.
+    pub(crate) fn limit(&self) {
+        self.change(|state| !std::mem::replace(&mut state.limited, true));
+    }
+
+    fn change_pause(&self, change: impl FnOnce(&mut ControlState)) -> bool {
+        self.change(|state| {
+            let before = state.is_paused();
+            change(state);
+            state.is_paused() != before
+        })
     }
 
     /// Changes the state. `change` returns whether it did.
@@ -129,8 +210,9 @@ impl Control {
         self.shared.change(|state| {
             let changed = change(state);
             // Under the lock of the state: the later of two changes counts here as well.
-            self.stops_producing
-                .store(state.stops_producing(), Ordering::Release);
+            for (source, stops) in self.stops_lending.iter().enumerate() {
+                stops.store(state.of_source(source).stops_lending(), Ordering::Release);
+            }
             changed
         })
     }
@@ -170,9 +252,9 @@ impl Control {
         self.releases.load(Ordering::Acquire)
     }
 
-    /// Whether producers must not be called. See [`ControlState::stops_producing`].
-    pub(crate) fn stops_producing(&self) -> bool {
-        self.stops_producing.load(Ordering::Acquire)
+    /// Whether processors must not call a producer of this source. See [`ControlState::stops_lending`].
+    pub(crate) fn stops_lending(&self, source: usize) -> bool {
+        self.stops_lending[source].load(Ordering::Acquire)
     }
 
     pub(crate) fn abort(&self) {
@@ -184,6 +266,8 @@ impl Control {
 #[derive(Debug)]
 pub(crate) struct ControlWatcher {
     shared: Arc<SharedControl>,
+    /// The source whose pause counts as well.
+    source: Option<usize>,
     /// Completes after the next change. Made before the state is read, so that no change is missed between the two.
     changed: Pin<Box<OwnedNotified>>,
 }
@@ -193,7 +277,8 @@ pub(crate) type Condition = fn(&ControlState) -> bool;
 
 impl ControlWatcher {
     pub(crate) fn state(&self) -> ControlState {
-        *self.shared.lock()
+        let state = *self.shared.lock();
+        self.source.map_or(state, |source| state.of_source(source))
     }
 
     /// Waits until `wanted` holds.

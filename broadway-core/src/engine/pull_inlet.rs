@@ -13,6 +13,8 @@
 //! - The last inlet that suspends wakes a parked inlet, or returns the lent producers to their tasks if none is parked
 //!   ([`PullWatch`]).
 //!
+//! - An inlet that leaves does the same after it was dropped ([`PullWatch::left`]).
+//!
 //! A processor that pulled work worth a wake wakes another one, which does the same, until all are busy. One case remains: a handler
 //! that took microseconds so far and suddenly blocks its thread keeps idle processors from a lent producer until it returns.
 //!
@@ -30,7 +32,10 @@ use super::{
 };
 use crate::{
     machine::dispatch::{Dispatch, GiveBack},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// A producer that can be polled by the processor that borrows it.
@@ -63,7 +68,7 @@ pub(crate) struct PullInlet<T, D: Dispatch<T>, P> {
     /// Pulled messages on their way into the link, whose dispatcher keeps their order. `None` if messages have no order.
     ordered: Option<Vec<T>>,
     /// No producer is polled while this many messages wait in the link for others of their key.
-    buffered_max: usize,
+    buffered_max: Arc<AtomicUsize>,
     /// How many messages waited in the link when this inlet found none to take.
     buffered: usize,
 }
@@ -73,7 +78,7 @@ impl<T, D: Dispatch<T>, P: Pull<T>> PullInlet<T, D, P> {
         inlet: Inlet<T, D>,
         producers: LentProducers<P>,
         keeps_order: bool,
-        buffered_max: usize,
+        buffered_max: Arc<AtomicUsize>,
     ) -> Self {
         Self {
             inlet,
@@ -114,6 +119,27 @@ impl<T, D: Dispatch<T>, P: Pull<T>> PullInlet<T, D, P> {
         D: GiveBack<T>,
     {
         self.inlet.give_back(rest);
+    }
+
+    /// See [`Inlet::detach_last`].
+    pub(crate) fn detach_last(&mut self, n: usize)
+    where
+        D: GiveBack<T>,
+    {
+        self.inlet.detach_last(n);
+    }
+
+    /// See [`Inlet::detach_unordered`].
+    pub(crate) fn detach_unordered(&mut self, n: usize)
+    where
+        D: GiveBack<T>,
+    {
+        self.inlet.detach_unordered(n);
+    }
+
+    /// See [`Inlet::cancel_wait`].
+    pub(crate) fn cancel_wait(&mut self) {
+        self.inlet.cancel_wait();
     }
 
     /// Completes the chunk before, and waits for one to `max` messages, which are appended to `out`, an empty `Vec`. Returns `false`
@@ -189,7 +215,8 @@ impl<T, D: Dispatch<T>, P: Pull<T>> PullInlet<T, D, P> {
             return Some(max);
         }
         // Two chunks: several messages of a key that are taken together cost less than one by one.
-        let room = NonZeroUsize::new(self.buffered_max.saturating_sub(self.buffered))?;
+        let buffered_max = self.buffered_max.load(Relaxed);
+        let room = NonZeroUsize::new(buffered_max.saturating_sub(self.buffered))?;
         Some(room.min(max.saturating_add(max.get())))
     }
 }
@@ -223,6 +250,14 @@ pub(crate) struct PullWatch<T, D: Dispatch<T>, P> {
 }
 
 impl<T, D: Dispatch<T>, P> PullWatch<T, D, P> {
+    /// To be called when the inlet was dropped while others stay: leaves the lent producers to another processor, or, if all are
+    /// suspended, to their tasks. A task that lends its producer from then on finds the inlet gone.
+    pub(crate) fn left(&self) {
+        if any_lent(&self.producers) && !self.suspension.wake_idle() {
+            self.producers.iter().for_each(|producer| producer.recall());
+        }
+    }
+
     /// Leaves the lent producers to another processor, or, if all are suspended, to their tasks.
     pub(crate) fn suspended(&self) {
         let is_lent = any_lent(&self.producers);

@@ -9,8 +9,11 @@ use std::{
     time::Instant,
 };
 
-use futures_util::future::BoxFuture;
-use tokio::task::{AbortHandle, Id, JoinSet};
+use futures_util::future::{self, BoxFuture};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
 
 use crate::error::{RunError, panic_text};
 
@@ -19,6 +22,20 @@ use crate::error::{RunError, panic_text};
 pub(crate) struct TaskSet {
     kind: &'static str,
     tasks: JoinSet<Result<(), RunError>>,
+    /// Tasks to be spawned while others are waited for. `None` if none can come.
+    joining: Option<mpsc::UnboundedReceiver<BoxFuture<'static, ()>>>,
+}
+
+/// Adds tasks to a [`TaskSet`] that is being waited for.
+#[derive(Debug, Clone)]
+pub(crate) struct Newcomers(mpsc::UnboundedSender<BoxFuture<'static, ()>>);
+
+impl Newcomers {
+    /// Has a task spawned by the task that waits for the set, on its runtime. The body is dropped unpolled if the set has ended.
+    pub(crate) fn spawn(&self, body: BoxFuture<'static, ()>) {
+        // An error returns the body, which is dropped.
+        let _ = self.0.send(body);
+    }
 }
 
 impl TaskSet {
@@ -26,31 +43,53 @@ impl TaskSet {
         Self {
             kind,
             tasks: JoinSet::new(),
+            joining: None,
         }
     }
 
-    /// Spawns one more task. Returns its id.
-    pub(crate) fn spawn(&mut self, body: BoxFuture<'static, Result<(), RunError>>) -> Id {
-        self.tasks.spawn(body).id()
+    /// Returns what adds tasks while others are waited for. To be called once at most.
+    pub(crate) fn newcomers(&mut self) -> Newcomers {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.joining = Some(receiver);
+        Newcomers(sender)
     }
 
-    /// Spawns one more task that cannot fail. Returns its id.
-    pub(crate) fn spawn_infallible(&mut self, body: BoxFuture<'static, ()>) -> Id {
+    /// Spawns one more task.
+    pub(crate) fn spawn(&mut self, body: BoxFuture<'static, Result<(), RunError>>) {
+        self.tasks.spawn(body);
+    }
+
+    /// Spawns one more task that cannot fail.
+    pub(crate) fn spawn_infallible(&mut self, body: BoxFuture<'static, ()>) {
         let body = async move {
             body.await;
             Ok(())
         };
-        self.tasks.spawn(body).id()
+        self.tasks.spawn(body);
     }
 
-    /// Waits for the next task to end, and returns its output. Returns `None` if all have ended.
+    /// Waits for the next task to end, and returns its output. Returns `None` if all have ended. Spawns newcomers meanwhile.
     ///
     /// # Errors
     ///
     /// Fails if the task panicked, which is a defect of the engine, as panics of user code are caught where it is called; or if its
     /// runtime is shut down.
     pub(crate) async fn next(&mut self) -> Option<Result<Result<(), RunError>, RunError>> {
-        let ended = self.tasks.join_next().await?;
+        let ended = loop {
+            let newcomer = match &mut self.joining {
+                Some(joining) => future::Either::Left(joining.recv()),
+                None => future::Either::Right(future::pending()),
+            };
+            // Biased: a newcomer counts before the set is found to have ended.
+            tokio::select! {
+                biased;
+                newcomer = newcomer => match newcomer {
+                    Some(newcomer) => self.spawn_infallible(newcomer),
+                    None => self.joining = None,
+                },
+                ended = self.tasks.join_next() => break ended?,
+            }
+        };
         Some(ended.map_err(|error| self.defect(error)))
     }
 

@@ -72,33 +72,28 @@ pub(crate) fn counted(
     }))
 }
 
-/// Called with the index of the worker, how long it has been blocked, and what it works on.
-type OnBlocked = Box<dyn Fn(usize, Duration, &str) + Send + Sync>;
+/// Called with how long the worker has been blocked, and what it works on.
+type OnBlocked = Box<dyn Fn(Duration, &str) + Send + Sync>;
 
 /// The workers of one topology. Dropping it ends the watch.
 pub(crate) struct Watched {
-    workers: Vec<Arc<Turns>>,
+    after: Duration,
+    workers: Mutex<Vec<Worker>>,
+}
+
+struct Worker {
+    /// Gone when the worker has ended.
+    turns: Weak<Turns>,
+    stalls: StallDetector,
     on_blocked: OnBlocked,
-    watches: Mutex<Vec<StallDetector>>,
 }
 
 impl Watched {
-    /// Watches `workers`. Calls `on_blocked`, on the watchdog's thread, for each worker that has been in one turn for `after`;
-    /// never if that is [`Duration::MAX`].
-    pub(crate) fn start(
-        workers: Vec<Arc<Turns>>,
-        after: Duration,
-        on_blocked: impl Fn(usize, Duration, &str) + Send + Sync + 'static,
-    ) -> Arc<Self> {
-        let now = Instant::now();
-        let watches = workers
-            .iter()
-            .map(|_| StallDetector::new(after, now))
-            .collect();
+    /// Watches workers that are [added](Self::add), for turns that take as long as `after`; none if that is [`Duration::MAX`].
+    pub(crate) fn new(after: Duration) -> Arc<Self> {
         let watched = Arc::new(Self {
-            workers,
-            on_blocked: Box::new(on_blocked),
-            watches: Mutex::new(watches),
+            after,
+            workers: Mutex::default(),
         });
         if after != Duration::MAX {
             WATCHDOG.watch(&watched);
@@ -106,14 +101,35 @@ impl Watched {
         watched
     }
 
-    fn check(&self, now: Instant) {
-        let mut watches = lock(&self.watches);
-        for (index, (turns, watch)) in self.workers.iter().zip(watches.iter_mut()).enumerate() {
-            if let Some(blocked) = watch.observe(turns.count.load(Ordering::Relaxed), now) {
-                let work = lock(&turns.work).clone();
-                (self.on_blocked)(index, blocked, &work);
-            }
+    /// Watches a worker until its `turns` are dropped. Calls `on_blocked`, on the watchdog's thread, when it has been in one turn for
+    /// too long.
+    pub(crate) fn add(
+        &self,
+        turns: &Arc<Turns>,
+        on_blocked: impl Fn(Duration, &str) + Send + Sync + 'static,
+    ) {
+        if self.after == Duration::MAX {
+            return;
         }
+        lock(&self.workers).push(Worker {
+            turns: Arc::downgrade(turns),
+            stalls: StallDetector::new(self.after, Instant::now()),
+            on_blocked: Box::new(on_blocked),
+        });
+    }
+
+    fn check(&self, now: Instant) {
+        lock(&self.workers).retain_mut(|worker| {
+            let Some(turns) = worker.turns.upgrade() else {
+                return false;
+            };
+            let count = turns.count.load(Ordering::Relaxed);
+            if let Some(blocked) = worker.stalls.observe(count, now) {
+                let work = lock(&turns.work).clone();
+                (worker.on_blocked)(blocked, &work);
+            }
+            true
+        });
     }
 }
 

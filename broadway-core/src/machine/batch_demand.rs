@@ -50,6 +50,11 @@ impl BatchDemand {
         self.processors += 1;
     }
 
+    /// Removes a processor. Batches that were sent for it stay with the others.
+    pub fn left(&mut self) {
+        self.processors = self.processors.saturating_sub(1);
+    }
+
     /// Returns how many batches the idle processors would take now.
     #[must_use]
     pub fn wanted(&self) -> usize {
@@ -73,6 +78,22 @@ impl BatchDemand {
                 *sent += 1;
             }
         }
+    }
+
+    /// Records that a batch of this lane failed and waits to be handled again, and that its processor is free. Returns how many due
+    /// batches of other lanes may be sent now.
+    #[must_use]
+    pub fn set_aside(&mut self, lane: Option<NonZeroU64>) -> usize {
+        // Its lane stays: the batches behind it wait, too, and keep no processor busy.
+        let _ = lane;
+        self.busy = self.busy.saturating_sub(1);
+        self.wanted()
+    }
+
+    /// Records that a batch that was set aside is sent again.
+    pub fn resumed(&mut self, lane: Option<NonZeroU64>) {
+        let _ = lane;
+        self.busy += 1;
     }
 
     /// Records that a batch of this lane was handled and that its processor asks for the next. Returns how many due

@@ -10,12 +10,16 @@
 //! - `timeout` after its first message ([`Trigger::Timeout`]). From then on the batch is *due*: it stays open, and
 //!   grows up to its size, until the caller can use it ([`Batcher::expire`]). The batch that has been due longest goes
 //!   first;
+//! - `idle_timeout` after its last message ([`Trigger::Idle`]), likewise. A message that comes before it is sent begins a
+//!   new quiet period;
 //! - when it is the oldest of `open_max` keys or `buffered_max` messages ([`Trigger::Limit`]), which bounds memory even
 //!   with millions of keys.
 //!
 //! All batches have the same timeout, and time never goes back here. The list of batches in order of opening is
 //! therefore also the list of deadlines, with the oldest at its head: one doubly linked list through the slab serves
-//! timeouts, limits and drain, and a closed batch leaves nothing behind. Splitter state belongs to the key and outlives
+//! timeouts, limits and drain, and a closed batch leaves nothing behind. Quiet periods have a second such list, in the
+//! order of the last messages: the first message of a chunk moves its batch to the end. Without an `idle_timeout` that list
+//! does not exist. [`Batcher::set_timeouts`] changes the deadlines of all batches alike, and so keeps both orders. Splitter state belongs to the key and outlives
 //! the batch: with a stateful splitter the slot stays and counts as a key. When a new key needs room, the key that has
 //! been idle longest is forgotten.
 //!
@@ -25,6 +29,7 @@
 //! buffers are kept, more for small batches. Memory is bounded by `buffered_max` messages and the growth of their
 //! buffers, plus the slots of `open_max` keys.
 
+mod deadlines;
 mod open_batches;
 mod split;
 #[cfg(test)]
@@ -57,6 +62,8 @@ pub struct BatchLimits {
     pub bytes: Option<usize>,
     /// How long a batch stays open after its first message.
     pub timeout: Duration,
+    /// How long a batch stays open after its last message. [`Duration::MAX`] does not count quiet periods.
+    pub idle_timeout: Duration,
     /// The number of keys known at a time. At least 1.
     pub open_max: usize,
     /// The number of messages in all open batches together. At least 1.
@@ -73,7 +80,9 @@ pub enum Trigger {
     Bytes,
     /// The timeout after its first message passed.
     Timeout,
-    /// A message requested a flush.
+    /// No message came for the idle timeout.
+    Idle,
+    /// A message requested a flush, or all open batches were flushed.
     Flush,
     /// The splitter ended the batch.
     Split,
@@ -107,6 +116,8 @@ pub struct Batcher<K, B: BatchItems, S: Splitter<B::Item> = NeverSplit> {
     by_key: HashMap<K, u32, RandomState>,
     /// The slot of the last message. A run of one key needs no look-up.
     last: u32,
+    /// Whether most messages may take the short cut: neither bytes nor quiet periods count, and no splitter looks at messages.
+    is_plain: bool,
     buffered: usize,
     /// Slots and batch ids for which a message of this chunk requested a flush. The batch may be gone since, and the
     /// slot may belong to another key.
@@ -133,12 +144,14 @@ where
         assert!(limits.size > 0, "a batch holds at least one message");
         assert!(limits.open_max > 0, "at least one key is open");
         assert!(limits.buffered_max > 0, "at least one message is buffered");
-        let spare_max = (SPARE_ROOM / limits.size).clamp(SPARE_BUFFERS, SPARE_BUFFERS_SMALL);
+        let mut slots = OpenBatches::new();
+        slots.count_quiet(limits.idle_timeout != Duration::MAX, None);
         Self {
-            spare_max,
+            spare_max: spare_max(limits.size),
+            is_plain: is_plain(&limits, &splitter),
             limits,
             splitter,
-            slots: OpenBatches::new(),
+            slots,
             by_key: HashMap::default(),
             last: 0,
             buffered: 0,
@@ -165,10 +178,7 @@ where
         if self.is_alone() {
             return Some(self.close_alone(key, bytes, now, ready));
         }
-        if self.limits.bytes.is_some()
-            || self.buffered >= self.limits.buffered_max
-            || !self.splitter.never_splits()
-        {
+        if !self.is_plain || self.buffered >= self.limits.buffered_max {
             return None;
         }
         let slot = self.find(key)?;
@@ -254,55 +264,43 @@ where
         self.flushing = flushing;
     }
 
-    /// Returns when the next batch becomes due after `now`. Returns `None` if none will, or if the timeout exceeds what
-    /// the clock can represent.
-    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+    /// Changes how many messages a full batch has, and delivers open batches that have as many, in the order of opening.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `size` is 0.
+    #[track_caller]
+    pub fn set_size(&mut self, size: usize, ready: &mut Vec<ClosedBatch<K, B>>) {
+        assert!(size > 0, "a batch holds at least one message");
+        self.limits.size = size;
+        self.spare_max = spare_max(size);
         let mut open = self.slots.oldest_open();
         while let Some(slot) = open {
-            let deadline = self.deadline(slot)?;
-            if deadline > now {
-                return Some(deadline);
-            }
             open = self.slots.next_open(slot);
+            if self.slots.len_of(slot) >= size {
+                self.deliver(slot, Trigger::Size, ready);
+            }
         }
-        None
     }
 
-    /// Delivers up to `max` batches that are due at `now` and whose key `may` be sent, the one that has been due
-    /// longest first. Returns how many. The others stay open and grow.
-    pub fn expire(
-        &mut self,
-        now: Instant,
-        max: usize,
-        mut may: impl FnMut(&K) -> bool,
-        ready: &mut Vec<ClosedBatch<K, B>>,
-    ) -> usize {
+    /// Delivers all open batches, in the order of opening. Returns how many.
+    pub fn flush(&mut self, ready: &mut Vec<ClosedBatch<K, B>>) -> usize {
+        self.deliver_all(Trigger::Flush, ready)
+    }
+
+    /// Delivers all open batches at the end of the input, in the order of opening.
+    pub fn drain(&mut self, ready: &mut Vec<ClosedBatch<K, B>>) {
+        self.deliver_all(Trigger::Drain, ready);
+        self.flushing.clear();
+    }
+
+    fn deliver_all(&mut self, trigger: Trigger, ready: &mut Vec<ClosedBatch<K, B>>) -> usize {
         let mut delivered = 0;
-        let mut open = self.slots.oldest_open();
-        while let Some(slot) = open.filter(|_| delivered < max) {
-            if self.deadline(slot).is_none_or(|deadline| deadline > now) {
-                break;
-            }
-            open = self.slots.next_open(slot);
-            if may(self.slots.key(slot)) {
-                self.deliver(slot, Trigger::Timeout, ready);
-                delivered += 1;
-            }
+        while let Some(oldest) = self.slots.oldest_open() {
+            self.deliver(oldest, trigger, ready);
+            delivered += 1;
         }
         delivered
-    }
-
-    #[inline]
-    fn deadline(&self, slot: u32) -> Option<Instant> {
-        self.slots.opened(slot).checked_add(self.limits.timeout)
-    }
-
-    /// Delivers all open batches, in the order of opening.
-    pub fn drain(&mut self, ready: &mut Vec<ClosedBatch<K, B>>) {
-        while let Some(oldest) = self.slots.oldest_open() {
-            self.deliver(oldest, Trigger::Drain, ready);
-        }
-        self.flushing.clear();
     }
 
     /// Takes back an emptied buffer for reuse. A buffer that is not empty is dropped with its contents, and fails a
@@ -312,6 +310,11 @@ where
         if items.len() == 0 && self.spare.len() < self.spare_max {
             self.spare.push(items);
         }
+    }
+
+    /// Returns how many messages a full batch has.
+    pub fn size(&self) -> usize {
+        self.limits.size
     }
 
     /// Returns the number of messages in open batches.
@@ -368,6 +371,10 @@ where
         }
         // Before the batch is looked up: this may close it, and the message then opens the next one.
         self.make_room(slot, bytes, ready);
+        if self.limits.idle_timeout != Duration::MAX && self.slots.batch(slot).is_some() {
+            let now = self.advance(now);
+            self.slots.touch(slot, now);
+        }
         let batch = match self.slots.batch(slot) {
             Some(batch) => batch,
             None => self.open_batch(slot, now),
@@ -481,4 +488,12 @@ where
         let key = self.slots.remove(slot);
         self.by_key.remove(&key);
     }
+}
+
+fn spare_max(size: usize) -> usize {
+    (SPARE_ROOM / size).clamp(SPARE_BUFFERS, SPARE_BUFFERS_SMALL)
+}
+
+fn is_plain<T>(limits: &BatchLimits, splitter: &impl Splitter<T>) -> bool {
+    limits.bytes.is_none() && limits.idle_timeout == Duration::MAX && splitter.never_splits()
 }

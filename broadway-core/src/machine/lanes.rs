@@ -7,6 +7,10 @@
 //! order, while a slow key holds back only itself. Events that are given back go to the front of their lane; if nothing
 //! else of the lane is held, the lane becomes ready at the front, for any inlet.
 //!
+//! Events can be *detached* from the inlet that took them, to be handled side by side: each is then completed, or put back, on its
+//! own. A lane whose last held event is completed or put back is free again. So an event that waits to be handled again
+//! holds back its own lane and no other.
+//!
 //! An event without a key has no order: it gets a lane of its own, which is in no map and ends with the event.
 //!
 //! Each event with a key costs one map look-up (none if the previous event has the same key) and two slab writes.
@@ -51,6 +55,8 @@ pub struct Lanes<T> {
     /// The events that each inlet holds, in the order it took them.
     inlets: InletTable<Vec<HeldRun>>,
     waiting: WaitingInlets,
+    /// How many events of a lane an inlet takes at once.
+    run_max: usize,
     /// The lane of the last event offered. A run of one key needs no look-up.
     last: u32,
 }
@@ -89,7 +95,16 @@ impl<T> Lanes<T> {
             ready_events: 0,
             inlets: InletTable::new(),
             waiting: WaitingInlets::default(),
+            run_max: usize::MAX,
             last: 0,
+        }
+    }
+
+    /// Creates a dispatcher whose inlets handle what they take side by side: they take one event of a lane at a time.
+    pub fn side_by_side() -> Self {
+        Self {
+            run_max: 1,
+            ..Self::new()
         }
     }
 
@@ -119,7 +134,7 @@ impl<T> Lanes<T> {
     fn take_lane(&mut self, index: u32, max: usize, out: &mut Vec<T>, holds: &mut Vec<HeldRun>) {
         let lane = &mut self.lanes[index as usize];
         self.ready_events -= lane.queue.len();
-        let n = lane.queue.len().min(max);
+        let n = lane.queue.len().min(max).min(self.run_max);
         // The rest of the lane stays queued but not ready: another inlet that took it would overtake this one.
         lane.held = n;
         holds.push(HeldRun { lane: index, n });
@@ -258,6 +273,44 @@ impl<T: Keyed> GiveBack<T> for Lanes<T> {
                 self.ready_events += lane.queue.len();
                 self.ready.push_front(index);
             }
+        }
+    }
+
+    fn detach(&mut self, inlet: InletId) {
+        let mut holds = std::mem::take(self.inlets.of(inlet));
+        for hold in holds.drain(..) {
+            // The lane of an event without a key holds back nothing, and could not be found again.
+            if self.lanes[hold.lane as usize].key.is_none() {
+                self.settle(hold.lane, hold.n);
+            }
+        }
+        *self.inlets.of(inlet) = holds;
+    }
+
+    fn complete(&mut self, lane: Option<NonZeroU64>) {
+        let Some(key) = lane else {
+            return;
+        };
+        let index = *self.by_key.get(&key).expect("a detached event has a lane");
+        self.settle(index, 1);
+    }
+
+    fn restore(&mut self, event: T) {
+        let Some(key) = event.lane() else {
+            let index = new_lane(None, &mut self.lanes, &mut self.free_lanes);
+            self.slab
+                .push_back(&mut self.lanes[index as usize].queue, event);
+            self.ready_events += 1;
+            self.ready.push_front(index);
+            return;
+        };
+        let index = *self.by_key.get(&key).expect("a detached event has a lane");
+        let lane = &mut self.lanes[index as usize];
+        self.slab.push_front(&mut lane.queue, event);
+        lane.held -= 1;
+        if lane.held == 0 {
+            self.ready_events += lane.queue.len();
+            self.ready.push_front(index);
         }
     }
 }

@@ -213,17 +213,22 @@ impl Restart {
         self.attempts
     }
 
-    /// The delay of the current attempt before jitter: `first` doubled `attempts` times, up to `max`.
+    /// The delay of the current attempt before jitter.
     fn step(&self) -> Duration {
-        let doubled = 2_u32
-            .checked_pow(self.attempts)
-            .and_then(|factor| self.policy.first.checked_mul(factor));
-        doubled.map_or(self.policy.max, |step| step.min(self.policy.max))
+        doubled(self.policy.first, self.policy.max, self.attempts)
     }
 }
 
+/// Returns `first` doubled `times` times, up to `max`.
+pub(super) fn doubled(first: Duration, max: Duration, times: u32) -> Duration {
+    let doubled = 2_u32
+        .checked_pow(times)
+        .and_then(|factor| first.checked_mul(factor));
+    doubled.map_or(max, |step| step.min(max))
+}
+
 /// Scales `step` between half (0) and all of it (`u64::MAX`).
-fn jittered(step: Duration, jitter: u64) -> Duration {
+pub(super) fn jittered(step: Duration, jitter: u64) -> Duration {
     let certain = step / 2;
     let rest = step - certain;
     // 32 of the random bits are ample, and nanoseconds (94 bits) times those fit.

@@ -7,6 +7,9 @@
 //!
 //! If the loop is dropped at an await, the messages of its batches that were not settled yet stay unsettled.
 
+mod divide;
+mod retry;
+
 use std::{
     future::poll_fn, mem, ops::ControlFlow, pin::pin, sync::Arc, task::Poll, time::Instant,
     vec::Drain,
@@ -14,11 +17,13 @@ use std::{
 
 use futures_util::future;
 
+use self::divide::BatchRetry;
 use super::{
     batcher::{
         BatchInlet, FinishedBatch, FinishedBatchOf, ReadyBatch, ReadyBatchOf, SharedBatcher,
     },
     context::PipelineContext,
+    done::{TrackedMessages, call_handle_done, handles_done},
     failures::{FailedMessage, handle_failed},
     message_info::MessageDescriber,
     settle::Acker,
@@ -27,10 +32,10 @@ use super::{
 use crate::{
     ack::{Acknowledger, Outcome},
     ack_now::{self, Request},
-    batch::Batch,
+    batch::{Batch, BatchInfo},
     batcher_key::BatcherKey,
-    caught::{Discarding, caught, clear, guarded},
-    engine::{actor::Actor, clock, watchdog::Turns},
+    caught::{Discarding, caught, clear},
+    engine::{actor::Actor, clock, headcount::Post, watchdog::Turns},
     error::{BoxError, Callback, Reason},
     handler::Handler,
     machine::chunk_size::ChunkSize,
@@ -48,6 +53,8 @@ where
     pub(super) handler: Arc<H>,
     pub(super) batcher: Arc<SharedBatcher<S, H>>,
     pub(super) inlet: BatchInlet<S, H>,
+    /// Ends when fewer batch processors are wanted.
+    pub(super) post: Post,
     pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
     pub(super) describer: Arc<MessageDescriber<S>>,
     pub(super) acker: Acker<AcknowledgerOf<S>>,
@@ -87,8 +94,24 @@ where
         let now = self.stopped.unwrap_or_else(clock::now);
         // Before it waits: a batch that is due is sent now, because this processor is free for it.
         self.batcher.finish_batches(&mut self.finished, now);
-        let max = self.take_size.limit();
-        let some = self.inlet.take(max, &mut self.taken).await;
+        if self.post.is_over() {
+            self.batcher.left();
+            return None;
+        }
+        let max = self.take_size.limit().min(self.batcher.take_max());
+        let Self {
+            inlet, taken, post, ..
+        } = self;
+        let mut take = pin!(inlet.take(max, taken));
+        let taken = poll_fn(|cx| match take.as_mut().poll(cx) {
+            // After it has parked: see `Headcount`.
+            Poll::Pending if post.is_over() => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
+        let Some(some) = taken.await else {
+            self.batcher.left();
+            return None;
+        };
         some.then_some(BatchesTaken)
     }
 
@@ -163,14 +186,29 @@ where
         self.number = self.number.wrapping_add(1);
         let mut batch = Batch::new(data, self.number, info);
         let (handled, has_waited) = self.call_handler(&mut batch, &mut messages, left).await;
-        if let Err(reason) = &handled {
-            self.report_batch_failed(reason, &messages);
-        }
-        let failed = self
+        let ended = self
             .add_ended(&mut batch, &mut messages, handled.err())
             .await;
-        self.finished
-            .push(FinishedBatch::new(key_hash, batch.data, messages));
+        let retried = ended.retry.as_ref().map_or(0, |retry| retry.data.len());
+        match ended.retry {
+            None => {
+                let finished = FinishedBatch::new(key_hash, batch.data, messages);
+                self.finished.push(finished);
+            }
+            Some(retry) => {
+                let again = ReadyBatch {
+                    data: retry.data,
+                    messages: retry.messages,
+                    info: BatchInfo {
+                        attempt: batch.info.attempt.saturating_add(1),
+                        ..batch.info
+                    },
+                    key_hash,
+                };
+                self.queue_retry(again, retry.pause, left, has_waited).await;
+            }
+        }
+        let failed = ended.failed;
         let is_last = left.len() == 0;
         if is_last {
             // The acker has reported errors as events.
@@ -185,29 +223,27 @@ where
         emitter.emit(&Event::BatchStopped {
             batcher,
             worker,
-            done: count - failed,
+            done: count - failed - retried,
             failed,
+            retried,
             elapsed: stopped.saturating_duration_since(started),
         });
         (stopped, has_waited)
     }
 
-    #[cold]
-    fn report_batch_failed(
-        &self,
-        reason: &Reason,
-        messages: &[TrackedMessage<H::In, TokenOfSource<S>>],
-    ) {
+    /// Reports that `handle_batch` failed as a whole, with the messages that are not retried.
+    fn report_batch_failed(&self, reason: &Reason) {
         let describe = |index: usize| {
-            let TrackedMessage { message, pending } = &messages[index];
-            self.describer.describe(message, pending)
+            let FailedMessage { failed, pending } = &self.failures[index];
+            self.describer.describe(&failed.message, pending)
         };
+        let count = self.failures.len();
         self.context.emitter.emit(&Event::BatchFailed {
             batcher: self.batcher.key.name(),
             worker: self.worker,
-            count: messages.len(),
+            count,
             reason,
-            affected: AffectedMessages::new(messages.len(), &describe),
+            affected: AffectedMessages::new(count, &describe),
         });
     }
 
@@ -259,21 +295,29 @@ where
         (handled, has_waited)
     }
 
-    /// Adds all messages of a batch to the acker. `whole` is why `handle_batch` failed. Returns how many messages failed.
+    /// Adds all messages of a batch to the acker, except those that are to be handled again. `whole` is why `handle_batch` failed.
     async fn add_ended(
         &mut self,
         batch: &mut Batch<H::Out>,
         messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
         whole: Option<Reason>,
-    ) -> usize {
+    ) -> EndedBatch<H::In, H::Out, TokenOfSource<S>> {
         let rows = batch.take_failed();
         if whole.is_none() && rows.is_empty() {
+            if const { handles_done::<H>() } {
+                let mut shown = TrackedMessages(messages);
+                call_handle_done(&*self.handler, &mut shown, &self.context).await;
+            }
             // A panic in a `Drop` fails the messages of this batch, and leaves the batches before it alone.
             self.acker.keep_added();
             for TrackedMessage { message, pending } in messages.iter_mut() {
                 self.acker.add_done(message, pending);
             }
-            return self.drop_done(&mut batch.data, messages);
+            let failed = self.drop_done(&mut batch.data, messages);
+            return EndedBatch {
+                failed,
+                retry: None,
+            };
         }
         self.add_failed(&mut batch.data, messages, rows, whole)
             .await
@@ -286,18 +330,28 @@ where
         messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
         rows: Vec<(u32, Reason)>,
         whole: Option<Reason>,
-    ) -> usize {
+    ) -> EndedBatch<H::In, H::Out, TokenOfSource<S>> {
         // The batches before this one must not wait for `handle_failed`. The acker has reported errors as events.
         let _ = self.acker.flush().await;
-        let mut failed = self.add_each(data, messages, rows, whole.as_ref());
-        failed += self.failures.len();
+        let divided = self.divide(data, messages, rows, whole.as_ref());
+        let (mut done, retry) = (divided.done, divided.retry);
+        let retry = (!retry.data.is_empty()).then_some(retry);
+        let mut failed = self.failures.len() + divided.failed_in_drop;
+        if !done.is_empty() {
+            let mut shown = TrackedMessages(&mut done);
+            call_handle_done(&*self.handler, &mut shown, &self.context).await;
+            failed += self.add_done_after_failure(done);
+        }
         if !self.failures.is_empty() {
-            let emitter = &self.context.emitter;
-            handle_failed(&*self.handler, &mut self.failures, &mut self.acker, emitter).await;
+            if let Some(reason) = &whole {
+                self.report_batch_failed(reason);
+            }
+            let (failures, context) = (&mut self.failures, &self.context);
+            handle_failed(&*self.handler, failures, &mut self.acker, context).await;
         }
         // Failures are settled at once, with the rest of their batch.
         let _ = self.acker.flush().await;
-        failed
+        EndedBatch { failed, retry }
     }
 
     /// Drops data and messages of a batch that succeeded, before they are settled, so that a panic in a `Drop` can still fail
@@ -331,56 +385,6 @@ where
         })
     }
 
-    /// Adds the messages of a batch that ended in different ways: `rows` failed each for its reason, `whole` fails the others.
-    /// Returns how many failed without being in `failures`.
-    fn add_each(
-        &mut self,
-        data: &mut Vec<H::Out>,
-        messages: &mut Vec<TrackedMessage<H::In, TokenOfSource<S>>>,
-        rows: Vec<(u32, Reason)>,
-        whole: Option<&Reason>,
-    ) -> usize {
-        let mut outputs = data.drain(..);
-        let mut rows = rows.into_iter().peekable();
-        let mut failed_in_drop = 0;
-        for (index, tracked) in (0..).zip(messages.drain(..)) {
-            let output = outputs.next();
-            let reason = rows
-                .next_if(|(failed, _)| *failed == index)
-                .map(|(_, reason)| reason);
-            // If the whole batch failed, `BatchFailed` has reported all of its messages.
-            if let (Some(reason), None) = (&reason, whole) {
-                let describe = |_| self.describer.describe(&tracked.message, &tracked.pending);
-                self.report_failed(reason, AffectedMessages::new(1, &describe));
-            }
-            if let Some(reason) = reason.or_else(|| whole.cloned()) {
-                let failure = FailedMessage::new(tracked, output, reason);
-                self.failures.push(failure);
-                continue;
-            }
-            let TrackedMessage {
-                mut message,
-                pending,
-            } = tracked;
-            let options = message.take_ack_options();
-            // One after the other: two panics at once would end the process.
-            let dropped = guarded(|| drop(output)).and(guarded(|| drop(message)));
-            let outcome = match dropped {
-                Ok(()) => Outcome::Done,
-                Err(panicked) => {
-                    let reason = panicked.reason(Callback::HandleBatch);
-                    // Without its key: the message is gone.
-                    let describe = |_| self.context.describe(&pending);
-                    self.report_failed(&reason, AffectedMessages::new(1, &describe));
-                    failed_in_drop += 1;
-                    Outcome::Failed(reason)
-                }
-            };
-            self.acker.add(pending, outcome, options);
-        }
-        failed_in_drop
-    }
-
     fn report_failed(&self, reason: &Reason, affected: AffectedMessages<'_>) {
         self.context.emitter.emit(&Event::FailedInBatch {
             batcher: self.batcher.key.name(),
@@ -389,6 +393,13 @@ where
             affected,
         });
     }
+}
+
+/// How a batch ended.
+struct EndedBatch<T, O, K> {
+    /// How many messages failed.
+    failed: usize,
+    retry: Option<BatchRetry<T, O, K>>,
 }
 
 /// Acknowledges rows of the batch that is being handled, for `Batch::ack_now`.

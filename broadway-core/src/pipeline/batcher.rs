@@ -6,12 +6,14 @@
 mod any_batcher;
 mod buffer;
 mod due;
+mod live;
+mod retry;
 mod room;
 mod routed;
 
 use std::{
     hash::BuildHasher,
-    num::{NonZeroU64, NonZeroUsize},
+    num::NonZeroU64,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -36,6 +38,8 @@ use super::{
     config::{Batching, SizeOf},
     context::{Closable, KeyedOrDemand, PipelineContext, dispatch},
     failures::FailedMessage,
+    rate_limit,
+    retry::{RetryQueue, RetryRoom},
     split::UserSplit,
     tracked::SlotOf,
 };
@@ -48,6 +52,7 @@ use crate::{
         link::{Inlet, Link, Outlet},
     },
     error::{Callback, Reason},
+    failure::FailurePolicy,
     handler::Handler,
     machine::{
         batch_demand::BatchDemand,
@@ -62,8 +67,8 @@ use crate::{
 /// Small batches may wait ready until they hold this many messages together. With fewer, processors and batch processors would
 /// take turns after every few messages, and wake each other for it.
 const READY_MESSAGES: usize = 200;
-/// The most batches that may wait ready, beyond one for each batch processor.
-const READY_BATCHES: usize = 128;
+/// The most batches that may wait ready, beyond one for each batch processor; and the most that one of them takes at once.
+pub(super) const READY_BATCHES: usize = 128;
 
 /// A batch on the link to the batch processors.
 pub(super) type ReadyBatchOf<S, H> =
@@ -97,7 +102,11 @@ pub(super) struct SharedBatcher<S: Source, H: Handler> {
     buffered_max: usize,
     /// Messages in batches that were sent and not taken.
     ready_messages: AtomicUsize,
-    take_max: NonZeroUsize,
+    take_max: AtomicUsize,
+    /// For its batches, and for messages on which its functions panic.
+    pub(super) on_failure: FailurePolicy,
+    /// Batches that wait to be handled again.
+    pub(super) retry_queue: RetryQueue<ReadyBatchOf<S, H>>,
 }
 
 /// The part of a batcher behind its lock.
@@ -126,17 +135,24 @@ where
         batching: &Batching<H::Out>,
         keeps_order: bool,
         context: &Arc<PipelineContext<AcknowledgerOf<S>>>,
+        retry_room: &Arc<RetryRoom>,
     ) -> Self {
         let (bytes_max, size_of) = batching.bytes.clone().unzip();
         let limits = BatchLimits {
             size: batching.size,
             bytes: bytes_max,
             timeout: batching.timeout,
+            idle_timeout: batching.idle_timeout,
             open_max: batching.open_max,
             buffered_max: batching.buffered_max,
         };
+        let on_failure = batching
+            .on_failure
+            .as_ref()
+            .unwrap_or(&context.on_failure)
+            .clone();
         let bound = ready_bound(batching.concurrency, batching.size);
-        let link = Link::bounded(dispatch(keeps_order), bound);
+        let link = Link::bounded(dispatch(keeps_order, false), bound);
         Self {
             key,
             context: Arc::clone(context),
@@ -152,26 +168,49 @@ where
             outlet: link.outlet(usize::MAX),
             link,
             size_of,
-            partitions: keeps_order
-                .then(|| u32::try_from(batching.concurrency).expect("checked by validate")),
+            partitions: keeps_order.then(|| {
+                u32::try_from(batching.partitions_or_default()).expect("checked by validate")
+            }),
             hasher: FixedState::default(),
             deadline_set: Notify::new(),
             has_other_batchers: H::Batcher::ALL.len() > 1,
             buffered_max: batching.buffered_max,
             ready_messages: AtomicUsize::new(0),
-            take_max: NonZeroUsize::new(small_batches(batching.size)).unwrap_or(NonZeroUsize::MIN),
+            take_max: AtomicUsize::new(small_batches(batching.size).max(1)),
+            retry_queue: RetryQueue::new(retry_room, rate_limit::budget_of(&on_failure)),
+            on_failure,
         }
     }
 
     /// Adds a batch processor, and returns its end of the link.
     pub(super) fn inlet(&self) -> BatchInlet<S, H> {
-        self.lock().demand.joined();
-        self.link.inlet()
+        let inlet = self.link.inlet();
+        let mut locked = self.lock();
+        locked.demand.joined();
+        // One that comes later may take batches that have waited for it.
+        if locked.batcher.open() > 0 {
+            let (wanted, now) = (locked.demand.wanted(), clock::now());
+            self.send_due(&mut locked, wanted, now);
+            self.set_timer(locked, now);
+        }
+        inlet
+    }
+
+    /// Removes a batch processor that holds nothing.
+    pub(super) fn left(&self) {
+        self.lock().demand.left();
+    }
+
+    /// Called when the number of batch processors has changed.
+    pub(super) fn resized(&self, concurrency: usize) {
+        let size = self.lock().batcher.size();
+        self.link.set_bound(ready_bound(concurrency, size));
+        self.link.wake_all();
     }
 
     /// How many batches a batch processor may take at once: as many small ones as may wait ready.
-    pub(super) fn take_max(&self) -> NonZeroUsize {
-        self.take_max
+    pub(super) fn take_max(&self) -> usize {
+        self.take_max.load(Ordering::Relaxed)
     }
 
     /// Sends complete batches. Under the lock: see [`push`](AnyBatcher::push).
@@ -212,6 +251,7 @@ where
                 trigger,
                 bytes,
                 partition,
+                attempt: 1,
             };
             sending.push(ReadyBatch {
                 data: buffer.data,
@@ -289,14 +329,19 @@ where
             let bytes = match self.bytes_of(&data) {
                 Ok(bytes) => bytes,
                 Err(reason) => {
-                    failures.push(FailedMessage::new(tracked, Some(data), reason));
+                    failures.push(FailedMessage::new(
+                        tracked,
+                        Some(data),
+                        reason,
+                        self.on_failure.action,
+                    ));
                     continue;
                 }
             };
             let item = BatchItem { data, tracked };
             let pushed = batcher.push(&output.group, item, bytes, output.flush, now, ready);
             if let Err(refused) = pushed {
-                failures.push(refused.into_failure());
+                failures.push(refused.into_failure(self.on_failure.action));
             }
         }
         routed.clear();

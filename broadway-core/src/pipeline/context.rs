@@ -12,20 +12,24 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::{acknowledgers::AcknowledgerTable, totals::Counters, tracked::SlotOf};
+use super::{
+    acknowledgers::AcknowledgerTable, in_flight_cap::InFlightCap, totals::Counters, tracked::SlotOf,
+};
 use crate::{
     ack::Acknowledger,
     caught::guarded,
     engine::{
         clock,
+        control::Control,
         link::{Inlet, Link, Outlet},
     },
-    error::RunError,
+    error::{Reason, RunError},
+    failure::FailurePolicy,
     machine::{
         dispatch::{Demand, Either},
         lanes::Lanes,
     },
-    telemetry::Emitter,
+    telemetry::{DrainCause, Emitter, Event},
 };
 
 /// What every loop of a topology reads and counts in. `A` is the acknowledger of its source.
@@ -35,15 +39,43 @@ pub(super) struct PipelineContext<A> {
     pub(super) counters: Arc<Counters>,
     pub(super) emitter: Emitter,
     pub(super) started: Instant,
+    /// For messages that fail in processors.
+    pub(super) on_failure: FailurePolicy,
+    pub(super) control: Arc<Control>,
+    pub(super) shutdown: Arc<ShutdownState>,
+    pub(super) cap: Option<Arc<InFlightCap>>,
 }
 
 impl<A> PipelineContext<A> {
-    pub(super) fn new(emitter: Emitter) -> Self {
+    pub(super) fn new(
+        emitter: Emitter,
+        on_failure: FailurePolicy,
+        control: &Arc<Control>,
+        shutdown: &Arc<ShutdownState>,
+        cap: Option<Arc<InFlightCap>>,
+    ) -> Self {
         Self {
             acknowledgers: AcknowledgerTable::default(),
             counters: Arc::default(),
             emitter,
             started: clock::now(),
+            on_failure,
+            control: Arc::clone(control),
+            shutdown: Arc::clone(shutdown),
+            cap,
+        }
+    }
+
+    /// Ends the pipeline because a message failed.
+    #[cold]
+    pub(super) fn halt(&self, reason: &Reason) {
+        // Before the drain begins: the topology must not end before its error is recorded.
+        self.shutdown.record_failure(RunError::Halted {
+            reason: reason.clone(),
+        });
+        let cause = DrainCause::Halted;
+        if self.control.drain(cause, self.shutdown.drain_timeout) {
+            self.emitter.emit(&Event::Draining { cause });
         }
     }
 
@@ -142,12 +174,13 @@ async fn wait_for_step(step: &watch::Sender<bool>) {
 /// Dispatch with order per key if `partition_by` is set, and by demand otherwise.
 pub(super) type KeyedOrDemand<T> = Either<Demand<T>, Lanes<T>>;
 
-/// Returns the dispatch of a link whose messages or batches are in order per key, or in none.
-pub(super) fn dispatch<T>(keeps_order: bool) -> KeyedOrDemand<T> {
-    if keeps_order {
-        Either::Right(Lanes::new())
-    } else {
-        Either::Left(Demand::new())
+/// Returns the dispatch of a link whose messages or batches are in order per key, or in none. `side_by_side` if those that are taken
+/// together are handled at once.
+pub(super) fn dispatch<T>(keeps_order: bool, side_by_side: bool) -> KeyedOrDemand<T> {
+    match (keeps_order, side_by_side) {
+        (false, _) => Either::Left(Demand::new()),
+        (true, false) => Either::Right(Lanes::new()),
+        (true, true) => Either::Right(Lanes::side_by_side()),
     }
 }
 

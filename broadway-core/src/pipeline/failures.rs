@@ -1,16 +1,20 @@
 //! Messages that failed: collected per chunk and per batch, shown to `handle_failed`, then handed to the acker.
 
+use std::time::Duration;
+
 use super::{
+    context::PipelineContext,
     settle::Acker,
-    tracked::{PendingAck, TrackedMessage},
+    tracked::{AckTarget, PendingAck, TrackedMessage},
 };
 use crate::{
     ack::{Acknowledger, Outcome},
-    caught::{Discarding, caught},
-    engine::clock,
+    caught::{Discarding, caught, guarded},
+    engine::{clock, spawn},
     error::{Callback, Reason},
+    failure::{FailureAction, FailurePolicy, Verdict},
     handler::{Failed, Handler},
-    telemetry::{Emitter, Event},
+    telemetry::Event,
 };
 
 /// A message that failed, and the acknowledgement that is owed for it.
@@ -21,17 +25,51 @@ pub(super) struct FailedMessage<T, O, K> {
 }
 
 impl<T, O, K> FailedMessage<T, O, K> {
-    pub(super) fn new(tracked: TrackedMessage<T, K>, output: Option<O>, reason: Reason) -> Self {
+    pub(super) fn new(
+        tracked: TrackedMessage<T, K>,
+        output: Option<O>,
+        reason: Reason,
+        action: FailureAction,
+    ) -> Self {
         let TrackedMessage { message, pending } = tracked;
         let failed = Failed {
             place: 0,
             message,
             output,
             reason,
+            action,
             is_resolved: false,
         };
         Self { failed, pending }
     }
+}
+
+/// Decides what happens to a message that failed `attempts` times, this time included.
+#[cold]
+pub(super) fn decide<A>(
+    context: &PipelineContext<A>,
+    policy: &FailurePolicy,
+    reason: &Reason,
+    attempts: u32,
+    received_ns: u64,
+) -> Verdict {
+    let elapsed_ns = context.elapsed_ns(clock::now()).saturating_sub(received_ns);
+    let elapsed = Duration::from_nanos(elapsed_ns);
+    policy.decide(reason, attempts, elapsed, spawn::jitter())
+}
+
+/// Whether the source of a message can deliver it again after `pause`.
+pub(super) fn delays<A: Acknowledger>(
+    acker: &mut Acker<A>,
+    pending: &PendingAck<A::Token>,
+    pause: Duration,
+) -> bool {
+    let AckTarget::Source(token) = &pending.target else {
+        return false;
+    };
+    let entry = acker.acknowledger(pending.ack_ref.acknowledger());
+    let max = guarded(|| entry.acknowledger.delay_max(token)).unwrap_or(None);
+    max.is_some_and(|max| pause <= max)
 }
 
 /// Calls `handle_failed` with the failures, and adds them to the acker: as resolved those that it has resolved, as failed all
@@ -40,7 +78,7 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
     handler: &H,
     failures: &mut Vec<FailedMessage<H::In, H::Out, A::Token>>,
     acker: &mut Acker<A>,
-    emitter: &Emitter,
+    context: &PipelineContext<A>,
 ) {
     if failures.is_empty() {
         return;
@@ -66,7 +104,7 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         .err()
         .map(|failure| failure.reason(Callback::HandleFailed));
     let elapsed = clock::now().saturating_duration_since(started);
-    emitter.emit(&Event::FailedHandled {
+    context.emitter.emit(&Event::FailedHandled {
         count,
         elapsed,
         panic: panic.as_ref(),
@@ -76,8 +114,11 @@ pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(
         let pending = pending[failed.place].take();
         let pending = pending.expect("each failure has a place of its own");
         let options = failed.message.take_ack_options();
+        if failed.action == FailureAction::Halt && !failed.is_resolved {
+            context.halt(&failed.reason);
+        }
         // A message that was resolved before the callback panicked stays resolved.
-        if failed.is_resolved {
+        if failed.is_resolved || failed.action == FailureAction::Skip {
             acker.add_resolved(pending, options);
         } else {
             acker.add(pending, Outcome::Failed(failed.reason.clone()), options);

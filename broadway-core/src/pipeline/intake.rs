@@ -11,8 +11,9 @@ use super::{
     acknowledgers::AcknowledgerEntry,
     config::PartitionBy,
     context::{PipelineContext, SourceOutlet},
-    rate_limit::RateLimiter,
-    tracked::{AckRef, AckTarget, MessageSlot, PendingAck, SlotOf},
+    in_flight_cap::{BytesMax, InFlightCap},
+    rate_limit::SharedLimiter,
+    tracked::{AckRef, AckTarget, MessageSlot, PendingAck, SizeCode, SlotOf},
 };
 use crate::{
     ack::Acknowledger,
@@ -29,9 +30,15 @@ use crate::{
 pub(super) struct Intake<S: Source> {
     pub(super) context: Arc<PipelineContext<AcknowledgerOf<S>>>,
     pub(super) outlet: Arc<SourceOutlet<S>>,
-    pub(super) limiter: Option<Arc<RateLimiter>>,
+    pub(super) limiter: SharedLimiter,
+    pub(super) cap: Option<Arc<InFlightCap>>,
+    pub(super) size_of: Option<BytesMax<ItemOf<S>>>,
+    /// How many messages of the cap are reserved for the next delivery.
+    pub(super) reserved: usize,
     pub(super) partition_by: Option<PartitionBy<ItemOf<S>>>,
     pub(super) producer: usize,
+    /// The index of the producer's source.
+    pub(super) source: usize,
     /// Messages that were accepted and not sent to the processors yet. They are counted as received: if the loop is dropped at
     /// an await, they show as unsettled.
     pub(super) accepted: Vec<SlotOf<S>>,
@@ -68,10 +75,22 @@ impl<S: Source> Intake<S> {
     /// left.
     pub(super) async fn wait_for_demand(&mut self) -> Option<NonZeroUsize> {
         let demand = self.outlet.demand().await?;
-        if let Some(limiter) = &self.limiter {
+        if let Some(limiter) = self.limiter.get() {
             limiter.wait_until_open().await;
         }
-        Some(demand)
+        let Some(cap) = &self.cap else {
+            return Some(demand);
+        };
+        // Kept until messages are delivered: this future may be dropped after it has reserved.
+        if self.reserved == 0 {
+            self.reserved = cap.reserve(demand).await.get();
+        }
+        NonZeroUsize::new(self.reserved)
+    }
+
+    /// Whether only its task may call the producer, because it waits for a limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limiter.get().is_some() || self.cap.is_some()
     }
 
     /// Accepts deliveries, which are appended to `accepted`: from here on the topology owes their acknowledgements. Returns when, or
@@ -79,7 +98,7 @@ impl<S: Source> Intake<S> {
     ///
     /// `generation` is the acknowledger's generation before they were produced.
     pub(super) fn accept(
-        &self,
+        &mut self,
         deliveries: &mut Vec<DeliveryOf<S>>,
         accepted: &mut Vec<SlotOf<S>>,
         entry: &AcknowledgerEntry<AcknowledgerOf<S>>,
@@ -95,12 +114,22 @@ impl<S: Source> Intake<S> {
         entry.add_delivered(count);
         self.context.counters.add_received(count);
         let received_ns = self.context.elapsed_ns(now);
+        if let Some(cap) = &self.cap {
+            let reserved = std::mem::take(&mut self.reserved);
+            cap.add_messages(count.saturating_sub(reserved));
+            cap.free(reserved.saturating_sub(count), 0);
+        }
         let ack_ref = AckRef::new(entry.number, generation);
+        let size_of = self.size_of.as_ref().map(|(_, size_of)| &**size_of);
         let partition_by = self.partition_by.as_deref();
         accepted.extend(deliveries.drain(..).map(|Delivery { item, token }| {
             let message = Message::new(item);
-            let (key_hash, fault) =
+            let (key_hash, mut fault) =
                 partition_by.map_or((None, None), |key| hash_key(key, &message));
+            let ack_ref = match size_of {
+                None => ack_ref,
+                Some(size_of) => ack_ref.with_size(measure(size_of, &message, &mut fault)),
+            };
             let pending = PendingAck {
                 target: AckTarget::Source(token),
                 received_ns,
@@ -123,11 +152,31 @@ impl<S: Source> Intake<S> {
     ///
     /// Cancel safe: messages that were not sent stay in `accepted`.
     pub(super) async fn send_accepted(&mut self) {
-        let Some(limiter) = self.limiter.clone() else {
+        if !self.is_limited() {
             return self.outlet.send(&mut self.accepted);
-        };
-        while !self.accepted.is_empty() {
-            match limiter.acquire(self.accepted.len()) {
+        }
+        let shared = Arc::clone(&self.limiter);
+        while let Some(first) = self.accepted.first() {
+            let fits = match &self.cap {
+                None => self.accepted.len(),
+                Some(cap) => {
+                    cap.fits(first.size()).await;
+                    cap.admit(self.accepted.iter().map(MessageSlot::size))
+                }
+            };
+            if fits == 0 {
+                // Another producer was faster.
+                continue;
+            }
+            let granted = shared
+                .get()
+                .map_or(Ok(fits), |limiter| limiter.acquire(fits));
+            let passed = *granted.as_ref().unwrap_or(&0);
+            if let Some(cap) = &self.cap {
+                let held = self.accepted[passed..fits].iter();
+                cap.free(0, held.map(|slot| slot.size().bytes()).sum());
+            }
+            match granted {
                 Ok(granted) if granted == self.accepted.len() => {
                     self.outlet.send(&mut self.accepted)
                 }
@@ -146,6 +195,20 @@ impl<S: Source> Intake<S> {
             }
         }
     }
+}
+
+/// Returns the size of a message. If the user's function panics, the message gets a fault.
+#[cold]
+fn measure<T>(
+    size_of: &(dyn Fn(&T) -> usize + Send + Sync),
+    message: &Message<T>,
+    fault: &mut Option<Reason>,
+) -> SizeCode {
+    let size = guarded(|| size_of(message.data()));
+    SizeCode::of(size.unwrap_or_else(|panicked| {
+        fault.get_or_insert(panicked.reason(Callback::SizeOf));
+        0
+    }))
 }
 
 /// Returns the hash of the message's key, if it has one, or the reason why it fails: the user's function panicked.

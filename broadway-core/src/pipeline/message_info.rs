@@ -44,15 +44,21 @@ impl<S: Source> MessageDescriber<S> {
     ) -> MessageInfo {
         let mut info = self.coordinates(message, pending);
         info.key_hash = match &self.partition_by {
-            // Computed anew, since the message is not in its slot any more. If the handler has changed the message, it is the
-            // hash of the key as it is now.
-            Some(partition_by) => guarded(|| partition_by(message))
-                .ok()
-                .and_then(KeyHash::lane)
-                .map(NonZeroU64::get),
+            Some(_) => self.order_of(message).map(NonZeroU64::get),
             None => info.key.as_deref().map(key_hash),
         };
         info
+    }
+
+    /// Returns the hash of the key by which the message is in order, if it is.
+    ///
+    /// Computed anew, since the message is not in its slot any more. If the handler has changed the message, it is the hash of the key
+    /// as it is now.
+    pub(super) fn order_of(&self, message: &Message<ItemOf<S>>) -> Option<NonZeroU64> {
+        let partition_by = self.partition_by.as_ref()?;
+        guarded(|| partition_by(message))
+            .ok()
+            .and_then(KeyHash::lane)
     }
 
     /// Returns the coordinates of a message, without the hash of its key.

@@ -13,17 +13,24 @@
 //!    running topology.
 //! 2. One file per role: `producer` (with `intake` and `rate_limit`, and `push` beside it), `processor`, `batcher`, `batch_processor`,
 //!    and `settle`, where every message ends. `tracked` is what they hand on.
-//! 3. `context` is what all of them share, with `acknowledgers` and `totals`.
-//! 4. `topology` is the handle, `supervisor` ends the topology, `release` is what a drain does not handle any more.
+//! 3. `failures` decides what happens to failed messages, and `retry` has those that wait to be handled again.
+//! 4. `crew` has as many processors, or batch processors of a batcher, as are wanted; `context` is what all of them share, with `acknowledgers` and `totals`.
+//! 5. `topology` is the handle, which changes a running topology through `live`; `supervisor` ends the topology, `release` is what a drain does not handle any more.
 
 mod acknowledgers;
+mod autoscale;
 mod batch_processor;
 mod batcher;
+mod concurrent;
 mod config;
 mod context;
+mod crew;
 mod describe;
+mod done;
 mod failures;
+mod in_flight_cap;
 mod intake;
+mod live;
 mod message_info;
 mod processor;
 mod producer;
@@ -32,6 +39,7 @@ mod pusher;
 mod rate_limit;
 mod receipt;
 mod release;
+mod retry;
 mod settle;
 mod source_reader;
 mod split;
@@ -43,11 +51,11 @@ mod tracked;
 mod validate;
 
 pub use config::{Batching, OnDrain, Pipeline, Processors};
-pub use describe::{BatcherDescription, Description};
+pub use describe::{BatcherDescription, Description, SourceDescription};
 pub use pusher::Pusher;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use receipt::ReceiptSender;
 pub use receipt::{PushError, Pushed, Receipt};
 pub use split::Split;
-pub use topology::Topology;
+pub use topology::{RunningBatcher, Topology};
 pub use totals::Totals;

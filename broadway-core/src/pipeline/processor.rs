@@ -24,21 +24,24 @@ use std::{
 
 use futures_util::future::{self, FutureExt};
 
-pub(super) use self::chunk_results::ChunkResults;
-use self::{chunk_results::Handled, staleness::StalenessCheck};
+pub(super) use self::{
+    chunk_results::{ChunkResults, Handled},
+    staleness::StalenessCheck,
+};
 use super::{
     batcher::BatchersOf,
     release::ChunkRelease,
+    retry::RetryQueue,
     settle::Acker,
     source_reader::ProcessorInlet,
-    tracked::{PendingAck, SlotMessages, SlotOf, TrackedMessage},
+    tracked::{MessageSlot, PendingAck, SlotMessages, SlotOf, TrackedMessage},
 };
 use crate::{
     ack::{Acknowledger, Outcome},
     ack_now::{self, Request},
     caught::{caught, polled},
     chunk::Chunk,
-    engine::{actor::Actor, clock, watchdog::Turns},
+    engine::{actor::Actor, clock, headcount::Post, watchdog::Turns},
     error::{BoxError, Callback, Reason},
     handler::{Handler, Next},
     machine::chunk_size::ChunkSize,
@@ -55,6 +58,8 @@ where
     pub(super) handler: Arc<H>,
     pub(super) release: ChunkRelease,
     pub(super) inlet: ProcessorInlet<S>,
+    /// Ends when fewer processors are wanted.
+    pub(super) post: Post,
     pub(super) chunk_size: ChunkSize,
     pub(super) batchers: BatchersOf<S, H>,
     pub(super) results: ChunkResults<S, H>,
@@ -70,6 +75,8 @@ where
     pub(super) turns: Arc<Turns>,
     /// Whether recent messages took long: then the watchdog gets the coordinates of the first message of each chunk.
     pub(super) is_slow: bool,
+    /// Messages that wait to be handled again.
+    pub(super) retry_queue: Arc<RetryQueue<SlotOf<S>>>,
 }
 
 /// The inlet had a chunk.
@@ -86,9 +93,20 @@ where
     type Event = ChunkTaken;
 
     async fn next(&mut self) -> Option<ChunkTaken> {
+        // The chunk before is settled and pushed: this processor holds nothing.
+        if self.post.is_over() {
+            return None;
+        }
         let max = NonZeroUsize::new(self.chunk_size.limit()).unwrap_or(NonZeroUsize::MIN);
-        let Self { inlet, chunk, .. } = self;
-        let some = poll_fn(|cx| inlet.poll_next(cx, max, chunk)).await;
+        let Self {
+            inlet, chunk, post, ..
+        } = self;
+        let some = poll_fn(|cx| match inlet.poll_next(cx, max, chunk) {
+            // After it has parked: see `Headcount`.
+            Poll::Pending if post.is_over() => Poll::Ready(false),
+            polled => polled,
+        })
+        .await;
         some.then_some(ChunkTaken)
     }
 
@@ -118,11 +136,15 @@ where
             let coordinates = self.results.coordinates_of_first(&chunk);
             self.turns.set_work(coordinates);
         }
-        self.prepare(&mut chunk).await;
+        prepare(&self.handler, &mut chunk).await;
         let returned = self.handle_chunk(&mut chunk).await;
         self.results
             .finish(&self.handler, &self.batchers, &mut chunk)
             .await;
+        if self.results.has_retries() {
+            let Self { results, inlet, .. } = self;
+            queue_retries(results, inlet, &self.retry_queue).await;
+        }
         chunk.clear();
         self.chunk = chunk;
         let now = clock::now();
@@ -143,6 +165,7 @@ where
             failed: counts.failed,
             forwarded: counts.forwarded,
             returned,
+            retried: counts.retried,
             elapsed,
         });
         // After a yield the time since `now` is not ours.
@@ -158,30 +181,6 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    /// Calls `prepare_messages` once for each run of messages that were not prepared yet. Messages that another processor gave
-    /// back are prepared already.
-    async fn prepare(&mut self, chunk: &mut [SlotOf<S>]) {
-        for run in chunk.chunk_by_mut(|a, b| a.is_prepared() == b.is_prepared()) {
-            if run[0].is_prepared() {
-                continue;
-            }
-            let handler = &self.handler;
-            let mut messages = SlotMessages(&mut *run);
-            let prepared = caught(async {
-                let mut chunk = Chunk::new(&mut messages);
-                handler.prepare_messages(&mut chunk).await
-            })
-            .await;
-            let Some(failure) = prepared.err() else {
-                continue;
-            };
-            let fault = failure.reason(Callback::PrepareMessages);
-            for slot in run.iter_mut().filter(|slot| slot.tracked.is_some()) {
-                slot.fault = Some(fault.clone());
-            }
-        }
-    }
-
     /// Handles the chunk. If a handler had to wait, returns how many messages were given back, which may be 0.
     async fn handle_chunk(&mut self, chunk: &mut [SlotOf<S>]) -> Option<usize> {
         self.begun = 0;
@@ -194,7 +193,11 @@ where
                 Err(payload) => payload,
             };
             let reason = Reason::panic(Callback::HandleMessage, payload);
-            self.results.fail(&mut chunk[self.begun - 1], reason);
+            let failed = &mut chunk[self.begun - 1];
+            if self.results.fail(failed, reason) && failed.key_hash().is_some() {
+                // Nothing was given back before: a handler that waits is polled where its panics are values.
+                return Some(self.give_back(&mut chunk[self.begun..]));
+            }
         }
     }
 
@@ -219,7 +222,9 @@ where
             }
             // Looked at before it is taken: a write here, just before the message is read, would stall that read.
             if slot.fault.is_some() {
-                self.results.fail_with_fault(slot);
+                if self.results.fail_with_fault(slot) && slot.key_hash().is_some() {
+                    return Some(returned.unwrap_or_else(|| self.give_back(left)));
+                }
                 continue;
             }
             let TrackedMessage { message, pending } = tracked;
@@ -236,7 +241,10 @@ where
                     }
                 }
             };
-            self.results.handled(index, slot, handled);
+            // The messages of its key behind it must wait, so the rest of the chunk goes back.
+            if self.results.handled(index, slot, handled) && slot.key_hash().is_some() {
+                return Some(returned.unwrap_or_else(|| self.give_back(left)));
+            }
         }
         returned
     }
@@ -267,10 +275,14 @@ where
             handler,
             batchers,
             early_acker: acker,
+            retry_queue,
             ..
         } = self;
         let finish_before = async {
             results.finish(handler, batchers, handled).await;
+            if results.has_retries() {
+                queue_retries(results, inlet, retry_queue).await;
+            }
             // After they are settled and pushed: from here on another processor may handle the next message of their keys.
             inlet.keep_last();
         };
@@ -282,10 +294,69 @@ where
     }
 }
 
+/// Calls `prepare_messages` once for each run of messages that were not prepared yet. Messages that another processor gave back are
+/// prepared already.
+pub(super) async fn prepare<H: Handler, K: Send>(
+    handler: &Arc<H>,
+    chunk: &mut [MessageSlot<H::In, K>],
+) {
+    for run in chunk.chunk_by_mut(|a, b| a.is_prepared() == b.is_prepared()) {
+        if run[0].is_prepared() {
+            continue;
+        }
+        let mut messages = SlotMessages(&mut *run);
+        let prepared = caught(async {
+            let mut chunk = Chunk::new(&mut messages);
+            handler.prepare_messages(&mut chunk).await
+        })
+        .await;
+        let Some(failure) = prepared.err() else {
+            continue;
+        };
+        let fault = failure.reason(Callback::PrepareMessages);
+        for slot in run.iter_mut().filter(|slot| slot.tracked.is_some()) {
+            // The first fault stays: a message whose key is unknown must not be handled later, out of order.
+            slot.fault.get_or_insert_with(|| fault.clone());
+        }
+    }
+}
+
+/// Moves the messages of a chunk that are to be handled again into the queue of those that wait, or back to their source if that queue is
+/// full. Called when the others of the chunk are settled and pushed.
+async fn queue_retries<S, H>(
+    results: &mut ChunkResults<S, H>,
+    inlet: &mut ProcessorInlet<S>,
+    queue: &RetryQueue<SlotOf<S>>,
+) where
+    S: Source<Producer: SourceProducer<Item = H::In>>,
+    H: Handler,
+{
+    for (slot, pause) in results.take_retries() {
+        let has_key = slot.key_hash().is_some();
+        let mut slot = slot;
+        // A message with a key stays: while it is at its source, later ones of its key could overtake it.
+        if !has_key && queue.room.is_crowded() {
+            match results.delay_at_source(slot, pause) {
+                Some(kept) => slot = kept,
+                None => continue,
+            }
+        }
+        queue.room.reserve(1).await;
+        if has_key {
+            // It is the last one of the chunk: the rest was given back.
+            inlet.detach_last(1);
+        } else {
+            inlet.detach_unordered(1);
+        }
+        queue.push(slot, 1, pause);
+    }
+    results.flush_delayed().await;
+}
+
 /// Acknowledges the message that is being handled, for `Message::ack_now`.
-struct EarlyAck<'a, A: Acknowledger> {
-    acker: &'a mut Acker<A>,
-    pending: &'a mut PendingAck<A::Token>,
+pub(super) struct EarlyAck<'a, A: Acknowledger> {
+    pub(super) acker: &'a mut Acker<A>,
+    pub(super) pending: &'a mut PendingAck<A::Token>,
 }
 
 impl<A: Acknowledger> ack_now::Settle for EarlyAck<'_, A> {

@@ -310,11 +310,11 @@ impl<S: Source> Actor for DeliveryActor<'_, S> {
             if state.is_ending() {
                 return None;
             }
-            if !state.paused {
+            if !state.is_paused() {
                 return Some(DeliveryEvent::Produce(demand));
             }
             watcher
-                .until(|state| !state.paused || state.is_ending())
+                .until(|state| !state.is_paused() || state.is_ending())
                 .await;
         }
     }
@@ -376,7 +376,7 @@ impl<S: Source> DeliveryActor<'_, S> {
         drop(outlet);
         let returned = poll_fn(|cx| lending.poll_returned(cx));
         let reader = match watcher
-            .run_until(returned, ControlState::stops_producing)
+            .run_until(returned, ControlState::stops_lending)
             .await
         {
             Some(reader) => reader,

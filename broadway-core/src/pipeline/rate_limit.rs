@@ -1,7 +1,7 @@
 //! The rate limit that the producers of a topology share.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -9,9 +9,13 @@ use tokio::sync::watch;
 
 use crate::{
     engine::clock,
-    machine::rate::{Allowance, Change, FixedWindow, InvalidAllowance, Rate, TokenBucket},
+    failure::FailurePolicy,
+    machine::rate::{Allowance, Change, InvalidAllowance, Rate},
     rate_limit::RateLimit,
 };
+
+/// The rate limiter of a topology, once it has one.
+pub(super) type SharedLimiter = Arc<OnceLock<RateLimiter>>;
 
 /// A rate machine behind a lock, and a signal for producers that wait.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub(super) struct RateLimiter {
 impl RateLimiter {
     pub(super) fn new(limit: RateLimit, now: Instant) -> Result<Self, InvalidAllowance> {
         Ok(Self {
-            rate: Mutex::new(rate(limit, now)?),
+            rate: Mutex::new(limit.machine(now)?),
             changes: watch::Sender::new(0),
         })
     }
@@ -83,13 +87,19 @@ impl RateLimiter {
             if burst(&current) == limit.burst() {
                 current.update(now, allowance, change);
             } else {
-                *current = rate(limit, now)?;
+                *current = limit.machine(now)?;
             }
         }
         // After the new rate is in place: a producer that wakes must see it.
         self.changes.send_modify(|changes| *changes += 1);
         Ok(())
     }
+}
+
+/// Returns the limiter of a policy's retries, if it has a budget.
+pub(super) fn budget_of(policy: &FailurePolicy) -> Option<RateLimiter> {
+    let budget = policy.retry.as_ref()?.budget?;
+    Some(RateLimiter::new(budget, clock::now()).expect("checked by validate"))
 }
 
 /// Until when nothing may pass, unless the limit is changed first.
@@ -109,14 +119,6 @@ impl Wait {
     pub(super) async fn over(mut self) {
         clock::within(self.left(), self.changes.changed()).await;
     }
-}
-
-fn rate(limit: RateLimit, now: Instant) -> Result<Rate, InvalidAllowance> {
-    let allowance = Allowance::new(limit.messages(), limit.interval())?;
-    Ok(match limit.burst() {
-        None => Rate::FixedWindow(FixedWindow::new(allowance, now)),
-        Some(burst) => Rate::TokenBucket(TokenBucket::new(allowance, burst, now)),
-    })
 }
 
 fn burst(rate: &Rate) -> Option<usize> {

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use super::{
     context::{ShutdownState, SourceInlet},
     settle::Acker,
-    tracked::{AckTarget, MessageSlot, SlotOf},
+    tracked::{AckTarget, MessageSlot, PendingAck, SlotOf},
 };
 use crate::{
     ack::{Acknowledger, Outcome},
@@ -111,12 +111,18 @@ fn is_redelivered<T, A: Acknowledger>(
     acker: &mut Acker<A>,
     slot: &MessageSlot<T, A::Token>,
 ) -> bool {
-    let Some(tracked) = &slot.tracked else {
-        return false;
-    };
-    match &tracked.pending.target {
+    let tracked = slot.tracked.as_ref();
+    tracked.is_some_and(|tracked| is_released(acker, &tracked.pending))
+}
+
+/// Whether a drain releases a message: its source delivers it again.
+pub(super) fn is_released<A: Acknowledger>(
+    acker: &mut Acker<A>,
+    pending: &PendingAck<A::Token>,
+) -> bool {
+    match &pending.target {
         AckTarget::Source(token) => {
-            let entry = acker.acknowledger(tracked.pending.ack_ref.acknowledger());
+            let entry = acker.acknowledger(pending.ack_ref.acknowledger());
             // If `redelivers` panics, the message is handled.
             guarded(|| entry.acknowledger.redelivers(token)).unwrap_or(false)
         }

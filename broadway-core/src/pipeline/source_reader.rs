@@ -116,7 +116,7 @@ impl<S: Source> SourceReader<S> {
             delivered,
         };
         // A limited producer stays with its task, which waits for the limit.
-        (report, was_quick && self.intake.limiter.is_none())
+        (report, was_quick && !self.intake.is_limited())
     }
 
     /// Returns what processors found, once.
@@ -150,7 +150,7 @@ impl<S: Source> SourceReader<S> {
 
 impl<S: Source> Pull<SlotOf<S>> for Box<SourceReader<S>> {
     fn pull(&mut self, max: NonZeroUsize, out: &mut Vec<SlotOf<S>>) -> Pulled {
-        if self.control.stops_producing() {
+        if self.control.stops_lending(self.intake.source) {
             return Pulled::Return;
         }
         let is_timed = self.pulls.is_multiple_of(TIMED_EVERY);

@@ -2,22 +2,30 @@
 
 mod handler_tasks;
 mod open_close;
+mod source_bound;
 mod spawn_loops;
+mod workers;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    iter,
+    sync::{Arc, Weak},
+};
 
 use futures_util::future::BoxFuture;
 
-use self::handler_tasks::HandlerTasks;
+use self::{handler_tasks::HandlerTasks, source_bound::SourceBound};
 use super::{
+    autoscale,
     config::{OnDrain, Options, Pipeline, Processors},
     context::{PipelineContext, ShutdownState, SourceLink, dispatch},
     describe::Description,
     intake::{Intake, OpenProducer},
+    live::{LiveParts, LiveSettings},
     message_info::MessageDescriber,
     push::PushIntake,
     pusher::PushTarget,
-    rate_limit::RateLimiter,
+    rate_limit::{self, RateLimiter, SharedLimiter},
+    retry::{RetryQueue, RetryRoom},
     source_reader::{LentReaders, lendings},
     supervisor::Supervisor,
     topology::{Topology, TopologyState},
@@ -26,10 +34,12 @@ use super::{
 };
 use crate::{
     batcher_key::BatcherKey,
-    engine::{clock, control::Control, link::Link, runtime},
+    caught::guarded,
+    engine::{clock, control::Control, link::Link, runtime, task_ids::TaskIds},
     error::StartError,
+    failure::FailurePolicy,
     handler::Handler,
-    machine::link_bound::LinkBound,
+    running::{PipelineControl, RunningPipeline},
     source::{AcknowledgerOf, OpenContext, Source, SourceProducer},
     telemetry::Event,
 };
@@ -66,31 +76,48 @@ where
     H: Handler,
 {
     let Pipeline {
-        source,
+        sources,
         handler,
         options,
     } = pipeline;
     let mut problems = validate::problems(&options);
-    let of_source = source.check().into_iter();
-    problems.extend(of_source.map(|problem| problem.within("source")));
+    for (source, name) in sources.iter().zip(&options.sources.names) {
+        let section = match sources.len() {
+            1 => "source".to_owned(),
+            _ => format!("sources.{name}"),
+        };
+        let of_source = source.check().into_iter();
+        problems.extend(of_source.map(|problem| problem.within(&section)));
+    }
+    let of_handler = handler.check().into_iter();
+    problems.extend(of_handler.map(|problem| problem.within("handler")));
     if !problems.is_empty() {
         return Err(StartError::Invalid(problems));
     }
     runtime::current()?;
-    TopologyBuilder::new(source, handler, options).start().await
+    TopologyBuilder::new(sources, handler, options)
+        .start()
+        .await
 }
 
 /// Builds the parts that the loops of a topology share, and spawns the loops.
 struct TopologyBuilder<S: Source, H: Handler> {
-    source: Arc<S>,
+    sources: Vec<Arc<S>>,
+    /// The index of the source of each producer.
+    source_of: Vec<usize>,
+    limiter: SharedLimiter,
     handler: Arc<H>,
     options: Options<H>,
     context: Arc<PipelineContext<AcknowledgerOf<S>>>,
     describer: Arc<MessageDescriber<S>>,
     control: Arc<Control>,
     shutdown: Arc<ShutdownState>,
-    link: SourceLink<S>,
+    link: Arc<SourceLink<S>>,
+    bound: SourceBound,
+    /// The tasks that run handlers.
+    handler_ids: Arc<TaskIds>,
     readers: LentReaders<S>,
+    retry_queue: Arc<RetryQueue<SlotOf<S>>>,
 }
 
 impl<S, H> TopologyBuilder<S, H>
@@ -98,47 +125,60 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    fn new(source: S, handler: H, mut options: Options<H>) -> Self {
-        let context = Arc::new(PipelineContext::new(options.emitter()));
+    fn new(sources: Vec<S>, handler: H, mut options: Options<H>) -> Self {
+        let each = options.sources.producers_of_each(options.producers);
+        let of_source = |(source, producers)| iter::repeat_n(source, producers);
+        let source_of: Vec<_> = each.into_iter().enumerate().flat_map(of_source).collect();
+        let producers = source_of.len();
+        let may_release = options.on_drain == OnDrain::Release;
+        let control = Arc::new(Control::new(may_release, sources.len()));
+        let limit = options.drain_timeout;
+        let shutdown = Arc::new(ShutdownState::new(producers, limit, limit));
+        let (emitter, on_failure) = (options.emitter(), options.on_failure.clone());
+        let cap = options.caps.cap();
+        let context = PipelineContext::new(emitter, on_failure, &control, &shutdown, cap);
+        let context = Arc::new(context);
         let partition_by = options.processors.partition_by.clone();
         let keeps_order = partition_by.is_some();
         let describer = MessageDescriber::new(&context, partition_by);
-        let bound = source_bound(&options.processors, options.producers);
-        let link = Link::bounded_beside(dispatch(keeps_order), bound, SlotOf::<S>::is_pushed);
-        let may_release = options.on_drain == OnDrain::Release;
-        let shutdown = ShutdownState::new(
-            options.producers,
-            options.drain_timeout,
-            options.drain_timeout,
-        );
-        let readers = lendings(options.producers);
+        let bound = SourceBound::new(&options.processors, producers);
+        let first_bound = bound.of(options.processors.concurrency);
+        let side_by_side = options.processors.in_flight.is_some();
+        let dispatch = dispatch(keeps_order, side_by_side);
+        let link = Link::bounded_beside(dispatch, first_bound, SlotOf::<S>::is_pushed);
+        let readers = lendings(producers);
+        let room = RetryRoom::new(options.waiting_max, in_flight_max(&options.processors));
+        let room = Arc::new(room);
+        let retry_queue = RetryQueue::new(&room, rate_limit::budget_of(&options.on_failure));
         Self {
-            source: Arc::new(source),
+            sources: sources.into_iter().map(Arc::new).collect(),
+            source_of,
+            limiter: SharedLimiter::default(),
             handler: Arc::new(handler),
             options,
             context,
             describer: Arc::new(describer),
-            control: Arc::new(Control::new(may_release)),
-            shutdown: Arc::new(shutdown),
-            link,
+            control,
+            shutdown,
+            link: Arc::new(link),
+            bound,
+            handler_ids: Arc::default(),
             readers,
+            retry_queue: Arc::new(retry_queue),
         }
     }
 
     async fn start(self) -> Result<Topology<H::In>, StartError> {
-        let limiter = self.options.rate_limit.map(|limit| {
-            Arc::new(RateLimiter::new(limit, clock::now()).expect("checked by validate"))
-        });
+        if let Some(limit) = self.options.rate_limit {
+            let limiter = RateLimiter::new(limit, clock::now()).expect("checked by validate");
+            let _is_first = self.limiter.set(limiter);
+        }
         let opened = self.open_all().await?;
-        Ok(self.run(opened, limiter.as_ref()))
+        Ok(self.run(opened))
     }
 
     /// Spawns the loops.
-    fn run(
-        self,
-        opened: Vec<OpenProducer<S>>,
-        limiter: Option<&Arc<RateLimiter>>,
-    ) -> Topology<H::In> {
+    fn run(self, opened: Vec<OpenProducer<S>>) -> Topology<H::In> {
         let push = Arc::new(PushIntake::<S>::new(
             self.link.outlet_unrequested(),
             self.options.processors.partition_by.clone(),
@@ -146,26 +186,43 @@ where
             Arc::clone(&self.context),
         ));
         let push_target: Arc<dyn PushTarget<H::In>> = Arc::clone(&push) as _;
-        let topology = self.topology_state(limiter.cloned());
+        let topology = self.topology_state();
         // Before any loop is spawned: the first handler may push.
         for pusher in &self.options.pushers {
             pusher.connect(&push_target);
         }
+        let state: Weak<dyn PipelineControl> = Arc::downgrade(&topology) as _;
+        let running = RunningPipeline::new(&self.options.name, state);
+        // A panic of it must not leave a topology half started; the handler works without the handle.
+        let _ = guarded(|| self.handler.on_start(&running));
         // From the last layer to the first, so that each loop finds those that take from it.
-        let mut handler_tasks = HandlerTasks::default();
-        let batch_layer = self.spawn_batch_layer(&mut handler_tasks);
-        let processors = self.spawn_processors(&batch_layer.batchers, &mut handler_tasks);
-        // Before a producer delivers: a handler that waits for its own topology must be found in this list.
-        topology.set_handler_tasks(handler_tasks.take_ids());
+        let handler_tasks = Arc::new(HandlerTasks::new(
+            self.options.blocked_after,
+            self.context.emitter.clone(),
+            Arc::clone(&self.handler_ids),
+        ));
+        let mut batch_layer = self.spawn_batch_layer(&handler_tasks);
+        self.spawn_retries(&mut batch_layer.timers);
+        let (crew, processors) = self.spawn_processors(&batch_layer.batchers, &handler_tasks);
+        topology.live.connect(LiveParts {
+            processors: Arc::downgrade(&crew),
+            batchers: batch_layer.live,
+            batch_processors: batch_layer.crews.iter().map(Arc::downgrade).collect(),
+        });
+        let mut timers = batch_layer.timers;
+        if let Some(range) = self.options.processors.autoscale.clone() {
+            let (crew, topology) = (Arc::clone(&crew), Arc::downgrade(&topology));
+            timers.spawn_infallible(Box::pin(autoscale::run(range, crew, topology)));
+        }
         let supervisor = Supervisor {
             topology: Arc::clone(&topology),
             processors,
-            _watched: handler_tasks.watch(self.options.blocked_after, self.context.emitter.clone()),
-            producers: self.spawn_producers(opened, limiter),
+            producers: self.spawn_producers(opened),
             batch_processors: batch_layer.processors,
-            timers: batch_layer.timers,
+            timers,
             batchers: batch_layer.closable,
             shutdown: Arc::clone(&self.shutdown),
+            crews: batch_layer.crews.into_iter().chain([crew]).collect(),
             started: self.context.started,
             push,
             link_release: Some(Box::pin(self.link_release().run())),
@@ -175,7 +232,7 @@ where
         Topology::new(topology, push_target)
     }
 
-    fn topology_state(&self, limiter: Option<Arc<RateLimiter>>) -> Arc<TopologyState> {
+    fn topology_state(&self) -> Arc<TopologyState> {
         let description = Description::of(&self.options);
         let emitter = self.context.emitter.clone();
         emitter.emit(&Event::TopologyStarted {
@@ -184,24 +241,24 @@ where
             batchers: description.batchers.len(),
         });
         Arc::new(TopologyState {
-            description,
+            live: LiveSettings::new(description),
             control: Arc::clone(&self.control),
-            limiter,
+            limiter: Arc::clone(&self.limiter),
             emitter,
             drain_timeout: self.options.drain_timeout,
             counters: Arc::clone(&self.context.counters),
             result: TopologyState::no_result(),
-            handler_tasks: OnceLock::new(),
+            handler_ids: Arc::clone(&self.handler_ids),
         })
     }
 
     /// Opens all producers at once: members of a consumer group find each other sooner that way. If one fails, closes the others.
     async fn open_all(&self) -> Result<Vec<OpenProducer<S>>, StartError> {
         let mut opened: Vec<Option<S::Producer>> = Vec::new();
-        opened.resize_with(self.options.producers, || None);
+        opened.resize_with(self.source_of.len(), || None);
         let mut opening = Vec::new();
         for (index, place) in opened.iter_mut().enumerate() {
-            let (source, context) = (&self.source, self.open_context(index));
+            let (source, context) = (self.source(index), self.open_context(index));
             let open: BoxFuture<'_, _> = Box::pin(async move {
                 *place = Some(source.open(&context).await?);
                 Ok(())
@@ -228,17 +285,13 @@ where
     }
 
     fn open_context(&self, producer: usize) -> OpenContext {
-        let Processors {
-            concurrency,
-            max_demand,
-            ..
-        } = &self.options.processors;
         OpenContext {
             pipeline: Arc::from(self.options.name.as_str()),
             producer,
-            producers: self.options.producers,
-            in_flight_max: 2 * concurrency * max_demand,
+            producers: self.source_of.len(),
+            in_flight_max: in_flight_max(&self.options.processors),
             batch_size_max: self.batch_size_max(),
+            retry_attempts: self.retry_attempts(),
             emitter: self.context.emitter.clone(),
         }
     }
@@ -253,62 +306,38 @@ where
         max
     }
 
-    fn intake(&self, producer: usize, limiter: Option<&Arc<RateLimiter>>) -> Intake<S> {
+    /// The most attempts of the retry policies, of the pipeline and of its batchers.
+    fn retry_attempts(&self) -> Option<u32> {
+        let batching = self.options.batching.iter();
+        let of_batchers = batching.filter_map(|(_, batching)| batching.on_failure.as_ref());
+        let policies = of_batchers.chain([&self.options.on_failure]);
+        let retries = policies.filter_map(FailurePolicy::retry);
+        retries.map(|retry| retry.schedule.attempts_max).max()
+    }
+
+    /// The source of a producer.
+    fn source(&self, producer: usize) -> &Arc<S> {
+        &self.sources[self.source_of[producer]]
+    }
+
+    fn intake(&self, producer: usize) -> Intake<S> {
         Intake {
             context: Arc::clone(&self.context),
             outlet: Arc::new(self.link.outlet(self.options.processors.max_demand)),
-            limiter: limiter.map(Arc::clone),
+            limiter: Arc::clone(&self.limiter),
+            cap: self.context.cap.clone(),
+            size_of: self.options.caps.bytes_max.clone(),
+            reserved: 0,
             partition_by: self.options.processors.partition_by.clone(),
             producer,
+            source: self.source_of[producer],
             accepted: Vec::new(),
         }
     }
 }
 
-/// Returns how many messages may be requested from the producers or wait for the processors: what each processor may take, and at least
-/// `max_demand` for each producer.
-fn source_bound<T>(processors: &Processors<T>, producers: usize) -> LinkBound {
-    let Processors {
-        concurrency,
-        max_demand,
-        min_demand,
-        ..
-    } = *processors;
-    let min_demand = min_demand.unwrap_or(max_demand / 2);
-    let max = concurrency.max(producers) * max_demand;
-    // Requested at once: what one producer's share leaves above its minimum. Producers that are asked and have nothing keep up to
-    // `max_demand` each, so with a larger step the last one would not be asked again.
-    let share = max.div_ceil(producers);
-    let step = share - share * min_demand / max_demand;
-    LinkBound::new(max, max - step).expect("checked by validate")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns the bound's `max` and `min`.
-    fn bound(processors: &Processors<u64>, producers: usize) -> (usize, usize) {
-        let bound = source_bound(processors, producers);
-        (bound.max(), bound.min())
-    }
-
-    #[test]
-    fn the_last_producer_is_asked_while_the_others_hold_what_they_were_asked_for() {
-        let processors = Processors::new(2).max_demand(100);
-        assert_eq!(bound(&processors, 1), (200, 100));
-        for producers in [2, 5, 64] {
-            let (max, min) = bound(&processors, producers);
-            assert_eq!(max, producers * 100);
-            assert!(min >= (producers - 1) * 100, "{producers}: {min}");
-        }
-    }
-
-    #[test]
-    fn a_lower_minimum_asks_later() {
-        let processors = Processors::new(1).max_demand(100).min_demand(0);
-        assert_eq!(bound(&processors, 1), (100, 0));
-        // Not below what the other producer may hold.
-        assert_eq!(bound(&processors, 2), (200, 100));
-    }
+/// Returns how many messages may be with the processors and wait for them.
+fn in_flight_max<T>(processors: &Processors<T>) -> usize {
+    let waiting = processors.concurrency * processors.max_demand;
+    waiting + processors.handled_max()
 }

@@ -18,13 +18,13 @@ use futures_util::future::{self, BoxFuture};
 use self::exit_report::report_exit;
 use super::{
     context::{Closable, ShutdownState},
+    crew::Resize,
     topology::{RunResult, TopologyState},
 };
 use crate::{
     engine::{
         clock,
         spawn::{self, TaskSet},
-        watchdog::Watched,
     },
     error::RunError,
     telemetry::Event,
@@ -44,8 +44,8 @@ pub(super) struct Supervisor {
     pub(super) push: Arc<dyn Closable>,
     /// Releases the messages in the link. Taken by a drain that releases.
     pub(super) link_release: Option<BoxFuture<'static, ()>>,
-    /// Reports blocked handlers until it is dropped.
-    pub(super) _watched: Arc<Watched>,
+    /// Makes more processors and batch processors, until it is dropped. The handle has weak pointers.
+    pub(super) crews: Vec<Arc<dyn Resize>>,
 }
 
 /// Counts the messages that are done and that the source repeats all the same. Called after a run that failed.
@@ -155,6 +155,7 @@ impl Supervisor {
     }
 
     async fn close_producers(&mut self) -> Result<(), RunError> {
+        self.crews.clear();
         self.timers.abort().await;
         let mut result = Ok(());
         // Each producer limits its own `stop` and `close`. This limit is for one that blocks its thread between awaits.

@@ -1,28 +1,30 @@
-//! The handle of a running pipeline: [`Topology`].
+//! The handle of a running pipeline: [`Topology`]. What it changes while the pipeline runs is in `live_control`.
 
-use std::{
-    collections::HashSet,
-    fmt,
-    pin::pin,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+mod live_control;
+mod running_batcher;
+
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::{self, BoxFuture};
-use tokio::{sync::watch, task};
+use tokio::sync::watch;
 
+pub use self::running_batcher::RunningBatcher;
 use super::{
-    describe::Description,
+    live::LiveSettings,
     pusher::PushTarget,
-    rate_limit::RateLimiter,
+    rate_limit::{RateLimiter, SharedLimiter},
     receipt::{PushError, Pushed, Receipt},
     totals::{Counters, Totals},
 };
 use crate::{
-    engine::{control::Control, signal},
+    engine::{clock, control::Control, signal, task_ids::TaskIds},
     error::{Problem, RunError},
-    machine::{rate::Change, stop_signals::StopRequest},
+    machine::{
+        rate::{Change, InvalidAllowance},
+        stop_signals::StopRequest,
+    },
     rate_limit::RateLimit,
+    running::PipelineControl,
     telemetry::{DrainCause, Emitter, Event},
 };
 
@@ -45,15 +47,15 @@ pub(super) type RunResult = Result<Totals, RunError>;
 
 /// What the handle needs of a running topology, whatever its source and its items.
 pub(super) struct TopologyState {
-    pub(super) description: Description,
+    pub(super) live: LiveSettings,
     pub(super) control: Arc<Control>,
-    pub(super) limiter: Option<Arc<RateLimiter>>,
+    pub(super) limiter: SharedLimiter,
     pub(super) emitter: Emitter,
     pub(super) drain_timeout: Duration,
     pub(super) counters: Arc<Counters>,
     pub(super) result: watch::Sender<Option<RunResult>>,
-    /// The tasks that run handlers. Empty until they are spawned.
-    pub(super) handler_tasks: OnceLock<HashSet<task::Id>>,
+    /// The tasks that run handlers.
+    pub(super) handler_ids: Arc<TaskIds>,
 }
 
 impl<T: Send + 'static> Topology<T> {
@@ -157,26 +159,26 @@ impl<T: Send + 'static> Topology<T> {
         self.state.resume();
     }
 
-    /// Whether producers are paused.
+    /// Whether all producers are paused. See also [`pause_source`](Self::pause_source).
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.state.control.state().paused
+        self.state.control.state().is_paused()
     }
 
-    /// Returns the rate limit that was set last, or `None` if the pipeline was started without one.
+    /// Returns the rate limit that was set last, or `None` if none was.
     #[must_use]
     pub fn rate_limit(&self) -> Option<RateLimit> {
-        Some(self.state.limiter.as_ref()?.limit())
+        self.state.rate_limit()
     }
 
     /// Changes the rate limit when the current interval ends. A token bucket changes at once and keeps its level.
     ///
     /// A limit of the other kind, or with another burst, replaces the old one at once, as
-    /// [`reset_rate_limit`](Self::reset_rate_limit) does.
+    /// [`reset_rate_limit`](Self::reset_rate_limit) does. The first limit of a pipeline that was started without one applies at once.
     ///
     /// # Errors
     ///
-    /// Fails, and changes nothing, if the limit is [invalid](RateLimit#errors) or if the pipeline was started without one.
+    /// Fails, and changes nothing, if the limit is [invalid](RateLimit#errors).
     pub fn set_rate_limit(&self, limit: RateLimit) -> Result<(), Problem> {
         self.state.update_rate_limit(limit, Change::AtIntervalEnd)
     }
@@ -243,12 +245,6 @@ impl<T: Send + 'static> Topology<T> {
     pub fn totals(&self) -> Totals {
         self.state.counters.totals()
     }
-
-    /// Returns the shape of the topology.
-    #[must_use]
-    pub fn describe(&self) -> &Description {
-        &self.state.description
-    }
 }
 
 impl<T: Send + 'static> Drop for Topology<T> {
@@ -261,22 +257,39 @@ impl<T: Send + 'static> Drop for Topology<T> {
 impl<T: Send + 'static> fmt::Debug for Topology<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Topology")
-            .field("description", self.describe())
+            .field("description", &self.describe())
             .field("totals", &self.totals())
             .finish()
     }
 }
 
 /// What the handle does, whatever its items. The futures are boxed: their code is compiled here, and not in the crate of each user.
+impl PipelineControl for TopologyState {
+    fn add_pause(&self) {
+        if self.control.add_pause() {
+            self.emitter.emit(&Event::Paused);
+        }
+    }
+
+    fn remove_pause(&self) {
+        if self.control.remove_pause() {
+            self.emitter.emit(&Event::Resumed);
+        }
+    }
+
+    fn begin_drain(&self) {
+        TopologyState::begin_drain(self, DrainCause::Asked, self.drain_timeout);
+    }
+
+    fn emit(&self, event: &Event<'_>) {
+        self.emitter.emit(event);
+    }
+}
+
 impl TopologyState {
     /// Returns the place for a result that is not published yet.
     pub(super) fn no_result() -> watch::Sender<Option<RunResult>> {
         watch::Sender::new(None)
-    }
-
-    /// Sets which tasks run handlers, once they are spawned.
-    pub(super) fn set_handler_tasks(&self, tasks: HashSet<task::Id>) {
-        let _is_first = self.handler_tasks.set(tasks);
     }
 
     fn wait(&self) -> BoxFuture<'_, RunResult> {
@@ -340,26 +353,33 @@ impl TopologyState {
     }
 
     fn update_rate_limit(&self, limit: RateLimit, change: Change) -> Result<(), Problem> {
-        let Some(limiter) = &self.limiter else {
-            return Err(Problem::new(
-                "rate_limit",
-                "the pipeline was started without one: set one before start",
-            ));
-        };
         if let Some((option, message)) = limit.problems().into_iter().next() {
             return Err(Problem::new(option, message));
         }
-        limiter
-            .update(limit, change)
-            .map_err(|error| Problem::new("rate_limit", error.to_string()))
+        let invalid = |error: InvalidAllowance| Problem::new("rate_limit", error.to_string());
+        if self.limiter.get().is_none() {
+            let first = RateLimiter::new(limit, clock::now()).map_err(invalid)?;
+            if self.limiter.set(first).is_ok() {
+                // Producers that are lent go back to their tasks, which wait for the limit.
+                self.control.limit();
+                return Ok(());
+            }
+        }
+        let Some(limiter) = self.limiter.get() else {
+            return Ok(());
+        };
+        limiter.update(limit, change).map_err(invalid)
+    }
+
+    fn rate_limit(&self) -> Option<RateLimit> {
+        Some(self.limiter.get()?.limit())
     }
 
     /// Fails if the current task runs handlers of this topology.
     fn check_outside(&self) -> Result<(), RunError> {
-        let (workers, task) = (self.handler_tasks.get(), task::try_id());
-        match (workers, task) {
-            (Some(workers), Some(task)) if workers.contains(&task) => Err(RunError::InsideHandler),
-            _ => Ok(()),
+        match self.handler_ids.contains_current() {
+            true => Err(RunError::InsideHandler),
+            false => Ok(()),
         }
     }
 

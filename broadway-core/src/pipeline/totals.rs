@@ -30,14 +30,16 @@ pub struct Totals {
     /// Released without being handled: another consumer owns them now, or the topology drained and their source delivers them
     /// again.
     pub released: u64,
+    /// Not handled: their source keeps them for a time, and then delivers them again.
+    pub delayed: u64,
 }
 
 impl Totals {
     /// Messages that were received and not settled yet. At least the true number while the topology runs.
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
-        self.received
-            .saturating_sub(self.done + self.failed + self.resolved + self.released)
+        let settled = self.done + self.failed + self.resolved + self.released + self.delayed;
+        self.received.saturating_sub(settled)
     }
 }
 
@@ -49,6 +51,7 @@ pub(super) struct OutcomeCounts {
     /// Failed, and resolved by `handle_failed`.
     pub(super) resolved: usize,
     pub(super) released: usize,
+    pub(super) delayed: usize,
 }
 
 impl OutcomeCounts {
@@ -57,6 +60,7 @@ impl OutcomeCounts {
             Outcome::Done => self.done += 1,
             Outcome::Failed(_) => self.failed += 1,
             Outcome::Released => self.released += 1,
+            Outcome::Delayed(_) => self.delayed += 1,
         }
     }
 
@@ -66,18 +70,20 @@ impl OutcomeCounts {
             failed,
             resolved,
             released,
+            delayed,
         } = *self;
         Settlement {
             done,
             failed,
             resolved,
             released,
+            delayed,
             latencies,
         }
     }
 
     pub(super) fn total(&self) -> usize {
-        self.done + self.failed + self.resolved + self.released
+        self.done + self.failed + self.resolved + self.released + self.delayed
     }
 }
 
@@ -89,6 +95,7 @@ pub(super) struct Counters {
     failed: AtomicU64,
     resolved: AtomicU64,
     released: AtomicU64,
+    delayed: AtomicU64,
     /// How many callers wait in [`wait_idle`](Self::wait_idle).
     idle_waiters: AtomicUsize,
     idle: Notify,
@@ -105,6 +112,7 @@ impl Counters {
             (&self.failed, counts.failed),
             (&self.resolved, counts.resolved),
             (&self.released, counts.released),
+            (&self.delayed, counts.delayed),
         ] {
             if n > 0 {
                 counter.fetch_add(n as u64, Ordering::SeqCst);
@@ -127,6 +135,7 @@ impl Counters {
             failed: read(&self.failed),
             resolved: read(&self.resolved),
             released: read(&self.released),
+            delayed: read(&self.delayed),
         };
         totals.received = read(&self.received);
         totals

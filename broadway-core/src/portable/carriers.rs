@@ -10,12 +10,10 @@ use bytes::Bytes;
 
 use super::{ENCODING, KEY, TIME};
 use crate::{
+    dead_letter::headers::ORIGIN,
     header::{Header, HeaderValue},
     publisher::Outgoing,
 };
-
-/// The header that marks a dead letter.
-const ORIGIN: &str = "broadway-origin";
 
 /// The encoding of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

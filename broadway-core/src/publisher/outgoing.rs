@@ -1,29 +1,16 @@
 //! [`Outgoing`]: a message to be sent, in terms that all brokers share.
 
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 
 use crate::{
-    error::Reason,
     header::{Header, HeaderName, HeaderValue},
     message::Record,
 };
 
-/// The header of a dead letter with the reason of the failure.
-const REASON: &str = "broadway-reason";
-/// The header of a dead letter with the coordinates of its record.
-const ORIGIN: &str = "broadway-origin";
-/// The header of a dead letter with the time of its record.
-const TIME: &str = "broadway-time";
 /// The headers that continue a trace, by W3C Trace Context and Baggage.
 const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
-/// The most bytes of a reason that a dead letter carries: brokers limit headers.
-const REASON_BYTES_MAX: usize = 1_024;
-
 /// A message to be sent by a [`Publisher`](crate::Publisher).
 ///
 /// | here | Kafka | RabbitMQ | SQS | Pub/Sub |
@@ -92,29 +79,6 @@ impl Outgoing {
         outgoing.time = record.time();
         record.for_each_header(&mut |header| outgoing.headers.push(header));
         outgoing
-    }
-
-    /// Creates a dead letter: a copy of the [record](Self::from_record) with the headers `broadway-origin` (its [`id`](Record::id)),
-    /// `broadway-reason` (why it failed, at most 1,024 bytes) and `broadway-time` (its time, in milliseconds since 1970, as text).
-    ///
-    /// The broker dates a dead letter when it arrives: with the time of the record, retention could delete it at once. If a dead letter
-    /// fails again, its own headers replace the earlier ones.
-    pub fn dead_letter<R: Record>(record: &R, reason: &Reason) -> Self {
-        let mut text = reason.to_string();
-        text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
-        let mut letter = Self::from_record(record);
-        letter.headers.retain(|header| {
-            [ORIGIN, REASON, TIME]
-                .iter()
-                .all(|name| header.name != *name)
-        });
-        letter = letter.header(ORIGIN, record.id()).header(REASON, text);
-        if let Some(time) = letter.time.take()
-            && let Some(since) = time.duration_since(UNIX_EPOCH).ok()
-        {
-            letter = letter.header(TIME, since.as_millis().to_string());
-        }
-        letter
     }
 
     /// Sets the key: messages of one key keep their order, if the broker has an order.
@@ -195,18 +159,14 @@ impl Outgoing {
         self.time
     }
 
-    /// Returns whether it is a [dead letter](Self::dead_letter), or a copy of one. For connectors: properties that made the original
-    /// expire, or sent it to several places, must not apply to its dead letter.
-    #[must_use]
-    pub fn is_dead_letter(&self) -> bool {
-        self.origin().is_some()
+    /// Keeps the headers for which `keep` returns `true`.
+    pub(crate) fn retain_headers(&mut self, keep: impl FnMut(&Header) -> bool) {
+        self.headers.retain(keep);
     }
 
-    /// Returns the [`id`](Record::id) of the record of a dead letter: the last `broadway-origin`.
-    #[must_use]
-    pub fn origin(&self) -> Option<&str> {
-        let origins = self.headers.iter().filter(|header| header.name == ORIGIN);
-        origins.last()?.value.as_str()
+    /// Removes the time, and returns it.
+    pub(crate) fn take_time(&mut self) -> Option<SystemTime> {
+        self.time.take()
     }
 
     /// Returns payload, key and headers by value, for clients that take ownership.

@@ -78,11 +78,13 @@ pub struct OpenContext {
     pub(crate) producers: usize,
     pub(crate) in_flight_max: usize,
     pub(crate) batch_size_max: usize,
+    pub(crate) retry_attempts: Option<u32>,
     pub(crate) emitter: Emitter,
 }
 
 impl OpenContext {
-    /// Creates a context for tests of a connector without a pipeline: pipeline `"test"`, one producer, no batchers, no observer.
+    /// Creates a context for tests of a connector without a pipeline: pipeline `"test"`, one producer, no batchers, no
+    /// retries, no observer.
     #[must_use]
     pub fn for_test() -> Self {
         Self {
@@ -91,6 +93,7 @@ impl OpenContext {
             producers: 1,
             in_flight_max: 1_000,
             batch_size_max: 0,
+            retry_attempts: None,
             emitter: Emitter::silent("test"),
         }
     }
@@ -120,6 +123,13 @@ impl OpenContext {
     #[must_use]
     pub fn with_batch_size_max(mut self, size: usize) -> Self {
         self.batch_size_max = size;
+        self
+    }
+
+    /// Sets [`retry_attempts`](Self::retry_attempts).
+    #[must_use]
+    pub fn with_retry_attempts(mut self, attempts: Option<u32>) -> Self {
+        self.retry_attempts = attempts;
         self
     }
 
@@ -154,6 +164,15 @@ impl OpenContext {
     #[must_use]
     pub fn batch_size_max(&self) -> usize {
         self.batch_size_max
+    }
+
+    /// Returns how often the pipeline, or one of its batchers, handles a failed message at most, by its
+    /// [`Retry::attempts`](crate::Retry::attempts); `None` if it retries nothing.
+    ///
+    /// A source compares it with the broker's own limit: see [`DeliveryLimit`](crate::connector::DeliveryLimit).
+    #[must_use]
+    pub fn retry_attempts(&self) -> Option<u32> {
+        self.retry_attempts
     }
 
     /// Returns the emitter, through which the source reports its events.

@@ -5,14 +5,17 @@
 //!
 //! `tests/link-model` settles shares in every order.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     ack::Outcome,
     error::{Callback, Reason},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         into_inner,
     },
 };
@@ -29,6 +32,8 @@ struct SharedSettlement {
     failed: OnceLock<Reason>,
     /// Whether a share was released.
     released: AtomicBool,
+    /// The longest delay of a share, in nanoseconds, plus 1; 0 if none was delayed.
+    delayed: AtomicU64,
     /// Never locked: the mutex only makes the function `Sync`.
     settle: Mutex<SettleFn>,
 }
@@ -41,6 +46,7 @@ impl Share {
         let settlement = SharedSettlement {
             failed: OnceLock::new(),
             released: AtomicBool::new(false),
+            delayed: AtomicU64::new(0),
             settle: Mutex::new(Box::new(settle)),
         };
         Self {
@@ -72,6 +78,12 @@ impl Share {
                 let _ = settlement.failed.set(reason);
             }
             Outcome::Released => settlement.released.store(true, Relaxed),
+            Outcome::Delayed(time) => {
+                let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+                settlement
+                    .delayed
+                    .fetch_max(nanos.saturating_add(1), Relaxed);
+            }
         }
         // After the outcome is noted. Of shares that are settled at the same time, exactly one gets the value; `Arc::try_unwrap` could
         // give it to none.
@@ -84,10 +96,12 @@ impl Share {
 impl SharedSettlement {
     /// Settles the event with the worst outcome of its shares.
     fn settle(self) {
-        let outcome = match self.failed.into_inner() {
-            Some(reason) => Outcome::Failed(reason),
-            None if self.released.load(Relaxed) => Outcome::Released,
-            None => Outcome::Done,
+        let delay = self.delayed.load(Relaxed).checked_sub(1);
+        let outcome = match (self.failed.into_inner(), delay) {
+            (Some(reason), _) => Outcome::Failed(reason),
+            (None, Some(nanos)) => Outcome::Delayed(Duration::from_nanos(nanos)),
+            (None, None) if self.released.load(Relaxed) => Outcome::Released,
+            (None, None) => Outcome::Done,
         };
         let settle = self.settle.into_inner();
         settle.unwrap_or_else(PoisonError::into_inner)(outcome);

@@ -15,6 +15,7 @@ pub(super) const fn trigger_name(trigger: Trigger) -> &'static str {
         Trigger::Size => "size",
         Trigger::Bytes => "bytes",
         Trigger::Timeout => "timeout",
+        Trigger::Idle => "idle",
         Trigger::Flush => "flush",
         Trigger::Split => "split",
         Trigger::Limit => "limit",
@@ -36,6 +37,8 @@ pub enum DrainCause {
     SourceEnded,
     /// A producer failed for good.
     ProducerFailed,
+    /// A message failed whose policy is [`FailureAction::Halt`](crate::FailureAction::Halt).
+    Halted,
 }
 
 impl fmt::Display for DrainCause {
@@ -46,6 +49,7 @@ impl fmt::Display for DrainCause {
             Self::Signal => "signal",
             Self::SourceEnded => "source ended",
             Self::ProducerFailed => "producer failed",
+            Self::Halted => "halted",
         })
     }
 }
@@ -62,6 +66,8 @@ pub struct Settlement<'a> {
     pub resolved: usize,
     /// Messages released unhandled.
     pub released: usize,
+    /// Messages that were not handled, and that their source delivers again after a time.
+    pub delayed: usize,
     /// For each message, the time since its producer delivered it. Empty unless
     /// [`Observer::wants_latency`](super::Observer::wants_latency).
     pub latencies: &'a [Duration],
@@ -92,6 +98,21 @@ pub enum Event<'a> {
     Paused,
     /// Producers run again.
     Resumed,
+    /// The producers of one source were paused by [`Topology::pause_source`](crate::Topology::pause_source). Messages in flight
+    /// continue.
+    #[non_exhaustive]
+    SourcePaused { source: &'a str },
+    /// The producers of one source run again, unless all are paused.
+    #[non_exhaustive]
+    SourceResumed { source: &'a str },
+    /// The number of processors was changed; or, with a `batcher`, the number of its batch processors. Surplus ones end after
+    /// their current chunk or batch.
+    #[non_exhaustive]
+    Resized {
+        batcher: Option<&'static str>,
+        from: usize,
+        to: usize,
+    },
     /// A producer delivered `count` messages in response to `demand`.
     #[non_exhaustive]
     Produced {
@@ -106,7 +127,7 @@ pub enum Event<'a> {
     #[non_exhaustive]
     ChunkStarted { processor: usize, count: usize },
     /// The processor has handled and settled the chunk and forwarded messages to batchers. `returned` messages were
-    /// given back for other processors, because a handler had to wait.
+    /// given back for other processors, because a handler had to wait. `retried` messages wait for their next attempt.
     #[non_exhaustive]
     ChunkStopped {
         processor: usize,
@@ -114,12 +135,26 @@ pub enum Event<'a> {
         failed: usize,
         forwarded: usize,
         returned: usize,
+        retried: usize,
         elapsed: Duration,
     },
     /// A message failed in a processor, with an error or a panic.
     #[non_exhaustive]
     MessageFailed {
         processor: usize,
+        reason: &'a Reason,
+        affected: AffectedMessages<'a>,
+    },
+    /// Messages failed and will be handled again after `pause`: one in `handle_message`, or all of a batch of the batcher of this
+    /// name. `attempt` is the attempt that failed, from 1. It is 0 for a message that its handler
+    /// [postponed](crate::postpone), which is not a failure.
+    #[non_exhaustive]
+    RetryScheduled {
+        batcher: Option<&'static str>,
+        worker: usize,
+        count: usize,
+        attempt: u32,
+        pause: Duration,
         reason: &'a Reason,
         affected: AffectedMessages<'a>,
     },
@@ -153,13 +188,14 @@ pub enum Event<'a> {
         count: usize,
     },
     /// The batch was handled. It is settled, too, unless the batch processor goes on with other small batches that it has taken: then
-    /// they are settled together.
+    /// they are settled together. `retried` messages wait for their next attempt.
     #[non_exhaustive]
     BatchStopped {
         batcher: &'static str,
         worker: usize,
         done: usize,
         failed: usize,
+        retried: usize,
         elapsed: Duration,
     },
     /// `handle_batch` failed one message of its batch.
@@ -186,6 +222,9 @@ pub enum Event<'a> {
         elapsed: Duration,
         panic: Option<&'a Reason>,
     },
+    /// `handle_done` panicked. Its messages are acknowledged all the same.
+    #[non_exhaustive]
+    HandleDonePanicked { reason: &'a Reason },
     /// Messages were passed to the acknowledger of a producer.
     #[non_exhaustive]
     Settled {
@@ -282,6 +321,17 @@ pub enum Event<'a> {
         position: i64,
         reason: &'a str,
     },
+    /// The broker limits how often it delivers a message of a part (a queue, a subscription), and then puts it aside by its own rule, which
+    /// `note` explains. `is_warning` is true if that needs attention: the rule may act before the pipeline's retries are used up, or
+    /// drop messages. Reported each time that the source is opened, by the first producer, if the source can read the limit.
+    #[non_exhaustive]
+    DeliveryLimit {
+        producer: usize,
+        part: &'a str,
+        deliveries: u32,
+        is_warning: bool,
+        note: &'a str,
+    },
     /// How far a part (a partition, a queue or a subscription) is behind. `messages` is the number of messages at the
     /// broker that are not settled, in flight or not; `None` means that the source does not know it now. `oldest` is
     /// the age of the oldest of them; `None` means that it is unknown or that there is none. Each connector documents
@@ -314,6 +364,33 @@ pub enum Event<'a> {
         producer: usize,
         count: usize,
         affected: AffectedMessages<'a>,
+    },
+    /// [`DeadLetters`](crate::DeadLetters) sent `count` dead letters, which are confirmed. `held` others of the layer wait to be sent
+    /// again. `waited` is how long these did, if they were not confirmed at once.
+    #[non_exhaustive]
+    DeadLettersSent {
+        count: usize,
+        held: usize,
+        waited: Option<Duration>,
+    },
+    /// `count` dead letters were not confirmed, and are sent again after `retry_after`. They have waited since their first attempt for
+    /// `waited`; all of the layer that wait are `held`. The sources are paused if `is_paused`.
+    #[non_exhaustive]
+    DeadLettersHeld {
+        count: usize,
+        held: usize,
+        waited: Duration,
+        retry_after: Duration,
+        is_paused: bool,
+        error: &'a PublishError,
+    },
+    /// The dead letter of the record `origin`, which failed for `reason`, was refused, or is not sent again. The message stays failed.
+    #[non_exhaustive]
+    DeadLetterRefused {
+        origin: &'a str,
+        held: usize,
+        reason: &'a Reason,
+        error: &'a PublishError,
     },
     /// An [observed](crate::Publisher::observed) publisher sent messages: `done` were confirmed and `failed` were not,
     /// the first of them with `error`. The observer is called with the publisher's name.
@@ -348,6 +425,7 @@ impl Event<'_> {
             | Self::RateLimited { .. }
             | Self::Lag { .. }
             | Self::Committed { .. }
+            | Self::DeadLettersSent { waited: None, .. }
             | Self::Published { error: None, .. } => true,
             Self::Stage(event) => event.is_routine(),
             _ => false,
@@ -363,11 +441,15 @@ impl Event<'_> {
             Self::Drained { .. } => "drained",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
+            Self::SourcePaused { .. } => "source_paused",
+            Self::SourceResumed { .. } => "source_resumed",
+            Self::Resized { .. } => "resized",
             Self::Produced { .. } => "produced",
             Self::Pushed { .. } => "pushed",
             Self::ChunkStarted { .. } => "chunk_started",
             Self::ChunkStopped { .. } => "chunk_stopped",
             Self::MessageFailed { .. } => "message_failed",
+            Self::RetryScheduled { .. } => "retry_scheduled",
             Self::HandlerBlocked { .. } => "handler_blocked",
             Self::BatchReady { .. } => "batch_ready",
             Self::BatchStarted { .. } => "batch_started",
@@ -375,6 +457,7 @@ impl Event<'_> {
             Self::FailedInBatch { .. } => "failed_in_batch",
             Self::BatchFailed { .. } => "batch_failed",
             Self::FailedHandled { .. } => "failed_handled",
+            Self::HandleDonePanicked { .. } => "handle_done_panicked",
             Self::Settled { .. } => "settled",
             Self::PushedSettled { .. } => "pushed_settled",
             Self::AckFailed { .. } => "ack_failed",
@@ -389,11 +472,15 @@ impl Event<'_> {
             Self::Unhalted { .. } => "unhalted",
             Self::Lost { .. } => "lost",
             Self::Repositioned { .. } => "repositioned",
+            Self::DeliveryLimit { .. } => "delivery_limit",
             Self::Lag { .. } => "lag",
             Self::Committed { .. } => "committed",
             Self::CommitFailed { .. } => "commit_failed",
             Self::SourceError { .. } => "source_error",
             Self::LateResults { .. } => "late_results",
+            Self::DeadLettersSent { .. } => "dead_letters_sent",
+            Self::DeadLettersHeld { .. } => "dead_letters_held",
+            Self::DeadLetterRefused { .. } => "dead_letter_refused",
             Self::Published { .. } => "published",
             Self::Stage(event) => event.name(),
         }

@@ -10,6 +10,7 @@
 //! all few. Keys and ids of messages are never labels.
 
 mod catalog;
+mod dead_letters;
 mod handles;
 mod parts;
 mod publisher;

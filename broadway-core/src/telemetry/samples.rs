@@ -43,6 +43,7 @@ pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlem
         failed,
         resolved: 0,
         released,
+        delayed: 0,
         latencies: &[],
     }
 }
@@ -52,6 +53,7 @@ pub(super) fn settlement(done: usize, failed: usize, released: usize) -> Settlem
 pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
     let key = BatchKey::from(SECRET_KEY);
     let (refused, broken) = (refused(), panicked(Callback::HandleBatch));
+    let done_broken = panicked(Callback::HandleDone);
     let error = BoxError::from("connection reset");
     let unconfirmed = PublishError::unconfirmed("no answer");
     let (ms, part) = (Duration::from_millis, "orders[3]");
@@ -90,6 +92,15 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
             reason: &refused,
             affected: affected(1),
         },
+        Event::RetryScheduled {
+            batcher: None,
+            worker: 1,
+            count: 1,
+            attempt: 2,
+            pause: ms(400),
+            reason: &refused,
+            affected: affected(1),
+        },
         Event::HandlerBlocked {
             batcher: None,
             worker: 1,
@@ -108,6 +119,7 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
             failed: 1,
             forwarded: 5,
             returned: 1,
+            retried: 0,
             elapsed: ms(1250),
         },
         Event::FailedHandled {
@@ -119,6 +131,9 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
             count: 1,
             elapsed: ms(1),
             panic: Some(&broken),
+        },
+        Event::HandleDonePanicked {
+            reason: &done_broken,
         },
         Event::Settled {
             producer: 0,
@@ -156,12 +171,14 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
             worker: 0,
             done: 4,
             failed: 1,
+            retried: 0,
             elapsed: ms(20),
         },
         Event::Settled {
             producer: 0,
             settlement: Settlement {
                 resolved: 2,
+                delayed: 2,
                 ..settlement(4, 1, 1)
             },
         },
@@ -212,6 +229,30 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
             count: 3,
             affected: affected(1),
         },
+        Event::DeadLettersSent {
+            count: 2,
+            held: 0,
+            waited: None,
+        },
+        Event::DeadLettersHeld {
+            count: 2,
+            held: 3,
+            waited: ms(200),
+            retry_after: ms(400),
+            is_paused: true,
+            error: &unconfirmed,
+        },
+        Event::DeadLettersSent {
+            count: 2,
+            held: 1,
+            waited: Some(ms(600)),
+        },
+        Event::DeadLetterRefused {
+            origin: "orders[3]@7",
+            held: 0,
+            reason: &refused,
+            error: &unconfirmed,
+        },
         Event::Published {
             done: 2,
             failed: 1,
@@ -247,6 +288,20 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
             position: 20,
             reason: "made anew",
         },
+        Event::DeliveryLimit {
+            producer: 0,
+            part,
+            deliveries: 3,
+            is_warning: false,
+            note: "`limit`",
+        },
+        Event::DeliveryLimit {
+            producer: 0,
+            part,
+            deliveries: 1,
+            is_warning: true,
+            note: "`limit`",
+        },
         Event::ProducerFailed {
             producer: 0,
             callback: Callback::Produce,
@@ -259,6 +314,18 @@ pub(super) fn every_event(mut observe: impl FnMut(&Event<'_>)) {
         },
         Event::Paused,
         Event::Resumed,
+        Event::SourcePaused { source: "orders" },
+        Event::SourceResumed { source: "orders" },
+        Event::Resized {
+            batcher: None,
+            from: 4,
+            to: 8,
+        },
+        Event::Resized {
+            batcher: Some("events"),
+            from: 2,
+            to: 1,
+        },
         Event::ProducerFailed {
             producer: 0,
             callback: Callback::Open,

@@ -96,6 +96,12 @@ impl Summary {
         self.lock().released
     }
 
+    /// Returns how many messages were not handled and left to their source, which delivers them again after a time.
+    #[must_use]
+    pub fn delayed(&self) -> u64 {
+        self.lock().delayed
+    }
+
     /// Returns how many messages were not settled when the topology ended.
     #[must_use]
     pub fn dropped_unsettled(&self) -> u64 {

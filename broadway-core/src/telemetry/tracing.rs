@@ -24,6 +24,7 @@
 //! `suppressed`, at the first event after that second. The messages of lines that are suppressed, or whose level is
 //! off, are not formatted.
 
+mod dead_letters;
 mod failed;
 mod milliseconds;
 mod pipeline;
@@ -168,10 +169,12 @@ impl Observer for TracingObserver {
 enum FailureKind {
     Message,
     Batch,
+    Retry,
     FailedHandler,
     Ack,
     Source,
     Part,
+    DeadLetter,
     Publisher,
     Stage,
     Discarded,
@@ -179,13 +182,15 @@ enum FailureKind {
 }
 
 impl FailureKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Message,
         Self::Batch,
+        Self::Retry,
         Self::FailedHandler,
         Self::Ack,
         Self::Source,
         Self::Part,
+        Self::DeadLetter,
         Self::Publisher,
         Self::Stage,
         Self::Discarded,
@@ -196,12 +201,18 @@ impl FailureKind {
         match event {
             Event::MessageFailed { .. } | Event::FailedInBatch { .. } => Some(Self::Message),
             Event::BatchFailed { .. } => Some(Self::Batch),
-            Event::FailedHandled { panic: Some(_), .. } => Some(Self::FailedHandler),
+            Event::RetryScheduled { .. } => Some(Self::Retry),
+            Event::FailedHandled { panic: Some(_), .. } | Event::HandleDonePanicked { .. } => {
+                Some(Self::FailedHandler)
+            }
             Event::AckFailed { .. } => Some(Self::Ack),
             Event::CommitFailed { .. } | Event::SourceError { .. } | Event::LateResults { .. } => {
                 Some(Self::Source)
             }
             Event::Assigned { .. } | Event::Revoked { settled: true, .. } => Some(Self::Part),
+            Event::DeadLettersHeld { .. } | Event::DeadLetterRefused { .. } => {
+                Some(Self::DeadLetter)
+            }
             Event::Published { error: Some(_), .. } => Some(Self::Publisher),
             Event::Stage(StageEvent::Failed { .. }) => Some(Self::Stage),
             Event::Stage(StageEvent::Discarded { .. }) => Some(Self::Discarded),
@@ -225,10 +236,12 @@ impl FailureKind {
         match self {
             Self::Message => "message_failed",
             Self::Batch => "batch_failed",
-            Self::FailedHandler => "failed_handled",
+            Self::Retry => "retry_scheduled",
+            Self::FailedHandler => "failed_handled, handle_done_panicked",
             Self::Ack => "ack_failed",
             Self::Source => "commit_failed, source_error, late_results",
             Self::Part => "assigned, revoked",
+            Self::DeadLetter => "dead_letters_held, dead_letter_refused",
             Self::Publisher => "published",
             Self::Stage => "stage_failed",
             Self::Discarded => "stage_discarded",

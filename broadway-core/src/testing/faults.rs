@@ -6,7 +6,7 @@ use super::fault_plan::FaultPlan;
 use crate::{
     batch::Batch,
     chunk::Chunk,
-    error::{BoxError, Callback},
+    error::{BoxError, Callback, Problem},
     handler::{Failed, Handler, Next},
     message::Message,
 };
@@ -59,6 +59,10 @@ impl<H: Handler> Handler for Faults<H> {
     type In = H::In;
     type Out = H::Out;
     type Batcher = H::Batcher;
+
+    fn check(&self) -> Vec<Problem> {
+        self.inner.check()
+    }
 
     async fn prepare_messages(&self, chunk: &mut Chunk<'_, H::In>) -> Result<(), BoxError> {
         self.plan.apply(Callback::PrepareMessages).await?;

@@ -19,6 +19,8 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Draining { cause } => texts![cause],
         Event::Drained { unsettled, .. } => texts![unsettled],
         Event::Paused | Event::Resumed => Vec::new(),
+        Event::SourcePaused { source } | Event::SourceResumed { source } => texts![source],
+        Event::Resized { batcher, from, to } => with(texts![from, to], "batcher", batcher.as_ref()),
         Event::Produced {
             producer,
             count,
@@ -27,12 +29,14 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::ChunkStarted { .. }
         | Event::ChunkStopped { .. }
         | Event::MessageFailed { .. }
+        | Event::RetryScheduled { .. }
         | Event::HandlerBlocked { .. } => of_chunk(event),
         Event::BatchReady { .. }
         | Event::BatchStarted { .. }
         | Event::BatchStopped { .. }
         | Event::FailedInBatch { .. }
         | Event::BatchFailed { .. } => of_batch(event),
+        Event::HandleDonePanicked { reason } => texts![reason],
         Event::FailedHandled { count, panic, .. } => with(texts![count], "panic", panic.as_ref()),
         Event::Settled {
             producer,
@@ -51,6 +55,9 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         Event::Stage(event) => of_stage(event),
         Event::ProducerFailed { .. } | Event::ProducerRestarted { .. } => of_producer(event),
         Event::DroppedUnsettled { count } => texts![count],
+        Event::DeadLettersSent { .. }
+        | Event::DeadLettersHeld { .. }
+        | Event::DeadLetterRefused { .. } => of_dead_letters(event),
         Event::Published {
             done,
             failed,
@@ -63,11 +70,32 @@ pub(super) fn of(event: &Event<'_>) -> Fields {
         | Event::Unhalted { .. }
         | Event::Lost { .. }
         | Event::Repositioned { .. }
+        | Event::DeliveryLimit { .. }
         | Event::Lag { .. }
         | Event::Committed { .. }
         | Event::CommitFailed { .. }
         | Event::SourceError { .. }
         | Event::LateResults { .. } => of_source(event),
+    }
+}
+
+fn of_dead_letters(event: &Event<'_>) -> Fields {
+    match event {
+        Event::DeadLettersSent { count, held, .. } => texts![count, held],
+        Event::DeadLettersHeld {
+            count,
+            held,
+            is_paused,
+            error,
+            ..
+        } => texts![count, held, is_paused, error],
+        Event::DeadLetterRefused {
+            origin,
+            reason,
+            error,
+            ..
+        } => texts![origin, reason, error],
+        _ => Vec::new(),
     }
 }
 
@@ -96,13 +124,31 @@ fn of_chunk(event: &Event<'_>) -> Fields {
             failed,
             forwarded,
             returned,
+            retried,
             ..
         } => {
-            texts![processor, done, failed, forwarded, returned]
+            texts![processor, done, failed, forwarded, returned, retried]
         }
         Event::MessageFailed {
             processor, reason, ..
         } => texts![processor, reason],
+        Event::RetryScheduled {
+            batcher,
+            worker,
+            count,
+            attempt,
+            pause,
+            reason,
+            ..
+        } => with(
+            with(
+                texts![worker, count, attempt, reason],
+                "batcher",
+                batcher.as_ref(),
+            ),
+            "pause",
+            Some(&format!("{pause:?}")),
+        ),
         Event::HandlerBlocked {
             batcher,
             worker,
@@ -146,8 +192,9 @@ fn of_batch(event: &Event<'_>) -> Fields {
             worker,
             done,
             failed,
+            retried,
             ..
-        } => texts![batcher, worker, done, failed],
+        } => texts![batcher, worker, done, failed, retried],
         Event::FailedInBatch {
             batcher,
             worker,
@@ -197,6 +244,13 @@ fn of_source(event: &Event<'_>) -> Fields {
             from,
             to,
         } => texts![producer, part, from, to],
+        Event::DeliveryLimit {
+            producer,
+            part,
+            deliveries,
+            is_warning,
+            note,
+        } => texts![producer, part, deliveries, is_warning, note],
         Event::Lag {
             producer,
             part,
@@ -283,7 +337,8 @@ fn of_settlement(settlement: &Settlement<'_>) -> Fields {
         failed,
         resolved,
         released,
+        delayed,
         ..
     } = *settlement;
-    texts![done, failed, resolved, released]
+    texts![done, failed, resolved, released, delayed]
 }

@@ -6,10 +6,13 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use tokio::time::sleep;
+
 use super::{Collector, Feed, ManualSource, manual_source};
-use crate::{ack::Outcome, message::Record};
+use crate::{ack::Outcome, engine::spawn, message::Record};
 
 pub use source::{QueueAcknowledger, QueueProducer, QueueSource};
 
@@ -49,11 +52,12 @@ where
 ///
 /// Messages are delivered in the order of publication. A message that fails or is released is delivered again, behind
 /// the waiting messages, until it was delivered [`deliveries_max`](Self::deliveries_max) times; then it is given up, as
-/// with a redrive policy. With [`ordered`](Self::ordered), a message is delivered only when all earlier messages of its
+/// with a redrive policy. A [delayed](Outcome::Delayed) message is delivered again after its delay, which tests that pause the clock of
+/// tokio do not wait for; that delivery counts as well. With [`ordered`](Self::ordered), a message is delivered only when all earlier messages of its
 /// key have ended, as in a FIFO queue.
 ///
 /// A message that [`DeadLetters`](crate::DeadLetters) has sent counts as acknowledged, as at a broker; the dead letter
-/// is in the [`RecordingPublisher`](super::RecordingPublisher). Nothing here waits for time to pass.
+/// is in the [`RecordingPublisher`](super::RecordingPublisher). Nothing else here waits for time to pass.
 ///
 /// ```
 /// use broadway_core::{Message, NoAckOptions, Pipeline, Record, handler_fn, testing::{QueueEnd, Queue}};
@@ -217,6 +221,22 @@ impl<R: Record> Queue<R> {
         number
     }
 
+    /// Delivers unsettled messages again, as a broker does when a consumer has died. Returns how many they are.
+    ///
+    /// Call it when the pipeline has ended, after an abort: later settlements of the earlier deliveries are ignored. The messages come
+    /// behind the waiting ones, and are not given up, however often they were delivered.
+    pub fn redeliver_unsettled(&self) -> usize {
+        let mut state = self.shared.lock();
+        let unsettled = self.shared.feed.unsettled().into_iter();
+        let numbers: Vec<_> = unsettled
+            .filter_map(|delivery| state.out.remove(&delivery))
+            .collect();
+        for number in &numbers {
+            self.shared.deliver(&mut state, *number, None);
+        }
+        numbers.len()
+    }
+
     /// Makes producers report the end of the source once every message has ended; then the pipeline ends.
     pub fn end(&self) {
         let mut state = self.shared.lock();
@@ -309,8 +329,20 @@ impl<R: Record> QueueShared<R> {
         drop(self.feed.push(record));
     }
 
+    /// Queues the message for delivery after this time.
+    fn deliver_after(self: &Arc<Self>, number: usize, delay: Duration) {
+        // Weak: a delay may outlast all that use the queue.
+        let shared = Arc::downgrade(self);
+        spawn::detach(Box::pin(async move {
+            sleep(delay).await;
+            if let Some(shared) = shared.upgrade() {
+                shared.deliver(&mut shared.lock(), number, None);
+            }
+        }));
+    }
+
     /// Records how a delivery ended.
-    fn settled(&self, delivery: usize, outcome: Outcome) {
+    fn settled(self: &Arc<Self>, delivery: usize, outcome: Outcome) {
         let mut state = self.lock();
         // A delivery that was settled twice, or pushed to the feed directly, is in the feed's log.
         let Some(number) = state.out.remove(&delivery) else {
@@ -319,9 +351,16 @@ impl<R: Record> QueueShared<R> {
         let deliveries_max = state.deliveries_max;
         let message = &mut state.messages[number];
         let is_done = outcome.is_done();
+        let delay = match outcome {
+            Outcome::Delayed(delay) => Some(delay),
+            _ => None,
+        };
         message.outcomes.push(outcome);
         if !is_done && message.deliveries < deliveries_max {
-            return self.deliver(&mut state, number, None);
+            return match delay {
+                Some(delay) => self.deliver_after(number, delay),
+                None => self.deliver(&mut state, number, None),
+            };
         }
         message.end = Some(match is_done {
             true => QueueEnd::Acknowledged,

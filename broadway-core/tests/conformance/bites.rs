@@ -58,6 +58,8 @@ caught! {
     stumbling_is_caught: Stumbles by an_unreadable_message_does_not_affect_its_neighbours, "repeated";
     swallowing_failed_rows_is_caught: SwallowsFailed by a_sorted_batch_acknowledges_the_right_messages, "lost";
     naming_nothing_is_caught: NamesNothing by a_failed_message_is_identified, "not named";
+    delaying_nothing_is_caught: DelaysNothing by a_delayed_message_comes_back_after_its_delay, "before its delay|something came";
+    miscounting_is_caught: Miscounts by redeliveries_are_counted, "was counted as";
     keeping_when_dropped_is_caught: KeepsWhenDropped by a_dropped_source_returns_its_messages, "lost";
 }
 

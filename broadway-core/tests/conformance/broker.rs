@@ -32,6 +32,10 @@ struct State {
 struct Entry {
     message: Outgoing,
     holder: Option<Holder>,
+    /// How often it was taken.
+    deliveries: u32,
+    /// Until when it is kept from all consumers.
+    delayed_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,8 +67,13 @@ impl Broker {
         let mut state = self.lock();
         let number = state.published;
         state.published += 1;
-        let holder = None;
-        state.messages.insert(number, Entry { message, holder });
+        let entry = Entry {
+            message,
+            holder: None,
+            deliveries: 0,
+            delayed_until: None,
+        };
+        state.messages.insert(number, entry);
         drop(state);
         self.moved.notify_waiters();
     }
@@ -81,8 +90,10 @@ impl Broker {
                 if !taken.is_empty() {
                     return taken;
                 }
-                let leases = state.messages.values().filter_map(|entry| entry.holder);
-                leases.map(|holder| holder.until).min()
+                let entries = state.messages.values();
+                let leases = entries.clone().filter_map(|entry| entry.holder);
+                let delays = entries.filter_map(|entry| entry.delayed_until);
+                leases.map(|holder| holder.until).chain(delays).min()
             };
             match next_end {
                 Some(end) => drop(timeout_at(end, moved).await),
@@ -124,6 +135,27 @@ impl Broker {
         }
         drop(state);
         self.moved.notify_waiters();
+    }
+
+    /// Keeps a message of the consumer from everyone for this time.
+    pub(crate) fn delay(&self, consumer: u64, number: u64, time: Duration) {
+        let mut state = self.lock();
+        if state.is_held_by(consumer, number)
+            && let Some(entry) = state.messages.get_mut(&number)
+        {
+            entry.delayed_until = Some(Instant::now() + time);
+        }
+        drop(state);
+        self.give_back(consumer, [number]);
+    }
+
+    /// How often a message was taken.
+    pub(crate) fn deliveries(&self, number: u64) -> u32 {
+        let state = self.lock();
+        state
+            .messages
+            .get(&number)
+            .map_or(0, |entry| entry.deliveries)
     }
 
     /// All that the consumer holds.
@@ -171,6 +203,7 @@ impl State {
         let now = Instant::now();
         for entry in self.messages.values_mut() {
             entry.holder = entry.holder.filter(|holder| holder.until > now);
+            entry.delayed_until = entry.delayed_until.filter(|until| *until > now);
         }
         let others = self.messages.values().filter(|entry| {
             let holder = entry.holder;
@@ -181,11 +214,13 @@ impl State {
             .collect();
         let free = self.messages.iter_mut().filter(|(_, entry)| {
             let key = entry.message.message_key();
-            entry.holder.is_none() && key.is_none_or(|key| !busy.contains(key))
+            let is_free = entry.holder.is_none() && entry.delayed_until.is_none();
+            is_free && key.is_none_or(|key| !busy.contains(key))
         });
         let taken = free.take(n).map(|(number, entry)| {
             let until = now + lease;
             entry.holder = Some(Holder { consumer, until });
+            entry.deliveries += 1;
             (*number, entry.message.clone())
         });
         taken.collect()

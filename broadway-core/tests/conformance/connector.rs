@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use broadway_core::{
@@ -106,6 +107,10 @@ pub(crate) enum Defect {
     KeepsReleased,
     /// Says nothing of which message it was.
     NamesNothing,
+    /// Returns at once what is to be delayed.
+    DelaysNothing,
+    /// Counts no delivery but the first.
+    Miscounts,
 }
 
 #[derive(Clone)]
@@ -251,7 +256,16 @@ impl SourceProducer for MemoryProducer {
             if self.acknowledger.defect == Some(Defect::AcksEarly) {
                 self.acknowledger.broker.remove(number);
             }
-            out.push(Delivery::new(MemoryRecord(message), number));
+            let broker = &self.acknowledger.broker;
+            let deliveries = match self.acknowledger.defect {
+                Some(Defect::Miscounts) => 1,
+                _ => broker.deliveries(number),
+            };
+            let record = MemoryRecord {
+                message,
+                deliveries,
+            };
+            out.push(Delivery::new(record, number));
         }
         let missing = FETCHED_AHEAD.saturating_sub(self.ahead.len());
         let ack = &self.acknowledger;
@@ -354,10 +368,17 @@ impl Acknowledger for MemoryAcknowledger {
                     self.broker.remove(token);
                 }
                 Outcome::Released if self.defect == Some(Defect::KeepsReleased) => {}
+                Outcome::Delayed(time) if self.defect != Some(Defect::DelaysNothing) => {
+                    self.broker.delay(self.consumer, token, time);
+                }
                 _ => self.broker.give_back(self.consumer, [token]),
             }
         }
         result
+    }
+
+    fn delay_max(&self, _: &u64) -> Option<Duration> {
+        Some(Duration::from_secs(60))
     }
 
     fn redelivers(&self, _: &u64) -> bool {
@@ -365,31 +386,38 @@ impl Acknowledger for MemoryAcknowledger {
     }
 }
 
-pub(crate) struct MemoryRecord(Outgoing);
+pub(crate) struct MemoryRecord {
+    message: Outgoing,
+    deliveries: u32,
+}
 
 impl Record for MemoryRecord {
     type AckOptions = NoAckOptions;
 
     fn payload(&self) -> &[u8] {
-        self.0.payload().map_or(&[], |payload| payload)
+        self.message.payload().map_or(&[], |payload| payload)
     }
 
     fn is_tombstone(&self) -> bool {
-        self.0.payload().is_none()
+        self.message.payload().is_none()
     }
 
     fn key(&self) -> Option<&[u8]> {
-        self.0.message_key().map(|key| &key[..])
+        self.message.message_key().map(|key| &key[..])
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        let mut headers = self.0.headers().iter();
+        let mut headers = self.message.headers().iter();
         headers
             .find(|header| header.name == name)
             .and_then(|header| header.value.as_bytes())
     }
 
+    fn deliveries(&self) -> Option<u32> {
+        Some(self.deliveries)
+    }
+
     fn for_each_header(&self, visit: &mut dyn FnMut(Header)) {
-        self.0.headers().iter().cloned().for_each(visit);
+        self.message.headers().iter().cloned().for_each(visit);
     }
 }

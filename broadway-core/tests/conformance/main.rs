@@ -45,6 +45,8 @@ impl ConnectorUnderTest for Memory {
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Some(link::echo()))
             .orders_keys(true)
+            .delays(true)
+            .counts_deliveries(true)
             .lease(Some(LEASE))
             .fetch_max(FETCHED_AHEAD)
             .in_flight_max(IN_FLIGHT_MAX as u64)

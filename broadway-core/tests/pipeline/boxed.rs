@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use broadway_core::{
@@ -211,6 +212,7 @@ impl Acknowledger for Texts {
             let end = match one.outcome {
                 Outcome::Done => "done",
                 Outcome::Failed(_) => "failed",
+                Outcome::Delayed(SECOND) => "delayed by a second",
                 _ => "released",
             };
             let options = one.options().copied();
@@ -229,6 +231,10 @@ impl Acknowledger for Texts {
 
     fn redelivers(&self, token: &String) -> bool {
         token.ends_with('4')
+    }
+
+    fn delay_max(&self, token: &String) -> Option<Duration> {
+        token.ends_with('5').then_some(SECOND)
     }
 
     fn describe(&self, token: &String) -> MessageInfo {
@@ -254,12 +260,12 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (1..20_usize).prop_map(Action::Produce),
-        (0..40_usize, 1..20_usize, 0..4_u8).prop_map(|(from, n, end)| Action::Settle(from, n, end)),
+        (0..40_usize, 1..20_usize, 0..5_u8).prop_map(|(from, n, end)| Action::Settle(from, n, end)),
     ]
 }
 
 /// The end of messages that are settled with `settle_done`.
-const SETTLED_AS_DONE: u8 = 3;
+const SETTLED_AS_DONE: u8 = 4;
 
 fn outcome(end: u8) -> (Outcome, &'static str) {
     match end {
@@ -268,6 +274,7 @@ fn outcome(end: u8) -> (Outcome, &'static str) {
             let reason = Reason::error(Callback::HandleMessage, "no");
             (Outcome::Failed(reason), "failed")
         }
+        2 => (Outcome::Delayed(SECOND), "delayed by a second"),
         _ => (Outcome::Released, "released"),
     }
 }
@@ -333,6 +340,8 @@ proptest! {
                 prop_assert_eq!(acknowledger.describe(token).id, format!("token {number}"));
                 prop_assert_eq!(acknowledger.is_stale(token), number % 10 == 3);
                 prop_assert_eq!(acknowledger.redelivers(token), number % 10 == 4);
+                let delay_max = (number % 10 == 5).then_some(SECOND);
+                prop_assert_eq!(acknowledger.delay_max(token), delay_max);
             }
         }
         prop_assert_eq!(texts.ends.all(), expected);

@@ -17,6 +17,7 @@ type PrepareFn<T> = Box<dyn Fn(&mut Chunk<'_, T>) -> Result<(), BoxError> + Send
 type MessageFn<T> = Box<dyn Fn(&mut Message<T>) -> Result<Next<T, Sink>, BoxError> + Send + Sync>;
 type BatchFn<T> = Box<dyn Fn(Sink, &mut Batch<T>) -> Result<(), BoxError> + Send + Sync>;
 type FailedFn<T> = Box<dyn Fn(&mut [Failed<T, T>]) + Send + Sync>;
+type DoneFn<T> = Box<dyn Fn(&mut Chunk<'_, T>) + Send + Sync>;
 type WaitFn<T> = Box<dyn Fn(&T) -> Wait + Send + Sync>;
 
 /// What a handler waits for before it handles a message.
@@ -50,6 +51,7 @@ pub(crate) struct Script<T: Send + 'static> {
     batch_wait: WaitFn<T>,
     batch: BatchFn<T>,
     failed: FailedFn<T>,
+    done: DoneFn<T>,
 }
 
 impl<T: Clone + Send + Sync + 'static> Script<T> {
@@ -61,6 +63,7 @@ impl<T: Clone + Send + Sync + 'static> Script<T> {
             batch_wait: Box::new(|_| Wait::No),
             batch: Box::new(|_, _| Ok(())),
             failed: Box::new(|_| ()),
+            done: Box::new(|_| ()),
         }
     }
 
@@ -112,6 +115,11 @@ impl<T: Clone + Send + Sync + 'static> Script<T> {
         self
     }
 
+    pub(crate) fn done(mut self, f: impl Fn(&mut Chunk<'_, T>) + Send + Sync + 'static) -> Self {
+        self.done = Box::new(f);
+        self
+    }
+
     /// Collects the contents of batches.
     pub(crate) fn batches_to(self, seen: &Collector<Packed<T>>) -> Self {
         let seen = seen.clone();
@@ -143,6 +151,10 @@ impl<T: Clone + Send + Sync + 'static> Handler for Script<T> {
 
     async fn handle_failed(&self, failed: &mut [Failed<T, T>]) {
         (self.failed)(failed);
+    }
+
+    async fn handle_done(&self, done: &mut Chunk<'_, T>) {
+        (self.done)(done);
     }
 }
 

@@ -1,4 +1,5 @@
-//! All counts agree: in totals, events, metrics and the summary, received = done + failed + resolved + released.
+//! All counts agree: in totals, events, metrics and the summary, received = done + failed + resolved + released +
+//! delayed.
 
 use broadway_core::{
     Batching, Callback, DeadLetters, Message, Next, NoAckOptions, Outcome, Processors, Record,
@@ -9,10 +10,16 @@ use broadway_core::{
 
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes, settle_down};
 
-const KINDS: [&str; 4] = ["done", "failed", "resolved", "released"];
+const KINDS: [&str; 5] = ["done", "failed", "resolved", "released", "delayed"];
 
-fn of(totals: &Totals) -> [u64; 4] {
-    [totals.done, totals.failed, totals.resolved, totals.released]
+fn of(totals: &Totals) -> [u64; 5] {
+    [
+        totals.done,
+        totals.failed,
+        totals.resolved,
+        totals.released,
+        totals.delayed,
+    ]
 }
 
 fn assert_one_model(totals: &Totals, recorder: &Recorder, summary: &Summary) {
@@ -30,6 +37,7 @@ fn assert_one_model(totals: &Totals, recorder: &Recorder, summary: &Summary) {
         summary.failed(),
         summary.resolved(),
         summary.released(),
+        summary.delayed(),
     ];
     assert_eq!(summed, of(totals), "summary");
     assert_eq!(summary.read(), totals.received);
@@ -93,7 +101,7 @@ async fn received_messages_are_done_failed_resolved_or_released_in_all_counts() 
         "a resolved message is done for its source"
     );
     let totals = drained(&topology).await;
-    assert_eq!(of(&totals), [10, 10, 10, 0]);
+    assert_eq!(of(&totals), [10, 10, 10, 0, 0]);
     assert_one_model(&totals, &recorder, &summary);
     feed.assert_settled_once();
 }
@@ -118,7 +126,7 @@ async fn messages_that_became_dead_letters_are_counted_as_resolved() {
     let topology = pipeline.start().await.unwrap();
     outcomes(feed.push_all([Text; 100])).await;
     let totals = drained(&topology).await;
-    assert_eq!(of(&totals), [0, 0, 100, 0]);
+    assert_eq!(of(&totals), [0, 0, 100, 0, 0]);
     assert_one_model(&totals, &recorder, &summary);
     let table = summary.to_string();
     assert!(table.contains("resolved"), "{table}");
@@ -137,7 +145,7 @@ async fn pushed_messages_that_are_resolved_are_counted_so() {
     outcomes(topology.try_push(0..3).unwrap().receipts).await;
     outcomes(feed.push_all(0..3)).await;
     let totals = drained(&topology).await;
-    assert_eq!(of(&totals), [5, 5, 5, 0]);
+    assert_eq!(of(&totals), [5, 5, 5, 0, 0]);
     assert_one_model(&totals, &recorder, &summary);
     assert_eq!(recorder.sum("pushed", "count"), 12);
 }

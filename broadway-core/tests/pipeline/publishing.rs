@@ -250,10 +250,15 @@ fn a_dead_letter_of_a_dead_letter_has_one_origin_and_no_time_of_its_own() {
         }
     }
     let again = Outgoing::dead_letter(&Again(letter), &because("second"));
-    let ours = again.headers().iter();
-    let ours = ours.filter(|header| header.name.as_bytes().starts_with(b"broadway-"));
-    let ours: Vec<_> = ours.map(|header| header.value.as_str().unwrap()).collect();
-    assert_eq!(ours, ["dead@1", "handle_message failed: second"]);
+    let ours = |name: &str| {
+        let ours = again.headers().iter();
+        let ours = ours.filter(|header| header.name == name);
+        ours.map(|header| header.value.as_str().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ours("broadway-origin"), ["dead@1"]);
+    assert_eq!(ours("broadway-reason"), ["handle_message failed: second"]);
+    assert_eq!(ours("broadway-time").len(), 0);
 }
 
 #[test]

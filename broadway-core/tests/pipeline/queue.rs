@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use broadway_core::{
-    Callback, DeadLetters, Message, NoAckOptions, Outcome, Pipeline, Processors, Record,
-    handler_fn,
-    testing::{Collector, Fault, Queue, QueueEnd, RecordingPublisher, assert_order_per_key},
+    Acknowledger, Callback, DeadLetters, Message, NoAckOptions, Outcome, Pipeline, Processors,
+    Record, handler_fn,
+    testing::{
+        Collector, Fault, Queue, QueueEnd, Reader, RecordingPublisher, assert_order_per_key,
+    },
 };
+use tokio::time::Instant;
 
-use crate::common::{SECOND, Script, Wait};
+use crate::common::{SECOND, Script, Wait, long};
 
 /// A text, perhaps with a key, and which delivery it is.
 #[derive(Debug, Clone)]
@@ -81,6 +84,27 @@ async fn failed_messages_are_redelivered_a_limited_number_of_times() {
     let outcomes = queue.outcomes_of(1);
     assert!(outcomes[0].is_failed() && outcomes[1].is_done());
     queue.feed().assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_message_is_delivered_again_after_its_delay() {
+    let queue = Queue::new().deliveries_max(2);
+    queue.publish(letter(None, 7));
+    queue.end();
+    let mut reader = Reader::open(&queue.source()).await.unwrap();
+    let received = reader.exactly(1).await;
+    let delay_max = reader.acknowledger().delay_max(&received[0].token);
+    assert_eq!(delay_max, Some(Duration::MAX));
+    let (began, delay) = (Instant::now(), SECOND * 30);
+    let delayed = Outcome::Delayed(delay);
+    reader.settle(&delayed, received).await.unwrap();
+    assert_eq!((queue.deliveries_of(0), queue.left()), (1, vec![0]));
+    let again = reader.exactly(1).await;
+    assert_eq!((again[0].item.delivery, began.elapsed()), (2, delay));
+    // A delay counts as a delivery, as at brokers.
+    reader.settle(&delayed, again).await.unwrap();
+    assert_eq!(queue.given_up(), [0]);
+    reader.close().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,4 +223,31 @@ async fn messages_that_a_drain_leaves_are_still_in_the_queue() {
     queue.wait_ended().await;
     topology.drain().await.unwrap();
     assert_eq!(queue.acknowledged(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_aborted_pipeline_left_unsettled_is_delivered_again() {
+    let queue = Queue::new();
+    for number in 0..4 {
+        queue.publish(letter(None, number));
+    }
+    let hangs = Script::new().wait(|letter: &Letter| match letter.number {
+        0 => Wait::No,
+        _ => Wait::Ever,
+    });
+    let processors = Processors::new(1).max_demand(2);
+    let pipeline = Pipeline::new(queue.source(), hangs)
+        .processors(processors)
+        .batchers(|_| long());
+    let topology = pipeline.start().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    let _ = topology.abort().await;
+    let delivered = queue.feed().delivered();
+    assert_eq!(queue.redeliver_unsettled(), delivered - 1);
+    assert_eq!(queue.redeliver_unsettled(), 0);
+    queue.end();
+    let pipeline = Pipeline::new(queue.source(), Script::new()).batchers(|_| long());
+    pipeline.start().await.unwrap().wait().await.unwrap();
+    assert_eq!(queue.acknowledged(), [0, 1, 2, 3]);
+    assert_eq!((queue.deliveries_of(0), queue.deliveries_of(1)), (1, 2));
 }

@@ -8,13 +8,15 @@
 mod load;
 
 use std::{
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
 use broadway_core::{
-    Batching, Callback, Outcome, Pipeline, Processors, RateLimit, Receipt, RunError, Topology,
+    Batching, Callback, Outcome, Pipeline, Processors, RateLimit, Receipt, Retry, RunError,
+    Topology,
     machine::restart::{Intensity, RestartPolicy},
     testing::{Fault, Feed, ManualSource, assert_order_per_key, manual_source},
 };
@@ -30,6 +32,13 @@ pub(crate) struct Dice {
 }
 
 impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            state: seed,
+            unit: PAUSED,
+        }
+    }
+
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
@@ -117,11 +126,26 @@ struct Run {
 impl Run {
     async fn start(seed: u64, unit: Duration) -> u64 {
         let mut dice = Dice { state: seed, unit };
-        let (source, feed) = manual_source::<Load>();
-        let (loader, books) = Loader::new(dice.below(5) == 0, unit);
+        let (mut source, feed) = manual_source::<Load>();
+        if dice.one_in(3) {
+            source = source.redelivers();
+        }
+        let (mut loader, books) = Loader::new(dice.below(5) == 0, unit);
+        if dice.one_in(2) {
+            loader.attempts = dice.size(4) as u32;
+            loader.batch_attempts = dice.size(4) as u32;
+        }
+        let retries = [loader.attempts, loader.batch_attempts];
         let producers = dice.size(3);
         let by_key = dice.one_in(2);
-        let pipeline = options(Pipeline::new(source, loader), &mut dice, producers, by_key);
+        loader.keeps_order = by_key;
+        let pipeline = options(
+            Pipeline::new(source, loader),
+            &mut dice,
+            producers,
+            by_key,
+            retries,
+        );
         let topology = Some(pipeline.start().await.expect("the options can work"));
         let mut run = Self {
             by_key,
@@ -152,7 +176,7 @@ impl Run {
     }
 
     async fn step(&mut self) {
-        match self.dice.below(20) {
+        match self.dice.below(22) {
             0..8 => {
                 let n = self.dice.size(20);
                 let loads: Vec<_> = (0..n).map(|_| self.load(0)).collect();
@@ -166,6 +190,7 @@ impl Run {
             16 => self.topology().pause(),
             17 => self.topology().resume(),
             18 => self.feed.make_stale(),
+            19 | 20 => self.resize(),
             _ => self.disturb(),
         }
     }
@@ -181,6 +206,26 @@ impl Run {
         }
     }
 
+    /// Changes what can be changed while the topology runs. Some changes are refused, as sizes above `buffered_max`.
+    fn resize(&mut self) {
+        let name = if self.dice.one_in(2) { "one" } else { "two" };
+        let (what, n) = (self.dice.below(7), self.dice.size(8));
+        let time = self.dice.ms(2_000);
+        let topology = self.topology();
+        let batcher = topology.batcher(name).expect("the name of a sink");
+        let _ = match what {
+            0 | 1 => topology.set_processors(n),
+            2 => batcher.set_concurrency(n).map(drop),
+            3 => batcher.set_size(n).map(drop),
+            4 => batcher.set_timeout(time).map(drop),
+            5 => batcher.set_idle_timeout(time).map(drop),
+            _ => {
+                topology.flush();
+                Ok(())
+            }
+        };
+    }
+
     fn disturb(&mut self) {
         let plan = self.feed.faults().clone();
         match self.dice.below(5) {
@@ -192,7 +237,10 @@ impl Run {
                 let (messages, interval) = (self.dice.size(50), self.dice.ms(500));
                 let reset = self.dice.one_in(2);
                 let limit = RateLimit::per(messages, interval);
-                // Refused without a rate limit.
+                // On real time a first limit would make the run long.
+                if self.topology().rate_limit().is_none() && self.dice.unit == REAL {
+                    return;
+                }
                 let _ = match reset {
                     true => self.topology().reset_rate_limit(limit),
                     false => self.topology().set_rate_limit(limit),
@@ -249,11 +297,18 @@ impl Run {
             self.books.assert_no_overlap();
         }
         if self.ordered {
-            assert_order_per_key(self.books.handled());
-            assert_order_per_key(self.books.batched());
+            assert_order_per_key(without_retries(self.books.handled()));
+            assert_order_per_key(without_retries(self.books.batched()));
         }
         totals.received
     }
+}
+
+/// Leaves out the further attempts at messages.
+fn without_retries<K>(handled: Vec<(K, u64)>) -> Vec<(K, u64)> {
+    let mut seen = HashSet::new();
+    let is_first = |(_, id): &(K, u64)| seen.insert(*id);
+    handled.into_iter().filter(is_first).collect()
 }
 
 fn options(
@@ -261,6 +316,7 @@ fn options(
     dice: &mut Dice,
     producers: usize,
     by_key: bool,
+    [attempts, batch_attempts]: [u32; 2],
 ) -> Pipeline<ManualSource<Load>, Loader> {
     let max_demand = dice.size(12);
     let mut processors = Processors::<Load>::new(dice.size(6))
@@ -272,6 +328,12 @@ fn options(
             message.data().key
         });
     }
+    if dice.one_in(3) {
+        let in_flight = 6 + dice.size(20);
+        processors = processors.in_flight(in_flight);
+    }
+    let pause = dice.ms(3_000);
+    let retry = move |attempts| Retry::exponential(pause, pause * 4).attempts(attempts);
     let batchings = [batching(dice), batching(dice)];
     let mut batchings = [Some(batchings[0]), Some(batchings[1])];
     let options = std::sync::Mutex::new(&mut batchings);
@@ -280,8 +342,11 @@ fn options(
         .processors(processors)
         .batchers(|sink| {
             let plain = options.lock().expect("no panic")[usize::from(sink == Sink::Two)].take();
-            plain.expect("asked once for each").build()
-        });
+            let batching = plain.expect("asked once for each").build();
+            batching.on_failure(retry(batch_attempts))
+        })
+        .on_failure(retry(attempts))
+        .waiting_max(dice.size(30));
     if dice.one_in(3) && dice.unit == PAUSED {
         pipeline = pipeline.rate_limit(RateLimit::per(dice.size(40), dice.ms(1_000)));
     }

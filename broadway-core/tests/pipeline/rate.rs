@@ -164,18 +164,20 @@ async fn values_that_cannot_work_are_refused_while_running() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_limit_there_is_none_to_change() {
-    let (pipeline, _feed, _) = timed();
+async fn a_limit_may_come_while_the_pipeline_runs() {
+    let (pipeline, feed, times) = timed();
     let topology = pipeline.start().await.unwrap();
     assert_eq!(topology.rate_limit(), None);
-    let problem = topology
-        .set_rate_limit(RateLimit::per(5, SECOND))
-        .unwrap_err();
-    assert!(
-        problem.message().contains("started without one"),
-        "{problem}"
-    );
-    drained(&topology).await;
+    feed.push_all(0..300);
+    // The producer is lent to the processors meanwhile.
+    times.wait_len(300).await;
+    topology.set_rate_limit(RateLimit::per(5, SECOND)).unwrap();
+    assert_eq!(topology.rate_limit(), Some(RateLimit::per(5, SECOND)));
+    feed.push_all(300..320);
+    feed.end();
+    topology.wait().await.unwrap();
+    assert_eq!(per_second(&times.all(), 4), [305, 5, 5, 5]);
+    feed.assert_settled_once();
 }
 
 #[tokio::test(start_paused = true)]

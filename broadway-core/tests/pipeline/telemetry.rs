@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use broadway_core::{
-    Batching, Callback, Next, Outcome, Processors, RateLimit,
+    Batching, Callback, Next, Outcome, Processors, RateLimit, Retry,
     machine::restart::{Intensity, RestartPolicy},
+    permanent,
     telemetry::{Event, Observer},
     testing::{Collector, Fault, Recorder, drained},
 };
@@ -12,7 +13,7 @@ use broadway_core::{
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
 
 /// Events that only connectors emit.
-const OF_CONNECTORS: [&str; 12] = [
+const OF_CONNECTORS: [&str; 13] = [
     "assigned",
     "revoked",
     "halted",
@@ -25,6 +26,7 @@ const OF_CONNECTORS: [&str; 12] = [
     "source_error",
     "late_results",
     "published",
+    "delivery_limit",
 ];
 
 /// All event names, from the file that defines them.
@@ -44,13 +46,15 @@ async fn every_event_of_the_engine_is_emitted() {
     let recorder = Recorder::new();
     let script = Script::new()
         .message(|message| match *message.data() {
-            0 => Err("refused".into()),
+            0 => Err(permanent("refused")),
+            6 if message.attempt() == 1 => Err("busy".into()),
             n => Ok(Next::batch(Sink::One, n)),
         })
+        .done(|done| assert!(*done.get_mut(0).unwrap().data() != 4, "while done"))
         .batch(|_, batch| match batch.data()[0] {
-            1 => Err("refused".into()),
+            1 => Err(permanent("refused")),
             2 => {
-                batch.fail(batch.rows().next().unwrap(), "bad row");
+                batch.fail(batch.rows().next().unwrap(), permanent("bad row"));
                 Ok(())
             }
             _ => Ok(()),
@@ -68,11 +72,15 @@ async fn every_event_of_the_engine_is_emitted() {
         .restart(restart)
         .batchers(|_| Batching::new(1, SECOND))
         .drain_timeout(SECOND * 3)
+        .on_failure(Retry::fixed(SECOND / 10))
         .observe(recorder.clone());
     let topology = pipeline.start().await.unwrap();
     topology.pause();
     topology.resume();
-    outcomes(feed.push_all(0..5)).await;
+    topology.pause_source("source").unwrap();
+    topology.resume_source("source").unwrap();
+    topology.set_processors(2).unwrap();
+    outcomes(feed.push_all(0..7)).await;
     outcomes(topology.push([7]).await.unwrap()).await;
     feed.fail("connection lost");
     feed.push(99);
@@ -89,6 +97,14 @@ async fn every_event_of_the_engine_is_emitted() {
         .for_each(|name| assert!(expected.remove(*name), "{name} is an event"));
     // Not here, since no producer is left to close: see `numbers`.
     assert!(expected.remove("close_failed"));
+    // Of the layer, which sends records only: see the tests of dead letters.
+    for name in [
+        "dead_letters_sent",
+        "dead_letters_held",
+        "dead_letter_refused",
+    ] {
+        assert!(expected.remove(name), "{name} is an event");
+    }
     // On real time only: see `watchdog`.
     assert!(expected.remove("handler_blocked"));
     assert_eq!(emitted, expected);

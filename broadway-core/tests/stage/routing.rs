@@ -5,8 +5,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use broadway_core::{
     BoxError, Callback, Outcome, Reason,
@@ -280,6 +279,8 @@ enum Step {
     Done(usize),
     Failed(usize),
     Released(usize),
+    /// By so many seconds.
+    Delayed(usize, u8),
     Drop(usize),
 }
 
@@ -290,16 +291,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => any::<usize>().prop_map(Step::Done),
         1 => any::<usize>().prop_map(Step::Failed),
         1 => any::<usize>().prop_map(Step::Released),
+        1 => (any::<usize>(), 0..3_u8).prop_map(|(at, seconds)| Step::Delayed(at, seconds)),
         1 => any::<usize>().prop_map(Step::Drop),
     ];
     prop::collection::vec(step, 0..20)
 }
 
+/// The rank of an event that failed.
+const FAILED: u8 = 255;
+
 fn rank(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Done => 0,
         Outcome::Released => 1,
-        _ => 2,
+        Outcome::Delayed(time) => 2 + u8::try_from(time.as_secs()).unwrap(),
+        _ => FAILED,
     }
 }
 
@@ -329,15 +335,20 @@ proptest! {
                 Step::Done(at) => drop(shares.swap_remove(at % n).done()),
                 Step::Failed(at) => {
                     shares.swap_remove(at % n).failed("no");
-                    worst = 2;
+                    worst = FAILED;
                 }
                 Step::Released(at) => {
                     shares.swap_remove(at % n).settle(Outcome::Released);
                     worst = worst.max(1);
                 }
+                Step::Delayed(at, seconds) => {
+                    let delayed = Outcome::Delayed(Duration::from_secs(seconds.into()));
+                    shares.swap_remove(at % n).settle(delayed);
+                    worst = worst.max(2 + seconds);
+                }
                 Step::Drop(at) => {
                     drop(shares.swap_remove(at % n));
-                    worst = 2;
+                    worst = FAILED;
                 }
             }
         }

@@ -14,6 +14,9 @@ use crate::{
     options::OnFailure,
 };
 
+/// The headers in which a message carries how often it was delivered, or else tried, before it was published here.
+const CARRIED_COUNTS: [&str; 2] = ["broadway-deliveries", "broadway-attempts"];
+
 /// A Kafka record. It owns the client's message; nothing is copied.
 ///
 /// Records that were fetched together share a buffer, so a record that is kept keeps up to `fetch.message.max.bytes` (1 MiB unless set)
@@ -151,6 +154,14 @@ impl Record for KafkaRecord {
     fn time(&self) -> Option<SystemTime> {
         let (time_ms, _) = self.timestamp_ms()?;
         Some(UNIX_EPOCH + Duration::from_millis(u64::try_from(time_ms).ok()?))
+    }
+
+    /// Returns one more than the number in the header `broadway-deliveries`, or else in `broadway-attempts`, which dead letters carry: how
+    /// often the message was delivered, or tried, before it was sent here. `None` without these headers, since Kafka does not count.
+    fn deliveries(&self) -> Option<u32> {
+        let number = |name| std::str::from_utf8(self.header(name)?).ok()?.parse().ok();
+        let before: u32 = CARRIED_COUNTS.into_iter().find_map(number)?;
+        Some(before.saturating_add(1))
     }
 
     fn id(&self) -> String {

@@ -181,6 +181,17 @@ mod tests {
     }
 
     #[test]
+    fn deliveries_before_are_read_from_headers_and_else_unknown() {
+        assert_eq!(record("x").build().deliveries(), None);
+        let tried = record("x").header("broadway-attempts", "5");
+        assert_eq!(tried.clone().build().deliveries(), Some(6));
+        let delivered = tried.header("broadway-deliveries", "2");
+        assert_eq!(delivered.build().deliveries(), Some(3));
+        let unreadable = record("x").header("broadway-attempts", "many");
+        assert_eq!(unreadable.build().deliveries(), None);
+    }
+
+    #[test]
     fn a_published_message_comes_back_as_it_was() {
         let message = Outgoing::new([0, 0xff].to_vec())
             .key("k")

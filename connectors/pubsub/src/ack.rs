@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use broadway_core::{
-    Acknowledger, BoxError, Deadline, Settled,
+    Acknowledger, BoxError, Deadline, Outcome, Settled,
     connector::ClientRuntime,
     telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
@@ -79,7 +79,7 @@ impl Acknowledger for PubSubAcknowledger {
     async fn settle(&self, settled: &mut Vec<Settled<Token>>) -> Result<(), BoxError> {
         let messages = settled.drain(..).map(|settled| {
             let action = self.policy.choose(&settled).into();
-            let is_handled = settled.outcome.is_done() || settled.outcome.is_failed();
+            let is_handled = !matches!(settled.outcome, Outcome::Released);
             SettledMessage {
                 token: settled.token,
                 action,
@@ -111,6 +111,14 @@ impl Acknowledger for PubSubAcknowledger {
 
     fn is_stale(&self, _: &Token) -> bool {
         self.unsettled.is_lost()
+    }
+
+    /// Nine tenths of [`lease_max`](crate::PubSub::lease_max), less the time since the message was received. `None` while the source closes.
+    ///
+    /// Pub/Sub cannot delay a single message: it stays under lease, counts as outstanding, and is nacked when its time is over; the
+    /// subscription's retry policy, if it has one, adds its backoff. Closing nacks it at once.
+    fn delay_max(&self, token: &Token) -> Option<Duration> {
+        self.unsettled.delay_max(*token)
     }
 
     fn describe(&self, token: &Token) -> MessageInfo {

@@ -15,6 +15,7 @@ use google_cloud_gax::{error::rpc::Code, retry_policy::NeverRetry};
 use google_cloud_pubsub::{
     Error,
     client::{Subscriber, SubscriptionAdmin, TopicAdmin},
+    model::Subscription,
 };
 
 use crate::{
@@ -148,13 +149,26 @@ impl ServiceAccess {
         name: &str,
         limit: TimeLimit,
     ) -> Result<Lookup, ConnectorError> {
+        let (lookup, _) = self.read_subscription(name, limit).await?;
+        Ok(lookup)
+    }
+
+    /// As [`find_subscription`](Self::find_subscription), with the subscription if it was found.
+    pub(crate) async fn read_subscription(
+        &self,
+        name: &str,
+        limit: TimeLimit,
+    ) -> Result<(Lookup, Option<Subscription>), ConnectorError> {
         let resource = self.resource("subscription", name);
         let request = async {
             let request = self.subscriptions().await?.get_subscription();
             let request = request.set_subscription(name);
             request.send().await.map_err(RequestError::Call)
         };
-        lookup(&resource, answer(&resource, limit, request).await?)
+        match answer(&resource, limit, request).await? {
+            Ok(found) => Ok((Lookup::Found, Some(found))),
+            Err(error) => Ok((lookup(&resource, Err(error))?, None)),
+        }
     }
 
     pub(crate) async fn create_subscription(
@@ -173,7 +187,7 @@ impl ServiceAccess {
                 .set_enable_exactly_once_delivery(new.is_exactly_once);
             request.send().await.map_err(RequestError::Call)
         };
-        let answer = answer(&resource, limit, request).await?;
+        let answer = answer(&resource, limit, request).await?.map(drop);
         created(&resource, answer, &format!("to the topic {:?}", new.topic))
     }
 
@@ -187,7 +201,8 @@ impl ServiceAccess {
             let request = self.topics().await?.get_topic().set_topic(name);
             request.send().await.map_err(RequestError::Call)
         };
-        lookup(&resource, answer(&resource, limit, request).await?)
+        let answer = answer(&resource, limit, request).await?;
+        lookup(&resource, answer.map(drop))
     }
 
     pub(crate) async fn create_topic(
@@ -200,7 +215,7 @@ impl ServiceAccess {
             let request = self.topics().await?.create_topic().set_name(name);
             request.send().await.map_err(RequestError::Call)
         };
-        let answer = answer(&resource, limit, request).await?;
+        let answer = answer(&resource, limit, request).await?.map(drop);
         let place = format!("in {}", resource_name::project(name));
         created(&resource, answer, &place)
     }
@@ -247,9 +262,9 @@ async fn answer<T>(
     resource: &Resource,
     limit: TimeLimit,
     request: impl Future<Output = Result<T, RequestError>>,
-) -> Result<Result<(), Error>, ConnectorError> {
+) -> Result<Result<T, Error>, ConnectorError> {
     match limit.deadline.within(request).await {
-        Some(Ok(_)) => Ok(Ok(())),
+        Some(Ok(found)) => Ok(Ok(found)),
         Some(Err(RequestError::Call(error))) => Ok(Err(error)),
         Some(Err(RequestError::Client(error))) => Err(error),
         None => Err(ConnectorError::transient(format!(

@@ -40,6 +40,7 @@ mod ack;
 mod config;
 mod confirm;
 mod connect;
+mod dead_letters;
 mod endpoint;
 mod error;
 mod health_check;

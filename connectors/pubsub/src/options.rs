@@ -128,6 +128,7 @@ impl From<AckChoice<OnSuccess, OnFailure>> for AckAction {
             AckChoice::Success(choice) => choice.into(),
             AckChoice::Failure(choice) => choice.into(),
             AckChoice::Release => Self::Nack,
+            AckChoice::Delay(time) => Self::NackAfter(time),
         }
     }
 }
@@ -174,5 +175,16 @@ mod tests {
         let settled = Settled::for_test((), Outcome::Released);
         let action = action(PubSubAckPolicy::default(), &settled);
         assert_eq!(action, AckAction::Nack);
+    }
+
+    #[test]
+    fn a_delayed_message_is_nacked_after_its_delay_whatever_the_policy() {
+        let policy = PubSubAckPolicy {
+            on_success: OnSuccess::Ack,
+            on_failure: OnFailure::Ack,
+        };
+        let minute = Duration::from_secs(60);
+        let settled = Settled::for_test((), Outcome::Delayed(minute));
+        assert_eq!(action(policy, &settled), AckAction::NackAfter(minute));
     }
 }

@@ -132,6 +132,11 @@ impl Record for PubSubRecord {
         given.or_else(|| self.publish_time())
     }
 
+    /// Returns the [delivery attempt](Self::delivery_attempt): `None` if the subscription has no dead-letter topic.
+    fn deliveries(&self) -> Option<u32> {
+        self.delivery_attempt()
+    }
+
     /// Returns the message id.
     fn id(&self) -> String {
         self.message.message_id.clone()

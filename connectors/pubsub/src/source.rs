@@ -27,6 +27,7 @@ use crate::{
     config::PubSub,
     confirm::Confirmer,
     connect::{LIMIT_MAX, Lookup, ServiceAccess, TimeLimit},
+    dead_letters,
     error::Resource,
     health_check::HealthCheck,
     lag,
@@ -81,7 +82,7 @@ impl PubSub {
         cx: &OpenContext,
     ) -> Result<PubSubProducer, ConnectorError> {
         let limit = TimeLimit::of_opening(self.connect_timeout);
-        let service = self.connect(limit).await?;
+        let service = self.connect(limit, cx).await?;
         // Emulators have no permissions, so a stream to a subscription that exists is never rejected.
         let is_certain = service.is_emulator && service.is_found;
         let producer = PubSubProducer::start(self, service, runtime, cx);
@@ -91,7 +92,11 @@ impl PubSub {
         Ok(producer)
     }
 
-    async fn connect(&self, limit: TimeLimit) -> Result<ConnectedService, ConnectorError> {
+    async fn connect(
+        &self,
+        limit: TimeLimit,
+        cx: &OpenContext,
+    ) -> Result<ConnectedService, ConnectorError> {
         let name = &self.subscription;
         if let Some(client) = &self.client {
             let resource = Resource {
@@ -109,7 +114,10 @@ impl PubSub {
         }
         let access = ServiceAccess::new(self.endpoint.as_deref(), limit).await?;
         let resource = access.resource("subscription", name);
-        let lookup = access.find_subscription(name, limit).await?;
+        let (lookup, found) = access.read_subscription(name, limit).await?;
+        if let Some(limit) = found.as_ref().and_then(dead_letters::delivery_limit) {
+            limit.report(cx, name);
+        }
         match (lookup, &self.create_if_missing) {
             (Lookup::Missing, Some(new)) => access.create_subscription(name, new, limit).await?,
             (Lookup::Missing, None) => return Err(resource.missing()),

@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn a_queue_counts_deliveries_if_a_number_is_set() {
-        assert_eq!(record("x").make(3).delivery_attempt(), None);
+        assert_eq!(record("x").make(3).deliveries(), None);
         let builder = record("x").delivery_attempt(2);
-        assert_eq!(builder.make(3).delivery_attempt(), Some(4));
+        assert_eq!(builder.make(3).deliveries(), Some(4));
     }
 }

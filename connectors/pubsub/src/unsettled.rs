@@ -258,6 +258,16 @@ impl UnsettledMessages {
         report
     }
 
+    /// How long the client can keep the message under lease from now on. A tenth of the limit is reserve for a nack that is sent late.
+    /// `None` if the lease is lost, and once reading stops, since closing ends delays.
+    pub(crate) fn delay_max(&self, token: Token) -> Option<Duration> {
+        let state = self.lock();
+        let age = state.age(token, Instant::now())?;
+        let left = (self.lease_max / 10 * 9).saturating_sub(age);
+        let is_kept = !self.is_lost() && !state.is_stopping && !left.is_zero();
+        is_kept.then(|| left.min(DELAY_MAX))
+    }
+
     /// When the first delayed message is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.lock().delays.peek().map(|Reverse((due, _))| *due)

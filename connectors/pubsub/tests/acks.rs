@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use broadway_core::{Acknowledger, Callback, Outcome, Reason, Settled, testing::Reader};
+use broadway_core::{Acknowledger, Callback, Outcome, Reason, Record, Settled, testing::Reader};
 use broadway_pubsub::{AckOptions, OnFailure, OnSuccess};
 
 use common::{Fixture, numbers, patiently, texts, then_exit};
@@ -242,7 +242,7 @@ async fn attempts_are_counted_with_a_dead_letter_topic() {
     let mut reader = Reader::open(&source).await.unwrap();
     for attempt in 1..=5 {
         let received = reader.exactly(1).await;
-        assert_eq!(received[0].item.delivery_attempt(), Some(attempt));
+        assert_eq!(received[0].item.deliveries(), Some(attempt));
         reader.failed(received).await;
     }
     let mut graveyard = dead.open().await;
@@ -250,5 +250,8 @@ async fn attempts_are_counted_with_a_dead_letter_topic() {
     assert_eq!(texts(&buried), ["0"]);
     graveyard.done(buried).await;
     graveyard.close().await.unwrap();
-    reader.close().await.unwrap();
+    let recorder = reader.close().await.unwrap();
+    let limits = recorder.of("delivery_limit");
+    assert_eq!(limits.len(), 1);
+    assert_eq!(limits[0].number("deliveries"), 5);
 }

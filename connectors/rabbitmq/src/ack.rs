@@ -1,6 +1,6 @@
 //! The acknowledger: hands outcomes to the channel that delivered the messages.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use broadway_core::{Acknowledger, BoxError, Settled, telemetry::MessageInfo};
 
@@ -46,6 +46,15 @@ impl Acknowledger for RabbitMqAcknowledger {
 
     fn is_stale(&self, token: &Token) -> bool {
         token.generation != self.shared.generation()
+    }
+
+    /// Four fifths of the broker's [`consumer_timeout`](crate::RabbitMq::consumer_timeout), less the time since the message was delivered.
+    /// `None` in a stream, and while the source closes.
+    ///
+    /// AMQP cannot delay a message: it stays unsettled at the broker, takes a place in the prefetch window, and is requeued when its time is
+    /// over. Closing requeues it at once, as does the loss of the connection.
+    fn delay_max(&self, token: &Token) -> Option<Duration> {
+        self.shared.delay_max(token)
     }
 
     /// The queue and the delivery tag. The id of the record is more useful where the record is available.

@@ -103,6 +103,7 @@ impl SettlementPolicy {
             AckChoice::Failure(OnFailure::Ack) => Settlement::Ack,
             // No handler began it, so another consumer can have it without a pause.
             AckChoice::Release => Settlement::Requeue,
+            AckChoice::Delay(time) => Settlement::RequeueAfter(time.min(PAUSE_MAX)),
         }
     }
 
@@ -162,6 +163,8 @@ mod tests {
         assert_eq!(settlement(Outcome::Done, false), Settlement::Ack);
         assert_eq!(settlement(failed(), true), Settlement::RequeueAfter(SECOND));
         assert_eq!(settlement(Outcome::Released, false), Settlement::Requeue);
+        let delayed = settlement(Outcome::Delayed(SECOND * 5), true);
+        assert_eq!(delayed, Settlement::RequeueAfter(SECOND * 5));
     }
 
     #[test]

@@ -292,6 +292,15 @@ impl Record for RabbitMqRecord {
         self.timestamp()
     }
 
+    /// One more than the [delivery count](Self::delivery_count) in a quorum queue. In other queues 1 at the first delivery, and then `None`:
+    /// the broker reports only that there was an earlier one. `None` in a stream.
+    fn deliveries(&self) -> Option<u32> {
+        if self.delivery_count().is_none() && self.redelivered() {
+            return None;
+        }
+        self.attempt()
+    }
+
     /// The queue with the offset in the stream or the message id (`orders@17`), else with the delivery tag (`orders#17`).
     fn id(&self) -> String {
         match (self.stream_offset(), self.message_id()) {
@@ -375,12 +384,15 @@ mod tests {
     #[test]
     fn the_attempt_is_one_more_than_the_delivery_count_or_two_if_redelivered_without_a_count() {
         assert_eq!(record().attempt(), Some(4));
+        assert_eq!(record().deliveries(), Some(4));
         let delivered = |redelivered| {
             let delivery = Delivery::mock(7, "shop".into(), "k".into(), redelivered, Vec::new());
             RabbitMqRecord::new(delivery, Arc::from("orders"))
         };
         assert_eq!(delivered(true).attempt(), Some(2));
         assert_eq!(delivered(false).attempt(), Some(1));
+        assert_eq!(delivered(true).deliveries(), None, "two or more");
+        assert_eq!(delivered(false).deliveries(), Some(1));
     }
 
     #[test]

@@ -301,6 +301,14 @@ impl SharedChannel {
         }
     }
 
+    /// How long a message can wait for its requeue. `None` once nothing is read any more, since closing ends pauses.
+    pub(crate) fn delay_max(&self, token: &Token) -> Option<Duration> {
+        let state = self.state();
+        let is_kept = token.generation == state.generation && !state.is_stopped;
+        let delay_max = state.unsettled.delay_max(token.tag, Instant::now());
+        delay_max.filter(|_| is_kept)
+    }
+
     /// Sends the frames that are due at `now`.
     pub(crate) fn flush(&self, now: Instant) {
         self.flush_into(&mut self.state(), now);

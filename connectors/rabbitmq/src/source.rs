@@ -13,6 +13,7 @@ use crate::{
     ack::RabbitMqAcknowledger,
     ack_task,
     config::RabbitMq,
+    consume::OpenConsumer,
     delivery_reader::{ConsumerLoss, DeliveryBuffer, DeliveryReader, ReadOutcome},
     error::reply_text,
     lag,
@@ -62,6 +63,7 @@ impl Source for RabbitMq {
         let window = self.window(cx);
         let opened = source.open_consumer(window, None).await;
         let opened = opened.map_err(ConnectorError::from)?;
+        self.report_delivery_limit(cx, &opened);
         let shared = Arc::new(SharedChannel::new(cx, self, window));
         let (of_task, lag_interval) = (shared.clone(), self.lag_interval);
         let background = async move {
@@ -84,6 +86,18 @@ impl Source for RabbitMq {
             is_reported: false,
             _background_tasks: background_tasks,
         })
+    }
+}
+
+impl RabbitMq {
+    /// Reports how often the broker delivers a message, if this source declares the queue. AMQP shows no arguments of other queues.
+    fn report_delivery_limit(&self, cx: &OpenContext, opened: &OpenConsumer) {
+        let declare = self.declare.as_ref();
+        let limit =
+            declare.and_then(|queue| queue.known_delivery_limit(opened.mended.broker_major()));
+        if let Some(limit) = limit {
+            limit.report(cx, &opened.queue);
+        }
     }
 }
 

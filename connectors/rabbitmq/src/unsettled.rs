@@ -210,6 +210,17 @@ impl Unsettled {
         }
     }
 
+    /// How long this delivery can wait for its requeue from `now` on: `Duration::MAX` without a limit, `None` if it cannot wait. In a stream
+    /// a pause would repeat all messages after it.
+    pub(crate) fn delay_max(&self, tag: u64, now: Instant) -> Option<Duration> {
+        let delivery = self.deliveries.get(&tag).filter(|_| !self.is_stream)?;
+        let Some(max) = self.pause_max else {
+            return Some(Duration::MAX);
+        };
+        let left = (delivery.delivered_at + max).saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Withdraws a delivery from the pipeline. It stays unsettled until the channel closes, and so goes back into its queue.
     pub(crate) fn withdraw(&mut self, tag: u64) {
         if let Some(delivery) = self.deliveries.get_mut(&tag)

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use broadway_core::testing::Reader;
+use broadway_core::{Record, testing::Reader};
 use broadway_rabbitmq::{Declare, StreamOffset};
 use common::{Queue, broker, numbers, proxy, unique};
 
@@ -27,12 +27,17 @@ async fn a_quorum_queue_gives_up_a_message_beyond_its_delivery_limit() {
     let mut counts = Vec::new();
     for _ in 0..3 {
         let received = reader.exactly(1).await;
-        counts.push(received[0].item.delivery_count().unwrap_or(0));
+        let item = &received[0].item;
+        counts.push((item.delivery_count().unwrap_or(0), item.deliveries()));
         reader.failed(received).await;
     }
-    assert_eq!(counts, [0, 1, 2]);
+    assert_eq!(counts, [(0, Some(1)), (1, Some(2)), (2, Some(3))]);
     dead.until_ready(1).await;
-    reader.close().await.unwrap();
+    let recorder = reader.close().await.unwrap();
+    let limits = recorder.of("delivery_limit");
+    assert_eq!(limits.len(), 1);
+    assert_eq!(limits[0].number("deliveries"), 3);
+    assert_eq!(limits[0].get("is_warning"), Some("false"));
     assert_eq!(queue.ready().await, 0);
     queue.delete().await;
     dead.delete().await;

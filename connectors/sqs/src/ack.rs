@@ -1,6 +1,6 @@
 //! Acknowledging: results go into the shared state, and from there to the queue by the ack task.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use broadway_core::{Acknowledger, BoxError, Deadline, Settled, telemetry::MessageInfo};
 
@@ -51,6 +51,12 @@ impl Acknowledger for SqsAcknowledger {
 
     fn is_stale(&self, token: &Token) -> bool {
         self.shared.is_stale(*token)
+    }
+
+    /// Twelve hours, the limit of SQS, less the time since the message was received. SQS keeps a delayed message hidden, also when this
+    /// program ends, and counts the next delivery.
+    fn delay_max(&self, token: &Token) -> Option<Duration> {
+        self.shared.delay_max(*token)
     }
 
     /// Messages that succeeded, behind one of their group that did not.

@@ -116,8 +116,8 @@ impl Sqs {
         self
     }
 
-    /// Which system attributes to request, by their names in SQS (`SentTimestamp`). The message group of a FIFO queue is always
-    /// requested. Defaults to all.
+    /// Which system attributes to request, by their names in SQS (`SentTimestamp`). The receive count, and the message group of a
+    /// FIFO queue, are always requested. Defaults to all.
     pub fn system_attributes<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.system_attributes = names
             .into_iter()

@@ -22,6 +22,7 @@ use tokio::time::sleep;
 
 use crate::{
     error::{connector_error, is_denied, is_missing_queue},
+    queue_attributes::QueueAttributes,
     queue_url::{QueueUrl, USER_INFO},
 };
 
@@ -158,13 +159,13 @@ impl QueueAccess {
         loader.load().await
     }
 
-    /// Requests the queue's visibility timeout, and repeats the request until the deadline. Returns `None` if the queue answers but
-    /// the permission to read it is missing.
+    /// Requests the queue's attributes, and repeats the request until the deadline. They are empty if the queue answers but the
+    /// permission to read them is missing.
     pub(crate) async fn find(
         &self,
         client: &Client,
         deadline: Deadline,
-    ) -> Result<Option<Duration>, ConnectorError> {
+    ) -> Result<QueueAttributes, ConnectorError> {
         let mut last = self.unreachable(&self.timed_out("no answer"));
         let mut may_create = self.create_if_missing;
         loop {
@@ -172,21 +173,21 @@ impl QueueAccess {
                 .get_queue_attributes()
                 .queue_url(&self.url)
                 .attribute_names(QueueAttributeName::VisibilityTimeout)
+                .attribute_names(QueueAttributeName::RedrivePolicy)
                 .send();
             let error = match deadline.within(request).await {
                 None => return Err(last),
-                Some(Ok(response)) => {
-                    let seconds = response
-                        .attributes()
-                        .and_then(|all| all.get(&QueueAttributeName::VisibilityTimeout))
-                        .and_then(|text| text.parse().ok());
-                    return Ok(seconds.map(Duration::from_secs));
-                }
+                Some(Ok(response)) => return Ok(QueueAttributes::of(&response)),
                 Some(Err(error)) => error,
             };
             // The queue exists and the credentials are valid: reading or sending may be permitted all the same.
             if is_denied(&error) {
-                return Ok(None);
+                tracing::debug!(
+                    target: "broadway_sqs",
+                    queue = without_user_info(&self.url).as_ref(),
+                    "no permission to read the queue's attributes, its redrive policy among them"
+                );
+                return Ok(QueueAttributes::default());
             }
             if is_missing_queue(&error) && may_create {
                 // Once: a queue that is missing after that is an error.

@@ -281,6 +281,20 @@ impl Leases {
         }
     }
 
+    /// How long this message can stay hidden from now on, in whole seconds, if `total` is the most since it was received. `None` if
+    /// that is less than a second, or if the message goes back to the queue anyway.
+    pub(crate) fn delay_max(
+        &self,
+        token: Token,
+        total: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
+        let lease = self.get(token).filter(|_| !self.is_stale(token))?;
+        let left = (lease.received + total).saturating_duration_since(now);
+        let left = Duration::from_secs(left.as_secs());
+        (now < lease.expires && !left.is_zero()).then_some(left)
+    }
+
     /// The group of a message, if it has one.
     pub(crate) fn group(&self, token: Token) -> Option<&Arc<str>> {
         self.get(token)?.group.as_ref()

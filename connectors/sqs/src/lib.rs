@@ -49,6 +49,7 @@ mod options;
 mod poll;
 mod poll_limit;
 mod publisher;
+mod queue_attributes;
 mod queue_url;
 mod record;
 mod shared;

@@ -69,6 +69,7 @@ impl From<AckChoice<OnSuccess, OnFailure>> for AckAction {
                 Self::VisibleAfter(whole_seconds(time))
             }
             AckChoice::Release => Self::VisibleAfter(0),
+            AckChoice::Delay(time) => Self::VisibleAfter(whole_seconds(time)),
         }
     }
 }
@@ -96,6 +97,8 @@ mod tests {
         assert_eq!(action(Outcome::Done), AckAction::Delete);
         assert_eq!(action(failed()), AckAction::Leave);
         assert_eq!(action(Outcome::Released), AckAction::VisibleAfter(0));
+        let delayed = Outcome::Delayed(Duration::from_millis(1_500));
+        assert_eq!(action(delayed), AckAction::VisibleAfter(2));
     }
 
     #[test]

@@ -219,6 +219,11 @@ impl Record for SqsRecord {
         given.or_else(|| self.sent_time())
     }
 
+    /// Returns the [receive count](Self::receive_count), which is approximate.
+    fn deliveries(&self) -> Option<u32> {
+        self.receive_count()
+    }
+
     fn id(&self) -> String {
         format!("{}@{}", self.queue(), self.message_id())
     }
@@ -286,6 +291,7 @@ mod tests {
         let record = record();
         assert_eq!(record.key(), Some(b"customer-4".as_slice()));
         assert_eq!(record.receive_count(), Some(3));
+        assert_eq!(record.deliveries(), Some(3));
         assert_eq!(
             record.time(),
             Some(UNIX_EPOCH + Duration::from_millis(1_500))

@@ -19,7 +19,7 @@ use aws_sdk_sqs::{
     types::{Message, MessageSystemAttributeName},
 };
 use broadway_core::{
-    Deadline, Delivery, OpenContext, Settled,
+    Deadline, Delivery, OpenContext, Outcome, Settled,
     connector::{AckChoice, ConnectorError, Jitter, LagReporter},
     telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
@@ -29,7 +29,7 @@ use crate::{
     ack_queue::{ENTRIES_MAX, EXTENSION_REQUESTS_MAX},
     config::Sqs,
     leases::{AckAction, PendingAck, Token},
-    options::SqsAckPolicy,
+    options::{SqsAckPolicy, VISIBILITY_MAX},
     poll_limit::SPACING_MAX,
     record::SqsRecord,
 };
@@ -38,6 +38,10 @@ use state::{ProducerPhase, ReportedCounts, SqsState};
 
 /// No polls start while more than this number of entries for each concurrent request wait in the ack queue.
 const BACKLOG_PER_REQUEST: usize = 40;
+
+/// How long a message is hidden at most, from when it was received. SQS counts from a moment before the response, so a little less than it
+/// allows.
+const HIDDEN_MAX: Duration = VISIBILITY_MAX.saturating_sub(Duration::from_secs(10));
 
 /// What a producer appends its messages to.
 pub(crate) type Deliveries = Vec<Delivery<SqsRecord, Token>>;
@@ -192,7 +196,7 @@ impl SqsShared {
         let mut guard = self.lock();
         let state = &mut *guard;
         for settled in settled.drain(..) {
-            if !settled.outcome.is_done() && !settled.outcome.is_failed() {
+            if matches!(settled.outcome, Outcome::Released) {
                 // No handler started on it, so no result can be late.
                 state.release(settled.token, now);
                 continue;
@@ -224,6 +228,11 @@ impl SqsShared {
 
     pub(crate) fn is_stale(&self, token: Token) -> bool {
         self.lock().unsettled.is_stale(token)
+    }
+
+    /// How long the message can be delayed from now on.
+    pub(crate) fn delay_max(&self, token: Token) -> Option<Duration> {
+        self.lock().unsettled.delay_max(token, HIDDEN_MAX, now())
     }
 
     /// Everything that the ack task has to do now.

@@ -80,7 +80,10 @@ impl Sqs {
         let tuned = |wait| with_timeouts(&client, ConnectionPool::Source, wait, request_timeout);
         let ack_client = tuned(Duration::ZERO);
         let of_queue = self.access.find(&ack_client, deadline).await?;
-        let visibility = self.effective_visibility(of_queue)?;
+        let visibility = self.effective_visibility(of_queue.visibility)?;
+        if let Some(limit) = of_queue.delivery_limit {
+            limit.report(cx, &self.access.queue_url().name);
+        }
         let clients = (tuned(self.wait_time), ack_client);
         Ok(Arc::new(SqsShared::new(self, clients, visibility, cx)))
     }
@@ -89,12 +92,13 @@ impl Sqs {
     fn with_required_attributes(&self) -> Self {
         let mut source = self.clone();
         let names = &mut source.system_attributes;
-        let (all, group) = (
-            MessageSystemAttributeName::All,
-            MessageSystemAttributeName::MessageGroupId,
-        );
-        if self.access.queue_url().is_fifo() && !names.contains(&all) && !names.contains(&group) {
-            names.push(group);
+        let mut required = vec![MessageSystemAttributeName::ApproximateReceiveCount];
+        if self.access.queue_url().is_fifo() {
+            required.push(MessageSystemAttributeName::MessageGroupId);
+        }
+        if !names.contains(&MessageSystemAttributeName::All) {
+            required.retain(|name| !names.contains(name));
+            names.extend(required);
         }
         let names = &mut source.message_attributes;
         if !names.iter().any(|name| name == "All") {

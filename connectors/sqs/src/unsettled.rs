@@ -129,6 +129,16 @@ impl UnsettledMessages {
         self.leases.is_stale(token)
     }
 
+    /// As [`Leases::delay_max`].
+    pub(crate) fn delay_max(
+        &self,
+        token: Token,
+        total: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.leases.delay_max(token, total, now)
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }

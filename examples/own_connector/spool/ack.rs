@@ -57,7 +57,8 @@ impl SpoolAcknowledger {
             AckChoice::Success(()) => AckAction::Delete,
             AckChoice::Failure(OnFailure::Retry) => AckAction::Retry,
             AckChoice::Failure(OnFailure::PutAside) => AckAction::PutAside,
-            AckChoice::Release => AckAction::GiveBack,
+            // It never comes as `Delay`: `delay_max` is not implemented.
+            AckChoice::Release | AckChoice::Delay(_) => AckAction::GiveBack,
         }
     }
 }

@@ -46,6 +46,8 @@ impl ConnectorUnderTest for TestPubSub {
             .outlives_its_process(true)
             .in_flight_max(IN_FLIGHT_MAX as u64)
             .redelivers(Redelivery::ToAnyone)
+            // It counts with a dead-letter policy only, which this subscription does not have.
+            .delays(true)
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {

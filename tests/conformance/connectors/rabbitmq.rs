@@ -63,6 +63,8 @@ impl ConnectorUnderTest for TestRabbitMq {
             .payload_max(4 << 20)
             .headers_max(50)
             .redelivers(Redelivery::ToAnyone)
+            .delays(true)
+            .counts_deliveries(self.is_quorum)
             .fetch_max(PREFETCH)
             // The publisher's `bytes_max`, and the limit of this broker.
             .payload_refused_from((16 << 20) + 1)

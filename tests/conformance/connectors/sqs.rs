@@ -47,6 +47,8 @@ impl ConnectorUnderTest for TestSqs {
             .outlives_its_process(true)
             .in_flight_max(IN_FLIGHT_MAX as u64)
             .redelivers(Redelivery::ToAnyone)
+            .delays(true)
+            .counts_deliveries(true)
     }
 
     async fn create(&self, promise: &str) -> Result<String, BoxError> {

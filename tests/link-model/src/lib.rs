@@ -44,6 +44,17 @@ mod message {
     pub(crate) fn warn_of_ignored_options(_expected: &str) {}
 }
 
+/// The part of the classes of errors that is needed here: errors have none.
+mod failure {
+    use std::error::Error;
+
+    impl crate::error::Reason {
+        pub(crate) fn as_error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+            self.boxed()
+        }
+    }
+}
+
 /// The part that errors need.
 mod discard {
     pub(crate) fn discard<T>(value: T) {

@@ -1,6 +1,7 @@
 //! [`Link`]: makes the outlets and inlets of a link, and keeps it open for more of them.
 
 use super::{
+    detached::DetachedMessages,
     inlet::Inlet,
     inlet_state::DemandMode,
     outlet::Outlet,
@@ -89,6 +90,11 @@ impl<T, D: Dispatch<T>> Link<T, D> {
         self.shared.lock().dispatch.buffered()
     }
 
+    /// Returns the number of inlets that wait for messages.
+    pub(crate) fn parked(&self) -> usize {
+        self.shared.lock().parked()
+    }
+
     /// Returns how the last outlet closed, if all have. Buffered messages may still be left to take.
     pub(crate) fn end(&self) -> Option<End> {
         let state = self.shared.lock();
@@ -114,10 +120,33 @@ impl<T, D: Dispatch<T, Options = ()>> Link<T, D> {
         }
     }
 
+    /// Changes the bound. A lower one takes requests back that no sender has learned of; then the link requests nothing until few
+    /// enough messages are left.
+    pub(crate) fn set_bound(&self, bound: LinkBound) {
+        let mut wakes = WakeList::default();
+        let mut state = self.shared.lock();
+        state.set_bound(bound);
+        state.propagate(&mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Wakes all inlets that wait, so that their tasks look for something other than messages.
+    pub(crate) fn wake_all(&self) {
+        let mut wakes = WakeList::default();
+        self.shared.lock().wake_all(&mut wakes);
+        wakes.wake();
+    }
+
     /// Makes an outlet for unrequested messages. Its [`demand`](Outlet::demand) returns 1 while no more of them are buffered than the
     /// bound's `min`, and nothing is requested from it.
     pub(crate) fn outlet_unrequested(&self) -> Outlet<T, D> {
         self.outlet(0)
+    }
+
+    /// Returns what ends detached messages.
+    pub(crate) fn detached(&self) -> DetachedMessages<T, D> {
+        DetachedMessages::new(Arc::clone(&self.shared))
     }
 
     /// Makes an inlet of a bounded link: it takes whatever is buffered.

@@ -268,6 +268,26 @@ impl<T, D: GiveBack<T>> Inlet<T, D> {
         drop(state);
         wakes.wake();
     }
+
+    /// Detaches the last `n` messages of the chunk, and completes those before them. A detached message is handled on its own, and
+    /// ends with [`DetachedMessages::complete`] or [`DetachedMessages::restore`]. The link does not end before.
+    ///
+    /// [`DetachedMessages::complete`]: super::DetachedMessages::complete
+    /// [`DetachedMessages::restore`]: super::DetachedMessages::restore
+    pub(crate) fn detach_last(&mut self, n: usize) {
+        let mut wakes = WakeList::default();
+        let mut state = self.shared.lock();
+        state.dispatch.done(self.id, n);
+        state.detach(self.id, n);
+        state.propagate(&mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Counts `n` messages of the chunk, anywhere in it, as detached. Only for messages that have no order.
+    pub(crate) fn detach_unordered(&mut self, n: usize) {
+        self.shared.lock().add_detached(n);
+    }
 }
 
 impl<T, D: Dispatch<T>> Drop for Inlet<T, D> {

@@ -42,6 +42,7 @@
 //! [`LinkBound`]: crate::machine::link_bound::LinkBound
 //! [`unmet_demand`]: crate::machine::dispatch::Dispatch::unmet_demand
 
+mod detached;
 mod handle;
 mod inlet;
 mod inlet_handle;
@@ -54,6 +55,7 @@ mod unrequested;
 mod wake_list;
 mod waking;
 
+pub(crate) use detached::DetachedMessages;
 pub(crate) use handle::Link;
 pub(crate) use inlet::{Attempt, Inlet};
 pub(crate) use inlet_handle::InletHandle;

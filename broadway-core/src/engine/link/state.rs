@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    num::NonZeroU64,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
 };
@@ -52,6 +53,7 @@ impl<T, D: Dispatch<T>> SharedLink<T, D> {
             mark_watched: false,
             panic: None,
             busy: 0,
+            detached: 0,
             awake: 0,
             service_time_ns: u64::MAX,
             woken: Vec::new(),
@@ -99,6 +101,8 @@ pub(super) struct LinkState<T, D> {
     pub(super) panic: Option<Box<dyn Any + Send>>,
     /// How many inlets hold a chunk.
     pub(super) busy: usize,
+    /// How many messages are handled on their own, apart from any inlet, and may come back.
+    detached: usize,
     /// How many inlets are awake.
     pub(super) awake: usize,
     /// How long a message took lately; `MAX` until that is known.
@@ -108,6 +112,11 @@ pub(super) struct LinkState<T, D> {
 }
 
 impl<T, D: Dispatch<T>> LinkState<T, D> {
+    pub(super) fn set_bound(&mut self, bound: LinkBound) {
+        debug_assert!(self.bound.is_some(), "a bounded link stays bounded");
+        self.bound = Some(bound);
+    }
+
     pub(super) fn add_outlet(&mut self, outlet: OutletState) -> OutletId {
         self.outlets.push(outlet);
         self.outlets_open += 1;
@@ -193,7 +202,7 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
     /// Whether there will never be anything to take for this inlet.
     pub(super) fn is_finished_for(&self, inlet: InletId) -> bool {
         // In a bounded link an inlet that holds a chunk may give it back, and any inlet may take it then.
-        let may_come_back = self.bound.is_some() && self.busy > 0;
+        let may_come_back = (self.bound.is_some() && self.busy > 0) || self.detached > 0;
         self.has_ended() && !may_come_back && self.dispatch.buffered_for(inlet) == 0
     }
 
@@ -436,6 +445,35 @@ impl<T, D: GiveBack<T>> LinkState<T, D> {
         self.unrequested.entered(rest);
         self.dispatch.give_back(inlet, rest);
         self.set_awake(inlet, false);
+    }
+
+    /// Detaches the last `n` messages that the inlet holds; the others were handled, or given back. The inlet still counts as one
+    /// that holds a chunk, until it comes back.
+    pub(super) fn detach(&mut self, inlet: InletId, n: usize) {
+        self.detached += n;
+        self.dispatch.detach(inlet);
+    }
+
+    /// Counts `n` messages of the inlet's chunk as detached that no inlet need wait for.
+    pub(super) fn add_detached(&mut self, n: usize) {
+        self.detached += n;
+    }
+
+    /// Ends detached messages: they were handled.
+    pub(super) fn complete(&mut self, lanes: impl Iterator<Item = Option<NonZeroU64>>) {
+        for lane in lanes {
+            self.detached -= 1;
+            self.dispatch.complete(lane);
+        }
+    }
+
+    /// Returns detached messages to the front of the queue, in their order.
+    pub(super) fn restore(&mut self, messages: &mut Vec<T>) {
+        self.unrequested.entered(messages);
+        self.detached -= messages.len();
+        while let Some(message) = messages.pop() {
+            self.dispatch.restore(message);
+        }
     }
 }
 

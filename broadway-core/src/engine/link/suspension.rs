@@ -31,6 +31,16 @@ impl<T, D: Dispatch<T>> SuspensionWatch<T, D> {
     }
 }
 
+impl<T, D: Dispatch<T>> SuspensionWatch<T, D> {
+    /// Wakes a parked inlet if none is awake, after the inlet of this watch was dropped. Returns whether one is awake.
+    pub(crate) fn wake_idle(&self) -> bool {
+        let mut wakes = WakeList::default();
+        let is_any_awake = self.shared.lock().wake_idle(&mut wakes);
+        wakes.wake();
+        is_any_awake
+    }
+}
+
 /// The boxed task of an inlet.
 type InletTask<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 

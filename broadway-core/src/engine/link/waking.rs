@@ -62,6 +62,23 @@ impl<T, D: Dispatch<T>> LinkState<T, D> {
         self.awake > 0
     }
 
+    /// Returns how many inlets are parked.
+    pub(super) fn parked(&self) -> usize {
+        let inlets = self.inlets.iter();
+        inlets.filter(|inlet| inlet.waker.is_some()).count()
+    }
+
+    /// Wakes all parked inlets. Each comes back, takes or parks again; or it leaves, which passes on what it may have been woken for.
+    pub(super) fn wake_all(&mut self, wakes: &mut WakeList) {
+        for index in 0..self.inlets.len() {
+            let id = inlet_id(index);
+            if let Some(waker) = self.waker(id).take() {
+                self.set_awake(id, true);
+                wakes.push(waker);
+            }
+        }
+    }
+
     /// Wakes a parked inlet, if there is one.
     pub(super) fn wake_parked(&mut self, wakes: &mut WakeList) {
         let parked = self.inlets.iter().position(|inlet| inlet.waker.is_some());

@@ -7,6 +7,7 @@ fn limits() -> BatchLimits {
         size: 3,
         bytes: None,
         timeout: SECOND,
+        idle_timeout: Duration::MAX,
         open_max: 100,
         buffered_max: 100,
     }

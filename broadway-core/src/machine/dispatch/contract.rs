@@ -1,5 +1,7 @@
 //! [`Dispatch`]: the contract between a link and the machine that decides which inlet gets which event.
 
+use std::num::NonZeroU64;
+
 /// Identifies one inlet, a consumer's end of a link.
 ///
 /// Dispatchers keep a table indexed by this number, so a link assigns the lowest free number and reuses the numbers of
@@ -229,6 +231,20 @@ pub trait GiveBack<T>: Dispatch<T> {
     ///
     /// May panic if `rest` is longer than what the inlet holds.
     fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>);
+
+    /// Detaches all events that the inlet holds: they are handled on their own, and end in any order, each by
+    /// [`complete`](Self::complete) or by [`restore`](Self::restore). Until then they block what they blocked before.
+    fn detach(&mut self, inlet: InletId) {
+        self.done(inlet, 0);
+    }
+
+    /// Records that a detached event was handled. `lane` is its lane.
+    fn complete(&mut self, lane: Option<NonZeroU64>) {
+        let _ = lane;
+    }
+
+    /// Puts a detached event back to the front of the buffer, where any inlet may take it again.
+    fn restore(&mut self, event: T);
 }
 
 /// A point in the sequence of offered events, with one count for each queue of the dispatcher.

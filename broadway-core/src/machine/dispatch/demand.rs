@@ -89,6 +89,10 @@ impl<T> GiveBack<T> for Demand<T> {
     fn give_back(&mut self, _inlet: InletId, rest: &mut Vec<T>) {
         self.queue.prepend(rest);
     }
+
+    fn restore(&mut self, event: T) {
+        self.queue.prepend(&mut vec![event]);
+    }
 }
 
 #[cfg(test)]

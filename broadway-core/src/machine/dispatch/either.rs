@@ -1,5 +1,7 @@
 //! [`Either`]: one of two dispatchers, chosen when a link is made.
 
+use std::num::NonZeroU64;
+
 use super::{Dispatch, GiveBack, InletId, JoinError, Mark, Offered};
 
 /// One of two dispatchers. Costs one branch per call, and calls are per chunk.
@@ -81,5 +83,17 @@ impl<T, L: Dispatch<T, Options = ()>, R: Dispatch<T, Options = ()>> Dispatch<T> 
 impl<T, L: GiveBack<T, Options = ()>, R: GiveBack<T, Options = ()>> GiveBack<T> for Either<L, R> {
     fn give_back(&mut self, inlet: InletId, rest: &mut Vec<T>) {
         forward!(self, dispatch => dispatch.give_back(inlet, rest));
+    }
+
+    fn detach(&mut self, inlet: InletId) {
+        forward!(self, dispatch => dispatch.detach(inlet));
+    }
+
+    fn complete(&mut self, lane: Option<NonZeroU64>) {
+        forward!(self, dispatch => dispatch.complete(lane));
+    }
+
+    fn restore(&mut self, event: T) {
+        forward!(self, dispatch => dispatch.restore(event));
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     batch::BatchInfo,
     caught::Discarding,
     error::{Callback, Reason},
+    failure::FailureAction,
     machine::{batcher::BatchItems, lanes::Keyed},
 };
 
@@ -65,12 +66,12 @@ pub(super) struct BatchItem<T, O, K> {
 
 impl<T, O, K> BatchItem<T, O, K> {
     #[cold]
-    pub(super) fn into_failure(self) -> FailedMessage<T, O, K> {
+    pub(super) fn into_failure(self, action: FailureAction) -> FailedMessage<T, O, K> {
         let reason = Reason::error(
             Callback::Batching,
             "the split function panicked on this message",
         );
-        FailedMessage::new(self.tracked, Some(self.data), reason)
+        FailedMessage::new(self.tracked, Some(self.data), reason, action)
     }
 }
 

@@ -77,7 +77,8 @@ where
             && locked.demand.wanted() > 0
             && locked.batcher.next_deadline(now).is_some();
         // Set here and not when the timer wakes, so that the next caller does not wake it again. A running timer is never too late:
-        // all batches have the same timeout, so a batch that opens later is due later.
+        // all batches have the same timeouts, so a batch that opens later is due later, and a message makes its batch due later or
+        // leaves its deadline. A change of the timeouts wakes the timer.
         locked.timer_is_set |= wake;
         drop(locked);
         // After the lock was released: the timer takes it at once. `Notify` keeps the permit if the timer does not wait yet.
@@ -100,7 +101,10 @@ where
                 deadline
             };
             match deadline {
-                Some(deadline) => clock::sleep_until(deadline).await,
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(clock::now());
+                    clock::within(left, self.deadline_set.notified()).await;
+                }
                 None => self.deadline_set.notified().await,
             }
         }

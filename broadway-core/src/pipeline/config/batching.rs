@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::super::split::{Split, SplitBy};
+use crate::failure::FailurePolicy;
 
 /// When the batches of a batcher are complete, and how many are handled at once.
 ///
@@ -14,8 +15,11 @@ pub struct Batching<T> {
     pub(in crate::pipeline) bytes: Option<(usize, SizeOf<T>)>,
     pub(in crate::pipeline) split: Option<SplitBy<T>>,
     pub(in crate::pipeline) concurrency: usize,
+    pub(in crate::pipeline) partitions: Option<usize>,
     pub(in crate::pipeline) open_max: usize,
     pub(in crate::pipeline) buffered_max: usize,
+    pub(in crate::pipeline) idle_timeout: Duration,
+    pub(in crate::pipeline) on_failure: Option<FailurePolicy>,
 }
 
 /// Returns the size of a message in bytes.
@@ -42,8 +46,11 @@ impl<T> Batching<T> {
             bytes: None,
             split: None,
             concurrency: 1,
+            partitions: None,
             open_max: 10_000,
             buffered_max: 100_000,
+            idle_timeout: Duration::MAX,
+            on_failure: None,
         }
     }
 
@@ -89,19 +96,55 @@ impl<T> Batching<T> {
         self
     }
 
+    /// Sets after which time without a further message a batch is due, although its timeout has not passed: more than zero. Defaults to
+    /// [`Duration::MAX`], which means never.
+    #[must_use]
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.idle_timeout = time;
+        self
+    }
+
+    /// Sets what happens to batches that fail, and to their messages that were [failed](crate::Batch::fail) singly. Defaults to the
+    /// policy of the pipeline, [`Pipeline::on_failure`](crate::Pipeline::on_failure).
+    ///
+    /// A retried batch has the messages that failed, and their data as `handle_batch` left it. A batch whose data was
+    /// [taken](crate::Batch::take) is not retried.
+    #[must_use]
+    pub fn on_failure(mut self, policy: impl Into<FailurePolicy>) -> Self {
+        self.on_failure = Some(policy.into());
+        self
+    }
+
     /// Sets how many batches are handled at once: 1 to 65,536. Defaults to 1.
     ///
     /// As many complete batches may wait for a batch processor; or, if batches are small, as many as hold 200 messages together, at
     /// most 128. Beyond that, processors wait, and the source is asked for no more messages. See
     /// [`buffered_max`](Self::buffered_max) for a sink that hangs beside others.
     ///
-    /// With [`Processors::partition_by`] the messages of a batcher are divided into this many partitions by their key, and
-    /// the batches of one partition and one batch key are handled in order.
+    /// With [`Processors::partition_by`] the messages of a batcher are divided into this many [`partitions`](Self::partitions) by
+    /// their key, and the batches of one partition and one batch key are handled in order.
+    ///
+    /// [`RunningBatcher::set_concurrency`](crate::RunningBatcher::set_concurrency) changes it at run time.
     ///
     /// [`Processors::partition_by`]: crate::Processors::partition_by
     #[must_use]
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
+        self
+    }
+
+    /// Sets into how many partitions the messages are divided by their key, with [`Processors::partition_by`]: 1 to 65,536. Defaults
+    /// to [`concurrency`](Self::concurrency). Without `partition_by` it has no effect.
+    ///
+    /// The number stays while the pipeline runs, so that a key keeps its partition and its order. It limits how many batches of one
+    /// batch key are handled at once: set it to the largest concurrency to which you will
+    /// [grow](crate::RunningBatcher::set_concurrency). Each partition has open batches of its own, so more partitions make smaller
+    /// batches.
+    ///
+    /// [`Processors::partition_by`]: crate::Processors::partition_by
+    #[must_use]
+    pub fn partitions(mut self, partitions: usize) -> Self {
+        self.partitions = Some(partitions);
         self
     }
 
@@ -125,11 +168,19 @@ impl<T> Batching<T> {
     }
 }
 
+impl<T> Batching<T> {
+    /// Into how many partitions the messages are divided, if order is kept.
+    pub(in crate::pipeline) fn partitions_or_default(&self) -> usize {
+        self.partitions.unwrap_or(self.concurrency)
+    }
+}
+
 impl<T> fmt::Debug for Batching<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batching")
             .field("size", &self.size)
             .field("timeout", &self.timeout)
+            .field("idle_timeout", &self.idle_timeout)
             .field("bytes", &self.bytes.as_ref().map(|(max, _)| max))
             .field("split", &self.split.is_some())
             .field("concurrency", &self.concurrency)

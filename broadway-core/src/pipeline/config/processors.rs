@@ -1,6 +1,6 @@
 //! The options of processors: [`Processors`], with the key that keeps messages in order.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use crate::{
     message::{Message, Record},
@@ -9,13 +9,16 @@ use crate::{
 
 /// Options of the processors, the tasks that call `handle_message`.
 ///
-/// A processor takes a chunk of the waiting messages, handles them one after the other, and comes back for more. Use many
-/// processors for handlers that wait (for a database, a service), and about as many as cores for handlers that compute.
+/// A processor takes a chunk of the waiting messages, handles them one after the other, and comes back for more. Use about as many
+/// processors as cores for handlers that compute. For handlers that wait (for a database, a service), let few processors run many of
+/// them at once: [`in_flight`](Self::in_flight).
 pub struct Processors<T> {
     pub(in crate::pipeline) concurrency: usize,
     pub(in crate::pipeline) max_demand: usize,
     pub(in crate::pipeline) min_demand: Option<usize>,
     pub(in crate::pipeline) partition_by: Option<PartitionBy<T>>,
+    pub(in crate::pipeline) in_flight: Option<usize>,
+    pub(in crate::pipeline) autoscale: Option<RangeInclusive<usize>>,
 }
 
 /// Returns the hash of a message's key.
@@ -38,6 +41,8 @@ impl<T> Processors<T> {
             max_demand: 100,
             min_demand: None,
             partition_by: None,
+            in_flight: None,
+            autoscale: None,
         }
     }
 
@@ -56,6 +61,54 @@ impl<T> Processors<T> {
     #[must_use]
     pub fn min_demand(mut self, min: usize) -> Self {
         self.min_demand = Some(min);
+        self
+    }
+
+    /// Sets how many handlers run at once in all processors together: `concurrency` to 1,000,000. By default each processor runs one.
+    ///
+    /// For handlers that wait, for a database or a service: `Processors::new(2).in_flight(500)` has 500 messages in `handle_message` at
+    /// once, on two tasks. Each call costs an allocation. A handler that blocks its thread, or computes for long, holds up the others
+    /// of its processor: use more processors for those.
+    ///
+    /// Together with [`partition_by`](Self::partition_by), messages of one key are still handled one at a time: at most `in_flight` keys
+    /// are worked on at once, and a key that waits holds back no other. If more processors than `handlers` are
+    /// [asked for](crate::Topology::set_processors) later, each runs one.
+    ///
+    /// ```
+    /// use broadway_core::Processors;
+    ///
+    /// let processors = Processors::<u64>::new(2).in_flight(500);
+    /// # let _ = processors;
+    /// ```
+    #[must_use]
+    pub fn in_flight(mut self, handlers: usize) -> Self {
+        self.in_flight = Some(handlers);
+        self
+    }
+
+    /// How many messages processors have in their handlers at most.
+    pub(in crate::pipeline) fn handled_max(&self) -> usize {
+        self.in_flight.unwrap_or(self.concurrency * self.max_demand)
+    }
+
+    /// Changes the number of processors by their load, within `range`: 1 to 65,536, and the number given to [`new`](Self::new) within it.
+    /// Off by default.
+    ///
+    /// Ten times a second it looks whether messages wait while no processor is idle. If they did in half of a second's looks, the
+    /// number grows by half. If none waited for ten seconds in a row and more than half of the processors were idle, it falls by a
+    /// quarter. Each change is reported as [`Event::Resized`](crate::telemetry::Event::Resized), and loses and reorders nothing; see
+    /// [`Topology::set_processors`](crate::Topology::set_processors).
+    ///
+    /// For handlers that wait. It does not find out whether more processors help: if handlers compute, or the sink of a batcher is the
+    /// bottleneck, the number grows to its maximum without effect.
+    ///
+    /// ```
+    /// let processors = broadway_core::Processors::<u64>::new(8).autoscale(4..=200);
+    /// # let _ = processors;
+    /// ```
+    #[must_use]
+    pub fn autoscale(mut self, range: RangeInclusive<usize>) -> Self {
+        self.autoscale = Some(range);
         self
     }
 
@@ -117,6 +170,8 @@ impl<T> fmt::Debug for Processors<T> {
             .field("max_demand", &self.max_demand)
             .field("min_demand", &self.min_demand)
             .field("partition_by", &self.partition_by.is_some())
+            .field("in_flight", &self.in_flight)
+            .field("autoscale", &self.autoscale)
             .finish()
     }
 }

@@ -8,14 +8,14 @@ use crate::ack::Acknowledger;
 
 /// Finds stale messages. Reads an acknowledger's generation once per run of messages, since that is an atomic of another thread.
 #[derive(Default)]
-pub(super) struct StalenessCheck {
+pub(in crate::pipeline) struct StalenessCheck {
     /// Acknowledger and generation that were found to be current.
     current: Option<u64>,
 }
 
 impl StalenessCheck {
     #[inline(always)]
-    pub(super) fn is_stale<A: Acknowledger, T>(
+    pub(in crate::pipeline) fn is_stale<A: Acknowledger, T>(
         &mut self,
         acker: &mut Acker<A>,
         tracked: &TrackedMessage<T, A::Token>,

@@ -4,6 +4,7 @@ use std::{mem, sync::Arc, time::Duration};
 
 use super::super::{
     acknowledgers::AcknowledgerEntry, context::PipelineContext, totals::OutcomeCounts,
+    tracked::SizeCode,
 };
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
@@ -30,10 +31,13 @@ pub(super) struct AckBatch<A: Acknowledger> {
     counts: OutcomeCounts,
     /// When the messages were received. Filled only if an observer wants latencies.
     received_ns: Vec<u64>,
+    wants_latency: bool,
+    /// The sizes of the messages, if bytes in flight are limited.
+    bytes: usize,
 }
 
 impl<A: Acknowledger> AckBatch<A> {
-    pub(super) fn new(entry: Arc<AcknowledgerEntry<A>>) -> Self {
+    pub(super) fn new(entry: Arc<AcknowledgerEntry<A>>, wants_latency: bool) -> Self {
         Self {
             number: entry.number,
             entry,
@@ -43,6 +47,8 @@ impl<A: Acknowledger> AckBatch<A> {
             kept: 0,
             counts: OutcomeCounts::default(),
             received_ns: Vec::new(),
+            wants_latency,
+            bytes: 0,
         }
     }
 
@@ -79,9 +85,12 @@ impl<A: Acknowledger> AckBatch<A> {
             .push(Settled::new(token, Outcome::Done, options));
     }
 
-    #[inline(always)]
-    pub(super) fn push_received(&mut self, received_ns: u64) {
-        self.received_ns.push(received_ns);
+    /// Records when a message was received, and its size.
+    pub(super) fn push_more(&mut self, received_ns: u64, size: SizeCode) {
+        if self.wants_latency {
+            self.received_ns.push(received_ns);
+        }
+        self.bytes += size.bytes();
     }
 
     /// Keeps [`fail_done`](Self::fail_done) from failing messages that were added before this.
@@ -185,6 +194,9 @@ impl<A: Acknowledger> AckBatch<A> {
                 producer,
                 settlement,
             });
+        }
+        if let Some(cap) = &context.cap {
+            cap.free(counts.total(), mem::take(&mut self.bytes));
         }
         // Last: it may remove the entry of a failed producer from the table, and the number gets a new owner.
         context

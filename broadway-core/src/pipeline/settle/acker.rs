@@ -29,18 +29,19 @@ pub(in crate::pipeline) struct Acker<A: Acknowledger> {
     last: usize,
     /// Pushed messages that have ended since the last flush.
     pushed: OutcomeCounts,
-    wants_latency: bool,
+    /// Whether more than the token is recorded of each message.
+    wants_more: bool,
 }
 
 impl<A: Acknowledger> Acker<A> {
     pub(in crate::pipeline) fn new(context: Arc<PipelineContext<A>>) -> Self {
-        let wants_latency = context.emitter.wants_latency();
+        let wants_more = context.emitter.wants_latency() || context.cap.is_some();
         Self {
             context,
             batches: Vec::new(),
             last: 0,
             pushed: OutcomeCounts::default(),
-            wants_latency,
+            wants_more,
         }
     }
 
@@ -57,18 +58,18 @@ impl<A: Acknowledger> Acker<A> {
         message: &mut Message<T>,
         pending: &mut PendingAck<A::Token>,
     ) {
-        if message.has_ack_options() || !matches!(pending.target, AckTarget::Source(_)) {
+        if message.has_extras() || !matches!(pending.target, AckTarget::Source(_)) {
             return self.add_other(pending.take(), Outcome::Done, message.take_ack_options());
         }
-        let (number, received_ns) = (pending.ack_ref.acknowledger(), pending.received_ns);
-        let wants_latency = self.wants_latency;
+        let (ack_ref, received_ns) = (pending.ack_ref, pending.received_ns);
+        let wants_more = self.wants_more;
         let target = mem::replace(&mut pending.target, AckTarget::Settled);
-        let (AckTarget::Source(token), batch) = (target, self.batch(number)) else {
+        let (AckTarget::Source(token), batch) = (target, self.batch(ack_ref.acknowledger())) else {
             return;
         };
         batch.push_done(token);
-        if wants_latency {
-            batch.push_received(received_ns);
+        if wants_more {
+            batch.push_more(received_ns, ack_ref.size());
         }
     }
 
@@ -87,11 +88,11 @@ impl<A: Acknowledger> Acker<A> {
         } = pending;
         match (target, &outcome, &options) {
             (AckTarget::Source(token), Outcome::Done, None) => {
-                let wants_latency = self.wants_latency;
+                let wants_more = self.wants_more;
                 let batch = self.batch(ack_ref.acknowledger());
                 batch.push_done(token);
-                if wants_latency {
-                    batch.push_received(received_ns);
+                if wants_more {
+                    batch.push_more(received_ns, ack_ref.size());
                 }
             }
             (target, ..) => self.add_other(
@@ -111,11 +112,11 @@ impl<A: Acknowledger> Acker<A> {
     fn add_other(&mut self, pending: PendingAck<A::Token>, outcome: Outcome, options: AckOptions) {
         match pending.target {
             AckTarget::Source(token) => {
-                let wants_latency = self.wants_latency;
+                let wants_more = self.wants_more;
                 let batch = self.batch(pending.ack_ref.acknowledger());
                 batch.push(token, outcome, options);
-                if wants_latency {
-                    batch.push_received(pending.received_ns);
+                if wants_more {
+                    batch.push_more(pending.received_ns, pending.ack_ref.size());
                 }
             }
             AckTarget::Pushed(receipt) => {
@@ -135,11 +136,11 @@ impl<A: Acknowledger> Acker<A> {
     ) {
         match pending.target {
             AckTarget::Source(token) => {
-                let wants_latency = self.wants_latency;
+                let wants_more = self.wants_more;
                 let batch = self.batch(pending.ack_ref.acknowledger());
                 batch.push_resolved(token, options);
-                if wants_latency {
-                    batch.push_received(pending.received_ns);
+                if wants_more {
+                    batch.push_more(pending.received_ns, pending.ack_ref.size());
                 }
             }
             AckTarget::Pushed(receipt) => {
@@ -186,8 +187,9 @@ impl<A: Acknowledger> Acker<A> {
     fn find_batch(&mut self, number: u16) {
         let known = self.batches.iter().position(|batch| batch.is_of(number));
         self.last = known.unwrap_or_else(|| {
+            let entry = self.context.acknowledgers.get(number);
             self.batches
-                .push(AckBatch::new(self.context.acknowledgers.get(number)));
+                .push(AckBatch::new(entry, self.context.emitter.wants_latency()));
             self.batches.len() - 1
         });
     }

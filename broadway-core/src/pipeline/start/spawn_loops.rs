@@ -1,32 +1,37 @@
 //! Spawns the loops of a topology.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Weak, atomic::AtomicUsize},
+};
 
 use super::{
     super::{
-        batch_processor::BatchProcessorLoop,
         batcher::{BatchersOf, SharedBatcher},
+        concurrent::Places,
         config::Processors,
         context::Closable,
+        crew::{Crew, Resize},
         intake::OpenProducer,
-        processor::{ChunkResults, ProcessorLoop},
+        live::LiveBatcher,
         producer::ProducerLoop,
-        rate_limit::RateLimiter,
-        release::{ChunkRelease, LinkRelease},
+        release::LinkRelease,
         settle::Acker,
-        source_reader::{ProcessorInlet, SourceReader},
+        source_reader::SourceReader,
     },
     TopologyBuilder,
     handler_tasks::HandlerTasks,
+    workers::{BatchProcessorMaker, ProcessorMaker},
 };
 use crate::{
     batcher_key::BatcherKey,
-    caught::Discarding,
-    engine::{actor, link, pull_inlet::PullInlet, spawn::TaskSet, watchdog},
+    engine::spawn::TaskSet,
     handler::Handler,
-    machine::chunk_size::ChunkSize,
     source::{Source, SourceProducer},
 };
+
+/// A crew, and the tasks of its workers.
+pub(super) type CrewAndTasks = (Arc<dyn Resize>, TaskSet);
 
 /// The batchers of a topology, and their loops.
 pub(super) struct BatchLayer<S, H>
@@ -38,6 +43,10 @@ where
     pub(super) batchers: BatchersOf<S, H>,
     /// As the supervisor sees them.
     pub(super) closable: Vec<Arc<dyn Closable>>,
+    /// As the handle sees them.
+    pub(super) live: Vec<Weak<dyn LiveBatcher>>,
+    /// Of each batcher, its batch processors.
+    pub(super) crews: Vec<Arc<dyn Resize>>,
     pub(super) processors: TaskSet,
     pub(super) timers: TaskSet,
 }
@@ -47,23 +56,19 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    pub(super) fn spawn_producers(
-        &self,
-        opened: Vec<OpenProducer<S>>,
-        limiter: Option<&Arc<RateLimiter>>,
-    ) -> TaskSet {
+    pub(super) fn spawn_producers(&self, opened: Vec<OpenProducer<S>>) -> TaskSet {
         let mut tasks = TaskSet::new("producer");
         for (index, opened) in opened.into_iter().enumerate() {
             let producer = ProducerLoop {
-                source: Arc::clone(&self.source),
+                source: Arc::clone(self.source(index)),
                 open_context: self.open_context(index),
                 lending: Arc::clone(&self.readers[index]),
                 control: Arc::clone(&self.control),
-                watcher: self.control.watch(),
+                watcher: self.control.watch_source(self.source_of[index]),
                 restart: self.options.restart.clone(),
                 shutdown: Arc::clone(&self.shutdown),
             };
-            let reader = SourceReader::new(self.intake(index, limiter), opened, &self.control);
+            let reader = SourceReader::new(self.intake(index), opened, &self.control);
             tasks.spawn(Box::pin(producer.run(reader)));
         }
         tasks
@@ -72,37 +77,43 @@ where
     pub(super) fn spawn_processors(
         &self,
         batchers: &BatchersOf<S, H>,
-        handler_tasks: &mut HandlerTasks,
-    ) -> TaskSet {
+        handler_tasks: &Arc<HandlerTasks>,
+    ) -> CrewAndTasks {
+        let Processors {
+            concurrency,
+            max_demand,
+            partition_by,
+            ..
+        } = &self.options.processors;
+        let maker = ProcessorMaker {
+            handler: Arc::clone(&self.handler),
+            control: Arc::clone(&self.control),
+            shutdown: Arc::clone(&self.shutdown),
+            context: Arc::clone(&self.context),
+            describer: Arc::clone(&self.describer),
+            link: Arc::clone(&self.link),
+            readers: self.readers.clone(),
+            keeps_order: partition_by.is_some(),
+            max_demand: NonZeroUsize::new(*max_demand).expect("checked by validate"),
+            bound: self.bound,
+            buffered_max: Arc::new(AtomicUsize::new(self.bound.buffered_max(*concurrency))),
+            batchers: Arc::clone(batchers),
+            handler_tasks: Arc::clone(handler_tasks),
+            retry_queue: Arc::clone(&self.retry_queue),
+            places: self
+                .options
+                .processors
+                .in_flight
+                .map(|in_flight| Arc::new(Places::new(in_flight, *concurrency))),
+        };
         let mut tasks = TaskSet::new("processor");
-        let max =
-            NonZeroUsize::new(self.options.processors.max_demand).expect("checked by validate");
-        for index in 0..self.options.processors.concurrency {
-            let processor = ProcessorLoop {
-                handler: Arc::clone(&self.handler),
-                release: ChunkRelease::new(&self.control, &self.shutdown),
-                inlet: self.processor_inlet(),
-                chunk_size: ChunkSize::new(max, ChunkSize::TARGET),
-                batchers: Arc::clone(batchers),
-                results: ChunkResults::new(index, &self.context, &self.describer),
-                early_acker: Acker::new(Arc::clone(&self.context)),
-                begun: 0,
-                chunk: Vec::new(),
-                stopped: None,
-                turns: handler_tasks.add(None, index),
-                is_slow: true,
-            };
-            let (watch, turns) = (processor.inlet.watch(), processor.turns.clone());
-            let task = watchdog::counted(turns, Box::pin(actor::run_to_end(processor)));
-            let task = link::watch_suspension(move || watch.suspended(), task);
-            let task = tasks.spawn_infallible(task);
-            handler_tasks.spawned(task);
-        }
-        tasks
+        let newcomers = tasks.newcomers();
+        let crew = Crew::spawn(maker, *concurrency, &mut tasks, &newcomers);
+        (Arc::new(crew), tasks)
     }
 
     /// Makes the batchers, and spawns their batch processors and one timer for each of them.
-    pub(super) fn spawn_batch_layer(&self, handler_tasks: &mut HandlerTasks) -> BatchLayer<S, H> {
+    pub(super) fn spawn_batch_layer(&self, handler_tasks: &Arc<HandlerTasks>) -> BatchLayer<S, H> {
         let (mut processors, mut timers) =
             (TaskSet::new("batch processor"), TaskSet::new("batch timer"));
         // The rest is not compiled for pipelines without batchers: a batcher, its link and its loops are half of a topology's code.
@@ -110,35 +121,58 @@ where
             return BatchLayer {
                 batchers: Arc::default(),
                 closable: Vec::new(),
+                live: Vec::new(),
+                crews: Vec::new(),
                 processors,
                 timers,
             };
         }
-        let batchers = self.batchers();
+        let (batchers, mut crews) = (self.batchers(), Vec::<Arc<dyn Resize>>::new());
+        let newcomers = processors.newcomers();
         for (batcher, (_, batching)) in batchers.iter().zip(&self.options.batching) {
-            for worker in 0..batching.concurrency {
-                let turns = handler_tasks.add(Some(batcher.key.name()), worker);
-                let processor = self.batch_processor(batcher, worker, turns.clone());
-                let watch = processor.inlet.suspension_watch();
-                let task = watchdog::counted(turns, Box::pin(actor::run_to_end(processor)));
-                let suspended = move || {
-                    watch.suspended(false);
-                };
-                let task = processors.spawn_infallible(link::watch_suspension(suspended, task));
-                handler_tasks.spawned(task);
-            }
-            let batcher = Arc::clone(batcher);
-            timers.spawn_infallible(Box::pin(async move { batcher.run_timer().await }));
+            let maker = BatchProcessorMaker {
+                handler: Arc::clone(&self.handler),
+                batcher: Arc::clone(batcher),
+                context: Arc::clone(&self.context),
+                describer: Arc::clone(&self.describer),
+                handler_tasks: Arc::clone(handler_tasks),
+            };
+            let crew = Crew::spawn(maker, batching.concurrency, &mut processors, &newcomers);
+            crews.push(Arc::new(crew));
+            let timed = Arc::clone(batcher);
+            timers.spawn_infallible(Box::pin(async move { timed.run_timer().await }));
+            let (retried, watcher) = (Arc::clone(batcher), self.control.watch());
+            let shutdown = Arc::clone(&self.shutdown);
+            let acker = Acker::new(Arc::clone(&self.context));
+            timers.spawn_infallible(Box::pin(async move {
+                let queue = retried.retry_queue();
+                queue.run(&*retried, watcher, shutdown, acker).await;
+            }));
         }
         BatchLayer {
             closable: batchers
                 .iter()
                 .map(|batcher| Arc::clone(batcher) as _)
                 .collect(),
+            live: batchers
+                .iter()
+                .map(|batcher| Arc::downgrade(batcher) as _)
+                .collect(),
             batchers: batchers.into_iter().map(|batcher| batcher as _).collect(),
+            crews,
             processors,
             timers,
         }
+    }
+
+    /// Spawns the task that returns messages to the processors when they are to be handled again.
+    pub(super) fn spawn_retries(&self, timers: &mut TaskSet) {
+        let (queue, detached) = (Arc::clone(&self.retry_queue), self.link.detached());
+        let (watcher, shutdown) = (self.control.watch(), Arc::clone(&self.shutdown));
+        let acker = Acker::new(Arc::clone(&self.context));
+        timers.spawn_infallible(Box::pin(async move {
+            queue.run(&detached, watcher, shutdown, acker).await;
+        }));
     }
 
     fn batchers(&self) -> Vec<Arc<SharedBatcher<S, H>>> {
@@ -149,51 +183,10 @@ where
                 batching,
                 keeps_order,
                 &self.context,
+                &self.retry_queue.room,
             ))
         };
         self.options.batching.iter().map(batcher).collect()
-    }
-
-    fn batch_processor(
-        &self,
-        batcher: &Arc<SharedBatcher<S, H>>,
-        worker: usize,
-        turns: Arc<watchdog::Turns>,
-    ) -> BatchProcessorLoop<S, H> {
-        BatchProcessorLoop {
-            worker,
-            handler: Arc::clone(&self.handler),
-            batcher: Arc::clone(batcher),
-            inlet: batcher.inlet(),
-            context: Arc::clone(&self.context),
-            describer: Arc::clone(&self.describer),
-            acker: Acker::new(Arc::clone(&self.context)),
-            early_acker: Acker::new(Arc::clone(&self.context)),
-            failures: Discarding::default(),
-            take_size: ChunkSize::new(batcher.take_max(), ChunkSize::TARGET),
-            taken: Vec::new(),
-            finished: Vec::new(),
-            stopped: None,
-            number: first_number(batcher.key.index(), worker),
-            turns,
-            is_slow: true,
-        }
-    }
-
-    fn processor_inlet(&self) -> ProcessorInlet<S> {
-        let Processors {
-            concurrency,
-            max_demand,
-            ref partition_by,
-            ..
-        } = self.options.processors;
-        let (keeps_order, buffered_max) = (partition_by.is_some(), concurrency * max_demand);
-        PullInlet::new(
-            self.link.inlet(),
-            self.readers.clone(),
-            keeps_order,
-            buffered_max,
-        )
     }
 
     pub(super) fn link_release(&self) -> LinkRelease<S> {
@@ -203,12 +196,4 @@ where
             chunk: Vec::new(),
         }
     }
-}
-
-/// Returns the number of a batch processor's first batch. Numbers of different batch processors are far apart: a row that is used
-/// with another batch is recognized by its number.
-fn first_number(batcher: usize, worker: usize) -> u32 {
-    // An odd factor is invertible, so different workers get different numbers; and a large one spreads neighbours apart.
-    let which = (batcher << 16) ^ worker;
-    (which as u32).wrapping_mul(0x9e37_79b9)
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{BoxFuture, tokens::BoxToken, tokens::Tokens};
@@ -65,6 +66,10 @@ impl<T: Send + 'static> Acknowledger for BoxAcknowledger<T> {
         self.0.redelivers(token)
     }
 
+    fn delay_max(&self, token: &BoxToken) -> Option<Duration> {
+        self.0.delay_max(token)
+    }
+
     fn describe(&self, token: &BoxToken) -> MessageInfo {
         self.0.describe(token)
     }
@@ -93,6 +98,8 @@ trait ErasedAcknowledger<T>: Send + Sync {
     fn is_stale(&self, token: &BoxToken) -> bool;
 
     fn redelivers(&self, token: &BoxToken) -> bool;
+
+    fn delay_max(&self, token: &BoxToken) -> Option<Duration>;
 
     fn describe(&self, token: &BoxToken) -> MessageInfo;
 
@@ -204,6 +211,11 @@ impl<P: SourceProducer> ErasedAcknowledger<P::Item> for TypedAcknowledger<P> {
         tokens
             .get(token)
             .is_some_and(|token| self.inner.redelivers(token))
+    }
+
+    fn delay_max(&self, token: &BoxToken) -> Option<Duration> {
+        let tokens = self.tokens();
+        self.inner.delay_max(tokens.get(token)?)
     }
 
     fn describe(&self, token: &BoxToken) -> MessageInfo {

@@ -87,9 +87,11 @@ metrics! {
     PRODUCED = Counter "broadway_produced_total" Count ["pipeline", "producer"]
         "messages delivered by a producer; pushed messages have the producer `pushed`";
     SETTLED = Counter "broadway_settled_total" Count ["pipeline", "producer", "result"]
-        "messages passed to a producer's acknowledger, by result: ok, failed, resolved, released";
+        "messages passed to a producer's acknowledger, by result: ok, failed, resolved, released, delayed";
     RETURNED = Counter "broadway_returned_total" Count ["pipeline"]
         "messages returned by a processor whose handler had to wait, for other processors to take";
+    RETRIES = Counter "broadway_retries_total" Count ["pipeline", "stage"]
+        "messages that failed and wait to be handled again, by stage (processors, or batcher:NAME)";
     IN_FLIGHT = Gauge "broadway_in_flight" Count ["pipeline"]
         "messages delivered and not settled yet";
     RUNNING = Gauge "broadway_pipeline_running" Count ["pipeline"]
@@ -109,7 +111,7 @@ metrics! {
     BATCH_BYTES = Histogram "broadway_batch_bytes" Bytes ["pipeline", "batcher"]
         "bytes of a batch, if the batcher measures them";
     BATCH_FLUSH = Counter "broadway_batch_flush_total" Count ["pipeline", "batcher", "reason"]
-        "completed batches, by trigger: size, bytes, timeout, flush, split, limit, drain";
+        "completed batches, by trigger: size, bytes, timeout, idle, flush, split, limit, drain";
     BATCH_SECONDS = Histogram "broadway_batch_duration_seconds" Seconds ["pipeline", "batcher"]
         "time from beginning a batch to having handled it, and settled it unless other small batches followed at once";
     BATCH_FAILURES = Counter "broadway_batch_failures_total" Count ["pipeline", "batcher"]
@@ -158,6 +160,10 @@ metrics! {
         "connection failures that a source reported and recovered from";
     LATE_RESULTS = Counter "broadway_late_results_total" Count ["pipeline", "producer"]
         "messages whose results arrived after the source had lost its claim on them";
+    DEAD_LETTERS = Counter "broadway_dead_letters_total" Count ["pipeline", "result"]
+        "dead letters, by result: ok (confirmed), refused (the message stays failed)";
+    DEAD_LETTERS_HELD = Gauge "broadway_dead_letters_held" Count ["pipeline"]
+        "dead letters that were not confirmed and wait to be sent again";
     PUBLISHED = Counter "broadway_published_total" Count ["publisher", "result"]
         "messages sent by an observed publisher, by result: ok (confirmed), failed";
     PUBLISH_SECONDS = Histogram "broadway_publish_duration_seconds" Seconds ["publisher"]

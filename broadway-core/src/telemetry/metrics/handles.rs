@@ -7,7 +7,9 @@ use std::{
 
 use ::metrics::{Counter, Gauge, Histogram};
 
-use super::{catalog, parts::SourceMetrics, seconds::SecondsCounter};
+use super::{
+    catalog, dead_letters::DeadLetterMetrics, parts::SourceMetrics, seconds::SecondsCounter,
+};
 use crate::{
     batch::Trigger,
     error::{Callback, Reason},
@@ -37,6 +39,7 @@ pub(super) struct PipelineMetrics {
     end_to_end: Histogram,
     producers: NamedValues<usize, ProducerMetrics>,
     dropped_unsettled: Counter,
+    dead_letters: DeadLetterMetrics,
     source: SourceMetrics,
 }
 
@@ -66,6 +69,7 @@ impl PipelineMetrics {
             end_to_end: catalog::END_TO_END.histogram(&own),
             producers: NamedValues::new(),
             dropped_unsettled: catalog::DROPPED_UNSETTLED.counter(&own),
+            dead_letters: DeadLetterMetrics::new(pipeline),
             source: SourceMetrics::new(pipeline),
         }
     }
@@ -88,10 +92,12 @@ impl PipelineMetrics {
                 failed,
                 forwarded,
                 returned,
+                retried,
                 elapsed,
             } => {
                 self.processors.add(done, failed, forwarded);
                 self.returned.increment(returned as u64);
+                self.processors.retried.increment(retried as u64);
                 self.chunk_seconds.record(elapsed);
                 self.busy(processor).add(elapsed);
             }
@@ -110,11 +116,16 @@ impl PipelineMetrics {
                 batcher,
                 done,
                 failed,
+                retried,
                 elapsed,
                 ..
             } => {
-                self.batcher(batcher).stopped(done, failed, elapsed);
+                self.batcher(batcher)
+                    .stopped(done, failed, retried, elapsed);
             }
+            // `ChunkStopped` and `BatchStopped` count them.
+            Event::RetryScheduled { .. } => {}
+            Event::HandleDonePanicked { reason } => self.failed(reason),
             // `BatchStopped` counts it, and it is never a panic.
             Event::FailedInBatch { .. } => {}
             Event::BatchFailed {
@@ -170,7 +181,7 @@ impl PipelineMetrics {
             Event::Unhalted { part, .. } => self.source.resumed(part),
             Event::Lost { part, from, to, .. } => self.source.lost(part, from, to),
             // A position cannot be added up; the log has the reason.
-            Event::Repositioned { .. } => {}
+            Event::Repositioned { .. } | Event::DeliveryLimit { .. } => {}
             Event::Lag {
                 part,
                 messages,
@@ -179,6 +190,11 @@ impl PipelineMetrics {
             } => self.source.lag(part, messages, oldest),
             Event::Committed { part, position, .. } => self.source.committed(part, position),
             Event::CommitFailed { .. } => self.source.commit_failed(),
+            // What the program has changed itself; the log has it.
+            Event::SourcePaused { .. } | Event::SourceResumed { .. } | Event::Resized { .. } => {}
+            Event::DeadLettersSent { count, held, .. } => self.dead_letters.sent(count, held),
+            Event::DeadLettersHeld { held, .. } => self.dead_letters.held(held),
+            Event::DeadLetterRefused { held, .. } => self.dead_letters.refused(held),
             // `BatchReady` reported its size and trigger.
             Event::BatchStarted { .. } => {}
             // `PublisherMetrics` and `StageMetrics` handle these.
@@ -197,6 +213,7 @@ impl PipelineMetrics {
         self.draining.set(0);
         self.paused.set(0);
         self.in_flight.end();
+        self.dead_letters.held(0);
         self.source.end();
     }
 
@@ -211,10 +228,11 @@ impl PipelineMetrics {
             failed,
             resolved,
             released,
+            delayed,
             latencies,
         } = settlement;
         self.producer(producer).settled(&settlement);
-        let all = done + failed + resolved + released;
+        let all = done + failed + resolved + released + delayed;
         self.in_flight.settled(all as u64);
         if latency {
             latencies
@@ -285,6 +303,7 @@ struct MessageMetrics {
     done: Counter,
     failed: Counter,
     forwarded: Counter,
+    retried: Counter,
 }
 
 impl MessageMetrics {
@@ -294,6 +313,7 @@ impl MessageMetrics {
             done: counter("ok"),
             failed: counter("failed"),
             forwarded: counter("forwarded"),
+            retried: catalog::RETRIES.counter(&[pipeline, stage]),
         }
     }
 
@@ -341,8 +361,9 @@ impl BatcherMetrics {
         }
     }
 
-    fn stopped(&self, done: usize, failed: usize, elapsed: Duration) {
+    fn stopped(&self, done: usize, failed: usize, retried: usize, elapsed: Duration) {
         self.messages.add(done, failed, 0);
+        self.messages.retried.increment(retried as u64);
         self.seconds.record(elapsed);
     }
 }
@@ -356,6 +377,7 @@ struct ProducerMetrics {
     failed: Counter,
     resolved: Counter,
     released: Counter,
+    delayed: Counter,
     close_failures: Counter,
     ack_failures: Counter,
     ack_failed_messages: Counter,
@@ -380,6 +402,7 @@ impl ProducerMetrics {
             failed: settled("failed"),
             resolved: settled("resolved"),
             released: settled("released"),
+            delayed: settled("delayed"),
             close_failures: catalog::CLOSE_FAILURES.counter(&own),
             ack_failures: catalog::ACK_FAILURES.counter(&own),
             ack_failed_messages: catalog::ACK_FAILED_MESSAGES.counter(&own),
@@ -398,6 +421,7 @@ impl ProducerMetrics {
         self.failed.increment(settlement.failed as u64);
         self.resolved.increment(settlement.resolved as u64);
         self.released.increment(settlement.released as u64);
+        self.delayed.increment(settlement.delayed as u64);
     }
 
     fn failed(&self, callback: Callback) {

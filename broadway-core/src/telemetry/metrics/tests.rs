@@ -17,7 +17,7 @@ use super::{
     catalog::{ALL, InstrumentKind, Metric},
     *,
 };
-use crate::telemetry::{DrainCause, samples};
+use crate::telemetry::{DrainCause, Settlement, samples};
 
 /// What the recorder has: by name, and by labels written as in Prometheus.
 type Recorded = BTreeMap<String, Series>;
@@ -179,6 +179,7 @@ fn stages_count_their_messages_by_result() {
     );
     check(&recorded, "broadway_batch_size", "events", &[5.0]);
     check(&recorded, "broadway_settled_total", "0 ok", &[5.0]);
+    check(&recorded, "broadway_settled_total", "0 delayed", &[2.0]);
     check(
         &recorded,
         "broadway_handler_panics_total",
@@ -198,10 +199,13 @@ fn in_flight_is_what_was_produced_and_not_settled_and_0_after_the_end() {
         });
         hear(&Event::Settled {
             producer: 0,
-            settlement: samples::settlement(3, 2, 1),
+            settlement: Settlement {
+                delayed: 1,
+                ..samples::settlement(3, 2, 1)
+            },
         });
     });
-    check(&recorded, "broadway_in_flight", "", &[4.0]);
+    check(&recorded, "broadway_in_flight", "", &[3.0]);
     check(
         &every_event(&MetricsObserver::new()),
         "broadway_in_flight",

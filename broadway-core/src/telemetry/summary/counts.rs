@@ -21,6 +21,7 @@ pub(super) struct SummaryCounts {
     pub(super) failed: u64,
     pub(super) resolved: u64,
     pub(super) released: u64,
+    pub(super) delayed: u64,
     pub(super) dropped_unsettled: u64,
     pub(super) ack_failures: u64,
     pub(super) other_reasons: u64,
@@ -68,6 +69,7 @@ impl SummaryCounts {
         self.failed += settlement.failed as u64;
         self.resolved += settlement.resolved as u64;
         self.released += settlement.released as u64;
+        self.delayed += settlement.delayed as u64;
         settlement
             .latencies
             .iter()

@@ -72,6 +72,7 @@ fn write_counts(out: &mut String, counts: &SummaryCounts) -> fmt::Result {
     }
     let rare = [
         ("released", counts.released, "unhandled, no longer ours"),
+        ("delayed", counts.delayed, "delivered again after a time"),
         (
             "dropped unsettled",
             counts.dropped_unsettled,

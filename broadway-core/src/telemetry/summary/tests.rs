@@ -58,8 +58,9 @@ fn every_event_is_heard_and_counted_once() {
         summary.failed(),
         summary.resolved(),
         summary.released(),
+        summary.delayed(),
     ];
-    assert_eq!(counts, [12, 6, 3, 3, 1]);
+    assert_eq!(counts, [12, 6, 3, 3, 1, 2]);
     assert_eq!(
         (summary.dropped_unsettled(), summary.ack_failures()),
         (1, 5)

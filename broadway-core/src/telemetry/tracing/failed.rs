@@ -3,9 +3,9 @@
 
 use std::fmt::{self, Write};
 
-use ::tracing::{Level, enabled, error, field::display, warn};
+use ::tracing::{Level, enabled, error, field::display, info, warn};
 
-use super::{IDS_MAX, TARGET};
+use super::{IDS_MAX, TARGET, milliseconds::ms};
 use crate::telemetry::{AffectedMessages, Event, MessageInfo};
 
 /// How much of a key is logged.
@@ -53,11 +53,11 @@ fn one(pipeline: &str, emitted_event: &Event<'_>, keys: bool) {
     } = &info;
     let id = (!id.is_empty()).then_some(id.as_str());
     if reason.is_panic() {
-        error!(target: TARGET, event, pipeline, processor, batcher, worker, producer, id, attempt, key, key_hash, %reason,
-            "message failed");
+        error!(target: TARGET, event, pipeline, processor, batcher, worker, producer, id, attempt, key, key_hash,
+            class = reason.class().name(), %reason, "message failed");
     } else {
-        warn!(target: TARGET, event, pipeline, processor, batcher, worker, producer, id, attempt, key, key_hash, %reason,
-            "message failed");
+        warn!(target: TARGET, event, pipeline, processor, batcher, worker, producer, id, attempt, key, key_hash,
+            class = reason.class().name(), %reason, "message failed");
     }
 }
 
@@ -73,6 +73,23 @@ fn several(pipeline: &str, emitted_event: &Event<'_>) {
         } if enabled!(target: TARGET, Level::ERROR) => {
             let ids = ids(affected, count);
             error!(target: TARGET, event, pipeline, batcher, worker, count, ids, %reason, "batch failed");
+        }
+        Event::RetryScheduled {
+            batcher,
+            worker,
+            count,
+            attempt,
+            pause,
+            reason,
+            affected,
+        } if enabled!(target: TARGET, Level::INFO) => {
+            let (processor, worker) = match batcher {
+                None => (Some(worker), None),
+                Some(_) => (None, Some(worker)),
+            };
+            let ids = ids(affected, count);
+            info!(target: TARGET, event, pipeline, processor, batcher, worker, count, ids, attempt,
+                class = reason.class().name(), retry_after_ms = ms(pause), %reason, "handled again after a pause");
         }
         Event::AckFailed {
             producer,

@@ -3,7 +3,7 @@
 
 use ::tracing::{debug, error, info, trace, warn};
 
-use super::{TARGET, failed, milliseconds::ms, stage};
+use super::{TARGET, dead_letters, failed, milliseconds::ms, stage};
 use crate::telemetry::{DrainCause, Event, event::trigger_name};
 
 /// Writes the line of `event`, with the keys of failed messages or with their hashes.
@@ -14,8 +14,12 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
         | Event::Drained { .. }
         | Event::DroppedUnsettled { .. }
         | Event::Paused
-        | Event::Resumed => topology(pipeline, event),
+        | Event::Resumed
+        | Event::SourcePaused { .. }
+        | Event::SourceResumed { .. }
+        | Event::Resized { .. } => topology(pipeline, event),
         Event::MessageFailed { .. }
+        | Event::RetryScheduled { .. }
         | Event::FailedInBatch { .. }
         | Event::BatchFailed { .. }
         | Event::AckFailed { .. }
@@ -23,7 +27,8 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
         Event::ChunkStarted { .. }
         | Event::ChunkStopped { .. }
         | Event::HandlerBlocked { .. }
-        | Event::FailedHandled { .. } => processor(pipeline, event),
+        | Event::FailedHandled { .. }
+        | Event::HandleDonePanicked { .. } => processor(pipeline, event),
         Event::BatchReady { .. } | Event::BatchStarted { .. } | Event::BatchStopped { .. } => {
             batcher(pipeline, event)
         }
@@ -44,7 +49,11 @@ pub(super) fn write(pipeline: &str, event: &Event<'_>, keys: bool) {
         Event::Halted { .. }
         | Event::Unhalted { .. }
         | Event::Lost { .. }
-        | Event::Repositioned { .. } => part(pipeline, event),
+        | Event::Repositioned { .. }
+        | Event::DeliveryLimit { .. } => part(pipeline, event),
+        Event::DeadLettersSent { .. }
+        | Event::DeadLettersHeld { .. }
+        | Event::DeadLetterRefused { .. } => dead_letters::write(pipeline, event),
         Event::Published { .. } => publisher(pipeline, event),
         Event::Stage(event) => stage::write(pipeline, event),
     }
@@ -114,6 +123,15 @@ fn topology(pipeline: &str, emitted_event: &Event<'_>) {
         }
         Event::Paused => info!(target: TARGET, event, pipeline, "topology paused"),
         Event::Resumed => info!(target: TARGET, event, pipeline, "topology resumed"),
+        Event::SourcePaused { source } => {
+            info!(target: TARGET, event, pipeline, source, "source paused")
+        }
+        Event::SourceResumed { source } => {
+            info!(target: TARGET, event, pipeline, source, "source resumed")
+        }
+        Event::Resized { batcher, from, to } => {
+            info!(target: TARGET, event, pipeline, batcher, from, to, "number of workers changed");
+        }
         _ => {}
     }
 }
@@ -130,9 +148,10 @@ fn processor(pipeline: &str, emitted_event: &Event<'_>) {
             failed,
             forwarded,
             returned,
+            retried,
             elapsed,
         } => {
-            trace!(target: TARGET, event, pipeline, processor, done, failed, forwarded, returned,
+            trace!(target: TARGET, event, pipeline, processor, done, failed, forwarded, returned, retried,
                 elapsed_ms = ms(elapsed), "chunk handled");
         }
         Event::HandlerBlocked {
@@ -158,6 +177,10 @@ fn processor(pipeline: &str, emitted_event: &Event<'_>) {
         } => {
             error!(target: TARGET, event, pipeline, count, elapsed_ms = ms(elapsed), %reason,
                 "the handler of failed messages panicked");
+        }
+        Event::HandleDonePanicked { reason } => {
+            error!(target: TARGET, event, pipeline, %reason,
+                "the handler of successful messages panicked; they are acknowledged all the same");
         }
         _ => {}
     }
@@ -191,9 +214,10 @@ fn batcher(pipeline: &str, emitted_event: &Event<'_>) {
             worker,
             done,
             failed,
+            retried,
             elapsed,
         } => {
-            debug!(target: TARGET, event, pipeline, batcher, worker, done, failed, elapsed_ms = ms(elapsed),
+            debug!(target: TARGET, event, pipeline, batcher, worker, done, failed, retried, elapsed_ms = ms(elapsed),
                 "batch handled");
         }
         _ => {}
@@ -215,14 +239,16 @@ fn producer(pipeline: &str, emitted_event: &Event<'_>) {
         }
         Event::PushedSettled { settlement } => {
             trace!(target: TARGET, event, pipeline, done = settlement.done, failed = settlement.failed,
-                resolved = settlement.resolved, released = settlement.released, "pushed messages settled");
+                resolved = settlement.resolved, released = settlement.released, delayed = settlement.delayed,
+                "pushed messages settled");
         }
         Event::Settled {
             producer,
             settlement,
         } => {
             trace!(target: TARGET, event, pipeline, producer, done = settlement.done, failed = settlement.failed,
-                resolved = settlement.resolved, released = settlement.released, "messages settled");
+                resolved = settlement.resolved, released = settlement.released, delayed = settlement.delayed,
+                "messages settled");
         }
         Event::CloseFailed { producer, error } => {
             error!(target: TARGET, event, pipeline, producer, error,
@@ -355,6 +381,23 @@ fn part(pipeline: &str, emitted_event: &Event<'_>) {
             reason,
         } => {
             warn!(target: TARGET, event, pipeline, producer, part, position, reason, "part repositioned");
+        }
+        Event::DeliveryLimit {
+            producer,
+            part,
+            deliveries,
+            is_warning,
+            note,
+        } => {
+            let message = "the broker limits the deliveries of a message";
+            match is_warning {
+                true => {
+                    warn!(target: TARGET, event, pipeline, producer, part, deliveries, note, "{message}")
+                }
+                false => {
+                    info!(target: TARGET, event, pipeline, producer, part, deliveries, note, "{message}")
+                }
+            }
         }
         _ => {}
     }

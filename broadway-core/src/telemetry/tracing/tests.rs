@@ -196,6 +196,7 @@ fn failures_warn_panics_are_errors_and_chunks_are_a_trace() {
             failed: 1,
             forwarded: 0,
             returned: 0,
+            retried: 0,
             elapsed,
         };
         observer.on_event("orders", &chunk);

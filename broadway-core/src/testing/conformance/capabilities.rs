@@ -31,6 +31,8 @@ pub struct Capabilities {
     pub(super) repeats_max: Option<u64>,
     pub(super) in_flight_max: Option<u64>,
     pub(super) releases_at_drain: bool,
+    pub(super) delays: bool,
+    pub(super) counts_deliveries: bool,
 }
 
 impl Capabilities {
@@ -54,6 +56,8 @@ impl Capabilities {
             repeats_max: None,
             in_flight_max: None,
             releases_at_drain: true,
+            delays: false,
+            counts_deliveries: false,
         }
     }
 
@@ -172,6 +176,22 @@ impl Capabilities {
     #[must_use]
     pub const fn releases_at_drain(mut self, releases: bool) -> Self {
         self.releases_at_drain = releases;
+        self
+    }
+
+    /// Whether the source can [delay](crate::Acknowledger::delay_max) a message that it has just delivered, by 3 s and more. Defaults
+    /// to `false`.
+    #[must_use]
+    pub const fn delays(mut self, delays: bool) -> Self {
+        self.delays = delays;
+        self
+    }
+
+    /// Whether [`Record::deliveries`](crate::Record::deliveries) knows the number of every delivery. Defaults to `false`: it may be
+    /// `None`.
+    #[must_use]
+    pub const fn counts_deliveries(mut self, counts: bool) -> Self {
+        self.counts_deliveries = counts;
         self
     }
 }

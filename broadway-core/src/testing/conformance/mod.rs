@@ -30,7 +30,9 @@ mod child;
 mod child_task;
 mod connection;
 mod connector_under_test;
+mod counted;
 mod dead_letters;
+mod delayed;
 mod delivery;
 mod drain;
 mod fixture;
@@ -43,6 +45,7 @@ mod named;
 mod null;
 mod payloads;
 mod publishing;
+mod replays;
 mod tests_of;
 mod through_a_pipeline;
 mod unreadable;
@@ -62,7 +65,9 @@ pub use connection::{
     survives_silence,
 };
 pub use connector_under_test::ConnectorUnderTest;
+pub use counted::redeliveries_are_counted;
 pub use dead_letters::{a_dead_letter_outage_loses_no_message, every_dead_letter_arrives};
+pub use delayed::a_delayed_message_comes_back_after_its_delay;
 pub use delivery::{
     delivers_every_message, delivers_only_on_demand, dropping_produce_loses_nothing,
     resumes_after_reopening,
@@ -81,6 +86,7 @@ pub use publishing::{
     a_refused_message_does_not_affect_its_neighbours, an_oversized_message_fails_at_its_index,
     confirmed_messages_can_be_read, publishing_nothing_returns_no_results,
 };
+pub use replays::replayed_messages_are_as_they_were;
 pub use through_a_pipeline::{
     a_drain_loses_nothing_and_repeats_nothing, a_poison_message_does_not_affect_others,
     a_sorted_batch_acknowledges_the_right_messages, keys_keep_their_order,

@@ -21,6 +21,8 @@ macro_rules! __conformance {
                 results_in_any_order_acknowledge_the_right_messages
                 no_message_is_acknowledged_before_it_is_done
                 a_failed_message_is_redelivered
+                a_delayed_message_comes_back_after_its_delay
+                redeliveries_are_counted
                 a_slow_handler_keeps_its_message
                 a_blocked_handler_keeps_connection_and_lease
                 prefetch_stays_within_its_limit
@@ -31,6 +33,7 @@ macro_rules! __conformance {
                 null_and_empty_payloads_stay_distinct
                 every_dead_letter_arrives
                 a_dead_letter_outage_loses_no_message
+                replayed_messages_are_as_they_were
                 confirmed_messages_can_be_read
                 a_closed_publisher_returns_errors
                 publishing_nothing_returns_no_results

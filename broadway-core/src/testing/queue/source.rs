@@ -1,7 +1,7 @@
 //! The source of a [`Queue`](super::Queue): its feed's source, with an acknowledger that delivers failed messages
 //! again.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use super::QueueShared;
 use crate::{
@@ -108,6 +108,11 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
 
     fn redelivers(&self, _: &FeedToken) -> bool {
         true
+    }
+
+    /// Any time.
+    fn delay_max(&self, _: &FeedToken) -> Option<Duration> {
+        Some(Duration::MAX)
     }
 
     fn describe(&self, token: &FeedToken) -> MessageInfo {

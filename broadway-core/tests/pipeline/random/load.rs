@@ -22,6 +22,8 @@ pub(crate) struct Load {
     pub(crate) id: u64,
     pub(crate) key: u64,
     pub(crate) fate: Fate,
+    /// How often the handler fails before it does what the fate says.
+    retries: u32,
     wait: u64,
     sink: Sink,
     batch_key: u64,
@@ -53,6 +55,11 @@ impl Load {
             id,
             key: key_base + dice.below(8),
             fate,
+            retries: if dice.one_in(4) {
+                dice.below(4) as u32
+            } else {
+                0
+            },
             wait: dice.below(12),
             sink: if dice.one_in(3) { Sink::Two } else { Sink::One },
             batch_key: dice.below(3),
@@ -66,6 +73,8 @@ impl Load {
 enum Meant {
     Done,
     Failed,
+    /// Failed, and to be handled again.
+    Retried,
     /// On its way into a batch, where it may fail before a handler sees it.
     Batch,
 }
@@ -117,7 +126,8 @@ impl Books {
         let right = match outcome {
             Outcome::Done => meant == Some(&Meant::Done),
             Outcome::Failed(_) => doomed || matches!(meant, Some(Meant::Failed | Meant::Batch)),
-            _ => !begun,
+            // A drain releases those that wait to be handled again.
+            _ => !begun || meant == Some(&Meant::Retried),
         };
         drop(state);
         assert!(
@@ -187,6 +197,10 @@ pub(crate) struct Loader {
     books: Arc<Books>,
     /// Whether `prepare_messages` fails now and then, and `handle_failed` panics.
     clumsy: bool,
+    /// How often a message is handled, alone and in batches.
+    pub(crate) attempts: u32,
+    pub(crate) batch_attempts: u32,
+    pub(crate) keeps_order: bool,
     /// The duration that is used as a millisecond.
     unit: Duration,
 }
@@ -197,6 +211,9 @@ impl Loader {
         let loader = Self {
             books: Arc::clone(&books),
             clumsy,
+            attempts: 1,
+            batch_attempts: 1,
+            keeps_order: false,
             unit,
         };
         (loader, books)
@@ -237,9 +254,18 @@ impl Handler for Loader {
         let _busy = self.books.begin(&load);
         self.wait(load.wait).await;
         let books = &self.books;
+        let failed = match message.attempt() < self.attempts {
+            true => Meant::Retried,
+            false => Meant::Failed,
+        };
+        if message.attempt() <= load.retries {
+            books.mean_unless_done(load.id, failed);
+            return Err("asked to fail for now".into());
+        }
         match load.fate {
             Fate::Ack => books.mean(load.id, Meant::Done),
-            Fate::Err | Fate::Panic => books.mean(load.id, Meant::Failed),
+            Fate::Err => books.mean(load.id, failed),
+            Fate::Panic => books.mean(load.id, Meant::Failed),
             Fate::Early => {
                 books.mean(load.id, Meant::Done);
                 // The acknowledger may fail; then too the message is settled.
@@ -281,13 +307,24 @@ impl Handler for Loader {
             let _ = batch.ack_now(batch.rows().take(half)).await;
         }
         let whole_fails = has(2) || has(3);
+        let mut retried_keys = HashSet::new();
         let rows: Vec<_> = batch.rows().map(|row| row.id()).collect();
         for (row, load) in rows.into_iter().zip(&loads) {
             let named = load.fate == Fate::Batch(1);
-            let meant = if named || whole_fails {
-                Meant::Failed
-            } else {
-                Meant::Done
+            let panics = has(3) && !has(2);
+            let meant = match (named, whole_fails) {
+                // Handled again behind an earlier message of its key.
+                (false, false) if self.keeps_order && retried_keys.contains(&load.key) => {
+                    Meant::Retried
+                }
+                (false, false) => Meant::Done,
+                // A panic is not retried. A row has a reason of its own.
+                (false, true) if panics => Meant::Failed,
+                _ if batch.attempt() < self.batch_attempts => {
+                    retried_keys.insert(load.key);
+                    Meant::Retried
+                }
+                _ => Meant::Failed,
             };
             self.books.mean_unless_done(load.id, meant);
             if named {

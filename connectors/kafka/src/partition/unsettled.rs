@@ -307,7 +307,7 @@ fn offset_outcome(settled: &Settled<Token>, policy: OnFailure) -> OffsetOutcome 
             OnFailure::Skip => OffsetOutcome::Skipped,
             OnFailure::Halt => OffsetOutcome::Failed,
         },
-        // No handler began it, so it must not be committed: it is delivered again.
+        // Released: no handler began it, so it must not be committed. It is delivered again. Kafka delays no message.
         _ => OffsetOutcome::Failed,
     }
 }

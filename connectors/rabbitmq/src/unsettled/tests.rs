@@ -134,6 +134,21 @@ fn a_pause_ends_before_the_consumer_timeout_and_is_reported_once() {
 }
 
 #[test]
+fn a_message_can_wait_until_the_consumer_timeout_and_in_a_stream_not_at_all() {
+    let (max, now) = (Duration::from_secs(60), Instant::now());
+    let delay_max = |is_stream, pause_max, age| {
+        let mut unsettled = Unsettled::new(100, is_stream, pause_max);
+        unsettled.deliver(delivery(1, None), now);
+        unsettled.delay_max(1, now + age)
+    };
+    assert_eq!(delay_max(false, Some(max), max / 4), Some(max / 4 * 3));
+    assert_eq!(delay_max(false, Some(max), max), None);
+    assert_eq!(delay_max(false, None, max), Some(Duration::MAX));
+    assert_eq!(delay_max(true, None, max), None);
+    assert_eq!(with_tags(100, 1).delay_max(2, now), None, "it is settled");
+}
+
+#[test]
 fn a_withdrawn_delivery_stays_unsettled_and_is_not_in_the_pipeline() {
     let (mut unsettled, now) = (with_tags(100, 3), Instant::now());
     unsettled.withdraw(2);

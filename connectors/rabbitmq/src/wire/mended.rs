@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// A delivery that the client could not have parsed.
@@ -15,13 +15,15 @@ pub(crate) struct MendedDelivery {
 }
 
 /// The mended deliveries of one connection that the source has not seen yet: at most a prefetch window. Also how many deliveries the
-/// socket has received.
+/// socket has received, and the broker's version.
 #[derive(Debug, Default)]
 pub(crate) struct MendedDeliveries {
     /// The length of `deliveries`, so that a source takes no lock while there are none, which is nearly always.
     n: AtomicUsize,
     deliveries: Mutex<Vec<MendedDelivery>>,
     last_tag: AtomicU64,
+    /// 0 while it is unknown.
+    broker_major: AtomicU32,
 }
 
 impl MendedDeliveries {
@@ -33,6 +35,16 @@ impl MendedDeliveries {
 
     pub(super) fn set_last_tag(&self, tag: u64) {
         self.last_tag.store(tag, Ordering::Relaxed);
+    }
+
+    /// The major version of the broker, if it has sent one: known once the connection is open.
+    pub(crate) fn broker_major(&self) -> Option<u32> {
+        let major = self.broker_major.load(Ordering::Relaxed);
+        (major > 0).then_some(major)
+    }
+
+    pub(super) fn set_broker_major(&self, major: u32) {
+        self.broker_major.store(major, Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, found: impl Iterator<Item = MendedDelivery>) {

@@ -3,7 +3,7 @@
 //! This type never waits. Bodies, which are most of the bytes, are passed on in place. Other frames are checked in place if they are
 //! complete, and kept until they are otherwise.
 
-use super::{MendedDelivery, mend};
+use super::{MendedDelivery, greeting, mend};
 
 /// Type, channel and length of the payload.
 const FRAME_HEAD_BYTES: usize = 7;
@@ -33,6 +33,8 @@ pub(super) struct FrameScreen {
     delivery: Option<(u16, u64, Option<String>)>,
     mended: Vec<MendedDelivery>,
     last_tag: u64,
+    /// The major version of the broker, until it is taken.
+    broker_major: Option<u32>,
 }
 
 impl FrameScreen {
@@ -69,6 +71,11 @@ impl FrameScreen {
 
     pub(super) fn has_mended(&self) -> bool {
         !self.mended.is_empty()
+    }
+
+    /// The major version of the broker, once after its first frame.
+    pub(super) fn take_broker_major(&mut self) -> Option<u32> {
+        self.broker_major.take()
     }
 
     /// The tag of the last delivery that began, on any channel; 0 before the first. A source has one channel with deliveries on its
@@ -129,6 +136,10 @@ impl FrameScreen {
             if let Some(tag) = mend::delivery_tag(payload) {
                 self.last_tag = tag;
                 self.delivery = Some((channel, tag, flaw));
+            } else if channel == 0
+                && let Some(major) = greeting::broker_major(payload)
+            {
+                self.broker_major = Some(major);
             }
             return;
         }

@@ -52,6 +52,9 @@ impl AsyncRead for MendingStream {
             let passed = this.screen.push(&mut buffer[..n]);
             // Once for each read, not for each delivery.
             this.mended.set_last_tag(this.screen.last_tag());
+            if let Some(major) = this.screen.take_broker_major() {
+                this.mended.set_broker_major(major);
+            }
             // Before the client gets the frames: the source must know of a mended delivery when the client returns it.
             if this.screen.has_mended() {
                 this.mended.add(this.screen.take_mended());

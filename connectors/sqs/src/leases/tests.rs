@@ -120,6 +120,22 @@ fn a_lease_that_the_queue_rejects_is_lost_at_once() {
 }
 
 #[test]
+fn a_message_can_be_delayed_for_the_rest_of_its_time() {
+    let (mut leases, start) = leases();
+    let token = leases.admit("a".to_owned(), None, start);
+    let total = secs(100);
+    let delay_max = |leases: &Leases, after| leases.delay_max(token, total, start + after);
+    assert_eq!(delay_max(&leases, Duration::ZERO), Some(total));
+    let after = Duration::from_millis(1_500);
+    assert_eq!(delay_max(&leases, after), Some(secs(98)), "whole seconds");
+    assert_eq!(delay_max(&leases, V), None, "its lease has expired");
+    let short = leases.delay_max(token, secs(2), start + after);
+    assert_eq!(short, None, "less than a second is left");
+    leases.invalidate(token);
+    assert_eq!(delay_max(&leases, secs(1)), None, "it is returned anyway");
+}
+
+#[test]
 fn a_reused_slot_does_not_accept_its_old_token() {
     let (mut leases, start) = leases();
     let old = leases.admit("a".to_owned(), None, start);

@@ -113,7 +113,8 @@ impl SqsPublisherBuilder {
     /// By default messages have no id, and the queue must have content-based deduplication, which compares bodies. Dead letters, and
     /// messages whose payload is empty or missing, then get an id made of everything they carry: two dead letters with equal bodies
     /// both arrive, and one that is sent again within five minutes is stored once, if its `broadway-origin` identifies the record (a
-    /// delivery tag of RabbitMQ does not).
+    /// delivery tag of RabbitMQ does not). With a header `broadway-id`, as dead letters and replayed messages have it, that id counts
+    /// with the body, the key and `broadway-replays`, and no other header.
     pub fn deduplicate_by(
         mut self,
         id: impl Fn(&Outgoing) -> String + Send + Sync + 'static,

@@ -17,6 +17,7 @@ use std::{
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use broadway_core::{
     Outgoing,
+    dead_letter::headers,
     portable::{Carriers, Digest, Encoding, time_header, to_base64},
 };
 use bytes::Bytes;
@@ -89,18 +90,23 @@ impl ConversionRules {
         }
         let chosen = self.chosen_id(&message)?;
         let identity = message.origin().map(is_identity);
+        let letter = letter_digest(&message);
         let time = time_header(&message);
-        let (payload, key, mut headers) = message.into_parts();
-        headers.extend(time);
+        let (payload, key, mut all) = message.into_parts();
+        all.extend(time);
         let (body, encoding) = body(payload);
         let (group, is_key) = self.group(key.as_ref());
         let carriers = Carriers {
             encoding,
             key: (!is_key).then(|| key.clone()),
         };
-        let headers = carriers.put(key.as_ref(), headers);
+        let headers = carriers.put(key.as_ref(), all);
         let packed = packed(&headers, self.bytes_max)?;
         let deduplication = chosen.or_else(|| {
+            if let Some(digest) = letter.filter(|_| self.is_fifo) {
+                // Without the other headers: the time of the failure and the attempts differ from process to process.
+                return Some(fingerprint(digest, &body, group.as_deref(), &[]).name());
+            }
             let digest = self.own_id(identity, encoding)?;
             Some(fingerprint(digest, &body, group.as_deref(), &packed).name())
         });
@@ -182,6 +188,16 @@ pub(super) const ID_FORMAT: &str = "1 to 128 printable ASCII characters without 
 /// Whether SQS accepts this as a message group or a deduplication id.
 pub(super) fn is_id(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.len() <= ID_MAX && bytes.iter().all(u8::is_ascii_graphic)
+}
+
+/// The start of a digest for a dead letter or a replayed message: its id, and how often it was replayed. `None` if it has no id.
+fn letter_digest(message: &Outgoing) -> Option<Digest> {
+    let value = |name| {
+        let mut headers = message.headers().iter();
+        headers.find(|header| header.name == name)?.value.as_bytes()
+    };
+    let replays = value(headers::REPLAYS).unwrap_or_default();
+    Some(Digest::new().with(value(headers::ID)?).with(replays))
 }
 
 /// Whether this origin identifies a record. A delivery tag of RabbitMQ, after a `#`, does not: it counts from 1 on each channel.

@@ -42,6 +42,29 @@ fn actions(step: &AckTaskStep) -> Vec<AckAction> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delayed_message_is_hidden_and_a_released_one_is_returned_at_once() {
+    let shared = shared(source());
+    fetch(&shared, 2);
+    let mut out = Vec::new();
+    shared.take_buffered(2, &mut out).unwrap();
+    let delay = Duration::from_secs(90);
+    assert!(
+        shared
+            .delay_max(out[0].token)
+            .is_some_and(|max| max > delay)
+    );
+    let outcomes = [Outcome::Delayed(delay), Outcome::Released];
+    let settled = out.drain(..).zip(outcomes);
+    let mut settled: Vec<_> = settled
+        .map(|(delivery, outcome)| Settled::for_test(delivery.token, outcome))
+        .collect();
+    shared.settle(&mut settled);
+    tokio::time::advance(LINGER).await;
+    let expected = [90, 0].map(AckAction::VisibleAfter);
+    assert_eq!(actions(&shared.next_step()), expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn stopping_returns_messages_that_were_not_delivered() {
     let shared = shared(source());
     fetch(&shared, 3);

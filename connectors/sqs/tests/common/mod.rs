@@ -107,6 +107,21 @@ impl Queue {
         Self { client, url }
     }
 
+    /// Creates a queue with this visibility timeout in seconds, whose messages move to a second queue after so many deliveries.
+    pub async fn with_redrive(address: &str, name: &str, visibility: u32, count: u32) -> Self {
+        let dead = Self::create(address, &format!("{name}-dead"), visibility).await;
+        let queue = Self::create(address, name, visibility).await;
+        let arn = QueueAttributeName::QueueArn;
+        let ask = dead.client.get_queue_attributes().queue_url(&dead.url);
+        let answer = ask.attribute_names(arn.clone()).send().await.unwrap();
+        let arn = &answer.attributes.unwrap()[&arn];
+        let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"{count}"}}"#);
+        let ask = queue.client.set_queue_attributes().queue_url(&queue.url);
+        let ask = ask.attributes(QueueAttributeName::RedrivePolicy, policy);
+        ask.send().await.unwrap();
+        queue
+    }
+
     /// A source that reads it, with short polls.
     pub fn source(&self) -> Sqs {
         Sqs::queue(&self.url)

@@ -9,6 +9,7 @@ mod pull_inlet;
 
 mod cancelling;
 mod demand;
+mod detaching;
 mod ending;
 mod lanes;
 mod lending_model;

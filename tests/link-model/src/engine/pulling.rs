@@ -12,10 +12,14 @@ use loom::{future::block_on, sync::Mutex, thread};
 use super::{
     lending::Lending,
     link::{Outlet, watch_suspension},
-    parts::{Keyed8, joined, keyed, numbers, send, sorted},
+    parts::{Keyed8, give_up, joined, keyed, numbers, send, sorted},
     pull_inlet::{LentProducers, Pull, PullInlet, Pulled},
 };
-use crate::{PREEMPTIONS, check, machine::dispatch::Dispatch, sync::Arc};
+use crate::{
+    PREEMPTIONS, check,
+    machine::dispatch::Dispatch,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 /// A service time with which no work in these models is worth waking another inlet.
 const QUICK: Duration = Duration::from_nanos(1);
@@ -101,13 +105,18 @@ fn lend<T, D: Dispatch<T>>(
     }
 }
 
+/// No producer is polled while this many messages wait in the link.
+fn at_most(messages: usize) -> Arc<AtomicUsize> {
+    Arc::new(AtomicUsize::new(messages))
+}
+
 #[test]
 fn two_processors_share_the_messages_of_a_lent_producer() {
     check(PREEMPTIONS - 3, || {
         let (link, producers) = (numbers(1), producers(1));
         let outlet = link.outlet(1);
         let taking = [link.inlet(), link.inlet()].map(|inlet| {
-            let inlet = PullInlet::new(inlet, producers.clone(), false, usize::MAX);
+            let inlet = PullInlet::new(inlet, producers.clone(), false, at_most(usize::MAX));
             thread::spawn(move || take_quickly(inlet))
         });
         drop(link);
@@ -121,7 +130,7 @@ fn a_producer_that_is_lent_while_the_processor_parks_is_found() {
     check(PREEMPTIONS - 2, || {
         let (link, producers) = (numbers(1), producers(2));
         let outlets = [link.outlet(1), link.outlet(1)];
-        let inlet = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
+        let inlet = PullInlet::new(link.inlet(), producers.clone(), false, at_most(usize::MAX));
         let taking = thread::spawn(move || take_quickly(inlet));
         drop(link);
         for (message, (producer, outlet)) in (0..).zip(producers.iter().zip(outlets)) {
@@ -137,7 +146,7 @@ fn messages_of_a_key_that_are_pulled_stay_in_order() {
         let (link, producers) = (keyed(2), producers(1));
         let outlet = link.outlet(2);
         let taking = [link.inlet(), link.inlet()].map(|inlet| {
-            let inlet = PullInlet::new(inlet, producers.clone(), true, 2);
+            let inlet = PullInlet::new(inlet, producers.clone(), true, at_most(2));
             thread::spawn(move || take_quickly(inlet))
         });
         drop(link);
@@ -183,8 +192,8 @@ fn a_processor_that_suspends_leaves_the_lent_producer_to_others() {
     check(PREEMPTIONS - 3, || {
         let (link, producers) = (numbers(1), producers(1));
         let outlet = link.outlet(1);
-        let mut slow = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
-        let mut other = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
+        let mut slow = PullInlet::new(link.inlet(), producers.clone(), false, at_most(usize::MAX));
+        let mut other = PullInlet::new(link.inlet(), producers.clone(), false, at_most(usize::MAX));
         drop(link);
         let flag = Arc::new(Flag::default());
         // Holds its message until the other processor has had one: it would wait forever if that one were not woken.
@@ -221,7 +230,7 @@ fn the_last_processor_that_suspends_returns_the_producer_to_its_task() {
     check(PREEMPTIONS, || {
         let (link, producers) = (numbers(1), producers(1));
         let outlet = Arc::new(link.outlet(1));
-        let mut only = PullInlet::new(link.inlet(), producers.clone(), false, usize::MAX);
+        let mut only = PullInlet::new(link.inlet(), producers.clone(), false, at_most(usize::MAX));
         drop(link);
         // Parked before the producer is lent.
         let polled = only.poll_next(
@@ -250,5 +259,28 @@ fn the_last_processor_that_suspends_returns_the_producer_to_its_task() {
         assert_eq!(producer.left, [2]);
         flag.set();
         joined(slow);
+    });
+}
+
+/// The processor that leaves may be the one that was woken for the producer, or counted as the one that will poll it.
+#[test]
+fn a_producer_that_is_lent_while_a_processor_leaves_is_found_by_another() {
+    check(PREEMPTIONS - 2, || {
+        let (link, producers) = (numbers(1), producers(1));
+        let outlet = link.outlet(1);
+        let inlet = || PullInlet::new(link.inlet(), producers.clone(), false, at_most(usize::MAX));
+        let (leaving, staying) = (inlet(), inlet());
+        drop(link);
+        let staying = thread::spawn(move || take_quickly(staying));
+        let leaving = thread::spawn(move || {
+            let (mut inlet, mut taken) = (leaving, Vec::new());
+            let watch = inlet.watch();
+            let _ = give_up(poll_fn(|cx| inlet.poll_next(cx, ONE, &mut taken)));
+            drop(inlet);
+            watch.left();
+            taken
+        });
+        lend_to_the_end(&producers[0], outlet, vec![1, 2]);
+        assert_eq!(sorted([joined(leaving), joined(staying)]), [1, 2]);
     });
 }

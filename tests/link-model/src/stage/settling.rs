@@ -1,6 +1,9 @@
 //! Threads settle the shares of one event.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use loom::thread;
 
@@ -24,6 +27,7 @@ impl Told {
                 Outcome::Done => "done".to_owned(),
                 Outcome::Failed(reason) => reason.as_error().expect("no panic").to_string(),
                 Outcome::Released => "released".to_owned(),
+                Outcome::Delayed(time) => format!("delayed by {time:?}"),
             };
             told.lock().expect("no panic").push(text);
         })
@@ -36,6 +40,10 @@ impl Told {
 
 fn failed(text: &str) -> Outcome {
     Outcome::Failed(Reason::error(Callback::HandleEvents, text))
+}
+
+fn delayed(seconds: u64) -> Outcome {
+    Outcome::Delayed(Duration::from_secs(seconds))
 }
 
 #[test]
@@ -81,6 +89,21 @@ fn one_share_that_is_released_releases_the_event_whichever_is_the_last() {
         share.settle(Outcome::Done);
         releasing.join().expect("no panic");
         assert_eq!(told.all(), ["released"]);
+    });
+}
+
+#[test]
+fn the_longest_delay_of_the_shares_counts_whichever_is_the_last() {
+    check(PREEMPTIONS, || {
+        let told = Told::default();
+        let share = told.share();
+        let (second, third) = (share.split(), share.split());
+        let delaying = thread::spawn(move || second.settle(delayed(2)));
+        let releasing = thread::spawn(move || third.settle(Outcome::Released));
+        share.settle(delayed(1));
+        delaying.join().expect("no panic");
+        releasing.join().expect("no panic");
+        assert_eq!(told.all(), ["delayed by 2s"]);
     });
 }
 

@@ -218,6 +218,28 @@ fn dead_letters_and_placeholders_have_an_id_of_everything_they_carry() {
 }
 
 #[test]
+fn a_dead_letter_with_an_id_is_stored_once_and_a_replay_of_it_too() {
+    let id = |message: Outgoing| rules(true).convert(message).unwrap().deduplication;
+    let letter = |id: &str, failed_at: &str| {
+        let letter = Outgoing::new("same").header("broadway-origin", "orders[3]@1");
+        letter
+            .header("broadway-id", id)
+            .header("broadway-failed-at", failed_at)
+    };
+    let first = id(letter("a", "1"));
+    assert!(first.is_some());
+    assert_eq!(first, id(letter("a", "2")), "by another process, later");
+    assert_ne!(first, id(letter("b", "1")));
+    let replayed = |replays: &str| {
+        let message = Outgoing::new("same").header("broadway-id", "a");
+        id(message.header("broadway-replays", replays))
+    };
+    assert_eq!(replayed("1"), replayed("1"));
+    assert_ne!(replayed("1"), replayed("2"));
+    assert_ne!(replayed("1"), first);
+}
+
+#[test]
 fn deduplicate_by_overrides_the_default_and_is_checked() {
     let rules = ConversionRules {
         deduplicate: Some(Arc::new(|message| "i".repeat(message.headers().len()))),

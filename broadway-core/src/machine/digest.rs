@@ -24,6 +24,12 @@ impl Digest {
         }))
     }
 
+    /// Returns the hash as 32 hexadecimal digits.
+    #[must_use]
+    pub fn hex(self) -> String {
+        format!("{:032x}", self.0)
+    }
+
     /// Returns a name of 41 letters, digits and hyphens, which starts with `broadway-`.
     #[must_use]
     pub fn name(self) -> String {

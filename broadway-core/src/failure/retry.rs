@@ -1,0 +1,111 @@
+//! [`Retry`]: when a failed message is handled again.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::ErrorClass;
+use crate::{error::Reason, machine::retry::RetrySchedule, rate_limit::RateLimit};
+
+/// When a failed message is handled again, and how often.
+///
+/// By default up to 5 attempts, the first included, for errors of class [`Transient`](ErrorClass::Transient).
+///
+/// ```
+/// use broadway_core::Retry;
+/// use std::time::Duration;
+///
+/// // After 200 ms, 400 ms, 800 ms and so on up to 30 s, with jitter.
+/// let policy = Retry::exponential(Duration::from_millis(200), Duration::from_secs(30))
+///     .attempts(8)
+///     .total_time(Duration::from_secs(300))
+///     .then_dead_letter();
+/// # let _ = policy;
+/// ```
+#[derive(Clone)]
+#[must_use = "give it to `Pipeline::on_failure` or `Batching::on_failure`"]
+pub struct Retry {
+    pub(crate) schedule: RetrySchedule,
+    pub(crate) budget: Option<RateLimit>,
+    pub(super) condition: Option<Condition>,
+}
+
+/// Whether a failure is retried.
+pub(super) type Condition = Arc<dyn Fn(&Reason) -> bool + Send + Sync>;
+
+impl Retry {
+    /// Retries after the same pause each time, which must be more than zero.
+    pub const fn fixed(pause: Duration) -> Self {
+        Self::new(RetrySchedule::fixed(pause))
+    }
+
+    /// Retries after `first`, and after twice as long each time, up to `max`. Half of each pause is random ("equal jitter"), so that
+    /// messages that failed together do not come back together. Both must be more than zero.
+    pub const fn exponential(first: Duration, max: Duration) -> Self {
+        Self::new(RetrySchedule::exponential(first, max))
+    }
+
+    const fn new(schedule: RetrySchedule) -> Self {
+        Self {
+            schedule,
+            budget: None,
+            condition: None,
+        }
+    }
+
+    /// Sets how often a message is handled in all, the first time included: at least 1. Defaults to 5. [`u32::MAX`] means without limit.
+    ///
+    /// Attempts in `handle_message` and in batches count separately. They are attempts of this process: for deliveries by the broker, see
+    /// [`Record::deliveries`](crate::Record::deliveries).
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.schedule.attempts_max = attempts;
+        self
+    }
+
+    /// Sets how long after its delivery a message is still retried. An attempt that would begin later is not made. Defaults to no
+    /// limit, [`Duration::MAX`].
+    pub const fn total_time(mut self, time: Duration) -> Self {
+        self.schedule.total_max = time;
+        self
+    }
+
+    /// Limits the retries of the whole pipeline. Beyond the limit, retries wait longer: none is given up. Defaults to no limit.
+    ///
+    /// It protects a service that comes back from all messages that wait for it.
+    pub const fn budget(mut self, limit: RateLimit) -> Self {
+        self.budget = Some(limit);
+        self
+    }
+
+    /// Sets which failures are retried. Defaults to failures of class [`Transient`](ErrorClass::Transient). If `condition` panics, the
+    /// message is not retried.
+    ///
+    /// ```
+    /// # use broadway_core::Retry;
+    /// # let retry = Retry::fixed(std::time::Duration::from_secs(1));
+    /// // Panics as well, as those of a library that panics when a connection is lost.
+    /// let retry = retry.when(|reason| reason.is_panic() || reason.as_error().is_some_and(|error| error.is::<std::io::Error>()));
+    /// # let _ = retry;
+    /// ```
+    pub fn when(mut self, condition: impl Fn(&Reason) -> bool + Send + Sync + 'static) -> Self {
+        self.condition = Some(Arc::new(condition));
+        self
+    }
+
+    pub(super) fn applies_to(&self, reason: &Reason) -> bool {
+        match &self.condition {
+            Some(condition) => {
+                crate::caught::guarded(|| condition(reason)).is_ok_and(|applies| applies)
+            }
+            None => reason.class() == ErrorClass::Transient,
+        }
+    }
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("schedule", &self.schedule)
+            .field("budget", &self.budget)
+            .field("condition", &self.condition.is_some())
+            .finish()
+    }
+}
