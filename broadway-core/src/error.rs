@@ -216,7 +216,7 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
 }
 
 /// An invalid option, found by [`Pipeline::start`](crate::Pipeline::start).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problem {
     option: String,
     message: String,
@@ -259,6 +259,8 @@ impl fmt::Display for Problem {
         write!(f, "{}: {}", self.option, self.message)
     }
 }
+
+impl Error for Problem {}
 
 /// Why a pipeline or a stage did not start. No message was consumed.
 #[non_exhaustive]

@@ -6,6 +6,7 @@ debug_as_display! {
     crate::layer::TimedOut,
     crate::config_error::ConfigError,
     crate::connector::ConnectorError,
+    crate::error::Problem,
     crate::error::RunError,
     crate::error::StartError,
     crate::fatal::Fatal,

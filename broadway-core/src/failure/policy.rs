@@ -61,6 +61,13 @@ impl FailurePolicy {
         {
             return Verdict::Postpone(pause);
         }
+        // Without its key a message would come back out of order, and without its size it would pass a limit.
+        if matches!(
+            reason.callback(),
+            Callback::PartitionBy | Callback::SizeOf | Callback::Batching
+        ) {
+            return end;
+        }
         let Some(retry) = &self.retry else {
             return end;
         };
@@ -166,6 +173,16 @@ mod tests {
             decide(&policy, error(), 2),
             Verdict::End(FailureAction::Skip)
         );
+    }
+
+    #[test]
+    fn a_message_whose_key_or_size_is_unknown_is_never_retried() {
+        let all = Retry::fixed(SECOND).when(|_| true).then_reject();
+        for callback in [Callback::PartitionBy, Callback::SizeOf, Callback::Batching] {
+            let panic = Reason::panic(callback, Box::new("boom"));
+            let verdict = all.decide(&panic, 1, Duration::ZERO, u64::MAX);
+            assert_eq!(verdict, Verdict::End(FailureAction::Reject));
+        }
     }
 
     #[test]

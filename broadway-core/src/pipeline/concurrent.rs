@@ -97,6 +97,8 @@ where
 {
     set: CallSet,
     results: Arc<CallResults<S, H>>,
+    /// Whether the inlet waits for messages.
+    is_parked: bool,
 }
 
 /// What happens next.
@@ -118,6 +120,7 @@ where
         let mut calls = Calls {
             set: CallSet::default(),
             results,
+            is_parked: false,
         };
         let mut chunk = Vec::new();
         while let Some(event) = self.next(&mut calls, &mut chunk).await {
@@ -153,11 +156,16 @@ where
             }
             let free = places.saturating_sub(calls.set.len()).min(*max_demand);
             if let (Some(free), false) = (NonZeroUsize::new(free), has_ended || post.is_over()) {
-                match inlet.poll_next(cx, free, chunk) {
+                let polled = inlet.poll_next(cx, free, chunk);
+                calls.is_parked = polled.is_pending();
+                match polled {
                     Poll::Ready(true) => return Poll::Ready(Some(ConcurrentEvent::Taken)),
                     Poll::Ready(false) => has_ended = true,
                     Poll::Pending => {}
                 }
+            } else if mem::take(&mut calls.is_parked) {
+                // Its places are taken: messages that would wake it go to another.
+                inlet.cancel_wait();
             }
             // After it has parked: a caller that wants fewer processors wakes those that are parked. It leaves when its calls have ended.
             if !has_ended && post.is_over() {
@@ -272,14 +280,14 @@ where
     ) {
         let finished = self.results.finish(&self.handler, &self.batchers, slots);
         calls.run_beside(&mut self.inlet, finished).await;
+        // After the messages are settled and in their batches: from here on the next messages of their keys may be handled.
+        if !ended.is_empty() {
+            self.detached.complete(ended.into_iter());
+        }
         if self.results.has_retries() {
             let (results, queue) = (&mut self.results, &self.retry_queue);
             let queued = queue_retries(results, queue, &self.detached);
             calls.run_beside(&mut self.inlet, queued).await;
-        }
-        // After the messages are settled and in their batches: from here on the next messages of their keys may be handled.
-        if !ended.is_empty() {
-            self.detached.complete(ended.into_iter());
         }
     }
 }
@@ -331,17 +339,18 @@ where
     /// Runs `work` while the calls go on.
     async fn run_beside<F: Future>(&mut self, inlet: &mut ProcessorInlet<S>, work: F) -> F::Output {
         let mut work = pin!(work);
-        let mut has_waited = false;
+        let (mut has_waited, is_parked) = (false, &mut self.is_parked);
+        let set = &mut self.set;
         poll_fn(|cx| {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
-            if !mem::replace(&mut has_waited, true) {
+            if !mem::replace(&mut has_waited, true) && mem::take(is_parked) {
                 // Messages that would wake this inlet go to another: it does not look for them now.
                 inlet.cancel_wait();
             }
             // Their results wait until the loop comes for them.
-            let _ = self.set.poll(cx);
+            let _ = set.poll(cx);
             Poll::Pending
         })
         .await

@@ -254,8 +254,10 @@ where
     /// Sets how many messages may wait in the pipeline to be retried, beside those that wait for a processor: at least 1. Defaults to
     /// 10,000.
     ///
-    /// Beyond that, a message whose source can delay it ([`Acknowledger::delay_max`](crate::Acknowledger::delay_max)) goes back to the
-    /// source for the time of its pause. Otherwise its processor waits until there is room, and the source is asked for less.
+    /// Beyond that, processors wait until there is room, and the source is asked for less. A batch that is larger waits until no other
+    /// message does. A message without a key whose source can delay it ([`Acknowledger::delay_max`](crate::Acknowledger::delay_max)) goes back
+    /// to the source for the time of its pause: beyond this limit, or beyond half of the messages that processors hold and have waiting, if
+    /// that is less. So messages that wait do not use up what a broker delivers at once.
     pub fn waiting_max(mut self, messages: usize) -> Self {
         self.options.waiting_max = messages;
         self
@@ -265,7 +267,7 @@ where
     /// Defaults to no limit beside the limits of the processors, the batchers and [`waiting_max`](Self::waiting_max).
     ///
     /// At the limit, producers are asked for nothing. Batches may then wait for messages that do not come until they are due, so set
-    /// it well above the batch sizes. Pushed messages do not count. With this limit, processors do not call producers themselves.
+    /// it well above the batch sizes. Several producers may be asked at once, and exceed it by one delivery each. Pushed messages do not count. With this limit, processors do not call producers themselves.
     pub fn in_flight_max(mut self, messages: usize) -> Self {
         self.options.caps.messages_max = Some(messages);
         self

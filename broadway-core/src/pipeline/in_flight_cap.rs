@@ -16,8 +16,8 @@ pub(super) type BytesMax<T> = (usize, Arc<dyn Fn(&T) -> usize + Send + Sync>);
 
 /// Limits the messages of the source that were delivered and are not settled.
 ///
-/// Messages are reserved before the source is asked for them, and bytes are admitted when messages pass to the processors, since their
-/// size is not known before.
+/// Producers ask for no more messages than there is room for, and bytes are admitted when messages pass to the processors, since their size
+/// is not known before.
 #[derive(Debug)]
 pub(super) struct InFlightCap {
     messages_max: usize,
@@ -42,23 +42,23 @@ impl InFlightCap {
         }
     }
 
-    /// Reserves up to `wanted` messages, and waits until there is room for at least one.
+    /// Waits until there is room for at least one message. Returns for how many of `wanted` there is room, and reserves none: a producer that
+    /// waits for messages must not keep the others from theirs.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(super) async fn reserve(&self, wanted: NonZeroUsize) -> NonZeroUsize {
+    pub(super) async fn room(&self, wanted: NonZeroUsize) -> NonZeroUsize {
         loop {
             // Enabled before the look: room that is freed in between is not missed.
             let mut freed = pin!(self.freed.notified());
             freed.as_mut().enable();
             {
-                let mut used = self.lock();
+                let used = self.lock();
                 let room = self.messages_max.saturating_sub(used.messages);
                 if let Some(granted) = NonZeroUsize::new(room.min(wanted.get()))
                     && used.bytes < self.bytes_max
                 {
-                    used.messages += granted.get();
                     return granted;
                 }
             }
@@ -66,7 +66,7 @@ impl InFlightCap {
         }
     }
 
-    /// Counts messages that the source delivered beyond those that were reserved.
+    /// Counts messages that the source delivered.
     pub(super) fn add_messages(&self, n: usize) {
         self.lock().messages += n;
     }

@@ -33,8 +33,6 @@ pub(super) struct Intake<S: Source> {
     pub(super) limiter: SharedLimiter,
     pub(super) cap: Option<Arc<InFlightCap>>,
     pub(super) size_of: Option<BytesMax<ItemOf<S>>>,
-    /// How many messages of the cap are reserved for the next delivery.
-    pub(super) reserved: usize,
     pub(super) partition_by: Option<PartitionBy<ItemOf<S>>>,
     pub(super) producer: usize,
     /// The index of the producer's source.
@@ -81,11 +79,7 @@ impl<S: Source> Intake<S> {
         let Some(cap) = &self.cap else {
             return Some(demand);
         };
-        // Kept until messages are delivered: this future may be dropped after it has reserved.
-        if self.reserved == 0 {
-            self.reserved = cap.reserve(demand).await.get();
-        }
-        NonZeroUsize::new(self.reserved)
+        Some(cap.room(demand).await)
     }
 
     /// Whether only its task may call the producer, because it waits for a limit.
@@ -98,7 +92,7 @@ impl<S: Source> Intake<S> {
     ///
     /// `generation` is the acknowledger's generation before they were produced.
     pub(super) fn accept(
-        &mut self,
+        &self,
         deliveries: &mut Vec<DeliveryOf<S>>,
         accepted: &mut Vec<SlotOf<S>>,
         entry: &AcknowledgerEntry<AcknowledgerOf<S>>,
@@ -115,9 +109,7 @@ impl<S: Source> Intake<S> {
         self.context.counters.add_received(count);
         let received_ns = self.context.elapsed_ns(now);
         if let Some(cap) = &self.cap {
-            let reserved = std::mem::take(&mut self.reserved);
-            cap.add_messages(count.saturating_sub(reserved));
-            cap.free(reserved.saturating_sub(count), 0);
+            cap.add_messages(count);
         }
         let ack_ref = AckRef::new(entry.number, generation);
         let size_of = self.size_of.as_ref().map(|(_, size_of)| &**size_of);

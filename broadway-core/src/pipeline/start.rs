@@ -327,7 +327,6 @@ where
             limiter: Arc::clone(&self.limiter),
             cap: self.context.cap.clone(),
             size_of: self.options.caps.bytes_max.clone(),
-            reserved: 0,
             partition_by: self.options.processors.partition_by.clone(),
             producer,
             source: self.source_of[producer],

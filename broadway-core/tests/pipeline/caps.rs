@@ -1,6 +1,7 @@
 //! Limits on everything in flight: messages and bytes.
 
-use broadway_core::{Next, Outcome, Processors, Retry, StartError};
+use broadway_core::{Next, Outcome, Pipeline, Processors, Retry, StartError, source};
+use futures_util::{StreamExt, stream};
 
 use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes, settle_down};
 
@@ -39,6 +40,26 @@ async fn settled_messages_make_room() {
     feed.end();
     assert_eq!(topology.wait().await.unwrap().done, 100);
     feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn producers_that_wait_or_end_leave_the_room_to_the_others() {
+    // The first producer ends at once, the second waits forever, and the third has all messages.
+    let source = source::from_stream(|producer| match producer {
+        0 => stream::empty().boxed(),
+        1 => stream::pending().boxed(),
+        _ => stream::iter(0..500_u64).boxed(),
+    });
+    let topology = Pipeline::new(source, Script::new())
+        .producers(3)
+        .in_flight_max(100)
+        .start()
+        .await
+        .unwrap();
+    while topology.totals().done < 500 {
+        tokio::time::sleep(SECOND).await;
+    }
+    topology.drain().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,7 @@ mod error_debug {
     use crate::debug_as_display::debug_as_display;
 
     debug_as_display! {
+        crate::error::Problem,
         crate::error::RunError,
         crate::error::StartError,
         crate::machine::credit::InvalidCredit,

@@ -71,10 +71,9 @@ where
     /// # use broadway_core::{Message, Pipeline, handler_fn, source};
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// # let handler = handler_fn(|_: &mut Message<u64>| Ok(()));
-    /// let orders = source::from_iter(|_| 0..100_u64);
-    /// let replayed = source::from_iter(|_| 200..300_u64);
-    ///
-    /// let pipeline = Pipeline::new(orders, handler).source_name("orders").source("replayed", replayed);
+    /// // Sources of different types become one with `boxed`. These two are made by one function.
+    /// let numbers = |first: u64| source::from_iter(move |_| first..first + 100);
+    /// let pipeline = Pipeline::new(numbers(0), handler).source_name("orders").source("replayed", numbers(200));
     /// let topology = pipeline.start().await?;
     /// topology.pause_source("replayed")?;
     /// topology.resume_source("replayed")?;

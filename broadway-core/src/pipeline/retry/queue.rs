@@ -1,10 +1,12 @@
 //! [`RetryQueue`]: items that wait for their next attempt, and the task that returns them to their link.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::future;
 use tokio::sync::Notify;
 
 use super::{RetryItem, RetryRoom, RetryTarget};
@@ -60,10 +62,13 @@ impl<T> RetryQueue<T> {
         A: Acknowledger,
         T: RetryItem<A>,
     {
-        let restoring = self.restore_each(target);
-        watcher.run_until(restoring, ControlState::releases).await;
-        // A source that is still read would deliver a released message again, to this topology.
-        shutdown.wait_until_stopped().await;
+        // A source that is still read would deliver a released message again, to this topology. Until all have stopped, items that are due
+        // go on: a producer may wait for the room that they take.
+        let may_release = async {
+            watcher.until(ControlState::releases).await;
+            shutdown.wait_until_stopped().await;
+        };
+        future::select(pin!(may_release), pin!(self.restore_each(target))).await;
         loop {
             self.release(target, &mut acker).await;
             self.restore_due(target).await;

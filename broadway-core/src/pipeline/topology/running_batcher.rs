@@ -8,7 +8,7 @@ use crate::error::Problem;
 /// A batcher of a running topology: changes its options, and flushes it. From [`Topology::batcher`](crate::Topology::batcher).
 ///
 /// ```
-/// # use broadway_core::{Batch, Batching, BoxError, Message, Next, Pipeline, handler_fn, source, testing};
+/// # use broadway_core::{Batch, BoxError, Message, Next, Pipeline, source};
 /// # use std::time::Duration;
 /// # broadway_core::batchers! { enum Sink { Events } }
 /// # struct Store;
