@@ -22,7 +22,10 @@ pub async fn replayed_messages_are_as_they_were<S: ConnectorUnderTest>(connector
     let dead = Fixture::new(connector, "dead").await;
     let back = Fixture::new(connector, "back").await;
     let reason = Reason::error(Callback::HandleMessage, "cannot be read");
-    let records = hostile();
+    let records: Vec<_> = hostile()
+        .into_iter()
+        .filter(|record| !is_reserved(record))
+        .collect();
     let mut by_id = HashMap::new();
     let publisher = dead.publisher().await;
     for (number, record) in records.iter().enumerate() {
@@ -74,6 +77,14 @@ pub async fn replayed_messages_are_as_they_were<S: ConnectorUnderTest>(connector
     must("close", reader.close().await);
     dead.assert_nothing_left().await;
     Verdict::Kept
+}
+
+/// Whether a broker gives a header of the record a meaning of its own. RabbitMQ routes a message by `CC` and `BCC`, so it takes them in a
+/// dead letter, where they are data, and refuses them in a replayed message, whose dead letter then stays.
+fn is_reserved<R: Record>(record: &R) -> bool {
+    let mut found = false;
+    record.for_each_header(&mut |header| found |= header.name == *"CC" || header.name == *"BCC");
+    found
 }
 
 /// The headers of the record are there, and none of the dead letter but its id and the count of replays.
