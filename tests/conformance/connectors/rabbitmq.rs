@@ -1,6 +1,6 @@
 //! RabbitMQ, as a classic queue and as a quorum queue.
 
-#[path = "../../../connectors/rabbitmq/tests/common/raw.rs"]
+#[path = "../../../connectors/rabbitmq/tests/connector/common/raw.rs"]
 #[allow(
     dead_code,
     unreachable_pub,

@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod alarm;
-#[path = "../common/mod.rs"]
+#[path = "../connector/common/mod.rs"]
+#[allow(dead_code, reason = "it is for other tests too")]
 mod common;
 mod consumer_timeout;
 mod restarts;
