@@ -4,7 +4,7 @@
 //!
 //! The handler calls a service that refuses every third call, and finds one order that it cannot handle at all. Orders that fail
 //! are handled again after a pause, up to five times, while others continue. The impossible order is not retried. Prints
-//! `19 delivered, 1 failed`, and how often each attempt was needed.
+//! `19 delivered, 1 failed`, and how many attempts each order needed that failed at first.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},

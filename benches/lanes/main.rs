@@ -82,7 +82,7 @@ fn compare(options: &Options) -> Result<(), BoxError> {
         .collect();
     if chosen.is_empty() {
         let names: Vec<_> = SCENARIOS.iter().map(|(name, _)| *name).collect();
-        return Err(format!("there is no such scenario; there are {}", names.join(", ")).into());
+        return Err(format!("unknown scenario; choose one of {}", names.join(", ")).into());
     }
     for (name, measure) in chosen {
         let line = measure(&runtime, options.rounds, options.quick)?;

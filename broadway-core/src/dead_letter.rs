@@ -9,5 +9,6 @@ mod info;
 mod letter;
 mod text;
 
+pub use identity::origin_digest;
 pub use info::DeadLetterInfo;
 pub use letter::DeadLetter;

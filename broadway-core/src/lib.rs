@@ -82,6 +82,7 @@ mod ack_now;
 mod batch;
 mod batcher_key;
 mod caught;
+mod causes;
 mod chunk;
 mod config_error;
 pub mod connector;

@@ -40,6 +40,7 @@ impl RunningPipeline {
         &self.name
     }
 
+    #[cfg(feature = "tracing")]
     pub(crate) fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::{error::BoxError, fatal::Fatal};
+use crate::{causes::causes, error::BoxError};
 
 /// Whether an operation that failed can succeed later, and whether an operator must act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,18 +78,7 @@ impl ConnectorError {
     /// The connector error that `error` is, or was caused by.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            // `Fatal` shows the text of its error as its own, so its `source` passes over that error.
-            next = match error.downcast_ref::<Fatal>() {
-                Some(fatal) => Some(fatal.inner()),
-                None => error.source(),
-            };
-        }
-        None
+        causes(error).find_map(|error| error.downcast_ref())
     }
 }
 
@@ -112,14 +101,12 @@ impl Error for ConnectorError {
 #[must_use]
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
+    for cause in causes(error).skip(1) {
         let more = cause.to_string();
         if !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);
         }
-        next = cause.source();
     }
     text.truncate(text.trim_end_matches('.').len());
     text
@@ -128,6 +115,7 @@ pub fn error_chain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fatal::Fatal;
 
     #[derive(Debug)]
     struct Outer(BoxError);

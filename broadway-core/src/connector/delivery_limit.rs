@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_limit_of_one_delivery_always_warns() {
         assert!(warns(1, None) && warns(1, Some(1)));
-        assert!(!warns(2, Some(1)), "one attempt is no retry");
+        assert!(!warns(2, Some(1)), "a single attempt retries nothing");
     }
 
     #[test]

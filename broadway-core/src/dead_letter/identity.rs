@@ -11,21 +11,28 @@ use crate::{machine::digest::Digest, message::Record};
 
 /// Returns the id of the dead letter of `record`, which failed in this pipeline.
 ///
-/// Coordinates alone would repeat where a topic was deleted and created again, so time and payload count, too. Coordinates that do not
-/// identify a record give an id that is new each time: a repeated dead letter costs less than two messages with one id, of which a
-/// consumer would drop the second.
+/// Coordinates alone would repeat where a topic was deleted and created again, so time and payload count, too.
 pub(super) fn id<R: Record>(record: &R, origin: &str, pipeline: Option<&str>) -> String {
-    let digest = Digest::new()
+    let time = record.time().map(millis).unwrap_or_default();
+    origin_digest(origin)
         .with(pipeline.unwrap_or_default().as_bytes())
-        .with(origin.as_bytes());
-    let digest = match is_identity(origin) {
-        true => {
-            let time = record.time().map(millis).unwrap_or_default();
-            digest.with(time.as_bytes()).with(record.payload())
-        }
+        .with(time.as_bytes())
+        .with(record.payload())
+        .hex()
+}
+
+/// Starts the digest that identifies a dead letter, with the [`id`](Record::id) of its record. For publishers whose
+/// broker removes duplicates by an id.
+///
+/// Coordinates that do not identify a record give a digest that is new each time: a repeated dead letter costs less than two messages
+/// with one id, of which a consumer would drop the second.
+#[must_use]
+pub fn origin_digest(origin: &str) -> Digest {
+    let digest = Digest::new().with(origin.as_bytes());
+    match is_identity(origin) {
+        true => digest,
         false => digest.with(&nonce()),
-    };
-    digest.hex()
+    }
 }
 
 /// Whether these coordinates identify a record. A delivery tag of RabbitMQ, after a `#`, does not: it counts from 1 on each channel.

@@ -2,9 +2,10 @@
 
 use std::{
     error::Error,
-    iter,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use crate::causes::causes;
 
 /// Shortens `text` to at most `bytes_max` bytes, between two characters.
 pub(super) fn bounded(mut text: String, bytes_max: usize) -> String {
@@ -14,10 +15,8 @@ pub(super) fn bounded(mut text: String, bytes_max: usize) -> String {
 
 /// Returns the sources of an error, one on each line, without the error itself.
 pub(super) fn sources(error: &(dyn Error + 'static), bytes_max: usize) -> Option<String> {
-    let sources = iter::successors(error.source(), next);
     let mut lines = String::new();
-    for source in sources {
-        // Also ends the loop for an error that is its own source.
+    for source in causes(error).skip(1) {
         if lines.len() > bytes_max {
             break;
         }
@@ -27,10 +26,6 @@ pub(super) fn sources(error: &(dyn Error + 'static), bytes_max: usize) -> Option
         lines.push_str(&source.to_string().replace(['\n', '\r'], " "));
     }
     (!lines.is_empty()).then(|| bounded(lines, bytes_max))
-}
-
-fn next<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    (*error).source()
 }
 
 /// Returns a time as milliseconds since 1970, which are negative before.

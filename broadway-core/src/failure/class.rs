@@ -4,6 +4,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use super::FailureAction;
 use crate::{
+    causes::causes,
     connector::{ConnectorError, ConnectorErrorKind},
     error::{BoxError, Reason},
     publish_error::PublishError,
@@ -45,7 +46,7 @@ impl ErrorClass {
     /// Returns the class of an error: the one that was set on it or on one of its sources, or the default of its type.
     #[must_use]
     pub fn of(error: &(dyn Error + 'static)) -> Self {
-        let known = chain(error).find_map(known_class);
+        let known = causes(error).find_map(known_class);
         known.unwrap_or(Self::Transient)
     }
 }
@@ -54,12 +55,6 @@ impl fmt::Display for ErrorClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        (*error).source()
-    })
 }
 
 fn known_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
@@ -166,7 +161,7 @@ impl ClassifiedError {
 
     /// Finds the classified error in the chain of an error.
     pub(crate) fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        chain(error).find_map(|error| error.downcast_ref())
+        causes(error).find_map(|error| error.downcast_ref())
     }
 
     pub(crate) fn pause(&self) -> Option<Duration> {
@@ -328,6 +323,24 @@ mod tests {
         }
         let error: BoxError = Box::new(Context(poison("not JSON")));
         assert_eq!(class(&error), ErrorClass::Poison);
+    }
+
+    #[test]
+    fn an_error_that_is_its_own_source_has_a_class() {
+        #[derive(Debug)]
+        struct Circle;
+        impl fmt::Display for Circle {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("round and round")
+            }
+        }
+        impl Error for Circle {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(self)
+            }
+        }
+        assert_eq!(ErrorClass::of(&Circle), ErrorClass::Transient);
+        assert!(ClassifiedError::find(&Circle).is_none());
     }
 
     #[test]

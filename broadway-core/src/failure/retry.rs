@@ -67,8 +67,8 @@ impl Retry {
         self
     }
 
-    /// Limits the retries of all messages in `handle_message`, and separately those of each batcher, where a batch counts as one. Beyond the
-    /// limit, retries wait longer: none is given up. Defaults to no limit.
+    /// Limits how often `handle_message` is called again, for all messages together, and separately how often each batcher handles a batch
+    /// again, where a batch counts as one. Beyond the limit, retries wait longer: none is given up. Defaults to no limit.
     ///
     /// It protects a service that comes back from all messages that wait for it.
     pub const fn budget(mut self, limit: RateLimit) -> Self {
@@ -76,8 +76,10 @@ impl Retry {
         self
     }
 
-    /// Sets which failures are retried. A panic of `partition_by`, `size_of` or a function of a batcher never is. Defaults to failures of class [`Transient`](ErrorClass::Transient). If `condition` panics, the
-    /// message is not retried.
+    /// Sets which failures are retried. Defaults to failures of class [`Transient`](ErrorClass::Transient).
+    ///
+    /// If `condition` panics, the message is not retried. Nor is one on which `partition_by`, `size_of` or a function of a batcher
+    /// panicked: `condition` is not asked.
     ///
     /// ```
     /// # use broadway_core::Retry;

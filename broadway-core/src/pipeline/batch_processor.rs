@@ -11,8 +11,8 @@ mod divide;
 mod retry;
 
 use std::{
-    future::poll_fn, mem, ops::ControlFlow, pin::pin, sync::Arc, task::Poll, time::Instant,
-    vec::Drain,
+    future::poll_fn, mem, num::NonZeroU64, ops::ControlFlow, pin::pin, sync::Arc, task::Poll,
+    time::Instant, vec::Drain,
 };
 
 use futures_util::future;
@@ -23,7 +23,7 @@ use super::{
         BatchInlet, FinishedBatch, FinishedBatchOf, ReadyBatch, ReadyBatchOf, SharedBatcher,
     },
     context::PipelineContext,
-    done::{TrackedMessages, call_handle_done, handles_done},
+    done::{TrackedMessages, call_handle_done},
     failures::{FailedMessage, handle_failed},
     message_info::MessageDescriber,
     settle::Acker,
@@ -161,7 +161,7 @@ where
     }
 
     /// Handles one batch, and settles its messages, unless others follow it at once: then all are settled together. Returns when
-    /// it was finished, and whether its handler had to wait. In that case nothing is left in `left`.
+    /// it was finished, and whether its handler had to wait or it is to be handled again. In these cases nothing is left in `left`.
     async fn handle_one(
         &mut self,
         batch: ReadyBatchOf<S, H>,
@@ -196,16 +196,9 @@ where
                 self.finished.push(finished);
             }
             Some(retry) => {
-                let again = ReadyBatch {
-                    data: retry.data,
-                    messages: retry.messages,
-                    info: BatchInfo {
-                        attempt: batch.info.attempt.saturating_add(1),
-                        ..batch.info
-                    },
-                    key_hash,
-                };
-                self.queue_retry(again, retry.pause, left, has_waited).await;
+                let pause = retry.pause;
+                let again = self.next_attempt(retry, batch.info, count, key_hash);
+                self.queue_retry(again, pause, left, has_waited).await;
             }
         }
         let failed = ended.failed;
@@ -228,7 +221,32 @@ where
             retried,
             elapsed: stopped.saturating_duration_since(started),
         });
-        (stopped, has_waited)
+        (stopped, has_waited || retried > 0)
+    }
+
+    /// Makes a batch of those messages of a batch of `count` that are handled again.
+    fn next_attempt(
+        &self,
+        retry: BatchRetry<H::In, H::Out, TokenOfSource<S>>,
+        info: BatchInfo,
+        count: usize,
+        key_hash: Option<NonZeroU64>,
+    ) -> ReadyBatchOf<S, H> {
+        let bytes = match retry.data.len() == count {
+            true => info.bytes,
+            false => self.batcher.bytes_of_all(&retry.data),
+        };
+        let attempt = info.attempt.saturating_add(1);
+        ReadyBatch {
+            data: retry.data,
+            messages: retry.messages,
+            info: BatchInfo {
+                attempt,
+                bytes,
+                ..info
+            },
+            key_hash,
+        }
     }
 
     /// Reports that `handle_batch` failed as a whole, with the messages that are not retried.
@@ -271,9 +289,7 @@ where
             Poll::Ready(handled) => handled,
             Poll::Pending => {
                 // Before the wait: other batch processors take the rest meanwhile.
-                let mut rest: Vec<_> = left.collect();
-                batcher.batches_given_back(rest.iter().map(|batch| batch.messages.len()).sum());
-                inlet.give_back(&mut rest);
+                give_back_rest(batcher, inlet, left);
                 let finish_before = async {
                     // The acker has reported errors as events.
                     let _ = acker.flush().await;
@@ -304,10 +320,8 @@ where
     ) -> EndedBatch<H::In, H::Out, TokenOfSource<S>> {
         let rows = batch.take_failed();
         if whole.is_none() && rows.is_empty() {
-            if const { handles_done::<H>() } {
-                let mut shown = TrackedMessages(messages);
-                call_handle_done(&*self.handler, &mut shown, &self.context).await;
-            }
+            let mut shown = TrackedMessages(messages);
+            call_handle_done(&*self.handler, &mut shown, &self.context).await;
             // A panic in a `Drop` fails the messages of this batch, and leaves the batches before it alone.
             self.acker.keep_added();
             for TrackedMessage { message, pending } in messages.iter_mut() {
@@ -393,6 +407,20 @@ where
             affected,
         });
     }
+}
+
+/// Gives the batches that were not begun to other batch processors.
+fn give_back_rest<S, H>(
+    batcher: &SharedBatcher<S, H>,
+    inlet: &mut BatchInlet<S, H>,
+    left: &mut BatchesLeft<'_, S, H>,
+) where
+    S: Source<Producer: SourceProducer<Item = H::In>>,
+    H: Handler,
+{
+    let mut rest: Vec<_> = left.collect();
+    batcher.batches_given_back(rest.iter().map(|batch| batch.messages.len()).sum());
+    inlet.give_back(&mut rest);
 }
 
 /// How a batch ended.

@@ -302,20 +302,13 @@ async fn queue_retries<S, H>(
     H: Handler,
 {
     for (slot, pause) in results.take_retries() {
-        let mut slot = slot;
-        // A message with a key stays: while it is at its source, later ones of its key could overtake it.
-        if slot.key_hash().is_none() && queue.room.is_crowded() {
-            match results.delay_at_source(slot, pause) {
-                Some(kept) => slot = kept,
-                None => {
-                    results.flush_delayed().await;
-                    detached.complete(std::iter::once(None));
-                    continue;
-                }
+        match results.keep_for_retry(slot, pause, &queue.room).await {
+            Some((slot, room)) => queue.push(slot, room, pause),
+            None => {
+                results.flush_delayed().await;
+                detached.complete(std::iter::once(None));
             }
         }
-        queue.room.reserve(1).await;
-        queue.push(slot, 1, pause);
     }
 }
 

@@ -1,32 +1,19 @@
 //! Calls `handle_done` with the messages of a chunk or batch that succeeded, before they are settled.
 
+use std::{future::poll_fn, pin::pin};
+
 use super::{
     context::PipelineContext,
     tracked::{AckTarget, MessageSlot, TrackedMessage},
 };
 use crate::{
-    caught::caught,
+    caught::{Panicked, polled},
     chunk::{Chunk, Messages},
     error::Callback,
     handler::Handler,
     message::Message,
     telemetry::Event,
 };
-
-/// Whether the handler does anything in `handle_done`. The future of the default captures nothing, and has only the byte of its state;
-/// one that looks at the messages has at least a reference to them.
-#[inline]
-pub(super) const fn handles_done<H: Handler>() -> bool {
-    const fn size_of_future<'a, H: Handler, F>(
-        _: &impl Fn(&'a H, &'a mut Chunk<'a, H::In>) -> F,
-    ) -> usize
-    where
-        H::In: 'a,
-    {
-        size_of::<F>()
-    }
-    size_of_future(&H::handle_done) > 1
-}
 
 /// Calls `handle_done`. Its panic is reported, and changes no outcome.
 #[inline]
@@ -35,15 +22,18 @@ pub(super) async fn call_handle_done<H: Handler, A>(
     done: &mut (dyn Messages<H::In> + Send),
     context: &PipelineContext<A>,
 ) {
-    let called = caught(async {
-        handler.handle_done(&mut Chunk::new(done)).await;
-        Ok(())
-    });
-    if let Err(failure) = called.await {
-        let reason = failure.reason(Callback::HandleDone);
-        let event = Event::HandleDonePanicked { reason: &reason };
-        context.emitter.emit(&event);
+    let mut call = pin!(async { handler.handle_done(&mut Chunk::new(done)).await });
+    // Not `caught`, which hides the type of the future: the compiler removes the call of a handler that does nothing.
+    if let Err(panicked) = poll_fn(|cx| polled(call.as_mut(), cx)).await {
+        report_panic(panicked, context);
     }
+}
+
+#[cold]
+fn report_panic<A>(panicked: Panicked, context: &PipelineContext<A>) {
+    let reason = panicked.reason(Callback::HandleDone);
+    let event = Event::HandleDonePanicked { reason: &reason };
+    context.emitter.emit(&event);
 }
 
 /// The messages of slots that ended well in a processor. Not counted before the handler asks.

@@ -332,23 +332,17 @@ async fn queue_retries<S, H>(
     H: Handler,
 {
     for (slot, pause) in results.take_retries() {
-        let has_key = slot.key_hash().is_some();
-        let mut slot = slot;
-        // A message with a key stays: while it is at its source, later ones of its key could overtake it.
-        if !has_key && queue.room.is_crowded() {
-            match results.delay_at_source(slot, pause) {
-                Some(kept) => slot = kept,
-                None => continue,
-            }
-        }
-        queue.room.reserve(1).await;
-        if has_key {
+        let kept = results.keep_for_retry(slot, pause, &queue.room).await;
+        let Some((slot, room)) = kept else {
+            continue;
+        };
+        if slot.key_hash().is_some() {
             // It is the last one of the chunk: the rest was given back.
             inlet.detach_last(1);
         } else {
             inlet.detach_unordered(1);
         }
-        queue.push(slot, 1, pause);
+        queue.push(slot, room, pause);
     }
     results.flush_delayed().await;
 }

@@ -175,14 +175,16 @@ impl<R: Record, P: Publisher> ReplayHandler<R, P> {
 
     /// Leaves a dead letter whose message cannot be sent.
     fn give_up(&self, batch: &Batch<Entry>, row: RowId, key: &str, error: PublishError) {
-        self.session.failed(key, error.to_string());
         let is_refused = error.kind() == PublishErrorKind::Refused;
+        // In a log, a failure would hide all that follows.
+        let comes_again = !is_refused || self.options.leave == Leave::GiveBack;
+        self.session
+            .failed(comes_again.then_some(key), error.to_string());
         if !is_refused {
             // The next ones would fail as well.
             self.session.stop(StopReason::NotConfirmed);
         }
-        // In a log, a failure would hide all that follows.
-        if !is_refused || self.options.leave == Leave::GiveBack {
+        if comes_again {
             batch.fail(row, error);
         }
     }

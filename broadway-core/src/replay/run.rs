@@ -2,6 +2,8 @@
 
 use std::{mem, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::{self, Either};
+
 use super::{
     error::ReplayError,
     handler::{ReplayHandler, Step},
@@ -58,8 +60,12 @@ where
     });
     let ended: Result<Totals, RunError> = loop {
         let idle = session.idle_at(idle_after, first_within);
-        if let Some(ended) = idle.within(end.as_mut()).await {
-            break ended;
+        let begun = pin!(session.begun());
+        match idle.within(future::select(end.as_mut(), begun)).await {
+            Some(Either::Left((ended, _))) => break ended,
+            // From now on `idle_after` counts.
+            Some(Either::Right(_)) => continue,
+            None => {}
         }
         if session.has_stopped() {
             break end.await;

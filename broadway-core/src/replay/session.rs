@@ -2,9 +2,12 @@
 
 use std::{
     collections::HashSet,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use tokio::sync::Notify;
 
 use super::{
     options::Progress,
@@ -19,6 +22,8 @@ use crate::{
 
 pub(super) struct Session {
     state: Mutex<SessionState>,
+    /// Notified once, when the first dead letter has come.
+    begun: Notify,
     progress: Option<Progress>,
 }
 
@@ -45,6 +50,7 @@ impl Session {
         };
         Arc::new(Self {
             state: Mutex::new(state),
+            begun: Notify::new(),
             progress,
         })
     }
@@ -96,7 +102,14 @@ impl Session {
     pub(super) fn came(&self) {
         let mut state = self.lock();
         state.last = clock::now();
-        state.has_begun = true;
+        if !mem::replace(&mut state.has_begun, true) {
+            self.begun.notify_one();
+        }
+    }
+
+    /// Waits until something has come. Returns once in a session.
+    pub(super) async fn begun(&self) {
+        self.begun.notified().await;
     }
 
     /// Records a message that is not a dead letter.
@@ -142,10 +155,11 @@ impl Session {
         state.last = clock::now();
     }
 
-    /// Records that the message of a dead letter failed.
-    pub(super) fn failed(&self, key: &str, error: String) {
+    /// Records that the message of a dead letter failed. `key` is its name if the source delivers it again: then it is held, so that
+    /// `hold_max` limits these names, too.
+    pub(super) fn failed(&self, key: Option<&str>, error: String) {
         self.sent(1);
-        self.lock().tried.insert(key.to_owned());
+        self.lock().tried.extend(key.map(str::to_owned));
         self.count(|report| {
             report.failed += 1;
             report.first_error.get_or_insert(error);

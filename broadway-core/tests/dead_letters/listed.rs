@@ -43,6 +43,20 @@ async fn an_empty_queue_is_waited_for_and_listed_as_empty() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_a_letter_has_come_only_the_idle_time_counts() {
+    let queue = queue((0..4).map(letter));
+    let began = Instant::now();
+    let list = DeadLetterQueue::new(queue.source())
+        .first_within(Duration::from_secs(90))
+        .idle_after(Duration::from_secs(3))
+        .list();
+    let (letters, report) = list.await.unwrap();
+    assert_eq!((letters.len(), report.stopped), (4, Some(StopReason::Idle)));
+    // Giving them back takes 2 s more.
+    assert_eq!(began.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_has_a_limit() {
     let queue = queue((0..1_500).map(letter));
     let (letters, report) = DeadLetterQueue::new(queue.source()).list().await.unwrap();

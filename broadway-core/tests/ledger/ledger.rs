@@ -48,7 +48,7 @@ pub(crate) enum What {
     LetterUnconfirmed,
     LetterRefused,
     Settled(Settlement),
-    /// Its handler runs at the same time as that of another message of its key.
+    /// Its handler overlaps the handler of another message of its key.
     Overlaps,
 }
 

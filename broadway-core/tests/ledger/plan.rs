@@ -36,7 +36,7 @@ impl Dice {
 
 /// What `handle_message` does with an id, until it has failed so often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum PlannedFault {
     None,
     Errors(u32),
     Hangs(u32),
@@ -52,7 +52,7 @@ pub(crate) enum Trouble {
 
 /// What `handle_batch` does because of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BatchTrouble {
+pub(crate) enum PlannedBatchFault {
     None,
     Row(u32),
     Whole(u32),
@@ -68,9 +68,9 @@ pub(crate) const FOREVER: u32 = u32::MAX;
 /// What happens to one id.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fate {
-    pub(crate) trouble: Trouble,
+    pub(crate) fault: PlannedFault,
     /// `None`: it is done after `handle_message`.
-    pub(crate) batch: Option<BatchTrouble>,
+    pub(crate) batch: Option<PlannedBatchFault>,
     pub(crate) work: Duration,
     /// At how many deliveries its dead letter is refused.
     pub(crate) refused: u32,
@@ -80,25 +80,25 @@ pub(crate) struct Fate {
 impl Fate {
     /// Whether it never gets into the sink.
     pub(crate) fn is_doomed(&self) -> bool {
-        let by_itself = match self.trouble {
-            Trouble::Errors(times) | Trouble::Hangs(times) => times == FOREVER,
+        let by_itself = match self.fault {
+            PlannedFault::Errors(times) | PlannedFault::Hangs(times) => times == FOREVER,
             _ => false,
         };
-        let in_batch = self.batch == Some(BatchTrouble::Row(FOREVER));
+        let in_batch = self.batch == Some(PlannedBatchFault::Row(FOREVER));
         self.fails_at_once() || by_itself || in_batch
     }
 
     /// Whether it can fail for good before its attempts are used up.
     pub(crate) fn fails_at_once(&self) -> bool {
         matches!(
-            self.trouble,
-            Trouble::Permanent | Trouble::Poison | Trouble::Panics
+            self.fault,
+            PlannedFault::Permanent | PlannedFault::Poison | PlannedFault::Panics
         ) || matches!(
             self.batch,
             Some(
-                BatchTrouble::RowPermanent
-                    | BatchTrouble::WholePermanent
-                    | BatchTrouble::WholePanics
+                PlannedBatchFault::RowPermanent
+                    | PlannedBatchFault::WholePermanent
+                    | PlannedBatchFault::WholePanics
             )
         )
     }
@@ -107,31 +107,31 @@ impl Fate {
         // A good id fails less often than the policy allows.
         let mut times = |attempts: u32| dice.below(u64::from(attempts)) as u32;
         let (of_message, of_batch) = (times(attempts[0]), times(attempts[1]));
-        let trouble = match dice.below(40) {
-            0..7 => Trouble::Errors(of_message),
-            7 => Trouble::Errors(FOREVER),
-            8..10 => Trouble::Hangs(of_message),
-            10 if dice.one_in(2) => Trouble::Hangs(FOREVER),
-            11 => Trouble::Postponed(dice.below(4) as u32),
-            12 => Trouble::Rejected,
-            13 if dice.one_in(3) => Trouble::HangsUntilKilled,
-            14 => Trouble::Permanent,
-            15 => Trouble::Poison,
-            16 => Trouble::Panics,
-            _ => Trouble::None,
+        let fault = match dice.below(40) {
+            0..7 => PlannedFault::Errors(of_message),
+            7 => PlannedFault::Errors(FOREVER),
+            8..10 => PlannedFault::Hangs(of_message),
+            10 if dice.one_in(2) => PlannedFault::Hangs(FOREVER),
+            11 => PlannedFault::Postponed(dice.below(4) as u32),
+            12 => PlannedFault::Rejected,
+            13 if dice.one_in(3) => PlannedFault::HangsUntilKilled,
+            14 => PlannedFault::Permanent,
+            15 => PlannedFault::Poison,
+            16 => PlannedFault::Panics,
+            _ => PlannedFault::None,
         };
         let in_batch = match dice.below(100) {
-            0..9 => BatchTrouble::Row(of_batch),
-            9..12 => BatchTrouble::Row(FOREVER),
-            12..15 => BatchTrouble::Whole(of_batch),
-            15 => BatchTrouble::WholeHangs(of_batch),
-            16..19 => BatchTrouble::RowPermanent,
-            19 => BatchTrouble::WholePermanent,
-            20 => BatchTrouble::WholePanics,
-            _ => BatchTrouble::None,
+            0..9 => PlannedBatchFault::Row(of_batch),
+            9..12 => PlannedBatchFault::Row(FOREVER),
+            12..15 => PlannedBatchFault::Whole(of_batch),
+            15 => PlannedBatchFault::WholeHangs(of_batch),
+            16..19 => PlannedBatchFault::RowPermanent,
+            19 => PlannedBatchFault::WholePermanent,
+            20 => PlannedBatchFault::WholePanics,
+            _ => PlannedBatchFault::None,
         };
         Self {
-            trouble,
+            fault,
             batch: (!dice.one_in(3)).then_some(in_batch),
             work: match dice.one_in(3) {
                 true => dice.ms(30),

@@ -9,7 +9,7 @@ use broadway_core::{
 
 use crate::{
     ledger::{Ledger, Stage, What},
-    plan::{BatchTrouble, Plan, Trouble},
+    plan::{Plan, PlannedBatchFault, PlannedFault},
     tap::Order,
 };
 
@@ -52,34 +52,36 @@ impl Worker {
     }
 
     /// Returns the error that ends this attempt, if one does.
-    async fn trouble(&self, order: &Order) -> Result<(), BoxError> {
+    async fn inject_fault(&self, order: &Order) -> Result<(), BoxError> {
         let failures = self.failures(order, Stage::Message);
         let failed = |error: BoxError| {
             self.write(order, What::Failed(Stage::Message));
             Err(error)
         };
-        match self.plan.fate(order.id).trouble {
-            Trouble::Errors(times) if failures < times => failed(match failures % 2 {
+        match self.plan.fate(order.id).fault {
+            PlannedFault::Errors(times) if failures < times => failed(match failures % 2 {
                 0 => "busy".into(),
                 _ => transient("busy"),
             }),
-            Trouble::Hangs(times) if failures < times => failed(hang().await),
-            Trouble::Postponed(times) if self.ledger.postponed(order.number) < times => {
+            PlannedFault::Hangs(times) if failures < times => failed(hang().await),
+            PlannedFault::Postponed(times) if self.ledger.postponed(order.number) < times => {
                 let delay = Duration::from_millis(40);
                 self.write(order, What::Postponed(delay));
                 Err(postpone(delay))
             }
-            Trouble::Rejected if order.delivery == 1 => {
+            PlannedFault::Rejected if order.delivery == 1 => {
                 self.write(order, What::Rejected);
                 let error = ClassifiedError::permanent("not here");
                 failed(error.then(FailureAction::Reject).into())
             }
-            Trouble::HangsUntilKilled if self.plan.kills > 0 && self.ledger.topology() == 0 => {
+            PlannedFault::HangsUntilKilled
+                if self.plan.kills > 0 && self.ledger.topology() == 0 =>
+            {
                 std::future::pending().await
             }
-            Trouble::Permanent => failed(permanent("never")),
-            Trouble::Poison => failed(poison("not an order")),
-            Trouble::Panics => {
+            PlannedFault::Permanent => failed(permanent("never")),
+            PlannedFault::Poison => failed(poison("not an order")),
+            PlannedFault::Panics => {
                 self.write(order, What::Failed(Stage::Message));
                 panic()
             }
@@ -87,7 +89,7 @@ impl Worker {
         }
     }
 
-    fn batch_trouble(&self, order: &Order) -> BatchTrouble {
+    fn batch_fault(&self, order: &Order) -> PlannedBatchFault {
         self.plan.fate(order.id).batch.expect("it is in a batch")
     }
 
@@ -95,11 +97,11 @@ impl Worker {
     fn whole(&self, orders: &[Order]) -> Option<Whole> {
         let causes = orders.iter().filter_map(|order| {
             let failures = self.failures(order, Stage::Batch);
-            match self.batch_trouble(order) {
-                BatchTrouble::Whole(times) if failures < times => Some(Whole::Error),
-                BatchTrouble::WholeHangs(times) if failures < times => Some(Whole::Hang),
-                BatchTrouble::WholePermanent => Some(Whole::Permanent),
-                BatchTrouble::WholePanics => Some(Whole::Panic),
+            match self.batch_fault(order) {
+                PlannedBatchFault::Whole(times) if failures < times => Some(Whole::Error),
+                PlannedBatchFault::WholeHangs(times) if failures < times => Some(Whole::Hang),
+                PlannedBatchFault::WholePermanent => Some(Whole::Permanent),
+                PlannedBatchFault::WholePanics => Some(Whole::Panic),
                 _ => None,
             }
         });
@@ -113,11 +115,11 @@ impl Worker {
 
     /// Returns the reason for which one row fails, if it does.
     fn row(&self, order: &Order) -> Option<BoxError> {
-        match self.batch_trouble(order) {
-            BatchTrouble::Row(times) if self.failures(order, Stage::Batch) < times => {
+        match self.batch_fault(order) {
+            PlannedBatchFault::Row(times) if self.failures(order, Stage::Batch) < times => {
                 Some("busy".into())
             }
-            BatchTrouble::RowPermanent => Some(permanent("never")),
+            PlannedBatchFault::RowPermanent => Some(permanent("never")),
             _ => None,
         }
     }
@@ -140,7 +142,7 @@ impl Handler for Worker {
             .begin(std::slice::from_ref(&order), Stage::Message);
         let fate = self.plan.fate(order.id);
         tokio::time::sleep(fate.work).await;
-        self.trouble(&order).await?;
+        self.inject_fault(&order).await?;
         if fate.batch.is_none() {
             self.write(&order, What::Written(Stage::Message));
             return Ok(Next::Ack);

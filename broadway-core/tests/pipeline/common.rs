@@ -213,6 +213,10 @@ pub(crate) async fn outcomes(receipts: impl IntoIterator<Item = Receipt>) -> Vec
     outcomes
 }
 
+pub(crate) fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done)
+}
+
 /// The reason of a failure, as text.
 pub(crate) fn reason(outcome: &Outcome) -> String {
     match outcome {

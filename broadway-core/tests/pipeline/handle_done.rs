@@ -1,6 +1,9 @@
 //! `handle_done`: called with what succeeded, before it is settled.
 
-use std::sync::Arc;
+use std::{
+    future::{self, Future},
+    sync::Arc,
+};
 
 use broadway_core::{
     Batch, BoxError, Chunk, Handler, Message, Next, Processors, Retry,
@@ -114,4 +117,47 @@ async fn its_panic_is_reported_and_changes_no_outcome() {
     let (done, _, recorder) = run(Processors::new(2), true).await;
     assert_eq!(done, all_but_nine());
     assert!(recorder.count("handle_done_panicked") > 0);
+}
+
+/// Does its work when it is called, and returns a future that is ready.
+struct Eager(Collector<u64>);
+
+impl Handler for Eager {
+    type In = u64;
+    type Out = u64;
+    type Batcher = Sink;
+
+    async fn handle_message(
+        &self,
+        message: &mut Message<u64>,
+    ) -> Result<Next<u64, Sink>, BoxError> {
+        match *message.data() {
+            n if n.is_multiple_of(2) => Ok(Next::batch(Sink::One, n)),
+            _ => Ok(Next::Ack),
+        }
+    }
+
+    async fn handle_batch(&self, _: Sink, _: &mut Batch<u64>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn handle_done(&self, done: &mut Chunk<'_, u64>) -> impl Future<Output = ()> + Send {
+        for message in done.iter_mut() {
+            self.0.push(*message.data());
+        }
+        future::ready(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_not_async_is_called_as_well() {
+    let done = Collector::new();
+    let (pipeline, feed) = fed(Eager(done.clone()));
+    let topology = pipeline.batchers(|_| long()).start().await.unwrap();
+    feed.push_all(0..10);
+    feed.end();
+    topology.wait().await.unwrap();
+    let mut done = done.all();
+    done.sort_unstable();
+    assert_eq!(done, (0..10).collect::<Vec<_>>());
 }

@@ -10,22 +10,18 @@ use std::{
 };
 
 use broadway_core::{
-    Batching, BoxError, Handler, Message, Next, NoBatcher, Outcome, Processors, Retry, StartError,
+    Batching, BoxError, Handler, Message, Next, NoBatcher, Processors, Retry, StartError,
     testing::{Collector, Recorder, assert_order_per_key},
 };
 use tokio::time::Instant;
 
-use crate::common::{SECOND, Script, Sink, Wait, fed, outcomes};
+use crate::common::{SECOND, Script, Sink, Wait, fed, is_done, outcomes};
 
 /// A key, and a number that rises with each message of the key.
 type Keyed = (u64, u64);
 
 fn by_key(processors: usize) -> Processors<Keyed> {
     Processors::new(processors).partition_by(|message: &Message<Keyed>| message.data().0)
-}
-
-fn is_done(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Done)
 }
 
 /// Sleeps for a second, and counts how many of its calls run at once, in all and of one key.

@@ -43,6 +43,7 @@ mod rate;
 mod release;
 mod resize;
 mod retry;
+mod retry_batches;
 mod runtime;
 mod settle_done;
 mod several_sources;

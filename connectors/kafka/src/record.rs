@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use broadway_core::{Header, Record};
+use broadway_core::{Header, Record, dead_letter::headers as letter};
 use bytes::Bytes;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The headers in which a message carries how often it was delivered, or else tried, before it was published here.
-const CARRIED_COUNTS: [&str; 2] = ["broadway-deliveries", "broadway-attempts"];
+const CARRIED_COUNTS: [&str; 2] = [letter::DELIVERIES, letter::ATTEMPTS];
 
 /// A Kafka record. It owns the client's message; nothing is copied.
 ///

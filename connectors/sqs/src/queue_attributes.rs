@@ -6,6 +6,7 @@ use aws_sdk_sqs::{
     operation::get_queue_attributes::GetQueueAttributesOutput, types::QueueAttributeName,
 };
 use broadway_core::connector::DeliveryLimit;
+use serde_json::Value;
 
 /// The attributes of a queue, as far as they are known.
 #[derive(Debug, Default)]
@@ -32,24 +33,18 @@ impl QueueAttributes {
 /// The limit in a redrive policy: `{"deadLetterTargetArn":"arn:aws:sqs:…:orders-dead","maxReceiveCount":"3"}`. SQS returns the number
 /// as text or as a number.
 fn delivery_limit(policy: &str) -> Option<DeliveryLimit> {
-    let count = field(policy, "maxReceiveCount")?.parse().ok()?;
-    let arn = field(policy, "deadLetterTargetArn");
+    let policy: Value = serde_json::from_str(policy).ok()?;
+    let count = match policy.get("maxReceiveCount")? {
+        Value::String(text) => text.parse().ok()?,
+        number => u32::try_from(number.as_u64()?).ok()?,
+    };
+    let arn = policy.get("deadLetterTargetArn").and_then(Value::as_str);
     let then = match arn.and_then(|arn| arn.rsplit(':').next()) {
         Some(name) => format!("moves it to the queue `{name}`"),
         None => "moves it to the dead-letter queue".to_owned(),
     };
     let setting = "`maxReceiveCount` of the queue's redrive policy";
     Some(DeliveryLimit::new(count, setting, then))
-}
-
-/// A text or a number in a flat JSON object. Neither names nor values of a redrive policy contain escapes.
-fn field<'a>(object: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = object.split_once(&format!("\"{name}\""))?;
-    let value = rest.trim_start().strip_prefix(':')?.trim_start();
-    match value.strip_prefix('"') {
-        Some(text) => text.split('"').next(),
-        None => value.split([',', '}']).next().map(str::trim_end),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! [`Pauses`]: the pauses of the pipelines that a handler serves.
 
-use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "tracing")]
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use crate::running::{Pause, RunningPipeline};
 
@@ -23,6 +25,7 @@ impl Pauses {
     }
 
     /// The name of the first pipeline; empty without one.
+    #[cfg(feature = "tracing")]
     pub(super) fn name(&self) -> Arc<str> {
         let pipelines = self
             .pipelines

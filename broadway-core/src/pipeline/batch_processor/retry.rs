@@ -8,11 +8,12 @@ use super::{
         failures::delays,
         tracked::TrackedMessage,
     },
-    BatchProcessorLoop, BatchesLeft,
+    BatchProcessorLoop, BatchesLeft, give_back_rest,
 };
 use crate::{
     ack::Outcome,
     caught::{self, Discarding},
+    engine::clock,
     handler::Handler,
     source::{Source, SourceProducer},
 };
@@ -32,28 +33,28 @@ where
         left: &mut BatchesLeft<'_, S, H>,
         has_waited: bool,
     ) {
-        let count = batch.messages.len();
         let has_order = batch.key_hash.is_some();
-        // The batches behind it may be of its key, and must wait for it. After a wait they were given back already.
-        if has_order && !has_waited {
-            let mut rest: Vec<_> = left.collect();
+        // The batches behind it may be of its key, and must wait for it; and none may wait for room with it. After a wait they were given
+        // back already.
+        if !has_waited {
+            give_back_rest(&self.batcher, &mut self.inlet, left);
             self.batcher
-                .batches_given_back(rest.iter().map(|batch| batch.messages.len()).sum());
-            self.inlet.give_back(&mut rest);
+                .finish_batches(&mut self.finished, clock::now());
+            self.inlet.keep_last();
         }
-        let room = Arc::clone(&self.batcher.retry_queue().room);
+        let room = Arc::clone(&self.batcher.retry_queue.room);
         // A batch with an order stays: while it is at its source, later messages could overtake it.
         if !has_order && room.is_crowded() && self.sources_delay(&batch, pause) {
             return self.delay_at_source(batch, pause).await;
         }
-        room.reserve(count).await;
+        let room = room.reserve(batch.messages.len()).await;
         if has_order {
             self.inlet.detach_last(1);
         } else {
             self.inlet.detach_unordered(1);
         }
         let key_hash = batch.key_hash;
-        self.batcher.retry_queue().push(batch, count, pause);
+        self.batcher.retry_queue.push(batch, room, pause);
         // Its processor is free for the batches of other keys.
         self.batcher.batch_set_aside(key_hash);
     }

@@ -10,7 +10,7 @@ use crate::{
     handler::Handler,
     pipeline::{
         release::is_released,
-        retry::{RetryItem, RetryQueue, RetryTarget},
+        retry::{RetryItem, RetryTarget},
         settle::Acker,
         tracked::TrackedMessage,
     },
@@ -22,8 +22,11 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    pub(in crate::pipeline) fn retry_queue(&self) -> &RetryQueue<ReadyBatchOf<S, H>> {
-        &self.retry_queue
+    /// Returns the bytes of a batch of which only a part is handled again. What `size_of` panics on counts as nothing: it was counted
+    /// when it came.
+    pub(in crate::pipeline) fn bytes_of_all(&self, data: &[H::Out]) -> usize {
+        let sizes = data.iter().map(|data| self.bytes_of(data).unwrap_or(0));
+        sizes.fold(0, usize::saturating_add)
     }
 
     /// Records that a batch waits to be handled again. Its batch processor is free for batches of other keys, so one that is due

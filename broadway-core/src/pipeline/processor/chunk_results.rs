@@ -5,9 +5,10 @@ use std::{mem, sync::Arc, time::Duration};
 use super::super::{
     batcher::{BatchersOf, RoutedOutput, room_in},
     context::PipelineContext,
-    done::{DoneSlots, call_handle_done, handles_done},
+    done::{DoneSlots, call_handle_done},
     failures::{self, FailedMessage, delays, handle_failed},
     message_info::MessageDescriber,
+    retry::{RetryPermit, RetryRoom},
     settle::Acker,
     tracked::{AckTarget, SlotOf, TrackedMessage},
 };
@@ -216,12 +217,24 @@ where
         let _ = self.acker.flush().await;
     }
 
-    /// Hands a message back to its source, if that can deliver it again after `pause`. Returns the message if it cannot.
-    pub(in crate::pipeline) fn delay_at_source(
+    /// Waits for room in the queue of messages that wait to be handled again. If many wait and the source can deliver the message again
+    /// after `pause`, hands it back to the source instead, and returns `None`.
+    pub(in crate::pipeline) async fn keep_for_retry(
         &mut self,
         slot: SlotOf<S>,
         pause: Duration,
-    ) -> Option<SlotOf<S>> {
+        room: &RetryRoom,
+    ) -> Option<(SlotOf<S>, RetryPermit)> {
+        let mut slot = slot;
+        // A message with a key stays: while it is at its source, later ones of its key could overtake it.
+        if slot.key_hash().is_none() && room.is_crowded() {
+            slot = self.delay_at_source(slot, pause)?;
+        }
+        Some((slot, room.reserve(1).await))
+    }
+
+    /// Returns the message if its source cannot deliver it again after `pause`.
+    fn delay_at_source(&mut self, slot: SlotOf<S>, pause: Duration) -> Option<SlotOf<S>> {
         let mut slot = slot;
         let pending = &slot.tracked.as_ref()?.pending;
         if !delays(&mut self.acker, pending, pause) {
@@ -288,7 +301,7 @@ where
         // In this order. Successes are dropped before they are settled, so that a panic in a `Drop` can still fail them.
         // Failures pass `handle_failed` before they are settled. And all of this comes before the push, which may wait for a slow
         // sink: messages that have ended must not wait with it.
-        if const { handles_done::<H>() } && self.counts.done > 0 {
+        if self.counts.done > 0 {
             let chunk_len = chunk.len();
             // Messages of an earlier call, before a wait, are gone from the chunk or were shown then.
             let fresh = chunk.get_mut(self.counts.shown..).unwrap_or_default();

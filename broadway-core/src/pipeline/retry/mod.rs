@@ -14,5 +14,5 @@ mod room;
 pub(super) use self::{
     item::{RetryItem, RetryTarget},
     queue::RetryQueue,
-    room::RetryRoom,
+    room::{RetryPermit, RetryRoom},
 };

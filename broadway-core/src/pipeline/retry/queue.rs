@@ -9,7 +9,7 @@ use std::{
 use futures_util::future;
 use tokio::sync::Notify;
 
-use super::{RetryItem, RetryRoom, RetryTarget};
+use super::{RetryItem, RetryPermit, RetryRoom, RetryTarget};
 use crate::{
     ack::Acknowledger,
     engine::{
@@ -22,8 +22,8 @@ use crate::{
 
 /// Items that wait for their next attempt.
 pub(in crate::pipeline) struct RetryQueue<T> {
-    /// Each with the number of its messages.
-    waiting: Mutex<DelayQueue<(usize, T)>>,
+    /// Each with the room that it takes.
+    waiting: Mutex<DelayQueue<(RetryPermit, T)>>,
     /// Notified when the first item changes, and when one is added while waiting items are released.
     changed: Notify,
     pub(in crate::pipeline) room: Arc<RetryRoom>,
@@ -40,12 +40,12 @@ impl<T> RetryQueue<T> {
         }
     }
 
-    /// Adds an item of `count` messages, for which room was reserved, and which is detached from its link.
-    pub(in crate::pipeline) fn push(&self, item: T, count: usize, pause: Duration) {
+    /// Adds an item, which is detached from its link. `room` is for all of its messages.
+    pub(in crate::pipeline) fn push(&self, item: T, room: RetryPermit, pause: Duration) {
         // A pause that the clock cannot add is as good as the longest one.
         let now = clock::now();
         let due = now.checked_add(pause).unwrap_or(now + FAR);
-        self.lock().push(due, (count, item));
+        self.lock().push(due, (room, item));
         self.changed.notify_one();
     }
 
@@ -95,7 +95,7 @@ impl<T> RetryQueue<T> {
     /// Returns all items that are due, at the pace of the budget.
     async fn restore_due(&self, target: &dyn RetryTarget<T>) {
         loop {
-            let (mut due, mut count, mut wait) = (Vec::new(), 0, None);
+            let (mut due, mut rooms, mut wait) = (Vec::new(), Vec::new(), None);
             {
                 let (mut waiting, now) = (self.lock(), clock::now());
                 while waiting.next_due().is_some_and(|due| due <= now) {
@@ -105,15 +105,16 @@ impl<T> RetryQueue<T> {
                         wait = Some(over);
                         break;
                     }
-                    let Some((messages, item)) = waiting.pop_due(now) else {
+                    let Some((room, item)) = waiting.pop_due(now) else {
                         break;
                     };
-                    count += messages;
+                    rooms.push(room);
                     due.push(item);
                 }
             }
             target.restore(&mut due);
-            self.room.free(count);
+            // After they are back in their link.
+            drop(rooms);
             match wait {
                 None => return,
                 Some(wait) => wait.over().await,
@@ -128,11 +129,11 @@ impl<T> RetryQueue<T> {
         T: RetryItem<A>,
     {
         let items: Vec<_> = self.lock().drain().collect();
-        for (due, (before, mut item)) in items {
+        for (due, (mut room, mut item)) in items {
             let left = item.release(acker);
-            self.room.free(before - left);
+            room.shrink(left);
             if left > 0 {
-                self.lock().push(due, (left, item));
+                self.lock().push(due, (room, item));
                 continue;
             }
             // Before the link may end: a topology that has ended owes no settlement. The acker has reported errors as events.
@@ -142,7 +143,7 @@ impl<T> RetryQueue<T> {
         let _ = acker.flush().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, DelayQueue<(usize, T)>> {
+    fn lock(&self) -> MutexGuard<'_, DelayQueue<(RetryPermit, T)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -145,7 +145,7 @@ where
             let shutdown = Arc::clone(&self.shutdown);
             let acker = Acker::new(Arc::clone(&self.context));
             timers.spawn_infallible(Box::pin(async move {
-                let queue = retried.retry_queue();
+                let queue = &retried.retry_queue;
                 queue.run(&*retried, watcher, shutdown, acker).await;
             }));
         }

@@ -32,6 +32,8 @@ use crate::{
 /// A record with unusual bytes, names and headers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hostile {
+    /// No two records have the same coordinates: their dead letters would have the same id, and a queue may remove the second.
+    number: u64,
     payload: Option<Vec<u8>>,
     key: Option<Vec<u8>>,
     headers: Vec<Header>,
@@ -61,7 +63,7 @@ impl Record for Hostile {
     }
 
     fn id(&self) -> String {
-        "orders[3]@88127".to_owned()
+        format!("orders[3]@{}", self.number)
     }
 }
 
@@ -151,7 +153,11 @@ fn headers() -> Vec<Hostile> {
 
 /// All of them.
 pub(super) fn hostile() -> Vec<Hostile> {
-    [payloads(), keys(), headers()].concat()
+    let all = [payloads(), keys(), headers()].concat();
+    let numbered = (88_127..).zip(all);
+    numbered
+        .map(|(number, hostile)| Hostile { number, ..hostile })
+        .collect()
 }
 
 /// The dead letter of any failed message arrives, with its payload, key and headers unchanged.

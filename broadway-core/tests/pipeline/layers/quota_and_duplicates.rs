@@ -1,19 +1,15 @@
 //! `PerKeyQuota` and `Deduplicate` in a pipeline, which puts messages aside and shows them those that succeeded.
 
 use broadway_core::{
-    Batching, HandlerExt, Message, Next, Outcome, Processors, RateLimit, Retry,
+    Batching, HandlerExt, Message, Next, Processors, RateLimit, Retry,
     layer::{Deduplicate, PerKeyQuota},
     testing::{Collector, assert_order_per_key},
 };
 use tokio::time::Instant;
 
-use crate::common::{SECOND, Script, Sink, fed, outcomes};
+use crate::common::{SECOND, Script, Sink, fed, is_done, outcomes};
 
 type Keyed = (u64, u64);
-
-fn is_done(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Done)
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_quota_delays_the_messages_of_its_key_alone_and_fails_none() {

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use broadway_core::{Outgoing, PublishError};
+use broadway_core::{Outgoing, PublishError, dead_letter::headers};
 
 use super::in_flight::Ticket;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The header for times that Kafka cannot express.
-const TIME: &[u8] = b"broadway-time";
+const TIME: &[u8] = headers::TIME.as_bytes();
 /// Lets the key select the partition.
 const ANY: i32 = -1;
 

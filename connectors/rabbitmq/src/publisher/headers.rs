@@ -7,6 +7,7 @@ use std::{
 
 use broadway_core::{
     Header, HeaderValue, Outgoing,
+    dead_letter::headers::TIME,
     portable::{self, HeaderLimits},
 };
 use lapin::{
@@ -22,8 +23,6 @@ use crate::{
 
 /// Headers in which the broker looks for further routing keys. It closes the channel if one is not a list.
 const ROUTES: [&str; 2] = ["CC", "BCC"];
-/// The header for a time that the property `timestamp` cannot carry.
-const TIME: &str = "broadway-time";
 /// The bytes of a content header frame that are neither headers nor properties, rounded up.
 const FRAME_OVERHEAD: usize = 32;
 /// Up to this number, headers are compared with each other, which needs no set.
@@ -150,6 +149,7 @@ fn with_time(
         Ok(since) => properties.with_timestamp(since.as_secs()),
         Err(before) => {
             let millis = format!("-{}", before.duration().as_millis());
+            // The property `timestamp` cannot carry it.
             table.insert(TIME.into(), from_bytes(millis.as_bytes()));
             properties
         }

@@ -4,20 +4,12 @@
 //! base64, an empty or missing one as a placeholder, headers and keys as message attributes or JSON. Only messages that are too large,
 //! or addressed to a destination or partition, are refused.
 
-use std::{
-    collections::HashMap,
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use broadway_core::{
     Outgoing,
-    dead_letter::headers,
+    dead_letter::{headers, origin_digest},
     portable::{Carriers, Digest, Encoding, time_header, to_base64},
 };
 use bytes::Bytes;
@@ -89,7 +81,7 @@ impl ConversionRules {
             ));
         }
         let chosen = self.chosen_id(&message)?;
-        let identity = message.origin().map(is_identity);
+        let origin = message.origin().map(origin_digest);
         let letter = letter_digest(&message);
         let time = time_header(&message);
         let (payload, key, mut all) = message.into_parts();
@@ -107,7 +99,7 @@ impl ConversionRules {
                 // Without the other headers: the time of the failure and the attempts differ from process to process.
                 return Some(fingerprint(digest, &body, group.as_deref(), &[]).name());
             }
-            let digest = self.own_id(identity, encoding)?;
+            let digest = self.own_id(origin, encoding)?;
             Some(fingerprint(digest, &body, group.as_deref(), &packed).name())
         });
         let (attributes, attribute_bytes) = attributes(packed);
@@ -170,15 +162,13 @@ impl ConversionRules {
     }
 
     /// The start of a digest to be used as deduplication id, for messages that content-based deduplication would lose because their
-    /// bodies are equal. `identity` is set for dead letters: whether the origin identifies the record.
-    fn own_id(&self, identity: Option<bool>, encoding: Encoding) -> Option<Digest> {
-        let is_placeholder = matches!(encoding, Encoding::Empty | Encoding::Null);
-        match identity {
-            _ if !self.is_fifo => None,
-            Some(false) => Some(Digest::new().with(&nonce())),
-            Some(true) => Some(Digest::new()),
-            None => is_placeholder.then(Digest::new),
+    /// bodies are equal. `origin` is set for dead letters.
+    fn own_id(&self, origin: Option<Digest>, encoding: Encoding) -> Option<Digest> {
+        if !self.is_fifo {
+            return None;
         }
+        let is_placeholder = matches!(encoding, Encoding::Empty | Encoding::Null);
+        origin.or_else(|| is_placeholder.then(Digest::new))
     }
 }
 
@@ -200,13 +190,6 @@ fn letter_digest(message: &Outgoing) -> Option<Digest> {
     Some(Digest::new().with(value(headers::ID)?).with(replays))
 }
 
-/// Whether this origin identifies a record. A delivery tag of RabbitMQ, after a `#`, does not: it counts from 1 on each channel.
-fn is_identity(origin: &str) -> bool {
-    let tag = origin.rsplit_once('#').map(|(_, tag)| tag);
-    let is_tag = tag.is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_digit()));
-    !origin.is_empty() && !is_tag
-}
-
 /// Adds everything that a message carries. Its origin is among the headers.
 fn fingerprint(
     digest: Digest,
@@ -219,19 +202,6 @@ fn fingerprint(
     packed.iter().fold(digest, |digest, (name, value)| {
         digest.with(name.as_bytes()).with(value)
     })
-}
-
-/// Bytes that are unique to this call: time, a counter and the process.
-fn nonce() -> [u8; 28] {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_nanos().to_le_bytes();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes();
-    let mut nonce = [0; 28];
-    nonce[..16].copy_from_slice(&now);
-    nonce[16..24].copy_from_slice(&count);
-    nonce[24..].copy_from_slice(&process::id().to_le_bytes());
-    nonce
 }
 
 fn body(payload: Option<Bytes>) -> (String, Encoding) {
