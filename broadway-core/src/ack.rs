@@ -65,6 +65,15 @@ impl<K> Settled<K> {
         Self::new(token, Outcome::Done, None)
     }
 
+    pub(crate) fn into_parts(self) -> (K, Outcome, AckOptions) {
+        (self.token, self.outcome, self.options)
+    }
+
+    /// Whether it can go to [`Acknowledger::settle_done`].
+    pub(crate) fn is_plainly_done(&self) -> bool {
+        self.outcome.is_done() && self.options.is_none()
+    }
+
     /// Replaces the token.
     pub(crate) fn map<L>(self, f: impl FnOnce(K) -> L) -> Settled<L> {
         Settled {

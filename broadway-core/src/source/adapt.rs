@@ -2,7 +2,10 @@
 
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
-use super::{BoxSource, Delivery, ItemOf, OpenContext, Produced, Source, SourceProducer, TokenOf};
+use super::{
+    BoxSource, Delivery, ItemOf, OpenContext, Produced, Source, SourceProducer, SplitSource,
+    TokenOf,
+};
 use crate::error::{BoxError, Problem};
 
 /// Adaptors for every source.
@@ -26,6 +29,64 @@ pub trait SourceExt: Source + Sized {
             inner: self,
             f: Arc::new(f),
         }
+    }
+
+    /// Makes several messages from each item, or none. The item is settled once all of them have ended.
+    ///
+    /// For a message that holds many rows, and for one that several batchers must take: make a copy for each, and let the handler
+    /// choose the batcher by what `f` adds to it.
+    ///
+    /// ```
+    /// use broadway_core::{Message, Next, batchers, source::{self, SourceExt}};
+    ///
+    /// batchers! { enum Sink { Archive, Index } }
+    ///
+    /// let lines = source::from_iter(|_| ["4 apples", "7 pears"]);
+    /// // Settled after both the archive and the index have stored it.
+    /// let copies = lines.split(|line| [Sink::Archive, Sink::Index].map(|sink| (sink, line)));
+    /// # let _ = copies;
+    /// # let _ = |message: &mut Message<(Sink, &'static str)>| -> Next<&'static str, Sink> {
+    /// // In the handler:
+    /// let (sink, line) = *message.data();
+    /// Next::batch(sink, line)
+    /// # };
+    /// ```
+    ///
+    /// # The outcome of an item
+    ///
+    /// The parts of an item may be handled in any order, in several processors and batches, each with its own retries and dead letter.
+    /// When the last one ends, the source receives one outcome:
+    ///
+    /// | parts | item |
+    /// |---|---|
+    /// | all are done, or there are none | [`Done`](crate::Outcome::Done) |
+    /// | some failed, all were handled | [`Failed`](crate::Outcome::Failed), with the first reason |
+    /// | some were not handled | [`Released`](crate::Outcome::Released) |
+    ///
+    /// A source that delivers a failed or released item again delivers all of it: parts that were done come again. With
+    /// [`dead_letters`](crate::HandlerExt::dead_letters) a failed part alone becomes a dead letter, and counts as done. After a part was
+    /// released, parts of the same item that no handler has begun are released, too. A drain releases items of which no part was begun,
+    /// and finishes the others, except for parts that the pipeline has not received yet: at a drain in the middle of an item, the item is
+    /// released. Retries wait in the pipeline, never at the source: [`Acknowledger::delay_max`](crate::Acknowledger::delay_max) is `None`.
+    /// [Options](crate::Message::configure_ack) come from a part whose outcome counts.
+    ///
+    /// # Limits
+    ///
+    /// `f` is called when its parts are needed, and its iterator is advanced as the pipeline takes them, so an item may have more parts
+    /// than fit into memory. The producer asks for as many items as should have the parts that are demanded, by the average of about the
+    /// last thousand. An item counts as in flight at its source until its last part has ended: a lease must be long enough for all of
+    /// them. Each part takes a lock of its item when it begins and when it ends.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `f` or its iterator fails the producer, which is opened again; parts that were delivered are handled, and their item
+    /// stays unsettled. `f` cannot fail: for an item that cannot be split, return one part that marks it, and let the handler fail it.
+    fn split<F, I>(self, f: F) -> SplitSource<Self, F>
+    where
+        F: Fn(ItemOf<Self>) -> I + Send + Sync + 'static,
+        I: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
+    {
+        SplitSource::new(self, f)
     }
 
     /// Erases the type of the source, so that a program can choose one at run time. See [`BoxSource`] for an example and for what

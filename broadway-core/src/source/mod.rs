@@ -8,6 +8,7 @@ mod boxed;
 mod idle;
 mod iter;
 mod numbered;
+mod split;
 mod stage;
 mod stream;
 
@@ -18,6 +19,7 @@ pub use boxed::{BoxAcknowledger, BoxProducer, BoxSource, BoxToken};
 pub use idle::{Idle, IdleProducer, idle};
 pub use iter::{IterProducer, IterSource, from_iter};
 pub use numbered::NumberedAcknowledger;
+pub use split::{PartToken, SplitAcknowledger, SplitProducer, SplitSource};
 pub use stage::StageProducer;
 pub use stream::{StreamProducer, StreamSource, from_stream};
 

@@ -51,6 +51,7 @@ mod shared_handler;
 mod slow_sinks;
 mod small_batches;
 mod sources;
+mod split;
 mod stale;
 mod start;
 mod telemetry;

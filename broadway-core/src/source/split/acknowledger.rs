@@ -1,0 +1,142 @@
+//! [`SplitAcknowledger`]: settles an item once all of its parts have ended.
+
+use std::{
+    fmt, iter,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::joint::PartToken;
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    error::BoxError,
+    message::AckOptions,
+    telemetry::MessageInfo,
+};
+
+/// The acknowledger of [`SourceExt::split`](crate::source::SourceExt::split).
+pub struct SplitAcknowledger<A> {
+    inner: Arc<A>,
+    /// How often a part was released: its siblings are stale from then on.
+    released: AtomicU64,
+}
+
+impl<A: Acknowledger> SplitAcknowledger<A> {
+    pub(super) fn new(inner: Arc<A>) -> Self {
+        let released = AtomicU64::new(0);
+        Self { inner, released }
+    }
+
+    /// Ends a share, and returns the settlement of its item if it was the last one.
+    pub(super) fn end(
+        &self,
+        part: PartToken<A::Token>,
+        outcome: Outcome,
+        options: AckOptions,
+    ) -> Option<Settled<A::Token>> {
+        let is_released = matches!(outcome, Outcome::Released);
+        let ended = part.end(outcome, options);
+        if is_released && ended.is_none() {
+            // After the outcome, which a reader of the new number then finds.
+            self.released.fetch_add(1, Ordering::Release);
+        }
+        ended
+    }
+
+    /// Whether the source has lost an item that was not split yet.
+    pub(super) fn is_item_stale(&self, item: &A::Token) -> bool {
+        self.inner.is_stale(item)
+    }
+
+    /// Hands items to the original acknowledger, whose errors leave some in `items`.
+    pub(super) async fn hand_over(
+        &self,
+        items: &mut Vec<Settled<A::Token>>,
+    ) -> Result<(), BoxError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        if items.iter().any(|item| !item.is_plainly_done()) {
+            return self.inner.settle(items).await;
+        }
+        let mut done: Vec<_> = items.drain(..).map(|item| item.token).collect();
+        let result = self.inner.settle_done(&mut done).await;
+        items.extend(done.into_iter().map(Settled::done));
+        result
+    }
+}
+
+impl<A: Acknowledger> Acknowledger for SplitAcknowledger<A> {
+    type Token = PartToken<A::Token>;
+
+    const WANTS_BEGIN: bool = true;
+
+    async fn settle(&self, settled: &mut Vec<Settled<Self::Token>>) -> Result<(), BoxError> {
+        let parts = settled.drain(..).map(Settled::into_parts);
+        let ended = parts.filter_map(|(part, outcome, options)| self.end(part, outcome, options));
+        let mut items = ended.collect();
+        let result = self.hand_over(&mut items).await;
+        // For the log of the error.
+        settled.extend(items.into_iter().map(|item| item.map(PartToken::new)));
+        result
+    }
+
+    async fn settle_done(&self, done: &mut Vec<Self::Token>) -> Result<(), BoxError> {
+        let parts = done.drain(..);
+        let ended = parts.filter_map(|part| self.end(part, Outcome::Done, None));
+        let mut items = ended.collect();
+        let result = self.hand_over(&mut items).await;
+        done.extend(items.into_iter().map(|item| PartToken::new(item.token)));
+        result
+    }
+
+    fn generation(&self) -> u64 {
+        let released = self.released.load(Ordering::Acquire);
+        self.inner.generation().wrapping_add(released)
+    }
+
+    /// Also if a part of the same item was released: the source delivers the whole item again.
+    fn is_stale(&self, part: &Self::Token) -> bool {
+        let is_stale = part.with(|item| item.is_released() || self.inner.is_stale(&item.token));
+        is_stale.unwrap_or(false)
+    }
+
+    /// Not after a part of the item was begun: the drain then handles the others, too, so that no part is handled twice.
+    fn redelivers(&self, part: &Self::Token) -> bool {
+        let redelivers = part.with(|item| {
+            item.is_released() || (!item.is_begun && self.inner.redelivers(&item.token))
+        });
+        redelivers.unwrap_or(false)
+    }
+
+    fn describe(&self, part: &Self::Token) -> MessageInfo {
+        let info = part.with(|item| self.inner.describe(&item.token));
+        info.unwrap_or_default()
+    }
+
+    fn repeats(&self) -> u64 {
+        self.inner.repeats()
+    }
+
+    fn begin<'a>(&self, parts: impl Iterator<Item = &'a Self::Token>)
+    where
+        Self::Token: 'a,
+    {
+        for part in parts {
+            part.with(|item| {
+                if A::WANTS_BEGIN && !item.is_begun {
+                    self.inner.begin(iter::once(&item.token));
+                }
+                item.is_begun = true;
+            });
+        }
+    }
+}
+
+impl<A> fmt::Debug for SplitAcknowledger<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SplitAcknowledger").finish_non_exhaustive()
+    }
+}

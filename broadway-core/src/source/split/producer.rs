@@ -1,0 +1,248 @@
+//! [`SplitProducer`]: delivers the parts of one item after the other.
+
+use std::{collections::VecDeque, fmt, mem, num::NonZeroUsize, pin::Pin, sync::Arc};
+
+use tokio::task;
+
+use super::{SplitAcknowledger, average::PartsPerItem, joint::PartToken};
+use crate::{
+    ack::{Acknowledger, Outcome, Settled},
+    error::{BoxError, Callback, Reason},
+    source::{Delivery, OpenContext, Produced, SourceProducer, TokenOf},
+    telemetry::{AffectedMessages, Emitter, Event},
+};
+
+/// The producer of [`SourceExt::split`](crate::source::SourceExt::split).
+pub struct SplitProducer<P: SourceProducer, F, I: Iterator> {
+    inner: P,
+    f: Arc<F>,
+    acknowledger: Arc<SplitAcknowledger<P::Acknowledger>>,
+    /// What the source appends to, and what it left there when a call of ours was dropped.
+    fetched: Vec<Delivery<P::Item, TokenOf<P>>>,
+    /// Items that are not split yet.
+    waiting: VecDeque<Delivery<P::Item, TokenOf<P>>>,
+    current: Option<Parts<I, TokenOf<P>>>,
+    average: PartsPerItem,
+    /// The acknowledger's generation when stale items were last dropped.
+    generation: u64,
+    /// How the source ended, which is reported after the last part.
+    end: Option<Result<(), BoxError>>,
+    /// Items without parts, and lost ones: no part settles them.
+    own: Vec<Settled<TokenOf<P>>>,
+    /// Runs on when a call of `produce` is dropped.
+    settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    emitter: Emitter,
+    number: usize,
+}
+
+/// The parts of an item that are still to be delivered: one at least.
+struct Parts<I: Iterator, K> {
+    next: I::Item,
+    rest: I,
+    share: PartToken<K>,
+}
+
+impl<P, F, I> SplitProducer<P, F, I>
+where
+    P: SourceProducer,
+    I: Iterator,
+{
+    pub(super) fn new(
+        inner: P,
+        f: Arc<F>,
+        acknowledger: SplitAcknowledger<P::Acknowledger>,
+        cx: &OpenContext,
+    ) -> Self {
+        Self {
+            inner,
+            f,
+            generation: acknowledger.generation(),
+            acknowledger: Arc::new(acknowledger),
+            fetched: Vec::new(),
+            waiting: VecDeque::new(),
+            current: None,
+            average: PartsPerItem::default(),
+            end: None,
+            own: Vec::new(),
+            settling: None,
+            emitter: cx.emitter().clone(),
+            number: cx.producer(),
+        }
+    }
+
+    /// Delivers the parts that are at hand, at most `demand`.
+    fn deliver<T>(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<I::Item, PartToken<TokenOf<P>>>>,
+    ) where
+        F: Fn(P::Item) -> T,
+        T: IntoIterator<Item = I::Item, IntoIter = I>,
+    {
+        for _ in 0..demand.get() {
+            let Some(Parts {
+                next,
+                mut rest,
+                share,
+            }) = self.current.take().or_else(|| self.split_next())
+            else {
+                return;
+            };
+            self.average.count_part();
+            // The last part takes the producer's own share with it.
+            match rest.next() {
+                None => out.push(Delivery::new(next, share)),
+                Some(following) => {
+                    out.push(Delivery::new(next, share.share()));
+                    self.current = Some(Parts {
+                        next: following,
+                        rest,
+                        share,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Splits the next item that has parts.
+    fn split_next<T>(&mut self) -> Option<Parts<I, TokenOf<P>>>
+    where
+        F: Fn(P::Item) -> T,
+        T: IntoIterator<Item = I::Item, IntoIter = I>,
+    {
+        while let Some(Delivery { item, token }) = self.waiting.pop_front() {
+            self.average.count_item();
+            let mut rest = (self.f)(item).into_iter();
+            match rest.next() {
+                Some(next) => {
+                    let share = PartToken::new(token);
+                    return Some(Parts { next, rest, share });
+                }
+                None => self.own.push(Settled::done(token)),
+            }
+        }
+        None
+    }
+
+    /// Releases the items that the source has lost since they were fetched. The pipeline compares generations only from the delivery on.
+    fn drop_stale(&mut self) {
+        let generation = self.acknowledger.generation();
+        if generation == self.generation {
+            return;
+        }
+        self.generation = generation;
+        let acknowledger = &self.acknowledger;
+        if let Some(parts) = self
+            .current
+            .take_if(|parts| acknowledger.is_stale(&parts.share))
+        {
+            self.own
+                .extend(acknowledger.end(parts.share, Outcome::Released, None));
+        }
+        for item in mem::take(&mut self.waiting) {
+            match acknowledger.is_item_stale(&item.token) {
+                true => self
+                    .own
+                    .push(Settled::new(item.token, Outcome::Released, None)),
+                false => self.waiting.push_back(item),
+            }
+        }
+    }
+
+    /// Settles the items of which no part is left with the pipeline.
+    async fn settle_own(&mut self) {
+        loop {
+            if let Some(settling) = &mut self.settling {
+                settling.await;
+                self.settling = None;
+            }
+            if self.own.is_empty() {
+                return;
+            }
+            let mut items = mem::take(&mut self.own);
+            let acknowledger = Arc::clone(&self.acknowledger);
+            let (emitter, producer) = (self.emitter.clone(), self.number);
+            self.settling = Some(Box::pin(async move {
+                let count = items.len();
+                if let Err(error) = acknowledger.hand_over(&mut items).await {
+                    emitter.emit(&Event::AckFailed {
+                        producer,
+                        count,
+                        reason: &Reason::error(Callback::Settle, error),
+                        affected: AffectedMessages::unknown(),
+                    });
+                }
+            }));
+        }
+    }
+}
+
+impl<P, F, T> SourceProducer for SplitProducer<P, F, T::IntoIter>
+where
+    P: SourceProducer,
+    F: Fn(P::Item) -> T + Send + Sync + 'static,
+    T: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
+{
+    type Item = T::Item;
+    type Acknowledger = SplitAcknowledger<P::Acknowledger>;
+
+    fn acknowledger(&self) -> Arc<Self::Acknowledger> {
+        Arc::clone(&self.acknowledger)
+    }
+
+    // Cancel safe: what a dropped call has fetched or begun to settle stays in `self`.
+    async fn produce(
+        &mut self,
+        demand: NonZeroUsize,
+        out: &mut Vec<Delivery<T::Item, TokenOf<Self>>>,
+    ) -> Result<Produced, BoxError> {
+        let before = out.len();
+        loop {
+            self.waiting.extend(self.fetched.drain(..));
+            self.drop_stale();
+            self.deliver(demand, out);
+            if out.len() > before {
+                return Ok(Produced::More);
+            }
+            self.settle_own().await;
+            if let Some(end) = self.end.take() {
+                return end.map(|()| Produced::End);
+            }
+            let items = self.average.items_for(demand);
+            match self.inner.produce(items, &mut self.fetched).await {
+                // The source may have nothing: the pipeline pauses then, and does not call again at once.
+                Ok(Produced::More) if self.fetched.is_empty() => return Ok(Produced::More),
+                Ok(Produced::More) => {}
+                Ok(Produced::End) => self.end = Some(Ok(())),
+                Err(error) => self.end = Some(Err(error)),
+            }
+            // A source may always have items, and none with parts: other tasks of this thread get their turn.
+            task::coop::consume_budget().await;
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.inner.stop().await;
+        // The source delivers all of them again, even if some of their parts are on their way.
+        self.waiting.extend(self.fetched.drain(..));
+        let release =
+            |delivery: Delivery<_, _>| Settled::new(delivery.token, Outcome::Released, None);
+        self.own.extend(self.waiting.drain(..).map(release));
+        if let Some(Parts { share, .. }) = self.current.take() {
+            self.own
+                .extend(self.acknowledger.end(share, Outcome::Released, None));
+        }
+        self.settle_own().await;
+    }
+
+    async fn close(mut self) -> Result<(), BoxError> {
+        self.settle_own().await;
+        self.inner.close().await
+    }
+}
+
+impl<P: SourceProducer, F, I: Iterator> fmt::Debug for SplitProducer<P, F, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SplitProducer").finish_non_exhaustive()
+    }
+}
