@@ -12,7 +12,7 @@ use std::{
 
 /// The time limit of a test in seconds, which only a hang reaches. `BROADWAY_TEST_SECONDS_MAX` overrides it for runs that are
 /// long on purpose.
-pub const SECONDS_MAX: u64 = 20 * 60;
+pub const SECONDS_MAX: u64 = 10 * 60;
 
 thread_local! {
     /// Dropped with the test's thread, or when the next test starts on it. Then the watching thread ends.

@@ -27,7 +27,7 @@ pub(crate) enum Command {
     },
     /// Print one dead letter with its headers and its payload. Nothing is removed.
     Show {
-        /// The id, as `list` prints it, or its beginning; or the origin, such as orders[3]@88127
+        /// The id, as `list` prints it, or its beginning; or the origin, such as `orders[3]@88127`
         id: String,
         #[command(flatten)]
         from: From,

@@ -132,10 +132,14 @@ async fn a_limit_that_was_lowered_meanwhile_refuses_only_messages_above_it() {
     let publisher = publisher(&brokers, &topic).await;
     assert_eq!(refused(&publisher, vec![message(0, 20_000)]).await, [0; 0]);
     let change = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set(LIMIT.0, LIMIT.1);
-    let changed = admin(&brokers).alter_configs([&change], &AdminOptions::new());
-    changed.await.unwrap()[0].as_ref().unwrap();
+    // The client lives until the answer has come: no other thread takes the answer from its queue.
+    let admin = admin(&brokers);
+    let changed = admin.alter_configs([&change], &AdminOptions::new());
+    let changed = timeout(PATIENCE, changed).await.expect("an answer in time");
+    changed.unwrap()[0].as_ref().unwrap();
     // The broker decides when the change takes effect.
-    while refused(&publisher, vec![message(0, 20_000)]).await != [0] {}
+    let lowered = async { while refused(&publisher, vec![message(0, 20_000)]).await != [0] {} };
+    timeout(PATIENCE, lowered).await.expect("the lower limit");
     for _ in 0..2 {
         let messages = (0..40).map(|n| message(n, if n == 7 { 20_000 } else { 900 }));
         assert_eq!(refused(&publisher, messages.collect()).await, [7]);
