@@ -21,6 +21,20 @@ pub(crate) struct Extras {
     pub(crate) attempts: u32,
     /// How often `handle_batch` failed on it.
     pub(crate) batch_attempts: u32,
+    pub(crate) circuit: CircuitTrial,
+}
+
+/// What a circuit breaker has found out about a message that it postpones.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct CircuitTrial {
+    /// How often a circuit opened during its calls.
+    pub(crate) holds: u32,
+    /// Whether it failed while the circuit was open, or about to open.
+    pub(crate) is_tried: bool,
+    /// How often it failed as the probe.
+    pub(crate) probes: u32,
+    /// How often it was set aside, so that its processor takes another message.
+    pub(crate) asides: u32,
 }
 
 /// The options set with `configure_ack`. Boxed twice, so that they are one pointer wherever they pass.
@@ -81,6 +95,11 @@ impl<T> Message<T> {
     pub(crate) fn failed_attempts(&self) -> (u32, u32) {
         let extras = self.extras.as_ref();
         extras.map_or((0, 0), |extras| (extras.attempts, extras.batch_attempts))
+    }
+
+    pub(crate) fn circuit_trial(&self) -> CircuitTrial {
+        let extras = self.extras.as_ref();
+        extras.map_or_else(CircuitTrial::default, |extras| extras.circuit)
     }
 
     /// Whether it has anything that few messages have.

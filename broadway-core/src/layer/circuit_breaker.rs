@@ -18,16 +18,23 @@ use crate::{
     batcher_key::BatcherKey,
     config_error::Checks,
     error::{BoxError, Problem},
-    failure::{ClassifiedError, ErrorClass},
+    failure::{ClassifiedError, ErrorClass, postpone},
     handler::{Handler, Next},
     machine::circuit::{CallResult, CircuitPolicy, Ended, FailingShare},
-    message::Message,
+    message::{CircuitTrial, Message},
     running::RunningPipeline,
 };
 
 /// How often one message or batch waits for a circuit that opened during its calls, before its failure passes on. Otherwise a few messages
 /// that always fail, beside a probe that always succeeds, would open and close the circuit forever.
 const HOLDS_MAX: u32 = 10;
+
+/// How often a message fails as the probe before it makes room for another one, if all that wait have failed as well. In a short outage none
+/// does.
+const PROBES_MAX: u32 = 10;
+
+/// For how long a message is set aside at most.
+const ASIDE_MAX: Duration = Duration::from_secs(600);
 
 /// A layer that lets messages and batches wait while a downstream is out, and pauses the source meanwhile.
 ///
@@ -52,8 +59,13 @@ const HOLDS_MAX: u32 = 10;
 ///
 /// - The layer cannot distinguish an outage from a message that fails for a reason of its own. Mark such errors as
 ///   [permanent](crate::permanent) or [poison](crate::poison): errors without a class are transient. Otherwise the message waits here until
-///   the circuit was opened 10 times during its calls and closed by others, and then its failure passes on. If such messages occupy all
-///   processors, only a `probe` closes the circuit.
+///   the circuit was opened 10 times during its calls and closed by others, and then its failure passes on.
+/// - If such messages occupy all processors, one that has failed as the probe 10 times is set aside ([postponed](crate::postpone)) while all
+///   others that wait have failed as well: its processor takes another message, which may succeed and close the circuit. It comes back after
+///   a `probe_interval`, and after twice as long each further time, 10 minutes at most. So after a long outage, a few messages may wait as much
+///   longer as they have waited. They count for
+///   [`waiting_max`](crate::Pipeline::waiting_max). Batches are not set aside: if such batches occupy all batch processors, only a `probe`
+///   closes the circuit.
 /// - A batch whose data was [taken](Batch::take) before it failed cannot be handled again: its failure passes on. It counts.
 /// - A batch of which `handle_batch` fails every message with a transient error, and returns `Ok`, counts as a failure. One that fails only
 ///   some counts neither way.
@@ -200,20 +212,32 @@ impl<H: Handler> Layer<H> for CircuitBreaker {
         message: &mut Message<H::In>,
     ) -> Result<Next<H::Out, H::Batcher>, BoxError> {
         let gate = self.gate::<H::Batcher>(None);
-        let (mut holds, mut is_tried) = (0, false);
+        let mut trial = message.circuit_trial();
         loop {
             let permit = match gate.enter() {
                 Some(call) => Permit::Call(call),
                 // Boxed: it is rare, and large.
-                None => Box::pin(gate.wait(is_tried, self.probe.as_ref())).await,
+                None => Box::pin(gate.wait(trial.is_tried, self.probe.as_ref())).await,
             };
+            let was_probe = matches!(permit, Permit::Probe(_));
             let returned = inner.handle_message(message).await;
             let error = returned.as_ref().err();
             let result = error.map_or(CallResult::Success, result_of);
-            if !is_held(gate, permit, result, error, &mut holds) {
+            if !is_held(gate, permit, result, error, &mut trial.holds) {
+                if trial.is_tried {
+                    // Its next attempt, if there is one, is a new call.
+                    message.extras().circuit = CircuitTrial::default();
+                }
                 return returned;
             }
-            is_tried = true;
+            trial.is_tried = true;
+            trial.probes += u32::from(was_probe);
+            if was_probe && trial.probes >= PROBES_MAX && gate.all_are_tried() {
+                let pause = aside_for(self.policy.probe_interval, trial.asides);
+                trial.asides += 1;
+                message.extras().circuit = trial;
+                return Err(postpone(pause));
+            }
         }
     }
 
@@ -252,6 +276,13 @@ impl<H: Handler> Layer<H> for CircuitBreaker {
         self.gates.started::<H::Batcher>(pipeline, self.policy);
         inner.on_start(pipeline);
     }
+}
+
+/// For how long a message is set aside that was set aside `before`. Twice as long each time: if as many came back as are set aside, no other
+/// message would take their place.
+fn aside_for(interval: Duration, before: u32) -> Duration {
+    let intervals = 1_u32.checked_shl(before).unwrap_or(u32::MAX);
+    interval.saturating_mul(intervals).min(ASIDE_MAX)
 }
 
 /// What the messages that a batch failed singly show of the downstream.

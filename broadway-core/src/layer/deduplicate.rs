@@ -16,6 +16,7 @@ use self::pending::{Claim, Pending};
 pub use self::store::{DedupStore, RecentIds};
 use super::Layer;
 use crate::{
+    caught::guarded,
     chunk::Chunk,
     engine::clock,
     error::{BoxError, Problem},
@@ -131,6 +132,14 @@ impl<F, S> Deduplicate<F, S> {
 }
 
 impl<F, S: DedupStore> Deduplicate<F, S> {
+    /// The id of a message; `None` if the function panics: `handle_message` calls it again, and fails that message alone.
+    fn id_of<T>(&self, message: &Message<T>) -> Option<String>
+    where
+        F: Fn(&Message<T>) -> Option<String>,
+    {
+        guarded(|| (self.id)(message)).ok().flatten()
+    }
+
     async fn contains(&self, ids: &[String]) -> Result<Vec<bool>, BoxError> {
         let answers = self.store.contains_all(ids).await.map_err(transient)?;
         if answers.len() != ids.len() {
@@ -177,7 +186,7 @@ where
     ) -> Result<(), BoxError> {
         let ids: Vec<String> = chunk
             .iter_mut()
-            .filter_map(|message| (self.id)(&message))
+            .filter_map(|message| self.id_of(&message))
             .collect();
         if !ids.is_empty() {
             self.pending.ask(&ids);
@@ -222,7 +231,7 @@ where
     async fn handle_failed(&self, inner: &H, failed: &mut [Failed<H::In, H::Out>]) {
         let ids = failed
             .iter()
-            .filter_map(|failed| (self.id)(failed.message()));
+            .filter_map(|failed| self.id_of(failed.message()));
         let ids: Vec<String> = ids.collect();
         self.pending.ended(&ids);
         inner.handle_failed(failed).await;
@@ -232,7 +241,7 @@ where
         inner.handle_done(done).await;
         let ids: Vec<String> = done
             .iter_mut()
-            .filter_map(|message| (self.id)(&message))
+            .filter_map(|message| self.id_of(&message))
             .collect();
         if ids.is_empty() {
             return;

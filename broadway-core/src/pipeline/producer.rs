@@ -118,6 +118,9 @@ impl<S: Source> ProducerLoop<S> {
             }
             // After `stop`: a producer that still reads would receive the released messages again.
             self.release_accepted(&mut read.intake).await;
+            if let DeliveryEnd::Draining = ended {
+                self.deliver_rest(&mut read).await;
+            }
             let SourceReader {
                 mut intake, opened, ..
             } = *read;
@@ -183,6 +186,23 @@ impl<S: Source> ProducerLoop<S> {
         intake.accepted.retain(|slot| slot.tracked.is_some());
         let send = intake.send_accepted();
         self.watcher.run_until(send, |state| state.aborted).await;
+    }
+
+    /// Delivers what a producer that has stopped still holds, and its source does not deliver again.
+    async fn deliver_rest(&mut self, reader: &mut SourceReader<S>) {
+        while reader.has_rest() && !self.control.state().aborted {
+            let demand = reader.intake.wait_for_demand();
+            let demand = self.watcher.run_until(demand, |state| state.aborted).await;
+            // Without demand no processor is left.
+            let Some(Some(demand)) = demand else {
+                return;
+            };
+            let is_open = reader.produce_rest(demand, &mut self.watcher).await;
+            self.release_accepted(&mut reader.intake).await;
+            if !is_open {
+                return;
+            }
+        }
     }
 
     /// Waits before the next `produce`, after one that returned no messages. Ends early if the topology drains.

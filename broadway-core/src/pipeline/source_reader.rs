@@ -119,6 +119,27 @@ impl<S: Source> SourceReader<S> {
         (report, was_quick && !self.intake.is_limited())
     }
 
+    /// Whether the producer, which has stopped, must still be called.
+    pub(super) fn has_rest(&self) -> bool {
+        guarded(|| self.opened.producer.has_rest()).unwrap_or(false)
+    }
+
+    /// Calls a producer that has stopped. Returns whether it may be called again.
+    pub(super) async fn produce_rest(
+        &mut self,
+        demand: NonZeroUsize,
+        watcher: &mut ControlWatcher,
+    ) -> bool {
+        let generation = self.opened.generation();
+        let (producer, out) = (&mut self.opened.producer, &mut self.deliveries);
+        let produce = caught(async { producer.produce(demand, out).await });
+        let produced = watcher.run_until(produce, |state| state.aborted).await;
+        let mut accepted = std::mem::take(&mut self.intake.accepted);
+        let delivered = self.accept(&mut accepted, generation, demand);
+        self.intake.accepted = accepted;
+        delivered.is_some() && matches!(produced, Some(Ok(Produced::More)))
+    }
+
     /// Returns what processors found, once.
     pub(super) fn take_report(&mut self) -> Report {
         std::mem::take(&mut self.report)

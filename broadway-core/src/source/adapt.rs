@@ -64,23 +64,30 @@ pub trait SourceExt: Source + Sized {
     /// | some were not handled | [`Released`](crate::Outcome::Released) |
     ///
     /// A source that delivers a failed or released item again delivers all of it: parts that were done come again. With
-    /// [`dead_letters`](crate::HandlerExt::dead_letters) a failed part alone becomes a dead letter, and counts as done. After a part was
-    /// released, parts of the same item that no handler has begun are released, too. A drain releases items of which no part was begun,
-    /// and finishes the others, except for parts that the pipeline has not received yet: at a drain in the middle of an item, the item is
-    /// released. Retries wait in the pipeline, never at the source: [`Acknowledger::delay_max`](crate::Acknowledger::delay_max) is `None`.
+    /// [`dead_letters`](crate::Pipeline::dead_letters) a failed part alone becomes a dead letter, and counts as done. After a part was
+    /// released, parts of the same item that no handler has begun are released, too. Retries wait in the pipeline, never at the source: [`Acknowledger::delay_max`](crate::Acknowledger::delay_max) is `None`.
     /// [Options](crate::Message::configure_ack) come from a part whose outcome counts.
+    ///
+    /// # Draining
+    ///
+    /// If the source [delivers again](crate::Acknowledger::redelivers), a drain releases the item that is being split, items of which no part
+    /// was begun, and items of which a part waits for its next attempt; parts that were begun are finished first. Otherwise all parts of
+    /// all fetched items are handled: with an endless iterator, until the drain runs out of time.
     ///
     /// # Limits
     ///
     /// `f` is called when its parts are needed, and its iterator is advanced as the pipeline takes them, so an item may have more parts
     /// than fit into memory. The producer asks for as many items as should have the parts that are demanded, by the average of about the
     /// last thousand. An item counts as in flight at its source until its last part has ended: a lease must be long enough for all of
-    /// them. Each part takes a lock of its item when it begins and when it ends.
+    /// them, and for the items before it. A rate limit counts parts, so items without parts pass it. `f` and its iterator must not block
+    /// the thread: they run in the producer, where the watchdog does not notice it. Each part takes a lock of its item when it begins and when
+    /// it ends.
     ///
     /// # Panics
     ///
-    /// A panic of `f` or its iterator fails the producer, which is opened again; parts that were delivered are handled, and their item
-    /// stays unsettled. `f` cannot fail: for an item that cannot be split, return one part that marks it, and let the handler fail it.
+    /// A panic of `f` or its iterator fails the item: parts that were delivered before are handled, the source gets
+    /// [`Failed`](crate::Outcome::Failed), and an [`Event::SourceError`](crate::telemetry::Event::SourceError) reports it. For an item that cannot
+    /// be split, return one part that marks it, and let the handler fail it: then it can become a dead letter.
     fn split<F, I>(self, f: F) -> SplitSource<Self, F>
     where
         F: Fn(ItemOf<Self>) -> I + Send + Sync + 'static,
@@ -183,6 +190,10 @@ where
 
     async fn stop(&mut self) {
         self.inner.stop().await;
+    }
+
+    fn has_rest(&self) -> bool {
+        self.inner.has_rest()
     }
 
     async fn close(self) -> Result<(), BoxError> {

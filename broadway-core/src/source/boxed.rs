@@ -154,6 +154,10 @@ impl<T: Send + 'static> SourceProducer for BoxProducer<T> {
         self.producer.stop()
     }
 
+    fn has_rest(&self) -> bool {
+        self.producer.has_rest()
+    }
+
     fn close(self) -> impl Future<Output = Result<(), BoxError>> + Send {
         self.producer.close()
     }
@@ -168,6 +172,8 @@ trait ErasedProducer<T>: Send {
     ) -> BoxFuture<'a, Result<Produced, BoxError>>;
 
     fn stop(&mut self) -> BoxFuture<'_, ()>;
+
+    fn has_rest(&self) -> bool;
 
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), BoxError>>;
 }
@@ -204,6 +210,10 @@ impl<P: SourceProducer> ErasedProducer<P::Item> for TypedProducer<P> {
 
     fn stop(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.inner.stop())
+    }
+
+    fn has_rest(&self) -> bool {
+        self.inner.has_rest()
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), BoxError>> {

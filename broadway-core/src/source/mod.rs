@@ -278,6 +278,14 @@ pub trait SourceProducer: Send + 'static {
         async {}
     }
 
+    /// Returns whether the producer holds messages, after [`stop`](Self::stop), that must still be handled since its source does not deliver
+    /// them again. As long as it returns `true`, the pipeline calls [`produce`](Self::produce), which must not fetch more then. Defaults
+    /// to `false`. An adaptor returns the answer of the producer that it wraps.
+    #[must_use]
+    fn has_rest(&self) -> bool {
+        false
+    }
+
     /// Flushes acknowledgements, commits, and disconnects. The last call: every delivered message is settled, or the deadline has
     /// passed.
     ///

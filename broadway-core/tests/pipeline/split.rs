@@ -9,9 +9,9 @@ use std::{
 };
 
 use broadway_core::{
-    Batching, Message, Next, Outcome, Pipeline, Processors, Retry,
-    source::{SourceExt, SplitSource},
-    testing::{Collector, Feed, ManualSource, drained, manual_source},
+    Batching, Message, Next, Outcome, Pipeline, Processors, Retry, Totals,
+    source::{Source, SourceExt, SourceProducer, SplitSource},
+    testing::{Collector, Feed, ManualSource, Recorder, drained, manual_source},
 };
 use tokio::sync::Semaphore;
 
@@ -242,4 +242,101 @@ async fn a_part_that_the_source_has_lost_is_not_handled() {
     assert_eq!(handled.all(), [10]);
     drained(&topology).await;
     feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_handles_all_parts_of_items_that_no_source_delivers_again() {
+    for boxed in [false, true] {
+        let handled = Collector::new();
+        let script = Script::new().wait(|_| Wait::For(SECOND)).message({
+            let handled = handled.clone();
+            move |message: &mut Message<u64>| {
+                handled.push(*message.data());
+                Ok(Next::Ack)
+            }
+        });
+        let (source, feed) = manual_source::<u64>();
+        let source = source.split(|n| 1_000 * n..1_000 * n + 50);
+        let totals = match boxed {
+            true => drained_midway(Pipeline::new(source.boxed().map(|n| n), script), &feed).await,
+            false => drained_midway(Pipeline::new(source, script), &feed).await,
+        };
+        let delivered = feed.delivered() as u64;
+        assert!(delivered >= 2, "the drain begins within an item");
+        assert_eq!((totals.done, totals.released), (50 * delivered, 0));
+        assert_eq!(handled.all().len() as u64, 50 * delivered);
+        feed.assert_settled_once();
+    }
+}
+
+/// Feeds 100 items of 50 parts, and drains within the second one.
+async fn drained_midway<S>(pipeline: Pipeline<S, Script<u64>>, feed: &Feed<u64>) -> Totals
+where
+    S: Source<Producer: SourceProducer<Item = u64>>,
+{
+    let processors = Processors::new(2).max_demand(4);
+    let topology = pipeline.processors(processors).start().await.unwrap();
+    let _receipts = feed.push_all(0..100);
+    tokio::time::sleep(30 * SECOND).await;
+    topology.drain().await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_waits_for_its_retry_does_not_hold_up_a_drain() {
+    let script = Script::new().message(|message| match *message.data() % 10 {
+        1 => Err("not yet".into()),
+        _ => Ok(Next::Ack),
+    });
+    let (pipeline, feed) = split_by(script, true);
+    let pipeline = pipeline.on_failure(Retry::fixed(3_600 * SECOND));
+    let topology = pipeline.start().await.unwrap();
+    let receipt = feed.push((1, 3));
+    settle_down().await;
+    let started = tokio::time::Instant::now();
+    topology.drain().await.unwrap();
+    assert!(started.elapsed() < SECOND);
+    assert!(matches!(outcomes([receipt]).await[0], Outcome::Released));
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_cannot_be_split_fails_alone() {
+    let (source, feed) = manual_source::<u64>();
+    let source = source.split(|n| {
+        assert!(n != 5, "no rows");
+        (0..3).inspect(move |row| assert!(n != 7 || *row < 2, "a broken row"))
+    });
+    let recorder = Recorder::new();
+    let pipeline = Pipeline::new(source, Script::<u64>::new()).observe(recorder.clone());
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes(feed.push_all(0..40)).await;
+    for (item, outcome) in outcomes.iter().enumerate() {
+        match item {
+            5 => assert!(reason(outcome).contains("no rows")),
+            7 => assert!(reason(outcome).contains("a broken row")),
+            _ => assert!(is_done(outcome), "item {item}: {outcome:?}"),
+        }
+    }
+    assert_eq!(recorder.count("source_error"), 2);
+    assert_eq!(recorder.count("producer_failed"), 0);
+    // Item 7 had two parts before it broke.
+    feed.end();
+    assert_eq!(topology.wait().await.unwrap().done, 38 * 3 + 2);
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_parts_does_not_wait_for_a_long_one_behind_it() {
+    let script = Script::new().wait(|_| Wait::For(SECOND));
+    let (pipeline, feed) = split(script);
+    let topology = pipeline
+        .processors(Processors::new(1).max_demand(1))
+        .start()
+        .await
+        .unwrap();
+    let receipts = feed.push_all([(0, 1), (1, 0), (2, 9)]);
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(feed.unsettled(), [2]);
+    assert!(outcomes(receipts).await.iter().all(is_done));
+    drained(&topology).await;
 }

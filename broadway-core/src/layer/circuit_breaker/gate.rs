@@ -6,7 +6,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::BoxFuture;
@@ -191,6 +191,11 @@ impl Gate {
         changed
     }
 
+    /// Whether all that wait have failed as the probe. While one is left that has not, it is tried next.
+    pub(super) fn all_are_tried(&self) -> bool {
+        self.untried.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether the source is to be paused. It is not while all that wait were tried and failed: they may fail for reasons of their own,
     /// and a message that succeeds has to come.
     fn must_pause(&self) -> bool {
@@ -226,7 +231,7 @@ impl Gate {
         let _ = error;
     }
 
-    fn log_closed(&self, open_for: Option<std::time::Duration>) {
+    fn log_closed(&self, open_for: Option<Duration>) {
         #[cfg(feature = "tracing")]
         ::tracing::info!(
             target: "broadway",

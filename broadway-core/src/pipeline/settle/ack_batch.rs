@@ -90,7 +90,7 @@ impl<A: Acknowledger> AckBatch<A> {
         if self.wants_latency {
             self.received_ns.push(received_ns);
         }
-        self.bytes += size.bytes();
+        self.bytes = self.bytes.saturating_add(size.bytes());
     }
 
     /// Keeps [`fail_done`](Self::fail_done) from failing messages that were added before this.

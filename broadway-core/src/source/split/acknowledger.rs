@@ -50,6 +50,17 @@ impl<A: Acknowledger> SplitAcknowledger<A> {
         self.inner.is_stale(item)
     }
 
+    /// Whether the source delivers an item again that was not split yet.
+    pub(super) fn redelivers_whole(&self, item: &A::Token) -> bool {
+        self.inner.redelivers(item)
+    }
+
+    /// Whether the source delivers an item again, whatever became of its parts.
+    pub(super) fn redelivers_item(&self, part: &PartToken<A::Token>) -> bool {
+        let redelivers = part.with(|item| self.inner.redelivers(&item.token));
+        redelivers.unwrap_or(false)
+    }
+
     /// Hands items to the original acknowledger, whose errors leave some in `items`.
     pub(super) async fn hand_over(
         &self,
@@ -103,10 +114,12 @@ impl<A: Acknowledger> Acknowledger for SplitAcknowledger<A> {
         is_stale.unwrap_or(false)
     }
 
-    /// Not after a part of the item was begun: the drain then handles the others, too, so that no part is handled twice.
+    /// For a part that was not begun: not after another part of the item was, so that no part is handled twice. For one that was begun,
+    /// and waits to be handled again: always, so that a drain does not wait for it.
     fn redelivers(&self, part: &Self::Token) -> bool {
         let redelivers = part.with(|item| {
-            item.is_released() || (!item.is_begun && self.inner.redelivers(&item.token))
+            let is_free = part.is_begun() || !item.is_begun;
+            item.is_released() || (is_free && self.inner.redelivers(&item.token))
         });
         redelivers.unwrap_or(false)
     }
@@ -125,6 +138,7 @@ impl<A: Acknowledger> Acknowledger for SplitAcknowledger<A> {
         Self::Token: 'a,
     {
         for part in parts {
+            part.set_begun();
             part.with(|item| {
                 if A::WANTS_BEGIN && !item.is_begun {
                     self.inner.begin(iter::once(&item.token));

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::{
@@ -11,7 +14,11 @@ use crate::{
 };
 
 /// The token of a part. The parts of one item share the token of the item.
-pub struct PartToken<K>(Option<Arc<Joint<K>>>);
+pub struct PartToken<K> {
+    /// `None` once it has ended.
+    joint: Option<Arc<Joint<K>>>,
+    is_begun: AtomicBool,
+}
 
 struct Joint<K>(Mutex<JointState<K>>);
 
@@ -19,6 +26,7 @@ pub(super) struct JointState<K> {
     pub(super) token: K,
     outcome: Outcome,
     options: AckOptions,
+    /// Whether a handler has begun any of the parts.
     pub(super) is_begun: bool,
     /// A share was dropped without an outcome, so the item has none: it stays unsettled.
     is_abandoned: bool,
@@ -71,17 +79,22 @@ impl<K> PartToken<K> {
             is_begun: false,
             is_abandoned: false,
         };
-        Self(Some(Arc::new(Joint(Mutex::new(state)))))
+        Self::of(Some(Arc::new(Joint(Mutex::new(state)))))
+    }
+
+    fn of(joint: Option<Arc<Joint<K>>>) -> Self {
+        let is_begun = AtomicBool::new(false);
+        Self { joint, is_begun }
     }
 
     /// Another share of the same item.
     pub(super) fn share(&self) -> Self {
-        Self(self.0.clone())
+        Self::of(self.joint.clone())
     }
 
     /// Ends this share. Returns the settlement of the item if it was the last one.
     pub(super) fn end(mut self, outcome: Outcome, options: AckOptions) -> Option<Settled<K>> {
-        let joint = self.0.take()?;
+        let joint = self.joint.take()?;
         joint.lock().add(outcome, options);
         // Returns the value to exactly one of the threads that end the last shares.
         let Joint(state) = Arc::into_inner(joint)?;
@@ -89,9 +102,18 @@ impl<K> PartToken<K> {
         state.into_settled()
     }
 
+    /// Whether a handler has begun this part.
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_begun(&self) {
+        self.is_begun.store(true, Ordering::Relaxed);
+    }
+
     /// Calls `f` with what the shares have in common.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut JointState<K>) -> R) -> Option<R> {
-        self.0.as_ref().map(|joint| f(&mut joint.lock()))
+        self.joint.as_ref().map(|joint| f(&mut joint.lock()))
     }
 }
 

@@ -1,12 +1,20 @@
 //! [`SplitProducer`]: delivers the parts of one item after the other.
 
-use std::{collections::VecDeque, fmt, mem, num::NonZeroUsize, pin::Pin, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt, mem,
+    num::NonZeroUsize,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
+use futures_util::future;
 use tokio::task;
 
 use super::{SplitAcknowledger, average::PartsPerItem, joint::PartToken};
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
+    caught::{Panicked, guarded},
     error::{BoxError, Callback, Reason},
     source::{Delivery, OpenContext, Produced, SourceProducer, TokenOf},
     telemetry::{AffectedMessages, Emitter, Event},
@@ -25,6 +33,7 @@ pub struct SplitProducer<P: SourceProducer, F, I: Iterator> {
     average: PartsPerItem,
     /// The acknowledger's generation when stale items were last dropped.
     generation: u64,
+    has_stopped: bool,
     /// How the source ended, which is reported after the last part.
     end: Option<Result<(), BoxError>>,
     /// Items without parts, and lost ones: no part settles them.
@@ -62,6 +71,7 @@ where
             waiting: VecDeque::new(),
             current: None,
             average: PartsPerItem::default(),
+            has_stopped: false,
             end: None,
             own: Vec::new(),
             settling: None,
@@ -80,25 +90,31 @@ where
         T: IntoIterator<Item = I::Item, IntoIter = I>,
     {
         for _ in 0..demand.get() {
+            let parts = self.current.take().or_else(|| self.split_next());
             let Some(Parts {
                 next,
                 mut rest,
                 share,
-            }) = self.current.take().or_else(|| self.split_next())
+            }) = parts
             else {
                 return;
             };
             self.average.count_part();
-            // The last part takes the producer's own share with it.
-            match rest.next() {
-                None => out.push(Delivery::new(next, share)),
-                Some(following) => {
+            match guarded(|| rest.next()) {
+                // The last part takes the producer's own share with it.
+                Ok(None) => out.push(Delivery::new(next, share)),
+                Ok(Some(following)) => {
                     out.push(Delivery::new(next, share.share()));
                     self.current = Some(Parts {
                         next: following,
                         rest,
                         share,
                     });
+                }
+                Err(panicked) => {
+                    out.push(Delivery::new(next, share.share()));
+                    let outcome = self.failed(panicked);
+                    self.own.extend(self.acknowledger.end(share, outcome, None));
                 }
             }
         }
@@ -112,16 +128,35 @@ where
     {
         while let Some(Delivery { item, token }) = self.waiting.pop_front() {
             self.average.count_item();
-            let mut rest = (self.f)(item).into_iter();
-            match rest.next() {
-                Some(next) => {
+            let split = guarded(|| {
+                let mut rest = (self.f)(item).into_iter();
+                rest.next().map(|next| (next, rest))
+            });
+            match split {
+                Ok(Some((next, rest))) => {
                     let share = PartToken::new(token);
                     return Some(Parts { next, rest, share });
                 }
-                None => self.own.push(Settled::done(token)),
+                Ok(None) => self.own.push(Settled::done(token)),
+                Err(panicked) => {
+                    let outcome = self.failed(panicked);
+                    self.own.push(Settled::new(token, outcome, None));
+                }
             }
         }
         None
+    }
+
+    /// The outcome of an item on which the function, or its iterator, has panicked. Other items go on.
+    #[cold]
+    fn failed(&self, panicked: Panicked) -> Outcome {
+        let reason = panicked.reason(Callback::Produce);
+        let error = format!("an item cannot be split, and fails: {reason}");
+        self.emitter.emit(&Event::SourceError {
+            producer: self.number,
+            error: &error,
+        });
+        Outcome::Failed(reason)
     }
 
     /// Releases the items that the source has lost since they were fetched. The pipeline compares generations only from the delivery on.
@@ -202,11 +237,16 @@ where
             self.drop_stale();
             self.deliver(demand, out);
             if out.len() > before {
+                // Without a wait: the parts are to be handled.
+                let _ = future::poll_immediate(pin!(self.settle_own())).await;
                 return Ok(Produced::More);
             }
             self.settle_own().await;
             if let Some(end) = self.end.take() {
                 return end.map(|()| Produced::End);
+            }
+            if self.has_stopped {
+                return Ok(Produced::End);
             }
             let items = self.average.items_for(demand);
             match self.inner.produce(items, &mut self.fetched).await {
@@ -223,16 +263,28 @@ where
 
     async fn stop(&mut self) {
         self.inner.stop().await;
-        // The source delivers all of them again, even if some of their parts are on their way.
+        self.has_stopped = true;
         self.waiting.extend(self.fetched.drain(..));
-        let release =
-            |delivery: Delivery<_, _>| Settled::new(delivery.token, Outcome::Released, None);
-        self.own.extend(self.waiting.drain(..).map(release));
-        if let Some(Parts { share, .. }) = self.current.take() {
+        // What the source delivers again is released, even if some parts are on their way. The pipeline takes the rest.
+        let acknowledger = &self.acknowledger;
+        let redelivers = |parts: &mut Parts<_, _>| acknowledger.redelivers_item(&parts.share);
+        if let Some(parts) = self.current.take_if(redelivers) {
             self.own
-                .extend(self.acknowledger.end(share, Outcome::Released, None));
+                .extend(acknowledger.end(parts.share, Outcome::Released, None));
+        }
+        for item in mem::take(&mut self.waiting) {
+            match acknowledger.redelivers_whole(&item.token) {
+                true => self
+                    .own
+                    .push(Settled::new(item.token, Outcome::Released, None)),
+                false => self.waiting.push_back(item),
+            }
         }
         self.settle_own().await;
+    }
+
+    fn has_rest(&self) -> bool {
+        self.has_stopped && (self.current.is_some() || !self.waiting.is_empty())
     }
 
     async fn close(mut self) -> Result<(), BoxError> {

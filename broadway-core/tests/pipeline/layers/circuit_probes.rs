@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use broadway_core::{
-    HandlerExt, Next, Outcome, Processors,
+    HandlerExt, Next, Outcome, Processors, Retry,
     layer::{CircuitBreaker, Timeout},
     permanent,
 };
@@ -195,4 +195,31 @@ async fn a_call_that_is_dropped_while_it_probes_gives_its_turn_to_the_next() {
     assert!(outcomes(receipts).await[0].is_failed());
     assert!(outcomes(others).await.iter().all(Outcome::is_done));
     topology.drain().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_always_fail_on_every_processor_keep_it_open_only_until_others_come() {
+    for in_flight in [4, 50] {
+        let script = Script::<u64>::new().message(|message| match *message.data() {
+            0..20 => Err("bad".into()),
+            _ => Ok(Next::Ack),
+        });
+        let (pipeline, feed) = fed(script.layer(CircuitBreaker::new()));
+        let topology = pipeline
+            .processors(Processors::new(4).in_flight(in_flight))
+            .on_failure(Retry::fixed(SECOND / 100).attempts(3).then_reject())
+            .start()
+            .await
+            .unwrap();
+        let mut receipts = feed.push_all(0..500);
+        let good = receipts.split_off(20);
+        assert!(outcomes(good).await.iter().all(Outcome::is_done));
+        // They fail as others come and succeed.
+        for n in 500..1_500 {
+            assert!(outcomes([feed.push(n)]).await[0].is_done());
+            sleep(SECOND).await;
+        }
+        assert!(outcomes(receipts).await.iter().all(Outcome::is_failed));
+        topology.drain().await.unwrap();
+    }
 }

@@ -66,3 +66,30 @@ async fn a_duplicate_is_skipped_once_its_first_copy_has_succeeded_in_its_batch()
     assert_eq!(ids, (0..20).collect::<Vec<_>>(), "each id once");
     topology.drain().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_id_fails_its_message_alone() {
+    let unique = Deduplicate::by(|message: &Message<Keyed>| {
+        assert!(message.data().0 != 5, "no id");
+        message.data().0.to_string()
+    });
+    let failed = Collector::new();
+    let script = Script::<Keyed>::new().failed({
+        let failed = failed.clone();
+        move |messages| {
+            for message in messages {
+                failed.push(message.message().data().0);
+            }
+        }
+    });
+    let (pipeline, feed) = fed(script.layer(unique));
+    let topology = pipeline.start().await.unwrap();
+    let outcomes = outcomes(feed.push_all((0..40).map(|n| (n, 0)))).await;
+    let bad: Vec<_> = (0..)
+        .zip(&outcomes)
+        .filter(|(_, outcome)| !is_done(outcome))
+        .collect();
+    assert!(bad.len() == 1 && bad[0].0 == 5, "{bad:?}");
+    assert_eq!(failed.all(), [5], "the handler learns of it");
+    topology.drain().await.unwrap();
+}
