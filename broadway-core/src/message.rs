@@ -21,10 +21,14 @@ pub(crate) struct Extras {
     pub(crate) attempts: u32,
     /// How often `handle_batch` failed on it.
     pub(crate) batch_attempts: u32,
-    pub(crate) circuit: CircuitTrial,
+    /// What a circuit has found out about it, and which one: layers may have one each. Set while it is set aside.
+    pub(crate) trial: Option<(CircuitId, CircuitTrial)>,
 }
 
-/// What a circuit breaker has found out about a message that it postpones.
+/// The address of a circuit, which is in use as long as the pipeline runs.
+pub(crate) type CircuitId = usize;
+
+/// What a circuit has found out about a message.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct CircuitTrial {
     /// How often a circuit opened during its calls.
@@ -97,9 +101,13 @@ impl<T> Message<T> {
         extras.map_or((0, 0), |extras| (extras.attempts, extras.batch_attempts))
     }
 
-    pub(crate) fn circuit_trial(&self) -> CircuitTrial {
-        let extras = self.extras.as_ref();
-        extras.map_or_else(CircuitTrial::default, |extras| extras.circuit)
+    /// Takes what this circuit noted when it set the message aside.
+    pub(crate) fn take_trial(&mut self, circuit: CircuitId) -> CircuitTrial {
+        let noted = self.extras.as_mut().and_then(|extras| {
+            let of_this_one = |(id, _): &mut (CircuitId, _)| *id == circuit;
+            extras.trial.take_if(of_this_one)
+        });
+        noted.map(|(_, trial)| trial).unwrap_or_default()
     }
 
     /// Whether it has anything that few messages have.

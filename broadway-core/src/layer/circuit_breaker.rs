@@ -21,7 +21,7 @@ use crate::{
     failure::{ClassifiedError, ErrorClass, postpone},
     handler::{Handler, Next},
     machine::circuit::{CallResult, CircuitPolicy, Ended, FailingShare},
-    message::{CircuitTrial, Message},
+    message::Message,
     running::RunningPipeline,
 };
 
@@ -62,10 +62,9 @@ const ASIDE_MAX: Duration = Duration::from_secs(600);
 ///   the circuit was opened 10 times during its calls and closed by others, and then its failure passes on.
 /// - If such messages occupy all processors, one that has failed as the probe 10 times is set aside ([postponed](crate::postpone)) while all
 ///   others that wait have failed as well: its processor takes another message, which may succeed and close the circuit. It comes back after
-///   a `probe_interval`, and after twice as long each further time, 10 minutes at most. So after a long outage, a few messages may wait as much
-///   longer as they have waited. They count for
-///   [`waiting_max`](crate::Pipeline::waiting_max). Batches are not set aside: if such batches occupy all batch processors, only a `probe`
-///   closes the circuit.
+///   a `probe_interval`, and after twice as long each further time, 10 minutes at most. So after a long outage, a few messages may wait as
+///   long again. They count for [`waiting_max`](crate::Pipeline::waiting_max). Batches are not set aside: if such batches occupy all batch
+///   processors, only a `probe` closes the circuit.
 /// - A batch whose data was [taken](Batch::take) before it failed cannot be handled again: its failure passes on. It counts.
 /// - A batch of which `handle_batch` fails every message with a transient error, and returns `Ok`, counts as a failure. One that fails only
 ///   some counts neither way.
@@ -212,7 +211,7 @@ impl<H: Handler> Layer<H> for CircuitBreaker {
         message: &mut Message<H::In>,
     ) -> Result<Next<H::Out, H::Batcher>, BoxError> {
         let gate = self.gate::<H::Batcher>(None);
-        let mut trial = message.circuit_trial();
+        let mut trial = message.take_trial(gate.id());
         loop {
             let permit = match gate.enter() {
                 Some(call) => Permit::Call(call),
@@ -224,10 +223,6 @@ impl<H: Handler> Layer<H> for CircuitBreaker {
             let error = returned.as_ref().err();
             let result = error.map_or(CallResult::Success, result_of);
             if !is_held(gate, permit, result, error, &mut trial.holds) {
-                if trial.is_tried {
-                    // Its next attempt, if there is one, is a new call.
-                    message.extras().circuit = CircuitTrial::default();
-                }
                 return returned;
             }
             trial.is_tried = true;
@@ -235,7 +230,7 @@ impl<H: Handler> Layer<H> for CircuitBreaker {
             if was_probe && trial.probes >= PROBES_MAX && gate.all_are_tried() {
                 let pause = aside_for(self.policy.probe_interval, trial.asides);
                 trial.asides += 1;
-                message.extras().circuit = trial;
+                message.extras().trial = Some((gate.id(), trial));
                 return Err(postpone(pause));
             }
         }

@@ -197,9 +197,10 @@ impl<S: Source> ProducerLoop<S> {
             let Some(Some(demand)) = demand else {
                 return;
             };
-            let is_open = reader.produce_rest(demand, &mut self.watcher).await;
+            let produced = reader.produce(demand, &mut self.watcher, |state| state.aborted);
+            let (report, _) = produced.await;
             self.release_accepted(&mut reader.intake).await;
-            if !is_open {
+            if !matches!(report.produced, Some(Ok(Produced::More))) || report.delivered.is_none() {
                 return;
             }
         }
@@ -344,7 +345,9 @@ impl<S: Source> Actor for DeliveryActor<'_, S> {
         let report = match event {
             DeliveryEvent::Produce(demand) => {
                 let watcher = &mut self.producer.watcher;
-                let (report, may_lend) = reader.produce(demand, watcher).await;
+                let (report, may_lend) = reader
+                    .produce(demand, watcher, ControlState::stops_producing)
+                    .await;
                 self.may_lend = may_lend;
                 report
             }

@@ -17,7 +17,7 @@ use crate::{
     caught::{Discarding, Failure, caught, guarded},
     engine::{
         clock,
-        control::{Control, ControlWatcher},
+        control::{Control, ControlState, ControlWatcher},
         lending::Lending,
         pull_inlet::{LentProducers, Pull, PullInlet, Pulled},
     },
@@ -81,12 +81,13 @@ impl<S: Source> SourceReader<S> {
         })
     }
 
-    /// Calls the producer, and waits for messages until the topology pauses or ends. Returns the result, and whether the producer
-    /// may be lent: it had messages at once.
+    /// Calls the producer, and waits for messages until `stops` returns `true`. Returns the result, and whether the producer may be lent: it
+    /// had messages at once.
     pub(super) async fn produce(
         &mut self,
         demand: NonZeroUsize,
         watcher: &mut ControlWatcher,
+        stops: fn(&ControlState) -> bool,
     ) -> (Report, bool) {
         // Read before `produce`: a message that becomes stale while it is produced then differs from the generation, and the
         // processor asks about it.
@@ -100,9 +101,7 @@ impl<S: Source> SourceReader<S> {
                 polls += 1;
                 produce.as_mut().poll(cx)
             });
-            watcher
-                .run_until(counted, |state| state.stops_producing())
-                .await
+            watcher.run_until(counted, stops).await
         };
         let mut accepted = std::mem::take(&mut self.intake.accepted);
         // Whatever `produce` returned, also if it was dropped: appended messages are the topology's.
@@ -122,22 +121,6 @@ impl<S: Source> SourceReader<S> {
     /// Whether the producer, which has stopped, must still be called.
     pub(super) fn has_rest(&self) -> bool {
         guarded(|| self.opened.producer.has_rest()).unwrap_or(false)
-    }
-
-    /// Calls a producer that has stopped. Returns whether it may be called again.
-    pub(super) async fn produce_rest(
-        &mut self,
-        demand: NonZeroUsize,
-        watcher: &mut ControlWatcher,
-    ) -> bool {
-        let generation = self.opened.generation();
-        let (producer, out) = (&mut self.opened.producer, &mut self.deliveries);
-        let produce = caught(async { producer.produce(demand, out).await });
-        let produced = watcher.run_until(produce, |state| state.aborted).await;
-        let mut accepted = std::mem::take(&mut self.intake.accepted);
-        let delivered = self.accept(&mut accepted, generation, demand);
-        self.intake.accepted = accepted;
-        delivered.is_some() && matches!(produced, Some(Ok(Produced::More)))
     }
 
     /// Returns what processors found, once.

@@ -12,7 +12,8 @@ use crate::{
 #[non_exhaustive]
 pub enum Leave {
     /// Holds them until two seconds after the end, when the source fetches no more, and then reports them to the source as failed: for
-    /// queues. A dead letter that is given back at once would be delivered again at once. Choose an `on_failure` of the source that gives back without a pause: `Requeue` (RabbitMQ),
+    /// queues. A dead letter that is given back at once would be delivered again at once. Choose an `on_failure` of the source that gives back
+    /// without a pause: `Requeue` (RabbitMQ),
     /// `VisibleAfter(Duration::ZERO)` (SQS), `Nack` (Pub/Sub).
     #[default]
     GiveBack,

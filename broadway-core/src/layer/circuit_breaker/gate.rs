@@ -17,6 +17,7 @@ use crate::{
     engine::clock,
     error::{BoxError, Callback},
     machine::circuit::{Admission, Call, CallResult, Circuit, CircuitPolicy, Ended},
+    message::CircuitId,
 };
 
 /// The user's function that checks the downstream.
@@ -64,6 +65,11 @@ impl Gate {
             turn: tokio::sync::Mutex::new(()),
             pauses: Pauses::default(),
         }
+    }
+
+    /// A number that no other circuit of the process has.
+    pub(super) fn id(&self) -> CircuitId {
+        std::ptr::from_ref(self).addr()
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -199,7 +205,7 @@ impl Gate {
     /// Whether the source is to be paused. It is not while all that wait were tried and failed: they may fail for reasons of their own,
     /// and a message that succeeds has to come.
     fn must_pause(&self) -> bool {
-        self.untried.load(Ordering::Relaxed) > 0 && self.enter().is_none()
+        !self.all_are_tried() && self.enter().is_none()
     }
 
     fn log_opened(&self, error: Option<&BoxError>) {

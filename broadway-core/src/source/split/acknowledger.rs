@@ -45,20 +45,9 @@ impl<A: Acknowledger> SplitAcknowledger<A> {
         ended
     }
 
-    /// Whether the source has lost an item that was not split yet.
-    pub(super) fn is_item_stale(&self, item: &A::Token) -> bool {
-        self.inner.is_stale(item)
-    }
-
-    /// Whether the source delivers an item again that was not split yet.
-    pub(super) fn redelivers_whole(&self, item: &A::Token) -> bool {
-        self.inner.redelivers(item)
-    }
-
-    /// Whether the source delivers an item again, whatever became of its parts.
-    pub(super) fn redelivers_item(&self, part: &PartToken<A::Token>) -> bool {
-        let redelivers = part.with(|item| self.inner.redelivers(&item.token));
-        redelivers.unwrap_or(false)
+    /// The acknowledger of the items.
+    pub(super) fn inner(&self) -> &A {
+        &self.inner
     }
 
     /// Hands items to the original acknowledger, whose errors leave some in `items`.

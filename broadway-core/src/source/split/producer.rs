@@ -11,13 +11,17 @@ use std::{
 use futures_util::future;
 use tokio::task;
 
-use super::{SplitAcknowledger, average::PartsPerItem, joint::PartToken};
+use super::{
+    SplitAcknowledger,
+    average::PartsPerItem,
+    joint::{JointState, PartToken},
+};
 use crate::{
     ack::{Acknowledger, Outcome, Settled},
     caught::{Panicked, guarded},
     error::{BoxError, Callback, Reason},
     source::{Delivery, OpenContext, Produced, SourceProducer, TokenOf},
-    telemetry::{AffectedMessages, Emitter, Event},
+    telemetry::{AffectedMessages, Emitter, Event, MessageInfo},
 };
 
 /// The producer of [`SourceExt::split`](crate::source::SourceExt::split).
@@ -31,7 +35,7 @@ pub struct SplitProducer<P: SourceProducer, F, I: Iterator> {
     waiting: VecDeque<Delivery<P::Item, TokenOf<P>>>,
     current: Option<Parts<I, TokenOf<P>>>,
     average: PartsPerItem,
-    /// The acknowledger's generation when stale items were last dropped.
+    /// The acknowledger's generation when stale items were last released.
     generation: u64,
     has_stopped: bool,
     /// How the source ended, which is reported after the last part.
@@ -113,7 +117,8 @@ where
                 }
                 Err(panicked) => {
                     out.push(Delivery::new(next, share.share()));
-                    let outcome = self.failed(panicked);
+                    let info = self.acknowledger.describe(&share);
+                    let outcome = self.failed(panicked, &info);
                     self.own.extend(self.acknowledger.end(share, outcome, None));
                 }
             }
@@ -139,7 +144,8 @@ where
                 }
                 Ok(None) => self.own.push(Settled::done(token)),
                 Err(panicked) => {
-                    let outcome = self.failed(panicked);
+                    let info = self.acknowledger.inner().describe(&token);
+                    let outcome = self.failed(panicked, &info);
                     self.own.push(Settled::new(token, outcome, None));
                 }
             }
@@ -149,9 +155,9 @@ where
 
     /// The outcome of an item on which the function, or its iterator, has panicked. Other items go on.
     #[cold]
-    fn failed(&self, panicked: Panicked) -> Outcome {
+    fn failed(&self, panicked: Panicked, info: &MessageInfo) -> Outcome {
         let reason = panicked.reason(Callback::Produce);
-        let error = format!("an item cannot be split, and fails: {reason}");
+        let error = format!("an item ({info}) cannot be split, and fails: {reason}");
         self.emitter.emit(&Event::SourceError {
             producer: self.number,
             error: &error,
@@ -160,28 +166,33 @@ where
     }
 
     /// Releases the items that the source has lost since they were fetched. The pipeline compares generations only from the delivery on.
-    fn drop_stale(&mut self) {
+    fn release_stale(&mut self) {
         let generation = self.acknowledger.generation();
-        if generation == self.generation {
-            return;
+        if generation != self.generation {
+            self.generation = generation;
+            self.release(P::Acknowledger::is_stale);
         }
-        self.generation = generation;
+    }
+
+    /// Releases the undelivered parts of the items for which `is_released` returns `true`, or of which a part was released.
+    fn release(&mut self, is_released: fn(&P::Acknowledger, &TokenOf<P>) -> bool) {
         let acknowledger = &self.acknowledger;
-        if let Some(parts) = self
-            .current
-            .take_if(|parts| acknowledger.is_stale(&parts.share))
-        {
-            self.own
-                .extend(acknowledger.end(parts.share, Outcome::Released, None));
+        let is_released = |token: &_| is_released(acknowledger.inner(), token);
+        let is_over = |parts: &mut Parts<_, _>| {
+            let over = |item: &mut JointState<_>| item.is_released() || is_released(&item.token);
+            parts.share.with(over).unwrap_or(false)
+        };
+        if let Some(parts) = self.current.take_if(is_over) {
+            let ended = acknowledger.end(parts.share, Outcome::Released, None);
+            self.own.extend(ended);
         }
-        for item in mem::take(&mut self.waiting) {
-            match acknowledger.is_item_stale(&item.token) {
-                true => self
-                    .own
-                    .push(Settled::new(item.token, Outcome::Released, None)),
-                false => self.waiting.push_back(item),
-            }
-        }
+        let (released, kept) = mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|item| is_released(&item.token));
+        self.waiting = kept;
+        let released: VecDeque<Delivery<_, _>> = released;
+        let settled = |item: Delivery<_, _>| Settled::new(item.token, Outcome::Released, None);
+        self.own.extend(released.into_iter().map(settled));
     }
 
     /// Settles the items of which no part is left with the pipeline.
@@ -200,11 +211,12 @@ where
             self.settling = Some(Box::pin(async move {
                 let count = items.len();
                 if let Err(error) = acknowledger.hand_over(&mut items).await {
+                    let describe = |at: usize| acknowledger.inner().describe(&items[at].token);
                     emitter.emit(&Event::AckFailed {
                         producer,
                         count,
                         reason: &Reason::error(Callback::Settle, error),
-                        affected: AffectedMessages::unknown(),
+                        affected: AffectedMessages::new(items.len(), &describe),
                     });
                 }
             }));
@@ -234,7 +246,7 @@ where
         let before = out.len();
         loop {
             self.waiting.extend(self.fetched.drain(..));
-            self.drop_stale();
+            self.release_stale();
             self.deliver(demand, out);
             if out.len() > before {
                 // Without a wait: the parts are to be handled.
@@ -266,20 +278,7 @@ where
         self.has_stopped = true;
         self.waiting.extend(self.fetched.drain(..));
         // What the source delivers again is released, even if some parts are on their way. The pipeline takes the rest.
-        let acknowledger = &self.acknowledger;
-        let redelivers = |parts: &mut Parts<_, _>| acknowledger.redelivers_item(&parts.share);
-        if let Some(parts) = self.current.take_if(redelivers) {
-            self.own
-                .extend(acknowledger.end(parts.share, Outcome::Released, None));
-        }
-        for item in mem::take(&mut self.waiting) {
-            match acknowledger.redelivers_whole(&item.token) {
-                true => self
-                    .own
-                    .push(Settled::new(item.token, Outcome::Released, None)),
-                false => self.waiting.push_back(item),
-            }
-        }
+        self.release(P::Acknowledger::redelivers);
         self.settle_own().await;
     }
 

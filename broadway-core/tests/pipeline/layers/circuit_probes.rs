@@ -199,12 +199,15 @@ async fn a_call_that_is_dropped_while_it_probes_gives_its_turn_to_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_that_always_fail_on_every_processor_keep_it_open_only_until_others_come() {
-    for in_flight in [4, 50] {
+    for (in_flight, is_nested) in [(4, false), (50, false), (4, true)] {
         let script = Script::<u64>::new().message(|message| match *message.data() {
             0..20 => Err("bad".into()),
             _ => Ok(Next::Ack),
         });
-        let (pipeline, feed) = fed(script.layer(CircuitBreaker::new()));
+        let handler = script.layer(CircuitBreaker::new());
+        let failures = if is_nested { 5 } else { 1_000_000 };
+        let handler = handler.layer(CircuitBreaker::new().failures(failures));
+        let (pipeline, feed) = fed(handler);
         let topology = pipeline
             .processors(Processors::new(4).in_flight(in_flight))
             .on_failure(Retry::fixed(SECOND / 100).attempts(3).then_reject())
