@@ -59,6 +59,7 @@
 //! | module | for |
 //! |---|---|
 //! | `kafka`, `pubsub`, `rabbitmq`, `sqs` | the sources and publishers of a broker, each behind the feature of its name |
+//! | `queue` | a durable queue in a folder, inside the process (feature `queue`) |
 //! | [`source`] | sources from iterators and streams, sources chosen at run time, and the traits for a source of your own |
 //! | [`publisher`] | what publishers share, and publishers chosen at run time |
 //! | [`layer`] | handlers around a handler: timeouts, a circuit breaker, quotas per key, deduplication |
@@ -83,13 +84,15 @@
 //! | `metrics` | no | `telemetry::MetricsObserver`, which records metrics through the `metrics` facade |
 //! | `kafka` | no | `kafka::Kafka`, a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
 //! | `pubsub` | no | `pubsub::PubSub`, a source that reads Google Cloud Pub/Sub; needs a C compiler |
+//! | `queue` | no | `queue::Queue`, a source that reads a durable queue in a folder, without a broker |
+//! | `queue-rocksdb` | no | `queue::StorageKind::RocksDb`, another store of that queue; needs a C++ compiler and libclang, and builds for minutes |
 //! | `rabbitmq` | no | `rabbitmq::RabbitMq`, a source that reads RabbitMQ; needs a C compiler |
 //! | `sqs` | no | `sqs::Sqs`, a source that reads Amazon SQS; needs a C compiler |
 //! | `testing` | no | `testing`, the test kit, and `testing` of each connector: a feature for `[dev-dependencies]` |
 //! | `conformance` | no | `testing::conformance`, the suite that connectors pass, and `testing::Proxy`; implies `testing` |
 //! | `portable` | no | `portable`, for connectors: headers that a broker cannot represent |
 //!
-//! Each broker's feature adds a publisher, too. No other feature needs a C compiler.
+//! Each broker's feature, and `queue`, add a publisher, too. No other feature needs a C compiler.
 //!
 //! # Runtime
 //!
@@ -182,6 +185,9 @@ pub use broadway_kafka as kafka;
 #[cfg(feature = "pubsub")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pubsub")))]
 pub use broadway_pubsub as pubsub;
+#[cfg(feature = "queue")]
+#[cfg_attr(docsrs, doc(cfg(feature = "queue")))]
+pub use broadway_queue as queue;
 #[cfg(feature = "rabbitmq")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rabbitmq")))]
 pub use broadway_rabbitmq as rabbitmq;
@@ -228,6 +234,11 @@ struct KafkaPage;
 #[doc = include_str!("../docs/pubsub.md")]
 struct PubSubPage;
 
+/// Compiles what the page about the embedded queue shows.
+#[cfg(all(doctest, feature = "queue"))]
+#[doc = include_str!("../docs/queue.md")]
+struct QueuePage;
+
 /// Compiles what the page about RabbitMQ shows.
 #[cfg(all(doctest, feature = "rabbitmq"))]
 #[doc = include_str!("../docs/rabbitmq.md")]
@@ -237,3 +248,8 @@ struct RabbitMqPage;
 #[cfg(all(doctest, feature = "sqs"))]
 #[doc = include_str!("../docs/sqs.md")]
 struct SqsPage;
+
+/// Compiles what the page about growing beyond one process shows.
+#[cfg(all(doctest, feature = "queue"))]
+#[doc = include_str!("../docs/scaling-out.md")]
+struct ScalingOutPage;

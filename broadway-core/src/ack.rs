@@ -26,6 +26,17 @@ pub enum Outcome {
     /// The message was not handled; the source delivers it again after this time, not before. Neither an acknowledgement nor a
     /// failure. At most the [`Acknowledger::delay_max`] of its token; a source that cannot delay it treats it as released.
     Delayed(Duration),
+    /// The message waits for its next attempt at its source, which delivers it again after `pause`, not before: a callback failed and the
+    /// message is [retried](crate::Retry::park_after), or its handler [postponed](crate::postpone) it. Neither an acknowledgement nor a
+    /// failure. Only for a token for which [`Acknowledger::parks`] has returned `true`; any other source treats it as delayed, or as
+    /// released.
+    Parked {
+        /// How long the message waits at least.
+        pause: Duration,
+        /// How often it was handled without success, in all deliveries together; 0 if it was only postponed. The source keeps the number
+        /// for [`Acknowledger::attempts`] until the message is done or has failed.
+        attempts: u32,
+    },
 }
 
 impl Outcome {
@@ -199,6 +210,25 @@ pub trait Acknowledger: Send + Sync + 'static {
         None
     }
 
+    /// Returns whether the source can [park](Outcome::Parked) the message of this token: keep it for `pause` together with its count of
+    /// attempts, so that both survive this process, and then deliver it again. Defaults to `false`.
+    ///
+    /// Called only for messages that are about to be parked ([`Retry::park_after`](crate::Retry::park_after)). After `false` the message
+    /// waits in memory. After `true` it is settled as parked soon, so the source must still be able to do it then.
+    fn parks(&self, token: &Self::Token, pause: Duration) -> bool {
+        let _ = (token, pause);
+        false
+    }
+
+    /// Returns how many attempts earlier deliveries of this message made: the number with which it was last [parked](Outcome::Parked).
+    /// Defaults to 0, which is also the number of a message that was never parked.
+    ///
+    /// Called only for messages that failed or were postponed, at each failure, and perhaps more than once.
+    fn attempts(&self, token: &Self::Token) -> u32 {
+        let _ = token;
+        0
+    }
+
     /// Returns the coordinates of the message of this token for logs (`orders[3]@88127`, a delivery tag, a message id), as a
     /// [`MessageInfo::new`]. Never its payload. Empty by default.
     ///
@@ -271,6 +301,14 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
 
     fn delay_max(&self, token: &Self::Token) -> Option<Duration> {
         A::delay_max(self, token)
+    }
+
+    fn parks(&self, token: &Self::Token, pause: Duration) -> bool {
+        A::parks(self, token, pause)
+    }
+
+    fn attempts(&self, token: &Self::Token) -> u32 {
+        A::attempts(self, token)
     }
 
     fn describe(&self, token: &Self::Token) -> MessageInfo {

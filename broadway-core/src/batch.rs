@@ -209,7 +209,7 @@ impl<T> Batch<T> {
     }
 
     /// Returns which attempt at these messages this is: 1 for the first, 2 after one failure that was [retried](crate::Retry), and so
-    /// on.
+    /// on. Messages that come back after they were [parked](crate::Retry::park_after) are in a new batch, whose first attempt is 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.info.attempt

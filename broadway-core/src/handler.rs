@@ -309,10 +309,12 @@ impl<In, Out> Failed<In, Out> {
         self.action
     }
 
-    /// Returns how often the message was tried in all, in `handle_message` and in batches: at least 1.
+    /// Returns how often the message was tried in all, in `handle_message` and in batches: at least 1. Attempts before it was
+    /// [parked](crate::Retry::park_after) count.
     pub fn attempts(&self) -> u32 {
         let (alone, in_batches) = self.message.failed_attempts();
-        alone.saturating_add(in_batches).max(1)
+        let here = alone.saturating_add(in_batches).max(1);
+        here.saturating_add(self.message.earlier_attempts())
     }
 
     /// Marks the failure as handled elsewhere, for instance by a confirmed dead letter. The message is reported to its source as done,

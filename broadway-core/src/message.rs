@@ -17,9 +17,11 @@ pub struct Message<T> {
 #[derive(Default)]
 pub(crate) struct Extras {
     pub(crate) ack_options: AckOptions,
-    /// How often `handle_message` failed on it.
+    /// How many attempts earlier deliveries made, as its source has counted them. Known once it has failed in this one.
+    pub(crate) earlier_attempts: u32,
+    /// How often `handle_message` failed on it, in this delivery.
     pub(crate) attempts: u32,
-    /// How often `handle_batch` failed on it.
+    /// How often `handle_batch` failed on it, in this delivery.
     pub(crate) batch_attempts: u32,
     /// What a circuit has found out about it, and which one: layers may have one each. Set while it is set aside.
     pub(crate) trial: Option<(CircuitId, CircuitTrial)>,
@@ -89,13 +91,32 @@ impl<T> Message<T> {
 
     /// Returns which attempt at this message this is: 1 for the first, 2 after one failure in `handle_message` that was
     /// [retried](crate::Retry), and so on. For the attempts of the broker, see [`Record::deliveries`].
+    ///
+    /// The attempts before a message was [parked](crate::Retry::park_after) at its source count from its first failure in this delivery
+    /// on. Until then this returns 1: the source is asked only about messages that fail.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        let failed = self.extras.as_ref().map_or(0, |extras| extras.attempts);
+        let failed = self.extras.as_ref().map_or(0, |extras| {
+            extras.earlier_attempts.saturating_add(extras.attempts)
+        });
         failed.saturating_add(1)
     }
 
-    /// How often a callback failed on it: in `handle_message`, and in batches.
+    /// How many attempts earlier deliveries made. Known once it has failed in this one.
+    pub(crate) fn earlier_attempts(&self) -> u32 {
+        let extras = self.extras.as_ref();
+        extras.map_or(0, |extras| extras.earlier_attempts)
+    }
+
+    /// The attempts that its source keeps while it is parked: of earlier deliveries, and of this one in `handle_message` or in batches,
+    /// whichever were more.
+    pub(crate) fn attempts_to_keep(&self) -> u32 {
+        let (alone, in_batches) = self.failed_attempts();
+        self.earlier_attempts()
+            .saturating_add(alone.max(in_batches))
+    }
+
+    /// How often a callback failed on it in this delivery: in `handle_message`, and in batches.
     pub(crate) fn failed_attempts(&self) -> (u32, u32) {
         let extras = self.extras.as_ref();
         extras.map_or((0, 0), |extras| (extras.attempts, extras.batch_attempts))

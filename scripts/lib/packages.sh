@@ -11,13 +11,15 @@ require_rust() {
     "rustup component add clippy"
 }
 
-# The packages that build the C libraries of the connectors.
+# The packages that build the C and C++ libraries of the connectors. `--all-features` builds RocksDB: it needs the C++ compiler of
+# build-essential, and libclang, by which bindgen reads its headers.
 require_build_packages() {
   local missing=()
   { command -v cc && command -v c++ && command -v make; } >/dev/null || missing+=(build-essential)
   command -v pkg-config >/dev/null || missing+=(pkg-config)
   has_library openssl || missing+=(libssl-dev)
   has_library zlib || missing+=(zlib1g-dev)
+  has_libclang || missing+=(libclang-dev)
   command -v curl >/dev/null || missing+=(curl)
   install_packages "${missing[@]}"
 }
@@ -40,6 +42,12 @@ require_broker_packages() {
 
 has_library() {
   command -v pkg-config >/dev/null && pkg-config --exists "$1"
+}
+
+# The file of the package for development, which brings clang's own headers. The library alone does not.
+has_libclang() {
+  [[ -n ${LIBCLANG_PATH:-} ]] || compgen -G '/usr/lib/llvm-*/lib/libclang.so' >/dev/null \
+    || compgen -G '/usr/lib*/libclang.so' >/dev/null
 }
 
 install_packages() {

@@ -1,33 +1,8 @@
 //! The errors of examples without a broker.
 
-use std::{env, net::TcpListener, path::PathBuf, process::Command};
+use std::{net::TcpListener, process::Command};
 
-/// Returns the program of an example. `cargo test --workspace` builds all examples first; builds it here if it is missing.
-fn program(example: &str) -> PathBuf {
-    let this = env::current_exe().unwrap();
-    let program = this
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join("examples")
-        .join(example);
-    if !program.exists() {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--locked",
-                "-p",
-                "broadway-examples",
-                "--all-features",
-            ])
-            .args(["--example", example])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success() && program.exists(), "{}", program.display());
-    }
-    program
-}
+use crate::program::program;
 
 /// Runs an example with a closed port, and returns its standard error.
 fn without_a_broker(example: &str) -> String {

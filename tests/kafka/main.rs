@@ -9,4 +9,6 @@ mod examples;
 mod killed;
 mod ledger;
 mod member;
+#[path = "../program.rs"]
+mod program;
 mod rebalanced;

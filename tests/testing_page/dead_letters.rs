@@ -1,12 +1,12 @@
 //! Dead letters, sent to a publisher that records them.
 
 use broadway::kafka::{KafkaRecord, testing::record};
-use broadway::testing::{Queue, RecordingPublisher};
+use broadway::testing::{MemoryQueue, RecordingPublisher};
 use broadway::{BoxError, DeadLetters, Message, Pipeline, handler_fn};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_fails_becomes_a_dead_letter() -> Result<(), BoxError> {
-    let (queue, publisher) = (Queue::<KafkaRecord>::new(), RecordingPublisher::new());
+    let (queue, publisher) = (MemoryQueue::<KafkaRecord>::new(), RecordingPublisher::new());
     queue.publish(record("not an order").topic("orders").offset(17));
     queue.end();
 

@@ -1,7 +1,7 @@
 //! A queue in memory, which delivers failed messages again.
 
 use broadway::kafka::{KafkaRecord, testing::record};
-use broadway::{BoxError, Message, Pipeline, Processors, Record, handler_fn, testing::Queue};
+use broadway::{BoxError, Message, Pipeline, Processors, Record, handler_fn, testing::MemoryQueue};
 
 fn parse(message: &mut Message<KafkaRecord>) -> Result<(), BoxError> {
     let _id: u64 = std::str::from_utf8(message.data().payload())?.parse()?;
@@ -10,7 +10,7 @@ fn parse(message: &mut Message<KafkaRecord>) -> Result<(), BoxError> {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_fails_is_given_up_after_three_deliveries() -> Result<(), BoxError> {
-    let queue = Queue::<KafkaRecord>::new().deliveries_max(3);
+    let queue = MemoryQueue::<KafkaRecord>::new().deliveries_max(3);
     let good = queue.publish(record("17").key("customer-4"));
     let bad = queue.publish(record("seventeen").key("customer-4"));
     queue.end();

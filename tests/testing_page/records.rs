@@ -1,6 +1,6 @@
 //! Records of each broker, made by hand.
 
-use broadway::{Record, kafka, pubsub, rabbitmq, sqs};
+use broadway::{Record, kafka, pubsub, queue, rabbitmq, sqs};
 
 #[test]
 fn records_have_what_a_handler_reads() {
@@ -42,4 +42,11 @@ fn records_have_what_a_handler_reads() {
         .build();
     assert_eq!(order.ordering_key(), Some("customer-4"));
     assert_eq!(order.delivery_attempt(), Some(2));
+
+    let order = queue::testing::record("{}")
+        .topic("orders")
+        .key("customer-4")
+        .deliveries(2)
+        .build();
+    assert_eq!((order.topic(), order.deliveries()), ("orders", Some(2)));
 }

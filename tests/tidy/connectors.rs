@@ -7,7 +7,7 @@ use crate::{
     source::{root, sources},
 };
 
-const CONNECTORS: [&str; 4] = ["kafka", "pubsub", "rabbitmq", "sqs"];
+const CONNECTORS: [&str; 5] = ["kafka", "pubsub", "queue", "rabbitmq", "sqs"];
 
 /// Files of every connector, below `src/`. A connector has further files for its broker.
 const COMMON_FILES: [&str; 13] = [

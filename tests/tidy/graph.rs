@@ -45,7 +45,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The number that README states for its first command.
 const FIRST_COMMAND_MAX: usize = 36;
 
-/// The feature of a broker: its client, and the only crates in other languages that it may compile.
+/// The feature of a broker, or of the embedded queue: its client or store, and the only crates in other languages that it may compile.
 struct Connector {
     feature: &'static str,
     client: &'static str,
@@ -53,7 +53,7 @@ struct Connector {
     crates_max: usize,
 }
 
-const CONNECTORS: [Connector; 4] = [
+const CONNECTORS: [Connector; 5] = [
     Connector {
         feature: "kafka",
         client: "rdkafka",
@@ -77,6 +77,12 @@ const CONNECTORS: [Connector; 4] = [
         client: "google-cloud-pubsub",
         foreign: &["aws-lc-rs", "aws-lc-sys", "cc", "cmake"],
         crates_max: 200,
+    },
+    Connector {
+        feature: "queue",
+        client: "fjall",
+        foreign: &[],
+        crates_max: 80,
     },
 ];
 
@@ -114,6 +120,8 @@ fn foreign(crates: &BTreeSet<String>) -> Vec<&str> {
     const BUILDERS: [&str; 6] = ["cc", "cmake", "bindgen", "ring", "openssl", "autotools"];
     let names = crates.iter().map(String::as_str);
     names
+        // Declarations in Rust, which are built from nothing else.
+        .filter(|name| *name != "linux-raw-sys")
         .filter(|name| {
             name.ends_with("-sys") || name.starts_with("aws-lc") || BUILDERS.contains(name)
         })

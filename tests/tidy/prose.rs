@@ -119,7 +119,7 @@ fn names_a_file(code: &str) -> bool {
 
 fn exists(path: &str) -> bool {
     let path = path.replace("<name>", "X");
-    let mut connectors = ["kafka", "pubsub", "rabbitmq", "sqs"].iter();
+    let mut connectors = ["kafka", "pubsub", "queue", "rabbitmq", "sqs"].iter();
     match path.split_once("/X/") {
         Some((before, after)) => {
             connectors.all(|name| root().join(before).join(name).join(after).exists())

@@ -15,20 +15,22 @@ use crate::{
 };
 
 /// The crates that the facade shows to a user, by the name in paths and the folder.
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("broadway_core", "broadway-core/src/"),
     ("broadway_kafka", "connectors/kafka/src/"),
     ("broadway_pubsub", "connectors/pubsub/src/"),
+    ("broadway_queue", "connectors/queue/src/"),
     ("broadway_rabbitmq", "connectors/rabbitmq/src/"),
     ("broadway_sqs", "connectors/sqs/src/"),
 ];
 
-/// Names that every connector repeats for the same role, so that a program moves from one broker to another by changing a path.
-const REPEATED_BY_CONNECTORS: [&str; 5] = [
+/// Names that connectors repeat for the same role, so that a program moves from one broker to another by changing a path.
+const REPEATED_BY_CONNECTORS: [&str; 6] = [
     "AckOptions",
     "OnFailure",
     "OnSuccess",
     "RecordBuilder",
+    "StartOffset",
     "Token",
 ];
 

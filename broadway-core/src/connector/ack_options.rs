@@ -77,6 +77,14 @@ pub enum AckChoice<S, F> {
     Release,
     /// It was [delayed](Outcome::Delayed): make it available to other consumers after this time.
     Delay(Duration),
+    /// It was [parked](Outcome::Parked): as `Delay`, and keep the number of attempts with it. Only for a source whose
+    /// [`parks`](crate::Acknowledger::parks) returns `true`.
+    Park {
+        /// How long it waits at least.
+        pause: Duration,
+        /// How often it was handled without success, for [`attempts`](crate::Acknowledger::attempts).
+        attempts: u32,
+    },
 }
 
 impl<S: Copy + 'static, F: Copy + 'static> AckPolicy<S, F> {
@@ -89,6 +97,7 @@ impl<S: Copy + 'static, F: Copy + 'static> AckPolicy<S, F> {
             Outcome::Failed(_) => AckChoice::Failure(own.on_failure.unwrap_or(self.on_failure)),
             Outcome::Released => AckChoice::Release,
             Outcome::Delayed(time) => AckChoice::Delay(time),
+            Outcome::Parked { pause, attempts } => AckChoice::Park { pause, attempts },
         }
     }
 }
@@ -115,6 +124,9 @@ mod tests {
         assert_eq!(choose(Outcome::Released), AckChoice::Release);
         let minute = Duration::from_secs(60);
         assert_eq!(choose(Outcome::Delayed(minute)), AckChoice::Delay(minute));
+        let (pause, attempts) = (minute, 3);
+        let parked = choose(Outcome::Parked { pause, attempts });
+        assert_eq!(parked, AckChoice::Park { pause, attempts });
     }
 
     #[test]

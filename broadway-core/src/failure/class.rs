@@ -228,7 +228,8 @@ pub fn poison(error: impl Into<BoxError>) -> BoxError {
 /// Asks for the message again after `delay`, without counting as a failure or as an attempt: `Err(postpone(delay))`.
 ///
 /// The message keeps its place in the order of its key. It waits as a message that is retried does, under the same limits, also in a
-/// pipeline that retries nothing. Not for `handle_batch`, where it counts as a transient failure.
+/// pipeline that retries nothing. Not for `handle_batch`, where it counts as a transient failure. With
+/// [`Retry::park_after`](crate::Retry::park_after) it may wait at its source instead, and then loses its place.
 #[must_use]
 pub fn postpone(delay: Duration) -> BoxError {
     let error = ClassifiedError::transient("postponed by its handler").retry_after(delay);

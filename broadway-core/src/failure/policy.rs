@@ -42,6 +42,12 @@ impl FailurePolicy {
         self.retry.as_ref()
     }
 
+    /// Whether a retry with this pause waits at its source, if that can park it.
+    pub(crate) fn parks(&self, pause: Duration) -> bool {
+        let park_after = self.retry.as_ref().and_then(|retry| retry.park_after);
+        park_after.is_some_and(|shortest| pause >= shortest)
+    }
+
     /// Decides about a message that has been handled `attempts` times, `elapsed` after its delivery.
     pub(crate) fn decide(
         &self,
@@ -157,6 +163,23 @@ mod tests {
         let panic = Reason::panic(Callback::HandleMessage, Box::new("boom"));
         let verdict = policy.decide(&panic, 1, Duration::ZERO, u64::MAX);
         assert_eq!(verdict, end);
+    }
+
+    #[test]
+    fn pauses_from_park_after_on_are_parked() {
+        let parks = |retry: Retry| {
+            [SECOND / 2, SECOND, 2 * SECOND].map(|pause| retry.clone().then_reject().parks(pause))
+        };
+        assert_eq!(parks(Retry::fixed(SECOND)), [false; 3]);
+        assert_eq!(
+            parks(Retry::fixed(SECOND).park_after(SECOND)),
+            [false, true, true]
+        );
+        assert_eq!(
+            parks(Retry::fixed(SECOND).park_after(Duration::ZERO)),
+            [true; 3]
+        );
+        assert!(!FailurePolicy::default().parks(Duration::MAX));
     }
 
     #[test]

@@ -25,6 +25,8 @@ use crate::{error::Reason, machine::retry::RetrySchedule, rate_limit::RateLimit}
 pub struct Retry {
     pub(crate) schedule: RetrySchedule,
     pub(crate) budget: Option<RateLimit>,
+    /// From which pause on a retry waits at its source. `None`: it waits in memory.
+    pub(super) park_after: Option<Duration>,
     pub(super) condition: Option<Condition>,
 }
 
@@ -47,32 +49,66 @@ impl Retry {
         Self {
             schedule,
             budget: None,
+            park_after: None,
             condition: None,
         }
     }
 
     /// Sets how often a message is handled in all, the first time included: at least 1. Defaults to 5. [`u32::MAX`] means without limit.
     ///
-    /// Attempts in `handle_message` and in batches count separately. They are attempts of this process: for deliveries by the broker, see
-    /// [`Record::deliveries`](crate::Record::deliveries).
+    /// Attempts in `handle_message` and in batches count separately. They are attempts of this process, and those before the message was
+    /// [parked](Self::park_after): for deliveries by the broker, see [`Record::deliveries`](crate::Record::deliveries).
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.schedule.attempts_max = attempts;
         self
     }
 
-    /// Sets how long after its delivery a message is still retried. An attempt that would begin later is not made. Defaults to no
-    /// limit, [`Duration::MAX`].
+    /// Sets how long after its delivery a message is still retried. An attempt that would begin later is not made. Each delivery counts
+    /// anew, so the limit does not span the pauses of [parked](Self::park_after) messages. Defaults to no limit, [`Duration::MAX`].
     pub const fn total_time(mut self, time: Duration) -> Self {
         self.schedule.total_max = time;
         self
     }
 
     /// Limits how often `handle_message` is called again, for all messages together, and separately how often each batcher handles a batch
-    /// again, where a batch counts as one. Beyond the limit, retries wait longer: none is given up. Defaults to no limit.
+    /// again, where a batch counts as one. Beyond the limit, retries wait longer: none is given up. Retries that were
+    /// [parked](Self::park_after) do not count. Defaults to no limit.
     ///
     /// It protects a service that comes back from all messages that wait for it.
     pub const fn budget(mut self, limit: RateLimit) -> Self {
         self.budget = Some(limit);
+        self
+    }
+
+    /// Lets a retry whose pause is at least `pause` wait at its source instead of in memory, if the source can *park* it
+    /// ([`Acknowledger::parks`](crate::Acknowledger::parks)): keep it for the pause, with its count of attempts. The retry then survives a
+    /// restart of the process, takes no room in memory, and a drain does not wait for it. [`Duration::ZERO`] parks all retries. Defaults to
+    /// none: all wait in memory, up to [`Pipeline::waiting_max`](crate::Pipeline::waiting_max).
+    ///
+    /// - **A source that cannot park** a message keeps nothing: the message waits in memory as without this option. So does a message that
+    ///   was pushed, or acknowledged with `ack_now`, and a part of a [split](crate::source::SourceExt::split) message.
+    /// - **Order.** A parked message loses its place in the order of its key: later messages of its key go on, and it comes back behind them,
+    ///   unless the source itself holds them back.
+    /// - **Attempts** of all deliveries count together, so [`attempts`](Self::attempts) limits them also across restarts.
+    /// - **A batch** is parked if all of its messages can be, and waits in memory otherwise. Its messages come back one by one and pass
+    ///   `handle_message` again. The source keeps one number for a message: its attempts in `handle_message` or in batches, whichever are more.
+    /// - **Postponed** messages ([`postpone`](crate::postpone), and layers that use it) are parked by the same rule. Their attempts stay as
+    ///   they are.
+    ///
+    /// A parked message counts as `delayed` in [`Totals`](crate::pipeline::Totals).
+    ///
+    /// ```
+    /// use broadway_core::Retry;
+    /// use std::time::Duration;
+    ///
+    /// // Pauses below a minute pass in memory, longer ones at the source.
+    /// let retry = Retry::exponential(Duration::from_secs(1), Duration::from_secs(3_600))
+    ///     .attempts(20)
+    ///     .park_after(Duration::from_secs(60));
+    /// # let _ = retry;
+    /// ```
+    pub const fn park_after(mut self, pause: Duration) -> Self {
+        self.park_after = Some(pause);
         self
     }
 
@@ -108,6 +144,7 @@ impl fmt::Debug for Retry {
         f.debug_struct("Retry")
             .field("schedule", &self.schedule)
             .field("budget", &self.budget)
+            .field("park_after", &self.park_after)
             .field("condition", &self.condition.is_some())
             .finish()
     }

@@ -40,7 +40,8 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 ///
 /// **Copies in flight together:** while a message is in flight in this process, a second one with its id is [postponed](crate::postpone), and
 /// tried again every 100 ms. It is skipped when the first has succeeded, and handled when the first has failed. After a minute it is handled
-/// in any case: the first may have been released without a result.
+/// in any case: the first may have been released without a result. A message whose batch was [parked](crate::Retry::park_after) comes back as
+/// such a second one, so it waits until a minute has passed since its first attempt.
 ///
 /// **The store** is in memory by default ([`RecentIds`]): the last 100,000 ids, for up to 10 minutes. [`store`](Self::store) sets another.
 /// It is asked once per chunk, and again for a message that is retried. If it fails, the messages that it was asked for fail with a transient

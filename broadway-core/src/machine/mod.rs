@@ -31,11 +31,13 @@
 //! - [`stop_signals`]: what a signal requests.
 //! - [`empty_deliveries`]: how long to wait after a producer returned no messages.
 //! - [`stall_detector`]: whether a worker has been inside one call for too long.
+//! - [`bit_ring`]: a sliding set of numbers.
 //! - [`offsets`] and [`partitions`]: which offset of a log may be committed when messages are settled out of order.
 
 pub mod autoscale;
 pub mod batch_demand;
 pub mod batcher;
+pub mod bit_ring;
 pub mod buffer;
 pub mod chunk_size;
 pub mod circuit;

@@ -16,13 +16,12 @@
 //! read on. Offsets are 0 to `i64::MAX - 1`. The rule (the contiguous prefix of *delivered* offsets) comes from
 //! `broadway_kafka`'s `acknowledger.ex`; the ring is our own.
 
-mod bit_ring;
 mod error;
 mod runs;
 
-use self::bit_ring::BitRing;
 pub use self::error::{DeliverError, SettleError};
 use self::runs::OffsetRuns;
+use super::bit_ring::BitRing;
 
 /// How a delivered message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -292,7 +292,8 @@ where
     }
 }
 
-/// Moves messages that are to be handled again into the queue of those that wait, or back to their source if that queue is full.
+/// Moves messages that are to be handled again into the queue of those that wait, or back to their source if they wait there, or if that
+/// queue is full.
 async fn queue_retries<S, H>(
     results: &mut ChunkResults<S, H>,
     queue: &RetryQueue<SlotOf<S>>,
@@ -302,11 +303,13 @@ async fn queue_retries<S, H>(
     H: Handler,
 {
     for (slot, pause) in results.take_retries() {
+        let key_hash = slot.key_hash();
         match results.keep_for_retry(slot, pause, &queue.room).await {
             Some((slot, room)) => queue.push(slot, room, pause),
             None => {
                 results.flush_delayed().await;
-                detached.complete(std::iter::once(None));
+                // After it is settled. A message that is parked may have a key, which is free now.
+                detached.complete(std::iter::once(key_hash));
             }
         }
     }

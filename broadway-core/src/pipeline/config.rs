@@ -210,7 +210,7 @@ where
     /// For another destination, or other pauses while the publisher is out, wrap the handler yourself: [`DeadLetters::of`].
     ///
     /// ```
-    /// use broadway_core::{Message, NoAckOptions, Pipeline, Record, Retry, handler_fn, testing::{Queue, RecordingPublisher}};
+    /// use broadway_core::{Message, NoAckOptions, Pipeline, Record, Retry, handler_fn, testing::{MemoryQueue, RecordingPublisher}};
     /// use std::time::Duration;
     ///
     /// struct Order;
@@ -221,7 +221,7 @@ where
     /// }
     ///
     /// # async fn run() -> Result<(), broadway_core::BoxError> {
-    /// # let queue = Queue::new();
+    /// # let queue = MemoryQueue::new();
     /// # queue.publish(|_| Order);
     /// # queue.end();
     /// # let source = queue.source();

@@ -72,6 +72,40 @@ pub(super) fn delays<A: Acknowledger>(
     max.is_some_and(|max| pause <= max)
 }
 
+/// Whether a retry with this pause waits at its source: the policy asks for it, and the source can park the message.
+pub(super) fn parks<A: Acknowledger>(
+    acker: &mut Acker<A>,
+    policy: &FailurePolicy,
+    pending: &PendingAck<A::Token>,
+    pause: Duration,
+) -> bool {
+    let AckTarget::Source(token) = &pending.target else {
+        return false;
+    };
+    if !policy.parks(pause) {
+        return false;
+    }
+    let entry = acker.acknowledger(pending.ack_ref.acknowledger());
+    guarded(|| entry.acknowledger.parks(token, pause)).unwrap_or(false)
+}
+
+/// Adds the attempts that earlier deliveries made to a message that failed: only its source knows them.
+#[cold]
+pub(super) fn add_earlier_attempts<T, A: Acknowledger>(
+    acker: &mut Acker<A>,
+    tracked: &mut TrackedMessage<T, A::Token>,
+) {
+    let TrackedMessage { message, pending } = tracked;
+    let AckTarget::Source(token) = &pending.target else {
+        return;
+    };
+    let entry = acker.acknowledger(pending.ack_ref.acknowledger());
+    let earlier = guarded(|| entry.acknowledger.attempts(token)).unwrap_or(0);
+    if earlier > 0 {
+        message.extras().earlier_attempts = earlier;
+    }
+}
+
 /// Calls `handle_failed` with the failures, and adds them to the acker: as resolved those that it has resolved, as failed all
 /// others, even if it panics.
 pub(super) async fn handle_failed<H: Handler, A: Acknowledger>(

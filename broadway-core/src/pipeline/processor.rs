@@ -321,8 +321,8 @@ pub(super) async fn prepare<H: Handler, K: Send>(
     }
 }
 
-/// Moves the messages of a chunk that are to be handled again into the queue of those that wait, or back to their source if that queue is
-/// full. Called when the others of the chunk are settled and pushed.
+/// Moves the messages of a chunk that are to be handled again into the queue of those that wait, or back to their source if they wait
+/// there, or if that queue is full. Called when the others of the chunk are settled and pushed.
 async fn queue_retries<S, H>(
     results: &mut ChunkResults<S, H>,
     inlet: &mut ProcessorInlet<S>,

@@ -30,7 +30,8 @@ pub struct Totals {
     /// Released without being handled: another consumer owns them now, or the topology drained and their source delivers them
     /// again.
     pub released: u64,
-    /// Not handled: their source keeps them for a time, and then delivers them again.
+    /// Not handled, or handled without success and [parked](crate::Retry::park_after): their source keeps them for a time, and then delivers
+    /// them again.
     pub delayed: u64,
 }
 
@@ -60,7 +61,7 @@ impl OutcomeCounts {
             Outcome::Done => self.done += 1,
             Outcome::Failed(_) => self.failed += 1,
             Outcome::Released => self.released += 1,
-            Outcome::Delayed(_) => self.delayed += 1,
+            Outcome::Delayed(_) | Outcome::Parked { .. } => self.delayed += 1,
         }
     }
 

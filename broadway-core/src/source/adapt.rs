@@ -66,7 +66,8 @@ pub trait SourceExt: Source + Sized {
     /// A source that delivers a failed or released item again delivers all of it: parts that were done come again. With
     /// [`dead_letters`](crate::Pipeline::dead_letters) a failed part alone becomes a dead letter, and counts as done. After a part was
     /// released, parts of the same item that no handler has begun are released, too. Retries wait in the pipeline, never at the source:
-    /// [`Acknowledger::delay_max`](crate::Acknowledger::delay_max) is `None`. [Options](crate::Message::configure_ack) come from a part whose outcome counts.
+    /// [`Acknowledger::delay_max`](crate::Acknowledger::delay_max) is `None`, and [`Acknowledger::parks`](crate::Acknowledger::parks) `false`.
+    /// [Options](crate::Message::configure_ack) come from a part whose outcome counts.
     ///
     /// # Draining
     ///

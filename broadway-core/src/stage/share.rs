@@ -32,7 +32,8 @@ struct SharedSettlement {
     failed: OnceLock<Reason>,
     /// Whether a share was released.
     released: AtomicBool,
-    /// The longest delay of a share, in nanoseconds, plus 1; 0 if none was delayed.
+    /// The longest delay of a share, in nanoseconds, plus 1; 0 if none was delayed. A share that was parked counts as delayed: the attempts
+    /// of one consumer are not attempts of the others.
     delayed: AtomicU64,
     /// Never locked: the mutex only makes the function `Sync`.
     settle: Mutex<SettleFn>,
@@ -78,7 +79,7 @@ impl Share {
                 let _ = settlement.failed.set(reason);
             }
             Outcome::Released => settlement.released.store(true, Relaxed),
-            Outcome::Delayed(time) => {
+            Outcome::Delayed(time) | Outcome::Parked { pause: time, .. } => {
                 let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
                 settlement
                     .delayed

@@ -14,7 +14,8 @@ use crate::{
 ///
 /// Each clone is another share. When the last share is settled, the function that the event was made with is called, once, with the
 /// worst outcome of all shares: [`Done`](Outcome::Done) if all were done; [`Failed`](Outcome::Failed), with the first reason, if any
-/// failed; [`Delayed`](Outcome::Delayed), by the longest delay, if any was delayed and none failed; [`Released`](Outcome::Released) if any
+/// failed; [`Delayed`](Outcome::Delayed), by the longest delay, if any was delayed or
+/// [parked](Outcome::Parked) and none failed; [`Released`](Outcome::Released) if any
 /// was released and no other was worse. A share that is dropped unsettled counts as failed: an
 /// event that a consumer holds when it panics, one that a full buffer or a dispatcher discards, one that is buffered when the program
 /// ends. So an event is acknowledged only if all its consumers are done with it.

@@ -4,7 +4,7 @@
 //!   the feed finds messages that are settled twice or never, and can make messages stale. If you only need to put
 //!   messages into a pipeline, use [`Topology::push`](crate::Topology::push) with
 //!   [`source::idle`](crate::source::idle).
-//! - [`Queue`] is an in-memory queue of records that behaves as a broker does: failed messages are delivered again, a
+//! - [`MemoryQueue`] is an in-memory queue of records that behaves as a broker does: failed messages are delivered again, a
 //!   limited number of times, and the queue records how each message ended. The connectors' `testing` modules build
 //!   records for it.
 //! - [`Recorder`] is an observer of pipelines and stages that records events and waits for them.
@@ -73,7 +73,10 @@ pub use manual_source::{ManualAcknowledger, ManualProducer, ManualSource, manual
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub use proxy::Proxy;
-pub use queue::{MakeRecord, Queue, QueueAcknowledger, QueueEnd, QueueProducer, QueueSource};
+pub use queue::{
+    MakeRecord, MemoryQueue, MemoryQueueAcknowledger, MemoryQueueProducer, MemoryQueueSource,
+    QueueEnd,
+};
 pub use reader::{Reader, Received};
 pub use recorder::{RecordedEvent, Recorder};
 pub use recording_publisher::RecordingPublisher;

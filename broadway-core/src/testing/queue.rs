@@ -1,4 +1,4 @@
-//! [`Queue`]: an in-memory queue that treats records as a broker does.
+//! [`MemoryQueue`]: an in-memory queue that treats records as a broker does.
 
 mod source;
 
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::{Collector, Feed, ManualSource, manual_source};
 use crate::{ack::Outcome, engine::spawn, message::Record};
 
-pub use source::{QueueAcknowledger, QueueProducer, QueueSource};
+pub use source::{MemoryQueueAcknowledger, MemoryQueueProducer, MemoryQueueSource};
 
 /// The default number of deliveries of a message.
 const DELIVERIES_MAX: u32 = 5;
@@ -53,14 +53,16 @@ where
 /// Messages are delivered in the order of publication. A message that fails or is released is delivered again, behind
 /// the waiting messages, until it was delivered [`deliveries_max`](Self::deliveries_max) times; then it is given up, as
 /// with a redrive policy. A [delayed](Outcome::Delayed) message is delivered again after its delay, which tests that pause the clock of
-/// tokio do not wait for; that delivery counts as well. With [`ordered`](Self::ordered), a message is delivered only when all earlier messages of its
+/// tokio do not wait for; that delivery counts as well. A [parked](Outcome::Parked) message is delivered again after its pause, also to
+/// another pipeline, and keeps its count of attempts until it fails; a delivery that ended in this way does not count, since the
+/// pipeline limits the attempts. With [`ordered`](Self::ordered), a message is delivered only when all earlier messages of its
 /// key have ended, as in a FIFO queue.
 ///
 /// A message that [`DeadLetters`](crate::DeadLetters) has sent counts as acknowledged, as at a broker; the dead letter
 /// is in the [`RecordingPublisher`](super::RecordingPublisher). Nothing else here waits for time to pass.
 ///
 /// ```
-/// use broadway_core::{Message, NoAckOptions, Pipeline, Record, handler_fn, testing::{QueueEnd, Queue}};
+/// use broadway_core::{Message, NoAckOptions, Pipeline, Record, handler_fn, testing::{QueueEnd, MemoryQueue}};
 ///
 /// struct Order { text: &'static str, delivery: u32 }
 ///
@@ -73,7 +75,7 @@ where
 /// }
 ///
 /// # async fn run() -> Result<(), broadway_core::BoxError> {
-/// let queue = Queue::new();
+/// let queue = MemoryQueue::new();
 /// queue.publish(|delivery| Order { text: "fails once", delivery });
 /// queue.publish(|delivery| Order { text: "fails always", delivery });
 /// queue.end();
@@ -91,11 +93,11 @@ where
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
-pub struct Queue<R: Record> {
+pub struct MemoryQueue<R: Record> {
     shared: Arc<QueueShared<R>>,
 }
 
-/// How a message of a [`Queue`] ended.
+/// How a message of a [`MemoryQueue`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueEnd {
@@ -131,10 +133,14 @@ struct QueuedMessage<R> {
     key: Option<Vec<u8>>,
     outcomes: Vec<Outcome>,
     deliveries: u32,
+    /// How many of the deliveries were parked.
+    parked: u32,
+    /// With how many attempts it was parked last, until it fails.
+    attempts: u32,
     end: Option<QueueEnd>,
 }
 
-impl<R: Record> Queue<R> {
+impl<R: Record> MemoryQueue<R> {
     /// Creates an empty queue.
     #[must_use]
     pub fn new() -> Self {
@@ -157,7 +163,8 @@ impl<R: Record> Queue<R> {
         }
     }
 
-    /// Sets how often a message is delivered before it is given up. Defaults to 5; 0 counts as 1.
+    /// Sets how often a message is delivered before it is given up. Defaults to 5; 0 counts as 1. Deliveries that were
+    /// [parked](Outcome::Parked) do not count.
     #[must_use]
     pub fn deliveries_max(self, deliveries: u32) -> Self {
         self.shared.lock().deliveries_max = deliveries.max(1);
@@ -185,8 +192,8 @@ impl<R: Record> Queue<R> {
     }
 
     /// Returns the source, for a pipeline. Several pipelines, and several producers of one, share the messages.
-    pub fn source(&self) -> QueueSource<R> {
-        QueueSource {
+    pub fn source(&self) -> MemoryQueueSource<R> {
+        MemoryQueueSource {
             shared: Arc::clone(&self.shared),
         }
     }
@@ -208,6 +215,8 @@ impl<R: Record> Queue<R> {
             key: key.clone(),
             outcomes: Vec::new(),
             deliveries: 0,
+            parked: 0,
+            attempts: 0,
             end: None,
         });
         if let Some(key) = key.filter(|_| state.ordered) {
@@ -351,12 +360,9 @@ impl<R: Record> QueueShared<R> {
         let deliveries_max = state.deliveries_max;
         let message = &mut state.messages[number];
         let is_done = outcome.is_done();
-        let delay = match outcome {
-            Outcome::Delayed(delay) => Some(delay),
-            _ => None,
-        };
+        let delay = message.pause_after(&outcome);
         message.outcomes.push(outcome);
-        if !is_done && message.deliveries < deliveries_max {
+        if !is_done && message.deliveries - message.parked < deliveries_max {
             return match delay {
                 Some(delay) => self.deliver_after(number, delay),
                 None => self.deliver(&mut state, number, None),
@@ -377,6 +383,26 @@ impl<R: Record> QueueShared<R> {
     fn end_if_over(&self, state: &QueueState<R>) {
         if state.is_closed && state.messages.iter().all(|message| message.end.is_some()) {
             self.feed.end();
+        }
+    }
+}
+
+impl<R> QueuedMessage<R> {
+    /// Notes with how many attempts it was parked. Returns after how long it is delivered again, if it waits.
+    fn pause_after(&mut self, outcome: &Outcome) -> Option<Duration> {
+        match *outcome {
+            Outcome::Delayed(delay) => Some(delay),
+            Outcome::Parked { pause, attempts } => {
+                self.parked += 1;
+                self.attempts = attempts;
+                Some(pause)
+            }
+            Outcome::Failed(_) => {
+                // The next delivery begins anew, as with any message that failed.
+                self.attempts = 0;
+                None
+            }
+            Outcome::Done | Outcome::Released => None,
         }
     }
 }
@@ -408,7 +434,7 @@ impl<R> QueueState<R> {
     }
 }
 
-impl<R: Record> Clone for Queue<R> {
+impl<R: Record> Clone for MemoryQueue<R> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -416,16 +442,16 @@ impl<R: Record> Clone for Queue<R> {
     }
 }
 
-impl<R: Record> Default for Queue<R> {
+impl<R: Record> Default for MemoryQueue<R> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<R: Record> fmt::Debug for Queue<R> {
+impl<R: Record> fmt::Debug for MemoryQueue<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.shared.lock();
-        f.debug_struct("Queue")
+        f.debug_struct("MemoryQueue")
             .field("published", &state.messages.len())
             .field("left", &state.ended(None).len())
             .finish_non_exhaustive()

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use broadway_core::{
     BoxError, Handler, Header, HeaderValue, Message, Next, NoAckOptions, NoBatcher, Outgoing,
-    Record, testing::Queue,
+    Record, testing::MemoryQueue,
 };
 
 /// A record with any bytes. Cloned for each delivery.
@@ -97,8 +97,8 @@ impl Handler for Failing {
 }
 
 /// A queue with these records, which delivers each up to 50 times.
-pub(crate) fn queue(records: impl IntoIterator<Item = Stored>) -> Queue<Stored> {
-    let queue = Queue::new().deliveries_max(50);
+pub(crate) fn queue(records: impl IntoIterator<Item = Stored>) -> MemoryQueue<Stored> {
+    let queue = MemoryQueue::new().deliveries_max(50);
     for record in records {
         queue.publish(move |_: u32| record.clone());
     }

@@ -94,7 +94,7 @@ async fn a_second_replay_sends_the_same_ids() {
 /// Checks, when a message is sent, that its letter is not settled.
 #[derive(Clone)]
 struct Watching {
-    queue: broadway_core::testing::Queue<Stored>,
+    queue: broadway_core::testing::MemoryQueue<Stored>,
     sent: Collector<usize>,
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use broadway_core::{
     Batching, Callback, DeadLetters, OnDrain, Pipeline, Processors, Topology,
-    testing::{Fault, Queue},
+    testing::{Fault, MemoryQueue},
 };
 
 use crate::{
@@ -34,7 +34,7 @@ struct Run {
     plan: Arc<Plan>,
     ledger: Arc<Ledger>,
     letters: Letters,
-    queue: Queue<Order>,
+    queue: MemoryQueue<Order>,
     published: u64,
     figures: Figures,
 }
@@ -49,7 +49,7 @@ impl Run {
             plan,
             ledger,
             dice,
-            queue: Queue::new().deliveries_max(u32::MAX),
+            queue: MemoryQueue::new().deliveries_max(u32::MAX),
             published: 0,
             figures: Figures::default(),
         }

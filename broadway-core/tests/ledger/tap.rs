@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use broadway_core::{
     Acknowledger, BoxError, Header, NoAckOptions, Outcome, Record, Settled,
     source::{Delivery, OpenContext, Produced, Source, SourceProducer},
-    testing::{FeedToken, QueueAcknowledger, QueueProducer, QueueSource},
+    testing::{FeedToken, MemoryQueueAcknowledger, MemoryQueueProducer, MemoryQueueSource},
 };
 
 use crate::ledger::{Ledger, Settlement, What};
@@ -52,7 +52,7 @@ impl Record for Order {
 }
 
 pub(crate) struct Tap {
-    pub(crate) inner: QueueSource<Order>,
+    pub(crate) inner: MemoryQueueSource<Order>,
     pub(crate) ledger: Arc<Ledger>,
     /// Whether a settlement takes a while to get to the queue, in which a kill may lose it.
     pub(crate) is_slow: bool,
@@ -76,7 +76,7 @@ impl Source for Tap {
 }
 
 pub(crate) struct TapProducer {
-    inner: QueueProducer<Order>,
+    inner: MemoryQueueProducer<Order>,
     acknowledger: Arc<TapAcknowledger>,
 }
 
@@ -113,7 +113,7 @@ impl SourceProducer for TapProducer {
 }
 
 pub(crate) struct TapAcknowledger {
-    inner: Arc<QueueAcknowledger<Order>>,
+    inner: Arc<MemoryQueueAcknowledger<Order>>,
     ledger: Arc<Ledger>,
     is_slow: bool,
 }

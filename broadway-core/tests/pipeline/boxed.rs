@@ -213,6 +213,10 @@ impl Acknowledger for Texts {
                 Outcome::Done => "done",
                 Outcome::Failed(_) => "failed",
                 Outcome::Delayed(SECOND) => "delayed by a second",
+                Outcome::Parked {
+                    pause: SECOND,
+                    attempts: 3,
+                } => "parked after 3 attempts",
                 _ => "released",
             };
             let options = one.options().copied();
@@ -235,6 +239,14 @@ impl Acknowledger for Texts {
 
     fn delay_max(&self, token: &String) -> Option<Duration> {
         token.ends_with('5').then_some(SECOND)
+    }
+
+    fn parks(&self, token: &String, pause: Duration) -> bool {
+        token.ends_with('6') && pause == SECOND
+    }
+
+    fn attempts(&self, token: &String) -> u32 {
+        u32::from(token.ends_with('7'))
     }
 
     fn describe(&self, token: &String) -> MessageInfo {
@@ -260,12 +272,12 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (1..20_usize).prop_map(Action::Produce),
-        (0..40_usize, 1..20_usize, 0..5_u8).prop_map(|(from, n, end)| Action::Settle(from, n, end)),
+        (0..40_usize, 1..20_usize, 0..6_u8).prop_map(|(from, n, end)| Action::Settle(from, n, end)),
     ]
 }
 
 /// The end of messages that are settled with `settle_done`.
-const SETTLED_AS_DONE: u8 = 4;
+const SETTLED_AS_DONE: u8 = 5;
 
 fn outcome(end: u8) -> (Outcome, &'static str) {
     match end {
@@ -275,6 +287,11 @@ fn outcome(end: u8) -> (Outcome, &'static str) {
             (Outcome::Failed(reason), "failed")
         }
         2 => (Outcome::Delayed(SECOND), "delayed by a second"),
+        3 => {
+            let (pause, attempts) = (SECOND, 3);
+            let parked = Outcome::Parked { pause, attempts };
+            (parked, "parked after 3 attempts")
+        }
         _ => (Outcome::Released, "released"),
     }
 }
@@ -342,6 +359,9 @@ proptest! {
                 prop_assert_eq!(acknowledger.redelivers(token), number % 10 == 4);
                 let delay_max = (number % 10 == 5).then_some(SECOND);
                 prop_assert_eq!(acknowledger.delay_max(token), delay_max);
+                prop_assert_eq!(acknowledger.parks(token, SECOND), number % 10 == 6);
+                prop_assert!(!acknowledger.parks(token, Duration::ZERO));
+                prop_assert_eq!(acknowledger.attempts(token), u32::from(number % 10 == 7));
             }
         }
         prop_assert_eq!(texts.ends.all(), expected);

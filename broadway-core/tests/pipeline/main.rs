@@ -34,6 +34,7 @@ mod logs;
 mod numbers;
 mod order;
 mod outcomes;
+mod parking;
 mod processors;
 mod producers;
 mod publishing;

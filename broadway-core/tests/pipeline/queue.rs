@@ -6,7 +6,7 @@ use broadway_core::{
     Acknowledger, Callback, DeadLetters, Message, NoAckOptions, Outcome, Pipeline, Processors,
     Record, handler_fn,
     testing::{
-        Collector, Fault, Queue, QueueEnd, Reader, RecordingPublisher, assert_order_per_key,
+        Collector, Fault, MemoryQueue, QueueEnd, Reader, RecordingPublisher, assert_order_per_key,
     },
 };
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ fn letter(
 
 #[tokio::test(start_paused = true)]
 async fn failed_messages_are_redelivered_a_limited_number_of_times() {
-    let queue = Queue::new().deliveries_max(3);
+    let queue = MemoryQueue::new().deliveries_max(3);
     for number in 0..3 {
         assert_eq!(queue.publish(letter(None, number)), number as usize);
     }
@@ -88,7 +88,7 @@ async fn failed_messages_are_redelivered_a_limited_number_of_times() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delayed_message_is_delivered_again_after_its_delay() {
-    let queue = Queue::new().deliveries_max(2);
+    let queue = MemoryQueue::new().deliveries_max(2);
     queue.publish(letter(None, 7));
     queue.end();
     let mut reader = Reader::open(&queue.source()).await.unwrap();
@@ -109,7 +109,7 @@ async fn a_delayed_message_is_delivered_again_after_its_delay() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_is_confirmed_ends_its_message() {
-    let queue = Queue::new();
+    let queue = MemoryQueue::new();
     queue.publish(letter(Some("a"), 7));
     queue.end();
     let outbox = RecordingPublisher::new();
@@ -127,7 +127,7 @@ async fn a_dead_letter_that_is_confirmed_ends_its_message() {
 
 #[tokio::test(start_paused = true)]
 async fn an_ordered_queue_delivers_nothing_of_a_key_past_a_message_that_has_not_ended() {
-    let queue = Queue::new().ordered();
+    let queue = MemoryQueue::new().ordered();
     let keys = ["a", "b", "c"];
     for number in 0..60_u64 {
         queue.publish(letter(Some(keys[number as usize % 3]), number));
@@ -161,7 +161,7 @@ async fn an_ordered_queue_delivers_nothing_of_a_key_past_a_message_that_has_not_
 
 #[tokio::test(start_paused = true)]
 async fn an_unordered_queue_delivers_past_a_failed_message() {
-    let queue = Queue::new();
+    let queue = MemoryQueue::new();
     for number in 0..3 {
         queue.publish(letter(Some("a"), number));
     }
@@ -189,7 +189,7 @@ async fn an_unordered_queue_delivers_past_a_failed_message() {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_redelivers_unsettled_messages() {
-    let queue = Queue::new();
+    let queue = MemoryQueue::new();
     queue.publish(letter(None, 0));
     queue.end();
     let faults = queue.feed().faults();
@@ -209,7 +209,7 @@ async fn a_queue_redelivers_unsettled_messages() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_that_a_drain_leaves_are_still_in_the_queue() {
-    let queue = Queue::new();
+    let queue = MemoryQueue::new();
     queue.publish(letter(None, 0));
     let script = Script::new().wait(|_| Wait::For(SECOND));
     let topology = Pipeline::new(queue.source(), script).start().await.unwrap();
@@ -227,7 +227,7 @@ async fn messages_that_a_drain_leaves_are_still_in_the_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_aborted_pipeline_left_unsettled_is_delivered_again() {
-    let queue = Queue::new();
+    let queue = MemoryQueue::new();
     for number in 0..4 {
         queue.publish(letter(None, number));
     }

@@ -128,7 +128,8 @@ impl From<AckChoice<OnSuccess, OnFailure>> for AckAction {
             AckChoice::Success(choice) => choice.into(),
             AckChoice::Failure(choice) => choice.into(),
             AckChoice::Release => Self::Nack,
-            AckChoice::Delay(time) => Self::NackAfter(time),
+            // It never comes as `Park`: `parks` is not implemented.
+            AckChoice::Delay(time) | AckChoice::Park { pause: time, .. } => Self::NackAfter(time),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! assert_eq!(order.payload(), br#"{"id":17}"#);
 //! ```
 //!
-//! A builder can be published to a [`Queue`](broadway_core::testing::Queue), which delivers the record again if it fails.
+//! A builder can be published to a [`MemoryQueue`](broadway_core::testing::MemoryQueue), which delivers the record again if it fails.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -103,7 +103,10 @@ impl SettlementPolicy {
             AckChoice::Failure(OnFailure::Ack) => Settlement::Ack,
             // No handler began it, so another consumer can have it without a pause.
             AckChoice::Release => Settlement::Requeue,
-            AckChoice::Delay(time) => Settlement::RequeueAfter(time.min(PAUSE_MAX)),
+            // It never comes as `Park`: `parks` is not implemented.
+            AckChoice::Delay(time) | AckChoice::Park { pause: time, .. } => {
+                Settlement::RequeueAfter(time.min(PAUSE_MAX))
+            }
         }
     }
 

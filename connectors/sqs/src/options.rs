@@ -69,7 +69,10 @@ impl From<AckChoice<OnSuccess, OnFailure>> for AckAction {
                 Self::VisibleAfter(whole_seconds(time))
             }
             AckChoice::Release => Self::VisibleAfter(0),
-            AckChoice::Delay(time) => Self::VisibleAfter(whole_seconds(time)),
+            // It never comes as `Park`: `parks` is not implemented.
+            AckChoice::Delay(time) | AckChoice::Park { pause: time, .. } => {
+                Self::VisibleAfter(whole_seconds(time))
+            }
         }
     }
 }

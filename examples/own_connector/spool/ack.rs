@@ -57,8 +57,10 @@ impl SpoolAcknowledger {
             AckChoice::Success(()) => AckAction::Delete,
             AckChoice::Failure(OnFailure::Retry) => AckAction::Retry,
             AckChoice::Failure(OnFailure::PutAside) => AckAction::PutAside,
-            // It never comes as `Delay`: `delay_max` is not implemented.
-            AckChoice::Release | AckChoice::Delay(_) => AckAction::GiveBack,
+            // It never comes as `Delay` or `Park`: `delay_max` and `parks` are not implemented.
+            AckChoice::Release | AckChoice::Delay(_) | AckChoice::Park { .. } => {
+                AckAction::GiveBack
+            }
         }
     }
 }

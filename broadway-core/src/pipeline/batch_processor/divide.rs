@@ -170,13 +170,15 @@ where
         is_alone: bool,
     ) {
         let mut tracked = tracked;
+        failures::add_earlier_attempts(&mut self.acker, &mut tracked);
         let (_, failed_before) = tracked.message.failed_attempts();
-        let attempt = failed_before.saturating_add(1);
+        let failed_here = failed_before.saturating_add(1);
+        let attempt = failed_here.saturating_add(tracked.message.earlier_attempts());
         let (policy, received_ns) = (&self.batcher.on_failure, tracked.pending.received_ns);
         let verdict = failures::decide(&self.context, policy, &reason, attempt, received_ns);
         let (action, reason, output) = match (verdict, output) {
             (Verdict::Retry(pause) | Verdict::Postpone(pause), Ok(output)) => {
-                tracked.message.extras().batch_attempts = attempt;
+                tracked.message.extras().batch_attempts = failed_here;
                 let order = self.describer.order_of(&tracked.message);
                 divided.held.extend(order);
                 return divided.retry.add(tracked, output, &reason, attempt, pause);
@@ -187,7 +189,7 @@ where
             (_, Err(output)) => (policy.action, reason.and(DATA_TAKEN), output),
         };
         if attempt > 1 || tracked.message.has_extras() {
-            tracked.message.extras().batch_attempts = attempt;
+            tracked.message.extras().batch_attempts = failed_here;
         }
         // If the whole batch failed, `BatchFailed` reports all of its messages.
         if is_alone {

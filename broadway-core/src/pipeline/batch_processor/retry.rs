@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     super::{
         batcher::{FinishedBatch, ReadyBatch, ReadyBatchOf},
-        failures::delays,
+        failures::{add_earlier_attempts, delays, parks},
         tracked::TrackedMessage,
     },
     BatchProcessorLoop, BatchesLeft, give_back_rest,
@@ -15,6 +15,7 @@ use crate::{
     caught::{self, Discarding},
     engine::clock,
     handler::Handler,
+    message::Message,
     source::{Source, SourceProducer},
 };
 
@@ -23,8 +24,8 @@ where
     S: Source<Producer: SourceProducer<Item = H::In>>,
     H: Handler,
 {
-    /// Moves a batch that is to be handled again into the queue of those that wait, or its messages back to their source if that queue
-    /// is full.
+    /// Moves a batch that is to be handled again into the queue of those that wait, or its messages back to their source if all of them
+    /// are parked there, or if that queue is full.
     #[cold]
     pub(super) async fn queue_retry(
         &mut self,
@@ -42,10 +43,14 @@ where
                 .finish_batches(&mut self.finished, clock::now());
             self.inlet.keep_last();
         }
+        if self.sources_park(&batch, pause) {
+            return self.park(batch, pause).await;
+        }
         let room = Arc::clone(&self.batcher.retry_queue.room);
         // A batch with an order stays: while it is at its source, later messages could overtake it.
         if !has_order && room.is_crowded() && self.sources_delay(&batch, pause) {
-            return self.delay_at_source(batch, pause).await;
+            let delayed = |_: &_| Outcome::Delayed(pause);
+            return self.leave_at_source(batch, delayed).await;
         }
         let room = room.reserve(batch.messages.len()).await;
         if has_order {
@@ -64,7 +69,30 @@ where
         messages.all(|tracked| delays(&mut self.acker, &tracked.pending, pause))
     }
 
-    async fn delay_at_source(&mut self, batch: ReadyBatchOf<S, H>, pause: Duration) {
+    fn sources_park(&mut self, batch: &ReadyBatchOf<S, H>, pause: Duration) -> bool {
+        let (acker, policy) = (&mut self.acker, &self.batcher.on_failure);
+        let mut messages = batch.messages.iter();
+        messages.all(|tracked| parks(acker, policy, &tracked.pending, pause))
+    }
+
+    async fn park(&mut self, mut batch: ReadyBatchOf<S, H>, pause: Duration) {
+        // Those that succeeded and go with one of their key that failed were not asked for yet.
+        for tracked in batch.messages.iter_mut() {
+            add_earlier_attempts(&mut self.acker, tracked);
+        }
+        let parked = |message: &Message<H::In>| Outcome::Parked {
+            pause,
+            attempts: message.attempts_to_keep(),
+        };
+        self.leave_at_source(batch, parked).await;
+    }
+
+    /// Settles the messages of a batch that wait at their sources, each with its own outcome.
+    async fn leave_at_source(
+        &mut self,
+        batch: ReadyBatchOf<S, H>,
+        outcome: impl Fn(&Message<H::In>) -> Outcome,
+    ) {
         let ReadyBatch {
             data,
             mut messages,
@@ -73,7 +101,7 @@ where
         } = batch;
         for tracked in messages.take() {
             let TrackedMessage { message, pending } = tracked;
-            self.acker.add(pending, Outcome::Delayed(pause), None);
+            self.acker.add(pending, outcome(&message), None);
             caught::discard(message);
         }
         // The acker has reported errors as events.

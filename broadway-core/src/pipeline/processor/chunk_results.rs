@@ -2,11 +2,13 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
+
 use super::super::{
     batcher::{BatchersOf, RoutedOutput, room_in},
     context::PipelineContext,
     done::{DoneSlots, call_handle_done},
-    failures::{self, FailedMessage, delays, handle_failed},
+    failures::{self, FailedMessage, delays, handle_failed, parks},
     message_info::MessageDescriber,
     retry::{RetryPermit, RetryRoom},
     settle::Acker,
@@ -15,7 +17,7 @@ use super::super::{
 use crate::{
     ack::{Acknowledger, Outcome},
     batcher_key::{BatcherKey, for_each_batcher},
-    caught::{Discarding, Panicked, discard_each},
+    caught::{self, Discarding, Panicked, discard_each},
     error::{BoxError, Callback, Reason},
     failure::{FailureAction, Verdict},
     handler::{Handler, Next},
@@ -139,9 +141,10 @@ where
     /// retried: the messages of its key, if it has one, must wait behind it.
     #[cold]
     pub(in crate::pipeline) fn fail(&mut self, slot: &mut SlotOf<S>, reason: Reason) -> bool {
-        let Some(tracked) = &slot.tracked else {
+        let Some(tracked) = &mut slot.tracked else {
             return false;
         };
+        failures::add_earlier_attempts(&mut self.acker, tracked);
         let attempts = tracked.message.attempt();
         let (context, received_ns) = (&self.context, tracked.pending.received_ns);
         let policy = &context.on_failure;
@@ -217,33 +220,55 @@ where
         let _ = self.acker.flush().await;
     }
 
-    /// Waits for room in the queue of messages that wait to be handled again. If many wait and the source can deliver the message again
-    /// after `pause`, hands it back to the source instead, and returns `None`.
+    /// Waits for room in the queue of messages that wait to be handled again. If its policy parks the message, or if many wait, and the
+    /// source can deliver it again after `pause`, hands it back to the source instead, and returns `None`.
     pub(in crate::pipeline) async fn keep_for_retry(
         &mut self,
         slot: SlotOf<S>,
         pause: Duration,
         room: &RetryRoom,
     ) -> Option<(SlotOf<S>, RetryPermit)> {
-        let mut slot = slot;
+        let mut slot = self.park(slot, pause)?;
         // A message with a key stays: while it is at its source, later ones of its key could overtake it.
         if slot.key_hash().is_none() && room.is_crowded() {
             slot = self.delay_at_source(slot, pause)?;
         }
+        if let Some(permit) = room.reserve(1).now_or_never() {
+            return Some((slot, permit));
+        }
+        // Messages that wait at their source must not wait for room here first.
+        self.flush_delayed().await;
         Some((slot, room.reserve(1).await))
+    }
+
+    /// Returns the message if it is not to wait at its source, or cannot.
+    fn park(&mut self, slot: SlotOf<S>, pause: Duration) -> Option<SlotOf<S>> {
+        let tracked = slot.tracked.as_ref()?;
+        let (acker, policy) = (&mut self.acker, &self.context.on_failure);
+        if !parks(acker, policy, &tracked.pending, pause) {
+            return Some(slot);
+        }
+        let attempts = tracked.message.attempts_to_keep();
+        self.leave_at_source(slot, Outcome::Parked { pause, attempts });
+        None
     }
 
     /// Returns the message if its source cannot deliver it again after `pause`.
     fn delay_at_source(&mut self, slot: SlotOf<S>, pause: Duration) -> Option<SlotOf<S>> {
-        let mut slot = slot;
         let pending = &slot.tracked.as_ref()?.pending;
         if !delays(&mut self.acker, pending, pause) {
             return Some(slot);
         }
-        let tracked = slot.tracked.take()?;
-        self.acker
-            .add(tracked.pending, Outcome::Delayed(pause), None);
+        self.leave_at_source(slot, Outcome::Delayed(pause));
         None
+    }
+
+    fn leave_at_source(&mut self, slot: SlotOf<S>, outcome: Outcome) {
+        let mut slot = slot;
+        if let Some(TrackedMessage { message, pending }) = slot.tracked.take() {
+            self.acker.add(pending, outcome, None);
+            caught::discard(message);
+        }
     }
 
     fn report_failed(&self, failure: &FailedMessage<H::In, H::Out, TokenOfSource<S>>) {

@@ -70,6 +70,14 @@ impl<T: Send + 'static> Acknowledger for BoxAcknowledger<T> {
         self.0.delay_max(token)
     }
 
+    fn parks(&self, token: &BoxToken, pause: Duration) -> bool {
+        self.0.parks(token, pause)
+    }
+
+    fn attempts(&self, token: &BoxToken) -> u32 {
+        self.0.attempts(token)
+    }
+
     fn describe(&self, token: &BoxToken) -> MessageInfo {
         self.0.describe(token)
     }
@@ -100,6 +108,10 @@ trait ErasedAcknowledger<T>: Send + Sync {
     fn redelivers(&self, token: &BoxToken) -> bool;
 
     fn delay_max(&self, token: &BoxToken) -> Option<Duration>;
+
+    fn parks(&self, token: &BoxToken, pause: Duration) -> bool;
+
+    fn attempts(&self, token: &BoxToken) -> u32;
 
     fn describe(&self, token: &BoxToken) -> MessageInfo;
 
@@ -216,6 +228,20 @@ impl<P: SourceProducer> ErasedAcknowledger<P::Item> for TypedAcknowledger<P> {
     fn delay_max(&self, token: &BoxToken) -> Option<Duration> {
         let tokens = self.tokens();
         self.inner.delay_max(tokens.get(token)?)
+    }
+
+    fn parks(&self, token: &BoxToken, pause: Duration) -> bool {
+        let tokens = self.tokens();
+        tokens
+            .get(token)
+            .is_some_and(|token| self.inner.parks(token, pause))
+    }
+
+    fn attempts(&self, token: &BoxToken) -> u32 {
+        let tokens = self.tokens();
+        tokens
+            .get(token)
+            .map_or(0, |token| self.inner.attempts(token))
     }
 
     fn describe(&self, token: &BoxToken) -> MessageInfo {

@@ -39,6 +39,11 @@ impl<K> JointState<K> {
 
     /// Adds the outcome of one share.
     fn add(&mut self, outcome: Outcome, options: AckOptions) {
+        // Parts cannot be parked, and attempts at one part are not attempts at the item.
+        let outcome = match outcome {
+            Outcome::Parked { pause, .. } => Outcome::Delayed(pause),
+            outcome => outcome,
+        };
         let (new, old) = (weight(&outcome), weight(&self.outcome));
         if new > old {
             self.outcome = outcome;
@@ -64,7 +69,7 @@ fn weight(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Done => 0,
         Outcome::Failed(_) => 1,
-        Outcome::Delayed(_) => 2,
+        Outcome::Delayed(_) | Outcome::Parked { .. } => 2,
         Outcome::Released => 3,
     }
 }

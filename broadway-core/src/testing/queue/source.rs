@@ -1,4 +1,4 @@
-//! The source of a [`Queue`](super::Queue): its feed's source, with an acknowledger that delivers failed messages
+//! The source of a [`MemoryQueue`](super::MemoryQueue): its feed's source, with an acknowledger that delivers failed messages
 //! again.
 
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
@@ -13,40 +13,40 @@ use crate::{
     testing::{FeedToken, ManualAcknowledger, ManualProducer},
 };
 
-/// The source of a [`Queue`](super::Queue).
+/// The source of a [`MemoryQueue`](super::MemoryQueue).
 #[must_use = "a source delivers nothing until a pipeline reads it"]
-pub struct QueueSource<R: Record> {
+pub struct MemoryQueueSource<R: Record> {
     pub(super) shared: Arc<QueueShared<R>>,
 }
 
 #[diagnostic::do_not_recommend]
-impl<R: Record> Source for QueueSource<R> {
-    type Producer = QueueProducer<R>;
+impl<R: Record> Source for MemoryQueueSource<R> {
+    type Producer = MemoryQueueProducer<R>;
 
     async fn open(&self, cx: &OpenContext) -> Result<Self::Producer, BoxError> {
         let inner = self.shared.source.open(cx).await?;
-        let acknowledger = QueueAcknowledger {
+        let acknowledger = MemoryQueueAcknowledger {
             inner: inner.acknowledger(),
             shared: Arc::clone(&self.shared),
         };
-        Ok(QueueProducer {
+        Ok(MemoryQueueProducer {
             inner,
             acknowledger: Arc::new(acknowledger),
         })
     }
 }
 
-/// A producer of a [`Queue`](super::Queue).
-pub struct QueueProducer<R: Record> {
+/// A producer of a [`MemoryQueue`](super::MemoryQueue).
+pub struct MemoryQueueProducer<R: Record> {
     inner: ManualProducer<R>,
-    acknowledger: Arc<QueueAcknowledger<R>>,
+    acknowledger: Arc<MemoryQueueAcknowledger<R>>,
 }
 
-impl<R: Record> SourceProducer for QueueProducer<R> {
+impl<R: Record> SourceProducer for MemoryQueueProducer<R> {
     type Item = R;
-    type Acknowledger = QueueAcknowledger<R>;
+    type Acknowledger = MemoryQueueAcknowledger<R>;
 
-    fn acknowledger(&self) -> Arc<QueueAcknowledger<R>> {
+    fn acknowledger(&self) -> Arc<MemoryQueueAcknowledger<R>> {
         Arc::clone(&self.acknowledger)
     }
 
@@ -71,13 +71,13 @@ impl<R: Record> SourceProducer for QueueProducer<R> {
     }
 }
 
-/// The acknowledger of a [`Queue`](super::Queue).
-pub struct QueueAcknowledger<R: Record> {
+/// The acknowledger of a [`MemoryQueue`](super::MemoryQueue).
+pub struct MemoryQueueAcknowledger<R: Record> {
     inner: Arc<ManualAcknowledger<R>>,
     shared: Arc<QueueShared<R>>,
 }
 
-impl<R: Record> Acknowledger for QueueAcknowledger<R> {
+impl<R: Record> Acknowledger for MemoryQueueAcknowledger<R> {
     type Token = FeedToken;
 
     async fn settle(&self, settled: &mut Vec<Settled<FeedToken>>) -> Result<(), BoxError> {
@@ -115,6 +115,17 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
         Some(Duration::MAX)
     }
 
+    /// For any time.
+    fn parks(&self, _: &FeedToken, _: Duration) -> bool {
+        true
+    }
+
+    fn attempts(&self, token: &FeedToken) -> u32 {
+        let state = self.shared.lock();
+        let number = state.out.get(&token.number());
+        number.map_or(0, |number| state.messages[*number].attempts)
+    }
+
     fn describe(&self, token: &FeedToken) -> MessageInfo {
         let state = self.shared.lock();
         let number = state.out.get(&token.number());
@@ -124,7 +135,7 @@ impl<R: Record> Acknowledger for QueueAcknowledger<R> {
     }
 }
 
-impl<R: Record> QueueAcknowledger<R> {
+impl<R: Record> MemoryQueueAcknowledger<R> {
     fn finish(
         &self,
         ended: Vec<(usize, Outcome)>,
@@ -152,4 +163,8 @@ macro_rules! debug_as {
     )*};
 }
 
-debug_as!(QueueSource, QueueProducer, QueueAcknowledger);
+debug_as!(
+    MemoryQueueSource,
+    MemoryQueueProducer,
+    MemoryQueueAcknowledger
+);

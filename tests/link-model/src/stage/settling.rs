@@ -27,7 +27,9 @@ impl Told {
                 Outcome::Done => "done".to_owned(),
                 Outcome::Failed(reason) => reason.as_error().expect("no panic").to_string(),
                 Outcome::Released => "released".to_owned(),
-                Outcome::Delayed(time) => format!("delayed by {time:?}"),
+                Outcome::Delayed(time) | Outcome::Parked { pause: time, .. } => {
+                    format!("delayed by {time:?}")
+                }
             };
             told.lock().expect("no panic").push(text);
         })

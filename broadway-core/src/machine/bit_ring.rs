@@ -6,21 +6,30 @@
 
 const BITS: u64 = u64::BITS as u64;
 
+/// A sliding set of sequence numbers.
 #[derive(Debug, Clone)]
-pub(super) struct BitRing {
+pub struct BitRing {
     /// A power of two in number.
     words: Box<[u64]>,
 }
 
+impl Default for BitRing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl BitRing {
-    pub(super) fn new() -> Self {
+    /// Creates an empty set.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             words: Box::new([0]),
         }
     }
 
     /// Makes room for the numbers `low..high`. Bits set in the range stay set.
-    pub(super) fn reserve(&mut self, low: u64, old_high: u64, high: u64) {
+    pub fn reserve(&mut self, low: u64, old_high: u64, high: u64) {
         if high == low {
             return;
         }
@@ -30,20 +39,23 @@ impl BitRing {
         }
     }
 
+    /// Returns whether the number is in the set.
+    #[must_use]
     #[inline]
-    pub(super) fn contains(&self, number: u64) -> bool {
+    pub fn contains(&self, number: u64) -> bool {
         self.words[self.place(number)] & bit(number) != 0
     }
 
+    /// Adds a number.
     #[inline]
-    pub(super) fn insert(&mut self, number: u64) {
+    pub fn insert(&mut self, number: u64) {
         let place = self.place(number);
         self.words[place] |= bit(number);
     }
 
     /// Sets the bit and returns whether it was clear before.
     #[inline]
-    pub(super) fn insert_new(&mut self, number: u64) -> bool {
+    pub fn insert_new(&mut self, number: u64) -> bool {
         let place = self.place(number);
         let word = &mut self.words[place];
         let is_new = *word & bit(number) == 0;
@@ -51,13 +63,15 @@ impl BitRing {
         is_new
     }
 
-    pub(super) fn remove(&mut self, number: u64) {
+    /// Removes a number.
+    pub fn remove(&mut self, number: u64) {
         let place = self.place(number);
         self.words[place] &= !bit(number);
     }
 
     /// Returns the lowest number of `first..end` in the set.
-    pub(super) fn first_in(&self, first: u64, end: u64) -> Option<u64> {
+    #[must_use]
+    pub fn first_in(&self, first: u64, end: u64) -> Option<u64> {
         pieces(first, end).find_map(|(start, mask)| {
             let found = self.words[self.place(start)] & mask;
             (found != 0).then(|| start - start % BITS + u64::from(found.trailing_zeros()))
@@ -65,7 +79,8 @@ impl BitRing {
     }
 
     /// Returns the highest number of `first..end` in the set.
-    pub(super) fn last_in(&self, first: u64, end: u64) -> Option<u64> {
+    #[must_use]
+    pub fn last_in(&self, first: u64, end: u64) -> Option<u64> {
         pieces(first, end)
             .filter_map(|(start, mask)| {
                 let found = self.words[self.place(start)] & mask;
@@ -76,14 +91,15 @@ impl BitRing {
     }
 
     /// Returns how many numbers of `first..end` are in the set.
-    pub(super) fn count_in(&self, first: u64, end: u64) -> u64 {
+    #[must_use]
+    pub fn count_in(&self, first: u64, end: u64) -> u64 {
         pieces(first, end)
             .map(|(start, mask)| u64::from((self.words[self.place(start)] & mask).count_ones()))
             .sum()
     }
 
     /// Sets all of `first..end`, whole words at a time.
-    pub(super) fn insert_range(&mut self, first: u64, end: u64) {
+    pub fn insert_range(&mut self, first: u64, end: u64) {
         for (start, mask) in pieces(first, end) {
             let place = self.place(start);
             self.words[place] |= mask;
@@ -92,7 +108,7 @@ impl BitRing {
 
     /// Returns the first number from `head` on that is not set, and clears the full words before it.
     #[inline]
-    pub(super) fn advance(&mut self, mut head: u64) -> u64 {
+    pub fn advance(&mut self, mut head: u64) -> u64 {
         loop {
             let place = self.place(head);
             let word = &mut self.words[place];

@@ -1,0 +1,13 @@
+//! The connector with real folders.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod common;
+mod corrupt;
+mod failures;
+mod folders;
+mod groups;
+mod killed;
+mod publishing;
+mod reading;
+mod retention;
