@@ -3,7 +3,7 @@
 mod records;
 mod stat;
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc, sync::atomic::Ordering};
 
 use broadway_core::connector::ConnectorError;
 
@@ -139,6 +139,12 @@ impl QueueAdmin {
             )));
         }
         Ok(stat::unsettled(&found, group, &log))
+    }
+
+    /// Returns how many corrupt records were found in this process since the folder was opened.
+    #[must_use]
+    pub fn corrupt_found(&self) -> u64 {
+        self.store.stats.corrupt.load(Ordering::Relaxed)
     }
 
     /// Creates a topic, or changes the options of one that exists; partitions are only added.

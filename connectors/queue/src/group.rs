@@ -10,7 +10,7 @@ mod partition;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -159,8 +159,10 @@ impl Group {
         partitions.get(number as usize).cloned()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().all.is_empty()
+    /// Whether acknowledgements are not written.
+    pub(crate) fn has_dirty_partitions(&self) -> bool {
+        let dirty = |partition: &Arc<Partition>| partition.is_dirty.load(Ordering::Acquire);
+        self.partitions().iter().any(dirty)
     }
 
     /// Adds a member, and starts to rebalance. All its partitions are marked, so that the group is known on disk from its first commit on.

@@ -19,6 +19,7 @@ use crate::{
     lag,
     record::QueueRecord,
     store::commit::{AppendError, Done, Request},
+    topics::Topic,
 };
 
 /// How long opening waits until the group is on disk.
@@ -60,8 +61,8 @@ impl Source for Queue {
             }
         }
         let member = Arc::new(Member::new(cx.producer(), cx.emitter().clone()));
-        for group in &groups {
-            group.join(Arc::clone(&member), &store);
+        for used in &groups {
+            used.group.join(Arc::clone(&member), &store);
         }
         // Before anything is delivered the group is on disk: a process that ends at once leaves its deliveries counted, and where it began. On a full
         // device it goes on without.
@@ -70,8 +71,9 @@ impl Source for Queue {
         let _ = Deadline::after(OPEN_TIMEOUT).within(written).await;
         let acknowledger = QueueAcknowledger::new(store.clone(), Arc::clone(&member), self.policy);
         let mut lag = JoinSet::new();
+        let reported = groups.iter().map(|used| Arc::clone(&used.group)).collect();
         lag.spawn(lag::report(
-            groups.clone(),
+            reported,
             Arc::clone(&member),
             self.lag_interval,
         ));
@@ -92,32 +94,51 @@ impl Source for Queue {
 
 impl Queue {
     /// The groups of the topics, in the order of priority. Blocks.
-    fn open_groups(&self, store: &StoreHandle) -> Result<Vec<Arc<Group>>, ConnectorError> {
+    fn open_groups(&self, store: &StoreHandle) -> Result<Vec<GroupUse>, ConnectorError> {
         let mut groups = Vec::new();
         for name in &self.topics {
             let topic = store.topic(name, self.create_with.as_ref())?;
             let settings = self.group_settings();
-            let group = topic.group(&self.group, |stored| {
-                Group::new(
-                    &self.group,
-                    settings.clone(),
-                    self.start_offset,
-                    stored,
-                    &topic.logs(),
-                )
+            let group = topic.begin_use(&self.group, |stored| {
+                let (start, logs) = (self.start_offset, topic.logs());
+                Group::new(&self.group, settings.clone(), start, stored, &logs)
             });
-            if *group.settings != settings {
+            let is_same = *group.settings == settings;
+            // In any case, so that the use ends.
+            let store = store.clone();
+            groups.push(GroupUse {
+                topic,
+                group,
+                store,
+            });
+            if !is_same {
                 return Err(ConnectorError::permanent(format!(
                     "the group {:?} of the topic {name:?} is in use in this process with other options; give all its sources the same ones",
                     self.group
                 )));
             }
-            groups.push(group);
         }
         if let Some(dead) = &self.dead_letter_topic {
             store.topic(dead, None)?;
         }
         Ok(groups)
+    }
+}
+
+/// A group that a producer has.
+struct GroupUse {
+    topic: Arc<Topic>,
+    group: Arc<Group>,
+    store: StoreHandle,
+}
+
+impl Drop for GroupUse {
+    fn drop(&mut self) {
+        self.topic.end_use(&self.group.name);
+        // After the use has ended: the commit that follows releases the group.
+        for partition in self.group.partitions() {
+            self.store.mark_dirty(&partition);
+        }
     }
 }
 
@@ -143,7 +164,7 @@ struct Part {
 pub struct QueueProducer {
     source: Queue,
     acknowledger: Arc<QueueAcknowledger>,
-    groups: Vec<Arc<Group>>,
+    groups: Vec<GroupUse>,
     member: Arc<Member>,
     parts: Vec<Part>,
     /// The assignment that `parts` is from.
@@ -282,8 +303,8 @@ impl QueueProducer {
             return;
         }
         self.phase = Phase::Left;
-        for group in &self.groups {
-            group.leave(self.member.id, &self.store);
+        for used in self.groups.drain(..) {
+            used.group.leave(self.member.id, &self.store);
         }
     }
 }

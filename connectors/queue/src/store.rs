@@ -15,7 +15,7 @@ pub(crate) mod worker;
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, mem,
+    fmt, mem,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
@@ -49,7 +49,7 @@ const META: &str = "meta";
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) inner: Arc<StoreInner>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What the threads share.
@@ -82,20 +82,13 @@ pub(crate) struct OpenStorage {
 /// Counted since the folder was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
-    pub(crate) commits: AtomicU64,
     pub(crate) corrupt: AtomicU64,
 }
 
 impl Store {
-    /// Opens the folder, and creates it if it is missing. Blocks.
+    /// Opens a folder that exists. Blocks.
     pub(crate) fn open(folder: &QueueFolder) -> Result<Self, ConnectorError> {
         let path = &folder.path;
-        fs::create_dir_all(path).map_err(|error| {
-            ConnectorError::permanent(format!(
-                "cannot create the folder {}: {error}",
-                path.display()
-            ))
-        })?;
         let lock = FolderLock::acquire(path)?;
         format::check_format(path, folder.storage)?;
         let data = path.join("data");
@@ -103,23 +96,23 @@ impl Store {
         let opener = Opener(Box::new(move || storage.open(&data)));
         let inner = StoreInner::new(folder.clone(), opener, Some(lock));
         let inner = inner.map_err(|error| storage_error(path, &error))?;
-        let inner = Arc::new(inner);
-        let mut threads = Vec::new();
+        // Dropped with the threads that were started, if one cannot be.
+        let mut store = Self {
+            inner: Arc::new(inner),
+            threads: Vec::new(),
+        };
         for (name, run) in [
             ("broadway-queue-commit", commit::run as fn(&StoreInner)),
             ("broadway-queue-worker", worker::run),
         ] {
-            let inner = Arc::clone(&inner);
+            let inner = Arc::clone(&store.inner);
             let thread = thread::Builder::new().name(name.to_owned());
             let spawned = thread.spawn(move || run(&inner)).map_err(|error| {
                 ConnectorError::permanent(format!("cannot start the thread {name}: {error}"))
             })?;
-            threads.push(spawned);
+            store.threads.push(spawned);
         }
-        Ok(Self {
-            inner,
-            threads: Mutex::new(threads),
-        })
+        Ok(store)
     }
 }
 
@@ -129,11 +122,7 @@ impl Drop for Store {
         self.inner.is_closing.store(true, Ordering::Release);
         self.inner.work.wake();
         self.inner.inbox.wake();
-        let threads = self
-            .threads
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        for thread in mem::take(threads) {
+        for thread in mem::take(&mut self.threads) {
             // A thread that panicked has written what it could.
             let _ = thread.join();
         }

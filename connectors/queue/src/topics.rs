@@ -30,6 +30,8 @@ pub(crate) struct Topic {
 struct TopicGroup {
     stored: BTreeMap<u32, Snapshot>,
     in_use: Option<Arc<Group>>,
+    /// Producers that have it, also before they join.
+    users: usize,
 }
 
 impl Topic {
@@ -149,23 +151,34 @@ impl Topic {
             .collect()
     }
 
-    /// The group. If no source uses it yet, `make` makes it from its state on disk.
-    pub(crate) fn group(
+    /// The group. If no source uses it yet, `make` makes it from its state on disk. Ends with [`end_use`](Self::end_use).
+    pub(crate) fn begin_use(
         &self,
         name: &str,
         make: impl FnOnce(&BTreeMap<u32, Snapshot>) -> Group,
     ) -> Arc<Group> {
         let mut groups = self.lock();
         let group = groups.entry(name.to_owned()).or_default();
+        group.users += 1;
         let (stored, in_use) = (&group.stored, &mut group.in_use);
         Arc::clone(in_use.get_or_insert_with(|| Arc::new(make(stored))))
     }
 
-    /// The last member of a group has left, and its state is written.
+    /// Ends one use. The group is forgotten when its state is written after the last one.
+    pub(crate) fn end_use(&self, name: &str) {
+        if let Some(group) = self.lock().get_mut(name) {
+            group.users -= 1;
+        }
+    }
+
+    /// The state of a group was written. Forgets it, unless a producer has it: two groups of one name would read the same partitions.
     pub(crate) fn release_group(&self, name: &str) {
-        let mut groups = self.lock();
-        if let Some(group) = groups.get_mut(name)
-            && group.in_use.as_ref().is_some_and(|group| group.is_empty())
+        if let Some(group) = self.lock().get_mut(name)
+            && group.users == 0
+            && group
+                .in_use
+                .as_ref()
+                .is_some_and(|group| !group.has_dirty_partitions())
         {
             group.in_use = None;
         }

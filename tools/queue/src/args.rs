@@ -75,7 +75,7 @@ pub(crate) enum Command {
 
 const FORMAT: &str = "\
 One JSON object on each line: topic, partition, offset, time (milliseconds since 1970), key, headers (a list of pairs of name and value) \
-and payload. Bytes that are UTF-8 are strings, others are {\"base64\": …}; null is no key, no payload or no value. Headers with \
+and payload. Bytes that are UTF-8 are strings, others are {\"base64\": …}; null stands for a key, a payload or a value that is missing. Headers with \
 other values: true, 7, {\"float\": \"1.5\"}, {\"decimal\": [scale, value]}, {\"time\": milliseconds or [seconds, nanoseconds]}, {\"list\": \
 […]}, {\"table\": [[name, value], …]}. Only the bits of a float that is not a number are lost. `import` ignores topic and offset, and all \
 but the payload may be missing.";

@@ -6,7 +6,6 @@ mod gathered;
 mod inbox;
 
 use std::{
-    collections::HashMap,
     mem,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -113,12 +112,9 @@ impl Committer<'_> {
         let store = self.store;
         let mut commit = Commit::default();
         let open = store.storage();
-        let wants_flush = requests
-            .iter()
-            .any(|request| matches!(request, Request::Flush(_)));
         let gathered = commit.gather(store, &open, requests);
         let now = Instant::now();
-        if wants_flush || self.acks_at.is_some_and(|at| at <= now) {
+        if commit.must_sync || self.acks_at.is_some_and(|at| at <= now) {
             self.acks_at = None;
             commit.add_acks(store, &open);
         }
@@ -137,7 +133,8 @@ impl Committer<'_> {
             Durability::Unsynced => Sync::Buffered,
         };
         let is_due = sync == Sync::Synced && self.sync_at.is_some();
-        if commit.writes.is_empty() && commit.others.is_empty() && !is_due {
+        let is_empty = commit.writes.is_empty() && commit.others.is_empty();
+        if is_empty && gathered.is_ok() && !is_due {
             return;
         }
         if sync == Sync::Synced {
@@ -250,16 +247,15 @@ impl Commit {
         requests: Vec<Request>,
     ) -> Result<(), StorageError> {
         // Records of one partition share blocks, in the order of the requests.
-        let mut blocks: HashMap<(String, u32), Gathered> = HashMap::new();
-        let mut order = Vec::new();
+        let mut blocks: Vec<Gathered> = Vec::new();
         let mut result = Ok(());
         let mut add = |log: &Arc<PartitionLog>, records: &EncodedRecords, this: &mut Self| {
-            let key = (log.topic.clone(), log.partition);
-            let gathered = blocks.entry(key.clone()).or_insert_with(|| {
-                order.push(key);
-                Gathered::new(Arc::clone(log))
+            let known = blocks.iter().position(|known| Arc::ptr_eq(&known.log, log));
+            let index = known.unwrap_or_else(|| {
+                blocks.push(Gathered::new(Arc::clone(log)));
+                blocks.len() - 1
             });
-            gathered.add(records, this, store, open)
+            blocks[index].add(records, this, store, open)
         };
         for request in requests {
             match request {
@@ -293,11 +289,9 @@ impl Commit {
                 }
             }
         }
-        for key in order {
-            if let Some(mut gathered) = blocks.remove(&key) {
-                result = result.and(gathered.finish(self, store, open));
-                self.logs.push(gathered.log);
-            }
+        for mut gathered in blocks {
+            result = result.and(gathered.finish(self, store, open));
+            self.logs.push(gathered.log);
         }
         result
     }
@@ -321,7 +315,6 @@ impl Commit {
     }
 
     fn succeeded(self, store: &StoreInner) {
-        store.stats.commits.fetch_add(1, Ordering::Relaxed);
         for log in &self.logs {
             log.publish();
             if let Some(topic) = store.find_topic(&log.topic) {

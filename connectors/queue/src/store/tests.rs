@@ -27,7 +27,7 @@ pub(super) enum Step {
     /// The device has room for this many more bytes.
     Fill(u64),
     Empty,
-    /// The power is gone, and with it all but so many of the commits that were not synced.
+    /// The power is lost. The device keeps this number of the commits that were not synced.
     Crash(usize),
     Kill,
     Reopen,
@@ -118,4 +118,10 @@ fn every_flipped_bit_is_found() {
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+/// A source that opens while the last member leaves must not be left with a group of its own, beside the group of the next one.
+#[test]
+fn a_group_that_a_producer_has_is_not_made_again_when_its_last_member_leaves() {
+    Trial::new(true, true).share_a_group();
 }

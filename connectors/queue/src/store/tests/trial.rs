@@ -17,7 +17,7 @@ use crate::{
     ack::Token,
     block::{EncodedRecords, NewRecord},
     folder::{Durability, QueueFolder},
-    group::{Ended, Group, GroupSettings, Member, Partition},
+    group::{Ended, Group, GroupSettings, Member, Partition, Snapshot},
     options::{OnCorrupt, StartOffset},
     record::QueueRecord,
     storage::{
@@ -149,7 +149,7 @@ impl Trial {
             return;
         };
         let settings = self.settings();
-        let group = topic.group(GROUP, |stored| {
+        let group = topic.begin_use(GROUP, |stored| {
             Group::new(
                 GROUP,
                 settings,
@@ -359,6 +359,19 @@ impl Trial {
                 self.fates.get_mut(&id).unwrap().is_acked = true;
             }
         }
+    }
+
+    pub(super) fn share_a_group(mut self) {
+        let Some(running) = &self.running else { return };
+        let topic = running.store.find_topic(TOPIC).unwrap();
+        let made_again = |_: &BTreeMap<u32, Snapshot>| -> Group { panic!("it is made again") };
+        // Another producer has it, and has not joined.
+        let second = topic.begin_use(GROUP, made_again);
+        running.group.leave(running.member.id, &running.store);
+        topic.end_use(GROUP);
+        self.acks();
+        let third = topic.begin_use(GROUP, made_again);
+        assert!(Arc::ptr_eq(&second, &third));
     }
 
     /// All faults end. Everything that was confirmed and is not done must come, or must have been reported as lost.
