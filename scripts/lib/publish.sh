@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The published packages: checks them as packed, and with the lower bounds of their dependencies.
+# The published packages: checks them as packed, and with the lower bounds of their dependencies. Needs lib/features.sh.
 
 # In the order of publication: each after its dependencies.
 readonly PACKAGES=(broadway-core broadway-kafka broadway-rabbitmq broadway-sqs broadway-pubsub broadway-queue broadway-rs)
@@ -33,8 +33,8 @@ packages_test() {
   (
     cd "$folder"
     export CARGO_TARGET_DIR=$target CARGO_INCREMENTAL=0
-    cargo check --workspace --features "$(packages_features ./*/Cargo.toml)" --all-targets
-    cargo test --workspace --features "$(packages_features ./*/Cargo.toml)" --lib --no-fail-fast
+    cargo check --workspace --features "$(features ./*/Cargo.toml)" --all-targets
+    cargo test --workspace --features "$(features ./*/Cargo.toml)" --lib --no-fail-fast
   )
 }
 
@@ -51,22 +51,8 @@ packages_minimal() {
     CARGO_TARGET_DIR=$(packages_target)
     cd "$folder"
     RUSTC_BOOTSTRAP=1 cargo generate-lockfile -Z direct-minimal-versions
-    cargo check --locked --features "$(packages_features Cargo.toml broadway-core/Cargo.toml connectors/*/Cargo.toml)" "${options[@]}"
+    cargo check --locked --features "$(features Cargo.toml broadway-core/Cargo.toml connectors/*/Cargo.toml)" "${options[@]}"
   )
-}
-
-# packages_features MANIFEST …: prints all features of these packages, as PACKAGE/FEATURE, separated by commas. Leaves out those that
-# build RocksDB, which takes minutes each time: `clippy` and `tests` build it once, and its code is in the package all the same.
-packages_features() {
-  local manifest name feature features=()
-  for manifest in "$@"; do
-    name=$(sed -n '/^\[package\]/,$ s/^name = "\(.*\)"/\1/p' "$manifest" | head -n 1)
-    for feature in $(sed -n '/^\[features\]/,/^\[/ s/^\([a-z0-9-]*\) = .*/\1/p' "$manifest"); do
-      [[ $feature == *rocksdb ]] || features+=("$name/$feature")
-    done
-  done
-  local IFS=,
-  printf '%s' "${features[*]}"
 }
 
 # packages_folder NAME: prints an empty folder below the target.

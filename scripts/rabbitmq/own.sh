@@ -26,6 +26,8 @@ export BROADWAY_RABBITMQ_NODE_PORT=$((BROADWAY_RABBITMQ_OWN_PORT + 2))
 export BROADWAY_RABBITMQ_EPMD_PORT=$((BROADWAY_RABBITMQ_OWN_PORT + 3))
 # shellcheck source=scripts/lib/brokers.sh
 source "$ROOT/scripts/lib/brokers.sh"
+# shellcheck source=scripts/lib/features.sh
+source "$ROOT/scripts/lib/features.sh"
 # shellcheck source=scripts/lib/native.sh
 source "$ROOT/scripts/lib/native.sh"
 
@@ -76,9 +78,10 @@ with() {
 }
 
 run_tests() {
+  cd "$ROOT"
   # Far above the time that the tests need; a restart takes a few seconds.
-  BROADWAY_TEST_SECONDS_MAX=${BROADWAY_TEST_SECONDS_MAX:-$((1200 + 120 * $1))} BROADWAY_RABBITMQ_RESTARTS=$1 with cargo test --workspace --all-features --locked --no-fail-fast \
-    --test own_node -- --nocapture --test-threads=1
+  BROADWAY_TEST_SECONDS_MAX=${BROADWAY_TEST_SECONDS_MAX:-$((1200 + 120 * $1))} BROADWAY_RABBITMQ_RESTARTS=$1 with \
+    cargo test --workspace --features "$(workspace_features)" --locked --no-fail-fast --test own_node -- --nocapture --test-threads=1
 }
 
 # The descriptor that `native_spawn` closes for the node.
