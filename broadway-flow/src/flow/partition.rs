@@ -1,0 +1,62 @@
+//! Flows with keys and windows.
+
+use std::hash::Hash;
+
+use super::Flow;
+use crate::{
+    Windows,
+    chain::{Chain, Then},
+    group::{Grouped, OfKeys, OfWorkers, OfWorkersInWindows},
+    operator::Map,
+    sink::OperatorInfo,
+};
+
+impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
+    /// Sends all events of a key to the same worker of the next segment, to be aggregated. `key` is called once for each event.
+    #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
+    pub fn partition<K, F>(
+        self,
+        mut key: F,
+    ) -> Grouped<K, T, Then<C, Map<impl FnMut(T) -> (K, T) + Clone + Send + 'static>>, OfKeys>
+    where
+        K: Hash + Eq + Clone + Send + 'static,
+        F: FnMut(&T) -> K + Clone + Send + 'static,
+    {
+        let flow = self.then(OperatorInfo::new("key"), |info| {
+            Map::new(move |event: T| (key(&event), event), info)
+        });
+        Grouped::new(flow, None, Windows::global())
+    }
+
+    /// Aggregates the events that each worker has, in windows. For one result for all workers, set [`workers`](Self::workers) to 1, or partition by a
+    /// constant.
+    #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
+    pub fn window(
+        self,
+        windows: Windows<T>,
+    ) -> Grouped<
+        (),
+        T,
+        Then<C, Map<impl FnMut(T) -> ((), T) + Clone + Send + 'static>>,
+        OfWorkersInWindows,
+    > {
+        let flow = self.then(OperatorInfo::new("window"), |info| {
+            Map::new(|event: T| ((), event), info)
+        });
+        Grouped::new(flow, Some(()), windows)
+    }
+
+    /// Adds the events that each worker has to a state, and emits it at the end: one for each worker that had events.
+    pub fn reduce<A, I, F>(self, init: I, add: F) -> Flow<A>
+    where
+        A: Clone + Send + 'static,
+        I: Fn() -> A + Clone + Send + 'static,
+        F: Fn(&mut A, T) + Clone + Send + 'static,
+    {
+        let flow = self.then(OperatorInfo::new("whole"), |info| {
+            Map::new(|event: T| ((), event), info)
+        });
+        let whole: Grouped<_, _, _, OfWorkers> = Grouped::new(flow, Some(()), Windows::global());
+        whole.reduce(init, add)
+    }
+}

@@ -1,0 +1,66 @@
+//! The sources of flows.
+
+use broadway_core::stage::Output;
+use futures_util::Stream;
+
+use super::Flow;
+use crate::{
+    graph::{Input, OpenSegment, SegmentPlan},
+    run::Options,
+    source::{IterSource, StagesSource, StartSource, StreamSource},
+};
+
+impl<T: Send + 'static> Flow<T> {
+    /// A flow of the items of an iterator.
+    ///
+    /// The iterator runs in the task of a stage. It may compute, but should not wait: it would hold up other tasks of its thread. Items are passed on in
+    /// packets of 1,000, or after 5 ms.
+    pub fn from_iter<I>(items: I) -> Self
+    where
+        I: IntoIterator<Item = T, IntoIter: Send + 'static>,
+    {
+        Self::from_inputs([source(IterSource::new(items.into_iter()))])
+    }
+
+    /// A flow of the items of several iterators, each of which is a stage of its own. Without iterators the flow is empty.
+    pub fn from_iters<I>(iterators: impl IntoIterator<Item = I>) -> Self
+    where
+        I: IntoIterator<Item = T, IntoIter: Send + 'static>,
+    {
+        let iterators = iterators.into_iter();
+        Self::from_inputs(iterators.map(|items| source(IterSource::new(items.into_iter()))))
+    }
+
+    /// A flow of the items of a stream. A packet has the items that are ready at once, at most 1,000.
+    pub fn from_stream(items: impl Stream<Item = T> + Send + 'static) -> Self {
+        Self::from_inputs([source(StreamSource::new(items))])
+    }
+
+    /// A flow of the events of running stages. Each is subscribed to with the options of its output. The flow ends when all of them have ended normally, and
+    /// fails if one of them fails.
+    pub fn from_stages(outputs: impl IntoIterator<Item = Output<T>>) -> Self {
+        Self::from_inputs(outputs.into_iter().map(|output| source(StagesSource::new(output))))
+    }
+
+    pub(crate) fn from_inputs(inputs: impl IntoIterator<Item = Input>) -> Self {
+        let mut inputs: Vec<_> = inputs.into_iter().collect();
+        if inputs.is_empty() {
+            // A segment ends with its last input, so it needs one.
+            inputs.push(source(IterSource::new(std::iter::empty::<T>())));
+        }
+        let is_bounded = inputs.iter().all(|input| match input {
+            Input::Source(source) => source.info().is_bounded,
+            Input::Segment(segment) => segment.plan.is_bounded,
+        });
+        let plan = SegmentPlan {
+            boundary: "source",
+            is_bounded,
+            ..SegmentPlan::default()
+        };
+        Self::at(OpenSegment::new(inputs, plan), Options::default())
+    }
+}
+
+pub(crate) fn source(source: impl StartSource + 'static) -> Input {
+    Input::Source(Box::new(source))
+}

@@ -1,0 +1,148 @@
+//! The ends of flows.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use broadway_core::{
+    StartError,
+    stage::{EventStream, Output},
+};
+use futures_util::{Stream, StreamExt};
+
+use super::Flow;
+use crate::{
+    FlowError, Report, RunFlowError, RunningFlow,
+    chain::Chain,
+    flow::boundary::RoundRobin,
+    graph::Segment,
+    plan::Plan,
+    run::{FlowState, Options, start, start_unpack},
+    sink::{Collect, Discard, OperatorInfo},
+};
+
+impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
+    /// Runs the flow to its end, for its effects. Events that reach the end are dropped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if options are invalid, a source does not start, or an operator, source or stage fails.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime with timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the flow stops, and events in it are lost.
+    pub async fn run(self) -> Result<Report, RunFlowError> {
+        Ok(self.start().await?.wait().await?)
+    }
+
+    /// Starts the flow, and returns a handle to wait for its end, to observe it, or to stop it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if options are invalid, or if a source does not start.
+    pub async fn start(self) -> Result<RunningFlow, StartError> {
+        let options = self.options.clone();
+        start_last(self.finish(|_| Discard), &options).await
+    }
+
+    /// Runs the flow, and returns all events that reach the end. They are in the order of the source if every segment has one worker.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn collect(self) -> Result<Vec<T>, RunFlowError> {
+        let all = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&all);
+        let options = self.options.clone();
+        let last = self.finish(move |_| Collect::new(Arc::clone(&shared)));
+        start_last(last, &options).await?.wait().await?;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut *all))
+    }
+
+    /// Runs the flow, and calls `f` with each event that reaches the end, in the worker.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn for_each<F>(self, mut f: F) -> Result<Report, RunFlowError>
+    where
+        F: FnMut(T) + Clone + Send + 'static,
+    {
+        let info = OperatorInfo::new("for_each");
+        let flow = self.then(info, |info| crate::operator::Map::new(move |event| f(event), info));
+        flow.run().await
+    }
+
+    /// Starts the flow as a stage, to which consumers subscribe. It keeps the pace of its consumers, and stops with the handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn into_stages(self) -> Result<(Output<T>, RunningFlow), StartError> {
+        let options = self.options.clone();
+        let state = Arc::new(FlowState::new(options.flow_name()));
+        let last = self.route(RoundRobin::new);
+        let plan = Plan::of(&last);
+        let mut stages = start(last, true, &state).await?;
+        let output = start_unpack(&mut stages, &state).await?;
+        stages.forward();
+        Ok((output, RunningFlow::new(stages, state, plan)))
+    }
+
+    /// Starts the flow, and returns its events as a stream. The flow keeps the pace of the stream, and stops when the stream is dropped. An error is the last
+    /// item.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn into_stream(self) -> Result<FlowStream<T>, RunFlowError> {
+        let (output, running) = self.into_stages().await?;
+        let events = output
+            .stream()
+            .map_err(|error| FlowError::new("into_stream", crate::FlowErrorKind::Stage, error))?;
+        Ok(FlowStream { events, running })
+    }
+}
+
+/// Starts a flow whose last segment sends nothing.
+pub(crate) async fn start_last(last: Segment, options: &Options) -> Result<RunningFlow, StartError> {
+    let state = Arc::new(FlowState::new(options.flow_name()));
+    let plan = Plan::of(&last);
+    let mut stages = start(last, false, &state).await?;
+    stages.forward();
+    Ok(RunningFlow::new(stages, state, plan))
+}
+
+/// The events of a running flow. Made by [`Flow::into_stream`].
+#[must_use = "a stream does nothing unless polled, and dropping it stops the flow"]
+pub struct FlowStream<T> {
+    events: EventStream<T>,
+    running: RunningFlow,
+}
+
+impl<T: Send + 'static> Stream for FlowStream<T> {
+    type Item = Result<T, FlowError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(event) = ready!(self.events.poll_next_unpin(cx)) {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        Poll::Ready(self.running.take_failure().map(Err))
+    }
+}
+
+impl<T> fmt::Debug for FlowStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowStream")
+            .field("running", &self.running)
+            .finish_non_exhaustive()
+    }
+}

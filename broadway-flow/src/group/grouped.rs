@@ -1,0 +1,284 @@
+//! [`Grouped`]: events by key and window, before they are aggregated.
+
+use std::{fmt, hash::Hash, marker::PhantomData, sync::Arc};
+
+use broadway_core::Problem;
+
+use super::{
+    combine_sink::{CombineSink, Crossing, STATES_MAX},
+    durability::{Durability, Durable, Volatile},
+    late::{Late, LateOutput},
+    route::KeyRoute,
+    shape::{InWindows, Shape},
+    window_sink::WindowSink,
+};
+use crate::{
+    Aggregate, Flow, Windows,
+    chain::Chain,
+    graph::{Input, OpenSegment, Segment, SegmentPlan},
+    machine::windows::{Combiner, WindowState, check},
+    sink::{OperatorInfo, OutboxSink},
+    window::{LateFiring, WindowKind},
+};
+
+/// Events by key and window, before they are aggregated. Made by [`Flow::partition`], and without a key by [`Flow::window`].
+///
+/// Behind a partition, each key is in one worker, which aggregates its events in [windows](Windows); without a window, all of them. Without a key, each worker
+/// aggregates the events that it has.
+///
+/// An aggregate whose states [merge](Aggregate::merge) is computed in part before events cross the partition, if results are only wanted at the end of windows.
+/// Each worker then holds at most 262,144 states before the partition.
+#[must_use = "a flow does nothing until it is run"]
+pub struct Grouped<K, T, C: Chain<Out = (K, T)>, S, D = Volatile> {
+    flow: Flow<(K, T), C>,
+    /// The only key, if events have none: they stay in their workers then. Also the key of windows without events.
+    only_key: Option<K>,
+    workers: Option<usize>,
+    windows: Windows<T>,
+    late: LateOutput<K, T>,
+    problems: Vec<Problem>,
+    shape: PhantomData<fn() -> (S, D)>,
+}
+
+impl<K, T, C: Chain<Out = (K, T)>, S> Grouped<K, T, C, S>
+where
+    K: Send + 'static,
+    T: Send + 'static,
+{
+    pub(crate) const fn new(flow: Flow<(K, T), C>, only_key: Option<K>, windows: Windows<T>) -> Self {
+        Self {
+            flow,
+            only_key,
+            workers: None,
+            windows,
+            late: LateOutput::none(),
+            problems: Vec::new(),
+            shape: PhantomData,
+        }
+    }
+
+    /// Makes states durable: a flow with [snapshots](Flow::snapshots) saves and restores them. Keys and states must be serializable.
+    pub fn durable(self) -> Grouped<K, T, C, S, Durable> {
+        self.shaped()
+    }
+}
+
+impl<K, T, C, S, D> Grouped<K, T, C, S, D>
+where
+    K: Send + 'static,
+    T: Send + 'static,
+    C: Chain<Out = (K, T)>,
+{
+    /// Aggregates in these windows. The results are [`Windowed`](crate::Windowed).
+    pub fn window(mut self, windows: Windows<T>) -> Grouped<K, T, C, S::Windowed, D>
+    where
+        S: InWindows,
+    {
+        self.windows = windows;
+        self.shaped()
+    }
+
+    /// Sets the number of workers behind the partition, 1 to 1,024. Defaults to the number of cores. Has no effect without a key.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Passes events that are too late for all their windows to `output`, in the worker. Otherwise they are left out: the first one of each worker is logged, and
+    /// all are counted in [`Report::late`](crate::Report::late).
+    pub fn on_late(mut self, output: impl Fn(Late<K, T>) + Send + Sync + 'static) -> Self {
+        self.late = LateOutput::new(output);
+        self
+    }
+
+    fn shaped<Z, E>(self) -> Grouped<K, T, C, Z, E> {
+        Grouped {
+            flow: self.flow,
+            only_key: self.only_key,
+            workers: self.workers,
+            windows: self.windows,
+            late: self.late,
+            problems: self.problems,
+            shape: PhantomData,
+        }
+    }
+
+    /// Aggregates with an [`Aggregate`] of your own.
+    pub fn aggregate<A>(self, aggregate: A) -> Flow<S::Out>
+    where
+        K: Hash + Eq + Clone,
+        A: Aggregate<T>,
+        S: Shape<K, A::Output>,
+        D: Durability<T, K, A>,
+    {
+        self.aggregate_as("aggregate", aggregate)
+    }
+
+    pub(super) fn aggregate_as<A>(mut self, kind: &'static str, aggregate: A) -> Flow<S::Out>
+    where
+        K: Hash + Eq + Clone,
+        A: Aggregate<T>,
+        S: Shape<K, A::Output>,
+        D: Durability<T, K, A>,
+    {
+        self.find_problems::<A>(kind);
+        let options = self.flow.options.clone();
+        let info = Arc::new(OperatorInfo::detailed(kind, self.windows.to_string()));
+        let is_whole = matches!(self.windows.kind, WindowKind::Global);
+        let mut open = if self.only_key.is_some() {
+            self.in_place::<A>(aggregate, &info)
+        } else if self.combines::<A>() {
+            self.combined::<A>(aggregate, &info)
+        } else {
+            self.partitioned::<A>(aggregate, &info)
+        };
+        open.plan.operators.push(info);
+        // Results of the whole have no times.
+        open.plan.has_time &= !is_whole;
+        Flow::at(open, options)
+    }
+
+    /// Whether states are computed before the partition.
+    fn combines<A: Aggregate<T>>(&self) -> bool {
+        let windows = &self.windows;
+        let has_panes = match windows.kind {
+            WindowKind::Global => true,
+            // A worker that was idle may send states of panes that are closed; single events it would send to the late output.
+            WindowKind::Time { .. } => !self.flow.open.plan.may_idle,
+            WindowKind::Count(_) | WindowKind::Session { .. } | WindowKind::Periodic { .. } => {
+                false
+            }
+        };
+        let fires_once = windows.lateness == 0 || windows.late == LateFiring::AtClose;
+        A::MERGES && has_panes && fires_once && windows.fires_at_end_only()
+    }
+
+    fn find_problems<A: Aggregate<T>>(&mut self, kind: &str) {
+        self.problems.extend(self.windows.problems());
+        if self.problems.is_empty() {
+            self.problems.extend(check(&self.windows, A::MERGES));
+        }
+        if self.windows.needs_time() && !self.flow.open.plan.has_time {
+            let message = "needs the time of events: call `event_time` before";
+            self.problems.push(Problem::new(kind, message));
+        }
+        if self.windows.empty && self.only_key.is_none() {
+            let message = "needs a flow without a key: a window without events has no key";
+            self.problems.push(Problem::new("emit_empty", message));
+        }
+    }
+
+    /// Aggregates in the workers that have the events.
+    fn in_place<A>(self, aggregate: A, info: &Arc<OperatorInfo>) -> OpenSegment<S::Out>
+    where
+        K: Hash + Eq + Clone,
+        A: Aggregate<T>,
+        S: Shape<K, A::Output>,
+        D: Durability<T, K, A>,
+    {
+        let Flow { open, chain, .. } = self.flow;
+        let mut open = open.erased(chain);
+        open.plan.problems.extend(self.problems);
+        open.with(window_sink::<K, T, A, S, D>(
+            self.windows,
+            aggregate,
+            self.only_key,
+            self.late,
+            info,
+        ))
+    }
+
+    /// Sends events to the worker of their key.
+    fn partitioned<A>(self, aggregate: A, info: &Arc<OperatorInfo>) -> OpenSegment<S::Out>
+    where
+        K: Hash + Eq + Clone,
+        A: Aggregate<T>,
+        S: Shape<K, A::Output>,
+        D: Durability<T, K, A>,
+    {
+        let segment = self.flow.route(|_| KeyRoute::new());
+        let open = behind::<(K, T)>(segment, self.workers, self.problems);
+        open.with(window_sink::<K, T, A, S, D>(
+            self.windows,
+            aggregate,
+            self.only_key,
+            self.late,
+            info,
+        ))
+    }
+
+    /// Aggregates before the partition, and again behind it.
+    fn combined<A>(mut self, aggregate: A, info: &Arc<OperatorInfo>) -> OpenSegment<S::Out>
+    where
+        K: Hash + Eq + Clone,
+        A: Aggregate<T>,
+        S: Shape<K, A::Output>,
+        D: Durability<T, K, A>,
+    {
+        let before = Arc::new(OperatorInfo::new("combine"));
+        self.flow.open.plan.operators.push(Arc::clone(&before));
+        let (windows, part) = (self.windows.clone(), aggregate.clone());
+        let segment = self.flow.finish(move |seat| {
+            let combiner = Combiner::new(&windows, part.clone(), STATES_MAX);
+            let route = OutboxSink::<Crossing<K, T, A::State>, _>::new(KeyRoute::new(), seat);
+            CombineSink::new(combiner, true, Arc::clone(&before), route)
+        });
+        let open = behind::<Crossing<K, T, A::State>>(segment, self.workers, self.problems);
+        open.with(window_sink::<K, T, A, S, D>(
+            self.windows,
+            aggregate,
+            self.only_key,
+            self.late,
+            info,
+        ))
+    }
+}
+
+/// Begins a segment behind a partition.
+pub(crate) fn behind<T: Send + 'static>(
+    segment: Segment,
+    workers: Option<usize>,
+    problems: Vec<Problem>,
+) -> OpenSegment<T> {
+    let plan = SegmentPlan {
+        problems,
+        ..segment.plan.next("partition")
+    };
+    let mut open = OpenSegment::new(vec![Input::Segment(Box::new(segment))], plan);
+    open.workers = workers;
+    open
+}
+
+/// Makes the sinks of the workers.
+fn window_sink<K, T, A, S, D>(
+    windows: Windows<T>,
+    aggregate: A,
+    only_key: Option<K>,
+    late: LateOutput<K, T>,
+    info: &Arc<OperatorInfo>,
+) -> impl FnMut(&crate::sink::Seat, Box<dyn crate::sink::Sink<S::Out>>) -> WindowSink<K, T, A, S, D>
++ Send
++ 'static
++ use<K, T, A, S, D>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    T: Send + 'static,
+    A: Aggregate<T>,
+    S: Shape<K, A::Output>,
+    D: Durability<T, K, A>,
+{
+    let info = Arc::clone(info);
+    move |seat, next| {
+        let state = WindowState::new(&windows, aggregate.clone(), only_key.clone());
+        WindowSink::new(state, late.clone(), Arc::clone(&info), seat, next)
+    }
+}
+
+impl<K, T, C: Chain<Out = (K, T)>, S, D> fmt::Debug for Grouped<K, T, C, S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grouped")
+            .field("flow", &self.flow)
+            .field("windows", &self.windows)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,16 @@
+//! Aggregation: by key, in windows.
+
+mod combine_sink;
+mod durability;
+mod grouped;
+mod late;
+mod methods;
+mod route;
+mod shape;
+mod window_sink;
+
+pub use durability::{Durability, Durable, Volatile};
+pub use grouped::Grouped;
+pub use late::Late;
+pub(crate) use route::KeyRoute;
+pub use shape::{OfKeys, OfKeysInWindows, OfWorkers, OfWorkersInWindows, Shape};

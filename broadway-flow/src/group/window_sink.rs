@@ -1,0 +1,214 @@
+//! [`WindowSink`]: aggregates in windows.
+
+use std::{hash::Hash, marker::PhantomData, sync::Arc};
+
+use super::{
+    combine_sink::Crossing,
+    durability::Durability,
+    late::LateOutput,
+    route::worker_of,
+    shape::{Shape, shaped},
+};
+use crate::{
+    Aggregate, At, FlowError, FlowErrorKind, Timestamp,
+    machine::windows::{Fired, Owned, WindowState},
+    sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
+    state::SavedState,
+};
+
+/// Aggregates in windows.
+pub(crate) struct WindowSink<K, T, A: Aggregate<T>, S: Shape<K, A::Output>, D> {
+    state: WindowState<T, K, A>,
+    watermark: Timestamp,
+    late: LateOutput<K, T>,
+    has_warned: bool,
+    meter: Meter,
+    seat: Seat,
+    next: Box<dyn Sink<S::Out>>,
+    durability: PhantomData<fn(D)>,
+}
+
+impl<K, T, A, S, D> WindowSink<K, T, A, S, D>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    T: Send + 'static,
+    A: Aggregate<T>,
+    S: Shape<K, A::Output>,
+    D: Durability<T, K, A>,
+{
+    pub(crate) fn new(
+        state: WindowState<T, K, A>,
+        late: LateOutput<K, T>,
+        info: Arc<OperatorInfo>,
+        seat: &Seat,
+        next: Box<dyn Sink<S::Out>>,
+    ) -> Self {
+        Self {
+            state,
+            watermark: Timestamp::MIN,
+            late,
+            has_warned: false,
+            meter: Meter::new(info),
+            seat: seat.clone(),
+            next,
+            durability: PhantomData,
+        }
+    }
+
+    /// Changes the state, and sends what fires. Results of windows without times get `time`.
+    #[inline]
+    fn change<R>(
+        &mut self,
+        time: Timestamp,
+        change: impl FnOnce(
+            &mut WindowState<T, K, A>,
+            &mut dyn FnMut(Fired<K, A::Output>),
+        ) -> R,
+    ) -> Result<R, FlowError> {
+        let Self {
+            state, meter, next, ..
+        } = self;
+        let mut pushed = Ok(());
+        let mut emit = |fired: Fired<K, A::Output>| {
+            if pushed.is_ok() {
+                // The watermark goes on behind the results, so results on time are not late.
+                let at = At {
+                    time: fired.window.time().unwrap_or(time),
+                    since: fired.since,
+                };
+                pushed = next.push(shaped::<_, _, S>(fired), at);
+            }
+        };
+        let changed = meter.again(|| change(state, &mut emit));
+        pushed.map(|()| changed)
+    }
+
+    #[inline]
+    fn event(&mut self, key: K, event: T, at: At) -> Pushed {
+        self.meter.count();
+        // A late event is returned without its key. No event is late that is not behind the watermark.
+        let copy = (at.time < self.watermark).then(|| key.clone());
+        let added = self.change(at.time, |state, mut emit| {
+            state.add(Owned(key), event, at, &mut emit)
+        })?;
+        if let (Err(event), Some(key)) = (added, copy) {
+            self.late(key, event, at.time);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn late(&mut self, key: K, event: T, time: Timestamp) {
+        self.meter.count_late();
+        if self.late.send(key, event, time) || self.has_warned {
+            return;
+        }
+        self.has_warned = true;
+        tracing::warn!(
+            target: "broadway_flow",
+            operator = %self.meter.info(),
+            time = time.as_millis(),
+            "an event came too late for its windows and was left out; further ones of this worker are only counted: allow more lateness, or \
+             call `on_late`",
+        );
+    }
+
+    fn load(&mut self, saved: &[SavedState]) -> Pushed {
+        let (worker, workers) = (self.seat.worker, self.seat.workers);
+        for state in saved {
+            let keep = |key: &K| worker_of(key, workers) == worker;
+            D::load(&mut self.state, &state.bytes, &keep).map_err(|problem| {
+                let operator = self.meter.info().to_string();
+                let text = format!("cannot restore its state: {problem}");
+                FlowError::new(operator, FlowErrorKind::Stage, text)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl<K, T, A, S, D> Sink<(K, T)> for WindowSink<K, T, A, S, D>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    T: Send + 'static,
+    A: Aggregate<T>,
+    S: Shape<K, A::Output>,
+    D: Durability<T, K, A>,
+{
+    #[inline]
+    fn push(&mut self, (key, event): (K, T), at: At) -> Pushed {
+        self.event(key, event, at)
+    }
+
+    fn signal(&mut self, signal: &mut Signal<'_>) -> Pushed {
+        self.meter.signal(signal);
+        match signal {
+            Signal::Watermark(to) => {
+                self.watermark = self.watermark.max(*to);
+                self.change(*to, |state, mut emit| state.watermark(*to, &mut emit))?;
+            }
+            Signal::Tick(now) => {
+                let now = *now;
+                self.change(self.watermark, |state, mut emit| state.tick(now, &mut emit))?;
+            }
+            Signal::TickPeriod(period) => {
+                let own = self.state.next_tick();
+                **period = match (**period, own) {
+                    (Some(one), Some(other)) => Some(one.min(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            Signal::Finish => {
+                self.change(self.watermark, |state, mut emit| state.finish(&mut emit))?;
+            }
+            Signal::Holds(oldest) => **oldest = (**oldest).min(self.state.since()),
+            Signal::Save(saved) => {
+                if let Some(bytes) = D::save(&self.state) {
+                    saved.push(SavedState {
+                        operator: self.meter.info().number(),
+                        worker: self.seat.worker,
+                        bytes,
+                    });
+                }
+            }
+            Signal::Load(load) => {
+                let number = self.meter.info().number();
+                if let Some(saved) = load.by_operator.get(&number) {
+                    self.load(saved)?;
+                }
+            }
+            _ => {}
+        }
+        self.next.signal(signal)
+    }
+}
+
+impl<K, T, A, S, D> Sink<Crossing<K, T, A::State>> for WindowSink<K, T, A, S, D>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    T: Send + 'static,
+    A: Aggregate<T>,
+    S: Shape<K, A::Output>,
+    D: Durability<T, K, A>,
+{
+    fn push(&mut self, crossing: Crossing<K, T, A::State>, at: At) -> Pushed {
+        match crossing {
+            Crossing::Event(key, event) => self.event(key, event, at),
+            Crossing::Part(key, pane, part) => {
+                self.meter.count();
+                let merged = self.change(self.watermark, |state, mut emit| {
+                    state.merge(key, pane, part, at.since, &mut emit)
+                })?;
+                if merged.is_err() {
+                    // Its events were on time where they were combined, so this is a worker that was idle.
+                    self.meter.count_late();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: &mut Signal<'_>) -> Pushed {
+        <Self as Sink<(K, T)>>::signal(self, signal)
+    }
+}

@@ -1,0 +1,34 @@
+//! Parallel dataflow over stages: map, partition, aggregate in windows, join.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc(test(attr(deny(warnings), allow(dead_code))))]
+
+pub mod aggregate;
+mod chain;
+mod epoch;
+mod error;
+mod flow;
+mod graph;
+mod group;
+mod machine;
+mod operator;
+mod plan;
+mod run;
+mod sink;
+mod source;
+mod state;
+mod time;
+mod window;
+
+pub use aggregate::Aggregate;
+pub use broadway_core::BoxError;
+pub use chain::Chain;
+pub use epoch::At;
+pub use error::{FlowError, FlowErrorKind};
+pub use flow::{Flow, FlowStream};
+pub use group::{Grouped, Late};
+pub use operator::{Emit, EventTime, Operator};
+pub use plan::Plan;
+pub use run::{OperatorReport, Report, RunFlowError, RunningFlow};
+pub use time::Timestamp;
+pub use window::{AfterFiring, Decision, Firing, LateFiring, Window, Windowed, Windows};

@@ -1,0 +1,202 @@
+//! [`Operator`]: operators that users write.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use broadway_core::BoxError;
+
+use crate::{
+    At, FlowError, FlowErrorKind, Timestamp,
+    chain::Operation,
+    sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
+};
+
+/// An operator with a state of its own, for what `map` and its relatives do not cover.
+///
+/// Each worker runs a clone. It is compiled together with the operators around it.
+///
+/// ```
+/// use broadway_flow::{BoxError, Emit, Flow, Operator};
+///
+/// /// Emits the difference to the event before.
+/// #[derive(Clone, Default)]
+/// struct Differences {
+///     last: Option<i64>,
+/// }
+///
+/// impl Operator<i64> for Differences {
+///     type Out = i64;
+///
+///     fn event(&mut self, event: i64, out: &mut impl Emit<i64>) -> Result<(), BoxError> {
+///         if let Some(last) = self.last.replace(event) {
+///             out.emit(event - last);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let flow = Flow::from_iter([1, 4, 9]).workers(1).operator(Differences::default());
+/// assert_eq!(flow.collect().await?, [3, 5]);
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+/// ```
+pub trait Operator<T>: Clone + Send + 'static {
+    /// The events that it emits.
+    type Out: Send + 'static;
+
+    /// Takes an event.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the flow with a [`FlowError`] that names the operator.
+    fn event(&mut self, event: T, out: &mut impl Emit<Self::Out>) -> Result<(), BoxError>;
+
+    /// Called when the watermark has advanced: later events are not older than `at`, except late ones. Does nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`event`](Self::event).
+    fn watermark(
+        &mut self,
+        at: Timestamp,
+        out: &mut impl Emit<Self::Out>,
+    ) -> Result<(), BoxError> {
+        let _ = (at, out);
+        Ok(())
+    }
+
+    /// Called once, when the input has ended. Does nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`event`](Self::event).
+    fn finish(&mut self, out: &mut impl Emit<Self::Out>) -> Result<(), BoxError> {
+        let _ = out;
+        Ok(())
+    }
+}
+
+/// Where an [`Operator`] sends its events.
+pub trait Emit<T> {
+    /// Sends an event with the time of the event that is being handled.
+    fn emit(&mut self, event: T);
+
+    /// Sends an event with a time. It must not be older than the watermark.
+    fn emit_at(&mut self, event: T, time: Timestamp);
+
+    /// Returns the time of the event that is being handled; [`Timestamp::MIN`] if it has none.
+    fn time(&self) -> Timestamp;
+}
+
+#[doc(hidden)]
+pub struct Custom<O, T> {
+    operator: O,
+    info: Arc<OperatorInfo>,
+    events: PhantomData<fn(T)>,
+}
+
+impl<O, T> Custom<O, T> {
+    pub(crate) const fn new(operator: O, info: Arc<OperatorInfo>) -> Self {
+        Self {
+            operator,
+            info,
+            events: PhantomData,
+        }
+    }
+}
+
+impl<O: Clone, T> Clone for Custom<O, T> {
+    fn clone(&self) -> Self {
+        Self::new(self.operator.clone(), Arc::clone(&self.info))
+    }
+}
+
+#[doc(hidden)]
+pub struct CustomSink<O, S> {
+    operator: O,
+    meter: Meter,
+    next: S,
+}
+
+struct Emitter<'a, S> {
+    next: &'a mut S,
+    at: At,
+    pushed: Pushed,
+}
+
+impl<T, S: Sink<T>> Emit<T> for Emitter<'_, S> {
+    #[inline]
+    fn emit(&mut self, event: T) {
+        self.emit_at(event, self.at.time);
+    }
+
+    #[inline]
+    fn emit_at(&mut self, event: T, time: Timestamp) {
+        if self.pushed.is_ok() {
+            self.pushed = self.next.push(event, At { time, ..self.at });
+        }
+    }
+
+    fn time(&self) -> Timestamp {
+        self.at.time
+    }
+}
+
+impl<T: Send + 'static, O: Operator<T>> Operation<T> for Custom<O, T> {
+    type Out = O::Out;
+    type Run<S: Sink<O::Out>> = CustomSink<O, S>;
+
+    fn run<S: Sink<O::Out>>(self, _seat: &Seat, next: S) -> CustomSink<O, S> {
+        CustomSink {
+            operator: self.operator,
+            meter: Meter::new(self.info),
+            next,
+        }
+    }
+}
+
+impl<O, S> CustomSink<O, S> {
+    /// Runs a callback of the operator.
+    #[inline]
+    fn call(
+        &mut self,
+        at: At,
+        callback: impl FnOnce(&mut O, &mut Emitter<'_, S>) -> Result<(), BoxError>,
+    ) -> Pushed {
+        let mut out = Emitter {
+            next: &mut self.next,
+            at,
+            pushed: Ok(()),
+        };
+        let operator = &mut self.operator;
+        let result = self.meter.again(|| callback(operator, &mut out));
+        out.pushed?;
+        result.map_err(|error| {
+            let operator = self.meter.info().to_string();
+            FlowError::new(operator, FlowErrorKind::Error, error)
+        })
+    }
+}
+
+impl<T: Send + 'static, O: Operator<T>, S: Sink<O::Out>> Sink<T> for CustomSink<O, S> {
+    #[inline]
+    fn push(&mut self, event: T, at: At) -> Pushed {
+        self.meter.count();
+        self.call(at, |operator, out| operator.event(event, out))
+    }
+
+    fn signal(&mut self, signal: &mut Signal<'_>) -> Pushed {
+        self.meter.signal(signal);
+        match signal {
+            Signal::Watermark(to) => {
+                let (time, to) = (*to, *to);
+                let at = At { time, ..At::NONE };
+                self.call(at, |operator, out| operator.watermark(to, out))?;
+            }
+            Signal::Finish => self.call(At::NONE, |operator, out| operator.finish(out))?,
+            _ => {}
+        }
+        self.next.signal(signal)
+    }
+}

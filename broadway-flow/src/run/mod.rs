@@ -1,0 +1,18 @@
+//! How a flow runs: its segments become stages.
+
+mod flow_state;
+mod last;
+mod middle;
+mod report;
+mod running;
+mod running_stage;
+mod start;
+mod unpack;
+mod worker;
+
+pub(crate) use flow_state::FlowState;
+pub use report::{OperatorReport, Report};
+pub use running::{RunFlowError, RunningFlow};
+pub(crate) use running_stage::RunningStage;
+pub(crate) use start::{Options, start};
+pub(crate) use unpack::start_unpack;

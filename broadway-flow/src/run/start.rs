@@ -1,0 +1,185 @@
+//! [`start`]: turns the segments of a flow into stages.
+
+use std::sync::Arc;
+
+use broadway_core::{
+    StartError,
+    stage::{
+        self, Buffer, Cancel, Output, ProducerConsumerHandle,
+        dispatch::{Partition, PartitionName},
+    },
+};
+use futures_util::future::BoxFuture;
+
+use super::{FlowState, RunningStage, last::Last, middle::Middle, worker::Worker};
+use crate::{
+    graph::{Input, Segment},
+    sink::{Outbox, Packet, Seat},
+};
+
+/// Packets that wait for one worker before the workers that send to it pause.
+const PACKETS_QUEUED_MAX: usize = 8;
+
+/// Options of a whole flow.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) name: Option<Arc<str>>,
+}
+
+impl Options {
+    pub(crate) fn flow_name(&self) -> Arc<str> {
+        self.name.clone().unwrap_or_else(|| Arc::from("flow"))
+    }
+}
+
+/// The stages of a started flow.
+pub(crate) struct Stages {
+    pub(crate) all: Vec<Arc<dyn RunningStage>>,
+    /// The stages of the last segment.
+    pub(crate) last: Vec<Arc<dyn RunningStage>>,
+    /// Outputs of the last segment, if it sends.
+    pub(crate) outputs: Vec<Output<Packet>>,
+    forward: Vec<Box<dyn Fn() + Send>>,
+}
+
+impl Stages {
+    /// Lets demand reach the sources.
+    pub(crate) fn forward(&mut self) {
+        for forward in self.forward.drain(..) {
+            forward();
+        }
+    }
+}
+
+/// Starts all stages of a flow. Sources send nothing before [`Stages::forward`] is called. If `sends`, the workers of the last segment
+/// send to one consumer.
+pub(crate) async fn start(
+    last: Segment,
+    sends: bool,
+    state: &Arc<FlowState>,
+) -> Result<Stages, StartError> {
+    let problems = last.problems();
+    if !problems.is_empty() {
+        return Err(StartError::Invalid(problems));
+    }
+    let mut stages = Stages {
+        all: Vec::new(),
+        last: Vec::new(),
+        outputs: Vec::new(),
+        forward: Vec::new(),
+    };
+    let started = if sends {
+        let outputs = start_middle(last, 1, state, &mut stages).await;
+        outputs.map(|outputs| stages.outputs = outputs.iter().map(|output| output(0)).collect())
+    } else {
+        start_last(last, state, &mut stages).await
+    };
+    if let Err(error) = started {
+        for stage in &stages.all {
+            stage.abort();
+        }
+        return Err(error);
+    }
+    Ok(stages)
+}
+
+/// The output of a stage for each worker behind it.
+type WorkerOutput = Box<dyn Fn(usize) -> Output<Packet> + Send + Sync>;
+
+/// Starts what a segment reads from, before the segment.
+fn start_inputs<'a>(
+    inputs: Vec<Input>,
+    workers: usize,
+    state: &'a Arc<FlowState>,
+    stages: &'a mut Stages,
+) -> BoxFuture<'a, Result<Vec<WorkerOutput>, StartError>> {
+    Box::pin(async move {
+        let mut outputs = Vec::new();
+        for input in inputs {
+            match input {
+                Input::Source(source) => {
+                    let started = source.start(workers, Arc::clone(state)).await?;
+                    stages.all.push(started.stage);
+                    stages.forward.push(started.forward);
+                    outputs.push(started.output);
+                }
+                Input::Segment(segment) => {
+                    outputs.extend(start_middle(*segment, workers, state, stages).await?);
+                }
+            }
+        }
+        Ok(outputs)
+    })
+}
+
+async fn start_middle(
+    mut segment: Segment,
+    targets: usize,
+    state: &Arc<FlowState>,
+    stages: &mut Stages,
+) -> Result<Vec<WorkerOutput>, StartError> {
+    let workers = segment.worker_count();
+    let inputs = std::mem::take(&mut segment.inputs);
+    let inputs = start_inputs(inputs, workers, state, stages).await?;
+    let mut outputs: Vec<WorkerOutput> = Vec::new();
+    for index in 0..workers {
+        let worker = new_worker(&mut segment, index, workers, targets, state);
+        let partition = Partition::new(targets, |packet: &Packet| Some(packet.to));
+        let mut builder = stage::producer_consumer(Middle::new(worker))
+            .name(state.stage_name(segment.plan.boundary))
+            .buffer(Buffer::wait(PACKETS_QUEUED_MAX))
+            .dispatcher(partition.queue_max(PACKETS_QUEUED_MAX));
+        for input in &inputs {
+            builder = builder.subscribe_to(reading(input(index)));
+        }
+        let handle: ProducerConsumerHandle<Middle, _> = builder.start().await?;
+        stages.all.push(Arc::new(handle.clone()));
+        outputs.push(Box::new(move |to| handle.output_at(PartitionName(to))));
+    }
+    Ok(outputs)
+}
+
+async fn start_last(
+    mut segment: Segment,
+    state: &Arc<FlowState>,
+    stages: &mut Stages,
+) -> Result<(), StartError> {
+    let workers = segment.worker_count();
+    let inputs = std::mem::take(&mut segment.inputs);
+    let inputs = start_inputs(inputs, workers, state, stages).await?;
+    for index in 0..workers {
+        let worker = new_worker(&mut segment, index, workers, 0, state);
+        let mut builder = stage::consumer(Last::new(worker)).name(state.stage_name(segment.plan.boundary));
+        for input in &inputs {
+            builder = builder.subscribe_to(reading(input(index)));
+        }
+        let handle: Arc<dyn RunningStage> = Arc::new(builder.start().await?);
+        stages.all.push(Arc::clone(&handle));
+        stages.last.push(handle);
+    }
+    Ok(())
+}
+
+fn new_worker(
+    segment: &mut Segment,
+    worker: usize,
+    workers: usize,
+    targets: usize,
+    state: &Arc<FlowState>,
+) -> Worker {
+    let seat = Seat {
+        worker,
+        workers,
+        targets,
+        outbox: Outbox::default(),
+        state: Arc::clone(state),
+    };
+    let entry = (segment.make)(&seat);
+    let name = format!("worker {worker} of segment {}", segment.plan.boundary);
+    Worker::new(entry, &seat, name)
+}
+
+/// Workers ask for packets themselves, and outlive inputs that end normally.
+fn reading(output: Output<Packet>) -> Output<Packet> {
+    output.manual().cancel(Cancel::Transient)
+}

@@ -1,0 +1,173 @@
+//! [`Meter`]: counts the events of an operator, estimates its time, and remembers which operator a panic came from.
+
+use std::{
+    cell::RefCell,
+    fmt, mem,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use super::Signal;
+
+/// One of so many calls is timed.
+const SAMPLE: u64 = 1_024;
+
+/// An operator, as the plan shows it, with counts of all its workers.
+pub(crate) struct OperatorInfo {
+    /// Such as `map` or `partition`.
+    pub(crate) kind: &'static str,
+    /// The user's name for it.
+    pub(crate) name: OnceLock<Arc<str>>,
+    /// Options, such as the window, for the plan.
+    pub(crate) detail: String,
+    pub(crate) events: AtomicU64,
+    pub(crate) late: AtomicU64,
+    /// Its number in the flow, from 1. Set when the flow starts.
+    number: AtomicU32,
+    nanos: AtomicU64,
+}
+
+impl OperatorInfo {
+    pub(crate) fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            name: OnceLock::new(),
+            detail: String::new(),
+            events: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            number: AtomicU32::new(0),
+            nanos: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn detailed(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            ..Self::new(kind)
+        }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Relaxed)
+    }
+
+    pub(crate) fn set_number(&self, number: u32) {
+        self.number.store(number, Relaxed);
+    }
+
+    /// The time spent in the operator's functions, in nanoseconds, estimated from samples.
+    pub(crate) fn nanos(&self) -> u64 {
+        self.nanos.load(Relaxed)
+    }
+}
+
+/// How errors and plans name it: `map "parse"`.
+impl fmt::Display for OperatorInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.get() {
+            Some(name) => write!(f, "{} {name:?}", self.kind),
+            None => f.write_str(self.kind),
+        }
+    }
+}
+
+/// The meter of one operator in one worker.
+pub(crate) struct Meter {
+    info: Arc<OperatorInfo>,
+    events: u64,
+    published: u64,
+    nanos: u64,
+}
+
+impl Meter {
+    pub(crate) const fn new(info: Arc<OperatorInfo>) -> Self {
+        Self {
+            info,
+            events: 0,
+            published: 0,
+            nanos: 0,
+        }
+    }
+
+    pub(crate) const fn info(&self) -> &Arc<OperatorInfo> {
+        &self.info
+    }
+
+    /// Runs a function of the operator for one event.
+    #[inline(always)]
+    pub(crate) fn call<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.events += 1;
+        let blame = Blame(&self.info);
+        let result = if self.events & (SAMPLE - 1) == 1 {
+            timed(&mut self.nanos, f)
+        } else {
+            f()
+        };
+        mem::forget(blame);
+        result
+    }
+
+    /// Runs more of the operator's code for an event that is counted already.
+    #[inline(always)]
+    pub(crate) fn again<R>(&self, f: impl FnOnce() -> R) -> R {
+        let blame = Blame(&self.info);
+        let result = f();
+        mem::forget(blame);
+        result
+    }
+
+    /// Counts an event that no function runs for.
+    #[inline(always)]
+    pub(crate) const fn count(&mut self) {
+        self.events += 1;
+    }
+
+    /// Counts an event that came too late for its windows.
+    pub(crate) fn count_late(&self) {
+        self.info.late.fetch_add(1, Relaxed);
+    }
+
+    /// Publishes the counts at the end of a packet.
+    pub(crate) fn signal(&mut self, signal: &Signal<'_>) {
+        if matches!(signal, Signal::Flush | Signal::Finish) && self.events > self.published {
+            let new = self.events - self.published;
+            self.info.events.fetch_add(new, Relaxed);
+            self.info.nanos.fetch_add(mem::take(&mut self.nanos), Relaxed);
+            self.published = self.events;
+        }
+    }
+}
+
+/// Runs `f`, and adds the time of as many calls as are not timed.
+#[cold]
+#[inline(never)]
+fn timed<R>(nanos: &mut u64, f: impl FnOnce() -> R) -> R {
+    let began = Instant::now();
+    let result = f();
+    let taken = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    *nanos = nanos.saturating_add(taken.saturating_mul(SAMPLE));
+    result
+}
+
+/// Names its operator if it is dropped by a panic: costs nothing otherwise.
+struct Blame<'a>(&'a Arc<OperatorInfo>);
+
+thread_local! {
+    static BLAMED: RefCell<Option<Arc<OperatorInfo>>> = const { RefCell::new(None) };
+}
+
+impl Drop for Blame<'_> {
+    fn drop(&mut self) {
+        BLAMED.with(|blamed| {
+            blamed.borrow_mut().get_or_insert_with(|| Arc::clone(self.0));
+        });
+    }
+}
+
+/// Takes the operator whose function has panicked in this thread.
+pub(crate) fn blamed() -> Option<Arc<OperatorInfo>> {
+    BLAMED.with(|blamed| blamed.borrow_mut().take())
+}
