@@ -90,6 +90,13 @@ pub(crate) struct SegmentPlan {
 }
 
 impl SegmentPlan {
+    /// Adds an operator.
+    pub(crate) fn add(&mut self, kind: &'static str) -> Arc<OperatorInfo> {
+        let info = Arc::new(OperatorInfo::new(kind));
+        self.operators.push(Arc::clone(&info));
+        info
+    }
+
     /// The plan of the segment behind a boundary.
     pub(crate) fn next(&self, boundary: &'static str) -> Self {
         Self {

@@ -17,6 +17,7 @@ mod run;
 mod sink;
 mod source;
 mod state;
+mod text;
 mod time;
 mod window;
 
@@ -30,5 +31,6 @@ pub use group::{Grouped, Late};
 pub use operator::{Emit, EventTime, Operator};
 pub use plan::Plan;
 pub use run::{OperatorReport, Report, RunFlowError, RunningFlow};
+pub use text::{Lines, TextChain};
 pub use time::Timestamp;
 pub use window::{AfterFiring, Decision, Firing, LateFiring, Window, Windowed, Windows};

@@ -9,8 +9,12 @@ mod route;
 mod shape;
 mod window_sink;
 
+pub(crate) use combine_sink::{CombineSink, Crossing, STATES_MAX};
 pub use durability::{Durability, Durable, Volatile};
 pub use grouped::Grouped;
+pub(crate) use grouped::behind;
 pub use late::Late;
+pub(crate) use late::LateOutput;
 pub(crate) use route::KeyRoute;
 pub use shape::{OfKeys, OfKeysInWindows, OfWorkers, OfWorkersInWindows, Shape};
+pub(crate) use window_sink::WindowSink;

@@ -7,6 +7,8 @@ mod start;
 mod stream;
 
 pub(crate) use iter::IterSource;
+pub use lines::Block;
+pub(crate) use lines::FilesSource;
 pub(crate) use stages::StagesSource;
 pub(crate) use start::{SourceInfo, StartSource, Started};
 pub(crate) use stream::StreamSource;
