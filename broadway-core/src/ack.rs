@@ -94,6 +94,12 @@ impl<K> Settled<K> {
         }
     }
 
+    /// Creates the settlement of a message that was not handled, as [`Outcome::Released`]: for programs that read a source without a pipeline.
+    #[must_use]
+    pub const fn released(token: K) -> Self {
+        Self::new(token, Outcome::Released, None)
+    }
+
     /// Creates one as the pipeline does, for tests of a connector without a pipeline.
     #[must_use]
     pub fn for_test(token: K, outcome: Outcome) -> Self {

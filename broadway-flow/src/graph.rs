@@ -115,6 +115,56 @@ impl Segment {
         self.workers.unwrap_or_else(default_workers)
     }
 
+    /// Numbers the operators, from the sources to the end: their names in snapshots.
+    pub(crate) fn number_operators(&self, n: &mut u32) {
+        for input in &self.inputs {
+            if let Input::Segment(segment) = input {
+                segment.number_operators(n);
+            }
+        }
+        for operator in &self.plan.operators {
+            *n += 1;
+            operator.set_number(*n);
+        }
+    }
+
+    /// What keeps messages from being settled, or states from being saved.
+    pub(crate) fn settlement_problems(&self, has_snapshots: bool) -> Vec<Problem> {
+        let mut sources = Vec::new();
+        let mut volatile = Vec::new();
+        self.visit(&mut sources, &mut volatile);
+        let acked = sources.iter().filter(|is_acked| **is_acked).count();
+        let mut problems = Vec::new();
+        if acked > 0 && sources.len() > 1 {
+            let message = "is acknowledged, so it must be the only source of its flow: barriers of several sources are not aligned";
+            problems.push(Problem::new("source", message));
+        }
+        if has_snapshots {
+            if acked == 0 {
+                let message = "need an acknowledged source, which goes on where the snapshot ends: see `from_source`";
+                problems.push(Problem::new("snapshots", message));
+            }
+            for operator in volatile {
+                let message = format!("do not save the state of {operator}: call `durable` before it");
+                problems.push(Problem::new("snapshots", message));
+            }
+        }
+        problems
+    }
+
+    /// Collects whether each source is acknowledged, and the operators whose state cannot be saved.
+    fn visit(&self, sources: &mut Vec<bool>, volatile: &mut Vec<String>) {
+        for input in &self.inputs {
+            match input {
+                Input::Source(source) => sources.push(source.info().is_acked),
+                Input::Segment(segment) => segment.visit(sources, volatile),
+            }
+        }
+        let operators = self.plan.operators.iter();
+        let operators = operators.filter(|operator| operator.is_volatile);
+        volatile.extend(operators.map(ToString::to_string));
+    }
+
     /// The invalid options of this segment and those before it.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 /// The state of one operator in one worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedState {
     /// The number of the operator in its flow.
     pub(crate) operator: u32,
@@ -11,10 +13,18 @@ pub struct SavedState {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The states of all operators, for one worker to load.
+/// The states of all operators in all workers. Each worker loads its part.
 #[derive(Debug, Default)]
 pub struct StateLoad {
     pub(crate) by_operator: HashMap<u32, Vec<SavedState>>,
-    pub(crate) worker: usize,
-    pub(crate) workers: usize,
+}
+
+impl StateLoad {
+    pub(crate) fn new(states: &[SavedState]) -> Self {
+        let mut by_operator: HashMap<u32, Vec<SavedState>> = HashMap::new();
+        for state in states {
+            by_operator.entry(state.operator).or_default().push(state.clone());
+        }
+        Self { by_operator }
+    }
 }

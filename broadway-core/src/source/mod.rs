@@ -100,6 +100,16 @@ impl OpenContext {
         }
     }
 
+    /// Creates a context for a program that reads a source without a pipeline: this name, one producer, no batchers, no retries, no observer.
+    #[must_use]
+    pub fn standalone(name: &str) -> Self {
+        Self {
+            pipeline: Arc::from(name),
+            emitter: Emitter::silent(name),
+            ..Self::for_test()
+        }
+    }
+
     /// Sets the emitter.
     #[must_use]
     pub fn with_emitter(mut self, emitter: Emitter) -> Self {

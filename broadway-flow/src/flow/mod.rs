@@ -9,13 +9,15 @@ mod time;
 
 pub use terminal::FlowStream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     chain::{Chain, Operation, Start, Then},
     graph::{OpenSegment, Segment},
     plan::Plan,
+    SnapshotStore,
     run::Options,
+    snapshot::Snapshots,
     sink::{OperatorInfo, OutboxSink, Route, Seat, Sink},
 };
 
@@ -104,6 +106,22 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     #[must_use]
     pub fn explain(self) -> Plan {
         Plan::of(&self.finish(|_| crate::sink::Discard))
+    }
+
+    /// Saves the state of the flow every `interval`, and restores it at the start: aggregations that are [durable](crate::Grouped::durable), together with the
+    /// positions of the source that they belong to.
+    ///
+    /// With [positions](crate::FlowSource::positions), the results after a restart are those of a flow that never stopped; results that were emitted since the last
+    /// snapshot are emitted again. Without, messages since the last snapshot count twice.
+    ///
+    /// A snapshot is the whole state: it is collected in memory, and written while the flow goes on. Operators are known by their order, so a flow that changed may
+    /// not be able to read its old snapshot. The number of workers may change.
+    pub fn snapshots(mut self, store: impl SnapshotStore, interval: Duration) -> Self {
+        self.options.snapshots = Some(Snapshots {
+            store: Arc::new(store),
+            every: interval,
+        });
+        self
     }
 
     /// Hides the type of the operators: a flow of a simple type, for one dynamic call per event.

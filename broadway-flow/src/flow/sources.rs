@@ -1,13 +1,13 @@
 //! The sources of flows.
 
-use broadway_core::stage::Output;
+use broadway_core::{Source, SourceProducer, stage::Output};
 use futures_util::Stream;
 
 use super::Flow;
 use crate::{
     graph::{Input, OpenSegment, SegmentPlan},
     run::Options,
-    source::{IterSource, StagesSource, StartSource, StreamSource},
+    source::{AckedSource, FlowSource, IterSource, StagesSource, StartSource, StreamSource},
 };
 
 impl<T: Send + 'static> Flow<T> {
@@ -40,6 +40,27 @@ impl<T: Send + 'static> Flow<T> {
     /// fails if one of them fails.
     pub fn from_stages(outputs: impl IntoIterator<Item = Output<T>>) -> Self {
         Self::from_inputs(outputs.into_iter().map(|output| source(StagesSource::new(output))))
+    }
+
+    /// A flow of the messages of a connector, with the default options of [`FlowSource`]. See [`from_source_with`](Self::from_source_with).
+    pub fn from_source<S>(source: S) -> Self
+    where
+        S: Source<Producer: SourceProducer<Item = T>>,
+    {
+        Self::from_source_with(FlowSource::new(source))
+    }
+
+    /// A flow of the messages of a connector. A message is settled when everything that was made of it is emitted and confirmed: when its windows have fired, and
+    /// the results have reached the end. So each message takes effect at least once.
+    ///
+    /// With [snapshots](Self::snapshots), a message is also settled when its effect is in a saved state.
+    ///
+    /// The source must be the only one of its flow.
+    pub fn from_source_with<S>(source: FlowSource<S>) -> Self
+    where
+        S: Source<Producer: SourceProducer<Item = T>>,
+    {
+        Self::from_inputs([self::source(AckedSource::new(source))])
     }
 
     pub(crate) fn from_inputs(inputs: impl IntoIterator<Item = Input>) -> Self {

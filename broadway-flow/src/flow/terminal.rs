@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use broadway_core::{
-    StartError,
-    stage::{EventStream, Output},
-};
+use broadway_core::stage::{EventStream, Output};
 use futures_util::{Stream, StreamExt};
 
 use super::Flow;
@@ -20,7 +17,7 @@ use crate::{
     flow::boundary::RoundRobin,
     graph::Segment,
     plan::Plan,
-    run::{FlowState, Options, start, start_unpack},
+    run::{Options, start, start_unpack},
     sink::{Collect, Discard, OperatorInfo},
 };
 
@@ -47,7 +44,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// # Errors
     ///
     /// Fails if options are invalid, or if a source does not start.
-    pub async fn start(self) -> Result<RunningFlow, StartError> {
+    pub async fn start(self) -> Result<RunningFlow, RunFlowError> {
         let options = self.options.clone();
         start_last(self.finish(|_| Discard), &options).await
     }
@@ -86,14 +83,14 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub async fn into_stages(self) -> Result<(Output<T>, RunningFlow), StartError> {
+    pub async fn into_stages(self) -> Result<(Output<T>, RunningFlow), RunFlowError> {
         let options = self.options.clone();
-        let state = Arc::new(FlowState::new(options.flow_name()));
+        let state = options.state().await?;
         let last = self.route(RoundRobin::new);
         let plan = Plan::of(&last);
         let mut stages = start(last, true, &state).await?;
         let output = start_unpack(&mut stages, &state).await?;
-        stages.forward();
+        stages.forward(&state);
         Ok((output, RunningFlow::new(stages, state, plan)))
     }
 
@@ -113,11 +110,14 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
 }
 
 /// Starts a flow whose last segment sends nothing.
-pub(crate) async fn start_last(last: Segment, options: &Options) -> Result<RunningFlow, StartError> {
-    let state = Arc::new(FlowState::new(options.flow_name()));
+pub(crate) async fn start_last(
+    last: Segment,
+    options: &Options,
+) -> Result<RunningFlow, RunFlowError> {
+    let state = options.state().await?;
     let plan = Plan::of(&last);
     let mut stages = start(last, false, &state).await?;
-    stages.forward();
+    stages.forward(&state);
     Ok(RunningFlow::new(stages, state, plan))
 }
 

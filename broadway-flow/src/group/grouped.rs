@@ -123,7 +123,9 @@ where
     {
         self.find_problems::<A>(kind);
         let options = self.flow.options.clone();
-        let info = Arc::new(OperatorInfo::detailed(kind, self.windows.to_string()));
+        let mut info = OperatorInfo::detailed(kind, self.windows.to_string());
+        info.is_volatile = !D::IS_DURABLE;
+        let info = Arc::new(info);
         let is_whole = matches!(self.windows.kind, WindowKind::Global);
         let mut open = if self.only_key.is_some() {
             self.in_place::<A>(aggregate, &info)

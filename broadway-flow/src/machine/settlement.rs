@@ -114,6 +114,11 @@ impl<K> Settlement<K> {
         }
     }
 
+    /// The states of all workers at this barrier are saved: what they hold of its epochs is not lost any more.
+    pub(crate) fn persisted(&mut self, barrier: Epoch) {
+        self.settled_before = self.settled_before.max(Epoch(barrier.0 + 1));
+    }
+
     /// Ends the settlement: all workers have ended and their outputs are confirmed, so that everything may be settled.
     pub(crate) fn finish(&mut self) {
         self.settled_before = Epoch::NONE;

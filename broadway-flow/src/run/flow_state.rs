@@ -3,18 +3,24 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
 use broadway_core::BoxError;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 
-use crate::{FlowError, FlowErrorKind, epoch::Epoch};
+use crate::{
+    FlowError, FlowErrorKind,
+    epoch::Epoch,
+    sink::Packet,
+    snapshot::{Snapshot, Snapshots},
+    state::SavedState,
+};
 
 /// What all stages of a running flow share.
 pub(crate) struct FlowState {
@@ -27,22 +33,39 @@ pub(crate) struct FlowState {
     sourced: AtomicU64,
     stages: AtomicUsize,
     workers: AtomicUsize,
-    /// To the source that waits for barriers, if there is one.
-    barriers: OnceLock<mpsc::UnboundedSender<BarrierReport>>,
+    /// To the acknowledged source.
+    reports: mpsc::UnboundedSender<WorkerReport>,
+    /// For the acknowledged source, until it takes them.
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<WorkerReport>>>,
+    snapshots: Option<Snapshots>,
+    restored: Snapshot,
+    /// Whether all stages have started.
+    started: watch::Sender<bool>,
+    /// The way to the workers of a source that was stopped, so that they do not see an end.
+    kept: Mutex<Option<mpsc::Sender<Packet>>>,
 }
 
-/// A worker has handled everything before a barrier.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BarrierReport {
+/// What a worker reports to an acknowledged source.
+#[derive(Debug)]
+pub(crate) struct WorkerReport {
     pub(crate) worker: usize,
-    /// `None`: the worker has ended.
-    pub(crate) epoch: Option<Epoch>,
+    /// `None`: the worker has ended, and its outputs are confirmed.
+    pub(crate) barrier: Option<BarrierReport>,
+}
+
+/// A worker has handled everything before a barrier, and its outputs are confirmed.
+#[derive(Debug)]
+pub(crate) struct BarrierReport {
+    pub(crate) epoch: Epoch,
     /// The oldest epoch that it still holds.
     pub(crate) holds: Epoch,
+    /// For a snapshot.
+    pub(crate) states: Vec<SavedState>,
 }
 
 impl FlowState {
-    pub(crate) fn new(name: Arc<str>) -> Self {
+    pub(crate) fn new(name: Arc<str>, snapshots: Option<Snapshots>, restored: Snapshot) -> Self {
+        let (reports, receiver) = mpsc::unbounded_channel();
         Self {
             name,
             began: Instant::now(),
@@ -51,7 +74,12 @@ impl FlowState {
             sourced: AtomicU64::new(0),
             stages: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
-            barriers: OnceLock::new(),
+            reports,
+            receiver: Mutex::new(Some(receiver)),
+            snapshots,
+            restored,
+            started: watch::Sender::new(false),
+            kept: Mutex::new(None),
         }
     }
 
@@ -60,17 +88,48 @@ impl FlowState {
         self.workers.fetch_add(1, Relaxed)
     }
 
-    /// Reports that a worker has handled everything before a barrier.
-    pub(crate) fn report(&self, worker: usize, epoch: Epoch, holds: Epoch) {
-        if let Some(barriers) = self.barriers.get() {
-            let epoch = Some(epoch);
-            // Fails if the source has ended.
-            let _ = barriers.send(BarrierReport {
-                worker,
-                epoch,
-                holds,
-            });
-        }
+    /// The number of workers, once all are made.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.load(Relaxed)
+    }
+
+    /// Keeps the way to the workers of a source that was stopped.
+    pub(crate) fn keep(&self, packets: mpsc::Sender<Packet>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(packets);
+    }
+
+    pub(crate) fn set_started(&self) {
+        self.started.send_replace(true);
+    }
+
+    /// Waits until all stages have started.
+    pub(crate) async fn started(&self) {
+        // The sender is in `self`.
+        let _ = self.started.subscribe().wait_for(|started| *started).await;
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reports a barrier, or the end of a worker. Without an acknowledged source, no report is received.
+    pub(crate) fn report(&self, worker: usize, barrier: Option<BarrierReport>) {
+        let _ = self.reports.send(WorkerReport { worker, barrier });
+    }
+
+    /// The reports of all workers, for the one acknowledged source.
+    pub(crate) fn take_reports(&self) -> mpsc::UnboundedReceiver<WorkerReport> {
+        let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        receiver.take().unwrap_or_else(|| mpsc::unbounded_channel().1)
+    }
+
+    pub(crate) const fn snapshots(&self) -> Option<&Snapshots> {
+        self.snapshots.as_ref()
+    }
+
+    /// The snapshot from which the flow goes on. Empty without one.
+    pub(crate) const fn restored(&self) -> &Snapshot {
+        &self.restored
     }
 
     /// A name for a stage: `orders/source-0`.

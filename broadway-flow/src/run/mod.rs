@@ -7,12 +7,14 @@ mod report;
 mod running;
 mod running_stage;
 mod start;
+mod task;
 mod unpack;
 mod worker;
 
-pub(crate) use flow_state::FlowState;
+pub(crate) use flow_state::{BarrierReport, FlowState, WorkerReport};
 pub use report::{OperatorReport, Report};
 pub use running::{RunFlowError, RunningFlow};
 pub(crate) use running_stage::RunningStage;
 pub(crate) use start::{Options, start};
+pub(crate) use task::RunningTask;
 pub(crate) use unpack::start_unpack;

@@ -40,25 +40,28 @@ impl RunningFlow {
         let outcome = tokio::select! {
             biased;
             failure = self.state.failed() => Err(failure),
-            ended = all_ended(&self.stages.last) => ended,
+            ended = all_ended(&self.stages) => ended,
         };
         match outcome {
-            Ok(()) => Ok(self.report()),
+            // The last message may have failed to be settled.
+            Ok(()) => match self.state.failure() {
+                None => Ok(self.report()),
+                Some(failure) => Err(failure),
+            },
             Err(error) => {
-                for stage in &self.stages.all {
-                    stage.stop().await;
-                }
+                self.stages.stop().await;
                 // The failure of an operator is the cause of the failures behind it.
                 Err(self.state.failure().unwrap_or(error))
             }
         }
     }
 
-    /// Stops the flow now. Events in it are lost, and windows do not fire.
+    /// Stops the flow. Events in it are lost, and windows do not fire.
+    ///
+    /// An acknowledged source stops first: the flow finishes and settles what it has, at a last barrier, for at most 30 s. With
+    /// [snapshots](crate::Flow::snapshots), the state is saved there; without, messages in open windows are returned to their source.
     pub async fn stop(self) {
-        for stage in &self.stages.all {
-            stage.stop().await;
-        }
+        self.stages.stop().await;
     }
 
     /// Takes the failure of a flow whose output has ended.
@@ -79,9 +82,9 @@ impl RunningFlow {
     }
 }
 
-/// Waits until all these stages have ended normally.
-async fn all_ended(stages: &[Arc<dyn RunningStage>]) -> Result<(), FlowError> {
-    for stage in stages {
+/// Waits until the last stages have ended normally, and all messages are settled.
+async fn all_ended(stages: &Stages) -> Result<(), FlowError> {
+    for stage in &stages.last {
         match stage.join().await {
             End::Normal => {}
             End::Failed(failure) => {
@@ -94,14 +97,15 @@ async fn all_ended(stages: &[Arc<dyn RunningStage>]) -> Result<(), FlowError> {
             }
         }
     }
+    for task in &stages.tasks {
+        task.join().await;
+    }
     Ok(())
 }
 
 impl Drop for RunningFlow {
     fn drop(&mut self) {
-        for stage in &self.stages.all {
-            stage.abort();
-        }
+        self.stages.abort();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use broadway_core::{
-    StartError,
+    Problem, StartError,
     stage::{
         self, Buffer, Cancel, Output, ProducerConsumerHandle,
         dispatch::{Partition, PartitionName},
@@ -11,10 +11,14 @@ use broadway_core::{
 };
 use futures_util::future::BoxFuture;
 
-use super::{FlowState, RunningStage, last::Last, middle::Middle, worker::Worker};
+use super::{
+    FlowState, RunFlowError, RunningStage, RunningTask, last::Last, middle::Middle, worker::Worker,
+};
 use crate::{
+    snapshot::{Snapshot, Snapshots},
     graph::{Input, Segment},
-    sink::{Outbox, Packet, Seat},
+    sink::{Outbox, Packet, Seat, Signal},
+    state::StateLoad,
 };
 
 /// Packets that wait for one worker before the workers that send to it pause.
@@ -24,11 +28,22 @@ const PACKETS_QUEUED_MAX: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) name: Option<Arc<str>>,
+    pub(crate) snapshots: Option<Snapshots>,
 }
 
 impl Options {
     pub(crate) fn flow_name(&self) -> Arc<str> {
         self.name.clone().unwrap_or_else(|| Arc::from("flow"))
+    }
+
+    /// Loads the last snapshot, if the flow has snapshots.
+    pub(crate) async fn state(&self) -> Result<Arc<FlowState>, RunFlowError> {
+        let restored = match &self.snapshots {
+            Some(snapshots) => snapshots.load().await?,
+            None => Snapshot::default(),
+        };
+        let state = FlowState::new(self.flow_name(), self.snapshots.clone(), restored);
+        Ok(Arc::new(state))
     }
 }
 
@@ -39,12 +54,34 @@ pub(crate) struct Stages {
     pub(crate) last: Vec<Arc<dyn RunningStage>>,
     /// Outputs of the last segment, if it sends.
     pub(crate) outputs: Vec<Output<Packet>>,
-    forward: Vec<Box<dyn Fn() + Send>>,
+    /// The tasks of acknowledged sources: they stop first.
+    pub(crate) tasks: Vec<Arc<RunningTask>>,
+    forward: Vec<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Stages {
+    pub(crate) fn abort(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for stage in &self.all {
+            stage.abort();
+        }
+    }
+
+    /// Stops all stages. Acknowledged sources first settle what is confirmed.
+    pub(crate) async fn stop(&self) {
+        for task in &self.tasks {
+            task.stop().await;
+        }
+        for stage in &self.all {
+            stage.stop().await;
+        }
+    }
+
     /// Lets demand reach the sources.
-    pub(crate) fn forward(&mut self) {
+    pub(crate) fn forward(&mut self, state: &FlowState) {
+        state.set_started();
         for forward in self.forward.drain(..) {
             forward();
         }
@@ -58,7 +95,8 @@ pub(crate) async fn start(
     sends: bool,
     state: &Arc<FlowState>,
 ) -> Result<Stages, StartError> {
-    let problems = last.problems();
+    let mut problems = last.problems();
+    problems.extend(last.settlement_problems(state.snapshots().is_some()));
     if !problems.is_empty() {
         return Err(StartError::Invalid(problems));
     }
@@ -66,8 +104,10 @@ pub(crate) async fn start(
         all: Vec::new(),
         last: Vec::new(),
         outputs: Vec::new(),
+        tasks: Vec::new(),
         forward: Vec::new(),
     };
+    last.number_operators(&mut 0);
     let started = if sends {
         let outputs = start_middle(last, 1, state, &mut stages).await;
         outputs.map(|outputs| stages.outputs = outputs.iter().map(|output| output(0)).collect())
@@ -75,9 +115,7 @@ pub(crate) async fn start(
         start_last(last, state, &mut stages).await
     };
     if let Err(error) = started {
-        for stage in &stages.all {
-            stage.abort();
-        }
+        stages.abort();
         return Err(error);
     }
     Ok(stages)
@@ -101,6 +139,7 @@ fn start_inputs<'a>(
                     let started = source.start(workers, Arc::clone(state)).await?;
                     stages.all.push(started.stage);
                     stages.forward.push(started.forward);
+                    stages.tasks.extend(started.task);
                     outputs.push(started.output);
                 }
                 Input::Segment(segment) => {
@@ -123,7 +162,7 @@ async fn start_middle(
     let inputs = start_inputs(inputs, workers, state, stages).await?;
     let mut outputs: Vec<WorkerOutput> = Vec::new();
     for index in 0..workers {
-        let worker = new_worker(&mut segment, index, workers, targets, state);
+        let worker = new_worker(&mut segment, index, workers, targets, state)?;
         let partition = Partition::new(targets, |packet: &Packet| Some(packet.to));
         let mut builder = stage::producer_consumer(Middle::new(worker))
             .name(state.stage_name(segment.plan.boundary))
@@ -148,7 +187,7 @@ async fn start_last(
     let inputs = std::mem::take(&mut segment.inputs);
     let inputs = start_inputs(inputs, workers, state, stages).await?;
     for index in 0..workers {
-        let worker = new_worker(&mut segment, index, workers, 0, state);
+        let worker = new_worker(&mut segment, index, workers, 0, state)?;
         let mut builder = stage::consumer(Last::new(worker)).name(state.stage_name(segment.plan.boundary));
         for input in &inputs {
             builder = builder.subscribe_to(reading(input(index)));
@@ -166,7 +205,7 @@ fn new_worker(
     workers: usize,
     targets: usize,
     state: &Arc<FlowState>,
-) -> Worker {
+) -> Result<Worker, StartError> {
     let seat = Seat {
         worker,
         workers,
@@ -174,9 +213,15 @@ fn new_worker(
         outbox: Outbox::default(),
         state: Arc::clone(state),
     };
-    let entry = (segment.make)(&seat);
+    let mut entry = (segment.make)(&seat);
+    let states = StateLoad::new(&state.restored().states);
+    let loaded = entry.signal(&mut Signal::Load(&states));
+    loaded.map_err(|error| {
+        let problem = Problem::new("snapshots", error.to_string());
+        StartError::Invalid(vec![problem])
+    })?;
     let name = format!("worker {worker} of segment {}", segment.plan.boundary);
-    Worker::new(entry, &seat, name)
+    Ok(Worker::new(entry, &seat, name))
 }
 
 /// Workers ask for packets themselves, and outlive inputs that end normally.

@@ -8,7 +8,7 @@ use std::{
 
 use broadway_core::{BoxError, stage::Subscription};
 
-use super::FlowState;
+use super::{BarrierReport, FlowState};
 use crate::{
     FlowError, Timestamp,
     epoch::Epoch,
@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     inputs: Vec<WorkerInput>,
     watermarks: Watermarks,
     barriers: Barriers,
+    /// Whether a snapshot is made at the barrier on its way.
+    with_state: bool,
     state: Arc<FlowState>,
     /// For errors that no operator is to blame for.
     name: String,
@@ -52,6 +54,7 @@ impl Worker {
             inputs: Vec::new(),
             watermarks: Watermarks::new(0),
             barriers: Barriers::new(0),
+            with_state: false,
             state: Arc::clone(&seat.state),
             name,
             number: seat.state.new_worker(),
@@ -172,10 +175,14 @@ impl Worker {
                     false => Ok(()),
                 }
             }
-            Some(Control::Barrier(epoch)) => match self.barriers.barrier(input, epoch) {
-                Some(epoch) => self.barrier(epoch),
-                None => Ok(()),
-            },
+            Some(Control::Barrier(epoch, with_state)) => {
+                // All barriers of an epoch are alike.
+                self.with_state = with_state;
+                match self.barriers.barrier(input, epoch) {
+                    Some(epoch) => self.barrier(epoch, with_state),
+                    None => Ok(()),
+                }
+            }
         }
     }
 
@@ -188,13 +195,23 @@ impl Worker {
     }
 
     /// Every input has reached the barrier: what came before it is handled, and nothing behind it.
-    fn barrier(&mut self, epoch: Epoch) -> Pushed {
+    fn barrier(&mut self, epoch: Epoch, with_state: bool) -> Pushed {
         self.entry.signal(&mut Signal::Settle)?;
         let mut holds = Epoch::NONE;
         self.entry.signal(&mut Signal::Holds(&mut holds))?;
-        self.state.report(self.number, epoch, holds);
+        let mut states = Vec::new();
+        if with_state {
+            self.entry.signal(&mut Signal::Save(&mut states))?;
+        }
+        let report = BarrierReport {
+            epoch,
+            holds,
+            states,
+        };
+        self.state.report(self.number, Some(report));
         for to in 0..self.targets {
-            self.outbox.send(Packet::control(to, Control::Barrier(epoch)));
+            let barrier = Control::Barrier(epoch, with_state);
+            self.outbox.send(Packet::control(to, barrier));
         }
         self.release()
     }
@@ -221,13 +238,14 @@ impl Worker {
 
     fn end(&mut self, input: usize) -> Pushed {
         if let Some(epoch) = self.barriers.end(input) {
-            self.barrier(epoch)?;
+            self.barrier(epoch, self.with_state)?;
         }
         let advanced = self.watermarks.end(input);
         self.watermark(advanced)?;
-        match self.watermarks.is_ended() {
-            true => self.entry.signal(&mut Signal::Finish),
-            false => Ok(()),
+        if self.watermarks.is_ended() {
+            self.entry.signal(&mut Signal::Finish)?;
+            self.state.report(self.number, None);
         }
+        Ok(())
     }
 }

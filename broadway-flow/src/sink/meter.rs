@@ -23,6 +23,8 @@ pub(crate) struct OperatorInfo {
     pub(crate) name: OnceLock<Arc<str>>,
     /// Options, such as the window, for the plan.
     pub(crate) detail: String,
+    /// Whether it keeps a state that snapshots do not save.
+    pub(crate) is_volatile: bool,
     pub(crate) events: AtomicU64,
     pub(crate) late: AtomicU64,
     /// Its number in the flow, from 1. Set when the flow starts.
@@ -36,6 +38,7 @@ impl OperatorInfo {
             kind,
             name: OnceLock::new(),
             detail: String::new(),
+            is_volatile: false,
             events: AtomicU64::new(0),
             late: AtomicU64::new(0),
             number: AtomicU32::new(0),

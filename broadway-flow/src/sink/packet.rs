@@ -26,7 +26,8 @@ pub(crate) struct Packet {
 pub(crate) enum Control {
     Watermark(Timestamp),
     Idle,
-    Barrier(Epoch),
+    /// The end of an epoch; whether a snapshot is made there.
+    Barrier(Epoch, bool),
 }
 
 /// The events of a packet.

@@ -35,6 +35,7 @@ where
             kind: "iterator",
             detail: String::new(),
             is_bounded: true,
+            is_acked: false,
             total: (Some(least) == most).then_some(least as u64),
         }
     }

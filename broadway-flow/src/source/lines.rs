@@ -56,6 +56,7 @@ impl StartSource for FilesSource {
                 paths => format!("{} files", paths.len()),
             },
             is_bounded: true,
+            is_acked: false,
             total: Some(total),
         }
     }

@@ -1,11 +1,14 @@
 //! Sources: what starts the stages that events come from.
 
+mod acked;
 mod iter;
 mod lines;
 mod stages;
 mod start;
 mod stream;
 
+pub(crate) use acked::AckedSource;
+pub use acked::FlowSource;
 pub(crate) use iter::IterSource;
 pub use lines::Block;
 pub(crate) use lines::FilesSource;

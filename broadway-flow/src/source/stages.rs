@@ -31,6 +31,7 @@ impl<T: Send + 'static> StartSource for StagesSource<T> {
             kind: "stage",
             detail: self.output.producer().to_owned(),
             is_bounded: false,
+            is_acked: false,
             total: None,
         }
     }
@@ -62,6 +63,7 @@ impl<T: Send + 'static> StartSource for StagesSource<T> {
                 output: Box::new(move |_| handle.output()),
                 stage,
                 forward: Box::new(move || forward.forward_demand()),
+                task: None,
             })
         })
     }

@@ -9,7 +9,7 @@ use broadway_core::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    run::{FlowState, RunningStage},
+    run::{FlowState, RunningStage, RunningTask},
     sink::Packet,
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct SourceInfo {
     pub(crate) detail: String,
     /// Whether it ends.
     pub(crate) is_bounded: bool,
+    /// Whether its messages are settled.
+    pub(crate) is_acked: bool,
     /// The number of events, or of bytes, if it is known.
     pub(crate) total: Option<u64>,
 }
@@ -46,7 +48,9 @@ pub(crate) struct Started {
     pub(crate) output: Box<dyn Fn(usize) -> Output<Packet> + Send + Sync>,
     pub(crate) stage: Arc<dyn RunningStage>,
     /// Lets demand through.
-    pub(crate) forward: Box<dyn Fn() + Send>,
+    pub(crate) forward: Box<dyn Fn() + Send + Sync>,
+    /// The task of an acknowledged source.
+    pub(crate) task: Option<Arc<RunningTask>>,
 }
 
 impl Started {
@@ -62,6 +66,7 @@ impl Started {
             output: Box::new(move |_| handle.output()),
             stage,
             forward: Box::new(move || forward.forward_demand()),
+            task: None,
         }
     }
 }

@@ -38,6 +38,7 @@ where
             kind: "stream",
             detail: String::new(),
             is_bounded: false,
+            is_acked: false,
             total: None,
         }
     }

@@ -1,0 +1,10 @@
+//! Snapshots: the state of a flow, with the positions of its source that it belongs to.
+
+mod folder;
+mod snapshot;
+mod store;
+
+pub use folder::SnapshotFolder;
+pub use snapshot::Snapshot;
+pub use store::SnapshotStore;
+pub(crate) use store::Snapshots;
