@@ -1,6 +1,7 @@
 //! [`Flow`]: describes a dataflow, and runs it.
 
 mod boundary;
+mod deliver;
 mod mapping;
 mod partition;
 mod sources;

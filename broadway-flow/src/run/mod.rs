@@ -1,5 +1,6 @@
 //! How a flow runs: its segments become stages.
 
+mod delivery;
 mod flow_state;
 mod last;
 mod middle;
@@ -11,6 +12,7 @@ mod task;
 mod unpack;
 mod worker;
 
+pub(crate) use delivery::{Deliver, start_delivery};
 pub(crate) use flow_state::{BarrierReport, FlowState, WorkerReport};
 pub use report::{OperatorReport, Report};
 pub use running::{RunFlowError, RunningFlow};

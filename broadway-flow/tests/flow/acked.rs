@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use broadway_core::testing::manual_source;
+use broadway_core::{
+    Outgoing,
+    testing::{RecordingPublisher, manual_source},
+};
 use broadway_flow::{
     EventTime, Flow, FlowSource, Firing, SnapshotFolder, Timestamp, Windowed, Windows,
 };
@@ -191,4 +194,39 @@ async fn an_acknowledged_source_beside_another_one_is_refused() {
     let flow = Flow::from_source(source).merge(Flow::from_iter(0..3));
     let error = flow.run().await.unwrap_err().to_string();
     assert!(error.contains("only source"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_settled_after_what_it_became_is_published() {
+    let (source, feed) = manual_source::<u32>();
+    let publisher = RecordingPublisher::new();
+    let flow = Flow::from_source(source).workers(2).flat_map(|n| [n, n + 100]);
+    let published = flow.into_publisher(publisher.clone(), |n| Outgoing::new(n.to_string()));
+    let mut running = published.await.unwrap();
+    let receipts = feed.push_all(0..50);
+    for receipt in receipts {
+        assert!(receipt.outcome().await.unwrap().is_done());
+    }
+    assert_eq!(publisher.messages().len(), 100);
+    feed.end();
+    running.wait().await.unwrap();
+    feed.assert_settled_once();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_not_settled_while_its_batch_is_awaited() {
+    let (source, feed) = manual_source::<u32>();
+    let (gate, open) = tokio::sync::watch::channel(false);
+    let flow = Flow::from_source(source).for_each_batch(move |_| {
+        let mut open = open.clone();
+        async move { open.wait_for(|open| *open).await.map(|_| ()) }
+    });
+    let running = tokio::spawn(flow);
+    let receipt = feed.push(1);
+    tokio::time::sleep(s(5)).await;
+    assert_eq!(feed.unsettled(), [0]);
+    gate.send_replace(true);
+    assert!(receipt.outcome().await.unwrap().is_done());
+    feed.end();
+    running.await.unwrap().unwrap();
 }
