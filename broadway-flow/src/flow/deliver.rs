@@ -31,7 +31,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// let flow = Flow::from_iter(["tea", "milk"]);
     /// let mut running = flow.into_publisher(publisher.clone(), |item| Outgoing::new(item)).await?;
     /// running.wait().await?;
-    /// assert_eq!(publisher.sent().take().len(), 2);
+    /// assert_eq!(publisher.sent().len(), 2);
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();

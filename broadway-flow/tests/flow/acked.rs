@@ -207,7 +207,7 @@ async fn a_message_is_settled_after_what_it_became_is_published() {
     for receipt in receipts {
         assert!(receipt.outcome().await.unwrap().is_done());
     }
-    assert_eq!(publisher.sent().take().len(), 100);
+    assert_eq!(publisher.sent().len(), 100);
     feed.end();
     running.wait().await.unwrap();
     feed.assert_settled_once();
