@@ -3,13 +3,17 @@
 //! A segment runs in several workers, each of which is a stage. Its inputs are sources and other segments. Every segment has one consumer, so the
 //! graph is a tree whose root is the last segment.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use broadway_core::Problem;
 
 use crate::{
     FlowError, FlowErrorKind,
     chain::Chain,
+    shard::ShardedEntry,
     sink::{Events, OperatorInfo, Pushed, Seat, Signal, Sink},
     source::StartSource,
 };
@@ -87,6 +91,8 @@ pub(crate) struct SegmentPlan {
     pub(crate) may_idle: bool,
     /// Whether the input ends.
     pub(crate) is_bounded: bool,
+    /// Whether the operators run for each partition of the source on its own.
+    pub(crate) is_sharded: bool,
 }
 
 impl SegmentPlan {
@@ -99,8 +105,14 @@ impl SegmentPlan {
 
     /// The plan of the segment behind a boundary.
     pub(crate) fn next(&self, boundary: &'static str) -> Self {
+        let mut problems = Vec::new();
+        if self.is_sharded {
+            let message = "is not possible here: behind `repartition_through`, events stay with their partition up to the end";
+            problems.push(Problem::new(boundary, message));
+        }
         Self {
             boundary,
+            problems,
             has_time: self.has_time,
             may_idle: self.may_idle,
             is_bounded: self.is_bounded,
@@ -254,6 +266,26 @@ impl<T: Send + 'static> OpenSegment<T> {
                 }))
             }),
             plan: self.plan,
+        }
+    }
+
+    /// A segment that runs its operators for each shard of its source on its own.
+    pub(crate) fn sharded(source: Input, plan: SegmentPlan) -> Self {
+        Self {
+            inputs: vec![source],
+            workers: None,
+            entry: Box::new(|make: SinkFactory<T>| {
+                let make = Arc::new(Mutex::new(make));
+                Box::new(move |seat: &Seat| -> Box<dyn Entry> {
+                    let make = Arc::clone(&make);
+                    let make: SinkFactory<T> = Box::new(move |seat| {
+                        let mut make = make.lock().unwrap_or_else(PoisonError::into_inner);
+                        make(seat)
+                    });
+                    Box::new(ShardedEntry::new(make, seat))
+                })
+            }),
+            plan,
         }
     }
 

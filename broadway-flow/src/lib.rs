@@ -14,6 +14,7 @@ mod machine;
 mod operator;
 mod plan;
 mod run;
+mod shard;
 mod sink;
 mod snapshot;
 mod source;

@@ -38,6 +38,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
             has_time: segments.iter().all(|segment| segment.plan.has_time),
             may_idle: segments.iter().any(|segment| segment.plan.may_idle),
             is_bounded: segments.iter().all(|segment| segment.plan.is_bounded),
+            problems: segments.iter().flat_map(|segment| segment.plan.next("merge").problems).collect(),
             ..SegmentPlan::default()
         };
         let inputs = segments.map(|segment| Input::Segment(Box::new(segment)));

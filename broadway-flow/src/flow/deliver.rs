@@ -79,8 +79,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let plan = Plan::of(&last);
         let mut stages = start(last, true, &state).await?;
         start_delivery::<T, D>(&mut stages, deliver, name, &state).await?;
-        stages.forward(&state);
-        Ok(RunningFlow::new(stages, state, plan))
+        RunningFlow::begin(stages, state, plan, &options).await
     }
 }
 

@@ -4,10 +4,12 @@ mod boundary;
 mod deliver;
 mod mapping;
 mod partition;
+mod repartition;
 mod sources;
 mod terminal;
 mod time;
 
+pub(crate) use repartition::FirstPart;
 pub use terminal::FlowStream;
 
 use std::{sync::Arc, time::Duration};

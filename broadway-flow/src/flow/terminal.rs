@@ -90,8 +90,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let plan = Plan::of(&last);
         let mut stages = start(last, true, &state).await?;
         let output = start_unpack(&mut stages, &state).await?;
-        stages.forward(&state);
-        Ok((output, RunningFlow::new(stages, state, plan)))
+        let running = RunningFlow::begin(stages, state, plan, &options).await?;
+        Ok((output, running))
     }
 
     /// Starts the flow, and returns its events as a stream. The flow keeps the pace of the stream, and stops when the stream is dropped. An error is the last
@@ -116,9 +116,8 @@ pub(crate) async fn start_last(
 ) -> Result<RunningFlow, RunFlowError> {
     let state = options.state().await?;
     let plan = Plan::of(&last);
-    let mut stages = start(last, false, &state).await?;
-    stages.forward(&state);
-    Ok(RunningFlow::new(stages, state, plan))
+    let stages = start(last, false, &state).await?;
+    RunningFlow::begin(stages, state, plan, options).await
 }
 
 /// The events of a running flow. Made by [`Flow::into_stream`].

@@ -22,6 +22,9 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let info = Arc::new(OperatorInfo::detailed("event_time", times.to_string()));
         self.open.plan.operators.push(Arc::clone(&info));
         self.open.plan.problems.extend(times.problems());
+        if self.open.plan.is_sharded {
+            return self.event_time_in_place(times, &info);
+        }
         if self.open.workers.is_some_and(|workers| workers > 1) {
             let message = "must be 1 before `event_time`, which needs the order of the source: set more behind it";
             self.open.plan.problems.push(Problem::new("workers", message));
@@ -37,5 +40,20 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         plan.may_idle = may_idle;
         let inputs = vec![Input::Segment(Box::new(segment))];
         Flow::at(OpenSegment::new(inputs, plan), options)
+    }
+
+    /// Each partition has its own clock.
+    fn event_time_in_place(self, times: EventTime<T>, info: &Arc<OperatorInfo>) -> Flow<T> {
+        let Self {
+            open,
+            chain,
+            options,
+        } = self;
+        let info = Arc::clone(info);
+        let mut open = open.erased(chain).with(move |seat, next| {
+            EventTimeSink::new(times.clone(), Arc::clone(&info), seat, next)
+        });
+        open.plan.has_time = true;
+        Flow::at(open, options)
     }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Aggregate, Flow, Windows,
     chain::Chain,
-    graph::{Input, OpenSegment, Segment, SegmentPlan},
+    graph::{Input, OpenSegment, Segment},
     machine::windows::{Combiner, WindowState, check},
     sink::{OperatorInfo, OutboxSink},
     window::{LateFiring, WindowKind},
@@ -127,7 +127,8 @@ where
         info.is_volatile = !D::IS_DURABLE;
         let info = Arc::new(info);
         let is_whole = matches!(self.windows.kind, WindowKind::Global);
-        let mut open = if self.only_key.is_some() {
+        let is_in_place = self.only_key.is_some() || self.flow.open.plan.is_sharded;
+        let mut open = if is_in_place {
             self.in_place::<A>(aggregate, &info)
         } else if self.combines::<A>() {
             self.combined::<A>(aggregate, &info)
@@ -162,6 +163,12 @@ where
         }
         if self.windows.needs_time() && !self.flow.open.plan.has_time {
             let message = "needs the time of events: call `event_time` before";
+            self.problems.push(Problem::new(kind, message));
+        }
+        let windows = &self.windows;
+        if self.flow.open.plan.is_sharded && (!windows.needs_time() || windows.lateness > 0) {
+            let message = "needs windows in event time without lateness behind `repartition_through`: others cannot be rebuilt by another instance; \
+                           allow for disorder instead of lateness";
             self.problems.push(Problem::new(kind, message));
         }
         if self.windows.empty && self.only_key.is_none() {
@@ -242,10 +249,8 @@ pub(crate) fn behind<T: Send + 'static>(
     workers: Option<usize>,
     problems: Vec<Problem>,
 ) -> OpenSegment<T> {
-    let plan = SegmentPlan {
-        problems,
-        ..segment.plan.next("partition")
-    };
+    let mut plan = segment.plan.next("partition");
+    plan.problems.extend(problems);
     let mut open = OpenSegment::new(vec![Input::Segment(Box::new(segment))], plan);
     open.workers = workers;
     open

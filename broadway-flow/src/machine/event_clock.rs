@@ -75,6 +75,16 @@ impl EventClock {
         })
     }
 
+    /// Starts at this watermark: earlier ones are not returned.
+    pub(crate) fn resume(&mut self, at: Timestamp) {
+        self.current = self.current.max(at);
+    }
+
+    /// Returns the last watermark, if there was one.
+    pub(crate) fn current(&self) -> Option<Timestamp> {
+        (self.current > Timestamp::MIN).then_some(self.current)
+    }
+
     /// Whether no input is active. A clock without inputs is idle, too: [assign](Self::assign) the inputs to wait for.
     pub(crate) fn is_idle(&self, now: i64) -> bool {
         self.active(now).next().is_none()

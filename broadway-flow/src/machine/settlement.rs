@@ -58,6 +58,20 @@ impl<K> Settlement<K> {
         }
     }
 
+    /// Creates a settlement whose first epoch is this one.
+    pub(crate) fn starting_at(epoch: Epoch) -> Self {
+        Self {
+            current: epoch,
+            settled_before: epoch,
+            ..Self::new()
+        }
+    }
+
+    /// Returns the token that was delivered last.
+    pub(crate) fn newest(&self) -> Option<&K> {
+        self.epochs.back().and_then(|(_, tokens)| tokens.last())
+    }
+
     /// Sets the number of workers that report barriers: all workers downstream of the source, numbered from 0.
     ///
     /// # Panics

@@ -178,6 +178,11 @@ impl<T: Send + 'static, S: Sink<T>> Sink<T> for EventTimeSink<T, S> {
                     **period = Some(period.map_or(own, |other| other.min(own)));
                 }
             }
+            Signal::Resume(at) => {
+                self.clock.resume(*at);
+                return self.next.signal(&mut Signal::Watermark(*at));
+            }
+            Signal::Frontier(frontier) => **frontier = self.clock.current(),
             // Times are given here, so earlier watermarks do not count.
             Signal::Watermark(_) | Signal::Idle => return Ok(()),
             _ => {}

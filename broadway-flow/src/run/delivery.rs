@@ -112,6 +112,7 @@ impl<T: Send + 'static, D: Deliver<T>> Delivery<T, D> {
             let report = BarrierReport {
                 epoch,
                 holds: Epoch::NONE,
+                shards: Vec::new(),
                 states: Vec::new(),
             };
             self.state.report(self.number, Some(report));

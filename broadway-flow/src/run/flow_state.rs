@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     FlowError, FlowErrorKind,
     epoch::Epoch,
+    shard::ShardHold,
     sink::Packet,
     snapshot::{Snapshot, Snapshots},
     state::SavedState,
@@ -59,6 +60,7 @@ pub(crate) struct BarrierReport {
     pub(crate) epoch: Epoch,
     /// The oldest epoch that it still holds.
     pub(crate) holds: Epoch,
+    pub(crate) shards: Vec<ShardHold>,
     /// For a snapshot.
     pub(crate) states: Vec<SavedState>,
 }

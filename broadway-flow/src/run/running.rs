@@ -1,11 +1,11 @@
 //! [`RunningFlow`]: a flow that was started.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::pending, sync::Arc};
 
 use broadway_core::{StartError, stage::End};
 use tokio::time::Instant;
 
-use super::{FlowState, Report, RunningStage, start::Stages};
+use super::{FlowState, Options, Report, RunningStage, start::Stages};
 use crate::{FlowError, FlowErrorKind, plan::Plan};
 
 /// A flow that was started. Dropping it stops the flow: events in it are lost.
@@ -15,16 +15,30 @@ pub struct RunningFlow {
     pub(crate) state: Arc<FlowState>,
     pub(crate) plan: Plan,
     pub(crate) began: Instant,
+    /// The part in front of a topic that this flow reads.
+    first: Option<Box<RunningFlow>>,
 }
 
 impl RunningFlow {
-    pub(crate) fn new(stages: Stages, state: Arc<FlowState>, plan: Plan) -> Self {
-        Self {
+    /// Lets events in, and starts the part in front.
+    pub(crate) async fn begin(
+        mut stages: Stages,
+        state: Arc<FlowState>,
+        plan: Plan,
+        options: &Options,
+    ) -> Result<Self, RunFlowError> {
+        stages.forward(&state);
+        let mut running = Self {
             stages,
             state,
             plan,
             began: Instant::now(),
+            first: None,
+        };
+        if let Some(first) = &options.first {
+            running.first = first.start().await?.map(Box::new);
         }
+        Ok(running)
     }
 
     /// Waits until the flow has ended: its sources have ended, and all their events are handled.
@@ -37,9 +51,21 @@ impl RunningFlow {
     ///
     /// Cancel safe: the flow goes on, and `wait` may be called again.
     pub async fn wait(&mut self) -> Result<Report, FlowError> {
+        let first = self.first.as_mut();
+        let first = async {
+            match first {
+                // Its end is not the end of the topic.
+                Some(first) => match Box::pin(first.wait()).await {
+                    Ok(_) => pending().await,
+                    Err(error) => error,
+                },
+                None => pending().await,
+            }
+        };
         let outcome = tokio::select! {
             biased;
             failure = self.state.failed() => Err(failure),
+            failure = first => Err(failure),
             ended = all_ended(&self.stages) => ended,
         };
         match outcome {
@@ -60,7 +86,10 @@ impl RunningFlow {
     ///
     /// An acknowledged source stops first: the flow finishes and settles what it has, at a last barrier, for at most 30 s. With
     /// [snapshots](crate::Flow::snapshots), the state is saved there; without, messages in open windows are returned to their source.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        if let Some(first) = self.first.take() {
+            Box::pin(first.stop()).await;
+        }
         self.stages.stop().await;
     }
 

@@ -15,6 +15,7 @@ use super::{
     FlowState, RunFlowError, RunningStage, RunningTask, last::Last, middle::Middle, worker::Worker,
 };
 use crate::{
+    flow::FirstPart,
     snapshot::{Snapshot, Snapshots},
     graph::{Input, Segment},
     sink::{Outbox, Packet, Seat, Signal},
@@ -29,6 +30,8 @@ const PACKETS_QUEUED_MAX: usize = 8;
 pub(crate) struct Options {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) snapshots: Option<Snapshots>,
+    /// The part in front of a topic that this flow reads.
+    pub(crate) first: Option<FirstPart>,
 }
 
 impl Options {

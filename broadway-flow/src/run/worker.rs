@@ -199,6 +199,8 @@ impl Worker {
         self.entry.signal(&mut Signal::Settle)?;
         let mut holds = Epoch::NONE;
         self.entry.signal(&mut Signal::Holds(&mut holds))?;
+        let mut shards = Vec::new();
+        self.entry.signal(&mut Signal::Shards(&mut shards))?;
         let mut states = Vec::new();
         if with_state {
             self.entry.signal(&mut Signal::Save(&mut states))?;
@@ -206,6 +208,7 @@ impl Worker {
         let report = BarrierReport {
             epoch,
             holds,
+            shards,
             states,
         };
         self.state.report(self.number, Some(report));

@@ -3,6 +3,7 @@
 use crate::{
     At, FlowError, Timestamp,
     epoch::Epoch,
+    shard::ShardHold,
     state::{SavedState, StateLoad},
 };
 
@@ -68,6 +69,15 @@ pub enum Signal<'a> {
     #[doc(hidden)]
     /// Asks for the oldest epoch that is held. Operators lower it.
     Holds(&'a mut Epoch),
+    #[doc(hidden)]
+    /// The results of windows up to this time are out: another instance has emitted them.
+    Resume(Timestamp),
+    #[doc(hidden)]
+    /// Asks for the time up to which the results of windows are out.
+    Frontier(&'a mut Option<Timestamp>),
+    #[doc(hidden)]
+    /// Asks for what each shard holds.
+    Shards(&'a mut Vec<ShardHold>),
     #[doc(hidden)]
     /// Asks for the state of each operator.
     Save(&'a mut Vec<SavedState>),

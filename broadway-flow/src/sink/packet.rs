@@ -67,6 +67,15 @@ impl Packet {
         }
     }
 
+    /// Events in a form of their own.
+    pub(crate) fn with(to: usize, events: Box<dyn Any + Send>) -> Self {
+        Self {
+            to,
+            events: Some(events),
+            control: None,
+        }
+    }
+
     pub(crate) const fn control(to: usize, control: Control) -> Self {
         Self {
             to,

@@ -5,5 +5,6 @@
 mod acked;
 mod lines;
 mod mapping;
+mod shards;
 mod sources;
 mod windows;

@@ -11,6 +11,7 @@
 //! [`settlement`](crate::machine::settlement).
 
 mod options;
+mod shards;
 mod source;
 mod task;
 mod tokens;

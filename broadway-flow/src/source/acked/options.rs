@@ -15,6 +15,7 @@ pub struct FlowSource<S: Source> {
     pub(super) settle_every: Duration,
     pub(super) restart: RestartPolicy,
     pub(super) position: Option<PositionFn<ItemOf<S>>>,
+    pub(super) is_sharded: bool,
 }
 
 /// The input of a message, and its position there.
@@ -29,6 +30,7 @@ impl<S: Source> FlowSource<S> {
             settle_every: Duration::from_millis(200),
             restart: RestartPolicy::default(),
             position: None,
+            is_sharded: false,
         }
     }
 
@@ -61,11 +63,21 @@ impl<S: Source> FlowSource<S> {
         self
     }
 
+    /// Keeps the state of each input on its own.
+    pub(crate) fn sharded(mut self) -> Self {
+        self.is_sharded = true;
+        self
+    }
+
     pub(super) fn problems(&self) -> Vec<Problem> {
         let mut problems = self.source.check();
         if self.unsettled_max == 0 || self.unsettled_max > 100_000_000 {
             let message = format!("is {}: give 1 to 100000000", self.unsettled_max);
             problems.push(Problem::new("unsettled_max", message));
+        }
+        if self.is_sharded && self.position.is_none() {
+            let message = "are needed for `repartition_through`: call `positions` with the partition and the offset of a record";
+            problems.push(Problem::new("positions", message));
         }
         if self.settle_every < Duration::from_millis(1) {
             problems.push(Problem::new("settle_every", "must be at least 1 ms"));

@@ -1,7 +1,7 @@
 //! [`SourceTask`]: reads messages, sends them in packets, and settles them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
     num::NonZeroUsize,
     sync::Arc,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use broadway_core::{
-    Acknowledger, BoxError, OpenContext, Produced, Source, SourceProducer, StartError,
+    Acknowledger, BoxError, OpenContext, Problem, Produced, Source, SourceProducer, StartError,
     machine::restart::{Restart, RestartDecision},
     source::{Delivery, ItemOf},
 };
@@ -20,13 +20,14 @@ use tokio::{
 
 use super::{
     FlowSource,
-    tokens::{Held, Tokens},
+    shards::{Settleable, Shards},
+    tokens::Tokens,
 };
 use crate::{
-    FlowError, FlowErrorKind,
+    FlowError, FlowErrorKind, Timestamp,
     epoch::Epoch,
-    machine::settlement::Settlement,
     run::{FlowState, WorkerReport},
+    shard::ShardPacket,
     sink::{Control, Events, PACKET_EVENTS_MAX, Packet},
     snapshot::{Snapshot, Snapshots},
 };
@@ -45,8 +46,8 @@ pub(super) struct SourceTask<S: Source> {
     /// Messages that the producer has delivered and that are not sent.
     delivered: Vec<Delivery<ItemOf<S>, TokenOf<S>>>,
     tokens: Tokens<AckOf<S>>,
-    settlement: Settlement<Held<AckOf<S>>>,
-    unsettled: usize,
+    shards: Shards<AckOf<S>>,
+    generation: (usize, u64),
     epoch: Epoch,
     /// The barrier that not all workers have reported.
     awaited: Option<Barrier>,
@@ -106,14 +107,15 @@ where
         let opened = options.source.open(&OpenContext::standalone(state.name())).await;
         let producer = opened.map_err(|error| StartError::Open { producer: 0, error })?;
         let snapshots = state.snapshots().cloned();
+        let is_sharded = options.is_sharded;
         let mut task = Self {
             restart: Restart::new(options.restart.clone()),
             options,
             producer: None,
             delivered: Vec::new(),
             tokens: Tokens::new(),
-            settlement: Settlement::new(),
-            unsettled: 0,
+            shards: Shards::new(is_sharded),
+            generation: (0, 0),
             epoch: Epoch(0),
             awaited: None,
             has_new: false,
@@ -129,6 +131,11 @@ where
             state: Arc::clone(state),
         };
         task.opened(producer);
+        if is_sharded && !task.tokens.keep_progress() {
+            let message = "cannot keep a watermark with its commits, so no other instance could take over a partition: use a source that can, such as Kafka";
+            let problem = Problem::new("repartition_through", message);
+            return Err(StartError::Invalid(vec![problem]));
+        }
         Ok(task)
     }
 
@@ -142,7 +149,7 @@ where
     pub(super) async fn run(mut self) -> Result<(), FlowError> {
         // Until then the number of workers is not known.
         self.state.started().await;
-        self.settlement.workers(self.state.workers());
+        self.shards.set_workers(self.state.workers());
         let ended = self.read().await;
         match ended {
             Ok(Ended::Exhausted) => self.finish().await,
@@ -153,9 +160,7 @@ where
             // Dropping it would be the end of the input, and open windows would fire.
             self.state.keep(packets);
         }
-        let mut rest = Vec::new();
-        self.settlement.finish();
-        self.settlement.settleable(&mut rest);
+        let mut rest = self.shards.rest();
         self.tokens.released(&mut rest).await;
         let closed = match self.producer.take() {
             Some(producer) => producer.close().await,
@@ -192,8 +197,9 @@ where
     /// Waits for the next step. Messages that a cancelled call of the producer has delivered stay in `delivered`.
     async fn step(&mut self, tick: &mut Interval) -> Step {
         self.send_delivered().await;
-        let may_produce = self.unsettled < self.options.unsettled_max;
-        let room = self.options.unsettled_max.saturating_sub(self.unsettled);
+        let unsettled = self.shards.unsettled();
+        let may_produce = unsettled < self.options.unsettled_max;
+        let room = self.options.unsettled_max.saturating_sub(unsettled);
         let Self {
             producer,
             delivered,
@@ -229,34 +235,85 @@ where
         if self.delivered.is_empty() {
             return;
         }
-        let mut events = Vec::with_capacity(self.delivered.len());
-        for Delivery { item, token } in self.delivered.drain(..) {
-            self.unsettled += 1;
-            self.settlement.deliver([self.tokens.held(token)]);
-            if let Some(position) = &self.options.position {
-                let (input, at) = position(&item);
-                let last = self.positions.entry(input).or_default();
+        self.drop_stale().await;
+        let mut packets: BTreeMap<u64, (Option<Timestamp>, Vec<ItemOf<S>>)> = BTreeMap::new();
+        let mut n = 0;
+        for Delivery { item, token } in std::mem::take(&mut self.delivered) {
+            let (input, at) = match &self.options.position {
+                Some(position) => position(&item),
+                None => (0, 0),
+            };
+            let shard = if self.shards.is_sharded() { input } else { 0 };
+            let held = self.tokens.held(token);
+            if self.shards.is_sharded() && !self.shards.has(shard) {
+                let progress = self.tokens.progress(&held).max(self.shards.progress(shard));
+                packets.insert(shard, (progress, Vec::new()));
+            }
+            self.shards.deliver(shard, held);
+            if self.options.position.is_some() && !self.shards.is_sharded() {
+                let behind = self.positions.entry(input).or_default();
                 // Its effect is in the restored state.
-                if at < *last {
+                if at < *behind {
                     continue;
                 }
-                *last = at + 1;
+                *behind = at + 1;
             }
-            events.push(item);
+            packets.entry(shard).or_default().1.push(item);
+            n += 1;
         }
         self.has_new = true;
-        if events.is_empty() {
-            return;
+        self.state.count_source(n);
+        for (shard, (progress, events)) in packets {
+            if !events.is_empty() {
+                self.send_events(shard, progress, events).await;
+            }
         }
-        self.state.count_source(events.len() as u64);
+    }
+
+    async fn send_events(
+        &mut self,
+        shard: u64,
+        progress: Option<Timestamp>,
+        events: Vec<ItemOf<S>>,
+    ) {
         let events = Events {
             events,
             times: Vec::new(),
             since: self.epoch,
         };
+        if self.shards.is_sharded() {
+            let packet = ShardPacket::Events {
+                shard,
+                progress,
+                events,
+            };
+            let to = self.worker_of(shard);
+            return self.send(Packet::with(to, Box::new(packet))).await;
+        }
         let to = self.next_target;
         self.next_target = (to + 1) % self.targets;
         self.send(Packet::of(to, events)).await;
+    }
+
+    /// A shard stays in its worker.
+    fn worker_of(&self, shard: u64) -> usize {
+        usize::try_from(shard % self.targets as u64).expect("below the number of workers")
+    }
+
+    /// Drops shards that another instance has, before messages of the same partition are sent again.
+    async fn drop_stale(&mut self) {
+        let generation = self.tokens.generation();
+        if generation == self.generation {
+            return;
+        }
+        self.generation = generation;
+        let tokens = &self.tokens;
+        let removed = self.shards.remove_stale(|held| tokens.is_stale(held));
+        for shard in removed {
+            let packet: ShardPacket<ItemOf<S>> = ShardPacket::Drop(shard);
+            let to = self.worker_of(shard);
+            self.send(Packet::with(to, Box::new(packet))).await;
+        }
     }
 
     async fn send(&mut self, packet: Packet) {
@@ -268,6 +325,7 @@ where
 
     /// Sends a barrier if there are new messages and no other one is on its way.
     async fn tick(&mut self) {
+        self.drop_stale().await;
         if self.awaited.is_none() && self.has_new {
             let now = Instant::now();
             let is_due = self.snapshots.is_some() && now >= self.next_snapshot;
@@ -294,7 +352,7 @@ where
             snapshot,
         });
         self.has_new = false;
-        self.epoch = self.settlement.open();
+        self.epoch = self.shards.open();
         for to in 0..self.targets {
             self.send(Packet::control(to, control)).await;
         }
@@ -302,40 +360,38 @@ where
 
     /// Takes the report of a worker. Settles what is confirmed when it was the last one.
     async fn report(&mut self, report: WorkerReport) -> Result<(), FlowError> {
-        let (epoch, holds, mut states) = match report.barrier {
-            None => {
-                self.ended_workers += 1;
-                return Ok(());
-            }
-            Some(barrier) => (barrier.epoch, barrier.holds, barrier.states),
-        };
-        self.settlement.report(report.worker, epoch, holds);
-        let Some(barrier) = &mut self.awaited else {
+        let Some(mut barrier) = report.barrier else {
+            self.ended_workers += 1;
             return Ok(());
         };
-        barrier.reported += 1;
-        if let Some(snapshot) = &mut barrier.snapshot {
-            snapshot.states.append(&mut states);
+        self.shards.report(report.worker, &barrier);
+        let Some(awaited) = &mut self.awaited else {
+            return Ok(());
+        };
+        awaited.reported += 1;
+        if let Some(snapshot) = &mut awaited.snapshot {
+            snapshot.states.append(&mut barrier.states);
         }
-        if barrier.reported < self.state.workers() {
+        if awaited.reported < self.state.workers() {
             return Ok(());
         }
-        let barrier = self.awaited.take();
+        let awaited = self.awaited.take();
         if let (Some(snapshots), Some(snapshot)) =
-            (&self.snapshots, barrier.and_then(|barrier| barrier.snapshot))
+            (&self.snapshots, awaited.and_then(|awaited| awaited.snapshot))
         {
             snapshots.save(snapshot).await?;
-            self.settlement.persisted(epoch);
+            self.shards.persisted(barrier.epoch);
         }
         self.settle().await;
         Ok(())
     }
 
     async fn settle(&mut self) {
-        let mut held = Vec::new();
-        self.settlement.settleable(&mut held);
-        self.unsettled -= held.len();
-        if !held.is_empty() {
+        for Settleable { mut held, progress } in self.shards.settleable() {
+            // First: a commit may have a newer progress than offset, and never an older one.
+            if let (Some(progress), Some(first)) = (progress, held.first()) {
+                self.tokens.set_progress(first, progress);
+            }
             self.tokens.done(&mut held).await;
         }
     }
@@ -382,7 +438,7 @@ where
             }
         }
         if self.state.failure().is_none() {
-            self.settlement.finish();
+            self.shards.finish();
             self.settle().await;
         }
     }

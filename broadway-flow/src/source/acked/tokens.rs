@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use broadway_core::{Acknowledger, Settled};
 
+use crate::Timestamp;
+
 /// A token, and the number of its acknowledger.
 pub(super) type Held<A> = (usize, <A as Acknowledger>::Token);
 
@@ -27,6 +29,35 @@ impl<A: Acknowledger> Tokens<A> {
     /// Adds the number of the newest acknowledger to a token.
     pub(super) fn held(&self, token: A::Token) -> Held<A> {
         (self.acknowledgers.len() - 1, token)
+    }
+
+    /// Whether the source has lost this message.
+    pub(super) fn is_stale(&self, (number, token): &Held<A>) -> bool {
+        self.acknowledgers[*number].is_stale(token)
+    }
+
+    /// Changes whenever the source may have lost messages.
+    pub(super) fn generation(&self) -> (usize, u64) {
+        let newest = self.acknowledgers.last();
+        let generation = newest.map_or(0, |acknowledger| acknowledger.generation());
+        (self.acknowledgers.len(), generation)
+    }
+
+    /// Whether commits carry a progress.
+    pub(super) fn keep_progress(&self) -> bool {
+        let newest = self.acknowledgers.last();
+        newest.is_some_and(|acknowledger| acknowledger.keeps_progress())
+    }
+
+    /// The progress that was committed for the input of a message.
+    pub(super) fn progress(&self, (number, token): &Held<A>) -> Option<Timestamp> {
+        let progress = self.acknowledgers[*number].progress(token);
+        progress.map(Timestamp::from_millis)
+    }
+
+    /// Commits this progress together with the input of a message.
+    pub(super) fn set_progress(&self, (number, token): &Held<A>, progress: Timestamp) {
+        self.acknowledgers[*number].set_progress(token, progress.as_millis());
     }
 
     /// Settles messages as done, in their order.

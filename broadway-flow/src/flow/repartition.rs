@@ -1,0 +1,99 @@
+//! More than one machine: [`Flow::repartition_through`].
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use broadway_core::{Outgoing, Publisher, Source, SourceProducer, source::ItemOf};
+use futures_util::future::BoxFuture;
+
+use super::{Flow, sources::source};
+use crate::{
+    FlowSource, RunFlowError, RunningFlow,
+    chain::Chain,
+    graph::{OpenSegment, SegmentPlan},
+    run::Options,
+    source::AckedSource,
+};
+
+impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
+    /// Ends this part of the flow in a topic of a broker, and begins the next one there, so that several instances of the program share the work: the broker
+    /// assigns partitions of the topic to them.
+    ///
+    /// `publisher` publishes the messages that `message` makes of events. Their key decides their partition, so it must be the key of the
+    /// aggregation behind. `from` reads the same topic, in one consumer group for all instances; it needs [`positions`](FlowSource::positions), whose input is the
+    /// partition.
+    ///
+    /// ```text
+    ///  instance 1   source ─▶ map ─▶ publish ─┐  topic, by key  ┌─▶ event_time ─▶ window ─▶ …
+    ///  instance 2   source ─▶ map ─▶ publish ─┤ ═══ p0 p1 p2 ═══┤─▶ event_time ─▶ window ─▶ …
+    ///  instance 3   source ─▶ map ─▶ publish ─┘                 └─▶ event_time ─▶ window ─▶ …
+    /// ```
+    ///
+    /// Behind it, each partition has its own operators, clock and state, which stay with the partition up to the end of the flow: there is no further
+    /// `partition`, `shuffle`, `merge` or join, and [`partition`](Self::partition) only groups. Aggregations are in fixed, sliding or session windows in event time
+    /// without lateness.
+    ///
+    /// # When a partition moves
+    ///
+    /// State follows its partition by being rebuilt. Messages are settled up to the oldest event of a window that is not out, and with them goes the watermark up to
+    /// which results are out. The instance that takes over reads from there, and leaves out events of windows that are out. So no result is missing or
+    /// incomplete; results that were emitted after the last commit are emitted again, with the same value. Without a crash that is
+    /// nearly none, and after a crash what was emitted within [`settle_every`](FlowSource::settle_every) and the commit interval of the source.
+    ///
+    /// A source whose commits cannot carry a watermark is refused at the start.
+    pub fn repartition_through<P, S>(
+        self,
+        publisher: P,
+        message: impl FnMut(T) -> Outgoing + Send + 'static,
+        from: FlowSource<S>,
+    ) -> Flow<ItemOf<S>>
+    where
+        P: Publisher,
+        S: Source<Producer: SourceProducer<Item: Send>>,
+    {
+        let name = self.options.flow_name();
+        let first = FirstPart::new(move || Box::pin(self.into_publisher(publisher, message)));
+        let plan = SegmentPlan {
+            boundary: "repartition",
+            is_sharded: true,
+            ..SegmentPlan::default()
+        };
+        let input = source(AckedSource::new(from.sharded()));
+        let options = Options {
+            name: Some(name),
+            snapshots: None,
+            first: Some(first),
+        };
+        Flow::at(OpenSegment::sharded(input, plan), options)
+    }
+}
+
+/// The part of a flow in front of a topic. Starts once.
+#[derive(Clone)]
+pub(crate) struct FirstPart(Arc<Mutex<Option<StartFirst>>>);
+
+type StartFirst = Box<dyn FnOnce() -> BoxFuture<'static, Result<RunningFlow, RunFlowError>> + Send>;
+
+impl FirstPart {
+    fn new(
+        start: impl FnOnce() -> BoxFuture<'static, Result<RunningFlow, RunFlowError>> + Send + 'static,
+    ) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(start)))))
+    }
+
+    pub(crate) async fn start(&self) -> Result<Option<RunningFlow>, RunFlowError> {
+        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match start {
+            Some(start) => start().await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl fmt::Debug for FirstPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstPart")
+    }
+}
