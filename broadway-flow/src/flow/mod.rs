@@ -1,12 +1,14 @@
 //! [`Flow`]: describes a dataflow, and runs it.
 
 mod boundary;
+mod join;
 mod mapping;
 mod partition;
 mod sources;
 mod terminal;
 mod time;
 
+pub(crate) use boundary::behind_both;
 pub use terminal::FlowStream;
 
 use std::sync::Arc;

@@ -12,5 +12,6 @@ mod window_sink;
 pub use durability::{Durability, Durable, Volatile};
 pub use grouped::Grouped;
 pub use late::Late;
+pub(crate) use late::{LateEvents, LateOutput};
 pub(crate) use route::KeyRoute;
 pub use shape::{OfKeys, OfKeysInWindows, OfWorkers, OfWorkersInWindows, Shape};

@@ -42,6 +42,7 @@ const fn window(start: i64, end: i64) -> Window {
 fn joined(window: Window, left: Option<u32>, right: Option<u32>, since: u64) -> Pair {
     Joined {
         window,
+        time: window.time().unwrap_or(Timestamp::MIN),
         left,
         right,
         since: Epoch(since),

@@ -1,0 +1,8 @@
+//! Joins: events of two flows that share a key, and a window.
+
+mod builder;
+mod join_sink;
+mod side;
+
+pub use builder::Join;
+pub use side::Side;
