@@ -7,6 +7,7 @@ mod partition;
 mod sources;
 mod terminal;
 mod time;
+mod uniq;
 
 pub(crate) use boundary::behind_both;
 pub use terminal::FlowStream;

@@ -1,4 +1,4 @@
-//! Aggregation: by key, in windows.
+//! By key and window: aggregation, and the first events.
 
 mod combine_sink;
 mod durability;
@@ -7,6 +7,8 @@ mod late;
 mod methods;
 mod route;
 mod shape;
+mod uniq;
+mod uniq_sink;
 mod window_sink;
 
 pub use durability::{Durability, Durable, Volatile};

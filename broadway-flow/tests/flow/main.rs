@@ -5,4 +5,5 @@
 mod joins;
 mod mapping;
 mod sources;
+mod uniq;
 mod windows;
