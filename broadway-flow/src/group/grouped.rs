@@ -33,6 +33,8 @@ pub struct Grouped<K, T, C: Chain<Out = (K, T)>, S, D = Volatile> {
     pub(super) flow: Flow<(K, T), C>,
     /// The only key, if events have none: they stay in their workers then. Also the key of windows without events.
     pub(super) only_key: Option<K>,
+    /// Whether the events of the only key go to one worker nevertheless.
+    pub(super) is_gathered: bool,
     pub(super) workers: Option<usize>,
     pub(super) windows: Windows<T>,
     pub(super) late: LateOutput<K, T>,
@@ -49,6 +51,7 @@ where
         Self {
             flow,
             only_key,
+            is_gathered: false,
             workers: None,
             windows,
             late: LateOutput::none(),
@@ -95,6 +98,7 @@ where
         Grouped {
             flow: self.flow,
             only_key: self.only_key,
+            is_gathered: self.is_gathered,
             workers: self.workers,
             windows: self.windows,
             late: self.late,
@@ -125,7 +129,7 @@ where
         let options = self.flow.options.clone();
         let info = Arc::new(OperatorInfo::detailed(kind, self.windows.to_string()));
         let is_whole = matches!(self.windows.kind, WindowKind::Global);
-        let mut open = if self.only_key.is_some() {
+        let mut open = if self.only_key.is_some() && !self.is_gathered {
             self.in_place::<A>(aggregate, &info)
         } else if self.combines::<A>() {
             self.combined::<A>(aggregate, &info)

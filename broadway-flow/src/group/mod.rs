@@ -7,6 +7,7 @@ mod late;
 mod methods;
 mod route;
 mod shape;
+mod take_sort;
 mod uniq;
 mod uniq_sink;
 mod window_sink;

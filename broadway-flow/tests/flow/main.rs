@@ -5,5 +5,6 @@
 mod joins;
 mod mapping;
 mod sources;
+mod take_sort;
 mod uniq;
 mod windows;
