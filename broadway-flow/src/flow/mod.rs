@@ -1,6 +1,8 @@
 //! [`Flow`]: describes a dataflow, and runs it.
 
 mod boundary;
+mod departition;
+mod emit_and_reduce;
 mod join;
 mod mapping;
 mod partition;

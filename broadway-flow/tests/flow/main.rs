@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod departition;
+mod emit_and_reduce;
 mod joins;
 mod mapping;
 mod sources;
