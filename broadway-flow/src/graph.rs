@@ -10,6 +10,7 @@ use broadway_core::Problem;
 use crate::{
     FlowError, FlowErrorKind,
     chain::Chain,
+    run::StartBetween,
     sink::{Events, OperatorInfo, Pushed, Seat, Signal, Sink},
     source::StartSource,
 };
@@ -72,6 +73,11 @@ pub(crate) struct Segment {
 pub(crate) enum Input {
     Source(Box<dyn StartSource>),
     Segment(Box<Segment>),
+    /// A segment, and the external stages behind it.
+    Between {
+        segment: Box<Segment>,
+        between: Box<dyn StartBetween>,
+    },
 }
 
 /// What the plan shows of a segment, and what a start checks.
@@ -114,7 +120,9 @@ impl Segment {
         for input in &self.inputs {
             match input {
                 Input::Source(source) => problems.extend(source.problems()),
-                Input::Segment(segment) => problems.extend(segment.problems()),
+                Input::Segment(segment) | Input::Between { segment, .. } => {
+                    problems.extend(segment.problems());
+                }
             }
         }
         problems.extend(self.plan.problems.iter().cloned());

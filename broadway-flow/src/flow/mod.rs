@@ -8,6 +8,7 @@ mod mapping;
 mod partition;
 mod sources;
 mod terminal;
+mod through;
 mod time;
 mod uniq;
 

@@ -7,6 +7,7 @@ mod report;
 mod running;
 mod running_stage;
 mod start;
+mod through;
 mod unpack;
 mod worker;
 
@@ -15,4 +16,5 @@ pub use report::{OperatorReport, Report};
 pub use running::{RunFlowError, RunningFlow};
 pub(crate) use running_stage::RunningStage;
 pub(crate) use start::{Options, start};
+pub(crate) use through::{StartBetween, Through};
 pub(crate) use unpack::start_unpack;

@@ -97,14 +97,6 @@ async fn all_ended(stages: &[Arc<dyn RunningStage>]) -> Result<(), FlowError> {
     Ok(())
 }
 
-impl Drop for RunningFlow {
-    fn drop(&mut self) {
-        for stage in &self.stages.all {
-            stage.abort();
-        }
-    }
-}
-
 impl fmt::Debug for RunningFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunningFlow")

@@ -15,6 +15,7 @@ use super::{FlowState, RunningStage, last::Last, middle::Middle, worker::Worker}
 use crate::{
     graph::{Input, Segment},
     sink::{Outbox, Packet, Seat},
+    source::Started,
 };
 
 /// Packets that wait for one worker before the workers that send to it pause.
@@ -43,10 +44,26 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
+    /// Adds a stage. Returns its output.
+    pub(super) fn add(&mut self, started: Started) -> WorkerOutput {
+        self.all.push(started.stage);
+        self.forward.push(started.forward);
+        started.output
+    }
+
     /// Lets demand reach the sources.
     pub(crate) fn forward(&mut self) {
         for forward in self.forward.drain(..) {
             forward();
+        }
+    }
+}
+
+/// Also if a flow does not start.
+impl Drop for Stages {
+    fn drop(&mut self) {
+        for stage in &self.all {
+            stage.abort();
         }
     }
 }
@@ -68,23 +85,17 @@ pub(crate) async fn start(
         outputs: Vec::new(),
         forward: Vec::new(),
     };
-    let started = if sends {
-        let outputs = start_middle(last, 1, state, &mut stages).await;
-        outputs.map(|outputs| stages.outputs = outputs.iter().map(|output| output(0)).collect())
+    if sends {
+        let outputs = start_middle(last, 1, state, &mut stages).await?;
+        stages.outputs = outputs.iter().map(|output| output(0)).collect();
     } else {
-        start_last(last, state, &mut stages).await
-    };
-    if let Err(error) = started {
-        for stage in &stages.all {
-            stage.abort();
-        }
-        return Err(error);
+        start_last(last, state, &mut stages).await?;
     }
     Ok(stages)
 }
 
 /// The output of a stage for each worker behind it.
-type WorkerOutput = Box<dyn Fn(usize) -> Output<Packet> + Send + Sync>;
+pub(super) type WorkerOutput = Box<dyn Fn(usize) -> Output<Packet> + Send + Sync>;
 
 /// Starts what a segment reads from, before the segment.
 fn start_inputs<'a>(
@@ -99,12 +110,15 @@ fn start_inputs<'a>(
             match input {
                 Input::Source(source) => {
                     let started = source.start(workers, Arc::clone(state)).await?;
-                    stages.all.push(started.stage);
-                    stages.forward.push(started.forward);
-                    outputs.push(started.output);
+                    outputs.push(stages.add(started));
                 }
                 Input::Segment(segment) => {
                     outputs.extend(start_middle(*segment, workers, state, stages).await?);
+                }
+                Input::Between { segment, between } => {
+                    let before = start_middle(*segment, 1, state, stages).await?;
+                    let before = before.iter().map(|output| output(0)).collect();
+                    outputs.push(between.start(before, state, stages).await?);
                 }
             }
         }

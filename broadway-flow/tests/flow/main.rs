@@ -8,5 +8,6 @@ mod joins;
 mod mapping;
 mod sources;
 mod take_sort;
+mod through;
 mod uniq;
 mod windows;
