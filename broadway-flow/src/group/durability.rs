@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Aggregate,
-    machine::{saved::SavedError, uniq::Uniq, windows::WindowState},
+    machine::{uniq::Uniq, windows::WindowState},
 };
 
 /// Whether the states of an aggregation can be saved.
@@ -73,7 +73,7 @@ where
 /// Whether sets of keys can be saved.
 #[doc(hidden)]
 pub trait KeysDurability<K>: 'static {
-    fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, SavedError>;
+    fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String>;
 
     /// Loads the keys that `keep` accepts, from the states of all workers.
     fn load(
@@ -84,7 +84,7 @@ pub trait KeysDurability<K>: 'static {
 }
 
 impl<K> KeysDurability<K> for Volatile {
-    fn save(_keys: &Uniq<K>) -> Result<Option<Vec<u8>>, SavedError> {
+    fn save(_keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String> {
         Ok(None)
     }
 
@@ -98,8 +98,8 @@ impl<K> KeysDurability<K> for Volatile {
 }
 
 impl<K: Hash + Eq + Serialize + DeserializeOwned> KeysDurability<K> for Durable {
-    fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, SavedError> {
-        keys.save().map(Some)
+    fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String> {
+        keys.save().map(Some).map_err(|error| error.to_string())
     }
 
     fn load(

@@ -16,5 +16,5 @@ pub use durability::{Durability, Durable, Volatile};
 pub use grouped::Grouped;
 pub use late::Late;
 pub(crate) use late::{LateEvents, LateOutput};
-pub(crate) use route::KeyRoute;
+pub(crate) use route::{KeyRoute, worker_of};
 pub use shape::{OfKeys, OfKeysInWindows, OfWorkers, OfWorkersInWindows, Shape};

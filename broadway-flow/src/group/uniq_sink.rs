@@ -8,7 +8,7 @@ use super::{
     route::worker_of,
 };
 use crate::{
-    At, FlowError, FlowErrorKind, Timestamp,
+    At, FlowError, FlowErrorKind,
     machine::uniq::{Seen, Uniq},
     sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
     state::SavedState,
@@ -17,7 +17,6 @@ use crate::{
 /// Passes on the first event of each key and window.
 pub(crate) struct UniqSink<K, T, D> {
     keys: Uniq<K>,
-    watermark: Timestamp,
     late: LateEvents<K, T>,
     meter: Meter,
     seat: Seat,
@@ -40,7 +39,6 @@ where
     ) -> Self {
         Self {
             keys,
-            watermark: Timestamp::MIN,
             late: LateEvents::new(late),
             meter: Meter::new(info),
             seat: seat.clone(),
@@ -96,7 +94,7 @@ where
     #[inline]
     fn push(&mut self, (key, event): (K, T), at: At) -> Pushed {
         // The machine takes the key. No event is late that is not behind the watermark.
-        let copy = (at.time < self.watermark).then(|| key.clone());
+        let copy = (at.time < self.keys.last_watermark()).then(|| key.clone());
         let Self { keys, meter, .. } = self;
         match meter.call(|| keys.insert(key, at)) {
             Seen::First => self.next.push(event, at),
@@ -113,10 +111,7 @@ where
     fn signal(&mut self, signal: &mut Signal<'_>) -> Pushed {
         self.meter.signal(signal);
         match signal {
-            Signal::Watermark(to) => {
-                self.watermark = self.watermark.max(*to);
-                self.keys.watermark(*to);
-            }
+            Signal::Watermark(to) => self.keys.watermark(*to),
             Signal::Save(saved) => self.save(saved)?,
             Signal::Load(load) => {
                 let number = self.meter.info().number();
@@ -129,3 +124,6 @@ where
         self.next.signal(signal)
     }
 }
+
+#[cfg(test)]
+mod tests;

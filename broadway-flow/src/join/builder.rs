@@ -3,8 +3,9 @@
 use std::{fmt, hash::Hash, sync::Arc};
 
 use broadway_core::Problem;
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Side, join_sink::JoinSink};
+use super::{Side, codec::Codec, join_sink::JoinSink};
 use crate::{
     Flow, Late, Windows,
     flow::behind_both,
@@ -33,8 +34,8 @@ const ITEMS_MAX: usize = 1_000_000;
 /// # Limits
 ///
 /// A join holds the events of both sides until their window closes; without windows, until the input ends. Each worker holds at most
-/// [`items_max`](Self::items_max) events. One more ends the flow with an error of the kind [`Limit`](crate::FlowErrorKind::Limit). States are not saved:
-/// a flow that is restored from a snapshot starts with empty joins.
+/// [`items_max`](Self::items_max) events. One more ends the flow with an error of the kind [`Limit`](crate::FlowErrorKind::Limit). Without
+/// [`durable`](Self::durable), the events that a join holds are lost with the process.
 #[must_use = "a flow does nothing until it is run"]
 pub struct Join<K, L, R> {
     sides: [Segment; 2],
@@ -43,6 +44,7 @@ pub struct Join<K, L, R> {
     windows: Windows<()>,
     items_max: Option<usize>,
     late: LateOutput<K, Side<L, R>>,
+    codec: Option<Codec<K, L, R>>,
 }
 
 impl<K, L, R> Join<K, L, R>
@@ -59,6 +61,7 @@ where
             windows: Windows::global(),
             items_max: None,
             late: LateOutput::none(),
+            codec: None,
         }
     }
 
@@ -85,6 +88,17 @@ where
     /// and all are counted in [`Report::late`](crate::Report::late).
     pub fn on_late(mut self, output: impl Fn(Late<K, Side<L, R>>) + Send + Sync + 'static) -> Self {
         self.late = LateOutput::new(output);
+        self
+    }
+
+    /// Makes the state durable: a flow with [snapshots](Flow::snapshots) saves and restores the events that it holds. Keys and events must be serializable.
+    pub fn durable(mut self) -> Self
+    where
+        K: Serialize + DeserializeOwned,
+        L: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        self.codec = Some(Codec::new());
         self
     }
 
@@ -162,11 +176,13 @@ where
         open.workers = self.workers;
         open.plan.problems = problems;
         open.plan.operators.push(Arc::clone(&info));
-        let (kind, lateness, late) = (self.windows.kind, self.windows.lateness, self.late);
-        let open = open.with(move |_, next| {
+        let (kind, lateness) = (self.windows.kind, self.windows.lateness);
+        let (codec, late) = (self.codec, self.late);
+        let open = open.with(move |seat, next| {
             let state = JoinState::new(kind, lateness, mode, items_max);
             let state = state.expect("other windows are refused at the start");
-            JoinSink::new(state, lateness, f.clone(), late.clone(), Arc::clone(&info), next)
+            let (f, late, info) = (f.clone(), late.clone(), Arc::clone(&info));
+            JoinSink::new(state, lateness, f, late, info, seat, next).saved_with(codec)
         });
         Flow::at(open, self.options)
     }

@@ -2,12 +2,13 @@
 
 use std::{hash::Hash, sync::Arc};
 
-use super::Side;
+use super::{Side, codec::Codec};
 use crate::{
     At, FlowError, FlowErrorKind, Timestamp, Window,
-    group::{LateEvents, LateOutput},
+    group::{LateEvents, LateOutput, worker_of},
     machine::joins::{JoinState, Joined, Refused},
-    sink::{Meter, OperatorInfo, Pushed, Signal, Sink},
+    sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
+    state::SavedState,
 };
 
 /// Joins the events of both sides in one worker.
@@ -15,9 +16,10 @@ pub(crate) struct JoinSink<K, L, R, U, F> {
     state: JoinState<K, L, R>,
     lateness: i64,
     f: F,
-    watermark: Timestamp,
+    codec: Option<Codec<K, L, R>>,
     late: LateEvents<K, Side<L, R>>,
     meter: Meter,
+    seat: Seat,
     next: Box<dyn Sink<U>>,
 }
 
@@ -35,17 +37,25 @@ where
         f: F,
         late: LateOutput<K, Side<L, R>>,
         info: Arc<OperatorInfo>,
+        seat: &Seat,
         next: Box<dyn Sink<U>>,
     ) -> Self {
         Self {
             state,
             lateness,
             f,
-            watermark: Timestamp::MIN,
+            codec: None,
             late: LateEvents::new(late),
             meter: Meter::new(info),
+            seat: seat.clone(),
             next,
         }
+    }
+
+    /// Saves the state with `codec`, if there is one.
+    pub(crate) fn saved_with(mut self, codec: Option<Codec<K, L, R>>) -> Self {
+        self.codec = codec;
+        self
     }
 
     /// Changes the state, and sends what is joined. Results without a window are not older than `least`.
@@ -80,6 +90,36 @@ where
         pushed.map(|()| changed)
     }
 
+    fn save(&self, saved: &mut Vec<SavedState>) -> Pushed {
+        let Some(codec) = self.codec else {
+            return Ok(());
+        };
+        let bytes = (codec.save)(&self.state);
+        saved.push(SavedState {
+            operator: self.meter.info().number(),
+            worker: self.seat.worker,
+            bytes: bytes.map_err(|error| self.failed(format!("cannot save its state: {error}")))?,
+        });
+        Ok(())
+    }
+
+    fn load(&mut self, saved: &[SavedState]) -> Pushed {
+        let Some(codec) = self.codec else {
+            let text = "cannot restore its state: it is not durable: call `durable` on the join";
+            return Err(self.failed(text.to_owned()));
+        };
+        let (worker, workers) = (self.seat.worker, self.seat.workers);
+        let keep = |key: &K| worker_of(key, workers) == worker;
+        let parts: Vec<&[u8]> = saved.iter().map(|state| &state.bytes[..]).collect();
+        (codec.load)(&mut self.state, &parts, &keep)
+            .map_err(|error| self.failed(format!("cannot restore its state: {error}")))
+    }
+
+    #[cold]
+    fn failed(&self, text: String) -> FlowError {
+        FlowError::new(self.meter.info().to_string(), FlowErrorKind::Stage, text)
+    }
+
     #[cold]
     fn too_many(&self) -> FlowError {
         let operator = self.meter.info().to_string();
@@ -102,7 +142,7 @@ where
     fn push(&mut self, (key, event): (K, Side<L, R>), at: At) -> Pushed {
         self.meter.count();
         // A late event is returned without its key. No event is late that is not behind the watermark.
-        let copy = (at.time < self.watermark).then(|| key.clone());
+        let copy = (at.time < self.state.last_watermark()).then(|| key.clone());
         let added = self.change(Timestamp::MIN, |state, mut emit| match event {
             Side::Left(left) => state.left(key, left, at, &mut emit).map_err(left_side),
             Side::Right(right) => state.right(key, right, at, &mut emit).map_err(right_side),
@@ -123,14 +163,21 @@ where
         match signal {
             Signal::Watermark(to) => {
                 let to = *to;
-                self.watermark = self.watermark.max(to);
                 self.change(Timestamp::MIN, |state, mut emit| state.watermark(to, &mut emit))?;
                 // A window has results until its lateness is over.
                 let behind = to.plus(self.lateness.saturating_neg());
                 return self.next.signal(&mut Signal::Watermark(behind));
             }
             Signal::Finish => {
-                self.change(self.watermark, |state, mut emit| state.finish(&mut emit))?;
+                let least = self.state.last_watermark();
+                self.change(least, |state, mut emit| state.finish(&mut emit))?;
+            }
+            Signal::Save(saved) => self.save(saved)?,
+            Signal::Load(load) => {
+                let number = self.meter.info().number();
+                if let Some(saved) = load.by_operator.get(&number) {
+                    self.load(saved)?;
+                }
             }
             Signal::Holds(oldest) => **oldest = (**oldest).min(self.state.since()),
             _ => {}
@@ -152,3 +199,6 @@ fn right_side<L, R>(refused: Refused<R>) -> Refused<Side<L, R>> {
         Refused::TooMany(event) => Refused::TooMany(Side::Right(event)),
     }
 }
+
+#[cfg(test)]
+mod tests;

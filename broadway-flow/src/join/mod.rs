@@ -1,6 +1,7 @@
 //! Joins: events of two flows that share a key, and a window.
 
 mod builder;
+mod codec;
 mod join_sink;
 mod side;
 

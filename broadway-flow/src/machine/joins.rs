@@ -206,9 +206,9 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
         self.len
     }
 
-    /// Whether no items are held.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+    /// Returns the last watermark.
+    pub(crate) const fn last_watermark(&self) -> Timestamp {
+        self.watermark
     }
 
     const fn empty(grid: Grid, mode: JoinMode, items_max: usize) -> Self {

@@ -3,9 +3,8 @@
 use std::{marker::PhantomData, mem, sync::Arc};
 
 use crate::{
-    At, Timestamp,
+    At,
     chain::Operation,
-    epoch::Epoch,
     sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
 };
 
