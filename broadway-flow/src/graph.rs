@@ -14,6 +14,7 @@ use crate::{
     FlowError, FlowErrorKind,
     chain::Chain,
     shard::ShardedEntry,
+    run::StartBetween,
     sink::{Events, OperatorInfo, Pushed, Seat, Signal, Sink},
     source::StartSource,
 };
@@ -76,6 +77,21 @@ pub(crate) struct Segment {
 pub(crate) enum Input {
     Source(Box<dyn StartSource>),
     Segment(Box<Segment>),
+    /// A segment, and the external stages behind it.
+    Between {
+        segment: Box<Segment>,
+        between: Box<dyn StartBetween>,
+    },
+}
+
+impl Input {
+    /// The segment that it is, or has.
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        match self {
+            Self::Source(_) => None,
+            Self::Segment(segment) | Self::Between { segment, .. } => Some(segment),
+        }
+    }
 }
 
 /// What the plan shows of a segment, and what a start checks.
@@ -130,7 +146,7 @@ impl Segment {
     /// Numbers the operators, from the sources to the end: their names in snapshots.
     pub(crate) fn number_operators(&self, n: &mut u32) {
         for input in &self.inputs {
-            if let Input::Segment(segment) = input {
+            if let Some(segment) = input.segment() {
                 segment.number_operators(n);
             }
         }
@@ -151,6 +167,10 @@ impl Segment {
             let message = "is acknowledged, so it must be the only source of its flow: barriers of several sources are not aligned";
             problems.push(Problem::new("source", message));
         }
+        if acked > 0 && self.has_external_stages() {
+            let message = "is not possible with an acknowledged source: stages outside the flow do not pass its barriers on";
+            problems.push(Problem::new("through", message));
+        }
         if has_snapshots {
             if acked == 0 {
                 let message = "need an acknowledged source, which goes on where the snapshot ends: see `from_source`";
@@ -164,12 +184,22 @@ impl Segment {
         problems
     }
 
+    /// Whether events leave the flow in between.
+    fn has_external_stages(&self) -> bool {
+        self.inputs.iter().any(|input| {
+            matches!(input, Input::Between { .. })
+                || input.segment().is_some_and(|segment| segment.has_external_stages())
+        })
+    }
+
     /// Collects whether each source is acknowledged, and the operators whose state cannot be saved.
     fn visit(&self, sources: &mut Vec<bool>, volatile: &mut Vec<String>) {
         for input in &self.inputs {
             match input {
                 Input::Source(source) => sources.push(source.info().is_acked),
-                Input::Segment(segment) => segment.visit(sources, volatile),
+                Input::Segment(segment) | Input::Between { segment, .. } => {
+                    segment.visit(sources, volatile);
+                }
             }
         }
         let operators = self.plan.operators.iter();
@@ -183,7 +213,9 @@ impl Segment {
         for input in &self.inputs {
             match input {
                 Input::Source(source) => problems.extend(source.problems()),
-                Input::Segment(segment) => problems.extend(segment.problems()),
+                Input::Segment(segment) | Input::Between { segment, .. } => {
+                    problems.extend(segment.problems());
+                }
             }
         }
         problems.extend(self.plan.problems.iter().cloned());

@@ -139,7 +139,7 @@ fn add(segment: &Segment, nodes: &mut Vec<PlanNode>) -> usize {
                 });
                 nodes.len() - 1
             }
-            Input::Segment(segment) => add(segment, nodes),
+            Input::Segment(segment) | Input::Between { segment, .. } => add(segment, nodes),
         });
     }
     nodes.push(PlanNode::Segment {

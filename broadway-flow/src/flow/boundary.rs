@@ -3,7 +3,7 @@
 use super::Flow;
 use crate::{
     chain::Chain,
-    graph::{Input, OpenSegment, SegmentPlan},
+    graph::{Input, OpenSegment, Segment, SegmentPlan},
     sink::{Route, Seat},
 };
 
@@ -33,16 +33,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
             self.route(RoundRobin::new),
             other.route(RoundRobin::new),
         ];
-        let plan = SegmentPlan {
-            boundary: "merge",
-            has_time: segments.iter().all(|segment| segment.plan.has_time),
-            may_idle: segments.iter().any(|segment| segment.plan.may_idle),
-            is_bounded: segments.iter().all(|segment| segment.plan.is_bounded),
-            problems: segments.iter().flat_map(|segment| segment.plan.next("merge").problems).collect(),
-            ..SegmentPlan::default()
-        };
-        let inputs = segments.map(|segment| Input::Segment(Box::new(segment)));
-        Flow::at(OpenSegment::new(inputs.into(), plan), options)
+        Flow::at(behind_both("merge", segments), options)
     }
 
     /// Ends the segment, and begins the next.
@@ -57,6 +48,23 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let inputs = vec![Input::Segment(Box::new(segment))];
         Flow::at(OpenSegment::new(inputs, plan), options)
     }
+}
+
+/// Begins a segment that reads from two others.
+pub(crate) fn behind_both<T: Send + 'static>(
+    boundary: &'static str,
+    segments: [Segment; 2],
+) -> OpenSegment<T> {
+    let plan = SegmentPlan {
+        boundary,
+        has_time: segments.iter().all(|segment| segment.plan.has_time),
+        may_idle: segments.iter().any(|segment| segment.plan.may_idle),
+        is_bounded: segments.iter().all(|segment| segment.plan.is_bounded),
+        problems: segments.iter().flat_map(|segment| segment.plan.next(boundary).problems).collect(),
+        ..SegmentPlan::default()
+    };
+    let inputs = segments.map(|segment| Input::Segment(Box::new(segment)));
+    OpenSegment::new(inputs.into(), plan)
 }
 
 /// Sends each packet to the next worker. Workers begin at different ones.

@@ -1,6 +1,6 @@
 //! Flows with keys and windows.
 
-use std::hash::Hash;
+use std::{cmp::Ordering, hash::Hash};
 
 use super::Flow;
 use crate::{
@@ -58,5 +58,32 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         });
         let whole: Grouped<_, _, _, OfWorkers> = Grouped::new(flow, Some(()), Windows::global());
         whole.reduce(init, add)
+    }
+
+    /// Keeps the first `n` events in the order of `order`: one sorted list at the end, of all workers together. A flow without events has no result. For one
+    /// list for each window, see [`Grouped::take_sort`].
+    ///
+    /// Each worker holds `n` events, and at times twice as many.
+    ///
+    /// ```
+    /// use broadway_flow::Flow;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let largest = Flow::from_iter(0..10_000).take_sort(3, |a, b| b.cmp(a));
+    /// assert_eq!(largest.collect().await?, [[9_999, 9_998, 9_997]]);
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+    /// ```
+    pub fn take_sort<F>(self, n: usize, order: F) -> Flow<Vec<T>>
+    where
+        T: Clone,
+        F: Fn(&T, &T) -> Ordering + Clone + Send + 'static,
+    {
+        let flow = self.then(OperatorInfo::new("whole"), |info| {
+            Map::new(|event: T| ((), event), info)
+        });
+        let whole: Grouped<_, _, _, OfWorkers> = Grouped::new(flow, Some(()), Windows::global());
+        whole.take_sort(n, order)
     }
 }

@@ -71,7 +71,7 @@ impl<T: Send + 'static> Flow<T> {
         }
         let is_bounded = inputs.iter().all(|input| match input {
             Input::Source(source) => source.info().is_bounded,
-            Input::Segment(segment) => segment.plan.is_bounded,
+            Input::Segment(segment) | Input::Between { segment, .. } => segment.plan.is_bounded,
         });
         let plan = SegmentPlan {
             boundary: "source",

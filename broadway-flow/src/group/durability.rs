@@ -1,10 +1,13 @@
-//! [`Durability`]: whether the states of an aggregation can be saved.
+//! [`Durability`] and [`KeysDurability`]: whether the states of an operator can be saved.
 
 use std::hash::Hash;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Aggregate, machine::windows::WindowState};
+use crate::{
+    Aggregate,
+    machine::{uniq::Uniq, windows::WindowState},
+};
 
 /// Whether the states of an aggregation can be saved.
 #[doc(hidden)]
@@ -64,5 +67,46 @@ where
         keep: &dyn Fn(&K) -> bool,
     ) -> Result<(), String> {
         state.load(bytes, keep)
+    }
+}
+
+/// Whether sets of keys can be saved.
+#[doc(hidden)]
+pub trait KeysDurability<K>: 'static {
+    fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String>;
+
+    /// Loads the keys that `keep` accepts, from the states of all workers.
+    fn load(
+        keys: &mut Uniq<K>,
+        parts: &[&[u8]],
+        keep: &dyn Fn(&K) -> bool,
+    ) -> Result<(), String>;
+}
+
+impl<K> KeysDurability<K> for Volatile {
+    fn save(_keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
+    }
+
+    fn load(
+        _keys: &mut Uniq<K>,
+        _parts: &[&[u8]],
+        _keep: &dyn Fn(&K) -> bool,
+    ) -> Result<(), String> {
+        Err("its state is not durable: call `durable` before `uniq`".to_owned())
+    }
+}
+
+impl<K: Hash + Eq + Serialize + DeserializeOwned> KeysDurability<K> for Durable {
+    fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String> {
+        keys.save().map(Some).map_err(|error| error.to_string())
+    }
+
+    fn load(
+        keys: &mut Uniq<K>,
+        parts: &[&[u8]],
+        keep: &dyn Fn(&K) -> bool,
+    ) -> Result<(), String> {
+        keys.load(parts, keep).map_err(|error| error.to_string())
     }
 }

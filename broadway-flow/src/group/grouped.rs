@@ -30,13 +30,15 @@ use crate::{
 /// Each worker then holds at most 262,144 states before the partition.
 #[must_use = "a flow does nothing until it is run"]
 pub struct Grouped<K, T, C: Chain<Out = (K, T)>, S, D = Volatile> {
-    flow: Flow<(K, T), C>,
+    pub(super) flow: Flow<(K, T), C>,
     /// The only key, if events have none: they stay in their workers then. Also the key of windows without events.
-    only_key: Option<K>,
-    workers: Option<usize>,
-    windows: Windows<T>,
-    late: LateOutput<K, T>,
-    problems: Vec<Problem>,
+    pub(super) only_key: Option<K>,
+    /// Whether the events of the only key go to one worker nevertheless.
+    pub(super) is_gathered: bool,
+    pub(super) workers: Option<usize>,
+    pub(super) windows: Windows<T>,
+    pub(super) late: LateOutput<K, T>,
+    pub(super) problems: Vec<Problem>,
     shape: PhantomData<fn() -> (S, D)>,
 }
 
@@ -49,6 +51,7 @@ where
         Self {
             flow,
             only_key,
+            is_gathered: false,
             workers: None,
             windows,
             late: LateOutput::none(),
@@ -95,6 +98,7 @@ where
         Grouped {
             flow: self.flow,
             only_key: self.only_key,
+            is_gathered: self.is_gathered,
             workers: self.workers,
             windows: self.windows,
             late: self.late,
@@ -127,7 +131,7 @@ where
         info.is_volatile = !D::IS_DURABLE;
         let info = Arc::new(info);
         let is_whole = matches!(self.windows.kind, WindowKind::Global);
-        let is_in_place = self.only_key.is_some() || self.flow.open.plan.is_sharded;
+        let is_in_place = (self.only_key.is_some() && !self.is_gathered) || self.flow.open.plan.is_sharded;
         let mut open = if is_in_place {
             self.in_place::<A>(aggregate, &info)
         } else if self.combines::<A>() {
@@ -157,13 +161,9 @@ where
     }
 
     fn find_problems<A: Aggregate<T>>(&mut self, kind: &str) {
-        self.problems.extend(self.windows.problems());
-        if self.problems.is_empty() {
+        self.find_window_problems(kind);
+        if self.windows.problems().is_empty() {
             self.problems.extend(check(&self.windows, A::MERGES));
-        }
-        if self.windows.needs_time() && !self.flow.open.plan.has_time {
-            let message = "needs the time of events: call `event_time` before";
-            self.problems.push(Problem::new(kind, message));
         }
         let windows = &self.windows;
         if self.flow.open.plan.is_sharded && (!windows.needs_time() || windows.lateness > 0) {
@@ -174,6 +174,15 @@ where
         if self.windows.empty && self.only_key.is_none() {
             let message = "needs a flow without a key: a window without events has no key";
             self.problems.push(Problem::new("emit_empty", message));
+        }
+    }
+
+    /// What is invalid whatever the operator.
+    pub(super) fn find_window_problems(&mut self, kind: &str) {
+        self.problems.extend(self.windows.problems());
+        if self.windows.needs_time() && !self.flow.open.plan.has_time {
+            let message = "needs the time of events: call `event_time` before";
+            self.problems.push(Problem::new(kind, message));
         }
     }
 

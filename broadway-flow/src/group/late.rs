@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::Timestamp;
+use crate::{Timestamp, sink::Meter};
 
 /// An event that came too late for its windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl<K, T> LateOutput<K, T> {
     }
 
     /// Returns whether the event went somewhere.
-    pub(crate) fn send(&self, key: K, event: T, time: Timestamp) -> bool {
+    fn send(&self, key: K, event: T, time: Timestamp) -> bool {
         let Some(output) = &self.0 else {
             return false;
         };
@@ -49,5 +49,38 @@ impl<K, T> fmt::Debug for LateOutput<K, T> {
         f.debug_struct("LateOutput")
             .field("is_set", &self.0.is_some())
             .finish()
+    }
+}
+
+/// Handles the late events of an operator in one worker.
+pub(crate) struct LateEvents<K, T> {
+    output: LateOutput<K, T>,
+    has_warned: bool,
+}
+
+impl<K, T> LateEvents<K, T> {
+    pub(crate) const fn new(output: LateOutput<K, T>) -> Self {
+        Self {
+            output,
+            has_warned: false,
+        }
+    }
+
+    /// Counts an event, and passes it on. Without an output, the first one is logged.
+    #[cold]
+    pub(crate) fn handle(&mut self, key: K, event: T, time: Timestamp, meter: &Meter) {
+        meter.count_late();
+        let was_sent = meter.again(|| self.output.send(key, event, time));
+        if was_sent || self.has_warned {
+            return;
+        }
+        self.has_warned = true;
+        tracing::warn!(
+            target: "broadway_flow",
+            operator = %meter.info(),
+            time = time.as_millis(),
+            "an event came too late for its windows and was left out; further ones of this worker are only counted: allow more lateness, or \
+             call `on_late`",
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Aggregation: by key, in windows.
+//! By key and window: aggregation, and the first events.
 
 mod combine_sink;
 mod durability;
@@ -7,6 +7,9 @@ mod late;
 mod methods;
 mod route;
 mod shape;
+mod take_sort;
+mod uniq;
+mod uniq_sink;
 mod window_sink;
 
 pub(crate) use combine_sink::{CombineSink, Crossing, STATES_MAX};
@@ -14,7 +17,7 @@ pub use durability::{Durability, Durable, Volatile};
 pub use grouped::Grouped;
 pub(crate) use grouped::behind;
 pub use late::Late;
-pub(crate) use late::LateOutput;
-pub(crate) use route::KeyRoute;
+pub(crate) use late::{LateEvents, LateOutput};
+pub(crate) use route::{KeyRoute, worker_of};
 pub use shape::{OfKeys, OfKeysInWindows, OfWorkers, OfWorkersInWindows, Shape};
 pub(crate) use window_sink::WindowSink;

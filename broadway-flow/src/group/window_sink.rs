@@ -5,7 +5,7 @@ use std::{hash::Hash, marker::PhantomData, sync::Arc};
 use super::{
     combine_sink::Crossing,
     durability::Durability,
-    late::LateOutput,
+    late::{LateEvents, LateOutput},
     route::worker_of,
     shape::{Shape, shaped},
 };
@@ -20,8 +20,7 @@ use crate::{
 pub(crate) struct WindowSink<K, T, A: Aggregate<T>, S: Shape<K, A::Output>, D> {
     state: WindowState<T, K, A>,
     watermark: Timestamp,
-    late: LateOutput<K, T>,
-    has_warned: bool,
+    late: LateEvents<K, T>,
     meter: Meter,
     seat: Seat,
     next: Box<dyn Sink<S::Out>>,
@@ -46,8 +45,7 @@ where
         Self {
             state,
             watermark: Timestamp::MIN,
-            late,
-            has_warned: false,
+            late: LateEvents::new(late),
             meter: Meter::new(info),
             seat: seat.clone(),
             next,
@@ -92,25 +90,9 @@ where
             state.add(Owned(key), event, at, &mut emit)
         })?;
         if let (Err(event), Some(key)) = (added, copy) {
-            self.late(key, event, at.time);
+            self.late.handle(key, event, at.time, &self.meter);
         }
         Ok(())
-    }
-
-    #[cold]
-    fn late(&mut self, key: K, event: T, time: Timestamp) {
-        self.meter.count_late();
-        if self.late.send(key, event, time) || self.has_warned {
-            return;
-        }
-        self.has_warned = true;
-        tracing::warn!(
-            target: "broadway_flow",
-            operator = %self.meter.info(),
-            time = time.as_millis(),
-            "an event came too late for its windows and was left out; further ones of this worker are only counted: allow more lateness, or \
-             call `on_late`",
-        );
     }
 
     fn load(&mut self, saved: &[SavedState]) -> Pushed {

@@ -44,6 +44,8 @@ pub(crate) enum JoinMode {
 pub(crate) struct Joined<L, R> {
     /// The window of both items.
     pub(crate) window: Window,
+    /// The last millisecond of the window; the later time of both items in the global window.
+    pub(crate) time: Timestamp,
     /// The item on the left; `None` if the one on the right has no partner.
     pub(crate) left: Option<L>,
     /// The item on the right; `None` if the one on the left has no partner.
@@ -77,7 +79,7 @@ struct Sides<L, R> {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Held<T> {
-    time: i64,
+    time: Timestamp,
     since: Epoch,
     item: T,
 }
@@ -123,6 +125,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
             |window, other| {
                 emit(Joined {
                     window,
+                    time: window.time().unwrap_or(at.time.max(other.time)),
                     left: Some(item.clone()),
                     right: Some(other.item.clone()),
                     since: at.since.min(other.since),
@@ -130,7 +133,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
             },
         );
         let held = Held {
-            time,
+            time: at.time,
             since: at.since,
             item,
         };
@@ -160,6 +163,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
             |window, other| {
                 emit(Joined {
                     window,
+                    time: window.time().unwrap_or(at.time.max(other.time)),
                     left: Some(other.item.clone()),
                     right: Some(item.clone()),
                     since: at.since.min(other.since),
@@ -167,7 +171,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
             },
         );
         let held = Held {
-            time,
+            time: at.time,
             since: at.since,
             item,
         };
@@ -202,9 +206,9 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
         self.len
     }
 
-    /// Whether no items are held.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+    /// Returns the last watermark.
+    pub(crate) const fn last_watermark(&self) -> Timestamp {
+        self.watermark
     }
 
     const fn empty(grid: Grid, mode: JoinMode, items_max: usize) -> Self {
@@ -229,7 +233,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
         // Items of an older slice are in no window of `open`, nor are items of a slice at the end of its last window or beyond.
         for slice in self.slices.range(open.first..self.grid.end(open.last)) {
             for other in slice.1.keys.get(key).map(&side).into_iter().flatten() {
-                let windows = self.grid.windows(other.time);
+                let windows = self.grid.windows(self.grid.time(other.time));
                 for start in windows.into_iter().flat_map(|windows| open.common(windows)) {
                     found(self.grid.window(start), other);
                 }
@@ -299,6 +303,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
                     let (left, since) = (Some(held.item.clone()), held.since);
                     emit(Joined {
                         window,
+                        time: window.time().unwrap_or(held.time),
                         left,
                         right: None,
                         since,
@@ -310,6 +315,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
                     let (right, since) = (Some(held.item.clone()), held.since);
                     emit(Joined {
                         window,
+                        time: window.time().unwrap_or(held.time),
                         left: None,
                         right,
                         since,
@@ -322,7 +328,7 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
     fn within<'a, T>(&self, start: i64, held: &'a [Held<T>]) -> impl Iterator<Item = &'a Held<T>> {
         let grid = self.grid;
         held.iter()
-            .filter(move |held| grid.contains(start, held.time))
+            .filter(move |held| grid.contains(start, grid.time(held.time)))
     }
 }
 
@@ -366,13 +372,15 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
             watermark = Some(watermark.map_or(at, |least| least.min(at)));
             for (key, left, right) in items.into_iter().filter(|(key, ..)| keep(key)) {
                 for held in left {
-                    let slice = grid.windows(held.time).ok_or(SavedError::Windows)?.last;
+                    let time = grid.time(held.time);
+                    let slice = grid.windows(time).ok_or(SavedError::Windows)?.last;
                     loaded.hold(key.clone(), slice, held.since, |sides| {
                         sides.left.push(held)
                     });
                 }
                 for held in right {
-                    let slice = grid.windows(held.time).ok_or(SavedError::Windows)?.last;
+                    let time = grid.time(held.time);
+                    let slice = grid.windows(time).ok_or(SavedError::Windows)?.last;
                     loaded.hold(key.clone(), slice, held.since, |sides| {
                         sides.right.push(held)
                     });

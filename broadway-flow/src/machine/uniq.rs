@@ -17,7 +17,7 @@ use crate::{At, Timestamp, window::WindowKind};
 
 /// The keys of the windows that are open.
 #[derive(Debug, Clone)]
-pub(crate) struct Uniq<K> {
+pub struct Uniq<K> {
     grid: Grid,
     keys_max: usize,
     watermark: Timestamp,
@@ -98,9 +98,9 @@ impl<K: Hash + Eq> Uniq<K> {
         self.len
     }
 
-    /// Whether no keys are held.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+    /// Returns the last watermark.
+    pub(crate) const fn last_watermark(&self) -> Timestamp {
+        self.watermark
     }
 
     /// Serializes the keys and the watermark.

@@ -1,6 +1,8 @@
 //! The operators, one file each: how it is described, and how it runs.
 
 mod custom;
+mod departition;
+mod emit_and_reduce;
 mod enrich;
 mod event_time;
 mod filter;
@@ -13,6 +15,8 @@ mod try_map;
 mod try_map_or;
 
 pub use custom::{Custom, Emit, Operator};
+pub(crate) use departition::{WholeMerger, WindowsMerger};
+pub use emit_and_reduce::EmitAndReduce;
 pub use enrich::Enrich;
 pub use event_time::EventTime;
 pub(crate) use event_time::EventTimeSink;

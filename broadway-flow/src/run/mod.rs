@@ -9,6 +9,7 @@ mod running;
 mod running_stage;
 mod start;
 mod task;
+mod through;
 mod unpack;
 mod worker;
 
@@ -19,4 +20,5 @@ pub use running::{RunFlowError, RunningFlow};
 pub(crate) use running_stage::RunningStage;
 pub(crate) use start::{Options, start};
 pub(crate) use task::RunningTask;
+pub(crate) use through::{StartBetween, Through};
 pub(crate) use unpack::start_unpack;

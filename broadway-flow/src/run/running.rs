@@ -132,12 +132,6 @@ async fn all_ended(stages: &Stages) -> Result<(), FlowError> {
     Ok(())
 }
 
-impl Drop for RunningFlow {
-    fn drop(&mut self) {
-        self.stages.abort();
-    }
-}
-
 impl fmt::Debug for RunningFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunningFlow")

@@ -19,6 +19,7 @@ use crate::{
     snapshot::{Snapshot, Snapshots},
     graph::{Input, Segment},
     sink::{Outbox, Packet, Seat, Signal},
+    source::Started,
     state::StateLoad,
 };
 
@@ -63,13 +64,12 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
-    pub(crate) fn abort(&self) {
-        for task in &self.tasks {
-            task.abort();
-        }
-        for stage in &self.all {
-            stage.abort();
-        }
+    /// Adds a stage. Returns its output.
+    pub(super) fn add(&mut self, started: Started) -> WorkerOutput {
+        self.all.push(started.stage);
+        self.forward.push(started.forward);
+        self.tasks.extend(started.task);
+        started.output
     }
 
     /// Stops all stages. Acknowledged sources first settle what is confirmed.
@@ -87,6 +87,18 @@ impl Stages {
         state.set_started();
         for forward in self.forward.drain(..) {
             forward();
+        }
+    }
+}
+
+/// Also if a flow does not start.
+impl Drop for Stages {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for stage in &self.all {
+            stage.abort();
         }
     }
 }
@@ -111,21 +123,17 @@ pub(crate) async fn start(
         forward: Vec::new(),
     };
     last.number_operators(&mut 0);
-    let started = if sends {
-        let outputs = start_middle(last, 1, state, &mut stages).await;
-        outputs.map(|outputs| stages.outputs = outputs.iter().map(|output| output(0)).collect())
+    if sends {
+        let outputs = start_middle(last, 1, state, &mut stages).await?;
+        stages.outputs = outputs.iter().map(|output| output(0)).collect();
     } else {
-        start_last(last, state, &mut stages).await
-    };
-    if let Err(error) = started {
-        stages.abort();
-        return Err(error);
+        start_last(last, state, &mut stages).await?;
     }
     Ok(stages)
 }
 
 /// The output of a stage for each worker behind it.
-type WorkerOutput = Box<dyn Fn(usize) -> Output<Packet> + Send + Sync>;
+pub(super) type WorkerOutput = Box<dyn Fn(usize) -> Output<Packet> + Send + Sync>;
 
 /// Starts what a segment reads from, before the segment.
 fn start_inputs<'a>(
@@ -140,13 +148,15 @@ fn start_inputs<'a>(
             match input {
                 Input::Source(source) => {
                     let started = source.start(workers, Arc::clone(state)).await?;
-                    stages.all.push(started.stage);
-                    stages.forward.push(started.forward);
-                    stages.tasks.extend(started.task);
-                    outputs.push(started.output);
+                    outputs.push(stages.add(started));
                 }
                 Input::Segment(segment) => {
                     outputs.extend(start_middle(*segment, workers, state, stages).await?);
+                }
+                Input::Between { segment, between } => {
+                    let before = start_middle(*segment, 1, state, stages).await?;
+                    let before = before.iter().map(|output| output(0)).collect();
+                    outputs.push(between.start(before, state, stages).await?);
                 }
             }
         }

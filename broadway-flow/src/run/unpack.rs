@@ -21,22 +21,30 @@ pub(crate) async fn start_unpack<T: Send + 'static>(
     stages: &mut Stages,
     state: &Arc<FlowState>,
 ) -> Result<Output<T>, StartError> {
+    let outputs = std::mem::take(&mut stages.outputs);
+    let (output, stage) = unpack(outputs, state).await?;
+    stages.all.push(Arc::clone(&stage));
+    stages.last.push(stage);
+    Ok(output)
+}
+
+/// Starts a stage behind the workers of a segment.
+pub(super) async fn unpack<T: Send + 'static>(
+    outputs: Vec<Output<Packet>>,
+    state: &Arc<FlowState>,
+) -> Result<(Output<T>, Arc<dyn RunningStage>), StartError> {
     let unpack = Unpack {
         inputs: 0,
         events: PhantomData,
     };
     let mut builder = stage::producer_consumer(unpack).name(state.stage_name("output"));
-    for output in stages.outputs.drain(..) {
+    for output in outputs {
         // Few packets: each has many events.
         let output = output.max_demand(4).min_demand(2);
         builder = builder.subscribe_to(output.cancel(Cancel::Transient));
     }
     let handle = builder.start().await?;
-    let output = handle.output();
-    let handle: Arc<dyn RunningStage> = Arc::new(handle);
-    stages.all.push(Arc::clone(&handle));
-    stages.last.push(handle);
-    Ok(output)
+    Ok((handle.output(), Arc::new(handle)))
 }
 
 impl<T: Send + 'static> ProducerConsumer for Unpack<T> {

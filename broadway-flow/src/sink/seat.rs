@@ -29,3 +29,17 @@ impl Seat {
         self.workers
     }
 }
+
+#[cfg(test)]
+impl Seat {
+    /// A seat without a flow around it.
+    pub(crate) fn alone(worker: usize, workers: usize) -> Self {
+        Self {
+            worker,
+            workers,
+            targets: 0,
+            outbox: Outbox::default(),
+            state: Arc::new(FlowState::new("test".into())),
+        }
+    }
+}

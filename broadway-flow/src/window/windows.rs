@@ -195,6 +195,12 @@ impl<T> Windows<T> {
         matches!(self.early, EarlyFiring::Never)
     }
 
+    /// Whether options are set that say when results are emitted.
+    pub(crate) fn has_firing_options(&self) -> bool {
+        let is_default = self.late == LateFiring::default() && self.after == AfterFiring::default();
+        !is_default || self.empty || !self.fires_at_end_only()
+    }
+
     /// Lists invalid options.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -4,7 +4,13 @@
 
 mod acked;
 mod lines;
+mod departition;
+mod emit_and_reduce;
+mod joins;
 mod mapping;
 mod shards;
 mod sources;
+mod take_sort;
+mod through;
+mod uniq;
 mod windows;

@@ -1,7 +1,7 @@
 //! [`Naive`]: the oracle of joins.
 
 use super::{JoinMode, Pair, Refused, WindowKind, joined, window};
-use crate::{At, Window};
+use crate::{At, Timestamp, Window};
 
 /// All items that were ever accepted, joined by nested loops. Windows are found by a scan of all starts.
 pub(super) struct Naive {
@@ -18,6 +18,7 @@ pub(super) struct Item {
     is_left: bool,
     key: u8,
     id: u32,
+    time: Timestamp,
     pub(super) since: u64,
     /// The starts of the windows that were open when the item arrived.
     windows: Vec<i64>,
@@ -107,13 +108,15 @@ impl Naive {
                     (other.id, id)
                 };
                 let since = at.since.0.min(other.since);
-                pairs.push(joined(self.window(*start), Some(left), Some(right), since));
+                let pair = joined(self.window(*start), Some(left), Some(right), since);
+                pairs.push(timed(pair, at.time.max(other.time)));
             }
         }
         self.items.push(Item {
             is_left,
             key,
             id,
+            time: at.time,
             since: at.since.0,
             windows,
         });
@@ -152,7 +155,8 @@ impl Naive {
                     } else {
                         (None, Some(item.id))
                     };
-                    out.push(joined(self.window(start), left, right, item.since));
+                    let single = joined(self.window(start), left, right, item.since);
+                    out.push(timed(single, item.time));
                 }
             }
         }
@@ -160,5 +164,16 @@ impl Naive {
             self.items.clear();
         }
         out
+    }
+}
+
+/// Results of the global window have the later time of both items.
+fn timed(pair: Pair, newest: Timestamp) -> Pair {
+    match pair.window {
+        Window::Global => Pair {
+            time: newest,
+            ..pair
+        },
+        _ => pair,
     }
 }

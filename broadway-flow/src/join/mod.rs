@@ -1,0 +1,9 @@
+//! Joins: events of two flows that share a key, and a window.
+
+mod builder;
+mod codec;
+mod join_sink;
+mod side;
+
+pub use builder::Join;
+pub use side::Side;
