@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     graph::{Input, Segment},
+    run::ProgressUnit,
     sink::OperatorInfo,
     source::SourceInfo,
 };
@@ -62,13 +63,29 @@ impl Plan {
         })
     }
 
-    /// The number of events of all sources, or of bytes for files, if it is known.
+    /// What all sources count together: bytes, if all of them are files.
+    pub(crate) fn unit(&self) -> ProgressUnit {
+        let mut units = self.sources().map(|info| info.unit);
+        match units.all(|unit| unit == ProgressUnit::Bytes) {
+            true => ProgressUnit::Bytes,
+            false => ProgressUnit::Events,
+        }
+    }
+
+    /// How much all sources will count together, if each of them knows it and counts in the same unit.
     pub(crate) fn total(&self) -> Option<u64> {
-        let totals = self.nodes.iter().filter_map(|node| match node {
-            PlanNode::Source { info } => Some(info.total),
+        let unit = self.unit();
+        self.sources().try_fold(0_u64, |total, info| match info.unit == unit {
+            true => total.checked_add(info.total?),
+            false => None,
+        })
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
+        self.nodes.iter().filter_map(|node| match node {
+            PlanNode::Source { info } => Some(info),
             PlanNode::Segment { .. } => None,
-        });
-        totals.sum()
+        })
     }
 
     /// Returns the plan as a [Mermaid](https://mermaid.js.org) flow chart.

@@ -1,5 +1,6 @@
 //! How a flow runs: its segments become stages.
 
+mod flow_progress;
 mod flow_state;
 mod last;
 mod middle;
@@ -10,6 +11,7 @@ mod start;
 mod unpack;
 mod worker;
 
+pub use flow_progress::{FlowProgress, ProgressUnit};
 pub(crate) use flow_state::FlowState;
 pub use report::{OperatorReport, Report};
 pub use running::{RunFlowError, RunningFlow};

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use broadway_core::{StartError, stage::End};
 use tokio::time::Instant;
 
-use super::{FlowState, Report, RunningStage, start::Stages};
+use super::{FlowProgress, FlowState, Report, RunningStage, start::Stages};
 use crate::{FlowError, FlowErrorKind, plan::Plan};
 
 /// A flow that was started. Dropping it stops the flow: events in it are lost.
@@ -19,6 +19,7 @@ pub struct RunningFlow {
 
 impl RunningFlow {
     pub(crate) fn new(stages: Stages, state: Arc<FlowState>, plan: Plan) -> Self {
+        state.set_total(plan.total(), plan.unit());
         Self {
             stages,
             state,
@@ -64,6 +65,26 @@ impl RunningFlow {
     /// Takes the failure of a flow whose output has ended.
     pub(crate) fn take_failure(&mut self) -> Option<FlowError> {
         self.state.take_failure()
+    }
+
+    /// Returns how far the sources are. Cheap: call it as often as you like, also after the end.
+    ///
+    /// ```
+    /// use broadway_flow::Flow;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut running = Flow::from_iter(0..5_000).start().await?;
+    /// running.wait().await?;
+    /// let progress = running.progress();
+    /// assert_eq!((progress.done, progress.total), (5_000, Some(5_000)));
+    /// assert_eq!(progress.share, Some(1.0));
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn progress(&self) -> FlowProgress {
+        self.state.progress(self.plan.unit())
     }
 
     /// Returns the plan, with the counts so far.

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::FlowState,
+    run::{FlowState, ProgressUnit},
     sink::{Events, PACKET_EVENTS_MAX, Packet},
 };
 
@@ -36,6 +36,7 @@ where
             detail: String::new(),
             is_bounded: true,
             total: (Some(least) == most).then_some(least as u64),
+            unit: ProgressUnit::Events,
         }
     }
 
@@ -74,7 +75,7 @@ where
     ) -> Result<(), BoxError> {
         for _ in 0..demand {
             let (items, ended) = fill(&mut self.items);
-            self.state.count_source(items.len() as u64);
+            self.state.count_source(items.len() as u64, ProgressUnit::Events);
             if !items.is_empty() {
                 cx.emit(Packet::of(0, Events::plain(items)));
             }

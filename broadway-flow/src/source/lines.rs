@@ -17,7 +17,7 @@ use tokio::task;
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::FlowState,
+    run::{FlowState, ProgressUnit},
     sink::{Events, Packet},
 };
 
@@ -57,6 +57,7 @@ impl StartSource for FilesSource {
             },
             is_bounded: true,
             total: Some(total),
+            unit: ProgressUnit::Bytes,
         }
     }
 
@@ -135,7 +136,7 @@ impl Producer for FilesProducer {
                 return Ok(());
             };
             self.reader = Some(reader);
-            self.state.count_source(block.text.len() as u64);
+            self.state.count_source(block.text.len() as u64, ProgressUnit::Bytes);
             cx.emit(Packet::of(0, Events::plain(vec![block])));
         }
         Ok(())

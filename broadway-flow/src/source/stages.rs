@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::FlowState,
+    run::{FlowState, ProgressUnit},
     sink::{Events, PACKET_EVENTS_MAX, Packet},
 };
 
@@ -32,6 +32,7 @@ impl<T: Send + 'static> StartSource for StagesSource<T> {
             detail: self.output.producer().to_owned(),
             is_bounded: false,
             total: None,
+            unit: ProgressUnit::Events,
         }
     }
 
@@ -83,7 +84,7 @@ impl<T: Send + 'static> ProducerConsumer for Pack<T> {
         _from: &Subscription,
         cx: &mut Context<Packet>,
     ) -> Result<(), BoxError> {
-        self.state.count_source(events.len() as u64);
+        self.state.count_source(events.len() as u64, ProgressUnit::Events);
         while !events.is_empty() {
             let n = events.len().min(PACKET_EVENTS_MAX);
             let packet = events.drain(..n).collect();

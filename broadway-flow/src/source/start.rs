@@ -9,7 +9,7 @@ use broadway_core::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    run::{FlowState, RunningStage},
+    run::{FlowState, ProgressUnit, RunningStage},
     sink::Packet,
 };
 
@@ -36,8 +36,10 @@ pub(crate) struct SourceInfo {
     pub(crate) detail: String,
     /// Whether it ends.
     pub(crate) is_bounded: bool,
-    /// The number of events, or of bytes, if it is known.
+    /// How much it will count, if it is known.
     pub(crate) total: Option<u64>,
+    /// What it counts.
+    pub(crate) unit: ProgressUnit,
 }
 
 /// A running stage that others subscribe to.
