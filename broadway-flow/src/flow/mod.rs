@@ -98,7 +98,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// let flow = Flow::from_iter(0..10).workers(2).map(|n| n + 1).named("increment");
     /// assert_eq!(
     ///     flow.explain().to_string(),
-    ///     "0. source: iterator\n1. source from 0: 2 workers\n   - map \"increment\"\n",
+    ///     "1. source: iterator, 10 events\n2. 2 workers\n   - map \"increment\"\n",
     /// );
     /// ```
     #[must_use]

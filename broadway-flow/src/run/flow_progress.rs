@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    figures::{bytes, count, expected, thousands},
+    readable::{bytes, count, expected, thousands},
     machine::progress::ProgressSnapshot,
 };
 
@@ -61,7 +61,7 @@ impl FlowProgress {
     }
 
     /// What is done, such as `4,500 of 10,000 events`.
-    pub(super) fn amount(&self) -> String {
+    pub(crate) fn amount(&self) -> String {
         let total = self.total.filter(|total| *total >= self.done);
         match (self.unit, total) {
             (unit, None) => unit.amount(self.done),

@@ -13,6 +13,7 @@ mod worker;
 
 pub use flow_progress::{FlowProgress, ProgressUnit};
 pub(crate) use flow_state::FlowState;
+pub(crate) use report::Counts;
 pub use report::{OperatorReport, Report};
 pub use running::{RunFlowError, RunningFlow};
 pub(crate) use running_stage::RunningStage;

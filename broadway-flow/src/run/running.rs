@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use broadway_core::{StartError, stage::End};
 use tokio::time::Instant;
 
-use super::{FlowProgress, FlowState, Report, RunningStage, start::Stages};
+use super::{Counts, FlowProgress, FlowState, Report, RunningStage, start::Stages};
 use crate::{FlowError, FlowErrorKind, plan::Plan};
 
 /// A flow that was started. Dropping it stops the flow: events in it are lost.
@@ -90,13 +90,17 @@ impl RunningFlow {
     /// Returns the plan, with the counts so far.
     #[must_use]
     pub fn explain(&self) -> Plan {
-        self.plan.clone().with_counts()
+        self.plan.clone().with_counts(self.counts())
     }
 
     /// Returns the counts so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        Report::new(self.plan.clone(), self.began.elapsed())
+        Report::new(self.plan.clone(), self.counts())
+    }
+
+    fn counts(&self) -> Counts {
+        Counts::new(&self.plan, self.progress(), self.began.elapsed())
     }
 }
 

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod mapping;
+mod plan;
 mod sources;
 mod windows;

@@ -1,4 +1,4 @@
-//! Numbers, sizes and times as people read them, for plans and progress.
+//! Numbers, sizes, times and names as people read them, for plans and progress.
 
 use std::time::Duration;
 
@@ -51,7 +51,19 @@ pub(crate) fn elapsed(time: Duration) -> String {
 
 /// A time that is expected: `1 s`, `3 min 20 s`. Seconds are rounded up, so that it is zero only at the end.
 pub(crate) fn expected(time: Duration) -> String {
-    in_units(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+    in_units(time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)))
+}
+
+/// A name without line breaks and other control characters, which would break the layout or the terminal: they are escaped.
+pub(crate) fn one_line(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for char in name.chars() {
+        match char.is_control() {
+            true => text.extend(char.escape_debug()),
+            false => text.push(char),
+        }
+    }
+    text
 }
 
 /// The two largest units.
@@ -93,6 +105,11 @@ mod tests {
         assert_eq!(bytes(1_024 * 1_024 - 1), "1.0 MiB");
         assert_eq!(bytes(3 << 30), "3.0 GiB");
         assert_eq!(bytes(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn a_name_has_one_line() {
+        assert_eq!(one_line("a\nb\u{1b}[31m \"ü\" \\"), "a\\nb\\u{1b}[31m \"ü\" \\");
     }
 
     #[test]
