@@ -64,6 +64,12 @@ impl FlowState {
         }
     }
 
+    /// The name of the flow.
+    #[cfg(feature = "progress")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The number of a new worker.
     pub(crate) fn new_worker(&self) -> usize {
         self.workers.fetch_add(1, Relaxed)

@@ -1,5 +1,7 @@
 //! How a flow runs: its segments become stages.
 
+#[cfg(feature = "progress")]
+mod bar;
 mod flow_progress;
 mod flow_state;
 mod last;

@@ -55,6 +55,34 @@ impl RunningFlow {
         }
     }
 
+    /// As [`wait`](Self::wait), and draws a progress bar on standard error meanwhile, ten times per second. Draws nothing if standard error is no terminal.
+    ///
+    /// The bar has the name of the flow, and the [progress](Self::progress) of its sources: share, amount, rate and time left. If the total is unknown, it is a
+    /// spinner with amount and rate. At the end it stays with the amount and the time, and after an error with what was read until then.
+    ///
+    /// ```text
+    /// orders [========>           ] 45%, 4,500 of 10,000 events, 900/s, 7 s left
+    /// ```
+    ///
+    /// # Limits
+    ///
+    /// The share is that of what sources have read, so the bar may be full while the last events, or windows at the end, are still on their way.
+    ///
+    /// The bar is redrawn in its line. Other output to the terminal, such as logs or the bar of another flow, breaks that line, and leaves parts of the bar behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`wait`](Self::wait): the flow goes on, and the bar stays as it was drawn last.
+    #[cfg(feature = "progress")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
+    pub async fn wait_with_bar(&mut self) -> Result<Report, FlowError> {
+        super::bar::wait_drawing(self, indicatif::ProgressDrawTarget::stderr()).await
+    }
+
     /// Stops the flow now. Events in it are lost, and windows do not fire.
     pub async fn stop(self) {
         for stage in &self.stages.all {

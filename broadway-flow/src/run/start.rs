@@ -11,8 +11,9 @@ use broadway_core::{
 };
 use futures_util::future::BoxFuture;
 
-use super::{FlowState, RunningStage, last::Last, middle::Middle, worker::Worker};
+use super::{FlowState, Report, RunningFlow, RunningStage, last::Last, middle::Middle, worker::Worker};
 use crate::{
+    FlowError,
     graph::{Input, Segment},
     sink::{Outbox, Packet, Seat},
 };
@@ -24,11 +25,23 @@ const PACKETS_QUEUED_MAX: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) name: Option<Arc<str>>,
+    /// Where a progress bar is drawn, if one is wanted.
+    #[cfg(feature = "progress")]
+    pub(crate) bar: Option<fn() -> indicatif::ProgressDrawTarget>,
 }
 
 impl Options {
     pub(crate) fn flow_name(&self) -> Arc<str> {
         self.name.clone().unwrap_or_else(|| Arc::from("flow"))
+    }
+
+    /// Waits for the end of a flow with these options.
+    pub(crate) async fn wait(&self, running: &mut RunningFlow) -> Result<Report, FlowError> {
+        #[cfg(feature = "progress")]
+        if let Some(target) = self.bar {
+            return super::bar::wait_drawing(running, target()).await;
+        }
+        running.wait().await
     }
 }
 

@@ -4,5 +4,6 @@
 
 mod mapping;
 mod plan;
+mod progress;
 mod sources;
 mod windows;

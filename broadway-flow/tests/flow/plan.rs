@@ -18,7 +18,7 @@ fn visits() -> Flow<String> {
         .workers(2)
         .partition(|n| n % 2)
         .workers(3)
-        .window(Windows::sliding(s(10), s(5)).lateness(s(1)))
+        .window(Windows::sliding(s(10), s(5)))
         .count()
         .named("per page")
         .map(|count: Windowed<(i64, u64)>| format!("{:?}", count.value));
@@ -37,7 +37,7 @@ fn a_plan_is_a_list_from_the_sources_to_the_end() {
    - key
    - combine
 4. partition, 3 workers
-   - count \"per page\" (10s every 5s, lateness 1s)
+   - count \"per page\" (10s every 5s)
    - map
 5. source: iterator × 2, 4 events
 6. 1 worker
@@ -57,7 +57,7 @@ flowchart TD
   n1 --> n2
   n3[\"2 workers<br/>key<br/>combine\"]
   n2 -->|shuffle| n3
-  n4[\"3 workers<br/>count #quot;per page#quot; (10s every 5s, lateness 1s)<br/>map\"]
+  n4[\"3 workers<br/>count #quot;per page#quot; (10s every 5s)<br/>map\"]
   n3 -->|partition| n4
   n5([\"iterator × 2, 4 events\"])
   n6[\"1 worker<br/>map\"]
@@ -67,4 +67,80 @@ flowchart TD
   n6 -->|merge| n7
 ";
     assert_eq!(visits().explain().mermaid(), expected);
+}
+
+/// Replaces times, which differ from run to run, and the columns that depend on them.
+fn without_times(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        for n in 1..words.len() {
+            if ["ms", "s"].contains(&words[n].trim_end_matches(',')) {
+                words[n - 1] = "#";
+            }
+        }
+        words.join(" ") + "\n"
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn the_plan_of_a_report_has_counts_and_a_total() {
+    let report = visits().run().await.unwrap();
+    let expected = "\
+1. source: iterator, 6 events
+2. 1 worker
+- filter \"known\" 6 events # ms
+- event_time (disorder 2s) 5 events # ms
+3. shuffle, 2 workers
+- key 5 events # ms
+- combine 5 events # ms
+4. partition, 3 workers
+- count \"per page\" (10s every 5s) 3 events
+- map 5 events # ms
+5. source: iterator × 2, 4 events
+6. 1 worker
+- map 4 events # ms
+7. merge of 4 and 6, 1 worker
+- inspect \"log\" 9 events # ms
+total: 10 events read in # ms, # ms in operators
+";
+    assert_eq!(without_times(&report.to_string()), expected);
+    assert_eq!(report.to_string(), report.plan().to_string());
+    let chart = report.plan().mermaid();
+    assert!(chart.contains("<br/>event_time (disorder 2s) · 5 events"), "{chart}");
+    assert!(chart.contains("\n  total[\"10 events read in "), "{chart}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_plan_of_a_running_flow_has_the_counts_so_far_and_keeps_them() {
+    let slow = futures_util::stream::unfold(0, |n| async move {
+        tokio::time::sleep(s(1)).await;
+        Some((n, n + 1))
+    });
+    let flow = Flow::from_stream(slow).workers(1).map(|n| n).named("same");
+    let running = flow.start().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let plan = running.explain();
+    let text = "\
+1. source: stream
+2. 1 worker
+- map \"same\" 2 events # ms
+total: 2 events read in # s, # ms in operators
+";
+    assert_eq!(without_times(&plan.to_string()), text);
+    tokio::time::sleep(s(10)).await;
+    assert_eq!(without_times(&plan.to_string()), text);
+    let later = running.explain().to_string();
+    assert!(later.contains("total: 12 events read in 12.50 s"), "{later}");
+}
+
+#[test]
+fn a_name_cannot_break_a_plan_or_a_chart() {
+    let name = "a \"b\" [c] {d} (e)\n%%{init}%% `f` <g> &amp; #35; $h$ ü|終 style:#1;";
+    let plan = Flow::from_iter(0..1).workers(1).map(|n| n).named(name).explain();
+    let line = "   - map \"a \\\"b\\\" [c] {d} (e)\\n%%{init}%% `f` <g> &amp; #35; $h$ ü|終 style:#1;\"";
+    assert_eq!(plan.to_string().lines().nth(2), Some(line));
+    let label = "1 worker<br/>map #quot;a #92;#quot;b#92;#quot; #91;c#93; #123;d#125; (e)#92;n#37;#37;#123;init#125;#37;#37; #96;f#96; \
+                 #60;g#62; #38;amp#59; #35;35#59; #36;h#36; ü#124;終 style#58;#35;1#59;#quot;";
+    assert_eq!(plan.mermaid().lines().nth(2).unwrap(), format!("  n2[\"{label}\"]"));
 }
