@@ -17,7 +17,7 @@ use crate::{
 
 /// What a flow consists of: its sources, its segments with their workers and operators, and the boundaries between them.
 ///
-/// `Display` writes it as a list, from the sources to the end. A segment reads from what stands before it, unless the list says otherwise:
+/// `Display` writes it as a list, from the sources to the end. A segment reads from the line before it, unless the list names others:
 ///
 /// ```
 /// use broadway_flow::Flow;
@@ -37,8 +37,9 @@ use crate::{
 /// assert_eq!(flow.explain().to_string().lines().collect::<Vec<_>>(), lines);
 /// ```
 ///
-/// The plan of a [running flow](crate::RunningFlow::explain) and of a [report](crate::Report::plan) includes how many events each operator has taken, how many
-/// of them came too late for its windows, how much time its functions took, estimated from every 1,024th event, and a total. These counts do not change later.
+/// The plan of a [running flow](crate::RunningFlow::explain) and of a [report](crate::Report::plan) includes how many events each operator has
+/// taken, how many of them came too late for its windows, how much time its functions took, estimated from every 1,024th event, and a
+/// total. These counts do not change later. The time is the sum of all workers, so it may exceed that of the run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// From the sources to the end: the inputs of a segment stand before it.
@@ -69,7 +70,7 @@ impl Plan {
         }
     }
 
-    /// Shows counts, too. They are those of [`operators`](Self::operators).
+    /// Shows counts, too. They are in the order of [`operators`](Self::operators).
     pub(crate) fn with_counts(self, counts: Counts) -> Self {
         let counts = Some(counts);
         Self { counts, ..self }
@@ -134,7 +135,7 @@ fn add(segment: &Segment, nodes: &mut Vec<PlanNode>) -> usize {
     nodes.len() - 1
 }
 
-/// Adds a source to those of the same kind, so that a hundred iterators are one line. Returns whether it was added.
+/// Adds a source to others of the same kind, so that a hundred iterators are one line. Returns whether it was added.
 fn joins(node: &mut PlanNode, more: &SourceInfo) -> bool {
     let PlanNode::Sources { info, n } = node else {
         return false;

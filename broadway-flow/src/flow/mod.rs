@@ -73,9 +73,9 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         self
     }
 
-    /// Shows a progress bar on standard error while [`run`](Self::run), [`collect`](Self::collect) or [`for_each`](Self::for_each) runs the flow, as
-    /// [`RunningFlow::wait_with_bar`](crate::RunningFlow::wait_with_bar) does; see there for what it shows. It has no effect on the other methods at the end.
-    /// [`merge`](Self::merge) keeps the options of the flow on which it is called.
+    /// Shows a progress bar on standard error while [`run`](Self::run), [`collect`](Self::collect) or [`for_each`](Self::for_each) runs the
+    /// flow, as [`RunningFlow::wait_with_bar`](crate::RunningFlow::wait_with_bar) does; see there for what it shows, and its limits. It has no
+    /// effect on the other methods at the end. [`merge`](Self::merge) keeps the options of the flow on which it is called.
     ///
     /// ```
     /// use broadway_flow::Flow;

@@ -40,7 +40,7 @@ fn plan_of(inputs: impl IntoIterator<Item = Input>) -> Plan {
     Flow::<u8>::from_inputs(inputs).workers(2).explain()
 }
 
-/// A plan whose operators have taken these numbers of events, for so many nanoseconds, and with so many late ones.
+/// A plan whose operators have these numbers of events, nanoseconds and late events.
 fn counted(plan: Plan, done: u64, numbers: &[(u64, u64, u64)]) -> Plan {
     let operators = plan.operators().zip(numbers).map(|(info, (events, nanos, late))| OperatorReport {
         name: info.to_string(),

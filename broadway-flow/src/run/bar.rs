@@ -48,7 +48,7 @@ pub(crate) async fn wait_drawing(
 
 /// A bar with a text behind it; a spinner if the total is unknown. If it is dropped before the end, it stays as it is.
 ///
-/// Each change is one message of the terminal library, so that it is one draw, and stays below the rate at which the library leaves draws out.
+/// Each change is one message of the terminal library, so that it is one draw: at a higher rate, the library leaves draws out.
 struct Bar {
     line: ProgressBar,
     turns: usize,

@@ -9,8 +9,8 @@ use crate::{
 
 /// How far the sources of a flow are, at one point in time. Made by [`RunningFlow::progress`](crate::RunningFlow::progress).
 ///
-/// It counts what sources have read, not what the flow has finished: at a share of 1, the last events are still on their way through the operators, and windows
-/// may have yet to fire.
+/// It counts what sources have read, not what the flow has finished: at a share of 1, the last events are still on their way through the
+/// operators, and windows may have yet to fire.
 ///
 /// Sources of events count events, and files count bytes. If a flow has both, only events are counted, and the total is unknown.
 ///
@@ -22,7 +22,7 @@ pub struct FlowProgress {
     pub done: u64,
     /// What sources will have read at their end, if all of them know it: files, and iterators of a known length. Files may grow beyond it.
     pub total: Option<u64>,
-    /// What is counted.
+    /// The unit of the amounts.
     pub unit: ProgressUnit,
     /// The rate over the last ten seconds, and before that over the whole run.
     pub per_second: f64,
@@ -60,7 +60,7 @@ impl FlowProgress {
         }
     }
 
-    /// What is done, such as `4,500 of 10,000 events`.
+    /// The amount that is done, such as `4,500 of 10,000 events`.
     pub(crate) fn amount(&self) -> String {
         let total = self.total.filter(|total| *total >= self.done);
         match (self.unit, total) {

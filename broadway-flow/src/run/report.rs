@@ -30,7 +30,7 @@ pub struct OperatorReport {
 pub(crate) struct Counts {
     pub(crate) progress: FlowProgress,
     pub(crate) elapsed: Duration,
-    /// Those of the plan, in its order.
+    /// In the order of the plan.
     pub(crate) operators: Vec<OperatorReport>,
 }
 

@@ -55,10 +55,12 @@ impl RunningFlow {
         }
     }
 
-    /// As [`wait`](Self::wait), and draws a progress bar on standard error meanwhile, ten times per second. Draws nothing if standard error is no terminal.
+    /// As [`wait`](Self::wait), and draws a progress bar on standard error meanwhile, ten times per second. Draws nothing if standard error
+    /// is no terminal.
     ///
-    /// The bar has the name of the flow, and the [progress](Self::progress) of its sources: share, amount, rate and time left. If the total is unknown, it is a
-    /// spinner with amount and rate. At the end it stays with the amount and the time, and after an error with what was read until then.
+    /// The bar has the name of the flow, and the [progress](Self::progress) of its sources: share, amount, rate and time left. If the total is
+    /// unknown, it is a spinner with amount and rate. At the end it stays with the amount and the time, and after an error with the amount
+    /// that was read until then.
     ///
     /// ```text
     /// orders [========>           ] 45%, 4,500 of 10,000 events, 900/s, 7 s left
@@ -66,9 +68,11 @@ impl RunningFlow {
     ///
     /// # Limits
     ///
-    /// The share is that of what sources have read, so the bar may be full while the last events, or windows at the end, are still on their way.
+    /// The share counts what sources have read, so the bar may be full while the last events, or windows at the end, are still on their
+    /// way: it shows `finishing` then.
     ///
-    /// The bar is redrawn in its line. Other output to the terminal, such as logs or the bar of another flow, breaks that line, and leaves parts of the bar behind.
+    /// The bar is redrawn in its line. Other output to the terminal, such as logs or the bar of another flow, breaks that line, and leaves
+    /// parts of the bar behind.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use std::{
 
 use super::Signal;
 
-/// One of so many calls is timed.
+/// Of this many calls, one is timed.
 const SAMPLE: u64 = 1_024;
 
 /// An operator, as the plan shows it, with counts of all its workers.

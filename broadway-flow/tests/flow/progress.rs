@@ -109,7 +109,7 @@ async fn progress_stops_where_a_flow_fails() {
     assert_eq!(running.progress().done, 8);
 }
 
-/// Standard error of tests is usually no terminal. What is drawn is tested in the crate.
+/// Standard error of tests is usually no terminal. Tests within the crate look at the bar.
 #[cfg(feature = "progress")]
 #[tokio::test(start_paused = true)]
 async fn a_flow_with_a_bar_does_what_it_does_without_one() {
