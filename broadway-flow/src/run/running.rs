@@ -71,6 +71,8 @@ impl RunningFlow {
     /// The share counts what sources have read, so the bar may be full while the last events, or windows at the end, are still on their
     /// way: it shows `finishing` then.
     ///
+    /// The task that waits draws the bar: while operators occupy all threads of the runtime, updates come late.
+    ///
     /// The bar is redrawn in its line. Other output to the terminal, such as logs or the bar of another flow, breaks that line, and leaves
     /// parts of the bar behind.
     ///

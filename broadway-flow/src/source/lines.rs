@@ -52,8 +52,9 @@ impl StartSource for FilesSource {
         SourceInfo {
             kind: "files",
             detail: match &*self.paths {
+                [] => String::new(),
                 [path] => path.display().to_string(),
-                paths => format!("{} files", paths.len()),
+                [path, others @ ..] => format!("{} and {} more", path.display(), others.len()),
             },
             is_bounded: true,
             total: Some(total),
