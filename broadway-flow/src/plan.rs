@@ -1,36 +1,60 @@
 //! [`Plan`]: what a flow consists of, as text and as a Mermaid diagram.
 
-use std::{
-    fmt::{self, Write},
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+mod mermaid;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::{fmt, sync::Arc};
 
 use crate::{
     graph::{Input, Segment},
+    readable::one_line,
+    run::{Counts, ProgressUnit},
     sink::OperatorInfo,
     source::SourceInfo,
 };
 
 /// What a flow consists of: its sources, its segments with their workers and operators, and the boundaries between them.
 ///
-/// `Display` writes it as text, one line for each part, from the sources to the end. While the flow runs and afterwards it includes how many events each
-/// operator has taken, and how much time its functions took, estimated from every 1,024th event.
+/// `Display` writes it as a list, from the sources to the end. A segment reads from the line before it, unless the list names others:
+///
+/// ```
+/// use broadway_flow::Flow;
+///
+/// let old = Flow::from_iter(0..500).workers(1);
+/// let new = Flow::from_iter(0..1_500).workers(2).map(|n| n + 500).named("shift");
+/// let flow = old.merge(new).workers(3).filter(|n| n % 2 == 0);
+/// let lines = [
+///     "1. source: iterator, 500 events",
+///     "2. 1 worker",
+///     "3. source: iterator, 1,500 events",
+///     "4. 2 workers",
+///     "   - map \"shift\"",
+///     "5. merge of 2 and 4, 3 workers",
+///     "   - filter",
+/// ];
+/// assert_eq!(flow.explain().to_string().lines().collect::<Vec<_>>(), lines);
+/// ```
+///
+/// The plan of a [running flow](crate::RunningFlow::explain) and of a [report](crate::Report::plan) includes how many events each operator has
+/// taken, how many of them came too late for its windows, how much time its functions took, estimated from every 1,024th event, and a
+/// total. These counts do not change later. The time is the sum of all workers, so it may exceed that of the run.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// From the sources to the end: the inputs of a segment stand before it.
     nodes: Vec<PlanNode>,
-    /// Whether counts are shown.
-    has_run: bool,
+    counts: Option<Counts>,
 }
 
 #[derive(Debug, Clone)]
 enum PlanNode {
-    Source {
-        info: SourceInfo,
-    },
+    /// Sources of the same kind, of one segment.
+    Sources { info: SourceInfo, n: u64 },
     Segment {
         boundary: &'static str,
         workers: usize,
+        /// Where its inputs are in the list.
         inputs: Vec<usize>,
         operators: Vec<Arc<OperatorInfo>>,
     },
@@ -42,89 +66,47 @@ impl Plan {
         add(last, &mut nodes);
         Self {
             nodes,
-            has_run: false,
+            counts: None,
         }
     }
 
-    /// Shows counts, too.
-    pub(crate) fn with_counts(self) -> Self {
-        Self {
-            has_run: true,
-            ..self
-        }
+    /// Shows counts, too. They are in the order of [`operators`](Self::operators).
+    pub(crate) fn with_counts(self, counts: Counts) -> Self {
+        let counts = Some(counts);
+        Self { counts, ..self }
     }
 
     /// All operators, from the sources to the end.
     pub(crate) fn operators(&self) -> impl Iterator<Item = &Arc<OperatorInfo>> {
         self.nodes.iter().flat_map(|node| match node {
-            PlanNode::Source { .. } => &[][..],
+            PlanNode::Sources { .. } => &[][..],
             PlanNode::Segment { operators, .. } => operators,
         })
     }
 
-    /// The number of events of all sources, or of bytes for files, if it is known.
+    /// What all sources count together: bytes, if all of them are files.
+    pub(crate) fn unit(&self) -> ProgressUnit {
+        let mut units = self.sources().map(|info| info.unit);
+        match units.all(|unit| unit == ProgressUnit::Bytes) {
+            true => ProgressUnit::Bytes,
+            false => ProgressUnit::Events,
+        }
+    }
+
+    /// How much all sources will count together, if each of them knows it and counts in the same unit.
     pub(crate) fn total(&self) -> Option<u64> {
-        let totals = self.nodes.iter().filter_map(|node| match node {
-            PlanNode::Source { info } => Some(info.total),
+        let unit = self.unit();
+        self.sources().try_fold(0_u64, |total, info| match info.unit == unit {
+            true => total.checked_add(info.total?),
+            false => None,
+        })
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
+        self.nodes.iter().filter_map(|node| match node {
+            PlanNode::Sources { info, .. } => Some(info),
             PlanNode::Segment { .. } => None,
-        });
-        totals.sum()
-    }
-
-    /// Returns the plan as a [Mermaid](https://mermaid.js.org) flow chart.
-    #[must_use]
-    pub fn mermaid(&self) -> String {
-        let mut text = String::from("flowchart TD\n");
-        for (index, node) in self.nodes.iter().enumerate() {
-            // Writing to a string does not fail.
-            let _ = self.write_mermaid(&mut text, index, node);
-        }
-        text
-    }
-
-    fn write_mermaid(&self, out: &mut String, index: usize, node: &PlanNode) -> fmt::Result {
-        match node {
-            PlanNode::Source { info } => {
-                writeln!(out, "  n{index}([\"{}\"])", escaped(&info.to_string()))
-            }
-            PlanNode::Segment {
-                boundary,
-                workers,
-                inputs,
-                operators,
-            } => {
-                let lines = operators.iter().map(|info| self.line(info));
-                let lines: Vec<String> = lines.map(|line| escaped(&line)).collect();
-                let body = match lines.is_empty() {
-                    true => String::new(),
-                    false => format!("<br/>{}", lines.join("<br/>")),
-                };
-                writeln!(out, "  n{index}[\"{}{body}\"]", count(*workers, "worker"))?;
-                for input in inputs {
-                    writeln!(out, "  n{input} -->|{boundary}| n{index}")?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn line(&self, info: &OperatorInfo) -> String {
-        let mut line = info.to_string();
-        if !info.detail.is_empty() {
-            let _ = write!(line, " ({})", info.detail);
-        }
-        if self.has_run {
-            let _ = write!(line, ": {} events", info.events.load(Relaxed));
-            let time = Duration::from_nanos(info.nanos());
-            if !time.is_zero() {
-                let _ = write!(line, ", {:.1} ms", time.as_secs_f64() * 1_000.0);
-            }
-            let late = info.late.load(Relaxed);
-            if late > 0 {
-                let _ = write!(line, ", {late} late");
-            }
-        }
-        line
+        })
     }
 }
 
@@ -132,15 +114,19 @@ impl Plan {
 fn add(segment: &Segment, nodes: &mut Vec<PlanNode>) -> usize {
     let mut inputs = Vec::new();
     for input in &segment.inputs {
-        inputs.push(match input {
+        match input {
             Input::Source(source) => {
-                nodes.push(PlanNode::Source {
-                    info: source.info(),
-                });
-                nodes.len() - 1
+                let info = source.info();
+                let is_new = !inputs.iter().any(|index| joins(&mut nodes[*index], &info));
+                if is_new {
+                    inputs.push(nodes.len());
+                    nodes.push(PlanNode::Sources { info, n: 1 });
+                }
             }
-            Input::Segment(segment) | Input::Between { segment, .. } => add(segment, nodes),
-        });
+            Input::Segment(segment) | Input::Between { segment, .. } => {
+                inputs.push(add(segment, nodes));
+            }
+        }
     }
     nodes.push(PlanNode::Segment {
         boundary: segment.plan.boundary,
@@ -151,27 +137,36 @@ fn add(segment: &Segment, nodes: &mut Vec<PlanNode>) -> usize {
     nodes.len() - 1
 }
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, node) in self.nodes.iter().enumerate() {
-            match node {
-                PlanNode::Source { info } => writeln!(f, "{index}. source: {info}")?,
-                PlanNode::Segment {
-                    boundary,
-                    workers,
-                    inputs,
-                    operators,
-                } => {
-                    let from: Vec<String> = inputs.iter().map(ToString::to_string).collect();
-                    let workers = count(*workers, "worker");
-                    writeln!(f, "{index}. {boundary} from {}: {workers}", from.join(", "))?;
-                    for info in operators {
-                        writeln!(f, "   - {}", self.line(info))?;
-                    }
-                }
-            }
-        }
-        Ok(())
+/// Adds a source to others of the same kind, so that a hundred iterators are one line. Returns whether it was added.
+fn joins(node: &mut PlanNode, more: &SourceInfo) -> bool {
+    let PlanNode::Sources { info, n } = node else {
+        return false;
+    };
+    let is_same = (info.kind, &info.detail, info.unit) == (more.kind, &more.detail, more.unit);
+    if is_same {
+        *n += 1;
+        info.total = info.total.zip(more.total).and_then(|(a, b)| a.checked_add(b));
+    }
+    is_same
+}
+
+/// What sources are, in one line: `iterator × 3, 18 events`.
+fn sources_line(info: &SourceInfo, n: u64) -> String {
+    let mut line = one_line(&info.to_string());
+    if n > 1 {
+        line += &format!(" × {n}");
+    }
+    if let Some(total) = info.total {
+        line += &format!(", {}", info.unit.amount(total));
+    }
+    line
+}
+
+/// What an operator is, in one line: `count "per city" (every 10s)`.
+fn operator_line(info: &OperatorInfo) -> String {
+    match &*info.detail {
+        "" => info.to_string(),
+        detail => format!("{info} ({})", one_line(detail)),
     }
 }
 
@@ -183,16 +178,6 @@ impl fmt::Display for SourceInfo {
         }
         Ok(())
     }
-}
-
-fn count(n: usize, noun: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {noun}{plural}")
-}
-
-/// Text within quotes of a Mermaid diagram.
-fn escaped(text: &str) -> String {
-    text.replace('"', "#quot;")
 }
 
 impl fmt::Debug for OperatorInfo {

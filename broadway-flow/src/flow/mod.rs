@@ -84,6 +84,27 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         self
     }
 
+    /// Shows a progress bar on standard error while [`run`](Self::run), [`collect`](Self::collect) or [`for_each`](Self::for_each) runs the
+    /// flow, as [`RunningFlow::wait_with_bar`](crate::RunningFlow::wait_with_bar) does; see there for what it shows, and its limits. It has no
+    /// effect on the other methods at the end. [`merge`](Self::merge) keeps the options of the flow on which it is called.
+    ///
+    /// ```
+    /// use broadway_flow::Flow;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = Flow::from_iter(0..10_000).name("squares").progress_bar().map(|n| n * n).run().await?;
+    /// println!("{report}");
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+    /// ```
+    #[cfg(feature = "progress")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
+    pub fn progress_bar(mut self) -> Self {
+        self.options.bar = Some(indicatif::ProgressDrawTarget::stderr);
+        self
+    }
+
     /// Sets the number of workers that run the operators since the last boundary, 1 to 1,024. Defaults to the number of cores. With one worker, events
     /// keep the order of their source.
     pub fn workers(mut self, workers: usize) -> Self {
@@ -109,7 +130,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// let flow = Flow::from_iter(0..10).workers(2).map(|n| n + 1).named("increment");
     /// assert_eq!(
     ///     flow.explain().to_string(),
-    ///     "0. source: iterator\n1. source from 0: 2 workers\n   - map \"increment\"\n",
+    ///     "1. source: iterator, 10 events\n2. 2 workers\n   - map \"increment\"\n",
     /// );
     /// ```
     #[must_use]

@@ -63,8 +63,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let input = source(AckedSource::new(from.sharded()));
         let options = Options {
             name: Some(name),
-            snapshots: None,
             first: Some(first),
+            ..Options::default()
         };
         Flow::at(OpenSegment::sharded(input, plan), options)
     }

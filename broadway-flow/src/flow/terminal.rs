@@ -36,7 +36,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     ///
     /// If the future is dropped, the flow stops, and events in it are lost.
     pub async fn run(self) -> Result<Report, RunFlowError> {
-        Ok(self.start().await?.wait().await?)
+        let options = self.options.clone();
+        Ok(options.wait(&mut self.start().await?).await?)
     }
 
     /// Starts the flow, and returns a handle to wait for its end, to observe it, or to stop it.
@@ -59,7 +60,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let shared = Arc::clone(&all);
         let options = self.options.clone();
         let last = self.finish(move |_| Collect::new(Arc::clone(&shared)));
-        start_last(last, &options).await?.wait().await?;
+        options.wait(&mut start_last(last, &options).await?).await?;
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut *all))
     }

@@ -35,7 +35,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
             let out = OutboxSink::new(RoundRobin::new(seat), seat);
             EventTimeSink::new(times.clone(), Arc::clone(&info), seat, out)
         });
-        let mut plan = segment.plan.next("time");
+        let mut plan = segment.plan.next("shuffle");
         plan.has_time = true;
         plan.may_idle = may_idle;
         let inputs = vec![Input::Segment(Box::new(segment))];

@@ -69,6 +69,11 @@ impl Progress {
         self.slots.drain(..outdated.saturating_sub(1));
     }
 
+    /// Adds to the number of items done.
+    pub(crate) fn add(&mut self, now_ms: i64, n: u64) {
+        self.update(now_ms, self.done.saturating_add(n));
+    }
+
     /// Returns the progress at `now_ms`, which must not be before the last update.
     pub(crate) fn snapshot(&self, now_ms: i64) -> ProgressSnapshot {
         let elapsed = now_ms.saturating_sub(self.started);

@@ -81,7 +81,10 @@ impl<T> Clone for EventTime<T> {
 impl<T> fmt::Display for EventTime<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
-        write!(f, "disorder {:?}", ms(self.disorder))?;
+        match self.disorder {
+            0 => f.write_str("in order")?,
+            disorder => write!(f, "disorder {:?}", ms(disorder))?,
+        }
         if self.input.is_some() {
             f.write_str(", by input")?;
         }

@@ -3,8 +3,8 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -14,9 +14,11 @@ use tokio::{
     time::Instant,
 };
 
+use super::{FlowProgress, ProgressUnit};
 use crate::{
     FlowError, FlowErrorKind,
     epoch::Epoch,
+    machine::progress::Progress,
     shard::ShardHold,
     sink::Packet,
     snapshot::{Snapshot, Snapshots},
@@ -30,8 +32,7 @@ pub(crate) struct FlowState {
     /// The first failure: the others follow from it.
     failure: Mutex<Option<FlowError>>,
     failed: Notify,
-    /// Events that sources have sent; bytes, for files.
-    sourced: AtomicU64,
+    sourced: Mutex<Sourced>,
     stages: AtomicUsize,
     workers: AtomicUsize,
     /// To the acknowledged source.
@@ -44,6 +45,12 @@ pub(crate) struct FlowState {
     started: watch::Sender<bool>,
     /// The way to the workers of a source that was stopped, so that they do not see an end.
     kept: Mutex<Option<mpsc::Sender<Packet>>>,
+}
+
+/// What all sources have sent, by the unit in which they count.
+struct Sourced {
+    events: Progress,
+    bytes: Progress,
 }
 
 /// What a worker reports to an acknowledged source.
@@ -73,7 +80,10 @@ impl FlowState {
             began: Instant::now(),
             failure: Mutex::new(None),
             failed: Notify::new(),
-            sourced: AtomicU64::new(0),
+            sourced: Mutex::new(Sourced {
+                events: Progress::new(None, 0),
+                bytes: Progress::new(None, 0),
+            }),
             stages: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
             reports,
@@ -145,17 +155,28 @@ impl FlowState {
         i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    pub(crate) fn count_source(&self, n: u64) {
-        self.sourced.fetch_add(n, Relaxed);
+    /// Counts what a source has sent. Called once for each packet, so that the rate is exact whenever it is asked for.
+    pub(crate) fn count_source(&self, n: u64, unit: ProgressUnit) {
+        let mut sourced = lock(&self.sourced);
+        let now = self.now();
+        sourced.of(unit).add(now, n);
     }
 
-    pub(crate) fn sourced(&self) -> u64 {
-        self.sourced.load(Relaxed)
+    /// Sets how much all sources will send.
+    pub(crate) fn set_total(&self, total: Option<u64>, unit: ProgressUnit) {
+        lock(&self.sourced).of(unit).set_total(total);
+    }
+
+    /// How far the sources are that count in this unit.
+    pub(crate) fn progress(&self, unit: ProgressUnit) -> FlowProgress {
+        let mut sourced = lock(&self.sourced);
+        let now = self.now();
+        FlowProgress::new(sourced.of(unit).snapshot(now), unit)
     }
 
     /// Records a failure, unless there was one before.
     pub(crate) fn fail(&self, error: FlowError) {
-        self.lock().get_or_insert(error);
+        lock(&self.failure).get_or_insert(error);
         self.failed.notify_waiters();
         self.failed.notify_one();
     }
@@ -166,11 +187,11 @@ impl FlowState {
     }
 
     pub(crate) fn failure(&self) -> Option<FlowError> {
-        self.lock().clone()
+        lock(&self.failure).clone()
     }
 
     pub(crate) fn take_failure(&self) -> Option<FlowError> {
-        self.lock().take()
+        lock(&self.failure).take()
     }
 
     /// Waits for a failure.
@@ -184,9 +205,20 @@ impl FlowState {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<FlowError>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sourced {
+    const fn of(&mut self, unit: ProgressUnit) -> &mut Progress {
+        match unit {
+            ProgressUnit::Events => &mut self.events,
+            ProgressUnit::Bytes => &mut self.bytes,
+        }
     }
+}
+
+/// No code that may panic runs under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for FlowState {

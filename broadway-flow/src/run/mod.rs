@@ -1,6 +1,9 @@
 //! How a flow runs: its segments become stages.
 
 mod delivery;
+#[cfg(feature = "progress")]
+mod bar;
+mod flow_progress;
 mod flow_state;
 mod last;
 mod middle;
@@ -14,7 +17,9 @@ mod unpack;
 mod worker;
 
 pub(crate) use delivery::{Deliver, start_delivery};
+pub use flow_progress::{FlowProgress, ProgressUnit};
 pub(crate) use flow_state::{BarrierReport, FlowState, WorkerReport};
+pub(crate) use report::Counts;
 pub use report::{OperatorReport, Report};
 pub use running::{RunFlowError, RunningFlow};
 pub(crate) use running_stage::RunningStage;

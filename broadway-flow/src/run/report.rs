@@ -6,28 +6,36 @@ use std::{
     time::Duration,
 };
 
+use super::FlowProgress;
 use crate::plan::Plan;
 
-/// What a flow has done. `Display` writes the plan with the counts and times of each operator.
+/// What a flow has done. `Display` writes the plan with the counts and times of each operator, and the total.
 #[derive(Debug, Clone)]
 pub struct Report {
-    pub(crate) plan: Plan,
-    pub(crate) elapsed: Duration,
-    pub(crate) operators: Vec<OperatorReport>,
+    plan: Plan,
+    counts: Counts,
 }
 
 /// What one operator has done, in all workers.
 #[derive(Debug, Clone)]
 pub struct OperatorReport {
-    name: String,
-    events: u64,
-    late: u64,
-    time: Duration,
+    pub(crate) name: String,
+    pub(crate) events: u64,
+    pub(crate) late: u64,
+    pub(crate) time: Duration,
 }
 
-impl Report {
-    pub(crate) fn new(plan: Plan, elapsed: Duration) -> Self {
-        let plan = plan.with_counts();
+/// What a flow has done, at one point in time.
+#[derive(Debug, Clone)]
+pub(crate) struct Counts {
+    pub(crate) progress: FlowProgress,
+    pub(crate) elapsed: Duration,
+    /// In the order of the plan.
+    pub(crate) operators: Vec<OperatorReport>,
+}
+
+impl Counts {
+    pub(super) fn new(plan: &Plan, progress: FlowProgress, elapsed: Duration) -> Self {
         let operators = plan.operators().map(|info| OperatorReport {
             name: info.to_string(),
             events: info.events.load(Relaxed),
@@ -35,28 +43,35 @@ impl Report {
             time: Duration::from_nanos(info.nanos()),
         });
         Self {
-            operators: operators.collect(),
-            plan,
+            progress,
             elapsed,
+            operators: operators.collect(),
         }
+    }
+}
+
+impl Report {
+    pub(super) fn new(plan: Plan, counts: Counts) -> Self {
+        let plan = plan.with_counts(counts.clone());
+        Self { plan, counts }
     }
 
     /// Returns the time from the start to the end.
     #[must_use]
     pub const fn elapsed(&self) -> Duration {
-        self.elapsed
+        self.counts.elapsed
     }
 
     /// Returns all operators, from the sources to the end.
     #[must_use]
     pub fn operators(&self) -> &[OperatorReport] {
-        &self.operators
+        &self.counts.operators
     }
 
     /// Returns how many events were too late for their windows.
     #[must_use]
     pub fn late(&self) -> u64 {
-        self.operators.iter().map(|operator| operator.late).sum()
+        self.operators().iter().map(|operator| operator.late).sum()
     }
 
     /// Returns the plan, with counts and times.
@@ -94,7 +109,6 @@ impl OperatorReport {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.plan)?;
-        writeln!(f, "in {:.3} s", self.elapsed.as_secs_f64())
+        self.plan.fmt(f)
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, future::pending, sync::Arc};
 use broadway_core::{StartError, stage::End};
 use tokio::time::Instant;
 
-use super::{FlowState, Options, Report, RunningStage, start::Stages};
+use super::{Counts, FlowProgress, FlowState, Options, Report, RunningStage, start::Stages};
 use crate::{FlowError, FlowErrorKind, plan::Plan};
 
 /// A flow that was started. Dropping it stops the flow: events in it are lost.
@@ -27,6 +27,7 @@ impl RunningFlow {
         plan: Plan,
         options: &Options,
     ) -> Result<Self, RunFlowError> {
+        state.set_total(plan.total(), plan.unit());
         stages.forward(&state);
         let mut running = Self {
             stages,
@@ -82,6 +83,40 @@ impl RunningFlow {
         }
     }
 
+    /// As [`wait`](Self::wait), and draws a progress bar on standard error meanwhile, ten times per second. Draws nothing if standard error
+    /// is no terminal.
+    ///
+    /// The bar has the name of the flow, and the [progress](Self::progress) of its sources: share, amount, rate and time left. If the total is
+    /// unknown, it is a spinner with amount and rate. At the end it stays with the amount and the time, and after an error with the amount
+    /// that was read until then.
+    ///
+    /// ```text
+    /// orders [========>           ] 45%, 4,500 of 10,000 events, 900/s, 7 s left
+    /// ```
+    ///
+    /// # Limits
+    ///
+    /// The share counts what sources have read, so the bar may be full while the last events, or windows at the end, are still on their
+    /// way: it shows `finishing` then.
+    ///
+    /// The task that waits draws the bar: while operators occupy all threads of the runtime, updates come late.
+    ///
+    /// The bar is redrawn in its line. Other output to the terminal, such as logs or the bar of another flow, breaks that line, and leaves
+    /// parts of the bar behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`wait`](Self::wait): the flow goes on, and the bar stays as it was drawn last.
+    #[cfg(feature = "progress")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
+    pub async fn wait_with_bar(&mut self) -> Result<Report, FlowError> {
+        super::bar::wait_drawing(self, indicatif::ProgressDrawTarget::stderr()).await
+    }
+
     /// Stops the flow. Events in it are lost, and windows do not fire.
     ///
     /// An acknowledged source stops first: the flow finishes and settles what it has, at a last barrier, for at most 30 s. With
@@ -98,16 +133,40 @@ impl RunningFlow {
         self.state.take_failure()
     }
 
+    /// Returns how far the sources are. Cheap: call it as often as you like, also after the end.
+    ///
+    /// ```
+    /// use broadway_flow::Flow;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut running = Flow::from_iter(0..5_000).start().await?;
+    /// running.wait().await?;
+    /// let progress = running.progress();
+    /// assert_eq!((progress.done, progress.total), (5_000, Some(5_000)));
+    /// assert_eq!(progress.share, Some(1.0));
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn progress(&self) -> FlowProgress {
+        self.state.progress(self.plan.unit())
+    }
+
     /// Returns the plan, with the counts so far.
     #[must_use]
     pub fn explain(&self) -> Plan {
-        self.plan.clone().with_counts()
+        self.plan.clone().with_counts(self.counts())
     }
 
     /// Returns the counts so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        Report::new(self.plan.clone(), self.began.elapsed())
+        Report::new(self.plan.clone(), self.counts())
+    }
+
+    fn counts(&self) -> Counts {
+        Counts::new(&self.plan, self.progress(), self.began.elapsed())
     }
 }
 

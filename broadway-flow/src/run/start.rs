@@ -12,9 +12,11 @@ use broadway_core::{
 use futures_util::future::BoxFuture;
 
 use super::{
-    FlowState, RunFlowError, RunningStage, RunningTask, last::Last, middle::Middle, worker::Worker,
+    FlowState, Report, RunFlowError, RunningFlow, RunningStage, RunningTask, last::Last, middle::Middle,
+    worker::Worker,
 };
 use crate::{
+    FlowError,
     flow::FirstPart,
     snapshot::{Snapshot, Snapshots},
     graph::{Input, Segment},
@@ -33,6 +35,9 @@ pub(crate) struct Options {
     pub(crate) snapshots: Option<Snapshots>,
     /// The part in front of a topic that this flow reads.
     pub(crate) first: Option<FirstPart>,
+    /// Where a progress bar is drawn, if one is wanted.
+    #[cfg(feature = "progress")]
+    pub(crate) bar: Option<fn() -> indicatif::ProgressDrawTarget>,
 }
 
 impl Options {
@@ -48,6 +53,15 @@ impl Options {
         };
         let state = FlowState::new(self.flow_name(), self.snapshots.clone(), restored);
         Ok(Arc::new(state))
+    }
+
+    /// Waits for the end of a flow with these options.
+    pub(crate) async fn wait(&self, running: &mut RunningFlow) -> Result<Report, FlowError> {
+        #[cfg(feature = "progress")]
+        if let Some(target) = self.bar {
+            return super::bar::wait_drawing(running, target()).await;
+        }
+        running.wait().await
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use super::Signal;
 
-/// One of so many calls is timed.
+/// Of this many calls, one is timed.
 const SAMPLE: u64 = 1_024;
 
 /// An operator, as the plan shows it, with counts of all its workers.
@@ -82,7 +82,10 @@ pub(crate) struct Meter {
     info: Arc<OperatorInfo>,
     events: u64,
     published: u64,
+    /// The time of the calls that were timed, and their number.
     nanos: u64,
+    samples: u64,
+    published_nanos: u64,
 }
 
 impl Meter {
@@ -92,6 +95,8 @@ impl Meter {
             events: 0,
             published: 0,
             nanos: 0,
+            samples: 0,
+            published_nanos: 0,
         }
     }
 
@@ -105,6 +110,7 @@ impl Meter {
         self.events += 1;
         let blame = Blame(&self.info);
         let result = if self.events & (SAMPLE - 1) == 1 {
+            self.samples += 1;
             timed(&mut self.nanos, f)
         } else {
             f()
@@ -138,20 +144,31 @@ impl Meter {
         if matches!(signal, Signal::Flush | Signal::Finish) && self.events > self.published {
             let new = self.events - self.published;
             self.info.events.fetch_add(new, Relaxed);
-            self.info.nanos.fetch_add(mem::take(&mut self.nanos), Relaxed);
             self.published = self.events;
+            let estimate = self.estimate();
+            // Wraps around if the estimate is lower than before, so that the sum of all workers is correct.
+            let change = estimate.wrapping_sub(self.published_nanos);
+            self.info.nanos.fetch_add(change, Relaxed);
+            self.published_nanos = estimate;
         }
+    }
+
+    /// The time of all calls, if the others take as long as those that were timed.
+    fn estimate(&self) -> u64 {
+        let sum = u128::from(self.nanos) * u128::from(self.events);
+        let estimate = sum.checked_div(u128::from(self.samples)).unwrap_or(0);
+        u64::try_from(estimate).unwrap_or(u64::MAX)
     }
 }
 
-/// Runs `f`, and adds the time of as many calls as are not timed.
+/// Runs `f`, and adds its time.
 #[cold]
 #[inline(never)]
 fn timed<R>(nanos: &mut u64, f: impl FnOnce() -> R) -> R {
     let began = Instant::now();
     let result = f();
     let taken = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    *nanos = nanos.saturating_add(taken.saturating_mul(SAMPLE));
+    *nanos = nanos.saturating_add(taken);
     result
 }
 
@@ -173,4 +190,40 @@ impl Drop for Blame<'_> {
 /// Takes the operator whose function has panicked in this thread.
 pub(crate) fn blamed() -> Option<Arc<OperatorInfo>> {
     BLAMED.with(|blamed| blamed.borrow_mut().take())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flushed(meter: &mut Meter, events: u64, samples: u64, nanos: u64) -> u64 {
+        (meter.events, meter.samples, meter.nanos) = (events, samples, nanos);
+        meter.signal(&Signal::Flush);
+        meter.info.nanos()
+    }
+
+    #[test]
+    fn one_of_1024_calls_is_timed_and_the_first_is() {
+        let mut meter = Meter::new(Arc::new(OperatorInfo::new("map")));
+        let mut samples = Vec::new();
+        for n in 1..=3_000 {
+            let before = meter.samples;
+            meter.call(|| ());
+            samples.extend((meter.samples > before).then_some(n));
+        }
+        assert_eq!(samples, [1, 1_025, 2_049]);
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_samples_for_all_events() {
+        let info = Arc::new(OperatorInfo::new("map"));
+        let mut one = Meter::new(Arc::clone(&info));
+        let mut other = Meter::new(Arc::clone(&info));
+        assert_eq!(flushed(&mut one, 5, 1, 100), 500);
+        assert_eq!(flushed(&mut other, 1, 0, 0), 500);
+        // The second sample was faster, so that the estimate falls.
+        assert_eq!(flushed(&mut one, 1_025, 2, 101), 51_762);
+        assert_eq!(flushed(&mut one, 2_050, 100, 101), 2_070);
+        assert_eq!(flushed(&mut other, 3, 1, 10), 2_100);
+    }
 }

@@ -39,7 +39,7 @@ impl Seat {
             workers,
             targets: 0,
             outbox: Outbox::default(),
-            state: Arc::new(FlowState::new("test".into())),
+            state: Arc::new(FlowState::new("test".into(), None, crate::Snapshot::default())),
         }
     }
 }

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::FlowState,
+    run::{FlowState, ProgressUnit},
     sink::{Events, PACKET_EVENTS_MAX, Packet},
 };
 
@@ -37,6 +37,7 @@ where
             is_bounded: true,
             is_acked: false,
             total: (Some(least) == most).then_some(least as u64),
+            unit: ProgressUnit::Events,
         }
     }
 
@@ -75,7 +76,7 @@ where
     ) -> Result<(), BoxError> {
         for _ in 0..demand {
             let (items, ended) = fill(&mut self.items);
-            self.state.count_source(items.len() as u64);
+            self.state.count_source(items.len() as u64, ProgressUnit::Events);
             if !items.is_empty() {
                 cx.emit(Packet::of(0, Events::plain(items)));
             }

@@ -17,7 +17,7 @@ use tokio::task;
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::FlowState,
+    run::{FlowState, ProgressUnit},
     sink::{Events, Packet},
 };
 
@@ -52,12 +52,14 @@ impl StartSource for FilesSource {
         SourceInfo {
             kind: "files",
             detail: match &*self.paths {
+                [] => String::new(),
                 [path] => path.display().to_string(),
-                paths => format!("{} files", paths.len()),
+                [path, others @ ..] => format!("{} and {} more", path.display(), others.len()),
             },
             is_bounded: true,
             is_acked: false,
             total: Some(total),
+            unit: ProgressUnit::Bytes,
         }
     }
 
@@ -136,7 +138,7 @@ impl Producer for FilesProducer {
                 return Ok(());
             };
             self.reader = Some(reader);
-            self.state.count_source(block.text.len() as u64);
+            self.state.count_source(block.text.len() as u64, ProgressUnit::Bytes);
             cx.emit(Packet::of(0, Events::plain(vec![block])));
         }
         Ok(())

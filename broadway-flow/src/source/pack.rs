@@ -13,7 +13,7 @@ use broadway_core::{
 use super::Started;
 use crate::{
     FlowError, FlowErrorKind,
-    run::FlowState,
+    run::{FlowState, ProgressUnit},
     sink::{Events, OperatorInfo, PACKET_EVENTS_MAX, Packet},
 };
 
@@ -76,7 +76,7 @@ impl<T: Send + 'static> ProducerConsumer for Pack<T> {
     ) -> Result<(), BoxError> {
         let n = events.len() as u64;
         match &self.counter {
-            Counter::Source => self.state.count_source(n),
+            Counter::Source => self.state.count_source(n, ProgressUnit::Events),
             Counter::Operator(info) => {
                 info.events.fetch_add(n, Relaxed);
             }

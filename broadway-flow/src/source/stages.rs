@@ -9,7 +9,7 @@ use super::{
     SourceInfo, StartSource, Started,
     pack::{Counter, start_pack},
 };
-use crate::run::FlowState;
+use crate::run::{FlowState, ProgressUnit};
 
 /// The output of a running stage as a source.
 pub(crate) struct StagesSource<T> {
@@ -30,6 +30,7 @@ impl<T: Send + 'static> StartSource for StagesSource<T> {
             is_bounded: false,
             is_acked: false,
             total: None,
+            unit: ProgressUnit::Events,
         }
     }
 

@@ -9,7 +9,7 @@ use broadway_core::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    run::{FlowState, RunningStage, RunningTask},
+    run::{FlowState, ProgressUnit, RunningStage, RunningTask},
     sink::Packet,
 };
 
@@ -38,8 +38,10 @@ pub(crate) struct SourceInfo {
     pub(crate) is_bounded: bool,
     /// Whether its messages are settled.
     pub(crate) is_acked: bool,
-    /// The number of events, or of bytes, if it is known.
+    /// How much it will count, if it is known.
     pub(crate) total: Option<u64>,
+    /// What it counts.
+    pub(crate) unit: ProgressUnit,
 }
 
 /// A running stage that others subscribe to.

@@ -14,7 +14,7 @@ use futures_util::{Stream, future::BoxFuture};
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::FlowState,
+    run::{FlowState, ProgressUnit},
     sink::{Events, PACKET_EVENTS_MAX, Packet},
 };
 
@@ -40,6 +40,7 @@ where
             is_bounded: false,
             is_acked: false,
             total: None,
+            unit: ProgressUnit::Events,
         }
     }
 
@@ -96,7 +97,7 @@ where
         if packet.is_empty() && !ended {
             return Poll::Pending;
         }
-        self.state.count_source(packet.len() as u64);
+        self.state.count_source(packet.len() as u64, ProgressUnit::Events);
         if !packet.is_empty() {
             cx.emit(Packet::of(0, Events::plain(packet)));
         }

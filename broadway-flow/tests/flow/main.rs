@@ -9,6 +9,8 @@ mod emit_and_reduce;
 mod joins;
 mod mapping;
 mod shards;
+mod plan;
+mod progress;
 mod sources;
 mod take_sort;
 mod through;

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{FlowSource, task::SourceTask};
 use crate::{
-    run::{FlowState, RunningTask},
+    run::{FlowState, ProgressUnit, RunningTask},
     sink::Packet,
     source::{SourceInfo, StartSource, Started},
 };
@@ -47,6 +47,7 @@ where
             is_bounded: false,
             is_acked: true,
             total: None,
+            unit: ProgressUnit::Events,
         }
     }
 

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     FlowError, FlowErrorKind, Timestamp,
     epoch::Epoch,
-    run::{FlowState, WorkerReport},
+    run::{FlowState, ProgressUnit, WorkerReport},
     shard::ShardPacket,
     sink::{Control, Events, PACKET_EVENTS_MAX, Packet},
     snapshot::{Snapshot, Snapshots},
@@ -262,7 +262,7 @@ where
             n += 1;
         }
         self.has_new = true;
-        self.state.count_source(n);
+        self.state.count_source(n, ProgressUnit::Events);
         for (shard, (progress, events)) in packets {
             if !events.is_empty() {
                 self.send_events(shard, progress, events).await;
