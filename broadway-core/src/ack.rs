@@ -235,6 +235,29 @@ pub trait Acknowledger: Send + Sync + 'static {
         0
     }
 
+    /// Returns whether the source stores [progress notes](Self::set_progress) and reads them again, so that a program which depends on them can
+    /// refuse other sources. Defaults to `false`.
+    fn keeps_progress(&self) -> bool {
+        false
+    }
+
+    /// Returns the progress note of the input (such as the partition) of this token: the one that was stored with the last commit when
+    /// the input was assigned, or has been [set](Self::set_progress) since. Defaults to `None`, which is also the note of an input without
+    /// one, and of a token whose assignment is over.
+    fn progress(&self, token: &Self::Token) -> Option<i64> {
+        let _ = token;
+        None
+    }
+
+    /// Stores a note with all further commits of the input of this token, in the same write as the offset, so that the next program
+    /// to which the input is assigned knows how far this one came. Does nothing by default, and for a token whose assignment is over.
+    ///
+    /// Call it before the messages are settled for which it stands: a commit may have a newer note than offset, never an older one. A
+    /// note alone causes no commit.
+    fn set_progress(&self, token: &Self::Token, progress: i64) {
+        let _ = (token, progress);
+    }
+
     /// Returns the coordinates of the message of this token for logs (`orders[3]@88127`, a delivery tag, a message id), as a
     /// [`MessageInfo::new`]. Never its payload. Empty by default.
     ///
@@ -315,6 +338,18 @@ impl<A: Acknowledger> Acknowledger for Arc<A> {
 
     fn attempts(&self, token: &Self::Token) -> u32 {
         A::attempts(self, token)
+    }
+
+    fn keeps_progress(&self) -> bool {
+        A::keeps_progress(self)
+    }
+
+    fn progress(&self, token: &Self::Token) -> Option<i64> {
+        A::progress(self, token)
+    }
+
+    fn set_progress(&self, token: &Self::Token, progress: i64) {
+        A::set_progress(self, token, progress);
     }
 
     fn describe(&self, token: &Self::Token) -> MessageInfo {
