@@ -128,6 +128,7 @@ async fn a_failed_acknowledgement_of_a_boxed_source_is_an_event_and_leaves_nothi
 struct Texts {
     next: Arc<Mutex<u64>>,
     ends: Collector<(String, &'static str, Option<u8>)>,
+    notes: Collector<(String, i64)>,
     problem: Option<&'static str>,
 }
 
@@ -249,6 +250,18 @@ impl Acknowledger for Texts {
         u32::from(token.ends_with('7'))
     }
 
+    fn keeps_progress(&self) -> bool {
+        true
+    }
+
+    fn progress(&self, token: &String) -> Option<i64> {
+        token.ends_with('8').then_some(-8)
+    }
+
+    fn set_progress(&self, token: &String, progress: i64) {
+        self.notes.push((token.clone(), progress));
+    }
+
     fn describe(&self, token: &String) -> MessageInfo {
         MessageInfo::new(token.clone())
     }
@@ -362,8 +375,15 @@ proptest! {
                 prop_assert_eq!(acknowledger.parks(token, SECOND), number % 10 == 6);
                 prop_assert!(!acknowledger.parks(token, Duration::ZERO));
                 prop_assert_eq!(acknowledger.attempts(token), u32::from(number % 10 == 7));
+                prop_assert_eq!(acknowledger.progress(token), (number % 10 == 8).then_some(-8));
             }
         }
+        prop_assert!(acknowledger.keeps_progress());
+        for (number, token) in &in_flight {
+            acknowledger.set_progress(token, *number as i64);
+        }
+        let notes = in_flight.keys().map(|number| (format!("token {number}"), *number as i64));
+        prop_assert_eq!(texts.notes.all(), notes.collect::<Vec<_>>());
         prop_assert_eq!(texts.ends.all(), expected);
         acknowledger.begin(in_flight.values());
         let begun: Vec<_> = texts.ends.all().into_iter().filter(|end| end.1 == "begun").collect();

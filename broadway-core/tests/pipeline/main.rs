@@ -37,6 +37,7 @@ mod outcomes;
 mod parking;
 mod processors;
 mod producers;
+mod progress;
 mod publishing;
 mod queue;
 mod random;

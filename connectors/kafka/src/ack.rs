@@ -104,6 +104,21 @@ impl Acknowledger for KafkaAcknowledger {
         is_behind || now().saturating_duration_since(drain_began) >= CATCH_UP
     }
 
+    /// In the metadata of the partition's commit. `false` with [`Kafka::ignore_commits`](crate::Kafka::ignore_commits), which also ignores the notes.
+    fn keeps_progress(&self) -> bool {
+        self.shared.reads_commits
+    }
+
+    fn progress(&self, token: &Token) -> Option<i64> {
+        self.shared
+            .with_partitions(|all| all[token.slot as usize].progress(token))
+    }
+
+    fn set_progress(&self, token: &Token, progress: i64) {
+        self.shared
+            .with_partitions(|all| all[token.slot as usize].set_progress(token, progress));
+    }
+
     fn describe(&self, token: &Token) -> MessageInfo {
         self.shared.with_partitions(|all| {
             let name = &all[token.slot as usize].id.name;

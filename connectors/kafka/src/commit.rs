@@ -101,8 +101,9 @@ impl Committer {
         }
         // The list has the order of `pending`: both were filled together.
         for (element, pending) in list.elements().iter_mut().zip(&self.pending) {
-            if let Some(marker) = pending.partition.marker() {
-                element.set_metadata(marker.text());
+            // After the offset was taken: the progress is that of the offset, or newer.
+            if let Some(text) = pending.partition.metadata().text() {
+                element.set_metadata(text);
             }
         }
         if let Err(code) = self.queue.commit(&list) {

@@ -16,6 +16,8 @@
 
 mod begun_mark;
 mod commit_marker;
+mod commit_metadata;
+mod queue_reader;
 mod timestamps;
 mod unsettled;
 
@@ -34,9 +36,12 @@ use rdkafka::error::RDKafkaErrorCode;
 pub use self::unsettled::Token;
 use self::{
     begun_mark::BegunMark,
+    queue_reader::QueueReader,
     unsettled::{Unsettled, UnsettledReport},
 };
-pub(crate) use self::{commit_marker::CommitMarker, unsettled::PartitionStart};
+pub(crate) use self::{
+    commit_marker::CommitMarker, commit_metadata::CommitMetadata, unsettled::PartitionStart,
+};
 use crate::{
     ffi::{MessageQueue, PartitionId},
     options::OnFailure,
@@ -56,29 +61,6 @@ pub(crate) struct Partition {
     halted: AtomicBool,
     reader: Mutex<Option<QueueReader>>,
     unsettled: Mutex<Unsettled>,
-}
-
-/// The queue of an open partition.
-struct QueueReader {
-    queue: MessageQueue,
-    epoch: u32,
-    /// The client's position when this epoch started. It may belong to the previous epoch: the client forgets that a little later.
-    stale: Option<i64>,
-    /// Up to this offset the client's position may come from an error: librdkafka counts an error as a message at the offset that could
-    /// not be read.
-    in_doubt: i64,
-}
-
-impl QueueReader {
-    /// One above the last offset that was delivered or skipped by the client in this epoch; `None` if that is not certain. The caller holds
-    /// the reader's lock, so every message that was delivered is recorded.
-    fn position(&self, id: &PartitionId, has_delivered: bool) -> Option<i64> {
-        let position = self.queue.position(id)?;
-        // The client forgets the old position before it starts reading. So a position that differs from the old one belongs to this epoch,
-        // and so does any position once a message has come.
-        let is_of_epoch = has_delivered || self.stale != Some(position);
-        (is_of_epoch && position > self.in_doubt).then_some(position)
-    }
 }
 
 /// What reading or settling has caused. Handled outside the locks.
@@ -147,8 +129,19 @@ impl Partition {
         }
     }
 
-    pub(crate) fn marker(&self) -> Option<CommitMarker> {
-        lock(&self.unsettled).marker()
+    /// The metadata of the next commit.
+    pub(crate) fn metadata(&self) -> CommitMetadata {
+        lock(&self.unsettled).metadata
+    }
+
+    /// The progress note of the epoch; `None` if the token is of an earlier one.
+    pub(crate) fn progress(&self, token: &Token) -> Option<i64> {
+        lock(&self.unsettled).progress(token)
+    }
+
+    /// Replaces the progress note of the epoch, unless the token is of an earlier one.
+    pub(crate) fn set_progress(&self, token: &Token, progress: i64) {
+        lock(&self.unsettled).set_progress(token, progress);
     }
 
     /// Stops reading; messages in flight may still end. [`freeze`](Self::freeze) must follow, once the engine asks which messages are

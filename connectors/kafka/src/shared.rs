@@ -35,6 +35,8 @@ pub(crate) struct SharedMember {
     pub(crate) emitter: Emitter,
     pub(crate) on_failure: OnFailure,
     pub(crate) uncommitted_max: usize,
+    /// Each assignment goes on from the commit that it finds.
+    pub(crate) reads_commits: bool,
     /// Every partition that was ever assigned, by slot. Only grows, so a slot in a token stays valid.
     partitions: RwLock<Vec<Arc<Partition>>>,
     /// Incremented when partitions are taken away: the engine then asks which messages are stale.
@@ -112,12 +114,14 @@ impl SharedMember {
         emitter: Emitter,
         on_failure: OnFailure,
         uncommitted_max: usize,
+        reads_commits: bool,
     ) -> Self {
         Self {
             producer,
             emitter,
             on_failure,
             uncommitted_max,
+            reads_commits,
             partitions: RwLock::default(),
             generation: AtomicU64::new(0),
             assignment: AtomicU64::new(0),

@@ -68,6 +68,7 @@ impl Kafka {
                 emitter,
                 self.on_failure,
                 self.uncommitted_max,
+                !self.ignore_commits,
             ));
             self.control.add(&shared);
             let (reply, opened) = oneshot::channel();

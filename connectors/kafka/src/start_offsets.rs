@@ -25,7 +25,7 @@ use crate::{
     error::kind_of_error,
     ffi::PartitionId,
     options::OnLost,
-    partition::{CommitMarker, PartitionStart},
+    partition::{CommitMetadata, PartitionStart},
     shared::RestartCause,
 };
 
@@ -184,7 +184,13 @@ pub(crate) fn find_restart(
         // Resuming a partition accepts the loss, so it must not halt again because of it.
         _ if position < oldest => {
             let may_halt = cause == RestartCause::PositionGone;
-            return Ok(after_loss(source, position, oldest, None, may_halt));
+            return Ok(after_loss(
+                source,
+                position,
+                oldest,
+                CommitMetadata::default(),
+                may_halt,
+            ));
         }
         RestartCause::PositionGone => {
             "its position lies beyond the end of the log: the topic was recreated or truncated"
@@ -194,7 +200,7 @@ pub(crate) fn find_restart(
                 position: Some(position),
                 commit: false,
                 committed: Some(position),
-                marker: None,
+                metadata: CommitMetadata::default(),
             }));
         }
     };
@@ -205,15 +211,15 @@ pub(crate) fn find_restart(
 }
 
 fn at_commit(source: &Kafka, commit: CommittedOffset, oldest: Option<i64>) -> FoundStart {
-    let CommittedOffset { offset, marker } = commit;
+    let CommittedOffset { offset, metadata } = commit;
     if let Some(oldest) = oldest.filter(|oldest| offset < *oldest) {
-        return after_loss(source, offset, oldest, marker, true);
+        return after_loss(source, offset, oldest, metadata, true);
     }
     FoundStart::plain(PartitionStart {
         position: Some(offset),
         commit: false,
         committed: Some(offset),
-        marker,
+        metadata,
     })
 }
 
@@ -221,7 +227,7 @@ fn after_loss(
     source: &Kafka,
     from: i64,
     oldest: i64,
-    marker: Option<CommitMarker>,
+    metadata: CommitMetadata,
     may_halt: bool,
 ) -> FoundStart {
     let halts = may_halt && source.on_lost == OnLost::Halt;
@@ -230,11 +236,11 @@ fn after_loss(
             position: Some(from),
             commit: false,
             committed: Some(from),
-            marker,
+            metadata,
         }
     } else {
         PartitionStart {
-            marker,
+            metadata,
             ..PartitionStart::looked_up(oldest, source)
         }
     };
@@ -264,7 +270,7 @@ impl PartitionStart {
             position: Some(position),
             commit: !source.ignore_commits,
             committed: None,
-            marker: None,
+            metadata: CommitMetadata::default(),
         }
     }
 }

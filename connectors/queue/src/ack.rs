@@ -178,6 +178,21 @@ impl Acknowledger for QueueAcknowledger {
             .map_or(0, |partition| partition.attempts(token.lease))
     }
 
+    /// In the state of the group, in one write with the acknowledgements.
+    fn keeps_progress(&self) -> bool {
+        true
+    }
+
+    fn progress(&self, token: &Token) -> Option<i64> {
+        self.partition(token)?.progress(token.epoch)
+    }
+
+    fn set_progress(&self, token: &Token, progress: i64) {
+        if let Some(partition) = self.partition(token) {
+            partition.set_progress(token.epoch, progress);
+        }
+    }
+
     fn describe(&self, token: &Token) -> MessageInfo {
         let partition = self.partition(token);
         let id =

@@ -30,6 +30,17 @@ pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// Writes a signed number: those near 0 take few bytes.
+pub(crate) fn put_signed(out: &mut Vec<u8>, number: i64) {
+    put(out, (number << 1 ^ number >> 63) as u64);
+}
+
+/// Reads a signed number, as [`take`] does.
+pub(crate) fn take_signed(input: &mut &[u8]) -> Option<i64> {
+    let folded = take(input)?;
+    Some((folded >> 1) as i64 ^ -((folded & 1) as i64))
+}
+
 /// Reads a number as a length, and the bytes of that length behind it.
 pub(crate) fn take_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(take(input)?).ok()?;
@@ -61,11 +72,28 @@ mod tests {
         }
 
         #[test]
+        fn a_signed_number_is_read_as_it_was_written(number: i64) {
+            let mut bytes = Vec::new();
+            put_signed(&mut bytes, number);
+            prop_assert_eq!(take_signed(&mut &bytes[..]), Some(number));
+        }
+
+        #[test]
         fn bytes_of_any_kind_do_not_panic(bytes: Vec<u8>) {
             let mut input = &bytes[..];
             let _ = take(&mut input);
             let mut input = &bytes[..];
             let _ = take_bytes(&mut input);
+        }
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_signed_number_are_read_as_they_were_written() {
+        for (number, len) in [(i64::MAX, 10), (i64::MIN, 10), (-64, 1), (63, 1)] {
+            let mut bytes = Vec::new();
+            put_signed(&mut bytes, number);
+            assert_eq!(bytes.len(), len);
+            assert_eq!(take_signed(&mut &bytes[..]), Some(number));
         }
     }
 

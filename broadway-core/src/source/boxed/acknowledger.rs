@@ -78,6 +78,18 @@ impl<T: Send + 'static> Acknowledger for BoxAcknowledger<T> {
         self.0.attempts(token)
     }
 
+    fn keeps_progress(&self) -> bool {
+        self.0.keeps_progress()
+    }
+
+    fn progress(&self, token: &BoxToken) -> Option<i64> {
+        self.0.progress(token)
+    }
+
+    fn set_progress(&self, token: &BoxToken, progress: i64) {
+        self.0.set_progress(token, progress);
+    }
+
     fn describe(&self, token: &BoxToken) -> MessageInfo {
         self.0.describe(token)
     }
@@ -112,6 +124,12 @@ trait ErasedAcknowledger<T>: Send + Sync {
     fn parks(&self, token: &BoxToken, pause: Duration) -> bool;
 
     fn attempts(&self, token: &BoxToken) -> u32;
+
+    fn keeps_progress(&self) -> bool;
+
+    fn progress(&self, token: &BoxToken) -> Option<i64>;
+
+    fn set_progress(&self, token: &BoxToken, progress: i64);
 
     fn describe(&self, token: &BoxToken) -> MessageInfo;
 
@@ -242,6 +260,22 @@ impl<P: SourceProducer> ErasedAcknowledger<P::Item> for TypedAcknowledger<P> {
         tokens
             .get(token)
             .map_or(0, |token| self.inner.attempts(token))
+    }
+
+    fn keeps_progress(&self) -> bool {
+        self.inner.keeps_progress()
+    }
+
+    fn progress(&self, token: &BoxToken) -> Option<i64> {
+        let tokens = self.tokens();
+        self.inner.progress(tokens.get(token)?)
+    }
+
+    fn set_progress(&self, token: &BoxToken, progress: i64) {
+        let tokens = self.tokens();
+        if let Some(token) = tokens.get(token) {
+            self.inner.set_progress(token, progress);
+        }
     }
 
     fn describe(&self, token: &BoxToken) -> MessageInfo {

@@ -113,6 +113,18 @@ impl<A: Acknowledger> Acknowledger for SplitAcknowledger<A> {
         redelivers.unwrap_or(false)
     }
 
+    fn keeps_progress(&self) -> bool {
+        self.inner.keeps_progress()
+    }
+
+    fn progress(&self, part: &Self::Token) -> Option<i64> {
+        part.with(|item| self.inner.progress(&item.token))?
+    }
+
+    fn set_progress(&self, part: &Self::Token, progress: i64) {
+        part.with(|item| self.inner.set_progress(&item.token, progress));
+    }
+
     fn describe(&self, part: &Self::Token) -> MessageInfo {
         let info = part.with(|item| self.inner.describe(&item.token));
         info.unwrap_or_default()

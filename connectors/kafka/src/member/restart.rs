@@ -76,11 +76,11 @@ impl Member {
         } = restart;
         // Before the position is read: settled offsets are committed in the epoch that delivered them.
         let _ = self.committer.flush(Deadline::after(COMMIT_WAIT));
-        let (position, marker) = (partition.position(), partition.marker());
+        let (position, metadata) = (partition.position(), partition.metadata());
         let id = &partition.id;
         let mut found =
             start_offsets::find_restart(&self.client, &self.source, id, position, *cause)?;
-        found.start.marker = marker;
+        found.start.metadata = metadata;
         let ReleasedWork { in_flight, repeats } = partition.release();
         let part = id.name.as_str();
         tracing::info!(target: "broadway_kafka", part, ?cause, in_flight, repeats, "a partition restarts");

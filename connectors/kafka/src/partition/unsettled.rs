@@ -8,7 +8,7 @@ use broadway_core::{
     machine::offsets::{OffsetOutcome, Offsets},
 };
 
-use super::{commit_marker::CommitMarker, timestamps::Timestamps};
+use super::{commit_metadata::CommitMetadata, timestamps::Timestamps};
 use crate::{
     ffi::{QueueSignal, UnreadMessage},
     options::OnFailure,
@@ -39,8 +39,8 @@ pub(super) struct Unsettled {
     commit_start: bool,
     /// The offset that the broker has confirmed.
     committed: Option<i64>,
-    /// The metadata of each commit.
-    marker: Option<CommitMarker>,
+    /// Of the commit that was read, with the progress since. Written with each commit.
+    pub(super) metadata: CommitMetadata,
     /// Reading waits for room; settling raises this signal.
     pub(super) full: Option<Arc<QueueSignal>>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct PartitionStart {
     /// The position was looked up rather than read from a commit, and must be committed.
     pub(crate) commit: bool,
     pub(crate) committed: Option<i64>,
-    pub(crate) marker: Option<CommitMarker>,
+    pub(crate) metadata: CommitMetadata,
 }
 
 impl Unsettled {
@@ -67,7 +67,7 @@ impl Unsettled {
             passed: None,
             commit_start: false,
             committed: None,
-            marker: None,
+            metadata: CommitMetadata::default(),
             full: None,
         }
     }
@@ -81,7 +81,7 @@ impl Unsettled {
             start: start.position,
             commit_start: start.commit,
             committed: start.committed,
-            marker: start.marker,
+            metadata: start.metadata,
             ..Self::idle()
         };
         epoch
@@ -157,7 +157,7 @@ impl Unsettled {
         // Successive done offsets are recorded as one run: nearly all results are, so this is one call for many messages.
         let mut run = OffsetRun::default();
         while let Some(next) = settled.next_if(|next| next.token.slot == slot) {
-            if next.token.epoch != self.epoch || !self.assigned {
+            if !self.is_of_epoch(&next.token) {
                 report.late += 1;
                 continue;
             }
@@ -193,7 +193,7 @@ impl Unsettled {
         let mut report = UnsettledReport::default();
         let mut run = OffsetRun::default();
         while let Some(token) = done.next_if(|token| token.slot == slot) {
-            if token.epoch != self.epoch || !self.assigned {
+            if !self.is_of_epoch(&token) {
                 report.late += 1;
             } else if let Some(full) = run.push(token.offset) {
                 report.note(self.settle_run(full));
@@ -211,8 +211,18 @@ impl Unsettled {
         settled.map_err(|error| error.to_string())
     }
 
-    pub(super) fn marker(&self) -> Option<CommitMarker> {
-        self.marker
+    fn is_of_epoch(&self, token: &Token) -> bool {
+        self.assigned && token.epoch == self.epoch
+    }
+
+    pub(super) fn progress(&self, token: &Token) -> Option<i64> {
+        self.metadata.progress.filter(|_| self.is_of_epoch(token))
+    }
+
+    pub(super) fn set_progress(&mut self, token: &Token, progress: i64) {
+        if self.is_of_epoch(token) {
+            self.metadata.progress = Some(progress);
+        }
     }
 
     /// The offset to read next (one above the last delivered message), if known.
@@ -316,5 +326,58 @@ fn failure_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Failed(reason) => Reason::to_string(reason),
         _ => "released unhandled".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::CommitMarker, *};
+
+    fn start(progress: Option<i64>) -> PartitionStart {
+        let marker = Some(CommitMarker {
+            partitions: 8,
+            joined_ms: 1,
+        });
+        PartitionStart {
+            position: Some(10),
+            commit: false,
+            committed: Some(10),
+            metadata: CommitMetadata { marker, progress },
+        }
+    }
+
+    const fn token(epoch: u32) -> Token {
+        Token {
+            slot: 0,
+            epoch,
+            offset: 10,
+        }
+    }
+
+    #[test]
+    fn the_note_of_an_epoch_is_that_of_the_commit_it_starts_at_until_it_is_replaced() {
+        let mut unsettled = Unsettled::idle();
+        let first = token(unsettled.open(start(Some(5))));
+        assert_eq!(unsettled.progress(&first), Some(5));
+        unsettled.set_progress(&first, 6);
+        assert_eq!(unsettled.progress(&first), Some(6));
+        assert_eq!(unsettled.metadata, start(Some(6)).metadata);
+        assert_eq!(unsettled.to_commit(), None, "a note causes no commit");
+        let second = token(unsettled.open(start(None)));
+        assert_eq!(unsettled.progress(&second), None);
+    }
+
+    #[test]
+    fn a_token_of_an_earlier_epoch_neither_reads_nor_changes_the_note() {
+        let mut unsettled = Unsettled::idle();
+        let old = token(unsettled.open(start(Some(5))));
+        unsettled.release();
+        unsettled.set_progress(&old, 6);
+        assert_eq!(unsettled.progress(&old), None);
+        assert_eq!(unsettled.metadata, CommitMetadata::default());
+        let new = token(unsettled.open(start(Some(7))));
+        unsettled.set_progress(&old, 6);
+        assert_eq!(unsettled.progress(&old), None);
+        assert_eq!(unsettled.progress(&new), Some(7));
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     client::MemberClient,
     config::Kafka,
     options::StartOffset,
-    partition::{CommitMarker, PartitionStart},
+    partition::{CommitMarker, CommitMetadata, PartitionStart},
 };
 
 pub(super) struct StartFinder<'a> {
@@ -102,7 +102,7 @@ impl StartFinder<'_> {
                 StartDecision::Oldest(why) => FoundStart {
                     moved: Some(why),
                     ..FoundStart::plain(PartitionStart {
-                        marker,
+                        metadata: CommitMetadata::marked(marker),
                         ..PartitionStart::looked_up(
                             oldest.next().flatten().unwrap_or(0),
                             self.source,
@@ -115,7 +115,7 @@ impl StartFinder<'_> {
                         position,
                         commit: position.is_some() && !self.source.ignore_commits,
                         committed: None,
-                        marker,
+                        metadata: CommitMetadata::marked(marker),
                     })
                 }
             });
@@ -263,7 +263,7 @@ fn summarize(
     names: &[PartitionName],
 ) -> Result<GroupCommits, ConnectorError> {
     let commits = lookup::any_committed(finder.client, finder.source, names)?;
-    let markers = commits.into_iter().map(|commit| commit.marker);
+    let markers = commits.into_iter().map(|commit| commit.metadata.marker);
     Ok(markers.fold(GroupCommits::None, GroupCommits::add))
 }
 

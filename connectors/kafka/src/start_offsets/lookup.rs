@@ -9,7 +9,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
 };
 
-use crate::{client::MemberClient, config::Kafka, error::kind_of_error, partition::CommitMarker};
+use crate::{client::MemberClient, config::Kafka, error::kind_of_error, partition::CommitMetadata};
 
 /// How often a lookup is tried: the coordinator or a leader may be moving to another broker.
 const ATTEMPTS: u32 = 3;
@@ -24,7 +24,7 @@ pub(super) type PartitionName = (String, i32);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CommittedOffset {
     pub(super) offset: i64,
-    pub(super) marker: Option<CommitMarker>,
+    pub(super) metadata: CommitMetadata,
 }
 
 /// The commits for these partitions, in their order.
@@ -37,7 +37,7 @@ pub(super) fn committed(
     in_order(names, &answer, |element| match element.offset() {
         Offset::Offset(offset) => Some(CommittedOffset {
             offset,
-            marker: CommitMarker::parse(element.metadata()),
+            metadata: CommitMetadata::parse(element.metadata()),
         }),
         _ => None,
     })
@@ -58,8 +58,8 @@ pub(super) fn any_committed(
         let Offset::Offset(offset) = element.offset() else {
             return None;
         };
-        let marker = CommitMarker::parse(element.metadata());
-        Some(CommittedOffset { offset, marker })
+        let metadata = CommitMetadata::parse(element.metadata());
+        Some(CommittedOffset { offset, metadata })
     });
     Ok(commits.collect())
 }

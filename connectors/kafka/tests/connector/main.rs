@@ -12,6 +12,7 @@ mod lag;
 mod limits;
 mod memory;
 mod pipeline;
+mod progress;
 mod publishing;
 mod publishing_bridge;
 mod publishing_faults;

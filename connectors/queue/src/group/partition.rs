@@ -75,6 +75,7 @@ impl Partition {
             },
             is_marking: false,
             seen_generation: 0,
+            progress: snapshot.progress,
         };
         Self {
             log,
@@ -139,7 +140,7 @@ impl Partition {
         let now = store.clock.now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        if state.epoch != epoch || state.owner.is_none() {
+        if !state.is_of(epoch) {
             return ended.count();
         }
         let (mut late, mut exhausted) = (0, Vec::new());
@@ -205,7 +206,7 @@ impl Partition {
 
     pub(crate) fn is_stale(&self, epoch: Epoch, lease: Lease) -> bool {
         let state = self.lock();
-        state.epoch != epoch || state.owner.is_none() || state.delivery.is_stale(lease)
+        !state.is_of(epoch) || state.delivery.is_stale(lease)
     }
 
     /// How often the pipeline had tried to handle the record when it parked it.
@@ -213,8 +214,26 @@ impl Partition {
         self.lock().delivery.attempts(lease.offset)
     }
 
+    /// The progress note; `None` if the epoch is over.
+    pub(crate) fn progress(&self, epoch: Epoch) -> Option<i64> {
+        let state = self.lock();
+        state.progress.filter(|_| state.is_of(epoch))
+    }
+
+    /// Replaces the progress note, unless the epoch is over. The next snapshot has it.
+    pub(crate) fn set_progress(&self, epoch: Epoch, progress: i64) {
+        let mut state = self.lock();
+        if state.is_of(epoch) {
+            state.progress = Some(progress);
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.lock().delivery.snapshot()
+        let state = self.lock();
+        Snapshot {
+            progress: state.progress,
+            ..state.delivery.snapshot()
+        }
     }
 
     /// How many records are not settled.

@@ -8,6 +8,7 @@ mod failures;
 mod folders;
 mod groups;
 mod killed;
+mod progress;
 mod publishing;
 mod reading;
 mod retention;

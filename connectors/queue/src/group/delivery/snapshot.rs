@@ -19,6 +19,8 @@ pub(crate) struct Snapshot {
     pub(crate) settled: Vec<Range<u64>>,
     /// Records that do not wait for their first delivery.
     pub(crate) waiting: Vec<Waiting>,
+    /// The progress note of the partition.
+    pub(crate) progress: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,10 @@ impl Snapshot {
             varint::put(&mut out, waiting.due);
             last = waiting.offset;
         }
+        // Left out if there is none, so that the bytes are those of releases before there were notes, which pass over a note.
+        if let Some(progress) = self.progress {
+            varint::put_signed(&mut out, progress);
+        }
         let crc = crc32fast::hash(&out);
         out.extend(crc.to_le_bytes());
         out
@@ -115,12 +121,15 @@ impl Snapshot {
                 due,
             });
         }
+        if !input.is_empty() {
+            snapshot.progress = Some(varint::take_signed(&mut input)?);
+        }
         Some(snapshot)
     }
 }
 
 impl Delivery {
-    /// Returns the state to keep on disk. Records that are in flight now count as delivered if the process ends.
+    /// Returns the state to keep on disk, without a progress note. Records that are in flight now count as delivered if the process ends.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let end = self.cursor.max(self.begun);
         let settled = self.settled_ranges(self.watermark, end);
@@ -141,6 +150,7 @@ impl Delivery {
             cursor: end,
             settled,
             waiting: waiting.collect(),
+            progress: None,
         }
     }
 }
@@ -161,6 +171,7 @@ mod tests {
             cursor: 1_000,
             settled: vec![11..12, 20..300],
             waiting: vec![waiting(10, 3, 0), waiting(400, 1, u64::MAX)],
+            progress: Some(-5),
         }
     }
 
@@ -169,6 +180,21 @@ mod tests {
         for snapshot in [snapshot(), Snapshot::default(), Snapshot::at(u64::MAX)] {
             assert_eq!(Snapshot::decode(&snapshot.encode()), Some(snapshot));
         }
+    }
+
+    #[test]
+    fn a_snapshot_without_a_note_has_the_bytes_of_earlier_releases() {
+        let noted = snapshot();
+        let plain = Snapshot {
+            progress: None,
+            ..snapshot()
+        };
+        let (noted, bytes) = (noted.encode(), plain.encode());
+        let body = &bytes[..bytes.len() - 4];
+        assert_eq!(noted[..body.len()], *body);
+        // -5 as one byte, between the body and its checksum.
+        assert_eq!(noted[body.len()..noted.len() - 4], [9]);
+        assert_eq!(Snapshot::decode(&bytes), Some(plain));
     }
 
     #[test]

@@ -47,9 +47,16 @@ pub(super) struct State {
     /// The commit thread writes a further mark.
     pub(super) is_marking: bool,
     pub(super) seen_generation: u64,
+    /// The progress note. Written with each snapshot.
+    pub(super) progress: Option<i64>,
 }
 
 impl State {
+    /// Whether the assignment of this number is not over.
+    pub(super) fn is_of(&self, epoch: Epoch) -> bool {
+        self.epoch == epoch && self.owner.is_some()
+    }
+
     pub(super) fn wants_fill(&self, partition: &Partition, now: Millis) -> bool {
         if self.is_filling || self.owner.is_none() || self.is_revoked {
             return false;
