@@ -105,7 +105,7 @@ async fn a_panic_names_the_departition() {
 fn the_plan_shows_one_worker() {
     let flow = Flow::from_iter(0..3).workers(2).departition_all(|| 0, |sum, n| *sum += n);
     let plan = flow.explain().to_string();
-    assert!(plan.ends_with("2. departition from 1: 1 worker\n   - departition_all\n"), "{plan}");
+    assert!(plan.ends_with("3. departition, 1 worker\n   - departition_all\n"), "{plan}");
 }
 
 proptest! {

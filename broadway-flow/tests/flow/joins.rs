@@ -141,7 +141,7 @@ fn the_plan_shows_the_join() {
     let (left, right) = (Flow::from_iter([1]).workers(1), Flow::from_iter([1]).workers(1));
     let join = left.join(right, |n| *n, |n| *n).items_max(10).workers(2);
     let plan = join.inner(|left, _| left).explain().to_string();
-    assert!(plan.contains("4. join from 1, 3: 2 workers\n"), "{plan}");
+    assert!(plan.contains("5. join of 2 and 4, 2 workers\n"), "{plan}");
     assert!(plan.contains("   - join (inner, all events, at most 10 items per worker)\n"), "{plan}");
 }
 

@@ -57,7 +57,7 @@ async fn windows_without_events_are_emitted_once_on_request() {
 fn the_plan_shows_one_worker_behind_the_combiner() {
     let flow = Flow::from_iter([1]).workers(2).take_sort(3, Ord::cmp);
     let plan = flow.explain().to_string();
-    assert!(plan.ends_with("   - combine\n2. partition from 1: 1 worker\n   - take_sort (all events)\n"), "{plan}");
+    assert!(plan.ends_with("   - combine\n3. partition, 1 worker\n   - take_sort (all events)\n"), "{plan}");
 }
 
 proptest! {

@@ -91,7 +91,7 @@ async fn windows_and_options_that_uniq_does_not_have_are_refused() {
 #[test]
 fn the_plan_shows_the_limit() {
     let plan = Flow::from_iter([1]).workers(1).uniq(10).workers(2).explain().to_string();
-    assert!(plan.contains("2. partition from 1: 2 workers\n"), "{plan}");
+    assert!(plan.contains("3. partition, 2 workers\n"), "{plan}");
     assert!(plan.contains("   - uniq (all events, at most 10 keys per worker)\n"), "{plan}");
 }
 
