@@ -11,13 +11,13 @@ use crate::{
 };
 
 impl<T: Send + 'static, C: Chain<Out = Windowed<T>>> Flow<Windowed<T>, C> {
-    /// Merges the results that all workers have for a window: one worker creates a state for each window with `init`, adds each result to it with `merge`,
-    /// in any order, and emits it when the watermarks of all workers have passed the end of the window. It emits the others at the end: windows without
-    /// times, and those that end last. Results are in the order of the ends of their windows.
+    /// Merges the results that all workers have for a window: one worker creates a state for each window with `init`, adds each result to
+    /// it with `merge`, in any order, and emits it when the watermarks of all workers have passed the end of the window. It emits the
+    /// others at the end: windows without times, and those that end last. Results are in the order of the ends of their windows.
     ///
     /// The worker holds the states of the windows that are open. It expects one result of each worker (and key) for each window: earlier
-    /// results of a window that fires [early](crate::Firing::Early) are merged as well. Results that come behind the end, from a window with a
-    /// [lateness](crate::Windows::lateness), make up one more result, with [`Firing::Late`](crate::Firing::Late).
+    /// results of a window that fires [early](crate::Firing::Early) are merged as well. Results that come behind the end, from a window
+    /// with a [lateness](crate::Windows::lateness), make up one more result, with [`Firing::Late`](crate::Firing::Late).
     ///
     /// ```
     /// use broadway_flow::{EventTime, Flow, Timestamp, Windows};
@@ -57,8 +57,8 @@ impl<T: Send + 'static, C: Chain<Out = Windowed<T>>> Flow<Windowed<T>, C> {
 }
 
 impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
-    /// Merges the events of all workers: one worker adds each event to a state, in any order, and emits it at the end. Without events, it emits what
-    /// `init` returns.
+    /// Merges the events of all workers: one worker adds each event to a state, in any order, and emits it at the end. Without events, it
+    /// emits what `init` returns.
     ///
     /// For results in windows, see [`departition`](Flow::departition).
     ///

@@ -8,17 +8,17 @@ use crate::{
 };
 
 impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
-    /// Adds the events that each worker has to a state, and emits events on the way: what `step` appends to its list, which is empty at each call, and at
-    /// the end what `finish` makes of the state. `init` creates the state of a worker when it has its first event.
+    /// Adds the events that each worker has to a state, and emits events on the way: what `step` appends to its list, which is empty at
+    /// each call, and at the end what `finish` makes of the state. `init` creates the state of a worker when it has its first event.
     ///
-    /// What `step` emits has the time of its event, and what `finish` emits the latest time of all events. An acknowledged source keeps its events until the
-    /// end, since the state may be made of any of them.
+    /// What `step` emits has the time of its event, and what `finish` emits the latest time of all events. An acknowledged source keeps its
+    /// events until the end, since the state may be made of any of them.
     ///
     /// ```
     /// use broadway_flow::Flow;
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// // Sums of at least 10, and what is left.
+    /// // Sums of at least 10, and the rest.
     /// let sums = Flow::from_iter([3, 8, 2, 9, 4]).workers(1).emit_and_reduce(
     ///     || 0,
     ///     |sum, n, emitted| {

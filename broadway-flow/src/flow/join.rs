@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl<T: Clone + Send + 'static, C: Chain<Out = T>> Flow<T, C> {
-    /// Joins the events of two flows that have the same key, within windows, or within the whole input. Each key function is called once for each event of
-    /// its side.
+    /// Joins the events of two flows that have the same key, within windows, or within the whole input. Each key function is called once
+    /// for each event of its side.
     ///
     /// ```
     /// use broadway_flow::{EventTime, Flow, Timestamp, Windows};

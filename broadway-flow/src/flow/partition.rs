@@ -28,8 +28,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         Grouped::new(flow, None, Windows::global())
     }
 
-    /// Aggregates the events that each worker has, in windows. For one result for all workers, set [`workers`](Self::workers) to 1, or partition by a
-    /// constant.
+    /// Aggregates the events that each worker has, in windows. For one result for all workers, set [`workers`](Self::workers) to 1, or
+    /// partition by a constant.
     #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
     pub fn window(
         self,
@@ -60,8 +60,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         whole.reduce(init, add)
     }
 
-    /// Keeps the first `n` events in the order of `order`: one sorted list at the end, of all workers together. A flow without events has no result. For one
-    /// list for each window, see [`Grouped::take_sort`].
+    /// Keeps the first `n` events in the order of `order`: one sorted list at the end, of all workers together. A flow without events has
+    /// no result. For one list for each window, see [`Grouped::take_sort`].
     ///
     /// Each worker holds `n` events, and at times twice as many.
     ///

@@ -13,19 +13,20 @@ use crate::{
 };
 
 impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
-    /// Passes the events through stages of your own, such as one that asks a remote service. When the flow starts, `stages` is called with the output of
-    /// the flow so far. It starts stages that subscribe to it, and returns the output of the last one, with whose events the flow goes on.
+    /// Passes the events through stages of your own, such as one that asks a remote service. When the flow starts, `stages` is called with
+    /// the output of the flow so far. It starts stages that subscribe to it, and returns the output of the last one, with whose events the
+    /// flow goes on.
     ///
     /// The flow ends when the last stage ends, so the stages must end when the flow before them does: with the default of
-    /// [`Output::cancel`], a stage ends with its producer, once it has handled all events. The flow subscribes with the options of the output that
-    /// `stages` returns, and demand reaches the flow before through the stages.
+    /// [`Output::cancel`], a stage ends with its producer, once it has handled all events. The flow subscribes with the options of the
+    /// output that `stages` returns, and demand reaches the flow before through the stages.
     ///
     /// Events lose their times there: call [`event_time`](Self::event_time) behind the stages.
     ///
     /// # Errors
     ///
-    /// The flow does not start if `stages` returns an error. It fails if the last stage fails, or is shut down before its end: a stage fails with its
-    /// producer by default, so a failure of an earlier stage reaches the flow as well.
+    /// The flow does not start if `stages` returns an error. It fails if the last stage fails, or is shut down before its end: a stage
+    /// fails with its producer by default, so a failure of an earlier stage reaches the flow as well.
     ///
     /// ```
     /// use broadway_core::stage;

@@ -177,7 +177,7 @@ where
         }
     }
 
-    /// What is invalid whatever the operator.
+    /// Finds options that no operator accepts.
     pub(super) fn find_window_problems(&mut self, kind: &str) {
         self.problems.extend(self.windows.problems());
         if self.windows.needs_time() && !self.flow.open.plan.has_time {

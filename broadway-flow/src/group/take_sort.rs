@@ -10,7 +10,8 @@ where
     T: Clone + Send + 'static,
     C: Chain<Out = ((), T)>,
 {
-    /// Keeps the first `n` events of each window in the order of `order`, in this order: one result for each window with events, of all workers together.
+    /// Keeps the first `n` events of each window in the order of `order`, in this order: one result for each window with events, of all
+    /// workers together.
     ///
     /// One worker makes the result. If windows fire only when they end, each worker before it sends it at most `n` events for each window.
     ///

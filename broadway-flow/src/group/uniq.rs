@@ -20,8 +20,8 @@ where
     C: Chain<Out = (K, T)>,
     D: KeysDurability<K>,
 {
-    /// Keeps the first event of each key and window, and emits it at once, with its own time. In sliding windows an event is emitted if it is the first in
-    /// one of its windows.
+    /// Keeps the first event of each key and window, and emits it at once, with its own time. In sliding windows an event is emitted if it
+    /// is the first in one of its windows.
     ///
     /// Windows must be fixed or sliding, or global. The first event is the one that arrives first.
     ///

@@ -22,14 +22,15 @@ const ITEMS_MAX: usize = 1_000_000;
 
 /// Two flows by key, before their events are joined. Made by [`Flow::join`].
 ///
-/// Events are joined if they have the same key, and if they share a [window](Self::within). A pair is emitted when the second of its events arrives, and an
-/// event without a partner, in [`left`](Self::left), [`right`](Self::right) and [`full`](Self::full) joins, when its window closes or the input ends.
+/// Events are joined if they have the same key, and if they share a [window](Self::within). A pair is emitted when the second of its events
+/// arrives, and an event without a partner, in [`left`](Self::left), [`right`](Self::right) and [`full`](Self::full) joins, when its window
+/// closes or the input ends.
 ///
 /// # Times
 ///
-/// The time of a result is the last millisecond of its window. A window accepts events until the watermark has passed its end and its lateness, so the
-/// watermark behind the join is older by the lateness: no result is late there. Without windows, a pair has the later time of both events, and an event
-/// without a partner the last watermark, if that is later than its own time.
+/// The time of a result is the last millisecond of its window. A window accepts events until the watermark has passed its end and its
+/// lateness, so the watermark behind the join is older by the lateness: no result is late there. Without windows, a pair has the later time
+/// of both events, and an event without a partner the last watermark, if that is later than its own time.
 ///
 /// # Limits
 ///
@@ -72,7 +73,8 @@ where
         self
     }
 
-    /// Sets how many events each worker holds at most, both sides together. Defaults to 1,000,000 with windows. Without windows it must be set.
+    /// Sets how many events each worker holds at most, both sides together. Defaults to 1,000,000 with windows. Without windows it must be
+    /// set.
     pub const fn items_max(mut self, items_max: usize) -> Self {
         self.items_max = Some(items_max);
         self
@@ -84,14 +86,15 @@ where
         self
     }
 
-    /// Passes events that are too late for all their windows to `output`, in the worker. Otherwise they are left out: the first one of each worker is logged,
-    /// and all are counted in [`Report::late`](crate::Report::late).
+    /// Passes events that are too late for all their windows to `output`, in the worker. Otherwise they are left out: the first one of each
+    /// worker is logged, and all are counted in [`Report::late`](crate::Report::late).
     pub fn on_late(mut self, output: impl Fn(Late<K, Side<L, R>>) + Send + Sync + 'static) -> Self {
         self.late = LateOutput::new(output);
         self
     }
 
-    /// Makes the state durable: a flow with [snapshots](Flow::snapshots) saves and restores the events that it holds. Keys and events must be serializable.
+    /// Makes the state durable: a flow with [snapshots](Flow::snapshots) saves and restores the events that it holds. Keys and events must
+    /// be serializable.
     pub fn durable(mut self) -> Self
     where
         K: Serialize + DeserializeOwned,

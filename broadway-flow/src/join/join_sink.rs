@@ -58,7 +58,7 @@ where
         self
     }
 
-    /// Changes the state, and sends what is joined. Results without a window are not older than `least`.
+    /// Changes the state, and sends the pairs that result. Results without a window are not older than `least`.
     #[inline]
     fn change<X>(
         &mut self,

@@ -102,7 +102,7 @@ where
         self.at.time = self.at.time.max(at.time);
         self.at.since = self.at.since.min(at.since);
         meter.call(|| step(state.get_or_insert_with(&*init), event, emitted));
-        // What is emitted may be made of any event so far.
+        // The events may be made of any event so far.
         let since = self.at.since;
         for event in self.emitted.drain(..) {
             self.next.push(event, At { since, ..at })?;
@@ -113,7 +113,7 @@ where
     fn signal(&mut self, signal: &mut Signal<'_>) -> Pushed {
         self.meter.signal(signal);
         match signal {
-            // Not older than the watermark, so that what is emitted at the end is not late.
+            // Not older than the watermark, so that the events of the end are not late.
             Signal::Watermark(to) => self.at.time = self.at.time.max(*to),
             Signal::Finish => {
                 let at = mem::replace(&mut self.at, At::NONE);

@@ -15,7 +15,7 @@ use crate::{
     source::{Counter, start_pack},
 };
 
-/// Starts what is between two segments.
+/// Starts stages between two segments.
 pub(crate) trait StartBetween: Send {
     /// Starts it behind the outputs of all workers of a segment. Returns the output for the workers of the next segment.
     fn start<'a>(

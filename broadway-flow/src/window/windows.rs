@@ -195,7 +195,7 @@ impl<T> Windows<T> {
         matches!(self.early, EarlyFiring::Never)
     }
 
-    /// Whether options are set that say when results are emitted.
+    /// Whether an option is set that decides when results are emitted.
     pub(crate) fn has_firing_options(&self) -> bool {
         let is_default = self.late == LateFiring::default() && self.after == AfterFiring::default();
         !is_default || self.empty || !self.fires_at_end_only()
