@@ -1,16 +1,15 @@
 //! Queries of NEXMark as flows. Each run compares its result with the naive one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use broadway::flow::{EventTime, Flow, Timestamp, Windowed, Windows};
-use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use crate::{
     cost::{Cost, in_turn, timed},
     nexmark::{
-        Auction, Bid, Event, HighestBid, HotItem, HotItemsByHand, NewSeller, Nexmark, Person, highest_bids,
-        hot_items, new_sellers,
+        Auction, Bid, Event, HighestBid, HotItem, HotItemsByHand, NewSeller, Nexmark, Person,
+        highest_bids, hot_items, new_sellers,
     },
     report::Line,
     support::BoxError,
@@ -64,15 +63,26 @@ type Most<T> = (u64, Vec<T>);
 
 /// Query 5: the auctions with the most bids, in sliding windows.
 async fn hot_items_flow(events: Arc<[Event]>) -> Result<Vec<HotItem>, BoxError> {
-    let bids = timed_events(&events).workers(WORKERS).filter_map(|event| event.as_bid().map(|bid| bid.auction));
+    let bids = timed_events(&events)
+        .workers(WORKERS)
+        .filter_map(|event| event.as_bid().map(|bid| bid.auction));
     let windows = Windows::sliding(millis(HOT_SIZE), millis(HOT_SLIDE));
-    let counts = bids.partition(|auction| *auction).workers(WORKERS).window(windows).count();
+    let counts = bids
+        .partition(|auction| *auction)
+        .workers(WORKERS)
+        .window(windows)
+        .count();
     let counts = counts.map(|count| (window_start(&count), count.value));
     // The counts of a window have the time of its end, so a window of one slide has those of one window.
-    let most = counts.partition(|_| ()).workers(1).window(Windows::fixed(millis(HOT_SLIDE)));
+    let most = counts
+        .partition(|_| ())
+        .workers(1)
+        .window(Windows::fixed(millis(HOT_SLIDE)));
     let most = most.reduce_merging(
         || (0, Vec::new()),
-        |most: &mut Most<(i64, u64)>, (start, (auction, bids))| keep_most(most, bids, [(start, auction)]),
+        |most: &mut Most<(i64, u64)>, (start, (auction, bids))| {
+            keep_most(most, bids, [(start, auction)])
+        },
         |most, (bids, auctions)| keep_most(most, bids, auctions),
     );
     let most = most.flat_map(|window| {
@@ -89,8 +99,13 @@ async fn hot_items_flow(events: Arc<[Event]>) -> Result<Vec<HotItem>, BoxError> 
 
 /// Query 7: the bids with the highest price, in fixed windows.
 async fn highest_bids_flow(events: Arc<[Event]>) -> Result<Vec<HighestBid>, BoxError> {
-    let bids = timed_events(&events).workers(WORKERS).filter_map(|event| event.as_bid().copied());
-    let highest = bids.partition(|_| ()).workers(1).window(Windows::fixed(millis(SIZE)));
+    let bids = timed_events(&events)
+        .workers(WORKERS)
+        .filter_map(|event| event.as_bid().copied());
+    let highest = bids
+        .partition(|_| ())
+        .workers(1)
+        .window(Windows::fixed(millis(SIZE)));
     let highest = highest.reduce_merging(
         || (0, Vec::new()),
         |most: &mut Most<Bid>, bid: Bid| keep_most(most, bid.price, [bid]),
@@ -111,12 +126,17 @@ async fn highest_bids_flow(events: Arc<[Event]>) -> Result<Vec<HighestBid>, BoxE
 
 /// Query 8: persons who registered and began an auction, in fixed windows.
 async fn new_sellers_flow(events: Arc<[Event]>) -> Result<Vec<NewSeller>, BoxError> {
-    let sides = timed_events(&events).workers(WORKERS).filter_map(|event| match event {
-        Event::Person(Person { id, name, .. }) => Some((id, Some(name))),
-        Event::Auction(Auction { seller, .. }) => Some((seller, None)),
-        Event::Bid(_) => None,
-    });
-    let sellers = sides.partition(|(person, _)| *person).workers(WORKERS).window(Windows::fixed(millis(SIZE)));
+    let sides = timed_events(&events)
+        .workers(WORKERS)
+        .filter_map(|event| match event {
+            Event::Person(Person { id, name, .. }) => Some((id, Some(name))),
+            Event::Auction(Auction { seller, .. }) => Some((seller, None)),
+            Event::Bid(_) => None,
+        });
+    let sellers = sides
+        .partition(|(person, _)| *person)
+        .workers(WORKERS)
+        .window(Windows::fixed(millis(SIZE)));
     let sellers = sellers.reduce_merging(
         || (None, false),
         |(registered, sold): &mut (Option<String>, bool), (_, name)| match name {
@@ -189,11 +209,13 @@ pub(crate) fn hot_items_query(n: u64, rounds: usize, runtime: &Runtime) -> Resul
         let (result, cost) = timed(|| {
             let mut query = HotItemsByHand::new(HOT_SIZE, HOT_SLIDE, DISORDER as i64);
             // Bids are cloned for both programs.
-            (0..events.len()).map(|n| events[n].clone()).for_each(|event| {
-                if let Event::Bid(bid) = event {
-                    query.add(&bid);
-                }
-            });
+            (0..events.len())
+                .map(|n| events[n].clone())
+                .for_each(|event| {
+                    if let Event::Bid(bid) = event {
+                        query.add(&bid);
+                    }
+                });
             Ok(query.finish())
         })?;
         check(&result, &expected)?;
@@ -206,7 +228,11 @@ pub(crate) fn hot_items_query(n: u64, rounds: usize, runtime: &Runtime) -> Resul
 }
 
 /// Query 7.
-pub(crate) fn highest_bids_query(n: u64, rounds: usize, runtime: &Runtime) -> Result<Line, BoxError> {
+pub(crate) fn highest_bids_query(
+    n: u64,
+    rounds: usize,
+    runtime: &Runtime,
+) -> Result<Line, BoxError> {
     let events = events(n);
     let expected = highest_bids(bids(&events), SIZE);
     let ours = || run(runtime, highest_bids_flow, &events, &expected);
@@ -215,7 +241,11 @@ pub(crate) fn highest_bids_query(n: u64, rounds: usize, runtime: &Runtime) -> Re
 }
 
 /// Query 8.
-pub(crate) fn new_sellers_query(n: u64, rounds: usize, runtime: &Runtime) -> Result<Line, BoxError> {
+pub(crate) fn new_sellers_query(
+    n: u64,
+    rounds: usize,
+    runtime: &Runtime,
+) -> Result<Line, BoxError> {
     let events = events(n);
     let expected = new_sellers(events.iter(), SIZE);
     let ours = || run(runtime, new_sellers_flow, &events, &expected);

@@ -64,14 +64,22 @@ impl Rounds {
 
     /// The median of a figure of the second program, if there is one.
     pub(crate) fn theirs(&self, figure: impl Fn(&Cost) -> f64) -> Option<f64> {
-        let theirs: Option<Vec<f64>> = self.0.iter().map(|(_, theirs)| theirs.as_ref().map(&figure)).collect();
+        let theirs: Option<Vec<f64>> = self
+            .0
+            .iter()
+            .map(|(_, theirs)| theirs.as_ref().map(&figure))
+            .collect();
         theirs.map(|figures| median(figures.into_iter()))
     }
 
     /// The least, the median and the most of all rounds of the second program's time over the first one's.
     pub(crate) fn ratio(&self, time: impl Fn(&Cost) -> Duration) -> Option<[f64; 3]> {
         let seconds = |cost: &Cost| time(cost).as_secs_f64();
-        let ratios = self.0.iter().map(|(ours, theirs)| theirs.as_ref().map(|theirs| seconds(theirs) / seconds(ours)));
+        let ratios = self.0.iter().map(|(ours, theirs)| {
+            theirs
+                .as_ref()
+                .map(|theirs| seconds(theirs) / seconds(ours))
+        });
         let ratios: Vec<f64> = ratios.collect::<Option<_>>()?;
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         let most = ratios.iter().copied().fold(0.0, f64::max);

@@ -21,7 +21,7 @@ mod bounds;
 mod cost;
 #[expect(dead_code, unused_imports, reason = "its tests run in `flow_inputs`")]
 mod nexmark;
-#[expect(dead_code, unused_imports, reason = "its tests run in `flow_inputs`")]
+#[expect(dead_code, reason = "its tests run in `flow_inputs`")]
 mod random;
 mod report;
 mod sliding;
@@ -88,7 +88,9 @@ const MORE: [Scenario; 2] = [
         name: "sliding_10x_sparse",
         full: 4_000_000,
         // One event of a key in each short slide.
-        measure: |n, rounds, runtime| sliding::measure("sliding_10x_sparse", (n, 10), rounds, runtime),
+        measure: |n, rounds, runtime| {
+            sliding::measure("sliding_10x_sparse", (n, 10), rounds, runtime)
+        },
     },
     Scenario {
         name: "bounds",
@@ -136,7 +138,11 @@ fn compare(options: &Options) -> Result<(), BoxError> {
         return Err(format!("unknown scenario; choose one of {}", names.join(", ")).into());
     }
     for scenario in chosen {
-        let full = if options.quick { scenario.full / 10 } else { scenario.full };
+        let full = if options.quick {
+            scenario.full / 10
+        } else {
+            scenario.full
+        };
         let n = options.messages.unwrap_or(full);
         let line = (scenario.measure)(n, options.rounds, &runtime)?;
         eprintln!("{:<18} {line}", line.scenario);

@@ -42,13 +42,18 @@ struct Reference {
     ratio_min: f64,
     ratio_max: f64,
     cpu_ratio: f64,
+    /// The ratio to reach; for a slide that becomes shorter, not to exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
     goal: Option<f64>,
 }
 
 impl Line {
     /// The figures of `n` units a round.
-    pub(crate) fn new(scenario: &'static str, (n, unit): (u64, &'static str), rounds: &Rounds) -> Self {
+    pub(crate) fn new(
+        scenario: &'static str,
+        (n, unit): (u64, &'static str),
+        rounds: &Rounds,
+    ) -> Self {
         let wall_ns = rounds.ours(|cost| wall_ns(cost, n));
         Self {
             bench: "flow",
@@ -79,7 +84,12 @@ impl Line {
     }
 
     /// Adds the second program of the rounds, and the ratio to reach.
-    pub(crate) fn reference(mut self, name: &'static str, rounds: &Rounds, goal: Option<f64>) -> Self {
+    pub(crate) fn reference(
+        mut self,
+        name: &'static str,
+        rounds: &Rounds,
+        goal: Option<f64>,
+    ) -> Self {
         let n = self.n;
         let wall = rounds.theirs(|cost| wall_ns(cost, n));
         let cpu = rounds.theirs(|cost| cpu_ns(cost, n));
@@ -127,15 +137,38 @@ fn load() -> Option<f64> {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, per_s, wall_ns, cpu_ns, .. } = self;
-        write!(f, "{:.2} M {unit}/s, {wall_ns:.1} ns wall, {cpu_ns:.1} ns CPU", per_s / 1e6)?;
+        let Self {
+            unit,
+            per_s,
+            wall_ns,
+            cpu_ns,
+            ..
+        } = self;
+        write!(
+            f,
+            "{:.2} M {unit}/s, {wall_ns:.1} ns wall, {cpu_ns:.1} ns CPU",
+            per_s / 1e6
+        )?;
         if let Some(mb_per_s) = self.mb_per_s {
             write!(f, ", {mb_per_s:.0} MB/s")?;
         }
         if let Some(other) = &self.reference {
-            let Reference { reference, reference_wall_ns, reference_cpu_ns, .. } = other;
-            write!(f, "; {reference} {reference_wall_ns:.1} ns wall, {reference_cpu_ns:.1} ns CPU; ratio {:.2}", other.ratio)?;
-            write!(f, " ({:.2}–{:.2}), CPU {:.2}", other.ratio_min, other.ratio_max, other.cpu_ratio)?;
+            let Reference {
+                reference,
+                reference_wall_ns,
+                reference_cpu_ns,
+                ..
+            } = other;
+            write!(
+                f,
+                "; {reference} {reference_wall_ns:.1} ns wall, {reference_cpu_ns:.1} ns CPU; ratio {:.2}",
+                other.ratio
+            )?;
+            write!(
+                f,
+                " ({:.2}–{:.2}), CPU {:.2}",
+                other.ratio_min, other.ratio_max, other.cpu_ratio
+            )?;
             if let Some(goal) = other.goal {
                 write!(f, ", goal {goal:.2}")?;
             }

@@ -41,9 +41,13 @@ fn readings(n: u64, per_milli: u64) -> impl Iterator<Item = Reading> + Send + 's
 async fn flow(n: u64, per_milli: u64, slide: i64) -> Result<(u64, u64), RunFlowError> {
     let millis = |n: i64| Duration::from_millis(n.unsigned_abs());
     let times = EventTime::new(|reading: &Reading| Timestamp::from_millis(reading.at));
-    let readings = Flow::from_iter(readings(n, per_milli)).event_time(times).workers(WORKERS);
+    let readings = Flow::from_iter(readings(n, per_milli))
+        .event_time(times)
+        .workers(WORKERS);
     let windows = readings.partition(|reading| reading.key).workers(WORKERS);
-    let counts = windows.window(Windows::sliding(millis(SIZE), millis(slide))).count();
+    let counts = windows
+        .window(Windows::sliding(millis(SIZE), millis(slide)))
+        .count();
     let sums = counts.reduce(
         || (0, 0),
         |(windows, events): &mut (u64, u64), count| {
@@ -52,7 +56,9 @@ async fn flow(n: u64, per_milli: u64, slide: i64) -> Result<(u64, u64), RunFlowE
         },
     );
     let sums = sums.collect().await?;
-    Ok(sums.into_iter().fold((0, 0), |(windows, events), sum| (windows + sum.0, events + sum.1)))
+    Ok(sums.into_iter().fold((0, 0), |(windows, events), sum| {
+        (windows + sum.0, events + sum.1)
+    }))
 }
 
 fn run(runtime: &Runtime, n: u64, per_milli: u64, slide: i64) -> Result<Cost, BoxError> {
@@ -61,7 +67,10 @@ fn run(runtime: &Runtime, n: u64, per_milli: u64, slide: i64) -> Result<Cost, Bo
     // Each event is in as many windows as slides fit in one.
     let expected = n * (SIZE / slide).unsigned_abs();
     if events != expected {
-        return Err(format!("sliding: {windows} windows with {events} events in all, not {expected}").into());
+        return Err(format!(
+            "sliding: {windows} windows with {events} events in all, not {expected}"
+        )
+        .into());
     }
     Ok(cost)
 }

@@ -55,12 +55,19 @@ impl Input {
         if counts.len() == self.expected.len() && counts.iter().all(is_right) {
             return Ok(());
         }
-        Err(format!("word_count: wrong counts, of {} words instead of {}", counts.len(), self.expected.len()).into())
+        Err(format!(
+            "word_count: wrong counts, of {} words instead of {}",
+            counts.len(),
+            self.expected.len()
+        )
+        .into())
     }
 
     fn ours(&self, runtime: &Runtime) -> Result<Cost, BoxError> {
         let (counts, cost) = timed(|| {
-            let words = Lines::files([&self.path]).workers(WORKERS).split(str::split_ascii_whitespace);
+            let words = Lines::files([&self.path])
+                .workers(WORKERS)
+                .split(str::split_ascii_whitespace);
             let counts = words.count().workers(WORKERS);
             Ok(runtime.block_on(counts.collect())?)
         })?;
@@ -81,5 +88,7 @@ pub(crate) fn measure(bytes: u64, rounds: usize, runtime: &Runtime) -> Result<Li
     let input = Input::new(bytes)?;
     let rounds = in_turn(rounds, &|| input.ours(runtime), Some(&|| input.by_hand()))?;
     let line = Line::new("word_count", (input.words(), "words"), &rounds);
-    Ok(line.bytes(input.bytes).reference("two_threads", &rounds, Some(GOAL)))
+    Ok(line
+        .bytes(input.bytes)
+        .reference("two_threads", &rounds, Some(GOAL)))
 }

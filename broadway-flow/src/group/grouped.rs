@@ -27,7 +27,7 @@ use crate::{
 /// aggregates the events that it has.
 ///
 /// An aggregate whose states [merge](Aggregate::merge) is computed in part before events cross the partition, if results are only wanted at the end of windows.
-/// Each worker then holds at most 262,144 states before the partition. Keys that seldom repeat are not computed in part: it would not pay.
+/// Each worker then holds at most 262,144 states before the partition.
 #[must_use = "a flow does nothing until it is run"]
 pub struct Grouped<K, T, C: Chain<Out = (K, T)>, S, D = Volatile> {
     flow: Flow<(K, T), C>,

@@ -111,26 +111,3 @@ async fn the_count_of_a_whole_flow_is_complete() {
     let expected: Vec<_> = (0..7).map(|key| (key, (0..100_000).filter(|n| n % 7 == key).count() as u64)).collect();
     assert_eq!(counts, expected);
 }
-
-#[tokio::test]
-async fn keys_that_seldom_repeat_are_counted_as_others_are() {
-    const KEYS: i64 = 100_000;
-    // Ten windows, in each of which every key has one event, or all events have one key.
-    let events = (0..10 * KEYS).map(|n| (n / KEYS, if n / KEYS < 8 { n % KEYS } else { -1 }));
-    let times = EventTime::new(|(second, _): &(i64, i64)| Timestamp::from_millis(second * 1_000));
-    let flow = Flow::from_iter(events).event_time(times).workers(2).partition(|event| event.1);
-    let counts = flow.workers(2).window(Windows::sliding(s(2), s(1))).count().collect().await.unwrap();
-    let of_key = |key| {
-        let counts = counts.iter().filter(|count| count.value.0 == key);
-        let mut counts: Vec<_> = counts.map(|count| (count.start().unwrap().as_millis(), count.value.1)).collect();
-        counts.sort_unstable();
-        counts
-    };
-    for key in [0, 1, 54_321, KEYS - 1] {
-        let expected: Vec<_> = (-1..8).map(|start| (start * 1_000, if start == -1 || start == 7 { 1 } else { 2 })).collect();
-        assert_eq!(of_key(key), expected, "{key}");
-    }
-    let all = KEYS as u64;
-    assert_eq!(of_key(-1), [(7_000, all), (8_000, 2 * all), (9_000, all)]);
-    assert_eq!(counts.len(), 9 * KEYS as usize + 3);
-}
