@@ -60,6 +60,7 @@
 //! |---|---|
 //! | `kafka`, `pubsub`, `rabbitmq`, `sqs` | the sources and publishers of a broker, each behind the feature of its name |
 //! | `queue` | a durable queue in a folder, inside the process (feature `queue`) |
+//! | `flow` | parallel dataflow: map, partition, aggregate in windows, join (feature `flow`) |
 //! | [`source`] | sources from iterators and streams, sources chosen at run time, and the traits for a source of your own |
 //! | [`publisher`] | what publishers share, and publishers chosen at run time |
 //! | [`layer`] | handlers around a handler: timeouts, a circuit breaker, quotas per key, deduplication |
@@ -82,6 +83,7 @@
 //! |---|---|---|
 //! | `tracing` | yes | `telemetry::TracingObserver`, which logs failures, restarts, start and end through the `tracing` crate |
 //! | `metrics` | no | `telemetry::MetricsObserver`, which records metrics through the `metrics` facade |
+//! | `flow` | no | `flow::Flow` and `flow::Lines`, parallel dataflow over stages |
 //! | `kafka` | no | `kafka::Kafka`, a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
 //! | `pubsub` | no | `pubsub::PubSub`, a source that reads Google Cloud Pub/Sub; needs a C compiler |
 //! | `queue` | no | `queue::Queue`, a source that reads a durable queue in a folder, without a broker |
@@ -179,6 +181,9 @@ pub use broadway_core::portable;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub use broadway_core::testing;
+#[cfg(feature = "flow")]
+#[cfg_attr(docsrs, doc(cfg(feature = "flow")))]
+pub use broadway_flow as flow;
 #[cfg(feature = "kafka")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kafka")))]
 pub use broadway_kafka as kafka;

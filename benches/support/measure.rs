@@ -157,7 +157,12 @@ pub(crate) fn run(
     Ok(Cost { cpu, wall })
 }
 
-fn cpu_time() -> Result<Duration, BoxError> {
+/// The user and system time of this process so far.
+///
+/// # Errors
+///
+/// Fails if the system does not report it.
+pub(crate) fn cpu_time() -> Result<Duration, BoxError> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     Ok(duration(usage.user_time())? + duration(usage.system_time())?)
 }

@@ -86,7 +86,8 @@ pub(crate) fn answer(request: &MemoryRequest, scenarios: &[Scenario]) -> Result<
     Ok(())
 }
 
-fn peak_rss_kib() -> Option<u64> {
+/// The peak of resident memory of this process, where there is a `/proc`.
+pub(crate) fn peak_rss_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

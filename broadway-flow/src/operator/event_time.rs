@@ -170,9 +170,8 @@ impl<T: Send + 'static, S: Sink<T>> Sink<T> for EventTimeSink<T, S> {
         match signal {
             Signal::Flush => {
                 self.is_new_packet = true;
-                // Behind the events of the packet.
-                self.next.signal(signal)?;
-                return self.advance();
+                // In one packet with the events, and behind them.
+                self.advance()?;
             }
             Signal::Tick(_) => self.advance()?,
             Signal::TickPeriod(period) => {

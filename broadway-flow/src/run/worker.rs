@@ -158,7 +158,12 @@ impl Worker {
             let advanced = self.watermarks.active(input);
             self.watermark(advanced)?;
             self.entry.events(events)?;
-            // Also if more packets are there: watermarks go on behind each.
+            // Also if more packets are there: watermarks go on behind each. With a watermark, the events go on in one packet.
+            if let Some(Control::Watermark(to)) = packet.control {
+                let advanced = self.watermarks.advance(input, to);
+                self.watermark(advanced)?;
+                return self.flush();
+            }
             self.flush()?;
         }
         match packet.control {

@@ -19,6 +19,8 @@ pub(crate) struct OutboxSink<T, R> {
     route: R,
     targets: usize,
     open: Vec<Events<T>>,
+    /// The events of the last packet to each worker: as many are expected in the next one.
+    expected: Vec<usize>,
     outbox: Outbox,
 }
 
@@ -28,35 +30,56 @@ impl<T: Send + 'static, R: Route<T>> OutboxSink<T, R> {
             route,
             targets: seat.targets,
             open: (0..seat.targets).map(|_| Events::new()).collect(),
+            expected: vec![0; seat.targets],
             outbox: seat.outbox.clone(),
         }
     }
 
-    fn send(&mut self, to: usize) {
+    /// Sends the events of a worker, and a signal behind them.
+    fn send(&mut self, to: usize, control: Option<Control>) {
         let events = std::mem::replace(&mut self.open[to], Events::new());
-        self.outbox.send(Packet::of(to, events));
+        self.expected[to] = events.events.len();
+        let packet = Packet::of(to, events);
+        self.outbox.send(Packet { control, ..packet });
         self.route.packet_complete(self.targets);
     }
 
     fn flush(&mut self) {
         for to in 0..self.targets {
             if !self.open[to].events.is_empty() {
-                self.send(to);
+                self.send(to, None);
             }
         }
     }
 
     fn broadcast(&mut self, control: Control) {
-        self.flush();
         for to in 0..self.targets {
-            self.outbox.send(Packet::control(to, control));
+            if self.open[to].events.is_empty() {
+                self.outbox.send(Packet::control(to, control));
+            } else {
+                self.send(to, Some(control));
+            }
+        }
+    }
+
+    /// Makes room for a packet.
+    #[cold]
+    fn reserve(&mut self, to: usize, has_time: bool) {
+        let (open, expected) = (&mut self.open[to], self.expected[to]);
+        open.events.reserve(expected);
+        if has_time {
+            open.times.reserve(expected);
         }
     }
 }
 
 impl<T: Send + 'static, R: Route<T>> Sink<T> for OutboxSink<T, R> {
+    #[inline]
     fn push(&mut self, event: T, at: At) -> Pushed {
         let to = self.route.route(&event, self.targets);
+        if self.open[to].events.capacity() == 0 {
+            self.reserve(to, at.time != Timestamp::MIN);
+        }
         let open = &mut self.open[to];
         if at.time != Timestamp::MIN && open.times.is_empty() {
             // Events before the first one with a time have none.
@@ -68,7 +91,7 @@ impl<T: Send + 'static, R: Route<T>> Sink<T> for OutboxSink<T, R> {
         open.since = open.since.min(at.since);
         open.events.push(event);
         if open.events.len() >= PACKET_EVENTS_MAX {
-            self.send(to);
+            self.send(to, None);
         }
         Ok(())
     }

@@ -95,7 +95,8 @@ const FILL_TIME: Duration = Duration::from_millis(5);
 /// Takes the items of a packet. Returns whether the iterator has ended.
 fn fill<T>(items: &mut impl Iterator<Item = T>) -> (Vec<T>, bool) {
     let began = Instant::now();
-    let mut packet = Vec::new();
+    let (least, _) = items.size_hint();
+    let mut packet = Vec::with_capacity(least.min(PACKET_EVENTS_MAX));
     // The clock is read after 1, 2, 4, … items, so that a slow iterator is noticed early and a fast one pays nothing.
     let mut next_look = 1;
     while packet.len() < PACKET_EVENTS_MAX {

@@ -6,14 +6,14 @@ use broadway_core::BoxError;
 
 use super::{
     chain::{EachLine, TextChain, TextOperation, TextThen},
-    count::{CountSink, TextCrossing},
+    count::{CountSink, OfTexts, TextCrossing},
     map::{TextFilterMap, TextFlatMap, TextMap, TextTryMap},
     operations::{Split, TextFilter, TextInspect, TextSplit},
 };
 use crate::{
     Flow, Windows,
     aggregate::Count,
-    group::{CombineSink, KeyRoute, LateOutput, OfKeys, STATES_MAX, Volatile, WindowSink, behind},
+    group::{CombineSink, KeyRoute, LateOutput, STATES_MAX, Volatile, WindowSink, behind},
     graph::{Input, OpenSegment, Segment, SegmentPlan},
     machine::windows::{Combiner, WindowState},
     plan::Plan,
@@ -176,7 +176,7 @@ impl<C: TextChain> Lines<C> {
         let mut open = behind::<TextCrossing>(segment, None, Vec::new()).with(move |seat, next| {
             let state = WindowState::new(&windows, Count, None);
             let info = Arc::clone(&counts);
-            WindowSink::<_, _, _, OfKeys, Volatile>::new(state, LateOutput::none(), info, seat, next)
+            WindowSink::<_, _, _, OfTexts, Volatile>::new(state, LateOutput::none(), info, seat, next)
         });
         open.plan.operators.push(info);
         Flow::at(open, options)

@@ -2,7 +2,7 @@
 
 use std::{hash::Hash, marker::PhantomData};
 
-use super::{frame::Frame, grid::Grid, key::LookupKey, panes::Panes, part::Part};
+use super::{frame::Frame, grid::Grid, key::LookupKey, panes::Panes, part::Part, recent::RecentPane};
 use crate::{Aggregate, At, Timestamp, Windows, epoch::Epoch, window::WindowKind};
 
 /// States by pane and key, for windows that fire only at their end. It knows no watermark: a state that is too late is refused where it is
@@ -13,6 +13,7 @@ pub(crate) struct Combiner<T, K, A: Aggregate<T>> {
     states_max: usize,
     n: usize,
     panes: Panes<K, Part<A::State>>,
+    recent: RecentPane,
     events: PhantomData<fn(T)>,
 }
 
@@ -33,21 +34,24 @@ impl<T, K: Hash + Eq, A: Aggregate<T>> Combiner<T, K, A> {
             states_max,
             n: 0,
             panes: Panes::default(),
+            recent: RecentPane::default(),
             events: PhantomData,
         }
     }
 
     /// Adds an event. Returns whether the combiner is full, and must be drained.
     pub(crate) fn add<L: LookupKey<K>>(&mut self, key: L, event: T, at: At) -> bool {
-        let Some(pane) = self.frame.pane_of(at.time) else {
-            return false;
-        };
         let Self {
+            frame,
+            recent,
             aggregate,
             n,
             panes,
             ..
         } = self;
+        let Some(pane) = recent.of(at.time, |time| frame.place(time)) else {
+            return false;
+        };
         let (_, part) = panes.table(pane).entry(key, || {
             *n += 1;
             Part::empty(aggregate)

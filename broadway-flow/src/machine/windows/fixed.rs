@@ -8,6 +8,7 @@ use super::{
     frame::Frame,
     key::{LookupKey, Owned},
     panes::Panes,
+    recent::RecentPane,
     rules::Rules,
     saved::{Content, Filled},
 };
@@ -19,6 +20,7 @@ pub(super) struct Fixed<T, K, A: Aggregate<T>> {
     lateness: i64,
     rules: Rules<T, A>,
     panes: Panes<K, Cell<T, A::State>>,
+    recent: RecentPane,
     /// All windows below have ended.
     ended: i128,
     /// All windows below are closed.
@@ -42,6 +44,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Fixed<T, K, A> {
             lateness: windows.lateness,
             rules: Rules::new(windows, aggregate),
             panes: Panes::default(),
+            recent: RecentPane::default(),
             ended,
             closed,
             empty_key: empty_key.filter(|_| windows.empty),
@@ -60,10 +63,15 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Fixed<T, K, A> {
         at: At,
         emit: &mut impl FnMut(Fired<K, A::Output>),
     ) -> Result<(), T> {
-        let Some(pane) = self.frame.pane_of(at.time) else {
+        let Self {
+            frame,
+            rules,
+            recent,
+            ..
+        } = self;
+        let Some(pane) = recent.of(at.time, |time| frame.place(time)) else {
             return Ok(());
         };
-        let Self { frame, rules, .. } = self;
         if i128::from(pane) < self.closed {
             return Err(event);
         }

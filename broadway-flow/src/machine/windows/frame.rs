@@ -1,6 +1,6 @@
 //! [`Frame`]: how windows that share no state are numbered.
 
-use super::grid::Grid;
+use super::{grid::Grid, recent::Placed};
 use crate::{Timestamp, Window};
 
 /// Windows that do not overlap, with a number for each.
@@ -26,6 +26,15 @@ impl Frame {
             Self::Global => Some(0),
             Self::Time(grid) => grid.pane_of(time),
             Self::Periodic { current, .. } => Some(*current),
+        }
+    }
+
+    /// Returns the window of an event, and times of which all belong to it; `None` between two windows.
+    pub(super) fn place(&self, time: Timestamp) -> Option<Placed> {
+        match self {
+            Self::Time(grid) => grid.place(time),
+            // Global windows have all times, and periods none that stay.
+            Self::Global | Self::Periodic { .. } => Some((self.pane_of(time)?, [time, time])),
         }
     }
 

@@ -1,5 +1,6 @@
 //! [`Grid`]: which time windows an event belongs to, at any time, the ends of time included.
 
+use super::recent::Placed;
 use crate::{Timestamp, Window};
 
 /// Windows of `size` every `slide`, made of panes. Windows that overlap share panes as long as the greatest common divisor of both; others
@@ -49,6 +50,16 @@ impl Grid {
         // Only windows with gaps have a size below the distance of panes.
         let gap = self.size < self.step && distance.rem_euclid(self.step) >= self.size;
         (!gap).then_some(pane)
+    }
+
+    /// Returns the pane of an event, and the times of the pane; `None` between two windows.
+    pub(super) fn place(&self, time: Timestamp) -> Option<Placed> {
+        let pane = self.pane_of(time)?;
+        Some((pane, [self.pane_start(pane), self.pane_end(pane)]))
+    }
+
+    fn pane_start(&self, pane: i64) -> Timestamp {
+        clamp(i128::from(self.phase) + i128::from(pane) * i128::from(self.step))
     }
 
     /// Returns the end of the last millisecond of a pane.

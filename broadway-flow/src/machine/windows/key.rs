@@ -2,6 +2,8 @@
 
 use std::hash::Hash;
 
+use smol_str::SmolStr;
+
 /// A key that may be borrowed: a word is copied only when it is first seen. Its hash equals the hash of the key it stands for.
 pub(crate) trait LookupKey<K>: Hash {
     /// Whether this is `key`.
@@ -32,23 +34,15 @@ impl<K: Hash + Eq> LookupKey<K> for Owned<K> {
     }
 }
 
-impl LookupKey<Box<str>> for Borrowed<'_> {
-    fn is(&self, key: &Box<str>) -> bool {
-        *self.0 == **key
+/// A short word lies in the entry of its table, so that a comparison reads no memory elsewhere.
+impl LookupKey<SmolStr> for Borrowed<'_> {
+    #[inline]
+    fn is(&self, key: &SmolStr) -> bool {
+        self.0 == key.as_str()
     }
 
-    fn into_key(self) -> Box<str> {
-        self.0.into()
-    }
-}
-
-impl LookupKey<String> for Borrowed<'_> {
-    fn is(&self, key: &String) -> bool {
-        self.0 == key
-    }
-
-    fn into_key(self) -> String {
-        self.0.to_owned()
+    fn into_key(self) -> SmolStr {
+        SmolStr::new(self.0)
     }
 }
 

@@ -13,6 +13,7 @@ mod late;
 mod panes;
 mod part;
 mod queue;
+mod recent;
 mod rules;
 mod saved;
 mod session;

@@ -12,6 +12,7 @@ use super::{
     panes::Panes,
     part::Part,
     queue::Queue,
+    recent::RecentPane,
     table::Table,
 };
 use crate::{AfterFiring, Aggregate, At, Firing, LateFiring, Timestamp, Windows, epoch::Epoch};
@@ -29,6 +30,7 @@ pub(super) struct Sliding<T, K, A: Aggregate<T>> {
     keeps_panes: bool,
     aggregate: A,
     panes: Panes<K, Part<A::State>>,
+    recent: RecentPane,
     queues: Table<K, Queue<A::State>>,
     late: Late<K, A::State>,
     /// All windows below have ended.
@@ -53,6 +55,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
             keeps_panes: Self::keeps_panes(windows),
             aggregate,
             panes: Panes::default(),
+            recent: RecentPane::default(),
             queues: Table::default(),
             late: Late::default(),
             ended,
@@ -79,10 +82,15 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
         at: At,
         emit: &mut impl FnMut(Fired<K, A::Output>),
     ) -> Result<(), T> {
-        let Some(pane) = self.grid.pane_of(at.time) else {
+        let Self {
+            aggregate,
+            grid,
+            recent,
+            ..
+        } = self;
+        let Some(pane) = recent.of(at.time, |time| grid.place(time)) else {
             return Ok(());
         };
-        let Self { aggregate, .. } = self;
         if i128::from(pane) >= self.sealed {
             let table = self.panes.table(pane);
             let (_, part) = table.entry(key, || Part::empty(aggregate));
@@ -305,6 +313,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
         } = self;
         let merge = |state: &mut A::State, other| aggregate.merge(state, other);
         let (next, _) = grid.panes_of(window + 1);
+        let fired = grid.window(window);
         self.queues.retain(|key, queue| {
             if window < queue.fired_below {
                 return true;
@@ -317,7 +326,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
             if let Some(part) = total {
                 emit(Fired {
                     key: key.clone(),
-                    window: grid.window(window),
+                    window: fired,
                     firing: Firing::OnTime,
                     value: aggregate.into_result(part.state),
                     since: part.since,

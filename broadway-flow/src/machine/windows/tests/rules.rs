@@ -1,5 +1,7 @@
 //! The rules of triggers, of windows without times, of checks, and of saved state.
 
+use smol_str::SmolStr;
+
 use super::{
     super::{Borrowed, Fired, LookupKey, Owned, WindowState, check},
     collect::Collect,
@@ -178,12 +180,13 @@ fn overlapping_windows_need_an_aggregate_that_merges() {
 
 #[test]
 fn a_borrowed_word_finds_its_key() {
-    assert!(Borrowed("a").is(&"a".to_owned()));
-    assert!(!LookupKey::<Box<str>>::is(&Borrowed("a"), &"b".into()));
-    let mut machine: WindowState<i64, Box<str>, Collect<false>> =
+    let long = "a word that is too long for an entry of a table";
+    assert!(Borrowed(long).is(&long.into()));
+    assert!(!Borrowed("a").is(&"b".into()));
+    let mut machine: WindowState<i64, SmolStr, Collect<false>> =
         WindowState::new(&Windows::global(), Collect, None);
     let mut fired = Vec::new();
-    let mut emit = |one: Fired<Box<str>, Vec<i64>>| fired.push(one.value);
+    let mut emit = |one: Fired<SmolStr, Vec<i64>>| fired.push(one.value);
     assert_eq!(machine.add(Borrowed("a"), 1, At::NONE, &mut emit), Ok(()));
     assert_eq!(
         machine.add(Owned("a".into()), 2, At::NONE, &mut emit),

@@ -1,12 +1,14 @@
 //! [`Script`]: a machine whose results read as text, for tests of single rules.
 
+use smol_str::SmolStr;
+
 use super::{
     super::{Borrowed, Fired, WindowState},
     collect::Collect,
 };
 use crate::{At, Timestamp, Window, Windows, epoch::Epoch};
 
-type State = WindowState<i64, String, Collect<true>>;
+type State = WindowState<i64, SmolStr, Collect<true>>;
 
 pub(super) struct Script {
     pub(super) machine: State,
@@ -16,7 +18,7 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new(windows: &Windows<i64>) -> Self {
         Self {
-            machine: State::new(windows, Collect, Some("none".to_owned())),
+            machine: State::new(windows, Collect, Some("none".into())),
             fired: Vec::new(),
         }
     }
@@ -76,7 +78,7 @@ impl Script {
     }
 }
 
-fn text(fired: &Fired<String, Vec<i64>>) -> String {
+fn text(fired: &Fired<SmolStr, Vec<i64>>) -> String {
     let window = match fired.window {
         Window::Global => "all".to_owned(),
         Window::Number(n) => format!("#{n}"),
