@@ -1,6 +1,8 @@
 //! Snapshots: the state of a flow, with the positions of its source that it belongs to.
 
 mod folder;
+#[cfg(feature = "queue")]
+mod queue;
 mod snapshot;
 mod store;
 

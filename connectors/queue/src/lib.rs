@@ -47,6 +47,7 @@ mod publisher;
 mod record;
 mod router;
 mod source;
+mod states;
 mod storage;
 mod store;
 #[cfg(any(test, feature = "testing"))]
@@ -65,5 +66,6 @@ pub use options::{AckOptions, OnCorrupt, OnFailure, OnSuccess, Order, StartOffse
 pub use publisher::{QueuePublisher, QueuePublisherBuilder};
 pub use record::QueueRecord;
 pub use source::QueueProducer;
+pub use states::QueueStates;
 pub use storage::StorageKind;
 pub use topic::TopicOptions;
