@@ -235,8 +235,8 @@ pub trait Acknowledger: Send + Sync + 'static {
         0
     }
 
-    /// Returns whether the source stores [progress notes](Self::set_progress) and reads them again, so that a program which depends on them can
-    /// refuse other sources. Defaults to `false`.
+    /// Returns whether the source stores [progress notes](Self::set_progress) and reads them again, so that a program which depends on
+    /// them can refuse other sources. Defaults to `false`.
     fn keeps_progress(&self) -> bool {
         false
     }

@@ -104,7 +104,7 @@ impl Acknowledger for KafkaAcknowledger {
         is_behind || now().saturating_duration_since(drain_began) >= CATCH_UP
     }
 
-    /// In the metadata of the partition's commit. `false` with [`Kafka::ignore_commits`](crate::Kafka::ignore_commits), which also ignores the notes.
+    /// In the metadata of the commit. `false` with [`ignore_commits`](crate::Kafka::ignore_commits): such a member does not read the notes.
     fn keeps_progress(&self) -> bool {
         self.shared.reads_commits
     }

@@ -101,7 +101,7 @@ impl Committer {
         }
         // The list has the order of `pending`: both were filled together.
         for (element, pending) in list.elements().iter_mut().zip(&self.pending) {
-            // After the offset was taken: the progress is that of the offset, or newer.
+            // After the offset was taken: the progress is as new as the offset, or newer.
             if let Some(text) = pending.partition.metadata().text() {
                 element.set_metadata(text);
             }

@@ -1,5 +1,5 @@
-//! [`CommitMarker`]: how many partitions the topic had when the group first read it, and when that was. It distinguishes a partition that was
-//! added later from one that existed then and has no commit yet.
+//! [`CommitMarker`]: how many partitions the topic had when the group first read it, and when that was. It distinguishes a partition that
+//! was added later from one that existed then and has no commit yet.
 
 /// Written into the [metadata](super::CommitMetadata) of commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

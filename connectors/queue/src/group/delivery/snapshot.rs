@@ -79,7 +79,7 @@ impl Snapshot {
             varint::put(&mut out, waiting.due);
             last = waiting.offset;
         }
-        // Left out if there is none, so that the bytes are those of releases before there were notes, which pass over a note.
+        // Without a note the bytes are as before there were notes. Releases before that pass over a note.
         if let Some(progress) = self.progress {
             varint::put_signed(&mut out, progress);
         }
