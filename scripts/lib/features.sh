@@ -17,7 +17,7 @@ features() {
 
 # The features of the whole workspace, without RocksDB.
 workspace_features() {
-  features Cargo.toml broadway-core/Cargo.toml connectors/*/Cargo.toml benches/Cargo.toml examples/Cargo.toml \
+  features Cargo.toml broadway-core/Cargo.toml broadway-flow/Cargo.toml connectors/*/Cargo.toml benches/Cargo.toml examples/Cargo.toml \
     tests/Cargo.toml tools/*/Cargo.toml
 }
 

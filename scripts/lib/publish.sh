@@ -2,7 +2,7 @@
 # The published packages: checks them as packed, and with the lower bounds of their dependencies. Needs lib/features.sh.
 
 # In the order of publication: each after its dependencies.
-readonly PACKAGES=(broadway-core broadway-kafka broadway-rabbitmq broadway-sqs broadway-pubsub broadway-queue broadway-rs)
+readonly PACKAGES=(broadway-core broadway-kafka broadway-rabbitmq broadway-sqs broadway-pubsub broadway-queue broadway-flow broadway-rs)
 
 # Packs each package and builds it from the archive; needs no commit.
 packages_pack() {
@@ -51,7 +51,7 @@ packages_minimal() {
     CARGO_TARGET_DIR=$(packages_target)
     cd "$folder"
     RUSTC_BOOTSTRAP=1 cargo generate-lockfile -Z direct-minimal-versions
-    cargo check --locked --features "$(features Cargo.toml broadway-core/Cargo.toml connectors/*/Cargo.toml)" "${options[@]}"
+    cargo check --locked --features "$(features Cargo.toml broadway-core/Cargo.toml broadway-flow/Cargo.toml connectors/*/Cargo.toml)" "${options[@]}"
   )
 }
 
