@@ -1,6 +1,6 @@
 //! The tests of the inputs and references of the benchmark `flow`.
 
-#![expect(dead_code, reason = "the benchmark needs more of them")]
+#![expect(unused_imports, reason = "the benchmark uses what the tests do not")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod nexmark;

@@ -1,6 +1,8 @@
 //! [`OutboxSink`]: the last operator before a boundary. Collects events into packets for the workers behind it.
 
-use super::{Control, Events, Outbox, Packet, Pushed, Seat, Signal, Sink, packet::PACKET_EVENTS_MAX};
+use super::{
+    Control, Events, Outbox, Packet, Pushed, Seat, Signal, Sink, packet::PACKET_EVENTS_MAX,
+};
 use crate::{At, Timestamp};
 
 /// Chooses the worker of each event.
@@ -104,5 +106,49 @@ impl<T: Send + 'static, R: Route<T>> Sink<T> for OutboxSink<T, R> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{epoch::Epoch, run::FlowState};
+
+    /// Sends even numbers to the first worker, and odd ones to the second.
+    struct ByParity;
+
+    impl Route<u64> for ByParity {
+        fn route(&mut self, event: &u64, _targets: usize) -> usize {
+            usize::from(event % 2 == 1)
+        }
+    }
+
+    #[test]
+    fn a_watermark_goes_in_one_packet_with_the_events_before_it() {
+        let seat = Seat {
+            worker: 0,
+            workers: 1,
+            targets: 2,
+            outbox: Outbox::default(),
+            state: Arc::new(FlowState::new("flow".into())),
+        };
+        let mut sink = OutboxSink::new(ByParity, &seat);
+        let to = Timestamp::from_millis(7);
+        let at = At {
+            time: to,
+            since: Epoch::NONE,
+        };
+        sink.push(1, at).unwrap();
+        sink.push(3, at).unwrap();
+        sink.signal(&mut Signal::Watermark(to)).unwrap();
+        let packets = seat.outbox.take();
+        let sent: Vec<_> = packets
+            .iter()
+            .map(|packet| (packet.to, packet.events.is_some(), packet.control))
+            .collect();
+        let control = Some(Control::Watermark(to));
+        assert_eq!(sent, [(0, false, control), (1, true, control)]);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{hash::Hash, marker::PhantomData};
 
-use super::{frame::Frame, grid::Grid, key::LookupKey, panes::Panes, part::Part, recent::RecentPane};
+use super::{
+    frame::Frame, grid::Grid, key::LookupKey, panes::Panes, part::Part, recent::RecentPane,
+};
 use crate::{Aggregate, At, Timestamp, Windows, epoch::Epoch, window::WindowKind};
 
 /// States by pane and key, for windows that fire only at their end. It knows no watermark: a state that is too late is refused where it is
