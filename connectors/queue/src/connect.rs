@@ -175,6 +175,8 @@ impl Drop for StoreHandle {
             _ => false,
         };
         if !is_last {
+            // Under the lock: the last handle must hold the last reference, or the folder would still be open after it is dropped.
+            self.store = None;
             return;
         }
         // A caller that opens the folder meanwhile waits until it is closed.
@@ -183,5 +185,34 @@ impl Drop for StoreHandle {
         drop((entry, self.store.take()));
         lock().get_or_insert_default().remove(&self.path);
         CHANGED.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    /// A handle that is dropped beside the last one must not keep the folder open.
+    #[test]
+    fn a_folder_opens_again_as_soon_as_its_handles_are_dropped_by_several_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = QueueFolder::new(folder.path());
+        for round in 0..20 {
+            let handles: Vec<_> = (0..4).map(|_| open_blocking(&options).unwrap()).collect();
+            let barrier = Barrier::new(handles.len());
+            thread::scope(|scope| {
+                for handle in handles {
+                    let barrier = &barrier;
+                    scope.spawn(move || {
+                        barrier.wait();
+                        drop(handle);
+                    });
+                }
+            });
+            let again = open_blocking(&options);
+            assert!(again.is_ok(), "round {round}: {:?}", again.err());
+        }
     }
 }

@@ -3,6 +3,9 @@
 //! The broker closes a channel over a message that it does not accept, and does not report which one. Then the messages without an answer
 //! are sent again, each alone on a channel. The one over which the broker closes that channel too is refused, and the rest of the call
 //! goes on. So a message is sent at most twice: once with others, and once alone.
+//!
+//! A frame that arrives on a channel that the broker has closed ends the whole connection. Which happens first is a race, so such an end is
+//! treated as the closing of the channel, on a new connection: then a message is sent once more.
 
 use std::{
     collections::VecDeque,
@@ -30,6 +33,9 @@ use super::{
     confirms::{ChannelEnd, Confirms},
     convert::AmqpMessage,
 };
+
+/// How often a message is sent alone. Again only if the connection was closed over frames of other messages.
+const ALONE_MAX: usize = 3;
 
 /// As good as no limit, and within what a clock can express.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
@@ -62,12 +68,29 @@ async fn send_all(
     while *next < messages.len() {
         let suspects = send_range(shared, messages, *next..messages.len(), confirms, next).await?;
         for at in suspects {
-            // Waits for the answer before it sends the next: a channel that the broker closes now is closed over this message.
-            let mut after = at;
-            send_range(shared, messages, at..at + 1, confirms, &mut after).await?;
+            send_alone(shared, messages, at, confirms).await?;
         }
     }
     Ok(())
+}
+
+/// Sends a message, and waits for the answer: a channel that the broker closes meanwhile is closed over this message.
+async fn send_alone(
+    shared: &SharedPublisher,
+    messages: &[Outgoing],
+    at: usize,
+    confirms: &mut Confirms,
+) -> Result<(), CallStopped> {
+    for _ in 0..ALONE_MAX {
+        let mut after = at;
+        let unanswered = send_range(shared, messages, at..at + 1, confirms, &mut after).await?;
+        if unanswered.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(CallStopped(format!(
+        "the broker closed the connection {ALONE_MAX} times over frames on a closed channel"
+    )))
 }
 
 /// Sends these messages on one channel, until each has an answer or the broker closes the channel over one of them. In the second case
@@ -107,6 +130,10 @@ async fn send_range(
             Ok(Vec::new())
         }
         ChannelEnd::ClosedOverMessage(unanswered) => Ok(unanswered),
+        ChannelEnd::LateFrames(unanswered, reason) => {
+            tracing::debug!(target: "broadway_rabbitmq", reason, "messages are sent again on a new connection");
+            Ok(unanswered)
+        }
         ChannelEnd::ConnectionLost(reason) => Err(CallStopped(reason)),
     }
 }

@@ -9,7 +9,7 @@ use lapin::{BasicProperties, Confirmation, Error, message::BasicReturnMessage};
 
 use super::{
     convert::AmqpMessage,
-    error::{explain, is_channel_error},
+    error::{explain, is_channel_error, is_late_frame, is_not_sent},
 };
 
 /// The answers that have arrived.
@@ -31,6 +31,9 @@ pub(crate) enum ChannelEnd {
     /// The broker closed the channel over one of these messages, which have no answer, in the order sent. Empty if it is known which one:
     /// that one is refused.
     ClosedOverMessage(Vec<usize>),
+    /// The broker had closed a channel over a message while the next ones were on their way, and closed the connection over those, or the client did not send them: no
+    /// message of this list, which have no answer, is to blame. With the reason.
+    LateFrames(Vec<usize>, String),
     /// The channel was lost with its connection, for this reason.
     ConnectionLost(String),
 }
@@ -60,7 +63,10 @@ impl Confirms {
                 "the channel does not confirm messages, which is a bug in the connector: report it",
             )),
             Err(error) => {
-                self.channel_error.get_or_insert_with(|| error.clone());
+                // The error of a message that was not sent comes first, and has no cause.
+                if self.channel_error.as_ref().is_none_or(is_not_sent) {
+                    self.channel_error = Some(error.clone());
+                }
                 self.unanswered.push(at);
                 return;
             }
@@ -90,6 +96,9 @@ impl Confirms {
         unanswered.sort_unstable();
         match self.channel_error.take() {
             None => ChannelEnd::Intact,
+            Some(error) if is_late_frame(&error) || is_not_sent(&error) => {
+                ChannelEnd::LateFrames(unanswered, explain(&error))
+            }
             Some(error) if !is_channel_error(&error) => ChannelEnd::ConnectionLost(explain(&error)),
             Some(error) => {
                 if let [culprit] = unanswered[..] {
@@ -191,7 +200,7 @@ fn are_equal(sent: &BasicProperties, returned: &BasicProperties) -> bool {
 mod tests {
     use broadway_core::PublishErrorKind;
     use lapin::{
-        ErrorKind,
+        ChannelState, ErrorKind,
         message::Delivery,
         protocol::{AMQPError, AMQPHardError, AMQPSoftError},
     };
@@ -324,6 +333,49 @@ mod tests {
         let text = |at: usize| results[at].as_ref().unwrap_err().to_string();
         assert!(text(0).contains("go away") && !text(0).contains("not sent"));
         assert!(text(2).contains("not sent"));
+    }
+
+    #[test]
+    fn a_connection_that_is_closed_over_late_frames_refuses_no_message() {
+        let messages = messages(2);
+        let reply = AMQPError::new(AMQPHardError::CHANNELERROR.into(), "expected open".into());
+        let late_frame = Error::from(ErrorKind::ProtocolError(reply));
+        let mut confirms = Confirms::new(2);
+        confirms.record(0, Ok(Confirmation::Ack(None)));
+        confirms.record(1, Err(late_frame));
+        let (channel_end, results) = ended(confirms, &messages);
+        let ChannelEnd::LateFrames(unanswered, reason) = channel_end else {
+            panic!("{channel_end:?}");
+        };
+        assert_eq!(unanswered, [1]);
+        assert!(reason.contains("expected open"), "{reason}");
+        assert_eq!(kinds(&results), [None, Some(PublishErrorKind::Unconfirmed)]);
+    }
+
+    #[test]
+    fn a_message_that_the_client_did_not_send_does_not_hide_why_the_channel_was_closed() {
+        let messages = messages(3);
+        let not_sent = || {
+            Error::from(ErrorKind::InvalidChannelState(
+                ChannelState::Closing,
+                "publish",
+            ))
+        };
+        let mut confirms = Confirms::new(3);
+        confirms.record(2, Err(not_sent()));
+        confirms.record(1, Err(channel_error()));
+        confirms.record(0, Err(channel_error()));
+        assert_eq!(
+            confirms.end_channel(&messages, converted),
+            ChannelEnd::ClosedOverMessage(vec![0, 1, 2])
+        );
+        // Without another error, it is sent again.
+        confirms.record(2, Err(not_sent()));
+        let channel_end = confirms.end_channel(&messages, converted);
+        assert!(
+            matches!(&channel_end, ChannelEnd::LateFrames(again, _) if *again == [2]),
+            "{channel_end:?}"
+        );
     }
 
     #[test]

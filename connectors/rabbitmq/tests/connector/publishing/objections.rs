@@ -96,7 +96,8 @@ async fn a_routing_key_that_is_forbidden_is_refused_alone() {
             Outgoing::new(n.to_string()).to(key)
         });
         let results = in_time(publisher.publish(messages.collect())).await;
-        assert_eq!(kinds(&results).iter().flatten().count(), culprits.len());
+        let refused = kinds(&results).iter().flatten().count();
+        assert_eq!(refused, culprits.len(), "{results:?}");
         assert_refused_alone(&results, culprits, "closed", &queue).await;
     }
     in_time(publisher.close()).await.unwrap();
