@@ -22,7 +22,7 @@ fn an_epoch_is_settled_once_every_worker_has_reported_it() {
     settlement.deliver([3]);
     assert_eq!((settlement.len(), settlement.oldest()), (3, Some(Epoch(0))));
     settlement.report(0, Epoch(0), Epoch::NONE);
-    assert_eq!(settled(&mut settlement), []);
+    assert_eq!(settled(&mut settlement), [0_u32; 0]);
     settlement.report(1, Epoch(0), Epoch::NONE);
     assert_eq!(settled(&mut settlement), [1, 2]);
     assert_eq!((settlement.len(), settlement.oldest()), (1, Some(Epoch(1))));
@@ -51,9 +51,9 @@ fn a_newer_barrier_counts_only_once_it_is_complete() {
     settlement.report(0, Epoch(0), Epoch(0));
     settlement.report(0, Epoch(1), Epoch::NONE);
     settlement.report(1, Epoch(0), Epoch::NONE);
-    assert_eq!(settled(&mut settlement), [], "the result may be on its way");
+    assert_eq!(settled(&mut settlement), [0_u32; 0], "the result may be on its way");
     settlement.report(1, Epoch(1), Epoch(0));
-    assert_eq!(settled(&mut settlement), [], "the second worker holds it");
+    assert_eq!(settled(&mut settlement), [0_u32; 0], "the second worker holds it");
     settlement.open();
     settlement.report(1, Epoch(2), Epoch::NONE);
     settlement.report(0, Epoch(2), Epoch::NONE);
@@ -68,7 +68,7 @@ fn the_current_epoch_is_settled_at_the_end_only() {
     settlement.open();
     settlement.report(0, Epoch(0), Epoch::NONE);
     settlement.deliver([7]);
-    assert_eq!(settled(&mut settlement), []);
+    assert_eq!(settled(&mut settlement), [0_u32; 0]);
     settlement.finish();
     assert_eq!(settled(&mut settlement), [7]);
 }
