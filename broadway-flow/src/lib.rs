@@ -25,6 +25,25 @@ mod text;
 mod time;
 mod window;
 
+/// The types of operators, as they appear in the types of flows. Programs do not name them.
+#[doc(hidden)]
+pub mod types {
+    pub use crate::{
+        chain::{Operation, Start, Then},
+        group::{
+            Durability, Durable, OfKeys, OfKeysInWindows, OfWorkers, OfWorkersInWindows, Shape,
+            Volatile,
+        },
+        machine::windows::WindowState,
+        operator::{
+            Custom, EmitAndReduce, Enrich, Filter, FilterMap, FlatMap, Inspect, Map, MapBatch,
+            TryMap, TryMapOr,
+        },
+        sink::{Pushed, Seat, Signal, Sink},
+        source::Block,
+    };
+}
+
 pub use aggregate::Aggregate;
 pub use broadway_core::BoxError;
 pub use chain::Chain;

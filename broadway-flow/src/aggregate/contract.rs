@@ -34,7 +34,7 @@ pub trait Aggregate<T>: Clone + Send + 'static {
     fn result(&self, state: &Self::State) -> Self::Output;
 
     /// Returns the last result of a state. Defaults to [`result`](Self::result).
-    fn into_result(&self, state: Self::State) -> Self::Output {
+    fn finish(&self, state: Self::State) -> Self::Output {
         self.result(&state)
     }
 }

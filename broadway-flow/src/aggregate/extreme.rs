@@ -48,7 +48,7 @@ macro_rules! extreme {
                 state.clone()
             }
 
-            fn into_result(&self, state: Option<T>) -> Option<T> {
+            fn finish(&self, state: Option<T>) -> Option<T> {
                 state
             }
         }

@@ -28,7 +28,7 @@ impl<T: Clone + Send + 'static> Aggregate<T> for Group {
         state.clone()
     }
 
-    fn into_result(&self, state: Vec<T>) -> Vec<T> {
+    fn finish(&self, state: Vec<T>) -> Vec<T> {
         state
     }
 }

@@ -47,7 +47,7 @@ where
         state.clone()
     }
 
-    fn into_result(&self, state: S) -> S {
+    fn finish(&self, state: S) -> S {
         state
     }
 }
@@ -87,7 +87,7 @@ where
         state.clone()
     }
 
-    fn into_result(&self, state: S) -> S {
+    fn finish(&self, state: S) -> S {
         state
     }
 }

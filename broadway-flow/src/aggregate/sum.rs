@@ -41,7 +41,7 @@ where
         state.clone()
     }
 
-    fn into_result(&self, state: N) -> N {
+    fn finish(&self, state: N) -> N {
         state
     }
 }

@@ -56,10 +56,10 @@ where
     }
 
     fn result(&self, state: &Vec<T>) -> Vec<T> {
-        self.into_result(state.clone())
+        self.finish(state.clone())
     }
 
-    fn into_result(&self, mut state: Vec<T>) -> Vec<T> {
+    fn finish(&self, mut state: Vec<T>) -> Vec<T> {
         self.shorten(&mut state);
         state.sort_by(&self.order);
         state

@@ -15,6 +15,7 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// The iterator runs in the task of a stage. It may compute, but should not wait: it would hold up other tasks of its thread. Items are passed on in
     /// packets of 1,000, or after 5 ms.
+    #[allow(clippy::should_implement_trait, reason = "the name that the sources of pipelines and stages have")]
     pub fn from_iter<I>(items: I) -> Self
     where
         I: IntoIterator<Item = T, IntoIter: Send + 'static>,

@@ -70,12 +70,12 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// # Errors
     ///
     /// As [`run`](Self::run).
-    pub async fn for_each<F>(self, mut f: F) -> Result<Report, RunFlowError>
+    pub async fn for_each<F>(self, f: F) -> Result<Report, RunFlowError>
     where
         F: FnMut(T) + Clone + Send + 'static,
     {
         let info = OperatorInfo::new("for_each");
-        let flow = self.then(info, |info| crate::operator::Map::new(move |event| f(event), info));
+        let flow = self.then(info, |info| crate::operator::Map::new(f, info));
         flow.run().await
     }
 

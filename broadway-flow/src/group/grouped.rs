@@ -266,6 +266,7 @@ pub(crate) fn behind<T: Send + 'static>(
 }
 
 /// Makes the sinks of the workers.
+#[allow(clippy::type_complexity, reason = "the factory that `OpenSegment::with` takes")]
 fn window_sink<K, T, A, S, D>(
     windows: Windows<T>,
     aggregate: A,

@@ -17,7 +17,9 @@ pub struct Late<K, T> {
 }
 
 /// Where late events go.
-pub(crate) struct LateOutput<K, T>(Option<Arc<dyn Fn(Late<K, T>) + Send + Sync>>);
+pub(crate) struct LateOutput<K, T>(Option<Arc<LateFn<K, T>>>);
+
+type LateFn<K, T> = dyn Fn(Late<K, T>) + Send + Sync;
 
 impl<K, T> LateOutput<K, T> {
     pub(crate) const fn none() -> Self {

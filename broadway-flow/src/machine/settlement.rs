@@ -151,6 +151,7 @@ impl<K> Settlement<K> {
     }
 
     /// Returns the oldest epoch with tokens.
+    #[cfg(test)]
     pub(crate) fn oldest(&self) -> Option<Epoch> {
         self.epochs.front().map(|(epoch, _)| *epoch)
     }
@@ -161,6 +162,7 @@ impl<K> Settlement<K> {
     }
 
     /// Whether there are no tokens.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.epochs.is_empty()
     }

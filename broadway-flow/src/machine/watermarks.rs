@@ -76,6 +76,7 @@ impl Watermarks {
     }
 
     /// Returns the combined watermark.
+    #[cfg(test)]
     pub(crate) const fn current(&self) -> Timestamp {
         self.current
     }

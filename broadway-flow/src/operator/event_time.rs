@@ -19,10 +19,12 @@ use crate::{
 #[must_use]
 pub struct EventTime<T> {
     time: Arc<dyn Fn(&T) -> Timestamp + Send + Sync>,
-    input: Option<Arc<dyn Fn(&T) -> u64 + Send + Sync>>,
+    input: Option<Arc<InputFn<T>>>,
     disorder: i64,
     idle_after: Option<i64>,
 }
+
+type InputFn<T> = dyn Fn(&T) -> u64 + Send + Sync;
 
 impl<T> EventTime<T> {
     /// Takes the time of an event from `time`.

@@ -3,10 +3,10 @@
 mod folder;
 #[cfg(feature = "queue")]
 mod queue;
-mod snapshot;
+mod content;
 mod store;
 
 pub use folder::SnapshotFolder;
-pub use snapshot::Snapshot;
+pub use content::Snapshot;
 pub use store::SnapshotStore;
 pub(crate) use store::Snapshots;

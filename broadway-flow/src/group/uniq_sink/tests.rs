@@ -49,7 +49,6 @@ fn saved<D: KeysDurability<u32>>() -> StateLoad {
     }
     StateLoad {
         by_operator: HashMap::from([(0, saved)]),
-        ..StateLoad::default()
     }
 }
 

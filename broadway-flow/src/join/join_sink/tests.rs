@@ -59,7 +59,6 @@ fn saved(codec: Option<Codec<u32, u32, u32>>) -> Vec<SavedState> {
 fn load(saved: Vec<SavedState>) -> StateLoad {
     StateLoad {
         by_operator: HashMap::from([(0, saved)]),
-        ..StateLoad::default()
     }
 }
 

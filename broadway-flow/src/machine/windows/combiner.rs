@@ -89,6 +89,7 @@ impl<T, K: Hash + Eq, A: Aggregate<T>> Combiner<T, K, A> {
     }
 
     /// Returns the number of states.
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.n
     }

@@ -87,6 +87,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Count<T, K, A> {
         all.min().unwrap_or(Epoch::NONE)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.cells().count()
     }

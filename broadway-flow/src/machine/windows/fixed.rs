@@ -52,10 +52,6 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Fixed<T, K, A> {
         }
     }
 
-    pub(super) fn pane_of(&self, time: Timestamp) -> Option<i64> {
-        self.frame.pane_of(time)
-    }
-
     pub(super) fn add<L: LookupKey<K>>(
         &mut self,
         key: L,
@@ -177,6 +173,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Fixed<T, K, A> {
         all.min().unwrap_or(Epoch::NONE)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.panes.len()
     }
@@ -277,7 +274,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Fixed<T, K, A> {
                 value: self
                     .rules
                     .aggregate
-                    .into_result(self.rules.aggregate.create()),
+                    .finish(self.rules.aggregate.create()),
                 since: Epoch::NONE,
             });
         }

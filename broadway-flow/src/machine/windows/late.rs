@@ -46,6 +46,7 @@ impl<K: Hash + Eq + Clone, S> Late<K, S> {
         parts.map(|part| part.since).min().unwrap_or(Epoch::NONE)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.windows.values().map(Table::len).sum()
     }

@@ -29,4 +29,4 @@ pub(crate) use check::check;
 pub(crate) use combiner::Combiner;
 pub(crate) use fired::Fired;
 pub(crate) use key::{Borrowed, LookupKey, Owned};
-pub(crate) use state::WindowState;
+pub use state::WindowState;

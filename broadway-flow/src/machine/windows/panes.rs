@@ -68,6 +68,7 @@ impl<K: Hash + Eq, V> Panes<K, V> {
         })
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let positions = self.order.values();
         positions.map(|&position| self.tables[position].len()).sum()

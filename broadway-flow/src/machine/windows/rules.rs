@@ -120,7 +120,7 @@ impl<T, A: Aggregate<T>> Rules<T, A> {
                 key,
                 window,
                 firing,
-                value: self.aggregate.into_result(cell.state),
+                value: self.aggregate.finish(cell.state),
                 since: cell.since,
             });
         }
@@ -168,7 +168,7 @@ impl<T, A: Aggregate<T>> Rules<T, A> {
             }
             AfterFiring::Discard => {
                 let (state, since) = cell.clear(self.aggregate.create());
-                (self.aggregate.into_result(state), since)
+                (self.aggregate.finish(state), since)
             }
         };
         emit(Fired {

@@ -156,6 +156,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
         all.min().unwrap_or(Epoch::NONE)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.all().count()
     }

@@ -71,10 +71,6 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
         windows.lateness > 0 && windows.after == AfterFiring::Accumulate
     }
 
-    pub(super) fn pane_of(&self, time: Timestamp) -> Option<i64> {
-        self.grid.pane_of(time)
-    }
-
     pub(super) fn add<L: LookupKey<K>>(
         &mut self,
         key: L,
@@ -159,6 +155,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
         all.min().unwrap_or(Epoch::NONE)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let queues = self.queues.iter().map(|(_, queue)| queue.panes.len());
         self.panes.len() + queues.sum::<usize>() + self.late.len()
@@ -226,7 +223,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
                 key,
                 window: self.grid.window(window),
                 firing: Firing::Late,
-                value: self.aggregate.into_result(part.state),
+                value: self.aggregate.finish(part.state),
                 since: part.since,
             });
         }
@@ -328,7 +325,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
                     key: key.clone(),
                     window: fired,
                     firing: Firing::OnTime,
-                    value: aggregate.into_result(part.state),
+                    value: aggregate.finish(part.state),
                     since: part.since,
                 });
             }

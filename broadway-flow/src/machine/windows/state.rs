@@ -24,7 +24,7 @@ use crate::{
 /// The windows of the keys of one worker.
 ///
 /// Results go to `emit`, in the order of the ends of their windows; the keys of a window come in any order.
-pub(crate) struct WindowState<T, K, A: Aggregate<T>> {
+pub struct WindowState<T, K, A: Aggregate<T>> {
     machine: Machine<T, K, A>,
     watermark: Timestamp,
     shape: Shape,
@@ -105,15 +105,6 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> WindowState<T, K, A> {
         }
     }
 
-    /// Returns the pane of an event, for [`merge`](Self::merge); `None` if the event is between two windows, or the windows have no panes.
-    pub(crate) fn pane_of(&self, time: Timestamp) -> Option<i64> {
-        match &self.machine {
-            Machine::Fixed(fixed) => fixed.pane_of(time),
-            Machine::Sliding(sliding) => sliding.pane_of(time),
-            Machine::Session(_) | Machine::Count(_) => None,
-        }
-    }
-
     /// Adds a part that another worker has aggregated, for global and time windows. A part that is late but within the lateness fires like
     /// an event. Fails if all windows of the pane are closed.
     pub(crate) fn merge(
@@ -183,6 +174,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> WindowState<T, K, A> {
     }
 
     /// Returns the number of states: of keys in windows, or in panes.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         match &self.machine {
             Machine::Fixed(fixed) => fixed.len(),

@@ -62,6 +62,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         self.entries.retain(|(key, value)| keep(key, value));
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -70,7 +70,6 @@ pub(super) struct SourceTask<S: Source> {
 
 /// A barrier on its way, with what a snapshot at it needs.
 struct Barrier {
-    epoch: Epoch,
     reported: usize,
     snapshot: Option<Snapshot>,
 }
@@ -347,7 +346,6 @@ where
         };
         let control = Control::Barrier(self.epoch, snapshot.is_some());
         self.awaited = Some(Barrier {
-            epoch: self.epoch,
             reported: 0,
             snapshot,
         });
