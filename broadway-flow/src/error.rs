@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
-use broadway_core::BoxError;
+use broadway_core::{BoxError, StartError};
 
 /// Why a flow has ended before its input did.
 ///
@@ -93,5 +93,45 @@ impl fmt::Display for FlowError {
 impl std::error::Error for FlowError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.inner.source.source()
+    }
+}
+
+/// Why a flow could not be run: it did not start, or it failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunFlowError {
+    /// Invalid options, or a source that did not start.
+    Start(StartError),
+    /// The flow failed.
+    Flow(FlowError),
+}
+
+impl From<StartError> for RunFlowError {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<FlowError> for RunFlowError {
+    fn from(error: FlowError) -> Self {
+        Self::Flow(error)
+    }
+}
+
+impl fmt::Display for RunFlowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Flow(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RunFlowError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(error) => error.source(),
+            Self::Flow(error) => error.source(),
+        }
     }
 }

@@ -4,17 +4,13 @@ mod boundary;
 mod deliver;
 mod departition;
 mod emit_and_reduce;
-mod join;
 mod mapping;
-mod partition;
 mod repartition;
 mod sources;
 mod terminal;
 mod through;
 mod time;
-mod uniq;
 
-pub(crate) use repartition::FirstPart;
 pub(crate) use boundary::behind_both;
 pub use terminal::FlowStream;
 

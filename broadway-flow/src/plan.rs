@@ -1,16 +1,20 @@
 //! [`Plan`]: what a flow consists of, as text and as a Mermaid diagram.
 
+mod counts;
 mod mermaid;
 #[cfg(test)]
 mod tests;
 mod text;
+
+pub(crate) use counts::Counts;
+pub use counts::OperatorReport;
 
 use std::{fmt, sync::Arc};
 
 use crate::{
     graph::{Input, Segment},
     readable::one_line,
-    run::{Counts, ProgressUnit},
+    live::ProgressUnit,
     sink::OperatorInfo,
     source::SourceInfo,
 };

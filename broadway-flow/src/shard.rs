@@ -10,19 +10,9 @@ use std::{any::Any, collections::HashMap};
 use crate::{
     FlowError, FlowErrorKind, Timestamp,
     epoch::Epoch,
-    graph::{Entry, SinkFactory},
-    sink::{Events, Pushed, Seat, Signal, Sink},
+    sink::{Entry, Events, Pushed, Seat, Signal, Sink, SinkFactory},
+    state::ShardHold,
 };
-
-/// What a worker holds of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShardHold {
-    pub(crate) shard: u64,
-    /// The oldest epoch of its events.
-    pub(crate) holds: Epoch,
-    /// The results of windows up to this time are out.
-    pub(crate) frontier: Option<Timestamp>,
-}
 
 /// What a sharded source sends.
 pub(crate) enum ShardPacket<T> {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Timestamp, epoch::Epoch};
+
 /// The state of one operator in one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedState {
@@ -27,4 +29,14 @@ impl StateLoad {
         }
         Self { by_operator }
     }
+}
+
+/// What a worker holds of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardHold {
+    pub(crate) shard: u64,
+    /// The oldest epoch of its events.
+    pub(crate) holds: Epoch,
+    /// The results of windows up to this time are out.
+    pub(crate) frontier: Option<Timestamp>,
 }

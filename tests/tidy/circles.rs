@@ -29,6 +29,7 @@ struct Crate<'a> {
 fn files_of_a_folder_form_no_circle() {
     let crates = [
         "broadway-core/src/",
+        "broadway-flow/src/",
         "connectors/kafka/src/",
         "connectors/pubsub/src/",
         "connectors/sqs/src/",

@@ -166,9 +166,10 @@ fn checked_files() -> impl Iterator<Item = (String, String)> {
         "README.md",
         "SECURITY.md",
     ];
-    const FOLDERS: [&str; 6] = [
+    const FOLDERS: [&str; 7] = [
         "benches/",
         "broadway-core/src/",
+        "broadway-flow/src/",
         "connectors/",
         "docs/",
         "examples/",

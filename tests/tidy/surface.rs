@@ -15,8 +15,9 @@ use crate::{
 };
 
 /// The crates that the facade shows to a user, by the name in paths and the folder.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 7] = [
     ("broadway_core", "broadway-core/src/"),
+    ("broadway_flow", "broadway-flow/src/"),
     ("broadway_kafka", "connectors/kafka/src/"),
     ("broadway_pubsub", "connectors/pubsub/src/"),
     ("broadway_queue", "connectors/queue/src/"),

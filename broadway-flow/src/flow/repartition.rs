@@ -1,19 +1,13 @@
 //! More than one machine: [`Flow::repartition_through`].
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use broadway_core::{Outgoing, Publisher, Source, SourceProducer, source::ItemOf};
-use futures_util::future::BoxFuture;
 
 use super::{Flow, sources::source};
 use crate::{
-    FlowSource, RunFlowError, RunningFlow,
+    FlowSource,
     chain::Chain,
     graph::{OpenSegment, SegmentPlan},
-    run::Options,
+    run::{FirstPart, Options, RunningPart},
     source::AckedSource,
 };
 
@@ -54,7 +48,12 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         S: Source<Producer: SourceProducer<Item: Send>>,
     {
         let name = self.options.flow_name();
-        let first = FirstPart::new(move || Box::pin(self.into_publisher(publisher, message)));
+        let first = FirstPart::new(move || {
+            Box::pin(async move {
+                let running = self.into_publisher(publisher, message).await?;
+                Ok(Box::new(running) as Box<dyn RunningPart>)
+            })
+        });
         let plan = SegmentPlan {
             boundary: "repartition",
             is_sharded: true,
@@ -67,33 +66,5 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
             ..Options::default()
         };
         Flow::at(OpenSegment::sharded(input, plan), options)
-    }
-}
-
-/// The part of a flow in front of a topic. Starts once.
-#[derive(Clone)]
-pub(crate) struct FirstPart(Arc<Mutex<Option<StartFirst>>>);
-
-type StartFirst = Box<dyn FnOnce() -> BoxFuture<'static, Result<RunningFlow, RunFlowError>> + Send>;
-
-impl FirstPart {
-    fn new(
-        start: impl FnOnce() -> BoxFuture<'static, Result<RunningFlow, RunFlowError>> + Send + 'static,
-    ) -> Self {
-        Self(Arc::new(Mutex::new(Some(Box::new(start)))))
-    }
-
-    pub(crate) async fn start(&self) -> Result<Option<RunningFlow>, RunFlowError> {
-        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match start {
-            Some(start) => start().await.map(Some),
-            None => Ok(None),
-        }
-    }
-}
-
-impl fmt::Debug for FirstPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FirstPart")
     }
 }

@@ -37,7 +37,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// If the future is dropped, the flow stops, and events in it are lost.
     pub async fn run(self) -> Result<Report, RunFlowError> {
         let options = self.options.clone();
-        Ok(options.wait(&mut self.start().await?).await?)
+        Ok(self.start().await?.wait_with(&options).await?)
     }
 
     /// Starts the flow, and returns a handle to wait for its end, to observe it, or to stop it.
@@ -60,7 +60,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let shared = Arc::clone(&all);
         let options = self.options.clone();
         let last = self.finish(move |_| Collect::new(Arc::clone(&shared)));
-        options.wait(&mut start_last(last, &options).await?).await?;
+        start_last(last, &options).await?.wait_with(&options).await?;
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut *all))
     }

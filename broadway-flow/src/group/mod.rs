@@ -2,6 +2,8 @@
 
 mod combine_sink;
 mod durability;
+mod flow;
+mod flow_uniq;
 mod grouped;
 mod late;
 mod methods;

@@ -2,6 +2,7 @@
 
 mod builder;
 mod codec;
+mod flow;
 mod join_sink;
 mod side;
 

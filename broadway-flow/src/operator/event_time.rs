@@ -7,7 +7,7 @@ use broadway_core::Problem;
 use crate::{
     At, Timestamp,
     machine::event_clock::EventClock,
-    run::FlowState,
+    live::FlowState,
     sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
     time::millis,
 };

@@ -5,10 +5,9 @@ use std::{
     slice,
 };
 
-use super::{Plan, PlanNode, operator_line, sources_line, text::total_line};
+use super::{OperatorReport, Plan, PlanNode, operator_line, sources_line, text::total_line};
 use crate::{
     readable::{count, elapsed, thousands},
-    run::OperatorReport,
     sink::OperatorInfo,
 };
 

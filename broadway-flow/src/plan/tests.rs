@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::{
     Flow,
-    run::{FlowProgress, OperatorReport},
+    live::FlowProgress,
+    plan::OperatorReport,
     source::StartSource,
 };
 
@@ -20,7 +21,7 @@ impl StartSource for Fake {
     fn start(
         self: Box<Self>,
         _targets: usize,
-        _state: Arc<crate::run::FlowState>,
+        _state: Arc<crate::live::FlowState>,
     ) -> futures_util::future::BoxFuture<'static, Result<crate::source::Started, broadway_core::StartError>> {
         unreachable!("only its plan is made")
     }

@@ -5,10 +5,9 @@ use std::{
     slice,
 };
 
-use super::{Plan, PlanNode, operator_line, sources_line};
+use super::{Counts, OperatorReport, Plan, PlanNode, operator_line, sources_line};
 use crate::{
     readable::{count, elapsed, thousands},
-    run::{Counts, OperatorReport},
 };
 
 impl fmt::Display for Plan {

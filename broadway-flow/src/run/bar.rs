@@ -8,8 +8,9 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{FlowProgress, Report, RunningFlow};
+use super::{Report, RunningFlow};
 use crate::{
+    live::FlowProgress,
     FlowError,
     readable::{elapsed, one_line},
 };

@@ -7,12 +7,14 @@ use broadway_core::{
     stage::{self, Cancel, Consumer, Context, End, Subscription},
 };
 
-use super::{BarrierReport, FlowState, RunningStage, start::Stages, worker::PACKETS_AHEAD};
+use super::worker::PACKETS_AHEAD;
 use crate::{
     FlowError,
     epoch::Epoch,
+    live::{BarrierReport, FlowState, RunningStage},
     machine::barriers::Barriers,
     sink::{Control, Events, Packet},
+    stages::Stages,
 };
 
 /// Delivers events to somewhere outside the flow.

@@ -2,52 +2,16 @@
 
 use std::{
     fmt,
-    sync::atomic::Ordering::Relaxed,
     time::Duration,
 };
 
-use super::FlowProgress;
-use crate::plan::Plan;
+use crate::plan::{Counts, OperatorReport, Plan};
 
 /// What a flow has done. `Display` writes the plan with the counts and times of each operator, and the total.
 #[derive(Debug, Clone)]
 pub struct Report {
     plan: Plan,
     counts: Counts,
-}
-
-/// What one operator has done, in all workers.
-#[derive(Debug, Clone)]
-pub struct OperatorReport {
-    pub(crate) name: String,
-    pub(crate) events: u64,
-    pub(crate) late: u64,
-    pub(crate) time: Duration,
-}
-
-/// What a flow has done, at one point in time.
-#[derive(Debug, Clone)]
-pub(crate) struct Counts {
-    pub(crate) progress: FlowProgress,
-    pub(crate) elapsed: Duration,
-    /// In the order of the plan.
-    pub(crate) operators: Vec<OperatorReport>,
-}
-
-impl Counts {
-    pub(super) fn new(plan: &Plan, progress: FlowProgress, elapsed: Duration) -> Self {
-        let operators = plan.operators().map(|info| OperatorReport {
-            name: info.to_string(),
-            events: info.events.load(Relaxed),
-            late: info.late.load(Relaxed),
-            time: Duration::from_nanos(info.nanos()),
-        });
-        Self {
-            progress,
-            elapsed,
-            operators: operators.collect(),
-        }
-    }
 }
 
 impl Report {
@@ -78,32 +42,6 @@ impl Report {
     #[must_use]
     pub const fn plan(&self) -> &Plan {
         &self.plan
-    }
-}
-
-impl OperatorReport {
-    /// Returns its name, such as `map "parse"`.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns how many events it took.
-    #[must_use]
-    pub const fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Returns how many events were too late for its windows.
-    #[must_use]
-    pub const fn late(&self) -> u64 {
-        self.late
-    }
-
-    /// Returns the time that its functions took, in all workers together, estimated from every 1,024th event.
-    #[must_use]
-    pub const fn time(&self) -> Duration {
-        self.time
     }
 }
 

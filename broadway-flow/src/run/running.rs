@@ -2,11 +2,17 @@
 
 use std::{fmt, future::pending, sync::Arc};
 
-use broadway_core::{StartError, stage::End};
+use broadway_core::stage::End;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::{Counts, FlowProgress, FlowState, Options, Report, RunningStage, start::Stages};
-use crate::{FlowError, FlowErrorKind, plan::Plan};
+use super::{Options, Report, RunningPart};
+use crate::{
+    FlowError, FlowErrorKind, RunFlowError,
+    live::{FlowProgress, FlowState, RunningStage},
+    plan::{Counts, Plan},
+    stages::Stages,
+};
 
 /// A flow that was started. Dropping it stops the flow: events in it are lost.
 #[must_use = "dropping it stops the flow: call `wait`"]
@@ -16,7 +22,7 @@ pub struct RunningFlow {
     pub(crate) plan: Plan,
     pub(crate) began: Instant,
     /// The part in front of a topic that this flow reads.
-    first: Option<Box<RunningFlow>>,
+    first: Option<Box<dyn RunningPart>>,
 }
 
 impl RunningFlow {
@@ -37,7 +43,7 @@ impl RunningFlow {
             first: None,
         };
         if let Some(first) = &options.first {
-            running.first = first.start().await?.map(Box::new);
+            running.first = first.start().await?;
         }
         Ok(running)
     }
@@ -56,8 +62,8 @@ impl RunningFlow {
         let first = async {
             match first {
                 // Its end is not the end of the topic.
-                Some(first) => match Box::pin(first.wait()).await {
-                    Ok(_) => pending().await,
+                Some(first) => match first.wait().await {
+                    Ok(()) => pending().await,
                     Err(error) => error,
                 },
                 None => pending().await,
@@ -83,47 +89,13 @@ impl RunningFlow {
         }
     }
 
-    /// As [`wait`](Self::wait), and draws a progress bar on standard error meanwhile, ten times per second. Draws nothing if standard error
-    /// is no terminal.
-    ///
-    /// The bar has the name of the flow, and the [progress](Self::progress) of its sources: share, amount, rate and time left. If the total is
-    /// unknown, it is a spinner with amount and rate. At the end it stays with the amount and the time, and after an error with the amount
-    /// that was read until then.
-    ///
-    /// ```text
-    /// orders [========>           ] 45%, 4,500 of 10,000 events, 900/s, 7 s left
-    /// ```
-    ///
-    /// # Limits
-    ///
-    /// The share counts what sources have read, so the bar may be full while the last events, or windows at the end, are still on their
-    /// way: it shows `finishing` then.
-    ///
-    /// The task that waits draws the bar: while operators occupy all threads of the runtime, updates come late.
-    ///
-    /// The bar is redrawn in its line. Other output to the terminal, such as logs or the bar of another flow, breaks that line, and leaves
-    /// parts of the bar behind.
-    ///
-    /// # Errors
-    ///
-    /// As [`wait`](Self::wait).
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe, as [`wait`](Self::wait): the flow goes on, and the bar stays as it was drawn last.
-    #[cfg(feature = "progress")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
-    pub async fn wait_with_bar(&mut self) -> Result<Report, FlowError> {
-        super::bar::wait_drawing(self, indicatif::ProgressDrawTarget::stderr()).await
-    }
-
     /// Stops the flow. Events in it are lost, and windows do not fire.
     ///
     /// An acknowledged source stops first: the flow finishes and settles what it has, at a last barrier, for at most 30 s. With
     /// [snapshots](crate::Flow::snapshots), the state is saved there; without, messages in open windows are returned to their source.
     pub async fn stop(mut self) {
         if let Some(first) = self.first.take() {
-            Box::pin(first.stop()).await;
+            first.stop().await;
         }
         self.stages.stop().await;
     }
@@ -199,42 +171,12 @@ impl fmt::Debug for RunningFlow {
     }
 }
 
-/// Why a flow could not be run: it did not start, or it failed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum RunFlowError {
-    /// Invalid options, or a source that did not start.
-    Start(StartError),
-    /// The flow failed.
-    Flow(FlowError),
-}
-
-impl From<StartError> for RunFlowError {
-    fn from(error: StartError) -> Self {
-        Self::Start(error)
+impl RunningPart for RunningFlow {
+    fn wait(&mut self) -> BoxFuture<'_, Result<(), FlowError>> {
+        Box::pin(async { self.wait().await.map(|_| ()) })
     }
-}
 
-impl From<FlowError> for RunFlowError {
-    fn from(error: FlowError) -> Self {
-        Self::Flow(error)
-    }
-}
-
-impl fmt::Display for RunFlowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(error) => error.fmt(f),
-            Self::Flow(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RunFlowError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Start(error) => error.source(),
-            Self::Flow(error) => error.source(),
-        }
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin((*self).stop())
     }
 }

@@ -11,111 +11,17 @@ use broadway_core::{
 };
 use futures_util::future::BoxFuture;
 
-use super::{
-    FlowState, Report, RunFlowError, RunningFlow, RunningStage, RunningTask, last::Last, middle::Middle,
-    worker::Worker,
-};
+use super::{last::Last, middle::Middle, worker::Worker};
 use crate::{
-    FlowError,
-    flow::FirstPart,
-    snapshot::{Snapshot, Snapshots},
     graph::{Input, Segment},
+    live::{FlowState, RunningStage},
     sink::{Outbox, Packet, Seat, Signal},
-    source::Started,
+    stages::{Stages, WorkerOutput},
     state::StateLoad,
 };
 
 /// Packets that wait for one worker before the workers that send to it pause.
 const PACKETS_QUEUED_MAX: usize = 8;
-
-/// Options of a whole flow.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
-    pub(crate) name: Option<Arc<str>>,
-    pub(crate) snapshots: Option<Snapshots>,
-    /// The part in front of a topic that this flow reads.
-    pub(crate) first: Option<FirstPart>,
-    /// Where a progress bar is drawn, if one is wanted.
-    #[cfg(feature = "progress")]
-    pub(crate) bar: Option<fn() -> indicatif::ProgressDrawTarget>,
-}
-
-impl Options {
-    pub(crate) fn flow_name(&self) -> Arc<str> {
-        self.name.clone().unwrap_or_else(|| Arc::from("flow"))
-    }
-
-    /// Loads the last snapshot, if the flow has snapshots.
-    pub(crate) async fn state(&self) -> Result<Arc<FlowState>, RunFlowError> {
-        let restored = match &self.snapshots {
-            Some(snapshots) => snapshots.load().await?,
-            None => Snapshot::default(),
-        };
-        let state = FlowState::new(self.flow_name(), self.snapshots.clone(), restored);
-        Ok(Arc::new(state))
-    }
-
-    /// Waits for the end of a flow with these options.
-    pub(crate) async fn wait(&self, running: &mut RunningFlow) -> Result<Report, FlowError> {
-        #[cfg(feature = "progress")]
-        if let Some(target) = self.bar {
-            return super::bar::wait_drawing(running, target()).await;
-        }
-        running.wait().await
-    }
-}
-
-/// The stages of a started flow.
-pub(crate) struct Stages {
-    pub(crate) all: Vec<Arc<dyn RunningStage>>,
-    /// The stages of the last segment.
-    pub(crate) last: Vec<Arc<dyn RunningStage>>,
-    /// Outputs of the last segment, if it sends.
-    pub(crate) outputs: Vec<Output<Packet>>,
-    /// The tasks of acknowledged sources: they stop first.
-    pub(crate) tasks: Vec<Arc<RunningTask>>,
-    forward: Vec<Box<dyn Fn() + Send + Sync>>,
-}
-
-impl Stages {
-    /// Adds a stage. Returns its output.
-    pub(super) fn add(&mut self, started: Started) -> WorkerOutput {
-        self.all.push(started.stage);
-        self.forward.push(started.forward);
-        self.tasks.extend(started.task);
-        started.output
-    }
-
-    /// Stops all stages. Acknowledged sources first settle what is confirmed.
-    pub(crate) async fn stop(&self) {
-        for task in &self.tasks {
-            task.stop().await;
-        }
-        for stage in &self.all {
-            stage.stop().await;
-        }
-    }
-
-    /// Lets demand reach the sources.
-    pub(crate) fn forward(&mut self, state: &FlowState) {
-        state.set_started();
-        for forward in self.forward.drain(..) {
-            forward();
-        }
-    }
-}
-
-/// Also if a flow does not start.
-impl Drop for Stages {
-    fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
-        for stage in &self.all {
-            stage.abort();
-        }
-    }
-}
 
 /// Starts all stages of a flow. Sources send nothing before [`Stages::forward`] is called. If `sends`, the workers of the last segment
 /// send to one consumer.
@@ -129,13 +35,7 @@ pub(crate) async fn start(
     if !problems.is_empty() {
         return Err(StartError::Invalid(problems));
     }
-    let mut stages = Stages {
-        all: Vec::new(),
-        last: Vec::new(),
-        outputs: Vec::new(),
-        tasks: Vec::new(),
-        forward: Vec::new(),
-    };
+    let mut stages = Stages::default();
     last.number_operators(&mut 0);
     if sends {
         let outputs = start_middle(last, 1, state, &mut stages).await?;
@@ -145,9 +45,6 @@ pub(crate) async fn start(
     }
     Ok(stages)
 }
-
-/// The output of a stage for each worker behind it.
-pub(super) type WorkerOutput = Box<dyn Fn(usize) -> Output<Packet> + Send + Sync>;
 
 /// Starts what a segment reads from, before the segment.
 fn start_inputs<'a>(

@@ -5,26 +5,13 @@ use std::{marker::PhantomData, sync::Arc};
 use broadway_core::{BoxError, Callback, Reason, StartError, stage::Output};
 use futures_util::future::BoxFuture;
 
-use super::{
-    FlowState,
-    start::{Stages, WorkerOutput},
-    unpack::unpack,
-};
+use super::unpack::unpack;
 use crate::{
+    live::FlowState,
     sink::{OperatorInfo, Packet},
     source::{Counter, start_pack},
+    stages::{Stages, StartBetween, WorkerOutput},
 };
-
-/// Starts stages between two segments.
-pub(crate) trait StartBetween: Send {
-    /// Starts it behind the outputs of all workers of a segment. Returns the output for the workers of the next segment.
-    fn start<'a>(
-        self: Box<Self>,
-        outputs: Vec<Output<Packet>>,
-        state: &'a Arc<FlowState>,
-        stages: &'a mut Stages,
-    ) -> BoxFuture<'a, Result<WorkerOutput, StartError>>;
-}
 
 /// External stages. `F` starts them behind an output, and returns theirs.
 pub(crate) struct Through<T, F> {

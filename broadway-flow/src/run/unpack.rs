@@ -7,8 +7,11 @@ use broadway_core::{
     stage::{self, Cancel, Context, End, Output, ProducerConsumer, Subscription},
 };
 
-use super::{FlowState, RunningStage, start::Stages};
-use crate::sink::{Events, Packet};
+use crate::{
+    live::{FlowState, RunningStage},
+    sink::{Events, Packet},
+    stages::Stages,
+};
 
 /// Takes events out of packets.
 struct Unpack<T> {

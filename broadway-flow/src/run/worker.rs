@@ -8,13 +8,12 @@ use std::{
 
 use broadway_core::{BoxError, stage::Subscription};
 
-use super::{BarrierReport, FlowState};
 use crate::{
     FlowError, Timestamp,
     epoch::Epoch,
-    graph::Entry,
+    live::{BarrierReport, FlowState},
     machine::{barriers::Barriers, watermarks::Watermarks},
-    sink::{Control, Outbox, Packet, Pushed, Seat, Signal, blamed},
+    sink::{Control, Entry, Outbox, Packet, Pushed, Seat, Signal, blamed},
 };
 
 /// Packets that are asked of each input beforehand.

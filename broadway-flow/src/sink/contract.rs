@@ -3,8 +3,7 @@
 use crate::{
     At, FlowError, Timestamp,
     epoch::Epoch,
-    shard::ShardHold,
-    state::{SavedState, StateLoad},
+    state::{SavedState, ShardHold, StateLoad},
 };
 
 /// The result of a push: an error ends the flow.

@@ -3,12 +3,14 @@
 
 mod contract;
 mod end;
+mod entry;
 mod meter;
 mod out;
 mod packet;
 mod seat;
 
 pub use contract::{Pushed, Signal, Sink};
+pub(crate) use entry::{Entry, EntryFactory, SinkFactory, TypedEntry};
 pub(crate) use end::{Collect, Discard};
 pub(crate) use meter::{Meter, OperatorInfo, blamed};
 pub(crate) use out::{OutboxSink, Route};

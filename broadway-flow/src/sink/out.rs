@@ -114,7 +114,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{epoch::Epoch, run::FlowState};
+    use crate::{epoch::Epoch, live::FlowState};
 
     /// Sends even numbers to the first worker, and odd ones to the second.
     struct ByParity;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Outbox;
-use crate::run::FlowState;
+use crate::live::FlowState;
 
 /// Which worker an operator runs in.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::{FlowState, ProgressUnit},
+    live::{FlowState, ProgressUnit},
     sink::{Events, PACKET_EVENTS_MAX, Packet},
 };
 

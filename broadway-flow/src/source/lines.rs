@@ -17,7 +17,7 @@ use tokio::task;
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::{FlowState, ProgressUnit},
+    live::{FlowState, ProgressUnit},
     sink::{Events, Packet},
 };
 

@@ -13,7 +13,7 @@ use broadway_core::{
 use super::Started;
 use crate::{
     FlowError, FlowErrorKind,
-    run::{FlowState, ProgressUnit},
+    live::{FlowState, ProgressUnit},
     sink::{Events, OperatorInfo, PACKET_EVENTS_MAX, Packet},
 };
 

@@ -9,7 +9,7 @@ use super::{
     SourceInfo, StartSource, Started,
     pack::{Counter, start_pack},
 };
-use crate::run::{FlowState, ProgressUnit};
+use crate::live::{FlowState, ProgressUnit};
 
 /// The output of a running stage as a source.
 pub(crate) struct StagesSource<T> {

@@ -9,7 +9,7 @@ use broadway_core::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    run::{FlowState, ProgressUnit, RunningStage, RunningTask},
+    live::{FlowState, ProgressUnit, RunningStage, RunningTask},
     sink::Packet,
 };
 

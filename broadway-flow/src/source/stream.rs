@@ -14,7 +14,7 @@ use futures_util::{Stream, future::BoxFuture};
 
 use super::{SourceInfo, StartSource, Started};
 use crate::{
-    run::{FlowState, ProgressUnit},
+    live::{FlowState, ProgressUnit},
     sink::{Events, PACKET_EVENTS_MAX, Packet},
 };
 

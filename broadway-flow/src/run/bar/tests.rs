@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     Flow, RunFlowError,
     graph::Input,
-    run::FlowState,
+    live::FlowState,
     source::{SourceInfo, StartSource, Started, StreamSource},
 };
 

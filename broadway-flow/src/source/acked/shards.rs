@@ -7,7 +7,7 @@ use crate::{
     Timestamp,
     epoch::Epoch,
     machine::settlement::Settlement,
-    run::BarrierReport,
+    live::BarrierReport,
 };
 use broadway_core::Acknowledger;
 

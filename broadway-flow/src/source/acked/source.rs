@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{FlowSource, task::SourceTask};
 use crate::{
-    run::{FlowState, ProgressUnit, RunningTask},
+    live::{FlowState, ProgressUnit, RunningTask},
     sink::Packet,
     source::{SourceInfo, StartSource, Started},
 };

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     FlowError, FlowErrorKind, Timestamp,
     epoch::Epoch,
-    run::{FlowState, ProgressUnit, WorkerReport},
+    live::{FlowState, ProgressUnit, WorkerReport},
     shard::ShardPacket,
     sink::{Control, Events, PACKET_EVENTS_MAX, Packet},
     snapshot::{Snapshot, Snapshots},

@@ -2,8 +2,8 @@
 
 use std::{cmp::Ordering, hash::Hash};
 
-use super::Flow;
 use crate::{
+    Flow,
     Windows,
     chain::{Chain, Then},
     group::{Grouped, OfKeys, OfWorkers, OfWorkersInWindows},

@@ -2,8 +2,7 @@
 
 use std::hash::Hash;
 
-use super::Flow;
-use crate::chain::Chain;
+use crate::{Flow, chain::Chain};
 
 impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// Keeps the first event of each key, and emits it at once. The first event is the one that arrives first. For the keys of windows, see

@@ -2,8 +2,8 @@
 
 use std::hash::Hash;
 
-use super::Flow;
 use crate::{
+    Flow,
     Join, Side,
     chain::Chain,
     group::KeyRoute,

@@ -1,6 +1,7 @@
 //! [`FlowState`]: what all stages of a running flow share.
 
 use std::{
+    any::Any,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,10 +20,8 @@ use crate::{
     FlowError, FlowErrorKind,
     epoch::Epoch,
     machine::progress::Progress,
-    shard::ShardHold,
-    sink::Packet,
     snapshot::{Snapshot, Snapshots},
-    state::SavedState,
+    state::{SavedState, ShardHold},
 };
 
 /// What all stages of a running flow share.
@@ -44,7 +43,7 @@ pub(crate) struct FlowState {
     /// Whether all stages have started.
     started: watch::Sender<bool>,
     /// The way to the workers of a source that was stopped, so that they do not see an end.
-    kept: Mutex<Option<mpsc::Sender<Packet>>>,
+    kept: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 /// What all sources have sent, by the unit in which they count.
@@ -106,8 +105,8 @@ impl FlowState {
     }
 
     /// Keeps the way to the workers of a source that was stopped.
-    pub(crate) fn keep(&self, packets: mpsc::Sender<Packet>) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(packets);
+    pub(crate) fn keep(&self, packets: impl Send + 'static) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(packets));
     }
 
     pub(crate) fn set_started(&self) {
