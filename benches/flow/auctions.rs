@@ -73,7 +73,7 @@ async fn hot_items_flow(events: Arc<[Event]>) -> Result<Vec<HotItem>, BoxError> 
         .window(windows)
         .count();
     let counts = counts.map(|count| (window_start(&count), count.value));
-    // The counts of a window have the time of its end, so a window of one slide has those of one window.
+    // The counts of a window have the time of its end, so a window of one slide has the counts of one window.
     let most = counts
         .partition(|_| ())
         .workers(1)

@@ -1,7 +1,7 @@
 //! The tests of the inputs and references of the benchmark `flow`.
 
 #![expect(unused_imports, reason = "the benchmark uses what the tests do not")]
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(clippy::unwrap_used, reason = "a test that fails names the line")]
 
 mod nexmark;
 mod random;

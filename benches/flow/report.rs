@@ -14,7 +14,7 @@ use crate::{
 pub(crate) struct Line {
     bench: &'static str,
     pub(crate) scenario: &'static str,
-    /// What is counted: words or events.
+    /// The unit of the count: words or events.
     unit: &'static str,
     n: u64,
     rounds: usize,

@@ -74,7 +74,7 @@ fn merge(mut parts: Vec<Counts>) -> Counts {
 /// A file in blocks of whole lines.
 struct Blocks {
     file: File,
-    /// The begun line at the end of what was read.
+    /// The begun line at the end of the bytes that were read.
     rest: Vec<u8>,
 }
 

@@ -30,7 +30,7 @@ use crate::{
 ///
 /// A flow is a description: each method returns a longer one, and nothing runs before [`run`](Self::run), [`collect`](Self::collect) or another method at the
 /// end. It then runs in stages: a source is a stage, and the operators between two boundaries (`partition`, `shuffle`, `merge`, …) run together in each of
-/// several workers, which are stages, too. Demand goes from the end to the sources, so memory is bounded by what is in flight.
+/// several workers, which are stages, too. Demand goes from the end to the sources, so memory is bounded by the events in flight.
 ///
 /// `C` is the type of the operators since the last boundary. Write `Flow<T, impl Chain<Out = T>>` where a function returns a flow with operators, or end
 /// with a boundary or [`boxed`](Self::boxed), behind which the type is `Flow<T>`.
@@ -137,7 +137,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// Saves the state of the flow every `interval`, and restores it at the start: aggregations that are [durable](crate::Grouped::durable), together with the
     /// positions of the source that they belong to.
     ///
-    /// With [positions](crate::FlowSource::positions), the results after a restart are those of a flow that never stopped; results that were emitted since the last
+    /// With [positions](crate::FlowSource::positions), the results after a restart equal the results of a flow that never stopped; results that were emitted since the last
     /// snapshot are emitted again. Without, messages since the last snapshot count twice.
     ///
     /// A snapshot is the whole state: it is collected in memory, and written while the flow goes on. Operators are known by their order, so a flow that changed may

@@ -43,7 +43,7 @@ use crate::{
 ///
 /// The plan of a [running flow](crate::RunningFlow::explain) and of a [report](crate::Report::plan) includes how many events each operator has
 /// taken, how many of them came too late for its windows, how much time its functions took, estimated from every 1,024th event, and a
-/// total. These counts do not change later. The time is the sum of all workers, so it may exceed that of the run.
+/// total. These counts do not change later. The time is the sum of all workers, so it may exceed the time of the run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// From the sources to the end: the inputs of a segment stand before it.

@@ -33,7 +33,7 @@ impl Stages {
         started.output
     }
 
-    /// Stops all stages. Acknowledged sources first settle what is confirmed.
+    /// Stops all stages. Acknowledged sources first settle confirmed messages.
     pub(crate) async fn stop(&self) {
         for task in &self.tasks {
             task.stop().await;

@@ -14,7 +14,7 @@ const AUCTIONS: u64 = 3;
 /// The events of a cycle.
 pub(crate) const CYCLE: u64 = 50;
 
-/// Every hundredth person and auction is hot, from its arrival to that of the next hot one.
+/// Every hundredth person and auction is hot, from its arrival to the arrival of the next hot one.
 const HOT_EVERY: u64 = 100;
 
 /// References may be this far ahead of the last person or auction: in a real system their events may arrive later than the events that

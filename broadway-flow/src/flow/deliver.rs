@@ -17,7 +17,7 @@ use crate::{
 
 impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// Starts the flow, and publishes its events. Up to several thousand are published at once, in their order, and the next when all of them are confirmed. With an
-    /// acknowledged source, messages are settled after what is made of them is confirmed.
+    /// acknowledged source, messages are settled after their results are confirmed.
     ///
     /// Events that are not confirmed are published again after a pause of 0.1 to 5 s, up to 10 times in a row; a message that is refused ends the flow. The
     /// publisher is flushed at the end, and not closed.
@@ -53,7 +53,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     }
 
     /// Runs the flow, and calls `f` with its events, up to several thousand at once, in their order. The next are passed when the future is complete. The first error
-    /// ends the flow. With an acknowledged source, messages are settled after the future of what is made of them is complete.
+    /// ends the flow. With an acknowledged source, messages are settled after the future of their results is complete.
     ///
     /// # Errors
     ///

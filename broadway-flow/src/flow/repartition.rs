@@ -34,7 +34,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// State follows its partition by being rebuilt. Messages are settled up to the oldest event of a window that is not out, and with them goes the watermark up to
     /// which results are out. The instance that takes over reads from there, and leaves out events of windows that are out. So no result is missing or
     /// incomplete; results that were emitted after the last commit are emitted again, with the same value. Without a crash that is
-    /// nearly none, and after a crash what was emitted within [`settle_every`](FlowSource::settle_every) and the commit interval of the source.
+    /// nearly none, and after a crash the results within [`settle_every`](FlowSource::settle_every) and the commit interval of the source.
     ///
     /// A source whose commits cannot carry a watermark is refused at the start.
     pub fn repartition_through<P, S>(

@@ -15,7 +15,7 @@
 //!    reports the epoch, with the same barrier. Since all `holds` of barrier `b` are beyond `e`, no worker has any part of the event in its
 //!    state.
 //!
-//! Late events and failed ones are no exception: passing them on to be handled is an output, and what a join keeps after emitting a pair is
+//! The same holds for late events and failed ones: passing them on to be handled is an output, and what a join keeps after emitting a pair is
 //! still held.
 //!
 //! The second step needs the reports of *one* barrier. Suppose the worker upstream has reported `b + 1`, after its window has emitted, and

@@ -136,7 +136,7 @@ impl<T: Send + 'static, S: Sink<T>> EventTimeSink<T, S> {
         }
     }
 
-    /// Sends what is new of the watermark.
+    /// Sends the watermark if it has advanced.
     fn advance(&mut self) -> Pushed {
         let now = self.state.now();
         if let Some(to) = self.clock.watermark(now) {

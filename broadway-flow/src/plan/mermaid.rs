@@ -88,7 +88,7 @@ fn line(info: &OperatorInfo, report: Option<&OperatorReport>) -> String {
     line
 }
 
-/// Text within quotes of a chart. Whatever may have a meaning there is a character code: besides quotes and markup of HTML also that of
+/// Text within quotes of a chart. Whatever may have a meaning there is a character code: besides quotes and markup of HTML also markup of
 /// Markdown and formulas, directives, and `#` and `;`, which enclose codes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -121,7 +121,7 @@ impl<T: Send + 'static, D: Deliver<T>> Delivery<T, D> {
         }
     }
 
-    /// Handles what can be handled, of all inputs. Returns whether all have ended.
+    /// Handles the packets of all inputs that are not blocked. Returns whether all have ended.
     async fn proceed(&mut self) -> Result<bool, FlowError> {
         loop {
             let mut moved = false;

@@ -91,7 +91,7 @@ impl RunningFlow {
 
     /// Stops the flow. Events in it are lost, and windows do not fire.
     ///
-    /// An acknowledged source stops first: the flow finishes and settles what it has, at a last barrier, for at most 30 s. With
+    /// An acknowledged source stops first: the flow finishes and settles its messages at a last barrier, for at most 30 s. With
     /// [snapshots](crate::Flow::snapshots), the state is saved there; without, messages in open windows are returned to their source.
     pub async fn stop(mut self) {
         if let Some(first) = self.first.take() {

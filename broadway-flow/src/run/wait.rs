@@ -5,7 +5,7 @@ use crate::FlowError;
 
 impl RunningFlow {
     /// As [`wait`](Self::wait), and draws a progress bar on standard error meanwhile, ten times per second. Draws nothing if standard error
-    /// is no terminal.
+    /// is not a terminal.
     ///
     /// The bar has the name of the flow, and the [progress](Self::progress) of its sources: share, amount, rate and time left. If the total is
     /// unknown, it is a spinner with amount and rate. At the end it stays with the amount and the time, and after an error with the amount

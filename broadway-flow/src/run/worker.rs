@@ -198,7 +198,7 @@ impl Worker {
         }
     }
 
-    /// Every input has reached the barrier: what came before it is handled, and nothing behind it.
+    /// Every input has reached the barrier: everything before it is handled, and nothing behind it.
     fn barrier(&mut self, epoch: Epoch, with_state: bool) -> Pushed {
         self.entry.signal(&mut Signal::Settle)?;
         let mut holds = Epoch::NONE;

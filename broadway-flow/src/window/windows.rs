@@ -42,9 +42,9 @@ pub(crate) enum WindowKind {
 /// When a window fires before its end.
 pub(crate) enum EarlyFiring<T> {
     Never,
-    /// After every so many events of a key and window.
+    /// After every n events of a key and window.
     Every(u64),
-    /// After every so many milliseconds of processing time: all windows with events since their last firing.
+    /// Each time this number of milliseconds of processing time has passed: all windows with events since their last firing.
     Periodic(i64),
     /// By a function, called with each event.
     Custom(Arc<dyn CustomTrigger<T>>),

@@ -1,4 +1,4 @@
-//! [`Rules`]: when a window fires, and what remains of its state. All kinds of windows share them.
+//! [`Rules`]: when a window fires, and whether its state stays. All kinds of windows share them.
 
 use super::{cell::Cell, fired::Fired, saved::SavedCell};
 use crate::{

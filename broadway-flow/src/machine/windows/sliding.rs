@@ -334,7 +334,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sliding<T, K, A> {
         });
     }
 
-    /// Sets the first window that has not ended. Queues that only remember what has fired before a load go when the machine is as far.
+    /// Sets the first window that has not ended. Queues that only remember earlier firings of a load go when the machine is as far.
     fn move_to(&mut self, ended: i128) {
         let was_loaded = self.loaded > self.grid.ended_below(Timestamp::MIN, 0);
         self.ended = ended;

@@ -106,7 +106,7 @@ impl<S: Clone> Stacks<S> {
         })
     }
 
-    /// Returns what was saved.
+    /// Returns the saved states.
     pub(super) fn restore(
         front: Vec<(i64, Part<S>)>,
         back: Vec<(i64, Part<S>)>,

@@ -6,7 +6,7 @@
 //!                            └── reports of barriers ────────┴────────────────────┘
 //! ```
 //!
-//! The task sends a barrier behind the messages of an epoch. Every worker passes it on behind the results of what came before it, and reports the oldest epoch of
+//! The task sends a barrier behind the messages of an epoch. Every worker passes it on behind the results of earlier events, and reports the oldest epoch of
 //! which it still holds a part, in a window. When all workers have reported a barrier, the messages of all epochs before the oldest one held are settled; see
 //! [`settlement`](crate::machine::settlement).
 

@@ -144,7 +144,7 @@ where
         self.restart.healthy(std::time::Instant::now());
     }
 
-    /// Reads until the source ends or the flow stops, then settles what is confirmed.
+    /// Reads until the source ends or the flow stops, then settles confirmed messages.
     pub(super) async fn run(mut self) -> Result<(), FlowError> {
         // Until then the number of workers is not known.
         self.state.started().await;
@@ -356,7 +356,7 @@ where
         }
     }
 
-    /// Takes the report of a worker. Settles what is confirmed when it was the last one.
+    /// Takes the report of a worker. Settles confirmed messages when it was the last one.
     async fn report(&mut self, report: WorkerReport) -> Result<(), FlowError> {
         let Some(mut barrier) = report.barrier else {
             self.ended_workers += 1;
@@ -441,7 +441,7 @@ where
         }
     }
 
-    /// Settles what is confirmed by a last barrier. The state of windows stays in the last snapshot, or is given up.
+    /// Settles messages that a last barrier confirms. The state of windows stays in the last snapshot, or is given up.
     async fn stop(&mut self) -> Result<(), FlowError> {
         if let Some(producer) = &mut self.producer {
             producer.stop().await;
