@@ -36,12 +36,14 @@ where
     D: Durability<T, K, A>,
 {
     pub(crate) fn new(
-        state: WindowState<T, K, A>,
+        mut state: WindowState<T, K, A>,
         late: LateOutput<K, T>,
         info: Arc<OperatorInfo>,
         seat: &Seat,
         next: Box<dyn Sink<S::Out>>,
     ) -> Self {
+        // Begins the first period. The first tick of the worker comes at its end.
+        state.tick(seat.state.now(), &mut |_| {});
         Self {
             state,
             watermark: Timestamp::MIN,

@@ -62,7 +62,7 @@ async fn a_trigger_counts_in_each_window() {
         (10, ON_TIME, 59),
         (20, ON_TIME, 20),
     ];
-    let parts = vec![vec![0, 1], vec![2], vec![10, 11], vec![12, 13], vec![13], vec![20]];
+    let parts = vec![vec![0, 1], vec![2], vec![10], vec![11, 12], vec![13], vec![13], vec![20]];
     assert_eq!(sums(parts, ten().trigger_every(2)).await, expected);
 }
 
