@@ -196,3 +196,12 @@ async fn options_that_are_zero_are_refused() {
         assert!(error.contains(option), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_period_of_a_trigger_does_not_depend_on_others_in_its_worker() {
+    let flow = in_parts(vec![vec![1], vec![2], vec![3], vec![4], vec![5]]).workers(1);
+    let counts = flow.window(Windows::global().trigger_periodically(ms(2_500))).count();
+    let groups = counts.window(Windows::global().trigger_periodically(ms(500))).group();
+    let groups = groups.collect().await.unwrap();
+    assert_eq!(values(&groups.last().unwrap().value), [3, 5]);
+}
